@@ -1,0 +1,46 @@
+# Quantum Trader. `make run` shows it, `make test` proves it, `make bench` measures it.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+JOBS   ?= 2
+
+.PHONY: run test test-all bench check docs clean
+
+# Replay the bundled recording (BTC ETH EOS LTC XRP, two years) under the policy in OBSERVE, and end with the report.
+run: $(VENV)/.core
+	$(BIN)/quantum-trader run --exit
+
+# Lint, types, import rules, then every quick test.
+test: check
+	$(BIN)/python -m pytest -n $(JOBS) -m "not long"
+
+# Everything, the long ones too.
+test-all: check
+	$(BIN)/python -m pytest -n $(JOBS)
+
+# A table on the screen and build/bench.json; `make bench ONLY=name` for one.
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/run.py $(if $(ONLY),--only $(ONLY))
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/lint-imports --no-logo
+
+# Remake the parts of the documentation that come from the code.
+docs: $(VENV)/.dev
+	$(BIN)/python tools/make_cli_reference.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info
+
+# The environment, made once for each pyproject.toml and constraints.txt: the core to run, the rest to develop.
+$(VENV)/.core: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(PIP) install --constraint constraints.txt --editable ".[dev]"
+	touch $@

@@ -1,0 +1,1 @@
+"""Settings, wiring, command line and reports: the only room that reads the clock, the environment and the terminal."""

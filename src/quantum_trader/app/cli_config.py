@@ -1,0 +1,105 @@
+"""``quantum-trader config``: the settings in force and where each came from; the check of a settings file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from quantum_trader.app.cli_options import (
+    BarsOption,
+    ConfigOption,
+    DataOption,
+    EquityOption,
+    FromOption,
+    JsonOption,
+    ModeOption,
+    PolicyOption,
+    ProfileOption,
+    SymbolsOption,
+    ToOption,
+    settings_from,
+    shared_flags,
+)
+
+if TYPE_CHECKING:
+    from quantum_trader.app.settings import LoadedSettings
+
+app = typer.Typer(no_args_is_help=True, help="Show the settings in force, check a settings file.")
+
+
+@app.command("show")
+def show_command(
+    config: ConfigOption = None,
+    data: DataOption = None,
+    bars: BarsOption = None,
+    symbols: SymbolsOption = None,
+    first: FromOption = None,
+    last: ToOption = None,
+    profile: ProfileOption = None,
+    mode: ModeOption = None,
+    equity: EquityOption = None,
+    policy: PolicyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print every setting a run with these options would use, and where it comes from, as TOML that can be kept.
+
+    The output is itself a settings file: quantum-trader config show > run.toml
+    """
+    loaded = settings_from(config, shared_flags(data, bars, symbols, first, last, profile, mode, equity, policy))
+    if as_json:
+        typer.echo(msgspec.json.encode(settings_document(loaded)).decode())
+    else:
+        typer.echo(as_toml(loaded), nl=False)
+
+
+@app.command("check")
+def check_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Settings file (TOML).")], as_json: JsonOption = False
+) -> None:
+    """Say whether FILE can be used; name the first key that cannot."""
+    loaded = settings_from(file, {})
+    own = sorted(key for key, source in loaded.sources.items() if source == file.name)
+    if as_json:
+        document = {"file": str(file), "ok": True, "sets": own, "settings_hash": loaded.settings.settings_hash()}
+        typer.echo(msgspec.json.encode(document).decode())
+    else:
+        typer.echo(f"{file}: good; it sets {len(own)} of {len(loaded.sources)} settings, the others are defaults")
+
+
+def settings_document(loaded: LoadedSettings) -> dict[str, Any]:
+    """Settings, their hash and sources, as plain values."""
+    return {
+        "settings": msgspec.to_builtins(loaded.settings),
+        "profile": msgspec.to_builtins(loaded.settings.active_profile().config),
+        "settings_hash": loaded.settings.settings_hash(),
+        "sources": loaded.sources,
+    }
+
+
+def as_toml(loaded: LoadedSettings) -> str:
+    """The settings as TOML, each line with its source as a comment; a value that is None is left as a comment."""
+    plain = msgspec.to_builtins(loaded.settings)
+    lines: list[str] = []
+    section = ""
+    for key, source in loaded.sources.items():
+        head, _, name = key.partition(".")
+        if head != section:
+            lines += [""] * bool(section) + [f"[{head}]"]
+            section = head
+        value = plain[head][name]
+        lines.append(f"# {name} is not set" if value is None else f"{name} = {_toml_value(value)}  # {source}")
+    active = loaded.settings.active_profile()
+    lines += ["", f"# profile in use: {active.name} ({active.source})", ""]
+    return "\n".join(lines)
+
+
+def _toml_value(value: Any) -> str:
+    """A scalar or a list of them; JSON's forms of these are TOML's."""
+    if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
+        return f"{value:.1f}"
+    if isinstance(value, float):
+        return repr(value)
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,327 @@
+"""``quantum-trader policy`` and ``quantum-trader profile``: the rules, one evaluation, and the profiles."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from quantum_trader.domain.enums import Direction, Trend, VolLevel
+from quantum_trader.domain.errors import ConfigError, InputError, require
+from quantum_trader.domain.policy import RiskState
+from quantum_trader.policy.clock import now_ns
+from quantum_trader.policy.evaluation import evaluate
+from quantum_trader.policy.inputs import (
+    PolicyInputs,
+    create_cost_metrics,
+    create_risk_state,
+    create_symbol_performance,
+)
+from quantum_trader.policy.policy import TradingPolicy, time_ns, to_enum
+from quantum_trader.policy.profiles import (
+    ENVIRONMENT,
+    OrchestratorConfig,
+    get_active_profile,
+    load_profile,
+    profile_names,
+    read_profile,
+)
+from quantum_trader.policy.rules import RULES
+
+UNUSABLE: Final = 2
+
+policy_app = typer.Typer(no_args_is_help=True, help="The policy's rules, and one evaluation of them.")
+profile_app = typer.Typer(no_args_is_help=True, help="The policy's profiles: show, compare, check.")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+DirectoryOption = Annotated[
+    Path | None, typer.Option("--profiles", metavar="DIR", help="Folder of your own profiles (NAME.toml); they win.")
+]
+
+_CORE_KEYS: Final = (
+    "base_confidence", "base_risk_pct", "daily_dd_limit", "losing_streak_limit", "max_open_positions",
+    "total_exposure_limit", "extreme_vol_threshold", "high_vol_threshold", "high_spread_bps", "high_slippage_bps",
+    "policy_update_interval_sec", "similarity_threshold", "persistence",
+)
+_TABLE_KEYS: Final = (
+    "risk_multipliers", "confidence_adjustments", "symbol_performance_thresholds", "exit_mode_bias", "entry_mode_bias",
+)
+_SCALAR_KEYS: Final = ("recovery_multiplier", "recovery_after_streak", "cost_sensitivity", "max_cost_in_r", "labels")
+# label -> the calm account's market that wears it
+_MARKETS: Final = {
+    "BULL": (Trend.TRENDING, Direction.UP, VolLevel.NORMAL),
+    "BEAR": (Trend.TRENDING, Direction.DOWN, VolLevel.NORMAL),
+    "HIGH_VOL": (Trend.TRENDING, None, VolLevel.HIGH),
+    "CHOP": (Trend.RANGING, None, VolLevel.NORMAL),
+    "NORMAL": (Trend.TRENDING, None, VolLevel.NORMAL),
+}
+
+
+# ---- policy ----------------------------------------------------------------------------------------------------
+@policy_app.command("rules")
+def rules_command(as_json: JsonOption = False) -> None:
+    """Print the table of rules."""
+    if as_json:
+        rows = [
+            {"name": rule.name, "when": rule.when, "effect": rule.effect, "profiles": rule.profiles} for rule in RULES
+        ]
+        typer.echo(json.dumps({"rules": rows}, indent=2, ensure_ascii=False))
+        return
+    table = Table("rule", "when", "effect", "profiles", title="The policy's rules", show_lines=False)
+    for rule in RULES:
+        table.add_row(rule.name, rule.when, rule.effect, rule.profiles)
+    Console().print(table)
+
+
+@policy_app.command("eval")
+def eval_command(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="JSON with the inputs; - reads standard input.")],
+    profiles: DirectoryOption = None,
+    now: Annotated[str | None, typer.Option("--now", help="Time of the evaluation, ISO 8601; the clock if left out.")]
+    = None,
+) -> None:
+    """Evaluate the rules once on the inputs of FILE and print the policy as JSON.
+
+    Keys: profile, regime_tag, direction, vol_level, market_age_bars, risk_state, symbol_performance, cost_metrics,
+    ensemble_quality.
+    """
+    try:
+        policy = evaluate_text(
+            _read(file), directory=profiles, ts_ns=now_ns() if now is None else time_ns("--now", now)
+        )
+    except (ConfigError, InputError) as error:
+        _fail(str(error))
+    typer.echo(json.dumps(policy.to_dict(), indent=2, ensure_ascii=False))
+
+
+def evaluate_text(text: str, *, directory: Path | None = None, ts_ns: int = 0) -> TradingPolicy:
+    """The policy of the JSON inputs in *text*; InputError or ConfigError naming the key and value that is wrong."""
+    try:
+        data = json.loads(text, object_pairs_hook=_no_repeats)
+    except json.JSONDecodeError as error:
+        raise InputError(f"the input is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+    except RecursionError:
+        raise InputError("the input is nested too deeply") from None
+    known = (
+        "profile", "regime_tag", "direction", "vol_level", "market_age_bars", "risk_state", "symbol_performance",
+        "cost_metrics", "ensemble_quality",
+    )
+    _check_keys("input", data, known, ("regime_tag", "vol_level", "risk_state"))
+    active = get_active_profile(profile_name=data.get("profile"), directory=directory)
+    performance = data.get("symbol_performance") or []
+    require(isinstance(performance, list), "symbol_performance", performance, "must be a list of objects")
+    direction = data.get("direction")
+    inputs = PolicyInputs(
+        regime_tag=to_enum(Trend, "regime_tag", data["regime_tag"]),
+        vol_level=to_enum(VolLevel, "vol_level", data["vol_level"]),
+        direction=None if direction is None else to_enum(Direction, "direction", direction),
+        market_age_bars=_age(data.get("market_age_bars", 0)),
+        risk_state=_risk_state(data["risk_state"]),
+        symbol_performance=tuple(_performance(at, one) for at, one in enumerate(performance)),
+        cost_metrics=_costs(data.get("cost_metrics")),
+        ensemble_quality=data.get("ensemble_quality"),
+    )
+    return evaluate(inputs, active.config, ts_ns=ts_ns)
+
+
+def _age(value: Any) -> float:
+    """The age as a number; NaN is a market that cannot be trusted (F1)."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    require(is_number, "market_age_bars", value, "must be a number")
+    return float(value)
+
+
+def _risk_state(data: Any) -> RiskState:
+    required = ("daily_pnl_pct", "current_drawdown_pct", "losing_streak", "open_trades_count", "total_exposure_pct")
+    _check_keys("risk_state", data, (*required, "broken_streak", "wins_since", "equity"), required)
+    equity = data.get("equity")
+    is_number = isinstance(equity, (int, float)) and not isinstance(equity, bool)
+    require(equity is None or is_number, "risk_state.equity", equity, "must be a number or null")
+    try:
+        return create_risk_state(**data)
+    except InputError as error:
+        raise InputError(f"risk_state.{error}") from None
+
+
+def _performance(at: int, data: Any) -> Any:
+    required = ("symbol", "winrate", "avg_r", "cumulative_pnl", "performance_tag")
+    where = f"symbol_performance[{at}]"
+    _check_keys(where, data, (*required, "trades", "consecutive_losses"), required)
+    require(isinstance(data["symbol"], str), f"{where}.symbol", data["symbol"], "must be text")
+    try:
+        return create_symbol_performance(**data)
+    except InputError as error:
+        raise InputError(f"{where}.{error}") from None
+
+
+def _costs(data: Any) -> Any:
+    if data is None:
+        return None
+    known = ("spread_level", "slippage_level", "liquidity_level", "cost_in_r", "funding_rate_estimate")
+    _check_keys("cost_metrics", data, known, ("spread_level", "slippage_level"))
+    try:
+        return create_cost_metrics(**data)
+    except InputError as error:
+        raise InputError(f"cost_metrics.{error}") from None
+
+
+def _check_keys(where: str, data: Any, known: tuple[str, ...], required: tuple[str, ...]) -> None:
+    require(isinstance(data, dict), where, data, "must be an object")
+    prefix = "" if where == "input" else f"{where}."
+    for key, value in data.items():
+        require(key in known, repr(f"{prefix}{key}"), value, f"unknown key; known: {', '.join(known)}")
+    for key in required:
+        if key not in data:
+            raise InputError(f"{prefix}{key}: is missing")
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        require(key not in result, key, value, "is given twice")
+        result[key] = value
+    return result
+
+
+def _read(file: str) -> str:
+    """The text of *file* or of standard input; InputError when there is none."""
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+# ---- profile ----------------------------------------------------------------------------------------------------
+@profile_app.command("show")
+def show_command(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A profile; the active one if left out.")] = None,
+    profiles: DirectoryOption = None, as_json: JsonOption = False,
+) -> None:
+    """Print all ten categories of a profile, what follows from them per label, and what is active."""
+    try:
+        config = load_profile(name, directory=profiles) if name else get_active_profile(directory=profiles).config
+        report = profile_report(config, profiles)
+    except ConfigError as error:
+        _fail(str(error))
+    _show(report, as_json)
+
+
+@profile_app.command("check")
+def check_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A profile as TOML.")],
+    profiles: DirectoryOption = None, as_json: JsonOption = False,
+) -> None:
+    """Validate a profile file and print it like `show`; a bad key or value is one line and exit code 2."""
+    try:
+        report = profile_report(read_profile(file), profiles)
+    except ConfigError as error:
+        _fail(str(error))
+    _show(report, as_json)
+
+
+@profile_app.command("compare")
+def compare_command(
+    first: Annotated[str, typer.Argument(metavar="A")], second: Annotated[str, typer.Argument(metavar="B")],
+    profiles: DirectoryOption = None, as_json: JsonOption = False,
+) -> None:
+    """Print two profiles side by side, with what differs marked."""
+    try:
+        reports = [profile_report(load_profile(name, directory=profiles), profiles) for name in (first, second)]
+    except ConfigError as error:
+        _fail(str(error))
+    one, two = (dict(_rows(report)) for report in reports)
+    differing = {key: [one.get(key), two.get(key)] for key in {**one, **two} if one.get(key) != two.get(key)}
+    if as_json:
+        typer.echo(json.dumps({"profiles": reports, "differences": differing}, indent=2, ensure_ascii=False))
+        return
+    table = Table("setting", reports[0]["name"], reports[1]["name"], "", title="Profiles compared")
+    for key in {**one, **two}:
+        mark = "differs" if key in differing else ""
+        table.add_row(key, _text(one.get(key)), _text(two.get(key)), mark, style="bold" if mark else None)
+    console = Console()
+    console.print(table)
+    _print_active(console, reports[0])
+
+
+def profile_report(config: OrchestratorConfig, directory: Path | None = None) -> dict[str, Any]:
+    """Everything there is to say of a profile: its ten categories, what follows per label, what is active."""
+    active = get_active_profile(directory=directory)
+    names = ", ".join(profile_names(directory))
+    return {
+        "name": config.name, "description": config.description, "fingerprint": config.fingerprint,
+        "core": {key: getattr(config, key) for key in _CORE_KEYS},
+        **{key: getattr(config, key) for key in _TABLE_KEYS},
+        **{key: getattr(config, key) for key in _SCALAR_KEYS},
+        "derived": {label: _derived(config, label) for label in _MARKETS},
+        "active": {"name": active.name, "source": active.source},
+        "switch": [
+            f"{ENVIRONMENT}=NAME in the environment, --profile NAME, or profile_name=NAME in code (NAME: {names})",
+            "your own: NAME.toml in a folder given with --profiles DIR; check it with `quantum-trader profile check`",
+        ],
+    }
+
+
+def _derived(config: OrchestratorConfig, label: str) -> dict[str, Any]:
+    """Confidence, risk and modes of a calm account in the market that wears *label*."""
+    trend, direction, vol = _MARKETS[label]
+    policy = evaluate(
+        PolicyInputs(regime_tag=trend, direction=direction, vol_level=vol, risk_state=RiskState()), config
+    ).to_dict()
+    keys = {
+        "confidence": "min_confidence", "risk_pct": "max_risk_pct", "entry_mode": "entry_mode",
+        "exit_mode": "exit_mode",
+    }
+    return {key: policy[field] for key, field in keys.items()}
+
+
+def _rows(report: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The report as (setting, value) pairs."""
+    rows: list[tuple[str, Any]] = [(f"core.{key}", value) for key, value in report["core"].items()]
+    for table in _TABLE_KEYS:
+        rows += [(f"{table}.{key}", value) for key, value in report[table].items()]
+        if not report[table]:
+            rows.append((table, "none"))
+    rows += [(key, report[key]) for key in _SCALAR_KEYS]
+    for label, values in report["derived"].items():
+        rows += [(f"{label}: {key}", value) for key, value in values.items()]
+    return rows
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _show(report: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        return
+    console = Console()
+    settings = Table("setting", "value", title=f"Profile {report['name']}: {report['description']}")
+    for key, value in _rows(report):
+        if ": " not in key:
+            settings.add_row(key, _text(value))
+    console.print(settings)
+    derived = Table("label", "confidence", "risk %", "entry", "exit", title="What follows per label (calm account)")
+    for label, values in report["derived"].items():
+        derived.add_row(label, *(_text(value) for value in values.values()))
+    console.print(derived)
+    _print_active(console, report)
+
+
+def _print_active(console: Console, report: dict[str, Any]) -> None:
+    console.print(f"Active: {report['active']['name']} (from: {report['active']['source']})", highlight=False)
+    for line in report["switch"]:
+        console.print(f"To switch: {line}", highlight=False, markup=False)
+
+
+def _fail(message: str) -> NoReturn:
+    """End with one line on standard error."""
+    typer.echo(message.replace("\n", " "), err=True)
+    raise typer.Exit(UNUSABLE)

@@ -1,0 +1,259 @@
+"""``quantum-trader rollout``: what enforcing each part of the policy would have done, and turning it on or off."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn
+
+import msgspec
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from quantum_trader.domain.clock import from_ns, iso
+from quantum_trader.domain.errors import ConfigError, StateError
+from quantum_trader.policy.enforcement import SWITCHES, OrchestratorIntegrationConfig, switch_index
+from quantum_trader.policy.evidence import Evidence, evidence
+from quantum_trader.policy.ledger import read_ledger
+from quantum_trader.policy.rollout import (
+    ALREADY,
+    PromotionRefused,
+    RolloutChange,
+    RolloutState,
+    enforced,
+    promote,
+    rollback,
+    unmet_conditions,
+)
+from quantum_trader.policy.rollout_file import RolloutFile, read_state
+
+REFUSED: Final = 1
+UNUSABLE: Final = 2
+
+app = typer.Typer(no_args_is_help=True, help="Staged rollout of the policy: evidence, promotion, rollback.")
+rollout_app = app
+
+StateOption = Annotated[
+    Path, typer.Option("--state", metavar="DIR", help="State folder of the run (`quantum-trader run --state DIR`).")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept with the change.")]
+SwitchArgument = Annotated[str, typer.Argument(metavar="SWITCH", help=f"One of: {', '.join(SWITCHES)}.")]
+OptionalSwitch = Annotated[
+    str | None, typer.Argument(metavar="[SWITCH]", help="The switch to turn off; everything when left out.")
+]
+
+
+@app.command("status")
+def status_command(state: StateOption, as_json: JsonOption = False) -> None:
+    """Show, per switch, what enforcing it would have done so far and what its promotion still lacks."""
+    try:
+        report = status_report(state)
+    except (StateError, ConfigError) as error:
+        _fail(str(error), as_json)
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
+    else:
+        _show_status(report, Console(), state)
+
+
+@app.command("promote")
+def promote_command(
+    switch: SwitchArgument, state: StateOption,
+    force: Annotated[bool, typer.Option("--force", help="Promote without the evidence; needs --reason.")] = False,
+    reason: ReasonOption = "", as_json: JsonOption = False,
+) -> None:
+    """Enforce SWITCH, when its evidence allows it. A running process takes it up by itself."""
+    try:
+        switch_index(switch)
+        _require_folder(state)
+        file = RolloutFile(state, now_ns=time.time_ns())
+        facts = evidence(read_ledger(state), switch)
+        outcome = promote(
+            file.state, switch, facts, now_ns=time.time_ns(), actor=_actor(), force=force, reason=reason
+        )
+        if isinstance(outcome, PromotionRefused):
+            _refuse(outcome, facts, as_json, state)
+        file.write(outcome.state)
+    except (StateError, ConfigError) as error:
+        _fail(str(error), as_json)
+    except OSError as error:
+        _fail(f"--state {state}: rollout.json cannot be written ({error.strerror}); nothing was changed", as_json)
+    _confirm(outcome.change, as_json)
+
+
+@app.command("rollback")
+def rollback_command(
+    state: StateOption, switch: OptionalSwitch = None, reason: ReasonOption = "", as_json: JsonOption = False
+) -> None:
+    """Stop enforcing SWITCH, or everything (OBSERVE). Always allowed; a running process takes it up by itself."""
+    try:
+        _require_folder(state)
+        file = RolloutFile(state, now_ns=time.time_ns())
+        after, change = rollback(file.state, switch, now_ns=time.time_ns(), actor=_actor(), reason=reason)
+        file.write(after)
+    except (StateError, ConfigError) as error:
+        _fail(str(error), as_json)
+    except OSError as error:
+        _fail(f"--state {state}: rollout.json cannot be written ({error.strerror}); nothing was changed", as_json)
+    _confirm(change, as_json)
+
+
+def status_report(folder: Path) -> dict[str, Any]:
+    """What ``rollout status --json`` prints; StateError when the folder's files can't be read."""
+    _require_folder(folder)
+    saved = read_state(folder)
+    state = saved or RolloutState()
+    ledger = read_ledger(folder)
+    rows = []
+    for name in SWITCHES:
+        facts = evidence(ledger, name)
+        unmet = () if state.config.is_enforced(name) else unmet_conditions(state.config, facts)
+        rows.append({
+            **msgspec.to_builtins(facts),
+            "enforced": state.config.is_enforced(name),
+            "promotable": not state.config.is_enforced(name) and not unmet,
+            "missing": [item.text for item in unmet],
+        })
+    return {
+        "mode": state.config.mode.value,
+        "enforced": list(enforced(state.config)),
+        "rollout_file": saved is not None,
+        "revision": state.revision,
+        "subject": ledger.subject,
+        "signals": ledger.signals,
+        "market_hours": ledger.market_hours,
+        "seen_from": iso(ledger.first_ns) if ledger.market_hours else None,
+        "seen_to": iso(ledger.last_ns) if ledger.market_hours else None,
+        "switches": rows,
+        "next": _next_step(state.config, ledger.signals, rows, folder),
+        "changes": [_audit(change) for change in state.changes[-10:]],
+    }
+
+
+def _next_step(
+    config: OrchestratorIntegrationConfig, signals: int, rows: list[dict[str, Any]], folder: Path
+) -> str:
+    """One sentence on what to do now."""
+    if signals == 0:
+        return f"No evidence yet. Collect some: quantum-trader run --mode OBSERVE --state {folder}"
+    off = [row for row in rows if not row["enforced"]]
+    if not off:
+        return f"Everything is enforced. Back to OBSERVE: quantum-trader rollout rollback --state {folder}"
+    following = off[0]
+    if following["promotable"]:
+        return f"Next: quantum-trader rollout promote {following['switch']} --state {folder}"
+    if following["changed"] == 0:
+        return f"Next is {following['switch']}: in {signals} signals it would have changed nothing; nothing is proven"
+    return f"Next is {following['switch']}; it lacks: {'; '.join(following['missing'])}"
+
+
+def _show_status(report: dict[str, Any], console: Console, folder: Path) -> None:
+    """Print the report for a person."""
+    period = f", {report['seen_from']} to {report['seen_to']}" if report["seen_from"] else ""
+    subject = f" of {report['subject']}" if report["subject"] else ""
+    console.print(
+        f"Mode {report['mode']}; {report['signals']} signals{subject} in {report['market_hours']} hours of "
+        f"market{period}", highlight=False, soft_wrap=True,
+    )
+    if not report["rollout_file"]:
+        console.print(f"No rollout.json in {folder}: nothing was ever promoted here.", highlight=False, soft_wrap=True)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("switch", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for heading in ("changed", "known", "R removed", "each, 95 %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in report["switches"]:
+        table.add_row(
+            row["switch"], _state_text(row), str(row["changed"]), str(row["resolved"]),
+            f"{row['sum_r']:+.2f}" if row["resolved"] else "no data", _interval_text(row),
+        )
+    console.print(table)
+    for row in report["switches"]:
+        if row["missing"]:
+            console.print(f"{row['switch']} lacks", highlight=False)
+            for text in row["missing"]:
+                console.print(f"  - {text}", highlight=False, soft_wrap=True)
+    console.print(
+        "R removed: what the trades, or parts of trades, that enforcing takes away made on paper; below zero, "
+        "enforcing would have helped. The interval stays valid however often it is looked at.", highlight=False,
+    )
+    console.print(report["next"], highlight=False, soft_wrap=True)
+
+
+def _state_text(row: dict[str, Any]) -> str:
+    if row["enforced"]:
+        return "on"
+    return "ready" if row["promotable"] else "off"
+
+
+def _interval_text(row: dict[str, Any]) -> str:
+    if row["interval"] is None:
+        return f"from {row['next_look']} known" if row["look"] == 0 else "too few blocks"
+    low, high = row["interval"]
+    return f"{low:+.2f} to {high:+.2f}"
+
+
+def _refuse(refusal: PromotionRefused, facts: Evidence, as_json: bool, folder: Path) -> NoReturn:
+    """Print a refusal with every unmet condition, and leave."""
+    if as_json:
+        typer.echo(msgspec.json.encode({
+            "promoted": False, "switch": refusal.switch, "unmet": [item.text for item in refusal.unmet],
+            "evidence": msgspec.to_builtins(facts),
+        }).decode())
+        raise typer.Exit(REFUSED)
+    typer.echo(f"{refusal.switch} was not promoted:", err=True)
+    for item in refusal.unmet:
+        typer.echo(f"  - {item.text}", err=True)
+    if facts.signals == 0:
+        typer.echo(f"No evidence yet. Collect some: quantum-trader run --mode OBSERVE --state {folder}", err=True)
+    if all(item.condition != ALREADY for item in refusal.unmet):
+        typer.echo('To promote it all the same: --force --reason "why"', err=True)
+    raise typer.Exit(REFUSED)
+
+
+def _confirm(change: RolloutChange, as_json: bool) -> None:
+    """Print what a change did."""
+    if as_json:
+        typer.echo(msgspec.json.encode(_audit(change)).decode())
+        return
+    what = change.switch or "everything"
+    forced = " (forced)" if change.forced else ""
+    verb = {"promote": "enforced from now on", "rollback": "no longer enforced"}[change.action]
+    left = ", ".join(change.after) or "nothing"
+    typer.echo(f"{what}: {verb}{forced}. Mode {change.mode_after.value}; enforced: {left}.")
+    for item in change.unmet:
+        typer.echo(f"  passed over: {item.text}")
+
+
+def _audit(change: RolloutChange) -> dict[str, Any]:
+    """A change for a person or a machine: its fields and its time in words."""
+    built: dict[str, Any] = msgspec.to_builtins(change)
+    return {**built, "time": from_ns(change.ts_ns).isoformat(timespec="seconds")}
+
+
+def _require_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise StateError(
+            f"--state {folder}: no such folder; give the one of a run "
+            f"(quantum-trader run --mode OBSERVE --state {folder} makes it)"
+        )
+
+
+def _actor() -> str:
+    """Who is at the keyboard, for the audit."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "unknown"
+
+
+def _fail(message: str, as_json: bool) -> NoReturn:
+    if as_json:
+        typer.echo(msgspec.json.encode({"error": message}).decode())
+    else:
+        typer.echo(message, err=True)
+    raise typer.Exit(UNUSABLE)

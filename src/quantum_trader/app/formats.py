@@ -1,0 +1,66 @@
+"""How numbers are written for a person: one way each, in the terminal and in the HTML report."""
+
+from __future__ import annotations
+
+from typing import Final
+
+UNKNOWN: Final = "–"
+
+
+def money(value: float | None, digits: int = 2) -> str:
+    """USDT with thousands separators."""
+    return UNKNOWN if value is None else f"{value:,.{digits}f}"
+
+
+def signed_money(value: float | None) -> str:
+    """USDT with its sign."""
+    return UNKNOWN if value is None else f"{value:+,.2f}"
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """Percent with its sign."""
+    return UNKNOWN if value is None else f"{value:+.{digits}f} %"
+
+
+def share(value: float | None, digits: int = 1) -> str:
+    """A share of 0..1 as percent."""
+    return UNKNOWN if value is None else f"{value * 100.0:.{digits}f} %"
+
+
+def multiple(value: float | None) -> str:
+    """A multiple of the risk taken, with its sign."""
+    return UNKNOWN if value is None else f"{value:+.3f} R"
+
+
+def ratio(value: float | None) -> str:
+    """A plain ratio."""
+    return UNKNOWN if value is None else f"{value:.2f}"
+
+
+def count(value: int | None) -> str:
+    """A whole number with thousands separators."""
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def price(value: float) -> str:
+    """A price with five significant digits or two decimals, whichever shows more."""
+    magnitude = abs(value)
+    digits = 2 if magnitude >= 100.0 else 4 if magnitude >= 1.0 else 6
+    return f"{value:,.{digits}f}"
+
+
+def interval(low: float | None, high: float | None, unit: str = "R") -> str:
+    """A 95 % interval, or the words that there are too few."""
+    if low is None or high is None:
+        return "too few for an interval"
+    return f"{low:+.3f} to {high:+.3f} {unit}"
+
+
+def day(iso_time: str) -> str:
+    """The date of an ISO time."""
+    return iso_time[:10]
+
+
+def words(code: str) -> str:
+    """A code such as ``RISK_LIMIT`` as lower-case words; text that already is a sentence stays."""
+    return code.replace("_", " ").lower() if code.isupper() or "_" in code else code

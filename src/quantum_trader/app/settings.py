@@ -1,0 +1,269 @@
+"""The settings of a run: one frozen value composed of what each room owns, read strictly, with where each came from.
+
+Later layers win: defaults, the TOML file of ``--config``, the environment (``ORCH_PROFILE`` alone), the command line.
+An unknown key is an error that names it and the nearest valid one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.domain.enums import OrchestratorMode
+from quantum_trader.domain.errors import ConfigError
+from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.market.recording import RecordingSettings
+from quantum_trader.market.regime import MarketSettings
+from quantum_trader.policy.enforcement import SWITCHES, OrchestratorIntegrationConfig
+from quantum_trader.policy.profiles import ActiveProfile, get_active_profile
+from quantum_trader.risk.guard import RiskLimits
+from quantum_trader.signals.settings import SignalSettings
+from quantum_trader.venues.paper_settings import PaperSettings
+
+_ENGINE: Final = {field.name: field.default for field in msgspec.structs.fields(EngineSettings)}
+_VARYING: Final = (("data", "path"), ("policy", "profile_directory"))  # where things lie decides nothing
+
+
+def moment(key: str, text: str) -> date | datetime | None:
+    """The date or UTC time *text* says; None when empty. ConfigError when it is neither."""
+    if not text:
+        return None
+    try:
+        if len(text) == len("2024-01-01"):
+            return date.fromisoformat(text)
+        stamp = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{key} = {text!r}: must be a date or time like 2024-01-31 or 2024-01-31T12:00") from None
+    return stamp if stamp.tzinfo is not None else stamp.replace(tzinfo=UTC)
+
+
+class DataSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Which bars are replayed. Empty values mean: the bundled recording, its own interval, all of it."""
+
+    path: str = ""  # folder of a bar store
+    interval: str = ""  # "1m", "5m", "30m", "1h" ...
+    symbols: tuple[str, ...] = ()
+    start: str = ""  # ISO date or time, UTC; included
+    end: str = ""  # ISO date (the whole day is included) or time (excluded), UTC
+    assumed_funding_rate: float = 0.0001  # per 8 hours, for symbols without a funding history
+    zero_volume_is_outage: bool = True  # a bar without volume is no market
+
+    def __post_init__(self) -> None:
+        first, last = moment("data.start", self.start), moment("data.end", self.end)
+        if first is not None and last is not None and str(last)[:10] < str(first)[:10]:
+            raise ConfigError(f"data.end = {self.end!r}: lies before data.start = {self.start!r}")
+        for symbol in self.symbols:
+            if not symbol or symbol != symbol.strip().upper():
+                raise ConfigError(f"data.symbols: {symbol!r} is not a symbol; write it like 'BTCUSDT'")
+        if len(set(self.symbols)) != len(self.symbols):
+            raise ConfigError(f"data.symbols = {list(self.symbols)}: a symbol stands there twice")
+
+
+class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The account a run starts with."""
+
+    start_equity: float = _ENGINE["start_equity"]  # USDT
+    leverage: float = _ENGINE["leverage"]  # wanted; the guard and the venue's tiers may lower it
+
+
+class PolicySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether there is a policy, and which profile; an empty profile means ORCH_PROFILE, then SAFE."""
+
+    enabled: bool = True
+    profile: str = ""
+    profile_directory: str = ""  # the user's own profiles, one TOML file each
+
+
+class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine's own few settings."""
+
+    operator_resume_hours: float = _ENGINE["operator_resume_hours"]  # simulated operator of a replay; 0: never
+    trail_step_atr: float = _ENGINE["trail_step_atr"]
+    intent_ttl_s: int = _ENGINE["intent_ttl_s"]
+
+
+class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that decides what a run does."""
+
+    data: DataSettings = DataSettings()
+    account: AccountSettings = AccountSettings()
+    policy: PolicySettings = PolicySettings()
+    rollout: OrchestratorIntegrationConfig = OrchestratorIntegrationConfig()
+    market: MarketSettings = MarketSettings()
+    signals: SignalSettings = SignalSettings()
+    risk: RiskLimits = RiskLimits()
+    venue: PaperSettings = PaperSettings()
+    engine: EngineOptions = EngineOptions()
+
+    def active_profile(self) -> ActiveProfile:
+        """The profile in use and where the choice came from."""
+        return get_active_profile(
+            profile_name=self.policy.profile or None, directory=self.policy.profile_directory or None
+        )
+
+    def engine_settings(self) -> EngineSettings:
+        """What the engine is built from."""
+        return EngineSettings(
+            profile=self.active_profile().config, start_equity=self.account.start_equity,
+            leverage=self.account.leverage, policy_enabled=self.policy.enabled, integration=self.rollout,
+            market=self.market, signals=self.signals, limits=self.risk,
+            funding_rate_8h=self.data.assumed_funding_rate, **msgspec.structs.asdict(self.engine),
+        )
+
+    def paper_settings(self) -> PaperSettings:
+        """What the paper venue is built from: its section, with the account's money and the assumed funding."""
+        return msgspec.structs.replace(
+            self.venue, initial_cash=self.account.start_equity, assumed_funding_rate=self.data.assumed_funding_rate
+        )
+
+    def recording_arguments(self) -> dict[str, Any]:
+        """The arguments of ``open_recording``."""
+        data = self.data
+        return {
+            "path": Path(data.path) if data.path else None, "interval": data.interval or None,
+            "symbols": data.symbols or None, "start": moment("data.start", data.start),
+            "end": moment("data.end", data.end),
+            "settings": RecordingSettings(
+                assumed_funding_rate=data.assumed_funding_rate, zero_volume_is_outage=data.zero_volume_is_outage
+            ),
+        }
+
+    def effective(self) -> dict[str, Any]:
+        """Every setting as plain values, the profile's numbers among them, without what decides nothing (folders)."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        for section, key in _VARYING:
+            del plain[section][key]
+        for key in _SET_ELSEWHERE:
+            section, _, name = key.partition(".")
+            del plain[section][name]
+        active = self.active_profile()
+        plain["policy"]["profile"] = active.name
+        plain["profile"] = msgspec.to_builtins(active.config)
+        return plain
+
+    def settings_hash(self) -> str:
+        """Identity of these settings: two runs with the same hash and data do the same."""
+        return hashlib.sha256(msgspec.json.encode(self.effective(), order="deterministic")).hexdigest()
+
+
+# Settings that another room's struct carries but that have their one home here.
+_SET_ELSEWHERE: Final = {
+    "venue.initial_cash": "account.start_equity",
+    "venue.default_leverage": "account.leverage",
+    "venue.assumed_funding_rate": "data.assumed_funding_rate",
+}
+_SECTIONS: Final = {field.name: field.type for field in msgspec.structs.fields(RunSettings)}
+
+
+class LoadedSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings and, for each dotted key, where its value came from: default, a file's name, environment, a flag."""
+
+    settings: RunSettings
+    sources: dict[str, str]
+
+
+def known_keys() -> tuple[str, ...]:
+    """Every dotted key a settings file may hold."""
+    return tuple(
+        f"{section}.{field.name}"
+        for section, kind in _SECTIONS.items()
+        for field in msgspec.structs.fields(kind)
+        if f"{section}.{field.name}" not in _SET_ELSEWHERE
+    )
+
+
+def load_settings(file: Path | None = None, flags: Mapping[str, tuple[Any, str]] | None = None) -> LoadedSettings:
+    """Read *file*, lay *flags* (dotted key -> value, the flag's name) over it, and validate the whole.
+
+    Raises ConfigError naming the key, its value and what would be right.
+    """
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(known_keys(), "default")
+    if file is not None:
+        for key, value in _flatten(_read_toml(file), file.name).items():
+            values[key], sources[key] = value, file.name
+    for key, (value, flag) in (flags or {}).items():
+        values[key], sources[key] = value, flag
+    if values.get("rollout.mode") == OrchestratorMode.LIVE.value and sources["rollout.mode"].startswith("--"):
+        _enforce_all(values, sources)
+    settings = RunSettings(**{section: _section(section, kind, values) for section, kind in _SECTIONS.items()})
+    _validate(settings)
+    active = settings.active_profile()
+    if not settings.policy.profile and active.source != "default":
+        sources["policy.profile"] = active.source
+    return LoadedSettings(settings=settings, sources=sources)
+
+
+def _enforce_all(values: dict[str, Any], sources: dict[str, str]) -> None:
+    """``--mode LIVE`` enforces all six subsystems unless the file says which."""
+    keys = [f"rollout.use_for_{switch}" for switch in SWITCHES]
+    if not any(key in values for key in keys):
+        for key in keys:
+            values[key], sources[key] = True, "--mode LIVE"
+
+
+def _validate(settings: RunSettings) -> None:
+    """Raise for what only shows when the rooms' own settings are made of these."""
+    settings.engine_settings()
+    settings.paper_settings()
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"--config {file}: cannot be read: {why}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"--config {file}: is not TOML: {error}") from None
+
+
+def _flatten(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """Dotted keys of *raw*; ConfigError for one that is not known."""
+    known = known_keys()
+    flat: dict[str, Any] = {}
+    for section, content in raw.items():
+        if section not in _SECTIONS:
+            raise ConfigError(f"{file}: {unknown_key(section, tuple(_SECTIONS), known)}")
+        if not isinstance(content, Mapping):
+            raise ConfigError(f"{file}: {section} = {content!r}: is a section; write [{section}] and its keys below")
+        for key, value in content.items():
+            dotted = f"{section}.{key}"
+            if dotted in _SET_ELSEWHERE:
+                raise ConfigError(f"{file}: {dotted} is set by {_SET_ELSEWHERE[dotted]}")
+            if dotted not in known:
+                raise ConfigError(f"{file}: {unknown_key(dotted, known)}")
+            flat[dotted] = value.isoformat() if isinstance(value, (date, datetime)) else value
+    return flat
+
+
+def unknown_key(key: str, *pools: tuple[str, ...]) -> str:
+    """Say that *key* is not known, with the nearest name of *pools* (by the whole name, then by the last part)."""
+    for pool in pools:
+        near = difflib.get_close_matches(key.strip().lower(), pool, n=1, cutoff=0.6)
+        if not near:
+            near = [name for name in pool if name.rpartition(".")[2] == key.strip().rpartition(".")[2]][:1]
+        if near:
+            return f"unknown key {key!r}; did you mean {near[0]!r}?"
+    return f"unknown key {key!r}; known: {', '.join(pools[0])}"
+
+
+def _section(section: str, kind: Any, values: Mapping[str, Any]) -> Any:
+    """The struct of one section, with its own checks; ConfigError naming the key."""
+    given = {key.partition(".")[2]: value for key, value in values.items() if key.partition(".")[0] == section}
+    try:
+        return msgspec.convert(given, kind, strict=True)
+    except msgspec.ValidationError as error:
+        text, _, where = str(error).partition(" - at `$")
+        name = where.strip("`.").split("[")[0]
+        if name in given:
+            raise ConfigError(f"{section}.{name} = {given[name]!r}: {text[:1].lower()}{text[1:]}") from None
+        prefix = "" if text.startswith(f"{section}.") else f"{section}."
+        raise ConfigError(f"{prefix}{text}") from None

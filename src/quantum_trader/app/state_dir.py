@@ -1,0 +1,165 @@
+"""A run's state folder: records, checkpoints and the lock, written so that a kill at any point loses nothing.
+
+A checkpoint names how many bytes of each append-only file it covers. On restart the files are cut back to the
+checkpoint and the bars after it are run again: the engine is deterministic, so the same bytes are written again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Final
+
+import msgspec
+import numpy as np
+
+from quantum_trader.domain.errors import StateError
+from quantum_trader.policy.storage import set_aside, write_atomically
+
+_MAGIC: Final = b"quantum-trader checkpoint 1\n"
+_ARRAY: Final = "__array__"
+_DAMAGED: Final = (
+    "Nothing is traded from a damaged state: inspect the file, then remove it and start again "
+    "(the recording is then run from its beginning), or choose another --state folder."
+)
+
+
+def pack(state: Any) -> bytes:
+    """Encode a tree of plain values and numpy arrays."""
+    return msgspec.msgpack.encode(state, enc_hook=_encode_array)
+
+
+def _encode_array(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return {_ARRAY: [value.dtype.str, list(value.shape), value.tobytes()]}
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"cannot store {type(value).__name__} in a checkpoint")
+
+
+def unpack(content: bytes) -> Any:
+    """Decode what :func:`pack` made."""
+    return _restore(msgspec.msgpack.decode(content))
+
+
+def _restore(value: Any) -> Any:
+    if isinstance(value, dict):
+        if _ARRAY in value:
+            dtype, shape, raw = value[_ARRAY]
+            return np.frombuffer(raw, dtype=np.dtype(dtype)).reshape(shape).copy()
+        return {key: _restore(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_restore(item) for item in value]
+    return value
+
+
+class RecordFile:
+    """Appends encoded records to ``records.jsonl``; buffered, flushed at each checkpoint."""
+
+    def __init__(self, path: Path, keep_bytes: int) -> None:
+        self.path = path
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._handle: IO[bytes] = os.fdopen(descriptor, "r+b", buffering=1 << 20)
+        self._handle.truncate(keep_bytes)
+        self._handle.seek(keep_bytes)
+        self.size = keep_bytes
+
+    def append(self, line: bytes) -> None:
+        """Append one record and its newline."""
+        try:
+            self._handle.write(line)
+            self._handle.write(b"\n")
+        except OSError as error:
+            raise self._failed(error) from error
+        self.size += len(line) + 1
+
+    def sync(self) -> None:
+        """Make everything appended so far durable."""
+        try:
+            self._handle.flush()
+            os.fsync(self._handle.fileno())
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        """Flush and close."""
+        try:
+            self._handle.close()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> StateError:
+        return StateError(
+            f"{self.path}: cannot be written ({error.strerror}); the last checkpoint is intact. "
+            "Free space, then start again with the same --state to continue from it."
+        )
+
+
+class StateDir:
+    """One run's folder: a lock, a checkpoint, the records."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StateError(f"--state {path}: cannot be used ({error.strerror}); choose a writable folder") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise StateError(f"--state {path}: another run is using this folder; stop it or choose another") from error
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        """Publish *state* atomically."""
+        payload = pack(state)
+        seal = hashlib.blake2b(payload, digest_size=16).hexdigest().encode()
+        path = self.path / "checkpoint"
+        try:
+            write_atomically(path, _MAGIC + seal + b"\n" + payload)
+        except OSError as error:
+            raise StateError(
+                f"{path}: cannot be written ({error.strerror}); the previous checkpoint is intact. "
+                "Free space, then start again with the same --state to continue from it."
+            ) from error
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The last checkpoint; None when there is none. A damaged one is set aside and reported."""
+        path = self.path / "checkpoint"
+        if not path.exists():
+            damaged = sorted(self.path.glob("checkpoint.damaged-*"))
+            if damaged:
+                raise StateError(f"{damaged[-1]}: {_DAMAGED}")
+            return None
+        content = path.read_bytes()
+        head, _, rest = content.partition(b"\n")
+        seal, _, payload = rest.partition(b"\n")
+        intact = head + b"\n" == _MAGIC and hashlib.blake2b(payload, digest_size=16).hexdigest().encode() == seal
+        if not intact:
+            raise StateError(f"{path}: damaged; {set_aside(path, 'damaged')}. {_DAMAGED}")
+        state = unpack(payload)
+        assert isinstance(state, dict)
+        return state
+
+    def record_lines(self, size: int) -> Iterator[bytes]:
+        """The first *size* bytes of the records, line by line, without newlines."""
+        path = self.path / "records.jsonl"
+        if size and (not path.exists() or path.stat().st_size < size):
+            raise StateError(f"{path}: shorter than its checkpoint says ({size} bytes); the records were cut")
+        if not size:
+            return
+        read = 0
+        with path.open("rb") as handle:
+            for line in handle:
+                read += len(line)
+                yield line[:-1]
+                if read >= size:
+                    return
+
+    def close(self) -> None:
+        """Release the folder."""
+        os.close(self._lock)

@@ -1,0 +1,1 @@
+"""Frozen values, enums, units and events: the words every other room speaks."""

@@ -1,0 +1,98 @@
+"""What the policy is told and what it answers.
+
+Units: `_pct` is percent (1.0 = 1 %), `_bps` basis points, `_r` multiples of the risk taken, rates and confidences
+0..1. Every value is validated where it is made: a drawdown of the wrong sign or a non-finite rate is an error here.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from quantum_trader.domain.enums import Level, PerformanceTag
+from quantum_trader.domain.errors import require, require_finite
+
+
+class RiskState(msgspec.Struct, frozen=True, kw_only=True):
+    """The account as the policy sees it.
+
+    *current_drawdown_pct* is 0 or negative: equity (unrealised included) against the UTC day's peak.
+    *total_exposure_pct* is initial margin over equity. *equity* is optional; NaN or <= 0 makes rule F2 fire.
+    *ts_ns* is when it was true (0: unknown, taken as now).
+    """
+
+    daily_pnl_pct: float = 0.0
+    current_drawdown_pct: float = 0.0
+    losing_streak: int = 0
+    open_trades_count: int = 0
+    total_exposure_pct: float = 0.0
+    broken_streak: int = 0
+    wins_since: int = 0
+    equity: float | None = None
+    ts_ns: int = 0
+
+    def __post_init__(self) -> None:
+        require_finite("daily_pnl_pct", self.daily_pnl_pct)
+        require_finite("current_drawdown_pct", self.current_drawdown_pct)
+        require(
+            -100.0 <= self.current_drawdown_pct <= 0.0, "current_drawdown_pct", self.current_drawdown_pct,
+            "a drawdown is 0 or negative, in percent (-3.5 means 3.5 % below the day's peak)",
+        )
+        require_finite("total_exposure_pct", self.total_exposure_pct)
+        require(self.total_exposure_pct >= 0.0, "total_exposure_pct", self.total_exposure_pct, "cannot be negative")
+        for key in ("losing_streak", "open_trades_count", "broken_streak", "wins_since"):
+            value = getattr(self, key)
+            require(
+                isinstance(value, int) and not isinstance(value, bool) and value >= 0, key, value,
+                "must be a whole number, 0 or more",
+            )
+
+
+class SymbolPerformanceData(msgspec.Struct, frozen=True, kw_only=True):
+    """How one symbol's own trades have done."""
+
+    symbol: str
+    winrate: float
+    avg_r: float
+    cumulative_pnl: float
+    performance_tag: PerformanceTag
+    trades: int = 0
+    consecutive_losses: int = 0
+
+    def __post_init__(self) -> None:
+        require(bool(self.symbol) and self.symbol == self.symbol.strip(), "symbol", self.symbol, "must be a symbol")
+        require_finite("winrate", self.winrate)
+        require(0.0 <= self.winrate <= 1.0, "winrate", self.winrate, "is a rate between 0 and 1 (0.45 means 45 %)")
+        require_finite("avg_r", self.avg_r)
+        require_finite("cumulative_pnl", self.cumulative_pnl)
+        require(isinstance(self.performance_tag, PerformanceTag), "performance_tag", self.performance_tag,
+                "must be GOOD, NEUTRAL or BAD")
+        for key in ("trades", "consecutive_losses"):
+            value = getattr(self, key)
+            require(isinstance(value, int) and value >= 0, key, value, "must be a whole number, 0 or more")
+
+
+class CostMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    """What trading costs now; ``None`` means not measured."""
+
+    spread_level: Level = Level.NORMAL
+    slippage_level: Level = Level.NORMAL
+    liquidity_level: Level | None = None
+    funding_rate_estimate: float | None = None  # per 8 h, a fraction
+    cost_in_r: float | None = None  # estimated round trip, in R
+
+    def __post_init__(self) -> None:
+        for key in ("funding_rate_estimate", "cost_in_r"):
+            value = getattr(self, key)
+            if value is not None:
+                require_finite(key, value)
+        require(self.cost_in_r is None or self.cost_in_r >= 0.0, "cost_in_r", self.cost_in_r, "cannot be negative")
+
+
+class RuleFired(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule's effect on one field."""
+
+    rule: str
+    field: str
+    before: str
+    after: str
+    why: str

@@ -1,0 +1,145 @@
+"""Signals, intents, orders, fills and positions.
+
+An intent says what the brain wants; an order says what was sent; only a fill moves the books.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from quantum_trader.domain.enums import ExitReason, OrderSide, OrderStatus, OrderType, Side
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ensemble says of one symbol at one moment."""
+
+    signal_id: str
+    trace_id: str
+    symbol: str
+    action: Side
+    confidence: float  # calibrated probability that the direction is right, 0..1
+    model: str
+    ts_ns: int
+    features_ts_ns: int  # time of the newest bar any feature used
+    consensus: float = 0.0  # share of the models that agree, 0..1
+    votes: dict[str, float] = msgspec.field(default_factory=dict)  # model -> calibrated P(up)
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """A wish to change a position: quantity in base units, always positive."""
+
+    intent_id: str
+    trace_id: str
+    symbol: str
+    side: Side  # side of the *position* it opens, or of the position it reduces
+    qty: float
+    reduce_only: bool
+    reference_price: float
+    stop_price: float  # planned stop; 0.0 for a reducing intent
+    leverage: float
+    created_ns: int
+    expires_ns: int
+    source: str
+    reason: str = ""
+    risk_pct: float = 0.0
+    confidence: float = 0.0
+    policy_hash: str = ""
+
+
+class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue is asked to do."""
+
+    client_order_id: str
+    intent_id: str
+    trace_id: str
+    symbol: str
+    side: OrderSide
+    type: OrderType
+    qty: float
+    created_ns: int
+    price: float = 0.0  # LIMIT
+    stop_price: float = 0.0  # STOP_MARKET, TAKE_PROFIT_MARKET
+    reduce_only: bool = False
+    leverage: float = 0.0  # > 0 on opening orders: the leverage to be set and read back before it
+
+
+class CancelRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask a venue to cancel one order."""
+
+    client_order_id: str
+    symbol: str
+    created_ns: int
+
+
+class OrderUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue says of an order. An acknowledgement (NEW) is not a fill."""
+
+    client_order_id: str
+    venue_order_id: str
+    symbol: str
+    status: OrderStatus
+    ts_ns: int
+    filled_qty: float = 0.0
+    reason: str = ""
+
+
+class Fill(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution; the only thing that moves books."""
+
+    fill_id: str
+    client_order_id: str
+    symbol: str
+    side: OrderSide
+    qty: float
+    price: float
+    fee: float  # USDT, positive is paid
+    liquidity: str  # "maker" | "taker"
+    ts_ns: int
+    slippage_bps: float = 0.0  # against the reference price at the venue, positive is worse
+    liquidation: bool = False
+
+
+class FundingPayment(msgspec.Struct, frozen=True, kw_only=True):
+    """Funding charged on an open position; *amount* in USDT, positive is received."""
+
+    symbol: str
+    ts_ns: int
+    rate: float
+    mark_price: float
+    qty: float  # signed position
+    amount: float
+
+
+class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
+    """One round trip, enriched as a trade log needs it. Money in USDT, net of fees and funding."""
+
+    trade_id: str
+    trace_id: str
+    symbol: str
+    side: Side
+    qty: float
+    entry_ns: int
+    exit_ns: int
+    entry_price: float
+    exit_price: float
+    stop_price: float  # the stop at entry
+    target_price: float
+    exit_reason: ExitReason
+    pnl: float
+    fees: float
+    funding: float
+    slippage_bps: float  # mean of entry and exit
+    risk_amount: float  # USDT between entry and the first stop
+    r_multiple: float
+    mfe_r: float
+    mae_r: float
+    stop_distance_pct: float
+    stop_distance_atr: float
+    target_distance_atr: float
+    bars_held: int
+    regime_entry: str
+    regime_exit: str
+    exit_mode: str
+    confidence: float
+    policy_hash: str
+    model: str

@@ -1,0 +1,36 @@
+"""The arithmetic of books: fills and marks as scalars, shared with the compiled sweep."""
+
+from __future__ import annotations
+
+from quantum_trader.domain.scalar import scalar
+
+
+@scalar
+def entry_after_fill(qty: float, entry: float, fill_qty: float, price: float) -> float:
+    """Average entry price after adding *fill_qty* (> 0) at *price* to a position of *qty* at *entry*."""
+    return (qty * entry + fill_qty * price) / (qty + fill_qty)
+
+
+@scalar
+def realised_pnl(sign: int, entry: float, qty: float, price: float) -> float:
+    """Profit, before fees, of closing *qty* of a position of *sign* opened at *entry*."""
+    return sign * qty * (price - entry)
+
+
+@scalar
+def percent_of(part: float, whole: float) -> float:
+    """*part* as percent of *whole*; infinite when the whole is not positive."""
+    return part / whole * 100.0 if whole > 0.0 else float("inf")
+
+
+@scalar
+def net_pnl(realised: float, fees: float, funding: float) -> float:
+    """What a round trip earned, net of *fees* (positive is paid) and *funding* (positive is received)."""
+    return realised - fees + funding
+
+
+@scalar
+def risk_amount(sign: int, entry: float, first_stop: float, stop_atr: float, atr: float, qty: float) -> float:
+    """USDT between *entry* and the first stop; the planned stop where none could be placed (0.0)."""
+    stop = first_stop if first_stop != 0.0 else entry - sign * stop_atr * atr
+    return abs(entry - stop) * qty

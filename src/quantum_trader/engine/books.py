@@ -1,0 +1,229 @@
+"""The books: what is held and what it earned, moved by fills and funding alone.
+
+Signals, intents and acknowledgements never touch them. Everything that can be derived (equity, exposure, counts,
+streaks) is derived or updated at the one place where a trade closes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from quantum_trader.domain.enums import ExitReason, OrderSide, Side
+from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.trading import ClosedTrade, Fill, FundingPayment
+from quantum_trader.engine.accounting import entry_after_fill, net_pnl, percent_of, realised_pnl, risk_amount
+from quantum_trader.policy.core import next_streak
+
+
+class Plan(msgspec.Struct, kw_only=True):
+    """What the engine intends for a position: made when the opening intent is approved."""
+
+    intent_id: str
+    trace_id: str
+    sign: int
+    leverage: float
+    atr: float
+    stop_atr: float
+    target_atr: float
+    breakeven_r: float
+    trail_atr: float
+    max_hours: float
+    exit_mode: int
+    confidence: float
+    policy_hash: str
+    model: str
+    regime: str
+
+
+class Position(msgspec.Struct, kw_only=True):
+    """One open position; *qty* is positive, *sign* says the side."""
+
+    symbol: str
+    index: int
+    plan: Plan
+    qty: float
+    entry_price: float
+    entry_ns: int
+    peak_qty: float
+    fees: float = 0.0
+    funding: float = 0.0
+    realised: float = 0.0
+    closed_value: float = 0.0
+    closed_qty: float = 0.0
+    entry_slippage_bps: float = 0.0
+    first_stop: float = 0.0
+    stop: float = 0.0
+    target: float = 0.0
+    best: float = 0.0
+    worst: float = 0.0
+    bars_held: int = 0
+    exit_reason: ExitReason | None = None
+
+    @property
+    def sign(self) -> int:
+        """+1 long, -1 short."""
+        return self.plan.sign
+
+    @property
+    def side(self) -> Side:
+        """LONG or SHORT."""
+        return Side.LONG if self.plan.sign > 0 else Side.SHORT
+
+    @property
+    def margin(self) -> float:
+        """Initial margin in USDT."""
+        return self.qty * self.entry_price / self.plan.leverage
+
+
+class Books:
+    """Cash, positions, closed trades and streaks of one account."""
+
+    def __init__(self, start_equity: float, recovery_after: int) -> None:
+        self.cash = start_equity
+        self.recovery_after = recovery_after
+        self.positions: dict[str, Position] = {}
+        self.losing_streak = 0
+        self.broken_streak = 0
+        self.wins_since = 0
+        self.trade_count = 0
+        self.fees_paid = 0.0
+        self.funding_received = 0.0
+
+    def open_position(self, symbol: str, index: int, plan: Plan, fill: Fill) -> Position:
+        """Book the first fill of an opening order."""
+        self._pay(fill)
+        position = Position(
+            symbol=symbol, index=index, plan=plan, qty=fill.qty, entry_price=fill.price, entry_ns=fill.ts_ns,
+            peak_qty=fill.qty, fees=fill.fee, best=fill.price, worst=fill.price,
+            entry_slippage_bps=fill.slippage_bps,
+        )
+        self.positions[symbol] = position
+        return position
+
+    def add(self, fill: Fill) -> Position:
+        """Book a further fill of the opening order."""
+        position = self._position_of(fill)
+        self._pay(fill)
+        position.entry_price = entry_after_fill(position.qty, position.entry_price, fill.qty, fill.price)
+        position.qty += fill.qty
+        position.peak_qty = max(position.peak_qty, position.qty)
+        position.fees += fill.fee
+        return position
+
+    def reduce(self, fill: Fill) -> tuple[Position, bool]:
+        """Book a closing fill; returns the position and whether it is now flat."""
+        position = self._position_of(fill)
+        if fill.qty > position.qty * (1.0 + 1e-9):
+            raise StateError(f"{fill.symbol}: fill of {fill.qty} exceeds the position of {position.qty}; books halt")
+        self._pay(fill)
+        pnl = realised_pnl(position.sign, position.entry_price, fill.qty, fill.price)
+        self.cash += pnl
+        position.realised += pnl
+        position.fees += fill.fee
+        position.closed_value += fill.qty * fill.price
+        position.closed_qty += fill.qty
+        position.qty -= fill.qty
+        flat = position.qty <= position.peak_qty * 1e-9
+        if flat:
+            del self.positions[fill.symbol]
+        return position, flat
+
+    def pay_funding(self, payment: FundingPayment) -> None:
+        """Book funding on an open position."""
+        self.cash += payment.amount
+        self.funding_received += payment.amount
+        position = self.positions.get(payment.symbol)
+        if position is not None:
+            position.funding += payment.amount
+
+    def close_trade(self, position: Position, fill: Fill, regime: str, model_slippage_bps: float) -> ClosedTrade:
+        """Turn a flat position into its trade-log entry and update the streaks."""
+        self.trade_count += 1
+        pnl = net_pnl(position.realised, position.fees, position.funding)
+        won = pnl >= 0.0
+        self.losing_streak, self.broken_streak, self.wins_since = next_streak(
+            self.losing_streak, self.broken_streak, self.wins_since, won, self.recovery_after
+        )
+        return _closed_trade(position, fill, f"t{self.trade_count:07d}", pnl, regime, model_slippage_bps)
+
+    def equity(self, marks: Any) -> float:
+        """Cash plus the unrealised profit at *marks* (indexable by symbol index)."""
+        total = self.cash
+        for position in self.positions.values():
+            total += realised_pnl(
+                position.plan.sign, position.entry_price, position.qty, float(marks[position.index])
+            )
+        return total
+
+    def exposure_pct(self, equity: float) -> float:
+        """Initial margin of all positions as percent of *equity*."""
+        if not self.positions:
+            return 0.0
+        return percent_of(sum(position.margin for position in self.positions.values()), equity)
+
+    def _pay(self, fill: Fill) -> None:
+        self.cash -= fill.fee
+        self.fees_paid += fill.fee
+
+    def _position_of(self, fill: Fill) -> Position:
+        position = self.positions.get(fill.symbol)
+        if position is None:
+            raise StateError(f"{fill.symbol}: fill {fill.fill_id} for a position the books do not have; books halt")
+        return position
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to continue, as plain values."""
+        return {
+            "cash": self.cash, "losing_streak": self.losing_streak, "broken_streak": self.broken_streak,
+            "wins_since": self.wins_since, "trade_count": self.trade_count, "fees_paid": self.fees_paid,
+            "funding_received": self.funding_received,
+            "positions": [msgspec.to_builtins(position) for position in self.positions.values()],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state`."""
+        for key in ("cash", "losing_streak", "broken_streak", "wins_since", "trade_count", "fees_paid",
+                    "funding_received"):
+            setattr(self, key, state[key])
+        self.positions = {
+            position.symbol: position
+            for position in (msgspec.convert(raw, Position) for raw in state["positions"])
+        }
+
+
+def _closed_trade(
+    position: Position, fill: Fill, trade_id: str, pnl: float, regime: str, slippage_bps: float
+) -> ClosedTrade:
+    """The enriched trade-log entry of a position that *fill* made flat."""
+    plan = position.plan
+    entry, sign = position.entry_price, plan.sign
+    first_stop = position.first_stop or entry - sign * plan.stop_atr * plan.atr
+    distance = abs(entry - first_stop)
+    exit_price = position.closed_value / position.closed_qty
+    best = max(position.best * sign, exit_price * sign) * sign
+    worst = min(position.worst * sign, exit_price * sign) * sign
+    risk = risk_amount(sign, entry, position.first_stop, plan.stop_atr, plan.atr, position.peak_qty)
+    return ClosedTrade(
+        trade_id=trade_id, trace_id=plan.trace_id, symbol=position.symbol, side=position.side, qty=position.peak_qty,
+        entry_ns=position.entry_ns, exit_ns=fill.ts_ns, entry_price=entry, exit_price=exit_price,
+        stop_price=first_stop, target_price=position.target,
+        exit_reason=position.exit_reason or ExitReason.FLATTEN, pnl=pnl, fees=position.fees,
+        funding=position.funding, slippage_bps=(position.entry_slippage_bps + slippage_bps) / 2.0, risk_amount=risk,
+        r_multiple=pnl / risk, mfe_r=sign * (best - entry) / distance, mae_r=sign * (worst - entry) / distance,
+        stop_distance_pct=distance / entry * 100.0, stop_distance_atr=distance / plan.atr,
+        target_distance_atr=abs(position.target - entry) / plan.atr if position.target > 0.0 else 0.0,
+        bars_held=position.bars_held, regime_entry=plan.regime, regime_exit=regime,
+        exit_mode=str(plan.exit_mode), confidence=plan.confidence, policy_hash=plan.policy_hash, model=plan.model,
+    )
+
+
+def closing_side(sign: int) -> OrderSide:
+    """The order side that reduces a position of *sign*."""
+    return OrderSide.SELL if sign > 0 else OrderSide.BUY
+
+
+def opening_side(sign: int) -> OrderSide:
+    """The order side that opens a position of *sign*."""
+    return OrderSide.BUY if sign > 0 else OrderSide.SELL

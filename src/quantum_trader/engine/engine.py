@@ -1,0 +1,804 @@
+"""The engine: events in, commands and records out, no I/O.
+
+It reads no clock (time comes with the event), no environment, no disk and no network, and draws no random number.
+``on_event`` takes what a venue says, ``on_batch`` the completed bars of one moment; both return commands for the
+gateway's driver. Everything it holds can be taken out with ``state`` and put back with ``load_state``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.enums import (
+    DIRECTION_CODES,
+    EXIT_CODES,
+    GOV_EMERGENCY,
+    GOVERNOR_CODES,
+    RISK_NONE,
+    RISK_REDUCED,
+    TAG_BAD,
+    TREND_CODES,
+    VOL_CODES,
+    ExitReason,
+    OrderStatus,
+    Side,
+    VolLevel,
+)
+from quantum_trader.domain.errors import InputError
+from quantum_trader.domain.instrument import Instrument
+from quantum_trader.domain.market import MarketBatch
+from quantum_trader.domain.policy import RiskState
+from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderRequest, OrderUpdate, Signal
+from quantum_trader.engine import stage
+from quantum_trader.engine.books import Books, Plan, Position
+from quantum_trader.engine.facts import HaltNotice, PolicyContext, PolicyVerdict, RegimeChange, ShadowResult, SignalDecision
+from quantum_trader.engine.gateway import Command, Gateway, Purpose
+from quantum_trader.engine.ports import PolicyWatcher, RecordSink
+from quantum_trader.engine.recorder import ENGINE, POLICY, RUN, Recorder
+from quantum_trader.engine.road import (
+    ROAD_APPROVED,
+    ROAD_FLIP,
+    ROAD_REASONS,
+    gate,
+    planned_stop,
+    shadow_bracket,
+    size_entry,
+)
+from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.engine.supervision import Shield
+from quantum_trader.engine.tally import HaltEntry, Tally
+from quantum_trader.market import performance as perf
+from quantum_trader.market.performance import SymbolPerformance
+from quantum_trader.policy import layout as pol
+from quantum_trader.policy.compiled import SlotPolicy
+from quantum_trader.policy.core import vol_level
+from quantum_trader.policy.enforcement import (
+    EffectiveSettings,
+    OrchestratorIntegrationConfig,
+    PolicyNumbers,
+    effective,
+    effective_settings,
+    verdicts,
+)
+from quantum_trader.policy.ledger import RolloutLedger
+from quantum_trader.policy.profiles import profile_vector
+from quantum_trader.risk.exits import bracket, exit_row, next_stop, timed_out, would_trigger
+from quantum_trader.risk.governor import (
+    GOV_ROW_LEVEL,
+    GOV_ROW_SINCE_S,
+    empty_governor,
+    governor_resume,
+    governor_trade,
+    level_factors,
+    operator_resumes,
+)
+from quantum_trader.risk.guard import AccountView, Approved, can_execute
+from quantum_trader.risk.halts import TICK_HALTED_SINCE, empty_ticks
+from quantum_trader.risk.limits import (
+    empty_losses,
+    empty_rate,
+    losses_latched,
+    losses_pct,
+    note_order,
+    orders_last_hour,
+)
+from quantum_trader.risk.sizing import liquidation_price, tier_rows
+from quantum_trader.signals import columns as col
+from quantum_trader.signals.kernel import SignalKernel
+from quantum_trader.signals.models import MODEL_NAMES
+from quantum_trader.signals.shadow import SHADOW_STOP, SHADOW_TARGET, SHADOW_TIMEOUT, ShadowBook
+
+_SHADOW_EXITS: Final = {SHADOW_STOP: "STOP", SHADOW_TARGET: "TARGET", SHADOW_TIMEOUT: "TIMEOUT"}
+UNKNOWN_REGIME: Final = "UNKNOWN UNKNOWN"
+_TRADED, _BLOCKED = 1, 2  # flags of a signal whose shadow is open
+_NO_POLICY: Final = (1, 1, 0.0, 0.0, 0, 0)
+_MATERIAL_RISK: Final = 0.01  # relative change of the permitted risk worth a record
+
+
+class Pending(msgspec.Struct, kw_only=True):
+    """An opening order on its way."""
+
+    plan: Plan
+    margin: float
+    qty: float
+
+
+class Engine:
+    """One account's trading engine over a fixed list of symbols."""
+
+    def __init__(
+        self,
+        instruments: Sequence[Instrument],
+        interval_ns: int,
+        settings: EngineSettings,
+        sink: RecordSink,
+        watcher: PolicyWatcher | None = None,
+    ) -> None:
+        self.settings = settings
+        self.instruments = tuple(instruments)
+        self.symbols = tuple(instrument.symbol for instrument in instruments)
+        self._index = {symbol: index for index, symbol in enumerate(self.symbols)}
+        self._interval_ns = interval_ns
+        self._tiers = tuple(tier_rows(instrument) for instrument in instruments)
+        self._specs = tuple((i.step_size, i.min_qty, i.min_notional) for i in instruments)
+        self._watcher = watcher
+        self.integration = settings.integration
+        self.recorder = Recorder(sink)
+        self.tally = Tally()
+        self.shield = Shield()
+        count = len(self.symbols)
+        self.kernel = SignalKernel(
+            self.symbols, interval_ns, settings.market, settings.signals, [i.tick_size for i in instruments]
+        )
+        self.shadows = ShadowBook(count, interval_ns)
+        self.performance = SymbolPerformance(self.symbols)
+        self.policy = SlotPolicy(settings.profile, self.symbols)
+        self.ledger = RolloutLedger(settings.profile.name)
+        self._profile = np.array(profile_vector(settings.profile))
+        self.books = Books(settings.start_equity, int(self._profile[pol.P_RECOVERY_AFTER]))
+        self.gateway = Gateway()
+        self.governor: Any = np.array(empty_governor())
+        self.losses: Any = np.array(empty_losses())
+        self.rate: Any = np.array(empty_rate())
+        self._day: Any = stage.new_day()
+        self._book = np.zeros(stage.BOOK_SIZE)
+        self.sym = np.zeros((count, stage.SYM_SIZE))
+        self.sym[:, stage.SYM_FEE_BPS] = [i.taker_fee_bps for i in instruments]
+        self.sym[:, stage.SYM_FUNDING] = settings.funding_rate_8h
+        self.levels = np.zeros(count, dtype=np.int64)
+        self.costs = np.full(count, np.inf)
+        self._pending: dict[str, Pending] = {}
+        self._shadow_flags: dict[int, int] = {}
+        self._policy_key: tuple[Any, ...] = ()
+        self._policy_hash = ""
+        self.policy_note = ""
+        self._regimes = np.tile(np.array([0, 0, VOL_CODES.index(VolLevel.UNKNOWN), 0]), (count, 1))
+        self._regime_names = [UNKNOWN_REGIME] * count
+        self._ticks = np.array([empty_ticks()] * count)
+        self._clean = np.zeros(count, dtype=np.bool_)
+        self._loss_halted = False
+        self._governor_level = 0
+        self._signal_seq = 0
+        self.equity = settings.start_equity
+        self.now_ns = 0
+
+    # ------------------------------------------------------------------ completed bars
+
+    def on_batch(self, batch: MarketBatch) -> list[Command]:
+        """Take the completed bars of one moment; returns what is to be sent."""
+        now_ns = batch.ts_ns + self._interval_ns
+        self.now_ns = now_ns
+        if stage.screen(batch.ohlcv, batch.present, self._ticks, self._clean, now_ns):
+            batch = self._without_bad_bars(batch, now_ns)
+        resolved = self.shadows.on_bar(batch, self.kernel.out[:, col.TAKER_COST_BPS])
+        fresh = self.kernel.advance(batch)
+        market = self.kernel.out
+        self.ledger.advance(now_ns)
+        if resolved:
+            self._shadows_closed(resolved, now_ns)
+        books = self.books
+        self.equity = books.equity(market[:, col.CLOSE]) if books.positions else books.cash
+        changed = self._run_stage(now_ns, market)
+        if self._governor_level or self._loss_halted or losses_latched(self.losses):
+            self._watch_halts(now_ns)
+        if changed:
+            self.shield.run(self._policy_changed, now_ns)
+        commands: list[Command] = []
+        if books.positions:
+            self._manage_positions(batch, market, now_ns, commands)
+        if fresh:
+            for index in np.flatnonzero(market[:, col.SIGNAL]).tolist():
+                self._on_signal(index, market[index].tolist(), now_ns, commands)
+        return commands
+
+    def _without_bad_bars(self, batch: MarketBatch, now_ns: int) -> MarketBatch:
+        """Leave out what is no bar; a symbol is halted by the third in a row and released by the third good one."""
+        for index in np.flatnonzero(batch.present & ~self._clean).tolist():
+            self._record("market.refused", "", now_ns, {
+                "symbol": self.symbols[index], "ohlcv": batch.ohlcv[index].tolist(),
+                "halted": bool(self._ticks[index, TICK_HALTED_SINCE] >= 0.0),
+            })
+        return MarketBatch(batch.ts_ns, batch.interval_ns, batch.ohlcv, self._clean.copy())
+
+    def _run_stage(self, now_ns: int, market: Any) -> int:
+        """Step limits, governor and policy; returns how many policy slots changed."""
+        books, row = self.books, self._book
+        row[stage.BOOK_EQUITY] = self.equity
+        row[stage.BOOK_EXPOSURE] = books.exposure_pct(self.equity)
+        row[stage.BOOK_OPEN] = len(books.positions)
+        row[stage.BOOK_STREAK] = books.losing_streak
+        row[stage.BOOK_BROKEN] = books.broken_streak
+        row[stage.BOOK_WINS] = books.wins_since
+        limit = self.settings.limits.daily_loss_pct
+        if not self.settings.policy_enabled:
+            level = stage.account_step(now_ns, row, self.losses, limit, self.governor)
+            moved = stage.fill_inputs(
+                market, self.performance.rows, self.levels, self.costs, self.sym, self._profile, self.policy.inputs,
+                self._regimes,
+            )
+            if moved:
+                self._regimes_changed(market, now_ns)
+            self._governor_moved(int(level), now_ns)
+            return 0
+        policy = self.policy
+        level, changed, moved = stage.full_stage(
+            now_ns, row, market, self.performance.rows, self.sym, self.levels, self.costs, self.losses, limit,
+            self.governor, self._day, self._profile, policy.inputs, policy.account, policy.slots, policy.mem,
+            policy.out, self._regimes,
+        )
+        if moved:
+            self._regimes_changed(market, now_ns)
+        self._governor_moved(int(level), now_ns)
+        tally = self.tally
+        tally.policy_steps += 1
+        state = policy.out[0, pol.OUT_RISK_PROFILE]
+        if state == RISK_NONE:
+            tally.policy_moments_blocked += 1
+        elif state == RISK_REDUCED:
+            tally.policy_moments_reduced += 1
+        return int(changed)
+
+    def _regimes_changed(self, market: Any, now_ns: int) -> None:
+        """Record every symbol whose market state is another one now."""
+        for index in np.flatnonzero(self._regimes[:, 3]).tolist():
+            before, after = self._regime_names[index], self.regime_name(index)
+            self._regime_names[index] = after
+            row = market[index]
+            self._record("regime.changed", "", now_ns, RegimeChange(
+                symbol=self.symbols[index], before=before, after=after, atr_1h=float(row[col.ATR_1H]),
+                vol_ratio=float(row[col.VOL_RATIO]),
+            ))
+
+    # ------------------------------------------------------------------ what a venue says
+
+    def on_event(self, event: OrderUpdate | Fill | FundingPayment) -> list[Command]:
+        """Take one venue event; returns what is to be sent because of it."""
+        if isinstance(event, Fill):
+            return self._on_fill(event)
+        if isinstance(event, OrderUpdate):
+            return self._on_update(event)
+        self.books.pay_funding(event)
+        self._record("funding.paid", "", event.ts_ns, event)
+        return []
+
+    def _on_update(self, update: OrderUpdate) -> list[Command]:
+        ticket, commands = self.gateway.on_update(update)
+        self._record("order.updated", "", update.ts_ns, update)
+        if ticket is None or update.status not in (OrderStatus.REJECTED, OrderStatus.CANCELED):
+            return self._sent(commands)
+        if ticket.purpose is Purpose.OPEN:
+            pending = self._pending.pop(ticket.symbol, None)
+            trace = pending.plan.trace_id if pending else ""
+            self._record("trade.failed", trace, update.ts_ns, update)
+        position = self.books.positions.get(ticket.symbol)
+        lost_stop = ticket.purpose is Purpose.STOP and update.status is OrderStatus.REJECTED
+        if position is not None and lost_stop and not self.gateway.is_protected(position):
+            position.exit_reason = position.exit_reason or ExitReason.UNPROTECTED
+            commands = [*commands, *self.gateway.close(position, update.ts_ns)]
+        return self._sent(commands)
+
+    def _on_fill(self, fill: Fill) -> list[Command]:
+        self._record("order.filled", "", fill.ts_ns, fill)
+        self.tally.slippage_paid += fill.slippage_bps * 1e-4 * fill.qty * fill.price
+        ticket = self.gateway.ticket(fill.client_order_id)
+        if ticket is not None and ticket.purpose is Purpose.OPEN:
+            return self._opened(fill)
+        return self._reduced(fill, ticket.purpose if ticket is not None else None)
+
+    def _opened(self, fill: Fill) -> list[Command]:
+        """Book an opening fill and put its stop at the venue."""
+        symbol, index = fill.symbol, self._index[fill.symbol]
+        pending = self._pending.get(symbol)
+        if pending is not None:
+            pending.qty -= fill.qty
+            if pending.qty <= fill.qty * 1e-9:
+                del self._pending[symbol]
+        if symbol in self.books.positions:
+            position = self.books.add(fill)
+        else:
+            assert pending is not None, f"{symbol}: an opening fill without its plan"
+            position = self.books.open_position(symbol, index, pending.plan, fill)
+            self._record("trade.executed", position.plan.trace_id, fill.ts_ns, fill)
+            self.tally.event(
+                fill.ts_ns, "trade", f"{position.side.value} {symbol} {fill.qty:g} at {fill.price:g}"
+            )
+        plan = position.plan
+        liquidation = liquidation_price(
+            plan.sign, position.entry_price, position.qty, plan.leverage, self._tiers[index]
+        )
+        stop, target = bracket(
+            plan.sign, position.entry_price, plan.atr, plan.stop_atr, plan.target_atr, plan.exit_mode,
+            self.instruments[index].tick_size, liquidation,
+        )
+        if stop != stop:  # not a number: no bracket is possible, so the position may not stay
+            position.exit_reason = ExitReason.UNPROTECTED
+            return self._sent(self.gateway.close(position, fill.ts_ns))
+        position.first_stop = position.stop = stop
+        position.target = target
+        return self._sent(self.gateway.protect(position, fill.ts_ns))
+
+    def _reduced(self, fill: Fill, purpose: Purpose | None) -> list[Command]:
+        """Book a closing fill; when it leaves nothing, close the trade and clear what rests."""
+        position, flat = self.books.reduce(fill)
+        if position.exit_reason is None or purpose in (Purpose.STOP, Purpose.TARGET):
+            position.exit_reason = _exit_reason(position, fill, purpose)
+        if not flat:
+            return []
+        trade = self.books.close_trade(position, fill, self.regime_name(position.index), fill.slippage_bps)
+        self.tally.trades.append(trade)
+        self.performance.trade(position.index, trade.r_multiple, trade.pnl)
+        governor_trade(self.governor, trade.pnl)
+        self._record("trade.closed", trade.trace_id, fill.ts_ns, trade)
+        self.tally.event(
+            fill.ts_ns, "trade",
+            f"closed {trade.side.value} {trade.symbol} {trade.exit_reason.value} {trade.r_multiple:+.2f} R",
+        )
+        return self._sent(self.gateway.cancel_all(fill.symbol, fill.ts_ns))
+
+    # ------------------------------------------------------------------ open positions
+
+    def _manage_positions(self, batch: MarketBatch, market: Any, now_ns: int, commands: list[Command]) -> None:
+        """Trail, time out and verify the protection of every open position."""
+        for position in list(self.books.positions.values()):
+            index = position.index
+            if not batch.present[index]:
+                continue
+            position.bars_held += 1
+            high, low = float(batch.ohlcv[index, 1]), float(batch.ohlcv[index, 2])
+            sign = position.plan.sign
+            best, worst = (high, low) if sign > 0 else (low, high)
+            if (best - position.best) * sign > 0.0:
+                position.best = best
+            if (worst - position.worst) * sign < 0.0:
+                position.worst = worst
+            if position.exit_reason is not None:
+                commands += self._sent(self.gateway.close(position, now_ns))
+            elif not self.gateway.is_protected(position):
+                commands += self._exit(position, ExitReason.UNPROTECTED, now_ns)
+            elif timed_out(position.entry_ns, now_ns, position.plan.max_hours):
+                commands += self._exit(position, ExitReason.TIMEOUT, now_ns)
+            else:
+                commands += self._trail(position, float(market[index, col.CLOSE]), now_ns)
+
+    def _trail(self, position: Position, close: float, now_ns: int) -> list[Command]:
+        """Move the stop where the exit rules say so; it never loosens."""
+        plan = position.plan
+        stop = next_stop(
+            plan.sign, position.entry_price, position.first_stop, position.stop, position.best, plan.atr,
+            plan.breakeven_r, plan.trail_atr, plan.exit_mode, self.instruments[position.index].tick_size,
+            self.settings.trail_step_atr * plan.atr,
+        )
+        if stop == position.stop:
+            return []
+        if would_trigger(plan.sign, stop, close):
+            return self._exit(position, ExitReason.TRAILING_STOP, now_ns)
+        position.stop = stop
+        return self._sent(self.gateway.move_stop(position, now_ns))
+
+    def _exit(self, position: Position, reason: ExitReason, now_ns: int) -> list[Command]:
+        position.exit_reason = reason
+        return self._sent(self.gateway.close(position, now_ns))
+
+    def before_hole(self, symbol: str, ts_ns: int) -> None:
+        """Note that *symbol*'s data ends here for more than a day; the venue will close what is held."""
+        position = self.books.positions.get(symbol)
+        if position is not None:
+            position.exit_reason = ExitReason.DATA_HOLE
+        resolved = self.shadows.close_before_hole(self._index[symbol])
+        if resolved:
+            self._shadows_closed(resolved, ts_ns)
+        self._record("market.hole", "", ts_ns, {"symbol": symbol})
+
+    def flatten(self, now_ns: int, reason: ExitReason = ExitReason.FLATTEN) -> list[Command]:
+        """Close everything; never gated."""
+        commands: list[Command] = []
+        for position in self.books.positions.values():
+            commands += self._exit(position, reason, now_ns)
+        return commands
+
+    # ------------------------------------------------------------------ the road of a signal
+
+    def _on_signal(self, index: int, row: list[float], now_ns: int, commands: list[Command]) -> None:
+        """Take one signal down the road and record how it fared."""
+        self._signal_seq += 1
+        self.tally.signals += 1
+        signal = self._signal(index, row, now_ns)
+        self._record("signal.generated", signal.trace_id, now_ns, signal)
+        sign, confidence = signal.action.sign, signal.confidence
+        numbers = self._policy_numbers(index)
+        tag_ok = int(self.performance.rows[index, perf.P_TAG] != TAG_BAD)
+        integration = self.integration
+        used = effective_settings(
+            integration.switches, numbers[0], numbers[1], tag_ok, *numbers[2:], *integration.fixed
+        )
+        open_count = len(self.books.positions) + len(self._pending)
+        position = self.books.positions.get(signal.symbol)
+        held = position.plan.sign if position is not None else 0
+        code = gate(sign, confidence, row[col.ATR_1H], held, int(signal.symbol in self._pending), open_count, used)
+        reason, observed, limit = "", 0.0, 0.0
+        if code == ROAD_FLIP and position is not None and position.exit_reason is None:
+            commands += self._exit(position, ExitReason.SIGNAL_FLIP, now_ns)
+        if code == ROAD_APPROVED:
+            reason, observed, limit = self._enter(index, row, signal, used, now_ns, commands)
+        else:
+            reason = ROAD_REASONS[code]
+        if reason:
+            self.tally.refusals[reason] += 1
+        self._open_shadow(index, row, sign, traded=not reason)
+        decision = SignalDecision(
+            signal_id=signal.signal_id, symbol=signal.symbol, action=signal.action.value, confidence=confidence,
+            decision="BLOCKED" if reason else "ALLOWED", reason=reason, observed=observed, limit=limit,
+            min_confidence_used=used[2], risk_pct_used=used[3],
+        )
+        self._record("signal.decided", signal.trace_id, now_ns, decision)
+        if self.settings.policy_enabled:
+            self.shield.run(self._judge, index, signal, decision, open_count, tag_ok)
+
+    def _signal(self, index: int, row: list[float], now_ns: int) -> Signal:
+        number = self._signal_seq
+        return Signal(
+            signal_id=f"s{number:08d}", trace_id=f"tr{number:08d}", symbol=self.symbols[index],
+            action=Side.LONG if row[col.SIGNAL] > 0 else Side.SHORT, confidence=row[col.CONFIDENCE], model="ensemble",
+            ts_ns=now_ns, features_ts_ns=int(self.kernel.features_ts[index]), consensus=row[col.CONSENSUS],
+            votes={name: row[col.VOTE_0 + k] for k, name in enumerate(MODEL_NAMES)},
+        )
+
+    def _policy_numbers(self, index: int) -> tuple[int, int, float, float, int, int]:
+        """What the policy in force says for a symbol; with no policy, numbers no switch will use."""
+        if not self.settings.policy_enabled:
+            return _NO_POLICY
+        out = self.policy.out[index + 1].tolist()
+        return (
+            int(out[pol.OUT_ALLOW]), int(out[pol.OUT_SYMBOL_OK]), out[pol.OUT_MIN_CONF], out[pol.OUT_RISK_PCT],
+            int(out[pol.OUT_MAX_OPEN]), int(out[pol.OUT_EXIT]),
+        )
+
+    def _enter(
+        self, index: int, row: list[float], signal: Signal, used: tuple[Any, ...], now_ns: int,
+        commands: list[Command],
+    ) -> tuple[str, float, float]:
+        """Size the entry, ask the guard, send the order. Returns (reason, observed, limit); no reason: sent."""
+        price, atr = row[col.CLOSE], row[col.ATR_1H]
+        trend, vol = int(row[col.TREND]), int(self.levels[index])
+        sign, level = signal.action.sign, self._governor_level
+        stop = planned_stop(sign, price, atr, trend, vol)
+        limits = self._limit_row(index)
+        factor = float(self.performance.rows[index, perf.P_RISK_FACTOR]) * level_factors(level)[0]
+        code, qty, leverage = size_entry(
+            sign, price, stop, self.equity, used[3], factor, level, self.settings.leverage, self._specs[index],
+            limits, self._tiers[index],
+        )
+        if code != ROAD_APPROVED:
+            return ROAD_REASONS[code], qty, 0.0
+        intent = Intent(
+            intent_id=f"i{self._signal_seq:08d}", trace_id=signal.trace_id, symbol=signal.symbol, side=signal.action,
+            qty=qty, reduce_only=False, reference_price=price, stop_price=stop, leverage=leverage, created_ns=now_ns,
+            expires_ns=now_ns + self.settings.intent_ttl_s * NS_PER_SECOND, source="ENSEMBLE", risk_pct=used[3],
+            confidence=signal.confidence, policy_hash=self._policy_hash if self._enforces() else "",
+        )
+        verdict = can_execute(
+            intent, self._account_view(index, row, now_ns), self.instruments[index], self.settings.limits,
+            self._tiers[index],
+        )
+        if not isinstance(verdict, Approved):
+            self._record("risk.denied", signal.trace_id, now_ns, verdict)
+            return verdict.reason.value, verdict.observed, verdict.limit
+        self._plan_entry(index, verdict, atr, trend, vol, int(used[5]), now_ns)
+        commands += self._sent(self.gateway.open(verdict))
+        return "", 0.0, 0.0
+
+    def _plan_entry(
+        self, index: int, approved: Approved, atr: float, trend: int, vol: int, exit_mode: int, now_ns: int
+    ) -> None:
+        """Remember what the position will need once its fill comes; count the order."""
+        intent = approved.intent
+        stop_atr, target_atr, breakeven_r, trail_atr, max_hours = exit_row(trend, vol)
+        plan = Plan(
+            intent_id=intent.intent_id, trace_id=intent.trace_id, sign=intent.side.sign, leverage=intent.leverage,
+            atr=atr, stop_atr=stop_atr, target_atr=target_atr, breakeven_r=breakeven_r, trail_atr=trail_atr,
+            max_hours=max_hours, exit_mode=exit_mode, confidence=intent.confidence, policy_hash=intent.policy_hash,
+            model="ensemble", regime=self.regime_name(index),
+        )
+        margin = approved.qty * intent.reference_price / intent.leverage
+        self._pending[intent.symbol] = Pending(plan=plan, margin=margin, qty=approved.qty)
+        note_order(self.rate, now_ns)
+        self.tally.intents += 1
+        self._record("trade.intent", intent.trace_id, now_ns, intent)
+
+    def _limit_row(self, index: int) -> tuple[float, ...]:
+        """The guard's limits, tightened by the policy's where position limits are enforced."""
+        limits = self.settings.limits
+        if not self.integration.use_for_position_limits:
+            return limits.row()
+        out = self.policy.out[index + 1]
+        return limits.row(
+            policy_positions=float(out[pol.OUT_MAX_OPEN]), policy_exposure_pct=float(out[pol.OUT_EXPOSURE_LIMIT])
+        )
+
+    def _account_view(self, index: int, row: list[float], now_ns: int) -> AccountView:
+        rolling, midnight = losses_pct(self.losses, self.equity)
+        used_margin = sum(p.margin for p in self.books.positions.values())
+        used_margin += sum(p.margin for p in self._pending.values())
+        out = self.policy.out[index + 1]
+        enforced = self.integration.use_for_position_limits
+        return AccountView(
+            now_ns=now_ns, equity=self.equity, used_margin=used_margin,
+            open_positions=len(self.books.positions) + len(self._pending), position_qty=0.0,
+            data_ns=now_ns - int(row[col.MARKET_AGE] * self._interval_ns),
+            cost_in_r=float(self.costs[index]), symbol_halted=bool(self._ticks[index, TICK_HALTED_SINCE] >= 0.0),
+            governor=self._governor_level,
+            policy_positions=float(out[pol.OUT_MAX_OPEN]) if enforced else float("inf"),
+            policy_exposure_pct=float(out[pol.OUT_EXPOSURE_LIMIT]) if enforced else float("inf"),
+            rolling_pnl_pct=rolling, midnight_pnl_pct=midnight, loss_latched=bool(losses_latched(self.losses)),
+            orders_last_hour=orders_last_hour(self.rate, now_ns),
+        )
+
+    def set_integration(self, config: OrchestratorIntegrationConfig, change: Any, now_ns: int) -> None:
+        """Take another mode or other switches into force; *change* says who and why."""
+        self.integration = config
+        self._record("rollout.changed", "", now_ns, change, POLICY)
+        self.tally.event(now_ns, "policy", f"rollout: {config.mode.value}")
+
+    def _enforces(self) -> bool:
+        return any(self.integration.switches)
+
+    # ------------------------------------------------------------------ observation
+
+    def _judge(self, index: int, signal: Signal, decision: SignalDecision, open_count: int, tag_ok: int) -> None:
+        """Record what the policy, fully enforced, would have done, and note its evidence. Feeds nothing."""
+        numbers, seq, now_ns = self._policy_numbers(index), self._signal_seq, signal.ts_ns
+        removed = verdicts(
+            self.integration.switches, numbers[0], numbers[1], tag_ok, *numbers[2:], *self.integration.fixed,
+            signal.confidence, open_count,
+        )
+        self.ledger.record(seq, now_ns, removed)
+        reasons = _policy_reasons(numbers, signal.confidence, open_count)
+        if reasons and seq in self._shadow_flags:
+            self._shadow_flags[seq] |= _BLOCKED
+        if seq not in self._shadow_flags:
+            self.ledger.abandon(seq)
+        verdict = PolicyVerdict(
+            signal_id=signal.signal_id, verdict="BLOCK" if reasons else "ALLOW", reasons=reasons, removed=removed,
+            policy_hash=self._policy_hash, min_confidence=numbers[2], risk_pct=numbers[3],
+        )
+        self._record("policy.verdict", signal.trace_id, now_ns, verdict, POLICY)
+        if self._watcher is not None:
+            self._watcher.signal_decided(signal, decision, verdict)
+
+    def _policy_changed(self, now_ns: int) -> None:
+        """Record the policy in force when something a person would call a change has changed."""
+        out = self.policy.out
+        overall = out[0].tolist()
+        key = (
+            overall[pol.OUT_ALLOW], overall[pol.OUT_RISK_PROFILE], overall[pol.OUT_MIN_CONF],
+            overall[pol.OUT_ENTRY], overall[pol.OUT_EXIT], out[:, pol.OUT_SYMBOL_OK].tobytes(),
+        )
+        risk = overall[pol.OUT_RISK_PCT]
+        if self._policy_key and key == self._policy_key[0]:
+            last = self._policy_key[1]
+            if abs(risk - last) <= _MATERIAL_RISK * max(risk, last):
+                return
+        self._policy_key = (key, risk)
+        snapshot = self.policy.snapshot(now_ns)
+        self._policy_hash, self.policy_note = snapshot.content_hash, snapshot.note
+        self.tally.policy_changes += 1
+        self.tally.rules.update({rule.rule for rule in snapshot.rules})
+        self._record("policy.updated", "", now_ns, snapshot.to_dict(), POLICY)
+        self.tally.event(now_ns, "policy", snapshot.note)
+        if self._watcher is not None:
+            self._watcher.policy_updated(snapshot, self._policy_context(now_ns), now_ns)
+
+    def _policy_context(self, now_ns: int) -> PolicyContext:
+        """What the policy in force was made for, at the level of the account."""
+        overall = self.policy.inputs[0].tolist()
+        profile = self._profile
+        return PolicyContext(
+            regime_tag=TREND_CODES[int(overall[pol.IN_TREND])],
+            vol_level=VOL_CODES[
+                vol_level(overall[pol.IN_VOL_RATIO], float(profile[pol.P_HIGH_VOL]), float(profile[pol.P_EXTREME_VOL]))
+            ],
+            risk=self._risk_state(now_ns), used=self._used_overall(),
+        )
+
+    def _risk_state(self, now_ns: int) -> RiskState:
+        """The account as the policy was told it."""
+        account, books = self.policy.account.tolist(), self.books
+        return RiskState(
+            daily_pnl_pct=account[pol.ACC_DAILY_PNL_PCT],
+            current_drawdown_pct=max(-100.0, account[pol.ACC_DRAWDOWN_PCT]), losing_streak=books.losing_streak,
+            open_trades_count=len(books.positions), total_exposure_pct=account[pol.ACC_EXPOSURE_PCT],
+            broken_streak=books.broken_streak, wins_since=books.wins_since, equity=self.equity, ts_ns=now_ns,
+        )
+
+    def _used_overall(self) -> EffectiveSettings:
+        """What trading uses at the level of the account."""
+        out = self.policy.out[0].tolist()
+        numbers = PolicyNumbers(
+            allow=bool(out[pol.OUT_ALLOW]), symbol_allowed=True, min_confidence=out[pol.OUT_MIN_CONF],
+            risk_pct=out[pol.OUT_RISK_PCT], max_positions=int(out[pol.OUT_MAX_OPEN]),
+            exit_mode=EXIT_CODES[int(out[pol.OUT_EXIT])],
+        )
+        return effective(self.integration, numbers)
+
+    def _open_shadow(self, index: int, row: list[float], sign: int, *, traded: bool) -> None:
+        """Start the standardised shadow trade of a signal, where its symbol is warm and has room for one."""
+        atr = row[col.ATR_1H]
+        if not atr > 0.0:
+            return
+        stop_atr, target_atr = shadow_bracket(int(row[col.TREND]), row[col.VOL_RATIO])
+        if self.shadows.open(index, self._signal_seq, sign, atr, stop_atr, target_atr):
+            self._shadow_flags[self._signal_seq] = _TRADED if traded else 0
+
+    def _shadows_closed(self, count: int, now_ns: int) -> None:
+        """Take the results of shadow trades: for the symbol's record, the evidence and the tally."""
+        for index, seq, r, code, bars in self.shadows.resolved[:count].tolist():
+            flags = self._shadow_flags.pop(int(seq), 0)
+            if not flags & _TRADED:
+                self.performance.shadow(int(index), r)
+            blocked = bool(flags & _BLOCKED)
+            self.tally.shadow(now_ns, r, blocked)
+            self.shield.run(self.ledger.resolve, int(seq), r)
+            self._record(
+                "shadow.closed", f"tr{int(seq):08d}", now_ns,
+                ShadowResult(
+                    signal_id=f"s{int(seq):08d}", symbol=self.symbols[int(index)], r=r,
+                    exit=_SHADOW_EXITS.get(int(code), "HOLE"), bars_held=int(bars), traded=bool(flags & _TRADED),
+                ),
+            )
+
+    # ------------------------------------------------------------------ halts
+
+    def _governor_moved(self, level: int, now_ns: int) -> None:
+        """Record a change of the governor's level."""
+        before = self._governor_level
+        if level == before:
+            return
+        self._governor_level = level
+        name = GOVERNOR_CODES[level].value
+        if level > before:
+            path = "resume --reason" if level == GOV_EMERGENCY else "recovers by itself"
+            self._halt("governor", f"governor {name}", path, now_ns, name)
+        else:
+            self._clear("governor", f"governor {name}", now_ns, name)
+
+    def _watch_halts(self, now_ns: int) -> None:
+        """Record the daily-loss latch, and let the simulated operator resume where one is configured."""
+        latched = bool(losses_latched(self.losses))
+        if latched and not self._loss_halted:
+            self._halt("daily_loss", "daily loss limit reached", "next UTC midnight, losses inside the limit", now_ns)
+        elif self._loss_halted and not latched:
+            self._clear("daily_loss", "losses inside the limit", now_ns)
+        self._loss_halted = latched
+        if self._governor_level == GOV_EMERGENCY and operator_resumes(
+            float(self.governor[GOV_ROW_SINCE_S]), now_ns // NS_PER_SECOND, self.settings.operator_resume_hours
+        ):
+            self.resume("simulated operator of the replay", now_ns)
+
+    def resume(self, reason: str, now_ns: int) -> None:
+        """End an EMERGENCY by command: the peak starts again from today's equity, the loss count from zero."""
+        if not reason.strip():
+            raise InputError("reason = '': a resume needs a reason for the record")
+        governor_resume(self.governor, self.equity, now_ns // NS_PER_SECOND)
+        level = int(self.governor[GOV_ROW_LEVEL])
+        self._governor_level = level
+        self._clear("governor", f"resumed: {reason}", now_ns, GOVERNOR_CODES[level].value)
+
+    def _halt(self, kind: str, reason: str, exit_path: str, now_ns: int, level: str = "") -> None:
+        self.tally.halts.append(HaltEntry(ts_ns=now_ns, kind=kind, reason=reason, exit_path=exit_path))
+        self._record(
+            "halt.raised", "", now_ns,
+            HaltNotice(kind=kind, reason=reason, owner="risk", exit_path=exit_path, level=level),
+        )
+        self.tally.event(now_ns, "halt", reason)
+
+    def _clear(self, kind: str, reason: str, now_ns: int, level: str = "") -> None:
+        for entry in self.tally.halts:
+            if entry.kind == kind and entry.cleared_ns == 0:
+                entry.cleared_ns = now_ns
+        self._record(
+            "halt.cleared", "", now_ns, HaltNotice(kind=kind, reason=reason, owner="risk", exit_path="", level=level)
+        )
+        self.tally.event(now_ns, "halt", reason)
+
+    # ------------------------------------------------------------------ records and state
+
+    def started(self, identity: dict[str, str]) -> None:
+        """Record what this run is made of; the first record of every run."""
+        self._record("run.started", "", 0, {"symbols": self.symbols, "interval_ns": self._interval_ns, **identity}, RUN)
+
+    def ended(self, now_ns: int) -> None:
+        """Record the books at the end of the data."""
+        self._record("run.ended", "", now_ns, {
+            "equity": self.equity, "cash": self.books.cash, "trades": len(self.tally.trades),
+            "open_positions": len(self.books.positions),
+        }, RUN)
+
+    def _record(self, topic: str, trace_id: str, ts_ns: int, data: Any, source: str = ENGINE) -> None:
+        self.tally.topics[topic] += 1
+        self.recorder.record(topic, trace_id, ts_ns, data, source)
+
+    def _sent(self, commands: Sequence[Command]) -> list[Command]:
+        """Record commands on their way out."""
+        for command in commands:
+            topic = "order.submitted" if isinstance(command, OrderRequest) else "order.cancel"
+            trace = command.trace_id if isinstance(command, OrderRequest) else ""
+            self._record(topic, trace, command.created_ns, command)
+        return list(commands)
+
+    def regime_name(self, index: int) -> str:
+        """A symbol's market state in words, as "TRENDING UP NORMAL"."""
+        row = self.kernel.out[index]
+        trend = TREND_CODES[int(row[col.TREND])].value
+        direction = DIRECTION_CODES[int(row[col.DIRECTION])]
+        return " ".join((trend, *((direction.value,) if direction else ()), VOL_CODES[int(self.levels[index])].value))
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to continue, as plain values and arrays."""
+        return {
+            "kernel": self.kernel.state(), "shadows": self.shadows.state(), "performance": self.performance.state(),
+            "policy": self.policy.state(), "ledger": self.ledger.state(), "books": self.books.state(),
+            "gateway": self.gateway.state(), "tally": self.tally.state(), "governor": self.governor,
+            "losses": self.losses, "rate": self.rate, "day": self._day, "sym": self.sym, "levels": self.levels,
+            "costs": self.costs, "pending": {k: msgspec.to_builtins(v) for k, v in self._pending.items()},
+            "shadow_flags": [[k, v] for k, v in self._shadow_flags.items()], "policy_key": list(self._policy_key),
+            "policy_hash": self._policy_hash, "policy_note": self.policy_note, "ticks": self._ticks,
+            "regimes": self._regimes, "regime_names": self._regime_names, "loss_halted": self._loss_halted, "governor_level": self._governor_level,
+            "signal_seq": self._signal_seq, "equity": self.equity, "now_ns": self.now_ns, "seq": self.recorder.seq,
+            "integration": msgspec.to_builtins(self.integration), "failures": self.shield.failures,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state`; the recorder is resumed by whoever holds its lines."""
+        for part in ("kernel", "shadows", "performance", "policy", "books", "gateway", "tally"):
+            getattr(self, part).load_state(state[part])
+        self.ledger = RolloutLedger.load_state(state["ledger"])
+        for name in ("governor", "losses", "rate", "sym", "levels", "costs"):
+            getattr(self, name)[...] = state[name]
+        self._day[...] = state["day"]
+        self._ticks[...] = state["ticks"]
+        self._regimes[...] = state["regimes"]
+        self._regime_names = list(state["regime_names"])
+        self.policy_note = state["policy_note"]
+        self._pending = {k: msgspec.convert(v, Pending) for k, v in state["pending"].items()}
+        self._shadow_flags = {int(k): int(v) for k, v in state["shadow_flags"]}
+        key = state["policy_key"]
+        self._policy_key = (tuple(key[0]), key[1]) if key else ()
+        self._policy_hash, self._loss_halted = state["policy_hash"], state["loss_halted"]
+        self._governor_level, self._signal_seq = state["governor_level"], state["signal_seq"]
+        self.equity, self.now_ns = state["equity"], state["now_ns"]
+        self.integration = msgspec.convert(state["integration"], type(self.integration))
+        self.shield.failures = state["failures"]
+
+
+def _exit_reason(position: Position, fill: Fill, purpose: Purpose | None) -> ExitReason:
+    """Why *fill* reduced *position*."""
+    if fill.liquidation:
+        return ExitReason.LIQUIDATION
+    if purpose is Purpose.TARGET:
+        return ExitReason.TAKE_PROFIT
+    if purpose is Purpose.STOP:
+        return ExitReason.STOP if position.stop == position.first_stop else ExitReason.TRAILING_STOP
+    return position.exit_reason or ExitReason.FLATTEN
+
+
+def _policy_reasons(
+    numbers: tuple[int, int, float, float, int, int], confidence: float, open_count: int
+) -> tuple[str, ...]:
+    """Why the policy, fully enforced, would refuse a signal."""
+    allow, symbol_ok, min_confidence, risk_pct, max_positions, _ = numbers
+    reasons = []
+    if not allow or risk_pct <= 0.0:
+        reasons.append("trading_gate")
+    if not symbol_ok:
+        reasons.append("signal_filter")
+    if confidence < min_confidence:
+        reasons.append("confidence_threshold")
+    if open_count >= max_positions:
+        reasons.append("position_limits")
+    return tuple(reasons)
+

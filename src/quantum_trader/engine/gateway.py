@@ -1,0 +1,174 @@
+"""The one gateway: every order leaves through here, and nothing else may send one.
+
+An opening order needs an ``Approved`` from the risk room. A client order id is derived from its intent, and an intent
+is claimed before its order exists, so that the same intent twice is one order; a claim is never taken back.
+Reducing orders need no approval and are never gated. The gateway is pure: it returns commands, a driver sends them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from quantum_trader.domain.enums import OrderStatus, OrderType
+from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.trading import CancelRequest, Intent, OrderRequest, OrderUpdate
+from quantum_trader.engine.books import Position, closing_side, opening_side
+from quantum_trader.risk.guard import Approved
+
+Command = OrderRequest | CancelRequest
+
+
+class Purpose(str, Enum):
+    """Why an order was sent."""
+
+    OPEN = "OPEN"
+    STOP = "STOP"
+    TARGET = "TARGET"
+    CLOSE = "CLOSE"
+
+
+class Ticket(msgspec.Struct, kw_only=True):
+    """What the gateway knows of one order that may still be alive at the venue."""
+
+    client_order_id: str
+    purpose: Purpose
+    symbol: str
+    intent_id: str
+    qty: float
+    price: float = 0.0
+    resting: bool = False
+
+
+def client_order_id(intent_id: str, purpose: Purpose, attempt: int) -> str:
+    """The id a venue sees: derived, so that a restart derives the same one. At most 36 characters."""
+    digest = hashlib.blake2b(f"{intent_id}/{purpose.value}/{attempt}".encode(), digest_size=10).hexdigest()
+    return f"qt-{digest}"
+
+
+class Gateway:
+    """Claims intents, makes orders and keeps a ticket for each order that may be alive."""
+
+    def __init__(self) -> None:
+        self._claimed: dict[str, int] = {}  # intent id -> orders made for it
+        self._tickets: dict[str, Ticket] = {}
+
+    def open(self, approved: Approved) -> list[Command]:
+        """The market order of an approved opening intent; nothing when the intent was claimed before."""
+        if not isinstance(approved, Approved):
+            raise StateError(f"the gateway takes Approved intents only, not {type(approved).__name__}")
+        intent = approved.intent
+        if intent.intent_id in self._claimed:
+            return []
+        return [self._order(intent, Purpose.OPEN, approved.qty, intent.created_ns, intent.leverage)]
+
+    def protect(self, position: Position, now_ns: int) -> list[Command]:
+        """Rest the position's stop, and its target if it has one, at the venue; the old ones go after."""
+        commands: list[Command] = [self._resting(position, Purpose.STOP, position.stop, now_ns)]
+        if position.target > 0.0:
+            commands.append(self._resting(position, Purpose.TARGET, position.target, now_ns))
+        return commands
+
+    def move_stop(self, position: Position, now_ns: int) -> list[Command]:
+        """Place the new stop; the one it replaces is cancelled when the new one is acknowledged."""
+        return [self._resting(position, Purpose.STOP, position.stop, now_ns)]
+
+    def close(self, position: Position, now_ns: int) -> list[Command]:
+        """A reduce-only market order for all of *position*, unless one is on its way."""
+        if self._find(position.symbol, Purpose.CLOSE):
+            return []
+        return [self._reducing(position, Purpose.CLOSE, OrderType.MARKET, 0.0, now_ns)]
+
+    def on_update(self, update: OrderUpdate) -> tuple[Ticket | None, list[Command]]:
+        """Note what the venue says of an order; an acknowledged stop or target retires its predecessors."""
+        ticket = self._tickets.get(update.client_order_id)
+        if ticket is None:
+            return None, []
+        commands: list[Command] = []
+        if update.status is OrderStatus.NEW:
+            ticket.resting = True
+            if ticket.purpose in (Purpose.STOP, Purpose.TARGET):
+                commands = [
+                    CancelRequest(client_order_id=old.client_order_id, symbol=old.symbol, created_ns=update.ts_ns)
+                    for old in self._find(ticket.symbol, ticket.purpose)
+                    if old is not ticket and old.resting
+                ]
+        elif update.status is not OrderStatus.PARTIALLY_FILLED:
+            del self._tickets[update.client_order_id]
+        return ticket, commands
+
+    def ticket(self, client_order_id: str) -> Ticket | None:
+        """The ticket of an order that may be alive."""
+        return self._tickets.get(client_order_id)
+
+    def cancel_all(self, symbol: str, now_ns: int) -> list[Command]:
+        """Cancel whatever rests for *symbol*."""
+        return [
+            CancelRequest(client_order_id=ticket.client_order_id, symbol=symbol, created_ns=now_ns)
+            for ticket in self._tickets.values()
+            if ticket.symbol == symbol and ticket.purpose is not Purpose.OPEN
+        ]
+
+    def has(self, symbol: str, purpose: Purpose) -> bool:
+        """Whether an order of *purpose* may be alive for *symbol*."""
+        return bool(self._find(symbol, purpose))
+
+    def is_protected(self, position: Position) -> bool:
+        """Whether an acknowledged stop for at least the whole position rests at the venue."""
+        return any(
+            ticket.resting and ticket.qty >= position.qty * (1.0 - 1e-9)
+            for ticket in self._find(position.symbol, Purpose.STOP)
+        )
+
+    def is_claimed(self, intent_id: str) -> bool:
+        """Whether an order was ever made for this intent."""
+        return intent_id in self._claimed
+
+    def state(self) -> dict[str, Any]:
+        """Claims and tickets, as plain values."""
+        return {
+            "claimed": dict(self._claimed),
+            "tickets": [msgspec.to_builtins(ticket) for ticket in self._tickets.values()],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state`."""
+        self._claimed = dict(state["claimed"])
+        tickets = [msgspec.convert(raw, Ticket) for raw in state["tickets"]]
+        self._tickets = {ticket.client_order_id: ticket for ticket in tickets}
+
+    def _find(self, symbol: str, purpose: Purpose) -> list[Ticket]:
+        return [t for t in self._tickets.values() if t.symbol == symbol and t.purpose is purpose]
+
+    def _claim(self, intent_id: str, purpose: Purpose, symbol: str, qty: float, price: float) -> str:
+        attempt = self._claimed.get(intent_id, 0)
+        self._claimed[intent_id] = attempt + 1
+        order_id = client_order_id(intent_id, purpose, attempt)
+        self._tickets[order_id] = Ticket(
+            client_order_id=order_id, purpose=purpose, symbol=symbol, intent_id=intent_id, qty=qty, price=price
+        )
+        return order_id
+
+    def _order(self, intent: Intent, purpose: Purpose, qty: float, now_ns: int, leverage: float) -> OrderRequest:
+        return OrderRequest(
+            client_order_id=self._claim(intent.intent_id, purpose, intent.symbol, qty, 0.0),
+            intent_id=intent.intent_id, trace_id=intent.trace_id, symbol=intent.symbol,
+            side=opening_side(intent.side.sign), type=OrderType.MARKET, qty=qty, created_ns=now_ns, leverage=leverage,
+        )
+
+    def _resting(self, position: Position, purpose: Purpose, price: float, now_ns: int) -> OrderRequest:
+        kind = OrderType.STOP_MARKET if purpose is Purpose.STOP else OrderType.TAKE_PROFIT_MARKET
+        return self._reducing(position, purpose, kind, price, now_ns)
+
+    def _reducing(
+        self, position: Position, purpose: Purpose, kind: OrderType, price: float, now_ns: int
+    ) -> OrderRequest:
+        plan = position.plan
+        return OrderRequest(
+            client_order_id=self._claim(plan.intent_id, purpose, position.symbol, position.qty, price),
+            intent_id=plan.intent_id, trace_id=plan.trace_id, symbol=position.symbol, side=closing_side(plan.sign),
+            type=kind, qty=position.qty, created_ns=now_ns, stop_price=price, reduce_only=True,
+        )

@@ -1,0 +1,169 @@
+"""The engine's ports: what it asks of a venue and of a sink for records, and nothing about who answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
+from quantum_trader.domain.instrument import Instrument
+from quantum_trader.domain.market import MarketBatch
+from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate, Signal
+
+if TYPE_CHECKING:  # a venue adapter needs the port, not the policy room
+    from quantum_trader.engine.facts import PolicyContext, PolicyVerdict, SignalDecision
+    from quantum_trader.policy.policy import TradingPolicy
+
+VenueEvent = OrderUpdate | Fill | FundingPayment
+
+
+class Rejection(str, Enum):
+    """Why a venue refuses an order, in the codes of Binance USD-M; an update's reason begins with one of them."""
+
+    BAD_VALUE = "-1102"
+    UNKNOWN_SYMBOL = "-1121"
+    UNKNOWN_ORDER = "-2011"
+    MARGIN = "-2019"
+    WOULD_TRIGGER = "-2021"
+    REDUCE_ONLY = "-2022"
+    MAX_POSITION = "-2027"
+    MIN_QTY = "-4004"
+    TICK = "-4014"
+    STEP = "-4023"
+    DUPLICATE = "-4116"
+    NO_PRICE = "-4131"
+    MIN_NOTIONAL = "-4164"
+
+
+class VenuePosition(msgspec.Struct, frozen=True, kw_only=True):
+    """An open position as the venue tells it. Money in USDT."""
+
+    symbol: str
+    qty: float  # signed: positive is long
+    entry_price: float
+    leverage: float
+    margin: float  # isolated, locked inside the wallet
+    liquidation_price: float  # 0.0 when there is none
+    mark_price: float
+    unrealised_pnl: float
+
+
+class VenueBalance(msgspec.Struct, frozen=True, kw_only=True):
+    """The account's money, in USDT. The wallet changes by realised profit, fees and funding alone."""
+
+    wallet: float
+    unrealised_pnl: float
+    margin_used: float  # isolated margins of open positions
+    available: float  # wallet less margins and what open orders reserve
+
+    @property
+    def equity(self) -> float:
+        """Wallet and unrealised profit together."""
+        return self.wallet + self.unrealised_pnl
+
+
+class VenueOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """One order as the venue tells it."""
+
+    client_order_id: str
+    venue_order_id: str
+    symbol: str
+    side: OrderSide
+    type: OrderType
+    qty: float
+    filled_qty: float
+    average_price: float  # 0.0 while nothing is filled
+    price: float
+    stop_price: float
+    reduce_only: bool
+    status: OrderStatus
+    created_ns: int
+    reason: str = ""
+
+
+class Venue(Protocol):
+    """A place that takes orders and answers with events; bars of one moment drive an in-process one.
+
+    Row order of every batch is that of *symbols*. A returned list may be shared: callers read it, never change it.
+    """
+
+    symbols: tuple[str, ...]
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Return the filters, fees and tiers of *symbol*; InputError when it is unknown."""
+        ...
+
+    def on_open(self, batch: MarketBatch) -> list[VenueEvent]:
+        """Meet the bars' opens: funding, waiting market orders, and what the opens gapped through."""
+        ...
+
+    def on_range(self, batch: MarketBatch) -> list[VenueEvent]:
+        """Meet the bars' ranges, stops first; called again for one batch it looks at stops sent since."""
+        ...
+
+    def submit(self, request: OrderRequest) -> list[VenueEvent]:
+        """Acknowledge (NEW) or refuse (REJECTED) an order; never fill it at once."""
+        ...
+
+    def cancel(self, request: CancelRequest) -> list[VenueEvent]:
+        """Cancel an open order; a finished one answers its final status, an unknown one REJECTED -2011."""
+        ...
+
+    def set_leverage(self, symbol: str, leverage: float) -> float:
+        """Ask for a leverage and return the one that is in force now; the caller compares."""
+        ...
+
+    def leverage(self, symbol: str) -> float:
+        """Return the leverage in force for *symbol*."""
+        ...
+
+    def close_before_hole(self, symbol: str, ts_ns: int) -> list[VenueEvent]:
+        """Cancel the symbol's orders and close its position at the last price before a hole in its data."""
+        ...
+
+    def positions(self) -> list[VenuePosition]:
+        """Return the open positions, in the order of *symbols*."""
+        ...
+
+    def balance(self) -> VenueBalance:
+        """Return the account's money at the last known prices."""
+        ...
+
+    def open_orders(self, symbol: str | None = None) -> list[VenueOrder]:
+        """Return the orders that may still fill, oldest first."""
+        ...
+
+    def get_order(self, client_order_id: str) -> VenueOrder | None:
+        """Return an open or lately finished order by its client id; None when the venue does not know it."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return everything needed to continue, as plain values that JSON and msgpack keep exactly."""
+        ...
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state`; StateError when it does not fit this venue."""
+        ...
+
+
+class RecordSink(Protocol):
+    """Where encoded records go; appending never blocks on a disk."""
+
+    def append(self, line: bytes) -> None:
+        """Take one encoded record, in order."""
+        ...
+
+
+class PolicyWatcher(Protocol):
+    """Who is told what the policy says and how signals fared; nothing it does or raises reaches trading."""
+
+    def policy_updated(self, policy: TradingPolicy, context: PolicyContext, now_ns: int) -> None:
+        """Take the policy now in force and what it was made for."""
+        ...
+
+    def signal_decided(self, signal: Signal, decision: SignalDecision, verdict: PolicyVerdict) -> None:
+        """Take how one signal fared and the policy's verdict on it."""
+        ...

@@ -1,0 +1,97 @@
+"""The road of an opening signal, as one scalar function: gates, sizing, leverage; then the guard.
+
+Cheapest first. The engine calls it as Python and turns its code into a recorded reason; the sweep compiles it. A
+signal against an open position never enters: it closes the position first, and closing is not gated by anything.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from quantum_trader.domain.scalar import scalar
+from quantum_trader.policy.core import vol_level
+from quantum_trader.risk.exits import exit_row
+from quantum_trader.risk.sizing import fit_leverage, quantity
+
+ROAD_APPROVED: Final = 0
+ROAD_WARM_UP: Final = 1
+ROAD_HELD: Final = 2
+ROAD_FLIP: Final = 3
+ROAD_PENDING: Final = 4
+ROAD_GATE: Final = 5
+ROAD_SYMBOL: Final = 6
+ROAD_CONFIDENCE: Final = 7
+ROAD_POSITIONS: Final = 8
+ROAD_SIZE: Final = 9
+ROAD_LEVERAGE: Final = 10
+
+_SHADOW_HIGH_VOL, _SHADOW_EXTREME_VOL = 0.04, 0.06  # shadows are the same whatever the profile: STANDARD's thresholds
+
+ROAD_REASONS: Final = {
+    ROAD_WARM_UP: "WARM_UP",
+    ROAD_HELD: "ALREADY_HELD",
+    ROAD_FLIP: "CLOSES_FIRST",
+    ROAD_PENDING: "ORDER_PENDING",
+    ROAD_GATE: "TRADING_GATE",
+    ROAD_SYMBOL: "SYMBOL_FILTER",
+    ROAD_CONFIDENCE: "LOW_CONFIDENCE",
+    ROAD_POSITIONS: "POSITION_LIMIT",
+    ROAD_SIZE: "BELOW_MINIMUM_SIZE",
+    ROAD_LEVERAGE: "NO_SAFE_LEVERAGE",
+}
+
+
+@scalar
+def gate(
+    sign: int, confidence: float, atr: float, held_sign: int, pending: int, open_count: int, settings: Any
+) -> int:
+    """The gates before sizing; *settings* as ``effective_settings`` returns them. 0 passes, else a ROAD code."""
+    if not (atr > 0.0):
+        return ROAD_WARM_UP
+    if held_sign == sign:
+        return ROAD_HELD
+    if held_sign != 0:
+        return ROAD_FLIP
+    if pending != 0:
+        return ROAD_PENDING
+    if settings[0] == 0 or not (settings[3] > 0.0):
+        return ROAD_GATE
+    if settings[1] == 0:
+        return ROAD_SYMBOL
+    if not (confidence >= settings[2]):
+        return ROAD_CONFIDENCE
+    if open_count >= settings[4]:
+        return ROAD_POSITIONS
+    return ROAD_APPROVED
+
+
+@scalar
+def planned_stop(sign: int, price: float, atr: float, trend: int, vol: int) -> float:
+    """The stop a position opened at *price* would get, before tick rounding."""
+    return price - sign * exit_row(trend, vol)[0] * atr
+
+
+@scalar
+def size_entry(
+    sign: int, price: float, stop: float, equity: float, risk_pct: float, factor: float, governor: int,
+    wanted_leverage: float, instrument: Any, limits: Any, tiers: Any,
+) -> tuple[int, float, float]:
+    """Quantity and leverage of an entry at *price* with its planned *stop*.
+
+    *instrument* is (step, min_qty, min_notional), *limits* the guard's limit row, *factor* the symbol's risk factor
+    times the governor's size. Returns (ROAD code, quantity, leverage).
+    """
+    qty = quantity(equity, risk_pct, factor, price, stop, instrument[0], instrument[1], instrument[2])
+    if not (qty > 0.0):
+        return ROAD_SIZE, 0.0, 0.0
+    leverage = fit_leverage(wanted_leverage, limits[3], governor, sign, price, stop, qty, limits[4], tiers)
+    if not (leverage > 0.0):
+        return ROAD_LEVERAGE, qty, 0.0
+    return ROAD_APPROVED, qty, leverage
+
+
+@scalar
+def shadow_bracket(trend: int, vol_ratio: float) -> tuple[float, float]:
+    """Stop and target (multiples of the hourly ATR) of the standardised shadow trade of a signal."""
+    row = exit_row(trend, vol_level(vol_ratio, _SHADOW_HIGH_VOL, _SHADOW_EXTREME_VOL))
+    return row[0], row[1]

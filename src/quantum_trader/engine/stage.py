@@ -1,0 +1,176 @@
+"""The account stage: one compiled call a moment from marks to the policy in force.
+
+It latches loss limits, steps the governor, keeps the UTC day's peak, measures costs in R for every symbol and steps
+the policy over all slots. Everything it calls is a scalar that the object code and the sweep use as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from quantum_trader.domain.scalar import scalar
+from quantum_trader.market import performance as perf
+from quantum_trader.market.costs import cost_in_r
+from quantum_trader.market.jit import compiled, kernel
+from quantum_trader.policy import layout as pol
+from quantum_trader.policy.compiled import fill_overall, step_slots
+from quantum_trader.policy.core import vol_level
+from quantum_trader.risk.exits import exit_row
+from quantum_trader.risk.governor import governor_step
+from quantum_trader.risk.halts import bar_ok, note_tick
+from quantum_trader.risk.limits import losses_pct, record_losses
+from quantum_trader.signals import columns as col
+
+# What the engine hands in each moment.
+BOOK_EQUITY, BOOK_EXPOSURE, BOOK_OPEN, BOOK_STREAK, BOOK_BROKEN, BOOK_WINS, BOOK_SIZE = range(7)
+# The UTC day's peak equity, kept between moments.
+DAY_INDEX, DAY_PEAK, DAY_SIZE = range(3)
+# Constants of a symbol.
+SYM_FEE_BPS, SYM_FUNDING, SYM_SIZE = range(3)
+
+EXPECTED_HOLD_SHARE: Final = 0.25  # of the exit row's time limit: what a round trip's funding is estimated over
+_NS_PER_SECOND: Final = 1_000_000_000
+_NS_PER_DAY: Final = 86_400_000_000_000
+
+
+@scalar
+def day_drawdown_pct(day: Any, now_ns: int, equity: float) -> float:
+    """Percent of *equity* below the UTC day's peak, 0 or negative; keeps *day* up to date."""
+    index = float(now_ns // _NS_PER_DAY)
+    if day[0] != index:
+        day[0] = index
+        day[1] = equity
+    if equity > day[1]:
+        day[1] = equity
+    return min(0.0, (equity / day[1] - 1.0) * 100.0) if day[1] > 0.0 else -100.0
+
+
+@scalar
+def estimated_cost_r(
+    price: float, atr: float, stop_atr: float, max_hours: float, fee_bps: float, spread_bps: float,
+    slippage_bps: float, funding_8h: float,
+) -> float:
+    """Round-trip cost in R of an entry now with the exit row's stop; infinite before the ATR is known."""
+    if not (atr > 0.0):
+        return float("inf")
+    return cost_in_r(
+        price, stop_atr * atr, fee_bps, spread_bps, slippage_bps, abs(funding_8h), max_hours * EXPECTED_HOLD_SHARE
+    )
+
+
+_record_losses = compiled(record_losses)
+_losses_pct = compiled(losses_pct)
+_governor_step = compiled(governor_step)
+_day_drawdown = compiled(day_drawdown_pct)
+_cost_r = compiled(estimated_cost_r)
+_exit_row = compiled(exit_row)
+_vol_level = compiled(vol_level)
+_bar_ok = compiled(bar_ok)
+_note_tick = compiled(note_tick)
+
+
+@kernel
+def screen(ohlcv, present, ticks, clean, now_ns):  # type: ignore[no-untyped-def]
+    """Mark in *clean* the present rows that are bars; returns how many are not."""
+    bad = 0
+    for s in range(present.shape[0]):
+        clean[s] = present[s]
+        if present[s]:
+            row = ohlcv[s]
+            good = _bar_ok(row[0], row[1], row[2], row[3], row[4])
+            _note_tick(ticks[s], good, now_ns // _NS_PER_SECOND)
+            if not good:
+                clean[s] = False
+                bad += 1
+    return bad
+
+
+@kernel
+def account_step(now_ns, book, losses, loss_limit_pct, governor):  # type: ignore[no-untyped-def]
+    """Latch losses and step the governor at *now_ns*; returns the governor's level."""
+    equity = book[BOOK_EQUITY]
+    _record_losses(losses, now_ns, equity, loss_limit_pct)
+    return _governor_step(governor, equity, now_ns // _NS_PER_SECOND, 0)
+
+
+@kernel
+def measure_symbol(row, symbol, high_vol, extreme_vol):  # type: ignore[no-untyped-def]
+    """Volatility code and round-trip cost in R of one symbol; *row* is its row of the signal kernel's output."""
+    level = _vol_level(row[col.VOL_RATIO], high_vol, extreme_vol)
+    stop_atr, _, _, _, max_hours = _exit_row(int(row[col.TREND]), level)
+    cost = _cost_r(
+        row[col.CLOSE], row[col.ATR_1H], stop_atr, max_hours, symbol[SYM_FEE_BPS], row[col.SPREAD_BPS],
+        row[col.SLIPPAGE_BPS], symbol[SYM_FUNDING],
+    )
+    return level, cost
+
+
+@kernel
+def fill_inputs(market, performance, levels, costs, symbols, profile, inputs, regimes):  # type: ignore[no-untyped-def]
+    """Fill the policy's inputs, the volatility codes and the costs in R from the market's columns.
+
+    *regimes* (S, 4) int64 keeps each symbol's trend, direction and volatility codes; its last column is set where one
+    of them changed. Returns how many symbols changed.
+    """
+    changed = 0
+    for s in range(market.shape[0]):
+        row = market[s]
+        levels[s], costs[s] = measure_symbol(row, symbols[s], profile[pol.P_HIGH_VOL], profile[pol.P_EXTREME_VOL])
+        target = inputs[s + 1]
+        target[pol.IN_TREND] = row[col.TREND]
+        target[pol.IN_DIRECTION] = row[col.DIRECTION]
+        target[pol.IN_VOL_RATIO] = row[col.VOL_RATIO]
+        target[pol.IN_AGE_BARS] = row[col.MARKET_AGE]
+        target[pol.IN_SPREAD_BPS] = row[col.SPREAD_BPS]
+        target[pol.IN_SLIPPAGE_BPS] = row[col.SLIPPAGE_BPS]
+        target[pol.IN_VOLUME_RATIO] = row[col.VOLUME_RATIO_24H]
+        target[pol.IN_COST_IN_R] = costs[s]
+        result = performance[s]
+        target[pol.IN_TAG] = result[perf.P_TAG]
+        target[pol.IN_WINRATE] = result[perf.P_WINRATE]
+        target[pol.IN_AVG_R] = result[perf.P_AVG_R]
+        target[pol.IN_TRADES] = result[perf.P_TRADES]
+        target[pol.IN_LOSSES] = result[perf.P_LOSSES]
+        trend, direction, regime = int(row[col.TREND]), int(row[col.DIRECTION]), regimes[s]
+        regime[3] = 0
+        if regime[0] != trend or regime[1] != direction or regime[2] != levels[s]:
+            regime[0], regime[1], regime[2], regime[3] = trend, direction, levels[s], 1
+            changed += 1
+    return changed
+
+
+@kernel
+def fill_account(now_ns, book, losses, day, quality, account):  # type: ignore[no-untyped-def]
+    """Fill the policy's account row; moves the day's peak."""
+    equity = book[BOOK_EQUITY]
+    account[pol.ACC_DAILY_PNL_PCT] = _losses_pct(losses, equity)[1]
+    account[pol.ACC_DRAWDOWN_PCT] = _day_drawdown(day, now_ns, equity)
+    account[pol.ACC_STREAK] = book[BOOK_STREAK]
+    account[pol.ACC_BROKEN_STREAK] = book[BOOK_BROKEN]
+    account[pol.ACC_WINS_SINCE] = book[BOOK_WINS]
+    account[pol.ACC_OPEN_COUNT] = book[BOOK_OPEN]
+    account[pol.ACC_EXPOSURE_PCT] = book[BOOK_EXPOSURE]
+    account[pol.ACC_EQUITY] = equity
+    account[pol.ACC_QUALITY] = quality
+    account[pol.ACC_RISK_AGE_S] = 0.0
+
+
+@kernel
+def full_stage(  # type: ignore[no-untyped-def]
+    now_ns, book, market, performance, symbols, levels, costs, losses, loss_limit_pct, governor, day, profile,
+    inputs, account, slots, mem, policy, regimes,
+):
+    """Run the whole stage of a moment; returns (governor level, policy slots changed, regimes changed)."""
+    level = account_step(now_ns, book, losses, loss_limit_pct, governor)
+    moved = fill_inputs(market, performance, levels, costs, symbols, profile, inputs, regimes)
+    fill_account(now_ns, book, losses, day, market[0, col.QUALITY], account)
+    fill_overall(inputs)
+    changed = step_slots(float(now_ns // _NS_PER_SECOND), profile, inputs, account, slots, mem, policy)
+    return level, changed, moved
+
+
+def new_day() -> Any:
+    """A day row that has seen nothing."""
+    return np.array([-1.0, 0.0])

@@ -1,0 +1,84 @@
+"""Counts a run shows and reports. Nothing here feeds a decision."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.domain.trading import ClosedTrade
+
+_FEED: Final = 12
+
+
+class HaltEntry(msgspec.Struct, kw_only=True):
+    """A halt and, once it ended, when."""
+
+    ts_ns: int
+    kind: str
+    reason: str
+    exit_path: str
+    cleared_ns: int = 0
+
+
+class Tally:
+    """What happened so far, by kind."""
+
+    def __init__(self) -> None:
+        self.signals = 0
+        self.intents = 0
+        self.refusals: Counter[str] = Counter()
+        self.rules: Counter[str] = Counter()
+        self.policy_steps = 0
+        self.policy_changes = 0
+        self.policy_moments_blocked = 0
+        self.policy_moments_reduced = 0
+        self.slippage_paid = 0.0
+        self.trades: list[ClosedTrade] = []
+        self.halts: list[HaltEntry] = []
+        self.shadow_r: list[float] = []
+        self.shadow_blocked: list[bool] = []
+        self.shadow_ts_ns: list[int] = []
+        self.shadow_allowed_sum = 0.0
+        self.shadow_blocked_sum = 0.0
+        self.shadow_blocked_count = 0
+        self.regimes: Counter[str] = Counter()
+        self.governor: Counter[str] = Counter()
+        self.topics: Counter[str] = Counter()
+        self.feed: deque[tuple[int, str, str]] = deque(maxlen=_FEED)
+
+    def shadow(self, ts_ns: int, r: float, blocked: bool) -> None:
+        """Note a resolved shadow trade and what the policy had said of its signal."""
+        self.shadow_r.append(r)
+        self.shadow_blocked.append(blocked)
+        self.shadow_ts_ns.append(ts_ns)
+        if blocked:
+            self.shadow_blocked_sum += r
+            self.shadow_blocked_count += 1
+        else:
+            self.shadow_allowed_sum += r
+
+    def event(self, ts_ns: int, kind: str, text: str) -> None:
+        """Add a line to the feed."""
+        self.feed.append((ts_ns, kind, text))
+
+    def state(self) -> dict[str, Any]:
+        """Everything, as plain values."""
+        plain = dict(vars(self))
+        for key in ("refusals", "rules", "regimes", "governor", "topics"):
+            plain[key] = dict(plain[key])
+        plain["trades"] = [msgspec.to_builtins(trade) for trade in self.trades]
+        plain["halts"] = [msgspec.to_builtins(halt) for halt in self.halts]
+        plain["feed"] = list(self.feed)
+        return plain
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state`."""
+        for key, value in state.items():
+            setattr(self, key, value)
+        for key in ("refusals", "rules", "regimes", "governor", "topics"):
+            setattr(self, key, Counter(state[key]))
+        self.trades = [msgspec.convert(raw, ClosedTrade) for raw in state["trades"]]
+        self.halts = [msgspec.convert(raw, HaltEntry) for raw in state["halts"]]
+        self.feed = deque((tuple(line) for line in state["feed"]), maxlen=_FEED)

@@ -1,0 +1,1 @@
+"""Market data and what is measured from it: bars, indicators, regime, costs."""

@@ -1,0 +1,104 @@
+"""Funding of a recording: the venue's history where there is one, and a statement of what is assumed elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+
+from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, iso
+from quantum_trader.domain.errors import DataError
+from quantum_trader.market.store import Times, Values
+
+FUNDING_HOURS = 8
+_PERIOD_NS = FUNDING_HOURS * NS_PER_HOUR
+
+
+class Funding(msgspec.Struct, frozen=True, kw_only=True):
+    """Funding of a recording's symbols within its range."""
+
+    history: dict[str, tuple[Times, Values]]  # only symbols with payments of the venue
+    assumed_rate: float  # per 8 hours, a fraction; at 00, 08 and 16 UTC
+    source: str  # "venue history" | "mixed" | "assumed"
+    statement: str
+
+
+def assumed_times(start_ns: int, end_ns: int) -> Times:
+    """Return the moments in [start_ns, end_ns) at which assumed funding is due: 00, 08 and 16 UTC."""
+    first = -(-start_ns // _PERIOD_NS) * _PERIOD_NS
+    return np.arange(first, end_ns, _PERIOD_NS, dtype=np.int64)
+
+
+def select_funding(
+    known: Mapping[str, tuple[Times, Values]], spans: Mapping[str, tuple[int, int]], assumed_rate: float
+) -> Funding:
+    """Cut the venue's payments to each symbol's span [first open, last close] and state what had to be assumed.
+
+    Times are floored to the minute (venues stamp them milliseconds late). More than a day without a payment in
+    the middle of a history is filled at the assumed rate, and counted in the statement. DataError when *known*
+    is not in order or not finite.
+    """
+    history, filled = {}, 0
+    for symbol, (start_ns, end_ns) in spans.items():
+        if symbol not in known:
+            continue
+        ts = np.asarray(known[symbol][0], dtype=np.int64) // NS_PER_MINUTE * NS_PER_MINUTE
+        rate = np.asarray(known[symbol][1], dtype=np.float64)
+        _require_usable(symbol, ts, rate)
+        inside = (ts >= start_ns) & (ts <= end_ns)
+        if inside.any():
+            ts, rate, added = _fill(ts[inside], rate[inside], assumed_rate)
+            filled += added
+            history[symbol] = (ts, rate)
+    source, statement = _statement(history, spans, assumed_rate, filled)
+    return Funding(history=history, assumed_rate=assumed_rate, source=source, statement=statement)
+
+
+def _require_usable(symbol: str, ts: Times, rate: Values) -> None:
+    if ts.shape != rate.shape:
+        raise DataError(f"funding of {symbol}: {len(ts)} times but {len(rate)} rates")
+    if (bad := np.flatnonzero(~np.isfinite(rate))).size:
+        raise DataError(f"funding of {symbol}: row {bad[0] + 1}: rate = {rate[bad[0]]!r}: must be a finite fraction")
+    if (late := np.flatnonzero(np.diff(ts) <= 0)).size:
+        raise DataError(f"funding of {symbol}: row {late[0] + 2} ({iso(int(ts[late[0] + 1]))}): time does not move on")
+
+
+def _fill(ts: Times, rate: Values, assumed_rate: float) -> tuple[Times, Values, int]:
+    missing = [
+        assumed_times(int(ts[index]) + 1, int(ts[index + 1]))
+        for index in np.flatnonzero(np.diff(ts) > NS_PER_DAY)
+    ]
+    if not missing:
+        return ts, rate, 0
+    extra = np.concatenate(missing)
+    times = np.concatenate((ts, extra))
+    rates = np.concatenate((rate, np.full(len(extra), assumed_rate)))
+    order = np.argsort(times, kind="stable")
+    return times[order], rates[order], len(extra)
+
+
+def _statement(
+    history: Mapping[str, tuple[Times, Values]], spans: Mapping[str, tuple[int, int]], rate: float, filled: int
+) -> tuple[str, str]:
+    assumption = f"{rate * 100:g} % every 8 hours at 00, 08 and 16 UTC"
+    without = [symbol for symbol in spans if symbol not in history]
+    if not history:
+        return "assumed", f"No funding history: {assumption} is assumed for every symbol."
+    part = [
+        symbol for symbol, (ts, _) in history.items()
+        if ts[0] > spans[symbol][0] + NS_PER_DAY or ts[-1] < spans[symbol][1] - NS_PER_DAY
+    ]
+    first = min(int(ts[0]) for ts, _ in history.values())
+    last = max(int(ts[-1]) for ts, _ in history.values())
+    text = f"Funding as the venue paid it, {iso(first)} to {iso(last)}, for {', '.join(history)}"
+    exceptions = []
+    if without:
+        exceptions.append(f"{', '.join(without)} (no history)")
+    if part:
+        exceptions.append(f"{', '.join(part)} outside their history")
+    if filled:
+        exceptions.append(f"{filled} payments missing inside a history")
+    if not exceptions:
+        return "venue history", f"{text}."
+    return "mixed", f"{text}; {assumption} is assumed for {'; '.join(exceptions)}."

@@ -1,0 +1,39 @@
+"""Bar intervals by name: how long each is, and which the bar store knows."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
+from quantum_trader.domain.errors import DataError
+
+INTERVALS: Final = {
+    "1m": NS_PER_MINUTE,
+    "3m": 3 * NS_PER_MINUTE,
+    "5m": 5 * NS_PER_MINUTE,
+    "15m": 15 * NS_PER_MINUTE,
+    "30m": 30 * NS_PER_MINUTE,
+    "1h": NS_PER_HOUR,
+    "2h": 2 * NS_PER_HOUR,
+    "4h": 4 * NS_PER_HOUR,
+    "6h": 6 * NS_PER_HOUR,
+    "8h": 8 * NS_PER_HOUR,
+    "12h": 12 * NS_PER_HOUR,
+    "1d": NS_PER_DAY,
+}
+
+
+def interval_ns(interval: str) -> int:
+    """Length of *interval* ("5m") in nanoseconds; DataError names those that are known."""
+    if interval not in INTERVALS:
+        raise DataError(f"interval {interval!r} is not known: use one of {', '.join(INTERVALS)}")
+    return INTERVALS[interval]
+
+
+def interval_name(length_ns: int) -> str:
+    """Name of the interval that is *length_ns* long; DataError when there is none."""
+    for name, length in INTERVALS.items():
+        if length == length_ns:
+            return name
+    seconds = length_ns / 1e9
+    raise DataError(f"bars are {seconds:g} s apart, which is no known interval: use one of {', '.join(INTERVALS)}")

@@ -1,0 +1,167 @@
+"""How each symbol's own trades have done: one row of floats a symbol, moved by two scalar functions.
+
+Win rate and average R look at the last 50 closed trades. A symbol is judged from 5 trades on. Ten losses in a row
+disable it (BAD) until three shadow trades in a row, of signals that were not traded, have won since its last real
+trade: then it starts with a clean slate (its cumulative PnL is kept).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from quantum_trader.domain.enums import TAG_BAD, TAG_CODES, TAG_GOOD, TAG_NEUTRAL
+from quantum_trader.domain.errors import StateError, require_finite
+from quantum_trader.domain.policy import SymbolPerformanceData
+from quantum_trader.domain.scalar import scalar
+from quantum_trader.market.indicators import Cells
+
+WINDOW: Final = 50
+JUDGED_FROM: Final = 5
+GOOD_WINRATE: Final = 0.5
+POOR_WINRATE: Final = 0.30
+DISABLED_AFTER_LOSSES: Final = 10
+READMITTED_AFTER_SHADOW_WINS: Final = 3
+
+P_TRADES, P_WINRATE, P_AVG_R, P_PNL, P_LOSSES, P_SHADOW_WINS, P_TAG, P_RISK_FACTOR, P_RING = 0, 1, 2, 3, 4, 5, 6, 7, 8
+N_PERF: Final = P_RING + WINDOW
+PERF_COLUMNS: Final = (
+    "trades", "winrate", "avg_r", "cumulative_pnl", "consecutive_losses", "shadow_wins", "tag", "risk_factor",
+)
+
+
+@scalar
+def symbol_tag(trades: float, winrate: float, avg_r: float, consecutive_losses: float) -> int:
+    """Return the TAG code: BAD after 10 losses in a row; GOOD from 5 trades, half of them won, average R above 0."""
+    if consecutive_losses >= DISABLED_AFTER_LOSSES:
+        return TAG_BAD
+    good = trades >= JUDGED_FROM and winrate >= GOOD_WINRATE and avg_r > 0.0
+    return TAG_GOOD if good else TAG_NEUTRAL
+
+
+@scalar
+def symbol_risk_factor(trades: float, winrate: float, avg_r: float) -> float:
+    """Return 0.5 from 5 trades on with a win rate below 30 % or an average R below 0, else 1.0."""
+    poor = trades >= JUDGED_FROM and (winrate < POOR_WINRATE or avg_r < 0.0)
+    return 0.5 if poor else 1.0
+
+
+@scalar
+def reset_row(row: Cells) -> None:
+    """Make *row* (N_PERF,) the clean slate, but for the cumulative PnL."""
+    for column in range(N_PERF):
+        if column != P_PNL:
+            row[column] = 0.0
+    row[P_TAG] = float(TAG_NEUTRAL)
+    row[P_RISK_FACTOR] = 1.0
+
+
+@scalar
+def record_trade(row: Cells, r: float, pnl: float) -> None:
+    """Count a closed trade of *r* (net, multiples of risk) and *pnl* (USDT, net) in *row* (N_PERF,); r > 0 is a win."""
+    trades = int(row[P_TRADES])
+    row[P_RING + trades % WINDOW] = r
+    row[P_TRADES] = trades + 1.0
+    row[P_PNL] += pnl
+    row[P_LOSSES] = 0.0 if r > 0.0 else row[P_LOSSES] + 1.0
+    row[P_SHADOW_WINS] = 0.0
+    seen = min(trades + 1, WINDOW)
+    wins = 0.0
+    total = 0.0
+    for place in range(seen):
+        value = row[P_RING + place]
+        total += value
+        wins += 1.0 if value > 0.0 else 0.0
+    row[P_WINRATE] = wins / seen
+    row[P_AVG_R] = total / seen
+    row[P_TAG] = float(symbol_tag(row[P_TRADES], row[P_WINRATE], row[P_AVG_R], row[P_LOSSES]))
+    row[P_RISK_FACTOR] = symbol_risk_factor(row[P_TRADES], row[P_WINRATE], row[P_AVG_R])
+
+
+@scalar
+def record_shadow(row: Cells, r: float) -> bool:
+    """Count the shadow result *r* of a signal that was not traded; return whether it re-admits the symbol."""
+    if not r > 0.0:
+        row[P_SHADOW_WINS] = 0.0
+        return False
+    row[P_SHADOW_WINS] += 1.0
+    if row[P_SHADOW_WINS] < READMITTED_AFTER_SHADOW_WINS or row[P_TAG] == TAG_GOOD:
+        return False
+    reset_row(row)
+    return True
+
+
+class SymbolPerformance:
+    """The performance of all symbols: ``rows`` (S, N_PERF) float64, named by the ``P_…`` columns."""
+
+    def __init__(self, symbols: Sequence[str]) -> None:
+        self.symbols = tuple(symbols)
+        self.rows: npt.NDArray[np.float64] = np.zeros((len(self.symbols), N_PERF))
+        for row in self.rows:
+            reset_row(row)
+        self._snapshots: list[SymbolPerformanceData | None] = [None] * len(self.symbols)
+        self._all: tuple[SymbolPerformanceData, ...] | None = None
+
+    def trade(self, index: int, r: float, pnl: float) -> None:
+        """Count a closed trade of symbol *index*. Raises InputError for a non-finite *r* or *pnl*."""
+        require_finite("r", r)
+        require_finite("pnl", pnl)
+        record_trade(self.rows[index], r, pnl)
+        self._forget(index)
+
+    def shadow(self, index: int, r: float) -> bool:
+        """Count the shadow result of a signal that was not traded; True when it re-admits the symbol."""
+        require_finite("r", r)
+        readmitted = bool(record_shadow(self.rows[index], r))
+        if readmitted:
+            self._forget(index)
+        return readmitted
+
+    def risk_factor(self, index: int) -> float:
+        """The factor symbol *index*'s results put on its risk: 1.0 or 0.5."""
+        return float(self.rows[index, P_RISK_FACTOR])
+
+    def snapshot(self, index: int) -> SymbolPerformanceData:
+        """Symbol *index* as the policy reads it; the same object until something changes."""
+        known = self._snapshots[index]
+        if known is None:
+            row = self.rows[index]
+            known = SymbolPerformanceData(
+                symbol=self.symbols[index],
+                winrate=float(row[P_WINRATE]),
+                avg_r=float(row[P_AVG_R]),
+                cumulative_pnl=float(row[P_PNL]),
+                performance_tag=TAG_CODES[int(row[P_TAG])],
+                trades=int(row[P_TRADES]),
+                consecutive_losses=int(row[P_LOSSES]),
+            )
+            self._snapshots[index] = known
+        return known
+
+    def snapshots(self) -> tuple[SymbolPerformanceData, ...]:
+        """All symbols in order; the same tuple until something changes."""
+        if self._all is None:
+            self._all = tuple(self.snapshot(index) for index in range(len(self.symbols)))
+        return self._all
+
+    def state(self) -> dict[str, npt.NDArray[np.float64]]:
+        """A copy of everything that must survive a restart."""
+        return {"rows": self.rows.copy()}
+
+    def load_state(self, state: Mapping[str, npt.NDArray[np.float64]]) -> None:
+        """Continue from :meth:`state`. Raises StateError when it is of another shape or not finite."""
+        rows = np.asarray(state["rows"], dtype=np.float64)
+        if rows.shape != self.rows.shape or not np.isfinite(rows).all():
+            raise StateError(f"performance rows {rows.shape}: not finite {self.rows.shape}; start a new state folder")
+        if not np.isin(rows[:, P_TAG], (TAG_GOOD, TAG_NEUTRAL, TAG_BAD)).all():
+            raise StateError("performance rows: unknown performance tag; start a new state folder")
+        self.rows[:] = rows
+        self._snapshots = [None] * len(self.symbols)
+        self._all = None
+
+    def _forget(self, index: int) -> None:
+        self._snapshots[index] = None
+        self._all = None

@@ -1,0 +1,149 @@
+"""Trend and volatility of one symbol, from completed longer bars, with hysteresis.
+
+Trend: ADX(14) of 1-hour bars. At 25 or more a market is TRENDING, and stays so until ADX falls below 22; a state
+holds for at least three bars. Direction: UP when the slope of the EMA and +DI over -DI agree on it, DOWN likewise;
+while they disagree the direction holds. Volatility: ATR(14) over price of 4-hour bars; which level that is, the
+policy's profile says.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from quantum_trader.domain.clock import NS_PER_MINUTE
+from quantum_trader.domain.enums import (
+    DIR_DOWN,
+    DIR_NONE,
+    DIR_UP,
+    TREND_RANGING,
+    TREND_TRENDING,
+    TREND_UNKNOWN,
+)
+from quantum_trader.domain.errors import require
+from quantum_trader.domain.scalar import scalar
+from quantum_trader.market.indicators import (
+    ADX_SIZE,
+    ATR_SIZE,
+    EMA_SIZE,
+    NAN,
+    Cells,
+    adx_step,
+    atr_step,
+    ema_step,
+    rolling_size,
+    rolling_step,
+)
+
+ATR_PERIOD: Final = 14
+ADX_PERIOD: Final = 14
+VOLUME_HOURS: Final = 24
+
+
+class MarketSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Timeframes and thresholds of the market's measures."""
+
+    trend_minutes: int = 60  # bars of ADX, EMA slope and the ATR that stops are made of
+    vol_minutes: int = 240  # bars of the volatility ratio
+    ema_period: int = 21  # bars of *trend_minutes*
+    adx_enter: float = 25.0  # ADX at which RANGING turns TRENDING
+    adx_leave: float = 22.0  # ADX below which TRENDING turns RANGING
+    regime_min_bars: int = 3  # bars a state holds at least
+
+    def __post_init__(self) -> None:
+        for key in ("trend_minutes", "vol_minutes"):
+            value = getattr(self, key)
+            require(0 < value <= 1440 and 1440 % value == 0, key, value, "must divide a day (1440 minutes)")
+        require(2 <= self.ema_period <= 500, "ema_period", self.ema_period, "must be 2 to 500 bars")
+        require(0.0 < self.adx_enter <= 100.0, "adx_enter", self.adx_enter, "is an ADX between 0 and 100")
+        require(0.0 < self.adx_leave <= self.adx_enter, "adx_leave", self.adx_leave, "must not exceed adx_enter")
+        require(self.regime_min_bars >= 1, "regime_min_bars", self.regime_min_bars, "must be 1 or more")
+
+    @property
+    def trend_ns(self) -> int:
+        """Length of a trend bar."""
+        return self.trend_minutes * NS_PER_MINUTE
+
+    @property
+    def vol_ns(self) -> int:
+        """Length of a volatility bar."""
+        return self.vol_minutes * NS_PER_MINUTE
+
+
+@scalar
+def regime_step(
+    trend: int, direction: int, age: int, adx: float, slope: float, plus_di: float, minus_di: float, enter: float,
+    leave: float, min_bars: float,
+) -> tuple[int, int, int]:
+    """Return the next (trend, direction, age): codes, and bars since the trend state began.
+
+    *slope* is the change of the EMA over the bar. UNKNOWN until ADX and slope are numbers; the direction is none
+    outside a trend.
+    """
+    if not (adx == adx and slope == slope):
+        return TREND_UNKNOWN, DIR_NONE, 0
+    threshold = leave if trend == TREND_TRENDING else enter
+    wanted = TREND_TRENDING if adx >= threshold else TREND_RANGING
+    next_age = age + 1
+    if wanted != trend and (trend == TREND_UNKNOWN or next_age >= min_bars):
+        trend = wanted
+        direction = DIR_NONE
+        next_age = 0
+    if trend == TREND_RANGING:
+        direction = DIR_NONE
+    elif slope > 0.0 and plus_di > minus_di:
+        direction = DIR_UP
+    elif slope < 0.0 and minus_di > plus_di:
+        direction = DIR_DOWN
+    return trend, direction, next_age
+
+
+# One symbol's measures in a row of floats: answers first, then the indicators' cells.
+M_ATR, M_ADX, M_TREND, M_DIRECTION, M_REGIME_AGE, M_VOL_RATIO, M_VOLUME_RATIO, M_EMA = 0, 1, 2, 3, 4, 5, 6, 7
+_AT_EMA: Final = 8
+_AT_ATR: Final = _AT_EMA + EMA_SIZE
+_AT_ADX: Final = _AT_ATR + ATR_SIZE
+_AT_VOLUME: Final = _AT_ADX + ADX_SIZE
+_AT_VOL_ATR: Final = _AT_VOLUME + rolling_size(VOLUME_HOURS)
+MEASURE_SIZE: Final = _AT_VOL_ATR + ATR_SIZE
+
+
+@scalar
+def measure_clear(row: Cells, at: int) -> None:
+    """Forget everything: trend UNKNOWN, numbers NaN, indicators cold."""
+    for cell in range(at, at + MEASURE_SIZE):
+        row[cell] = 0.0
+    row[at + M_ATR] = NAN
+    row[at + M_ADX] = NAN
+    row[at + M_VOL_RATIO] = NAN
+    row[at + M_VOLUME_RATIO] = NAN
+    row[at + M_EMA] = NAN
+
+
+@scalar
+def measure_trend(
+    row: Cells, at: int, high: float, low: float, close: float, volume: float, ema_period: int, enter: float,
+    leave: float, min_bars: float,
+) -> None:
+    """Take in one completed trend bar: ATR, ADX, EMA, volume against its day, and the regime they make."""
+    row[at + M_ATR] = atr_step(row, at + _AT_ATR, high, low, close, ATR_PERIOD)
+    adx, plus_di, minus_di = adx_step(row, at + _AT_ADX, high, low, close, ADX_PERIOD)
+    ema = ema_step(row, at + _AT_EMA, close, ema_period)
+    trend, direction, age = regime_step(
+        int(row[at + M_TREND]), int(row[at + M_DIRECTION]), int(row[at + M_REGIME_AGE]),
+        adx, ema - row[at + M_EMA], plus_di, minus_di, enter, leave, min_bars,
+    )
+    row[at + M_ADX] = adx
+    row[at + M_EMA] = ema
+    row[at + M_TREND] = float(trend)
+    row[at + M_DIRECTION] = float(direction)
+    row[at + M_REGIME_AGE] = float(age)
+    mean_volume, _ = rolling_step(row, at + _AT_VOLUME, volume, VOLUME_HOURS)
+    row[at + M_VOLUME_RATIO] = volume / mean_volume if mean_volume > 0.0 else NAN
+
+
+@scalar
+def measure_volatility(row: Cells, at: int, high: float, low: float, close: float) -> None:
+    """Take in one completed volatility bar: ATR(14) over its close."""
+    row[at + M_VOL_RATIO] = atr_step(row, at + _AT_VOL_ATR, high, low, close, ATR_PERIOD) / close

@@ -1,0 +1,327 @@
+"""The policy over many slots as machine code: the same scalar rules, for the engine and the sweep.
+
+Slot 0 is the overall market, slots 1..S the symbols. All arrays are float64; the columns are named in
+``policy.layout``. One setting's mutable state is ``slots`` and ``mem``, so a sweep keeps one pair per setting.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from numba import types
+from numba.extending import intrinsic
+
+from quantum_trader.domain.enums import TREND_RANGING, TREND_TRENDING, TREND_UNKNOWN
+from quantum_trader.market.jit import compiled, kernel
+from quantum_trader.policy.core import (
+    MAX_MARKET_AGE_BARS,
+    cost_level,
+    decide,
+    liquidity_level,
+    risk_is_stale,
+    symbol_refusal,
+    vol_level,
+)
+from quantum_trader.policy.evaluation import Account, candidate_of, hold_trace, symbol_trace, waiting_trace
+from quantum_trader.policy.inputs import Cost, Market
+from quantum_trader.policy.layout import (
+    ACC_BROKEN_STREAK,
+    ACC_DAILY_PNL_PCT,
+    ACC_DRAWDOWN_PCT,
+    ACC_EQUITY,
+    ACC_EXPOSURE_PCT,
+    ACC_OPEN_COUNT,
+    ACC_QUALITY,
+    ACC_RISK_AGE_S,
+    ACC_SIZE,
+    ACC_STREAK,
+    ACC_WINS_SINCE,
+    FIELD_SYMBOL,
+    H_CURRENT,
+    H_WIDTH,
+    IN_AGE_BARS,
+    IN_AVG_R,
+    IN_COST_IN_R,
+    IN_DIRECTION,
+    IN_LOSSES,
+    IN_SIZE,
+    IN_SLIPPAGE_BPS,
+    IN_SPREAD_BPS,
+    IN_TAG,
+    IN_TRADES,
+    IN_TREND,
+    IN_VOL_RATIO,
+    IN_VOLUME_RATIO,
+    IN_WINRATE,
+    MEM_HALT,
+    MEM_LATCH_DAY,
+    MEM_PEAK,
+    MEM_RING,
+    N_FIELDS,
+    OUT_BITS,
+    OUT_HELD,
+    OUT_SIZE,
+    P_EXPOSURE_LIMIT,
+    P_EXTREME_VOL,
+    P_HIGH_SLIPPAGE_BPS,
+    P_HIGH_SPREAD_BPS,
+    P_HIGH_VOL,
+    P_MAX_OPEN,
+    SLOT_SIZE,
+)
+from quantum_trader.policy.policy import TradingPolicy, Values
+from quantum_trader.policy.profiles import OrchestratorConfig, profile_vector
+from quantum_trader.policy.rules import Trace, symbol_reason
+from quantum_trader.policy.stability import account_step, clamp_clock, hold_slot, looseness, new_memory
+
+FloatArray = npt.NDArray[np.float64]
+
+_decide = compiled(decide)
+_symbol_refusal = compiled(symbol_refusal)
+_vol_level = compiled(vol_level)
+_cost_level = compiled(cost_level)
+_liquidity_level = compiled(liquidity_level)
+_risk_is_stale = compiled(risk_is_stale)
+_account_step = compiled(account_step)
+_clamp_clock = compiled(clamp_clock)
+_hold_slot = compiled(hold_slot)
+_looseness = compiled(looseness)
+_OK: Final = FIELD_SYMBOL * H_WIDTH + H_CURRENT
+_STATE: Final = ("slots", "mem", "out", "inputs", "account")
+_REVERSED: Final = (1, 3, 4, 5)  # outputs whose looseness is the negative value
+
+
+@intrinsic
+def _at(typingctx, array, offset):  # type: ignore[no-untyped-def]
+    """A bare pointer to element *offset* of a contiguous float64 *array*; indexed like one, without reference counts.
+
+    A view costs a pair of atomic operations per call it is handed to, more than the rules themselves. The caller keeps
+    the array alive.
+    """
+
+    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.gep(data, [arguments[1]])
+
+    return types.CPointer(types.float64)(array, types.intp), codegen
+
+
+def new_slots(symbols: int) -> FloatArray:
+    """The slots of *symbols* symbols that have seen no evaluation: (symbols + 1, SLOT_SIZE)."""
+    return np.zeros((symbols + 1, SLOT_SIZE))
+
+
+def new_mem() -> FloatArray:
+    """An account memory that has seen nothing: (MEM_SIZE,)."""
+    return np.array(new_memory())
+
+
+@kernel
+def fill_overall(inputs):  # type: ignore[no-untyped-def]
+    """Fill row 0 from the symbols': commonest trend of the fresh ones, mean of the finite measures.
+
+    A tie between trends is RANGING, then UNKNOWN; a tie between directions is none. No fresh symbol leaves UNKNOWN.
+    """
+    trends = np.zeros(3)
+    up = down = 0.0
+    sums = np.zeros(IN_SIZE)
+    counts = np.zeros(IN_SIZE)
+    age = np.inf
+    for s in range(1, inputs.shape[0]):
+        row = inputs[s]
+        age = min(age, row[IN_AGE_BARS]) if row[IN_AGE_BARS] >= 0.0 else age
+        if not row[IN_AGE_BARS] <= MAX_MARKET_AGE_BARS:
+            continue
+        trends[int(row[IN_TREND])] += 1.0
+        up += 1.0 if row[IN_DIRECTION] == 1.0 else 0.0
+        down += 1.0 if row[IN_DIRECTION] == 2.0 else 0.0
+        for column in (IN_VOL_RATIO, IN_SPREAD_BPS, IN_SLIPPAGE_BPS, IN_VOLUME_RATIO):
+            if math.isfinite(row[column]):
+                sums[column] += row[column]
+                counts[column] += 1.0
+    top = inputs[0]
+    trend = TREND_UNKNOWN
+    if trends[TREND_TRENDING] > trends[TREND_UNKNOWN]:
+        trend = TREND_TRENDING
+    if trends[TREND_RANGING] > 0.0 and trends[TREND_RANGING] >= trends[trend]:
+        trend = TREND_RANGING
+    top[IN_TREND] = trend
+    top[IN_DIRECTION] = 0.0
+    if trend == TREND_TRENDING and up != down:
+        top[IN_DIRECTION] = 1.0 if up > down else 2.0
+    top[IN_AGE_BARS] = age
+    for column in (IN_VOL_RATIO, IN_SPREAD_BPS, IN_SLIPPAGE_BPS, IN_VOLUME_RATIO):
+        top[column] = sums[column] / counts[column] if counts[column] > 0.0 else np.nan
+    top[IN_COST_IN_R] = np.nan
+
+
+@kernel
+def _refusals(profile, inputs, slots, out):  # type: ignore[no-untyped-def]
+    """Refusal bits of every symbol into *out*; returns the Jaccard indices of the allowed and disallowed sets."""
+    both_ok = either_ok = both_bad = either_bad = 0
+    limits = _at(profile, 0)
+    for s in range(1, inputs.shape[0]):
+        row = _at(inputs, s * IN_SIZE)
+        bits = _symbol_refusal(
+            row[IN_TAG], row[IN_WINRATE], row[IN_AVG_R], row[IN_TRADES], row[IN_LOSSES], row[IN_COST_IN_R], limits
+        )
+        out[s, OUT_BITS] = bits
+        now_ok = bits == 0
+        was_ok = slots[s, _OK] == 1.0
+        both_ok += 1 if now_ok and was_ok else 0
+        either_ok += 1 if now_ok or was_ok else 0
+        both_bad += 0 if now_ok or was_ok else 1
+        either_bad += 0 if now_ok and was_ok else 1
+    return (
+        both_ok / either_ok if either_ok > 0 else 1.0,
+        both_bad / either_bad if either_bad > 0 else 1.0,
+    )
+
+
+@kernel
+def _write(slot, bits, held, row):  # type: ignore[no-untyped-def]
+    """Write what is in force in *slot* to the output *row*."""
+    for field in range(N_FIELDS):
+        row[field] = slot[field * H_WIDTH]
+    for field in _REVERSED:
+        row[field] = 0.0 - row[field]
+    row[OUT_BITS] = bits
+    row[OUT_HELD] = held
+
+
+@kernel
+def step_slots(now_s, profile, inputs, account, slots, mem, out):  # type: ignore[no-untyped-def]
+    """Evaluate every slot at *now_s* (seconds since the epoch) and write the policy in force to *out*.
+
+    Shapes: profile (P_SIZE,), inputs (S+1, IN_SIZE), account (ACC_SIZE,), slots (S+1, SLOT_SIZE), mem (MEM_SIZE,),
+    out (S+1, OUT_SIZE). Returns the number of slots whose policy in force changed.
+    """
+    limits = _at(profile, 0)
+    memory = _at(mem, 0)
+    now_s, last_s = _clamp_clock(memory, now_s)
+    drawdown, latched = _account_step(
+        memory, _at(mem, MEM_RING), now_s, account[ACC_DAILY_PNL_PCT], account[ACC_DRAWDOWN_PCT], account[ACC_EQUITY],
+        limits,
+    )
+    stale = _risk_is_stale(account[ACC_RISK_AGE_S], account[ACC_EQUITY], True)
+    allowed_share, disallowed_share = _refusals(profile, inputs, slots, out)
+    changed = 0
+    for s in range(inputs.shape[0]):
+        row = _at(inputs, s * IN_SIZE)
+        slot = _at(slots, s * SLOT_SIZE)
+        refused = int(out[s, OUT_BITS]) if s > 0 else 0
+        symbol_ok = 1.0 if refused == 0 else 0.0
+        if s > 0:
+            allowed_share = disallowed_share = 1.0 if symbol_ok == slot[_OK] else 0.0
+        allow, level, risk, confidence, entry, exit_, bits = _decide(
+            int(row[IN_TREND]), int(row[IN_DIRECTION]),
+            _vol_level(row[IN_VOL_RATIO], limits[P_HIGH_VOL], limits[P_EXTREME_VOL]), row[IN_AGE_BARS],
+            _cost_level(row[IN_SPREAD_BPS], limits[P_HIGH_SPREAD_BPS]),
+            _cost_level(row[IN_SLIPPAGE_BPS], limits[P_HIGH_SLIPPAGE_BPS]), _liquidity_level(row[IN_VOLUME_RATIO]),
+            row[IN_COST_IN_R] if s == 0 else np.nan, account[ACC_DAILY_PNL_PCT], drawdown, latched, account[ACC_STREAK],
+            account[ACC_BROKEN_STREAK], account[ACC_WINS_SINCE], account[ACC_OPEN_COUNT], account[ACC_EXPOSURE_PCT],
+            stale, mem[MEM_HALT] != 0.0, account[ACC_QUALITY], limits, None,
+        )
+        candidate = _looseness(
+            allow, level, risk, confidence, entry, exit_, limits[P_MAX_OPEN], limits[P_EXPOSURE_LIMIT], symbol_ok
+        )
+        moved, held = _hold_slot(slot, candidate, now_s, last_s, allowed_share, disallowed_share, limits)
+        changed += moved
+        _write(slot, bits | refused, held, _at(out, s * OUT_SIZE))
+    return changed
+
+
+class SlotPolicy:
+    """The compiled policy of one setting with its arrays, and the readable policy made from them.
+
+    ``inputs``, ``account`` are filled by the caller before each :meth:`step`; ``out`` then holds what is in force.
+    """
+
+    def __init__(self, config: OrchestratorConfig, symbols: Sequence[str]) -> None:
+        self.config = config
+        self.symbols = tuple(symbols)
+        self.profile: FloatArray = np.array(profile_vector(config))
+        self.inputs: FloatArray = np.zeros((len(self.symbols) + 1, IN_SIZE))
+        self.account: FloatArray = np.zeros(ACC_SIZE)
+        self.slots = new_slots(len(self.symbols))
+        self.mem = new_mem()
+        self.out: FloatArray = np.zeros((len(self.symbols) + 1, OUT_SIZE))
+
+    def step(self, now_s: float, *, fill: bool = True) -> int:
+        """Evaluate at *now_s*; *fill* makes row 0 of the inputs from the symbols. Returns the slots changed."""
+        if fill:
+            fill_overall(self.inputs)
+        return int(step_slots(now_s, self.profile, self.inputs, self.account, self.slots, self.mem, self.out))
+
+    def halt(self, on: bool = True) -> None:
+        """Permit no new trades in any slot from the next step on, or lift that."""
+        self.mem[MEM_HALT] = 1.0 if on else 0.0
+
+    def snapshot(self, ts_ns: int) -> TradingPolicy:
+        """The policy in force as one value, explained; its rules are those of the inputs as they stand now."""
+        vector = self.profile.tolist()
+        account = self._account()
+        out = self.out.tolist()
+        refused = {}
+        for s, symbol in enumerate(self.symbols, start=1):
+            row = self.inputs[s].tolist()
+            bits = symbol_refusal(
+                row[IN_TAG], row[IN_WINRATE], row[IN_AVG_R], row[IN_TRADES], row[IN_LOSSES], row[IN_COST_IN_R], vector
+            )
+            if bits:
+                refused[symbol] = bits
+        in_force = self.slots[1:, _OK].tolist()
+        banned = {name: refused.get(name, 0) for name, ok in zip(self.symbols, in_force, strict=True) if ok != 1.0}
+        values, trace = self._slot(0, account, True, vector, int(out[0][OUT_HELD]))
+        parts = {
+            symbol: self._slot(s, account, symbol not in refused, vector, int(out[s][OUT_HELD]))
+            for s, symbol in enumerate(self.symbols, start=1)
+        }
+        reasons = {name: symbol_reason(bits) for name, bits in banned.items()}
+        return TradingPolicy.in_force(
+            values, frozenset(self.symbols) - banned.keys(), reasons, self.config.name, ts_ns,
+            (*trace, *symbol_trace(refused), *waiting_trace(banned.keys() - refused.keys())), parts,
+        )
+
+    def _account(self) -> Account:
+        """The account as the rules take it, after the latches of the last step."""
+        told = self.account.tolist()
+        drawdown = told[ACC_DRAWDOWN_PCT]
+        equity, peak = told[ACC_EQUITY], float(self.mem[MEM_PEAK])
+        if math.isfinite(equity) and equity > 0.0 and peak > 0.0:
+            drawdown = min(drawdown, (equity / peak - 1.0) * 100.0)
+        return (
+            drawdown, told[ACC_DAILY_PNL_PCT], bool(self.mem[MEM_LATCH_DAY] >= 0.0), int(told[ACC_STREAK]),
+            int(told[ACC_BROKEN_STREAK]), int(told[ACC_WINS_SINCE]), int(told[ACC_OPEN_COUNT]), told[ACC_EXPOSURE_PCT],
+            risk_is_stale(told[ACC_RISK_AGE_S], equity, True), bool(self.mem[MEM_HALT]), told[ACC_QUALITY],
+        )
+
+    def _slot(
+        self, s: int, account: Account, symbol_ok: bool, vector: Sequence[float], held: int
+    ) -> tuple[Values, tuple[Trace, ...]]:
+        """What is in force in slot *s*, and why."""
+        row = self.inputs[s].tolist()
+        vol = vol_level(row[IN_VOL_RATIO], vector[P_HIGH_VOL], vector[P_EXTREME_VOL])
+        market: Market = (int(row[IN_TREND]), int(row[IN_DIRECTION]), vol, row[IN_AGE_BARS])
+        cost: Cost = (
+            cost_level(row[IN_SPREAD_BPS], vector[P_HIGH_SPREAD_BPS]),
+            cost_level(row[IN_SLIPPAGE_BPS], vector[P_HIGH_SLIPPAGE_BPS]), liquidity_level(row[IN_VOLUME_RATIO]),
+            row[IN_COST_IN_R] if s == 0 else math.nan,
+        )
+        candidate, _, trace = candidate_of(market, cost, account, symbol_ok, vector)
+        slot = self.slots[s].tolist()
+        values = tuple(slot[: N_FIELDS * H_WIDTH : H_WIDTH])
+        return values, (*trace, *hold_trace(slot, candidate, held)) if held else trace
+
+    def state(self) -> dict[str, Any]:
+        """Everything mutable, as arrays."""
+        return {key: getattr(self, key).copy() for key in _STATE}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state` gave, in place."""
+        for key in _STATE:
+            getattr(self, key)[...] = state[key]

@@ -1,0 +1,184 @@
+"""One evaluation: pure, from inputs and a profile to a policy.
+
+:func:`evaluate` is the whole of it. The pieces are shared with :class:`~quantum_trader.policy.OrchestratorPolicy`,
+which adds what remembers: latches, holds, history and persistence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from quantum_trader.domain.enums import TAG_CODES, PerformanceTag
+from quantum_trader.domain.policy import RiskState, SymbolPerformanceData
+from quantum_trader.policy.core import decide, risk_is_stale, symbol_refusal
+from quantum_trader.policy.inputs import (
+    OVERALL,
+    Cost,
+    Costs,
+    Market,
+    PolicyInputs,
+    cost_codes,
+    market_codes,
+    market_of,
+    overall_cost,
+    quality_of,
+)
+from quantum_trader.policy.layout import (
+    FIELD_ENTRY,
+    FIELD_EXIT,
+    FIELD_MIN_CONF,
+    FIELD_RISK_PROFILE,
+    H_WIDTH,
+    N_FIELDS,
+    P_BAD_STREAK,
+    P_EXPOSURE_LIMIT,
+    P_MAX_OPEN,
+    P_MIN_AVG_R,
+    P_MIN_WINRATE,
+    REFUSE_BAD_SYMBOL,
+    REFUSE_COST,
+    RULE_C1,
+    RULE_D2,
+    RULE_HOLD,
+)
+from quantum_trader.policy.policy import NO_REASONS, TradingPolicy, Values
+from quantum_trader.policy.profiles import OrchestratorConfig, profile_vector
+from quantum_trader.policy.rules import Trace, symbol_reason
+from quantum_trader.policy.stability import looseness
+
+# drawdown, daily PnL, latched, streak, broken streak, wins since, open positions, exposure, stale, halted, quality
+Account = tuple[float, float, bool, int, int, int, int, float, bool, bool, float]
+Candidate = tuple[Values, int, tuple[Trace, ...]]
+
+_BAD: Final = PerformanceTag.BAD
+_TAG: Final = {tag: code for code, tag in enumerate(TAG_CODES)}
+_REVERSED: Final = (FIELD_RISK_PROFILE, FIELD_MIN_CONF, FIELD_ENTRY, FIELD_EXIT)  # looseness is the negative value
+
+
+def account_of(risk: RiskState, drawdown: float, latched: bool, age_s: float, halted: bool, quality: float) -> Account:
+    """The account as the rules take it."""
+    equity = risk.equity
+    given = equity is not None
+    return (
+        drawdown, risk.daily_pnl_pct, latched, risk.losing_streak, risk.broken_streak, risk.wins_since,
+        risk.open_trades_count, risk.total_exposure_pct,
+        risk_is_stale(age_s, math.nan if equity is None else equity, given), halted, quality,
+    )
+
+
+def candidate_of(market: Market, cost: Cost, account: Account, symbol_ok: bool, vector: Sequence[float]) -> Candidate:
+    """What the rules say of one market: looseness values, refusal bits and the trace."""
+    trace: list[Trace] = []
+    (drawdown, daily_pnl, latched, streak, broken, wins, open_count, exposure, stale, halted, quality) = account
+    allow, level, risk, confidence, entry, exit_, bits = decide(
+        market[0], market[1], market[2], market[3], cost[0], cost[1], cost[2], cost[3], daily_pnl, drawdown, latched,
+        streak, broken, wins, open_count, exposure, stale, halted, quality, vector, trace,
+    )
+    values = looseness(
+        allow, level, risk, confidence, entry, exit_, vector[P_MAX_OPEN], vector[P_EXPOSURE_LIMIT], symbol_ok
+    )
+    return values, bits, tuple(trace)
+
+
+def refused_symbols(
+    performances: Iterable[SymbolPerformanceData], costs: Costs | None, vector: Sequence[float]
+) -> dict[str, int]:
+    """Refusal bits of the symbols that C1 or, by their own costs, D2 disallow."""
+    winrate, avg_r, losses = vector[P_MIN_WINRATE], vector[P_MIN_AVG_R], vector[P_BAD_STREAK]
+    if math.isnan(winrate) and math.isnan(avg_r) and math.isnan(losses):
+        suspects = [one for one in performances if one.performance_tag is _BAD]
+    else:  # more than C1 bans, in one quick pass; symbol_refusal decides
+        suspects = [
+            one for one in performances
+            if one.winrate < winrate or one.avg_r < avg_r or one.consecutive_losses >= losses
+            or one.performance_tag is _BAD
+        ]
+    refused = {}
+    for one in suspects:
+        bits = symbol_refusal(
+            _TAG[one.performance_tag], one.winrate, one.avg_r, one.trades, one.consecutive_losses, math.nan, vector
+        )
+        if bits:
+            refused[one.symbol] = bits
+    if isinstance(costs, Mapping):
+        neutral = _TAG[PerformanceTag.NEUTRAL]
+        for symbol, cost in costs.items():
+            bits = symbol_refusal(neutral, 0.0, 0.0, 0, 0, cost_codes(cost)[3], vector)
+            if bits and symbol != OVERALL:
+                refused[symbol] = refused.get(symbol, 0) | bits
+    return refused
+
+
+def slot_cost(costs: Costs | None, symbol: str) -> Cost:
+    """The costs of one symbol's own slot; its cost in R is judged by :func:`refused_symbols`."""
+    if not isinstance(costs, Mapping):
+        return cost_codes(costs)
+    own = cost_codes(costs.get(symbol, costs.get(OVERALL)))
+    return own[0], own[1], own[2], math.nan
+
+
+def symbol_trace(refused: Mapping[str, int]) -> list[Trace]:
+    """The refusals of symbols as a trace."""
+    trace: list[Trace] = []
+    for symbol, bits in sorted(refused.items()):
+        if bits & REFUSE_BAD_SYMBOL:
+            trace.append((RULE_C1, f"symbol {symbol}", 1.0, 0.0))
+        if bits & REFUSE_COST:
+            trace.append((RULE_D2, f"symbol {symbol}", 1.0, 0.0))
+    return trace
+
+
+def waiting_trace(symbols: Iterable[str]) -> list[Trace]:
+    """The banned *symbols* that wait to be re-admitted, as rule HOLD."""
+    return [(RULE_HOLD, f"symbol {symbol}", 0.0, 1.0) for symbol in sorted(symbols)]
+
+
+def hold_trace(slot: Sequence[float], candidate: Values, held: int) -> list[Trace]:
+    """The fields of *held* as rule HOLD: the value in force, and the one that waits."""
+    trace: list[Trace] = []
+    for field in range(N_FIELDS):
+        if held & (1 << field):
+            sign = -1.0 if field in _REVERSED else 1.0
+            trace.append((RULE_HOLD, field, sign * slot[field * H_WIDTH] + 0.0, sign * candidate[field] + 0.0))
+    return trace
+
+
+def known_symbols(inputs: PolicyInputs) -> frozenset[str]:
+    """Every symbol the inputs speak of."""
+    named = {one.symbol for one in inputs.symbol_performance}
+    named.update(inputs.markets or ())
+    if isinstance(inputs.cost_metrics, Mapping):
+        named.update(inputs.cost_metrics.keys() - {OVERALL})
+    return frozenset(named)
+
+
+def evaluate(inputs: PolicyInputs, profile: OrchestratorConfig, *, ts_ns: int = 0) -> TradingPolicy:
+    """The policy of *inputs* under *profile*: rules only, nothing remembered, nothing read.
+
+    *ts_ns* becomes the policy's timestamp. Raises InputError for a value out of its domain.
+    """
+    vector = tuple(profile_vector(profile))
+    risk, costs = inputs.risk_state, inputs.cost_metrics
+    account = account_of(
+        risk, risk.current_drawdown_pct, False, inputs.risk_age_s, False, quality_of(inputs.ensemble_quality)
+    )
+    overall = market_of(inputs.regime_tag, inputs.vol_level, inputs.direction, inputs.market_age_bars)
+    refused = refused_symbols(inputs.symbol_performance, costs, vector)
+    values, _, trace = candidate_of(overall, overall_cost(costs), account, True, vector)
+    symbols = {}
+    own = dict.fromkeys(inputs.markets or ())
+    own.update(dict.fromkeys(costs.keys() - {OVERALL}) if isinstance(costs, Mapping) else {})
+    for symbol in own:
+        state = (inputs.markets or {}).get(symbol)
+        market = overall if state is None else market_codes(state)
+        slot_values, _, slot_trace = candidate_of(
+            market, slot_cost(costs, symbol), account, symbol not in refused, vector
+        )
+        symbols[symbol] = (slot_values, slot_trace)
+    reasons = {symbol: symbol_reason(bits) for symbol, bits in refused.items()} or NO_REASONS
+    return TradingPolicy.in_force(
+        values, known_symbols(inputs) - refused.keys(), reasons, profile.name, ts_ns,
+        (*trace, *symbol_trace(refused)), symbols,
+    )

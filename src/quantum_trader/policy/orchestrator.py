@@ -1,0 +1,550 @@
+"""The policy with a memory: holds, latches, history and persistence around the pure evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_SECOND, iso
+from quantum_trader.domain.enums import Direction, EntryMode, ExitMode, RiskProfile, Trend, VolLevel
+from quantum_trader.domain.errors import InputError, StateError, require
+from quantum_trader.domain.loss_window import RING_SIZE, empty_ring
+from quantum_trader.domain.market import MarketState
+from quantum_trader.domain.policy import RiskState, SymbolPerformanceData
+from quantum_trader.policy import clock
+from quantum_trader.policy.core import MAX_RISK_AGE_S
+from quantum_trader.policy.evaluation import (
+    Account,
+    Candidate,
+    account_of,
+    candidate_of,
+    hold_trace,
+    refused_symbols,
+    slot_cost,
+    symbol_trace,
+    waiting_trace,
+)
+from quantum_trader.policy.inputs import (
+    OVERALL,
+    UNKNOWN_MARKET,
+    Cost,
+    Costs,
+    Market,
+    Performances,
+    market_codes,
+    market_of,
+    overall_cost,
+    quality_of,
+)
+from quantum_trader.policy.layout import (
+    FIELD_ALLOW,
+    H_COUNT,
+    H_CURRENT,
+    H_WIDTH,
+    MEM_HALT,
+    MEM_LAST_S,
+    MEM_LATCH_DAY,
+    MEM_RING,
+    N_FIELDS,
+    P_INTERVAL_S,
+    P_PERSISTENCE,
+    RULE_HALT,
+    SLOT_STARTED,
+)
+from quantum_trader.policy.policy import NO_REASONS, TradingPolicy, Values, jaccard, time_ns
+from quantum_trader.policy.profiles import ActiveProfile, OrchestratorConfig, get_active_profile, profile_vector
+from quantum_trader.policy.rules import Trace, symbol_reason
+from quantum_trader.policy.stability import (
+    account_step,
+    clamp_clock,
+    hold_field,
+    hold_slot,
+    looseness,
+    new_memory,
+    new_slot,
+)
+from quantum_trader.policy.store import SavedPolicy, read_state, write_state
+
+HISTORY: Final = 100
+CLOCK_TOLERANCE_S: Final = 60.0  # a clock may step back this much; then time stands still
+_HOUR_S: Final = 3_600.0
+_Memo = tuple[Any, ...]
+
+
+class OrchestratorPolicy:
+    """One authoritative policy, kept stable.
+
+    Without arguments it runs the chosen profile: *config*, else *profile_name*, else ``ORCH_PROFILE``, else SAFE. With
+    *state_path* its memory is saved at each change and restored at start; a damaged file is set aside, told in
+    ``recovered_from``, and nothing may be traded until :meth:`resume`.
+    """
+
+    def __init__(
+        self, config: OrchestratorConfig | None = None, profile_name: str | None = None,
+        state_path: Path | str | None = None, *, profile_directory: Path | str | None = None,
+    ) -> None:
+        self.active: ActiveProfile = get_active_profile(config, profile_name, directory=profile_directory)
+        self.config: OrchestratorConfig = self.active.config
+        self.state_path = None if state_path is None else Path(state_path)
+        self.recovered_from = ""
+        self.halt_reason = ""
+        self._resumed = ""
+        self._vector = tuple(profile_vector(self.config))
+        self._fingerprint = self.config.fingerprint
+        self._memory = new_memory()[:MEM_RING]
+        self._ring = empty_ring()
+        self._overall = new_slot()
+        self._slots: dict[str, list[float]] = {}
+        self._symbol_parts: dict[str, tuple[Values, tuple[Trace, ...]]] = {}
+        self._own_markets: set[str] = set()
+        self._bans: dict[str, list[float]] = {}
+        self._reasons: Mapping[str, str] = NO_REASONS
+        self._performed: list[str] = []
+        self._known: frozenset[str] = frozenset()
+        self._allowed: frozenset[str] = frozenset()
+        self._streaks: dict[str, int] = {}
+        self._history: deque[TradingPolicy] = deque(maxlen=HISTORY)
+        self._encoded: deque[msgspec.Raw] = deque(maxlen=HISTORY)
+        self._memo: _Memo | None = None
+        self._memo_until = -math.inf
+        self._policy = _closed(self.config, 0, ())
+        if self.state_path is not None:
+            self._restore(self.state_path)
+
+    # ---- asking -----------------------------------------------------------------------------------------------------
+    def get_policy(self) -> TradingPolicy:
+        """The policy in force; before the first evaluation nothing is permitted."""
+        return self._policy
+
+    def get_history(self, limit: int | None = None) -> list[TradingPolicy]:
+        """The last policies, oldest first; at most 100, at most *limit*."""
+        require(limit is None or limit >= 0, "limit", limit, "cannot be negative")
+        history = list(self._history)
+        return history if limit is None else history[len(history) - min(limit, len(history)):]
+
+    @property
+    def latched(self) -> bool:
+        """Whether rule B1 holds trading closed."""
+        return self._memory[MEM_LATCH_DAY] >= 0.0
+
+    @property
+    def halted(self) -> bool:
+        """Whether nothing may be traded until :meth:`resume`."""
+        return self._memory[MEM_HALT] != 0.0
+
+    # ---- evaluating -------------------------------------------------------------------------------------------------
+    def update_policy(
+        self, regime_tag: Trend | str, vol_level: VolLevel | str, risk_state: RiskState,
+        symbol_performance: Performances = (), ensemble_quality: float | None = None,
+        cost_metrics: Costs | None = None, *, direction: Direction | str | None = None,
+        markets: Mapping[str, MarketState] | None = None, market_age_bars: float = 0.0,
+        now: datetime | int | None = None,
+    ) -> TradingPolicy:
+        """Evaluate, hold, and return the policy in force.
+
+        *now* is a UTC datetime or ns since the epoch (the clock when None). *markets* gives symbols a market of their
+        own, a mapping of *cost_metrics* costs of their own (``"*"`` for overall). Raises InputError for a value out of
+        its domain or a *now* more than a minute before the last one, StateError when the state cannot be saved.
+        """
+        now_ns = clock.now_ns() if now is None else time_ns("now", now)
+        now_s = now_ns / NS_PER_SECOND
+        memo = self._memo
+        if (
+            memo is not None and memo[0] is risk_state and self._memory[MEM_LAST_S] <= now_s < self._memo_until
+            and memo[1:6] == (regime_tag, vol_level, direction, market_age_bars, ensemble_quality)
+            and _same(memo[6], cost_metrics) and _same(memo[7], symbol_performance) and _same(memo[8], markets)
+        ):
+            self._memory[MEM_LAST_S] = now_s
+            return self._policy
+        if now_s < self._memory[MEM_LAST_S] - CLOCK_TOLERANCE_S:
+            raise InputError(
+                f"now = {iso(now_ns)}: lies before the last evaluation "
+                f"({iso(int(self._memory[MEM_LAST_S] * NS_PER_SECOND))}); time cannot go backwards"
+            )
+        require(isinstance(risk_state, RiskState), "risk_state", risk_state, "must be a RiskState: create_risk_state()")
+        self._memo = None
+        market = market_of(regime_tag, vol_level, direction, market_age_bars)
+        quality = quality_of(ensemble_quality)
+        performances = symbol_performance.values() if isinstance(symbol_performance, Mapping) else symbol_performance
+        own = {symbol: market_codes(state) for symbol, state in markets.items()} if markets else {}
+        cost = overall_cost(cost_metrics)
+        refused = refused_symbols(performances, cost_metrics, self._vector)
+        known = self._known_now(performances, markets, cost_metrics)
+        before = self._remembered()
+        policy = self._evaluate(now_ns, risk_state, quality, market, cost, cost_metrics, own, refused, known)
+        self._memo = (
+            risk_state, regime_tag, vol_level, direction, market_age_bars, ensemble_quality, _frozen(cost_metrics),
+            _frozen(symbol_performance), _frozen(markets),
+        )
+        due = self.state_path is not None and (policy is not self._policy or self._remembered() != before)
+        self._adopt(policy)
+        if due:
+            self.save()
+        return self._policy
+
+    def _evaluate(
+        self, now_ns: int, risk: RiskState, quality: float, market: Market, cost: Cost, costs: Costs | None,
+        own: dict[str, Market], refused: dict[str, int], known: frozenset[str],
+    ) -> TradingPolicy:
+        """Run the rules, bring every slot and ban to what they say, and make the policy of it."""
+        memory, vector = self._memory, self._vector
+        now_s, last_s = clamp_clock(memory, now_ns / NS_PER_SECOND)
+        equity = math.nan if risk.equity is None else risk.equity
+        drawdown, latched = account_step(
+            memory, self._ring, now_s, risk.daily_pnl_pct, risk.current_drawdown_pct, equity, vector
+        )
+        age_s = (now_ns - risk.ts_ns) / NS_PER_SECOND if risk.ts_ns else 0.0
+        account = account_of(risk, drawdown, latched, age_s, memory[MEM_HALT] != 0.0, quality)
+        self._streaks = {
+            "losing_streak": risk.losing_streak, "broken_streak": risk.broken_streak, "wins_since": risk.wins_since,
+        }
+        shares = self._set_shares(refused, known)
+        candidate, _, trace = candidate_of(market, cost, account, True, vector)
+        changed, held = hold_slot(self._overall, candidate, now_s, last_s, shares[0], shares[1], vector)
+        pending = held
+        if own or self._slots or isinstance(costs, Mapping):
+            slots_changed, slots_held = self._hold_slots(market, costs, own, account, refused, now_s, last_s)
+            changed |= slots_changed
+            pending |= slots_held
+        waiting = self._hold_bans(refused, known, now_s, last_s)
+        full_trace = (
+            *trace, *hold_trace(self._overall, candidate, held), *symbol_trace(refused), *waiting_trace(waiting)
+        )
+        reasons = self._reasons_now(refused)
+        changed |= reasons is not self._reasons or known is not self._known
+        self._memo_until = self._quiet_until(risk, now_s, bool(pending or waiting))
+        if not changed and full_trace == self._policy.trace and self._policy.ts_ns:
+            return self._policy
+        if reasons is not self._reasons or known is not self._known:
+            self._reasons, self._known = reasons, known
+            self._allowed = known - reasons.keys()
+        return TradingPolicy.in_force(
+            tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._allowed, reasons, self.config.name, now_ns,
+            full_trace, self._symbol_parts,
+        )
+
+    def _hold_slots(
+        self, overall: Market, costs: Costs | None, own: dict[str, Market], account: Account, refused: dict[str, int],
+        now_s: float, last_s: float,
+    ) -> tuple[int, int]:
+        """Bring every symbol's own slot up to date; returns (changed, held bits of any)."""
+        self._own_markets.update(own)
+        names = dict.fromkeys(self._slots)
+        names.update(dict.fromkeys(own))
+        if isinstance(costs, Mapping):
+            names.update(dict.fromkeys(costs.keys() - {OVERALL}))
+        seen: dict[tuple[Market, Cost, bool], Candidate] = {}
+        parts = dict(self._symbol_parts)
+        changed = any_held = 0
+        for symbol in names:
+            market = own.get(symbol)
+            if market is None:
+                market = UNKNOWN_MARKET if symbol in self._own_markets else overall
+            allowed = symbol not in refused
+            cost = slot_cost(costs, symbol)
+            key = (market, cost, allowed)
+            if key not in seen:
+                seen[key] = candidate_of(market, cost, account, allowed, self._vector)
+            candidate, _, trace = seen[key]
+            slot = self._slots.setdefault(symbol, new_slot())
+            share = 1.0 if allowed == (symbol not in self._bans) else 0.0
+            moved, held = hold_slot(slot, candidate, now_s, last_s, share, share, self._vector)
+            part = (
+                tuple(slot[: N_FIELDS * H_WIDTH : H_WIDTH]),
+                (*trace, *hold_trace(slot, candidate, held)) if held else trace,
+            )
+            if parts.get(symbol) != part:
+                parts[symbol] = part
+                changed = 1
+            changed |= moved
+            any_held |= held
+        if changed:
+            self._symbol_parts = parts
+        return changed, any_held
+
+    def _hold_bans(self, refused: dict[str, int], known: frozenset[str], now_s: float, last_s: float) -> list[str]:
+        """Ban at once, re-admit after the wait; returns the symbols that wait."""
+        vector = self._vector
+        waiting = []
+        for symbol in [*self._bans]:
+            if symbol not in refused and symbol in known:
+                result = hold_field(
+                    self._bans[symbol], 0, 1.0, now_s, last_s, vector[P_INTERVAL_S], vector[P_PERSISTENCE], False
+                )
+                if result == 1:
+                    del self._bans[symbol]
+                    continue
+            if symbol not in refused:
+                waiting.append(symbol)
+        for symbol in refused:
+            ban = self._bans.setdefault(symbol, [0.0, 0.0, 0.0, 0.0])
+            hold_field(ban, 0, 0.0, now_s, last_s, 0.0, 1.0, False)
+        return waiting
+
+    def _reasons_now(self, refused: dict[str, int]) -> Mapping[str, str]:
+        """Why each banned symbol is disallowed; the same object while nothing changed."""
+        reasons = {symbol: symbol_reason(refused.get(symbol, 0)) for symbol in self._bans}
+        if reasons == self._reasons:
+            return self._reasons
+        return MappingProxyType(reasons)
+
+    def _known_now(
+        self, performances: Iterable[SymbolPerformanceData], markets: Mapping[str, MarketState] | None,
+        costs: Costs | None,
+    ) -> frozenset[str]:
+        """Every symbol the inputs speak of; the same object while nothing changed."""
+        performed = [one.symbol for one in performances]
+        if performed == self._performed and not markets and not isinstance(costs, Mapping) and not self._slots:
+            return self._known
+        known = {*performed, *self._slots, *(markets or ())}
+        if isinstance(costs, Mapping):
+            known.update(costs.keys() - {OVERALL})
+        self._performed = performed
+        return self._known if known == self._known else frozenset(known)
+
+    def _set_shares(self, refused: dict[str, int], known: frozenset[str]) -> tuple[float, float]:
+        """Jaccard indices of the allowed and the disallowed sets, in force against candidate."""
+        if known is self._known and refused.keys() == self._bans.keys():
+            return 1.0, 1.0
+        return (
+            jaccard(self._known - self._bans.keys(), known - refused.keys()), jaccard(self._bans.keys(), refused.keys())
+        )
+
+    def _quiet_until(self, risk: RiskState, now_s: float, pending: bool) -> float:
+        """Until when the same inputs must give the same policy; -inf when time alone may change it."""
+        if pending or self._memory[MEM_LATCH_DAY] >= 0.0:
+            return -math.inf
+        until = math.inf if risk.equity is None else (math.floor(now_s / _HOUR_S) + 1.0) * _HOUR_S
+        return min(until, risk.ts_ns / NS_PER_SECOND + MAX_RISK_AGE_S) if risk.ts_ns else until
+
+    def _adopt(self, policy: TradingPolicy) -> None:
+        """Make *policy* the one in force and the last of the history."""
+        if policy is self._policy:
+            return
+        self._policy = policy
+        self._history.append(policy)
+        if self.state_path is not None:
+            self._encoded.append(msgspec.Raw(msgspec.json.encode(policy.to_dict())))
+
+    # ---- commands ---------------------------------------------------------------------------------------------------
+    def reset_daily(self, now: datetime | int | None = None) -> TradingPolicy:
+        """Start the day from the profile's base values where trading is open; returns the policy in force.
+
+        Latches, halts, bans, the day's peak and the history stay, and a policy that permits no new trades stays closed:
+        what a limit closed no reset opens. The next evaluation tightens at once, as always.
+        """
+        self._memo = None
+        if self._overall[SLOT_STARTED] and self._policy.allow_new_trades and not self.latched and not self.halted:
+            now_ns = clock.now_ns() if now is None else time_ns("now", now)
+            values = _base_values(self.config)
+            for field in range(N_FIELDS):
+                self._overall[field * H_WIDTH + H_CURRENT] = values[field]
+                self._overall[field * H_WIDTH + H_COUNT] = 0.0
+            self._adopt(TradingPolicy.in_force(
+                values, self._allowed, self._reasons, self.config.name, now_ns, (), self._symbol_parts
+            ))
+            if self.state_path is not None:
+                self.save()
+        return self._policy
+
+    def halt(self, reason: str) -> None:
+        """Permit no new trades until :meth:`resume`; *reason* is kept."""
+        require(bool(reason.strip()), "reason", reason, "say why")
+        self._memo = None
+        self._memory[MEM_HALT] = 1.0
+        self.halt_reason = reason
+        self._close(((RULE_HALT, FIELD_ALLOW, 1.0, 0.0),))
+        if self.state_path is not None:
+            self.save()
+
+    def resume(self, reason: str) -> None:
+        """Lift a halt; trading reopens when the next evaluations allow it. *reason* is kept.
+
+        Raises StateError when nothing is halted.
+        """
+        require(bool(reason.strip()), "reason", reason, "say why it is safe to resume")
+        if not self.halted:
+            raise StateError("nothing to resume: the policy is not halted")
+        self._memo = None
+        self._memory[MEM_HALT] = 0.0
+        self._resumed, self.halt_reason = reason, ""
+        if self.state_path is not None:
+            self.save()
+
+    def _close(self, trace: tuple[Trace, ...]) -> None:
+        """Put NO_NEW_TRADES in force at once, in every slot."""
+        closed = _base_values(self.config, allow=False)
+        for slot in (self._overall, *self._slots.values()):
+            started = slot[SLOT_STARTED] != 0.0
+            slot[SLOT_STARTED] = 1.0
+            for field in range(N_FIELDS):
+                at = field * H_WIDTH
+                slot[at + H_CURRENT] = min(slot[at + H_CURRENT], closed[field]) if started else closed[field]
+                slot[at + H_COUNT] = 0.0
+        self._symbol_parts = {
+            symbol: (tuple(slot[: N_FIELDS * H_WIDTH : H_WIDTH]), trace) for symbol, slot in self._slots.items()
+        }
+        last_s = self._memory[MEM_LAST_S]
+        self._adopt(TradingPolicy.in_force(
+            tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._allowed, self._reasons, self.config.name,
+            int(last_s * NS_PER_SECOND) if math.isfinite(last_s) else 0, trace, self._symbol_parts,
+        ))
+
+    # ---- persistence ------------------------------------------------------------------------------------------------
+    def save(self, path: Path | str | None = None) -> None:
+        """Write the memory to *path* (default: the state path), atomically; StateError when that fails."""
+        target = self.state_path if path is None else Path(path)
+        if target is None:
+            raise StateError("no path: give save() one, or the policy a state_path")
+        write_state(target, self._saved())
+
+    def load(self, path: Path | str) -> None:
+        """Take over the memory saved at *path*; what is closed, latched or banned here stays so.
+
+        A damaged file is set aside and halts. Raises StateError when there is no file.
+        """
+        if not self._restore(Path(path)):
+            raise StateError(f"policy state {Path(path).name!r}: no such file")
+        if self.state_path is not None:
+            self.save()
+
+    def _remembered(self) -> tuple[Any, ...]:
+        """What makes a save due besides a new policy: latch, halt, day's peak, the hour and the streaks."""
+        return (*self._memory[1:], self._ring[0], *self._streaks.values())
+
+    def _saved(self) -> SavedPolicy:
+        latch_day = self._memory[MEM_LATCH_DAY]
+        latch = {} if latch_day < 0.0 else {
+            "reason": "B1 daily DD limit hit",
+            "expires": f"{iso(int(latch_day + 1) * NS_PER_DAY)} or later: when the 24 h loss is inside the limit",
+        }
+        history = self._encoded if self.state_path is not None else [
+            msgspec.Raw(msgspec.json.encode(policy.to_dict())) for policy in self._history
+        ]
+        return SavedPolicy(
+            profile=self.config.name, fingerprint=self._fingerprint, memory=_finite(self._memory),
+            ring=_finite(self._ring), overall=_finite(self._overall),
+            slots={symbol: _finite(slot) for symbol, slot in self._slots.items()},
+            own_markets=sorted(self._own_markets), bans=self._bans, reasons=dict(self._reasons),
+            known=sorted(self._known), trace=list(self._policy.trace),
+            symbol_traces={symbol: list(part[1]) for symbol, part in self._symbol_parts.items()},
+            policy_ns=self._policy.ts_ns, streaks=self._streaks, latch=latch, halt_reason=self.halt_reason,
+            resumed=self._resumed, history=list(history),
+        )
+
+    def _restore(self, path: Path) -> bool:
+        """Take over the state at *path*; False where there is none."""
+        saved = read_state(path, RING_SIZE)
+        if saved is None:
+            return False
+        self._memo = None
+        if isinstance(saved, str):
+            self.recovered_from = saved
+            self.halt(f"the saved state was damaged: {saved}")
+            return True
+        self._merge_memory(saved)
+        self._overall = _safer(self._overall, _row(saved.overall))
+        for symbol, row in saved.slots.items():
+            self._slots[symbol] = _safer(self._slots.get(symbol, new_slot()), _row(row))
+        self._own_markets.update(saved.own_markets)
+        self._bans = {**{symbol: list(ban) for symbol, ban in saved.bans.items()}, **self._bans}
+        self._known = frozenset(saved.known) | self._known
+        self._performed = []
+        self._reasons = MappingProxyType({
+            symbol: self._reasons.get(symbol) or saved.reasons.get(symbol, symbol_reason(0)) for symbol in self._bans
+        })
+        self._allowed = self._known - self._bans.keys()
+        self._symbol_parts = {
+            symbol: (tuple(slot[: N_FIELDS * H_WIDTH : H_WIDTH]), tuple(saved.symbol_traces.get(symbol, ())))
+            for symbol, slot in self._slots.items()
+        }
+        self._take_history(saved)
+        if self._overall[SLOT_STARTED]:
+            self._policy = TradingPolicy.in_force(
+                tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._allowed, self._reasons, self.config.name,
+                max(saved.policy_ns, self._policy.ts_ns), tuple(saved.trace), self._symbol_parts,
+            )
+        return True
+
+    def _merge_memory(self, saved: SavedPolicy) -> None:
+        """Latch, halt and clock of both, the stricter of each; the newer day's peak and equity ring."""
+        memory, ring = _row(saved.memory), [math.nan if value is None else value for value in saved.ring]
+        if saved.memory[MEM_LAST_S] is None:
+            memory[MEM_LAST_S] = -math.inf
+        newer = memory if memory[MEM_LAST_S] > self._memory[MEM_LAST_S] else self._memory
+        if newer is memory:
+            self._ring = ring
+        self._memory = [
+            newer[MEM_LAST_S], newer[1], newer[2], max(memory[MEM_LATCH_DAY], self._memory[MEM_LATCH_DAY]),
+            max(memory[MEM_HALT], self._memory[MEM_HALT]),
+        ]
+        self.halt_reason = self.halt_reason or saved.halt_reason
+        self._resumed = saved.resumed or self._resumed
+        self._streaks = saved.streaks or self._streaks
+
+    def _take_history(self, saved: SavedPolicy) -> None:
+        if self._history:
+            return
+        for raw in saved.history:
+            self._history.append(TradingPolicy.from_dict(msgspec.json.decode(raw)))
+            self._encoded.append(raw)
+
+
+def _same(kept: Any, given: Any) -> bool:
+    """Whether *given* is what was kept: the same object, or a container of the same kind with equal members."""
+    if kept is given:
+        return True
+    return type(kept) is type(given) and isinstance(given, (list, dict, tuple)) and bool(kept == given)
+
+
+def _frozen(value: Any) -> Any:
+    """*value*, or a shallow copy where the caller could change it in place."""
+    if isinstance(value, list):
+        return value.copy()
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _finite(row: Iterable[float]) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in row]
+
+
+def _row(row: Iterable[float | None]) -> list[float]:
+    return [0.0 if value is None else float(value) for value in row]
+
+
+def _safer(mine: list[float], theirs: list[float]) -> list[float]:
+    """*theirs*, but nowhere looser than what is in force here."""
+    if not mine[SLOT_STARTED]:
+        return theirs
+    if not theirs[SLOT_STARTED]:
+        return mine
+    merged = list(theirs)
+    for at in range(0, N_FIELDS * H_WIDTH, H_WIDTH):
+        merged[at + H_CURRENT] = min(mine[at + H_CURRENT], theirs[at + H_CURRENT])
+        merged[at + H_COUNT] = 0.0
+    return merged
+
+
+def _base_values(config: OrchestratorConfig, *, allow: bool = True) -> Values:
+    """The profile's base values as looseness."""
+    return looseness(
+        allow, 0 if allow else 2, config.base_risk_pct if allow else 0.0, config.base_confidence, 1, 0,
+        config.max_open_positions, config.total_exposure_limit, 1.0,
+    )
+
+
+def _closed(config: OrchestratorConfig, ts_ns: int, trace: tuple[Trace, ...]) -> TradingPolicy:
+    """The policy before anything was evaluated."""
+    return TradingPolicy(
+        allow_new_trades=False, risk_profile=RiskProfile.NO_NEW_TRADES, max_risk_pct=0.0,
+        min_confidence=config.base_confidence, entry_mode=EntryMode.NORMAL, exit_mode=ExitMode.TREND_FOLLOW,
+        max_open_positions=config.max_open_positions, total_exposure_limit_pct=config.total_exposure_limit,
+        profile=config.name, timestamp=ts_ns, note="not evaluated yet: no new trades",
+    )

@@ -1,0 +1,330 @@
+"""The policy in force: one frozen value that answers what is allowed, how much, and why."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, Final, NoReturn, TypeVar
+
+import msgspec
+
+from quantum_trader.domain.clock import from_ns, iso, to_ns
+from quantum_trader.domain.enums import (
+    ENTRY_CODES,
+    EXIT_CODES,
+    RISK_PROFILE_CODES,
+    EntryMode,
+    ExitMode,
+    RiskProfile,
+)
+from quantum_trader.domain.errors import InputError, require, require_finite
+from quantum_trader.domain.policy import RuleFired
+from quantum_trader.policy.layout import H_WIDTH, N_FIELDS
+from quantum_trader.policy.rules import Trace, fired, note_of
+from quantum_trader.policy.stability import looseness, similarity
+
+_E = TypeVar("_E", bound=Enum)
+_DIGITS: Final = 10  # of numbers in the JSON form
+Values = tuple[float, ...]  # looseness values of a slot, in the order of layout.FIELDS
+NO_REASONS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+def to_enum(kind: type[_E], key: str, value: object) -> _E:
+    """*value* (member or its word) as a member of *kind*; InputError naming *key* otherwise."""
+    if isinstance(value, kind):
+        return value
+    try:
+        return kind(value)
+    except ValueError:
+        words = ", ".join(str(member.value) for member in kind)
+        raise InputError(f"{key} = {value!r}: must be one of {words}") from None
+
+
+def time_ns(key: str, moment: datetime | int | str | None) -> int:
+    """*moment* (UTC datetime, ns, or ISO 8601) in ns; 0 for None."""
+    if moment is None:
+        return 0
+    if isinstance(moment, datetime):
+        return to_ns(moment)
+    if isinstance(moment, int) and not isinstance(moment, bool):
+        return moment
+    try:
+        return to_ns(datetime.fromisoformat(str(moment)))
+    except ValueError:
+        raise InputError(f"{key} = {moment!r}: must be a datetime, ns since the epoch, or ISO 8601 text") from None
+
+
+class SymbolPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """The policy for one symbol: its own market where that is known, the overall one where not."""
+
+    symbol: str
+    allow_new_trades: bool
+    risk_profile: RiskProfile
+    max_risk_pct: float
+    min_confidence: float
+    entry_mode: EntryMode
+    exit_mode: ExitMode
+    symbol_allowed: bool = True
+    reason: str = ""  # why the symbol is disallowed
+    trace: tuple[Trace, ...] = ()
+
+    @property
+    def rules(self) -> tuple[RuleFired, ...]:
+        """The rules that fired for this symbol."""
+        return fired(self.trace)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "symbol": self.symbol, "allow_new_trades": self.allow_new_trades, "risk_profile": self.risk_profile.value,
+            "max_risk_pct": round(self.max_risk_pct, _DIGITS), "min_confidence": round(self.min_confidence, _DIGITS),
+            "entry_mode": self.entry_mode.value, "exit_mode": self.exit_mode.value,
+            "symbol_allowed": self.symbol_allowed, "reason": self.reason,
+        }
+
+
+def _symbol_policy(symbol: str, values: Values, allowed: bool, reason: str, trace: tuple[Trace, ...]) -> SymbolPolicy:
+    return SymbolPolicy(
+        symbol=symbol, allow_new_trades=values[0] == 1.0 and allowed, risk_profile=RISK_PROFILE_CODES[int(-values[1])],
+        max_risk_pct=values[2], min_confidence=-values[3] + 0.0, entry_mode=ENTRY_CODES[int(-values[4])],
+        exit_mode=EXIT_CODES[int(-values[5])], symbol_allowed=allowed, reason=reason, trace=trace,
+    )
+
+
+class TradingPolicy:
+    """What is permitted now; frozen.
+
+    ``_pct`` fields are percent. *disallowed_symbols* maps a symbol to its reason (a plain list is accepted too). With
+    no symbol known, every unlisted one is allowed. *timestamp* is when it came into force. Raises InputError for a word
+    that is none of the field's.
+    """
+
+    __slots__ = (
+        "_hash", "_note", "_rules", "_symbols", "_trace", "_values", "allow_new_trades", "allowed_symbols",
+        "disallowed_symbols", "entry_mode", "exit_mode", "max_open_positions", "max_risk_pct", "min_confidence",
+        "profile", "risk_profile", "total_exposure_limit_pct", "ts_ns",
+    )
+    allow_new_trades: bool
+    risk_profile: RiskProfile
+    max_risk_pct: float
+    min_confidence: float
+    entry_mode: EntryMode
+    exit_mode: ExitMode
+    max_open_positions: int
+    total_exposure_limit_pct: float
+    allowed_symbols: frozenset[str]
+    disallowed_symbols: Mapping[str, str]
+    profile: str
+    ts_ns: int
+    _values: Values
+    _trace: tuple[Trace, ...]
+    _symbols: Mapping[str, tuple[Values, tuple[Trace, ...]]]
+    _rules: tuple[RuleFired, ...] | None
+    _note: str | None
+    _hash: str | None
+
+    def __init__(
+        self, *, allow_new_trades: bool, risk_profile: RiskProfile | str, max_risk_pct: float, min_confidence: float,
+        entry_mode: EntryMode | str, exit_mode: ExitMode | str, max_open_positions: int = 8,
+        total_exposure_limit_pct: float = 15.0, allowed_symbols: Iterable[str] = (),
+        disallowed_symbols: Mapping[str, str] | Iterable[str] = (), note: str = "",
+        timestamp: datetime | int | str | None = None, profile: str = "", rules: Iterable[RuleFired] = (),
+    ) -> None:
+        require(isinstance(allow_new_trades, bool), "allow_new_trades", allow_new_trades, "must be true or false")
+        require_finite("max_risk_pct", max_risk_pct)
+        require(max_risk_pct >= 0.0, "max_risk_pct", max_risk_pct, "cannot be negative")
+        require_finite("min_confidence", min_confidence)
+        require(0.0 <= min_confidence <= 1.0, "min_confidence", min_confidence, "is a confidence between 0 and 1")
+        require_finite("max_open_positions", max_open_positions)
+        require_finite("total_exposure_limit_pct", total_exposure_limit_pct)
+        level = to_enum(RiskProfile, "risk_profile", risk_profile)
+        entry = to_enum(EntryMode, "entry_mode", entry_mode)
+        exit_ = to_enum(ExitMode, "exit_mode", exit_mode)
+        values = looseness(
+            allow_new_trades, RISK_PROFILE_CODES.index(level), max_risk_pct, min_confidence, ENTRY_CODES.index(entry),
+            EXIT_CODES.index(exit_), max_open_positions, total_exposure_limit_pct, 1.0,
+        )
+        named = disallowed_symbols
+        banned = named if isinstance(named, Mapping) else dict.fromkeys(named, "")
+        _fill(self, values, frozenset(allowed_symbols), MappingProxyType(dict(banned)), profile,
+              time_ns("timestamp", timestamp), (), {})
+        _put(self, "_rules", tuple(rules))
+        if note:
+            _put(self, "_note", note)
+
+    @classmethod
+    def in_force(
+        cls, values: Values, allowed: frozenset[str], disallowed: Mapping[str, str], profile: str, ts_ns: int,
+        trace: tuple[Trace, ...], symbols: Mapping[str, tuple[Values, tuple[Trace, ...]]],
+    ) -> TradingPolicy:
+        """The policy of looseness *values*; the words are made from the numeric *trace* when someone asks for them."""
+        policy = cls.__new__(cls)
+        _fill(policy, values, allowed, disallowed, profile, ts_ns, trace, symbols)
+        return policy
+
+    # ---- questions --------------------------------------------------------------------------------------------------
+    @property
+    def timestamp(self) -> datetime:
+        """When this policy came into force, UTC."""
+        return from_ns(self.ts_ns)
+
+    @property
+    def rules(self) -> tuple[RuleFired, ...]:
+        """The rules that fired: name, field, before, after, why."""
+        rules = self._rules
+        if rules is None:
+            rules = fired(self._trace)
+            _put(self, "_rules", rules)
+        return rules
+
+    @property
+    def note(self) -> str:
+        """One line made from the rules that fired."""
+        note = self._note
+        if note is None:
+            note = note_of(self.rules)
+            _put(self, "_note", note)
+        return note
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of what is in force: everything but the time and the explanation."""
+        digest = self._hash
+        if digest is None:
+            encoded = msgspec.json.encode(self._content(exact=True))
+            digest = hashlib.blake2b(encoded, digest_size=8).hexdigest()
+            _put(self, "_hash", digest)
+        return digest
+
+    @property
+    def trace(self) -> tuple[Trace, ...]:
+        """The rules that fired, as numbers."""
+        return self._trace
+
+    @property
+    def symbols(self) -> Collection[str]:
+        """Symbols with a market state of their own."""
+        return self._symbols.keys()
+
+    def allows(self, symbol: str) -> bool:
+        """Whether *symbol* may be traded as far as symbols go; unlisted ones only when no symbol is known."""
+        if symbol in self.disallowed_symbols:
+            return False
+        return symbol in self.allowed_symbols or not (self.allowed_symbols or self.disallowed_symbols)
+
+    def for_symbol(self, symbol: str) -> SymbolPolicy:
+        """The policy for one symbol: from its own market where that was given, else the overall one."""
+        allowed = self.allows(symbol)
+        reason = self.disallowed_symbols.get(symbol, "" if allowed else "not among the known symbols")
+        values, trace = self._symbols.get(symbol, (self._values, self._trace))
+        about = tuple(one for one in self._trace if one[1] == f"symbol {symbol}")
+        trace = (*(one for one in trace if not isinstance(one[1], str)), *about)
+        return _symbol_policy(symbol, values, allowed, reason, trace)
+
+    def similarity_score(self, other: TradingPolicy) -> float:
+        """How alike two policies are, 0..1, symmetric; 1.0 for equal ones."""
+        slot = [0.0] * (N_FIELDS * H_WIDTH)
+        slot[::H_WIDTH] = self._values
+        return round(float(similarity(
+            slot, other._values, jaccard(self.allowed_symbols, other.allowed_symbols),
+            jaccard(self.disallowed_symbols.keys(), other.disallowed_symbols.keys()),
+        )), 12)
+
+    # ---- forms ------------------------------------------------------------------------------------------------------
+    def _content(self, *, exact: bool = False) -> dict[str, Any]:
+        def number(value: float) -> float:
+            return value if exact else round(value, _DIGITS)
+
+        content: dict[str, Any] = {
+            "allow_new_trades": self.allow_new_trades, "risk_profile": self.risk_profile.value,
+            "max_risk_pct": number(self.max_risk_pct), "min_confidence": number(self.min_confidence),
+            "entry_mode": self.entry_mode.value, "exit_mode": self.exit_mode.value,
+            "max_open_positions": self.max_open_positions, "total_exposure_limit_pct": self.total_exposure_limit_pct,
+            "allowed_symbols": sorted(self.allowed_symbols),
+            "disallowed_symbols": dict(sorted(self.disallowed_symbols.items())), "profile": self.profile,
+        }
+        if self._symbols:
+            content["symbols"] = {name: self.for_symbol(name).to_dict() for name in sorted(self._symbols)}
+        return content
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form, with the field names of the specification."""
+        return {
+            **self._content(), "note": self.note, "timestamp": iso(self.ts_ns), "content_hash": self.content_hash,
+            "rules": [msgspec.to_builtins(rule) for rule in self.rules],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TradingPolicy:
+        """The policy of :meth:`to_dict`, without the per-symbol part."""
+        names = (
+            "allow_new_trades", "risk_profile", "max_risk_pct", "min_confidence", "entry_mode", "exit_mode",
+            "max_open_positions", "total_exposure_limit_pct", "allowed_symbols", "disallowed_symbols", "note",
+            "timestamp", "profile",
+        )
+        missing = [name for name in names if name not in data]
+        if missing:
+            raise InputError(f"{missing[0]}: missing from a saved policy")
+        rules = msgspec.convert(data.get("rules", []), tuple[RuleFired, ...])
+        return cls(rules=rules, **{name: data[name] for name in names})
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{name}: a TradingPolicy is frozen")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{name}: a TradingPolicy is frozen")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TradingPolicy):
+            return NotImplemented
+        return self is other or (
+            self.ts_ns == other.ts_ns and self.content_hash == other.content_hash and self.rules == other.rules
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.content_hash, self.ts_ns))
+
+    def __repr__(self) -> str:
+        return (
+            f"TradingPolicy({self.profile or 'no profile'}: allow_new_trades={self.allow_new_trades}, "
+            f"{self.risk_profile.value}, risk {self.max_risk_pct:.4g} %, confidence {self.min_confidence:.4g}, "
+            f"{self.entry_mode.value}, {self.exit_mode.value}, {len(self.disallowed_symbols)} disallowed; {self.note})"
+        )
+
+
+_put: Final = object.__setattr__
+
+
+def _fill(
+    policy: TradingPolicy, values: Values, allowed: frozenset[str], disallowed: Mapping[str, str], profile: str,
+    ts_ns: int, trace: tuple[Trace, ...], symbols: Mapping[str, tuple[Values, tuple[Trace, ...]]],
+) -> None:
+    """Set every slot of a new policy."""
+    _put(policy, "_values", values)
+    _put(policy, "_trace", trace)
+    _put(policy, "_symbols", symbols)
+    _put(policy, "_rules", None)
+    _put(policy, "_note", None)
+    _put(policy, "_hash", None)
+    _put(policy, "allow_new_trades", values[0] == 1.0)
+    _put(policy, "risk_profile", RISK_PROFILE_CODES[int(-values[1])])
+    _put(policy, "max_risk_pct", values[2])
+    _put(policy, "min_confidence", -values[3] + 0.0)  # no negative zero
+    _put(policy, "entry_mode", ENTRY_CODES[int(-values[4])])
+    _put(policy, "exit_mode", EXIT_CODES[int(-values[5])])
+    _put(policy, "max_open_positions", int(values[6]))
+    _put(policy, "total_exposure_limit_pct", values[7])
+    _put(policy, "allowed_symbols", allowed)
+    _put(policy, "disallowed_symbols", disallowed)
+    _put(policy, "profile", profile)
+    _put(policy, "ts_ns", ts_ns)
+
+
+def jaccard(first: Collection[str], second: Collection[str]) -> float:
+    """Shared over all members; two empty sets are equal."""
+    one, two = set(first), set(second)
+    either = len(one | two)
+    return len(one & two) / either if either else 1.0

@@ -1,0 +1,146 @@
+"""The rules as a table one can read, and the words for what fired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from quantum_trader.domain.enums import ENTRY_CODES, EXIT_CODES, RISK_PROFILE_CODES
+from quantum_trader.domain.policy import RuleFired
+from quantum_trader.policy.layout import (
+    FIELD_ALLOW,
+    FIELD_ENTRY,
+    FIELD_EXIT,
+    FIELD_MAX_OPEN,
+    FIELD_RISK_PROFILE,
+    FIELD_SYMBOL,
+    FIELDS,
+    REFUSE_BAD_SYMBOL,
+    REFUSE_COST,
+)
+
+Trace = tuple[int, int | str, float, float]  # rule, field (or "symbol X"), before, after; as the rules note it
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the table."""
+
+    name: str
+    when: str
+    effect: str
+    profiles: str
+    says: str  # how the note puts it
+
+
+def _rule(name: str, when: str, effect: str, profiles: str, says: str) -> Rule:
+    return Rule(name=name, when=when, effect=effect, profiles=profiles, says=says)
+
+
+_LABELLED: Final = "SAFE, AGGRESSIVE, user"
+
+# The position of a rule is its code (policy.layout.RULE_*).
+RULES: Final = (
+    _rule("A", "a label applies (trend or HIGH_VOL)", "the label's row: risk ×, confidence +, entry, exit", _LABELLED,
+          "market label's row"),
+    _rule("A1", "TRENDING and volatility NORMAL",
+          "entry AGGRESSIVE, exit TREND_FOLLOW, confidence −0.03 (row CALM_TREND)", "STANDARD, compound",
+          "TRENDING in NORMAL volatility"),
+    _rule("A2", "RANGING", "entry DEFENSIVE, exit FAST_TP, risk ×0.7, confidence +0.05 (row CHOP)",
+          "STANDARD, compound", "RANGING market: defensive"),
+    _rule("A3", "volatility HIGH", "risk ×0.5, confidence +0.03 (row HIGH_VOL)", "STANDARD, compound",
+          "HIGH volatility"),
+    _rule("A4", "volatility EXTREME", "no new trades, risk × extreme_vol, confidence + extreme_vol", "all",
+          "EXTREME volatility"),
+    _rule("A5", "volatility HIGH", "risk profile REDUCED", "all", "HIGH volatility: risk profile REDUCED"),
+    _rule("B1", "drawdown or daily PnL ≤ −daily_dd_limit",
+          "no new trades until the next UTC midnight and until the rolling 24 h loss is inside the limit", "all",
+          "daily DD limit hit"),
+    _rule("B2", "losing streak ≥ losing_streak_limit; stays until recovery_after_streak wins",
+          "risk ×0.3, entry DEFENSIVE, confidence +0.05", "all", "losing streak"),
+    _rule("B3", "open positions ≥ max_open_positions", "no new trades (POSITION_LIMIT)", "all",
+          "POSITION_LIMIT: too many open positions"),
+    _rule("B4", "total exposure ≥ total_exposure_limit", "no new trades (EXPOSURE_LIMIT)", "all",
+          "EXPOSURE_LIMIT: total exposure"),
+    _rule("C1", "symbol tagged BAD, or below a threshold of the profile with 5 trades or more", "symbol disallowed",
+          "all", "symbol's own results are bad"),
+    _rule("D1", "spread HIGH or slippage HIGH",
+          "STANDARD: entry DEFENSIVE, confidence +0.03 once; others: the profile's multipliers and adjustments", "all",
+          "high trading cost"),
+    _rule("D2", "estimated round-trip cost > max_cost_in_r", "that symbol's trade refused", "all",
+          "round-trip cost above max_cost_in_r"),
+    _rule("D3", "liquidity LOW", "confidence + low_liquidity", "profiles that have it", "low liquidity"),
+    _rule("E1", "ensemble quality < 0.40", "confidence +0.05", "all", "low ensemble quality"),
+    _rule("F1", "market state UNKNOWN, older than 3 of its bars, or not finite",
+          "lowest risk and highest confidence of any row, entry DEFENSIVE, exit FAST_TP", "all",
+          "STALE_REGIME: market state unknown or too old"),
+    _rule("F2", "risk state older than 60 s (live), equity not finite or ≤ 0", "no new trades", "all",
+          "STALE_RISK: risk state too old or unusable"),
+    _rule("P1", "losing streak > 0", "risk × max(0, 1 − losing_streak_per_loss × streak)", "profiles that have it",
+          "penalty per loss of the streak"),
+    _rule("P2", "drawdown < 0", "risk × max(0, 1 − drawdown_per_pct × |drawdown|)", "profiles that have it",
+          "penalty per percent of drawdown"),
+    _rule("R1", "B2 still latched after a win", "risk × recovery_multiplier per win", "all",
+          "recovery after a losing streak"),
+    _rule("CLAMP", "after all rules",
+          "confidence within [0, 0.95]; risk within [0, base × max(1, the label's multiplier)]", "all",
+          "kept within its bounds"),
+    _rule("ZERO", "risk is 0", "no new trades", "all", "risk is zero"),
+    _rule("HOLD", "a field would loosen", "waits for the interval and `persistence` evaluations in a row", "all",
+          "looser value waits"),
+    _rule("HALT", "the saved state was damaged, or an operator halted", "no new trades until resumed", "all", "halted"),
+)
+RULE_NAMES: Final = tuple(rule.name for rule in RULES)
+
+
+def value_text(field: int | str, value: float) -> str:
+    """*value* of *field* in the words of the enums."""
+    if isinstance(field, str) or field == FIELD_SYMBOL:
+        return "allowed" if value else "disallowed"
+    if field == FIELD_ALLOW:
+        return "true" if value else "false"
+    if field == FIELD_RISK_PROFILE:
+        return str(RISK_PROFILE_CODES[int(value)].value)
+    if field == FIELD_ENTRY:
+        return str(ENTRY_CODES[int(value)].value)
+    if field == FIELD_EXIT:
+        return str(EXIT_CODES[int(value)].value)
+    if field == FIELD_MAX_OPEN:
+        return str(int(value))
+    return f"{value:.6g}"
+
+
+def fired(trace: Iterable[Trace]) -> tuple[RuleFired, ...]:
+    """The explanation of a numeric *trace*."""
+    return tuple(
+        RuleFired(
+            rule=RULES[rule].name, field=field if isinstance(field, str) else FIELDS[field],
+            before=value_text(field, before), after=value_text(field, after), why=RULES[rule].says,
+        )
+        for rule, field, before, after in trace
+    )
+
+
+def note_of(rules: Sequence[RuleFired]) -> str:
+    """One line derived from the rules that fired: each rule once, with what it did."""
+    effects: dict[str, list[str]] = {}
+    says: dict[str, str] = {}
+    for one in rules:
+        says.setdefault(one.rule, one.why)
+        effects.setdefault(one.rule, []).append(f"{one.field} {one.before} → {one.after}")
+    if not says:
+        return "no rule fired"
+    return "; ".join(f"{name} {why} ({', '.join(effects[name][:4])})" for name, why in says.items())
+
+
+def symbol_reason(bits: int) -> str:
+    """Why a symbol is disallowed."""
+    reasons = []
+    if bits & REFUSE_BAD_SYMBOL:
+        reasons.append("C1 symbol's own results are bad")
+    if bits & REFUSE_COST:
+        reasons.append("D2 round-trip cost above max_cost_in_r")
+    return "; ".join(reasons) if reasons else "HOLD waits to be re-admitted"
+
+

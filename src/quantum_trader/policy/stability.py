@@ -1,0 +1,214 @@
+"""What is in force: tightening at once, loosening only after its wait; and the latches of the account.
+
+Scalar functions over small mutable sequences (lists in the library, rows of arrays in compiled code). A slot keeps,
+per field, ``current, pending, since, count``: the value in force and the run of looser evaluations that waits. Values
+are stored as *looseness*, bigger is riskier, so that one comparison serves every field.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import MutableSequence, Sequence
+from typing import Final
+
+from quantum_trader.domain.loss_window import RING_SIZE, empty_ring, record_equity, rolling_pnl_pct
+from quantum_trader.domain.scalar import scalar
+from quantum_trader.policy.layout import (
+    FIELD_ALLOW,
+    FIELD_ENTRY,
+    FIELD_EXIT,
+    FIELD_MIN_CONF,
+    FIELD_RISK_PCT,
+    FIELD_RISK_PROFILE,
+    H_COUNT,
+    H_CURRENT,
+    H_PENDING,
+    H_SINCE,
+    H_WIDTH,
+    MEM_DAY,
+    MEM_LAST_S,
+    MEM_LATCH_DAY,
+    MEM_PEAK,
+    MEM_RING,
+    N_FIELDS,
+    P_DD_LIMIT,
+    P_INTERVAL_S,
+    P_PERSISTENCE,
+    P_SIMILARITY,
+    SLOT_SIZE,
+    SLOT_STARTED,
+    SLOT_WAITING,
+)
+
+MEM_SIZE: Final = MEM_RING + RING_SIZE
+NUMBERS_ALIKE: Final = 0.1  # numbers within a tenth of the larger count as equal
+_DAY_S: Final = 86_400.0
+_HOUR_S: Final = 3_600.0
+
+
+def new_memory() -> list[float]:
+    """An account memory that has seen nothing: no latch, no halt."""
+    return [-math.inf, -1.0, 0.0, -1.0, 0.0, *empty_ring()]
+
+
+def new_slot() -> list[float]:
+    """A slot that has seen no evaluation."""
+    return [0.0] * SLOT_SIZE
+
+
+# ---- the account ----------------------------------------------------------------------------------------------------
+@scalar
+def day_drawdown(memory: MutableSequence[float], day: float, drawdown: float, equity: float) -> float:
+    """The worse of the *drawdown* told and the one against the remembered peak of the UTC *day* (percent, <= 0)."""
+    if not (math.isfinite(equity) and equity > 0.0):
+        return drawdown
+    if memory[MEM_DAY] != day:
+        memory[MEM_DAY] = day
+        memory[MEM_PEAK] = equity
+    memory[MEM_PEAK] = max(memory[MEM_PEAK], equity)
+    return min(drawdown, (equity / memory[MEM_PEAK] - 1.0) * 100.0)
+
+
+@scalar
+def account_step(
+    memory: MutableSequence[float], ring: MutableSequence[float], now_s: float, daily_pnl: float, drawdown: float,
+    equity: float, profile: Sequence[float]
+) -> tuple[float, bool]:
+    """Advance the latches to *now_s*; returns (drawdown, latched).
+
+    *ring* is the part of *memory* from MEM_RING on. *equity* NaN: not given. B1 latches on the UTC day it fires and
+    holds until a later day has come and the rolling 24-hour loss is inside the limit.
+    """
+    day = math.floor(now_s / _DAY_S)
+    limit = -profile[P_DD_LIMIT]
+    drawdown = day_drawdown(memory, day, drawdown, equity)
+    known = math.isfinite(equity) and equity > 0.0
+    if known:
+        record_equity(ring, math.floor(now_s / _HOUR_S), equity)
+    if daily_pnl <= limit or drawdown <= limit:
+        memory[MEM_LATCH_DAY] = max(memory[MEM_LATCH_DAY], float(day))
+    elif memory[MEM_LATCH_DAY] >= 0.0 and day > memory[MEM_LATCH_DAY]:
+        # A latch made with an equity is not lifted without one.
+        inside = rolling_pnl_pct(ring, equity) > limit if known else ring[0] < 0.0
+        if inside:
+            memory[MEM_LATCH_DAY] = -1.0
+    return drawdown, memory[MEM_LATCH_DAY] >= 0.0
+
+
+# ---- one slot -------------------------------------------------------------------------------------------------------
+@scalar
+def looseness(
+    allow: float, level: int, risk: float, confidence: float, entry: float, exit_: float, max_open: float,
+    exposure: float, symbol_ok: float
+) -> tuple[float, float, float, float, float, float, float, float, float]:
+    """The fields in order, each turned so that bigger is riskier."""
+    return (
+        float(allow), -float(level), float(risk), -float(confidence), -float(entry), -float(exit_),
+        float(max_open), float(exposure), float(symbol_ok),
+    )
+
+
+@scalar
+def alike(first: float, second: float) -> bool:
+    """Whether two numbers are within a tenth of the larger."""
+    return abs(first - second) <= NUMBERS_ALIKE * max(abs(first), abs(second))
+
+
+@scalar
+def similarity(
+    slot: MutableSequence[float], candidate: Sequence[float], allowed_share: float, disallowed_share: float
+) -> float:
+    """How alike the values in force and the *candidate* are, 0..1; the two shares are Jaccard indices of the sets."""
+    score = 0.10 * allowed_share + 0.05 * disallowed_share
+    score += 0.20 if slot[FIELD_ALLOW * H_WIDTH] == candidate[FIELD_ALLOW] else 0.0
+    score += 0.15 if slot[FIELD_RISK_PROFILE * H_WIDTH] == candidate[FIELD_RISK_PROFILE] else 0.0
+    score += 0.15 if alike(slot[FIELD_RISK_PCT * H_WIDTH], candidate[FIELD_RISK_PCT]) else 0.0
+    score += 0.15 if alike(slot[FIELD_MIN_CONF * H_WIDTH], candidate[FIELD_MIN_CONF]) else 0.0
+    score += 0.10 if slot[FIELD_ENTRY * H_WIDTH] == candidate[FIELD_ENTRY] else 0.0
+    score += 0.10 if slot[FIELD_EXIT * H_WIDTH] == candidate[FIELD_EXIT] else 0.0
+    return score
+
+
+@scalar
+def hold_field(
+    slot: MutableSequence[float], at: int, value: float, now_s: float, last_s: float, interval: float,
+    persistence: float, drift: bool
+) -> int:
+    """Bring one field of *slot* to *value*; returns bits: 1 changed, 2 a looser value waits.
+
+    Safer or equal is taken at once. Looser waits from the last evaluation that did not want it, for *interval* seconds
+    and *persistence* evaluations in a row, and then takes the safest value of that run. *drift*: a mere numeric drift,
+    which goes on waiting.
+    """
+    current = slot[at + H_CURRENT]
+    if value <= current:
+        slot[at + H_CURRENT] = value
+        slot[at + H_COUNT] = 0.0
+        return 1 if value < current else 0
+    count = slot[at + H_COUNT]
+    if count == 0.0:
+        slot[at + H_SINCE] = last_s
+        slot[at + H_PENDING] = value
+    else:
+        slot[at + H_PENDING] = min(slot[at + H_PENDING], value)
+    count = min(count + 1.0, persistence)
+    if drift or count < persistence:
+        slot[at + H_COUNT] = count
+        return 2
+    released = slot[at + H_PENDING]
+    slot[at + H_CURRENT] = released
+    slot[at + H_PENDING] = value
+    slot[at + H_SINCE] = now_s
+    slot[at + H_COUNT] = 0.0 if released == value else 1.0
+    return 1 if released == value else 3
+
+
+@scalar
+def is_in_force(slot: MutableSequence[float], candidate: Sequence[float]) -> bool:
+    """Whether every field of *slot* already has the *candidate*'s value."""
+    for field in range(N_FIELDS):  # noqa: SIM110 - compiled
+        if slot[field * H_WIDTH + H_CURRENT] != candidate[field]:
+            return False
+    return True
+
+
+@scalar
+def hold_slot(
+    slot: MutableSequence[float], candidate: Sequence[float], now_s: float, last_s: float, allowed_share: float,
+    disallowed_share: float, profile: Sequence[float]
+) -> tuple[int, int]:
+    """Bring all fields of *slot* to *candidate* (looseness values); returns (changed, bits of the fields held)."""
+    if slot[SLOT_STARTED] != 0.0 and slot[SLOT_WAITING] == 0.0 and is_in_force(slot, candidate):
+        return 0, 0
+    if slot[SLOT_STARTED] == 0.0:
+        slot[SLOT_STARTED] = 1.0
+        for field in range(N_FIELDS):
+            slot[field * H_WIDTH + H_CURRENT] = candidate[field]
+            slot[field * H_WIDTH + H_COUNT] = 0.0
+        return 1, 0
+    drift = (
+        candidate[FIELD_RISK_PCT] > slot[FIELD_RISK_PCT * H_WIDTH]
+        or candidate[FIELD_MIN_CONF] > slot[FIELD_MIN_CONF * H_WIDTH]
+    ) and similarity(slot, candidate, allowed_share, disallowed_share) >= profile[P_SIMILARITY]
+    changed = 0
+    held = 0
+    for field in range(N_FIELDS):
+        numeric = field in (FIELD_RISK_PCT, FIELD_MIN_CONF)
+        result = hold_field(
+            slot, field * H_WIDTH, candidate[field], now_s, last_s, profile[P_INTERVAL_S], profile[P_PERSISTENCE],
+            drift and numeric,
+        )
+        changed |= result & 1
+        if result & 2:
+            held |= 1 << field
+    slot[SLOT_WAITING] = 1.0 if held else 0.0
+    return changed, held
+
+
+@scalar
+def clamp_clock(memory: MutableSequence[float], now_s: float) -> tuple[float, float]:
+    """The time of this evaluation and of the last one: a clock that steps back stands still."""
+    last_s = memory[MEM_LAST_S]
+    now_s = max(now_s, last_s)
+    memory[MEM_LAST_S] = now_s
+    return now_s, last_s

@@ -1,0 +1,57 @@
+"""Small state files: written whole or not at all, private to their owner, and set aside when damaged."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+PRIVATE: Final = 0o600
+PRIVATE_FOLDER: Final = 0o700
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace *path* by *content* in one step, readable by its owner alone; OSError when that fails.
+
+    The bytes are on disk before the name points at them, and a failed write leaves the old file and no other.
+    """
+    path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), PRIVATE)
+        with open(descriptor, "wb") as file:
+            os.fchmod(descriptor, PRIVATE)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(partial, path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name durable where the file system can; the content already is."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def set_aside(path: Path, why: str) -> str:
+    """Rename *path* to a free name ending in *why* and a number; return a sentence saying what became of it."""
+    for number in range(1, 1000):
+        target = path.with_name(f"{path.name}.{why}-{number}")
+        if target.exists():
+            continue
+        try:
+            path.rename(target)
+        except OSError as error:
+            return f"{path.name} could not be set aside ({error.strerror})"
+        return f"{path.name} was set aside as {target.name}"
+    return f"{path.name} could not be set aside: remove old {path.name}.{why}-* files"

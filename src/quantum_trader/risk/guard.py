@@ -1,0 +1,575 @@
+"""The risk guard: every opening intent becomes an Approved or a Refused, with the figures that decided.
+
+``guard_core`` is the whole decision as numbers, compiled unchanged by the sweep; ``can_execute`` puts words around it
+and ``Guard`` holds what must survive a restart: the kill switch, the loss limits and the order rate. A reducing intent
+passes in every state. Limits on size (risk, notional, exposure) clip; below the venue's minimum the intent is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_SECOND
+from quantum_trader.domain.enums import GOV_EMERGENCY
+from quantum_trader.domain.errors import ConfigError, InputError, StateError, require
+from quantum_trader.domain.instrument import Instrument
+from quantum_trader.domain.scalar import scalar
+from quantum_trader.domain.trading import Intent
+from quantum_trader.risk.governor import level_factors
+from quantum_trader.risk.halts import RESUME_COMMAND, Halt
+from quantum_trader.risk.limits import (
+    LOSS_DAY,
+    LOSS_LATCH,
+    LOSS_SIZE,
+    RATE_SIZE,
+    empty_losses,
+    empty_rate,
+    from_plain,
+    losses_latched,
+    losses_pct,
+    note_order,
+    orders_last_hour,
+    record_losses,
+    to_plain,
+)
+from quantum_trader.risk.sizing import (
+    TierRow,
+    Tiers,
+    clip_to_margin,
+    leverage_cap,
+    liquidation_gap_pct,
+    tier_rows,
+    tradable,
+)
+
+
+class Reason(str, Enum):
+    """Why an intent was refused, or which limit clipped it."""
+
+    KILL_SWITCH = "KILL_SWITCH"
+    DISCONNECTED = "DISCONNECTED"
+    GOVERNOR = "GOVERNOR"
+    SYMBOL = "SYMBOL"
+    SYMBOL_HALTED = "SYMBOL_HALTED"
+    POLICY_GATE = "POLICY_GATE"
+    EXPIRED = "EXPIRED"
+    NOT_FINITE = "NOT_FINITE"
+    INVALID = "INVALID"
+    NO_STOP = "NO_STOP"
+    RISK_PER_TRADE = "RISK_PER_TRADE"
+    NOTIONAL = "NOTIONAL"
+    LEVERAGE = "LEVERAGE"
+    LIQUIDATION = "LIQUIDATION"
+    POSITIONS = "POSITIONS"
+    EXPOSURE = "EXPOSURE"
+    DAILY_LOSS = "DAILY_LOSS"
+    ORDER_RATE = "ORDER_RATE"
+    STALE_DATA = "STALE_DATA"
+    COST = "COST"
+    MINIMUM = "MINIMUM"
+
+
+# The position of a reason is its code in guard_core; 0 is approved. Append only.
+REASON_CODES: Final[tuple[Reason | None, ...]] = (None, *Reason)
+(OK, R_KILL, R_DISCONNECTED, R_GOVERNOR, R_SYMBOL, R_HALTED, R_POLICY, R_EXPIRED, R_NOT_FINITE, R_INVALID, R_NO_STOP,
+ R_RISK, R_NOTIONAL, R_LEVERAGE, R_LIQUIDATION, R_POSITIONS, R_EXPOSURE, R_DAILY_LOSS, R_RATE, R_STALE, R_COST,
+ R_MINIMUM) = range(22)
+
+# Columns of the three rows; all values are floats, flags are 0.0 or 1.0.
+(I_SIGN, I_QTY, I_PRICE, I_STOP, I_LEVERAGE, I_STEP, I_MIN_QTY, I_MIN_NOTIONAL, I_COST_R, I_DATA_AGE_S, I_EXPIRED,
+ I_SYMBOL_OK, I_NEW_POSITION) = range(13)  # I_SYMBOL_OK: 1 allowed, 0 not allowed, 2 halted
+(A_KILL, A_CONNECTED, A_GOVERNOR, A_POLICY_OK, A_EQUITY, A_USED_MARGIN, A_POSITIONS, A_ROLLING_PNL, A_MIDNIGHT_PNL,
+ A_LOSS_LATCHED, A_ORDERS_HOUR) = range(11)
+(L_RISK_PCT, L_NOTIONAL_PCT, L_NOTIONAL_USDT, L_LEVERAGE, L_LIQ_BUFFER_PCT, L_POSITIONS, L_EXPOSURE_PCT,
+ L_DAILY_LOSS_PCT, L_ORDERS_HOUR, L_DATA_AGE_S, L_COST_R) = range(11)
+INTENT_SIZE, ACCOUNT_SIZE, LIMIT_SIZE = 13, 11, 11
+
+_INTENT_NAMES: Final = (
+    "side", "quantity", "price", "stop", "leverage", "step size", "minimum quantity", "minimum notional", "cost in R",
+    "age of the data", "expiry", "symbol gate", "new position",
+)
+_ACCOUNT_NAMES: Final = (
+    "kill switch", "connection", "governor level", "policy gate", "equity", "used margin", "open positions",
+    "24-hour change", "change since midnight", "loss latch", "orders in the last hour",
+)
+_LIMIT_NAMES: Final = (
+    "risk limit", "notional limit (%)", "notional limit (USDT)", "leverage limit", "liquidation buffer",
+    "position limit", "exposure limit", "daily loss limit", "order rate limit", "data age limit", "cost limit",
+)
+_INPUT_NAMES: Final = (*_INTENT_NAMES, *_ACCOUNT_NAMES, *_LIMIT_NAMES)
+
+_SLACK: Final = 1.0 + 1e-9  # a limit is breached only beyond rounding noise
+_FUTURE_S: Final = -1.0  # data this far ahead of the clock is as suspect as old data
+_LAST_NS: Final = 2.0**63
+
+Numbers = Sequence[float]
+Check = tuple[int, float, float]
+Verdict = tuple[int, float, float, float]
+
+
+@scalar
+def tighter(policy_value: float, own_value: float) -> float:
+    """The smaller of two limits; NaN from the policy stays NaN, and the guard then refuses."""
+    return own_value if own_value < policy_value else policy_value
+
+
+@scalar
+def _gates(intent_row: Numbers, account_row: Numbers) -> Check:
+    """The checks that need no size: switches, governor, symbol, policy, expiry. Anything but a clear yes refuses."""
+    if account_row[A_KILL] != 0.0:
+        return (R_KILL, account_row[A_KILL], 0.0)
+    if account_row[A_CONNECTED] != 1.0:
+        return (R_DISCONNECTED, account_row[A_CONNECTED], 1.0)
+    if not 0.0 <= account_row[A_GOVERNOR] < GOV_EMERGENCY:
+        return (R_GOVERNOR, account_row[A_GOVERNOR], GOV_EMERGENCY - 1.0)
+    if intent_row[I_SYMBOL_OK] == 2.0:
+        return (R_HALTED, 1.0, 0.0)
+    if intent_row[I_SYMBOL_OK] != 1.0:
+        return (R_SYMBOL, intent_row[I_SYMBOL_OK], 1.0)
+    if account_row[A_POLICY_OK] != 1.0:
+        return (R_POLICY, account_row[A_POLICY_OK], 1.0)
+    if intent_row[I_EXPIRED] != 0.0:
+        return (R_EXPIRED, intent_row[I_EXPIRED], 0.0)
+    return (OK, 0.0, 0.0)
+
+
+@scalar
+def _first_not_finite(intent_row: Numbers, account_row: Numbers, limit_row: Numbers) -> int:
+    """Index (intent, account, limits in one count) of the first value that is not finite; -1 when all are."""
+    for index in range(INTENT_SIZE):
+        if not math.isfinite(intent_row[index]):
+            return index
+    for index in range(ACCOUNT_SIZE):
+        if not math.isfinite(account_row[index]):
+            return INTENT_SIZE + index
+    for index in range(LIMIT_SIZE):
+        if not math.isfinite(limit_row[index]):
+            return INTENT_SIZE + ACCOUNT_SIZE + index
+    return -1
+
+
+@scalar
+def _sane(intent_row: Numbers, account_row: Numbers) -> Check:
+    """Whether numbers are in their domain (R_INVALID) and the stop lies on the losing side of the price (R_NO_STOP)."""
+    sign = intent_row[I_SIGN]
+    if sign not in (1.0, -1.0):
+        return (R_INVALID, sign, 1.0)
+    for column in (I_QTY, I_PRICE, I_STEP):
+        if not intent_row[column] > 0.0:
+            return (R_INVALID, intent_row[column], 0.0)
+    if not intent_row[I_LEVERAGE] >= 1.0:
+        return (R_INVALID, intent_row[I_LEVERAGE], 1.0)
+    if not account_row[A_EQUITY] > 0.0:
+        return (R_INVALID, account_row[A_EQUITY], 0.0)
+    if account_row[A_USED_MARGIN] < 0.0:
+        return (R_INVALID, account_row[A_USED_MARGIN], 0.0)
+    if not (intent_row[I_STOP] > 0.0 and sign * (intent_row[I_PRICE] - intent_row[I_STOP]) > 0.0):
+        return (R_NO_STOP, intent_row[I_STOP], intent_row[I_PRICE])
+    return (OK, 0.0, 0.0)
+
+
+@scalar
+def _clip_size(
+    intent_row: Numbers, account_row: Numbers, limit_row: Numbers, size_factor: float
+) -> tuple[float, int]:
+    """Clip the quantity to the risk and notional limits: (quantity, code of the limit that bound or OK)."""
+    qty = intent_row[I_QTY]
+    price = intent_row[I_PRICE]
+    equity = account_row[A_EQUITY]
+    bound = OK
+    allowed = equity * limit_row[L_RISK_PCT] * size_factor / 100.0 / abs(price - intent_row[I_STOP])
+    if qty > allowed * _SLACK:
+        qty = allowed
+        bound = R_RISK
+    allowed = min(limit_row[L_NOTIONAL_USDT], equity * limit_row[L_NOTIONAL_PCT] / 100.0) / price
+    if qty > allowed * _SLACK:
+        qty = allowed
+        bound = R_NOTIONAL
+    return (qty, bound)
+
+
+@scalar
+def _leverage_and_liquidation(
+    intent_row: Numbers, account_row: Numbers, limit_row: Numbers, tiers: Tiers, qty: float
+) -> Check:
+    """Leverage against the limit and the venue's table, then the gap between stop and liquidation."""
+    price = intent_row[I_PRICE]
+    leverage = intent_row[I_LEVERAGE]
+    cap = leverage_cap(limit_row[L_LEVERAGE], account_row[A_GOVERNOR], qty * price, tiers)
+    if not leverage <= cap:
+        return (R_LEVERAGE, leverage, cap)
+    gap = liquidation_gap_pct(intent_row[I_SIGN], price, intent_row[I_STOP], qty, leverage, tiers)
+    if not gap >= limit_row[L_LIQ_BUFFER_PCT]:
+        return (R_LIQUIDATION, gap, limit_row[L_LIQ_BUFFER_PCT])
+    return (OK, 0.0, 0.0)
+
+
+@scalar
+def _counts_and_losses(intent_row: Numbers, account_row: Numbers, limit_row: Numbers) -> Check:
+    """Daily loss, order rate, stale data, cost in R: the checks after the size is known, in this order."""
+    worst = min(account_row[A_ROLLING_PNL], account_row[A_MIDNIGHT_PNL])
+    if account_row[A_LOSS_LATCHED] != 0.0 or worst <= -limit_row[L_DAILY_LOSS_PCT]:
+        return (R_DAILY_LOSS, worst, -limit_row[L_DAILY_LOSS_PCT])
+    if account_row[A_ORDERS_HOUR] >= limit_row[L_ORDERS_HOUR]:
+        return (R_RATE, account_row[A_ORDERS_HOUR], limit_row[L_ORDERS_HOUR])
+    age = intent_row[I_DATA_AGE_S]
+    if age > limit_row[L_DATA_AGE_S] or age < _FUTURE_S:
+        return (R_STALE, age, limit_row[L_DATA_AGE_S])
+    if intent_row[I_COST_R] > limit_row[L_COST_R] * _SLACK or intent_row[I_COST_R] < 0.0:
+        return (R_COST, intent_row[I_COST_R], limit_row[L_COST_R])
+    return (OK, 0.0, 0.0)
+
+
+@scalar
+def _clip_exposure(
+    intent_row: Numbers, account_row: Numbers, limit_row: Numbers, factor: float, qty: float
+) -> float:
+    """Clip *qty* so that its own margin and the margin in use stay under the exposure limit."""
+    room = account_row[A_EQUITY] * limit_row[L_EXPOSURE_PCT] * factor / 100.0 - account_row[A_USED_MARGIN]
+    return clip_to_margin(qty, intent_row[I_PRICE], intent_row[I_LEVERAGE], room * _SLACK)
+
+
+@scalar
+def guard_core(intent_row: Numbers, account_row: Numbers, limit_row: Numbers, tiers: Tiers) -> Verdict:
+    """Decide on an opening intent: (code, quantity, observed, limit).
+
+    *code* 0 approves *quantity*, *observed* then being the code of the limit that clipped it (0.0 none). Any other code
+    is the refusal's place in REASON_CODES, the quantity 0.0. Checks run in the order of the reasons; for NOT_FINITE
+    *observed* is the index of the offending input. Rows are sequences of floats (see the column names).
+    """
+    code, observed, limit = _gates(intent_row, account_row)
+    if code != OK:
+        return (code, 0.0, observed, limit)
+    broken = _first_not_finite(intent_row, account_row, limit_row)
+    if broken >= 0:
+        return (R_NOT_FINITE, 0.0, float(broken), 0.0)
+    code, observed, limit = _sane(intent_row, account_row)
+    if code != OK:
+        return (code, 0.0, observed, limit)
+    size_factor, _, exposure_factor = level_factors(int(account_row[A_GOVERNOR]))
+    price = intent_row[I_PRICE]
+    step, min_qty, min_notional = intent_row[I_STEP], intent_row[I_MIN_QTY], intent_row[I_MIN_NOTIONAL]
+    wanted, bound = _clip_size(intent_row, account_row, limit_row, size_factor)
+    qty = tradable(wanted, price, step, min_qty, min_notional)
+    if qty <= 0.0:
+        return (bound if bound != OK else R_MINIMUM, 0.0, wanted * price, min_notional)
+    code, observed, limit = _leverage_and_liquidation(intent_row, account_row, limit_row, tiers, qty)
+    if code != OK:
+        return (code, 0.0, observed, limit)
+    positions = account_row[A_POSITIONS] + intent_row[I_NEW_POSITION]
+    if positions > limit_row[L_POSITIONS]:
+        return (R_POSITIONS, 0.0, positions, limit_row[L_POSITIONS])
+    fitting = _clip_exposure(intent_row, account_row, limit_row, exposure_factor, qty)
+    if fitting < qty:
+        bound = R_EXPOSURE
+        clipped = tradable(fitting, price, step, min_qty, min_notional)
+        if clipped <= 0.0:
+            margin = account_row[A_USED_MARGIN] + qty * price / intent_row[I_LEVERAGE]
+            cap = limit_row[L_EXPOSURE_PCT] * exposure_factor
+            return (R_EXPOSURE, 0.0, margin / account_row[A_EQUITY] * 100.0, cap)
+        qty = clipped
+    code, observed, limit = _counts_and_losses(intent_row, account_row, limit_row)
+    if code != OK:
+        return (code, 0.0, observed, limit)
+    return (OK, qty, float(bound), 0.0)
+
+
+class RiskLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The guard's own limits; the policy can only tighten them. Percentages are of equity."""
+
+    max_risk_pct: float = 2.0  # loss at the stop, per trade
+    max_notional_pct: float = 300.0  # notional per trade
+    max_notional_usdt: float = 500_000.0  # notional per trade
+    max_leverage: float = 10.0
+    liquidation_buffer_pct: float = 1.0  # between stop and liquidation, percent of price
+    max_positions: int = 10
+    max_exposure_pct: float = 20.0  # initial margin of all positions
+    daily_loss_pct: float = 5.0  # rolling 24 h, and since UTC midnight
+    max_orders_per_hour: int = 60  # opening orders
+    max_data_age_s: float = 120.0  # since the newest market data was complete
+    max_cost_r: float = 0.30  # estimated round trip
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "max_risk_pct": (0.0, 10.0), "max_notional_pct": (0.0, 10_000.0), "max_notional_usdt": (0.0, 1e9),
+            "max_leverage": (1.0, 125.0), "liquidation_buffer_pct": (0.0, 50.0), "max_positions": (0.0, 1000.0),
+            "max_exposure_pct": (0.0, 100.0), "daily_loss_pct": (0.0, 50.0), "max_orders_per_hour": (0.0, 100_000.0),
+            "max_data_age_s": (0.0, 86_400.0), "max_cost_r": (0.0, 10.0),
+        }
+        for key, (low, high) in ranges.items():
+            value = getattr(self, key)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+            if not number or not low <= value <= high:
+                raise ConfigError(f"risk.{key} = {value!r}: must be a number from {low:g} to {high:g}")
+        if self.daily_loss_pct <= 0.0:
+            raise ConfigError("risk.daily_loss_pct = 0: must be above 0, or nothing could ever be opened")
+
+    def row(
+        self, policy_risk_pct: float = math.inf, policy_positions: float = math.inf,
+        policy_exposure_pct: float = math.inf, policy_cost_in_r: float = math.inf,
+    ) -> tuple[float, ...]:
+        """These limits tightened by the policy's, as guard_core takes them."""
+        return (
+            tighter(policy_risk_pct, float(self.max_risk_pct)), float(self.max_notional_pct),
+            float(self.max_notional_usdt), float(self.max_leverage), float(self.liquidation_buffer_pct),
+            tighter(policy_positions, float(self.max_positions)),
+            tighter(policy_exposure_pct, float(self.max_exposure_pct)), float(self.daily_loss_pct),
+            float(self.max_orders_per_hour), float(self.max_data_age_s),
+            tighter(policy_cost_in_r, float(self.max_cost_r)),
+        )
+
+
+class AccountView(msgspec.Struct, frozen=True, kw_only=True):
+    """The account, the market and the gates as they are at *now_ns*; nothing here has a comfortable default
+    where the truth could be a worse one: equity, margin, positions, data time and cost must be given."""
+
+    now_ns: int
+    equity: float
+    used_margin: float  # initial margin of positions and of opening orders on the way, USDT
+    open_positions: int  # positions and opening orders on the way
+    position_qty: float  # signed, in the intent's symbol
+    data_ns: int  # when the newest market data of the symbol was complete
+    cost_in_r: float  # estimated round trip; NaN (not measured) refuses
+    symbol_allowed: bool = True
+    symbol_halted: bool = False
+    policy_allows: bool = True
+    policy_risk_pct: float = math.inf
+    policy_positions: float = math.inf
+    policy_exposure_pct: float = math.inf
+    policy_cost_in_r: float = math.inf
+    governor: int = 0  # GOV_* code
+    connected: bool = True
+    kill: bool = False
+    rolling_pnl_pct: float = 0.0
+    midnight_pnl_pct: float = 0.0
+    loss_latched: bool = False
+    orders_last_hour: float = 0.0
+
+    def row(self) -> tuple[float, ...]:
+        """The account row of guard_core."""
+        return (
+            float(self.kill), float(self.connected), float(self.governor), float(self.policy_allows), self.equity,
+            self.used_margin, float(self.open_positions), self.rolling_pnl_pct, self.midnight_pnl_pct,
+            float(self.loss_latched), float(self.orders_last_hour),
+        )
+
+
+_SEAL: Final = object()
+
+
+class Approved:
+    """An intent the guard let through, with the quantity that may be sent; only this module can make one."""
+
+    __slots__ = ("clipped_by", "intent", "qty")
+
+    intent: Intent
+    qty: float
+    clipped_by: Reason | None
+
+    def __init__(self, seal: object, intent: Intent, qty: float, clipped_by: Reason | None) -> None:
+        if seal is not _SEAL:
+            raise TypeError("Approved is made by the risk guard alone: call can_execute")
+        object.__setattr__(self, "intent", intent)
+        object.__setattr__(self, "qty", qty)
+        object.__setattr__(self, "clipped_by", clipped_by)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"Approved.{name} is frozen")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"Approved.{name} is frozen")
+
+    def __init_subclass__(cls) -> NoReturn:
+        raise TypeError("Approved cannot be subclassed")
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("Approved cannot be copied or stored: ask the guard again")
+
+    def __repr__(self) -> str:
+        clipped = f", clipped_by={self.clipped_by.value}" if self.clipped_by else ""
+        return f"Approved({self.intent.intent_id}, qty={self.qty}{clipped})"
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """An intent the guard stopped: what was observed, the limit, and a sentence for people."""
+
+    intent: Intent
+    reason: Reason
+    observed: float
+    limit: float
+    sentence: str
+
+
+_SENTENCES: Final[dict[Reason, str]] = {
+    Reason.KILL_SWITCH: "the kill switch is on",
+    Reason.DISCONNECTED: "the venue is not connected",
+    Reason.GOVERNOR: "the governor allows reducing only",
+    Reason.SYMBOL: "the symbol is not allowed",
+    Reason.SYMBOL_HALTED: "the symbol is halted by bad ticks",
+    Reason.POLICY_GATE: "the policy allows no new trades",
+    Reason.EXPIRED: "the intent has expired",
+    Reason.INVALID: "a number is out of its domain: {observed:g}, bound {limit:g}",
+    Reason.NO_STOP: "the stop {observed:g} is not on the losing side of the price {limit:g}",
+    Reason.RISK_PER_TRADE: "within the risk limit only {observed:.2f} USDT remain, the venue's minimum is {limit:g}",
+    Reason.NOTIONAL: "within the notional limit only {observed:.2f} USDT remain, the venue's minimum is {limit:g}",
+    Reason.LEVERAGE: "leverage {observed:g} is above {limit:g}",
+    Reason.LIQUIDATION: "liquidation lies {observed:.3g} % of the price beyond the stop, {limit:g} % is the least",
+    Reason.POSITIONS: "{observed:g} positions would be open, the limit is {limit:g}",
+    Reason.EXPOSURE: "exposure would be {observed:.2f} %, the limit is {limit:g} % and leaves too little to trade",
+    Reason.DAILY_LOSS: "the day's change is {observed:.2f} %, the limit {limit:g} % has been reached",
+    Reason.ORDER_RATE: "{observed:g} opening orders in the last hour, the limit is {limit:g}",
+    Reason.STALE_DATA: "the data is {observed:g} s old, the limit is {limit:g} s",
+    Reason.COST: "the estimated cost is {observed:.3f} R, the limit is {limit:g} R",
+    Reason.MINIMUM: "{observed:.2f} USDT is below the venue's minimum {limit:g} or its smallest quantity",
+}
+
+
+def _intent_row(intent: Intent, view: AccountView, instrument: Instrument) -> tuple[float, ...]:
+    """The intent row of guard_core."""
+    symbol_ok = 2.0 if view.symbol_halted else float(view.symbol_allowed)
+    return (
+        float(intent.side.sign), intent.qty, intent.reference_price, intent.stop_price, intent.leverage,
+        instrument.step_size, instrument.min_qty, instrument.min_notional, view.cost_in_r,
+        (view.now_ns - view.data_ns) / NS_PER_SECOND, float(view.now_ns > intent.expires_ns), symbol_ok,
+        float(view.position_qty == 0.0),
+    )
+
+
+def _approve_reducing(intent: Intent, view: AccountView) -> Approved:
+    """Approve a reducing intent; an unusable quantity means the whole position."""
+    usable = math.isfinite(intent.qty) and intent.qty > 0.0
+    return Approved(_SEAL, intent, intent.qty if usable else abs(view.position_qty), None)
+
+
+def can_execute(
+    intent: Intent, view: AccountView, instrument: Instrument, limits: RiskLimits,
+    tiers: tuple[TierRow, ...] | None = None,
+) -> Approved | Refused:
+    """Approve *intent*, clipped to the limits, or refuse it with the figures; a reducing intent always passes.
+
+    *tiers* are ``tier_rows(instrument)`` where the caller keeps them. Never raises for bad numbers: they refuse.
+    """
+    if intent.reduce_only:
+        return _approve_reducing(intent, view)
+    limit_row = limits.row(
+        view.policy_risk_pct, view.policy_positions, view.policy_exposure_pct, view.policy_cost_in_r
+    )
+    rows = tier_rows(instrument) if tiers is None else tiers
+    code, qty, observed, limit = guard_core(_intent_row(intent, view, instrument), view.row(), limit_row, rows)
+    reason = REASON_CODES[code]
+    if reason is None:
+        return Approved(_SEAL, intent, qty, REASON_CODES[int(observed)])
+    if reason is Reason.NOT_FINITE:
+        sentence = f"{_INPUT_NAMES[int(observed)]} is not a finite number"
+        return Refused(intent=intent, reason=reason, observed=math.nan, limit=0.0, sentence=sentence)
+    sentence = _SENTENCES[reason].format(observed=observed, limit=limit)
+    return Refused(intent=intent, reason=reason, observed=observed, limit=limit, sentence=sentence)
+
+
+class Guard:
+    """The guard with what survives a restart: kill switch, loss limits and order rate."""
+
+    def __init__(self, limits: RiskLimits | None = None) -> None:
+        self.limits = RiskLimits() if limits is None else limits
+        self.kill_switch: Halt | None = None
+        self._losses = empty_losses()
+        self._rate = empty_rate()
+        self._tiers: dict[Instrument, tuple[TierRow, ...]] = {}
+
+    def kill(self, reason: str, owner: str, now_ns: int) -> Halt:
+        """Stop all openings until :meth:`release`."""
+        halt = Halt(kind="KILL_SWITCH", reason=reason, owner=owner, since_ns=now_ns, command=RESUME_COMMAND)
+        self.kill_switch = halt
+        return halt
+
+    def release(self, reason: str, now_ns: int) -> Halt:
+        """Turn the kill switch off and return the halt that ended. Raises InputError or StateError."""
+        require(bool(reason.strip()), "reason", reason, "say why trading may go on")
+        if self.kill_switch is None:
+            raise StateError("kill switch = off: there is nothing to release")
+        if now_ns < self.kill_switch.since_ns:
+            raise InputError(f"now_ns = {now_ns}: is before the kill switch was turned on")
+        ended, self.kill_switch = self.kill_switch, None
+        return ended
+
+    def note_equity(self, now_ns: int, equity: float) -> Halt | None:
+        """Note *equity* (unrealised included) at every mark; the loss halt if it was raised just now."""
+        before = losses_latched(self._losses)
+        record_losses(self._losses, now_ns, float(equity), self.limits.daily_loss_pct)
+        return self._loss_halt() if not before and losses_latched(self._losses) else None
+
+    def note_order(self, now_ns: int) -> None:
+        """Count an opening order that was sent."""
+        note_order(self._rate, now_ns)
+
+    def can_execute(self, intent: Intent, view: AccountView, instrument: Instrument) -> Approved | Refused:
+        """Decide on *intent*; the guard's own kill switch, losses and order rate replace those of *view*."""
+        if intent.reduce_only:
+            return _approve_reducing(intent, view)
+        rolling, midnight = losses_pct(self._losses, view.equity)
+        own = msgspec.structs.replace(
+            view, kill=view.kill or self.kill_switch is not None, rolling_pnl_pct=rolling, midnight_pnl_pct=midnight,
+            loss_latched=losses_latched(self._losses), orders_last_hour=orders_last_hour(self._rate, view.now_ns),
+        )
+        if instrument not in self._tiers:
+            self._tiers[instrument] = tier_rows(instrument)
+        return can_execute(intent, own, instrument, self.limits, self._tiers[instrument])
+
+    def _loss_halt(self) -> Halt:
+        day = int(self._losses[LOSS_LATCH])
+        return Halt(
+            kind="DAILY_LOSS", owner="guard", since_ns=day * NS_PER_DAY, expires_ns=(day + 1) * NS_PER_DAY,
+            reason=f"equity lost {self.limits.daily_loss_pct:g} % within 24 hours or since UTC midnight; ends at UTC "
+                   "midnight once both are inside the limit",
+        )
+
+    def halts(self) -> list[Halt]:
+        """The guard's halts in force."""
+        found = [] if self.kill_switch is None else [self.kill_switch]
+        return [*found, self._loss_halt()] if losses_latched(self._losses) else found
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to continue, as JSON values."""
+        return {
+            "version": 1, "losses": to_plain(self._losses), "rate": to_plain(self._rate),
+            "kill_switch": None if self.kill_switch is None else msgspec.to_builtins(self.kill_switch),
+        }
+
+    def load_state(self, state: object, now_ns: int) -> bool:
+        """Continue from *state*; False when it is damaged, and then the kill switch is on until released."""
+        loaded = _parse_state(state)
+        if loaded is None:
+            self._losses, self._rate = empty_losses(), empty_rate()
+            self.kill("the guard's saved state is damaged", "guard", now_ns)
+            return False
+        self._losses, self._rate, self.kill_switch = loaded
+        return True
+
+
+def _is_time(value: float, unit_ns: int) -> bool:
+    """Whether *value* (in whole units of *unit_ns*) is -1 (never) or a time that nanoseconds can hold."""
+    return value == -1.0 or (value >= 0.0 and value.is_integer() and value * unit_ns < _LAST_NS)
+
+
+def _parse_state(state: object) -> tuple[list[float], list[float], Halt | None] | None:
+    """Rows and kill switch of a saved state, or None when any of it is damaged."""
+    if not isinstance(state, Mapping) or state.get("version") != 1 or "kill_switch" not in state:
+        return None
+    losses, rate = from_plain(state.get("losses"), LOSS_SIZE), from_plain(state.get("rate"), RATE_SIZE)
+    if losses is None or rate is None or not _is_time(rate[0], NS_PER_MINUTE):
+        return None
+    if not all(count >= 0.0 for count in rate[1:]):
+        return None
+    days = (losses[LOSS_DAY], losses[LOSS_LATCH])
+    if not all(_is_time(value, NS_PER_DAY) for value in days) or not _is_time(losses[0], NS_PER_HOUR):
+        return None
+    try:
+        halt = msgspec.convert(state["kill_switch"], Halt | None)
+    except (msgspec.ValidationError, InputError):
+        return None
+    return losses, rate, halt

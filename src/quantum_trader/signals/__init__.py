@@ -1,0 +1,1 @@
+"""Signals: models, their calibration on past outcomes only, and the ensemble that pools them."""

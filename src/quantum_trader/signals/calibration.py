@@ -1,0 +1,65 @@
+"""What a model's score has been worth: the share of right directions per strength of score, learned online.
+
+Every model has BINS cells by the size of its score, shared by all symbols and by both directions (a rise after a
+score of +0.7 and a fall after -0.7 count alike, so the drift of a sample cannot pass for skill). A cell starts as a
+beta prior around one half and is moved only by outcomes already known. Outcomes over a horizon overlap, so each bar
+counts for 1/horizon of an independent one; old ones fade.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from quantum_trader.domain.scalar import scalar
+from quantum_trader.market.indicators import Cells
+from quantum_trader.signals.models import N_FEATURES, N_MODELS, logistic
+
+BINS: Final = 5
+
+# Cells of the pool: what all symbols share.
+G_QUALITY: Final = 0  # weighted share of right signals
+G_SIGNALS: Final = 1  # signals whose outcome is known
+G_OUTCOMES: Final = 2  # outcomes known, in independent ones
+G_WEIGHTS: Final = 3  # of the regression model
+G_GAINS: Final = G_WEIGHTS + N_FEATURES  # mean gain of each model over a coin, nats
+G_CELLS: Final = G_GAINS + N_MODELS  # per model and bin: right, all
+POOL_SIZE: Final = G_CELLS + N_MODELS * BINS * 2
+
+
+@scalar
+def score_bin(score: float) -> int:
+    """The cell of a score in [-1, 1], by its size."""
+    return min(BINS - 1, int(abs(score) * BINS))
+
+
+@scalar
+def calibrated(pool: Cells, model: int, score: float, prior: float) -> float:
+    """P(up) of *model*'s *score*; *prior* is the weight of the prior, in independent outcomes."""
+    if score == 0.0:
+        return 0.5
+    cell = G_CELLS + 2 * (model * BINS + score_bin(score))
+    right = (pool[cell] + 0.5 * prior) / (pool[cell + 1] + prior)
+    return right if score > 0.0 else 1.0 - right
+
+
+@scalar
+def learn_cell(pool: Cells, model: int, score: float, rose: float, weight: float, memory: float) -> None:
+    """Count an outcome (*rose* 1, 0, or 0.5 for unchanged) of *weight* independent ones in the score's cell."""
+    if score == 0.0:
+        return
+    cell = G_CELLS + 2 * (model * BINS + score_bin(score))
+    keep = 1.0 - weight / memory
+    pool[cell] = pool[cell] * keep + weight * (rose if score > 0.0 else 1.0 - rose)
+    pool[cell + 1] = pool[cell + 1] * keep + weight
+
+
+@scalar
+def learn_regression(pool: Cells, row: Cells, features_at: int, rose: float, rate: float) -> None:
+    """One gradient step of the logistic model towards an outcome of the features at *features_at* of *row*."""
+    logit = 0.0
+    for place in range(N_FEATURES):
+        logit += pool[G_WEIGHTS + place] * row[features_at + place]
+    error = rose - logistic(logit)
+    for place in range(N_FEATURES):
+        weight = pool[G_WEIGHTS + place]
+        pool[G_WEIGHTS + place] = weight + rate * (error * row[features_at + place] - 0.1 * weight)

@@ -1,0 +1,52 @@
+"""Pool the models' calibrated probabilities into one, and decide whether it is a signal.
+
+The pool is a weighted sum of log-odds. A model's weight is what it has gained over a coin lately (mean log-likelihood
+gain of its past probabilities, on outcomes known by now), shrunk: without a proven gain it has no say, and all
+weights together never exceed one, because the models look at the same prices and are far from independent.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from quantum_trader.domain.scalar import scalar
+from quantum_trader.market.indicators import Cells
+from quantum_trader.signals.calibration import G_GAINS
+from quantum_trader.signals.models import N_MODELS, logistic
+
+LOG_TWO: Final = math.log(2.0)
+
+
+@scalar
+def learn_gain(pool: Cells, model: int, vote: float, rose: float, rate: float) -> None:
+    """Move *model*'s mean gain over a coin by one outcome of its past *vote* P(up)."""
+    gain = LOG_TWO + rose * math.log(vote) + (1.0 - rose) * math.log(1.0 - vote)
+    pool[G_GAINS + model] += rate * (gain - pool[G_GAINS + model])
+
+
+@scalar
+def pooled(pool: Cells, votes: Cells, votes_at: int, trust: float) -> tuple[float, float]:
+    """Return (P(up), consensus) of the votes (N_MODELS probabilities in *votes* from *votes_at*)."""
+    total = 0.0
+    logit = 0.0
+    for model in range(N_MODELS):
+        gain = pool[G_GAINS + model]
+        if gain > 0.0:
+            vote = votes[votes_at + model]
+            total += gain
+            logit += gain * math.log(vote / (1.0 - vote))
+    up = logistic(logit / (total + trust))
+    agree = 0.0
+    for model in range(N_MODELS):
+        agree += 1.0 if (votes[votes_at + model] > 0.5) == (up > 0.5) and votes[votes_at + model] != 0.5 else 0.0
+    return up, (agree / N_MODELS if up != 0.5 else 0.0)
+
+
+@scalar
+def emitted(up: float, edge: float, last_direction: int, bars_since: float, cooldown: float) -> int:
+    """Return -1, 0 or +1: a signal when P reaches *edge* and is news (other direction, or cooled down)."""
+    direction = 1 if up > 0.5 else -1
+    if max(up, 1.0 - up) < edge or up == 0.5:
+        return 0
+    return direction if direction != last_direction or bars_since >= cooldown else 0

@@ -1,0 +1,417 @@
+"""Market measures and signals of all symbols, one compiled call a moment.
+
+The state is two matrices: ``rows`` (S, width), everything of one symbol (answers, indicators, longer bars in the
+making, the decisions whose outcome is still open), and ``pool`` (POOL_SIZE,), what all symbols share (calibration, the
+models' gains, quality). Symbols are taken in their order; a moment's outcomes are learned before its decisions, and
+only outcomes of bars already closed exist. The batch form calls the same step, so both give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, iso
+from quantum_trader.domain.enums import DIR_NONE, TREND_UNKNOWN
+from quantum_trader.domain.errors import DataError, StateError, require
+from quantum_trader.domain.market import MarketBatch
+from quantum_trader.domain.scalar import scalar
+from quantum_trader.market.costs import known_atr_ratio, spread_bps, taker_cost_bps, taker_slippage_bps
+from quantum_trader.market.indicators import NAN, Cells
+from quantum_trader.market.jit import compiled, kernel
+from quantum_trader.market.regime import (
+    M_ADX,
+    M_ATR,
+    M_DIRECTION,
+    M_REGIME_AGE,
+    M_TREND,
+    M_VOL_RATIO,
+    M_VOLUME_RATIO,
+    MEASURE_SIZE,
+    MarketSettings,
+    measure_clear,
+    measure_trend,
+    measure_volatility,
+)
+from quantum_trader.market.resample import BUCKET_SIZE, bucket_add, bucket_waits
+from quantum_trader.signals import columns as c
+from quantum_trader.signals.calibration import (
+    G_OUTCOMES,
+    G_QUALITY,
+    G_SIGNALS,
+    G_WEIGHTS,
+    POOL_SIZE,
+    calibrated,
+    learn_cell,
+    learn_regression,
+)
+from quantum_trader.signals.ensemble import emitted, learn_gain, pooled
+from quantum_trader.signals.models import (
+    MODELS_SIZE,
+    N_FEATURES,
+    N_MODELS,
+    WARMUP_BARS,
+    X_BARS,
+    X_FEATURES,
+    X_SCORES,
+    update_models,
+)
+from quantum_trader.signals.settings import SignalSettings
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+# One symbol's row.
+_TICK: Final = 0
+_CLOSE: Final = 1
+_SIGNAL: Final = 2
+_P_UP: Final = 3
+_CONSENSUS: Final = 4
+_LAST_DIRECTION: Final = 5
+_BARS_SINCE: Final = 6
+_OPEN_DECISIONS: Final = 7  # decisions written since the start (place in the ring)
+_VOTES: Final = 8
+_MEASURE: Final = _VOTES + N_MODELS
+_DECISION_BAR: Final = _MEASURE + MEASURE_SIZE
+_TREND_BAR: Final = _DECISION_BAR + BUCKET_SIZE
+_VOL_BAR: Final = _TREND_BAR + BUCKET_SIZE
+_MODELS: Final = _VOL_BAR + BUCKET_SIZE
+_RING: Final = _MODELS + MODELS_SIZE
+
+# One open decision in the ring.
+_E_CLOSE, _E_SIGNAL, _E_FEATURES = 0, 1, 2
+_E_SCORES: Final = _E_FEATURES + N_FEATURES
+_E_VOTES: Final = _E_SCORES + N_MODELS
+_ENTRY: Final = _E_VOTES + N_MODELS
+
+# Settings as numbers.
+(
+    _INTERVAL, _DECISION_NS, _TREND_NS, _VOL_NS, _EMA, _ENTER, _LEAVE, _MIN_BARS, _HORIZON, _COOLDOWN, _EDGE, _PRIOR,
+    _MEMORY, _WARMUP, _RATE, _TRUST, _QUALITY_RATE, _WEIGHT, _GAIN_RATE,
+) = range(19)
+_N_PARAMS: Final = 19
+
+_HOLE_NS: Final = NS_PER_DAY
+_LAST_TS, _FEATURES_TS = 0, 1  # columns of clocks; -1: never
+
+
+@scalar
+def clear_symbol(row: Any) -> None:
+    """Make *row* cold, but for the tick size and the ring's place."""
+    for cell in range(_CLOSE, row.shape[0]):
+        row[cell] = 0.0
+    row[_CLOSE] = NAN
+    row[_P_UP] = 0.5
+    for model in range(N_MODELS):
+        row[_VOTES + model] = 0.5
+    measure_clear(row, _MEASURE)
+
+
+@scalar
+def learn(row: Cells, entry: int, close: float, pool: Cells, params: Cells) -> None:
+    """Learn from the decision at *entry* of *row*, whose outcome *close* is now known."""
+    then = row[entry + _E_CLOSE]
+    rose = 1.0 if close > then else (0.0 if close < then else 0.5)
+    weight = params[_WEIGHT]
+    for model in range(N_MODELS):
+        score = row[entry + _E_SCORES + model]
+        learn_gain(pool, model, row[entry + _E_VOTES + model], rose, params[_GAIN_RATE])
+        learn_cell(pool, model, score, rose, weight, params[_MEMORY])
+    learn_regression(pool, row, entry + _E_FEATURES, rose, params[_RATE] * weight)
+    pool[G_OUTCOMES] += weight
+    signal = row[entry + _E_SIGNAL]
+    if signal != 0.0:
+        right = rose if signal > 0.0 else 1.0 - rose
+        pool[G_QUALITY] += params[_QUALITY_RATE] * (right - pool[G_QUALITY])
+        pool[G_SIGNALS] += 1.0
+
+
+@scalar
+def decide(row: Cells, pool: Cells, params: Cells, fresh: bool) -> int:
+    """Pool the models' calibrated scores into P(up), and return the signal (-1, 0, +1), only if *fresh*."""
+    for model in range(N_MODELS):
+        row[_VOTES + model] = calibrated(pool, model, row[_MODELS + X_SCORES + model], params[_PRIOR])
+    up, consensus = pooled(pool, row, _VOTES, params[_TRUST])
+    row[_P_UP] = up
+    row[_CONSENSUS] = consensus
+    if not fresh or pool[G_OUTCOMES] < params[_WARMUP]:
+        return 0
+    signal = emitted(up, params[_EDGE], int(row[_LAST_DIRECTION]), row[_BARS_SINCE], params[_COOLDOWN])
+    if signal != 0:
+        row[_LAST_DIRECTION] = float(signal)
+        row[_BARS_SINCE] = 0.0
+    return signal
+
+
+@scalar
+def decision_bar(row: Cells, pool: Cells, params: Cells, fresh: bool) -> int:
+    """Take in the decision bar held in *row*: learn from the outcome it settles, then decide; return the signal.
+
+    A bar that is not *fresh* closed some time ago: it is learned from, but no signal is given on it.
+    """
+    close = row[_DECISION_BAR + 5]
+    horizon = int(params[_HORIZON])
+    count = int(row[_OPEN_DECISIONS])
+    entry = _RING + (count % horizon) * _ENTRY
+    if row[entry + _E_CLOSE] > 0.0:
+        learn(row, entry, close, pool, params)
+    update_models(
+        row, _MODELS, row[_DECISION_BAR + 3], row[_DECISION_BAR + 4], close, row[_DECISION_BAR + 6], pool, G_WEIGHTS
+    )
+    row[_DECISION_BAR] = 0.0
+    row[_OPEN_DECISIONS] = count + 1.0
+    row[_BARS_SINCE] += 1.0
+    if row[_MODELS + X_BARS] <= WARMUP_BARS:
+        return 0
+    signal = decide(row, pool, params, fresh)
+    row[entry + _E_CLOSE] = close
+    row[entry + _E_SIGNAL] = float(signal)
+    for place in range(N_FEATURES):
+        row[entry + _E_FEATURES + place] = row[_MODELS + X_FEATURES + place]
+    for model in range(N_MODELS):
+        row[entry + _E_SCORES + model] = row[_MODELS + X_SCORES + model]
+        row[entry + _E_VOTES + model] = row[_VOTES + model]
+    return signal
+
+
+@scalar
+def trend_bar(row: Cells, params: Cells) -> None:
+    """Take in the trend bar held in *row*."""
+    bar = _TREND_BAR
+    measure_trend(
+        row, _MEASURE, row[bar + 3], row[bar + 4], row[bar + 5], row[bar + 6],
+        int(params[_EMA]), params[_ENTER], params[_LEAVE], params[_MIN_BARS],
+    )
+    row[bar] = 0.0
+
+
+@scalar
+def vol_bar(row: Cells) -> None:
+    """Take in the volatility bar held in *row*."""
+    measure_volatility(row, _MEASURE, row[_VOL_BAR + 3], row[_VOL_BAR + 4], row[_VOL_BAR + 5])
+    row[_VOL_BAR] = 0.0
+
+
+@scalar
+def symbol_bar(
+    row: Cells, bar: Cells, buckets: tuple[float, float, float], ends: tuple[bool, bool, bool], pool: Cells,
+    params: Cells,
+) -> int:
+    """Take in one base bar (5,) of one symbol; return the signal (-1, 0, +1).
+
+    *buckets* are the numbers of the decision, trend and volatility bars it belongs to, *ends* whether it is their last.
+    Older bars still held were left without their last base bar: they are complete as they are.
+    """
+    signal = 0
+    for late in (True, False):
+        if late:
+            decision, trend, vol = (
+                bucket_waits(row, _DECISION_BAR, buckets[0]), bucket_waits(row, _TREND_BAR, buckets[1]),
+                bucket_waits(row, _VOL_BAR, buckets[2]),
+            )
+        else:
+            bucket_add(row, _DECISION_BAR, buckets[0], bar[0], bar[1], bar[2], bar[3], bar[4])
+            bucket_add(row, _TREND_BAR, buckets[1], bar[0], bar[1], bar[2], bar[3], bar[4])
+            bucket_add(row, _VOL_BAR, buckets[2], bar[0], bar[1], bar[2], bar[3], bar[4])
+            decision, trend, vol = ends
+        if trend:
+            trend_bar(row, params)
+        if vol:
+            vol_bar(row)
+        if decision:
+            signal = decision_bar(row, pool, params, not late)
+    row[_CLOSE] = bar[3]
+    return signal
+
+
+@scalar
+def write_out(row: Cells, signal: int, age: float, out: Cells) -> None:
+    """Write the answer of one symbol (but for the quality) into *out* (N_OUT,)."""
+    close = row[_CLOSE]
+    ratio = known_atr_ratio(row[_MEASURE + M_VOL_RATIO])
+    spread = spread_bps(close, row[_TICK], ratio)
+    slippage = taker_slippage_bps(ratio)
+    up = row[_P_UP]
+    out[c.CLOSE] = close
+    out[c.ATR_1H] = row[_MEASURE + M_ATR]
+    out[c.VOL_RATIO] = row[_MEASURE + M_VOL_RATIO]
+    out[c.TREND] = row[_MEASURE + M_TREND]
+    out[c.DIRECTION] = row[_MEASURE + M_DIRECTION]
+    out[c.REGIME_AGE] = row[_MEASURE + M_REGIME_AGE]
+    out[c.MARKET_AGE] = age
+    out[c.VOLUME_RATIO_24H] = row[_MEASURE + M_VOLUME_RATIO]
+    out[c.SPREAD_BPS] = spread
+    out[c.SLIPPAGE_BPS] = slippage
+    out[c.TAKER_COST_BPS] = taker_cost_bps(spread, slippage)
+    out[c.SIGNAL] = float(signal)
+    out[c.CONFIDENCE] = max(up, 1.0 - up)
+    out[c.CONSENSUS] = row[_CONSENSUS]
+    out[c.P_UP] = up
+    out[c.ADX_1H] = row[_MEASURE + M_ADX]
+    for model in range(N_MODELS):
+        out[c.VOTE_0 + model] = row[_VOTES + model]
+
+
+_clear_symbol = compiled(clear_symbol)
+_symbol_bar = compiled(symbol_bar)
+_write_out = compiled(write_out)
+
+
+@kernel
+def _moment(
+    ts_ns: Any, ohlcv: Any, present: Any, rows: Floats, clocks: Any, pool: Cells, params: Cells, out: Any
+) -> int:
+    """Advance all symbols by the bars that opened at *ts_ns*; return the number of signals."""
+    interval = int(params[_INTERVAL])
+    end = ts_ns + interval
+    lengths = (int(params[_DECISION_NS]), int(params[_TREND_NS]), int(params[_VOL_NS]))
+    buckets = (float(ts_ns // lengths[0]), float(ts_ns // lengths[1]), float(ts_ns // lengths[2]))
+    ends = (end % lengths[0] == 0, end % lengths[1] == 0, end % lengths[2] == 0)
+    signals = 0
+    for s in range(rows.shape[0]):
+        row = rows[s]
+        last = clocks[s, _LAST_TS]
+        if not present[s]:
+            _write_out(row, 0, (ts_ns - last) / interval if last >= 0 else np.inf, out[s])
+            continue
+        if last < 0 or ts_ns - last > _HOLE_NS:
+            _clear_symbol(row)
+        decisions = row[_OPEN_DECISIONS]
+        signal = _symbol_bar(row, ohlcv[s], buckets, ends, pool, params)
+        clocks[s, _LAST_TS] = ts_ns
+        if row[_OPEN_DECISIONS] != decisions:
+            clocks[s, _FEATURES_TS] = ts_ns
+        signals += abs(signal)
+        _write_out(row, signal, 0.0, out[s])
+    for s in range(rows.shape[0]):
+        out[s, c.QUALITY] = pool[G_QUALITY]
+    return signals
+
+
+@kernel
+def _moments(
+    ts_ns: Any, ohlcv: Any, present: Any, rows: Floats, clocks: Any, pool: Cells, params: Cells, out: Any
+) -> int:
+    """Advance over T moments with the very step of one."""
+    signals = 0
+    for t in range(ts_ns.shape[0]):
+        signals += _moment(ts_ns[t], ohlcv[t], present[t], rows, clocks, pool, params, out[t])
+    return signals
+
+
+def _params(interval_ns: int, market: MarketSettings, signals: SignalSettings) -> Floats:
+    """The settings as the kernel's vector, in the order of its names."""
+    horizon = signals.horizon_bars(interval_ns)
+    weight = 1.0 / horizon
+    return np.array([
+        interval_ns, signals.decision_ns(interval_ns), market.trend_ns, market.vol_ns, market.ema_period,
+        market.adx_enter, market.adx_leave, market.regime_min_bars, horizon, signals.cooldown_bars(interval_ns),
+        signals.edge, signals.prior_outcomes, signals.memory_outcomes, signals.warmup_outcomes, signals.learning_rate,
+        signals.trust, 2.0 / (signals.quality_memory + 1.0), weight, weight / signals.memory_outcomes,
+    ], dtype=np.float64)  # fmt: skip
+
+
+class SignalKernel:
+    """Measures, regime, costs and signals of all symbols, advanced a moment at a time.
+
+    ``out`` (S, N_OUT) float64 is the answer to the last moment, columns in signals.columns; the same array every
+    time. ``features_ts`` (S,) int64 is the open of the newest base bar in each symbol's last decision, -1 before it.
+    Base bars of *interval_ns* must divide an hour (1 minute to 1 hour). Raises InputError for settings that do not fit.
+    """
+
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        interval_ns: int,
+        market: MarketSettings | None = None,
+        signals: SignalSettings | None = None,
+        tick_sizes: Sequence[float] | None = None,
+    ) -> None:
+        market = market or MarketSettings()
+        signals = signals or SignalSettings()
+        require(0 < interval_ns <= NS_PER_HOUR and NS_PER_HOUR % interval_ns == 0, "interval_ns", interval_ns,
+                "base bars must divide an hour (1 minute to 1 hour)")
+        for key, length in (
+            ("trend_minutes", market.trend_ns), ("vol_minutes", market.vol_ns),
+            ("decision_minutes", signals.decision_ns(interval_ns)),
+        ):
+            require(length % interval_ns == 0, key, length, f"must be a multiple of the base bars ({interval_ns} ns)")
+        require(len(symbols) > 0, "symbols", symbols, "at least one symbol is needed")
+        self.symbols = tuple(symbols)
+        self.interval_ns = interval_ns
+        self.params = _params(interval_ns, market, signals)
+        width = _RING + int(self.params[_HORIZON]) * _ENTRY
+        count = len(self.symbols)
+        self._rows: Floats = np.zeros((count, width))
+        self._rows[:, _TICK] = 0.0 if tick_sizes is None else np.asarray(tick_sizes, dtype=np.float64)
+        for row in self._rows:
+            clear_symbol(row)
+        self._clocks: Ints = np.full((count, 2), -1, dtype=np.int64)
+        self._pool: Floats = np.zeros(POOL_SIZE)
+        self._pool[G_QUALITY] = 0.5
+        self._last_ns = -1
+        self.features_ts = self._clocks[:, _FEATURES_TS]
+        self.out: Floats = np.zeros((count, c.N_OUT))
+        self._write_cold(self.out)
+
+    def advance(self, batch: MarketBatch) -> int:
+        """Take in the bars of one moment; return how many symbols have a new signal. Raises DataError, see below."""
+        return self.advance_arrays(batch.ts_ns, batch.ohlcv, batch.present)
+
+    def advance_arrays(self, ts_ns: int, ohlcv: Floats, present: Bools) -> int:
+        """Take in (S, 5) bars that opened at *ts_ns*. Raises DataError when time does not move forward."""
+        if ts_ns <= self._last_ns:
+            raise DataError(f"bars of {iso(ts_ns)} after bars of {iso(self._last_ns)}: time must move forward")
+        self._last_ns = ts_ns
+        return _moment(ts_ns, ohlcv, present, self._rows, self._clocks, self._pool, self.params, self.out)  # type: ignore[no-any-return]
+
+    def advance_all(self, ts_ns: Ints, ohlcv: Floats, present: Bools, out: Floats | None = None) -> Floats:
+        """Take in T moments at once: (T,), (T, S, 5), (T, S); return every moment's ``out`` (T, S, N_OUT).
+
+        The state moves on, so that chunks may follow one another. Raises DataError when time does not move forward.
+        """
+        moments = ts_ns.shape[0]
+        answers = np.empty((moments, len(self.symbols), c.N_OUT)) if out is None else out
+        require(answers.shape == (moments, len(self.symbols), c.N_OUT), "out", answers.shape, "wrong shape")
+        if moments == 0:
+            return answers
+        if ts_ns[0] <= self._last_ns or bool((np.diff(ts_ns) <= 0).any()):
+            raise DataError("ts_ns: time must move forward from bar to bar")
+        _moments(ts_ns, ohlcv, present, self._rows, self._clocks, self._pool, self.params, answers)
+        self._last_ns = int(ts_ns[-1])
+        self.out[:] = answers[-1]
+        return answers
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Copies of everything that must survive a restart."""
+        return {
+            "rows": self._rows.copy(), "pool": self._pool.copy(), "clocks": self._clocks.copy(),
+            "out": self.out.copy(), "params": self.params.copy(), "last_ns": np.array([self._last_ns]),
+        }
+
+    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Continue from :meth:`state`. Raises StateError when it was saved under other symbols or settings."""
+        here = {
+            "rows": self._rows, "pool": self._pool, "clocks": self._clocks, "out": self.out, "params": self.params,
+        }
+        for key, array in here.items():
+            saved = state.get(key)
+            if saved is None or saved.shape != array.shape:
+                raise StateError(f"signal state {key}: of other symbols or settings; start a new state folder")
+        if not np.array_equal(state["params"], self.params):
+            raise StateError("signal state: saved under other settings or bar length; start a new state folder")
+        for key, array in here.items():
+            array[:] = state[key]
+        self._last_ns = int(state["last_ns"][0])
+
+    def _write_cold(self, out: Floats) -> None:
+        """Write the answer of symbols never seen."""
+        for row, answer in zip(self._rows, out, strict=True):
+            write_out(row, 0, np.inf, answer)
+        out[:, c.TREND] = TREND_UNKNOWN
+        out[:, c.DIRECTION] = DIR_NONE
+        out[:, c.QUALITY] = self._pool[G_QUALITY]

@@ -1,0 +1,231 @@
+"""Shadow trades: what each signal would have earned under one standard bracket, whether it was traded or not.
+
+A shadow enters at the open of its symbol's next bar, pays half the spread, slippage and the taker fee on both sides,
+and ends at its stop, its target, after 24 hours at the close, or at the last close before a hole of more than a day.
+When a bar touches stop and target the stop came first; a gap fills at the open. Funding is left out: it is the same
+for the traded and the shadow side and far below the noise of one R.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
+from quantum_trader.domain.errors import StateError, require
+from quantum_trader.domain.market import MarketBatch
+from quantum_trader.domain.scalar import scalar
+from quantum_trader.market.jit import compiled, kernel
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+SHADOW_STOP, SHADOW_TARGET, SHADOW_TIMEOUT, SHADOW_HOLE = 0, 1, 2, 3
+SHADOW_EXITS: Final = ("STOP", "TAKE_PROFIT", "TIMEOUT", "DATA_HOLE")
+MAX_OPEN: Final = 64
+_OPEN: Final = -1  # no exit yet
+
+# Columns of a resolved row.
+R_SYMBOL, R_SEQ, R_NET, R_EXIT, R_BARS = 0, 1, 2, 3, 4
+_N_RESOLVED: Final = 5
+
+# Columns of one held shadow; entry 0.0 until it has entered.
+_SEQ, _SIGN, _RISK, _REACH, _ENTRY, _FROM, _BARS = 0, 1, 2, 3, 4, 5, 6
+_N_SHADOW: Final = 7
+_COUNT, _LAST_TS, _OVERFLOW, _DROPPED = 0, 1, 2, 3  # columns of the per-symbol integers
+
+
+@scalar
+def shadow_exit(
+    sign: float, stop: float, target: float, open_: float, high: float, low: float, close: float, expired: bool
+) -> tuple[float, int]:
+    """Return (level, exit code) of a position of *sign* within one bar; (0.0, -1) when it stays open.
+
+    Stop before target; where the open is already beyond a level it fills at the open; *expired* closes at the close.
+    """
+    worst = low if sign > 0.0 else high
+    best = high if sign > 0.0 else low
+    if sign * (worst - stop) <= 0.0:
+        return (open_ if sign * (open_ - stop) <= 0.0 else stop), SHADOW_STOP
+    if sign * (best - target) >= 0.0:
+        return (open_ if sign * (open_ - target) >= 0.0 else target), SHADOW_TARGET
+    if expired:
+        return close, SHADOW_TIMEOUT
+    return 0.0, _OPEN
+
+
+@scalar
+def shadow_r(sign: float, entry: float, level: float, risk: float, cost_bps: float, fee_bps: float) -> float:
+    """Return the net result in R: *entry* is a fill, *level* the price the exit's cost and both fees still come off."""
+    fill = level * (1.0 - sign * cost_bps / 10_000.0)
+    return (sign * (fill - entry) - (entry + fill) * fee_bps / 10_000.0) / risk
+
+
+_exit = compiled(shadow_exit)
+_net_r = compiled(shadow_r)
+
+
+@kernel
+def _close_all(
+    s: int, held: Any, counts: Any, close: float, cost: float, fee_bps: float, resolved: Any, at: int
+) -> int:
+    """Resolve symbol *s*'s entered shadows at *close* and drop the waiting ones; return the next free row."""
+    for slot in range(counts[s, _COUNT]):
+        shadow = held[s, slot]
+        if shadow[_ENTRY] > 0.0:
+            resolved[at, R_SYMBOL] = s
+            resolved[at, R_SEQ] = shadow[_SEQ]
+            resolved[at, R_NET] = _net_r(shadow[_SIGN], shadow[_ENTRY], close, shadow[_RISK], cost, fee_bps)
+            resolved[at, R_EXIT] = SHADOW_HOLE
+            resolved[at, R_BARS] = shadow[_BARS]
+            at += 1
+        else:
+            counts[s, _DROPPED] += 1
+    counts[s, _COUNT] = 0
+    return at
+
+
+@kernel
+def _symbol_bar(
+    s: int, bar: Any, index: float, max_bars: float, held: Any, counts: Any, cost: float, fee_bps: float,
+    resolved: Any, at: int,
+) -> int:
+    """Move symbol *s*'s shadows through one bar (number *index*); return the next free row of *resolved*."""
+    kept = 0
+    for slot in range(counts[s, _COUNT]):
+        shadow = held[s, slot]
+        sign = shadow[_SIGN]
+        if shadow[_ENTRY] == 0.0:
+            shadow[_ENTRY] = bar[0] * (1.0 + sign * cost / 10_000.0)
+            shadow[_FROM] = index
+        shadow[_BARS] += 1.0
+        entry = shadow[_ENTRY]
+        expired = index - shadow[_FROM] + 1.0 >= max_bars
+        level, code = _exit(
+            sign, entry - sign * shadow[_RISK], entry + sign * shadow[_REACH], bar[0], bar[1], bar[2], bar[3], expired
+        )
+        if code >= 0:
+            resolved[at, R_SYMBOL] = s
+            resolved[at, R_SEQ] = shadow[_SEQ]
+            resolved[at, R_NET] = _net_r(sign, entry, level, shadow[_RISK], cost, fee_bps)
+            resolved[at, R_EXIT] = code
+            resolved[at, R_BARS] = shadow[_BARS]
+            at += 1
+        else:
+            if kept != slot:
+                held[s, kept] = shadow
+            kept += 1
+    counts[s, _COUNT] = kept
+    return at
+
+
+@kernel
+def _moment(
+    ts_ns: Any, interval_ns: Any, max_bars: float, fee_bps: float, ohlcv: Any, present: Any, costs: Any, held: Any,
+    counts: Any, closes: Any, resolved: Any,
+) -> int:
+    """Move every present symbol's shadows through its bar; return how many were resolved."""
+    made = 0
+    index = float(ts_ns // interval_ns)
+    for s in range(held.shape[0]):
+        if not present[s]:
+            continue
+        last = counts[s, _LAST_TS]
+        if counts[s, _COUNT] > 0:
+            if last >= 0 and ts_ns - last > NS_PER_DAY:
+                made = _close_all(s, held, counts, closes[s], costs[s], fee_bps, resolved, made)
+            made = _symbol_bar(s, ohlcv[s], index, max_bars, held, counts, costs[s], fee_bps, resolved, made)
+        counts[s, _LAST_TS] = ts_ns
+        closes[s] = ohlcv[s, 3]
+    return made
+
+
+class ShadowBook:
+    """The shadows of all symbols, at most 64 a symbol.
+
+    ``resolved`` (S*64, 5) float64: symbol index, signal sequence, net R, exit code, bars held; the first n rows are
+    valid after a call that returned n, until the next call. Raises InputError for settings out of their domain.
+    """
+
+    def __init__(
+        self, n_symbols: int, interval_ns: int, taker_fee_bps: float = 4.0, max_hours: float = 24.0
+    ) -> None:
+        require(n_symbols > 0, "n_symbols", n_symbols, "at least one symbol is needed")
+        require(interval_ns > 0, "interval_ns", interval_ns, "must be positive")
+        require(math.isfinite(taker_fee_bps), "taker_fee_bps", taker_fee_bps, "must be a finite number of basis points")
+        require(0.0 < max_hours < 1e6, "max_hours", max_hours, "must be above 0")
+        self.interval_ns = interval_ns
+        self.taker_fee_bps = float(taker_fee_bps)
+        self.max_bars = float(max(1, round(max_hours * NS_PER_HOUR / interval_ns)))
+        self.resolved: Floats = np.zeros((n_symbols * MAX_OPEN, _N_RESOLVED))
+        self._held: Floats = np.zeros((n_symbols, MAX_OPEN, _N_SHADOW))
+        self._counts: Ints = np.zeros((n_symbols, 4), dtype=np.int64)
+        self._counts[:, _LAST_TS] = -1
+        self._closes: Floats = np.full(n_symbols, np.nan)
+        self._costs: Floats = np.zeros(n_symbols)
+        self.overflow = self._counts[:, _OVERFLOW]
+        self.dropped = self._counts[:, _DROPPED]
+
+    def open(
+        self, symbol_index: int, signal_seq: int, sign: int, atr: float, stop_atr: float, target_atr: float
+    ) -> bool:
+        """Queue a shadow that enters at the symbol's next bar; False (and counted in ``overflow``) when 64 are held.
+
+        *sign* +1 long, -1 short; *atr* in price units; *stop_atr*, *target_atr* multiples of it. Raises InputError.
+        """
+        require(sign in (1, -1), "sign", sign, "is +1 (long) or -1 (short)")
+        for key, value in (("atr", atr), ("stop_atr", stop_atr), ("target_atr", target_atr)):
+            require(0.0 < value < math.inf, key, value, "must be a positive number")
+        count = int(self._counts[symbol_index, _COUNT])
+        if count >= MAX_OPEN:
+            self._counts[symbol_index, _OVERFLOW] += 1
+            return False
+        self._held[symbol_index, count] = (signal_seq, sign, stop_atr * atr, target_atr * atr, 0.0, 0.0, 0.0)
+        self._counts[symbol_index, _COUNT] = count + 1
+        return True
+
+    def open_count(self, symbol_index: int) -> int:
+        """Shadows of the symbol waiting or open."""
+        return int(self._counts[symbol_index, _COUNT])
+
+    def on_bar(self, batch: MarketBatch, cost_bps: Floats) -> int:
+        """Move all shadows through the bars of one moment; return how many rows of ``resolved`` are new.
+
+        *cost_bps* (S,): half spread and slippage a side as known before the bar.
+        """
+        self._costs[:] = cost_bps
+        return _moment(  # type: ignore[no-any-return]
+            batch.ts_ns, self.interval_ns, self.max_bars, self.taker_fee_bps, batch.ohlcv, batch.present, self._costs,
+            self._held, self._counts, self._closes, self.resolved,
+        )
+
+    def close_before_hole(self, symbol_index: int) -> int:
+        """Resolve the symbol's open shadows at its last close (exit 3); return how many rows are new.
+
+        Shadows still waiting for their entry are dropped and counted in ``dropped``.
+        """
+        return _close_all(  # type: ignore[no-any-return]
+            symbol_index, self._held, self._counts, float(self._closes[symbol_index]), float(self._costs[symbol_index]),
+            self.taker_fee_bps, self.resolved, 0,
+        )
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Copies of everything that must survive a restart."""
+        return {
+            "held": self._held.copy(), "counts": self._counts.copy(), "closes": self._closes.copy(),
+            "costs": self._costs.copy(),
+        }
+
+    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Continue from :meth:`state`. Raises StateError when it is of other symbols."""
+        here = {"held": self._held, "counts": self._counts, "closes": self._closes, "costs": self._costs}
+        for key, array in here.items():
+            saved = state.get(key)
+            if saved is None or saved.shape != array.shape:
+                raise StateError(f"shadow state {key}: not of {self._held.shape[0]} symbols; start a new state folder")
+        for key, array in here.items():
+            array[:] = state[key]

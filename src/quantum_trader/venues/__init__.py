@@ -1,0 +1,1 @@
+"""Adapters of the venue port: where orders meet prices."""

@@ -1,0 +1,134 @@
+"""A run with a state folder, killed at any point, ends as if it had not been."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from quantum_trader.app.results import RunOptions
+from quantum_trader.app.runner import Run, run
+from quantum_trader.app.settings import RunSettings, load_settings
+from quantum_trader.domain.errors import StateError
+
+FLAGS = {"data.start": "2018-01-01", "data.end": "2018-02-28"}
+
+CHILD = """
+import sys, pathlib
+import quantum_trader.app.runner as runner
+runner._CHECKPOINT_EVERY_S = 0.02
+from quantum_trader.app.results import RunOptions
+from quantum_trader.app.settings import load_settings
+flags = {"data.start": ("2018-01-01", "t"), "data.end": ("2018-02-28", "t")}
+print("go", flush=True)
+pace = lambda ns: __import__("time").sleep(0.0004)
+runner.run(load_settings(None, flags).settings, RunOptions(state_dir=pathlib.Path(sys.argv[1])), pace=pace)
+"""
+
+
+def settings(**more: str) -> RunSettings:
+    """Two months of the bundled bars."""
+    return load_settings(None, {key: (value, "test") for key, value in {**FLAGS, **more}.items()}).settings
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """What a run leaves that must not depend on how often it was killed."""
+    names = ["records.jsonl", *(f"policy_observations/{p.name}" for p in (folder / "policy_observations").iterdir())]
+    return {name: (folder / name).read_bytes() for name in sorted(names)}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """An uninterrupted run: its folder and its last equity."""
+    folder = tmp_path_factory.mktemp("whole")
+    result = run(settings(), RunOptions(state_dir=folder))
+    assert not any("observation failures" in note for note in result.facts.notes), result.facts.notes
+    return folder, float(result.facts.equity[-1])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_runs_end_as_an_uninterrupted_one(seed: int, whole: tuple[Path, float], tmp_path: Path) -> None:
+    """kill -9 at random moments, start again, and again: records, observations and result are the same bytes."""
+    chance = random.Random(seed)
+    for _ in range(3):
+        child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(chance.uniform(0.3, 1.5))
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+    result = run(settings(), RunOptions(state_dir=tmp_path))
+    assert float(result.facts.equity[-1]) == whole[1]
+    assert contents(tmp_path) == contents(whole[0])
+
+
+def test_a_finished_run_started_again_tells_the_same(whole: tuple[Path, float]) -> None:
+    """Nothing is traded twice: the same result comes from the saved state."""
+    before = contents(whole[0])
+    result = run(settings(), RunOptions(state_dir=whole[0]))
+    assert result.resumed
+    assert float(result.facts.equity[-1]) == whole[1]
+    assert contents(whole[0]) == before
+
+
+def test_other_settings_do_not_continue_a_saved_run(whole: tuple[Path, float]) -> None:
+    """Continuing with another profile is refused, and nothing in the folder changes."""
+    before = contents(whole[0])
+    with pytest.raises(StateError, match="other settings"):
+        run(settings(**{"policy.profile": "AGGRESSIVE"}), RunOptions(state_dir=whole[0]))
+    assert contents(whole[0]) == before
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_nothing_is_traded(tmp_path: Path) -> None:
+    """One flipped byte: the start is refused with what to do, the second start too."""
+    run(settings(), RunOptions(state_dir=tmp_path))
+    path = tmp_path / "checkpoint"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(StateError, match="damaged"):
+        run(settings(), RunOptions(state_dir=tmp_path))
+    assert not path.exists()
+    assert list(tmp_path.glob("checkpoint.damaged-*"))
+    with pytest.raises(StateError, match="damaged"):
+        run(settings(), RunOptions(state_dir=tmp_path))
+
+
+def test_a_folder_serves_one_run_at_a_time(tmp_path: Path) -> None:
+    """A second run on the same folder is refused while the first lives."""
+    first = Run(settings(), RunOptions(state_dir=tmp_path))
+    try:
+        with pytest.raises(StateError, match="another run"):
+            Run(settings(), RunOptions(state_dir=tmp_path))
+    finally:
+        first.close()
+
+
+def test_state_files_are_private_to_their_owner(whole: tuple[Path, float]) -> None:
+    """Every file of a state folder is 0600."""
+    modes = {path.name: path.stat().st_mode & 0o777 for path in whole[0].rglob("*") if path.is_file()}
+    assert set(modes.values()) == {0o600}, modes
+
+
+def test_a_full_disk_is_told_and_the_run_can_go_on(whole: tuple[Path, float], tmp_path: Path) -> None:
+    """Where no more can be written the run ends saying what to do; with space again it ends as if nothing had been."""
+    limit = (
+        "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", limit + CHILD, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert child.returncode != 0
+    assert "cannot be written" in child.stderr
+    assert not list(tmp_path.glob("*.partial"))
+    result = run(settings(), RunOptions(state_dir=tmp_path))
+    assert float(result.facts.equity[-1]) == whole[1]
+    assert contents(tmp_path) == contents(whole[0])

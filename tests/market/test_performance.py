@@ -1,0 +1,137 @@
+"""How a symbol's own trades judge it, disable it and let it come back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quantum_trader.domain.enums import PerformanceTag
+from quantum_trader.domain.errors import InputError, StateError
+from quantum_trader.market.jit import compiled
+from quantum_trader.market.performance import (
+    N_PERF,
+    P_LOSSES,
+    P_PNL,
+    P_TRADES,
+    WINDOW,
+    SymbolPerformance,
+    record_shadow,
+    record_trade,
+    reset_row,
+)
+
+
+def after(*results: float) -> SymbolPerformance:
+    """One symbol after these results in R, at 10 USDT an R."""
+    book = SymbolPerformance(["BTCUSDT"])
+    for r in results:
+        book.trade(0, r, 10.0 * r)
+    return book
+
+
+def test_a_new_symbol_is_neutral() -> None:
+    """Nothing is held against it."""
+    fresh = SymbolPerformance(["BTCUSDT"]).snapshot(0)
+    assert fresh.performance_tag is PerformanceTag.NEUTRAL
+    assert (fresh.trades, fresh.winrate, fresh.avg_r, fresh.cumulative_pnl) == (0, 0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("results", "tag", "factor"),
+    [
+        ((1.0,) * 4, PerformanceTag.NEUTRAL, 1.0),  # four trades are not judged
+        ((1.0,) * 5, PerformanceTag.GOOD, 1.0),
+        ((-1.0,) * 4, PerformanceTag.NEUTRAL, 1.0),
+        ((-1.0,) * 5, PerformanceTag.NEUTRAL, 0.5),
+        ((5.0, 5.0, -1.0, -1.0, -1.0, -1.0, -1.0), PerformanceTag.NEUTRAL, 0.5),  # 2 of 7 won, though R is above 0
+        ((5.0, 5.0, 5.0, -1.0, -1.0, -1.0, -1.0, -1.0, -1.0, -1.0), PerformanceTag.NEUTRAL, 1.0),  # exactly 30 %
+        ((1.0, 1.0, 1.0, -2.0, -2.0), PerformanceTag.NEUTRAL, 0.5),  # 60 % won, R below 0
+        ((1.0, 1.0, 1.0, -1.0, -2.0), PerformanceTag.NEUTRAL, 1.0),  # average R exactly 0
+        ((-1.0,) * 9, PerformanceTag.NEUTRAL, 0.5),
+        ((-1.0,) * 10, PerformanceTag.BAD, 0.5),
+    ],
+)
+def test_tag_and_risk_factor(results: tuple[float, ...], tag: PerformanceTag, factor: float) -> None:
+    """Judged from 5 trades on; disabled by 10 losses in a row."""
+    book = after(*results)
+    assert book.snapshot(0).performance_tag is tag
+    assert book.risk_factor(0) == factor
+
+
+def test_only_the_last_fifty_trades_count_for_rate_and_average() -> None:
+    """Fifty wins after many losses are a perfect record; the PnL remembers all."""
+    book = after(*[-1.0] * 70, *[1.0] * WINDOW)
+    seen = book.snapshot(0)
+    assert (seen.winrate, seen.avg_r, seen.trades, seen.cumulative_pnl) == (1.0, 1.0, 120, -200.0)
+
+
+def test_three_shadow_wins_in_a_row_readmit_a_disabled_symbol() -> None:
+    """A clean slate, but for the cumulative PnL."""
+    book = after(*[-1.0] * 10)
+    assert [book.shadow(0, r) for r in (1.0, 1.0, -1.0, 0.5, 0.5)] == [False] * 5
+    assert book.shadow(0, 0.1) is True
+    back = book.snapshot(0)
+    assert back.performance_tag is PerformanceTag.NEUTRAL
+    assert (back.trades, back.consecutive_losses, back.winrate, back.cumulative_pnl) == (0, 0, 0.0, -100.0)
+    assert book.risk_factor(0) == 1.0
+
+
+def test_a_real_trade_starts_the_shadow_count_again() -> None:
+    """Two shadow wins before it are forgotten."""
+    book = after(-1.0, -1.0)
+    book.shadow(0, 1.0)
+    book.shadow(0, 1.0)
+    book.trade(0, -1.0, -10.0)
+    assert book.shadow(0, 1.0) is False
+
+
+def test_shadow_wins_leave_a_good_symbol_alone() -> None:
+    """Its record is better than a clean slate."""
+    book = after(*[1.0] * 6)
+    assert [book.shadow(0, 1.0) for _ in range(4)] == [False] * 4
+    assert book.snapshot(0).trades == 6
+
+
+def test_snapshots_are_the_same_objects_until_something_changes() -> None:
+    """So that the policy recognises unchanged inputs."""
+    book = SymbolPerformance(["BTCUSDT", "ETHUSDT"])
+    before = book.snapshots()
+    assert book.snapshots() is before
+    book.trade(1, 1.0, 5.0)
+    assert book.snapshots()[0] is before[0]
+    assert book.snapshots()[1] is not before[1]
+
+
+def test_state_survives_and_a_foreign_one_is_refused() -> None:
+    """A restored book goes on where it stopped."""
+    book = after(1.0, -1.0, 1.0)
+    copy = SymbolPerformance(["BTCUSDT"])
+    copy.load_state(book.state())
+    assert copy.snapshot(0) == book.snapshot(0)
+    with pytest.raises(StateError, match="performance rows"):
+        SymbolPerformance(["BTCUSDT", "ETHUSDT"]).load_state(book.state())
+
+
+def test_a_result_that_is_no_number_is_refused() -> None:
+    """NaN names the key."""
+    with pytest.raises(InputError, match="r = nan"):
+        SymbolPerformance(["BTCUSDT"]).trade(0, float("nan"), 1.0)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(-3.0, 5.0, width=32)), max_size=80))
+def test_compiled_and_plain_forms_agree(events: list[tuple[bool, float]]) -> None:
+    """For any sequence of trades and shadows, bit for bit, and losses never outnumber trades."""
+    plain, machine = np.zeros(N_PERF), np.zeros(N_PERF)
+    reset_row(plain)
+    reset_row(machine)
+    for real, r in events:
+        if real:
+            record_trade(plain, r, r)
+            compiled(record_trade)(machine, r, r)
+        else:
+            assert record_shadow(plain, r) == compiled(record_shadow)(machine, r)
+        assert plain[P_LOSSES] <= plain[P_TRADES]
+    np.testing.assert_array_equal(plain, machine)
+    assert plain[P_PNL] == machine[P_PNL]

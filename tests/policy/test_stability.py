@@ -1,0 +1,267 @@
+"""Tightening at once, loosening after its wait; latches, halts and time."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from quantum_trader.domain.clock import to_ns
+from quantum_trader.domain.enums import Trend, VolLevel
+from quantum_trader.domain.errors import InputError, StateError
+from quantum_trader.policy import (
+    CostMetrics,
+    MarketState,
+    OrchestratorConfig,
+    OrchestratorPolicy,
+    RiskState,
+    TradingPolicy,
+    create_symbol_performance,
+)
+
+NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
+CALM = RiskState()
+
+
+def at(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def ask(policy: OrchestratorPolicy, seconds: float, trend: str = "TRENDING", vol: str = "NORMAL", risk: RiskState = CALM, **more: Any) -> TradingPolicy:
+    return policy.update_policy(trend, vol, risk, now=at(seconds), **more)
+
+
+def held(policy: TradingPolicy) -> set[str]:
+    return {rule.field for rule in policy.rules if rule.rule == "HOLD"}
+
+
+def standard(**change: Any) -> OrchestratorPolicy:
+    return OrchestratorPolicy(OrchestratorConfig(**change))
+
+
+def test_safer_values_take_effect_at_once_whatever_the_interval() -> None:
+    """One second after the first evaluation everything tightens."""
+    policy = standard()
+    ask(policy, 0)
+    got = ask(policy, 1, "RANGING", "HIGH")
+    assert (got.max_risk_pct, got.entry_mode, got.exit_mode, got.risk_profile) == (pytest.approx(0.35), "DEFENSIVE", "FAST_TP", "REDUCED")
+
+
+def test_looser_values_wait_for_interval_and_persistence_and_are_listed_as_hold() -> None:
+    """Three evaluations in a row and 60 s: held twice, then in force."""
+    policy = standard()
+    ask(policy, 0, "RANGING", "HIGH")
+    first, second = ask(policy, 60), ask(policy, 120)
+    assert first.entry_mode == second.entry_mode == "DEFENSIVE"
+    assert held(second) == {"risk_profile", "max_risk_pct", "min_confidence", "entry_mode", "exit_mode"}
+    third = ask(policy, 180)
+    assert (third.entry_mode, third.exit_mode, third.max_risk_pct, third.risk_profile) == ("AGGRESSIVE", "TREND_FOLLOW", 1.0, "NORMAL")
+    assert held(third) == set()
+
+
+def test_persistence_without_the_interval_is_not_enough() -> None:
+    """Ten evaluations within 59 seconds hold; the next after 60 does not."""
+    policy = standard()
+    ask(policy, 0, "RANGING")
+    for second in range(1, 11):
+        assert ask(policy, second * 5.9).entry_mode == "DEFENSIVE"
+    assert ask(policy, 60).entry_mode == "AGGRESSIVE"
+
+
+def test_a_tight_evaluation_in_between_starts_the_wait_anew() -> None:
+    """The evaluations must come in a row."""
+    policy = standard()
+    for second, trend in ((0, "RANGING"), (60, "TRENDING"), (120, "TRENDING"), (180, "RANGING"), (240, "TRENDING"), (300, "TRENDING")):
+        assert ask(policy, second, trend).entry_mode == "DEFENSIVE"
+    assert ask(policy, 360).entry_mode == "AGGRESSIVE"
+
+
+def test_what_is_released_is_the_safest_value_of_the_wait() -> None:
+    """Two evaluations at half risk and one at full: half is in force, full waits on."""
+    policy = standard()
+    ask(policy, 0, "RANGING", "HIGH")
+    ask(policy, 60, vol="HIGH")
+    ask(policy, 120, vol="HIGH")
+    got = ask(policy, 180)
+    assert got.max_risk_pct == pytest.approx(0.5)
+    assert "max_risk_pct" in held(got)
+
+
+def test_each_field_waits_by_itself() -> None:
+    """A field that began to loosen earlier is released earlier, while another one tightens."""
+    policy = standard()
+    ask(policy, 0, "RANGING", "NORMAL")
+    ask(policy, 60, "TRENDING", "NORMAL")
+    ask(policy, 120, "TRENDING", "HIGH")
+    got = ask(policy, 180, "TRENDING", "HIGH")
+    assert got.exit_mode == "TREND_FOLLOW"
+    assert got.max_risk_pct == pytest.approx(0.5)
+    assert got.entry_mode == "NORMAL"  # the safest of AGGRESSIVE, NORMAL, NORMAL
+
+
+def test_banning_a_symbol_cannot_smuggle_in_reopened_trading() -> None:
+    """Trading closed by a limit stays closed while a ban comes into force."""
+    policy = standard()
+    ask(policy, 0, risk=RiskState(open_trades_count=8), symbol_performance=[create_symbol_performance("A", 0.5, 0.1, 0, "GOOD")])
+    got = ask(policy, 60, symbol_performance=[create_symbol_performance("A", 0.1, -1.0, 0, "BAD")])
+    assert ("A" in got.disallowed_symbols, got.allow_new_trades) == (True, False)
+
+
+def test_numeric_drift_is_suppressed_and_a_real_change_is_not() -> None:
+    """A risk within a tenth never loosens by itself; beyond it, it does after the wait."""
+    config = OrchestratorConfig(risk_multipliers={"drawdown_per_pct": 0.1})
+    policy = OrchestratorPolicy(config)
+    ask(policy, 0, risk=RiskState(current_drawdown_pct=-1.0))
+    for minute in range(1, 9):
+        assert ask(policy, 60 * minute, risk=RiskState(current_drawdown_pct=-0.5)).max_risk_pct == pytest.approx(0.9)
+    assert ask(policy, 600, risk=RiskState(current_drawdown_pct=-1.1)).max_risk_pct == pytest.approx(0.89)
+    for minute in range(11, 14):
+        got = ask(policy, 60 * minute)
+    assert got.max_risk_pct == 1.0
+
+
+def test_a_ban_is_lifted_after_its_wait_per_symbol() -> None:
+    """Banned at once, re-admitted after three good evaluations; listed as HOLD meanwhile."""
+    good, bad = (create_symbol_performance("A", 0.5, 0.1, 0, tag) for tag in ("GOOD", "BAD"))
+    other = create_symbol_performance("B", 0.5, 0.1, 0, "GOOD")
+    policy = standard()
+    ask(policy, 0, symbol_performance=[good, other])
+    assert "A" in ask(policy, 1, symbol_performance=[bad, other]).disallowed_symbols
+    for second in (61, 121):
+        got = ask(policy, second, symbol_performance=[good, other])
+        assert "HOLD" in got.disallowed_symbols["A"]
+        assert "symbol A" in held(got)
+    assert "A" in ask(policy, 181, symbol_performance=[good, other]).allowed_symbols
+
+
+def test_a_symbol_nobody_speaks_of_stays_banned() -> None:
+    """Absence is no evidence."""
+    policy = standard()
+    ask(policy, 0, symbol_performance=[create_symbol_performance("A", 0.5, 0.1, 0, "BAD")])
+    for minute in range(1, 9):
+        assert "A" in ask(policy, 60 * minute, symbol_performance=[]).disallowed_symbols
+
+
+def test_a_symbol_whose_market_is_no_longer_told_turns_stale() -> None:
+    """A slot without news gets F1, not the overall market."""
+    policy = standard()
+    markets = {"A": MarketState(trend=Trend.TRENDING, direction=None, vol_level=VolLevel.NORMAL)}
+    assert ask(policy, 0, markets=markets).for_symbol("A").entry_mode == "AGGRESSIVE"
+    assert ask(policy, 60).for_symbol("A").entry_mode == "DEFENSIVE"
+
+
+def test_symbol_slots_hold_like_the_overall_one() -> None:
+    """A symbol's own market loosens after its own wait."""
+    policy = standard()
+    calm, wild = (
+        {"A": MarketState(trend=Trend.TRENDING, direction=None, vol_level=level)} for level in (VolLevel.NORMAL, VolLevel.EXTREME)
+    )
+    ask(policy, 0, markets=wild)
+    opened = [ask(policy, 60 * minute, markets=calm).for_symbol("A").allow_new_trades for minute in (1, 2, 3)]
+    assert opened == [False, False, True]
+
+
+def test_b1_latches_until_midnight_and_until_the_24_hour_loss_is_inside() -> None:
+    """Equity 100 → 96 at noon: the new day's inputs are clean, the rolling loss is not until the next noon."""
+    policy = standard(policy_update_interval_sec=0, persistence=1)
+    ask(policy, -3600, risk=RiskState(equity=100.0))
+    assert ask(policy, 0, risk=RiskState(daily_pnl_pct=-4.0, equity=96.0)).allow_new_trades is False
+    opened = {
+        hour: ask(policy, 3600 * hour, risk=RiskState(equity=96.0)).allow_new_trades for hour in range(1, 30)
+    }
+    assert not any(opened[hour] for hour in range(1, 24))
+    assert opened[29] is True
+
+
+def test_b1_without_equity_is_lifted_after_midnight() -> None:
+    """Where no equity is told, the day is what can be known."""
+    policy = standard(policy_update_interval_sec=0, persistence=1)
+    ask(policy, 0, risk=RiskState(daily_pnl_pct=-4.0))
+    assert ask(policy, 11.9 * 3600).allow_new_trades is False
+    assert ask(policy, 12 * 3600).allow_new_trades is True
+
+
+def test_the_days_peak_is_remembered_against_a_milder_story() -> None:
+    """Told no drawdown while equity fell 4 % from the day's peak: B1."""
+    policy = standard()
+    ask(policy, 0, risk=RiskState(equity=100.0))
+    got = ask(policy, 60, risk=RiskState(equity=96.0))
+    assert "B1" in {rule.rule for rule in got.rules}
+
+
+def test_a_risk_state_grows_stale_even_when_the_same_object_is_handed_in() -> None:
+    """F2 after 60 s, though the frozen inputs are remembered."""
+    policy = standard()
+    risk = RiskState(ts_ns=to_ns(NOON))
+    assert ask(policy, 0, risk=risk).allow_new_trades is True
+    assert ask(policy, 60, risk=risk).allow_new_trades is True
+    assert ask(policy, 61, risk=risk).allow_new_trades is False
+
+
+def test_a_list_changed_in_place_is_seen() -> None:
+    """The memory of the last call copies what a caller could change."""
+    policy = standard()
+    performances = [create_symbol_performance("A", 0.5, 0.1, 0, "GOOD")]
+    ask(policy, 0, symbol_performance=performances)
+    performances.append(create_symbol_performance("B", 0.1, -1.0, 0, "BAD"))
+    assert "B" in ask(policy, 1, symbol_performance=performances).disallowed_symbols
+
+
+def test_the_same_frozen_inputs_still_release_what_waits() -> None:
+    """Handing in the same objects counts as evaluations."""
+    policy = standard()
+    ask(policy, 0, "RANGING")
+    assert [ask(policy, 60 * minute).entry_mode for minute in (1, 2, 3)] == ["DEFENSIVE", "DEFENSIVE", "AGGRESSIVE"]
+
+
+def test_time_going_backwards_is_refused() -> None:
+    """More than a minute back is an error; a small step stands still."""
+    policy = standard()
+    ask(policy, 0)
+    ask(policy, -30)
+    with pytest.raises(InputError, match="now"):
+        ask(policy, -61)
+
+
+def test_a_halt_closes_at_once_and_resume_needs_a_reason() -> None:
+    """Halted until resumed; afterwards the usual wait."""
+    policy = standard()
+    ask(policy, 0)
+    policy.halt("operator saw something")
+    assert policy.get_policy().allow_new_trades is False
+    assert ask(policy, 600).allow_new_trades is False
+    with pytest.raises(InputError, match="reason"):
+        policy.resume("  ")
+    policy.resume("looked, all well")
+    assert [ask(policy, 660 + 60 * n).allow_new_trades for n in range(3)] == [False, False, True]
+    with pytest.raises(StateError, match="nothing to resume"):
+        policy.resume("again")
+
+
+def test_another_profile_after_a_restart_lowers_limits_at_once() -> None:
+    """Limits are held like every other field."""
+    policy = standard()
+    assert ask(policy, 0).max_open_positions == 8
+    assert standard(max_open_positions=3).update_policy("TRENDING", "NORMAL", CALM, now=NOON).max_open_positions == 3
+
+
+def test_costs_of_all_symbols_make_the_overall_costs_when_none_is_named() -> None:
+    """The worst level any symbol shows; ``*`` names the overall costs."""
+    dear, cheap = CostMetrics(spread_level="HIGH"), CostMetrics()  # type: ignore[arg-type]
+    assert ask(standard(), 0, cost_metrics={"A": dear, "B": cheap}).entry_mode == "DEFENSIVE"
+    got = ask(standard(), 0, cost_metrics={"A": dear, "*": cheap})
+    assert (got.entry_mode, got.for_symbol("A").entry_mode) == ("AGGRESSIVE", "DEFENSIVE")
+
+
+@pytest.mark.parametrize(("key", "change"), [
+    ("regime_tag", {"trend": "SIDEWAYS"}), ("vol_level", {"vol": "WILD"}), ("direction", {"direction": "LEFT"}),
+    ("ensemble_quality", {"ensemble_quality": math.nan}), ("market_age_bars", {"market_age_bars": -1}),
+])
+def test_words_and_numbers_out_of_their_domain_are_refused_by_key(key: str, change: dict[str, Any]) -> None:
+    """The error names the key, and nothing has changed."""
+    policy = standard()
+    with pytest.raises(InputError, match=key):
+        ask(policy, 0, **change)
+    assert policy.get_history() == []
