@@ -15,9 +15,9 @@ run: $(VENV)/.core
 test: check
 	$(BIN)/python -m pytest -n $(JOBS) -m "not long"
 
-# Everything, the long ones too.
+# Everything: the long ones too, and many more examples of every property.
 test-all: check
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --hypothesis-profile=thorough
 
 # A table on the screen and build/bench.json; `make bench ONLY=name` for one.
 bench: $(VENV)/.dev
@@ -31,6 +31,7 @@ check: $(VENV)/.dev
 # Remake the parts of the documentation that come from the code.
 docs: $(VENV)/.dev
 	$(BIN)/python tools/make_cli_reference.py
+	$(BIN)/python tools/make_decisions_index.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info

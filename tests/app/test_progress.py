@@ -52,7 +52,7 @@ def test_a_line_says_time_share_equity_and_halts() -> None:
     """All one needs in a log."""
     line = progress_line(view(halts=("daily loss",)), 2.0)
 
-    for words in ("2017-10-01 00:00", "25.0%", "25 bars/s", "9,900.00", "3 trades", "HALTED: daily loss"):
+    for words in ("2017-10-01 00:00", "25.0%", "25 bars/s", "9,900.00", "3 trades", "[daily loss]"):
         assert words in line
 
 
@@ -80,7 +80,7 @@ def test_a_dashboard_without_policy_positions_and_events_is_drawn() -> None:
 
 def test_a_halt_is_visible() -> None:
     """With its reason."""
-    assert "halted: daily loss" in drawn(dashboard(view(halts=("daily loss",)), [1.0], 1.0, 100, 40))
+    assert "daily loss" in drawn(dashboard(view(halts=("daily loss",)), [1.0], 1.0, 100, 40))
 
 
 def test_a_pipe_gets_lines_and_a_terminal_the_dashboard() -> None:

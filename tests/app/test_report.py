@@ -121,7 +121,7 @@ def test_the_terminal_report_fits_a_hundred_columns() -> None:
     text = console.export_text()
 
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
-    for words in ("Return", "Buy and hold", "Funding", "is assumed", "would have blocked", "95 %", "Halts: 2"):
+    for words in ("Return", "Buy and hold", "Funding", "is assumed", "would have blocked", "95 %", "safety levels: 2"):
         assert words in " ".join(text.split())
 
 

@@ -14,12 +14,6 @@ from quantum_trader.domain.errors import ConfigError
 from quantum_trader.policy.enforcement import SWITCHES
 
 
-@pytest.fixture(autouse=True)
-def _no_profile_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the person's own ORCH_PROFILE out of these tests."""
-    monkeypatch.delenv("ORCH_PROFILE", raising=False)
-
-
 def write(folder: Path, text: str) -> Path:
     """A settings file with *text*."""
     path = folder / "run.toml"

@@ -192,7 +192,8 @@ def rough_recording(seed: int, symbols: int = 4, hours: int = 1500) -> Recording
     names = [f"ROUGH{index}USDT" for index in range(symbols)]
     ts_ns = 1_700_006_400_000_000_000 + np.arange(hours, dtype=np.int64) * NS_PER_HOUR
     shape = (hours, symbols)
-    steps = random.standard_t(2.5, shape) * 0.006 * np.exp(np.cumsum(random.normal(0.0, 0.03, shape), axis=0).clip(-2, 1.5))
+    heat = np.exp(np.cumsum(random.normal(0.0, 0.03, shape), axis=0).clip(-2.0, 1.5))
+    steps = random.standard_t(2.5, shape) * 0.006 * heat
     steps[random.random(shape) < 0.004] += random.choice([-0.18, 0.22])
     close = np.round(100.0 * np.exp(np.cumsum(steps.clip(-0.5, 0.5), axis=0).clip(-3.0, 3.0)), 2)
     open_ = np.round(np.vstack([close[:1], close[:-1]]) * (1.0 + random.normal(0.0, 0.002, shape)), 2)
@@ -239,7 +240,7 @@ def test_the_rough_markets_reach_the_rare_roads() -> None:
         )
         engine, sink = assert_equal(rough_recording(seed), settings)
         seen |= {trade.exit_reason.value for trade in engine.tally.trades} | set(sink.reasons) | sink.topics
-    assert {"STOP", "TRAILING_STOP", "SIGNAL_FLIP", "DATA_HOLE", "TIMEOUT", "WARM_UP", "ALREADY_HELD"} <= seen
+    assert {"STOP", "TRAILING_STOP", "SIGNAL_FLIP", "DATA_HOLE", "TIMEOUT", "ALREADY_HELD", "EXPOSURE"} <= seen
 
 
 def test_days_are_days() -> None:

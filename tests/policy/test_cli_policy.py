@@ -13,17 +13,39 @@ from quantum_trader.app.cli_policy import policy_app, profile_app
 
 RUNNER = CliRunner()
 INPUT: dict[str, Any] = {
-    "profile": "SAFE", "regime_tag": "TRENDING", "direction": "UP", "vol_level": "HIGH", "market_age_bars": 0,
+    "profile": "SAFE",
+    "regime_tag": "TRENDING",
+    "direction": "UP",
+    "vol_level": "HIGH",
+    "market_age_bars": 0,
     "risk_state": {
-        "daily_pnl_pct": -1.5, "current_drawdown_pct": -1.5, "losing_streak": 3, "open_trades_count": 1,
-        "total_exposure_pct": 2.0, "broken_streak": 0, "wins_since": 0, "equity": 10000,
+        "daily_pnl_pct": -1.5,
+        "current_drawdown_pct": -1.5,
+        "losing_streak": 3,
+        "open_trades_count": 1,
+        "total_exposure_pct": 2.0,
+        "broken_streak": 0,
+        "wins_since": 0,
+        "equity": 10000,
     },
     "symbol_performance": [
-        {"symbol": "BTCUSDT", "winrate": 0.6, "avg_r": 1.5, "cumulative_pnl": 1000, "performance_tag": "GOOD", "trades": 9,
-         "consecutive_losses": 0},
+        {
+            "symbol": "BTCUSDT",
+            "winrate": 0.6,
+            "avg_r": 1.5,
+            "cumulative_pnl": 1000,
+            "performance_tag": "GOOD",
+            "trades": 9,
+            "consecutive_losses": 0,
+        },
         {"symbol": "SOLUSDT", "winrate": 0.2, "avg_r": -0.5, "cumulative_pnl": -300, "performance_tag": "BAD"},
     ],
-    "cost_metrics": {"spread_level": "NORMAL", "slippage_level": "NORMAL", "liquidity_level": "NORMAL", "cost_in_r": 0.05},
+    "cost_metrics": {
+        "spread_level": "NORMAL",
+        "slippage_level": "NORMAL",
+        "liquidity_level": "NORMAL",
+        "cost_in_r": 0.05,
+    },
     "ensemble_quality": 0.6,
 }
 
@@ -50,9 +72,17 @@ def test_eval_prints_the_policy_with_the_field_names_of_the_specification(tmp_pa
     done = RUNNER.invoke(policy_app, ["eval", str(file), *time])
     got = json.loads(done.stdout)
     assert {
-        "allow_new_trades": True, "risk_profile": "REDUCED", "max_risk_pct": 0.1496, "min_confidence": 0.65,
-        "entry_mode": "DEFENSIVE", "exit_mode": "DEFENSIVE_TRAIL", "max_open_positions": 5, "total_exposure_limit_pct": 10.0,
-        "allowed_symbols": ["BTCUSDT"], "profile": "SAFE", "timestamp": "2024-03-01T12:00:00Z",
+        "allow_new_trades": True,
+        "risk_profile": "REDUCED",
+        "max_risk_pct": 0.1496,
+        "min_confidence": 0.65,
+        "entry_mode": "DEFENSIVE",
+        "exit_mode": "DEFENSIVE_TRAIL",
+        "max_open_positions": 5,
+        "total_exposure_limit_pct": 10.0,
+        "allowed_symbols": ["BTCUSDT"],
+        "profile": "SAFE",
+        "timestamp": "2024-03-01T12:00:00Z",
     }.items() <= got.items()
     assert list(got["disallowed_symbols"]) == ["SOLUSDT"]
     assert {"rule", "field", "before", "after", "why"} == set(got["rules"][0])
@@ -66,31 +96,34 @@ def test_eval_needs_only_market_and_account() -> None:
     assert json.loads(evaluate(data).stdout)["profile"] == "SAFE"
 
 
-@pytest.mark.parametrize(("data", "words"), [
-    (changed("risk_state/current_drawdown_pct", 1.5), ["current_drawdown_pct", "1.5"]),
-    (changed("profile", "RECKLESS"), ["RECKLESS", "AGGRESSIVE, SAFE, STANDARD"]),
-    (changed("profile ", "SAFE"), ["'profile '", "unknown key"]),
-    (changed("risk_state/losses", 3), ["risk_state.losses", "unknown key"]),
-    (changed("symbol_performance/0/winrate", 60), ["symbol_performance[0].winrate", "60"]),
-    (changed("symbol_performance/1/performance_tag", "UGLY"), ["symbol_performance[1].performance_tag", "UGLY"]),
-    (changed("symbol_performance", {"A": 1}), ["symbol_performance", "list"]),
-    (changed("cost_metrics/spread_level", "WIDE"), ["cost_metrics.spread_level", "WIDE"]),
-    (changed("cost_metrics/cost_in_r", -1), ["cost_metrics.cost_in_r", "-1"]),
-    (changed("cost_metrics/cost_in_r", "much"), ["cost_metrics.cost_in_r", "much"]),
-    (changed("direction", "SIDEWAYS"), ["direction", "SIDEWAYS"]),
-    (changed("regime_tag", ["TRENDING"]), ["regime_tag", "TRENDING"]),
-    (changed("ensemble_quality", 60), ["ensemble_quality", "60"]),
-    (changed("ensemble_quality", "good"), ["ensemble_quality", "good"]),
-    (changed("market_age_bars", "old"), ["market_age_bars", "old"]),
-    (changed("market_age_bars", -1), ["market_age_bars", "-1"]),
-    (changed("risk_state/losing_streak", "3"), ["losing_streak", "'3'"]),
-    (changed("risk_state/equity", "10000"), ["equity", "10000"]),
-    (changed("risk_state", None), ["risk_state", "object"]),
-    ({"regime_tag": "TRENDING", "vol_level": "LOW"}, ["risk_state", "missing"]),
-    ("{not json", ["not JSON"]),
-    ("[1]", ["input", "object"]),
-    ('{"profile": "SAFE", "profile": "STANDARD"}', ["profile", "twice"]),
-])
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (changed("risk_state/current_drawdown_pct", 1.5), ["current_drawdown_pct", "1.5"]),
+        (changed("profile", "RECKLESS"), ["RECKLESS", "AGGRESSIVE, SAFE, STANDARD"]),
+        (changed("profile ", "SAFE"), ["'profile '", "unknown key"]),
+        (changed("risk_state/losses", 3), ["risk_state.losses", "unknown key"]),
+        (changed("symbol_performance/0/winrate", 60), ["symbol_performance[0].winrate", "60"]),
+        (changed("symbol_performance/1/performance_tag", "UGLY"), ["symbol_performance[1].performance_tag", "UGLY"]),
+        (changed("symbol_performance", {"A": 1}), ["symbol_performance", "list"]),
+        (changed("cost_metrics/spread_level", "WIDE"), ["cost_metrics.spread_level", "WIDE"]),
+        (changed("cost_metrics/cost_in_r", -1), ["cost_metrics.cost_in_r", "-1"]),
+        (changed("cost_metrics/cost_in_r", "much"), ["cost_metrics.cost_in_r", "much"]),
+        (changed("direction", "SIDEWAYS"), ["direction", "SIDEWAYS"]),
+        (changed("regime_tag", ["TRENDING"]), ["regime_tag", "TRENDING"]),
+        (changed("ensemble_quality", 60), ["ensemble_quality", "60"]),
+        (changed("ensemble_quality", "good"), ["ensemble_quality", "good"]),
+        (changed("market_age_bars", "old"), ["market_age_bars", "old"]),
+        (changed("market_age_bars", -1), ["market_age_bars", "-1"]),
+        (changed("risk_state/losing_streak", "3"), ["losing_streak", "'3'"]),
+        (changed("risk_state/equity", "10000"), ["equity", "10000"]),
+        (changed("risk_state", None), ["risk_state", "object"]),
+        ({"regime_tag": "TRENDING", "vol_level": "LOW"}, ["risk_state", "missing"]),
+        ("{not json", ["not JSON"]),
+        ("[1]", ["input", "object"]),
+        ('{"profile": "SAFE", "profile": "STANDARD"}', ["profile", "twice"]),
+    ],
+)
 def test_bad_input_is_one_line_on_standard_error_and_exit_code_2(data: Any, words: list[str]) -> None:
     """The line names the key and the value."""
     done = evaluate(data)
@@ -109,13 +142,23 @@ def test_a_missing_file_is_told() -> None:
 def test_rules_prints_every_rule() -> None:
     """As a table and as JSON."""
     rows = json.loads(RUNNER.invoke(policy_app, ["rules", "--json"]).stdout)["rules"]
-    assert {"A1", "A2", "A3", "A", "A4", "A5", "B1", "B2", "B3", "B4", "C1", "D1", "D2", "D3", "E1", "F1", "F2"} <= {row["name"] for row in rows}
+    assert {"A1", "A2", "A3", "A", "A4", "A5", "B1", "B2", "B3", "B4", "C1", "D1", "D2", "D3", "E1", "F1", "F2"} <= {
+        row["name"] for row in rows
+    }
     assert "RANGING" in RUNNER.invoke(policy_app, ["rules"]).stdout
 
 
 CATEGORIES = {
-    "core", "risk_multipliers", "confidence_adjustments", "symbol_performance_thresholds", "exit_mode_bias",
-    "entry_mode_bias", "recovery_multiplier", "recovery_after_streak", "cost_sensitivity", "max_cost_in_r",
+    "core",
+    "risk_multipliers",
+    "confidence_adjustments",
+    "symbol_performance_thresholds",
+    "exit_mode_bias",
+    "entry_mode_bias",
+    "recovery_multiplier",
+    "recovery_after_streak",
+    "cost_sensitivity",
+    "max_cost_in_r",
 }
 
 

@@ -41,16 +41,26 @@ def risk() -> RiskState:
     )
 
 
-def update(orchestrator: OrchestratorPolicy, risk: RiskState, regime: str = "TRENDING", vol: str = "NORMAL", **more: Any) -> TradingPolicy:
+def update(
+    orchestrator: OrchestratorPolicy, risk: RiskState, regime: str = "TRENDING", vol: str = "NORMAL", **more: Any
+) -> TradingPolicy:
     more = {"symbol_performance": PERFORMANCES, "cost_metrics": NORMAL_COSTS, "now": START, **more}
     return orchestrator.update_policy(regime_tag=regime, vol_level=vol, risk_state=risk, **more)
 
 
 def policy(**change: Any) -> TradingPolicy:
     values: dict[str, Any] = {
-        "allow_new_trades": True, "risk_profile": "NORMAL", "max_risk_pct": 1.0, "min_confidence": 0.50,
-        "entry_mode": "NORMAL", "exit_mode": "TREND_FOLLOW", "allowed_symbols": ["BTCUSDT"], "disallowed_symbols": [],
-        "note": "one", "timestamp": "2025-01-01T00:00:00Z", **change,
+        "allow_new_trades": True,
+        "risk_profile": "NORMAL",
+        "max_risk_pct": 1.0,
+        "min_confidence": 0.50,
+        "entry_mode": "NORMAL",
+        "exit_mode": "TREND_FOLLOW",
+        "allowed_symbols": ["BTCUSDT"],
+        "disallowed_symbols": [],
+        "note": "one",
+        "timestamp": "2025-01-01T00:00:00Z",
+        **change,
     }
     return TradingPolicy(**values)
 
@@ -59,7 +69,12 @@ def test_default_config() -> None:
     """OrchestratorConfig() is STANDARD."""
     config = OrchestratorConfig()
     assert config == OrchestratorConfig.from_profile("standard")
-    assert (config.base_confidence, config.base_risk_pct, config.daily_dd_limit, config.losing_streak_limit) == (0.5, 1.0, 3.0, 5)
+    assert (config.base_confidence, config.base_risk_pct, config.daily_dd_limit, config.losing_streak_limit) == (
+        0.5,
+        1.0,
+        3.0,
+        5,
+    )
 
 
 def test_custom_config() -> None:
@@ -71,16 +86,25 @@ def test_custom_config() -> None:
 def test_risk_state_creation() -> None:
     """The maker takes its arguments in order."""
     made = create_risk_state(1.5, -2.0, 3, 5, 10.0)
-    assert (1.5, -2.0, 3, 5, 10.0) == (
-        made.daily_pnl_pct, made.current_drawdown_pct, made.losing_streak, made.open_trades_count, made.total_exposure_pct
-    )
+    assert (
+        made.daily_pnl_pct,
+        made.current_drawdown_pct,
+        made.losing_streak,
+        made.open_trades_count,
+        made.total_exposure_pct,
+    ) == (1.5, -2.0, 3, 5, 10.0)
 
 
 def test_symbol_performance_creation() -> None:
     """The maker takes its arguments in order; the tag compares equal to its word."""
     made = create_symbol_performance("BTCUSDT", 0.60, 1.5, 1000.0, "GOOD", 7, 2)
     assert made == SymbolPerformanceData(
-        symbol="BTCUSDT", winrate=0.60, avg_r=1.5, cumulative_pnl=1000.0, performance_tag=made.performance_tag, trades=7,
+        symbol="BTCUSDT",
+        winrate=0.60,
+        avg_r=1.5,
+        cumulative_pnl=1000.0,
+        performance_tag=made.performance_tag,
+        trades=7,
         consecutive_losses=2,
     )
     assert made.performance_tag == "GOOD"
@@ -100,8 +124,14 @@ def test_similarity_of_identical_policies() -> None:
 def test_similarity_of_completely_different_policies() -> None:
     """Nothing in common is nearly 0, from either side."""
     other = policy(
-        allow_new_trades=False, risk_profile="NO_NEW_TRADES", max_risk_pct=0.3, min_confidence=0.65, entry_mode="DEFENSIVE",
-        exit_mode="FAST_TP", allowed_symbols=["ETHUSDT"], disallowed_symbols=["BTCUSDT"],
+        allow_new_trades=False,
+        risk_profile="NO_NEW_TRADES",
+        max_risk_pct=0.3,
+        min_confidence=0.65,
+        entry_mode="DEFENSIVE",
+        exit_mode="FAST_TP",
+        allowed_symbols=["ETHUSDT"],
+        disallowed_symbols=["BTCUSDT"],
     )
     assert policy().similarity_score(other) == other.similarity_score(policy()) == 0.0
 
@@ -230,7 +260,9 @@ def test_reset_daily_does_not_open_what_a_limit_closed(orchestrator: Orchestrato
     update(orchestrator, create_risk_state(-4.0, -3.5, 2, 2, 5.0))
     orchestrator.reset_daily(now=START)
     assert orchestrator.get_policy().allow_new_trades is False
-    assert update(orchestrator, create_risk_state(0, 0, 0, 0, 0), now=START + timedelta(hours=1)).allow_new_trades is False
+    assert (
+        update(orchestrator, create_risk_state(0, 0, 0, 0, 0), now=START + timedelta(hours=1)).allow_new_trades is False
+    )
 
 
 def test_policy_history(orchestrator: OrchestratorPolicy, risk: RiskState) -> None:
@@ -246,15 +278,25 @@ def test_policy_history(orchestrator: OrchestratorPolicy, risk: RiskState) -> No
 def test_history_keeps_the_last_hundred(orchestrator: OrchestratorPolicy, risk: RiskState) -> None:
     """Older ones fall away."""
     for minute in range(150):
-        update(orchestrator, risk, vol="HIGH" if minute % 2 else "NORMAL", regime="RANGING" if minute % 3 else "TRENDING",
-               now=START + timedelta(minutes=minute))
+        update(
+            orchestrator,
+            risk,
+            vol="HIGH" if minute % 2 else "NORMAL",
+            regime="RANGING" if minute % 3 else "TRENDING",
+            now=START + timedelta(minutes=minute),
+        )
     assert len(orchestrator.get_history()) == 100
 
 
 def test_several_constraints_compound(orchestrator: OrchestratorPolicy) -> None:
     """RANGING, HIGH, six losses and high costs: 0.105 % and 0.66."""
-    got = update(orchestrator, create_risk_state(-2.0, -2.5, 6, 4, 8.0), regime="RANGING", vol="HIGH",
-                 cost_metrics=create_cost_metrics("HIGH", "HIGH"))
+    got = update(
+        orchestrator,
+        create_risk_state(-2.0, -2.5, 6, 4, 8.0),
+        regime="RANGING",
+        vol="HIGH",
+        cost_metrics=create_cost_metrics("HIGH", "HIGH"),
+    )
     assert (got.max_risk_pct, got.min_confidence) == (pytest.approx(0.105), pytest.approx(0.66))
     assert (got.entry_mode, got.exit_mode, got.risk_profile) == ("DEFENSIVE", "FAST_TP", "REDUCED")
 
@@ -277,7 +319,8 @@ def test_zero_risk_state(orchestrator: OrchestratorPolicy) -> None:
 
 def test_the_library_imports_neither_numpy_nor_a_compiler() -> None:
     """A bot that imports the policy pays for the policy alone."""
-    code = "import sys, quantum_trader.policy; print([m for m in ('numpy', 'numba', 'polars', 'typer') if m in sys.modules])"
+    names = "('numpy', 'numba', 'polars', 'typer')"
+    code = f"import sys, quantum_trader.policy; print([name for name in {names} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -29,12 +29,17 @@ COSTLY = create_cost_metrics("HIGH", "HIGH")
 CALM: dict[str, Any] = {"losing_streak": 0, "current_drawdown_pct": 0.0}
 
 
-def decide(profile: str | OrchestratorConfig, trend: str, vol: str, direction: str | None = None, **more: Any) -> TradingPolicy:
+def decide(
+    profile: str | OrchestratorConfig, trend: str, vol: str, direction: str | None = None, **more: Any
+) -> TradingPolicy:
     """One evaluation with the risk state's fields and the other inputs mixed in *more*."""
     risk = {key: more.pop(key) for key in list(more) if key in RiskState.__struct_fields__}
     inputs = PolicyInputs(
-        regime_tag=Trend(trend), vol_level=VolLevel(vol), direction=None if direction is None else Direction(direction),
-        risk_state=RiskState(**risk), **more,
+        regime_tag=Trend(trend),
+        vol_level=VolLevel(vol),
+        direction=None if direction is None else Direction(direction),
+        risk_state=RiskState(**risk),
+        **more,
     )
     return evaluate(inputs, load_profile(profile) if isinstance(profile, str) else profile)
 
@@ -47,14 +52,34 @@ def fired(policy: TradingPolicy) -> set[str]:
 WORKED = [
     ("STANDARD", "TRENDING", "NORMAL", None, {}, 1.0, 0.47, "AGGRESSIVE", "TREND_FOLLOW", "NORMAL"),
     ("STANDARD", "TRENDING", "HIGH", None, {}, 0.5, 0.53, "NORMAL", "TREND_FOLLOW", "REDUCED"),
-    ("STANDARD", "RANGING", "HIGH", None, {"losing_streak": 6, "cost_metrics": COSTLY}, 0.105, 0.66, "DEFENSIVE",
-     "FAST_TP", "REDUCED"),
+    (
+        "STANDARD",
+        "RANGING",
+        "HIGH",
+        None,
+        {"losing_streak": 6, "cost_metrics": COSTLY},
+        0.105,
+        0.66,
+        "DEFENSIVE",
+        "FAST_TP",
+        "REDUCED",
+    ),
     ("STANDARD", "RANGING", "NORMAL", None, {}, 0.7, 0.55, "DEFENSIVE", "FAST_TP", "NORMAL"),
     ("STANDARD", "TRENDING", "LOW", "UP", {}, 1.0, 0.50, "NORMAL", "TREND_FOLLOW", "NORMAL"),
     ("SAFE", "TRENDING", "NORMAL", "UP", {}, 0.72, 0.55, "NORMAL", "TREND_FOLLOW", "NORMAL"),
     ("SAFE", "TRENDING", "NORMAL", None, {}, 0.64, 0.55, "NORMAL", "TREND_FOLLOW", "NORMAL"),
-    ("SAFE", "TRENDING", "HIGH", "UP", {"losing_streak": 3, "current_drawdown_pct": -1.5}, 0.1496, 0.65, "DEFENSIVE",
-     "DEFENSIVE_TRAIL", "REDUCED"),
+    (
+        "SAFE",
+        "TRENDING",
+        "HIGH",
+        "UP",
+        {"losing_streak": 3, "current_drawdown_pct": -1.5},
+        0.1496,
+        0.65,
+        "DEFENSIVE",
+        "DEFENSIVE_TRAIL",
+        "REDUCED",
+    ),
     ("SAFE", "TRENDING", "NORMAL", "DOWN", {}, 0.24, 0.63, "DEFENSIVE", "FAST_TP", "NORMAL"),
     ("AGGRESSIVE", "TRENDING", "NORMAL", "UP", {}, 1.56, 0.43, "AGGRESSIVE", "TREND_FOLLOW", "NORMAL"),
     ("AGGRESSIVE", "TRENDING", "NORMAL", "DOWN", {}, 0.72, 0.50, "NORMAL", "TREND_FOLLOW", "NORMAL"),
@@ -63,33 +88,169 @@ WORKED = [
     ("SAFE", "UNKNOWN", "NORMAL", None, {}, 0.24, 0.65, "DEFENSIVE", "FAST_TP", "NORMAL"),
     ("STANDARD", "UNKNOWN", "NORMAL", None, {}, 0.5, 0.55, "DEFENSIVE", "FAST_TP", "NORMAL"),
     ("STANDARD", "TRENDING", "NORMAL", None, {"market_age_bars": 3.1}, 0.5, 0.55, "DEFENSIVE", "FAST_TP", "NORMAL"),
-    ("STANDARD", "TRENDING", "NORMAL", None, {"market_age_bars": math.nan}, 0.5, 0.55, "DEFENSIVE", "FAST_TP", "NORMAL"),
-    ("STANDARD", "TRENDING", "NORMAL", None, {"market_age_bars": 3.0}, 1.0, 0.47, "AGGRESSIVE", "TREND_FOLLOW", "NORMAL"),
+    (
+        "STANDARD",
+        "TRENDING",
+        "NORMAL",
+        None,
+        {"market_age_bars": math.nan},
+        0.5,
+        0.55,
+        "DEFENSIVE",
+        "FAST_TP",
+        "NORMAL",
+    ),
+    (
+        "STANDARD",
+        "TRENDING",
+        "NORMAL",
+        None,
+        {"market_age_bars": 3.0},
+        1.0,
+        0.47,
+        "AGGRESSIVE",
+        "TREND_FOLLOW",
+        "NORMAL",
+    ),
     # B2 latched after the streak broke; each win while latched multiplies the risk
-    ("STANDARD", "TRENDING", "NORMAL", None, {"broken_streak": 5, "wins_since": 1}, 0.3, 0.52, "DEFENSIVE",
-     "TREND_FOLLOW", "NORMAL"),
-    ("STANDARD", "TRENDING", "NORMAL", None, {"broken_streak": 5, "wins_since": 2}, 1.0, 0.47, "AGGRESSIVE",
-     "TREND_FOLLOW", "NORMAL"),
-    ("SAFE", "TRENDING", "NORMAL", "UP", {"broken_streak": 4, "wins_since": 1}, 0.72 * 0.3 * 1.1, 0.60, "DEFENSIVE",
-     "TREND_FOLLOW", "NORMAL"),
+    (
+        "STANDARD",
+        "TRENDING",
+        "NORMAL",
+        None,
+        {"broken_streak": 5, "wins_since": 1},
+        0.3,
+        0.52,
+        "DEFENSIVE",
+        "TREND_FOLLOW",
+        "NORMAL",
+    ),
+    (
+        "STANDARD",
+        "TRENDING",
+        "NORMAL",
+        None,
+        {"broken_streak": 5, "wins_since": 2},
+        1.0,
+        0.47,
+        "AGGRESSIVE",
+        "TREND_FOLLOW",
+        "NORMAL",
+    ),
+    (
+        "SAFE",
+        "TRENDING",
+        "NORMAL",
+        "UP",
+        {"broken_streak": 4, "wins_since": 1},
+        0.72 * 0.3 * 1.1,
+        0.60,
+        "DEFENSIVE",
+        "TREND_FOLLOW",
+        "NORMAL",
+    ),
     # D1 by cost sensitivity, D3, E1
-    ("SAFE", "TRENDING", "NORMAL", "UP", {"cost_metrics": COSTLY}, 0.72 * 0.49, 0.61, "NORMAL", "TREND_FOLLOW", "NORMAL"),
-    ("AGGRESSIVE", "TRENDING", "NORMAL", "UP", {"cost_metrics": COSTLY}, 1.56 * 0.9, 0.44, "AGGRESSIVE", "TREND_FOLLOW",
-     "NORMAL"),
-    ("STANDARD", "TRENDING", "NORMAL", None, {"cost_metrics": COSTLY}, 1.0, 0.50, "DEFENSIVE", "TREND_FOLLOW", "NORMAL"),
-    ("SAFE", "TRENDING", "NORMAL", "UP", {"cost_metrics": create_cost_metrics("LOW", "LOW", "LOW")}, 0.72, 0.60, "NORMAL",
-     "TREND_FOLLOW", "NORMAL"),
-    ("STANDARD", "TRENDING", "NORMAL", None, {"cost_metrics": create_cost_metrics("LOW", "LOW", "LOW")}, 1.0, 0.47,
-     "AGGRESSIVE", "TREND_FOLLOW", "NORMAL"),
-    ("STANDARD", "TRENDING", "NORMAL", None, {"ensemble_quality": 0.39}, 1.0, 0.52, "AGGRESSIVE", "TREND_FOLLOW", "NORMAL"),
-    ("STANDARD", "TRENDING", "NORMAL", None, {"ensemble_quality": 0.40}, 1.0, 0.47, "AGGRESSIVE", "TREND_FOLLOW", "NORMAL"),
+    (
+        "SAFE",
+        "TRENDING",
+        "NORMAL",
+        "UP",
+        {"cost_metrics": COSTLY},
+        0.72 * 0.49,
+        0.61,
+        "NORMAL",
+        "TREND_FOLLOW",
+        "NORMAL",
+    ),
+    (
+        "AGGRESSIVE",
+        "TRENDING",
+        "NORMAL",
+        "UP",
+        {"cost_metrics": COSTLY},
+        1.56 * 0.9,
+        0.44,
+        "AGGRESSIVE",
+        "TREND_FOLLOW",
+        "NORMAL",
+    ),
+    (
+        "STANDARD",
+        "TRENDING",
+        "NORMAL",
+        None,
+        {"cost_metrics": COSTLY},
+        1.0,
+        0.50,
+        "DEFENSIVE",
+        "TREND_FOLLOW",
+        "NORMAL",
+    ),
+    (
+        "SAFE",
+        "TRENDING",
+        "NORMAL",
+        "UP",
+        {"cost_metrics": create_cost_metrics("LOW", "LOW", "LOW")},
+        0.72,
+        0.60,
+        "NORMAL",
+        "TREND_FOLLOW",
+        "NORMAL",
+    ),
+    (
+        "STANDARD",
+        "TRENDING",
+        "NORMAL",
+        None,
+        {"cost_metrics": create_cost_metrics("LOW", "LOW", "LOW")},
+        1.0,
+        0.47,
+        "AGGRESSIVE",
+        "TREND_FOLLOW",
+        "NORMAL",
+    ),
+    (
+        "STANDARD",
+        "TRENDING",
+        "NORMAL",
+        None,
+        {"ensemble_quality": 0.39},
+        1.0,
+        0.52,
+        "AGGRESSIVE",
+        "TREND_FOLLOW",
+        "NORMAL",
+    ),
+    (
+        "STANDARD",
+        "TRENDING",
+        "NORMAL",
+        None,
+        {"ensemble_quality": 0.40},
+        1.0,
+        0.47,
+        "AGGRESSIVE",
+        "TREND_FOLLOW",
+        "NORMAL",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("profile", "trend", "vol", "direction", "more", "risk", "confidence", "entry", "exit_", "level"), WORKED)
+@pytest.mark.parametrize(
+    ("profile", "trend", "vol", "direction", "more", "risk", "confidence", "entry", "exit_", "level"), WORKED
+)
 def test_worked_cases_come_out_as_the_specification_prints_them(
-    profile: str, trend: str, vol: str, direction: str | None, more: dict[str, Any], risk: float, confidence: float,
-    entry: str, exit_: str, level: str,
+    profile: str,
+    trend: str,
+    vol: str,
+    direction: str | None,
+    more: dict[str, Any],
+    risk: float,
+    confidence: float,
+    entry: str,
+    exit_: str,
+    level: str,
 ) -> None:
     """Risk, confidence, modes and risk profile of each worked case."""
     policy = decide(profile, trend, vol, direction, **more)
@@ -120,10 +281,18 @@ def test_a_limit_closes_trading_and_says_which(rule: str, more: dict[str, Any]) 
     assert rule in policy.note
 
 
-@pytest.mark.parametrize("more", [
-    {"current_drawdown_pct": -2.99}, {"daily_pnl_pct": -2.99}, {"open_trades_count": 7}, {"total_exposure_pct": 14.99},
-    {"cost_metrics": create_cost_metrics("LOW", "LOW", cost_in_r=0.20)}, {"equity": 1.0}, {"risk_age_s": 60.0},
-])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"current_drawdown_pct": -2.99},
+        {"daily_pnl_pct": -2.99},
+        {"open_trades_count": 7},
+        {"total_exposure_pct": 14.99},
+        {"cost_metrics": create_cost_metrics("LOW", "LOW", cost_in_r=0.20)},
+        {"equity": 1.0},
+        {"risk_age_s": 60.0},
+    ],
+)
 def test_just_inside_a_limit_trading_stays_open(more: dict[str, Any]) -> None:
     """The last value inside each limit."""
     assert decide("STANDARD", "TRENDING", "NORMAL", **more).allow_new_trades is True
@@ -173,7 +342,12 @@ SYMBOLS = [
 def test_c1_bans_by_tag_and_by_thresholds_from_five_trades(profile: str, change: dict[str, Any], banned: bool) -> None:
     """C1 per profile: the tag always, the thresholds where the profile has them."""
     values: dict[str, Any] = {
-        "symbol": "X", "winrate": 0.6, "avg_r": 1.0, "cumulative_pnl": 0.0, "performance_tag": "NEUTRAL", **change,
+        "symbol": "X",
+        "winrate": 0.6,
+        "avg_r": 1.0,
+        "cumulative_pnl": 0.0,
+        "performance_tag": "NEUTRAL",
+        **change,
     }
     good = create_symbol_performance("GOOD", 0.9, 2.0, 5.0, "GOOD", 99)
     policy = decide(profile, "TRENDING", "NORMAL", symbol_performance=(create_symbol_performance(**values), good))
@@ -207,8 +381,9 @@ def test_a_symbol_is_judged_by_its_own_market() -> None:
 def test_unlisted_symbols_are_allowed_only_when_no_symbol_is_known() -> None:
     """No known symbols: every unlisted one is allowed; with known ones it is not."""
     nobody = decide("STANDARD", "TRENDING", "NORMAL")
-    somebody = decide("STANDARD", "TRENDING", "NORMAL",
-                      symbol_performance=(create_symbol_performance("A", 0.5, 0.1, 0.0, "NEUTRAL"),))
+    somebody = decide(
+        "STANDARD", "TRENDING", "NORMAL", symbol_performance=(create_symbol_performance("A", 0.5, 0.1, 0.0, "NEUTRAL"),)
+    )
     assert (nobody.allows("NEW"), somebody.allows("NEW"), somebody.allows("A")) == (True, False, True)
 
 
@@ -226,10 +401,19 @@ def test_every_rule_code_has_its_row() -> None:
     assert (RULE_NAMES[RULE_A], RULE_NAMES[RULE_HOLD]) == ("A", "HOLD")
 
 
-@pytest.mark.parametrize(("ratio", "level"), [
-    (0.0049, "LOW"), (0.005, "NORMAL"), (0.0399, "NORMAL"), (0.04, "HIGH"), (0.06, "EXTREME"), (math.nan, "UNKNOWN"),
-    (math.inf, "UNKNOWN"), (-0.01, "UNKNOWN"),
-])
+@pytest.mark.parametrize(
+    ("ratio", "level"),
+    [
+        (0.0049, "LOW"),
+        (0.005, "NORMAL"),
+        (0.0399, "NORMAL"),
+        (0.04, "HIGH"),
+        (0.06, "EXTREME"),
+        (math.nan, "UNKNOWN"),
+        (math.inf, "UNKNOWN"),
+        (-0.01, "UNKNOWN"),
+    ],
+)
 def test_volatility_levels_follow_the_thresholds(ratio: float, level: str) -> None:
     """STANDARD's 0.04 and 0.06, and 0.005 below which volatility is LOW."""
     codes = ("LOW", "NORMAL", "HIGH", "EXTREME", "UNKNOWN")
@@ -246,10 +430,17 @@ def test_a_streak_breaks_recovers_and_is_judged_anew() -> None:
     assert next_streak(1, 7, 9, True, 2) == (0, 1, 1)
 
 
-@pytest.mark.parametrize(("key", "value"), [
-    ("current_drawdown_pct", 1.5), ("current_drawdown_pct", math.nan), ("losing_streak", -1), ("losing_streak", 1.5),
-    ("total_exposure_pct", -1.0), ("daily_pnl_pct", math.inf),
-])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("current_drawdown_pct", 1.5),
+        ("current_drawdown_pct", math.nan),
+        ("losing_streak", -1),
+        ("losing_streak", 1.5),
+        ("total_exposure_pct", -1.0),
+        ("daily_pnl_pct", math.inf),
+    ],
+)
 def test_a_risk_state_out_of_its_domain_is_refused_by_key(key: str, value: Any) -> None:
     """The error names the key."""
     with pytest.raises(InputError, match=key):

@@ -29,7 +29,14 @@ def at(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-def ask(policy: OrchestratorPolicy, seconds: float, trend: str = "TRENDING", vol: str = "NORMAL", risk: RiskState = CALM, **more: Any) -> TradingPolicy:
+def ask(
+    policy: OrchestratorPolicy,
+    seconds: float,
+    trend: str = "TRENDING",
+    vol: str = "NORMAL",
+    risk: RiskState = CALM,
+    **more: Any,
+) -> TradingPolicy:
     return policy.update_policy(trend, vol, risk, now=at(seconds), **more)
 
 
@@ -46,7 +53,12 @@ def test_safer_values_take_effect_at_once_whatever_the_interval() -> None:
     policy = standard()
     ask(policy, 0)
     got = ask(policy, 1, "RANGING", "HIGH")
-    assert (got.max_risk_pct, got.entry_mode, got.exit_mode, got.risk_profile) == (pytest.approx(0.35), "DEFENSIVE", "FAST_TP", "REDUCED")
+    assert (got.max_risk_pct, got.entry_mode, got.exit_mode, got.risk_profile) == (
+        pytest.approx(0.35),
+        "DEFENSIVE",
+        "FAST_TP",
+        "REDUCED",
+    )
 
 
 def test_looser_values_wait_for_interval_and_persistence_and_are_listed_as_hold() -> None:
@@ -57,7 +69,12 @@ def test_looser_values_wait_for_interval_and_persistence_and_are_listed_as_hold(
     assert first.entry_mode == second.entry_mode == "DEFENSIVE"
     assert held(second) == {"risk_profile", "max_risk_pct", "min_confidence", "entry_mode", "exit_mode"}
     third = ask(policy, 180)
-    assert (third.entry_mode, third.exit_mode, third.max_risk_pct, third.risk_profile) == ("AGGRESSIVE", "TREND_FOLLOW", 1.0, "NORMAL")
+    assert (third.entry_mode, third.exit_mode, third.max_risk_pct, third.risk_profile) == (
+        "AGGRESSIVE",
+        "TREND_FOLLOW",
+        1.0,
+        "NORMAL",
+    )
     assert held(third) == set()
 
 
@@ -73,7 +90,14 @@ def test_persistence_without_the_interval_is_not_enough() -> None:
 def test_a_tight_evaluation_in_between_starts_the_wait_anew() -> None:
     """The evaluations must come in a row."""
     policy = standard()
-    for second, trend in ((0, "RANGING"), (60, "TRENDING"), (120, "TRENDING"), (180, "RANGING"), (240, "TRENDING"), (300, "TRENDING")):
+    for second, trend in (
+        (0, "RANGING"),
+        (60, "TRENDING"),
+        (120, "TRENDING"),
+        (180, "RANGING"),
+        (240, "TRENDING"),
+        (300, "TRENDING"),
+    ):
         assert ask(policy, second, trend).entry_mode == "DEFENSIVE"
     assert ask(policy, 360).entry_mode == "AGGRESSIVE"
 
@@ -104,7 +128,12 @@ def test_each_field_waits_by_itself() -> None:
 def test_banning_a_symbol_cannot_smuggle_in_reopened_trading() -> None:
     """Trading closed by a limit stays closed while a ban comes into force."""
     policy = standard()
-    ask(policy, 0, risk=RiskState(open_trades_count=8), symbol_performance=[create_symbol_performance("A", 0.5, 0.1, 0, "GOOD")])
+    ask(
+        policy,
+        0,
+        risk=RiskState(open_trades_count=8),
+        symbol_performance=[create_symbol_performance("A", 0.5, 0.1, 0, "GOOD")],
+    )
     got = ask(policy, 60, symbol_performance=[create_symbol_performance("A", 0.1, -1.0, 0, "BAD")])
     assert ("A" in got.disallowed_symbols, got.allow_new_trades) == (True, False)
 
@@ -156,7 +185,8 @@ def test_symbol_slots_hold_like_the_overall_one() -> None:
     """A symbol's own market loosens after its own wait."""
     policy = standard()
     calm, wild = (
-        {"A": MarketState(trend=Trend.TRENDING, direction=None, vol_level=level)} for level in (VolLevel.NORMAL, VolLevel.EXTREME)
+        {"A": MarketState(trend=Trend.TRENDING, direction=None, vol_level=level)}
+        for level in (VolLevel.NORMAL, VolLevel.EXTREME)
     )
     ask(policy, 0, markets=wild)
     opened = [ask(policy, 60 * minute, markets=calm).for_symbol("A").allow_new_trades for minute in (1, 2, 3)]
@@ -168,9 +198,7 @@ def test_b1_latches_until_midnight_and_until_the_24_hour_loss_is_inside() -> Non
     policy = standard(policy_update_interval_sec=0, persistence=1)
     ask(policy, -3600, risk=RiskState(equity=100.0))
     assert ask(policy, 0, risk=RiskState(daily_pnl_pct=-4.0, equity=96.0)).allow_new_trades is False
-    opened = {
-        hour: ask(policy, 3600 * hour, risk=RiskState(equity=96.0)).allow_new_trades for hour in range(1, 30)
-    }
+    opened = {hour: ask(policy, 3600 * hour, risk=RiskState(equity=96.0)).allow_new_trades for hour in range(1, 30)}
     assert not any(opened[hour] for hour in range(1, 24))
     assert opened[29] is True
 
@@ -255,10 +283,16 @@ def test_costs_of_all_symbols_make_the_overall_costs_when_none_is_named() -> Non
     assert (got.entry_mode, got.for_symbol("A").entry_mode) == ("AGGRESSIVE", "DEFENSIVE")
 
 
-@pytest.mark.parametrize(("key", "change"), [
-    ("regime_tag", {"trend": "SIDEWAYS"}), ("vol_level", {"vol": "WILD"}), ("direction", {"direction": "LEFT"}),
-    ("ensemble_quality", {"ensemble_quality": math.nan}), ("market_age_bars", {"market_age_bars": -1}),
-])
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("regime_tag", {"trend": "SIDEWAYS"}),
+        ("vol_level", {"vol": "WILD"}),
+        ("direction", {"direction": "LEFT"}),
+        ("ensemble_quality", {"ensemble_quality": math.nan}),
+        ("market_age_bars", {"market_age_bars": -1}),
+    ],
+)
 def test_words_and_numbers_out_of_their_domain_are_refused_by_key(key: str, change: dict[str, Any]) -> None:
     """The error names the key, and nothing has changed."""
     policy = standard()

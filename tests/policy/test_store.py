@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from quantum_trader.domain.enums import Trend, VolLevel
 from quantum_trader.domain.errors import StateError
 from quantum_trader.policy import MarketState, OrchestratorPolicy, RiskState, create_symbol_performance
-from quantum_trader.domain.enums import Trend, VolLevel
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 LOSS = RiskState(daily_pnl_pct=-4.0, equity=96.0)
@@ -25,15 +25,21 @@ def opened(path: Path | None) -> OrchestratorPolicy:
 
 
 def ask(policy: OrchestratorPolicy, minutes: float, risk: RiskState | None = None, **more: Any) -> Any:
-    return policy.update_policy("TRENDING", "NORMAL", risk or RiskState(equity=100.0), now=NOON + timedelta(minutes=minutes), **more)
+    return policy.update_policy(
+        "TRENDING", "NORMAL", risk or RiskState(equity=100.0), now=NOON + timedelta(minutes=minutes), **more
+    )
 
 
 def test_a_restart_continues_with_the_same_policy_history_bans_and_slots(tmp_path: Path) -> None:
     """What is in force before the restart is in force after it, word for word."""
     path = tmp_path / "policy.json"
     first = opened(path)
-    ask(first, 0, symbol_performance=[BAD],
-        markets={"B": MarketState(trend=Trend.RANGING, direction=None, vol_level=VolLevel.HIGH)})
+    ask(
+        first,
+        0,
+        symbol_performance=[BAD],
+        markets={"B": MarketState(trend=Trend.RANGING, direction=None, vol_level=VolLevel.HIGH)},
+    )
     before = first.get_policy()
     second = opened(path)
     assert second.get_policy().to_dict() == before.to_dict()

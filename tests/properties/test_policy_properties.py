@@ -43,31 +43,55 @@ PROFILES = [load_profile(name) for name in ("SAFE", "STANDARD", "AGGRESSIVE")]
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
 costs = st.builds(
-    CostMetrics, spread_level=st.sampled_from(Level), slippage_level=st.sampled_from(Level),
-    liquidity_level=st.none() | st.sampled_from(Level), cost_in_r=st.none() | st.floats(0.0, 0.6),
+    CostMetrics,
+    spread_level=st.sampled_from(Level),
+    slippage_level=st.sampled_from(Level),
+    liquidity_level=st.none() | st.sampled_from(Level),
+    cost_in_r=st.none() | st.floats(0.0, 0.6),
 )
 risks = st.builds(
-    RiskState, daily_pnl_pct=st.floats(-6.0, 6.0), current_drawdown_pct=st.floats(-6.0, 0.0),
-    losing_streak=st.integers(0, 9), open_trades_count=st.integers(0, 11), total_exposure_pct=st.floats(0.0, 25.0),
-    broken_streak=st.integers(0, 9), wins_since=st.integers(0, 3), equity=st.none() | st.floats(0.0, 200.0),
+    RiskState,
+    daily_pnl_pct=st.floats(-6.0, 6.0),
+    current_drawdown_pct=st.floats(-6.0, 0.0),
+    losing_streak=st.integers(0, 9),
+    open_trades_count=st.integers(0, 11),
+    total_exposure_pct=st.floats(0.0, 25.0),
+    broken_streak=st.integers(0, 9),
+    wins_since=st.integers(0, 3),
+    equity=st.none() | st.floats(0.0, 200.0),
 )
 performances = st.lists(
     st.builds(
-        SymbolPerformanceData, symbol=st.sampled_from("ABCD"), winrate=st.floats(0, 1), avg_r=st.floats(-2, 2),
-        cumulative_pnl=st.just(0.0), performance_tag=st.sampled_from(PerformanceTag), trades=st.integers(0, 8),
+        SymbolPerformanceData,
+        symbol=st.sampled_from("ABCD"),
+        winrate=st.floats(0, 1),
+        avg_r=st.floats(-2, 2),
+        cumulative_pnl=st.just(0.0),
+        performance_tag=st.sampled_from(PerformanceTag),
+        trades=st.integers(0, 8),
         consecutive_losses=st.integers(0, 6),
-    ), max_size=5, unique_by=lambda one: one.symbol,
+    ),
+    max_size=5,
+    unique_by=lambda one: one.symbol,
 )
 questions = st.builds(
-    PolicyInputs, regime_tag=st.sampled_from(Trend), vol_level=st.sampled_from(VolLevel), risk_state=risks,
-    direction=st.none() | st.sampled_from(Direction), market_age_bars=st.sampled_from([0.0, 1.0, 9.0]),
-    symbol_performance=performances.map(tuple), ensemble_quality=st.none() | st.floats(0.0, 1.0),
+    PolicyInputs,
+    regime_tag=st.sampled_from(Trend),
+    vol_level=st.sampled_from(VolLevel),
+    risk_state=risks,
+    direction=st.none() | st.sampled_from(Direction),
+    market_age_bars=st.sampled_from([0.0, 1.0, 9.0]),
+    symbol_performance=performances.map(tuple),
+    ensemble_quality=st.none() | st.floats(0.0, 1.0),
     cost_metrics=st.none() | costs,
 )
 multipliers = st.dictionaries(st.sampled_from(LABELS), st.floats(0.0, 3.0))
 profiles = st.sampled_from(PROFILES) | st.builds(
-    OrchestratorConfig, risk_multipliers=multipliers, labels=st.sampled_from(["single", "compound"]),
-    recovery_multiplier=st.floats(1.0, 3.0), recovery_after_streak=st.integers(0, 9),
+    OrchestratorConfig,
+    risk_multipliers=multipliers,
+    labels=st.sampled_from(["single", "compound"]),
+    recovery_multiplier=st.floats(1.0, 3.0),
+    recovery_after_streak=st.integers(0, 9),
     confidence_adjustments=st.dictionaries(st.sampled_from(LABELS), st.floats(-0.5, 0.5)),
 )
 
@@ -75,9 +99,15 @@ profiles = st.sampled_from(PROFILES) | st.builds(
 def looseness(policy: TradingPolicy) -> tuple[float, ...]:
     """Every field turned so that bigger is riskier."""
     return (
-        float(policy.allow_new_trades), -RISK_PROFILE_CODES.index(policy.risk_profile), policy.max_risk_pct,
-        -policy.min_confidence, -ENTRY_CODES.index(EntryMode(policy.entry_mode)), -EXIT_CODES.index(ExitMode(policy.exit_mode)),
-        policy.max_open_positions, policy.total_exposure_limit_pct, -len(policy.disallowed_symbols),
+        float(policy.allow_new_trades),
+        -RISK_PROFILE_CODES.index(policy.risk_profile),
+        policy.max_risk_pct,
+        -policy.min_confidence,
+        -ENTRY_CODES.index(EntryMode(policy.entry_mode)),
+        -EXIT_CODES.index(ExitMode(policy.exit_mode)),
+        policy.max_open_positions,
+        policy.total_exposure_limit_pct,
+        -len(policy.disallowed_symbols),
     )
 
 
@@ -88,9 +118,15 @@ def no_riskier(safer: TradingPolicy, riskier: TradingPolicy) -> bool:
 
 def ask(policy: OrchestratorPolicy, question: PolicyInputs, now: datetime) -> TradingPolicy:
     return policy.update_policy(
-        question.regime_tag, question.vol_level, question.risk_state, question.symbol_performance,
-        question.ensemble_quality, question.cost_metrics, direction=question.direction,
-        market_age_bars=question.market_age_bars, now=now,
+        question.regime_tag,
+        question.vol_level,
+        question.risk_state,
+        question.symbol_performance,
+        question.ensemble_quality,
+        question.cost_metrics,
+        direction=question.direction,
+        market_age_bars=question.market_age_bars,
+        now=now,
     )
 
 
@@ -104,7 +140,9 @@ def test_tightening_is_never_delayed(profile: OrchestratorConfig, history: list[
 
 
 @given(profiles, st.lists(st.tuples(questions, st.integers(0, 59)), min_size=2, max_size=8))
-def test_nothing_loosens_within_the_interval(profile: OrchestratorConfig, history: list[tuple[PolicyInputs, int]]) -> None:
+def test_nothing_loosens_within_the_interval(
+    profile: OrchestratorConfig, history: list[tuple[PolicyInputs, int]]
+) -> None:
     """From one evaluation to the next, less than 60 s in all, no field loosens."""
     policy, now = OrchestratorPolicy(profile), NOON
     before = ask(policy, history[0][0], now)
@@ -117,9 +155,13 @@ def test_nothing_loosens_within_the_interval(profile: OrchestratorConfig, histor
 calm = RiskState(equity=100.0)
 quiet = PolicyInputs(regime_tag=Trend.TRENDING, vol_level=VolLevel.NORMAL, risk_state=calm)
 steps = st.lists(
-    st.tuples(st.sampled_from(["ask", "ask", "ask", "reset", "restart", "save", "load", "profile"]), questions | st.just(quiet),
-              st.integers(1, 5400)),
-    min_size=1, max_size=14,
+    st.tuples(
+        st.sampled_from(["ask", "ask", "ask", "reset", "restart", "save", "load", "profile"]),
+        questions | st.just(quiet),
+        st.integers(1, 5400),
+    ),
+    min_size=1,
+    max_size=14,
 )
 
 
@@ -135,8 +177,15 @@ def test_nothing_reopens_trading_that_a_limit_closed_within_its_day(
         ask(policy, quiet, NOON - timedelta(hours=2))
         if save_before:
             policy.save(other)
-        ask(policy, PolicyInputs(regime_tag=Trend.TRENDING, vol_level=VolLevel.NORMAL,
-                                 risk_state=RiskState(daily_pnl_pct=-10.0, equity=90.0)), NOON)
+        ask(
+            policy,
+            PolicyInputs(
+                regime_tag=Trend.TRENDING,
+                vol_level=VolLevel.NORMAL,
+                risk_state=RiskState(daily_pnl_pct=-10.0, equity=90.0),
+            ),
+            NOON,
+        )
         now, midnight = NOON, NOON.replace(hour=0) + timedelta(days=1)
         for action, question, seconds in history:
             now += timedelta(seconds=seconds)
@@ -147,7 +196,9 @@ def test_nothing_reopens_trading_that_a_limit_closed_within_its_day(
             assert policy.latched
 
 
-def act(policy: OrchestratorPolicy, action: str, question: PolicyInputs, now: datetime, path: Path, other: Path) -> OrchestratorPolicy:
+def act(
+    policy: OrchestratorPolicy, action: str, question: PolicyInputs, now: datetime, path: Path, other: Path
+) -> OrchestratorPolicy:
     """One step of a history; returns the policy that goes on."""
     if action == "reset":
         policy.reset_daily(now=now)
@@ -177,13 +228,11 @@ def test_risk_and_confidence_stay_within_their_bounds(question: PolicyInputs, pr
     assert policy.allow_new_trades is (policy.risk_profile != "NO_NEW_TRADES")
 
 
-@given(questions, profiles, st.data())
-def test_one_label_bounds_the_risk_by_its_own_multiplier(question: PolicyInputs, profile: OrchestratorConfig, data: st.DataObject) -> None:
+@given(questions, st.sampled_from([PROFILES[0], PROFILES[2]]))
+def test_one_label_bounds_the_risk_by_its_own_multiplier(question: PolicyInputs, profile: OrchestratorConfig) -> None:
     """In SAFE and AGGRESSIVE nothing exceeds base × max(1, highest row)."""
-    shipped = data.draw(st.sampled_from([PROFILES[0], PROFILES[2]]))
-    highest = max(1.0, *(shipped.risk_multipliers[label] for label in ("BULL", "BEAR", "HIGH_VOL", "CHOP", "NORMAL")))
-    assert evaluate(question, shipped).max_risk_pct <= shipped.base_risk_pct * highest + 1e-12
-    assert profile.base_risk_pct > 0.0
+    highest = max(1.0, *(profile.risk_multipliers[label] for label in LABELS if label in profile.risk_multipliers))
+    assert evaluate(question, profile).max_risk_pct <= profile.base_risk_pct * highest + 1e-12
 
 
 def replaced(value: Any, **change: Any) -> Any:
@@ -194,11 +243,14 @@ LEVELS = list(Level)
 
 
 @given(questions, profiles, st.data())
-def test_a_worse_account_or_higher_costs_never_give_a_riskier_policy(question: PolicyInputs, profile: OrchestratorConfig, data: st.DataObject) -> None:
+def test_a_worse_account_or_higher_costs_never_give_a_riskier_policy(
+    question: PolicyInputs, profile: OrchestratorConfig, data: st.DataObject
+) -> None:
     """Drawdown, daily PnL, streaks, exposure, positions, costs, liquidity, quality: each made worse."""
     risk = question.risk_state
     worse_risk = replaced(
-        risk, current_drawdown_pct=data.draw(st.floats(-8.0, risk.current_drawdown_pct)),
+        risk,
+        current_drawdown_pct=data.draw(st.floats(-8.0, risk.current_drawdown_pct)),
         daily_pnl_pct=data.draw(st.floats(-8.0, risk.daily_pnl_pct)),
         losing_streak=risk.losing_streak + data.draw(st.integers(0, 4)),
         broken_streak=risk.broken_streak + data.draw(st.integers(0, 4)),
@@ -209,40 +261,56 @@ def test_a_worse_account_or_higher_costs_never_give_a_riskier_policy(question: P
     if isinstance(cost, CostMetrics):
         in_r = 0.0 if cost.cost_in_r is None else cost.cost_in_r
         cost = CostMetrics(
-            spread_level=data.draw(st.sampled_from(LEVELS[LEVELS.index(cost.spread_level):])),
-            slippage_level=data.draw(st.sampled_from(LEVELS[LEVELS.index(cost.slippage_level):])),
+            spread_level=data.draw(st.sampled_from(LEVELS[LEVELS.index(cost.spread_level) :])),
+            slippage_level=data.draw(st.sampled_from(LEVELS[LEVELS.index(cost.slippage_level) :])),
             liquidity_level=data.draw(st.just(cost.liquidity_level) | st.just(Level.LOW)),
             cost_in_r=in_r + data.draw(st.floats(0.0, 0.5)),
         )
     quality = question.ensemble_quality
     worse = replaced(
-        question, risk_state=worse_risk, cost_metrics=cost,
+        question,
+        risk_state=worse_risk,
+        cost_metrics=cost,
         ensemble_quality=None if quality is None else data.draw(st.floats(0.0, quality)),
     )
     assert no_riskier(evaluate(worse, profile), evaluate(question, profile))
 
 
 @given(questions, profiles, st.floats(3.1, 1e6))
-def test_an_old_market_is_never_riskier_than_the_fresh_one_in_risk_and_modes(question: PolicyInputs, profile: OrchestratorConfig, age: float) -> None:
+def test_an_old_market_is_never_riskier_than_the_fresh_one_in_risk_and_modes(
+    question: PolicyInputs, profile: OrchestratorConfig, age: float
+) -> None:
     """F1 only tightens."""
     fresh = evaluate(replaced(question, market_age_bars=0.0), profile)
     assert no_riskier(evaluate(replaced(question, market_age_bars=age), profile), fresh)
 
 
 @given(performances, st.sampled_from(PROFILES))
-def test_the_quick_pass_over_the_symbols_bans_what_the_rule_bans(given_performances: list[SymbolPerformanceData], profile: OrchestratorConfig) -> None:
+def test_the_quick_pass_over_the_symbols_bans_what_the_rule_bans(
+    given_performances: list[SymbolPerformanceData], profile: OrchestratorConfig
+) -> None:
     """refused_symbols and C1 agree on every symbol."""
     vector = profile_vector(profile)
     expected = {
-        one.symbol for one in given_performances if symbol_refusal(
-            TAG_CODES.index(one.performance_tag), one.winrate, one.avg_r, one.trades, one.consecutive_losses, 0.0, vector
+        one.symbol
+        for one in given_performances
+        if symbol_refusal(
+            TAG_CODES.index(one.performance_tag),
+            one.winrate,
+            one.avg_r,
+            one.trades,
+            one.consecutive_losses,
+            0.0,
+            vector,
         )
     }
     assert expected == set(refused_symbols(given_performances, None, vector))
 
 
 @given(questions, questions, profiles)
-def test_similarity_is_symmetric_and_one_for_equal(first: PolicyInputs, second: PolicyInputs, profile: OrchestratorConfig) -> None:
+def test_similarity_is_symmetric_and_one_for_equal(
+    first: PolicyInputs, second: PolicyInputs, profile: OrchestratorConfig
+) -> None:
     """0..1, the same from both sides."""
     one, two = evaluate(first, profile), evaluate(second, profile)
     assert one.similarity_score(two) == two.similarity_score(one)

@@ -136,8 +136,9 @@ def _stats(
 
     return RunStats(
         wall_s=round(result.wall_s, 3), total_s=round(total_s, 3),
-        bars_per_s=round(result.facts.data.bars / max(result.wall_s, 1e-9)), version=__version__,
-        python=platform.python_version(), resumed=result.resumed, resumed_at_ns=result.resumed_at_ns,
+        bars_per_s=None if result.resumed else round(result.facts.data.bars / max(result.wall_s, 1e-9)),
+        version=__version__, python=platform.python_version(),
+        resumed=result.resumed, resumed_at_ns=result.resumed_at_ns,
         state_dir=str(state or ""), records=str(records or (state / "records.jsonl" if state is not None else "")),
         report=str(page or ""), data_path=settings.data.path,
     )

@@ -78,7 +78,7 @@ def progress_line(view: ProgressView, elapsed_s: float) -> str:
     return (
         f"{from_ns(view.ts_ns):%Y-%m-%d %H:%M} {done:6.1%} {view.bars_done / max(elapsed_s, 1e-9):>9,.0f} bars/s  "
         f"equity {view.equity:,.2f} ({view.drawdown_pct:+.2f} %)  {view.trades} trades, {len(view.positions)} open"
-        + (f"  HALTED: {view.halts[0]}" if view.halts else "")
+        + (f"  [{view.halts[-1]}]" if view.halts else "")
     )
 
 
@@ -179,7 +179,7 @@ def _equity(view: ProgressView, equity: list[float], width: int) -> Panel:
     grid.add_row("equity", Text(f"{fmt.money(view.equity)} USDT", style="bold"))
     grid.add_row("so far", coloured(fmt.percent((view.equity / first - 1.0) * 100.0)))
     grid.add_row("below its peak", coloured(fmt.percent(view.drawdown_pct)))
-    halts = Text(f"halted: {view.halts[0]}", style="bold red") if view.halts else Text("no halt", style="dim")
+    halts = Text(", ".join(view.halts), style="bold red") if view.halts else Text("no halt", style="dim")
     return _panel("Account", Group(grid, Text(sparkline(equity, max(width, 10)), style="blue"), halts))
 
 

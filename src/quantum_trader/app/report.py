@@ -322,7 +322,7 @@ def _costs(report: Row) -> str:
 def _halts(report: Row) -> str:
     halts = report["halts"]
     note = f"{len(halts)} in all; the first {_MAX_HALTS} are listed." if len(halts) > _MAX_HALTS else ""
-    return _section("Halts", _table(halts[:_MAX_HALTS], (
+    return _section("Halts and safety levels", _table(halts[:_MAX_HALTS], (
         ("When", lambda row: row["at"].replace("T", " ")[:16], False),
         ("kind", lambda row: fmt.words(row["kind"]), False),
         ("reason", lambda row: row["reason"], False),

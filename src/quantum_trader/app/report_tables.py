@@ -169,7 +169,8 @@ def _rest(report: Row) -> list[RenderableType]:
              "still on" if halt["cleared"] is None else f"{halt['hours']:.1f} h")
             for halt in halts[:_MOST_ROWS]
         ]
-        title = f"Halts: {len(halts)}" + (f", the first {_MOST_ROWS} listed" if len(halts) > _MOST_ROWS else "")
+        more = f", the first {_MOST_ROWS} listed" if len(halts) > _MOST_ROWS else ""
+        title = f"Halts and safety levels: {fmt.count(len(halts))}{more}"
         parts.append(_table(title, ("When", "kind", "reason", "lasted"), rows, left=3))
     if report["positions"]:
         held = [
@@ -190,9 +191,8 @@ def _rest(report: Row) -> list[RenderableType]:
 
 
 def _run_line(run: Row) -> Text:
-    words = f"{run['wall_s']:.1f} s of replay, {run['bars_per_s']:,.0f} bars/s"
-    if run["resumed"]:
-        words += ", continued from a saved state"
+    words = f"{run['wall_s']:.1f} s of replay"
+    words += ", continued from a saved state" if run["resumed"] else f", {run['bars_per_s']:,.0f} bars/s"
     for name, key in (("report", "report"), ("records", "records"), ("state", "state_dir")):
         if run[key]:
             words += f"; {name} in {run[key]}"

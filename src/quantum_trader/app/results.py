@@ -233,7 +233,7 @@ class RunStats(msgspec.Struct, frozen=True, kw_only=True):
     """What varies between two runs over the same data; it stands under ``run`` in any JSON."""
 
     wall_s: float
-    bars_per_s: float
+    bars_per_s: float | None  # None for a continued run, which replayed only a part
     total_s: float = 0.0  # with opening the recording and compiling
     version: str
     python: str = ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from quantum_trader.domain.scalar import scalar
 
 
@@ -34,3 +36,27 @@ def risk_amount(sign: int, entry: float, first_stop: float, stop_atr: float, atr
     """USDT between *entry* and the first stop; the planned stop where none could be placed (0.0)."""
     stop = first_stop if first_stop != 0.0 else entry - sign * stop_atr * atr
     return abs(entry - stop) * qty
+
+
+STREAK_SHADOW_WINS: Final = 3
+STREAK_QUIET_NS: Final = 24 * 3_600_000_000_000
+
+
+@scalar
+def shadows_break_streak(shadow_wins: int, losing: int, open_count: int, last_close_ns: int, now_ns: int) -> bool:
+    """Whether a losing streak that keeps the account from trading ends without a trade.
+
+    A penalty per loss can reach zero risk, and with no trade no win could ever follow. Three untraded signals in a
+    row that would have won, and a day without a position or a closed trade, end the streak; what stays is rule B2's
+    latch, which only real wins lift.
+    """
+    quiet = open_count == 0 and now_ns - last_close_ns >= STREAK_QUIET_NS
+    return losing > 0 and shadow_wins >= STREAK_SHADOW_WINS and quiet
+
+
+@scalar
+def broken_by_command(losing: int, broken: int, wins: int) -> tuple[int, int, int]:
+    """The (losing, broken, wins_since) streak after it was ended by a person or by shadow wins, not by a win."""
+    if losing == 0:
+        return 0, broken, wins
+    return 0, max(losing, broken), 0

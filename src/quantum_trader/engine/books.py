@@ -13,7 +13,14 @@ import msgspec
 from quantum_trader.domain.enums import ExitReason, OrderSide, Side
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.trading import ClosedTrade, Fill, FundingPayment
-from quantum_trader.engine.accounting import entry_after_fill, net_pnl, percent_of, realised_pnl, risk_amount
+from quantum_trader.engine.accounting import (
+    broken_by_command,
+    entry_after_fill,
+    net_pnl,
+    percent_of,
+    realised_pnl,
+    risk_amount,
+)
 from quantum_trader.policy.core import next_streak
 
 
@@ -147,6 +154,12 @@ class Books:
             self.losing_streak, self.broken_streak, self.wins_since, won, self.recovery_after
         )
         return _closed_trade(position, fill, f"t{self.trade_count:07d}", pnl, regime, model_slippage_bps)
+
+    def break_streak(self) -> None:
+        """End the losing streak without a win; it stays remembered until enough real wins have followed."""
+        self.losing_streak, self.broken_streak, self.wins_since = broken_by_command(
+            self.losing_streak, self.broken_streak, self.wins_since
+        )
 
     def equity(self, marks: Any) -> float:
         """Cash plus the unrealised profit at *marks* (indexable by symbol index)."""

@@ -35,6 +35,7 @@ from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.policy import RiskState
 from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderRequest, OrderUpdate, Signal
 from quantum_trader.engine import stage
+from quantum_trader.engine.accounting import shadows_break_streak
 from quantum_trader.engine.books import Books, Plan, Position
 from quantum_trader.engine.facts import HaltNotice, PolicyContext, PolicyVerdict, RegimeChange, ShadowResult, SignalDecision
 from quantum_trader.engine.gateway import Command, Gateway, Purpose
@@ -164,6 +165,8 @@ class Engine:
         self._loss_halted = False
         self._governor_level = 0
         self._signal_seq = 0
+        self._shadow_wins = 0  # untraded signals in a row that would have won, since the last closed trade
+        self._last_close_ns = 0
         self.equity = settings.start_equity
         self.now_ns = 0
 
@@ -181,6 +184,7 @@ class Engine:
         self.ledger.advance(now_ns)
         if resolved:
             self._shadows_closed(resolved, now_ns)
+            self._watch_streak(now_ns)
         books = self.books
         self.equity = books.equity(market[:, col.CLOSE]) if books.positions else books.cash
         changed = self._run_stage(now_ns, market)
@@ -201,7 +205,7 @@ class Engine:
         for index in np.flatnonzero(batch.present & ~self._clean).tolist():
             self._record("market.refused", "", now_ns, {
                 "symbol": self.symbols[index], "ohlcv": batch.ohlcv[index].tolist(),
-                "halted": bool(self._ticks[index, TICK_HALTED_SINCE] >= 0.0),
+                "halted": self.symbol_halted(index),
             })
         return MarketBatch(batch.ts_ns, batch.interval_ns, batch.ohlcv, self._clean.copy())
 
@@ -331,6 +335,7 @@ class Engine:
             return []
         trade = self.books.close_trade(position, fill, self.regime_name(position.index), fill.slippage_bps)
         self.tally.trades.append(trade)
+        self._shadow_wins, self._last_close_ns = 0, fill.ts_ns
         self.performance.trade(position.index, trade.r_multiple, trade.pnl)
         governor_trade(self.governor, trade.pnl)
         self._record("trade.closed", trade.trace_id, fill.ts_ns, trade)
@@ -530,7 +535,7 @@ class Engine:
             now_ns=now_ns, equity=self.equity, used_margin=used_margin,
             open_positions=len(self.books.positions) + len(self._pending), position_qty=0.0,
             data_ns=now_ns - int(row[col.MARKET_AGE] * self._interval_ns),
-            cost_in_r=float(self.costs[index]), symbol_halted=bool(self._ticks[index, TICK_HALTED_SINCE] >= 0.0),
+            cost_in_r=float(self.costs[index]), symbol_halted=self.symbol_halted(index),
             governor=self._governor_level,
             policy_positions=float(out[pol.OUT_MAX_OPEN]) if enforced else float("inf"),
             policy_exposure_pct=float(out[pol.OUT_EXPOSURE_LIMIT]) if enforced else float("inf"),
@@ -640,6 +645,7 @@ class Engine:
             flags = self._shadow_flags.pop(int(seq), 0)
             if not flags & _TRADED:
                 self.performance.shadow(int(index), r)
+                self._shadow_wins = self._shadow_wins + 1 if r > 0.0 else 0
             blocked = bool(flags & _BLOCKED)
             self.tally.shadow(now_ns, r, blocked)
             self.shield.run(self.ledger.resolve, int(seq), r)
@@ -649,6 +655,19 @@ class Engine:
                     signal_id=f"s{int(seq):08d}", symbol=self.symbols[int(index)], r=r,
                     exit=_SHADOW_EXITS.get(int(code), "HOLE"), bars_held=int(bars), traded=bool(flags & _TRADED),
                 ),
+            )
+
+    def _watch_streak(self, now_ns: int) -> None:
+        """End a losing streak that no trade can end any more."""
+        books = self.books
+        if shadows_break_streak(
+            self._shadow_wins, books.losing_streak, len(books.positions), self._last_close_ns, now_ns
+        ):
+            reason = f"losing streak of {books.losing_streak} ended by {self._shadow_wins} shadow wins in a row"
+            books.break_streak()
+            self._shadow_wins = 0
+            self._record(
+                "halt.cleared", "", now_ns, HaltNotice(kind="streak", reason=reason, owner="engine", exit_path="")
             )
 
     # ------------------------------------------------------------------ halts
@@ -679,11 +698,16 @@ class Engine:
         ):
             self.resume("simulated operator of the replay", now_ns)
 
+    def symbol_halted(self, index: int) -> bool:
+        """Whether bad bars keep a symbol from opening."""
+        return bool(self._ticks[index, TICK_HALTED_SINCE] >= 0.0)
+
     def resume(self, reason: str, now_ns: int) -> None:
         """End an EMERGENCY by command: the peak starts again from today's equity, the loss count from zero."""
         if not reason.strip():
             raise InputError("reason = '': a resume needs a reason for the record")
         governor_resume(self.governor, self.equity, now_ns // NS_PER_SECOND)
+        self.books.break_streak()
         level = int(self.governor[GOV_ROW_LEVEL])
         self._governor_level = level
         self._clear("governor", f"resumed: {reason}", now_ns, GOVERNOR_CODES[level].value)
@@ -748,7 +772,7 @@ class Engine:
             "shadow_flags": [[k, v] for k, v in self._shadow_flags.items()], "policy_key": list(self._policy_key),
             "policy_hash": self._policy_hash, "policy_note": self.policy_note, "ticks": self._ticks,
             "regimes": self._regimes, "regime_names": self._regime_names, "loss_halted": self._loss_halted, "governor_level": self._governor_level,
-            "signal_seq": self._signal_seq, "equity": self.equity, "now_ns": self.now_ns, "seq": self.recorder.seq,
+            "signal_seq": self._signal_seq, "shadow_wins": self._shadow_wins, "last_close_ns": self._last_close_ns, "equity": self.equity, "now_ns": self.now_ns, "seq": self.recorder.seq,
             "integration": msgspec.to_builtins(self.integration), "failures": self.shield.failures,
         }
 
@@ -770,6 +794,7 @@ class Engine:
         self._policy_key = (tuple(key[0]), key[1]) if key else ()
         self._policy_hash, self._loss_halted = state["policy_hash"], state["loss_halted"]
         self._governor_level, self._signal_seq = state["governor_level"], state["signal_seq"]
+        self._shadow_wins, self._last_close_ns = state["shadow_wins"], state["last_close_ns"]
         self.equity, self.now_ns = state["equity"], state["now_ns"]
         self.integration = msgspec.convert(state["integration"], type(self.integration))
         self.shield.failures = state["failures"]

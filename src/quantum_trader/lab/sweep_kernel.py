@@ -6,6 +6,7 @@ waiting orders in the order they were sent, then what the open gapped through, t
 the completed bars. Markets, signals and shadow trades come ready made on the tape.
 """
 
+# mypy: allow-untyped-defs
 from __future__ import annotations
 
 from numba import carray
@@ -15,6 +16,10 @@ from quantum_trader.domain.instrument import round_to
 from quantum_trader.engine.accounting import entry_after_fill, net_pnl, percent_of, realised_pnl, risk_amount
 from quantum_trader.engine.road import ROAD_APPROVED, ROAD_FLIP, gate, planned_stop, size_entry
 from quantum_trader.lab.sweep_layout import (
+    BAR_CLOSE,
+    BAR_HIGH,
+    BAR_LOW,
+    BAR_OPEN,
     BAR_SIZE,
     C_BLOCKED,
     C_BROKEN,
@@ -119,12 +124,8 @@ from quantum_trader.lab.sweep_layout import (
     X_TRAILING_STOP,
     X_UNPROTECTED,
     Bars,
-    C,
     Desk,
-    H,
-    L,
     Levels,
-    O,
     Outcome,
     Rules,
     Tape,
@@ -185,15 +186,15 @@ _BAR_END_NS = 1_000_000  # a bar's last moment is one millisecond before the nex
 _PURPOSE = (0, PURPOSE_STOP, PURPOSE_LIQUIDATION, PURPOSE_TARGET)  # by paper_fills.EXIT_*
 
 
-# ---- memory ----
+# ---- memory --------------------------------------------------------------------------------------------------------
 @kernel
-def _tiers(s, rules):  # type: ignore[no-untyped-def]
+def _tiers(s, rules):
     """The leverage tiers of symbol *s*, with the length that the sizing scalars ask for."""
     return carray(shift(rules.tiers, s * rules.depth * TIER_SIZE), (rules.depth, TIER_SIZE))
 
 
 @kernel
-def _bars(t, tape, levels, rules):  # type: ignore[no-untyped-def]
+def _bars(t, tape, levels, rules):
     """The rows of moment *t*."""
     at = t * rules.size
     return Bars(
@@ -203,9 +204,9 @@ def _bars(t, tape, levels, rules):  # type: ignore[no-untyped-def]
     )
 
 
-# ---- lists --------------------------------------------------------------------------------------------------------
+# ---- lists ---------------------------------------------------------------------------------------------------------
 @kernel
-def _remove(items, count, value):  # type: ignore[no-untyped-def]
+def _remove(items, count, value):
     """Take *value* out of the first *count* *items*, keeping their order; returns the new count."""
     kept = 0
     for at in range(count):
@@ -216,14 +217,14 @@ def _remove(items, count, value):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _wait(desk, order):  # type: ignore[no-untyped-def]
+def _wait(desk, order):
     """Put an order behind those that fill at the next open."""
     desk.waiting[desk.counts[C_WAITING]] = order
     desk.counts[C_WAITING] += 1
 
 
 @kernel
-def _close_at_next_open(desk, s, reason):  # type: ignore[no-untyped-def]
+def _close_at_next_open(desk, s, reason):
     """Send the order that closes symbol *s*, unless one is on its way."""
     row = shift(desk.symbols, s * D_SIZE)
     row[D_REASON] = reason
@@ -233,7 +234,7 @@ def _close_at_next_open(desk, s, reason):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _clear(desk, s):  # type: ignore[no-untyped-def]
+def _clear(desk, s):
     """Make symbol *s* flat and drop whatever rests for it."""
     row = shift(desk.symbols, s * D_SIZE)
     for column in range(D_SIZE):
@@ -242,15 +243,15 @@ def _clear(desk, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _drop_pending(desk, s):  # type: ignore[no-untyped-def]
+def _drop_pending(desk, s):
     """Forget an opening order that will not fill."""
     desk.counts[C_PENDING] = _remove(desk.pending, desk.counts[C_PENDING], s)
     _clear(desk, s)
 
 
-# ---- the venue's account --------------------------------------------------------------------------------------------
+# ---- the venue's account -------------------------------------------------------------------------------------------
 @kernel
-def _margin_used(rules, desk):  # type: ignore[no-untyped-def]
+def _margin_used(rules, desk):
     """Isolated margins of all positions at the venue."""
     total = 0.0
     for s in range(rules.size):
@@ -259,7 +260,7 @@ def _margin_used(rules, desk):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _reserved(desk, first, last, total):  # type: ignore[no-untyped-def]
+def _reserved(desk, first, last, total):
     """*total* and what the opening orders at places *first* to *last* have reserved."""
     for at in range(first, last):
         order = desk.waiting[at]
@@ -269,9 +270,9 @@ def _reserved(desk, first, last, total):  # type: ignore[no-untyped-def]
     return total
 
 
-# ---- fills ----------------------------------------------------------------------------------------------------------
+# ---- fills ---------------------------------------------------------------------------------------------------------
 @kernel
-def _book_entry(s, qty, price, fee, ts_ns, funded, rules, desk):  # type: ignore[no-untyped-def]
+def _book_entry(s, qty, price, fee, ts_ns, funded, rules, desk):
     """Book an opening fill at the venue and in the engine's books."""
     row, money, counts = shift(desk.symbols, s * D_SIZE), desk.money, desk.counts
     sign, step = int(row[D_SIGN]), rules.instruments[s * I_SIZE + I_STEP_SIZE]
@@ -295,13 +296,13 @@ def _book_entry(s, qty, price, fee, ts_ns, funded, rules, desk):  # type: ignore
 
 
 @kernel
-def _fill_entry(s, kept, at, count, bars, rules, desk):  # type: ignore[no-untyped-def]
+def _fill_entry(s, kept, at, count, bars, rules, desk):
     """Fill a waiting opening order at the open, or lose it when the margin no longer suffices.
 
     Orders at places 0 to *kept* and *at* to *count* of the waiting ones are still open, this one included.
     """
     row, instrument = shift(desk.symbols, s * D_SIZE), shift(rules.instruments, s * I_SIZE)
-    sign, open_ = int(row[D_SIGN]), bars.ohlc[s * BAR_SIZE + O]
+    sign, open_ = int(row[D_SIGN]), bars.ohlc[s * BAR_SIZE + BAR_OPEN]
     cost = _taker_cost(bars.cost_bps[s], rules.default_cost_bps)
     price = _market_price(sign, open_, cost, instrument[I_TICK])
     qty = _round_to(row[D_QTY], instrument[I_STEP_SIZE])
@@ -316,7 +317,7 @@ def _fill_entry(s, kept, at, count, bars, rules, desk):  # type: ignore[no-untyp
 
 
 @kernel
-def _exit_code(row, purpose):  # type: ignore[no-untyped-def]
+def _exit_code(row, purpose):
     """Why a closing fill of *purpose* ends the position."""
     if purpose == PURPOSE_TARGET:
         return X_TAKE_PROFIT
@@ -328,11 +329,12 @@ def _exit_code(row, purpose):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _book_exit(s, purpose, qty, price, fee, ts_ns, profile, rules, desk, outcome):  # type: ignore[no-untyped-def]
+def _book_exit(s, purpose, qty, price, fee, ts_ns, profile, rules, desk, outcome):
     """Book a closing fill at the venue and in the engine's books, and close the trade."""
     row, money, counts = shift(desk.symbols, s * D_SIZE), desk.money, desk.counts
     sign = int(row[D_SIGN])
-    if _round_to(row[V_QTY] - qty, rules.instruments[s * I_SIZE + I_STEP_SIZE]) != 0.0 or row[D_QTY] - qty > row[D_QTY] * 1e-9:
+    left = _round_to(row[V_QTY] - qty, rules.instruments[s * I_SIZE + I_STEP_SIZE])
+    if left != 0.0 or row[D_QTY] - qty > row[D_QTY] * 1e-9:
         counts[C_ERROR] = ERROR_NOT_FLAT
     money[M_VENUE_CASH] += _realised_pnl(sign, row[V_ENTRY], qty, price) - fee
     money[M_CASH] -= fee
@@ -357,7 +359,7 @@ def _book_exit(s, purpose, qty, price, fee, ts_ns, profile, rules, desk, outcome
 
 
 @kernel
-def _write_trade(s, reason, exit_price, pnl, risk, ts_ns, desk, outcome):  # type: ignore[no-untyped-def]
+def _write_trade(s, reason, exit_price, pnl, risk, ts_ns, desk, outcome):
     """Note a round trip."""
     number, row = desk.counts[C_TRADES], shift(desk.symbols, s * D_SIZE)
     whole, trade = shift(outcome.trade_whole, number * T_WHOLE_SIZE), shift(outcome.trade, number * T_SIZE)
@@ -370,7 +372,7 @@ def _write_trade(s, reason, exit_price, pnl, risk, ts_ns, desk, outcome):  # typ
 
 
 @kernel
-def _fill_exit(s, purpose, reference, open_, cost_bps, ts_ns, profile, rules, desk, outcome):  # type: ignore[no-untyped-def]
+def _fill_exit(s, purpose, reference, open_, cost_bps, ts_ns, profile, rules, desk, outcome):
     """Fill what ends the position of *s*: a market order, a stop, a target or the liquidation at *reference*."""
     row, instrument = shift(desk.symbols, s * D_SIZE), shift(rules.instruments, s * I_SIZE)
     sign, tick, fee_bps = int(row[D_SIGN]), instrument[I_TICK], instrument[I_TAKER_BPS]
@@ -390,9 +392,9 @@ def _fill_exit(s, purpose, reference, open_, cost_bps, ts_ns, profile, rules, de
     _book_exit(s, purpose, qty, price, fee, ts_ns, profile, rules, desk, outcome)
 
 
-# ---- a bar meets what rests -------------------------------------------------------------------------------------------
+# ---- a bar meets what rests ----------------------------------------------------------------------------------------
 @kernel
-def _pay_funding(bars, tape, rules, desk):  # type: ignore[no-untyped-def]
+def _pay_funding(bars, tape, rules, desk):
     """Charge every funding since the last one on the positions whose bar is here, in the order of the symbols."""
     due = False
     for at in range(desk.counts[C_HELD]):
@@ -406,7 +408,7 @@ def _pay_funding(bars, tape, rules, desk):  # type: ignore[no-untyped-def]
             continue
         for k in range(desk.stamps[s * S_SIZE + S_FUNDED], bars.funding_count[s]):
             rate = tape.funding_rate[tape.funding_from[s] + k]
-            amount = _funding(row[D_SIGN] * row[V_QTY], bars.ohlc[s * BAR_SIZE + O], rate)
+            amount = _funding(row[D_SIGN] * row[V_QTY], bars.ohlc[s * BAR_SIZE + BAR_OPEN], rate)
             desk.money[M_VENUE_CASH] += amount
             desk.money[M_CASH] += amount
             desk.money[M_FUNDING] += amount
@@ -415,7 +417,7 @@ def _pay_funding(bars, tape, rules, desk):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _fill_waiting(bars, profile, rules, desk, outcome):  # type: ignore[no-untyped-def]
+def _fill_waiting(bars, profile, rules, desk, outcome):
     """Fill the waiting orders whose symbol has a bar, in the order they were sent."""
     count, kept = desk.counts[C_WAITING], 0
     for at in range(count):
@@ -427,7 +429,7 @@ def _fill_waiting(bars, profile, rules, desk, outcome):  # type: ignore[no-untyp
         elif order % 2 == 0:
             _fill_entry(s, kept, at, count, bars, rules, desk)
         else:
-            open_ = bars.ohlc[s * BAR_SIZE + O]
+            open_ = bars.ohlc[s * BAR_SIZE + BAR_OPEN]
             _fill_exit(
                 s, PURPOSE_CLOSE, open_, open_, bars.cost_bps[s], bars.ts_ns, profile, rules, desk, outcome
             )
@@ -435,7 +437,7 @@ def _fill_waiting(bars, profile, rules, desk, outcome):  # type: ignore[no-untyp
 
 
 @kernel
-def _reaches(s, at_open, bars, desk):  # type: ignore[no-untyped-def]
+def _reaches(s, at_open, bars, desk):
     """What ends the position of *s* in this bar, or at its open alone (paper_fills.EXIT_*)."""
     row, bar = shift(desk.symbols, s * D_SIZE), shift(bars.ohlc, s * BAR_SIZE)
     low = bar[0] if at_open else bar[2]
@@ -444,7 +446,7 @@ def _reaches(s, at_open, bars, desk):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _settle(at_open, ts_ns, bars, profile, rules, desk, outcome):  # type: ignore[no-untyped-def]
+def _settle(at_open, ts_ns, bars, profile, rules, desk, outcome):
     """Fill what the opens, or the ranges, reach, in the order of the symbols."""
     reached = False
     for at in range(desk.counts[C_HELD]):
@@ -465,12 +467,13 @@ def _settle(at_open, ts_ns, bars, profile, rules, desk, outcome):  # type: ignor
         elif found == fills.EXIT_LIQUIDATION:
             level = row[V_LIQUIDATION]
         _fill_exit(
-            s, _PURPOSE[found], level, bars.ohlc[s * BAR_SIZE + O], bars.cost_bps[s], ts_ns, profile, rules, desk, outcome
+            s, _PURPOSE[found], level, bars.ohlc[s * BAR_SIZE + BAR_OPEN], bars.cost_bps[s], ts_ns, profile, rules,
+            desk, outcome,
         )
 
 
 @kernel
-def _protect_opened(bars, rules, desk):  # type: ignore[no-untyped-def]
+def _protect_opened(bars, rules, desk):
     """Put stop and target of the positions opened just now at the venue; what cannot be protected is closed."""
     refused = 0
     for at in range(desk.counts[C_OPENED]):
@@ -478,13 +481,13 @@ def _protect_opened(bars, rules, desk):  # type: ignore[no-untyped-def]
         row = shift(desk.symbols, s * D_SIZE)
         if row[D_STATE] != STATE_HELD:
             continue
-        sign, open_ = int(row[D_SIGN]), bars.ohlc[s * BAR_SIZE + O]
+        sign, open_ = int(row[D_SIGN]), bars.ohlc[s * BAR_SIZE + BAR_OPEN]
         liquidation = _risk_liquidation(sign, row[D_ENTRY], row[D_QTY], row[D_LEVERAGE], _tiers(s, rules))
         stop, target = _bracket(
             sign, row[D_ENTRY], row[D_ATR], row[D_STOP_ATR], row[D_TARGET_ATR], int(row[D_EXIT_MODE]),
             rules.instruments[s * I_SIZE + I_TICK], liquidation,
         )
-        if stop != stop:  # noqa: PLR0124 - not a number
+        if stop != stop:
             _close_at_next_open(desk, s, X_UNPROTECTED)
             continue
         row[D_FIRST_STOP], row[D_STOP], row[D_TARGET] = stop, stop, target
@@ -501,7 +504,7 @@ def _protect_opened(bars, rules, desk):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _meet_bars(bars, tape, profile, rules, desk, outcome):  # type: ignore[no-untyped-def]
+def _meet_bars(bars, tape, profile, rules, desk, outcome):
     """Let the bars of moment *t* meet positions and orders: opens, then ranges."""
     ts_ns = bars.ts_ns
     _pay_funding(bars, tape, rules, desk)
@@ -513,9 +516,9 @@ def _meet_bars(bars, tape, profile, rules, desk, outcome):  # type: ignore[no-un
     _settle(False, ts_ns + rules.interval_ns - _BAR_END_NS, bars, profile, rules, desk, outcome)
 
 
-# ---- completed bars ---------------------------------------------------------------------------------------------------
+# ---- completed bars ------------------------------------------------------------------------------------------------
 @kernel
-def _take_shadows(first, last, tape, desk, outcome):  # type: ignore[no-untyped-def]
+def _take_shadows(first, last, tape, desk, outcome):
     """Let results of shadow trades count for the symbols whose signals were not traded."""
     for at in range(first, last):
         if outcome.decision[tape.shadow_signal[at]] != ROAD_APPROVED:
@@ -524,7 +527,7 @@ def _take_shadows(first, last, tape, desk, outcome):  # type: ignore[no-untyped-
 
 
 @kernel
-def _mark(bars, desk):  # type: ignore[no-untyped-def]
+def _mark(bars, desk):
     """Mark the books; returns (equity, exposure in percent)."""
     equity = desk.money[M_CASH]
     count = desk.counts[C_HELD]
@@ -540,7 +543,7 @@ def _mark(bars, desk):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _watch_halts(now_ns, equity, rules, desk):  # type: ignore[no-untyped-def]
+def _watch_halts(now_ns, equity, rules, desk):
     """Note the daily-loss latch, and let the simulated operator end an EMERGENCY."""
     counts, now_s = desk.counts, now_ns // _NS_PER_SECOND
     latched = _losses_latched(desk.losses)
@@ -555,13 +558,14 @@ def _watch_halts(now_ns, equity, rules, desk):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _trail(s, bars, rules, desk):  # type: ignore[no-untyped-def]
+def _trail(s, bars, rules, desk):
     """Move the stop where the exit rules say so; it never loosens."""
     row = shift(desk.symbols, s * D_SIZE)
     sign = int(row[D_SIGN])
     stop = _next_stop(
         sign, row[D_ENTRY], row[D_FIRST_STOP], row[D_STOP], row[D_BEST], row[D_ATR], row[D_BREAKEVEN_R],
-        row[D_TRAIL_ATR], int(row[D_EXIT_MODE]), rules.instruments[s * I_SIZE + I_TICK], rules.trail_step_atr * row[D_ATR],
+        row[D_TRAIL_ATR], int(row[D_EXIT_MODE]), rules.instruments[s * I_SIZE + I_TICK],
+        rules.trail_step_atr * row[D_ATR],
     )
     if stop == row[D_STOP]:
         return
@@ -573,14 +577,14 @@ def _trail(s, bars, rules, desk):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _manage(bars, rules, desk):  # type: ignore[no-untyped-def]
+def _manage(bars, rules, desk):
     """Trail and time out the open positions, in the order they were opened."""
     for at in range(desk.counts[C_HELD]):
         s = desk.held[at]
         if bars.present[s] == 0:
             continue
         row = shift(desk.symbols, s * D_SIZE)
-        best = bars.ohlc[s * BAR_SIZE + H] if row[D_SIGN] > 0.0 else bars.ohlc[s * BAR_SIZE + L]
+        best = bars.ohlc[s * BAR_SIZE + BAR_HIGH] if row[D_SIGN] > 0.0 else bars.ohlc[s * BAR_SIZE + BAR_LOW]
         if (best - row[D_BEST]) * row[D_SIGN] > 0.0:
             row[D_BEST] = best
         if row[D_REASON] != REASON_NONE:
@@ -591,9 +595,9 @@ def _manage(bars, rules, desk):  # type: ignore[no-untyped-def]
             _trail(s, bars, rules, desk)
 
 
-# ---- signals ------------------------------------------------------------------------------------------------------------
+# ---- signals -------------------------------------------------------------------------------------------------------
 @kernel
-def _limit_row(s, rules, desk):  # type: ignore[no-untyped-def]
+def _limit_row(s, rules, desk):
     """Fill the guard's limits, tightened by the policy's where position limits are enforced."""
     limit_row = desk.limit_row
     for column in range(guard.LIMIT_SIZE):
@@ -605,7 +609,7 @@ def _limit_row(s, rules, desk):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _account_row(now_ns, open_count, desk):  # type: ignore[no-untyped-def]
+def _account_row(now_ns, open_count, desk):
     """Fill the guard's view of the account."""
     row, equity = desk.account_row, desk.money[M_EQUITY]
     used = 0.0
@@ -626,7 +630,7 @@ def _account_row(now_ns, open_count, desk):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _intent_row(s, sign, qty, price, stop, leverage, cost_r, rules, desk):  # type: ignore[no-untyped-def]
+def _intent_row(s, sign, qty, price, stop, leverage, cost_r, rules, desk):
     """Fill the guard's view of the intent: it is new, and so is the data it was made from."""
     row, instrument = desk.intent_row, shift(rules.instruments, s * I_SIZE)
     row[guard.I_SIGN], row[guard.I_QTY], row[guard.I_PRICE], row[guard.I_STOP] = sign, qty, price, stop
@@ -637,9 +641,10 @@ def _intent_row(s, sign, qty, price, stop, leverage, cost_r, rules, desk):  # ty
 
 
 @kernel
-def _enter(n, s, vol, cost_r, risk_pct, exit_mode, open_count, now_ns, tape, rules, desk, outcome):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+def _enter(n, s, vol, cost_r, risk_pct, exit_mode, open_count, now_ns, tape, rules, desk, outcome):
     """Size the entry of signal *n*, ask the guard, send the order; returns the decision's code."""
-    signal, instrument, level = shift(tape.signals, n * G_SIZE), shift(rules.instruments, s * I_SIZE), desk.counts[C_LEVEL]
+    signal, instrument = shift(tape.signals, n * G_SIZE), shift(rules.instruments, s * I_SIZE)
+    level = desk.counts[C_LEVEL]
     sign, price, atr, trend = int(signal[G_SIGN]), signal[G_PRICE], signal[G_ATR], int(signal[G_TREND])
     stop = _planned_stop(sign, price, atr, trend, vol)
     _limit_row(s, rules, desk)
@@ -673,7 +678,7 @@ def _enter(n, s, vol, cost_r, risk_pct, exit_mode, open_count, now_ns, tape, rul
 
 
 @kernel
-def _take_signal(n, now_ns, tape, levels, rules, desk, outcome):  # type: ignore[no-untyped-def]
+def _take_signal(n, now_ns, tape, levels, rules, desk, outcome):
     """Take signal *n* down the road and note how it fared."""
     s, signal = tape.signal_symbol[n], shift(tape.signals, n * G_SIZE)
     out, row = shift(desk.policy, (s + 1) * pol.OUT_SIZE), shift(desk.symbols, s * D_SIZE)
@@ -691,21 +696,21 @@ def _take_signal(n, now_ns, tape, levels, rules, desk, outcome):  # type: ignore
         _close_at_next_open(desk, s, X_SIGNAL_FLIP)
     if code == ROAD_APPROVED:
         code = _enter(
-            n, s, levels.signal_vol[n], levels.signal_cost_r[n], used[3], used[5], open_count, now_ns, tape, rules, desk,
-            outcome,
+            n, s, levels.signal_vol[n], levels.signal_cost_r[n], used[3], used[5], open_count, now_ns, tape, rules,
+            desk, outcome,
         )
     outcome.decision[n] = code
 
 
 @kernel
-def _submit_entries(first, bars, rules, desk):  # type: ignore[no-untyped-def]
+def _submit_entries(first, bars, rules, desk):
     """Let the venue take or refuse the opening orders sent in this moment (places *first* on of those waiting)."""
     count, kept = desk.counts[C_WAITING], first
     for at in range(first, count):
         order = desk.waiting[at]
         s = order // 2
         if order % 2 == 0:
-            row, price = shift(desk.symbols, s * D_SIZE), bars.ohlc[s * BAR_SIZE + C]
+            row, price = shift(desk.symbols, s * D_SIZE), bars.ohlc[s * BAR_SIZE + BAR_CLOSE]
             qty = row[D_QTY]
             need = _initial_margin(qty, price, row[D_LEVERAGE])
             need += _fee(qty, price, rules.instruments[s * I_SIZE + I_TAKER_BPS])
@@ -721,7 +726,7 @@ def _submit_entries(first, bars, rules, desk):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _close_before_holes(t, bars, tape, profile, rules, desk, outcome):  # type: ignore[no-untyped-def]
+def _close_before_holes(t, bars, tape, profile, rules, desk, outcome):
     """Close what is held in symbols whose data ends here for more than a day."""
     for at in range(tape.hole_from[t], tape.hole_from[t + 1]):
         s = tape.holes[at * 3]
@@ -733,15 +738,15 @@ def _close_before_holes(t, bars, tape, profile, rules, desk, outcome):  # type: 
         elif row[D_STATE] == STATE_HELD:
             desk.counts[C_WAITING] = _remove(desk.waiting, desk.counts[C_WAITING], 2 * s + 1)
             row[D_REASON], row[D_CLOSING] = X_DATA_HOLE, 0.0
-            close = bars.ohlc[s * BAR_SIZE + C]
+            close = bars.ohlc[s * BAR_SIZE + BAR_CLOSE]
             _fill_exit(
                 s, PURPOSE_CLOSE, close, close, bars.cost_after_bps[s], bars.now_ns, profile, rules, desk, outcome
             )
 
 
-# ---- the moment ---------------------------------------------------------------------------------------------------------
+# ---- the moment ----------------------------------------------------------------------------------------------------
 @kernel
-def _note_equity(now_ns, equity, rules, desk, outcome):  # type: ignore[no-untyped-def]
+def _note_equity(now_ns, equity, rules, desk, outcome):
     """Keep the newest equity of the period, and the deepest drawdown from the peak."""
     money = desk.money
     outcome.equity[(now_ns - 1) // rules.period_ns - outcome.first_period] = equity
@@ -753,7 +758,7 @@ def _note_equity(now_ns, equity, rules, desk, outcome):  # type: ignore[no-untyp
 
 
 @kernel
-def _moment(t, tape, levels, profile, rules, desk, outcome):  # type: ignore[no-untyped-def]
+def _moment(t, tape, levels, profile, rules, desk, outcome):
     """Run one moment."""
     counts, bars = desk.counts, _bars(t, tape, levels, rules)
     if counts[C_HELD] > 0 or counts[C_WAITING] > 0:
@@ -782,7 +787,7 @@ def _moment(t, tape, levels, profile, rules, desk, outcome):  # type: ignore[no-
 
 
 @kernel
-def _bare_tape(tape):  # type: ignore[no-untyped-def]
+def _bare_tape(tape):
     """*tape* as pointers; what only :func:`fill_levels` reads is left as it is."""
     return Tape(
         pointer(tape.ts_ns), pointer(tape.ohlc), pointer(tape.present), pointer(tape.mark), pointer(tape.cost_bps),
@@ -794,7 +799,7 @@ def _bare_tape(tape):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _bare_desk(desk):  # type: ignore[no-untyped-def]
+def _bare_desk(desk):
     """*desk* as pointers."""
     return Desk(
         pointer(desk.symbols), pointer(desk.stamps), pointer(desk.held), pointer(desk.pending), pointer(desk.waiting),
@@ -807,7 +812,7 @@ def _bare_desk(desk):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _bare_rules(rules):  # type: ignore[no-untyped-def]
+def _bare_rules(rules):
     """*rules* with pointers for arrays."""
     return Rules(
         rules.size, rules.depth, rules.interval_ns, rules.period_ns, pointer(rules.switches), rules.fixed_confidence,
@@ -818,7 +823,7 @@ def _bare_rules(rules):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def run_setting(first, last, tape, levels, profile, rules, desk, outcome):  # type: ignore[no-untyped-def]
+def run_setting(first, last, tape, levels, profile, rules, desk, outcome):
     """Run moments *first* to *last* of *tape* under one setting; returns the error code, 0 when there is none.
 
     All arrays are contiguous. *desk* is changed, *outcome* filled. Nothing is allocated, and the interpreter's lock is

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from quantum_trader.domain.enums import ExitReason
 
-# ---- a symbol at the desk: flat, an order on its way, or held ---------------------------------------------------
+# ---- a symbol at the desk: flat, an order on its way, or held ------------------------------------------------------
 STATE_FLAT, STATE_PENDING, STATE_HELD = 0.0, 1.0, 2.0
 (
     D_STATE, D_SIGN, D_QTY, D_ENTRY, D_FIRST_STOP, D_STOP, D_TARGET, D_BEST, D_FEES, D_FUNDING, D_LEVERAGE, D_ATR,
@@ -22,10 +22,10 @@ S_ENTRY_NS, S_FUNDED, S_SIGNAL, S_SIZE = range(4)  # whole numbers of a symbol: 
 (
     C_HELD, C_PENDING, C_WAITING, C_OPENED, C_TRADES, C_LOSING, C_BROKEN, C_WINS, C_LEVEL, C_LOSS_HALTED, C_BLOCKED,
     C_REDUCED, C_RESULTS, C_MOVED, C_EVALUATED, C_ERROR, C_SIZE,
-) = range(17)  # C_RESULTS: a symbol's results changed; C_MOVED: a symbol's slot was evaluated; C_EVALUATED: slots in all
+) = range(17)  # C_RESULTS: a symbol's results changed; C_MOVED: symbols evaluated last; C_EVALUATED: slots in all
 M_CASH, M_VENUE_CASH, M_EQUITY, M_FEES, M_FUNDING, M_PEAK, M_DRAWDOWN, M_SIZE = range(8)
 
-# ---- a market as the rules see it, packed into bits -----------------------------------------------------------------
+# ---- a market as the rules see it, packed into bits ----------------------------------------------------------------
 # state (uint8): trend 0-1, direction 2-3, stale 4, liquidity + 1 5-6. key (uint32): state, volatility 8-10,
 # spread + 1 11-12, slippage + 1 13-14, cost above the limit 15, always set 16.
 STATE_DIRECTION, STATE_STALE, STATE_LIQUIDITY = 2, 4, 5
@@ -37,14 +37,14 @@ B_VOL_RATIO, B_SPREAD_BPS, B_SLIPPAGE_BPS, B_SIZE = range(4)
     A_SIZE,
 ) = range(12)  # the account as the rules see it: A_BITS to A_QUALITY decide whether anything changed for them
 
-O, H, L, C, BAR_SIZE = range(5)
+BAR_OPEN, BAR_HIGH, BAR_LOW, BAR_CLOSE, BAR_SIZE = range(5)
 TIER_SIZE: Final = 4
 
-# ---- instruments and signals ------------------------------------------------------------------------------------
+# ---- instruments and signals ---------------------------------------------------------------------------------------
 I_TICK, I_STEP_SIZE, I_LEAST_QTY, I_LEAST_NOTIONAL, I_TAKER_BPS, I_SIZE = range(6)
 G_SIGN, G_CONFIDENCE, G_ATR, G_PRICE, G_TREND, G_SIZE = range(6)
 
-# ---- trades -----------------------------------------------------------------------------------------------------
+# ---- trades --------------------------------------------------------------------------------------------------------
 T_SYMBOL, T_SIGN, T_SIGNAL, T_ENTRY_NS, T_EXIT_NS, T_REASON, T_WHOLE_SIZE = range(7)
 T_QTY, T_ENTRY, T_EXIT, T_PNL, T_R, T_FEES, T_FUNDING, T_RISK, T_EQUITY, T_SIZE = range(10)
 

@@ -1,4 +1,4 @@
-"""What all settings of a sweep share: a recording with its measures, signals, shadow trades and funding, as one tape."""
+"""What all settings of a sweep share: a recording's measures, signals, shadow trades and funding, as one tape."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def _append(
 
 
 @kernel
-def _pack(columns, performance, state, measures):  # type: ignore[no-untyped-def]
+def _pack(columns: Any, performance: Any, state: Any, measures: Any) -> None:
     """Turn the signal kernel's columns into the policy's inputs as the engine does, and pack them."""
     size = columns.shape[1]
     inputs, profile = np.zeros((size + 1, pol.IN_SIZE)), np.zeros(pol.P_SIZE)
@@ -220,7 +220,8 @@ def _funding(
     for instrument in instruments:
         times, values = recording.funding.get(instrument.symbol, ((), ()))
         schedule = FundingSchedule(
-            instrument.symbol, times, values, settings.venue.assumed_funding_rate, instrument.funding_interval_hours
+            instrument.symbol, [int(time) for time in times], [float(value) for value in values],
+            settings.venue.assumed_funding_rate, instrument.funding_interval_hours,
         )
         due = schedule.due(int(moments[0]) - 1, int(moments[-1]))
         counts.append(np.searchsorted(np.array([moment for moment, _ in due], dtype=np.int64), moments, side="right"))

@@ -6,6 +6,7 @@ nothing, and in which nothing waits, would change nothing again: it *rests*, and
 What is in force is that of ``policy.compiled.step_slots`` at every bar.
 """
 
+# mypy: allow-untyped-defs
 from __future__ import annotations
 
 import numpy as np
@@ -73,9 +74,9 @@ _CONF_COUNT = pol.FIELD_MIN_CONF * pol.H_WIDTH + pol.H_COUNT
 _NEVER_BARS = np.inf
 
 
-# ---- once for all settings ------------------------------------------------------------------------------------------
+# ---- once for all settings -----------------------------------------------------------------------------------------
 @kernel
-def pack_states(inputs, state, measures):  # type: ignore[no-untyped-def]
+def pack_states(inputs, state, measures):
     """Pack what needs no threshold of the policy's *inputs* (S+1, IN_SIZE), and keep what does."""
     for s in range(inputs.shape[0]):
         row = inputs[s]
@@ -90,9 +91,9 @@ def pack_states(inputs, state, measures):  # type: ignore[no-untyped-def]
         measures[s, B_SLIPPAGE_BPS] = row[pol.IN_SLIPPAGE_BPS]
 
 
-# ---- once for all settings with the same thresholds -------------------------------------------------------------------
+# ---- once for all settings with the same thresholds ----------------------------------------------------------------
 @kernel
-def _measured(t, s, tape, fee_bps, thresholds, row, constants):  # type: ignore[no-untyped-def]
+def _measured(t, s, tape, fee_bps, thresholds, row, constants):
     """Volatility code and cost in R of symbol *s* at moment *t* under *thresholds* (a profile vector)."""
     row[col.VOL_RATIO] = tape.measures[t, s + 1, B_VOL_RATIO]
     row[col.SPREAD_BPS] = tape.measures[t, s + 1, B_SPREAD_BPS]
@@ -104,7 +105,7 @@ def _measured(t, s, tape, fee_bps, thresholds, row, constants):  # type: ignore[
 
 
 @kernel
-def fill_levels(tape, fee_bps, thresholds, levels):  # type: ignore[no-untyped-def]
+def fill_levels(tape, fee_bps, thresholds, levels):
     """Hold the tape's measures against *thresholds* (a profile vector) for every moment and signal."""
     row, constants = np.zeros(col.N_OUT), np.zeros(stage.SYM_SIZE)
     moments, slots = tape.state.shape
@@ -127,9 +128,9 @@ def fill_levels(tape, fee_bps, thresholds, levels):  # type: ignore[no-untyped-d
             levels.signal_vol[n], levels.signal_cost_r[n] = vol, cost
 
 
-# ---- one setting, one moment --------------------------------------------------------------------------------------------
+# ---- one setting, one moment ---------------------------------------------------------------------------------------
 @kernel
-def _see_account(now_s, profile, desk):  # type: ignore[no-untyped-def]
+def _see_account(now_s, profile, desk):
     """Advance the policy's latches; returns (time of the last evaluation, whether the rules see another account)."""
     account, memory, seen = desk.account, desk.memory, desk.seen
     now_s, last_s = _clamp_clock(memory, now_s)
@@ -158,7 +159,7 @@ def _see_account(now_s, profile, desk):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _refuse(s, key, profile, desk):  # type: ignore[no-untyped-def]
+def _refuse(s, key, profile, desk):
     """Refusal bits of the symbol in slot *s*: by its own results, and by its cost as *key* has it."""
     row = shift(desk.performance, (s - 1) * perf.N_PERF)
     cost = np.inf if key >> KEY_COST & 1 else 0.0
@@ -168,7 +169,7 @@ def _refuse(s, key, profile, desk):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _shares(rules, desk):  # type: ignore[no-untyped-def]
+def _shares(rules, desk):
     """Jaccard indices of the allowed and the disallowed symbols, now and as in force."""
     both_ok = either_ok = both_bad = either_bad = 0
     for s in range(1, rules.size + 1):
@@ -181,7 +182,7 @@ def _shares(rules, desk):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _candidate(s, key, drawdown, profile, desk):  # type: ignore[no-untyped-def]
+def _candidate(s, key, drawdown, profile, desk):
     """What the rules say of the market packed in *key*: looseness values."""
     account, seen = desk.account, desk.seen
     trend, direction, vol = int(key & 3), int(key >> STATE_DIRECTION & 3), int(key >> KEY_VOL & 7)
@@ -200,7 +201,7 @@ def _candidate(s, key, drawdown, profile, desk):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _resting(slot, candidate, held, allowed, disallowed, profile):  # type: ignore[no-untyped-def]
+def _resting(slot, candidate, held, allowed, disallowed, profile):
     """Whether the same evaluation would change nothing: mere drift waits, and has waited as often as is counted."""
     if held & ~_NUMERIC:
         return False
@@ -213,7 +214,7 @@ def _resting(slot, candidate, held, allowed, disallowed, profile):  # type: igno
 
 
 @kernel
-def _evaluate(s, key, now_s, last_s, drawdown, allowed, disallowed, profile, desk):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+def _evaluate(s, key, now_s, last_s, drawdown, allowed, disallowed, profile, desk):
     """Evaluate slot *s*, write what is in force, and note whether the slot has come to rest."""
     slot, out = shift(desk.slots, s * pol.SLOT_SIZE), shift(desk.policy, s * pol.OUT_SIZE)
     candidate, bits = _candidate(s, key, drawdown, profile, desk)
@@ -236,7 +237,7 @@ def _evaluate(s, key, now_s, last_s, drawdown, allowed, disallowed, profile, des
 
 
 @kernel
-def _step_slots(keys, now_s, last_s, drawdown, anew, profile, rules, desk):  # type: ignore[no-untyped-def]
+def _step_slots(keys, now_s, last_s, drawdown, anew, profile, rules, desk):
     """Bring every slot to this moment; *anew* evaluates all of them."""
     rest, size = desk.rest, rules.size + 1
     stirred = 0
@@ -258,7 +259,7 @@ def _step_slots(keys, now_s, last_s, drawdown, anew, profile, rules, desk):  # t
 
 
 @kernel
-def policy_step(bars, equity, exposure, profile, rules, desk):  # type: ignore[no-untyped-def]
+def policy_step(bars, equity, exposure, profile, rules, desk):
     """Run the account stage of a moment: limits, governor, policy. Returns the governor's level."""
     book, counts, now_ns = desk.book, desk.counts, bars.now_ns
     book[stage.BOOK_EQUITY], book[stage.BOOK_EXPOSURE], book[stage.BOOK_OPEN] = equity, exposure, counts[C_HELD]

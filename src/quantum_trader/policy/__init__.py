@@ -27,6 +27,7 @@ from quantum_trader.policy.inputs import (
     create_cost_metrics,
     create_risk_state,
     create_symbol_performance,
+    vol_level_of,
 )
 from quantum_trader.policy.orchestrator import OrchestratorPolicy
 from quantum_trader.policy.policy import SymbolPolicy, TradingPolicy
@@ -56,6 +57,7 @@ __all__ = [
     "PolicyInputs", "PolicyObserver", "RiskProfile", "RiskState", "Rule", "RuleFired", "SymbolPerformanceData",
     "SymbolPolicy", "TradingPolicy", "Trend", "VolLevel", "create_cost_metrics", "create_risk_state",
     "create_symbol_performance", "evaluate", "get_active_profile", "load_profile", "profile_names", "read_profile",
+    "vol_level_of",
 ]
 
 

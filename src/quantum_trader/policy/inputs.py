@@ -21,8 +21,9 @@ from quantum_trader.domain.enums import (
 from quantum_trader.domain.errors import InputError, require, require_finite
 from quantum_trader.domain.market import MarketState
 from quantum_trader.domain.policy import CostMetrics, RiskState, SymbolPerformanceData
-from quantum_trader.policy.core import NOT_MEASURED
+from quantum_trader.policy.core import NOT_MEASURED, vol_level
 from quantum_trader.policy.policy import to_enum
+from quantum_trader.policy.profiles import OrchestratorConfig
 
 OVERALL = "*"  # the key of the overall costs in a mapping of costs
 Performances = Sequence[SymbolPerformanceData] | Mapping[str, SymbolPerformanceData]
@@ -59,13 +60,18 @@ class PolicyInputs(msgspec.Struct, frozen=True, kw_only=True):
     risk_age_s: float = 0.0
 
 
-def market_of(regime_tag: object, vol_level: object, direction: object, age_bars: float) -> Market:
+def vol_level_of(ratio: float, config: OrchestratorConfig) -> VolLevel:
+    """The level of *ratio*, ATR(14) over price of 4-hour bars, against the thresholds of *config*."""
+    return VOL_CODES[vol_level(ratio, config.high_vol_threshold, config.extreme_vol_threshold)]
+
+
+def market_of(regime_tag: object, volatility: object, direction: object, age_bars: float) -> Market:
     """The codes of a market state given as members or words."""
     try:
-        market = _TREND[regime_tag], _DIRECTION[direction], _VOL[vol_level], float(age_bars)  # type: ignore[index]
+        market = _TREND[regime_tag], _DIRECTION[direction], _VOL[volatility], float(age_bars)  # type: ignore[index]
     except (KeyError, TypeError, ValueError):
         to_enum(Trend, "regime_tag", regime_tag)
-        to_enum(VolLevel, "vol_level", vol_level)
+        to_enum(VolLevel, "vol_level", volatility)
         if direction is not None:
             to_enum(Direction, "direction", direction)
         raise InputError(f"market_age_bars = {age_bars!r}: must be a number") from None

@@ -106,6 +106,8 @@ class OrchestratorPolicy:
         self._own_markets: set[str] = set()
         self._bans: dict[str, list[float]] = {}
         self._reasons: Mapping[str, str] = NO_REASONS
+        self._refused: dict[str, int] = {}
+        self._refused_trace: tuple[Trace, ...] = ()
         self._performed: list[str] = []
         self._known: frozenset[str] = frozenset()
         self._allowed: frozenset[str] = frozenset()
@@ -113,6 +115,7 @@ class OrchestratorPolicy:
         self._history: deque[TradingPolicy] = deque(maxlen=HISTORY)
         self._encoded: deque[msgspec.Raw] = deque(maxlen=HISTORY)
         self._memo: _Memo | None = None
+        self._last_risk: RiskState | None = None
         self._memo_until = -math.inf
         self._policy = _closed(self.config, 0, ())
         if self.state_path is not None:
@@ -177,12 +180,14 @@ class OrchestratorPolicy:
         cost = overall_cost(cost_metrics)
         refused = refused_symbols(performances, cost_metrics, self._vector)
         known = self._known_now(performances, markets, cost_metrics)
-        before = self._remembered()
+        before = () if self.state_path is None else self._remembered()
         policy = self._evaluate(now_ns, risk_state, quality, market, cost, cost_metrics, own, refused, known)
-        self._memo = (
-            risk_state, regime_tag, vol_level, direction, market_age_bars, ensemble_quality, _frozen(cost_metrics),
-            _frozen(symbol_performance), _frozen(markets),
-        )
+        if risk_state is self._last_risk:  # handed in again: worth remembering whole
+            self._memo = (
+                risk_state, regime_tag, vol_level, direction, market_age_bars, ensemble_quality, _frozen(cost_metrics),
+                _frozen(symbol_performance), _frozen(markets),
+            )
+        self._last_risk = risk_state
         due = self.state_path is not None and (policy is not self._policy or self._remembered() != before)
         self._adopt(policy)
         if due:
@@ -214,10 +219,11 @@ class OrchestratorPolicy:
             changed |= slots_changed
             pending |= slots_held
         waiting = self._hold_bans(refused, known, now_s, last_s)
-        full_trace = (
-            *trace, *hold_trace(self._overall, candidate, held), *symbol_trace(refused), *waiting_trace(waiting)
-        )
         reasons = self._reasons_now(refused)
+        full_trace = (*trace, *self._refused_trace)
+        if held or waiting:
+            holds = hold_trace(self._overall, candidate, held)
+            full_trace = (*trace, *holds, *self._refused_trace, *waiting_trace(waiting))
         changed |= reasons is not self._reasons or known is not self._known
         self._memo_until = self._quiet_until(risk, now_s, bool(pending or waiting))
         if not changed and full_trace == self._policy.trace and self._policy.ts_ns:
@@ -284,16 +290,16 @@ class OrchestratorPolicy:
             if symbol not in refused:
                 waiting.append(symbol)
         for symbol in refused:
-            ban = self._bans.setdefault(symbol, [0.0, 0.0, 0.0, 0.0])
-            hold_field(ban, 0, 0.0, now_s, last_s, 0.0, 1.0, False)
+            self._bans.setdefault(symbol, [0.0] * H_WIDTH)[H_COUNT] = 0.0
         return waiting
 
     def _reasons_now(self, refused: dict[str, int]) -> Mapping[str, str]:
         """Why each banned symbol is disallowed; the same object while nothing changed."""
-        reasons = {symbol: symbol_reason(refused.get(symbol, 0)) for symbol in self._bans}
-        if reasons == self._reasons:
+        if refused == self._refused and self._reasons.keys() == self._bans.keys() == refused.keys():
             return self._reasons
-        return MappingProxyType(reasons)
+        self._refused, self._refused_trace = refused, tuple(symbol_trace(refused))
+        reasons = {symbol: symbol_reason(refused.get(symbol, 0)) for symbol in self._bans}
+        return self._reasons if reasons == self._reasons else MappingProxyType(reasons)
 
     def _known_now(
         self, performances: Iterable[SymbolPerformanceData], markets: Mapping[str, MarketState] | None,

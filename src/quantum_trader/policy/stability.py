@@ -152,7 +152,7 @@ def hold_field(
     else:
         slot[at + H_PENDING] = min(slot[at + H_PENDING], value)
     count = min(count + 1.0, persistence)
-    if drift or count < persistence:
+    if drift or count < persistence or now_s - slot[at + H_SINCE] < interval:
         slot[at + H_COUNT] = count
         return 2
     released = slot[at + H_PENDING]
@@ -211,4 +211,4 @@ def clamp_clock(memory: MutableSequence[float], now_s: float) -> tuple[float, fl
     last_s = memory[MEM_LAST_S]
     now_s = max(now_s, last_s)
     memory[MEM_LAST_S] = now_s
-    return now_s, last_s
+    return now_s, last_s if math.isfinite(last_s) else now_s
