@@ -8,8 +8,8 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "decisions"
 HEAD = """# Decisions
 
-Short, numbered, each with its reason. A new one takes the next free number and `make docs` lists it; a reversed one says
-so and stays.
+Short, numbered, each with its reason. A new one takes the next free number and `make docs` lists it; a reversed one
+says so and stays.
 
 """
 

@@ -13,7 +13,7 @@ from quantum_trader.app.runner import Run
 from quantum_trader.app.settings import load_settings
 from quantum_trader.domain.enums import ExitReason, GovernorLevel, OrderStatus, OrderType
 from quantum_trader.domain.errors import ConfigError, InputError
-from quantum_trader.domain.trading import Fill, OrderRequest, OrderUpdate
+from quantum_trader.domain.trading import OrderRequest, OrderUpdate
 from quantum_trader.engine.recorder import MemorySink, Recorder
 
 MOMENTS = 1_500
@@ -52,8 +52,10 @@ def test_1_contradicting_settings_stop_the_start() -> None:
 
 def test_3_an_acknowledgement_moves_nothing(session: Run) -> None:
     """A venue that acknowledges every order and fills none leaves cash and positions as they were."""
-    on_open = session.venue.on_open
-    session.venue.on_open = lambda batch: [e for e in on_open(batch) if not isinstance(e, Fill)]  # type: ignore[method-assign]
+    session.venue.submit = lambda request: [OrderUpdate(  # type: ignore[method-assign]
+        client_order_id=request.client_order_id, venue_order_id="1", symbol=request.symbol, status=OrderStatus.NEW,
+        ts_ns=request.created_ns,
+    )]
     replay(session)
     assert session.engine.tally.intents > 0
     assert not session.engine.books.positions

@@ -400,8 +400,8 @@ class Engine:
         self._record("market.hole", "", ts_ns, {"symbol": symbol})
 
     def flatten(self, now_ns: int, reason: ExitReason = ExitReason.FLATTEN) -> list[Command]:
-        """Close everything; never gated."""
-        commands: list[Command] = []
+        """Cancel what would open and close what is open; never gated."""
+        commands = self._sent(self.gateway.cancel_openings(now_ns))
         for position in self.books.positions.values():
             commands += self._exit(position, reason, now_ns)
         return commands

@@ -112,6 +112,14 @@ class Gateway:
             if ticket.symbol == symbol and ticket.purpose is not Purpose.OPEN
         ]
 
+    def cancel_openings(self, now_ns: int) -> list[Command]:
+        """Cancel every opening order that may be alive."""
+        return [
+            CancelRequest(client_order_id=ticket.client_order_id, symbol=ticket.symbol, created_ns=now_ns)
+            for ticket in self._tickets.values()
+            if ticket.purpose is Purpose.OPEN
+        ]
+
     def has(self, symbol: str, purpose: Purpose) -> bool:
         """Whether an order of *purpose* may be alive for *symbol*."""
         return bool(self._find(symbol, purpose))

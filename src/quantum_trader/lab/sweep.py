@@ -46,6 +46,7 @@ from quantum_trader.lab.sweep_layout import (
     T_RISK,
     T_SIZE,
     T_WHOLE_SIZE,
+    W_SIZE,
     Desk,
     Levels,
     Outcome,
@@ -89,6 +90,7 @@ def new_desk(market: Market) -> Desk:
         book=np.zeros(stage.BOOK_SIZE), account=np.zeros(pol.ACC_SIZE), seen=np.full(A_SIZE, np.nan),
         slots=new_slots(size), memory=new_mem(), policy=np.zeros((size + 1, pol.OUT_SIZE)),
         refused=np.zeros(size + 1, dtype=np.int64), rest=np.zeros(size + 1, dtype=np.uint32),
+        wanted=np.zeros((size + 1, W_SIZE)), wanted_for=np.zeros(size + 1, dtype=np.uint32),
         intent_row=np.zeros(INTENT_SIZE), account_row=np.zeros(ACCOUNT_SIZE), limit_row=np.zeros(LIMIT_SIZE),
     )
 

@@ -806,8 +806,8 @@ def _bare_desk(desk):
         pointer(desk.opened), pointer(desk.counts), pointer(desk.money), pointer(desk.performance),
         pointer(desk.losses), pointer(desk.rate), pointer(desk.governor), pointer(desk.day), pointer(desk.book),
         pointer(desk.account), pointer(desk.seen), pointer(desk.slots), pointer(desk.memory), pointer(desk.policy),
-        pointer(desk.refused), pointer(desk.rest), pointer(desk.intent_row), pointer(desk.account_row),
-        pointer(desk.limit_row),
+        pointer(desk.refused), pointer(desk.rest), pointer(desk.wanted), pointer(desk.wanted_for),
+        pointer(desk.intent_row), pointer(desk.account_row), pointer(desk.limit_row),
     )
 
 

@@ -40,6 +40,9 @@ B_VOL_RATIO, B_SPREAD_BPS, B_SLIPPAGE_BPS, B_SIZE = range(4)
 BAR_OPEN, BAR_HIGH, BAR_LOW, BAR_CLOSE, BAR_SIZE = range(5)
 TIER_SIZE: Final = 4
 
+# what the rules say of a slot: looseness values by policy.layout.FIELD_*, then the refusal bits
+W_BITS, W_SIZE = 9, 10
+
 # ---- instruments and signals ---------------------------------------------------------------------------------------
 I_TICK, I_STEP_SIZE, I_LEAST_QTY, I_LEAST_NOTIONAL, I_TAKER_BPS, I_SIZE = range(6)
 G_SIGN, G_CONFIDENCE, G_ATR, G_PRICE, G_TREND, G_SIZE = range(6)
@@ -156,6 +159,8 @@ class Desk(NamedTuple):
     policy: Any  # (S + 1, OUT_SIZE)
     refused: Any  # int64 (S + 1,) refusal bits of the symbols
     rest: Any  # uint32 (S + 1,) the key under which a slot has come to rest; 0: it has not
+    wanted: Any  # (S + 1, W_SIZE) what the rules last said of each slot
+    wanted_for: Any  # uint32 (S + 1,) the key they said it for
     intent_row: Any
     account_row: Any
     limit_row: Any

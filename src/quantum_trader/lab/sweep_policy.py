@@ -45,6 +45,8 @@ from quantum_trader.lab.sweep_layout import (
     STATE_DIRECTION,
     STATE_LIQUIDITY,
     STATE_STALE,
+    W_BITS,
+    W_SIZE,
 )
 from quantum_trader.lab.sweep_memory import shift
 from quantum_trader.market import performance as perf
@@ -72,6 +74,8 @@ _NUMERIC = (1 << pol.FIELD_RISK_PCT) | (1 << pol.FIELD_MIN_CONF)
 _RISK_COUNT = pol.FIELD_RISK_PCT * pol.H_WIDTH + pol.H_COUNT
 _CONF_COUNT = pol.FIELD_MIN_CONF * pol.H_WIDTH + pol.H_COUNT
 _NEVER_BARS = np.inf
+_DRIFTS = np.uint32(REST_DRIFT)
+_AT_REST = np.uint32(~REST_DRIFT & 0xFFFFFFFF)
 
 
 # ---- once for all settings -----------------------------------------------------------------------------------------
@@ -182,9 +186,9 @@ def _shares(rules, desk):
 
 
 @kernel
-def _candidate(s, key, drawdown, profile, desk):
-    """What the rules say of the market packed in *key*: looseness values."""
-    account, seen = desk.account, desk.seen
+def _ask_rules(s, key, drawdown, profile, desk):
+    """Note what the rules say of slot *s* with the market packed in *key*."""
+    account, seen, wanted = desk.account, desk.seen, shift(desk.wanted, s * W_SIZE)
     trend, direction, vol = int(key & 3), int(key >> STATE_DIRECTION & 3), int(key >> KEY_VOL & 7)
     age = _NEVER_BARS if key >> STATE_STALE & 1 else 0.0
     allow, level, risk, confidence, entry, exit_, bits = _decide(
@@ -195,9 +199,13 @@ def _candidate(s, key, drawdown, profile, desk):
         desk.memory[pol.MEM_HALT] != 0.0, account[pol.ACC_QUALITY], profile, None,
     )
     symbol_ok = 1.0 if s == 0 or desk.refused[s] == 0 else 0.0
-    return _looseness(
+    candidate = _looseness(
         allow, level, risk, confidence, entry, exit_, profile[pol.P_MAX_OPEN], profile[pol.P_EXPOSURE_LIMIT], symbol_ok
-    ), bits
+    )
+    for field in range(pol.N_FIELDS):
+        wanted[field] = candidate[field]
+    wanted[W_BITS] = bits
+    desk.wanted_for[s] = key
 
 
 @kernel
@@ -214,10 +222,15 @@ def _resting(slot, candidate, held, allowed, disallowed, profile):
 
 
 @kernel
-def _evaluate(s, key, now_s, last_s, drawdown, allowed, disallowed, profile, desk):
-    """Evaluate slot *s*, write what is in force, and note whether the slot has come to rest."""
+def _evaluate(s, key, now_s, last_s, drawdown, anew, allowed, disallowed, profile, desk):
+    """Evaluate slot *s*, write what is in force, and note whether the slot has come to rest.
+
+    The rules are asked when key or account changed, or *anew*; otherwise they would say the same.
+    """
     slot, out = shift(desk.slots, s * pol.SLOT_SIZE), shift(desk.policy, s * pol.OUT_SIZE)
-    candidate, bits = _candidate(s, key, drawdown, profile, desk)
+    candidate = shift(desk.wanted, s * W_SIZE)
+    if anew or desk.wanted_for[s] != key:
+        _ask_rules(s, key, drawdown, profile, desk)
     if s > 0:
         allowed = disallowed = 1.0 if candidate[pol.FIELD_SYMBOL] == slot[_OK] else 0.0
     moved, held = _hold_slot(slot, candidate, now_s, last_s, allowed, disallowed, profile)
@@ -227,12 +240,12 @@ def _evaluate(s, key, now_s, last_s, drawdown, allowed, disallowed, profile, des
     out[pol.OUT_MIN_CONF] = 0.0 - out[pol.OUT_MIN_CONF]
     out[pol.OUT_ENTRY] = 0.0 - out[pol.OUT_ENTRY]
     out[pol.OUT_EXIT] = 0.0 - out[pol.OUT_EXIT]
-    out[pol.OUT_BITS], out[pol.OUT_HELD] = bits | desk.refused[s], held
+    out[pol.OUT_BITS], out[pol.OUT_HELD] = int(candidate[W_BITS]) | desk.refused[s], held
     desk.rest[s] = 0
     if moved == 0 and held == 0:
         desk.rest[s] = key
     elif moved == 0 and _resting(slot, candidate, held, allowed, disallowed, profile):
-        desk.rest[s] = key | REST_DRIFT
+        desk.rest[s] = key | _DRIFTS
     desk.counts[C_EVALUATED] += 1
 
 
@@ -242,20 +255,20 @@ def _step_slots(keys, now_s, last_s, drawdown, anew, profile, rules, desk):
     rest, size = desk.rest, rules.size + 1
     stirred = 0
     for s in range(1, size):
-        if anew or (rest[s] & ~np.uint32(REST_DRIFT)) != keys[s]:
+        if anew or (rest[s] & _AT_REST) != keys[s]:
             _refuse(s, keys[s], profile, desk)
             stirred += 1
     before = desk.counts[C_MOVED]
     desk.counts[C_MOVED] = stirred
-    drifting = rest[0] & np.uint32(REST_DRIFT) != 0 and (stirred > 0 or before > 0)
-    if anew or drifting or (rest[0] & ~np.uint32(REST_DRIFT)) != keys[0]:
+    drifting = rest[0] & _DRIFTS != 0 and (stirred > 0 or before > 0)
+    if anew or drifting or (rest[0] & _AT_REST) != keys[0]:
         allowed, disallowed = _shares(rules, desk)
-        _evaluate(0, keys[0], now_s, last_s, drawdown, allowed, disallowed, profile, desk)
+        _evaluate(0, keys[0], now_s, last_s, drawdown, anew, allowed, disallowed, profile, desk)
     if stirred == 0:
         return
     for s in range(1, size):
-        if anew or (rest[s] & ~np.uint32(REST_DRIFT)) != keys[s]:
-            _evaluate(s, keys[s], now_s, last_s, drawdown, 1.0, 1.0, profile, desk)
+        if anew or (rest[s] & _AT_REST) != keys[s]:
+            _evaluate(s, keys[s], now_s, last_s, drawdown, anew, 1.0, 1.0, profile, desk)
 
 
 @kernel
