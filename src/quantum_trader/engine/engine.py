@@ -67,6 +67,7 @@ from quantum_trader.policy.enforcement import (
     verdicts,
 )
 from quantum_trader.policy.ledger import RolloutLedger
+from quantum_trader.policy.policy import TradingPolicy
 from quantum_trader.policy.profiles import profile_vector
 from quantum_trader.risk.exits import bracket, exit_row, next_stop, timed_out, would_trigger
 from quantum_trader.risk.governor import (
@@ -594,7 +595,7 @@ class Engine:
         self.tally.policy_changes += 1
         self.tally.rules.update({rule.rule for rule in snapshot.rules})
         self._record("policy.updated", "", now_ns, snapshot.to_dict(), POLICY)
-        self.tally.event(now_ns, "policy", snapshot.note)
+        self.tally.event(now_ns, "policy", _policy_line(snapshot))
         if self._watcher is not None:
             self._watcher.policy_updated(snapshot, self._policy_context(now_ns), now_ns)
 
@@ -798,6 +799,15 @@ class Engine:
         self.equity, self.now_ns = state["equity"], state["now_ns"]
         self.integration = msgspec.convert(state["integration"], type(self.integration))
         self.shield.failures = state["failures"]
+
+
+def _policy_line(policy: TradingPolicy) -> str:
+    """The policy in force in one short line."""
+    bans = f", {len(policy.disallowed_symbols)} banned" if policy.disallowed_symbols else ""
+    return (
+        f"{policy.risk_profile.value}: risk {policy.max_risk_pct:.3g} %, confidence {policy.min_confidence:.2f}, "
+        f"{policy.entry_mode.value}, {policy.exit_mode.value}{bans}"
+    )
 
 
 def _exit_reason(position: Position, fill: Fill, purpose: Purpose | None) -> ExitReason:
