@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from quantum_trader.app.operator_requests import Action, OperatorRequests
 from quantum_trader.app.results import (
     DataStatement,
     EventLine,
@@ -125,6 +126,7 @@ class Run:
         self._check_identity()
         self.records = self._record_sink(options)
         self.rollout: RolloutFile | None = None
+        self.operator: OperatorRequests | None = None
         self.watcher: ObservationFiles | None = None
         self.observer: PolicyObserver | None = None
         engine_settings = settings.engine_settings()
@@ -134,6 +136,8 @@ class Run:
                 self.state_dir.path, initial=engine_settings.integration, seen_revision=seen
             )
             self.rollout.ensure()
+            taken = self.checkpoint["operator_taken"] if self.checkpoint is not None else 0
+            self.operator = OperatorRequests(self.state_dir.path, taken)
             self.observer = PolicyObserver(self.state_dir.path / "policy_observations", flush_bytes=1 << 16)
             self.watcher = ObservationFiles(self.observer, self.rollout.config)
         self.table = instruments_for(self.recording.symbols, self.recording.first_closes().tolist())
@@ -200,6 +204,7 @@ class Run:
                 "ts_ns": ts_ns, "engine": self.engine.state(), "venue": self.venue.state(),
                 "samples": self.samples.state(),
                 "observed": self.observer.mark() if self.observer is not None else None,
+                "operator_taken": self.operator.taken if self.operator is not None else 0,
                 "rollout_revision": self.rollout.state.revision if self.rollout is not None else 0,
             }
         )
@@ -247,6 +252,7 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
     if session.checkpoint is None:
         engine.started(session.identity())
         session.save(0)
+    _take_requests(session, engine.now_ns)
     last_saved = time.monotonic()
     close_ns = 0
     for ts_ns, ohlcv, present, holes in session.recording.chunks(start_row=session.row):
@@ -269,6 +275,7 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
                 if progress is not None and progress.due():
                     progress.show(_view(session, close_ns))
                 _poll_rollout(session, close_ns)
+                _take_requests(session, close_ns)
                 if session.state_dir is not None and time.monotonic() - last_saved > _CHECKPOINT_EVERY_S:
                     session.save(close_ns)
                     last_saved = time.monotonic()
@@ -281,6 +288,20 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
     session.save(close_ns or engine.now_ns)
     if progress is not None:
         progress.show(_view(session, close_ns or engine.now_ns))
+
+
+def _take_requests(session: Run, now_ns: int) -> None:
+    """Do what a person asked through the state folder; each request goes on record by what it causes."""
+    if session.operator is None:
+        return
+    for request in session.operator.poll():
+        reason = f"{request.reason} ({request.actor})"
+        if request.action is Action.RESUME:
+            session.engine.resume(reason, now_ns)
+        else:
+            session.engine.halt(reason, now_ns)
+        if request.action is Action.FLATTEN:
+            session.driver.send(session.engine.flatten(now_ns))
 
 
 def _poll_rollout(session: Run, now_ns: int) -> None:

@@ -37,7 +37,14 @@ from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderReq
 from quantum_trader.engine import stage
 from quantum_trader.engine.accounting import shadows_break_streak
 from quantum_trader.engine.books import Books, Plan, Position
-from quantum_trader.engine.facts import HaltNotice, PolicyContext, PolicyVerdict, RegimeChange, ShadowResult, SignalDecision
+from quantum_trader.engine.facts import (
+    HaltNotice,
+    PolicyContext,
+    PolicyVerdict,
+    RegimeChange,
+    ShadowResult,
+    SignalDecision,
+)
 from quantum_trader.engine.gateway import Command, Gateway, Purpose
 from quantum_trader.engine.ports import PolicyWatcher, RecordSink
 from quantum_trader.engine.recorder import ENGINE, POLICY, RUN, Recorder
@@ -165,6 +172,7 @@ class Engine:
         self._clean = np.zeros(count, dtype=np.bool_)
         self._loss_halted = False
         self._governor_level = 0
+        self.kill = False
         self._signal_seq = 0
         self._shadow_wins = 0  # untraded signals in a row that would have won, since the last closed trade
         self._last_close_ns = 0
@@ -536,7 +544,7 @@ class Engine:
             now_ns=now_ns, equity=self.equity, used_margin=used_margin,
             open_positions=len(self.books.positions) + len(self._pending), position_qty=0.0,
             data_ns=now_ns - int(row[col.MARKET_AGE] * self._interval_ns),
-            cost_in_r=float(self.costs[index]), symbol_halted=self.symbol_halted(index),
+            cost_in_r=float(self.costs[index]), kill=self.kill, symbol_halted=self.symbol_halted(index),
             governor=self._governor_level,
             policy_positions=float(out[pol.OUT_MAX_OPEN]) if enforced else float("inf"),
             policy_exposure_pct=float(out[pol.OUT_EXPOSURE_LIMIT]) if enforced else float("inf"),
@@ -703,10 +711,21 @@ class Engine:
         """Whether bad bars keep a symbol from opening."""
         return bool(self._ticks[index, TICK_HALTED_SINCE] >= 0.0)
 
+    def halt(self, reason: str, now_ns: int) -> None:
+        """Stop all openings by command until :meth:`resume`; reducing and closing go on."""
+        if not reason.strip():
+            raise InputError("reason = '': a halt needs a reason for the record")
+        if not self.kill:
+            self.kill = True
+            self._halt("operator", f"halted: {reason}", "resume --reason", now_ns)
+
     def resume(self, reason: str, now_ns: int) -> None:
         """End an EMERGENCY by command: the peak starts again from today's equity, the loss count from zero."""
         if not reason.strip():
             raise InputError("reason = '': a resume needs a reason for the record")
+        if self.kill:
+            self.kill = False
+            self._clear("operator", f"resumed: {reason}", now_ns)
         governor_resume(self.governor, self.equity, now_ns // NS_PER_SECOND)
         self.books.break_streak()
         level = int(self.governor[GOV_ROW_LEVEL])
@@ -772,9 +791,11 @@ class Engine:
             "costs": self.costs, "pending": {k: msgspec.to_builtins(v) for k, v in self._pending.items()},
             "shadow_flags": [[k, v] for k, v in self._shadow_flags.items()], "policy_key": list(self._policy_key),
             "policy_hash": self._policy_hash, "policy_note": self.policy_note, "ticks": self._ticks,
-            "regimes": self._regimes, "regime_names": self._regime_names, "loss_halted": self._loss_halted, "governor_level": self._governor_level,
-            "signal_seq": self._signal_seq, "shadow_wins": self._shadow_wins, "last_close_ns": self._last_close_ns, "equity": self.equity, "now_ns": self.now_ns, "seq": self.recorder.seq,
-            "integration": msgspec.to_builtins(self.integration), "failures": self.shield.failures,
+            "regimes": self._regimes, "regime_names": self._regime_names, "loss_halted": self._loss_halted,
+            "governor_level": self._governor_level, "kill": self.kill, "signal_seq": self._signal_seq,
+            "shadow_wins": self._shadow_wins, "last_close_ns": self._last_close_ns, "equity": self.equity,
+            "now_ns": self.now_ns, "seq": self.recorder.seq, "failures": self.shield.failures,
+            "integration": msgspec.to_builtins(self.integration),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -795,6 +816,7 @@ class Engine:
         self._policy_key = (tuple(key[0]), key[1]) if key else ()
         self._policy_hash, self._loss_halted = state["policy_hash"], state["loss_halted"]
         self._governor_level, self._signal_seq = state["governor_level"], state["signal_seq"]
+        self.kill = state["kill"]
         self._shadow_wins, self._last_close_ns = state["shadow_wins"], state["last_close_ns"]
         self.equity, self.now_ns = state["equity"], state["now_ns"]
         self.integration = msgspec.convert(state["integration"], type(self.integration))

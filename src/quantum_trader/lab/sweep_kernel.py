@@ -13,7 +13,15 @@ from numba import carray
 
 from quantum_trader.domain.enums import GOV_EMERGENCY, RISK_NONE, RISK_REDUCED, TAG_BAD
 from quantum_trader.domain.instrument import round_to
-from quantum_trader.engine.accounting import entry_after_fill, net_pnl, percent_of, realised_pnl, risk_amount
+from quantum_trader.engine.accounting import (
+    broken_by_command,
+    entry_after_fill,
+    net_pnl,
+    percent_of,
+    realised_pnl,
+    risk_amount,
+    shadows_break_streak,
+)
 from quantum_trader.engine.road import ROAD_APPROVED, ROAD_FLIP, gate, planned_stop, size_entry
 from quantum_trader.lab.sweep_layout import (
     BAR_CLOSE,
@@ -25,6 +33,7 @@ from quantum_trader.lab.sweep_layout import (
     C_BROKEN,
     C_ERROR,
     C_HELD,
+    C_LAST_CLOSE,
     C_LEVEL,
     C_LOSING,
     C_LOSS_HALTED,
@@ -32,6 +41,7 @@ from quantum_trader.lab.sweep_layout import (
     C_PENDING,
     C_REDUCED,
     C_RESULTS,
+    C_SHADOW_WINS,
     C_TRADES,
     C_WAITING,
     C_WINS,
@@ -151,6 +161,8 @@ _planned_stop = compiled(planned_stop)
 _size_entry = compiled(size_entry)
 _effective = compiled(effective_settings)
 _next_streak = compiled(next_streak)
+_broken_by_command = compiled(broken_by_command)
+_shadows_break_streak = compiled(shadows_break_streak)
 _record_trade = compiled(perf.record_trade)
 _record_shadow = compiled(perf.record_shadow)
 _bracket = compiled(exits.bracket)
@@ -350,7 +362,7 @@ def _book_exit(s, purpose, qty, price, fee, ts_ns, profile, rules, desk, outcome
     risk = _risk_amount(sign, row[D_ENTRY], row[D_FIRST_STOP], row[D_STOP_ATR], row[D_ATR], row[D_QTY])
     _write_trade(s, _exit_code(row, purpose), qty * price / qty, pnl, risk, ts_ns, desk, outcome)
     _record_trade(shift(desk.performance, s * perf.N_PERF), pnl / risk, pnl)
-    counts[C_RESULTS] = 1
+    counts[C_RESULTS], counts[C_SHADOW_WINS], counts[C_LAST_CLOSE] = 1, 0, ts_ns
     _governor_trade(desk.governor, pnl)
     counts[C_HELD] = _remove(desk.held, counts[C_HELD], s)
     if row[D_CLOSING] != 0.0 and purpose != PURPOSE_CLOSE:
@@ -522,8 +534,28 @@ def _take_shadows(first, last, tape, desk, outcome):
     """Let results of shadow trades count for the symbols whose signals were not traded."""
     for at in range(first, last):
         if outcome.decision[tape.shadow_signal[at]] != ROAD_APPROVED:
-            _record_shadow(shift(desk.performance, tape.shadow_symbol[at] * perf.N_PERF), tape.shadow_r[at])
+            r = tape.shadow_r[at]
+            _record_shadow(shift(desk.performance, tape.shadow_symbol[at] * perf.N_PERF), r)
+            desk.counts[C_SHADOW_WINS] = desk.counts[C_SHADOW_WINS] + 1 if r > 0.0 else 0
             desk.counts[C_RESULTS] = 1
+
+
+@kernel
+def _break_streak(counts):
+    """End the losing streak without a win."""
+    counts[C_LOSING], counts[C_BROKEN], counts[C_WINS] = _broken_by_command(
+        counts[C_LOSING], counts[C_BROKEN], counts[C_WINS]
+    )
+
+
+@kernel
+def _watch_streak(now_ns, counts):
+    """Let shadow wins end a losing streak that keeps the account from ever winning again."""
+    if _shadows_break_streak(
+        counts[C_SHADOW_WINS], counts[C_LOSING], counts[C_HELD], counts[C_LAST_CLOSE], now_ns
+    ):
+        _break_streak(counts)
+        counts[C_SHADOW_WINS] = 0
 
 
 @kernel
@@ -554,6 +586,7 @@ def _watch_halts(now_ns, equity, rules, desk):
         desk.governor[governor.GOV_ROW_SINCE_S], now_s, rules.resume_hours
     ):
         _governor_resume(desk.governor, equity, now_s)
+        _break_streak(counts)
         counts[C_LEVEL] = int(desk.governor[governor.GOV_ROW_LEVEL])
 
 
@@ -765,6 +798,7 @@ def _moment(t, tape, levels, profile, rules, desk, outcome):
         _meet_bars(bars, tape, profile, rules, desk, outcome)
     if tape.shadow_span[2 * t + 1] > tape.shadow_span[2 * t]:
         _take_shadows(tape.shadow_span[2 * t], tape.shadow_span[2 * t + 1], tape, desk, outcome)
+        _watch_streak(bars.now_ns, counts)
     equity, exposure = _mark(bars, desk)
     desk.money[M_EQUITY] = equity
     counts[C_LEVEL] = policy_step(bars, equity, exposure, profile, rules, desk)

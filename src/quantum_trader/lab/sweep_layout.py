@@ -21,8 +21,8 @@ S_ENTRY_NS, S_FUNDED, S_SIGNAL, S_SIZE = range(4)  # whole numbers of a symbol: 
 
 (
     C_HELD, C_PENDING, C_WAITING, C_OPENED, C_TRADES, C_LOSING, C_BROKEN, C_WINS, C_LEVEL, C_LOSS_HALTED, C_BLOCKED,
-    C_REDUCED, C_RESULTS, C_MOVED, C_EVALUATED, C_ERROR, C_SIZE,
-) = range(17)  # C_RESULTS: a symbol's results changed; C_MOVED: symbols evaluated last; C_EVALUATED: slots in all
+    C_REDUCED, C_RESULTS, C_MOVED, C_EVALUATED, C_SHADOW_WINS, C_LAST_CLOSE, C_ERROR, C_SIZE,
+) = range(19)  # C_RESULTS: a symbol's results changed; C_MOVED: symbols evaluated last; C_EVALUATED: slots in all
 M_CASH, M_VENUE_CASH, M_EQUITY, M_FEES, M_FUNDING, M_PEAK, M_DRAWDOWN, M_SIZE = range(8)
 
 # ---- a market as the rules see it, packed into bits ----------------------------------------------------------------

@@ -191,7 +191,7 @@ def _pack(columns: Any, performance: Any, state: Any, measures: Any) -> None:
     size = columns.shape[1]
     inputs, profile = np.zeros((size + 1, pol.IN_SIZE)), np.zeros(pol.P_SIZE)
     levels, costs = np.zeros(size, dtype=np.int64), np.zeros(size)
-    constants = np.zeros((size, stage.SYM_SIZE))
+    constants, regimes = np.zeros((size, stage.SYM_SIZE)), np.zeros((size, 4), dtype=np.int64)
     regimes = np.zeros((size, 4), dtype=np.int64)
     for t in range(columns.shape[0]):
         stage.fill_inputs(columns[t], performance, levels, costs, constants, profile, inputs, regimes)

@@ -229,7 +229,7 @@ def _evaluate(s, key, now_s, last_s, drawdown, anew, allowed, disallowed, profil
     """
     slot, out = shift(desk.slots, s * pol.SLOT_SIZE), shift(desk.policy, s * pol.OUT_SIZE)
     candidate = shift(desk.wanted, s * W_SIZE)
-    if True or anew or desk.wanted_for[s] != key:
+    if anew or desk.wanted_for[s] != key:
         _ask_rules(s, key, drawdown, profile, desk)
     if s > 0:
         allowed = disallowed = 1.0 if candidate[pol.FIELD_SYMBOL] == slot[_OK] else 0.0

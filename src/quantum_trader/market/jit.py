@@ -68,7 +68,7 @@ def _rebind(function: Callable[..., Any]) -> Callable[..., Any]:
     assert isinstance(function, types.FunctionType)
     bindings = dict(function.__globals__)
     for name in function.__code__.co_names:
-        target = bindings.get(name)
+        target: Any = bindings.get(name)
         if target is not function and is_scalar(target):
             bindings[name] = compiled(target)
     copy = types.FunctionType(

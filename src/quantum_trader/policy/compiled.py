@@ -26,7 +26,7 @@ from quantum_trader.policy.core import (
     symbol_refusal,
     vol_level,
 )
-from quantum_trader.policy.evaluation import Account, candidate_of, hold_trace, symbol_trace, waiting_trace
+from quantum_trader.policy.evaluation import Account, candidate_of, hold_trace
 from quantum_trader.policy.inputs import Cost, Market
 from quantum_trader.policy.layout import (
     ACC_BROKEN_STREAK,
@@ -75,7 +75,7 @@ from quantum_trader.policy.layout import (
 )
 from quantum_trader.policy.policy import TradingPolicy, Values
 from quantum_trader.policy.profiles import OrchestratorConfig, profile_vector
-from quantum_trader.policy.rules import Trace, symbol_reason
+from quantum_trader.policy.rules import Trace, symbol_reasons
 from quantum_trader.policy.stability import account_step, clamp_clock, hold_slot, looseness, new_memory
 
 FloatArray = npt.NDArray[np.float64]
@@ -275,16 +275,17 @@ class SlotPolicy:
             if bits:
                 refused[symbol] = bits
         in_force = self.slots[1:, _OK].tolist()
-        banned = {name: refused.get(name, 0) for name, ok in zip(self.symbols, in_force, strict=True) if ok != 1.0}
+        banned = [name for name, ok in zip(self.symbols, in_force, strict=True) if ok != 1.0]
+        waiting = [name for name in banned if name not in refused]
+        reasons = symbol_reasons({name: refused[name] for name in banned if name in refused}, waiting)
         values, trace = self._slot(0, account, True, vector, int(out[0][OUT_HELD]))
         parts = {
             symbol: self._slot(s, account, symbol not in refused, vector, int(out[s][OUT_HELD]))
             for s, symbol in enumerate(self.symbols, start=1)
         }
-        reasons = {name: symbol_reason(bits) for name, bits in banned.items()}
         return TradingPolicy.in_force(
-            values, frozenset(self.symbols) - banned.keys(), reasons, self.config.name, ts_ns,
-            (*trace, *symbol_trace(refused), *waiting_trace(banned.keys() - refused.keys())), parts,
+            values, frozenset(self.symbols).difference(banned), reasons, self.config.name, ts_ns, trace, parts, refused,
+            waiting,
         )
 
     def _account(self) -> Account:

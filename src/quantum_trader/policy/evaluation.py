@@ -7,12 +7,12 @@ which adds what remembers: latches, holds, history and persistence.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from quantum_trader.domain.enums import TAG_CODES, PerformanceTag
 from quantum_trader.domain.policy import RiskState, SymbolPerformanceData
-from quantum_trader.policy.core import decide, risk_is_stale, symbol_refusal
+from quantum_trader.policy.core import decide, risk_is_stale, symbol_is_bad, symbol_refusal
 from quantum_trader.policy.inputs import (
     OVERALL,
     Cost,
@@ -38,14 +38,11 @@ from quantum_trader.policy.layout import (
     P_MIN_AVG_R,
     P_MIN_WINRATE,
     REFUSE_BAD_SYMBOL,
-    REFUSE_COST,
-    RULE_C1,
-    RULE_D2,
     RULE_HOLD,
 )
-from quantum_trader.policy.policy import NO_REASONS, TradingPolicy, Values
+from quantum_trader.policy.policy import TradingPolicy, Values
 from quantum_trader.policy.profiles import OrchestratorConfig, profile_vector
-from quantum_trader.policy.rules import Trace, symbol_reason
+from quantum_trader.policy.rules import Trace, symbol_reasons
 from quantum_trader.policy.stability import looseness
 
 # drawdown, daily PnL, latched, streak, broken streak, wins since, open positions, exposure, stale, halted, quality
@@ -53,7 +50,7 @@ Account = tuple[float, float, bool, int, int, int, int, float, bool, bool, float
 Candidate = tuple[Values, int, tuple[Trace, ...]]
 
 _BAD: Final = PerformanceTag.BAD
-_TAG: Final = {tag: code for code, tag in enumerate(TAG_CODES)}
+_NEUTRAL: Final = TAG_CODES.index(PerformanceTag.NEUTRAL)
 _REVERSED: Final = (FIELD_RISK_PROFILE, FIELD_MIN_CONF, FIELD_ENTRY, FIELD_EXIT)  # looseness is the negative value
 
 
@@ -83,29 +80,22 @@ def candidate_of(market: Market, cost: Cost, account: Account, symbol_ok: bool, 
 
 
 def refused_symbols(
-    performances: Iterable[SymbolPerformanceData], costs: Costs | None, vector: Sequence[float]
+    performances: Collection[SymbolPerformanceData], costs: Costs | None, vector: Sequence[float]
 ) -> dict[str, int]:
     """Refusal bits of the symbols that C1 or, by their own costs, D2 disallow."""
     winrate, avg_r, losses = vector[P_MIN_WINRATE], vector[P_MIN_AVG_R], vector[P_BAD_STREAK]
-    if math.isnan(winrate) and math.isnan(avg_r) and math.isnan(losses):
-        suspects = [one for one in performances if one.performance_tag is _BAD]
-    else:  # more than C1 bans, in one quick pass; symbol_refusal decides
-        suspects = [
+    refused = {one.symbol: REFUSE_BAD_SYMBOL for one in performances if one.performance_tag is _BAD}
+    if not (math.isnan(winrate) and math.isnan(avg_r) and math.isnan(losses)):
+        suspects = [  # more than C1 bans, in one quick pass; the rule decides
             one for one in performances
             if one.winrate < winrate or one.avg_r < avg_r or one.consecutive_losses >= losses
-            or one.performance_tag is _BAD
         ]
-    refused = {}
-    for one in suspects:
-        bits = symbol_refusal(
-            _TAG[one.performance_tag], one.winrate, one.avg_r, one.trades, one.consecutive_losses, math.nan, vector
-        )
-        if bits:
-            refused[one.symbol] = bits
+        for one in suspects:
+            if symbol_is_bad(_NEUTRAL, one.winrate, one.avg_r, one.trades, one.consecutive_losses, vector):
+                refused[one.symbol] = REFUSE_BAD_SYMBOL
     if isinstance(costs, Mapping):
-        neutral = _TAG[PerformanceTag.NEUTRAL]
         for symbol, cost in costs.items():
-            bits = symbol_refusal(neutral, 0.0, 0.0, 0, 0, cost_codes(cost)[3], vector)
+            bits = symbol_refusal(_NEUTRAL, 0.0, 0.0, 0, 0, cost_codes(cost)[3], vector)
             if bits and symbol != OVERALL:
                 refused[symbol] = refused.get(symbol, 0) | bits
     return refused
@@ -117,22 +107,6 @@ def slot_cost(costs: Costs | None, symbol: str) -> Cost:
         return cost_codes(costs)
     own = cost_codes(costs.get(symbol, costs.get(OVERALL)))
     return own[0], own[1], own[2], math.nan
-
-
-def symbol_trace(refused: Mapping[str, int]) -> list[Trace]:
-    """The refusals of symbols as a trace."""
-    trace: list[Trace] = []
-    for symbol, bits in sorted(refused.items()):
-        if bits & REFUSE_BAD_SYMBOL:
-            trace.append((RULE_C1, f"symbol {symbol}", 1.0, 0.0))
-        if bits & REFUSE_COST:
-            trace.append((RULE_D2, f"symbol {symbol}", 1.0, 0.0))
-    return trace
-
-
-def waiting_trace(symbols: Iterable[str]) -> list[Trace]:
-    """The banned *symbols* that wait to be re-admitted, as rule HOLD."""
-    return [(RULE_HOLD, f"symbol {symbol}", 0.0, 1.0) for symbol in sorted(symbols)]
 
 
 def hold_trace(slot: Sequence[float], candidate: Values, held: int) -> list[Trace]:
@@ -177,8 +151,7 @@ def evaluate(inputs: PolicyInputs, profile: OrchestratorConfig, *, ts_ns: int = 
             market, slot_cost(costs, symbol), account, symbol not in refused, vector
         )
         symbols[symbol] = (slot_values, slot_trace)
-    reasons = {symbol: symbol_reason(bits) for symbol, bits in refused.items()} or NO_REASONS
     return TradingPolicy.in_force(
-        values, known_symbols(inputs) - refused.keys(), reasons, profile.name, ts_ns,
-        (*trace, *symbol_trace(refused)), symbols,
+        values, known_symbols(inputs) - refused.keys(), symbol_reasons(refused), profile.name, ts_ns, trace, symbols,
+        refused,
     )

@@ -19,6 +19,7 @@ from quantum_trader.domain.loss_window import RING_SIZE, empty_ring
 from quantum_trader.domain.market import MarketState
 from quantum_trader.domain.policy import RiskState, SymbolPerformanceData
 from quantum_trader.policy import clock
+from quantum_trader.policy.bans import Bans
 from quantum_trader.policy.core import MAX_RISK_AGE_S
 from quantum_trader.policy.evaluation import (
     Account,
@@ -28,8 +29,6 @@ from quantum_trader.policy.evaluation import (
     hold_trace,
     refused_symbols,
     slot_cost,
-    symbol_trace,
-    waiting_trace,
 )
 from quantum_trader.policy.inputs import (
     OVERALL,
@@ -53,18 +52,15 @@ from quantum_trader.policy.layout import (
     MEM_LATCH_DAY,
     MEM_RING,
     N_FIELDS,
-    P_INTERVAL_S,
-    P_PERSISTENCE,
     RULE_HALT,
     SLOT_STARTED,
 )
-from quantum_trader.policy.policy import NO_REASONS, TradingPolicy, Values, jaccard, time_ns
+from quantum_trader.policy.policy import NO_REASONS, TradingPolicy, Values, jaccard, shared_share, time_ns
 from quantum_trader.policy.profiles import ActiveProfile, OrchestratorConfig, get_active_profile, profile_vector
-from quantum_trader.policy.rules import Trace, symbol_reason
+from quantum_trader.policy.rules import WAITS, Trace, symbol_reasons
 from quantum_trader.policy.stability import (
     account_step,
     clamp_clock,
-    hold_field,
     hold_slot,
     looseness,
     new_memory,
@@ -104,10 +100,8 @@ class OrchestratorPolicy:
         self._slots: dict[str, list[float]] = {}
         self._symbol_parts: dict[str, tuple[Values, tuple[Trace, ...]]] = {}
         self._own_markets: set[str] = set()
-        self._bans: dict[str, list[float]] = {}
+        self._bans = Bans()
         self._reasons: Mapping[str, str] = NO_REASONS
-        self._refused: dict[str, int] = {}
-        self._refused_trace: tuple[Trace, ...] = ()
         self._performed: list[str] = []
         self._known: frozenset[str] = frozenset()
         self._allowed: frozenset[str] = frozenset()
@@ -218,22 +212,18 @@ class OrchestratorPolicy:
             slots_changed, slots_held = self._hold_slots(market, costs, own, account, refused, now_s, last_s)
             changed |= slots_changed
             pending |= slots_held
-        waiting = self._hold_bans(refused, known, now_s, last_s)
-        reasons = self._reasons_now(refused)
-        full_trace = (*trace, *self._refused_trace)
-        if held or waiting:
-            holds = hold_trace(self._overall, candidate, held)
-            full_trace = (*trace, *holds, *self._refused_trace, *waiting_trace(waiting))
-        changed |= reasons is not self._reasons or known is not self._known
+        waiting = self._bans.hold(refused, known, now_s, last_s, vector)
+        reasons = symbol_reasons(refused, waiting)
+        if held:
+            trace = (*trace, *hold_trace(self._overall, candidate, held))
         self._memo_until = self._quiet_until(risk, now_s, bool(pending or waiting))
-        if not changed and full_trace == self._policy.trace and self._policy.ts_ns:
+        if reasons != self._reasons or known is not self._known:
+            self._reasons, self._known, self._allowed = reasons, known, known.difference(reasons)
+        elif not changed and self._policy.ts_ns and self._policy.explained_by(trace, refused, waiting):
             return self._policy
-        if reasons is not self._reasons or known is not self._known:
-            self._reasons, self._known = reasons, known
-            self._allowed = known - reasons.keys()
         return TradingPolicy.in_force(
-            tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._allowed, reasons, self.config.name, now_ns,
-            full_trace, self._symbol_parts,
+            tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._allowed, self._reasons, self.config.name,
+            now_ns, trace, self._symbol_parts, refused, waiting,
         )
 
     def _hold_slots(
@@ -260,7 +250,7 @@ class OrchestratorPolicy:
                 seen[key] = candidate_of(market, cost, account, allowed, self._vector)
             candidate, _, trace = seen[key]
             slot = self._slots.setdefault(symbol, new_slot())
-            share = 1.0 if allowed == (symbol not in self._bans) else 0.0
+            share = 1.0 if allowed == (symbol not in self._reasons) else 0.0
             moved, held = hold_slot(slot, candidate, now_s, last_s, share, share, self._vector)
             part = (
                 tuple(slot[: N_FIELDS * H_WIDTH : H_WIDTH]),
@@ -274,32 +264,6 @@ class OrchestratorPolicy:
         if changed:
             self._symbol_parts = parts
         return changed, any_held
-
-    def _hold_bans(self, refused: dict[str, int], known: frozenset[str], now_s: float, last_s: float) -> list[str]:
-        """Ban at once, re-admit after the wait; returns the symbols that wait."""
-        vector = self._vector
-        waiting = []
-        for symbol in [*self._bans]:
-            if symbol not in refused and symbol in known:
-                result = hold_field(
-                    self._bans[symbol], 0, 1.0, now_s, last_s, vector[P_INTERVAL_S], vector[P_PERSISTENCE], False
-                )
-                if result == 1:
-                    del self._bans[symbol]
-                    continue
-            if symbol not in refused:
-                waiting.append(symbol)
-        for symbol in refused:
-            self._bans.setdefault(symbol, [0.0] * H_WIDTH)[H_COUNT] = 0.0
-        return waiting
-
-    def _reasons_now(self, refused: dict[str, int]) -> Mapping[str, str]:
-        """Why each banned symbol is disallowed; the same object while nothing changed."""
-        if refused == self._refused and self._reasons.keys() == self._bans.keys() == refused.keys():
-            return self._reasons
-        self._refused, self._refused_trace = refused, tuple(symbol_trace(refused))
-        reasons = {symbol: symbol_reason(refused.get(symbol, 0)) for symbol in self._bans}
-        return self._reasons if reasons == self._reasons else MappingProxyType(reasons)
 
     def _known_now(
         self, performances: Iterable[SymbolPerformanceData], markets: Mapping[str, MarketState] | None,
@@ -317,11 +281,14 @@ class OrchestratorPolicy:
 
     def _set_shares(self, refused: dict[str, int], known: frozenset[str]) -> tuple[float, float]:
         """Jaccard indices of the allowed and the disallowed sets, in force against candidate."""
-        if known is self._known and refused.keys() == self._bans.keys():
-            return 1.0, 1.0
-        return (
-            jaccard(self._known - self._bans.keys(), known - refused.keys()), jaccard(self._bans.keys(), refused.keys())
-        )
+        banned, allowed = len(self._reasons), len(self._allowed)
+        both = len(self._reasons.keys() & refused.keys())
+        if known is self._known:  # the newly refused are those that were allowed
+            stay = allowed - (len(refused) - both)
+            allowed_share = shared_share(stay, allowed, len(known) - len(refused))
+        else:
+            allowed_share = jaccard(self._allowed, known - refused.keys())
+        return allowed_share, shared_share(both, banned, len(refused))
 
     def _quiet_until(self, risk: RiskState, now_s: float, pending: bool) -> float:
         """Until when the same inputs must give the same policy; -inf when time alone may change it."""
@@ -438,7 +405,7 @@ class OrchestratorPolicy:
             profile=self.config.name, fingerprint=self._fingerprint, memory=_finite(self._memory),
             ring=_finite(self._ring), overall=_finite(self._overall),
             slots={symbol: _finite(slot) for symbol, slot in self._slots.items()},
-            own_markets=sorted(self._own_markets), bans=self._bans, reasons=dict(self._reasons),
+            own_markets=sorted(self._own_markets), bans=self._bans.rows(), reasons=dict(self._reasons),
             known=sorted(self._known), trace=list(self._policy.trace),
             symbol_traces={symbol: list(part[1]) for symbol, part in self._symbol_parts.items()},
             policy_ns=self._policy.ts_ns, streaks=self._streaks, latch=latch, halt_reason=self.halt_reason,
@@ -460,13 +427,14 @@ class OrchestratorPolicy:
         for symbol, row in saved.slots.items():
             self._slots[symbol] = _safer(self._slots.get(symbol, new_slot()), _row(row))
         self._own_markets.update(saved.own_markets)
-        self._bans = {**{symbol: list(ban) for symbol, ban in saved.bans.items()}, **self._bans}
+        bans = {**saved.bans, **self._bans.rows()}
+        self._bans = Bans(bans)
         self._known = frozenset(saved.known) | self._known
         self._performed = []
         self._reasons = MappingProxyType({
-            symbol: self._reasons.get(symbol) or saved.reasons.get(symbol, symbol_reason(0)) for symbol in self._bans
+            symbol: self._reasons.get(symbol) or saved.reasons.get(symbol, WAITS) for symbol in bans
         })
-        self._allowed = self._known - self._bans.keys()
+        self._allowed = self._known - bans.keys()
         self._symbol_parts = {
             symbol: (tuple(slot[: N_FIELDS * H_WIDTH : H_WIDTH]), tuple(saved.symbol_traces.get(symbol, ())))
             for symbol, slot in self._slots.items()

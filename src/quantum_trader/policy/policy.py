@@ -23,13 +23,14 @@ from quantum_trader.domain.enums import (
 from quantum_trader.domain.errors import InputError, require, require_finite
 from quantum_trader.domain.policy import RuleFired
 from quantum_trader.policy.layout import H_WIDTH, N_FIELDS
-from quantum_trader.policy.rules import Trace, fired, note_of
+from quantum_trader.policy.rules import Trace, fired, note_of, symbols_trace
 from quantum_trader.policy.stability import looseness, similarity
 
 _E = TypeVar("_E", bound=Enum)
 _DIGITS: Final = 10  # of numbers in the JSON form
 Values = tuple[float, ...]  # looseness values of a slot, in the order of layout.FIELDS
 NO_REASONS: Final[Mapping[str, str]] = MappingProxyType({})
+NO_BITS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 def to_enum(kind: type[_E], key: str, value: object) -> _E:
@@ -103,9 +104,9 @@ class TradingPolicy:
     """
 
     __slots__ = (
-        "_hash", "_note", "_rules", "_symbols", "_trace", "_values", "allow_new_trades", "allowed_symbols",
-        "disallowed_symbols", "entry_mode", "exit_mode", "max_open_positions", "max_risk_pct", "min_confidence",
-        "profile", "risk_profile", "total_exposure_limit_pct", "ts_ns",
+        "_hash", "_note", "_refused", "_rules", "_symbols", "_told", "_trace", "_values", "_waiting",
+        "allow_new_trades", "allowed_symbols", "disallowed_symbols", "entry_mode", "exit_mode", "max_open_positions",
+        "max_risk_pct", "min_confidence", "profile", "risk_profile", "total_exposure_limit_pct", "ts_ns",
     )
     allow_new_trades: bool
     risk_profile: RiskProfile
@@ -120,7 +121,10 @@ class TradingPolicy:
     profile: str
     ts_ns: int
     _values: Values
-    _trace: tuple[Trace, ...]
+    _told: tuple[Trace, ...]
+    _refused: Mapping[str, int]
+    _waiting: Collection[str]
+    _trace: tuple[Trace, ...] | None
     _symbols: Mapping[str, tuple[Values, tuple[Trace, ...]]]
     _rules: tuple[RuleFired, ...] | None
     _note: str | None
@@ -150,7 +154,7 @@ class TradingPolicy:
         named = disallowed_symbols
         banned = named if isinstance(named, Mapping) else dict.fromkeys(named, "")
         _fill(self, values, frozenset(allowed_symbols), MappingProxyType(dict(banned)), profile,
-              time_ns("timestamp", timestamp), (), {})
+              time_ns("timestamp", timestamp), (), {}, {}, ())
         _put(self, "_rules", tuple(rules))
         if note:
             _put(self, "_note", note)
@@ -159,10 +163,15 @@ class TradingPolicy:
     def in_force(
         cls, values: Values, allowed: frozenset[str], disallowed: Mapping[str, str], profile: str, ts_ns: int,
         trace: tuple[Trace, ...], symbols: Mapping[str, tuple[Values, tuple[Trace, ...]]],
+        refused: Mapping[str, int] = NO_BITS, waiting: Collection[str] = (),
     ) -> TradingPolicy:
-        """The policy of looseness *values*; the words are made from the numeric *trace* when someone asks for them."""
+        """The policy of looseness *values*; the words are made when someone asks for them.
+
+        They say what the numeric *trace* does, which symbols are *refused*, with their bits, and which banned ones are
+        *waiting* to be re-admitted. None of the arguments may change afterwards.
+        """
         policy = cls.__new__(cls)
-        _fill(policy, values, allowed, disallowed, profile, ts_ns, trace, symbols)
+        _fill(policy, values, allowed, disallowed, profile, ts_ns, trace, symbols, refused, waiting)
         return policy
 
     # ---- questions --------------------------------------------------------------------------------------------------
@@ -176,7 +185,7 @@ class TradingPolicy:
         """The rules that fired: name, field, before, after, why."""
         rules = self._rules
         if rules is None:
-            rules = fired(self._trace)
+            rules = fired(self.trace)
             _put(self, "_rules", rules)
         return rules
 
@@ -202,7 +211,17 @@ class TradingPolicy:
     @property
     def trace(self) -> tuple[Trace, ...]:
         """The rules that fired, as numbers."""
-        return self._trace
+        trace = self._trace
+        if trace is None:
+            trace = (*self._told, *symbols_trace(self._refused, self._waiting))
+            _put(self, "_trace", trace)
+        return trace
+
+    def explained_by(self, trace: tuple[Trace, ...], refused: Mapping[str, int], waiting: Collection[str]) -> bool:
+        """Whether a policy in force of these three would say the same."""
+        if trace == self._told and refused == self._refused and set(waiting) == set(self._waiting):
+            return True
+        return (*trace, *symbols_trace(refused, waiting)) == self.trace
 
     @property
     def symbols(self) -> Collection[str]:
@@ -219,8 +238,8 @@ class TradingPolicy:
         """The policy for one symbol: from its own market where that was given, else the overall one."""
         allowed = self.allows(symbol)
         reason = self.disallowed_symbols.get(symbol, "" if allowed else "not among the known symbols")
-        values, trace = self._symbols.get(symbol, (self._values, self._trace))
-        about = tuple(one for one in self._trace if one[1] == f"symbol {symbol}")
+        values, trace = self._symbols.get(symbol, (self._values, self.trace))
+        about = tuple(one for one in self.trace if one[1] == f"symbol {symbol}")
         trace = (*(one for one in trace if not isinstance(one[1], str)), *about)
         return _symbol_policy(symbol, values, allowed, reason, trace)
 
@@ -301,10 +320,14 @@ _put: Final = object.__setattr__
 def _fill(
     policy: TradingPolicy, values: Values, allowed: frozenset[str], disallowed: Mapping[str, str], profile: str,
     ts_ns: int, trace: tuple[Trace, ...], symbols: Mapping[str, tuple[Values, tuple[Trace, ...]]],
+    refused: Mapping[str, int], waiting: Collection[str],
 ) -> None:
     """Set every slot of a new policy."""
     _put(policy, "_values", values)
-    _put(policy, "_trace", trace)
+    _put(policy, "_told", trace)
+    _put(policy, "_refused", refused)
+    _put(policy, "_waiting", waiting)
+    _put(policy, "_trace", None)
     _put(policy, "_symbols", symbols)
     _put(policy, "_rules", None)
     _put(policy, "_note", None)
@@ -325,6 +348,10 @@ def _fill(
 
 def jaccard(first: Collection[str], second: Collection[str]) -> float:
     """Shared over all members; two empty sets are equal."""
-    one, two = set(first), set(second)
-    either = len(one | two)
-    return len(one & two) / either if either else 1.0
+    return shared_share(len(set(first) & set(second)), len(first), len(second))
+
+
+def shared_share(shared: int, first: int, second: int) -> float:
+    """The Jaccard index of two sets of *first* and *second* members that have *shared* ones in common."""
+    either = first + second - shared
+    return shared / either if either else 1.0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -19,6 +20,9 @@ from quantum_trader.policy.layout import (
     FIELDS,
     REFUSE_BAD_SYMBOL,
     REFUSE_COST,
+    RULE_C1,
+    RULE_D2,
+    RULE_HOLD,
 )
 
 Trace = tuple[int, int | str, float, float]  # rule, field (or "symbol X"), before, after; as the rules note it
@@ -134,13 +138,31 @@ def note_of(rules: Sequence[RuleFired]) -> str:
     return "; ".join(f"{name} {why} ({', '.join(effects[name][:4])})" for name, why in says.items())
 
 
-def symbol_reason(bits: int) -> str:
-    """Why a symbol is disallowed."""
-    reasons = []
-    if bits & REFUSE_BAD_SYMBOL:
-        reasons.append("C1 symbol's own results are bad")
-    if bits & REFUSE_COST:
-        reasons.append("D2 round-trip cost above max_cost_in_r")
-    return "; ".join(reasons) if reasons else "HOLD waits to be re-admitted"
+def symbols_trace(refused: Mapping[str, int], waiting: Iterable[str]) -> tuple[Trace, ...]:
+    """The symbols *refused*, with their bits, and the banned ones *waiting* to be re-admitted (rule HOLD)."""
+    trace: list[Trace] = []
+    for symbol, bits in sorted(refused.items()):
+        if bits & REFUSE_BAD_SYMBOL:
+            trace.append((RULE_C1, f"symbol {symbol}", 1.0, 0.0))
+        if bits & REFUSE_COST:
+            trace.append((RULE_D2, f"symbol {symbol}", 1.0, 0.0))
+    trace.extend((RULE_HOLD, f"symbol {symbol}", 0.0, 1.0) for symbol in sorted(waiting))
+    return tuple(trace)
+
+
+def symbol_reasons(refused: Mapping[str, int], waiting: Iterable[str] = ()) -> Mapping[str, str]:
+    """Why each symbol is disallowed; cannot be changed."""
+    reasons = {symbol: _REASONS[bits] for symbol, bits in refused.items()}
+    reasons.update(dict.fromkeys(waiting, WAITS))
+    return MappingProxyType(reasons)
+
+
+WAITS: Final = "HOLD waits to be re-admitted"
+_BAD_RESULTS: Final = "C1 symbol's own results are bad"
+_TOO_DEAR: Final = "D2 round-trip cost above max_cost_in_r"
+_REASONS: Final = {
+    REFUSE_BAD_SYMBOL: _BAD_RESULTS, REFUSE_COST: _TOO_DEAR,
+    REFUSE_BAD_SYMBOL | REFUSE_COST: f"{_BAD_RESULTS}; {_TOO_DEAR}",
+}
 
 

@@ -16,9 +16,9 @@ class SignalSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the ensemble decides; chosen on the first part of the bundled bars (docs/decisions/0022)."""
 
     decision_minutes: int = 30  # the bars the models look at; base bars longer than this are looked at themselves
-    horizon_hours: float = 24.0  # a direction is right when the close has moved that way after so long
+    horizon_hours: float = 8.0  # a direction is right when the close has moved that way after so long
     cooldown_hours: float = 24.0  # between two signals of one symbol in the same direction
-    edge: float = 0.53  # smallest probability a signal is given for
+    edge: float = 0.515  # smallest probability a signal is given for
     prior_outcomes: float = 60.0  # independent outcomes the prior of a calibration cell counts for
     memory_outcomes: float = 2000.0  # independent outcomes after which a cell has forgotten a 1/e
     warmup_outcomes: float = 20.0  # independent outcomes the whole ensemble must have seen before its first signal

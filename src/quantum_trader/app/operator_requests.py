@@ -1,0 +1,80 @@
+"""What a person asks of a run: halt, resume, flatten, as lines in the run's state folder.
+
+A request is appended and synced before the command returns. A running process takes it within moments; when none
+runs, the next start takes it before its first bar. Each is taken once: the checkpoint says how many were.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import Enum
+from pathlib import Path
+
+import msgspec
+
+from quantum_trader.domain.errors import InputError, StateError
+
+FILE_NAME = "operator.jsonl"
+
+
+class Action(str, Enum):
+    """What can be asked."""
+
+    HALT = "halt"
+    RESUME = "resume"
+    FLATTEN = "flatten"
+
+
+class OperatorRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One request: who asks for what, why and when."""
+
+    action: Action
+    reason: str
+    actor: str
+    ts_ns: int
+
+
+def ask(state_dir: Path, request: OperatorRequest) -> None:
+    """Append *request* to the folder's requests, durably. Raises InputError or StateError with what to do."""
+    if not request.reason.strip():
+        raise InputError("--reason = '': say why; it goes on record")
+    if not (state_dir / "lock").exists():
+        raise StateError(f"--state {state_dir}: is not a run's state folder; give the folder of `run --state`")
+    try:
+        descriptor = os.open(state_dir / FILE_NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(descriptor, msgspec.json.encode(request) + b"\n")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StateError(f"{state_dir / FILE_NAME}: cannot be written ({error.strerror}); nothing was asked") from error
+
+
+class OperatorRequests:
+    """Reads the requests a run has not taken yet."""
+
+    def __init__(self, state_dir: Path, taken: int) -> None:
+        self._path = state_dir / FILE_NAME
+        self.taken = taken
+        self._size = 0
+
+    def poll(self) -> list[OperatorRequest]:
+        """Requests since the last call; a line that is not one is skipped and counted as taken."""
+        try:
+            size = self._path.stat().st_size
+        except FileNotFoundError:
+            return []
+        if size == self._size:
+            return []
+        lines = self._path.read_bytes().split(b"\n")[:-1]  # an unfinished last line waits
+        self._size = sum(len(line) + 1 for line in lines)
+        fresh = lines[self.taken:]
+        self.taken = len(lines)
+        requests = []
+        for line in fresh:
+            try:
+                requests.append(msgspec.json.decode(line, type=OperatorRequest))
+            except msgspec.DecodeError:
+                continue
+        return requests

@@ -1,0 +1,57 @@
+"""The symbols nobody may trade: banned at once, re-admitted after the wait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from quantum_trader.policy.layout import H_WIDTH, P_INTERVAL_S, P_PERSISTENCE
+from quantum_trader.policy.stability import hold_field
+
+Cohort = tuple[list[float], Iterable[str]]
+
+
+class Bans:
+    """Who is refused, and who waits to be re-admitted.
+
+    A ban is held by the row of :func:`~quantum_trader.policy.stability.hold_field`. Symbols whose wait began at the
+    same evaluation have equal rows, so a cohort of them shares one. *rows* is what :meth:`rows` gave.
+    """
+
+    __slots__ = ("_cohorts", "_refused")
+
+    def __init__(self, rows: Mapping[str, Sequence[float]] | None = None) -> None:
+        cohorts: dict[tuple[float, ...], list[str]] = {}
+        for symbol, row in (rows or {}).items():
+            cohorts.setdefault(tuple(row), []).append(symbol)
+        self._refused: Iterable[str] = ()
+        self._cohorts: list[Cohort] = [(list(row), symbols) for row, symbols in cohorts.items()]
+
+    def hold(
+        self, refused: Mapping[str, int], known: frozenset[str], now_s: float, last_s: float, vector: Sequence[float]
+    ) -> list[str]:
+        """Ban the *refused*, release whose wait is over; returns who waits, longest first.
+
+        A symbol that is not *known* now goes on waiting without getting any further: absence is no evidence.
+        """
+        interval, persistence = vector[P_INTERVAL_S], vector[P_PERSISTENCE]
+        waiting: list[str] = []
+        cohorts: list[Cohort] = []
+        for row, symbols in (*self._cohorts, ([0.0] * H_WIDTH, self._refused)):
+            free = [symbol for symbol in symbols if symbol not in refused]
+            if not known.issuperset(free):
+                absent = [symbol for symbol in free if symbol not in known]
+                free = [symbol for symbol in free if symbol in known]
+                cohorts.append((row.copy(), absent))
+                waiting += absent
+            if free and hold_field(row, 0, 1.0, now_s, last_s, interval, persistence, False) != 1:
+                cohorts.append((row, free))
+                waiting += free
+        self._refused, self._cohorts = refused.keys(), cohorts
+        return waiting
+
+    def rows(self) -> dict[str, list[float]]:
+        """Every banned symbol with a row of its own."""
+        rows = {symbol: [0.0] * H_WIDTH for symbol in self._refused}
+        for row, symbols in self._cohorts:
+            rows.update((symbol, row.copy()) for symbol in symbols)
+        return rows
