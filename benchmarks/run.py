@@ -49,7 +49,7 @@ def main() -> int:
     wanted = parser.parse_args().only
     load()
     names = [name for name in sorted(BENCHES) if name.startswith(wanted)]
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 160)
     if not names:
         console.print(f"no benchmark is called {wanted!r}; there are: {', '.join(sorted(BENCHES))}")
         return 2

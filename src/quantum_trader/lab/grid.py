@@ -72,18 +72,18 @@ def parse_axis(text: str) -> Axis:
         hint = f"did you mean {', '.join(near)}?" if near else f"numeric keys: {', '.join(numeric_keys())}"
         raise ConfigError(f"--grid {text!r}: unknown key {key!r}; {hint}")
     try:
-        values = _range(content) if ":" in content else tuple(float(value) for value in content.split(","))
+        parts = [float(part) for part in content.split(":" if ":" in content else ",")]
     except ValueError:
         raise ConfigError(f"--grid {text!r}: {content!r} is not low:high:step nor numbers with commas") from None
+    values = _range(content, parts) if ":" in content else tuple(parts)
     if not all(math.isfinite(value) for value in values) or len(set(values)) != len(values):
         raise ConfigError(f"--grid {text!r}: the values must be finite and each stand once")
     return Axis(key=key, values=values)
 
 
-def _range(content: str) -> tuple[float, ...]:
-    parts = [float(part) for part in content.split(":")]
+def _range(content: str, parts: Sequence[float]) -> tuple[float, ...]:
     if len(parts) != 3:
-        raise ValueError(content)
+        raise ConfigError(f"--grid: {content!r} is not low:high:step")
     low, high, step = parts
     if not (all(math.isfinite(part) for part in parts) and step > 0.0 and high >= low):
         raise ConfigError(f"--grid: {content!r}: step must be above 0 and high not below low")

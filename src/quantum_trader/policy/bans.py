@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import filterfalse
 
 from quantum_trader.policy.layout import H_WIDTH, P_INTERVAL_S, P_PERSISTENCE
 from quantum_trader.policy.stability import hold_field
@@ -17,12 +18,13 @@ class Bans:
     same evaluation have equal rows, so a cohort of them shares one. *rows* is what :meth:`rows` gave.
     """
 
-    __slots__ = ("_cohorts", "_refused")
+    __slots__ = ("_cohorts", "_refused", "within")
 
     def __init__(self, rows: Mapping[str, Sequence[float]] | None = None) -> None:
         cohorts: dict[tuple[float, ...], list[str]] = {}
         for symbol, row in (rows or {}).items():
             cohorts.setdefault(tuple(row), []).append(symbol)
+        self.within: frozenset[str] | None = None  # known symbols among which every banned one was at the last hold
         self._refused: Iterable[str] = ()
         self._cohorts: list[Cohort] = [(list(row), symbols) for row, symbols in cohorts.items()]
 
@@ -36,9 +38,12 @@ class Bans:
         interval, persistence = vector[P_INTERVAL_S], vector[P_PERSISTENCE]
         waiting: list[str] = []
         cohorts: list[Cohort] = []
+        all_known = known is self.within
+        within: frozenset[str] | None = known
         for row, symbols in (*self._cohorts, ([0.0] * H_WIDTH, self._refused)):
-            free = [symbol for symbol in symbols if symbol not in refused]
-            if not known.issuperset(free):
+            free = list(filterfalse(refused.__contains__, symbols))
+            if not (all_known or known.issuperset(free)):
+                within = None
                 absent = [symbol for symbol in free if symbol not in known]
                 free = [symbol for symbol in free if symbol in known]
                 cohorts.append((row.copy(), absent))
@@ -46,7 +51,7 @@ class Bans:
             if free and hold_field(row, 0, 1.0, now_s, last_s, interval, persistence, False) != 1:
                 cohorts.append((row, free))
                 waiting += free
-        self._refused, self._cohorts = refused.keys(), cohorts
+        self._refused, self._cohorts, self.within = refused, cohorts, within
         return waiting
 
     def rows(self) -> dict[str, list[float]]:

@@ -284,8 +284,7 @@ class SlotPolicy:
             for s, symbol in enumerate(self.symbols, start=1)
         }
         return TradingPolicy.in_force(
-            values, frozenset(self.symbols).difference(banned), reasons, self.config.name, ts_ns, trace, parts, refused,
-            waiting,
+            values, frozenset(self.symbols), reasons, self.config.name, ts_ns, trace, parts, refused, waiting
         )
 
     def _account(self) -> Account:

@@ -152,6 +152,5 @@ def evaluate(inputs: PolicyInputs, profile: OrchestratorConfig, *, ts_ns: int = 
         )
         symbols[symbol] = (slot_values, slot_trace)
     return TradingPolicy.in_force(
-        values, known_symbols(inputs) - refused.keys(), symbol_reasons(refused), profile.name, ts_ns, trace, symbols,
-        refused,
+        values, known_symbols(inputs), symbol_reasons(refused), profile.name, ts_ns, trace, symbols, refused
     )

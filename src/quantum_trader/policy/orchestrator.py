@@ -104,7 +104,6 @@ class OrchestratorPolicy:
         self._reasons: Mapping[str, str] = NO_REASONS
         self._performed: list[str] = []
         self._known: frozenset[str] = frozenset()
-        self._allowed: frozenset[str] = frozenset()
         self._streaks: dict[str, int] = {}
         self._history: deque[TradingPolicy] = deque(maxlen=HISTORY)
         self._encoded: deque[msgspec.Raw] = deque(maxlen=HISTORY)
@@ -218,11 +217,11 @@ class OrchestratorPolicy:
             trace = (*trace, *hold_trace(self._overall, candidate, held))
         self._memo_until = self._quiet_until(risk, now_s, bool(pending or waiting))
         if reasons != self._reasons or known is not self._known:
-            self._reasons, self._known, self._allowed = reasons, known, known.difference(reasons)
+            self._reasons, self._known = reasons, known
         elif not changed and self._policy.ts_ns and self._policy.explained_by(trace, refused, waiting):
             return self._policy
         return TradingPolicy.in_force(
-            tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._allowed, self._reasons, self.config.name,
+            tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._known, self._reasons, self.config.name,
             now_ns, trace, self._symbol_parts, refused, waiting,
         )
 
@@ -281,14 +280,12 @@ class OrchestratorPolicy:
 
     def _set_shares(self, refused: dict[str, int], known: frozenset[str]) -> tuple[float, float]:
         """Jaccard indices of the allowed and the disallowed sets, in force against candidate."""
-        banned, allowed = len(self._reasons), len(self._allowed)
-        both = len(self._reasons.keys() & refused.keys())
-        if known is self._known:  # the newly refused are those that were allowed
-            stay = allowed - (len(refused) - both)
-            allowed_share = shared_share(stay, allowed, len(known) - len(refused))
-        else:
-            allowed_share = jaccard(self._allowed, known - refused.keys())
-        return allowed_share, shared_share(both, banned, len(refused))
+        banned = self._reasons.keys()
+        if not (known is self._known is self._bans.within):
+            return jaccard(self._known - banned, known - refused.keys()), jaccard(banned, refused.keys())
+        both = len(banned & refused.keys())
+        left = len(known) - len(banned), len(known) - len(refused)
+        return shared_share(sum(left) - len(known) + both, *left), shared_share(both, len(banned), len(refused))
 
     def _quiet_until(self, risk: RiskState, now_s: float, pending: bool) -> float:
         """Until when the same inputs must give the same policy; -inf when time alone may change it."""
@@ -321,7 +318,7 @@ class OrchestratorPolicy:
                 self._overall[field * H_WIDTH + H_CURRENT] = values[field]
                 self._overall[field * H_WIDTH + H_COUNT] = 0.0
             self._adopt(TradingPolicy.in_force(
-                values, self._allowed, self._reasons, self.config.name, now_ns, (), self._symbol_parts
+                values, self._known, self._reasons, self.config.name, now_ns, (), self._symbol_parts
             ))
             if self.state_path is not None:
                 self.save()
@@ -366,7 +363,7 @@ class OrchestratorPolicy:
         }
         last_s = self._memory[MEM_LAST_S]
         self._adopt(TradingPolicy.in_force(
-            tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._allowed, self._reasons, self.config.name,
+            tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._known, self._reasons, self.config.name,
             int(last_s * NS_PER_SECOND) if math.isfinite(last_s) else 0, trace, self._symbol_parts,
         ))
 
@@ -434,7 +431,6 @@ class OrchestratorPolicy:
         self._reasons = MappingProxyType({
             symbol: self._reasons.get(symbol) or saved.reasons.get(symbol, WAITS) for symbol in bans
         })
-        self._allowed = self._known - bans.keys()
         self._symbol_parts = {
             symbol: (tuple(slot[: N_FIELDS * H_WIDTH : H_WIDTH]), tuple(saved.symbol_traces.get(symbol, ())))
             for symbol, slot in self._slots.items()
@@ -442,7 +438,7 @@ class OrchestratorPolicy:
         self._take_history(saved)
         if self._overall[SLOT_STARTED]:
             self._policy = TradingPolicy.in_force(
-                tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._allowed, self._reasons, self.config.name,
+                tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._known, self._reasons, self.config.name,
                 max(saved.policy_ns, self._policy.ts_ns), tuple(saved.trace), self._symbol_parts,
             )
         return True

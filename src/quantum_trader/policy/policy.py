@@ -104,8 +104,8 @@ class TradingPolicy:
     """
 
     __slots__ = (
-        "_hash", "_note", "_refused", "_rules", "_symbols", "_told", "_trace", "_values", "_waiting",
-        "allow_new_trades", "allowed_symbols", "disallowed_symbols", "entry_mode", "exit_mode", "max_open_positions",
+        "_allowed", "_hash", "_known", "_note", "_refused", "_rules", "_symbols", "_told", "_trace", "_values",
+        "_waiting", "allow_new_trades", "disallowed_symbols", "entry_mode", "exit_mode", "max_open_positions",
         "max_risk_pct", "min_confidence", "profile", "risk_profile", "total_exposure_limit_pct", "ts_ns",
     )
     allow_new_trades: bool
@@ -116,11 +116,12 @@ class TradingPolicy:
     exit_mode: ExitMode
     max_open_positions: int
     total_exposure_limit_pct: float
-    allowed_symbols: frozenset[str]
     disallowed_symbols: Mapping[str, str]
     profile: str
     ts_ns: int
     _values: Values
+    _known: frozenset[str]
+    _allowed: frozenset[str] | None
     _told: tuple[Trace, ...]
     _refused: Mapping[str, int]
     _waiting: Collection[str]
@@ -155,23 +156,24 @@ class TradingPolicy:
         banned = named if isinstance(named, Mapping) else dict.fromkeys(named, "")
         _fill(self, values, frozenset(allowed_symbols), MappingProxyType(dict(banned)), profile,
               time_ns("timestamp", timestamp), (), {}, {}, ())
+        _put(self, "_allowed", self._known)
         _put(self, "_rules", tuple(rules))
         if note:
             _put(self, "_note", note)
 
     @classmethod
     def in_force(
-        cls, values: Values, allowed: frozenset[str], disallowed: Mapping[str, str], profile: str, ts_ns: int,
+        cls, values: Values, known: frozenset[str], disallowed: Mapping[str, str], profile: str, ts_ns: int,
         trace: tuple[Trace, ...], symbols: Mapping[str, tuple[Values, tuple[Trace, ...]]],
         refused: Mapping[str, int] = NO_BITS, waiting: Collection[str] = (),
     ) -> TradingPolicy:
-        """The policy of looseness *values*; the words are made when someone asks for them.
+        """The policy of looseness *values* for the *known* symbols; the words are made when someone asks for them.
 
         They say what the numeric *trace* does, which symbols are *refused*, with their bits, and which banned ones are
         *waiting* to be re-admitted. None of the arguments may change afterwards.
         """
         policy = cls.__new__(cls)
-        _fill(policy, values, allowed, disallowed, profile, ts_ns, trace, symbols, refused, waiting)
+        _fill(policy, values, known, disallowed, profile, ts_ns, trace, symbols, refused, waiting)
         return policy
 
     # ---- questions --------------------------------------------------------------------------------------------------
@@ -179,6 +181,15 @@ class TradingPolicy:
     def timestamp(self) -> datetime:
         """When this policy came into force, UTC."""
         return from_ns(self.ts_ns)
+
+    @property
+    def allowed_symbols(self) -> frozenset[str]:
+        """The known symbols that are not disallowed."""
+        allowed = self._allowed
+        if allowed is None:
+            allowed = self._known.difference(self.disallowed_symbols)
+            _put(self, "_allowed", allowed)
+        return allowed
 
     @property
     def rules(self) -> tuple[RuleFired, ...]:
@@ -232,7 +243,7 @@ class TradingPolicy:
         """Whether *symbol* may be traded as far as symbols go; unlisted ones only when no symbol is known."""
         if symbol in self.disallowed_symbols:
             return False
-        return symbol in self.allowed_symbols or not (self.allowed_symbols or self.disallowed_symbols)
+        return symbol in self._known or not (self._known or self.disallowed_symbols)
 
     def for_symbol(self, symbol: str) -> SymbolPolicy:
         """The policy for one symbol: from its own market where that was given, else the overall one."""
@@ -318,12 +329,14 @@ _put: Final = object.__setattr__
 
 
 def _fill(
-    policy: TradingPolicy, values: Values, allowed: frozenset[str], disallowed: Mapping[str, str], profile: str,
+    policy: TradingPolicy, values: Values, known: frozenset[str], disallowed: Mapping[str, str], profile: str,
     ts_ns: int, trace: tuple[Trace, ...], symbols: Mapping[str, tuple[Values, tuple[Trace, ...]]],
     refused: Mapping[str, int], waiting: Collection[str],
 ) -> None:
     """Set every slot of a new policy."""
     _put(policy, "_values", values)
+    _put(policy, "_known", known)
+    _put(policy, "_allowed", None)
     _put(policy, "_told", trace)
     _put(policy, "_refused", refused)
     _put(policy, "_waiting", waiting)
@@ -340,7 +353,6 @@ def _fill(
     _put(policy, "exit_mode", EXIT_CODES[int(-values[5])])
     _put(policy, "max_open_positions", int(values[6]))
     _put(policy, "total_exposure_limit_pct", values[7])
-    _put(policy, "allowed_symbols", allowed)
     _put(policy, "disallowed_symbols", disallowed)
     _put(policy, "profile", profile)
     _put(policy, "ts_ns", ts_ns)

@@ -152,14 +152,18 @@ def symbols_trace(refused: Mapping[str, int], waiting: Iterable[str]) -> tuple[T
 
 def symbol_reasons(refused: Mapping[str, int], waiting: Iterable[str] = ()) -> Mapping[str, str]:
     """Why each symbol is disallowed; cannot be changed."""
-    reasons = {symbol: _REASONS[bits] for symbol, bits in refused.items()}
-    reasons.update(dict.fromkeys(waiting, WAITS))
+    reasons = dict.fromkeys(refused, _BAD_RESULTS)
+    if not _BAD_ONLY.issuperset(refused.values()):
+        reasons = {symbol: _REASONS[bits] for symbol, bits in refused.items()}
+    for symbol in waiting:
+        reasons[symbol] = WAITS
     return MappingProxyType(reasons)
 
 
 WAITS: Final = "HOLD waits to be re-admitted"
 _BAD_RESULTS: Final = "C1 symbol's own results are bad"
 _TOO_DEAR: Final = "D2 round-trip cost above max_cost_in_r"
+_BAD_ONLY: Final = frozenset({REFUSE_BAD_SYMBOL})
 _REASONS: Final = {
     REFUSE_BAD_SYMBOL: _BAD_RESULTS, REFUSE_COST: _TOO_DEAR,
     REFUSE_BAD_SYMBOL | REFUSE_COST: f"{_BAD_RESULTS}; {_TOO_DEAR}",
