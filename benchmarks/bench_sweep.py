@@ -49,7 +49,8 @@ def bundled_market() -> tuple[Market, int, Any]:
     settings = load_settings(None, {"rollout.mode": ("LIVE", "--mode")}).settings
     table = instruments_for(recording.symbols, recording.first_closes().tolist())
     sweep_settings = SweepSettings(engine=settings.engine_settings(), venue=settings.paper_settings())
-    return prepare(recording, table.instruments, sweep_settings), recording.report.bars, recording.arrays().ohlcv[:, :, 3]
+    market = prepare(recording, table.instruments, sweep_settings)
+    return market, recording.report.bars, recording.arrays().ohlcv[:, :, 3]
 
 
 def settings_per_second(market: Market, config: OrchestratorConfig) -> float:

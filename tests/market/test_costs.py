@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantum_trader.domain.enums import LEVEL_HIGH, LEVEL_LOW, LEVEL_NORMAL
 from quantum_trader.market import costs
 from quantum_trader.market.jit import compiled
 
@@ -55,7 +54,9 @@ def test_no_stop_distance_costs_infinitely_much(distance: float) -> None:
     assert costs.cost_in_r(100.0, distance, 4.0, 1.0, 2.0, 0.0, 8.0) == math.inf
 
 
-@given(*[st.floats(0.0, 50.0)] * 3, st.floats(0.0, 0.01), st.floats(0.0, 100.0), st.floats(0.01, 50.0), st.floats(0.0, 9.0))
+@given(
+    *[st.floats(0.0, 50.0)] * 3, st.floats(0.0, 0.01), st.floats(0.0, 100.0), st.floats(0.01, 50.0), st.floats(0.0, 9.0)
+)
 def test_cost_in_r_is_monotone(fee: float, spread: float, slip: float, funding: float, hours: float, stop: float,
                                more: float) -> None:
     """Raising any cost, or tightening the stop, never makes the trade cheaper."""
@@ -65,23 +66,6 @@ def test_cost_in_r_is_monotone(fee: float, spread: float, slip: float, funding: 
     assert costs.cost_in_r(100.0, stop, fee, spread, slip + more, funding, hours) >= base
     assert costs.cost_in_r(100.0, stop, fee, spread, slip, funding, hours + more) >= base
     assert costs.cost_in_r(100.0, stop / (1.0 + more), fee, spread, slip, funding, hours) >= base
-
-
-@pytest.mark.parametrize(
-    ("bps", "expected"), [(10.1, LEVEL_HIGH), (10.0, LEVEL_NORMAL), (3.0, LEVEL_NORMAL), (2.9, LEVEL_LOW)]
-)
-def test_cost_levels_against_the_limit(bps: float, expected: int) -> None:
-    """Only above the limit is HIGH."""
-    assert costs.cost_level(bps, 10.0) == expected
-
-
-@pytest.mark.parametrize(
-    ("ratio", "expected"),
-    [(0.29, LEVEL_LOW), (0.3, LEVEL_NORMAL), (2.1, LEVEL_HIGH), (math.nan, LEVEL_NORMAL)],
-)
-def test_liquidity_is_low_below_three_tenths(ratio: float, expected: int) -> None:
-    """Unknown is NORMAL."""
-    assert costs.liquidity_level(ratio) == expected
 
 
 def test_compiled_form_gives_the_same_number() -> None:

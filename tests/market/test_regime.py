@@ -60,7 +60,10 @@ def test_a_state_holds_for_its_minimum() -> None:
 
 @pytest.mark.parametrize(
     ("slope", "plus", "minus", "expected"),
-    [(1.0, 30.0, 10.0, DIR_UP), (-1.0, 10.0, 30.0, DIR_DOWN), (1.0, 10.0, 30.0, DIR_NONE), (-1.0, 30.0, 10.0, DIR_NONE)],
+    [
+        (1.0, 30.0, 10.0, DIR_UP), (-1.0, 10.0, 30.0, DIR_DOWN), (1.0, 10.0, 30.0, DIR_NONE),
+        (-1.0, 30.0, 10.0, DIR_NONE),
+    ],
 )
 def test_direction_needs_slope_and_indicators_to_agree(slope: float, plus: float, minus: float, expected: int) -> None:
     """A new trend without agreement has no direction."""

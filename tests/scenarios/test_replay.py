@@ -51,6 +51,13 @@ def test_observe_is_byte_identical_to_no_policy(profile: str) -> None:
     assert len(with_policy.lines) > len(without.lines)
 
 
+def test_what_is_traded_in_observe_does_not_depend_on_the_profile() -> None:
+    """SAFE and AGGRESSIVE only watch: the engine's records are the same bytes."""
+    _, safe = memory_run(settings(policy__profile="SAFE"))
+    _, aggressive = memory_run(settings(policy__profile="AGGRESSIVE"))
+    assert of_engine(safe) == of_engine(aggressive)
+
+
 def test_enforcing_the_policy_changes_what_is_traded(observed: tuple[RunResult, MemorySink]) -> None:
     """In LIVE with all switches SAFE trades less, refuses with the policy's reasons, and never exceeds its limits."""
     live, _ = memory_run(settings(**{"rollout.mode": "LIVE", **LIVE}, policy__profile="SAFE"))

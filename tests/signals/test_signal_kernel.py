@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -121,7 +122,7 @@ def test_signals_are_rare_honest_and_never_repeat_within_the_cool_down() -> None
     wait_ns = settings.cooldown_hours * 3_600_000_000_000
     for s in range(2):
         rows = where[where[:, 1] == s][:, 0]
-        for before, after in zip(rows, rows[1:], strict=False):
+        for before, after in pairwise(rows):
             if signals[before, s] == signals[after, s]:
                 assert bars.ts_ns[after] - bars.ts_ns[before] >= wait_ns
 
@@ -141,7 +142,7 @@ def test_calibrated_probabilities_are_reliable_out_of_sample() -> None:
     known[:5_000] = False
     error, total = 0.0, int(known.sum())
     edges = [0.0, 0.47, 0.49, 0.51, 0.53, 1.0]
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         chosen = known & (probability >= low) & (probability < high)
         if chosen.any():
             gap = abs(float(rose[chosen].mean()) - float(probability[chosen].mean()))

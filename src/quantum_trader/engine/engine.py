@@ -231,8 +231,7 @@ class Engine:
         if not self.settings.policy_enabled:
             level = stage.account_step(now_ns, row, self.losses, limit, self.governor)
             moved = stage.fill_inputs(
-                market, self.performance.rows, self.levels, self.costs, self.sym, self._profile, self.policy.inputs,
-                self._regimes,
+                market, self.performance.rows, self.levels, self.costs, self.sym, self.policy.inputs, self._regimes,
             )
             if moved:
                 self._regimes_changed(market, now_ns)

@@ -25,7 +25,9 @@ ROAD_POSITIONS: Final = 8
 ROAD_SIZE: Final = 9
 ROAD_LEVERAGE: Final = 10
 
-_SHADOW_HIGH_VOL, _SHADOW_EXTREME_VOL = 0.04, 0.06  # shadows are the same whatever the profile: STANDARD's thresholds
+
+EXIT_HIGH_VOL: Final = 0.04  # STANDARD's thresholds
+EXIT_EXTREME_VOL: Final = 0.06
 
 ROAD_REASONS: Final = {
     ROAD_WARM_UP: "WARM_UP",
@@ -91,7 +93,14 @@ def size_entry(
 
 
 @scalar
+def exit_vol_level(vol_ratio: float) -> int:
+    """The volatility code that exits use: the same whatever the profile, so that a policy that only observes changes
+    nothing in them."""
+    return vol_level(vol_ratio, EXIT_HIGH_VOL, EXIT_EXTREME_VOL)
+
+
+@scalar
 def shadow_bracket(trend: int, vol_ratio: float) -> tuple[float, float]:
     """Stop and target (multiples of the hourly ATR) of the standardised shadow trade of a signal."""
-    row = exit_row(trend, vol_level(vol_ratio, _SHADOW_HIGH_VOL, _SHADOW_EXTREME_VOL))
+    row = exit_row(trend, exit_vol_level(vol_ratio))
     return row[0], row[1]

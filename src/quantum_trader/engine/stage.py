@@ -11,12 +11,12 @@ from typing import Any, Final
 import numpy as np
 
 from quantum_trader.domain.scalar import scalar
+from quantum_trader.engine.road import exit_vol_level
 from quantum_trader.market import performance as perf
 from quantum_trader.market.costs import cost_in_r
 from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.compiled import fill_overall, step_slots
-from quantum_trader.policy.core import vol_level
 from quantum_trader.risk.exits import exit_row
 from quantum_trader.risk.governor import governor_step
 from quantum_trader.risk.halts import bar_ok, note_tick
@@ -66,7 +66,7 @@ _governor_step = compiled(governor_step)
 _day_drawdown = compiled(day_drawdown_pct)
 _cost_r = compiled(estimated_cost_r)
 _exit_row = compiled(exit_row)
-_vol_level = compiled(vol_level)
+_exit_vol_level = compiled(exit_vol_level)
 _bar_ok = compiled(bar_ok)
 _note_tick = compiled(note_tick)
 
@@ -96,9 +96,9 @@ def account_step(now_ns, book, losses, loss_limit_pct, governor):  # type: ignor
 
 
 @kernel
-def measure_symbol(row, symbol, high_vol, extreme_vol):  # type: ignore[no-untyped-def]
+def measure_symbol(row, symbol):  # type: ignore[no-untyped-def]
     """Volatility code and round-trip cost in R of one symbol; *row* is its row of the signal kernel's output."""
-    level = _vol_level(row[col.VOL_RATIO], high_vol, extreme_vol)
+    level = _exit_vol_level(row[col.VOL_RATIO])
     stop_atr, _, _, _, max_hours = _exit_row(int(row[col.TREND]), level)
     cost = _cost_r(
         row[col.CLOSE], row[col.ATR_1H], stop_atr, max_hours, symbol[SYM_FEE_BPS], row[col.SPREAD_BPS],
@@ -108,7 +108,7 @@ def measure_symbol(row, symbol, high_vol, extreme_vol):  # type: ignore[no-untyp
 
 
 @kernel
-def fill_inputs(market, performance, levels, costs, symbols, profile, inputs, regimes):  # type: ignore[no-untyped-def]
+def fill_inputs(market, performance, levels, costs, symbols, inputs, regimes):  # type: ignore[no-untyped-def]
     """Fill the policy's inputs, the volatility codes and the costs in R from the market's columns.
 
     *regimes* (S, 4) int64 keeps each symbol's trend, direction and volatility codes; its last column is set where one
@@ -117,7 +117,7 @@ def fill_inputs(market, performance, levels, costs, symbols, profile, inputs, re
     changed = 0
     for s in range(market.shape[0]):
         row = market[s]
-        levels[s], costs[s] = measure_symbol(row, symbols[s], profile[pol.P_HIGH_VOL], profile[pol.P_EXTREME_VOL])
+        levels[s], costs[s] = measure_symbol(row, symbols[s])
         target = inputs[s + 1]
         target[pol.IN_TREND] = row[col.TREND]
         target[pol.IN_DIRECTION] = row[col.DIRECTION]
@@ -164,7 +164,7 @@ def full_stage(  # type: ignore[no-untyped-def]
 ):
     """Run the whole stage of a moment; returns (governor level, policy slots changed, regimes changed)."""
     level = account_step(now_ns, book, losses, loss_limit_pct, governor)
-    moved = fill_inputs(market, performance, levels, costs, symbols, profile, inputs, regimes)
+    moved = fill_inputs(market, performance, levels, costs, symbols, inputs, regimes)
     fill_account(now_ns, book, losses, day, market[0, col.QUALITY], account)
     fill_overall(inputs)
     changed = step_slots(float(now_ns // _NS_PER_SECOND), profile, inputs, account, slots, mem, policy)

@@ -189,12 +189,12 @@ def _append(
 def _pack(columns: Any, performance: Any, state: Any, measures: Any) -> None:
     """Turn the signal kernel's columns into the policy's inputs as the engine does, and pack them."""
     size = columns.shape[1]
-    inputs, profile = np.zeros((size + 1, pol.IN_SIZE)), np.zeros(pol.P_SIZE)
+    inputs = np.zeros((size + 1, pol.IN_SIZE))
     levels, costs = np.zeros(size, dtype=np.int64), np.zeros(size)
     constants, regimes = np.zeros((size, stage.SYM_SIZE)), np.zeros((size, 4), dtype=np.int64)
     regimes = np.zeros((size, 4), dtype=np.int64)
     for t in range(columns.shape[0]):
-        stage.fill_inputs(columns[t], performance, levels, costs, constants, profile, inputs, regimes)
+        stage.fill_inputs(columns[t], performance, levels, costs, constants, inputs, regimes)
         fill_overall(inputs)
         pack_states(inputs, state[t], measures[t])
 

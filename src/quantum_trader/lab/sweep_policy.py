@@ -97,15 +97,15 @@ def pack_states(inputs, state, measures):
 
 # ---- once for all settings with the same thresholds ----------------------------------------------------------------
 @kernel
-def _measured(t, s, tape, fee_bps, thresholds, row, constants):
-    """Volatility code and cost in R of symbol *s* at moment *t* under *thresholds* (a profile vector)."""
+def _measured(t, s, tape, fee_bps, row, constants):
+    """Volatility code (as exits see it) and cost in R of symbol *s* at moment *t*."""
     row[col.VOL_RATIO] = tape.measures[t, s + 1, B_VOL_RATIO]
     row[col.SPREAD_BPS] = tape.measures[t, s + 1, B_SPREAD_BPS]
     row[col.SLIPPAGE_BPS] = tape.measures[t, s + 1, B_SLIPPAGE_BPS]
     row[col.TREND] = tape.state[t, s + 1] & 3
     row[col.CLOSE], row[col.ATR_1H] = tape.mark[t, s], tape.atr[t, s]
     constants[stage.SYM_FEE_BPS], constants[stage.SYM_FUNDING] = fee_bps[s], tape.funding_8h[t, s]
-    return measure_symbol(row, constants, thresholds[pol.P_HIGH_VOL], thresholds[pol.P_EXTREME_VOL])
+    return measure_symbol(row, constants)
 
 
 @kernel
@@ -121,14 +121,14 @@ def fill_levels(tape, fee_bps, thresholds, levels):
             slippage = _cost_level(measures[B_SLIPPAGE_BPS], thresholds[pol.P_HIGH_SLIPPAGE_BPS]) + 1
             dear = 0
             if s > 0:
-                _, cost = _measured(t, s - 1, tape, fee_bps, thresholds, row, constants)
+                _, cost = _measured(t, s - 1, tape, fee_bps, row, constants)
                 dear = 1 if cost > thresholds[pol.P_MAX_COST_R] else 0
             levels.key[t, s] = (
                 int(tape.state[t, s]) | vol << KEY_VOL | spread << KEY_SPREAD | slippage << KEY_SLIPPAGE
                 | dear << KEY_COST | 1 << KEY_SET
             )
         for n in range(tape.signal_from[t], tape.signal_from[t + 1]):
-            vol, cost = _measured(t, tape.signal_symbol[n], tape, fee_bps, thresholds, row, constants)
+            vol, cost = _measured(t, tape.signal_symbol[n], tape, fee_bps, row, constants)
             levels.signal_vol[n], levels.signal_cost_r[n] = vol, cost
 
 

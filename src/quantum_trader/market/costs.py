@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from quantum_trader.domain.enums import LEVEL_HIGH, LEVEL_LOW, LEVEL_NORMAL
 from quantum_trader.domain.scalar import scalar
 
 BPS: Final = 10_000.0
@@ -20,9 +19,6 @@ MAKER_SHARE_OF_BASE: Final = 0.2
 SPREAD_FLOOR_BPS: Final = 0.5
 SPREAD_BPS_PER_ATR_RATIO: Final = 25.0  # a 2 % ATR adds half a basis point
 UNMEASURED_ATR_RATIO: Final = 0.02  # assumed until the 4-hour ATR is known: an ordinary crypto market
-LOW_SHARE_OF_LIMIT: Final = 0.3
-LOW_LIQUIDITY_RATIO: Final = 0.3
-HIGH_LIQUIDITY_RATIO: Final = 2.0
 FUNDING_HOURS: Final = 8.0
 
 
@@ -77,19 +73,3 @@ def cost_in_r(
     funding = max(0.0, funding_rate_8h) * hours / FUNDING_HOURS
     share = (2.0 * (fee_bps + slippage_bps) + spread) / BPS + funding
     return entry_price * share / stop_distance
-
-
-@scalar
-def cost_level(bps: float, high_bps: float) -> int:
-    """Return the LEVEL code of a cost: HIGH above *high_bps*, LOW below 30 % of it; NaN is NORMAL."""
-    if bps > high_bps:
-        return LEVEL_HIGH
-    return LEVEL_LOW if bps < LOW_SHARE_OF_LIMIT * high_bps else LEVEL_NORMAL
-
-
-@scalar
-def liquidity_level(volume_ratio: float) -> int:
-    """Return the LEVEL code of the 24-hour volume ratio: LOW below 0.3, HIGH above 2; NaN (unknown) is NORMAL."""
-    if volume_ratio < LOW_LIQUIDITY_RATIO:
-        return LEVEL_LOW
-    return LEVEL_HIGH if volume_ratio > HIGH_LIQUIDITY_RATIO else LEVEL_NORMAL

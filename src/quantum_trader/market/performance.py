@@ -88,7 +88,7 @@ def record_shadow(row: Cells, r: float) -> bool:
         row[P_SHADOW_WINS] = 0.0
         return False
     row[P_SHADOW_WINS] += 1.0
-    if row[P_SHADOW_WINS] < READMITTED_AFTER_SHADOW_WINS or row[P_TAG] == TAG_GOOD:
+    if row[P_SHADOW_WINS] < READMITTED_AFTER_SHADOW_WINS:
         return False
     reset_row(row)
     return True

@@ -18,12 +18,13 @@ class Bans:
     same evaluation have equal rows, so a cohort of them shares one. *rows* is what :meth:`rows` gave.
     """
 
-    __slots__ = ("_cohorts", "_refused", "within")
+    __slots__ = ("_cohorts", "_refused", "kept", "within")
 
     def __init__(self, rows: Mapping[str, Sequence[float]] | None = None) -> None:
         cohorts: dict[tuple[float, ...], list[str]] = {}
         for symbol, row in (rows or {}).items():
             cohorts.setdefault(tuple(row), []).append(symbol)
+        self.kept = 0  # banned symbols that the last hold found no longer refused
         self.within: frozenset[str] | None = None  # known symbols among which every banned one was at the last hold
         self._refused: Iterable[str] = ()
         self._cohorts: list[Cohort] = [(list(row), symbols) for row, symbols in cohorts.items()]
@@ -36,12 +37,14 @@ class Bans:
         A symbol that is not *known* now goes on waiting without getting any further: absence is no evidence.
         """
         interval, persistence = vector[P_INTERVAL_S], vector[P_PERSISTENCE]
+        kept = 0
         waiting: list[str] = []
         cohorts: list[Cohort] = []
         all_known = known is self.within
         within: frozenset[str] | None = known
         for row, symbols in (*self._cohorts, ([0.0] * H_WIDTH, self._refused)):
             free = list(filterfalse(refused.__contains__, symbols))
+            kept += len(free)
             if not (all_known or known.issuperset(free)):
                 within = None
                 absent = [symbol for symbol in free if symbol not in known]
@@ -51,7 +54,7 @@ class Bans:
             if free and hold_field(row, 0, 1.0, now_s, last_s, interval, persistence, False) != 1:
                 cohorts.append((row, free))
                 waiting += free
-        self._refused, self._cohorts, self.within = refused, cohorts, within
+        self._refused, self._cohorts, self.kept, self.within = refused, cohorts, kept, within
         return waiting
 
     def rows(self) -> dict[str, list[float]]:

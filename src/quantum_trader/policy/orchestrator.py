@@ -203,6 +203,7 @@ class OrchestratorPolicy:
         self._streaks = {
             "losing_streak": risk.losing_streak, "broken_streak": risk.broken_streak, "wins_since": risk.wins_since,
         }
+        waiting = self._bans.hold(refused, known, now_s, last_s, vector)
         shares = self._set_shares(refused, known)
         candidate, _, trace = candidate_of(market, cost, account, True, vector)
         changed, held = hold_slot(self._overall, candidate, now_s, last_s, shares[0], shares[1], vector)
@@ -211,7 +212,6 @@ class OrchestratorPolicy:
             slots_changed, slots_held = self._hold_slots(market, costs, own, account, refused, now_s, last_s)
             changed |= slots_changed
             pending |= slots_held
-        waiting = self._bans.hold(refused, known, now_s, last_s, vector)
         reasons = symbol_reasons(refused, waiting)
         if held:
             trace = (*trace, *hold_trace(self._overall, candidate, held))
@@ -280,12 +280,13 @@ class OrchestratorPolicy:
 
     def _set_shares(self, refused: dict[str, int], known: frozenset[str]) -> tuple[float, float]:
         """Jaccard indices of the allowed and the disallowed sets, in force against candidate."""
-        banned = self._reasons.keys()
+        bans, new = len(self._reasons), len(refused)
+        both = bans - self._bans.kept
+        banned_share = shared_share(both, bans, new)
         if not (known is self._known is self._bans.within):
-            return jaccard(self._known - banned, known - refused.keys()), jaccard(banned, refused.keys())
-        both = len(banned & refused.keys())
-        left = len(known) - len(banned), len(known) - len(refused)
-        return shared_share(sum(left) - len(known) + both, *left), shared_share(both, len(banned), len(refused))
+            return jaccard(self._known - self._reasons.keys(), known - refused.keys()), banned_share
+        every = len(known)
+        return shared_share(every - (bans + new - both), every - bans, every - new), banned_share
 
     def _quiet_until(self, risk: RiskState, now_s: float, pending: bool) -> float:
         """Until when the same inputs must give the same policy; -inf when time alone may change it."""

@@ -193,6 +193,9 @@ def hold_slot(
     changed = 0
     held = 0
     for field in range(N_FIELDS):
+        if candidate[field] == slot[field * H_WIDTH + H_CURRENT]:
+            slot[field * H_WIDTH + H_COUNT] = 0.0
+            continue
         numeric = field in (FIELD_RISK_PCT, FIELD_MIN_CONF)
         result = hold_field(
             slot, field * H_WIDTH, candidate[field], now_s, last_s, profile[P_INTERVAL_S], profile[P_PERSISTENCE],
