@@ -87,11 +87,11 @@ def test_a_real_trade_starts_the_shadow_count_again() -> None:
     assert book.shadow(0, 1.0) is False
 
 
-def test_shadow_wins_leave_a_good_symbol_alone() -> None:
-    """Its record is better than a clean slate."""
+def test_three_shadow_wins_give_a_good_symbol_a_clean_slate_too() -> None:
+    """A profile may ban by average R what is tagged GOOD; without re-admission such a ban would never end."""
     book = after(*[1.0] * 6)
-    assert [book.shadow(0, 1.0) for _ in range(4)] == [False] * 4
-    assert book.snapshot(0).trades == 6
+    assert [book.shadow(0, 1.0) for _ in range(3)] == [False, False, True]
+    assert book.snapshot(0).trades == 0
 
 
 def test_snapshots_are_the_same_objects_until_something_changes() -> None:
