@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from quantum_trader.domain.errors import ConfigError
+
 if TYPE_CHECKING:
     from quantum_trader.app.settings import LoadedSettings
 
@@ -60,6 +62,8 @@ def shared_flags(  # the command's own parameters, by the keys they set
 ) -> dict[str, tuple[Any, str]]:
     """The dotted key and the flag's name for each shared option."""
     names = [name.strip().upper() for name in symbols.split(",") if name.strip()] if symbols is not None else None
+    if names == []:
+        raise ConfigError(f"--symbols {symbols!r}: names no symbol; write it like BTCUSDT,ETHUSDT, or leave it out")
     return {
         "data.path": (data, "--data"), "data.interval": (bars, "--bars"), "data.symbols": (names, "--symbols"),
         "data.start": (first, "--from"), "data.end": (last, "--to"), "policy.profile": (profile, "--profile"),

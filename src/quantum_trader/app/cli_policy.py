@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from quantum_trader.domain.enums import Direction, Trend, VolLevel
 from quantum_trader.domain.errors import ConfigError, InputError, require
@@ -34,6 +34,7 @@ from quantum_trader.policy.profiles import (
 from quantum_trader.policy.rules import RULES
 
 UNUSABLE: Final = 2
+_MOST_DIGITS: Final = 18
 
 policy_app = typer.Typer(no_args_is_help=True, help="The policy's rules, and one evaluation of them.")
 profile_app = typer.Typer(no_args_is_help=True, help="The policy's profiles: show, compare, check.")
@@ -84,6 +85,7 @@ def eval_command(
     profiles: DirectoryOption = None,
     now: Annotated[str | None, typer.Option("--now", help="Time of the evaluation, ISO 8601; the clock if left out.")]
     = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, as it does anyway.")] = False,
 ) -> None:
     """Evaluate the rules once on the inputs of FILE and print the policy as JSON.
 
@@ -102,7 +104,7 @@ def eval_command(
 def evaluate_text(text: str, *, directory: Path | None = None, ts_ns: int = 0) -> TradingPolicy:
     """The policy of the JSON inputs in *text*; InputError or ConfigError naming the key and value that is wrong."""
     try:
-        data = json.loads(text, object_pairs_hook=_no_repeats)
+        data = json.loads(text, object_pairs_hook=_no_repeats, parse_int=_whole)
     except json.JSONDecodeError as error:
         raise InputError(f"the input is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
     except RecursionError:
@@ -113,7 +115,8 @@ def evaluate_text(text: str, *, directory: Path | None = None, ts_ns: int = 0) -
     )
     _check_keys("input", data, known, ("regime_tag", "vol_level", "risk_state"))
     active = get_active_profile(profile_name=data.get("profile"), directory=directory)
-    performance = data.get("symbol_performance") or []
+    performance = data.get("symbol_performance")
+    performance = [] if performance is None else performance
     require(isinstance(performance, list), "symbol_performance", performance, "must be a list of objects")
     direction = data.get("direction")
     inputs = PolicyInputs(
@@ -153,6 +156,8 @@ def _performance(at: int, data: Any) -> Any:
     where = f"symbol_performance[{at}]"
     _check_keys(where, data, (*required, "trades", "consecutive_losses"), required)
     require(isinstance(data["symbol"], str), f"{where}.symbol", data["symbol"], "must be text")
+    for key in ("trades", "consecutive_losses"):
+        require(not isinstance(data.get(key), bool), f"{where}.{key}", data.get(key), "must be a whole number")
     try:
         return create_symbol_performance(**data)
     except InputError as error:
@@ -180,6 +185,13 @@ def _check_keys(where: str, data: Any, known: tuple[str, ...], required: tuple[s
             raise InputError(f"{prefix}{key}: is missing")
 
 
+def _whole(digits: str) -> int:
+    """A whole number of the input; InputError for one that no number of a policy can hold."""
+    if len(digits) > _MOST_DIGITS:
+        raise InputError(f"the input holds a whole number of {len(digits)} digits: {digits[:12]}…")
+    return int(digits)
+
+
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in pairs:
@@ -191,7 +203,7 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _read(file: str) -> str:
     """The text of *file* or of standard input; InputError when there is none."""
     try:
-        return sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
+        return sys.stdin.read() if file == "-" else Path(file).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
@@ -239,7 +251,8 @@ def compare_command(
     if as_json:
         typer.echo(json.dumps({"profiles": reports, "differences": differing}, indent=2, ensure_ascii=False))
         return
-    table = Table("setting", reports[0]["name"], reports[1]["name"], "", title="Profiles compared")
+    names = [report["name"] for report in reports]
+    table = Table(Column("setting", overflow="fold"), *names, "", title="Profiles compared")
     for key in {**one, **two}:
         mark = "differs" if key in differing else ""
         table.add_row(key, _text(one.get(key)), _text(two.get(key)), mark, style="bold" if mark else None)
@@ -303,7 +316,8 @@ def _show(report: dict[str, Any], as_json: bool) -> None:
         typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
         return
     console = Console()
-    settings = Table("setting", "value", title=f"Profile {report['name']}: {report['description']}")
+    title = f"Profile {report['name']}: {report['description']}"
+    settings = Table(Column("setting", overflow="fold"), "value", title=title)
     for key, value in _rows(report):
         if ": " not in key:
             settings.add_row(key, _text(value))
@@ -323,5 +337,5 @@ def _print_active(console: Console, report: dict[str, Any]) -> None:
 
 def _fail(message: str) -> NoReturn:
     """End with one line on standard error."""
-    typer.echo(message.replace("\n", " "), err=True)
+    typer.echo("error: " + message.replace("\n", " "), err=True)
     raise typer.Exit(UNUSABLE)

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from quantum_trader.app.cli_options import JsonOption
-from quantum_trader.app.cli_run import REPORT_HTML, REPORT_JSON
+from quantum_trader.app.cli_run import REPORT_HTML, REPORT_JSON, write_result
 from quantum_trader.domain.errors import StateError
 
 app = typer.Typer()
@@ -25,13 +25,12 @@ def report_command(
 ) -> None:
     """Write one HTML page with every chart and table of a run; it needs no network and no other file."""
     from quantum_trader.app.report import html_report
-    from quantum_trader.policy.storage import write_atomically
 
     content = read_report(state)
     target = out or state / REPORT_HTML
     if target.is_dir() or not target.resolve().parent.is_dir():
         raise StateError(f"--out {target}: must be a file in a folder that exists")
-    write_atomically(target, html_report(content).encode())
+    write_result(target, html_report(content).encode())
     typer.echo(msgspec.json.encode({"report": str(target)}).decode() if as_json else f"{target}")
 
 

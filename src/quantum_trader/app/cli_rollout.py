@@ -255,5 +255,5 @@ def _fail(message: str, as_json: bool) -> NoReturn:
     if as_json:
         typer.echo(msgspec.json.encode({"error": message}).decode())
     else:
-        typer.echo(message, err=True)
+        typer.echo(f"error: {message}", err=True)
     raise typer.Exit(UNUSABLE)

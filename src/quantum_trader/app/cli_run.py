@@ -28,7 +28,7 @@ from quantum_trader.app.cli_options import (
     settings_from,
     shared_flags,
 )
-from quantum_trader.domain.errors import ConfigError
+from quantum_trader.domain.errors import ConfigError, StateError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -97,7 +97,6 @@ def _run(
     from quantum_trader.app.report_data import build_report
     from quantum_trader.app.report_tables import PIPE_WIDTH, print_report
     from quantum_trader.app.results import RunOptions
-    from quantum_trader.policy.storage import write_atomically
 
     started = time.perf_counter()
     result = _watched(settings, RunOptions(state_dir=state, records=records), pace, Console(stderr=True))
@@ -105,13 +104,23 @@ def _run(
     stats = _stats(settings, result, time.perf_counter() - started, state, records, page)
     content = build_report(result.facts, stats)
     if state is not None:
-        write_atomically(state / REPORT_JSON, msgspec.json.encode(content))
+        write_result(state / REPORT_JSON, msgspec.json.encode(content))
     for target in {path for path in (page, state / REPORT_HTML if state is not None else None) if path is not None}:
-        write_atomically(target, html_report(content).encode())
+        write_result(target, html_report(content).encode())
     if as_json:
         typer.echo(msgspec.json.encode({key: value for key, value in content.items() if key != "curves"}).decode())
     else:
         print_report(content, Console(width=None if sys.stdout.isatty() else PIPE_WIDTH))
+
+
+def write_result(path: Path, content: bytes) -> None:
+    """Write *content* to *path*, whole or not at all; StateError says why it cannot be written."""
+    from quantum_trader.policy.storage import write_atomically
+
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise StateError(f"{path}: cannot be written ({error.strerror}); nothing was left behind") from None
 
 
 def _watched(settings: RunSettings, options: RunOptions, pace: Pace | None, console: Console) -> RunResult:

@@ -175,6 +175,7 @@ class Run:
     def _record_sink(self, options: RunOptions) -> RecordSink:
         if self.state_dir is not None:
             keep = self.checkpoint["record_bytes"] if self.checkpoint is not None else 0
+            self.state_dir.check_records(keep)
             return RecordFile(self.state_dir.path / "records.jsonl", keep)
         if options.records is not None:
             return RecordFile(options.records, 0)
@@ -186,8 +187,12 @@ class Run:
         self.venue.load_state(saved["venue"])
         self.samples.load_state(saved["samples"])
         self.row, self.bars = saved["row"], saved["bars"]
-        lines = list(self.state_dir.record_lines(saved["record_bytes"]))
-        self.engine.recorder.resume(saved["engine"]["seq"], lines)
+        self.engine.recorder.resume(saved["engine"]["seq"], self.state_dir.record_lines(saved["record_bytes"]))
+        if self.engine.recorder.digest != saved["records_digest"]:
+            raise StateError(
+                f"{self.state_dir.path / 'records.jsonl'}: is not what its checkpoint was made with; the records were "
+                "changed. Choose another --state folder"
+            )
         self.funding.advance(saved["ts_ns"])
         if self.observer is not None:
             self.observer.rewind(saved["observed"])
@@ -200,7 +205,8 @@ class Run:
         self.records.sync()
         self.state_dir.save_checkpoint(
             {
-                "identity": self.identity(), "record_bytes": self.records.size, "row": self.row, "bars": self.bars,
+                "identity": self.identity(), "record_bytes": self.records.size,
+                "records_digest": self.engine.recorder.digest, "row": self.row, "bars": self.bars,
                 "ts_ns": ts_ns, "engine": self.engine.state(), "venue": self.venue.state(),
                 "samples": self.samples.state(),
                 "observed": self.observer.mark() if self.observer is not None else None,
@@ -252,6 +258,7 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
     if session.checkpoint is None:
         engine.started(session.identity())
         session.save(0)
+    _poll_rollout(session, engine.now_ns)
     _take_requests(session, engine.now_ns)
     last_saved = time.monotonic()
     close_ns = 0

@@ -11,6 +11,7 @@ import hashlib
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from enum import EnumType
 from pathlib import Path
 from typing import Any, Final
 
@@ -159,6 +160,13 @@ _SET_ELSEWHERE: Final = {
     "venue.default_leverage": "account.leverage",
     "venue.assumed_funding_rate": "data.assumed_funding_rate",
 }
+# What the engine calls a setting, and the key a person gave it under.
+_NAMED_ELSEWHERE: Final = {
+    "start_equity": "account.start_equity", "initial_cash": "account.start_equity",
+    "leverage": "account.leverage", "default_leverage": "account.leverage",
+    "funding_rate_8h": "data.assumed_funding_rate", "assumed_funding_rate": "data.assumed_funding_rate",
+    **{name: f"engine.{name}" for name in EngineOptions.__struct_fields__},
+}
 _SECTIONS: Final = {field.name: field.type for field in msgspec.structs.fields(RunSettings)}
 
 
@@ -211,8 +219,15 @@ def _enforce_all(values: dict[str, Any], sources: dict[str, str]) -> None:
 
 def _validate(settings: RunSettings) -> None:
     """Raise for what only shows when the rooms' own settings are made of these."""
-    settings.engine_settings()
-    settings.paper_settings()
+    settings.active_profile()
+    try:
+        settings.engine_settings()
+        settings.paper_settings()
+    except ConfigError as error:
+        name, is_about, rest = str(error).partition(" = ")
+        if is_about and name in _NAMED_ELSEWHERE:
+            raise ConfigError(f"{_NAMED_ELSEWHERE[name]} = {rest}") from None
+        raise
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
@@ -255,6 +270,12 @@ def unknown_key(key: str, *pools: tuple[str, ...]) -> str:
     return f"unknown key {key!r}; known: {', '.join(pools[0])}"
 
 
+def _words(kind: Any, name: str) -> tuple[str, ...]:
+    """The words the setting *name* of *kind* may have; empty where it is no word of a closed set."""
+    wanted = next(field.type for field in msgspec.structs.fields(kind) if field.name == name)
+    return tuple(str(member.value) for member in wanted) if isinstance(wanted, EnumType) else ()
+
+
 def _section(section: str, kind: Any, values: Mapping[str, Any]) -> Any:
     """The struct of one section, with its own checks; ConfigError naming the key."""
     given = {key.partition(".")[2]: value for key, value in values.items() if key.partition(".")[0] == section}
@@ -264,6 +285,9 @@ def _section(section: str, kind: Any, values: Mapping[str, Any]) -> Any:
         text, _, where = str(error).partition(" - at `$")
         name = where.strip("`.").split("[")[0]
         if name in given:
+            words = _words(kind, name)
+            if words:
+                text = f"must be one of {', '.join(words)}"
             raise ConfigError(f"{section}.{name} = {given[name]!r}: {text[:1].lower()}{text[1:]}") from None
         prefix = "" if text.startswith(f"{section}.") else f"{section}."
         raise ConfigError(f"{prefix}{text}") from None

@@ -145,15 +145,21 @@ class StateDir:
         assert isinstance(state, dict)
         return state
 
-    def record_lines(self, size: int) -> Iterator[bytes]:
-        """The first *size* bytes of the records, line by line, without newlines."""
+    def check_records(self, size: int) -> None:
+        """Raise StateError when the records are shorter than *size* bytes; to be asked before they are cut back."""
         path = self.path / "records.jsonl"
         if size and (not path.exists() or path.stat().st_size < size):
-            raise StateError(f"{path}: shorter than its checkpoint says ({size} bytes); the records were cut")
+            raise StateError(
+                f"{path}: shorter than its checkpoint says ({size} bytes); the records were cut. "
+                "Choose another --state folder"
+            )
+
+    def record_lines(self, size: int) -> Iterator[bytes]:
+        """The first *size* bytes of the records, line by line, without newlines."""
         if not size:
             return
         read = 0
-        with path.open("rb") as handle:
+        with (self.path / "records.jsonl").open("rb") as handle:
             for line in handle:
                 read += len(line)
                 yield line[:-1]

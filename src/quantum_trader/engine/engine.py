@@ -37,6 +37,7 @@ from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderReq
 from quantum_trader.engine import stage
 from quantum_trader.engine.accounting import shadows_break_streak
 from quantum_trader.engine.books import Books, Plan, Position
+from quantum_trader.engine.exit_shadows import ExitShadows
 from quantum_trader.engine.facts import (
     HaltNotice,
     PolicyContext,
@@ -46,7 +47,7 @@ from quantum_trader.engine.facts import (
     SignalDecision,
 )
 from quantum_trader.engine.gateway import Command, Gateway, Purpose
-from quantum_trader.engine.ports import PolicyWatcher, RecordSink
+from quantum_trader.engine.ports import PolicyWatcher, RecordSink, Rejection
 from quantum_trader.engine.recorder import ENGINE, POLICY, RUN, Recorder
 from quantum_trader.engine.road import (
     ROAD_APPROVED,
@@ -66,6 +67,7 @@ from quantum_trader.policy import layout as pol
 from quantum_trader.policy.compiled import SlotPolicy
 from quantum_trader.policy.core import vol_level
 from quantum_trader.policy.enforcement import (
+    SWITCH_EXIT_MODE,
     EffectiveSettings,
     OrchestratorIntegrationConfig,
     PolicyNumbers,
@@ -110,11 +112,12 @@ _MATERIAL_RISK: Final = 0.01  # relative change of the permitted risk worth a re
 
 
 class Pending(msgspec.Struct, kw_only=True):
-    """An opening order on its way."""
+    """An opening order on its way; *qty* is what is not filled yet."""
 
     plan: Plan
     margin: float
     qty: float
+    expires_ns: int
 
 
 class Engine:
@@ -145,6 +148,10 @@ class Engine:
             self.symbols, interval_ns, settings.market, settings.signals, [i.tick_size for i in instruments]
         )
         self.shadows = ShadowBook(count, interval_ns)
+        self.exit_shadows = ExitShadows(
+            interval_ns, [i.taker_fee_bps for i in instruments], [i.tick_size for i in instruments],
+            settings.trail_step_atr,
+        )
         self.performance = SymbolPerformance(self.symbols)
         self.policy = SlotPolicy(settings.profile, self.symbols)
         self.ledger = RolloutLedger(settings.profile.name)
@@ -187,10 +194,13 @@ class Engine:
         self.now_ns = now_ns
         if stage.screen(batch.ohlcv, batch.present, self._ticks, self._clean, now_ns):
             batch = self._without_bad_bars(batch, now_ns)
-        resolved = self.shadows.on_bar(batch, self.kernel.out[:, col.TAKER_COST_BPS])
+        costs_bps = self.kernel.out[:, col.TAKER_COST_BPS]
+        resolved = self.shadows.on_bar(batch, costs_bps)
+        if ended := self.exit_shadows.on_bar(batch, costs_bps):
+            self.shield.run(self._exits_closed, ended)
         fresh = self.kernel.advance(batch)
         market = self.kernel.out
-        self.ledger.advance(now_ns)
+        self.shield.run(self.ledger.advance, now_ns)
         if resolved:
             self._shadows_closed(resolved, now_ns)
             self._watch_streak(now_ns)
@@ -203,6 +213,8 @@ class Engine:
             self.shield.run(self._policy_changed, now_ns)
         commands: list[Command] = []
         if books.positions:
+            if self._pending:
+                self._expire_remainders(now_ns, commands)
             self._manage_positions(batch, market, now_ns, commands)
         if fresh:
             for index in np.flatnonzero(market[:, col.SIGNAL]).tolist():
@@ -227,26 +239,25 @@ class Engine:
         row[stage.BOOK_STREAK] = books.losing_streak
         row[stage.BOOK_BROKEN] = books.broken_streak
         row[stage.BOOK_WINS] = books.wins_since
-        limit = self.settings.limits.daily_loss_pct
-        if not self.settings.policy_enabled:
-            level = stage.account_step(now_ns, row, self.losses, limit, self.governor)
-            moved = stage.fill_inputs(
-                market, self.performance.rows, self.levels, self.costs, self.sym, self.policy.inputs, self._regimes,
-            )
-            if moved:
-                self._regimes_changed(market, now_ns)
-            self._governor_moved(int(level), now_ns)
-            return 0
-        policy = self.policy
-        level, changed, moved = stage.full_stage(
-            now_ns, row, market, self.performance.rows, self.sym, self.levels, self.costs, self.losses, limit,
-            self.governor, self._day, self._profile, policy.inputs, policy.account, policy.slots, policy.mem,
-            policy.out, self._regimes,
+        level, moved = stage.trading_stage(
+            now_ns, row, market, self.performance.rows, self.sym, self.levels, self.costs, self.losses,
+            self.settings.limits.daily_loss_pct, self.governor, self.policy.inputs, self._regimes,
         )
         if moved:
             self._regimes_changed(market, now_ns)
         self._governor_moved(int(level), now_ns)
-        tally = self.tally
+        return self._step_policy(now_ns, market) if self.settings.policy_enabled else 0
+
+    def _step_policy(self, now_ns: int, market: Any) -> int:
+        """Step the policy behind the shield; one that fails allows nothing where it is enforced."""
+        policy, tally = self.policy, self.tally
+        changed = self.shield.run(
+            stage.policy_stage, now_ns, self._book, market, self.losses, self._day, self._profile, policy.inputs,
+            policy.account, policy.slots, policy.mem, policy.out,
+        )
+        if changed is None:
+            policy.out[:, pol.OUT_ALLOW] = 0.0
+            return 0
         tally.policy_steps += 1
         state = policy.out[0, pol.OUT_RISK_PROFILE]
         if state == RISK_NONE:
@@ -286,13 +297,22 @@ class Engine:
         if ticket.purpose is Purpose.OPEN:
             pending = self._pending.pop(ticket.symbol, None)
             trace = pending.plan.trace_id if pending else ""
-            self._record("trade.failed", trace, update.ts_ns, update)
+            if update.filled_qty <= 0.0:
+                self._record("trade.failed", trace, update.ts_ns, update)
         position = self.books.positions.get(ticket.symbol)
-        lost_stop = ticket.purpose is Purpose.STOP and update.status is OrderStatus.REJECTED
-        if position is not None and lost_stop and not self.gateway.is_protected(position):
-            position.exit_reason = position.exit_reason or ExitReason.UNPROTECTED
-            commands = [*commands, *self.gateway.close(position, update.ts_ns)]
+        if position is not None and ticket.purpose is Purpose.STOP and update.status is OrderStatus.REJECTED:
+            commands = [*commands, *self._stop_refused(position, update)]
         return self._sent(commands)
+
+    def _stop_refused(self, position: Position, update: OrderUpdate) -> list[Command]:
+        """Close a position that is left without a stop, or whose new stop the price has passed (-2021)."""
+        resting = self.gateway.resting_stop(position)
+        if resting > 0.0 and not update.reason.startswith(Rejection.WOULD_TRIGGER.value):
+            position.stop = resting
+            return []
+        reason = ExitReason.TRAILING_STOP if resting > 0.0 else ExitReason.UNPROTECTED
+        position.exit_reason = position.exit_reason or reason
+        return self.gateway.close(position, update.ts_ns)
 
     def _on_fill(self, fill: Fill) -> list[Command]:
         self._record("order.filled", "", fill.ts_ns, fill)
@@ -337,7 +357,7 @@ class Engine:
     def _reduced(self, fill: Fill, purpose: Purpose | None) -> list[Command]:
         """Book a closing fill; when it leaves nothing, close the trade and clear what rests."""
         position, flat = self.books.reduce(fill)
-        if position.exit_reason is None or purpose in (Purpose.STOP, Purpose.TARGET):
+        if position.exit_reason is None or fill.liquidation or purpose in (Purpose.STOP, Purpose.TARGET):
             position.exit_reason = _exit_reason(position, fill, purpose)
         if not flat:
             return []
@@ -354,6 +374,12 @@ class Engine:
         return self._sent(self.gateway.cancel_all(fill.symbol, fill.ts_ns))
 
     # ------------------------------------------------------------------ open positions
+
+    def _expire_remainders(self, now_ns: int, commands: list[Command]) -> None:
+        """Cancel what is left of a partly filled opening order once its intent has expired."""
+        for symbol, pending in self._pending.items():
+            if symbol in self.books.positions and now_ns > pending.expires_ns:
+                commands += self._sent(self.gateway.cancel_openings(now_ns, symbol))
 
     def _manage_positions(self, batch: MarketBatch, market: Any, now_ns: int, commands: list[Command]) -> None:
         """Trail, time out and verify the protection of every open position."""
@@ -402,6 +428,8 @@ class Engine:
         position = self.books.positions.get(symbol)
         if position is not None:
             position.exit_reason = ExitReason.DATA_HOLE
+        for seq in self.exit_shadows.drop(self._index[symbol]):
+            self.shield.run(self.ledger.abandon, _exit_key(seq))
         resolved = self.shadows.close_before_hole(self._index[symbol])
         if resolved:
             self._shadows_closed(resolved, ts_ns)
@@ -518,7 +546,9 @@ class Engine:
             model="ensemble", regime=self.regime_name(index),
         )
         margin = approved.qty * intent.reference_price / intent.leverage
-        self._pending[intent.symbol] = Pending(plan=plan, margin=margin, qty=approved.qty)
+        self._pending[intent.symbol] = Pending(
+            plan=plan, margin=margin, qty=approved.qty, expires_ns=intent.expires_ns
+        )
         note_order(self.rate, now_ns)
         self.tally.intents += 1
         self._record("trade.intent", intent.trace_id, now_ns, intent)
@@ -569,7 +599,9 @@ class Engine:
             self.integration.switches, numbers[0], numbers[1], tag_ok, *numbers[2:], *self.integration.fixed,
             signal.confidence, open_count,
         )
-        self.ledger.record(seq, now_ns, removed)
+        self.ledger.record(seq, now_ns, (*removed[:SWITCH_EXIT_MODE], 0.0))
+        if removed[SWITCH_EXIT_MODE] != 0.0:
+            self._follow_exits(index, signal, numbers[5], removed[SWITCH_EXIT_MODE])
         reasons = _policy_reasons(numbers, signal.confidence, open_count)
         if reasons and seq in self._shadow_flags:
             self._shadow_flags[seq] |= _BLOCKED
@@ -582,6 +614,24 @@ class Engine:
         self._record("policy.verdict", signal.trace_id, now_ns, verdict, POLICY)
         if self._watcher is not None:
             self._watcher.signal_decided(signal, decision, verdict)
+
+    def _follow_exits(self, index: int, signal: Signal, policy_mode: int, share: float) -> None:
+        """Start the evidence of the exit_mode switch for a signal whose exit the policy would change."""
+        row = self.kernel.out[index]
+        exits = exit_row(int(row[col.TREND]), int(self.levels[index]))
+        fixed_mode = self.integration.fixed[3]
+        if self.exit_shadows.open(
+            index, self._signal_seq, signal.action.sign, float(row[col.ATR_1H]), exits, fixed_mode, policy_mode
+        ):
+            self.ledger.record(_exit_key(self._signal_seq), signal.ts_ns, (0.0,) * 5 + (share,), again=True)
+
+    def _exits_closed(self, ended: list[tuple[int, float, float]]) -> None:
+        """Hand the results of ended exit pairs to the evidence."""
+        for seq, fixed_r, policy_r in ended:
+            if fixed_r == fixed_r:
+                self.ledger.resolve(_exit_key(seq), fixed_r, exit_r=policy_r)
+            else:
+                self.ledger.abandon(_exit_key(seq))
 
     def _policy_changed(self, now_ns: int) -> None:
         """Record the policy in force when something a person would call a change has changed."""
@@ -725,11 +775,14 @@ class Engine:
         if self.kill:
             self.kill = False
             self._clear("operator", f"resumed: {reason}", now_ns)
-        governor_resume(self.governor, self.equity, now_ns // NS_PER_SECOND)
+        streak = self.books.losing_streak
         self.books.break_streak()
-        level = int(self.governor[GOV_ROW_LEVEL])
-        self._governor_level = level
-        self._clear("governor", f"resumed: {reason}", now_ns, GOVERNOR_CODES[level].value)
+        if governor_resume(self.governor, self.equity, now_ns // NS_PER_SECOND):
+            level = int(self.governor[GOV_ROW_LEVEL])
+            self._governor_level = level
+            self._clear("governor", f"resumed: {reason}", now_ns, GOVERNOR_CODES[level].value)
+        elif streak:
+            self._clear("streak", f"losing streak of {streak} ended: {reason}", now_ns)
 
     def _halt(self, kind: str, reason: str, exit_path: str, now_ns: int, level: str = "") -> None:
         self.tally.halts.append(HaltEntry(ts_ns=now_ns, kind=kind, reason=reason, exit_path=exit_path))
@@ -783,7 +836,8 @@ class Engine:
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values and arrays."""
         return {
-            "kernel": self.kernel.state(), "shadows": self.shadows.state(), "performance": self.performance.state(),
+            "kernel": self.kernel.state(), "shadows": self.shadows.state(),
+            "exit_shadows": self.exit_shadows.state(), "performance": self.performance.state(),
             "policy": self.policy.state(), "ledger": self.ledger.state(), "books": self.books.state(),
             "gateway": self.gateway.state(), "tally": self.tally.state(), "governor": self.governor,
             "losses": self.losses, "rate": self.rate, "day": self._day, "sym": self.sym, "levels": self.levels,
@@ -799,7 +853,7 @@ class Engine:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state`; the recorder is resumed by whoever holds its lines."""
-        for part in ("kernel", "shadows", "performance", "policy", "books", "gateway", "tally"):
+        for part in ("kernel", "shadows", "exit_shadows", "performance", "policy", "books", "gateway", "tally"):
             getattr(self, part).load_state(state[part])
         self.ledger = RolloutLedger.load_state(state["ledger"])
         for name in ("governor", "losses", "rate", "sym", "levels", "costs"):
@@ -820,6 +874,11 @@ class Engine:
         self.equity, self.now_ns = state["equity"], state["now_ns"]
         self.integration = msgspec.convert(state["integration"], type(self.integration))
         self.shield.failures = state["failures"]
+
+
+def _exit_key(seq: int) -> str:
+    """The ledger's key of a signal's exit pair."""
+    return f"{seq}/exit"
 
 
 def _policy_line(policy: TradingPolicy) -> str:

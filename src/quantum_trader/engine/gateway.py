@@ -105,19 +105,19 @@ class Gateway:
         return self._tickets.get(client_order_id)
 
     def cancel_all(self, symbol: str, now_ns: int) -> list[Command]:
-        """Cancel whatever rests for *symbol*."""
+        """Cancel whatever may be alive for *symbol*, the remainder of its opening order included."""
         return [
             CancelRequest(client_order_id=ticket.client_order_id, symbol=symbol, created_ns=now_ns)
             for ticket in self._tickets.values()
-            if ticket.symbol == symbol and ticket.purpose is not Purpose.OPEN
+            if ticket.symbol == symbol
         ]
 
-    def cancel_openings(self, now_ns: int) -> list[Command]:
-        """Cancel every opening order that may be alive."""
+    def cancel_openings(self, now_ns: int, symbol: str = "") -> list[Command]:
+        """Cancel every opening order that may be alive, or those of *symbol* alone."""
         return [
             CancelRequest(client_order_id=ticket.client_order_id, symbol=ticket.symbol, created_ns=now_ns)
             for ticket in self._tickets.values()
-            if ticket.purpose is Purpose.OPEN
+            if ticket.purpose is Purpose.OPEN and symbol in ("", ticket.symbol)
         ]
 
     def has(self, symbol: str, purpose: Purpose) -> bool:
@@ -126,10 +126,15 @@ class Gateway:
 
     def is_protected(self, position: Position) -> bool:
         """Whether an acknowledged stop for at least the whole position rests at the venue."""
-        return any(
-            ticket.resting and ticket.qty >= position.qty * (1.0 - 1e-9)
-            for ticket in self._find(position.symbol, Purpose.STOP)
-        )
+        return self.resting_stop(position) > 0.0
+
+    def resting_stop(self, position: Position) -> float:
+        """Price of the newest acknowledged stop for at least the whole position; 0.0 when there is none."""
+        price = 0.0
+        for ticket in self._find(position.symbol, Purpose.STOP):
+            if ticket.resting and ticket.qty >= position.qty * (1.0 - 1e-9):
+                price = ticket.price
+        return price
 
     def is_claimed(self, intent_id: str) -> bool:
         """Whether an order was ever made for this intent."""

@@ -1,7 +1,7 @@
-"""The account stage: one compiled call a moment from marks to the policy in force.
+"""The account stage: two compiled calls a moment from marks to the policy in force.
 
-It latches loss limits, steps the governor, keeps the UTC day's peak, measures costs in R for every symbol and steps
-the policy over all slots. Everything it calls is a scalar that the object code and the sweep use as well.
+The first is trading's: it latches loss limits, steps the governor and measures costs in R for every symbol. The second
+is the policy's: it keeps the UTC day's peak and steps the policy over all slots. Everything it calls is a scalar that the object code and the sweep use as well.
 """
 
 from __future__ import annotations
@@ -158,17 +158,22 @@ def fill_account(now_ns, book, losses, day, quality, account):  # type: ignore[n
 
 
 @kernel
-def full_stage(  # type: ignore[no-untyped-def]
-    now_ns, book, market, performance, symbols, levels, costs, losses, loss_limit_pct, governor, day, profile,
-    inputs, account, slots, mem, policy, regimes,
+def trading_stage(  # type: ignore[no-untyped-def]
+    now_ns, book, market, performance, symbols, levels, costs, losses, loss_limit_pct, governor, inputs, regimes,
 ):
-    """Run the whole stage of a moment; returns (governor level, policy slots changed, regimes changed)."""
+    """What trading needs of a moment, with a policy or without; returns (governor level, regimes changed)."""
     level = account_step(now_ns, book, losses, loss_limit_pct, governor)
-    moved = fill_inputs(market, performance, levels, costs, symbols, inputs, regimes)
+    return level, fill_inputs(market, performance, levels, costs, symbols, inputs, regimes)
+
+
+@kernel
+def policy_stage(  # type: ignore[no-untyped-def]
+    now_ns, book, market, losses, day, profile, inputs, account, slots, mem, policy,
+):
+    """Step the policy over all slots; returns how many changed. Nothing of it is read by an observed run's trading."""
     fill_account(now_ns, book, losses, day, market[0, col.QUALITY], account)
     fill_overall(inputs)
-    changed = step_slots(float(now_ns // _NS_PER_SECOND), profile, inputs, account, slots, mem, policy)
-    return level, changed, moved
+    return step_slots(float(now_ns // _NS_PER_SECOND), profile, inputs, account, slots, mem, policy)
 
 
 def new_day() -> Any:

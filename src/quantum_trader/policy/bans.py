@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import filterfalse
 
 from quantum_trader.policy.layout import H_WIDTH, P_INTERVAL_S, P_PERSISTENCE
 from quantum_trader.policy.stability import hold_field
 
-Cohort = tuple[list[float], Iterable[str]]
+Cohort = tuple[list[float], Collection[str]]
 
 
 class Bans:
@@ -18,15 +18,15 @@ class Bans:
     same evaluation have equal rows, so a cohort of them shares one. *rows* is what :meth:`rows` gave.
     """
 
-    __slots__ = ("_cohorts", "_refused", "kept", "within")
+    __slots__ = ("_cohorts", "_refused", "again", "before", "within")
 
     def __init__(self, rows: Mapping[str, Sequence[float]] | None = None) -> None:
         cohorts: dict[tuple[float, ...], list[str]] = {}
         for symbol, row in (rows or {}).items():
             cohorts.setdefault(tuple(row), []).append(symbol)
-        self.kept = 0  # banned symbols that the last hold found no longer refused
+        self.before = self.again = 0  # how many were banned before the last hold, and how many it refused again
         self.within: frozenset[str] | None = None  # known symbols among which every banned one was at the last hold
-        self._refused: Iterable[str] = ()
+        self._refused: Collection[str] = ()
         self._cohorts: list[Cohort] = [(list(row), symbols) for row, symbols in cohorts.items()]
 
     def hold(
@@ -37,13 +37,14 @@ class Bans:
         A symbol that is not *known* now goes on waiting without getting any further: absence is no evidence.
         """
         interval, persistence = vector[P_INTERVAL_S], vector[P_PERSISTENCE]
-        kept = 0
+        before = kept = 0
         waiting: list[str] = []
         cohorts: list[Cohort] = []
         all_known = known is self.within
         within: frozenset[str] | None = known
         for row, symbols in (*self._cohorts, ([0.0] * H_WIDTH, self._refused)):
             free = list(filterfalse(refused.__contains__, symbols))
+            before += len(symbols)
             kept += len(free)
             if not (all_known or known.issuperset(free)):
                 within = None
@@ -54,7 +55,8 @@ class Bans:
             if free and hold_field(row, 0, 1.0, now_s, last_s, interval, persistence, False) != 1:
                 cohorts.append((row, free))
                 waiting += free
-        self._refused, self._cohorts, self.kept, self.within = refused, cohorts, kept, within
+        self._refused, self._cohorts, self.within = refused, cohorts, within
+        self.before, self.again = before, before - kept
         return waiting
 
     def rows(self) -> dict[str, list[float]]:

@@ -42,7 +42,7 @@ from quantum_trader.policy.layout import (
 )
 from quantum_trader.policy.policy import TradingPolicy, Values
 from quantum_trader.policy.profiles import OrchestratorConfig, profile_vector
-from quantum_trader.policy.rules import Trace, symbol_reasons
+from quantum_trader.policy.rules import Trace
 from quantum_trader.policy.stability import looseness
 
 # drawdown, daily PnL, latched, streak, broken streak, wins since, open positions, exposure, stale, halted, quality
@@ -152,5 +152,5 @@ def evaluate(inputs: PolicyInputs, profile: OrchestratorConfig, *, ts_ns: int = 
         )
         symbols[symbol] = (slot_values, slot_trace)
     return TradingPolicy.in_force(
-        values, known_symbols(inputs), symbol_reasons(refused), profile.name, ts_ns, trace, symbols, refused
+        values, known_symbols(inputs), None, profile.name, ts_ns, trace, symbols, refused
     )

@@ -127,8 +127,10 @@ class RolloutLedger:
         self.market_hours += 1
         self._forget(ts_ns - MAX_OPEN_NS)
 
-    def record(self, key: str | int, ts_ns: int, removed: Sequence[float]) -> bool:
+    def record(self, key: str | int, ts_ns: int, removed: Sequence[float], *, again: bool = False) -> bool:
         """Note one signal and what each switch would have taken away of it (see ``verdicts``).
+
+        *again*: more of a signal already counted, under a key of its own.
 
         Return False, and note nothing, for a key that is already pending. Raises InputError for a share that
         isn't finite.
@@ -139,7 +141,7 @@ class RolloutLedger:
             return False
         for index, switch in enumerate(SWITCHES):
             require_finite(f"removed[{switch}]", removed[index])
-        self.signals += 1
+        self.signals += 0 if again else 1
         positions = tuple(self._add(index, ts_ns, float(removed[index])) for index in range(len(SWITCHES)))
         if any(position >= 0 for position in positions):
             self._pending[name] = (ts_ns, positions)

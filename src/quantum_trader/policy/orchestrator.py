@@ -55,9 +55,9 @@ from quantum_trader.policy.layout import (
     RULE_HALT,
     SLOT_STARTED,
 )
-from quantum_trader.policy.policy import NO_REASONS, TradingPolicy, Values, jaccard, shared_share, time_ns
+from quantum_trader.policy.policy import TradingPolicy, Values, jaccard, shared_share, time_ns
 from quantum_trader.policy.profiles import ActiveProfile, OrchestratorConfig, get_active_profile, profile_vector
-from quantum_trader.policy.rules import WAITS, Trace, symbol_reasons
+from quantum_trader.policy.rules import WAITS, Trace
 from quantum_trader.policy.stability import (
     account_step,
     clamp_clock,
@@ -101,7 +101,6 @@ class OrchestratorPolicy:
         self._symbol_parts: dict[str, tuple[Values, tuple[Trace, ...]]] = {}
         self._own_markets: set[str] = set()
         self._bans = Bans()
-        self._reasons: Mapping[str, str] = NO_REASONS
         self._performed: list[str] = []
         self._known: frozenset[str] = frozenset()
         self._streaks: dict[str, int] = {}
@@ -212,17 +211,16 @@ class OrchestratorPolicy:
             slots_changed, slots_held = self._hold_slots(market, costs, own, account, refused, now_s, last_s)
             changed |= slots_changed
             pending |= slots_held
-        reasons = symbol_reasons(refused, waiting)
         if held:
             trace = (*trace, *hold_trace(self._overall, candidate, held))
         self._memo_until = self._quiet_until(risk, now_s, bool(pending or waiting))
-        if reasons != self._reasons or known is not self._known:
-            self._reasons, self._known = reasons, known
-        elif not changed and self._policy.ts_ns and self._policy.explained_by(trace, refused, waiting):
-            return self._policy
+        in_force = self._policy
+        if not changed and known is self._known and in_force.ts_ns and in_force.explained_by(trace, refused, waiting):
+            return in_force
+        self._known = known
         return TradingPolicy.in_force(
-            tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._known, self._reasons, self.config.name,
-            now_ns, trace, self._symbol_parts, refused, waiting,
+            tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._known, None, self.config.name, now_ns, trace,
+            self._symbol_parts, refused, waiting,
         )
 
     def _hold_slots(
@@ -236,7 +234,7 @@ class OrchestratorPolicy:
         if isinstance(costs, Mapping):
             names.update(dict.fromkeys(costs.keys() - {OVERALL}))
         seen: dict[tuple[Market, Cost, bool], Candidate] = {}
-        parts = dict(self._symbol_parts)
+        parts, banned = dict(self._symbol_parts), self._policy.disallowed_symbols
         changed = any_held = 0
         for symbol in names:
             market = own.get(symbol)
@@ -249,7 +247,7 @@ class OrchestratorPolicy:
                 seen[key] = candidate_of(market, cost, account, allowed, self._vector)
             candidate, _, trace = seen[key]
             slot = self._slots.setdefault(symbol, new_slot())
-            share = 1.0 if allowed == (symbol not in self._reasons) else 0.0
+            share = 1.0 if allowed == (symbol not in banned) else 0.0
             moved, held = hold_slot(slot, candidate, now_s, last_s, share, share, self._vector)
             part = (
                 tuple(slot[: N_FIELDS * H_WIDTH : H_WIDTH]),
@@ -280,11 +278,10 @@ class OrchestratorPolicy:
 
     def _set_shares(self, refused: dict[str, int], known: frozenset[str]) -> tuple[float, float]:
         """Jaccard indices of the allowed and the disallowed sets, in force against candidate."""
-        bans, new = len(self._reasons), len(refused)
-        both = bans - self._bans.kept
+        bans, both, new = self._bans.before, self._bans.again, len(refused)
         banned_share = shared_share(both, bans, new)
         if not (known is self._known is self._bans.within):
-            return jaccard(self._known - self._reasons.keys(), known - refused.keys()), banned_share
+            return jaccard(self._policy.allowed_symbols, known - refused.keys()), banned_share
         every = len(known)
         return shared_share(every - (bans + new - both), every - bans, every - new), banned_share
 
@@ -319,7 +316,7 @@ class OrchestratorPolicy:
                 self._overall[field * H_WIDTH + H_CURRENT] = values[field]
                 self._overall[field * H_WIDTH + H_COUNT] = 0.0
             self._adopt(TradingPolicy.in_force(
-                values, self._known, self._reasons, self.config.name, now_ns, (), self._symbol_parts
+                values, self._known, self._policy.disallowed_symbols, self.config.name, now_ns, (), self._symbol_parts
             ))
             if self.state_path is not None:
                 self.save()
@@ -364,8 +361,8 @@ class OrchestratorPolicy:
         }
         last_s = self._memory[MEM_LAST_S]
         self._adopt(TradingPolicy.in_force(
-            tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._known, self._reasons, self.config.name,
-            int(last_s * NS_PER_SECOND) if math.isfinite(last_s) else 0, trace, self._symbol_parts,
+            tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._known, self._policy.disallowed_symbols,
+            self.config.name, int(last_s * NS_PER_SECOND) if math.isfinite(last_s) else 0, trace, self._symbol_parts,
         ))
 
     # ---- persistence ------------------------------------------------------------------------------------------------
@@ -403,8 +400,8 @@ class OrchestratorPolicy:
             profile=self.config.name, fingerprint=self._fingerprint, memory=_finite(self._memory),
             ring=_finite(self._ring), overall=_finite(self._overall),
             slots={symbol: _finite(slot) for symbol, slot in self._slots.items()},
-            own_markets=sorted(self._own_markets), bans=self._bans.rows(), reasons=dict(self._reasons),
-            known=sorted(self._known), trace=list(self._policy.trace),
+            own_markets=sorted(self._own_markets), bans=self._bans.rows(),
+            reasons=dict(self._policy.disallowed_symbols), known=sorted(self._known), trace=list(self._policy.trace),
             symbol_traces={symbol: list(part[1]) for symbol, part in self._symbol_parts.items()},
             policy_ns=self._policy.ts_ns, streaks=self._streaks, latch=latch, halt_reason=self.halt_reason,
             resumed=self._resumed, history=list(history),
@@ -429,8 +426,9 @@ class OrchestratorPolicy:
         self._bans = Bans(bans)
         self._known = frozenset(saved.known) | self._known
         self._performed = []
-        self._reasons = MappingProxyType({
-            symbol: self._reasons.get(symbol) or saved.reasons.get(symbol, WAITS) for symbol in bans
+        own = self._policy.disallowed_symbols
+        reasons = MappingProxyType({
+            symbol: own.get(symbol) or saved.reasons.get(symbol, WAITS) for symbol in bans
         })
         self._symbol_parts = {
             symbol: (tuple(slot[: N_FIELDS * H_WIDTH : H_WIDTH]), tuple(saved.symbol_traces.get(symbol, ())))
@@ -439,7 +437,7 @@ class OrchestratorPolicy:
         self._take_history(saved)
         if self._overall[SLOT_STARTED]:
             self._policy = TradingPolicy.in_force(
-                tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._known, self._reasons, self.config.name,
+                tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._known, reasons, self.config.name,
                 max(saved.policy_ns, self._policy.ts_ns), tuple(saved.trace), self._symbol_parts,
             )
         return True

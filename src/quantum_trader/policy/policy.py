@@ -23,13 +23,12 @@ from quantum_trader.domain.enums import (
 from quantum_trader.domain.errors import InputError, require, require_finite
 from quantum_trader.domain.policy import RuleFired
 from quantum_trader.policy.layout import H_WIDTH, N_FIELDS
-from quantum_trader.policy.rules import Trace, fired, note_of, symbols_trace
+from quantum_trader.policy.rules import Trace, fired, note_of, symbol_reasons, symbols_trace
 from quantum_trader.policy.stability import looseness, similarity
 
 _E = TypeVar("_E", bound=Enum)
 _DIGITS: Final = 10  # of numbers in the JSON form
 Values = tuple[float, ...]  # looseness values of a slot, in the order of layout.FIELDS
-NO_REASONS: Final[Mapping[str, str]] = MappingProxyType({})
 NO_BITS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
@@ -104,24 +103,16 @@ class TradingPolicy:
     """
 
     __slots__ = (
-        "_allowed", "_hash", "_known", "_note", "_refused", "_rules", "_symbols", "_told", "_trace", "_values",
-        "_waiting", "allow_new_trades", "disallowed_symbols", "entry_mode", "exit_mode", "max_open_positions",
-        "max_risk_pct", "min_confidence", "profile", "risk_profile", "total_exposure_limit_pct", "ts_ns",
+        "_allowed", "_disallowed", "_hash", "_known", "_note", "_refused", "_rules", "_symbols", "_told", "_trace",
+        "_values", "_waiting", "_whole", "profile", "ts_ns",
     )
-    allow_new_trades: bool
-    risk_profile: RiskProfile
-    max_risk_pct: float
-    min_confidence: float
-    entry_mode: EntryMode
-    exit_mode: ExitMode
-    max_open_positions: int
-    total_exposure_limit_pct: float
-    disallowed_symbols: Mapping[str, str]
     profile: str
     ts_ns: int
     _values: Values
     _known: frozenset[str]
     _allowed: frozenset[str] | None
+    _disallowed: Mapping[str, str] | None
+    _whole: bool  # the reasons of the disallowed symbols follow from _refused and _waiting
     _told: tuple[Trace, ...]
     _refused: Mapping[str, int]
     _waiting: Collection[str]
@@ -163,14 +154,14 @@ class TradingPolicy:
 
     @classmethod
     def in_force(
-        cls, values: Values, known: frozenset[str], disallowed: Mapping[str, str], profile: str, ts_ns: int,
+        cls, values: Values, known: frozenset[str], disallowed: Mapping[str, str] | None, profile: str, ts_ns: int,
         trace: tuple[Trace, ...], symbols: Mapping[str, tuple[Values, tuple[Trace, ...]]],
         refused: Mapping[str, int] = NO_BITS, waiting: Collection[str] = (),
     ) -> TradingPolicy:
         """The policy of looseness *values* for the *known* symbols; the words are made when someone asks for them.
 
         They say what the numeric *trace* does, which symbols are *refused*, with their bits, and which banned ones are
-        *waiting* to be re-admitted. None of the arguments may change afterwards.
+        *waiting* to be re-admitted. *disallowed* None: these two, each with its reason. No argument may change later.
         """
         policy = cls.__new__(cls)
         _fill(policy, values, known, disallowed, profile, ts_ns, trace, symbols, refused, waiting)
@@ -178,9 +169,58 @@ class TradingPolicy:
 
     # ---- questions --------------------------------------------------------------------------------------------------
     @property
+    def allow_new_trades(self) -> bool:
+        """Whether positions may be opened at all."""
+        return self._values[0] == 1.0
+
+    @property
+    def risk_profile(self) -> RiskProfile:
+        """How much risk trading is at."""
+        return RISK_PROFILE_CODES[int(-self._values[1])]
+
+    @property
+    def max_risk_pct(self) -> float:
+        """Risk per trade, percent of equity."""
+        return self._values[2]
+
+    @property
+    def min_confidence(self) -> float:
+        """Confidence a signal needs, 0..1."""
+        return -self._values[3] + 0.0  # no negative zero
+
+    @property
+    def entry_mode(self) -> EntryMode:
+        """How positions are entered."""
+        return ENTRY_CODES[int(-self._values[4])]
+
+    @property
+    def exit_mode(self) -> ExitMode:
+        """How positions are left."""
+        return EXIT_CODES[int(-self._values[5])]
+
+    @property
+    def max_open_positions(self) -> int:
+        """Positions that may be open at once."""
+        return int(self._values[6])
+
+    @property
+    def total_exposure_limit_pct(self) -> float:
+        """Initial margin of all positions, percent of equity."""
+        return self._values[7]
+
+    @property
     def timestamp(self) -> datetime:
         """When this policy came into force, UTC."""
         return from_ns(self.ts_ns)
+
+    @property
+    def disallowed_symbols(self) -> Mapping[str, str]:
+        """The symbols that may not be traded, and why."""
+        disallowed = self._disallowed
+        if disallowed is None:
+            disallowed = symbol_reasons(self._refused, self._waiting)
+            _put(self, "_disallowed", disallowed)
+        return disallowed
 
     @property
     def allowed_symbols(self) -> frozenset[str]:
@@ -230,9 +270,12 @@ class TradingPolicy:
 
     def explained_by(self, trace: tuple[Trace, ...], refused: Mapping[str, int], waiting: Collection[str]) -> bool:
         """Whether a policy in force of these three would say the same."""
-        if trace == self._told and refused == self._refused and set(waiting) == set(self._waiting):
-            return True
-        return (*trace, *symbols_trace(refused, waiting)) == self.trace
+        if self._whole:
+            return trace == self._told and refused == self._refused and set(waiting) == set(self._waiting)
+        return (
+            symbol_reasons(refused, waiting) == self.disallowed_symbols
+            and (*trace, *symbols_trace(refused, waiting)) == self.trace
+        )
 
     @property
     def symbols(self) -> Collection[str]:
@@ -329,7 +372,7 @@ _put: Final = object.__setattr__
 
 
 def _fill(
-    policy: TradingPolicy, values: Values, known: frozenset[str], disallowed: Mapping[str, str], profile: str,
+    policy: TradingPolicy, values: Values, known: frozenset[str], disallowed: Mapping[str, str] | None, profile: str,
     ts_ns: int, trace: tuple[Trace, ...], symbols: Mapping[str, tuple[Values, tuple[Trace, ...]]],
     refused: Mapping[str, int], waiting: Collection[str],
 ) -> None:
@@ -337,6 +380,8 @@ def _fill(
     _put(policy, "_values", values)
     _put(policy, "_known", known)
     _put(policy, "_allowed", None)
+    _put(policy, "_disallowed", disallowed)
+    _put(policy, "_whole", disallowed is None)
     _put(policy, "_told", trace)
     _put(policy, "_refused", refused)
     _put(policy, "_waiting", waiting)
@@ -345,15 +390,6 @@ def _fill(
     _put(policy, "_rules", None)
     _put(policy, "_note", None)
     _put(policy, "_hash", None)
-    _put(policy, "allow_new_trades", values[0] == 1.0)
-    _put(policy, "risk_profile", RISK_PROFILE_CODES[int(-values[1])])
-    _put(policy, "max_risk_pct", values[2])
-    _put(policy, "min_confidence", -values[3] + 0.0)  # no negative zero
-    _put(policy, "entry_mode", ENTRY_CODES[int(-values[4])])
-    _put(policy, "exit_mode", EXIT_CODES[int(-values[5])])
-    _put(policy, "max_open_positions", int(values[6]))
-    _put(policy, "total_exposure_limit_pct", values[7])
-    _put(policy, "disallowed_symbols", disallowed)
     _put(policy, "profile", profile)
     _put(policy, "ts_ns", ts_ns)
 

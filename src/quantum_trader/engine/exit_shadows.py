@@ -1,0 +1,161 @@
+"""The same entry under two exit modes: what enforcing the policy's exit mode would have changed, in R.
+
+For a signal whose exit mode the policy would change, one shadow entry is managed twice, under the fixed mode and under
+the policy's, with the brackets and trailing rules real positions get. When both have ended (stop, target, or 24 hours)
+their results are the evidence of the exit_mode switch. Costs are those of every shadow trade.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from quantum_trader.domain.clock import NS_PER_HOUR
+from quantum_trader.domain.market import MarketBatch
+from quantum_trader.market.jit import compiled, kernel
+from quantum_trader.risk.exits import bracket, next_stop
+from quantum_trader.signals.shadow import shadow_exit, shadow_r
+
+CAPACITY: Final = 512
+MAX_HOURS: Final = 24.0
+X_SYMBOL, X_SEQ, X_SIGN, X_ATR, X_STOP, X_TARGET, X_BREAKEVEN, X_TRAIL, X_ENTRY, X_FROM, X_BEST = range(11)
+X_VARIANTS: Final = 11
+V_MODE, V_STOP, V_FIRST, V_TARGET, V_DONE, V_R = range(6)
+_VARIANT_SIZE: Final = 6
+_WIDTH: Final = X_VARIANTS + 2 * _VARIANT_SIZE
+FIXED, POLICY = 0, 1
+
+_bracket, _next_stop, _exit, _net_r = (compiled(f) for f in (bracket, next_stop, shadow_exit, shadow_r))
+
+
+@kernel
+def _enter(row, open_, cost_bps, index, tick):  # type: ignore[no-untyped-def]
+    """Fill the entry of *row* at a bar's open and bracket both variants."""
+    sign = row[X_SIGN]
+    entry = open_ * (1.0 + sign * cost_bps / 10_000.0)
+    row[X_ENTRY], row[X_FROM], row[X_BEST] = entry, index, entry
+    for v in range(2):
+        variant = row[X_VARIANTS + v * _VARIANT_SIZE:]
+        stop, target = _bracket(
+            int(sign), entry, row[X_ATR], row[X_STOP], row[X_TARGET], int(variant[V_MODE]), tick, 0.0
+        )
+        variant[V_STOP] = variant[V_FIRST] = stop
+        variant[V_TARGET] = target if target > 0.0 else sign * np.inf
+        variant[V_DONE] = 0.0 if stop == stop else -1.0
+
+
+@kernel
+def _variant_bar(row, v, bar, expired, cost_bps, fee_bps, tick, min_step):  # type: ignore[no-untyped-def]
+    """Take one variant of *row* through a bar: its exit, else its trailing stop."""
+    variant = row[X_VARIANTS + v * _VARIANT_SIZE:]
+    sign, entry = row[X_SIGN], row[X_ENTRY]
+    level, code = _exit(sign, variant[V_STOP], variant[V_TARGET], bar[0], bar[1], bar[2], bar[3], expired)
+    if code >= 0:
+        risk = sign * (entry - variant[V_FIRST])
+        variant[V_R] = _net_r(sign, entry, level, risk, cost_bps, fee_bps)
+        variant[V_DONE] = 1.0
+        return
+    variant[V_STOP] = _next_stop(
+        int(sign), entry, variant[V_FIRST], variant[V_STOP], row[X_BEST], row[X_ATR], row[X_BREAKEVEN], row[X_TRAIL],
+        int(variant[V_MODE]), tick, min_step * row[X_ATR],
+    )
+
+
+@kernel
+def _move(rows, count, ohlcv, present, costs, fees, ticks, index, max_bars, min_step, done):  # type: ignore[no-untyped-def]
+    """Take every shadow through its symbol's bar; returns (still open, ended) with the ended rows in *done*."""
+    kept = ended = 0
+    for n in range(count):
+        row = rows[n]
+        s = int(row[X_SYMBOL])
+        if present[s]:
+            bar, cost = ohlcv[s], costs[s]
+            if row[X_ENTRY] == 0.0:
+                _enter(row, bar[0], cost, index, ticks[s])
+            best = bar[1] if row[X_SIGN] > 0.0 else bar[2]
+            if (best - row[X_BEST]) * row[X_SIGN] > 0.0:
+                row[X_BEST] = best  # moves the stop for the next bar: exits of this one are judged first
+            expired = index - row[X_FROM] + 1.0 >= max_bars
+            for v in range(2):
+                if row[X_VARIANTS + v * _VARIANT_SIZE + V_DONE] == 0.0:
+                    _variant_bar(row, v, bar, expired, cost, fees[s], ticks[s], min_step)
+        first, second = row[X_VARIANTS + V_DONE], row[X_VARIANTS + _VARIANT_SIZE + V_DONE]
+        if first != 0.0 and second != 0.0:
+            done[ended] = row
+            ended += 1
+        else:
+            if kept != n:
+                rows[kept] = row
+            kept += 1
+    return kept, ended
+
+
+class ExitShadows:
+    """Entries whose exit mode the policy would change, each under both modes."""
+
+    def __init__(self, interval_ns: int, fees_bps: Any, ticks: Any, min_step: float) -> None:
+        self._interval_ns = interval_ns
+        self._fees, self._ticks = np.asarray(fees_bps, dtype=np.float64), np.asarray(ticks, dtype=np.float64)
+        self._min_step = min_step
+        self._max_bars = MAX_HOURS * NS_PER_HOUR / interval_ns
+        self._rows = np.zeros((CAPACITY, _WIDTH))
+        self._done = np.zeros((CAPACITY, _WIDTH))
+        self._count = 0
+
+    def open(
+        self, symbol: int, seq: int, sign: int, atr: float, row: tuple[float, ...], fixed_mode: int, policy_mode: int
+    ) -> bool:
+        """Follow signal *seq* under both modes (exit codes); *row* is the exit row. False when there is no room."""
+        if self._count == CAPACITY:
+            return False
+        entry = self._rows[self._count]
+        entry[:] = 0.0
+        entry[:X_ENTRY] = (symbol, seq, sign, atr, row[0], row[1], row[2], row[3])
+        entry[X_VARIANTS + V_MODE] = fixed_mode
+        entry[X_VARIANTS + _VARIANT_SIZE + V_MODE] = policy_mode
+        self._count += 1
+        return True
+
+    def on_bar(self, batch: MarketBatch, costs_bps: Any) -> list[tuple[int, float, float]]:
+        """Take all through one moment; returns (signal, R under the fixed mode, R under the policy's) of the ended.
+
+        A pair that could not be bracketed comes back as not-a-number.
+        """
+        if not self._count:
+            return []
+        index = float(batch.ts_ns // self._interval_ns)
+        kept, ended = _move(
+            self._rows, self._count, batch.ohlcv, batch.present, costs_bps, self._fees, self._ticks, index,
+            self._max_bars, self._min_step, self._done,
+        )
+        self._count = int(kept)
+        return [_result(row) for row in self._done[:ended].tolist()]
+
+    def drop(self, symbol: int) -> list[int]:
+        """Forget the shadows of *symbol*, whose data has a hole; returns their signals."""
+        open_rows = self._rows[:self._count]
+        gone = open_rows[:, X_SYMBOL] == symbol
+        signals = open_rows[gone, X_SEQ].astype(int).tolist()
+        kept = open_rows[~gone].copy()
+        self._count = len(kept)
+        self._rows[:self._count] = kept
+        return [int(seq) for seq in signals]
+
+    def state(self) -> dict[str, Any]:
+        """The open pairs."""
+        return {"rows": self._rows[:self._count].copy()}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state`."""
+        self._count = len(state["rows"])
+        self._rows[:self._count] = state["rows"]
+
+
+def _result(row: list[float]) -> tuple[int, float, float]:
+    """Signal and both results of an ended pair."""
+    fixed, policy = row[X_VARIANTS:X_VARIANTS + _VARIANT_SIZE], row[X_VARIANTS + _VARIANT_SIZE:]
+    if fixed[V_DONE] < 0.0 or policy[V_DONE] < 0.0:
+        return int(row[X_SEQ]), float("nan"), float("nan")
+    return int(row[X_SEQ]), fixed[V_R], policy[V_R]
