@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from quantum_trader import __version__
 from quantum_trader.app.cli import COMMANDS, app
-from quantum_trader.app.cli_run import RealTimePace, pace_for
+from quantum_trader.app.cli_run import RealTimePace, pace_for, write_result
 from quantum_trader.app.report_data import build_report
-from quantum_trader.domain.errors import ConfigError
+from quantum_trader.domain.errors import ConfigError, StateError
 
 TWO_WEEKS = ("run", "--exit", "--symbols", "BTCUSDT,ETHUSDT", "--from", "2018-01-01", "--to", "2018-01-14")
 
@@ -233,3 +233,22 @@ def test_the_sample_report_is_a_run_report(tmp_path: Path) -> None:
 
     assert code == 0, err
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_symbols_that_name_none_are_no_wish_for_all() -> None:
+    """A comma alone is a slip, and a slip does not replay everything."""
+    code, out, err = call("config", "show", "--symbols", ",")
+
+    assert (code, out) == (2, "")
+    assert "--symbols ','" in err
+
+
+def test_a_result_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """File and reason; and nothing half written stays."""
+    taken = tmp_path / "taken"
+    taken.write_text("a file where a folder should be")
+
+    with pytest.raises(StateError, match=r"taken/report\.html: cannot be written"):
+        write_result(taken / "report.html", b"x")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]

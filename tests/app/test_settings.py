@@ -80,6 +80,9 @@ def test_the_environment_chooses_the_profile_and_is_named(monkeypatch: pytest.Mo
         ("[venue]\ninitial_cash = 3.0\n", ("venue.initial_cash", "account.start_equity")),
         ("[venue]\nparticipation = 2.0\n", ("participation", "0 < x <= 1")),
         ("[risk\n", ("not TOML",)),
+        ('[rollout]\nmode = "live"\n', ("rollout.mode", "'live'", "OBSERVE, LIVE")),
+        ("[account]\nleverage = 0\n", ("account.leverage", "between 1 and 125")),
+        ("[data]\nassumed_funding_rate = 1.0\n", ("data.assumed_funding_rate", "1.0")),
     ],
 )
 def test_what_cannot_be_meant_is_named(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:

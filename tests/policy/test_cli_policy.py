@@ -106,6 +106,10 @@ def test_eval_needs_only_market_and_account() -> None:
         (changed("symbol_performance/0/winrate", 60), ["symbol_performance[0].winrate", "60"]),
         (changed("symbol_performance/1/performance_tag", "UGLY"), ["symbol_performance[1].performance_tag", "UGLY"]),
         (changed("symbol_performance", {"A": 1}), ["symbol_performance", "list"]),
+        (changed("symbol_performance", False), ["symbol_performance", "list"]),
+        (changed("symbol_performance/0/trades", True), ["symbol_performance[0].trades", "True"]),
+        (changed("risk_state/daily_pnl_pct", 10**400), ["401 digits"]),
+        (changed("risk_state/losing_streak", 10**400), ["401 digits"]),
         (changed("cost_metrics/spread_level", "WIDE"), ["cost_metrics.spread_level", "WIDE"]),
         (changed("cost_metrics/cost_in_r", -1), ["cost_metrics.cost_in_r", "-1"]),
         (changed("cost_metrics/cost_in_r", "much"), ["cost_metrics.cost_in_r", "much"]),
@@ -130,6 +134,12 @@ def test_bad_input_is_one_line_on_standard_error_and_exit_code_2(data: Any, word
     assert (done.exit_code, done.stdout) == (2, "")
     assert len(done.stderr.strip().splitlines()) == 1
     assert all(word in done.stderr for word in words)
+
+
+def test_json_may_be_asked_for() -> None:
+    """``--json`` is known everywhere; here it changes nothing."""
+    done = RUNNER.invoke(policy_app, ["eval", "-", "--json", "--now", "2024-01-01"], input=json.dumps(INPUT))
+    assert (done.exit_code, json.loads(done.stdout)["profile"]) == (0, "SAFE")
 
 
 def test_a_missing_file_is_told() -> None:

@@ -11,7 +11,7 @@ import hashlib
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from enum import EnumType
+from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
@@ -272,8 +272,10 @@ def unknown_key(key: str, *pools: tuple[str, ...]) -> str:
 
 def _words(kind: Any, name: str) -> tuple[str, ...]:
     """The words the setting *name* of *kind* may have; empty where it is no word of a closed set."""
-    wanted = next(field.type for field in msgspec.structs.fields(kind) if field.name == name)
-    return tuple(str(member.value) for member in wanted) if isinstance(wanted, EnumType) else ()
+    wanted: Any = next(field.type for field in msgspec.structs.fields(kind) if field.name == name)
+    if not (isinstance(wanted, type) and issubclass(wanted, Enum)):
+        return ()
+    return tuple(str(member.value) for member in wanted)
 
 
 def _section(section: str, kind: Any, values: Mapping[str, Any]) -> Any:

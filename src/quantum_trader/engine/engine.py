@@ -158,6 +158,11 @@ class Engine:
         self._profile = np.array(profile_vector(settings.profile))
         self.books = Books(settings.start_equity, int(self._profile[pol.P_RECOVERY_AFTER]))
         self.gateway = Gateway()
+        self._start_counters(count)
+
+    def _start_counters(self, count: int) -> None:
+        """Set what is counted and remembered for *count* symbols to its beginning."""
+        settings, instruments = self.settings, self.instruments
         self.governor: Any = np.array(empty_governor())
         self.losses: Any = np.array(empty_losses())
         self.rate: Any = np.array(empty_rate())
