@@ -132,3 +132,22 @@ def test_a_full_disk_is_told_and_the_run_can_go_on(whole: tuple[Path, float], tm
     result = run(settings(), RunOptions(state_dir=tmp_path))
     assert float(result.facts.equity[-1]) == whole[1]
     assert contents(tmp_path) == contents(whole[0])
+
+
+def test_records_asked_for_alone_are_whole_or_not_there(tmp_path: Path) -> None:
+    """--records FILE on a disk that fills up leaves nothing; with space it is complete."""
+    limit = (
+        "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
+    )
+    child = CHILD.replace("state_dir=pathlib.Path(sys.argv[1])", "records=pathlib.Path(sys.argv[1])")
+    wanted = tmp_path / "records.jsonl"
+    failed = subprocess.run(
+        [sys.executable, "-c", limit + child, str(wanted)], capture_output=True, text=True, check=False
+    )
+    assert failed.returncode != 0
+    assert "Nothing was left behind" in failed.stderr
+    assert not list(tmp_path.iterdir())
+    run(settings(), RunOptions(records=wanted))
+    assert wanted.read_bytes().endswith(b"}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["records.jsonl"]

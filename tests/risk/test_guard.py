@@ -443,3 +443,9 @@ def test_a_damaged_state_turns_the_kill_switch_on(state: object) -> None:
     assert not guard.load_state(state, NOW)
     assert _reason(guard.can_execute(_intent(), _view(), BTC)) is Reason.KILL_SWITCH
     assert guard.release("rebuilt", NOW + 1).owner == "guard"
+
+
+def test_a_risk_given_as_a_fraction_is_refused() -> None:
+    """0.008 for 0.8 % names the key and the unit."""
+    with pytest.raises(ConfigError, match=r"max_risk_pct = 0.008: is percent"):
+        RiskLimits(max_risk_pct=0.008)

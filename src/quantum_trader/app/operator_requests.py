@@ -6,6 +6,7 @@ runs, the next start takes it before its first bar. Each is taken once: the chec
 
 from __future__ import annotations
 
+import errno
 import os
 from enum import Enum
 from pathlib import Path
@@ -41,9 +42,13 @@ def ask(state_dir: Path, request: OperatorRequest) -> None:
     if not (state_dir / "lock").exists():
         raise StateError(f"--state {state_dir}: is not a run's state folder; give the folder of `run --state`")
     try:
-        descriptor = os.open(state_dir / FILE_NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        descriptor = os.open(state_dir / FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            os.write(descriptor, msgspec.json.encode(request) + b"\n")
+            size = os.fstat(descriptor).st_size
+            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # a full disk cut the last request
+            line = (b"\n" if torn else b"") + msgspec.json.encode(request) + b"\n"
+            if os.write(descriptor, line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
-from quantum_trader.app.operator_requests import Action, OperatorRequests
+from quantum_trader import __version__
+from quantum_trader.app.operator_requests import Action, OperatorRequest, OperatorRequests
 from quantum_trader.app.results import (
     DataStatement,
     EventLine,
@@ -26,7 +28,7 @@ from quantum_trader.app.results import (
     ShadowTally,
 )
 from quantum_trader.app.settings import RunSettings
-from quantum_trader.app.state_dir import RecordFile, StateDir
+from quantum_trader.app.state_dir import RecordFile, ScratchRecordFile, StateDir
 from quantum_trader.app.watch import ObservationFiles
 from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.enums import ENTRY_CODES, EXIT_CODES, GOVERNOR_CODES, RISK_PROFILE_CODES
@@ -34,7 +36,7 @@ from quantum_trader.domain.errors import StateError
 from quantum_trader.engine import stage
 from quantum_trader.engine.engine import Engine
 from quantum_trader.engine.ports import RecordSink
-from quantum_trader.engine.recorder import MemorySink, Recorder
+from quantum_trader.engine.recorder import RUN, MemorySink, Recorder
 from quantum_trader.engine.replay import ReplayDriver
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import Recording, open_recording
@@ -161,6 +163,19 @@ class Run:
         """What decides this run: its settings and its data, by hash."""
         return {"settings": self.settings.settings_hash(), "data": self.recording.fingerprint}
 
+    def statement(self) -> dict[str, Any]:
+        """What a replay from the records alone needs: every setting, what is enforced, and which bars, by content."""
+        recording = self.recording
+        return {
+            **self.identity(), "version": __version__, "effective": self.settings.effective(),
+            "rollout": msgspec.to_builtins(self.engine.integration),
+            "recording": {
+                "source": recording.source, "interval": recording.interval, "symbols": list(recording.symbols),
+                "start_ns": recording.start_ns, "end_ns": recording.end_ns, "bars": recording.report.bars,
+                "fingerprint": recording.fingerprint,
+            },
+        }
+
     def _check_identity(self) -> None:
         """Refuse to continue a state that belongs to other settings or other data."""
         if self.checkpoint is None:
@@ -178,7 +193,7 @@ class Run:
             self.state_dir.check_records(keep)
             return RecordFile(self.state_dir.path / "records.jsonl", keep)
         if options.records is not None:
-            return RecordFile(options.records, 0)
+            return ScratchRecordFile(options.records)
         return NullSink()
 
     def _restore(self, saved: dict[str, Any]) -> None:
@@ -218,12 +233,13 @@ class Run:
 
     def close(self) -> None:
         """Release files."""
-        if isinstance(self.records, RecordFile):
-            self.records.close()
-        if self.observer is not None:
-            self.observer.close()
-        if self.state_dir is not None:
-            self.state_dir.close()
+        with ExitStack() as stack:
+            if self.state_dir is not None:
+                stack.callback(self.state_dir.close)
+            if self.observer is not None:
+                stack.callback(self.observer.close)
+            if isinstance(self.records, RecordFile):
+                stack.callback(self.records.close)
 
 
 def run(
@@ -243,6 +259,8 @@ def run(
         _loop(session, progress, pace)
         wall = time.perf_counter() - started
         facts = _facts(session)
+        if isinstance(session.records, ScratchRecordFile):
+            session.records.publish()
     finally:
         session.close()
     saved = session.checkpoint
@@ -256,7 +274,7 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
     engine, driver, funding, samples = session.engine, session.driver, session.funding, session.samples
     interval = session.recording.interval_ns
     if session.checkpoint is None:
-        engine.started(session.identity())
+        engine.started(session.statement())
         session.save(0)
     _poll_rollout(session, engine.now_ns)
     _take_requests(session, engine.now_ns)
@@ -298,17 +316,25 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
 
 
 def _take_requests(session: Run, now_ns: int) -> None:
-    """Do what a person asked through the state folder; each request goes on record by what it causes."""
+    """Do what a person asked through the state folder."""
     if session.operator is None:
         return
     for request in session.operator.poll():
-        reason = f"{request.reason} ({request.actor})"
-        if request.action is Action.RESUME:
-            session.engine.resume(reason, now_ns)
-        else:
-            session.engine.halt(reason, now_ns)
-        if request.action is Action.FLATTEN:
-            session.driver.send(session.engine.flatten(now_ns))
+        take_request(session, request, now_ns)
+
+
+def take_request(session: Run, request: OperatorRequest, now_ns: int) -> None:
+    """Record *request*, then do it: a replay finds what came from outside before its effects."""
+    engine = session.engine
+    engine.tally.topics["operator.requested"] += 1
+    engine.recorder.record("operator.requested", "", now_ns, request, RUN)
+    reason = f"{request.reason} ({request.actor})"
+    if request.action is Action.RESUME:
+        engine.resume(reason, now_ns)
+    else:
+        engine.halt(reason, now_ns)
+    if request.action is Action.FLATTEN:
+        session.driver.send(engine.flatten(now_ns))
 
 
 def _poll_rollout(session: Run, now_ns: int) -> None:
@@ -316,12 +342,19 @@ def _poll_rollout(session: Run, now_ns: int) -> None:
     if session.rollout is None:
         return
     for change in session.rollout.poll(now_ns):
-        session.engine.set_integration(session.rollout.config, change, now_ns)
+        _set_rollout(session, msgspec.to_builtins(change), now_ns)
         if session.watcher is not None:
             session.watcher.integration = session.rollout.config
     engine_config = session.engine.integration
     if session.rollout.config is not engine_config and session.rollout.config != engine_config:
-        session.engine.set_integration(session.rollout.config, {"notice": session.rollout.notice}, now_ns)
+        _set_rollout(session, {"notice": session.rollout.notice}, now_ns)
+
+
+def _set_rollout(session: Run, change: dict[str, Any], now_ns: int) -> None:
+    """Take the rollout file's switches into force; the record says who, why, and everything in force from now on."""
+    assert session.rollout is not None
+    config = session.rollout.config
+    session.engine.set_integration(config, {**change, "in_force": msgspec.to_builtins(config)}, now_ns)
 
 
 # ---------------------------------------------------------------------- what is shown and handed over
@@ -387,6 +420,8 @@ def _facts(session: Run) -> RunFacts:
     engine, tally, recording = session.engine, session.engine.tally, session.recording
     samples = session.samples.state()
     notes = []
+    if session.rollout is not None and session.rollout.notice:
+        notes.append(session.rollout.notice)
     if engine.shield.failures:
         notes.append(f"{engine.shield.failures} observation failures were kept from trading: {engine.shield.last}")
     if engine.settings.operator_resume_hours > 0.0:

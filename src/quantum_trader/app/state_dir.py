@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -59,6 +60,8 @@ def _restore(value: Any) -> Any:
 class RecordFile:
     """Appends encoded records to ``records.jsonl``; buffered, flushed at each checkpoint."""
 
+    advice = "Free space, then start again with the same --state: the run continues from its last checkpoint."
+
     def __init__(self, path: Path, keep_bytes: int) -> None:
         self.path = path
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -92,10 +95,28 @@ class RecordFile:
             raise self._failed(error) from error
 
     def _failed(self, error: OSError) -> StateError:
-        return StateError(
-            f"{self.path}: cannot be written ({error.strerror}); the last checkpoint is intact. "
-            "Free space, then start again with the same --state to continue from it."
-        )
+        return StateError(f"{self.path}: cannot be written ({error.strerror}). {self.advice}")
+
+
+class ScratchRecordFile(RecordFile):
+    """Records of a run without a state folder: written beside their name, and given it when they are whole."""
+
+    advice = "Nothing was left behind: free space or name another file, then run again."
+
+    def __init__(self, path: Path) -> None:
+        self._whole = path
+        super().__init__(path.with_name(f".{path.name}.{os.getpid()}.partial"), 0)
+
+    def publish(self) -> None:
+        """Close, and give the records their name. Raises StateError when they could not all be written."""
+        super().close()
+        os.replace(self.path, self._whole)
+
+    def close(self) -> None:
+        """Throw away what was not published."""
+        with suppress(OSError):
+            self._handle.close()
+        self.path.unlink(missing_ok=True)
 
 
 class StateDir:

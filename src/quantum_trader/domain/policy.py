@@ -12,6 +12,14 @@ from quantum_trader.domain.enums import Level, PerformanceTag
 from quantum_trader.domain.errors import require, require_finite
 
 
+def _require_count(key: str, value: object) -> None:
+    """Raise InputError unless *value* is a whole number, 0 or more."""
+    require(
+        isinstance(value, int) and not isinstance(value, bool) and value >= 0, key, value,
+        "must be a whole number, 0 or more",
+    )
+
+
 class RiskState(msgspec.Struct, frozen=True, kw_only=True):
     """The account as the policy sees it.
 
@@ -39,11 +47,12 @@ class RiskState(msgspec.Struct, frozen=True, kw_only=True):
         )
         require_finite("total_exposure_pct", self.total_exposure_pct)
         require(self.total_exposure_pct >= 0.0, "total_exposure_pct", self.total_exposure_pct, "cannot be negative")
-        for key in ("losing_streak", "open_trades_count", "broken_streak", "wins_since"):
-            value = getattr(self, key)
+        for key in ("losing_streak", "open_trades_count", "broken_streak", "wins_since", "ts_ns"):
+            _require_count(key, getattr(self, key))
+        if self.equity is not None:  # a number that is not finite or not positive is told to rule F2, not refused
             require(
-                isinstance(value, int) and not isinstance(value, bool) and value >= 0, key, value,
-                "must be a whole number, 0 or more",
+                isinstance(self.equity, (int, float)) and not isinstance(self.equity, bool), "equity", self.equity,
+                "must be a number or None",
             )
 
 
@@ -59,16 +68,20 @@ class SymbolPerformanceData(msgspec.Struct, frozen=True, kw_only=True):
     consecutive_losses: int = 0
 
     def __post_init__(self) -> None:
-        require(bool(self.symbol) and self.symbol == self.symbol.strip(), "symbol", self.symbol, "must be a symbol")
+        require(
+            isinstance(self.symbol, str) and bool(self.symbol) and self.symbol == self.symbol.strip(), "symbol",
+            self.symbol, "must be a symbol like 'BTCUSDT'",
+        )
         require_finite("winrate", self.winrate)
         require(0.0 <= self.winrate <= 1.0, "winrate", self.winrate, "is a rate between 0 and 1 (0.45 means 45 %)")
         require_finite("avg_r", self.avg_r)
         require_finite("cumulative_pnl", self.cumulative_pnl)
         require(isinstance(self.performance_tag, PerformanceTag), "performance_tag", self.performance_tag,
                 "must be GOOD, NEUTRAL or BAD")
-        for key in ("trades", "consecutive_losses"):
-            value = getattr(self, key)
-            require(isinstance(value, int) and value >= 0, key, value, "must be a whole number, 0 or more")
+        if type(self.trades) is not int or self.trades < 0:
+            _require_count("trades", self.trades)
+        if type(self.consecutive_losses) is not int or self.consecutive_losses < 0:
+            _require_count("consecutive_losses", self.consecutive_losses)
 
 
 class CostMetrics(msgspec.Struct, frozen=True, kw_only=True):

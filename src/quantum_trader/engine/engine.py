@@ -201,7 +201,7 @@ class Engine:
             batch = self._without_bad_bars(batch, now_ns)
         costs_bps = self.kernel.out[:, col.TAKER_COST_BPS]
         resolved = self.shadows.on_bar(batch, costs_bps)
-        if ended := self.exit_shadows.on_bar(batch, costs_bps):
+        if ended := self.shield.run(self.exit_shadows.on_bar, batch, costs_bps):
             self.shield.run(self._exits_closed, ended)
         fresh = self.kernel.advance(batch)
         market = self.kernel.out
@@ -217,9 +217,9 @@ class Engine:
         if changed:
             self.shield.run(self._policy_changed, now_ns)
         commands: list[Command] = []
+        if self._pending:
+            self._expire_openings(now_ns, commands)
         if books.positions:
-            if self._pending:
-                self._expire_remainders(now_ns, commands)
             self._manage_positions(batch, market, now_ns, commands)
         if fresh:
             for index in np.flatnonzero(market[:, col.SIGNAL]).tolist():
@@ -380,10 +380,14 @@ class Engine:
 
     # ------------------------------------------------------------------ open positions
 
-    def _expire_remainders(self, now_ns: int, commands: list[Command]) -> None:
-        """Cancel what is left of a partly filled opening order once its intent has expired."""
+    def _expire_openings(self, now_ns: int, commands: list[Command]) -> None:
+        """Cancel opening orders whose time is over.
+
+        One that did not fill at all at the first price after it was sent met a market that had stopped: the price it
+        was sized for is gone. What is left of a partly filled one goes when its intent has expired.
+        """
         for symbol, pending in self._pending.items():
-            if symbol in self.books.positions and now_ns > pending.expires_ns:
+            if symbol not in self.books.positions or now_ns > pending.expires_ns:
                 commands += self._sent(self.gateway.cancel_openings(now_ns, symbol))
 
     def _manage_positions(self, batch: MarketBatch, market: Any, now_ns: int, commands: list[Command]) -> None:

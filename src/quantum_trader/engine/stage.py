@@ -1,7 +1,8 @@
 """The account stage: two compiled calls a moment from marks to the policy in force.
 
 The first is trading's: it latches loss limits, steps the governor and measures costs in R for every symbol. The second
-is the policy's: it keeps the UTC day's peak and steps the policy over all slots. Everything it calls is a scalar that the object code and the sweep use as well.
+is the policy's: it keeps the UTC day's peak and steps the policy over all slots. Everything they call is a scalar that
+the object code and the sweep use as well.
 """
 
 from __future__ import annotations

@@ -736,6 +736,22 @@ def _take_signal(n, now_ns, tape, levels, rules, desk, outcome):
 
 
 @kernel
+def _expire_entries(first, desk):
+    """Cancel the opening orders among the first *first* waiting: they did not fill. Returns how many of those stay."""
+    count, kept, stay = desk.counts[C_WAITING], 0, 0
+    for at in range(count):
+        order = desk.waiting[at]
+        if at < first and order % 2 == 0:
+            _drop_pending(desk, order // 2)
+            continue
+        desk.waiting[kept] = order
+        kept += 1
+        stay += 1 if at < first else 0
+    desk.counts[C_WAITING] = kept
+    return stay
+
+
+@kernel
 def _submit_entries(first, bars, rules, desk):
     """Let the venue take or refuse the opening orders sent in this moment (places *first* on of those waiting)."""
     count, kept = desk.counts[C_WAITING], first
@@ -814,6 +830,9 @@ def _moment(t, tape, levels, profile, rules, desk, outcome):
     if tape.signal_from[t + 1] > tape.signal_from[t]:
         for n in range(tape.signal_from[t], tape.signal_from[t + 1]):
             _take_signal(n, bars.now_ns, tape, levels, rules, desk, outcome)
+    if first > 0:
+        first = _expire_entries(first, desk)
+    if counts[C_WAITING] > first:
         _submit_entries(first, bars, rules, desk)
     _note_equity(bars.now_ns, equity, rules, desk, outcome)
     if tape.hole_from[t + 1] > tape.hole_from[t]:

@@ -53,7 +53,7 @@ class OrchestratorIntegrationConfig(msgspec.Struct, frozen=True, kw_only=True, f
                         f"use_for_{name} = True contradicts mode = OBSERVE: set mode to LIVE or the switch to false"
                     )
         _check_range("fixed_confidence", self.fixed_confidence, 0.0, 0.95)
-        _check_range("fixed_risk_pct", self.fixed_risk_pct, 0.01, 100.0)
+        _check_range("fixed_risk_pct", self.fixed_risk_pct, 0.05, 10.0)
         if not 1 <= self.fixed_max_positions <= 10_000:
             raise ConfigError(f"fixed_max_positions = {self.fixed_max_positions!r}: must be between 1 and 10000")
 

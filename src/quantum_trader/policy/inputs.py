@@ -85,12 +85,17 @@ def market_codes(state: MarketState) -> Market:
 
 
 def cost_codes(cost: CostMetrics | None) -> Cost:
-    """The codes of *cost*; not measured where it is None."""
+    """The codes of *cost*; not measured where it is None. InputError for what is no CostMetrics."""
     if cost is None:
         return NO_COST
-    liquidity = NOT_MEASURED if cost.liquidity_level is None else _LEVEL[cost.liquidity_level]
-    in_r = math.nan if cost.cost_in_r is None else cost.cost_in_r
-    return _LEVEL[cost.spread_level], _LEVEL[cost.slippage_level], liquidity, in_r
+    try:
+        liquidity = NOT_MEASURED if cost.liquidity_level is None else _LEVEL[cost.liquidity_level]
+        in_r = math.nan if cost.cost_in_r is None else cost.cost_in_r
+        return _LEVEL[cost.spread_level], _LEVEL[cost.slippage_level], liquidity, in_r
+    except (AttributeError, KeyError, TypeError):  # asked afterwards: this is on the hot path
+        raise InputError(
+            f"cost_metrics = {cost!r}: must be a CostMetrics with levels LOW, NORMAL or HIGH: create_cost_metrics()"
+        ) from None
 
 
 def overall_cost(costs: Costs | None) -> Cost:

@@ -44,6 +44,7 @@ from quantum_trader.policy.inputs import (
 )
 from quantum_trader.policy.layout import (
     FIELD_ALLOW,
+    FIELD_SYMBOL,
     H_COUNT,
     H_CURRENT,
     H_WIDTH,
@@ -52,6 +53,8 @@ from quantum_trader.policy.layout import (
     MEM_LATCH_DAY,
     MEM_RING,
     N_FIELDS,
+    P_RECOVERY_AFTER,
+    P_STREAK_LIMIT,
     RULE_HALT,
     SLOT_STARTED,
 )
@@ -137,7 +140,7 @@ class OrchestratorPolicy:
     # ---- evaluating -------------------------------------------------------------------------------------------------
     def update_policy(
         self, regime_tag: Trend | str, vol_level: VolLevel | str, risk_state: RiskState,
-        symbol_performance: Performances = (), ensemble_quality: float | None = None,
+        symbol_performance: Performances | None = (), ensemble_quality: float | None = None,
         cost_metrics: Costs | None = None, *, direction: Direction | str | None = None,
         markets: Mapping[str, MarketState] | None = None, market_age_bars: float = 0.0,
         now: datetime | int | None = None,
@@ -150,6 +153,8 @@ class OrchestratorPolicy:
         """
         now_ns = clock.now_ns() if now is None else time_ns("now", now)
         now_s = now_ns / NS_PER_SECOND
+        if symbol_performance is None:
+            symbol_performance = ()
         memo = self._memo
         if (
             memo is not None and memo[0] is risk_state and self._memory[MEM_LAST_S] <= now_s < self._memo_until
@@ -205,10 +210,11 @@ class OrchestratorPolicy:
         waiting = self._bans.hold(refused, known, now_s, last_s, vector)
         shares = self._set_shares(refused, known)
         candidate, _, trace = candidate_of(market, cost, account, True, vector)
+        first = self._overall[SLOT_STARTED] == 0.0
         changed, held = hold_slot(self._overall, candidate, now_s, last_s, shares[0], shares[1], vector)
         pending = held
         if own or self._slots or isinstance(costs, Mapping):
-            slots_changed, slots_held = self._hold_slots(market, costs, own, account, refused, now_s, last_s)
+            slots_changed, slots_held = self._hold_slots(market, costs, own, account, refused, now_s, last_s, first)
             changed |= slots_changed
             pending |= slots_held
         if held:
@@ -225,9 +231,12 @@ class OrchestratorPolicy:
 
     def _hold_slots(
         self, overall: Market, costs: Costs | None, own: dict[str, Market], account: Account, refused: dict[str, int],
-        now_s: float, last_s: float,
+        now_s: float, last_s: float, first: bool,
     ) -> tuple[int, int]:
-        """Bring every symbol's own slot up to date; returns (changed, held bits of any)."""
+        """Bring every symbol's own slot up to date; returns (changed, held bits of any).
+
+        But for the *first* evaluation a symbol's own slot starts from what was in force for it: the overall policy.
+        """
         self._own_markets.update(own)
         names = dict.fromkeys(self._slots)
         names.update(dict.fromkeys(own))
@@ -246,7 +255,9 @@ class OrchestratorPolicy:
             if key not in seen:
                 seen[key] = candidate_of(market, cost, account, allowed, self._vector)
             candidate, _, trace = seen[key]
-            slot = self._slots.setdefault(symbol, new_slot())
+            slot = self._slots.get(symbol)
+            if slot is None:
+                slot = self._slots[symbol] = new_slot() if first else _slot_like(self._overall, symbol not in banned)
             share = 1.0 if allowed == (symbol not in banned) else 0.0
             moved, held = hold_slot(slot, candidate, now_s, last_s, share, share, self._vector)
             part = (
@@ -312,6 +323,9 @@ class OrchestratorPolicy:
         if self._overall[SLOT_STARTED] and self._policy.allow_new_trades and not self.latched and not self.halted:
             now_ns = clock.now_ns() if now is None else time_ns("now", now)
             values = _base_values(self.config)
+            if self._streak_holds():  # rule B2 is lifted by wins, not by midnight
+                current = self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]
+                values = tuple(min(pair) for pair in zip(values, current, strict=True))
             for field in range(N_FIELDS):
                 self._overall[field * H_WIDTH + H_CURRENT] = values[field]
                 self._overall[field * H_WIDTH + H_COUNT] = 0.0
@@ -321,6 +335,12 @@ class OrchestratorPolicy:
             if self.state_path is not None:
                 self.save()
         return self._policy
+
+    def _streak_holds(self) -> bool:
+        """Whether the last risk state had rule B2 in force."""
+        limit, streaks = self._vector[P_STREAK_LIMIT], self._streaks
+        recovering = streaks.get("wins_since", 0) < self._vector[P_RECOVERY_AFTER]
+        return streaks.get("losing_streak", 0) >= limit or (streaks.get("broken_streak", 0) >= limit and recovering)
 
     def halt(self, reason: str) -> None:
         """Permit no new trades until :meth:`resume`; *reason* is kept."""
@@ -517,3 +537,13 @@ def _closed(config: OrchestratorConfig, ts_ns: int, trace: tuple[Trace, ...]) ->
         max_open_positions=config.max_open_positions, total_exposure_limit_pct=config.total_exposure_limit,
         profile=config.name, timestamp=ts_ns, note="not evaluated yet: no new trades",
     )
+
+
+def _slot_like(overall: list[float], allowed: bool) -> list[float]:
+    """A slot that has in force what *overall* has, with nothing waiting, for a symbol that is *allowed* or banned."""
+    slot = new_slot()
+    slot[SLOT_STARTED] = 1.0
+    for field in range(N_FIELDS):
+        slot[field * H_WIDTH + H_CURRENT] = overall[field * H_WIDTH + H_CURRENT]
+    slot[FIELD_SYMBOL * H_WIDTH + H_CURRENT] = 1.0 if allowed else 0.0
+    return slot

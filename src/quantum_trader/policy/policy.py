@@ -344,6 +344,10 @@ class TradingPolicy:
         rules = msgspec.convert(data.get("rules", []), tuple[RuleFired, ...])
         return cls(rules=rules, **{name: data[name] for name in names})
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle through :meth:`to_dict`, without the per-symbol part."""
+        return (TradingPolicy.from_dict, (self.to_dict(),))
+
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"{name}: a TradingPolicy is frozen")
 

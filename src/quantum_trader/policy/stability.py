@@ -84,7 +84,11 @@ def account_step(
     drawdown = day_drawdown(memory, day, drawdown, equity)
     known = math.isfinite(equity) and equity > 0.0
     if known:
-        record_equity(ring, math.floor(now_s / _HOUR_S), equity)
+        hour = math.floor(now_s / _HOUR_S)
+        if ring[0] < 0.0 and -100.0 < daily_pnl < 0.0 and hour > 0:
+            # The first equity comes with a loss already made: what the day began with counts for the next 24 hours.
+            record_equity(ring, hour - 1, equity / (1.0 + daily_pnl / 100.0))
+        record_equity(ring, hour, equity)
     if daily_pnl <= limit or drawdown <= limit:
         memory[MEM_LATCH_DAY] = max(memory[MEM_LATCH_DAY], float(day))
     elif memory[MEM_LATCH_DAY] >= 0.0 and day > memory[MEM_LATCH_DAY]:

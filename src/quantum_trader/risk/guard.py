@@ -279,6 +279,9 @@ def guard_core(intent_row: Numbers, account_row: Numbers, limit_row: Numbers, ti
     return (OK, qty, float(bound), 0.0)
 
 
+SMALLEST_RISK_PCT: Final = 0.05  # a smaller limit is a fraction given for a percentage
+
+
 class RiskLimits(msgspec.Struct, frozen=True, kw_only=True):
     """The guard's own limits; the policy can only tighten them. Percentages are of equity."""
 
@@ -306,6 +309,8 @@ class RiskLimits(msgspec.Struct, frozen=True, kw_only=True):
             number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
             if not number or not low <= value <= high:
                 raise ConfigError(f"risk.{key} = {value!r}: must be a number from {low:g} to {high:g}")
+        if 0.0 < self.max_risk_pct < SMALLEST_RISK_PCT:
+            raise ConfigError(f"risk.max_risk_pct = {self.max_risk_pct!r}: is percent (0.8 means 0.8 %)")
         if self.daily_loss_pct <= 0.0:
             raise ConfigError("risk.daily_loss_pct = 0: must be above 0, or nothing could ever be opened")
 

@@ -95,7 +95,7 @@ _ENTRY: Final = _E_VOTES + N_MODELS
 ) = range(19)
 _N_PARAMS: Final = 19
 
-_HOLE_NS: Final = NS_PER_DAY
+_HOLE_NS: Final = NS_PER_DAY  # from a close to the next open, as a recording counts it
 _LAST_TS, _FEATURES_TS = 0, 1  # columns of clocks; -1: never
 
 
@@ -278,7 +278,7 @@ def _moment(
         if not present[s]:
             _write_out(row, 0, (ts_ns - last) / interval if last >= 0 else np.inf, out[s])
             continue
-        if last < 0 or ts_ns - last > _HOLE_NS:
+        if last < 0 or ts_ns - last - interval > _HOLE_NS:
             _clear_symbol(row)
         decisions = row[_OPEN_DECISIONS]
         signal = _symbol_bar(row, ohlcv[s], buckets, ends, pool, params)

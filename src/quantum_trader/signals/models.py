@@ -186,7 +186,8 @@ def update_models(
         logit += pool[weights_at + place] * row[at + X_FEATURES + place]
     row[at + X_SCORES] = squash(0.4 * gap * scale)
     row[at + X_SCORES + 1] = breakout
-    row[at + X_SCORES + 2] = -squash((rsi - 50.0) / 40.0 + band / 4.0)
+    stretch = (rsi - 50.0) / 40.0 if variance > 0.0 else 0.0  # the RSI of a flat market is 0, not 50
+    row[at + X_SCORES + 2] = -squash(stretch + band / 4.0)
     row[at + X_SCORES + 3] = squash(8.0 * logit)
     row[at + X_SCORES + 4] = momentum / 3.0
     row[at + X_SCORES + 5] = squash(0.7 * trend)

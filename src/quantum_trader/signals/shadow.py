@@ -136,7 +136,7 @@ def _moment(
             continue
         last = counts[s, _LAST_TS]
         if counts[s, _COUNT] > 0:
-            if last >= 0 and ts_ns - last > NS_PER_DAY:
+            if last >= 0 and ts_ns - last - interval_ns > NS_PER_DAY:
                 made = _close_all(s, held, counts, closes[s], costs[s], fee_bps, resolved, made)
             made = _symbol_bar(s, ohlcv[s], index, max_bars, held, counts, costs[s], fee_bps, resolved, made)
         counts[s, _LAST_TS] = ts_ns

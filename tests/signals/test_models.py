@@ -1,0 +1,94 @@
+"""Every model's score is bounded, odd in price, and says what the model believes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from quantum_trader.signals.calibration import G_WEIGHTS, POOL_SIZE, learn_regression
+from quantum_trader.signals.models import (
+    MODEL_NAMES,
+    MODELS_SIZE,
+    N_FEATURES,
+    N_MODELS,
+    X_FEATURES,
+    X_SCORES,
+    update_models,
+)
+
+BARS = 260
+
+
+def path(seed: int, drift: float = 0.0) -> np.ndarray:
+    """Log closes of a random walk."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    return np.cumsum(rng.normal(drift, 0.005, BARS))
+
+
+def scores_of(log_close: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Scores (BARS, N_MODELS) over bars that reach 0.1 % around their close, of constant volume."""
+    row, pool = np.zeros(MODELS_SIZE), np.zeros(POOL_SIZE)
+    pool[G_WEIGHTS : G_WEIGHTS + N_FEATURES] = 0.0 if weights is None else weights
+    scores = np.zeros((log_close.shape[0], N_MODELS))
+    for i, level in enumerate(log_close):
+        close = math.exp(level)
+        update_models(row, 0, close * 1.001, close / 1.001, close, 5.0, pool, G_WEIGHTS)
+        scores[i] = row[X_SCORES : X_SCORES + N_MODELS]
+    return scores
+
+
+def test_there_are_at_least_five_models_with_names_of_their_own() -> None:
+    """Names are unique."""
+    assert N_MODELS == len(set(MODEL_NAMES)) >= 5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_scores_are_bounded_and_odd_in_price(seed: int) -> None:
+    """The mirrored market gives the mirrored scores."""
+    weights = np.array([0.1, -0.2, 0.3, -0.1, 0.05, 0.2])
+    scores = scores_of(path(seed), weights)
+    assert (np.abs(scores) <= 1.0).all()
+    np.testing.assert_allclose(scores_of(-path(seed), weights), -scores, atol=1e-7)
+    assert (np.abs(scores[-1]) > 0.0).sum() >= N_MODELS - 1
+
+
+def test_scores_do_not_depend_on_the_price_level() -> None:
+    """A market quoted at a thousandth gives the same scores."""
+    np.testing.assert_allclose(scores_of(path(4) - math.log(1000.0)), scores_of(path(4)), atol=1e-7)
+
+
+def test_a_steady_rise_is_up_for_trends_and_stretched_for_reversion() -> None:
+    """Trend followers say up, the band says it will come back."""
+    last = dict(zip(MODEL_NAMES, scores_of(path(1, drift=0.004))[-1], strict=True))
+    assert last["macd_trend"] > 0.3
+    assert last["momentum"] > 0.3
+    assert last["kalman_trend"] > 0.3
+    fall = np.concatenate((path(2)[:-5], path(2)[-6] + np.linspace(-0.01, -0.06, 5)))
+    assert dict(zip(MODEL_NAMES, scores_of(fall)[-1], strict=True))["band_reversion"] > 0.5
+
+
+def test_a_breakout_fades() -> None:
+    """A jump over the channel scores high at once and half a day later less."""
+    level = np.concatenate((np.tile([0.0, 0.002], 100), np.full(40, 0.05)))
+    breakout = scores_of(level)[:, MODEL_NAMES.index("donchian_breakout")]
+    assert breakout[200] > 0.7
+    assert 0.0 < breakout[239] < 0.2
+
+
+def test_a_flat_market_has_no_score() -> None:
+    """Nothing moves, nothing is said, and no number is lost."""
+    np.testing.assert_array_equal(scores_of(np.zeros(BARS))[-1], np.zeros(N_MODELS))
+
+
+def test_the_regression_learns_a_planted_rule() -> None:
+    """Where the sign of one feature decides, its weight grows and the others stay small."""
+    rng = np.random.Generator(np.random.PCG64(9))
+    row, pool = np.zeros(MODELS_SIZE), np.zeros(POOL_SIZE)
+    for _ in range(3000):
+        row[X_FEATURES : X_FEATURES + N_FEATURES] = rng.normal(0.0, 1.0, N_FEATURES)
+        learn_regression(pool, row, X_FEATURES, 1.0 if row[X_FEATURES + 2] < 0.0 else 0.0, 0.02)
+    weights = pool[G_WEIGHTS : G_WEIGHTS + N_FEATURES]
+    assert weights[2] < -0.5
+    assert np.abs(np.delete(weights, 2)).max() < 0.2
