@@ -69,7 +69,7 @@ class Decisions:
         self.quantities: dict[str, float] = {}
         self.topics: set[str] = set()
 
-    def append(self, line: bytes) -> None:
+    def append(self, line: bytes, topic: str, ts_ns: int) -> None:
         """Keep what a decision or an opening order says."""
         if b'"topic":"signal.decided"' in line:
             self.reasons.append(msgspec.json.decode(line)["data"]["reason"])

@@ -55,7 +55,7 @@ _LOOK_EVERY: Final = 32  # moments between looks at the wall clock
 class NullSink:
     """Counts nothing, keeps nothing: for a run that was asked for no records."""
 
-    def append(self, line: bytes) -> None:
+    def append(self, line: bytes, topic: str, ts_ns: int) -> None:
         """Drop one record (its hash is already taken)."""
 
 
@@ -274,7 +274,7 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
     engine, driver, funding, samples = session.engine, session.driver, session.funding, session.samples
     interval = session.recording.interval_ns
     if session.checkpoint is None:
-        engine.started(session.statement())
+        engine.started(session.statement(), session.recording.start_ns)
         session.save(0)
     _poll_rollout(session, engine.now_ns)
     _take_requests(session, engine.now_ns)

@@ -70,7 +70,7 @@ class RecordFile:
         self._handle.seek(keep_bytes)
         self.size = keep_bytes
 
-    def append(self, line: bytes) -> None:
+    def append(self, line: bytes, topic: str = "", ts_ns: int = 0) -> None:
         """Append one record and its newline."""
         try:
             self._handle.write(line)

@@ -31,5 +31,5 @@ TOPICS: Final = (
     "run.started", "market.hole", "market.refused", "regime.changed", "policy.updated", "policy.verdict",
     "signal.generated", "signal.decided", "trade.intent", "risk.denied", "order.submitted", "order.updated",
     "order.cancel", "order.filled", "funding.paid", "trade.executed", "trade.failed", "trade.closed",
-    "shadow.closed", "halt.raised", "halt.cleared", "rollout.changed", "run.ended",
+    "shadow.closed", "halt.raised", "halt.cleared", "rollout.changed", "operator.requested", "run.ended",
 )

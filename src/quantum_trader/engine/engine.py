@@ -7,7 +7,7 @@ gateway's driver. Everything it holds can be taken out with ``state`` and put ba
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -483,7 +483,7 @@ class Engine:
         decision = SignalDecision(
             signal_id=signal.signal_id, symbol=signal.symbol, action=signal.action.value, confidence=confidence,
             decision="BLOCKED" if reason else "ALLOWED", reason=reason, observed=observed, limit=limit,
-            min_confidence_used=used[2], risk_pct_used=used[3],
+            features_ts_ns=signal.features_ts_ns, min_confidence_used=used[2], risk_pct_used=used[3],
         )
         self._record("signal.decided", signal.trace_id, now_ns, decision)
         if self.settings.policy_enabled:
@@ -812,9 +812,9 @@ class Engine:
 
     # ------------------------------------------------------------------ records and state
 
-    def started(self, identity: dict[str, str]) -> None:
-        """Record what this run is made of; the first record of every run."""
-        self._record("run.started", "", 0, {"symbols": self.symbols, "interval_ns": self._interval_ns, **identity}, RUN)
+    def started(self, identity: Mapping[str, Any], ts_ns: int) -> None:
+        """Record what this run is made of, at the open of its first bar; the first record of every run."""
+        self._record("run.started", "", ts_ns, {"symbols": self.symbols, "interval_ns": self._interval_ns, **identity}, RUN)
 
     def ended(self, now_ns: int) -> None:
         """Record the books at the end of the data."""

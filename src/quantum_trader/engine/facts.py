@@ -20,6 +20,7 @@ class SignalDecision(msgspec.Struct, frozen=True, kw_only=True):
     reason: str  # empty when allowed
     observed: float
     limit: float
+    features_ts_ns: int  # the newest bar any feature used; never later than the decision
     min_confidence_used: float
     risk_pct_used: float
 

@@ -152,8 +152,8 @@ class Venue(Protocol):
 class RecordSink(Protocol):
     """Where encoded records go; appending never blocks on a disk."""
 
-    def append(self, line: bytes) -> None:
-        """Take one encoded record, in order."""
+    def append(self, line: bytes, topic: str, ts_ns: int) -> None:
+        """Take one encoded record of *topic* that happened at *ts_ns*, in order."""
         ...
 
 

@@ -34,7 +34,7 @@ class MemorySink:
     def __init__(self) -> None:
         self.lines: list[bytes] = []
 
-    def append(self, line: bytes) -> None:
+    def append(self, line: bytes, topic: str, ts_ns: int) -> None:
         """Keep one encoded record."""
         self.lines.append(line)
 
@@ -62,7 +62,7 @@ class Recorder:
         )
         self.seq[source] = seq
         self._hash.update(line)
-        self._sink.append(line)
+        self._sink.append(line, topic, ts_ns)
 
     @property
     def digest(self) -> str:
