@@ -8,8 +8,10 @@ JOBS   ?= 2
 .PHONY: run test test-all bench check docs clean
 
 # Replay the bundled recording (BTC ETH EOS LTC XRP, two years) under the policy in OBSERVE, and end with the report.
+# It leaves its state and journal in build/last-run, where the next `make run` starts anew.
 run: $(VENV)/.core
-	$(BIN)/quantum-trader run --exit
+	rm -rf build/last-run
+	$(BIN)/quantum-trader run --exit --state build/last-run
 
 # Lint, types, import rules, then every quick test.
 test: check

@@ -23,7 +23,7 @@ PYTHON = [*SOURCES, *sorted(path for name in OTHERS for path in (ROOT / name).rg
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CLOCKS = re.compile(r"(datetime\.)?(datetime|date)\.(now|utcnow|today)|time\.(time(_ns)?|monotonic|sleep|perf_counter)")
 CHANCE = re.compile(r"random\.\w+|np\.random\.(rand|randn|seed|choice|random|normal|uniform|randint|shuffle)")
-MAY_READ_THE_CLOCK = {"app", "venues", "policy/clock.py", "market/download.py", "market/download_sources.py"}
+MAY_READ_THE_CLOCK = {"journal", "app", "venues", "policy/clock.py", "market/download.py", "market/download_sources.py"}
 MAX_FUNCTION = 60
 RUN_QUICKLY = {("policy", "rules"), ("profile", "show"), ("profile", "compare"), ("config", "show")}
 

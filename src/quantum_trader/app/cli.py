@@ -24,6 +24,8 @@ COMMANDS: Final = {
     "policy": ("cli_policy", "policy_app", "The policy's rules, and the policy for given inputs."),
     "profile": ("cli_policy", "profile_app", "Show, compare and check profiles."),
     "rollout": ("cli_rollout", "app", "Staged rollout of the policy: evidence, promotion, rollback."),
+    "journal": ("cli_journal", "app", "The flight recorder: SQL, tail, verify, replay, export."),
+    "trace": ("cli_trace", "app", "How one decision came about, step by step."),
     "halt": ("cli_operator", "halt_app", "Stop all openings of a run until resume."),
     "resume": ("cli_operator", "resume_app", "End a halt or an EMERGENCY of a run."),
     "flatten": ("cli_operator", "flatten_app", "Close every position of a run and halt openings."),

@@ -100,6 +100,8 @@ def _run(
 
     started = time.perf_counter()
     result = _watched(settings, RunOptions(state_dir=state, records=records), pace, Console(stderr=True))
+    if state is not None:
+        _close_journal(state)
     page = report or (state / REPORT_HTML if state is not None else None)
     stats = _stats(settings, result, time.perf_counter() - started, state, records, page)
     content = build_report(result.facts, stats)
@@ -111,6 +113,14 @@ def _run(
         typer.echo(msgspec.json.encode({key: value for key, value in content.items() if key != "curves"}).decode())
     else:
         print_report(content, Console(width=None if sys.stdout.isatty() else PIPE_WIDTH))
+
+
+def _close_journal(state: Path) -> None:
+    """Seal the days of a finished run and carry its trades into the trade journal."""
+    from quantum_trader.app.journal_commands import feed_book, seal
+
+    seal(state)
+    feed_book(state)
 
 
 def write_result(path: Path, content: bytes) -> None:

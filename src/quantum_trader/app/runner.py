@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from quantum_trader import __version__
+from quantum_trader.app.journal_sink import JournalSink
 from quantum_trader.app.operator_requests import Action, OperatorRequest, OperatorRequests
 from quantum_trader.app.results import (
     DataStatement,
@@ -35,7 +36,6 @@ from quantum_trader.domain.enums import ENTRY_CODES, EXIT_CODES, GOVERNOR_CODES,
 from quantum_trader.domain.errors import StateError
 from quantum_trader.engine import stage
 from quantum_trader.engine.engine import Engine
-from quantum_trader.engine.ports import RecordSink
 from quantum_trader.engine.recorder import RUN, MemorySink, Recorder
 from quantum_trader.engine.replay import ReplayDriver
 from quantum_trader.market.instruments import instruments_for
@@ -187,11 +187,12 @@ class Run:
                     f"{value[:12]}); give the same {key} to continue it, or choose another --state folder"
                 )
 
-    def _record_sink(self, options: RunOptions) -> RecordSink:
+    def _record_sink(self, options: RunOptions) -> JournalSink | ScratchRecordFile | NullSink:
         if self.state_dir is not None:
             keep = self.checkpoint["record_bytes"] if self.checkpoint is not None else 0
             self.state_dir.check_records(keep)
-            return RecordFile(self.state_dir.path / "records.jsonl", keep)
+            recorded = sum(self.checkpoint["engine"]["seq"].values()) if self.checkpoint is not None else 0
+            return JournalSink(self.state_dir.path, RecordFile(self.state_dir.path / "records.jsonl", keep), recorded)
         if options.records is not None:
             return ScratchRecordFile(options.records)
         return NullSink()
@@ -216,7 +217,7 @@ class Run:
         """Publish a checkpoint: the records first, then what refers to them."""
         if self.state_dir is None:
             return
-        assert isinstance(self.records, RecordFile)
+        assert isinstance(self.records, JournalSink)
         self.records.sync()
         self.state_dir.save_checkpoint(
             {
@@ -238,7 +239,7 @@ class Run:
                 stack.callback(self.state_dir.close)
             if self.observer is not None:
                 stack.callback(self.observer.close)
-            if isinstance(self.records, RecordFile):
+            if not isinstance(self.records, NullSink):
                 stack.callback(self.records.close)
 
 

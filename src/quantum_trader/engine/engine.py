@@ -814,7 +814,8 @@ class Engine:
 
     def started(self, identity: Mapping[str, Any], ts_ns: int) -> None:
         """Record what this run is made of, at the open of its first bar; the first record of every run."""
-        self._record("run.started", "", ts_ns, {"symbols": self.symbols, "interval_ns": self._interval_ns, **identity}, RUN)
+        told = {"symbols": self.symbols, "interval_ns": self._interval_ns, **identity}
+        self._record("run.started", "", ts_ns, told, RUN)
 
     def ended(self, now_ns: int) -> None:
         """Record the books at the end of the data."""

@@ -1,0 +1,59 @@
+"""A run's records on their two roads: the file its checkpoints refer to, and the journal anyone may query meanwhile.
+
+The journal never cuts back. After a restart the records behind the last checkpoint come again, byte for byte; those the
+journal already holds are passed over, so that it holds each once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from quantum_trader.app.state_dir import RecordFile
+from quantum_trader.domain.errors import StateError
+from quantum_trader.journal import EventLogger, Lake
+
+JOURNAL: Final = "journal"
+PRODUCER: Final = "engine"
+
+
+class JournalSink:
+    """Appends records to the record file and to the journal of one state folder."""
+
+    def __init__(self, state_dir: Path, records: RecordFile, recorded: int) -> None:
+        """*recorded*: how many records the file holds, up to the checkpoint the run continues from."""
+        self.records = records
+        self._logger = EventLogger(state_dir / JOURNAL, producer=PRODUCER)
+        rows = Lake(state_dir / JOURNAL).sql("select max(seq) as last from events where producer = ?", [PRODUCER])
+        held = rows.to_pylist()[0]["last"] or 0
+        if held < recorded:
+            raise StateError(
+                f"{state_dir / JOURNAL}: holds {held} records where the checkpoint says {recorded}; the journal was "
+                "cut. Restore it, or move the folder away and start a new --state."
+            )
+        self._held = held - recorded
+
+    def append(self, line: bytes, topic: str, ts_ns: int) -> None:
+        """Take one record; the journal passes over what it already holds."""
+        self.records.append(line)
+        if self._held:
+            self._held -= 1
+        else:
+            self._logger.log_line(topic, ts_ns, line)
+
+    @property
+    def size(self) -> int:
+        """Bytes in the record file."""
+        return self.records.size
+
+    def sync(self) -> None:
+        """Make everything appended so far durable in both."""
+        self.records.sync()
+        self._logger.flush()
+
+    def close(self) -> None:
+        """Flush and close both."""
+        try:
+            self.records.close()
+        finally:
+            self._logger.close()

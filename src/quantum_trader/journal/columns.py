@@ -1,0 +1,171 @@
+"""From events as they are logged to Arrow columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from quantum_trader.journal.kinds import name_of
+from quantum_trader.journal.ring import JSON_FLAG, RECORD, Chunk
+
+NS_PER_DAY: Final = 86_400_000_000_000
+SCHEMA: Final = pa.schema(
+    [
+        ("producer", pa.dictionary(pa.int32(), pa.string())), ("seq", pa.int64()), ("ts_ns", pa.int64()),
+        ("received_ns", pa.int64()), ("schema", pa.int16()), ("trace_id", pa.string()), ("symbol", pa.string()),
+        ("payload", pa.string()),
+    ]
+)
+_decode: Final = msgspec.msgpack.Decoder(dict[str, Any]).decode
+_encode: Final = msgspec.json.Encoder().encode
+_TRACE: Final = re.compile(r'"trace_id":"([^"]*)"')
+_SYMBOL: Final = re.compile(r'"symbol":"([^"]*)"')
+FEW: Final = 2000  # events up to which compiled code is not worth its loading
+Bytes = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.int64]
+Texts = tuple[pa.Array, pa.Array, pa.Array]  # trace ids, symbols, payloads
+
+
+def _room(count: int, size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+    return np.empty(size, np.uint8), np.zeros(count + 1, np.int32)
+
+
+def _array(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int32]) -> pa.Array:
+    """An Arrow text column over the bytes that were written."""
+    used = data[: int(offsets[-1])].copy() if len(data) > 2 * int(offsets[-1]) else data
+    return pa.Array.from_buffers(pa.string(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(used)])
+
+
+def _texts(raw: Bytes, starts: Places, rows: Places, plain: bool) -> Texts:
+    """The three texts of *rows*, whose bytes begin at *starts*; *plain*: they are JSON already."""
+    if len(rows) < FEW:
+        return _slowly(raw, starts, rows, plain)
+    from quantum_trader.journal.shortest import POWERS
+    from quantum_trader.journal.transcode import copy_lines, msgpack_to_json
+
+    count, size = len(rows), int((starts[rows + 1] - starts[rows]).sum())
+    payload, payload_at = _room(count, size if plain else 6 * size + 64)
+    trace, trace_at = _room(count, size)
+    symbol, symbol_at = _room(count, size)
+    if plain:
+        copy_lines(raw, starts, rows, payload, payload_at, trace, trace_at, symbol, symbol_at)
+    elif msgpack_to_json(raw, starts, rows, payload, payload_at, trace, trace_at, symbol, symbol_at, POWERS) >= 0:
+        return _slowly(raw, starts, rows, plain)
+    columns = _array(trace, trace_at), _array(symbol, symbol_at), _array(payload, payload_at)
+    if plain:
+        try:
+            for column in columns:
+                column.validate(full=True)
+        except pa.ArrowInvalid:
+            return _slowly(raw, starts, rows, plain)
+    return columns
+
+
+def _slowly(raw: Bytes, starts: Places, rows: Places, plain: bool) -> Texts:
+    """The same in Python: for few events, and for values the compiled road does not know, such as dates.
+
+    A line that is not UTF-8 is shown with replacement marks rather than refused.
+    """
+    payloads = [raw[starts[row] : starts[row + 1]].tobytes() for row in rows.tolist()]
+    lines = payloads if plain else [_encode(_decode(payload)) for payload in payloads]
+    texts = [line.decode("utf-8", "replace") for line in lines]
+    found = [(_TRACE.search(text), _SYMBOL.search(text)) for text in texts]
+    traces = [trace[1] if trace else "" for trace, _ in found]
+    symbols = [symbol[1] if symbol else "" for _, symbol in found]
+    return pa.array(traces, pa.string()), pa.array(symbols, pa.string()), pa.array(texts, pa.string())
+
+
+class Rows:
+    """Events that are in no part yet: their plain columns at hand, their texts made for the rows a query asks for."""
+
+    def __init__(self, found: list[tuple[str, dict[int, str], Chunk]]) -> None:
+        chunks = [chunk for _, _, chunk in found]
+        self.records = np.concatenate([chunk.records for chunk in chunks]) if chunks else np.empty(0, RECORD)
+        self._payloads = [chunk.payload for chunk in chunks]
+        words = self.records["word"]
+        self._starts = np.zeros(len(words) + 1, np.int64)
+        np.cumsum((words & np.uint64(0xFFFFFFFF)).astype(np.int64), out=self._starts[1:])
+        self._plain = ((words >> np.uint64(56)) & np.uint64(JSON_FLAG)).astype(np.bool_)
+        self._found = found
+
+    def table(self) -> pa.Table:
+        """Every column but the texts, which the column ``row`` stands for."""
+        count = len(self.records)
+        numbers = ((self.records["word"] >> np.uint64(32)) & np.uint64(0xFFFF)).astype(np.int64)
+        seqs = [np.arange(c.first_seq, c.first_seq + len(c.records), dtype=np.int64) for _, _, c in self._found]
+        names = sorted({producer for producer, _, _ in self._found})
+        owners = [np.full(len(c.records), names.index(producer), np.int32) for producer, _, c in self._found]
+        owner = np.concatenate(owners) if owners else np.empty(0, np.int32)
+        kinds: dict[tuple[int, int], str] = {}
+        for producer, known, _ in self._found:
+            at = names.index(producer)
+            kinds.update({(at, number): name for number, name in known.items()})
+        keys, inverse = np.unique(owner.astype(np.int64) << 16 | numbers, return_inverse=True)
+        labels = [kinds.get((key >> 16, key & 0xFFFF)) or f"unknown-{key & 0xFFFF}" for key in keys.tolist()]
+        kind = pa.DictionaryArray.from_arrays(pa.array(inverse.astype(np.int32)), pa.array(labels, pa.string()))
+        producer_column = pa.DictionaryArray.from_arrays(pa.array(owner), pa.array(names, pa.string()))
+        return pa.table({
+            "producer": producer_column.cast(pa.string()), "kind": kind.cast(pa.string()),
+            "seq": np.concatenate(seqs) if seqs else np.empty(0, np.int64), "ts_ns": self.records["ts_ns"],
+            "received_ns": self.records["received_ns"], "row": np.arange(count, dtype=np.int64),
+            "schema": ((self.records["word"] >> np.uint64(48)) & np.uint64(0xFF)).astype(np.int16),
+            "day": pa.array((self.records["ts_ns"] // NS_PER_DAY).astype(np.int32)).cast(pa.date32()),
+        })
+
+    @cached_property
+    def _raw(self) -> npt.NDArray[np.uint8]:
+        return np.frombuffer(b"".join(self._payloads), np.uint8)
+
+    def texts(self, rows: npt.NDArray[np.int64]) -> Texts:
+        """Trace ids, symbols and payloads of *rows*."""
+        plain = self._plain[rows]
+        if plain.all() or not plain.any():
+            return _texts(self._raw, self._starts, rows, bool(plain.all()))
+        order = np.concatenate([np.flatnonzero(plain), np.flatnonzero(~plain)])
+        back = pa.array(np.argsort(order))
+        first = _texts(self._raw, self._starts, rows[plain], True)
+        second = _texts(self._raw, self._starts, rows[~plain], False)
+        pairs = zip(first, second, strict=True)
+        trace, symbol, payload = (pa.concat_arrays(list(pair)).take(back) for pair in pairs)
+        return trace, symbol, payload
+
+
+def tables_of(chunk: Chunk, producer: str, kinds: dict[int, str]) -> Iterator[tuple[str, str, pa.Table]]:
+    """The events of *chunk* by (day, kind), in order within each."""
+    if not len(chunk.records):
+        return
+    words = chunk.records["word"]
+    seqs = np.arange(chunk.first_seq, chunk.first_seq + len(words), dtype=np.int64)
+    numbers = ((words >> np.uint64(32)) & np.uint64(0xFFFF)).astype(np.int64)
+    flags = ((words >> np.uint64(56)) & np.uint64(JSON_FLAG)).astype(np.int64)
+    days = chunk.records["received_ns"] // NS_PER_DAY
+    starts = np.zeros(len(words) + 1, np.int64)
+    np.cumsum((words & np.uint64(0xFFFFFFFF)).astype(np.int64), out=starts[1:])
+    raw = np.frombuffer(chunk.payload, np.uint8)
+    group = (days - days.min()) * (1 << 17) + numbers * 2 + flags
+    order = np.argsort(group, kind="stable")
+    cuts = np.flatnonzero(np.diff(group[order])) + 1
+    for rows in np.split(order, cuts):
+        first = rows[0]
+        day = str(np.datetime64(int(days[first]), "D"))
+        texts = _texts(raw, starts, rows, bool(flags[first]))
+        yield day, name_of(kinds, int(numbers[first])), _table(chunk.records[rows], seqs[rows], texts, producer)
+
+
+def _table(records: npt.NDArray[Any], seqs: npt.NDArray[np.int64], texts: Texts, producer: str) -> pa.Table:
+    count = len(records)
+    return pa.Table.from_arrays(
+        [
+            pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([producer])),
+            pa.array(seqs), pa.array(records["ts_ns"]), pa.array(records["received_ns"]),
+            pa.array(((records["word"] >> np.uint64(48)) & np.uint64(0xFF)).astype(np.int16)), *texts,
+        ],
+        schema=SCHEMA,
+    )

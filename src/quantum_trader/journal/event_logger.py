@@ -1,0 +1,389 @@
+"""The event logger: ``log`` appends one event to a mapped ring and returns; everything else happens in another process.
+
+An event is accepted when ``log`` returns. From then on the death of this process cannot lose it, and a power cut only
+what the flusher has not committed yet (``commit_ms``). When the ring is full ``log`` waits; kinds named in *may_drop*
+are counted and dropped instead.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from quantum_trader.domain.errors import InputError, StateError
+from quantum_trader.journal.kinds import BY_TYPE, PAD, Event, KindTable, check_name
+from quantum_trader.journal.recovery import last_number
+from quantum_trader.journal.ring import (
+    HEAD_BYTES,
+    JSON_FLAG,
+    RECORD_BYTES,
+    W_BOOT,
+    W_CLOSED,
+    W_DROPPED,
+    W_ERRNO,
+    W_ERRORS,
+    W_HEAD,
+    W_PRODUCER,
+    W_STARTS,
+    Ring,
+    boot_id,
+    create_ring,
+)
+
+_RECORD: Final = struct.Struct("<Qqq")
+_NEVER: Final = -1
+_WAIT_S: Final = 0.0002
+_loggers: weakref.WeakSet[EventLogger] = weakref.WeakSet()
+
+
+class LoggerStats(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a logger stands. Counts are of events; *lag_s* is the age of the oldest one that is not durable."""
+
+    accepted: int
+    durable: int
+    waiting: int
+    fill: float
+    lag_s: float
+    oldest_ns: int
+    dropped: dict[str, int]
+    waits: int
+    write_errors: int
+    flusher_starts: int
+
+
+class _Place(NamedTuple):
+    """Where the next event goes: place of its record, that less its count in bytes, payload position; what is free."""
+
+    at: int
+    base: int
+    position: int
+    stop: int
+    limit: int
+    free: bool
+
+
+class _Words(dict[Any, int]):
+    """The upper half of a record's first word, by struct type or by name; made when one is met for the first time."""
+
+    def __init__(self, make: Callable[[Any], int]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: Any) -> int:
+        word = self[key] = self._make(key)
+        return word
+
+
+class EventLogger:
+    """One producer of a journal. ``log`` may be called from any thread and from a coroutine; it never awaits."""
+
+    log: Callable[[Event], None]
+    log_line: Callable[..., None]
+
+    def __init__(
+        self, directory: Path | str, producer: str = "main", *, ring_bytes: int = 64 << 20, commit_ms: float = 5.0,
+        may_drop: frozenset[str] = frozenset(), wait_s: float = 30.0, publish_s: float = 30.0,
+    ) -> None:
+        if not 1 << 18 <= ring_bytes <= 1 << 34:
+            raise InputError(f"ring_bytes = {ring_bytes!r}: must be 256 KiB to 16 GiB")
+        if not 0.0 < commit_ms <= 10_000.0:
+            raise InputError(f"commit_ms = {commit_ms!r}: must be above 0 and at most 10,000")
+        self.directory, self.producer = Path(directory), check_name(producer)
+        self.commit_ms, self.publish_s, self.wait_s = commit_ms, publish_s, wait_s
+        self.may_drop = may_drop
+        self.waits = 0
+        self._dropped: dict[str, int] = {}
+        self._closed, self._forked = False, False
+        self._token: list[None] = [None]
+        self._lock = self._own()
+        self._ring = self._open_ring(ring_bytes)
+        self._kinds = KindTable(self._ring.kinds())
+        self._flusher: subprocess.Popen[bytes] | None = None
+        self._build()
+        self._start_flusher()
+        self._supervisor = threading.Thread(target=self._supervise, name=f"journal-{producer}", daemon=True)
+        self._supervisor.start()
+        _loggers.add(self)
+
+    def __enter__(self) -> EventLogger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _own(self) -> int:
+        """Hold the producer's name for this process."""
+        folder = self.directory / "rings"
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(folder / f"{self.producer}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StateError(f"{folder}: cannot be used ({error.strerror}); choose a writable folder") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise StateError(
+                f"{folder}: another process logs as {self.producer!r}; give this one another producer name"
+            ) from None
+        return descriptor
+
+    def _open_ring(self, ring_bytes: int) -> Ring:
+        """The ring of this name: the one a dead process left, or a new one."""
+        path = self.directory / "rings" / f"{self.producer}.ring"
+        if path.exists():
+            ring = Ring(path, writable=True)
+            if ring.words[W_BOOT] == boot_id():
+                ring.words[W_CLOSED], ring.words[W_PRODUCER] = 0, os.getpid()
+                return ring
+            ring.close()  # from before a restart of the machine: what it held is in the log, or was never durable
+        create_ring(path, ring_bytes, last_number(self.directory, self.producer))
+        ring = Ring(path, writable=True)
+        ring.words[W_PRODUCER] = os.getpid()
+        return ring
+
+    def _build(self) -> None:
+        """Make ``log`` and ``log_line``: closures, because a local name is the fastest thing Python can look up.
+
+        Threads exclude each other with a token that is popped and pushed, half the price of a lock. Nothing may be
+        published before it is whole: record, payload, then the count in word 8 of the head.
+        """
+        encode, pack_into, now = msgspec.msgpack.Encoder().encode, _RECORD.pack_into, time.time_ns
+        ring = self._ring
+        area, words, write = ring.map, ring.words, ring.map.write
+        pop, push, wait_turn, room = self._token.pop, self._token.append, self._wait_turn, self._room
+        kinds, numbers = _Words(self._word), _Words(self._line_word)
+        place = self._place()
+        at, base, position, stop, limit = place.at, place.base, place.position, place.stop, place.limit
+
+        def log(event: Event) -> None:
+            """Append one event; it is accepted when this returns."""
+            nonlocal at, base, position, stop, limit
+            payload = encode(event)
+            word = kinds[type(event)] | len(payload)
+            try:
+                pop()
+            except IndexError:
+                wait_turn()
+            try:
+                if at >= stop or position + len(payload) > limit:
+                    at, base, position, stop, limit, free = room(word, at, base, position)
+                    if not free:
+                        return
+                pack_into(area, at, word, event.ts_ns, now())
+                position += write(payload)
+                at += 24
+                words[8] = (base + at) // 24
+            finally:
+                push(None)
+
+        def log_line(kind: str, ts_ns: int, payload: bytes, schema: int = 1) -> None:
+            """Append one event that is JSON already; the journal keeps its bytes as they are."""
+            nonlocal at, base, position, stop, limit
+            word = numbers[kind] | len(payload) | schema << 48
+            try:
+                pop()
+            except IndexError:
+                wait_turn()
+            try:
+                if at >= stop or position + len(payload) > limit:
+                    at, base, position, stop, limit, free = room(word, at, base, position)
+                    if not free:
+                        return
+                pack_into(area, at, word, ts_ns, now())
+                position += write(payload)
+                at += 24
+                words[8] = (base + at) // 24
+            finally:
+                push(None)
+
+        def refuse() -> None:
+            nonlocal stop
+            stop = _NEVER
+
+        self.log, self.log_line, self._refuse = log, log_line, refuse
+
+    def _place(self) -> _Place:
+        """Where the ring's producer stands: behind everything that was published."""
+        ring = self._ring
+        head, start = int(ring.words[W_HEAD]), ring.cursor()
+        lengths = ring.records(start.count, head)["word"] & 0xFFFFFFFF
+        position = start.position + int(lengths.sum())
+        ring.map.seek(ring.payload_at + position % ring.payload_bytes)
+        at = HEAD_BYTES + head % ring.slots * RECORD_BYTES
+        return _Place(at, head * RECORD_BYTES - at, position, at, position, True)
+
+    def _room(self, word: int, at: int, base: int, position: int) -> _Place:
+        """Free a record and the payload's bytes, waiting for the flusher; ``free`` is False when it was dropped."""
+        ring, size, deadline = self._ring, word & 0xFFFFFFFF, time.monotonic() + self.wait_s
+        self._check_usable(size, ring.payload_bytes)
+        end = HEAD_BYTES + ring.slots * RECORD_BYTES
+        while True:
+            if at == end:
+                at, base = HEAD_BYTES, base + end - HEAD_BYTES
+            cursor = ring.cursor()
+            free = min(cursor.count + ring.slots - (base + at) // RECORD_BYTES, (end - at) // RECORD_BYTES)
+            edge = position - position % ring.payload_bytes + ring.payload_bytes
+            limit = min(cursor.position + ring.payload_bytes, edge)
+            if free and position + size <= limit:
+                return _Place(at, base, position, at + free * RECORD_BYTES, limit, True)
+            if free and limit == edge:  # leave the rest of the area out and begin anew at its start
+                _RECORD.pack_into(ring.map, at, edge - position | PAD << 32, 0, 0)
+                at, position = at + RECORD_BYTES, edge
+                ring.map.seek(ring.payload_at)
+                ring.words[W_HEAD] = (base + at) // RECORD_BYTES
+            elif not self._wait(deadline, word):
+                return _Place(at, base, position, at, limit, False)
+
+    def _line_word(self, kind: str) -> int:
+        return self._number(kind) << 32 | JSON_FLAG << 56
+
+    def _word(self, event_type: type[Event]) -> int:
+        kind = BY_TYPE.get(event_type)
+        if kind is None:
+            raise InputError(f"event = {event_type.__name__}: is no registered kind; call register_kind first")
+        return self._number(kind.name) << 32 | kind.version << 48
+
+    def _number(self, name: str) -> int:
+        """The kind's number in this ring; written into the ring's table before its first event."""
+        number = self._kinds.number(name)
+        if number is None:
+            number = self._kinds.add(name)
+            self._ring.set_kinds(self._kinds.encode())
+        return number
+
+    def _check_usable(self, size: int, payload_bytes: int) -> None:
+        if self._forked:
+            raise StateError("EventLogger: made before a fork; make one with another producer name in the child")
+        if self._closed:
+            raise StateError("EventLogger: closed; log before close()")
+        if size > payload_bytes // 4:
+            raise InputError(f"event of {size} bytes: larger than a quarter of the ring; raise ring_bytes")
+
+    def _wait_turn(self) -> None:
+        """Wait until the thread that is in ``log`` has left it."""
+        while True:
+            time.sleep(0.0)
+            try:
+                return self._token.pop()
+            except IndexError:
+                continue
+
+    def _wait(self, deadline: float, word: int) -> bool:
+        """The ring is full: count a drop and return False when this kind may drop, else wait a moment."""
+        name = self._kinds.names.get(word >> 32 & 0xFFFF, "")
+        if name in self.may_drop:
+            self._dropped[name] = self._dropped.get(name, 0) + 1
+            self._ring.words[W_DROPPED] += 1
+            return False
+        if time.monotonic() > deadline:
+            number = int(self._ring.words[W_ERRNO])
+            cause = f"the disk says: {os.strerror(number)}" if number else "its flusher does not keep up"
+            raise StateError(
+                f"{self.directory}: full for {self.wait_s:g} s, {cause}. This event was not accepted; "
+                "free space, the journal goes on by itself"
+            )
+        self.waits += 1
+        time.sleep(_WAIT_S)
+        return True
+
+    def _start_flusher(self) -> None:
+        self._flusher = subprocess.Popen(
+            [
+                sys.executable, "-m", "quantum_trader.journal.flusher", str(self.directory),
+                "--producer", self.producer, "--commit-ms", str(self.commit_ms),
+                "--publish-s", str(self.publish_s), "--parent", str(os.getpid()),
+            ],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
+        )
+        self._ring.words[W_STARTS] += 1
+
+    def _supervise(self) -> None:
+        """Start the flusher again whenever it ends before the logger does."""
+        while self._flusher is not None:
+            started = time.monotonic()
+            self._flusher.wait()
+            if self._shutting():
+                return
+            if time.monotonic() - started < 1.0:
+                time.sleep(0.2)
+            self._start_flusher()
+
+    def _shutting(self) -> bool:
+        return self._closed
+
+    def flusher_pid(self) -> int:
+        """Process id of the flusher."""
+        return self._flusher.pid if self._flusher else 0
+
+    def stats(self) -> LoggerStats:
+        """Counts, fill, lag and drops, read from the ring."""
+        ring = self._ring
+        cursor = ring.cursor()
+        waiting = ring.records(cursor.count, int(ring.words[W_HEAD]))
+        events = waiting[(waiting["word"] >> 32) & 0xFFFF != PAD]
+        oldest = int(events["received_ns"][0]) if len(events) else 0
+        used = max(len(waiting) / ring.slots, float((events["word"] & 0xFFFFFFFF).sum()) / ring.payload_bytes)
+        return LoggerStats(
+            accepted=cursor.seq + len(events), durable=cursor.seq, waiting=len(events), fill=used, oldest_ns=oldest,
+            lag_s=(time.time_ns() - oldest) / 1e9 if oldest else 0.0, dropped=dict(self._dropped), waits=self.waits,
+            write_errors=int(ring.words[W_ERRORS]), flusher_starts=int(ring.words[W_STARTS]),
+        )
+
+    def flush(self, timeout_s: float = 30.0) -> int:
+        """Wait until everything accepted so far is durable; returns the number of the last durable event."""
+        wanted = int(self._ring.words[W_HEAD])
+        deadline = time.monotonic() + timeout_s
+        while True:
+            cursor = self._ring.cursor()
+            if cursor.count >= wanted:
+                return cursor.seq
+            if time.monotonic() > deadline:
+                number = int(self._ring.words[W_ERRNO])
+                cause = f"the disk says: {os.strerror(number)}" if number else "its flusher does not answer"
+                raise StateError(f"{self.directory}: not durable after {timeout_s:g} s, {cause}")
+            time.sleep(_WAIT_S)
+
+    def close(self, timeout_s: float = 120.0) -> None:
+        """Refuse further events, let the flusher finish (durable and published), and wait for it."""
+        if self._closed or self._forked:
+            return
+        self._closed = True
+        self._wait_turn()
+        self._refuse()
+        self._token.append(None)
+        self._ring.words[W_CLOSED] = 1
+        try:
+            if self._flusher is not None:
+                self._flusher.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise StateError(f"{self.directory}: the flusher did not finish in {timeout_s:g} s; it goes on") from None
+        finally:
+            self._supervisor.join(timeout_s)
+            os.close(self._lock)
+
+    def _after_fork(self) -> None:
+        self._forked = True
+        self._refuse()
+
+
+def _mark_forked() -> None:
+    for logger in _loggers:
+        logger._after_fork()
+
+
+os.register_at_fork(after_in_child=_mark_forked)

@@ -1,0 +1,269 @@
+"""The flusher: one process per producer that makes its events durable, then publishes them.
+
+Two threads share it. The committer drains the ring into the segment and waits for the disk, every few milliseconds;
+the publisher turns finished segments into Parquet. The flusher of a dead producer finishes its work and ends; it also
+adopts what other dead producers left in the same journal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import errno
+import fcntl
+import gc
+import os
+import queue
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+from quantum_trader.domain.errors import QuantumTraderError
+from quantum_trader.journal.recovery import resume_point
+from quantum_trader.journal.ring import (
+    W_BEAT,
+    W_CLOSED,
+    W_ERRNO,
+    W_ERRORS,
+    W_FLUSHER,
+    W_HEAD,
+    Ring,
+)
+from quantum_trader.journal.segments import (
+    SegmentWriter,
+    encode_chunk,
+    encode_kinds,
+    segment_name,
+    segment_parts,
+    segments_of,
+)
+
+SEGMENT_BYTES: Final = 64 << 20
+BACKLOG: Final = 6  # finished segments that may wait before the committer does
+TAKE_EVENTS: Final = 1 << 15
+RETRY_S: Final = 0.05
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
+TOGETHER: Final = 4  # segments that one publication takes at most
+
+
+class Committer:
+    """Drains one ring into segments. Not thread-safe; one per ring, which the flusher's lock guards."""
+
+    def __init__(self, directory: Path, producer: str, *, publish_s: float, segment_bytes: int = SEGMENT_BYTES) -> None:
+        self.directory, self.producer = directory, producer
+        self.ring = Ring(directory / "rings" / f"{producer}.ring", writable=True)
+        self.wal = directory / "wal"
+        self.wal.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.finished: list[Path] = segments_of(self.wal, producer)
+        self._publish_s, self._segment_bytes = publish_s, segment_bytes
+        parts = segment_parts(self.finished[-1]) if self.finished else None
+        self._number = parts[1] if parts else 0
+        self._writer: SegmentWriter | None = None
+        self._kinds = b""
+        self._opened = 0.0
+        self._cursor = resume_point(directory, producer, self.ring.ring_id, self.ring.cursor())
+        self.ring.set_cursor(self._cursor)
+        self.ring.words[W_FLUSHER] = os.getpid()
+
+    @property
+    def drained(self) -> bool:
+        """Whether the ring holds nothing that is not durable."""
+        return bool(self._cursor.count >= self.ring.words[W_HEAD])
+
+    def step(self, now_s: float) -> int:
+        """Make what the ring holds durable; returns how many records moved. OSError leaves everything as it was."""
+        self.ring.words[W_BEAT] += 1
+        if self._writer is not None and now_s - self._opened > self._publish_s:
+            self.rotate()
+        chunks, end = self.ring.take(self._cursor, TAKE_EVENTS)
+        if end == self._cursor:
+            return 0
+        if chunks:
+            blocks = [piece for chunk, start in chunks for piece in encode_chunk(chunk, start, self.ring.ring_id)]
+            writer = self._open(now_s, sum(map(len, blocks)))
+            table = self.ring.raw_kinds()
+            if writer.size == 0 or table != self._kinds:
+                blocks.insert(0, encode_kinds(table, self.ring.ring_id, self._cursor))
+            writer.commit(blocks)
+            self._kinds = table
+        moved, self._cursor = end.count - self._cursor.count, end
+        self.ring.set_cursor(end)
+        self.ring.words[W_ERRNO] = 0
+        if self._writer is not None and self._writer.size >= self._segment_bytes:
+            self.rotate()
+        return moved
+
+    def _open(self, now_s: float, size: int) -> SegmentWriter:
+        if self._writer is None:
+            path = self.wal / segment_name(self.producer, self._number + 1)
+            self._writer = SegmentWriter(path, max(self._segment_bytes // 8, size))
+            self._number += 1
+            self._opened = now_s
+        return self._writer
+
+    def rotate(self) -> None:
+        """Finish the segment; the publisher may have it."""
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.close()
+            self.finished.append(writer.path)
+
+    def failed(self, error: OSError) -> None:
+        """Say in the ring why nothing becomes durable."""
+        self.ring.words[W_ERRORS] += 1
+        self.ring.words[W_ERRNO] = error.errno or errno.EIO
+
+    def close(self) -> None:
+        """Unmap the ring."""
+        self.rotate()
+        self.ring.close()
+
+
+class Flusher:
+    """The two threads around a committer."""
+
+    def __init__(self, directory: Path, producer: str, *, commit_ms: float, publish_s: float, parent: int) -> None:
+        self.directory, self.producer, self.parent = directory, producer, parent
+        self.commit_s = commit_ms / 1000.0
+        self.committer = Committer(directory, producer, publish_s=publish_s)
+        self.ready: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Work until the producer closed or died and everything is published."""
+        publisher = threading.Thread(target=self._publish, name="publish")
+        publisher.start()
+        try:
+            self._commit()
+        finally:
+            self._hand_over()
+            self.ready.put(None)
+            publisher.join()
+        if self.failure is not None:
+            raise self.failure
+        adopt(self.directory)
+
+    def _commit(self) -> None:
+        committer, words = self.committer, self.committer.ring.words
+        while True:
+            over = bool(words[W_CLOSED]) or os.getppid() != self.parent  # read before the ring: nothing comes after
+            try:
+                moved = committer.step(time.monotonic())
+            except OSError as error:
+                committer.failed(error)
+                time.sleep(RETRY_S)
+                continue
+            self._hand_over()
+            while self.ready.qsize() > BACKLOG and self.failure is None:
+                time.sleep(self.commit_s)
+            if over and committer.drained:
+                committer.close()
+                return
+            if self.failure is not None:
+                raise self.failure
+            if moved < TAKE_EVENTS:
+                time.sleep(self.commit_s)
+
+    def _hand_over(self) -> None:
+        while self.committer.finished:
+            self.ready.put(self.committer.finished.pop(0))
+
+    def _publish(self) -> None:
+        from quantum_trader.journal.publish import publish_segments
+
+        ended = False
+        while not ended:
+            paths: list[Path] = []
+            while len(paths) < TOGETHER and not ended:
+                if paths and self.ready.empty():
+                    break
+                path = self.ready.get()
+                ended = path is None
+                paths += [path] if path is not None else []
+            while paths:
+                try:
+                    publish_segments(self.directory, paths)
+                    break
+                except OSError:  # a full disk: what is durable stays in the log, where readers see it too
+                    if ended:
+                        return
+                    time.sleep(1.0)
+                except QuantumTraderError as error:
+                    self.failure = error
+                    return
+
+
+def lock(directory: Path, producer: str, *, wait: bool) -> int | None:
+    """Be the one flusher of *producer*; None when there is one and *wait* is not asked for."""
+    path = directory / "rings" / f"{producer}.flusher"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def adopt(directory: Path) -> list[str]:
+    """Make durable and publish what dead producers left in *directory*; returns their names."""
+    from quantum_trader.journal.publish import publish_segments
+
+    names = {path.stem for path in (directory / "rings").glob("*.ring")}
+    names |= {parts[0] for path in segments_of(directory / "wal") if (parts := segment_parts(path))}
+    adopted = []
+    for name in sorted(names):
+        held = lock(directory, name, wait=False)
+        if held is None:
+            continue
+        try:
+            if (directory / "rings" / f"{name}.ring").exists():
+                committer = Committer(directory, name, publish_s=0.0)
+                while committer.step(0.0):
+                    pass
+                committer.close()
+            paths = segments_of(directory / "wal", name)
+            if paths:
+                publish_segments(directory, paths)
+                adopted.append(name)
+        finally:
+            os.close(held)
+    return adopted
+
+
+def _keep_memory() -> None:
+    """Let the allocator keep large blocks: the flusher needs the same ones again within milliseconds."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library: it only costs speed
+        return
+    mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+    mallopt(_M_TRIM_THRESHOLD, 1 << 30)
+
+
+def main() -> int:
+    """Run the flusher of one producer, as its logger starts it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--producer", required=True)
+    parser.add_argument("--commit-ms", type=float, default=5.0)
+    parser.add_argument("--publish-s", type=float, default=30.0)
+    parser.add_argument("--parent", type=int, default=0)
+    given = parser.parse_args()
+    _keep_memory()
+    gc.disable()  # nothing here makes cycles, and a batch of events is a hundred thousand objects
+    sys.setswitchinterval(0.0005)  # the committer must not wait for the publisher
+    held = lock(given.directory, given.producer, wait=True)
+    assert held is not None
+    Flusher(
+        given.directory, given.producer, commit_ms=given.commit_ms, publish_s=given.publish_s, parent=given.parent,
+    ).run()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

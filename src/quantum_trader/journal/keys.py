@@ -1,0 +1,53 @@
+"""Ed25519 keys: one private file that signs, and a public key in hexadecimal that anyone can check with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from quantum_trader.domain.errors import StateError
+from quantum_trader.journal.private import create_private
+
+
+class SigningKey:
+    """A private key held in a PEM file (PKCS 8, not encrypted, mode 0600)."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+        self.public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
+
+    @classmethod
+    def open_or_create(cls, path: Path) -> SigningKey:
+        """The key in *path*, made there when there is none; StateError when it is not an Ed25519 key."""
+        if not path.exists():
+            made = Ed25519PrivateKey.generate()
+            create_private(path, made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        try:
+            key = load_pem_private_key(path.read_bytes(), None)
+        except (OSError, ValueError, TypeError) as error:
+            raise StateError(f"{path}: is not a usable private key ({error}); give an Ed25519 key in PEM") from None
+        if not isinstance(key, Ed25519PrivateKey):
+            raise StateError(f"{path}: holds another kind of key; give an Ed25519 key in PEM")
+        return cls(key)
+
+    def sign(self, message: bytes) -> str:
+        """The signature of *message*, hexadecimal."""
+        return self._key.sign(message).hex()
+
+
+def signed_by(public: str, message: bytes, signature: str) -> bool:
+    """Whether the holder of *public* (hex) signed *message*; False for anything malformed."""
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)).verify(bytes.fromhex(signature), message)
+    except (ValueError, InvalidSignature):
+        return False
+    return True

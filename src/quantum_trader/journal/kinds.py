@@ -1,0 +1,275 @@
+"""The registry of event kinds: name, number, struct and schema version; names never change their number.
+
+A reader needs none of this: every buffer and log carries its own table of names, and what no table names is read
+as ``unknown-<number>``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.domain.errors import InputError
+from quantum_trader.domain.records import TOPICS
+
+PAD: Final = 0  # not an event: bytes left out at the end of a ring
+FIRST_FREE: Final = 4096  # numbers from here on are given at run time, per producer
+MAX_KIND: Final = 0xFFFF
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """What every event has: the trace it belongs to, its symbol ("" for none) and when it happened (ns)."""
+
+    trace_id: str
+    symbol: str
+    ts_ns: int
+
+
+class SignalEvent(Event, frozen=True, kw_only=True):
+    """The models have said something of one symbol."""
+
+    signal_id: str
+    side: str
+    confidence: float
+    consensus: float
+    model: str
+    features_ts_ns: int
+    reason: str = ""
+    votes: dict[str, float] = {}
+
+
+class GateEvent(Event, frozen=True, kw_only=True):
+    """One gate has judged one signal."""
+
+    signal_id: str
+    gate: str
+    passed: bool
+    observed: float
+    limit: float
+    mode: str = ""
+    reason: str = ""
+    inputs: dict[str, Any] = {}
+
+
+class DecisionEvent(Event, frozen=True, kw_only=True):
+    """A signal was allowed or blocked; *feature_times* states when each feature it used was known."""
+
+    signal_id: str
+    decision: str
+    reason: str
+    confidence: float
+    price: float
+    qty: float
+    policy_hash: str
+    feature_times: dict[str, int]
+    facts: dict[str, Any] = {}
+
+
+class IntentEvent(Event, frozen=True, kw_only=True):
+    """A wish to change a position."""
+
+    intent_id: str
+    side: str
+    qty: float
+    reference_price: float
+    stop_price: float
+    reduce_only: bool
+    leverage: float
+    reason: str = ""
+    facts: dict[str, Any] = {}
+
+
+class OrderEvent(Event, frozen=True, kw_only=True):
+    """An order was sent, acknowledged, refused or cancelled."""
+
+    client_order_id: str
+    side: str
+    type: str
+    status: str
+    qty: float
+    price: float
+    filled_qty: float = 0.0
+    reason: str = ""
+    facts: dict[str, Any] = {}
+
+
+class FillEvent(Event, frozen=True, kw_only=True):
+    """One execution."""
+
+    fill_id: str
+    client_order_id: str
+    side: str
+    qty: float
+    price: float
+    fee: float
+    liquidity: str
+    slippage_bps: float
+    reason: str = ""
+    facts: dict[str, Any] = {}
+
+
+class TradeEvent(Event, frozen=True, kw_only=True):
+    """One round trip has ended; money in USDT."""
+
+    trade_id: str
+    side: str
+    pnl: float
+    r_multiple: float
+    fees: float
+    exit_reason: str
+    bars_held: int
+    reason: str = ""
+    facts: dict[str, Any] = {}
+
+
+class PolicyEvent(Event, frozen=True, kw_only=True):
+    """The policy has changed."""
+
+    policy_hash: str
+    regime: str
+    vol_level: str
+    risk_pct: float
+    min_confidence: float
+    observe: bool
+    reason: str = ""
+    facts: dict[str, Any] = {}
+
+
+class TrainingEvent(Event, frozen=True, kw_only=True):
+    """A training session has ended."""
+
+    session_id: str
+    rows: int
+    seed: int
+    duration_s: float
+    data_hash: str
+    reason: str = ""
+    metrics: dict[str, float] = {}
+    parameters: dict[str, Any] = {}
+
+
+class ModelEvent(Event, frozen=True, kw_only=True):
+    """A model was registered, promoted, exported or rolled back."""
+
+    model_id: str
+    alias: str
+    change: str
+    actor: str
+    reason: str = ""
+    metrics: dict[str, float] = {}
+
+
+class HealthEvent(Event, frozen=True, kw_only=True):
+    """How a part of the system is doing."""
+
+    part: str
+    level: str
+    queue_fill: float
+    lag_s: float
+    drops: int
+    errors: int
+    reason: str = ""
+    facts: dict[str, Any] = {}
+
+
+class MarketContextEvent(Event, frozen=True, kw_only=True):
+    """The market at one moment, as decisions saw it."""
+
+    price: float
+    spread_bps: float
+    volume_ratio: float
+    volatility: float
+    trend: str
+    direction: str
+    reason: str = ""
+    facts: dict[str, Any] = {}
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """One registered kind; *type* is None for lines that are encoded elsewhere."""
+
+    name: str
+    number: int
+    version: int = 1
+    type: type[Event] | None = None
+
+
+_TYPED: Final[tuple[tuple[str, type[Event]], ...]] = (
+    ("signal", SignalEvent), ("gate", GateEvent), ("decision", DecisionEvent), ("intent", IntentEvent),
+    ("order", OrderEvent), ("fill", FillEvent), ("trade", TradeEvent), ("policy", PolicyEvent),
+    ("training", TrainingEvent), ("model", ModelEvent), ("health", HealthEvent), ("market", MarketContextEvent),
+)
+_FIRST_TOPIC: Final = 256
+BY_NAME: dict[str, Kind] = {}
+BY_TYPE: dict[type[Event], Kind] = {}
+
+
+def check_name(name: str) -> str:
+    """Return *name* when it may be a kind, else raise InputError."""
+    if not _NAME.fullmatch(name):
+        raise InputError(f"kind = {name!r}: use lower-case letters, digits, '.', '_' and '-', at most 64")
+    return name
+
+
+def register_kind(name: str, event_type: type[Event], version: int = 1, number: int | None = None) -> Kind:
+    """Make *event_type* the struct of kind *name*; a newer version of a known kind keeps its number."""
+    known = BY_NAME.get(check_name(name))
+    if known is not None and known.type is not None and known.type is not event_type and version <= known.version:
+        raise InputError(f"kind = {name!r}: version {known.version} is registered; give a higher version")
+    if not 1 <= version <= 255:
+        raise InputError(f"version = {version!r}: must be 1 to 255")
+    chosen = known.number if known is not None else number
+    kind = Kind(name, chosen if chosen is not None else -1, version, event_type)
+    BY_NAME[name] = kind
+    BY_TYPE[event_type] = kind
+    return kind
+
+
+for _position, (_name, _type) in enumerate(_TYPED):
+    register_kind(_name, _type, number=_position + 1)
+for _position, _topic in enumerate(TOPICS):
+    BY_NAME[_topic] = Kind(_topic, _FIRST_TOPIC + _position)
+
+
+class KindTable:
+    """The numbers one producer uses; grows when a name is met for the first time."""
+
+    def __init__(self, names: dict[int, str] | None = None) -> None:
+        self.names: dict[int, str] = dict(names or {})
+        self._numbers = {name: number for number, name in self.names.items()}
+
+    def number(self, name: str) -> int | None:
+        """The number of *name*, None when it has none yet."""
+        return self._numbers.get(name)
+
+    def add(self, name: str) -> int:
+        """Give *name* a number: its own when nobody here uses it, else the next free one."""
+        kind = BY_NAME.get(check_name(name))
+        number = kind.number if kind is not None else -1
+        if number < 0 or number in self.names:
+            number = max([FIRST_FREE - 1, *self.names]) + 1
+        if number > MAX_KIND:
+            raise InputError(f"kind = {name!r}: this journal knows too many kinds already")
+        self.names[number] = name
+        self._numbers[name] = number
+        return number
+
+    def encode(self) -> bytes:
+        """The table as JSON."""
+        return msgspec.json.encode(self.names)
+
+
+def decode_table(raw: bytes) -> dict[int, str]:
+    """Read what ``encode`` wrote; a damaged table names nothing."""
+    try:
+        return msgspec.json.decode(raw, type=dict[int, str])
+    except msgspec.DecodeError:
+        return {}
+
+
+def name_of(names: dict[int, str], number: int) -> str:
+    """The kind's name, ``unknown-<number>`` when nothing names it."""
+    return names.get(number) or f"unknown-{number}"

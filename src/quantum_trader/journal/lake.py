@@ -1,0 +1,243 @@
+"""The lake: one SQL view over everything a journal holds, from what was logged a moment ago to the oldest part.
+
+Reading takes no lock and stops nobody: rings first, then the log, then the manifest. An event only ever moves in that
+direction, so none is missed, and numbers tell which copies to leave out.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import msgspec
+import numpy as np
+import pyarrow as pa
+from duckdb.func import PythonUDFType
+from duckdb.sqltypes import BIGINT, VARCHAR
+
+from quantum_trader.domain.errors import InputError, StateError
+from quantum_trader.journal.columns import Rows
+from quantum_trader.journal.kinds import name_of
+from quantum_trader.journal.manifest import Manifest, Part, read_manifest
+from quantum_trader.journal.publish import without
+from quantum_trader.journal.ring import W_BOOT, Chunk, Ring, boot_id
+from quantum_trader.journal.segments import Damage, read_segment, segment_parts, segments_of
+
+_MAY_BE_DAMAGE: Final = (duckdb.IOException, duckdb.InvalidInputException, duckdb.InternalException)
+_COLUMNS: Final = "producer, seq, kind, ts_ns, received_ns, schema"
+_TEXTS: Final = 'journal_trace("row") as trace_id, journal_symbol("row") as symbol, journal_payload("row") as payload'
+_TIME: Final = "make_timestamp(ts_ns // 1000) as ts"
+_DAY: Final = "cast(make_timestamp(ts_ns // 1000) as date) as day"  # parts lie by the day they were received
+_VIEWS: Final = (
+    "create view events_by_day as select day, kind, count(*) as events from events group by all",
+    "create view trades_by_day as select day, symbol, count(*) as trades, "
+    "sum(cast(coalesce(payload->>'$.data.pnl', payload->>'$.pnl') as double)) as pnl, "
+    "count(*) filter (cast(coalesce(payload->>'$.data.pnl', payload->>'$.pnl') as double) > 0) as wins "
+    "from events where kind in ('trade.closed', 'trade') group by all",
+    "create view refusals_by_reason as select day, kind, "
+    "coalesce(payload->>'$.data.reason', payload->>'$.reason') as reason, count(*) as refusals from events "
+    "where kind = 'risk.denied' or (kind in ('signal.decided', 'decision') and "
+    "coalesce(payload->>'$.data.decision', payload->>'$.decision') = 'BLOCKED') group by all",
+)
+
+
+def _text_of(rows: Rows, position: int) -> Callable[[pa.Array], pa.Array]:
+    """The function that makes one text column for the rows a query needs, and for no others."""
+
+    def text(wanted: pa.Array) -> pa.Array:
+        numbers = wanted.to_numpy(zero_copy_only=False)
+        return pa.chunked_array([rows.texts(numbers)[position]])
+
+    return text
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What a journal held at one moment: parts, and the events that are in none of them yet, in order."""
+
+    manifest: Manifest
+    chunks: list[tuple[str, dict[int, str], Chunk]]
+    damage: list[Damage]
+
+
+def snapshot(directory: Path) -> Snapshot:
+    """Everything in the journal now, each event once."""
+    live: list[tuple[str, dict[int, str], Chunk]] = []
+    for path in sorted((directory / "rings").glob("*.ring")):
+        ring = Ring(path, writable=False)
+        try:
+            if ring.words[W_BOOT] == boot_id():
+                live += [(path.stem, ring.kinds(), chunk) for chunk in ring.snapshot()]
+        finally:
+            ring.close()
+    logged: list[tuple[str, dict[int, str], Chunk]] = []
+    damage: list[Damage] = []
+    for path in segments_of(directory / "wal"):
+        parts = segment_parts(path)
+        kinds: dict[int, str] = {}
+        for block in read_segment(path, damage):
+            kinds = block.kinds if block.kinds is not None else kinds
+            if block.kinds is None and parts is not None:
+                logged.append((parts[0], kinds, block.chunk))
+    manifest = read_manifest(directory)
+    seen = {name: found.seq for name, found in manifest.producers.items()}
+    chunks = []
+    for producer, kinds, chunk in [*logged, *live]:
+        last = chunk.first_seq + len(chunk.records) - 1
+        if last > seen.get(producer, 0):
+            chunks.append((producer, kinds, without(chunk, seen.get(producer, 0))))
+            seen[producer] = last
+    return Snapshot(manifest, chunks, damage)
+
+
+class Lake:
+    """Reads a journal; only ``compact`` and ``retain`` change it."""
+
+    def __init__(self, directory: Path | str, *, threads: int = 2) -> None:
+        self.directory = Path(directory)
+        self._threads = threads
+        self._damaged: set[str] = set()
+        self.damage: list[Damage] = []  # parts that queries met and left out
+        if not self.directory.is_dir():
+            raise StateError(f"{self.directory}: there is no journal; a run with --state makes one")
+
+    def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
+        """Answer one SELECT over the views; InputError for anything else or for SQL that is not valid.
+
+        The query reads the journal and nothing else: no other file, no network, no setting, no write.
+        """
+        for _ in range(5):
+            try:
+                connection = self._connect()
+            except duckdb.Error as error:  # a part is not there, or is none any more
+                if not self._set_damaged_aside():
+                    raise StateError(f"{self.directory}: cannot be read ({error})") from None
+                continue
+            try:
+                statements = connection.extract_statements(query)
+                if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                    raise InputError("query: one SELECT is answered; the journal cannot be changed by SQL")
+                return connection.sql(query, params=params).to_arrow_table()
+            except duckdb.PermissionException as error:
+                raise InputError(f"query: reads the journal and nothing else ({error})") from None
+            except duckdb.Error as error:
+                if not isinstance(error, _MAY_BE_DAMAGE) or not self._set_damaged_aside():
+                    raise InputError(f"query: {error}") from None
+            finally:
+                connection.close()
+        raise StateError(f"{self.directory}: changes faster than it can be read; try again")
+
+    def _set_damaged_aside(self) -> bool:
+        """Look for parts that are not what was written; True when the query is worth another try without them."""
+        manifest = read_manifest(self.directory)
+        damage = self._damaged_parts(manifest)
+        new = {found.path for found in damage} - self._damaged
+        self._damaged |= new
+        self.damage += [found for found in damage if found.path in new]
+        return bool(new)
+
+    def _damaged_parts(self, manifest: Manifest) -> list[Damage]:
+        damage = []
+        for part in manifest.parts:
+            path = self.directory / "lake" / part.path
+            try:
+                intact, reason = zlib.crc32(path.read_bytes()) == part.crc, "checksum does not match"
+            except OSError as error:
+                intact, reason = False, error.strerror or "cannot be read"
+            if not intact:
+                damage.append(Damage(
+                    path=part.path, offset=0, size=part.size, reason=reason, producer=part.producer,
+                    first_seq=part.first, last_seq=part.last,
+                ))
+        return damage
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        """A database in memory that sees this journal's parts and tail, then locked."""
+        found = snapshot(self.directory)
+        paths = [str(self.directory.resolve() / "lake" / part.path) for part in self._sound(found.manifest.parts)]
+        connection = duckdb.connect(":memory:", config={
+            "threads": self._threads, "python_enable_replacements": "false", "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false", "allow_community_extensions": "false", "temp_directory": "",
+        })
+        rows = Rows(found.chunks)
+        connection.register("journal_tail", rows.table())
+        for position, name in enumerate(("journal_trace", "journal_symbol", "journal_payload")):
+            connection.create_function(
+                name, _text_of(rows, position), [BIGINT], VARCHAR, type=PythonUDFType.ARROW, side_effects=False
+            )
+        view = f"create view events as select {_COLUMNS}, {_TEXTS}, day, {_TIME} from journal_tail"
+        if paths:
+            view += (
+                f" union all select {_COLUMNS}, trace_id, symbol, payload, {_DAY}, {_TIME} from read_parquet("
+                f"{paths}, hive_partitioning = true, hive_types = {{'date': date, 'kind': varchar}})"
+            )
+        connection.execute("set allowed_paths = ?", [paths])
+        connection.execute("set enable_external_access = false")
+        for statement in (view, *_VIEWS, "set lock_configuration = true"):
+            connection.execute(statement)
+        return connection
+
+    def _sound(self, parts: list[Part]) -> list[Part]:
+        """The parts that queries may read: those found damaged are left out until they are restored."""
+        return [part for part in parts if part.path not in self._damaged]
+
+    def counts(self) -> dict[str, int]:
+        """Events by kind, from the manifest and the tail, without opening a part."""
+        found = snapshot(self.directory)
+        out: dict[str, int] = {}
+        for part in found.manifest.parts:
+            out[part.kind] = out.get(part.kind, 0) + part.rows
+        for _, kinds, chunk in found.chunks:
+            kind_numbers = (chunk.records["word"] >> np.uint64(32)) & np.uint64(0xFFFF)
+            numbers, totals = np.unique(kind_numbers, return_counts=True)
+            for number, total in zip(numbers.tolist(), totals.tolist(), strict=True):
+                name = name_of(kinds, number)
+                out[name] = out.get(name, 0) + total
+        return dict(sorted(out.items()))
+
+    def lines(
+        self, kind: str | None = None, producer: str | None = None, after_seq: int = 0, batch: int = 100_000
+    ) -> Iterator[tuple[int, int, bytes]]:
+        """(number, time, payload) in order of number within each producer; payloads byte for byte as they came."""
+        names = [producer] if producer is not None else self.producers()
+        for name in names:
+            after = after_seq
+            while True:
+                found = self.sql(
+                    "select seq, ts_ns, payload from events where producer = ? and seq > ? and (? is null or kind = ?) "
+                    "order by seq limit ?", [name, after, kind, kind, batch],
+                )
+                if not found.num_rows:
+                    break
+                rows = zip(*(column.to_pylist() for column in found.columns), strict=True)
+                for seq, ts_ns, payload in rows:
+                    yield seq, ts_ns, payload.encode()
+                after = found["seq"][-1].as_py()
+
+    def producers(self) -> list[str]:
+        """Names of everyone who has logged here."""
+        found = snapshot(self.directory)
+        return sorted({*found.manifest.producers, *(name for name, _, _ in found.chunks)})
+
+    def check(self) -> list[Damage]:
+        """Read every byte again: parts against their checksums, segments block by block."""
+        found = snapshot(self.directory)
+        return [*found.manifest.damage, *found.damage, *self._damaged_parts(found.manifest)]
+
+    def compact(self, least: int = 8) -> int:
+        """Merge small parts; returns how many files are gone."""
+        from quantum_trader.journal.compaction import compact
+
+        return compact(self.directory, time.time_ns(), least)
+
+    def retain(self, days: int, today: date | None = None) -> int:
+        """Remove everything but the last *days* days from the lake; returns how many events went."""
+        from quantum_trader.journal.compaction import retain
+
+        now_ns = time.time_ns()
+        last = today or datetime.fromtimestamp(now_ns // 1_000_000_000, UTC).date()
+        return retain(self.directory, days, last, now_ns)

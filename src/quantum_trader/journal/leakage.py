@@ -1,0 +1,106 @@
+"""Leakage guard: a decision may use nothing newer than itself.
+
+A decision event states the time of what it used, as ``features_ts_ns`` (the newest feature) or as ``features``
+(name -> time, or name -> {"ts_ns": time}). One later than the decision came from its future and is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.domain.clock import iso
+from quantum_trader.domain.errors import DataError
+
+STATES_FEATURES: Final = frozenset({"signal.generated", "signal.decided"})  # must say what time their features are of
+NEWEST: Final = "features_ts_ns"
+EACH: Final = "features"
+
+
+class Leak(msgspec.Struct, frozen=True, kw_only=True):
+    """A feature from a decision's future; *feature_ns* -1 where a decision does not state the time of its features."""
+
+    topic: str
+    feature: str
+    decision_ns: int
+    feature_ns: int
+
+    @property
+    def text(self) -> str:
+        """Both times, in one sentence."""
+        if self.feature_ns < 0:
+            return f"{self.topic} of {iso(self.decision_ns)} states no time of its features ({NEWEST})"
+        late = (self.feature_ns - self.decision_ns) / 1e9
+        return (
+            f"{self.topic} of {iso(self.decision_ns)} ({self.decision_ns}) used {self.feature} of "
+            f"{iso(self.feature_ns)} ({self.feature_ns}), {late:g} s after the decision"
+        )
+
+
+class LeakageError(DataError):
+    """A decision event with a feature from its future."""
+
+    def __init__(self, leak: Leak) -> None:
+        super().__init__(f"{leak.text}; the record is refused")
+        self.leak = leak
+        self.decision_ns = leak.decision_ns
+        self.feature_ns = leak.feature_ns
+
+
+def check(topic: str, ts_ns: int, data: Any) -> Leak | None:
+    """Return the leak of one event that happened at *ts_ns*, None when it is clean.
+
+    *data* is the event's own value: a struct or a mapping. A decision's own ``ts_ns`` wins over the record's.
+    """
+    if isinstance(data, Mapping):
+        newest, each, decided = data.get(NEWEST), data.get(EACH), data.get("ts_ns", ts_ns)
+    else:
+        newest, each = getattr(data, NEWEST, None), getattr(data, EACH, None)
+        decided = getattr(data, "ts_ns", ts_ns)
+    if newest is None and each is None:
+        if topic in STATES_FEATURES:
+            return Leak(topic=topic, feature="", decision_ns=ts_ns, feature_ns=-1)
+        return None
+    decided = min(decided, ts_ns)
+    if newest is not None and newest > decided:
+        return Leak(topic=topic, feature=NEWEST, decision_ns=decided, feature_ns=newest)
+    return _check_each(topic, decided, each) if isinstance(each, Mapping) else None
+
+
+def _check_each(topic: str, decided: int, features: Mapping[str, Any]) -> Leak | None:
+    """The newest of *features*, where it is later than *decided*; values that are no time are left alone."""
+    late = None
+    for name, value in features.items():
+        time_ns = value.get("ts_ns") if isinstance(value, Mapping) else value
+        if isinstance(time_ns, int) and time_ns > decided and (late is None or time_ns > late.feature_ns):
+            late = Leak(topic=topic, feature=name, decision_ns=decided, feature_ns=time_ns)
+    return late
+
+
+def ensure(topic: str, ts_ns: int, data: Any) -> None:
+    """Raise LeakageError with both times unless the event is clean."""
+    leak = check(topic, ts_ns, data)
+    if leak is not None:
+        raise LeakageError(leak)
+
+
+class _Line(msgspec.Struct):
+    topic: str
+    ts_ns: int
+    data: Any = None
+
+
+_decode: Final = msgspec.json.Decoder(_Line).decode
+
+
+def check_line(line: bytes) -> Leak | None:
+    """As :func:`check`, of one encoded record; DataError when it is none."""
+    if b'"features' not in line and not any(topic.encode() in line for topic in STATES_FEATURES):
+        return None
+    try:
+        record = _decode(line)
+    except ValueError as error:
+        raise DataError(f"not a record: {error}") from None
+    return check(record.topic, record.ts_ns, record.data)

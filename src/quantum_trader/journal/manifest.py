@@ -1,0 +1,92 @@
+"""The manifest: which Parquet parts there are. Replacing it is what publishes, merges and removes parts."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from quantum_trader.domain.errors import StateError
+from quantum_trader.journal.segments import Damage, sync_folder
+
+NAME: Final = "manifest.json"
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One Parquet file: *path* within the lake; numbers *first* to *last* of one producer, or 0 after a merge."""
+
+    path: str
+    day: str
+    kind: str
+    producer: str
+    first: int
+    last: int
+    rows: int
+    size: int
+    crc: int
+
+
+class Published(msgspec.Struct, frozen=True):
+    """How far a producer's events are in the lake."""
+
+    seq: int
+
+
+class Retired(msgspec.Struct, frozen=True):
+    """A file that is not part of the lake any more, kept a while for readers that have it open."""
+
+    path: str
+    since_ns: int
+
+
+class Manifest(msgspec.Struct, kw_only=True):
+    """The lake's contents."""
+
+    version: int = 1
+    merges: int = 0
+    parts: list[Part] = []
+    producers: dict[str, Published] = {}
+    retired: list[Retired] = []
+    damage: list[Damage] = []
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest in force; an empty one when there is none yet."""
+    path = directory / "lake" / NAME
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        return Manifest()
+    except msgspec.DecodeError as error:
+        raise StateError(f"{path}: damaged ({error}); restore it, or remove the lake folder to start anew") from None
+
+
+@contextmanager
+def changing(directory: Path) -> Iterator[Manifest]:
+    """Change the manifest: it is this process's until the block ends, then written and put in force at once."""
+    lake = directory / "lake"
+    lake.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = os.open(lake / "manifest.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        manifest = read_manifest(directory)
+        yield manifest
+        temporary = lake / f"{NAME}.new"
+        write_durably(temporary, msgspec.json.encode(manifest))
+        os.replace(temporary, lake / NAME)
+        sync_folder(lake)
+    finally:
+        os.close(lock)
+
+
+def write_durably(path: Path, content: bytes | memoryview) -> None:
+    """Write *path* and wait until the disk has it."""
+    with path.open("wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())

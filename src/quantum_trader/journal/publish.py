@@ -1,0 +1,141 @@
+"""Publication: durable segments become Parquet parts by day and kind, put in force by one change of the manifest."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from quantum_trader.journal.columns import tables_of
+from quantum_trader.journal.manifest import Part, Published, changing, read_manifest, write_durably
+from quantum_trader.journal.ring import Chunk
+from quantum_trader.journal.segments import Damage, read_segment, segment_parts, sync_folder
+
+GROUP_ROWS: Final = 122_880
+_JOIN_BYTES: Final = 4 << 20  # payload bytes turned into columns at a time
+
+
+def parquet_bytes(table: pa.Table, level: int = 1) -> bytes:
+    """*table* as a Parquet file: numbers as differences, texts compressed, every page with a checksum."""
+    out = io.BytesIO()
+    pq.write_table(
+        table, out, compression="zstd", compression_level=level, row_group_size=GROUP_ROWS,
+        use_dictionary=["producer", "symbol", "schema"], write_page_checksum=True, store_schema=False,
+        column_encoding={
+            "seq": "DELTA_BINARY_PACKED", "ts_ns": "DELTA_BINARY_PACKED", "received_ns": "DELTA_BINARY_PACKED",
+            "trace_id": "DELTA_BYTE_ARRAY", "payload": "PLAIN",
+        },
+        write_statistics=["seq", "ts_ns", "received_ns", "trace_id", "symbol"],
+    )
+    return out.getvalue()
+
+
+def joined(chunks: Iterable[Chunk], after: int) -> Iterable[Chunk]:
+    """Chunks of consecutive numbers put together, without the events up to *after*."""
+    held: list[Chunk] = []
+    size = 0
+    for whole in chunks:
+        chunk = without(whole, after)
+        if not len(chunk.records):
+            continue
+        if held and (size > _JOIN_BYTES or held[-1].first_seq + len(held[-1].records) != chunk.first_seq):
+            yield _one(held)
+            held, size = [], 0
+        held.append(chunk)
+        size += len(chunk.payload)
+    if held:
+        yield _one(held)
+
+
+def _one(chunks: list[Chunk]) -> Chunk:
+    records = np.concatenate([chunk.records for chunk in chunks])
+    return Chunk(records, b"".join([chunk.payload for chunk in chunks]), chunks[0].first_seq)
+
+
+def without(chunk: Chunk, after: int) -> Chunk:
+    """*chunk* without its events up to number *after*."""
+    drop = after + 1 - chunk.first_seq
+    if drop <= 0:
+        return chunk
+    if drop >= len(chunk.records):
+        return Chunk(chunk.records[:0], b"", after + 1)
+    skip = int((chunk.records["word"][:drop] & 0xFFFFFFFF).sum())
+    return Chunk(chunk.records[drop:], chunk.payload[skip:], after + 1)
+
+
+def publish_segments(directory: Path, paths: list[Path]) -> int:
+    """Put the events of *paths*, segments of one producer in order, into the lake and remove them; returns how many.
+
+    Killed in the middle, the parts written so far are in no manifest: the next publication writes them again.
+    """
+    parts_of = segment_parts(paths[0])
+    producer = parts_of[0] if parts_of else ""
+    done = read_manifest(directory).producers.get(producer, Published(0)).seq
+    damage: list[Damage] = []
+    tables: dict[tuple[str, str], list[pa.Table]] = defaultdict(list)
+    kinds: dict[int, str] = {}
+    last = done
+
+    def chunks() -> Iterable[Chunk]:
+        for path in paths:
+            for block in read_segment(path, damage):
+                if block.kinds is not None:
+                    kinds.update(block.kinds)
+                else:
+                    yield block.chunk
+
+    for chunk in joined(chunks(), done):
+        last = chunk.first_seq + len(chunk.records) - 1
+        for day, kind, table in tables_of(chunk, producer, kinds):
+            tables[day, kind].append(table)
+        time.sleep(0)  # let the thread that commits have its turn
+    parts = [_write(directory, producer, day, kind, pa.concat_tables(found)) for (day, kind), found in tables.items()]
+    with changing(directory) as manifest:
+        manifest.parts += parts
+        manifest.producers[producer] = Published(max(last, done))
+        manifest.damage += _kept(directory, damage)
+    for path in paths:
+        path.unlink()
+    return last - done
+
+
+def _kept(directory: Path, damage: list[Damage]) -> list[Damage]:
+    """Keep damaged segments aside, so that nothing a person may still want to look at is removed."""
+    for name in {found.path for found in damage}:
+        aside = directory / "damaged"
+        aside.mkdir(exist_ok=True, mode=0o700)
+        os.link(directory / "wal" / name, aside / name)
+    return damage
+
+
+def _write(directory: Path, producer: str, day: str, kind: str, table: pa.Table) -> Part:
+    first, last = table["seq"][0].as_py(), table["seq"][-1].as_py()
+    return write_part(directory, table, day=day, kind=kind, producer=producer, first=first, last=last)
+
+
+def write_part(
+    directory: Path, table: pa.Table, *, day: str, kind: str, producer: str, first: int, last: int, level: int = 1
+) -> Part:
+    """Write one part durably under its final name; nobody reads it before the manifest names it."""
+    name = f"date={day}/kind={kind}/part-{producer}-{first:012d}-{last:012d}.parquet"
+    path = directory / "lake" / name
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    content = parquet_bytes(table, level)
+    temporary = path.with_suffix(".new")
+    write_durably(temporary, content)
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+    return Part(
+        path=name, day=day, kind=kind, producer=producer, first=first, last=last, rows=table.num_rows,
+        size=len(content), crc=zlib.crc32(content),
+    )
+

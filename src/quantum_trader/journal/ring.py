@@ -1,0 +1,196 @@
+"""The ring: a memory-mapped file into which a producer appends, and which outlives it.
+
+Layout: 64 KiB head (64-bit words, then the table of kinds) | fixed records of 24 bytes | payload bytes. A record is
+(length | kind << 32 | schema << 48 | flags << 56, time happened, time received). The word HEAD counts the records that
+are whole: it is stored after the record and its payload, so a producer killed anywhere leaves no half event. Counts
+and payload positions are logical, they only grow; a record of kind 0 stands for bytes left out at the end of the area.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import secrets
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from quantum_trader.domain.errors import StateError
+from quantum_trader.journal.kinds import decode_table
+
+MAGIC: Final = int.from_bytes(b"QTRING01", "little")
+HEAD_BYTES: Final = 65536
+TABLE_AT: Final = 4096
+RECORD: Final = np.dtype([("word", "<u8"), ("ts_ns", "<i8"), ("received_ns", "<i8")])
+RECORD_BYTES: Final = 24
+JSON_FLAG: Final = 1
+EVENT_GUESS: Final = 256  # payload bytes an event is expected to take, for sharing the file between the two areas
+
+# words of the head
+W_MAGIC, W_SLOTS, W_PAYLOAD, W_ID, W_BOOT = 0, 1, 2, 3, 4
+W_HEAD, W_CLOSED, W_PRODUCER, W_DROPPED = 8, 9, 10, 11
+W_VERSION, W_CURSORS = 16, 17  # two copies of (count, position, seq, unused)
+W_FLUSHER, W_ERRORS, W_ERRNO, W_BEAT, W_STARTS = 26, 27, 28, 29, 30
+W_TABLE = 40  # length of the table of kinds
+
+Words = Any  # memoryview of 64-bit words
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """What is durable: records, payload bytes and events so far in this ring, and the last event's number."""
+
+    count: int
+    position: int
+    seq: int
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """Events taken from a ring or a segment: records, their payload bytes one after another, the first number."""
+
+    records: npt.NDArray[Any]
+    payload: bytes | memoryview
+    first_seq: int
+
+
+def boot_id() -> int:
+    """A number for this start of the machine; a ring of an earlier one may hold anything."""
+    try:
+        text = Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:
+        return 1
+    return int(text.strip().replace("-", "")[:15], 16)
+
+
+class Ring:
+    """A mapped ring file. One process appends, one flusher drains, any number read."""
+
+    def __init__(self, path: Path, *, writable: bool) -> None:
+        self.path = path
+        descriptor = os.open(path, os.O_RDWR if writable else os.O_RDONLY)
+        try:
+            size = os.fstat(descriptor).st_size
+            if size < HEAD_BYTES:
+                raise StateError(f"{path}: is not a journal ring; move it away")
+            access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
+            self.map = mmap.mmap(descriptor, size, access=access)
+        finally:
+            os.close(descriptor)
+        self.words: Words = memoryview(self.map)[:TABLE_AT].cast("Q")
+        self.slots = self.words[W_SLOTS]
+        self.payload_bytes = self.words[W_PAYLOAD]
+        self.payload_at = HEAD_BYTES + self.slots * RECORD_BYTES
+        if self.words[W_MAGIC] != MAGIC or self.payload_at + self.payload_bytes > size:
+            self.close()
+            raise StateError(f"{path}: is not a journal ring; move it away")
+
+    def close(self) -> None:
+        """Unmap the file."""
+        self.words.release()
+        self.map.close()
+
+    @property
+    def ring_id(self) -> int:
+        """Number of this ring's life; positions of another life mean nothing here."""
+        return int(self.words[W_ID])
+
+    def cursor(self) -> Cursor:
+        """What is durable. Two copies take turns, so neither a reader nor a killed flusher sees half of one."""
+        words = self.words
+        while True:
+            version = words[W_VERSION]
+            at = W_CURSORS + 4 * (version & 1)
+            found = Cursor(words[at], words[at + 1], words[at + 2])
+            if words[W_VERSION] == version:
+                return found
+
+    def set_cursor(self, cursor: Cursor) -> None:
+        """Publish what is durable."""
+        words = self.words
+        at = W_CURSORS + 4 * ((words[W_VERSION] + 1) & 1)
+        words[at], words[at + 1], words[at + 2] = cursor.count, cursor.position, cursor.seq
+        words[W_VERSION] += 1
+
+    def kinds(self) -> dict[int, str]:
+        """The producer's table of kinds."""
+        return decode_table(self.raw_kinds())
+
+    def raw_kinds(self) -> bytes:
+        """The table of kinds as it stands in the file."""
+        length = min(self.words[W_TABLE], HEAD_BYTES - TABLE_AT)
+        return bytes(self.map[TABLE_AT : TABLE_AT + length])
+
+    def set_kinds(self, table: bytes) -> None:
+        """Replace the table of kinds; it only ever grows."""
+        if len(table) > HEAD_BYTES - TABLE_AT:
+            raise StateError(f"{self.path}: has no room for another kind; use fewer names")
+        self.map[TABLE_AT : TABLE_AT + len(table)] = table
+        self.words[W_TABLE] = len(table)
+
+    def records(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """A copy of the records from *start* to *stop*, logical."""
+        area: npt.NDArray[Any] = np.frombuffer(self.map, RECORD, self.slots, HEAD_BYTES)
+        first, count = start % self.slots, stop - start
+        if first + count <= self.slots:
+            return area[first : first + count].copy()
+        return np.concatenate([area[first:], area[: first + count - self.slots]])
+
+    def take(self, start: Cursor, most: int = 1 << 17) -> tuple[list[tuple[Chunk, Cursor]], Cursor]:
+        """Events after *start*, at most *most* records: chunks, each with where it begins, and the cursor behind."""
+        head = min(self.words[W_HEAD], start.count + most)
+        if head <= start.count:
+            return [], start
+        records = self.records(start.count, head)
+        lengths = (records["word"] & 0xFFFFFFFF).astype(np.int64)
+        ends = np.cumsum(lengths)
+        pads = np.flatnonzero((records["word"] >> np.uint64(32)) & np.uint64(0xFFFF) == 0)
+        chunks: list[tuple[Chunk, Cursor]] = []
+        first, seq, base = 0, start.seq, 0
+        for stop in [*pads.tolist(), len(records)]:
+            if stop > first:
+                size = int(ends[stop - 1]) - base
+                at = self.payload_at + (start.position + base) % self.payload_bytes
+                chunk = Chunk(records[first:stop], bytes(self.map[at : at + size]), seq + 1)
+                chunks.append((chunk, Cursor(start.count + first, start.position + base, seq)))
+                seq += stop - first
+            if stop < len(records):
+                base = int(ends[stop])
+            first = stop + 1
+        return chunks, Cursor(head, start.position + int(ends[-1]), seq)
+
+    def snapshot(self) -> list[Chunk]:
+        """Events that are not durable yet; read the log *after* this, it has what became durable meanwhile."""
+        wanted = self.words[W_HEAD]
+        while True:
+            start = self.cursor()
+            if start.count >= wanted:
+                return []
+            chunks, _ = self.take(start, self.slots)
+            if self.cursor().count == start.count:  # nothing was freed, so nothing was written over
+                return [chunk for chunk, _ in chunks]
+
+
+def create_ring(path: Path, ring_bytes: int, seq: int) -> None:
+    """Make an empty ring whose next event gets number *seq* + 1; it takes its space on disk at once."""
+    slots = max(1024, (ring_bytes - HEAD_BYTES) // (RECORD_BYTES + EVENT_GUESS))
+    payload = max(1 << 16, ring_bytes - HEAD_BYTES - slots * RECORD_BYTES)
+    size = HEAD_BYTES + slots * RECORD_BYTES + payload
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, size)  # a full disk is met here, not by a signal in the middle of a store
+        with mmap.mmap(descriptor, size) as area:
+            for page in range(0, size, mmap.PAGESIZE):
+                area[page] = 0
+            with memoryview(area)[:TABLE_AT].cast("Q") as words:
+                words[W_SLOTS], words[W_PAYLOAD] = slots, payload
+                words[W_ID], words[W_BOOT] = secrets.randbits(62) | 1, boot_id()
+                words[W_CURSORS + 2] = seq
+                words[W_MAGIC] = MAGIC
+    except OSError as error:
+        raise StateError(f"{path}: cannot be made ({error.strerror}); free {size >> 20} MiB") from error
+    finally:
+        os.close(descriptor)
+    os.replace(temporary, path)

@@ -1,0 +1,334 @@
+"""The trade journal: what was traded, shadowed, learnt, exported, halted and changed, in SQLite or PostgreSQL.
+
+A path or ``sqlite:///FILE`` is a SQLite file in WAL mode, readable by its owner alone; any other SQLAlchemy URL goes
+to that server. Opening brings the tables up to date. Rows are written in batches, and writing one again changes
+nothing: every table's key is (run, id).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, make_url, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
+
+from quantum_trader.domain.clock import NS_PER_DAY
+from quantum_trader.domain.errors import ConfigError, InputError, StateError
+from quantum_trader.domain.trading import ClosedTrade
+from quantum_trader.journal import tables
+from quantum_trader.journal.private import create_private
+
+SCHEMA: Final = "0001"  # the newest migration
+REPLAY: Final = "REPLAY"
+_BUSY_S: Final = 10.0
+_CHUNK: Final = 500  # rows a statement
+_TIME_COLUMN: Final = {
+    "trades": "exit_ns", "shadow_trades": "closed_ns", "models": "created_ns", "sessions": "started_ns",
+    "exports": "exported_ns", "halts": "raised_ns", "audit": "ts_ns",
+}
+_TABLES: Final = {table.name: table for table in (
+    tables.TRADES, tables.SHADOW_TRADES, tables.MODELS, tables.SESSIONS, tables.EXPORTS, tables.HALTS, tables.AUDIT,
+)}
+
+
+class TradeStats(msgspec.Struct, frozen=True, kw_only=True):
+    """Trades closed in a span of time. What cannot be known without trades is None, never 0. Money in USDT, net."""
+
+    mode: str  # "" for all
+    since_ns: int  # 0: from the beginning
+    until_ns: int
+    total_trades: int
+    wins: int
+    losses: int
+    win_rate: float | None  # 0..1; trades that ended at exactly nothing count as trades, not as wins
+    total_pnl: float | None
+    mean_pnl: float | None
+    mean_r: float | None
+    profit_factor: float | None  # None without a loss too
+    best_pnl: float | None
+    worst_pnl: float | None
+    fees: float | None
+    funding: float | None
+    mean_duration_s: float | None
+
+
+class TradeJournal:
+    """One journal; use it as a context manager or call :meth:`close`. Safe to use from several threads."""
+
+    def __init__(self, url: str | Path, *, clock: Callable[[], int] = time.time_ns) -> None:
+        self._clock = clock
+        self.url = _url(url)
+        self._engine = _engine(self.url)
+        with self._told():
+            _bring_up_to_date(self._engine)
+
+    # ------------------------------------------------------------------ writing
+
+    def add_trades(self, trades: Iterable[ClosedTrade], mode: str, run_id: str = "") -> int:
+        """Add closed trades; returns how many were new. *mode* says what they were traded in: REPLAY, PAPER, LIVE."""
+        known = mode.strip().upper()
+        if not known:
+            raise InputError("mode = '': say what the trades were traded in, such as REPLAY, PAPER or LIVE")
+        return self.add("trades", (
+            {**msgspec.to_builtins(trade), "mode": known, "run_id": run_id} for trade in trades
+        ))
+
+    def add_shadow_trades(self, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Add shadow trades; keys as the table's columns."""
+        return self.add("shadow_trades", rows)
+
+    def add_models(self, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Add models; keys as the table's columns."""
+        return self.add("models", rows)
+
+    def add_sessions(self, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Add training sessions; keys as the table's columns."""
+        return self.add("sessions", rows)
+
+    def add_exports(self, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Add exports; keys as the table's columns."""
+        return self.add("exports", rows)
+
+    def add_halts(self, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Add halts; keys as the table's columns."""
+        return self.add("halts", rows)
+
+    def add_audit(self, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Add audit entries; keys as the table's columns."""
+        return self.add("audit", rows)
+
+    def add(self, name: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Add *rows* to the table *name*, all or none; returns how many were new.
+
+        Nested values are kept as JSON text. InputError for a column the table has not, or a row without its id.
+        """
+        table = _table(name)
+        complete = [_row(table, row) for row in rows]
+        if not complete:
+            return 0
+        new = 0
+        with self._told(), self._writing() as connection:
+            for start in range(0, len(complete), _CHUNK):
+                new += _insert(connection, table, complete[start:start + _CHUNK])
+        return new
+
+    def clear_halts(self, kind: str, cleared_ns: int, by: str, run_id: str = "") -> int:
+        """Note that the halts of *kind* still standing ended at *cleared_ns*; returns how many."""
+        halts = tables.HALTS.c
+        with self._told(), self._writing() as connection:
+            done = connection.execute(
+                tables.HALTS.update().where(
+                    halts.run_id == run_id, halts.kind == kind, halts.cleared_ns.is_(None),
+                    halts.raised_ns <= cleared_ns,
+                ).values(cleared_ns=cleared_ns, cleared_by=by)
+            )
+            return int(done.rowcount)
+
+    # ------------------------------------------------------------------ reading
+
+    def rows(self, name: str, *, limit: int | None = 100, since_ns: int = 0) -> list[dict[str, Any]]:
+        """The newest *limit* rows of the table *name* from *since_ns* on, oldest first."""
+        table = _table(name)
+        moment = table.c[_TIME_COLUMN[name]]
+        keys = list(table.primary_key.columns)
+        wanted = select(table).where(moment >= since_ns).order_by(moment.desc(), *(key.desc() for key in keys))
+        with self._told(), self._engine.connect() as connection:
+            found = connection.execute(wanted.limit(limit) if limit is not None else wanted).mappings().all()
+        return [dict(row) for row in reversed(found)]
+
+    def get_stats(self, mode: str | None = None, days: float | None = None, now_ns: int | None = None) -> TradeStats:
+        """Figures of the trades closed in the last *days* (all when None), of one *mode* or of all.
+
+        The days count back from *now_ns*; without it from now, or, where every trade asked for is of a replay, from
+        the newest of them: a replay's own time.
+        """
+        if days is not None and not days > 0:
+            raise InputError(f"days = {days!r}: must be more than 0; leave it out for all trades")
+        trades = tables.TRADES.c
+        wanted = [trades.mode == mode.strip().upper()] if mode else []
+        with self._told(), self._engine.connect() as connection:
+            until = now_ns if now_ns is not None else self._now(connection, wanted)
+            since = 0 if days is None else until - round(days * NS_PER_DAY)
+            rows = connection.execute(select(
+                trades.pnl, trades.r_multiple, trades.fees, trades.funding, trades.entry_ns, trades.exit_ns
+            ).where(*wanted, trades.exit_ns >= since, trades.exit_ns <= until).order_by(
+                trades.exit_ns, trades.run_id, trades.trade_id
+            )).all()
+        return _stats(mode.strip().upper() if mode else "", since, until, rows)
+
+    def _now(self, connection: Connection, wanted: Sequence[Any]) -> int:
+        trades = tables.TRADES.c
+        others = connection.execute(select(trades.exit_ns).where(*wanted, trades.mode != REPLAY).limit(1)).first()
+        if others is not None:
+            return self._clock()
+        newest = connection.execute(
+            select(trades.exit_ns).where(*wanted).order_by(trades.exit_ns.desc()).limit(1)
+        ).scalar()
+        return self._clock() if newest is None else int(newest)
+
+    # ------------------------------------------------------------------ connections
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """One transaction that takes the write lock at its start."""
+        with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What the database refuses, as one sentence without its password."""
+        try:
+            yield
+        except SQLAlchemyError as error:
+            where = make_url(self.url).render_as_string(hide_password=True)
+            cause = str(error.orig) if isinstance(error, DatabaseError) and error.orig is not None else str(error)
+            raise StateError(f"trade journal {where}: {cause.splitlines()[0] if cause else 'not usable'}") from error
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> TradeJournal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _url(url: str | Path) -> str:
+    """*url* as an SQLAlchemy URL; text without "://" is a path."""
+    if isinstance(url, Path) or "://" not in url:
+        return f"sqlite:///{Path(url)}"
+    return url
+
+
+def _engine(url: str) -> Engine:
+    """The engine for *url*; a SQLite file is made private before it is opened."""
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() != "sqlite":
+            return create_engine(parsed, pool_pre_ping=True)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise ConfigError(f"trade journal url: is not one SQLAlchemy knows ({error})") from None
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"trade journal {parsed.render_as_string(hide_password=True)}: the driver {error.name!r} is not installed; "
+            "for PostgreSQL: pip install 'quantum-trader[postgres]'"
+        ) from None
+    if parsed.database and parsed.database != ":memory:":
+        create_private(Path(parsed.database))
+    engine = create_engine(parsed, connect_args={"timeout": _BUSY_S})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    """Let SQLAlchemy begin transactions, and set the file to WAL."""
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """Take the write lock at once where something will be written: two writers wait instead of failing half-way."""
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _bring_up_to_date(engine: Engine) -> None:
+    """Run the migrations this database lacks; StateError when a newer program made it."""
+    with engine.connect() as connection:
+        version = _version(connection)
+    if version == SCHEMA:
+        return
+    if version > SCHEMA:
+        raise StateError(
+            f"trade journal {engine.url.render_as_string(hide_password=True)}: has schema {version}, this program "
+            f"knows {SCHEMA}; use the newer program, or another journal"
+        )
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(files("quantum_trader.journal") / "migrations").replace("%", "%%"))
+    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        if connection.dialect.name == "postgresql":  # two processes may open a new database at once
+            connection.execute(text("SELECT pg_advisory_xact_lock(7361951)"))
+        if _version(connection) < SCHEMA:
+            config.attributes["connection"] = connection
+            command.upgrade(config, SCHEMA)
+
+
+def _version(connection: Connection) -> str:
+    """The migration *connection*'s database is at, "" for a new one."""
+    if not inspect(connection).has_table("alembic_version"):
+        return ""
+    return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
+
+
+def _table(name: str) -> Table:
+    if name not in _TABLES:
+        raise InputError(f"table = {name!r}: must be one of {', '.join(_TABLES)}")
+    return _TABLES[name]
+
+
+def _row(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+    """*row* with every column of *table*, so that rows go in one statement."""
+    unknown = set(row) - set(table.c.keys())
+    if unknown:
+        raise InputError(f"{table.name}: has no column {sorted(unknown)[0]!r}; it has {', '.join(table.c.keys())}")
+    complete: dict[str, Any] = {}
+    for column in table.c:
+        value = row.get(column.name)
+        if isinstance(value, (dict, list, tuple)):
+            value = msgspec.json.encode(value).decode()
+        if value is None and not column.nullable and column.server_default is not None:
+            value = ""
+        if value is None and not column.nullable:
+            raise InputError(f"{table.name}.{column.name}: is missing in the row {dict(row)!r:.200}")
+        complete[column.name] = int(value) if isinstance(value, bool) else value
+    return complete
+
+
+def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> int:
+    """Insert *rows* but those whose key is there; returns how many went in."""
+    key = next(iter(table.primary_key.columns))
+    if connection.dialect.name == "postgresql":
+        made = postgresql.insert(table).values(rows).on_conflict_do_nothing().returning(key)
+        return len(connection.execute(made).all())
+    return len(connection.execute(sqlite.insert(table).values(rows).on_conflict_do_nothing().returning(key)).all())
+
+
+def _stats(mode: str, since_ns: int, until_ns: int, rows: Sequence[Any]) -> TradeStats:
+    """The figures of *rows*: (pnl, r_multiple, fees, funding, entry_ns, exit_ns)."""
+    pnls = [row[0] for row in rows if row[0] is not None]
+    wins, losses = [p for p in pnls if p > 0.0], [p for p in pnls if p < 0.0]
+    return TradeStats(
+        mode=mode, since_ns=since_ns, until_ns=until_ns, total_trades=len(rows), wins=len(wins), losses=len(losses),
+        win_rate=len(wins) / len(pnls) if pnls else None, total_pnl=_sum(pnls), mean_pnl=_mean(pnls),
+        mean_r=_mean([row[1] for row in rows if row[1] is not None]),
+        profit_factor=sum(wins) / -sum(losses) if losses else None, best_pnl=max(pnls, default=None),
+        worst_pnl=min(pnls, default=None), fees=_sum([row[2] for row in rows if row[2] is not None]),
+        funding=_sum([row[3] for row in rows if row[3] is not None]),
+        mean_duration_s=_mean([(row[5] - row[4]) / 1e9 for row in rows]),
+    )
+
+
+def _sum(values: Sequence[float]) -> float | None:
+    return math.fsum(values) if values else None
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return math.fsum(values) / len(values) if values else None

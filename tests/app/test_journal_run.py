@@ -1,0 +1,110 @@
+"""What a run leaves in its journal: every record once, in order, killed or not; provable and queryable."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from quantum_trader.app import journal_commands
+from quantum_trader.app.results import RunOptions
+from quantum_trader.app.runner import run
+from quantum_trader.app.settings import RunSettings, load_settings
+from quantum_trader.journal import Lake
+
+CHILD = """
+import sys, pathlib
+import quantum_trader.app.runner as runner
+runner._CHECKPOINT_EVERY_S = 0.05
+from quantum_trader.app.results import RunOptions
+from quantum_trader.app.settings import load_settings
+flags = {"data.start": ("2018-03-01", "t"), "data.end": ("2018-03-31", "t")}
+print("go", flush=True)
+pace = lambda ns: __import__("time").sleep(0.0006)
+runner.run(load_settings(None, flags).settings, RunOptions(state_dir=pathlib.Path(sys.argv[1])), pace=pace)
+"""
+
+
+def settings() -> RunSettings:
+    """A month of the bundled bars."""
+    flags = {"data.start": ("2018-03-01", "t"), "data.end": ("2018-03-31", "t")}
+    return load_settings(None, flags).settings
+
+
+def recorded(folder: Path) -> list[bytes]:
+    """The records of the run's own file."""
+    return (folder / "records.jsonl").read_bytes().splitlines()
+
+
+def journaled(folder: Path) -> list[bytes]:
+    """The records the journal holds."""
+    return [bytes(line) for _, _, line in Lake(folder / "journal").lines()]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, sealed and booked."""
+    folder = tmp_path_factory.mktemp("run")
+    run(settings(), RunOptions(state_dir=folder))
+    journal_commands.seal(folder)
+    journal_commands.feed_book(folder)
+    return folder
+
+
+def test_the_journal_holds_every_record_byte_for_byte(finished: Path) -> None:
+    """Same lines, same order as the run's own file; counted by SQL."""
+    lines = recorded(finished)
+    assert journaled(finished) == lines
+    rows = Lake(finished / "journal").sql("select count(*) as n from events").to_pylist()
+    assert rows == [{"n": len(lines)}]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_after_kills_each_record_is_there_once(seed: int, finished: Path, tmp_path: Path) -> None:
+    """kill -9 three times: the journal ends with the uninterrupted run's records, none lost, none twice."""
+    chance = random.Random(seed)
+    for _ in range(3):
+        child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(chance.uniform(0.4, 1.4))
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+    run(settings(), RunOptions(state_dir=tmp_path))
+    assert recorded(tmp_path) == recorded(finished)
+    assert journaled(tmp_path) == recorded(finished)
+
+
+def test_a_sealed_run_verifies_and_a_changed_byte_is_named(finished: Path, tmp_path: Path) -> None:
+    """Intact as it is; with one digit of one record changed the day and the record are named."""
+    assert journal_commands.verify(finished).ok
+    lines = recorded(finished)
+    changed = bytearray((finished / "records.jsonl").read_bytes())
+    place = changed.index(b'"confidence":0.5') + len(b'"confidence":0.5')
+    changed[place] = ord("9") if changed[place] != ord("9") else ord("8")
+    copy = tmp_path / "records.jsonl"
+    copy.write_bytes(bytes(changed))
+    report = journal_commands.verify(finished, lines=lambda: journal_commands.record_lines(copy))
+    assert not report.ok
+    changed_line = next(
+        a for a, b in zip(lines, copy.read_bytes().splitlines(), strict=True) if a != b
+    )
+    assert [problem.record for problem in report.problems] == [msgspec.json.decode(changed_line)["event_id"]]
+
+
+def test_a_day_run_again_from_its_journal_is_identical(finished: Path) -> None:
+    """The proof re-runs a day from what the journal itself says of settings and data."""
+    lake = Lake(finished / "journal")
+    proof = journal_commands.replay(
+        finished, "2018-03-15", lines=lambda: ((ts_ns, bytes(line)) for _, ts_ns, line in lake.lines())
+    )
+    assert proof.identical, proof.difference
+    assert proof.records > 10

@@ -1,0 +1,234 @@
+"""The logger: accepted means kept, from threads, coroutines and forks; a full ring waits or drops as was chosen."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.journal.producer import health, order
+
+from quantum_trader.domain.errors import InputError, StateError
+from quantum_trader.journal import event_logger
+from quantum_trader.journal.event_logger import EventLogger
+from quantum_trader.journal.kinds import BY_TYPE, Event, GateEvent, register_kind
+from quantum_trader.journal.lake import Lake
+
+SMALL = 1 << 20
+
+
+def until_refused(logger: EventLogger, number: int) -> tuple[int, str]:
+    """Log numbered events until one is refused; returns its number and what was said."""
+    while True:
+        try:
+            logger.log(order(number))
+        except StateError as error:
+            return number, str(error)
+        number += 1
+
+
+def test_what_was_logged_is_read_with_its_text_and_its_nesting(tmp_path: Path) -> None:
+    """Twelve fields, a reason of any length, nested values: the JSON of the struct, byte for byte."""
+    events: list[Event] = [order(i) for i in range(50)]
+    events.append(GateEvent(
+        trace_id='quote " back \\ line \n', symbol="ÄÖ€", ts_ns=5, signal_id="s", gate="cost", passed=False,
+        observed=float("nan"), limit=1e-7, inputs={"list": [1, -2, 2**63, None, True, {"deep": [[]]}], "big": 1e300},
+    ))
+    with EventLogger(tmp_path, ring_bytes=SMALL) as logger:
+        for event in events:
+            logger.log(event)
+        live = [payload for _, _, payload in Lake(tmp_path).lines()]
+    kept = [payload for _, _, payload in Lake(tmp_path).lines()]
+    row = Lake(tmp_path).sql("select trace_id, symbol, day from events where kind = 'gate'").to_pylist()[0]
+
+    assert live == kept == [msgspec.json.encode(event) for event in events]
+    assert row["symbol"] == "ÄÖ€"
+    assert str(row["day"]) == "1970-01-01"
+
+
+def test_lines_keep_their_bytes(tmp_path: Path) -> None:
+    """Spaces, order of keys, what is not JSON: as given; trace and symbol are found inside ``data`` too."""
+    lines = [b'{"topic":"a","trace_id":"t1","data":{"symbol":"BTCUSDT"}}', b'{ "spaced" : 1 }', b"not json", b""]
+    with EventLogger(tmp_path, ring_bytes=SMALL) as logger:
+        for line in lines:
+            logger.log_line("note", 1, line)
+    rows = Lake(tmp_path).sql("select trace_id, symbol from events order by seq").to_pylist()
+
+    assert [payload for _, _, payload in Lake(tmp_path).lines()] == lines
+    assert rows[0] == {"trace_id": "t1", "symbol": "BTCUSDT"}
+
+
+def test_many_threads_lose_nothing_and_keep_their_order(tmp_path: Path) -> None:
+    """Eight threads: each one's events in its order, numbers without a gap."""
+    each = 4000
+    with EventLogger(tmp_path, ring_bytes=SMALL) as logger:
+        threads = [
+            threading.Thread(target=lambda t=t: [logger.log(order(t * 100_000 + i)) for i in range(each)])
+            for t in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    rows = Lake(tmp_path).sql(
+        "select seq, cast(payload->>'$.client_order_id' as bigint) as n from events order by seq"
+    ).to_pylist()
+    numbers = [row["n"] for row in rows]
+
+    assert [row["seq"] for row in rows] == list(range(1, 8 * each + 1))
+    for t in range(8):
+        assert [n for n in numbers if n // 100_000 == t] == [t * 100_000 + i for i in range(each)]
+
+
+def test_logs_from_coroutines(tmp_path: Path) -> None:
+    """``log`` never awaits: tasks interleave where they choose to."""
+
+    async def work(t: int, logger: EventLogger) -> None:
+        for i in range(100):
+            logger.log(health(t * 1000 + i))
+            await asyncio.sleep(0)
+
+    async def together(logger: EventLogger) -> None:
+        await asyncio.gather(*(work(t, logger) for t in range(10)))
+
+    with EventLogger(tmp_path, ring_bytes=SMALL) as logger:
+        asyncio.run(together(logger))
+
+    assert Lake(tmp_path).counts() == {"health": 1000}
+
+
+def test_a_full_ring_waits_and_then_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a flusher ``log`` blocks for *wait_s*, then says that this event was not accepted."""
+    monkeypatch.setattr(event_logger.EventLogger, "_start_flusher", lambda self: None)
+    with EventLogger(tmp_path, ring_bytes=1 << 18, wait_s=0.01) as logger:
+        accepted, said = until_refused(logger, 0)
+
+        assert "not accepted" in said
+        assert logger.stats().accepted == accepted
+        assert logger.stats().dropped == {}
+        assert logger.stats().waits > 0
+
+
+def test_kinds_that_may_drop_are_dropped_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They never wait, and every one of them is either accepted or counted."""
+    monkeypatch.setattr(event_logger.EventLogger, "_start_flusher", lambda self: None)
+    with EventLogger(tmp_path, ring_bytes=1 << 18, may_drop=frozenset({"health"})) as logger:
+        for i in range(10_000):
+            logger.log(health(i))
+        stats = logger.stats()
+
+        assert stats.dropped["health"] > 0
+        assert stats.accepted + stats.dropped["health"] == 10_000
+        assert stats.waits == 0
+
+
+def test_one_process_a_name(tmp_path: Path) -> None:
+    """A second logger of the same name is refused; of another name it shares the journal."""
+    with EventLogger(tmp_path, ring_bytes=SMALL) as logger, EventLogger(tmp_path, "other", ring_bytes=SMALL) as other:
+        with pytest.raises(StateError, match="another producer name"):
+            EventLogger(tmp_path, ring_bytes=SMALL)
+        logger.log(order(1))
+        other.log(order(2))
+    rows = Lake(tmp_path).sql("select producer, seq from events order by 1").to_pylist()
+
+    assert rows == [{"producer": "main", "seq": 1}, {"producer": "other", "seq": 1}]
+
+
+def test_after_a_fork_the_child_is_told(tmp_path: Path) -> None:
+    """Two processes must not append to one ring: the child's ``log`` raises, the parent's goes on."""
+    with EventLogger(tmp_path, ring_bytes=SMALL) as logger:
+        logger.log(order(1))
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                logger.log(order(2))
+                os.write(write, b"logged")
+            except StateError:
+                os.write(write, b"refused")
+            os._exit(0)
+        os.waitpid(child, 0)
+        said = os.read(read, 20)
+        os.close(read)
+        os.close(write)
+        logger.log(order(3))
+
+    assert said == b"refused"
+    assert Lake(tmp_path).counts() == {"order": 2}
+
+
+def test_closed_is_closed(tmp_path: Path) -> None:
+    """Nothing is accepted after ``close``, and closing twice is closing."""
+    logger = EventLogger(tmp_path, ring_bytes=SMALL)
+    logger.close()
+    logger.close()
+    with pytest.raises(StateError, match="closed"):
+        logger.log(order(1))
+
+    assert Lake(tmp_path).counts() == {}
+
+
+def test_numbers_go_on_in_the_next_process(tmp_path: Path) -> None:
+    """A producer's events are numbered through, whoever runs it."""
+    for i in range(3):
+        with EventLogger(tmp_path, ring_bytes=SMALL) as logger:
+            logger.log(order(i))
+
+    assert [seq for seq, _, _ in Lake(tmp_path).lines()] == [1, 2, 3]
+
+
+def test_settings_are_checked(tmp_path: Path) -> None:
+    """Named, with the value."""
+    for wrong in ({"ring_bytes": 10}, {"commit_ms": 0.0}, {"producer": "No Name"}):
+        with pytest.raises(InputError, match=next(iter(wrong)).replace("producer", "kind")):
+            EventLogger(tmp_path, **wrong)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_newer_schema_reads_beside_the_older(tmp_path: Path) -> None:
+    """Versions of a kind live together; each event says its own."""
+
+    class First(Event, frozen=True, kw_only=True):
+        a: int
+
+    class Second(Event, frozen=True, kw_only=True):
+        a: int
+        b: str
+
+    try:
+        register_kind("test.versioned", First)
+        with pytest.raises(InputError, match="higher version"):
+            register_kind("test.versioned", Second)
+        with EventLogger(tmp_path, ring_bytes=SMALL) as logger:
+            logger.log(First(trace_id="t", symbol="", ts_ns=1, a=1))
+            register_kind("test.versioned", Second, version=2)
+            logger.log(Second(trace_id="t", symbol="", ts_ns=2, a=2, b="new"))
+        rows = Lake(tmp_path).sql("select schema, payload->>'$.a' as a, payload->>'$.b' as b from events order by seq")
+    finally:
+        BY_TYPE.pop(First, None)
+        BY_TYPE.pop(Second, None)
+
+    assert rows.to_pylist() == [{"schema": 1, "a": "1", "b": None}, {"schema": 2, "a": "2", "b": "new"}]
+
+
+def test_a_full_disk_holds_up_and_loses_nothing(tmp_path: Path) -> None:
+    """While the flusher may not write ``log`` refuses in the end, with the disk's words; once it may, all is there."""
+    logger = EventLogger(tmp_path, ring_bytes=1 << 18, wait_s=0.5)
+    logger.log(order(0))
+    logger.flush()
+    no_limit = resource.prlimit(logger.flusher_pid(), resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+    accepted, said = until_refused(logger, 1)
+    errors = logger.stats().write_errors
+    during = Lake(tmp_path).counts()
+    resource.prlimit(logger.flusher_pid(), resource.RLIMIT_FSIZE, no_limit)
+    logger.close()
+
+    assert "the disk says" in said
+    assert errors > 0
+    assert during == {"order": accepted}
+    assert [seq for seq, _, _ in Lake(tmp_path).lines()] == list(range(1, accepted + 1))
+    assert Lake(tmp_path).check() == []

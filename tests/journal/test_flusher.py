@@ -1,0 +1,164 @@
+"""The flusher: it resumes where the log ends, and its compiled texts are those of the encoder."""
+
+from __future__ import annotations
+
+import errno
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.journal.producer import order
+
+from quantum_trader.journal import columns, event_logger
+from quantum_trader.journal.columns import tables_of
+from quantum_trader.journal.event_logger import EventLogger
+from quantum_trader.journal.flusher import Committer, adopt
+from quantum_trader.journal.lake import Lake
+from quantum_trader.journal.ring import RECORD, Chunk, Cursor
+
+SMALL = 1 << 20
+
+
+@pytest.fixture
+def logger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EventLogger:
+    """A logger whose test is the flusher."""
+    monkeypatch.setattr(event_logger.EventLogger, "_start_flusher", lambda self: None)
+    return EventLogger(tmp_path, ring_bytes=SMALL)
+
+
+def test_a_flusher_killed_before_it_told_the_ring_writes_nothing_twice(tmp_path: Path, logger: EventLogger) -> None:
+    """The log has more than the ring knows of: the next flusher goes on behind the log."""
+    for number in range(1, 101):
+        logger.log(order(number))
+    first = Committer(tmp_path, "main", publish_s=99.0)
+    first.step(0.0)
+    first.close()
+    logger._ring.set_cursor(Cursor(0, 0, 0))
+    for number in range(101, 151):
+        logger.log(order(number))
+    second = Committer(tmp_path, "main", publish_s=99.0)
+    second.step(0.0)
+    second.close()
+    logger.close()
+    read = [seq for seq, _, _ in Lake(tmp_path).lines()]
+
+    assert read == list(range(1, 151))
+
+
+def test_a_full_disk_is_told_and_tried_again(
+    tmp_path: Path, logger: EventLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At any call that writes: nothing is durable, nothing is lost, the next try succeeds."""
+    committer = Committer(tmp_path, "main", publish_s=99.0)
+    for name in ("posix_fallocate", "pwrite", "fdatasync"):
+        logger.log(order(1))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, full_disk)
+            with pytest.raises(OSError, match="No space"):
+                committer.step(0.0)
+        assert not committer.drained
+        assert committer.step(0.0) == 1
+        committer.rotate()
+    committer.close()
+    logger.close()
+
+    assert [seq for seq, _, _ in Lake(tmp_path).lines()] == [1, 2, 3]
+    assert Lake(tmp_path).check() == []
+
+
+def full_disk(*_: Any) -> int:
+    """Fail as a full disk does."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_torn_tail_is_left_out_reported_and_written_again(tmp_path: Path, logger: EventLogger) -> None:
+    """A block cut by a crash was not durable: its events are still in the ring."""
+    for number in range(1, 65):
+        logger.log(order(number))
+    first = Committer(tmp_path, "main", publish_s=99.0)
+    first.step(0.0)
+    first.close()
+    path = first.finished[0]
+    path.write_bytes(path.read_bytes()[:-100])
+    logger._ring.set_cursor(Cursor(0, 0, 0))
+    adopted = adopt(tmp_path)
+    logger.close()
+
+    assert adopted == ["main"]
+    assert [seq for seq, _, _ in Lake(tmp_path).lines()] == list(range(1, 65))
+    assert len(Lake(tmp_path).check()) == 1
+
+
+values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=20,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.text(), st.text(), values), min_size=1, max_size=20))
+def test_compiled_text_is_the_encoders_text(events: list[tuple[str, str, Any]]) -> None:
+    """Any value that JSON has: byte for byte what msgspec writes, with trace and symbol beside it."""
+    plain = [{"trace_id": trace, "symbol": symbol, "value": value} for trace, symbol, value in events]
+    found = texts_of([msgspec.msgpack.encode(event) for event in plain])
+
+    assert [line.encode() for line in found[2]] == [msgspec.json.encode(event) for event in plain]
+    assert list(found[0]) == [trace for trace, _, _ in events]
+    assert list(found[1]) == [symbol for _, symbol, _ in events]
+
+
+def texts_of(payloads: list[bytes]) -> tuple[list[str], list[str], list[str]]:
+    """Trace ids, symbols and payloads, by the compiled road."""
+    records = np.zeros(len(payloads), RECORD)
+    records["word"] = [len(payload) | 5 << 32 for payload in payloads]
+    few, columns.FEW = columns.FEW, 0
+    try:
+        _, kind, table = next(iter(tables_of(Chunk(records, b"".join(payloads), 1), "main", {5: "order"})))
+    finally:
+        columns.FEW = few
+    assert kind == "order"
+    return table["trace_id"].to_pylist(), table["symbol"].to_pylist(), table["payload"].to_pylist()
+
+
+def test_doubles_are_written_as_the_encoder_writes_them() -> None:
+    """Any bits, round decimals, the edges of the format."""
+    rng = np.random.default_rng(1)
+    doubles = [
+        *rng.integers(0, 2**64, 20_000, dtype=np.uint64).view(np.float64).tolist(),
+        *[round(x, 4) for x in rng.normal(0, 1000, 5000).tolist()], *[2.0**k for k in range(-1074, 1024)],
+        *[10.0**k for k in range(-323, 309)], 0.0, -0.0, 5e-324, 1.7976931348623157e308, 9007199254740993.0,
+    ]
+    found = texts_of([msgspec.msgpack.encode({"trace_id": "", "symbol": "", "value": value}) for value in doubles])[2]
+
+    assert found == [
+        msgspec.json.encode({"trace_id": "", "symbol": "", "value": value}).decode() for value in doubles
+    ]
+
+
+def test_values_the_compiled_road_does_not_know_take_the_other() -> None:
+    """A date and bytes: as the encoder writes them."""
+    event = {"trace_id": "t", "symbol": "s", "when": datetime(2024, 1, 1, tzinfo=UTC), "raw": b"abc"}
+    found = texts_of([msgspec.msgpack.encode(event)])
+
+    assert found == (["t"], ["s"], ['{"trace_id":"t","symbol":"s","when":"2024-01-01T00:00:00Z","raw":"YWJj"}'])
+
+
+def test_kinds_without_a_name_are_still_read(tmp_path: Path, logger: EventLogger) -> None:
+    """A lost table of names costs the names only."""
+    logger.log(order(1))
+    logger._ring.set_kinds(b"{}")
+    committer = Committer(tmp_path, "main", publish_s=99.0)
+    committer.step(0.0)
+    committer.close()
+    logger.close()
+
+    assert Lake(tmp_path).counts() == {"unknown-5": 1}
+    assert len(list(Lake(tmp_path).lines())) == 1
+
+

@@ -1,0 +1,260 @@
+"""The lake: one view over everything, from any process, that reads the journal and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pytest
+from tests.journal.producer import START_NS, health, order
+
+from quantum_trader.domain.errors import InputError, StateError
+from quantum_trader.journal import event_logger
+from quantum_trader.journal.event_logger import EventLogger
+from quantum_trader.journal.flusher import Committer
+from quantum_trader.journal.lake import Lake
+from quantum_trader.journal.manifest import read_manifest
+from quantum_trader.journal.publish import publish_segments
+
+SMALL = 1 << 20
+DAY_NS = 86_400_000_000_000
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """A journal with a published part of two kinds."""
+    with EventLogger(tmp_path / "journal", ring_bytes=SMALL) as logger:
+        for number in range(1, 301):
+            logger.log(order(number) if number % 3 else health(number))
+    return tmp_path / "journal"
+
+
+def test_the_view_spans_ring_log_and_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events in all three places at once: each is seen once, whatever moved last."""
+    monkeypatch.setattr(event_logger.EventLogger, "_start_flusher", lambda self: None)
+    logger = EventLogger(tmp_path, ring_bytes=SMALL)
+    committer = Committer(tmp_path, "main", publish_s=99.0)
+    for number in range(1, 101):
+        logger.log(order(number))
+    committer.step(0.0)
+    committer.rotate()
+    publish_segments(tmp_path, committer.finished)
+    for number in range(101, 201):
+        logger.log(order(number))
+    committer.step(0.0)
+    for number in range(201, 301):
+        logger.log(order(number))
+    rows = Lake(tmp_path).sql(
+        "select seq, trace_id, symbol, cast(payload->>'$.facts.number' as int) as n, ts_ns from events order by seq"
+    ).to_pylist()
+    committer.close()
+    logger.close()
+
+    assert rows == [
+        {"seq": n, "trace_id": f"t{n}", "symbol": "BTCUSDT", "n": n, "ts_ns": START_NS + n} for n in range(1, 301)
+    ]
+
+
+def test_counts_by_kind(journal: Path) -> None:
+    """The question everyone asks first, in SQL and without opening a part."""
+    table = Lake(journal).sql("select kind, count(*) as n from events group by 1 order by 1")
+
+    assert table.to_pylist() == [{"kind": "health", "n": 100}, {"kind": "order", "n": 200}]
+    assert Lake(journal).counts() == {"health": 100, "order": 200}
+    assert Lake(journal).sql("select count(*) as n from events where kind = ?", ["order"]).to_pylist() == [{"n": 200}]
+
+
+def test_another_process_reads_while_this_one_writes(tmp_path: Path) -> None:
+    """What ``log`` returned from before the other process asked is in its answer."""
+    code = (
+        "import sys; from quantum_trader.journal.lake import Lake; "
+        "print(Lake(sys.argv[1]).sql('select count(*) as n, count(distinct seq) as d, max(seq) as last from events')"
+        ".to_pylist()[0])"
+    )
+    with EventLogger(tmp_path, ring_bytes=SMALL, publish_s=0.05) as logger:
+        number, seen = 0, []
+        for _ in range(3):
+            number += 1
+            logger.log(order(number))
+            accepted = number
+            reader = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+            while reader.poll() is None:
+                number += 1
+                logger.log(order(number))
+            said, _ = reader.communicate()
+            seen.append((accepted, eval_counts(said)))
+
+    for accepted, (n, distinct, last) in seen:
+        assert n == distinct == last >= accepted
+
+
+def eval_counts(text: str) -> tuple[int, int, int]:
+    """The three numbers of a printed row."""
+    n, distinct, last = (int(piece.split(":")[1].strip(" }\n")) for piece in text.split(","))
+    return n, distinct, last
+
+
+FORBIDDEN = [
+    "select * from read_csv('{secret}')",
+    "select * from read_text('{secret}')",
+    "select * from read_blob('{secret}')",
+    "select * from '{secret}'",
+    "from read_csv_auto('{secret}')",
+    "select * from glob('{folder}/*')",
+    "select * from read_json('{secret}')",
+    "select * from read_parquet('{folder}/other.parquet')",
+    "select * from read_csv('https://example.com/a.csv')",
+    "select * from read_parquet('s3://bucket/a.parquet')",
+    "copy (select 1) to '{folder}/out.csv'",
+    "copy events to '{folder}/out.parquet'",
+    "copy (select * from events) to '{part}'",
+    "export database '{folder}/out'",
+    "attach '{folder}/other.db'",
+    "install httpfs",
+    "load httpfs",
+    "pragma enable_profiling",
+    "pragma database_list",
+    "set enable_external_access = true",
+    "reset lock_configuration",
+    "create table t as select 1",
+    "create macro m() as 1",
+    "drop view events",
+    "insert into journal_tail select * from journal_tail",
+    "delete from events",
+    "checkpoint",
+    "call pragma_version()",
+    "select 1; select 2",
+    "select 1; copy events to '{folder}/out.csv'",
+    "",
+    "select secret_of_this_test from secret_of_this_test",
+    "select * from query('copy events to ''{folder}/out.csv''')",
+    "select * from sqlite_scan('{secret}', 't')",
+]
+
+
+@pytest.mark.parametrize("query", FORBIDDEN)
+def test_the_sql_road_reads_the_journal_and_nothing_else(journal: Path, query: str) -> None:
+    """No other file, no network, no setting, no write, no variable of the program."""
+    secret = journal.parent / "secret.csv"
+    secret.write_text("a,b\n1,2\n")
+    secret_of_this_test = duckdb.connect().sql("select 1").to_arrow_table()
+    duckdb.connect().execute(f"copy (select 1) to '{journal.parent}/other.parquet'")
+    part = next((journal / "lake").rglob("*.parquet"))
+    before = sorted((path, path.stat().st_size) for path in journal.parent.rglob("*"))
+    with pytest.raises(InputError):
+        Lake(journal).sql(query.format(secret=secret, folder=journal.parent, part=part))
+
+    assert sorted((path, path.stat().st_size) for path in journal.parent.rglob("*")) == before
+    assert secret_of_this_test.num_rows == 1
+
+
+def test_a_flipped_byte_in_a_part_is_named_and_set_aside(journal: Path) -> None:
+    """The check names the part and its events; queries that stumble over it go on without it and say so."""
+    parts = sorted((journal / "lake").rglob("*.parquet"))
+    healthy = next(path for path in parts if "health" in str(path))
+    content = healthy.read_bytes()
+    healthy.write_bytes(content[:40] + bytes([content[40] ^ 0xFF]) + content[41:-20] + bytes(20))
+    lake = Lake(journal)
+    rows = lake.sql("select kind, count(*) as n, max(payload) as p from events group by 1").to_pylist()
+
+    assert [(row["kind"], row["n"]) for row in rows] == [("order", 200)]
+    assert [found.path for found in lake.damage] == [str(healthy.relative_to(journal / "lake"))]
+    assert [(found.reason, found.first_seq) for found in Lake(journal).check()] == [("checksum does not match", 3)]
+
+
+def test_a_vanished_part_is_reported(journal: Path) -> None:
+    """A part that somebody removed by hand is damage; the rest is read."""
+    next((journal / "lake").rglob("kind=health/*.parquet")).unlink()
+    lake = Lake(journal)
+
+    assert lake.sql("select distinct kind from events").to_pylist() == [{"kind": "order"}]
+    assert len(lake.damage) == 1
+
+
+def test_a_damaged_segment_is_published_without_its_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can be read goes into the lake, the damage into the manifest, the segment itself aside."""
+    monkeypatch.setattr(event_logger.EventLogger, "_start_flusher", lambda self: None)
+    logger = EventLogger(tmp_path, ring_bytes=SMALL)
+    committer = Committer(tmp_path, "main", publish_s=99.0)
+    for number in range(1, 1001):
+        logger.log(order(number))
+    committer.step(0.0)
+    committer.rotate()
+    path = committer.finished[0]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    before = Lake(tmp_path).sql("select count(*) as n from events").to_pylist()[0]["n"]
+    publish_segments(tmp_path, [path])
+    committer.close()
+    logger.close()
+    damage = Lake(tmp_path).check()
+
+    assert before == Lake(tmp_path).counts()["order"] == 1000 - 64
+    assert len(damage) == 1
+    assert damage[0].last_seq - damage[0].first_seq == 63
+    assert (tmp_path / "damaged" / path.name).exists()
+
+
+def test_small_parts_are_merged(tmp_path: Path) -> None:
+    """The same events in fewer files; old files stay a minute for readers that have them open."""
+    for number in range(1, 13):
+        with EventLogger(tmp_path, ring_bytes=SMALL) as logger:
+            logger.log(order(number))
+    lake = Lake(tmp_path)
+    before = list(lake.lines())
+    merged = lake.compact(least=4)
+
+    assert merged > 0
+    assert len(read_manifest(tmp_path).parts) < 12 - merged + 1
+    assert list(lake.lines()) == before
+    assert lake.check() == []
+    assert len(read_manifest(tmp_path).retired) > 0
+
+
+def test_old_days_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole days, by when events were received; the last ones stay."""
+    clock = iter(day * DAY_NS for day in range(100))
+    monkeypatch.setattr(event_logger.time, "time_ns", lambda: next(clock))
+    with EventLogger(tmp_path, ring_bytes=SMALL) as logger:
+        for day in range(5):
+            logger.log_line("note", 7, b'{"day":%d}' % day)
+    lake = Lake(tmp_path)
+    removed = lake.retain(2, today=date(1970, 1, 5))
+
+    assert removed == 3
+    assert [payload for _, _, payload in lake.lines()] == [b'{"day":3}', b'{"day":4}']
+    with pytest.raises(InputError, match="at least 1"):
+        lake.retain(0)
+
+
+def test_roll_ups_answer_the_common_questions(tmp_path: Path) -> None:
+    """Events by day, trades by day and symbol, refusals by reason."""
+    with EventLogger(tmp_path, ring_bytes=SMALL) as logger:
+        for pnl in (5.0, -2.0):
+            logger.log_line("trade.closed", 1, b'{"data":{"symbol":"BTCUSDT","pnl":%r}}' % pnl)
+        logger.log_line("signal.decided", DAY_NS, b'{"data":{"decision":"BLOCKED","reason":"LOW_CONFIDENCE"}}')
+        logger.log_line("signal.decided", DAY_NS, b'{"data":{"decision":"ALLOWED","reason":""}}')
+        logger.log_line("risk.denied", DAY_NS, b'{"data":{"reason":"LEVERAGE"}}')
+    lake = Lake(tmp_path)
+
+    assert lake.sql("select symbol, trades, pnl, wins from trades_by_day").to_pylist() == [
+        {"symbol": "BTCUSDT", "trades": 2, "pnl": 3.0, "wins": 1}
+    ]
+    assert lake.sql("select reason, refusals from refusals_by_reason order by 1").to_pylist() == [
+        {"reason": "LEVERAGE", "refusals": 1}, {"reason": "LOW_CONFIDENCE", "refusals": 1}
+    ]
+    assert lake.sql("select sum(events) as n from events_by_day").to_pylist() == [{"n": 5}]
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    """An empty journal answers; a missing one is named."""
+    assert Lake(tmp_path).sql("select count(*) as n from events").to_pylist() == [{"n": 0}]
+    assert Lake(tmp_path).sql("select * from events").column_names[:3] == ["producer", "seq", "kind"]
+    with pytest.raises(StateError, match="no journal"):
+        Lake(tmp_path / "missing")
+    with pytest.raises(InputError, match="no_such_column"):
+        Lake(tmp_path).sql("select no_such_column from events")
