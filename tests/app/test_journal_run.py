@@ -14,15 +14,19 @@ import msgspec
 import pytest
 
 from quantum_trader.app import journal_commands
+from quantum_trader.app.journal_sink import JournalSink
 from quantum_trader.app.results import RunOptions
 from quantum_trader.app.runner import run
 from quantum_trader.app.settings import RunSettings, load_settings
+from quantum_trader.app.state_dir import RecordFile
 from quantum_trader.journal import Lake
+from quantum_trader.journal.leakage import LeakageError
 
 CHILD = """
 import sys, pathlib
 import quantum_trader.app.runner as runner
 runner._CHECKPOINT_EVERY_S = 0.05
+from quantum_trader.app.journal_sink import JournalSink
 from quantum_trader.app.results import RunOptions
 from quantum_trader.app.settings import load_settings
 flags = {"data.start": ("2018-03-01", "t"), "data.end": ("2018-03-31", "t")}
@@ -108,3 +112,18 @@ def test_a_day_run_again_from_its_journal_is_identical(finished: Path) -> None:
     )
     assert proof.identical, proof.difference
     assert proof.records > 10
+
+
+def test_a_decision_that_saw_its_future_is_not_accepted(finished: Path, tmp_path: Path) -> None:
+    """One nanosecond of future in a real decision: refused with both times, and nothing is written."""
+    line = next(line for line in recorded(finished) if b'"topic":"signal.decided"' in line)
+    record = msgspec.json.decode(line)
+    record["data"]["features_ts_ns"] = record["ts_ns"] + 1
+    sink = JournalSink(tmp_path, RecordFile(tmp_path / "records.jsonl", 0), 0)
+    try:
+        with pytest.raises(LeakageError):
+            sink.append(msgspec.json.encode(record), "signal.decided", record["ts_ns"])
+        sink.append(line, "signal.decided", record["ts_ns"])
+    finally:
+        sink.close()
+    assert journaled(tmp_path) == [line]

@@ -135,9 +135,19 @@ FORBIDDEN = [
 ]
 
 
+@pytest.fixture(scope="module")
+def shared_journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A journal that many tests read and none can change."""
+    path = tmp_path_factory.mktemp("lake") / "journal"
+    with EventLogger(path, ring_bytes=SMALL) as logger:
+        logger.log(order(1))
+    return path
+
+
 @pytest.mark.parametrize("query", FORBIDDEN)
-def test_the_sql_road_reads_the_journal_and_nothing_else(journal: Path, query: str) -> None:
+def test_the_sql_road_reads_the_journal_and_nothing_else(shared_journal: Path, query: str) -> None:
     """No other file, no network, no setting, no write, no variable of the program."""
+    journal = shared_journal
     secret = journal.parent / "secret.csv"
     secret.write_text("a,b\n1,2\n")
     secret_of_this_test = duckdb.connect().sql("select 1").to_arrow_table()

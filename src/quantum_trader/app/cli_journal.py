@@ -96,15 +96,16 @@ def tail_command(
 ) -> None:
     """Show the last records, one JSON line each, and with --follow those that come (--json changes nothing)."""
     lake = _lake(state)
+    last = lake.sql("select producer, max(seq) as last from events group by 1").to_pylist()
+    after = {row["producer"]: row["last"] for row in last}  # asked first: what comes from here on is followed
     condition = "where (? is null or kind = ?)"
     rows = lake.sql(
         f"select producer, seq, payload from events {condition} order by received_ns desc, seq desc limit ?",
         [kind, kind, count],
     ).to_pylist()
     for row in reversed(rows):
-        typer.echo(row["payload"])
-    last = lake.sql("select producer, max(seq) as last from events group by 1").to_pylist()
-    after = {row["producer"]: row["last"] for row in last}
+        if row["seq"] <= after.get(row["producer"], 0) or not follow:
+            typer.echo(row["payload"])
     while follow:
         for line in _tail(lake, kind, after):
             typer.echo(line.decode())

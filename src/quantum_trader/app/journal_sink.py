@@ -12,6 +12,7 @@ from typing import Final
 from quantum_trader.app.state_dir import RecordFile
 from quantum_trader.domain.errors import StateError
 from quantum_trader.journal import EventLogger, Lake
+from quantum_trader.journal.leakage import STATES_FEATURES, LeakageError, check_line
 
 JOURNAL: Final = "journal"
 PRODUCER: Final = "engine"
@@ -34,7 +35,12 @@ class JournalSink:
         self._held = held - recorded
 
     def append(self, line: bytes, topic: str, ts_ns: int) -> None:
-        """Take one record; the journal passes over what it already holds."""
+        """Take one record; the journal passes over what it already holds.
+
+        Raises LeakageError, before anything is written, for a decision with a feature from its future.
+        """
+        if topic in STATES_FEATURES and (leak := check_line(line)) is not None:
+            raise LeakageError(leak)
         self.records.append(line)
         if self._held:
             self._held -= 1

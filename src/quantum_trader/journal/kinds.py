@@ -37,6 +37,7 @@ class SignalEvent(Event, frozen=True, kw_only=True):
     consensus: float
     model: str
     features_ts_ns: int
+    price: float = 0.0
     reason: str = ""
     votes: dict[str, float] = {}
 
@@ -50,6 +51,7 @@ class GateEvent(Event, frozen=True, kw_only=True):
     observed: float
     limit: float
     mode: str = ""
+    price: float = 0.0
     reason: str = ""
     inputs: dict[str, Any] = {}
 
@@ -134,6 +136,7 @@ class PolicyEvent(Event, frozen=True, kw_only=True):
     risk_pct: float
     min_confidence: float
     observe: bool
+    evaluated_ns: int = 0
     reason: str = ""
     facts: dict[str, Any] = {}
 
@@ -171,6 +174,7 @@ class HealthEvent(Event, frozen=True, kw_only=True):
     lag_s: float
     drops: int
     errors: int
+    throughput: float = 0.0
     reason: str = ""
     facts: dict[str, Any] = {}
 
@@ -184,6 +188,7 @@ class MarketContextEvent(Event, frozen=True, kw_only=True):
     volatility: float
     trend: str
     direction: str
+    funding_rate: float = 0.0
     reason: str = ""
     facts: dict[str, Any] = {}
 

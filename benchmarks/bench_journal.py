@@ -1,0 +1,228 @@
+"""What the journal takes: accepted, durable and counted by SQL, the price of one ``log``, bytes on disk, reading."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import logging.handlers
+import queue
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from benchmarks.harness import Figure, bench
+from quantum_trader.journal.event_logger import EventLogger
+from quantum_trader.journal.kinds import (
+    DecisionEvent,
+    Event,
+    FillEvent,
+    GateEvent,
+    HealthEvent,
+    IntentEvent,
+    MarketContextEvent,
+    OrderEvent,
+    PolicyEvent,
+    SignalEvent,
+    TradeEvent,
+)
+from quantum_trader.journal.lake import Lake
+
+EVENTS = 20_000_000
+POOL = 100_000
+KINDS: tuple[type[Event], ...] = (
+    SignalEvent, GateEvent, DecisionEvent, IntentEvent, OrderEvent, FillEvent, TradeEvent, PolicyEvent, HealthEvent,
+    MarketContextEvent,
+)
+START_NS = 1_700_000_000_000_000_000
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "LTCUSDT", "DOGEUSDT", "AVAXUSDT")
+MODELS = ("ema_cross", "donchian", "rsi_band", "ar1_kalman", "time_series")
+GROUP_BY = "select kind, count(*) as n from events group by 1 order by 1"
+BUILD = Path(__file__).resolve().parent.parent / "build"
+
+
+def event_of(kind: type[Event], number: int, chance: random.Random) -> Event:
+    """An event as the system makes them: ids, rounded prices and quantities, one full-precision number, a sentence."""
+    nested: dict[str, Any] = {model: round(chance.random(), 4) for model in MODELS}
+    limit = round(chance.uniform(0.5, 0.8), 2)
+    reason = f"confidence {chance.random():.2f} is below the minimum of {limit:.2f} that the policy asks for"
+    fields: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        if field.type is float:
+            fields[field.name] = round(chance.gauss(30_000.0, 300.0), 2)
+        elif field.type is int:
+            fields[field.name] = START_NS + number * 1_000_003 if field.name.endswith("_ns") else chance.randrange(500)
+        elif field.type is bool:
+            fields[field.name] = chance.random() < 0.5
+        elif field.type is str:
+            fields[field.name] = chance.choice(("LONG", "SHORT", "TREND_UP", "CHOP", "taker", "NEW"))
+        elif field.name == "feature_times":
+            fields[field.name] = {"bar_1h": START_NS + number * 1_000_003 - 1, "bar_4h": START_NS}
+        else:
+            fields[field.name] = nested
+        if field.name.endswith("_id"):
+            fields[field.name] = f"{field.name[0]}{number:010d}"
+    fields |= {"symbol": chance.choice(SYMBOLS), "reason": reason}
+    if "confidence" in fields:
+        fields["confidence"] = chance.random()
+    return msgspec.convert(fields, kind)
+
+
+def pool(count: int = POOL) -> list[Event]:
+    """Events of ten kinds in turn, all different, all of at least twelve fields."""
+    chance = random.Random(7)
+    events = [event_of(KINDS[i % len(KINDS)], i, chance) for i in range(count)]
+    assert min(len(msgspec.structs.fields(kind)) for kind in KINDS) >= 12
+    return events
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A folder on the disk the project is on, not in memory."""
+    BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=BUILD, prefix="journal-") as name:
+        yield Path(name)
+
+
+def stdlib_rate(events: list[Event]) -> float:
+    """Events a second through QueueHandler and a listener that writes JSON lines, until the last is in the file."""
+    plain = [msgspec.to_builtins(event) for event in events]
+    with folder() as path:
+        handler = logging.FileHandler(path / "log.jsonl")
+        handler.setFormatter(_JsonFormatter())
+        waiting: queue.Queue[Any] = queue.Queue()
+        listener = logging.handlers.QueueListener(waiting, handler)
+        logger = logging.Logger("bench", logging.INFO)
+        logger.addHandler(logging.handlers.QueueHandler(waiting))
+        listener.start()
+        started = time.perf_counter()
+        for event in plain:
+            logger.info("event", extra={"event": event})
+        listener.stop()
+        handler.close()
+        return len(plain) / (time.perf_counter() - started)
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps({"level": record.levelname, "created": record.created, **getattr(record, "event", {})})
+
+
+def structlog_rate(events: list[Event]) -> float:
+    """Events a second through structlog's fastest documented set-up with the standard encoder; 0 without structlog."""
+    if importlib.util.find_spec("structlog") is None:
+        return 0.0
+    import structlog
+
+    plain = [msgspec.to_builtins(event) for event in events]
+    with folder() as path, open(path / "log.jsonl", "w") as handle:
+        logger = structlog.wrap_logger(
+            structlog.WriteLogger(handle), cache_logger_on_first_use=True,
+            processors=[structlog.processors.TimeStamper(fmt=None), structlog.processors.JSONRenderer()],
+        )
+        started = time.perf_counter()
+        for event in plain:
+            logger.info("event", **event)
+        handle.flush()
+        return len(plain) / (time.perf_counter() - started)
+
+
+def log_latency(events: list[Event], count: int = 200_000) -> tuple[float, float]:
+    """Median and 99th percentile of one ``log`` in microseconds, of events just made; the timer's own time is in it."""
+    times = []
+    with folder() as path, EventLogger(path) as logger:
+        log, now = logger.log, time.perf_counter_ns
+        for i in range(count):
+            event = msgspec.structs.replace(events[i % len(events)], ts_ns=START_NS + i)
+            started = now()
+            log(event)
+            times.append(now() - started)
+    times.sort()
+    return times[count // 2] / 1000.0, times[count * 99 // 100] / 1000.0
+
+
+class Sustained(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run over many events gave."""
+
+    rate: float
+    other_process_s: float
+    bytes_per_event: float
+    group_by_s: float
+
+
+def sustained(events: list[Event], count: int) -> Sustained:
+    """Log *count* events, wait until all are durable and SQL has counted them; another process asks meanwhile."""
+    with folder() as path:
+        started = time.perf_counter()
+        with EventLogger(path) as logger:
+            log, asked = logger.log, None
+            for begin in range(0, count, len(events)):
+                for event in events[: count - begin]:
+                    log(event)
+                if asked is None and begin >= count // 2:
+                    asked = subprocess.Popen([sys.executable, "-c", _ASK, str(path)], stdout=subprocess.PIPE, text=True)
+            logger.flush()
+            counted = {row["kind"]: row["n"] for row in Lake(path).sql(GROUP_BY).to_pylist()}
+            spent = time.perf_counter() - started
+        assert sum(counted.values()) == count
+        assert len(counted) == len(KINDS)
+        other = float(asked.communicate()[0]) if asked is not None else 0.0
+        taken = []
+        for _ in range(3):
+            begun = time.perf_counter()
+            rows = Lake(path).sql(GROUP_BY).to_pylist()
+            taken.append(time.perf_counter() - begun)
+            assert sum(row["n"] for row in rows) == count
+        size = sum(part.stat().st_size for part in (path / "lake").rglob("*") if part.is_file())
+        assert not list((path / "wal").glob("*.seg"))
+        return Sustained(
+            rate=count / spent, other_process_s=other, bytes_per_event=size / count, group_by_s=min(taken)
+        )
+
+
+_ASK = f"""
+import sys, time
+from quantum_trader.journal.lake import Lake
+lake = Lake(sys.argv[1])
+started = time.perf_counter()
+rows = lake.sql("{GROUP_BY}").to_pylist()
+assert sum(row["n"] for row in rows) > 0
+print(time.perf_counter() - started)
+"""
+
+
+@bench("journal")
+def journal(count: int = EVENTS) -> list[Figure]:
+    """Ten kinds of events of twelve fields with a sentence and a nested dict, {EVENTS} of them."""
+    events = pool()
+    plain = sum(len(msgspec.json.encode(event)) for event in events[:1000]) / 1000
+    reference = stdlib_rate(events[:30_000])
+    name = "stdlib QueueHandler + JSON to a file, not synced, events/s"
+    p50, p99 = log_latency(events)
+    run = sustained(events, count)
+    figures = [
+        Figure(name="journal.accepted_durable_counted", value=run.rate, unit="events/s", reference=reference,
+               reference_name=name, bar=">= 250,000"),
+        Figure(name="journal.log_p50", value=p50, unit="us", reference=1e6 / reference, reference_name="stdlib, us",
+               bar="<= 1"),
+        Figure(name="journal.log_p99", value=p99, unit="us", reference=1e6 / reference, reference_name="stdlib, us",
+               bar="<= 5"),
+        Figure(name="journal.bytes_per_event", value=run.bytes_per_event, unit="B", reference=plain,
+               reference_name="the event as JSON, B", bar="<= 70"),
+        Figure(name=f"journal.group_by_kind_{count // 1_000_000}m", value=run.group_by_s, unit="s",
+               reference=count / 1e7 * 0.5, reference_name="0.5 s per 10 M events, s", bar="<= 0.5 per 10 M"),
+        Figure(name="journal.other_process_asks_while_writing", value=run.other_process_s, unit="s",
+               reference=run.group_by_s, reference_name="the same alone, s"),
+    ]
+    if (rate := structlog_rate(events[:30_000])) > 0.0:
+        figures.append(Figure(name="journal.accepted_durable_counted_vs_structlog", value=run.rate, unit="events/s",
+                              reference=rate, reference_name="structlog + JSON to a file, not synced, events/s"))
+    return figures
