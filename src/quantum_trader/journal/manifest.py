@@ -84,9 +84,14 @@ def changing(directory: Path) -> Iterator[Manifest]:
         os.close(lock)
 
 
+def _private(path: str, flags: int) -> int:
+    """Open for the owner alone."""
+    return os.open(path, flags, 0o600)
+
+
 def write_durably(path: Path, content: bytes | memoryview) -> None:
-    """Write *path* and wait until the disk has it."""
-    with path.open("wb") as handle:
+    """Write *path*, readable by its owner alone, and wait until the disk has it."""
+    with open(path, "wb", opener=_private) as handle:
         handle.write(content)
         handle.flush()
         os.fsync(handle.fileno())
