@@ -47,8 +47,9 @@ def show_command(
     """Draw the spans of one decision, from the market's bar to the closed trade."""
     from rich.console import Console
 
+    from quantum_trader.app.trace_file import measured, road_of
     from quantum_trader.journal.otlp import write_otlp
-    from quantum_trader.journal.tracer import analyze, find_trace_id, trace_from_records
+    from quantum_trader.journal.tracer import analyze, duration, find_trace_id, trace_from_records
 
     known = find_trace_id(_lines(state), trace_id)
     trace = trace_from_records(_lines(state), known) if known is not None else None
@@ -56,11 +57,18 @@ def show_command(
         raise InputError(f"ID = {trace_id!r}: no record carries it; see `quantum-trader trace list --state {state}`")
     if otlp is not None:
         write_otlp(otlp, [trace])
-    analysis = analyze(trace)
+    analysis, timed = analyze(trace), measured(state, trace.trace_id)
+    road = analyze(road_of(timed)) if timed is not None else None
     if as_json:
-        typer.echo(msgspec.json.encode(analysis).decode())
-    else:
-        draw(trace, analysis, Console(width=None if sys.stdout.isatty() else 140), every=every)
+        plain = msgspec.to_builtins(analysis)
+        typer.echo(msgspec.json.encode({**plain, "measured": msgspec.to_builtins(road)}).decode())
+        return
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    draw(trace, analysis, console, every=every)
+    if road is not None:
+        steps = "  ".join(f"{span.name} {duration(span.duration_ns)}" for span in road.spans)
+        console.print(f"measured  {steps}", highlight=False)
+        console.print(f"          {road.sentence}", highlight=False)
 
 
 @app.command("list")

@@ -30,6 +30,7 @@ from quantum_trader.app.results import (
 )
 from quantum_trader.app.settings import RunSettings
 from quantum_trader.app.state_dir import RecordFile, ScratchRecordFile, StateDir
+from quantum_trader.app.trace_file import TraceFile
 from quantum_trader.app.watch import ObservationFiles
 from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.enums import ENTRY_CODES, EXIT_CODES, GOVERNOR_CODES, RISK_PROFILE_CODES
@@ -38,6 +39,7 @@ from quantum_trader.engine import stage
 from quantum_trader.engine.engine import Engine
 from quantum_trader.engine.recorder import RUN, MemorySink, Recorder
 from quantum_trader.engine.replay import ReplayDriver
+from quantum_trader.journal.tracer import DecisionTracer
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import Recording, open_recording
 from quantum_trader.policy import layout as pol
@@ -144,7 +146,13 @@ class Run:
             self.watcher = ObservationFiles(self.observer, self.rollout.config)
         self.table = instruments_for(self.recording.symbols, self.recording.first_closes().tolist())
         instruments = self.table.instruments
-        self.engine = Engine(instruments, self.recording.interval_ns, engine_settings, self.records, self.watcher)
+        self.traces = TraceFile(self.state_dir.path) if self.state_dir is not None else None
+        self.tracer = DecisionTracer(
+            clock=time.time_ns, finished=self.traces.add if self.traces is not None else None
+        )
+        self.engine = Engine(
+            instruments, self.recording.interval_ns, engine_settings, self.records, self.watcher, self.tracer
+        )
         if self.rollout is not None:
             self.engine.integration = self.rollout.config
         self.venue = PaperVenue(
@@ -237,6 +245,8 @@ class Run:
         with ExitStack() as stack:
             if self.state_dir is not None:
                 stack.callback(self.state_dir.close)
+            if self.traces is not None:
+                stack.callback(self.traces.flush)
             if self.observer is not None:
                 stack.callback(self.observer.close)
             if not isinstance(self.records, NullSink):
@@ -300,9 +310,9 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
             if session.row % _LOOK_EVERY == 0:
                 if progress is not None and progress.due():
                     progress.show(_view(session, close_ns))
-                _poll_rollout(session, close_ns)
-                _take_requests(session, close_ns)
-                if session.state_dir is not None and time.monotonic() - last_saved > _CHECKPOINT_EVERY_S:
+                asked = _poll_rollout(session, close_ns) + _take_requests(session, close_ns)
+                due = time.monotonic() - last_saved > _CHECKPOINT_EVERY_S
+                if session.state_dir is not None and (asked or due):
                     session.save(close_ns)
                     last_saved = time.monotonic()
             if pace is not None:
@@ -316,12 +326,12 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
         progress.show(_view(session, close_ns or engine.now_ns))
 
 
-def _take_requests(session: Run, now_ns: int) -> None:
-    """Do what a person asked through the state folder."""
-    if session.operator is None:
-        return
-    for request in session.operator.poll():
+def _take_requests(session: Run, now_ns: int) -> int:
+    """Do what a person asked through the state folder; returns how many requests there were."""
+    requests = session.operator.poll() if session.operator is not None else []
+    for request in requests:
         take_request(session, request, now_ns)
+    return len(requests)
 
 
 def take_request(session: Run, request: OperatorRequest, now_ns: int) -> None:
@@ -338,17 +348,21 @@ def take_request(session: Run, request: OperatorRequest, now_ns: int) -> None:
         session.driver.send(engine.flatten(now_ns))
 
 
-def _poll_rollout(session: Run, now_ns: int) -> None:
-    """Take a changed rollout file into force; every change is a record."""
+def _poll_rollout(session: Run, now_ns: int) -> int:
+    """Take a changed rollout file into force; every change is a record. Returns how many there were."""
     if session.rollout is None:
-        return
+        return 0
+    changes = 0
     for change in session.rollout.poll(now_ns):
+        changes += 1
         _set_rollout(session, msgspec.to_builtins(change), now_ns)
         if session.watcher is not None:
             session.watcher.integration = session.rollout.config
     engine_config = session.engine.integration
     if session.rollout.config is not engine_config and session.rollout.config != engine_config:
         _set_rollout(session, {"notice": session.rollout.notice}, now_ns)
+        changes += 1
+    return changes
 
 
 def _set_rollout(session: Run, change: dict[str, Any], now_ns: int) -> None:

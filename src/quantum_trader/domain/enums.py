@@ -146,6 +146,7 @@ class ExitReason(str, Enum):
     DATA_HOLE = "DATA_HOLE"
     UNPROTECTED = "UNPROTECTED"
     FLATTEN = "FLATTEN"
+    EXTERNAL = "EXTERNAL"  # closed by somebody else
 
 
 # The position of a member is its code in every kernel. Append only: saved states hold these numbers.

@@ -35,3 +35,19 @@ def require_finite(key: str, value: float, hint: str = "must be a finite number"
     """Raise InputError unless *value* is a finite number (bool is not a number)."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise InputError(f"{key} = {value!r}: {hint}")
+
+
+class VenueError(QuantumTraderError):
+    """A venue could not be asked, or answered something that is no answer."""
+
+
+class OutcomeUnknown(VenueError):  # noqa: N818 - a fact about a request, and it must be treated as one
+    """A request was sent and nobody knows whether it took effect: ask before anything else is done."""
+
+
+class VenueUnavailable(VenueError):  # noqa: N818 - see above
+    """A request certainly had no effect; *retry_after_s* says how long the venue wants to be left alone."""
+
+    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

@@ -32,4 +32,6 @@ TOPICS: Final = (
     "signal.generated", "signal.decided", "trade.intent", "risk.denied", "order.submitted", "order.updated",
     "order.cancel", "order.filled", "funding.paid", "trade.executed", "trade.failed", "trade.closed",
     "shadow.closed", "halt.raised", "halt.cleared", "rollout.changed", "operator.requested", "run.ended",
+    "market.bar", "health.changed", "stream.changed", "position.adopted", "reconciliation.difference", "cash.adjusted",
+    "input.failed",
 )

@@ -67,6 +67,7 @@ class Position(msgspec.Struct, kw_only=True):
     worst: float = 0.0
     bars_held: int = 0
     exit_reason: ExitReason | None = None
+    lost_stops: int = 0  # stops in a row that never arrived at the venue
 
     @property
     def sign(self) -> int:
@@ -105,6 +106,15 @@ class Books:
             symbol=symbol, index=index, plan=plan, qty=fill.qty, entry_price=fill.price, entry_ns=fill.ts_ns,
             peak_qty=fill.qty, fees=fill.fee, best=fill.price, worst=fill.price,
             entry_slippage_bps=fill.slippage_bps,
+        )
+        self.positions[symbol] = position
+        return position
+
+    def adopt(self, symbol: str, index: int, plan: Plan, qty: float, entry_price: float, ts_ns: int) -> Position:
+        """Take over a position that the venue holds and no fill explains; it costs nothing, the wallet has paid."""
+        position = Position(
+            symbol=symbol, index=index, plan=plan, qty=qty, entry_price=entry_price, entry_ns=ts_ns, peak_qty=qty,
+            best=entry_price, worst=entry_price,
         )
         self.positions[symbol] = position
         return position

@@ -29,17 +29,18 @@ from quantum_trader.domain.enums import (
     Side,
     VolLevel,
 )
-from quantum_trader.domain.errors import InputError
+from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.policy import RiskState
 from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderRequest, OrderUpdate, Signal
 from quantum_trader.engine import stage
 from quantum_trader.engine.accounting import shadows_break_streak
-from quantum_trader.engine.books import Books, Plan, Position
+from quantum_trader.engine.books import Books, Plan, Position, closing_side, opening_side
 from quantum_trader.engine.exit_shadows import ExitShadows
 from quantum_trader.engine.facts import (
     HaltNotice,
+    HealthNotice,
     PolicyContext,
     PolicyVerdict,
     RegimeChange,
@@ -47,7 +48,7 @@ from quantum_trader.engine.facts import (
     SignalDecision,
 )
 from quantum_trader.engine.gateway import Command, Gateway, Purpose
-from quantum_trader.engine.ports import PolicyWatcher, RecordSink, Rejection
+from quantum_trader.engine.ports import DecisionTracing, PolicyWatcher, RecordSink, Rejection
 from quantum_trader.engine.recorder import ENGINE, POLICY, RUN, Recorder
 from quantum_trader.engine.road import (
     ROAD_APPROVED,
@@ -84,6 +85,7 @@ from quantum_trader.risk.governor import (
     GOV_ROW_SINCE_S,
     empty_governor,
     governor_resume,
+    governor_step,
     governor_trade,
     level_factors,
     operator_resumes,
@@ -108,6 +110,7 @@ _SHADOW_EXITS: Final = {SHADOW_STOP: "STOP", SHADOW_TARGET: "TARGET", SHADOW_TIM
 UNKNOWN_REGIME: Final = "UNKNOWN UNKNOWN"
 _TRADED, _BLOCKED = 1, 2  # flags of a signal whose shadow is open
 _NO_POLICY: Final = (1, 1, 0.0, 0.0, 0, 0)
+_LOST_STOPS: Final = 3  # stops in a row that may get lost before the position is closed
 _MATERIAL_RISK: Final = 0.01  # relative change of the permitted risk worth a record
 
 
@@ -130,6 +133,7 @@ class Engine:
         settings: EngineSettings,
         sink: RecordSink,
         watcher: PolicyWatcher | None = None,
+        tracer: DecisionTracing | None = None,
     ) -> None:
         self.settings = settings
         self.instruments = tuple(instruments)
@@ -139,6 +143,8 @@ class Engine:
         self._tiers = tuple(tier_rows(instrument) for instrument in instruments)
         self._specs = tuple((i.step_size, i.min_qty, i.min_notional) for i in instruments)
         self._watcher = watcher
+        self.tracer = tracer
+        self._moment_ns = 0  # when the bars came, on the tracer's clock
         self.integration = settings.integration
         self.recorder = Recorder(sink)
         self.tally = Tally()
@@ -190,6 +196,9 @@ class Engine:
         self._last_close_ns = 0
         self.equity = settings.start_equity
         self.now_ns = 0
+        self.health = 0  # governor code that system health calls for
+        self.connected = True
+        self._late_ns = 0  # how long after the close its bars were decided on; a replay is never late
 
     # ------------------------------------------------------------------ completed bars
 
@@ -197,6 +206,8 @@ class Engine:
         """Take the completed bars of one moment; returns what is to be sent."""
         now_ns = batch.ts_ns + self._interval_ns
         self.now_ns = now_ns
+        if self.tracer is not None:
+            self._moment_ns = self.tracer.now()
         if stage.screen(batch.ohlcv, batch.present, self._ticks, self._clean, now_ns):
             batch = self._without_bad_bars(batch, now_ns)
         costs_bps = self.kernel.out[:, col.TAKER_COST_BPS]
@@ -244,6 +255,7 @@ class Engine:
         row[stage.BOOK_STREAK] = books.losing_streak
         row[stage.BOOK_BROKEN] = books.broken_streak
         row[stage.BOOK_WINS] = books.wins_since
+        row[stage.BOOK_HEALTH] = self.health
         level, moved = stage.trading_stage(
             now_ns, row, market, self.performance.rows, self.sym, self.levels, self.costs, self.losses,
             self.settings.limits.daily_loss_pct, self.governor, self.policy.inputs, self._regimes,
@@ -297,9 +309,11 @@ class Engine:
     def _on_update(self, update: OrderUpdate) -> list[Command]:
         ticket, commands = self.gateway.on_update(update)
         self._record("order.updated", "", update.ts_ns, update)
+        if self.tracer is not None and ticket is not None and ticket.purpose is Purpose.OPEN:
+            self._trace_update(ticket.symbol, update)
         if ticket is None or update.status not in (OrderStatus.REJECTED, OrderStatus.CANCELED):
             return self._sent(commands)
-        if ticket.purpose is Purpose.OPEN:
+        if ticket.purpose is Purpose.OPEN and ticket.settled:
             pending = self._pending.pop(ticket.symbol, None)
             trace = pending.plan.trace_id if pending else ""
             if update.filled_qty <= 0.0:
@@ -309,9 +323,27 @@ class Engine:
             commands = [*commands, *self._stop_refused(position, update)]
         return self._sent(commands)
 
+    def _trace_update(self, symbol: str, update: OrderUpdate) -> None:
+        """Note what became of an opening order; a refused one ends its decision."""
+        pending, position = self._pending.get(symbol), self.books.positions.get(symbol)
+        plan = pending.plan if pending is not None else position.plan if position is not None else None
+        if plan is None or self.tracer is None:
+            return
+        if update.status is OrderStatus.NEW:
+            self.tracer.mark("acknowledgement", trace_id=plan.trace_id)
+        elif update.status in (OrderStatus.REJECTED, OrderStatus.CANCELED) and update.filled_qty <= 0.0:
+            self.tracer.mark("acknowledgement", update.status.value, trace_id=plan.trace_id)
+            self.tracer.finish_trace(plan.trace_id, outcome="FAILED")
+
     def _stop_refused(self, position: Position, update: OrderUpdate) -> list[Command]:
-        """Close a position that is left without a stop, or whose new stop the price has passed (-2021)."""
+        """Close a position that is left without a stop, or whose new stop the price has passed (-2021).
+
+        A stop that never arrived is sent again, under another id, before that.
+        """
         resting = self.gateway.resting_stop(position)
+        if update.reason.startswith(Rejection.LOST.value) and position.lost_stops < _LOST_STOPS:
+            position.lost_stops += 1
+            return self.gateway.move_stop(position, update.ts_ns)
         if resting > 0.0 and not update.reason.startswith(Rejection.WOULD_TRIGGER.value):
             position.stop = resting
             return []
@@ -322,42 +354,62 @@ class Engine:
     def _on_fill(self, fill: Fill) -> list[Command]:
         self._record("order.filled", "", fill.ts_ns, fill)
         self.tally.slippage_paid += fill.slippage_bps * 1e-4 * fill.qty * fill.price
-        ticket = self.gateway.ticket(fill.client_order_id)
-        if ticket is not None and ticket.purpose is Purpose.OPEN:
-            return self._opened(fill)
-        return self._reduced(fill, ticket.purpose if ticket is not None else None)
+        ticket = self.gateway.on_fill(fill)
+        if ticket is not None and ticket.purpose is Purpose.OPEN and self._fits(fill):
+            return self._opened(fill, ticket.settled)
+        position = self.books.positions.get(fill.symbol)
+        reduces = position is not None and fill.side is closing_side(position.sign)
+        if position is not None and reduces and fill.qty <= position.qty * (1.0 + 1e-9):
+            return self._reduced(fill, ticket.purpose if ticket is not None else None)
+        return self._unexplained(fill)
 
-    def _opened(self, fill: Fill) -> list[Command]:
+    def _fits(self, fill: Fill) -> bool:
+        """Whether an opening fill has its plan, or adds to the position it opened."""
+        position = self.books.positions.get(fill.symbol)
+        if position is not None:
+            return fill.side is opening_side(position.sign)
+        return fill.symbol in self._pending
+
+    def _unexplained(self, fill: Fill) -> list[Command]:
+        """Meet a fill that the books cannot place. In a replay there is none."""
+        raise StateError(f"{fill.symbol}: fill {fill.fill_id} fits no position and no order; the books halt")
+
+    def _opened(self, fill: Fill, settled: bool) -> list[Command]:
         """Book an opening fill and put its stop at the venue."""
         symbol, index = fill.symbol, self._index[fill.symbol]
         pending = self._pending.get(symbol)
         if pending is not None:
             pending.qty -= fill.qty
-            if pending.qty <= fill.qty * 1e-9:
+            if settled or pending.qty <= fill.qty * 1e-9:
                 del self._pending[symbol]
         if symbol in self.books.positions:
             position = self.books.add(fill)
         else:
             assert pending is not None, f"{symbol}: an opening fill without its plan"
             position = self.books.open_position(symbol, index, pending.plan, fill)
+            self._trace("execution", trace_id=position.plan.trace_id)
             self._record("trade.executed", position.plan.trace_id, fill.ts_ns, fill)
             self.tally.event(
                 fill.ts_ns, "trade", f"{position.side.value} {symbol} {fill.qty:g} at {fill.price:g}"
             )
-        plan = position.plan
+        return self._bracket(position, position.entry_price, fill.ts_ns)
+
+    def _bracket(self, position: Position, price: float, now_ns: int) -> list[Command]:
+        """Make the brackets of *position* from *price* and rest them at the venue; without one it may not stay."""
+        plan, index = position.plan, position.index
         liquidation = liquidation_price(
             plan.sign, position.entry_price, position.qty, plan.leverage, self._tiers[index]
         )
         stop, target = bracket(
-            plan.sign, position.entry_price, plan.atr, plan.stop_atr, plan.target_atr, plan.exit_mode,
+            plan.sign, price, plan.atr, plan.stop_atr, plan.target_atr, plan.exit_mode,
             self.instruments[index].tick_size, liquidation,
         )
         if stop != stop:  # not a number: no bracket is possible, so the position may not stay
             position.exit_reason = ExitReason.UNPROTECTED
-            return self._sent(self.gateway.close(position, fill.ts_ns))
+            return self._sent(self.gateway.close(position, now_ns))
         position.first_stop = position.stop = stop
         position.target = target
-        return self._sent(self.gateway.protect(position, fill.ts_ns))
+        return self._sent(self.gateway.protect(position, now_ns))
 
     def _reduced(self, fill: Fill, purpose: Purpose | None) -> list[Command]:
         """Book a closing fill; when it leaves nothing, close the trade and clear what rests."""
@@ -372,6 +424,9 @@ class Engine:
         self.performance.trade(position.index, trade.r_multiple, trade.pnl)
         governor_trade(self.governor, trade.pnl)
         self._record("trade.closed", trade.trace_id, fill.ts_ns, trade)
+        if self.tracer is not None:
+            self.tracer.mark("position", trade.exit_reason.value, trace_id=trade.trace_id)
+            self.tracer.finish_trace(trade.trace_id, outcome="CLOSED")
         self.tally.event(
             fill.ts_ns, "trade",
             f"closed {trade.side.value} {trade.symbol} {trade.exit_reason.value} {trade.r_multiple:+.2f} R",
@@ -458,6 +513,9 @@ class Engine:
         self._signal_seq += 1
         self.tally.signals += 1
         signal = self._signal(index, row, now_ns)
+        if self.tracer is not None:
+            self.tracer.start_trace(signal.trace_id, self._moment_ns, symbol=signal.symbol)
+            self.tracer.mark("signal", confidence=signal.confidence)
         self._record("signal.generated", signal.trace_id, now_ns, signal)
         sign, confidence = signal.action.sign, signal.confidence
         numbers = self._policy_numbers(index)
@@ -471,6 +529,7 @@ class Engine:
         held = position.plan.sign if position is not None else 0
         code = gate(sign, confidence, row[col.ATR_1H], held, int(signal.symbol in self._pending), open_count, used)
         reason, observed, limit = "", 0.0, 0.0
+        self._trace("gates", ROAD_REASONS.get(code, "OK"))
         if code == ROAD_FLIP and position is not None and position.exit_reason is None:
             commands += self._exit(position, ExitReason.SIGNAL_FLIP, now_ns)
         if code == ROAD_APPROVED:
@@ -488,6 +547,14 @@ class Engine:
         self._record("signal.decided", signal.trace_id, now_ns, decision)
         if self.settings.policy_enabled:
             self.shield.run(self._judge, index, signal, decision, open_count, tag_ok)
+        self._trace("record")
+        if reason and self.tracer is not None:
+            self.tracer.finish_trace(outcome=f"BLOCKED {reason}")
+
+    def _trace(self, step: str, outcome: str = "OK", trace_id: str | None = None) -> None:
+        """Note that a step of a decision has ended."""
+        if self.tracer is not None:
+            self.tracer.mark(step, outcome, trace_id=trace_id)
 
     def _signal(self, index: int, row: list[float], now_ns: int) -> Signal:
         number = self._signal_seq
@@ -523,6 +590,7 @@ class Engine:
             sign, price, stop, self.equity, used[3], factor, level, self.settings.leverage, self._specs[index],
             limits, self._tiers[index],
         )
+        self._trace("sizing", ROAD_REASONS.get(code, "OK"))
         if code != ROAD_APPROVED:
             return ROAD_REASONS[code], qty, 0.0
         intent = Intent(
@@ -535,11 +603,13 @@ class Engine:
             intent, self._account_view(index, row, now_ns), self.instruments[index], self.settings.limits,
             self._tiers[index],
         )
+        self._trace("risk", "OK" if isinstance(verdict, Approved) else verdict.reason.value)
         if not isinstance(verdict, Approved):
             self._record("risk.denied", signal.trace_id, now_ns, verdict)
             return verdict.reason.value, verdict.observed, verdict.limit
         self._plan_entry(index, verdict, atr, trend, vol, int(used[5]), now_ns)
         commands += self._sent(self.gateway.open(verdict))
+        self._trace("order")
         return "", 0.0, 0.0
 
     def _plan_entry(
@@ -581,9 +651,9 @@ class Engine:
         return AccountView(
             now_ns=now_ns, equity=self.equity, used_margin=used_margin,
             open_positions=len(self.books.positions) + len(self._pending), position_qty=0.0,
-            data_ns=now_ns - int(row[col.MARKET_AGE] * self._interval_ns),
-            cost_in_r=float(self.costs[index]), kill=self.kill, symbol_halted=self.symbol_halted(index),
-            governor=self._governor_level,
+            data_ns=now_ns - self._late_ns - int(row[col.MARKET_AGE] * self._interval_ns),
+            cost_in_r=float(self.costs[index]), kill=self.kill, connected=self.connected,
+            symbol_halted=self.symbol_halted(index), governor=self._governor_level,
             policy_positions=float(out[pol.OUT_MAX_OPEN]) if enforced else float("inf"),
             policy_exposure_pct=float(out[pol.OUT_EXPOSURE_LIMIT]) if enforced else float("inf"),
             rolling_pnl_pct=rolling, midnight_pnl_pct=midnight, loss_latched=bool(losses_latched(self.losses)),
@@ -769,6 +839,12 @@ class Engine:
         """Whether bad bars keep a symbol from opening."""
         return bool(self._ticks[index, TICK_HALTED_SINCE] >= 0.0)
 
+    def on_health(self, level: int, connected: bool, reason: str, now_ns: int) -> None:
+        """Take what system health calls for (a GOV_* code) into force at once, and whether the venue is there."""
+        self._record("health.changed", "", now_ns, HealthNotice(level=level, connected=connected, reason=reason), RUN)
+        self.health, self.connected = level, connected
+        self._governor_moved(governor_step(self.governor, self.equity, now_ns // NS_PER_SECOND, level), now_ns)
+
     def halt(self, reason: str, now_ns: int) -> None:
         """Stop all openings by command until :meth:`resume`; reducing and closing go on."""
         if not reason.strip():
@@ -857,7 +933,8 @@ class Engine:
             "regimes": self._regimes, "regime_names": self._regime_names, "loss_halted": self._loss_halted,
             "governor_level": self._governor_level, "kill": self.kill, "signal_seq": self._signal_seq,
             "shadow_wins": self._shadow_wins, "last_close_ns": self._last_close_ns, "equity": self.equity,
-            "now_ns": self.now_ns, "seq": self.recorder.seq, "failures": self.shield.failures,
+            "now_ns": self.now_ns, "health": self.health, "connected": self.connected,
+            "seq": self.recorder.seq, "failures": self.shield.failures,
             "integration": msgspec.to_builtins(self.integration),
         }
 
@@ -882,6 +959,7 @@ class Engine:
         self.kill = state["kill"]
         self._shadow_wins, self._last_close_ns = state["shadow_wins"], state["last_close_ns"]
         self.equity, self.now_ns = state["equity"], state["now_ns"]
+        self.health, self.connected = state["health"], state["connected"]
         self.integration = msgspec.convert(state["integration"], type(self.integration))
         self.shield.failures = state["failures"]
 

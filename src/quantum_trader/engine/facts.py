@@ -68,6 +68,13 @@ class HaltNotice(msgspec.Struct, frozen=True, kw_only=True):
     level: str = ""
 
 
+class HealthNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """What system health calls for: a governor code, whether the venue is there, and why."""
+
+    level: int
+    connected: bool
+    reason: str
+
 
 class PolicyContext(msgspec.Struct, frozen=True, kw_only=True):
     """What a policy was made for, and what trading uses of it."""

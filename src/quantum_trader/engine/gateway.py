@@ -8,18 +8,22 @@ Reducing orders need no approval and are never gated. The gateway is pure: it re
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from quantum_trader.domain.enums import OrderStatus, OrderType
 from quantum_trader.domain.errors import StateError
-from quantum_trader.domain.trading import CancelRequest, Intent, OrderRequest, OrderUpdate
+from quantum_trader.domain.trading import CancelRequest, Fill, Intent, OrderRequest, OrderUpdate
 from quantum_trader.engine.books import Position, closing_side, opening_side
 from quantum_trader.risk.guard import Approved
 
 Command = OrderRequest | CancelRequest
+
+OWN_PREFIX: Final = "qt-"
+_EPSILON: Final = 1e-9
 
 
 class Purpose(str, Enum):
@@ -40,19 +44,33 @@ class Ticket(msgspec.Struct, kw_only=True):
     intent_id: str
     qty: float
     price: float = 0.0
+    created_ns: int = 0
     resting: bool = False
+    filled: float = 0.0  # quantity of the fills booked
+    told: float = -1.0  # filled quantity of the final status; -1.0 while there is none
+
+    @property
+    def over(self) -> bool:
+        """Whether the venue is done with it, though a fill of it may still be on its way to us."""
+        return self.told >= 0.0
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is over and every fill of it is booked."""
+        return self.over and self.filled >= self.told * (1.0 - _EPSILON)
 
 
 def client_order_id(intent_id: str, purpose: Purpose, attempt: int) -> str:
     """The id a venue sees: derived, so that a restart derives the same one. At most 36 characters."""
     digest = hashlib.blake2b(f"{intent_id}/{purpose.value}/{attempt}".encode(), digest_size=10).hexdigest()
-    return f"qt-{digest}"
+    return f"{OWN_PREFIX}{digest}"
 
 
 class Gateway:
     """Claims intents, makes orders and keeps a ticket for each order that may be alive."""
 
     def __init__(self) -> None:
+        self.namespace = ""  # of a live session: two sessions of one account must not derive the same ids
         self._claimed: dict[str, int] = {}  # intent id -> orders made for it
         self._tickets: dict[str, Ticket] = {}
 
@@ -83,22 +101,44 @@ class Gateway:
         return [self._reducing(position, Purpose.CLOSE, OrderType.MARKET, 0.0, now_ns)]
 
     def on_update(self, update: OrderUpdate) -> tuple[Ticket | None, list[Command]]:
-        """Note what the venue says of an order; an acknowledged stop or target retires its predecessors."""
+        """Note what the venue says of an order; an acknowledged stop or target retires its predecessors.
+
+        Words may come late or twice: an order that is over never rests again. Its ticket stays until the fills that
+        the final status speaks of are booked, whichever of the two comes first.
+        """
         ticket = self._tickets.get(update.client_order_id)
         if ticket is None:
             return None, []
         commands: list[Command] = []
         if update.status is OrderStatus.NEW:
-            ticket.resting = True
-            if ticket.purpose in (Purpose.STOP, Purpose.TARGET):
-                commands = [
-                    CancelRequest(client_order_id=old.client_order_id, symbol=old.symbol, created_ns=update.ts_ns)
-                    for old in self._find(ticket.symbol, ticket.purpose)
-                    if old is not ticket and old.resting
-                ]
+            if not (ticket.resting or ticket.over):
+                ticket.resting = True
+                commands = self._retire(ticket, update.ts_ns)
         elif update.status is not OrderStatus.PARTIALLY_FILLED:
-            del self._tickets[update.client_order_id]
+            ticket.resting = False
+            ticket.told = max(ticket.told, update.filled_qty)
+            if ticket.settled:
+                del self._tickets[update.client_order_id]
         return ticket, commands
+
+    def on_fill(self, fill: Fill) -> Ticket | None:
+        """Note one fill; the ticket of its order, which is gone from here if that was all it waited for."""
+        ticket = self._tickets.get(fill.client_order_id)
+        if ticket is not None:
+            ticket.filled += fill.qty
+            if ticket.settled:
+                del self._tickets[fill.client_order_id]
+        return ticket
+
+    def _retire(self, newest: Ticket, now_ns: int) -> list[Command]:
+        """Cancel the resting stops or targets that *newest* replaces."""
+        if newest.purpose not in (Purpose.STOP, Purpose.TARGET):
+            return []
+        return [
+            CancelRequest(client_order_id=old.client_order_id, symbol=old.symbol, created_ns=now_ns)
+            for old in self._find(newest.symbol, newest.purpose)
+            if old is not newest and old.resting
+        ]
 
     def ticket(self, client_order_id: str) -> Ticket | None:
         """The ticket of an order that may be alive."""
@@ -109,20 +149,41 @@ class Gateway:
         return [
             CancelRequest(client_order_id=ticket.client_order_id, symbol=symbol, created_ns=now_ns)
             for ticket in self._tickets.values()
-            if ticket.symbol == symbol
+            if ticket.symbol == symbol and not (ticket.over or ticket.filled >= ticket.qty * (1.0 - _EPSILON))
         ]
+
+    def cancel_stale(self, positions: Mapping[str, Position], now_ns: int) -> list[Command]:
+        """Cancel again what should be gone: resting orders without a position, stops and targets that were replaced."""
+        newest: dict[tuple[str, Purpose], Ticket] = {}
+        for ticket in self._tickets.values():
+            if ticket.resting:
+                newest[ticket.symbol, ticket.purpose] = ticket
+        return [
+            CancelRequest(client_order_id=ticket.client_order_id, symbol=ticket.symbol, created_ns=now_ns)
+            for ticket in self._tickets.values()
+            if ticket.resting and ticket.purpose in (Purpose.STOP, Purpose.TARGET)
+            and (ticket.symbol not in positions or newest[ticket.symbol, ticket.purpose] is not ticket)
+        ]
+
+    def cancel_stray(self, order_id: str, symbol: str, now_ns: int) -> Command:
+        """Cancel an order that bears our prefix and belongs to nothing we know."""
+        return CancelRequest(client_order_id=order_id, symbol=symbol, created_ns=now_ns)
 
     def cancel_openings(self, now_ns: int, symbol: str = "") -> list[Command]:
         """Cancel every opening order that may be alive, or those of *symbol* alone."""
         return [
             CancelRequest(client_order_id=ticket.client_order_id, symbol=ticket.symbol, created_ns=now_ns)
             for ticket in self._tickets.values()
-            if ticket.purpose is Purpose.OPEN and symbol in ("", ticket.symbol)
+            if ticket.purpose is Purpose.OPEN and not ticket.over and symbol in ("", ticket.symbol)
         ]
 
     def has(self, symbol: str, purpose: Purpose) -> bool:
         """Whether an order of *purpose* may be alive for *symbol*."""
         return bool(self._find(symbol, purpose))
+
+    def tickets(self) -> list[Ticket]:
+        """Every order that may be alive, or has a fill on its way to us, oldest first."""
+        return list(self._tickets.values())
 
     def is_protected(self, position: Position) -> bool:
         """Whether an acknowledged stop for at least the whole position rests at the venue."""
@@ -143,31 +204,35 @@ class Gateway:
     def state(self) -> dict[str, Any]:
         """Claims and tickets, as plain values."""
         return {
-            "claimed": dict(self._claimed),
+            "namespace": self.namespace, "claimed": dict(self._claimed),
             "tickets": [msgspec.to_builtins(ticket) for ticket in self._tickets.values()],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state`."""
+        self.namespace = state["namespace"]
         self._claimed = dict(state["claimed"])
         tickets = [msgspec.convert(raw, Ticket) for raw in state["tickets"]]
         self._tickets = {ticket.client_order_id: ticket for ticket in tickets}
 
     def _find(self, symbol: str, purpose: Purpose) -> list[Ticket]:
-        return [t for t in self._tickets.values() if t.symbol == symbol and t.purpose is purpose]
+        return [t for t in self._tickets.values() if t.symbol == symbol and t.purpose is purpose and not t.over]
 
-    def _claim(self, intent_id: str, purpose: Purpose, symbol: str, qty: float, price: float) -> str:
+    def _claim(
+        self, intent_id: str, purpose: Purpose, symbol: str, qty: float, price: float, now_ns: int
+    ) -> str:
         attempt = self._claimed.get(intent_id, 0)
         self._claimed[intent_id] = attempt + 1
-        order_id = client_order_id(intent_id, purpose, attempt)
+        order_id = client_order_id(self.namespace + intent_id, purpose, attempt)
         self._tickets[order_id] = Ticket(
-            client_order_id=order_id, purpose=purpose, symbol=symbol, intent_id=intent_id, qty=qty, price=price
+            client_order_id=order_id, purpose=purpose, symbol=symbol, intent_id=intent_id, qty=qty, price=price,
+            created_ns=now_ns,
         )
         return order_id
 
     def _order(self, intent: Intent, purpose: Purpose, qty: float, now_ns: int, leverage: float) -> OrderRequest:
         return OrderRequest(
-            client_order_id=self._claim(intent.intent_id, purpose, intent.symbol, qty, 0.0),
+            client_order_id=self._claim(intent.intent_id, purpose, intent.symbol, qty, 0.0, now_ns),
             intent_id=intent.intent_id, trace_id=intent.trace_id, symbol=intent.symbol,
             side=opening_side(intent.side.sign), type=OrderType.MARKET, qty=qty, created_ns=now_ns, leverage=leverage,
         )
@@ -181,7 +246,7 @@ class Gateway:
     ) -> OrderRequest:
         plan = position.plan
         return OrderRequest(
-            client_order_id=self._claim(plan.intent_id, purpose, position.symbol, position.qty, price),
+            client_order_id=self._claim(plan.intent_id, purpose, position.symbol, position.qty, price, now_ns),
             intent_id=plan.intent_id, trace_id=plan.trace_id, symbol=position.symbol, side=closing_side(plan.sign),
             type=kind, qty=position.qty, created_ns=now_ns, stop_price=price, reduce_only=True,
         )

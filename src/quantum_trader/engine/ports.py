@@ -36,6 +36,8 @@ class Rejection(str, Enum):
     DUPLICATE = "-4116"
     NO_PRICE = "-4131"
     MIN_NOTIONAL = "-4164"
+    LOST = "LOST"  # ours, not the venue's: the request never arrived there
+    UNAVAILABLE = "UNAVAILABLE"  # ours: the venue could not be reached and an opening does not wait
 
 
 class VenuePosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,4 +168,24 @@ class PolicyWatcher(Protocol):
 
     def signal_decided(self, signal: Signal, decision: SignalDecision, verdict: PolicyVerdict) -> None:
         """Take how one signal fared and the policy's verdict on it."""
+        ...
+
+
+class DecisionTracing(Protocol):
+    """Who times the steps of decisions. It has a clock, the engine has none; nothing it measures reaches a decision."""
+
+    def now(self) -> int:
+        """Return the time, ns."""
+        ...
+
+    def start_trace(self, trace_id: str, ts_ns: int | None = None, *, symbol: str = "") -> str:
+        """Begin a decision that a market event at *ts_ns* led to."""
+        ...
+
+    def mark(self, name: str, outcome: str = "OK", *, trace_id: str | None = None, **facts: Any) -> None:
+        """Add the step that ends now and began with the last one's end."""
+        ...
+
+    def finish_trace(self, trace_id: str | None = None, end_ns: int | None = None, outcome: str = "DONE") -> None:
+        """End a decision."""
         ...

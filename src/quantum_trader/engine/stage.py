@@ -25,7 +25,7 @@ from quantum_trader.risk.limits import losses_pct, record_losses
 from quantum_trader.signals import columns as col
 
 # What the engine hands in each moment.
-BOOK_EQUITY, BOOK_EXPOSURE, BOOK_OPEN, BOOK_STREAK, BOOK_BROKEN, BOOK_WINS, BOOK_SIZE = range(7)
+BOOK_EQUITY, BOOK_EXPOSURE, BOOK_OPEN, BOOK_STREAK, BOOK_BROKEN, BOOK_WINS, BOOK_HEALTH, BOOK_SIZE = range(8)
 # The UTC day's peak equity, kept between moments.
 DAY_INDEX, DAY_PEAK, DAY_SIZE = range(3)
 # Constants of a symbol.
@@ -93,7 +93,7 @@ def account_step(now_ns, book, losses, loss_limit_pct, governor):  # type: ignor
     """Latch losses and step the governor at *now_ns*; returns the governor's level."""
     equity = book[BOOK_EQUITY]
     _record_losses(losses, now_ns, equity, loss_limit_pct)
-    return _governor_step(governor, equity, now_ns // _NS_PER_SECOND, 0)
+    return _governor_step(governor, equity, now_ns // _NS_PER_SECOND, int(book[BOOK_HEALTH]))
 
 
 @kernel

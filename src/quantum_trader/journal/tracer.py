@@ -82,9 +82,10 @@ _Step = tuple[str, int, int, str, dict[str, Any]]
 class _Open:
     """A trace in the making; slots keep it small."""
 
-    __slots__ = ("dropped", "end_ns", "mark_ns", "outcome", "start_ns", "steps", "symbol")
+    __slots__ = ("dropped", "end_ns", "mark_ns", "outcome", "start_ns", "steps", "symbol", "trace_id")
 
-    def __init__(self, symbol: str, start_ns: int) -> None:
+    def __init__(self, trace_id: str, symbol: str, start_ns: int) -> None:
+        self.trace_id = trace_id
         self.symbol = symbol
         self.start_ns = start_ns
         self.end_ns = 0
@@ -102,13 +103,16 @@ class DecisionTracer:
     """
 
     def __init__(
-        self, max_traces: int = 4096, max_steps: int = 64, clock: Callable[[], int] | None = None
+        self, max_traces: int = 4096, max_steps: int = 64, clock: Callable[[], int] | None = None,
+        finished: Callable[[Trace], None] | None = None,
     ) -> None:
+        """*clock* gives ns; *finished* is handed every trace that ends."""
         if max_traces < 1 or max_steps < 1:
             raise InputError(f"max_traces = {max_traces}, max_steps = {max_steps}: must both be 1 or more")
         self._max_traces = max_traces
         self._max_steps = max_steps
         self._clock = clock
+        self._finished = finished
         self._traces: OrderedDict[str, _Open] = OrderedDict()
         self._current: _Open | None = None
         self._started = 0
@@ -123,7 +127,7 @@ class DecisionTracer:
         self._started += 1
         if not trace_id or trace_id in self._traces:
             symbol, trace_id = symbol or trace_id, f"{trace_id or 'trace'}-{self._started}"
-        self._current = self._traces[trace_id] = _Open(symbol, start)
+        self._current = self._traces[trace_id] = _Open(trace_id, symbol, start)
         if len(self._traces) > self._max_traces:
             self._traces.popitem(last=False)
         return trace_id
@@ -147,7 +151,10 @@ class DecisionTracer:
         if trace is None:
             return
         now_ns = self._now()
-        self.record_step(name, trace.mark_ns, now_ns, outcome, trace_id=trace_id, **facts)
+        if len(trace.steps) < self._max_steps:
+            trace.steps.append((name, trace.mark_ns, now_ns, outcome, facts))
+        else:
+            trace.dropped += 1
         trace.mark_ns = now_ns
 
     def finish_trace(self, trace_id: str | None = None, end_ns: int | None = None, outcome: str = "DONE") -> None:
@@ -158,6 +165,8 @@ class DecisionTracer:
         last = max((step[2] for step in trace.steps), default=trace.start_ns)
         trace.end_ns = last if end_ns is None else end_ns
         trace.outcome = outcome
+        if self._finished is not None:
+            self._finished(self._whole(trace_id or trace.trace_id, trace))
         if trace is self._current:
             self._current = None
 
@@ -166,6 +175,9 @@ class DecisionTracer:
         found = self._traces.get(trace_id)
         if found is None:
             raise InputError(f"trace_id = {trace_id!r}: is not among the {len(self._traces)} latest traces")
+        return self._whole(trace_id, found)
+
+    def _whole(self, trace_id: str, found: _Open) -> Trace:
         spans = tuple(
             Span(name=name, start_ns=start, end_ns=max(start, end), outcome=outcome, facts=facts)
             for name, start, end, outcome, facts in found.steps
@@ -184,6 +196,10 @@ class DecisionTracer:
         """The latest *count* traces, oldest first."""
         names = list(islice(reversed(self._traces), count))
         return [self.trace(name) for name in reversed(names)]
+
+    def now(self) -> int:
+        """The clock's time, ns; InputError without a clock."""
+        return self._now()
 
     def _now(self) -> int:
         if self._clock is None:

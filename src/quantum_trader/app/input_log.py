@@ -1,0 +1,112 @@
+"""The input log of a live session on disk: one append a time, complete or not there at all.
+
+What :meth:`FileInputLog.append` has written survives the death of the process (the operating system holds it); a power
+cut can take what was written since the last :meth:`sync`. An entry is its length, a checksum and its bytes; one that
+was cut ends the log, and the engine never saw it.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from quantum_trader.domain.errors import StateError
+
+_HEAD: Final = struct.Struct("<II")
+_SEGMENT_BYTES: Final = 64 << 20
+_NAME: Final = "inputs-{:08d}.log"
+
+
+class FileInputLog:
+    """Inputs in numbered files of one folder, for its owner alone."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open *folder* to append behind its last whole entry. Raises StateError when it cannot be used."""
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            numbers = self._numbers()
+            self._number = numbers[-1] if numbers else 1
+            self._descriptor = self._open()
+            self._size = _whole(self._path(self._number).read_bytes())[1]
+            os.ftruncate(self._descriptor, self._size)
+        except OSError as error:
+            raise StateError(f"{folder}: cannot be used ({error.strerror}); choose another --state folder") from error
+
+    def append(self, entry: bytes) -> None:
+        """Write one entry; StateError when it could not be written whole, and then none of it is there."""
+        block = _HEAD.pack(len(entry), zlib.crc32(entry)) + entry
+        try:
+            if os.write(self._descriptor, block) != len(block):
+                raise OSError(28, os.strerror(28))
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, self._size)
+            raise StateError(
+                f"{self._path(self._number)}: cannot be written ({error.strerror}); nothing opens until it can"
+            ) from error
+        self._size += len(block)
+        if self._size >= _SEGMENT_BYTES:
+            self._rotate()
+
+    def mark(self) -> list[int]:
+        """The place behind the last entry: number of the file, bytes in it."""
+        return [self._number, self._size]
+
+    def since(self, mark: Any) -> list[bytes]:
+        """The entries behind *mark*; StateError where a file in between is damaged or gone."""
+        first, offset = mark if mark is not None else (1, 0)
+        entries: list[bytes] = []
+        for number in range(first, self._number + 1):
+            path = self._path(number)
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise StateError(f"{path}: cannot be read ({error.strerror}); put it back to continue") from error
+            found, end = _whole(content[offset:] if number == first else content)
+            if number < self._number and end + (offset if number == first else 0) != len(content):
+                raise StateError(f"{path}: damaged at byte {end}; put back a copy, or start a new --state folder")
+            entries += found
+        return entries
+
+    def sync(self) -> None:
+        """Make everything written so far survive a power cut."""
+        os.fdatasync(self._descriptor)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _rotate(self) -> None:
+        os.fdatasync(self._descriptor)
+        os.close(self._descriptor)
+        self._number += 1
+        self._descriptor, self._size = self._open(), 0
+
+    def _open(self) -> int:
+        return os.open(self._path(self._number), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / _NAME.format(number)
+
+    def _numbers(self) -> list[int]:
+        return sorted(int(path.stem.partition("-")[2]) for path in self.folder.glob("inputs-*.log"))
+
+
+def _whole(content: bytes) -> tuple[list[bytes], int]:
+    """The whole entries at the beginning of *content*, and where they end."""
+    entries, position = [], 0
+    while position + _HEAD.size <= len(content):
+        length, checksum = _HEAD.unpack_from(content, position)
+        entry = content[position + _HEAD.size:position + _HEAD.size + length]
+        if len(entry) != length or zlib.crc32(entry) != checksum:
+            break
+        entries.append(entry)
+        position += _HEAD.size + length
+    return entries, position

@@ -1,0 +1,293 @@
+"""Live trading, wired: settings, keys, venue, engine, recorder, state folder, status, and an end that leaves order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import msgspec
+import typer
+
+from quantum_trader import __version__
+from quantum_trader.app.input_log import FileInputLog
+from quantum_trader.app.journal_sink import JournalSink
+from quantum_trader.app.live_settings import LiveMode, LiveSettings, LoadedLive, OnForeign, bind_folder
+from quantum_trader.app.operator_requests import OperatorRequests
+from quantum_trader.app.state_dir import RecordFile, StateDir
+from quantum_trader.app.status import HaltLine, LiveStatus, OrderLine, PositionLine, write_status
+from quantum_trader.app.trace_file import TraceFile
+from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.enums import GOV_EMERGENCY, GOVERNOR_CODES
+from quantum_trader.domain.errors import StateError, VenueError
+from quantum_trader.engine.inputs import Asked
+from quantum_trader.engine.live import HealthReport, LiveDriver, LiveTiming
+from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.session import Session
+from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.engine.venue_port import ExecutionVenue
+from quantum_trader.journal.tracer import DecisionTracer
+from quantum_trader.signals import columns as col
+from quantum_trader.venues.binance.adapter import AdapterSettings, BinanceFuturesExecutionAdapter
+from quantum_trader.venues.binance.endpoints import endpoint
+from quantum_trader.venues.binance.keys import ApiKeys, Redactor
+from quantum_trader.venues.paper_execution import DrySettings, PaperExecutionAdapter
+from quantum_trader.venues.paper_settings import PaperSettings
+
+_INPUTS: Final = "inputs"
+
+
+def venue_for(live: LiveSettings, keys: ApiKeys | None, paper: PaperSettings | None = None) -> ExecutionVenue:
+    """The venue that *live* trades at, not connected: Binance or the local venue, or paper fills on their prices."""
+    binance = BinanceFuturesExecutionAdapter(
+        endpoint(live.venue, live.address), live.symbols, keys if live.needs_keys else None, rng=Random(time.time_ns()),
+        settings=AdapterSettings(trigger_on=live.trigger_on.value, timeout_s=live.order_timeout_s),
+    )
+    if live.mode is not LiveMode.DRY:
+        return binance
+    return PaperExecutionAdapter(binance, DrySettings(paper=paper if paper is not None else PaperSettings()))
+
+
+def live_engine_settings(loaded: LoadedLive) -> EngineSettings:
+    """The engine's settings for live trading: nobody resumes but a person, and bars that come late open nothing."""
+    settings = loaded.run.settings.engine_settings()
+    limits = settings.limits
+    return msgspec.structs.replace(
+        settings, operator_resume_hours=0.0,
+        limits=msgspec.structs.replace(
+            limits, max_data_age_s=min(limits.max_data_age_s, loaded.live.max_decision_delay_s)
+        ),
+    )
+
+
+class LiveRun:
+    """The parts of one live process around one state folder."""
+
+    def __init__(
+        self, loaded: LoadedLive, venue: ExecutionVenue, state_dir: StateDir, redactor: Redactor,
+        now_ns: Callable[[], int] = time.time_ns, timing: LiveTiming | None = None,
+    ) -> None:
+        """*venue* is connected; *state_dir* is locked and bound."""
+        live = loaded.live
+        self.live, self.venue, self.state_dir, self._now_ns = live, venue, state_dir, now_ns
+        self.started_ns = now_ns()
+        self.checkpoint = state_dir.load_checkpoint()
+        self._stack = ExitStack()
+        keep = self.checkpoint["more"]["record_bytes"] if self.checkpoint is not None else 0
+        state_dir.check_records(keep)
+        recorded = sum(self.checkpoint["engine"]["seq"].values()) if self.checkpoint is not None else 0
+        self.records = JournalSink(
+            state_dir.path, RecordFile(state_dir.path / "records.jsonl", keep), recorded, redact=redactor.bytes
+        )
+        self._stack.callback(self.records.close)
+        self.log = FileInputLog(state_dir.path / _INPUTS)
+        self._stack.callback(self.log.close)
+        self.engine = LiveEngine(
+            [venue.instrument(symbol) for symbol in live.symbols], live.interval_ns, live_engine_settings(loaded),
+            self.records, adopt_quietly=live.on_foreign is OnForeign.ADOPT,
+        )
+        self.traces = TraceFile(state_dir.path)
+        self._stack.callback(self.traces.flush)
+        self.session = Session(self.engine, self.log, _Checkpoints(self), live.interval_ns, self._more_state)
+        self.operator = OperatorRequests(state_dir.path, 0)
+        self.driver = LiveDriver(
+            self.session, venue, timing if timing is not None else timing_of(live), now_ns,
+            namespace=f"{self.started_ns:x}-", statement=self._statement(loaded), operator=self._asked,
+            queue=self._queue, report=self._report,
+        )
+        self._reported = 0.0
+
+    def recover(self) -> int:
+        """Continue where the last process ended; returns how many inputs were taken again."""
+        taken = self.session.recover(self._restore_more)
+        self.engine.tracer = DecisionTracer(clock=self._now_ns, finished=self.traces.add)
+        self.operator.taken = self.session.asked
+        return taken
+
+    async def run(self) -> None:
+        """Trade until told to stop."""
+        await self.driver.run(connected=True)
+
+    def close(self) -> None:
+        """Release files."""
+        self._stack.close()
+
+    def _statement(self, loaded: LoadedLive) -> dict[str, Any]:
+        return {
+            "version": __version__, "mode": self.live.mode.value, "endpoint": self.venue.name,
+            "effective": loaded.run.settings.effective(), "settings": loaded.run.settings.settings_hash(),
+            "live": {"symbols": list(self.live.symbols), "interval": self.live.interval},
+        }
+
+    def _more_state(self) -> dict[str, Any]:
+        self.records.sync()
+        self.log.sync()
+        more: dict[str, Any] = {"record_bytes": self.records.size}
+        if isinstance(self.venue, PaperExecutionAdapter):
+            more["venue"] = self.venue.state()
+        return more
+
+    def _restore_more(self, more: dict[str, Any]) -> None:
+        assert self.checkpoint is not None
+        self.engine.recorder.resume(self.checkpoint["engine"]["seq"], ())
+        if isinstance(self.venue, PaperExecutionAdapter) and "venue" in more:
+            self.venue.load_state(more["venue"])
+
+    def _asked(self) -> list[Asked]:
+        return [
+            Asked(
+                ts_ns=self.driver.clock.now_ns(), action=request.action.value, reason=request.reason,
+                actor=request.actor,
+            )
+            for request in self.operator.poll()
+        ]
+
+    def _queue(self) -> tuple[float, bool]:
+        told = self.records.queue()
+        return told.fill, told.governor_level == GOV_EMERGENCY
+
+    def _report(self, health: HealthReport) -> None:
+        """Write the status file every few seconds; a full disk is told elsewhere and stops nothing here."""
+        now = time.monotonic()
+        if now - self._reported < self.live.status_s:
+            return
+        self._reported = now
+        self.traces.flush()
+        try:
+            write_status(self.state_dir.path, self.status(health))
+        except StateError:
+            self.driver.counts["status not written"] += 1
+
+    def status(self, health: HealthReport) -> LiveStatus:
+        """What is told of this process."""
+        engine = self.engine
+        marks = engine.kernel.out[:, col.CLOSE]
+        now_ns = self._now_ns()
+        return LiveStatus(
+            written_ns=now_ns, pid=os.getpid(), started_ns=self.started_ns, mode=self.live.mode.value,
+            endpoint=self.venue.name, stage="trading" if health.ready else "starting", market_up=health.market_up,
+            user_up=health.user_up, last_bar_ns=health.last_bars_ns, lag_s=health.lag_s,
+            last_event_age_s=max(0.0, (health.ts_ns - health.last_event_ns) / NS_PER_SECOND)
+            if health.last_event_ns else 0.0,
+            queue_fill=health.queue_fill, unreconciled_s=health.unreconciled_s,
+            differences=tuple(
+                f"{one.kind.value} {one.symbol} venue {one.venue:g}, books {one.books:g}"
+                for one in engine.reconciler.open
+            ),
+            clock_offset_ms=health.clock_offset_ms,
+            in_doubt=sum(not ticket.resting and not ticket.over for ticket in engine.gateway.tickets()),
+            equity=engine.equity, wallet=engine.books.cash,
+            governor=GOVERNOR_CODES[int(engine.governor[0])].value,
+            positions=tuple(
+                PositionLine(
+                    symbol=held.symbol, side=held.side.value, qty=held.qty, entry_price=held.entry_price,
+                    stop=engine.gateway.resting_stop(held), target=held.target, mark_price=float(marks[held.index]),
+                    protected=engine.gateway.is_protected(held),
+                )
+                for held in engine.books.positions.values()
+            ),
+            orders=tuple(
+                OrderLine(
+                    client_order_id=ticket.client_order_id, symbol=ticket.symbol, purpose=ticket.purpose.value,
+                    qty=ticket.qty, price=ticket.price, resting=ticket.resting,
+                )
+                for ticket in engine.gateway.tickets() if not ticket.over
+            ),
+            halts=tuple(
+                HaltLine(
+                    kind=halt.kind, reason=halt.reason, exit_path=halt.exit_path, since_ns=halt.ts_ns, owner="risk"
+                )
+                for halt in engine.tally.halts if halt.cleared_ns == 0
+            ),
+            operator_taken=self.session.asked,
+        )
+
+
+class _Checkpoints:
+    """The state folder as the session's checkpoint store."""
+
+    def __init__(self, run: LiveRun) -> None:
+        self._run = run
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Publish *state*."""
+        self._run.state_dir.save_checkpoint({**state, "operator_taken": state["asked"]})
+
+    def load(self) -> dict[str, Any] | None:
+        """The last one, read when the folder was opened."""
+        return self._run.checkpoint
+
+
+def timing_of(live: LiveSettings) -> LiveTiming:
+    """How long the driver waits, from the settings."""
+    return LiveTiming(
+        reconcile_s=live.reconcile_s, request_timeout_s=live.order_timeout_s, stop_s=live.stop_grace_s,
+        warm_bars=live.warmup_bars,
+    )
+
+
+def run_live(loaded: LoadedLive, keys: ApiKeys | None, state: Path, redactor: Redactor) -> int:
+    """Trade until Ctrl-C or SIGTERM; returns the exit code. Raises ConfigError or StateError with what to do."""
+    folder = StateDir(state)
+    try:
+        bind_folder(state, loaded.live)
+        run_async(_trade(loaded, keys, folder, redactor))
+    finally:
+        folder.close()
+    return 0
+
+
+def run_async(work: Any) -> None:
+    """Run *work* on uvloop where it is installed, else on asyncio's own loop."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(work)
+    else:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(work)
+
+
+async def _trade(loaded: LoadedLive, keys: ApiKeys | None, folder: StateDir, redactor: Redactor) -> None:
+    venue = venue_for(loaded.live, keys, loaded.run.settings.paper_settings())
+    try:
+        await connect(venue)
+        live = LiveRun(loaded, venue, folder, redactor)
+        try:
+            taken = live.recover()
+            typer.echo(f"{venue.name}: connected; {taken} inputs since the last checkpoint were taken again", err=True)
+            stop_on_signals(live.driver.stop)
+            await live.run()
+        finally:
+            live.close()
+    finally:
+        await venue.close()
+
+
+async def connect(venue: ExecutionVenue, tries: int = 0) -> None:
+    """Connect, again and again while the venue cannot be reached (*tries* 0: without end); ConfigError ends it."""
+    wait = 0.5
+    while True:
+        try:
+            await venue.connect()
+            return
+        except VenueError as error:
+            tries -= 1
+            if tries == 0:
+                raise
+            typer.echo(f"{venue.name}: not reached ({error}); trying again in {wait:g} s", err=True)
+            await asyncio.sleep(wait)
+            wait = min(2.0 * wait, 30.0)
+
+
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """Let Ctrl-C and SIGTERM end the loop's work in order."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)

@@ -1,0 +1,628 @@
+"""The live driver: asyncio around a session, at one venue beyond a wire.
+
+It asks, listens, waits and asks again; it decides nothing. Whatever comes is told to the session first, which writes it
+down; whatever the engine wants goes out, each order in a task of its own, so that an answer that does not come holds up
+nothing else. Durations are measured on the loop's clock, moments on the venue's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+import msgspec
+import numpy as np
+
+from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.enums import GOV_EMERGENCY, OrderStatus
+from quantum_trader.domain.errors import VenueError, VenueUnavailable
+from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
+from quantum_trader.engine.inputs import (
+    Asked,
+    BarsCame,
+    Began,
+    HealthTold,
+    Input,
+    Looked,
+    MoneyMoved,
+    RateKnown,
+    Ticked,
+    VenueSaid,
+)
+from quantum_trader.engine.live_clock import VenueClock
+from quantum_trader.engine.ports import Rejection, VenueOrder
+from quantum_trader.engine.reconciliation import VenueSnapshot
+from quantum_trader.engine.session import Session
+from quantum_trader.engine.venue_port import (
+    ExecutionVenue,
+    Kline,
+    LeverageChanged,
+    MarkPrice,
+    StreamEvent,
+    StreamState,
+    WalletChanged,
+)
+from quantum_trader.risk.governor import health_level
+
+T = TypeVar("T")
+
+_FILLS_OVERLAP_NS: Final = 60 * NS_PER_SECOND  # fills are asked for from this long before everything agreed
+_RATE_STEP: Final = 1e-5  # a funding rate that moved by less is not worth an input
+_UNREACHED: Final = (VenueError, TimeoutError)
+
+
+class LiveTiming(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a live driver waits for what. Seconds."""
+
+    bar_wait_s: float = 2.0  # for the last symbols of a moment
+    reconcile_s: float = 60.0
+    look_again_s: float = 2.0  # after a difference was seen
+    request_timeout_s: float = 10.0
+    tick_s: float = 1.0
+    attention_s: float = 5.0  # between two tries to protect or close a position
+    silence_s: float = 10.0  # between two tries to fetch bars that are overdue
+    lost_s: float = 5.0  # a stream that is down this long is a matter for the governor
+    connect_timeout_s: float = 60.0
+    checkpoint_s: float = 30.0
+    backoff_s: float = 0.25  # first wait after a failure; it doubles
+    backoff_most_s: float = 5.0
+    stop_s: float = 10.0  # for requests under way when it stops
+    warm_bars: int = 500  # fetched at the first start
+
+
+class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How a driver is: progress, not existence."""
+
+    ts_ns: int
+    ready: bool
+    market_up: bool
+    user_up: bool
+    lag_s: float  # how long the next bars are overdue
+    clock_offset_ms: float
+    queue_fill: float
+    last_event_ns: int
+    last_bars_ns: int  # close of the newest bars decided on
+    unreconciled_s: float  # how long venue and books have not agreed
+    reconciled_ns: int  # the last look
+    requests: int  # under way
+    counts: dict[str, int]
+
+
+class _Moment:
+    """The bars of one moment as they come in."""
+
+    __slots__ = ("arrived", "ohlcv", "present")
+
+    def __init__(self, symbols: int) -> None:
+        self.ohlcv = np.full((symbols, 5), np.nan)
+        self.present = np.zeros(symbols, dtype=np.bool_)
+        self.arrived = 0
+
+
+class LiveDriver:
+    """Runs one session at one venue until :meth:`stop`."""
+
+    def __init__(
+        self, session: Session, venue: ExecutionVenue, timing: LiveTiming, now_ns: Callable[[], int], *,
+        namespace: str, statement: dict[str, Any] | None = None, operator: Callable[[], list[Asked]] = list,
+        inputs: Callable[[], list[Input]] = list, queue: Callable[[], tuple[float, bool]] = lambda: (0.0, False),
+        report: Callable[[HealthReport], None] | None = None,
+    ) -> None:
+        """*namespace* marks the order ids of a new session. *operator* and *inputs* are polled each tick for what
+        people and other parts ask; *queue* tells the fill of the fullest queue and whether it is critical."""
+        self.session, self.venue, self.timing = session, venue, timing
+        self.engine = session.engine
+        self.symbols = session.engine.symbols
+        self.counts: Counter[str] = Counter()
+        self.clock = VenueClock(now_ns, venue.clock_offset_ms)
+        self._namespace, self._statement = namespace, statement or {}
+        self._operator, self._inputs, self._queue, self._report = operator, inputs, queue, report
+        self._interval = session.interval_ns
+        self._index = {symbol: index for index, symbol in enumerate(self.symbols)}
+        self._moments: dict[int, _Moment] = {}
+        self._decided_ns = session.engine.now_ns - session.interval_ns  # open of the newest bars decided on
+        self._tasks: dict[asyncio.Task[None], str] = {}  # requests under way and their symbols
+        self._touched: set[str] = set()
+        self._leverage: dict[str, float] = {}
+        self._rates: dict[str, float] = {}
+        self._up = {"market": False, "user": False}
+        self._said = (0, True)  # health as it was last told
+        self._ready = self._closed = False
+        self._down_since: dict[str, float] = {}
+        self._silent_until = 0.0
+        self._repairing: asyncio.Task[None] | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._stopping = asyncio.Event()
+        self._look_soon = asyncio.Event()
+        self._listening = asyncio.Event()
+
+    # ------------------------------------------------------------------ life
+
+    async def run(self, *, connected: bool = False) -> None:
+        """Trade until :meth:`stop`; what rests at the venue stays there. The session has been recovered before."""
+        try:
+            if not connected:
+                await self._try(self.venue.connect, "connect", self.timing.connect_timeout_s)
+            self.clock.start(asyncio.get_running_loop().time)
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                parts = [group.create_task(self._listen())]
+                await self._listening.wait()
+                await self._first_look()
+                parts += [group.create_task(part()) for part in (self._tick, self._reconcile, self._save)]
+                self._repair()
+                await self._stopping.wait()
+                for part in parts:
+                    part.cancel()
+                await self._drain()
+        finally:
+            self._group = None
+            self.session.checkpoint()
+            await self.venue.close()
+
+    def stop(self) -> None:
+        """Ask :meth:`run` to end; requests under way get a moment to finish."""
+        self._stopping.set()
+
+    async def _drain(self) -> None:
+        """Wait for requests under way, not for long; who is asked again at the next start."""
+        tasks = [*self._tasks, *([self._repairing] if self._repairing else [])]
+        if self._repairing is not None:
+            self._repairing.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=self.timing.stop_s)
+        self._closed = True
+        for task in list(self._tasks):
+            task.cancel()
+
+    async def _first_look(self) -> None:
+        """Begin a new session with the money that is there; ask for everything that is in doubt; compare."""
+        if not self.engine.begun:
+            balance = await self._try(self.venue.get_cash_balance, "balance")
+            self._apply(Began(
+                ts_ns=self.clock.now_ns(), wallet=balance.wallet, namespace=self._namespace, statement=self._statement
+            ))
+            self.session.checkpoint()
+        doubtful = [t for t in self.engine.gateway.tickets() if not t.resting and not t.over]
+        for symbol in self._involved():
+            await self._fetch_fills(symbol)
+        for ticket in doubtful:
+            self._start(self._settle_doubt(ticket.symbol, ticket.client_order_id), ticket.symbol)
+        while not await self._look():
+            await asyncio.sleep(self.timing.look_again_s)
+        self._ready = True
+
+    def _involved(self) -> list[str]:
+        """Symbols with a position or an order."""
+        tickets = self.engine.gateway.tickets()
+        return sorted({ticket.symbol for ticket in tickets} | set(self.engine.books.positions))
+
+    async def _settle_doubt(self, symbol: str, order_id: str) -> None:
+        """Find out about an order that may or may not have been sent before a restart."""
+        self._tell(await self._find(symbol, order_id))
+
+    # ------------------------------------------------------------------ telling and sending
+
+    def _apply(self, told: Input) -> None:
+        """Tell the session and send what comes of it."""
+        for command in self.session.apply(told):
+            if self._closed:
+                return  # it is asked for at the next start
+            self.counts["commands"] += 1
+            job = self._order(command) if isinstance(command, OrderRequest) else self._cancel(command)
+            self._start(job, command.symbol)
+
+    def _tell(self, event: OrderUpdate | Fill | FundingPayment) -> None:
+        """Tell the session what the venue said."""
+        self._touched.add(event.symbol)
+        if isinstance(event, Fill) and event.fill_id in self.engine.seen:
+            self.counts["repeated"] += 1
+            return
+        self._apply(VenueSaid.of(event))
+
+    def _start(self, job: Any, symbol: str) -> None:
+        assert self._group is not None
+        task = self._group.create_task(job)
+        self._tasks[task] = symbol
+        self._touched.add(symbol)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._touched.add(self._tasks.pop(task))
+
+    async def _order(self, request: OrderRequest) -> None:
+        """Send one order and tell how it fared."""
+        opening = not request.reduce_only
+        if opening and (refusal := await self._refusal(request)):
+            self._tell(_rejected(request, refusal, self.clock.now_ns()))
+            return
+        wait = self.timing.backoff_s
+        update: OrderUpdate | None = None
+        while update is None:
+            try:
+                async with asyncio.timeout(self.timing.request_timeout_s):
+                    update = await self.venue.submit_order(request)
+            except VenueUnavailable as error:
+                self.counts["unavailable"] += 1
+                if opening or not self._is_wanted(request):
+                    reason = f"{Rejection.UNAVAILABLE.value}: {error}"
+                    update = _rejected(request, reason, self.clock.now_ns())
+                else:
+                    await asyncio.sleep(max(error.retry_after_s, wait))
+                    wait = min(2.0 * wait, self.timing.backoff_most_s)
+            except _UNREACHED:
+                self.counts["unknown"] += 1
+                update = await self._find(request.symbol, request.client_order_id)
+        if update.status is OrderStatus.REJECTED and update.reason.startswith(Rejection.DUPLICATE.value):
+            update = await self._find(request.symbol, request.client_order_id)
+        if update.status is OrderStatus.REJECTED:
+            self._look_soon.set()
+        self._tell(update)
+
+    async def _refusal(self, request: OrderRequest) -> str:
+        """Why an opening order may not go: another leverage is in force, or its time is over. Empty: it may."""
+        symbol, wanted = request.symbol, request.leverage
+        if self._leverage.get(symbol) != wanted:
+            try:
+                async with asyncio.timeout(self.timing.request_timeout_s):
+                    self._leverage[symbol] = await self.venue.set_leverage(symbol, wanted)
+            except _UNREACHED as error:
+                self._leverage.pop(symbol, None)
+                return f"{Rejection.UNAVAILABLE.value}: leverage could not be set ({error or 'timeout'})"
+            if self._leverage[symbol] != wanted:
+                return f"LEVERAGE_MISMATCH: asked {wanted:g}, venue has {self._leverage[symbol]:g}"
+        age_s = (self.clock.now_ns() - request.created_ns) / NS_PER_SECOND
+        if age_s > self.engine.settings.intent_ttl_s:
+            return f"EXPIRED: {age_s:.1f} s old"
+        return ""
+
+    def _is_wanted(self, request: OrderRequest) -> bool:
+        """Whether a reducing order still has something to reduce and nothing has taken its place."""
+        gateway, position = self.engine.gateway, self.engine.books.positions.get(request.symbol)
+        return position is not None and gateway.ticket(request.client_order_id) is not None
+
+    async def _cancel(self, request: CancelRequest) -> None:
+        """Cancel one order and tell what became of it; it is tried until the venue answers."""
+        wait = self.timing.backoff_s
+        while True:
+            try:
+                async with asyncio.timeout(self.timing.request_timeout_s):
+                    update = await self.venue.cancel_order(request)
+                break
+            except _UNREACHED as error:
+                self.counts["unavailable"] += 1
+                known = self.engine.gateway.ticket(request.client_order_id)
+                if known is None or known.over:
+                    return
+                await asyncio.sleep(max(getattr(error, "retry_after_s", 0.0), wait))
+                wait = min(2.0 * wait, self.timing.backoff_most_s)
+        if update.status is OrderStatus.REJECTED and self.engine.gateway.ticket(request.client_order_id) is not None:
+            update = await self._find(request.symbol, request.client_order_id, gone=OrderStatus.CANCELED)
+        self._tell(update)
+
+    async def _find(
+        self, symbol: str, order_id: str, gone: OrderStatus = OrderStatus.REJECTED
+    ) -> OrderUpdate:
+        """Ask for an order until the venue says what became of it.
+
+        "Not found" proves nothing until the receive window has passed: the request may still be on its way.
+        """
+        clock, wait = asyncio.get_running_loop().time, self.timing.backoff_s
+        since = clock()
+        while True:
+            asked = clock()
+            try:
+                async with asyncio.timeout(self.timing.request_timeout_s):
+                    order = await self.venue.get_order(symbol, order_id)
+            except _UNREACHED:
+                order = None
+            else:
+                if order is not None:
+                    if order.filled_qty > 0.0:
+                        await self._fetch_fills(symbol)
+                    return _update_of(order, self.clock.now_ns())
+                if asked - since > self.venue.receive_window_s:
+                    return OrderUpdate(
+                        client_order_id=order_id, venue_order_id="", symbol=symbol, status=gone,
+                        ts_ns=self.clock.now_ns(), reason=f"{Rejection.LOST.value}: the venue does not know it",
+                    )
+            await asyncio.sleep(wait)
+            wait = min(2.0 * wait, self.timing.backoff_most_s)
+
+    # ------------------------------------------------------------------ listening
+
+    async def _listen(self) -> None:
+        async for event in self.venue.stream(self._interval):
+            self.counts[type(event).__name__] += 1
+            self._hear(event)
+
+    def _hear(self, event: StreamEvent) -> None:
+        """Take one event of the streams."""
+        if isinstance(event, Kline):
+            self._bar(event)
+        elif isinstance(event, (OrderUpdate, Fill, FundingPayment)):
+            self._tell(event)
+        elif isinstance(event, MarkPrice):
+            self._rate(event)
+        elif isinstance(event, StreamState):
+            self._stream(event)
+        elif isinstance(event, LeverageChanged):
+            self._leverage[event.symbol] = event.leverage
+        elif isinstance(event, WalletChanged):
+            if event.moved != 0.0:
+                self._apply(MoneyMoved(ts_ns=event.ts_ns, amount=event.moved))
+            if event.reason == "FUNDING_FEE":
+                self._start(self._fetch_funding(), "")
+
+    def _stream(self, event: StreamState) -> None:
+        """A stream is down, or up again; then what was missed is fetched before anything is decided."""
+        self._up[event.stream] = event.up
+        if event.up:
+            self._down_since.pop(event.stream, None)
+        else:
+            self._down_since.setdefault(event.stream, asyncio.get_running_loop().time())
+        self.counts[f"{event.stream} {'up' if event.up else 'down'}"] += 1
+        self._check_health()
+        if not event.up:
+            return
+        if event.stream == "user":
+            self._leverage.clear()
+            self._listening.set()
+            if self._ready:
+                for symbol in self._involved():
+                    self._start(self._fetch_fills(symbol), symbol)
+                self._look_soon.set()
+        elif self._ready:
+            self._repair()
+
+    def _rate(self, event: MarkPrice) -> None:
+        known = self._rates.get(event.symbol)
+        if event.symbol in self._index and (known is None or abs(event.funding_rate - known) >= _RATE_STEP):
+            self._rates[event.symbol] = event.funding_rate
+            self._apply(RateKnown(ts_ns=event.ts_ns, symbol=event.symbol, rate_8h=event.funding_rate))
+
+    # ------------------------------------------------------------------ bars
+
+    def _bar(self, bar: Kline) -> None:
+        """Put one bar into its moment; the last of a moment that is next in order is decided on at once."""
+        index = self._index.get(bar.symbol)
+        if index is None or bar.interval_ns != self._interval:
+            return
+        if bar.ts_ns <= self._decided_ns:
+            self.counts["late bars"] += 1
+            return
+        moment = self._moments.get(bar.ts_ns)
+        if moment is None:
+            moment = self._moments[bar.ts_ns] = _Moment(len(self.symbols))
+        if moment.ohlcv[index, 3] == moment.ohlcv[index, 3]:
+            return  # told twice
+        moment.ohlcv[index] = (bar.open, bar.high, bar.low, bar.close, bar.volume)
+        moment.present[index] = bar.volume > 0.0  # a bar without volume is no market
+        moment.arrived += 1
+        if moment.arrived == len(self.symbols):
+            self._decide_due()
+
+    def _decide_due(self) -> None:
+        """Decide on every moment that is whole or has waited long enough, in order; a hole is repaired first."""
+        while self._ready and self._repairing is None and self._moments:
+            ts_ns = min(self._moments)
+            waited = self.clock.now_ns() - ts_ns - self._interval > self.timing.bar_wait_s * NS_PER_SECOND
+            if self._moments[ts_ns].arrived < len(self.symbols) and not waited:
+                return
+            if ts_ns > self._decided_ns + self._interval:
+                self._repair()
+                return
+            self._decide(ts_ns)
+
+    def _decide(self, ts_ns: int) -> None:
+        moment = self._moments.pop(ts_ns)
+        self._decided_ns = ts_ns
+        self._apply(BarsCame(
+            ts_ns=ts_ns, received_ns=max(self.clock.now_ns(), ts_ns + self._interval), ohlcv=moment.ohlcv.tobytes(),
+            present=moment.present.tobytes(),
+        ))
+        asyncio.get_running_loop().call_soon(self.session.settle)
+
+    def _repair(self) -> None:
+        """Fetch the bars that are missing, in a task of its own, unless that is under way."""
+        if self._repairing is None and self._group is not None:
+            self._repairing = self._group.create_task(self._fetch_bars())
+
+    async def _fetch_bars(self) -> None:
+        """Fetch every completed bar since the last decision, then decide on them in order; late ones open nothing."""
+        try:
+            end = self.clock.now_ns() // self._interval * self._interval
+            if self._moments:  # a bar that has come is complete, whatever our clock says
+                end = max(end, max(self._moments) + self._interval)
+            start = self._decided_ns + self._interval
+            if self._decided_ns < 0:
+                start = end - self.timing.warm_bars * self._interval
+            if start < end:
+                self.counts["repairs"] += 1
+                await asyncio.gather(*(self._fetch_symbol(symbol, start, end) for symbol in self.symbols))
+            for ts_ns in sorted(self._moments):
+                if ts_ns < end:
+                    self._decide(ts_ns)
+                    await asyncio.sleep(0)
+        finally:
+            self._repairing = None
+        self._decide_due()
+
+    async def _fetch_symbol(self, symbol: str, start: int, end: int) -> None:
+        async def ask() -> list[Kline]:
+            return await self.venue.get_klines(symbol, self._interval, start, end)
+
+        index = self._index[symbol]
+        for bar in await self._try(ask, "klines"):
+            moment = self._moments.get(bar.ts_ns)
+            if moment is None:
+                moment = self._moments[bar.ts_ns] = _Moment(len(self.symbols))
+            if moment.ohlcv[index, 3] != moment.ohlcv[index, 3]:
+                moment.ohlcv[index] = (bar.open, bar.high, bar.low, bar.close, bar.volume)
+                moment.present[index] = bar.volume > 0.0
+                moment.arrived += 1
+
+    # ------------------------------------------------------------------ reconciliation
+
+    async def _reconcile(self) -> None:
+        """Compare with the venue every minute, and sooner where something differs."""
+        while True:
+            agreed = await self._look() and not self.engine.reconciler.since_ns
+            wait = self.timing.reconcile_s if agreed else self.timing.look_again_s
+            try:
+                async with asyncio.timeout(wait):
+                    await self._look_soon.wait()
+            except TimeoutError:
+                continue
+            self._look_soon.clear()
+            await asyncio.sleep(self.timing.backoff_s)  # what was just sent gets a moment to be answered
+
+    async def _look(self) -> bool:
+        """Take one snapshot, let the engine compare, and ask about what it cannot explain; False: not reached."""
+        self._touched.clear()
+        busy = set(self._tasks.values())
+        try:
+            async with asyncio.timeout(3.0 * self.timing.request_timeout_s):
+                balance = await self.venue.get_cash_balance()
+                positions = await self.venue.get_positions()
+                orders = await self.venue.open_orders()
+        except _UNREACHED:
+            self.counts["looks failed"] += 1
+            return False
+        busy |= set(self._tasks.values()) | self._touched
+        self._apply(Looked(snapshot=VenueSnapshot(
+            ts_ns=self.clock.now_ns(), wallet=balance.wallet, positions=tuple(positions), orders=tuple(orders),
+            busy=tuple(sorted(busy)),
+        )))
+        self.counts["looks"] += 1
+        for symbol in sorted(self.engine.suspects()):
+            await self._fetch_fills(symbol)
+        if self.engine.reconciler.since_ns:
+            await self._fetch_funding()
+        for symbol, order_id in self.engine.questions():
+            if symbol not in self._tasks.values():
+                self._start(self._settle_doubt(symbol, order_id), symbol)
+        return True
+
+    async def _fetch_fills(self, symbol: str) -> None:
+        """Tell the session the fills of *symbol* it has not heard of; nothing where the venue cannot be reached."""
+        since = max(self.engine.reconciler.agreed_ns - _FILLS_OVERLAP_NS, 0)
+        try:
+            async with asyncio.timeout(self.timing.request_timeout_s):
+                fills = await self.venue.get_fills(symbol, since)
+        except _UNREACHED:
+            self._look_soon.set()
+            return
+        for fill in fills:
+            self._tell(fill)
+
+    async def _fetch_funding(self) -> None:
+        """Tell the session the funding it has not heard of."""
+        since = max(self.engine.reconciler.agreed_ns - _FILLS_OVERLAP_NS, 0)
+        try:
+            async with asyncio.timeout(self.timing.request_timeout_s):
+                payments = await self.venue.get_funding(since)
+        except _UNREACHED:
+            self._look_soon.set()
+            return
+        for payment in payments:
+            if f"{payment.symbol}/{payment.ts_ns}" not in self.engine.seen:
+                self._tell(payment)
+
+    # ------------------------------------------------------------------ time
+
+    async def _tick(self) -> None:
+        """Look after what time alone brings about."""
+        loop_time = asyncio.get_running_loop().time
+        attended = 0.0
+        while True:
+            await asyncio.sleep(self.timing.tick_s)
+            self.clock.tick()
+            for asked in self._operator():
+                self._apply(asked)
+                self.session.checkpoint()
+            for told in self._inputs():
+                self._apply(told)
+            self._check_health()
+            self._decide_due()
+            self._check_silence()
+            busy = frozenset(self._tasks.values())
+            now_ns = self.clock.now_ns()
+            if loop_time() - attended >= self.timing.attention_s and self.engine.attention(now_ns, busy):
+                attended = loop_time()
+                self._apply(Ticked(ts_ns=now_ns, busy=tuple(sorted(busy))))
+            if not self.engine.claims_ok:
+                self.session.checkpoint()
+            if self._report is not None:
+                self._report(self.health())
+
+    def _check_silence(self) -> None:
+        """Fetch bars that should long be there: a stream that says nothing is no market standing still."""
+        now = asyncio.get_running_loop().time()
+        if self._ready and now >= self._silent_until and self._lag_s() > self.timing.bar_wait_s:
+            self._silent_until = now + self.timing.silence_s
+            self._repair()
+
+    def _lag_s(self) -> float:
+        """How long the next bars are overdue, beyond the wait for the last symbol."""
+        due = self._decided_ns + 2 * self._interval + int(self.timing.bar_wait_s * NS_PER_SECOND)
+        return max(0.0, (self.clock.now_ns() - due) / NS_PER_SECOND) if self._decided_ns > 0 else 0.0
+
+    def _check_health(self) -> None:
+        """Tell the engine when health calls for another level, or the venue is there no more or again."""
+        fill, critical = self._queue()
+        connected = self._up["market"] and self._up["user"]
+        offset, lag = self.clock.offset_ms(), self._lag_s()
+        now = asyncio.get_running_loop().time()
+        lost = any(now - since >= self.timing.lost_s for since in self._down_since.values())
+        level = max(health_level(lag, float(not lost), offset, fill), GOV_EMERGENCY if critical else 0)
+        if (level, connected) != self._said:
+            self._said = (level, connected)
+            reason = f"lag {lag:.1f} s, clock {offset:+.0f} ms, queue {100.0 * fill:.0f} %"
+            if not connected:
+                reason += "".join(f", {name} stream down" for name, up in self._up.items() if not up)
+            self._apply(HealthTold(ts_ns=self.clock.now_ns(), level=level, connected=connected, reason=reason))
+
+    async def _save(self) -> None:
+        while True:
+            await asyncio.sleep(self.timing.checkpoint_s)
+            self.session.checkpoint()
+
+    def health(self) -> HealthReport:
+        """How it is now."""
+        now_ns, reconciler = self.clock.now_ns(), self.engine.reconciler
+        return HealthReport(
+            ts_ns=now_ns, ready=self._ready, market_up=self._up["market"], user_up=self._up["user"],
+            lag_s=self._lag_s(), clock_offset_ms=self.clock.offset_ms(), queue_fill=self._queue()[0],
+            last_event_ns=self.engine.last_event_ns, last_bars_ns=self._decided_ns + self._interval,
+            unreconciled_s=(now_ns - reconciler.since_ns) / NS_PER_SECOND if reconciler.since_ns else 0.0,
+            reconciled_ns=reconciler.checked_ns, requests=len(self._tasks), counts=dict(self.counts),
+        )
+
+    async def _try(self, ask: Callable[[], Awaitable[T]], what: str, timeout_s: float = 0.0) -> T:
+        """Ask until there is an answer."""
+        wait = self.timing.backoff_s
+        while True:
+            try:
+                async with asyncio.timeout(timeout_s or self.timing.request_timeout_s):
+                    return await ask()
+            except _UNREACHED as error:
+                self.counts[f"{what} failed"] += 1
+                await asyncio.sleep(max(getattr(error, "retry_after_s", 0.0), wait))
+                wait = min(2.0 * wait, self.timing.backoff_most_s)
+
+
+def _rejected(request: OrderRequest, reason: str, now_ns: int) -> OrderUpdate:
+    return OrderUpdate(
+        client_order_id=request.client_order_id, venue_order_id="", symbol=request.symbol,
+        status=OrderStatus.REJECTED, ts_ns=now_ns, reason=reason,
+    )
+
+
+def _update_of(order: VenueOrder, now_ns: int) -> OrderUpdate:
+    return OrderUpdate(
+        client_order_id=order.client_order_id, venue_order_id=order.venue_order_id, symbol=order.symbol,
+        status=order.status, ts_ns=now_ns, filled_qty=order.filled_qty, reason=order.reason,
+    )

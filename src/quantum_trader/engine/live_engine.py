@@ -1,0 +1,441 @@
+"""The engine of a live account: the same engine, and what only an account beyond a wire brings about.
+
+Messages come twice or never, people trade by hand, money moves, orders get lost. Everything here is still pure: a
+driver tells, commands and records come out, and the same inputs give the same outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.domain.enums import TAG_BAD, ExitReason, OrderSide
+from quantum_trader.domain.errors import InputError
+from quantum_trader.domain.loss_window import RING_SIZE
+from quantum_trader.domain.market import MarketBatch
+from quantum_trader.domain.scalar import scalar
+from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderUpdate
+from quantum_trader.engine import stage
+from quantum_trader.engine.books import Plan, Position, closing_side
+from quantum_trader.engine.engine import Engine
+from quantum_trader.engine.gateway import Command, Purpose
+from quantum_trader.engine.ports import VenuePosition
+from quantum_trader.engine.reconciliation import (
+    Difference,
+    DifferenceKind,
+    Reconciler,
+    Seen,
+    VenueSnapshot,
+    compare,
+)
+from quantum_trader.engine.recorder import RUN
+from quantum_trader.engine.road import ROAD_APPROVED, ROAD_FLIP, ROAD_REASONS, gate
+from quantum_trader.market import performance as perf
+from quantum_trader.policy.enforcement import effective_settings
+from quantum_trader.risk.exits import exit_row, timed_out
+from quantum_trader.risk.governor import GOV_ROW_PEAK
+from quantum_trader.risk.guard import Approved, can_execute
+from quantum_trader.risk.limits import LOSS_LAST, LOSS_MIDNIGHT
+from quantum_trader.signals import columns as col
+
+UNKNOWN_ATR: Final = 0.01  # of the price, for a position taken over before the ATR is known
+_HALT: Final = "reconciliation"
+
+
+class AdoptedPosition(msgspec.Struct, frozen=True, kw_only=True):
+    """A position somebody else made is in the books from now on."""
+
+    symbol: str
+    qty: float  # signed
+    entry_price: float
+    why: str
+
+
+class CashAdjusted(msgspec.Struct, frozen=True, kw_only=True):
+    """The books' money was set to the wallet's."""
+
+    before: float
+    wallet: float
+    explained: bool  # the venue told of a transfer
+    why: str
+
+
+class BarsRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The completed bars of one moment, as they came."""
+
+    symbols: list[str]
+    ohlcv: list[list[float]]
+    received_ns: int
+
+
+@scalar
+def shift_equity(losses: Any, governor: Any, day: Any, delta: float) -> None:
+    """Move every remembered equity by *delta* (USDT), so that money paid in or out is no profit and no loss."""
+    for slot in range(1, RING_SIZE):
+        losses[slot] += delta
+    losses[LOSS_MIDNIGHT] += delta
+    losses[LOSS_LAST] += delta
+    governor[GOV_ROW_PEAK] = max(governor[GOV_ROW_PEAK] + delta, 0.0)
+    day[stage.DAY_PEAK] += delta
+
+
+class LiveEngine(Engine):
+    """An engine whose fills, orders and money are told by a venue that may know better."""
+
+    def __init__(self, *arguments: Any, adopt_quietly: bool = True, **keywords: Any) -> None:
+        """*adopt_quietly*: a trade made by hand and seen as such is taken over without halting openings."""
+        super().__init__(*arguments, **keywords)
+        self.adopt_quietly = adopt_quietly
+        self.reconciler = Reconciler()
+        self.seen = Seen()
+        self.held = ""  # why openings wait for `resume`; empty: they do not
+        self.claims_ok = True  # whether inputs can be written before they are acted on
+        self.begun = False
+        self.last_event_ns = 0
+        self._adopted = 0
+        self._unrecorded: tuple[MarketBatch, int] | None = None
+
+    def begin(self, wallet: float, namespace: str, now_ns: int) -> None:
+        """Start the books of a new session with the money that is there."""
+        self.begun = True
+        self.books.cash = self.equity = wallet
+        self.gateway.namespace = namespace
+        self._record("cash.adjusted", "", now_ns, CashAdjusted(
+            before=self.settings.start_equity, wallet=wallet, explained=True, why="the account at the first start"
+        ))
+
+    # ------------------------------------------------------------------ bars and events
+
+    def on_bars(self, batch: MarketBatch, received_ns: int) -> list[Command]:
+        """Take completed bars that were there at *received_ns*; bars that come late open nothing."""
+        self._late_ns = max(0, received_ns - batch.ts_ns - batch.interval_ns)
+        self._unrecorded = (batch, received_ns)
+        return self.on_batch(batch)
+
+    def record_bars(self) -> None:
+        """Record the bars decided on last, once, before anything else is told: orders do not wait for that."""
+        if self._unrecorded is None:
+            return
+        (batch, received_ns), self._unrecorded = self._unrecorded, None
+        rows = batch.present.nonzero()[0].tolist()
+        self._record("market.bar", "", batch.ts_ns + batch.interval_ns, BarsRecord(
+            symbols=[self.symbols[index] for index in rows], ohlcv=batch.ohlcv[rows].tolist(), received_ns=received_ns,
+        ), RUN)
+
+    def on_event(self, event: OrderUpdate | Fill | FundingPayment) -> list[Command]:
+        """Take one venue event; a fill or payment told again changes nothing."""
+        self.last_event_ns = max(self.last_event_ns, event.ts_ns)
+        if event.symbol not in self._index:
+            return []
+        if isinstance(event, Fill) and not self.seen.add(event.fill_id):
+            return []
+        if isinstance(event, FundingPayment) and not self.seen.add(f"{event.symbol}/{event.ts_ns}"):
+            return []
+        if isinstance(event, OrderUpdate) and self._changes_nothing(event):
+            return []
+        return super().on_event(event)
+
+    def _changes_nothing(self, update: OrderUpdate) -> bool:
+        """Whether *update* is of an order that is nobody's here any more, or nobody's at all."""
+        return self.gateway.ticket(update.client_order_id) is None
+
+    def _unexplained(self, fill: Fill) -> list[Command]:
+        """Book a trade that nobody here asked for: what it closes is closed, what it opens is taken over."""
+        position = self.books.positions.get(fill.symbol)
+        commands: list[Command] = []
+        if position is not None and fill.side is closing_side(position.sign):
+            share = position.qty / fill.qty
+            first = msgspec.structs.replace(fill, qty=position.qty, fee=fill.fee * share)
+            position.exit_reason = ExitReason.EXTERNAL
+            commands += self._reduced(first, None)
+            fill = msgspec.structs.replace(fill, qty=fill.qty - first.qty, fee=fill.fee * (1.0 - share))
+        elif position is not None:
+            self.books.add(fill)
+            commands += self._bracket(position, position.entry_price, fill.ts_ns)
+            fill = msgspec.structs.replace(fill, qty=0.0)
+        if fill.qty > 0.0:
+            sign = 1 if fill.side is OrderSide.BUY else -1
+            self.books.cash -= fill.fee
+            self.books.fees_paid += fill.fee
+            commands += self._adopt(fill.symbol, sign * fill.qty, fill.price, 0.0, fill.ts_ns, "a trade by hand")
+        if not self.adopt_quietly:
+            self._hold(f"{fill.symbol}: a trade that was not ours ({fill.fill_id})", fill.ts_ns)
+        return commands
+
+    def _reduced(self, fill: Fill, purpose: Purpose | None) -> list[Command]:
+        closing = self.books.positions[fill.symbol].exit_reason
+        commands = super()._reduced(fill, purpose)
+        position = self.books.positions.get(fill.symbol)
+        if position is not None and purpose is None and closing is None and not fill.liquidation:
+            position.exit_reason = None  # somebody closed a part: the rest goes on
+        return commands
+
+    def note(self, topic: str, now_ns: int, data: Any) -> None:
+        """Record something that happened around the engine."""
+        self._record(topic, "", now_ns, data, RUN)
+
+    # ------------------------------------------------------------------ taking over
+
+    def _adopt(
+        self, symbol: str, qty: float, entry_price: float, leverage: float, now_ns: int, why: str
+    ) -> list[Command]:
+        """Take a position over (*qty* is signed) and protect it as if it had been opened now."""
+        index = self._index[symbol]
+        row = self.kernel.out[index].tolist()
+        sign = 1 if qty > 0.0 else -1
+        atr = row[col.ATR_1H] if row[col.ATR_1H] > 0.0 else UNKNOWN_ATR * entry_price
+        stop_atr, target_atr, breakeven_r, trail_atr, max_hours = exit_row(int(row[col.TREND]), int(self.levels[index]))
+        self._adopted += 1
+        plan = Plan(
+            intent_id=f"a{self._adopted:08d}", trace_id=f"ad{self._adopted:08d}", sign=sign,
+            leverage=leverage if leverage > 0.0 else self.settings.leverage, atr=atr, stop_atr=stop_atr,
+            target_atr=target_atr, breakeven_r=breakeven_r, trail_atr=trail_atr, max_hours=max_hours,
+            exit_mode=self.integration.fixed[3], confidence=0.0, policy_hash="", model="adopted",
+            regime=self.regime_name(index),
+        )
+        position = self.books.adopt(symbol, index, plan, abs(qty), entry_price, now_ns)
+        self._record("position.adopted", plan.trace_id, now_ns, AdoptedPosition(
+            symbol=symbol, qty=qty, entry_price=entry_price, why=why
+        ))
+        self.tally.event(now_ns, "trade", f"took over {position.side.value} {symbol} {abs(qty):g}: {why}")
+        price = row[col.CLOSE]
+        worse = min(entry_price, price) if sign > 0 else max(entry_price, price)
+        return self._bracket(position, worse if price > 0.0 else entry_price, now_ns)
+
+    def _hold(self, reason: str, now_ns: int) -> None:
+        """Halt openings until somebody who looked says `resume`."""
+        if not self.held:
+            self.held = reason
+            self._halt(_HALT, reason, "resume --reason", now_ns)
+
+    def resume(self, reason: str, now_ns: int) -> None:
+        """End what waits for a person: a halt by command, a difference from the venue, an EMERGENCY."""
+        if self.held:
+            self.held = ""
+            self._clear(_HALT, f"resumed: {reason}", now_ns)
+        super().resume(reason, now_ns)
+
+    def _account_view(self, index: int, row: list[float], now_ns: int) -> Any:
+        view = super()._account_view(index, row, now_ns)
+        if self.held or not self.claims_ok or not self.begun:
+            view = msgspec.structs.replace(view, kill=True)
+        return view
+
+    # ------------------------------------------------------------------ reconciliation
+
+    def on_snapshot(self, snapshot: VenueSnapshot) -> list[Command]:
+        """Compare the books with the venue; what two looks in a row show alike is acted on."""
+        found = compare(snapshot, self.books.positions, self.gateway.tickets(), self.books.cash, self.symbols)
+        commands: list[Command] = []
+        for difference in self.reconciler.look(found, snapshot.ts_ns):
+            commands += self._mend(difference, snapshot)
+        commands += self._sent(self.gateway.cancel_stale(self.books.positions, snapshot.ts_ns))
+        return commands
+
+    def _mend(self, difference: Difference, snapshot: VenueSnapshot) -> list[Command]:
+        """Bring the books to the venue's truth in one respect."""
+        kind, now_ns = difference.kind, snapshot.ts_ns
+        if kind is DifferenceKind.MISSING_ORDER:
+            return []  # the driver asks for it by its id
+        if kind is DifferenceKind.FOREIGN_ORDER and not self.seen.add(f"order/{difference.order_id}"):
+            return []
+        self._record("reconciliation.difference", "", now_ns, difference)
+        if kind is DifferenceKind.STRAY_ORDER:
+            return self._sent([self.gateway.cancel_stray(difference.order_id, difference.symbol, now_ns)])
+        if kind is DifferenceKind.LEVERAGE:
+            self.books.positions[difference.symbol].plan.leverage = difference.venue
+        elif kind is DifferenceKind.WALLET:
+            self._set_cash(snapshot.wallet, now_ns)
+        elif kind is DifferenceKind.POSITION:
+            self._hold(
+                f"{difference.symbol}: the venue holds {difference.venue:g}, the books {difference.books:g}", now_ns
+            )
+            return self._mend_position(difference, snapshot)
+        return []
+
+    def _mend_position(self, difference: Difference, snapshot: VenueSnapshot) -> list[Command]:
+        """Take the venue's quantity into the books, and protect it."""
+        symbol, now_ns = difference.symbol, snapshot.ts_ns
+        position = self.books.positions.get(symbol)
+        theirs = next((held for held in snapshot.positions if held.symbol == symbol), None)
+        commands: list[Command] = []
+        if position is not None and (theirs is None or theirs.qty * position.sign < 0.0):
+            commands += self._gone(position, now_ns)
+            position = None
+        if theirs is None:
+            return commands
+        if position is None:
+            return commands + self._adopt(
+                symbol, theirs.qty, theirs.entry_price, theirs.leverage, now_ns, "found at the venue"
+            )
+        return commands + self._resize(position, theirs, now_ns)
+
+    def _gone(self, position: Position, now_ns: int) -> list[Command]:
+        """Close in the books what the venue no longer holds; the wallet tells what it really earned."""
+        mark = float(self.kernel.out[position.index, col.CLOSE])
+        self._adopted += 1
+        fill = Fill(
+            fill_id=f"gone-{self._adopted}", client_order_id="", symbol=position.symbol,
+            side=closing_side(position.sign), qty=position.qty, price=mark if mark > 0.0 else position.entry_price,
+            fee=0.0, liquidity="taker", ts_ns=now_ns,
+        )
+        position.exit_reason = ExitReason.EXTERNAL
+        return super()._reduced(fill, None)
+
+    def _resize(self, position: Position, theirs: VenuePosition, now_ns: int) -> list[Command]:
+        position.qty = abs(theirs.qty)
+        position.peak_qty = max(position.peak_qty, position.qty)
+        position.entry_price = theirs.entry_price
+        position.plan.leverage = theirs.leverage
+        return self._bracket(position, position.entry_price, now_ns)
+
+    def _set_cash(self, wallet: float, now_ns: int) -> None:
+        """Set the books' money to the wallet's: nobody told of a transfer, so it counts as profit or loss."""
+        before, self.books.cash = self.books.cash, wallet
+        self._record("cash.adjusted", "", now_ns, CashAdjusted(
+            before=before, wallet=wallet, explained=False, why="the wallet differs and nothing explains it"
+        ))
+        if abs(wallet - before) > self.settings.wallet_halt_share * max(abs(before), 1.0):
+            self._hold(f"the wallet holds {wallet:.2f} USDT, the books {before:.2f}", now_ns)
+
+    def on_transfer(self, amount: float, now_ns: int) -> None:
+        """Book money paid in or taken out: no profit, no loss, no drawdown."""
+        before = self.books.cash
+        self.books.cash += amount
+        self.equity += amount
+        shift_equity(self.losses, self.governor, self._day, amount)
+        self._record("cash.adjusted", "", now_ns, CashAdjusted(
+            before=before, wallet=self.books.cash, explained=True, why="transfer"
+        ))
+
+    def questions(self) -> list[tuple[str, str]]:
+        """(symbol, client order id) of every order the last look missed: whoever can, asks the venue for it."""
+        return [
+            (one.symbol, one.order_id) for one in self.reconciler.open if one.kind is DifferenceKind.MISSING_ORDER
+        ]
+
+    def suspects(self) -> set[str]:
+        """Symbols on which the last look disagreed; every one of them when it is the wallet."""
+        kinds = {one.kind for one in self.reconciler.open}
+        if DifferenceKind.WALLET in kinds:
+            return set(self.symbols)
+        return {one.symbol for one in self.reconciler.open if one.kind is DifferenceKind.POSITION}
+
+    # ------------------------------------------------------------------ between bars
+
+    def attention(self, now_ns: int, busy: Collection[str] = ()) -> bool:
+        """Whether :meth:`on_timer` would do anything; *busy* symbols have something on its way and are left alone."""
+        if any(now_ns > pending.expires_ns and s not in busy for s, pending in self._pending.items()):
+            return True
+        for position in self.books.positions.values():
+            if position.symbol in busy:
+                continue
+            if position.exit_reason is not None:
+                if not self.gateway.has(position.symbol, Purpose.CLOSE):
+                    return True
+            elif not self.gateway.is_protected(position) or self._is_timed_out(position, now_ns):
+                return True
+        return False
+
+    def on_timer(self, now_ns: int, busy: Collection[str] = ()) -> list[Command]:
+        """See to openings that expired, to positions that must close, and to those without a stop."""
+        commands: list[Command] = []
+        for symbol, pending in self._pending.items():
+            if now_ns > pending.expires_ns and symbol not in busy:
+                commands += self._sent(self.gateway.cancel_openings(now_ns, symbol))
+        for position in list(self.books.positions.values()):
+            if position.symbol in busy:
+                continue
+            if position.exit_reason is not None:
+                commands += self._sent(self.gateway.close(position, now_ns))
+            elif not self.gateway.is_protected(position):
+                commands += self._protect_again(position, now_ns)
+            elif self._is_timed_out(position, now_ns):
+                commands += self._exit(position, ExitReason.TIMEOUT, now_ns)
+        return commands
+
+    def _protect_again(self, position: Position, now_ns: int) -> list[Command]:
+        """Send another stop for a position without one, a few times; then close it."""
+        if position.lost_stops >= 3 or not position.stop > 0.0:
+            return self._exit(position, ExitReason.UNPROTECTED, now_ns)
+        position.lost_stops += 1
+        return self._sent(self.gateway.move_stop(position, now_ns))
+
+    def _is_timed_out(self, position: Position, now_ns: int) -> bool:
+        return bool(timed_out(position.entry_ns, now_ns, position.plan.max_hours))
+
+    def note_funding_rate(self, symbol: str, rate_8h: float) -> None:
+        """Take the newest funding rate of *symbol*, per 8 hours, for the cost estimate."""
+        if symbol not in self._index:
+            raise InputError(f"symbol = {symbol!r}: is not traded here")
+        self.sym[self._index[symbol], stage.SYM_FUNDING] = rate_8h
+
+    # ------------------------------------------------------------------ intents from outside
+
+    def on_intent(self, intent: Intent, now_ns: int) -> list[Command]:
+        """Take a wish from outside the signals (a pilot, a person's strategy) down the same road.
+
+        A reducing intent closes the whole position and is never gated. An opening one meets gates, guard and governor;
+        refused or expired, it ends as ``trade.failed``. The same intent id twice is one order.
+        """
+        if intent.symbol not in self._index:
+            raise InputError(f"intent.symbol = {intent.symbol!r}: is not traded here; use one of {self.symbols}")
+        position = self.books.positions.get(intent.symbol)
+        if intent.reduce_only:
+            if position is None:
+                return self._failed(intent, "NO_POSITION", now_ns)
+            return self._exit(position, ExitReason.SIGNAL_FLIP, now_ns)
+        if self.gateway.is_claimed(intent.intent_id):
+            return []
+        index = self._index[intent.symbol]
+        row = self.kernel.out[index].tolist()
+        numbers = self._policy_numbers(index)
+        tag_ok = int(self.performance.rows[index, perf.P_TAG] != TAG_BAD)
+        used = effective_settings(
+            self.integration.switches, numbers[0], numbers[1], tag_ok, *numbers[2:], *self.integration.fixed
+        )
+        held = position.sign if position is not None else 0
+        code = gate(
+            intent.side.sign, intent.confidence, row[col.ATR_1H], held, int(intent.symbol in self._pending),
+            len(self.books.positions) + len(self._pending), used,
+        )
+        if code == ROAD_FLIP and position is not None:
+            return self._exit(position, ExitReason.SIGNAL_FLIP, now_ns) + self._failed(intent, "CLOSES_FIRST", now_ns)
+        if code != ROAD_APPROVED:
+            return self._failed(intent, ROAD_REASONS[code], now_ns)
+        view = msgspec.structs.replace(
+            self._account_view(index, row, now_ns),
+            data_ns=min(now_ns, self.now_ns + self._interval_ns) - self._late_ns,  # until the next bar is due
+        )
+        verdict = can_execute(intent, view, self.instruments[index], self.settings.limits, self._tiers[index])
+        if not isinstance(verdict, Approved):
+            self._record("risk.denied", intent.trace_id, now_ns, verdict)
+            return self._failed(intent, verdict.reason.value, now_ns)
+        trend, vol = int(row[col.TREND]), int(self.levels[index])
+        self._plan_entry(index, verdict, row[col.ATR_1H], trend, vol, int(used[5]), now_ns)
+        return self._sent(self.gateway.open(verdict))
+
+    def _failed(self, intent: Intent, reason: str, now_ns: int) -> list[Command]:
+        self._record("trade.failed", intent.trace_id, now_ns, {
+            "intent_id": intent.intent_id, "symbol": intent.symbol, "reason": reason, "source": intent.source,
+        })
+        return []
+
+    # ------------------------------------------------------------------ state
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to continue, as plain values and arrays."""
+        return {
+            **super().state(), "reconciler": self.reconciler.state(), "seen": self.seen.state(), "held": self.held,
+            "begun": self.begun, "last_event_ns": self.last_event_ns, "adopted": self._adopted, "late": self._late_ns,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state`."""
+        super().load_state(state)
+        self.reconciler.load_state(state["reconciler"])
+        self.seen.load_state(state["seen"])
+        self.held, self.begun = state["held"], state["begun"]
+        self.last_event_ns, self._adopted, self._late_ns = state["last_event_ns"], state["adopted"], state["late"]

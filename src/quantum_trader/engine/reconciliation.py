@@ -1,0 +1,180 @@
+"""Reconciliation: the venue's truth beside the books, and what to make of the differences.
+
+Pure: a driver takes the snapshot, the engine acts. A difference counts when two snapshots in a row show the same one,
+because a fill may be on its way while the first was taken; what a driver can ask about in between is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.engine.books import Position
+from quantum_trader.engine.gateway import OWN_PREFIX, Ticket
+from quantum_trader.engine.ports import VenueOrder, VenuePosition
+
+_SAME: Final = 1e-9  # relative
+WALLET_TOLERANCE: Final = 1e-4  # of the wallet: rounding of fees, interest the venue pays
+
+
+class VenueSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue said of the account at one moment. Symbols in *busy* had something on its way and are left out."""
+
+    ts_ns: int
+    wallet: float
+    positions: tuple[VenuePosition, ...]
+    orders: tuple[VenueOrder, ...]
+    busy: tuple[str, ...] = ()
+
+
+class DifferenceKind(str, Enum):
+    """What does not agree."""
+
+    POSITION = "POSITION"  # other quantity or side than the books
+    LEVERAGE = "LEVERAGE"  # of an open position
+    STRAY_ORDER = "STRAY_ORDER"  # ours by its id, and the gateway knows nothing of it
+    FOREIGN_ORDER = "FOREIGN_ORDER"  # somebody else's
+    MISSING_ORDER = "MISSING_ORDER"  # the gateway thinks it alive
+    WALLET = "WALLET"
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing on which venue and books do not agree."""
+
+    kind: DifferenceKind
+    symbol: str
+    venue: float
+    books: float
+    order_id: str = ""
+
+    @property
+    def key(self) -> str:
+        """What it is about, whatever the figures."""
+        return f"{self.kind.value}/{self.symbol}/{self.order_id}"
+
+
+def compare(
+    snapshot: VenueSnapshot, positions: Mapping[str, Position], tickets: Iterable[Ticket], cash: float,
+    symbols: Iterable[str],
+) -> list[Difference]:
+    """Every difference between *snapshot* and the books, in a fixed order; only *symbols* are looked at."""
+    busy = set(snapshot.busy)
+    watched = [symbol for symbol in symbols if symbol not in busy]
+    found = _positions(snapshot, positions, watched)
+    found += _orders(snapshot, list(tickets), set(watched))
+    if not busy and abs(snapshot.wallet - cash) > WALLET_TOLERANCE * max(abs(snapshot.wallet), abs(cash), 1.0):
+        found.append(Difference(kind=DifferenceKind.WALLET, symbol="", venue=snapshot.wallet, books=cash))
+    return found
+
+
+def _positions(
+    snapshot: VenueSnapshot, positions: Mapping[str, Position], watched: list[str]
+) -> list[Difference]:
+    found = []
+    held = {position.symbol: position for position in snapshot.positions}
+    for symbol in watched:
+        theirs, ours = held.get(symbol), positions.get(symbol)
+        venue_qty = theirs.qty if theirs is not None else 0.0
+        own_qty = ours.sign * ours.qty if ours is not None else 0.0
+        if abs(venue_qty - own_qty) > _SAME * max(abs(venue_qty), abs(own_qty)):
+            found.append(Difference(kind=DifferenceKind.POSITION, symbol=symbol, venue=venue_qty, books=own_qty))
+        elif ours is not None and theirs is not None and theirs.leverage != ours.plan.leverage:
+            found.append(
+                Difference(
+                    kind=DifferenceKind.LEVERAGE, symbol=symbol, venue=theirs.leverage, books=ours.plan.leverage
+                )
+            )
+    return found
+
+
+def _orders(snapshot: VenueSnapshot, tickets: list[Ticket], watched: set[str]) -> list[Difference]:
+    found = []
+    known = {ticket.client_order_id for ticket in tickets}
+    resting = {order.client_order_id for order in snapshot.orders}
+    for order in snapshot.orders:
+        if order.symbol in watched and order.client_order_id not in known:
+            own = order.client_order_id.startswith(OWN_PREFIX)
+            found.append(
+                Difference(
+                    kind=DifferenceKind.STRAY_ORDER if own else DifferenceKind.FOREIGN_ORDER, symbol=order.symbol,
+                    venue=order.qty, books=0.0, order_id=order.client_order_id,
+                )
+            )
+    for ticket in tickets:
+        if ticket.symbol in watched and ticket.client_order_id not in resting:
+            found.append(
+                Difference(
+                    kind=DifferenceKind.MISSING_ORDER, symbol=ticket.symbol, venue=0.0, books=ticket.qty,
+                    order_id=ticket.client_order_id,
+                )
+            )
+    return found
+
+
+class Reconciler:
+    """Remembers what differed at the last look, and since when anything does."""
+
+    def __init__(self) -> None:
+        self.open: list[Difference] = []  # found at the last look
+        self.since_ns = 0  # since when not everything agrees; 0: it does
+        self.checked_ns = 0
+        self.agreed_ns = 0  # the last look at which everything agreed
+        self._before: dict[str, float] = {}
+
+    def look(self, found: list[Difference], ts_ns: int) -> list[Difference]:
+        """Take what one snapshot showed; returns what the one before had shown just so."""
+        confirmed = [one for one in found if self._before.get(one.key) == one.venue]
+        gone = {one.key for one in confirmed}
+        self._before = {one.key: one.venue for one in found if one.key not in gone}
+        self.open = found
+        self.checked_ns = ts_ns
+        serious = any(one.kind is not DifferenceKind.FOREIGN_ORDER for one in found)
+        self.since_ns = (self.since_ns or ts_ns) if serious else 0
+        if not serious:
+            self.agreed_ns = ts_ns
+        return confirmed
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to continue, as plain values."""
+        return {
+            "open": [msgspec.to_builtins(one) for one in self.open], "since_ns": self.since_ns,
+            "checked_ns": self.checked_ns, "agreed_ns": self.agreed_ns, "before": dict(self._before),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state`."""
+        self.open = [msgspec.convert(one, Difference) for one in state["open"]]
+        self.since_ns, self.checked_ns = state["since_ns"], state["checked_ns"]
+        self.agreed_ns = state["agreed_ns"]
+        self._before = dict(state["before"])
+
+
+class Seen:
+    """The last ids met, so that what is told twice counts once."""
+
+    def __init__(self, size: int = 8192) -> None:
+        self._size = size
+        self._ids: dict[str, None] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._ids
+
+    def add(self, name: str) -> bool:
+        """Note *name*; False when it is known."""
+        if name in self._ids:
+            return False
+        self._ids[name] = None
+        if len(self._ids) > self._size:
+            del self._ids[next(iter(self._ids))]
+        return True
+
+    def state(self) -> list[str]:
+        """The ids, oldest first."""
+        return list(self._ids)
+
+    def load_state(self, state: Iterable[str]) -> None:
+        """Continue from :meth:`state`."""
+        self._ids = dict.fromkeys(state)

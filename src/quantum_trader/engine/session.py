@@ -1,0 +1,177 @@
+"""The deterministic core of live trading: an input is written down, then the engine takes it, then commands go out.
+
+A restart loads the last checkpoint and takes the inputs written since again. Commands that come out of that are not
+sent: their orders may be at the venue already, and a driver asks for them by their ids. So the line in the input log
+*is* the claim of an intent: it is there before its order is, and no order exists without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from quantum_trader.domain.errors import StateError
+from quantum_trader.engine.gateway import Command
+from quantum_trader.engine.inputs import (
+    Asked,
+    BarsCame,
+    Began,
+    CheckpointStore,
+    HealthTold,
+    Input,
+    InputLog,
+    Looked,
+    MoneyMoved,
+    RateKnown,
+    RolloutSet,
+    Ticked,
+    VenueSaid,
+    Wished,
+    decode_input,
+    encode_input,
+)
+from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.supervision import Shield
+from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
+
+
+class Session:
+    """One live engine, its input log and its checkpoints."""
+
+    def __init__(
+        self, engine: LiveEngine, log: InputLog, store: CheckpointStore, interval_ns: int,
+        more_state: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
+        """*more_state* is saved beside the engine's with every checkpoint (a sink's place, a venue's account)."""
+        self.engine, self.log, self.store = engine, log, store
+        self.interval_ns = interval_ns
+        self.more_state = more_state
+        self.shield = Shield()
+        self.inputs = 0
+        self.asked = 0  # requests of people taken so far, in all lives
+        self.unwritten = 0  # inputs that could not be written and were acted on all the same
+        self._now_ns = 0
+
+    def apply(self, told: Input) -> list[Command]:
+        """Write *told* down, then let the engine take it; returns what is to be sent.
+
+        Where it cannot be written the engine still takes it, because reducing risk must go on, but nothing opens until
+        a checkpoint has put state and log together again.
+        """
+        try:
+            self.log.append(encode_input(told))
+        except StateError:
+            self.engine.claims_ok = False
+            self.unwritten += 1
+        return self._step(told)
+
+    def _step(self, told: Input) -> list[Command]:
+        """Let the engine take *told*; what it raises halts openings, in the first life as in a replay."""
+        self.settle()
+        self.inputs += 1
+        failures = self.shield.failures
+        commands = self.shield.run(self._take, told)
+        if self.shield.failures != failures:
+            self._failed(told)
+            return []
+        return commands or []
+
+    def settle(self) -> None:
+        """Record what did not have to be on record before orders went out; the next input would do it first."""
+        self.engine.record_bars()
+
+    def _failed(self, told: Input) -> None:
+        """Record what an input broke, and let nothing open until somebody has looked."""
+        engine, reason = self.engine, self.shield.last
+        now_ns = max(self._now_ns, engine.now_ns)
+        self.shield.run(engine.note, "input.failed", now_ns, {"input": type(told).__name__, "error": reason})
+        self.shield.run(engine.halt, f"the engine failed on {type(told).__name__}: {reason}", now_ns)
+
+    def _take(self, told: Input) -> list[Command] | None:
+        engine = self.engine
+        if isinstance(told, BarsCame):
+            self._now_ns = max(self._now_ns, told.received_ns)
+            return engine.on_bars(told.batch(self.interval_ns), told.received_ns)
+        if isinstance(told, VenueSaid):
+            self._now_ns = max(self._now_ns, told.event.ts_ns)
+            return engine.on_event(told.event)
+        if isinstance(told, Looked):
+            self._now_ns = max(self._now_ns, told.snapshot.ts_ns)
+            return engine.on_snapshot(told.snapshot)
+        self._now_ns = max(self._now_ns, told.ts_ns)
+        if isinstance(told, Ticked):
+            return engine.on_timer(told.ts_ns, told.busy)
+        if isinstance(told, Wished):
+            return engine.on_intent(told.intent, told.ts_ns)
+        if isinstance(told, Asked):
+            return self._asked(told)
+        self._take_quiet(told)
+        return None
+
+    def _take_quiet(self, told: Began | HealthTold | RolloutSet | MoneyMoved | RateKnown) -> None:
+        """Take an input that sends nothing."""
+        engine = self.engine
+        if isinstance(told, HealthTold):
+            engine.on_health(told.level, told.connected, told.reason, told.ts_ns)
+        elif isinstance(told, RateKnown):
+            engine.note_funding_rate(told.symbol, told.rate_8h)
+        elif isinstance(told, MoneyMoved):
+            engine.on_transfer(told.amount, told.ts_ns)
+        elif isinstance(told, RolloutSet):
+            config = msgspec.convert(told.in_force, OrchestratorIntegrationConfig)
+            engine.set_integration(config, {**told.change, "in_force": told.in_force}, told.ts_ns)
+        else:
+            engine.started(told.statement, told.ts_ns)
+            engine.begin(told.wallet, told.namespace, told.ts_ns)
+
+    def _asked(self, told: Asked) -> list[Command]:
+        """Do what a person asked for; it goes on record before its effects."""
+        engine = self.engine
+        self.asked += 1
+        engine.note("operator.requested", told.ts_ns, {
+            "action": told.action, "reason": told.reason, "actor": told.actor, "ts_ns": told.ts_ns,
+        })
+        reason = f"{told.reason} ({told.actor})"
+        if told.action == "resume":
+            engine.resume(reason, told.ts_ns)
+            return []
+        engine.halt(reason, told.ts_ns)
+        return engine.flatten(told.ts_ns) if told.action == "flatten" else []
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def checkpoint(self) -> bool:
+        """Save the whole state and where in the log it stands; False when it could not be written."""
+        self.settle()
+        state = {
+            "engine": self.engine.state(), "mark": self.log.mark(), "inputs": self.inputs,
+            "asked": self.asked, "failures": self.shield.failures, "now_ns": self._now_ns, "more": self.more_state(),
+        }
+        try:
+            self.store.save(state)
+        except StateError:
+            self.engine.claims_ok = False
+            return False
+        self.engine.claims_ok = True
+        return True
+
+    def recover(self, restore_more: Callable[[dict[str, Any]], None] | None = None) -> int:
+        """Continue from the last checkpoint and the inputs since; returns how many of those were taken again.
+
+        Nothing is sent. Raises StateError when the checkpoint cannot be read.
+        """
+        saved = self.store.load()
+        if saved is not None:
+            self.engine.load_state(saved["engine"])
+            self.inputs, self._now_ns = saved["inputs"], saved["now_ns"]
+            self.shield.failures, self.asked = saved["failures"], saved["asked"]
+            if restore_more is not None:
+                restore_more(saved["more"])
+        entries = self.log.since(saved["mark"] if saved is not None else None)
+        for entry in entries:
+            self._step(decode_input(entry))
+        return len(entries)
+
+
