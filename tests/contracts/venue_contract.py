@@ -1,8 +1,13 @@
 """What every venue adapter must do, as checks that know no adapter.
 
-An adapter is any class in ``quantum_trader.venues`` that has every method of the ``Venue`` port; :func:`adapters` finds
-them. Each brings a *bench*: how to build it and how to make its market show a price. A check takes a fresh bench.
-To add an adapter, add its bench to ``BENCHES``; one without a bench fails the suite.
+An adapter is any public class in ``quantum_trader.venues`` that has every method of the ``Venue`` port (an exchange in
+memory) or of the ``ExecutionVenue`` port (a venue beyond a wire); :func:`adapters` finds them. One without a bench
+fails the suite. A check says what the port promises and nothing more: where one adapter fills at once and another at
+the next price, it holds for both.
+
+To add an adapter: write its bench (for a wire, a ``WireBench`` of ``benches.py`` with ``start`` and a few hands on the
+market) and add one line to ``BENCHES`` there: ``"ClassName": ItsBench``. The class may live anywhere, and a second
+bench of it has a name of more words: ``"ClassName over something": OtherBench``.
 """
 
 from __future__ import annotations
@@ -14,66 +19,147 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import msgspec
-import numpy as np
+import pytest
 
 import quantum_trader.venues
-from quantum_trader.domain.clock import NS_PER_HOUR
+from quantum_trader.domain.clock import NS_PER_MINUTE
 from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
+from quantum_trader.domain.errors import VenueError, VenueUnavailable
 from quantum_trader.domain.instrument import Instrument, LeverageTier
-from quantum_trader.domain.market import MarketBatch
-from quantum_trader.domain.trading import CancelRequest, Fill, OrderRequest, OrderUpdate
-from quantum_trader.engine.ports import Rejection, Venue, VenueEvent
-from quantum_trader.venues.paper import PaperSettings, PaperVenue
+from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
+from quantum_trader.engine.ports import Rejection, Venue, VenueBalance, VenueOrder, VenuePosition
+from quantum_trader.engine.venue_port import (
+    ExecutionVenue,
+    Kline,
+    LeverageChanged,
+    Quote,
+    StreamEvent,
+    StreamState,
+    WalletChanged,
+)
 
 COIN = Instrument(
     symbol="AAAUSDT", tick_size=0.01, step_size=0.001, min_qty=0.001, min_notional=5.0,
     tiers=(LeverageTier(max_notional=1e6, maintenance_margin_rate=0.01, max_leverage=20.0, maintenance_amount=0.0),),
 )
+INTERVAL_NS = NS_PER_MINUTE
+FINAL = (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED)
+OFF_GRID = f"{Rejection.STEP.value} {Rejection.TICK.value} -1111"  # -1111: more decimals than the venue reads
+TAKEN = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED)
 
 
 class Bench(Protocol):
-    """An adapter of COIN with 10 000 USDT, and a hand on its market."""
+    """An adapter of COIN with 10 000 USDT, a hand on its market, its answers as plain values.
 
-    venue: Venue
+    Assumed are COIN's filters, leverages of 1 to 20 with 4000 USDT allowed at 20, fees above zero, costs of at most
+    0.5 %, and funding only when passed.
+    """
 
-    def show(self, price: float) -> list[VenueEvent]:
-        """Make the market trade at *price* alone for a while and return what the venue tells."""
+    venue: Any  # the adapter itself
+    told: list[StreamEvent]  # everything it told so far, in order
+
+    def show(self, price: float) -> list[StreamEvent]:
+        """Make the market trade at *price* for a while; return what was told since the last look."""
+        ...
+
+    def submit(self, request: OrderRequest) -> OrderUpdate:
+        """Return the answer to an order."""
+        ...
+
+    def cancel(self, request: CancelRequest) -> OrderUpdate:
+        """Return the answer to a cancel."""
+        ...
+
+    def set_leverage(self, symbol: str, leverage: float) -> float:
+        """Return the leverage in force after asking for one."""
+        ...
+
+    def positions(self) -> list[VenuePosition]:
+        """Return the open positions."""
+        ...
+
+    def balance(self) -> VenueBalance:
+        """Return the money."""
+        ...
+
+    def open_orders(self, symbol: str | None = None) -> list[VenueOrder]:
+        """Return the open orders."""
+        ...
+
+    def order(self, client_order_id: str) -> VenueOrder | None:
+        """Return an order of COIN."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything the bench holds."""
         ...
 
 
-class PaperBench:
-    """The paper venue, moved by flat hourly bars."""
+class Wire(Bench, Protocol):
+    """The bench of an ``ExecutionVenue``."""
 
-    def __init__(self) -> None:
-        self.venue: Venue = PaperVenue([COIN], PaperSettings(assumed_funding_rate=0.0, default_taker_cost_bps=2.0))
-        self._ts_ns = 475_000 * NS_PER_HOUR
+    venue: ExecutionVenue
+    since_ns: int  # a moment before anything happened
 
-    def show(self, price: float) -> list[VenueEvent]:
-        """One flat bar at *price*."""
-        self._ts_ns += NS_PER_HOUR
-        batch = MarketBatch(self._ts_ns, NS_PER_HOUR, np.array([[price] * 4 + [1e6]]), np.array([True]))
-        events = list(self.venue.on_open(batch))
-        while more := self.venue.on_range(batch):
-            events += more
-        return events
+    def ask(self, question: Any) -> Any:
+        """Await one of the venue's questions and return its answer."""
+        ...
+
+    def until(self, wanted: Callable[[StreamEvent], bool]) -> StreamEvent:
+        """Return the first event told that is *wanted*, waiting a few seconds for it if need be."""
+        ...
+
+    def now_ns(self) -> int:
+        """The venue's time."""
+        ...
+
+    def pass_funding(self) -> None:
+        """Let a funding of 0.1 % become due and be paid."""
+        ...
+
+    def come_back(self, price: float) -> None:
+        """End the adapter, let the market trade at *price* meanwhile, and connect a new one to the same account."""
+        ...
+
+    def unplug(self) -> None:
+        """Make the venue unreachable."""
+        ...
+
+    def plug(self) -> None:
+        """Make it reachable again."""
+        ...
 
 
-BENCHES: dict[str, Callable[[], Bench]] = {"PaperVenue": PaperBench}
+def methods_of(port: type) -> list[str]:
+    """The public methods of a port."""
+    return [name for name, value in vars(port).items() if inspect.isfunction(value) and not name.startswith("_")]
+
+
+def is_wire(kind: type) -> bool:
+    """Whether *kind* has every method of the port of a venue beyond a wire."""
+    return all(callable(getattr(kind, name, None)) for name in methods_of(ExecutionVenue))
 
 
 def adapters() -> Iterator[type]:
-    """Every class in the venues room that has all methods of the port."""
-    wanted = [name for name, value in vars(Venue).items() if inspect.isfunction(value) and not name.startswith("_")]
+    """Every public class in the venues room that has all methods of either port."""
     for module_info in pkgutil.walk_packages(quantum_trader.venues.__path__, "quantum_trader.venues."):
         module = importlib.import_module(module_info.name)
-        for _, kind in inspect.getmembers(module, inspect.isclass):
-            if kind.__module__ == module.__name__ and all(callable(getattr(kind, name, None)) for name in wanted):
+        for name, kind in inspect.getmembers(module, inspect.isclass):
+            if kind.__module__ != module.__name__ or name.startswith("_"):
+                continue
+            if is_wire(kind) or all(callable(getattr(kind, each, None)) for each in methods_of(Venue)):
                 yield kind
 
 
-def checks() -> list[Callable[[Bench], None]]:
-    """Every check of this contract, in the order they are written."""
-    return [value for name, value in globals().items() if name.startswith("check_")]
+def checks(*, wire: bool) -> list[Callable[[Any], None]]:
+    """The checks of every adapter, then those of its port alone, in the order they are written."""
+    ours, others = ("check_wire_", "check_memory_") if wire else ("check_memory_", "check_wire_")
+    found = [(name, value) for name, value in globals().items() if name.startswith("check_")]
+    common = [value for name, value in found if not name.startswith((ours, others))]
+    return common + [value for name, value in found if name.startswith(ours)]
+
+
+# ---------------------------------------------------------------------- how checks speak
 
 
 def order(side: str, kind: str, qty: float, price: float = 0.0, **changes: Any) -> OrderRequest:
@@ -86,201 +172,477 @@ def order(side: str, kind: str, qty: float, price: float = 0.0, **changes: Any) 
     return OrderRequest(**(fields | changes))
 
 
-def answer(events: list[VenueEvent]) -> OrderUpdate:
-    """The one order update in the answer to a request: an acknowledgement is not a fill."""
-    (update,) = events
-    assert isinstance(update, OrderUpdate), "a request is answered by an order update and by nothing else"
-    return update
-
-
 def accepted(bench: Bench, *fields: Any, **changes: Any) -> str:
-    """Send an order that must be acknowledged and return its client id."""
-    update = answer(bench.venue.submit(order(*fields, **changes)))
-    assert update.status is OrderStatus.NEW, update
+    """Send an order that must be taken and return its client id."""
+    request = order(*fields, **changes)
+    update = bench.submit(request)
+    assert update.status in TAKEN, update
+    assert (update.client_order_id, update.symbol) == (request.client_order_id, request.symbol)
     return update.client_order_id
 
 
-def refused(bench: Bench, code: Rejection, *fields: Any, **changes: Any) -> None:
-    """Send an order that must be refused with *code* and leave nothing behind."""
-    before = bench.venue.open_orders()
-    update = answer(bench.venue.submit(order(*fields, **changes)))
+def refused(bench: Bench, codes: str, *fields: Any, **changes: Any) -> None:
+    """Send an order that must be refused with one of *codes* (separated by blanks) and leave nothing behind."""
+    before = bench.open_orders()
+    update = bench.submit(order(*fields, **changes))
     assert update.status is OrderStatus.REJECTED, update
-    assert update.reason.startswith(code.value), update
-    assert bench.venue.open_orders() == before
+    assert update.reason.split(" ")[0] in codes.split(), update
+    assert bench.open_orders() == before
 
 
-def fills(events: list[VenueEvent]) -> list[Fill]:
-    """The fills among *events*."""
-    return [event for event in events if isinstance(event, Fill)]
+def cancel_of(client_order_id: str) -> CancelRequest:
+    """The wish to cancel an order of COIN."""
+    return CancelRequest(client_order_id=client_order_id, symbol=COIN.symbol, created_ns=0)
+
+
+def fills(events: list[StreamEvent], client_order_id: str = "") -> list[Fill]:
+    """The fills among *events*, of one order if told which."""
+    return [e for e in events if isinstance(e, Fill) and client_order_id in ("", e.client_order_id)]
 
 
 def held(bench: Bench) -> float:
     """The signed position."""
-    return sum(position.qty for position in bench.venue.positions())
+    return sum(position.qty for position in bench.positions())
 
 
-def long_of(bench: Bench, qty: float) -> None:
-    """Show 100 and hold *qty* long."""
-    bench.show(100.0)
-    accepted(bench, "BUY", "MARKET", qty, client_order_id="entry")
-    bench.show(100.0)
-    assert held(bench) == qty
+def traded(bench: Bench, side: str, qty: float, price: float, **changes: Any) -> Fill:
+    """Trade *qty* at the market while it stands at *price* and return the one fill it took."""
+    bench.show(price)
+    order_id = accepted(bench, side, "MARKET", qty, **changes)
+    bench.show(price)
+    (fill,) = fills(bench.told, order_id)
+    assert (fill.qty, fill.liquidity) == (qty, "taker")
+    return fill
+
+
+def stopped_long(bench: Bench) -> str:
+    """Hold one unit long from 100 with a stop at 95, far from liquidation; return the stop's id."""
+    bench.set_leverage(COIN.symbol, 2.0)
+    traded(bench, "BUY", 1.0, 100.0)
+    return accepted(bench, "SELL", "STOP_MARKET", 1.0, 95.0, reduce_only=True)
+
+
+def verify_told(told: list[StreamEvent]) -> None:
+    """Whatever was told: each fill once, fills before the status they made, nothing after a final status."""
+    filled: dict[str, float] = {}
+    ended: dict[str, OrderStatus] = {}
+    known: set[tuple[str, str]] = set()
+    for event in told:
+        if isinstance(event, Fill):
+            assert (event.symbol, event.fill_id) not in known, f"told twice: {event}"
+            assert event.qty > 0.0
+            assert event.client_order_id not in ended, f"a fill after the order's end: {event}"
+            known.add((event.symbol, event.fill_id))
+            filled[event.client_order_id] = filled.get(event.client_order_id, 0.0) + event.qty
+        elif isinstance(event, OrderUpdate):
+            name = event.client_order_id
+            assert event.filled_qty <= filled.get(name, 0.0) + 1e-9, f"told before its fill: {event}"
+            assert name not in ended or ended[name] is event.status, f"after {ended[name].value}: {event}"
+            if event.status in FINAL:
+                ended[name] = event.status
+
+
+# ---------------------------------------------------------------------- every adapter
 
 
 def check_starts_flat(bench: Bench) -> None:
     """No position, no order, all money available; the instrument is the venue's."""
-    balance = bench.venue.balance()
-    assert (bench.venue.positions(), bench.venue.open_orders()) == ([], [])
+    balance = bench.balance()
+    assert (bench.positions(), bench.open_orders()) == ([], [])
     assert balance.equity == balance.available == balance.wallet == 10_000.0
     assert bench.venue.instrument(COIN.symbol).tick_size == COIN.tick_size
     assert COIN.symbol in bench.venue.symbols
+    assert bench.order("nobody") is None
 
 
-def check_acknowledgement_moves_nothing(bench: Bench) -> None:
-    """A market order moves the position when the next price comes, with a taker's fee and no better than the price."""
+def check_only_fills_move_books(bench: Bench) -> None:
+    """A market order is acknowledged; its fill is no better than the market, costs a fee, and is the position."""
     bench.show(100.0)
     order_id = accepted(bench, "BUY", "MARKET", 1.0)
-    assert held(bench) == 0.0
-    events = bench.show(101.0)
+    events = bench.show(100.0)
     (fill,) = fills(events)
-    assert (fill.client_order_id, fill.qty, fill.liquidity, held(bench)) == (order_id, 1.0, "taker", 1.0)
-    assert fill.price >= 101.0
+    assert (fill.client_order_id, fill.qty, fill.side, fill.liquidity) == (order_id, 1.0, OrderSide.BUY, "taker")
+    assert 100.0 <= fill.price <= 100.5
     assert fill.fee > 0.0
-    known = bench.venue.get_order(order_id)
+    (position,) = bench.positions()
+    assert (position.symbol, position.qty, position.entry_price) == (COIN.symbol, 1.0, pytest.approx(fill.price))
+    known = bench.order(order_id)
     assert known is not None
-    assert (known.status, known.filled_qty, known.average_price) == (OrderStatus.FILLED, 1.0, fill.price)
+    assert (known.status, known.filled_qty) == (OrderStatus.FILLED, 1.0)
+    assert known.average_price == pytest.approx(fill.price)
 
 
 def check_fill_comes_before_its_status(bench: Bench) -> None:
-    """The fill is told first, then FILLED."""
+    """The fill is told first, then FILLED with its quantity."""
     bench.show(100.0)
-    accepted(bench, "SELL", "MARKET", 1.0)
-    fill, update = bench.show(100.0)
+    order_id = accepted(bench, "SELL", "MARKET", 1.0)
+    events = bench.show(100.0)
+    about = [e for e in events if isinstance(e, Fill | OrderUpdate) and e.client_order_id == order_id]
+    *_, fill, update = about
     assert isinstance(fill, Fill)
     assert isinstance(update, OrderUpdate)
-    assert update.status is OrderStatus.FILLED
+    assert (update.status, update.filled_qty) == (OrderStatus.FILLED, 1.0)
+    assert held(bench) == -1.0
 
 
 def check_wallet_changes_by_profit_and_fees(bench: Bench) -> None:
     """Bought and sold: the wallet moved by the price difference less both fees, and equity equals the wallet again."""
-    long_of(bench, 2.0)
-    entry = bench.venue.positions()[0].entry_price
-    wallet = bench.venue.balance().wallet
-    accepted(bench, "SELL", "MARKET", 2.0, reduce_only=True)
-    (fill,) = fills(bench.show(110.0))
-    balance = bench.venue.balance()
-    assert abs(balance.wallet - (wallet + 2.0 * (fill.price - entry) - fill.fee)) < 1e-6
-    assert balance.equity == balance.wallet == balance.available
+    bought = traded(bench, "BUY", 2.0, 100.0)
+    assert bench.balance().margin_used > 0.0
+    sold = traded(bench, "SELL", 2.0, 110.0, reduce_only=True)
+    balance = bench.balance()
+    expected = 10_000.0 + 2.0 * (sold.price - bought.price) - bought.fee - sold.fee
+    assert balance.wallet == pytest.approx(expected, abs=1e-6)
+    assert balance.equity == pytest.approx(expected, abs=1e-6)
+    assert balance.available == pytest.approx(expected, abs=1e-6)
+    assert bench.positions() == []
 
 
 def check_stop_rests_and_protects(bench: Bench) -> None:
-    """A reduce-only stop is listed, survives a price above it, and closes the position below it."""
-    long_of(bench, 1.0)
-    stop = accepted(bench, "SELL", "STOP_MARKET", 1.0, 95.0, reduce_only=True)
-    assert [resting.client_order_id for resting in bench.venue.open_orders(COIN.symbol)] == [stop]
+    """A reduce-only stop is listed, survives a price above it, and closes the position below it under its own id."""
+    stop = stopped_long(bench)
+    (resting,) = bench.open_orders(COIN.symbol)
+    assert (resting.client_order_id, resting.type, resting.stop_price) == (stop, OrderType.STOP_MARKET, 95.0)
+    assert (resting.side, resting.qty, resting.reduce_only) == (OrderSide.SELL, 1.0, True)
+    assert resting.status is OrderStatus.NEW
     assert fills(bench.show(96.0)) == []
     (fill,) = fills(bench.show(94.0))
-    assert (fill.client_order_id, held(bench)) == (stop, 0.0)
-    assert fill.price <= 94.0
+    assert (fill.client_order_id, held(bench), bench.open_orders()) == (stop, 0.0, [])
+    assert fill.price <= 95.0
+    known = bench.order(stop)
+    assert known is not None
+    assert (known.status, known.filled_qty, known.type) == (OrderStatus.FILLED, 1.0, OrderType.STOP_MARKET)
+
+
+def check_shorts_are_protected_too(bench: Bench) -> None:
+    """A buy stop above a short waits below its price and closes above it."""
+    bench.set_leverage(COIN.symbol, 2.0)
+    traded(bench, "SELL", 1.0, 100.0)
+    stop = accepted(bench, "BUY", "STOP_MARKET", 1.0, 105.0, reduce_only=True)
+    assert fills(bench.show(104.0)) == []
+    (fill,) = fills(bench.show(106.0))
+    assert (fill.client_order_id, fill.side, held(bench)) == (stop, OrderSide.BUY, 0.0)
+    assert fill.price >= 105.0
 
 
 def check_second_stop_may_rest_while_the_first_does(bench: Bench) -> None:
     """A stop is moved by placing the new one first: two quantity stops rest side by side, then the old one goes."""
-    long_of(bench, 1.0)
-    old = accepted(bench, "SELL", "STOP_MARKET", 1.0, 95.0, reduce_only=True)
+    old = stopped_long(bench)
     new = accepted(bench, "SELL", "STOP_MARKET", 1.0, 97.0, reduce_only=True)
-    cancelled = answer(bench.venue.cancel(CancelRequest(client_order_id=old, symbol=COIN.symbol, created_ns=0)))
-    assert cancelled.status is OrderStatus.CANCELED
-    assert [resting.client_order_id for resting in bench.venue.open_orders()] == [new]
+    assert [resting.client_order_id for resting in bench.open_orders()] == [old, new]
+    assert bench.cancel(cancel_of(old)).status is OrderStatus.CANCELED
+    assert [resting.client_order_id for resting in bench.open_orders()] == [new]
 
 
 def check_stop_that_would_trigger_is_refused(bench: Bench) -> None:
     """-2021 for a stop above the market of a long, and for a target below it."""
-    long_of(bench, 1.0)
-    refused(bench, Rejection.WOULD_TRIGGER, "SELL", "STOP_MARKET", 1.0, 101.0, reduce_only=True)
-    refused(bench, Rejection.WOULD_TRIGGER, "SELL", "TAKE_PROFIT_MARKET", 1.0, 99.0, reduce_only=True)
+    traded(bench, "BUY", 1.0, 100.0)
+    refused(bench, Rejection.WOULD_TRIGGER.value, "SELL", "STOP_MARKET", 1.0, 101.0, reduce_only=True)
+    refused(bench, Rejection.WOULD_TRIGGER.value, "SELL", "TAKE_PROFIT_MARKET", 1.0, 99.0, reduce_only=True)
 
 
 def check_target_takes_profit(bench: Bench) -> None:
     """A take-profit at 105 waits at 104 and fills once the price is there."""
-    long_of(bench, 1.0)
+    traded(bench, "BUY", 1.0, 100.0)
     target = accepted(bench, "SELL", "TAKE_PROFIT_MARKET", 1.0, 105.0, reduce_only=True)
     assert fills(bench.show(104.0)) == []
     assert [fill.client_order_id for fill in fills(bench.show(106.0))] == [target]
+    assert held(bench) == 0.0
 
 
 def check_limit_is_never_worse_than_its_price(bench: Bench) -> None:
     """A resting buy at 99 fills at 99 or less once the price trades through it, as a maker."""
     bench.show(100.0)
-    accepted(bench, "BUY", "LIMIT", 1.0, 99.0)
+    limit = accepted(bench, "BUY", "LIMIT", 1.0, 99.0)
     assert fills(bench.show(100.0)) == []
+    assert [resting.price for resting in bench.open_orders()] == [99.0]
     (fill,) = fills(bench.show(98.0))
-    assert (fill.price <= 99.0, fill.liquidity) == (True, "maker")
+    assert (fill.client_order_id, fill.price <= 99.0, fill.liquidity) == (limit, True, "maker")
 
 
 def check_reduce_only_never_flips(bench: Bench) -> None:
-    """More than the position closes the position; without one the order is refused with -2022."""
-    long_of(bench, 1.0)
-    accepted(bench, "SELL", "MARKET", 3.0, reduce_only=True)
-    assert sum(fill.qty for fill in fills(bench.show(100.0))) == 1.0
-    assert held(bench) == 0.0
-    refused(bench, Rejection.REDUCE_ONLY, "SELL", "MARKET", 1.0, reduce_only=True)
+    """Asked to sell three of one, the venue sells one or refuses; without a position it is -2022."""
+    traded(bench, "BUY", 1.0, 100.0)
+    answer = bench.submit(order("SELL", "MARKET", 3.0, reduce_only=True))
+    sold = sum(fill.qty for fill in fills(bench.show(100.0)) if fill.side is OrderSide.SELL)
+    if answer.status is OrderStatus.REJECTED:
+        assert (sold, held(bench)) == (0.0, 1.0)
+        traded(bench, "SELL", 1.0, 100.0, reduce_only=True)
+    else:
+        assert (sold, held(bench)) == (1.0, 0.0)
+    refused(bench, Rejection.REDUCE_ONLY.value, "SELL", "MARKET", 1.0, reduce_only=True)
 
 
 def check_filters_refuse(bench: Bench) -> None:
     """Unknown symbol, quantity and price off their grids, too small, too large for the wallet."""
     bench.show(100.0)
-    refused(bench, Rejection.UNKNOWN_SYMBOL, "BUY", "MARKET", 1.0, symbol="NOSUCHUSDT")
-    refused(bench, Rejection.STEP, "BUY", "MARKET", 1.0005)
-    refused(bench, Rejection.TICK, "BUY", "LIMIT", 1.0, 99.005)
-    refused(bench, Rejection.MIN_NOTIONAL, "BUY", "MARKET", 0.04)
-    refused(bench, Rejection.MARGIN, "BUY", "MARKET", 5_000.0)
+    refused(bench, Rejection.UNKNOWN_SYMBOL.value, "BUY", "MARKET", 1.0, symbol="NOSUCHUSDT")
+    refused(bench, OFF_GRID, "BUY", "MARKET", 1.0005)
+    refused(bench, OFF_GRID, "BUY", "LIMIT", 1.0, 99.005)
+    refused(bench, Rejection.MIN_NOTIONAL.value, "BUY", "MARKET", 0.04)
+    refused(bench, Rejection.MARGIN.value, "BUY", "MARKET", 5_000.0)
 
 
 def check_same_client_id_is_one_order(bench: Bench) -> None:
-    """A request repeated while its order is open makes no second order; another one under its id is refused."""
+    """Repeated while open, a request answers the order's status or -4116 and makes no second one; nor does another."""
     bench.show(100.0)
     request = order("BUY", "LIMIT", 1.0, 90.0)
-    first, again = answer(bench.venue.submit(request)), answer(bench.venue.submit(request))
-    assert first.venue_order_id == again.venue_order_id
-    refused(bench, Rejection.DUPLICATE, "BUY", "LIMIT", 2.0, 90.0, client_order_id=request.client_order_id)
-    assert len(bench.venue.open_orders()) == 1
+    first, again = bench.submit(request), bench.submit(request)
+    if again.status is OrderStatus.REJECTED:
+        assert again.reason.split(" ")[0] == Rejection.DUPLICATE.value
+    else:
+        assert (again.status, again.venue_order_id) == (OrderStatus.NEW, first.venue_order_id)
+    refused(bench, Rejection.DUPLICATE.value, "BUY", "LIMIT", 2.0, 90.0, client_order_id=request.client_order_id)
+    (only,) = bench.open_orders()
+    assert (only.qty, only.venue_order_id) == (1.0, first.venue_order_id)
+
+
+def check_same_client_id_is_one_stop(bench: Bench) -> None:
+    """The same holds for stops, which a venue may keep in another book."""
+    stop = stopped_long(bench)
+    again = bench.submit(order("SELL", "STOP_MARKET", 1.0, 95.0, reduce_only=True))
+    assert again.status is OrderStatus.NEW or again.reason.split(" ")[0] == Rejection.DUPLICATE.value
+    assert [resting.client_order_id for resting in bench.open_orders()] == [stop]
 
 
 def check_cancel_answers_always(bench: Bench) -> None:
-    """An open order is cancelled, the same cancel again tells its final status, an unknown id is -2011."""
-    bench.show(100.0)
+    """An open order or stop is cancelled, the same cancel again tells its final status, an unknown id is -2011."""
+    stop = stopped_long(bench)
     resting = accepted(bench, "BUY", "LIMIT", 1.0, 90.0)
-    request = CancelRequest(client_order_id=resting, symbol=COIN.symbol, created_ns=0)
-    assert [answer(bench.venue.cancel(request)).status for _ in range(2)] == [OrderStatus.CANCELED] * 2
-    unknown = answer(bench.venue.cancel(msgspec.structs.replace(request, client_order_id="nobody")))
-    assert (unknown.status, unknown.reason[:5]) == (OrderStatus.REJECTED, Rejection.UNKNOWN_ORDER.value)
-    assert bench.venue.get_order("nobody") is None
+    for each in (stop, resting):
+        assert [bench.cancel(cancel_of(each)).status for _ in range(2)] == [OrderStatus.CANCELED] * 2
+        known = bench.order(each)
+        assert known is not None
+        assert known.status is OrderStatus.CANCELED
+    unknown = bench.cancel(cancel_of("nobody"))
+    assert (unknown.status, unknown.reason.split(" ")[0]) == (OrderStatus.REJECTED, Rejection.UNKNOWN_ORDER.value)
+    assert fills(bench.show(89.0)) == []
+
+
+def check_late_cancel_does_not_hide_a_fill(bench: Bench) -> None:
+    """Cancelling what has filled answers FILLED, for a market order and for a stop."""
+    stop = stopped_long(bench)
+    entry = next(fill.client_order_id for fill in fills(bench.told))
+    bench.show(94.0)
+    assert [bench.cancel(cancel_of(each)).status for each in (entry, stop)] == [OrderStatus.FILLED] * 2
 
 
 def check_leverage_is_read_back(bench: Bench) -> None:
-    """What is in force is returned: the one asked for, or the tier's largest."""
-    assert bench.venue.set_leverage(COIN.symbol, 5.0) == 5.0 == bench.venue.leverage(COIN.symbol)
-    assert bench.venue.set_leverage(COIN.symbol, 100.0) == 20.0 == bench.venue.leverage(COIN.symbol)
+    """What is in force is returned, also when more than the tier's largest was asked for, and the position has it."""
+    assert bench.set_leverage(COIN.symbol, 5.0) == 5.0
+    assert bench.set_leverage(COIN.symbol, 100.0) in (5.0, 20.0)
+    assert bench.set_leverage(COIN.symbol, 4.0) == 4.0
+    traded(bench, "BUY", 1.0, 100.0)
+    (position,) = bench.positions()
+    assert position.leverage == 4.0
+    assert position.margin == pytest.approx(position.entry_price / 4.0, rel=0.05)
+    assert bench.balance().margin_used == pytest.approx(position.margin, rel=0.05)
 
 
 def check_liquidation_leaves_nothing(bench: Bench) -> None:
-    """A 20x long is closed by the venue when its margin is gone; the fill says so."""
+    """A 20x long is closed by the venue when its margin is gone; the fill says so, and the id is the venue's."""
     bench.show(100.0)
-    bench.venue.set_leverage(COIN.symbol, 20.0)
-    accepted(bench, "BUY", "MARKET", 100.0)
-    bench.show(100.0)
-    assert 95.0 < bench.venue.positions()[0].liquidation_price < 97.0
+    assert bench.set_leverage(COIN.symbol, 20.0) == 20.0
+    traded(bench, "BUY", 40.0, 100.0)
+    assert 95.0 < bench.positions()[0].liquidation_price < 99.0, "before the margin of 5 % is lost"
     (fill,) = fills(bench.show(90.0))
-    assert (fill.liquidation, held(bench)) == (True, 0.0)
+    assert (fill.liquidation, fill.qty, held(bench)) == (True, 40.0, 0.0)
+    assert fill.client_order_id.startswith(("autoclose-", "adl_autoclose"))
 
 
-def check_continues_from_its_state(bench: Bench) -> None:
+# ---------------------------------------------------------------------- an exchange in memory
+
+
+def check_memory_acknowledgement_moves_nothing(bench: Bench) -> None:
+    """NEW, and no position before the next price; that price is the fill's."""
+    bench.show(100.0)
+    assert bench.submit(order("BUY", "MARKET", 1.0)).status is OrderStatus.NEW
+    assert held(bench) == 0.0
+    (fill,) = fills(bench.show(101.0))
+    assert fill.price >= 101.0
+
+
+def check_memory_leverage_is_told(bench: Bench) -> None:
+    """The leverage in force can be asked for without setting it."""
+    assert bench.set_leverage(COIN.symbol, 7.0) == bench.venue.leverage(COIN.symbol) == 7.0
+
+
+def check_memory_continues_from_its_state(bench: Bench) -> None:
     """Position, stop and wallet are there after the state went through JSON."""
-    long_of(bench, 1.0)
-    accepted(bench, "SELL", "STOP_MARKET", 1.0, 95.0, reduce_only=True)
-    told = (bench.venue.positions(), bench.venue.open_orders(), bench.venue.balance())
-    state = msgspec.json.decode(msgspec.json.encode(bench.venue.state()))
-    bench.venue.load_state(state)
-    assert (bench.venue.positions(), bench.venue.open_orders(), bench.venue.balance()) == told
+    stopped_long(bench)
+    before = (bench.positions(), bench.open_orders(), bench.balance())
+    bench.venue.load_state(msgspec.json.decode(msgspec.json.encode(bench.venue.state())))
+    assert (bench.positions(), bench.open_orders(), bench.balance()) == before
     assert len(fills(bench.show(94.0))) == 1
+
+
+# ---------------------------------------------------------------------- a venue beyond a wire
+
+
+def check_wire_questions_are_awaited(bench: Wire) -> None:
+    """Every question of the port is a coroutine, the stream an iterator; the venue says its name and window."""
+    for name in methods_of(ExecutionVenue):
+        method = getattr(type(bench.venue), name)
+        if inspect.iscoroutinefunction(getattr(ExecutionVenue, name)):
+            assert inspect.iscoroutinefunction(method), name
+    assert hasattr(bench.venue.stream(INTERVAL_NS), "__anext__")
+    assert bench.venue.name
+    assert bench.venue.receive_window_s > 0.0
+    assert abs(bench.venue.clock_offset_ms()) < 1e12
+
+
+def check_wire_stream_begins_with_its_states(bench: Wire) -> None:
+    """Each stream says that it is up before it says anything else."""
+    bench.until(lambda event: isinstance(event, StreamState) and event.stream == "market")
+    bench.until(lambda event: isinstance(event, StreamState) and event.stream == "user")
+    traded(bench, "BUY", 1.0, 100.0)
+    up: set[str] = set()
+    for event in bench.told:
+        if isinstance(event, StreamState):
+            assert event.up, event
+            up.add(event.stream)
+        else:
+            assert ("market" if isinstance(event, Kline | Quote) else "user") in up or not isinstance(
+                event, Kline | Quote | Fill | OrderUpdate | FundingPayment
+            ), event
+    assert up == {"market", "user"}
+
+
+def check_wire_orders_are_told(bench: Wire) -> None:
+    """What is acknowledged, filled or cancelled by request comes out of the stream as well."""
+    stop = stopped_long(bench)
+    limit = accepted(bench, "BUY", "LIMIT", 1.0, 90.0)
+    bench.cancel(cancel_of(limit))
+    bench.until(
+        lambda e: isinstance(e, OrderUpdate) and (e.client_order_id, e.status) == (limit, OrderStatus.CANCELED)
+    )
+    bench.until(lambda e: isinstance(e, OrderUpdate) and (e.client_order_id, e.status) == (stop, OrderStatus.NEW))
+
+
+def check_wire_fills_are_the_same_when_asked(bench: Wire) -> None:
+    """The stream's fills and those asked for are equal, client ids included, and *since* leaves the older ones out."""
+    stopped_long(bench)
+    bench.show(94.0)
+    traded(bench, "SELL", 0.5, 95.0, client_order_id="short")
+    asked = bench.ask(bench.venue.get_fills(COIN.symbol, bench.since_ns))
+    told = fills(bench.told)
+    assert len(asked) == 3
+    for ours, theirs in zip(told, asked, strict=True):
+        for key in ("fill_id", "client_order_id", "symbol", "side", "liquidity", "ts_ns", "liquidation"):
+            assert getattr(ours, key) == getattr(theirs, key), key
+        for key in ("qty", "price", "fee"):
+            assert getattr(ours, key) == pytest.approx(getattr(theirs, key), abs=1e-8), key
+    newest = told[-1].ts_ns
+    assert {fill.fill_id for fill in bench.ask(bench.venue.get_fills(COIN.symbol, newest))} == {
+        fill.fill_id for fill in told if fill.ts_ns >= newest
+    }
+    assert bench.ask(bench.venue.get_fills(COIN.symbol, newest + 10**9)) == []
+
+
+def check_wire_wallet_is_told(bench: Wire) -> None:
+    """After a fill the stream tells the wallet that asking tells."""
+    traded(bench, "BUY", 1.0, 100.0)
+    wallet = bench.balance().wallet
+    assert wallet < 10_000.0
+    told = bench.until(lambda event: isinstance(event, WalletChanged) and abs(event.wallet - wallet) < 1e-6)
+    assert isinstance(told, WalletChanged)
+
+
+def check_wire_leverage_is_told(bench: Wire) -> None:
+    """A changed leverage comes out of the stream."""
+    bench.set_leverage(COIN.symbol, 3.0)
+    told = bench.until(lambda event: isinstance(event, LeverageChanged) and event.leverage == 3.0)
+    assert isinstance(told, LeverageChanged)
+    assert told.symbol == COIN.symbol
+
+
+def check_wire_prices_are_told(bench: Wire) -> None:
+    """The last price is the one that was traded; a quote stands around it."""
+    bench.show(123.0)
+    assert bench.ask(bench.venue.get_ticker_price(COIN.symbol)) == 123.0
+    told = bench.until(lambda event: isinstance(event, Quote) and event.bid <= 123.0 <= event.ask)
+    assert isinstance(told, Quote)
+    assert (told.symbol, told.ask - told.bid < 1.0) == (COIN.symbol, True)
+
+
+def check_wire_bars_are_complete(bench: Wire) -> None:
+    """Bars told and asked for are closed ones, equal, in order, on the grid, and inside [start, end)."""
+    for price in (100.0, 101.0, 102.0, 103.0):
+        bench.show(price)
+    last = bench.until(lambda event: isinstance(event, Kline) and event.close == 102.0)
+    assert isinstance(last, Kline)
+    told = [event for event in bench.told if isinstance(event, Kline)]
+    for bar in told:
+        assert (bar.symbol, bar.interval_ns, bar.ts_ns % INTERVAL_NS) == (COIN.symbol, INTERVAL_NS, 0)
+        assert bar.ts_ns + INTERVAL_NS <= bench.now_ns(), "a bar that is not complete"
+        assert bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high
+    assert [bar.ts_ns for bar in told] == sorted({bar.ts_ns for bar in told}), "each once, oldest first"
+    start, end = told[0].ts_ns, last.ts_ns
+    asked = bench.ask(bench.venue.get_klines(COIN.symbol, INTERVAL_NS, start, end))
+    assert [bar.ts_ns for bar in asked] == list(range(start, end, INTERVAL_NS))
+    assert {bar.ts_ns: bar for bar in asked}.items() >= {bar.ts_ns: bar for bar in told if bar.ts_ns < end}.items()
+    until_now = bench.ask(bench.venue.get_klines(COIN.symbol, INTERVAL_NS, start, bench.now_ns() + 10 * INTERVAL_NS))
+    assert all(bar.ts_ns + INTERVAL_NS <= bench.now_ns() for bar in until_now), "the running bar is not told"
+    assert bench.ask(bench.venue.get_klines(COIN.symbol, INTERVAL_NS, end, end)) == []
+
+
+def check_wire_funding_is_told_and_asked(bench: Wire) -> None:
+    """A long of two at 100 pays 0.1 % of 200; the payment comes by stream and by asking, and the wallet has it."""
+    traded(bench, "BUY", 2.0, 100.0)
+    wallet = bench.balance().wallet
+    bench.pass_funding()
+    told = bench.until(lambda event: isinstance(event, FundingPayment))
+    assert isinstance(told, FundingPayment)
+    assert told.symbol == COIN.symbol
+    assert told.amount == pytest.approx(-0.2, rel=0.01)
+    (asked,) = bench.ask(bench.venue.get_funding(bench.since_ns))
+    assert (asked.symbol, asked.ts_ns) == (told.symbol, told.ts_ns)
+    assert asked.amount == pytest.approx(told.amount, abs=1e-8)
+    assert bench.balance().wallet == pytest.approx(wallet + told.amount, abs=1e-6)
+    assert bench.ask(bench.venue.get_funding(told.ts_ns + 10**9)) == []
+
+
+def check_wire_unreachable_means_no_effect(bench: Wire) -> None:
+    """VenueUnavailable for questions and for an opening order while it is down; afterwards there is no such order."""
+    bench.show(100.0)
+    bench.unplug()
+    with pytest.raises(VenueUnavailable):
+        bench.ask(bench.venue.get_ticker_price(COIN.symbol))
+    with pytest.raises(VenueUnavailable):
+        bench.ask(bench.venue.get_klines(COIN.symbol, INTERVAL_NS, bench.since_ns, bench.now_ns()))
+    with pytest.raises(VenueUnavailable):
+        bench.submit(order("BUY", "LIMIT", 1.0, 90.0))
+    bench.plug()
+    assert (bench.open_orders(), bench.order("buy-limit-1.0-90.0")) == ([], None)
+    accepted(bench, "BUY", "LIMIT", 1.0, 90.0)
+
+
+def check_wire_account_outlives_the_adapter(bench: Wire) -> None:
+    """One made anew finds position, stop, fills and client ids; also of a stop that triggered in between."""
+    stop = stopped_long(bench)
+    limit = accepted(bench, "BUY", "LIMIT", 1.0, 60.0)
+    entry = fills(bench.told)[0]
+    bench.come_back(96.0)
+    assert held(bench) == 1.0
+    assert {resting.client_order_id for resting in bench.open_orders()} == {stop, limit}
+    bench.come_back(94.0)
+    bench.show(94.0)
+    assert (held(bench), [resting.client_order_id for resting in bench.open_orders()]) == (0.0, [limit])
+    known = bench.order(stop)
+    assert known is not None
+    assert (known.status, known.filled_qty) == (OrderStatus.FILLED, 1.0)
+    first, second = bench.ask(bench.venue.get_fills(COIN.symbol, bench.since_ns))
+    assert (first.fill_id, first.client_order_id) == (entry.fill_id, entry.client_order_id)
+    assert (second.client_order_id, second.qty, second.price <= 95.0) == (stop, 1.0, True)
+
+
+def check_wire_closes_twice(bench: Wire) -> None:
+    """Closing ends the stream and may be repeated; a closed venue is no answer to anything."""
+    bench.show(100.0)
+    bench.ask(bench.venue.close())
+    bench.ask(bench.venue.close())
+    for question in (bench.venue.get_positions(), bench.venue.get_ticker_price(COIN.symbol)):
+        with pytest.raises(VenueError):
+            bench.ask(question)
+    with pytest.raises(StopAsyncIteration):
+        bench.until(lambda event: False)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
+import subprocess
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -232,3 +236,38 @@ def test_a_full_disk_holds_up_and_loses_nothing(tmp_path: Path) -> None:
     assert during == {"order": accepted}
     assert [seq for seq, _, _ in Lake(tmp_path).lines()] == list(range(1, accepted + 1))
     assert Lake(tmp_path).check() == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MiB of its own."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", path], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("mounting a file system is for root")
+    yield path
+    subprocess.run(["umount", "--lazy", path], check=True)  # the logger's ring is mapped until it is collected
+
+
+def test_a_disk_without_a_free_byte_loses_nothing(small_disk: Path) -> None:
+    """Real ENOSPC, from the first segment on: events are accepted until the ring is full, all durable with space."""
+    logger = EventLogger(small_disk / "journal", ring_bytes=1 << 18, wait_s=0.5, publish_s=0.1)
+    filler = small_disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as handle:
+        while handle.write(bytes(4096)):
+            pass
+    accepted, said = until_refused(logger, 0)
+    waiting = logger.stats()
+    during = Lake(small_disk / "journal").counts()
+    filler.unlink()
+    logger.flush()
+    after = logger.stats()
+    logger.close()
+
+    assert os.strerror(errno.ENOSPC) in said
+    assert (waiting.accepted, after.durable, after.dropped) == (accepted, accepted, {})
+    assert waiting.write_errors > 0
+    assert during == {"order": accepted}
+    assert [seq for seq, _, _ in Lake(small_disk / "journal").lines()] == list(range(1, accepted + 1))
+    assert Lake(small_disk / "journal").check() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from quantum_trader.journal.columns import tables_of
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.flusher import Committer, adopt
 from quantum_trader.journal.lake import Lake
-from quantum_trader.journal.ring import RECORD, Chunk, Cursor
+from quantum_trader.journal.ring import RECORD, W_BOOT, Chunk, Cursor
 
 SMALL = 1 << 20
 
@@ -77,8 +78,9 @@ def full_disk(*_: Any) -> int:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_a_torn_tail_is_left_out_reported_and_written_again(tmp_path: Path, logger: EventLogger) -> None:
-    """A block cut by a crash was not durable: its events are still in the ring."""
+@pytest.mark.parametrize("promised", [False, True])
+def test_a_torn_tail(tmp_path: Path, logger: EventLogger, promised: bool) -> None:
+    """A block cut while it was written was promised to nobody: cut off and written again. A durable one is damage."""
     for number in range(1, 65):
         logger.log(order(number))
     first = Committer(tmp_path, "main", publish_s=99.0)
@@ -86,13 +88,50 @@ def test_a_torn_tail_is_left_out_reported_and_written_again(tmp_path: Path, logg
     first.close()
     path = first.finished[0]
     path.write_bytes(path.read_bytes()[:-100])
-    logger._ring.set_cursor(Cursor(0, 0, 0))
-    adopted = adopt(tmp_path)
+    if not promised:
+        logger._ring.set_cursor(Cursor(0, 0, 0))
+    adopt(tmp_path)
+    logger.close()
+    damage = Lake(tmp_path).check()
+
+    assert [seq for seq, _, _ in Lake(tmp_path).lines()] == ([] if promised else list(range(1, 65)))
+    assert [(found.path, found.size > 0) for found in damage] == ([(path.name, True)] if promised else [])
+
+
+def test_half_a_block_behind_whole_ones_is_cut_off(tmp_path: Path, logger: EventLogger) -> None:
+    """As a killed flusher leaves it, in the segment and in one it had only begun."""
+    for number in range(1, 129):
+        logger.log(order(number))
+    first = Committer(tmp_path, "main", publish_s=99.0)
+    first.step(0.0)
+    first.close()
+    path = first.finished[0]
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:500])
+    path.with_name("main-0000000002.seg").write_bytes(whole[:300] + bytes(1000))
+    logger.log(order(129))
+    second = Committer(tmp_path, "main", publish_s=99.0)
+    second.step(0.0)
+    second.close()
     logger.close()
 
-    assert adopted == ["main"]
-    assert [seq for seq, _, _ in Lake(tmp_path).lines()] == list(range(1, 65))
-    assert len(Lake(tmp_path).check()) == 1
+    assert path.read_bytes() == whole
+    assert [seq for seq, _, _ in Lake(tmp_path).lines()] == list(range(1, 130))
+    assert Lake(tmp_path).check() == []
+
+
+def test_a_ring_from_before_a_restart_of_the_machine_is_not_adopted(tmp_path: Path, logger: EventLogger) -> None:
+    """Its pages may be of any age after a power cut: only what is in the log is published."""
+    logger.log(order(1))
+    committer = Committer(tmp_path, "main", publish_s=99.0)
+    committer.step(0.0)
+    committer.close()
+    logger.log(order(2))
+    logger._ring.words[W_BOOT] += 1
+    adopt(tmp_path)
+    logger.close()
+
+    assert [seq for seq, _, _ in Lake(tmp_path).lines()] == [1]
 
 
 values: st.SearchStrategy[Any] = st.recursive(
@@ -134,6 +173,19 @@ def test_doubles_are_written_as_the_encoder_writes_them() -> None:
         *[round(x, 4) for x in rng.normal(0, 1000, 5000).tolist()], *[2.0**k for k in range(-1074, 1024)],
         *[10.0**k for k in range(-323, 309)], 0.0, -0.0, 5e-324, 1.7976931348623157e308, 9007199254740993.0,
     ]
+    found = texts_of([msgspec.msgpack.encode({"trace_id": "", "symbol": "", "value": value}) for value in doubles])[2]
+
+    assert found == [
+        msgspec.json.encode({"trace_id": "", "symbol": "", "value": value}).decode() for value in doubles
+    ]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(-(10**15), 10**15), min_size=20, max_size=60), st.integers(0, 9))
+def test_rounded_doubles_are_written_as_the_encoder_writes_them(numbers: list[int], places: int) -> None:
+    """Prices and quantities, which take a shorter way than other doubles, and their neighbours, which do not."""
+    rounded = [number / 10**places for number in numbers]
+    doubles = [*rounded, *(math.nextafter(number, math.inf) for number in rounded)]
     found = texts_of([msgspec.msgpack.encode({"trace_id": "", "symbol": "", "value": value}) for value in doubles])[2]
 
     assert found == [

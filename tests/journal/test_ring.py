@@ -14,7 +14,7 @@ from quantum_trader.journal import event_logger
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.flusher import Committer
 from quantum_trader.journal.kinds import Event
-from quantum_trader.journal.ring import Cursor, Ring, create_ring
+from quantum_trader.journal.ring import W_TABLE, Cursor, Ring, create_ring
 
 
 @pytest.fixture
@@ -127,3 +127,43 @@ def test_only_registered_structs_are_logged(tmp_path: Path, alone: None) -> None
             logger.log(Unknown(trace_id="t", symbol="", ts_ns=1))
 
         assert logger.stats().accepted == 0
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_an_event_that_ends_exactly_where_the_area_ends(tmp_path: Path, alone: None, restart: bool) -> None:
+    """The next one begins anew at the start, also in the next process; both are read as they were written."""
+    logger = EventLogger(tmp_path, ring_bytes=1 << 18)
+    ring, cursor = logger._ring, Cursor(0, 0, 0)
+    quarter = ring.payload_bytes // 4
+    sizes = [quarter, quarter, quarter, ring.payload_bytes - 3 * quarter - 7, 7]
+    for size in sizes:
+        logger.log_line("x", 1, b"a" * size)
+    found, cursor = payloads(ring, cursor)
+    logger.log_line("x", 1, b"")
+    ring.set_cursor(cursor)
+    if restart:
+        os.close(logger._lock)
+        logger = EventLogger(tmp_path, ring_bytes=1 << 18)
+    logger.log_line("x", 1, b"b" * 100)
+    found += payloads(logger._ring, cursor)[0]
+    logger.close()
+
+    assert found == [*(b"a" * size for size in sizes), b"", b"b" * 100]
+
+
+def test_the_table_of_kinds_is_never_half_there(tmp_path: Path) -> None:
+    """A new table is written beside the one in force, which stays readable until then."""
+    path = tmp_path / "main.ring"
+    create_ring(path, 1 << 18, 0)
+    ring = Ring(path, writable=True)
+    ring.set_kinds(b'{"1":"first"}')
+    in_force = ring.words[W_TABLE]
+    ring.set_kinds(b'{"1":"first","2":"second"}')
+    now = ring.words[W_TABLE]
+    ring.words[W_TABLE] = in_force
+    before = ring.kinds()
+    ring.words[W_TABLE] = now
+
+    assert before == {1: "first"}
+    assert ring.kinds() == {1: "first", 2: "second"}
+    ring.close()

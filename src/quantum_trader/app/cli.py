@@ -20,6 +20,9 @@ INTERRUPTED: Final = 130
 # name -> (module, the Typer in it that holds the command or its sub-commands, one line of help)
 COMMANDS: Final = {
     "run": ("cli_run", "app", "Replay a recording through the whole system and report."),
+    "live": ("cli_live", "app", "Trade on live market data: on paper, on a testnet, or for real."),
+    "keys": ("cli_keys", "app", "API keys: store, show masked, remove."),
+    "status": ("cli_operator", "status_app", "How a run is, alive or dead."),
     "report": ("cli_report", "app", "Write the HTML report of a run that kept its state."),
     "policy": ("cli_policy", "policy_app", "The policy's rules, and the policy for given inputs."),
     "profile": ("cli_policy", "profile_app", "Show, compare and check profiles."),
@@ -31,6 +34,7 @@ COMMANDS: Final = {
     "flatten": ("cli_operator", "flatten_app", "Close every position of a run and halt openings."),
     "sweep": ("cli_sweep", "app", "Evaluate many profiles and settings over a whole history."),
     "data": ("cli_data", "app", "Download, import, check and list market data."),
+    "venue": ("cli_venue", "app", "An exchange on this machine that speaks Binance USD-M and plays a recording."),
     "config": ("cli_config", "app", "Show the settings in force, check a settings file."),
 }
 

@@ -126,6 +126,7 @@ def export_command(
         raise InputError(f"--out {out}: must end in .parquet or .jsonl")
     lake, partial = _lake(state), out.with_name(f".{out.name}.partial")
     try:
+        partial.touch(0o600)
         if out.suffix == ".parquet":
             table = lake.sql("select * from events where (? is null or kind = ?) order by producer, seq", [kind, kind])
             pq.write_table(table, partial, compression="zstd")

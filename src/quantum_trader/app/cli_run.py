@@ -73,6 +73,10 @@ def run_command(
     records: Annotated[
         Path | None, typer.Option("--records", metavar="FILE", help="Write every record here (JSON lines).")
     ] = None,
+    venue: Annotated[
+        str, typer.Option("--venue", metavar="paper|local", help="Where orders go: the paper venue in memory, or the "
+                          "local venue over loopback through the adapter that trades on Binance.")
+    ] = "paper",
     as_json: JsonOption = False,
 ) -> None:
     """Replay a recording through market, signals, policy, risk guard and paper venue, and report what came of it.
@@ -83,12 +87,14 @@ def run_command(
     loaded = settings_from(config, flags)
     pace = pace_for(speed)
     _check_outputs(state, report, records)
-    _run(loaded.settings, state, records, report, pace, as_json)
+    if venue not in ("paper", "local"):
+        raise ConfigError(f"--venue {venue!r}: use paper or local; `quantum-trader live` trades on Binance")
+    _run(loaded.settings, state, records, report, pace, as_json, venue == "local")
 
 
 def _run(
     settings: RunSettings, state: Path | None, records: Path | None, report: Path | None, pace: Pace | None,
-    as_json: bool,
+    as_json: bool, local: bool = False,
 ) -> None:
     """Run, write what was asked for, print the report."""
     from rich.console import Console
@@ -99,7 +105,7 @@ def _run(
     from quantum_trader.app.results import RunOptions
 
     started = time.perf_counter()
-    result = _watched(settings, RunOptions(state_dir=state, records=records), pace, Console(stderr=True))
+    result = _watched(settings, RunOptions(state_dir=state, records=records), pace, Console(stderr=True), local)
     if state is not None:
         _close_journal(state)
     page = report or (state / REPORT_HTML if state is not None else None)
@@ -133,18 +139,22 @@ def write_result(path: Path, content: bytes) -> None:
         raise StateError(f"{path}: cannot be written ({error.strerror}); nothing was left behind") from None
 
 
-def _watched(settings: RunSettings, options: RunOptions, pace: Pace | None, console: Console) -> RunResult:
+def _watched(
+    settings: RunSettings, options: RunOptions, pace: Pace | None, console: Console, local: bool
+) -> RunResult:
     """Run with progress on standard error."""
     import numba
 
     from quantum_trader.app.progress import progress_for
+    from quantum_trader.app.run_local import run_over_local_venue
     from quantum_trader.app.runner import run
 
     cache = Path(numba.config.CACHE_DIR)
     if not any(cache.rglob("*.nbi")):
         console.print("First run of this version: compiling the kernels, about a minute.", style="dim")
     with progress_for(console) as progress:
-        return run(settings, options, progress=progress, pace=pace)
+        go = run_over_local_venue if local else run
+        return go(settings, options, progress=progress, pace=pace)
 
 
 def _stats(

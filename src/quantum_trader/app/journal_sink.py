@@ -15,6 +15,7 @@ from quantum_trader.app.state_dir import RecordFile
 from quantum_trader.domain.errors import StateError
 from quantum_trader.journal import EventLogger, Lake
 from quantum_trader.journal.leakage import STATES_FEATURES, LeakageError, check_line
+from quantum_trader.journal.private import private_folder
 from quantum_trader.journal.queue_monitor import QueueMonitor, QueueReading, QueueStatus
 
 JOURNAL: Final = "journal"
@@ -34,6 +35,7 @@ class JournalSink:
         self._redact = redact
         self._monitor = QueueMonitor()
         self._looked_ns = 0
+        private_folder(state_dir / JOURNAL)
         self._logger = EventLogger(state_dir / JOURNAL, producer=PRODUCER)
         rows = Lake(state_dir / JOURNAL).sql("select max(seq) as last from events where producer = ?", [PRODUCER])
         held = rows.to_pylist()[0]["last"] or 0

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 import typer
 
 from quantum_trader import __version__
@@ -23,12 +24,16 @@ from quantum_trader.app.operator_requests import OperatorRequests
 from quantum_trader.app.state_dir import RecordFile, StateDir
 from quantum_trader.app.status import HaltLine, LiveStatus, OrderLine, PositionLine, write_status
 from quantum_trader.app.trace_file import TraceFile
+from quantum_trader.app.watchdog import Watchdog
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_EMERGENCY, GOVERNOR_CODES
 from quantum_trader.domain.errors import StateError, VenueError
+from quantum_trader.domain.market import MarketBatch
+from quantum_trader.engine.engine import Engine
 from quantum_trader.engine.inputs import Asked
 from quantum_trader.engine.live import HealthReport, LiveDriver, LiveTiming
 from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.session import Session
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.venue_port import ExecutionVenue
@@ -43,11 +48,18 @@ from quantum_trader.venues.paper_settings import PaperSettings
 _INPUTS: Final = "inputs"
 
 
-def venue_for(live: LiveSettings, keys: ApiKeys | None, paper: PaperSettings | None = None) -> ExecutionVenue:
-    """The venue that *live* trades at, not connected: Binance or the local venue, or paper fills on their prices."""
+def venue_for(
+    live: LiveSettings, keys: ApiKeys | None, paper: PaperSettings | None = None, *, closing: bool = False
+) -> ExecutionVenue:
+    """The venue that *live* trades at, not connected: Binance or the local venue, or paper fills on their prices.
+
+    *closing*: only to close positions; what forbids opening them does not keep it from connecting.
+    """
     binance = BinanceFuturesExecutionAdapter(
         endpoint(live.venue, live.address), live.symbols, keys if live.needs_keys else None, rng=Random(time.time_ns()),
-        settings=AdapterSettings(trigger_on=live.trigger_on.value, timeout_s=live.order_timeout_s),
+        settings=AdapterSettings(
+            trigger_on=live.trigger_on.value, timeout_s=live.order_timeout_s, closing=closing
+        ),
     )
     if live.mode is not LiveMode.DRY:
         return binance
@@ -102,6 +114,7 @@ class LiveRun:
             queue=self._queue, report=self._report,
         )
         self._reported = 0.0
+        self._watchdog = Watchdog(live.watchdog_s)
 
     def recover(self) -> int:
         """Continue where the last process ended; returns how many inputs were taken again."""
@@ -116,6 +129,7 @@ class LiveRun:
 
     def close(self) -> None:
         """Release files."""
+        self._watchdog.stop()
         self._stack.close()
 
     def _statement(self, loaded: LoadedLive) -> dict[str, Any]:
@@ -154,6 +168,7 @@ class LiveRun:
 
     def _report(self, health: HealthReport) -> None:
         """Write the status file every few seconds; a full disk is told elsewhere and stops nothing here."""
+        self._watchdog.beat()
         now = time.monotonic()
         if now - self._reported < self.live.status_s:
             return
@@ -228,7 +243,7 @@ def timing_of(live: LiveSettings) -> LiveTiming:
     """How long the driver waits, from the settings."""
     return LiveTiming(
         reconcile_s=live.reconcile_s, request_timeout_s=live.order_timeout_s, stop_s=live.stop_grace_s,
-        warm_bars=live.warmup_bars,
+        warm_bars=live.warmup_bars, lost_s=live.stream_lost_s,
     )
 
 
@@ -241,6 +256,14 @@ def run_live(loaded: LoadedLive, keys: ApiKeys | None, state: Path, redactor: Re
     finally:
         folder.close()
     return 0
+
+
+def compile_kernels(engine: Engine) -> None:
+    """Compile what an engine like *engine* runs before anything waits for it: a first start takes half a minute."""
+    trial = LiveEngine(engine.instruments, engine.interval_ns, engine.settings, MemorySink())
+    size = len(engine.instruments)
+    bars = np.full((size, 5), 1.0)
+    trial.on_bars(MarketBatch(0, engine.interval_ns, bars, np.ones(size, dtype=np.bool_)), 0)
 
 
 def run_async(work: Any) -> None:
@@ -259,6 +282,7 @@ async def _trade(loaded: LoadedLive, keys: ApiKeys | None, folder: StateDir, red
     try:
         await connect(venue)
         live = LiveRun(loaded, venue, folder, redactor)
+        compile_kernels(live.engine)
         try:
             taken = live.recover()
             typer.echo(f"{venue.name}: connected; {taken} inputs since the last checkpoint were taken again", err=True)

@@ -150,7 +150,7 @@ class Run:
         self.tracer = DecisionTracer(
             clock=time.time_ns, finished=self.traces.add if self.traces is not None else None
         )
-        self.engine = Engine(
+        self.engine = self.make_engine(
             instruments, self.recording.interval_ns, engine_settings, self.records, self.watcher, self.tracer
         )
         if self.rollout is not None:
@@ -166,6 +166,15 @@ class Run:
         self.bars = 0
         if self.checkpoint is not None:
             self._restore(self.checkpoint)
+
+    def make_engine(self, *arguments: Any) -> Engine:
+        """The engine of this run."""
+        return Engine(*arguments)
+
+    def publish_records(self) -> None:
+        """Give records without a state folder their name, now that they are whole."""
+        if isinstance(self.records, ScratchRecordFile):
+            self.records.publish()
 
     def identity(self) -> dict[str, str]:
         """What decides this run: its settings and its data, by hash."""
@@ -269,9 +278,8 @@ def run(
         started = time.perf_counter()
         _loop(session, progress, pace)
         wall = time.perf_counter() - started
-        facts = _facts(session)
-        if isinstance(session.records, ScratchRecordFile):
-            session.records.publish()
+        facts = facts_of(session)
+        session.publish_records()
     finally:
         session.close()
     saved = session.checkpoint
@@ -309,7 +317,7 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
                 samples.take(engine, close_ns)
             if session.row % _LOOK_EVERY == 0:
                 if progress is not None and progress.due():
-                    progress.show(_view(session, close_ns))
+                    progress.show(view_of(session, close_ns))
                 asked = _poll_rollout(session, close_ns) + _take_requests(session, close_ns)
                 due = time.monotonic() - last_saved > _CHECKPOINT_EVERY_S
                 if session.state_dir is not None and (asked or due):
@@ -323,7 +331,7 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
         engine.ended(close_ns)
     session.save(close_ns or engine.now_ns)
     if progress is not None:
-        progress.show(_view(session, close_ns or engine.now_ns))
+        progress.show(view_of(session, close_ns or engine.now_ns))
 
 
 def _take_requests(session: Run, now_ns: int) -> int:
@@ -375,7 +383,8 @@ def _set_rollout(session: Run, change: dict[str, Any], now_ns: int) -> None:
 # ---------------------------------------------------------------------- what is shown and handed over
 
 
-def _view(session: Run, now_ns: int) -> ProgressView:
+def view_of(session: Run, now_ns: int) -> ProgressView:
+    """What is shown of a run that goes on."""
     engine, tally = session.engine, session.engine.tally
     peak = max(session.samples.equity, default=engine.equity)
     blocked = tally.shadow_blocked_count
@@ -431,7 +440,8 @@ def _shares(counts: dict[str, int]) -> dict[str, float]:
     return {key: count / total for key, count in sorted(counts.items(), key=lambda item: -item[1])} if total else {}
 
 
-def _facts(session: Run) -> RunFacts:
+def facts_of(session: Run) -> RunFacts:
+    """What is told of a finished run."""
     engine, tally, recording = session.engine, session.engine.tally, session.recording
     samples = session.samples.state()
     notes = []
@@ -510,6 +520,6 @@ def memory_run(settings: RunSettings) -> tuple[RunResult, MemorySink]:
         started = time.perf_counter()
         _loop(session, None, None)
         wall = time.perf_counter() - started
-        return RunResult(facts=_facts(session), wall_s=wall), sink
+        return RunResult(facts=facts_of(session), wall_s=wall), sink
     finally:
         session.close()

@@ -28,6 +28,7 @@ from quantum_trader.risk.guard import RiskLimits
 from quantum_trader.signals.settings import SignalSettings
 from quantum_trader.venues.paper_settings import PaperSettings
 
+LIVE_SECTION: Final = "live"  # of live trading alone; see live_settings
 _ENGINE: Final = {field.name: field.default for field in msgspec.structs.fields(EngineSettings)}
 _VARYING: Final = (("data", "path"), ("policy", "profile_directory"))  # where things lie decides nothing
 
@@ -195,7 +196,7 @@ def load_settings(file: Path | None = None, flags: Mapping[str, tuple[Any, str]]
     values: dict[str, Any] = {}
     sources = dict.fromkeys(known_keys(), "default")
     if file is not None:
-        for key, value in _flatten(_read_toml(file), file.name).items():
+        for key, value in _flatten(read_toml(file), file.name).items():
             values[key], sources[key] = value, file.name
     for key, (value, flag) in (flags or {}).items():
         values[key], sources[key] = value, flag
@@ -230,7 +231,8 @@ def _validate(settings: RunSettings) -> None:
         raise
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def read_toml(file: Path) -> dict[str, Any]:
+    """The content of a settings file; ConfigError when it cannot be read."""
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -245,6 +247,9 @@ def _flatten(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
     known = known_keys()
     flat: dict[str, Any] = {}
     for section, content in raw.items():
+        if section == LIVE_SECTION:
+            _check_live(content, file)
+            continue
         if section not in _SECTIONS:
             raise ConfigError(f"{file}: {unknown_key(section, tuple(_SECTIONS), known)}")
         if not isinstance(content, Mapping):
@@ -257,6 +262,18 @@ def _flatten(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
                 raise ConfigError(f"{file}: {unknown_key(dotted, known)}")
             flat[dotted] = value.isoformat() if isinstance(value, (date, datetime)) else value
     return flat
+
+
+def _check_live(content: Any, file: str) -> None:
+    """Look at the keys of ``[live]``, which a replay has no use for, so that a wrong one is told here too."""
+    from quantum_trader.app.live_settings import check_keys
+
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{file}: {LIVE_SECTION} = {content!r}: is a section; write [{LIVE_SECTION}] and its keys")
+    try:
+        check_keys(content)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
 
 
 def unknown_key(key: str, *pools: tuple[str, ...]) -> str:

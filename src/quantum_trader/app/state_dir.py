@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,8 @@ from quantum_trader.domain.errors import StateError
 from quantum_trader.policy.storage import set_aside, write_atomically
 
 _MAGIC: Final = b"quantum-trader checkpoint 1\n"
+_PRIVATE_UMASK: Final = 0o077
+_LOCK_NAPS_S: Final = (0.02, 0.05, 0.1, 0.0)
 _ARRAY: Final = "__array__"
 _DAMAGED: Final = (
     "Nothing is traded from a damaged state: inspect the file, then remove it and start again "
@@ -129,11 +132,21 @@ class StateDir:
             self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StateError(f"--state {path}: cannot be used ({error.strerror}); choose a writable folder") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        os.umask(_PRIVATE_UMASK)  # whatever this process and its children make from now on is for their owner alone
+        if not self._take_lock():
             os.close(self._lock)
-            raise StateError(f"--state {path}: another run is using this folder; stop it or choose another") from error
+            raise StateError(f"--state {path}: another run is using this folder; stop it or choose another")
+
+    def _take_lock(self) -> bool:
+        """Whether the lock is ours; asked again within a moment, because `status` may be looking at it."""
+        for nap_s in _LOCK_NAPS_S:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                time.sleep(nap_s)
+            else:
+                return True
+        return False
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         """Publish *state* atomically."""

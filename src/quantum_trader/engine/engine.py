@@ -54,6 +54,7 @@ from quantum_trader.engine.road import (
     ROAD_APPROVED,
     ROAD_FLIP,
     ROAD_REASONS,
+    ROAD_SIZE,
     gate,
     planned_stop,
     shadow_bracket,
@@ -90,7 +91,7 @@ from quantum_trader.risk.governor import (
     level_factors,
     operator_resumes,
 )
-from quantum_trader.risk.guard import AccountView, Approved, can_execute
+from quantum_trader.risk.guard import AccountView, Approved, Reason, can_execute
 from quantum_trader.risk.halts import TICK_HALTED_SINCE, empty_ticks
 from quantum_trader.risk.limits import (
     empty_losses,
@@ -591,6 +592,8 @@ class Engine:
             limits, self._tiers[index],
         )
         self._trace("sizing", ROAD_REASONS.get(code, "OK"))
+        if code == ROAD_SIZE and level == GOV_EMERGENCY:
+            return Reason.GOVERNOR.value, float(level), float(GOV_EMERGENCY - 1)
         if code != ROAD_APPROVED:
             return ROAD_REASONS[code], qty, 0.0
         intent = Intent(
@@ -834,6 +837,11 @@ class Engine:
             float(self.governor[GOV_ROW_SINCE_S]), now_ns // NS_PER_SECOND, self.settings.operator_resume_hours
         ):
             self.resume("simulated operator of the replay", now_ns)
+
+    @property
+    def interval_ns(self) -> int:
+        """Length of the bars it decides on."""
+        return self._interval_ns
 
     def symbol_halted(self, index: int) -> bool:
         """Whether bad bars keep a symbol from opening."""

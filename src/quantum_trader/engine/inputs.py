@@ -35,10 +35,9 @@ class BarsCame(msgspec.Struct, frozen=True, kw_only=True, tag="bars"):
 
     def batch(self, interval_ns: int) -> MarketBatch:
         """The batch these bytes are."""
-        present = np.frombuffer(self.present, dtype=np.bool_)
-        return MarketBatch(
-            self.ts_ns, interval_ns, np.frombuffer(self.ohlcv, dtype=np.float64).reshape(len(present), 5), present
-        )
+        present = np.frombuffer(self.present, dtype=np.bool_).copy()  # writable: the kernels are compiled for that
+        ohlcv = np.frombuffer(self.ohlcv, dtype=np.float64).reshape(len(present), 5).copy()
+        return MarketBatch(self.ts_ns, interval_ns, ohlcv, present)
 
 
 class VenueSaid(msgspec.Struct, frozen=True, kw_only=True, tag="venue"):

@@ -108,7 +108,7 @@ class LiveDriver:
         self, session: Session, venue: ExecutionVenue, timing: LiveTiming, now_ns: Callable[[], int], *,
         namespace: str, statement: dict[str, Any] | None = None, operator: Callable[[], list[Asked]] = list,
         inputs: Callable[[], list[Input]] = list, queue: Callable[[], tuple[float, bool]] = lambda: (0.0, False),
-        report: Callable[[HealthReport], None] | None = None,
+        report: Callable[[HealthReport], None] | None = None, steady: bool = True,
     ) -> None:
         """*namespace* marks the order ids of a new session. *operator* and *inputs* are polled each tick for what
         people and other parts ask; *queue* tells the fill of the fullest queue and whether it is critical."""
@@ -116,7 +116,7 @@ class LiveDriver:
         self.engine = session.engine
         self.symbols = session.engine.symbols
         self.counts: Counter[str] = Counter()
-        self.clock = VenueClock(now_ns, venue.clock_offset_ms)
+        self.clock = VenueClock(now_ns, venue.clock_offset_ms, steady=steady)
         self._namespace, self._statement = namespace, statement or {}
         self._operator, self._inputs, self._queue, self._report = operator, inputs, queue, report
         self._interval = session.interval_ns
@@ -130,6 +130,7 @@ class LiveDriver:
         self._up = {"market": False, "user": False}
         self._said = (0, True)  # health as it was last told
         self._ready = self._closed = False
+        self._caught_up = False  # the bars missed before this start have been decided on
         self._down_since: dict[str, float] = {}
         self._silent_until = 0.0
         self._repairing: asyncio.Task[None] | None = None
@@ -166,6 +167,25 @@ class LiveDriver:
         """Ask :meth:`run` to end; requests under way get a moment to finish."""
         self._stopping.set()
 
+    @property
+    def ready(self) -> bool:
+        """Whether books and venue have been compared, so that bars are decided on."""
+        return self._ready
+
+    @property
+    def requests(self) -> int:
+        """Requests under way, a fetch of bars included."""
+        return len(self._tasks) + (self._repairing is not None)
+
+    @property
+    def decided_until_ns(self) -> int:
+        """Close of the newest bars decided on."""
+        return self._decided_ns + self._interval
+
+    def poke(self) -> None:
+        """Decide now on what has waited long enough, without waiting for the next tick."""
+        self._decide_due()
+
     async def _drain(self) -> None:
         """Wait for requests under way, not for long; who is asked again at the next start."""
         tasks = [*self._tasks, *([self._repairing] if self._repairing else [])]
@@ -188,6 +208,7 @@ class LiveDriver:
         doubtful = [t for t in self.engine.gateway.tickets() if not t.resting and not t.over]
         for symbol in self._involved():
             await self._fetch_fills(symbol)
+        await self._fetch_funding()
         for ticket in doubtful:
             self._start(self._settle_doubt(ticket.symbol, ticket.client_order_id), ticket.symbol)
         while not await self._look():
@@ -373,6 +394,7 @@ class LiveDriver:
             if self._ready:
                 for symbol in self._involved():
                     self._start(self._fetch_fills(symbol), symbol)
+                self._start(self._fetch_funding(), "")
                 self._look_soon.set()
         elif self._ready:
             self._repair()
@@ -446,6 +468,7 @@ class LiveDriver:
                 if ts_ns < end:
                     self._decide(ts_ns)
                     await asyncio.sleep(0)
+            self._caught_up = True
         finally:
             self._repairing = None
         self._decide_due()
@@ -566,9 +589,10 @@ class LiveDriver:
             self._repair()
 
     def _lag_s(self) -> float:
-        """How long the next bars are overdue, beyond the wait for the last symbol."""
+        """How long the next bars are overdue, beyond the wait for the last symbol; while the bars missed before a
+        start are fetched, nothing opens, and that is no lag."""
         due = self._decided_ns + 2 * self._interval + int(self.timing.bar_wait_s * NS_PER_SECOND)
-        return max(0.0, (self.clock.now_ns() - due) / NS_PER_SECOND) if self._decided_ns > 0 else 0.0
+        return max(0.0, (self.clock.now_ns() - due) / NS_PER_SECOND) if self._caught_up else 0.0
 
     def _check_health(self) -> None:
         """Tell the engine when health calls for another level, or the venue is there no more or again."""

@@ -14,16 +14,22 @@ _NS: Final = 1_000_000_000
 
 
 class VenueClock:
-    """Venue time from a wall clock (*now_ns*) and the offset that an adapter measures (*offset_ms*)."""
+    """Venue time from a wall clock (*now_ns*) and the offset that an adapter measures (*offset_ms*).
 
-    def __init__(self, now_ns: Callable[[], int], offset_ms: Callable[[], float]) -> None:
-        self._wall, self._offset = now_ns, offset_ms
+    A venue that plays recorded time at a speed of its own is not *steady*: then *now_ns* is its time, taken as told.
+    """
+
+    def __init__(self, now_ns: Callable[[], int], offset_ms: Callable[[], float], *, steady: bool = True) -> None:
+        self._wall, self._offset = now_ns, offset_ms if steady else lambda: 0.0
+        self._steady = steady
         self._monotonic: Callable[[], float] | None = None
         self._base_ns = 0
         self._base_s = 0.0
 
     def start(self, monotonic: Callable[[], float]) -> None:
         """Anchor the time now; *monotonic* gives seconds."""
+        if not self._steady:
+            return
         self._monotonic = monotonic
         self._base_ns, self._base_s = self._told(), monotonic()
 

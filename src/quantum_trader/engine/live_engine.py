@@ -42,6 +42,7 @@ from quantum_trader.signals import columns as col
 
 UNKNOWN_ATR: Final = 0.01  # of the price, for a position taken over before the ATR is known
 _HALT: Final = "reconciliation"
+_MUCH: Final = 1e-4  # of the wallet: more than a funding payment that was missed
 
 
 class AdoptedPosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -317,11 +318,14 @@ class LiveEngine(Engine):
         ]
 
     def suspects(self) -> set[str]:
-        """Symbols on which the last look disagreed; every one of them when it is the wallet."""
-        kinds = {one.kind for one in self.reconciler.open}
-        if DifferenceKind.WALLET in kinds:
-            return set(self.symbols)
-        return {one.symbol for one in self.reconciler.open if one.kind is DifferenceKind.POSITION}
+        """Symbols on which the last look disagreed; every one of them when much of the wallet is unexplained."""
+        suspects = set()
+        for one in self.reconciler.open:
+            if one.kind is DifferenceKind.POSITION:
+                suspects.add(one.symbol)
+            elif one.kind is DifferenceKind.WALLET and abs(one.venue - one.books) > _MUCH * abs(one.books):
+                return set(self.symbols)
+        return suspects
 
     # ------------------------------------------------------------------ between bars
 

@@ -17,7 +17,7 @@ from quantum_trader.engine.gateway import OWN_PREFIX, Ticket
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
 
 _SAME: Final = 1e-9  # relative
-WALLET_TOLERANCE: Final = 1e-4  # of the wallet: rounding of fees, interest the venue pays
+WALLET_CENT: Final = 0.005  # USDT: what rounding may leave
 
 
 class VenueSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ def compare(
     watched = [symbol for symbol in symbols if symbol not in busy]
     found = _positions(snapshot, positions, watched)
     found += _orders(snapshot, list(tickets), set(watched))
-    if not busy and abs(snapshot.wallet - cash) > WALLET_TOLERANCE * max(abs(snapshot.wallet), abs(cash), 1.0):
+    if not busy and abs(snapshot.wallet - cash) > WALLET_CENT:
         found.append(Difference(kind=DifferenceKind.WALLET, symbol="", venue=snapshot.wallet, books=cash))
     return found
 

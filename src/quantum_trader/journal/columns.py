@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Final
@@ -33,13 +34,26 @@ Places = npt.NDArray[np.int64]
 Texts = tuple[pa.Array, pa.Array, pa.Array]  # trace ids, symbols, payloads
 
 
-def _room(count: int, size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
-    return np.empty(size, np.uint8), np.zeros(count + 1, np.int32)
+class _Scratch(threading.local):
+    """Memory that each thread writes texts into before their length is known; touching new memory costs more."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, Bytes] = {}
+
+    def room(self, name: str, count: int, size: int) -> tuple[Bytes, npt.NDArray[np.int32]]:
+        """At least *size* bytes, the same ones as before where they suffice, and offsets of *count* texts."""
+        held = self.held.get(name)
+        if held is None or len(held) < size + 64:
+            held = self.held[name] = np.empty(size + 64, np.uint8)
+        return held, np.zeros(count + 1, np.int32)
 
 
-def _array(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int32]) -> pa.Array:
-    """An Arrow text column over the bytes that were written."""
-    used = data[: int(offsets[-1])].copy() if len(data) > 2 * int(offsets[-1]) else data
+_scratch: Final = _Scratch()
+
+
+def _array(data: Bytes, offsets: npt.NDArray[np.int32]) -> pa.Array:
+    """An Arrow text column of the bytes that were written."""
+    used = data[: int(offsets[-1])].copy()
     return pa.Array.from_buffers(pa.string(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(used)])
 
 
@@ -48,15 +62,19 @@ def _texts(raw: Bytes, starts: Places, rows: Places, plain: bool) -> Texts:
     if len(rows) < FEW:
         return _slowly(raw, starts, rows, plain)
     from quantum_trader.journal.shortest import POWERS
-    from quantum_trader.journal.transcode import copy_lines, msgpack_to_json
+    from quantum_trader.journal.transcode import ROOM, SLACK, copy_lines, msgpack_to_json
 
     count, size = len(rows), int((starts[rows + 1] - starts[rows]).sum())
-    payload, payload_at = _room(count, size if plain else 6 * size + 64)
-    trace, trace_at = _room(count, size)
-    symbol, symbol_at = _room(count, size)
+    if len(raw) < starts[rows[-1] + 1] + SLACK:
+        raw = np.concatenate([raw, np.zeros(SLACK, np.uint8)])
+    payload, payload_at = _scratch.room("payload", count, size if plain else 6 * size)
+    trace, trace_at = _scratch.room("trace", count, size)
+    symbol, symbol_at = _scratch.room("symbol", count, size)
     if plain:
         copy_lines(raw, starts, rows, payload, payload_at, trace, trace_at, symbol, symbol_at)
-    elif msgpack_to_json(raw, starts, rows, payload, payload_at, trace, trace_at, symbol, symbol_at, POWERS) >= 0:
+    elif msgpack_to_json(
+        raw, starts, rows, payload, payload_at, trace, trace_at, symbol, symbol_at, POWERS, np.empty(ROOM, np.int64)
+    ) >= 0:
         return _slowly(raw, starts, rows, plain)
     columns = _array(trace, trace_at), _array(symbol, symbol_at), _array(payload, payload_at)
     if plain:
@@ -82,12 +100,17 @@ def _slowly(raw: Bytes, starts: Places, rows: Places, plain: bool) -> Texts:
     return pa.array(traces, pa.string()), pa.array(symbols, pa.string()), pa.array(texts, pa.string())
 
 
+def together(chunks: list[Chunk]) -> npt.NDArray[Any]:
+    """The records of *chunks*; by their bytes, because arrays of fields are slow to join."""
+    return np.frombuffer(b"".join([chunk.records.tobytes() for chunk in chunks]), RECORD)
+
+
 class Rows:
     """Events that are in no part yet: their plain columns at hand, their texts made for the rows a query asks for."""
 
     def __init__(self, found: list[tuple[str, dict[int, str], Chunk]]) -> None:
         chunks = [chunk for _, _, chunk in found]
-        self.records = np.concatenate([chunk.records for chunk in chunks]) if chunks else np.empty(0, RECORD)
+        self.records = together(chunks)
         self._payloads = [chunk.payload for chunk in chunks]
         words = self.records["word"]
         self._starts = np.zeros(len(words) + 1, np.int64)
@@ -99,21 +122,22 @@ class Rows:
         """Every column but the texts, which the column ``row`` stands for."""
         count = len(self.records)
         numbers = ((self.records["word"] >> np.uint64(32)) & np.uint64(0xFFFF)).astype(np.int64)
-        seqs = [np.arange(c.first_seq, c.first_seq + len(c.records), dtype=np.int64) for _, _, c in self._found]
+        sizes = np.array([len(c.records) for _, _, c in self._found], np.int64)
+        firsts = np.array([c.first_seq for _, _, c in self._found], np.int64)
+        seqs = np.arange(count, dtype=np.int64) + np.repeat(firsts - (np.cumsum(sizes) - sizes), sizes)
         names = sorted({producer for producer, _, _ in self._found})
-        owners = [np.full(len(c.records), names.index(producer), np.int32) for producer, _, c in self._found]
-        owner = np.concatenate(owners) if owners else np.empty(0, np.int32)
+        places = {producer: at for at, producer in enumerate(names)}
+        owner = np.repeat(np.array([places[producer] for producer, _, _ in self._found], np.int32), sizes)
         kinds: dict[tuple[int, int], str] = {}
-        for producer, known, _ in self._found:
-            at = names.index(producer)
-            kinds.update({(at, number): name for number, name in known.items()})
+        for producer, known in {id(known): (producer, known) for producer, known, _ in self._found}.values():
+            kinds.update({(places[producer], number): name for number, name in known.items()})
         keys, inverse = np.unique(owner.astype(np.int64) << 16 | numbers, return_inverse=True)
         labels = [kinds.get((key >> 16, key & 0xFFFF)) or f"unknown-{key & 0xFFFF}" for key in keys.tolist()]
         kind = pa.DictionaryArray.from_arrays(pa.array(inverse.astype(np.int32)), pa.array(labels, pa.string()))
         producer_column = pa.DictionaryArray.from_arrays(pa.array(owner), pa.array(names, pa.string()))
         return pa.table({
             "producer": producer_column.cast(pa.string()), "kind": kind.cast(pa.string()),
-            "seq": np.concatenate(seqs) if seqs else np.empty(0, np.int64), "ts_ns": self.records["ts_ns"],
+            "seq": seqs, "ts_ns": self.records["ts_ns"],
             "received_ns": self.records["received_ns"], "row": np.arange(count, dtype=np.int64),
             "schema": ((self.records["word"] >> np.uint64(48)) & np.uint64(0xFF)).astype(np.int16),
             "day": pa.array((self.records["ts_ns"] // NS_PER_DAY).astype(np.int32)).cast(pa.date32()),

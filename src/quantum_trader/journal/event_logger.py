@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -64,26 +64,14 @@ class LoggerStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Place(NamedTuple):
-    """Where the next event goes: place of its record, that less its count in bytes, payload position; what is free."""
+    """Where the next event goes: place of its record, how many there are before it, payload position; what is free."""
 
     at: int
-    base: int
+    before: int
     position: int
     stop: int
     limit: int
     free: bool
-
-
-class _Words(dict[Any, int]):
-    """The upper half of a record's first word, by struct type or by name; made when one is met for the first time."""
-
-    def __init__(self, make: Callable[[Any], int]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, key: Any) -> int:
-        word = self[key] = self._make(key)
-        return word
 
 
 class EventLogger:
@@ -107,6 +95,8 @@ class EventLogger:
         self._dropped: dict[str, int] = {}
         self._closed, self._forked = False, False
         self._token: list[None] = [None]
+        self._words: dict[type[Event], int] = {}  # the upper half of a record's first word
+        self._line_words: dict[str, int] = {}
         self._lock = self._own()
         self._ring = self._open_ring(ring_bytes)
         self._kinds = KindTable(self._ring.kinds())
@@ -156,58 +146,60 @@ class EventLogger:
         ring.words[W_PRODUCER] = os.getpid()
         return ring
 
+    # Threads exclude each other with a token that is popped and pushed, half the price of a lock. Nothing may be
+    # published before it is whole: record, payload, then the count in word 8 of the head.
     def _build(self) -> None:
-        """Make ``log`` and ``log_line``: closures, because a local name is the fastest thing Python can look up.
-
-        Threads exclude each other with a token that is popped and pushed, half the price of a lock. Nothing may be
-        published before it is whole: record, payload, then the count in word 8 of the head.
-        """
+        """Make ``log`` and ``log_line``: closures, because a local name is the fastest thing Python can look up."""
         encode, pack_into, now = msgspec.msgpack.Encoder().encode, _RECORD.pack_into, time.time_ns
         ring = self._ring
         area, words, write = ring.map, ring.words, ring.map.write
         pop, push, wait_turn, room = self._token.pop, self._token.append, self._wait_turn, self._room
-        kinds, numbers = _Words(self._word), _Words(self._line_word)
-        place = self._place()
-        at, base, position, stop, limit = place.at, place.base, place.position, place.stop, place.limit
+        kinds, numbers = self._words, self._line_words
+        at, count, position, stop, limit, _ = self._place()
 
         def log(event: Event) -> None:
             """Append one event; it is accepted when this returns."""
-            nonlocal at, base, position, stop, limit
+            nonlocal at, count, position, stop, limit
             payload = encode(event)
-            word = kinds[type(event)] | len(payload)
+            try:
+                word = kinds[type(event)] | len(payload)
+            except KeyError:
+                word = self._word(type(event)) | len(payload)
             try:
                 pop()
             except IndexError:
                 wait_turn()
             try:
                 if at >= stop or position + len(payload) > limit:
-                    at, base, position, stop, limit, free = room(word, at, base, position)
+                    at, count, position, stop, limit, free = room(word, at, count, position)
                     if not free:
                         return
                 pack_into(area, at, word, event.ts_ns, now())
                 position += write(payload)
                 at += 24
-                words[8] = (base + at) // 24
+                count += 1
+                words[8] = count
             finally:
                 push(None)
 
         def log_line(kind: str, ts_ns: int, payload: bytes, schema: int = 1) -> None:
             """Append one event that is JSON already; the journal keeps its bytes as they are."""
-            nonlocal at, base, position, stop, limit
-            word = numbers[kind] | len(payload) | schema << 48
+            nonlocal at, count, position, stop, limit
+            word = (numbers.get(kind) or self._line_word(kind)) | len(payload) | schema << 48
             try:
                 pop()
             except IndexError:
                 wait_turn()
             try:
                 if at >= stop or position + len(payload) > limit:
-                    at, base, position, stop, limit, free = room(word, at, base, position)
+                    at, count, position, stop, limit, free = room(word, at, count, position)
                     if not free:
                         return
                 pack_into(area, at, word, ts_ns, now())
                 position += write(payload)
                 at += 24
-                words[8] = (base + at) // 24
+                count += 1
+                words[8] = count
             finally:
                 push(None)
 
@@ -223,40 +215,45 @@ class EventLogger:
         head, start = int(ring.words[W_HEAD]), ring.cursor()
         lengths = ring.records(start.count, head)["word"] & 0xFFFFFFFF
         position = start.position + int(lengths.sum())
-        ring.map.seek(ring.payload_at + position % ring.payload_bytes)
+        behind = position % ring.payload_bytes
+        ring.map.seek(ring.payload_at + (behind if behind or not position else ring.payload_bytes))
         at = HEAD_BYTES + head % ring.slots * RECORD_BYTES
-        return _Place(at, head * RECORD_BYTES - at, position, at, position, True)
+        return _Place(at, head, position, at, position, True)
 
-    def _room(self, word: int, at: int, base: int, position: int) -> _Place:
+    def _room(self, word: int, at: int, count: int, position: int) -> _Place:
         """Free a record and the payload's bytes, waiting for the flusher; ``free`` is False when it was dropped."""
         ring, size, deadline = self._ring, word & 0xFFFFFFFF, time.monotonic() + self.wait_s
         self._check_usable(size, ring.payload_bytes)
         end = HEAD_BYTES + ring.slots * RECORD_BYTES
+        full = ring.payload_at + ring.payload_bytes
         while True:
             if at == end:
-                at, base = HEAD_BYTES, base + end - HEAD_BYTES
+                at = HEAD_BYTES
             cursor = ring.cursor()
-            free = min(cursor.count + ring.slots - (base + at) // RECORD_BYTES, (end - at) // RECORD_BYTES)
-            edge = position - position % ring.payload_bytes + ring.payload_bytes
+            free = min(cursor.count + ring.slots - count, (end - at) // RECORD_BYTES)
+            edge = position - position % ring.payload_bytes
+            edge += 0 if ring.map.tell() == full else ring.payload_bytes
             limit = min(cursor.position + ring.payload_bytes, edge)
             if free and position + size <= limit:
-                return _Place(at, base, position, at + free * RECORD_BYTES, limit, True)
+                return _Place(at, count, position, at + free * RECORD_BYTES, limit, True)
             if free and limit == edge:  # leave the rest of the area out and begin anew at its start
                 _RECORD.pack_into(ring.map, at, edge - position | PAD << 32, 0, 0)
-                at, position = at + RECORD_BYTES, edge
+                at, count, position = at + RECORD_BYTES, count + 1, edge
                 ring.map.seek(ring.payload_at)
-                ring.words[W_HEAD] = (base + at) // RECORD_BYTES
+                ring.words[W_HEAD] = count
             elif not self._wait(deadline, word):
-                return _Place(at, base, position, at, limit, False)
+                return _Place(at, count, position, at, limit, False)
 
     def _line_word(self, kind: str) -> int:
-        return self._number(kind) << 32 | JSON_FLAG << 56
+        word = self._line_words[kind] = self._number(kind) << 32 | JSON_FLAG << 56
+        return word
 
     def _word(self, event_type: type[Event]) -> int:
         kind = BY_TYPE.get(event_type)
         if kind is None:
             raise InputError(f"event = {event_type.__name__}: is no registered kind; call register_kind first")
-        return self._number(kind.name) << 32 | kind.version << 48
+        word = self._words[event_type] = self._number(kind.name) << 32 | kind.version << 48
+        return word
 
     def _number(self, name: str) -> int:
         """The kind's number in this ring; written into the ring's table before its first event."""

@@ -21,15 +21,17 @@ from pathlib import Path
 from typing import Final
 
 from quantum_trader.domain.errors import QuantumTraderError
-from quantum_trader.journal.recovery import resume_point
+from quantum_trader.journal.recovery import resume
 from quantum_trader.journal.ring import (
     W_BEAT,
+    W_BOOT,
     W_CLOSED,
     W_ERRNO,
     W_ERRORS,
     W_FLUSHER,
     W_HEAD,
     Ring,
+    boot_id,
 )
 from quantum_trader.journal.segments import (
     SegmentWriter,
@@ -40,12 +42,13 @@ from quantum_trader.journal.segments import (
     segments_of,
 )
 
-SEGMENT_BYTES: Final = 64 << 20
-BACKLOG: Final = 6  # finished segments that may wait before the committer does
+SEGMENT_BYTES: Final = 32 << 20
+BACKLOG: Final = 4  # finished segments that may wait before the committer does
 TAKE_EVENTS: Final = 1 << 15
 RETRY_S: Final = 0.05
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
+_M_ARENA_MAX: Final = -8
 TOGETHER: Final = 4  # segments that one publication takes at most
 
 
@@ -57,6 +60,7 @@ class Committer:
         self.ring = Ring(directory / "rings" / f"{producer}.ring", writable=True)
         self.wal = directory / "wal"
         self.wal.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._cursor = resume(directory, producer, self.ring) if self.of_this_boot else self.ring.cursor()
         self.finished: list[Path] = segments_of(self.wal, producer)
         self._publish_s, self._segment_bytes = publish_s, segment_bytes
         parts = segment_parts(self.finished[-1]) if self.finished else None
@@ -64,9 +68,13 @@ class Committer:
         self._writer: SegmentWriter | None = None
         self._kinds = b""
         self._opened = 0.0
-        self._cursor = resume_point(directory, producer, self.ring.ring_id, self.ring.cursor())
         self.ring.set_cursor(self._cursor)
         self.ring.words[W_FLUSHER] = os.getpid()
+
+    @property
+    def of_this_boot(self) -> bool:
+        """Whether the ring can be trusted; of one from before a restart of the machine only the log counts."""
+        return bool(self.ring.words[W_BOOT] == boot_id())
 
     @property
     def drained(self) -> bool:
@@ -223,7 +231,7 @@ def adopt(directory: Path) -> list[str]:
         try:
             if (directory / "rings" / f"{name}.ring").exists():
                 committer = Committer(directory, name, publish_s=0.0)
-                while committer.step(0.0):
+                while committer.of_this_boot and committer.step(0.0):
                     pass
                 committer.close()
             paths = segments_of(directory / "wal", name)
@@ -243,6 +251,7 @@ def _keep_memory() -> None:
         return
     mallopt(_M_MMAP_THRESHOLD, 1 << 30)
     mallopt(_M_TRIM_THRESHOLD, 1 << 30)
+    mallopt(_M_ARENA_MAX, 1)  # other arenas hold no large blocks
 
 
 def main() -> int:

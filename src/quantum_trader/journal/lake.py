@@ -1,7 +1,8 @@
 """The lake: one SQL view over everything a journal holds, from what was logged a moment ago to the oldest part.
 
 Reading takes no lock and stops nobody: rings first, then the log, then the manifest. An event only ever moves in that
-direction, so none is missed, and numbers tell which copies to leave out.
+direction, so none is missed, and numbers tell which copies to leave out. Of the log only what was durable when the ring
+was read counts: what is being written meanwhile may be read in pieces, and the ring had it.
 """
 
 from __future__ import annotations
@@ -64,25 +65,14 @@ class Snapshot(msgspec.Struct, frozen=True):
     damage: list[Damage]
 
 
+Found = tuple[str, dict[int, str], Chunk]  # producer, its table of kinds, events
+
+
 def snapshot(directory: Path) -> Snapshot:
     """Everything in the journal now, each event once."""
-    live: list[tuple[str, dict[int, str], Chunk]] = []
-    for path in sorted((directory / "rings").glob("*.ring")):
-        ring = Ring(path, writable=False)
-        try:
-            if ring.words[W_BOOT] == boot_id():
-                live += [(path.stem, ring.kinds(), chunk) for chunk in ring.snapshot()]
-        finally:
-            ring.close()
-    logged: list[tuple[str, dict[int, str], Chunk]] = []
+    live, durable = _waiting(directory)
     damage: list[Damage] = []
-    for path in segments_of(directory / "wal"):
-        parts = segment_parts(path)
-        kinds: dict[int, str] = {}
-        for block in read_segment(path, damage):
-            kinds = block.kinds if block.kinds is not None else kinds
-            if block.kinds is None and parts is not None:
-                logged.append((parts[0], kinds, block.chunk))
+    logged = _logged(directory, durable, damage)
     manifest = read_manifest(directory)
     seen = {name: found.seq for name, found in manifest.producers.items()}
     chunks = []
@@ -91,7 +81,50 @@ def snapshot(directory: Path) -> Snapshot:
         if last > seen.get(producer, 0):
             chunks.append((producer, kinds, without(chunk, seen.get(producer, 0))))
             seen[producer] = last
-    return Snapshot(manifest, chunks, damage)
+    return Snapshot(manifest, chunks, [found for found in damage if not _published(found, durable, manifest)])
+
+
+def _published(found: Damage, durable: dict[str, int], manifest: Manifest) -> bool:
+    """Whether all that was durable is in the lake by now: what else the log had was being written when it was read."""
+    published = manifest.producers.get(found.producer)
+    return published is not None and published.seq >= durable.get(found.producer, published.seq + 1)
+
+
+def _waiting(directory: Path) -> tuple[list[Found], dict[str, int]]:
+    """Events that are in rings only, and the number up to which each ring's producer had everything in the log."""
+    found: list[Found] = []
+    durable: dict[str, int] = {}
+    for path in sorted((directory / "rings").glob("*.ring")):
+        ring = Ring(path, writable=False)
+        try:
+            if ring.words[W_BOOT] == boot_id():
+                chunks, durable[path.stem] = ring.tail()
+                kinds = ring.kinds()  # after the events: it names every one of them
+                found += [(path.stem, kinds, chunk) for chunk in chunks]
+        finally:
+            ring.close()
+    return found, durable
+
+
+def _logged(directory: Path, durable: dict[str, int], damage: list[Damage]) -> list[Found]:
+    """Events of the log up to the numbers in *durable*; of a producer without a ring all that can be read."""
+    found: list[Found] = []
+    reached: set[str] = set()
+    for path in segments_of(directory / "wal"):
+        producer = (segment_parts(path) or ("", 0))[0]
+        end = durable.get(producer)
+        if producer in reached or end == 0:
+            continue
+        kinds: dict[int, str] = {}
+        for block in read_segment(path, damage):
+            if block.kinds is not None:
+                kinds = block.kinds
+            elif end is None or block.chunk.first_seq <= end:
+                found.append((producer, kinds, block.chunk))
+            if end is not None and block.cursor.seq >= end:
+                reached.add(producer)
+                break
+    return found
 
 
 class Lake:

@@ -8,20 +8,20 @@ import time
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quantum_trader.journal.columns import tables_of
+from quantum_trader.journal.columns import tables_of, together
 from quantum_trader.journal.manifest import Part, Published, changing, read_manifest, write_durably
 from quantum_trader.journal.ring import Chunk
 from quantum_trader.journal.segments import Damage, read_segment, segment_parts, sync_folder
 
 GROUP_ROWS: Final = 122_880
-_JOIN_BYTES: Final = 4 << 20  # payload bytes turned into columns at a time
+_JOIN_BYTES: Final = 16 << 20  # payload bytes turned into columns at a time
 
 
 def parquet_bytes(table: pa.Table, level: int = 1) -> bytes:
@@ -57,8 +57,7 @@ def joined(chunks: Iterable[Chunk], after: int) -> Iterable[Chunk]:
 
 
 def _one(chunks: list[Chunk]) -> Chunk:
-    records = np.concatenate([chunk.records for chunk in chunks])
-    return Chunk(records, b"".join([chunk.payload for chunk in chunks]), chunks[0].first_seq)
+    return Chunk(together(chunks), b"".join([chunk.payload for chunk in chunks]), chunks[0].first_seq)
 
 
 def without(chunk: Chunk, after: int) -> Chunk:
@@ -113,7 +112,8 @@ def _kept(directory: Path, damage: list[Damage]) -> list[Damage]:
     for name in {found.path for found in damage}:
         aside = directory / "damaged"
         aside.mkdir(exist_ok=True, mode=0o700)
-        os.link(directory / "wal" / name, aside / name)
+        with suppress(FileExistsError):  # put there by a publication that was killed
+            os.link(directory / "wal" / name, aside / name)
     return damage
 
 

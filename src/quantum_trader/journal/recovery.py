@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from quantum_trader.journal.manifest import read_manifest
-from quantum_trader.journal.ring import Cursor
-from quantum_trader.journal.segments import Block, Damage, read_segment, segments_of
+from quantum_trader.journal.ring import RECORD_BYTES, Cursor, Ring
+from quantum_trader.journal.segments import BLOCK_BYTES, Block, Damage, read_segment, segments_of, sync_folder
 
 
 def last_block(directory: Path, producer: str, damage: list[Damage] | None = None) -> Block | None:
     """The producer's last intact block with events."""
-    for path in reversed(segments_of(directory / "wal", producer)):
+    return _last(segments_of(directory / "wal", producer), damage)[1]
+
+
+def _last(paths: list[Path], damage: list[Damage] | None = None) -> tuple[Path | None, Block | None]:
+    """The last intact block with events in *paths*, and which of them has it."""
+    for path in reversed(paths):
         found = None
         for block in read_segment(path, damage if damage is not None else []):
             if len(block.chunk.records):
                 found = block
         if found is not None:
-            return found
-    return None
+            return path, found
+    return None, None
 
 
 def last_number(directory: Path, producer: str) -> int:
@@ -28,9 +34,24 @@ def last_number(directory: Path, producer: str) -> int:
     return max(block.cursor.seq if block else 0, published.seq if published else 0)
 
 
-def resume_point(directory: Path, producer: str, ring_id: int, ring_cursor: Cursor) -> Cursor:
-    """Where draining a ring goes on: behind everything of this ring that the log has, seen or not by the ring."""
-    block = last_block(directory, producer)
-    if block is not None and block.ring_id == ring_id and block.cursor.count > ring_cursor.count:
-        return block.cursor
-    return ring_cursor
+def resume(directory: Path, producer: str, ring: Ring) -> Cursor:
+    """Where draining *ring* goes on: behind everything of it that the log has, seen or not by the ring.
+
+    A flusher killed while it wrote leaves half a block. When the log has all that the ring knows to be durable, that
+    half was never promised to anybody and is cut off; else it is damage, and stays for the publication to report.
+    """
+    cursor, paths = ring.cursor(), segments_of(directory / "wal", producer)
+    path, block = _last(paths)
+    if block is None or path is None:
+        published = read_manifest(directory).producers.get(producer)
+        whole = cursor.seq == (published.seq if published else 0) and (cursor.count > 0 or cursor.seq == 0)
+        for left in paths if whole else []:
+            left.unlink()
+        return cursor
+    if block.ring_id != ring.ring_id or block.cursor.count < cursor.count:
+        return cursor
+    os.truncate(path, block.offset + BLOCK_BYTES + len(block.chunk.records) * RECORD_BYTES + len(block.chunk.payload))
+    for later in paths[paths.index(path) + 1 :]:
+        later.unlink()
+    sync_folder(path.parent)
+    return block.cursor

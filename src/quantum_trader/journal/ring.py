@@ -1,9 +1,10 @@
 """The ring: a memory-mapped file into which a producer appends, and which outlives it.
 
-Layout: 64 KiB head (64-bit words, then the table of kinds) | fixed records of 24 bytes | payload bytes. A record is
-(length | kind << 32 | schema << 48 | flags << 56, time happened, time received). The word HEAD counts the records that
-are whole: it is stored after the record and its payload, so a producer killed anywhere leaves no half event. Counts
-and payload positions are logical, they only grow; a record of kind 0 stands for bytes left out at the end of the area.
+Layout: 64 KiB head (64-bit words, then two places for the table of kinds) | fixed records of 24 bytes | payload bytes.
+A record is (length | kind << 32 | schema << 48 | flags << 56, time happened, time received). The word HEAD counts the
+records that are whole: it is stored after the record and its payload, so a producer killed anywhere leaves no half
+event. Counts and payload positions are logical, they only grow; a record of kind 0 stands for bytes left out at the end
+of the area, be it none: events before it and after it do not lie one after another.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from quantum_trader.journal.kinds import decode_table
 MAGIC: Final = int.from_bytes(b"QTRING01", "little")
 HEAD_BYTES: Final = 65536
 TABLE_AT: Final = 4096
+TABLE_BYTES: Final = (HEAD_BYTES - TABLE_AT) // 2
 RECORD: Final = np.dtype([("word", "<u8"), ("ts_ns", "<i8"), ("received_ns", "<i8")])
 RECORD_BYTES: Final = 24
 JSON_FLAG: Final = 1
@@ -34,7 +36,7 @@ W_MAGIC, W_SLOTS, W_PAYLOAD, W_ID, W_BOOT = 0, 1, 2, 3, 4
 W_HEAD, W_CLOSED, W_PRODUCER, W_DROPPED = 8, 9, 10, 11
 W_VERSION, W_CURSORS = 16, 17  # two copies of (count, position, seq, unused)
 W_FLUSHER, W_ERRORS, W_ERRNO, W_BEAT, W_STARTS = 26, 27, 28, 29, 30
-W_TABLE = 40  # length of the table of kinds
+W_TABLE = 40  # length of the table of kinds | which of its two places << 32
 
 Words = Any  # memoryview of 64-bit words
 
@@ -118,16 +120,22 @@ class Ring:
         return decode_table(self.raw_kinds())
 
     def raw_kinds(self) -> bytes:
-        """The table of kinds as it stands in the file."""
-        length = min(self.words[W_TABLE], HEAD_BYTES - TABLE_AT)
-        return bytes(self.map[TABLE_AT : TABLE_AT + length])
+        """The table of kinds in force. Two places take turns, so no reader meets half a table."""
+        while True:
+            word = self.words[W_TABLE]
+            at = TABLE_AT + (word >> 32 & 1) * TABLE_BYTES
+            found = bytes(self.map[at : at + min(word & 0xFFFFFFFF, TABLE_BYTES)])
+            if self.words[W_TABLE] == word:
+                return found
 
     def set_kinds(self, table: bytes) -> None:
         """Replace the table of kinds; it only ever grows."""
-        if len(table) > HEAD_BYTES - TABLE_AT:
+        if len(table) > TABLE_BYTES:
             raise StateError(f"{self.path}: has no room for another kind; use fewer names")
-        self.map[TABLE_AT : TABLE_AT + len(table)] = table
-        self.words[W_TABLE] = len(table)
+        place = (self.words[W_TABLE] >> 32 & 1) ^ 1
+        at = TABLE_AT + place * TABLE_BYTES
+        self.map[at : at + len(table)] = table
+        self.words[W_TABLE] = place << 32 | len(table)
 
     def records(self, start: int, stop: int) -> npt.NDArray[Any]:
         """A copy of the records from *start* to *stop*, logical."""
@@ -160,16 +168,16 @@ class Ring:
             first = stop + 1
         return chunks, Cursor(head, start.position + int(ends[-1]), seq)
 
-    def snapshot(self) -> list[Chunk]:
-        """Events that are not durable yet; read the log *after* this, it has what became durable meanwhile."""
+    def tail(self) -> tuple[list[Chunk], int]:
+        """Events that are not durable yet, and the number of the last one that is: the log has every one up to it."""
         wanted = self.words[W_HEAD]
         while True:
             start = self.cursor()
             if start.count >= wanted:
-                return []
+                return [], start.seq
             chunks, _ = self.take(start, self.slots)
             if self.cursor().count == start.count:  # nothing was freed, so nothing was written over
-                return [chunk for chunk, _ in chunks]
+                return [chunk for chunk, _ in chunks], start.seq
 
 
 def create_ring(path: Path, ring_bytes: int, seq: int) -> None:

@@ -1,6 +1,7 @@
 """The shortest decimal that reads back as the same double, compiled.
 
-R. Giulietti, "The Schubfach way to render doubles" (2021), as in the author's Java and A. Bolz's C++ forms.
+R. Giulietti, "The Schubfach way to render doubles" (2021), as in the author's Java and A. Bolz's C++ forms. Texts are
+written to addresses: an array handed from function to function costs more than the digits do.
 """
 
 from __future__ import annotations
@@ -9,7 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+from quantum_trader.market.jit import kernel
 
 _LOW: Final = -292
 _HIGH: Final = 324
@@ -30,7 +35,67 @@ def _powers() -> npt.NDArray[np.uint64]:
 POWERS: Final = _powers()
 _M32: Final = np.uint64(0xFFFFFFFF)
 _S32: Final = np.uint64(32)
+_NONE: Final = np.uint64(0)
 _ONE: Final = np.uint64(1)
+_TEN: Final = np.uint64(10)
+_HUNDRED: Final = np.uint64(100)
+NULL: Final = np.uint64(int.from_bytes(b"null", "little"))
+_ZERO: Final = np.uint64(int.from_bytes(b"0.0", "little"))
+_ZEROS: Final = np.uint64(int.from_bytes(b"0.000000", "little"))
+_TWOS: Final = 2.0 ** np.arange(-1075.0, 973.0)
+_PAIRS: Final = np.frombuffer("".join(f"{two:02d}" for two in range(100)).encode(), np.uint8).copy()
+
+
+@intrinsic
+def load8(context: Any, place: Any) -> Any:
+    """The byte at an address."""
+
+    def make(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        pointer = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+        return builder.zext(builder.load(pointer, align=1), ir.IntType(64))
+
+    return types.int64(types.int64), make
+
+
+@intrinsic
+def load64(context: Any, place: Any) -> Any:
+    """The eight bytes at an address, the first one lowest."""
+
+    def make(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.load(builder.inttoptr(arguments[0], ir.IntType(64).as_pointer()), align=1)
+
+    return types.uint64(types.int64), make
+
+
+@intrinsic
+def swapped(context: Any, value: Any) -> Any:
+    """Eight bytes in the other order."""
+
+    def make(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bswap(arguments[0])
+
+    return types.uint64(types.uint64), make
+
+
+@intrinsic
+def store8(context: Any, place: Any, value: Any) -> Any:
+    """Write a byte to an address."""
+
+    def make(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        pointer = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+        builder.store(builder.trunc(arguments[1], ir.IntType(8)), pointer, align=1)
+
+    return types.void(types.int64, types.int64), make
+
+
+@intrinsic
+def store64(context: Any, place: Any, value: Any) -> Any:
+    """Write eight bytes to an address, the lowest one first."""
+
+    def make(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        builder.store(arguments[1], builder.inttoptr(arguments[0], ir.IntType(64).as_pointer()), align=1)
+
+    return types.void(types.int64, types.uint64), make
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -43,7 +108,7 @@ def _high(a: Any, b: Any) -> Any:
     return a1 * b1 + (middle >> _S32) + (other >> _S32)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _to_odd(g1: Any, g0: Any, c: Any) -> Any:
     """The product's upper part, its last bit set when anything was cut."""
     x1 = _high(g0, c)
@@ -57,9 +122,9 @@ def _to_odd(g1: Any, g0: Any, c: Any) -> Any:
     return y1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def shortest(bits: Any, powers: Any) -> Any:
-    """Digits and exponent of ten of the finite, positive double with these *bits*."""
+    """Digits and exponent of ten of the finite, positive double with these *bits*; *powers*: address of ``POWERS``."""
     fraction = bits & np.uint64(0xFFFFFFFFFFFFF)
     exponent = np.int64((bits >> np.uint64(52)) & np.uint64(0x7FF))
     if exponent:
@@ -72,7 +137,7 @@ def shortest(bits: Any, powers: Any) -> Any:
     odd = c & _ONE
     k = (q * 1262611 - 524031) >> 22 if closer else q * 1262611 >> 22
     h = np.uint64(q + (-k * 1741647 >> 19) + 1)
-    g1, g0 = powers[-k + 292, 0], powers[-k + 292, 1]
+    g1, g0 = load64(powers + 16 * (292 - k)), load64(powers + 16 * (292 - k) + 8)
     four = c << np.uint64(2)
     below = four - (_ONE if closer else np.uint64(2))
     lower = _to_odd(g1, g0, below << h) + odd
@@ -95,78 +160,114 @@ def shortest(bits: Any, powers: Any) -> Any:
     return s + (_ONE if rounds else np.uint64(0)), k
 
 
-@njit(cache=True, nogil=True)
-def put_unsigned(out: Any, at: Any, value: Any) -> Any:
-    """Write an unsigned number; returns the place behind it."""
-    digits = 1
-    rest = value
-    while rest >= np.uint64(10):
-        rest //= np.uint64(10)
-        digits += 1
-    for i in range(digits):
-        out[at + digits - 1 - i] = 48 + value % np.uint64(10)
-        value //= np.uint64(10)
-    return at + digits
+@kernel
+def _digits(value: Any) -> Any:
+    """How many decimal digits *value* has."""
+    count, bound = 1, np.uint64(10)
+    while count < 20 and value >= bound:
+        count += 1
+        bound *= np.uint64(10)
+    return min(count, 20)
 
 
-@njit(cache=True, nogil=True)
-def put_double(out: Any, at: Any, bits: Any, powers: Any) -> Any:
+@kernel
+def put_unsigned(at: Any, value: Any) -> Any:
+    """Write an unsigned number; returns the address behind it."""
+    end = at + _digits(value)
+    place = end
+    while value >= _HUNDRED:
+        rest = value // _HUNDRED
+        two = (value - rest * _HUNDRED) << _ONE
+        place -= 2
+        store8(place, _PAIRS[two])
+        store8(place + 1, _PAIRS[two + _ONE])
+        value = rest
+    if value >= _TEN:
+        store8(at, _PAIRS[value << _ONE])
+        store8(at + 1, _PAIRS[(value << _ONE) + _ONE])
+    else:
+        store8(at, np.int64(value) + 48)
+    return end
+
+
+@kernel
+def _rounded(bits: Any) -> Any:
+    """The double with these *bits* in ten-thousandths when that says it exactly in at most 15 digits, else 0.
+
+    Decimals of 15 digits are all different doubles, and the quotient of two exact numbers is rounded as reading is:
+    so the one that gives the double back is its shortest text.
+    """
+    exponent = (bits >> np.uint64(52)) & np.uint64(0x7FF)
+    if exponent < np.uint64(1009) or exponent > np.uint64(1058):  # 2^-14 and 2^36
+        return _NONE
+    value = np.float64(bits & np.uint64(0xFFFFFFFFFFFFF) | np.uint64(1 << 52)) * _TWOS[exponent]
+    scaled = np.uint64(value * 1e4 + 0.5)
+    return scaled if np.float64(scaled) / 1e4 == value else _NONE
+
+
+@kernel
+def put_word(at: Any, word: Any, size: Any) -> Any:
+    """Write the first *size* bytes of *word*, and whatever behind them; returns the address behind them."""
+    store64(at, word)
+    return at + size
+
+
+@kernel
+def put_double(at: Any, bits: Any, powers: Any) -> Any:
     """Write a double as JSON the way msgspec does: null when it is no number, exponents beyond 1e-5 and 1e16."""
     if (bits >> np.uint64(52)) & np.uint64(0x7FF) == np.uint64(0x7FF):
-        out[at], out[at + 1], out[at + 2], out[at + 3] = 110, 117, 108, 108
-        return at + 4
+        return put_word(at, NULL, 4)
     if bits >> np.uint64(63):
-        out[at] = 45
+        store8(at, 45)
         at += 1
-        bits &= np.uint64(0x7FFFFFFFFFFFFFFF)
-    if bits == 0:
-        out[at], out[at + 1], out[at + 2] = 48, 46, 48
-        return at + 3
-    digits, exponent = shortest(bits, powers)
-    while digits % np.uint64(10) == 0:
-        digits //= np.uint64(10)
-        exponent += 1
-    end = put_unsigned(out, at, digits)
-    count = end - at
+    size = bits & np.uint64(0x7FFFFFFFFFFFFFFF)
+    if size == 0:
+        return put_word(at, _ZERO, 3)
+    digits, exponent = _rounded(size), np.int64(-4)
+    if not digits:
+        digits, exponent = shortest(size, powers)
+    rest = digits // _TEN
+    while digits == rest * _TEN:
+        digits, exponent = rest, exponent + 1
+        rest = digits // _TEN
+    count = np.int64(_digits(digits))
     point = count + exponent  # digits before the point
     if 0 < point <= 16:
-        return _plain(out, at, end, count, point)
+        return _plain(at, digits, count, point)
     if -5 < point <= 0:
-        shift = 2 - point
-        for i in range(count):
-            out[end - 1 - i + shift] = out[end - 1 - i]
-        for i in range(shift):
-            out[at + i] = 48
-        out[at + 1] = 46
-        return end + shift
-    return _scientific(out, at, end, count, point - 1)
+        put_word(at, _ZEROS, 8)
+        return put_unsigned(at + 2 - point, digits)
+    return _scientific(at, put_unsigned(at, digits), count, point - 1)
 
 
-@njit(cache=True, nogil=True)
-def _plain(out: Any, at: Any, end: Any, count: Any, point: Any) -> Any:
+@kernel
+def _plain(at: Any, digits: Any, count: Any, point: Any) -> Any:
     if point >= count:
+        end = put_unsigned(at, digits)
         for _ in range(point - count):
-            out[end] = 48
+            store8(end, 48)
             end += 1
-        out[end], out[end + 1] = 46, 48
+        store8(end, 46)
+        store8(end + 1, 48)
         return end + 2
-    for i in range(count - point):
-        out[end - i] = out[end - 1 - i]
-    out[at + point] = 46
-    return end + 1
+    end = put_unsigned(at + 1, digits)
+    for i in range(point):
+        store8(at + i, load8(at + i + 1))
+    store8(at + point, 46)
+    return end
 
 
-@njit(cache=True, nogil=True)
-def _scientific(out: Any, at: Any, end: Any, count: Any, exponent: Any) -> Any:
+@kernel
+def _scientific(at: Any, end: Any, count: Any, exponent: Any) -> Any:
     if count > 1:
         for i in range(count - 1):
-            out[end - i] = out[end - 1 - i]
-        out[at + 1] = 46
+            store8(end - i, load8(end - 1 - i))
+        store8(at + 1, 46)
         end += 1
-    out[end] = 101
+    store8(end, 101)
     end += 1
     if exponent < 0:
-        out[end] = 45
+        store8(end, 45)
         end += 1
         exponent = -exponent
-    return put_unsigned(out, end, np.uint64(exponent))
+    return put_unsigned(end, np.uint64(exponent))

@@ -1,4 +1,8 @@
-"""Compiled: many events at once from msgpack to JSON text, and the columns that every event has."""
+"""Compiled: many events at once from msgpack to JSON text, and the columns that every event has.
+
+Everything is read from and written to addresses. The bytes read must go on for ``SLACK`` behind the last event: words
+of eight are read across the end of a text.
+"""
 
 from __future__ import annotations
 
@@ -7,220 +11,252 @@ from typing import Any, Final
 import numpy as np
 from numba import njit
 
-from quantum_trader.journal.shortest import put_double, put_unsigned
+from quantum_trader.journal.shortest import (
+    NULL,
+    load8,
+    load64,
+    put_double,
+    put_unsigned,
+    put_word,
+    store8,
+    store64,
+    swapped,
+)
 
 DEPTH: Final = 64
+SLACK: Final = 16
+ROOM: Final = 4 + 3 * DEPTH
 _HEX: Final = np.frombuffer(b"0123456789abcdef", np.uint8).copy()
+_SHORT: Final = np.zeros(256, np.uint8)  # the letter of a two-byte escape
+_SHORT[[34, 92, 10, 13, 9, 8, 12]] = np.frombuffer(b'"\\nrtbf', np.uint8)
 _TRACE: Final = np.frombuffer(b'"trace_id":"', np.uint8).copy()
 _SYMBOL: Final = np.frombuffer(b'"symbol":"', np.uint8).copy()
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _big(raw: Any, at: Any, size: Any) -> Any:
-    value = np.uint64(0)
-    for i in range(size):
-        value = (value << np.uint64(8)) | np.uint64(raw[at + i])
-    return value
+_TRUE: Final = np.uint64(int.from_bytes(b"true", "little"))
+_FALSE: Final = np.uint64(int.from_bytes(b"false", "little"))
+_ONES: Final = np.uint64(0x0101010101010101)
+_TOPS: Final = np.uint64(0x8080808080808080)
+_SPACES: Final = np.uint64(0x2020202020202020)
+_QUOTES: Final = np.uint64(0x2222222222222222)
+_STROKES: Final = np.uint64(0x5C5C5C5C5C5C5C5C)
+_ALL: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @njit(cache=True, nogil=True)
-def _put_text(out: Any, at: Any, raw: Any, begin: Any, end: Any) -> Any:
-    """Write a JSON string."""
-    out[at] = 34
+def _big(p: Any, size: Any) -> Any:
+    """An unsigned number of *size* bytes, the first one highest."""
+    return swapped(load64(p)) >> np.uint64(64 - 8 * size)
+
+
+@njit(cache=True, nogil=True)
+def _strange(word: Any) -> Any:
+    """Not 0 when one of eight bytes is a control, a quote or a backslash (Anderson, "Bit twiddling hacks")."""
+    quotes, strokes = word ^ _QUOTES, word ^ _STROKES
+    return (((word - _SPACES) & ~word) | ((quotes - _ONES) & ~quotes) | ((strokes - _ONES) & ~strokes)) & _TOPS
+
+
+@njit(cache=True, nogil=True)
+def _escape(at: Any, byte: Any) -> Any:
+    """Write one byte of a JSON string."""
+    if byte >= 32 and byte != 34 and byte != 92:
+        store8(at, byte)
+        return at + 1
+    store8(at, 92)
+    if _SHORT[byte]:
+        store8(at + 1, _SHORT[byte])
+        return at + 2
+    store8(at + 1, 117)
+    store8(at + 2, 48)
+    store8(at + 3, 48)
+    store8(at + 4, _HEX[byte >> 4])
+    store8(at + 5, _HEX[byte & 15])
+    return at + 6
+
+
+@njit(cache=True, nogil=True)
+def _put_text(at: Any, p: Any, end: Any) -> Any:
+    """Write a JSON string; plain bytes eight at a time."""
+    store8(at, 34)
     at += 1
-    for i in range(begin, end):
-        byte = raw[i]
-        if byte >= 32 and byte != 34 and byte != 92:
-            out[at] = byte
-            at += 1
-            continue
-        out[at] = 92
-        short = 0
-        if byte in (34, 92):
-            short = byte
-        elif byte == 10:
-            short = 110
-        elif byte == 13:
-            short = 114
-        elif byte == 9:
-            short = 116
-        elif byte == 8:
-            short = 98
-        elif byte == 12:
-            short = 102
-        if short:
-            out[at + 1] = short
-            at += 2
+    while p < end:
+        word, size = load64(p), min(end - p, 8)
+        if size < 8:
+            mask = _ALL >> np.uint64(64 - 8 * size)
+            word = (word & mask) | (_SPACES & ~mask)
+        if _strange(word):
+            for i in range(size):
+                at = _escape(at, load8(p + i))
         else:
-            out[at + 1], out[at + 2], out[at + 3] = 117, 48, 48
-            out[at + 4], out[at + 5] = _HEX[byte >> 4], _HEX[byte & 15]
-            at += 6
-    out[at] = 34
+            store64(at, word)
+            at += size
+        p += size
+    store8(at, 34)
     return at + 1
 
 
 @njit(cache=True, nogil=True)
-def _put_signed(out: Any, at: Any, value: Any) -> Any:
+def _put_signed(at: Any, value: Any) -> Any:
     if value < 0:
-        out[at] = 45
-        return put_unsigned(out, at + 1, np.uint64(0) - np.uint64(value))
-    return put_unsigned(out, at, np.uint64(value))
+        store8(at, 45)
+        return put_unsigned(at + 1, np.uint64(0) - np.uint64(value))
+    return put_unsigned(at, np.uint64(value))
 
 
 @njit(cache=True, nogil=True)
-def _head(raw: Any, at: Any) -> Any:
-    """What stands at *at*: (sort, number, size of the head); sorts: 0 other, 1 text, 2 array, 3 map, -1 unknown."""
-    code = raw[at]
+def _head(p: Any, code: Any) -> Any:
+    """What stands at *p*: (sort, number, size of the head); sorts: 0 other, 1 text, 2 array, 3 map."""
     if code >= 0xA0 and code <= 0xBF:
-        return 1, np.int64(code & 31), 1
+        return 1, code & 31, 1
     if code >= 0x80 and code <= 0x8F:
-        return 3, np.int64(code & 15), 1
+        return 3, code & 15, 1
     if code >= 0x90 and code <= 0x9F:
-        return 2, np.int64(code & 15), 1
-    if code == 0xD9:
-        return 1, np.int64(raw[at + 1]), 2
-    if code == 0xDA:
-        return 1, np.int64(_big(raw, at + 1, 2)), 3
-    if code == 0xDB:
-        return 1, np.int64(_big(raw, at + 1, 4)), 5
-    if code == 0xDC:
-        return 2, np.int64(_big(raw, at + 1, 2)), 3
-    if code == 0xDD:
-        return 2, np.int64(_big(raw, at + 1, 4)), 5
-    if code == 0xDE:
-        return 3, np.int64(_big(raw, at + 1, 2)), 3
-    if code == 0xDF:
-        return 3, np.int64(_big(raw, at + 1, 4)), 5
-    return 0, np.int64(code), 1
+        return 2, code & 15, 1
+    if code >= 0xD9 and code <= 0xDB:
+        size = 1 << (code - 0xD9)
+        return 1, np.int64(_big(p + 1, size)), size + 1
+    if code >= 0xDC and code <= 0xDF:
+        size = 2 << (code & 1)
+        return 2 + (code - 0xDC >> 1), np.int64(_big(p + 1, size)), size + 1
+    return 0, code, 1
 
 
 @njit(cache=True, nogil=True)
-def _put_plain(out: Any, at: Any, raw: Any, p: Any, powers: Any) -> Any:
-    """Write a number, a truth value or null; returns (place behind it, bytes read), 0 read for what is none."""
-    code = raw[p]
-    if code <= 0x7F:
-        return put_unsigned(out, at, np.uint64(code)), 1
-    if code >= 0xE0:
-        return _put_signed(out, at, np.int64(code) - 256), 1
+def _put_plain(at: Any, p: Any, code: Any, powers: Any) -> Any:
+    """Write a number, a truth value or null; returns (address behind it, bytes read), 0 read for what is none."""
     if code == 0xCB:
-        return put_double(out, at, _big(raw, p + 1, 8), powers), 9
-    if 0xCC <= code <= 0xCF:
+        return put_double(at, swapped(load64(p + 1)), powers), 9
+    if code <= 0x7F:
+        return put_unsigned(at, np.uint64(code)), 1
+    if code >= 0xE0:
+        return _put_signed(at, code - 256), 1
+    if code >= 0xCC and code <= 0xCF:
         size = 1 << (code - 0xCC)
-        return put_unsigned(out, at, _big(raw, p + 1, size)), size + 1
-    if 0xD0 <= code <= 0xD3:
+        return put_unsigned(at, _big(p + 1, size)), size + 1
+    if code >= 0xD0 and code <= 0xD3:
         size = 1 << (code - 0xD0)
-        shift = np.uint64(64 - 8 * size)
-        return _put_signed(out, at, np.int64(_big(raw, p + 1, size) << shift) >> np.int64(shift)), size + 1
+        shift = 64 - 8 * size
+        return _put_signed(at, np.int64(swapped(load64(p + 1))) >> shift), size + 1
     if code == 0xC0:
-        out[at], out[at + 1], out[at + 2], out[at + 3] = 110, 117, 108, 108
-        return at + 4, 1
+        return put_word(at, NULL, 4), 1
     if code == 0xC3:
-        out[at], out[at + 1], out[at + 2], out[at + 3] = 116, 114, 117, 101
-        return at + 4, 1
+        return put_word(at, _TRUE, 4), 1
     if code == 0xC2:
-        out[at], out[at + 1], out[at + 2], out[at + 3], out[at + 4] = 102, 97, 108, 115, 101
-        return at + 5, 1
+        return put_word(at, _FALSE, 5), 1
     return at, 0
 
 
 @njit(cache=True, nogil=True)
-def _separate(out: Any, at: Any, counts: Any, maps: Any, depth: Any) -> Any:
-    """Write what stands before the next value of the innermost map or list; returns (place, whether it is a key)."""
-    done = counts[depth - 1]
-    counts[depth - 1] = done + 1
-    key = maps[depth - 1] and done % 2 == 0
-    if maps[depth - 1] and not key:
-        out[at] = 58
-        return at + 1, False
-    if done:
-        out[at] = 44
-        at += 1
-    return at, key
+def _put_event(at: Any, p: Any, end: Any, powers: Any, fields: Any, stack: Any) -> Any:
+    """Write one event; returns the address behind it, -1 when it holds what this does not know.
 
-
-@njit(cache=True, nogil=True)
-def _put_event(out: Any, at: Any, raw: Any, p: Any, end: Any, powers: Any, fields: Any, stack: Any) -> Any:
-    """Write one event; returns the place behind it, -1 when it holds what this does not know.
-
-    *fields* receives where the values of the first two keys lie, *stack* is room for nesting.
+    *fields*: address of two pairs that receive where the values of the first two keys lie; *stack*: room for nesting.
+    Every value is followed by its comma or colon; a closing bracket takes the place of the last one.
     """
-    counts, totals, maps = stack[0], stack[1], stack[2]
-    depth = 0
+    depth, left, closing, total = 0, 1, 0, 1
     while p < end:
-        key = False
-        if depth:
-            at, key = _separate(out, at, counts, maps, depth)
-        sort, number, size = _head(raw, p)
-        if key and sort != 1:
-            return -1
+        code = load8(p)
+        sort, number, size = _head(p, code)
+        if sort != 1 and closing == 125 and left & 1 == 0:
+            return -1  # a key that is no text
         if sort == 1:
-            begin = p + size
-            p = begin + number
-            at = _put_text(out, at, raw, begin, p)
-            if depth == 1 and counts[0] in (2, 4):
-                fields[counts[0] - 2], fields[counts[0] - 1] = begin, p
-        elif sort >= 2:
+            begin, p = p + size, p + size + number
+            at = _put_text(at, begin, p)
+            place = total - left
+            if depth == 1 and closing == 125 and (place == 1 or place == 3):
+                store64(fields + 8 * (place - 1), np.uint64(begin))
+                store64(fields + 8 * place, np.uint64(p))
+        elif sort:
             if depth == DEPTH:
                 return -1
             p += size
-            maps[depth], counts[depth], totals[depth] = sort - 2, 0, number * (sort - 1)
-            out[at] = 123 if sort == 3 else 91
+            store64(stack + 24 * depth, np.uint64(left))
+            store64(stack + 24 * depth + 8, np.uint64(closing))
+            store64(stack + 24 * depth + 16, np.uint64(total))
+            depth, left, closing = depth + 1, number * (sort - 1), 125 if sort == 3 else 93
+            total = left
+            store8(at, closing - 2)
             at += 1
-            depth += 1
+            if left:
+                continue
+            at, depth, left, closing, total = _close(at + 1, depth, stack, closing)
         else:
-            at, read = _put_plain(out, at, raw, p, powers)
+            at, read = _put_plain(at, p, code, powers)
             if not read:
                 return -1
             p += read
-        while depth and counts[depth - 1] == totals[depth - 1]:
-            depth -= 1
-            out[at] = 125 if maps[depth] else 93
+        left -= 1
+        store8(at, 58 if closing == 125 and left & 1 else 44)
+        at += 1
+        while depth and not left:
+            at, depth, left, closing, total = _close(at, depth, stack, closing)
+            left -= 1
+            store8(at, 58 if closing == 125 and left & 1 else 44)
             at += 1
-        if not depth:
-            break
-    return at if p == end and not depth else -1
+    return at - 1 if p == end and not depth and not left else -1
+
+
+@njit(cache=True, nogil=True)
+def _close(at: Any, depth: Any, stack: Any, closing: Any) -> Any:
+    """End the innermost map or list in the place of its last comma; returns where that is and what is around it."""
+    store8(at - 1, closing)
+    depth -= 1
+    place = stack + 24 * depth
+    return at, depth, np.int64(load64(place)), np.int64(load64(place + 8)), np.int64(load64(place + 16))
+
+
+@njit(cache=True, nogil=True)
+def _at(array: Any) -> Any:
+    return np.int64(array.ctypes.data)
 
 
 @njit(cache=True, nogil=True)
 def msgpack_to_json(
     raw: Any, starts: Any, rows: Any, out: Any, offsets: Any, trace: Any, trace_at: Any, symbol: Any, symbol_at: Any,
-    powers: Any,
+    powers: Any, room: Any,
 ) -> Any:
-    """Write *rows* as JSON, with their trace ids and symbols; returns the first row it cannot write, or -1."""
-    stack = np.empty((3, DEPTH), np.int64)
-    fields = np.empty(4, np.int64)
-    at = np.int64(0)
+    """Write *rows* as JSON, with their trace ids and symbols; returns the first row it cannot write, or -1.
+
+    *room* is ``ROOM`` numbers to work in. The caller's, as everything here whose address is taken: what is made here
+    is freed after its last use by name.
+    """
+    source, target, trace_to, symbol_to = _at(raw), _at(out), _at(trace), _at(symbol)
+    fields_at, powers_at = _at(room), _at(powers)
+    stack_at = fields_at + 8 * 4
+    at = target
     for row in range(len(rows)):
-        fields[:] = 0
-        at = _put_event(out, at, raw, starts[rows[row]], starts[rows[row] + 1], powers, fields, stack)
+        room[:4] = 0
+        begin, end = source + starts[rows[row]], source + starts[rows[row] + 1]
+        at = _put_event(at, begin, end, powers_at, fields_at, stack_at)
         if at < 0:
             return row
-        trace_at[row + 1] = _copy(trace, trace_at[row], raw, fields[0], fields[1])
-        symbol_at[row + 1] = _copy(symbol, symbol_at[row], raw, fields[2], fields[3])
-        offsets[row + 1] = at
+        trace_at[row + 1] = _copy(trace_to + trace_at[row], room[0], room[1]) - trace_to
+        symbol_at[row + 1] = _copy(symbol_to + symbol_at[row], room[2], room[3]) - symbol_to
+        offsets[row + 1] = at - target
     return -1
 
 
 @njit(cache=True, nogil=True)
-def _copy(out: Any, at: Any, raw: Any, begin: Any, end: Any) -> Any:
-    for i in range(begin, end):
-        out[at] = raw[i]
-        at += 1
-    return at
+def _copy(at: Any, begin: Any, end: Any) -> Any:
+    """Copy bytes, eight at a time; up to seven behind them are overwritten too."""
+    for i in range(0, end - begin, 8):
+        store64(at + i, load64(begin + i))
+    return at + end - begin
 
 
 @njit(cache=True, nogil=True)
-def _find(raw: Any, begin: Any, end: Any, wanted: Any) -> Any:
-    """Where the text behind the first *wanted* begins, -1 when there is none."""
+def _find(begin: Any, end: Any, wanted: Any) -> Any:
+    """Where the text behind the first *wanted* lies: (begin, end), the same address twice when there is none."""
     size = len(wanted)
     for i in range(begin, end - size):
-        if raw[i] == 34 and raw[i + 1] == wanted[1] and raw[i + size - 1] == 34:
+        if load8(i) == 34 and load8(i + 1) == wanted[1] and load8(i + size - 1) == 34:
             k = 2
-            while k < size and raw[i + k] == wanted[k]:
+            while k < size and load8(i + k) == wanted[k]:
                 k += 1
             if k == size:
-                return i + size
-    return -1
+                stop = i + size
+                while stop < end and load8(stop) != 34:
+                    stop += 1
+                return i + size, stop
+    return end, end
 
 
 @njit(cache=True, nogil=True)
@@ -228,21 +264,13 @@ def copy_lines(
     raw: Any, starts: Any, rows: Any, out: Any, offsets: Any, trace: Any, trace_at: Any, symbol: Any, symbol_at: Any,
 ) -> None:
     """Copy JSON lines as they are, with the first trace id and the first symbol that each names."""
-    at = np.int64(0)
+    source, target, trace_to, symbol_to = _at(raw), _at(out), _at(trace), _at(symbol)
+    at = target
     for row in range(len(rows)):
-        begin, end = starts[rows[row]], starts[rows[row] + 1]
-        at = _copy(out, at, raw, begin, end)
-        offsets[row + 1] = at
-        trace_at[row + 1], symbol_at[row + 1] = trace_at[row], symbol_at[row]
-        found = _find(raw, begin, end, _TRACE)
-        stop = found
-        while found >= 0 and stop < end and raw[stop] != 34:
-            stop += 1
-        if found >= 0:
-            trace_at[row + 1] = _copy(trace, trace_at[row], raw, found, stop)
-        found = _find(raw, begin, end, _SYMBOL)
-        stop = found
-        while found >= 0 and stop < end and raw[stop] != 34:
-            stop += 1
-        if found >= 0:
-            symbol_at[row + 1] = _copy(symbol, symbol_at[row], raw, found, stop)
+        begin, end = source + starts[rows[row]], source + starts[rows[row] + 1]
+        at = _copy(at, begin, end)
+        offsets[row + 1] = at - target
+        first, stop = _find(begin, end, _TRACE)
+        trace_at[row + 1] = _copy(trace_to + trace_at[row], first, stop) - trace_to
+        first, stop = _find(begin, end, _SYMBOL)
+        symbol_at[row + 1] = _copy(symbol_to + symbol_at[row], first, stop) - symbol_to

@@ -14,20 +14,23 @@ from numba import njit
 
 from quantum_trader.domain.scalar import is_scalar
 
+_NO_KERNELS = ("app/", "lab/simulation/", "venues/binance/", "venues/local/", "engine/live", "engine/session")
 _CACHE: dict[Callable[..., Any], Any] = {}
 
 
 def _source_hash() -> str:
-    """Hash of every source file of the package and the compiler's version.
+    """Hash of every source file that a kernel can reach, and the compiler's version.
 
-    Numba invalidates a cached function by its own file alone; a kernel calls functions of other files, so the
-    whole package names the cache folder and a stale kernel cannot be loaded.
+    Numba invalidates a cached function by its own file alone; a kernel calls functions of other files, so all of them
+    name the cache folder and a stale kernel cannot be loaded. No kernel reaches into the folders of ``_NO_KERNELS``.
     """
     digest = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
     package = Path(__file__).resolve().parent.parent
     for path in sorted(package.rglob("*.py")):
-        digest.update(path.relative_to(package).as_posix().encode())
-        digest.update(path.read_bytes())
+        name = path.relative_to(package).as_posix()
+        if not name.startswith(_NO_KERNELS):
+            digest.update(name.encode())
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

@@ -1,0 +1,84 @@
+"""``quantum-trader keys set | show | remove``: API keys in the machine's keyring, never on the screen."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import msgspec
+import typer
+
+from quantum_trader.domain.errors import ConfigError
+from quantum_trader.venues.binance.keys import (
+    ENDPOINTS,
+    FILE_VARIABLE,
+    LIVE,
+    OsKeyring,
+    find_keys,
+    os_keyring,
+    remove_keys,
+    store_keys,
+    variables,
+)
+
+app = typer.Typer(no_args_is_help=True, help="API keys: store, show masked, remove.")
+
+EndpointArgument = Annotated[str, typer.Argument(metavar="ENDPOINT", help=f"One of: {', '.join(ENDPOINTS)}.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _keyring() -> OsKeyring:
+    keyring = os_keyring()
+    if keyring is None:
+        raise ConfigError(
+            "keyring: the package is not installed; install quantum-trader[live], or give keys by the environment or a "
+            f"0600 file named in {FILE_VARIABLE}"
+        )
+    return keyring
+
+
+@app.command("set")
+def set_command(endpoint: EndpointArgument, as_json: JsonOption = False) -> None:
+    """Ask for the key and the secret of ENDPOINT, hidden, and keep them in the machine's keyring.
+
+    A script may pipe them in, a line each. Keys belong to one endpoint; make them without withdrawal rights.
+    """
+    variables(endpoint)
+    keyring = _keyring()
+    keys = store_keys(endpoint, _hidden("key"), _hidden("secret"), keyring)
+    if as_json:
+        typer.echo(msgspec.json.encode({"endpoint": endpoint, "key": keys.masked, "source": keys.source}).decode())
+        return
+    typer.echo(f"{endpoint}: {keys.masked} is kept in the keyring")
+    if endpoint == LIVE:
+        typer.echo("A start in mode LIVE refuses keys that may withdraw.")
+
+
+def _hidden(what: str) -> str:
+    """What the person types, unseen, or the next line that a script hands in."""
+    if sys.stdin.isatty():
+        return str(typer.prompt(what, hide_input=True, err=True))
+    return sys.stdin.readline()
+
+
+@app.command("show")
+def show_command(as_json: JsonOption = False) -> None:
+    """Show which endpoints have keys, masked, and where each was found."""
+    found = find_keys(os.environ, os_keyring())
+    if as_json:
+        typer.echo(msgspec.json.encode(found).decode())
+        return
+    for endpoint in ENDPOINTS:
+        here = [f"{keys.key} ({keys.source})" for keys in found if keys.endpoint == endpoint]
+        typer.echo(f"{endpoint:<16} {', '.join(here) or 'none'}")
+
+
+@app.command("remove")
+def remove_command(endpoint: EndpointArgument, as_json: JsonOption = False) -> None:
+    """Take the keys of ENDPOINT out of the machine's keyring; revoke them at the venue too if they may be known."""
+    removed = remove_keys(endpoint, _keyring())
+    if as_json:
+        typer.echo(msgspec.json.encode({"endpoint": endpoint, "removed": removed}).decode())
+    else:
+        typer.echo(f"{endpoint}: {'removed from the keyring' if removed else 'the keyring holds no keys'}")

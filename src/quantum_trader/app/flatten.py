@@ -1,0 +1,293 @@
+"""Close everything at a venue, without an engine: for when the trading process is dead.
+
+Every step looks at the venue first and acts on what it sees, so that an unknown outcome needs no memory: it is asked
+for, and the next look tells. Closing orders are reduce-only, so that one too many can never open a position. Stops and
+targets of a position stay until it is closed; what may open a position goes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import msgspec
+
+from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
+from quantum_trader.domain.errors import (
+    ConfigError,
+    InputError,
+    OutcomeUnknown,
+    QuantumTraderError,
+    VenueError,
+    VenueUnavailable,
+)
+from quantum_trader.domain.instrument import floor_to
+from quantum_trader.domain.trading import CancelRequest, OrderRequest
+from quantum_trader.engine.gateway import OWN_PREFIX
+from quantum_trader.engine.ports import VenueOrder, VenuePosition
+from quantum_trader.engine.venue_port import ExecutionVenue
+
+_TOO_LARGE: Final = ("-4005", "-1111", "-4003")  # quantity above the largest, or of too many digits
+_TRIGGERED: Final = (OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET)
+_OVER: Final = (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED)
+_FIRST_PAUSE_S: Final = 0.25
+_LONGEST_PAUSE_S: Final = 5.0
+_ANSWER_S: Final = 20.0  # a call that has not come back by then has an unknown outcome
+
+Answer = TypeVar("Answer")
+
+
+class DirectAction(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing a command did at the venue, or learned there; *step* "send" is written before the request leaves."""
+
+    ts_ns: int
+    step: str  # begin, cancel, send, answer, unknown, refused, trouble, flat, left
+    symbol: str = ""
+    client_order_id: str = ""
+    qty: float = 0.0  # of an order: positive buys, negative sells
+    text: str = ""
+
+
+class FlattenResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How it ended. *flat*: no position and no order, seen after anything still on its way must have arrived."""
+
+    flat: bool
+    looks: int
+    closed: tuple[str, ...]  # symbols that had a position
+    cancelled: int
+    positions: tuple[VenuePosition, ...]  # what is left, as last seen
+    orders: tuple[VenueOrder, ...]
+    text: str
+
+
+class _OutOfTimeError(Exception):
+    """The deadline passed while the venue gave no answer."""
+
+
+async def flatten_account(
+    venue: ExecutionVenue,
+    now_ns: Callable[[], int],
+    report: Callable[[DirectAction], None],
+    *,
+    deadline_s: float = 180.0,
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> FlattenResult:
+    """Cancel what may open, close every position reduce-only, then cancel the rest, until flat or *deadline_s* passed.
+
+    *venue* is connected. *report* gets every step, a request before it is sent. Raises only what *report* raises.
+    """
+    run = _Flattening(venue, now_ns, report, deadline_s, pause)
+    return await run.until_flat()
+
+
+def closing_order_id(started_ns: int, symbol: str, attempt: int) -> str:
+    """The client id of a direct closing order."""
+    digest = hashlib.blake2b(f"flatten/{started_ns}/{symbol}/{attempt}".encode(), digest_size=10).hexdigest()
+    return f"{OWN_PREFIX}{digest}"
+
+
+class _Flattening:
+    """One run of it: what was sent and not yet answered, and how much of a position one order may close."""
+
+    def __init__(
+        self, venue: ExecutionVenue, now_ns: Callable[[], int], report: Callable[[DirectAction], None],
+        deadline_s: float, pause: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._venue = venue
+        self._now_ns = now_ns
+        self._report = report
+        self._pause = pause
+        self._started_ns = now_ns()
+        self._deadline_ns = self._started_ns + round(deadline_s * NS_PER_SECOND)
+        self._settled_ns = self._started_ns + round(venue.receive_window_s * NS_PER_SECOND)
+        self._unanswered: dict[str, tuple[str, int]] = {}  # symbol -> client id, when it was sent
+        self._attempts: dict[str, int] = {}
+        self._largest: dict[str, float] = {}
+        self._closed: set[str] = set()
+        self._cancelled = 0
+        self._looks = 0
+        self._retry_after_s = 0.0
+        self._orders: tuple[VenueOrder, ...] = ()
+        self._positions: tuple[VenuePosition, ...] = ()
+
+    async def until_flat(self) -> FlattenResult:
+        """Look, act, wait; end with what was seen last."""
+        self._note("begin", text=f"at {self._venue.name}")
+        wait = _FIRST_PAUSE_S
+        try:
+            while True:
+                before = (len(self._orders), sum(abs(position.qty) for position in self._positions))
+                await self._look()
+                if not (self._orders or self._positions or self._unanswered) and self._now_ns() >= self._settled_ns:
+                    self._note("flat", text="no position and no order left")
+                    return self._result(True, "flat: no position and no order left")
+                await self._act()
+                after = (len(self._orders), sum(abs(position.qty) for position in self._positions))
+                wait = _FIRST_PAUSE_S if after != before else min(2.0 * wait, _LONGEST_PAUSE_S)
+                await self._wait(wait)
+        except _OutOfTimeError as error:
+            text = f"not flat in time: {error}" if str(error) else "not flat in time"
+            self._note("left", text=text)
+            return self._result(False, text)
+
+    async def _look(self) -> None:
+        """Ask for orders, then positions: one that a seen order opened meanwhile is not missed."""
+        orders = await self._ask(self._venue.open_orders)
+        positions = await self._ask(self._venue.get_positions)
+        self._orders = tuple(orders)
+        self._positions = tuple(position for position in positions if position.qty != 0.0)
+        self._looks += 1
+
+    async def _act(self) -> None:
+        """Do what the look calls for, every symbol at once."""
+        held = {position.symbol: position.qty for position in self._positions}
+        openings = [order for order in self._orders if not _protects(order, held) and not _is_bracket(order)]
+        moot = [order for order in self._orders if not _protects(order, held) and _is_bracket(order)]
+        doubtful = bool(openings) or self._now_ns() < self._settled_ns
+        async with asyncio.TaskGroup() as group:
+            for order in openings if doubtful else (*openings, *moot):
+                group.create_task(self._cancel(order))
+            for symbol in sorted({*held, *self._unanswered}):
+                group.create_task(self._close(symbol, held.get(symbol, 0.0)))
+
+    async def _cancel(self, order: VenueOrder) -> None:
+        """Ask for one order's end; whether it came is seen at the next look."""
+        whose = "ours" if order.client_order_id.startswith(OWN_PREFIX) else "not ours"
+        self._note("cancel", order.symbol, order.client_order_id, text=f"{order.type.value}, {whose}")
+        request = CancelRequest(
+            client_order_id=order.client_order_id, symbol=order.symbol, created_ns=self._now_ns()
+        )
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                update = await self._venue.cancel_order(request)
+        except (QuantumTraderError, TimeoutError) as error:
+            self._trouble(error, order.symbol, order.client_order_id)
+            return
+        self._cancelled += update.status is OrderStatus.CANCELED
+        self._note("answer", order.symbol, order.client_order_id, text=f"{update.status.value} {update.reason}".strip())
+
+    async def _close(self, symbol: str, qty: float) -> None:
+        """Send a closing order unless one is on its way or in doubt."""
+        if symbol in self._unanswered and not await self._resolved(symbol):
+            return
+        if qty == 0.0:
+            return
+        self._closed.add(symbol)
+        size = abs(qty)
+        if symbol in self._largest:
+            size = self._part(symbol, size)
+        attempt = self._attempts.get(symbol, 0)
+        self._attempts[symbol] = attempt + 1
+        order_id = closing_order_id(self._started_ns, symbol, attempt)
+        request = OrderRequest(
+            client_order_id=order_id, intent_id=f"flatten-{self._started_ns}", trace_id=f"flatten-{self._started_ns}",
+            symbol=symbol, side=OrderSide.SELL if qty > 0.0 else OrderSide.BUY, type=OrderType.MARKET, qty=size,
+            created_ns=self._now_ns(), reduce_only=True,
+        )
+        self._note("send", symbol, order_id, -size if qty > 0.0 else size)
+        self._unanswered[symbol] = (order_id, self._now_ns())
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                update = await self._venue.submit_order(request)
+        except (VenueUnavailable, InputError, ConfigError) as error:  # certainly not sent
+            del self._unanswered[symbol]
+            self._trouble(error, symbol, order_id)
+        except (VenueError, TimeoutError) as error:
+            self._note("unknown", symbol, order_id, text=_text(error))
+        else:
+            if update.status in _OVER:
+                del self._unanswered[symbol]
+            if update.status is OrderStatus.REJECTED:
+                if update.reason.startswith(_TOO_LARGE):
+                    self._largest[symbol] = size / 2.0
+                self._note("refused", symbol, order_id, text=update.reason)
+            else:
+                self._note("answer", symbol, order_id, text=update.status.value)
+
+    def _part(self, symbol: str, size: float) -> float:
+        """So much of *size* as one order may close, in the symbol's steps."""
+        instrument = self._venue.instrument(symbol)
+        part = floor_to(self._largest[symbol], instrument.step_size)
+        return min(size, max(part, instrument.min_qty))
+
+    async def _resolved(self, symbol: str) -> bool:
+        """Whether the closing order that is out has ended; "not found" counts after the receive window."""
+        order_id, sent_ns = self._unanswered[symbol]
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                found = await self._venue.get_order(symbol, order_id)
+        except (VenueError, TimeoutError) as error:
+            self._trouble(error, symbol, order_id)
+            return False
+        if found is None:
+            over = self._now_ns() - sent_ns > self._venue.receive_window_s * NS_PER_SECOND
+        else:
+            over = found.status in _OVER
+        if over:
+            del self._unanswered[symbol]
+            what = "never arrived" if found is None else f"{found.status.value} {found.filled_qty:g} {found.reason}"
+            self._note("answer", symbol, order_id, text=what.strip())
+        return over
+
+    async def _ask(self, question: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The answer to *question*, asked until it comes or the deadline is there."""
+        wait = _FIRST_PAUSE_S
+        while True:
+            try:
+                async with asyncio.timeout(_ANSWER_S):
+                    return await question()
+            except (VenueError, TimeoutError) as error:
+                self._trouble(error)
+                if self._now_ns() >= self._deadline_ns:
+                    raise _OutOfTimeError(_text(error)) from None
+            await self._wait(wait)
+            wait = min(2.0 * wait, _LONGEST_PAUSE_S)
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait so long, or as long as the venue wants to be left alone; _OutOfTimeError past the deadline."""
+        left_s = (self._deadline_ns - self._now_ns()) / NS_PER_SECOND
+        if left_s <= 0.0:
+            raise _OutOfTimeError
+        wanted, self._retry_after_s = max(seconds, self._retry_after_s), 0.0
+        await self._pause(min(wanted, left_s))
+
+    def _trouble(self, error: Exception, symbol: str = "", order_id: str = "") -> None:
+        if isinstance(error, VenueUnavailable):
+            self._retry_after_s = max(self._retry_after_s, error.retry_after_s)
+        self._note("trouble", symbol, order_id, text=_text(error))
+
+    def _note(self, step: str, symbol: str = "", order_id: str = "", qty: float = 0.0, text: str = "") -> None:
+        self._report(
+            DirectAction(
+                ts_ns=self._now_ns(), step=step, symbol=symbol, client_order_id=order_id, qty=qty, text=text
+            )
+        )
+
+    def _result(self, flat: bool, text: str) -> FlattenResult:
+        return FlattenResult(
+            flat=flat, looks=self._looks, closed=tuple(sorted(self._closed)), cancelled=self._cancelled,
+            positions=self._positions, orders=self._orders, text=text,
+        )
+
+
+def _is_bracket(order: VenueOrder) -> bool:
+    """Whether it is a stop or target that can only reduce."""
+    return order.reduce_only and (order.type in _TRIGGERED or order.stop_price > 0.0)
+
+
+def _protects(order: VenueOrder, held: dict[str, float]) -> bool:
+    """Whether it is a stop or target on the losing side of a position that is open."""
+    qty = held.get(order.symbol, 0.0)
+    reduces = qty > 0.0 if order.side is OrderSide.SELL else qty < 0.0
+    return reduces and (order.type in _TRIGGERED or order.stop_price > 0.0)
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, TimeoutError) and not str(error):
+        return f"no answer in {_ANSWER_S:g} s"
+    if isinstance(error, OutcomeUnknown):
+        return f"outcome unknown: {error}"
+    return str(error) or type(error).__name__
