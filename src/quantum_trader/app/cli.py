@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "resume": ("cli_operator", "resume_app", "End a halt or an EMERGENCY of a run."),
     "flatten": ("cli_operator", "flatten_app", "Close every position of a run and halt openings."),
     "sweep": ("cli_sweep", "app", "Evaluate many profiles and settings over a whole history."),
+    "simulate": ("cli_simulate", "app", "Trading days with faults on virtual time; nothing may break."),
     "data": ("cli_data", "app", "Download, import, check and list market data."),
     "venue": ("cli_venue", "app", "An exchange on this machine that speaks Binance USD-M and plays a recording."),
     "config": ("cli_config", "app", "Show the settings in force, check a settings file."),

@@ -120,7 +120,8 @@ class LiveRun:
         """Continue where the last process ended; returns how many inputs were taken again."""
         taken = self.session.recover(self._restore_more)
         self.engine.tracer = DecisionTracer(clock=self._now_ns, finished=self.traces.add)
-        self.operator.taken = self.session.asked
+        more = self.checkpoint["more"] if self.checkpoint is not None else {"operator_taken": 0, "asked": 0}
+        self.operator.taken = more["operator_taken"] + self.session.asked - more["asked"]
         return taken
 
     async def run(self) -> None:
@@ -142,7 +143,9 @@ class LiveRun:
     def _more_state(self) -> dict[str, Any]:
         self.records.sync()
         self.log.sync()
-        more: dict[str, Any] = {"record_bytes": self.records.size}
+        more: dict[str, Any] = {
+            "record_bytes": self.records.size, "operator_taken": self.operator.taken, "asked": self.session.asked,
+        }
         if isinstance(self.venue, PaperExecutionAdapter):
             more["venue"] = self.venue.state()
         return more

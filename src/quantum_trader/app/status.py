@@ -25,7 +25,6 @@ from quantum_trader.engine.books import Position
 from quantum_trader.engine.gateway import Purpose, Ticket
 from quantum_trader.engine.tally import HaltEntry
 from quantum_trader.policy.storage import write_atomically
-from quantum_trader.risk.halts import RESUME_COMMAND
 
 STATUS_FILE: Final = "status.json"
 DIRECT_FILE: Final = "direct_actions.jsonl"
@@ -251,7 +250,7 @@ def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
     view.update(
         source="checkpoint", as_of_ns=int(engine["now_ns"]), equity=float(engine["equity"]),
         governor=GOVERNOR_CODES[int(engine["governor_level"])].value, positions=position_lines(positions, tickets),
-        orders=order_lines(tickets), halts=halt_lines(halts, engine.get("held", "")),
+        orders=order_lines(tickets), halts=halt_lines(halts),
         operator_taken=int(saved.get("asked", saved.get("operator_taken", 0))),
     )
     return view
@@ -285,15 +284,12 @@ def order_lines(tickets: Iterable[Ticket]) -> tuple[OrderLine, ...]:
     )
 
 
-def halt_lines(halts: Iterable[HaltEntry], held: str) -> tuple[HaltLine, ...]:
-    """Halts that stand; *held* says why openings wait for a person, empty when they do not."""
-    lines = [
+def halt_lines(halts: Iterable[HaltEntry]) -> tuple[HaltLine, ...]:
+    """Halts that stand, and what ends each."""
+    return tuple(
         HaltLine(kind=halt.kind, reason=halt.reason, exit_path=halt.exit_path, since_ns=halt.ts_ns)
         for halt in halts if halt.cleared_ns == 0
-    ]
-    if held and all(held not in line.reason for line in lines):
-        lines.append(HaltLine(kind="HELD", reason=held, exit_path=RESUME_COMMAND))
-    return tuple(lines)
+    )
 
 
 def _problems(status: FolderStatus, known: _Known, folder: LiveFolder | None) -> list[str]:

@@ -182,6 +182,10 @@ class LiveDriver:
         """Close of the newest bars decided on."""
         return self._decided_ns + self._interval
 
+    def tell(self, told: Input) -> None:
+        """Tell the session something from another part of this process (on the loop's thread), and act on it."""
+        self._apply(told)
+
     def poke(self) -> None:
         """Decide now on what has waited long enough, without waiting for the next tick."""
         self._decide_due()

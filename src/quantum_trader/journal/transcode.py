@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from numba import njit
 
 from quantum_trader.journal.shortest import (
     NULL,
@@ -22,6 +21,7 @@ from quantum_trader.journal.shortest import (
     store64,
     swapped,
 )
+from quantum_trader.market.jit import kernel
 
 DEPTH: Final = 64
 SLACK: Final = 16
@@ -41,20 +41,20 @@ _STROKES: Final = np.uint64(0x5C5C5C5C5C5C5C5C)
 _ALL: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _big(p: Any, size: Any) -> Any:
     """An unsigned number of *size* bytes, the first one highest."""
     return swapped(load64(p)) >> np.uint64(64 - 8 * size)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _strange(word: Any) -> Any:
     """Not 0 when one of eight bytes is a control, a quote or a backslash (Anderson, "Bit twiddling hacks")."""
     quotes, strokes = word ^ _QUOTES, word ^ _STROKES
     return (((word - _SPACES) & ~word) | ((quotes - _ONES) & ~quotes) | ((strokes - _ONES) & ~strokes)) & _TOPS
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _escape(at: Any, byte: Any) -> Any:
     """Write one byte of a JSON string."""
     if byte >= 32 and byte != 34 and byte != 92:
@@ -72,7 +72,7 @@ def _escape(at: Any, byte: Any) -> Any:
     return at + 6
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _put_text(at: Any, p: Any, end: Any) -> Any:
     """Write a JSON string; plain bytes eight at a time."""
     store8(at, 34)
@@ -93,7 +93,7 @@ def _put_text(at: Any, p: Any, end: Any) -> Any:
     return at + 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _put_signed(at: Any, value: Any) -> Any:
     if value < 0:
         store8(at, 45)
@@ -101,7 +101,7 @@ def _put_signed(at: Any, value: Any) -> Any:
     return put_unsigned(at, np.uint64(value))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _head(p: Any, code: Any) -> Any:
     """What stands at *p*: (sort, number, size of the head); sorts: 0 other, 1 text, 2 array, 3 map."""
     if code >= 0xA0 and code <= 0xBF:
@@ -119,7 +119,7 @@ def _head(p: Any, code: Any) -> Any:
     return 0, code, 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _put_plain(at: Any, p: Any, code: Any, powers: Any) -> Any:
     """Write a number, a truth value or null; returns (address behind it, bytes read), 0 read for what is none."""
     if code == 0xCB:
@@ -144,7 +144,7 @@ def _put_plain(at: Any, p: Any, code: Any, powers: Any) -> Any:
     return at, 0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _put_event(at: Any, p: Any, end: Any, powers: Any, fields: Any, stack: Any) -> Any:
     """Write one event; returns the address behind it, -1 when it holds what this does not know.
 
@@ -194,7 +194,7 @@ def _put_event(at: Any, p: Any, end: Any, powers: Any, fields: Any, stack: Any) 
     return at - 1 if p == end and not depth and not left else -1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _close(at: Any, depth: Any, stack: Any, closing: Any) -> Any:
     """End the innermost map or list in the place of its last comma; returns where that is and what is around it."""
     store8(at - 1, closing)
@@ -203,12 +203,12 @@ def _close(at: Any, depth: Any, stack: Any, closing: Any) -> Any:
     return at, depth, np.int64(load64(place)), np.int64(load64(place + 8)), np.int64(load64(place + 16))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _at(array: Any) -> Any:
     return np.int64(array.ctypes.data)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def msgpack_to_json(
     raw: Any, starts: Any, rows: Any, out: Any, offsets: Any, trace: Any, trace_at: Any, symbol: Any, symbol_at: Any,
     powers: Any, room: Any,
@@ -234,7 +234,7 @@ def msgpack_to_json(
     return -1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _copy(at: Any, begin: Any, end: Any) -> Any:
     """Copy bytes, eight at a time; up to seven behind them are overwritten too."""
     for i in range(0, end - begin, 8):
@@ -242,7 +242,7 @@ def _copy(at: Any, begin: Any, end: Any) -> Any:
     return at + end - begin
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _find(begin: Any, end: Any, wanted: Any) -> Any:
     """Where the text behind the first *wanted* lies: (begin, end), the same address twice when there is none."""
     size = len(wanted)
@@ -259,7 +259,7 @@ def _find(begin: Any, end: Any, wanted: Any) -> Any:
     return end, end
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def copy_lines(
     raw: Any, starts: Any, rows: Any, out: Any, offsets: Any, trace: Any, trace_at: Any, symbol: Any, symbol_at: Any,
 ) -> None:

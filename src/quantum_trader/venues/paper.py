@@ -200,6 +200,21 @@ class PaperVenue:
             self._leverage[index] = self._allowed_leverage(index, leverage)
         return self._leverage[index]
 
+    def move_margin(self, symbol: str, amount: float) -> bool:
+        """Add *amount* (USDT, negative takes away) to a position's margin; False where it may not.
+
+        The wallet must carry what is added; what is left must be the initial margin at the last price at least.
+        Raises InputError for an unknown symbol.
+        """
+        index = self._row(symbol)
+        holding = self._account.holdings[index]
+        least = abs(holding.qty) * self._mark(index) / self._leverage[index]
+        if holding.qty == 0.0 or amount > self._available() or (amount < 0.0 and holding.margin + amount < least):
+            return False
+        self._account.move_margin(index, amount)
+        self._refresh(index)
+        return True
+
     # ------------------------------------------------------------------ questions
 
     def instrument(self, symbol: str) -> Instrument:

@@ -76,6 +76,14 @@ class Account:
         self.cash += pnl - fee
         return pnl
 
+    def move_margin(self, index: int, amount: float) -> None:
+        """Add *amount* (USDT, negative takes away) to a position's margin; its liquidation price follows."""
+        holding = self.holdings[index]
+        holding.margin += amount
+        holding.liquidation = liquidation_price(
+            holding.sign, abs(holding.qty), holding.entry, holding.margin, self.tiers[index]
+        )
+
     def margin_used(self) -> float:
         """Isolated margins of all positions, in USDT."""
         return sum(holding.margin for holding in self.holdings)

@@ -1,0 +1,95 @@
+"""The trader's disk: the input log and the checkpoints of a session, in memory, with what disks do.
+
+It outlives the trader. What was written is there after a crash; a crash in the middle of a write leaves half a record,
+and the newest checkpoint may be gone.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from quantum_trader.domain.errors import StateError
+from quantum_trader.lab.simulation.schedule import Kind
+
+_KEPT = 3  # checkpoints
+
+
+class Disk:
+    """Log and checkpoints of one session. *struck* is told of every fault that happened."""
+
+    def __init__(self) -> None:
+        self.entries: list[bytes] = []
+        self.checkpoints: list[dict[str, Any]] = []
+        self.appends = 0
+        self.failing = 0  # writes that will fail
+        self.tear = False  # the next crash leaves half a record
+        self.lose = False  # the next crash loses the newest checkpoint
+        self.torn = False  # the last entry is half a record
+        self.struck: Callable[[Kind], None] = lambda kind: None
+
+    def crash(self) -> None:
+        """What the end of the process does to what was being written."""
+        if self.tear and self.entries:
+            self.tear, self.torn = False, True
+            self.entries.append(self.entries[-1][: len(self.entries[-1]) // 2])
+            self.struck(Kind.TORN_WRITE)
+        if self.lose and self.checkpoints:
+            self.lose = False
+            self.checkpoints.pop()
+            self.struck(Kind.CHECKPOINT_LOST)
+
+    def check(self) -> None:
+        """Raise StateError while the disk is full."""
+        if self.failing > 0:
+            self.failing -= 1
+            self.struck(Kind.DISK_FULL)
+            raise StateError("the input log cannot be written (No space left on device); free some space")
+
+
+class MemoryLog:
+    """A :class:`quantum_trader.engine.inputs.InputLog` on a :class:`Disk`; one that is *closed* writes no more."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self.closed = False
+        if disk.torn:
+            disk.entries.pop()
+            disk.torn = False
+
+    def append(self, entry: bytes) -> None:
+        """Write one input. Raises StateError when the disk is full."""
+        if self.closed:
+            return
+        self._disk.check()
+        self._disk.appends += 1
+        self._disk.entries.append(entry)
+
+    def mark(self) -> int:
+        """How many inputs there are."""
+        return len(self._disk.entries)
+
+    def since(self, mark: Any) -> list[bytes]:
+        """The inputs behind *mark* (None: from the beginning)."""
+        return self._disk.entries[mark or 0:]
+
+
+class MemoryStore:
+    """A :class:`quantum_trader.engine.inputs.CheckpointStore` on a :class:`Disk`."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self.closed = False
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep a copy of *state*. Raises StateError when the disk is full."""
+        if self.closed:
+            return
+        self._disk.check()
+        self._disk.checkpoints.append(copy.deepcopy(state))
+        del self._disk.checkpoints[:-_KEPT]
+
+    def load(self) -> dict[str, Any] | None:
+        """A copy of the newest; None when there is none."""
+        return copy.deepcopy(self._disk.checkpoints[-1]) if self._disk.checkpoints else None

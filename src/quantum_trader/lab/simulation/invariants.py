@@ -1,0 +1,476 @@
+"""What must always hold (spec/2, section 5), checked against the exchange's truth while a day runs.
+
+``Watch`` reads the engine, never changes it. What can break at a step is looked at when something moved at the
+exchange or in the records; what may be wrong for a moment (a fill on its way, a stop being placed) is looked at every
+few seconds and may stay wrong for GRACE_S of calm: time in which the trader runs, is connected, and nothing strikes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_SECOND
+from quantum_trader.domain.enums import GOV_EMERGENCY, OrderSide, OrderType
+from quantum_trader.domain.errors import QuantumTraderError
+from quantum_trader.domain.trading import OrderRequest
+from quantum_trader.engine.engine import Engine
+from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.ports import VenueOrder, VenuePosition
+from quantum_trader.engine.session import Session
+from quantum_trader.lab.simulation.exchange import Exchange
+from quantum_trader.risk.limits import losses_latched, losses_pct, orders_last_hour
+from quantum_trader.signals import columns as col
+
+GRACE_S: Final = 150.0  # two looks at the account, a minute apart, and what has to be asked in between
+LOOK_EVERY_S: Final = 20.0
+PROGRESS_S: Final = 300.0  # after the end of a bar, its decision may take so long
+WISH: Final = "wish-"  # how the ids of intents from outside begin: they come between bars
+_SAME: Final = 1e-9
+_CENT: Final = 0.01  # USDT
+_EQUITY_SAME: Final = 0.03  # equity the engine sizes with, beside the exchange's at the same moment
+
+
+class Broken(QuantumTraderError):  # noqa: N818 - a finding
+    """Something that must always hold does not."""
+
+    def __init__(self, invariant: str, detail: str, at_s: float) -> None:
+        super().__init__(f"{invariant} at {at_s:.3f} s: {detail}")
+        self.invariant, self.detail, self.at_s = invariant, detail, at_s
+
+
+class Safety(msgspec.Struct, frozen=True, kw_only=True):
+    """What must survive a restart, as the engine holds it after so many inputs."""
+
+    kill: bool
+    held: str
+    streak: int
+    governor: tuple[float, ...]
+    losses: tuple[float, ...]
+    rate: tuple[float, ...]
+    claimed: dict[str, int]
+    positions: dict[str, float]
+    cash: float
+
+    @classmethod
+    def of(cls, engine: LiveEngine) -> Safety:
+        """Take it from *engine*."""
+        return cls(
+            kill=engine.kill, held=engine.held, streak=engine.books.losing_streak,
+            governor=tuple(_exact(engine.governor)), losses=tuple(_exact(engine.losses)),
+            rate=tuple(_exact(engine.rate)), claimed=dict(engine.gateway.state()["claimed"]),
+            positions={symbol: p.sign * p.qty for symbol, p in engine.books.positions.items()}, cash=engine.books.cash,
+        )
+
+
+def _exact(row: Any) -> list[float]:
+    """A row without NaN, which equals nothing."""
+    return [-1e300 if value != value else value for value in row.tolist()]
+
+
+class _Overnight(msgspec.Struct, frozen=True, kw_only=True):
+    """What must not end because a day does."""
+
+    day: int
+    kill: bool
+    streak: int
+    trades: int
+    latched: bool
+    cleared: int  # halts that were ended on record
+
+
+class Watch:
+    """Checks one day. *disturbed* tells when something last struck, and whether the trader can act now."""
+
+    def __init__(self, exchange: Exchange, disturbed: Callable[[], float]) -> None:
+        self.exchange = exchange
+        self._disturbed = disturbed
+        self.engine: LiveEngine | None = None
+        self.replaying = False
+        self.broken: Broken | None = None
+        self.intents = self.openings = 0
+        self.checks = 0
+        self.worst: dict[str, float] = {}  # what was wrong for a moment -> how long at most, in calm
+        self._version = -1
+        self._looked_at = (-1, -1)
+        self._inputs: Callable[[], int] = lambda: 0  # of the trader that lives
+        self._accepted = 0  # acceptances looked at
+        self._known = 0  # fills of the exchange indexed
+        self._fills: dict[str, Any] = {}
+        self._booked: set[str] = set()
+        self._opened: dict[str, str] = {}  # intent -> the opening order that was taken for it
+        self._since: dict[str, float] = {}  # what is wrong -> since when
+        self._unsent: dict[str, OrderRequest] = {}  # reducing orders made and not yet on their way
+        self._maybe_sent: set[str] = set()
+        self._opening_times: list[int] = []
+        self._held_records = 0
+        self._flatten_s = -1.0
+        self._halted_since_ns = -1
+        self._overnight: _Overnight | None = None
+        self._cleared = 0
+        self._moved_money: list[float] = []
+
+    def fail(self, invariant: str, detail: str) -> None:
+        """Note the first thing that broke; the loop's next step raises it."""
+        if self.broken is None:
+            self.broken = Broken(invariant, detail, self.exchange.loop.time())
+
+    # ------------------------------------------------------------------ after every step
+
+    def after_step(self) -> None:
+        """Raise Broken if something broke; look closer when something moved."""
+        if self.exchange.version != self._version:
+            self._version = self.exchange.version
+            self._moved()
+        if self.broken is not None:
+            raise self.broken
+
+    def _moved(self) -> None:
+        """Something happened at the exchange: look at the orders it took."""
+        exchange = self.exchange
+        while self._accepted < len(exchange.accepted):
+            taken = exchange.accepted[self._accepted]
+            self._accepted += 1
+            if taken.by_trader:
+                self._order_taken(taken)
+        while self._known < len(exchange.fills):
+            fill = exchange.fills[self._known]
+            self._fills[fill.fill_id] = fill
+            self._known += 1
+
+    def _order_taken(self, taken: Any) -> None:
+        request = taken.request
+        if self.exchange.acceptances[request.client_order_id] > 1:
+            self.fail("one order per intent", f"{request.client_order_id} was taken twice ({request.type.value})")
+        if request.reduce_only:
+            return
+        self.openings += 1
+        self._opening_times.append(taken.ts_ns)
+        before = self._opened.setdefault(request.intent_id, request.client_order_id)
+        if before != request.client_order_id:
+            self.fail("one order per intent", f"{request.intent_id} opened with {before} and {request.client_order_id}")
+        if taken.leverage != request.leverage:
+            self.fail(
+                "leverage is read back",
+                f"{request.symbol} opened at leverage {taken.leverage:g}, sized for {request.leverage:g}",
+            )
+        if 0 <= self._halted_since_ns < request.created_ns:
+            self.fail("nothing opens while halted", f"{request.client_order_id} was made after the halt")
+
+    # ------------------------------------------------------------------ what the trader sends
+
+    def sent(self, request: OrderRequest, *, arrives: bool) -> None:
+        """An order leaves the trader; *arrives* unless the trader will be told that it certainly did not."""
+        self._unsent.pop(request.client_order_id, None)
+        if request.client_order_id in self._maybe_sent:
+            self.fail("no order is sent twice", f"{request.client_order_id} ({request.type.value} {request.symbol})")
+        if arrives:
+            self._maybe_sent.add(request.client_order_id)
+
+    def never_arrived(self, client_order_id: str) -> None:
+        """The trader was told that an order had no effect: it may be sent again."""
+        self._maybe_sent.discard(client_order_id)
+
+    # ------------------------------------------------------------------ records
+
+    def append(self, line: bytes, topic: str, ts_ns: int) -> None:
+        """Take one record of the engine, as its sink."""
+        look = _RECORDS.get(topic)
+        if look is not None and self.engine is not None:
+            look(self, msgspec.json.decode(line)["data"], self.engine)
+
+    def _order_made(self, data: dict[str, Any], engine: LiveEngine) -> None:
+        order = msgspec.convert(data, OrderRequest)
+        if order.type is not OrderType.MARKET:
+            self._right_side(order, engine)
+        if self.replaying:
+            return
+        if order.reduce_only:
+            if order.type is OrderType.MARKET:
+                self._unsent[order.client_order_id] = order
+            return
+        self.intents += 1
+        why = _halted(engine)
+        if why:
+            self.fail("nothing opens while halted", f"{order.symbol} opens, and {why}")
+        age_s = (self.exchange.now_ns() - engine.now_ns) / NS_PER_SECOND
+        waits_s = self.exchange.interval_ns / NS_PER_SECOND if order.intent_id.startswith(WISH) else 0.0
+        if age_s > waits_s + engine.settings.limits.max_data_age_s:
+            self.fail("nothing opens on stale data", f"{order.symbol} opens on bars that are {age_s:.0f} s old")
+        self._sized_with(engine, order)
+
+    def _right_side(self, order: OrderRequest, engine: LiveEngine) -> None:
+        """A first stop lies behind the entry, a target before it."""
+        position = engine.books.positions.get(order.symbol)
+        if position is None:
+            return
+        is_stop = order.type is OrderType.STOP_MARKET
+        gap = (order.stop_price - position.entry_price) * position.sign * (-1.0 if is_stop else 1.0)
+        if (is_stop and position.stop != position.first_stop) or gap > 0.0:
+            return
+        word = "stop" if is_stop else "target"
+        self.fail(
+            "brackets lie on the right side",
+            f"{position.side.value} {order.symbol} from {position.entry_price:g}, its {word} at {order.stop_price:g}",
+        )
+
+    def _sized_with(self, engine: LiveEngine, order: OrderRequest) -> None:
+        """The equity an order was sized with is that of the books now, and near the exchange's."""
+        fresh = _equity(engine)
+        if abs(engine.equity - fresh) > 1e-6 * max(abs(fresh), 1.0):
+            self.fail("equity is not stale", f"sized with {engine.equity:.2f}, the books say {fresh:.2f}")
+        if "books" in self._since or self.exchange.loop.time() - self._disturbed() < GRACE_S:
+            return
+        truth = self.exchange.paper.balance().equity
+        if abs(engine.equity - truth) > _EQUITY_SAME * abs(truth):
+            self.fail("equity is not stale", f"sized with {engine.equity:.2f}, the account is worth {truth:.2f}")
+
+    def _filled(self, data: dict[str, Any], engine: LiveEngine) -> None:
+        """Only fills of the exchange move the books, each once."""
+        self._moved()
+        truth = self._fills.get(data["fill_id"])
+        if truth is None or truth.symbol != data["symbol"] or truth.side.value != data["side"]:
+            self.fail("only fills move books", f"{data['fill_id']} is no fill of the exchange")
+        elif abs(truth.qty - data["qty"]) > _SAME * truth.qty or truth.price != data["price"]:
+            self.fail("only fills move books", f"{data['fill_id']} was {truth.qty:g} at {truth.price:g}")
+        if data["fill_id"] in self._booked:
+            self.fail("a fill counts once", f"{data['fill_id']} was booked twice")
+        self._booked.add(data["fill_id"])
+
+    def _halt_raised(self, data: dict[str, Any], engine: LiveEngine) -> None:
+        if not data["exit_path"] or not data["reason"]:
+            self.fail("every halt has an exit", f"{data['kind']}: {data['reason']!r} names none")
+
+    def _differs(self, data: dict[str, Any], engine: LiveEngine) -> None:
+        if data["kind"] == "POSITION":
+            self._held_records += 1
+            self.exchange.loop.call_soon(self._must_be_held, engine, data)
+
+    def _money_moved(self, data: dict[str, Any], engine: LiveEngine) -> None:
+        """A transfer counts once: counted twice, it would move the peak that drawdown is measured from."""
+        if data["why"] != "transfer":
+            return
+        amount = data["wallet"] - data["before"]
+        real = [moved for moved in self.exchange.transfers if abs(moved - amount) < _CENT]
+        self._moved_money.append(amount)
+        if sum(abs(moved - amount) < _CENT for moved in self._moved_money) > len(real):
+            self.fail("money counts once", f"{amount:+.2f} USDT were booked more often than they moved")
+
+    def _halt_cleared(self, data: dict[str, Any], engine: LiveEngine) -> None:
+        self._cleared += 1
+
+    def _input_failed(self, data: dict[str, Any], engine: LiveEngine) -> None:
+        self.fail("the engine takes every input", f"{data['input']}: {data['error']}")
+
+    def _must_be_held(self, engine: LiveEngine, data: dict[str, Any]) -> None:
+        if not engine.held and engine is self.engine and not self.replaying:
+            self.fail("unexplained differences halt openings", f"{data['symbol']} differs and nothing halts")
+
+    # ------------------------------------------------------------------ every few seconds
+
+    def look(self) -> None:
+        """Compare what may be wrong for a moment only."""
+        self.checks += 1
+        engine, exchange = self.engine, self.exchange
+        if engine is None:
+            self._since.clear()
+            return
+        state = (exchange.version, self._inputs())
+        if state != self._looked_at or self._since or self._flatten_s >= 0.0 or self._unsent:
+            self._looked_at = state
+            positions = exchange.paper.positions()
+            self._compare_books(engine, positions)
+            orders = exchange.paper.open_orders()
+            self._compare_protection(positions, orders)
+            self._nothing_left(positions, orders)
+            self._flattened(positions, orders)
+            self._reduces_go_out(positions)
+            self._rate(engine)
+        self._progress(engine)
+        self._midnight(engine)
+
+    def _wrong(self, what: str, is_wrong: bool, invariant: str, detail: str, grace_s: float = GRACE_S) -> None:
+        """Let *what* be wrong for *grace_s* of calm, and no longer."""
+        if not is_wrong:
+            self._since.pop(what, None)
+            return
+        now = self.exchange.loop.time()
+        since = self._since.setdefault(what, now)
+        lasted = now - max(since, self._disturbed())
+        topic = what.partition("/")[0]
+        self.worst[topic] = max(self.worst.get(topic, 0.0), lasted)
+        if lasted > grace_s:
+            self.fail(invariant, f"{detail}, for {now - since:.0f} s")
+
+    def _compare_books(self, engine: LiveEngine, positions: list[VenuePosition]) -> None:
+        ours = {symbol: p.sign * p.qty for symbol, p in engine.books.positions.items()}
+        theirs = {position.symbol: position.qty for position in positions}
+        differ = [s for s in self.exchange.symbols if abs(ours.get(s, 0.0) - theirs.get(s, 0.0)) > 1e-9]
+        told = ", ".join(f"{s}: books {ours.get(s, 0.0):g}, exchange {theirs.get(s, 0.0):g}" for s in differ)
+        self._wrong("books", bool(differ), "books equal the exchange", told)
+        wallet, cash = self.exchange.paper.balance().wallet, engine.books.cash
+        self._wrong(
+            "wallet", abs(wallet - cash) > _CENT, "the books' money equals the wallet",
+            f"books {cash:.4f} USDT, wallet {wallet:.4f}",
+        )
+
+    def _compare_protection(self, positions: list[VenuePosition], orders: list[VenueOrder]) -> None:
+        held = {position.symbol: position.qty for position in positions}
+        for index, symbol in enumerate(self.exchange.symbols):
+            qty = held.get(symbol, 0.0)
+            bare = qty != 0.0 and not self.exchange.halted[index] and not _protected(symbol, qty, orders)
+            self._wrong(
+                f"stop/{symbol}", bare, "every position has its stop", f"{symbol} {qty:g} has no stop for all of it"
+            )
+
+    def _nothing_left(self, positions: list[VenuePosition], orders: list[VenueOrder]) -> None:
+        """No stop or target of ours outlives its position."""
+        held = {position.symbol for position in positions}
+        for index, symbol in enumerate(self.exchange.symbols):
+            left = [o.client_order_id for o in orders if o.symbol == symbol and symbol not in held and _is_own(o)]
+            self._wrong(
+                f"left/{symbol}", bool(left) and not self.exchange.halted[index], "nothing is left behind",
+                f"{symbol} is flat, and at the exchange rest {', '.join(left)}",
+            )
+
+    def asked(self, action: str) -> None:
+        """The trader has taken what somebody asked for: halted, nothing may be opened that is made from now on.
+
+        After a flatten the account has to become flat.
+        """
+        if action == "resume":
+            self._halted_since_ns, self._flatten_s = -1, -1.0
+            self._since.pop("flatten", None)
+            return
+        if self._halted_since_ns < 0:
+            self._halted_since_ns = self.exchange.now_ns() + NS_PER_SECOND
+        if action == "flatten":
+            self._flatten_s = self.exchange.loop.time()
+
+    def _flattened(self, positions: list[VenuePosition], orders: list[VenueOrder]) -> None:
+        if self._flatten_s < 0.0:
+            return
+        traded = {s for i, s in enumerate(self.exchange.symbols) if not self.exchange.halted[i]}
+        closing = [o for o in orders if o.type is OrderType.MARKET]
+        left = [p.symbol for p in positions if p.symbol in traded and not _protected(p.symbol, p.qty, closing)]
+        left += [o.client_order_id for o in orders if o.symbol in traded and not o.reduce_only and _is_own(o)]
+        self._wrong("flatten", bool(left), "flatten ends flat", f"left: {', '.join(left)}")
+        if not left and self.exchange.loop.time() - self._flatten_s > GRACE_S:
+            self._flatten_s = -1.0
+
+    def _reduces_go_out(self, positions: list[VenuePosition]) -> None:
+        """A closing order the engine made leaves for the exchange, whatever is halted."""
+        held = {position.symbol for position in positions}
+        for order_id, order in list(self._unsent.items()):
+            if order.symbol not in held:
+                del self._unsent[order_id]
+                self._since.pop(f"reduce/{order_id}", None)
+                continue
+            self._wrong(
+                f"reduce/{order_id}", True, "reducing is never refused",
+                f"the closing order {order_id} of {order.symbol} was made and never sent",
+            )
+
+    def _progress(self, engine: LiveEngine) -> None:
+        """Bars that are complete get decided."""
+        exchange = self.exchange
+        told = max((rows[-1].ts_ns for rows in exchange.klines.values() if rows), default=0)
+        behind = engine.now_ns < told + exchange.interval_ns and told > 0
+        self._wrong("progress", behind, "health means progress", "completed bars are not decided on", PROGRESS_S)
+
+    def _rate(self, engine: LiveEngine) -> None:
+        """The hourly count is never below the truth."""
+        now = self.exchange.now_ns()
+        recent = [ts for ts in self._opening_times if now - ts < NS_PER_HOUR - 2 * NS_PER_MINUTE]
+        self._opening_times = recent
+        counted = orders_last_hour(engine.rate, now)
+        if len(recent) > counted:
+            self.fail("limits survive", f"{len(recent)} orders opened in the last hour, {counted:g} are counted")
+
+    def _midnight(self, engine: LiveEngine) -> None:
+        """A new UTC day ends no halt, no streak, and no loss latch while the losses last."""
+        now = _Overnight(
+            day=engine.now_ns // NS_PER_DAY, kill=engine.kill, streak=engine.books.losing_streak,
+            trades=engine.books.trade_count, latched=bool(losses_latched(engine.losses)), cleared=self._cleared,
+        )
+        before, self._overnight = self._overnight, now
+        if before is None or before.day == now.day:
+            return
+        if before.kill and not now.kill and self._halted_since_ns >= 0:
+            self.fail("halts survive midnight", "the operator's halt ended with the day")
+        if now.streak < before.streak and (now.trades, now.cleared) == (before.trades, before.cleared):
+            self.fail("streaks survive midnight", f"a losing streak of {before.streak} ended with the day")
+        rolling, _ = losses_pct(engine.losses, engine.equity)
+        if before.latched and not now.latched and rolling <= -engine.settings.limits.daily_loss_pct:
+            self.fail("limits survive midnight", f"the day's loss latch ended with {rolling:.2f} % lost in 24 hours")
+
+    # ------------------------------------------------------------------ restarts
+
+    def begin(self, session: Session, before: Safety | None) -> None:
+        """A trader has continued from disk; what it knew must be what it knows."""
+        engine = session.engine
+        self.engine, self.replaying = engine, False
+        self._inputs, self._looked_at = (lambda: session.inputs), (-1, -1)
+        self._since.clear()
+        self._unsent.clear()
+        self._overnight = None
+        self._booked = set(engine.seen.state())
+        if before is None:
+            return
+        after = Safety.of(engine)
+        for name in Safety.__struct_fields__:
+            if getattr(before, name) != getattr(after, name):
+                self.fail(
+                    "state survives a restart", f"{name} was {getattr(before, name)!r}, is {getattr(after, name)!r}"
+                )
+
+    def end(self) -> None:
+        """The trader is gone."""
+        self.engine = None
+        self._since.clear()
+
+
+def _equity(engine: LiveEngine) -> float:
+    """Equity by the books, at the engine's newest closes."""
+    return float(engine.books.equity(engine.kernel.out[:, col.CLOSE]))
+
+
+def _halted(engine: Engine) -> str:
+    """Why *engine* may open nothing; empty when it may."""
+    if engine.kill:
+        return "an operator halted"
+    if not engine.connected:
+        return "the venue is out of reach"
+    if isinstance(engine, LiveEngine) and engine.held:
+        return f"openings are held: {engine.held}"
+    if int(engine.governor[0]) >= GOV_EMERGENCY:
+        return "the governor says EMERGENCY"
+    return "the daily loss is latched" if losses_latched(engine.losses) else ""
+
+
+def _is_own(order: VenueOrder) -> bool:
+    return order.client_order_id.startswith("qt-")
+
+
+def _protected(symbol: str, qty: float, orders: list[VenueOrder]) -> bool:
+    """Whether stops (or a close on its way) cover all of a position."""
+    side = OrderSide.SELL if qty > 0.0 else OrderSide.BUY
+    covered = sum(
+        order.qty - order.filled_qty for order in orders
+        if order.symbol == symbol and order.side is side and order.reduce_only
+        and order.type in (OrderType.STOP_MARKET, OrderType.MARKET)
+    )
+    return covered >= abs(qty) * (1.0 - _SAME)
+
+
+_RECORDS: Final[dict[str, Callable[[Watch, dict[str, Any], LiveEngine], None]]] = {
+    "order.submitted": Watch._order_made,
+    "order.filled": Watch._filled,
+    "halt.raised": Watch._halt_raised,
+    "halt.cleared": Watch._halt_cleared,
+    "reconciliation.difference": Watch._differs,
+    "input.failed": Watch._input_failed,
+    "cash.adjusted": Watch._money_moved,
+}

@@ -1,0 +1,315 @@
+"""The wire between the trader and the exchange, with everything that happens on wires.
+
+``SimulatedVenue`` is one process's connection: it dies with the trader. What was on its way to the exchange arrives
+all the same, as a request does that had left the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable
+from random import Random
+from typing import Any, Final, TypeVar
+
+from quantum_trader.domain.errors import InputError, OutcomeUnknown, VenueError, VenueUnavailable
+from quantum_trader.domain.instrument import Instrument
+from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
+from quantum_trader.engine.ports import VenueBalance, VenueOrder, VenuePosition
+from quantum_trader.engine.venue_port import Kline, StreamEvent, StreamState
+from quantum_trader.lab.simulation.exchange import Exchange
+from quantum_trader.lab.simulation.loop import VirtualLoop
+from quantum_trader.lab.simulation.schedule import MESSAGE_FAULTS, REQUEST_FAULTS, STREAMS, Fault, Kind
+
+T = TypeVar("T")
+RECEIVE_WINDOW_S: Final = 5.0
+TIMEOUT_S: Final = 3.0  # the connection gives a request up after so long
+CLOCK_EVERY_S: Final = 300.0  # between two measurements of the venue's clock
+_LATENCY_S: Final = (0.004, 0.06)
+
+
+class Wire:
+    """What is armed against requests and messages, and what struck; it belongs to the day, not to a connection."""
+
+    def __init__(self, rng: Random) -> None:
+        self.rng = rng
+        self.struck: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
+        self.rate_limited_until = 0.0
+        self.silent_until = dict.fromkeys(STREAMS, 0.0)
+        self.down_until = dict.fromkeys(STREAMS, 0.0)
+        self._requests: deque[list[Any]] = deque()  # [fault, how often it still strikes]
+        self._messages: deque[list[Any]] = deque()
+
+    def strike(self, kind: Kind) -> None:
+        """Count a fault that happened."""
+        self.struck[kind.value] += 1
+
+    def arm(self, fault: Fault) -> None:
+        """Let *fault* strike the next requests or messages it is meant for."""
+        if fault.kind in REQUEST_FAULTS:
+            self._requests.append([fault, fault.count])
+        elif fault.kind in MESSAGE_FAULTS:
+            self._messages.append([fault, fault.count])
+        else:
+            raise InputError(f"kind = {fault.kind.value!r}: is no fault of a wire")
+
+    def request(self, what: str) -> Fault | None:
+        """The fault that strikes a request, if any."""
+        return self._take(self._requests, what) if self._requests else None
+
+    def message(self, stream: str) -> Fault | None:
+        """The fault that strikes a message, if any."""
+        return self._take(self._messages, stream) if self._messages else None
+
+    def _take(self, armed: deque[list[Any]], what: str) -> Fault | None:
+        for entry in armed:
+            fault: Fault = entry[0]
+            if fault.on == what:
+                entry[1] -= 1
+                if entry[1] <= 0:
+                    armed.remove(entry)
+                self.strike(fault.kind)
+                return fault
+        return None
+
+
+class SimulatedVenue:
+    """A :class:`quantum_trader.engine.venue_port.ExecutionVenue` on virtual time."""
+
+    name = "simulated"
+    receive_window_s = RECEIVE_WINDOW_S
+
+    def __init__(
+        self, loop: VirtualLoop, exchange: Exchange, wire: Wire, local_ns: Callable[[], int],
+        timeouts_s: tuple[float, ...] = (TIMEOUT_S,),
+    ) -> None:
+        """*timeouts_s*: after one of these, drawn each time, the connection gives a request up that has no answer."""
+        self.symbols = exchange.symbols
+        self.exchange = exchange
+        self._loop, self._wire, self._local_ns = loop, wire, local_ns
+        self._timeouts_s = timeouts_s
+        self._queue: asyncio.Queue[StreamEvent | None] = asyncio.Queue()
+        self._arrivals = dict.fromkeys(STREAMS, 0.0)  # when the newest message of each stream arrives
+        self._epoch = dict.fromkeys(STREAMS, 0)  # counts its connections: what an old one carried is lost
+        self._streaming = False
+        self._offset_ms = 0.0
+        self._measured_s = -1e9
+        self.dead = False
+        self.closed = False
+        self.submitted: Callable[[OrderRequest, bool], None] = lambda request, may_arrive: None
+        self.no_effect: Callable[[str], None] = lambda client_order_id: None
+
+    # ------------------------------------------------------------------ life
+
+    async def connect(self) -> None:
+        """Measure the clock; the simulated account is always safe to trade on."""
+        await self._ask("query", self._measure)
+
+    async def close(self) -> None:
+        """End the stream."""
+        if not self.closed:
+            self.closed = True
+            self._queue.put_nowait(None)
+
+    def kill(self) -> None:
+        """Cut the trader off without a word, as the end of its process does."""
+        self.dead = self.closed = True
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Return the filters, fees and tiers of *symbol*; InputError when it is unknown."""
+        return self.exchange.paper.instrument(symbol)
+
+    def clock_offset_ms(self) -> float:
+        """The venue's clock less ours, at the last measurement."""
+        if self._loop.time() - self._measured_s > CLOCK_EVERY_S:
+            self._measure()
+        return self._offset_ms
+
+    def _measure(self) -> None:
+        self._measured_s = self._loop.time()
+        self._offset_ms = (self.exchange.now_ns() - self._local_ns()) / 1e6
+
+    # ------------------------------------------------------------------ the streams
+
+    async def stream(self, interval_ns: int) -> AsyncIterator[StreamEvent]:
+        """Events until :meth:`close`; begins with a StreamState for each stream."""
+        if interval_ns != self.exchange.interval_ns:
+            raise InputError(f"interval_ns = {interval_ns}: this day has bars of {self.exchange.interval_ns}")
+        self._streaming = True
+        for stream in STREAMS:
+            down = self._is_down(stream)
+            self._queue.put_nowait(StreamState(stream=stream, up=not down, ts_ns=self._local_ns()))
+            if down:
+                self._loop.call_at(self._wire.down_until[stream] + 0.1, self._reconnected, stream)
+        while True:
+            event = await self._queue.get()
+            if event is None:
+                return
+            yield event
+
+    def _is_down(self, stream: str) -> bool:
+        return self._wire.down_until[stream] > self._loop.time()
+
+    def deliver(self, stream: str, message: tuple[StreamEvent, ...]) -> None:
+        """Carry one message of the exchange to the trader, or do to it what is armed."""
+        if not self._streaming or self.closed:
+            return
+        now = self._loop.time()
+        if self._is_down(stream):
+            return
+        if self._wire.silent_until[stream] > now:
+            return
+        at = max(now + self._latency(), self._arrivals[stream])
+        fault = self._wire.message(stream)
+        if fault is not None:
+            if fault.kind is Kind.MESSAGE_LOST:
+                return
+            if fault.kind is Kind.MESSAGE_DUPLICATED:
+                self._loop.call_at(at + self._wire.rng.uniform(0.0, 2.0), self._arrive, stream, self._epoch[stream],
+                                   message)
+            else:
+                at += fault.seconds
+        if fault is None or fault.kind is not Kind.MESSAGE_REORDERED:
+            self._arrivals[stream] = at  # what comes after a late message comes after it; a reordered one is overtaken
+        self._loop.call_at(at, self._arrive, stream, self._epoch[stream], message)
+
+    def _arrive(self, stream: str, epoch: int, message: tuple[StreamEvent, ...]) -> None:
+        if self.closed or epoch != self._epoch[stream]:
+            return
+        for event in message:
+            self._queue.put_nowait(event)
+
+    def disconnect(self, stream: str, seconds: float) -> None:
+        """Lose the connection of *stream* for *seconds*, and everything that was on it."""
+        self._epoch[stream] += 1
+        self._loop.call_later(self._latency(), self._tell_state, stream, False, "connection reset by peer")
+        self._loop.call_later(seconds + 0.1, self._reconnected, stream)
+
+    def _reconnected(self, stream: str) -> None:
+        if not self._is_down(stream):
+            self._tell_state(stream, True, "")
+
+    def _tell_state(self, stream: str, up: bool, reason: str) -> None:
+        if self._streaming and not self.closed:
+            self._queue.put_nowait(StreamState(stream=stream, up=up, ts_ns=self._local_ns(), reason=reason))
+
+    # ------------------------------------------------------------------ requests
+
+    async def get_positions(self) -> list[VenuePosition]:
+        """Return the open positions."""
+        return await self._ask("query", self.exchange.paper.positions)
+
+    async def get_cash_balance(self) -> VenueBalance:
+        """Return the account's money."""
+        return await self._ask("query", self.exchange.paper.balance)
+
+    async def get_klines(self, symbol: str, interval_ns: int, start_ns: int, end_ns: int) -> list[Kline]:
+        """Return the completed bars that open in [start, end), oldest first."""
+        return await self._ask(
+            "query", lambda: [k for k in self.exchange.klines[symbol] if start_ns <= k.ts_ns < end_ns]
+        )
+
+    async def get_ticker_price(self, symbol: str) -> float:
+        """Return the last traded price."""
+        return await self._ask("query", lambda: self.exchange.ticker(symbol))
+
+    async def set_leverage(self, symbol: str, leverage: float) -> float:
+        """Ask for a leverage and return the one in force."""
+        return await self._ask("leverage", lambda: self.exchange.set_leverage(symbol, leverage))
+
+    async def submit_order(self, request: OrderRequest) -> OrderUpdate:
+        """Acknowledge or refuse an order."""
+        return await self._ask("submit", lambda: self.exchange.submit(request), request)
+
+    async def cancel_order(self, request: CancelRequest) -> OrderUpdate:
+        """Cancel an open order; a finished one answers its final status, an unknown one REJECTED -2011."""
+        return await self._ask("cancel", lambda: self.exchange.cancel(request))
+
+    async def get_order(self, symbol: str, client_order_id: str) -> VenueOrder | None:
+        """Return an order by its client id; None when the venue does not know it."""
+        return await self._ask("query", lambda: self.exchange.paper.get_order(client_order_id))
+
+    async def open_orders(self, symbol: str | None = None) -> list[VenueOrder]:
+        """Return the orders that may still fill, oldest first."""
+        return await self._ask("query", lambda: self.exchange.paper.open_orders(symbol))
+
+    async def get_fills(self, symbol: str, since_ns: int) -> list[Fill]:
+        """Return the account's fills since *since_ns*, oldest first."""
+        return await self._ask(
+            "query", lambda: [f for f in self.exchange.fills if f.symbol == symbol and f.ts_ns >= since_ns]
+        )
+
+    async def get_funding(self, since_ns: int) -> list[FundingPayment]:
+        """Return funding since *since_ns*, oldest first."""
+        return await self._ask("query", lambda: [f for f in self.exchange.funding if f.ts_ns >= since_ns])
+
+    def _latency(self) -> float:
+        return self._wire.rng.uniform(*_LATENCY_S)
+
+    async def _ask(self, what: str, act: Callable[[], T], order: OrderRequest | None = None) -> T:
+        """Carry a request there and its answer back; effect, answer and error each on their own way."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        if self.dead:
+            return await future
+        self._wire.requests[what] += 1
+        fault = self._wire.request(what)
+        if order is not None:
+            self.submitted(order, fault is None or fault.kind is not Kind.UNREACHABLE)
+        there, back = self._latency(), self._latency()
+        if fault is None:
+            self._loop.call_later(there, self._reach, future, act, back, order)
+            return await future
+        if fault.kind is Kind.UNREACHABLE:
+            self._fail(future, back, VenueUnavailable("connection refused"))
+        elif fault.kind is Kind.SERVER_ERROR:
+            if fault.value > 0.0:
+                self._loop.call_later(there, self._reach, None, act, back)
+            self._fail(future, there + back, OutcomeUnknown("HTTP 503: Unknown error, please check your request"))
+        else:
+            if fault.kind is Kind.SLOW:
+                back += fault.seconds
+                answered = future if there + back < TIMEOUT_S else None
+                self._loop.call_later(there, self._reach, answered, act, back)
+            elif fault.kind is not Kind.REQUEST_LOST:
+                late = fault.kind is Kind.REQUEST_LATE
+                when = min(TIMEOUT_S + 0.01 + fault.seconds, RECEIVE_WINDOW_S - 0.05) if late else there
+                self._loop.call_later(when, self._reach, None, act, back)
+            patience = self._wire.rng.choice(self._timeouts_s)
+            self._fail(future, patience, OutcomeUnknown(f"{what}: no answer within {patience:g} s"))
+        return await future
+
+    def _reach(
+        self, future: asyncio.Future[Any] | None, act: Callable[[], Any], back: float,
+        order: OrderRequest | None = None,
+    ) -> None:
+        """The request is at the exchange."""
+        if self._wire.rate_limited_until > self._loop.time():
+            left = self._wire.rate_limited_until - self._loop.time()
+            self._wire.strike(Kind.RATE_LIMIT)
+            if future is not None:
+                self._fail(future, back, VenueUnavailable("HTTP 429: too many requests", retry_after_s=left))
+                if order is not None:
+                    self.no_effect(order.client_order_id)
+            return
+        try:
+            result = act()
+        except VenueError as error:
+            if future is not None:
+                self._fail(future, back, error)
+            return
+        if future is not None:
+            self._loop.call_later(back, self._answer, future, result)
+
+    def _answer(self, future: asyncio.Future[Any], result: Any) -> None:
+        if not future.done() and not self.dead:
+            future.set_result(result)
+
+    def _fail(self, future: asyncio.Future[Any], after: float, error: VenueError) -> None:
+        self._loop.call_later(after, self._raise, future, error)
+
+    def _raise(self, future: asyncio.Future[Any], error: VenueError) -> None:
+        if not future.done() and not self.dead:
+            future.set_exception(error)
+
+

@@ -1,0 +1,276 @@
+"""Fault schedules: explicit lists, made from a seed, that can be printed, replayed and made smaller.
+
+A fault is armed at a moment of the day and strikes what comes next: the next order, the next message, the next append.
+So it still means something after its neighbours have been taken away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.domain.errors import InputError, require
+
+
+class Kind(str, Enum):
+    """What can go wrong."""
+
+    # a request over the wire
+    REQUEST_LOST = "request_lost"  # it never arrives, and the caller runs into its timeout
+    ANSWER_LOST = "answer_lost"  # it takes effect, and the caller runs into its timeout
+    REQUEST_LATE = "request_late"  # it takes effect after the caller has given up
+    SLOW = "slow"  # the answer comes late, but it comes
+    UNREACHABLE = "unreachable"  # no connection: certainly no effect
+    SERVER_ERROR = "server_error"  # HTTP 5xx: nobody knows; param effect: 1 it took effect
+    RATE_LIMIT = "rate_limit"  # 429 with Retry-After for some seconds
+    # messages of a stream
+    MESSAGE_LOST = "message_lost"
+    MESSAGE_DUPLICATED = "message_duplicated"
+    MESSAGE_LATE = "message_late"
+    MESSAGE_REORDERED = "message_reordered"
+    DISCONNECT = "disconnect"  # both sides know
+    SILENCE = "silence"  # nobody tells that the stream is dead
+    # the exchange
+    PARTIAL_FILLS = "partial_fills"
+    SYMBOL_HALTED = "symbol_halted"
+    DELISTED = "delisted"
+    LIQUIDATION = "liquidation"  # the price gaps through the liquidation price and comes back
+    ADL = "adl"  # auto-deleveraging takes a share of a position
+    LEVERAGE_KEPT = "leverage_kept"  # somebody lowers a leverage, and setting it once has no effect
+    ORDER_REFUSED = "order_refused"  # the venue refuses the next opening order
+    STOP_REFUSED = "stop_refused"  # the venue refuses the next stop
+    PRICE_GAP = "price_gap"  # the price jumps and stays
+    # people at the venue
+    MANUAL_CLOSE = "manual_close"
+    MANUAL_OPEN = "manual_open"
+    STOP_CANCELLED = "stop_cancelled"
+    FOREIGN_ORDER = "foreign_order"
+    TRANSFER = "transfer"  # money is paid in or taken out
+    # the trader's own machine
+    CRASH = "crash"  # at any await; restarted from disk
+    CRASH_IN_ORDER = "crash_in_order"  # some steps after the next order is handed over
+    STOP_START = "stop_start"  # a graceful stop, then a start
+    CLOCK_JUMP = "clock_jump"
+    DISK_FULL = "disk_full"
+    TORN_WRITE = "torn_write"  # the next crash tears the last record
+    CHECKPOINT_LOST = "checkpoint_lost"  # the next crash loses the newest checkpoint
+    # people at the trader
+    HALT = "halt"
+    RESUME = "resume"
+    FLATTEN = "flatten"
+    INTENT = "intent"  # a wish from outside the signals, told once or more often
+
+
+REQUEST_FAULTS: Final = (
+    Kind.REQUEST_LOST, Kind.ANSWER_LOST, Kind.REQUEST_LATE, Kind.SLOW, Kind.UNREACHABLE, Kind.SERVER_ERROR,
+)
+MESSAGE_FAULTS: Final = (
+    Kind.MESSAGE_LOST, Kind.MESSAGE_DUPLICATED, Kind.MESSAGE_LATE, Kind.MESSAGE_REORDERED,
+)
+REQUESTS: Final = ("submit", "cancel", "leverage", "query")
+STREAMS: Final = ("user", "market")
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One fault: armed *at_s* seconds into the day. What the other fields mean depends on the kind."""
+
+    at_s: float
+    kind: Kind
+    on: str = ""  # a request, a stream or a symbol
+    count: int = 1  # how many requests or messages are struck
+    seconds: float = 0.0  # how long a state lasts or a delay is
+    value: float = 0.0  # a share, a size, a number of steps
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """The faults of one trading day and everything else that decides it."""
+
+    seed: int  # of latencies, of the day and of the prices inside bars
+    faults: tuple[Fault, ...]
+    hours: float = 24.0
+
+    def without(self, faults: tuple[Fault, ...]) -> Schedule:
+        """The same day with these *faults* instead."""
+        return msgspec.structs.replace(self, faults=faults)
+
+
+def encode(schedule: Schedule) -> str:
+    """*schedule* as JSON that :func:`decode` takes, for people to read."""
+    return msgspec.json.format(msgspec.json.encode(schedule), indent=1).decode()
+
+
+def decode(text: str | bytes) -> Schedule:
+    """The schedule that *text* (JSON) holds. Raises InputError with the field that is wrong."""
+    try:
+        schedule = msgspec.json.decode(text, type=Schedule)
+    except msgspec.DecodeError as error:
+        raise InputError(f"the schedule cannot be read: {error}; give one that `simulate` printed") from error
+    require(0.0 < schedule.hours <= 168.0, "hours", schedule.hours, "must be above 0, at most 168")
+    return schedule
+
+
+def load(path: Path) -> Schedule:
+    """The schedule in the file *path*. Raises InputError."""
+    try:
+        return decode(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"--schedule {path}: cannot be read ({error.strerror})") from error
+
+
+_Maker = Callable[[Random, float, tuple[str, ...]], Fault]
+
+
+def _request(kind: Kind) -> _Maker:
+    def make(rng: Random, at_s: float, symbols: tuple[str, ...]) -> Fault:
+        on = rng.choice(("submit", "submit", "submit", "cancel", "leverage", "query", "query"))
+        seconds = {Kind.REQUEST_LATE: rng.uniform(0.0, 4.5), Kind.SLOW: rng.uniform(0.5, 8.0)}.get(kind, 0.0)
+        value = float(rng.random() < 0.5) if kind is Kind.SERVER_ERROR else 0.0
+        return Fault(
+            at_s=at_s, kind=kind, on=on, count=rng.choice((1, 1, 2, 3, 5)), seconds=round(seconds, 3), value=value
+        )
+
+    return make
+
+
+def _message(kind: Kind) -> _Maker:
+    def make(rng: Random, at_s: float, symbols: tuple[str, ...]) -> Fault:
+        seconds = round(rng.uniform(0.2, 20.0), 3) if kind in (Kind.MESSAGE_LATE, Kind.MESSAGE_REORDERED) else 0.0
+        return Fault(
+            at_s=at_s, kind=kind, on=rng.choice(("user", "user", "market")), count=rng.choice((1, 2, 3, 8)),
+            seconds=seconds,
+        )
+
+    return make
+
+
+def _lasting(kind: Kind, low: float, high: float, on: tuple[str, ...] = ()) -> _Maker:
+    def make(rng: Random, at_s: float, symbols: tuple[str, ...]) -> Fault:
+        return Fault(at_s=at_s, kind=kind, on=rng.choice(on or symbols), seconds=round(rng.uniform(low, high), 3))
+
+    return make
+
+
+def _sized(kind: Kind, low: float, high: float) -> _Maker:
+    def make(rng: Random, at_s: float, symbols: tuple[str, ...]) -> Fault:
+        return Fault(at_s=at_s, kind=kind, on=rng.choice(symbols), value=round(rng.uniform(low, high), 4))
+
+    return make
+
+
+def _plain(kind: Kind) -> _Maker:
+    def make(rng: Random, at_s: float, symbols: tuple[str, ...]) -> Fault:
+        return Fault(at_s=at_s, kind=kind)
+
+    return make
+
+
+def _crash(kind: Kind) -> _Maker:
+    def make(rng: Random, at_s: float, symbols: tuple[str, ...]) -> Fault:
+        return Fault(
+            at_s=at_s, kind=kind, seconds=round(rng.choice((0.5, 3.0, 20.0, 300.0, 1800.0)) * rng.uniform(0.5, 1.5), 3),
+            value=float(rng.randrange(0, 40)),
+        )
+
+    return make
+
+
+def _signed(kind: Kind, low: float, high: float) -> _Maker:
+    def make(rng: Random, at_s: float, symbols: tuple[str, ...]) -> Fault:
+        size = round(rng.uniform(low, high) * rng.choice((-1.0, 1.0)), 4)
+        return Fault(at_s=at_s, kind=kind, on=rng.choice(symbols), value=size)
+
+    return make
+
+
+def _counted(kind: Kind) -> _Maker:
+    def make(rng: Random, at_s: float, symbols: tuple[str, ...]) -> Fault:
+        return Fault(at_s=at_s, kind=kind, count=rng.choice((1, 1, 2, 6)))
+
+    return make
+
+
+def _wish(rng: Random, at_s: float, symbols: tuple[str, ...]) -> Fault:
+    return Fault(
+        at_s=at_s, kind=Kind.INTENT, on=rng.choice(symbols), count=rng.choice((1, 2, 3)),
+        value=rng.choice((1.0, -1.0, 1.0, -1.0, 0.0)),
+    )
+
+
+# kind -> (weight, how one is made)
+MAKERS: Final[dict[Kind, tuple[float, _Maker]]] = {
+    **{kind: (2.0, _request(kind)) for kind in REQUEST_FAULTS},
+    Kind.RATE_LIMIT: (1.0, _lasting(Kind.RATE_LIMIT, 1.0, 90.0, ("requests",))),
+    **{kind: (1.5, _message(kind)) for kind in MESSAGE_FAULTS},
+    Kind.DISCONNECT: (2.0, _lasting(Kind.DISCONNECT, 0.5, 900.0, STREAMS)),
+    Kind.SILENCE: (1.0, _lasting(Kind.SILENCE, 30.0, 1800.0, STREAMS)),
+    Kind.PARTIAL_FILLS: (1.5, _lasting(Kind.PARTIAL_FILLS, 1800.0, 14400.0)),
+    Kind.SYMBOL_HALTED: (0.7, _lasting(Kind.SYMBOL_HALTED, 60.0, 5400.0)),
+    Kind.DELISTED: (0.1, _sized(Kind.DELISTED, 0.0, 0.0)),
+    Kind.LIQUIDATION: (0.5, _sized(Kind.LIQUIDATION, 0.0, 0.0)),
+    Kind.ADL: (0.7, _sized(Kind.ADL, 0.2, 1.0)),
+    Kind.LEVERAGE_KEPT: (1.2, _sized(Kind.LEVERAGE_KEPT, 1.0, 3.0)),
+    Kind.ORDER_REFUSED: (0.6, _counted(Kind.ORDER_REFUSED)),
+    Kind.STOP_REFUSED: (1.0, _counted(Kind.STOP_REFUSED)),
+    Kind.PRICE_GAP: (1.0, _signed(Kind.PRICE_GAP, 0.005, 0.06)),
+    Kind.MANUAL_CLOSE: (0.6, _sized(Kind.MANUAL_CLOSE, 0.3, 1.0)),
+    Kind.MANUAL_OPEN: (0.5, _signed(Kind.MANUAL_OPEN, 0.02, 0.2)),
+    Kind.STOP_CANCELLED: (0.7, _sized(Kind.STOP_CANCELLED, 0.0, 0.0)),
+    Kind.FOREIGN_ORDER: (0.5, _signed(Kind.FOREIGN_ORDER, 0.02, 0.2)),
+    Kind.TRANSFER: (0.4, _signed(Kind.TRANSFER, 100.0, 2000.0)),
+    Kind.CRASH: (2.0, _crash(Kind.CRASH)),
+    Kind.CRASH_IN_ORDER: (2.5, _crash(Kind.CRASH_IN_ORDER)),
+    Kind.STOP_START: (0.7, _crash(Kind.STOP_START)),
+    Kind.CLOCK_JUMP: (0.8, _signed(Kind.CLOCK_JUMP, 0.05, 30.0)),
+    Kind.DISK_FULL: (0.7, _counted(Kind.DISK_FULL)),
+    Kind.TORN_WRITE: (0.8, _plain(Kind.TORN_WRITE)),
+    Kind.CHECKPOINT_LOST: (0.6, _plain(Kind.CHECKPOINT_LOST)),
+    Kind.HALT: (0.5, _plain(Kind.HALT)),
+    Kind.RESUME: (1.5, _plain(Kind.RESUME)),
+    Kind.FLATTEN: (0.6, _plain(Kind.FLATTEN)),
+    Kind.INTENT: (1.5, _wish),
+}
+
+
+def generate(
+    seed: int, symbols: tuple[str, ...], *, hours: float = 24.0, most: int = 24, bar_s: float = 1800.0
+) -> Schedule:
+    """The schedule of *seed*: up to *most* faults over the day, about one day in sixteen without any.
+
+    A day has a mood: a few kinds of faults, so that they meet each other. Half of the faults come in the seconds after
+    a bar is complete, when orders go out; some come together with the one before.
+    """
+    rng = Random(f"schedule/{seed}")
+    count = 0 if rng.random() < 0.06 else rng.randint(2, most)
+    kinds = list(MAKERS)
+    if rng.random() < 0.7:
+        kinds = rng.sample(kinds, rng.randint(3, 12))
+    weights = [MAKERS[kind][0] for kind in kinds]
+    last = (hours - 1.0) * 3600.0
+    times: list[float] = []
+    for _ in range(count):
+        dice = rng.random()
+        if dice < 0.25 and times:
+            at_s = times[-1] + rng.uniform(0.0, 20.0)
+        elif dice < 0.7:
+            at_s = rng.randrange(1, max(2, int(last / bar_s))) * bar_s + rng.uniform(-5.0, 15.0)
+        else:
+            at_s = rng.uniform(60.0, last)
+        times.append(round(min(max(at_s, 1.0), last), 3))
+    faults = [
+        MAKERS[kind][1](rng, at_s, symbols)
+        for at_s, kind in zip(sorted(times), rng.choices(kinds, weights, k=count), strict=True)
+    ]
+    return Schedule(seed=seed, faults=tuple(faults), hours=hours)
+
+
+def tally(schedule: Schedule) -> dict[str, Any]:
+    """How many faults of each kind *schedule* holds."""
+    counts: dict[str, int] = {}
+    for fault in schedule.faults:
+        counts[fault.kind.value] = counts.get(fault.kind.value, 0) + 1
+    return counts

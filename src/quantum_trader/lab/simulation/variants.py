@@ -1,0 +1,274 @@
+"""Traders that are broken on purpose, each in one way that has broken a real system.
+
+They are the production classes with one thing wrong. The simulation has to catch every one of them; if it does not,
+the simulation is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_SECOND
+from quantum_trader.domain.enums import OrderSide, OrderStatus
+from quantum_trader.domain.errors import InputError, OutcomeUnknown, VenueError
+from quantum_trader.domain.trading import Fill, FundingPayment, OrderRequest, OrderUpdate
+from quantum_trader.engine.books import Position
+from quantum_trader.engine.gateway import Command, Gateway, Purpose
+from quantum_trader.engine.inputs import Input
+from quantum_trader.engine.live import LiveDriver
+from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.reconciliation import Seen
+from quantum_trader.engine.session import Session
+from quantum_trader.engine.venue_port import ExecutionVenue, StreamState
+from quantum_trader.risk.guard import Approved
+from quantum_trader.risk.limits import LOSS_LATCH, empty_rate
+from quantum_trader.signals import columns as col
+
+
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
+    """The classes a trader is made of, and what is wrong with them."""
+
+    name: str
+    wrong: str
+    engine: type[LiveEngine] = LiveEngine
+    session: type[Session] = Session
+    driver: type[LiveDriver] = LiveDriver
+
+
+class _RetryingVenue:
+    """Sends an order again when its answer does not come, as a retry decorator does."""
+
+    def __init__(self, venue: ExecutionVenue) -> None:
+        self._venue = venue
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._venue, name)
+
+    async def submit_order(self, request: OrderRequest) -> OrderUpdate:
+        """Try three times."""
+        for _ in range(2):
+            try:
+                return await self._venue.submit_order(request)
+            except OutcomeUnknown:
+                continue
+        return await self._venue.submit_order(request)
+
+
+class BlindRetry(LiveDriver):
+    """Takes a timeout for a rejection."""
+
+    def __init__(self, session: Session, venue: ExecutionVenue, *arguments: Any, **keywords: Any) -> None:
+        retrying: Any = _RetryingVenue(venue)
+        super().__init__(session, retrying, *arguments, **keywords)
+
+
+class AckIsFill(LiveEngine):
+    """Books a position when its order is acknowledged."""
+
+    def on_event(self, event: OrderUpdate | Fill | FundingPayment) -> list[Command]:
+        """Make a fill of every acknowledgement."""
+        commands: list[Command] = []
+        if isinstance(event, OrderUpdate) and event.status is OrderStatus.NEW:
+            ticket = self.gateway.ticket(event.client_order_id)
+            pending = self._pending.get(event.symbol)
+            if ticket is not None and ticket.purpose is Purpose.OPEN and pending is not None and not ticket.resting:
+                commands = super().on_event(Fill(
+                    fill_id=f"ack-{event.client_order_id}", client_order_id=event.client_order_id,
+                    symbol=event.symbol, side=OrderSide.BUY if pending.plan.sign > 0 else OrderSide.SELL,
+                    qty=ticket.qty, price=float(self.kernel.out[self._index[event.symbol], col.CLOSE]), fee=0.0,
+                    liquidity="taker", ts_ns=event.ts_ns,
+                ))
+        return commands + super().on_event(event)
+
+
+class _StoplessGateway(Gateway):
+    def protect(self, position: Position, now_ns: int) -> list[Command]:
+        """Rest the target alone."""
+        return [self._resting(position, Purpose.TARGET, position.target, now_ns)] if position.target > 0.0 else []
+
+    def move_stop(self, position: Position, now_ns: int) -> list[Command]:
+        """Move nothing."""
+        return []
+
+    def is_protected(self, position: Position) -> bool:
+        """Believe it."""
+        return True
+
+
+class StopDropped(LiveEngine):
+    """Forgets the stop and never looks."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.gateway = _StoplessGateway()
+
+
+class _ForgetfulGateway(Gateway):
+    def open(self, approved: Approved) -> list[Command]:
+        """Send an intent that was claimed before."""
+        first = super().open(approved)
+        intent = approved.intent
+        again = self._order(intent, Purpose.OPEN, approved.qty, intent.created_ns, intent.leverage)
+        return [*first, again]
+
+
+class DoubleIntent(LiveEngine):
+    """Does not remember which intents have had their order."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.gateway = _ForgetfulGateway()
+
+
+class LongForShort(LiveEngine):
+    """Makes every bracket with the formula for longs."""
+
+    def _bracket(self, position: Position, price: float, now_ns: int) -> list[Command]:
+        if position.sign > 0:
+            return super()._bracket(position, price, now_ns)
+        plan, tick = position.plan, self.instruments[position.index].tick_size
+        position.first_stop = position.stop = _on_grid(price - plan.stop_atr * plan.atr, tick)
+        position.target = _on_grid(price + plan.target_atr * plan.atr, tick) if position.target > 0.0 else 0.0
+        return self._sent(self.gateway.protect(position, now_ns))
+
+
+class _GatedGateway(Gateway):
+    def __init__(self, engine: LiveEngine) -> None:
+        super().__init__()
+        self._engine = engine
+
+    def close(self, position: Position, now_ns: int) -> list[Command]:
+        """Refuse to close while a halt is on."""
+        return [] if self._engine.kill else super().close(position, now_ns)
+
+
+class ReduceGated(LiveEngine):
+    """Sends closing orders through the gate that openings go through."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.gateway = _GatedGateway(self)
+
+
+class StaleEquity(LiveEngine):
+    """Sizes every order with the equity of the start."""
+
+    def _run_stage(self, now_ns: int, market: Any) -> int:
+        self.equity = self.settings.start_equity
+        return super()._run_stage(now_ns, market)
+
+
+class DeafDriver(LiveDriver):
+    """Never notices that the user stream is gone."""
+
+    def _stream(self, event: StreamState) -> None:
+        if event.stream == "market" or not self._ready:
+            super()._stream(event)
+
+    async def _reconcile(self) -> None:
+        await asyncio.Event().wait()
+
+
+class LeverageUnread(LiveDriver):
+    """Sets the leverage and believes it."""
+
+    async def _refusal(self, request: OrderRequest) -> str:
+        try:
+            await self.venue.set_leverage(request.symbol, request.leverage)
+        except VenueError as error:
+            return f"UNAVAILABLE: {error}"
+        age_s = (self.clock.now_ns() - request.created_ns) / NS_PER_SECOND
+        return "EXPIRED" if age_s > self.engine.settings.intent_ttl_s else ""
+
+
+class MidnightReset(LiveEngine):
+    """Starts every UTC day with a clean slate."""
+
+    _today = -1
+
+    def on_bars(self, batch: Any, received_ns: int) -> list[Command]:
+        """Forget halts, streaks and limits when the day changes."""
+        day = (batch.ts_ns + batch.interval_ns) // NS_PER_DAY
+        if self._today not in (-1, day):
+            self.kill, self.held, self.books.losing_streak = False, "", 0
+            self.losses[LOSS_LATCH] = -1.0
+            self.rate[:] = empty_rate()
+        self._today = day
+        return super().on_bars(batch, received_ns)
+
+
+class _Forgetful(Seen):
+    def __contains__(self, name: object) -> bool:
+        return False
+
+    def add(self, name: str) -> bool:
+        """Everything is new."""
+        return True
+
+
+class FillsTwice(LiveEngine):
+    """Books what is told twice, twice."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.seen = _Forgetful()
+
+
+class ResendingSession(Session):
+    """Keeps the commands that come out of a recovery."""
+
+    again: list[Command]
+
+    def recover(self, restore_more: Callable[[dict[str, Any]], None] | None = None) -> int:
+        """Continue from disk and remember what was to be sent."""
+        self.again = []
+        return super().recover(restore_more)
+
+    def _step(self, told: Input) -> list[Command]:
+        commands = super()._step(told)
+        if len(self.again) < 50:
+            self.again += commands
+        return commands
+
+
+class ResendingDriver(LiveDriver):
+    """Sends after a restart what was sent before it."""
+
+    async def _first_look(self) -> None:
+        again: list[Command] = getattr(self.session, "again", [])
+        for command in list(again):
+            if isinstance(command, OrderRequest):
+                self._start(self._order(command), command.symbol)
+        await super()._first_look()
+
+
+def _on_grid(price: float, tick: float) -> float:
+    """*price* on the tick grid, and a price at all."""
+    if not price > 0.0:
+        raise InputError(f"price = {price!r}: must be positive")
+    return round(price / tick) / round(1.0 / tick) if tick < 1.0 else round(price / tick) * tick
+
+
+PRODUCTION: Final = Variant(name="", wrong="nothing that is known")
+VARIANTS: Final[dict[str, Variant]] = {
+    variant.name: variant
+    for variant in (
+        Variant(name="blind-retry", wrong="a timeout is retried blindly", driver=BlindRetry),
+        Variant(name="ack-is-fill", wrong="an acknowledgement counts as a fill", engine=AckIsFill),
+        Variant(name="stop-dropped", wrong="positions have no stop", engine=StopDropped),
+        Variant(name="double-intent", wrong="one intent becomes two orders", engine=DoubleIntent),
+        Variant(name="long-for-short", wrong="shorts get the brackets of longs", engine=LongForShort),
+        Variant(name="reduce-gated", wrong="a halt stops closing orders as well", engine=ReduceGated),
+        Variant(name="stale-equity", wrong="orders are sized with the equity of the start", engine=StaleEquity),
+        Variant(name="deaf-user-stream", wrong="a lost user stream goes unnoticed", driver=DeafDriver),
+        Variant(name="leverage-unread", wrong="leverage is set and not read back", driver=LeverageUnread),
+        Variant(name="fills-twice", wrong="a fill that is told twice counts twice", engine=FillsTwice),
+        Variant(name="resend-after-restart", wrong="orders in doubt are sent again", session=ResendingSession,
+                driver=ResendingDriver),
+        Variant(name="midnight-reset", wrong="limits and halts end with the UTC day", engine=MidnightReset),
+    )
+}

@@ -1,0 +1,1 @@
+"""Binance USD-M: keys, endpoints and the adapter."""

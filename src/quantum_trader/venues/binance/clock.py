@@ -1,0 +1,61 @@
+"""The venue's clock as seen from here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Final
+
+import msgspec
+
+from quantum_trader.domain.errors import require
+
+SAMPLES: Final = 5
+_NS_PER_MS: Final = 1_000_000
+
+
+class ClockSample(msgspec.Struct, frozen=True, kw_only=True):
+    """One question for the venue's time, with our clock before and after it."""
+
+    sent_ns: int
+    received_ns: int
+    venue_ms: int
+
+    @property
+    def round_trip_ns(self) -> int:
+        """How long the answer took."""
+        return self.received_ns - self.sent_ns
+
+    @property
+    def offset_ns(self) -> int:
+        """The venue's clock less ours, half the round trip assumed to be the way there."""
+        return self.venue_ms * _NS_PER_MS + _NS_PER_MS // 2 - (self.sent_ns + self.received_ns) // 2
+
+
+class VenueClock:
+    """Our clock, moved to the venue's time by the last measurement."""
+
+    def __init__(self, wall_ns: Callable[[], int]) -> None:
+        self.wall_ns = wall_ns
+        self.offset_ns = 0
+        self.round_trip_ms = 0.0
+
+    @property
+    def offset_ms(self) -> float:
+        """The venue's clock less ours."""
+        return self.offset_ns / _NS_PER_MS
+
+    def learn(self, samples: Sequence[ClockSample]) -> None:
+        """Take the median offset of the quicker half of *samples*; InputError when there are none."""
+        require(bool(samples), "samples", samples, "at least one is needed")
+        quick = sorted(samples, key=lambda sample: sample.round_trip_ns)[: (len(samples) + 1) // 2]
+        self.offset_ns = int(median(sample.offset_ns for sample in quick))
+        self.round_trip_ms = quick[0].round_trip_ns / _NS_PER_MS
+
+    def now_ns(self) -> int:
+        """The venue's time."""
+        return self.wall_ns() + self.offset_ns
+
+    def stamp_ms(self) -> int:
+        """The time to sign a request with."""
+        return self.now_ns() // _NS_PER_MS

@@ -1,0 +1,102 @@
+"""What an answer of the venue means for a request: refused, without effect, or unknown.
+
+Sources: "General Info" (HTTP return codes) and "Error Codes" of Binance's USD-M futures documentation. A 4xx with a
+code is the venue's word that nothing happened; a 5xx of a request that writes is not, except for the texts and codes
+that the documentation calls a certain failure.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from quantum_trader.domain.errors import OutcomeUnknown, VenueError, VenueUnavailable
+
+TIMESTAMP: Final = -1021
+UNKNOWN_CANCEL: Final = -2011
+NO_SUCH_ORDER: Final = -2013
+NO_LISTEN_KEY: Final = -1125
+KEY_REFUSED: Final = frozenset({-1002, -1022, -2008, -2014, -2015})
+MARGIN_TYPE_AS_IS: Final = -4046
+
+# The request certainly had no effect, and may be sent again.
+NOT_EXECUTED: Final = frozenset(
+    {
+        -1001,  # DISCONNECTED: internal error; unable to process your request
+        -1003,  # TOO_MANY_REQUESTS
+        -1008,  # SERVER_BUSY: throttled by system-level protection
+        -1015,  # TOO_MANY_ORDERS
+        -1016,  # SERVICE_SHUTTING_DOWN
+        TIMESTAMP,  # refused before it is processed
+        -1034,  # too many connections
+    }
+)
+# Nobody knows: ask by client id.
+UNKNOWN: Final = frozenset({-1000, -1006, -1007})
+_FAILED_TEXTS: Final = ("Service Unavailable.", "Internal error; unable to process your request. Please try again.")
+_BACK_OFF: Final = frozenset({418, 429})
+_FORBIDDEN: Final = 403  # the firewall in front of the venue
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """The venue's no: its code and text."""
+
+    code: int
+    message: str
+
+    @property
+    def reason(self) -> str:
+        """The code, then the text, as an OrderUpdate tells it."""
+        return f"{self.code} {self.message}".rstrip()
+
+
+class _ErrorBody(msgspec.Struct):
+    code: int
+    msg: str = ""
+
+
+_decode_error = msgspec.json.Decoder(_ErrorBody, strict=False).decode
+
+
+def interpret(status: int, body: bytes, *, what: str, writes: bool, retry_after_s: float = 0.0) -> Refusal:
+    """Return the refusal that an answer other than 2xx is, or raise what else it is.
+
+    *what* names the request in the error; *writes* says whether it could have changed something.
+    Raises VenueUnavailable (certainly no effect), OutcomeUnknown, or VenueError (no answer at all to a question).
+    """
+    try:
+        error = _decode_error(body)
+    except msgspec.DecodeError:
+        error = _ErrorBody(code=0, msg="")
+    text = f"{what}: HTTP {status}" + (f", {error.code} {error.msg}" if error.code else "")
+    if status in _BACK_OFF or error.code in NOT_EXECUTED or status == _FORBIDDEN:
+        raise VenueUnavailable(text, retry_after_s)
+    if error.code in UNKNOWN:
+        raise OutcomeUnknown(text) if writes else VenueUnavailable(text, retry_after_s)
+    if status >= 500:
+        if not writes or error.msg in _FAILED_TEXTS or _plain(body) in _FAILED_TEXTS:
+            raise VenueUnavailable(text, retry_after_s)
+        raise OutcomeUnknown(text)
+    if 400 <= status < 500 and error.code:
+        return Refusal(code=error.code, message=error.msg)
+    if status == 408:
+        raise OutcomeUnknown(text) if writes else VenueUnavailable(text, retry_after_s)
+    raise VenueError(f"{text}: not an answer of this venue's protocol")
+
+
+def _plain(body: bytes) -> str:
+    return body[:200].decode(errors="replace").strip()
+
+
+def from_ccxt(error: Exception, *, what: str, writes: bool, sent: bool) -> VenueError:
+    """Return what an exception of ccxt means; its own text is dropped, for it may hold the signed request."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    text = f"{what}: {type(error).__name__}"
+    if not sent and "NetworkError" in kinds:
+        return VenueUnavailable(text)
+    if kinds & {"DDoSProtection", "RateLimitExceeded", "OnMaintenance", "InvalidNonce"}:
+        return VenueUnavailable(text)
+    if kinds & {"NetworkError", "OperationFailed"}:
+        return OutcomeUnknown(text) if writes else VenueUnavailable(text)
+    return VenueError(text)

@@ -1,0 +1,156 @@
+"""What happened before: bars, fills and funding, however many pages it takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from quantum_trader.domain.clock import NS_PER_DAY
+from quantum_trader.domain.errors import VenueUnavailable
+from quantum_trader.domain.trading import Fill, FundingPayment
+from quantum_trader.engine.venue_port import Kline
+from quantum_trader.market.intervals import interval_name
+from quantum_trader.venues.binance import errors, parse, wire
+from quantum_trader.venues.binance.errors import Refusal
+from quantum_trader.venues.binance.limits import Priority
+from quantum_trader.venues.binance.orders import OrderDirectory
+from quantum_trader.venues.binance.rest import PRIVATE, PUBLIC, Rest, decoded
+
+BARS_PER_PAGE: Final = 1500
+ROWS_PER_PAGE: Final = 1000
+_WINDOW_MS: Final = 7 * NS_PER_DAY // parse.NS_PER_MS
+_KEPT_MS: Final = 183 * NS_PER_DAY // parse.NS_PER_MS
+_PATIENCE_S: Final = 65.0  # a page may wait for the next minute's weights
+_WEIGHTS: Final = ((99, 1), (499, 2), (1000, 5), (BARS_PER_PAGE, 10))  # of /klines by its limit
+_HEAVY: Final = {"userTrades": 5, "income": 30, "allAlgoOrders": 5, "fundingRate": 1}
+
+_klines = wire.decoder(list[wire.KlineRow]).decode
+_trades = wire.decoder(list[wire.TradeAnswer]).decode
+_income = wire.decoder(list[wire.IncomeAnswer]).decode
+_rates = wire.decoder(list[wire.FundingRateAnswer]).decode
+_algos = wire.decoder(list[wire.AlgoAnswer]).decode
+_order = wire.decoder(wire.OrderAnswer).decode
+
+
+async def _page(
+    rest: Rest, group: str, path: str, decode: Callable[[bytes], wire.T], fields: Mapping[str, object], weight: int
+) -> wire.T:
+    """Read one page, waiting for the next minute's weights where this one's are spent."""
+    wait_s = rest.budget.wait_s(Priority.QUERY, weight)
+    if 0.0 < wait_s <= _PATIENCE_S and not rest.budget.told_off:
+        await asyncio.sleep(wait_s)
+    return await rest.read(group, path, decode, fields, weight=weight)
+
+
+async def klines(rest: Rest, symbol: str, interval_ns: int, start_ns: int, end_ns: int, now_ns: int) -> list[Kline]:
+    """The bars of *symbol* that open in [start, end) and were completed at *now_ns*, oldest first."""
+    interval = interval_name(interval_ns)
+    bars: list[Kline] = []
+    last_ns = min(end_ns, now_ns - interval_ns + 1)  # a bar is completed when its last moment is past
+    while start_ns < last_ns:
+        limit = max(1, min(BARS_PER_PAGE, -(-(last_ns - start_ns) // interval_ns)))
+        fields = {
+            "symbol": symbol, "interval": interval, "startTime": -(-start_ns // parse.NS_PER_MS),
+            "endTime": (last_ns - 1) // parse.NS_PER_MS, "limit": limit,
+        }
+        weight = next(cost for most, cost in _WEIGHTS if limit <= most)
+        rows = await _page(rest, PUBLIC, "klines", _klines, fields, weight)
+        page = [parse.kline(symbol, interval_ns, row) for row in rows]
+        page = [bar for bar in page if start_ns <= bar.ts_ns < last_ns]
+        if not page:
+            break
+        bars += page
+        start_ns = page[-1].ts_ns + interval_ns
+        if len(rows) < limit:
+            break
+    return bars
+
+
+async def fills(
+    rest: Rest, directory: OrderDirectory, symbol: str, since_ns: int, now_ns: int,
+    fee: Callable[[str, str, float, float], Awaitable[float]],
+) -> list[Fill]:
+    """The account's executions of *symbol* since *since_ns*, oldest first, under the client ids we know them by."""
+    trades = await _trades_since(rest, symbol, since_ns // parse.NS_PER_MS, now_ns // parse.NS_PER_MS)
+    unknown = {trade.order_id for trade in trades if directory.owner(trade.order_id) is None}
+    if unknown:
+        await _name_orders(rest, directory, symbol, unknown, min(trade.time for trade in trades))
+    found: list[Fill] = []
+    for trade in trades:
+        owner = directory.owner(trade.order_id) or f"order-{trade.order_id}"
+        paid = await fee(symbol, trade.commission_asset, trade.commission, trade.qty * trade.price)
+        found.append(parse.fill_of_trade(trade, owner, paid))
+    return found
+
+
+async def _trades_since(rest: Rest, symbol: str, since_ms: int, now_ms: int) -> list[wire.TradeAnswer]:
+    """Rows of userTrades: windows of seven days, in each of them pages of a thousand.
+
+    The venue keeps half a year; a recorded one is asked by trade ids alone where that is less.
+    """
+    seen: dict[int, wire.TradeAnswer] = {}
+    by_id = rest.endpoint.recorded and now_ms - since_ms > _WINDOW_MS
+    start = max(since_ms, 0 if by_id else now_ms - _KEPT_MS)
+    while True:
+        end = now_ms if by_id else start + _WINDOW_MS - 1
+        fields: dict[str, object] = {"symbol": symbol, "limit": ROWS_PER_PAGE}
+        fields |= {"fromId": 0} if by_id else {"startTime": start, "endTime": end}
+        while True:
+            rows = await _page(rest, PRIVATE, "userTrades", _trades, fields, _HEAVY["userTrades"])
+            fresh = [row for row in rows if row.id not in seen]
+            seen.update((row.id, row) for row in fresh)
+            if len(rows) < ROWS_PER_PAGE or not fresh or rows[-1].time > end:
+                break
+            fields = {"symbol": symbol, "fromId": rows[-1].id + 1, "limit": ROWS_PER_PAGE}
+        start = end + 1
+        if start > now_ms:
+            break
+    return sorted((row for row in seen.values() if row.time >= since_ms), key=lambda row: (row.time, row.id))
+
+
+async def _name_orders(
+    rest: Rest, directory: OrderDirectory, symbol: str, unknown: set[int], since_ms: int
+) -> None:
+    """Learn whose the orders are: first which were conditional orders, then each of the rest."""
+    await learn_algos(rest, directory, symbol, since_ms - _WINDOW_MS // 2)
+    for order_id in sorted(unknown):
+        if directory.owner(order_id) is None:
+            answer = await rest.ask("GET", PRIVATE, "order", {"symbol": symbol, "orderId": order_id})
+            if isinstance(answer, Refusal):
+                if answer.code != errors.NO_SUCH_ORDER:
+                    raise VenueUnavailable(f"GET order {order_id}: {answer.reason}")
+                continue
+            directory.saw_order(order_id, decoded(answer, _order, "GET order").client_order_id)
+
+
+async def learn_algos(rest: Rest, directory: OrderDirectory, symbol: str, since_ms: int) -> None:
+    """Learn which orders of *symbol* were conditional ones; at most a week back from now."""
+    earliest = rest.clock.stamp_ms() - _WINDOW_MS + 60_000
+    fields: dict[str, object] = {"symbol": symbol, "limit": ROWS_PER_PAGE}
+    if not rest.endpoint.recorded:
+        fields["startTime"] = max(since_ms, earliest)
+    for algo in await _page(rest, PRIVATE, "allAlgoOrders", _algos, fields, _HEAVY["allAlgoOrders"]):
+        directory.saw_algo(algo.client_algo_id, algo.symbol, algo.actual_order_id)
+        if algo.algo_status in parse.ALGO_ENDED:
+            directory.end(algo.client_algo_id)
+
+
+async def funding(rest: Rest, since_ns: int, symbols: frozenset[str]) -> list[FundingPayment]:
+    """Funding of *symbols* since *since_ns*, oldest first, with the rates that made it."""
+    start = -(-since_ns // parse.NS_PER_MS)
+    rows: dict[tuple[str, int], wire.IncomeAnswer] = {}
+    while True:
+        fields = {"incomeType": "FUNDING_FEE", "startTime": start, "limit": ROWS_PER_PAGE}
+        page = await _page(rest, PRIVATE, "income", _income, fields, _HEAVY["income"])
+        rows.update(((row.symbol, row.time), row) for row in page if row.income_type == "FUNDING_FEE")
+        if len(page) < ROWS_PER_PAGE or page[-1].time <= start:
+            break
+        start = page[-1].time
+    paid = sorted((row for row in rows.values() if row.symbol in symbols), key=lambda row: (row.time, row.symbol))
+    rates: list[wire.FundingRateAnswer] = []
+    for symbol in sorted({row.symbol for row in paid}):
+        first = min(row.time for row in paid if row.symbol == symbol)
+        about = {"symbol": symbol, "startTime": parse.funding_hour(first) // parse.NS_PER_MS, "limit": ROWS_PER_PAGE}
+        rates += await _page(rest, PUBLIC, "fundingRate", _rates, about, _HEAVY["fundingRate"])
+    return [parse.funding_of_income(row, rates) for row in paid]

@@ -1,0 +1,342 @@
+"""Binance USD-M's payloads as domain values: pure functions.
+
+Times become nanoseconds, quantities and prices floats. Every function raises msgspec.ValidationError for a payload of
+another shape; :mod:`rest` and :mod:`streams` turn that into what a caller understands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from quantum_trader.domain.clock import NS_PER_HOUR
+from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
+from quantum_trader.domain.errors import ConfigError, VenueError
+from quantum_trader.domain.instrument import Instrument, LeverageTier
+from quantum_trader.domain.trading import Fill, FundingPayment, OrderUpdate
+from quantum_trader.engine.ports import VenueBalance, VenueOrder, VenuePosition
+from quantum_trader.engine.venue_port import Kline, LeverageChanged, MarkPrice, Quote, StreamEvent, WalletChanged
+from quantum_trader.venues.binance import wire
+
+NS_PER_MS: Final = 1_000_000
+QUOTE_ASSET: Final = "USDT"
+LIQUIDATION_IDS: Final = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
+ALGO_ENDED: Final = frozenset({"FINISHED", "CANCELED", "REJECTED", "EXPIRED"})
+
+_STATUS: Final = {
+    "NEW": OrderStatus.NEW,
+    "PENDING_NEW": OrderStatus.NEW,
+    "NEW_INSURANCE": OrderStatus.NEW,
+    "NEW_ADL": OrderStatus.NEW,
+    "PARTIALLY_FILLED": OrderStatus.PARTIALLY_FILLED,
+    "FILLED": OrderStatus.FILLED,
+    "CANCELED": OrderStatus.CANCELED,
+    "EXPIRED": OrderStatus.CANCELED,
+    "EXPIRED_IN_MATCH": OrderStatus.CANCELED,
+    "REJECTED": OrderStatus.REJECTED,
+}
+_ALGO_STATUS: Final = {
+    "NEW": OrderStatus.NEW,
+    "TRIGGERING": OrderStatus.NEW,
+    "TRIGGERED": OrderStatus.NEW,
+    "FINISHED": OrderStatus.CANCELED,  # with what was filled, told by the order it became
+    "CANCELED": OrderStatus.CANCELED,
+    "EXPIRED": OrderStatus.CANCELED,
+    "REJECTED": OrderStatus.REJECTED,
+}
+_TYPE: Final = {
+    "LIMIT": OrderType.LIMIT,
+    "STOP_MARKET": OrderType.STOP_MARKET,
+    "STOP": OrderType.STOP_MARKET,
+    "TRAILING_STOP_MARKET": OrderType.STOP_MARKET,
+    "TAKE_PROFIT_MARKET": OrderType.TAKE_PROFIT_MARKET,
+    "TAKE_PROFIT": OrderType.TAKE_PROFIT_MARKET,
+}
+_TRADING_REASONS: Final = frozenset({"ORDER", "FUNDING_FEE", "MARGIN_TRANSFER", "MARGIN_TYPE_CHANGE"})
+_FILLING: Final = ("TRADE", "CALCULATED")  # the latter: taken over by the venue in a liquidation
+
+decode_market = wire.decoder(wire.MarketFrame).decode
+_user_decoder: Final[msgspec.json.Decoder[wire.UserFrame]] = msgspec.json.Decoder(wire.UserFrame, strict=False)
+_peek = wire.decoder(wire.Peek).decode
+_USER_EVENTS: Final = frozenset(
+    {"ORDER_TRADE_UPDATE", "ALGO_UPDATE", "ACCOUNT_UPDATE", "ACCOUNT_CONFIG_UPDATE", "TRADE_LITE", "listenKeyExpired"}
+)
+
+
+def number(text: str | int | None) -> float:
+    """A number that may be missing or empty: 0.0 then."""
+    return float(text) if text else 0.0
+
+
+# ---------------------------------------------------------------------- instruments
+
+
+def instrument(
+    info: wire.SymbolInfo, tiers: tuple[LeverageTier, ...], *, maker_bps: float, taker_bps: float,
+    funding_hours: int = 8,
+) -> Instrument:
+    """A symbol's filters, tiers and fees; ConfigError when a filter it needs is missing."""
+    filters = {entry.filter_type: entry for entry in info.filters}
+    try:
+        price, lot, notional = filters["PRICE_FILTER"], filters["LOT_SIZE"], filters["MIN_NOTIONAL"]
+    except KeyError as error:
+        raise ConfigError(
+            f"symbol {info.symbol!r}: exchangeInfo has no filter {error.args[0]}: take it off the list"
+        ) from None
+    market = filters.get("MARKET_LOT_SIZE", lot)
+    return Instrument(
+        symbol=info.symbol, tick_size=price.tick_size, step_size=max(lot.step_size, market.step_size),
+        min_qty=max(lot.min_qty, market.min_qty), min_notional=notional.notional, maker_fee_bps=maker_bps,
+        taker_fee_bps=taker_bps, tiers=tiers, funding_interval_hours=funding_hours,
+    )
+
+
+def tiers(brackets: wire.SymbolBrackets) -> tuple[LeverageTier, ...]:
+    """The leverage table, smallest notional first."""
+    return tuple(
+        LeverageTier(
+            max_notional=row.notional_cap, maintenance_margin_rate=row.maint_margin_ratio,
+            max_leverage=row.initial_leverage, maintenance_amount=row.cum,
+        )
+        for row in sorted(brackets.brackets, key=lambda row: row.notional_cap)
+    )
+
+
+# ---------------------------------------------------------------------- orders
+
+
+def status(word: str) -> OrderStatus:
+    """An order's status; an expired order is a cancelled one. VenueError for a word that is not known."""
+    if word not in _STATUS:
+        raise VenueError(f"order status {word!r} is not known: the venue's protocol changed")
+    return _STATUS[word]
+
+
+def algo_status(word: str) -> OrderStatus:
+    """A conditional order's own status; VenueError for a word that is not known."""
+    if word not in _ALGO_STATUS:
+        raise VenueError(f"algo status {word!r} is not known: the venue's protocol changed")
+    return _ALGO_STATUS[word]
+
+
+def side(word: str) -> OrderSide:
+    """An order's direction; VenueError for a word that is none."""
+    if word not in ("BUY", "SELL"):
+        raise VenueError(f"order side {word!r} is not known: the venue's protocol changed")
+    return OrderSide(word)
+
+
+def order_type(word: str) -> OrderType:
+    """The nearest of our types: what others sent may be of a type we never send."""
+    return _TYPE.get(word, OrderType.MARKET)
+
+
+def order_view(answer: wire.OrderAnswer, client_order_id: str = "") -> VenueOrder:
+    """A regular order; *client_order_id* where the one it was sent with is another (a triggered stop)."""
+    word = answer.status
+    return VenueOrder(
+        client_order_id=client_order_id or answer.client_order_id, venue_order_id=str(answer.order_id),
+        symbol=answer.symbol, side=side(answer.side), type=order_type(answer.orig_type or answer.type),
+        qty=answer.orig_qty, filled_qty=answer.executed_qty, average_price=answer.avg_price, price=answer.price,
+        stop_price=answer.stop_price, reduce_only=answer.reduce_only, status=status(word),
+        created_ns=(answer.time or answer.update_time) * NS_PER_MS,
+        reason=word if word.startswith("EXPIRED") else "",
+    )
+
+
+def algo_view(answer: wire.AlgoAnswer, child: wire.OrderAnswer | None = None) -> VenueOrder:
+    """A conditional order; what it became (*child*) tells how much was filled and how it ended."""
+    word = child.status if child is not None else answer.algo_status
+    return VenueOrder(
+        client_order_id=answer.client_algo_id, venue_order_id=str(answer.algo_id), symbol=answer.symbol,
+        side=side(answer.side), type=order_type(answer.order_type), qty=number(answer.quantity),
+        filled_qty=child.executed_qty if child is not None else 0.0,
+        average_price=child.avg_price if child is not None else 0.0, price=number(answer.price),
+        stop_price=number(answer.trigger_price), reduce_only=answer.reduce_only,
+        status=status(word) if child is not None else algo_status(word), created_ns=answer.create_time * NS_PER_MS,
+        reason=word if word in ("EXPIRED", "EXPIRED_IN_MATCH", "REJECTED") else "",
+    )
+
+
+def update_of(order: VenueOrder, ts_ns: int, reason: str = "") -> OrderUpdate:
+    """An order as an update."""
+    return OrderUpdate(
+        client_order_id=order.client_order_id, venue_order_id=order.venue_order_id, symbol=order.symbol,
+        status=order.status, ts_ns=ts_ns, filled_qty=order.filled_qty, reason=reason or order.reason,
+    )
+
+
+# ---------------------------------------------------------------------- fills and funding
+
+
+def fill_id(symbol: str, trade_id: int, order_id: int, filled: float) -> str:
+    """An execution's name, the same from the stream and from userTrades; without a trade id its order names it."""
+    return f"{symbol}-{trade_id}" if trade_id > 0 else f"{symbol}-o{order_id}-{filled:g}"
+
+
+def is_liquidation(client_order_id: str) -> bool:
+    """Whether the venue itself sent this order: a liquidation, auto-deleveraging or a delisting."""
+    return client_order_id.startswith(LIQUIDATION_IDS)
+
+
+def fill_of_trade(trade: wire.TradeAnswer, client_order_id: str, fee: float) -> Fill:
+    """A row of userTrades; *fee* in USDT."""
+    return Fill(
+        fill_id=fill_id(trade.symbol, trade.id, trade.order_id, trade.qty), client_order_id=client_order_id,
+        symbol=trade.symbol, side=side(trade.side), qty=trade.qty, price=trade.price, fee=fee,
+        liquidity="maker" if trade.maker else "taker", ts_ns=trade.time * NS_PER_MS,
+        liquidation=is_liquidation(client_order_id),
+    )
+
+
+def fills_now(body: wire.OrderBody) -> bool:
+    """Whether an order event tells an execution."""
+    return body.x in _FILLING and body.l > 0.0
+
+
+def fill_of_event(body: wire.OrderBody, client_order_id: str, fee: float) -> Fill:
+    """The execution an order event tells; *fee* in USDT."""
+    return Fill(
+        fill_id=fill_id(body.s, body.t, body.i, body.l), client_order_id=client_order_id, symbol=body.s,
+        side=side(body.S), qty=body.l, price=body.L, fee=fee, liquidity="maker" if body.m else "taker",
+        ts_ns=body.T * NS_PER_MS, liquidation=body.x == "CALCULATED" or is_liquidation(client_order_id),
+    )
+
+
+def update_of_event(body: wire.OrderBody, client_order_id: str) -> OrderUpdate:
+    """The status an order event tells."""
+    expired = body.X.startswith("EXPIRED")
+    return OrderUpdate(
+        client_order_id=client_order_id, venue_order_id=str(body.i), symbol=body.s, status=status(body.X),
+        ts_ns=body.T * NS_PER_MS, filled_qty=body.z, reason=f"{body.X} {body.er}".strip() if expired else "",
+    )
+
+
+def funding_hour(ms: int) -> int:
+    """The funding time a payment belongs to, in ns: payments are booked moments after the full hour."""
+    ns = ms * NS_PER_MS
+    return ns - ns % NS_PER_HOUR
+
+
+def funding_of_income(row: wire.IncomeAnswer, rates: Iterable[wire.FundingRateAnswer]) -> FundingPayment:
+    """A funding row of /income with the rate that made it; rate, mark and quantity are 0.0 where it is not known."""
+    due_ns = funding_hour(row.time)
+    known = next((rate for rate in rates if rate.symbol == row.symbol and funding_hour(rate.funding_time) == due_ns),
+                 None)
+    rate = known.funding_rate if known is not None else 0.0
+    mark = number(known.mark_price) if known is not None else 0.0
+    qty = -row.income / (rate * mark) if rate * mark != 0.0 else 0.0
+    return FundingPayment(
+        symbol=row.symbol, ts_ns=due_ns, rate=rate, mark_price=mark, qty=qty, amount=row.income
+    )
+
+
+# ---------------------------------------------------------------------- account
+
+
+def positions(
+    rows: Sequence[wire.PositionAnswer], leverage: dict[str, float], order: dict[str, int]
+) -> list[VenuePosition]:
+    """The open positions, those of *order* (symbol to rank) first. A missing leverage is 0.0: not known."""
+    found = [
+        VenuePosition(
+            symbol=row.symbol, qty=row.position_amt, entry_price=row.entry_price,
+            leverage=leverage.get(row.symbol, 0.0), margin=row.isolated_wallet or row.initial_margin,
+            liquidation_price=row.liquidation_price, mark_price=row.mark_price,
+            unrealised_pnl=row.un_realized_profit,
+        )
+        for row in rows
+        if row.position_amt != 0.0
+    ]
+    return sorted(found, key=lambda position: (order.get(position.symbol, len(order)), position.symbol))
+
+
+def balance(account: wire.AccountAnswer) -> VenueBalance:
+    """The account's money."""
+    return VenueBalance(
+        wallet=account.total_wallet_balance, unrealised_pnl=account.total_unrealized_profit,
+        margin_used=sum(row.isolated_wallet or row.initial_margin for row in account.positions if row.position_amt),
+        available=account.available_balance,
+    )
+
+
+def wallet_change(frame: wire.AccountFrame) -> WalletChanged | None:
+    """The wallet an account event tells; None when it is about another asset."""
+    for row in frame.a.B:
+        if row.a == QUOTE_ASSET:
+            moved = 0.0 if frame.a.m in _TRADING_REASONS else row.bc
+            return WalletChanged(wallet=row.wb, reason=frame.a.m, ts_ns=frame.T * NS_PER_MS, moved=moved)
+    return None
+
+
+def funding_of_event(frame: wire.AccountFrame, mark_price: float) -> FundingPayment | None:
+    """The funding an account event tells; None when it tells none, or not whose (then /income does).
+
+    *mark_price* is the last one seen; it gives the rate.
+    """
+    change = next((row.bc for row in frame.a.B if row.a == QUOTE_ASSET), 0.0)
+    if frame.a.m != "FUNDING_FEE" or len(frame.a.P) != 1 or change == 0.0:
+        return None
+    position = frame.a.P[0]
+    value = position.pa * mark_price
+    return FundingPayment(
+        symbol=position.s, ts_ns=funding_hour(frame.T), rate=-change / value if value else 0.0, mark_price=mark_price,
+        qty=position.pa, amount=change,
+    )
+
+
+def leverage_change(frame: wire.ConfigFrame) -> LeverageChanged | None:
+    """The leverage somebody set; None for another change."""
+    if frame.ac is None:
+        return None
+    return LeverageChanged(symbol=frame.ac.s, leverage=frame.ac.l, ts_ns=frame.T * NS_PER_MS)
+
+
+# ---------------------------------------------------------------------- market
+
+
+def kline(symbol: str, interval_ns: int, row: wire.KlineRow) -> Kline:
+    """A bar of /klines."""
+    return Kline(
+        symbol=symbol, interval_ns=interval_ns, ts_ns=row.open_ms * NS_PER_MS, open=row.open, high=row.high,
+        low=row.low, close=row.close, volume=row.volume,
+    )
+
+
+def market_event(frame: bytes | str, interval_ns: int) -> StreamEvent | None:
+    """The event a combined market stream's frame tells; None for a bar that is not completed.
+
+    Raises msgspec.DecodeError for a frame of another shape.
+    """
+    data = decode_market(frame).data
+    if type(data) is wire.KlineFrame:
+        bar = data.k
+        if not bar.x:
+            return None
+        return Kline(
+            symbol=data.s, interval_ns=interval_ns, ts_ns=bar.t * NS_PER_MS, open=bar.o, high=bar.h, low=bar.l,
+            close=bar.c, volume=bar.v,
+        )
+    if type(data) is wire.BookTickerFrame:
+        return Quote(symbol=data.s, bid=data.b, bid_qty=data.B, ask=data.a, ask_qty=data.A, ts_ns=data.T * NS_PER_MS)
+    assert type(data) is wire.MarkPriceFrame
+    return MarkPrice(
+        symbol=data.s, price=data.p, funding_rate=number(data.r), next_funding_ns=data.T * NS_PER_MS,
+        ts_ns=data.E * NS_PER_MS,
+    )
+
+
+def user_frame(frame: bytes | str) -> wire.UserFrame | None:
+    """A frame of the account's stream, out of its envelope if it has one; None for a kind that is not read here.
+
+    Raises msgspec.DecodeError for a known kind of another shape.
+    """
+    peek = _peek(frame)
+    inner: bytes | str | msgspec.Raw = frame
+    if not peek.e and bytes(peek.data):
+        inner, peek = peek.data, _peek(peek.data)
+    if peek.e not in _USER_EVENTS:
+        return None
+    return _user_decoder.decode(inner)

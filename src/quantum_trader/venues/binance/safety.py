@@ -1,0 +1,186 @@
+"""What is loaded and looked at before anything is traded, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from quantum_trader.domain.errors import ConfigError, VenueError
+from quantum_trader.domain.instrument import Instrument, LeverageTier
+from quantum_trader.market.instruments import instrument_for
+from quantum_trader.venues.binance import errors, parse, wire
+from quantum_trader.venues.binance.errors import Refusal
+from quantum_trader.venues.binance.limits import Priority, RequestBudget
+from quantum_trader.venues.binance.rest import ACCOUNT_API, PRIVATE, PRIVATE_V3, PUBLIC, Rest, decoded
+
+_AT_ONCE: Final = 4  # requests that set margin types
+_BPS: Final = 10_000.0
+_MAKER_BPS: Final = 2.0  # where the account's own rates cannot be read
+_TAKER_BPS: Final = 5.0
+_ISOLATED: Final = "ISOLATED"
+
+_info = wire.decoder(wire.ExchangeInfo).decode
+_brackets = wire.decoder(list[wire.SymbolBrackets]).decode
+_intervals = wire.decoder(list[wire.FundingInterval]).decode
+_commission = wire.decoder(wire.CommissionRate).decode
+_mode = wire.decoder(wire.PositionMode).decode
+_multi = wire.decoder(wire.MultiAssetsMode).decode
+_restrictions = wire.decoder(wire.ApiRestrictions).decode
+_prices = wire.decoder(list[wire.TickerPrice]).decode
+symbol_configs = wire.decoder(list[wire.SymbolConfig]).decode
+position_rows = wire.decoder(list[wire.PositionAnswer]).decode
+
+
+class Fees(msgspec.Struct, frozen=True, kw_only=True):
+    """What the account pays."""
+
+    maker_bps: float = _MAKER_BPS
+    taker_bps: float = _TAKER_BPS
+
+
+async def load_instruments(rest: Rest, symbols: Sequence[str], *, signed: bool) -> dict[str, Instrument]:
+    """Filters from the venue; tiers and fees from it too where requests are *signed*, else the package's table.
+
+    Raises ConfigError for a symbol that is not a perpetual paid in USDT.
+    """
+    info = await rest.read(PUBLIC, "exchangeInfo", _info)
+    take_limits(rest.budget, info.rate_limits)
+    known = {entry.symbol: entry for entry in info.symbols}
+    for symbol in symbols:
+        entry = known.get(symbol)
+        if entry is None:
+            raise ConfigError(f"symbol {symbol!r} is not traded at {rest.endpoint.name}: take it off the list")
+        if entry.margin_asset not in ("", parse.QUOTE_ASSET) or entry.contract_type not in ("", "PERPETUAL"):
+            kind = f"{entry.contract_type} paid in {entry.margin_asset}"
+            raise ConfigError(f"symbol {symbol!r} is {kind}: only USDT perpetuals are traded")
+    tables = await _tiers(rest) if signed else await _assumed_tiers(rest, symbols)
+    missing = [symbol for symbol in symbols if not tables.get(symbol)]
+    if missing:
+        raise VenueError(f"the venue has no leverage table of {', '.join(missing)}")
+    fees = await _fees(rest, symbols[0]) if signed else Fees()
+    hours = await _funding_hours(rest)
+    return {
+        symbol: parse.instrument(
+            known[symbol], tables[symbol], maker_bps=fees.maker_bps, taker_bps=fees.taker_bps,
+            funding_hours=hours.get(symbol, 8),
+        )
+        for symbol in symbols
+    }
+
+
+def take_limits(budget: RequestBudget, limits: Sequence[wire.RateLimit]) -> None:
+    """Take the limits the venue names for a minute's weights and for orders."""
+    for row in limits:
+        if row.rate_limit_type == "REQUEST_WEIGHT" and (row.interval, row.interval_num) == ("MINUTE", 1):
+            budget.weight_limit = row.limit
+        elif row.rate_limit_type == "ORDERS":
+            window = f"{row.interval_num}{row.interval[:1]}"
+            if window in budget.order_limits:
+                budget.order_limits[window] = row.limit
+
+
+async def _tiers(rest: Rest) -> dict[str, tuple[LeverageTier, ...]]:
+    rows = await rest.read(PRIVATE, "leverageBracket", _brackets)
+    return {row.symbol: parse.tiers(row) for row in rows}
+
+
+async def _assumed_tiers(rest: Rest, symbols: Sequence[str]) -> dict[str, tuple[LeverageTier, ...]]:
+    """Without keys the venue tells no leverage table: the package's, strict where a symbol is not in it."""
+    prices = {row.symbol: row.price for row in await rest.read("fapiPublicV2", "ticker/price", _prices, weight=2)}
+    return {symbol: instrument_for(symbol, prices.get(symbol, 0.0))[0].tiers for symbol in symbols}
+
+
+async def _fees(rest: Rest, symbol: str) -> Fees:
+    """The account's rates, by one symbol: they are the account's, promotions apart."""
+    answer = await rest.ask("GET", PRIVATE, "commissionRate", {"symbol": symbol}, weight=20)
+    if isinstance(answer, Refusal):
+        return Fees()
+    rate = decoded(answer, _commission, "GET commissionRate")
+    return Fees(maker_bps=rate.maker_commission_rate * _BPS, taker_bps=rate.taker_commission_rate * _BPS)
+
+
+async def _funding_hours(rest: Rest) -> dict[str, int]:
+    """Symbols whose funding is not due every eight hours."""
+    answer = await rest.ask("GET", PUBLIC, "fundingInfo")
+    if isinstance(answer, Refusal):
+        return {}
+    return {row.symbol: row.funding_interval_hours for row in decoded(answer, _intervals, "GET fundingInfo")}
+
+
+async def refuse_hedge_mode(rest: Rest) -> None:
+    """Raise ConfigError for an account where the same order may reduce one position and open another.
+
+    It is the first signed question, so a key that the venue does not take is a ConfigError here too.
+    """
+    answer = await rest.ask("GET", PRIVATE, "positionSide/dual", weight=30)
+    if isinstance(answer, Refusal):
+        if answer.code in errors.KEY_REFUSED:
+            raise ConfigError(
+                f"{rest.endpoint.name} refuses the key ({rest.redact(answer.reason)}): make a new one or allow this "
+                f"machine's address, then `quantum-trader keys set {rest.endpoint.name}`"
+            )
+        raise VenueError(f"GET positionSide/dual: {rest.redact(answer.reason)}")
+    if decoded(answer, _mode, "GET positionSide/dual").dual_side_position:
+        raise ConfigError(
+            "the account is in hedge mode (dualSidePosition = true), where reducing orders open positions: close all "
+            "positions and switch to one-way mode (Binance: Futures, Preferences, Position Mode)"
+        )
+
+
+async def refuse_unsafe_account(rest: Rest) -> list[str]:
+    """Raise ConfigError for an account or a key that must not open positions; return what else is worth saying."""
+    notes = await _look_at_key(rest)
+    if (await rest.read(PRIVATE, "multiAssetsMargin", _multi, weight=30)).multi_assets_margin:
+        raise ConfigError(
+            "the account is in multi-assets mode (multiAssetsMargin = true), which has no isolated margin: switch to "
+            "single-asset mode (Binance: Futures, Preferences, Asset Mode)"
+        )
+    return notes
+
+
+async def _look_at_key(rest: Rest) -> list[str]:
+    """Refuse a key that may withdraw."""
+    if not rest.endpoint.account_api:
+        return [f"{rest.endpoint.name} does not tell a key's rights: withdrawal rights were not checked"]
+    answer = await rest.ask("GET", ACCOUNT_API, "account/apiRestrictions")
+    if isinstance(answer, Refusal):
+        if rest.endpoint.recorded:
+            return [f"{rest.endpoint.name} does not tell a key's rights: withdrawal rights were not checked"]
+        raise ConfigError(f"the key's rights could not be read ({answer.reason}): let it read, and trade futures")
+    rights = decoded(answer, _restrictions, "GET account/apiRestrictions")
+    if rights.enable_withdrawals:
+        raise ConfigError(
+            "the key may withdraw (enableWithdrawals = true): make one that may only read and trade futures"
+        )
+    if not rights.enable_futures:
+        raise ConfigError("the key may not trade futures (enableFutures = false): allow it, and nothing else")
+    return [] if rights.ip_restrict else ["the key may be used from every address: restrict it to this machine's"]
+
+
+async def isolate_margins(rest: Rest, symbols: Sequence[str]) -> tuple[dict[str, float], list[str]]:
+    """Set isolated margin where a symbol is flat; return the leverage in force and what could not be set.
+
+    Raises ConfigError for a symbol with a position on cross margin, where one loss reaches the whole account.
+    """
+    configs = await rest.read(PRIVATE, "symbolConfig", symbol_configs, weight=5)
+    rows = await rest.read(PRIVATE_V3, "positionRisk", position_rows, weight=5)
+    held = {row.symbol for row in rows if row.position_amt != 0.0}
+    wanted = set(symbols)
+    crossed = [row.symbol for row in configs if row.symbol in wanted and row.margin_type.upper() != _ISOLATED]
+    stuck = sorted(held & set(crossed))
+    if stuck:
+        raise ConfigError(f"{', '.join(stuck)}: a position on cross margin is open; close it or switch it to isolated")
+    gate, notes = asyncio.Semaphore(_AT_ONCE), list[str]()
+
+    async def isolate(symbol: str) -> None:
+        async with gate:
+            fields = {"symbol": symbol, "marginType": _ISOLATED}
+            answer = await rest.ask("POST", PRIVATE, "marginType", fields, priority=Priority.OPENING)
+        if isinstance(answer, Refusal) and answer.code != errors.MARGIN_TYPE_AS_IS:
+            notes.append(f"{symbol}: isolated margin was refused ({answer.reason}): cancel its orders, then restart")
+
+    await asyncio.gather(*(isolate(symbol) for symbol in crossed))
+    return {row.symbol: row.leverage for row in configs}, notes

@@ -1,0 +1,145 @@
+"""The admin road: loopback only, with a token. It moves time, prices and faults, and tells the truth.
+
+``POST /admin/<action>`` with a JSON object, ``GET /admin/state``; the token goes into ``Authorization: Bearer``.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from quantum_trader.domain.errors import QuantumTraderError
+from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.faults import Fault
+from quantum_trader.venues.local.rest_trade import place, place_algo
+
+if TYPE_CHECKING:
+    from quantum_trader.venues.local.server import LocalVenue
+
+Action = Callable[["LocalVenue", dict[str, Any]], Any]
+
+
+def allowed(venue: LocalVenue, remote: str | None, authorization: str) -> bool:
+    """Whether the caller is on this machine and knows the token."""
+    try:
+        local = ipaddress.ip_address(remote or "").is_loopback
+    except ValueError:
+        local = False
+    return local and hmac.compare_digest(authorization, f"Bearer {venue.admin_token}")
+
+
+def perform(venue: LocalVenue, action: str, body: str) -> tuple[int, Any]:
+    """Do *action*: status and JSON."""
+    found = ACTIONS.get(action)
+    if found is None:
+        return 404, {"error": f"no action {action!r}: use one of {', '.join(ACTIONS)}"}
+    try:
+        given = msgspec.json.decode(body, type=dict[str, Any]) if body else {}
+        answer = found(venue, given)
+    except ApiError as error:
+        return 400, error.body()
+    except (QuantumTraderError, msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
+        return 400, {"error": f"{action}: {error}"}
+    venue.flush()
+    return 200, answer if answer is not None else {"ok": True}
+
+
+def _state(venue: LocalVenue, given: dict[str, Any]) -> Any:
+    exchange, wire = venue.exchange, venue.api.wire
+    held = [row for row in range(len(exchange.symbols)) if exchange.account.holding(row).qty]
+    return {
+        "now_ms": exchange.now_ns // 1_000_000, "end_ms": exchange.tape.end_ns // 1_000_000,
+        "wallet": exchange.account.wallet, "positions": [wire.position(row) for row in held],
+        "open_orders": [wire.order(order) for order in exchange.open_orders()],
+        "open_algo_orders": [wire.algo(algo) for algo in exchange.open_algos()],
+        "orders": [wire.order(order) for order in exchange.orders.values()],
+        "algo_orders": [wire.algo(algo) for algo in exchange.algos.values()],
+        "trades": [wire.trade(trade) for trade in exchange.trades],
+        "faults": [msgspec.to_builtins(fault) for fault in venue.faults.told()], "faults_done": venue.faults.done,
+        "unknown_paths": venue.unknown_paths, "refusals": list(venue.refusals),
+        "connections": sorted(connection.road for connection in venue.hub.connections),
+    }
+
+
+def _step(venue: LocalVenue, given: dict[str, Any]) -> Any:
+    """{"bars": n} or {"ms": n}: let time pass."""
+    if "ms" in given:
+        venue.advance(int(given["ms"]) * 1_000_000)
+    else:
+        venue.step_bars(int(given.get("bars", 1)))
+    return {"now_ms": venue.exchange.now_ns // 1_000_000}
+
+
+def _price(venue: LocalVenue, given: dict[str, Any]) -> Any:
+    """{"symbol": s, "price": p}: jump there at once."""
+    venue.exchange.show({str(given["symbol"]): float(given["price"])})
+
+
+def _bar(venue: LocalVenue, given: dict[str, Any]) -> Any:
+    """{"symbol", "open", "high", "low", "close"}: append one bar to a scripted tape and play it."""
+    open_, high, low, close = (float(given[name]) for name in ("open", "high", "low", "close"))
+    venue.bar(str(given["symbol"]), open_, high, low, close, float(given.get("volume", 1_000.0)))
+
+
+def _speed(venue: LocalVenue, given: dict[str, Any]) -> Any:
+    """{"speed": n}: go on at another speed."""
+    if venue.clock is None:
+        raise ValueError("this venue's time is moved by hand")
+    venue.clock.set_speed(float(given["speed"]), venue.exchange.now_ns)
+
+
+def _fault(venue: LocalVenue, given: dict[str, Any]) -> Any:
+    """A Fault's fields."""
+    venue.faults.add(msgspec.convert(given, Fault))
+
+
+def _clear(venue: LocalVenue, given: dict[str, Any]) -> Any:
+    """End all faults."""
+    venue.faults.clear()
+
+
+def _drop(venue: LocalVenue, given: dict[str, Any]) -> Any:
+    """{"road": r}: hang up on sockets."""
+    return {"dropped": venue.hub.drop(str(given.get("road", "")))}
+
+
+def _symbol(venue: LocalVenue, given: dict[str, Any]) -> Any:
+    """{"symbol": s, "event": halt | resume | delist | liquidate | adl}."""
+    events: dict[str, Callable[[str], None]] = {
+        "halt": venue.exchange.halt, "resume": venue.exchange.resume, "delist": venue.exchange.delist,
+        "liquidate": venue.exchange.liquidate, "adl": venue.exchange.deleverage,
+    }
+    event = events.get(str(given["event"]))
+    if event is None:
+        raise ValueError(f"event = {given['event']!r}: use one of {', '.join(events)}")
+    event(str(given["symbol"]))
+
+
+def _volume(venue: LocalVenue, given: dict[str, Any]) -> Any:
+    """{"symbol": s, "qty": q, "rest": "fill" | "expire"}: fill in parts of q; without qty, whole again."""
+    qty = given.get("qty")
+    venue.exchange.limit_volume(
+        str(given["symbol"]), float(qty) if qty is not None else None, expire=given.get("rest") == "expire"
+    )
+
+
+def _order(venue: LocalVenue, given: dict[str, Any]) -> Any:
+    """An order somebody else sends: the parameters of POST /fapi/v1/order, or algoOrder with algoType."""
+    params = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}
+    return (place_algo if "algoType" in params else place)(venue.api, params)
+
+
+def _expire(venue: LocalVenue, given: dict[str, Any]) -> Any:
+    """End every listen key."""
+    for key in tuple(venue.api.listen_keys):
+        venue.api.end_listen_key(key)
+
+
+ACTIONS: Final[dict[str, Action]] = {
+    "state": _state, "step": _step, "price": _price, "bar": _bar, "speed": _speed, "fault": _fault, "clear": _clear,
+    "drop": _drop, "symbol": _symbol, "volume": _volume, "order": _order, "expire": _expire,
+}

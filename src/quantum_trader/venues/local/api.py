@@ -1,0 +1,94 @@
+"""What every road into the venue shares: the exchange, who asks, and which function answers."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.venues.local.exchange import Exchange
+from quantum_trader.venues.local.limits import Limits
+from quantum_trader.venues.local.params import Params
+from quantum_trader.venues.local.signing import ApiKey, Signing
+from quantum_trader.venues.local.wire import Wire
+
+LISTEN_KEY_NS: Final = 3_600 * NS_PER_SECOND
+
+Handler = Callable[["Api", Params], Any]
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """One method and path: who answers, who may ask (NONE, KEY, SIGNED), and what it costs."""
+
+    handler: Handler
+    security: str = "NONE"
+    weight: int = 1
+    orders: bool = False
+
+
+class Routes:
+    """A table of endpoints that modules fill."""
+
+    def __init__(self) -> None:
+        self.table: dict[tuple[str, str], Endpoint] = {}
+
+    def add(
+        self, method: str, *paths: str, security: str = "NONE", weight: int = 1, orders: bool = False
+    ) -> Callable[[Handler], Handler]:
+        """Register a function under *paths*."""
+
+        def register(handler: Handler) -> Handler:
+            for path in paths:
+                self.table[(method, path)] = Endpoint(handler, security, weight, orders)
+            return handler
+
+        return register
+
+
+class Api:
+    """The venue's state beyond the exchange itself. *wall_ms* and *server_ms* are clocks."""
+
+    def __init__(
+        self, exchange: Exchange, keys: list[ApiKey], wall_ms: Callable[[], int], server_ms: Callable[[], int],
+        limits: Limits | None = None,
+    ) -> None:
+        self.exchange = exchange
+        self.wire = Wire(exchange)
+        self.signing = Signing(keys)
+        self.limits = limits or Limits()
+        self.wall_ms = wall_ms
+        self.server_ms = server_ms
+        self.listen_keys: dict[str, int] = {}  # key -> wall time (ms) it expires at
+        self.expired_keys: list[str] = []
+        self.asking: ApiKey | None = None  # who sent the request that is being answered
+        self.countdowns: dict[str, int] = {}  # symbol -> wall time (ms) at which its orders are cancelled
+
+    def start_listen_key(self) -> str:
+        """The account's listen key, a new one when there is none; valid for 60 minutes from now."""
+        now = self.wall_ms()
+        live = [key for key, expires in self.listen_keys.items() if expires > now]
+        key = live[0] if live else secrets.token_hex(32)
+        self.listen_keys[key] = now + LISTEN_KEY_NS // 1_000_000
+        return key
+
+    def end_listen_key(self, key: str) -> bool:
+        """Forget *key* and remember to tell its streams; False when it is not known."""
+        if self.listen_keys.pop(key, None) is None:
+            return False
+        self.expired_keys.append(key)
+        return True
+
+    def on_time(self) -> None:
+        """Do what is due by the wall's time: expire listen keys, cancel what a countdown covers."""
+        now = self.wall_ms()
+        for key, expires in tuple(self.listen_keys.items()):
+            if expires <= now:
+                self.end_listen_key(key)
+        for symbol, due in tuple(self.countdowns.items()):
+            if due <= now:
+                del self.countdowns[symbol]
+                for order in self.exchange.open_orders(symbol):
+                    self.exchange.cancel(order)

@@ -1,0 +1,59 @@
+"""What a seed does to the market between two steps of time, and how it ends again."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.exchange import Exchange
+from quantum_trader.venues.local.faults import Fault, Faults
+
+LASTS: Final = 40  # steps a halt, a thin market or a silence lasts
+
+
+class Misbehaviour:
+    """Draws events from *faults* and does them to *exchange*."""
+
+    def __init__(self, exchange: Exchange, faults: Faults) -> None:
+        self._exchange = exchange
+        self._faults = faults
+        self._ending: list[tuple[int, str, str]] = []  # (step, kind, symbol)
+        self._step = 0
+
+    def step(self) -> None:
+        """One step of time: end what has lasted long enough, then perhaps begin something."""
+        self._step += 1
+        for due in [row for row in self._ending if row[0] <= self._step]:
+            self._ending.remove(due)
+            self._end(*due[1:])
+        kind, symbol = self._faults.drawn_event(self._exchange.symbols)
+        if kind:
+            self._begin(kind, symbol)
+
+    def _begin(self, kind: str, symbol: str) -> None:
+        exchange = self._exchange
+        try:
+            if kind == "halt":
+                exchange.halt(symbol)
+            elif kind == "adl":
+                exchange.deleverage(symbol)
+            elif kind == "liquidate":
+                exchange.liquidate(symbol)
+            elif kind == "delist":
+                exchange.delist(symbol)
+            elif kind == "parts":
+                exchange.limit_volume(symbol, 10.0 * exchange.instruments[exchange.row_of(symbol)].step_size)
+            else:
+                self._faults.add(Fault(kind="silence", road="private"))
+        except ApiError:
+            return  # there is no position to liquidate: nothing happens
+        if kind in ("halt", "parts", "silence"):
+            self._ending.append((self._step + LASTS, kind, symbol))
+
+    def _end(self, kind: str, symbol: str) -> None:
+        if kind == "silence":
+            self._faults.speak()
+        elif kind == "parts":
+            self._exchange.limit_volume(symbol, None)
+        elif not self._exchange.delisted[self._exchange.row_of(symbol)]:
+            self._exchange.resume(symbol)

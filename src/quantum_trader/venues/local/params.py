@@ -1,0 +1,70 @@
+"""Reading request parameters, and refusing them in Binance's codes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from quantum_trader.venues.local.api_errors import ApiError
+
+Params = Mapping[str, str]
+
+
+def text(params: Params, name: str, default: str | None = None) -> str:
+    """A text; -1102 when it is mandatory (no *default*) and missing."""
+    value = params.get(name, "")
+    if value == "":
+        if default is None:
+            raise ApiError(-1102, name)
+        return default
+    return value
+
+
+def number(params: Params, name: str, default: float | None = None) -> float:
+    """A finite decimal; -1102 when missing, -1100 when it is none."""
+    value = params.get(name, "")
+    if value == "":
+        if default is None:
+            raise ApiError(-1102, name)
+        return default
+    try:
+        found = float(value)
+    except ValueError:
+        raise ApiError(-1100, name) from None
+    if not math.isfinite(found):
+        raise ApiError(-1100, name)
+    return found
+
+
+def whole(params: Params, name: str, default: int | None = None, *, low: int = 0, high: int = 2**63) -> int:
+    """A whole number in [low, high]; -1130 outside."""
+    value = params.get(name, "")
+    if value == "":
+        if default is None:
+            raise ApiError(-1102, name)
+        return default
+    try:
+        found = int(value)
+    except ValueError:
+        raise ApiError(-1100, name) from None
+    if not low <= found <= high:
+        raise ApiError(-1130, name)
+    return found
+
+
+def flag(params: Params, name: str, default: bool | None = None) -> bool:
+    """"true" or "false", in any case; -1102 or -1130 otherwise."""
+    value = text(params, name, "" if default is not None else None).lower()
+    if value == "" and default is not None:
+        return default
+    if value not in ("true", "false"):
+        raise ApiError(-1130, name)
+    return value == "true"
+
+
+def choice(params: Params, name: str, allowed: tuple[str, ...], default: str | None = None) -> str:
+    """One of *allowed*; -1130 otherwise."""
+    value = text(params, name, default)
+    if value not in allowed:
+        raise ApiError(-1130, name)
+    return value

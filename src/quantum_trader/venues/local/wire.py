@@ -1,0 +1,373 @@
+"""The exchange's answers in Binance's JSON: decimals as text, times in ms, enums and field names of 2026."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from quantum_trader.domain.clock import NS_PER_HOUR
+from quantum_trader.domain.instrument import Instrument
+from quantum_trader.venues.local.checks import MAX_QTY, PRICE_BAND, decimals_of, price_precision, qty_precision
+from quantum_trader.venues.local.exchange import Exchange
+from quantum_trader.venues.local.orders import AlgoOrder, Income, Order, Trade
+from quantum_trader.venues.paper_fills import maintenance_margin
+
+NS_PER_MS: Final = 1_000_000
+_DELIVERY_MS: Final = 4_133_404_800_000
+_ONBOARD_MS: Final = 1_569_398_400_000
+ORDER_TYPES: Final = (
+    "LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET",
+)
+Json = dict[str, Any]
+
+
+def ms(ts_ns: int) -> int:
+    """Milliseconds of *ts_ns*."""
+    return ts_ns // NS_PER_MS
+
+
+def money(value: float) -> str:
+    """An amount of USDT, eight decimals."""
+    return f"{value:.8f}"
+
+
+def _whole(value: float) -> float | int:
+    """*value* as the whole number it is, if it is one: strict clients tell them apart."""
+    return int(value) if value.is_integer() else value
+
+
+class Format:
+    """How one symbol's prices and quantities are written."""
+
+    __slots__ = ("_price", "_qty", "instrument")
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self._price = price_precision(instrument)
+        self._qty = qty_precision(instrument)
+
+    def price(self, value: float) -> str:
+        """A price on the tick grid, or an average."""
+        return f"{value:.{self._price}f}"
+
+    def qty(self, value: float) -> str:
+        """A quantity."""
+        return f"{value:.{self._qty}f}"
+
+
+class Wire:
+    """Renders one exchange."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.formats = [Format(instrument) for instrument in exchange.instruments]
+        self.multi_assets = False
+        self.dual_side = False
+
+    def format_of(self, symbol: str) -> Format:
+        """How *symbol*'s numbers are written."""
+        return self.formats[self.exchange.row_of(symbol)]
+
+    # ------------------------------------------------------------------ market
+
+    def exchange_info(self, server_ms: int, limits: list[Json]) -> Json:
+        """GET /fapi/v1/exchangeInfo."""
+        return {
+            "timezone": "UTC", "serverTime": server_ms, "futuresType": "U_MARGINED", "rateLimits": limits,
+            "exchangeFilters": [],
+            "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}],
+            "symbols": [self._symbol_info(index) for index in range(len(self.formats))],
+        }
+
+    def status_of(self, index: int) -> str:
+        """A symbol's status word."""
+        if self.exchange.delisted[index]:
+            return "SETTLING"
+        return "TRADING" if self.exchange.trading[index] else "BREAK"
+
+    def _symbol_info(self, index: int) -> Json:
+        instrument, form = self.exchange.instruments[index], self.formats[index]
+        base = instrument.symbol.removesuffix("USDT")
+        lot = {"stepSize": form.qty(instrument.step_size), "minQty": form.qty(instrument.min_qty),
+               "maxQty": form.qty(MAX_QTY)}
+        tick = f"{instrument.tick_size:.{decimals_of(instrument.tick_size)}f}"
+        filters = [
+            {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "100000000", "tickSize": tick},
+            {"filterType": "LOT_SIZE", **lot}, {"filterType": "MARKET_LOT_SIZE", **lot},
+            {"filterType": "MAX_NUM_ORDERS", "limit": 200},
+            {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": self.exchange.settings.max_algo_orders},
+            {"filterType": "MIN_NOTIONAL", "notional": f"{instrument.min_notional:g}"},
+            {"filterType": "PERCENT_PRICE", "multiplierUp": f"{1 + PRICE_BAND:.4f}",
+             "multiplierDown": f"{1 - PRICE_BAND:.4f}", "multiplierDecimal": "4"},
+            {"filterType": "POSITION_RISK_CONTROL", "positionControlSide": "NONE"},
+        ]
+        return {
+            "symbol": instrument.symbol, "pair": instrument.symbol, "contractType": "PERPETUAL",
+            "deliveryDate": _DELIVERY_MS, "onboardDate": _ONBOARD_MS, "status": self.status_of(index),
+            "maintMarginPercent": "2.5000", "requiredMarginPercent": "5.0000", "baseAsset": base,
+            "quoteAsset": "USDT", "marginAsset": "USDT", "pricePrecision": price_precision(instrument),
+            "quantityPrecision": qty_precision(instrument), "baseAssetPrecision": 8, "quotePrecision": 8,
+            "underlyingType": "COIN", "underlyingSubType": ["PoW"], "triggerProtect": "0.0500",
+            "liquidationFee": "0.012500", "marketTakeBound": f"{PRICE_BAND:.2f}", "maxMoveOrderLimit": 10000,
+            "filters": filters, "orderTypes": list(ORDER_TYPES), "timeInForce": ["GTC", "IOC", "FOK", "GTX", "GTD"],
+            "permissionSets": ["GRID", "COPY"],
+        }
+
+    def kline(self, index: int, bar: Any, interval_ns: int) -> list[Any]:
+        """One row of GET /fapi/v1/klines from (open time, o, h, l, c, v)."""
+        form, opened = self.formats[index], int(bar[0])
+        volume, close = float(bar[5]), float(bar[4])
+        return [
+            ms(opened), form.price(bar[1]), form.price(bar[2]), form.price(bar[3]), form.price(close),
+            form.qty(volume), ms(opened + interval_ns) - 1, money(volume * close), max(1, int(volume)),
+            form.qty(volume / 2.0), money(volume * close / 2.0), "0",
+        ]
+
+    def ladder(self, index: int, levels: int) -> tuple[list[list[str]], list[list[str]]]:
+        """Bids and asks, best first, as text."""
+        form = self.formats[index]
+        bids, asks = self.exchange.levels(index, levels)
+        return (
+            [[form.price(price), form.qty(qty)] for price, qty in bids],
+            [[form.price(price), form.qty(qty)] for price, qty in asks],
+        )
+
+    def book_id(self, index: int) -> int:
+        """The update id of the book as it stands."""
+        return self.exchange.book_id(index)
+
+    def book_ticker(self, index: int) -> Json:
+        """One row of GET /fapi/v1/ticker/bookTicker."""
+        bids, asks = self.ladder(index, 1)
+        return {
+            "symbol": self.exchange.symbols[index], "bidPrice": bids[0][0], "bidQty": bids[0][1],
+            "askPrice": asks[0][0], "askQty": asks[0][1], "time": ms(self.exchange.now_ns),
+            "lastUpdateId": self.book_id(index),
+        }
+
+    def day_figures(self, index: int) -> tuple[float, float, float, float, float]:
+        """Open, high, low, last and volume of the last 24 hours."""
+        exchange = self.exchange
+        rows, last = exchange.tape.day_rows(exchange.now_ns), float(exchange.last[index])
+        there = exchange.tape.present[rows, index]
+        bars = exchange.tape.ohlcv[rows, index][there]
+        if not len(bars):
+            return last, last, last, last, 0.0
+        return (
+            float(bars[0, 0]), max(float(bars[:-1, 1].max(initial=last)), last),
+            min(float(bars[:-1, 2].min(initial=last)), last), last, float(bars[:, 4].sum()),
+        )
+
+    def day_ticker(self, index: int) -> Json:
+        """One row of GET /fapi/v1/ticker/24hr."""
+        exchange, form = self.exchange, self.formats[index]
+        opened, high, low, last, volume = self.day_figures(index)
+        return {
+            "symbol": exchange.symbols[index], "priceChange": form.price(last - opened),
+            "priceChangePercent": f"{(last / opened - 1.0) * 100.0 if opened else 0.0:.3f}",
+            "weightedAvgPrice": form.price((high + low) / 2.0), "lastPrice": form.price(last),
+            "lastQty": form.qty(exchange.instruments[index].step_size), "openPrice": form.price(opened),
+            "highPrice": form.price(high), "lowPrice": form.price(low), "volume": form.qty(volume),
+            "quoteVolume": money(volume * last), "openTime": ms(exchange.now_ns) - 86_400_000,
+            "closeTime": ms(exchange.now_ns), "firstId": 1, "lastId": max(1, exchange.update_id), "count": 1,
+        }
+
+    def premium(self, index: int) -> Json:
+        """One row of GET /fapi/v1/premiumIndex: mark and index are the last price."""
+        exchange, form = self.exchange, self.formats[index]
+        price = form.price(float(exchange.last[index]))
+        rate, next_ns = exchange.funding_of(index)
+        return {
+            "symbol": exchange.symbols[index], "markPrice": price, "indexPrice": price,
+            "estimatedSettlePrice": price, "lastFundingRate": f"{rate:.8f}", "interestRate": "0.00010000",
+            "nextFundingTime": ms(next_ns), "time": ms(exchange.now_ns),
+        }
+
+    def brackets(self, index: int) -> Json:
+        """One row of GET /fapi/v1/leverageBracket."""
+        instrument, floor, rows = self.exchange.instruments[index], 0.0, []
+        for number, tier in enumerate(instrument.tiers, start=1):
+            rows.append({
+                "bracket": number, "initialLeverage": int(tier.max_leverage),
+                "notionalCap": _whole(tier.max_notional), "notionalFloor": _whole(floor),
+                "maintMarginRatio": tier.maintenance_margin_rate, "cum": _whole(tier.maintenance_amount),
+            })
+            floor = tier.max_notional
+        return {"symbol": instrument.symbol, "notionalCoef": 1, "brackets": rows}
+
+    # ------------------------------------------------------------------ orders
+
+    def order(self, order: Order) -> Json:
+        """A regular order as GET /fapi/v1/order answers it."""
+        ticket, form = order.ticket, self.format_of(order.ticket.symbol)
+        return {
+            "orderId": order.order_id, "symbol": ticket.symbol, "status": order.status,
+            "clientOrderId": ticket.client_id, "price": form.price(order.price), "avgPrice": form.price(order.average),
+            "origQty": form.qty(order.qty), "executedQty": form.qty(order.filled), "cumQty": form.qty(order.filled),
+            "cumQuote": money(order.quote), "timeInForce": ticket.tif, "type": ticket.type,
+            "reduceOnly": ticket.reduce_only, "closePosition": ticket.close_position, "side": ticket.side,
+            "positionSide": "BOTH", "stopPrice": form.price(ticket.trigger_price), "workingType": ticket.working_type,
+            "priceProtect": ticket.price_protect, "origType": order.orig_type, "priceMatch": "NONE",
+            "selfTradePreventionMode": "EXPIRE_MAKER", "goodTillDate": ticket.good_till_ms,
+            "time": ms(order.created_ns), "updateTime": max(1, ms(order.updated_ns)),
+        }
+
+    def acknowledgement(self, order: Order) -> Json:
+        """The answer to an order with newOrderRespType ACK: accepted, and nothing about fills."""
+        form = self.format_of(order.ticket.symbol)
+        zero = form.qty(0.0)
+        return self.order(order) | {
+            "status": "NEW", "avgPrice": form.price(0.0), "executedQty": zero, "cumQty": zero, "cumQuote": money(0.0),
+            "updateTime": max(1, ms(order.created_ns)),
+        }
+
+    def algo(self, algo: AlgoOrder) -> Json:
+        """A conditional order as GET /fapi/v1/algoOrder answers it."""
+        ticket, form = algo.ticket, self.format_of(algo.ticket.symbol)
+        actual = self.exchange.orders.get(algo.actual_id)
+        return {
+            "algoId": algo.algo_id, "clientAlgoId": ticket.client_id, "algoType": "CONDITIONAL",
+            "orderType": ticket.type, "symbol": ticket.symbol, "side": ticket.side, "positionSide": "BOTH",
+            "timeInForce": ticket.tif, "quantity": form.qty(ticket.qty), "algoStatus": algo.status,
+            "actualOrderId": str(algo.actual_id or ""), "actualPrice": form.price(actual.average if actual else 0.0),
+            "actualQty": form.qty(actual.filled if actual else 0.0), "actualType": actual.ticket.type if actual else "",
+            "triggerPrice": form.price(algo.level), "price": form.price(ticket.price), "icebergQuantity": None,
+            "tpTriggerPrice": "0.000", "tpPrice": "0.000", "slTriggerPrice": "0.000", "slPrice": "0.000",
+            "tpOrderType": "", "selfTradePreventionMode": "EXPIRE_MAKER", "workingType": ticket.working_type,
+            "priceMatch": "NONE", "closePosition": ticket.close_position, "priceProtect": ticket.price_protect,
+            "reduceOnly": ticket.reduce_only or ticket.close_position,
+            "activatePrice": form.price(ticket.activate_price) if ticket.activate_price else "",
+            "callbackRate": f"{ticket.callback_rate:g}" if ticket.callback_rate else "",
+            "createTime": ms(algo.created_ns), "updateTime": ms(algo.updated_ns),
+            "triggerTime": ms(algo.triggered_ns), "goodTillDate": ticket.good_till_ms, "failReason": algo.reason,
+        }
+
+    def trade(self, trade: Trade) -> Json:
+        """One row of GET /fapi/v1/userTrades."""
+        form = self.format_of(trade.symbol)
+        return {
+            "symbol": trade.symbol, "id": trade.trade_id, "orderId": trade.order_id, "side": trade.side,
+            "price": form.price(trade.price), "qty": form.qty(trade.qty), "realizedPnl": money(trade.realised),
+            "quoteQty": money(trade.qty * trade.price), "commission": money(trade.fee), "commissionAsset": "USDT",
+            "time": ms(trade.ts_ns), "positionSide": "BOTH", "buyer": trade.side == "BUY", "maker": trade.maker,
+        }
+
+    def income(self, line: Income) -> Json:
+        """One row of GET /fapi/v1/income."""
+        return {
+            "symbol": line.symbol, "incomeType": line.kind, "income": money(line.amount), "asset": "USDT",
+            "info": line.info, "time": ms(line.ts_ns), "tranId": line.tran_id, "tradeId": line.trade_id,
+        }
+
+    # ------------------------------------------------------------------ account
+
+    def position(self, index: int) -> Json:
+        """A symbol's position with every field that v2 and v3 of positionRisk and account know."""
+        exchange, form = self.exchange, self.formats[index]
+        symbol, held = exchange.symbols[index], exchange.account.holding(index)
+        mark, leverage = float(exchange.last[index]), exchange.paper.leverage(symbol)
+        notional = held.qty * mark
+        profit = held.qty * (mark - held.entry)
+        tiers = [(t.max_notional, t.maintenance_margin_rate, t.max_leverage, t.maintenance_amount)
+                 for t in exchange.instruments[index].tiers]
+        maintenance = maintenance_margin(abs(notional), tiers) if held.qty else 0.0
+        initial = abs(notional) / leverage
+        isolated = exchange.isolated[index]
+        cap = max((tier[0] for tier in tiers if tier[2] >= leverage), default=tiers[0][0])
+        return {
+            "symbol": symbol, "positionSide": "BOTH", "positionAmt": form.qty(held.qty),
+            "entryPrice": form.price(held.entry), "breakEvenPrice": form.price(held.entry),
+            "markPrice": form.price(mark), "unRealizedProfit": money(profit), "unrealizedProfit": money(profit),
+            "liquidationPrice": form.price(max(0.0, held.liquidation)), "leverage": f"{leverage:g}",
+            "maxNotionalValue": f"{cap:.0f}", "maxNotional": f"{cap:.0f}",
+            "marginType": "isolated" if isolated else "cross", "isolated": isolated,
+            "isolatedMargin": money(held.margin + profit if isolated and held.qty else 0.0),
+            "isolatedWallet": money(held.margin if isolated else 0.0), "isAutoAddMargin": "false",
+            "notional": money(notional), "marginAsset": "USDT", "initialMargin": money(initial),
+            "maintMargin": money(maintenance), "positionInitialMargin": money(initial),
+            "openOrderInitialMargin": money(0.0), "adl": 1 if held.qty else 0, "bidNotional": "0", "askNotional": "0",
+            "updateTime": max(1, ms(exchange.account.updated_ns[index] or exchange.now_ns)) if held.qty else 0,
+        }
+
+    def totals(self) -> Json:
+        """Sums over the account, as figures."""
+        exchange = self.exchange
+        positions = [self.position(i) for i in range(len(self.formats)) if exchange.account.holding(i).qty]
+        balance = exchange.paper.balance()
+        return {
+            "wallet": balance.wallet, "unrealised": balance.unrealised_pnl, "available": max(0.0, balance.available),
+            "initial": sum(float(row["initialMargin"]) for row in positions),
+            "maintenance": sum(float(row["maintMargin"]) for row in positions),
+            "open_orders": max(0.0, balance.wallet - balance.margin_used - balance.available),
+            "free_wallet": balance.wallet - balance.margin_used,
+        }
+
+    def balances(self) -> list[Json]:
+        """GET /fapi/v2/balance and v3."""
+        total = self.totals()
+        return [{
+            "accountAlias": "SgsR", "asset": "USDT", "balance": money(total["wallet"]),
+            "crossWalletBalance": money(total["free_wallet"]), "crossUnPnl": money(0.0),
+            "availableBalance": money(total["available"]), "maxWithdrawAmount": money(total["available"]),
+            "marginAvailable": True, "updateTime": self.account_ms(),
+        }]
+
+    def account_ms(self) -> int:
+        """When the account last changed; never 0, clients drop such balances."""
+        return max(1, ms(self.exchange.account.wallet_updated_ns or self.exchange.now_ns))
+
+    def account(self, version: int) -> Json:
+        """GET /fapi/v2/account (every symbol) and v3 (what is open)."""
+        total, exchange = self.totals(), self.exchange
+        margin_balance = total["wallet"] + total["unrealised"]
+        sums = {
+            "InitialMargin": total["initial"] + total["open_orders"], "MaintMargin": total["maintenance"],
+            "WalletBalance": total["wallet"], "MarginBalance": margin_balance,
+            "PositionInitialMargin": total["initial"], "OpenOrderInitialMargin": total["open_orders"],
+            "CrossWalletBalance": total["free_wallet"], "CrossUnPnl": 0.0,
+        }
+        answer: Json = {f"total{name}": money(value) for name, value in sums.items()}
+        answer |= {
+            "totalUnrealizedProfit": money(total["unrealised"]), "availableBalance": money(total["available"]),
+            "maxWithdrawAmount": money(total["available"]),
+        }
+        asset: Json = {name[0].lower() + name[1:]: money(value) for name, value in sums.items()}
+        asset |= {
+            "asset": "USDT", "unrealizedProfit": money(total["unrealised"]),
+            "availableBalance": money(total["available"]), "maxWithdrawAmount": money(total["available"]),
+            "marginAvailable": True, "updateTime": self.account_ms(),
+        }
+        rows = [i for i in range(len(self.formats)) if version == 2 or exchange.account.holding(i).qty]
+        answer |= {"assets": [asset], "positions": [self.position(index) for index in rows]}
+        if version == 2:
+            answer |= self.config() | {"updateTime": 0}
+        return answer
+
+    def config(self) -> Json:
+        """GET /fapi/v1/accountConfig."""
+        return {
+            "feeTier": 0, "feeBurn": True, "canTrade": True, "canDeposit": True, "canWithdraw": True,
+            "dualSidePosition": self.dual_side, "updateTime": 0, "multiAssetsMargin": self.multi_assets,
+            "tradeGroupId": -1,
+        }
+
+    def symbol_config(self, index: int) -> Json:
+        """One row of GET /fapi/v1/symbolConfig."""
+        row = self.position(index)
+        return {
+            "symbol": row["symbol"], "marginType": "ISOLATED" if self.exchange.isolated[index] else "CROSSED",
+            "isAutoAddMargin": False, "leverage": int(float(row["leverage"])),
+            "maxNotionalValue": row["maxNotionalValue"],
+        }
+
+    def funding_info(self, index: int) -> Json:
+        """One row of GET /fapi/v1/fundingInfo."""
+        instrument = self.exchange.instruments[index]
+        return {
+            "symbol": instrument.symbol, "adjustedFundingRateCap": "0.02000000",
+            "adjustedFundingRateFloor": "-0.02000000", "fundingIntervalHours": instrument.funding_interval_hours,
+            "disclaimer": False,
+        }
+
+    def funding_interval_ns(self, index: int) -> int:
+        """Time between a symbol's fundings."""
+        return self.exchange.instruments[index].funding_interval_hours * NS_PER_HOUR

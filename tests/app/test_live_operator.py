@@ -1,0 +1,199 @@
+"""flatten --now and status --venue: acting at the venue while the process is dead."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+from tests.app.fake_account import FakeAccount, protected_account
+from typer.testing import CliRunner, Result
+
+from quantum_trader.app import direct
+from quantum_trader.app.cli import app
+from quantum_trader.app.cli_operator import unprotected
+from quantum_trader.app.direct import DirectLog, look, read_direct
+from quantum_trader.app.flatten import DirectAction, flatten_account
+from quantum_trader.app.live_settings import LiveMode, LiveSettings, bind_folder
+from quantum_trader.app.operator_requests import Action, OperatorRequests
+from quantum_trader.app.state_dir import StateDir
+from quantum_trader.app.status import LiveStatus, read_status, write_status
+from quantum_trader.domain.errors import ConfigError, VenueUnavailable
+
+KEYS = {"QT_LOCAL_KEY": "local-key-abcdefghij", "QT_LOCAL_SECRET": "local-secret-abcdefghij"}
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> FakeAccount:
+    """An account in place of the venue, on its own clock; keys in the environment."""
+    made = protected_account()
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    wiring = SimpleNamespace(venue_for=lambda live, keys, closing: made)
+    monkeypatch.setitem(sys.modules, "quantum_trader.app.live", wiring)
+
+    async def flatten(venue: FakeAccount, now_ns: object, report: object, *, deadline_s: float) -> object:
+        return await flatten_account(venue, venue.now_ns, report, deadline_s=deadline_s, pause=venue.pause)
+
+    monkeypatch.setattr(direct, "flatten_account", flatten)
+    return made
+
+
+def folder(path: Path, mode: LiveMode = LiveMode.LOCAL) -> Path:
+    """A live folder whose process is dead."""
+    (path / "lock").touch(0o600)
+    bind_folder(path, LiveSettings(mode=mode, address="http://127.0.0.1:8080" if mode is LiveMode.LOCAL else ""))
+    return path
+
+
+def call(state: Path, *words: str) -> Result:
+    """One command on *state*."""
+    return CliRunner().invoke(app, [*words, "--state", str(state)])
+
+
+def test_flatten_now_closes_everything_and_leaves_it_on_record(account: FakeAccount, tmp_path: Path) -> None:
+    """Flat, exit 0; a request that the next start takes; each step in a private file; no key anywhere."""
+    write_status(folder(tmp_path), LiveStatus(written_ns=1, pid=1, started_ns=1, mode="LOCAL", endpoint="local"))
+    result = call(tmp_path, "flatten", "--now", "--reason", "power cut")
+    assert result.exit_code == 0, result.output
+    assert not any(account.held.values())
+    assert account.resting == {}
+    assert not account.open
+    asked = OperatorRequests(tmp_path, 0).poll()
+    assert [(one.action, one.reason) for one in asked] == [(Action.FLATTEN, "power cut")]
+    steps = read_direct(tmp_path)
+    assert [step.step for step in steps].count("send") == 2
+    assert steps[-1].step == "flat"
+    assert (tmp_path / "direct_actions.jsonl").stat().st_mode & 0o777 == 0o600
+    status = read_status(tmp_path)
+    assert status is not None
+    assert status.positions == ()
+    assert status.stage == "flattened by hand"
+    assert "send AAAUSDT -2" in result.stderr
+    assert all(value not in result.output for value in KEYS.values())
+
+
+def test_positions_the_run_does_not_trade_are_closed_too(account: FakeAccount, tmp_path: Path) -> None:
+    """The account is connected to once more, for the symbols it holds."""
+    account.symbols = ("AAAUSDT",)
+    result = call(folder(tmp_path), "flatten", "--now", "--reason", "x")
+    assert result.exit_code == 0, result.output
+    assert account.calls["connect"] == 2
+    assert not any(account.held.values())
+
+
+def test_what_cannot_be_traded_here_is_left_alone_and_told(account: FakeAccount, tmp_path: Path) -> None:
+    """The symbols of the run are closed all the same."""
+    account.symbols = ("AAAUSDT",)
+    account.faults["connect"] = ["", ConfigError("not a USDT perpetual")]
+    account.refuses = ("BBBUSDT",)
+    result = call(folder(tmp_path), "flatten", "--now", "--reason", "x", "--deadline", "15")
+    assert result.exit_code == 1
+    assert "BBBUSDT: not of this run, and left alone: not a USDT perpetual" in result.stderr
+    assert account.held["AAAUSDT"] == 0.0
+
+
+def test_flatten_now_that_does_not_get_flat_says_so(account: FakeAccount, tmp_path: Path) -> None:
+    """Exit 1, and JSON names what is left."""
+    account.faults["submit_order"] = ["-4108 halted"] * 500
+    result = call(folder(tmp_path), "flatten", "--now", "--reason", "x", "--deadline", "20", "--json")
+    assert result.exit_code == 1
+    told = msgspec.json.decode(result.stdout)
+    assert not told["flat"]
+    assert {held["symbol"] for held in told["positions"]} == {"AAAUSDT", "BBBUSDT"}
+
+
+def test_flatten_now_leaves_it_to_a_process_that_lives(account: FakeAccount, tmp_path: Path) -> None:
+    """The request is noted; nothing is done at the venue."""
+    held = StateDir(folder(tmp_path))
+    try:
+        result = call(tmp_path, "flatten", "--now", "--reason", "x")
+    finally:
+        held.close()
+    assert result.exit_code == 1
+    assert "is alive" in result.stderr
+    assert account.calls["connect"] == 0
+    assert len(OperatorRequests(tmp_path, 0).poll()) == 1
+
+
+def test_the_folder_is_held_meanwhile(account: FakeAccount, tmp_path: Path) -> None:
+    """A start in between would be refused."""
+    held: list[bool] = []
+
+    def try_to_start() -> None:
+        from quantum_trader.app.status import is_alive
+
+        held.append(is_alive(tmp_path))
+
+    account.on_look = try_to_start
+    assert call(folder(tmp_path), "flatten", "--now", "--reason", "x").exit_code == 0
+    assert held
+    assert all(held)
+
+
+def test_an_unreachable_venue_is_told(account: FakeAccount, tmp_path: Path) -> None:
+    """Tried until the deadline; one line, exit 2; the request still waits for the next start."""
+    account.faults["connect"] = [VenueUnavailable("connection refused")] * 20
+    result = call(folder(tmp_path), "flatten", "--now", "--reason", "x", "--deadline", "1")
+    assert account.calls["connect"] == 2
+    assert result.exit_code == 2
+    assert "connection refused" in result.stderr
+    assert len(OperatorRequests(tmp_path, 0).poll()) == 1
+
+
+def test_a_venue_that_comes_back_is_used(account: FakeAccount, tmp_path: Path) -> None:
+    """Refused once, and once while it was asked for other symbols: flat all the same."""
+    account.faults["connect"] = [VenueUnavailable("429")]
+    account.faults["get_positions"] = [VenueUnavailable("429", 1.0)]
+    assert call(folder(tmp_path), "flatten", "--now", "--reason", "x").exit_code == 0
+    assert not any(account.held.values())
+
+
+def test_a_dry_run_or_a_replay_has_no_venue_to_ask(account: FakeAccount, tmp_path: Path) -> None:
+    """The message says what to do instead, and nothing was noted."""
+    dry, replay = tmp_path / "dry", tmp_path / "replay"
+    for path in (dry, replay):
+        path.mkdir()
+        (path / "lock").touch()
+    bind_folder(dry, LiveSettings())
+    for path, what in ((dry, "dry run"), (replay, "replay")):
+        result = call(path, "flatten", "--now", "--reason", "x")
+        assert result.exit_code == 2
+        assert what in result.stderr
+        assert not (path / "operator.jsonl").exists()
+    assert account.calls["connect"] == 0
+
+
+def test_missing_keys_stop_flatten_now_before_anything_is_done(
+    account: FakeAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message names the variables."""
+    monkeypatch.delenv("QT_LOCAL_KEY")
+    monkeypatch.delenv("QT_LOCAL_SECRET")
+    result = call(folder(tmp_path), "flatten", "--now", "--reason", "x")
+    assert result.exit_code == 2
+    assert "QT_LOCAL_KEY and QT_LOCAL_SECRET" in result.stderr
+
+
+def test_status_asks_the_venue_itself(account: FakeAccount, tmp_path: Path) -> None:
+    """Positions, orders and which of them are bare, by the venue's own word; exit 1 for a bare one."""
+    del account.resting["qt-stop-b"]
+    result = call(folder(tmp_path), "status", "--venue")
+    assert result.exit_code == 1
+    assert "position AAAUSDT +2 from 100, with a stop" in result.stdout
+    assert "position BBBUSDT -0.5 from 100, NO STOP" in result.stdout
+    assert account.log == []
+    assert unprotected(asyncio.run(look(account))) == ["BBBUSDT"]
+
+
+def test_a_full_disk_does_not_stop_closing(tmp_path: Path) -> None:
+    """The step is shown with a note that it is not on record."""
+    shown: list[DirectAction] = []
+    log = DirectLog(tmp_path, shown.append)
+    log.close()
+    log(DirectAction(ts_ns=1, step="send", symbol="AAAUSDT"))
+    assert "not on record" in shown[0].text
+    assert read_direct(tmp_path) == []

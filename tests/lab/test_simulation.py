@@ -1,0 +1,202 @@
+"""Whole simulated days: the same seed is the same day, the production trader holds, and every broken one is caught."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from quantum_trader.app.cli_simulate import app
+from quantum_trader.lab.simulation.campaign import Totals, run_seed, run_seeds, smallest, variant_of
+from quantum_trader.lab.simulation.schedule import Fault, Kind, Schedule, decode, encode, generate
+from quantum_trader.lab.simulation.variants import VARIANTS
+from quantum_trader.lab.simulation.warm import SYMBOLS
+from quantum_trader.lab.simulation.world import Outcome, run_day
+
+WITHIN = 60  # seeds within which every broken variant is caught
+BAR_S = 1800.0
+
+
+def after_bars(kind: Kind, *, on: str = "", count: int = 1, seconds: float = 0.0, value: float = 0.0) -> list[Fault]:
+    """One fault of *kind* just before each of the day's bars is complete."""
+    return [
+        Fault(at_s=bar * BAR_S - 1.0, kind=kind, on=on, count=count, seconds=seconds, value=value)
+        for bar in range(1, 44)
+    ]
+
+
+# What each variant is weak against, where it does not break by itself.
+PROVOCATIONS = {
+    "blind-retry": after_bars(Kind.ANSWER_LOST, on="submit"),
+    "fills-twice": after_bars(Kind.MESSAGE_DUPLICATED, on="user", count=4),
+    "reduce-gated": [Fault(at_s=hour * 3600.0, kind=Kind.FLATTEN) for hour in (6, 12, 18)],
+    "deaf-user-stream": after_bars(Kind.DISCONNECT, on="user", seconds=5.0),
+    "leverage-unread": [fault for symbol in SYMBOLS for fault in after_bars(Kind.LEVERAGE_KEPT, on=symbol, value=2.0)],
+    "resend-after-restart": after_bars(Kind.CRASH_IN_ORDER, seconds=3.0, value=2.0),
+}
+
+
+def clean(outcome: Outcome) -> bool:
+    return outcome.finding is None
+
+
+def test_the_same_seed_is_the_same_day() -> None:
+    """Steps, records, faults, everything."""
+    assert run_seed(3) == run_seed(3)
+
+
+@pytest.mark.long
+def test_another_process_with_other_hashes_lives_the_same_day() -> None:
+    """Nothing depends on the order of a set or on where the process runs."""
+    code = (
+        "from quantum_trader.lab.simulation.campaign import run_seed\n"
+        "for seed in (3, 21):\n    day = run_seed(seed)\n    print(day.steps, day.digest)\n"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300,
+            env={**os.environ, "PYTHONHASHSEED": hashes},
+        ).stdout
+        for hashes in ("1", "4242")
+    }
+
+    assert len(told) == 1
+    assert told.pop().count("\n") == 2
+
+
+def test_a_day_without_faults_trades_and_agrees_to_the_last_cent() -> None:
+    """Positions open and close, books equal the exchange, nobody has to be asked for anything."""
+    outcome = run_day(Schedule(seed=1, faults=()))
+
+    assert clean(outcome)
+    assert outcome.trades >= 5
+    assert outcome.held == ""
+    assert outcome.lives == 1
+    assert abs(outcome.cash_error) < 1e-6
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_days_with_faults_break_nothing(seed: int) -> None:
+    """A few; `make bench` runs two thousand."""
+    assert run_seed(seed).finding is None
+
+
+@pytest.mark.long
+def test_every_kind_of_fault_happens_and_nothing_breaks() -> None:
+    """Over two hundred days each kind strikes, and not only in the schedule."""
+    totals, broken = Totals(), []
+    for outcome in run_seeds(range(200), jobs=2):
+        totals.add(outcome)
+        broken += [] if clean(outcome) else [(outcome.seed, outcome.finding)]
+
+    assert broken == []
+    assert {kind.value for kind in Kind} == set(totals.struck)
+    assert totals.trades > 1_000
+    assert totals.lives > 300
+
+
+def test_a_crash_at_any_step_of_an_order_leaves_one_order_and_its_stop() -> None:
+    """Killed 1, 2, 3... steps after handing an order over, again and again."""
+    for steps in range(1, 24, 4):
+        faults = after_bars(Kind.CRASH_IN_ORDER, seconds=2.0, value=float(steps))
+        outcome = run_day(Schedule(seed=steps, faults=tuple(faults), hours=12.0))
+        assert outcome.finding is None, f"{steps} steps: {outcome.finding}"
+        assert outcome.struck["crash_in_order"] >= 1
+
+
+@pytest.mark.parametrize("name", list(VARIANTS))
+def test_a_broken_trader_is_caught_when_provoked(name: str) -> None:
+    """Within eight days that hold what it is weak against."""
+    faults = tuple(sorted(PROVOCATIONS.get(name, []), key=lambda fault: fault.at_s))
+    findings = []
+    for seed in range(8):
+        outcome = run_day(Schedule(seed=seed, faults=faults), VARIANTS[name])
+        if outcome.finding is not None:
+            findings.append(outcome.finding)
+            break
+
+    assert findings, f"{name} ({VARIANTS[name].wrong}) got through eight days"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", list(VARIANTS))
+def test_a_broken_trader_is_caught_by_chance_too(name: str) -> None:
+    """Random schedules find it within the stated number of seeds."""
+    assert any(not clean(outcome) for outcome in run_seeds(range(WITHIN), name))
+
+
+def test_what_provokes_a_broken_trader_leaves_the_production_one_alone() -> None:
+    """The same schedules, nothing broken: the variants differ by what is wrong with them."""
+    for name, faults in PROVOCATIONS.items():
+        ordered = tuple(sorted(faults, key=lambda fault: fault.at_s))
+        outcome = run_day(Schedule(seed=1, faults=ordered))
+        assert outcome.finding is None, f"{name}: {outcome.finding}"
+
+
+def test_a_failing_day_is_made_small_and_fails_again_when_it_was_printed() -> None:
+    """Of many faults the one that matters is left; JSON and back it breaks the same thing at the same step."""
+    noise = tuple(Fault(at_s=3_000.0 + 500.0 * n, kind=Kind.SLOW, on="query", seconds=1.0) for n in range(20))
+    flatten = Fault(at_s=4.0 * 3600.0, kind=Kind.FLATTEN)
+    variant = variant_of("reduce-gated")
+    faults = tuple(sorted((*noise, flatten), key=lambda fault: fault.at_s))
+    for seed in range(8):
+        first = run_day(Schedule(seed=seed, faults=faults, hours=6.0), variant)
+        if first.finding is not None:
+            break
+    assert first.finding is not None
+
+    small = smallest(Schedule(seed=first.seed, faults=faults, hours=6.0), first.finding, variant)
+    again = run_day(decode(encode(small)), variant)
+
+    assert [fault.kind for fault in small.faults] == [Kind.FLATTEN]
+    assert again == run_day(small, variant)
+    assert again.finding is not None
+    assert again.finding.invariant == first.finding.invariant
+
+
+def test_the_command_ends_with_1_and_says_how_to_see_it_again(tmp_path: Path) -> None:
+    """Seed, invariant, smallest schedule; the written file breaks the same."""
+    target = tmp_path / "small.json"
+    runner = CliRunner()
+
+    result = runner.invoke(
+        app, ["--seeds", "3", "--variant", "double-intent", "--jobs", "1", "--out", str(target)]
+    )
+    again = runner.invoke(app, ["--schedule", str(target), "--variant", "double-intent", "--json"])
+
+    assert result.exit_code == 1
+    assert "BROKEN" in result.stdout
+    assert "one order per intent" in result.stdout
+    assert f"--schedule {target}" in result.stdout
+    assert again.exit_code == 1
+    assert json.loads(again.stdout)["broken"]["invariant"] == "one order per intent"
+
+
+def test_the_command_tells_what_happened_and_ends_with_0() -> None:
+    """Days, steps, faults by kind, trades; JSON on request; an unknown variant is refused."""
+    result = CliRunner().invoke(app, ["--seeds", "2", "--first-seed", "1", "--jobs", "1", "--json"])
+    unknown = CliRunner().invoke(app, ["--seeds", "1", "--variant", "perfect"])
+    listed = CliRunner().invoke(app, ["--variant", "list"])
+
+    told = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert told["seeds"] == [1, 2]
+    assert told["totals"]["days"] == 2
+    assert told["totals"]["steps"] > 10_000
+    assert sum(told["totals"]["struck"].values()) > 0
+    assert told["broken"] is None
+    assert unknown.exit_code != 0
+    assert all(name in listed.stdout for name in VARIANTS)
+
+
+def test_generated_days_are_short_enough_to_run_and_long_enough_to_matter() -> None:
+    """Up to two dozen faults, none in the last hour, so that a day can come to rest."""
+    for seed in range(100):
+        schedule = generate(seed, SYMBOLS)
+        assert len(schedule.faults) <= 24
+        assert all(0.0 < fault.at_s <= 23.0 * 3600.0 for fault in schedule.faults)

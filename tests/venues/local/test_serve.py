@@ -1,0 +1,66 @@
+"""``quantum-trader venue serve``: a real process, asked over loopback, ended by a signal."""
+
+from __future__ import annotations
+
+import json
+import signal
+import stat
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from quantum_trader.app.cli_venue import app
+
+_PATIENCE_S = 60
+
+
+def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    """It prints where it is, answers, keeps its secrets private, and ends in peace."""
+    keys, token = tmp_path / "keys.json", tmp_path / "token"
+    command = [
+        sys.executable, "-m", "quantum_trader.app.cli", "venue", "serve", "--symbols", "BTCUSDT", "--speed", "manual",
+        "--keys-file", str(keys), "--admin-token-file", str(token), "--json",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        with urllib.request.urlopen(f"{told['url']}/fapi/v1/exchangeInfo", timeout=_PATIENCE_S) as answer:
+            symbols = [row["symbol"] for row in json.load(answer)["symbols"]]
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=_PATIENCE_S)
+
+    assert symbols == told["symbols"] == ["BTCUSDT"]
+    assert (process.returncode, errors.strip()) == (0, "stopped")
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (keys, token)] == [0o600, 0o600]
+    assert json.loads(keys.read_text())["key"] == told["api_key"]
+    assert told["admin_token"] == "", "a token in a file is not printed"
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (["--speed", "fast"], "--speed fast"), (["--shift", "back"], "--shift back"),
+        (["--host", "0.0.0.0"], "loopback"), (["--clock", "sun"], "server_clock"),
+    ],
+)
+def test_unusable_options_are_refused(options: list[str], part: str) -> None:
+    """Before anything listens."""
+    result = CliRunner().invoke(app, ["serve", "--symbols", "BTCUSDT", *options])
+
+    assert result.exit_code != 0
+    assert part in str(result.exception)
+
+
+def test_a_keys_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    """The message says what to do."""
+    keys = tmp_path / "keys.json"
+    keys.write_text('{"key": "a", "secret": "b"}')
+    keys.chmod(0o644)
+
+    result = CliRunner().invoke(app, ["serve", "--symbols", "BTCUSDT", "--keys-file", str(keys)])
+
+    assert "chmod 600" in str(result.exception)
