@@ -6,13 +6,18 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.harness import Figure, bench, best_of, ema_cross_loop
+from quantum_trader.app.journal_sink import JournalSink
+from quantum_trader.app.state_dir import RecordFile
 from quantum_trader.engine.engine import Engine
+from quantum_trader.engine.ports import RecordSink
 from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.replay import ReplayDriver
 from quantum_trader.engine.settings import EngineSettings
@@ -35,14 +40,17 @@ EVERY_BAR = SignalSettings(decision_minutes=1)  # the models look at each one-mi
 
 
 def replay(
-    symbols: tuple[str, ...], bars: int, signals: SignalSettings = DEFAULT_SIGNALS
+    symbols: tuple[str, ...], bars: int, signals: SignalSettings = DEFAULT_SIGNALS, kept: RecordSink | None = None
 ) -> tuple[float, int, Engine, MemorySink]:
-    """Replay *bars* generated minutes of *symbols*; returns (seconds in the loop, symbol-bars, engine, records)."""
+    """Replay *bars* generated minutes of *symbols*; returns (seconds in the loop, symbol-bars, engine, records).
+
+    With *kept* the records go there instead of into memory.
+    """
     recording = generated_recording(symbols, interval="1m", start=START, bars=bars, seed=1)
     table = instruments_for(recording.symbols, recording.first_closes().tolist())
     sink = MemorySink()
     settings = EngineSettings(profile=load_profile("STANDARD"), signals=signals)
-    engine = Engine(table.instruments, recording.interval_ns, settings, sink)
+    engine = Engine(table.instruments, recording.interval_ns, settings, sink if kept is None else kept)
     venue = PaperVenue(
         table.instruments, PaperSettings(initial_cash=engine.settings.start_equity),
         taker_cost_bps=engine.kernel.out[:, col.TAKER_COST_BPS],
@@ -96,6 +104,38 @@ def engine_replay() -> list[Figure]:
         Figure(
             name="engine.replay_1_symbol_1m", value=one, unit="bars/s", reference=reference, reference_name=name,
             bar=">= 40,000",
+        ),
+    ]
+
+
+def journaled(symbols: tuple[str, ...], bars: int) -> float:
+    """Symbol-bars a second with every record in the record file and in the journal, until all of them are durable."""
+    with tempfile.TemporaryDirectory() as folder:
+        sink = JournalSink(Path(folder), RecordFile(Path(folder) / "records.jsonl", 0), 0)
+        try:
+            spent, count, _, _ = replay(symbols, bars, EVERY_BAR, sink)
+            started = time.perf_counter()
+            sink.sync()
+            spent += time.perf_counter() - started
+        finally:
+            sink.close()
+    return count / spent
+
+
+@bench("journaled")
+def journaled_replay() -> list[Figure]:
+    """The engine with the journal on beside the engine without, turn by turn; the models look at every bar."""
+    bars = 20_000
+    replay(SYMBOLS, 500, EVERY_BAR)
+    without, with_journal = [], []
+    for _ in range(3):
+        spent, count, _, _ = replay(SYMBOLS, bars, EVERY_BAR)
+        without.append(count / spent)
+        with_journal.append(journaled(SYMBOLS, bars))
+    return [
+        Figure(
+            name="engine.replay_20_symbols_1m_journaled", value=max(with_journal), unit="bars/s",
+            reference=max(without), reference_name="the same without a journal, bars/s", bar="ratio >= 0.75",
         ),
     ]
 

@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from quantum_trader.app.cli_simulate import app
-from quantum_trader.lab.simulation.campaign import Totals, run_seed, run_seeds, smallest, variant_of
-from quantum_trader.lab.simulation.schedule import Fault, Kind, Schedule, decode, encode, generate
+from quantum_trader.lab.simulation.campaign import Totals, run_schedules, run_seed, run_seeds, smallest, variant_of
+from quantum_trader.lab.simulation.schedule import Fault, Kind, Schedule, decode, encode, generate, pairs
 from quantum_trader.lab.simulation.variants import VARIANTS
 from quantum_trader.lab.simulation.warm import SYMBOLS
 from quantum_trader.lab.simulation.world import Outcome, run_day
@@ -98,6 +98,18 @@ def test_every_kind_of_fault_happens_and_nothing_breaks() -> None:
     assert {kind.value for kind in Kind} == set(totals.struck)
     assert totals.trades > 1_000
     assert totals.lives > 300
+
+
+@pytest.mark.long
+def test_every_pair_of_faults_may_meet() -> None:
+    """Both at every bar of half a day, some seven hundred days; what random days seldom bring together."""
+    broken = [
+        (sorted({fault.kind.value for fault in schedule.faults}), outcome.finding)
+        for schedule, outcome in run_schedules(pairs(1, SYMBOLS), jobs=2)
+        if not clean(outcome)
+    ]
+
+    assert broken == []
 
 
 def test_a_crash_at_any_step_of_an_order_leaves_one_order_and_its_stop() -> None:
@@ -200,3 +212,12 @@ def test_generated_days_are_short_enough_to_run_and_long_enough_to_matter() -> N
         schedule = generate(seed, SYMBOLS)
         assert len(schedule.faults) <= 24
         assert all(0.0 < fault.at_s <= 23.0 * 3600.0 for fault in schedule.faults)
+
+
+def test_pairs_hold_every_two_kinds_once() -> None:
+    """But for the delisting, after which there is nothing to trade."""
+    kinds = len(Kind) - 1
+    made = [frozenset(fault.kind for fault in one.faults) - {Kind.RESUME} for one in pairs(1, SYMBOLS)]
+
+    assert len(made) == kinds * (kinds + 1) // 2
+    assert len(set(made)) == len(made) - (kinds - 1)  # RESUME is in all of them, so each kind stands alone twice

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -12,7 +13,6 @@ from rich.console import Console
 from rich.table import Table
 
 from quantum_trader.app.cli_options import JsonOption
-from quantum_trader.domain.errors import ConfigError
 
 if TYPE_CHECKING:
     from quantum_trader.lab.simulation.campaign import Totals
@@ -45,6 +45,9 @@ def simulate(
     schedule: Annotated[
         Path | None, typer.Option("--schedule", metavar="FILE", help="Run this one schedule of faults (JSON).")
     ] = None,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="Instead of seeds: every pair of faults, both at every bar of half a day.")
+    ] = False,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes.")] = 2,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write the smallest schedule that breaks something.")
@@ -63,7 +66,10 @@ def simulate(
         for one in VARIANTS.values():
             console.print(f"{one.name:18} {one.wrong}")
         return
-    report = _one(schedule, variant) if schedule is not None else _many(first_seed, seeds, variant, jobs)
+    if schedule is not None:
+        report = _one(schedule, variant)
+    else:
+        report = _many(_schedules(first_seed, seeds, pairs), variant, jobs)
     if out is not None and report.broken is not None:
         out.write_text(msgspec.json.format(msgspec.json.encode(report.broken["schedule"]), indent=1).decode() + "\n")
     if as_json:
@@ -89,32 +95,38 @@ def _one(path: Path, variant: str) -> Report:
     )
 
 
-def _many(first: int, count: int, variant: str, jobs: int) -> Report:
-    """Run seeds in order, up to the first that breaks something, and make its schedule small."""
-    from quantum_trader.lab.simulation.campaign import Totals, run_seeds, smallest, variant_of
-    from quantum_trader.lab.simulation.schedule import generate
+def _schedules(first: int, count: int, pairs: bool) -> Sequence[Schedule]:
+    """What to run: a list of pairs, or seeds."""
+    from quantum_trader.lab.simulation import schedule
     from quantum_trader.lab.simulation.warm import SYMBOLS
 
-    if first + count > 2**53:
-        raise ConfigError(f"--first-seed {first}: is too large")
-    started, totals, broken, last = time.monotonic(), Totals(), None, first
+    if pairs:
+        return schedule.pairs(first, SYMBOLS)
+    return [schedule.generate(seed, SYMBOLS) for seed in range(first, first + count)]
+
+
+def _many(schedules: Sequence[Schedule], variant: str, jobs: int) -> Report:
+    """Run *schedules* in order, up to the first that breaks something, and make that one small."""
+    from quantum_trader.lab.simulation.campaign import Totals, run_schedules, smallest, variant_of
+
+    started, totals, broken, last = time.monotonic(), Totals(), None, schedules[0].seed
     shown = started
-    for outcome in run_seeds(range(first, first + count), variant, min(jobs, count)):
+    for schedule, outcome in run_schedules(schedules, variant, min(jobs, len(schedules))):
         totals.add(outcome)
         last = outcome.seed
         if outcome.finding is not None:
             typer.echo(f"seed {outcome.seed}: {outcome.finding.invariant}; looking for the smallest schedule", err=True)
-            small = smallest(generate(outcome.seed, SYMBOLS), outcome.finding, variant_of(variant))
-            broken = _broken(outcome, small)
+            broken = _broken(outcome, smallest(schedule, outcome.finding, variant_of(variant)))
             break
         if time.monotonic() - shown >= _SHOW_EVERY_S:
             shown = time.monotonic()
             typer.echo(
-                f"{totals.days} of {count} days, {totals.steps:,} steps, {totals.struck.total():,} faults, "
+                f"{totals.days} of {len(schedules)} days, {totals.steps:,} steps, {totals.struck.total():,} faults, "
                 f"{totals.trades:,} trades, {totals.days / (shown - started):.1f} days/s", err=True,
             )
     return Report(
-        seeds=(first, last), variant=variant, seconds=time.monotonic() - started, totals=_plain(totals), broken=broken
+        seeds=(schedules[0].seed, last), variant=variant, seconds=time.monotonic() - started, totals=_plain(totals),
+        broken=broken,
     )
 
 

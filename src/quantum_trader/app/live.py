@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import hashlib
 import os
 import signal
 import time
@@ -21,7 +23,7 @@ from quantum_trader.app.input_log import FileInputLog
 from quantum_trader.app.journal_sink import JournalSink
 from quantum_trader.app.live_settings import LiveMode, LiveSettings, LoadedLive, OnForeign, bind_folder
 from quantum_trader.app.operator_requests import OperatorRequests
-from quantum_trader.app.state_dir import RecordFile, StateDir
+from quantum_trader.app.state_dir import RecordFile, StateDir, pack, unpack
 from quantum_trader.app.status import HaltLine, LiveStatus, OrderLine, PositionLine, write_status
 from quantum_trader.app.trace_file import TraceFile
 from quantum_trader.app.watchdog import Watchdog
@@ -30,7 +32,7 @@ from quantum_trader.domain.enums import GOV_EMERGENCY, GOVERNOR_CODES
 from quantum_trader.domain.errors import StateError, VenueError
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.engine.engine import Engine
-from quantum_trader.engine.inputs import Asked
+from quantum_trader.engine.inputs import Asked, Input
 from quantum_trader.engine.live import HealthReport, LiveDriver, LiveTiming
 from quantum_trader.engine.live_engine import LiveEngine
 from quantum_trader.engine.recorder import MemorySink
@@ -38,6 +40,7 @@ from quantum_trader.engine.session import Session
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.venue_port import ExecutionVenue
 from quantum_trader.journal.tracer import DecisionTracer
+from quantum_trader.policy.storage import write_atomically
 from quantum_trader.signals import columns as col
 from quantum_trader.venues.binance.adapter import AdapterSettings, BinanceFuturesExecutionAdapter
 from quantum_trader.venues.binance.endpoints import endpoint
@@ -46,14 +49,46 @@ from quantum_trader.venues.paper_execution import DrySettings, PaperExecutionAda
 from quantum_trader.venues.paper_settings import PaperSettings
 
 _INPUTS: Final = "inputs"
+_PAPER_ACCOUNT: Final = "paper_account"
+
+
+class PaperAccountFile:
+    """The paper account of a dry run on disk: like a venue's account it is there whatever becomes of the trader."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / _PAPER_ACCOUNT
+
+    def load(self) -> dict[str, Any] | None:
+        """The account as it was last kept; None when there is none. StateError when the file is damaged."""
+        try:
+            content = self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        head, _, payload = content.partition(b"\n")
+        if hashlib.blake2b(payload, digest_size=16).hexdigest().encode() != head:
+            raise StateError(f"{self._path}: damaged; remove it to begin with a fresh paper account")
+        account: dict[str, Any] = unpack(payload)
+        return account
+
+    def keep(self, account: dict[str, Any]) -> None:
+        """Replace what was kept. Raises StateError when it cannot be written."""
+        payload = pack(account)
+        try:
+            write_atomically(
+                self._path, hashlib.blake2b(payload, digest_size=16).hexdigest().encode() + b"\n" + payload
+            )
+        except OSError as error:
+            raise StateError(f"{self._path}: cannot be written ({error.strerror})") from error
 
 
 def venue_for(
-    live: LiveSettings, keys: ApiKeys | None, paper: PaperSettings | None = None, *, closing: bool = False
+    live: LiveSettings, keys: ApiKeys | None, paper: PaperSettings | None = None, *, closing: bool = False,
+    account: PaperAccountFile | None = None,
 ) -> ExecutionVenue:
     """The venue that *live* trades at, not connected: Binance or the local venue, or paper fills on their prices.
 
-    *closing*: only to close positions; what forbids opening them does not keep it from connecting.
+    *closing*: only to close positions; what forbids opening them does not keep it from connecting. *account* keeps the
+    paper account of a dry run.
     """
     binance = BinanceFuturesExecutionAdapter(
         endpoint(live.venue, live.address), live.symbols, keys if live.needs_keys else None, rng=Random(time.time_ns()),
@@ -63,7 +98,13 @@ def venue_for(
     )
     if live.mode is not LiveMode.DRY:
         return binance
-    return PaperExecutionAdapter(binance, DrySettings(paper=paper if paper is not None else PaperSettings()))
+    dry = PaperExecutionAdapter(
+        binance, DrySettings(paper=paper if paper is not None else PaperSettings()),
+        keep=account.keep if account is not None else None,
+    )
+    if account is not None and (kept := account.load()) is not None:
+        dry.load_state(kept)
+    return dry
 
 
 def live_engine_settings(loaded: LoadedLive) -> EngineSettings:
@@ -84,8 +125,9 @@ class LiveRun:
     def __init__(
         self, loaded: LoadedLive, venue: ExecutionVenue, state_dir: StateDir, redactor: Redactor,
         now_ns: Callable[[], int] = time.time_ns, timing: LiveTiming | None = None,
+        inputs: Callable[[], list[Input]] = list,
     ) -> None:
-        """*venue* is connected; *state_dir* is locked and bound."""
+        """*venue* is connected; *state_dir* is locked and bound. *inputs* is polled for what other parts wish."""
         live = loaded.live
         self.live, self.venue, self.state_dir, self._now_ns = live, venue, state_dir, now_ns
         self.started_ns = now_ns()
@@ -110,7 +152,7 @@ class LiveRun:
         self.operator = OperatorRequests(state_dir.path, 0)
         self.driver = LiveDriver(
             self.session, venue, timing if timing is not None else timing_of(live), now_ns,
-            namespace=f"{self.started_ns:x}-", statement=self._statement(loaded), operator=self._asked,
+            namespace=f"{self.started_ns:x}-", statement=self._statement(loaded), operator=self._asked, inputs=inputs,
             queue=self._queue, report=self._report,
         )
         self._reported = 0.0
@@ -146,15 +188,11 @@ class LiveRun:
         more: dict[str, Any] = {
             "record_bytes": self.records.size, "operator_taken": self.operator.taken, "asked": self.session.asked,
         }
-        if isinstance(self.venue, PaperExecutionAdapter):
-            more["venue"] = self.venue.state()
         return more
 
     def _restore_more(self, more: dict[str, Any]) -> None:
         assert self.checkpoint is not None
         self.engine.recorder.resume(self.checkpoint["engine"]["seq"], ())
-        if isinstance(self.venue, PaperExecutionAdapter) and "venue" in more:
-            self.venue.load_state(more["venue"])
 
     def _asked(self) -> list[Asked]:
         return [
@@ -269,6 +307,12 @@ def compile_kernels(engine: Engine) -> None:
     trial.on_bars(MarketBatch(0, engine.interval_ns, bars, np.ones(size, dtype=np.bool_)), 0)
 
 
+def settle_memory() -> None:
+    """Take what the start has left out of the collector's sight: a full collection over it takes tens of ms."""
+    gc.collect()
+    gc.freeze()
+
+
 def run_async(work: Any) -> None:
     """Run *work* on uvloop where it is installed, else on asyncio's own loop."""
     try:
@@ -281,7 +325,9 @@ def run_async(work: Any) -> None:
 
 
 async def _trade(loaded: LoadedLive, keys: ApiKeys | None, folder: StateDir, redactor: Redactor) -> None:
-    venue = venue_for(loaded.live, keys, loaded.run.settings.paper_settings())
+    venue = venue_for(
+        loaded.live, keys, loaded.run.settings.paper_settings(), account=PaperAccountFile(folder.path)
+    )
     try:
         await connect(venue)
         live = LiveRun(loaded, venue, folder, redactor)

@@ -18,6 +18,7 @@ import numpy as np
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_EMERGENCY, OrderStatus
 from quantum_trader.domain.errors import VenueError, VenueUnavailable
+from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.inputs import (
     Asked,
@@ -35,6 +36,7 @@ from quantum_trader.engine.live_clock import VenueClock
 from quantum_trader.engine.ports import Rejection, VenueOrder
 from quantum_trader.engine.reconciliation import VenueSnapshot
 from quantum_trader.engine.session import Session
+from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.venue_port import (
     ExecutionVenue,
     Kline,
@@ -70,6 +72,7 @@ class LiveTiming(msgspec.Struct, frozen=True, kw_only=True):
     backoff_most_s: float = 5.0
     stop_s: float = 10.0  # for requests under way when it stops
     warm_bars: int = 500  # fetched at the first start
+    leverage_pace_s: float = 0.0  # between two symbols whose leverage is set ahead of an opening; 0: when one comes
 
 
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +129,7 @@ class LiveDriver:
         self._tasks: dict[asyncio.Task[None], str] = {}  # requests under way and their symbols
         self._touched: set[str] = set()
         self._leverage: dict[str, float] = {}
+        self._ahead: dict[str, asyncio.Event] = {}  # symbols whose leverage is being set ahead of an opening
         self._rates: dict[str, float] = {}
         self._up = {"market": False, "user": False}
         self._said = (0, True)  # health as it was last told
@@ -143,6 +147,7 @@ class LiveDriver:
 
     async def run(self, *, connected: bool = False) -> None:
         """Trade until :meth:`stop`; what rests at the venue stays there. The session has been recovered before."""
+        self._decided_ns = self.engine.now_ns - self._interval  # where the recovery ended
         try:
             if not connected:
                 await self._try(self.venue.connect, "connect", self.timing.connect_timeout_s)
@@ -152,7 +157,7 @@ class LiveDriver:
                 parts = [group.create_task(self._listen())]
                 await self._listening.wait()
                 await self._first_look()
-                parts += [group.create_task(part()) for part in (self._tick, self._reconcile, self._save)]
+                parts += [group.create_task(part()) for part in (self._tick, self._reconcile, self._save, self._set_ahead)]
                 self._repair()
                 await self._stopping.wait()
                 for part in parts:
@@ -289,6 +294,8 @@ class LiveDriver:
     async def _refusal(self, request: OrderRequest) -> str:
         """Why an opening order may not go: another leverage is in force, or its time is over. Empty: it may."""
         symbol, wanted = request.symbol, request.leverage
+        if symbol in self._ahead:
+            await self._ahead[symbol].wait()
         if self._leverage.get(symbol) != wanted:
             try:
                 async with asyncio.timeout(self.timing.request_timeout_s):
@@ -302,6 +309,29 @@ class LiveDriver:
         if age_s > self.engine.settings.intent_ttl_s:
             return f"EXPIRED: {age_s:.1f} s old"
         return ""
+
+    async def _set_ahead(self) -> None:
+        """Set the leverage of idle symbols, one by one, so that their openings need not wait for it."""
+        pace_s = self.timing.leverage_pace_s
+        while pace_s > 0.0:
+            for symbol in self.symbols:
+                if symbol not in self._leverage and symbol not in self._involved():
+                    await self._set_idle_leverage(symbol)
+                    await asyncio.sleep(pace_s)
+            await asyncio.sleep(self.timing.tick_s)
+
+    async def _set_idle_leverage(self, symbol: str) -> None:
+        """Set the leverage that openings of *symbol* usually ask for; one that asks for another sets its own."""
+        usual = usual_leverage(self.engine.settings, self.engine.instruments[self._index[symbol]])
+        over = self._ahead[symbol] = asyncio.Event()
+        try:
+            async with asyncio.timeout(self.timing.request_timeout_s):
+                self._leverage[symbol] = await self.venue.set_leverage(symbol, usual)
+        except _UNREACHED:
+            self.counts["leverage not set ahead"] += 1
+        finally:
+            del self._ahead[symbol]
+            over.set()
 
     def _is_wanted(self, request: OrderRequest) -> bool:
         """Whether a reducing order still has something to reduce and nothing has taken its place."""
@@ -640,6 +670,11 @@ class LiveDriver:
                 self.counts[f"{what} failed"] += 1
                 await asyncio.sleep(max(getattr(error, "retry_after_s", 0.0), wait))
                 wait = min(2.0 * wait, self.timing.backoff_most_s)
+
+
+def usual_leverage(settings: EngineSettings, instrument: Instrument) -> float:
+    """The leverage of an opening that nothing lowers: the wanted one within the limits and the venue's first tier."""
+    return float(int(min(settings.leverage, settings.limits.max_leverage, instrument.tiers[0].max_leverage)))
 
 
 def _rejected(request: OrderRequest, reason: str, now_ns: int) -> OrderUpdate:

@@ -150,8 +150,8 @@ class EventLogger:
     # published before it is whole: record, payload, then the count in word 8 of the head.
     def _build(self) -> None:
         """Make ``log`` and ``log_line``: closures, because a local name is the fastest thing Python can look up."""
-        encode, pack_into, now = msgspec.msgpack.Encoder().encode, _RECORD.pack_into, time.time_ns
-        ring = self._ring
+        encode_into, pack_into, now = msgspec.msgpack.Encoder().encode_into, _RECORD.pack_into, time.time_ns
+        ring, payload = self._ring, bytearray(1024)  # one buffer for all: it is used by who holds the token
         area, words, write = ring.map, ring.words, ring.map.write
         pop, push, wait_turn, room = self._token.pop, self._token.append, self._wait_turn, self._room
         kinds, numbers = self._words, self._line_words
@@ -160,17 +160,18 @@ class EventLogger:
         def log(event: Event) -> None:
             """Append one event; it is accepted when this returns."""
             nonlocal at, count, position, stop, limit
-            payload = encode(event)
-            try:
-                word = kinds[type(event)] | len(payload)
-            except KeyError:
-                word = self._word(type(event)) | len(payload)
             try:
                 pop()
             except IndexError:
                 wait_turn()
             try:
-                if at >= stop or position + len(payload) > limit:
+                encode_into(event, payload)
+                size = len(payload)
+                try:
+                    word = kinds[type(event)] | size
+                except KeyError:
+                    word = self._word(type(event)) | size
+                if at >= stop or position + size > limit:
                     at, count, position, stop, limit, free = room(word, at, count, position)
                     if not free:
                         return
@@ -182,21 +183,21 @@ class EventLogger:
             finally:
                 push(None)
 
-        def log_line(kind: str, ts_ns: int, payload: bytes, schema: int = 1) -> None:
+        def log_line(kind: str, ts_ns: int, line: bytes, schema: int = 1) -> None:
             """Append one event that is JSON already; the journal keeps its bytes as they are."""
             nonlocal at, count, position, stop, limit
-            word = (numbers.get(kind) or self._line_word(kind)) | len(payload) | schema << 48
+            word = (numbers.get(kind) or self._line_word(kind)) | len(line) | schema << 48
             try:
                 pop()
             except IndexError:
                 wait_turn()
             try:
-                if at >= stop or position + len(payload) > limit:
+                if at >= stop or position + len(line) > limit:
                     at, count, position, stop, limit, free = room(word, at, count, position)
                     if not free:
                         return
                 pack_into(area, at, word, ts_ns, now())
-                position += write(payload)
+                position += write(line)
                 at += 24
                 count += 1
                 words[8] = count

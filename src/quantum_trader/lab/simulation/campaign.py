@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 
 import msgspec
@@ -56,28 +56,39 @@ def run_seed(seed: int, variant: str = "") -> Outcome:
     return run_day(generate(seed, SYMBOLS), variant_of(variant))
 
 
-def run_seeds(seeds: Sequence[int], variant: str = "", jobs: int = 1) -> Iterator[Outcome]:
-    """Run the days of *seeds* on *jobs* processes; their outcomes in order. Whoever stops reading stops them."""
+def run_seeds(seeds: Iterable[int], variant: str = "", jobs: int = 1) -> Iterator[Outcome]:
+    """Run the days of *seeds* on *jobs* processes; their outcomes in order."""
+    for _, outcome in run_schedules((generate(seed, SYMBOLS) for seed in seeds), variant, jobs):
+        yield outcome
+
+
+def run_schedules(
+    schedules: Iterable[Schedule], variant: str = "", jobs: int = 1
+) -> Iterator[tuple[Schedule, Outcome]]:
+    """Run *schedules* on *jobs* processes; each with its outcome, in order. Whoever stops reading stops them."""
     require(jobs >= 1, "jobs", jobs, "must be 1 or more")
-    variant_of(variant)
+    made = variant_of(variant)
     if jobs == 1:
-        for seed in seeds:
-            yield run_seed(seed, variant)
+        for schedule in schedules:
+            yield schedule, run_day(schedule, made)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=warm_world) as pool:
-        rest = iter(seeds)
-        waiting: list[Future[Outcome]] = [
-            pool.submit(run_seed, seed, variant) for seed in islice(rest, jobs * _AHEAD)
-        ]
+        rest = iter(schedules)
+        waiting = deque((one, pool.submit(run_named, one, variant)) for one in islice(rest, jobs * _AHEAD))
         try:
             while waiting:
-                yield waiting.pop(0).result()
-                for seed in islice(rest, 1):
-                    waiting.append(pool.submit(run_seed, seed, variant))
+                schedule, future = waiting.popleft()
+                yield schedule, future.result()
+                waiting.extend((one, pool.submit(run_named, one, variant)) for one in islice(rest, 1))
         finally:
-            for future in waiting:
+            for _, future in waiting:
                 future.cancel()
+
+
+def run_named(schedule: Schedule, variant: str) -> Outcome:
+    """Run one day of a variant by its name, as another process is asked to."""
+    return run_day(schedule, variant_of(variant))
 
 
 def smallest(schedule: Schedule, finding: Finding, variant: Variant, most_runs: int = 150) -> Schedule:

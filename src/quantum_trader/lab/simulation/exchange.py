@@ -87,6 +87,7 @@ class Exchange:
         self._waiting: list[Fault] = []  # faults that need a position to strike
         self._refuse_openings = self._refuse_stops = 0
         self._keep_leverage: set[str] = set()
+        self.lowered_ns: dict[str, int] = {}  # when a person last lowered a symbol's leverage
         self._outside = 0
         self._buffers = [(np.zeros((size, 5)), np.ones(size, dtype=np.bool_)) for _ in range(2)]
         self._batch_ns = 0
@@ -259,7 +260,6 @@ class Exchange:
         """Set a leverage, unless a fault keeps the old one; returns what is in force."""
         if symbol in self._keep_leverage and self.paper.leverage(symbol) != leverage:
             self._keep_leverage.discard(symbol)
-            self.struck(Kind.LEVERAGE_KEPT)
             return self.paper.leverage(symbol)
         return self._change_leverage(symbol, leverage)
 
@@ -291,7 +291,7 @@ class Exchange:
     def _strike(self, fault: Fault) -> bool:
         """Do it now, and say whether it was possible."""
         done = _STRIKES[fault.kind](self, fault)
-        if done and fault.kind not in (Kind.LEVERAGE_KEPT, Kind.ORDER_REFUSED, Kind.STOP_REFUSED):
+        if done and fault.kind not in (Kind.ORDER_REFUSED, Kind.STOP_REFUSED):
             self.struck(fault.kind)
             self.version += 1
         return done
@@ -456,6 +456,7 @@ class Exchange:
         if self.delisted[self._index[symbol]] or self._change_leverage(symbol, leverage) != leverage:
             return False
         self._keep_leverage.add(symbol)
+        self.lowered_ns[symbol] = self.now_ns()
         return True
 
 

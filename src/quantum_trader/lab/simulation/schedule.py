@@ -268,6 +268,33 @@ def generate(
     return Schedule(seed=seed, faults=tuple(faults), hours=hours)
 
 
+def pairs(seed: int, symbols: tuple[str, ...], *, hours: float = 12.0, bar_s: float = 1800.0) -> list[Schedule]:
+    """One schedule for every pair of kinds (and each kind with itself): both at every bar, somebody resumes each hour.
+
+    Most bugs need two things to meet; random days seldom let the right two meet in the right second.
+    """
+    kinds = [kind for kind in Kind if kind is not Kind.DELISTED]  # nothing is left to trade after it
+    return [
+        _pair(first, second, seed, symbols, hours, bar_s)
+        for index, first in enumerate(kinds) for second in kinds[index:]
+    ]
+
+
+def _pair(
+    first: Kind, second: Kind, seed: int, symbols: tuple[str, ...], hours: float, bar_s: float
+) -> Schedule:
+    rng = Random(f"pair/{first.value}/{second.value}/{seed}")
+    faults = [Fault(at_s=hour * 3600.0 - 600.0, kind=Kind.RESUME) for hour in range(1, int(hours))]
+    for bar in range(1, int((hours - 0.5) * 3600.0 / bar_s)):
+        for kind, at_s in (
+            (first, bar * bar_s + rng.uniform(-1.0, 0.5)), (second, bar * bar_s + rng.uniform(-0.5, 4.0))
+        ):
+            if kind not in (Kind.HALT, Kind.FLATTEN) or bar % 3 == 0:
+                faults.append(MAKERS[kind][1](rng, round(at_s, 3), symbols))
+    faults.sort(key=lambda fault: fault.at_s)
+    return Schedule(seed=seed, faults=tuple(faults), hours=hours)
+
+
 def tally(schedule: Schedule) -> dict[str, Any]:
     """How many faults of each kind *schedule* holds."""
     counts: dict[str, int] = {}

@@ -29,7 +29,7 @@ from quantum_trader.lab.simulation.warm import WarmWorld, engine_settings, warm_
 
 WALLET: Final = 10_000.0
 CALM_S: Final = GRACE_S + 120.0  # after the last bar nothing strikes, and everything must come to agree
-TIMING: Final = LiveTiming(tick_s=10.0, checkpoint_s=2900.0, request_timeout_s=6.0)
+TIMING: Final = LiveTiming(tick_s=15.0, checkpoint_s=2900.0, request_timeout_s=6.0)
 TIMEOUTS_S: Final = (TIMEOUT_S, 3.0 * TIMING.request_timeout_s)  # before and after the driver's own
 _STOP_MOST_S: Final = 60.0
 
@@ -217,7 +217,7 @@ class Day:
 
     def _start(self) -> None:
         self.lives += 1
-        self._disturbed_s = self.loop.time()
+        self._disturbed_s = max(self._disturbed_s, self.loop.time())
         self.trader = Trader(self)
         self.trader.task.add_done_callback(self._ended)
 
@@ -240,7 +240,7 @@ class Day:
         self.trader = None
         self.disk.crash()
         self.exchange.publish = _nobody
-        self._disturbed_s = self.loop.time() + self._down_s
+        self._disturbed_s = max(self._disturbed_s, self.loop.time() + self._down_s)
         self.loop.call_later(self._down_s, self._start)
 
     def crash_in_steps(self, kind: Kind) -> None:
@@ -261,7 +261,7 @@ class Day:
         trader.kill()
         self.trader = None
         self.exchange.publish = _nobody
-        self._disturbed_s = self.loop.time() + seconds
+        self._disturbed_s = max(self._disturbed_s, self.loop.time() + seconds)
         self.loop.call_later(seconds, self._start)
 
     # ------------------------------------------------------------------ faults

@@ -1,0 +1,405 @@
+"""From a decoded market frame to an order's signed bytes, through the live driver, on loopback with 222 symbols.
+
+The local venue runs in a process of its own and plays generated one-minute bars; the production adapter, the input log
+on disk, the journal and the live driver run here, as in ``quantum-trader live``. The clock starts when the event of a
+moment's last bar is in the driver's hand and stops when the first order of that moment can be written to a socket. The
+claim (the line in the input log) lies in between. Further orders of the same moment wait for the first: they are
+reported apart, and so is the wait of the last frame behind the frames that came with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from benchmarks.bench_adapter import BAR, ccxt_stream
+from benchmarks.harness import Figure, bench
+from quantum_trader.app.input_log import FileInputLog
+from quantum_trader.app.journal_sink import JournalSink
+from quantum_trader.app.live import compile_kernels, run_async, settle_memory
+from quantum_trader.app.state_dir import RecordFile, StateDir
+from quantum_trader.app.trace_file import TraceFile
+from quantum_trader.domain.clock import NS_PER_MINUTE, NS_PER_SECOND
+from quantum_trader.domain.trading import OrderRequest
+from quantum_trader.engine.gateway import Command
+from quantum_trader.engine.inputs import BarsCame, Input
+from quantum_trader.engine.live import LiveDriver, LiveTiming
+from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.session import Session
+from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.engine.venue_port import Kline, StreamEvent
+from quantum_trader.journal.tracer import DecisionTracer
+from quantum_trader.market.generate import generated_recording
+from quantum_trader.market.regime import MarketSettings
+from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
+from quantum_trader.policy.profiles import load_profile
+from quantum_trader.risk.guard import RiskLimits
+from quantum_trader.signals.settings import SignalSettings
+from quantum_trader.venues.binance.adapter import BinanceFuturesExecutionAdapter
+from quantum_trader.venues.binance.endpoints import endpoint
+from quantum_trader.venues.binance.keys import LOCAL, ApiKeys, Secret
+from quantum_trader.venues.binance.rest import PreparedRequest
+from quantum_trader.venues.binance.streams import EventQueue
+
+SYMBOLS = 222
+WARM = 200  # moments until the models have seen enough; not measured
+MOMENTS = 700
+ROUNDS = 3  # rounds that follow one another in the measured moments; the middle one is the figure
+PARTS = ("frame to batch", "claim on disk", "engine", "hop to the order's task", "bytes and signature")
+_QUIET_S = 0.012
+
+now = time.perf_counter_ns
+
+
+# ---------------------------------------------------------------------- the venue, in a process of its own
+
+
+def serve(bars: int) -> None:
+    """Serve generated bars until standard input ends; one line of JSON says where and with which keys."""
+    from quantum_trader.venues.local.build import recorded_exchange
+    from quantum_trader.venues.local.exchange import ExchangeSettings
+    from quantum_trader.venues.local.limits import LimitSettings
+    from quantum_trader.venues.local.server import LocalVenue, ServerSettings
+
+    async def run() -> None:
+        recording = generated_recording(SYMBOLS, interval="1m", bars=bars, seed=4)
+        exchange = recorded_exchange(
+            recording, start_ns=recording.start_ns, settings=ExchangeSettings(wallet=1e6, leverage=10)
+        )
+        settings = ServerSettings(
+            server_clock="market", limits=LimitSettings(weight_1m=10**6, orders_1m=10**6, orders_10s=10**6)
+        )
+        async with LocalVenue(exchange, settings=settings) as venue:
+            told = {
+                "url": venue.url, "key": venue.keys[0].key, "secret": venue.keys[0].secret,
+                "token": venue.admin_token, "symbols": list(recording.symbols), "start_ns": recording.start_ns,
+            }
+            sys.stdout.write(json.dumps(told) + "\n")
+            sys.stdout.flush()
+            await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+    run_async(run())
+
+
+# ---------------------------------------------------------------------- stop-watches around the production parts
+
+
+class Watch:
+    """Points in time of the moment in hand, ns."""
+
+    def __init__(self) -> None:
+        self.decoded = self.heard = self.claiming = self.claimed = self.deciding = self.decided = 0
+        self.preparing = 0
+        self.orders: list[tuple[int, bool, int]] = []  # bytes ready, opening, began
+        self.done: list[dict[str, Any]] = []
+        self.batch = False
+
+    def close(self, signals: int) -> None:
+        """File the moment in hand."""
+        if self.orders:
+            first = self.orders[0]
+            self.done.append({
+                "total": first[0] - self.heard, "wire": first[0] - self.decoded, "opening": first[1],
+                "later": [ready - self.heard for ready, _, _ in self.orders[1:]], "signals": signals,
+                "parts": (
+                    self.claiming - self.heard, self.claimed - self.claiming, self.decided - self.claimed,
+                    first[2] - self.decided, first[0] - first[2],
+                ),
+            })
+        self.orders = []
+
+
+class WatchedLog(FileInputLog):
+    """The input log of a live process, timed."""
+
+    watch: Watch
+
+    def append(self, entry: bytes) -> None:
+        """Write one entry."""
+        began = now()
+        super().append(entry)
+        if self.watch.batch:
+            self.watch.claiming, self.watch.claimed = began, now()
+
+
+class WatchedSession(Session):
+    """The session, told which inputs are bars."""
+
+    watch: Watch
+
+    def apply(self, told: Input) -> list[Command]:
+        """Take one input."""
+        self.watch.batch = type(told) is BarsCame
+        commands = super().apply(told)
+        if self.watch.batch:
+            self.watch.decided = now()
+            self.watch.batch = False
+        return commands
+
+
+class WatchedDriver(LiveDriver):
+    """The driver, noting when a bar comes into its hand."""
+
+    watch: Watch
+
+    def _bar(self, bar: Kline) -> None:
+        self.watch.heard = now()
+        super()._bar(bar)
+
+
+class WatchedAdapter(BinanceFuturesExecutionAdapter):
+    """The production adapter, noting when an order's bytes are ready."""
+
+    watch: Watch
+    moment_ns = 0
+
+    def prepare_order(self, request: OrderRequest) -> PreparedRequest:
+        """Return the order's bytes."""
+        began = now()
+        prepared = super().prepare_order(request)
+        if request.created_ns == self.moment_ns and request.type.value == "MARKET":
+            self.watch.orders.append((now(), not request.reduce_only, began))
+        return prepared
+
+
+def watch_decoding(watch: Watch) -> Callable[[], None]:
+    """Note when a bar's frame has been decoded, before it waits for its turn; returns how to stop."""
+    put = EventQueue.put
+
+    def noted(queue: EventQueue, event: StreamEvent) -> None:
+        if type(event) is Kline:
+            watch.decoded = now()
+        put(queue, event)
+
+    EventQueue.put = noted  # type: ignore[method-assign]
+
+    def stop() -> None:
+        EventQueue.put = put  # type: ignore[method-assign]
+
+    return stop
+
+
+# ---------------------------------------------------------------------- the run
+
+
+def engine_settings() -> EngineSettings:
+    """STANDARD, on signals that come every few minutes somewhere and are traded."""
+    return EngineSettings(
+        profile=load_profile("STANDARD"), start_equity=1e6, operator_resume_hours=1.0 / 60.0,
+        market=MarketSettings(trend_minutes=5, vol_minutes=5),
+        signals=SignalSettings(
+            decision_minutes=1, horizon_hours=0.25, cooldown_hours=1.0, edge=0.51, warmup_outcomes=5.0
+        ),
+        integration=OrchestratorIntegrationConfig(fixed_risk_pct=0.05, fixed_confidence=0.0, fixed_max_positions=12),
+        limits=RiskLimits(max_orders_per_hour=100_000, max_cost_r=10.0, daily_loss_pct=50.0, max_exposure_pct=100.0),
+    )
+
+
+class _NoStore:
+    """Checkpoints of a run that is not continued."""
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep nothing."""
+
+    def load(self) -> dict[str, Any] | None:
+        """Nothing."""
+        return None
+
+
+class Rehearsal:
+    """One live process beside the venue's."""
+
+    def __init__(self, venue: dict[str, Any], folder: Path) -> None:
+        self.told, self.folder, self.watch = venue, folder, Watch()
+        self.now_ns = int(venue["start_ns"])
+        self.signals = 0
+
+    async def run(self) -> list[dict[str, Any]]:
+        """Trade through the recording; returns the measured moments."""
+        keys = ApiKeys(
+            endpoint=LOCAL, key=Secret(self.told["key"]), secret=Secret(self.told["secret"]), source="benchmark"
+        )
+        adapter = WatchedAdapter(
+            endpoint(LOCAL, self.told["url"]), self.told["symbols"], keys, rng=Random(0), wall_ns=lambda: self.now_ns
+        )
+        adapter.watch = self.watch
+        await adapter.connect()
+        state = StateDir(self.folder)
+        records = JournalSink(state.path, RecordFile(state.path / "records.jsonl", 0), 0)
+        WatchedLog.watch = self.watch
+        log, traces = WatchedLog(state.path / "inputs"), TraceFile(state.path)
+        engine = LiveEngine(
+            [adapter.instrument(symbol) for symbol in self.told["symbols"]], NS_PER_MINUTE, engine_settings(), records
+        )
+        engine.tracer = DecisionTracer(clock=time.time_ns, finished=traces.add)
+        compile_kernels(engine)
+        session = WatchedSession(engine, log, _NoStore(), NS_PER_MINUTE)
+        session.watch = self.watch
+        driver = WatchedDriver(
+            session, adapter, LiveTiming(warm_bars=0, bar_wait_s=5.0, leverage_pace_s=0.001), lambda: self.now_ns,
+            namespace="bench-", steady=False,
+        )
+        driver.watch = self.watch
+        trading = asyncio.create_task(driver.run(connected=True))
+        stop_decoding = watch_decoding(self.watch)
+        try:
+            await self._play(adapter, driver, trading)
+        finally:
+            stop_decoding()
+            driver.stop()
+            await trading
+            await adapter.close()
+            traces.flush()
+            log.close()
+            records.close()
+            state.close()
+        self.report = {"trades": len(engine.tally.trades), "signals": engine.tally.signals,
+                       "refusals": dict(engine.tally.refusals), "failures": session.shield.failures,
+                       "shield": session.shield.last, "counts": dict(driver.counts)}
+        return self.watch.done
+
+    async def _play(self, adapter: WatchedAdapter, driver: WatchedDriver, trading: asyncio.Task[None]) -> None:
+        headers = {"Authorization": f"Bearer {self.told['token']}"}
+        step_url = f"{self.told['url']}/admin/step"
+        async with aiohttp.ClientSession(headers=headers) as client:
+            await self._until(lambda: driver.ready, trading)
+            settle_memory()
+            for moment in range(WARM + MOMENTS):
+                await self._quiet(driver, trading)
+                closes = self.now_ns + NS_PER_MINUTE
+                adapter.moment_ns = self.now_ns = closes
+                seen = driver.engine.tally.signals
+                async with client.post(step_url, json={"bars": 1}) as answer:
+                    await answer.read()
+                await self._until(lambda: driver.decided_until_ns >= closes, trading)  # noqa: B023 - awaited here
+                await self._quiet(driver, trading)
+                if moment < WARM:
+                    self.watch.orders = []
+                self.watch.close(driver.engine.tally.signals - seen)
+
+    async def _quiet(self, driver: LiveDriver, trading: asyncio.Task[None]) -> None:
+        """Wait until nothing is under way and nothing has come for a moment."""
+        while True:
+            before = driver.counts.total()
+            await asyncio.sleep(_QUIET_S)
+            if not driver.requests and driver.counts.total() == before:
+                return
+            if trading.done():
+                await trading
+
+    async def _until(self, done: Callable[[], bool], trading: asyncio.Task[None]) -> None:
+        deadline = time.monotonic() + 60.0
+        while not done():
+            await asyncio.sleep(0.001)
+            if trading.done():
+                await trading
+            if time.monotonic() > deadline:
+                raise SystemExit("latency: the driver made no progress for a minute")
+
+
+def rehearse() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Run the venue's process and this one; returns the measured moments and what happened."""
+    code = f"from benchmarks.bench_latency import serve; serve({WARM + MOMENTS + 10})"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as venue:
+        assert venue.stdout is not None and venue.stdin is not None
+        told = json.loads(venue.stdout.readline())
+        with tempfile.TemporaryDirectory() as folder:
+            rehearsal = Rehearsal(told, Path(folder) / "state")
+            try:
+                run_async(rehearsal.run())
+            finally:
+                venue.stdin.close()
+                venue.wait(timeout=30)
+    return rehearsal.watch.done, rehearsal.report
+
+
+# ---------------------------------------------------------------------- ccxt's way
+
+
+def ccxt_road(count: int = 3000, frames: int = 1) -> list[float]:
+    """Microseconds of ccxt.pro's message of *frames* bars, a trivial decision and the signature of an order."""
+    theirs = ccxt_stream()
+    theirs.apiKey, theirs.secret = "k" * 64, "s" * 64
+    client = SimpleNamespace(
+        url="wss://fstream.binance.com/market/ws/1", subscriptions={}, futures={}, resolve=lambda *_: None
+    )
+    frame = msgspec.json.encode({"stream": "btcusdt@kline_1m", "data": BAR})
+    fields = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.100", "newOrderRespType": "ACK"}
+    rng, last, took = random.Random(1), 0.0, []
+    for _ in range(count):
+        fields["newClientOrderId"] = f"qt-{rng.randbytes(10).hex()}"
+        began = now()
+        for _ in range(frames):
+            theirs.handle_message(client, json.loads(frame))
+        close = theirs.ohlcvs["BTC/USDT:USDT"]["1m"][-1][4]
+        fields["side"] = "BUY" if close > last else "SELL"
+        theirs.sign("order", ["fapiPrivate"], "POST", fields)["body"].encode()
+        took.append((now() - began) / 1_000.0)
+        last = close
+    return took
+
+
+# ---------------------------------------------------------------------- figures
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value that *share* of *values* do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+@bench("latency")
+def latency() -> list[Figure]:
+    """Decoded frame to signed order bytes through the live driver, beside plain ccxt's frame to signature."""
+    began = time.perf_counter()
+    theirs = ccxt_road()
+    all_theirs = ccxt_road(60, SYMBOLS)
+    done, report = rehearse()
+    sys.stderr.write(f"{report} in {time.perf_counter() - began:.0f} s\n")
+    assert report["failures"] == 0, report["shield"]
+    assert len(done) > 100, f"too few orders to measure: {len(done)} ({report})"
+    totals = [row["total"] / 1_000.0 for row in done]
+    name = "plain ccxt, one frame to a signed order"
+    figures = []
+
+    def add(what: str, values: list[float], share: float, bar: str = "", beside: list[float] = theirs) -> None:
+        figures.append(Figure(
+            name=f"latency.{what}_p{share * 100:.0f}", value=percentile(values, share), unit="us",
+            reference=percentile(beside, share), reference_name=f"{name} p{share * 100:.0f}", bar=bar,
+        ))
+
+    add("frame_to_bytes", totals, 0.5, "<= 150")
+    add("frame_to_bytes", totals, 0.99, "<= 500")
+    for place, part in enumerate(PARTS):
+        values = [row["parts"][place] / 1_000.0 for row in done]
+        add(part.replace(" ", "_").replace("'", ""), values, 0.5)
+        add(part.replace(" ", "_").replace("'", ""), values, 0.99)
+    later = [value / 1_000.0 for row in done for value in row["later"]]
+    if later:
+        add("later_orders_of_a_moment", later, 0.5)
+        add("later_orders_of_a_moment", later, 0.99)
+    wire = [row["wire"] / 1_000.0 for row in done]
+    add("with_the_wait_behind_other_frames", wire, 0.5)
+    add("with_the_wait_behind_other_frames", wire, 0.99)
+    sys.stderr.write(f"{len(done)} moments, signals per moment {statistics.mean(row['signals'] for row in done):.1f}, "
+                     f"max {max(row['signals'] for row in done)}; "
+                     f"ccxt 222 frames p50 {percentile(all_theirs, 0.5):.0f}\n")
+    Path("/tmp/latency.json").write_text(json.dumps(done))
+    return figures
