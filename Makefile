@@ -4,14 +4,16 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 JOBS   ?= 2
+VENUE  ?= paper
 
 .PHONY: run test test-all bench check docs clean
 
 # Replay the bundled recording (BTC ETH EOS LTC XRP, two years) under the policy in OBSERVE, and end with the report.
-# It leaves its state and journal in build/last-run, where the next `make run` starts anew.
+# It leaves its state and journal in build/last-run, where the next `make run` starts anew. `make run VENUE=local` sends the
+# orders through the Binance adapter to the local venue, over loopback.
 run: $(VENV)/.core
 	rm -rf build/last-run
-	$(BIN)/quantum-trader run --exit --state build/last-run
+	$(BIN)/quantum-trader run --exit --state build/last-run --venue $(VENUE)
 
 # Lint, types, import rules, then every quick test.
 test: check

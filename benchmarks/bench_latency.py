@@ -57,8 +57,8 @@ from quantum_trader.venues.binance.rest import PreparedRequest
 from quantum_trader.venues.binance.streams import EventQueue
 
 SYMBOLS = 222
-WARM = 200  # moments until the models have seen enough; not measured
-MOMENTS = 700
+WARM = 230  # moments until the models have seen enough; not measured
+MOMENTS = 600
 ROUNDS = 3  # rounds that follow one another in the measured moments; the middle one is the figure
 PARTS = ("frame to batch", "claim on disk", "engine", "hop to the order's task", "bytes and signature")
 _QUIET_S = 0.012
@@ -79,7 +79,7 @@ def serve(bars: int) -> None:
     async def run() -> None:
         recording = generated_recording(SYMBOLS, interval="1m", bars=bars, seed=4)
         exchange = recorded_exchange(
-            recording, start_ns=recording.start_ns, settings=ExchangeSettings(wallet=1e6, leverage=10)
+            recording, start_ns=recording.start_ns, settings=ExchangeSettings(wallet=1e6, leverage=5)
         )
         settings = ServerSettings(
             server_clock="market", limits=LimitSettings(weight_1m=10**6, orders_1m=10**6, orders_10s=10**6)
@@ -201,11 +201,11 @@ def engine_settings() -> EngineSettings:
     """STANDARD, on signals that come every few minutes somewhere and are traded."""
     return EngineSettings(
         profile=load_profile("STANDARD"), start_equity=1e6, operator_resume_hours=1.0 / 60.0,
-        market=MarketSettings(trend_minutes=5, vol_minutes=5),
+        market=MarketSettings(trend_minutes=10, vol_minutes=10), leverage=5.0,
         signals=SignalSettings(
-            decision_minutes=1, horizon_hours=0.25, cooldown_hours=1.0, edge=0.51, warmup_outcomes=5.0
+            decision_minutes=1, horizon_hours=0.1, cooldown_hours=24.0, edge=0.51, warmup_outcomes=5.0
         ),
-        integration=OrchestratorIntegrationConfig(fixed_risk_pct=0.05, fixed_confidence=0.0, fixed_max_positions=12),
+        integration=OrchestratorIntegrationConfig(fixed_risk_pct=0.05, fixed_confidence=0.0, fixed_max_positions=8),
         limits=RiskLimits(max_orders_per_hour=100_000, max_cost_r=10.0, daily_loss_pct=50.0, max_exposure_pct=100.0),
     )
 
@@ -235,7 +235,7 @@ class Rehearsal:
             endpoint=LOCAL, key=Secret(self.told["key"]), secret=Secret(self.told["secret"]), source="benchmark"
         )
         adapter = WatchedAdapter(
-            endpoint(LOCAL, self.told["url"]), self.told["symbols"], keys, rng=Random(0), wall_ns=lambda: self.now_ns
+            endpoint(LOCAL, self.told["url"]), shuffled(self.told["symbols"]), keys, rng=Random(0), wall_ns=lambda: self.now_ns
         )
         adapter.watch = self.watch
         await adapter.connect()
@@ -310,6 +310,11 @@ class Rehearsal:
                 await trading
             if time.monotonic() > deadline:
                 raise SystemExit("latency: the driver made no progress for a minute")
+
+
+def shuffled(symbols: list[str]) -> list[str]:
+    """The symbols in an order of no meaning: frames come in it, while the engine keeps its own."""
+    return Random(5).sample(symbols, len(symbols))
 
 
 def rehearse() -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -129,6 +129,10 @@ class FakeAccount:
         """A hundred."""
         return 100.0
 
+    async def get_leverages(self) -> dict[str, float]:
+        """Not asked for here."""
+        return {}
+
     async def set_leverage(self, symbol: str, leverage: float) -> float:
         """As asked."""
         return leverage

@@ -11,13 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 import msgspec
 import numpy as np
-from aiohttp import web
 from tests.app.trader import SYMBOLS, WARM_BARS, Books, Order, Told
 
 from quantum_trader.app.input_log import _whole
@@ -25,11 +25,12 @@ from quantum_trader.domain.enums import Side
 from quantum_trader.domain.trading import Intent
 from quantum_trader.engine.gateway import Purpose, client_order_id
 from quantum_trader.engine.inputs import Wished, decode_input
+from quantum_trader.journal import Lake
 from quantum_trader.market.instruments import instrument_for
 from quantum_trader.venues.local.clock import MarketClock
 from quantum_trader.venues.local.exchange import Exchange, ExchangeSettings
 from quantum_trader.venues.local.faults import Fault
-from quantum_trader.venues.local.limits import LimitSettings
+from quantum_trader.venues.local.limits import Limits, LimitSettings
 from quantum_trader.venues.local.server import LocalVenue, ServerSettings
 from quantum_trader.venues.local.signing import parsed
 from quantum_trader.venues.local.tape import Tape
@@ -37,11 +38,12 @@ from quantum_trader.venues.local.tape import Tape
 MINUTE: Final = 60_000_000_000
 PATIENCE_S: Final = 60.0
 CENT: Final = 0.005
+ROAD_S: Final = 0.015  # the longest way of an order to the venue, and of its answer back
 ROADS: Final = ("/fapi/v1/order", "/fapi/v1/algoOrder")
 PRICES: Final = {"BTCUSDT": 10_000.0, "ETHUSDT": 1_000.0, "LTCUSDT": 100.0}
 OUTSIDE: Final = "outside"  # a kill from outside, at what the venue saw
 INSIDE: Final = (  # or where the trader writes down what it was told
-    ("before", "wish"), ("after", "wish"), ("before", "OPEN update"), ("after", "OPEN update"),
+    ("before", "wish"), ("after", "wish"), ("after", "wish"), ("before", "OPEN update"), ("after", "OPEN update"),
     ("before", "OPEN fill"), ("after", "OPEN fill"), ("before", "STOP update"), ("after", "STOP update"),
     ("before", "CLOSE fill"), ("after", "CLOSE fill"),
 )
@@ -73,7 +75,8 @@ def market(seed: int, now_ns: int) -> Exchange:
 class KillVenue(LocalVenue):
     """A local venue that tells how far each order got: arrived, done, answered."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, chance: random.Random) -> None:
+        self.chance = chance
         super().__init__(
             exchange, clock=MarketClock(1.0),
             settings=ServerSettings(
@@ -85,16 +88,18 @@ class KillVenue(LocalVenue):
         self.answered: Counter[str] = Counter()
         self.saw: Callable[[str, str], None] = lambda stage, road: None
 
-    async def _rest(self, request: web.Request) -> web.StreamResponse:
-        if request.method != "POST" or request.path not in ROADS:
-            return await super()._rest(request)
-        body = (await request.read()).decode()
-        name = order_name(request.raw_path.partition("?")[2], body)
+    async def _spoilt(self, fault: Fault | None, act: Callable[[], Any]) -> Any:
+        method, path, query, body = act.args[:4] if isinstance(act, partial) and len(act.args) > 4 else ("",) * 4
+        if method != "POST" or path not in ROADS:
+            return await super()._spoilt(fault, act)
+        name = order_name(query, body)
         self.arrived[name] += 1
-        self.saw("arrived", request.path)
-        answer = await super()._rest(request)
+        self.saw("arrived", path)
+        await asyncio.sleep(self.chance.uniform(0.0, ROAD_S))
+        answer = await super()._spoilt(fault, act)
+        await asyncio.sleep(self.chance.uniform(0.0, ROAD_S))
         self.answered[name] += 1
-        self.saw("answered", request.path)
+        self.saw("answered", path)
         return answer
 
     def answer(self, method: str, path: str, query: str, body: str, key: str) -> tuple[int, dict[str, str], Any]:
@@ -187,7 +192,7 @@ class KillWorld:
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.state = folder, folder / "state"
         self.chance = random.Random(seed)
-        self.venue = KillVenue(market(seed, time.time_ns()))
+        self.venue = KillVenue(market(seed, time.time_ns()), self.chance)
         self.figures = Figures()
         self.errors = folder / "errors"
         self.last: Books | None = None
@@ -197,7 +202,7 @@ class KillWorld:
         self._said: asyncio.Queue[Books | None] = asyncio.Queue()
         self._writer: asyncio.StreamWriter | None = None
         self._links: set[asyncio.Task[None]] = set()
-        self._number = self._checks = self._read = 0
+        self._number = self._checks = self._read = self._lives = 0
         self._offered: list[Intent] = []
         self._logged: set[str] = set()
         self._died: tuple[set[str], set[str], list[str]] | None = None  # arrived, answered, offered in that life
@@ -232,21 +237,28 @@ class KillWorld:
         task = asyncio.current_task()
         assert task is not None
         self._links.add(task)
-        self._writer, said = writer, self._said
+        said: asyncio.Queue[Books | None] = asyncio.Queue()
         try:
             with suppress(ConnectionError):
                 while line := await reader.readline():
-                    said.put_nowait(msgspec.json.decode(line, type=Books))
+                    if line.strip() == self._life_token():  # not one that is dead already
+                        self._writer, said = writer, self._said
+                    else:
+                        said.put_nowait(msgspec.json.decode(line, type=Books))
         finally:
             said.put_nowait(None)
             writer.close()
             self._links.discard(task)
 
+    def _life_token(self) -> bytes:
+        return str(self._lives).encode()
+
     def order(self) -> Order:
         """What a trader of this world is started with."""
         key = self.venue.keys[0]
         return Order(
-            state=str(self.state), address=self.venue.url, key=key.key, secret=key.secret, port=self._port
+            state=str(self.state), address=self.venue.url, key=key.key, secret=key.secret, port=self._port,
+            life=self._lives,
         )
 
     async def spawn(self, *, cold: bool = False) -> None:
@@ -254,6 +266,8 @@ class KillWorld:
         if not cold and self._nursery is None:
             self._nursery = await Nursery.open(self.errors)
         self._said, self._life, self._born = asyncio.Queue(), [], time.monotonic()
+        self._lives += 1
+        self.venue.api.limits = Limits(self.venue.api.limits.settings)  # a start every second would meet them
         if cold:
             with self.errors.open("ab") as stderr:
                 self._cold = await asyncio.create_subprocess_exec(
@@ -304,10 +318,9 @@ class KillWorld:
 
     async def ended(self, within_s: float) -> bool:
         """Whether the trader's end of the line closes *within_s*."""
-        said: Books | None = None
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                while (said := await self._said.get()) is not None:
+                while await self._said.get() is not None:
                     pass
                 return True
         return False
@@ -373,7 +386,8 @@ class KillWorld:
         """A wish to open or to reduce, with an id that never was."""
         self._number += 1
         symbol = self.chance.choice(SYMBOLS)
-        reduce = self.chance.random() < 0.4
+        held = any(position.symbol == symbol for position in self.venue.exchange.paper.positions())
+        reduce = self.chance.random() < (0.5 if held else 0.1)
         side = self.chance.choice((Side.LONG, Side.SHORT))
         price = float(self.venue.exchange.last[self.venue.exchange.index[symbol]])
         now_ns = time.time_ns()
@@ -396,7 +410,7 @@ class KillWorld:
                 price / exchange.instruments[exchange.index[symbol]].tick_size
             )})
             self.venue.flush()
-            await asyncio.sleep(chance.uniform(0.03, 0.15))
+            await asyncio.sleep(chance.uniform(0.02, 0.1))
 
     def spoil(self) -> None:
         """Let some of the next order requests be late, unanswered or lost."""
@@ -416,14 +430,14 @@ class KillWorld:
         self.offer_again()
         trading = asyncio.create_task(self.traffic())
         try:
-            await asyncio.sleep(self.chance.uniform(0.1, 0.5))
+            await asyncio.sleep(self.chance.uniform(0.05, 0.35))
             if self.chance.random() < 0.5:
                 point = self.chance.choice(INSIDE)
                 self.figures.points[" ".join(point)] += 1
                 self.tell(Told(die=point))
             else:
                 self._aim()
-            if not await self.ended(6.0):
+            if not await self.ended(2.5):
                 self.kill()
         finally:
             self.venue.saw = lambda stage, road: None
@@ -437,7 +451,7 @@ class KillWorld:
     def _aim(self) -> None:
         """Kill from outside when the venue has seen something, or a moment later."""
         stage, road = self.chance.choice(("arrived", "done", "answered")), self.chance.choice(ROADS)
-        wait_s = self.chance.choice((0.0, self.chance.uniform(0.0, 0.004), self.chance.uniform(0.0, 0.03)))
+        wait_s = self.chance.choice((0.0, self.chance.uniform(0.0, 0.003), self.chance.uniform(0.0, 0.015)))
         left = self.chance.randint(1, 4)
         self.figures.points[f"{OUTSIDE} {stage}"] += 1
 
@@ -521,6 +535,12 @@ class KillWorld:
         orders = {order.ticket.client_id for order in exchange.orders.values() if order.is_open}
         return orders | {algo.ticket.client_id for algo in exchange.open_algos()}
 
+    def journaled(self) -> tuple[int, int, int]:
+        """Records in the record file, in the journal, and different ones there; once the trader has stopped."""
+        rows = Lake(self.state / "journal").sql("select count(*) as held, count(distinct seq) as kinds from events")
+        found = rows.to_pylist()[0]
+        return (self.state / "records.jsonl").read_bytes().count(b"\n"), int(found["held"]), int(found["kinds"])
+
     def _doubled(self, said: Books) -> list[str]:
         """Client ids that the venue took twice, and openings that belong to no intent or not to its first order."""
         exchange = self.venue.exchange
@@ -528,7 +548,7 @@ class KillWorld:
         sent = [order.ticket for order in exchange.orders.values() if order.order_id not in triggered]
         names = Counter(ticket.client_id for ticket in sent)
         names.update(algo.ticket.client_id for algo in exchange.algos.values())
-        twice = [name for name, count in (names + Counter()).items() if count > 1]
+        twice = [name for name, count in names.items() if count > 1]
         twice += [name for name, count in self.venue.done.items() if count > 1]
         openings = {ticket.client_id for ticket in sent if not ticket.reduce_only}
         mine = {client_order_id(said.namespace + intent, Purpose.OPEN, 0) for intent in said.claimed}

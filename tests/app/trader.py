@@ -26,6 +26,7 @@ from quantum_trader.app.state_dir import StateDir, pack
 from quantum_trader.domain.enums import GOV_EMERGENCY
 from quantum_trader.domain.errors import QuantumTraderError
 from quantum_trader.domain.trading import Intent
+from quantum_trader.engine.gateway import Purpose
 from quantum_trader.engine.inputs import Asked, Input, VenueSaid, Wished, decode_input
 from quantum_trader.engine.live import LiveTiming
 from quantum_trader.engine.live_engine import LiveEngine
@@ -41,7 +42,7 @@ WARM_BARS: Final = 1000
 REFUSED: Final = 3  # exit code of a trader that may not start
 _PARENT_DIES: Final = 1  # PR_SET_PDEATHSIG
 _TIMING: Final = LiveTiming(
-    tick_s=0.02, reconcile_s=0.4, look_again_s=0.15, backoff_s=0.05, backoff_most_s=0.4, attention_s=0.5,
+    tick_s=0.02, reconcile_s=0.25, look_again_s=0.1, backoff_s=0.05, backoff_most_s=0.4, attention_s=0.5,
     checkpoint_s=1.5, request_timeout_s=2.0, stop_s=3.0, warm_bars=WARM_BARS,
 )
 
@@ -54,6 +55,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     secret: str
     port: int  # of the test, on loopback
+    life: int  # how many there were, this one included
 
 
 class Told(msgspec.Struct, kw_only=True):
@@ -96,9 +98,8 @@ def loaded(address: str) -> LoadedLive:
         "risk.max_cost_r": 10.0, "risk.max_orders_per_hour": 100_000, "risk.max_exposure_pct": 100.0,
         "risk.daily_loss_pct": 50.0,
     }
-    return load_live_settings(
-        None, {key: (value, "test") for key, value in live.items()}, {key: (value, "test") for key, value in run.items()}
-    )
+    flags = [{key: (value, "test") for key, value in part.items()} for part in (live, run)]
+    return load_live_settings(None, *flags)
 
 
 class Hooked:
@@ -124,8 +125,9 @@ class Hooked:
     def _what(self, told: Input) -> str:
         """"wish", or the purpose of an order and what is said of it, such as "OPEN fill"."""
         if isinstance(told, Wished):
-            claimed = self._engine.gateway.is_claimed(told.intent.intent_id)
-            return "" if told.intent.reduce_only or claimed else "wish"
+            intent, gateway = told.intent, self._engine.gateway
+            taken = intent.symbol in self._engine.books.positions or gateway.has(intent.symbol, Purpose.OPEN)
+            return "" if intent.reduce_only or taken or gateway.is_claimed(intent.intent_id) else "wish"
         if not isinstance(told, VenueSaid) or told.funding is not None:
             return ""
         event = told.fill or told.update
@@ -180,6 +182,7 @@ class Trader:
                 settings=AdapterSettings(receive_window_ms=1000, timeout_s=2.0, quotes=False, marks=False),
             )
             reader, self._writer = await asyncio.open_connection("127.0.0.1", order.port)
+            self._writer.write(f"{order.life}\n".encode())
             try:
                 await connect(venue)
                 self._live = LiveRun(
@@ -314,23 +317,28 @@ def _nursery() -> None:
     ))
     parent = os.getpid()
     children: set[int] = set()
-    print("ready", flush=True)
+    _answer("ready")
     for line in sys.stdin:
         if line.startswith("-"):
             child = int(line[1:])
             children.discard(child)
-            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+            _answer(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
             continue
         child = os.fork()
         if child == 0:
             _end_with(parent)
             os._exit(trade(msgspec.json.decode(line, type=Order)))
         children.add(child)
-        print(child, flush=True)
+        _answer(child)
     for child in children:
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+def _answer(what: object) -> None:
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
 
 
 def _end_with(parent: int) -> None:

@@ -87,6 +87,10 @@ class HandFeed:
         """A feed has no account."""
         raise AssertionError("a feed is not asked for an account")
 
+    async def get_leverages(self) -> dict[str, float]:
+        """Not to be asked of a feed."""
+        raise AssertionError("a feed has no account")
+
     async def set_leverage(self, symbol: str, leverage: float) -> float:
         """A feed has no account."""
         raise AssertionError("a feed takes no leverage")

@@ -279,3 +279,41 @@ def test_a_record_that_is_no_json_counts_to_the_moment_before(tmp_path: Path) ->
     path.write_bytes(b'{"ts_ns":5}\n{"ts_n\n{"ts_ns":7}\n')
 
     assert list(record_lines(path)) == [(5, b'{"ts_ns":5}'), (5, b'{"ts_n'), (7, b'{"ts_ns":7}')]
+
+
+def test_records_slipped_in_at_a_days_end_are_told(chain: AuditChain) -> None:
+    """No seal covers them, but sealed ones stand behind them: they were not there at the sealing."""
+    lines = history()
+    lines.insert(PER_DAY, record(9_000_001, START + 3_000 * NS_PER_SECOND))
+
+    assert problems(chain.verify(lines)) == [("added", DAYS[0], 0, "e0009000001")]
+
+
+def test_a_whole_day_slipped_in_is_told(tmp_path: Path) -> None:
+    """A day that had no records when its neighbours were sealed."""
+    chain = AuditChain(tmp_path / "audit")
+    lines = history()
+    kept = [one for one in lines if day_of(one[0]) != DAYS[1]]
+    chain.seal(kept)
+
+    assert chain.verify(kept).ok
+    assert [(one.kind, one.day) for one in chain.verify(lines).problems] == [("added", DAYS[1])]
+
+
+def test_late_records_and_retired_ones_are_no_additions(chain: AuditChain) -> None:
+    """What comes behind everything sealed is late; of retired days the records may still be there."""
+    late = [*history(), record(9_000_001, START + 3_000 * NS_PER_SECOND)]
+
+    assert chain.verify(late).ok
+    chain.retire(DAYS[0], 1)
+    assert chain.verify(history()).ok
+
+
+def test_a_check_file_that_was_edited_is_told_while_the_records_are_whole(chain: AuditChain) -> None:
+    """Before it is needed to name a record."""
+    path = chain.directory / f"{DAYS[0]}.checks"
+    path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+    report = chain.verify(history())
+
+    assert [(one.kind, one.day) for one in report.problems] == [("seal", DAYS[0])]
+    assert "records are as they were" in report.problems[0].detail

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import random
 import resource
+import signal
 import subprocess
+import sys
 import threading
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,8 +23,10 @@ from tests.journal.producer import health, order
 from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.journal import event_logger
 from quantum_trader.journal.event_logger import EventLogger
+from quantum_trader.journal.flusher import Committer, adopt
 from quantum_trader.journal.kinds import BY_TYPE, Event, GateEvent, register_kind
 from quantum_trader.journal.lake import Lake
+from quantum_trader.journal.ring import W_BOOT
 
 SMALL = 1 << 20
 
@@ -188,7 +194,7 @@ def test_numbers_go_on_in_the_next_process(tmp_path: Path) -> None:
 def test_settings_are_checked(tmp_path: Path) -> None:
     """Named, with the value."""
     for wrong in ({"ring_bytes": 10}, {"commit_ms": 0.0}, {"producer": "No Name"}):
-        with pytest.raises(InputError, match=next(iter(wrong)).replace("producer", "kind")):
+        with pytest.raises(InputError, match=f"^{next(iter(wrong))} = "):
             EventLogger(tmp_path, **wrong)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
@@ -271,3 +277,185 @@ def test_a_disk_without_a_free_byte_loses_nothing(small_disk: Path) -> None:
     assert during == {"order": accepted}
     assert [seq for seq, _, _ in Lake(small_disk / "journal").lines()] == list(range(1, accepted + 1))
     assert Lake(small_disk / "journal").check() == []
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EventLogger:
+    """A logger whose test is the flusher."""
+    monkeypatch.setattr(event_logger.EventLogger, "_start_flusher", lambda self: None)
+    return EventLogger(tmp_path, ring_bytes=1 << 18, wait_s=0.005)
+
+
+def test_a_refusal_at_the_rings_end_leaves_what_follows_whole(alone: EventLogger, tmp_path: Path) -> None:
+    """Events of any length fill the ring again and again, refused wherever it ends: what was accepted is read."""
+    committer, chance, accepted = Committer(tmp_path, "main", publish_s=99.0), random.Random(1), []
+    for _ in range(60):
+        with suppress(StateError):
+            while True:
+                line = b"%d" % len(accepted) + b"x" * chance.randrange(1, 20_000)
+                alone.log_line("note", 1, line)
+                accepted.append(line)
+        committer.step(0.0)
+    committer.close()
+    alone.close()
+
+    assert len(accepted) > 500
+    assert [payload for _, _, payload in Lake(tmp_path).lines()] == accepted
+
+
+def test_an_interrupt_between_two_steps_leaves_what_follows_whole(alone: EventLogger, tmp_path: Path) -> None:
+    """Ctrl-C after the payload was written and before it was counted: that event is none, the next one is whole."""
+
+    def interrupt(_frame: object, happened: str, called: object) -> None:
+        if happened == "c_return" and getattr(called, "__name__", "") == "write":
+            raise KeyboardInterrupt
+
+    alone.log_line("note", 1, b"first")
+    sys.setprofile(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        alone.log_line("note", 1, b"interrupted")
+    sys.setprofile(None)
+    alone.log_line("note", 1, b"second")
+    alone.close()
+
+    assert [payload for _, _, payload in Lake(tmp_path).lines()] == [b"first", b"second"]
+
+
+def test_what_json_has_not_stops_nothing(tmp_path: Path) -> None:
+    """A key that JSON has not: accepted, shown as its bytes, and the events around it are published."""
+    odd = msgspec.structs.replace(order(2), facts={"levels": {(1, 2): 3}})
+    with EventLogger(tmp_path, ring_bytes=SMALL) as logger:
+        for event in (order(1), odd, order(3)):
+            logger.log(event)
+        live = [payload for _, _, payload in Lake(tmp_path).lines()]
+    kept = [payload for _, _, payload in Lake(tmp_path).lines()]
+
+    assert live == kept
+    assert [kept[0], kept[2]] == [msgspec.json.encode(order(1)), msgspec.json.encode(order(3))]
+    assert msgspec.msgpack.decode(b64decode(msgspec.json.decode(kept[1])["not_json"])) == msgspec.to_builtins(odd)
+    assert not list((tmp_path / "wal").glob("*.seg"))
+
+
+def test_what_has_no_place_in_a_record_is_refused(alone: EventLogger, tmp_path: Path) -> None:
+    """A time beyond 64 bits, a schema beyond a byte: named with the value, and the next event is whole."""
+    for ts_ns in (2**63, 1.5):
+        with pytest.raises(InputError, match=f"ts_ns = {ts_ns}"):
+            alone.log_line("note", ts_ns, b"wrong")
+        with pytest.raises(InputError, match=f"ts_ns = {ts_ns}"):
+            alone.log(msgspec.structs.replace(order(1), ts_ns=ts_ns))
+    with pytest.raises(InputError, match="schema = 256"):
+        alone.log_line("note", 1, b"wrong", schema=256)
+    alone.log_line("note", 1, b"right", schema=255)
+    alone.close()
+
+    assert Lake(tmp_path).sql("select schema, payload from events").to_pylist() == [{"schema": 255, "payload": "right"}]
+
+
+def test_a_kind_beyond_the_tables_room_is_refused_every_time(alone: EventLogger, tmp_path: Path) -> None:
+    """Not accepted under a number that nothing names."""
+    with pytest.raises(StateError, match="no room for another kind"):
+        for number in range(3000):
+            alone.log_line(f"{number:060d}", 1, b"")
+    before = Lake(tmp_path).counts()
+    with pytest.raises(StateError, match="no room for another kind"):
+        alone.log_line("one.more." + "x" * 50, 1, b"")
+    alone.close()
+
+    assert Lake(tmp_path).counts() == before
+    assert not any(name.startswith("unknown") for name in before)
+
+
+def test_threads_that_name_kinds_at_once_share_no_number(alone: EventLogger, tmp_path: Path) -> None:
+    """The naming of one kind is not met half done by another."""
+    inside, most = [0], [0]
+    set_kinds = alone._ring.set_kinds
+
+    def slowly(table: bytes) -> None:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        threading.Event().wait(0.002)
+        set_kinds(table)
+        inside[0] -= 1
+
+    alone._ring.set_kinds = slowly  # type: ignore[method-assign]
+    threads = [
+        threading.Thread(target=lambda t=t: [alone.log_line(f"t{t}.{i}", 1, b"t%d.%d" % (t, i)) for i in range(10)])
+        for t in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    alone.close()
+
+    assert most == [1]
+    assert Lake(tmp_path).sql("select count(*) as n from events where kind = payload").to_pylist() == [{"n": 40}]
+
+
+def test_a_new_ring_goes_on_with_the_names_of_the_log(tmp_path: Path, alone: EventLogger) -> None:
+    """After a restart of the machine a number means what it meant before."""
+    alone.log_line("aaa", 1, b"aaa")
+    committer = Committer(tmp_path, "main", publish_s=99.0)
+    committer.step(0.0)
+    committer.close()
+    alone._ring.words[W_BOOT] += 1
+    alone.close()
+    after = EventLogger(tmp_path, ring_bytes=1 << 18)
+    after.log_line("bbb", 1, b"bbb")
+    committer = Committer(tmp_path, "main", publish_s=99.0)
+    committer.step(0.0)
+    committer.close()
+    after.close()
+    live = Lake(tmp_path).sql("select kind, payload from events order by seq").to_pylist()
+    adopt(tmp_path)
+
+    assert live == [{"kind": "aaa", "payload": "aaa"}, {"kind": "bbb", "payload": "bbb"}]
+    assert Lake(tmp_path).sql("select kind, payload from events order by seq").to_pylist() == live
+
+
+def test_a_fork_in_the_middle_of_a_log_refuses_in_the_child_and_keeps_no_name(tmp_path: Path) -> None:
+    """Another thread was in ``log``: the child is told at once, names nothing, and does not hold the producer's name."""
+    logger = EventLogger(tmp_path, ring_bytes=SMALL)
+    logger._token.pop()
+    told, tell = os.pipe()
+    over, end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        for call in (lambda: logger.log(order(1)), lambda: logger.log_line("of.the.child", 1, b"")):
+            with suppress(StateError):
+                call()
+                os._exit(1)
+        os.write(tell, b"refused")
+        os.read(over, 1)
+        os._exit(0)
+    logger._token.append(None)
+    os.close(tell)
+    said = os.read(told, 20)
+    logger.log_line("of.the.parent", 1, b"")
+    logger.close()
+    EventLogger(tmp_path, ring_bytes=SMALL).close()
+    os.write(end, b".")
+    status = os.waitpid(child, 0)[1]
+    for descriptor in (told, over, end):
+        os.close(descriptor)
+
+    assert (said, status) == (b"refused", 0)
+    assert Lake(tmp_path).counts() == {"of.the.parent": 1}
+
+
+def test_a_struct_whose_first_keys_are_others_is_no_kind() -> None:
+    """Readers find trace and symbol by their place."""
+
+    class Tagged(Event, frozen=True, kw_only=True, tag=True):
+        a: int
+
+    with pytest.raises(InputError, match="Tagged is tagged"):
+        register_kind("test.tagged", Tagged)
+
+
+def test_a_change_of_folder_moves_no_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flusher started later writes where the first one did."""
+    monkeypatch.chdir(tmp_path)
+    with EventLogger("journal", ring_bytes=SMALL) as logger:
+        assert logger.directory == tmp_path / "journal"

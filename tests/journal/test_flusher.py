@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import select
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.journal.producer import order
 
+from quantum_trader.domain.errors import StateError
 from quantum_trader.journal import columns, event_logger
 from quantum_trader.journal.columns import tables_of
 from quantum_trader.journal.event_logger import EventLogger
-from quantum_trader.journal.flusher import Committer, adopt
+from quantum_trader.journal.flusher import BACKLOG, Committer, Flusher, adopt
 from quantum_trader.journal.lake import Lake
+from quantum_trader.journal.manifest import read_manifest
+from quantum_trader.journal.publish import publish_segments
 from quantum_trader.journal.ring import RECORD, W_BOOT, Chunk, Cursor
 
 SMALL = 1 << 20
@@ -213,4 +217,70 @@ def test_kinds_without_a_name_are_still_read(tmp_path: Path, logger: EventLogger
     assert Lake(tmp_path).counts() == {"unknown-5": 1}
     assert len(list(Lake(tmp_path).lines())) == 1
 
+def test_a_segment_that_cannot_be_finished_is_finished_later(
+    tmp_path: Path, logger: EventLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not left behind: later segments would be published before it, and hide it."""
+    committer = Committer(tmp_path, "main", publish_s=1.0)
+    logger.log(order(1))
+    committer.step(0.0)
+    for name in ("ftruncate", "fsync"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, full_disk)
+            with pytest.raises(OSError, match="No space"):
+                committer.step(10.0)
+    logger.log(order(2))
+    committer.step(10.0)
+    committer.rotate()
+    publish_segments(tmp_path, committer.finished)
+    committer.close()
+    logger.close()
 
+    assert [seq for seq, _, _ in Lake(tmp_path).lines()] == [1, 2]
+
+
+def test_a_publisher_that_fails_ends_the_flusher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it meets: a committer that waited for it would hold up every producer in silence."""
+    flusher = Flusher(make_ring(tmp_path, monkeypatch), "main", commit_ms=1.0, publish_s=0.0, parent=os.getppid())
+    monkeypatch.setattr(flusher, "_publish_all", lambda: 1 / 0)
+    monkeypatch.setattr("threading.excepthook", lambda _: None)
+    with pytest.raises(StateError, match="publishing failed"):
+        flusher.run()
+
+
+def make_ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A journal with a closed producer and one event."""
+    monkeypatch.setattr(event_logger.EventLogger, "_start_flusher", lambda self: None)
+    with EventLogger(tmp_path, ring_bytes=SMALL) as logger:
+        for number in range(BACKLOG * 2):
+            logger.log(order(number))
+    return tmp_path
+
+
+def test_what_another_left_is_adopted_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when the new producer ends, which may be weeks and a power cut later."""
+    with monkeypatch.context() as patch:
+        make_ring(tmp_path, patch)
+    with EventLogger(tmp_path, "other", ring_bytes=SMALL):
+        for _ in range(400):
+            if read_manifest(tmp_path).producers:
+                break
+            select.select([], [], [], 0.05)
+
+        assert read_manifest(tmp_path).producers["main"].seq == BACKLOG * 2
+
+
+def test_a_second_damaged_segment_of_a_name_is_kept_too(tmp_path: Path, logger: EventLogger) -> None:
+    """Names of segments come again when a flusher starts anew."""
+    logger.log(order(1))
+    committer = Committer(tmp_path, "main", publish_s=99.0)
+    committer.step(0.0)
+    committer.close()
+    logger.close()
+    path = committer.finished[0]
+    whole = path.read_bytes()
+    for wrong in (b"first", b"second"):
+        path.write_bytes(whole[:-10] + wrong.ljust(10))
+        publish_segments(tmp_path, [path])
+
+    assert sorted(kept.name for kept in (tmp_path / "damaged").iterdir()) == [path.name, f"{path.name}.1"]

@@ -19,6 +19,7 @@ from quantum_trader.journal.flusher import Committer
 from quantum_trader.journal.lake import Lake, snapshot
 from quantum_trader.journal.manifest import read_manifest
 from quantum_trader.journal.publish import publish_segments
+from quantum_trader.journal.ring import HEAD_BYTES, RECORD_BYTES, W_HEAD, W_MAGIC
 from quantum_trader.journal.segments import segments_of
 
 SMALL = 1 << 20
@@ -331,3 +332,63 @@ def test_nothing_there(tmp_path: Path) -> None:
         Lake(tmp_path / "missing")
     with pytest.raises(InputError, match="no_such_column"):
         Lake(tmp_path).sql("select no_such_column from events")
+
+
+@pytest.mark.parametrize("name", ["symbol=BTC", "seq=5", "kind=x", "it's", "back\\slash", "a[1]"])
+def test_any_folder_may_hold_a_journal(tmp_path: Path, name: str) -> None:
+    """Its path is no column, no pattern and no SQL."""
+    with EventLogger(tmp_path / name, ring_bytes=SMALL) as logger:
+        logger.log(order(1))
+        logger.log(health(2))
+    rows = Lake(tmp_path / name).sql("select seq, kind, symbol from events order by seq").to_pylist()
+
+    assert rows == [{"seq": 1, "kind": "order", "symbol": "BTCUSDT"}, {"seq": 2, "kind": "health", "symbol": ""}]
+
+
+def test_any_changed_byte_of_the_manifest_is_told(journal: Path) -> None:
+    """A digit of it would hide events, or show them twice."""
+    path = journal / "lake" / "manifest.json"
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 7):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1:])
+        with pytest.raises(StateError, match=r"manifest\.json: damaged"):
+            Lake(journal).check()
+
+
+@pytest.mark.parametrize(("word", "value"), [(W_MAGIC, 0), (W_HEAD, 1 << 40), (W_HEAD, 301)])
+def test_a_damaged_ring_is_named_and_the_rest_is_read(journal: Path, word: int, value: int) -> None:
+    """Beyond its place or no ring at all: the other producers' events are there, and the damage is told."""
+    with EventLogger(journal, "other", ring_bytes=SMALL) as logger:
+        logger.log(order(1))
+    path = journal / "rings" / "main.ring"
+    content = bytearray(path.read_bytes())
+    content[8 * word : 8 * word + 8] = value.to_bytes(8, "little")
+    record = HEAD_BYTES + 300 * RECORD_BYTES
+    content[record : record + 8] = (0xFFFFFF | 5 << 32).to_bytes(8, "little")  # longer than the ring's end
+    path.write_bytes(bytes(content))
+    lake = Lake(journal)
+
+    assert lake.sql("select count(*) as n from events").to_pylist() == [{"n": 301}]
+    assert [found.path for found in lake.damage] == [found.path for found in lake.check()] == ["main.ring"]
+
+
+def test_a_part_that_vanished_is_not_merged(journal: Path) -> None:
+    """Somebody else merged or removed it meanwhile: nothing is raised, nothing is lost."""
+    with EventLogger(journal, ring_bytes=SMALL) as logger:
+        logger.log(order(1))
+    next((journal / "lake").rglob("kind=order/*.parquet")).unlink()
+
+    assert Lake(journal).compact(least=2) == 0
+
+
+def test_the_last_number_outlives_its_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retention removes events, not how many there were."""
+    monkeypatch.setattr(event_logger.time, "time_ns", lambda: 0)
+    with EventLogger(tmp_path, ring_bytes=SMALL) as logger:
+        logger.log(order(1))
+        logger.log(order(2))
+    lake = Lake(tmp_path)
+    lake.retain(1, today=date(2024, 1, 1))
+
+    assert lake.counts() == {}
+    assert (lake.last_number("main"), lake.last_number("nobody")) == (2, 0)

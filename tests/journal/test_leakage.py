@@ -10,6 +10,7 @@ import pytest
 from quantum_trader.domain.enums import Side
 from quantum_trader.domain.errors import DataError
 from quantum_trader.domain.trading import Signal
+from quantum_trader.journal.kinds import DecisionEvent, SignalEvent
 from quantum_trader.journal.leakage import LeakageError, check, check_line, ensure
 
 NOW = 1_700_000_000_000_000_000
@@ -75,3 +76,21 @@ def test_encoded_records_are_checked_the_same() -> None:
     assert check_line(b'{"topic":"order.filled","ts_ns":1}') is None
     with pytest.raises(DataError, match="not a record"):
         check_line(line[:-9])
+
+
+def test_typed_events_are_refused_when_they_are_made() -> None:
+    """A decision and a signal of one nanosecond of future, by the kinds themselves."""
+    decision: dict[str, Any] = {
+        "trace_id": "t", "symbol": "BTCUSDT", "ts_ns": NOW, "signal_id": "s", "decision": "ALLOWED", "reason": "",
+        "confidence": 0.6, "price": 1.0, "qty": 1.0, "policy_hash": "",
+    }
+    DecisionEvent(**decision, feature_times={"rsi": NOW, "atr": NOW - 1})
+    with pytest.raises(LeakageError, match="used atr of") as caught:
+        DecisionEvent(**decision, feature_times={"rsi": NOW, "atr": NOW + 1})
+    with pytest.raises(LeakageError, match="features_ts_ns"):
+        SignalEvent(
+            trace_id="t", symbol="BTCUSDT", ts_ns=NOW, signal_id="s", side="LONG", confidence=0.6, consensus=1.0,
+            model="m", features_ts_ns=NOW + 1,
+        )
+
+    assert caught.value.feature_ns == NOW + 1

@@ -77,9 +77,9 @@ def test_a_rollback_while_stopped_is_in_force_before_the_first_bar(
     seen: list[bool] = []
     take = runner._take_requests
 
-    def looked(session: Any, now_ns: int) -> None:
+    def looked(session: Any, now_ns: int) -> int:
         seen.append(session.engine.integration.use_for_trading_gate)
-        take(session, now_ns)
+        return take(session, now_ns)
 
     monkeypatch.setattr(runner, "_take_requests", looked)
     run(chosen, RunOptions(state_dir=tmp_path))

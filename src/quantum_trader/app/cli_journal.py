@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from quantum_trader.journal import Lake
+    from quantum_trader.journal.segments import Damage
 
 _POLL_S: Final = 0.25
+_BATCH: Final = 100_000  # rows an export holds in memory
 _FAILED: Final = 1
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The flight recorder of a run.")
@@ -36,7 +39,7 @@ def _lake(state: Path) -> Lake:
 def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     """Print rows as one JSON list or as a table."""
     if as_json:
-        typer.echo(msgspec.json.encode(rows).decode())
+        typer.echo(msgspec.json.Encoder(decimal_format="number").encode(rows).decode())
         return
     from rich.console import Console
     from rich.table import Table
@@ -46,7 +49,18 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
         table.add_column(name)
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    Console(width=None if sys.stdout.isatty() else 160, markup=False).print(table)
+
+
+def _tell(damage: list[Damage]) -> None:
+    """Say on stderr what an answer left out."""
+    for one in damage:
+        typer.echo(_damage_text(one), err=True)
+
+
+def _damage_text(one: Damage) -> str:
+    events = f"; events {one.first_seq} to {one.last_seq} of {one.producer}" if one.last_seq else ""
+    return f"damaged: {one.path}: {one.reason}{events}"
 
 
 @app.command("sql")
@@ -56,26 +70,30 @@ def sql_command(
     as_json: JsonOption = False,
 ) -> None:
     """Answer one SELECT; it reads the journal and nothing else."""
-    _print_rows(_lake(state).sql(query).to_pylist(), as_json)
+    lake = _lake(state)
+    _print_rows(lake.sql(query).to_pylist(), as_json)
+    _tell(lake.damage)
 
 
 @app.command("stats")
 def stats_command(state: StateOption, as_json: JsonOption = False) -> None:
     """Events by kind, files, bytes and damage."""
+    from quantum_trader.journal.manifest import read_manifest
+
     lake = _lake(state)
-    parts = [path for path in (state / "journal" / "lake").rglob("*.parquet") if path.is_file()]
+    parts, counts, damage = read_manifest(lake.directory).parts, lake.counts(), lake.check()
     told = {
-        "events": sum(lake.counts().values()), "kinds": lake.counts(), "producers": lake.producers(),
-        "parts": len(parts), "bytes": sum(path.stat().st_size for path in parts),
-        "damage": [msgspec.to_builtins(one) for one in lake.check()],
+        "events": sum(counts.values()), "kinds": counts, "producers": lake.producers(),
+        "parts": len(parts), "bytes": sum(part.size for part in parts),
+        "damage": [msgspec.to_builtins(one) for one in damage],
     }
     if as_json:
         typer.echo(msgspec.json.encode(told).decode())
         return
-    _print_rows([{"kind": kind, "events": count} for kind, count in lake.counts().items()], False)
+    _print_rows([{"kind": kind, "events": count} for kind, count in counts.items()], False)
     typer.echo(f"{told['events']:,} events in {told['parts']:,} parts of {told['bytes']:,} bytes")
-    for one in lake.check():
-        typer.echo(f"damaged: {one.path}: {one.reason}; events {one.first_seq} to {one.last_seq} of {one.producer}")
+    for one in damage:
+        typer.echo(_damage_text(one))
 
 
 def _tail(lake: Lake, kind: str | None, after: dict[str, int]) -> Iterator[bytes]:
@@ -106,6 +124,7 @@ def tail_command(
     for row in reversed(rows):
         if row["seq"] <= after.get(row["producer"], 0) or not follow:
             typer.echo(row["payload"])
+    _tell(lake.damage)
     while follow:
         for line in _tail(lake, kind, after):
             typer.echo(line.decode())
@@ -120,17 +139,13 @@ def export_command(
     as_json: JsonOption = False,
 ) -> None:
     """Write the journal, or one kind of it, to one file."""
-    import pyarrow.parquet as pq
-
     if out.suffix not in (".parquet", ".jsonl"):
         raise InputError(f"--out {out}: must end in .parquet or .jsonl")
     lake, partial = _lake(state), out.with_name(f".{out.name}.partial")
     try:
         partial.touch(0o600)
         if out.suffix == ".parquet":
-            table = lake.sql("select * from events where (? is null or kind = ?) order by producer, seq", [kind, kind])
-            pq.write_table(table, partial, compression="zstd")
-            written = table.num_rows
+            written = _export_parquet(lake, kind, partial)
         else:
             written = 0
             with partial.open("wb") as handle:
@@ -139,9 +154,27 @@ def export_command(
                     written += 1
         partial.replace(out)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise StateError(f"--out {out}: cannot be written ({error.strerror}); nothing was left behind") from None
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+    _tell(lake.damage)
     typer.echo(f'{{"rows": {written}}}' if as_json else f"{written:,} records written to {out}")
+
+
+def _export_parquet(lake: Lake, kind: str | None, path: Path) -> int:
+    """Write the events to *path* in batches; returns how many."""
+    import pyarrow.parquet as pq
+
+    wanted = "select * from events where producer = ? and seq > ? and (? is null or kind = ?) order by seq limit ?"
+    schema, written = lake.sql("select * from events limit 0").schema, 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for producer in lake.producers():
+            after = 0
+            while (table := lake.sql(wanted, [producer, after, kind, kind, _BATCH])).num_rows:
+                writer.write_table(table.cast(schema))
+                after, written = table["seq"][-1].as_py(), written + table.num_rows
+    return written
 
 
 @app.command("verify")
@@ -155,8 +188,13 @@ def verify_command(
     from quantum_trader.app import journal_commands
 
     report = journal_commands.verify(state, public_key=public_key, head=head)
-    typer.echo(msgspec.json.encode(report).decode() if as_json else journal_commands.verify_text(report))
-    if not report.ok:
+    damage = journal_commands.damage_of(state)
+    if as_json:
+        told = {**msgspec.to_builtins(report), "damage": [msgspec.to_builtins(one) for one in damage]}
+        typer.echo(msgspec.json.encode(told).decode())
+    else:
+        typer.echo("\n".join([*map(_damage_text, damage), journal_commands.verify_text(report)]))
+    if damage or not report.ok:
         raise typer.Exit(_FAILED)
 
 
@@ -169,10 +207,11 @@ def replay_command(
 ) -> None:
     """Run a day again from the journal alone; exit code 1 and both sides at the first difference."""
     from quantum_trader.app import journal_commands
+    from quantum_trader.app.journal_sink import PRODUCER
 
     lake = _lake(state)
     proof = journal_commands.replay(
-        state, day, data=data, lines=lambda: ((ts_ns, line) for _, ts_ns, line in lake.lines())
+        state, day, data=data, lines=lambda: ((ts_ns, line) for _, ts_ns, line in lake.lines(producer=PRODUCER))
     )
     typer.echo(msgspec.json.encode(proof).decode() if as_json else journal_commands.replay_text(proof))
     if not proof.identical:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -56,7 +57,7 @@ def show_command(
     if trace is None:
         raise InputError(f"ID = {trace_id!r}: no record carries it; see `quantum-trader trace list --state {state}`")
     if otlp is not None:
-        write_otlp(otlp, [trace])
+        write_otlp(otlp, [trace], run_id=_run_id(state))
     analysis, timed = analyze(trace), measured(state, trace.trace_id)
     road = analyze(road_of(timed)) if timed is not None else None
     if as_json:
@@ -86,7 +87,7 @@ def list_command(
 
     traces = traces_from_records(_lines(state), count)
     if otlp is not None:
-        write_otlp(otlp, traces)
+        write_otlp(otlp, traces, run_id=_run_id(state))
     found = [analyze(trace) for trace in traces]
     if as_json:
         typer.echo(msgspec.json.encode([_brief(one) for one in found]).decode())
@@ -108,6 +109,11 @@ def _lines(state: Path) -> Iterator[bytes]:
     from quantum_trader.app.journal_commands import recorded
 
     return (line for _, line in recorded(state)())
+
+
+def _run_id(state: Path) -> str:
+    """The run's id as the trade journal has it: trace ids count from one in each run."""
+    return hashlib.sha256(next(_lines(state), b"")).hexdigest()[:16]
 
 
 def draw(trace: Trace, analysis: TraceAnalysis, console: Console, *, every: bool = False) -> None:

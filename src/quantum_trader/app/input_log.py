@@ -31,7 +31,8 @@ class FileInputLog:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             numbers = self._numbers()
             self._number = numbers[-1] if numbers else 1
-            self._descriptor = self._open()
+            self._torn = False
+            self._descriptor = self._open(self._number)
             self._size = _whole(self._path(self._number).read_bytes())[1]
             os.ftruncate(self._descriptor, self._size)
         except OSError as error:
@@ -41,17 +42,22 @@ class FileInputLog:
         """Write one entry; StateError when it could not be written whole, and then none of it is there."""
         block = _HEAD.pack(len(entry), zlib.crc32(entry)) + entry
         try:
+            if self._torn:  # what a failed append left behind could not be cut off: go on in a file of its own
+                self._rotate()
             if os.write(self._descriptor, block) != len(block):
                 raise OSError(28, os.strerror(28))
         except OSError as error:
-            with suppress(OSError):
+            try:
                 os.ftruncate(self._descriptor, self._size)
+            except OSError:
+                self._torn = True
             raise StateError(
                 f"{self._path(self._number)}: cannot be written ({error.strerror}); nothing opens until it can"
             ) from error
         self._size += len(block)
         if self._size >= _SEGMENT_BYTES:
-            self._rotate()
+            with suppress(OSError):  # it goes on in the old file, and the next append tries again
+                self._rotate()
 
     def mark(self) -> list[int]:
         """The place behind the last entry: number of the file, bytes in it."""
@@ -64,7 +70,7 @@ class FileInputLog:
         for number in range(first, self._number + 1):
             path = self._path(number)
             try:
-                content = path.read_bytes()
+                content = self._content(number)
             except OSError as error:
                 raise StateError(f"{path}: cannot be read ({error.strerror}); put it back to continue") from error
             found, end = _whole(content[offset:] if number == first else content)
@@ -74,8 +80,11 @@ class FileInputLog:
         return entries
 
     def sync(self) -> None:
-        """Make everything written so far survive a power cut."""
-        os.fdatasync(self._descriptor)
+        """Make everything written so far survive a power cut. Raises StateError when that fails."""
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            raise StateError(f"{self._path(self._number)}: cannot be made durable ({error.strerror})") from error
 
     def close(self) -> None:
         """Close the file."""
@@ -83,14 +92,26 @@ class FileInputLog:
             os.close(self._descriptor)
             self._descriptor = -1
 
+    def _content(self, number: int) -> bytes:
+        """What file *number* holds, without what a failed append left behind its end."""
+        content, cut = self._path(number).read_bytes(), self._path(number).with_suffix(".cut")
+        return content[:int(cut.read_text())] if cut.exists() else content
+
     def _rotate(self) -> None:
         os.fdatasync(self._descriptor)
+        if self._torn:
+            cut = os.open(self._path(self._number).with_suffix(".cut"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                os.write(cut, str(self._size).encode())
+            finally:
+                os.close(cut)
+        fresh = self._open(self._number + 1)
         os.close(self._descriptor)
         self._number += 1
-        self._descriptor, self._size = self._open(), 0
+        self._descriptor, self._size, self._torn = fresh, 0, False
 
-    def _open(self) -> int:
-        return os.open(self._path(self._number), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    def _open(self, number: int) -> int:
+        return os.open(self._path(number), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
 
     def _path(self, number: int) -> Path:
         return self.folder / _NAME.format(number)

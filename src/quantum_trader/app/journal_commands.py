@@ -20,9 +20,11 @@ from quantum_trader.app.settings import RunSettings
 from quantum_trader.domain.clock import from_ns
 from quantum_trader.domain.errors import ConfigError, DataError, StateError
 from quantum_trader.engine.recorder import MemorySink, Recorder
+from quantum_trader.journal import Lake
 from quantum_trader.journal.audit import Anchor, AuditChain, AuditReport, Line, Seal, day_of, record_lines
 from quantum_trader.journal.feeder import JournalFeeder
 from quantum_trader.journal.proof import ROLLOUT, Input, ReplayProof, Script, prove_day
+from quantum_trader.journal.segments import Damage
 from quantum_trader.journal.trade_journal import REPLAY, TradeJournal
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.policy.profiles import ActiveProfile, OrchestratorConfig
@@ -78,6 +80,16 @@ def verify(
     if not any(folder.glob("*.json")):
         raise StateError(f"--state {state}: nothing was sealed yet; a run seals its days, the last one when it ends")
     return AuditChain(folder).verify(source(), trusted=public_key, expect_head=head)
+
+
+def damage_of(state: Path) -> list[Damage]:
+    """What of the journal beside the records is not what was written: parts, log, manifest, rings."""
+    if not (state / "journal").is_dir():
+        return []
+    try:
+        return Lake(state / "journal").check()
+    except StateError as error:
+        return [Damage(path="manifest.json", offset=0, size=0, reason=str(error))]
 
 
 def retire(state: Path, through: str, *, key: Path | None = None, now_ns: int | None = None) -> Anchor:

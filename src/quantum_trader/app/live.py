@@ -20,7 +20,7 @@ import typer
 
 from quantum_trader import __version__
 from quantum_trader.app.input_log import FileInputLog
-from quantum_trader.app.journal_sink import JournalSink
+from quantum_trader.app.journal_sink import LiveSink
 from quantum_trader.app.live_settings import LiveMode, LiveSettings, LoadedLive, OnForeign, bind_folder
 from quantum_trader.app.operator_requests import OperatorRequests
 from quantum_trader.app.state_dir import RecordFile, StateDir, pack, unpack
@@ -136,7 +136,7 @@ class LiveRun:
         keep = self.checkpoint["more"]["record_bytes"] if self.checkpoint is not None else 0
         state_dir.check_records(keep)
         recorded = sum(self.checkpoint["engine"]["seq"].values()) if self.checkpoint is not None else 0
-        self.records = JournalSink(
+        self.records = LiveSink(
             state_dir.path, RecordFile(state_dir.path / "records.jsonl", keep), recorded, redact=redactor.bytes
         )
         self._stack.callback(self.records.close)
@@ -205,7 +205,8 @@ class LiveRun:
 
     def _queue(self) -> tuple[float, bool]:
         told = self.records.queue()
-        return told.fill, told.governor_level == GOV_EMERGENCY
+        stuck = self.records.waiting > 0 and not self.records.catch_up()
+        return (1.0 if stuck else told.fill), stuck or told.governor_level == GOV_EMERGENCY
 
     def _report(self, health: HealthReport) -> None:
         """Write the status file every few seconds; a full disk is told elsewhere and stops nothing here."""

@@ -83,10 +83,13 @@ def run_over_local_venue(
     Raises ConfigError, DataError, StateError or VenueError with what to do. A state folder keeps the records and the
     journal; it is not continued, because the venue's account ends with the process.
     """
+    folder = options.state_dir if options is not None else None
+    if folder is not None and (folder / "checkpoint").exists():
+        raise StateError(
+            f"--state {folder}: holds a run already, and one over the local venue is not continued; name a new folder"
+        )
     session = LocalRun(settings, options or RunOptions())
     try:
-        if session.checkpoint is not None:
-            raise StateError("--state: holds a run already; one over the local venue starts anew: name a new folder")
         started = time.perf_counter()
         run_async(_Stepping(session, progress, pace).run())
         wall = time.perf_counter() - started

@@ -76,8 +76,7 @@ class RecordFile:
     def append(self, line: bytes, topic: str = "", ts_ns: int = 0) -> None:
         """Append one record and its newline."""
         try:
-            self._handle.write(line)
-            self._handle.write(b"\n")
+            self._handle.write(line + b"\n")  # one write: whole in the buffer, or not at all
         except OSError as error:
             raise self._failed(error) from error
         self.size += len(line) + 1

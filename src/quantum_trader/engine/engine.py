@@ -7,7 +7,7 @@ gateway's driver. Everything it holds can be taken out with ``state`` and put ba
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -91,7 +91,7 @@ from quantum_trader.risk.governor import (
     level_factors,
     operator_resumes,
 )
-from quantum_trader.risk.guard import AccountView, Approved, Reason, can_execute
+from quantum_trader.risk.guard import AccountView, Approved, Reason, Refused, can_execute
 from quantum_trader.risk.halts import TICK_HALTED_SINCE, empty_ticks
 from quantum_trader.risk.limits import (
     empty_losses,
@@ -109,6 +109,7 @@ from quantum_trader.signals.shadow import SHADOW_STOP, SHADOW_TARGET, SHADOW_TIM
 
 _SHADOW_EXITS: Final = {SHADOW_STOP: "STOP", SHADOW_TARGET: "TARGET", SHADOW_TIMEOUT: "TIMEOUT"}
 UNKNOWN_REGIME: Final = "UNKNOWN UNKNOWN"
+_ENSEMBLE: Final = "ENSEMBLE"  # the source of our own intents
 _TRADED, _BLOCKED = 1, 2  # flags of a signal whose shadow is open
 _NO_POLICY: Final = (1, 1, 0.0, 0.0, 0, 0)
 _LOST_STOPS: Final = 3  # stops in a row that may get lost before the position is closed
@@ -199,6 +200,7 @@ class Engine:
         self.now_ns = 0
         self.health = 0  # governor code that system health calls for
         self.connected = True
+        self._later: list[tuple[Callable[..., Any], tuple[Any, ...]]] | None = None  # what waits for `catch_up`
         self._late_ns = 0  # how long after the close its bars were decided on; a replay is never late
 
     # ------------------------------------------------------------------ completed bars
@@ -213,29 +215,30 @@ class Engine:
             batch = self._without_bad_bars(batch, now_ns)
         costs_bps = self.kernel.out[:, col.TAKER_COST_BPS]
         resolved = self.shadows.on_bar(batch, costs_bps)
-        if ended := self.shield.run(self.exit_shadows.on_bar, batch, costs_bps):
-            self.shield.run(self._exits_closed, ended)
+        self._after(self._move_exits, batch, costs_bps if self._later is None else costs_bps.copy())
         fresh = self.kernel.advance(batch)
         market = self.kernel.out
-        self.shield.run(self.ledger.advance, now_ns)
+        self._after(self.shield.run, self.ledger.advance, now_ns)
         if resolved:
             self._shadows_closed(resolved, now_ns)
             self._watch_streak(now_ns)
         books = self.books
         self.equity = books.equity(market[:, col.CLOSE]) if books.positions else books.cash
-        changed = self._run_stage(now_ns, market)
+        self._run_stage(now_ns, market)
         if self._governor_level or self._loss_halted or losses_latched(self.losses):
             self._watch_halts(now_ns)
-        if changed:
-            self.shield.run(self._policy_changed, now_ns)
+        if self.settings.policy_enabled:
+            if self._enforces():
+                self._step_policy(now_ns, market)
+            else:
+                self._after(self._step_policy, now_ns, market)
         commands: list[Command] = []
         if self._pending:
             self._expire_openings(now_ns, commands)
         if books.positions:
             self._manage_positions(batch, market, now_ns, commands)
         if fresh:
-            for index in np.flatnonzero(market[:, col.SIGNAL]).tolist():
-                self._on_signal(index, market[index].tolist(), now_ns, commands)
+            self._on_signals(np.flatnonzero(market[:, col.SIGNAL]).tolist(), now_ns, commands)
         return commands
 
     def _without_bad_bars(self, batch: MarketBatch, now_ns: int) -> MarketBatch:
@@ -247,8 +250,8 @@ class Engine:
             })
         return MarketBatch(batch.ts_ns, batch.interval_ns, batch.ohlcv, self._clean.copy())
 
-    def _run_stage(self, now_ns: int, market: Any) -> int:
-        """Step limits, governor and policy; returns how many policy slots changed."""
+    def _run_stage(self, now_ns: int, market: Any) -> None:
+        """Step limits and governor, and measure every symbol."""
         books, row = self.books, self._book
         row[stage.BOOK_EQUITY] = self.equity
         row[stage.BOOK_EXPOSURE] = books.exposure_pct(self.equity)
@@ -262,12 +265,11 @@ class Engine:
             self.settings.limits.daily_loss_pct, self.governor, self.policy.inputs, self._regimes,
         )
         if moved:
-            self._regimes_changed(market, now_ns)
+            self._after(self._regimes_changed, market, now_ns)
         self._governor_moved(int(level), now_ns)
-        return self._step_policy(now_ns, market) if self.settings.policy_enabled else 0
 
     def _step_policy(self, now_ns: int, market: Any) -> int:
-        """Step the policy behind the shield; one that fails allows nothing where it is enforced."""
+        """Step the policy behind the shield, and return how many slots changed; one that fails allows nothing."""
         policy, tally = self.policy, self.tally
         changed = self.shield.run(
             stage.policy_stage, now_ns, self._book, market, self.losses, self._day, self._profile, policy.inputs,
@@ -282,6 +284,8 @@ class Engine:
             tally.policy_moments_blocked += 1
         elif state == RISK_REDUCED:
             tally.policy_moments_reduced += 1
+        if changed:
+            self._after(self.shield.run, self._policy_changed, now_ns)
         return int(changed)
 
     def _regimes_changed(self, market: Any, now_ns: int) -> None:
@@ -350,7 +354,8 @@ class Engine:
             return []
         reason = ExitReason.TRAILING_STOP if resting > 0.0 else ExitReason.UNPROTECTED
         position.exit_reason = position.exit_reason or reason
-        return self.gateway.close(position, update.ts_ns)
+        openings = self.gateway.cancel_openings(update.ts_ns, position.symbol)
+        return [*openings, *self.gateway.close(position, update.ts_ns)]
 
     def _on_fill(self, fill: Fill) -> list[Command]:
         self._record("order.filled", "", fill.ts_ns, fill)
@@ -397,6 +402,8 @@ class Engine:
 
     def _bracket(self, position: Position, price: float, now_ns: int) -> list[Command]:
         """Make the brackets of *position* from *price* and rest them at the venue; without one it may not stay."""
+        if position.exit_reason is not None:  # it is closing: what was added closes too
+            return self._exit(position, position.exit_reason, now_ns)
         plan, index = position.plan, position.index
         liquidation = liquidation_price(
             plan.sign, position.entry_price, position.qty, plan.leverage, self._tiers[index]
@@ -406,11 +413,22 @@ class Engine:
             self.instruments[index].tick_size, liquidation,
         )
         if stop != stop:  # not a number: no bracket is possible, so the position may not stay
-            position.exit_reason = ExitReason.UNPROTECTED
-            return self._sent(self.gateway.close(position, now_ns))
+            return self._exit(position, ExitReason.UNPROTECTED, now_ns)
         position.first_stop = position.stop = stop
         position.target = target
+        return self._protect(position, now_ns)
+
+    def _protect(self, position: Position, now_ns: int) -> list[Command]:
+        """Rest the position's stop and target at the venue."""
         return self._sent(self.gateway.protect(position, now_ns))
+
+    def _move_stop(self, position: Position, now_ns: int) -> list[Command]:
+        """Rest the position's stop, which has moved, at the venue."""
+        return self._sent(self.gateway.move_stop(position, now_ns))
+
+    def _unprotected(self, position: Position, now_ns: int) -> list[Command]:
+        """See to a position that has no stop when its bar closes."""
+        return self._exit(position, ExitReason.UNPROTECTED, now_ns)
 
     def _reduced(self, fill: Fill, purpose: Purpose | None) -> list[Command]:
         """Book a closing fill; when it leaves nothing, close the trade and clear what rests."""
@@ -450,7 +468,7 @@ class Engine:
         """Trail, time out and verify the protection of every open position."""
         for position in list(self.books.positions.values()):
             index = position.index
-            if not batch.present[index]:
+            if not batch.present[index] or now_ns <= position.entry_ns:  # a bar from before it was there
                 continue
             position.bars_held += 1
             high, low = float(batch.ohlcv[index, 1]), float(batch.ohlcv[index, 2])
@@ -463,7 +481,7 @@ class Engine:
             if position.exit_reason is not None:
                 commands += self._sent(self.gateway.close(position, now_ns))
             elif not self.gateway.is_protected(position):
-                commands += self._exit(position, ExitReason.UNPROTECTED, now_ns)
+                commands += self._unprotected(position, now_ns)
             elif timed_out(position.entry_ns, now_ns, position.plan.max_hours):
                 commands += self._exit(position, ExitReason.TIMEOUT, now_ns)
             else:
@@ -482,11 +500,13 @@ class Engine:
         if would_trigger(plan.sign, stop, close):
             return self._exit(position, ExitReason.TRAILING_STOP, now_ns)
         position.stop = stop
-        return self._sent(self.gateway.move_stop(position, now_ns))
+        return self._move_stop(position, now_ns)
 
     def _exit(self, position: Position, reason: ExitReason, now_ns: int) -> list[Command]:
+        """Close *position*, and cancel what would open more of it."""
         position.exit_reason = reason
-        return self._sent(self.gateway.close(position, now_ns))
+        openings = self.gateway.cancel_openings(now_ns, position.symbol)
+        return self._sent([*openings, *self.gateway.close(position, now_ns)])
 
     def before_hole(self, symbol: str, ts_ns: int) -> None:
         """Note that *symbol*'s data ends here for more than a day; the venue will close what is held."""
@@ -509,58 +529,96 @@ class Engine:
 
     # ------------------------------------------------------------------ the road of a signal
 
-    def _on_signal(self, index: int, row: list[float], now_ns: int, commands: list[Command]) -> None:
-        """Take one signal down the road and record how it fared."""
-        self._signal_seq += 1
-        self.tally.signals += 1
-        signal = self._signal(index, row, now_ns)
+    def _on_signals(self, indices: list[int], now_ns: int, commands: list[Command]) -> None:
+        """Take the moment's signals down the road; one that a full account is going to block can wait."""
+        limit = self.integration.fixed_max_positions
+        may_wait = self._later is not None and not self.integration.use_for_position_limits
+        for index in indices:
+            self._signal_seq += 1
+            self.tally.signals += 1
+            open_count, symbol = len(self.books.positions) + len(self._pending), self.symbols[index]
+            idle = symbol not in self.books.positions and symbol not in self._pending
+            if may_wait and idle and open_count >= limit:
+                self._after(self._on_signal, self._signal_seq, index, now_ns, commands, open_count)
+            else:
+                self._on_signal(self._signal_seq, index, now_ns, commands, open_count)
+
+    def _on_signal(self, seq: int, index: int, now_ns: int, commands: list[Command], open_count: int) -> None:
+        """Take signal number *seq* down the road and record how it fared."""
+        symbol, integration, row = self.symbols[index], self.integration, self.kernel.out[index].tolist()
+        numbers = self._policy_numbers(index) if self._enforces() else _NO_POLICY
+        tag_ok = int(self.performance.rows[index, perf.P_TAG] != TAG_BAD)
+        used = effective_settings(
+            integration.switches, numbers[0], numbers[1], tag_ok, *numbers[2:], *integration.fixed
+        )
+        position = self.books.positions.get(symbol)
+        held = position.plan.sign if position is not None else 0
+        sign = 1 if row[col.SIGNAL] > 0 else -1
+        code = gate(
+            sign, row[col.CONFIDENCE], row[col.ATR_1H], held, int(symbol in self._pending), open_count, used
+        )
+        if code not in (ROAD_APPROVED, ROAD_FLIP):
+            self._after(self._blocked, seq, index, row, code, used, open_count, tag_ok, now_ns)
+            return
+        signal = self._generated(seq, index, row, now_ns)
+        self._trace("gates", ROAD_REASONS.get(code, "OK"))
+        if code == ROAD_APPROVED:
+            why = self._enter(index, row, signal, used, now_ns, commands)
+        else:
+            why = ROAD_REASONS[code], 0.0, 0.0
+            if position is not None and position.exit_reason is None and now_ns > position.entry_ns:
+                commands += self._exit(position, ExitReason.SIGNAL_FLIP, now_ns)
+        self._after(self._decided, seq, index, row, signal, why, used, open_count, tag_ok)
+
+    def _blocked(
+        self, seq: int, index: int, row: list[float], code: int, used: tuple[Any, ...], open_count: int, tag_ok: int,
+        now_ns: int,
+    ) -> None:
+        """Record a signal that a gate held up."""
+        signal = self._generated(seq, index, row, now_ns)
+        self._trace("gates", ROAD_REASONS[code])
+        self._decided(seq, index, row, signal, (ROAD_REASONS[code], 0.0, 0.0), used, open_count, tag_ok)
+
+    def _generated(self, seq: int, index: int, row: list[float], now_ns: int) -> Signal:
+        """Signal number *seq*, on record."""
+        signal = self._signal(seq, index, row, now_ns)
         if self.tracer is not None:
             self.tracer.start_trace(signal.trace_id, self._moment_ns, symbol=signal.symbol)
             self.tracer.mark("signal", confidence=signal.confidence)
         self._record("signal.generated", signal.trace_id, now_ns, signal)
-        sign, confidence = signal.action.sign, signal.confidence
-        numbers = self._policy_numbers(index)
-        tag_ok = int(self.performance.rows[index, perf.P_TAG] != TAG_BAD)
-        integration = self.integration
-        used = effective_settings(
-            integration.switches, numbers[0], numbers[1], tag_ok, *numbers[2:], *integration.fixed
-        )
-        open_count = len(self.books.positions) + len(self._pending)
-        position = self.books.positions.get(signal.symbol)
-        held = position.plan.sign if position is not None else 0
-        code = gate(sign, confidence, row[col.ATR_1H], held, int(signal.symbol in self._pending), open_count, used)
-        reason, observed, limit = "", 0.0, 0.0
-        self._trace("gates", ROAD_REASONS.get(code, "OK"))
-        if code == ROAD_FLIP and position is not None and position.exit_reason is None:
-            commands += self._exit(position, ExitReason.SIGNAL_FLIP, now_ns)
-        if code == ROAD_APPROVED:
-            reason, observed, limit = self._enter(index, row, signal, used, now_ns, commands)
-        else:
-            reason = ROAD_REASONS[code]
+        return signal
+
+    def _decided(
+        self, seq: int, index: int, row: list[float], signal: Signal, why: tuple[str, float, float],
+        used: tuple[Any, ...], open_count: int, tag_ok: int,
+    ) -> None:
+        """Record how signal number *seq* fared; *why* is reason, observed and limit, no reason: it is traded."""
+        reason, observed, limit = why
         if reason:
             self.tally.refusals[reason] += 1
-        self._open_shadow(index, row, sign, traded=not reason)
+        self._open_shadow(seq, index, row, signal.action.sign, traded=not reason)
         decision = SignalDecision(
-            signal_id=signal.signal_id, symbol=signal.symbol, action=signal.action.value, confidence=confidence,
-            decision="BLOCKED" if reason else "ALLOWED", reason=reason, observed=observed, limit=limit,
-            features_ts_ns=signal.features_ts_ns, min_confidence_used=used[2], risk_pct_used=used[3],
+            signal_id=signal.signal_id, symbol=signal.symbol, action=signal.action.value,
+            confidence=signal.confidence, decision="BLOCKED" if reason else "ALLOWED", reason=reason,
+            observed=observed, limit=limit, features_ts_ns=signal.features_ts_ns, min_confidence_used=used[2],
+            risk_pct_used=used[3],
         )
-        self._record("signal.decided", signal.trace_id, now_ns, decision)
+        self._record("signal.decided", signal.trace_id, signal.ts_ns, decision)
         if self.settings.policy_enabled:
-            self.shield.run(self._judge, index, signal, decision, open_count, tag_ok)
-        self._trace("record")
-        if reason and self.tracer is not None:
-            self.tracer.finish_trace(outcome=f"BLOCKED {reason}")
+            self.shield.run(self._judge, seq, index, signal, decision, open_count, tag_ok)
+        if self.tracer is not None:
+            self.tracer.mark("record", trace_id=signal.trace_id)
+            if reason:
+                self.tracer.finish_trace(signal.trace_id, outcome=f"BLOCKED {reason}")
 
     def _trace(self, step: str, outcome: str = "OK", trace_id: str | None = None) -> None:
         """Note that a step of a decision has ended."""
         if self.tracer is not None:
             self.tracer.mark(step, outcome, trace_id=trace_id)
 
-    def _signal(self, index: int, row: list[float], now_ns: int) -> Signal:
-        number = self._signal_seq
+    def _signal(self, seq: int, index: int, row: list[float], now_ns: int) -> Signal:
         return Signal(
-            signal_id=f"s{number:08d}", trace_id=f"tr{number:08d}", symbol=self.symbols[index],
+            signal_id=f"s{seq:08d}", trace_id=f"tr{seq:08d}", symbol=self.symbols[index],
             action=Side.LONG if row[col.SIGNAL] > 0 else Side.SHORT, confidence=row[col.CONFIDENCE], model="ensemble",
             ts_ns=now_ns, features_ts_ns=int(self.kernel.features_ts[index]), consensus=row[col.CONSENSUS],
             votes={name: row[col.VOTE_0 + k] for k, name in enumerate(MODEL_NAMES)},
@@ -599,7 +657,7 @@ class Engine:
         intent = Intent(
             intent_id=f"i{self._signal_seq:08d}", trace_id=signal.trace_id, symbol=signal.symbol, side=signal.action,
             qty=qty, reduce_only=False, reference_price=price, stop_price=stop, leverage=leverage, created_ns=now_ns,
-            expires_ns=now_ns + self.settings.intent_ttl_s * NS_PER_SECOND, source="ENSEMBLE", risk_pct=used[3],
+            expires_ns=now_ns + self.settings.intent_ttl_s * NS_PER_SECOND, source=_ENSEMBLE, risk_pct=used[3],
             confidence=signal.confidence, policy_hash=self._policy_hash if self._enforces() else "",
         )
         verdict = can_execute(
@@ -608,7 +666,7 @@ class Engine:
         )
         self._trace("risk", "OK" if isinstance(verdict, Approved) else verdict.reason.value)
         if not isinstance(verdict, Approved):
-            self._record("risk.denied", signal.trace_id, now_ns, verdict)
+            self._after(self._record_denied, verdict)
             return verdict.reason.value, verdict.observed, verdict.limit
         self._plan_entry(index, verdict, atr, trend, vol, int(used[5]), now_ns)
         commands += self._sent(self.gateway.open(verdict))
@@ -633,7 +691,24 @@ class Engine:
         )
         note_order(self.rate, now_ns)
         self.tally.intents += 1
-        self._record("trade.intent", intent.trace_id, now_ns, intent)
+        self._after(self._record_intent, intent, plan)
+
+    def _record_denied(self, verdict: Refused) -> None:
+        intent = self._hashed(verdict.intent)
+        self._record(
+            "risk.denied", intent.trace_id, intent.created_ns, msgspec.structs.replace(verdict, intent=intent)
+        )
+
+    def _record_intent(self, intent: Intent, plan: Plan) -> None:
+        intent = self._hashed(intent)
+        plan.policy_hash = intent.policy_hash
+        self._record("trade.intent", intent.trace_id, intent.created_ns, intent)
+
+    def _hashed(self, intent: Intent) -> Intent:
+        """*intent* with the hash of the policy in force, which may not have been known when it was made."""
+        if intent.source != _ENSEMBLE or not self._enforces() or intent.policy_hash == self._policy_hash:
+            return intent
+        return msgspec.structs.replace(intent, policy_hash=self._policy_hash)
 
     def _limit_row(self, index: int) -> tuple[float, ...]:
         """The guard's limits, tightened by the policy's where position limits are enforced."""
@@ -674,16 +749,18 @@ class Engine:
 
     # ------------------------------------------------------------------ observation
 
-    def _judge(self, index: int, signal: Signal, decision: SignalDecision, open_count: int, tag_ok: int) -> None:
+    def _judge(
+        self, seq: int, index: int, signal: Signal, decision: SignalDecision, open_count: int, tag_ok: int
+    ) -> None:
         """Record what the policy, fully enforced, would have done, and note its evidence. Feeds nothing."""
-        numbers, seq, now_ns = self._policy_numbers(index), self._signal_seq, signal.ts_ns
+        numbers, now_ns = self._policy_numbers(index), signal.ts_ns
         removed = verdicts(
             self.integration.switches, numbers[0], numbers[1], tag_ok, *numbers[2:], *self.integration.fixed,
             signal.confidence, open_count,
         )
         self.ledger.record(seq, now_ns, (*removed[:SWITCH_EXIT_MODE], 0.0))
         if removed[SWITCH_EXIT_MODE] != 0.0:
-            self._follow_exits(index, signal, numbers[5], removed[SWITCH_EXIT_MODE])
+            self._follow_exits(seq, index, signal, numbers[5], removed[SWITCH_EXIT_MODE])
         reasons = _policy_reasons(numbers, signal.confidence, open_count)
         if reasons and seq in self._shadow_flags:
             self._shadow_flags[seq] |= _BLOCKED
@@ -697,15 +774,20 @@ class Engine:
         if self._watcher is not None:
             self._watcher.signal_decided(signal, decision, verdict)
 
-    def _follow_exits(self, index: int, signal: Signal, policy_mode: int, share: float) -> None:
+    def _follow_exits(self, seq: int, index: int, signal: Signal, policy_mode: int, share: float) -> None:
         """Start the evidence of the exit_mode switch for a signal whose exit the policy would change."""
         row = self.kernel.out[index]
         exits = exit_row(int(row[col.TREND]), int(self.levels[index]))
         fixed_mode = self.integration.fixed[3]
         if self.exit_shadows.open(
-            index, self._signal_seq, signal.action.sign, float(row[col.ATR_1H]), exits, fixed_mode, policy_mode
+            index, seq, signal.action.sign, float(row[col.ATR_1H]), exits, fixed_mode, policy_mode
         ):
-            self.ledger.record(_exit_key(self._signal_seq), signal.ts_ns, (0.0,) * 5 + (share,), again=True)
+            self.ledger.record(_exit_key(seq), signal.ts_ns, (0.0,) * 5 + (share,), again=True)
+
+    def _move_exits(self, batch: MarketBatch, costs_bps: Any) -> None:
+        """Take the evidence of the exit_mode switch through the bars; *costs_bps* as known before them."""
+        if ended := self.shield.run(self.exit_shadows.on_bar, batch, costs_bps):
+            self.shield.run(self._exits_closed, ended)
 
     def _exits_closed(self, ended: list[tuple[int, float, float]]) -> None:
         """Hand the results of ended exit pairs to the evidence."""
@@ -770,14 +852,14 @@ class Engine:
         )
         return effective(self.integration, numbers)
 
-    def _open_shadow(self, index: int, row: list[float], sign: int, *, traded: bool) -> None:
+    def _open_shadow(self, seq: int, index: int, row: list[float], sign: int, *, traded: bool) -> None:
         """Start the standardised shadow trade of a signal, where its symbol is warm and has room for one."""
         atr = row[col.ATR_1H]
         if not atr > 0.0:
             return
         stop_atr, target_atr = shadow_bracket(int(row[col.TREND]), row[col.VOL_RATIO])
-        if self.shadows.open(index, self._signal_seq, sign, atr, stop_atr, target_atr):
-            self._shadow_flags[self._signal_seq] = _TRADED if traded else 0
+        if self.shadows.open(index, seq, sign, atr, stop_atr, target_atr):
+            self._shadow_flags[seq] = _TRADED if traded else 0
 
     def _shadows_closed(self, count: int, now_ns: int) -> None:
         """Take the results of shadow trades: for the symbol's record, the evidence and the tally."""
@@ -786,16 +868,18 @@ class Engine:
             if not flags & _TRADED:
                 self.performance.shadow(int(index), r)
                 self._shadow_wins = self._shadow_wins + 1 if r > 0.0 else 0
-            blocked = bool(flags & _BLOCKED)
-            self.tally.shadow(now_ns, r, blocked)
-            self.shield.run(self.ledger.resolve, int(seq), r)
-            self._record(
-                "shadow.closed", f"tr{int(seq):08d}", now_ns,
-                ShadowResult(
-                    signal_id=f"s{int(seq):08d}", symbol=self.symbols[int(index)], r=r,
-                    exit=_SHADOW_EXITS.get(int(code), "HOLE"), bars_held=int(bars), traded=bool(flags & _TRADED),
-                ),
-            )
+            self._after(self._shadow_closed, int(index), int(seq), r, int(code), int(bars), flags, now_ns)
+
+    def _shadow_closed(
+        self, index: int, seq: int, r: float, code: int, bars: int, flags: int, now_ns: int
+    ) -> None:
+        """Record the result of signal *seq*'s shadow trade."""
+        self.tally.shadow(now_ns, r, bool(flags & _BLOCKED))
+        self.shield.run(self.ledger.resolve, seq, r)
+        self._record("shadow.closed", f"tr{seq:08d}", now_ns, ShadowResult(
+            signal_id=f"s{seq:08d}", symbol=self.symbols[index], r=r, exit=_SHADOW_EXITS.get(code, "HOLE"),
+            bars_held=bars, traded=bool(flags & _TRADED),
+        ))
 
     def _watch_streak(self, now_ns: int) -> None:
         """End a losing streak that no trade can end any more."""
@@ -909,8 +993,24 @@ class Engine:
         }, RUN)
 
     def _record(self, topic: str, trace_id: str, ts_ns: int, data: Any, source: str = ENGINE) -> None:
+        if self._later is not None:
+            self._later.append((self._record, (topic, trace_id, ts_ns, data, source)))
+            return
         self.tally.topics[topic] += 1
         self.recorder.record(topic, trace_id, ts_ns, data, source)
+
+    def _after(self, call: Callable[..., Any], *arguments: Any) -> None:
+        """Do what no order waits for: now, or in its turn in :meth:`catch_up`. It reads nothing that moves before."""
+        if self._later is None:
+            call(*arguments)
+        else:
+            self._later.append((call, arguments))
+
+    def catch_up(self) -> None:
+        """Do what was put off, in the order in which it came up: the same records, the same bytes."""
+        later, self._later = self._later, None
+        for call, arguments in later or ():
+            call(*arguments)
 
     def _sent(self, commands: Sequence[Command]) -> list[Command]:
         """Record commands on their way out."""

@@ -71,6 +71,7 @@ class Gateway:
 
     def __init__(self) -> None:
         self.namespace = ""  # of a live session: two sessions of one account must not derive the same ids
+        self.life = ""  # of a live process: what one could not write down, the next must not derive again
         self._claimed: dict[str, int] = {}  # intent id -> orders made for it
         self._tickets: dict[str, Ticket] = {}
 
@@ -95,10 +96,17 @@ class Gateway:
         return [self._resting(position, Purpose.STOP, position.stop, now_ns)]
 
     def close(self, position: Position, now_ns: int) -> list[Command]:
-        """A reduce-only market order for all of *position*, unless one is on its way."""
-        if self._find(position.symbol, Purpose.CLOSE):
-            return []
-        return [self._reducing(position, Purpose.CLOSE, OrderType.MARKET, 0.0, now_ns)]
+        """A reduce-only market order for what no close on its way covers of *position*."""
+        rest = self.uncovered(position)
+        return [self._reducing(position, Purpose.CLOSE, OrderType.MARKET, 0.0, now_ns, rest)] if rest > 0.0 else []
+
+    def uncovered(self, position: Position) -> float:
+        """The quantity of *position* that no close on its way closes; 0.0 when all of it is closing."""
+        closes = self._find(position.symbol, Purpose.CLOSE)
+        if not closes:
+            return position.qty
+        rest = position.qty - sum(ticket.qty - ticket.filled for ticket in closes)
+        return round(rest, 10) if rest > position.qty * _EPSILON else 0.0
 
     def on_update(self, update: OrderUpdate) -> tuple[Ticket | None, list[Command]]:
         """Note what the venue says of an order; an acknowledged stop or target retires its predecessors.
@@ -131,14 +139,18 @@ class Gateway:
         return ticket
 
     def _retire(self, newest: Ticket, now_ns: int) -> list[Command]:
-        """Cancel the resting stops or targets that *newest* replaces."""
+        """Cancel the resting stops or targets that *newest* replaces; itself where a younger one rests already."""
         if newest.purpose not in (Purpose.STOP, Purpose.TARGET):
             return []
+        resting = [ticket for ticket in self._find(newest.symbol, newest.purpose) if ticket.resting]  # oldest first
         return [
             CancelRequest(client_order_id=old.client_order_id, symbol=old.symbol, created_ns=now_ns)
-            for old in self._find(newest.symbol, newest.purpose)
-            if old is not newest and old.resting
+            for old in resting[:-1]
         ]
+
+    def in_flight(self, symbol: str, purpose: Purpose) -> bool:
+        """Whether an order of *purpose* was made for *symbol* and the venue has not said a word of it."""
+        return any(not ticket.resting for ticket in self._find(symbol, purpose))
 
     def ticket(self, client_order_id: str) -> Ticket | None:
         """The ticket of an order that may be alive."""
@@ -204,13 +216,13 @@ class Gateway:
     def state(self) -> dict[str, Any]:
         """Claims and tickets, as plain values."""
         return {
-            "namespace": self.namespace, "claimed": dict(self._claimed),
+            "namespace": self.namespace, "life": self.life, "claimed": dict(self._claimed),
             "tickets": [msgspec.to_builtins(ticket) for ticket in self._tickets.values()],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state`."""
-        self.namespace = state["namespace"]
+        self.namespace, self.life = state["namespace"], state["life"]
         self._claimed = dict(state["claimed"])
         tickets = [msgspec.convert(raw, Ticket) for raw in state["tickets"]]
         self._tickets = {ticket.client_order_id: ticket for ticket in tickets}
@@ -223,7 +235,8 @@ class Gateway:
     ) -> str:
         attempt = self._claimed.get(intent_id, 0)
         self._claimed[intent_id] = attempt + 1
-        order_id = client_order_id(self.namespace + intent_id, purpose, attempt)
+        life = self.life if purpose is not Purpose.OPEN else ""
+        order_id = client_order_id(f"{self.namespace}{life}{intent_id}", purpose, attempt)
         self._tickets[order_id] = Ticket(
             client_order_id=order_id, purpose=purpose, symbol=symbol, intent_id=intent_id, qty=qty, price=price,
             created_ns=now_ns,
@@ -242,11 +255,11 @@ class Gateway:
         return self._reducing(position, purpose, kind, price, now_ns)
 
     def _reducing(
-        self, position: Position, purpose: Purpose, kind: OrderType, price: float, now_ns: int
+        self, position: Position, purpose: Purpose, kind: OrderType, price: float, now_ns: int, qty: float = 0.0
     ) -> OrderRequest:
-        plan = position.plan
+        plan, qty = position.plan, qty if qty > 0.0 else position.qty
         return OrderRequest(
-            client_order_id=self._claim(plan.intent_id, purpose, position.symbol, position.qty, price, now_ns),
+            client_order_id=self._claim(plan.intent_id, purpose, position.symbol, qty, price, now_ns),
             intent_id=plan.intent_id, trace_id=plan.trace_id, symbol=position.symbol, side=closing_side(plan.sign),
-            type=kind, qty=position.qty, created_ns=now_ns, stop_price=price, reduce_only=True,
+            type=kind, qty=qty, created_ns=now_ns, stop_price=price, reduce_only=True,
         )

@@ -25,6 +25,13 @@ class Began(msgspec.Struct, frozen=True, kw_only=True, tag="began"):
     statement: dict[str, Any] = {}
 
 
+class Lived(msgspec.Struct, frozen=True, kw_only=True, tag="lived"):
+    """Another process has taken the session over; *life* is a name of its own."""
+
+    ts_ns: int
+    life: str
+
+
 class BarsCame(msgspec.Struct, frozen=True, kw_only=True, tag="bars"):
     """The completed bars of one moment: *ohlcv* is a (S, 5) float64 matrix and *present* (S,) bool, as bytes."""
 
@@ -124,7 +131,8 @@ class Ticked(msgspec.Struct, frozen=True, kw_only=True, tag="tick"):
 
 
 Input = (
-    Began | BarsCame | VenueSaid | Looked | HealthTold | Asked | RolloutSet | Wished | MoneyMoved | RateKnown | Ticked
+    Began | Lived | BarsCame | VenueSaid | Looked | HealthTold | Asked | RolloutSet | Wished | MoneyMoved | RateKnown
+    | Ticked
 )
 
 encode_input: Final = msgspec.msgpack.Encoder().encode

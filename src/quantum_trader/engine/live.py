@@ -17,15 +17,17 @@ import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_EMERGENCY, OrderStatus
-from quantum_trader.domain.errors import VenueError, VenueUnavailable
+from quantum_trader.domain.errors import InputError, VenueError, VenueUnavailable
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
+from quantum_trader.engine.gateway import Purpose
 from quantum_trader.engine.inputs import (
     Asked,
     BarsCame,
     Began,
     HealthTold,
     Input,
+    Lived,
     Looked,
     MoneyMoved,
     RateKnown,
@@ -42,6 +44,7 @@ from quantum_trader.engine.venue_port import (
     Kline,
     LeverageChanged,
     MarkPrice,
+    PreparingVenue,
     StreamEvent,
     StreamState,
     WalletChanged,
@@ -51,6 +54,10 @@ from quantum_trader.risk.governor import health_level
 T = TypeVar("T")
 
 _FILLS_OVERLAP_NS: Final = 60 * NS_PER_SECOND  # fills are asked for from this long before everything agreed
+_AHEAD_EVERY: Final = 8  # bars between two looks ahead
+_NAP_S: Final = 0.02
+_KLINE_TRIES: Final = 4
+_FUTURE_NS: Final = 60 * NS_PER_SECOND  # a bar that closes this far ahead of the venue's time is no bar
 _RATE_STEP: Final = 1e-5  # a funding rate that moved by less is not worth an input
 _UNREACHED: Final = (VenueError, TimeoutError)
 
@@ -65,6 +72,7 @@ class LiveTiming(msgspec.Struct, frozen=True, kw_only=True):
     tick_s: float = 1.0
     attention_s: float = 5.0  # between two tries to protect or close a position
     silence_s: float = 10.0  # between two tries to fetch bars that are overdue
+    leverage_s: float = 90.0  # a leverage read back longer ago is read back again before an opening
     lost_s: float = 5.0  # a stream that is down this long is a matter for the governor
     connect_timeout_s: float = 60.0
     checkpoint_s: float = 30.0
@@ -90,6 +98,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     unreconciled_s: float  # how long venue and books have not agreed
     reconciled_ns: int  # the last look
     requests: int  # under way
+    waits_for: str  # before it can trade; empty once it can
     counts: dict[str, int]
 
 
@@ -128,12 +137,15 @@ class LiveDriver:
         self._decided_ns = session.engine.now_ns - session.interval_ns  # open of the newest bars decided on
         self._tasks: dict[asyncio.Task[None], str] = {}  # requests under way and their symbols
         self._touched: set[str] = set()
-        self._leverage: dict[str, float] = {}
+        self._leverage: dict[str, tuple[float, float]] = {}  # as read back, and when on the loop's clock
         self._ahead: dict[str, asyncio.Event] = {}  # symbols whose leverage is being set ahead of an opening
         self._rates: dict[str, float] = {}
+        self._prepares = venue if isinstance(venue, PreparingVenue) else None
         self._up = {"market": False, "user": False}
         self._said = (0, True)  # health as it was last told
-        self._ready = self._closed = False
+        self._ready = self._closed = self._winding_down = False
+        self.waits_for = "the venue"  # before it can trade; empty once it can
+        self._parts: list[asyncio.Task[None]] = []
         self._caught_up = False  # the bars missed before this start have been decided on
         self._down_since: dict[str, float] = {}
         self._silent_until = 0.0
@@ -154,19 +166,44 @@ class LiveDriver:
             self.clock.start(asyncio.get_running_loop().time)
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                parts = [group.create_task(self._listen())]
-                await self._listening.wait()
-                await self._first_look()
-                parts += [group.create_task(part()) for part in (self._tick, self._reconcile, self._save, self._set_ahead)]
-                self._repair()
+                parts = [group.create_task(part()) for part in (self._listen, self._tick, self._begin)]
                 await self._stopping.wait()
-                for part in parts:
+                await self._wind_down()
+                for part in [*parts, *self._parts]:
                     part.cancel()
                 await self._drain()
         finally:
             self._group = None
-            self.session.checkpoint()
-            await self.venue.close()
+            try:
+                self.session.checkpoint()
+            finally:
+                await self.venue.close()
+
+    async def _begin(self) -> None:
+        """Find out how things stand, then start what trades; a stop or a flatten need not wait for it."""
+        self.waits_for = "the account stream"
+        await self._listening.wait()
+        await self._first_look()
+        self.waits_for = ""
+        assert self._group is not None
+        self._parts = [
+            self._group.create_task(work()) for work in (self._reconcile, self._save, self._set_ahead)
+        ]
+        self._repair()
+
+    async def _wind_down(self) -> None:
+        """Take no more decisions, and give what is under way a moment: fills are heard, positions get their stops."""
+        self._winding_down = True
+        deadline = asyncio.get_running_loop().time() + self.timing.stop_s
+        while asyncio.get_running_loop().time() < deadline and (self._tasks or self._is_exposed()):
+            await asyncio.sleep(_NAP_S)
+
+    def _is_exposed(self) -> bool:
+        """Whether an opening may still fill, or a position has no stop at the venue."""
+        gateway = self.engine.gateway
+        return any(ticket.purpose is Purpose.OPEN for ticket in gateway.tickets()) or any(
+            not gateway.is_protected(position) for position in self.engine.books.positions.values()
+        )
 
     def stop(self) -> None:
         """Ask :meth:`run` to end; requests under way get a moment to finish."""
@@ -202,24 +239,27 @@ class LiveDriver:
             self._repairing.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=self.timing.stop_s)
-        self._closed = True
+        self._closed = True  # what comes of the answers now is asked for at the next start
         for task in list(self._tasks):
             task.cancel()
 
     async def _first_look(self) -> None:
         """Begin a new session with the money that is there; ask for everything that is in doubt; compare."""
         if not self.engine.begun:
+            self.waits_for = "the account's balance"
             balance = await self._try(self.venue.get_cash_balance, "balance")
             self._apply(Began(
                 ts_ns=self.clock.now_ns(), wallet=balance.wallet, namespace=self._namespace, statement=self._statement
             ))
             self.session.checkpoint()
+        self._apply(Lived(ts_ns=self.clock.now_ns(), life=self._namespace))
         doubtful = [t for t in self.engine.gateway.tickets() if not t.resting and not t.over]
         for symbol in self._involved():
             await self._fetch_fills(symbol)
         await self._fetch_funding()
         for ticket in doubtful:
             self._start(self._settle_doubt(ticket.symbol, ticket.client_order_id), ticket.symbol)
+        self.waits_for = "the first comparison with the venue"
         while not await self._look():
             await asyncio.sleep(self.timing.look_again_s)
         self._ready = True
@@ -241,7 +281,10 @@ class LiveDriver:
             if self._closed:
                 return  # it is asked for at the next start
             self.counts["commands"] += 1
-            job = self._order(command) if isinstance(command, OrderRequest) else self._cancel(command)
+            if isinstance(command, OrderRequest):
+                job = self._order(command, self._prepared(command))
+            else:
+                job = self._cancel(command)
             self._start(job, command.symbol)
 
     def _tell(self, event: OrderUpdate | Fill | FundingPayment) -> None:
@@ -251,6 +294,32 @@ class LiveDriver:
             self.counts["repeated"] += 1
             return
         self._apply(VenueSaid.of(event))
+        if isinstance(event, OrderUpdate):
+            ticket = self.engine.gateway.ticket(event.client_order_id)
+            if ticket is not None and ticket.over:
+                self._start(self._await_fills(ticket.symbol, ticket.client_order_id), ticket.symbol)
+
+    async def _await_fills(self, symbol: str, order_id: str) -> None:
+        """Ask for the fills that a final status spoke of, unless they come by themselves in a moment."""
+        await asyncio.sleep(self.timing.tick_s)
+        if self.engine.gateway.ticket(order_id) is not None:
+            await self._fetch_fills(symbol)
+
+    def _prepared(self, request: OrderRequest) -> Any:
+        """The order's bytes, made at once where the venue can and nothing must be asked first; None where not."""
+        if self._prepares is None or (not request.reduce_only and self._waits(request)):
+            return None
+        try:
+            return self._prepares.prepare_order(request)
+        except (VenueError, InputError):
+            return None  # submitting it says why
+
+    def _waits(self, request: OrderRequest) -> bool:
+        """Whether an opening has to ask for its leverage first, or is too old to be sent."""
+        return (
+            request.symbol in self._ahead or not self._leverage_is(request.symbol, request.leverage)
+            or self.clock.now_ns() - request.created_ns > self.engine.settings.intent_ttl_s * NS_PER_SECOND
+        )
 
     def _start(self, job: Any, symbol: str) -> None:
         assert self._group is not None
@@ -262,10 +331,10 @@ class LiveDriver:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._touched.add(self._tasks.pop(task))
 
-    async def _order(self, request: OrderRequest) -> None:
-        """Send one order and tell how it fared."""
+    async def _order(self, request: OrderRequest, prepared: Any = None) -> None:
+        """Send one order, the first time as *prepared*, and tell how it fared."""
         opening = not request.reduce_only
-        if opening and (refusal := await self._refusal(request)):
+        if opening and prepared is None and (refusal := await self._refusal(request)):
             self._tell(_rejected(request, refusal, self.clock.now_ns()))
             return
         wait = self.timing.backoff_s
@@ -273,9 +342,10 @@ class LiveDriver:
         while update is None:
             try:
                 async with asyncio.timeout(self.timing.request_timeout_s):
-                    update = await self.venue.submit_order(request)
+                    update = await self._submit(request, prepared)
             except VenueUnavailable as error:
                 self.counts["unavailable"] += 1
+                prepared = None  # its time stamp grows old
                 if opening or not self._is_wanted(request):
                     reason = f"{Rejection.UNAVAILABLE.value}: {error}"
                     update = _rejected(request, reason, self.clock.now_ns())
@@ -291,20 +361,21 @@ class LiveDriver:
             self._look_soon.set()
         self._tell(update)
 
+    async def _submit(self, request: OrderRequest, prepared: Any) -> OrderUpdate:
+        if prepared is None or self._prepares is None:
+            return await self.venue.submit_order(request)
+        return await self._prepares.submit_prepared(request, prepared)
+
     async def _refusal(self, request: OrderRequest) -> str:
         """Why an opening order may not go: another leverage is in force, or its time is over. Empty: it may."""
         symbol, wanted = request.symbol, request.leverage
         if symbol in self._ahead:
             await self._ahead[symbol].wait()
-        if self._leverage.get(symbol) != wanted:
-            try:
-                async with asyncio.timeout(self.timing.request_timeout_s):
-                    self._leverage[symbol] = await self.venue.set_leverage(symbol, wanted)
-            except _UNREACHED as error:
-                self._leverage.pop(symbol, None)
-                return f"{Rejection.UNAVAILABLE.value}: leverage could not be set ({error or 'timeout'})"
-            if self._leverage[symbol] != wanted:
-                return f"LEVERAGE_MISMATCH: asked {wanted:g}, venue has {self._leverage[symbol]:g}"
+        if not self._leverage_is(symbol, wanted):
+            if error := await self._set_leverage(symbol, wanted):
+                return f"{Rejection.UNAVAILABLE.value}: leverage could not be set ({error})"
+            if (held := self._leverage[symbol][0]) != wanted:
+                return f"LEVERAGE_MISMATCH: asked {wanted:g}, venue has {held:g}"
         age_s = (self.clock.now_ns() - request.created_ns) / NS_PER_SECOND
         if age_s > self.engine.settings.intent_ttl_s:
             return f"EXPIRED: {age_s:.1f} s old"
@@ -314,6 +385,8 @@ class LiveDriver:
         """Set the leverage of idle symbols, one by one, so that their openings need not wait for it."""
         pace_s = self.timing.leverage_pace_s
         while pace_s > 0.0:
+            if len(self._leverage) < len(self.symbols):
+                await self._read_leverages()
             for symbol in self.symbols:
                 if symbol not in self._leverage and symbol not in self._involved():
                     await self._set_idle_leverage(symbol)
@@ -322,16 +395,47 @@ class LiveDriver:
 
     async def _set_idle_leverage(self, symbol: str) -> None:
         """Set the leverage that openings of *symbol* usually ask for; one that asks for another sets its own."""
-        usual = usual_leverage(self.engine.settings, self.engine.instruments[self._index[symbol]])
         over = self._ahead[symbol] = asyncio.Event()
         try:
-            async with asyncio.timeout(self.timing.request_timeout_s):
-                self._leverage[symbol] = await self.venue.set_leverage(symbol, usual)
-        except _UNREACHED:
-            self.counts["leverage not set ahead"] += 1
+            if await self._set_leverage(symbol, self._usual(symbol)):
+                self.counts["leverage not set ahead"] += 1
         finally:
             del self._ahead[symbol]
             over.set()
+
+    def _leverage_is(self, symbol: str, wanted: float) -> bool:
+        """Whether *wanted* was read back for *symbol* a short time ago; what is older proves nothing."""
+        held, read_s = self._leverage.get(symbol, (0.0, 0.0))
+        return held == wanted and asyncio.get_running_loop().time() - read_s <= self.timing.leverage_s
+
+    async def _set_leverage(self, symbol: str, wanted: float) -> str:
+        """Set a leverage and keep what is read back; returns why that failed, empty when it did not."""
+        try:
+            async with asyncio.timeout(self.timing.request_timeout_s):
+                held = await self.venue.set_leverage(symbol, wanted)
+        except _UNREACHED as error:
+            self._leverage.pop(symbol, None)
+            return str(error) or "timeout"
+        self._leverage[symbol] = (held, asyncio.get_running_loop().time())
+        return ""
+
+    async def _read_leverages(self) -> None:
+        """Read back what openings will rely on, so that none has to wait for it; one that was changed shows here."""
+        asked_s = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(self.timing.request_timeout_s):
+                told = await self.venue.get_leverages()
+        except _UNREACHED:
+            self.counts["leverages not read"] += 1
+            return
+        for symbol, held in told.items():
+            read_s = self._leverage.get(symbol, (0.0, -1.0))[1]
+            if 0.0 <= read_s <= asked_s or (read_s < 0.0 and symbol in self._index and held == self._usual(symbol)):
+                self._leverage[symbol] = (held, asked_s)
+
+    def _usual(self, symbol: str) -> float:
+        """The leverage that openings of *symbol* usually ask for."""
+        return usual_leverage(self.engine.settings, self.engine.instruments[self._index[symbol]])
 
     def _is_wanted(self, request: OrderRequest) -> bool:
         """Whether a reducing order still has something to reduce and nothing has taken its place."""
@@ -404,7 +508,7 @@ class LiveDriver:
         elif isinstance(event, StreamState):
             self._stream(event)
         elif isinstance(event, LeverageChanged):
-            self._leverage[event.symbol] = event.leverage
+            self._leverage[event.symbol] = (event.leverage, asyncio.get_running_loop().time())
         elif isinstance(event, WalletChanged):
             if event.moved != 0.0:
                 self._apply(MoneyMoved(ts_ns=event.ts_ns, amount=event.moved))
@@ -449,6 +553,9 @@ class LiveDriver:
         if bar.ts_ns <= self._decided_ns:
             self.counts["late bars"] += 1
             return
+        if bar.ts_ns + self._interval > self.clock.now_ns() + _FUTURE_NS:
+            self.counts["bars from the future"] += 1
+            return
         moment = self._moments.get(bar.ts_ns)
         if moment is None:
             moment = self._moments[bar.ts_ns] = _Moment(len(self.symbols))
@@ -459,10 +566,21 @@ class LiveDriver:
         moment.arrived += 1
         if moment.arrived == len(self.symbols):
             self._decide_due()
+        elif moment.arrived % _AHEAD_EVERY == 0 and bar.ts_ns == self._decided_ns + self._interval:
+            self._work_ahead(bar.ts_ns, moment)
+
+    def _work_ahead(self, ts_ns: int, moment: _Moment) -> None:
+        """Do what can be done before the moment's last bar: nothing of it decides, it only makes the decision quick."""
+        if self._ready and self._repairing is None:
+            self.engine.look_ahead(ts_ns, moment.ohlcv, moment.present)
+            if self._prepares is not None and moment.arrived * 4 // len(self.symbols) != (
+                moment.arrived - _AHEAD_EVERY
+            ) * 4 // len(self.symbols):
+                self._prepares.rehearse()
 
     def _decide_due(self) -> None:
         """Decide on every moment that is whole or has waited long enough, in order; a hole is repaired first."""
-        while self._ready and self._repairing is None and self._moments:
+        while self._ready and not self._winding_down and self._repairing is None and self._moments:
             ts_ns = min(self._moments)
             waited = self.clock.now_ns() - ts_ns - self._interval > self.timing.bar_wait_s * NS_PER_SECOND
             if self._moments[ts_ns].arrived < len(self.symbols) and not waited:
@@ -497,9 +615,9 @@ class LiveDriver:
                 start = end - self.timing.warm_bars * self._interval
             if start < end:
                 self.counts["repairs"] += 1
-                await asyncio.gather(*(self._fetch_symbol(symbol, start, end) for symbol in self.symbols))
+                await self._fetch_all(start, end)
             for ts_ns in sorted(self._moments):
-                if ts_ns < end:
+                if ts_ns < end and not self._winding_down:
                     self._decide(ts_ns)
                     await asyncio.sleep(0)
             self._caught_up = True
@@ -507,12 +625,29 @@ class LiveDriver:
             self._repairing = None
         self._decide_due()
 
-    async def _fetch_symbol(self, symbol: str, start: int, end: int) -> None:
-        async def ask() -> list[Kline]:
-            return await self.venue.get_klines(symbol, self._interval, start, end)
+    async def _fetch_all(self, start: int, end: int) -> None:
+        """Fetch until at least one symbol answers; one that is refused alone stays out and holds up nobody."""
+        wait = self.timing.backoff_s
+        while not any(await asyncio.gather(*(self._fetch_symbol(symbol, start, end) for symbol in self.symbols))):
+            await asyncio.sleep(wait)
+            wait = min(2.0 * wait, self.timing.backoff_most_s)
 
-        index = self._index[symbol]
-        for bar in await self._try(ask, "klines"):
+    async def _ask_klines(self, symbol: str, start: int, end: int) -> list[Kline] | None:
+        """The bars of one symbol; None after a few tries without an answer."""
+        wait = self.timing.backoff_s
+        for _ in range(_KLINE_TRIES):
+            try:
+                async with asyncio.timeout(self.timing.request_timeout_s):
+                    return await self.venue.get_klines(symbol, self._interval, start, end)
+            except _UNREACHED as error:
+                self.counts["klines failed"] += 1
+                await asyncio.sleep(max(getattr(error, "retry_after_s", 0.0), wait))
+                wait = min(2.0 * wait, self.timing.backoff_most_s)
+        return None
+
+    async def _fetch_symbol(self, symbol: str, start: int, end: int) -> bool:
+        index, bars = self._index[symbol], await self._ask_klines(symbol, start, end)
+        for bar in bars or ():
             moment = self._moments.get(bar.ts_ns)
             if moment is None:
                 moment = self._moments[bar.ts_ns] = _Moment(len(self.symbols))
@@ -520,6 +655,7 @@ class LiveDriver:
                 moment.ohlcv[index] = (bar.open, bar.high, bar.low, bar.close, bar.volume)
                 moment.present[index] = bar.volume > 0.0
                 moment.arrived += 1
+        return bars is not None
 
     # ------------------------------------------------------------------ reconciliation
 
@@ -527,6 +663,7 @@ class LiveDriver:
         """Compare with the venue every minute, and sooner where something differs."""
         while True:
             agreed = await self._look() and not self.engine.reconciler.since_ns
+            await self._read_leverages()
             wait = self.timing.reconcile_s if agreed else self.timing.look_again_s
             try:
                 async with asyncio.timeout(wait):
@@ -539,7 +676,7 @@ class LiveDriver:
     async def _look(self) -> bool:
         """Take one snapshot, let the engine compare, and ask about what it cannot explain; False: not reached."""
         self._touched.clear()
-        busy = set(self._tasks.values())
+        busy, asked_ns = set(self._tasks.values()), self.clock.now_ns()
         try:
             async with asyncio.timeout(3.0 * self.timing.request_timeout_s):
                 balance = await self.venue.get_cash_balance()
@@ -550,7 +687,7 @@ class LiveDriver:
             return False
         busy |= set(self._tasks.values()) | self._touched
         self._apply(Looked(snapshot=VenueSnapshot(
-            ts_ns=self.clock.now_ns(), wallet=balance.wallet, positions=tuple(positions), orders=tuple(orders),
+            ts_ns=asked_ns, wallet=balance.wallet, positions=tuple(positions), orders=tuple(orders),
             busy=tuple(sorted(busy)),
         )))
         self.counts["looks"] += 1
@@ -565,7 +702,7 @@ class LiveDriver:
 
     async def _fetch_fills(self, symbol: str) -> None:
         """Tell the session the fills of *symbol* it has not heard of; nothing where the venue cannot be reached."""
-        since = max(self.engine.reconciler.agreed_ns - _FILLS_OVERLAP_NS, 0)
+        since = max(self.engine.reconciler.agreed.get(symbol, 0) - _FILLS_OVERLAP_NS, self.engine.began_ns)
         try:
             async with asyncio.timeout(self.timing.request_timeout_s):
                 fills = await self.venue.get_fills(symbol, since)
@@ -577,7 +714,7 @@ class LiveDriver:
 
     async def _fetch_funding(self) -> None:
         """Tell the session the funding it has not heard of."""
-        since = max(self.engine.reconciler.agreed_ns - _FILLS_OVERLAP_NS, 0)
+        since = max(self.engine.reconciler.agreed_ns - _FILLS_OVERLAP_NS, self.engine.began_ns)
         try:
             async with asyncio.timeout(self.timing.request_timeout_s):
                 payments = await self.venue.get_funding(since)
@@ -600,8 +737,9 @@ class LiveDriver:
             for asked in self._operator():
                 self._apply(asked)
                 self.session.checkpoint()
-            for told in self._inputs():
-                self._apply(told)
+            if self._ready and not self._winding_down:
+                for told in self._inputs():
+                    self._apply(told)
             self._check_health()
             self._decide_due()
             self._check_silence()
@@ -618,7 +756,8 @@ class LiveDriver:
     def _check_silence(self) -> None:
         """Fetch bars that should long be there: a stream that says nothing is no market standing still."""
         now = asyncio.get_running_loop().time()
-        if self._ready and now >= self._silent_until and self._lag_s() > self.timing.bar_wait_s:
+        quiet = self._ready and not self._winding_down and now >= self._silent_until
+        if quiet and self._lag_s() > self.timing.bar_wait_s:
             self._silent_until = now + self.timing.silence_s
             self._repair()
 
@@ -656,7 +795,8 @@ class LiveDriver:
             lag_s=self._lag_s(), clock_offset_ms=self.clock.offset_ms(), queue_fill=self._queue()[0],
             last_event_ns=self.engine.last_event_ns, last_bars_ns=self._decided_ns + self._interval,
             unreconciled_s=(now_ns - reconciler.since_ns) / NS_PER_SECOND if reconciler.since_ns else 0.0,
-            reconciled_ns=reconciler.checked_ns, requests=len(self._tasks), counts=dict(self.counts),
+            reconciled_ns=reconciler.checked_ns, requests=len(self._tasks), waits_for=self.waits_for,
+            counts=dict(self.counts),
         )
 
     async def _try(self, ask: Callable[[], Awaitable[T]], what: str, timeout_s: float = 0.0) -> T:

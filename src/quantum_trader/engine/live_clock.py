@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 FOLLOW_NS: Final = 500_000_000
+BELIEVE_S: Final = 60.0  # a wall clock that disagrees this long is right: the machine slept, or its time was set
 _NS: Final = 1_000_000_000
 
 
@@ -25,6 +26,7 @@ class VenueClock:
         self._monotonic: Callable[[], float] | None = None
         self._base_ns = 0
         self._base_s = 0.0
+        self._apart_s = -1.0  # since when the wall clock disagrees, on the monotonic clock
 
     def start(self, monotonic: Callable[[], float]) -> None:
         """Anchor the time now; *monotonic* gives seconds."""
@@ -40,9 +42,17 @@ class VenueClock:
         return self._base_ns + int((self._monotonic() - self._base_s) * _NS)
 
     def tick(self) -> None:
-        """Follow the wall clock where it still agrees."""
-        if self._monotonic is not None and abs(self._told() - self.now_ns()) < FOLLOW_NS:
-            self._base_ns, self._base_s = max(self._told(), self.now_ns()), self._monotonic()
+        """Follow the wall clock where it still agrees, or has disagreed for so long that it must be believed."""
+        if self._monotonic is None:
+            return
+        now_s = self._monotonic()
+        if abs(self._told() - self.now_ns()) < FOLLOW_NS:
+            self._base_ns, self._base_s = max(self._told(), self.now_ns()), now_s
+            self._apart_s = -1.0
+        elif self._apart_s < 0.0:
+            self._apart_s = now_s
+        elif now_s - self._apart_s >= BELIEVE_S:
+            self._base_ns, self._base_s, self._apart_s = self._told(), now_s, -1.0
 
     def offset_ms(self) -> float:
         """How far our wall clock, set right by the last measurement, is from the venue's time."""

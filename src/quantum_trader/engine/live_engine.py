@@ -30,7 +30,7 @@ from quantum_trader.engine.reconciliation import (
     VenueSnapshot,
     compare,
 )
-from quantum_trader.engine.recorder import RUN
+from quantum_trader.engine.recorder import ENGINE, RUN
 from quantum_trader.engine.road import ROAD_APPROVED, ROAD_FLIP, ROAD_REASONS, gate
 from quantum_trader.market import performance as perf
 from quantum_trader.policy.enforcement import effective_settings
@@ -38,10 +38,12 @@ from quantum_trader.risk.exits import exit_row, timed_out
 from quantum_trader.risk.governor import GOV_ROW_PEAK
 from quantum_trader.risk.guard import Approved, can_execute
 from quantum_trader.risk.limits import LOSS_LAST, LOSS_MIDNIGHT
+from quantum_trader.risk.sizing import liquidation_price
 from quantum_trader.signals import columns as col
 
 UNKNOWN_ATR: Final = 0.01  # of the price, for a position taken over before the ATR is known
 _HALT: Final = "reconciliation"
+_LIQUIDATION_BUFFER: Final = 0.002  # of the entry price, between stop and liquidation
 _MUCH: Final = 1e-4  # of the wallet: more than a funding payment that was missed
 
 
@@ -94,18 +96,27 @@ class LiveEngine(Engine):
         self.held = ""  # why openings wait for `resume`; empty: they do not
         self.claims_ok = True  # whether inputs can be written before they are acted on
         self.begun = False
+        self.began_ns = 0  # what came before is in the wallet the books began with
+        self.flattening = False  # a flatten is in force: what opens or is taken over meanwhile is closed at once
         self.last_event_ns = 0
         self._adopted = 0
+        self._looked_ns: dict[str, int] = {}  # when a symbol's position was last taken from the venue
         self._unrecorded: tuple[MarketBatch, int] | None = None
 
     def begin(self, wallet: float, namespace: str, now_ns: int) -> None:
         """Start the books of a new session with the money that is there."""
         self.begun = True
+        self.began_ns = now_ns
         self.books.cash = self.equity = wallet
         self.gateway.namespace = namespace
         self._record("cash.adjusted", "", now_ns, CashAdjusted(
             before=self.settings.start_equity, wallet=wallet, explained=True, why="the account at the first start"
         ))
+
+    def live_again(self, life: str, now_ns: int) -> None:
+        """Note that another process has taken the session over; reducing orders get ids of its own."""
+        self.gateway.life = life
+        self._record("session.continued", "", now_ns, {"life": life, "open_positions": len(self.books.positions)}, RUN)
 
     # ------------------------------------------------------------------ bars and events
 
@@ -113,10 +124,19 @@ class LiveEngine(Engine):
         """Take completed bars that were there at *received_ns*; bars that come late open nothing."""
         self._late_ns = max(0, received_ns - batch.ts_ns - batch.interval_ns)
         self._unrecorded = (batch, received_ns)
+        self._later = []
         return self.on_batch(batch)
 
+    def look_ahead(self, ts_ns: int, ohlcv: Any, present: Any) -> None:
+        """Work ahead on a copy with the bars of a moment that are there (NaN: to come); nothing is decided by it."""
+        self.shield.run(self.kernel.look_ahead, ts_ns, ohlcv, present)
+
     def record_bars(self) -> None:
-        """Record the bars decided on last, once, before anything else is told: orders do not wait for that."""
+        """Record the bars decided on last and what came of them, once, before anything else is told.
+
+        Orders do not wait for that: until then it is put off, and with it what only observes.
+        """
+        self.catch_up()
         if self._unrecorded is None:
             return
         (batch, received_ns), self._unrecorded = self._unrecorded, None
@@ -130,8 +150,13 @@ class LiveEngine(Engine):
         self.last_event_ns = max(self.last_event_ns, event.ts_ns)
         if event.symbol not in self._index:
             return []
-        if isinstance(event, Fill) and not self.seen.add(event.fill_id):
-            return []
+        if isinstance(event, Fill):
+            if not self.seen.add(event.fill_id):
+                return []
+            if event.ts_ns <= self._looked_ns.get(event.symbol, 0):
+                self.gateway.on_fill(event)
+                self._record("fill.known", "", event.ts_ns, event)  # the position taken from a look holds it already
+                return []
         if isinstance(event, FundingPayment) and not self.seen.add(f"{event.symbol}/{event.ts_ns}"):
             return []
         if isinstance(event, OrderUpdate) and self._changes_nothing(event):
@@ -173,6 +198,13 @@ class LiveEngine(Engine):
             position.exit_reason = None  # somebody closed a part: the rest goes on
         return commands
 
+    def _record(self, topic: str, trace_id: str, ts_ns: int, data: Any, source: str = ENGINE) -> None:
+        """Record one event; where that fails nothing opens any more, and what reduces risk goes on."""
+        failures = self.shield.failures
+        self.shield.run(super()._record, topic, trace_id, ts_ns, data, source)
+        if self.shield.failures != failures:
+            self.claims_ok = False
+
     def note(self, topic: str, now_ns: int, data: Any) -> None:
         """Record something that happened around the engine."""
         self._record(topic, "", now_ns, data, RUN)
@@ -180,9 +212,9 @@ class LiveEngine(Engine):
     # ------------------------------------------------------------------ taking over
 
     def _adopt(
-        self, symbol: str, qty: float, entry_price: float, leverage: float, now_ns: int, why: str
+        self, symbol: str, qty: float, entry_price: float, leverage: float, now_ns: int, why: str, mark: float = 0.0
     ) -> list[Command]:
-        """Take a position over (*qty* is signed) and protect it as if it had been opened now."""
+        """Take a position over (*qty* is signed) and protect it as if it had been opened now at *mark*."""
         index = self._index[symbol]
         row = self.kernel.out[index].tolist()
         sign = 1 if qty > 0.0 else -1
@@ -201,7 +233,7 @@ class LiveEngine(Engine):
             symbol=symbol, qty=qty, entry_price=entry_price, why=why
         ))
         self.tally.event(now_ns, "trade", f"took over {position.side.value} {symbol} {abs(qty):g}: {why}")
-        price = row[col.CLOSE]
+        price = mark if mark > 0.0 else row[col.CLOSE]
         worse = min(entry_price, price) if sign > 0 else max(entry_price, price)
         return self._bracket(position, worse if price > 0.0 else entry_price, now_ns)
 
@@ -211,8 +243,19 @@ class LiveEngine(Engine):
             self.held = reason
             self._halt(_HALT, reason, "resume --reason", now_ns)
 
+    def flatten(self, now_ns: int, reason: ExitReason = ExitReason.FLATTEN) -> list[Command]:
+        """Cancel what would open and close what is open, now and until :meth:`resume`; never gated."""
+        self.flattening = True
+        return super().flatten(now_ns, reason)
+
+    def _bracket(self, position: Position, price: float, now_ns: int) -> list[Command]:
+        if self.flattening and position.exit_reason is None:
+            return self._exit(position, ExitReason.FLATTEN, now_ns)
+        return super()._bracket(position, price, now_ns)
+
     def resume(self, reason: str, now_ns: int) -> None:
         """End what waits for a person: a halt by command, a difference from the venue, an EMERGENCY."""
+        self.flattening = False
         if self.held:
             self.held = ""
             self._clear(_HALT, f"resumed: {reason}", now_ns)
@@ -224,13 +267,44 @@ class LiveEngine(Engine):
             view = msgspec.structs.replace(view, kill=True)
         return view
 
+    # ------------------------------------------------------------------ stops on their way
+
+    def _protect(self, position: Position, now_ns: int) -> list[Command]:
+        """Rest stop and target, one of each at a time: while one is on its way, its answer sees to the rest."""
+        if self.gateway.in_flight(position.symbol, Purpose.STOP):
+            return []
+        return super()._protect(position, now_ns)
+
+    def _move_stop(self, position: Position, now_ns: int) -> list[Command]:
+        if self.gateway.in_flight(position.symbol, Purpose.STOP):
+            return []
+        return super()._move_stop(position, now_ns)
+
+    def _unprotected(self, position: Position, now_ns: int) -> list[Command]:
+        if self.gateway.in_flight(position.symbol, Purpose.STOP):
+            return []
+        return self._protect_again(position, now_ns)
+
+    def _on_update(self, update: OrderUpdate) -> list[Command]:
+        commands = super()._on_update(update)
+        ticket = self.gateway.ticket(update.client_order_id)
+        position = self.books.positions.get(update.symbol)
+        if ticket is None or position is None or position.exit_reason is not None:
+            return commands
+        on_its_way = self.gateway.in_flight(update.symbol, Purpose.STOP)
+        if ticket.purpose is Purpose.STOP and ticket.resting and not on_its_way:
+            position.lost_stops = 0
+            if self.gateway.resting_stop(position) != position.stop:  # the position grew, or its stop moved, meanwhile
+                commands += self._protect(position, update.ts_ns)
+        return commands
+
     # ------------------------------------------------------------------ reconciliation
 
     def on_snapshot(self, snapshot: VenueSnapshot) -> list[Command]:
         """Compare the books with the venue; what two looks in a row show alike is acted on."""
         found = compare(snapshot, self.books.positions, self.gateway.tickets(), self.books.cash, self.symbols)
         commands: list[Command] = []
-        for difference in self.reconciler.look(found, snapshot.ts_ns):
+        for difference in self.reconciler.look(found, snapshot, self.symbols):
             commands += self._mend(difference, snapshot)
         commands += self._sent(self.gateway.cancel_stale(self.books.positions, snapshot.ts_ns))
         return commands
@@ -246,8 +320,8 @@ class LiveEngine(Engine):
         if kind is DifferenceKind.STRAY_ORDER:
             return self._sent([self.gateway.cancel_stray(difference.order_id, difference.symbol, now_ns)])
         if kind is DifferenceKind.LEVERAGE:
-            self.books.positions[difference.symbol].plan.leverage = difference.venue
-        elif kind is DifferenceKind.WALLET:
+            return self._releveraged(self.books.positions[difference.symbol], difference.venue, now_ns)
+        if kind is DifferenceKind.WALLET:
             self._set_cash(snapshot.wallet, now_ns)
         elif kind is DifferenceKind.POSITION:
             self._hold(
@@ -256,9 +330,21 @@ class LiveEngine(Engine):
             return self._mend_position(difference, snapshot)
         return []
 
+    def _releveraged(self, position: Position, leverage: float, now_ns: int) -> list[Command]:
+        """Take over a leverage that somebody set; a stop that would come after the liquidation now is made anew."""
+        position.plan.leverage = leverage
+        liquidation = liquidation_price(
+            position.sign, position.entry_price, position.qty, leverage, self._tiers[position.index]
+        )
+        buffer = _LIQUIDATION_BUFFER * position.entry_price
+        if liquidation > 0.0 and (position.stop - liquidation) * position.sign < buffer:
+            return self._bracket(position, position.entry_price, now_ns)
+        return []
+
     def _mend_position(self, difference: Difference, snapshot: VenueSnapshot) -> list[Command]:
         """Take the venue's quantity into the books, and protect it."""
         symbol, now_ns = difference.symbol, snapshot.ts_ns
+        self._looked_ns[symbol] = now_ns
         position = self.books.positions.get(symbol)
         theirs = next((held for held in snapshot.positions if held.symbol == symbol), None)
         commands: list[Command] = []
@@ -269,7 +355,8 @@ class LiveEngine(Engine):
             return commands
         if position is None:
             return commands + self._adopt(
-                symbol, theirs.qty, theirs.entry_price, theirs.leverage, now_ns, "found at the venue"
+                symbol, theirs.qty, theirs.entry_price, theirs.leverage, now_ns, "found at the venue",
+                theirs.mark_price,
             )
         return commands + self._resize(position, theirs, now_ns)
 
@@ -302,7 +389,9 @@ class LiveEngine(Engine):
             self._hold(f"the wallet holds {wallet:.2f} USDT, the books {before:.2f}", now_ns)
 
     def on_transfer(self, amount: float, now_ns: int) -> None:
-        """Book money paid in or taken out: no profit, no loss, no drawdown."""
+        """Book money paid in or taken out, once: no profit, no loss, no drawdown."""
+        if not self.seen.add(f"money/{now_ns}/{amount!r}"):
+            return
         before = self.books.cash
         self.books.cash += amount
         self.equity += amount
@@ -337,7 +426,7 @@ class LiveEngine(Engine):
             if position.symbol in busy:
                 continue
             if position.exit_reason is not None:
-                if not self.gateway.has(position.symbol, Purpose.CLOSE):
+                if self.gateway.uncovered(position) > 0.0:
                     return True
             elif not self.gateway.is_protected(position) or self._is_timed_out(position, now_ns):
                 return True
@@ -393,6 +482,7 @@ class LiveEngine(Engine):
             return self._exit(position, ExitReason.SIGNAL_FLIP, now_ns)
         if self.gateway.is_claimed(intent.intent_id):
             return []
+        self.equity = self.books.equity(self.kernel.out[:, col.CLOSE]) if self.books.positions else self.books.cash
         index = self._index[intent.symbol]
         row = self.kernel.out[index].tolist()
         numbers = self._policy_numbers(index)
@@ -432,8 +522,10 @@ class LiveEngine(Engine):
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values and arrays."""
         return {
-            **super().state(), "reconciler": self.reconciler.state(), "seen": self.seen.state(), "held": self.held,
-            "begun": self.begun, "last_event_ns": self.last_event_ns, "adopted": self._adopted, "late": self._late_ns,
+            **super().state(), "reconciler": self.reconciler.state(), "seen": self.seen.state(),
+            "held": self.held, "begun": self.begun, "began_ns": self.began_ns, "flattening": self.flattening,
+            "last_event_ns": self.last_event_ns, "looked_ns": dict(self._looked_ns), "adopted": self._adopted,
+            "late": self._late_ns,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -441,5 +533,6 @@ class LiveEngine(Engine):
         super().load_state(state)
         self.reconciler.load_state(state["reconciler"])
         self.seen.load_state(state["seen"])
-        self.held, self.begun = state["held"], state["begun"]
+        self.held, self.begun, self.flattening = state["held"], state["begun"], state["flattening"]
+        self.began_ns, self._looked_ns = state["began_ns"], dict(state["looked_ns"])
         self.last_event_ns, self._adopted, self._late_ns = state["last_event_ns"], state["adopted"], state["late"]

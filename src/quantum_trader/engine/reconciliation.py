@@ -121,11 +121,13 @@ class Reconciler:
         self.open: list[Difference] = []  # found at the last look
         self.since_ns = 0  # since when not everything agrees; 0: it does
         self.checked_ns = 0
-        self.agreed_ns = 0  # the last look at which everything agreed
+        self.agreed_ns = 0  # the last look at which nothing was on its way and everything agreed
+        self.agreed: dict[str, int] = {}  # the same of each symbol
         self._before: dict[str, float] = {}
 
-    def look(self, found: list[Difference], ts_ns: int) -> list[Difference]:
-        """Take what one snapshot showed; returns what the one before had shown just so."""
+    def look(self, found: list[Difference], snapshot: VenueSnapshot, symbols: Iterable[str]) -> list[Difference]:
+        """Take what one snapshot showed of *symbols*; returns what the one before had shown just so."""
+        ts_ns = snapshot.ts_ns
         confirmed = [one for one in found if self._before.get(one.key) == one.venue]
         gone = {one.key for one in confirmed}
         self._before = {one.key: one.venue for one in found if one.key not in gone}
@@ -133,22 +135,25 @@ class Reconciler:
         self.checked_ns = ts_ns
         serious = any(one.kind is not DifferenceKind.FOREIGN_ORDER for one in found)
         self.since_ns = (self.since_ns or ts_ns) if serious else 0
-        if not serious:
+        if not serious and not snapshot.busy:
             self.agreed_ns = ts_ns
+        doubtful = {one.symbol for one in found} | set(snapshot.busy)
+        self.agreed.update({symbol: ts_ns for symbol in symbols if symbol not in doubtful})
         return confirmed
 
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values."""
         return {
             "open": [msgspec.to_builtins(one) for one in self.open], "since_ns": self.since_ns,
-            "checked_ns": self.checked_ns, "agreed_ns": self.agreed_ns, "before": dict(self._before),
+            "checked_ns": self.checked_ns, "agreed_ns": self.agreed_ns, "agreed": dict(self.agreed),
+            "before": dict(self._before),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`state`."""
         self.open = [msgspec.convert(one, Difference) for one in state["open"]]
         self.since_ns, self.checked_ns = state["since_ns"], state["checked_ns"]
-        self.agreed_ns = state["agreed_ns"]
+        self.agreed_ns, self.agreed = state["agreed_ns"], dict(state["agreed"])
         self._before = dict(state["before"])
 
 

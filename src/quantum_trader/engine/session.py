@@ -22,6 +22,7 @@ from quantum_trader.engine.inputs import (
     HealthTold,
     Input,
     InputLog,
+    Lived,
     Looked,
     MoneyMoved,
     RateKnown,
@@ -51,6 +52,7 @@ class Session:
         self.shield = Shield()
         self.inputs = 0
         self.asked = 0  # requests of people taken so far, in all lives
+        self.trouble = ""  # why the last checkpoint could not be written
         self.unwritten = 0  # inputs that could not be written and were acted on all the same
         self._now_ns = 0
 
@@ -74,20 +76,23 @@ class Session:
         failures = self.shield.failures
         commands = self.shield.run(self._take, told)
         if self.shield.failures != failures:
-            self._failed(told)
+            self._failed(type(told).__name__)
             return []
         return commands or []
 
     def settle(self) -> None:
         """Record what did not have to be on record before orders went out; the next input would do it first."""
-        self.engine.record_bars()
+        failures = self.shield.failures
+        self.shield.run(self.engine.record_bars)
+        if self.shield.failures != failures:
+            self._failed("what was put off")
 
-    def _failed(self, told: Input) -> None:
-        """Record what an input broke, and let nothing open until somebody has looked."""
+    def _failed(self, what: str) -> None:
+        """Record what *what* broke, and let nothing open until somebody has looked."""
         engine, reason = self.engine, self.shield.last
         now_ns = max(self._now_ns, engine.now_ns)
-        self.shield.run(engine.note, "input.failed", now_ns, {"input": type(told).__name__, "error": reason})
-        self.shield.run(engine.halt, f"the engine failed on {type(told).__name__}: {reason}", now_ns)
+        self.shield.run(engine.note, "input.failed", now_ns, {"input": what, "error": reason})
+        self.shield.run(engine.halt, f"the engine failed on {what}: {reason}", now_ns)
 
     def _take(self, told: Input) -> list[Command] | None:
         engine = self.engine
@@ -110,7 +115,7 @@ class Session:
         self._take_quiet(told)
         return None
 
-    def _take_quiet(self, told: Began | HealthTold | RolloutSet | MoneyMoved | RateKnown) -> None:
+    def _take_quiet(self, told: Began | Lived | HealthTold | RolloutSet | MoneyMoved | RateKnown) -> None:
         """Take an input that sends nothing."""
         engine = self.engine
         if isinstance(told, HealthTold):
@@ -119,6 +124,8 @@ class Session:
             engine.note_funding_rate(told.symbol, told.rate_8h)
         elif isinstance(told, MoneyMoved):
             engine.on_transfer(told.amount, told.ts_ns)
+        elif isinstance(told, Lived):
+            engine.live_again(told.life, told.ts_ns)
         elif isinstance(told, RolloutSet):
             config = msgspec.convert(told.in_force, OrchestratorIntegrationConfig)
             engine.set_integration(config, {**told.change, "in_force": told.in_force}, told.ts_ns)
@@ -145,17 +152,20 @@ class Session:
     def checkpoint(self) -> bool:
         """Save the whole state and where in the log it stands; False when it could not be written."""
         self.settle()
-        state = {
+        try:
+            self.store.save(self._state())
+        except (StateError, OSError) as error:
+            self.trouble = str(error)
+            self.engine.claims_ok = False
+            return False
+        self.trouble, self.engine.claims_ok = "", True
+        return True
+
+    def _state(self) -> dict[str, Any]:
+        return {
             "engine": self.engine.state(), "mark": self.log.mark(), "inputs": self.inputs,
             "asked": self.asked, "failures": self.shield.failures, "now_ns": self._now_ns, "more": self.more_state(),
         }
-        try:
-            self.store.save(state)
-        except StateError:
-            self.engine.claims_ok = False
-            return False
-        self.engine.claims_ok = True
-        return True
 
     def recover(self, restore_more: Callable[[dict[str, Any]], None] | None = None) -> int:
         """Continue from the last checkpoint and the inputs since; returns how many of those were taken again.
@@ -172,6 +182,7 @@ class Session:
         entries = self.log.since(saved["mark"] if saved is not None else None)
         for entry in entries:
             self._step(decode_input(entry))
+        self.settle()
         return len(entries)
 
 

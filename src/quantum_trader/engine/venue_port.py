@@ -10,7 +10,7 @@ only whether a request took effect: ``VenueUnavailable`` no, ``OutcomeUnknown`` 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -131,6 +131,10 @@ class ExecutionVenue(Protocol):
         """Ask for a leverage and return the one that was read back; the caller compares."""
         ...
 
+    async def get_leverages(self) -> dict[str, float]:
+        """Return the leverage in force of every symbol of ours, read from the venue now."""
+        ...
+
     async def submit_order(self, request: OrderRequest) -> OrderUpdate:
         """Acknowledge (NEW, or further where the venue is quick) or refuse (REJECTED) an order."""
         ...
@@ -153,4 +157,21 @@ class ExecutionVenue(Protocol):
 
     async def get_funding(self, since_ns: int) -> list[FundingPayment]:
         """Return funding paid or received since *since_ns*, oldest first; *ts_ns* is the same wherever it is told."""
+        ...
+
+
+@runtime_checkable
+class PreparingVenue(Protocol):
+    """A venue that can make an order's bytes at once, before anything is awaited, and send them afterwards."""
+
+    def prepare_order(self, request: OrderRequest) -> Any:
+        """Return what :meth:`submit_prepared` sends, signed now."""
+        ...
+
+    def rehearse(self) -> None:
+        """Do what making an order's bytes does, and throw the result away: the next one finds it in the caches."""
+        ...
+
+    async def submit_prepared(self, request: OrderRequest, prepared: Any) -> OrderUpdate:
+        """As ``submit_order``, with what :meth:`prepare_order` made of *request*."""
         ...

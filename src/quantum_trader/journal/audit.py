@@ -316,12 +316,15 @@ class AuditChain:
             wanted.setdefault(seal.day, []).append(seal)
         kept: dict[str, _DayCheck] = {day: _DayCheck(self.directory, parts) for day, parts in wanted.items()}
         loose: dict[str, int] = {}
+        slipped = _Slipped(anchor.through if anchor is not None else "")
         for ts_ns, line in lines:
             day = day_of(ts_ns)
-            if day in kept:
-                kept[day].take(line)
-            else:
+            sealed = kept[day].take(line) if day in kept else False
+            if day not in kept:
                 loose[day] = loose.get(day, 0) + 1
+            slipped.take(day, line, sealed)
+        if not any(one.kind in ("chain", "seal") for one in problems):  # else they may have been under a lost seal
+            problems += slipped.problems
         days = []
         for day, check in sorted(kept.items()):
             found = check.problems()
@@ -423,6 +426,32 @@ def _check_signatures(
         ))
 
 
+class _Slipped:
+    """Finds records without a seal before sealed ones of their day or a later one.
+
+    Records are only ever appended, and a seal takes all up to its day: such a record was not there at the sealing.
+    """
+
+    def __init__(self, retired_through: str) -> None:
+        self.problems: list[Problem] = []
+        self._through = retired_through
+        self._open: dict[str, tuple[int, bytes]] = {}  # day -> how many, the first
+
+    def take(self, day: str, line: bytes, sealed: bool | None) -> None:
+        """Take the next record; *sealed* None where that cannot be told."""
+        if sealed:
+            for early in [one for one in self._open if one <= day]:
+                count, first = self._open.pop(early)
+                self.problems.append(Problem(
+                    kind="added", day=early, record=record_name(first).partition(" ")[0],
+                    detail=f"{early}: {count:,} records before sealed ones of {day} were not there at the sealing "
+                    f"({record_name(first) or 'the first cannot be read'})",
+                ))
+        elif sealed is False and day > self._through:
+            count, first = self._open.get(day, (0, line))
+            self._open[day] = (count + 1, first)
+
+
 _NAMED: Final = 20  # problems a day told one by one
 
 
@@ -446,14 +475,16 @@ class _DayCheck:
         self._waiting: list[bytes] = []
         self._tail: list[tuple[bytes, str]] | None = None  # (check, name) from the first misfit on
 
-    def take(self, line: bytes) -> None:
-        """Take the day's next record."""
+    def take(self, line: bytes) -> bool | None:
+        """Take the day's next record; whether a seal covers it, None where that cannot be told yet."""
         self.found += 1
         if self._tail is not None:
             self._tail.append((_check(line), record_name(line)))
-        elif self._at == len(self._segments):
+            return None
+        if self._at == len(self._segments):
             self.loose += 1
-        else:
+            return False
+        if self._segments:
             self._waiting.append(line)
             size, block = self._segments[self._at]
             if len(self._waiting) == size:
@@ -464,6 +495,8 @@ class _DayCheck:
                     self._waiting.clear()
                 else:
                     self._misfit()
+                    return None
+        return True
 
     def _misfit(self) -> None:
         self._tail = [(_check(line), record_name(line)) for line in self._waiting]
@@ -473,9 +506,11 @@ class _DayCheck:
         """What does not fit; call it after the last record."""
         if self._tail is None and self._at < len(self._segments):
             self._misfit()
-        if self._tail is None:
-            return []
         sums = self._sealed_checks()
+        if self._tail is None:
+            return [] if sums is not None else [self._problem(
+                "seal", f"{self.day}: its .checks file is missing or edited; the records are as they were sealed"
+            )]
         if sums is None:
             return [self._problem("seal", f"{self.day}: its .checks file is missing or edited, so that the record "
                                   f"cannot be named; it is after the first {self._fits:,} of the day")]

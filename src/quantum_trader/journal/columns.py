@@ -89,15 +89,32 @@ def _texts(raw: Bytes, starts: Places, rows: Places, plain: bool) -> Texts:
 def _slowly(raw: Bytes, starts: Places, rows: Places, plain: bool) -> Texts:
     """The same in Python: for few events, and for values the compiled road does not know, such as dates.
 
-    A line that is not UTF-8 is shown with replacement marks rather than refused.
+    A line that is not UTF-8 is shown with replacement marks, and an event that has no JSON as its bytes, rather than
+    refused: nothing that was accepted may stop what comes after it.
     """
     payloads = [raw[starts[row] : starts[row + 1]].tobytes() for row in rows.tolist()]
-    lines = payloads if plain else [_encode(_decode(payload)) for payload in payloads]
-    texts = [line.decode("utf-8", "replace") for line in lines]
+    if not plain:
+        return _columns([_readable(payload) for payload in payloads])
+    texts = [payload.decode("utf-8", "replace") for payload in payloads]
     found = [(_TRACE.search(text), _SYMBOL.search(text)) for text in texts]
     traces = [trace[1] if trace else "" for trace, _ in found]
     symbols = [symbol[1] if symbol else "" for _, symbol in found]
+    return _columns(list(zip(traces, symbols, texts, strict=True)))
+
+
+def _columns(rows: list[tuple[str, str, str]]) -> Texts:
+    traces, symbols, texts = zip(*rows, strict=True) if rows else ((), (), ())
     return pa.array(traces, pa.string()), pa.array(symbols, pa.string()), pa.array(texts, pa.string())
+
+
+def _readable(payload: bytes) -> tuple[str, str, str]:
+    """Trace id, symbol and JSON text of one event."""
+    try:
+        event = _decode(payload)
+        text = _encode(event).decode()
+    except (ValueError, TypeError, RecursionError):  # keys that JSON has not, nested too deep, damaged
+        return "", "", _encode({"not_json": payload}).decode()
+    return str(event.get("trace_id", "")), str(event.get("symbol", "")), text
 
 
 def together(chunks: list[Chunk]) -> npt.NDArray[Any]:

@@ -52,7 +52,10 @@ def _merge(directory: Path, parts: list[Part], now_ns: int) -> bool:
     """Replace *parts* by one; False when one of them is damaged or went away meanwhile."""
     tables = []
     for part in parts:
-        content = (directory / "lake" / part.path).read_bytes()
+        try:
+            content = (directory / "lake" / part.path).read_bytes()
+        except FileNotFoundError:
+            return False
         if zlib.crc32(content) != part.crc:
             return False  # stays as it is, for ``check`` to name and a person to restore
         tables.append(pq.read_table(pa.BufferReader(content), schema=SCHEMA, partitioning=None))

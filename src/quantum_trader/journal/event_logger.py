@@ -24,7 +24,7 @@ import msgspec
 
 from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.journal.kinds import BY_TYPE, PAD, Event, KindTable, check_name
-from quantum_trader.journal.recovery import last_number
+from quantum_trader.journal.recovery import known_kinds, last_number
 from quantum_trader.journal.ring import (
     HEAD_BYTES,
     JSON_FLAG,
@@ -88,12 +88,13 @@ class EventLogger:
             raise InputError(f"ring_bytes = {ring_bytes!r}: must be 256 KiB to 16 GiB")
         if not 0.0 < commit_ms <= 10_000.0:
             raise InputError(f"commit_ms = {commit_ms!r}: must be above 0 and at most 10,000")
-        self.directory, self.producer = Path(directory), check_name(producer)
+        self.directory, self.producer = Path(directory).absolute(), check_name(producer, "producer")
         self.commit_ms, self.publish_s, self.wait_s = commit_ms, publish_s, wait_s
         self.may_drop = may_drop
         self.waits = 0
         self._dropped: dict[str, int] = {}
-        self._closed, self._forked = False, False
+        self._closed, self._forked, self._stale = False, False, False
+        self._naming = threading.Lock()
         self._token: list[None] = [None]
         self._words: dict[type[Event], int] = {}  # the upper half of a record's first word
         self._line_words: dict[str, int] = {}
@@ -143,11 +144,13 @@ class EventLogger:
             ring.close()  # from before a restart of the machine: what it held is in the log, or was never durable
         create_ring(path, ring_bytes, last_number(self.directory, self.producer))
         ring = Ring(path, writable=True)
+        ring.set_kinds(KindTable(known_kinds(self.directory, self.producer)).encode())
         ring.words[W_PRODUCER] = os.getpid()
         return ring
 
     # Threads exclude each other with a token that is popped and pushed, half the price of a lock. Nothing may be
-    # published before it is whole: record, payload, then the count in word 8 of the head.
+    # published before it is whole: record, payload, then the count in word 8 of the head. Whatever ends a call early
+    # (a refusal, ctrl-C between two steps) makes the next one look up in the ring where it stands.
     def _build(self) -> None:
         """Make ``log`` and ``log_line``: closures, because a local name is the fastest thing Python can look up."""
         encode_into, pack_into, now = msgspec.msgpack.Encoder().encode_into, _RECORD.pack_into, time.time_ns
@@ -180,6 +183,10 @@ class EventLogger:
                 at += 24
                 count += 1
                 words[8] = count
+            except BaseException as error:
+                self._stale, stop = True, _NEVER
+                _explain(error, event.ts_ns)
+                raise
             finally:
                 push(None)
 
@@ -187,6 +194,8 @@ class EventLogger:
             """Append one event that is JSON already; the journal keeps its bytes as they are."""
             nonlocal at, count, position, stop, limit
             word = (numbers.get(kind) or self._line_word(kind)) | len(line) | schema << 48
+            if not 0 < schema < 256:
+                raise InputError(f"schema = {schema!r}: must be 1 to 255")
             try:
                 pop()
             except IndexError:
@@ -201,6 +210,10 @@ class EventLogger:
                 at += 24
                 count += 1
                 words[8] = count
+            except BaseException as error:
+                self._stale, stop = True, _NEVER
+                _explain(error, ts_ns)
+                raise
             finally:
                 push(None)
 
@@ -225,6 +238,9 @@ class EventLogger:
         """Free a record and the payload's bytes, waiting for the flusher; ``free`` is False when it was dropped."""
         ring, size, deadline = self._ring, word & 0xFFFFFFFF, time.monotonic() + self.wait_s
         self._check_usable(size, ring.payload_bytes)
+        if self._stale:
+            at, count, position, *_ = self._place()
+            self._stale = False
         end = HEAD_BYTES + ring.slots * RECORD_BYTES
         full = ring.payload_at + ring.payload_bytes
         while True:
@@ -258,10 +274,14 @@ class EventLogger:
 
     def _number(self, name: str) -> int:
         """The kind's number in this ring; written into the ring's table before its first event."""
-        number = self._kinds.number(name)
-        if number is None:
-            number = self._kinds.add(name)
-            self._ring.set_kinds(self._kinds.encode())
+        self._check_usable(0, 0)
+        with self._naming:
+            number = self._kinds.number(name)
+            if number is None:
+                grown = KindTable(self._kinds.names)
+                number = grown.add(name)
+                self._ring.set_kinds(grown.encode())
+                self._kinds = grown
         return number
 
     def _check_usable(self, size: int, payload_bytes: int) -> None:
@@ -375,8 +395,18 @@ class EventLogger:
             os.close(self._lock)
 
     def _after_fork(self) -> None:
+        """In the child: refuse, whoever was in ``log`` in the parent, and let the parent's lock go with the parent."""
         self._forked = True
         self._refuse()
+        self._token[:], self._naming = [None], threading.Lock()
+        if not self._closed:
+            os.close(self._lock)
+
+
+def _explain(error: BaseException, ts_ns: object) -> None:
+    """Raise InputError where *error* is the refusal of an event's time."""
+    if isinstance(error, struct.error):
+        raise InputError(f"ts_ns = {ts_ns!r}: must be whole nanoseconds in 64 bits; the event is refused") from None
 
 
 def _mark_forked() -> None:

@@ -17,10 +17,11 @@ import queue
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from quantum_trader.domain.errors import QuantumTraderError
+from quantum_trader.domain.errors import QuantumTraderError, StateError
 from quantum_trader.journal.recovery import resume
 from quantum_trader.journal.ring import (
     W_BEAT,
@@ -115,9 +116,9 @@ class Committer:
     def rotate(self) -> None:
         """Finish the segment; the publisher may have it."""
         if self._writer is not None:
-            writer, self._writer = self._writer, None
-            writer.close()
-            self.finished.append(writer.path)
+            self._writer.close()
+            self.finished.append(self._writer.path)
+            self._writer = None
 
     def failed(self, error: OSError) -> None:
         """Say in the ring why nothing becomes durable."""
@@ -180,6 +181,17 @@ class Flusher:
             self.ready.put(self.committer.finished.pop(0))
 
     def _publish(self) -> None:
+        ended = False
+        try:
+            with suppress(OSError, QuantumTraderError):  # tried again, and told, when this producer ends
+                adopt(self.directory)
+            ended = self._publish_all()
+        finally:
+            if not ended and self.failure is None:
+                self.failure = StateError(f"{self.directory}: publishing failed, the log keeps what is durable")
+
+    def _publish_all(self) -> bool:
+        """Publish what is handed over until the end; False when it had to give up."""
         from quantum_trader.journal.publish import publish_segments
 
         ended = False
@@ -197,11 +209,12 @@ class Flusher:
                     break
                 except OSError:  # a full disk: what is durable stays in the log, where readers see it too
                     if ended:
-                        return
+                        return True
                     time.sleep(1.0)
                 except QuantumTraderError as error:
                     self.failure = error
-                    return
+                    return False
+        return True
 
 
 def lock(directory: Path, producer: str, *, wait: bool) -> int | None:
@@ -231,7 +244,8 @@ def adopt(directory: Path) -> list[str]:
         try:
             if (directory / "rings" / f"{name}.ring").exists():
                 committer = Committer(directory, name, publish_s=0.0)
-                while committer.of_this_boot and committer.step(0.0):
+                wanted = committer.ring.words[W_HEAD]  # more may come: its logger may live and wait for the lock
+                while committer.of_this_boot and committer.ring.cursor().count < wanted and committer.step(0.0):
                     pass
                 committer.close()
             paths = segments_of(directory / "wal", name)

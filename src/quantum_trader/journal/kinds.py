@@ -13,6 +13,7 @@ import msgspec
 
 from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.records import TOPICS
+from quantum_trader.journal.leakage import ensure
 
 PAD: Final = 0  # not an event: bytes left out at the end of a ring
 FIRST_FREE: Final = 4096  # numbers from here on are given at run time, per producer
@@ -41,6 +42,11 @@ class SignalEvent(Event, frozen=True, kw_only=True):
     reason: str = ""
     votes: dict[str, float] = {}
 
+    def __post_init__(self) -> None:
+        """Refuse a signal with a feature from its future."""
+        if self.features_ts_ns > self.ts_ns:
+            ensure("signal", self.ts_ns, self)
+
 
 class GateEvent(Event, frozen=True, kw_only=True):
     """One gate has judged one signal."""
@@ -68,6 +74,11 @@ class DecisionEvent(Event, frozen=True, kw_only=True):
     policy_hash: str
     feature_times: dict[str, int]
     facts: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse a decision with a feature from its future."""
+        if self.feature_times and max(self.feature_times.values()) > self.ts_ns:
+            ensure("decision", self.ts_ns, self)
 
 
 class IntentEvent(Event, frozen=True, kw_only=True):
@@ -212,16 +223,22 @@ BY_NAME: dict[str, Kind] = {}
 BY_TYPE: dict[type[Event], Kind] = {}
 
 
-def check_name(name: str) -> str:
-    """Return *name* when it may be a kind, else raise InputError."""
+def check_name(name: str, key: str = "kind") -> str:
+    """Return *name* when it may be a kind, or what else *key* says, else raise InputError."""
     if not _NAME.fullmatch(name):
-        raise InputError(f"kind = {name!r}: use lower-case letters, digits, '.', '_' and '-', at most 64")
+        raise InputError(f"{key} = {name!r}: use lower-case letters, digits, '.', '_' and '-', at most 64")
     return name
 
 
 def register_kind(name: str, event_type: type[Event], version: int = 1, number: int | None = None) -> Kind:
     """Make *event_type* the struct of kind *name*; a newer version of a known kind keeps its number."""
     known = BY_NAME.get(check_name(name))
+    config = event_type.__struct_config__
+    if event_type.__struct_encode_fields__[:2] != ("trace_id", "symbol") or config.tag is not None or config.array_like:
+        raise InputError(
+            f"kind = {name!r}: {event_type.__name__} is tagged, renamed or an array; readers find trace_id and symbol "
+            "as the first two keys of a map"
+        )
     if known is not None and known.type is not None and known.type is not event_type and version <= known.version:
         raise InputError(f"kind = {name!r}: version {known.version} is registered; give a higher version")
     if not 1 <= version <= 255:

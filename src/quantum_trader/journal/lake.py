@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import time
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +31,7 @@ from quantum_trader.journal.publish import without
 from quantum_trader.journal.ring import W_BOOT, Chunk, Ring, boot_id
 from quantum_trader.journal.segments import Damage, read_segment, segment_parts, segments_of
 
-_MAY_BE_DAMAGE: Final = (duckdb.IOException, duckdb.InvalidInputException, duckdb.InternalException)
+_OF_THE_QUERY: Final = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)  # never of a damaged part
 _COLUMNS: Final = "producer, seq, kind, ts_ns, received_ns, schema"
 _TEXTS: Final = 'journal_trace("row") as trace_id, journal_symbol("row") as symbol, journal_payload("row") as payload'
 _TIME: Final = "make_timestamp(ts_ns // 1000) as ts"
@@ -70,8 +72,8 @@ Found = tuple[str, dict[int, str], Chunk]  # producer, its table of kinds, event
 
 def snapshot(directory: Path) -> Snapshot:
     """Everything in the journal now, each event once."""
-    live, durable = _waiting(directory)
     damage: list[Damage] = []
+    live, durable = _waiting(directory, damage)
     logged = _logged(directory, durable, damage)
     manifest = read_manifest(directory)
     seen = {name: found.seq for name, found in manifest.producers.items()}
@@ -90,19 +92,19 @@ def _published(found: Damage, durable: dict[str, int], manifest: Manifest) -> bo
     return published is not None and published.seq >= durable.get(found.producer, published.seq + 1)
 
 
-def _waiting(directory: Path) -> tuple[list[Found], dict[str, int]]:
+def _waiting(directory: Path, damage: list[Damage]) -> tuple[list[Found], dict[str, int]]:
     """Events that are in rings only, and the number up to which each ring's producer had everything in the log."""
     found: list[Found] = []
     durable: dict[str, int] = {}
     for path in sorted((directory / "rings").glob("*.ring")):
-        ring = Ring(path, writable=False)
         try:
-            if ring.words[W_BOOT] == boot_id():
-                chunks, durable[path.stem] = ring.tail()
-                kinds = ring.kinds()  # after the events: it names every one of them
-                found += [(path.stem, kinds, chunk) for chunk in chunks]
-        finally:
-            ring.close()
+            with closing(Ring(path, writable=False)) as ring:
+                if ring.words[W_BOOT] == boot_id():
+                    chunks, durable[path.stem] = ring.tail()
+                    kinds = ring.kinds()  # after the events: it names every one of them
+                    found += [(path.stem, kinds, chunk) for chunk in chunks]
+        except (StateError, OSError) as error:
+            damage.append(Damage(path=path.name, offset=0, size=0, reason=str(error), producer=path.stem))
     return found, durable
 
 
@@ -127,6 +129,10 @@ def _logged(directory: Path, durable: dict[str, int], damage: list[Damage]) -> l
     return found
 
 
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
 class Lake:
     """Reads a journal; only ``compact`` and ``retain`` change it."""
 
@@ -134,7 +140,7 @@ class Lake:
         self.directory = Path(directory)
         self._threads = threads
         self._damaged: set[str] = set()
-        self.damage: list[Damage] = []  # parts that queries met and left out
+        self.damage: list[Damage] = []  # what queries met and left out
         if not self.directory.is_dir():
             raise StateError(f"{self.directory}: there is no journal; a run with --state makes one")
 
@@ -158,7 +164,7 @@ class Lake:
             except duckdb.PermissionException as error:
                 raise InputError(f"query: reads the journal and nothing else ({error})") from None
             except duckdb.Error as error:
-                if not isinstance(error, _MAY_BE_DAMAGE) or not self._set_damaged_aside():
+                if isinstance(error, _OF_THE_QUERY) or not self._set_damaged_aside():
                     raise InputError(f"query: {error}") from None
             finally:
                 connection.close()
@@ -191,6 +197,7 @@ class Lake:
     def _connect(self) -> duckdb.DuckDBPyConnection:
         """A database in memory that sees this journal's parts and tail, then locked."""
         found = snapshot(self.directory)
+        self.damage += [one for one in found.damage if one not in self.damage]
         paths = [str(self.directory.resolve() / "lake" / part.path) for part in self._sound(found.manifest.parts)]
         connection = duckdb.connect(":memory:", config={
             "threads": self._threads, "python_enable_replacements": "false", "autoinstall_known_extensions": "false",
@@ -203,16 +210,25 @@ class Lake:
                 name, _text_of(rows, position), [BIGINT], VARCHAR, type=PythonUDFType.ARROW, side_effects=False
             )
         view = f"create view events as select {_COLUMNS}, {_TEXTS}, day, {_TIME} from journal_tail"
-        if paths:
-            view += (
-                f" union all select {_COLUMNS}, trace_id, symbol, payload, {_DAY}, {_TIME} from read_parquet("
-                f"{paths}, hive_partitioning = true, hive_types = {{'date': date, 'kind': varchar}})"
-            )
+        view += "".join(f" union all {one}" for one in self._selects(found.manifest.parts))
         connection.execute("set allowed_paths = ?", [paths])
         connection.execute("set enable_external_access = false")
         for statement in (view, *_VIEWS, "set lock_configuration = true"):
             connection.execute(statement)
         return connection
+
+    def _selects(self, parts: list[Part]) -> list[str]:
+        """SELECTs over *parts*: one, or one a kind where the journal's own path would be read as columns."""
+        lake, groups = self.directory.resolve() / "lake", defaultdict(list)
+        plain = "=" not in str(lake)
+        for part in self._sound(parts):
+            groups["" if plain else part.kind].append(str(lake / part.path))
+        hive = "true, hive_types = {'date': date, 'kind': varchar}" if plain else "false"
+        return [
+            f"select {_COLUMNS if plain else _COLUMNS.replace('kind', f'{_quoted(kind)} as kind')}, trace_id, symbol, "
+            f"payload, {_DAY}, {_TIME} from read_parquet([{', '.join(map(_quoted, some))}], hive_partitioning = {hive})"
+            for kind, some in groups.items()
+        ]
 
     def _sound(self, parts: list[Part]) -> list[Part]:
         """The parts that queries may read: those found damaged are left out until they are restored."""
@@ -255,6 +271,13 @@ class Lake:
         """Names of everyone who has logged here."""
         found = snapshot(self.directory)
         return sorted({*found.manifest.producers, *(name for name, _, _ in found.chunks)})
+
+    def last_number(self, producer: str) -> int:
+        """Number of the last event *producer* has logged, removed by retention or not; 0 for none."""
+        found = snapshot(self.directory)
+        published = found.manifest.producers.get(producer)
+        ends = [chunk.first_seq + len(chunk.records) - 1 for name, _, chunk in found.chunks if name == producer]
+        return max([published.seq if published else 0, *ends])
 
     def check(self) -> list[Damage]:
         """Read every byte again: parts against their checksums, segments block by block."""

@@ -1,7 +1,8 @@
 """Leakage guard: a decision may use nothing newer than itself.
 
 A decision event states the time of what it used, as ``features_ts_ns`` (the newest feature) or as ``features``
-(name -> time, or name -> {"ts_ns": time}). One later than the decision came from its future and is refused.
+or ``feature_times`` (name -> time, or name -> {"ts_ns": time}). One later than the decision came from its future and is
+refused.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from quantum_trader.domain.errors import DataError
 
 STATES_FEATURES: Final = frozenset({"signal.generated", "signal.decided"})  # must say what time their features are of
 NEWEST: Final = "features_ts_ns"
-EACH: Final = "features"
+EACH: Final = ("features", "feature_times")
 
 
 class Leak(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,9 +56,11 @@ def check(topic: str, ts_ns: int, data: Any) -> Leak | None:
     *data* is the event's own value: a struct or a mapping. A decision's own ``ts_ns`` wins over the record's.
     """
     if isinstance(data, Mapping):
-        newest, each, decided = data.get(NEWEST), data.get(EACH), data.get("ts_ns", ts_ns)
+        newest, decided = data.get(NEWEST), data.get("ts_ns", ts_ns)
+        each = next((data[key] for key in EACH if key in data), None)
     else:
-        newest, each = getattr(data, NEWEST, None), getattr(data, EACH, None)
+        newest = getattr(data, NEWEST, None)
+        each = next((getattr(data, key) for key in EACH if hasattr(data, key)), None)
         decided = getattr(data, "ts_ns", ts_ns)
     if newest is None and each is None:
         if topic in STATES_FEATURES:
@@ -97,7 +100,7 @@ _decode: Final = msgspec.json.Decoder(_Line).decode
 
 def check_line(line: bytes) -> Leak | None:
     """As :func:`check`, of one encoded record; DataError when it is none."""
-    if b'"features' not in line and not any(topic.encode() in line for topic in STATES_FEATURES):
+    if b'"feature' not in line and not any(topic.encode() in line for topic in STATES_FEATURES):
         return None
     try:
         record = _decode(line)

@@ -1,9 +1,13 @@
-"""The manifest: which Parquet parts there are. Replacing it is what publishes, merges and removes parts."""
+"""The manifest: which Parquet parts there are. Replacing it is what publishes, merges and removes parts.
+
+One line of JSON and one with its crc32: a changed digit in it would hide events or show them twice.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,11 +63,22 @@ def read_manifest(directory: Path) -> Manifest:
     """The manifest in force; an empty one when there is none yet."""
     path = directory / "lake" / NAME
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        text, _, check = path.read_bytes().partition(b"\n")
     except FileNotFoundError:
         return Manifest()
-    except msgspec.DecodeError as error:
-        raise StateError(f"{path}: damaged ({error}); restore it, or remove the lake folder to start anew") from None
+    try:
+        if check != _check(text):
+            raise ValueError("its checksum does not match")
+        return msgspec.json.decode(text, type=Manifest)
+    except ValueError as error:
+        raise StateError(
+            f"{path}: damaged ({error}); restore it. Nothing else is touched: parts are Parquet files that can be read "
+            "without it, and what is logged meanwhile waits in wal/"
+        ) from None
+
+
+def _check(text: bytes) -> bytes:
+    return b"%08x\n" % zlib.crc32(text)
 
 
 @contextmanager
@@ -77,7 +92,8 @@ def changing(directory: Path) -> Iterator[Manifest]:
         manifest = read_manifest(directory)
         yield manifest
         temporary = lake / f"{NAME}.new"
-        write_durably(temporary, msgspec.json.encode(manifest))
+        text = msgspec.json.encode(manifest)
+        write_durably(temporary, text + b"\n" + _check(text))
         os.replace(temporary, lake / NAME)
         sync_folder(lake)
     finally:

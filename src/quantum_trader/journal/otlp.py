@@ -7,6 +7,7 @@ a collector reads it (``otlpjsonfile`` receiver) or takes a line by HTTP (``POST
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -81,6 +82,9 @@ def _attribute(key: str, value: Any) -> dict[str, Any]:
         return {"key": key, "value": {"boolValue": value}}
     if isinstance(value, int):
         return {"key": key, "value": {"intValue": str(value)}}
+    if isinstance(value, float) and not math.isfinite(value):  # as protobuf's JSON has it
+        named = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        return {"key": key, "value": {"doubleValue": named}}
     if isinstance(value, float):
         return {"key": key, "value": {"doubleValue": value}}
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -9,6 +9,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -112,8 +113,14 @@ def _kept(directory: Path, damage: list[Damage]) -> list[Damage]:
     for name in {found.path for found in damage}:
         aside = directory / "damaged"
         aside.mkdir(exist_ok=True, mode=0o700)
-        with suppress(FileExistsError):  # put there by a publication that was killed
-            os.link(directory / "wal" / name, aside / name)
+        kept = directory / "wal" / name
+        for number in count():
+            other = aside / (f"{name}.{number}" if number else name)  # names of segments come again
+            if other.exists() and other.samefile(kept):
+                break  # put there by a publication that was killed
+            with suppress(FileExistsError):
+                os.link(kept, other)
+                break
     return damage
 
 

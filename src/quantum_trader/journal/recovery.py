@@ -34,6 +34,15 @@ def last_number(directory: Path, producer: str) -> int:
     return max(block.cursor.seq if block else 0, published.seq if published else 0)
 
 
+def known_kinds(directory: Path, producer: str) -> dict[int, str]:
+    """The names that the producer's log uses for its numbers; a new ring goes on with them."""
+    names: dict[int, str] = {}
+    for path in segments_of(directory / "wal", producer):
+        for block in read_segment(path, []):
+            names.update(block.kinds or {})
+    return names
+
+
 def resume(directory: Path, producer: str, ring: Ring) -> Cursor:
     """Where draining *ring* goes on: behind everything of it that the log has, seen or not by the ring.
 

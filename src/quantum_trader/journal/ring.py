@@ -146,8 +146,13 @@ class Ring:
         return np.concatenate([area[first:], area[: first + count - self.slots]])
 
     def take(self, start: Cursor, most: int = 1 << 17) -> tuple[list[tuple[Chunk, Cursor]], Cursor]:
-        """Events after *start*, at most *most* records: chunks, each with where it begins, and the cursor behind."""
+        """Events after *start*, at most *most* records: chunks, each with where it begins, and the cursor behind.
+
+        StateError where the ring says what cannot be, as a damaged file does, or one that has moved on from *start*.
+        """
         head = min(self.words[W_HEAD], start.count + most)
+        if self.words[W_HEAD] - start.count > self.slots:
+            raise StateError(f"{self.path}: damaged (counts more records than it has); move it away")
         if head <= start.count:
             return [], start
         records = self.records(start.count, head)
@@ -161,6 +166,8 @@ class Ring:
                 size = int(ends[stop - 1]) - base
                 at = self.payload_at + (start.position + base) % self.payload_bytes
                 chunk = Chunk(records[first:stop], bytes(self.map[at : at + size]), seq + 1)
+                if len(chunk.payload) != size:
+                    raise StateError(f"{self.path}: damaged (an event reaches beyond its area); move it away")
                 chunks.append((chunk, Cursor(start.count + first, start.position + base, seq)))
                 seq += stop - first
             if stop < len(records):
@@ -175,7 +182,12 @@ class Ring:
             start = self.cursor()
             if start.count >= wanted:
                 return [], start.seq
-            chunks, _ = self.take(start, self.slots)
+            try:
+                chunks, _ = self.take(start, self.slots)
+            except StateError:
+                if self.cursor().count == start.count:
+                    raise
+                continue
             if self.cursor().count == start.count:  # nothing was freed, so nothing was written over
                 return [chunk for chunk, _ in chunks], start.seq
 

@@ -126,7 +126,7 @@ class SegmentWriter:
         self.size = at
 
     def close(self) -> None:
-        """Cut what was reserved and not used, and close."""
+        """Cut what was reserved and not used, and close; OSError leaves it open."""
         os.ftruncate(self._descriptor, self.size)
         os.fsync(self._descriptor)
         os.close(self._descriptor)

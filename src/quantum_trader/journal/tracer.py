@@ -387,7 +387,10 @@ def traces_from_records(lines: Iterable[bytes], count: int = 20) -> list[Trace]:
     for line in lines:
         if not any(word in line for word in _TRACED):
             continue
-        record = _decode(line)
+        try:
+            record = _decode(line)
+        except ValueError:  # damaged, or the last line of a run that is writing it
+            continue
         data = record.data if isinstance(record.data, Mapping) else {}
         order = str(data.get("client_order_id", ""))
         trace_id = record.trace_id or orders.get(order, "")

@@ -31,6 +31,7 @@ SCHEMA: Final = "0001"  # the newest migration
 REPLAY: Final = "REPLAY"
 _BUSY_S: Final = 10.0
 _CHUNK: Final = 500  # rows a statement
+_MOST_DAYS: Final = 36_500
 _TIME_COLUMN: Final = {
     "trades": "exit_ns", "shadow_trades": "closed_ns", "models": "created_ns", "sessions": "started_ns",
     "exports": "exported_ns", "halts": "raised_ns", "audit": "ts_ns",
@@ -151,8 +152,10 @@ class TradeJournal:
         The days count back from *now_ns*; without it from now, or, where every trade asked for is of a replay, from
         the newest of them: a replay's own time.
         """
-        if days is not None and not days > 0:
-            raise InputError(f"days = {days!r}: must be more than 0; leave it out for all trades")
+        if days is not None and not 0 < days <= _MOST_DAYS:
+            raise InputError(f"days = {days!r}: must be more than 0 and at most {_MOST_DAYS:,}; leave it out for all")
+        if mode is not None and not mode.strip():
+            raise InputError(f"mode = {mode!r}: say REPLAY, PAPER or LIVE; leave it out for all trades")
         trades = tables.TRADES.c
         wanted = [trades.mode == mode.strip().upper()] if mode else []
         with self._told(), self._engine.connect() as connection:

@@ -499,6 +499,11 @@ class PaperExecutionAdapter:
             self._put(LeverageChanged(symbol=symbol, leverage=after, ts_ns=self._venue_ns()))
         return after
 
+    async def get_leverages(self) -> dict[str, float]:
+        """Return the leverage in force of every symbol."""
+        venue = self._open_account().venue
+        return {symbol: venue.leverage(symbol) for symbol in self.symbols}
+
     async def submit_order(self, request: OrderRequest) -> OrderUpdate:
         """Acknowledge or refuse an order. One that opens needs a price of now: without one VenueUnavailable."""
         account = self._open_account()

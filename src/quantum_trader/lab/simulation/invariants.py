@@ -105,6 +105,7 @@ class Watch:
         self._since: dict[str, float] = {}  # what is wrong -> since when
         self._unsent: dict[str, OrderRequest] = {}  # reducing orders made and not yet on their way
         self._maybe_sent: set[str] = set()
+        self._sent_ns: dict[str, int] = {}
         self._opening_times: list[int] = []
         self._held_records = 0
         self._flatten_s = -1.0
@@ -152,7 +153,8 @@ class Watch:
         before = self._opened.setdefault(request.intent_id, request.client_order_id)
         if before != request.client_order_id:
             self.fail("one order per intent", f"{request.intent_id} opened with {before} and {request.client_order_id}")
-        lately = taken.ts_ns - self.exchange.lowered_ns.get(request.symbol, 0) < _RACE_NS
+        sent_ns = self._sent_ns.get(request.client_order_id, taken.ts_ns)
+        lately = self.exchange.lowered_ns.get(request.symbol, 0) > sent_ns - _RACE_NS
         if taken.leverage != request.leverage and not lately:
             self.fail(
                 "leverage is read back",
@@ -166,6 +168,7 @@ class Watch:
     def sent(self, request: OrderRequest, *, arrives: bool) -> None:
         """An order leaves the trader; *arrives* unless the trader will be told that it certainly did not."""
         self._unsent.pop(request.client_order_id, None)
+        self._sent_ns[request.client_order_id] = self.exchange.now_ns()
         if request.client_order_id in self._maybe_sent:
             self.fail("no order is sent twice", f"{request.client_order_id} ({request.type.value} {request.symbol})")
         if arrives:
@@ -190,7 +193,7 @@ class Watch:
         if self.replaying:
             return
         if order.reduce_only:
-            if order.type is OrderType.MARKET:
+            if order.type is OrderType.MARKET and order.client_order_id not in self._sent_ns:  # records may come after
                 self._unsent[order.client_order_id] = order
             return
         self.intents += 1

@@ -218,6 +218,11 @@ class SimulatedVenue:
         """Ask for a leverage and return the one in force."""
         return await self._ask("leverage", lambda: self.exchange.set_leverage(symbol, leverage))
 
+    async def get_leverages(self) -> dict[str, float]:
+        """Return the leverage in force of every symbol."""
+        paper = self.exchange.paper
+        return await self._ask("query", lambda: {symbol: paper.leverage(symbol) for symbol in self.symbols})
+
     async def submit_order(self, request: OrderRequest) -> OrderUpdate:
         """Acknowledge or refuse an order."""
         return await self._ask("submit", lambda: self.exchange.submit(request), request)
@@ -270,7 +275,7 @@ class SimulatedVenue:
             if fault.kind is Kind.SLOW:
                 back += fault.seconds
                 answered = future if there + back < TIMEOUT_S else None
-                self._loop.call_later(there, self._reach, answered, act, back)
+                self._loop.call_later(there, self._reach, answered, act, back, order)
             elif fault.kind is not Kind.REQUEST_LOST:
                 late = fault.kind is Kind.REQUEST_LATE
                 when = min(TIMEOUT_S + 0.01 + fault.seconds, RECEIVE_WINDOW_S - 0.05) if late else there

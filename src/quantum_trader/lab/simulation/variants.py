@@ -157,9 +157,9 @@ class ReduceGated(LiveEngine):
 class StaleEquity(LiveEngine):
     """Sizes every order with the equity of the start."""
 
-    def _run_stage(self, now_ns: int, market: Any) -> int:
+    def _run_stage(self, now_ns: int, market: Any) -> None:
         self.equity = self.settings.start_equity
-        return super()._run_stage(now_ns, market)
+        super()._run_stage(now_ns, market)
 
 
 class DeafDriver(LiveDriver):

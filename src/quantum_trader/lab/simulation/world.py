@@ -81,7 +81,7 @@ class Trader:
         self.venue.no_effect = day.watch.never_arrived
         self._recover()
         self.driver: LiveDriver = variant.driver(
-            self.session, self.venue, TIMING, day.local_ns, namespace="sim/", operator=self._requests,
+            self.session, self.venue, TIMING, day.local_ns, namespace=f"sim{day.lives}/", operator=self._requests,
             inputs=day.take_wishes,
         )
         day.exchange.publish = self.venue.deliver

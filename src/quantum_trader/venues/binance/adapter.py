@@ -239,6 +239,11 @@ class BinanceFuturesExecutionAdapter:
             raise VenueError(f"symbolConfig says nothing of {symbol}: its leverage is not known")
         return self._leverage[symbol]
 
+    async def get_leverages(self) -> dict[str, float]:
+        """Return the leverage in force of every symbol of ours."""
+        await self._read_leverage()
+        return {symbol: self._leverage[symbol] for symbol in self.symbols if symbol in self._leverage}
+
     # ------------------------------------------------------------------ orders
 
     def prepare_order(self, request: OrderRequest) -> PreparedRequest:
@@ -252,6 +257,11 @@ class BinanceFuturesExecutionAdapter:
             priority=Priority.REDUCING if request.reduce_only else Priority.OPENING, weight=0,
             what=f"order {request.client_order_id}",
         )
+
+    def rehearse(self) -> None:
+        """Sign a question nobody asks, so that the next order finds the way there in the processor's caches."""
+        if self._signed:
+            self._rest.prepare("GET", PRIVATE, "order", {"symbol": self.symbols[0], "origClientOrderId": "rehearsal"})
 
     async def submit_order(self, request: OrderRequest) -> OrderUpdate:
         """Acknowledge (NEW, or further where the venue is quick) or refuse (REJECTED) an order."""

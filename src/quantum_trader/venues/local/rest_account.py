@@ -64,7 +64,7 @@ def symbol_config(api: Api, params: Params) -> Any:
 def leverage_bracket(api: Api, params: Params) -> Any:
     """Leverage tiers; a list even for one symbol, as the venue answers."""
     rows, _ = symbol_rows(api, params)
-    return [api.wire.brackets(index) for index in rows]
+    return [api.wire.leverage_brackets(index) for index in rows]
 
 
 @routes.add("POST", "/fapi/v1/leverage", security="SIGNED")

@@ -182,7 +182,7 @@ class Wire:
             "nextFundingTime": ms(next_ns), "time": ms(exchange.now_ns),
         }
 
-    def brackets(self, index: int) -> Json:
+    def leverage_brackets(self, index: int) -> Json:
         """One row of GET /fapi/v1/leverageBracket."""
         instrument, floor, rows = self.exchange.instruments[index], 0.0, []
         for number, tier in enumerate(instrument.tiers, start=1):

@@ -1,0 +1,55 @@
+"""What the simulation found once, as the smallest schedules that showed it: each stays fixed."""
+
+from __future__ import annotations
+
+import pytest
+
+from quantum_trader.lab.simulation.schedule import Fault, Kind, Schedule
+from quantum_trader.lab.simulation.warm import SYMBOLS
+from quantum_trader.lab.simulation.world import run_day
+
+
+def fault(at_s: float, kind: Kind, on: str = "", count: int = 1, seconds: float = 0.0, value: float = 0.0) -> Fault:
+    return Fault(at_s=at_s, kind=kind, on=on, count=count, seconds=seconds, value=value)
+
+
+FOUND = {
+    "funding whose message was lost is never booked": Schedule(seed=48, faults=(
+        fault(41410.409, Kind.HALT), fault(41426.841, Kind.MESSAGE_LOST, "user", 8),
+    )),
+    "funding of a time when the trader was down is never booked": Schedule(seed=63, faults=(
+        fault(16218.49, Kind.CRASH_IN_ORDER, seconds=381.657, value=2.0),
+    )),
+    "funding of a time when the stream was down is never booked": Schedule(seed=121, hours=6.0, faults=(
+        fault(13611.021, Kind.MESSAGE_LATE, "user", 3, 11.797), fault(14420.484, Kind.DISCONNECT, "user", 1, 88.39),
+    )),
+    "an intent between bars is sized with the equity of the last bar": Schedule(seed=95, hours=0.75, faults=(
+        fault(1805.687, Kind.INTENT, "BTCUSDT", 2, value=-1.0),
+    )),
+    "a transfer that is told twice counts twice": Schedule(seed=2, hours=6.0, faults=(
+        fault(9100.0, Kind.MESSAGE_DUPLICATED, "user"), fault(9101.0, Kind.TRANSFER, "BTCUSDT", value=2000.0),
+    )),
+    "a leverage that was lowered unheard is not read back": Schedule(seed=1, hours=12.0, faults=(
+        fault(14000.0, Kind.SILENCE, "user", seconds=20000.0),
+        *(fault(14001.0, Kind.LEVERAGE_KEPT, symbol, value=2.0) for symbol in SYMBOLS),
+    )),
+    "a position whose fill is told after a flatten stays": Schedule(seed=5, hours=6.0, faults=(
+        fault(5399.518, Kind.MESSAGE_REORDERED, "user", 8, 19.739), fault(12599.645, Kind.FLATTEN),
+    )),
+    "an opening on its way when a flatten comes stays": Schedule(seed=7, hours=6.0, faults=(
+        fault(3599.007, Kind.SLOW, "leverage", 3, 5.197), fault(16200.176, Kind.FLATTEN),
+    )),
+    "a part that fills while another closes is neither protected nor closing": Schedule(seed=5, hours=3.0, faults=(
+        fault(1800.07, Kind.PARTIAL_FILLS, "ETHUSDT", seconds=6514.936), fault(1800.906, Kind.STOP_REFUSED, count=6),
+    )),
+    "an order id is used again after a full disk and a crash": Schedule(seed=5, hours=1.5, faults=(
+        fault(1799.971, Kind.CRASH_IN_ORDER, seconds=2281.363, value=26.0), fault(1803.8, Kind.DISK_FULL, count=6),
+        fault(3599.986, Kind.CRASH_IN_ORDER, seconds=0.256, value=8.0),
+    )),
+}
+
+
+@pytest.mark.parametrize("what", list(FOUND))
+def test_what_was_found_stays_fixed(what: str) -> None:
+    """The day runs to its end."""
+    assert run_day(FOUND[what]).finding is None
