@@ -10,7 +10,6 @@ reported apart, and so is the wait of the last frame behind the frames that came
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import random
 import statistics
@@ -19,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -27,40 +27,48 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from benchmarks.bench_adapter import BAR, ccxt_stream
+from benchmarks.bench_adapter import BAR, ccxt_stream, order_maker
 from benchmarks.harness import Figure, bench
 from quantum_trader.app.input_log import FileInputLog
 from quantum_trader.app.journal_sink import JournalSink
 from quantum_trader.app.live import compile_kernels, run_async, settle_memory
 from quantum_trader.app.state_dir import RecordFile, StateDir
 from quantum_trader.app.trace_file import TraceFile
-from quantum_trader.domain.clock import NS_PER_MINUTE, NS_PER_SECOND
+from quantum_trader.domain.clock import NS_PER_MINUTE
+from quantum_trader.domain.enums import OrderType
+from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import OrderRequest
 from quantum_trader.engine.gateway import Command
 from quantum_trader.engine.inputs import BarsCame, Input
 from quantum_trader.engine.live import LiveDriver, LiveTiming
 from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.recorder import MemorySink
+from quantum_trader.engine.replay import ReplayDriver
 from quantum_trader.engine.session import Session
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.venue_port import Kline, StreamEvent
 from quantum_trader.journal.tracer import DecisionTracer
 from quantum_trader.market.generate import generated_recording
+from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.regime import MarketSettings
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.policy.profiles import load_profile
 from quantum_trader.risk.guard import RiskLimits
+from quantum_trader.signals import columns as col
 from quantum_trader.signals.settings import SignalSettings
 from quantum_trader.venues.binance.adapter import BinanceFuturesExecutionAdapter
 from quantum_trader.venues.binance.endpoints import endpoint
 from quantum_trader.venues.binance.keys import LOCAL, ApiKeys, Secret
-from quantum_trader.venues.binance.rest import PreparedRequest
+from quantum_trader.venues.binance.orders import Grid, order_fields
+from quantum_trader.venues.binance.rest import PRIVATE, PreparedRequest, Rest
 from quantum_trader.venues.binance.streams import EventQueue
+from quantum_trader.venues.paper import PaperVenue
+from quantum_trader.venues.paper_settings import PaperSettings
 
 SYMBOLS = 222
 WARM = 230  # moments until the models have seen enough; not measured
 MOMENTS = 600
-ROUNDS = 3  # rounds that follow one another in the measured moments; the middle one is the figure
-PARTS = ("frame to batch", "claim on disk", "engine", "hop to the order's task", "bytes and signature")
+PARTS = ("frame_to_batch", "claim_on_disk", "engine", "to_the_order", "bytes_and_signature")
 _QUIET_S = 0.012
 
 now = time.perf_counter_ns
@@ -79,7 +87,7 @@ def serve(bars: int) -> None:
     async def run() -> None:
         recording = generated_recording(SYMBOLS, interval="1m", bars=bars, seed=4)
         exchange = recorded_exchange(
-            recording, start_ns=recording.start_ns, settings=ExchangeSettings(wallet=1e6, leverage=5)
+            recording, start_ns=recording.start_ns, settings=ExchangeSettings(wallet=1e6, leverage=2)
         )
         settings = ServerSettings(
             server_clock="market", limits=LimitSettings(weight_1m=10**6, orders_1m=10**6, orders_10s=10**6)
@@ -186,7 +194,7 @@ def watch_decoding(watch: Watch) -> Callable[[], None]:
             watch.decoded = now()
         put(queue, event)
 
-    EventQueue.put = noted  # type: ignore[method-assign]
+    EventQueue.put = noted  # type: ignore[method-assign, assignment]
 
     def stop() -> None:
         EventQueue.put = put  # type: ignore[method-assign]
@@ -201,7 +209,7 @@ def engine_settings() -> EngineSettings:
     """STANDARD, on signals that come every few minutes somewhere and are traded."""
     return EngineSettings(
         profile=load_profile("STANDARD"), start_equity=1e6, operator_resume_hours=1.0 / 60.0,
-        market=MarketSettings(trend_minutes=10, vol_minutes=10), leverage=5.0,
+        market=MarketSettings(trend_minutes=10, vol_minutes=10), leverage=2.0,
         signals=SignalSettings(
             decision_minutes=1, horizon_hours=0.1, cooldown_hours=24.0, edge=0.51, warmup_outcomes=5.0
         ),
@@ -227,7 +235,8 @@ class Rehearsal:
     def __init__(self, venue: dict[str, Any], folder: Path) -> None:
         self.told, self.folder, self.watch = venue, folder, Watch()
         self.now_ns = int(venue["start_ns"])
-        self.signals = 0
+        self.theirs: list[float] = []
+        self.report: dict[str, Any] = {}
 
     async def run(self) -> list[dict[str, Any]]:
         """Trade through the recording; returns the measured moments."""
@@ -235,7 +244,8 @@ class Rehearsal:
             endpoint=LOCAL, key=Secret(self.told["key"]), secret=Secret(self.told["secret"]), source="benchmark"
         )
         adapter = WatchedAdapter(
-            endpoint(LOCAL, self.told["url"]), shuffled(self.told["symbols"]), keys, rng=Random(0), wall_ns=lambda: self.now_ns
+            endpoint(LOCAL, self.told["url"]), shuffled(self.told["symbols"]), keys, rng=Random(0),
+            wall_ns=lambda: self.now_ns,
         )
         adapter.watch = self.watch
         await adapter.connect()
@@ -268,9 +278,10 @@ class Rehearsal:
             log.close()
             records.close()
             state.close()
-        self.report = {"trades": len(engine.tally.trades), "signals": engine.tally.signals,
-                       "refusals": dict(engine.tally.refusals), "failures": session.shield.failures,
-                       "shield": session.shield.last, "counts": dict(driver.counts)}
+        self.report = {
+            "trades": len(engine.tally.trades), "signals": engine.tally.signals, "failures": session.shield.failures,
+            "last failure": session.shield.last, "counts": dict(driver.counts),
+        }
         return self.watch.done
 
     async def _play(self, adapter: WatchedAdapter, driver: WatchedDriver, trading: asyncio.Task[None]) -> None:
@@ -290,6 +301,8 @@ class Rehearsal:
                 await self._quiet(driver, trading)
                 if moment < WARM:
                     self.watch.orders = []
+                elif self.watch.orders:
+                    self.theirs += ccxt_road(1)  # after the same pause, so with caches as cold
                 self.watch.close(driver.engine.tally.signals - seen)
 
     async def _quiet(self, driver: LiveDriver, trading: asyncio.Task[None]) -> None:
@@ -317,13 +330,14 @@ def shuffled(symbols: list[str]) -> list[str]:
     return Random(5).sample(symbols, len(symbols))
 
 
-def rehearse() -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Run the venue's process and this one; returns the measured moments and what happened."""
+def rehearse() -> Rehearsal:
+    """Run the venue's process and this one to the end."""
     code = f"from benchmarks.bench_latency import serve; serve({WARM + MOMENTS + 10})"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as venue:
-        assert venue.stdout is not None and venue.stdin is not None
+        assert venue.stdout is not None
+        assert venue.stdin is not None
         told = json.loads(venue.stdout.readline())
         with tempfile.TemporaryDirectory() as folder:
             rehearsal = Rehearsal(told, Path(folder) / "state")
@@ -332,16 +346,79 @@ def rehearse() -> tuple[list[dict[str, Any]], dict[str, Any]]:
             finally:
                 venue.stdin.close()
                 venue.wait(timeout=30)
-    return rehearsal.watch.done, rehearsal.report
+    return rehearsal
+
+
+# ---------------------------------------------------------------------- without a network, in a tight loop
+
+
+class HotEngine(LiveEngine):
+    """A live engine under a replay's driver whose bars go the live way: input log, session, engine, signed bytes."""
+
+    session: Session
+    rest: Rest
+    grids: dict[str, Grid]
+    took: list[float]
+    _inside = False
+
+    def on_batch(self, batch: MarketBatch) -> list[Command]:
+        """Take bars as the live driver tells them, timed to the first order's bytes."""
+        if self._inside:
+            return super().on_batch(batch)
+        self._inside = True
+        began = now()
+        told = BarsCame(
+            ts_ns=batch.ts_ns, received_ns=batch.ts_ns + NS_PER_MINUTE, ohlcv=batch.ohlcv.tobytes(),
+            present=batch.present.tobytes(),
+        )
+        commands = self.session.apply(told)
+        for command in commands:
+            if isinstance(command, OrderRequest) and command.type is OrderType.MARKET:
+                fields = order_fields(command, self.grids[command.symbol], "CONTRACT_PRICE")
+                self.rest.prepare("POST", PRIVATE, "order", fields)
+                self.took.append((now() - began) / 1_000.0)
+                break
+        self._inside = False
+        self.session.settle()
+        return commands
+
+
+def hot() -> list[float]:
+    """Microseconds from a moment's bars to its first order's bytes, moments one after another without a pause."""
+    recording = generated_recording(SYMBOLS, interval="1m", bars=WARM + MOMENTS, seed=4)
+    table = instruments_for(recording.symbols, recording.first_closes().tolist())
+    engine = HotEngine(table.instruments, NS_PER_MINUTE, engine_settings(), MemorySink())
+    engine.rest, _, _ = order_maker()
+    engine.grids = {instrument.symbol: Grid(instrument) for instrument in table.instruments}
+    engine.begun, engine.took = True, []
+    venue = PaperVenue(
+        table.instruments, PaperSettings(initial_cash=1e6), taker_cost_bps=engine.kernel.out[:, col.TAKER_COST_BPS]
+    )
+    driver = ReplayDriver(engine, venue, NS_PER_MINUTE)
+    with tempfile.TemporaryDirectory() as folder:
+        log = FileInputLog(Path(folder) / "inputs")
+        engine.session = Session(engine, log, _NoStore(), NS_PER_MINUTE)
+        for ts_ns, ohlcv, present, _ in recording.chunks(8192):
+            for row, moment in enumerate(ts_ns.tolist()):
+                driver.step(moment, ohlcv[row], present[row])
+        log.close()
+    return engine.took
 
 
 # ---------------------------------------------------------------------- ccxt's way
 
 
-def ccxt_road(count: int = 3000, frames: int = 1) -> list[float]:
-    """Microseconds of ccxt.pro's message of *frames* bars, a trivial decision and the signature of an order."""
+@lru_cache
+def ccxt_client() -> Any:
+    """ccxt's client with keys."""
     theirs = ccxt_stream()
     theirs.apiKey, theirs.secret = "k" * 64, "s" * 64
+    return theirs
+
+
+def ccxt_road(count: int, frames: int = 1) -> list[float]:
+    """Microseconds of ccxt.pro's message of *frames* bars, a trivial decision and the signature of an order."""
+    theirs = ccxt_client()
     client = SimpleNamespace(
         url="wss://fstream.binance.com/market/ws/1", subscriptions={}, futures={}, resolve=lambda *_: None
     )
@@ -373,38 +450,34 @@ def percentile(values: list[float], share: float) -> float:
 @bench("latency")
 def latency() -> list[Figure]:
     """Decoded frame to signed order bytes through the live driver, beside plain ccxt's frame to signature."""
-    began = time.perf_counter()
-    theirs = ccxt_road()
-    all_theirs = ccxt_road(60, SYMBOLS)
-    done, report = rehearse()
-    sys.stderr.write(f"{report} in {time.perf_counter() - began:.0f} s\n")
-    assert report["failures"] == 0, report["shield"]
-    assert len(done) > 100, f"too few orders to measure: {len(done)} ({report})"
-    totals = [row["total"] / 1_000.0 for row in done]
-    name = "plain ccxt, one frame to a signed order"
-    figures = []
+    tight, every = ccxt_road(3000), ccxt_road(100, SYMBOLS)
+    loop = hot()
+    rehearsal = rehearse()
+    done, report = rehearsal.watch.done, rehearsal.report
+    assert report["failures"] == 0, report["last failure"]
+    assert len(done) > 50, f"too few orders to measure: {len(done)} ({report})"
+    figures: list[Figure] = []
 
-    def add(what: str, values: list[float], share: float, bar: str = "", beside: list[float] = theirs) -> None:
-        figures.append(Figure(
-            name=f"latency.{what}_p{share * 100:.0f}", value=percentile(values, share), unit="us",
-            reference=percentile(beside, share), reference_name=f"{name} p{share * 100:.0f}", bar=bar,
-        ))
+    def add(
+        what: str, values: list[float], bars: tuple[str, str] = ("", ""), beside: list[float] = rehearsal.theirs,
+        name: str = "ccxt, 1 frame to a signed order, same pauses",
+    ) -> None:
+        for share, bar in zip((0.5, 0.99), bars, strict=True):
+            text = f"p{share * 100:.0f}"
+            figures.append(Figure(
+                name=f"latency.{what}_{text}", value=percentile(values, share), unit="us",
+                reference=percentile(beside, share), reference_name=f"{name} {text}", bar=bar,
+            ))
 
-    add("frame_to_bytes", totals, 0.5, "<= 150")
-    add("frame_to_bytes", totals, 0.99, "<= 500")
+    add("frame_to_bytes", [row["total"] / 1_000.0 for row in done], ("<= 150", "<= 500"))
     for place, part in enumerate(PARTS):
-        values = [row["parts"][place] / 1_000.0 for row in done]
-        add(part.replace(" ", "_").replace("'", ""), values, 0.5)
-        add(part.replace(" ", "_").replace("'", ""), values, 0.99)
-    later = [value / 1_000.0 for row in done for value in row["later"]]
-    if later:
-        add("later_orders_of_a_moment", later, 0.5)
-        add("later_orders_of_a_moment", later, 0.99)
-    wire = [row["wire"] / 1_000.0 for row in done]
-    add("with_the_wait_behind_other_frames", wire, 0.5)
-    add("with_the_wait_behind_other_frames", wire, 0.99)
-    sys.stderr.write(f"{len(done)} moments, signals per moment {statistics.mean(row['signals'] for row in done):.1f}, "
-                     f"max {max(row['signals'] for row in done)}; "
-                     f"ccxt 222 frames p50 {percentile(all_theirs, 0.5):.0f}\n")
-    Path("/tmp/latency.json").write_text(json.dumps(done))
+        add(part, [row["parts"][place] / 1_000.0 for row in done])
+    add("later_orders_of_a_moment", [value / 1_000.0 for row in done for value in row["later"]] or [0.0])
+    add("behind_other_frames", [row["wire"] / 1_000.0 for row in done])
+    add("tight_loop_without_network", loop, beside=tight, name="ccxt, 1 frame to a signed order, tight loop")
+    add("tight_loop_beside_all_frames", loop, beside=every, name=f"ccxt, {SYMBOLS} frames to a signed order")
+    figures.append(Figure(
+        name="latency.signals_in_such_a_moment", value=statistics.median(row["signals"] for row in done),
+        unit="signals", reference=float(len(done)), reference_name="moments measured",
+    ))
     return figures

@@ -437,7 +437,7 @@ class KillWorld:
                 self.tell(Told(die=point))
             else:
                 self._aim()
-            if not await self.ended(2.5):
+            if not await self.ended(2.0):
                 self.kill()
         finally:
             self.venue.saw = lambda stage, road: None

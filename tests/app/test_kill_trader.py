@@ -56,14 +56,14 @@ def test_two_hundred_kills(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize("seed", [3])
 def test_a_few_kills(seed: int, tmp_path: Path) -> None:
-    """The same, five times."""
+    """The same, three times."""
     world = KillWorld(tmp_path, seed)
 
     async def act(world: KillWorld) -> None:
-        await campaign(world, 5)
+        await campaign(world, 3)
 
     asyncio.run(within(world, act))
-    assert world.figures.kills == 5
+    assert world.figures.kills == 3
     assert world.last is not None
     assert world.venue.exchange.trades
 

@@ -95,6 +95,7 @@ def loaded(address: str) -> LoadedLive:
             "max_decision_delay_s": 100.0, "on_foreign": "halt"}
     run = {
         "policy.enabled": False, "rollout.fixed_confidence": 0.95, "rollout.fixed_max_positions": 8,
+        "rollout.mode": "LIVE", "rollout.use_for_signal_filter": True,  # a symbol that only loses stays in
         "risk.max_cost_r": 10.0, "risk.max_orders_per_hour": 100_000, "risk.max_exposure_pct": 100.0,
         "risk.daily_loss_pct": 50.0,
     }

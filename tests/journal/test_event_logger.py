@@ -288,7 +288,8 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EventLogger:
 
 def test_a_refusal_at_the_rings_end_leaves_what_follows_whole(alone: EventLogger, tmp_path: Path) -> None:
     """Events of any length fill the ring again and again, refused wherever it ends: what was accepted is read."""
-    committer, chance, accepted = Committer(tmp_path, "main", publish_s=99.0), random.Random(1), []
+    committer, chance = Committer(tmp_path, "main", publish_s=99.0), random.Random(1)
+    accepted: list[bytes] = []
     for _ in range(60):
         with suppress(StateError):
             while True:
@@ -353,12 +354,14 @@ def test_what_has_no_place_in_a_record_is_refused(alone: EventLogger, tmp_path: 
 
 def test_a_kind_beyond_the_tables_room_is_refused_every_time(alone: EventLogger, tmp_path: Path) -> None:
     """Not accepted under a number that nothing names."""
-    with pytest.raises(StateError, match="no room for another kind"):
-        for number in range(3000):
-            alone.log_line(f"{number:060d}", 1, b"")
+    names = [f"{number:060d}" for number in range(1000)]
+    for name in names:
+        with suppress(StateError):
+            alone.log_line(name, 1, b"")
     before = Lake(tmp_path).counts()
-    with pytest.raises(StateError, match="no room for another kind"):
-        alone.log_line("one.more." + "x" * 50, 1, b"")
+    for name in names[-2:]:
+        with pytest.raises(StateError, match="no room for another kind"):
+            alone.log_line(name, 1, b"")
     alone.close()
 
     assert Lake(tmp_path).counts() == before
@@ -414,7 +417,7 @@ def test_a_new_ring_goes_on_with_the_names_of_the_log(tmp_path: Path, alone: Eve
 
 
 def test_a_fork_in_the_middle_of_a_log_refuses_in_the_child_and_keeps_no_name(tmp_path: Path) -> None:
-    """Another thread was in ``log``: the child is told at once, names nothing, and does not hold the producer's name."""
+    """Another thread was in ``log``: the child is told at once, names nothing, and does not hold the producer."""
     logger = EventLogger(tmp_path, ring_bytes=SMALL)
     logger._token.pop()
     told, tell = os.pipe()

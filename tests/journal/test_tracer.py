@@ -12,6 +12,8 @@ from quantum_trader.domain.errors import InputError
 from quantum_trader.journal.otlp import otlp_request, write_otlp
 from quantum_trader.journal.tracer import (
     DecisionTracer,
+    Span,
+    Trace,
     analyze,
     duration,
     find_trace_id,
@@ -208,3 +210,22 @@ def test_otlp_has_the_forms_of_its_json(tmp_path: Path) -> None:
     assert write_otlp(tmp_path / "t.json", [trace] * 201) == 201 * 11
     lines = (tmp_path / "t.json").read_bytes().splitlines()
     assert [len(msgspec.json.decode(one)["resourceSpans"]) for one in lines] == [1, 1]
+
+
+def test_a_number_that_is_none_has_the_form_of_its_json() -> None:
+    """As protobuf writes it: null would be refused by a collector."""
+    facts = {"a": float("nan"), "b": float("inf"), "c": float("-inf"), "d": 1.5}
+    trace = Trace(
+        trace_id="t", symbol="", start_ns=T, end_ns=T, outcome="OK",
+        spans=(Span(name="risk", start_ns=T, end_ns=T, outcome="OK", facts=facts),),
+    )
+    step = otlp_request([trace])["resourceSpans"][0]["scopeSpans"][0]["spans"][1]
+
+    assert [one["value"].get("doubleValue") for one in step["attributes"][1:]] == ["NaN", "Infinity", "-Infinity", 1.5]
+
+
+def test_a_line_in_the_making_is_passed_over() -> None:
+    """The last record of a run that is writing it."""
+    half = b'{"event_id":"e9","topic":"signal.generated","trace_id":"t'
+
+    assert traces_from_records([*records(), half]) == traces_from_records(records())

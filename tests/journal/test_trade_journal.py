@@ -131,6 +131,10 @@ def test_a_mode_and_a_span_must_be_given_right(journal: TradeJournal) -> None:
         journal.add_trades([trade(1)], " ")
     with pytest.raises(InputError, match="days"):
         journal.get_stats(days=0)
+    with pytest.raises(InputError, match="days = inf"):
+        journal.get_stats(days=float("inf"))
+    with pytest.raises(InputError, match="mode = ' '"):
+        journal.get_stats(mode=" ")
 
 
 def test_the_file_is_private_and_in_wal_mode(journal: TradeJournal, tmp_path: Path) -> None:
@@ -309,3 +313,11 @@ def test_a_record_without_its_fields_is_told(journal: TradeJournal) -> None:
     """It names the record and writes nothing of it."""
     with pytest.raises(DataError, match="fields of its topic"):
         JournalFeeder(journal).feed(line("shadow.closed", {"symbol": "BTCUSDT"}, "e1"))
+
+
+@pytest.mark.parametrize("name", ["what?.db", "50%20.db", "a#b.db"])
+def test_any_file_name_is_the_files_name(tmp_path: Path, name: str) -> None:
+    """Not the beginning of it, nor what a URL would make of it."""
+    TradeJournal(tmp_path / name).close()
+
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -56,8 +56,8 @@ class DirectLog:
         self._show = show
         try:
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        except OSError as error:
-            raise StateError(f"{self._path}: cannot be written ({error.strerror}); nothing was done") from None
+        except OSError:
+            self._descriptor = -1  # closing positions does not wait for a disk: every step is shown as not on record
 
     def __call__(self, action: DirectAction) -> None:
         """Take one step. A disk that fails does not stop closing positions: the step is then shown alone."""
@@ -72,7 +72,8 @@ class DirectLog:
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._descriptor)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
 
 
 def read_direct(state_dir: Path) -> list[DirectAction]:
@@ -115,13 +116,22 @@ def flatten_now(
     is_alive(state_dir)  # refuses what is no run's folder
     held = StateDir(state_dir)
     try:
-        ask(state_dir, request)
         log = DirectLog(state_dir, show)
+        try:
+            ask(state_dir, request)
+        except StateError as error:
+            show(DirectAction(
+                ts_ns=now_ns(), step="trouble",
+                text=f"{error}; closing goes on, and the next start must be halted by hand",
+            ))
         try:
             result = asyncio.run(_flatten_over(make, symbols, now_ns, log, deadline_s))
         finally:
             log.close()
-        _leave_status(state_dir, result, now_ns())
+        try:
+            _leave_status(state_dir, result, now_ns())
+        except StateError as error:
+            show(DirectAction(ts_ns=now_ns(), step="trouble", text=str(error)))
     finally:
         held.close()
     return result

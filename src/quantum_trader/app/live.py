@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gc
 import hashlib
 import os
 import signal
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -48,7 +49,10 @@ from quantum_trader.venues.binance.keys import ApiKeys, Redactor
 from quantum_trader.venues.paper_execution import DrySettings, PaperExecutionAdapter
 from quantum_trader.venues.paper_settings import PaperSettings
 
+T = TypeVar("T")
+
 _INPUTS: Final = "inputs"
+_LEVERAGE_PACE_S: Final = 0.5  # 222 symbols take two minutes and a third of the requests the venue allows
 _PAPER_ACCOUNT: Final = "paper_account"
 
 
@@ -285,7 +289,7 @@ def timing_of(live: LiveSettings) -> LiveTiming:
     """How long the driver waits, from the settings."""
     return LiveTiming(
         reconcile_s=live.reconcile_s, request_timeout_s=live.order_timeout_s, stop_s=live.stop_grace_s,
-        warm_bars=live.warmup_bars, lost_s=live.stream_lost_s,
+        warm_bars=live.warmup_bars, lost_s=live.stream_lost_s, leverage_pace_s=_LEVERAGE_PACE_S,
     )
 
 
@@ -294,10 +298,46 @@ def run_live(loaded: LoadedLive, keys: ApiKeys | None, state: Path, redactor: Re
     folder = StateDir(state)
     try:
         bind_folder(state, loaded.live)
-        run_async(_trade(loaded, keys, folder, redactor))
+        with _sole_trader(keys):
+            exposed = run_async(_trade(loaded, keys, folder, redactor))
     finally:
         folder.close()
-    return 0
+    if exposed:
+        typer.echo(
+            f"stopped with no stop at the venue for {', '.join(exposed)}: start again at once, or close with "
+            f"quantum-trader flatten --now --state {state} --reason ...", err=True,
+        )
+    return 1 if exposed else 0
+
+
+@contextmanager
+def _sole_trader(keys: ApiKeys | None) -> Iterator[None]:
+    """Be the one process of this user that trades with *keys*: two would take each other's orders for strays.
+
+    Raises StateError when another does.
+    """
+    if keys is None:
+        yield
+        return
+    name = hashlib.blake2b(f"{keys.endpoint}/{keys.key.reveal()}".encode(), digest_size=12).hexdigest()
+    folder = Path.home() / ".local" / "state" / "quantum-trader" / "accounts"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StateError(f"{folder}: cannot be used ({error.strerror}); nothing was started") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise StateError(
+            f"key {keys.masked} of {keys.endpoint}: another process trades with it, from another --state folder; stop "
+            "that one first, or use another account"
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def compile_kernels(engine: Engine) -> None:
@@ -314,18 +354,20 @@ def settle_memory() -> None:
     gc.freeze()
 
 
-def run_async(work: Any) -> None:
+def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run *work* on uvloop where it is installed, else on asyncio's own loop."""
     try:
         import uvloop
     except ImportError:
-        asyncio.run(work)
-    else:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(work)
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
 
 
-async def _trade(loaded: LoadedLive, keys: ApiKeys | None, folder: StateDir, redactor: Redactor) -> None:
+async def _trade(
+    loaded: LoadedLive, keys: ApiKeys | None, folder: StateDir, redactor: Redactor
+) -> tuple[str, ...]:
+    """Trade until told to stop; returns the symbols whose position has no stop at the venue then."""
     venue = venue_for(
         loaded.live, keys, loaded.run.settings.paper_settings(), account=PaperAccountFile(folder.path)
     )
@@ -335,6 +377,7 @@ async def _trade(loaded: LoadedLive, keys: ApiKeys | None, folder: StateDir, red
         compile_kernels(live.engine)
         try:
             taken = live.recover()
+            settle_memory()
             typer.echo(f"{venue.name}: connected; {taken} inputs since the last checkpoint were taken again", err=True)
             stop_on_signals(live.driver.stop)
             await live.run()
@@ -342,6 +385,7 @@ async def _trade(loaded: LoadedLive, keys: ApiKeys | None, folder: StateDir, red
             live.close()
     finally:
         await venue.close()
+    return live.driver.left_exposed
 
 
 async def connect(venue: ExecutionVenue, tries: int = 0) -> None:

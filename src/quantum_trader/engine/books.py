@@ -175,9 +175,10 @@ class Books:
         """Cash plus the unrealised profit at *marks* (indexable by symbol index)."""
         total = self.cash
         for position in self.positions.values():
-            total += realised_pnl(
-                position.plan.sign, position.entry_price, position.qty, float(marks[position.index])
-            )
+            mark = float(marks[position.index])
+            if not mark > 0.0:  # no bar of it yet: what it is worth is what it cost
+                mark = position.entry_price
+            total += realised_pnl(position.plan.sign, position.entry_price, position.qty, mark)
         return total
 
     def exposure_pct(self, equity: float) -> float:

@@ -54,7 +54,6 @@ from quantum_trader.engine.road import (
     ROAD_APPROVED,
     ROAD_FLIP,
     ROAD_REASONS,
-    ROAD_SIZE,
     gate,
     planned_stop,
     shadow_bracket,
@@ -91,7 +90,7 @@ from quantum_trader.risk.governor import (
     level_factors,
     operator_resumes,
 )
-from quantum_trader.risk.guard import AccountView, Approved, Reason, Refused, can_execute
+from quantum_trader.risk.guard import AccountView, Approved, Refused, can_execute
 from quantum_trader.risk.halts import TICK_HALTED_SINCE, empty_ticks
 from quantum_trader.risk.limits import (
     empty_losses,
@@ -650,8 +649,6 @@ class Engine:
             limits, self._tiers[index],
         )
         self._trace("sizing", ROAD_REASONS.get(code, "OK"))
-        if code == ROAD_SIZE and level == GOV_EMERGENCY:
-            return Reason.GOVERNOR.value, float(level), float(GOV_EMERGENCY - 1)
         if code != ROAD_APPROVED:
             return ROAD_REASONS[code], qty, 0.0
         intent = Intent(

@@ -17,7 +17,7 @@ import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_EMERGENCY, OrderStatus
-from quantum_trader.domain.errors import InputError, VenueError, VenueUnavailable
+from quantum_trader.domain.errors import InputError, OutcomeUnknown, VenueError, VenueUnavailable
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.gateway import Purpose
@@ -34,7 +34,7 @@ from quantum_trader.engine.inputs import (
     Ticked,
     VenueSaid,
 )
-from quantum_trader.engine.live_clock import VenueClock
+from quantum_trader.engine.live_clock import FOLLOW_MS, VenueClock
 from quantum_trader.engine.ports import Rejection, VenueOrder
 from quantum_trader.engine.reconciliation import VenueSnapshot
 from quantum_trader.engine.session import Session
@@ -56,7 +56,7 @@ T = TypeVar("T")
 _FILLS_OVERLAP_NS: Final = 60 * NS_PER_SECOND  # fills are asked for from this long before everything agreed
 _AHEAD_EVERY: Final = 8  # bars between two looks ahead
 _NAP_S: Final = 0.02
-_KLINE_TRIES: Final = 4
+_AT_ONCE: Final = 8  # questions for bars at a time
 _FUTURE_NS: Final = 60 * NS_PER_SECOND  # a bar that closes this far ahead of the venue's time is no bar
 _RATE_STEP: Final = 1e-5  # a funding rate that moved by less is not worth an input
 _UNREACHED: Final = (VenueError, TimeoutError)
@@ -72,6 +72,8 @@ class LiveTiming(msgspec.Struct, frozen=True, kw_only=True):
     tick_s: float = 1.0
     attention_s: float = 5.0  # between two tries to protect or close a position
     silence_s: float = 10.0  # between two tries to fetch bars that are overdue
+    klines_s: float = 180.0  # a symbol whose bars cannot be had for this long is left out until they come again
+    klines_timeout_s: float = 90.0  # of one question for bars: it may take several pages, and wait for its turn
     leverage_s: float = 90.0  # a leverage read back longer ago is read back again before an opening
     lost_s: float = 5.0  # a stream that is down this long is a matter for the governor
     connect_timeout_s: float = 60.0
@@ -145,6 +147,7 @@ class LiveDriver:
         self._said = (0, True)  # health as it was last told
         self._ready = self._closed = self._winding_down = False
         self.waits_for = "the venue"  # before it can trade; empty once it can
+        self.left_exposed: tuple[str, ...] = ()  # positions without a stop at the venue when it stopped
         self._parts: list[asyncio.Task[None]] = []
         self._caught_up = False  # the bars missed before this start have been decided on
         self._down_since: dict[str, float] = {}
@@ -153,6 +156,7 @@ class LiveDriver:
         self._group: asyncio.TaskGroup | None = None
         self._stopping = asyncio.Event()
         self._look_soon = asyncio.Event()
+        self._few = asyncio.Semaphore(_AT_ONCE)
         self._listening = asyncio.Event()
 
     # ------------------------------------------------------------------ life
@@ -166,6 +170,8 @@ class LiveDriver:
             self.clock.start(asyncio.get_running_loop().time)
             async with asyncio.TaskGroup() as group:
                 self._group = group
+                if self.engine.begun:
+                    self._apply(Lived(ts_ns=self.clock.now_ns(), life=self._namespace))
                 parts = [group.create_task(part()) for part in (self._listen, self._tick, self._begin)]
                 await self._stopping.wait()
                 await self._wind_down()
@@ -197,6 +203,10 @@ class LiveDriver:
         deadline = asyncio.get_running_loop().time() + self.timing.stop_s
         while asyncio.get_running_loop().time() < deadline and (self._tasks or self._is_exposed()):
             await asyncio.sleep(_NAP_S)
+        gateway = self.engine.gateway
+        self.left_exposed = tuple(
+            symbol for symbol, position in self.engine.books.positions.items() if not gateway.is_protected(position)
+        )
 
     def _is_exposed(self) -> bool:
         """Whether an opening may still fill, or a position has no stop at the venue."""
@@ -252,7 +262,7 @@ class LiveDriver:
                 ts_ns=self.clock.now_ns(), wallet=balance.wallet, namespace=self._namespace, statement=self._statement
             ))
             self.session.checkpoint()
-        self._apply(Lived(ts_ns=self.clock.now_ns(), life=self._namespace))
+            self._apply(Lived(ts_ns=self.clock.now_ns(), life=self._namespace))
         doubtful = [t for t in self.engine.gateway.tickets() if not t.resting and not t.over]
         for symbol in self._involved():
             await self._fetch_fills(symbol)
@@ -633,16 +643,20 @@ class LiveDriver:
             wait = min(2.0 * wait, self.timing.backoff_most_s)
 
     async def _ask_klines(self, symbol: str, start: int, end: int) -> list[Kline] | None:
-        """The bars of one symbol; None after a few tries without an answer."""
-        wait = self.timing.backoff_s
-        for _ in range(_KLINE_TRIES):
+        """The bars of one symbol; None when the venue refuses them, or has been out of reach for long."""
+        clock, wait = asyncio.get_running_loop().time, self.timing.backoff_s
+        deadline = clock() + self.timing.klines_s
+        while clock() < deadline:
             try:
-                async with asyncio.timeout(self.timing.request_timeout_s):
+                async with self._few, asyncio.timeout(self.timing.klines_timeout_s):
                     return await self.venue.get_klines(symbol, self._interval, start, end)
-            except _UNREACHED as error:
+            except (VenueUnavailable, OutcomeUnknown, TimeoutError) as error:
                 self.counts["klines failed"] += 1
                 await asyncio.sleep(max(getattr(error, "retry_after_s", 0.0), wait))
                 wait = min(2.0 * wait, self.timing.backoff_most_s)
+            except VenueError:
+                self.counts["klines refused"] += 1
+                return None
         return None
 
     async def _fetch_symbol(self, symbol: str, start: int, end: int) -> bool:
@@ -734,8 +748,10 @@ class LiveDriver:
         while True:
             await asyncio.sleep(self.timing.tick_s)
             self.clock.tick()
-            for asked in self._operator():
+            requests = self._operator()
+            for asked in requests:
                 self._apply(asked)
+            if requests:
                 self.session.checkpoint()
             if self._ready and not self._winding_down:
                 for told in self._inputs():
@@ -745,7 +761,8 @@ class LiveDriver:
             self._check_silence()
             busy = frozenset(self._tasks.values())
             now_ns = self.clock.now_ns()
-            if loop_time() - attended >= self.timing.attention_s and self.engine.attention(now_ns, busy):
+            due = loop_time() - attended >= self.timing.attention_s and (self._ready or self.engine.flattening)
+            if due and self.engine.attention(now_ns, busy):
                 attended = loop_time()
                 self._apply(Ticked(ts_ns=now_ns, busy=tuple(sorted(busy))))
             if not self.engine.claims_ok:
@@ -770,8 +787,9 @@ class LiveDriver:
     def _check_health(self) -> None:
         """Tell the engine when health calls for another level, or the venue is there no more or again."""
         fill, critical = self._queue()
-        connected = self._up["market"] and self._up["user"]
         offset, lag = self.clock.offset_ms(), self._lag_s()
+        surely = abs(offset) < FOLLOW_MS  # while the clocks disagree nobody can say what is late
+        connected = self._up["market"] and self._up["user"] and surely
         now = asyncio.get_running_loop().time()
         lost = any(now - since >= self.timing.lost_s for since in self._down_since.values())
         level = max(health_level(lag, float(not lost), offset, fill), GOV_EMERGENCY if critical else 0)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 FOLLOW_NS: Final = 500_000_000
+FOLLOW_MS: Final = FOLLOW_NS / 1e6
 BELIEVE_S: Final = 60.0  # a wall clock that disagrees this long is right: the machine slept, or its time was set
 _NS: Final = 1_000_000_000
 

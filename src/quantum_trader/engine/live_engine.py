@@ -20,7 +20,7 @@ from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderUpd
 from quantum_trader.engine import stage
 from quantum_trader.engine.books import Plan, Position, closing_side
 from quantum_trader.engine.engine import Engine
-from quantum_trader.engine.gateway import Command, Purpose
+from quantum_trader.engine.gateway import Command, Purpose, Ticket
 from quantum_trader.engine.ports import VenuePosition
 from quantum_trader.engine.reconciliation import (
     Difference,
@@ -154,7 +154,7 @@ class LiveEngine(Engine):
             if not self.seen.add(event.fill_id):
                 return []
             if event.ts_ns <= self._looked_ns.get(event.symbol, 0):
-                self.gateway.on_fill(event)
+                self._forget_pending(self.gateway.on_fill(event))
                 self._record("fill.known", "", event.ts_ns, event)  # the position taken from a look holds it already
                 return []
         if isinstance(event, FundingPayment) and not self.seen.add(f"{event.symbol}/{event.ts_ns}"):
@@ -221,7 +221,9 @@ class LiveEngine(Engine):
         atr = row[col.ATR_1H] if row[col.ATR_1H] > 0.0 else UNKNOWN_ATR * entry_price
         stop_atr, target_atr, breakeven_r, trail_atr, max_hours = exit_row(int(row[col.TREND]), int(self.levels[index]))
         self._adopted += 1
-        plan = Plan(
+        pending = self._pending.pop(symbol, None)
+        own = pending is not None and pending.plan.sign == sign
+        plan = pending.plan if pending is not None and own else Plan(
             intent_id=f"a{self._adopted:08d}", trace_id=f"ad{self._adopted:08d}", sign=sign,
             leverage=leverage if leverage > 0.0 else self.settings.leverage, atr=atr, stop_atr=stop_atr,
             target_atr=target_atr, breakeven_r=breakeven_r, trail_atr=trail_atr, max_hours=max_hours,
@@ -229,11 +231,19 @@ class LiveEngine(Engine):
             regime=self.regime_name(index),
         )
         position = self.books.adopt(symbol, index, plan, abs(qty), entry_price, now_ns)
+        if own:  # its fill was never told: this is our opening, seen at the venue
+            self._record("trade.executed", plan.trace_id, now_ns, AdoptedPosition(
+                symbol=symbol, qty=qty, entry_price=entry_price, why=why
+            ))
         self._record("position.adopted", plan.trace_id, now_ns, AdoptedPosition(
             symbol=symbol, qty=qty, entry_price=entry_price, why=why
         ))
         self.tally.event(now_ns, "trade", f"took over {position.side.value} {symbol} {abs(qty):g}: {why}")
         price = mark if mark > 0.0 else row[col.CLOSE]
+        if mark > 0.0 and not own:  # what it gained or lost before is no result of ours
+            gain = qty * (mark - entry_price)
+            self.equity += gain
+            shift_equity(self.losses, self.governor, self._day, gain)
         worse = min(entry_price, price) if sign > 0 else max(entry_price, price)
         return self._bracket(position, worse if price > 0.0 else entry_price, now_ns)
 
@@ -285,8 +295,18 @@ class LiveEngine(Engine):
             return []
         return self._protect_again(position, now_ns)
 
+    def _forget_pending(self, ticket: Ticket | None) -> None:
+        """Drop what an opening was remembered for, once its order is over and all of it is known."""
+        if ticket is None or ticket.purpose is not Purpose.OPEN or not ticket.settled:
+            return
+        pending = self._pending.get(ticket.symbol)
+        if pending is not None and pending.plan.intent_id == ticket.intent_id:
+            del self._pending[ticket.symbol]
+
     def _on_update(self, update: OrderUpdate) -> list[Command]:
+        opening = self.gateway.ticket(update.client_order_id)
         commands = super()._on_update(update)
+        self._forget_pending(opening)
         ticket = self.gateway.ticket(update.client_order_id)
         position = self.books.positions.get(update.symbol)
         if ticket is None or position is None or position.exit_reason is not None:
@@ -428,7 +448,10 @@ class LiveEngine(Engine):
             if position.exit_reason is not None:
                 if self.gateway.uncovered(position) > 0.0:
                     return True
-            elif not self.gateway.is_protected(position) or self._is_timed_out(position, now_ns):
+            elif not self.gateway.is_protected(position):
+                if not self.gateway.in_flight(position.symbol, Purpose.STOP):
+                    return True
+            elif self._is_timed_out(position, now_ns):
                 return True
         return False
 
@@ -444,7 +467,7 @@ class LiveEngine(Engine):
             if position.exit_reason is not None:
                 commands += self._sent(self.gateway.close(position, now_ns))
             elif not self.gateway.is_protected(position):
-                commands += self._protect_again(position, now_ns)
+                commands += self._unprotected(position, now_ns)
             elif self._is_timed_out(position, now_ns):
                 commands += self._exit(position, ExitReason.TIMEOUT, now_ns)
         return commands

@@ -60,9 +60,9 @@ class Recorder:
                 received_ns=ts_ns, source=source, schema=SCHEMA_VERSION, data=data,
             )
         )
-        self.seq[source] = seq
-        self._hash.update(line)
         self._sink.append(line, topic, ts_ns)
+        self.seq[source] = seq  # a record that its sink refused has no number
+        self._hash.update(line)
 
     @property
     def digest(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from quantum_trader.domain.enums import GOV_EMERGENCY
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.policy.core import vol_level
 from quantum_trader.risk.exits import exit_row
@@ -24,6 +25,7 @@ ROAD_CONFIDENCE: Final = 7
 ROAD_POSITIONS: Final = 8
 ROAD_SIZE: Final = 9
 ROAD_LEVERAGE: Final = 10
+ROAD_GOVERNOR: Final = 11
 
 
 EXIT_HIGH_VOL: Final = 0.04  # STANDARD's thresholds
@@ -40,6 +42,7 @@ ROAD_REASONS: Final = {
     ROAD_POSITIONS: "POSITION_LIMIT",
     ROAD_SIZE: "BELOW_MINIMUM_SIZE",
     ROAD_LEVERAGE: "NO_SAFE_LEVERAGE",
+    ROAD_GOVERNOR: "GOVERNOR",
 }
 
 
@@ -83,6 +86,8 @@ def size_entry(
     *instrument* is (step, min_qty, min_notional), *limits* the guard's limit row, *factor* the symbol's risk factor
     times the governor's size. Returns (ROAD code, quantity, leverage).
     """
+    if governor >= GOV_EMERGENCY:
+        return ROAD_GOVERNOR, 0.0, 0.0
     qty = quantity(equity, risk_pct, factor, price, stop, instrument[0], instrument[1], instrument[2])
     if not (qty > 0.0):
         return ROAD_SIZE, 0.0, 0.0

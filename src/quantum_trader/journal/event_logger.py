@@ -154,10 +154,9 @@ class EventLogger:
     def _build(self) -> None:
         """Make ``log`` and ``log_line``: closures, because a local name is the fastest thing Python can look up."""
         encode_into, pack_into, now = msgspec.msgpack.Encoder().encode_into, _RECORD.pack_into, time.time_ns
-        ring, payload = self._ring, bytearray(1024)  # one buffer for all: it is used by who holds the token
-        area, words, write = ring.map, ring.words, ring.map.write
+        area, words, write = self._ring.map, self._ring.words, self._ring.map.write
         pop, push, wait_turn, room = self._token.pop, self._token.append, self._wait_turn, self._room
-        kinds, numbers = self._words, self._line_words
+        known, numbers, payload = self._words.get, self._line_words, bytearray(1024)  # its user holds the token
         at, count, position, stop, limit, _ = self._place()
 
         def log(event: Event) -> None:
@@ -170,18 +169,13 @@ class EventLogger:
             try:
                 encode_into(event, payload)
                 size = len(payload)
-                try:
-                    word = kinds[type(event)] | size
-                except KeyError:
-                    word = self._word(type(event)) | size
+                word = (known(type(event)) or self._word(type(event))) | size
                 if at >= stop or position + size > limit:
                     at, count, position, stop, limit, free = room(word, at, count, position)
                     if not free:
                         return
                 pack_into(area, at, word, event.ts_ns, now())
-                position += write(payload)
-                at += 24
-                count += 1
+                position, at, count = position + write(payload), at + 24, count + 1
                 words[8] = count
             except BaseException as error:
                 self._stale, stop = True, _NEVER
@@ -193,9 +187,8 @@ class EventLogger:
         def log_line(kind: str, ts_ns: int, line: bytes, schema: int = 1) -> None:
             """Append one event that is JSON already; the journal keeps its bytes as they are."""
             nonlocal at, count, position, stop, limit
-            word = (numbers.get(kind) or self._line_word(kind)) | len(line) | schema << 48
-            if not 0 < schema < 256:
-                raise InputError(f"schema = {schema!r}: must be 1 to 255")
+            word = (numbers.get(kind) or self._line_word(kind)) | len(line)
+            word |= (schema if 0 < schema < 256 else _wrong_schema(schema)) << 48
             try:
                 pop()
             except IndexError:
@@ -206,9 +199,7 @@ class EventLogger:
                     if not free:
                         return
                 pack_into(area, at, word, ts_ns, now())
-                position += write(line)
-                at += 24
-                count += 1
+                position, at, count = position + write(line), at + 24, count + 1
                 words[8] = count
             except BaseException as error:
                 self._stale, stop = True, _NEVER
@@ -220,7 +211,6 @@ class EventLogger:
         def refuse() -> None:
             nonlocal stop
             stop = _NEVER
-
         self.log, self.log_line, self._refuse = log, log_line, refuse
 
     def _place(self) -> _Place:
@@ -407,6 +397,10 @@ def _explain(error: BaseException, ts_ns: object) -> None:
     """Raise InputError where *error* is the refusal of an event's time."""
     if isinstance(error, struct.error):
         raise InputError(f"ts_ns = {ts_ns!r}: must be whole nanoseconds in 64 bits; the event is refused") from None
+
+
+def _wrong_schema(schema: int) -> int:
+    raise InputError(f"schema = {schema!r}: must be 1 to 255")
 
 
 def _mark_forked() -> None:

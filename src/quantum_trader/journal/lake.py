@@ -31,7 +31,7 @@ from quantum_trader.journal.publish import without
 from quantum_trader.journal.ring import W_BOOT, Chunk, Ring, boot_id
 from quantum_trader.journal.segments import Damage, read_segment, segment_parts, segments_of
 
-_OF_THE_QUERY: Final = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)  # never of a damaged part
+_BY_THE_QUERY: Final = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)  # not by damage
 _COLUMNS: Final = "producer, seq, kind, ts_ns, received_ns, schema"
 _TEXTS: Final = 'journal_trace("row") as trace_id, journal_symbol("row") as symbol, journal_payload("row") as payload'
 _TIME: Final = "make_timestamp(ts_ns // 1000) as ts"
@@ -164,7 +164,7 @@ class Lake:
             except duckdb.PermissionException as error:
                 raise InputError(f"query: reads the journal and nothing else ({error})") from None
             except duckdb.Error as error:
-                if isinstance(error, _OF_THE_QUERY) or not self._set_damaged_aside():
+                if isinstance(error, _BY_THE_QUERY) or not self._set_damaged_aside():
                     raise InputError(f"query: {error}") from None
             finally:
                 connection.close()

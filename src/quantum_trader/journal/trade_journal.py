@@ -212,7 +212,8 @@ class TradeJournal:
 def _url(url: str | Path) -> str:
     """*url* as an SQLAlchemy URL; text without "://" is a path."""
     if isinstance(url, Path) or "://" not in url:
-        return f"sqlite:///{Path(url)}"
+        plain = str(Path(url)).replace("%", "%25").replace("?", "%3F")  # a URL would read them as its own
+        return f"sqlite:///{plain}"
     return url
 
 

@@ -302,7 +302,7 @@ def _moment(
     ts_ns: Any, ohlcv: Any, present: Any, rows: Floats, clocks: Any, pool: Cells, params: Cells, out: Any
 ) -> int:
     """Advance all symbols by the bars that opened at *ts_ns*; return the number of signals."""
-    signals = _part(ts_ns, ohlcv, present, rows, clocks, pool, params, out, 0, rows.shape[0])
+    signals: int = _part(ts_ns, ohlcv, present, rows, clocks, pool, params, out, 0, rows.shape[0])
     _tell_quality(pool, out)
     return signals
 

@@ -259,9 +259,9 @@ class BinanceFuturesExecutionAdapter:
         )
 
     def rehearse(self) -> None:
-        """Sign a question nobody asks, so that the next order finds the way there in the processor's caches."""
+        """Sign an order that is none and goes nowhere, so that the next finds the way in the processor's caches."""
         if self._signed:
-            self._rest.prepare("GET", PRIVATE, "order", {"symbol": self.symbols[0], "origClientOrderId": "rehearsal"})
+            self._rest.prepare("POST", PRIVATE, Road.REGULAR.value, {"symbol": self.symbols[0]}, weight=0)
 
     async def submit_order(self, request: OrderRequest) -> OrderUpdate:
         """Acknowledge (NEW, or further where the venue is quick) or refuse (REJECTED) an order."""
