@@ -529,18 +529,12 @@ class Engine:
     # ------------------------------------------------------------------ the road of a signal
 
     def _on_signals(self, indices: list[int], now_ns: int, commands: list[Command]) -> None:
-        """Take the moment's signals down the road; one that a full account is going to block can wait."""
-        limit = self.integration.fixed_max_positions
-        may_wait = self._later is not None and not self.integration.use_for_position_limits
+        """Take the moment's signals down the road, in the order of their symbols."""
         for index in indices:
             self._signal_seq += 1
             self.tally.signals += 1
-            open_count, symbol = len(self.books.positions) + len(self._pending), self.symbols[index]
-            idle = symbol not in self.books.positions and symbol not in self._pending
-            if may_wait and idle and open_count >= limit:
-                self._after(self._on_signal, self._signal_seq, index, now_ns, commands, open_count)
-            else:
-                self._on_signal(self._signal_seq, index, now_ns, commands, open_count)
+            open_count = len(self.books.positions) + len(self._pending)
+            self._on_signal(self._signal_seq, index, now_ns, commands, open_count)
 
     def _on_signal(self, seq: int, index: int, now_ns: int, commands: list[Command], open_count: int) -> None:
         """Take signal number *seq* down the road and record how it fared."""

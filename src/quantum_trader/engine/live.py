@@ -54,7 +54,6 @@ from quantum_trader.risk.governor import health_level
 T = TypeVar("T")
 
 _FILLS_OVERLAP_NS: Final = 60 * NS_PER_SECOND  # fills are asked for from this long before everything agreed
-_AHEAD_EVERY: Final = 8  # bars between two looks ahead
 _NAP_S: Final = 0.02
 _AT_ONCE: Final = 8  # questions for bars at a time
 _FUTURE_NS: Final = 60 * NS_PER_SECOND  # a bar that closes this far ahead of the venue's time is no bar
@@ -576,17 +575,6 @@ class LiveDriver:
         moment.arrived += 1
         if moment.arrived == len(self.symbols):
             self._decide_due()
-        elif moment.arrived % _AHEAD_EVERY == 0 and bar.ts_ns == self._decided_ns + self._interval:
-            self._work_ahead(bar.ts_ns, moment)
-
-    def _work_ahead(self, ts_ns: int, moment: _Moment) -> None:
-        """Do what can be done before the moment's last bar: nothing of it decides, it only makes the decision quick."""
-        if self._ready and self._repairing is None:
-            self.engine.look_ahead(ts_ns, moment.ohlcv, moment.present)
-            if self._prepares is not None and moment.arrived * 4 // len(self.symbols) != (
-                moment.arrived - _AHEAD_EVERY
-            ) * 4 // len(self.symbols):
-                self._prepares.rehearse()
 
     def _decide_due(self) -> None:
         """Decide on every moment that is whole or has waited long enough, in order; a hole is repaired first."""

@@ -127,10 +127,6 @@ class LiveEngine(Engine):
         self._later = []
         return self.on_batch(batch)
 
-    def look_ahead(self, ts_ns: int, ohlcv: Any, present: Any) -> None:
-        """Work ahead on a copy with the bars of a moment that are there (NaN: to come); nothing is decided by it."""
-        self.shield.run(self.kernel.look_ahead, ts_ns, ohlcv, present)
-
     def record_bars(self) -> None:
         """Record the bars decided on last and what came of them, once, before anything else is told.
 

@@ -168,10 +168,6 @@ class PreparingVenue(Protocol):
         """Return what :meth:`submit_prepared` sends, signed now."""
         ...
 
-    def rehearse(self) -> None:
-        """Do what making an order's bytes does, and throw the result away: the next one finds it in the caches."""
-        ...
-
     async def submit_prepared(self, request: OrderRequest, prepared: Any) -> OrderUpdate:
         """As ``submit_order``, with what :meth:`prepare_order` made of *request*."""
         ...

@@ -262,24 +262,23 @@ _write_out = compiled(write_out)
 
 
 @kernel
-def _part(
-    ts_ns: Any, ohlcv: Any, present: Any, rows: Floats, clocks: Any, pool: Cells, params: Cells, out: Any, first: int,
-    last: int,
+def _moment(
+    ts_ns: Any, ohlcv: Any, present: Any, rows: Floats, clocks: Any, pool: Cells, params: Cells, out: Any
 ) -> int:
-    """Advance the symbols *first* to *last* - 1 by their bars that opened at *ts_ns*; return the number of signals."""
+    """Advance all symbols by the bars that opened at *ts_ns*; return the number of signals."""
     interval = int(params[_INTERVAL])
     end = ts_ns + interval
     lengths = (int(params[_DECISION_NS]), int(params[_TREND_NS]), int(params[_VOL_NS]))
     buckets = (float(ts_ns // lengths[0]), float(ts_ns // lengths[1]), float(ts_ns // lengths[2]))
     ends = (end % lengths[0] == 0, end % lengths[1] == 0, end % lengths[2] == 0)
     signals = 0
-    for s in range(first, last):
+    for s in range(rows.shape[0]):
         row = rows[s]
-        before = clocks[s, _LAST_TS]
+        last = clocks[s, _LAST_TS]
         if not present[s]:
-            _write_out(row, 0, (ts_ns - before) / interval if before >= 0 else np.inf, out[s])
+            _write_out(row, 0, (ts_ns - last) / interval if last >= 0 else np.inf, out[s])
             continue
-        if before < 0 or ts_ns - before - interval > _HOLE_NS:
+        if last < 0 or ts_ns - last - interval > _HOLE_NS:
             _clear_symbol(row)
         decisions = row[_OPEN_DECISIONS]
         signal = _symbol_bar(row, ohlcv[s], buckets, ends, pool, params)
@@ -288,57 +287,9 @@ def _part(
             clocks[s, _FEATURES_TS] = ts_ns
         signals += abs(signal)
         _write_out(row, signal, 0.0, out[s])
-    return signals
-
-
-@kernel
-def _tell_quality(pool: Cells, out: Any) -> None:
-    for s in range(out.shape[0]):
+    for s in range(rows.shape[0]):
         out[s, c.QUALITY] = pool[G_QUALITY]
-
-
-@kernel
-def _moment(
-    ts_ns: Any, ohlcv: Any, present: Any, rows: Floats, clocks: Any, pool: Cells, params: Cells, out: Any
-) -> int:
-    """Advance all symbols by the bars that opened at *ts_ns*; return the number of signals."""
-    signals: int = _part(ts_ns, ohlcv, present, rows, clocks, pool, params, out, 0, rows.shape[0])
-    _tell_quality(pool, out)
     return signals
-
-
-@kernel
-def _known(ohlcv: Any, first: int) -> int:
-    """The first symbol from *first* on whose bar is not there (its close is not a number)."""
-    for s in range(first, ohlcv.shape[0]):
-        if ohlcv[s, 3] != ohlcv[s, 3]:
-            return s
-    return int(ohlcv.shape[0])
-
-
-class _Ahead:
-    """A copy of a kernel's state that has taken in the first symbols of a moment whose bars are still coming."""
-
-    def __init__(self, rows: Floats, clocks: Ints, pool: Floats, out: Floats) -> None:
-        self.rows, self.clocks, self.pool, self.out = rows.copy(), clocks.copy(), pool.copy(), out.copy()
-        self.ohlcv: Floats = np.zeros((len(rows), 5))
-        self.present: Bools = np.zeros(len(rows), dtype=np.bool_)
-        self.ts_ns = self.after_ns = -1
-        self.done = self.signals = 0
-
-    def begin(self, ts_ns: int, after_ns: int, rows: Floats, clocks: Ints, pool: Floats) -> None:
-        """Start the moment *ts_ns* from the state behind *after_ns*."""
-        self.rows[:], self.clocks[:], self.pool[:] = rows, clocks, pool
-        self.ts_ns, self.after_ns, self.done, self.signals = ts_ns, after_ns, 0, 0
-
-    def fits(self, ts_ns: int, after_ns: int, ohlcv: Floats, present: Bools) -> bool:
-        """Whether what was taken in is what is told now, bit for bit."""
-        done = self.done
-        return (
-            done > 0 and self.ts_ns == ts_ns and self.after_ns == after_ns
-            and self.ohlcv[:done].tobytes() == ohlcv[:done].tobytes()
-            and self.present[:done].tobytes() == present[:done].tobytes()
-        )
 
 
 @kernel
@@ -403,7 +354,6 @@ class SignalKernel:
         self._pool: Floats = np.zeros(POOL_SIZE)
         self._pool[G_QUALITY] = 0.5
         self._last_ns = -1
-        self._ahead: _Ahead | None = None
         self.features_ts = self._clocks[:, _FEATURES_TS]
         self.out: Floats = np.zeros((count, c.N_OUT))
         self._write_cold(self.out)
@@ -416,44 +366,8 @@ class SignalKernel:
         """Take in (S, 5) bars that opened at *ts_ns*. Raises DataError when time does not move forward."""
         if ts_ns <= self._last_ns:
             raise DataError(f"bars of {iso(ts_ns)} after bars of {iso(self._last_ns)}: time must move forward")
-        after_ns, self._last_ns = self._last_ns, ts_ns
-        ahead = self._ahead
-        if ahead is not None and ahead.fits(ts_ns, after_ns, ohlcv, present):
-            return self._finish(ahead, ts_ns, ohlcv, present)
-        return int(_moment(ts_ns, ohlcv, present, self._rows, self._clocks, self._pool, self.params, self.out))
-
-    def look_ahead(self, ts_ns: int, ohlcv: Floats, present: Bools) -> None:
-        """Take the bars of the moment *ts_ns* that are there into a copy, as far as no symbol before them is missing.
-
-        *ohlcv* (S, 5) has NaN where a bar is to come. Nothing of this kernel's own state moves; :meth:`advance` uses
-        the copy when it is told the very same bars, and gives the same bits with it or without.
-        """
-        if ts_ns <= self._last_ns:
-            return
-        if self._ahead is None:
-            self._ahead = _Ahead(self._rows, self._clocks, self._pool, self.out)
-        ahead = self._ahead
-        if ahead.ts_ns != ts_ns or ahead.after_ns != self._last_ns:
-            ahead.begin(ts_ns, self._last_ns, self._rows, self._clocks, self._pool)
-        first, last = ahead.done, int(_known(ohlcv, ahead.done))
-        if last > first:
-            ahead.ohlcv[first:last], ahead.present[first:last] = ohlcv[first:last], present[first:last]
-            ahead.signals += self._take(ahead, ts_ns, ohlcv, present, last)
-
-    def _take(self, ahead: _Ahead, ts_ns: int, ohlcv: Floats, present: Bools, last: int) -> int:
-        first, ahead.done = ahead.done, last
-        return int(_part(
-            ts_ns, ohlcv, present, ahead.rows, ahead.clocks, ahead.pool, self.params, ahead.out, first, last
-        ))
-
-    def _finish(self, ahead: _Ahead, ts_ns: int, ohlcv: Floats, present: Bools) -> int:
-        """Take the rest of the symbols in and make the copy the state."""
-        signals = ahead.signals + self._take(ahead, ts_ns, ohlcv, present, len(ohlcv))
-        _tell_quality(ahead.pool, ahead.out)
-        self._rows, ahead.rows = ahead.rows, self._rows
-        self._clocks[:], self._pool[:], self.out[:] = ahead.clocks, ahead.pool, ahead.out
-        ahead.ts_ns = -1
-        return signals
+        self._last_ns = ts_ns
+        return _moment(ts_ns, ohlcv, present, self._rows, self._clocks, self._pool, self.params, self.out)  # type: ignore[no-any-return]
 
     def advance_all(self, ts_ns: Ints, ohlcv: Floats, present: Bools, out: Floats | None = None) -> Floats:
         """Take in T moments at once: (T,), (T, S, 5), (T, S); return every moment's ``out`` (T, S, N_OUT).

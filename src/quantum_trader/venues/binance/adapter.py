@@ -258,11 +258,6 @@ class BinanceFuturesExecutionAdapter:
             what=f"order {request.client_order_id}",
         )
 
-    def rehearse(self) -> None:
-        """Sign an order that is none and goes nowhere, so that the next finds the way in the processor's caches."""
-        if self._signed:
-            self._rest.prepare("POST", PRIVATE, Road.REGULAR.value, {"symbol": self.symbols[0]}, weight=0)
-
     async def submit_order(self, request: OrderRequest) -> OrderUpdate:
         """Acknowledge (NEW, or further where the venue is quick) or refuse (REJECTED) an order."""
         if not self._grids:

@@ -6,12 +6,9 @@ used: it tells a refused connection and one that broke after sending alike, and 
 
 from __future__ import annotations
 
-import hmac
-import re
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, Final
-from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -31,9 +28,7 @@ PRIVATE: Final = "fapiPrivate"
 PRIVATE_V3: Final = "fapiPrivateV3"
 ACCOUNT_API: Final = "sapi"
 _SIGNED: Final = frozenset({PRIVATE, PRIVATE_V3, ACCOUNT_API})
-_ORDERS: Final = frozenset({"order", "algoOrder"})
 _CONNECT_S: Final = 5.0
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
 
 
 class PreparedRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,8 +61,6 @@ class Rest:
         self.budget = RequestBudget(now_s)
         self.redact = Redactor(keys.secrets if keys is not None else ())
         self._keys = keys
-        self._receive_window_ms = receive_window_ms
-        self._signs_itself = keys is not None and "PRIVATE KEY" not in keys.secret.reveal()  # those sign otherwise
         self._timeout_s = timeout_s
         self._exchange = _exchange(endpoint, keys, clock, receive_window_ms)
         self._session: aiohttp.ClientSession | None = None
@@ -107,8 +100,6 @@ class Rest:
         named = what or f"{method} {path}"
         if group in _SIGNED or path == "listenKey":
             self._require_keys(named)
-        if method == "POST" and group == PRIVATE and path in _ORDERS and self._signs_itself:
-            return self._order(path, fields, priority, weight, named)
         try:
             signed = self._exchange.sign(path, [group], method, dict(fields))
         except _ccxt_error() as error:
@@ -117,20 +108,6 @@ class Rest:
         return PreparedRequest(
             method=method, url=signed["url"], headers=signed["headers"] or {}, body=body.encode() if body else None,
             what=named, priority=priority, weight=weight, writes=method != "GET" if writes is None else writes,
-        )
-
-    def _order(
-        self, path: str, fields: Mapping[str, object], priority: Priority, weight: int, what: str
-    ) -> PreparedRequest:
-        """An order's request: the very bytes ccxt makes, without its way through parameters orders do not have."""
-        assert self._keys is not None
-        signed = {"timestamp": self.clock.stamp_ms(), **fields, "recvWindow": self._receive_window_ms}
-        query = "&".join(f"{name}={_quoted(str(value))}" for name, value in signed.items())
-        signature = hmac.digest(self._keys.secret.reveal().encode(), query.encode(), "sha256").hex()
-        return PreparedRequest(
-            method="POST", url=f"{self._exchange.urls['api'][PRIVATE]}/{path}",
-            headers={"X-MBX-APIKEY": self._keys.key.reveal(), "Content-Type": "application/x-www-form-urlencoded"},
-            body=f"{query}&signature={signature}".encode(), what=what, priority=priority, weight=weight, writes=True,
         )
 
     def _require_keys(self, what: str) -> None:
@@ -235,11 +212,6 @@ def decoded(answer: bytes, decode: Callable[[bytes], wire.T], what: str) -> wire
         return decode(answer)
     except msgspec.DecodeError as error:
         raise VenueError(f"{what}: the answer has another shape than documented: {error}") from None
-
-
-def _quoted(value: str) -> str:
-    """*value* as it stands in a query."""
-    return value if _PLAIN(value) else quote(value, safe="")
 
 
 def _lost(request: PreparedRequest, error: Exception, *, sent: bool) -> VenueError:
