@@ -300,6 +300,7 @@ def run_live(loaded: LoadedLive, keys: ApiKeys | None, state: Path, redactor: Re
         bind_folder(state, loaded.live)
         with _sole_trader(keys):
             exposed = run_async(_trade(loaded, keys, folder, redactor))
+        close_books(state, loaded.live)
     finally:
         folder.close()
     if exposed:
@@ -308,6 +309,17 @@ def run_live(loaded: LoadedLive, keys: ApiKeys | None, state: Path, redactor: Re
             f"quantum-trader flatten --now --state {state} --reason ...", err=True,
         )
     return 1 if exposed else 0
+
+
+def close_books(state: Path, live: LiveSettings) -> None:
+    """Seal the days that are over and carry the trades into the trade journal; what fails is done at the next stop."""
+    from quantum_trader.app.journal_commands import feed_book, seal
+
+    try:
+        seal(state)
+        feed_book(state, mode=live.mode.value)
+    except (StateError, OSError) as error:
+        typer.echo(f"the journal's books could not be closed ({error}); the next stop does it", err=True)
 
 
 @contextmanager

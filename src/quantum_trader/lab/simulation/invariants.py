@@ -21,7 +21,7 @@ from quantum_trader.engine.live_engine import LiveEngine
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
 from quantum_trader.engine.session import Session
 from quantum_trader.lab.simulation.exchange import Exchange
-from quantum_trader.risk.limits import losses_latched, losses_pct, orders_last_hour
+from quantum_trader.risk.limits import LOSS_LAST, losses_latched, losses_pct, orders_last_hour
 from quantum_trader.signals import columns as col
 
 GRACE_S: Final = 150.0  # two looks at the account, a minute apart, and what has to be asked in between
@@ -407,7 +407,7 @@ class Watch:
             self.fail("halts survive midnight", "the operator's halt ended with the day")
         if now.streak < before.streak and (now.trades, now.cleared) == (before.trades, before.cleared):
             self.fail("streaks survive midnight", f"a losing streak of {before.streak} ended with the day")
-        rolling, _ = losses_pct(engine.losses, engine.equity)
+        rolling, _ = losses_pct(engine.losses, float(engine.losses[LOSS_LAST]))  # as it stood when the latch was judged
         if before.latched and not now.latched and rolling <= -engine.settings.limits.daily_loss_pct:
             self.fail("limits survive midnight", f"the day's loss latch ended with {rolling:.2f} % lost in 24 hours")
 
