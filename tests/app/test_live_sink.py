@@ -1,0 +1,75 @@
+"""Recording in live trading: nothing it meets stands in the way of an order, and nothing of it is lost quietly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from quantum_trader.app.journal_sink import LiveSink
+from quantum_trader.app.state_dir import RecordFile
+from quantum_trader.domain.enums import GOV_EMERGENCY, GOV_NORMAL
+from quantum_trader.domain.errors import StateError
+from quantum_trader.journal.lake import Lake
+
+
+class FullDisk(RecordFile):
+    """A record file whose disk is full while *full* is set."""
+
+    full = False
+
+    def append(self, line: bytes, topic: str = "", ts_ns: int = 0) -> None:
+        """Append, unless the disk is full."""
+        if self.full:
+            raise StateError("records.jsonl: cannot be written (No space left on device)")
+        super().append(line, topic, ts_ns)
+
+
+def line(number: int) -> bytes:
+    """An encoded record."""
+    return msgspec.json.encode({"seq": number, "event_id": f"e{number}", "topic": "order.filled", "ts_ns": number})
+
+
+def test_records_wait_for_the_disk_in_their_order(tmp_path: Path) -> None:
+    """Full: appending goes on, a checkpoint cannot be made; free again: everything is there once, in order."""
+    records = FullDisk(tmp_path / "records.jsonl", 0)
+    sink = LiveSink(tmp_path, records, 0)
+    sink.append(line(1), "order.filled", 1)
+    records.full = True
+    for number in (2, 3):
+        sink.append(line(number), "order.filled", number)
+    assert sink.waiting == 2
+    with pytest.raises(StateError, match="2 records wait"):
+        sink.sync()
+    records.full = False
+    sink.append(line(4), "order.filled", 4)
+    sink.sync()
+    sink.close()
+    assert (tmp_path / "records.jsonl").read_bytes().splitlines() == [line(n) for n in (1, 2, 3, 4)]
+    assert [payload for _, _, payload in Lake(tmp_path / "journal").lines()] == [line(n) for n in (1, 2, 3, 4)]
+
+
+def test_more_than_can_wait_is_counted_as_lost_and_forbids_a_checkpoint(tmp_path: Path) -> None:
+    """A restart makes them again from the checkpoint before; this process makes no other."""
+    records = FullDisk(tmp_path / "records.jsonl", 0)
+    sink = LiveSink(tmp_path, records, 0, most=2)
+    records.full = True
+    for number in range(4):
+        sink.append(line(number), "order.filled", number)
+    records.full = False
+    assert sink.lost == 2
+    with pytest.raises(StateError, match="2 were lost"):
+        sink.sync()
+    sink.close()
+
+
+def test_the_queue_is_watched(tmp_path: Path) -> None:
+    """A journal that keeps up calls for nothing; its monitor's figures are those of the ring."""
+    sink = LiveSink(tmp_path, RecordFile(tmp_path / "records.jsonl", 0), 0)
+    sink.append(line(1), "order.filled", 1)
+    sink.sync()
+    told = sink.queue()
+    sink.close()
+    assert (told.governor_level, told.drops, told.waiting) == (GOV_NORMAL, 0, 0)
+    assert told.governor_level != GOV_EMERGENCY
