@@ -394,6 +394,7 @@ async def _trade(
             stop_on_signals(live.driver.stop)
             await live.run()
         finally:
+            gc.unfreeze()  # what was frozen is taken apart in order when the process ends
             live.close()
     finally:
         await venue.close()
