@@ -37,7 +37,7 @@ _STUCK_S: Final = 30.0  # a trader that has not answered one bar after this long
 _LATE_TURNS: Final = 1000
 _EVE_NS: Final = 1_000_000  # fills inside a bar are told this long before it closes
 _LOOK_EVERY: Final = 16  # bars between looks at the wall clock
-_TIMING: Final = LiveTiming(warm_bars=0, bar_wait_s=1.0, checkpoint_s=3600.0)
+_TIMING: Final = LiveTiming(warm_bars=0, bar_wait_s=1.0, checkpoint_s=3600.0, tick_s=0.02, backoff_s=0.01)
 
 
 class _NoLog:
