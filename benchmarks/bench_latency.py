@@ -390,7 +390,7 @@ def hot() -> list[float]:
     engine = HotEngine(table.instruments, NS_PER_MINUTE, engine_settings(), MemorySink())
     engine.rest, _, _ = order_maker()
     engine.grids = {instrument.symbol: Grid(instrument) for instrument in table.instruments}
-    engine.begun, engine.took = True, []
+    engine.began_ns, engine.took = 1, []
     venue = PaperVenue(
         table.instruments, PaperSettings(initial_cash=1e6), taker_cost_bps=engine.kernel.out[:, col.TAKER_COST_BPS]
     )

@@ -12,25 +12,6 @@ from quantum_trader.engine.ports import VenueOrder, VenuePosition
 from quantum_trader.engine.reconciliation import VenueSnapshot
 
 
-@pytest.fixture(scope="module")
-def warm() -> bytes:
-    """The state of a world with bars behind it, packed."""
-    world = World().begin()
-    world.session.checkpoint()
-    assert world.store.content is not None
-    return world.store.content
-
-
-@pytest.fixture
-def world(warm: bytes) -> World:
-    """A warm world with 10,000 USDT and nothing open."""
-    made = World()
-    made.store.content = warm
-    made.session.recover()
-    made.log.entries.clear()
-    return made
-
-
 def held(qty: float = 0.01, entry: float = 10_000.0, leverage: float = 5.0) -> VenuePosition:
     """A position as the venue tells it."""
     return VenuePosition(

@@ -5,32 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 
-import pytest
 from tests.engine.live_world import MINUTE, OTHER, START, SYMBOL, World, cancels, orders
 
 from quantum_trader.app.input_log import FileInputLog
 from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import StateError
 from quantum_trader.engine.inputs import Asked, Began, Looked
-from quantum_trader.engine.live_clock import VenueClock
+from quantum_trader.engine.live_clock import LiveClock
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
 from quantum_trader.engine.reconciliation import VenueSnapshot
-
-
-@pytest.fixture(scope="module")
-def warm():
-    world = World().begin()
-    world.session.checkpoint()
-    return world.store.content
-
-
-@pytest.fixture
-def world(warm):
-    made = World()
-    made.store.content = warm
-    made.session.recover()
-    made.log.entries.clear()
-    return made
 
 
 def held(qty=0.01, entry=10_000.0, leverage=5.0, mark=10_000.0):
@@ -211,7 +194,7 @@ def test_a_bar_does_not_close_a_position_whose_stop_is_on_its_way(world):
 def test_clock_after_suspend_finds_the_venue_time_again():
     """The machine slept an hour: monotonic stood still, wall and venue agree; the clock must come back."""
     wall, mono = [0], [0.0]
-    clock = VenueClock(lambda: wall[0], lambda: 0.0)
+    clock = LiveClock(lambda: wall[0], lambda: 0.0)
     wall[0] = 10**18
     clock.start(lambda: mono[0])
     wall[0] += 3600 * 10**9

@@ -5,30 +5,13 @@ from __future__ import annotations
 import contextlib
 from contextlib import suppress
 
-import pytest
-from tests.engine.live_world import MINUTE, OTHER, START, SYMBOL, World, orders
+from tests.engine.live_world import MINUTE, OTHER, START, SYMBOL, orders
 
 from quantum_trader.domain.enums import OrderStatus, OrderType
 from quantum_trader.domain.errors import StateError
 from quantum_trader.engine.inputs import Looked
 from quantum_trader.engine.ports import VenuePosition
 from quantum_trader.engine.reconciliation import VenueSnapshot
-
-
-@pytest.fixture(scope="module")
-def warm():
-    world = World().begin()
-    world.session.checkpoint()
-    return world.store.content
-
-
-@pytest.fixture
-def world(warm):
-    made = World()
-    made.store.content = warm
-    made.session.recover()
-    made.log.entries.clear()
-    return made
 
 
 def held(qty=0.01, entry=10_000.0, leverage=5.0, mark=10_000.0):

@@ -57,7 +57,7 @@ def replayed(kind: Any, integration: OrchestratorIntegrationConfig) -> Any:
         ),
     )
     engine = kind(table.instruments, recording.interval_ns, settings, MemorySink())
-    engine.begun = True
+    engine.began_ns = 1
     venue = PaperVenue(
         table.instruments, PaperSettings(initial_cash=1e6), taker_cost_bps=engine.kernel.out[:, col.TAKER_COST_BPS]
     )

@@ -9,18 +9,9 @@ from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.engine.bus import TRADE_EXECUTED, TRADE_FAILED, TRADE_INTENT, BusSink, InMemoryBus
 from quantum_trader.engine.inputs import Asked, Wished
 from quantum_trader.engine.intents import TradeIntentSubscriber
-from quantum_trader.engine.live_clock import VenueClock
+from quantum_trader.engine.live_clock import LiveClock
 
 BEFORE = 1501  # inputs of the warm world: its beginning and its bars
-
-
-@pytest.fixture(scope="module")
-def warm() -> bytes:
-    """The state of a world with bars behind it, packed."""
-    world = World().begin()
-    world.session.checkpoint()
-    assert world.store.content is not None
-    return world.store.content
 
 
 def world_of(content: bytes, log: MemoryLog | None = None) -> World:
@@ -130,7 +121,7 @@ def test_the_bus_keeps_its_order_and_survives_a_handler() -> None:
 def test_a_jump_of_our_clock_moves_no_venue_time() -> None:
     """An hour forward on the wall shows as an offset; time goes on by the monotonic clock."""
     wall, mono = [10 * MINUTE], [0.0]
-    clock = VenueClock(lambda: wall[0], lambda: 0.0)
+    clock = LiveClock(lambda: wall[0], lambda: 0.0)
     clock.start(lambda: mono[0])
     wall[0] += 60 * MINUTE
     mono[0] += 1.0

@@ -24,7 +24,7 @@ from quantum_trader.app.input_log import FileInputLog
 from quantum_trader.app.journal_sink import LiveSink
 from quantum_trader.app.live_settings import LiveMode, LiveSettings, LoadedLive, OnForeign, bind_folder
 from quantum_trader.app.operator_requests import OperatorRequests
-from quantum_trader.app.state_dir import RecordFile, StateDir, pack, unpack
+from quantum_trader.app.state_dir import RecordFile, StateDir, sealed, unsealed
 from quantum_trader.app.status import HaltLine, LiveStatus, OrderLine, PositionLine, write_status
 from quantum_trader.app.trace_file import TraceFile
 from quantum_trader.app.watchdog import Watchdog
@@ -68,19 +68,16 @@ class PaperAccountFile:
             content = self._path.read_bytes()
         except FileNotFoundError:
             return None
-        head, _, payload = content.partition(b"\n")
-        if hashlib.blake2b(payload, digest_size=16).hexdigest().encode() != head:
+        account: dict[str, Any] | None = unsealed(content)
+        if account is None:
             raise StateError(f"{self._path}: damaged; remove it to begin with a fresh paper account")
-        account: dict[str, Any] = unpack(payload)
         return account
 
     def keep(self, account: dict[str, Any]) -> None:
         """Replace what was kept. Raises StateError when it cannot be written."""
-        payload = pack(account)
+        content = sealed(account)
         try:
-            write_atomically(
-                self._path, hashlib.blake2b(payload, digest_size=16).hexdigest().encode() + b"\n" + payload
-            )
+            write_atomically(self._path, content)
         except OSError as error:
             raise StateError(f"{self._path}: cannot be written ({error.strerror})") from error
 

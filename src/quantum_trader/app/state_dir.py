@@ -36,6 +36,23 @@ def pack(state: Any) -> bytes:
     return msgspec.msgpack.encode(state, enc_hook=_encode_array)
 
 
+def sealed(state: Any) -> bytes:
+    """*state* as a file that tells when a byte of it was changed."""
+    payload = pack(state)
+    return _MAGIC + _seal(payload) + b"\n" + payload
+
+
+def unsealed(content: bytes) -> Any | None:
+    """What :func:`sealed` was given; None when the file is not what it made."""
+    head, _, rest = content.partition(b"\n")
+    seal, _, payload = rest.partition(b"\n")
+    return unpack(payload) if head + b"\n" == _MAGIC and seal == _seal(payload) else None
+
+
+def _seal(payload: bytes) -> bytes:
+    return hashlib.blake2b(payload, digest_size=16).hexdigest().encode()
+
+
 def _encode_array(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return {_ARRAY: [value.dtype.str, list(value.shape), value.tobytes()]}
@@ -149,11 +166,9 @@ class StateDir:
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         """Publish *state* atomically."""
-        payload = pack(state)
-        seal = hashlib.blake2b(payload, digest_size=16).hexdigest().encode()
-        path = self.path / "checkpoint"
+        path, content = self.path / "checkpoint", sealed(state)
         try:
-            write_atomically(path, _MAGIC + seal + b"\n" + payload)
+            write_atomically(path, content)
         except OSError as error:
             raise StateError(
                 f"{path}: cannot be written ({error.strerror}); the previous checkpoint is intact. "
@@ -168,14 +183,9 @@ class StateDir:
             if damaged:
                 raise StateError(f"{damaged[-1]}: {_DAMAGED}")
             return None
-        content = path.read_bytes()
-        head, _, rest = content.partition(b"\n")
-        seal, _, payload = rest.partition(b"\n")
-        intact = head + b"\n" == _MAGIC and hashlib.blake2b(payload, digest_size=16).hexdigest().encode() == seal
-        if not intact:
+        state: dict[str, Any] | None = unsealed(path.read_bytes())
+        if state is None:
             raise StateError(f"{path}: damaged; {set_aside(path, 'damaged')}. {_DAMAGED}")
-        state = unpack(payload)
-        assert isinstance(state, dict)
         return state
 
     def check_records(self, size: int) -> None:

@@ -7,7 +7,6 @@ is for a replay. Reading takes no part in the run: no file is changed, and the l
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +16,7 @@ import msgspec
 
 from quantum_trader.app.live_settings import LiveFolder, LiveMode, read_folder
 from quantum_trader.app.operator_requests import OperatorRequest, OperatorRequests
-from quantum_trader.app.state_dir import unpack
+from quantum_trader.app.state_dir import unsealed
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOVERNOR_CODES
 from quantum_trader.domain.errors import StateError
@@ -28,7 +27,6 @@ from quantum_trader.policy.storage import write_atomically
 
 STATUS_FILE: Final = "status.json"
 DIRECT_FILE: Final = "direct_actions.jsonl"
-_MAGIC: Final = b"quantum-trader checkpoint 1\n"
 _SILENT_S: Final = 15.0  # a live process that has not written its status for this long makes no progress
 _FULL: Final = 0.95  # queue fill
 _LAG_S: Final = 5.0
@@ -204,12 +202,9 @@ def _read(state_dir: Path, now_ns: int) -> _Known:
     except OSError:
         return known
     if known.live is None:
-        head, _, rest = content.partition(b"\n")
-        seal, _, payload = rest.partition(b"\n")
-        if head + b"\n" != _MAGIC or hashlib.blake2b(payload, digest_size=16).hexdigest().encode() != seal:
+        known.checkpoint = unsealed(content)
+        if known.checkpoint is None:
             known.damage = "the checkpoint is damaged; the next start sets it aside and says what to do"
-        else:
-            known.checkpoint = unpack(payload)
     return known
 
 

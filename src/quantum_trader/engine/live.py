@@ -34,7 +34,7 @@ from quantum_trader.engine.inputs import (
     Ticked,
     VenueSaid,
 )
-from quantum_trader.engine.live_clock import FOLLOW_MS, VenueClock
+from quantum_trader.engine.live_clock import FOLLOW_MS, LiveClock
 from quantum_trader.engine.ports import Rejection, VenueOrder
 from quantum_trader.engine.reconciliation import VenueSnapshot
 from quantum_trader.engine.session import Session
@@ -114,6 +114,18 @@ class _Moment:
         self.arrived = 0
 
 
+class _Backoff:
+    """The waits between tries of one thing: each twice the one before, up to a most, or as long as the venue asks."""
+
+    def __init__(self, timing: LiveTiming) -> None:
+        self._wait_s, self._most_s = timing.backoff_s, timing.backoff_most_s
+
+    async def pause(self, error: BaseException | None = None) -> None:
+        """Wait before the next try after *error*."""
+        await asyncio.sleep(max(getattr(error, "retry_after_s", 0.0), self._wait_s))
+        self._wait_s = min(2.0 * self._wait_s, self._most_s)
+
+
 class LiveDriver:
     """Runs one session at one venue until :meth:`stop`."""
 
@@ -129,7 +141,7 @@ class LiveDriver:
         self.engine = session.engine
         self.symbols = session.engine.symbols
         self.counts: Counter[str] = Counter()
-        self.clock = VenueClock(now_ns, venue.clock_offset_ms, steady=steady)
+        self.clock = LiveClock(now_ns, venue.clock_offset_ms, steady=steady)
         self._namespace, self._statement = namespace, statement or {}
         self._operator, self._inputs, self._queue, self._report = operator, inputs, queue, report
         self._interval = session.interval_ns
@@ -346,7 +358,7 @@ class LiveDriver:
         if opening and prepared is None and (refusal := await self._refusal(request)):
             self._tell(_rejected(request, refusal, self.clock.now_ns()))
             return
-        wait = self.timing.backoff_s
+        backoff = _Backoff(self.timing)
         update: OrderUpdate | None = None
         while update is None:
             try:
@@ -359,8 +371,7 @@ class LiveDriver:
                     reason = f"{Rejection.UNAVAILABLE.value}: {error}"
                     update = _rejected(request, reason, self.clock.now_ns())
                 else:
-                    await asyncio.sleep(max(error.retry_after_s, wait))
-                    wait = min(2.0 * wait, self.timing.backoff_most_s)
+                    await backoff.pause(error)
             except _UNREACHED:
                 self.counts["unknown"] += 1
                 update = await self._find(request.symbol, request.client_order_id)
@@ -453,7 +464,7 @@ class LiveDriver:
 
     async def _cancel(self, request: CancelRequest) -> None:
         """Cancel one order and tell what became of it; it is tried until the venue answers."""
-        wait = self.timing.backoff_s
+        backoff = _Backoff(self.timing)
         while True:
             try:
                 async with asyncio.timeout(self.timing.request_timeout_s):
@@ -464,8 +475,7 @@ class LiveDriver:
                 known = self.engine.gateway.ticket(request.client_order_id)
                 if known is None or known.over:
                     return
-                await asyncio.sleep(max(getattr(error, "retry_after_s", 0.0), wait))
-                wait = min(2.0 * wait, self.timing.backoff_most_s)
+                await backoff.pause(error)
         if update.status is OrderStatus.REJECTED and self.engine.gateway.ticket(request.client_order_id) is not None:
             update = await self._find(request.symbol, request.client_order_id, gone=OrderStatus.CANCELED)
         self._tell(update)
@@ -477,7 +487,7 @@ class LiveDriver:
 
         "Not found" proves nothing until the receive window has passed: the request may still be on its way.
         """
-        clock, wait = asyncio.get_running_loop().time, self.timing.backoff_s
+        clock, backoff = asyncio.get_running_loop().time, _Backoff(self.timing)
         since = clock()
         while True:
             asked = clock()
@@ -496,8 +506,7 @@ class LiveDriver:
                         client_order_id=order_id, venue_order_id="", symbol=symbol, status=gone,
                         ts_ns=self.clock.now_ns(), reason=f"{Rejection.LOST.value}: the venue does not know it",
                     )
-            await asyncio.sleep(wait)
-            wait = min(2.0 * wait, self.timing.backoff_most_s)
+            await backoff.pause()
 
     # ------------------------------------------------------------------ listening
 
@@ -625,14 +634,13 @@ class LiveDriver:
 
     async def _fetch_all(self, start: int, end: int) -> None:
         """Fetch until at least one symbol answers; one that is refused alone stays out and holds up nobody."""
-        wait = self.timing.backoff_s
+        backoff = _Backoff(self.timing)
         while not any(await asyncio.gather(*(self._fetch_symbol(symbol, start, end) for symbol in self.symbols))):
-            await asyncio.sleep(wait)
-            wait = min(2.0 * wait, self.timing.backoff_most_s)
+            await backoff.pause()
 
     async def _ask_klines(self, symbol: str, start: int, end: int) -> list[Kline] | None:
         """The bars of one symbol; None when the venue refuses them, or has been out of reach for long."""
-        clock, wait = asyncio.get_running_loop().time, self.timing.backoff_s
+        clock, backoff = asyncio.get_running_loop().time, _Backoff(self.timing)
         deadline = clock() + self.timing.klines_s
         while clock() < deadline:
             try:
@@ -640,8 +648,7 @@ class LiveDriver:
                     return await self.venue.get_klines(symbol, self._interval, start, end)
             except (VenueUnavailable, OutcomeUnknown, TimeoutError) as error:
                 self.counts["klines failed"] += 1
-                await asyncio.sleep(max(getattr(error, "retry_after_s", 0.0), wait))
-                wait = min(2.0 * wait, self.timing.backoff_most_s)
+                await backoff.pause(error)
             except VenueError:
                 self.counts["klines refused"] += 1
                 return None
@@ -807,15 +814,14 @@ class LiveDriver:
 
     async def _try(self, ask: Callable[[], Awaitable[T]], what: str, timeout_s: float = 0.0) -> T:
         """Ask until there is an answer."""
-        wait = self.timing.backoff_s
+        backoff = _Backoff(self.timing)
         while True:
             try:
                 async with asyncio.timeout(timeout_s or self.timing.request_timeout_s):
                     return await ask()
             except _UNREACHED as error:
                 self.counts[f"{what} failed"] += 1
-                await asyncio.sleep(max(getattr(error, "retry_after_s", 0.0), wait))
-                wait = min(2.0 * wait, self.timing.backoff_most_s)
+                await backoff.pause(error)
 
 
 def usual_leverage(settings: EngineSettings, instrument: Instrument) -> float:

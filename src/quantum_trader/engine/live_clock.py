@@ -15,7 +15,7 @@ BELIEVE_S: Final = 60.0  # a wall clock that disagrees this long is right: the m
 _NS: Final = 1_000_000_000
 
 
-class VenueClock:
+class LiveClock:
     """Venue time from a wall clock (*now_ns*) and the offset that an adapter measures (*offset_ms*).
 
     A venue that plays recorded time at a speed of its own is not *steady*: then *now_ns* is its time, taken as told.

@@ -95,17 +95,20 @@ class LiveEngine(Engine):
         self.seen = Seen()
         self.held = ""  # why openings wait for `resume`; empty: they do not
         self.claims_ok = True  # whether inputs can be written before they are acted on
-        self.begun = False
-        self.began_ns = 0  # what came before is in the wallet the books began with
+        self.began_ns = 0  # 0: it has not; what came before is in the wallet the books began with
         self.flattening = False  # a flatten is in force: what opens or is taken over meanwhile is closed at once
         self.last_event_ns = 0
         self._adopted = 0
         self._looked_ns: dict[str, int] = {}  # when a symbol's position was last taken from the venue
         self._unrecorded: tuple[MarketBatch, int] | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether the books know the money they began with."""
+        return self.began_ns > 0
+
     def begin(self, wallet: float, namespace: str, now_ns: int) -> None:
         """Start the books of a new session with the money that is there."""
-        self.begun = True
         self.began_ns = now_ns
         self.books.cash = self.equity = wallet
         self.gateway.namespace = namespace
@@ -155,13 +158,9 @@ class LiveEngine(Engine):
                 return []
         if isinstance(event, FundingPayment) and not self.seen.add(f"{event.symbol}/{event.ts_ns}"):
             return []
-        if isinstance(event, OrderUpdate) and self._changes_nothing(event):
-            return []
+        if isinstance(event, OrderUpdate) and self.gateway.ticket(event.client_order_id) is None:
+            return []  # of an order that is nobody's here, or is no more
         return super().on_event(event)
-
-    def _changes_nothing(self, update: OrderUpdate) -> bool:
-        """Whether *update* is of an order that is nobody's here any more, or nobody's at all."""
-        return self.gateway.ticket(update.client_order_id) is None
 
     def _unexplained(self, fill: Fill) -> list[Command]:
         """Book a trade that nobody here asked for: what it closes is closed, what it opens is taken over."""
@@ -542,7 +541,7 @@ class LiveEngine(Engine):
         """Everything needed to continue, as plain values and arrays."""
         return {
             **super().state(), "reconciler": self.reconciler.state(), "seen": self.seen.state(),
-            "held": self.held, "begun": self.begun, "began_ns": self.began_ns, "flattening": self.flattening,
+            "held": self.held, "began_ns": self.began_ns, "flattening": self.flattening,
             "last_event_ns": self.last_event_ns, "looked_ns": dict(self._looked_ns), "adopted": self._adopted,
             "late": self._late_ns,
         }
@@ -552,6 +551,6 @@ class LiveEngine(Engine):
         super().load_state(state)
         self.reconciler.load_state(state["reconciler"])
         self.seen.load_state(state["seen"])
-        self.held, self.begun, self.flattening = state["held"], state["begun"], state["flattening"]
+        self.held, self.flattening = state["held"], state["flattening"]
         self.began_ns, self._looked_ns = state["began_ns"], dict(state["looked_ns"])
         self.last_event_ns, self._adopted, self._late_ns = state["last_event_ns"], state["adopted"], state["late"]

@@ -17,6 +17,7 @@ from quantum_trader.domain.enums import GOV_EMERGENCY, OrderSide, OrderType
 from quantum_trader.domain.errors import QuantumTraderError
 from quantum_trader.domain.trading import OrderRequest
 from quantum_trader.engine.engine import Engine
+from quantum_trader.engine.gateway import OWN_PREFIX
 from quantum_trader.engine.live_engine import LiveEngine
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
 from quantum_trader.engine.session import Session
@@ -456,7 +457,7 @@ def _halted(engine: Engine) -> str:
 
 
 def _is_own(order: VenueOrder) -> bool:
-    return order.client_order_id.startswith("qt-")
+    return order.client_order_id.startswith(OWN_PREFIX)
 
 
 def _protected(symbol: str, qty: float, orders: list[VenueOrder]) -> bool:
