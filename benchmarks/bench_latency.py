@@ -39,7 +39,6 @@ from quantum_trader.domain.enums import OrderType
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import OrderRequest
 from quantum_trader.engine.gateway import Command
-from quantum_trader.engine.inputs import BarsCame, Input
 from quantum_trader.engine.live import LiveDriver, LiveTiming
 from quantum_trader.engine.live_engine import LiveEngine
 from quantum_trader.engine.recorder import MemorySink
@@ -70,6 +69,7 @@ WARM = 230  # moments until the models have seen enough; not measured
 MOMENTS = 600
 PARTS = ("frame_to_batch", "claim_on_disk", "engine", "to_the_order", "bytes_and_signature")
 _QUIET_S = 0.012
+REHEARSE = True  # as a live process does
 
 now = time.perf_counter_ns
 
@@ -150,13 +150,21 @@ class WatchedSession(Session):
 
     watch: Watch
 
-    def apply(self, told: Input) -> list[Command]:
-        """Take one input."""
-        self.watch.batch = type(told) is BarsCame
-        commands = super().apply(told)
-        if self.watch.batch:
+    def decide(
+        self, ts_ns: int, received_ns: int, ohlcv: Any, present: Any, some: list[int] | None = None
+    ) -> list[Command]:
+        """Take a moment's bars up to the first order."""
+        self.watch.batch = True
+        commands = super().decide(ts_ns, received_ns, ohlcv, present, some)
+        self.watch.batch = False
+        self.watch.decided = now()
+        return commands
+
+    def more(self) -> list[Command]:
+        """Take the moment's further signals up to the next order."""
+        commands = super().more()
+        if commands and not self.watch.orders:
             self.watch.decided = now()
-            self.watch.batch = False
         return commands
 
 
@@ -261,7 +269,8 @@ class Rehearsal:
         session = WatchedSession(engine, log, _NoStore(), NS_PER_MINUTE)
         session.watch = self.watch
         driver = WatchedDriver(
-            session, adapter, LiveTiming(warm_bars=0, bar_wait_s=5.0, leverage_pace_s=0.001), lambda: self.now_ns,
+            session, adapter,
+            LiveTiming(warm_bars=0, bar_wait_s=5.0, leverage_pace_s=0.001, rehearse=REHEARSE), lambda: self.now_ns,
             namespace="bench-", steady=False,
         )
         driver.watch = self.watch
@@ -367,19 +376,18 @@ class HotEngine(LiveEngine):
             return super().on_batch(batch)
         self._inside = True
         began = now()
-        told = BarsCame(
-            ts_ns=batch.ts_ns, received_ns=batch.ts_ns + NS_PER_MINUTE, ohlcv=batch.ohlcv.tobytes(),
-            present=batch.present.tobytes(),
-        )
-        commands = self.session.apply(told)
-        for command in commands:
-            if isinstance(command, OrderRequest) and command.type is OrderType.MARKET:
-                fields = order_fields(command, self.grids[command.symbol], "CONTRACT_PRICE")
-                self.rest.prepare("POST", PRIVATE, "order", fields)
-                self.took.append((now() - began) / 1_000.0)
-                break
+        commands = first = self.session.decide(batch.ts_ns, batch.ts_ns + NS_PER_MINUTE, batch.ohlcv, batch.present)
+        ready = False
+        while first:
+            for command in first:
+                if not ready and isinstance(command, OrderRequest) and command.type is OrderType.MARKET:
+                    fields = order_fields(command, self.grids[command.symbol], "CONTRACT_PRICE")
+                    self.rest.prepare("POST", PRIVATE, "order", fields)
+                    self.took.append((now() - began) / 1_000.0)
+                    ready = True
+            first = self.session.more()
+            commands += first
         self._inside = False
-        self.session.settle()
         return commands
 
 

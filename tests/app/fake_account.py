@@ -14,7 +14,7 @@ from quantum_trader.domain.errors import InputError, OutcomeUnknown, VenueUnavai
 from quantum_trader.domain.instrument import Instrument, LeverageTier
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.ports import VenueBalance, VenueOrder, VenuePosition
-from quantum_trader.engine.venue_port import Kline, StreamEvent
+from quantum_trader.engine.venue_port import Kline, StreamEvent, Transfer
 
 START_NS = 1_700_000_000 * NS_PER_SECOND
 
@@ -200,6 +200,10 @@ class FakeAccount:
         return []
 
     async def get_funding(self, since_ns: int) -> list[FundingPayment]:
+        """None."""
+        return []
+
+    async def get_transfers(self, since_ns: int) -> list[Transfer]:
         """None."""
         return []
 

@@ -23,7 +23,7 @@ from tests.app.trader import SYMBOLS, WARM_BARS, Books, Order, Told
 from quantum_trader.app.input_log import _whole
 from quantum_trader.domain.enums import Side
 from quantum_trader.domain.trading import Intent
-from quantum_trader.engine.gateway import Purpose, client_order_id
+from quantum_trader.engine.gateway import Gateway, Purpose, client_order_id
 from quantum_trader.engine.inputs import Wished, decode_input
 from quantum_trader.journal import Lake
 from quantum_trader.market.instruments import instrument_for
@@ -551,10 +551,23 @@ class KillWorld:
         twice = [name for name, count in names.items() if count > 1]
         twice += [name for name, count in self.venue.done.items() if count > 1]
         openings = {ticket.client_id for ticket in sent if not ticket.reduce_only}
-        mine = {client_order_id(said.namespace + intent, Purpose.OPEN, 0) for intent in said.claimed}
-        return [f"client id used twice: {name}" for name in twice] + [
-            f"an opening of no intent, or a second one: {name}" for name in openings - mine
+        mine = _openings(said)
+        again = Counter(mine[name] for name in openings if name in mine)
+        twice += [intent for intent, count in again.items() if count > 1]
+        return [f"used twice: {name}" for name in twice] + [
+            f"an opening of no intent, or a second one: {name}" for name in openings - mine.keys()
         ]
+
+
+def _openings(said: Books) -> dict[str, str]:
+    """Every id that an opening of this session may bear, and the intent it belongs to."""
+    gateway, made = Gateway(), {}
+    gateway.namespace = said.namespace
+    for life in said.lives:
+        gateway.live_as(life)
+        for intent in said.claimed:
+            made[client_order_id(f"{said.namespace}{life}{intent}", Purpose.OPEN, 0, gateway.mark)] = intent
+    return made
 
 
 async def within(world: KillWorld, act: Callable[[KillWorld], Awaitable[None]]) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.app.fake_account import FakeAccount, order, protected_account
 
 from quantum_trader.app.flatten import DirectAction, FlattenResult, closing_order_id, flatten_account
-from quantum_trader.domain.enums import OrderSide, OrderType
+from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import OutcomeUnknown, VenueError, VenueUnavailable
+from quantum_trader.domain.instrument import Instrument
+from quantum_trader.domain.trading import OrderRequest, OrderUpdate
 
 
 def flatten(account: FakeAccount, deadline_s: float = 120.0) -> tuple[FlattenResult, list[DirectAction]]:
@@ -204,3 +207,27 @@ def test_whatever_goes_wrong_it_ends_flat_and_never_opens(
         if (qty > 0.0) == (side is OrderSide.SELL):
             last = max(i for i, (kind, name, _) in enumerate(account.log) if (kind, name) == ("close", symbol))
             assert at(account, "cancel", stop) > last
+
+
+class CoarseAccount(FakeAccount):
+    """Takes hundredths alone, as a venue that has changed a symbol's step."""
+
+    def instrument(self, symbol: str) -> Instrument:
+        """The filters in force."""
+        return msgspec.structs.replace(super().instrument(symbol), step_size=0.01, min_qty=0.01)
+
+    async def submit_order(self, request: OrderRequest) -> OrderUpdate:
+        """Refuse what is no multiple."""
+        if abs(request.qty * 100.0 - round(request.qty * 100.0)) > 1e-9:
+            return self._update(request, OrderStatus.REJECTED, "-1111 Precision is over the maximum.")
+        return await super().submit_order(request)
+
+
+def test_a_position_that_is_no_multiple_of_the_step_is_closed() -> None:
+    """0.015 and 0.004 in hundredths: reduce-only orders of a step more leave nothing and open nothing."""
+    account = CoarseAccount(held={"AAAUSDT": 0.015, "BBBUSDT": -0.004})
+    result = asyncio.run(flatten_account(account, account.now_ns, lambda step: None, pause=account.pause))
+    assert result.flat
+    assert sorted(entry for entry in account.log if entry[0] == "close") == [
+        ("close", "AAAUSDT", 0.015), ("close", "BBBUSDT", 0.004),
+    ]

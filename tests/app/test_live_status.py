@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.properties.live_road import live_run
 from typer.testing import CliRunner
 
 from quantum_trader.app.cli import app
@@ -23,6 +24,7 @@ from quantum_trader.app.status import (
     read_status,
     write_status,
 )
+from quantum_trader.domain.enums import GOV_EMERGENCY
 from quantum_trader.domain.errors import StateError
 
 NOW = 1_700_000_000_000_000_000
@@ -75,6 +77,8 @@ def test_a_live_process_that_progresses_has_no_problems(tmp_path: Path) -> None:
         ({"user_up": False}, "account stream"), ({"lag_s": 9.0}, "lag 9.0 s"), ({"queue_fill": 0.97}, "97% full"),
         ({"unreconciled_s": 400.0}, "for 400 s"), ({"differences": ("BTCUSDT 1 for 2",)}, "differ: BTCUSDT 1 for 2"),
         ({"dropped_events": 2}, "2 events were lost"),
+        ({"stage": "starting", "started_ns": NOW - 600_000_000_000, "waits_for": "the account stream"},
+         "it waits for the account stream"),
         ({"halts": (HaltLine(kind="KILL", reason="asked", exit_path="resume"),)}, "KILL: asked; ends: resume"),
         ({"positions": (PositionLine(symbol="X", side="SHORT", qty=1.0, entry_price=1.0, protected=False),)},
          "X: SHORT 1 has no stop"),
@@ -159,3 +163,12 @@ def test_looking_does_not_keep_a_start_out(tmp_path: Path) -> None:
         folder_status(tmp_path, NOW)
         StateDir(tmp_path).close()
     assert not folder_status(tmp_path, NOW).alive
+
+
+def test_a_halt_of_the_governor_says_what_raised_it(tmp_path: Path) -> None:
+    """Not "governor EMERGENCY" alone: nobody can mend what has no name."""
+    with live_run(tmp_path) as live:
+        live.engine.on_health(GOV_EMERGENCY, connected=True, reason="lag 301.0 s, clock +3 ms, queue 0 %", now_ns=NOW)
+        (halt,) = live.status(live.driver.health()).halts
+    assert halt.reason == "governor EMERGENCY: system health (lag 301.0 s, clock +3 ms, queue 0 %)"
+    assert halt.exit_path == "resume --reason"

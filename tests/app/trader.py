@@ -27,7 +27,7 @@ from quantum_trader.domain.enums import GOV_EMERGENCY
 from quantum_trader.domain.errors import QuantumTraderError
 from quantum_trader.domain.trading import Intent
 from quantum_trader.engine.gateway import Purpose
-from quantum_trader.engine.inputs import Asked, Input, VenueSaid, Wished, decode_input
+from quantum_trader.engine.inputs import Asked, Input, Lived, VenueSaid, Wished, decode_input
 from quantum_trader.engine.live import LiveTiming
 from quantum_trader.engine.live_engine import LiveEngine
 from quantum_trader.engine.recorder import MemorySink
@@ -74,6 +74,7 @@ class Books(msgspec.Struct, kw_only=True):
     check: int = 0
     taken: int = 0  # inputs taken again
     namespace: str = ""
+    lives: list[str] = []  # names of the processes that have carried the session on, in its input log
     positions: dict[str, float] = {}  # signed
     protected: list[str] = []
     cash: float = 0.0
@@ -271,10 +272,15 @@ class Trader:
             positions={symbol: position.sign * position.qty for symbol, position in held.items()},
             protected=[symbol for symbol, position in held.items() if gateway.is_protected(position)],
             tickets=[(t.client_order_id, t.purpose.value, t.resting, t.over) for t in gateway.tickets()],
-            claimed=gateway.state()["claimed"] if event == "checked" else {}, topics=dict(engine.tally.topics),
+            claimed=gateway.state()["claimed"] if event == "checked" else {},
+            lives=self._lives() if event == "checked" else [], topics=dict(engine.tally.topics),
             failures=self._live.session.shield.failures, unwritten=self._live.session.unwritten,
             counts=dict(self._live.driver.counts), inputs=self._live.session.inputs, **more,
         )
+
+    def _lives(self) -> list[str]:
+        entries = [decode_input(entry) for entry in self._live.log.since(None)]
+        return [entry.life for entry in entries if isinstance(entry, Lived)]
 
     def _replayed(self, *, whole: bool) -> str:
         """Replay the input log into a second engine; the names of what differs."""

@@ -274,6 +274,10 @@ class WireBench:
         """Let a funding become due."""
         self.ask(self.fund())
 
+    def pay(self, amount: float) -> bool:
+        """Nobody can, unless a bench knows how."""
+        return False
+
     def come_back(self, price: float) -> None:
         """End the adapter, move the market, and connect another one; of what it missed nothing need be told."""
         self.ask(self._come_back(price))
@@ -425,6 +429,12 @@ class LocalVenueBench(WireBench):
         self.server.advance(self._funding_ns - self.server.exchange.now_ns)
         self.server.show({COIN.symbol: 100.0})
 
+    def pay(self, amount: float) -> bool:
+        """Move money at the exchange."""
+        self.server.exchange.pay(amount)
+        self.server.flush()
+        return True
+
     async def reach(self, up: bool) -> None:
         """End the server, or start it again at the same port."""
         if up:
@@ -462,6 +472,10 @@ class DryLocalVenueBench(LocalVenueBench):
     async def again(self) -> ExecutionVenue:
         """The state of the first one over another feed."""
         return continued(self.venue, self.adapter(None), lambda: self.now_ns() + self._later_ns)
+
+    def pay(self, amount: float) -> bool:
+        """The venue's account is not this one's."""
+        return False
 
     async def move_unseen(self, price: float) -> None:
         """Nobody hears of the bar."""

@@ -9,7 +9,7 @@ from quantum_trader.domain.errors import InputError, VenueError, VenueUnavailabl
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.ports import VenueBalance, VenueOrder, VenuePosition
-from quantum_trader.engine.venue_port import Kline, StreamEvent, StreamState
+from quantum_trader.engine.venue_port import Kline, StreamEvent, StreamState, Transfer
 
 
 class HandFeed:
@@ -116,5 +116,9 @@ class HandFeed:
         raise AssertionError("a feed is not asked for an account")
 
     async def get_funding(self, since_ns: int) -> list[FundingPayment]:
+        """A feed has no account."""
+        raise AssertionError("a feed is not asked for an account")
+
+    async def get_transfers(self, since_ns: int) -> list[Transfer]:
         """A feed has no account."""
         raise AssertionError("a feed is not asked for an account")

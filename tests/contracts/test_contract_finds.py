@@ -11,7 +11,7 @@ import pytest
 from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.ports import VenueBalance, VenueOrder
-from quantum_trader.engine.venue_port import ExecutionVenue, Kline, StreamEvent, StreamState
+from quantum_trader.engine.venue_port import ExecutionVenue, Kline, StreamEvent, StreamState, Transfer
 from quantum_trader.venues.paper_execution import PaperExecutionAdapter
 
 from .benches import DryBench
@@ -99,6 +99,14 @@ class ForgetsFunding(PaperExecutionAdapter):
         return []
 
 
+class TellsTradesAsTransfers(PaperExecutionAdapter):
+    """Takes what trading earned for money paid in."""
+
+    async def get_transfers(self, since_ns: int) -> list[Transfer]:
+        fills = await self.get_fills("AAAUSDT", since_ns)
+        return [Transfer(move_id=fill.fill_id, amount=-fill.fee, ts_ns=fill.ts_ns, reason="X") for fill in fills]
+
+
 class StaleMoney(PaperExecutionAdapter):
     """Tells the wallet it began with."""
 
@@ -150,7 +158,8 @@ CAUGHT = {
     SilentRequests: "wire_orders_are_told", FillsTwice: "only_fills_move_books",
     RunningBars: "wire_bars_are_complete", EndIncluded: "wire_bars_are_complete",
     ForeignIds: "wire_fills_are_the_same_when_asked", ForgetsFunding: "wire_funding_is_told_and_asked",
-    StaleMoney: "wallet_changes_by_profit_and_fees", HidesStops: "stop_rests_and_protects",
+    TellsTradesAsTransfers: "wire_money_moved_is_told_and_asked", StaleMoney: "wallet_changes_by_profit_and_fees",
+    HidesStops: "stop_rests_and_protects",
     TwiceIsTwo: "same_client_id_is_one_stop", CancelSucceeds: "late_cancel_does_not_hide_a_fill",
     LeverageEchoed: "leverage_is_read_back", ClosesOnce: "wire_closes_twice",
 }

@@ -117,6 +117,10 @@ class Wire(Bench, Protocol):
         """Let a funding of 0.1 % become due and be paid."""
         ...
 
+    def pay(self, amount: float) -> bool:
+        """Pay money into the account, or (negative) out of it; False where nobody can."""
+        ...
+
     def come_back(self, price: float) -> None:
         """End the adapter, let the market trade at *price* meanwhile, and connect a new one to the same account."""
         ...
@@ -600,6 +604,28 @@ def check_wire_funding_is_told_and_asked(bench: Wire) -> None:
     assert asked.amount == pytest.approx(told.amount, abs=1e-8)
     assert bench.balance().wallet == pytest.approx(wallet + told.amount, abs=1e-6)
     assert bench.ask(bench.venue.get_funding(told.ts_ns + 10**9)) == []
+
+
+def check_wire_money_moved_is_told_and_asked(bench: Wire) -> None:
+    """Paid out and in: each comes by asking once, by stream as moved, and is in the wallet. Trading moves no money."""
+    traded(bench, "BUY", 2.0, 100.0)
+    traded(bench, "SELL", 2.0, 110.0, reduce_only=True)
+    bench.pass_funding()
+    assert bench.ask(bench.venue.get_transfers(bench.since_ns)) == []
+    assert all(event.moved == 0.0 for event in bench.told if isinstance(event, WalletChanged))
+    wallet = bench.balance().wallet
+    if not bench.pay(-250.0):
+        return
+    told = bench.until(lambda event: isinstance(event, WalletChanged) and event.moved != 0.0)
+    assert isinstance(told, WalletChanged)
+    assert (told.moved, told.wallet) == (-250.0, pytest.approx(wallet - 250.0, abs=1e-6))
+    assert bench.balance().wallet == pytest.approx(wallet - 250.0, abs=1e-6)
+    (out,) = bench.ask(bench.venue.get_transfers(bench.since_ns))
+    assert (out.amount, abs(out.ts_ns - told.ts_ns) < 60 * 10**9) == (-250.0, True)
+    assert bench.pay(70.0)
+    assert [one.amount for one in bench.ask(bench.venue.get_transfers(bench.since_ns))] == [-250.0, 70.0]
+    assert len({one.move_id for one in bench.ask(bench.venue.get_transfers(bench.since_ns))}) == 2
+    assert bench.ask(bench.venue.get_transfers(bench.now_ns() + 10**9)) == []
 
 
 def check_wire_unreachable_means_no_effect(bench: Wire) -> None:

@@ -44,6 +44,7 @@ class Account(HandFeed):
         self.positions = []
         self.history = []
         self.funding = []
+        self.transfers = []
         self.orders = {}
         self.sent = []
         self.user = True
@@ -86,6 +87,10 @@ class Account(HandFeed):
     async def get_funding(self, since_ns):
         self.asked.append(f"funding since {since_ns}")
         return [f for f in self.funding if f.ts_ns >= since_ns]
+
+    async def get_transfers(self, since_ns):
+        self.asked.append(f"transfers since {since_ns}")
+        return [one for one in self.transfers if one.ts_ns >= since_ns]
 
     async def get_order(self, symbol, order_id):
         return self.orders.get(order_id)

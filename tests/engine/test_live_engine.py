@@ -7,6 +7,7 @@ from tests.engine.live_world import HOUR, MINUTE, SYMBOL, World, cancels, orders
 
 from quantum_trader.domain.enums import ExitReason, OrderSide, OrderStatus, OrderType, Side
 from quantum_trader.domain.trading import FundingPayment, OrderRequest
+from quantum_trader.engine.gateway import Purpose, client_order_id
 from quantum_trader.engine.inputs import Asked, HealthTold, Looked, MoneyMoved, Ticked
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
 from quantum_trader.engine.reconciliation import VenueSnapshot
@@ -196,9 +197,10 @@ def test_a_busy_symbol_is_left_out_of_the_comparison(world: World) -> None:
 
 def test_an_order_of_ours_that_nobody_knows_is_cancelled(world: World) -> None:
     """Its id bears our prefix and no ticket is there; one of somebody else is left alone."""
-    found = (resting("qt-00000000000000000000"), resting("web_7"))
+    own = client_order_id("gone", Purpose.STOP, 0, world.engine.gateway.mark)
+    found = (resting(own), resting("web_7"))
     look(world, orders=found)
-    assert cancels(look(world, orders=found)) == ["qt-00000000000000000000"]  # type: ignore[arg-type]
+    assert cancels(look(world, orders=found)) == [own]  # type: ignore[arg-type]
 
 
 def test_a_missing_order_is_asked_for(world: World) -> None:

@@ -97,11 +97,9 @@ def test_records_that_could_not_be_written_do_not_forbid_the_next_start(tmp_path
 def test_bars_of_a_symbol_that_is_only_slow_are_not_lost():
     """A symbol whose bars come late: the warm-up waits for it, it is not decided without them."""
     import asyncio
-    import sys
 
-    sys.path.insert(0, "/tmp/review")
     import msgspec
-    from test_review_driver import FAST, Kline, make, until
+    from tests.engine.test_live_driver import FAST, Kline, make, until
 
     from quantum_trader.domain.errors import VenueUnavailable
 

@@ -46,6 +46,23 @@ FOUND = {
         fault(1799.971, Kind.CRASH_IN_ORDER, seconds=2281.363, value=26.0), fault(1803.8, Kind.DISK_FULL, count=6),
         fault(3599.986, Kind.CRASH_IN_ORDER, seconds=0.256, value=8.0),
     )),
+    "a losing streak between two bars is an EMERGENCY only from the next bar on": Schedule(seed=5, hours=4.0, faults=(
+        fault(3599.5, Kind.INTENT, "XRPUSDT"), fault(3601.0, Kind.INTENT, "BTCUSDT", value=1.0),
+        fault(5401.0, Kind.INTENT, "ETHUSDT"), fault(5800.0, Kind.INTENT, "BTCUSDT"),
+        fault(7199.5, Kind.INTENT, "BTCUSDT", 3), fault(10801.0, Kind.INTENT, "XRPUSDT", value=1.0),
+        fault(11200.0, Kind.INTENT, "BTCUSDT", 3, value=1.0),
+    )),
+    "records that cannot be written in a recovery change what it decides": Schedule(seed=528, hours=3.0, faults=(
+        fault(3024.581, Kind.SYMBOL_HALTED, "BTCUSDT", seconds=4232.323),
+        fault(6827.08, Kind.CRASH_IN_ORDER, seconds=2395.344, value=20.0), fault(8996.69, Kind.RECORDS_FULL, count=6),
+    )),
+    "a stop that a raised leverage has put behind the liquidation stays": Schedule(seed=1, hours=2.0, faults=(
+        fault(7200.026, Kind.SERVER_ERROR, "submit", 5), fault(7202.431, Kind.LEVERAGE_RAISED, "ETHUSDT", value=23.0),
+    )),
+    "a position is bare after a start until somebody tells of the account": Schedule(seed=15, hours=2.0, faults=(
+        fault(1799.0, Kind.CRASH_IN_ORDER, seconds=3.0, value=4.0),
+        fault(1800.3, Kind.DISCONNECT, "user", seconds=900.0),
+    )),
 }
 
 

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
-from quantum_trader.domain.errors import InputError, OutcomeUnknown, StateError, VenueUnavailable
+from quantum_trader.domain.errors import InputError, OutcomeUnknown, StateError, VenueError, VenueUnavailable
 from quantum_trader.domain.trading import CancelRequest, Fill, OrderRequest
-from quantum_trader.engine.venue_port import StreamEvent, StreamState
+from quantum_trader.engine.live import LiveTiming
+from quantum_trader.engine.venue_port import Kline, LeverageChanged, StreamEvent, StreamState
+from quantum_trader.lab.simulation.calm import Bounds, Weather
 from quantum_trader.lab.simulation.disk import Disk, MemoryLog, MemoryStore
 from quantum_trader.lab.simulation.exchange import EXCHANGE_FAULTS, Exchange
 from quantum_trader.lab.simulation.loop import Deadlock, Livelock, VirtualLoop, new_loop, run_virtual
@@ -154,6 +156,7 @@ def test_an_order_is_acknowledged_by_the_answer_and_filled_by_the_stream() -> No
     [
         (Kind.REQUEST_LOST, OutcomeUnknown, 0.0), (Kind.ANSWER_LOST, OutcomeUnknown, 0.1),
         (Kind.REQUEST_LATE, OutcomeUnknown, 0.1), (Kind.UNREACHABLE, VenueUnavailable, 0.0),
+        (Kind.CLOCK_REFUSED, VenueUnavailable, 0.0),
     ],
 )
 def test_what_a_lost_request_or_answer_leaves_behind(kind: Kind, error: type[Exception], held: float) -> None:
@@ -171,7 +174,7 @@ def test_what_a_lost_request_or_answer_leaves_behind(kind: Kind, error: type[Exc
     told_at = place.run(script)
 
     assert place.exchange.position_qty(SYMBOL) == held
-    assert (told_at >= TIMEOUT_S) == (error is OutcomeUnknown)
+    assert (told_at >= TIMEOUT_S) == (error is OutcomeUnknown)  # who is refused hears so at once
     assert place.wire.struck[kind.value] == 1
 
 
@@ -343,6 +346,170 @@ def test_a_rate_limit_refuses_without_effect_and_says_how_long() -> None:
     assert 29.0 < place.run(script) <= 30.0
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_backend_timeout_says_nothing_and_the_order_may_come_later(value: float) -> None:
+    """-1007: unknown at once, alive seconds later or never; a question that meets it has had no effect."""
+    place = Place()
+    place.wire.arm(Fault(at_s=0.0, kind=Kind.BACKEND_TIMEOUT, on="submit", seconds=2.0, value=value))
+    place.wire.arm(Fault(at_s=0.0, kind=Kind.BACKEND_TIMEOUT, on="query", seconds=2.0))
+
+    async def script() -> tuple[Any, Any]:
+        with pytest.raises(OutcomeUnknown):
+            await place.venue.submit_order(order(1))
+        with pytest.raises(VenueUnavailable):
+            await place.venue.get_order(SYMBOL, "qt-1")
+        before = await place.venue.get_order(SYMBOL, "qt-1")
+        await asyncio.sleep(3.0)
+        return before, await place.venue.get_order(SYMBOL, "qt-1")
+
+    before, after = place.run(script)
+
+    assert before is None
+    assert (after is not None) == (value > 0.0)
+
+
+def test_a_ban_refuses_without_asking_and_says_how_long() -> None:
+    """418: the connection knows until when; nothing reaches the exchange."""
+    place = Place()
+    place.wire.banned_until = 200.0
+
+    async def script() -> float:
+        with pytest.raises(VenueUnavailable, match="418") as caught:
+            await place.venue.submit_order(order(1))
+        return caught.value.retry_after_s
+
+    assert place.run(script) == pytest.approx(200.0)
+    assert place.exchange.accepted == []
+
+
+def test_a_refused_close_leaves_the_position_and_the_next_one_closes() -> None:
+    """As often as it was armed; openings and stops pass."""
+    place = Place()
+
+    async def script() -> list[OrderStatus]:
+        place.exchange.apply(Fault(at_s=0.0, kind=Kind.CLOSE_REFUSED))
+        await place.venue.submit_order(order(1))
+        return [
+            (await place.venue.submit_order(order(number, OrderSide.SELL, reduce_only=True))).status
+            for number in (2, 3)
+        ]
+
+    assert place.run(script) == [OrderStatus.REJECTED, OrderStatus.NEW]
+    assert place.exchange.position_qty(SYMBOL) == 0.0
+
+
+def test_filters_that_change_refuse_what_is_off_their_grid_and_are_told_when_asked() -> None:
+    """Ten times the tick and twice the step; who asks again hears of both."""
+    place = Place()
+    was = place.exchange.instruments[0]
+
+    async def script() -> tuple[list[str], Any, Any]:
+        place.exchange.apply(Fault(at_s=0.0, kind=Kind.FILTERS_CHANGED, on=SYMBOL, value=3.3))
+        stop = {"type": OrderType.STOP_MARKET, "reduce_only": True}
+        refused = [
+            await place.venue.submit_order(order(1, qty=was.step_size * 101)),
+            await place.venue.submit_order(order(2, OrderSide.SELL, stop_price=9_000.0 + was.tick_size, **stop)),
+        ]
+        before = place.venue.instrument(SYMBOL)
+        await place.venue.read_instruments()
+        return [update.reason[:5] for update in refused], before, place.venue.instrument(SYMBOL)
+
+    reasons, before, after = place.run(script)
+
+    assert reasons == ["-4023", "-4014"]
+    assert before == was
+    assert after.tick_size == pytest.approx(10.0 * was.tick_size)
+    assert after.step_size == pytest.approx(2.0 * was.step_size)
+
+
+def test_bars_of_a_symbol_may_be_refused_and_one_may_come_from_the_future() -> None:
+    """Asking is refused for a time; the stream tells a bar that opens later than now."""
+    place = Place()
+
+    async def script() -> None:
+        place.exchange.apply(Fault(at_s=0.0, kind=Kind.KLINES_REFUSED, on=SYMBOL, seconds=30.0))
+        with pytest.raises(VenueError, match="bars"):
+            await place.venue.get_klines(SYMBOL, BAR_NS, 0, START_NS)
+        await asyncio.sleep(30.0)
+        assert await place.venue.get_klines(SYMBOL, BAR_NS, 0, START_NS) == []
+        place.exchange.apply(Fault(at_s=0.0, kind=Kind.BAR_FROM_FUTURE, on=SYMBOL, value=3.0))
+
+    place.run(script)
+
+    assert [bar.ts_ns for bar in place.heard if isinstance(bar, Kline)] == [START_NS + 3 * BAR_NS]
+
+
+def test_a_raised_leverage_brings_the_liquidation_nearer_and_is_told() -> None:
+    """A position at 10x becomes one at 50x: its margin is freed."""
+    place = Place()
+
+    async def script() -> tuple[Any, Any]:
+        await place.venue.set_leverage(SYMBOL, 10.0)
+        await place.venue.submit_order(order(1))
+        before = place.exchange.paper.positions()[0]
+        place.exchange.apply(Fault(at_s=0.0, kind=Kind.LEVERAGE_RAISED, on=SYMBOL, value=50.0))
+        return before, place.exchange.paper.positions()[0]
+
+    before, after = place.run(script)
+
+    told = [event.leverage for event in place.heard if isinstance(event, LeverageChanged)]
+    assert (before.leverage, after.leverage) == (10.0, 50.0)
+    assert before.liquidation_price < 9_200.0 < 9_700.0 < after.liquidation_price < 10_000.0
+    assert told == [10.0, 50.0]
+
+
+# ---------------------------------------------------------------------- how long things may be wrong
+
+BOUNDS = Bounds.of(LiveTiming(tick_s=15.0, request_timeout_s=6.0), 5.0, 0.06, 18.0)
+
+
+def test_bounds_follow_from_the_drivers_own_rules() -> None:
+    """In calm a second; after a lost request its timeout and the receive window; after a lost message one look."""
+    slower = Bounds.of(LiveTiming(tick_s=15.0, request_timeout_s=9.0, reconcile_s=90.0), 5.0, 0.06, 18.0)
+
+    assert BOUNDS.told_s < 1.0
+    assert 15.0 < BOUNDS.settled_s < 20.0
+    assert 60.0 < BOUNDS.found_s < 65.0
+    assert slower.settled_s == pytest.approx(BOUNDS.settled_s + 3.0)
+    assert slower.found_s == pytest.approx(BOUNDS.found_s + 30.0)
+    assert slower.told_s == BOUNDS.told_s
+
+
+def test_a_deadline_follows_from_what_struck_last_and_from_nothing_older() -> None:
+    """Each kind of trouble lengthens it as far as its own rule says; a silent stream not to its own end."""
+    weather = Weather()
+    assert weather.deadline(1_000.0, BOUNDS) == (1_000.0 + BOUNDS.told_s, "told")
+
+    weather.request(900.0)
+    assert weather.deadline(1_000.0, BOUNDS)[1] == "told"
+    weather.request(1_004.0)
+    assert weather.deadline(1_000.0, BOUNDS) == (1_004.0 + BOUNDS.settled_s, "settled")
+    weather.refused("BTCUSDT", 1_010.0)
+    assert weather.deadline(1_000.0, BOUNDS, "BTCUSDT") == (1_010.0 + BOUNDS.attended_s, "attended")
+    assert weather.deadline(1_000.0, BOUNDS, "ETHUSDT")[1] == "settled"
+    weather.message("market", 3_000.0)
+    assert weather.deadline(1_000.0, BOUNDS, "ETHUSDT")[1] == "settled"
+    weather.message("user", 3_000.0)
+    assert weather.deadline(1_100.0, BOUNDS) == (1_100.0 + BOUNDS.found_s, "found")
+    assert weather.deadline(3_001.0, BOUNDS)[1] == "told"
+
+
+def test_a_start_has_its_own_bound_and_begins_again_when_it_is_struck() -> None:
+    """A trader that is started without its account's stream waits for that; a lost question costs its patience."""
+    weather = Weather(patience_s=18.0)
+    weather.down("user", 120.0)
+    weather.begins(100.0)
+    assert weather.deadline(90.0, BOUNDS)[0] >= 120.0 + BOUNDS.started_s
+
+    weather = Weather(patience_s=18.0)
+    weather.begins(100.0)
+    weather.is_ready = lambda: False
+    weather.request(130.0)
+    assert weather.deadline(90.0, BOUNDS) == (148.0 + BOUNDS.started_s, "started")
+    assert not weather.knows(150.0, BOUNDS)
+    assert weather.knows(148.1 + BOUNDS.found_s, BOUNDS)
+
+
 # ---------------------------------------------------------------------- the disk
 
 
@@ -379,6 +546,20 @@ def test_a_full_disk_raises_and_writes_nothing() -> None:
     with pytest.raises(StateError, match="No space left"):
         log.append(b"lost")
     log.append(b"kept")
+
+    assert log.since(None) == [b"kept"]
+
+
+def test_records_can_fail_while_inputs_are_written() -> None:
+    """The two are on different disks, or in different files of one."""
+    disk = Disk()
+    disk.records_failing = 1
+    log = MemoryLog(disk)
+
+    log.append(b"kept")
+    with pytest.raises(StateError, match="record"):
+        disk.check_records()
+    disk.check_records()
 
     assert log.since(None) == [b"kept"]
 

@@ -64,7 +64,7 @@ def simulate(
     console = Console(highlight=False, soft_wrap=True)
     if variant == "list":
         for one in VARIANTS.values():
-            console.print(f"{one.name:18} {one.wrong}")
+            console.print(f"{one.name:22} {one.wrong}")
         return
     if schedule is not None:
         report = _one(schedule, variant)

@@ -24,7 +24,7 @@ from quantum_trader.domain.errors import (
     VenueError,
     VenueUnavailable,
 )
-from quantum_trader.domain.instrument import floor_to
+from quantum_trader.domain.instrument import ceil_to, floor_to
 from quantum_trader.domain.trading import CancelRequest, OrderRequest
 from quantum_trader.engine.gateway import OWN_PREFIX
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
@@ -176,9 +176,7 @@ class _Flattening:
         if qty == 0.0:
             return
         self._closed.add(symbol)
-        size = abs(qty)
-        if symbol in self._largest:
-            size = self._part(symbol, size)
+        size = self._part(symbol, abs(qty))
         attempt = self._attempts.get(symbol, 0)
         self._attempts[symbol] = attempt + 1
         order_id = closing_order_id(self._started_ns, symbol, attempt)
@@ -208,10 +206,15 @@ class _Flattening:
                 self._note("answer", symbol, order_id, text=update.status.value)
 
     def _part(self, symbol: str, size: float) -> float:
-        """So much of *size* as one order may close, in the symbol's steps."""
-        instrument = self._venue.instrument(symbol)
-        part = floor_to(self._largest[symbol], instrument.step_size)
-        return min(size, max(part, instrument.min_qty))
+        """So much of *size* as one order may close, in the symbol's steps, and rather a step more than a rest."""
+        try:
+            instrument = self._venue.instrument(symbol)
+        except InputError:
+            return size  # the venue refuses it, and says so
+        size = max(ceil_to(size, instrument.step_size), instrument.min_qty)
+        if symbol not in self._largest:
+            return size
+        return min(size, max(floor_to(self._largest[symbol], instrument.step_size), instrument.min_qty))
 
     async def _resolved(self, symbol: str) -> bool:
         """Whether the closing order that is out has ended; "not found" counts after the receive window."""

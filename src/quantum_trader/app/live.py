@@ -16,7 +16,6 @@ from random import Random
 from typing import Any, Final, TypeVar
 
 import msgspec
-import numpy as np
 import typer
 
 from quantum_trader import __version__
@@ -31,14 +30,12 @@ from quantum_trader.app.watchdog import Watchdog
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_EMERGENCY, GOVERNOR_CODES
 from quantum_trader.domain.errors import StateError, VenueError
-from quantum_trader.domain.market import MarketBatch
-from quantum_trader.engine.engine import Engine
 from quantum_trader.engine.inputs import Asked, Input
 from quantum_trader.engine.live import HealthReport, LiveDriver, LiveTiming
 from quantum_trader.engine.live_engine import LiveEngine
-from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.session import Session
 from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.engine.stand_in import StandIn
 from quantum_trader.engine.venue_port import ExecutionVenue
 from quantum_trader.journal.tracer import DecisionTracer
 from quantum_trader.policy.storage import write_atomically
@@ -239,6 +236,8 @@ class LiveRun:
                 for one in engine.reconciler.open
             ),
             clock_offset_ms=health.clock_offset_ms,
+            waits_for=health.waits_for, notes=self._notes(),
+            dropped_events=self.records.lost + engine.recording.failures + self.session.unwritten,
             in_doubt=sum(not ticket.resting and not ticket.over for ticket in engine.gateway.tickets()),
             equity=engine.equity, wallet=engine.books.cash,
             governor=GOVERNOR_CODES[int(engine.governor[0])].value,
@@ -259,12 +258,21 @@ class LiveRun:
             ),
             halts=tuple(
                 HaltLine(
-                    kind=halt.kind, reason=halt.reason, exit_path=halt.exit_path, since_ns=halt.ts_ns, owner="risk"
+                    kind=halt.kind, exit_path=halt.exit_path, since_ns=halt.ts_ns, owner="risk",
+                    reason=f"{halt.reason}: {engine.governor_cause}" if halt.kind == "governor" else halt.reason,
                 )
                 for halt in engine.tally.halts if halt.cleared_ns == 0
             ),
             operator_taken=self.session.asked,
         )
+
+
+    def _notes(self) -> tuple[str, ...]:
+        """What keeps this process from opening though no halt stands."""
+        if self.engine.claims_ok and not self.session.trouble and not self.driver.unrecorded:
+            return ()
+        why = self.session.trouble or self.records.trouble or self.engine.recording.last or "a write failed"
+        return (f"nothing opens until inputs and records can be written again: {why}",)
 
 
 class _Checkpoints:
@@ -285,6 +293,7 @@ class _Checkpoints:
 def timing_of(live: LiveSettings) -> LiveTiming:
     """How long the driver waits, from the settings."""
     return LiveTiming(
+        rehearse=True,
         reconcile_s=live.reconcile_s, request_timeout_s=live.order_timeout_s, stop_s=live.stop_grace_s,
         warm_bars=live.warmup_bars, lost_s=live.stream_lost_s, leverage_pace_s=_LEVERAGE_PACE_S,
     )
@@ -349,12 +358,9 @@ def _sole_trader(keys: ApiKeys | None) -> Iterator[None]:
         os.close(descriptor)
 
 
-def compile_kernels(engine: Engine) -> None:
+def compile_kernels(engine: LiveEngine) -> None:
     """Compile what an engine like *engine* runs before anything waits for it: a first start takes half a minute."""
-    trial = LiveEngine(engine.instruments, engine.interval_ns, engine.settings, MemorySink())
-    size = len(engine.instruments)
-    bars = np.full((size, 5), 1.0)
-    trial.on_bars(MarketBatch(0, engine.interval_ns, bars, np.ones(size, dtype=np.bool_)), 0)
+    StandIn(engine).compile()
 
 
 def settle_memory() -> None:

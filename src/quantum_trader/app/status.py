@@ -31,6 +31,7 @@ _SILENT_S: Final = 15.0  # a live process that has not written its status for th
 _FULL: Final = 0.95  # queue fill
 _LAG_S: Final = 5.0
 _UNRECONCILED_S: Final = 180.0
+_START_S: Final = 120.0  # a start that takes longer is stuck
 
 
 class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +88,8 @@ class LiveStatus(msgspec.Struct, frozen=True, kw_only=True):
     differences: tuple[str, ...] = ()  # between books and venue, at the last comparison
     clock_offset_ms: float = 0.0
     in_doubt: int = 0  # orders whose outcome is being asked for
-    dropped_events: int = 0
+    dropped_events: int = 0  # records lost, and inputs that were acted on without being written
+    waits_for: str = ""  # before it can trade
     equity: float = 0.0
     wallet: float = 0.0
     governor: str = "NORMAL"
@@ -314,6 +316,9 @@ def _live_problems(status: FolderStatus, live: LiveStatus) -> list[str]:
     checks = (
         (status.age_s > _SILENT_S,
          f"the process (pid {live.pid}) is up and wrote no status for {status.age_s:.0f} s: stop and start it again"),
+        (live.stage == "starting" and live.written_ns - live.started_ns > _START_S * NS_PER_SECOND,
+         f"it does not trade yet after {(live.written_ns - live.started_ns) / NS_PER_SECOND:.0f} s: it waits for "
+         f"{live.waits_for or 'the venue'}"),
         (live.stage == "trading" and not live.market_up, "the market stream is down; it reconnects by itself"),
         (live.stage == "trading" and live.mode != LiveMode.DRY.value and not live.user_up,
          "the account stream is down; it reconnects by itself"),
@@ -324,4 +329,4 @@ def _live_problems(status: FolderStatus, live: LiveStatus) -> list[str]:
         (bool(live.differences), f"books and venue differ: {'; '.join(live.differences)}"),
         (live.dropped_events > 0, f"{live.dropped_events} events were lost"),
     )
-    return [text for wrong, text in checks if wrong]
+    return [text for wrong, text in checks if wrong] + list(live.notes)

@@ -63,6 +63,7 @@ from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.supervision import Shield
 from quantum_trader.engine.tally import HaltEntry, Tally
 from quantum_trader.market import performance as perf
+from quantum_trader.market.jit import compiled
 from quantum_trader.market.performance import SymbolPerformance
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.compiled import SlotPolicy
@@ -91,7 +92,7 @@ from quantum_trader.risk.governor import (
     operator_resumes,
 )
 from quantum_trader.risk.guard import AccountView, Approved, Refused, can_execute
-from quantum_trader.risk.halts import TICK_HALTED_SINCE, empty_ticks
+from quantum_trader.risk.halts import BAD_TICKS_TO_HALT, GOOD_TICKS_TO_CLEAR, TICK_HALTED_SINCE, empty_ticks
 from quantum_trader.risk.limits import (
     empty_losses,
     empty_rate,
@@ -105,6 +106,10 @@ from quantum_trader.signals import columns as col
 from quantum_trader.signals.kernel import SignalKernel
 from quantum_trader.signals.models import MODEL_NAMES
 from quantum_trader.signals.shadow import SHADOW_STOP, SHADOW_TARGET, SHADOW_TIMEOUT, ShadowBook
+
+_losses_pct = compiled(losses_pct)
+_note_order = compiled(note_order)
+_orders_last_hour = compiled(orders_last_hour)
 
 _SHADOW_EXITS: Final = {SHADOW_STOP: "STOP", SHADOW_TARGET: "TARGET", SHADOW_TIMEOUT: "TIMEOUT"}
 UNKNOWN_REGIME: Final = "UNKNOWN UNKNOWN"
@@ -189,6 +194,7 @@ class Engine:
         self._regime_names = [UNKNOWN_REGIME] * count
         self._ticks = np.array([empty_ticks()] * count)
         self._clean = np.zeros(count, dtype=np.bool_)
+        self._halted_symbols: set[int] = set()  # by bad bars
         self._loss_halted = False
         self._governor_level = 0
         self.kill = False
@@ -200,6 +206,8 @@ class Engine:
         self.health = 0  # governor code that system health calls for
         self.connected = True
         self._later: list[tuple[Callable[..., Any], tuple[Any, ...]]] | None = None  # what waits for `catch_up`
+        self._due: list[int] = []  # symbols whose signals of the moment are still to be taken
+        self._resolved = 0  # shadow trades that the moment's bars have ended
         self._late_ns = 0  # how long after the close its bars were decided on; a replay is never late
 
     # ------------------------------------------------------------------ completed bars
@@ -212,15 +220,12 @@ class Engine:
             self._moment_ns = self.tracer.now()
         if stage.screen(batch.ohlcv, batch.present, self._ticks, self._clean, now_ns):
             batch = self._without_bad_bars(batch, now_ns)
+        if self._halted_symbols:
+            self._release_symbols(now_ns)
         costs_bps = self.kernel.out[:, col.TAKER_COST_BPS]
-        resolved = self.shadows.on_bar(batch, costs_bps)
-        self._after(self._move_exits, batch, costs_bps if self._later is None else costs_bps.copy())
+        self._after(self._move_shadows, batch, costs_bps if self._later is None else costs_bps.copy())
         fresh = self.kernel.advance(batch)
         market = self.kernel.out
-        self._after(self.shield.run, self.ledger.advance, now_ns)
-        if resolved:
-            self._shadows_closed(resolved, now_ns)
-            self._watch_streak(now_ns)
         books = self.books
         self.equity = books.equity(market[:, col.CLOSE]) if books.positions else books.cash
         self._run_stage(now_ns, market)
@@ -236,9 +241,23 @@ class Engine:
             self._expire_openings(now_ns, commands)
         if books.positions:
             self._manage_positions(batch, market, now_ns, commands)
-        if fresh:
-            self._on_signals(np.flatnonzero(market[:, col.SIGNAL]).tolist(), now_ns, commands)
+        self._due = np.flatnonzero(market[:, col.SIGNAL]).tolist() if fresh else []
+        self._take_signals(commands)
         return commands
+
+    def _take_signals(self, commands: list[Command]) -> None:
+        """Take the moment's signals down the road, in the order of their symbols, and learn from the moment."""
+        for index in self._due:
+            self._take_signal(index, commands)
+        self._after(self._learn, self.now_ns)
+
+    def _learn(self, now_ns: int) -> None:
+        """Let what the moment's bars have settled count from the next moment on."""
+        self.kernel.learn()
+        self.shield.run(self.ledger.advance, now_ns)
+        if self._resolved:
+            self._shadows_closed(self._resolved, now_ns)
+            self._watch_streak(now_ns)
 
     def _without_bad_bars(self, batch: MarketBatch, now_ns: int) -> MarketBatch:
         """Leave out what is no bar; a symbol is halted by the third in a row and released by the third good one."""
@@ -247,20 +266,31 @@ class Engine:
                 "symbol": self.symbols[index], "ohlcv": batch.ohlcv[index].tolist(),
                 "halted": self.symbol_halted(index),
             })
+            if self.symbol_halted(index) and index not in self._halted_symbols:
+                self._halted_symbols.add(index)
+                symbol = self.symbols[index]
+                reason = f"{symbol}: {BAD_TICKS_TO_HALT} bad bars in a row; nothing opens in it"
+                self._halt(f"bad_bars {symbol}", reason, f"{GOOD_TICKS_TO_CLEAR} good bars in a row", now_ns)
         return MarketBatch(batch.ts_ns, batch.interval_ns, batch.ohlcv, self._clean.copy())
+
+    def _release_symbols(self, now_ns: int) -> None:
+        """Record the symbols that good bars have released."""
+        for index in sorted(self._halted_symbols):
+            if not self.symbol_halted(index):
+                self._halted_symbols.discard(index)
+                symbol = self.symbols[index]
+                reason = f"{symbol}: {GOOD_TICKS_TO_CLEAR} good bars in a row"
+                self._clear(f"bad_bars {symbol}", reason, now_ns)
 
     def _run_stage(self, now_ns: int, market: Any) -> None:
         """Step limits and governor, and measure every symbol."""
-        books, row = self.books, self._book
-        row[stage.BOOK_EQUITY] = self.equity
-        row[stage.BOOK_EXPOSURE] = books.exposure_pct(self.equity)
-        row[stage.BOOK_OPEN] = len(books.positions)
-        row[stage.BOOK_STREAK] = books.losing_streak
-        row[stage.BOOK_BROKEN] = books.broken_streak
-        row[stage.BOOK_WINS] = books.wins_since
-        row[stage.BOOK_HEALTH] = self.health
+        books = self.books
+        self._book[:] = (  # in the order of the BOOK_ columns
+            self.equity, books.exposure_pct(self.equity), len(books.positions), books.losing_streak,
+            books.broken_streak, books.wins_since, self.health,
+        )
         level, moved = stage.trading_stage(
-            now_ns, row, market, self.performance.rows, self.sym, self.levels, self.costs, self.losses,
+            now_ns, self._book, market, self.performance.rows, self.sym, self.levels, self.costs, self.losses,
             self.settings.limits.daily_loss_pct, self.governor, self.policy.inputs, self._regimes,
         )
         if moved:
@@ -392,7 +422,7 @@ class Engine:
         else:
             assert pending is not None, f"{symbol}: an opening fill without its plan"
             position = self.books.open_position(symbol, index, pending.plan, fill)
-            self._trace("execution", trace_id=position.plan.trace_id)
+            self._trace("execution", "OK", position.plan.trace_id)
             self._record("trade.executed", position.plan.trace_id, fill.ts_ns, fill)
             self.tally.event(
                 fill.ts_ns, "trade", f"{position.side.value} {symbol} {fill.qty:g} at {fill.price:g}"
@@ -442,6 +472,7 @@ class Engine:
         self.performance.trade(position.index, trade.r_multiple, trade.pnl)
         governor_trade(self.governor, trade.pnl)
         self._record("trade.closed", trade.trace_id, fill.ts_ns, trade)
+        self._governor_moved(int(self.governor[GOV_ROW_LEVEL]), fill.ts_ns)
         if self.tracer is not None:
             self.tracer.mark("position", trade.exit_reason.value, trace_id=trade.trace_id)
             self.tracer.finish_trace(trade.trace_id, outcome="CLOSED")
@@ -528,17 +559,12 @@ class Engine:
 
     # ------------------------------------------------------------------ the road of a signal
 
-    def _on_signals(self, indices: list[int], now_ns: int, commands: list[Command]) -> None:
-        """Take the moment's signals down the road, in the order of their symbols."""
-        for index in indices:
-            self._signal_seq += 1
-            self.tally.signals += 1
-            open_count = len(self.books.positions) + len(self._pending)
-            self._on_signal(self._signal_seq, index, now_ns, commands, open_count)
-
-    def _on_signal(self, seq: int, index: int, now_ns: int, commands: list[Command], open_count: int) -> None:
-        """Take signal number *seq* down the road and record how it fared."""
-        symbol, integration, row = self.symbols[index], self.integration, self.kernel.out[index].tolist()
+    def _take_signal(self, index: int, commands: list[Command]) -> None:
+        """Take a symbol's signal down the road and have it recorded how it fared."""
+        self._signal_seq += 1
+        self.tally.signals += 1
+        seq, now_ns, symbol, integration = self._signal_seq, self.now_ns, self.symbols[index], self.integration
+        row, open_count = self.kernel.out[index].tolist(), len(self.books.positions) + len(self._pending)
         numbers = self._policy_numbers(index) if self._enforces() else _NO_POLICY
         tag_ok = int(self.performance.rows[index, perf.P_TAG] != TAG_BAD)
         used = effective_settings(
@@ -547,45 +573,34 @@ class Engine:
         position = self.books.positions.get(symbol)
         held = position.plan.sign if position is not None else 0
         sign = 1 if row[col.SIGNAL] > 0 else -1
+        began_ns = self._watch()
         code = gate(
             sign, row[col.CONFIDENCE], row[col.ATR_1H], held, int(symbol in self._pending), open_count, used
         )
-        if code not in (ROAD_APPROVED, ROAD_FLIP):
-            self._after(self._blocked, seq, index, row, code, used, open_count, tag_ok, now_ns)
-            return
-        signal = self._generated(seq, index, row, now_ns)
-        self._trace("gates", ROAD_REASONS.get(code, "OK"))
+        self._after(self._generated, seq, index, row, now_ns, began_ns)
+        trace_id = f"tr{seq:08d}"
+        self._trace("gates", ROAD_REASONS.get(code, "OK"), trace_id)
+        why = (ROAD_REASONS.get(code, ""), 0.0, 0.0)
         if code == ROAD_APPROVED:
-            why = self._enter(index, row, signal, used, now_ns, commands)
-        else:
-            why = ROAD_REASONS[code], 0.0, 0.0
-            if position is not None and position.exit_reason is None and now_ns > position.entry_ns:
-                commands += self._exit(position, ExitReason.SIGNAL_FLIP, now_ns)
-        self._after(self._decided, seq, index, row, signal, why, used, open_count, tag_ok)
+            why = self._enter(index, row, sign, trace_id, used, commands)
+        elif code == ROAD_FLIP and position is not None and position.exit_reason is None and now_ns > position.entry_ns:
+            commands += self._exit(position, ExitReason.SIGNAL_FLIP, now_ns)
+        self._after(self._decided, seq, index, row, why, used, open_count, tag_ok, now_ns)
 
-    def _blocked(
-        self, seq: int, index: int, row: list[float], code: int, used: tuple[Any, ...], open_count: int, tag_ok: int,
-        now_ns: int,
-    ) -> None:
-        """Record a signal that a gate held up."""
-        signal = self._generated(seq, index, row, now_ns)
-        self._trace("gates", ROAD_REASONS[code])
-        self._decided(seq, index, row, signal, (ROAD_REASONS[code], 0.0, 0.0), used, open_count, tag_ok)
-
-    def _generated(self, seq: int, index: int, row: list[float], now_ns: int) -> Signal:
-        """Signal number *seq*, on record."""
+    def _generated(self, seq: int, index: int, row: list[float], now_ns: int, began_ns: int) -> None:
+        """Put signal number *seq* on record."""
         signal = self._signal(seq, index, row, now_ns)
         if self.tracer is not None:
             self.tracer.start_trace(signal.trace_id, self._moment_ns, symbol=signal.symbol)
-            self.tracer.mark("signal", confidence=signal.confidence)
+            self.tracer.mark("signal", at_ns=began_ns, confidence=signal.confidence)
         self._record("signal.generated", signal.trace_id, now_ns, signal)
-        return signal
 
     def _decided(
-        self, seq: int, index: int, row: list[float], signal: Signal, why: tuple[str, float, float],
-        used: tuple[Any, ...], open_count: int, tag_ok: int,
+        self, seq: int, index: int, row: list[float], why: tuple[str, float, float], used: tuple[Any, ...],
+        open_count: int, tag_ok: int, now_ns: int,
     ) -> None:
         """Record how signal number *seq* fared; *why* is reason, observed and limit, no reason: it is traded."""
+        signal = self._signal(seq, index, row, now_ns)
         reason, observed, limit = why
         if reason:
             self.tally.refusals[reason] += 1
@@ -604,10 +619,18 @@ class Engine:
             if reason:
                 self.tracer.finish_trace(signal.trace_id, outcome=f"BLOCKED {reason}")
 
-    def _trace(self, step: str, outcome: str = "OK", trace_id: str | None = None) -> None:
-        """Note that a step of a decision has ended."""
+    def _watch(self) -> int:
+        """The time on the tracer's clock; 0 without one."""
+        return self.tracer.now() if self.tracer is not None else 0
+
+    def _trace(self, step: str, outcome: str, trace_id: str) -> None:
+        """Note that a step of a decision ends now."""
         if self.tracer is not None:
-            self.tracer.mark(step, outcome, trace_id=trace_id)
+            self._after(self._mark, step, outcome, trace_id, self.tracer.now())
+
+    def _mark(self, step: str, outcome: str, trace_id: str, at_ns: int) -> None:
+        if self.tracer is not None:
+            self.tracer.mark(step, outcome, trace_id=trace_id, at_ns=at_ns)
 
     def _signal(self, seq: int, index: int, row: list[float], now_ns: int) -> Signal:
         return Signal(
@@ -628,13 +651,12 @@ class Engine:
         )
 
     def _enter(
-        self, index: int, row: list[float], signal: Signal, used: tuple[Any, ...], now_ns: int,
-        commands: list[Command],
+        self, index: int, row: list[float], sign: int, trace_id: str, used: tuple[Any, ...], commands: list[Command]
     ) -> tuple[str, float, float]:
         """Size the entry, ask the guard, send the order. Returns (reason, observed, limit); no reason: sent."""
-        price, atr = row[col.CLOSE], row[col.ATR_1H]
+        price, atr, now_ns = row[col.CLOSE], row[col.ATR_1H], self.now_ns
         trend, vol = int(row[col.TREND]), int(self.levels[index])
-        sign, level = signal.action.sign, self._governor_level
+        level = self._governor_level
         stop = planned_stop(sign, price, atr, trend, vol)
         limits = self._limit_row(index)
         factor = float(self.performance.rows[index, perf.P_RISK_FACTOR]) * level_factors(level)[0]
@@ -642,26 +664,27 @@ class Engine:
             sign, price, stop, self.equity, used[3], factor, level, self.settings.leverage, self._specs[index],
             limits, self._tiers[index],
         )
-        self._trace("sizing", ROAD_REASONS.get(code, "OK"))
+        self._trace("sizing", ROAD_REASONS.get(code, "OK"), trace_id)
         if code != ROAD_APPROVED:
             return ROAD_REASONS[code], qty, 0.0
         intent = Intent(
-            intent_id=f"i{self._signal_seq:08d}", trace_id=signal.trace_id, symbol=signal.symbol, side=signal.action,
-            qty=qty, reduce_only=False, reference_price=price, stop_price=stop, leverage=leverage, created_ns=now_ns,
+            intent_id=f"i{self._signal_seq:08d}", trace_id=trace_id, symbol=self.symbols[index],
+            side=Side.LONG if sign > 0 else Side.SHORT, qty=qty, reduce_only=False, reference_price=price,
+            stop_price=stop, leverage=leverage, created_ns=now_ns,
             expires_ns=now_ns + self.settings.intent_ttl_s * NS_PER_SECOND, source=_ENSEMBLE, risk_pct=used[3],
-            confidence=signal.confidence, policy_hash=self._policy_hash if self._enforces() else "",
+            confidence=row[col.CONFIDENCE], policy_hash=self._policy_hash if self._enforces() else "",
         )
         verdict = can_execute(
             intent, self._account_view(index, row, now_ns), self.instruments[index], self.settings.limits,
             self._tiers[index],
         )
-        self._trace("risk", "OK" if isinstance(verdict, Approved) else verdict.reason.value)
+        self._trace("risk", "OK" if isinstance(verdict, Approved) else verdict.reason.value, trace_id)
         if not isinstance(verdict, Approved):
             self._after(self._record_denied, verdict)
             return verdict.reason.value, verdict.observed, verdict.limit
         self._plan_entry(index, verdict, atr, trend, vol, int(used[5]), now_ns)
         commands += self._sent(self.gateway.open(verdict))
-        self._trace("order")
+        self._trace("order", "OK", trace_id)
         return "", 0.0, 0.0
 
     def _plan_entry(
@@ -680,7 +703,7 @@ class Engine:
         self._pending[intent.symbol] = Pending(
             plan=plan, margin=margin, qty=approved.qty, expires_ns=intent.expires_ns
         )
-        note_order(self.rate, now_ns)
+        _note_order(self.rate, now_ns)
         self.tally.intents += 1
         self._after(self._record_intent, intent, plan)
 
@@ -712,7 +735,7 @@ class Engine:
         )
 
     def _account_view(self, index: int, row: list[float], now_ns: int) -> AccountView:
-        rolling, midnight = losses_pct(self.losses, self.equity)
+        rolling, midnight = _losses_pct(self.losses, self.equity)
         used_margin = sum(p.margin for p in self.books.positions.values())
         used_margin += sum(p.margin for p in self._pending.values())
         out = self.policy.out[index + 1]
@@ -726,7 +749,7 @@ class Engine:
             policy_positions=float(out[pol.OUT_MAX_OPEN]) if enforced else float("inf"),
             policy_exposure_pct=float(out[pol.OUT_EXPOSURE_LIMIT]) if enforced else float("inf"),
             rolling_pnl_pct=rolling, midnight_pnl_pct=midnight, loss_latched=bool(losses_latched(self.losses)),
-            orders_last_hour=orders_last_hour(self.rate, now_ns),
+            orders_last_hour=_orders_last_hour(self.rate, now_ns),
         )
 
     def set_integration(self, config: OrchestratorIntegrationConfig, change: Any, now_ns: int) -> None:
@@ -775,8 +798,9 @@ class Engine:
         ):
             self.ledger.record(_exit_key(seq), signal.ts_ns, (0.0,) * 5 + (share,), again=True)
 
-    def _move_exits(self, batch: MarketBatch, costs_bps: Any) -> None:
-        """Take the evidence of the exit_mode switch through the bars; *costs_bps* as known before them."""
+    def _move_shadows(self, batch: MarketBatch, costs_bps: Any) -> None:
+        """Take shadow trades and exit pairs through the bars; *costs_bps* as known before them."""
+        self._resolved = self.shadows.on_bar(batch, costs_bps)
         if ended := self.shield.run(self.exit_shadows.on_bar, batch, costs_bps):
             self.shield.run(self._exits_closed, ended)
 
@@ -1046,6 +1070,7 @@ class Engine:
             getattr(self, name)[...] = state[name]
         self._day[...] = state["day"]
         self._ticks[...] = state["ticks"]
+        self._halted_symbols = {index for index in range(len(self.symbols)) if self.symbol_halted(index)}
         self._regimes[...] = state["regimes"]
         self._regime_names = list(state["regime_names"])
         self.policy_note = state["policy_note"]

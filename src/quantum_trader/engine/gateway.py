@@ -8,6 +8,7 @@ Reducing orders need no approval and are never gated. The gateway is pure: it re
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final
@@ -16,6 +17,7 @@ import msgspec
 
 from quantum_trader.domain.enums import OrderStatus, OrderType
 from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.instrument import ceil_to, floor_to
 from quantum_trader.domain.trading import CancelRequest, Fill, Intent, OrderRequest, OrderUpdate
 from quantum_trader.engine.books import Position, closing_side, opening_side
 from quantum_trader.risk.guard import Approved
@@ -23,6 +25,7 @@ from quantum_trader.risk.guard import Approved
 Command = OrderRequest | CancelRequest
 
 OWN_PREFIX: Final = "qt-"
+_MARK: Final = slice(len(OWN_PREFIX), len(OWN_PREFIX) + 9)  # of an order id: which process made it
 _EPSILON: Final = 1e-9
 
 
@@ -60,10 +63,16 @@ class Ticket(msgspec.Struct, kw_only=True):
         return self.over and self.filled >= self.told * (1.0 - _EPSILON)
 
 
-def client_order_id(intent_id: str, purpose: Purpose, attempt: int) -> str:
+def client_order_id(intent_id: str, purpose: Purpose, attempt: int, mark: str = "") -> str:
     """The id a venue sees: derived, so that a restart derives the same one. At most 36 characters."""
     digest = hashlib.blake2b(f"{intent_id}/{purpose.value}/{attempt}".encode(), digest_size=10).hexdigest()
-    return f"{OWN_PREFIX}{digest}"
+    return f"{OWN_PREFIX}{mark}{digest}"
+
+
+def mark_of(order_id: str) -> str:
+    """The mark of the live process that made an order; empty for an order that no such process made."""
+    mark = order_id[_MARK] if order_id.startswith(OWN_PREFIX) else ""
+    return mark if mark.endswith("-") else ""
 
 
 class Gateway:
@@ -72,8 +81,28 @@ class Gateway:
     def __init__(self) -> None:
         self.namespace = ""  # of a live session: two sessions of one account must not derive the same ids
         self.life = ""  # of a live process: what one could not write down, the next must not derive again
+        self._grids: dict[str, tuple[float, float]] = {}  # step and least quantity of symbols where they have changed
+        self._most: dict[str, float] = {}  # of one order, where the venue refused a larger one
+        self._marks: dict[str, None] = {}  # of every process that has carried on this session
         self._claimed: dict[str, int] = {}  # intent id -> orders made for it
         self._tickets: dict[str, Ticket] = {}
+        self._of: dict[str, list[Ticket]] = {}  # the same by symbol, oldest first
+
+    def live_as(self, life: str) -> None:
+        """Make orders in the name of another process from now on; those of its predecessors stay ours."""
+        self.life = life
+        self._marks[self.mark] = None
+
+    @property
+    def mark(self) -> str:
+        """What order ids bear after the prefix, so that orders of two processes can be told apart; none in a replay."""
+        if not self.namespace:
+            return ""
+        return hashlib.blake2b(f"{self.namespace}/{self.life}".encode(), digest_size=4).hexdigest() + "-"
+
+    def is_own(self, order_id: str) -> bool:
+        """Whether a process of this session made the order, whatever became of what it wrote down."""
+        return mark_of(order_id) in self._marks
 
     def open(self, approved: Approved) -> list[Command]:
         """The market order of an approved opening intent; nothing when the intent was claimed before."""
@@ -91,13 +120,25 @@ class Gateway:
             commands.append(self._resting(position, Purpose.TARGET, position.target, now_ns))
         return commands
 
+    def rest_target(self, position: Position, now_ns: int) -> list[Command]:
+        """Rest the position's target alone."""
+        return [self._resting(position, Purpose.TARGET, position.target, now_ns)]
+
     def move_stop(self, position: Position, now_ns: int) -> list[Command]:
         """Place the new stop; the one it replaces is cancelled when the new one is acknowledged."""
         return [self._resting(position, Purpose.STOP, position.stop, now_ns)]
 
+    def take_grid(self, symbol: str, step: float, least: float) -> None:
+        """Reduce *symbol* on another grid from now on: up to the next step, for reduce-only never opens anything."""
+        self._grids[symbol] = (step, least)
+
+    def close_in_parts(self, symbol: str, refused: float, step: float) -> None:
+        """Close no more of *symbol* at once than half of what the venue *refused*."""
+        self._most[symbol] = max(floor_to(refused / 2.0, step), step)
+
     def close(self, position: Position, now_ns: int) -> list[Command]:
-        """A reduce-only market order for what no close on its way covers of *position*."""
-        rest = self.uncovered(position)
+        """A reduce-only market order for what no close on its way covers of *position*, or for as much as one may."""
+        rest = min(self.uncovered(position), self._most.get(position.symbol, math.inf))
         return [self._reducing(position, Purpose.CLOSE, OrderType.MARKET, 0.0, now_ns, rest)] if rest > 0.0 else []
 
     def uncovered(self, position: Position) -> float:
@@ -126,7 +167,7 @@ class Gateway:
             ticket.resting = False
             ticket.told = max(ticket.told, update.filled_qty)
             if ticket.settled:
-                del self._tickets[update.client_order_id]
+                self._drop(ticket)
         return ticket, commands
 
     def on_fill(self, fill: Fill) -> Ticket | None:
@@ -135,7 +176,7 @@ class Gateway:
         if ticket is not None:
             ticket.filled += fill.qty
             if ticket.settled:
-                del self._tickets[fill.client_order_id]
+                self._drop(ticket)
         return ticket
 
     def _retire(self, newest: Ticket, now_ns: int) -> list[Command]:
@@ -204,8 +245,11 @@ class Gateway:
     def resting_stop(self, position: Position) -> float:
         """Price of the newest acknowledged stop for at least the whole position; 0.0 when there is none."""
         price = 0.0
-        for ticket in self._find(position.symbol, Purpose.STOP):
-            if ticket.resting and ticket.qty >= position.qty * (1.0 - 1e-9):
+        for ticket in self._of.get(position.symbol, ()):
+            if (
+                ticket.purpose is Purpose.STOP and ticket.resting and not ticket.over
+                and ticket.qty >= position.qty * (1.0 - 1e-9)
+            ):
                 price = ticket.price
         return price
 
@@ -216,31 +260,49 @@ class Gateway:
     def state(self) -> dict[str, Any]:
         """Claims and tickets, as plain values."""
         return {
-            "namespace": self.namespace, "life": self.life, "claimed": dict(self._claimed),
+            "namespace": self.namespace, "life": self.life, "marks": list(self._marks), "claimed": dict(self._claimed),
+            "grids": {symbol: list(grid) for symbol, grid in self._grids.items()}, "most": dict(self._most),
             "tickets": [msgspec.to_builtins(ticket) for ticket in self._tickets.values()],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state`."""
         self.namespace, self.life = state["namespace"], state["life"]
+        self._marks = dict.fromkeys(state["marks"])
+        self._grids = {symbol: (step, least) for symbol, (step, least) in state["grids"].items()}
+        self._most = dict(state["most"])
         self._claimed = dict(state["claimed"])
         tickets = [msgspec.convert(raw, Ticket) for raw in state["tickets"]]
-        self._tickets = {ticket.client_order_id: ticket for ticket in tickets}
+        self._tickets, self._of = {}, {}
+        for ticket in tickets:
+            self._keep(ticket)
 
     def _find(self, symbol: str, purpose: Purpose) -> list[Ticket]:
-        return [t for t in self._tickets.values() if t.symbol == symbol and t.purpose is purpose and not t.over]
+        return [t for t in self._of.get(symbol, ()) if t.purpose is purpose and not t.over]
+
+    def _keep(self, ticket: Ticket) -> None:
+        self._tickets[ticket.client_order_id] = ticket
+        self._of.setdefault(ticket.symbol, []).append(ticket)
+
+    def _drop(self, ticket: Ticket) -> None:
+        del self._tickets[ticket.client_order_id]
+        left = self._of[ticket.symbol]
+        left.remove(ticket)
+        if not left:
+            del self._of[ticket.symbol]
 
     def _claim(
         self, intent_id: str, purpose: Purpose, symbol: str, qty: float, price: float, now_ns: int
     ) -> str:
         attempt = self._claimed.get(intent_id, 0)
         self._claimed[intent_id] = attempt + 1
-        life = self.life if purpose is not Purpose.OPEN else ""
-        order_id = client_order_id(f"{self.namespace}{life}{intent_id}", purpose, attempt)
-        self._tickets[order_id] = Ticket(
+        mark = self.mark
+        self._marks[mark] = None
+        order_id = client_order_id(f"{self.namespace}{self.life}{intent_id}", purpose, attempt, mark)
+        self._keep(Ticket(
             client_order_id=order_id, purpose=purpose, symbol=symbol, intent_id=intent_id, qty=qty, price=price,
             created_ns=now_ns,
-        )
+        ))
         return order_id
 
     def _order(self, intent: Intent, purpose: Purpose, qty: float, now_ns: int, leverage: float) -> OrderRequest:
@@ -258,6 +320,9 @@ class Gateway:
         self, position: Position, purpose: Purpose, kind: OrderType, price: float, now_ns: int, qty: float = 0.0
     ) -> OrderRequest:
         plan, qty = position.plan, qty if qty > 0.0 else position.qty
+        if position.symbol in self._grids:
+            step, least = self._grids[position.symbol]
+            qty = max(ceil_to(qty, step), least)
         return OrderRequest(
             client_order_id=self._claim(plan.intent_id, purpose, position.symbol, qty, price, now_ns),
             intent_id=plan.intent_id, trace_id=plan.trace_id, symbol=position.symbol, side=closing_side(plan.sign),

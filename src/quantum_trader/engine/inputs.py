@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import msgspec
 import numpy as np
 
-from quantum_trader.domain.market import MarketBatch
+from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderUpdate
 from quantum_trader.engine.reconciliation import VenueSnapshot
 
@@ -33,18 +33,34 @@ class Lived(msgspec.Struct, frozen=True, kw_only=True, tag="lived"):
 
 
 class BarsCame(msgspec.Struct, frozen=True, kw_only=True, tag="bars"):
-    """The completed bars of one moment: *ohlcv* is a (S, 5) float64 matrix and *present* (S,) bool, as bytes."""
+    """Completed bars of one moment: *ohlcv* is a (n, 5) float64 matrix and *present* (n,) bool, as bytes.
+
+    *indices* are the n symbols (int32), empty: all of them. With *received_ns* 0 others are still awaited; else these
+    are the last ones and the moment is decided on. A bar told again replaces the one before.
+    """
 
     ts_ns: int
     received_ns: int
     ohlcv: bytes
     present: bytes
+    indices: bytes = b""
 
-    def batch(self, interval_ns: int) -> MarketBatch:
-        """The batch these bytes are."""
-        present = np.frombuffer(self.present, dtype=np.bool_).copy()  # writable: the kernels are compiled for that
-        ohlcv = np.frombuffer(self.ohlcv, dtype=np.float64).reshape(len(present), 5).copy()
-        return MarketBatch(self.ts_ns, interval_ns, ohlcv, present)
+    @classmethod
+    def of(cls, ts_ns: int, received_ns: int, ohlcv: Any, present: Any, some: list[int] | None = None) -> BarsCame:
+        """Those of *some* symbols out of the matrices (S, 5) and (S,) of all; None: all of them."""
+        if some is None:
+            return cls(ts_ns=ts_ns, received_ns=received_ns, ohlcv=ohlcv.tobytes(), present=present.tobytes())
+        indices = np.array(some, dtype=np.int32)
+        return cls(
+            ts_ns=ts_ns, received_ns=received_ns, ohlcv=ohlcv[indices].tobytes(), present=present[indices].tobytes(),
+            indices=indices.tobytes(),
+        )
+
+    def put(self, ohlcv: Any, present: Any) -> None:
+        """Write these bars into the matrices (S, 5) and (S,) of all symbols."""
+        some = np.frombuffer(self.indices, dtype=np.int32) if self.indices else slice(None)
+        present[some] = np.frombuffer(self.present, dtype=np.bool_)
+        ohlcv[some] = np.frombuffer(self.ohlcv, dtype=np.float64).reshape(-1, 5)
 
 
 class VenueSaid(msgspec.Struct, frozen=True, kw_only=True, tag="venue"):
@@ -109,10 +125,11 @@ class Wished(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
 
 
 class MoneyMoved(msgspec.Struct, frozen=True, kw_only=True, tag="money"):
-    """Money was paid in or taken out (USDT, signed)."""
+    """Money was paid in or taken out (USDT, signed). *move_id*: the venue's, where it was asked; a stream has none."""
 
     ts_ns: int
     amount: float
+    move_id: str = ""
 
 
 class RateKnown(msgspec.Struct, frozen=True, kw_only=True, tag="rate"):
@@ -121,6 +138,13 @@ class RateKnown(msgspec.Struct, frozen=True, kw_only=True, tag="rate"):
     ts_ns: int
     symbol: str
     rate_8h: float
+
+
+class FiltersKnown(msgspec.Struct, frozen=True, kw_only=True, tag="filters"):
+    """The venue takes a symbol's orders on another grid from now on."""
+
+    ts_ns: int
+    instrument: Instrument
 
 
 class Ticked(msgspec.Struct, frozen=True, kw_only=True, tag="tick"):
@@ -132,7 +156,7 @@ class Ticked(msgspec.Struct, frozen=True, kw_only=True, tag="tick"):
 
 Input = (
     Began | Lived | BarsCame | VenueSaid | Looked | HealthTold | Asked | RolloutSet | Wished | MoneyMoved | RateKnown
-    | Ticked
+    | FiltersKnown | Ticked
 )
 
 encode_input: Final = msgspec.msgpack.Encoder().encode

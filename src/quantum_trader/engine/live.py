@@ -8,23 +8,25 @@ nothing else. Durations are measured on the loop's clock, moments on the venue's
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_SECOND
-from quantum_trader.domain.enums import GOV_EMERGENCY, OrderStatus
+from quantum_trader.domain.enums import GOV_DEFENSIVE, GOV_EMERGENCY, OrderStatus
 from quantum_trader.domain.errors import InputError, OutcomeUnknown, VenueError, VenueUnavailable
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
-from quantum_trader.engine.gateway import Purpose
+from quantum_trader.engine.gateway import Command, Purpose
 from quantum_trader.engine.inputs import (
     Asked,
-    BarsCame,
     Began,
+    FiltersKnown,
     HealthTold,
     Input,
     Lived,
@@ -37,9 +39,13 @@ from quantum_trader.engine.inputs import (
 from quantum_trader.engine.live_clock import FOLLOW_MS, LiveClock
 from quantum_trader.engine.ports import Rejection, VenueOrder
 from quantum_trader.engine.reconciliation import VenueSnapshot
+from quantum_trader.engine.refusals import FILTERS, is_of
 from quantum_trader.engine.session import Session
 from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.engine.stand_in import StandIn
+from quantum_trader.engine.supervision import Shield
 from quantum_trader.engine.venue_port import (
+    ChangingVenue,
     ExecutionVenue,
     Kline,
     LeverageChanged,
@@ -55,8 +61,11 @@ T = TypeVar("T")
 
 _FILLS_OVERLAP_NS: Final = 60 * NS_PER_SECOND  # fills are asked for from this long before everything agreed
 _NAP_S: Final = 0.02
+_UNSURE: Final = 3.0  # times between two looks without one that agreed: trade smaller
+_HEARD_AT_ONCE: Final = 16  # bars written down together while others are awaited
 _AT_ONCE: Final = 8  # questions for bars at a time
 _FUTURE_NS: Final = 60 * NS_PER_SECOND  # a bar that closes this far ahead of the venue's time is no bar
+_FILTERS_S: Final = 3600.0  # a symbol's filters are asked for so often, and when an order does not fit them
 _RATE_STEP: Final = 1e-5  # a funding rate that moved by less is not worth an input
 _UNREACHED: Final = (VenueError, TimeoutError)
 
@@ -81,6 +90,7 @@ class LiveTiming(msgspec.Struct, frozen=True, kw_only=True):
     backoff_most_s: float = 5.0
     stop_s: float = 10.0  # for requests under way when it stops
     warm_bars: int = 500  # fetched at the first start
+    rehearse: bool = False  # a stand-in walks the road of an order whenever half as many bars are awaited as before
     leverage_pace_s: float = 0.0  # between two symbols whose leverage is set ahead of an opening; 0: when one comes
 
 
@@ -106,12 +116,13 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
 class _Moment:
     """The bars of one moment as they come in."""
 
-    __slots__ = ("arrived", "ohlcv", "present")
+    __slots__ = ("arrived", "ohlcv", "present", "unheard")
 
     def __init__(self, symbols: int) -> None:
         self.ohlcv = np.full((symbols, 5), np.nan)
         self.present = np.zeros(symbols, dtype=np.bool_)
         self.arrived = 0
+        self.unheard: list[int] = []  # symbols whose bars the session does not know yet
 
 
 class _Backoff:
@@ -153,7 +164,17 @@ class LiveDriver:
         self._leverage: dict[str, tuple[float, float]] = {}  # as read back, and when on the loop's clock
         self._ahead: dict[str, asyncio.Event] = {}  # symbols whose leverage is being set ahead of an opening
         self._rates: dict[str, float] = {}
+        self._filters_s = 0.0  # when filters are asked for next, on the loop's clock
+        self._read_s = -1.0  # when they were read last
+        self._reading = asyncio.Lock()
+        self._recorded = 0  # records that had failed when the last checkpoint succeeded
+        self._claims_s = self._claims_wait_s = 0.0  # the last try to save what could not be written, and the next wait
+        self._market_ns = 0  # the newest moment of the market told
+        self._asks_funding = False  # a question for funding is on its way out
+        self._moves_known = False  # whether the venue was asked for money moved, when the wallet differed last
         self._prepares = venue if isinstance(venue, PreparingVenue) else None
+        self._stand_in = StandIn(self.engine) if timing.rehearse else None
+        self._rehearsing = Shield()
         self._up = {"market": False, "user": False}
         self._said = (0, True)  # health as it was last told
         self._ready = self._closed = self._winding_down = False
@@ -199,9 +220,14 @@ class LiveDriver:
     async def _begin(self) -> None:
         """Find out how things stand, then start what trades; a stop or a flatten need not wait for it."""
         self.waits_for = "the account stream"
-        await self._listening.wait()
+        with suppress(TimeoutError):  # what is in the account wants protection, whether somebody tells of it or not
+            async with asyncio.timeout(self.timing.bar_wait_s):
+                await self._listening.wait()
+        heard = self._listening.is_set()
         await self._first_look()
         self.waits_for = ""
+        if not heard and self._listening.is_set():
+            self._ask_what_was_missed()
         assert self._group is not None
         self._parts = [
             self._group.create_task(work()) for work in (self._reconcile, self._save, self._set_ahead)
@@ -268,22 +294,35 @@ class LiveDriver:
         """Begin a new session with the money that is there; ask for everything that is in doubt; compare."""
         if not self.engine.begun:
             self.waits_for = "the account's balance"
+            await self._same_time()
             balance = await self._try(self.venue.get_cash_balance, "balance")
             self._apply(Began(
                 ts_ns=self.clock.now_ns(), wallet=balance.wallet, namespace=self._namespace, statement=self._statement
             ))
-            self.session.checkpoint()
             self._apply(Lived(ts_ns=self.clock.now_ns(), life=self._namespace))
+        self.session.checkpoint()  # a power cut shall not make this process's orders those of a stranger
         doubtful = [t for t in self.engine.gateway.tickets() if not t.resting and not t.over]
         for symbol in self._involved():
             await self._fetch_fills(symbol)
         await self._fetch_funding()
+        await self._fetch_transfers()
         for ticket in doubtful:
             self._start(self._settle_doubt(ticket.symbol, ticket.client_order_id), ticket.symbol)
         self.waits_for = "the first comparison with the venue"
         while not await self._look():
             await asyncio.sleep(self.timing.look_again_s)
         self._ready = True
+
+    async def _same_time(self) -> None:
+        """Wait until the market's time is ours: what an account did before the books began is told by its time."""
+        clock = asyncio.get_running_loop().time
+        begun = clock()
+        while self._market_ns == 0 and clock() - begun < self.timing.bar_wait_s:
+            await asyncio.sleep(_NAP_S)
+        while (ahead_s := (self._market_ns - self.clock.now_ns()) / NS_PER_SECOND) > _FUTURE_NS / NS_PER_SECOND:
+            self.waits_for = f"the market's time, {ahead_s:.0f} s ahead (a recorded market must be played at speed 1)"
+            await asyncio.sleep(self.timing.tick_s)
+        self.waits_for = "the account's balance"
 
     def _involved(self) -> list[str]:
         """Symbols with a position or an order."""
@@ -298,7 +337,11 @@ class LiveDriver:
 
     def _apply(self, told: Input) -> None:
         """Tell the session and send what comes of it."""
-        for command in self.session.apply(told):
+        self._send(self.session.apply(told))
+
+    def _send(self, commands: list[Command]) -> None:
+        """Send *commands*, each in a task of its own."""
+        for command in commands:
             if self._closed:
                 return  # it is asked for at the next start
             self.counts["commands"] += 1
@@ -379,6 +422,8 @@ class LiveDriver:
             update = await self._find(request.symbol, request.client_order_id)
         if update.status is OrderStatus.REJECTED:
             self._look_soon.set()
+            if is_of(update.reason, FILTERS):  # what comes of the refusal shall fit
+                await self._read_filters()
         self._tell(update)
 
     async def _submit(self, request: OrderRequest, prepared: Any) -> OrderUpdate:
@@ -518,10 +563,14 @@ class LiveDriver:
     def _hear(self, event: StreamEvent) -> None:
         """Take one event of the streams."""
         if isinstance(event, Kline):
+            if not self.clock.heard(event.ts_ns + event.interval_ns):
+                self._check_health()  # before it is decided on: what is told now may be as old as the clock is wrong
             self._bar(event)
         elif isinstance(event, (OrderUpdate, Fill, FundingPayment)):
             self._tell(event)
         elif isinstance(event, MarkPrice):
+            self.clock.heard(event.ts_ns)
+            self._market_ns = max(self._market_ns, event.ts_ns)
             self._rate(event)
         elif isinstance(event, StreamState):
             self._stream(event)
@@ -530,8 +579,9 @@ class LiveDriver:
         elif isinstance(event, WalletChanged):
             if event.moved != 0.0:
                 self._apply(MoneyMoved(ts_ns=event.ts_ns, amount=event.moved))
-            if event.reason == "FUNDING_FEE":
-                self._start(self._fetch_funding(), "")
+            if event.reason == "FUNDING_FEE" and not self._asks_funding:
+                self._asks_funding = True
+                self._start(self._fetch_funding_soon(), "")
 
     def _stream(self, event: StreamState) -> None:
         """A stream is down, or up again; then what was missed is fetched before anything is decided."""
@@ -548,16 +598,22 @@ class LiveDriver:
             self._leverage.clear()
             self._listening.set()
             if self._ready:
-                for symbol in self._involved():
-                    self._start(self._fetch_fills(symbol), symbol)
-                self._start(self._fetch_funding(), "")
-                self._look_soon.set()
+                self._ask_what_was_missed()
         elif self._ready:
             self._repair()
 
+    def _ask_what_was_missed(self) -> None:
+        """Ask for what the account did while nobody listened."""
+        for symbol in self._involved():
+            self._start(self._fetch_fills(symbol), symbol)
+        self._start(self._fetch_funding(), "")
+        self._look_soon.set()
+
     def _rate(self, event: MarkPrice) -> None:
         known = self._rates.get(event.symbol)
-        if event.symbol in self._index and (known is None or abs(event.funding_rate - known) >= _RATE_STEP):
+        rate = event.funding_rate
+        same = known is not None and (abs(rate - known) < _RATE_STEP or (math.isnan(rate) and math.isnan(known)))
+        if event.symbol in self._index and not same:
             self._rates[event.symbol] = event.funding_rate
             self._apply(RateKnown(ts_ns=event.ts_ns, symbol=event.symbol, rate_8h=event.funding_rate))
 
@@ -582,8 +638,28 @@ class LiveDriver:
         moment.ohlcv[index] = (bar.open, bar.high, bar.low, bar.close, bar.volume)
         moment.present[index] = bar.volume > 0.0  # a bar without volume is no market
         moment.arrived += 1
+        moment.unheard.append(index)
         if moment.arrived == len(self.symbols):
             self._decide_due()
+        elif bar.ts_ns == self._decided_ns + self._interval and self._ready and not self._winding_down:
+            self._prepare(bar.ts_ns, index, moment)
+
+    def _prepare(self, ts_ns: int, index: int, moment: _Moment) -> None:
+        """Do what can be done for the moment that is next before its last bar has come."""
+        if len(moment.unheard) == _HEARD_AT_ONCE:
+            self.session.hear(ts_ns, moment.unheard, moment.ohlcv, moment.present)
+            moment.unheard = []
+        if moment.present[index]:
+            self.engine.expect_bar(ts_ns, index, moment.ohlcv[index])
+        awaited = len(self.symbols) - moment.arrived
+        if self._stand_in is not None and awaited & (awaited - 1) == 0:
+            self._rehearsing.run(self._rehearse, self._stand_in)
+
+    def _rehearse(self, stand_in: StandIn) -> None:
+        """Walk the road of an order while other bars are awaited; nothing of it is kept, its bytes go nowhere."""
+        for command in stand_in.walk():
+            if self._prepares is not None and isinstance(command, OrderRequest):
+                self._prepares.prepare_order(msgspec.structs.replace(command, symbol=self.symbols[0]))
 
     def _decide_due(self) -> None:
         """Decide on every moment that is whole or has waited long enough, in order; a hole is repaired first."""
@@ -600,11 +676,16 @@ class LiveDriver:
     def _decide(self, ts_ns: int) -> None:
         moment = self._moments.pop(ts_ns)
         self._decided_ns = ts_ns
-        self._apply(BarsCame(
-            ts_ns=ts_ns, received_ns=max(self.clock.now_ns(), ts_ns + self._interval), ohlcv=moment.ohlcv.tobytes(),
-            present=moment.present.tobytes(),
-        ))
-        asyncio.get_running_loop().call_soon(self.session.settle)
+        received_ns = max(self.clock.now_ns(), ts_ns + self._interval)
+        self._send(self.session.decide(ts_ns, received_ns, moment.ohlcv, moment.present, moment.unheard))
+        asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Send what the moment's other signals want, an order at a time, so that none waits for those behind it."""
+        commands = self.session.more()
+        if commands:
+            self._send(commands)
+            asyncio.get_running_loop().call_soon(self._go_on)
 
     def _repair(self) -> None:
         """Fetch the bars that are missing, in a task of its own, unless that is under way."""
@@ -664,6 +745,7 @@ class LiveDriver:
                 moment.ohlcv[index] = (bar.open, bar.high, bar.low, bar.close, bar.volume)
                 moment.present[index] = bar.volume > 0.0
                 moment.arrived += 1
+                moment.unheard.append(index)
         return bars is not None
 
     # ------------------------------------------------------------------ reconciliation
@@ -684,6 +766,8 @@ class LiveDriver:
 
     async def _look(self) -> bool:
         """Take one snapshot, let the engine compare, and ask about what it cannot explain; False: not reached."""
+        if asyncio.get_running_loop().time() >= self._filters_s:
+            await self._read_filters()
         self._touched.clear()
         busy, asked_ns = set(self._tasks.values()), self.clock.now_ns()
         try:
@@ -697,17 +781,39 @@ class LiveDriver:
         busy |= set(self._tasks.values()) | self._touched
         self._apply(Looked(snapshot=VenueSnapshot(
             ts_ns=asked_ns, wallet=balance.wallet, positions=tuple(positions), orders=tuple(orders),
-            busy=tuple(sorted(busy)),
+            busy=tuple(sorted(busy)), moves_known=self._moves_known,
         )))
         self.counts["looks"] += 1
         for symbol in sorted(self.engine.suspects()):
             await self._fetch_fills(symbol)
         if self.engine.reconciler.since_ns:
             await self._fetch_funding()
+        if self.engine.misses_money:
+            await self._fetch_transfers()
         for symbol, order_id in self.engine.questions():
             if symbol not in self._tasks.values():
                 self._start(self._settle_doubt(symbol, order_id), symbol)
         return True
+
+    async def _read_filters(self) -> None:
+        """Ask for the filters of all symbols, where the venue can, and tell the session those that have changed."""
+        clock = asyncio.get_running_loop().time
+        asked_s = clock()
+        async with self._reading:
+            if isinstance(self.venue, ChangingVenue) and self._read_s < asked_s:  # who waited here has the answer
+                self._filters_s = clock() + self.timing.reconcile_s
+                try:
+                    async with asyncio.timeout(self.timing.request_timeout_s):
+                        await self.venue.read_instruments()
+                except _UNREACHED:
+                    self.counts["filters not read"] += 1
+                    return
+            self._read_s = clock()
+        self._filters_s = self._read_s + _FILTERS_S
+        for index, symbol in enumerate(self.symbols):
+            told = self.venue.instrument(symbol)
+            if told != self.engine.instruments[index]:
+                self._apply(FiltersKnown(ts_ns=self.clock.now_ns(), instrument=told))
 
     async def _fetch_fills(self, symbol: str) -> None:
         """Tell the session the fills of *symbol* it has not heard of; nothing where the venue cannot be reached."""
@@ -721,6 +827,12 @@ class LiveDriver:
         for fill in fills:
             self._tell(fill)
 
+    async def _fetch_funding_soon(self) -> None:
+        """Ask once for a whole burst of events: at funding time there is one for every position."""
+        await asyncio.sleep(self.timing.tick_s)
+        self._asks_funding = False
+        await self._fetch_funding()
+
     async def _fetch_funding(self) -> None:
         """Tell the session the funding it has not heard of."""
         since = max(self.engine.reconciler.agreed_ns - _FILLS_OVERLAP_NS, self.engine.began_ns)
@@ -733,6 +845,21 @@ class LiveDriver:
         for payment in payments:
             if f"{payment.symbol}/{payment.ts_ns}" not in self.engine.seen:
                 self._tell(payment)
+
+    async def _fetch_transfers(self) -> None:
+        """Tell the session the money moved that it may not have heard of, and note whether the venue could be asked."""
+        since = max(self.engine.reconciler.agreed_ns - _FILLS_OVERLAP_NS, self.engine.began_ns)
+        try:
+            async with asyncio.timeout(self.timing.request_timeout_s):
+                moved = await self.venue.get_transfers(since)
+        except _UNREACHED:
+            self.counts["transfers not read"] += 1
+            self._moves_known = False
+            return
+        self._moves_known = True
+        for one in moved:
+            if f"money/{one.move_id}" not in self.engine.seen:
+                self._apply(MoneyMoved(ts_ns=one.ts_ns, amount=one.amount, move_id=one.move_id))
 
     # ------------------------------------------------------------------ time
 
@@ -748,6 +875,7 @@ class LiveDriver:
                 self._apply(asked)
             if requests:
                 self.session.checkpoint()
+                self._look_soon.set()  # a flatten cancels what is not ours as well, and a look shows what that is
             if self._ready and not self._winding_down:
                 for told in self._inputs():
                     self._apply(told)
@@ -760,10 +888,26 @@ class LiveDriver:
             if due and self.engine.attention(now_ns, busy):
                 attended = loop_time()
                 self._apply(Ticked(ts_ns=now_ns, busy=tuple(sorted(busy))))
-            if not self.engine.claims_ok:
-                self.session.checkpoint()
+            self._save_claims()
             if self._report is not None:
                 self._report(self.health())
+
+    @property
+    def unrecorded(self) -> bool:
+        """Whether records were lost since the last checkpoint."""
+        return self.engine.recording.failures > self._recorded
+
+    def _save_claims(self) -> None:
+        """Put state and files together again where something could not be written; a disk that stays full is let be."""
+        now_s = asyncio.get_running_loop().time()
+        if self.engine.claims_ok and not self.unrecorded:
+            self._claims_s, self._claims_wait_s = now_s, 0.0
+        elif now_s - self._claims_s >= self._claims_wait_s:
+            failures = self.engine.recording.failures
+            if self.session.checkpoint():
+                self._recorded = failures
+            self._claims_s = now_s
+            self._claims_wait_s = min(max(2.0 * self._claims_wait_s, self.timing.tick_s), self.timing.checkpoint_s)
 
     def _check_silence(self) -> None:
         """Fetch bars that should long be there: a stream that says nothing is no market standing still."""
@@ -784,21 +928,34 @@ class LiveDriver:
         fill, critical = self._queue()
         offset, lag = self.clock.offset_ms(), self._lag_s()
         surely = abs(offset) < FOLLOW_MS  # while the clocks disagree nobody can say what is late
-        connected = self._up["market"] and self._up["user"] and surely
+        connected = self._up["market"] and self._up["user"] and surely and not self.unrecorded
         now = asyncio.get_running_loop().time()
         lost = any(now - since >= self.timing.lost_s for since in self._down_since.values())
         level = max(health_level(lag, float(not lost), offset, fill), GOV_EMERGENCY if critical else 0)
+        if (unsure_s := self._unreconciled_s(self.clock.now_ns())) > _UNSURE * self.timing.reconcile_s:
+            level = max(level, GOV_DEFENSIVE)
         if (level, connected) != self._said:
             self._said = (level, connected)
-            reason = f"lag {lag:.1f} s, clock {offset:+.0f} ms, queue {100.0 * fill:.0f} %"
+            reason = (
+                f"lag {lag:.1f} s, clock {offset:+.0f} ms, queue {100.0 * fill:.0f} %, unreconciled {unsure_s:.0f} s"
+            )
             if not connected:
                 reason += "".join(f", {name} stream down" for name, up in self._up.items() if not up)
+                reason += f", records cannot be written: {self.engine.recording.last}" if self.unrecorded else ""
             self._apply(HealthTold(ts_ns=self.clock.now_ns(), level=level, connected=connected, reason=reason))
 
     async def _save(self) -> None:
         while True:
             await asyncio.sleep(self.timing.checkpoint_s)
             self.session.checkpoint()
+
+    def _unreconciled_s(self, now_ns: int) -> float:
+        """How long nobody has found venue and books equal: something differs, or no look has come off for long."""
+        reconciler = self.engine.reconciler
+        if reconciler.since_ns:
+            return (now_ns - reconciler.since_ns) / NS_PER_SECOND
+        looked_s = (now_ns - reconciler.checked_ns) / NS_PER_SECOND
+        return looked_s if self._ready and looked_s > 2.0 * self.timing.reconcile_s else 0.0
 
     def health(self) -> HealthReport:
         """How it is now."""
@@ -807,7 +964,7 @@ class LiveDriver:
             ts_ns=now_ns, ready=self._ready, market_up=self._up["market"], user_up=self._up["user"],
             lag_s=self._lag_s(), clock_offset_ms=self.clock.offset_ms(), queue_fill=self._queue()[0],
             last_event_ns=self.engine.last_event_ns, last_bars_ns=self._decided_ns + self._interval,
-            unreconciled_s=(now_ns - reconciler.since_ns) / NS_PER_SECOND if reconciler.since_ns else 0.0,
+            unreconciled_s=self._unreconciled_s(now_ns),
             reconciled_ns=reconciler.checked_ns, requests=len(self._tasks), waits_for=self.waits_for,
             counts=dict(self.counts),
         )

@@ -6,13 +6,16 @@ driver tells, commands and records come out, and the same inputs give the same o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.domain.enums import TAG_BAD, ExitReason, OrderSide
+from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.enums import TAG_BAD, ExitReason, OrderSide, OrderStatus
 from quantum_trader.domain.errors import InputError
+from quantum_trader.domain.instrument import Instrument, ceil_to, floor_to
 from quantum_trader.domain.loss_window import RING_SIZE
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.scalar import scalar
@@ -20,9 +23,10 @@ from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderUpd
 from quantum_trader.engine import stage
 from quantum_trader.engine.books import Plan, Position, closing_side
 from quantum_trader.engine.engine import Engine
-from quantum_trader.engine.gateway import Command, Purpose, Ticket
-from quantum_trader.engine.ports import VenuePosition
+from quantum_trader.engine.gateway import Command, Purpose, Ticket, mark_of
+from quantum_trader.engine.ports import Rejection, VenuePosition
 from quantum_trader.engine.reconciliation import (
+    NOT_OURS,
     Difference,
     DifferenceKind,
     Reconciler,
@@ -31,20 +35,27 @@ from quantum_trader.engine.reconciliation import (
     compare,
 )
 from quantum_trader.engine.recorder import ENGINE, RUN
+from quantum_trader.engine.refusals import FILTERS, ONLY_REDUCE, OTHERS_REDUCE, TOO_LARGE, is_of
 from quantum_trader.engine.road import ROAD_APPROVED, ROAD_FLIP, ROAD_REASONS, gate
+from quantum_trader.engine.supervision import Shield
 from quantum_trader.market import performance as perf
 from quantum_trader.policy.enforcement import effective_settings
 from quantum_trader.risk.exits import exit_row, timed_out
-from quantum_trader.risk.governor import GOV_ROW_PEAK
+from quantum_trader.risk.governor import CAUSE_HEALTH, CAUSES, GOV_ROW_CAUSE, GOV_ROW_PEAK
 from quantum_trader.risk.guard import Approved, can_execute
 from quantum_trader.risk.limits import LOSS_LAST, LOSS_MIDNIGHT
-from quantum_trader.risk.sizing import liquidation_price
+from quantum_trader.risk.sizing import liquidation_price, tier_rows
 from quantum_trader.signals import columns as col
 
 UNKNOWN_ATR: Final = 0.01  # of the price, for a position taken over before the ATR is known
 _HALT: Final = "reconciliation"
 _LIQUIDATION_BUFFER: Final = 0.002  # of the entry price, between stop and liquidation
 _MUCH: Final = 1e-4  # of the wallet: more than a funding payment that was missed
+_ASKING_NS: Final = 60 * NS_PER_SECOND  # a wallet that differs for longer is believed, whoever could not be asked
+_SAME_MOVE_NS: Final = 60 * NS_PER_SECOND  # stream and question stamp one transfer no farther apart
+_SAME_MONEY: Final = 1e-6  # USDT
+_MOVES_KEPT: Final = 100
+_TRIES: Final = 3  # of an order that is refused
 
 
 class AdoptedPosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +74,21 @@ class CashAdjusted(msgspec.Struct, frozen=True, kw_only=True):
     wallet: float
     explained: bool  # the venue told of a transfer
     why: str
+
+
+class MoneyMove(msgspec.Struct, frozen=True, kw_only=True):
+    """Money moved, as one of two roads told it: the account's stream, or an answer (*asked*)."""
+
+    ts_ns: int
+    amount: float
+    asked: bool
+
+    def is_other_word_of(self, other: MoneyMove) -> bool:
+        """Whether both are the same move, told by each road once."""
+        return (
+            self.asked is not other.asked and abs(self.amount - other.amount) < _SAME_MONEY
+            and abs(self.ts_ns - other.ts_ns) <= _SAME_MOVE_NS
+        )
 
 
 class BarsRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +118,7 @@ class LiveEngine(Engine):
         super().__init__(*arguments, **keywords)
         self.adopt_quietly = adopt_quietly
         self.reconciler = Reconciler()
+        self.recording = Shield()  # of this process alone: a disk that was full is not full in a replay
         self.seen = Seen()
         self.held = ""  # why openings wait for `resume`; empty: they do not
         self.claims_ok = True  # whether inputs can be written before they are acted on
@@ -100,6 +127,11 @@ class LiveEngine(Engine):
         self.last_event_ns = 0
         self._adopted = 0
         self._looked_ns: dict[str, int] = {}  # when a symbol's position was last taken from the venue
+        self._health_why = ""  # as it was last told
+        self._wallet_ns = 0  # when the wallet was last taken from the venue though nothing explained it
+        self._unclosed: dict[str, int] = {}  # closes of a symbol that were refused in a row
+        self._changed: dict[str, Instrument] = {}  # filters that are others than at this process's start
+        self._moves: list[MoneyMove] = []  # money moves that only one road has told
         self._unrecorded: tuple[MarketBatch, int] | None = None
 
     @property
@@ -112,23 +144,52 @@ class LiveEngine(Engine):
         self.began_ns = now_ns
         self.books.cash = self.equity = wallet
         self.gateway.namespace = namespace
+        self.gateway.live_as("")
         self._record("cash.adjusted", "", now_ns, CashAdjusted(
             before=self.settings.start_equity, wallet=wallet, explained=True, why="the account at the first start"
         ))
 
     def live_again(self, life: str, now_ns: int) -> None:
-        """Note that another process has taken the session over; reducing orders get ids of its own."""
-        self.gateway.life = life
+        """Note that another process has taken the session over; its orders get ids of its own."""
+        self.gateway.live_as(life)
         self._record("session.continued", "", now_ns, {"life": life, "open_positions": len(self.books.positions)}, RUN)
 
     # ------------------------------------------------------------------ bars and events
 
     def on_bars(self, batch: MarketBatch, received_ns: int) -> list[Command]:
-        """Take completed bars that were there at *received_ns*; bars that come late open nothing."""
+        """Take completed bars that were there at *received_ns*; bars that come late open nothing.
+
+        It returns with what open positions need and the first order of a signal; :meth:`more` goes on from there.
+        """
         self._late_ns = max(0, received_ns - batch.ts_ns - batch.interval_ns)
         self._unrecorded = (batch, received_ns)
         self._later = []
         return self.on_batch(batch)
+
+    def more(self) -> list[Command]:
+        """Go on with the bars decided on last, until there is something to send; nothing comes of it: all is decided.
+
+        Until then nothing else may be told to the engine.
+        """
+        commands: list[Command] = []
+        if self._due:
+            self._take_signals(commands)
+        return commands
+
+    def _take_signals(self, commands: list[Command]) -> None:
+        if self._later is None:
+            super()._take_signals(commands)
+            return
+        before = len(commands)
+        while self._due and len(commands) == before:
+            self._take_signal(self._due.pop(0), commands)
+        if not self._due:
+            self._after(self._learn, self.now_ns)
+
+    def expect_bar(self, ts_ns: int, index: int, bar: Any) -> None:
+        """Work out ahead what a symbol's next bar (5,) means, should it be decided on. Changes nothing that counts."""
+        if self._later is None:
+            self.kernel.prepare(ts_ns, index, bar)
 
     def record_bars(self) -> None:
         """Record the bars decided on last and what came of them, once, before anything else is told.
@@ -181,7 +242,9 @@ class LiveEngine(Engine):
             self.books.cash -= fill.fee
             self.books.fees_paid += fill.fee
             commands += self._adopt(fill.symbol, sign * fill.qty, fill.price, 0.0, fill.ts_ns, "a trade by hand")
-        if not self.adopt_quietly:
+        if mark_of(fill.client_order_id) and not self.gateway.is_own(fill.client_order_id):
+            self._hold(f"{fill.symbol}: another trader trades on this account; stop it, then resume", fill.ts_ns)
+        elif not self.adopt_quietly:
             self._hold(f"{fill.symbol}: a trade that was not ours ({fill.fill_id})", fill.ts_ns)
         return commands
 
@@ -189,16 +252,14 @@ class LiveEngine(Engine):
         closing = self.books.positions[fill.symbol].exit_reason
         commands = super()._reduced(fill, purpose)
         position = self.books.positions.get(fill.symbol)
+        self._unclosed.pop(fill.symbol, None)
         if position is not None and purpose is None and closing is None and not fill.liquidation:
             position.exit_reason = None  # somebody closed a part: the rest goes on
         return commands
 
     def _record(self, topic: str, trace_id: str, ts_ns: int, data: Any, source: str = ENGINE) -> None:
-        """Record one event; where that fails nothing opens any more, and what reduces risk goes on."""
-        failures = self.shield.failures
-        self.shield.run(super()._record, topic, trace_id, ts_ns, data, source)
-        if self.shield.failures != failures:
-            self.claims_ok = False
+        """Record one event. Where that fails it is counted; a driver sees to it, in words that a replay hears too."""
+        self.recording.run(super()._record, topic, trace_id, ts_ns, data, source)
 
     def note(self, topic: str, now_ns: int, data: Any) -> None:
         """Record something that happened around the engine."""
@@ -241,6 +302,17 @@ class LiveEngine(Engine):
             shift_equity(self.losses, self.governor, self._day, gain)
         worse = min(entry_price, price) if sign > 0 else max(entry_price, price)
         return self._bracket(position, worse if price > 0.0 else entry_price, now_ns)
+
+    def on_health(self, level: int, connected: bool, reason: str, now_ns: int) -> None:
+        """Take what system health calls for into force at once, and remember why."""
+        self._health_why = reason
+        super().on_health(level, connected, reason, now_ns)
+
+    @property
+    def governor_cause(self) -> str:
+        """What raised the governor's level, in words."""
+        cause = int(self.governor[GOV_ROW_CAUSE])
+        return f"{CAUSES[cause]} ({self._health_why})" if cause == CAUSE_HEALTH else CAUSES[cause]
 
     def _hold(self, reason: str, now_ns: int) -> None:
         """Halt openings until somebody who looked says `resume`."""
@@ -298,10 +370,85 @@ class LiveEngine(Engine):
         if pending is not None and pending.plan.intent_id == ticket.intent_id:
             del self._pending[ticket.symbol]
 
+    def _stop_refused(self, position: Position, update: OrderUpdate) -> list[Command]:
+        """Send a stop again that met filters we did not know, on their grid; else as ever."""
+        if not is_of(update.reason, FILTERS) or position.lost_stops >= _TRIES:
+            commands = super()._stop_refused(position, update)
+            kept = position.exit_reason is None and not self.gateway.in_flight(position.symbol, Purpose.STOP)
+            if not commands and kept and self._too_late(position, position.stop):
+                return self._exit(position, ExitReason.UNPROTECTED, update.ts_ns)
+            return commands
+        position.lost_stops += 1
+        self._put_on_grid(position)
+        return self.gateway.move_stop(position, update.ts_ns)
+
+    def _put_on_grid(self, position: Position) -> None:
+        """Bring stop and target onto the symbol's tick, each nearer to the price."""
+        tick, long = self.instruments[position.index].tick_size, position.plan.sign > 0
+        position.stop = ceil_to(position.stop, tick) if long else floor_to(position.stop, tick)
+        if position.target > 0.0:
+            position.target = floor_to(position.target, tick) if long else ceil_to(position.target, tick)
+
+    def _refused(self, ticket: Ticket, update: OrderUpdate) -> list[Command]:
+        """See to a refusal that another try alone does not mend."""
+        symbol, reason, now_ns = ticket.symbol, update.reason, update.ts_ns
+        position = self.books.positions.get(symbol)
+        if ticket.purpose is Purpose.OPEN:
+            if is_of(reason, ONLY_REDUCE):
+                self._hold(f"the venue takes orders that reduce alone: {reason}", now_ns)
+            return []
+        if position is None:
+            return []
+        if ticket.purpose is Purpose.TARGET and is_of(reason, FILTERS):
+            before = position.target
+            self._put_on_grid(position)
+            again = position.target != before and position.exit_reason is None
+            return self._sent(self.gateway.rest_target(position, now_ns)) if again else []
+        if ticket.purpose is Purpose.CLOSE:
+            return self._close_refused(position, ticket, update)
+        return []
+
+    def _close_refused(self, position: Position, ticket: Ticket, update: OrderUpdate) -> list[Command]:
+        """Make the next try one that may succeed; a person hears of it when several in a row did not."""
+        symbol, reason, now_ns = ticket.symbol, update.reason, update.ts_ns
+        if is_of(reason, (Rejection.LOST.value, Rejection.UNAVAILABLE.value)):
+            return []
+        tries = self._unclosed[symbol] = self._unclosed.get(symbol, 0) + 1
+        if tries == _TRIES:
+            self._hold(f"{symbol}: closing is refused again and again: {reason}", now_ns)
+        if is_of(reason, OTHERS_REDUCE):
+            return self._sent([
+                self.gateway.cancel_stray(one.order_id, symbol, now_ns) for one in self.reconciler.open
+                if one.kind is DifferenceKind.FOREIGN_ORDER and one.symbol == symbol
+            ])
+        if is_of(reason, TOO_LARGE):
+            self.gateway.close_in_parts(symbol, ticket.qty, self.instruments[position.index].step_size)
+        elif not is_of(reason, FILTERS):
+            return []
+        return self._sent(self.gateway.close(position, now_ns)) if tries < _TRIES else []  # then at its leisure
+
+    def note_filters(self, instrument: Instrument, now_ns: int) -> None:
+        """Take the filters of a symbol as the venue tells them now; what rests already stays."""
+        index = self._index.get(instrument.symbol)
+        if index is None:
+            raise InputError(f"symbol = {instrument.symbol!r}: is not traded here")
+        self._changed[instrument.symbol] = instrument
+        self._take_filters(index, instrument)
+        self.gateway.take_grid(instrument.symbol, instrument.step_size, instrument.min_qty)
+        self._record("instrument.changed", "", now_ns, instrument, RUN)
+
+    def _take_filters(self, index: int, instrument: Instrument) -> None:
+        specs = (instrument.step_size, instrument.min_qty, instrument.min_notional)
+        self.instruments = (*self.instruments[:index], instrument, *self.instruments[index + 1:])
+        self._tiers = (*self._tiers[:index], tier_rows(instrument), *self._tiers[index + 1:])
+        self._specs = (*self._specs[:index], specs, *self._specs[index + 1:])
+
     def _on_update(self, update: OrderUpdate) -> list[Command]:
         opening = self.gateway.ticket(update.client_order_id)
         commands = super()._on_update(update)
         self._forget_pending(opening)
+        if opening is not None and update.status is OrderStatus.REJECTED:
+            return commands + self._refused(opening, update)
         ticket = self.gateway.ticket(update.client_order_id)
         position = self.books.positions.get(update.symbol)
         if ticket is None or position is None or position.exit_reason is not None:
@@ -317,23 +464,49 @@ class LiveEngine(Engine):
 
     def on_snapshot(self, snapshot: VenueSnapshot) -> list[Command]:
         """Compare the books with the venue; what two looks in a row show alike is acted on."""
-        found = compare(snapshot, self.books.positions, self.gateway.tickets(), self.books.cash, self.symbols)
+        gateway = self.gateway
+        found = compare(
+            snapshot, self.books.positions, gateway.tickets(), self.books.cash, self.symbols, gateway.is_own
+        )
         commands: list[Command] = []
         for difference in self.reconciler.look(found, snapshot, self.symbols):
             commands += self._mend(difference, snapshot)
         commands += self._sent(self.gateway.cancel_stale(self.books.positions, snapshot.ts_ns))
-        return commands
+        return commands + self._sent(self._rest_of(snapshot)) if self.flattening else commands
+
+    def _rest_of(self, snapshot: VenueSnapshot) -> list[Command]:
+        """Cancel whatever rests at the venue and is not ours: a flatten leaves no order that could open a position.
+
+        What only reduces stays until its position is gone.
+        """
+        held = {theirs.symbol for theirs in snapshot.positions}
+        return [
+            self.gateway.cancel_stray(order.client_order_id, order.symbol, snapshot.ts_ns) for order in snapshot.orders
+            if self.gateway.ticket(order.client_order_id) is None
+            and not (order.reduce_only and order.symbol in held)
+        ]
 
     def _mend(self, difference: Difference, snapshot: VenueSnapshot) -> list[Command]:
         """Bring the books to the venue's truth in one respect."""
         kind, now_ns = difference.kind, snapshot.ts_ns
         if kind is DifferenceKind.MISSING_ORDER:
             return []  # the driver asks for it by its id
-        if kind is DifferenceKind.FOREIGN_ORDER and not self.seen.add(f"order/{difference.order_id}"):
+        if kind in NOT_OURS and not self.seen.add(f"order/{difference.order_id}"):
+            return []
+        if kind is DifferenceKind.STRAY_ORDER and self._guards(difference, snapshot):
+            return []
+        asking = not snapshot.moves_known and now_ns - self.reconciler.since_ns < _ASKING_NS
+        if kind is DifferenceKind.WALLET and asking:
             return []
         self._record("reconciliation.difference", "", now_ns, difference)
         if kind is DifferenceKind.STRAY_ORDER:
             return self._sent([self.gateway.cancel_stray(difference.order_id, difference.symbol, now_ns)])
+        if kind is DifferenceKind.OTHER_TRADER:
+            self._hold(
+                f"{difference.symbol}: order {difference.order_id} is a trader's, and none of this folder's. Are two "
+                "on this account, or was the folder copied or restored? Stop the other one, cancel its orders, then "
+                "resume", now_ns,
+            )
         if kind is DifferenceKind.LEVERAGE:
             return self._releveraged(self.books.positions[difference.symbol], difference.venue, now_ns)
         if kind is DifferenceKind.WALLET:
@@ -345,16 +518,28 @@ class LiveEngine(Engine):
             return self._mend_position(difference, snapshot)
         return []
 
+    def _guards(self, stray: Difference, snapshot: VenueSnapshot) -> bool:
+        """Whether a stray order may be all that protects a position at the venue: it goes once ours rests."""
+        order = next(one for one in snapshot.orders if one.client_order_id == stray.order_id)
+        if not order.reduce_only or all(theirs.symbol != stray.symbol for theirs in snapshot.positions):
+            return False
+        position = self.books.positions.get(stray.symbol)
+        return position is None or not self.gateway.is_protected(position)
+
     def _releveraged(self, position: Position, leverage: float, now_ns: int) -> list[Command]:
         """Take over a leverage that somebody set; a stop that would come after the liquidation now is made anew."""
         position.plan.leverage = leverage
-        liquidation = liquidation_price(
-            position.sign, position.entry_price, position.qty, leverage, self._tiers[position.index]
-        )
-        buffer = _LIQUIDATION_BUFFER * position.entry_price
-        if liquidation > 0.0 and (position.stop - liquidation) * position.sign < buffer:
+        if self._too_late(position, position.stop):
             return self._bracket(position, position.entry_price, now_ns)
         return []
+
+    def _too_late(self, position: Position, stop: float) -> bool:
+        """Whether the venue would liquidate *position* before a stop there triggers, or next to it."""
+        liquidation = liquidation_price(
+            position.sign, position.entry_price, position.qty, position.plan.leverage, self._tiers[position.index]
+        )
+        buffer = _LIQUIDATION_BUFFER * position.entry_price
+        return bool(liquidation > 0.0 and (stop - liquidation) * position.sign < buffer)
 
     def _mend_position(self, difference: Difference, snapshot: VenueSnapshot) -> list[Command]:
         """Take the venue's quantity into the books, and protect it."""
@@ -397,23 +582,41 @@ class LiveEngine(Engine):
     def _set_cash(self, wallet: float, now_ns: int) -> None:
         """Set the books' money to the wallet's: nobody told of a transfer, so it counts as profit or loss."""
         before, self.books.cash = self.books.cash, wallet
+        self._wallet_ns = now_ns
         self._record("cash.adjusted", "", now_ns, CashAdjusted(
             before=before, wallet=wallet, explained=False, why="the wallet differs and nothing explains it"
         ))
-        if abs(wallet - before) > self.settings.wallet_halt_share * max(abs(before), 1.0):
+        if not abs(wallet - before) <= self.settings.wallet_halt_share * max(abs(before), 1.0):
             self._hold(f"the wallet holds {wallet:.2f} USDT, the books {before:.2f}", now_ns)
 
-    def on_transfer(self, amount: float, now_ns: int) -> None:
-        """Book money paid in or taken out, once: no profit, no loss, no drawdown."""
-        if not self.seen.add(f"money/{now_ns}/{amount!r}"):
+    def on_transfer(self, amount: float, ts_ns: int, move_id: str = "") -> None:
+        """Book money paid in or taken out at *ts_ns*, once: no profit, no loss, no drawdown.
+
+        Stream and question tell the same move without a name in common: what one road told, the other's word of the
+        same amount at the same time means. A wallet that was taken over since holds it: then it is no loss any more.
+        """
+        if ts_ns <= self.began_ns or not self.seen.add(f"money/{move_id or f'{ts_ns}/{amount!r}'}"):
             return
-        before = self.books.cash
-        self.books.cash += amount
-        self.equity += amount
+        told = MoneyMove(ts_ns=ts_ns, amount=amount, asked=bool(move_id))
+        known = next((one for one in self._moves if one.is_other_word_of(told)), None)
+        if known is not None:
+            self._moves.remove(known)
+            return
+        self._moves = [*self._moves[1 - _MOVES_KEPT:], told]
+        before, late = self.books.cash, ts_ns <= self._wallet_ns
+        if not late:
+            self.books.cash += amount
+            self.equity += amount
         shift_equity(self.losses, self.governor, self._day, amount)
-        self._record("cash.adjusted", "", now_ns, CashAdjusted(
-            before=before, wallet=self.books.cash, explained=True, why="transfer"
+        self._record("cash.adjusted", "", ts_ns, CashAdjusted(
+            before=before, wallet=self.books.cash, explained=True,
+            why="transfer" if not late else f"a transfer of {amount:.2f} USDT that was taken for a result",
         ))
+
+    @property
+    def misses_money(self) -> bool:
+        """Whether the wallet differed at the last look: money may have been moved."""
+        return any(one.kind is DifferenceKind.WALLET for one in self.reconciler.open)
 
     def questions(self) -> list[tuple[str, str]]:
         """(symbol, client order id) of every order the last look missed: whoever can, asks the venue for it."""
@@ -478,10 +681,10 @@ class LiveEngine(Engine):
         return bool(timed_out(position.entry_ns, now_ns, position.plan.max_hours))
 
     def note_funding_rate(self, symbol: str, rate_8h: float) -> None:
-        """Take the newest funding rate of *symbol*, per 8 hours, for the cost estimate."""
+        """Take the newest funding rate of *symbol*, per 8 hours, for the cost estimate; an unknown one is too dear."""
         if symbol not in self._index:
             raise InputError(f"symbol = {symbol!r}: is not traded here")
-        self.sym[self._index[symbol], stage.SYM_FUNDING] = rate_8h
+        self.sym[self._index[symbol], stage.SYM_FUNDING] = rate_8h if math.isfinite(rate_8h) else math.inf
 
     # ------------------------------------------------------------------ intents from outside
 
@@ -543,7 +746,9 @@ class LiveEngine(Engine):
             **super().state(), "reconciler": self.reconciler.state(), "seen": self.seen.state(),
             "held": self.held, "began_ns": self.began_ns, "flattening": self.flattening,
             "last_event_ns": self.last_event_ns, "looked_ns": dict(self._looked_ns), "adopted": self._adopted,
-            "late": self._late_ns,
+            "late": self._late_ns, "wallet_ns": self._wallet_ns, "health_why": self._health_why,
+            "moves": [msgspec.to_builtins(move) for move in self._moves], "unclosed": dict(self._unclosed),
+            "changed": [msgspec.to_builtins(instrument) for instrument in self._changed.values()],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -554,3 +759,10 @@ class LiveEngine(Engine):
         self.held, self.flattening = state["held"], state["flattening"]
         self.began_ns, self._looked_ns = state["began_ns"], dict(state["looked_ns"])
         self.last_event_ns, self._adopted, self._late_ns = state["last_event_ns"], state["adopted"], state["late"]
+        self._wallet_ns, self._health_why = state["wallet_ns"], state["health_why"]
+        self._moves = [msgspec.convert(move, MoneyMove) for move in state["moves"]]
+        self._unclosed = dict(state["unclosed"])
+        changed = [msgspec.convert(instrument, Instrument) for instrument in state["changed"]]
+        self._changed = {instrument.symbol: instrument for instrument in changed}
+        for instrument in changed:
+            self._take_filters(self._index[instrument.symbol], instrument)

@@ -182,8 +182,10 @@ class DecisionTracing(Protocol):
         """Begin a decision that a market event at *ts_ns* led to."""
         ...
 
-    def mark(self, name: str, outcome: str = "OK", *, trace_id: str | None = None, **facts: Any) -> None:
-        """Add the step that ends now and began with the last one's end."""
+    def mark(
+        self, name: str, outcome: str = "OK", *, trace_id: str | None = None, at_ns: int | None = None, **facts: Any
+    ) -> None:
+        """Add the step that ends at *at_ns* (None: now) and began with the last one's end."""
         ...
 
     def finish_trace(self, trace_id: str | None = None, end_ns: int | None = None, outcome: str = "DONE") -> None:

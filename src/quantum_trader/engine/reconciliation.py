@@ -6,7 +6,7 @@ because a fill may be on its way while the first was taken; what a driver can as
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, Final
 
@@ -21,13 +21,18 @@ WALLET_CENT: Final = 0.005  # USDT: what rounding may leave
 
 
 class VenueSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What a venue said of the account at one moment. Symbols in *busy* had something on its way and are left out."""
+    """What a venue said of the account at one moment. Symbols in *busy* had something on its way and are left out.
+
+    *moves_known*: whether it was asked for money moved since the wallet differed; a wallet that nobody could ask about
+    is not put down to trading at once.
+    """
 
     ts_ns: int
     wallet: float
     positions: tuple[VenuePosition, ...]
     orders: tuple[VenueOrder, ...]
     busy: tuple[str, ...] = ()
+    moves_known: bool = True
 
 
 class DifferenceKind(str, Enum):
@@ -36,9 +41,13 @@ class DifferenceKind(str, Enum):
     POSITION = "POSITION"  # other quantity or side than the books
     LEVERAGE = "LEVERAGE"  # of an open position
     STRAY_ORDER = "STRAY_ORDER"  # ours by its id, and the gateway knows nothing of it
+    OTHER_TRADER = "OTHER_TRADER"  # an order with our prefix that no process of this session made
     FOREIGN_ORDER = "FOREIGN_ORDER"  # somebody else's
     MISSING_ORDER = "MISSING_ORDER"  # the gateway thinks it alive
     WALLET = "WALLET"
+
+
+NOT_OURS: Final = (DifferenceKind.FOREIGN_ORDER, DifferenceKind.OTHER_TRADER)
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,14 +67,17 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 def compare(
     snapshot: VenueSnapshot, positions: Mapping[str, Position], tickets: Iterable[Ticket], cash: float,
-    symbols: Iterable[str],
+    symbols: Iterable[str], is_own: Callable[[str], bool],
 ) -> list[Difference]:
-    """Every difference between *snapshot* and the books, in a fixed order; only *symbols* are looked at."""
+    """Every difference between *snapshot* and the books, in a fixed order; only *symbols* are looked at.
+
+    *is_own* tells of a client order id whether a process of this session made it.
+    """
     busy = set(snapshot.busy)
     watched = [symbol for symbol in symbols if symbol not in busy]
     found = _positions(snapshot, positions, watched)
-    found += _orders(snapshot, list(tickets), set(watched))
-    if not busy and abs(snapshot.wallet - cash) > WALLET_CENT:
+    found += _orders(snapshot, list(tickets), set(watched), is_own)
+    if not busy and not abs(snapshot.wallet - cash) <= WALLET_CENT:  # what is no number agrees with nothing
         found.append(Difference(kind=DifferenceKind.WALLET, symbol="", venue=snapshot.wallet, books=cash))
     return found
 
@@ -79,7 +91,7 @@ def _positions(
         theirs, ours = held.get(symbol), positions.get(symbol)
         venue_qty = theirs.qty if theirs is not None else 0.0
         own_qty = ours.sign * ours.qty if ours is not None else 0.0
-        if abs(venue_qty - own_qty) > _SAME * max(abs(venue_qty), abs(own_qty)):
+        if not abs(venue_qty - own_qty) <= _SAME * max(abs(venue_qty), abs(own_qty)):
             found.append(Difference(kind=DifferenceKind.POSITION, symbol=symbol, venue=venue_qty, books=own_qty))
         elif ours is not None and theirs is not None and theirs.leverage != ours.plan.leverage:
             found.append(
@@ -90,17 +102,18 @@ def _positions(
     return found
 
 
-def _orders(snapshot: VenueSnapshot, tickets: list[Ticket], watched: set[str]) -> list[Difference]:
+def _orders(
+    snapshot: VenueSnapshot, tickets: list[Ticket], watched: set[str], is_own: Callable[[str], bool]
+) -> list[Difference]:
     found = []
     known = {ticket.client_order_id for ticket in tickets}
     resting = {order.client_order_id for order in snapshot.orders}
     for order in snapshot.orders:
         if order.symbol in watched and order.client_order_id not in known:
-            own = order.client_order_id.startswith(OWN_PREFIX)
             found.append(
                 Difference(
-                    kind=DifferenceKind.STRAY_ORDER if own else DifferenceKind.FOREIGN_ORDER, symbol=order.symbol,
-                    venue=order.qty, books=0.0, order_id=order.client_order_id,
+                    kind=_whose(order.client_order_id, is_own), symbol=order.symbol, venue=order.qty, books=0.0,
+                    order_id=order.client_order_id,
                 )
             )
     for ticket in tickets:
@@ -112,6 +125,12 @@ def _orders(snapshot: VenueSnapshot, tickets: list[Ticket], watched: set[str]) -
                 )
             )
     return found
+
+
+def _whose(order_id: str, is_own: Callable[[str], bool]) -> DifferenceKind:
+    if not order_id.startswith(OWN_PREFIX):
+        return DifferenceKind.FOREIGN_ORDER
+    return DifferenceKind.STRAY_ORDER if is_own(order_id) else DifferenceKind.OTHER_TRADER
 
 
 class Reconciler:
@@ -133,7 +152,7 @@ class Reconciler:
         self._before = {one.key: one.venue for one in found if one.key not in gone}
         self.open = found
         self.checked_ns = ts_ns
-        serious = any(one.kind is not DifferenceKind.FOREIGN_ORDER for one in found)
+        serious = any(one.kind not in NOT_OURS for one in found)
         self.since_ns = (self.since_ns or ts_ns) if serious else 0
         if not serious and not snapshot.busy:
             self.agreed_ns = ts_ns

@@ -11,14 +11,17 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.market import MarketBatch
 from quantum_trader.engine.gateway import Command
 from quantum_trader.engine.inputs import (
     Asked,
     BarsCame,
     Began,
     CheckpointStore,
+    FiltersKnown,
     HealthTold,
     Input,
     InputLog,
@@ -55,6 +58,8 @@ class Session:
         self.trouble = ""  # why the last checkpoint could not be written
         self.unwritten = 0  # inputs that could not be written and were acted on all the same
         self._now_ns = 0
+        self._unsent: list[Command] = []
+        self._moments: dict[int, tuple[Any, Any]] = {}  # bars heard of moments that are not decided on yet
 
     def apply(self, told: Input) -> list[Command]:
         """Write *told* down, then let the engine take it; returns what is to be sent.
@@ -62,16 +67,96 @@ class Session:
         Where it cannot be written the engine still takes it, because reducing risk must go on, but nothing opens until
         a checkpoint has put state and log together again.
         """
+        self._write(told)
+        return self._step(told)
+
+    def hear(self, ts_ns: int, some: list[int], ohlcv: Any, present: Any) -> None:
+        """Write down the bars of *some* symbols out of a moment's (S, 5), (S,), while others are awaited.
+
+        Nothing is decided; what is heard now need not be written when an order waits for it.
+        """
+        told = BarsCame.of(ts_ns, 0, ohlcv, present, some)
+        self._write(told)
+        self.inputs += 1
+        self._keep(told)
+
+    def decide(
+        self, ts_ns: int, received_ns: int, ohlcv: Any, present: Any, some: list[int] | None = None
+    ) -> list[Command]:
+        """Decide on a moment's bars (S, 5), (S,), of which *some* (None: all) were not heard before.
+
+        It returns with what is to be sent first; see :meth:`more`.
+        """
+        told = BarsCame.of(ts_ns, received_ns, ohlcv, present, some)
+        self._write(told)
+        self.settle()
+        return self._flushed(self._guarded(told))
+
+    def _keep(self, told: BarsCame) -> tuple[Any, Any]:
+        """Put bars to those of their moment; returns all of them, (S, 5) and (S,)."""
+        bars = self._moments.get(told.ts_ns)
+        if bars is None:
+            size = len(self.engine.symbols)
+            bars = self._moments[told.ts_ns] = np.full((size, 5), np.nan), np.zeros(size, dtype=np.bool_)
+        told.put(*bars)
+        return bars
+
+    def _batch(self, told: BarsCame) -> MarketBatch:
+        """The moment that *told* makes whole; what was heard of it and of earlier ones is not needed any more."""
+        ohlcv, present = self._keep(told)
+        for ts_ns in [ts_ns for ts_ns in self._moments if ts_ns <= told.ts_ns]:
+            del self._moments[ts_ns]
+        return MarketBatch(told.ts_ns, self.interval_ns, ohlcv, present)
+
+    def more(self) -> list[Command]:
+        """What the bars of :meth:`decide` want sent next; when there is nothing, they are done with and recorded."""
+        commands = self._flushed(self._next())
+        if not commands:
+            self._settle()
+        return commands
+
+    def _next(self) -> list[Command]:
+        """What the moment's signals that are still due want, up to the next order."""
+        failures = self.shield.failures
+        commands = self.shield.run(self.engine.more)
+        if self.shield.failures != failures:
+            self._failed("a signal")
+        return commands or []
+
+    def settle(self) -> None:
+        """Finish the bars in hand and record what did not have to be on record before orders went out.
+
+        The next input would do it first. What is still to be sent comes with the next call.
+        """
+        unsent: list[Command] = []
+        while commands := self.more():
+            unsent += commands
+        self._unsent = unsent
+
+    def _write(self, told: Input) -> None:
         try:
             self.log.append(encode_input(told))
         except StateError:
             self.engine.claims_ok = False
             self.unwritten += 1
-        return self._step(told)
 
     def _step(self, told: Input) -> list[Command]:
-        """Let the engine take *told*; what it raises halts openings, in the first life as in a replay."""
+        """Let the engine take *told* and all that follows from it."""
         self.settle()
+        commands = self._flushed(self._guarded(told))
+        if isinstance(told, BarsCame):
+            while more := self._next():
+                commands += more
+        return commands
+
+    def _flushed(self, commands: list[Command]) -> list[Command]:
+        """*commands*, behind those that nobody has been given yet."""
+        if self._unsent:
+            commands, self._unsent = self._unsent + commands, []
+        return commands
+
+    def _guarded(self, told: Input) -> list[Command]:
+        """Let the engine take *told*; what it raises halts openings, in the first life as in a replay."""
         self.inputs += 1
         failures = self.shield.failures
         commands = self.shield.run(self._take, told)
@@ -80,8 +165,8 @@ class Session:
             return []
         return commands or []
 
-    def settle(self) -> None:
-        """Record what did not have to be on record before orders went out; the next input would do it first."""
+    def _settle(self) -> None:
+        """Record what was put off."""
         failures = self.shield.failures
         self.shield.run(self.engine.record_bars)
         if self.shield.failures != failures:
@@ -97,8 +182,11 @@ class Session:
     def _take(self, told: Input) -> list[Command] | None:
         engine = self.engine
         if isinstance(told, BarsCame):
+            if not told.received_ns:
+                self._keep(told)
+                return None
             self._now_ns = max(self._now_ns, told.received_ns)
-            return engine.on_bars(told.batch(self.interval_ns), told.received_ns)
+            return engine.on_bars(self._batch(told), told.received_ns)
         if isinstance(told, VenueSaid):
             self._now_ns = max(self._now_ns, told.event.ts_ns)
             return engine.on_event(told.event)
@@ -115,15 +203,19 @@ class Session:
         self._take_quiet(told)
         return None
 
-    def _take_quiet(self, told: Began | Lived | HealthTold | RolloutSet | MoneyMoved | RateKnown) -> None:
+    def _take_quiet(
+        self, told: Began | Lived | HealthTold | RolloutSet | MoneyMoved | RateKnown | FiltersKnown
+    ) -> None:
         """Take an input that sends nothing."""
         engine = self.engine
         if isinstance(told, HealthTold):
             engine.on_health(told.level, told.connected, told.reason, told.ts_ns)
         elif isinstance(told, RateKnown):
             engine.note_funding_rate(told.symbol, told.rate_8h)
+        elif isinstance(told, FiltersKnown):
+            engine.note_filters(told.instrument, told.ts_ns)
         elif isinstance(told, MoneyMoved):
-            engine.on_transfer(told.amount, told.ts_ns)
+            engine.on_transfer(told.amount, told.ts_ns, told.move_id)
         elif isinstance(told, Lived):
             engine.live_again(told.life, told.ts_ns)
         elif isinstance(told, RolloutSet):
@@ -165,6 +257,7 @@ class Session:
         return {
             "engine": self.engine.state(), "mark": self.log.mark(), "inputs": self.inputs,
             "asked": self.asked, "failures": self.shield.failures, "now_ns": self._now_ns, "more": self.more_state(),
+            "heard": [[ts_ns, *bars] for ts_ns, bars in self._moments.items()],
         }
 
     def recover(self, restore_more: Callable[[dict[str, Any]], None] | None = None) -> int:
@@ -177,12 +270,14 @@ class Session:
             self.engine.load_state(saved["engine"])
             self.inputs, self._now_ns = saved["inputs"], saved["now_ns"]
             self.shield.failures, self.asked = saved["failures"], saved["asked"]
+            self._moments = {ts_ns: (ohlcv.copy(), present.copy()) for ts_ns, ohlcv, present in saved["heard"]}
             if restore_more is not None:
                 restore_more(saved["more"])
         entries = self.log.since(saved["mark"] if saved is not None else None)
         for entry in entries:
             self._step(decode_input(entry))
         self.settle()
+        self._unsent = []
         return len(entries)
 
 

@@ -62,6 +62,15 @@ class WalletChanged(msgspec.Struct, frozen=True, kw_only=True):
     moved: float = 0.0  # paid in or out, USDT; 0.0 for profit, fees and funding
 
 
+class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+    """Money paid into the account or taken out: no result of trading."""
+
+    move_id: str  # the venue's, the same each time it is asked for
+    amount: float  # USDT, signed
+    ts_ns: int
+    reason: str  # in the venue's word
+
+
 class LeverageChanged(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody changed a symbol's leverage."""
 
@@ -157,6 +166,20 @@ class ExecutionVenue(Protocol):
 
     async def get_funding(self, since_ns: int) -> list[FundingPayment]:
         """Return funding paid or received since *since_ns*, oldest first; *ts_ns* is the same wherever it is told."""
+        ...
+
+
+    async def get_transfers(self, since_ns: int) -> list[Transfer]:
+        """Return money paid in or taken out since *since_ns*, oldest first; profit, fees and funding are none of it."""
+        ...
+
+
+@runtime_checkable
+class ChangingVenue(Protocol):
+    """A venue that tells filters as they were when it was last asked for them."""
+
+    async def read_instruments(self) -> None:
+        """Ask for the filters of every symbol; from then on ``instrument`` tells them."""
         ...
 
 

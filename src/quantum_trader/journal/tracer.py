@@ -145,12 +145,14 @@ class DecisionTracer:
         else:
             trace.dropped += 1
 
-    def mark(self, name: str, outcome: str = "OK", *, trace_id: str | None = None, **facts: Any) -> None:
-        """Add the step that ends now and began at the last mark (or the start)."""
+    def mark(
+        self, name: str, outcome: str = "OK", *, trace_id: str | None = None, at_ns: int | None = None, **facts: Any
+    ) -> None:
+        """Add the step that ends at *at_ns* (None: now) and began at the last mark (or the start)."""
         trace = self._current if trace_id is None else self._traces.get(trace_id)
         if trace is None:
             return
-        now_ns = self._now()
+        now_ns = self._now() if at_ns is None else at_ns
         if len(trace.steps) < self._max_steps:
             trace.steps.append((name, trace.mark_ns, now_ns, outcome, facts))
         else:

@@ -812,9 +812,6 @@ def _moment(t, tape, levels, profile, rules, desk, outcome):
     counts, bars = desk.counts, _bars(t, tape, levels, rules)
     if counts[C_HELD] > 0 or counts[C_WAITING] > 0:
         _meet_bars(bars, tape, profile, rules, desk, outcome)
-    if tape.shadow_span[2 * t + 1] > tape.shadow_span[2 * t]:
-        _take_shadows(tape.shadow_span[2 * t], tape.shadow_span[2 * t + 1], tape, desk, outcome)
-        _watch_streak(bars.now_ns, counts)
     equity, exposure = _mark(bars, desk)
     desk.money[M_EQUITY] = equity
     counts[C_LEVEL] = policy_step(bars, equity, exposure, profile, rules, desk)
@@ -830,6 +827,9 @@ def _moment(t, tape, levels, profile, rules, desk, outcome):
     if tape.signal_from[t + 1] > tape.signal_from[t]:
         for n in range(tape.signal_from[t], tape.signal_from[t + 1]):
             _take_signal(n, bars.now_ns, tape, levels, rules, desk, outcome)
+    if tape.shadow_span[2 * t + 1] > tape.shadow_span[2 * t]:
+        _take_shadows(tape.shadow_span[2 * t], tape.shadow_span[2 * t + 1], tape, desk, outcome)
+        _watch_streak(bars.now_ns, counts)
     if first > 0:
         first = _expire_entries(first, desk)
     if counts[C_WAITING] > first:

@@ -1,9 +1,11 @@
 """Market measures and signals of all symbols, one compiled call a moment.
 
-The state is two matrices: ``rows`` (S, width), everything of one symbol (answers, indicators, longer bars in the
-making, the decisions whose outcome is still open), and ``pool`` (POOL_SIZE,), what all symbols share (calibration, the
-models' gains, quality). Symbols are taken in their order; a moment's outcomes are learned before its decisions, and
-only outcomes of bars already closed exist. The batch form calls the same step, so both give the same bits.
+The state is ``rows`` (2, S, width), everything of one symbol (answers, indicators, longer bars in the making, the
+decisions whose outcome is still open), and ``pool`` (POOL_SIZE,), what all symbols share (calibration, the models'
+gains, quality). A moment's decisions rest on the pool as it was before the moment; what its bars teach is learned after
+them, in the order of the symbols. So no symbol waits for another: one whose bar is there can be worked out ahead of the
+moment (:meth:`SignalKernel.prepare`), in the other of its two rows. The batch form calls the same step, so all three
+give the same bits.
 """
 
 from __future__ import annotations
@@ -74,7 +76,8 @@ _CONSENSUS: Final = 4
 _LAST_DIRECTION: Final = 5
 _BARS_SINCE: Final = 6
 _OPEN_DECISIONS: Final = 7  # decisions written since the start (place in the ring)
-_VOTES: Final = 8
+_UNLEARNED: Final = 8  # of them, those of the moment in hand, whose outcomes are not learned yet: at most two
+_VOTES: Final = 9
 _MEASURE: Final = _VOTES + N_MODELS
 _DECISION_BAR: Final = _MEASURE + MEASURE_SIZE
 _TREND_BAR: Final = _DECISION_BAR + BUCKET_SIZE
@@ -87,6 +90,7 @@ _E_CLOSE, _E_SIGNAL, _E_FEATURES = 0, 1, 2
 _E_SCORES: Final = _E_FEATURES + N_FEATURES
 _E_VOTES: Final = _E_SCORES + N_MODELS
 _ENTRY: Final = _E_VOTES + N_MODELS
+_SPARE: Final = 2  # places in the ring beyond the horizon: decisions of one moment overwrite nothing unlearned
 
 # Settings as numbers.
 (
@@ -149,21 +153,19 @@ def decide(row: Cells, pool: Cells, params: Cells, fresh: bool) -> int:
 
 @scalar
 def decision_bar(row: Cells, pool: Cells, params: Cells, fresh: bool) -> int:
-    """Take in the decision bar held in *row*: learn from the outcome it settles, then decide; return the signal.
+    """Take in the decision bar held in *row* and decide; return the signal. It only reads *pool*.
 
     A bar that is not *fresh* closed some time ago: it is learned from, but no signal is given on it.
     """
     close = row[_DECISION_BAR + 5]
-    horizon = int(params[_HORIZON])
     count = int(row[_OPEN_DECISIONS])
-    entry = _RING + (count % horizon) * _ENTRY
-    if row[entry + _E_CLOSE] > 0.0:
-        learn(row, entry, close, pool, params)
+    entry = _RING + (count % (int(params[_HORIZON]) + _SPARE)) * _ENTRY
     update_models(
         row, _MODELS, row[_DECISION_BAR + 3], row[_DECISION_BAR + 4], close, row[_DECISION_BAR + 6], pool, G_WEIGHTS
     )
     row[_DECISION_BAR] = 0.0
     row[_OPEN_DECISIONS] = count + 1.0
+    row[_UNLEARNED] += 1.0
     row[_BARS_SINCE] += 1.0
     if row[_MODELS + X_BARS] <= WARMUP_BARS:
         return 0
@@ -176,6 +178,18 @@ def decision_bar(row: Cells, pool: Cells, params: Cells, fresh: bool) -> int:
         row[entry + _E_SCORES + model] = row[_MODELS + X_SCORES + model]
         row[entry + _E_VOTES + model] = row[_VOTES + model]
     return signal
+
+
+@scalar
+def learn_symbol(row: Cells, pool: Cells, params: Cells) -> None:
+    """Learn the outcomes that *row*'s newest decisions, those of the moment in hand, have settled."""
+    horizon = int(params[_HORIZON])
+    newest = int(row[_OPEN_DECISIONS])
+    for number in range(newest - int(row[_UNLEARNED]), newest):
+        then = _RING + ((number - horizon) % (horizon + _SPARE)) * _ENTRY
+        if number >= horizon and row[then + _E_CLOSE] > 0.0:
+            learn(row, then, row[_RING + (number % (horizon + _SPARE)) * _ENTRY + _E_CLOSE], pool, params)
+    row[_UNLEARNED] = 0.0
 
 
 @scalar
@@ -258,48 +272,100 @@ def write_out(row: Cells, signal: int, age: float, out: Cells) -> None:
 
 _clear_symbol = compiled(clear_symbol)
 _symbol_bar = compiled(symbol_bar)
+_learn_symbol = compiled(learn_symbol)
 _write_out = compiled(write_out)
 
 
 @kernel
-def _moment(
-    ts_ns: Any, ohlcv: Any, present: Any, rows: Floats, clocks: Any, pool: Cells, params: Cells, out: Any
-) -> int:
-    """Advance all symbols by the bars that opened at *ts_ns*; return the number of signals."""
-    interval = int(params[_INTERVAL])
-    end = ts_ns + interval
+def _calendar(ts_ns: Any, params: Cells) -> Any:
+    """The numbers of the decision, trend and volatility bars that a base bar belongs to, and whether it ends them."""
+    end = ts_ns + int(params[_INTERVAL])
     lengths = (int(params[_DECISION_NS]), int(params[_TREND_NS]), int(params[_VOL_NS]))
     buckets = (float(ts_ns // lengths[0]), float(ts_ns // lengths[1]), float(ts_ns // lengths[2]))
-    ends = (end % lengths[0] == 0, end % lengths[1] == 0, end % lengths[2] == 0)
+    return buckets, (end % lengths[0] == 0, end % lengths[1] == 0, end % lengths[2] == 0)
+
+
+@kernel
+def _advance_symbol(
+    ts_ns: Any, bar: Cells, row: Cells, last: Any, buckets: Any, ends: Any, pool: Cells, params: Cells, out: Any
+) -> None:
+    """Take one symbol's *row* through its bar that opened at *ts_ns*; the one before opened at *last*."""
+    if last < 0 or ts_ns - last - int(params[_INTERVAL]) > _HOLE_NS:
+        _clear_symbol(row)
+    _write_out(row, _symbol_bar(row, bar, buckets, ends, pool, params), 0.0, out)
+
+
+@kernel
+def _prepare(
+    ts_ns: Any, s: int, bar: Cells, rows: Any, side: Any, clocks: Any, pool: Cells, params: Cells, ahead: Any,
+    ahead_ts: Any, ahead_out: Any,
+) -> None:
+    """Work symbol *s* out ahead in its other row, and keep for which bar."""
+    spare = rows[1 - side[s], s]
+    spare[:] = rows[side[s], s]
+    buckets, ends = _calendar(ts_ns, params)
+    _advance_symbol(ts_ns, bar, spare, clocks[s, _LAST_TS], buckets, ends, pool, params, ahead_out[s])
+    ahead[s, :] = bar
+    ahead_ts[s] = ts_ns
+
+
+@kernel
+def _same(bar: Cells, other: Cells) -> bool:
+    return (
+        bar[0] == other[0] and bar[1] == other[1] and bar[2] == other[2] and bar[3] == other[3] and bar[4] == other[4]
+    )
+
+
+@kernel
+def _moment(
+    ts_ns: Any, ohlcv: Any, present: Any, rows: Any, side: Any, clocks: Any, pool: Cells, params: Cells, out: Any,
+    ahead: Any, ahead_ts: Any, ahead_out: Any,
+) -> int:
+    """Advance all symbols by the bars that opened at *ts_ns*, learning nothing yet; return the number of signals."""
     signals = 0
-    for s in range(rows.shape[0]):
-        row = rows[s]
+    buckets, ends = _calendar(ts_ns, params)
+    for s in range(side.shape[0]):
         last = clocks[s, _LAST_TS]
+        row = rows[side[s], s]
         if not present[s]:
-            _write_out(row, 0, (ts_ns - last) / interval if last >= 0 else np.inf, out[s])
+            _write_out(row, 0, (ts_ns - last) / int(params[_INTERVAL]) if last >= 0 else np.inf, out[s])
+            out[s, c.QUALITY] = pool[G_QUALITY]
             continue
-        if last < 0 or ts_ns - last - interval > _HOLE_NS:
-            _clear_symbol(row)
-        decisions = row[_OPEN_DECISIONS]
-        signal = _symbol_bar(row, ohlcv[s], buckets, ends, pool, params)
+        if ahead_ts[s] == ts_ns and _same(ohlcv[s], ahead[s]):
+            side[s] = 1 - side[s]
+            row = rows[side[s], s]
+            out[s, :] = ahead_out[s]
+        else:
+            _advance_symbol(ts_ns, ohlcv[s], row, last, buckets, ends, pool, params, out[s])
         clocks[s, _LAST_TS] = ts_ns
-        if row[_OPEN_DECISIONS] != decisions:
+        if row[_UNLEARNED] > 0.0:
             clocks[s, _FEATURES_TS] = ts_ns
-        signals += abs(signal)
-        _write_out(row, signal, 0.0, out[s])
-    for s in range(rows.shape[0]):
+        signals += int(abs(out[s, c.SIGNAL]))
         out[s, c.QUALITY] = pool[G_QUALITY]
     return signals
 
 
 @kernel
+def _learn(rows: Any, side: Any, pool: Cells, params: Cells) -> None:
+    """Learn what the last moment's bars have settled."""
+    for s in range(side.shape[0]):
+        row = rows[side[s], s]
+        if row[_UNLEARNED] > 0.0:
+            _learn_symbol(row, pool, params)
+
+
+@kernel
 def _moments(
-    ts_ns: Any, ohlcv: Any, present: Any, rows: Floats, clocks: Any, pool: Cells, params: Cells, out: Any
+    ts_ns: Any, ohlcv: Any, present: Any, rows: Any, side: Any, clocks: Any, pool: Cells, params: Cells, out: Any,
+    ahead: Any, ahead_ts: Any, ahead_out: Any,
 ) -> int:
-    """Advance over T moments with the very step of one."""
+    """Advance over T moments with the very steps of one."""
     signals = 0
     for t in range(ts_ns.shape[0]):
-        signals += _moment(ts_ns[t], ohlcv[t], present[t], rows, clocks, pool, params, out[t])
+        signals += _moment(
+            ts_ns[t], ohlcv[t], present[t], rows, side, clocks, pool, params, out[t], ahead, ahead_ts, ahead_out
+        )
+        _learn(rows, side, pool, params)
     return signals
 
 
@@ -344,16 +410,21 @@ class SignalKernel:
         self.symbols = tuple(symbols)
         self.interval_ns = interval_ns
         self.params = _params(interval_ns, market, signals)
-        width = _RING + int(self.params[_HORIZON]) * _ENTRY
+        width = _RING + (int(self.params[_HORIZON]) + _SPARE) * _ENTRY
         count = len(self.symbols)
-        self._rows: Floats = np.zeros((count, width))
-        self._rows[:, _TICK] = 0.0 if tick_sizes is None else np.asarray(tick_sizes, dtype=np.float64)
-        for row in self._rows:
+        self._rows: Floats = np.zeros((2, count, width))  # the one in use, and one to work ahead in
+        self._rows[:, :, _TICK] = 0.0 if tick_sizes is None else np.asarray(tick_sizes, dtype=np.float64)
+        for row in self._rows.reshape(2 * count, width):
             clear_symbol(row)
+        self._side: Ints = np.zeros(count, dtype=np.int64)
         self._clocks: Ints = np.full((count, 2), -1, dtype=np.int64)
+        self._ahead: Floats = np.zeros((count, 5))
+        self._ahead_ts: Ints = np.full(count, -1, dtype=np.int64)
+        self._ahead_out: Floats = np.zeros((count, c.N_OUT))
         self._pool: Floats = np.zeros(POOL_SIZE)
         self._pool[G_QUALITY] = 0.5
         self._last_ns = -1
+        self._learned = True
         self.features_ts = self._clocks[:, _FEATURES_TS]
         self.out: Floats = np.zeros((count, c.N_OUT))
         self._write_cold(self.out)
@@ -363,11 +434,36 @@ class SignalKernel:
         return self.advance_arrays(batch.ts_ns, batch.ohlcv, batch.present)
 
     def advance_arrays(self, ts_ns: int, ohlcv: Floats, present: Bools) -> int:
-        """Take in (S, 5) bars that opened at *ts_ns*. Raises DataError when time does not move forward."""
+        """Take in (S, 5) bars that opened at *ts_ns*. Raises DataError when time does not move forward.
+
+        What they teach waits for :meth:`learn`, which the next call makes good where nobody did.
+        """
         if ts_ns <= self._last_ns:
             raise DataError(f"bars of {iso(ts_ns)} after bars of {iso(self._last_ns)}: time must move forward")
+        self.learn()
         self._last_ns = ts_ns
-        return _moment(ts_ns, ohlcv, present, self._rows, self._clocks, self._pool, self.params, self.out)  # type: ignore[no-any-return]
+        self._learned = False
+        return _moment(  # type: ignore[no-any-return]
+            ts_ns, ohlcv, present, self._rows, self._side, self._clocks, self._pool, self.params, self.out,
+            self._ahead, self._ahead_ts, self._ahead_out,
+        )
+
+    def learn(self) -> None:
+        """Learn what the bars of the last moment have settled, once."""
+        if not self._learned:
+            self._learned = True
+            _learn(self._rows, self._side, self._pool, self.params)
+
+    def prepare(self, ts_ns: int, index: int, bar: Floats) -> None:
+        """Work a symbol's next bar (5,) out ahead of its moment; :meth:`advance` takes it if that bar comes.
+
+        Nothing that counts changes. It does nothing while the moment before is not learned, or for a bar of the past.
+        """
+        if self._learned and ts_ns > self._last_ns:
+            _prepare(
+                ts_ns, index, bar, self._rows, self._side, self._clocks, self._pool, self.params, self._ahead,
+                self._ahead_ts, self._ahead_out,
+            )
 
     def advance_all(self, ts_ns: Ints, ohlcv: Floats, present: Bools, out: Floats | None = None) -> Floats:
         """Take in T moments at once: (T,), (T, S, 5), (T, S); return every moment's ``out`` (T, S, N_OUT).
@@ -381,22 +477,27 @@ class SignalKernel:
             return answers
         if ts_ns[0] <= self._last_ns or bool((np.diff(ts_ns) <= 0).any()):
             raise DataError("ts_ns: time must move forward from bar to bar")
-        _moments(ts_ns, ohlcv, present, self._rows, self._clocks, self._pool, self.params, answers)
+        self.learn()
+        _moments(
+            ts_ns, ohlcv, present, self._rows, self._side, self._clocks, self._pool, self.params, answers,
+            self._ahead, self._ahead_ts, self._ahead_out,
+        )
         self._last_ns = int(ts_ns[-1])
         self.out[:] = answers[-1]
         return answers
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Copies of everything that must survive a restart."""
+        """Copies of everything that must survive a restart, with everything learned."""
+        self.learn()
         return {
-            "rows": self._rows.copy(), "pool": self._pool.copy(), "clocks": self._clocks.copy(),
+            "rows": self._in_use(), "pool": self._pool.copy(), "clocks": self._clocks.copy(),
             "out": self.out.copy(), "params": self.params.copy(), "last_ns": np.array([self._last_ns]),
         }
 
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Continue from :meth:`state`. Raises StateError when it was saved under other symbols or settings."""
         here = {
-            "rows": self._rows, "pool": self._pool, "clocks": self._clocks, "out": self.out, "params": self.params,
+            "rows": self._rows[0], "pool": self._pool, "clocks": self._clocks, "out": self.out, "params": self.params,
         }
         for key, array in here.items():
             saved = state.get(key)
@@ -406,11 +507,16 @@ class SignalKernel:
             raise StateError("signal state: saved under other settings or bar length; start a new state folder")
         for key, array in here.items():
             array[:] = state[key]
+        self._side[:], self._ahead_ts[:], self._learned = 0, -1, True
         self._last_ns = int(state["last_ns"][0])
+
+    def _in_use(self) -> Floats:
+        """A copy (S, width) of the rows in use."""
+        return self._rows[self._side, np.arange(len(self.symbols))]
 
     def _write_cold(self, out: Floats) -> None:
         """Write the answer of symbols never seen."""
-        for row, answer in zip(self._rows, out, strict=True):
+        for row, answer in zip(self._rows[0], out, strict=True):
             write_out(row, 0, np.inf, answer)
         out[:, c.TREND] = TREND_UNKNOWN
         out[:, c.DIRECTION] = DIR_NONE

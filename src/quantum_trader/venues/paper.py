@@ -215,6 +215,13 @@ class PaperVenue:
         self._refresh(index)
         return True
 
+    def pay(self, amount: float) -> bool:
+        """Pay *amount* USDT into the wallet (negative: out of it); False for more than is available."""
+        if amount < 0.0 and -amount > self._available():
+            return False
+        self._account.cash += amount
+        return True
+
     # ------------------------------------------------------------------ questions
 
     def instrument(self, symbol: str) -> Instrument:

@@ -41,6 +41,7 @@ from quantum_trader.engine.venue_port import (
     Quote,
     StreamEvent,
     StreamState,
+    Transfer,
     WalletChanged,
 )
 from quantum_trader.venues.paper import PaperSettings, PaperVenue
@@ -486,6 +487,11 @@ class PaperExecutionAdapter:
         """Return the funding since *since_ns* among the last 1000 payments, oldest first."""
         self._open_account()
         return [payment for payment in self._funding if payment.ts_ns >= since_ns]
+
+    async def get_transfers(self, since_ns: int) -> list[Transfer]:
+        """Return nothing: nobody pays into a paper account."""
+        self._open_account()
+        return []
 
     # ------------------------------------------------------------------ requests
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
+from tests.venues.binance.documented_errors import DOCUMENTED, SEEN
 
 from quantum_trader.domain.errors import OutcomeUnknown, VenueError, VenueUnavailable
 from quantum_trader.venues.binance import errors
+from quantum_trader.venues.local.api_errors import MESSAGES
 
 REFUSED = [
     (400, -1102, "Mandatory parameter 'price' was not sent."), (400, -1111, "Precision is over the maximum."),
@@ -35,6 +38,41 @@ UNKNOWN = [
     (503, 0, "Unknown error, please check your request or try again later."), (502, 0, "<html>Bad Gateway</html>"),
     (504, 0, ""), (500, 0, "Request occur unknown error."), (408, 0, ""),
 ]
+
+
+def plain(text: str) -> str:
+    """A message without what differs from one to the next: values, capitals, the last full stop."""
+    return re.sub(r"%s|\{\}", "...", text).rstrip(".").lower()
+
+
+@pytest.mark.parametrize("code", MESSAGES)
+def test_the_local_venues_errors_are_the_documentations(code: int) -> None:
+    """Each code means what the page says it does, in its words or in those the real venue was seen to use."""
+    known = [DOCUMENTED[code][1]] if code in DOCUMENTED else []
+    known += [SEEN[code]] if code in SEEN else []
+
+    assert plain(MESSAGES[code]) in map(plain, known)
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        (errors.TIMESTAMP, "INVALID_TIMESTAMP"), (errors.UNKNOWN_CANCEL, "CANCEL_REJECTED"),
+        (errors.NO_SUCH_ORDER, "NO_SUCH_ORDER"), (errors.NO_LISTEN_KEY, "INVALID_LISTEN_KEY"),
+        (errors.MARGIN_TYPE_AS_IS, "NO_NEED_TO_CHANGE_MARGIN_TYPE"),
+    ],
+)
+def test_codes_with_a_name_have_the_documented_one(code: int, name: str) -> None:
+    """Error-code: what the adapter calls a code is what the page calls it."""
+    assert DOCUMENTED[code][0] == name
+
+
+def test_unknown_are_the_codes_whose_text_says_so() -> None:
+    """The page calls an outcome unknown in so many words; no such code may be sent again as if nothing happened."""
+    says_so = {code for code, (_, text) in DOCUMENTED.items() if "status unknown" in text}
+
+    assert says_so <= errors.UNKNOWN
+    assert not errors.NOT_EXECUTED & errors.UNKNOWN
 
 
 def body(code: int, text: str) -> bytes:

@@ -53,6 +53,38 @@ def test_connecting_loads_filters_isolates_margin_and_says_what_to_know() -> Non
     run(story())
 
 
+def test_a_funding_rate_that_was_told_is_not_asked_for_again() -> None:
+    """Each funding asks for its own rate once; payments told again carry the same rates and quantities."""
+
+    async def story() -> None:
+        async with venue_of(assumed_funding_rate=0.001) as venue:
+            adapter = adapter_for(venue)
+            await adapter.connect()
+            asked: list[str] = []
+            answer = venue.answer
+
+            def counted(method: str, path: str, query: str, body: str, key: str) -> Any:
+                asked.append(path)
+                return answer(method, path, query, body, key)
+
+            venue.answer = counted  # type: ignore[method-assign]
+            await adapter.submit_order(order(1))
+            told = []
+            for _ in range(3):
+                venue.advance(8 * 60 * NS_PER_MINUTE)
+                told.append(await adapter.get_funding(0))
+            again = await adapter.get_funding(0)
+            await adapter.close()
+            assert [len(payments) for payments in told] == [1, 2, 3]
+            assert again == told[-1]
+            assert [payment.rate for payment in again] == [0.001] * 3
+            assert [payment.qty for payment in again] == pytest.approx([1.0] * 3)
+            assert asked.count("/fapi/v1/income") == 4
+            assert asked.count("/fapi/v1/fundingRate") == 3
+
+    run(story())
+
+
 def test_open_protect_trigger() -> None:
     """Leverage is read back; executions come before statuses; a stop's are its own; asking tells the same."""
 

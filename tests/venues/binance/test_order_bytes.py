@@ -11,6 +11,7 @@ from quantum_trader.venues.binance.clock import VenueClock
 from quantum_trader.venues.binance.endpoints import endpoint
 from quantum_trader.venues.binance.keys import ApiKeys, Secret
 from quantum_trader.venues.binance.rest import PRIVATE, Rest
+from quantum_trader.venues.binance.signing import OrderSigner
 
 NOW_NS = 1_763_700_000_123_000_000
 
@@ -41,3 +42,12 @@ def test_an_orders_bytes_are_ccxts(path: str, fields: dict[str, Any]) -> None:
     assert ours.headers == theirs["headers"]
     assert ours.body == theirs["body"].encode()
     assert ours.writes
+
+
+@pytest.mark.parametrize("value", ["1&side=SELL", "a b", "", "\u00e9", "100%", "x=y"])
+def test_what_would_have_to_be_escaped_is_left_to_ccxt(value: str) -> None:
+    """A text that is no plain word never reaches the short way, where it could pass for another field."""
+    keys = ApiKeys("binance-testnet", Secret("k" * 64), Secret("s" * 64), "environment")
+    signer = OrderSigner(endpoint("binance-testnet"), keys, lambda: 1, 5000)
+    assert signer.sign("order", {"symbol": "BTCUSDT"}) is not None
+    assert signer.sign("order", {"symbol": "BTCUSDT", "newClientOrderId": value}) is None

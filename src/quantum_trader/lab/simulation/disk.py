@@ -6,14 +6,24 @@ and the newest checkpoint may be gone.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from quantum_trader.domain.errors import StateError
 from quantum_trader.lab.simulation.schedule import Kind
 
 _KEPT = 3  # checkpoints
+
+
+def copied(value: Any) -> Any:
+    """A copy of a state made of dicts, lists, arrays and values that cannot change, without looking for cycles."""
+    if isinstance(value, dict):
+        return {key: copied(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [copied(one) for one in value]
+    return value.copy() if isinstance(value, np.ndarray) else value
 
 
 class Disk:
@@ -24,6 +34,7 @@ class Disk:
         self.checkpoints: list[dict[str, Any]] = []
         self.appends = 0
         self.failing = 0  # writes that will fail
+        self.records_failing = 0  # records that cannot be written
         self.tear = False  # the next crash leaves half a record
         self.lose = False  # the next crash loses the newest checkpoint
         self.torn = False  # the last entry is half a record
@@ -46,6 +57,13 @@ class Disk:
             self.failing -= 1
             self.struck(Kind.DISK_FULL)
             raise StateError("the input log cannot be written (No space left on device); free some space")
+
+    def check_records(self) -> None:
+        """Raise StateError while records cannot be written."""
+        if self.records_failing > 0:
+            self.records_failing -= 1
+            self.struck(Kind.RECORDS_FULL)
+            raise StateError("a record cannot be written (No space left on device); free some space")
 
 
 class MemoryLog:
@@ -87,9 +105,9 @@ class MemoryStore:
         if self.closed:
             return
         self._disk.check()
-        self._disk.checkpoints.append(copy.deepcopy(state))
+        self._disk.checkpoints.append(copied(state))
         del self._disk.checkpoints[:-_KEPT]
 
     def load(self) -> dict[str, Any] | None:
         """A copy of the newest; None when there is none."""
-        return copy.deepcopy(self._disk.checkpoints[-1]) if self._disk.checkpoints else None
+        return copied(self._disk.checkpoints[-1]) if self._disk.checkpoints else None

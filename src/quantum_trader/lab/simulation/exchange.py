@@ -20,15 +20,17 @@ from quantum_trader.domain.errors import VenueError
 from quantum_trader.domain.instrument import Instrument, floor_to, round_to
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
-from quantum_trader.engine.ports import Rejection, VenueEvent
+from quantum_trader.engine.ports import Rejection, VenueEvent, VenueOrder
 from quantum_trader.engine.venue_port import (
     Kline,
     LeverageChanged,
     MarkPrice,
     Quote,
     StreamEvent,
+    Transfer,
     WalletChanged,
 )
+from quantum_trader.lab.simulation.calm import Weather
 from quantum_trader.lab.simulation.loop import VirtualLoop
 from quantum_trader.lab.simulation.schedule import Fault, Kind
 from quantum_trader.venues.paper import PaperSettings, PaperVenue
@@ -38,6 +40,8 @@ PLENTY: Final = 1e12  # volume of a tick, when fills are whole
 KLINE_DELAY_S: Final = 0.02  # a completed bar is told so long after its end
 _EXTREMES: Final = (0, 3, 6, 9)  # ticks of a bar at open, one extreme, the other, close
 
+_OFF_GRID: Final = 1e-6  # of a tick
+_COARSER: Final = (1.0, 2.0, 5.0, 10.0)  # as ticks are: 0.01, 0.02, 0.05, 0.1
 Publish = Callable[[str, tuple[StreamEvent, ...]], None]
 
 
@@ -56,9 +60,9 @@ class Exchange:
 
     def __init__(
         self, loop: VirtualLoop, instruments: Sequence[Instrument], ohlcv: Any, start_ns: int, interval_ns: int,
-        wallet: float, rng: Random,
+        wallet: float, rng: Random, weather: Weather | None = None,
     ) -> None:
-        self.loop = loop
+        self.loop, self.weather = loop, weather or Weather()
         self.instruments = tuple(instruments)
         self.symbols = tuple(instrument.symbol for instrument in instruments)
         self.start_ns, self.interval_ns = start_ns, interval_ns
@@ -81,11 +85,14 @@ class Exchange:
         self.funding: list[FundingPayment] = []
         self.accepted: list[Acceptance] = []
         self.acceptances: dict[str, int] = {}
-        self.transfers: list[float] = []
+        self.cancelled: list[VenueOrder] = []  # open stops that the trader cancelled
+        self.klines_refused_s: dict[str, float] = {}  # symbol -> until when nobody gets its bars by asking
+        self.filters = list(instruments)  # as they are now
+        self.moves: list[Transfer] = []
         self.publish: Publish = _nobody
         self.struck: Callable[[Kind], None] = lambda kind: None
         self._waiting: list[Fault] = []  # faults that need a position to strike
-        self._refuse_openings = self._refuse_stops = 0
+        self._refuse_openings = self._refuse_stops = self._refuse_closes = 0
         self._keep_leverage: set[str] = set()
         self.lowered_ns: dict[str, int] = {}  # when a person last lowered a symbol's leverage
         self._outside = 0
@@ -238,17 +245,35 @@ class Exchange:
             return f"{Rejection.NO_PRICE.value} {request.symbol} is halted"
         if self._refuse_openings and not request.reduce_only:
             self._refuse_openings -= 1
-            self.struck(Kind.ORDER_REFUSED)
+            self._refuses(Kind.ORDER_REFUSED, request.symbol)
             return f"{Rejection.MARGIN.value} the margin is insufficient"
         if self._refuse_stops and request.type is OrderType.STOP_MARKET:
             self._refuse_stops -= 1
-            self.struck(Kind.STOP_REFUSED)
+            self._refuses(Kind.STOP_REFUSED, request.symbol)
             return f"{Rejection.WOULD_TRIGGER.value} the order would trigger at once"
+        if self._refuse_closes and request.reduce_only and request.type is OrderType.MARKET:
+            self._refuse_closes -= 1
+            self._refuses(Kind.CLOSE_REFUSED, request.symbol)
+            return f"{Rejection.REDUCE_ONLY.value} the order was refused"
+        filters = self.filters[index]
+        if request.stop_price > 0.0 and not is_on_grid(request.stop_price, filters.tick_size):
+            self._refuses(Kind.FILTERS_CHANGED, request.symbol)
+            return f"{Rejection.TICK.value} the price is not on the tick size {filters.tick_size:g}"
+        if not is_on_grid(request.qty, filters.step_size):
+            self._refuses(Kind.FILTERS_CHANGED, request.symbol)
+            return f"{Rejection.STEP.value} the quantity is not on the step size {filters.step_size:g}"
         return ""
 
-    def cancel(self, request: CancelRequest) -> OrderUpdate:
+    def _refuses(self, kind: Kind, symbol: str) -> None:
+        self.struck(kind)
+        self.weather.refused(symbol, self.loop.time())
+
+    def cancel(self, request: CancelRequest, *, by_trader: bool = True) -> OrderUpdate:
         """Cancel an open order, or say what became of it."""
-        open_now = any(o.client_order_id == request.client_order_id for o in self.paper.open_orders(request.symbol))
+        orders = self.paper.open_orders(request.symbol)
+        open_now = [order for order in orders if order.client_order_id == request.client_order_id]
+        if by_trader:
+            self.cancelled += [order for order in open_now if order.type is OrderType.STOP_MARKET]
         events = self.paper.cancel(msgspec.structs.replace(request, created_ns=self.now_ns()))
         if open_now:
             self._tell_account(events)
@@ -269,6 +294,14 @@ class Exchange:
         if actual != before:
             self.publish("user", (LeverageChanged(symbol=symbol, leverage=actual, ts_ns=self.now_ns()),))
         return actual
+
+    def bars(self, symbol: str, start_ns: int, end_ns: int) -> list[Kline]:
+        """The completed bars of *symbol* that open in [start, end); VenueError where they are refused."""
+        if self.klines_refused_s.get(symbol, -1.0) > self.loop.time():
+            self.struck(Kind.KLINES_REFUSED)
+            self.weather.bars_s = self.loop.time()
+            raise VenueError(f"{symbol}: bars cannot be asked for now")
+        return [kline for kline in self.klines[symbol] if start_ns <= kline.ts_ns < end_ns]
 
     def ticker(self, symbol: str) -> float:
         """The last price; VenueError for what is not traded any more."""
@@ -291,7 +324,7 @@ class Exchange:
     def _strike(self, fault: Fault) -> bool:
         """Do it now, and say whether it was possible."""
         done = _STRIKES[fault.kind](self, fault)
-        if done and fault.kind not in (Kind.ORDER_REFUSED, Kind.STOP_REFUSED):
+        if done and fault.kind not in _STRIKE_LATER:
             self.struck(fault.kind)
             self.version += 1
         return done
@@ -305,6 +338,7 @@ class Exchange:
     def _outside_order(self, prefix: str, index: int, sign: int, qty: float, *, reduce_only: bool) -> None:
         """A market order that the trader did not send."""
         self._outside += 1
+        self.weather.people(self.symbols[index], self.loop.time())
         instrument = self.instruments[index]
         self.submit(
             OrderRequest(
@@ -362,7 +396,9 @@ class Exchange:
         state = self.paper.state()
         state["account"]["cash"] += amount
         self.paper.load_state(state)
-        self.transfers.append(amount)
+        self.moves.append(Transfer(
+            move_id=f"m{len(self.moves)}", amount=amount, ts_ns=self.now_ns(), reason="TRANSFER"
+        ))
         wallet = self.paper.balance().wallet
         reason = "DEPOSIT" if amount > 0.0 else "WITHDRAW"
         self.publish("user", (WalletChanged(wallet=wallet, reason=reason, ts_ns=self.now_ns(), moved=amount),))
@@ -373,7 +409,9 @@ class Exchange:
         stops.sort(key=lambda order: order.symbol != fault.on)
         if not stops:
             return False
-        self.cancel(CancelRequest(client_order_id=stops[0].client_order_id, symbol=stops[0].symbol, created_ns=0))
+        self.weather.people(stops[0].symbol, self.loop.time())
+        gone = CancelRequest(client_order_id=stops[0].client_order_id, symbol=stops[0].symbol, created_ns=0)
+        self.cancel(gone, by_trader=False)
         return True
 
     def _gap(self, fault: Fault) -> bool:
@@ -411,12 +449,14 @@ class Exchange:
         index = self._index[fault.on]
         if not self.delisted[index]:
             self.halted[index] = True
+            self.weather.refused(fault.on, self.loop.time() + fault.seconds)
             self.loop.call_later(fault.seconds, self._open_symbol, index)
         return True
 
     def _open_symbol(self, index: int) -> None:
         if not self.delisted[index]:
             self.halted[index] = False
+            self.version += 1
             self._settle()
 
     def _delist(self, fault: Fault) -> bool:
@@ -425,7 +465,8 @@ class Exchange:
         if self.halted[index]:
             return False
         for order in self.paper.open_orders(fault.on):
-            self.cancel(CancelRequest(client_order_id=order.client_order_id, symbol=fault.on, created_ns=0))
+            gone = CancelRequest(client_order_id=order.client_order_id, symbol=fault.on, created_ns=0)
+            self.cancel(gone, by_trader=False)
         qty, self._thin[index] = self.position_qty(fault.on), 0
         if qty != 0.0:
             self._outside_order("settlement_autoclose-", index, -1 if qty > 0.0 else 1, abs(qty), reduce_only=True)
@@ -446,8 +487,56 @@ class Exchange:
     def _arm_refusals(self, fault: Fault) -> bool:
         if fault.kind is Kind.ORDER_REFUSED:
             self._refuse_openings += fault.count
-        else:
+        elif fault.kind is Kind.STOP_REFUSED:
             self._refuse_stops += fault.count
+        else:
+            self._refuse_closes += fault.count
+        return True
+
+    def _change_filters(self, fault: Fault) -> bool:
+        """Make tick and step of a symbol coarser, as exchanges do; what rests already stays."""
+        index = self._index[fault.on]
+        now, was = self.filters[index], self.instruments[index]
+        tick = round(was.tick_size * _COARSER[int(fault.value) % 4], 10)
+        step = round(was.step_size * _COARSER[int(10.0 * fault.value) % 4], 10)
+        self.filters[index] = msgspec.structs.replace(
+            now, tick_size=tick, step_size=step, min_qty=max(was.min_qty, step)
+        )
+        return True
+
+    def _refuse_klines(self, fault: Fault) -> bool:
+        self.klines_refused_s[fault.on] = self.loop.time() + fault.seconds
+        return True
+
+    def _future_bar(self, fault: Fault) -> bool:
+        """Tell a bar that is not complete for some bars to come."""
+        price = self.prices[self._index[fault.on]]
+        opens_ns = (self.now_ns() // self.interval_ns + max(1, int(fault.value))) * self.interval_ns
+        self.publish("market", (
+            Kline(symbol=fault.on, interval_ns=self.interval_ns, ts_ns=opens_ns, open=price, high=price, low=price,
+                  close=price, volume=1.0),
+        ))
+        return True
+
+    def _raise_leverage(self, fault: Fault) -> bool:
+        """A person raises the leverage of an open position; margin is freed, and the liquidation comes nearer."""
+        held = self._held(fault.on)
+        if held is None:
+            return False
+        index, qty = held
+        symbol, state = self.symbols[index], self.paper.state()
+        most = max(tier.max_leverage for tier in self.paper.instrument(symbol).tiers)
+        leverage = float(int(min(fault.value, most)))
+        if leverage <= state["leverage"][index]:
+            return False
+        state["leverage"][index] = leverage
+        self.paper.load_state(state)
+        position = next(p for p in self.paper.positions() if p.symbol == symbol)
+        needed = 1.001 * abs(qty) * position.mark_price / leverage
+        self.paper.move_margin(symbol, min(needed - position.margin, 0.0))
+        self.weather.people(symbol, self.loop.time())
+        self.lowered_ns[symbol] = self.now_ns()
+        self.publish("user", (LeverageChanged(symbol=symbol, leverage=leverage, ts_ns=self.now_ns()),))
         return True
 
     def _lower_leverage(self, fault: Fault) -> bool:
@@ -472,6 +561,11 @@ def tick_path(ohlcv: Any, tick_sizes: Sequence[float], rng: Random) -> Any:
             corners = (open_, low, high, close) if falling_first else (open_, high, low, close)
             path[bar, :, column] = np.interp(ticks, _EXTREMES, corners)
     return path.reshape(bars * TICKS_PER_BAR, size)
+
+
+def is_on_grid(value: float, increment: float) -> bool:
+    """Whether *value* is a multiple of *increment*."""
+    return abs(value / increment - round(value / increment)) < _OFF_GRID
 
 
 def _next_funding(now_ns: int) -> int:
@@ -510,6 +604,11 @@ _STRIKES: Final[dict[Kind, Callable[[Exchange, Fault], bool]]] = {
     Kind.LEVERAGE_KEPT: Exchange._lower_leverage,
     Kind.ORDER_REFUSED: Exchange._arm_refusals,
     Kind.STOP_REFUSED: Exchange._arm_refusals,
+    Kind.CLOSE_REFUSED: Exchange._arm_refusals,
+    Kind.FILTERS_CHANGED: Exchange._change_filters,
+    Kind.KLINES_REFUSED: Exchange._refuse_klines,
+    Kind.BAR_FROM_FUTURE: Exchange._future_bar,
+    Kind.LEVERAGE_RAISED: Exchange._raise_leverage,
     Kind.PRICE_GAP: Exchange._gap,
     Kind.MANUAL_OPEN: Exchange._manual_open,
     Kind.STOP_CANCELLED: Exchange._cancel_stop,
@@ -517,3 +616,7 @@ _STRIKES: Final[dict[Kind, Callable[[Exchange, Fault], bool]]] = {
     Kind.TRANSFER: Exchange._transfer,
 }
 EXCHANGE_FAULTS: Final = frozenset(_STRIKES)
+# Armed now, they strike when somebody asks for what they refuse.
+_STRIKE_LATER: Final = frozenset(
+    {Kind.ORDER_REFUSED, Kind.STOP_REFUSED, Kind.CLOSE_REFUSED, Kind.FILTERS_CHANGED, Kind.KLINES_REFUSED}
+)

@@ -1,8 +1,8 @@
 """What must always hold (spec/2, section 5), checked against the exchange's truth while a day runs.
 
 ``Watch`` reads the engine, never changes it. What can break at a step is looked at when something moved at the
-exchange or in the records; what may be wrong for a moment (a fill on its way, a stop being placed) is looked at every
-few seconds and may stay wrong for GRACE_S of calm: time in which the trader runs, is connected, and nothing strikes.
+exchange or in the records; what may be wrong for a moment (a fill on its way, a stop being placed) has a deadline that
+follows from what struck (:mod:`.standing`); what only time shows is looked at every half minute.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_SECOND
-from quantum_trader.domain.enums import GOV_EMERGENCY, OrderSide, OrderType
+from quantum_trader.domain.enums import GOV_EMERGENCY, OrderStatus, OrderType
 from quantum_trader.domain.errors import QuantumTraderError
-from quantum_trader.domain.trading import OrderRequest
+from quantum_trader.domain.trading import OrderRequest, OrderUpdate
 from quantum_trader.engine.engine import Engine
-from quantum_trader.engine.gateway import OWN_PREFIX
 from quantum_trader.engine.live_engine import LiveEngine
-from quantum_trader.engine.ports import VenueOrder, VenuePosition
+from quantum_trader.engine.ports import Rejection
 from quantum_trader.engine.session import Session
+from quantum_trader.lab.simulation.calm import NEVER_S, Bounds, Weather
 from quantum_trader.lab.simulation.exchange import Exchange
+from quantum_trader.lab.simulation.standing import Standing
 from quantum_trader.risk.limits import LOSS_LAST, losses_latched, losses_pct, orders_last_hour
 from quantum_trader.signals import columns as col
 
-GRACE_S: Final = 150.0  # two looks at the account, a minute apart, and what has to be asked in between
 LOOK_EVERY_S: Final = 30.0
-PROGRESS_S: Final = 300.0  # after the end of a bar, its decision may take so long
 WISH: Final = "wish-"  # how the ids of intents from outside begin: they come between bars
 _RACE_NS: Final = NS_PER_SECOND  # a person who lowers a leverage while an order is on its way wins
 _SAME: Final = 1e-9
@@ -84,32 +83,29 @@ class _Overnight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watch:
-    """Checks one day. *disturbed* tells when something last struck, and whether the trader can act now."""
+    """Checks one day. *weather* knows what struck when, *bounds* how long it may take to find out."""
 
-    def __init__(self, exchange: Exchange, disturbed: Callable[[], float]) -> None:
-        self.exchange = exchange
-        self._disturbed = disturbed
+    def __init__(self, exchange: Exchange, weather: Weather, bounds: Bounds) -> None:
+        self.exchange, self.weather, self.bounds = exchange, weather, bounds
+        self.standing = Standing(exchange, weather, bounds, self.fail)
         self.engine: LiveEngine | None = None
         self.replaying = False
         self.broken: Broken | None = None
         self.intents = self.openings = 0
         self.checks = 0
-        self.worst: dict[str, float] = {}  # what was wrong for a moment -> how long at most, in calm
         self._version = -1
-        self._looked_at = (-1, -1)
-        self._inputs: Callable[[], int] = lambda: 0  # of the trader that lives
+        self._records = 0
         self._accepted = 0  # acceptances looked at
         self._known = 0  # fills of the exchange indexed
         self._fills: dict[str, Any] = {}
         self._booked: set[str] = set()
         self._opened: dict[str, str] = {}  # intent -> the opening order that was taken for it
-        self._since: dict[str, float] = {}  # what is wrong -> since when
-        self._unsent: dict[str, OrderRequest] = {}  # reducing orders made and not yet on their way
+        self._behind_s = NEVER_S  # since when completed bars are not decided on
+        self._unsent: dict[str, tuple[OrderRequest, float]] = {}  # reducing orders made, when, and not on their way
         self._maybe_sent: set[str] = set()
+        self._lost: set[str] = set()  # orders of which the trader says that they never arrived
         self._sent_ns: dict[str, int] = {}
         self._opening_times: list[int] = []
-        self._held_records = 0
-        self._flatten_s = -1.0
         self._halted_since_ns = -1
         self._overnight: _Overnight | None = None
         self._cleared = 0
@@ -131,7 +127,11 @@ class Watch:
             raise self.broken
 
     def _moved(self) -> None:
-        """Something happened at the exchange: look at the orders it took."""
+        """Something happened at the exchange: look at the orders it took, and at what it left wrong."""
+        self._index()
+        self.standing.moved()
+
+    def _index(self) -> None:
         exchange = self.exchange
         while self._accepted < len(exchange.accepted):
             taken = exchange.accepted[self._accepted]
@@ -147,6 +147,8 @@ class Watch:
         request = taken.request
         if self.exchange.acceptances[request.client_order_id] > 1:
             self.fail("one order per intent", f"{request.client_order_id} was taken twice ({request.type.value})")
+        if request.client_order_id in self._lost:
+            self.fail("a timeout is no rejection", f"{request.client_order_id} was given up, and then it arrived")
         if request.reduce_only:
             return
         self.openings += 1
@@ -155,7 +157,7 @@ class Watch:
         if before != request.client_order_id:
             self.fail("one order per intent", f"{request.intent_id} opened with {before} and {request.client_order_id}")
         sent_ns = self._sent_ns.get(request.client_order_id, taken.ts_ns)
-        lately = self.exchange.lowered_ns.get(request.symbol, 0) > sent_ns - _RACE_NS
+        lately = self.exchange.lowered_ns.get(request.symbol, 0) > sent_ns - self._leverage_race_ns()
         if taken.leverage != request.leverage and not lately:
             self.fail(
                 "leverage is read back",
@@ -164,11 +166,18 @@ class Watch:
         if 0 <= self._halted_since_ns < request.created_ns:
             self.fail("nothing opens while halted", f"{request.client_order_id} was made after the halt")
 
+    def _leverage_race_ns(self) -> int:
+        """How long a leverage that somebody changed may go unnoticed: until it is read back, where nobody was told."""
+        sent_s = self.exchange.loop.time()
+        untold = self.weather.streams_s["user"] >= sent_s - self.bounds.read_back_s
+        return int(self.bounds.read_back_s * NS_PER_SECOND) if untold else _RACE_NS
+
     # ------------------------------------------------------------------ what the trader sends
 
     def sent(self, request: OrderRequest, *, arrives: bool) -> None:
         """An order leaves the trader; *arrives* unless the trader will be told that it certainly did not."""
         self._unsent.pop(request.client_order_id, None)
+        self.standing.sent(request.client_order_id)
         self._sent_ns[request.client_order_id] = self.exchange.now_ns()
         if request.client_order_id in self._maybe_sent:
             self.fail("no order is sent twice", f"{request.client_order_id} ({request.type.value} {request.symbol})")
@@ -183,6 +192,7 @@ class Watch:
 
     def append(self, line: bytes, topic: str, ts_ns: int) -> None:
         """Take one record of the engine, as its sink."""
+        self._records += 1
         look = _RECORDS.get(topic)
         if look is not None and self.engine is not None:
             look(self, msgspec.json.decode(line)["data"], self.engine)
@@ -195,7 +205,7 @@ class Watch:
             return
         if order.reduce_only:
             if order.type is OrderType.MARKET and order.client_order_id not in self._sent_ns:  # records may come after
-                self._unsent[order.client_order_id] = order
+                self._unsent[order.client_order_id] = (order, self.exchange.loop.time())
             return
         self.intents += 1
         why = _halted(engine)
@@ -227,7 +237,8 @@ class Watch:
         fresh = _equity(engine)
         if abs(engine.equity - fresh) > 1e-6 * max(abs(fresh), 1.0):
             self.fail("equity is not stale", f"sized with {engine.equity:.2f}, the books say {fresh:.2f}")
-        if "books" in self._since or self.exchange.loop.time() - self._disturbed() < GRACE_S:
+        calm = self.weather.is_calm(self.exchange.loop.time(), self.bounds.found_s)
+        if not calm or not self.standing.books_agree():
             return
         truth = self.exchange.paper.balance().equity
         if abs(engine.equity - truth) > _EQUITY_SAME * abs(truth):
@@ -235,7 +246,7 @@ class Watch:
 
     def _filled(self, data: dict[str, Any], engine: LiveEngine) -> None:
         """Only fills of the exchange move the books, each once."""
-        self._moved()
+        self._index()
         truth = self._fills.get(data["fill_id"])
         if truth is None or truth.symbol != data["symbol"] or truth.side.value != data["side"]:
             self.fail("only fills move books", f"{data['fill_id']} is no fill of the exchange")
@@ -245,21 +256,37 @@ class Watch:
             self.fail("a fill counts once", f"{data['fill_id']} was booked twice")
         self._booked.add(data["fill_id"])
 
+    def _updated(self, data: dict[str, Any], engine: LiveEngine) -> None:
+        """What the trader takes for lost never reached the exchange, now or later; what it takes for gone is gone."""
+        update = msgspec.convert(data, OrderUpdate)
+        if not update.reason.startswith(Rejection.LOST.value):
+            return
+        order_id = update.client_order_id
+        known = self.exchange.paper.get_order(order_id)
+        if update.status is OrderStatus.REJECTED:
+            self._lost.add(order_id)
+            if order_id in self.exchange.acceptances:
+                self.fail("a timeout is no rejection", f"{order_id} was given up, and the exchange has taken it")
+        elif known is not None and known.status in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED):
+            self.fail("a timeout is no rejection", f"{order_id} was taken for gone, and the exchange has it open")
+
     def _halt_raised(self, data: dict[str, Any], engine: LiveEngine) -> None:
         if not data["exit_path"] or not data["reason"]:
             self.fail("every halt has an exit", f"{data['kind']}: {data['reason']!r} names none")
 
     def _differs(self, data: dict[str, Any], engine: LiveEngine) -> None:
         if data["kind"] == "POSITION":
-            self._held_records += 1
             self.exchange.loop.call_soon(self._must_be_held, engine, data)
 
     def _money_moved(self, data: dict[str, Any], engine: LiveEngine) -> None:
         """A transfer counts once: counted twice, it would move the peak that drawdown is measured from."""
+        amount = data["wallet"] - data["before"]
+        real = [moved for moved in self.exchange.moves if abs(moved.amount - amount) < _CENT]
+        now = self.exchange.loop.time()
+        if not data["explained"] and real and now - self.weather.requests_s > self.bounds.found_s:
+            self.fail("money moved is no result", f"{amount:+.2f} USDT were moved, and booked as a result of trading")
         if data["why"] != "transfer":
             return
-        amount = data["wallet"] - data["before"]
-        real = [moved for moved in self.exchange.transfers if abs(moved - amount) < _CENT]
         self._moved_money.append(amount)
         if sum(abs(moved - amount) < _CENT for moved in self._moved_money) > len(real):
             self.fail("money counts once", f"{amount:+.2f} USDT were booked more often than they moved")
@@ -277,114 +304,55 @@ class Watch:
     # ------------------------------------------------------------------ every few seconds
 
     def look(self) -> None:
-        """Compare what may be wrong for a moment only."""
+        """Look at what only time shows."""
         self.checks += 1
-        engine, exchange = self.engine, self.exchange
+        engine = self.engine
         if engine is None:
-            self._since.clear()
             return
-        state = (exchange.version, self._inputs())
-        if state != self._looked_at or self._since or self._flatten_s >= 0.0 or self._unsent:
-            self._looked_at = state
-            positions = exchange.paper.positions()
-            self._compare_books(engine, positions)
-            orders = exchange.paper.open_orders()
-            self._compare_protection(positions, orders)
-            self._nothing_left(positions, orders)
-            self._flattened(positions, orders)
-            self._reduces_go_out(positions)
-            self._rate(engine)
+        self.standing.look(self._records)
+        self._reduces_go_out()
+        self._rate(engine)
         self._progress(engine)
         self._midnight(engine)
-
-    def _wrong(self, what: str, is_wrong: bool, invariant: str, detail: str, grace_s: float = GRACE_S) -> None:
-        """Let *what* be wrong for *grace_s* of calm, and no longer."""
-        if not is_wrong:
-            self._since.pop(what, None)
-            return
-        now = self.exchange.loop.time()
-        since = self._since.setdefault(what, now)
-        lasted = now - max(since, self._disturbed())
-        topic = what.partition("/")[0]
-        self.worst[topic] = max(self.worst.get(topic, 0.0), lasted)
-        if lasted > grace_s:
-            self.fail(invariant, f"{detail}, for {now - since:.0f} s")
-
-    def _compare_books(self, engine: LiveEngine, positions: list[VenuePosition]) -> None:
-        ours = {symbol: p.sign * p.qty for symbol, p in engine.books.positions.items()}
-        theirs = {position.symbol: position.qty for position in positions}
-        differ = [s for s in self.exchange.symbols if abs(ours.get(s, 0.0) - theirs.get(s, 0.0)) > 1e-9]
-        told = ", ".join(f"{s}: books {ours.get(s, 0.0):g}, exchange {theirs.get(s, 0.0):g}" for s in differ)
-        self._wrong("books", bool(differ), "books equal the exchange", told)
-        wallet, cash = self.exchange.paper.balance().wallet, engine.books.cash
-        self._wrong(
-            "wallet", abs(wallet - cash) > _CENT, "the books' money equals the wallet",
-            f"books {cash:.4f} USDT, wallet {wallet:.4f}",
-        )
-
-    def _compare_protection(self, positions: list[VenuePosition], orders: list[VenueOrder]) -> None:
-        held = {position.symbol: position.qty for position in positions}
-        for index, symbol in enumerate(self.exchange.symbols):
-            qty = held.get(symbol, 0.0)
-            bare = qty != 0.0 and not self.exchange.halted[index] and not _protected(symbol, qty, orders)
-            self._wrong(
-                f"stop/{symbol}", bare, "every position has its stop", f"{symbol} {qty:g} has no stop for all of it"
-            )
-
-    def _nothing_left(self, positions: list[VenuePosition], orders: list[VenueOrder]) -> None:
-        """No stop or target of ours outlives its position."""
-        held = {position.symbol for position in positions}
-        for index, symbol in enumerate(self.exchange.symbols):
-            left = [o.client_order_id for o in orders if o.symbol == symbol and symbol not in held and _is_own(o)]
-            self._wrong(
-                f"left/{symbol}", bool(left) and not self.exchange.halted[index], "nothing is left behind",
-                f"{symbol} is flat, and at the exchange rest {', '.join(left)}",
-            )
 
     def asked(self, action: str) -> None:
         """The trader has taken what somebody asked for: halted, nothing may be opened that is made from now on.
 
-        After a flatten the account has to become flat.
+        After a flatten the account has to become flat, and stay so until somebody resumes.
         """
         if action == "resume":
-            self._halted_since_ns, self._flatten_s = -1, -1.0
-            self._since.pop("flatten", None)
+            self._halted_since_ns = -1
+            self.standing.flatten(False)
             return
         if self._halted_since_ns < 0:
             self._halted_since_ns = self.exchange.now_ns() + NS_PER_SECOND
         if action == "flatten":
-            self._flatten_s = self.exchange.loop.time()
+            self.standing.flatten(True)
 
-    def _flattened(self, positions: list[VenuePosition], orders: list[VenueOrder]) -> None:
-        if self._flatten_s < 0.0:
-            return
-        traded = {s for i, s in enumerate(self.exchange.symbols) if not self.exchange.halted[i]}
-        closing = [o for o in orders if o.type is OrderType.MARKET]
-        left = [p.symbol for p in positions if p.symbol in traded and not _protected(p.symbol, p.qty, closing)]
-        left += [o.client_order_id for o in orders if o.symbol in traded and not o.reduce_only and _is_own(o)]
-        self._wrong("flatten", bool(left), "flatten ends flat", f"left: {', '.join(left)}")
-        if not left and self.exchange.loop.time() - self._flatten_s > GRACE_S:
-            self._flatten_s = -1.0
-
-    def _reduces_go_out(self, positions: list[VenuePosition]) -> None:
+    def _reduces_go_out(self) -> None:
         """A closing order the engine made leaves for the exchange, whatever is halted."""
-        held = {position.symbol for position in positions}
-        for order_id, order in list(self._unsent.items()):
-            if order.symbol not in held:
+        now = self.exchange.loop.time()
+        for order_id, (order, made_s) in list(self._unsent.items()):
+            if self.exchange.position_qty(order.symbol) == 0.0:
                 del self._unsent[order_id]
-                self._since.pop(f"reduce/{order_id}", None)
-                continue
-            self._wrong(
-                f"reduce/{order_id}", True, "reducing is never refused",
-                f"the closing order {order_id} of {order.symbol} was made and never sent",
-            )
+            elif now > self.weather.deadline(made_s, self.bounds, order.symbol)[0]:
+                self.fail(
+                    "reducing is never refused",
+                    f"the closing order {order_id} of {order.symbol} was made and never sent, for {now - made_s:.0f} s",
+                )
 
     def _progress(self, engine: LiveEngine) -> None:
-        """Bars that are complete get decided."""
-        exchange = self.exchange
+        """Bars that are complete get decided, told by a stream or not."""
+        exchange, weather, now = self.exchange, self.weather, self.exchange.loop.time()
         told = max((rows[-1].ts_ns for rows in exchange.klines.values() if rows), default=0)
-        behind = engine.now_ns < told + exchange.interval_ns and told > 0
-        self._wrong("progress", behind, "health means progress", "completed bars are not decided on", PROGRESS_S)
+        if told == 0 or engine.now_ns >= told + exchange.interval_ns:
+            self._behind_s = NEVER_S
+            return
+        if self._behind_s == NEVER_S:
+            self._behind_s = now
+        anchor = max(self._behind_s, weather.requests_s, weather.began_s, weather.bars_s)
+        if now - anchor > self.bounds.decided_s:
+            self.fail("health means progress", f"completed bars are not decided on, for {now - self._behind_s:.0f} s")
 
     def _rate(self, engine: LiveEngine) -> None:
         """The hourly count is never below the truth."""
@@ -418,11 +386,12 @@ class Watch:
         """A trader has continued from disk; what it knew must be what it knows."""
         engine = session.engine
         self.engine, self.replaying = engine, False
-        self._inputs, self._looked_at = (lambda: session.inputs), (-1, -1)
-        self._since.clear()
         self._unsent.clear()
+        self._behind_s = NEVER_S
         self._overnight = None
-        self._booked = set(engine.seen.state())
+        if before is None:
+            self._booked = set(engine.seen.state())
+        self.standing.begin(engine)
         if before is None:
             return
         after = Safety.of(engine)
@@ -435,7 +404,14 @@ class Watch:
     def end(self) -> None:
         """The trader is gone."""
         self.engine = None
-        self._since.clear()
+        self.standing.end()
+
+    def stopped(self) -> None:
+        """A trader has ended as it was asked to: it leaves no position behind that has no stop."""
+        now = self.exchange.loop.time()
+        bare = self.standing.left_bare()
+        if bare and self.weather.knows(now, self.bounds):
+            self.fail("a graceful stop leaves nothing bare", f"{', '.join(bare)}: no stop for all of it")
 
 
 def _equity(engine: LiveEngine) -> float:
@@ -456,24 +432,10 @@ def _halted(engine: Engine) -> str:
     return "the daily loss is latched" if losses_latched(engine.losses) else ""
 
 
-def _is_own(order: VenueOrder) -> bool:
-    return order.client_order_id.startswith(OWN_PREFIX)
-
-
-def _protected(symbol: str, qty: float, orders: list[VenueOrder]) -> bool:
-    """Whether stops (or a close on its way) cover all of a position."""
-    side = OrderSide.SELL if qty > 0.0 else OrderSide.BUY
-    covered = sum(
-        order.qty - order.filled_qty for order in orders
-        if order.symbol == symbol and order.side is side and order.reduce_only
-        and order.type in (OrderType.STOP_MARKET, OrderType.MARKET)
-    )
-    return covered >= abs(qty) * (1.0 - _SAME)
-
-
 _RECORDS: Final[dict[str, Callable[[Watch, dict[str, Any], LiveEngine], None]]] = {
     "order.submitted": Watch._order_made,
     "order.filled": Watch._filled,
+    "order.updated": Watch._updated,
     "halt.raised": Watch._halt_raised,
     "halt.cleared": Watch._halt_cleared,
     "reconciliation.difference": Watch._differs,

@@ -30,6 +30,27 @@ class Livelock(QuantumTraderError):  # noqa: N818 - see above
     """Steps without end, and time stands still."""
 
 
+class _Handle(asyncio.TimerHandle):
+    """A callback that waits for its turn or its time, without what a debugging loop needs: millions are made a day."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, loop: VirtualLoop, when: float, callback: Callable[..., object], args: tuple[Any, ...],
+        context: contextvars.Context | None,
+    ) -> None:
+        self._loop, self._source_traceback = loop, None
+        self._when, self._callback, self._args, self._cancelled = when, callback, args, False
+        self._context = contextvars.copy_context() if context is None else context
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {self._when:.3f} s>"
+
+    def cancel(self) -> None:
+        """Never run it; it is dropped when its turn comes."""
+        self._cancelled, self._args = True, ()
+
+
 class VirtualLoop(asyncio.AbstractEventLoop):
     """Runs callbacks in the order they were asked for, timers in the order of their times.
 
@@ -37,8 +58,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     """
 
     def __init__(self) -> None:
-        self._ready: deque[asyncio.Handle] = deque()
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._ready: deque[_Handle] = deque()
+        self._timers: list[tuple[float, int, _Handle]] = []
         self._time = 0.0
         self._sequence = 0
         self._running = False
@@ -61,7 +82,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
         """Run *callback* after everything that is ready now."""
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = _Handle(self, self._time, callback, args, context)
         self._ready.append(handle)
         return handle
 
@@ -83,37 +104,39 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         """Run *callback* at the virtual time *when*; two at the same time in the order they were asked for."""
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        handle = _Handle(self, when, callback, args, context)
         self._sequence += 1
         heapq.heappush(self._timers, (when, self._sequence, handle))
         return handle
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Cancelled timers are dropped when their time comes."""
 
     # ------------------------------------------------------------------ running
 
     def run_one(self) -> bool:
         """Take one step; False when there is nothing left to do, now or later."""
-        ready, timers = self._ready, self._timers
+        ready = self._ready
         while True:
             if ready:
                 handle = ready.popleft()
-                if handle.cancelled():
-                    continue
-                break
-            while timers and timers[0][2].cancelled():
-                heapq.heappop(timers)
-            if not timers:
+                if not handle._cancelled:
+                    break
+            elif not self._advance():
                 return False
-            when = timers[0][0]
-            self._time = max(self._time, when)
-            while timers and timers[0][0] <= self._time:
-                ready.append(heapq.heappop(timers)[2])
         handle._run()
         self.steps += 1
         if self.after_step is not None:
             self.after_step()
+        return True
+
+    def _advance(self) -> bool:
+        """Let time pass until a timer is due; False when there is none."""
+        ready, timers, pop = self._ready, self._timers, heapq.heappop
+        while timers and timers[0][2]._cancelled:
+            pop(timers)
+        if not timers:
+            return False
+        self._time = now = max(self._time, timers[0][0])
+        while timers and timers[0][0] <= now:
+            ready.append(pop(timers)[2])
         return True
 
     def run_forever(self) -> None:
@@ -141,7 +164,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             while self._ready and most > 0:
                 most -= 1
                 handle = self._ready.popleft()
-                if not handle.cancelled():
+                if not handle._cancelled:
                     handle._run()
         finally:
             self._leave()

@@ -16,7 +16,8 @@ from quantum_trader.domain.errors import InputError, OutcomeUnknown, VenueError,
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.ports import VenueBalance, VenueOrder, VenuePosition
-from quantum_trader.engine.venue_port import Kline, StreamEvent, StreamState
+from quantum_trader.engine.venue_port import Kline, StreamEvent, StreamState, Transfer
+from quantum_trader.lab.simulation.calm import Weather
 from quantum_trader.lab.simulation.exchange import Exchange
 from quantum_trader.lab.simulation.loop import VirtualLoop
 from quantum_trader.lab.simulation.schedule import MESSAGE_FAULTS, REQUEST_FAULTS, STREAMS, Fault, Kind
@@ -25,17 +26,21 @@ T = TypeVar("T")
 RECEIVE_WINDOW_S: Final = 5.0
 TIMEOUT_S: Final = 3.0  # the connection gives a request up after so long
 CLOCK_EVERY_S: Final = 300.0  # between two measurements of the venue's clock
-_LATENCY_S: Final = (0.004, 0.06)
+RECONNECT_S: Final = 0.1  # after the end of a disconnect
+LATENCY_S: Final = (0.004, 0.06)  # of one way
+_AGAIN_S: Final = 2.0  # a message told twice comes again within
 
 
 class Wire:
     """What is armed against requests and messages, and what struck; it belongs to the day, not to a connection."""
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Random, weather: Weather | None = None) -> None:
         self.rng = rng
+        self.weather = weather or Weather()
         self.struck: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
         self.rate_limited_until = 0.0
+        self.banned_until = 0.0
         self.silent_until = dict.fromkeys(STREAMS, 0.0)
         self.down_until = dict.fromkeys(STREAMS, 0.0)
         self._requests: deque[list[Any]] = deque()  # [fault, how often it still strikes]
@@ -93,6 +98,7 @@ class SimulatedVenue:
         self._arrivals = dict.fromkeys(STREAMS, 0.0)  # when the newest message of each stream arrives
         self._epoch = dict.fromkeys(STREAMS, 0)  # counts its connections: what an old one carried is lost
         self._streaming = False
+        self._filters = self._filters_now()
         self._offset_ms = 0.0
         self._measured_s = -1e9
         self.dead = False
@@ -118,7 +124,16 @@ class SimulatedVenue:
 
     def instrument(self, symbol: str) -> Instrument:
         """Return the filters, fees and tiers of *symbol*; InputError when it is unknown."""
-        return self.exchange.paper.instrument(symbol)
+        if symbol not in self._filters:
+            raise InputError(f"symbol = {symbol!r}: this venue trades {', '.join(self.symbols)}")
+        return self._filters[symbol]
+
+    async def read_instruments(self) -> None:
+        """Ask for the filters of every symbol; from then on :meth:`instrument` tells them."""
+        self._filters = await self._ask("query", self._filters_now)
+
+    def _filters_now(self) -> dict[str, Instrument]:
+        return {instrument.symbol: instrument for instrument in self.exchange.filters}
 
     def clock_offset_ms(self) -> float:
         """The venue's clock less ours, at the last measurement."""
@@ -141,7 +156,7 @@ class SimulatedVenue:
             down = self._is_down(stream)
             self._queue.put_nowait(StreamState(stream=stream, up=not down, ts_ns=self._local_ns()))
             if down:
-                self._loop.call_at(self._wire.down_until[stream] + 0.1, self._reconnected, stream)
+                self._loop.call_at(self._wire.down_until[stream] + RECONNECT_S, self._reconnected, stream)
         while True:
             event = await self._queue.get()
             if event is None:
@@ -163,11 +178,13 @@ class SimulatedVenue:
         at = max(now + self._latency(), self._arrivals[stream])
         fault = self._wire.message(stream)
         if fault is not None:
+            again_s = _AGAIN_S if fault.kind is Kind.MESSAGE_DUPLICATED else fault.seconds
+            self._wire.weather.message(stream, at + again_s)
             if fault.kind is Kind.MESSAGE_LOST:
                 return
             if fault.kind is Kind.MESSAGE_DUPLICATED:
-                self._loop.call_at(at + self._wire.rng.uniform(0.0, 2.0), self._arrive, stream, self._epoch[stream],
-                                   message)
+                later = at + self._wire.rng.uniform(0.0, _AGAIN_S)
+                self._loop.call_at(later, self._arrive, stream, self._epoch[stream], message)
             else:
                 at += fault.seconds
         if fault is None or fault.kind is not Kind.MESSAGE_REORDERED:
@@ -184,7 +201,7 @@ class SimulatedVenue:
         """Lose the connection of *stream* for *seconds*, and everything that was on it."""
         self._epoch[stream] += 1
         self._loop.call_later(self._latency(), self._tell_state, stream, False, "connection reset by peer")
-        self._loop.call_later(seconds + 0.1, self._reconnected, stream)
+        self._loop.call_later(seconds + RECONNECT_S, self._reconnected, stream)
 
     def _reconnected(self, stream: str) -> None:
         if not self._is_down(stream):
@@ -206,9 +223,7 @@ class SimulatedVenue:
 
     async def get_klines(self, symbol: str, interval_ns: int, start_ns: int, end_ns: int) -> list[Kline]:
         """Return the completed bars that open in [start, end), oldest first."""
-        return await self._ask(
-            "query", lambda: [k for k in self.exchange.klines[symbol] if start_ns <= k.ts_ns < end_ns]
-        )
+        return await self._ask("query", lambda: self.exchange.bars(symbol, start_ns, end_ns))
 
     async def get_ticker_price(self, symbol: str) -> float:
         """Return the last traded price."""
@@ -249,40 +264,78 @@ class SimulatedVenue:
         """Return funding since *since_ns*, oldest first."""
         return await self._ask("query", lambda: [f for f in self.exchange.funding if f.ts_ns >= since_ns])
 
+    async def get_transfers(self, since_ns: int) -> list[Transfer]:
+        """Return money paid in or taken out since *since_ns*, oldest first."""
+        return await self._ask("query", lambda: [m for m in self.exchange.moves if m.ts_ns >= since_ns])
+
     def _latency(self) -> float:
-        return self._wire.rng.uniform(*_LATENCY_S)
+        return self._wire.rng.uniform(*LATENCY_S)
 
     async def _ask(self, what: str, act: Callable[[], T], order: OrderRequest | None = None) -> T:
         """Carry a request there and its answer back; effect, answer and error each on their own way."""
         future: asyncio.Future[T] = self._loop.create_future()
         if self.dead:
             return await future
+        now = self._loop.time()
         self._wire.requests[what] += 1
-        fault = self._wire.request(what)
         if order is not None:
-            self.submitted(order, fault is None or fault.kind is not Kind.UNREACHABLE)
+            self.submitted(order, True)
+        if self._wire.banned_until > now:  # the connection knows, and does not even try
+            self._wire.strike(Kind.BANNED)
+            self._wire.weather.request(self._wire.banned_until)
+            left = self._wire.banned_until - now
+            self._without_effect(future, 0.0, VenueUnavailable("HTTP 418: banned", retry_after_s=left), order)
+            return await future
+        fault = self._wire.request(what)
         there, back = self._latency(), self._latency()
         if fault is None:
             self._loop.call_later(there, self._reach, future, act, back, order)
             return await future
+        self._wire.weather.request(now + fault.seconds)
         if fault.kind is Kind.UNREACHABLE:
-            self._fail(future, back, VenueUnavailable("connection refused"))
-        elif fault.kind is Kind.SERVER_ERROR:
-            if fault.value > 0.0:
-                self._loop.call_later(there, self._reach, None, act, back)
-            self._fail(future, there + back, OutcomeUnknown("HTTP 503: Unknown error, please check your request"))
+            self._without_effect(future, back, VenueUnavailable("connection refused"), order)
+        elif fault.kind is Kind.CLOCK_REFUSED:
+            self._without_effect(future, there + back, VenueUnavailable("-1021 outside of the recvWindow"), order)
+        elif fault.kind in (Kind.SERVER_ERROR, Kind.BACKEND_TIMEOUT):
+            self._nobody_knows(fault, what, future, act, there, back)
         else:
-            if fault.kind is Kind.SLOW:
-                back += fault.seconds
-                answered = future if there + back < TIMEOUT_S else None
-                self._loop.call_later(there, self._reach, answered, act, back, order)
-            elif fault.kind is not Kind.REQUEST_LOST:
-                late = fault.kind is Kind.REQUEST_LATE
-                when = min(TIMEOUT_S + 0.01 + fault.seconds, RECEIVE_WINDOW_S - 0.05) if late else there
-                self._loop.call_later(when, self._reach, None, act, back)
-            patience = self._wire.rng.choice(self._timeouts_s)
-            self._fail(future, patience, OutcomeUnknown(f"{what}: no answer within {patience:g} s"))
+            self._no_answer(fault, what, future, act, there, back, order)
         return await future
+
+    def _nobody_knows(
+        self, fault: Fault, what: str, future: asyncio.Future[Any], act: Callable[[], Any], there: float, back: float
+    ) -> None:
+        """An answer that says nothing: the request took effect, or does so later, or never."""
+        if fault.value > 0.0:
+            self._loop.call_later(there + fault.seconds, self._reach, None, act, back)
+        slow = fault.kind is Kind.BACKEND_TIMEOUT
+        text = "-1007 Timeout waiting for response from backend server" if slow else "HTTP 503: Unknown error"
+        error = VenueUnavailable(text) if what == "query" else OutcomeUnknown(text)
+        self._fail(future, there + back, error)
+
+    def _no_answer(
+        self, fault: Fault, what: str, future: asyncio.Future[Any], act: Callable[[], Any], there: float, back: float,
+        order: OrderRequest | None,
+    ) -> None:
+        """No answer in time: the request is lost, or its answer is, or one of them is late."""
+        if fault.kind is Kind.SLOW:
+            back += fault.seconds
+            answered = future if there + back < TIMEOUT_S else None
+            self._loop.call_later(there, self._reach, answered, act, back, order)
+        elif fault.kind is not Kind.REQUEST_LOST:
+            late = fault.kind is Kind.REQUEST_LATE
+            when = min(TIMEOUT_S + 0.01 + fault.seconds, RECEIVE_WINDOW_S - 0.05) if late else there
+            self._loop.call_later(when, self._reach, None, act, back)
+        patience = self._wire.rng.choice(self._timeouts_s)
+        self._fail(future, patience, OutcomeUnknown(f"{what}: no answer within {patience:g} s"))
+
+    def _without_effect(
+        self, future: asyncio.Future[Any], after: float, error: VenueUnavailable, order: OrderRequest | None
+    ) -> None:
+        """The caller is told that nothing happened, and nothing did."""
+        self._fail(future, after, error)
+        if order is not None:
+            self.no_effect(order.client_order_id)
 
     def _reach(
         self, future: asyncio.Future[Any] | None, act: Callable[[], Any], back: float,
@@ -291,11 +344,11 @@ class SimulatedVenue:
         """The request is at the exchange."""
         if self._wire.rate_limited_until > self._loop.time():
             left = self._wire.rate_limited_until - self._loop.time()
+            self._wire.weather.request(self._wire.rate_limited_until)
             self._wire.strike(Kind.RATE_LIMIT)
             if future is not None:
-                self._fail(future, back, VenueUnavailable("HTTP 429: too many requests", retry_after_s=left))
-                if order is not None:
-                    self.no_effect(order.client_order_id)
+                error = VenueUnavailable("HTTP 429: too many requests", retry_after_s=left)
+                self._without_effect(future, back, error, order)
             return
         try:
             result = act()

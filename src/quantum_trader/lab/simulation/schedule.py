@@ -26,8 +26,11 @@ class Kind(str, Enum):
     REQUEST_LATE = "request_late"  # it takes effect after the caller has given up
     SLOW = "slow"  # the answer comes late, but it comes
     UNREACHABLE = "unreachable"  # no connection: certainly no effect
-    SERVER_ERROR = "server_error"  # HTTP 5xx: nobody knows; param effect: 1 it took effect
+    SERVER_ERROR = "server_error"  # HTTP 503: nobody knows; value 1: it took effect
+    BACKEND_TIMEOUT = "backend_timeout"  # -1007 after a wait: nobody knows; value 1: it takes effect, later than told
+    CLOCK_REFUSED = "clock_refused"  # -1021: outside the receive window, certainly no effect
     RATE_LIMIT = "rate_limit"  # 429 with Retry-After for some seconds
+    BANNED = "banned"  # 418 with Retry-After: nothing is even looked at for minutes
     # messages of a stream
     MESSAGE_LOST = "message_lost"
     MESSAGE_DUPLICATED = "message_duplicated"
@@ -44,19 +47,26 @@ class Kind(str, Enum):
     LEVERAGE_KEPT = "leverage_kept"  # somebody lowers a leverage, and setting it once has no effect
     ORDER_REFUSED = "order_refused"  # the venue refuses the next opening order
     STOP_REFUSED = "stop_refused"  # the venue refuses the next stop
+    CLOSE_REFUSED = "close_refused"  # the venue refuses the next closing order
+    FILTERS_CHANGED = "filters_changed"  # other tick and step sizes from now on
+    KLINES_REFUSED = "klines_refused"  # nobody gets bars of a symbol by asking
+    BAR_FROM_FUTURE = "bar_from_future"  # a stream tells a bar that cannot be complete
     PRICE_GAP = "price_gap"  # the price jumps and stays
     # people at the venue
     MANUAL_CLOSE = "manual_close"
     MANUAL_OPEN = "manual_open"
     STOP_CANCELLED = "stop_cancelled"
     FOREIGN_ORDER = "foreign_order"
+    LEVERAGE_RAISED = "leverage_raised"  # of an open position: its liquidation comes nearer
     TRANSFER = "transfer"  # money is paid in or taken out
+    TRANSFER_UNHEARD = "transfer_unheard"  # the same between a graceful stop and the next start
     # the trader's own machine
     CRASH = "crash"  # at any await; restarted from disk
     CRASH_IN_ORDER = "crash_in_order"  # some steps after the next order is handed over
     STOP_START = "stop_start"  # a graceful stop, then a start
     CLOCK_JUMP = "clock_jump"
     DISK_FULL = "disk_full"
+    RECORDS_FULL = "records_full"  # records cannot be written; inputs can
     TORN_WRITE = "torn_write"  # the next crash tears the last record
     CHECKPOINT_LOST = "checkpoint_lost"  # the next crash loses the newest checkpoint
     # people at the trader
@@ -68,6 +78,7 @@ class Kind(str, Enum):
 
 REQUEST_FAULTS: Final = (
     Kind.REQUEST_LOST, Kind.ANSWER_LOST, Kind.REQUEST_LATE, Kind.SLOW, Kind.UNREACHABLE, Kind.SERVER_ERROR,
+    Kind.BACKEND_TIMEOUT, Kind.CLOCK_REFUSED,
 )
 MESSAGE_FAULTS: Final = (
     Kind.MESSAGE_LOST, Kind.MESSAGE_DUPLICATED, Kind.MESSAGE_LATE, Kind.MESSAGE_REORDERED,
@@ -122,14 +133,17 @@ def load(path: Path) -> Schedule:
         raise InputError(f"--schedule {path}: cannot be read ({error.strerror})") from error
 
 
+_DELAYS: Final = {Kind.REQUEST_LATE: (0.0, 4.5), Kind.SLOW: (0.5, 8.0), Kind.BACKEND_TIMEOUT: (0.5, 4.5)}
+_HELD_BEFORE: Final = 0.05  # of the days begin with a position
 _Maker = Callable[[Random, float, tuple[str, ...]], Fault]
 
 
 def _request(kind: Kind) -> _Maker:
     def make(rng: Random, at_s: float, symbols: tuple[str, ...]) -> Fault:
         on = rng.choice(("submit", "submit", "submit", "cancel", "leverage", "query", "query"))
-        seconds = {Kind.REQUEST_LATE: rng.uniform(0.0, 4.5), Kind.SLOW: rng.uniform(0.5, 8.0)}.get(kind, 0.0)
-        value = float(rng.random() < 0.5) if kind is Kind.SERVER_ERROR else 0.0
+        low, high = _DELAYS.get(kind, (0.0, 0.0))
+        seconds = rng.uniform(low, high)
+        value = float(rng.random() < 0.5) if kind in (Kind.SERVER_ERROR, Kind.BACKEND_TIMEOUT) else 0.0
         return Fault(
             at_s=at_s, kind=kind, on=on, count=rng.choice((1, 1, 2, 3, 5)), seconds=round(seconds, 3), value=value
         )
@@ -201,9 +215,17 @@ def _wish(rng: Random, at_s: float, symbols: tuple[str, ...]) -> Fault:
     )
 
 
+def _moved(rng: Random, at_s: float, symbols: tuple[str, ...]) -> Fault:
+    return Fault(
+        at_s=at_s, kind=Kind.TRANSFER_UNHEARD, seconds=round(rng.uniform(5.0, 1800.0), 3),
+        value=round(rng.uniform(100.0, 2000.0) * rng.choice((-1.0, 1.0)), 2),
+    )
+
+
 # kind -> (weight, how one is made)
 MAKERS: Final[dict[Kind, tuple[float, _Maker]]] = {
     **{kind: (2.0, _request(kind)) for kind in REQUEST_FAULTS},
+    Kind.BANNED: (0.3, _lasting(Kind.BANNED, 60.0, 400.0, ("requests",))),
     Kind.RATE_LIMIT: (1.0, _lasting(Kind.RATE_LIMIT, 1.0, 90.0, ("requests",))),
     **{kind: (1.5, _message(kind)) for kind in MESSAGE_FAULTS},
     Kind.DISCONNECT: (2.0, _lasting(Kind.DISCONNECT, 0.5, 900.0, STREAMS)),
@@ -216,17 +238,24 @@ MAKERS: Final[dict[Kind, tuple[float, _Maker]]] = {
     Kind.LEVERAGE_KEPT: (1.2, _sized(Kind.LEVERAGE_KEPT, 1.0, 3.0)),
     Kind.ORDER_REFUSED: (0.6, _counted(Kind.ORDER_REFUSED)),
     Kind.STOP_REFUSED: (1.0, _counted(Kind.STOP_REFUSED)),
+    Kind.CLOSE_REFUSED: (1.0, _counted(Kind.CLOSE_REFUSED)),
+    Kind.FILTERS_CHANGED: (0.4, _sized(Kind.FILTERS_CHANGED, 0.0, 10.0)),
+    Kind.KLINES_REFUSED: (0.5, _lasting(Kind.KLINES_REFUSED, 60.0, 7200.0)),
+    Kind.BAR_FROM_FUTURE: (0.4, _sized(Kind.BAR_FROM_FUTURE, 2.0, 50.0)),
     Kind.PRICE_GAP: (1.0, _signed(Kind.PRICE_GAP, 0.005, 0.06)),
     Kind.MANUAL_CLOSE: (0.6, _sized(Kind.MANUAL_CLOSE, 0.3, 1.0)),
     Kind.MANUAL_OPEN: (0.5, _signed(Kind.MANUAL_OPEN, 0.02, 0.2)),
     Kind.STOP_CANCELLED: (0.7, _sized(Kind.STOP_CANCELLED, 0.0, 0.0)),
     Kind.FOREIGN_ORDER: (0.5, _signed(Kind.FOREIGN_ORDER, 0.02, 0.2)),
+    Kind.LEVERAGE_RAISED: (0.6, _sized(Kind.LEVERAGE_RAISED, 20.0, 60.0)),
     Kind.TRANSFER: (0.4, _signed(Kind.TRANSFER, 100.0, 2000.0)),
+    Kind.TRANSFER_UNHEARD: (0.4, _moved),
     Kind.CRASH: (2.0, _crash(Kind.CRASH)),
     Kind.CRASH_IN_ORDER: (2.5, _crash(Kind.CRASH_IN_ORDER)),
     Kind.STOP_START: (0.7, _crash(Kind.STOP_START)),
     Kind.CLOCK_JUMP: (0.8, _signed(Kind.CLOCK_JUMP, 0.05, 30.0)),
     Kind.DISK_FULL: (0.7, _counted(Kind.DISK_FULL)),
+    Kind.RECORDS_FULL: (0.5, _counted(Kind.RECORDS_FULL)),
     Kind.TORN_WRITE: (0.8, _plain(Kind.TORN_WRITE)),
     Kind.CHECKPOINT_LOST: (0.6, _plain(Kind.CHECKPOINT_LOST)),
     Kind.HALT: (0.5, _plain(Kind.HALT)),
@@ -242,7 +271,8 @@ def generate(
     """The schedule of *seed*: up to *most* faults over the day, about one day in sixteen without any.
 
     A day has a mood: a few kinds of faults, so that they meet each other. Half of the faults come in the seconds after
-    a bar is complete, when orders go out; some come together with the one before.
+    a bar is complete, when orders go out; some come together with the one before. Some days begin with a position that
+    a person opened before the trader was there.
     """
     rng = Random(f"schedule/{seed}")
     count = 0 if rng.random() < 0.06 else rng.randint(2, most)
@@ -265,6 +295,8 @@ def generate(
         MAKERS[kind][1](rng, at_s, symbols)
         for at_s, kind in zip(sorted(times), rng.choices(kinds, weights, k=count), strict=True)
     ]
+    if rng.random() < _HELD_BEFORE:
+        faults.insert(0, MAKERS[Kind.MANUAL_OPEN][1](rng, 0.0, symbols))
     return Schedule(seed=seed, faults=tuple(faults), hours=hours)
 
 

@@ -15,7 +15,7 @@ import msgspec
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_SECOND
 from quantum_trader.domain.enums import OrderSide, OrderStatus
 from quantum_trader.domain.errors import InputError, OutcomeUnknown, VenueError
-from quantum_trader.domain.trading import Fill, FundingPayment, OrderRequest, OrderUpdate
+from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.books import Position
 from quantum_trader.engine.gateway import Command, Gateway, Purpose
 from quantum_trader.engine.inputs import Input
@@ -27,6 +27,8 @@ from quantum_trader.engine.venue_port import ExecutionVenue, StreamState
 from quantum_trader.risk.guard import Approved
 from quantum_trader.risk.limits import LOSS_LATCH, empty_rate
 from quantum_trader.signals import columns as col
+
+_LATE_NS: Final = 120 * NS_PER_SECOND
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
@@ -246,6 +248,110 @@ class ResendingDriver(LiveDriver):
         await super()._first_look()
 
 
+class _HastyVenue:
+    """Says that what is not there never comes."""
+
+    receive_window_s = -1.0
+
+    def __init__(self, venue: ExecutionVenue) -> None:
+        self._venue = venue
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._venue, name)
+
+
+class NotFoundIsGone(LiveDriver):
+    """Takes the first "order does not exist" for a rejection."""
+
+    def __init__(self, session: Session, venue: ExecutionVenue, *arguments: Any, **keywords: Any) -> None:
+        hasty: Any = _HastyVenue(venue)
+        super().__init__(session, hasty, *arguments, **keywords)
+
+
+class StopLate(LiveEngine):
+    """Takes its time with the first stop."""
+
+    def _protect(self, position: Position, now_ns: int) -> list[Command]:
+        return [] if now_ns - position.entry_ns < _LATE_NS else super()._protect(position, now_ns)
+
+    def _unprotected(self, position: Position, now_ns: int) -> list[Command]:
+        return [] if now_ns - position.entry_ns < _LATE_NS else super()._unprotected(position, now_ns)
+
+
+class _QuietGateway(Gateway):
+    def __init__(self) -> None:
+        super().__init__()
+        self._tried: set[str] = set()
+
+    def close(self, position: Position, now_ns: int) -> list[Command]:
+        """Close a position once, whatever becomes of that order."""
+        if position.plan.intent_id in self._tried:
+            return []
+        self._tried.add(position.plan.intent_id)
+        return super().close(position, now_ns)
+
+
+class CloseGoneQuiet(LiveEngine):
+    """Never sends a closing order again that was refused."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.gateway = _QuietGateway()
+
+
+class LeverageStale(LiveDriver):
+    """Believes a leverage for ever once it was read back."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._believed: dict[str, float] = {}
+
+    def _leverage_is(self, symbol: str, wanted: float) -> bool:
+        return self._believed.get(symbol) == wanted
+
+    async def _set_leverage(self, symbol: str, wanted: float) -> str:
+        error = await super()._set_leverage(symbol, wanted)
+        if not error:
+            self._believed[symbol] = self._leverage[symbol][0]
+        return error
+
+
+class SeenForgotten(LiveEngine):
+    """Keeps the ids of fills in memory only."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything but those ids."""
+        return {**super().state(), "seen": []}
+
+
+class _BackwardGateway(Gateway):
+    def move_stop(self, position: Position, now_ns: int) -> list[Command]:
+        """Cancel the old stop, then place the new one."""
+        old = [ticket for ticket in self._find(position.symbol, Purpose.STOP) if ticket.resting]
+        cancels = [
+            CancelRequest(client_order_id=ticket.client_order_id, symbol=ticket.symbol, created_ns=now_ns)
+            for ticket in old
+        ]
+        return [*cancels, *super().move_stop(position, now_ns)]
+
+
+class CancelFirst(LiveEngine):
+    """Moves a stop the wrong way round."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.gateway = _BackwardGateway()
+
+
+class HaltForgets(LiveEngine):
+    """Begins every life without a halt."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue, but for what halted."""
+        super().load_state(state)
+        self.kill, self.held = False, ""
+
+
 def _on_grid(price: float, tick: float) -> float:
     """*price* on the tick grid, and a price at all."""
     if not price > 0.0:
@@ -269,6 +375,16 @@ VARIANTS: Final[dict[str, Variant]] = {
         Variant(name="fills-twice", wrong="a fill that is told twice counts twice", engine=FillsTwice),
         Variant(name="resend-after-restart", wrong="orders in doubt are sent again", session=ResendingSession,
                 driver=ResendingDriver),
+        Variant(name="not-found-is-gone", wrong="an order that is not found yet counts as rejected",
+                driver=NotFoundIsGone),
+        Variant(name="stop-late", wrong="a stop is placed two minutes after the entry", engine=StopLate),
+        Variant(name="close-gone-quiet", wrong="a closing order that was refused is never sent again",
+                engine=CloseGoneQuiet),
+        Variant(name="leverage-stale", wrong="a leverage once read back is believed for ever", driver=LeverageStale),
+        Variant(name="seen-forgotten", wrong="fills that were booked before a restart are booked again after it",
+                engine=SeenForgotten),
+        Variant(name="cancel-first", wrong="a stop is moved by cancelling the old one first", engine=CancelFirst),
+        Variant(name="halt-forgets", wrong="a halt ends with the process", engine=HaltForgets),
         Variant(name="midnight-reset", wrong="limits and halts end with the UTC day", engine=MidnightReset),
     )
 }

@@ -6,7 +6,6 @@ with a new account, so that it trades from its first bars, and crosses midnight 
 
 from __future__ import annotations
 
-import copy
 from functools import cache
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from quantum_trader.domain.enums import ExitMode
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.lab.simulation.disk import copied
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import open_recording
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
@@ -79,7 +79,7 @@ def warm_world() -> WarmWorld:
         if noon and in_turn and row < len(times) - _DAY_LIMIT * day_rows:
             end = row + day_rows
             if bool(np.all(present[row:end])) and times[end] - ts_ns == NS_PER_DAY:
-                beginnings.append(Beginning(ts_ns=ts_ns, row=row, kernel=copy.deepcopy(kernel.state())))
+                beginnings.append(Beginning(ts_ns=ts_ns, row=row, kernel=copied(kernel.state())))
         kernel.advance(MarketBatch(ts_ns, interval_ns, arrays.ohlcv[row], arrays.present[row]))
     return WarmWorld(
         instruments=instruments, interval_ns=interval_ns, ohlcv=arrays.ohlcv, beginnings=tuple(beginnings)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any, Final
 
@@ -18,19 +18,28 @@ from quantum_trader.domain.trading import Intent, OrderRequest
 from quantum_trader.engine.inputs import Asked, Input, Wished
 from quantum_trader.engine.live import LiveDriver, LiveTiming
 from quantum_trader.engine.session import Session
-from quantum_trader.lab.simulation.disk import Disk, MemoryLog, MemoryStore
+from quantum_trader.lab.simulation.calm import Bounds, Weather
+from quantum_trader.lab.simulation.disk import Disk, MemoryLog, MemoryStore, copied
 from quantum_trader.lab.simulation.exchange import EXCHANGE_FAULTS, Exchange
-from quantum_trader.lab.simulation.invariants import GRACE_S, LOOK_EVERY_S, WISH, Broken, Safety, Watch
+from quantum_trader.lab.simulation.invariants import LOOK_EVERY_S, WISH, Broken, Safety, Watch
 from quantum_trader.lab.simulation.loop import Deadlock, Livelock, new_loop
-from quantum_trader.lab.simulation.network import TIMEOUT_S, SimulatedVenue, Wire
+from quantum_trader.lab.simulation.network import (
+    LATENCY_S,
+    RECEIVE_WINDOW_S,
+    RECONNECT_S,
+    TIMEOUT_S,
+    SimulatedVenue,
+    Wire,
+)
 from quantum_trader.lab.simulation.schedule import MESSAGE_FAULTS, REQUEST_FAULTS, Fault, Kind, Schedule
 from quantum_trader.lab.simulation.variants import PRODUCTION, Variant
 from quantum_trader.lab.simulation.warm import WarmWorld, engine_settings, warm_world
 
 WALLET: Final = 10_000.0
-CALM_S: Final = GRACE_S + 120.0  # after the last bar nothing strikes, and everything must come to agree
 TIMING: Final = LiveTiming(tick_s=15.0, checkpoint_s=2900.0, request_timeout_s=6.0)
 TIMEOUTS_S: Final = (TIMEOUT_S, 3.0 * TIMING.request_timeout_s)  # before and after the driver's own
+BOUNDS: Final = Bounds.of(TIMING, RECEIVE_WINDOW_S, LATENCY_S[1], TIMEOUTS_S[-1])
+CALM_S: Final = BOUNDS.found_s + 200.0  # after the last bar nothing strikes, and everything must come to agree
 _STOP_MOST_S: Final = 60.0
 
 
@@ -70,7 +79,7 @@ class Trader:
         self.engine = variant.engine(
             day.world.instruments, day.world.interval_ns, day.settings, day.sink
         )
-        self.engine.kernel.load_state(copy.deepcopy(day.kernel))
+        self.engine.kernel.load_state(copied(day.kernel))
         self.engine.now_ns = day.exchange.start_ns
         self.log, self.store = MemoryLog(day.disk), MemoryStore(day.disk)
         self.session: Session = variant.session(
@@ -115,9 +124,10 @@ class Trader:
         """End this process as a signal 9 does: nothing it does from now on reaches anything."""
         self.venue.kill()
         self.log.closed = self.store.closed = True
-        if self.session.unwritten == 0:
-            self.day.before = Safety.of(self.engine)
         self.day.watch.end()
+        if self.session.unwritten == 0:
+            self.session.settle()  # what was written down and not yet thought through to its end
+            self.day.before = Safety.of(self.engine)
         for task in self.day.loop.live_tasks():
             if task is not self.day.main:
                 task.cancel()
@@ -133,17 +143,18 @@ class Day:
         beginning = self.world.beginnings[rng.randrange(len(self.world.beginnings))]
         self.settings = engine_settings(targets=rng.random() < 0.5)
         self.kernel = beginning.kernel
-        self.loop = new_loop()
+        self.loop, self.weather = new_loop(), Weather(TIMEOUTS_S[-1])
         bars = max(1, round(schedule.hours * 3600 * NS_PER_SECOND / self.world.interval_ns))
         ohlcv = self.world.ohlcv[beginning.row: beginning.row + bars]
         self.exchange = Exchange(
-            self.loop, self.world.instruments, ohlcv, beginning.ts_ns, self.world.interval_ns, WALLET, rng
+            self.loop, self.world.instruments, ohlcv, beginning.ts_ns, self.world.interval_ns, WALLET, rng,
+            self.weather,
         )
-        self.wire = Wire(Random(f"wire/{schedule.seed}"))
+        self.wire = Wire(Random(f"wire/{schedule.seed}"), self.weather)
         self.disk = Disk()
         self.disk.struck = self.exchange.struck = self._strike
-        self.watch = Watch(self.exchange, lambda: self._disturbed_s)
-        self.sink = _Sink(self.watch)
+        self.watch = Watch(self.exchange, self.weather, BOUNDS)
+        self.sink = _Sink(self.watch, self.disk)
         self.asked: list[Asked] = []
         self._wishes: list[Input] = []
         self._wishes_made = 0
@@ -152,7 +163,6 @@ class Day:
         self.main: asyncio.Task[Any] | None = None
         self.lives = 0
         self._clock_offset_ns = 0
-        self._disturbed_s = 0.0
         self._crash_in = -1
         self._crash_after = 1
         self._crash_kind = Kind.CRASH
@@ -191,6 +201,7 @@ class Day:
         if self.watch.broken is None and self.trader is not None:
             self.trader.driver.stop()
             await asyncio.wait([self.trader.task], timeout=_STOP_MOST_S)
+            self.watch.stopped()
 
     def _clear(self) -> None:
         """Cancel what is left, so that no task is destroyed while it waits."""
@@ -207,7 +218,7 @@ class Day:
             seed=self.schedule.seed, steps=self.loop.steps, struck=dict(sorted(self.wire.struck.items())),
             requests=dict(sorted(self.wire.requests.items())), lives=self.lives, openings=self.watch.openings,
             fills=len(self.exchange.fills), trades=len(trader.engine.tally.trades) if trader is not None else 0,
-            looks=self.watch.checks, worst={key: round(s, 3) for key, s in sorted(self.watch.worst.items())},
+            looks=self.watch.checks, worst={key: round(s, 3) for key, s in sorted(self.watch.standing.worst.items())},
             held=trader.engine.held if trader is not None else "",
             cash_error=trader.engine.books.cash - self.exchange.paper.balance().wallet if trader is not None else 0.0,
             digest=self.sink.digest(), finding=finding,
@@ -217,8 +228,9 @@ class Day:
 
     def _start(self) -> None:
         self.lives += 1
-        self._disturbed_s = max(self._disturbed_s, self.loop.time())
+        self.weather.begins(self.loop.time())
         self.trader = Trader(self)
+        self.weather.is_ready = partial(getattr, self.trader.driver, "ready")
         self.trader.task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -240,62 +252,67 @@ class Day:
         self.trader = None
         self.disk.crash()
         self.exchange.publish = _nobody
-        self._disturbed_s = max(self._disturbed_s, self.loop.time() + self._down_s)
         self.loop.call_later(self._down_s, self._start)
 
     def crash_in_steps(self, kind: Kind) -> None:
         """Let the crash that was armed happen some steps from now."""
         self._crash_in, self._crash_kind = self._crash_after, kind
 
-    def _stop(self, seconds: float) -> None:
+    def _stop(self, fault: Fault) -> None:
         """Stop gracefully, and start again when that is done."""
         trader = self.trader
         if trader is None or self.loop.time() > self._length_s - 120.0:
             return
         trader.driver.stop()
-        trader.task.add_done_callback(lambda _: self._stopped(trader, seconds))
+        trader.task.add_done_callback(lambda _: self._stopped(trader, fault))
 
-    def _stopped(self, trader: Trader, seconds: float) -> None:
+    def _stopped(self, trader: Trader, fault: Fault) -> None:
+        seconds = fault.seconds
         if self.trader is not trader or trader.venue.dead:
             return
+        self.watch.stopped()
         trader.kill()
         self.trader = None
         self.exchange.publish = _nobody
-        self._disturbed_s = max(self._disturbed_s, self.loop.time() + seconds)
         self.loop.call_later(seconds, self._start)
+        if fault.kind is Kind.TRANSFER_UNHEARD:
+            self._strike(fault.kind)
+            moved = msgspec.structs.replace(fault, kind=Kind.TRANSFER)
+            self.loop.call_later(0.5 * seconds, self.exchange.apply, moved)
 
     # ------------------------------------------------------------------ faults
 
     def _strike(self, kind: Kind) -> None:
         self.wire.strike(kind)
-        self._disturbed_s = max(self._disturbed_s, self.loop.time())
+        self.weather.struck(self.loop.time())
 
     def _apply(self, fault: Fault) -> None:
         """Let *fault* happen, or arm it."""
         now, kind = self.loop.time(), fault.kind
         if kind in EXCHANGE_FAULTS:
             self.exchange.apply(fault)
-            if kind is Kind.SYMBOL_HALTED:
-                self._disturbed_s = max(self._disturbed_s, now + fault.seconds)
         elif kind in REQUEST_FAULTS or kind in MESSAGE_FAULTS:
             self.wire.arm(fault)
         else:
             _OWN_FAULTS[kind](self, fault, now)
 
+    def _ban(self, fault: Fault, now: float) -> None:
+        self.wire.banned_until = max(self.wire.banned_until, now + fault.seconds)
+
     def _rate_limit(self, fault: Fault, now: float) -> None:
         self.wire.rate_limited_until = max(self.wire.rate_limited_until, now + fault.seconds)
-        self._disturbed_s = max(self._disturbed_s, now + fault.seconds)
 
     def _disconnect(self, fault: Fault, now: float) -> None:
         until = now + fault.seconds
         self.wire.down_until[fault.on] = max(self.wire.down_until[fault.on], until)
         self._strike(fault.kind)
-        self._disturbed_s = max(self._disturbed_s, until)
+        self.weather.down(fault.on, until + RECONNECT_S)
         if self.trader is not None:
             self.trader.venue.disconnect(fault.on, fault.seconds)
 
     def _silence(self, fault: Fault, now: float) -> None:
         self.wire.silent_until[fault.on] = max(self.wire.silent_until[fault.on], now + fault.seconds)
+        self.weather.message(fault.on, now + fault.seconds)
         self._strike(fault.kind)
 
     def _arm_crash(self, fault: Fault, now: float) -> None:
@@ -308,8 +325,9 @@ class Day:
             self.fragile = True
 
     def _graceful(self, fault: Fault, now: float) -> None:
-        self._strike(fault.kind)
-        self._stop(fault.seconds)
+        if fault.kind is Kind.STOP_START:
+            self._strike(fault.kind)
+        self._stop(fault)
 
     def _clock_jump(self, fault: Fault, now: float) -> None:
         self._strike(fault.kind)
@@ -318,6 +336,8 @@ class Day:
     def _disk(self, fault: Fault, now: float) -> None:
         if fault.kind is Kind.DISK_FULL:
             self.disk.failing += fault.count
+        elif fault.kind is Kind.RECORDS_FULL:
+            self.disk.records_failing += fault.count
         elif fault.kind is Kind.TORN_WRITE:
             self.disk.tear = True
         else:
@@ -380,12 +400,13 @@ class Day:
 class _Sink:
     """Takes the engine's records: for the digest, and for the watch."""
 
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
+    def __init__(self, watch: Watch, disk: Disk) -> None:
+        self._watch, self._disk = watch, disk
         self._hash = hashlib.blake2b(digest_size=16)
 
     def append(self, line: bytes, topic: str, ts_ns: int) -> None:
-        """Take one record."""
+        """Take one record. Raises StateError while records cannot be written."""
+        self._disk.check_records()
         self._hash.update(line)
         self._watch.append(line, topic, ts_ns)
 
@@ -412,13 +433,16 @@ def _nobody(stream: str, message: tuple[Any, ...]) -> None:
 
 _OWN_FAULTS: Final[dict[Kind, Callable[[Day, Fault, float], None]]] = {
     Kind.RATE_LIMIT: Day._rate_limit,
+    Kind.BANNED: Day._ban,
     Kind.DISCONNECT: Day._disconnect,
     Kind.SILENCE: Day._silence,
     Kind.CRASH: Day._arm_crash,
     Kind.CRASH_IN_ORDER: Day._arm_crash,
     Kind.STOP_START: Day._graceful,
+    Kind.TRANSFER_UNHEARD: Day._graceful,
     Kind.CLOCK_JUMP: Day._clock_jump,
     Kind.DISK_FULL: Day._disk,
+    Kind.RECORDS_FULL: Day._disk,
     Kind.TORN_WRITE: Day._disk,
     Kind.CHECKPOINT_LOST: Day._disk,
     Kind.HALT: Day._ask,

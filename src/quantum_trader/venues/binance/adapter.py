@@ -18,7 +18,7 @@ from quantum_trader.domain.errors import ConfigError, InputError, VenueError, Ve
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.ports import Rejection, VenueBalance, VenueOrder, VenuePosition
-from quantum_trader.engine.venue_port import Kline, LeverageChanged, MarkPrice, StreamEvent
+from quantum_trader.engine.venue_port import Kline, LeverageChanged, MarkPrice, StreamEvent, Transfer
 from quantum_trader.venues.binance import errors, history, parse, safety, wire
 from quantum_trader.venues.binance.clock import VenueClock
 from quantum_trader.venues.binance.endpoints import Endpoint
@@ -27,7 +27,15 @@ from quantum_trader.venues.binance.feeds import Feeds
 from quantum_trader.venues.binance.keys import ApiKeys
 from quantum_trader.venues.binance.limits import Priority
 from quantum_trader.venues.binance.orders import Grid, OrderDirectory, Road, order_fields, road_of
-from quantum_trader.venues.binance.rest import PRIVATE, PRIVATE_V3, PUBLIC_V2, PreparedRequest, Rest, decoded
+from quantum_trader.venues.binance.rest import (
+    PRIVATE,
+    PRIVATE_V3,
+    PUBLIC,
+    PUBLIC_V2,
+    PreparedRequest,
+    Rest,
+    decoded,
+)
 from quantum_trader.venues.binance.streams import StreamTiming
 
 _MARGIN_S: Final = 1.5  # beyond the receive window: clocks that differ, an answer on its way
@@ -35,6 +43,7 @@ _PRICE_KEPT_S: Final = 1800.0  # of an asset in which fees are paid
 _TRIGGERS: Final = ("CONTRACT_PRICE", "MARK_PRICE")
 _FINISHED: Final = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED})
 
+_info = wire.decoder(wire.ExchangeInfo).decode
 _order = wire.decoder(wire.OrderAnswer).decode
 _orders = wire.decoder(list[wire.OrderAnswer]).decode
 _algo = wire.decoder(wire.AlgoAnswer).decode
@@ -108,7 +117,9 @@ class BinanceFuturesExecutionAdapter:
         await self._rest.measure_clock()
         if self._signed:
             await safety.refuse_hedge_mode(self._rest)
-        self._instruments = await safety.load_instruments(self._rest, self.symbols, signed=self._signed)
+        self._instruments = await safety.load_instruments(
+            self._rest, self.symbols, signed=self._signed, closing=self.settings.closing
+        )
         self._grids = {symbol: Grid(instrument) for symbol, instrument in self._instruments.items()}
         if not self._signed:
             self.notes = (f"{self.name}: no keys, so the market alone is read",)
@@ -135,6 +146,23 @@ class BinanceFuturesExecutionAdapter:
         if symbol not in self._instruments:
             raise InputError(f"symbol = {symbol!r}: not one of those connected: {', '.join(self._instruments)}")
         return self._instruments[symbol]
+
+    async def read_instruments(self) -> None:
+        """Ask for the filters of every symbol; fees and tiers stay, and so does a symbol that is told no more."""
+        info = await self._rest.read(PUBLIC, "exchangeInfo", _info)
+        for entry in info.symbols:
+            before = self._instruments.get(entry.symbol)
+            if before is None:
+                continue
+            try:
+                told = parse.instrument(
+                    entry, before.tiers, maker_bps=before.maker_fee_bps, taker_bps=before.taker_fee_bps,
+                    funding_hours=before.funding_interval_hours,
+                )
+            except (ConfigError, InputError):  # no filters any more: it is being delisted
+                continue
+            if told != before:
+                self._instruments[entry.symbol], self._grids[entry.symbol] = told, Grid(told)
 
     def clock_offset_ms(self) -> float:
         """The venue's clock less ours, at the last measurement."""
@@ -203,6 +231,10 @@ class BinanceFuturesExecutionAdapter:
     async def get_funding(self, since_ns: int) -> list[FundingPayment]:
         """Return funding of our symbols since *since_ns*, oldest first."""
         return await history.funding(self._rest, since_ns, frozenset(self.symbols))
+
+    async def get_transfers(self, since_ns: int) -> list[Transfer]:
+        """Return money paid in or taken out since *since_ns*, oldest first."""
+        return await history.transfers(self._rest, since_ns)
 
     async def _follow_recording(self) -> None:
         """A recorded venue's time runs at its own speed: ask for it."""
@@ -357,7 +389,7 @@ class BinanceFuturesExecutionAdapter:
         """A conditional order with what became of it."""
         self._directory.saw_algo(algo.client_algo_id, algo.symbol, algo.actual_order_id)
         if not parse.number(algo.actual_order_id):
-            return parse.algo_view(algo)
+            return parse.algo_view(algo, now_ms=self._clock.stamp_ms())
         answer = await self._find("order", {"symbol": algo.symbol, "orderId": algo.actual_order_id})
         return parse.algo_view(algo, decoded(answer, _order, "GET order") if answer is not None else None)
 
@@ -373,7 +405,9 @@ class BinanceFuturesExecutionAdapter:
             view = parse.order_view(order, self._directory.owner(order.order_id) or "")
             found[view.client_order_id] = view
         for algo in algos:
-            found.setdefault(algo.client_algo_id, parse.algo_view(algo))
+            view = parse.algo_view(algo, now_ms=self._clock.stamp_ms())
+            if view.status is OrderStatus.NEW:
+                found.setdefault(algo.client_algo_id, view)
         return sorted(found.values(), key=lambda view: (view.created_ns, view.client_order_id))
 
     async def _open_algos(self, symbol: str | None) -> list[wire.AlgoAnswer]:

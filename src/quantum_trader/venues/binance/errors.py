@@ -14,6 +14,7 @@ import msgspec
 from quantum_trader.domain.errors import OutcomeUnknown, VenueError, VenueUnavailable
 
 TIMESTAMP: Final = -1021
+TOO_LATE: Final = -5028  # ME_RECVWINDOW_REJECT: it reached the matching engine after its receive window
 UNKNOWN_CANCEL: Final = -2011
 NO_SUCH_ORDER: Final = -2013
 NO_LISTEN_KEY: Final = -1125
@@ -29,6 +30,7 @@ NOT_EXECUTED: Final = frozenset(
         -1015,  # TOO_MANY_ORDERS
         -1016,  # SERVICE_SHUTTING_DOWN
         TIMESTAMP,  # refused before it is processed
+        TOO_LATE,
         -1034,  # too many connections
     }
 )

@@ -9,7 +9,7 @@ from typing import Final
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.errors import VenueUnavailable
 from quantum_trader.domain.trading import Fill, FundingPayment
-from quantum_trader.engine.venue_port import Kline
+from quantum_trader.engine.venue_port import Kline, Transfer
 from quantum_trader.market.intervals import interval_name
 from quantum_trader.venues.binance import errors, parse, wire
 from quantum_trader.venues.binance.errors import Refusal
@@ -20,7 +20,8 @@ from quantum_trader.venues.binance.rest import PRIVATE, PUBLIC, Rest, decoded
 BARS_PER_PAGE: Final = 1500
 ROWS_PER_PAGE: Final = 1000
 _WINDOW_MS: Final = 7 * NS_PER_DAY // parse.NS_PER_MS
-_KEPT_MS: Final = 183 * NS_PER_DAY // parse.NS_PER_MS
+_KEPT_MS: Final = 90 * NS_PER_DAY // parse.NS_PER_MS
+_RATES_KEPT: Final = 4096  # settled funding rates that are not asked for again
 _PATIENCE_S: Final = 65.0  # a page may wait for the next minute's weights
 _WEIGHTS: Final = ((99, 1), (499, 2), (1000, 5), (BARS_PER_PAGE, 10))  # of /klines by its limit
 _HEAVY: Final = {"userTrades": 5, "income": 30, "allAlgoOrders": 5, "fundingRate": 1}
@@ -87,7 +88,7 @@ async def fills(
 async def _trades_since(rest: Rest, symbol: str, since_ms: int, now_ms: int) -> list[wire.TradeAnswer]:
     """Rows of userTrades: windows of seven days, in each of them pages of a thousand.
 
-    The venue keeps half a year; a recorded one is asked by trade ids alone where that is less.
+    The venue keeps three months (change log of 2026-08); a recorded one is asked by trade ids alone where that is less.
     """
     seen: dict[int, wire.TradeAnswer] = {}
     by_id = rest.endpoint.recorded and now_ms - since_ms > _WINDOW_MS
@@ -136,6 +137,21 @@ async def learn_algos(rest: Rest, directory: OrderDirectory, symbol: str, since_
             directory.end(algo.client_algo_id)
 
 
+async def transfers(rest: Rest, since_ns: int) -> list[Transfer]:
+    """Money paid in or taken out since *since_ns*, oldest first: one question for all income, results left out."""
+    start = max(1, -(-since_ns // parse.NS_PER_MS))
+    rows: dict[tuple[str, int, int], wire.IncomeAnswer] = {}
+    while True:
+        fields = {"startTime": start, "limit": ROWS_PER_PAGE}
+        page = await _page(rest, PRIVATE, "income", _income, fields, _HEAVY["income"])
+        rows.update(((row.income_type, row.tran_id, row.time), row) for row in page)
+        if len(page) < ROWS_PER_PAGE or page[-1].time <= start:
+            break
+        start = page[-1].time
+    moved = [parse.transfer_of_income(row) for row in sorted(rows.values(), key=lambda row: row.time)]
+    return [one for one in moved if one is not None]
+
+
 async def funding(rest: Rest, since_ns: int, symbols: frozenset[str]) -> list[FundingPayment]:
     """Funding of *symbols* since *since_ns*, oldest first, with the rates that made it."""
     start = -(-since_ns // parse.NS_PER_MS)
@@ -148,9 +164,25 @@ async def funding(rest: Rest, since_ns: int, symbols: frozenset[str]) -> list[Fu
             break
         start = page[-1].time
     paid = sorted((row for row in rows.values() if row.symbol in symbols), key=lambda row: (row.time, row.symbol))
-    rates: list[wire.FundingRateAnswer] = []
-    for symbol in sorted({row.symbol for row in paid}):
-        first = min(row.time for row in paid if row.symbol == symbol)
-        about = {"symbol": symbol, "startTime": parse.funding_hour(first) // parse.NS_PER_MS, "limit": ROWS_PER_PAGE}
-        rates += await _page(rest, PUBLIC, "fundingRate", _rates, about, _HEAVY["fundingRate"])
-    return [parse.funding_of_income(row, rates) for row in paid]
+    rates = await _paid_rates(rest, {(row.symbol, parse.funding_hour(row.time)) for row in paid})
+    found: list[FundingPayment] = []
+    for row in paid:
+        rate = rates.get((row.symbol, parse.funding_hour(row.time)))
+        found.append(parse.funding_of_income(row, () if rate is None else (rate,)))
+    return found
+
+
+async def _paid_rates(rest: Rest, wanted: set[tuple[str, int]]) -> dict[tuple[str, int], wire.FundingRateAnswer]:
+    """The rates of *wanted* (symbol, funding time), as far as the venue tells them; one that was told is final."""
+    known = {key: rest.paid_rates[key] for key in wanted if key in rest.paid_rates}
+    missing = wanted - known.keys()
+    for symbol in sorted({symbol for symbol, _ in missing}):
+        first_ns = min(due_ns for name, due_ns in missing if name == symbol)
+        about = {"symbol": symbol, "startTime": first_ns // parse.NS_PER_MS, "limit": ROWS_PER_PAGE}
+        for rate in await _page(rest, PUBLIC, "fundingRate", _rates, about, _HEAVY["fundingRate"]):
+            key = (rate.symbol, parse.funding_hour(rate.funding_time))
+            if key in missing:
+                known[key] = rest.paid_rates[key] = rate
+    for key in list(rest.paid_rates)[: max(0, len(rest.paid_rates) - _RATES_KEPT)]:
+        del rest.paid_rates[key]
+    return known

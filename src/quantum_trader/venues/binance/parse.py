@@ -17,12 +17,21 @@ from quantum_trader.domain.errors import ConfigError, VenueError
 from quantum_trader.domain.instrument import Instrument, LeverageTier
 from quantum_trader.domain.trading import Fill, FundingPayment, OrderUpdate
 from quantum_trader.engine.ports import VenueBalance, VenueOrder, VenuePosition
-from quantum_trader.engine.venue_port import Kline, LeverageChanged, MarkPrice, Quote, StreamEvent, WalletChanged
+from quantum_trader.engine.venue_port import (
+    Kline,
+    LeverageChanged,
+    MarkPrice,
+    Quote,
+    StreamEvent,
+    Transfer,
+    WalletChanged,
+)
 from quantum_trader.venues.binance import wire
 
 NS_PER_MS: Final = 1_000_000
 QUOTE_ASSET: Final = "USDT"
 LIQUIDATION_IDS: Final = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
+_TRIGGERING_MS: Final = 10_000  # seen on the testnet: TRIGGERING for good, neither an order nor to be cancelled (-2011)
 ALGO_ENDED: Final = frozenset({"FINISHED", "CANCELED", "REJECTED", "EXPIRED"})
 
 _STATUS: Final = {
@@ -54,7 +63,17 @@ _TYPE: Final = {
     "TAKE_PROFIT_MARKET": OrderType.TAKE_PROFIT_MARKET,
     "TAKE_PROFIT": OrderType.TAKE_PROFIT_MARKET,
 }
-_TRADING_REASONS: Final = frozenset({"ORDER", "FUNDING_FEE", "MARGIN_TRANSFER", "MARGIN_TYPE_CHANGE"})
+# What moves money without being a result of trading, in the words of ACCOUNT_UPDATE and of /income (Binance USD-M,
+# "Event: Balance and Position Update", "Get Income History"). Any other word counts as profit or loss: INSURANCE_CLEAR,
+# the fee of a liquidation, is a loss, and so is what nobody has explained.
+_MOVES: Final = frozenset({
+    "DEPOSIT", "WITHDRAW", "WITHDRAW_REJECT", "ADMIN_DEPOSIT", "ADMIN_WITHDRAW", "ASSET_TRANSFER", "AUTO_EXCHANGE",
+    "COIN_SWAP_DEPOSIT", "COIN_SWAP_WITHDRAW",
+})
+_MOVED_INCOME: Final = frozenset({
+    "TRANSFER", "INTERNAL_TRANSFER", "CROSS_COLLATERAL_TRANSFER", "STRATEGY_UMFUTURES_TRANSFER", "COIN_SWAP_DEPOSIT",
+    "COIN_SWAP_WITHDRAW", "AUTO_EXCHANGE", "WELCOME_BONUS", "CONTEST_REWARD", "REFERRAL_KICKBACK", "BFUSD_REWARD",
+})
 _FILLING: Final = ("TRADE", "CALCULATED")  # the latter: taken over by the venue in a liquidation
 
 decode_market = wire.decoder(wire.MarketFrame).decode
@@ -146,9 +165,14 @@ def order_view(answer: wire.OrderAnswer, client_order_id: str = "") -> VenueOrde
     )
 
 
-def algo_view(answer: wire.AlgoAnswer, child: wire.OrderAnswer | None = None) -> VenueOrder:
-    """A conditional order; what it became (*child*) tells how much was filled and how it ended."""
+def algo_view(answer: wire.AlgoAnswer, child: wire.OrderAnswer | None = None, now_ms: int = 0) -> VenueOrder:
+    """A conditional order; what it became (*child*) tells how much was filled and how it ended.
+
+    One that has been triggering for long at *now_ms* protects nothing: it counts as gone, so that another is placed.
+    """
     word = child.status if child is not None else answer.algo_status
+    if word == "TRIGGERING" and now_ms - answer.update_time > _TRIGGERING_MS and answer.update_time > 0:
+        word = "EXPIRED"
     return VenueOrder(
         client_order_id=answer.client_algo_id, venue_order_id=str(answer.algo_id), symbol=answer.symbol,
         side=side(answer.side), type=order_type(answer.order_type), qty=number(answer.quantity),
@@ -233,6 +257,16 @@ def funding_of_income(row: wire.IncomeAnswer, rates: Iterable[wire.FundingRateAn
     )
 
 
+def transfer_of_income(row: wire.IncomeAnswer) -> Transfer | None:
+    """The money a row of /income moved; None for a result of trading and for another asset."""
+    if row.income_type not in _MOVED_INCOME or row.asset != QUOTE_ASSET:
+        return None
+    return Transfer(
+        move_id=f"{row.income_type}-{row.tran_id}", amount=row.income, ts_ns=row.time * NS_PER_MS,
+        reason=row.income_type,
+    )
+
+
 # ---------------------------------------------------------------------- account
 
 
@@ -266,7 +300,7 @@ def wallet_change(frame: wire.AccountFrame) -> WalletChanged | None:
     """The wallet an account event tells; None when it is about another asset."""
     for row in frame.a.B:
         if row.a == QUOTE_ASSET:
-            moved = 0.0 if frame.a.m in _TRADING_REASONS else row.bc
+            moved = row.bc if frame.a.m in _MOVES else 0.0
             return WalletChanged(wallet=row.wb, reason=frame.a.m, ts_ns=frame.T * NS_PER_MS, moved=moved)
     return None
 

@@ -1,6 +1,7 @@
 """One signed request after another: ccxt knows the protocol, this sends and says what came of it.
 
-ccxt makes the address, the fields, the time stamp and the signature (``exchange.sign``). Its own ``fetch`` is not
+ccxt makes the address, the fields, the time stamp and the signature (``exchange.sign``); orders, which somebody waits
+for, get the same bytes from :mod:`~quantum_trader.venues.binance.signing`. Its own ``fetch`` is not
 used: it tells a refused connection and one that broke after sending alike, and its exceptions hold signed addresses.
 """
 
@@ -21,6 +22,7 @@ from quantum_trader.venues.binance.endpoints import Endpoint
 from quantum_trader.venues.binance.errors import Refusal
 from quantum_trader.venues.binance.keys import ApiKeys, Redactor
 from quantum_trader.venues.binance.limits import Priority, RequestBudget, retry_after
+from quantum_trader.venues.binance.signing import ROADS, OrderSigner
 
 PUBLIC: Final = "fapiPublic"
 PUBLIC_V2: Final = "fapiPublicV2"
@@ -63,6 +65,8 @@ class Rest:
         self._keys = keys
         self._timeout_s = timeout_s
         self._exchange = _exchange(endpoint, keys, clock, receive_window_ms)
+        self._signer = OrderSigner(endpoint, keys, clock.stamp_ms, receive_window_ms) if keys is not None else None
+        self.paid_rates: dict[tuple[str, int], wire.FundingRateAnswer] = {}  # by symbol and funding time (ns): settled
         self._session: aiohttp.ClientSession | None = None
         self._measuring = False
 
@@ -97,6 +101,13 @@ class Rest:
 
         *writes* (by default: whether it is no GET) says that a lost answer leaves the outcome unknown.
         """
+        if self._signer is not None and method == "POST" and group == PRIVATE and path in ROADS:
+            ready = self._signer.sign(path, fields)
+            if ready is not None:
+                return PreparedRequest(
+                    method=method, url=ready[0], headers=ready[1], body=ready[2], what=what or f"{method} {path}",
+                    priority=priority, weight=weight, writes=writes is not False,
+                )
         named = what or f"{method} {path}"
         if group in _SIGNED or path == "listenKey":
             self._require_keys(named)
@@ -151,7 +162,7 @@ class Rest:
                 status, body, what=request.what, writes=request.writes, retry_after_s=wait_s
             )
         except VenueUnavailable as error:
-            if f", {errors.TIMESTAMP} " in str(error):
+            if any(f", {code} " in str(error) for code in (errors.TIMESTAMP, errors.TOO_LATE)):
                 await self._measure_again()
             raise type(error)(self.redact(str(error)), error.retry_after_s) from None
         except VenueError as error:

@@ -41,25 +41,27 @@ class Fees(msgspec.Struct, frozen=True, kw_only=True):
     taker_bps: float = _TAKER_BPS
 
 
-async def load_instruments(rest: Rest, symbols: Sequence[str], *, signed: bool) -> dict[str, Instrument]:
+async def load_instruments(
+    rest: Rest, symbols: Sequence[str], *, signed: bool, closing: bool = False
+) -> dict[str, Instrument]:
     """Filters from the venue; tiers and fees from it too where requests are *signed*, else the package's table.
 
-    Raises ConfigError for a symbol that is not a perpetual paid in USDT.
+    Raises ConfigError for a symbol that is not a perpetual paid in USDT; only to close (*closing*), it is left out.
     """
     info = await rest.read(PUBLIC, "exchangeInfo", _info)
     take_limits(rest.budget, info.rate_limits)
     known = {entry.symbol: entry for entry in info.symbols}
-    for symbol in symbols:
-        entry = known.get(symbol)
-        if entry is None:
-            raise ConfigError(f"symbol {symbol!r} is not traded at {rest.endpoint.name}: take it off the list")
-        if entry.margin_asset not in ("", parse.QUOTE_ASSET) or entry.contract_type not in ("", "PERPETUAL"):
-            kind = f"{entry.contract_type} paid in {entry.margin_asset}"
-            raise ConfigError(f"symbol {symbol!r} is {kind}: only USDT perpetuals are traded")
+    refusals = {symbol: why for symbol in symbols if (why := _refusal(symbol, known.get(symbol), rest.endpoint.name))}
+    if refusals and not closing:
+        raise ConfigError(next(iter(refusals.values())))
+    symbols = [symbol for symbol in symbols if symbol not in refusals]
     tables = await _tiers(rest) if signed else await _assumed_tiers(rest, symbols)
     missing = [symbol for symbol in symbols if not tables.get(symbol)]
-    if missing:
+    if missing and not closing:
         raise VenueError(f"the venue has no leverage table of {', '.join(missing)}")
+    symbols = [symbol for symbol in symbols if symbol not in missing]
+    if not symbols:
+        return {}
     fees = await _fees(rest, symbols[0]) if signed else Fees()
     hours = await _funding_hours(rest)
     return {
@@ -69,6 +71,16 @@ async def load_instruments(rest: Rest, symbols: Sequence[str], *, signed: bool) 
         )
         for symbol in symbols
     }
+
+
+def _refusal(symbol: str, entry: wire.SymbolInfo | None, endpoint: str) -> str:
+    """Why *symbol* cannot be traded; empty when it can."""
+    if entry is None:
+        return f"symbol {symbol!r} is not traded at {endpoint}: take it off the list"
+    if entry.margin_asset not in ("", parse.QUOTE_ASSET) or entry.contract_type not in ("", "PERPETUAL"):
+        kind = f"{entry.contract_type} paid in {entry.margin_asset}"
+        return f"symbol {symbol!r} is {kind}: only USDT perpetuals are traded"
+    return ""
 
 
 def take_limits(budget: RequestBudget, limits: Sequence[wire.RateLimit]) -> None:

@@ -139,6 +139,7 @@ class IncomeAnswer(_Rest):
     income: float
     asset: str
     time: int
+    tran_id: int = 0
 
 
 class FundingRateAnswer(_Rest):

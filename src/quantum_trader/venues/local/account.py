@@ -60,6 +60,16 @@ class AccountMirror:
         self._account.move_margin(index, amount)
         return self._event("MARGIN_TRANSFER", index, price, 0.0, now_ns)
 
+    def paid(self, amount: float, now_ns: int) -> AccountEvent:
+        """Book money paid in or (negative) taken out."""
+        self._account.cash += amount
+        self.wallet_updated_ns = now_ns
+        self._earned("TRANSFER", "", amount, now_ns)
+        return AccountEvent(
+            reason="DEPOSIT" if amount > 0.0 else "WITHDRAW", wallet=self.wallet, change=amount,
+            free_wallet=self.wallet - self.margins, ts_ns=now_ns,
+        )
+
     def _earned(self, kind: str, symbol: str, amount: float, now_ns: int, trade_id: str = "") -> None:
         self.income.append(Income(
             kind=kind, symbol=symbol, amount=amount, ts_ns=now_ns, tran_id=len(self.income) + 1, trade_id=trade_id,

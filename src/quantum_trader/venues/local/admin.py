@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -133,6 +134,14 @@ def _order(venue: LocalVenue, given: dict[str, Any]) -> Any:
     return (place_algo if "algoType" in params else place)(venue.api, params)
 
 
+def _money(venue: LocalVenue, given: dict[str, Any]) -> Any:
+    """{"amount": 100}: pay in, negative takes out."""
+    amount = float(given["amount"])
+    if not math.isfinite(amount):
+        raise ValueError(f"amount = {amount!r}: must be a number")
+    venue.exchange.pay(amount)
+
+
 def _expire(venue: LocalVenue, given: dict[str, Any]) -> Any:
     """End every listen key."""
     for key in tuple(venue.api.listen_keys):
@@ -141,5 +150,5 @@ def _expire(venue: LocalVenue, given: dict[str, Any]) -> Any:
 
 ACTIONS: Final[dict[str, Action]] = {
     "state": _state, "step": _step, "price": _price, "bar": _bar, "speed": _speed, "fault": _fault, "clear": _clear,
-    "drop": _drop, "symbol": _symbol, "volume": _volume, "order": _order, "expire": _expire,
+    "drop": _drop, "symbol": _symbol, "volume": _volume, "order": _order, "expire": _expire, "money": _money,
 }

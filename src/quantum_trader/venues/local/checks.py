@@ -66,7 +66,7 @@ def check_algo(exchange: Exchange, index: int, ticket: OrderTicket) -> None:
     _check_symbol(exchange, index, ticket)
     _check_algo_qty(exchange, index, ticket)
     if ticket.type == "TRAILING_STOP_MARKET":
-        if not 0.1 <= ticket.callback_rate <= 10.0:
+        if not 0.1 <= ticket.callback_rate <= 20.0:
             raise ApiError(-1130, "callbackRate")
     else:
         _check_price(instrument, ticket.trigger_price, "triggerPrice")
@@ -75,7 +75,7 @@ def check_algo(exchange: Exchange, index: int, ticket: OrderTicket) -> None:
     waiting = exchange.open_algos()
     if any(algo.ticket.client_id == ticket.client_id for algo in waiting):
         raise ApiError(-4116)
-    if sum(algo.ticket.symbol == ticket.symbol for algo in waiting) >= exchange.settings.max_algo_orders:
+    if len(waiting) >= exchange.settings.max_algo_orders:
         raise ApiError(-4045)
     stop = ticket.type in ("STOP", "STOP_MARKET")
     rising = stop == (ticket.sign > 0)

@@ -58,7 +58,7 @@ class ExchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     maker_slippage_bps: float = 0.4  # how far the price must trade through a resting limit order
     assumed_funding_rate: float = 0.0001
     link_by_order_id: bool = False  # a triggered order gets a client id of its own, and TRIGGERED is told first
-    max_algo_orders: int = 200  # of one symbol
+    max_algo_orders: int = 200  # of all symbols together
 
 
 class Exchange:
@@ -485,6 +485,12 @@ class Exchange:
         if not self.paper.move_margin(self.symbols[index], amount):
             raise ApiError(-4051)
         self._events.append(self.account.moved_margin(index, amount, float(self.last[index]), self.now_ns))
+
+    def pay(self, amount: float) -> None:
+        """Pay money into the account, or (negative) out of it; -4051 for more than is free."""
+        if not self.paper.pay(amount):
+            raise ApiError(-4051)
+        self._events.append(self.account.paid(amount, self.now_ns))
 
     def tell(self, event: UserEvent) -> None:
         """Add an event of the account that came about outside the exchange."""

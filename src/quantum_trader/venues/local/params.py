@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from quantum_trader.venues.local.api_errors import ApiError
 
 Params = Mapping[str, str]
+_DECIMAL = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
+_WHOLE = "^[0-9]{1,20}$"
 
 
 def text(params: Params, name: str, default: str | None = None) -> str:
@@ -30,9 +32,9 @@ def number(params: Params, name: str, default: float | None = None) -> float:
     try:
         found = float(value)
     except ValueError:
-        raise ApiError(-1100, name) from None
+        raise ApiError(-1100, name, _DECIMAL) from None
     if not math.isfinite(found):
-        raise ApiError(-1100, name)
+        raise ApiError(-1100, name, _DECIMAL)
     return found
 
 
@@ -46,7 +48,7 @@ def whole(params: Params, name: str, default: int | None = None, *, low: int = 0
     try:
         found = int(value)
     except ValueError:
-        raise ApiError(-1100, name) from None
+        raise ApiError(-1100, name, _WHOLE) from None
     if not low <= found <= high:
         raise ApiError(-1130, name)
     return found

@@ -44,7 +44,7 @@ def positions_v2(api: Api, params: Params) -> Any:
 def positions_v3(api: Api, params: Params) -> Any:
     """Open positions only."""
     rows, _ = symbol_rows(api, params)
-    return [api.wire.position(index) for index in rows if api.exchange.account.holding(index).qty]
+    return [api.wire.position_v3(index) for index in rows if api.exchange.account.holding(index).qty]
 
 
 @routes.add("GET", "/fapi/v1/accountConfig", security="SIGNED", weight=5)
@@ -99,7 +99,9 @@ def position_margin(api: Api, params: Params) -> Any:
     amount, kind = number(params, "amount"), whole(params, "type", low=1, high=2)
     if amount <= 0.0:
         raise ApiError(-4055)
-    if not api.exchange.isolated[index] or not api.exchange.account.holding(index).qty:
+    if not api.exchange.isolated[index]:
+        raise ApiError(-4049)
+    if not api.exchange.account.holding(index).qty:
         raise ApiError(-4054)
     api.exchange.move_margin(index, amount if kind == 1 else -amount)
     return {"amount": amount, "code": 200, "msg": "Successfully modify position margin.", "type": kind}

@@ -176,16 +176,17 @@ def funding_rate(api: Api, params: Params) -> Any:
     exchange, limit = api.exchange, whole(params, "limit", 100, low=1, high=1000)
     start, end = _span(params)
     first = int(exchange.tape.ts_ns[0]) if len(exchange.tape) else exchange.now_ns
-    found: list[dict[str, Any]] = [
+    since = max(start, first, 0 if start else exchange.now_ns - 400 * NS_PER_DAY)
+    found = [
+        (moment, index, rate) for index in rows
+        for moment, rate in exchange.funding_paid(index, since, min(end, exchange.now_ns))
+    ]
+    found.sort(key=lambda paid: paid[0])
+    return [
         {"symbol": exchange.symbols[index], "fundingTime": ms(moment), "fundingRate": f"{rate:.8f}",
          "markPrice": api.wire.formats[index].price(exchange.tape.last_price(index, moment))}
-        for index in rows
-        for moment, rate in exchange.funding_paid(
-            index, max(start, first, 0 if start else exchange.now_ns - 400 * NS_PER_DAY), min(end, exchange.now_ns)
-        )
+        for moment, index, rate in (found[:limit] if start else found[-limit:])
     ]
-    found.sort(key=lambda row: row["fundingTime"])
-    return found[:limit] if start else found[-limit:]
 
 
 @routes.add("GET", "/fapi/v1/fundingInfo", weight=0)

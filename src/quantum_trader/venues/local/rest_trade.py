@@ -17,6 +17,7 @@ from quantum_trader.venues.local.wire import ms
 routes: Final = Routes()
 _CLIENT_ID: Final = re.compile(r"[\.A-Z\:/a-z0-9_-]{1,36}")
 _TIFS: Final = ("GTC", "IOC", "FOK", "GTX", "GTD", "GTE_GTC", "RPI")
+_LONGEST_ID: Final = 36
 _BATCH: Final = 5
 
 
@@ -26,7 +27,7 @@ def _common(api: Api, params: Params, id_name: str, trigger_name: str) -> OrderT
     side = text(params, "side").upper()
     client_id = text(params, id_name, "")
     if client_id and not _CLIENT_ID.fullmatch(client_id):
-        raise ApiError(-1100, id_name)
+        raise ApiError(-4015) if len(client_id) > _LONGEST_ID else ApiError(-1100, id_name, _CLIENT_ID.pattern)
     tif = text(params, "timeInForce", "GTC")
     if tif not in _TIFS:
         raise ApiError(-1115)

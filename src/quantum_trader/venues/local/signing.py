@@ -88,7 +88,7 @@ def check_time(params: Mapping[str, str], server_ms: int) -> None:
     except KeyError:
         raise ApiError(-1102, "timestamp") from None
     except ValueError:
-        raise ApiError(-1100, "timestamp") from None
+        raise ApiError(-1100, "timestamp", "^[0-9]{1,20}$") from None
     if not 0 < window <= _LARGEST_WINDOW_MS:
         raise ApiError(-1131, message="recvWindow must be less than 60000.")
     if sent >= server_ms + _AHEAD_MS:

@@ -18,6 +18,16 @@ ORDER_TYPES: Final = (
     "LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET",
 )
 Json = dict[str, Any]
+# What version 3 kept of a position; leverage and margin type went to symbolConfig.
+_POSITION_V3: Final = (
+    "symbol", "positionSide", "positionAmt", "entryPrice", "breakEvenPrice", "markPrice", "unRealizedProfit",
+    "liquidationPrice", "isolatedMargin", "notional", "marginAsset", "isolatedWallet", "initialMargin", "maintMargin",
+    "positionInitialMargin", "openOrderInitialMargin", "adl", "bidNotional", "askNotional", "updateTime",
+)
+_ACCOUNT_POSITION_V3: Final = (
+    "symbol", "positionSide", "positionAmt", "unrealizedProfit", "isolatedMargin", "notional", "isolatedWallet",
+    "initialMargin", "maintMargin", "updateTime",
+)
 
 
 def ms(ts_ns: int) -> int:
@@ -94,7 +104,6 @@ class Wire:
             {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "100000000", "tickSize": tick},
             {"filterType": "LOT_SIZE", **lot}, {"filterType": "MARKET_LOT_SIZE", **lot},
             {"filterType": "MAX_NUM_ORDERS", "limit": 200},
-            {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": self.exchange.settings.max_algo_orders},
             {"filterType": "MIN_NOTIONAL", "notional": f"{instrument.min_notional:g}"},
             {"filterType": "PERCENT_PRICE", "multiplierUp": f"{1 + PRICE_BAND:.4f}",
              "multiplierDown": f"{1 - PRICE_BAND:.4f}", "multiplierDecimal": "4"},
@@ -238,7 +247,7 @@ class Wire:
             "activatePrice": form.price(ticket.activate_price) if ticket.activate_price else "",
             "callbackRate": f"{ticket.callback_rate:g}" if ticket.callback_rate else "",
             "createTime": ms(algo.created_ns), "updateTime": ms(algo.updated_ns),
-            "triggerTime": ms(algo.triggered_ns), "goodTillDate": ticket.good_till_ms, "failReason": algo.reason,
+            "triggerTime": ms(algo.triggered_ns), "goodTillDate": ticket.good_till_ms,
         }
 
     def trade(self, trade: Trade) -> Json:
@@ -288,6 +297,11 @@ class Wire:
             "updateTime": max(1, ms(exchange.account.updated_ns[index] or exchange.now_ns)) if held.qty else 0,
         }
 
+    def position_v3(self, index: int) -> Json:
+        """A row of GET /fapi/v3/positionRisk."""
+        row = self.position(index)
+        return {name: row[name] for name in _POSITION_V3}
+
     def totals(self) -> Json:
         """Sums over the account, as figures."""
         exchange = self.exchange
@@ -336,8 +350,11 @@ class Wire:
             "availableBalance": money(total["available"]), "maxWithdrawAmount": money(total["available"]),
             "marginAvailable": True, "updateTime": self.account_ms(),
         }
-        rows = [i for i in range(len(self.formats)) if version == 2 or exchange.account.holding(i).qty]
-        answer |= {"assets": [asset], "positions": [self.position(index) for index in rows]}
+        rows = [self.position(i) for i in range(len(self.formats)) if version == 2 or exchange.account.holding(i).qty]
+        if version == 3:
+            del asset["marginAvailable"]
+            rows = [{name: row[name] for name in _ACCOUNT_POSITION_V3} for row in rows]
+        answer |= {"assets": [asset], "positions": rows}
         if version == 2:
             answer |= self.config() | {"updateTime": 0}
         return answer

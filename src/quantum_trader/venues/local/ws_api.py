@@ -59,14 +59,14 @@ class Session:
         try:
             asked = msgspec.json.decode(text)
             if not isinstance(asked, dict):
-                raise ApiError(-1100, "request")
+                raise ApiError(-1100, "request", "JSON")
             number = asked.get("id")
             params = asked.get("params") or {}
             self.api.limits.spend(1, now)
             result = self._result(str(asked.get("method", "")), params, now)
             return {"id": number, "status": 200, "result": result, "rateLimits": self.api.limits.used(now)}
         except msgspec.DecodeError:
-            return _refusal(None, ApiError(-1100, "request"))
+            return _refusal(None, ApiError(-1100, "request", "JSON"))
         except InputError as error:
             return _refusal(number, ApiError(-1130, message=str(error)))
         except ApiError as error:

@@ -1,0 +1,268 @@
+"""What may be wrong with the account for a moment only: looked at whenever something moved, and again when it is due.
+
+The exchange's side is known to the moment. So each thing that is wrong has a time since when, a deadline that follows
+from what struck (:mod:`.calm`), and a look at that deadline; there is no grace beyond it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from quantum_trader.domain.enums import OrderSide, OrderType
+from quantum_trader.engine.gateway import OWN_PREFIX
+from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.ports import VenueOrder, VenuePosition
+from quantum_trader.lab.simulation.calm import NEVER_S, Bounds, Weather
+from quantum_trader.lab.simulation.exchange import Exchange
+
+_SAME: Final = 1e-9
+_CENT: Final = 0.01  # USDT
+_AFTER_S: Final = 1e-3  # a deadline is looked at just behind it
+
+
+class _Wrong(NamedTuple):
+    """One thing that is wrong now. *moved_s*: what it is about moved then, so that it is wrong since then at most.
+
+    *by_look*: only a look at the account can tell. *by_tick*: what failed is tried again at a tick.
+    """
+
+    key: str
+    invariant: str
+    detail: str
+    since_s: float
+    symbol: str
+    moved_s: float = NEVER_S
+    by_look: bool = False
+    by_tick: bool = False
+
+
+class Standing:
+    """Compares trader and exchange. *fail* is told the invariant that broke and how."""
+
+    def __init__(
+        self, exchange: Exchange, weather: Weather, bounds: Bounds, fail: Callable[[str, str], None]
+    ) -> None:
+        self.exchange, self.weather, self.bounds, self._fail = exchange, weather, bounds, fail
+        self.engine: LiveEngine | None = None
+        self.worst: dict[str, float] = {}  # what was wrong, and what its deadline followed from -> s after that at most
+        self._since: dict[str, float] = {}
+        self._due_s = float("inf")
+        self._sent_s: dict[str, float] = {}
+        self._moved_s = dict.fromkeys(exchange.symbols, NEVER_S)  # the last fill of each symbol
+        self._fills = self._cancels = 0  # of the exchange, taken in
+        self._wallet, self._wallet_s = exchange.paper.balance().wallet, NEVER_S
+        self._flatten_s = -1.0
+        self._looked_at = (-1, -1)
+
+    # ------------------------------------------------------------------ what happens
+
+    def begin(self, engine: LiveEngine) -> None:
+        """*engine* answers for the account from now on."""
+        self.engine = engine
+        self._since.clear()
+        self.examine()
+
+    def end(self) -> None:
+        """Nobody does."""
+        self.engine = None
+        self._since.clear()
+
+    def sent(self, order_id: str) -> None:
+        """An order leaves the trader."""
+        self._sent_s[order_id] = self.exchange.loop.time()
+
+    def flatten(self, in_force: bool) -> None:
+        """The trader has taken a flatten, or a resume that ends it."""
+        self._flatten_s = self.exchange.loop.time() if in_force else -1.0
+        self.examine()
+
+    def moved(self) -> None:
+        """Something happened at the exchange."""
+        exchange, now = self.exchange, self.exchange.loop.time()
+        while self._fills < len(exchange.fills):
+            self._moved_s[exchange.fills[self._fills].symbol] = now
+            self._fills += 1
+        wallet = exchange.paper.balance().wallet
+        if wallet != self._wallet:
+            self._wallet, self._wallet_s = wallet, now
+        self.examine()
+        while self._cancels < len(exchange.cancelled):
+            self._stop_cancelled(exchange.cancelled[self._cancels])
+            self._cancels += 1
+
+    def books_agree(self) -> bool:
+        """Whether positions and money agreed when they were last looked at."""
+        return not any(key.startswith(("books/", "wallet")) for key in self._since)
+
+    def left_bare(self) -> list[str]:
+        """Symbols with a position and no stop for all of it, now."""
+        orders = self.exchange.paper.open_orders()
+        halted = dict(zip(self.exchange.symbols, self.exchange.halted, strict=True))
+        return [
+            position.symbol for position in self.exchange.paper.positions()
+            if not halted[position.symbol] and not is_protected(position.symbol, position.qty, orders)
+        ]
+
+    # ------------------------------------------------------------------ looking
+
+    def look(self, records: int) -> None:
+        """Look, unless the exchange has not moved and the trader made no record since a look that found nothing."""
+        state = (self.exchange.version, records)
+        if state != self._looked_at or self._since or self._flatten_s >= 0.0:
+            self._looked_at = state
+            self.examine()
+
+    def examine(self) -> None:
+        """Look at everything, and plan the next look for the first deadline of what is wrong."""
+        engine = self.engine
+        if engine is None:
+            return
+        positions, orders = self.exchange.paper.positions(), self.exchange.paper.open_orders()
+        wrong = [*self._books(engine, positions), *self._symbols(engine, positions, orders), *self._outcomes(engine)]
+        if self._since:
+            still = {one.key for one in wrong}
+            for key in [key for key in self._since if key not in still]:
+                del self._since[key]
+        if not wrong:
+            return
+        now, soonest = self.exchange.loop.time(), min(self._judge(one) for one in wrong)
+        if soonest < self._due_s or self._due_s <= now < soonest:
+            self._due_s = soonest
+            self.exchange.loop.call_at(soonest + _AFTER_S, self._look_again, soonest)
+
+    def _look_again(self, due_s: float) -> None:
+        if due_s == self._due_s:
+            self._due_s = float("inf")
+        self.examine()
+
+    def _judge(self, one: _Wrong) -> float:
+        """Fail when *one* lasts too long; returns its deadline."""
+        now = self.exchange.loop.time()
+        since = self._since[one.key] = max(self._since.get(one.key, one.since_s), one.moved_s)
+        deadline, why = self.weather.deadline(since, self.bounds, one.symbol, by_look=one.by_look)
+        takes: float = getattr(self.bounds, f"{why}_s")
+        topic = f"{one.key.partition('/')[0]}, {why}"
+        self.worst[topic] = max(self.worst.get(topic, 0.0), now - deadline + takes)
+        if one.by_tick and why != "told":
+            deadline += self.bounds.attended_s
+        if now > deadline:
+            self._fail(one.invariant, f"{one.detail}, for {now - since:.2f} s; what is {why} takes {takes:.2f} s")
+        return deadline
+
+    def _books(self, engine: LiveEngine, positions: list[VenuePosition]) -> Iterator[_Wrong]:
+        """Positions and money of the books are the exchange's."""
+        theirs = {position.symbol: position.qty for position in positions}
+        for symbol in self.exchange.symbols:
+            held = engine.books.positions.get(symbol)
+            ours, qty = held.sign * held.qty if held is not None else 0.0, theirs.get(symbol, 0.0)
+            if abs(ours - qty) > _SAME:
+                yield _Wrong(
+                    f"books/{symbol}", "books equal the exchange", f"{symbol}: books {ours:g}, exchange {qty:g}",
+                    self._moved_s[symbol], symbol, self._moved_s[symbol],
+                )
+        cash = engine.books.cash
+        if abs(self._wallet - cash) > _CENT:
+            yield _Wrong(
+                "wallet", "the books' money equals the wallet", f"books {cash:.4f} USDT, wallet {self._wallet:.4f}",
+                self._wallet_s, "", self._wallet_s,
+            )
+
+    def _symbols(
+        self, engine: LiveEngine, positions: list[VenuePosition], orders: list[VenueOrder]
+    ) -> Iterator[_Wrong]:
+        """What is wrong with one symbol of those that trade."""
+        held = {position.symbol: position for position in positions}
+        for symbol, halted in zip(self.exchange.symbols, self.exchange.halted, strict=True):
+            if halted:
+                continue
+            own = [o for o in orders if o.symbol == symbol and o.client_order_id.startswith(OWN_PREFIX)]
+            position = held.get(symbol)
+            if position is not None:
+                yield from self._held(engine, position, own, orders)
+            elif own:
+                ids = ", ".join(order.client_order_id for order in own)
+                yield self._now(f"left/{symbol}", "nothing is left behind", f"flat, and at the exchange rest {ids}")
+            if self._flatten_s >= 0.0 and any(not order.reduce_only for order in own):
+                yield self._now(f"opening/{symbol}", "flatten ends flat", "an order of ours still opens", by_tick=True)
+
+    def _held(
+        self, engine: LiveEngine, held: VenuePosition, own: list[VenueOrder], orders: list[VenueOrder]
+    ) -> Iterator[_Wrong]:
+        """A position has its stop, before the liquidation, and what should close closes."""
+        symbol, qty, position = held.symbol, held.qty, engine.books.positions.get(held.symbol)
+        leaves = position is not None and position.exit_reason is not None
+        if not is_protected(symbol, qty, orders):
+            yield self._now(
+                f"stop/{symbol}", "every position has its stop", f"{qty:g} has no stop for all of it", by_tick=leaves
+            )
+        stops = [o.stop_price for o in own if o.type is OrderType.STOP_MARKET and is_protected(symbol, qty, [o])]
+        liquidation = held.liquidation_price
+        if stops and liquidation > 0.0 and all((stop - liquidation) * qty <= 0.0 for stop in stops):
+            yield self._now(
+                f"liquidation/{symbol}", "a stop comes before the liquidation",
+                f"{qty:g}: stop {stops}, liquidation {liquidation:g}", by_look=True,
+            )
+        if not leaves and self._flatten_s < 0.0:
+            return
+        stays = not is_protected(symbol, qty, [o for o in own if o.type is OrderType.MARKET and o.reduce_only])
+        if stays and leaves and not _is_filling(own):
+            yield self._now(
+                f"close/{symbol}", "what should close closes", f"{qty:g} should close, and no order closes it",
+                by_tick=True,
+            )
+        if stays and self._flatten_s >= 0.0:
+            yield self._now(f"flatten/{symbol}", "flatten ends flat", f"{qty:g} is open", by_tick=True)
+
+    def _outcomes(self, engine: LiveEngine) -> Iterator[_Wrong]:
+        """What became of every order that was sent is found out."""
+        now = self.exchange.loop.time()
+        for ticket in engine.gateway.tickets():
+            if not (ticket.resting or ticket.over):
+                order_id = ticket.client_order_id
+                yield _Wrong(
+                    f"outcome/{order_id}", "unknown outcomes are found out",
+                    f"nothing is known of {order_id} ({ticket.purpose.value} {ticket.symbol})",
+                    self._sent_s.get(order_id, now), ticket.symbol,
+                )
+
+    def _now(
+        self, key: str, invariant: str, detail: str, *, by_look: bool = False, by_tick: bool = False
+    ) -> _Wrong:
+        """Something of a symbol that is wrong from now on, where it was not before."""
+        symbol = key.partition("/")[2]
+        return _Wrong(
+            key, invariant, f"{symbol}: {detail}", self.exchange.loop.time(), symbol, by_look=by_look, by_tick=by_tick
+        )
+
+    def _stop_cancelled(self, order: VenueOrder) -> None:
+        """The trader cancelled a stop: where it alone protected a position, another one had to rest first.
+
+        Stops of parts of a position that grows follow each other; they are judged by how long all of it is bare.
+        """
+        qty = self.exchange.position_qty(order.symbol)
+        orders = self.exchange.paper.open_orders(order.symbol)
+        others = self.exchange.loop.time() - self.weather.people_s.get(order.symbol, NEVER_S) <= self.bounds.told_s
+        if qty == 0.0 or others or is_protected(order.symbol, qty, orders):
+            return
+        if is_protected(order.symbol, qty, [order]):
+            self._fail(
+                "a new stop is placed before the old one goes",
+                f"{order.client_order_id} was cancelled, and {order.symbol} {qty:g} has no other",
+            )
+
+
+def is_protected(symbol: str, qty: float, orders: list[VenueOrder]) -> bool:
+    """Whether stops (or a close on its way) cover all of a position."""
+    side = OrderSide.SELL if qty > 0.0 else OrderSide.BUY
+    covered = sum(
+        order.qty - order.filled_qty for order in orders
+        if order.symbol == symbol and order.side is side and order.reduce_only
+        and order.type in (OrderType.STOP_MARKET, OrderType.MARKET)
+    )
+    return covered >= abs(qty) * (1.0 - _SAME)
+
+
+def _is_filling(orders: list[VenueOrder]) -> bool:
+    """Whether a stop or target has triggered and fills in parts."""
+    return any(order.type is not OrderType.MARKET and order.filled_qty > 0.0 for order in orders)

@@ -1,0 +1,68 @@
+"""Filters that the venue changes while the adapter is connected."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+import msgspec
+import pytest
+from tests.venues.binance.bench import COIN, SYMBOL, bench, keys_of, order
+
+from quantum_trader.domain.enums import OrderSide, OrderStatus
+from quantum_trader.domain.errors import ConfigError
+from quantum_trader.engine.venue_port import ChangingVenue
+from quantum_trader.venues.binance.adapter import AdapterSettings, BinanceFuturesExecutionAdapter
+from quantum_trader.venues.binance.endpoints import endpoint
+from quantum_trader.venues.local.server import LocalVenue
+
+
+def test_filters_are_told_as_they_are_once_they_were_asked_for_again() -> None:
+    """A coarser step: the old quantity is refused, the instrument told afterwards gives one that is taken."""
+
+    async def story() -> None:
+        async with bench() as b:
+            assert isinstance(b.adapter, ChangingVenue)
+            await b.adapter.submit_order(order(1, qty=1.5))
+            await b.until(lambda: b.venue.exchange.account.holding(0).qty == 1.5, "it fills")
+            coarse = msgspec.structs.replace(COIN, step_size=1.0, min_qty=1.0, tick_size=0.1)
+            b.venue.exchange.instruments = (coarse,)
+            b.venue.api.wire.formats = type(b.venue.api.wire)(b.venue.exchange).formats
+            refused = await b.adapter.submit_order(order(2, side=OrderSide.SELL, qty=1.5, reduce_only=True))
+            assert refused.status is OrderStatus.REJECTED
+            assert b.adapter.instrument(SYMBOL).step_size == COIN.step_size
+            await b.adapter.read_instruments()
+            told = b.adapter.instrument(SYMBOL)
+            assert (told.step_size, told.min_qty, told.tick_size) == (1.0, 1.0, 0.1)
+            assert (told.tiers, told.taker_fee_bps) == (COIN.tiers, COIN.taker_fee_bps), "what it does not tell stays"
+            closed = await b.adapter.submit_order(order(3, side=OrderSide.SELL, qty=2.0, reduce_only=True))
+            assert closed.status is OrderStatus.NEW
+            await b.until(lambda: b.venue.exchange.account.holding(0).qty == 0.0, "all of it closes")
+
+    asyncio.run(story())
+
+
+def test_a_delisted_symbol_does_not_keep_the_others_from_being_closed() -> None:
+    """A start on it is refused; an adapter that only closes connects all the same and closes what is there."""
+
+    def adapter(venue: LocalVenue, *, closing: bool) -> BinanceFuturesExecutionAdapter:
+        return BinanceFuturesExecutionAdapter(
+            endpoint("local", venue.url), [SYMBOL, "GONEUSDT"], keys_of(venue), rng=Random(7),
+            settings=AdapterSettings(closing=closing),
+        )
+
+    async def story() -> None:
+        async with bench() as b:
+            await b.adapter.submit_order(order(1, qty=1.5))
+            starting, closing = adapter(b.venue, closing=False), adapter(b.venue, closing=True)
+            with pytest.raises(ConfigError, match="GONEUSDT' is not traded at local: take it off the list"):
+                await starting.connect()
+            await closing.connect()
+            closed = await closing.submit_order(order(2, side=OrderSide.SELL, qty=1.5, reduce_only=True))
+            assert closed.status is OrderStatus.NEW
+            refused = await closing.submit_order(order(3, symbol="GONEUSDT"))
+            assert (refused.status, refused.reason[:5]) == (OrderStatus.REJECTED, "-1121")
+            await closing.close()
+            await starting.close()
+
+    asyncio.run(story())

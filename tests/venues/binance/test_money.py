@@ -1,0 +1,84 @@
+"""Money paid in or taken out, as the venue's account lines tell it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.venues.binance.bench import bench, order
+
+from quantum_trader.engine.venue_port import Transfer, WalletChanged
+from quantum_trader.venues.binance import history, parse, wire
+from quantum_trader.venues.local import admin
+
+
+def line(kind: str, asset: str = "USDT") -> wire.IncomeAnswer:
+    """A row of /income."""
+    return wire.IncomeAnswer(
+        symbol="", income_type=kind, income=-0.375, asset=asset, time=1570608000000, tran_id=9689322392
+    )
+
+
+# Every incomeType of "Get Income History" (USD-M futures).
+MOVED = (
+    "TRANSFER", "WELCOME_BONUS", "REFERRAL_KICKBACK", "CONTEST_REWARD", "CROSS_COLLATERAL_TRANSFER",
+    "INTERNAL_TRANSFER", "AUTO_EXCHANGE", "COIN_SWAP_DEPOSIT", "COIN_SWAP_WITHDRAW", "STRATEGY_UMFUTURES_TRANSFER",
+    "BFUSD_REWARD",
+)
+EARNED = (
+    "REALIZED_PNL", "FUNDING_FEE", "COMMISSION", "INSURANCE_CLEAR", "COMMISSION_REBATE", "API_REBATE",
+    "OPTIONS_PREMIUM_FEE", "OPTIONS_SETTLE_PROFIT", "DELIVERED_SETTELMENT", "POSITION_LIMIT_INCREASE_FEE", "FEE_RETURN",
+    "SOMETHING_NEW",
+)
+
+
+@pytest.mark.parametrize("kind", MOVED)
+def test_what_was_paid_in_or_out_or_given_is_a_transfer(kind: str) -> None:
+    """Named by kind and transaction, which is unique within its kind."""
+    assert parse.transfer_of_income(line(kind)) == Transfer(
+        move_id=f"{kind}-9689322392", amount=-0.375, ts_ns=1570608000000 * 1_000_000, reason=kind
+    )
+
+
+@pytest.mark.parametrize("kind", EARNED)
+def test_results_of_trading_and_words_nobody_knows_are_none(kind: str) -> None:
+    """They count as profit or loss, so that drawdown and daily loss see them."""
+    assert parse.transfer_of_income(line(kind)) is None
+
+
+def test_another_asset_is_not_the_wallet_that_is_traded_with() -> None:
+    """A transfer of BNB moves no USDT."""
+    assert parse.transfer_of_income(line("TRANSFER", "BNB")) is None
+
+
+def test_moves_are_read_page_by_page_between_results_of_trading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rows a page, and rows that are no transfers among them: each move once, oldest first."""
+    monkeypatch.setattr(history, "ROWS_PER_PAGE", 2)
+
+    async def story() -> list[float]:
+        async with bench() as b:
+            since_ns = b.venue.exchange.now_ns
+            for number in range(1, 4):
+                b.venue.advance(10**9)
+                b.venue.exchange.pay(float(number))
+                b.venue.advance(10**9)
+                await b.adapter.submit_order(order(number))
+            b.venue.flush()
+            return [one.amount for one in await b.adapter.get_transfers(since_ns)]
+
+    assert asyncio.run(story()) == [1.0, 2.0, 3.0]
+
+
+def test_the_admin_road_moves_money() -> None:
+    """In and out, told by the stream; not more than is free, and no number that is none."""
+
+    async def story() -> None:
+        async with bench() as b:
+            assert admin.perform(b.venue, "money", '{"amount": -100}')[0] == 200
+            await b.until(lambda: b.of(WalletChanged), "the stream tells it")
+            assert (b.of(WalletChanged)[0].reason, b.of(WalletChanged)[0].moved) == ("WITHDRAW", -100.0)
+            assert admin.perform(b.venue, "money", '{"amount": -1e9}')[0] == 400
+            assert admin.perform(b.venue, "money", '{"amount": "nan"}')[0] == 400
+            assert (await b.adapter.get_cash_balance()).wallet == b.venue.exchange.account.wallet
+
+    asyncio.run(story())
