@@ -483,10 +483,10 @@ MUTATIONS: Final = (
         "test_14_a_decision_from_its_future_is_lost_and_counted",
     ),
     *(
-        Mutation(14, "app/live.py", old, "0,", f"test_14_what_was_lost_is_shown[{what}]")
+        Mutation(14, "app/live.py", old, "0", f"test_14_what_was_lost_is_shown[{what}]")
         for what, old in (
-            ("records", "self.records.lost + engine.recording.failures + self.session.unwritten,"),
-            ("inputs", "self.records.lost + engine.recording.failures + self.session.unwritten,"),
+            ("records", "self.records.lost"), ("inputs", "self.session.unwritten"),
+            ("frames", 'health.counts.get("Unreadable", 0)'),
         )
     ),
     # 15. Every halt ends.
@@ -592,9 +592,6 @@ MUTATIONS: Final = (
     ),
     Mutation(
         13, _STATUS, '(live.stage == "starting" and', "(False and", "test_13_a_start_that_is_stuck_is_a_problem"
-    ),
-    Mutation(
-        14, "app/live.py", " + self.session.unwritten,", ",", "test_14_what_was_lost_is_shown",
     ),
     Mutation(
         15, "app/live.py", "notes=self._notes(),", "notes=(),", "test_15_what_could_not_be_written_is_shown",

@@ -241,14 +241,16 @@ def test_14_records_that_cannot_be_written_are_counted_and_stop_openings(tmp_pat
     sink.close()
 
 
-@pytest.mark.parametrize("what", ["records", "inputs"])
+@pytest.mark.parametrize("what", ["records", "inputs", "frames"])
 def test_14_what_was_lost_is_shown(what: str, tmp_path: Path) -> None:
-    """A lost record and an input that could not be written are in the status of the process."""
+    """A lost record, an input that could not be written and a frame nobody could read are in the process's status."""
     with live_run(tmp_path) as run:
         if what == "records":
             run.records.lost = 3
-        else:
+        elif what == "inputs":
             run.session.unwritten = 3
+        else:
+            run.driver.counts["Unreadable"] = 3
         status = run.status(run.driver.health())
         run.records.lost = 0
     assert status.dropped_events == 3

@@ -12,10 +12,10 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from quantum_trader import __version__
+from quantum_trader.app.cli_options import INTERRUPTED
 from quantum_trader.domain.errors import QuantumTraderError
 
 UNUSABLE: Final = 2  # exit code: an input, a setting or a state cannot be used as given
-INTERRUPTED: Final = 130
 
 # name -> (module, the Typer in it that holds the command or its sub-commands, one line of help)
 COMMANDS: Final = {

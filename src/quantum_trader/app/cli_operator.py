@@ -179,7 +179,7 @@ def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
         f"figures      {as_of}, {_seconds(found.age_s)} old; checkpoint {_seconds(found.checkpoint_age_s)} old",
         f"equity       {found.equity:,.2f} USDT, governor {found.governor}",
     ]
-    if found.last_event_age_s is not None:
+    if found.lag_s is not None:
         fill = f"{found.queue_fill:.0%}" if found.queue_fill is not None else "–"
         lines.append(
             f"progress     last event {_seconds(found.last_event_age_s)} before, lag {_seconds(found.lag_s)}, queue "

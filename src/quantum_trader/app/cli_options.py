@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -12,6 +12,8 @@ from quantum_trader.domain.errors import ConfigError
 
 if TYPE_CHECKING:
     from quantum_trader.app.settings import LoadedSettings
+
+INTERRUPTED: Final = 130  # exit code after Ctrl-C
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="Settings file (TOML); flags win over it.")

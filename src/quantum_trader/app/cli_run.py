@@ -14,6 +14,7 @@ import typer
 
 from quantum_trader import __version__
 from quantum_trader.app.cli_options import (
+    INTERRUPTED,
     BarsOption,
     ConfigOption,
     DataOption,
@@ -153,8 +154,13 @@ def _watched(
     if not any(cache.rglob("*.nbi")):
         console.print("First run of this version: compiling the kernels, about a minute.", style="dim")
     with progress_for(console) as progress:
-        go = run_over_local_venue if local else run
-        return go(settings, options, progress=progress, pace=pace)
+        if not local:
+            return run(settings, options, progress=progress, pace=pace)
+        try:
+            return run_over_local_venue(settings, options, progress=progress, pace=pace)
+        except KeyboardInterrupt:
+            typer.echo("stopped; a run over the local venue starts anew the next time", err=True)
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def _stats(

@@ -229,7 +229,7 @@ class LiveRun:
             endpoint=self.venue.name, stage="trading" if health.ready else "starting", market_up=health.market_up,
             user_up=health.user_up, last_bar_ns=health.last_bars_ns, lag_s=health.lag_s,
             last_event_age_s=max(0.0, (health.ts_ns - health.last_event_ns) / NS_PER_SECOND)
-            if health.last_event_ns else 0.0,
+            if health.last_event_ns else None,
             queue_fill=health.queue_fill, unreconciled_s=health.unreconciled_s,
             differences=tuple(
                 f"{one.kind.value} {one.symbol} venue {one.venue:g}, books {one.books:g}"
@@ -237,7 +237,8 @@ class LiveRun:
             ),
             clock_offset_ms=health.clock_offset_ms,
             waits_for=health.waits_for, notes=self._notes(),
-            dropped_events=self.records.lost + engine.recording.failures + self.session.unwritten,
+            dropped_events=self.records.lost + engine.recording.failures + self.session.unwritten
+            + health.counts.get("Unreadable", 0),
             in_doubt=sum(not ticket.resting and not ticket.over for ticket in engine.gateway.tickets()),
             equity=engine.equity, wallet=engine.books.cash,
             governor=GOVERNOR_CODES[int(engine.governor[0])].value,

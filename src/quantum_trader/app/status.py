@@ -80,7 +80,7 @@ class LiveStatus(msgspec.Struct, frozen=True, kw_only=True):
     stage: str = "trading"  # "starting", "warming up", "trading", "stopping"
     market_up: bool = False
     user_up: bool = False
-    last_event_age_s: float = 0.0  # since anything came from the venue
+    last_event_age_s: float | None = None  # since the account's last event; None before the first
     last_bar_ns: int = 0  # close of the newest bar that was decided on
     lag_s: float = 0.0  # from a bar's close to its decision, the newest
     queue_fill: float = 0.0  # fullest queue, 0..1
@@ -88,7 +88,7 @@ class LiveStatus(msgspec.Struct, frozen=True, kw_only=True):
     differences: tuple[str, ...] = ()  # between books and venue, at the last comparison
     clock_offset_ms: float = 0.0
     in_doubt: int = 0  # orders whose outcome is being asked for
-    dropped_events: int = 0  # records lost, and inputs that were acted on without being written
+    dropped_events: int = 0  # records lost, inputs acted on without being written, frames that could not be read
     waits_for: str = ""  # before it can trade
     equity: float = 0.0
     wallet: float = 0.0

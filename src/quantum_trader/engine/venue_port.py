@@ -88,8 +88,15 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+    """Something came that could not be read: whatever it said is lost, and counted."""
+
+    stream: str  # "market" | "user"
+
+
 StreamEvent = (
     Kline | Quote | MarkPrice | OrderUpdate | Fill | FundingPayment | WalletChanged | LeverageChanged | StreamState
+    | Unreadable
 )
 
 

@@ -15,7 +15,7 @@ from quantum_trader.domain.clock import NS_PER_MINUTE
 from quantum_trader.domain.enums import OrderStatus, OrderType
 from quantum_trader.domain.errors import ConfigError, InputError, OutcomeUnknown, VenueError, VenueUnavailable
 from quantum_trader.domain.trading import CancelRequest, Fill, OrderUpdate
-from quantum_trader.engine.venue_port import Kline, LeverageChanged, MarkPrice, Quote, StreamState
+from quantum_trader.engine.venue_port import Kline, LeverageChanged, MarkPrice, Quote, StreamState, Unreadable
 from quantum_trader.venues.binance import history
 from quantum_trader.venues.binance.adapter import BinanceFuturesExecutionAdapter
 from quantum_trader.venues.binance.endpoints import endpoint
@@ -272,7 +272,7 @@ def test_a_listen_key_that_ends_is_replaced() -> None:
 def test_an_account_event_that_makes_no_sense_takes_the_stream_down(
     change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it said must be asked for; nothing breaks, and the stream comes back."""
+    """What it said is lost, told as such and must be asked for; nothing breaks, and the stream comes back."""
 
     async def story() -> None:
         async with bench() as b:
@@ -286,6 +286,7 @@ def test_an_account_event_that_makes_no_sense_takes_the_stream_down(
             monkeypatch.setattr(b.venue.faults, "user_frames", spoilt)
             await b.adapter.submit_order(order(1))
             await b.until(lambda: b.states()[before:][:2] == [("user", False), ("user", True)], "down and up")
+            assert b.of(Unreadable) == [Unreadable(stream="user")]
             assert len(await b.adapter.get_fills(SYMBOL, 0)) == 1
 
     run(story())

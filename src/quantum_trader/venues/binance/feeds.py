@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from random import Random
@@ -13,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from quantum_trader.domain.errors import VenueError, VenueUnavailable
+from quantum_trader.engine.venue_port import Unreadable
 from quantum_trader.market.intervals import interval_name
 from quantum_trader.venues.binance import history, parse, wire
 from quantum_trader.venues.binance.endpoints import MARKET_ROAD, PRIVATE_ROAD, PUBLIC_ROAD
@@ -39,7 +39,6 @@ class Feeds:
         fee: Callable[[str, str, float, float], Awaitable[float]], mark_price: Callable[[str], float],
     ) -> None:
         self.queue = EventQueue()
-        self.odd: Counter[str] = Counter()  # frames that could not be read, by stream
         self._rest = rest
         self._directory = directory
         self._interval_ns = interval_ns
@@ -110,7 +109,7 @@ class Feeds:
         try:
             event = parse.market_event(frame, self._interval_ns)
         except msgspec.DecodeError:
-            self.odd["market"] += 1
+            self.queue.put(Unreadable(stream="market"))
             return
         if event is not None:
             self.queue.put(event)
@@ -142,15 +141,15 @@ class Feeds:
         try:
             decoded_frame = parse.user_frame(frame)
         except msgspec.DecodeError:
-            self.odd["user"] += 1
+            self.queue.put(Unreadable(stream="user"))
             raise VenueError("a frame of the account could not be read: what it said must be asked for") from None
         if type(decoded_frame) is wire.ListenKeyExpiredFrame:
             raise VenueError("the listen key expired")
         if decoded_frame is not None:
             try:
                 events = await self._events.events(decoded_frame)
-            except ValueError:  # a side or a number that is none
-                self.odd["user"] += 1
+            except (ValueError, VenueError):  # a word, a side or a number that is none
+                self.queue.put(Unreadable(stream="user"))
                 raise VenueError("an event of the account makes no sense: what it said must be asked for") from None
             for event in events:
                 self.queue.put(event)
