@@ -166,6 +166,23 @@ def test_a_death_between_two_parts_of_a_moment_loses_no_bar(whole: Any, checkpoi
     assert (sent, tickets, equity) == (whole[0], whole[2], whole[3])
 
 
+@pytest.mark.parametrize("heard", [[], [5], list(range(SYMBOLS))])
+def test_a_moment_of_which_nothing_more_comes_is_decided_on_what_was_heard(heard: list[int]) -> None:
+    """The rest of it may be nothing at all: other symbols stayed silent, and everything that came was heard."""
+    lives = Life().begin(), Life().begin()
+    for ts_ns, ohlcv, present in moments():
+        some = np.isin(np.arange(SYMBOLS), heard) & present
+        lives[0].session.hear(ts_ns, heard, np.where(some[:, None], ohlcv, np.nan), some)
+        lives[0].session.decide(ts_ns, ts_ns + MINUTE, ohlcv, some, [])
+        lives[1].at_once((ts_ns, np.where(some[:, None], ohlcv, np.nan), some))
+        if ts_ns > RECORDING.start_ns + 30 * MINUTE:
+            break
+    for life in lives:
+        life.session.settle()
+        assert life.session.shield.failures == 0
+    assert lives[0].sink.lines == lives[1].sink.lines
+
+
 def test_a_bar_told_again_replaces_the_one_before() -> None:
     """After a restart a moment is fetched whole: what was heard of it before does not count beside that."""
     life, plain = Life().begin(), Life().begin()

@@ -35,7 +35,7 @@ class Lived(msgspec.Struct, frozen=True, kw_only=True, tag="lived"):
 class BarsCame(msgspec.Struct, frozen=True, kw_only=True, tag="bars"):
     """Completed bars of one moment: *ohlcv* is a (n, 5) float64 matrix and *present* (n,) bool, as bytes.
 
-    *indices* are the n symbols (int32), empty: all of them. With *received_ns* 0 others are still awaited; else these
+    *indices* are the n symbols (int32), None: all of them. With *received_ns* 0 others are still awaited; else these
     are the last ones and the moment is decided on. A bar told again replaces the one before.
     """
 
@@ -43,7 +43,7 @@ class BarsCame(msgspec.Struct, frozen=True, kw_only=True, tag="bars"):
     received_ns: int
     ohlcv: bytes
     present: bytes
-    indices: bytes = b""
+    indices: bytes | None = None
 
     @classmethod
     def of(cls, ts_ns: int, received_ns: int, ohlcv: Any, present: Any, some: list[int] | None = None) -> BarsCame:
@@ -58,7 +58,7 @@ class BarsCame(msgspec.Struct, frozen=True, kw_only=True, tag="bars"):
 
     def put(self, ohlcv: Any, present: Any) -> None:
         """Write these bars into the matrices (S, 5) and (S,) of all symbols."""
-        some = np.frombuffer(self.indices, dtype=np.int32) if self.indices else slice(None)
+        some = np.frombuffer(self.indices, dtype=np.int32) if self.indices is not None else slice(None)
         present[some] = np.frombuffer(self.present, dtype=np.bool_)
         ohlcv[some] = np.frombuffer(self.ohlcv, dtype=np.float64).reshape(-1, 5)
 
