@@ -40,8 +40,9 @@ from quantum_trader.domain.enums import OrderType
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import OrderRequest
 from quantum_trader.engine.gateway import Command
-from quantum_trader.engine.live import LiveDriver, LiveTiming
+from quantum_trader.engine.live import LiveDriver
 from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.live_timing import LiveTiming
 from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.replay import ReplayDriver
 from quantum_trader.engine.session import Session

@@ -28,8 +28,8 @@ from quantum_trader.domain.errors import QuantumTraderError
 from quantum_trader.domain.trading import Intent
 from quantum_trader.engine.gateway import Purpose
 from quantum_trader.engine.inputs import Asked, Input, Lived, VenueSaid, Wished, decode_input
-from quantum_trader.engine.live import LiveTiming
 from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.live_timing import LiveTiming
 from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.session import Session
 from quantum_trader.market.instruments import instrument_for

@@ -12,7 +12,8 @@ from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import VenueError
 from quantum_trader.domain.trading import Fill, FundingPayment, OrderUpdate
 from quantum_trader.engine.inputs import Asked, Wished
-from quantum_trader.engine.live import LiveDriver, LiveTiming
+from quantum_trader.engine.live import LiveDriver
+from quantum_trader.engine.live_timing import LiveTiming
 from quantum_trader.engine.ports import VenueBalance, VenueOrder, VenuePosition
 from quantum_trader.engine.venue_port import Kline, StreamState
 

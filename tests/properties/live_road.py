@@ -21,7 +21,8 @@ from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.trading import CancelRequest, OrderRequest, OrderUpdate
 from quantum_trader.engine.inputs import Asked, Looked, Wished
-from quantum_trader.engine.live import LiveDriver, LiveTiming
+from quantum_trader.engine.live import LiveDriver
+from quantum_trader.engine.live_timing import LiveTiming
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
 from quantum_trader.engine.reconciliation import VenueSnapshot
 from quantum_trader.engine.venue_port import StreamEvent

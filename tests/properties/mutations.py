@@ -41,6 +41,7 @@ class Mutation(msgspec.Struct, frozen=True):
         return _FILES[self.line]
 
 
+_KEEPER = "engine/leverage_keeper.py"
 _ENGINE, _LIVE_ENGINE, _DRIVER = "engine/engine.py", "engine/live_engine.py", "engine/live.py"
 _GATEWAY, _SESSION, _ADAPTER = "engine/gateway.py", "engine/session.py", "venues/binance/adapter.py"
 _SETTINGS, _STATUS, _ORDERS = "app/live_settings.py", "app/status.py", "venues/binance/orders.py"
@@ -213,16 +214,16 @@ MUTATIONS: Final = (
     ),
     # 7. Leverage is read back.
     Mutation(
-        7, _DRIVER, "if (held := self._leverage[symbol][0]) != wanted:",
-        "if (held := self._leverage[symbol][0]) != held:",
+        7, _KEEPER, "if (held := self._held[symbol][0]) != wanted:",
+        "if (held := self._held[symbol][0]) != held:",
         "test_7_a_leverage_that_reads_back_otherwise_refuses_the_trade",
     ),
     Mutation(
-        7, _DRIVER, "self._leverage[event.symbol] = (event.leverage, asyncio.get_running_loop().time())", "pass",
+        7, _DRIVER, "self.leverages.heard(event.symbol, event.leverage)", "pass",
         "test_7_a_leverage_that_somebody_changed_is_set_again[True]",
     ),
     Mutation(
-        7, _DRIVER, "return held == wanted and asyncio.get_running_loop().time() - read_s <= self.timing.leverage_s",
+        7, _KEEPER, "return held == wanted and asyncio.get_running_loop().time() - read_s <= self._timing.leverage_s",
         "return held == wanted", "test_7_a_leverage_that_somebody_changed_is_set_again[False]",
     ),
     Mutation(

@@ -28,7 +28,7 @@ from quantum_trader.domain.enums import GOV_CAUTIOUS, GOV_DEFENSIVE, GOV_EMERGEN
 from quantum_trader.domain.errors import StateError, VenueUnavailable
 from quantum_trader.domain.trading import Fill
 from quantum_trader.engine.inputs import Wished
-from quantum_trader.engine.live import HealthReport
+from quantum_trader.engine.live_timing import HealthReport
 from quantum_trader.lab.simulation.schedule import Kind
 
 NOW = 1_700_000_000_000_000_000

@@ -31,8 +31,9 @@ from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_EMERGENCY, GOVERNOR_CODES
 from quantum_trader.domain.errors import StateError, VenueError
 from quantum_trader.engine.inputs import Asked, Input
-from quantum_trader.engine.live import HealthReport, LiveDriver, LiveTiming
+from quantum_trader.engine.live import LiveDriver
 from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.live_timing import HealthReport, LiveTiming
 from quantum_trader.engine.session import Session
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.stand_in import StandIn

@@ -28,8 +28,9 @@ from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_SECOND
 from quantum_trader.domain.errors import StateError, VenueError
 from quantum_trader.engine.engine import Engine
 from quantum_trader.engine.inputs import Ticked
-from quantum_trader.engine.live import LiveDriver, LiveTiming
+from quantum_trader.engine.live import LiveDriver
 from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.live_timing import LiveTiming
 from quantum_trader.engine.session import Session
 from quantum_trader.venues.binance.adapter import AdapterSettings, BinanceFuturesExecutionAdapter
 from quantum_trader.venues.binance.endpoints import endpoint

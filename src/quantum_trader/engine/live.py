@@ -20,7 +20,6 @@ import numpy as np
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_DEFENSIVE, GOV_EMERGENCY, OrderStatus
 from quantum_trader.domain.errors import InputError, OutcomeUnknown, VenueError, VenueUnavailable
-from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.gateway import Command, Purpose
 from quantum_trader.engine.inputs import (
@@ -36,12 +35,13 @@ from quantum_trader.engine.inputs import (
     Ticked,
     VenueSaid,
 )
+from quantum_trader.engine.leverage_keeper import LeverageKeeper
 from quantum_trader.engine.live_clock import FOLLOW_MS, LiveClock
+from quantum_trader.engine.live_timing import UNREACHED, Backoff, HealthReport, LiveTiming
 from quantum_trader.engine.ports import Rejection, VenueOrder
 from quantum_trader.engine.reconciliation import VenueSnapshot
 from quantum_trader.engine.refusals import FILTERS, is_of
 from quantum_trader.engine.session import Session
-from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.stand_in import StandIn
 from quantum_trader.engine.supervision import Shield
 from quantum_trader.engine.venue_port import (
@@ -67,50 +67,6 @@ _AT_ONCE: Final = 8  # questions for bars at a time
 _FUTURE_NS: Final = 60 * NS_PER_SECOND  # a bar that closes this far ahead of the venue's time is no bar
 _FILTERS_S: Final = 3600.0  # a symbol's filters are asked for so often, and when an order does not fit them
 _RATE_STEP: Final = 1e-5  # a funding rate that moved by less is not worth an input
-_UNREACHED: Final = (VenueError, TimeoutError)
-
-
-class LiveTiming(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a live driver waits for what. Seconds."""
-
-    bar_wait_s: float = 2.0  # for the last symbols of a moment
-    reconcile_s: float = 60.0
-    look_again_s: float = 2.0  # after a difference was seen
-    request_timeout_s: float = 10.0
-    tick_s: float = 1.0
-    attention_s: float = 5.0  # between two tries to protect or close a position
-    silence_s: float = 10.0  # between two tries to fetch bars that are overdue
-    klines_s: float = 180.0  # a symbol whose bars cannot be had for this long is left out until they come again
-    klines_timeout_s: float = 90.0  # of one question for bars: it may take several pages, and wait for its turn
-    leverage_s: float = 90.0  # a leverage read back longer ago is read back again before an opening
-    lost_s: float = 5.0  # a stream that is down this long is a matter for the governor
-    connect_timeout_s: float = 60.0
-    checkpoint_s: float = 30.0
-    backoff_s: float = 0.25  # first wait after a failure; it doubles
-    backoff_most_s: float = 5.0
-    stop_s: float = 10.0  # for requests under way when it stops
-    warm_bars: int = 500  # fetched at the first start
-    rehearse: bool = False  # a stand-in walks the road of an order whenever half as many bars are awaited as before
-    leverage_pace_s: float = 0.0  # between two symbols whose leverage is set ahead of an opening; 0: when one comes
-
-
-class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How a driver is: progress, not existence."""
-
-    ts_ns: int
-    ready: bool
-    market_up: bool
-    user_up: bool
-    lag_s: float  # how long the next bars are overdue
-    clock_offset_ms: float
-    queue_fill: float
-    last_event_ns: int
-    last_bars_ns: int  # close of the newest bars decided on
-    unreconciled_s: float  # how long venue and books have not agreed
-    reconciled_ns: int  # the last look
-    requests: int  # under way
-    waits_for: str  # before it can trade; empty once it can
-    counts: dict[str, int]
 
 
 class _Moment:
@@ -125,20 +81,10 @@ class _Moment:
         self.unheard: list[int] = []  # symbols whose bars the session does not know yet
 
 
-class _Backoff:
-    """The waits between tries of one thing: each twice the one before, up to a most, or as long as the venue asks."""
-
-    def __init__(self, timing: LiveTiming) -> None:
-        self._wait_s, self._most_s = timing.backoff_s, timing.backoff_most_s
-
-    async def pause(self, error: BaseException | None = None) -> None:
-        """Wait before the next try after *error*."""
-        await asyncio.sleep(max(getattr(error, "retry_after_s", 0.0), self._wait_s))
-        self._wait_s = min(2.0 * self._wait_s, self._most_s)
-
-
 class LiveDriver:
     """Runs one session at one venue until :meth:`stop`."""
+
+    keeper = LeverageKeeper
 
     def __init__(
         self, session: Session, venue: ExecutionVenue, timing: LiveTiming, now_ns: Callable[[], int], *,
@@ -161,8 +107,7 @@ class LiveDriver:
         self._decided_ns = session.engine.now_ns - session.interval_ns  # open of the newest bars decided on
         self._tasks: dict[asyncio.Task[None], str] = {}  # requests under way and their symbols
         self._touched: set[str] = set()
-        self._leverage: dict[str, tuple[float, float]] = {}  # as read back, and when on the loop's clock
-        self._ahead: dict[str, asyncio.Event] = {}  # symbols whose leverage is being set ahead of an opening
+        self.leverages = self.keeper(venue, self.engine, timing, self.counts, self._involved)
         self._rates: dict[str, float] = {}
         self._filters_s = 0.0  # when filters are asked for next, on the loop's clock
         self._read_s = -1.0  # when they were read last
@@ -230,7 +175,7 @@ class LiveDriver:
             self._ask_what_was_missed()
         assert self._group is not None
         self._parts = [
-            self._group.create_task(work()) for work in (self._reconcile, self._save, self._set_ahead)
+            self._group.create_task(work()) for work in (self._reconcile, self._save, self.leverages.set_ahead)
         ]
         self._repair()
 
@@ -381,7 +326,7 @@ class LiveDriver:
     def _waits(self, request: OrderRequest) -> bool:
         """Whether an opening has to ask for its leverage first, or is too old to be sent."""
         return (
-            request.symbol in self._ahead or not self._leverage_is(request.symbol, request.leverage)
+            not self.leverages.is_ready(request.symbol, request.leverage)
             or self.clock.now_ns() - request.created_ns > self.engine.settings.intent_ttl_s * NS_PER_SECOND
         )
 
@@ -401,7 +346,7 @@ class LiveDriver:
         if opening and prepared is None and (refusal := await self._refusal(request)):
             self._tell(_rejected(request, refusal, self.clock.now_ns()))
             return
-        backoff = _Backoff(self.timing)
+        backoff = Backoff(self.timing)
         update: OrderUpdate | None = None
         while update is None:
             try:
@@ -415,7 +360,7 @@ class LiveDriver:
                     update = _rejected(request, reason, self.clock.now_ns())
                 else:
                     await backoff.pause(error)
-            except _UNREACHED:
+            except UNREACHED:
                 self.counts["unknown"] += 1
                 update = await self._find(request.symbol, request.client_order_id)
         if update.status is OrderStatus.REJECTED and update.reason.startswith(Rejection.DUPLICATE.value):
@@ -433,74 +378,12 @@ class LiveDriver:
 
     async def _refusal(self, request: OrderRequest) -> str:
         """Why an opening order may not go: another leverage is in force, or its time is over. Empty: it may."""
-        symbol, wanted = request.symbol, request.leverage
-        if symbol in self._ahead:
-            await self._ahead[symbol].wait()
-        if not self._leverage_is(symbol, wanted):
-            if error := await self._set_leverage(symbol, wanted):
-                return f"{Rejection.UNAVAILABLE.value}: leverage could not be set ({error})"
-            if (held := self._leverage[symbol][0]) != wanted:
-                return f"LEVERAGE_MISMATCH: asked {wanted:g}, venue has {held:g}"
+        if refusal := await self.leverages.ensure(request.symbol, request.leverage):
+            return refusal
         age_s = (self.clock.now_ns() - request.created_ns) / NS_PER_SECOND
         if age_s > self.engine.settings.intent_ttl_s:
             return f"EXPIRED: {age_s:.1f} s old"
         return ""
-
-    async def _set_ahead(self) -> None:
-        """Set the leverage of idle symbols, one by one, so that their openings need not wait for it."""
-        pace_s = self.timing.leverage_pace_s
-        while pace_s > 0.0:
-            if len(self._leverage) < len(self.symbols):
-                await self._read_leverages()
-            for symbol in self.symbols:
-                if symbol not in self._leverage and symbol not in self._involved():
-                    await self._set_idle_leverage(symbol)
-                    await asyncio.sleep(pace_s)
-            await asyncio.sleep(self.timing.tick_s)
-
-    async def _set_idle_leverage(self, symbol: str) -> None:
-        """Set the leverage that openings of *symbol* usually ask for; one that asks for another sets its own."""
-        over = self._ahead[symbol] = asyncio.Event()
-        try:
-            if await self._set_leverage(symbol, self._usual(symbol)):
-                self.counts["leverage not set ahead"] += 1
-        finally:
-            del self._ahead[symbol]
-            over.set()
-
-    def _leverage_is(self, symbol: str, wanted: float) -> bool:
-        """Whether *wanted* was read back for *symbol* a short time ago; what is older proves nothing."""
-        held, read_s = self._leverage.get(symbol, (0.0, 0.0))
-        return held == wanted and asyncio.get_running_loop().time() - read_s <= self.timing.leverage_s
-
-    async def _set_leverage(self, symbol: str, wanted: float) -> str:
-        """Set a leverage and keep what is read back; returns why that failed, empty when it did not."""
-        try:
-            async with asyncio.timeout(self.timing.request_timeout_s):
-                held = await self.venue.set_leverage(symbol, wanted)
-        except _UNREACHED as error:
-            self._leverage.pop(symbol, None)
-            return str(error) or "timeout"
-        self._leverage[symbol] = (held, asyncio.get_running_loop().time())
-        return ""
-
-    async def _read_leverages(self) -> None:
-        """Read back what openings will rely on, so that none has to wait for it; one that was changed shows here."""
-        asked_s = asyncio.get_running_loop().time()
-        try:
-            async with asyncio.timeout(self.timing.request_timeout_s):
-                told = await self.venue.get_leverages()
-        except _UNREACHED:
-            self.counts["leverages not read"] += 1
-            return
-        for symbol, held in told.items():
-            read_s = self._leverage.get(symbol, (0.0, -1.0))[1]
-            if 0.0 <= read_s <= asked_s or (read_s < 0.0 and symbol in self._index and held == self._usual(symbol)):
-                self._leverage[symbol] = (held, asked_s)
-
-    def _usual(self, symbol: str) -> float:
-        """The leverage that openings of *symbol* usually ask for."""
-        return usual_leverage(self.engine.settings, self.engine.instruments[self._index[symbol]])
 
     def _is_wanted(self, request: OrderRequest) -> bool:
         """Whether a reducing order still has something to reduce and nothing has taken its place."""
@@ -509,13 +392,13 @@ class LiveDriver:
 
     async def _cancel(self, request: CancelRequest) -> None:
         """Cancel one order and tell what became of it; it is tried until the venue answers."""
-        backoff = _Backoff(self.timing)
+        backoff = Backoff(self.timing)
         while True:
             try:
                 async with asyncio.timeout(self.timing.request_timeout_s):
                     update = await self.venue.cancel_order(request)
                 break
-            except _UNREACHED as error:
+            except UNREACHED as error:
                 self.counts["unavailable"] += 1
                 known = self.engine.gateway.ticket(request.client_order_id)
                 if known is None or known.over:
@@ -532,14 +415,14 @@ class LiveDriver:
 
         "Not found" proves nothing until the receive window has passed: the request may still be on its way.
         """
-        clock, backoff = asyncio.get_running_loop().time, _Backoff(self.timing)
+        clock, backoff = asyncio.get_running_loop().time, Backoff(self.timing)
         since = clock()
         while True:
             asked = clock()
             try:
                 async with asyncio.timeout(self.timing.request_timeout_s):
                     order = await self.venue.get_order(symbol, order_id)
-            except _UNREACHED:
+            except UNREACHED:
                 order = None
             else:
                 if order is not None:
@@ -575,7 +458,7 @@ class LiveDriver:
         elif isinstance(event, StreamState):
             self._stream(event)
         elif isinstance(event, LeverageChanged):
-            self._leverage[event.symbol] = (event.leverage, asyncio.get_running_loop().time())
+            self.leverages.heard(event.symbol, event.leverage)
         elif isinstance(event, WalletChanged):
             if event.moved != 0.0:
                 self._apply(MoneyMoved(ts_ns=event.ts_ns, amount=event.moved))
@@ -595,7 +478,7 @@ class LiveDriver:
         if not event.up:
             return
         if event.stream == "user":
-            self._leverage.clear()
+            self.leverages.forget()
             self._listening.set()
             if self._ready:
                 self._ask_what_was_missed()
@@ -715,13 +598,13 @@ class LiveDriver:
 
     async def _fetch_all(self, start: int, end: int) -> None:
         """Fetch until at least one symbol answers; one that is refused alone stays out and holds up nobody."""
-        backoff = _Backoff(self.timing)
+        backoff = Backoff(self.timing)
         while not any(await asyncio.gather(*(self._fetch_symbol(symbol, start, end) for symbol in self.symbols))):
             await backoff.pause()
 
     async def _ask_klines(self, symbol: str, start: int, end: int) -> list[Kline] | None:
         """The bars of one symbol; None when the venue refuses them, or has been out of reach for long."""
-        clock, backoff = asyncio.get_running_loop().time, _Backoff(self.timing)
+        clock, backoff = asyncio.get_running_loop().time, Backoff(self.timing)
         deadline = clock() + self.timing.klines_s
         while clock() < deadline:
             try:
@@ -764,6 +647,9 @@ class LiveDriver:
             self._look_soon.clear()
             await asyncio.sleep(self.timing.backoff_s)  # what was just sent gets a moment to be answered
 
+    async def _read_leverages(self) -> None:
+        await self.leverages.read_all()
+
     async def _look(self) -> bool:
         """Take one snapshot, let the engine compare, and ask about what it cannot explain; False: not reached."""
         if asyncio.get_running_loop().time() >= self._filters_s:
@@ -775,7 +661,7 @@ class LiveDriver:
                 balance = await self.venue.get_cash_balance()
                 positions = await self.venue.get_positions()
                 orders = await self.venue.open_orders()
-        except _UNREACHED:
+        except UNREACHED:
             self.counts["looks failed"] += 1
             return False
         busy |= set(self._tasks.values()) | self._touched
@@ -805,7 +691,7 @@ class LiveDriver:
                 try:
                     async with asyncio.timeout(self.timing.request_timeout_s):
                         await self.venue.read_instruments()
-                except _UNREACHED:
+                except UNREACHED:
                     self.counts["filters not read"] += 1
                     return
             self._read_s = clock()
@@ -821,7 +707,7 @@ class LiveDriver:
         try:
             async with asyncio.timeout(self.timing.request_timeout_s):
                 fills = await self.venue.get_fills(symbol, since)
-        except _UNREACHED:
+        except UNREACHED:
             self._look_soon.set()
             return
         for fill in fills:
@@ -839,7 +725,7 @@ class LiveDriver:
         try:
             async with asyncio.timeout(self.timing.request_timeout_s):
                 payments = await self.venue.get_funding(since)
-        except _UNREACHED:
+        except UNREACHED:
             self._look_soon.set()
             return
         for payment in payments:
@@ -852,7 +738,7 @@ class LiveDriver:
         try:
             async with asyncio.timeout(self.timing.request_timeout_s):
                 moved = await self.venue.get_transfers(since)
-        except _UNREACHED:
+        except UNREACHED:
             self.counts["transfers not read"] += 1
             self._moves_known = False
             return
@@ -971,19 +857,14 @@ class LiveDriver:
 
     async def _try(self, ask: Callable[[], Awaitable[T]], what: str, timeout_s: float = 0.0) -> T:
         """Ask until there is an answer."""
-        backoff = _Backoff(self.timing)
+        backoff = Backoff(self.timing)
         while True:
             try:
                 async with asyncio.timeout(timeout_s or self.timing.request_timeout_s):
                     return await ask()
-            except _UNREACHED as error:
+            except UNREACHED as error:
                 self.counts[f"{what} failed"] += 1
                 await backoff.pause(error)
-
-
-def usual_leverage(settings: EngineSettings, instrument: Instrument) -> float:
-    """The leverage of an opening that nothing lowers: the wanted one within the limits and the venue's first tier."""
-    return float(int(min(settings.leverage, settings.limits.max_leverage, instrument.tiers[0].max_leverage)))
 
 
 def _rejected(request: OrderRequest, reason: str, now_ns: int) -> OrderUpdate:

@@ -19,6 +19,7 @@ from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, O
 from quantum_trader.engine.books import Position
 from quantum_trader.engine.gateway import Command, Gateway, Purpose
 from quantum_trader.engine.inputs import Input
+from quantum_trader.engine.leverage_keeper import LeverageKeeper
 from quantum_trader.engine.live import LiveDriver
 from quantum_trader.engine.live_engine import LiveEngine
 from quantum_trader.engine.reconciliation import Seen
@@ -299,21 +300,25 @@ class CloseGoneQuiet(LiveEngine):
         self.gateway = _QuietGateway()
 
 
-class LeverageStale(LiveDriver):
-    """Believes a leverage for ever once it was read back."""
-
+class _StaleKeeper(LeverageKeeper):
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self._believed: dict[str, float] = {}
 
-    def _leverage_is(self, symbol: str, wanted: float) -> bool:
+    def is_known(self, symbol: str, wanted: float) -> bool:
         return self._believed.get(symbol) == wanted
 
-    async def _set_leverage(self, symbol: str, wanted: float) -> str:
-        error = await super()._set_leverage(symbol, wanted)
+    async def set(self, symbol: str, wanted: float) -> str:
+        error = await super().set(symbol, wanted)
         if not error:
-            self._believed[symbol] = self._leverage[symbol][0]
+            self._believed[symbol] = self._held[symbol][0]
         return error
+
+
+class LeverageStale(LiveDriver):
+    """Believes a leverage for ever once it was read back."""
+
+    keeper = _StaleKeeper
 
 
 class SeenForgotten(LiveEngine):

@@ -16,7 +16,8 @@ from quantum_trader.domain.enums import Side
 from quantum_trader.domain.instrument import floor_to, round_to
 from quantum_trader.domain.trading import Intent, OrderRequest
 from quantum_trader.engine.inputs import Asked, Input, Wished
-from quantum_trader.engine.live import LiveDriver, LiveTiming
+from quantum_trader.engine.live import LiveDriver
+from quantum_trader.engine.live_timing import LiveTiming
 from quantum_trader.engine.session import Session
 from quantum_trader.lab.simulation.calm import Bounds, Weather
 from quantum_trader.lab.simulation.disk import Disk, MemoryLog, MemoryStore, copied
