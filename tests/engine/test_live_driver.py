@@ -280,6 +280,34 @@ def test_one_symbol_whose_klines_are_refused_does_not_stop_the_others():
     asyncio.run(run())
 
 
+def test_a_bar_with_a_price_of_zero_is_screened_and_ends_nothing():
+    """It is no bar: not worked out ahead, refused when its moment is decided on, and trading goes on."""
+
+    async def run():
+        world = World().begin(200)
+        venue, start, begun = Account(world.engine.instruments), world.now_ns, time.monotonic()
+        wall = start + MINUTE - 100_000_000
+        venue.now_ns = wall
+        driver = LiveDriver(
+            world.session, venue, FAST, lambda: wall + int((time.monotonic() - begun) * 1e9), namespace="t-"
+        )
+        task = asyncio.create_task(driver.run(connected=True))
+        await until(lambda: driver.ready)
+        for symbol, price in ((SYMBOL, 0.0), (OTHER, 1e3)):
+            venue.push(Kline(
+                symbol=symbol, interval_ns=MINUTE, ts_ns=start, open=price, high=price, low=price, close=price,
+                volume=5.0,
+            ))
+        await until(lambda: driver.decided_until_ns >= start + MINUTE)
+        driver.stop()
+        await task
+        world.session.settle()
+        assert world.engine.tally.topics["market.refused"] == 1
+        assert world.session.shield.failures == 0
+
+    asyncio.run(run())
+
+
 def test_a_bar_from_the_future_does_not_end_trading():
     async def run():
         world, venue, driver = make()

@@ -218,3 +218,47 @@ def test_the_stand_in_touches_nothing_of_the_engine() -> None:
     assert stand_in.shield.failures == 0
     assert len(stand_in.gateway.tickets()) <= 4
     assert stand_in.kernel.out[0, col.TREND] == TREND_CODES.index(Trend.TRENDING)
+
+
+def broken_at(engine: LiveEngine, ts_ns: int, bad: int) -> list[int]:
+    """Let the signal of symbol *bad* raise at the moment that opened at *ts_ns*; returns where taken ones are noted."""
+    take, taken = engine._take_signal, []
+
+    def taking(index: int, commands: list[Command]) -> None:
+        if engine.now_ns == ts_ns + MINUTE:
+            taken.append(index)
+            if index == bad:
+                raise ZeroDivisionError("a signal nobody foresaw")
+        take(index, commands)
+
+    engine._take_signal = taking  # type: ignore[method-assign]
+    return taken
+
+
+@pytest.mark.parametrize("place", [0, 1, -1])
+def test_a_signal_that_fails_is_taken_once_and_holds_up_no_other(place: int) -> None:
+    """First, second or last of its moment: openings halt, the moment is learned from, and a replay does the same."""
+    life, busy, due = Life().begin(), 0, []
+    for ts_ns, ohlcv, present in moments():
+        life.session.decide(ts_ns, ts_ns + MINUTE, ohlcv, present)
+        due = np.flatnonzero(life.engine.kernel.out[:, col.SIGNAL]).tolist()
+        life.session.settle()
+        busy = ts_ns
+        if len(due) >= 4:
+            break
+    lives = []
+    for log in (None, "of the first"):
+        life = Life().begin() if log is None else Life(lives[0].log, lives[0].store)
+        taken = broken_at(life.engine, busy, due[place])
+        if log is None:
+            for moment in moments():
+                if moment[0] > busy + 3 * MINUTE:
+                    break
+                life.in_parts(moment)
+        else:
+            life.session.recover()
+        life.session.settle()
+        assert taken == due
+        assert life.engine.kill
+        lives.append(life)
+    assert repr(lives[1].engine.state()) == repr(lives[0].engine.state())

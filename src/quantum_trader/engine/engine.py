@@ -247,8 +247,8 @@ class Engine:
 
     def _take_signals(self, commands: list[Command]) -> None:
         """Take the moment's signals down the road, in the order of their symbols, and learn from the moment."""
-        for index in self._due:
-            self._take_signal(index, commands)
+        while self._due:
+            self._take_signal(self._due.pop(0), commands)
         self._after(self._learn, self.now_ns)
 
     def _learn(self, now_ns: int) -> None:

@@ -119,7 +119,7 @@ class LiveDriver:
         self._moves_known = False  # whether the venue was asked for money moved, when the wallet differed last
         self._prepares = venue if isinstance(venue, PreparingVenue) else None
         self._stand_in = StandIn(self.engine) if timing.rehearse else None
-        self._rehearsing = Shield()
+        self._ahead = Shield()  # around what is done before it is needed: what fails there is done again when it is
         self._up = {"market": False, "user": False}
         self._said = (0, True)  # health as it was last told
         self._ready = self._closed = self._winding_down = False
@@ -533,10 +533,10 @@ class LiveDriver:
             self.session.hear(ts_ns, moment.unheard, moment.ohlcv, moment.present)
             moment.unheard = []
         if moment.present[index]:
-            self.engine.expect_bar(ts_ns, index, moment.ohlcv[index])
+            self._ahead.run(self.engine.expect_bar, ts_ns, index, moment.ohlcv[index])
         awaited = len(self.symbols) - moment.arrived
         if self._stand_in is not None and awaited & (awaited - 1) == 0:
-            self._rehearsing.run(self._rehearse, self._stand_in)
+            self._ahead.run(self._rehearse, self._stand_in)
 
     def _rehearse(self, stand_in: StandIn) -> None:
         """Walk the road of an order while other bars are awaited; nothing of it is kept, its bytes go nowhere."""

@@ -166,29 +166,30 @@ class LiveEngine(Engine):
         self._later = []
         return self.on_batch(batch)
 
-    def more(self) -> list[Command]:
-        """Go on with the bars decided on last, until there is something to send; nothing comes of it: all is decided.
+    @property
+    def decides(self) -> bool:
+        """Whether signals of the bars decided on last are still due: until they are not, nothing else may be told."""
+        return bool(self._due)
 
-        Until then nothing else may be told to the engine.
-        """
+    def more(self) -> list[Command]:
+        """Go on with the signals that are due until there is something to send. One that raises is not due again."""
         commands: list[Command] = []
         if self._due:
             self._take_signals(commands)
         return commands
 
     def _take_signals(self, commands: list[Command]) -> None:
-        if self._later is None:
-            super()._take_signals(commands)
-            return
         before = len(commands)
-        while self._due and len(commands) == before:
-            self._take_signal(self._due.pop(0), commands)
-        if not self._due:
-            self._after(self._learn, self.now_ns)
+        try:
+            while self._due and len(commands) == before:
+                self._take_signal(self._due.pop(0), commands)
+        finally:
+            if not self._due:
+                self._after(self._learn, self.now_ns)
 
     def expect_bar(self, ts_ns: int, index: int, bar: Any) -> None:
         """Work out ahead what a symbol's next bar (5,) means, should it be decided on. Changes nothing that counts."""
-        if self._later is None:
+        if self._later is None and stage.is_bar(bar):
             self.kernel.prepare(ts_ns, index, bar)
 
     def record_bars(self) -> None:

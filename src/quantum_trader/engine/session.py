@@ -116,12 +116,14 @@ class Session:
         return commands
 
     def _next(self) -> list[Command]:
-        """What the moment's signals that are still due want, up to the next order."""
-        failures = self.shield.failures
-        commands = self.shield.run(self.engine.more)
-        if self.shield.failures != failures:
-            self._failed("a signal")
-        return commands or []
+        """What the moment's signals that are still due want, up to the next order; one that fails holds up no other."""
+        while True:
+            failures = self.shield.failures
+            commands = self.shield.run(self.engine.more) or []
+            if self.shield.failures != failures:
+                self._failed("a signal")
+            if commands or not self.engine.decides:
+                return commands
 
     def settle(self) -> None:
         """Finish the bars in hand and record what did not have to be on record before orders went out.

@@ -73,6 +73,12 @@ _note_tick = compiled(note_tick)
 
 
 @kernel
+def is_bar(row):  # type: ignore[no-untyped-def]
+    """Whether open, high, low, close and volume (5,) can be a bar."""
+    return _bar_ok(row[0], row[1], row[2], row[3], row[4])
+
+
+@kernel
 def screen(ohlcv, present, ticks, clean, now_ns):  # type: ignore[no-untyped-def]
     """Mark in *clean* the present rows that are bars; returns how many are not."""
     bad = 0
@@ -80,7 +86,7 @@ def screen(ohlcv, present, ticks, clean, now_ns):  # type: ignore[no-untyped-def
         clean[s] = present[s]
         if present[s]:
             row = ohlcv[s]
-            good = _bar_ok(row[0], row[1], row[2], row[3], row[4])
+            good = is_bar(row)
             _note_tick(ticks[s], good, now_ns // _NS_PER_SECOND)
             if not good:
                 clean[s] = False

@@ -301,6 +301,7 @@ def _prepare(
     ahead_ts: Any, ahead_out: Any,
 ) -> None:
     """Work symbol *s* out ahead in its other row, and keep for which bar."""
+    ahead_ts[s] = -1
     spare = rows[1 - side[s], s]
     spare[:] = rows[side[s], s]
     buckets, ends = _calendar(ts_ns, params)
