@@ -4,6 +4,7 @@ listened, filters that change, flatten with orders of others, a clock that jumps
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from tests.engine.test_live_driver import FAST, Account, make, until
 
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_EMERGENCY, ExitReason, OrderSide, OrderStatus, OrderType
-from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.errors import StateError, VenueUnavailable
 from quantum_trader.domain.trading import Fill, OrderRequest, OrderUpdate
 from quantum_trader.engine.gateway import Purpose, client_order_id, mark_of
 from quantum_trader.engine.inputs import (
@@ -770,3 +771,47 @@ def test_the_name_of_a_process_is_on_disk_before_it_opens_anything(warm: bytes, 
         return [one for one in marks if one == world.engine.gateway.mark]
 
     assert len(asyncio.run(run())) == 1
+
+
+@pytest.mark.parametrize("late", ["the answer", "the row"])
+def test_a_transfer_told_after_its_wallet_was_taken_over_is_no_result(late: str) -> None:
+    """/income was out of reach for over a minute, or showed the row some seconds late: it is asked for all the same."""
+
+    async def run() -> None:
+        world = World().begin(200)
+        venue, skipped = Account(world.engine.instruments), [0]
+        base, begun = world.now_ns + 5 * NS_PER_SECOND, time.monotonic()
+        venue.now_ns = base
+
+        def now() -> int:
+            return base + skipped[0] + int((time.monotonic() - begun) * 1e9)
+
+        driver = LiveDriver(world.session, venue, FAST, now, namespace="t-", steady=False)
+        answer, reached = venue.get_transfers, [late == "the row"]
+
+        async def ask(since_ns: int) -> list[Transfer]:
+            if not reached[0]:
+                raise VenueUnavailable("GET income: not reached")
+            return await answer(since_ns)
+
+        venue.get_transfers = ask
+        task = asyncio.create_task(driver.run(connected=True))
+        await until(lambda: driver.ready and world.engine.reconciler.agreed_ns > 0)
+        moved = Transfer(move_id="T-1", amount=-6000.0, ts_ns=now(), reason="TRANSFER")
+        if late == "the answer":
+            venue.transfers.append(moved)
+        venue.wallet = 4000.0
+        if late == "the answer":
+            await until(lambda: world.engine.reconciler.since_ns > 0)
+            skipped[0] += 70 * NS_PER_SECOND
+        await until(lambda: world.engine.books.cash == 4000.0)
+        reached[0] = True
+        if late == "the row":
+            venue.transfers.append(moved)
+        told = lambda: [one["data"]["why"] for one in world.records("cash.adjusted")]  # noqa: E731
+        await until(lambda: any("taken for a result" in why for why in told()))
+        driver.stop()
+        await task
+        assert world.engine.books.cash == 4000.0
+
+    asyncio.run(run())

@@ -674,7 +674,7 @@ class LiveDriver:
             await self._fetch_fills(symbol)
         if self.engine.reconciler.since_ns:
             await self._fetch_funding()
-        if self.engine.misses_money:
+        if self.engine.misses_money or self.engine.asks_on(self.clock.now_ns()):
             await self._fetch_transfers()
         for symbol, order_id in self.engine.questions():
             if symbol not in self._tasks.values():
@@ -734,7 +734,7 @@ class LiveDriver:
 
     async def _fetch_transfers(self) -> None:
         """Tell the session the money moved that it may not have heard of, and note whether the venue could be asked."""
-        since = max(self.engine.reconciler.agreed_ns - _FILLS_OVERLAP_NS, self.engine.began_ns)
+        since = max(self.engine.moves_since(self.clock.now_ns()) - _FILLS_OVERLAP_NS, self.engine.began_ns)
         try:
             async with asyncio.timeout(self.timing.request_timeout_s):
                 moved = await self.venue.get_transfers(since)

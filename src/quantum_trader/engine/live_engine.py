@@ -52,6 +52,7 @@ _HALT: Final = "reconciliation"
 _LIQUIDATION_BUFFER: Final = 0.002  # of the entry price, between stop and liquidation
 _MUCH: Final = 1e-4  # of the wallet: more than a funding payment that was missed
 _ASKING_NS: Final = 60 * NS_PER_SECOND  # a wallet that differs for longer is believed, whoever could not be asked
+_ASKING_ON_NS: Final = 3600 * NS_PER_SECOND  # so long money moved is asked for after a wallet was taken over
 _SAME_MOVE_NS: Final = 60 * NS_PER_SECOND  # stream and question stamp one transfer no farther apart
 _SAME_MONEY: Final = 1e-6  # USDT
 _MOVES_KEPT: Final = 100
@@ -128,6 +129,7 @@ class LiveEngine(Engine):
         self._adopted = 0
         self._looked_ns: dict[str, int] = {}  # when a symbol's position was last taken from the venue
         self._health_why = ""  # as it was last told
+        self._asked_from_ns = 0  # since when money moved may still explain a wallet that was taken over; 0: it need not
         self._wallet_ns = 0  # when the wallet was last taken from the venue though nothing explained it
         self._unclosed: dict[str, int] = {}  # closes of a symbol that were refused in a row
         self._changed: dict[str, Instrument] = {}  # filters that are others than at this process's start
@@ -583,6 +585,8 @@ class LiveEngine(Engine):
     def _set_cash(self, wallet: float, now_ns: int) -> None:
         """Set the books' money to the wallet's: nobody told of a transfer, so it counts as profit or loss."""
         before, self.books.cash = self.books.cash, wallet
+        agreed_ns = self.reconciler.agreed_ns
+        self._asked_from_ns = min(self._asked_from_ns, agreed_ns) if self.asks_on(now_ns) else max(agreed_ns, 1)
         self._wallet_ns = now_ns
         self._record("cash.adjusted", "", now_ns, CashAdjusted(
             before=before, wallet=wallet, explained=False, why="the wallet differs and nothing explains it"
@@ -613,6 +617,15 @@ class LiveEngine(Engine):
             before=before, wallet=self.books.cash, explained=True,
             why="transfer" if not late else f"a transfer of {amount:.2f} USDT that was taken for a result",
         ))
+
+    def asks_on(self, now_ns: int) -> bool:
+        """Whether a wallet was taken over lately that nothing explained: a transfer may be told late."""
+        return self._asked_from_ns > 0 and now_ns - self._wallet_ns <= _ASKING_ON_NS
+
+    def moves_since(self, now_ns: int) -> int:
+        """From when on money moved may not be known here, ns."""
+        agreed_ns = self.reconciler.agreed_ns
+        return max(min(agreed_ns, self._asked_from_ns) if self.asks_on(now_ns) else agreed_ns, 0)
 
     @property
     def misses_money(self) -> bool:
@@ -747,7 +760,7 @@ class LiveEngine(Engine):
             **super().state(), "reconciler": self.reconciler.state(), "seen": self.seen.state(),
             "held": self.held, "began_ns": self.began_ns, "flattening": self.flattening,
             "last_event_ns": self.last_event_ns, "looked_ns": dict(self._looked_ns), "adopted": self._adopted,
-            "late": self._late_ns, "wallet_ns": self._wallet_ns, "health_why": self._health_why,
+            "late": self._late_ns, "wallet_ns": self._wallet_ns, "asked_from_ns": self._asked_from_ns, "health_why": self._health_why,
             "moves": [msgspec.to_builtins(move) for move in self._moves], "unclosed": dict(self._unclosed),
             "changed": [msgspec.to_builtins(instrument) for instrument in self._changed.values()],
         }
@@ -761,6 +774,7 @@ class LiveEngine(Engine):
         self.began_ns, self._looked_ns = state["began_ns"], dict(state["looked_ns"])
         self.last_event_ns, self._adopted, self._late_ns = state["last_event_ns"], state["adopted"], state["late"]
         self._wallet_ns, self._health_why = state["wallet_ns"], state["health_why"]
+        self._asked_from_ns = state["asked_from_ns"]
         self._moves = [msgspec.convert(move, MoneyMove) for move in state["moves"]]
         self._unclosed = dict(state["unclosed"])
         changed = [msgspec.convert(instrument, Instrument) for instrument in state["changed"]]
