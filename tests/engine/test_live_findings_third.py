@@ -815,3 +815,21 @@ def test_a_transfer_told_after_its_wallet_was_taken_over_is_no_result(late: str)
         assert world.engine.books.cash == 4000.0
 
     asyncio.run(run())
+
+
+def test_a_look_from_before_a_transfer_does_not_take_it_back() -> None:
+    """The look asked for the wallet, the stream told of a deposit, then the look's answer came: it holds no deposit."""
+    world = World().begin(200)
+    asked = world.now_ns + 10 * NS_PER_SECOND
+    later = asked + 2 * NS_PER_SECOND
+
+    def look(ts_ns: int, wallet: float) -> Looked:
+        return Looked(snapshot=VenueSnapshot(ts_ns=ts_ns, wallet=wallet, positions=(), orders=(), moves_known=True))
+
+    world.tell(look(asked, 9_990.0))
+    world.tell(MoneyMoved(ts_ns=later + NS_PER_SECOND // 5, amount=5_000.0))
+    world.tell(look(later, 9_990.0))
+    assert world.engine.books.cash == 15_000.0
+    world.tell(look(later + 2 * NS_PER_SECOND, 14_990.0))
+    world.tell(look(later + 4 * NS_PER_SECOND, 14_990.0))
+    assert world.engine.books.cash == 14_990.0

@@ -461,6 +461,7 @@ class LiveDriver:
             self.leverages.heard(event.symbol, event.leverage)
         elif isinstance(event, WalletChanged):
             if event.moved != 0.0:
+                self._touched.add("")  # a look under way asked for the wallet before or after: it says nothing of it
                 self._apply(MoneyMoved(ts_ns=event.ts_ns, amount=event.moved))
             if event.reason == "FUNDING_FEE" and not self._asks_funding:
                 self._asks_funding = True

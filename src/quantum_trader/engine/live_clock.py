@@ -14,6 +14,7 @@ from typing import Final
 FOLLOW_NS: Final = 500_000_000
 FOLLOW_MS: Final = FOLLOW_NS / 1e6
 BELIEVE_S: Final = 60.0  # whoever is contradicted for so long is wrong
+_WORD_NS: Final = 5_000_000_000  # a moment named as just past is no older
 _LATELY_S: Final = 10.0
 _NS: Final = 1_000_000_000
 
@@ -51,7 +52,8 @@ class LiveClock:
     def heard(self, ts_ns: int) -> bool:
         """Take a moment that the venue names as just past; False while nobody can say what time it is.
 
-        One that lies ahead, as the wall clock does, means that this machine slept: time goes on from there at once.
+        One that lies ahead, as the wall clock does, means that this machine slept: time goes on from there at once, by
+        the wall clock where that is near what the venue says, else by the venue's word.
         """
         if self._monotonic is None:
             return True
@@ -61,9 +63,9 @@ class LiveClock:
         ahead_ns, wall_ns = ts_ns - now_ns, told - self._set_ns
         if FOLLOW_NS <= ahead_ns < wall_ns - now_ns + FOLLOW_NS:
             self._set_ns = 0
-            self._anchor(wall_ns)
+            self._anchor(wall_ns if wall_ns - ts_ns < _WORD_NS else ts_ns)
             return False
-        if abs(ahead_ns) < FOLLOW_NS:
+        if abs(ahead_ns) < abs(ts_ns - wall_ns):  # a word may come late: it bears out what it is nearer to
             self._agreed_s = self._monotonic()
         return abs(told - now_ns) < FOLLOW_NS
 

@@ -130,6 +130,7 @@ class LiveEngine(Engine):
         self._looked_ns: dict[str, int] = {}  # when a symbol's position was last taken from the venue
         self._health_why = ""  # as it was last told
         self._asked_from_ns = 0  # since when money moved may still explain a wallet that was taken over; 0: it need not
+        self._moved_ns = 0  # the newest money move told: an older look at the wallet does not hold it
         self._wallet_ns = 0  # when the wallet was last taken from the venue though nothing explained it
         self._unclosed: dict[str, int] = {}  # closes of a symbol that were refused in a row
         self._changed: dict[str, Instrument] = {}  # filters that are others than at this process's start
@@ -499,7 +500,7 @@ class LiveEngine(Engine):
         if kind is DifferenceKind.STRAY_ORDER and self._guards(difference, snapshot):
             return []
         asking = not snapshot.moves_known and now_ns - self.reconciler.since_ns < _ASKING_NS
-        if kind is DifferenceKind.WALLET and asking:
+        if kind is DifferenceKind.WALLET and (asking or now_ns <= self._moved_ns):
             return []
         self._record("reconciliation.difference", "", now_ns, difference)
         if kind is DifferenceKind.STRAY_ORDER:
@@ -602,6 +603,7 @@ class LiveEngine(Engine):
         """
         if ts_ns <= self.began_ns or not self.seen.add(f"money/{move_id or f'{ts_ns}/{amount!r}'}"):
             return
+        self._moved_ns = max(self._moved_ns, ts_ns)
         told = MoneyMove(ts_ns=ts_ns, amount=amount, asked=bool(move_id))
         known = next((one for one in self._moves if one.is_other_word_of(told)), None)
         if known is not None:
@@ -760,7 +762,7 @@ class LiveEngine(Engine):
             **super().state(), "reconciler": self.reconciler.state(), "seen": self.seen.state(),
             "held": self.held, "began_ns": self.began_ns, "flattening": self.flattening,
             "last_event_ns": self.last_event_ns, "looked_ns": dict(self._looked_ns), "adopted": self._adopted,
-            "late": self._late_ns, "wallet_ns": self._wallet_ns, "asked_from_ns": self._asked_from_ns, "health_why": self._health_why,
+            "late": self._late_ns, "wallet_ns": self._wallet_ns, "asked_from_ns": self._asked_from_ns, "moved_ns": self._moved_ns, "health_why": self._health_why,
             "moves": [msgspec.to_builtins(move) for move in self._moves], "unclosed": dict(self._unclosed),
             "changed": [msgspec.to_builtins(instrument) for instrument in self._changed.values()],
         }
@@ -774,7 +776,7 @@ class LiveEngine(Engine):
         self.began_ns, self._looked_ns = state["began_ns"], dict(state["looked_ns"])
         self.last_event_ns, self._adopted, self._late_ns = state["last_event_ns"], state["adopted"], state["late"]
         self._wallet_ns, self._health_why = state["wallet_ns"], state["health_why"]
-        self._asked_from_ns = state["asked_from_ns"]
+        self._asked_from_ns, self._moved_ns = state["asked_from_ns"], state["moved_ns"]
         self._moves = [msgspec.convert(move, MoneyMove) for move in state["moves"]]
         self._unclosed = dict(state["unclosed"])
         changed = [msgspec.convert(instrument, Instrument) for instrument in state["changed"]]

@@ -8,7 +8,7 @@ sent: their orders may be at the venue already, and a driver asks for them by th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -39,6 +39,8 @@ from quantum_trader.engine.inputs import (
 from quantum_trader.engine.live_engine import LiveEngine
 from quantum_trader.engine.supervision import Shield
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
+
+FORMAT: Final = 2  # of a checkpoint; another one for every change that an older state cannot be read with
 
 
 class Session:
@@ -257,7 +259,7 @@ class Session:
 
     def _state(self) -> dict[str, Any]:
         return {
-            "engine": self.engine.state(), "mark": self.log.mark(), "inputs": self.inputs,
+            "format": FORMAT, "engine": self.engine.state(), "mark": self.log.mark(), "inputs": self.inputs,
             "asked": self.asked, "failures": self.shield.failures, "now_ns": self._now_ns, "more": self.more_state(),
             "heard": [[ts_ns, *bars] for ts_ns, bars in self._moments.items()],
         }
@@ -268,6 +270,11 @@ class Session:
         Nothing is sent. Raises StateError when the checkpoint cannot be read.
         """
         saved = self.store.load()
+        if saved is not None and saved.get("format") != FORMAT:
+            raise StateError(
+                "checkpoint: written by another version of this program; let that version flatten and stop, then start "
+                "in a new --state folder"
+            )
         if saved is not None:
             self.engine.load_state(saved["engine"])
             self.inputs, self._now_ns = saved["inputs"], saved["now_ns"]
