@@ -833,3 +833,39 @@ def test_a_look_from_before_a_transfer_does_not_take_it_back() -> None:
     world.tell(look(later + 2 * NS_PER_SECOND, 14_990.0))
     world.tell(look(later + 4 * NS_PER_SECOND, 14_990.0))
     assert world.engine.books.cash == 14_990.0
+
+
+@pytest.mark.parametrize("action", ["halt", "flatten"])
+def test_an_opening_that_waited_does_not_go_out_after_a_halt(action: str) -> None:
+    """Its leverage took a moment to be set; meanwhile somebody said stop."""
+
+    async def run() -> None:
+        world = World().begin()
+        venue, base, begun = Account(world.engine.instruments), world.now_ns + NS_PER_SECOND, time.monotonic()
+        venue.now_ns = base
+        asked = asyncio.Event()
+
+        def now() -> int:
+            return base + int((time.monotonic() - begun) * 1e9)
+
+        async def slowly(symbol: str, leverage: float) -> float:
+            asked.set()
+            await asyncio.sleep(0.2)
+            return leverage
+
+        venue.set_leverage = slowly
+        driver = LiveDriver(world.session, venue, FAST, now, namespace="t-")
+        task = asyncio.create_task(driver.run(connected=True))
+        await until(lambda: driver.ready and world.engine.connected)
+        intent = world.intent("x1", created_ns=now(), expires_ns=now() + 30 * NS_PER_SECOND)
+        driver.tell(Wished(ts_ns=now(), intent=intent))
+        await asked.wait()
+        driver.tell(Asked(ts_ns=now(), action=action, reason="stop it", actor="me"))
+        await until(lambda: not driver.engine.gateway.tickets())
+        driver.stop()
+        await task
+        assert [order for order in venue.sent if not order.reduce_only] == []
+        (failed,) = world.records("trade.failed")
+        assert action == "flatten" or failed["data"]["reason"] == "HALTED: halted by command"
+
+    asyncio.run(run())

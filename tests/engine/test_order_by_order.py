@@ -10,7 +10,7 @@ import pytest
 from tests.engine.live_world import MINUTE, MemoryLog, MemoryStore
 
 from quantum_trader.domain.enums import TREND_CODES, OrderStatus, OrderType, Trend
-from quantum_trader.domain.trading import OrderRequest, OrderUpdate
+from quantum_trader.domain.trading import Fill, OrderRequest, OrderUpdate
 from quantum_trader.engine.gateway import Command
 from quantum_trader.engine.inputs import BarsCame, Began, HealthTold, VenueSaid
 from quantum_trader.engine.live_engine import LiveEngine
@@ -262,3 +262,45 @@ def test_a_signal_that_fails_is_taken_once_and_holds_up_no_other(place: int) -> 
         assert life.engine.kill
         lives.append(life)
     assert repr(lives[1].engine.state()) == repr(lives[0].engine.state())
+
+
+def test_what_open_positions_need_is_sent_though_a_signal_fails() -> None:
+    """Bars that bring a time-out and a signal nobody foresaw: the close goes out, then openings halt."""
+    life = Life().begin()
+    for ts_ns, ohlcv, present in moments():
+        engine = life.engine
+        commands = life.session.decide(ts_ns, ts_ns + MINUTE, ohlcv, present)
+        first = next((one for one in commands if isinstance(one, OrderRequest) and not one.reduce_only), None)
+        while more := life.session.more():
+            commands += more
+        if first is not None:
+            break
+    resting = life.session.apply(VenueSaid.of(Fill(
+        fill_id="f1", client_order_id=first.client_order_id, symbol=first.symbol, side=first.side, qty=first.qty,
+        price=float(ohlcv[engine.symbols.index(first.symbol), 3]), fee=0.0, liquidity="taker", ts_ns=ts_ns + MINUTE,
+    )))
+    for order in resting:
+        life.session.apply(VenueSaid.of(OrderUpdate(
+            client_order_id=order.client_order_id, venue_order_id="2", symbol=order.symbol, ts_ns=ts_ns + MINUTE,
+            status=OrderStatus.NEW,
+        )))
+    after = [moment for moment in moments() if moment[0] > ts_ns]
+    for ts_ns, ohlcv, present in after:
+        plan = engine.books.positions[first.symbol].plan
+        probe = Life(life.log, life.store)
+        probe.session.recover()
+        probe.session.decide(ts_ns, ts_ns + MINUTE, ohlcv, present)
+        due = np.flatnonzero(probe.engine.kernel.out[:, col.SIGNAL]).tolist()
+        life.log.entries.pop()  # the probe wrote into the same log
+        if due:
+            plan.max_hours = 0.0
+            broken_at(engine, ts_ns, due[0])
+        commands = life.session.decide(ts_ns, ts_ns + MINUTE, ohlcv, present)
+        if due:
+            break
+        life.session.settle()
+    assert [one.symbol for one in commands if isinstance(one, OrderRequest) and one.reduce_only] == [first.symbol]
+    assert not engine.kill
+    life.session.settle()
+    assert engine.kill
+    assert "a signal" in engine.tally.halts[-1].reason

@@ -343,7 +343,8 @@ class LiveDriver:
     async def _order(self, request: OrderRequest, prepared: Any = None) -> None:
         """Send one order, the first time as *prepared*, and tell how it fared."""
         opening = not request.reduce_only
-        if opening and prepared is None and (refusal := await self._refusal(request)):
+        refusal = await self._refusal(request, prepared is not None) if opening else ""
+        if refusal:
             self._tell(_rejected(request, refusal, self.clock.now_ns()))
             return
         backoff = Backoff(self.timing)
@@ -376,10 +377,15 @@ class LiveDriver:
             return await self.venue.submit_order(request)
         return await self._prepares.submit_prepared(request, prepared)
 
-    async def _refusal(self, request: OrderRequest) -> str:
-        """Why an opening order may not go: another leverage is in force, or its time is over. Empty: it may."""
-        if refusal := await self.leverages.ensure(request.symbol, request.leverage):
+    async def _refusal(self, request: OrderRequest, ready: bool) -> str:
+        """Why an opening order may not go: another leverage is in force, its time is over, or openings have been
+        halted since it was decided on. Empty: it may. *ready*: its leverage is known."""
+        if not ready and (refusal := await self.leverages.ensure(request.symbol, request.leverage)):
             return refusal
+        ticket = self.engine.gateway.ticket(request.client_order_id)
+        halted = "the process stops" if self._winding_down else self.engine.closed_to_openings
+        if halted or ticket is None or ticket.over:
+            return f"HALTED: {halted or 'it was given up'}"
         age_s = (self.clock.now_ns() - request.created_ns) / NS_PER_SECOND
         if age_s > self.engine.settings.intent_ttl_s:
             return f"EXPIRED: {age_s:.1f} s old"

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.domain.clock import NS_PER_SECOND
-from quantum_trader.domain.enums import TAG_BAD, ExitReason, OrderSide, OrderStatus
+from quantum_trader.domain.enums import GOV_EMERGENCY, TAG_BAD, ExitReason, OrderSide, OrderStatus
 from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.instrument import Instrument, ceil_to, floor_to
 from quantum_trader.domain.loss_window import RING_SIZE
@@ -41,7 +41,7 @@ from quantum_trader.engine.supervision import Shield
 from quantum_trader.market import performance as perf
 from quantum_trader.policy.enforcement import effective_settings
 from quantum_trader.risk.exits import exit_row, timed_out
-from quantum_trader.risk.governor import CAUSE_HEALTH, CAUSES, GOV_ROW_CAUSE, GOV_ROW_PEAK
+from quantum_trader.risk.governor import CAUSE_HEALTH, CAUSES, GOV_ROW_CAUSE, GOV_ROW_LEVEL, GOV_ROW_PEAK
 from quantum_trader.risk.guard import Approved, can_execute
 from quantum_trader.risk.limits import LOSS_LAST, LOSS_MIDNIGHT
 from quantum_trader.risk.sizing import liquidation_price, tier_rows
@@ -130,6 +130,7 @@ class LiveEngine(Engine):
         self._looked_ns: dict[str, int] = {}  # when a symbol's position was last taken from the venue
         self._health_why = ""  # as it was last told
         self._asked_from_ns = 0  # since when money moved may still explain a wallet that was taken over; 0: it need not
+        self._broken: Exception | None = None  # what a signal raised, until `more` does
         self._moved_ns = 0  # the newest money move told: an older look at the wallet does not hold it
         self._wallet_ns = 0  # when the wallet was last taken from the venue though nothing explained it
         self._unclosed: dict[str, int] = {}  # closes of a symbol that were refused in a row
@@ -172,10 +173,13 @@ class LiveEngine(Engine):
     @property
     def decides(self) -> bool:
         """Whether signals of the bars decided on last are still due: until they are not, nothing else may be told."""
-        return bool(self._due)
+        return bool(self._due) or self._broken is not None
 
     def more(self) -> list[Command]:
         """Go on with the signals that are due until there is something to send. One that raises is not due again."""
+        broken, self._broken = self._broken, None
+        if broken is not None:
+            raise broken
         commands: list[Command] = []
         if self._due:
             self._take_signals(commands)
@@ -186,6 +190,10 @@ class LiveEngine(Engine):
         try:
             while self._due and len(commands) == before:
                 self._take_signal(self._due.pop(0), commands)
+        except Exception as error:
+            if not commands:
+                raise
+            self._broken = error  # what open positions need goes out first
         finally:
             if not self._due:
                 self._after(self._learn, self.now_ns)
@@ -341,6 +349,19 @@ class LiveEngine(Engine):
             self.held = ""
             self._clear(_HALT, f"resumed: {reason}", now_ns)
         super().resume(reason, now_ns)
+
+    @property
+    def closed_to_openings(self) -> str:
+        """What keeps anything from opening now, whatever was decided a moment ago; empty: nothing does."""
+        if self.kill or self.flattening:
+            return "halted by command"
+        if self.held:
+            return self.held
+        if int(self.governor[GOV_ROW_LEVEL]) >= GOV_EMERGENCY:
+            return "the governor is in EMERGENCY"
+        if not self.claims_ok:
+            return "inputs cannot be written"
+        return "" if self.connected else "the venue is not there"
 
     def _account_view(self, index: int, row: list[float], now_ns: int) -> Any:
         view = super()._account_view(index, row, now_ns)
@@ -762,7 +783,8 @@ class LiveEngine(Engine):
             **super().state(), "reconciler": self.reconciler.state(), "seen": self.seen.state(),
             "held": self.held, "began_ns": self.began_ns, "flattening": self.flattening,
             "last_event_ns": self.last_event_ns, "looked_ns": dict(self._looked_ns), "adopted": self._adopted,
-            "late": self._late_ns, "wallet_ns": self._wallet_ns, "asked_from_ns": self._asked_from_ns, "moved_ns": self._moved_ns, "health_why": self._health_why,
+            "late": self._late_ns, "wallet_ns": self._wallet_ns, "asked_from_ns": self._asked_from_ns,
+            "moved_ns": self._moved_ns, "health_why": self._health_why,
             "moves": [msgspec.to_builtins(move) for move in self._moves], "unclosed": dict(self._unclosed),
             "changed": [msgspec.to_builtins(instrument) for instrument in self._changed.values()],
         }

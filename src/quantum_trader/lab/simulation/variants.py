@@ -179,7 +179,7 @@ class DeafDriver(LiveDriver):
 class LeverageUnread(LiveDriver):
     """Sets the leverage and believes it."""
 
-    async def _refusal(self, request: OrderRequest) -> str:
+    async def _refusal(self, request: OrderRequest, ready: bool) -> str:
         try:
             await self.venue.set_leverage(request.symbol, request.leverage)
         except VenueError as error:
