@@ -34,6 +34,7 @@ from quantum_trader.engine.ports import VenueOrder, VenuePosition
 from quantum_trader.engine.reconciliation import DifferenceKind, VenueSnapshot
 from quantum_trader.engine.venue_port import Kline, MarkPrice, Transfer, WalletChanged
 from quantum_trader.risk.governor import GOV_ROW_PEAK
+from quantum_trader.risk.limits import losses_pct
 
 OTHER_MARK = "0badcafe-"
 
@@ -869,3 +870,69 @@ def test_an_opening_that_waited_does_not_go_out_after_a_halt(action: str) -> Non
         assert action == "flatten" or failed["data"]["reason"] == "HALTED: halted by command"
 
     asyncio.run(run())
+
+
+def test_a_deposit_explained_late_makes_no_drawdown() -> None:
+    """Taken for a profit it raised the peak; known as a deposit it moves nothing twice."""
+    world = World().begin()
+    twice(world, wallet=16_000.0)
+    deposited = world.now_ns
+    for minute in range(1500, 1510):
+        world.bar(minute, 10_000.0, 1_000.0)
+    assert peak(world) == 16_000.0
+    world.tell(MoneyMoved(ts_ns=deposited, amount=6_000.0, move_id="D-1"))
+    for minute in range(1510, 1513):
+        world.bar(minute, 10_000.0, 1_000.0)
+    assert peak(world) == 16_000.0
+    assert world.engine.equity == 16_000.0
+    assert losses_pct(world.engine.losses, world.engine.equity) == (0.0, 0.0)
+
+
+def test_a_stop_that_was_trailed_stays_where_it_is_when_somebody_closes_a_part() -> None:
+    """A look finds half of the position: its stop is placed anew for that half, and no farther from the price."""
+    world = World().begin()
+    world.opened()
+    position = world.engine.books.positions[SYMBOL]
+    position.stop = trailed = position.entry_price * 1.005
+    half = VenuePosition(
+        symbol=SYMBOL, qty=position.qty / 2.0, entry_price=position.entry_price, leverage=position.plan.leverage,
+        mark_price=position.entry_price * 1.02, margin=0.0, liquidation_price=0.0, unrealised_pnl=0.0,
+    )
+    for second in (1, 3):
+        world.tell(Looked(snapshot=VenueSnapshot(
+            ts_ns=world.now_ns + second * NS_PER_SECOND, wallet=world.engine.books.cash, positions=(half,), orders=(),
+        )))
+    assert world.engine.books.positions[SYMBOL].qty == half.qty
+    assert world.engine.books.positions[SYMBOL].stop == trailed
+
+
+def test_a_position_that_fails_keeps_nobody_from_closing_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have been held for too long; something breaks on the first: the second closes, and openings halt."""
+    world = World().begin()
+    positions = [
+        VenuePosition(
+            symbol=symbol, qty=0.01, entry_price=price, leverage=5.0, margin=0.0, liquidation_price=0.0,
+            mark_price=price, unrealised_pnl=0.0,
+        )
+        for symbol, price in ((SYMBOL, 10_000.0), (OTHER, 1_000.0))
+    ]
+    for stop in orders(twice(world, *positions)):
+        world.say(OrderUpdate(
+            client_order_id=stop.client_order_id, venue_order_id="1", symbol=stop.symbol, status=OrderStatus.NEW,
+            ts_ns=world.now_ns,
+        ))
+    assert set(world.engine.books.positions) == {SYMBOL, OTHER}
+    for position in world.engine.books.positions.values():
+        position.plan.max_hours = 0.0
+    leave = world.engine._exit
+
+    def breaks(position: Any, reason: ExitReason, now_ns: int) -> Any:
+        if position.symbol == SYMBOL:
+            raise ZeroDivisionError("nobody foresaw it")
+        return leave(position, reason, now_ns)
+
+    monkeypatch.setattr(world.engine, "_exit", breaks)
+    closes = [order for order in orders(world.bar(1500, 10_000.0, 1_000.0)) if order.type is OrderType.MARKET]
+    assert [order.symbol for order in closes] == [OTHER]
+    assert world.engine.kill
+    assert SYMBOL in world.engine.tally.halts[-1].reason

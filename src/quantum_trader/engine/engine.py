@@ -429,8 +429,11 @@ class Engine:
             )
         return self._bracket(position, position.entry_price, fill.ts_ns)
 
-    def _bracket(self, position: Position, price: float, now_ns: int) -> list[Command]:
-        """Make the brackets of *position* from *price* and rest them at the venue; without one it may not stay."""
+    def _bracket(self, position: Position, price: float, now_ns: int, kept: float = 0.0) -> list[Command]:
+        """Make the brackets of *position* from *price* and rest them at the venue; without one it may not stay.
+
+        A stop *kept* from before (0.0: none) stays where it is the tighter one: stops never loosen.
+        """
         if position.exit_reason is not None:  # it is closing: what was added closes too
             return self._exit(position, position.exit_reason, now_ns)
         plan, index = position.plan, position.index
@@ -443,7 +446,8 @@ class Engine:
         )
         if stop != stop:  # not a number: no bracket is possible, so the position may not stay
             return self._exit(position, ExitReason.UNPROTECTED, now_ns)
-        position.first_stop = position.stop = stop
+        position.first_stop = stop
+        position.stop = kept if kept > 0.0 and (kept - stop) * plan.sign > 0.0 else stop
         position.target = target
         return self._protect(position, now_ns)
 
@@ -495,27 +499,29 @@ class Engine:
                 commands += self._sent(self.gateway.cancel_openings(now_ns, symbol))
 
     def _manage_positions(self, batch: MarketBatch, market: Any, now_ns: int, commands: list[Command]) -> None:
-        """Trail, time out and verify the protection of every open position."""
+        """Trail, time out and verify the protection of every open position that the bars are of."""
         for position in list(self.books.positions.values()):
-            index = position.index
-            if not batch.present[index] or now_ns <= position.entry_ns:  # a bar from before it was there
-                continue
-            position.bars_held += 1
-            high, low = float(batch.ohlcv[index, 1]), float(batch.ohlcv[index, 2])
-            sign = position.plan.sign
-            best, worst = (high, low) if sign > 0 else (low, high)
-            if (best - position.best) * sign > 0.0:
-                position.best = best
-            if (worst - position.worst) * sign < 0.0:
-                position.worst = worst
-            if position.exit_reason is not None:
-                commands += self._sent(self.gateway.close(position, now_ns))
-            elif not self.gateway.is_protected(position):
-                commands += self._unprotected(position, now_ns)
-            elif timed_out(position.entry_ns, now_ns, position.plan.max_hours):
-                commands += self._exit(position, ExitReason.TIMEOUT, now_ns)
-            else:
-                commands += self._trail(position, float(market[index, col.CLOSE]), now_ns)
+            if batch.present[position.index] and now_ns > position.entry_ns:  # no bar from before it was there
+                commands += self._manage(position, batch, market, now_ns)
+
+    def _manage(self, position: Position, batch: MarketBatch, market: Any, now_ns: int) -> list[Command]:
+        """Take one open position through its bar."""
+        index = position.index
+        position.bars_held += 1
+        high, low = float(batch.ohlcv[index, 1]), float(batch.ohlcv[index, 2])
+        sign = position.plan.sign
+        best, worst = (high, low) if sign > 0 else (low, high)
+        if (best - position.best) * sign > 0.0:
+            position.best = best
+        if (worst - position.worst) * sign < 0.0:
+            position.worst = worst
+        if position.exit_reason is not None:
+            return self._sent(self.gateway.close(position, now_ns))
+        if not self.gateway.is_protected(position):
+            return self._unprotected(position, now_ns)
+        if timed_out(position.entry_ns, now_ns, position.plan.max_hours):
+            return self._exit(position, ExitReason.TIMEOUT, now_ns)
+        return self._trail(position, float(market[index, col.CLOSE]), now_ns)
 
     def _trail(self, position: Position, close: float, now_ns: int) -> list[Command]:
         """Move the stop where the exit rules say so; it never loosens."""

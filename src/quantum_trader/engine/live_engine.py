@@ -7,7 +7,7 @@ driver tells, commands and records come out, and the same inputs give the same o
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 import msgspec
@@ -130,6 +130,7 @@ class LiveEngine(Engine):
         self._looked_ns: dict[str, int] = {}  # when a symbol's position was last taken from the venue
         self._health_why = ""  # as it was last told
         self._asked_from_ns = 0  # since when money moved may still explain a wallet that was taken over; 0: it need not
+        self._remembered: list[float] = []  # equities noted before a wallet was taken over that nothing explained
         self._broken: Exception | None = None  # what a signal raised, until `more` does
         self._moved_ns = 0  # the newest money move told: an older look at the wallet does not hold it
         self._wallet_ns = 0  # when the wallet was last taken from the venue though nothing explained it
@@ -337,10 +338,10 @@ class LiveEngine(Engine):
         self.flattening = True
         return super().flatten(now_ns, reason)
 
-    def _bracket(self, position: Position, price: float, now_ns: int) -> list[Command]:
+    def _bracket(self, position: Position, price: float, now_ns: int, kept: float = 0.0) -> list[Command]:
         if self.flattening and position.exit_reason is None:
             return self._exit(position, ExitReason.FLATTEN, now_ns)
-        return super()._bracket(position, price, now_ns)
+        return super()._bracket(position, price, now_ns, kept)
 
     def resume(self, reason: str, now_ns: int) -> None:
         """End what waits for a person: a halt by command, a difference from the venue, an EMERGENCY."""
@@ -602,12 +603,14 @@ class LiveEngine(Engine):
         position.peak_qty = max(position.peak_qty, position.qty)
         position.entry_price = theirs.entry_price
         position.plan.leverage = theirs.leverage
-        return self._bracket(position, position.entry_price, now_ns)
+        return self._bracket(position, position.entry_price, now_ns, position.stop)
 
     def _set_cash(self, wallet: float, now_ns: int) -> None:
         """Set the books' money to the wallet's: nobody told of a transfer, so it counts as profit or loss."""
         before, self.books.cash = self.books.cash, wallet
         agreed_ns = self.reconciler.agreed_ns
+        if not self.asks_on(now_ns):
+            self._remembered = self._remember()
         self._asked_from_ns = min(self._asked_from_ns, agreed_ns) if self.asks_on(now_ns) else max(agreed_ns, 1)
         self._wallet_ns = now_ns
         self._record("cash.adjusted", "", now_ns, CashAdjusted(
@@ -635,11 +638,31 @@ class LiveEngine(Engine):
         if not late:
             self.books.cash += amount
             self.equity += amount
-        shift_equity(self.losses, self.governor, self._day, amount)
+            shift_equity(self.losses, self.governor, self._day, amount)
+        elif self._remembered:
+            self._shift_what_was_remembered(amount)
         self._record("cash.adjusted", "", ts_ns, CashAdjusted(
             before=before, wallet=self.books.cash, explained=True,
             why="transfer" if not late else f"a transfer of {amount:.2f} USDT that was taken for a result",
         ))
+
+    def _shift_what_was_remembered(self, amount: float) -> None:
+        """Move the equities remembered before the wallet was taken over, and not those noted since: they hold it."""
+        then, equity = self._remembered, self.books.equity(self.kernel.out[:, col.CLOSE])
+        self._remembered = [value + amount for value in then]
+        cells = (*range(1, RING_SIZE), LOSS_MIDNIGHT, LOSS_LAST)
+        for cell, before in zip(cells, then, strict=False):
+            if self.losses[cell] == before:
+                self.losses[cell] += amount
+        for row, cell, before in ((self.governor, GOV_ROW_PEAK, then[-2]), (self._day, stage.DAY_PEAK, then[-1])):
+            since = equity if row[cell] == before else float(row[cell])
+            row[cell] = max(before + amount, since, 0.0)
+
+    def _remember(self) -> list[float]:
+        """Every equity that losses and drawdown are measured from."""
+        cells = (*range(1, RING_SIZE), LOSS_MIDNIGHT, LOSS_LAST)
+        return [*(float(self.losses[cell]) for cell in cells), float(self.governor[GOV_ROW_PEAK]),
+                float(self._day[stage.DAY_PEAK])]
 
     def asks_on(self, now_ns: int) -> bool:
         """Whether a wallet was taken over lately that nothing explained: a transfer may be told late."""
@@ -697,15 +720,28 @@ class LiveEngine(Engine):
             if now_ns > pending.expires_ns and symbol not in busy:
                 commands += self._sent(self.gateway.cancel_openings(now_ns, symbol))
         for position in list(self.books.positions.values()):
-            if position.symbol in busy:
-                continue
-            if position.exit_reason is not None:
-                commands += self._sent(self.gateway.close(position, now_ns))
-            elif not self.gateway.is_protected(position):
-                commands += self._unprotected(position, now_ns)
-            elif self._is_timed_out(position, now_ns):
-                commands += self._exit(position, ExitReason.TIMEOUT, now_ns)
+            if position.symbol not in busy:
+                commands += self._by_itself(self._attend, position, now_ns)
         return commands
+
+    def _attend(self, position: Position, now_ns: int) -> list[Command]:
+        """See to one position that must close, or has no stop."""
+        if position.exit_reason is not None:
+            return self._sent(self.gateway.close(position, now_ns))
+        if not self.gateway.is_protected(position):
+            return self._unprotected(position, now_ns)
+        return self._exit(position, ExitReason.TIMEOUT, now_ns) if self._is_timed_out(position, now_ns) else []
+
+    def _manage(self, position: Position, batch: MarketBatch, market: Any, now_ns: int) -> list[Command]:
+        return self._by_itself(super()._manage, position, batch, market, now_ns)
+
+    def _by_itself(self, see_to: Callable[..., list[Command]], position: Position, *arguments: Any) -> list[Command]:
+        """See to one position; what fails there halts openings, and keeps nobody from seeing to the others."""
+        failures = self.shield.failures
+        commands = self.shield.run(see_to, position, *arguments)
+        if self.shield.failures != failures:
+            self.halt(f"the engine failed on the position in {position.symbol}: {self.shield.last}", arguments[-1])
+        return commands or []
 
     def _protect_again(self, position: Position, now_ns: int) -> list[Command]:
         """Send another stop for a position without one, a few times; then close it."""
@@ -784,6 +820,7 @@ class LiveEngine(Engine):
             "held": self.held, "began_ns": self.began_ns, "flattening": self.flattening,
             "last_event_ns": self.last_event_ns, "looked_ns": dict(self._looked_ns), "adopted": self._adopted,
             "late": self._late_ns, "wallet_ns": self._wallet_ns, "asked_from_ns": self._asked_from_ns,
+            "remembered": list(self._remembered),
             "moved_ns": self._moved_ns, "health_why": self._health_why,
             "moves": [msgspec.to_builtins(move) for move in self._moves], "unclosed": dict(self._unclosed),
             "changed": [msgspec.to_builtins(instrument) for instrument in self._changed.values()],
@@ -798,6 +835,7 @@ class LiveEngine(Engine):
         self.began_ns, self._looked_ns = state["began_ns"], dict(state["looked_ns"])
         self.last_event_ns, self._adopted, self._late_ns = state["last_event_ns"], state["adopted"], state["late"]
         self._wallet_ns, self._health_why = state["wallet_ns"], state["health_why"]
+        self._remembered = list(state["remembered"])
         self._asked_from_ns, self._moved_ns = state["asked_from_ns"], state["moved_ns"]
         self._moves = [msgspec.convert(move, MoneyMove) for move in state["moves"]]
         self._unclosed = dict(state["unclosed"])

@@ -69,6 +69,7 @@ class Session:
         Where it cannot be written the engine still takes it, because reducing risk must go on, but nothing opens until
         a checkpoint has put state and log together again.
         """
+        self.settle()  # first: what cannot be written now changes nothing of what was decided on before
         self._write(told)
         return self._step(told)
 
@@ -78,6 +79,8 @@ class Session:
         Nothing is decided; what is heard now need not be written when an order waits for it.
         """
         told = BarsCame.of(ts_ns, 0, ohlcv, present, some)
+        if self.engine.decides:
+            self.settle()
         self._write(told)
         self.inputs += 1
         self._keep(told)
@@ -90,8 +93,8 @@ class Session:
         It returns with what is to be sent first; see :meth:`more`.
         """
         told = BarsCame.of(ts_ns, received_ns, ohlcv, present, some)
-        self._write(told)
         self.settle()
+        self._write(told)
         return self._flushed(self._guarded(told))
 
     def _keep(self, told: BarsCame) -> tuple[Any, Any]:

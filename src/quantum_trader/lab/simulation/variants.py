@@ -130,9 +130,9 @@ class DoubleIntent(LiveEngine):
 class LongForShort(LiveEngine):
     """Makes every bracket with the formula for longs."""
 
-    def _bracket(self, position: Position, price: float, now_ns: int) -> list[Command]:
+    def _bracket(self, position: Position, price: float, now_ns: int, kept: float = 0.0) -> list[Command]:
         if position.sign > 0:
-            return super()._bracket(position, price, now_ns)
+            return super()._bracket(position, price, now_ns, kept)
         plan, tick = position.plan, self.instruments[position.index].tick_size
         position.first_stop = position.stop = _on_grid(price - plan.stop_atr * plan.atr, tick)
         position.target = _on_grid(price + plan.target_atr * plan.atr, tick) if position.target > 0.0 else 0.0
