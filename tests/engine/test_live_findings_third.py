@@ -936,3 +936,20 @@ def test_a_position_that_fails_keeps_nobody_from_closing_the_others(monkeypatch:
     assert [order.symbol for order in closes] == [OTHER]
     assert world.engine.kill
     assert SYMBOL in world.engine.tally.halts[-1].reason
+
+
+def test_a_withdrawal_explained_late_does_not_undo_a_resume() -> None:
+    """A person has looked and resumed: drawdown is measured from there, whatever is told of the time before."""
+    world = World().begin()
+    twice(world, wallet=8_200.0)
+    moved = world.now_ns
+    for minute in range(1500, 1505):
+        world.bar(minute, 10_000.0, 1_000.0)
+    assert world.engine.closed_to_openings
+    world.tell(Asked(ts_ns=world.now_ns, action="resume", reason="seen", actor="me"))
+    assert peak(world) == 8_200.0
+    world.tell(MoneyMoved(ts_ns=moved, amount=-1_000.0, move_id="T-1"))
+    for minute in range(1505, 1507):
+        world.bar(minute, 10_000.0, 1_000.0)
+    assert peak(world) == 8_200.0
+    assert world.engine.closed_to_openings == ""

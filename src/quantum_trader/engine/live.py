@@ -66,6 +66,7 @@ _HEARD_AT_ONCE: Final = 16  # bars written down together while others are awaite
 _AT_ONCE: Final = 8  # questions for bars at a time
 _FUTURE_NS: Final = 60 * NS_PER_SECOND  # a bar that closes this far ahead of the venue's time is no bar
 _FILTERS_S: Final = 3600.0  # a symbol's filters are asked for so often, and when an order does not fit them
+_PATIENCE_S: Final = 1.5  # of a refused order, for the filters that it did not fit
 _RATE_STEP: Final = 1e-5  # a funding rate that moved by less is not worth an input
 
 
@@ -369,7 +370,9 @@ class LiveDriver:
         if update.status is OrderStatus.REJECTED:
             self._look_soon.set()
             if is_of(update.reason, FILTERS):  # what comes of the refusal shall fit
-                await self._read_filters()
+                with suppress(TimeoutError):  # not for long: a position may have no stop meanwhile
+                    async with asyncio.timeout(_PATIENCE_S):
+                        await self._read_filters()
         self._tell(update)
 
     async def _submit(self, request: OrderRequest, prepared: Any) -> OrderUpdate:

@@ -349,7 +349,10 @@ class LiveEngine(Engine):
         if self.held:
             self.held = ""
             self._clear(_HALT, f"resumed: {reason}", now_ns)
+        peak = float(self.governor[GOV_ROW_PEAK])
         super().resume(reason, now_ns)
+        if self._remembered and float(self.governor[GOV_ROW_PEAK]) != peak:
+            self._remembered[-2] = -math.inf  # a person has looked: drawdown is measured from here
 
     @property
     def closed_to_openings(self) -> str:

@@ -113,11 +113,12 @@ class Weather:
         return now_s - latest > bounds.found_s
 
     def deadline(
-        self, since_s: float, bounds: Bounds, symbol: str = "", *, by_look: bool = False
+        self, since_s: float, bounds: Bounds, symbol: str = "", *, by_look: bool = False, wrong_s: float = NEVER_S
     ) -> tuple[float, str]:
-        """When what is wrong with the account since *since_s* must be right, and why then.
+        """When what is wrong with the account, and moved last at *since_s*, must be right, and why then.
 
-        *by_look*: only a look at the account can tell, whether a stream was struck or not.
+        *by_look*: only a look at the account can tell, whether a stream was struck or not. *wrong_s*: when it came to be
+        wrong, if that was before; a message struck since then may be what is missing.
         """
         attended = max(self.refused_s.get(symbol, NEVER_S), self.people_s.get(symbol, NEVER_S))
         candidates = [
@@ -126,7 +127,7 @@ class Weather:
             (self.began_s + bounds.started_s, "started"),
             (attended + bounds.attended_s, "attended"),
         ]
-        if by_look or self.streams_s["user"] >= since_s:
+        if by_look or self.streams_s["user"] >= (since_s if wrong_s == NEVER_S else wrong_s):
             in_doubt = self.requests_s + bounds.settled_s  # until then a look leaves the order's symbol out
             latest = max(since_s, in_doubt, self.began_s, attended)
             candidates.append((latest + bounds.found_s, "found"))

@@ -46,7 +46,7 @@ class Standing:
         self.exchange, self.weather, self.bounds, self._fail = exchange, weather, bounds, fail
         self.engine: LiveEngine | None = None
         self.worst: dict[str, float] = {}  # what was wrong, and what its deadline followed from -> s after that at most
-        self._since: dict[str, float] = {}
+        self._since: dict[str, tuple[float, float]] = {}  # since when something is wrong, and when it moved last
         self._due_s = float("inf")
         self._sent_s: dict[str, float] = {}
         self._moved_s = dict.fromkeys(exchange.symbols, NEVER_S)  # the last fill of each symbol
@@ -139,8 +139,10 @@ class Standing:
     def _judge(self, one: _Wrong) -> float:
         """Fail when *one* lasts too long; returns its deadline."""
         now = self.exchange.loop.time()
-        since = self._since[one.key] = max(self._since.get(one.key, one.since_s), one.moved_s)
-        deadline, why = self.weather.deadline(since, self.bounds, one.symbol, by_look=one.by_look)
+        began, since = self._since.get(one.key, (one.since_s, one.since_s))
+        since = max(since, one.moved_s)
+        self._since[one.key] = (began, since)
+        deadline, why = self.weather.deadline(since, self.bounds, one.symbol, by_look=one.by_look, wrong_s=began)
         takes: float = getattr(self.bounds, f"{why}_s")
         topic = f"{one.key.partition('/')[0]}, {why}"
         self.worst[topic] = max(self.worst.get(topic, 0.0), now - deadline + takes)
