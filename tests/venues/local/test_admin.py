@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from tests.venues.local.world import exchange, run, served
 
 from quantum_trader.market.recording import open_recording
@@ -107,3 +108,34 @@ def test_an_exchange_can_be_made_to_misbehave() -> None:
 
     assert (halted, keys) == (-1122, {})
     assert trades == [("venu", 0.5), ("adl_", 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("action", "given", "name"),
+    [
+        ("step", {"bars": 1e9}, "bars"), ("step", {"bars": -1}, "bars"), ("step", {"ms": -5}, "ms"),
+        ("price", {"symbol": "AAAUSDT", "price": -1}, "price"), ("price", {"symbol": "AAAUSDT"}, "price"),
+        ("bar", {"symbol": "AAAUSDT"}, "open"), ("volume", {"symbol": "AAAUSDT", "qty": -1}, "qty"),
+        ("fault", {"kind": "latency", "seconds": 1e9}, "seconds"), ("fault", {"kind": "drop", "count": -5}, "count"),
+        ("money", {"amount": "much"}, "amount"),
+    ],
+)
+def test_a_number_out_of_its_domain_is_refused_by_name(action: str, given: dict[str, Any], name: str) -> None:
+    """Nothing is done, and nobody has to wait for a billion bars."""
+
+    async def scenario() -> tuple[int, Any]:
+        async with served() as (venue, client):
+            before = venue.exchange.now_ns
+            status, told = await client.admin(action, **given)
+            assert venue.exchange.now_ns == before
+            return status, told
+
+    status, told = run(scenario)
+    assert status == 400
+    assert name in told["error"]
+
+
+def test_a_token_beyond_ascii_is_no_token() -> None:
+    """It is refused like any other wrong one."""
+    venue = LocalVenue(exchange())
+    assert not admin.allowed(venue, "127.0.0.1", "Bearer \u00e9")

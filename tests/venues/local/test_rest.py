@@ -359,3 +359,26 @@ def test_stopping_twice_is_harmless() -> None:
             return again.port == venue.port
 
     assert run(scenario)
+
+
+@pytest.mark.parametrize("quantity", ["1_0", "\u0661", "+1", "1e0", " 1", "0x1", "nan"])
+def test_a_number_is_written_in_plain_digits(quantity: str) -> None:
+    """What the venue's own pattern does not describe is refused with -1100, and buys nothing."""
+
+    async def scenario() -> tuple[int, int]:
+        async with served() as (venue, client):
+            told = await client.refused("POST", ORDER, symbol="AAAUSDT", side="BUY", type="MARKET", quantity=quantity)
+            return told, len(venue.exchange.orders)
+
+    assert run(scenario) == (-1100, 0)
+
+
+def test_a_signature_beyond_ascii_is_a_wrong_one() -> None:
+    """-1022, and not an error of the server."""
+
+    async def scenario() -> Any:
+        async with served() as (venue, client):
+            return await raw(client, "GET", "/fapi/v3/balance", "timestamp=1&signature=%C3%A9")
+
+    status, told = run(scenario)
+    assert (status, told["code"]) == (400, -1022)

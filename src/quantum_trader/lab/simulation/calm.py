@@ -117,8 +117,8 @@ class Weather:
     ) -> tuple[float, str]:
         """When what is wrong with the account, and moved last at *since_s*, must be right, and why then.
 
-        *by_look*: only a look at the account can tell, whether a stream was struck or not. *wrong_s*: when it came to be
-        wrong, if that was before; a message struck since then may be what is missing.
+        *by_look*: only a look at the account can tell, whether a stream was struck or not. *wrong_s*: when it came to
+        be wrong, if that was before; a message struck since then may be what is missing.
         """
         attended = max(self.refused_s.get(symbol, NEVER_S), self.people_s.get(symbol, NEVER_S))
         candidates = [

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,13 +23,20 @@ if TYPE_CHECKING:
 Action = Callable[["LocalVenue", dict[str, Any]], Any]
 
 
+_MOST_BARS: Final = 100_000  # in one call: nobody else is answered meanwhile
+_MOST_MS: Final = 366 * 86_400_000
+_LEAST: Final = 1e-12
+
+
 def allowed(venue: LocalVenue, remote: str | None, authorization: str) -> bool:
     """Whether the caller is on this machine and knows the token."""
     try:
         local = ipaddress.ip_address(remote or "").is_loopback
     except ValueError:
         local = False
-    return local and hmac.compare_digest(authorization, f"Bearer {venue.admin_token}")
+    return local and hmac.compare_digest(
+        authorization.encode(errors="replace"), f"Bearer {venue.admin_token}".encode()
+    )
 
 
 def perform(venue: LocalVenue, action: str, body: str) -> tuple[int, Any]:
@@ -43,10 +49,20 @@ def perform(venue: LocalVenue, action: str, body: str) -> tuple[int, Any]:
         answer = found(venue, given)
     except ApiError as error:
         return 400, error.body()
-    except (QuantumTraderError, msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
+    except KeyError as error:
+        return 400, {"error": f"{action}: {error} is missing"}
+    except (QuantumTraderError, msgspec.DecodeError, msgspec.ValidationError, TypeError, ValueError) as error:
         return 400, {"error": f"{action}: {error}"}
     venue.flush()
     return 200, answer if answer is not None else {"ok": True}
+
+
+def _within(given: dict[str, Any], name: str, low: float, high: float, default: float | None = None) -> float:
+    """The number *name* in [low, high]; ValueError that names it outside, KeyError where it is missing."""
+    value = given[name] if default is None else given.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ValueError(f"{name} = {value!r}: must be a number from {low:g} to {high:g}")
+    return float(value)
 
 
 def _state(venue: LocalVenue, given: dict[str, Any]) -> Any:
@@ -69,32 +85,34 @@ def _state(venue: LocalVenue, given: dict[str, Any]) -> Any:
 def _step(venue: LocalVenue, given: dict[str, Any]) -> Any:
     """{"bars": n} or {"ms": n}: let time pass."""
     if "ms" in given:
-        venue.advance(int(given["ms"]) * 1_000_000)
+        venue.advance(int(_within(given, "ms", 0.0, _MOST_MS)) * 1_000_000)
     else:
-        venue.step_bars(int(given.get("bars", 1)))
+        venue.step_bars(int(_within(given, "bars", 0.0, _MOST_BARS, 1.0)))
     return {"now_ms": venue.exchange.now_ns // 1_000_000}
 
 
 def _price(venue: LocalVenue, given: dict[str, Any]) -> Any:
     """{"symbol": s, "price": p}: jump there at once."""
-    venue.exchange.show({str(given["symbol"]): float(given["price"])})
+    venue.exchange.show({str(given["symbol"]): _within(given, "price", _LEAST, 1e12)})
 
 
 def _bar(venue: LocalVenue, given: dict[str, Any]) -> Any:
     """{"symbol", "open", "high", "low", "close"}: append one bar to a scripted tape and play it."""
-    open_, high, low, close = (float(given[name]) for name in ("open", "high", "low", "close"))
-    venue.bar(str(given["symbol"]), open_, high, low, close, float(given.get("volume", 1_000.0)))
+    open_, high, low, close = (_within(given, name, _LEAST, 1e12) for name in ("open", "high", "low", "close"))
+    venue.bar(str(given["symbol"]), open_, high, low, close, _within(given, "volume", 0.0, 1e15, 1_000.0))
 
 
 def _speed(venue: LocalVenue, given: dict[str, Any]) -> Any:
     """{"speed": n}: go on at another speed."""
     if venue.clock is None:
         raise ValueError("this venue's time is moved by hand")
-    venue.clock.set_speed(float(given["speed"]), venue.exchange.now_ns)
+    venue.clock.set_speed(_within(given, "speed", _LEAST, 1e9), venue.exchange.now_ns)
 
 
 def _fault(venue: LocalVenue, given: dict[str, Any]) -> Any:
     """A Fault's fields."""
+    for name, most in (("count", 1e6), ("seconds", 3600.0), ("skip", 1e6)):
+        _within(given, name, 0.0, most, 0.0)
     venue.faults.add(msgspec.convert(given, Fault))
 
 
@@ -124,7 +142,8 @@ def _volume(venue: LocalVenue, given: dict[str, Any]) -> Any:
     """{"symbol": s, "qty": q, "rest": "fill" | "expire"}: fill in parts of q; without qty, whole again."""
     qty = given.get("qty")
     venue.exchange.limit_volume(
-        str(given["symbol"]), float(qty) if qty is not None else None, expire=given.get("rest") == "expire"
+        str(given["symbol"]), _within(given, "qty", 0.0, 1e15) if qty is not None else None,
+        expire=given.get("rest") == "expire",
     )
 
 
@@ -136,10 +155,7 @@ def _order(venue: LocalVenue, given: dict[str, Any]) -> Any:
 
 def _money(venue: LocalVenue, given: dict[str, Any]) -> Any:
     """{"amount": 100}: pay in, negative takes out."""
-    amount = float(given["amount"])
-    if not math.isfinite(amount):
-        raise ValueError(f"amount = {amount!r}: must be a number")
-    venue.exchange.pay(amount)
+    venue.exchange.pay(_within(given, "amount", -1e15, 1e15))
 
 
 def _expire(venue: LocalVenue, given: dict[str, Any]) -> Any:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Mapping
+from typing import Final
 
 from quantum_trader.venues.local.api_errors import ApiError
 
 Params = Mapping[str, str]
-_DECIMAL = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
-_WHOLE = "^[0-9]{1,20}$"
+_DECIMAL: Final = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"  # as the venue tells it
+_WHOLE: Final = "^[0-9]{1,20}$"
+# As it reads: a sign is no matter of shape, it is refused by what the number is for.
+_IS_DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
+_IS_WHOLE: Final = re.compile("-?[0-9]{1,20}")
 
 
 def text(params: Params, name: str, default: str | None = None) -> str:
@@ -29,13 +33,9 @@ def number(params: Params, name: str, default: float | None = None) -> float:
         if default is None:
             raise ApiError(-1102, name)
         return default
-    try:
-        found = float(value)
-    except ValueError:
-        raise ApiError(-1100, name, _DECIMAL) from None
-    if not math.isfinite(found):
+    if _IS_DECIMAL.fullmatch(value) is None:
         raise ApiError(-1100, name, _DECIMAL)
-    return found
+    return float(value)
 
 
 def whole(params: Params, name: str, default: int | None = None, *, low: int = 0, high: int = 2**63) -> int:
@@ -45,10 +45,9 @@ def whole(params: Params, name: str, default: int | None = None, *, low: int = 0
         if default is None:
             raise ApiError(-1102, name)
         return default
-    try:
-        found = int(value)
-    except ValueError:
-        raise ApiError(-1100, name, _WHOLE) from None
+    if _IS_WHOLE.fullmatch(value) is None:
+        raise ApiError(-1100, name, _WHOLE)
+    found = int(value)
     if not low <= found <= high:
         raise ApiError(-1130, name)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import os
 import secrets
 import time
@@ -66,6 +67,10 @@ def new_key() -> ApiKey:
     """A fresh key pair."""
     return ApiKey(key=secrets.token_hex(32), secret=secrets.token_hex(32))
 
+_QUIET: Final = logging.getLogger(f"{__name__}.http")  # malformed requests are the caller's: they get their answer
+_QUIET.addHandler(logging.NullHandler())
+_QUIET.propagate = False
+
 
 class LocalVenue:
     """The venue as an async context manager: ``async with LocalVenue(exchange) as venue: venue.url``.
@@ -114,7 +119,7 @@ class LocalVenue:
         """Listen; the port is known afterwards."""
         app = web.Application(client_max_size=_BODY_LIMIT)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, logger=_QUIET)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.settings.host, self.settings.port)
         await site.start()

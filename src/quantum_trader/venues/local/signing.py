@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.params import number, whole
 
 _SIGNATURE: Final = re.compile(r"(?:^|&)signature=([^&]*)")
 _DEFAULT_WINDOW_MS: Final = 5_000
@@ -57,7 +58,7 @@ class Signing:
         if not given:
             raise ApiError(-1102, "signature")
         payload = _SIGNATURE.sub("", query) + _SIGNATURE.sub("", body)
-        if not hmac.compare_digest(_sign(key.secret, payload.lstrip("&")), given.lower()):
+        if not _same(_sign(key.secret, payload.lstrip("&")), given.lower()):
             raise ApiError(-1022)
         check_time(params, server_ms)
 
@@ -67,7 +68,7 @@ class Signing:
         if not given:
             raise ApiError(-1102, "signature")
         payload = "&".join(f"{name}={_text(params[name])}" for name in sorted(params) if name != "signature")
-        if not hmac.compare_digest(_sign(key.secret, payload), given.lower()):
+        if not _same(_sign(key.secret, payload), given.lower()):
             raise ApiError(-1022)
         check_time({name: _text(value) for name, value in params.items()}, server_ms)
 
@@ -76,19 +77,18 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _same(ours: str, given: str) -> bool:
+    return hmac.compare_digest(ours.encode(), given.encode(errors="replace"))
+
+
 def _sign(secret: str, payload: str) -> str:
     return hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
 
 
 def check_time(params: Mapping[str, str], server_ms: int) -> None:
     """-1102 without a usable timestamp, -1021 when it lies outside the receive window."""
-    try:
-        sent = int(params["timestamp"])
-        window = int(float(params.get("recvWindow", _DEFAULT_WINDOW_MS)))
-    except KeyError:
-        raise ApiError(-1102, "timestamp") from None
-    except ValueError:
-        raise ApiError(-1100, "timestamp", "^[0-9]{1,20}$") from None
+    sent = whole(params, "timestamp", high=10**20)
+    window = int(number(params, "recvWindow", _DEFAULT_WINDOW_MS))
     if not 0 < window <= _LARGEST_WINDOW_MS:
         raise ApiError(-1131, message="recvWindow must be less than 60000.")
     if sent >= server_ms + _AHEAD_MS:
