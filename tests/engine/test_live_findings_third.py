@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.engine.live_world import MINUTE, OTHER, SYMBOL, World, cancels, orders
+from tests.engine.live_world import MINUTE, OTHER, SYMBOL, MemoryLog, MemoryStore, World, cancels, orders
 from tests.engine.test_live_driver import FAST, Account, make, until
 
 from quantum_trader.domain.clock import NS_PER_SECOND
@@ -953,3 +953,19 @@ def test_a_withdrawal_explained_late_does_not_undo_a_resume() -> None:
         world.bar(minute, 10_000.0, 1_000.0)
     assert peak(world) == 8_200.0
     assert world.engine.closed_to_openings == ""
+
+
+def test_filters_that_changed_while_it_was_down_do_not_rewrite_the_past() -> None:
+    """The next process starts with the venue's new step; what was decided before is taken again on the old one."""
+    log, store = MemoryLog(), MemoryStore()
+    first = World(log, store).begin()
+    first.session.checkpoint()
+    first.wish("x1", qty=0.0153)
+    first.session.settle()
+    second = World(log, store)
+    coarser = msgspec.structs.replace(second.engine.instruments[0], step_size=0.01, min_qty=0.01)
+    second.engine._take_filters(0, coarser)
+    second.session.recover()
+    assert second.engine.instruments == first.engine.instruments
+    assert second.engine.gateway.state() == first.engine.gateway.state()
+    assert first.engine.gateway.tickets()[0].qty == 0.015

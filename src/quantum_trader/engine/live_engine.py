@@ -135,7 +135,7 @@ class LiveEngine(Engine):
         self._moved_ns = 0  # the newest money move told: an older look at the wallet does not hold it
         self._wallet_ns = 0  # when the wallet was last taken from the venue though nothing explained it
         self._unclosed: dict[str, int] = {}  # closes of a symbol that were refused in a row
-        self._changed: dict[str, Instrument] = {}  # filters that are others than at this process's start
+        self._filters: list[Any] = []  # the instruments in force as plain values, once a state has asked for them
         self._moves: list[MoneyMove] = []  # money moves that only one road has told
         self._unrecorded: tuple[MarketBatch, int] | None = None
 
@@ -461,12 +461,17 @@ class LiveEngine(Engine):
         index = self._index.get(instrument.symbol)
         if index is None:
             raise InputError(f"symbol = {instrument.symbol!r}: is not traded here")
-        self._changed[instrument.symbol] = instrument
         self._take_filters(index, instrument)
         self.gateway.take_grid(instrument.symbol, instrument.step_size, instrument.min_qty)
         self._record("instrument.changed", "", now_ns, instrument, RUN)
 
+    def _instruments_in_force(self) -> list[Any]:
+        if not self._filters:
+            self._filters = [msgspec.to_builtins(instrument) for instrument in self.instruments]
+        return self._filters
+
     def _take_filters(self, index: int, instrument: Instrument) -> None:
+        self._filters = []
         specs = (instrument.step_size, instrument.min_qty, instrument.min_notional)
         self.instruments = (*self.instruments[:index], instrument, *self.instruments[index + 1:])
         self._tiers = (*self._tiers[:index], tier_rows(instrument), *self._tiers[index + 1:])
@@ -826,7 +831,7 @@ class LiveEngine(Engine):
             "remembered": list(self._remembered),
             "moved_ns": self._moved_ns, "health_why": self._health_why,
             "moves": [msgspec.to_builtins(move) for move in self._moves], "unclosed": dict(self._unclosed),
-            "changed": [msgspec.to_builtins(instrument) for instrument in self._changed.values()],
+            "instruments": self._instruments_in_force(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -842,7 +847,5 @@ class LiveEngine(Engine):
         self._asked_from_ns, self._moved_ns = state["asked_from_ns"], state["moved_ns"]
         self._moves = [msgspec.convert(move, MoneyMove) for move in state["moves"]]
         self._unclosed = dict(state["unclosed"])
-        changed = [msgspec.convert(instrument, Instrument) for instrument in state["changed"]]
-        self._changed = {instrument.symbol: instrument for instrument in changed}
-        for instrument in changed:
-            self._take_filters(self._index[instrument.symbol], instrument)
+        for index, plain in enumerate(state["instruments"]):  # what has changed since is told as an input
+            self._take_filters(index, msgspec.convert(plain, Instrument))
