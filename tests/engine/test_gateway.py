@@ -98,3 +98,16 @@ def test_a_close_is_sent_once_and_reduces_only() -> None:
     assert isinstance(order, OrderRequest)
     assert (order.side, order.reduce_only, order.qty) == (OrderSide.SELL, True, 0.01)
     assert gateway.close(held, 60) == []
+
+
+def test_an_order_first_heard_of_as_partly_filled_is_there() -> None:
+    """After a restart the venue is asked and says so: nothing is in doubt any more."""
+    gateway = Gateway()
+    order = gateway.open(approved())[0]
+    assert isinstance(order, OrderRequest)
+    assert gateway.in_flight(order.symbol, Purpose.OPEN)
+    gateway.on_update(OrderUpdate(
+        client_order_id=order.client_order_id, venue_order_id="1", symbol=order.symbol, ts_ns=30, filled_qty=0.001,
+        status=OrderStatus.PARTIALLY_FILLED,
+    ))
+    assert not gateway.in_flight(order.symbol, Purpose.OPEN)

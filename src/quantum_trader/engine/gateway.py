@@ -159,11 +159,11 @@ class Gateway:
         if ticket is None:
             return None, []
         commands: list[Command] = []
-        if update.status is OrderStatus.NEW:
+        if update.status in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED):  # whichever word comes first: it is there
             if not (ticket.resting or ticket.over):
                 ticket.resting = True
                 commands = self._retire(ticket, update.ts_ns)
-        elif update.status is not OrderStatus.PARTIALLY_FILLED:
+        else:
             ticket.resting = False
             ticket.told = max(ticket.told, update.filled_qty)
             if ticket.settled:
