@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,8 +22,8 @@ from quantum_trader.app.flatten import DirectAction, flatten_account
 from quantum_trader.app.live_settings import LiveMode, LiveSettings, bind_folder
 from quantum_trader.app.operator_requests import Action, OperatorRequests
 from quantum_trader.app.state_dir import StateDir
-from quantum_trader.app.status import LiveStatus, read_status, write_status
-from quantum_trader.domain.errors import ConfigError, VenueUnavailable
+from quantum_trader.app.status import STOPPED, LiveStatus, OrderLine, PositionLine, read_status, write_status
+from quantum_trader.domain.errors import ConfigError, StateError, VenueUnavailable
 
 KEYS = {"QT_LOCAL_KEY": "local-key-abcdefghij", "QT_LOCAL_SECRET": "local-secret-abcdefghij"}
 
@@ -52,6 +54,167 @@ def folder(path: Path, mode: LiveMode = LiveMode.LOCAL) -> Path:
 def call(state: Path, *words: str) -> Result:
     """One command on *state*."""
     return CliRunner().invoke(app, [*words, "--state", str(state)])
+
+
+@pytest.fixture
+def unwritable(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A folder in which files can be read alone: of a read-only file system, or of a full one (its lock is there)."""
+    number: int = request.param
+    open_as_it_is = os.open
+
+    def refuse(path: object, flags: int, *more: int, **named: int) -> int:
+        writes = flags & (os.O_WRONLY | os.O_RDWR)
+        there = number == errno.ENOSPC and str(path).endswith("lock")  # a full disk opens what is there
+        if writes and not there and str(path).startswith(str(tmp_path)):
+            raise OSError(number, os.strerror(number), str(path))
+        return open_as_it_is(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", refuse)
+    return number
+
+
+UNWRITABLE = pytest.mark.parametrize("unwritable", [errno.EROFS, errno.ENOSPC], indirect=True)
+
+
+@pytest.fixture
+def keys_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several commands in one process: the first one does not take the keys from the environment."""
+    monkeypatch.setattr("quantum_trader.app.process_guard.forget_keys", lambda environ: None)
+
+
+@pytest.fixture
+def bound(tmp_path: Path) -> Path:
+    """A live folder whose process is dead, from before its disk took nothing more."""
+    return folder(tmp_path)
+
+
+@UNWRITABLE
+@pytest.mark.usefixtures("keys_stay")
+def test_closing_works_where_nothing_can_be_noted(account: FakeAccount, bound: Path, unwritable: int) -> None:
+    """Flat, exit 0; each step is shown as not on record, and the last line does not claim a halt."""
+    result = call(bound, "flatten", "--now", "--reason", "x")
+    assert result.exit_code == 0, result.output
+    assert not any(account.held.values())
+    assert account.resting == {}
+    assert f"not on record: {os.strerror(unwritable)}" in result.stderr
+    assert "NOT halted" in result.stdout
+    assert "halted until resume" not in result.output
+    assert OperatorRequests(bound, 0).poll() == []
+    told = msgspec.json.decode(call(bound, "flatten", "--now", "--reason", "x", "--json").stdout)
+    assert told["halt_noted"] is False
+
+
+def test_a_disk_freed_meanwhile_takes_the_halt(
+    account: FakeAccount, bound: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request is tried again at the end."""
+    asked, ask = [], direct.ask
+
+    def full_once(*arguments: object) -> None:
+        asked.append(arguments)
+        if len(asked) == 1:
+            raise StateError("operator.jsonl: cannot be written (No space left on device)")
+        ask(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(direct, "ask", full_once)
+    assert "halted until resume" in call(bound, "flatten", "--now", "--reason", "x").stdout
+    assert len(OperatorRequests(bound, 0).poll()) == 1
+
+
+@UNWRITABLE
+def test_a_folder_held_read_only_keeps_others_out(bound: Path, unwritable: int) -> None:
+    """Its lock is taken all the same; a start asks for a writable folder."""
+    held = StateDir(bound, or_read_only=True)
+    with pytest.raises(StateError, match="another run is using|choose a writable folder"):
+        StateDir(bound)
+    with pytest.raises(StateError, match="another run is using"):
+        StateDir(bound, or_read_only=True)
+    held.close()
+
+
+@pytest.mark.parametrize("unwritable", [errno.ENOSPC], indirect=True)
+@pytest.mark.parametrize("words", [("halt",), ("flatten",), ("flatten", "--now")])
+def test_a_request_that_a_full_disk_refuses_names_the_way_that_is_left(
+    words: tuple[str, ...], account: FakeAccount, bound: Path, unwritable: int
+) -> None:
+    """Of a process that lives: stop it, then flatten --now; of a dead one: flatten --now."""
+    held = StateDir(bound)
+    alive = call(bound, *words, "--reason", "x")
+    held.close()
+    assert alive.exit_code == 2
+    assert "nothing was asked" in alive.stderr
+    assert f"stop the process (kill -TERM {os.getpid()}), then quantum-trader flatten --now" in alive.stderr
+    assert account.calls["connect"] == 0
+    if "--now" not in words:
+        dead = call(bound, *words, "--reason", "x")
+        assert dead.exit_code == 2
+        assert "quantum-trader flatten --now" in dead.stderr
+        assert "stop the process" not in dead.stderr
+
+
+def say(state: Path, *held: tuple[str, str, float]) -> None:
+    """A last word that knows of *held* positions and of every order of the account."""
+    write_status(state, LiveStatus(
+        written_ns=1, pid=1, started_ns=1, mode="LOCAL", endpoint="local", stage=STOPPED, equity_ns=1,
+        positions=tuple(PositionLine(symbol=s, side=side, qty=qty, entry_price=100.0) for s, side, qty in held),
+        orders=tuple(
+            OrderLine(client_order_id=name, symbol="AAAUSDT", purpose="", qty=1.0)
+            for name in ("qt-stop-a", "qt-target-a", "qt-stop-b", "qt-open", "manual")
+        ),
+    ))
+
+
+@pytest.mark.usefixtures("keys_stay")
+def test_what_the_venue_holds_and_the_folder_does_not_know_is_a_problem(account: FakeAccount, bound: Path) -> None:
+    """A position opened while the disk was full, of another size, or gone; an order that nobody here knows."""
+    known = ("BBBUSDT", "SHORT", 0.5)
+    say(bound, ("AAAUSDT", "LONG", 2.0), known)
+    assert "the folder says" not in call(bound, "status", "--venue").stdout
+    for told, says in (((), "+0"), ((("AAAUSDT", "LONG", 1.5),), "+1.5"), ((("AAAUSDT", "SHORT", 2.0),), "-2")):
+        say(bound, *told, known)
+        result = call(bound, "status", "--venue")
+        assert f"PROBLEM      AAAUSDT: the venue holds +2, the folder says {says}; start it again" in result.stdout
+        assert result.exit_code == 1
+    say(bound, ("AAAUSDT", "LONG", 2.0), known, ("CCCUSDT", "LONG", 1.0))
+    assert "PROBLEM      CCCUSDT: the venue holds +0, the folder says +1" in call(bound, "status", "--venue").stdout
+    account.resting["other"] = msgspec.structs.replace(account.resting["manual"], client_order_id="other")
+    say(bound, ("AAAUSDT", "LONG", 2.0), known)
+    assert "BBBUSDT: the venue has order other, which the folder does" in call(bound, "status", "--venue").stdout
+
+
+@pytest.mark.usefixtures("keys_stay")
+def test_what_differs_from_a_living_process_is_looked_at_again(
+    account: FakeAccount, bound: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its status may be of before the order that the venue tells of; what stays is a problem."""
+    both = (("AAAUSDT", "LONG", 2.0), ("BBBUSDT", "SHORT", 0.5))
+    say(bound)
+    held = StateDir(bound)
+    waited: list[float] = []
+    monkeypatch.setattr("quantum_trader.app.cli_operator.time.sleep", lambda s: (waited.append(s), say(bound, *both)))
+    assert "the folder says" not in call(bound, "status", "--venue").stdout
+    say(bound)
+    monkeypatch.setattr("quantum_trader.app.cli_operator.time.sleep", waited.append)
+    stays = call(bound, "status", "--venue").stdout
+    held.close()
+    assert "AAAUSDT: the venue holds +2, the folder says +0; look again in a minute" in stays
+    assert waited == [3.0, 3.0]
+
+
+@pytest.mark.parametrize("why", ["unreachable", "keys"])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_without_the_venue_status_shows_the_folder_and_then_the_error(
+    why: str, as_json: bool, account: FakeAccount, bound: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 2, and what the folder knows of positions is there to read."""
+    say(bound, ("AAAUSDT", "LONG", 2.0))
+    account.faults["connect"] = [VenueUnavailable("connection refused")]
+    if why == "keys":
+        monkeypatch.delenv("QT_LOCAL_KEY")
+    result = call(bound, "status", "--venue", *(["--json"] if as_json else []))
+    assert result.exit_code == 2
+    assert "AAAUSDT" in result.stdout
+    assert ("connection refused" if why == "unreachable" else "QT_LOCAL_KEY") in result.stderr
 
 
 def test_flatten_now_closes_everything_and_leaves_it_on_record(account: FakeAccount, tmp_path: Path) -> None:
@@ -140,8 +303,15 @@ def test_an_unreachable_venue_is_told(account: FakeAccount, tmp_path: Path) -> N
     result = call(folder(tmp_path), "flatten", "--now", "--reason", "x", "--deadline", "1")
     assert account.calls["connect"] == 2
     assert result.exit_code == 2
-    assert "connection refused" in result.stderr
+    assert "NOT flat: the venue was not reached (connection refused)" in result.stderr
     assert len(OperatorRequests(tmp_path, 0).poll()) == 1
+
+
+def test_a_folder_that_lost_its_lock_is_closed_all_the_same(account: FakeAccount, bound: Path) -> None:
+    """What it trades is known from the file beside it."""
+    (bound / "lock").unlink()
+    assert call(bound, "flatten", "--now", "--reason", "x").exit_code == 0
+    assert not any(account.held.values())
 
 
 def test_a_venue_that_comes_back_is_used(account: FakeAccount, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.app.fake_account import FakeAccount
 from typer.testing import CliRunner
 
 from quantum_trader.app.cli import app
@@ -17,6 +18,7 @@ from quantum_trader.app.live_settings import (
     OnForeign,
     TriggerOn,
     bind_folder,
+    check_folder,
     load_live_settings,
     plan_lines,
     read_folder,
@@ -25,7 +27,7 @@ from quantum_trader.app.live_settings import (
 )
 from quantum_trader.app.settings import load_settings
 from quantum_trader.domain.errors import ConfigError, StateError
-from quantum_trader.venues.binance.keys import LIVE, LOCAL, TESTNET, KeyLocation
+from quantum_trader.venues.binance.keys import LIVE, LOCAL, TESTNET, KeyLocation, Redactor
 
 LOOPBACK = "http://127.0.0.1:8080"
 
@@ -166,3 +168,22 @@ def test_a_replays_folder_is_not_traded_live(tmp_path: Path) -> None:
     (tmp_path / "checkpoint").touch()
     with pytest.raises(StateError, match="holds a replay"):
         bind_folder(tmp_path, LiveSettings())
+
+
+def test_a_start_that_the_venue_refuses_binds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistyped symbol: the same folder takes the right one; one that is bound is compared before the venue is met."""
+    from quantum_trader.app import live
+
+    account = FakeAccount(faults={"connect": [ConfigError("BTCUSD: not a perpetual"), ConfigError("key withdrawn")]})
+    monkeypatch.setattr(live, "venue_for", lambda *_, **__: account)
+    flags = {"mode": ("LOCAL", "t"), "address": ("http://127.0.0.1:8080", "t"), "symbols": (["BTCUSD"], "t")}
+    wrong = load_live_settings(None, flags)
+    right = msgspec.structs.replace(wrong.live, symbols=("BTCUSDT",))
+    with pytest.raises(ConfigError, match="not a perpetual"):
+        live.run_live(wrong, None, tmp_path, Redactor(()))
+    assert read_folder(tmp_path) is None
+    assert bind_folder(tmp_path, right).symbols == ("BTCUSDT",)
+    with pytest.raises(StateError, match="trades with symbols = BTCUSDT, now BTCUSD"):
+        live.run_live(wrong, None, tmp_path, Redactor(()))
+    assert account.calls["connect"] == 1
+    assert check_folder(tmp_path, right) == read_folder(tmp_path)

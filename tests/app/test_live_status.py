@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -16,6 +19,7 @@ from quantum_trader.app.runner import run
 from quantum_trader.app.settings import load_settings
 from quantum_trader.app.state_dir import StateDir
 from quantum_trader.app.status import (
+    STOPPED,
     HaltLine,
     LiveStatus,
     OrderLine,
@@ -30,8 +34,8 @@ from quantum_trader.domain.errors import StateError
 NOW = 1_700_000_000_000_000_000
 LOCAL_MODE = LiveSettings(mode=LiveMode.LOCAL, address="http://127.0.0.1:8080")
 FINE = LiveStatus(
-    written_ns=NOW - 1_000_000_000, pid=4242, started_ns=NOW, mode="LOCAL", endpoint="local", market_up=True,
-    user_up=True, equity=1000.0,
+    written_ns=NOW - 1_000_000_000, pid=os.getpid(), started_ns=NOW, mode="LOCAL", endpoint="local", market_up=True,
+    user_up=True, equity=1000.0, equity_ns=NOW - 600_000_000_000,
     positions=(PositionLine(symbol="BTCUSDT", side="LONG", qty=0.5, entry_price=100.0, stop=90.0),),
     orders=(OrderLine(client_order_id="qt-1", symbol="BTCUSDT", purpose="STOP", qty=0.5, price=90.0),),
 )
@@ -63,7 +67,7 @@ def test_a_live_process_that_progresses_has_no_problems(tmp_path: Path) -> None:
     found = folder_status(tmp_path, NOW)
     held.close()
     assert found.alive
-    assert found.pid == 4242
+    assert found.pid == os.getpid()
     assert found.problems == ()
     assert (found.kind, found.mode, found.endpoint, found.source) == ("live", "LOCAL", "local", "status file")
     assert found.age_s == pytest.approx(1.0)
@@ -132,6 +136,9 @@ def test_a_replays_folder_is_read_from_its_checkpoint(tmp_path: Path) -> None:
     assert found.equity == pytest.approx(result.facts.equity[-1])
     assert [line.symbol for line in found.positions] == [line.symbol for line in result.facts.positions]
     assert all(line.protected for line in found.positions)
+    held = StateDir(tmp_path)
+    assert folder_status(tmp_path, NOW).stage == "", "of a replay nothing waits for a venue"
+    held.close()
     told = CliRunner().invoke(app, ["status", "--state", str(tmp_path), "--venue"])
     assert told.exit_code == 2
     assert "at no venue" in told.stderr
@@ -172,3 +179,111 @@ def test_a_halt_of_the_governor_says_what_raised_it(tmp_path: Path) -> None:
         (halt,) = live.status(live.driver.health()).halts
     assert halt.reason == "governor EMERGENCY: system health (lag 301.0 s, clock +3 ms, queue 0 %)"
     assert halt.exit_path == "resume --reason"
+
+
+def quiet(path: Path, **changes: object) -> tuple[str, ...]:
+    """The problems of a folder whose process is dead, holds nothing, and last said *changes*."""
+    live_folder(path, msgspec.structs.replace(FINE, positions=(), orders=(), **changes))
+    return folder_status(path, NOW).problems
+
+
+def test_a_process_that_leaves_out_three_writes_is_silent(tmp_path: Path) -> None:
+    """A full disk keeps it from writing, and its figures get old: eight seconds are too many of two, not of ten."""
+    written_ns = NOW - 8_000_000_000
+    assert "wrote no status for 8 s" in problems(tmp_path, written_ns=written_ns, every_s=2.0)
+    assert problems(tmp_path, written_ns=written_ns, every_s=10.0) == ""
+
+
+def test_a_dead_process_that_said_no_last_word_may_have_left_more_than_is_known(tmp_path: Path) -> None:
+    """It was killed, or its disk was full: exit code 1, how old the figures are, and who knows better."""
+    (problem,) = quiet(tmp_path, written_ns=NOW - 2_100_000_000_000)
+    for words in ("without a last word", "2100 s old", "may miss what came after", "status --venue"):
+        assert words in problem
+    assert CliRunner().invoke(app, ["status", "--state", str(tmp_path)]).exit_code == 1
+    assert quiet(tmp_path, stage=STOPPED) == ()
+    assert CliRunner().invoke(app, ["status", "--state", str(tmp_path)]).exit_code == 0
+
+
+def test_a_process_that_is_told_to_stop_says_a_last_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its status says so, and that the account is not known where it never was."""
+    with live_run(tmp_path) as live:
+
+        async def told_at_once(connected: bool) -> None:
+            """Nothing to trade."""
+
+        monkeypatch.setattr(live.driver, "run", told_at_once)
+        asyncio.run(live.run())
+    status = read_status(tmp_path)
+    assert status is not None
+    assert (status.stage, status.every_s, status.equity_ns) == (STOPPED, 0.2, 0)
+
+
+@pytest.mark.parametrize("status", [None, msgspec.structs.replace(FINE, stage="starting", equity=0.0, equity_ns=0)])
+def test_what_a_start_did_not_learn_is_not_shown_as_known(status: LiveStatus | None, tmp_path: Path) -> None:
+    """Neither an equity of 0.00 nor a governor, and a dead start is a problem."""
+    live_folder(tmp_path, status)
+    found = folder_status(tmp_path, NOW)
+    assert (found.equity, found.governor, found.equity_ns) == (None, None, 0)
+    assert "ended in its start" in "\n".join(found.problems)
+    told = CliRunner().invoke(app, ["status", "--state", str(tmp_path)])
+    assert told.exit_code == 1
+    assert "equity       not known yet" in told.stdout
+    assert "0.00" not in told.stdout
+    assert "NORMAL" not in told.stdout
+
+
+def test_the_equity_is_known_from_the_books_begin(tmp_path: Path) -> None:
+    """Before the first bar its moment is when the account's money was read."""
+    with live_run(tmp_path) as live:
+        assert live.status(live.driver.health()).equity_ns == 0
+        live.engine.begin(1_000.0, "life-", NOW)
+        status = live.status(live.driver.health())
+    assert (status.equity, status.equity_ns) == (1_000.0, NOW)
+
+
+def test_the_equity_says_of_which_bar_it_is(tmp_path: Path) -> None:
+    """Half an hour may lie between it and the figures beside it."""
+    live_folder(tmp_path)
+    told = CliRunner().invoke(app, ["status", "--state", str(tmp_path)]).stdout
+    assert "equity       1,000.00 USDT as of 2023-11-14T22:03:20Z (it moves with each bar), governor NORMAL" in told
+
+
+def test_a_start_is_not_judged_by_the_words_of_the_process_before_it(tmp_path: Path) -> None:
+    """The lock says who holds it: for two minutes it starts, then it is stuck."""
+    live_folder(tmp_path, msgspec.structs.replace(FINE, pid=1, written_ns=NOW - 3_600_000_000_000))
+    held = StateDir(tmp_path)
+    os.utime(tmp_path / "lock", ns=(NOW - 60_000_000_000,) * 2)
+    found = folder_status(tmp_path, NOW)
+    os.utime(tmp_path / "lock", ns=(NOW - 600_000_000_000,) * 2)
+    (stuck,) = folder_status(tmp_path, NOW).problems
+    held.close()
+    assert (found.pid, found.stage, found.problems) == (os.getpid(), "starting", ())
+    assert "for 600 s and wrote no status" in stuck
+
+
+@pytest.mark.parametrize(
+    ("left", "flags", "told"),
+    [(3, 0, "full or nearly (12 KiB left)"), (10_000, os.ST_RDONLY, "read-only"), (10_000, 0, "")],
+)
+def test_a_disk_that_takes_nothing_more_is_told(
+    left: int, flags: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the way out that needs no disk, while the process lives: stop it first."""
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=flags, f_bavail=left, f_frsize=4096))
+    found = problems(tmp_path)
+    assert told in found
+    assert (f"kill -TERM {os.getpid()}" in found) is bool(told)
+    assert ("flatten --now" in found) is bool(told)
+
+
+def test_a_folder_in_which_no_start_came_far_is_no_replay(tmp_path: Path) -> None:
+    """A refused start leaves a lock alone."""
+    (tmp_path / "lock").touch()
+    found = folder_status(tmp_path, NOW)
+    assert (found.kind, found.mode) == ("nothing", "nothing yet")
+    assert "nothing ran here yet" in found.problems[0]
+    held = StateDir(tmp_path)
+    os.utime(tmp_path / "lock", ns=(NOW - 600_000_000_000,) * 2)
+    (stuck,) = folder_status(tmp_path, NOW).problems
+    held.close()
+    assert "it waits for the venue" in stuck

@@ -11,6 +11,7 @@ import pytest
 
 from quantum_trader.app import run_local
 from quantum_trader.app.results import ProgressView, RunOptions
+from quantum_trader.app.runner import run as paper_run
 from quantum_trader.app.settings import RunSettings, load_settings
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_SECOND
 from quantum_trader.domain.errors import StateError
@@ -69,6 +70,13 @@ def test_a_run_over_loopback_trades_and_its_books_are_the_venues(
     assert counts["trade.closed"] == len(facts.trades)
     assert counts["market.bar"] >= 1800
     assert facts.halts[0].ts_ns > run.session.recording.start_ns + 7 * NS_PER_DAY  # nothing is late at the start
+
+    # Nobody else writes into its folder.
+    again = RunOptions(state_dir=tmp_path / "state")
+    with pytest.raises(StateError, match="name a new folder"):
+        run_local.run_over_local_venue(settings_of("2018-01-01", "2018-01-03"), again)
+    with pytest.raises(StateError, match="holds a run over the local venue"):
+        paper_run(settings_of("2018-01-01", "2018-01-03"), again)
 
     # The market's time, not the machine's, says when books and venue are compared and how much may be asked.
     assert max(seen.waits) == 0.0

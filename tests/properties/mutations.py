@@ -285,8 +285,8 @@ MUTATIONS: Final = (
         "priority=Priority.OPENING", "test_9_reducing_is_rate_limited_last",
     ),
     Mutation(
-        9, "app/direct.py", "        except StateError as error:\n            show(DirectAction(\n",
-        "        except StateError as error:\n            raise\n            show(DirectAction(\n",
+        9, "app/direct.py", "    except StateError as error:\n        return str(error)\n",
+        "    except StateError as error:\n        raise\n",
         "test_9_a_dead_process_is_flattened_from_outside_even_on_a_full_disk",
     ),
     Mutation(
@@ -449,7 +449,10 @@ MUTATIONS: Final = (
         13, _LIVE_ENGINE, "self.last_event_ns = max(self.last_event_ns, event.ts_ns)", "pass",
         "test_13_the_last_event_and_every_tick_are_told",
     ),
-    Mutation(13, _STATUS, "(status.age_s > _SILENT_S,", "(False,", "test_13_process_up_is_not_health"),
+    Mutation(
+        13, _STATUS, "(silent_s > max(_SILENT_WRITES * live.every_s, _SILENT_S),", "(False,",
+        "test_13_process_up_is_not_health",
+    ),
     Mutation(
         13, _DRIVER, "return looked_s if self._ready and looked_s > 2.0 * self.timing.reconcile_s else 0.0",
         "return 0.0", "test_13_an_account_that_cannot_be_read_is_not_reconciled",

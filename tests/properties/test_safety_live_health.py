@@ -34,7 +34,7 @@ from quantum_trader.lab.simulation.schedule import Kind
 NOW = 1_700_000_000_000_000_000
 LOCAL = LiveSettings(mode=LiveMode.LOCAL, address="http://127.0.0.1:1")
 FINE = LiveStatus(
-    written_ns=NOW - 1_000_000_000, pid=1, started_ns=NOW - 60_000_000_000, mode="LOCAL", endpoint="local",
+    written_ns=NOW - 1_000_000_000, pid=os.getpid(), started_ns=NOW - 60_000_000_000, mode="LOCAL", endpoint="local",
     market_up=True, user_up=True,
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from importlib import import_module
+from itertools import pairwise
 from typing import Annotated, Any, Final
 
 import typer
@@ -13,7 +14,7 @@ from typer.main import get_command
 
 from quantum_trader import __version__
 from quantum_trader.app.cli_options import INTERRUPTED
-from quantum_trader.domain.errors import QuantumTraderError
+from quantum_trader.domain.errors import ConfigError, QuantumTraderError
 
 UNUSABLE: Final = 2  # exit code: an input, a setting or a state cannot be used as given
 
@@ -54,6 +55,7 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Import the command that *args* name, then go on as usual."""
+        _check_state(args)
         if args and args[0] in COMMANDS:
             module, holder, _ = COMMANDS[args[0]]
             found = getattr(import_module(f"quantum_trader.app.{module}"), holder)
@@ -82,6 +84,14 @@ def _command(name: str, module_app: typer.Typer) -> Any:
     command.name = name
     command.params = [option for option in command.params if "completion" not in (option.name or "")]
     return command
+
+
+def _check_state(args: list[str]) -> None:
+    """Refuse an empty --state, of whatever command: as a path it would be the folder one happens to stand in."""
+    values = [value for name, value in pairwise(args) if name == "--state"]
+    values += [name.removeprefix("--state=") for name in args if name.startswith("--state=")]
+    if any(not value.strip() for value in values):
+        raise ConfigError("--state '': is empty; name a folder, such as --state my-run")
 
 
 def _refuse(ctx: Any, error: Exception, text: str) -> None:

@@ -25,6 +25,7 @@ from quantum_trader.app.cli_options import (
 )
 
 if TYPE_CHECKING:
+    from quantum_trader.app.live_settings import LiveSettings
     from quantum_trader.app.settings import LoadedSettings
 
 app = typer.Typer(no_args_is_help=True, help="Show the settings in force, check a settings file.")
@@ -49,24 +50,57 @@ def show_command(
     The output is itself a settings file: quantum-trader config show > run.toml
     """
     loaded = settings_from(config, shared_flags(data, bars, symbols, first, last, profile, mode, equity, policy))
+    live, sources = _live_of(config)
     if as_json:
-        typer.echo(msgspec.json.encode(settings_document(loaded)).decode())
+        document = settings_document(loaded)
+        document["settings"]["live"] = msgspec.to_builtins(live)
+        document["sources"] = {**loaded.sources, **sources}
+        typer.echo(msgspec.json.encode(document).decode())
     else:
-        typer.echo(as_toml(loaded), nl=False)
+        typer.echo(as_toml(loaded) + live_as_toml(live, sources), nl=False)
 
 
 @app.command("check")
 def check_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Settings file (TOML).")], as_json: JsonOption = False
 ) -> None:
-    """Say whether FILE can be used; name the first key that cannot."""
+    """Say whether FILE can be used, by `live` too when it has a section [live]; name the first key that cannot."""
+    from quantum_trader.app.live_settings import load_live_settings
+
     loaded = settings_from(file, {})
-    own = sorted(key for key, source in loaded.sources.items() if source == file.name)
+    _, live_sources = _live_of(file)
+    if file.name in live_sources.values():
+        load_live_settings(file)
+    sources = {**loaded.sources, **live_sources}
+    own = sorted(key for key, source in sources.items() if source == file.name)
     if as_json:
         document = {"file": str(file), "ok": True, "sets": own, "settings_hash": loaded.settings.settings_hash()}
         typer.echo(msgspec.json.encode(document).decode())
     else:
-        typer.echo(f"{file}: good; it sets {len(own)} of {len(loaded.sources)} settings, the others are defaults")
+        typer.echo(f"{file}: good; it sets {len(own)} of {len(sources)} settings, the others are defaults")
+
+
+def _live_of(file: Path | None) -> tuple[LiveSettings, dict[str, str]]:
+    """Section [live] of *file*, and where each value came from; ConfigError where the section contradicts itself."""
+    from quantum_trader.app.live_settings import LiveSettings, read_section
+    from quantum_trader.app.settings import LIVE_SECTION as SECTION
+    from quantum_trader.app.settings import read_toml
+
+    given = read_toml(file).get(SECTION, {}) if file is not None else {}
+    named = file.name if file is not None else ""
+    sources = {f"{SECTION}.{name}": named if name in given else "default" for name in LiveSettings.__struct_fields__}
+    return read_section(given), sources
+
+
+def live_as_toml(live: LiveSettings, sources: dict[str, str]) -> str:
+    """Section [live] as TOML; defaults as comments, so that a file for replays does not become one for `live`."""
+    plain = msgspec.to_builtins(live)
+    lines = ["", "[live]"]
+    for key, source in sources.items():
+        name = key.partition(".")[2]
+        comment = "# " if source == "default" else ""
+        lines.append(f"{comment}{name} = {_toml_value(plain[name])}  # {source}")
+    return "\n".join([*lines, ""])
 
 
 def settings_document(loaded: LoadedSettings) -> dict[str, Any]:

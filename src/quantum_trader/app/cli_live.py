@@ -54,11 +54,15 @@ def live_command(
     equity: EquityOption = None,
     policy: PolicyOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what a start would do, and end.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Say nothing of what it does while it trades; errors are still told.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Trade on live market data with everything a replay has: DRY (paper fills) by default.
 
-    Prints what it will do before it does it. Stop it with Ctrl-C: positions stay open, their stops rest at the venue.
+    Prints what it will do before it does it, then a line for each position opened and closed, halt and lost stream.
+    Ctrl-C, SIGTERM or a closed terminal stop it: positions stay open, their stops rest at the venue.
     """
     from quantum_trader.app.live_settings import load_live_settings
 
@@ -74,14 +78,14 @@ def live_command(
         "rollout.mode": (policy_mode.strip().upper() if policy_mode is not None else None, _ENFORCE),
         "policy.enabled": (policy, "--policy"),
     })
-    raise typer.Exit(start(load_live_settings(config, live_flags, run_flags), state, plan, as_json))
+    raise typer.Exit(start(load_live_settings(config, live_flags, run_flags), state, plan, as_json, quiet))
 
 
 def _given(flags: dict[str, tuple[Any, str]]) -> dict[str, tuple[Any, str]]:
     return {key: pair for key, pair in flags.items() if pair[0] is not None}
 
 
-def start(loaded: LoadedLive, state: Path, only_plan: bool, as_json: bool) -> int:
+def start(loaded: LoadedLive, state: Path, only_plan: bool, as_json: bool, quiet: bool = False) -> int:
     """Load the keys, print the plan and trade; returns the exit code."""
     from quantum_trader.app.live_settings import plan_lines, start_plan
     from quantum_trader.app.process_guard import forget_keys, guarded_process
@@ -103,4 +107,4 @@ def start(loaded: LoadedLive, state: Path, only_plan: bool, as_json: bool) -> in
         forget_keys(os.environ)
         from quantum_trader.app.live import run_live
 
-        return int(run_live(loaded, keys, state, redactor))
+        return int(run_live(loaded, keys, state, redactor, quiet=quiet))

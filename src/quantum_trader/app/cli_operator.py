@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from quantum_trader.app.operator_requests import Action, OperatorRequest, ask
+from quantum_trader.domain.errors import QuantumTraderError, StateError, VenueError
 
 if TYPE_CHECKING:
     from quantum_trader.app.direct import MakeVenue, VenueView
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from quantum_trader.venues.binance.keys import Redactor
 
 NOT_DONE: Final = 1  # exit code: the answer is no
+_LOOK_AGAIN_S: Final = (3.0,)  # `status --venue` of a live process: what differs is looked at again after so long
 
 StateOption = Annotated[Path, typer.Option("--state", help="The state folder of the run.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it goes on record.")]
@@ -31,9 +33,35 @@ def _request(action: Action, reason: str) -> OperatorRequest:
     return OperatorRequest(action=action, reason=reason, actor=getpass.getuser(), ts_ns=time.time_ns())
 
 
+def _put(state: Path, request: OperatorRequest) -> None:
+    """Note *request* in the folder; StateError with the way that is left when that cannot be."""
+    try:
+        ask(state, request)
+    except StateError as error:
+        if not (state / "lock").exists():
+            raise
+        raise StateError(f"{error}. {_instead(state, request.action)}") from error
+
+
+def _instead(state: Path, action: Action) -> str:
+    """What to do when the folder takes no request."""
+    from quantum_trader.app.live_settings import LiveMode, read_folder
+    from quantum_trader.app.status import holder, is_alive
+
+    advice = "Free space or make the folder writable, and ask again"
+    if action is Action.RESUME:
+        return advice
+    alive, folder = is_alive(state), read_folder(state)
+    stop = f"stop the process (kill -TERM {holder(state) or 'PID'})"
+    if folder is None or folder.mode is LiveMode.DRY:
+        return f"{advice}, or {stop}" if alive else f"{advice} before the next start"
+    close = f"quantum-trader flatten --now --state {state} --reason ..., which closes everything and needs no disk"
+    return f"{advice}; or {stop}, then {close}" if alive else f"{advice} before the next start; or {close}"
+
+
 def _ask(action: Action, state: Path, reason: str, as_json: bool) -> None:
     request = _request(action, reason)
-    ask(state, request)
+    _put(state, request)
     if as_json:
         typer.echo(msgspec.json.encode(request).decode())
     else:
@@ -89,7 +117,7 @@ def _flatten_now(state: Path, reason: str, deadline_s: float, as_json: bool) -> 
     alive = is_alive(state)
     account_folder(state)
     if alive:
-        ask(state, request)
+        _put(state, request)
         typer.echo(
             f"flatten: noted in {state}, whose process is alive and takes it at once. Look with quantum-trader status; "
             "if it does not react, stop the process and repeat this command.", err=True,
@@ -101,11 +129,21 @@ def _flatten_now(state: Path, reason: str, deadline_s: float, as_json: bool) -> 
         typer.echo(step_line(action), err=True)
 
     with guarded_process(redactor):
-        result = flatten_now(state, request, make, time.time_ns, show, deadline_s)
+        try:
+            result = flatten_now(state, request, make, time.time_ns, show, deadline_s)
+        except VenueError as error:
+            raise VenueError(
+                f"NOT flat: the venue was not reached ({error}), and what is open there stands as it was; repeat this "
+                "command, or close in the exchange's own app"
+            ) from error
         if as_json:
             typer.echo(msgspec.json.encode(result).decode())
         else:
-            typer.echo(f"{result.text}; closed: {', '.join(result.closed) or 'nothing'}; halted until resume")
+            halted = "halted until resume" if result.halt_noted else (
+                "NOT halted, because nothing could be noted: mend the disk, then give quantum-trader halt before the "
+                "next start"
+            )
+            typer.echo(f"{result.text}; closed: {', '.join(result.closed) or 'nothing'}; {halted}")
     return 0 if result.flat else NOT_DONE
 
 
@@ -146,25 +184,45 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show how a run is, whether its process is alive or dead. Exit code 1 when something wants a person."""
-    import asyncio
-
-    from quantum_trader.app.direct import account_folder, look
-    from quantum_trader.app.process_guard import guarded_process
     from quantum_trader.app.status import folder_status
 
     found = folder_status(state, time.time_ns())
     view: VenueView | None = None
+    refused: QuantumTraderError | None = None
     if venue:
-        make, redactor = _venue_of(state)
-        with guarded_process(redactor):
-            view = asyncio.run(look(make(account_folder(state).symbols)))
+        try:
+            found, view = _compared(state)
+        except QuantumTraderError as error:
+            refused = error  # what the folder says is shown all the same
     if as_json:
         document = {**msgspec.to_builtins(found), "venue": msgspec.to_builtins(view)}
         typer.echo(msgspec.json.encode(document).decode())
     else:
         typer.echo("\n".join(status_lines(found, view)))
-    wants = bool(found.problems) or (view is not None and bool(unprotected(view)))
-    raise typer.Exit(NOT_DONE if wants else 0)
+    if refused is not None:
+        raise refused
+    raise typer.Exit(NOT_DONE if found.problems else 0)
+
+
+def _compared(state: Path) -> tuple[FolderStatus, VenueView]:
+    """What the folder and the venue say; what they say differently is among the folder's problems."""
+    import asyncio
+
+    from quantum_trader.app.direct import account_folder, differences, look
+    from quantum_trader.app.process_guard import guarded_process
+    from quantum_trader.app.status import folder_status
+
+    make, redactor = _venue_of(state)
+    for pause_s in (*_LOOK_AGAIN_S, 0.0):
+        with guarded_process(redactor):
+            view = asyncio.run(look(make(account_folder(state).symbols)))
+        found = folder_status(state, time.time_ns())
+        told = differences(found, view)
+        if not (told and found.alive and pause_s):
+            break
+        time.sleep(pause_s)  # a live process may have written its status before an order that the venue told of
+    bare = [f"{symbol}: its position has no stop, by the venue's own word" for symbol in unprotected(view)]
+    return msgspec.structs.replace(found, problems=(*found.problems, *told, *bare)), view
 
 
 def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
@@ -176,8 +234,8 @@ def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
     lines = [
         f"state        {found.state}: {found.mode} at {found.endpoint}",
         f"process      {process}{f', {found.stage}' if found.stage and found.alive else ''}",
-        f"figures      {as_of}, {_seconds(found.age_s)} old; checkpoint {_seconds(found.checkpoint_age_s)} old",
-        f"equity       {found.equity:,.2f} USDT, governor {found.governor}",
+        f"figures      {as_of}, {_old(found.age_s)}; checkpoint {_old(found.checkpoint_age_s)}",
+        f"equity       {_equity(found)}",
     ]
     if found.lag_s is not None:
         fill = f"{found.queue_fill:.0%}" if found.queue_fill is not None else "–"
@@ -205,6 +263,16 @@ def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
         lines += _venue_lines(view)
     lines += [f"PROBLEM      {problem}" for problem in found.problems]
     return lines
+
+
+def _equity(found: FolderStatus) -> str:
+    """The equity with its moment: between two bars it does not move."""
+    from quantum_trader.domain.clock import iso
+
+    if found.equity is None:
+        return "not known yet, nor the governor"
+    when = f" as of {iso(found.equity_ns)[:19]}Z (it moves with each bar)" if found.equity_ns else ""
+    return f"{found.equity:,.2f} USDT{when}, governor {found.governor}"
 
 
 def _venue_lines(view: VenueView) -> list[str]:
@@ -236,6 +304,10 @@ def unprotected(view: VenueView) -> list[str]:
         ):
             bare.append(held.symbol)
     return bare
+
+
+def _old(age_s: float | None) -> str:
+    return "none" if age_s is None else f"{_seconds(age_s)} old"
 
 
 def _seconds(value: Any) -> str:

@@ -38,6 +38,11 @@ def read_report(state: Path) -> dict[str, Any]:
     """The report that a run left in *state*; StateError says what is missing."""
     path = state / REPORT_JSON
     if not path.is_file():
+        if (state / "live.json").exists():
+            raise StateError(
+                f"--state {state}: holds a live session, which has no report; its trades: quantum-trader journal sql "
+                f"'select * from trades_by_day' --state {state}; how it is: quantum-trader status --state {state}"
+            )
         raise StateError(
             f"--state {state}: holds no {REPORT_JSON}, which a run writes at its end; finish it first: "
             f"quantum-trader run --state {state}"

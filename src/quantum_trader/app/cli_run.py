@@ -76,7 +76,8 @@ def run_command(
     ] = None,
     venue: Annotated[
         str, typer.Option("--venue", metavar="paper|local", help="Where orders go: the paper venue in memory, or the "
-                          "local venue over loopback through the adapter that trades on Binance.")
+                          "local venue over loopback through the adapter that trades on Binance; such a run is not "
+                          "continued.")
     ] = "paper",
     as_json: JsonOption = False,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -12,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from quantum_trader.app.cli_options import JsonOption
+from quantum_trader.app.cli_options import INTERRUPTED, JsonOption
 
 if TYPE_CHECKING:
     from quantum_trader.lab.simulation.campaign import Totals
@@ -66,10 +67,15 @@ def simulate(
         for one in VARIANTS.values():
             console.print(f"{one.name:22} {one.wrong}")
         return
-    if schedule is not None:
-        report = _one(schedule, variant)
-    else:
-        report = _many(_schedules(first_seed, seeds, pairs), variant, jobs)
+    totals = _no_days()
+    try:
+        if schedule is not None:
+            report = _one(schedule, variant, totals)
+        else:
+            report = _many(_schedules(first_seed, seeds, pairs), variant, jobs, totals)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped after {totals.days:,} days", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     if out is not None and report.broken is not None:
         out.write_text(msgspec.json.format(msgspec.json.encode(report.broken["schedule"]), indent=1).decode() + "\n")
     if as_json:
@@ -80,13 +86,19 @@ def simulate(
         raise typer.Exit(BROKEN)
 
 
-def _one(path: Path, variant: str) -> Report:
-    """Run the schedule of one file."""
-    from quantum_trader.lab.simulation.campaign import Totals, variant_of
+def _no_days() -> Totals:
+    from quantum_trader.lab.simulation.campaign import Totals
+
+    return Totals()
+
+
+def _one(path: Path, variant: str, totals: Totals) -> Report:
+    """Run the schedule of one file, counted in *totals*."""
+    from quantum_trader.lab.simulation.campaign import variant_of
     from quantum_trader.lab.simulation.schedule import load
     from quantum_trader.lab.simulation.world import run_day
 
-    started, totals, schedule = time.monotonic(), Totals(), load(path)
+    started, schedule = time.monotonic(), load(path)
     outcome = run_day(schedule, variant_of(variant))
     totals.add(outcome)
     return Report(
@@ -105,25 +117,26 @@ def _schedules(first: int, count: int, pairs: bool) -> Sequence[Schedule]:
     return [schedule.generate(seed, SYMBOLS) for seed in range(first, first + count)]
 
 
-def _many(schedules: Sequence[Schedule], variant: str, jobs: int) -> Report:
+def _many(schedules: Sequence[Schedule], variant: str, jobs: int, totals: Totals) -> Report:
     """Run *schedules* in order, up to the first that breaks something, and make that one small."""
-    from quantum_trader.lab.simulation.campaign import Totals, run_schedules, smallest, variant_of
+    from quantum_trader.lab.simulation.campaign import run_schedules, smallest, variant_of
 
-    started, totals, broken, last = time.monotonic(), Totals(), None, schedules[0].seed
+    started, broken, last = time.monotonic(), None, schedules[0].seed
     shown = started
-    for schedule, outcome in run_schedules(schedules, variant, min(jobs, len(schedules))):
-        totals.add(outcome)
-        last = outcome.seed
-        if outcome.finding is not None:
-            typer.echo(f"seed {outcome.seed}: {outcome.finding.invariant}; looking for the smallest schedule", err=True)
-            broken = _broken(outcome, smallest(schedule, outcome.finding, variant_of(variant)))
-            break
-        if time.monotonic() - shown >= _SHOW_EVERY_S:
-            shown = time.monotonic()
-            typer.echo(
-                f"{totals.days} of {len(schedules)} days, {totals.steps:,} steps, {totals.struck.total():,} faults, "
-                f"{totals.trades:,} trades, {totals.days / (shown - started):.1f} days/s", err=True,
-            )
+    with closing(run_schedules(schedules, variant, min(jobs, len(schedules)))) as days:
+        for schedule, outcome in days:
+            totals.add(outcome)
+            last = outcome.seed
+            if (finding := outcome.finding) is not None:
+                typer.echo(f"seed {outcome.seed}: {finding.invariant}; looking for the smallest schedule", err=True)
+                broken = _broken(outcome, smallest(schedule, finding, variant_of(variant)))
+                break
+            if time.monotonic() - shown >= _SHOW_EVERY_S:
+                shown = time.monotonic()
+                typer.echo(
+                    f"{totals.days} of {len(schedules)} days, {totals.steps:,} steps, {totals.struck.total():,} "
+                    f"faults, {totals.trades:,} trades, {totals.days / (shown - started):.1f} days/s", err=True,
+                )
     return Report(
         seeds=(schedules[0].seed, last), variant=variant, seconds=time.monotonic() - started, totals=_plain(totals),
         broken=broken,
@@ -157,7 +170,8 @@ def _show(console: Console, report: Report, file: Path | None) -> None:
     table.columns[1].justify = "right"
     for kind, times in sorted(totals["struck"].items(), key=lambda item: -item[1]):
         table.add_row(kind, f"{times:,}")
-    console.print(table)
+    if totals["struck"]:
+        console.print(table)
     broken = report.broken
     if broken is None:
         console.print("Nothing broke.")

@@ -20,11 +20,15 @@ from quantum_trader.app.live_settings import LiveFolder, LiveMode, read_folder
 from quantum_trader.app.operator_requests import OperatorRequest, ask
 from quantum_trader.app.state_dir import StateDir
 from quantum_trader.app.status import (
+    BY_HAND,
     DIRECT_FILE,
+    FolderStatus,
+    LiveStatus,
     OrderLine,
     PositionLine,
     is_alive,
     read_status,
+    requests_taken,
     write_status,
 )
 from quantum_trader.domain.errors import ConfigError, StateError, VenueError
@@ -34,7 +38,7 @@ from quantum_trader.engine.venue_port import ExecutionVenue
 _ANSWER_S: Final = 60.0
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 5.0
-
+_SAME_QTY: Final = 1e-9  # of a quantity: less is no difference
 
 MakeVenue = Callable[[tuple[str, ...]], ExecutionVenue]
 
@@ -54,15 +58,18 @@ class DirectLog:
     def __init__(self, state_dir: Path, show: Callable[[DirectAction], None]) -> None:
         self._path = state_dir / DIRECT_FILE
         self._show = show
+        self._refused: OSError | None = None
         try:
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        except OSError:
-            self._descriptor = -1  # closing positions does not wait for a disk: every step is shown as not on record
+        except OSError as error:  # closing positions does not wait for a disk: every step is shown as not on record
+            self._descriptor, self._refused = -1, error
 
     def __call__(self, action: DirectAction) -> None:
         """Take one step. A disk that fails does not stop closing positions: the step is then shown alone."""
         line = msgspec.json.encode(action) + b"\n"
         try:
+            if self._refused is not None:
+                raise self._refused
             if os.write(self._descriptor, line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._descriptor)
@@ -95,9 +102,9 @@ def account_folder(state_dir: Path) -> LiveFolder:
     """What the folder trades; ConfigError unless it is an account at a venue that a command can reach."""
     folder = read_folder(state_dir)
     if folder is None or folder.mode is LiveMode.DRY:
-        what = "a dry run" if folder is not None else "a replay"
+        what = "a dry run" if folder is not None else "of a replay, or no start in it came as far as its venue"
         raise ConfigError(
-            f"--state {state_dir}: is {what}, whose account lives in the folder and at no venue; leave out the option "
+            f"--state {state_dir}: is {what}: its account lives in the folder and at no venue; leave out the option "
             "that asks the venue, and the next start does what was asked"
         )
     return folder
@@ -109,25 +116,27 @@ def flatten_now(
 ) -> FlattenResult:
     """Hold the folder's lock, put the request on record, close everything at the venue, and leave the status behind.
 
-    *make* gives a venue, not connected, for the symbols it is handed. Raises StateError when a process holds the
-    folder, and VenueError when the venue could not be reached in time.
+    *make* gives a venue, not connected, for the symbols it is handed. A folder that cannot be written stops nothing:
+    what is not on record is shown, and the result says when the halt is not. Raises StateError when a process holds
+    the folder, and VenueError when the venue could not be reached in time.
     """
     symbols = account_folder(state_dir).symbols
     is_alive(state_dir)  # refuses what is no run's folder
-    held = StateDir(state_dir)
+    held = StateDir(state_dir, or_read_only=True)
     try:
         log = DirectLog(state_dir, show)
-        try:
-            ask(state_dir, request)
-        except StateError as error:
+        refused = _refused(state_dir, request)
+        if refused:
             show(DirectAction(
                 ts_ns=now_ns(), step="trouble",
-                text=f"{error}; closing goes on, and the next start must be halted by hand",
+                text=f"{refused}; closing goes on, and the next start must be halted by hand",
             ))
         try:
             result = asyncio.run(_flatten_over(make, symbols, now_ns, log, deadline_s))
         finally:
             log.close()
+        if refused:  # the disk may have been freed meanwhile
+            result = msgspec.structs.replace(result, halt_noted=not _refused(state_dir, request))
         try:
             _leave_status(state_dir, result, now_ns())
         except StateError as error:
@@ -135,6 +144,15 @@ def flatten_now(
     finally:
         held.close()
     return result
+
+
+def _refused(state_dir: Path, request: OperatorRequest) -> str:
+    """Why *request* could not be put on record; empty when it was."""
+    try:
+        ask(state_dir, request)
+    except StateError as error:
+        return str(error)
+    return ""
 
 
 async def _flatten_over(
@@ -212,13 +230,17 @@ async def look(venue: ExecutionVenue) -> VenueView:
 
 
 def _leave_status(state_dir: Path, result: FlattenResult, now_ns: int) -> None:
-    """Bring the last known positions and orders up to date, where there is a status at all."""
+    """Bring the last known positions and orders up to date; what else a status says is left as it was."""
     status = read_status(state_dir)
     if status is None:
-        return
+        folder = account_folder(state_dir)
+        status = LiveStatus(
+            written_ns=now_ns, pid=0, started_ns=0, mode=folder.mode.value, endpoint=folder.endpoint,
+            operator_taken=requests_taken(state_dir),
+        )
     stops = {order.symbol for order in result.orders if order.stop_price > 0.0}
     write_status(state_dir, msgspec.structs.replace(
-        status, written_ns=now_ns, stage="flattened by hand", market_up=False, user_up=False,
+        status, written_ns=now_ns, stage=BY_HAND, market_up=False, user_up=False,
         positions=tuple(venue_line(position, position.symbol in stops) for position in result.positions),
         orders=tuple(
             OrderLine(
@@ -237,3 +259,24 @@ def venue_line(position: VenuePosition, protected: bool) -> PositionLine:
         symbol=position.symbol, side="LONG" if position.qty > 0.0 else "SHORT", qty=abs(position.qty),
         entry_price=position.entry_price, mark_price=position.mark_price, protected=protected,
     )
+
+
+def differences(found: FolderStatus, view: VenueView) -> list[str]:
+    """What the venue holds that the folder's figures do not, or otherwise, each with what to do."""
+    if found.alive:
+        advice = "look again in a minute; if it stays, stop the process and close with quantum-trader flatten --now"
+    else:
+        advice = "start it again, which compares first, or close everything with quantum-trader flatten --now"
+    says = {line.symbol: line.qty if line.side == "LONG" else -line.qty for line in found.positions}
+    holds = {held.symbol: held.qty for held in view.positions}
+    told = [
+        f"{symbol}: the venue holds {holds.get(symbol, 0.0):+g}, the folder says {says.get(symbol, 0.0):+g}; {advice}"
+        for symbol in sorted({*says, *holds})
+        if abs(holds.get(symbol, 0.0) - says.get(symbol, 0.0)) > _SAME_QTY * abs(says.get(symbol, 0.0))
+    ]
+    known = {order.client_order_id for order in found.orders}
+    told += [
+        f"{order.symbol}: the venue has order {order.client_order_id}, which the folder does not know; {advice}"
+        for order in view.orders if order.client_order_id not in known
+    ]
+    return told

@@ -61,6 +61,7 @@ class FlattenResult(msgspec.Struct, frozen=True, kw_only=True):
     positions: tuple[VenuePosition, ...]  # what is left, as last seen
     orders: tuple[VenueOrder, ...]
     text: str
+    halt_noted: bool = True  # the next start finds openings halted; False: its folder could not be written
 
 
 class _OutOfTimeError(Exception):

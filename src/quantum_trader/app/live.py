@@ -10,21 +10,21 @@ import os
 import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any, Final, TypeVar
 
 import msgspec
-import typer
 
 from quantum_trader import __version__
 from quantum_trader.app.input_log import FileInputLog
 from quantum_trader.app.journal_sink import LiveSink
-from quantum_trader.app.live_settings import LiveMode, LiveSettings, LoadedLive, OnForeign, bind_folder
+from quantum_trader.app.live_settings import LiveMode, LiveSettings, LoadedLive, OnForeign, bind_folder, check_folder
+from quantum_trader.app.live_words import LiveWords, say
 from quantum_trader.app.operator_requests import OperatorRequests
 from quantum_trader.app.state_dir import RecordFile, StateDir, sealed, unsealed
-from quantum_trader.app.status import HaltLine, LiveStatus, OrderLine, PositionLine, write_status
+from quantum_trader.app.status import STOPPED, HaltLine, LiveStatus, OrderLine, PositionLine, write_status
 from quantum_trader.app.trace_file import TraceFile
 from quantum_trader.app.watchdog import Watchdog
 from quantum_trader.domain.clock import NS_PER_SECOND
@@ -155,6 +155,7 @@ class LiveRun:
             queue=self._queue, report=self._report,
         )
         self._reported = 0.0
+        self.words: LiveWords | None = None
         self._watchdog = Watchdog(live.watchdog_s)
 
     def recover(self) -> int:
@@ -166,8 +167,10 @@ class LiveRun:
         return taken
 
     async def run(self) -> None:
-        """Trade until told to stop."""
+        """Trade until told to stop; the last word in the status is then that it stopped in order."""
         await self.driver.run(connected=True)
+        with suppress(StateError):
+            write_status(self.state_dir.path, msgspec.structs.replace(self.status(self.driver.health()), stage=STOPPED))
 
     def close(self) -> None:
         """Release files."""
@@ -210,6 +213,8 @@ class LiveRun:
     def _report(self, health: HealthReport) -> None:
         """Write the status file every few seconds; a full disk is told elsewhere and stops nothing here."""
         self._watchdog.beat()
+        if self.words is not None:
+            self.words.look(health)
         now = time.monotonic()
         if now - self._reported < self.live.status_s:
             return
@@ -241,7 +246,8 @@ class LiveRun:
             dropped_events=self.records.lost + engine.recording.failures + self.session.unwritten
             + health.counts.get("Unreadable", 0),
             in_doubt=sum(not ticket.resting and not ticket.over for ticket in engine.gateway.tickets()),
-            equity=engine.equity, wallet=engine.books.cash,
+            equity=engine.equity, wallet=engine.books.cash, every_s=self.live.status_s,
+            equity_ns=max(engine.now_ns, engine.began_ns) if engine.begun else 0,
             governor=GOVERNOR_CODES[int(engine.governor[0])].value,
             positions=tuple(
                 PositionLine(
@@ -301,20 +307,25 @@ def timing_of(live: LiveSettings) -> LiveTiming:
     )
 
 
-def run_live(loaded: LoadedLive, keys: ApiKeys | None, state: Path, redactor: Redactor) -> int:
-    """Trade until Ctrl-C or SIGTERM; returns the exit code. Raises ConfigError or StateError with what to do."""
+def run_live(
+    loaded: LoadedLive, keys: ApiKeys | None, state: Path, redactor: Redactor, *, quiet: bool = False
+) -> int:
+    """Trade until Ctrl-C, SIGTERM or SIGHUP, telling what happens unless *quiet*; returns the exit code.
+
+    Raises ConfigError or StateError with what to do.
+    """
     folder = StateDir(state)
     try:
-        bind_folder(state, loaded.live)
+        check_folder(state, loaded.live)
         with _sole_trader(keys):
-            exposed = run_async(_trade(loaded, keys, folder, redactor))
+            exposed = run_async(_trade(loaded, keys, folder, redactor, quiet=quiet))
         close_books(state, loaded.live)
     finally:
         folder.close()
     if exposed:
-        typer.echo(
+        say(
             f"stopped with no stop at the venue for {', '.join(exposed)}: start again at once, or close with "
-            f"quantum-trader flatten --now --state {state} --reason ...", err=True,
+            f"quantum-trader flatten --now --state {state} --reason ..."
         )
     return 1 if exposed else 0
 
@@ -327,7 +338,7 @@ def close_books(state: Path, live: LiveSettings) -> None:
         seal(state)
         feed_book(state, mode=live.mode.value)
     except (StateError, OSError) as error:
-        typer.echo(f"the journal's books could not be closed ({error}); the next stop does it", err=True)
+        say(f"the journal's books could not be closed ({error}); the next stop does it")
 
 
 @contextmanager
@@ -382,7 +393,7 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _trade(
-    loaded: LoadedLive, keys: ApiKeys | None, folder: StateDir, redactor: Redactor
+    loaded: LoadedLive, keys: ApiKeys | None, folder: StateDir, redactor: Redactor, *, quiet: bool
 ) -> tuple[str, ...]:
     """Trade until told to stop; returns the symbols whose position has no stop at the venue then."""
     venue = venue_for(
@@ -390,14 +401,18 @@ async def _trade(
     )
     try:
         await connect(venue)
+        bind_folder(folder.path, loaded.live)  # not before: a start that the venue refuses binds nothing
         live = LiveRun(loaded, venue, folder, redactor)
         compile_kernels(live.engine)
         try:
             taken = live.recover()
             settle_memory()
-            typer.echo(f"{venue.name}: connected; {taken} inputs since the last checkpoint were taken again", err=True)
-            stop_on_signals(live.driver.stop)
+            words = LiveWords(live.driver, _unsaid if quiet else say)
+            words.connected(taken)
+            live.words = words
+            stop_on_signals(live.driver.stop, words.stopping)
             await live.run()
+            words.stopped()
         finally:
             gc.unfreeze()  # what was frozen is taken apart in order when the process ends
             live.close()
@@ -417,13 +432,30 @@ async def connect(venue: ExecutionVenue, tries: int = 0) -> None:
             tries -= 1
             if tries == 0:
                 raise
-            typer.echo(f"{venue.name}: not reached ({error}); trying again in {wait:g} s", err=True)
+            say(f"{venue.name}: not reached ({error}); trying again in {wait:g} s")
             await asyncio.sleep(wait)
             wait = min(2.0 * wait, 30.0)
 
 
-def stop_on_signals(stop: Callable[[], None]) -> None:
-    """Let Ctrl-C and SIGTERM end the loop's work in order."""
+def stop_on_signals(stop: Callable[[], None], told: Callable[[], None] = lambda: None) -> None:
+    """Let Ctrl-C, SIGTERM and SIGHUP end the loop's work in order; *told* is called before *stop*, the first time.
+
+    A terminal that closes sends SIGHUP: killed at once, a position just opened would stay without its stop. Under
+    ``nohup``, which ignores it, it goes on being ignored.
+    """
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+    asked: list[int] = []
+
+    def end(number: int) -> None:
+        if not asked:
+            told()
+        asked.append(number)
+        stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, end, number)
+
+
+def _unsaid(text: str) -> None:
+    """Say nothing."""

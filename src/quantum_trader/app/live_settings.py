@@ -266,17 +266,14 @@ def read_folder(state_dir: Path) -> LiveFolder | None:
         ) from None
 
 
-def bind_folder(state_dir: Path, live: LiveSettings) -> LiveFolder:
-    """Bind *state_dir* (whose lock the caller holds) to what *live* trades; StateError when it trades something else.
-
-    The local venue's address may change between starts: it is a new port of the same venue.
-    """
+def check_folder(state_dir: Path, live: LiveSettings) -> LiveFolder:
+    """What *live* would bind *state_dir* to; StateError when the folder trades something else. Nothing is written."""
     folder = LiveFolder(
         mode=live.mode, endpoint=live.venue, address=live.address, symbols=live.symbols, interval=live.interval,
         trigger_on=live.trigger_on,
     )
     before = read_folder(state_dir)
-    if before is None and (state_dir / "checkpoint").exists():
+    if before is None and any((state_dir / name).exists() for name in ("checkpoint", "local-run")):
         raise StateError(f"--state {state_dir}: holds a replay; choose another folder for live trading")
     if before is not None:
         for key in ("mode", "endpoint", "symbols", "interval"):
@@ -286,7 +283,17 @@ def bind_folder(state_dir: Path, live: LiveSettings) -> LiveFolder:
                     f"--state {state_dir}: trades with {key} = {_plain(had)}, now {_plain(has)}; give the same "
                     "settings, or choose another --state folder"
                 )
-    if folder != before:
+    return folder
+
+
+def bind_folder(state_dir: Path, live: LiveSettings) -> LiveFolder:
+    """Bind *state_dir* (whose lock the caller holds) to what *live* trades; StateError when it trades something else.
+
+    For a venue that took the symbols: a start that is refused binds nothing. The local venue's address may change
+    between starts: it is a new port of the same venue.
+    """
+    folder = check_folder(state_dir, live)
+    if folder != read_folder(state_dir):
         try:
             write_atomically(state_dir / FOLDER_FILE, msgspec.json.encode(folder) + b"\n")
         except OSError as error:

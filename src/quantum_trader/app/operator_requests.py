@@ -40,7 +40,9 @@ def ask(state_dir: Path, request: OperatorRequest) -> None:
     if not request.reason.strip():
         raise InputError("--reason = '': say why; it goes on record")
     if not (state_dir / "lock").exists():
-        raise StateError(f"--state {state_dir}: is not a run's state folder; give the folder of `run --state`")
+        raise StateError(
+            f"--state {state_dir}: is not a run's state folder; give the folder of `run --state` or `live --state`"
+        )
     try:
         descriptor = os.open(state_dir / FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:

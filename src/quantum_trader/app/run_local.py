@@ -22,7 +22,7 @@ import numpy as np
 
 from quantum_trader.app.live import compile_kernels, run_async, settle_memory
 from quantum_trader.app.results import Pace, ProgressSink, RunOptions, RunResult
-from quantum_trader.app.runner import Run, facts_of, view_of
+from quantum_trader.app.runner import LOCAL_RUN, Run, facts_of, view_of
 from quantum_trader.app.settings import RunSettings
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_SECOND
 from quantum_trader.domain.errors import StateError, VenueError
@@ -41,6 +41,7 @@ from quantum_trader.venues.local.exchange import Exchange, ExchangeSettings
 from quantum_trader.venues.local.limits import LimitSettings
 from quantum_trader.venues.local.server import LocalVenue, ServerSettings
 
+_RUN_FILES: Final = ("checkpoint", "records.jsonl", "journal", "live.json")  # a folder with one of these is taken
 _STUCK_S: Final = 30.0  # a trader that has not answered one bar after this long
 _LATE_TURNS: Final = 1000
 _EVE_NS: Final = 1_000_000  # fills inside a bar are told this long before it closes
@@ -141,11 +142,13 @@ def run_over_local_venue(
     journal; it is not continued, because the venue's account ends with the process.
     """
     folder = options.state_dir if options is not None else None
-    if folder is not None and (folder / "checkpoint").exists():
+    if folder is not None and any((folder / name).exists() for name in _RUN_FILES):
         raise StateError(
             f"--state {folder}: holds a run already, and one over the local venue is not continued; name a new folder"
         )
     session = LocalRun(settings, options or RunOptions())
+    if folder is not None:
+        (folder / LOCAL_RUN).touch(0o600)
     try:
         started = time.perf_counter()
         run_async(_Stepping(session, progress, pace).run())

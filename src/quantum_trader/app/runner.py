@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +12,7 @@ import numpy as np
 
 from quantum_trader import __version__
 from quantum_trader.app.journal_sink import JournalSink
+from quantum_trader.app.live_settings import FOLDER_FILE
 from quantum_trader.app.operator_requests import Action, OperatorRequest, OperatorRequests
 from quantum_trader.app.results import (
     DataStatement,
@@ -125,6 +127,8 @@ class Run:
     def __init__(self, settings: RunSettings, options: RunOptions) -> None:
         self.settings = settings
         self.recording = open_recording(**settings.recording_arguments())
+        if options.state_dir is not None:
+            check_replay_folder(options.state_dir)
         self.state_dir = StateDir(options.state_dir) if options.state_dir is not None else None
         self.checkpoint = self.state_dir.load_checkpoint() if self.state_dir is not None else None
         self._check_identity()
@@ -260,6 +264,22 @@ class Run:
                 stack.callback(self.observer.close)
             if not isinstance(self.records, NullSink):
                 stack.callback(self.records.close)
+
+
+LOCAL_RUN: Final = "local-run"  # marks the folder of a run over the local venue
+
+
+def check_replay_folder(folder: Path) -> None:
+    """Raise StateError when *folder* belongs to a live session or a local run; nothing is written."""
+    if (folder / FOLDER_FILE).exists():
+        raise StateError(
+            f"--state {folder}: holds a live session; continue it with quantum-trader live --state {folder}, or choose "
+            "another folder for the replay"
+        )
+    if (folder / LOCAL_RUN).exists():
+        raise StateError(
+            f"--state {folder}: holds a run over the local venue, which is not continued; choose another folder"
+        )
 
 
 def run(

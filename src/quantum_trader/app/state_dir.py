@@ -138,20 +138,43 @@ class ScratchRecordFile(RecordFile):
         self.path.unlink(missing_ok=True)
 
 
+def _open_lock(path: Path) -> int:
+    """A descriptor of the lock that is there, for reading; -1 where there is none."""
+    try:
+        return os.open(path / "lock", os.O_RDONLY)
+    except OSError:
+        return -1
+
+
 class StateDir:
     """One run's folder: a lock, a checkpoint, the records."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, or_read_only: bool = False) -> None:
+        """Make the folder where it is missing, and hold it; StateError when that cannot be, or another holds it.
+
+        *or_read_only*: hold the lock of a folder that is there but cannot be written, for who only closes positions.
+        """
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise StateError(f"--state {path}: cannot be used ({error.strerror}); choose a writable folder") from error
+            self._lock = _open_lock(path) if or_read_only else -1
+            if self._lock < 0:
+                raise StateError(
+                    f"--state {path}: cannot be used ({error.strerror}); choose a writable folder"
+                ) from error
         os.umask(_PRIVATE_UMASK)  # whatever this process and its children make from now on is for their owner alone
         if not self._take_lock():
             os.close(self._lock)
             raise StateError(f"--state {path}: another run is using this folder; stop it or choose another")
+        self._sign()
+
+    def _sign(self) -> None:
+        """Leave in the lock which process holds it; empty when that cannot be written."""
+        with suppress(OSError):
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def _take_lock(self) -> bool:
         """Whether the lock is ours; asked again within a moment, because `status` may be looking at it."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.app.live_settings import LiveFolder, LiveMode, read_folder
+from quantum_trader.app.live_settings import FOLDER_FILE, LiveFolder, LiveMode, read_folder
 from quantum_trader.app.operator_requests import OperatorRequest, OperatorRequests
 from quantum_trader.app.state_dir import unsealed
 from quantum_trader.domain.clock import NS_PER_SECOND
@@ -27,7 +27,11 @@ from quantum_trader.policy.storage import write_atomically
 
 STATUS_FILE: Final = "status.json"
 DIRECT_FILE: Final = "direct_actions.jsonl"
-_SILENT_S: Final = 15.0  # a live process that has not written its status for this long makes no progress
+STOPPED: Final = "stopped"  # stage of a process that ended in order
+BY_HAND: Final = "flattened by hand"  # stage after a command closed everything at the venue
+_SILENT_WRITES: Final = 3.0  # a live process that left out so many writes of its status makes no progress
+_SILENT_S: Final = 5.0  # or cannot write, if it wrote none for at least this long
+_LITTLE_SPACE: Final = 16 << 20  # bytes free; an hour of records of many symbols
 _FULL: Final = 0.95  # queue fill
 _LAG_S: Final = 5.0
 _UNRECONCILED_S: Final = 180.0
@@ -77,7 +81,8 @@ class LiveStatus(msgspec.Struct, frozen=True, kw_only=True):
     started_ns: int
     mode: str
     endpoint: str
-    stage: str = "trading"  # "starting", "warming up", "trading", "stopping"
+    stage: str = "trading"  # "starting", "trading", STOPPED, BY_HAND
+    every_s: float = 2.0  # how often it is written
     market_up: bool = False
     user_up: bool = False
     last_event_age_s: float | None = None  # since the account's last event; None before the first
@@ -91,6 +96,7 @@ class LiveStatus(msgspec.Struct, frozen=True, kw_only=True):
     dropped_events: int = 0  # records lost, inputs acted on without being written, frames that could not be read
     waits_for: str = ""  # before it can trade
     equity: float = 0.0
+    equity_ns: int = 0  # the equity's moment: the newest bar's close, or the books' begin; 0: not known yet
     wallet: float = 0.0
     governor: str = "NORMAL"
     positions: tuple[PositionLine, ...] = ()
@@ -104,17 +110,18 @@ class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Everything ``quantum-trader status`` shows. *problems* want a person; empty means healthy."""
 
     state: str
-    kind: str  # "live", "replay"
+    kind: str  # "live", "replay", "nothing" where no start came so far
     alive: bool
     pid: int  # 0 when not alive or not told
     mode: str
     endpoint: str
     source: str  # where figures come from: "status file", "checkpoint", "nothing yet"
     as_of_ns: int  # wall time of the status file; market time of a checkpoint
-    age_s: float  # of the status file or the checkpoint file, by the clock
+    age_s: float | None  # of the status file or the checkpoint file, by the clock; None: there is neither
     checkpoint_age_s: float | None
-    equity: float
-    governor: str
+    equity: float | None  # None: not known
+    equity_ns: int  # the equity's moment: the newest bar's close; 0 where it is not known
+    governor: str | None  # None: not known
     stage: str
     last_event_age_s: float | None
     lag_s: float | None
@@ -152,6 +159,8 @@ def is_alive(state_dir: Path) -> bool:
     try:
         descriptor = os.open(state_dir / "lock", os.O_RDONLY)
     except OSError:
+        if (state_dir / FOLDER_FILE).exists():
+            return False  # it lost its lock, and its positions stand all the same
         raise StateError(
             f"--state {state_dir}: is not a run's state folder; give the folder of `run --state` or `live --state`"
         ) from None
@@ -165,10 +174,21 @@ def is_alive(state_dir: Path) -> bool:
         os.close(descriptor)
 
 
+def holder(state_dir: Path) -> int:
+    """The process that holds the folder's lock, or held it last; 0 when the lock does not say."""
+    try:
+        return int((state_dir / "lock").read_bytes())
+    except (OSError, ValueError):
+        return 0
+
+
 class _Known(msgspec.Struct, kw_only=True):
     """What could be read of a folder."""
 
     live: LiveStatus | None = None
+    holder: int = 0
+    held_s: float = 0.0  # since the holder signed the lock
+    disk: str = ""  # why nothing more can be written; empty: it can
     checkpoint: dict[str, Any] | None = None
     checkpoint_age_s: float | None = None
     damage: str = ""
@@ -180,14 +200,17 @@ def folder_status(state_dir: Path, now_ns: int) -> FolderStatus:
     folder = read_folder(state_dir)
     known = _read(state_dir, now_ns)
     view = _from_live(known.live) if known.live is not None else _from_checkpoint(known.checkpoint)
+    empty = folder is None and known.checkpoint_age_s is None
+    if alive and _is_others(known) and (folder is not None or empty):
+        view["stage"] = "starting"
     taken = view.pop("operator_taken")
     pending = tuple(OperatorRequests(state_dir, taken).poll())
     status = FolderStatus(
-        state=str(state_dir), kind="live" if folder is not None else "replay", alive=alive,
-        pid=known.live.pid if alive and known.live is not None else 0,
-        mode=folder.mode.value if folder is not None else "REPLAY",
-        endpoint=folder.endpoint if folder is not None else "paper",
-        age_s=_age(now_ns, view["as_of_ns"]) if known.live is not None else known.checkpoint_age_s or 0.0,
+        state=str(state_dir), kind="live" if folder is not None else "nothing" if empty else "replay", alive=alive,
+        pid=(known.holder or (known.live.pid if known.live is not None else 0)) if alive else 0,
+        mode=folder.mode.value if folder is not None else "nothing yet" if empty else "REPLAY",
+        endpoint=folder.endpoint if folder is not None else "no venue yet" if empty else "paper",
+        age_s=_age(now_ns, view["as_of_ns"]) if known.live is not None else known.checkpoint_age_s,
         checkpoint_age_s=known.checkpoint_age_s, pending_requests=pending,
         direct_actions=_lines(state_dir / DIRECT_FILE), problems=(), **view,
     )
@@ -196,9 +219,10 @@ def folder_status(state_dir: Path, now_ns: int) -> FolderStatus:
 
 def _read(state_dir: Path, now_ns: int) -> _Known:
     """The status file, or the checkpoint where there is no status file."""
-    known = _Known(live=read_status(state_dir))
+    known = _Known(live=read_status(state_dir), holder=holder(state_dir), disk=_disk(state_dir))
     path = state_dir / "checkpoint"
     try:
+        known.held_s = _age(now_ns, (state_dir / "lock").stat().st_mtime_ns)
         known.checkpoint_age_s = _age(now_ns, path.stat().st_mtime_ns)
         content = path.read_bytes() if known.live is None else b""
     except OSError:
@@ -208,6 +232,31 @@ def _read(state_dir: Path, now_ns: int) -> _Known:
         if known.checkpoint is None:
             known.damage = "the checkpoint is damaged; the next start sets it aside and says what to do"
     return known
+
+
+def _is_others(known: _Known) -> bool:
+    """Whether the process that holds the folder has said nothing yet, so that what was said is another one's."""
+    return known.holder != 0 and (known.live is None or known.live.pid != known.holder)
+
+
+def _disk(state_dir: Path) -> str:
+    """Why nothing more, or soon nothing more, can be written in the folder; empty when it can."""
+    try:
+        found = os.statvfs(state_dir)
+    except OSError as error:
+        return f"it cannot be looked at ({error.strerror})"
+    if found.f_flag & os.ST_RDONLY:
+        return "its file system is read-only"
+    left = found.f_bavail * found.f_frsize
+    return f"its file system is full or nearly ({left >> 10} KiB left)" if left < _LITTLE_SPACE else ""
+
+
+def requests_taken(state_dir: Path) -> int:
+    """How many of the folder's requests its run took, by its status or its checkpoint."""
+    known = _read(state_dir, 0)
+    if known.live is not None:
+        return known.live.operator_taken
+    return int(_from_checkpoint(known.checkpoint)["operator_taken"])
 
 
 def _age(now_ns: int, then_ns: int) -> float:
@@ -223,7 +272,8 @@ def _lines(path: Path) -> int:
 
 def _from_live(live: LiveStatus) -> dict[str, Any]:
     return {
-        "source": "status file", "as_of_ns": live.written_ns, "equity": live.equity, "governor": live.governor,
+        "source": "status file", "as_of_ns": live.written_ns, "equity": live.equity if live.equity_ns else None,
+        "equity_ns": live.equity_ns, "governor": live.governor if live.equity_ns else None,
         "stage": live.stage, "last_event_age_s": live.last_event_age_s, "lag_s": live.lag_s,
         "queue_fill": live.queue_fill, "unreconciled_s": live.unreconciled_s, "in_doubt": live.in_doubt,
         "dropped_events": live.dropped_events, "positions": live.positions, "orders": live.orders,
@@ -234,7 +284,7 @@ def _from_live(live: LiveStatus) -> dict[str, Any]:
 def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
     """The same from a checkpoint's engine; what only a running process knows is None."""
     view: dict[str, Any] = {
-        "source": "nothing yet", "as_of_ns": 0, "equity": 0.0, "governor": GOVERNOR_CODES[0].value, "stage": "",
+        "source": "nothing yet", "as_of_ns": 0, "equity": None, "equity_ns": 0, "governor": None, "stage": "",
         "last_event_age_s": None, "lag_s": None, "queue_fill": None, "unreconciled_s": None, "in_doubt": 0,
         "dropped_events": 0, "positions": (), "orders": (), "halts": (), "operator_taken": 0,
     }
@@ -246,6 +296,7 @@ def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
     halts = [msgspec.convert(raw, HaltEntry) for raw in engine["tally"]["halts"]]
     view.update(
         source="checkpoint", as_of_ns=int(engine["now_ns"]), equity=float(engine["equity"]),
+        equity_ns=max(int(engine["now_ns"]), int(engine.get("began_ns", 0))),
         governor=GOVERNOR_CODES[int(engine["governor_level"])].value, positions=position_lines(positions, tickets),
         orders=order_lines(tickets), halts=halt_lines(halts),
         operator_taken=int(saved.get("asked", saved.get("operator_taken", 0))),
@@ -297,25 +348,71 @@ def _problems(status: FolderStatus, known: _Known, folder: LiveFolder | None) ->
         f"{line.symbol}: {line.side} {line.qty:g} has no stop at the venue" for line in status.positions
         if not line.protected
     ]
+    if status.kind == "nothing" and not status.alive:
+        found.append("nothing ran here yet: the last start was refused, or ended at once; start again")
+    if status.alive and _is_others(known) and status.kind != "replay":
+        found += _start_problems(known)
     if folder is None:
         return found
-    if not status.alive and (status.positions or status.orders):
-        advice = "start it again"
-        if folder.mode is not LiveMode.DRY:
-            advice += ", or close everything with quantum-trader flatten --now"
-        found.append(f"the process is dead with {len(status.positions)} positions as last known; {advice}")
-    if not status.alive and status.pending_requests:
-        found.append(f"{len(status.pending_requests)} requests wait for the next start")
-    if status.alive and known.live is not None:
+    if known.disk:
+        found.append(f"the folder takes no more: {known.disk}; mend that, {_way_out(status, folder)}")
+    if status.alive and known.live is not None and not _is_others(known):
         found += _live_problems(status, known.live)
+    elif not status.alive:
+        found += _dead_problems(status, known, folder)
+    return found
+
+
+def _way_out(status: FolderStatus, folder: LiveFolder) -> str:
+    """What closes everything without the folder's disk."""
+    stop = f"stop the process (kill -TERM {status.pid or 'PID'})" if status.alive else ""
+    if folder.mode is LiveMode.DRY:
+        return f"or {stop}" if stop else "then start it again"
+    close = "close everything with quantum-trader flatten --now, which needs no disk"
+    return f"or {stop} and {close}" if stop else f"or {close}"
+
+
+def _start_problems(known: _Known) -> list[str]:
+    """Of a process that holds the folder and has said nothing yet."""
+    if known.held_s <= _START_S:
+        return []
+    return [
+        f"the process (pid {known.holder}) holds the folder for {known.held_s:.0f} s and wrote no status: it waits "
+        "for the venue, or cannot write; what is shown is from before it"
+    ]
+
+
+def _dead_problems(status: FolderStatus, known: _Known, folder: LiveFolder) -> list[str]:
+    """What a process left that is not there any more."""
+    found, ask = [], ""
+    advice = "start it again"
+    if folder.mode is not LiveMode.DRY:
+        advice += ", or close everything with quantum-trader flatten --now"
+        ask = "look with status --venue, then "
+    if status.positions or status.orders:
+        found.append(f"the process is dead with {len(status.positions)} positions as last known; {advice}")
+    if known.damage:
+        pass  # it is told already
+    elif status.equity is None and status.stage != BY_HAND:
+        found.append(f"the process ended in its start, before it knew the account; {ask}{advice}")
+    elif known.live is None or known.live.stage not in (STOPPED, BY_HAND):
+        old = f"{status.age_s:.0f} s old" if status.age_s is not None else "of no known age"
+        found.append(
+            f"the process ended without a last word (killed, or it could not write): what is shown is {old} and may "
+            f"miss what came after, positions too; {ask}{advice}"
+        )
+    if status.pending_requests:
+        found.append(f"{len(status.pending_requests)} requests wait for the next start")
     return found
 
 
 def _live_problems(status: FolderStatus, live: LiveStatus) -> list[str]:
     """Health means progress: what of it is missing while the process is up."""
+    silent_s = status.age_s or 0.0
     checks = (
-        (status.age_s > _SILENT_S,
-         f"the process (pid {live.pid}) is up and wrote no status for {status.age_s:.0f} s: stop and start it again"),
+        (silent_s > max(_SILENT_WRITES * live.every_s, _SILENT_S),
+         f"the process (pid {live.pid}) is up and wrote no status for {silent_s:.0f} s: it hangs or cannot write, and "
+         "what is shown is that old and may miss positions and halts; stop and start it again"),
         (live.stage == "starting" and live.written_ns - live.started_ns > _START_S * NS_PER_SECOND,
          f"it does not trade yet after {(live.written_ns - live.started_ns) / NS_PER_SECOND:.0f} s: it waits for "
          f"{live.waits_for or 'the venue'}"),

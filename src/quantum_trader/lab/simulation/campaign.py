@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 
 import msgspec
@@ -64,7 +66,7 @@ def run_seeds(seeds: Iterable[int], variant: str = "", jobs: int = 1) -> Iterato
 
 def run_schedules(
     schedules: Iterable[Schedule], variant: str = "", jobs: int = 1
-) -> Iterator[tuple[Schedule, Outcome]]:
+) -> Generator[tuple[Schedule, Outcome]]:
     """Run *schedules* on *jobs* processes; each with its outcome, in order. Whoever stops reading stops them."""
     require(jobs >= 1, "jobs", jobs, "must be 1 or more")
     made = variant_of(variant)
@@ -75,7 +77,8 @@ def run_schedules(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=warm_world) as pool:
         rest = iter(schedules)
-        waiting = deque((one, pool.submit(run_named, one, variant)) for one in islice(rest, jobs * _AHEAD))
+        with _interrupts_for_later():  # the first of these starts the processes
+            waiting = deque((one, pool.submit(run_named, one, variant)) for one in islice(rest, jobs * _AHEAD))
         try:
             while waiting:
                 schedule, future = waiting.popleft()
@@ -84,6 +87,16 @@ def run_schedules(
         finally:
             for _, future in waiting:
                 future.cancel()
+
+
+@contextmanager
+def _interrupts_for_later() -> Iterator[None]:
+    """Hold Ctrl-C back meanwhile; processes started meanwhile never get it: their parent ends them, in peace."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run_named(schedule: Schedule, variant: str) -> Outcome:
