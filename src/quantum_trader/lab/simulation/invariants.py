@@ -80,6 +80,7 @@ class _Overnight(msgspec.Struct, frozen=True, kw_only=True):
     trades: int
     latched: bool
     cleared: int  # halts that were ended on record
+    moved: int  # times the money was set anew
 
 
 class Watch:
@@ -368,6 +369,7 @@ class Watch:
         now = _Overnight(
             day=engine.now_ns // NS_PER_DAY, kill=engine.kill, streak=engine.books.losing_streak,
             trades=engine.books.trade_count, latched=bool(losses_latched(engine.losses)), cleared=self._cleared,
+            moved=engine.tally.topics["cash.adjusted"],
         )
         before, self._overnight = self._overnight, now
         if before is None or before.day == now.day:
@@ -377,7 +379,8 @@ class Watch:
         if now.streak < before.streak and (now.trades, now.cleared) == (before.trades, before.cleared):
             self.fail("streaks survive midnight", f"a losing streak of {before.streak} ended with the day")
         rolling, _ = losses_pct(engine.losses, float(engine.losses[LOSS_LAST]))  # as it stood when the latch was judged
-        if before.latched and not now.latched and rolling <= -engine.settings.limits.daily_loss_pct:
+        same_money = before.moved == now.moved  # else the same loss is another share of what there is
+        if before.latched and not now.latched and same_money and rolling <= -engine.settings.limits.daily_loss_pct:
             self.fail("limits survive midnight", f"the day's loss latch ended with {rolling:.2f} % lost in 24 hours")
 
     # ------------------------------------------------------------------ restarts
