@@ -131,7 +131,6 @@ class LiveEngine(Engine):
         self._health_why = ""  # as it was last told
         self._asked_from_ns = 0  # since when money moved may still explain a wallet that was taken over; 0: it need not
         self._remembered: list[float] = []  # equities noted before a wallet was taken over that nothing explained
-        self._broken: Exception | None = None  # what a signal raised, until `more` does
         self._moved_ns = 0  # the newest money move told: an older look at the wallet does not hold it
         self._wallet_ns = 0  # when the wallet was last taken from the venue though nothing explained it
         self._unclosed: dict[str, int] = {}  # closes of a symbol that were refused in a row
@@ -174,13 +173,10 @@ class LiveEngine(Engine):
     @property
     def decides(self) -> bool:
         """Whether signals of the bars decided on last are still due: until they are not, nothing else may be told."""
-        return bool(self._due) or self._broken is not None
+        return bool(self._due)
 
     def more(self) -> list[Command]:
-        """Go on with the signals that are due until there is something to send. One that raises is not due again."""
-        broken, self._broken = self._broken, None
-        if broken is not None:
-            raise broken
+        """Go on with the signals that are due until there is something to send. One that fails is not due again."""
         commands: list[Command] = []
         if self._due:
             self._take_signals(commands)
@@ -188,16 +184,11 @@ class LiveEngine(Engine):
 
     def _take_signals(self, commands: list[Command]) -> None:
         before = len(commands)
-        try:
-            while self._due and len(commands) == before:
-                self._take_signal(self._due.pop(0), commands)
-        except Exception as error:
-            if not commands:
-                raise
-            self._broken = error  # what open positions need goes out first
-        finally:
-            if not self._due:
-                self._after(self._learn, self.now_ns)
+        while self._due and len(commands) == before:
+            index = self._due.pop(0)
+            self._by_itself("signal", self.symbols[index], self.now_ns, self._take_signal, index, commands)
+        if not self._due:
+            self._after(self._learn, self.now_ns)
 
     def expect_bar(self, ts_ns: int, index: int, bar: Any) -> None:
         """Work out ahead what a symbol's next bar (5,) means, should it be decided on. Changes nothing that counts."""
@@ -729,7 +720,7 @@ class LiveEngine(Engine):
                 commands += self._sent(self.gateway.cancel_openings(now_ns, symbol))
         for position in list(self.books.positions.values()):
             if position.symbol not in busy:
-                commands += self._by_itself(self._attend, position, now_ns)
+                commands += self._by_itself("position", position.symbol, now_ns, self._attend, position, now_ns) or []
         return commands
 
     def _attend(self, position: Position, now_ns: int) -> list[Command]:
@@ -741,15 +732,16 @@ class LiveEngine(Engine):
         return self._exit(position, ExitReason.TIMEOUT, now_ns) if self._is_timed_out(position, now_ns) else []
 
     def _manage(self, position: Position, batch: MarketBatch, market: Any, now_ns: int) -> list[Command]:
-        return self._by_itself(super()._manage, position, batch, market, now_ns)
+        symbol, see_to = position.symbol, super()._manage
+        return self._by_itself("position", symbol, now_ns, see_to, position, batch, market, now_ns) or []
 
-    def _by_itself(self, see_to: Callable[..., list[Command]], position: Position, *arguments: Any) -> list[Command]:
-        """See to one position; what fails there halts openings, and keeps nobody from seeing to the others."""
+    def _by_itself(self, kind: str, symbol: str, now_ns: int, see_to: Callable[..., Any], *arguments: Any) -> Any:
+        """See to one position or signal; what fails halts openings, and keeps nobody from seeing to the others."""
         failures = self.shield.failures
-        commands = self.shield.run(see_to, position, *arguments)
+        found = self.shield.run(see_to, *arguments)
         if self.shield.failures != failures:
-            self.halt(f"the engine failed on the position in {position.symbol}: {self.shield.last}", arguments[-1])
-        return commands or []
+            self.halt(f"the engine failed on the {kind} of {symbol}: {self.shield.last}", now_ns)
+        return found
 
     def _protect_again(self, position: Position, now_ns: int) -> list[Command]:
         """Send another stop for a position without one, a few times; then close it."""
