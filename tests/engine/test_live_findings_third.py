@@ -969,3 +969,17 @@ def test_filters_that_changed_while_it_was_down_do_not_rewrite_the_past() -> Non
     assert second.engine.instruments == first.engine.instruments
     assert second.engine.gateway.state() == first.engine.gateway.state()
     assert first.engine.gateway.tickets()[0].qty == 0.015
+
+
+def test_what_a_liquidation_or_deleveraging_leaves_is_closed_at_once() -> None:
+    """The venue took a part of the position: nobody waits for the next look at positions to close the rest."""
+    world = World().begin()
+    world.opened()
+    position = world.engine.books.positions[SYMBOL]
+    commands = world.say(Fill(
+        fill_id="adl-1", client_order_id="adl_autoclose", symbol=SYMBOL, side=OrderSide.SELL, qty=position.qty / 2.0,
+        price=position.entry_price, fee=0.1, liquidity="taker", ts_ns=world.now_ns, liquidation=True,
+    ))
+    (close,) = [order for order in orders(commands) if order.type is OrderType.MARKET]
+    assert (close.reduce_only, close.qty) == (True, pytest.approx(position.qty))
+    assert position.exit_reason is ExitReason.LIQUIDATION

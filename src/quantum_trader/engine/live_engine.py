@@ -259,6 +259,8 @@ class LiveEngine(Engine):
         self._unclosed.pop(fill.symbol, None)
         if position is not None and purpose is None and closing is None and not fill.liquidation:
             position.exit_reason = None  # somebody closed a part: the rest goes on
+        elif position is not None and fill.liquidation:  # the venue took a part: the rest goes at once
+            commands += self._sent(self.gateway.close(position, fill.ts_ns))
         return commands
 
     def _record(self, topic: str, trace_id: str, ts_ns: int, data: Any, source: str = ENGINE) -> None:
