@@ -6,25 +6,12 @@ import contextlib
 from contextlib import suppress
 
 from tests.engine.live_world import MINUTE, OTHER, START, SYMBOL, orders
+from tests.engine.test_live_findings import held
 
 from quantum_trader.domain.enums import OrderStatus, OrderType
 from quantum_trader.domain.errors import StateError
 from quantum_trader.engine.inputs import Looked
-from quantum_trader.engine.ports import VenuePosition
 from quantum_trader.engine.reconciliation import VenueSnapshot
-
-
-def held(qty=0.01, entry=10_000.0, leverage=5.0, mark=10_000.0):
-    return VenuePosition(
-        symbol=SYMBOL,
-        qty=qty,
-        entry_price=entry,
-        leverage=leverage,
-        margin=20.0,
-        liquidation_price=0.0,
-        mark_price=mark,
-        unrealised_pnl=0.0,
-    )
 
 
 def look(world, *positions):

@@ -16,6 +16,7 @@ import msgspec
 
 from quantum_trader.app.settings import LIVE_SECTION as SECTION
 from quantum_trader.app.settings import LoadedSettings, load_settings, read_toml, unknown_key
+from quantum_trader.app.state_dir import LOCAL_RUN
 from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.market.intervals import INTERVALS, interval_ns
 from quantum_trader.policy.storage import write_atomically
@@ -273,7 +274,7 @@ def check_folder(state_dir: Path, live: LiveSettings) -> LiveFolder:
         trigger_on=live.trigger_on,
     )
     before = read_folder(state_dir)
-    if before is None and any((state_dir / name).exists() for name in ("checkpoint", "local-run")):
+    if before is None and any((state_dir / name).exists() for name in ("checkpoint", LOCAL_RUN)):
         raise StateError(f"--state {state_dir}: holds a replay; choose another folder for live trading")
     if before is not None:
         for key in ("mode", "endpoint", "symbols", "interval"):

@@ -22,8 +22,9 @@ import numpy as np
 
 from quantum_trader.app.live import compile_kernels, run_async, settle_memory
 from quantum_trader.app.results import Pace, ProgressSink, RunOptions, RunResult
-from quantum_trader.app.runner import LOCAL_RUN, Run, facts_of, view_of
+from quantum_trader.app.runner import Run, facts_of, view_of
 from quantum_trader.app.settings import RunSettings
+from quantum_trader.app.state_dir import LOCAL_RUN
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_SECOND
 from quantum_trader.domain.errors import StateError, VenueError
 from quantum_trader.engine.engine import Engine

@@ -31,7 +31,7 @@ from quantum_trader.app.results import (
     ShadowTally,
 )
 from quantum_trader.app.settings import RunSettings
-from quantum_trader.app.state_dir import RecordFile, ScratchRecordFile, StateDir
+from quantum_trader.app.state_dir import LOCAL_RUN, RecordFile, ScratchRecordFile, StateDir
 from quantum_trader.app.trace_file import TraceFile
 from quantum_trader.app.watch import ObservationFiles
 from quantum_trader.domain.clock import NS_PER_HOUR
@@ -264,9 +264,6 @@ class Run:
                 stack.callback(self.observer.close)
             if not isinstance(self.records, NullSink):
                 stack.callback(self.records.close)
-
-
-LOCAL_RUN: Final = "local-run"  # marks the folder of a run over the local venue
 
 
 def check_replay_folder(folder: Path) -> None:

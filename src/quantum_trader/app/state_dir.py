@@ -21,6 +21,7 @@ import numpy as np
 from quantum_trader.domain.errors import StateError
 from quantum_trader.policy.storage import set_aside, write_atomically
 
+LOCAL_RUN: Final = "local-run"  # marks the folder of a run over the local venue
 _MAGIC: Final = b"quantum-trader checkpoint 1\n"
 _PRIVATE_UMASK: Final = 0o077
 _LOCK_NAPS_S: Final = (0.02, 0.05, 0.1, 0.0)

@@ -65,7 +65,6 @@ class StandIn(LiveEngine):
 
     def compile(self) -> None:
         """Go through everything that bars bring about, so that no kernel is left to be compiled while one waits."""
-        self._ts_ns += self.interval_ns
         bars = np.full((2, 5), _PRICE)
         for _ in range(2):
             self._ts_ns += self.interval_ns
