@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import Figure, bench, best_of, ema_cross_loop
-from quantum_trader.app.journal_sink import JournalSink
-from quantum_trader.app.state_dir import RecordFile
+from quantum_trader.app.runs.journal_sink import JournalSink
+from quantum_trader.app.runs.state_dir import RecordFile
 from quantum_trader.engine.engine import Engine
 from quantum_trader.engine.ports import RecordSink
 from quantum_trader.engine.recorder import MemorySink
@@ -26,8 +26,8 @@ from quantum_trader.market.instruments import instruments_for
 from quantum_trader.policy.profiles import load_profile
 from quantum_trader.signals import columns as col
 from quantum_trader.signals.settings import SignalSettings
-from quantum_trader.venues.paper import PaperVenue
-from quantum_trader.venues.paper_settings import PaperSettings
+from quantum_trader.venues.paper.settings import PaperSettings
+from quantum_trader.venues.paper.venue import PaperVenue
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SYMBOLS = (

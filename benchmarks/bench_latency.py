@@ -30,25 +30,25 @@ import msgspec
 
 from benchmarks.bench_adapter import BAR, ccxt_stream, order_maker
 from benchmarks.harness import Figure, bench
-from quantum_trader.app.input_log import FileInputLog
-from quantum_trader.app.journal_sink import JournalSink
-from quantum_trader.app.live import compile_kernels, run_async, settle_memory
-from quantum_trader.app.state_dir import RecordFile, StateDir
-from quantum_trader.app.trace_file import TraceFile
+from quantum_trader.app.runs.input_log import FileInputLog
+from quantum_trader.app.runs.journal_sink import JournalSink
+from quantum_trader.app.runs.live import compile_kernels, run_async, settle_memory
+from quantum_trader.app.runs.state_dir import RecordFile, StateDir
+from quantum_trader.app.runs.trace_file import TraceFile
 from quantum_trader.domain.clock import NS_PER_MINUTE
 from quantum_trader.domain.enums import OrderType
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import OrderRequest
 from quantum_trader.engine.gateway import Command
-from quantum_trader.engine.live import LiveDriver
 from quantum_trader.engine.live_engine import LiveEngine
-from quantum_trader.engine.live_timing import LiveTiming
 from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.replay import ReplayDriver
-from quantum_trader.engine.session import Session
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.venue_port import Kline, StreamEvent
 from quantum_trader.journal.tracer import DecisionTracer
+from quantum_trader.live.driver import LiveDriver
+from quantum_trader.live.session import Session
+from quantum_trader.live.timing import LiveTiming
 from quantum_trader.market.generate import generated_recording
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.regime import MarketSettings
@@ -63,8 +63,8 @@ from quantum_trader.venues.binance.keys import LOCAL, ApiKeys, Secret
 from quantum_trader.venues.binance.orders import Grid, order_fields
 from quantum_trader.venues.binance.rest import PRIVATE, PreparedRequest, Rest
 from quantum_trader.venues.binance.streams import EventQueue
-from quantum_trader.venues.paper import PaperVenue
-from quantum_trader.venues.paper_settings import PaperSettings
+from quantum_trader.venues.paper.settings import PaperSettings
+from quantum_trader.venues.paper.venue import PaperVenue
 
 SYMBOLS = 222
 WARM = 230  # moments until the models have seen enough; not measured

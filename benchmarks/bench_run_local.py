@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from benchmarks.harness import Figure, bench
-from quantum_trader.app.results import RunResult
-from quantum_trader.app.run_local import run_over_local_venue
-from quantum_trader.app.runner import run
+from quantum_trader.app.runs.local import run_over_local_venue
+from quantum_trader.app.runs.replay import run
+from quantum_trader.app.runs.results import RunResult
 from quantum_trader.app.settings import RunSettings, load_settings
 
 SPAN = {"data.start": ("2018-08-01", "bench"), "data.end": ("2018-09-01", "bench")}  # a month with much trading

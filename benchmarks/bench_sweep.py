@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmarks.harness import Figure, bench
 from quantum_trader.app.settings import load_settings
-from quantum_trader.lab.sweep import run_one
-from quantum_trader.lab.sweep_market import Market, SweepSettings, levels_of, prepare
+from quantum_trader.lab.sweep.market import Market, SweepSettings, levels_of, prepare
+from quantum_trader.lab.sweep.sweep import run_one
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.jit import kernel
 from quantum_trader.market.recording import open_recording

@@ -14,7 +14,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from quantum_trader.app.cli import app
+from quantum_trader.app.cli.main import app
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "src" / "quantum_trader").rglob("*.py"))

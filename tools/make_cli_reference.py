@@ -9,7 +9,7 @@ from typing import Any
 
 from typer.main import get_command
 
-from quantum_trader.app.cli import app
+from quantum_trader.app.cli.main import app
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "reference-cli.md"
 HEAD = """# The command line

@@ -20,12 +20,12 @@ import msgspec
 import numpy as np
 from tests.app.trader import SYMBOLS, WARM_BARS, Books, Order, Told
 
-from quantum_trader.app.input_log import _whole
+from quantum_trader.app.runs.input_log import _whole
 from quantum_trader.domain.enums import Side
 from quantum_trader.domain.trading import Intent
 from quantum_trader.engine.gateway import Gateway, Purpose, client_order_id
-from quantum_trader.engine.inputs import Wished, decode_input
 from quantum_trader.journal import Lake
+from quantum_trader.live.inputs import Wished, decode_input
 from quantum_trader.market.instruments import instrument_for
 from quantum_trader.venues.local.clock import MarketClock
 from quantum_trader.venues.local.exchange import Exchange, ExchangeSettings

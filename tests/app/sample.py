@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantum_trader.app.results import (
+from quantum_trader.app.runs.results import (
     DataStatement,
     EvidenceRow,
     HaltRow,

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantum_trader.app.charts import (
+from quantum_trader.app.report.charts import (
     WIDTH,
     Line,
     bar_rows,

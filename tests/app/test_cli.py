@@ -14,9 +14,9 @@ from tests.app.sample import STATS, facts
 from typer.testing import CliRunner
 
 from quantum_trader import __version__
-from quantum_trader.app.cli import COMMANDS, app
-from quantum_trader.app.cli_run import RealTimePace, pace_for, write_result
-from quantum_trader.app.report_data import build_report
+from quantum_trader.app.cli.main import COMMANDS, app
+from quantum_trader.app.cli.run import RealTimePace, pace_for, write_result
+from quantum_trader.app.report.data import build_report
 from quantum_trader.domain.errors import ConfigError, StateError
 
 TWO_WEEKS = ("run", "--exit", "--symbols", "BTCUSDT,ETHUSDT", "--from", "2018-01-01", "--to", "2018-01-14")
@@ -32,7 +32,7 @@ def process(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """The program as a person starts it."""
     environment = {key: value for key, value in os.environ.items() if key != "ORCH_PROFILE"}
     return subprocess.run(
-        [sys.executable, "-m", "quantum_trader.app.cli", *arguments], capture_output=True, text=True, cwd=cwd,
+        [sys.executable, "-m", "quantum_trader.app.cli.main", *arguments], capture_output=True, text=True, cwd=cwd,
         timeout=300, check=False, env=environment,
     )
 
@@ -53,7 +53,7 @@ def test_every_command_is_there_and_has_help(name: str) -> None:
 def test_help_imports_no_compiler_and_no_data_frames() -> None:
     """``--help`` answers at once."""
     code = (
-        "import sys\nfrom quantum_trader.app.cli import app\n"
+        "import sys\nfrom quantum_trader.app.cli.main import app\n"
         "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
         "print([m for m in ('numba','numpy','polars','pyarrow','ccxt') if m in sys.modules], file=sys.stderr)"
     )
@@ -194,7 +194,7 @@ def test_config_show_names_the_source_of_each_setting() -> None:
 
 def test_an_interrupt_is_a_sentence_not_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     """Control-C says that a run with --state can be continued."""
-    monkeypatch.setattr("quantum_trader.app.runner.run", _interrupted)
+    monkeypatch.setattr("quantum_trader.app.runs.replay.run", _interrupted)
 
     code, _, err = call(*TWO_WEEKS)
 

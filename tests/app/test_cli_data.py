@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner, Result
 
-from quantum_trader.app.cli_data import app
+from quantum_trader.app.cli.data import app
 from quantum_trader.market.store import list_store
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,9 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
-from quantum_trader.app import cli_journal, cli_trace, journal_commands
-from quantum_trader.app.journal_sink import JournalSink
-from quantum_trader.app.state_dir import RecordFile
+from quantum_trader.app.cli import journal as cli_journal
+from quantum_trader.app.cli import trace as cli_trace
+from quantum_trader.app.runs import journal_commands
+from quantum_trader.app.runs.journal_sink import JournalSink
+from quantum_trader.app.runs.state_dir import RecordFile
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.errors import InputError, QuantumTraderError, StateError
 from quantum_trader.journal import EventLogger, Lake

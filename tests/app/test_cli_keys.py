@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from quantum_trader.app.cli import app
+from quantum_trader.app.cli.main import app
 from quantum_trader.venues.binance.keys import ENDPOINTS, variables
 
 KEY, SECRET = "abcd-key-key-key-key-wxyz", "secret-secret-secret-secret"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from quantum_trader.app.cli_rollout import app
+from quantum_trader.app.cli.rollout import app
 from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.policy.enforcement import SWITCHES
 from quantum_trader.policy.ledger import LEDGER_FILE, RolloutLedger

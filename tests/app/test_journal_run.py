@@ -13,21 +13,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from quantum_trader.app import journal_commands
-from quantum_trader.app.journal_sink import JournalSink
-from quantum_trader.app.results import RunOptions
-from quantum_trader.app.runner import run
+from quantum_trader.app.runs import journal_commands
+from quantum_trader.app.runs.journal_sink import JournalSink
+from quantum_trader.app.runs.replay import run
+from quantum_trader.app.runs.results import RunOptions
+from quantum_trader.app.runs.state_dir import RecordFile
 from quantum_trader.app.settings import RunSettings, load_settings
-from quantum_trader.app.state_dir import RecordFile
 from quantum_trader.journal import Lake
 from quantum_trader.journal.leakage import LeakageError
 
 CHILD = """
 import sys, pathlib
-import quantum_trader.app.runner as runner
+import quantum_trader.app.runs.replay as runner
 runner._CHECKPOINT_EVERY_S = 0.05
-from quantum_trader.app.journal_sink import JournalSink
-from quantum_trader.app.results import RunOptions
+from quantum_trader.app.runs.journal_sink import JournalSink
+from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import load_settings
 flags = {"data.start": ("2018-03-01", "t"), "data.end": ("2018-03-31", "t")}
 print("go", flush=True)

@@ -15,7 +15,7 @@ import pytest
 from tests.app.kill_world import PHASES, KillWorld, within
 from tests.app.trader import REFUSED, WARM_BARS
 
-from quantum_trader.engine.inputs import Wished, encode_input
+from quantum_trader.live.inputs import Wished, encode_input
 
 
 async def campaign(world: KillWorld, kills: int) -> None:

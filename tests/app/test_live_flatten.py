@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.app.fake_account import FakeAccount, order, protected_account
 
-from quantum_trader.app.flatten import DirectAction, FlattenResult, closing_order_id, flatten_account
+from quantum_trader.app.runs.flatten import DirectAction, FlattenResult, closing_order_id, flatten_account
 from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import OutcomeUnknown, VenueError, VenueUnavailable
 from quantum_trader.domain.instrument import Instrument

@@ -13,10 +13,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from quantum_trader.app.direct import look
-from quantum_trader.app.flatten import DirectAction, FlattenResult, flatten_account
-from quantum_trader.app.live import venue_for
-from quantum_trader.app.live_settings import LiveMode, LiveSettings, bind_folder
+from quantum_trader.app.runs.direct import look
+from quantum_trader.app.runs.flatten import DirectAction, FlattenResult, flatten_account
+from quantum_trader.app.runs.live import venue_for
+from quantum_trader.app.runs.live_settings import LiveMode, LiveSettings, bind_folder
 from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.instrument import Instrument, LeverageTier
 from quantum_trader.domain.trading import OrderRequest
@@ -137,7 +137,7 @@ def test_the_command_closes_what_the_run_does_not_trade_with_a_key_that_may_not_
         narrow = msgspec.structs.replace(live(address), symbols=("AAAUSDT",))
         bind_folder(state, narrow)
         environ = {**os.environ, "QT_LOCAL_KEY": key.key, "QT_LOCAL_SECRET": key.secret}
-        program = [sys.executable, "-m", "quantum_trader.app.cli"]
+        program = [sys.executable, "-m", "quantum_trader.app.cli.main"]
         start = ["live", "--mode", "LOCAL", "--address", address, "--symbols", "AAAUSDT", "--bars", "1m"]
         for words in (start, ["flatten", "--now", "--reason", "test"], ["status", "--venue"]):
             told.append(subprocess.run(

@@ -14,15 +14,15 @@ import pytest
 from tests.app.fake_account import FakeAccount, protected_account
 from typer.testing import CliRunner, Result
 
-from quantum_trader.app import direct
-from quantum_trader.app.cli import app
-from quantum_trader.app.cli_operator import unprotected
-from quantum_trader.app.direct import DirectLog, look, read_direct
-from quantum_trader.app.flatten import DirectAction, flatten_account
-from quantum_trader.app.live_settings import LiveMode, LiveSettings, bind_folder
-from quantum_trader.app.operator_requests import Action, OperatorRequests
-from quantum_trader.app.state_dir import StateDir
-from quantum_trader.app.status import STOPPED, LiveStatus, OrderLine, PositionLine, read_status, write_status
+from quantum_trader.app.cli.main import app
+from quantum_trader.app.cli.operator import unprotected
+from quantum_trader.app.runs import direct
+from quantum_trader.app.runs.direct import DirectLog, look, read_direct
+from quantum_trader.app.runs.flatten import DirectAction, flatten_account
+from quantum_trader.app.runs.live_settings import LiveMode, LiveSettings, bind_folder
+from quantum_trader.app.runs.operator_requests import Action, OperatorRequests
+from quantum_trader.app.runs.state_dir import StateDir
+from quantum_trader.app.runs.status import STOPPED, LiveStatus, OrderLine, PositionLine, read_status, write_status
 from quantum_trader.domain.errors import ConfigError, StateError, VenueUnavailable
 
 KEYS = {"QT_LOCAL_KEY": "local-key-abcdefghij", "QT_LOCAL_SECRET": "local-secret-abcdefghij"}
@@ -35,7 +35,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> FakeAccount:
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     wiring = SimpleNamespace(venue_for=lambda live, keys, closing: made)
-    monkeypatch.setitem(sys.modules, "quantum_trader.app.live", wiring)
+    monkeypatch.setitem(sys.modules, "quantum_trader.app.runs.live", wiring)
 
     async def flatten(venue: FakeAccount, now_ns: object, report: object, *, deadline_s: float) -> object:
         return await flatten_account(venue, venue.now_ns, report, deadline_s=deadline_s, pause=venue.pause)
@@ -191,10 +191,10 @@ def test_what_differs_from_a_living_process_is_looked_at_again(
     say(bound)
     held = StateDir(bound)
     waited: list[float] = []
-    monkeypatch.setattr("quantum_trader.app.cli_operator.time.sleep", lambda s: (waited.append(s), say(bound, *both)))
+    monkeypatch.setattr("quantum_trader.app.cli.operator.time.sleep", lambda s: (waited.append(s), say(bound, *both)))
     assert "the folder says" not in call(bound, "status", "--venue").stdout
     say(bound)
-    monkeypatch.setattr("quantum_trader.app.cli_operator.time.sleep", waited.append)
+    monkeypatch.setattr("quantum_trader.app.cli.operator.time.sleep", waited.append)
     stays = call(bound, "status", "--venue").stdout
     held.close()
     assert "AAAUSDT: the venue holds +2, the folder says +0; look again in a minute" in stays
@@ -287,7 +287,7 @@ def test_the_folder_is_held_meanwhile(account: FakeAccount, tmp_path: Path) -> N
     held: list[bool] = []
 
     def try_to_start() -> None:
-        from quantum_trader.app.status import is_alive
+        from quantum_trader.app.runs.status import is_alive
 
         held.append(is_alive(tmp_path))
 

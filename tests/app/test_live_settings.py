@@ -10,8 +10,8 @@ import pytest
 from tests.app.fake_account import FakeAccount
 from typer.testing import CliRunner
 
-from quantum_trader.app.cli import app
-from quantum_trader.app.live_settings import (
+from quantum_trader.app.cli.main import app
+from quantum_trader.app.runs.live_settings import (
     CONFIRMATION,
     LiveMode,
     LiveSettings,
@@ -172,7 +172,7 @@ def test_a_replays_folder_is_not_traded_live(tmp_path: Path) -> None:
 
 def test_a_start_that_the_venue_refuses_binds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mistyped symbol: the same folder takes the right one; one that is bound is compared before the venue is met."""
-    from quantum_trader.app import live
+    from quantum_trader.app.runs import live
 
     account = FakeAccount(faults={"connect": [ConfigError("BTCUSD: not a perpetual"), ConfigError("key withdrawn")]})
     monkeypatch.setattr(live, "venue_for", lambda *_, **__: account)

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from quantum_trader.app.journal_sink import LiveSink
-from quantum_trader.app.state_dir import RecordFile
+from quantum_trader.app.runs.journal_sink import LiveSink
+from quantum_trader.app.runs.state_dir import RecordFile
 from quantum_trader.domain.enums import GOV_EMERGENCY, GOV_NORMAL
 from quantum_trader.domain.errors import StateError
 from quantum_trader.journal.lake import Lake

@@ -12,13 +12,12 @@ import pytest
 from tests.properties.live_road import live_run
 from typer.testing import CliRunner
 
-from quantum_trader.app.cli import app
-from quantum_trader.app.live_settings import LiveMode, LiveSettings, bind_folder
-from quantum_trader.app.results import RunOptions
-from quantum_trader.app.runner import run
-from quantum_trader.app.settings import load_settings
-from quantum_trader.app.state_dir import StateDir
-from quantum_trader.app.status import (
+from quantum_trader.app.cli.main import app
+from quantum_trader.app.runs.live_settings import LiveMode, LiveSettings, bind_folder
+from quantum_trader.app.runs.replay import run
+from quantum_trader.app.runs.results import RunOptions
+from quantum_trader.app.runs.state_dir import StateDir
+from quantum_trader.app.runs.status import (
     STOPPED,
     HaltLine,
     LiveStatus,
@@ -28,6 +27,7 @@ from quantum_trader.app.status import (
     read_status,
     write_status,
 )
+from quantum_trader.app.settings import load_settings
 from quantum_trader.domain.enums import GOV_EMERGENCY
 from quantum_trader.domain.errors import StateError
 

@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.engine.live_world import SYMBOL, World
+from tests.live.live_world import SYMBOL, World
 from tests.properties.live_road import Road, restarted
 from typer.testing import CliRunner
 
-from quantum_trader.app.cli import app
-from quantum_trader.app.live import stop_on_signals
-from quantum_trader.app.live_words import LiveWords
+from quantum_trader.app.cli.main import app
+from quantum_trader.app.runs.live import stop_on_signals
+from quantum_trader.app.runs.live_messages import LiveWords
 
 _PATIENCE_S = 120
 
@@ -105,7 +105,7 @@ def test_each_signal_ends_in_order_and_is_told_once(number: signal.Signals) -> N
 def test_a_terminal_that_is_gone_stops_nothing() -> None:
     """Its words go nowhere, and the exit code stays."""
     code = (
-        "import os\nfrom quantum_trader.app.live_words import say\n"
+        "import os\nfrom quantum_trader.app.runs.live_messages import say\n"
         "reading, writing = os.pipe()\nos.close(reading)\nos.dup2(writing, 2)\nsay('one')\nsay('two')\nos._exit(7)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=_PATIENCE_S).returncode == 7

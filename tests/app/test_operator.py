@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from quantum_trader.app.cli import app
-from quantum_trader.app.operator_requests import Action, OperatorRequests
-from quantum_trader.app.results import RunOptions
-from quantum_trader.app.runner import run
+from quantum_trader.app.cli.main import app
+from quantum_trader.app.runs.operator_requests import Action, OperatorRequests
+from quantum_trader.app.runs.replay import run
+from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import RunSettings, load_settings
 
 

@@ -9,8 +9,15 @@ import pytest
 from rich.console import Console
 from tests.app.sample import START_NS, facts
 
-from quantum_trader.app.progress import LineProgress, LiveProgress, Throttle, dashboard, progress_for, progress_line
-from quantum_trader.app.results import EventLine, PolicyView, ProgressView, ShadowTally
+from quantum_trader.app.runs.progress import (
+    LineProgress,
+    LiveProgress,
+    Throttle,
+    dashboard,
+    progress_for,
+    progress_line,
+)
+from quantum_trader.app.runs.results import EventLine, PolicyView, ProgressView, ShadowTally
 
 
 def view(**changes: object) -> ProgressView:

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 from tests.app.sample import STATS, facts
 
-from quantum_trader.app.report import html_report, worth_of_blocking
-from quantum_trader.app.report_data import build_report
-from quantum_trader.app.report_tables import print_report
+from quantum_trader.app.report.data import build_report
+from quantum_trader.app.report.html import html_report, worth_of_blocking
+from quantum_trader.app.report.tables import print_report
 
 VOID = {"meta", "line", "rect", "polyline", "polygon", "br", "img", "link"}
 

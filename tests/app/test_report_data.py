@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.app.sample import START_NS, STATS, facts, trade
 
-from quantum_trader.app.report_data import (
+from quantum_trader.app.report.data import (
     build_report,
     curve_statistics,
     daily_returns,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from quantum_trader.app.results import RunOptions
-from quantum_trader.app.runner import Run, run
+from quantum_trader.app.runs.replay import Run, run
+from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import RunSettings, load_settings
 from quantum_trader.domain.errors import StateError
 
@@ -21,9 +21,9 @@ FLAGS = {"data.start": "2018-01-01", "data.end": "2018-02-28"}
 
 CHILD = """
 import sys, pathlib
-import quantum_trader.app.runner as runner
+import quantum_trader.app.runs.replay as runner
 runner._CHECKPOINT_EVERY_S = 0.02
-from quantum_trader.app.results import RunOptions
+from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import load_settings
 flags = {"data.start": ("2018-01-01", "t"), "data.end": ("2018-02-28", "t")}
 print("go", flush=True)

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from quantum_trader.app import run_local
-from quantum_trader.app.results import ProgressView, RunOptions
-from quantum_trader.app.runner import run as paper_run
+from quantum_trader.app.runs import local as run_local
+from quantum_trader.app.runs.replay import run as paper_run
+from quantum_trader.app.runs.results import ProgressView, RunOptions
 from quantum_trader.app.settings import RunSettings, load_settings
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_SECOND
 from quantum_trader.domain.errors import StateError
-from quantum_trader.engine.live import LiveDriver
 from quantum_trader.engine.live_engine import LiveEngine
 from quantum_trader.journal.lake import Lake
+from quantum_trader.live.driver import LiveDriver
 from quantum_trader.venues.binance.limits import Priority, RequestBudget
 
 
@@ -145,7 +145,7 @@ def test_a_pace_does_not_hold_up_the_loop_and_may_be_given_up() -> None:
 
 def test_a_local_run_is_not_continued(tmp_path: Path) -> None:
     """A folder that holds a run is refused, with what to do."""
-    from quantum_trader.app.runner import run
+    from quantum_trader.app.runs.replay import run
 
     settings = load_settings(None, {
         "data.start": ("2018-01-01", "test"), "data.end": ("2018-01-02", "test"),

@@ -19,7 +19,7 @@ from socket import create_server
 import pytest
 from typer.testing import CliRunner
 
-from quantum_trader.app.cli import app
+from quantum_trader.app.cli.main import app
 from quantum_trader.app.process_guard import forget_keys, guarded_process
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.venues.binance.keys import LOCAL, Redactor, Secret, variables
@@ -48,7 +48,7 @@ def environment(folder: Path, place: str) -> dict[str, str]:
 
 def command(*words: str) -> list[str]:
     """The program as a person starts it."""
-    return [sys.executable, "-m", "quantum_trader.app.cli", *words]
+    return [sys.executable, "-m", "quantum_trader.app.cli.main", *words]
 
 
 def assert_clean(what: str, text: str) -> None:
@@ -167,7 +167,7 @@ def test_commands_show_masks_alone(
     words: list[str], told: str, place: str, folder: Path, monkeypatch: pytest.MonkeyPatch, dead_address: str
 ) -> None:
     """Whatever is asked and however it fails: neither key nor secret in output or files."""
-    from quantum_trader.app.live_settings import LiveMode, LiveSettings, bind_folder
+    from quantum_trader.app.runs.live_settings import LiveMode, LiveSettings, bind_folder
 
     monkeypatch.chdir(folder)
     for name, value in environment(folder, place).items():

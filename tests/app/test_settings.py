@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quantum_trader.app.cli_config import as_toml
+from quantum_trader.app.cli.config import as_toml
 from quantum_trader.app.settings import RunSettings, known_keys, load_settings
 from quantum_trader.domain.enums import OrchestratorMode
 from quantum_trader.domain.errors import ConfigError

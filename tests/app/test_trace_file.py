@@ -8,12 +8,12 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from quantum_trader.app import trace_file
-from quantum_trader.app.cli import app
-from quantum_trader.app.results import RunOptions
-from quantum_trader.app.runner import run
+from quantum_trader.app.cli.main import app
+from quantum_trader.app.runs import trace_file
+from quantum_trader.app.runs.replay import run
+from quantum_trader.app.runs.results import RunOptions
+from quantum_trader.app.runs.trace_file import FILE_NAME, TraceFile, measured, road_of
 from quantum_trader.app.settings import load_settings
-from quantum_trader.app.trace_file import FILE_NAME, TraceFile, measured, road_of
 from quantum_trader.journal.tracer import Span, Trace, analyze
 
 

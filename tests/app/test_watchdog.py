@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 
-from quantum_trader.app.watchdog import HUNG, Watchdog
+from quantum_trader.app.runs.watchdog import HUNG, Watchdog
 
 
 def test_late_is_measured_from_the_last_beat() -> None:
@@ -41,7 +41,7 @@ def test_the_thread_ends_the_process_once_and_can_be_stopped() -> None:
 def test_a_hung_process_shows_where_it_stood_and_no_values() -> None:
     """Exit code 70, places in the code on standard error, not what was in them."""
     code = (
-        "import threading\nfrom quantum_trader.app.watchdog import Watchdog\n"
+        "import threading\nfrom quantum_trader.app.runs.watchdog import Watchdog\n"
         "def hang(secret):\n    threading.Event().wait(60)\n"
         "Watchdog(0.2).beat()\nhang('a-value-in-a-frame')\n"
     )

@@ -20,18 +20,25 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.app.live import LiveRun, compile_kernels, connect, live_engine_settings, run_async, stop_on_signals
-from quantum_trader.app.live_settings import LoadedLive, bind_folder, load_live_settings
-from quantum_trader.app.state_dir import StateDir, pack
+from quantum_trader.app.runs.live import (
+    LiveRun,
+    compile_kernels,
+    connect,
+    live_engine_settings,
+    run_async,
+    stop_on_signals,
+)
+from quantum_trader.app.runs.live_settings import LoadedLive, bind_folder, load_live_settings
+from quantum_trader.app.runs.state_dir import StateDir, pack
 from quantum_trader.domain.enums import GOV_EMERGENCY
 from quantum_trader.domain.errors import QuantumTraderError
 from quantum_trader.domain.trading import Intent
 from quantum_trader.engine.gateway import Purpose
-from quantum_trader.engine.inputs import Asked, Input, Lived, VenueSaid, Wished, decode_input
 from quantum_trader.engine.live_engine import LiveEngine
-from quantum_trader.engine.live_timing import LiveTiming
 from quantum_trader.engine.recorder import MemorySink
-from quantum_trader.engine.session import Session
+from quantum_trader.live.inputs import Asked, Input, Lived, VenueSaid, Wished, decode_input
+from quantum_trader.live.session import Session
+from quantum_trader.live.timing import LiveTiming
 from quantum_trader.market.instruments import instrument_for
 from quantum_trader.venues.binance.adapter import AdapterSettings, BinanceFuturesExecutionAdapter
 from quantum_trader.venues.binance.endpoints import endpoint

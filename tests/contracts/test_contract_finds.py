@@ -12,7 +12,7 @@ from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.ports import VenueBalance, VenueOrder
 from quantum_trader.engine.venue_port import ExecutionVenue, Kline, StreamEvent, StreamState, Transfer
-from quantum_trader.venues.paper_execution import PaperExecutionAdapter
+from quantum_trader.venues.paper.live_account import PaperExecutionAdapter
 
 from .benches import DryBench
 from .venue_contract import checks, verify_told

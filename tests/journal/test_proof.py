@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from quantum_trader.app import journal_commands as commands
-from quantum_trader.app.cli_trace import app as trace_app
-from quantum_trader.app.operator_requests import Action, OperatorRequest, ask
-from quantum_trader.app.results import RunOptions
-from quantum_trader.app.runner import run
+from quantum_trader.app.cli.trace import app as trace_app
+from quantum_trader.app.runs import journal_commands as commands
+from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, ask
+from quantum_trader.app.runs.replay import run
+from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import load_settings
 from quantum_trader.domain.enums import OrchestratorMode
 from quantum_trader.domain.errors import DataError, StateError

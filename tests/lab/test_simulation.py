@@ -12,13 +12,13 @@ from random import Random
 import pytest
 from typer.testing import CliRunner
 
-from quantum_trader.app.cli_simulate import app
-from quantum_trader.engine.live import LiveDriver
+from quantum_trader.app.cli.simulate import app
 from quantum_trader.lab.simulation.campaign import Totals, run_schedules, run_seed, run_seeds, smallest, variant_of
 from quantum_trader.lab.simulation.schedule import MAKERS, Fault, Kind, Schedule, decode, encode, generate, pairs
 from quantum_trader.lab.simulation.variants import VARIANTS, Variant
 from quantum_trader.lab.simulation.warm import SYMBOLS
 from quantum_trader.lab.simulation.world import Outcome, run_day
+from quantum_trader.live.driver import LiveDriver
 
 WITHIN = 60  # seeds within which every broken variant is caught
 # Caught by other invariants than each other, each on its first day; the others are in the long set.

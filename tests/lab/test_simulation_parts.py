@@ -13,7 +13,6 @@ import pytest
 from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import InputError, OutcomeUnknown, StateError, VenueError, VenueUnavailable
 from quantum_trader.domain.trading import CancelRequest, Fill, OrderRequest
-from quantum_trader.engine.live_timing import LiveTiming
 from quantum_trader.engine.venue_port import Kline, LeverageChanged, StreamEvent, StreamState
 from quantum_trader.lab.simulation.calm import Bounds, Weather
 from quantum_trader.lab.simulation.disk import Disk, MemoryLog, MemoryStore
@@ -33,6 +32,7 @@ from quantum_trader.lab.simulation.schedule import (
     tally,
 )
 from quantum_trader.lab.simulation.shrink import shrink
+from quantum_trader.live.timing import LiveTiming
 from quantum_trader.market.instruments import known_instruments
 
 SYMBOL = "BTCUSDT"

@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from quantum_trader.app.cli_sweep import app
+from quantum_trader.app.cli.sweep import app
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.engine.settings import EngineSettings
-from quantum_trader.lab.grid import parse_axis, settings_of
-from quantum_trader.lab.sweep import daily_returns, summary, sweep
-from quantum_trader.lab.sweep_market import Market, SweepSettings, levels_of, prepare, thresholds_of
-from quantum_trader.lab.walk_forward import Criterion, Curve, out_of_sample, period, splits_of, walk_forward
+from quantum_trader.lab.sweep.grid import parse_axis, settings_of
+from quantum_trader.lab.sweep.market import Market, SweepSettings, levels_of, prepare, thresholds_of
+from quantum_trader.lab.sweep.sweep import daily_returns, summary, sweep
+from quantum_trader.lab.sweep.walk_forward import Criterion, Curve, out_of_sample, period, splits_of, walk_forward
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import open_recording
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.policy.profiles import load_profile
-from quantum_trader.venues.paper_settings import PaperSettings
+from quantum_trader.venues.paper.settings import PaperSettings
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,7 @@ from quantum_trader.engine import stage
 from quantum_trader.engine.engine import Engine
 from quantum_trader.engine.replay import ReplayDriver
 from quantum_trader.engine.settings import EngineSettings
-from quantum_trader.lab.sweep import decision_name, run_one
-from quantum_trader.lab.sweep_layout import (
+from quantum_trader.lab.sweep.layout import (
     C_BLOCKED,
     C_BROKEN,
     C_LOSING,
@@ -44,7 +43,8 @@ from quantum_trader.lab.sweep_layout import (
     T_SIGN,
     T_SYMBOL,
 )
-from quantum_trader.lab.sweep_market import SweepSettings, levels_of, prepare
+from quantum_trader.lab.sweep.market import SweepSettings, levels_of, prepare
+from quantum_trader.lab.sweep.sweep import decision_name, run_one
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import Recording, open_recording, recording_from_arrays
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
@@ -52,8 +52,8 @@ from quantum_trader.policy.profiles import load_profile, profile_vector
 from quantum_trader.risk.guard import RiskLimits
 from quantum_trader.signals import columns as col
 from quantum_trader.signals.settings import SignalSettings
-from quantum_trader.venues.paper import PaperVenue
-from quantum_trader.venues.paper_settings import PaperSettings
+from quantum_trader.venues.paper.settings import PaperSettings
+from quantum_trader.venues.paper.venue import PaperVenue
 
 LIVE = OrchestratorIntegrationConfig.create_live_mode_full()
 OBSERVE = OrchestratorIntegrationConfig.create_observe_mode()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from quantum_trader.app.cli_policy import policy_app, profile_app
+from quantum_trader.app.cli.policy import policy_app, profile_app
 from quantum_trader.policy import read_profile
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,19 +10,16 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from tests.engine.live_world import MINUTE, OTHER, SYMBOL, MemoryLog, MemoryStore, World
-from tests.engine.test_live_driver import FAST, Account
+from tests.live.live_world import MINUTE, OTHER, SYMBOL, MemoryLog, MemoryStore, World
+from tests.live.test_live_driver import FAST, Account
 
-from quantum_trader.app.live import LiveRun
-from quantum_trader.app.live_settings import bind_folder, load_live_settings
-from quantum_trader.app.state_dir import StateDir
+from quantum_trader.app.runs.live import LiveRun
+from quantum_trader.app.runs.live_settings import bind_folder, load_live_settings
+from quantum_trader.app.runs.state_dir import StateDir
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.trading import CancelRequest, OrderRequest, OrderUpdate
-from quantum_trader.engine.inputs import Asked, Looked, Wished
-from quantum_trader.engine.live import LiveDriver
-from quantum_trader.engine.live_timing import LiveTiming
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
 from quantum_trader.engine.reconciliation import VenueSnapshot
 from quantum_trader.engine.venue_port import StreamEvent
@@ -30,6 +27,9 @@ from quantum_trader.lab.simulation.exchange import Exchange
 from quantum_trader.lab.simulation.loop import VirtualLoop, new_loop, run_virtual
 from quantum_trader.lab.simulation.network import SimulatedVenue, Wire
 from quantum_trader.lab.simulation.schedule import Fault, Kind
+from quantum_trader.live.driver import LiveDriver
+from quantum_trader.live.inputs import Asked, Looked, Wished
+from quantum_trader.live.timing import LiveTiming
 from quantum_trader.market.instruments import instrument_for
 from quantum_trader.venues.binance.keys import Redactor
 

@@ -41,10 +41,10 @@ class Mutation(msgspec.Struct, frozen=True):
         return _FILES[self.line]
 
 
-_KEEPER = "engine/leverage_keeper.py"
-_ENGINE, _LIVE_ENGINE, _DRIVER = "engine/engine.py", "engine/live_engine.py", "engine/live.py"
-_GATEWAY, _SESSION, _ADAPTER = "engine/gateway.py", "engine/session.py", "venues/binance/adapter.py"
-_SETTINGS, _STATUS, _ORDERS = "app/live_settings.py", "app/status.py", "venues/binance/orders.py"
+_KEEPER = "live/leverage.py"
+_ENGINE, _LIVE_ENGINE, _DRIVER = "engine/engine.py", "engine/live_engine.py", "live/driver.py"
+_GATEWAY, _SESSION, _ADAPTER = "engine/gateway.py", "live/session.py", "venues/binance/adapter.py"
+_SETTINGS, _STATUS, _ORDERS = "app/runs/live_settings.py", "app/runs/status.py", "venues/binance/orders.py"
 _DERIVED = 'hashlib.blake2b(f"{intent_id}/{purpose.value}/{attempt}".encode(), digest_size=10)'
 
 MUTATIONS: Final = (
@@ -62,7 +62,7 @@ MUTATIONS: Final = (
         "test_1_keys_work_at_their_endpoint_alone",
     ),
     Mutation(
-        1, "app/cli_live.py", "key=keys.masked", "key=keys.key.reveal()",
+        1, "app/cli/live.py", "key=keys.masked", "key=keys.key.reveal()",
         "test_1_the_start_says_where_with_which_key_masked",
     ),
     # 2. Brackets from the fill price.
@@ -99,7 +99,7 @@ MUTATIONS: Final = (
     ),
     # 4. One gateway; one intent, one order.
     Mutation(
-        4, "engine/intents.py", "class TradeIntentSubscriber:",
+        4, "live/intents.py", "class TradeIntentSubscriber:",
         "def _shortcut(venue: Any, order: Any) -> Any:\n    return venue.submit_order(order)\n\n\n"
         "class TradeIntentSubscriber:",
         "test_4_one_gateway_makes_orders_and_one_driver_sends_them",
@@ -160,7 +160,7 @@ MUTATIONS: Final = (
         "test_5_the_adapter_tells_a_timeout_from_a_refusal",
     ),
     Mutation(
-        5, "app/flatten.py", "over = self._now_ns() - sent_ns > self._venue.receive_window_s * NS_PER_SECOND",
+        5, "app/runs/flatten.py", "over = self._now_ns() - sent_ns > self._venue.receive_window_s * NS_PER_SECOND",
         "over = True", "test_5_flatten_of_a_dead_process_asks_too",
     ),
     # 6. A stop at the venue for every position.
@@ -285,7 +285,7 @@ MUTATIONS: Final = (
         "priority=Priority.OPENING", "test_9_reducing_is_rate_limited_last",
     ),
     Mutation(
-        9, "app/direct.py", "    except StateError as error:\n        return str(error)\n",
+        9, "app/runs/direct.py", "    except StateError as error:\n        return str(error)\n",
         "    except StateError as error:\n        raise\n",
         "test_9_a_dead_process_is_flattened_from_outside_even_on_a_full_disk",
     ),
@@ -300,7 +300,7 @@ MUTATIONS: Final = (
         "test_10_one_bad_bar_halts_nothing_three_in_a_row_do_and_three_good_ones_end_it",
     ),
     Mutation(
-        10, "engine/intents.py", "not (math.isfinite(value) and value > 0.0)", "value <= 0.0",
+        10, "live/intents.py", "not (math.isfinite(value) and value > 0.0)", "value <= 0.0",
         "test_10_an_unknown_number_in_an_intent_refuses_it",
     ),
     Mutation(
@@ -391,12 +391,12 @@ MUTATIONS: Final = (
         "test_11_a_losing_streak_goes_on_over_midnight",
     ),
     Mutation(
-        11, "app/state_dir.py", "            if damaged:\n", "            if False:\n",
+        11, "app/runs/state_dir.py", "            if damaged:\n", "            if False:\n",
         "test_11_a_state_that_cannot_be_read_is_not_an_empty_past",
     ),
     # 12. Nobody rewrites a gate's inputs.
     Mutation(
-        12, "engine/inputs.py", "class RateKnown(msgspec.Struct, frozen=True,", "class RateKnown(msgspec.Struct,",
+        12, "live/inputs.py", "class RateKnown(msgspec.Struct, frozen=True,", "class RateKnown(msgspec.Struct,",
         "test_12_what_was_told_cannot_be_changed",
     ),
     Mutation(
@@ -412,7 +412,7 @@ MUTATIONS: Final = (
         "intent.side.sign, intent.confidence, 1.0, held", "test_12_what_is_not_learnt_yet_may_not_trade",
     ),
     Mutation(
-        12, "engine/intents.py", '("intent_id", "trace_id", "symbol", "source")', '("intent_id", "trace_id", "symbol")',
+        12, "live/intents.py", '("intent_id", "trace_id", "symbol", "source")', '("intent_id", "trace_id", "symbol")',
         "test_12_an_intent_without_a_name_is_refused",
     ),
     Mutation(
@@ -460,13 +460,13 @@ MUTATIONS: Final = (
     Mutation(13, _STATUS, '(live.stage == "starting" and', "(False and", "test_13_a_start_that_is_stuck_is_a_problem"),
     # 14. Counted, shown, alarmed.
     Mutation(
-        14, "app/journal_sink.py", "        if self.waiting >= self._most:\n            self.lost += 1\n",
+        14, "app/runs/journal_sink.py", "        if self.waiting >= self._most:\n            self.lost += 1\n",
         "        if self.waiting >= self._most:\n",
         "test_14_records_that_cannot_be_written_are_counted_and_stop_openings",
     ),
     Mutation(14, _STATUS, "(live.dropped_events > 0,", "(False,", "test_14_what_was_lost_is_alarmed"),
     Mutation(
-        14, "app/input_log.py", "if os.write(self._descriptor, block) != len(block):",
+        14, "app/runs/input_log.py", "if os.write(self._descriptor, block) != len(block):",
         "if not os.write(self._descriptor, block):", "test_14_a_batch_that_failed_is_not_counted_as_written",
     ),
     Mutation(
@@ -482,12 +482,12 @@ MUTATIONS: Final = (
         "test_14_a_lost_message_of_the_account_is_made_up_for",
     ),
     Mutation(
-        14, "app/journal_sink.py", 'self.lost += 1\n            self.trouble = f"a decision',
+        14, "app/runs/journal_sink.py", 'self.lost += 1\n            self.trouble = f"a decision',
         'self.trouble = f"a decision',
         "test_14_a_decision_from_its_future_is_lost_and_counted",
     ),
     *(
-        Mutation(14, "app/live.py", old, "0", f"test_14_what_was_lost_is_shown[{what}]")
+        Mutation(14, "app/runs/live.py", old, "0", f"test_14_what_was_lost_is_shown[{what}]")
         for what, old in (
             ("records", "self.records.lost"), ("inputs", "self.session.unwritten"),
             ("frames", 'health.counts.get("Unreadable", 0)'),
@@ -545,10 +545,10 @@ MUTATIONS: Final = (
         "test_15_what_could_not_be_written_ends_with_the_next_checkpoint",
     ),
     Mutation(
-        15, "app/operator_requests.py", "if not request.reason.strip():", "if False:",
+        15, "app/runs/operator_requests.py", "if not request.reason.strip():", "if False:",
         "test_15_a_resume_and_a_halt_need_a_reason",
     ),
-    Mutation(15, "app/live.py", "notes=self._notes()", "notes=()", "test_15_what_could_not_be_written_is_shown"),
+    Mutation(15, "app/runs/live.py", "notes=self._notes()", "notes=()", "test_15_what_could_not_be_written_is_shown"),
     # 16. Keys and files.
     Mutation(
         16, "venues/binance/safety.py", "if rights.enable_withdrawals:", "if False:",
@@ -598,14 +598,14 @@ MUTATIONS: Final = (
         13, _STATUS, '(live.stage == "starting" and', "(False and", "test_13_a_start_that_is_stuck_is_a_problem"
     ),
     Mutation(
-        15, "app/live.py", "notes=self._notes(),", "notes=(),", "test_15_what_could_not_be_written_is_shown",
+        15, "app/runs/live.py", "notes=self._notes(),", "notes=(),", "test_15_what_could_not_be_written_is_shown",
     ),
     Mutation(
-        16, "app/state_dir.py", "        os.umask(_PRIVATE_UMASK)", "        _ = (_PRIVATE_UMASK)",
+        16, "app/runs/state_dir.py", "        os.umask(_PRIVATE_UMASK)", "        _ = (_PRIVATE_UMASK)",
         "test_16_state_files_are_private",
     ),
     Mutation(
-        16, "app/state_dir.py", 'os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)',
+        16, "app/runs/state_dir.py", 'os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)',
         'os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)', "test_16_state_files_are_private",
     ),
 )

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quantum_trader.app.results import RunOptions
-from quantum_trader.app.runner import Run
+from quantum_trader.app.runs.replay import Run
+from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import load_settings
 from quantum_trader.domain.enums import ExitReason, GovernorLevel, OrderStatus, OrderType
 from quantum_trader.domain.errors import ConfigError, InputError

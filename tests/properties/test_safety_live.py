@@ -16,23 +16,23 @@ from typing import Any
 
 import pytest
 from tests.app.fake_account import FakeAccount
-from tests.engine.live_world import SYMBOL, World, orders
+from tests.live.live_world import SYMBOL, World, orders
 from tests.properties.live_road import Road, held, look, restarted
 from tests.venues.binance.bench import SYMBOL as COIN
 from tests.venues.binance.bench import adapter_for, order, venue_of
 from typer.testing import CliRunner
 
 import quantum_trader
-from quantum_trader.app.cli import app
-from quantum_trader.app.flatten import DirectAction, flatten_account
+from quantum_trader.app.cli.main import app
+from quantum_trader.app.runs.flatten import DirectAction, flatten_account
 from quantum_trader.domain.enums import ExitMode, ExitReason, OrderStatus, OrderType, Side
 from quantum_trader.domain.errors import ConfigError, OutcomeUnknown, StateError
 from quantum_trader.domain.trading import FundingPayment, OrderUpdate
 from quantum_trader.engine.gateway import Gateway, Purpose
-from quantum_trader.engine.inputs import Lived, Wished, decode_input
 from quantum_trader.engine.ports import Rejection
 from quantum_trader.lab.simulation.network import TIMEOUT_S
 from quantum_trader.lab.simulation.schedule import Kind
+from quantum_trader.live.inputs import Lived, Wished, decode_input
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.risk.guard import Approved, RiskLimits, can_execute
 from quantum_trader.risk.sizing import liquidation_price
@@ -65,7 +65,7 @@ def test_1_there_is_one_mode_enum() -> None:
         for value in vars(importlib.import_module(info.name)).values():
             if isinstance(value, type) and issubclass(value, Enum) and {"DRY", "TESTNET"} & set(value.__members__):
                 found.add((value.__module__, value.__name__, tuple(value.__members__)))
-    assert found == {("quantum_trader.app.live_settings", "LiveMode", ("DRY", "TESTNET", "LIVE", "LOCAL"))}
+    assert found == {("quantum_trader.app.runs.live_settings", "LiveMode", ("DRY", "TESTNET", "LIVE", "LOCAL"))}
 
 
 @pytest.mark.parametrize(
@@ -220,8 +220,8 @@ def test_4_one_gateway_makes_orders_and_one_driver_sends_them() -> None:
                 called = ast.unparse(node.func).rpartition(".")[2]
                 made |= {name} if called == "OrderRequest" else set()
                 sent |= {name} if called in ("submit_order", "submit_prepared", "submit") else set()
-    assert made == {"engine/gateway.py", "app/flatten.py"}
-    assert sent == {"engine/live.py", "app/flatten.py", "engine/replay.py"}
+    assert made == {"engine/gateway.py", "app/runs/flatten.py"}
+    assert sent == {"live/driver.py", "app/runs/flatten.py", "engine/replay.py"}
 
 
 def approved(world: World, name: str = "x1") -> Approved:

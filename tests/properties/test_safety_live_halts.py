@@ -17,20 +17,20 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.engine.live_world import OTHER, World, orders
+from tests.live.live_world import OTHER, World, orders
 from tests.properties.live_road import ETH, Road, live_run, look, refusal
 from tests.venues.binance.bench import adapter_for, keys_of, venue_of
 from typer.testing import CliRunner
 
-from quantum_trader.app.cli import app
-from quantum_trader.app.direct import DirectLog
-from quantum_trader.app.flatten import DirectAction
-from quantum_trader.app.live import PaperAccountFile
-from quantum_trader.app.operator_requests import Action, OperatorRequest, ask
+from quantum_trader.app.cli.main import app
+from quantum_trader.app.runs.direct import DirectLog
+from quantum_trader.app.runs.flatten import DirectAction
+from quantum_trader.app.runs.live import PaperAccountFile
+from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, ask
 from quantum_trader.domain.enums import GOV_CAUTIOUS, GOV_DEFENSIVE, GOV_EMERGENCY, GOV_NORMAL, OrderStatus
 from quantum_trader.domain.errors import ConfigError, VenueError
 from quantum_trader.domain.trading import OrderRequest, OrderUpdate
-from quantum_trader.engine.inputs import Asked, HealthTold, Wished
+from quantum_trader.live.inputs import Asked, HealthTold, Wished
 from quantum_trader.venues.binance import safety
 from quantum_trader.venues.binance.clock import VenueClock
 from quantum_trader.venues.binance.endpoints import Endpoint, endpoint

@@ -14,22 +14,22 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.engine.live_world import MINUTE, SYMBOL, World, orders
+from tests.live.live_world import MINUTE, SYMBOL, World, orders
 from tests.properties.live_road import ETH, Road, live_run, refusal
 from typer.testing import CliRunner
 
-from quantum_trader.app.cli import app
-from quantum_trader.app.input_log import FileInputLog
-from quantum_trader.app.journal_sink import LiveSink
-from quantum_trader.app.live_settings import LiveMode, LiveSettings, bind_folder
-from quantum_trader.app.state_dir import RecordFile, StateDir
-from quantum_trader.app.status import LiveStatus, folder_status, write_status
+from quantum_trader.app.cli.main import app
+from quantum_trader.app.runs.input_log import FileInputLog
+from quantum_trader.app.runs.journal_sink import LiveSink
+from quantum_trader.app.runs.live_settings import LiveMode, LiveSettings, bind_folder
+from quantum_trader.app.runs.state_dir import RecordFile, StateDir
+from quantum_trader.app.runs.status import LiveStatus, folder_status, write_status
 from quantum_trader.domain.enums import GOV_CAUTIOUS, GOV_DEFENSIVE, GOV_EMERGENCY, GOV_NORMAL
 from quantum_trader.domain.errors import StateError, VenueUnavailable
 from quantum_trader.domain.trading import Fill
-from quantum_trader.engine.inputs import Wished
-from quantum_trader.engine.live_timing import HealthReport
 from quantum_trader.lab.simulation.schedule import Kind
+from quantum_trader.live.inputs import Wished
+from quantum_trader.live.timing import HealthReport
 
 NOW = 1_700_000_000_000_000_000
 LOCAL = LiveSettings(mode=LiveMode.LOCAL, address="http://127.0.0.1:1")

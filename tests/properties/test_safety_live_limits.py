@@ -13,22 +13,22 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from tests.engine.live_world import MINUTE, OTHER, START, SYMBOL, World, orders
+from tests.live.live_world import MINUTE, OTHER, START, SYMBOL, World, orders
 from tests.properties.live_road import ETH, Road, held, look, refusal, restarted
 
-from quantum_trader.app.input_log import FileInputLog
-from quantum_trader.app.state_dir import StateDir
+from quantum_trader.app.runs.input_log import FileInputLog
+from quantum_trader.app.runs.state_dir import StateDir
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_DEFENSIVE, GOV_EMERGENCY, OrderStatus
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.trading import Intent, OrderRequest
 from quantum_trader.engine import engine as engine_module
-from quantum_trader.engine import inputs
-from quantum_trader.engine.bus import TRADE_FAILED, TRADE_INTENT, InMemoryBus
-from quantum_trader.engine.inputs import Asked, BarsCame, Began, HealthTold, Input, MoneyMoved, RateKnown
-from quantum_trader.engine.intents import TradeIntentSubscriber
 from quantum_trader.engine.reconciliation import VenueSnapshot
 from quantum_trader.engine.venue_port import Kline, StreamEvent
+from quantum_trader.live import inputs
+from quantum_trader.live.bus import TRADE_FAILED, TRADE_INTENT, InMemoryBus
+from quantum_trader.live.inputs import Asked, BarsCame, Began, HealthTold, Input, MoneyMoved, RateKnown
+from quantum_trader.live.intents import TradeIntentSubscriber
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.risk.guard import AccountView, RiskLimits
 from quantum_trader.signals.settings import SignalSettings

@@ -13,24 +13,24 @@ from typing import Any
 
 import pytest
 from tests.app.fake_account import protected_account
-from tests.engine.live_world import OTHER, SYMBOL, World, cancels, orders
+from tests.live.live_world import OTHER, SYMBOL, World, cancels, orders
 from tests.properties.live_road import ETH, Road, look, refusal
 from tests.venues.binance.bench import SYMBOL as COIN
 from tests.venues.binance.bench import adapter_for, order, stop, venue_of
 from tests.venues.local.world import served
 
-from quantum_trader.app import direct
-from quantum_trader.app.flatten import flatten_account
-from quantum_trader.app.live_settings import LiveMode, LiveSettings, TriggerOn, bind_folder
-from quantum_trader.app.operator_requests import Action, OperatorRequest
+from quantum_trader.app.runs import direct
+from quantum_trader.app.runs.flatten import flatten_account
+from quantum_trader.app.runs.live_settings import LiveMode, LiveSettings, TriggerOn, bind_folder
+from quantum_trader.app.runs.operator_requests import Action, OperatorRequest
 from quantum_trader.domain.enums import GOV_EMERGENCY, ExitReason, OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import StateError, VenueUnavailable
 from quantum_trader.domain.trading import CancelRequest
-from quantum_trader.engine.inputs import Asked, HealthTold
 from quantum_trader.engine.ports import Rejection
 from quantum_trader.engine.reconciliation import DifferenceKind
 from quantum_trader.engine.venue_port import LeverageChanged
 from quantum_trader.lab.simulation.schedule import Kind
+from quantum_trader.live.inputs import Asked, HealthTold
 
 # ---------------------------------------------------------------------- 6. a stop at the venue for every position
 

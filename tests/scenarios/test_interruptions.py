@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from quantum_trader.app import runner
-from quantum_trader.app.operator_requests import FILE_NAME, Action, OperatorRequest, OperatorRequests, ask
-from quantum_trader.app.results import RunOptions
-from quantum_trader.app.runner import memory_run, run
+from quantum_trader.app.runs import replay as runner
+from quantum_trader.app.runs.operator_requests import FILE_NAME, Action, OperatorRequest, OperatorRequests, ask
+from quantum_trader.app.runs.replay import memory_run, run
+from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import RunSettings, load_settings
 from quantum_trader.domain.errors import StateError
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig

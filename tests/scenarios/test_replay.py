@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from quantum_trader.app.results import RunResult
-from quantum_trader.app.runner import memory_run
+from quantum_trader.app.runs.replay import memory_run
+from quantum_trader.app.runs.results import RunResult
 from quantum_trader.app.settings import RunSettings, load_settings
 from quantum_trader.engine.recorder import MemorySink
 

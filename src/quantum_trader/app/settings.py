@@ -26,7 +26,7 @@ from quantum_trader.policy.enforcement import SWITCHES, OrchestratorIntegrationC
 from quantum_trader.policy.profiles import ActiveProfile, get_active_profile
 from quantum_trader.risk.guard import RiskLimits
 from quantum_trader.signals.settings import SignalSettings
-from quantum_trader.venues.paper_settings import PaperSettings
+from quantum_trader.venues.paper.settings import PaperSettings
 
 LIVE_SECTION: Final = "live"  # of live trading alone; see live_settings
 _ENGINE: Final = {field.name: field.default for field in msgspec.structs.fields(EngineSettings)}
@@ -266,7 +266,7 @@ def _flatten(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
 
 def _check_live(content: Any, file: str) -> None:
     """Look at the keys of ``[live]``, which a replay has no use for, so that a wrong one is told here too."""
-    from quantum_trader.app.live_settings import check_keys
+    from quantum_trader.app.runs.live_settings import check_keys
 
     if not isinstance(content, Mapping):
         raise ConfigError(f"{file}: {LIVE_SECTION} = {content!r}: is a section; write [{LIVE_SECTION}] and its keys")

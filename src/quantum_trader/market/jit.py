@@ -14,7 +14,7 @@ from numba import njit
 
 from quantum_trader.domain.scalar import is_scalar
 
-_NO_KERNELS = ("app/", "lab/simulation/", "venues/binance/", "venues/local/", "engine/live", "engine/session")
+_NO_KERNELS = ("app/", "lab/simulation/", "venues/binance/", "venues/local/", "live/")
 _CACHE: dict[Callable[..., Any], Any] = {}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from quantum_trader.app.cli_venue import app
+from quantum_trader.app.cli.venue import app
 
 _PATIENCE_S = 60
 
@@ -22,7 +22,8 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     """It prints where it is, answers, keeps its secrets private, and ends in peace."""
     keys, token = tmp_path / "keys.json", tmp_path / "token"
     command = [
-        sys.executable, "-m", "quantum_trader.app.cli", "venue", "serve", "--symbols", "BTCUSDT", "--speed", "manual",
+        sys.executable, "-m", "quantum_trader.app.cli.main", "venue", "serve", "--symbols", "BTCUSDT",
+        "--speed", "manual",
         "--keys-file", str(keys), "--admin-token-file", str(token), "--json",
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

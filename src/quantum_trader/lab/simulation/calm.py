@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from quantum_trader.engine.live_timing import LiveTiming
+from quantum_trader.live.timing import LiveTiming
 
 NEVER_S: Final = -1e9
 _JOURNEYS: Final = 12  # a fill is told, a stop goes out behind one that is on its way, twice, and some to spare

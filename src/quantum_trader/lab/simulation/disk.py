@@ -67,7 +67,7 @@ class Disk:
 
 
 class MemoryLog:
-    """A :class:`quantum_trader.engine.inputs.InputLog` on a :class:`Disk`; one that is *closed* writes no more."""
+    """A :class:`quantum_trader.live.inputs.InputLog` on a :class:`Disk`; one that is *closed* writes no more."""
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
@@ -94,7 +94,7 @@ class MemoryLog:
 
 
 class MemoryStore:
-    """A :class:`quantum_trader.engine.inputs.CheckpointStore` on a :class:`Disk`."""
+    """A :class:`quantum_trader.live.inputs.CheckpointStore` on a :class:`Disk`."""
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk

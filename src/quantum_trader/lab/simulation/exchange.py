@@ -33,7 +33,7 @@ from quantum_trader.engine.venue_port import (
 from quantum_trader.lab.simulation.calm import Weather
 from quantum_trader.lab.simulation.loop import VirtualLoop
 from quantum_trader.lab.simulation.schedule import Fault, Kind
-from quantum_trader.venues.paper import PaperSettings, PaperVenue
+from quantum_trader.venues.paper.venue import PaperSettings, PaperVenue
 
 TICKS_PER_BAR: Final = 10
 PLENTY: Final = 1e12  # volume of a tick, when fills are whole

@@ -19,10 +19,10 @@ from quantum_trader.domain.trading import OrderRequest, OrderUpdate
 from quantum_trader.engine.engine import Engine
 from quantum_trader.engine.live_engine import LiveEngine
 from quantum_trader.engine.ports import Rejection
-from quantum_trader.engine.session import Session
 from quantum_trader.lab.simulation.calm import NEVER_S, Bounds, Weather
 from quantum_trader.lab.simulation.exchange import Exchange
 from quantum_trader.lab.simulation.standing import Standing
+from quantum_trader.live.session import Session
 from quantum_trader.risk.limits import LOSS_LAST, losses_latched, losses_pct, orders_last_hour
 from quantum_trader.signals import columns as col
 

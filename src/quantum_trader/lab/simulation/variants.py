@@ -18,13 +18,13 @@ from quantum_trader.domain.errors import InputError, OutcomeUnknown, VenueError
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.books import Position
 from quantum_trader.engine.gateway import Command, Gateway, Purpose
-from quantum_trader.engine.inputs import Input
-from quantum_trader.engine.leverage_keeper import LeverageKeeper
-from quantum_trader.engine.live import LiveDriver
 from quantum_trader.engine.live_engine import LiveEngine
 from quantum_trader.engine.reconciliation import Seen
-from quantum_trader.engine.session import Session
 from quantum_trader.engine.venue_port import ExecutionVenue, StreamState
+from quantum_trader.live.driver import LiveDriver
+from quantum_trader.live.inputs import Input
+from quantum_trader.live.leverage import LeverageKeeper
+from quantum_trader.live.session import Session
 from quantum_trader.risk.guard import Approved
 from quantum_trader.risk.limits import LOSS_LATCH, empty_rate
 from quantum_trader.signals import columns as col

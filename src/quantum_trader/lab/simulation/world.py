@@ -15,10 +15,6 @@ from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import Side
 from quantum_trader.domain.instrument import floor_to, round_to
 from quantum_trader.domain.trading import Intent, OrderRequest
-from quantum_trader.engine.inputs import Asked, Input, Wished
-from quantum_trader.engine.live import LiveDriver
-from quantum_trader.engine.live_timing import LiveTiming
-from quantum_trader.engine.session import Session
 from quantum_trader.lab.simulation.calm import Bounds, Weather
 from quantum_trader.lab.simulation.disk import Disk, MemoryLog, MemoryStore, copied
 from quantum_trader.lab.simulation.exchange import EXCHANGE_FAULTS, Exchange
@@ -35,6 +31,10 @@ from quantum_trader.lab.simulation.network import (
 from quantum_trader.lab.simulation.schedule import MESSAGE_FAULTS, REQUEST_FAULTS, Fault, Kind, Schedule
 from quantum_trader.lab.simulation.variants import PRODUCTION, Variant
 from quantum_trader.lab.simulation.warm import WarmWorld, engine_settings, warm_world
+from quantum_trader.live.driver import LiveDriver
+from quantum_trader.live.inputs import Asked, Input, Wished
+from quantum_trader.live.session import Session
+from quantum_trader.live.timing import LiveTiming
 
 WALLET: Final = 10_000.0
 TIMING: Final = LiveTiming(tick_s=15.0, checkpoint_s=2900.0, request_timeout_s=6.0)

@@ -8,7 +8,7 @@ from quantum_trader.domain.enums import OrderSide
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import Fill
 from quantum_trader.venues.local.orders import AccountEvent, Income
-from quantum_trader.venues.paper_account import Account, Holding
+from quantum_trader.venues.paper.account import Account, Holding
 
 
 class AccountMirror:

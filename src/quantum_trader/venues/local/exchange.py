@@ -35,9 +35,9 @@ from quantum_trader.venues.local.orders import (
     UserEvent,
 )
 from quantum_trader.venues.local.tape import Tape
-from quantum_trader.venues.paper import PaperSettings, PaperVenue
-from quantum_trader.venues.paper_fills import limit_marketable
-from quantum_trader.venues.paper_funding import FundingSchedule
+from quantum_trader.venues.paper.fills import limit_marketable
+from quantum_trader.venues.paper.funding import FundingSchedule
+from quantum_trader.venues.paper.venue import PaperSettings, PaperVenue
 
 AMPLE: Final = 1e12  # volume of a batch that limits no fill
 MADE_UP_LEVELS: Final = 20

@@ -9,7 +9,7 @@ from quantum_trader.domain.instrument import Instrument
 from quantum_trader.venues.local.checks import MAX_QTY, PRICE_BAND, decimals_of, price_precision, qty_precision
 from quantum_trader.venues.local.exchange import Exchange
 from quantum_trader.venues.local.orders import AlgoOrder, Income, Order, Trade
-from quantum_trader.venues.paper_fills import maintenance_margin
+from quantum_trader.venues.paper.fills import maintenance_margin
 
 NS_PER_MS: Final = 1_000_000
 _DELIVERY_MS: Final = 4_133_404_800_000

@@ -1,0 +1,139 @@
+"""``quantum-trader config``: the settings in force and where each came from; the check of a settings file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from quantum_trader.app.cli.options import (
+    BarsOption,
+    ConfigOption,
+    DataOption,
+    EquityOption,
+    FromOption,
+    JsonOption,
+    ModeOption,
+    PolicyOption,
+    ProfileOption,
+    SymbolsOption,
+    ToOption,
+    settings_from,
+    shared_flags,
+)
+
+if TYPE_CHECKING:
+    from quantum_trader.app.runs.live_settings import LiveSettings
+    from quantum_trader.app.settings import LoadedSettings
+
+app = typer.Typer(no_args_is_help=True, help="Show the settings in force, check a settings file.")
+
+
+@app.command("show")
+def show_command(
+    config: ConfigOption = None,
+    data: DataOption = None,
+    bars: BarsOption = None,
+    symbols: SymbolsOption = None,
+    first: FromOption = None,
+    last: ToOption = None,
+    profile: ProfileOption = None,
+    mode: ModeOption = None,
+    equity: EquityOption = None,
+    policy: PolicyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print every setting a run with these options would use, and where it comes from, as TOML that can be kept.
+
+    The output is itself a settings file: quantum-trader config show > run.toml
+    """
+    loaded = settings_from(config, shared_flags(data, bars, symbols, first, last, profile, mode, equity, policy))
+    live, sources = _live_of(config)
+    if as_json:
+        document = settings_document(loaded)
+        document["settings"]["live"] = msgspec.to_builtins(live)
+        document["sources"] = {**loaded.sources, **sources}
+        typer.echo(msgspec.json.encode(document).decode())
+    else:
+        typer.echo(as_toml(loaded) + live_as_toml(live, sources), nl=False)
+
+
+@app.command("check")
+def check_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Settings file (TOML).")], as_json: JsonOption = False
+) -> None:
+    """Say whether FILE can be used, by `live` too when it has a section [live]; name the first key that cannot."""
+    from quantum_trader.app.runs.live_settings import load_live_settings
+
+    loaded = settings_from(file, {})
+    _, live_sources = _live_of(file)
+    if file.name in live_sources.values():
+        load_live_settings(file)
+    sources = {**loaded.sources, **live_sources}
+    own = sorted(key for key, source in sources.items() if source == file.name)
+    if as_json:
+        document = {"file": str(file), "ok": True, "sets": own, "settings_hash": loaded.settings.settings_hash()}
+        typer.echo(msgspec.json.encode(document).decode())
+    else:
+        typer.echo(f"{file}: good; it sets {len(own)} of {len(sources)} settings, the others are defaults")
+
+
+def _live_of(file: Path | None) -> tuple[LiveSettings, dict[str, str]]:
+    """Section [live] of *file*, and where each value came from; ConfigError where the section contradicts itself."""
+    from quantum_trader.app.runs.live_settings import LiveSettings, read_section
+    from quantum_trader.app.settings import LIVE_SECTION as SECTION
+    from quantum_trader.app.settings import read_toml
+
+    given = read_toml(file).get(SECTION, {}) if file is not None else {}
+    named = file.name if file is not None else ""
+    sources = {f"{SECTION}.{name}": named if name in given else "default" for name in LiveSettings.__struct_fields__}
+    return read_section(given), sources
+
+
+def live_as_toml(live: LiveSettings, sources: dict[str, str]) -> str:
+    """Section [live] as TOML; defaults as comments, so that a file for replays does not become one for `live`."""
+    plain = msgspec.to_builtins(live)
+    lines = ["", "[live]"]
+    for key, source in sources.items():
+        name = key.partition(".")[2]
+        comment = "# " if source == "default" else ""
+        lines.append(f"{comment}{name} = {_toml_value(plain[name])}  # {source}")
+    return "\n".join([*lines, ""])
+
+
+def settings_document(loaded: LoadedSettings) -> dict[str, Any]:
+    """Settings, their hash and sources, as plain values."""
+    return {
+        "settings": msgspec.to_builtins(loaded.settings),
+        "profile": msgspec.to_builtins(loaded.settings.active_profile().config),
+        "settings_hash": loaded.settings.settings_hash(),
+        "sources": loaded.sources,
+    }
+
+
+def as_toml(loaded: LoadedSettings) -> str:
+    """The settings as TOML, each line with its source as a comment; a value that is None is left as a comment."""
+    plain = msgspec.to_builtins(loaded.settings)
+    lines: list[str] = []
+    section = ""
+    for key, source in loaded.sources.items():
+        head, _, name = key.partition(".")
+        if head != section:
+            lines += [""] * bool(section) + [f"[{head}]"]
+            section = head
+        value = plain[head][name]
+        lines.append(f"# {name} is not set" if value is None else f"{name} = {_toml_value(value)}  # {source}")
+    active = loaded.settings.active_profile()
+    lines += ["", f"# profile in use: {active.name} ({active.source})", ""]
+    return "\n".join(lines)
+
+
+def _toml_value(value: Any) -> str:
+    """A scalar or a list of them; JSON's forms of these are TOML's."""
+    if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
+        return f"{value:.1f}"
+    if isinstance(value, float):
+        return repr(value)
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,236 @@
+"""``quantum-trader journal``: ask the flight recorder of a run, prove it, keep it small."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+import typer
+
+from quantum_trader.app.cli.options import JsonOption
+from quantum_trader.domain.errors import InputError, StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from quantum_trader.journal import Lake
+    from quantum_trader.journal.segments import Damage
+
+_POLL_S: Final = 0.25
+_BATCH: Final = 100_000  # rows an export holds in memory
+_FAILED: Final = 1
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="The flight recorder of a run.")
+
+StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of the run.")]
+KindOption = Annotated[str | None, typer.Option("--kind", help="Only this kind, as trade.closed.")]
+
+
+def _lake(state: Path) -> Lake:
+    from quantum_trader.journal import Lake
+
+    return Lake(state / "journal")
+
+
+def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Print rows as one JSON list or as a table."""
+    if as_json:
+        typer.echo(msgspec.json.Encoder(decimal_format="number").encode(rows).decode())
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for name in rows[0] if rows else ("no rows",):
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    Console(width=None if sys.stdout.isatty() else 160, markup=False).print(table)
+
+
+def _tell(damage: list[Damage]) -> None:
+    """Say on stderr what an answer left out."""
+    for one in damage:
+        typer.echo(_damage_text(one), err=True)
+
+
+def _damage_text(one: Damage) -> str:
+    events = f"; events {one.first_seq} to {one.last_seq} of {one.producer}" if one.last_seq else ""
+    return f"damaged: {one.path}: {one.reason}{events}"
+
+
+@app.command("sql")
+def sql_command(
+    query: Annotated[str, typer.Argument(help="One SELECT; views: events, events_by_day, trades_by_day.")],
+    state: StateOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer one SELECT; it reads the journal and nothing else."""
+    lake = _lake(state)
+    _print_rows(lake.sql(query).to_pylist(), as_json)
+    _tell(lake.damage)
+
+
+@app.command("stats")
+def stats_command(state: StateOption, as_json: JsonOption = False) -> None:
+    """Events by kind, files, bytes and damage."""
+    from quantum_trader.journal.manifest import read_manifest
+
+    lake = _lake(state)
+    parts, counts, damage = read_manifest(lake.directory).parts, lake.counts(), lake.check()
+    told = {
+        "events": sum(counts.values()), "kinds": counts, "producers": lake.producers(),
+        "parts": len(parts), "bytes": sum(part.size for part in parts),
+        "damage": [msgspec.to_builtins(one) for one in damage],
+    }
+    if as_json:
+        typer.echo(msgspec.json.encode(told).decode())
+        return
+    _print_rows([{"kind": kind, "events": count} for kind, count in counts.items()], False)
+    typer.echo(f"{told['events']:,} events in {told['parts']:,} parts of {told['bytes']:,} bytes")
+    for one in damage:
+        typer.echo(_damage_text(one))
+
+
+def _tail(lake: Lake, kind: str | None, after: dict[str, int]) -> Iterator[bytes]:
+    """Lines newer than *after*, which is moved on."""
+    for producer in lake.producers():
+        for seq, _, line in lake.lines(kind=kind, producer=producer, after_seq=after.get(producer, 0)):
+            after[producer] = seq
+            yield line
+
+
+@app.command("tail")
+def tail_command(
+    state: StateOption,
+    kind: KindOption = None,
+    count: Annotated[int, typer.Option("--count", "-n", min=0, help="How many of the last records.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on as records come; end with ctrl-C.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the last records, one JSON line each, and with --follow those that come (--json changes nothing)."""
+    lake = _lake(state)
+    last = lake.sql("select producer, max(seq) as last from events group by 1").to_pylist()
+    after = {row["producer"]: row["last"] for row in last}  # asked first: what comes from here on is followed
+    condition = "where (? is null or kind = ?)"
+    rows = lake.sql(
+        f"select producer, seq, payload from events {condition} order by received_ns desc, seq desc limit ?",
+        [kind, kind, count],
+    ).to_pylist()
+    for row in reversed(rows):
+        if row["seq"] <= after.get(row["producer"], 0) or not follow:
+            typer.echo(row["payload"])
+    _tell(lake.damage)
+    while follow:
+        for line in _tail(lake, kind, after):
+            typer.echo(line.decode())
+        time.sleep(_POLL_S)
+
+
+@app.command("export")
+def export_command(
+    state: StateOption,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A .parquet or .jsonl file.")],
+    kind: KindOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the journal, or one kind of it, to one file."""
+    if out.suffix not in (".parquet", ".jsonl"):
+        raise InputError(f"--out {out}: must end in .parquet or .jsonl")
+    lake, partial = _lake(state), out.with_name(f".{out.name}.partial")
+    try:
+        partial.touch(0o600)
+        if out.suffix == ".parquet":
+            written = _export_parquet(lake, kind, partial)
+        else:
+            written = 0
+            with partial.open("wb") as handle:
+                for _, _, line in lake.lines(kind=kind):
+                    handle.write(line + b"\n")
+                    written += 1
+        partial.replace(out)
+    except OSError as error:
+        raise StateError(f"--out {out}: cannot be written ({error.strerror}); nothing was left behind") from None
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+    _tell(lake.damage)
+    typer.echo(f'{{"rows": {written}}}' if as_json else f"{written:,} records written to {out}")
+
+
+def _export_parquet(lake: Lake, kind: str | None, path: Path) -> int:
+    """Write the events to *path* in batches; returns how many."""
+    import pyarrow.parquet as pq
+
+    wanted = "select * from events where producer = ? and seq > ? and (? is null or kind = ?) order by seq limit ?"
+    schema, written = lake.sql("select * from events limit 0").schema, 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for producer in lake.producers():
+            after = 0
+            while (table := lake.sql(wanted, [producer, after, kind, kind, _BATCH])).num_rows:
+                writer.write_table(table.cast(schema))
+                after, written = table["seq"][-1].as_py(), written + table.num_rows
+    return written
+
+
+@app.command("verify")
+def verify_command(
+    state: StateOption,
+    public_key: Annotated[str | None, typer.Option("--public-key", help="Trust only this key (hexadecimal).")] = None,
+    head: Annotated[str | None, typer.Option("--head", help="The chain's head as you noted it.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold the records against the signed chain of their days; exit code 1 when something was changed."""
+    from quantum_trader.app.runs import journal_commands
+
+    report = journal_commands.verify(state, public_key=public_key, head=head)
+    damage = journal_commands.damage_of(state)
+    if as_json:
+        told = {**msgspec.to_builtins(report), "damage": [msgspec.to_builtins(one) for one in damage]}
+        typer.echo(msgspec.json.encode(told).decode())
+    else:
+        typer.echo("\n".join([*map(_damage_text, damage), journal_commands.verify_text(report)]))
+    if damage or not report.ok:
+        raise typer.Exit(_FAILED)
+
+
+@app.command("replay")
+def replay_command(
+    state: StateOption,
+    day: Annotated[str, typer.Option("--day", metavar="DAY", help="A day of the journal: 2024-01-15.")],
+    data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Where the bars lie now.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a day again from the journal alone; exit code 1 and both sides at the first difference."""
+    from quantum_trader.app.runs import journal_commands
+    from quantum_trader.app.runs.journal_sink import PRODUCER
+
+    lake = _lake(state)
+    proof = journal_commands.replay(
+        state, day, data=data, lines=lambda: ((ts_ns, line) for _, ts_ns, line in lake.lines(producer=PRODUCER))
+    )
+    typer.echo(msgspec.json.encode(proof).decode() if as_json else journal_commands.replay_text(proof))
+    if not proof.identical:
+        raise typer.Exit(_FAILED)
+
+
+@app.command("compact")
+def compact_command(state: StateOption, as_json: JsonOption = False) -> None:
+    """Merge small parts of the lake."""
+    gone = _lake(state).compact()
+    typer.echo(f'{{"files_gone": {gone}}}' if as_json else f"{gone:,} files fewer")
+
+
+@app.command("retain")
+def retain_command(
+    state: StateOption,
+    days: Annotated[int, typer.Option("--days", min=1, help="How many days to keep.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Remove everything but the last days from the lake."""
+    gone = _lake(state).retain(days)
+    typer.echo(f'{{"events_gone": {gone}}}' if as_json else f"{gone:,} events removed")

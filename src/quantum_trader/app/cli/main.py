@@ -1,0 +1,132 @@
+"""The command line: ``quantum-trader``. Each command's module is imported when that command is asked for."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from importlib import import_module
+from itertools import pairwise
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from quantum_trader import __version__
+from quantum_trader.app.cli.options import INTERRUPTED
+from quantum_trader.domain.errors import ConfigError, QuantumTraderError
+
+UNUSABLE: Final = 2  # exit code: an input, a setting or a state cannot be used as given
+
+# name -> (module, the Typer in it that holds the command or its sub-commands, one line of help)
+COMMANDS: Final = {
+    "run": ("run", "app", "Replay a recording through the whole system and report."),
+    "live": ("live", "app", "Trade on live market data: on paper, on a testnet, or for real."),
+    "keys": ("keys", "app", "API keys: store, show masked, remove."),
+    "status": ("operator", "status_app", "How a run is, alive or dead."),
+    "report": ("report", "app", "Write the HTML report of a run that kept its state."),
+    "policy": ("policy", "policy_app", "The policy's rules, and the policy for given inputs."),
+    "profile": ("policy", "profile_app", "Show, compare and check profiles."),
+    "rollout": ("rollout", "app", "Staged rollout of the policy: evidence, promotion, rollback."),
+    "journal": ("journal", "app", "The flight recorder: SQL, tail, verify, replay, export."),
+    "trace": ("trace", "app", "How one decision came about, step by step."),
+    "halt": ("operator", "halt_app", "Stop all openings of a run until resume."),
+    "resume": ("operator", "resume_app", "End a halt or an EMERGENCY of a run."),
+    "flatten": ("operator", "flatten_app", "Close every position of a run and halt openings."),
+    "sweep": ("sweep", "app", "Evaluate many profiles and settings over a whole history."),
+    "simulate": ("simulate", "app", "Trading days with faults on virtual time; nothing may break."),
+    "data": ("data", "app", "Download, import, check and list market data."),
+    "venue": ("venue", "app", "An exchange on this machine that speaks Binance USD-M and plays a recording."),
+    "config": ("config", "app", "Show the settings in force, check a settings file."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """Lists its commands without importing them, and words errors in one line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for name, (_, _, help_text) in COMMANDS.items():
+            self.commands[name] = TyperCommand(name, help=help_text)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order one meets them."""
+        return list(COMMANDS)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Import the command that *args* name, then go on as usual."""
+        _check_state(args)
+        if args and args[0] in COMMANDS:
+            module, holder, _ = COMMANDS[args[0]]
+            found = getattr(import_module(f"quantum_trader.app.cli.{module}"), holder)
+            self.commands[args[0]] = _command(args[0], found)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; what it refuses becomes one line on standard error and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except QuantumTraderError as error:
+            _refuse(ctx, error, str(error))
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            _refuse(ctx, error, f"{where}{error.strerror or error}")
+        except KeyboardInterrupt:
+            typer.echo("stopped; a run with --state continues where it was when started again", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _command(name: str, module_app: typer.Typer) -> Any:
+    """The command of one module, without the completion options Typer gives to every program."""
+    command = get_command(module_app)
+    command.name = name
+    command.params = [option for option in command.params if "completion" not in (option.name or "")]
+    return command
+
+
+def _check_state(args: list[str]) -> None:
+    """Refuse an empty --state, of whatever command: as a path it would be the folder one happens to stand in."""
+    values = [value for name, value in pairwise(args) if name == "--state"]
+    values += [name.removeprefix("--state=") for name in args if name.startswith("--state=")]
+    if any(not value.strip() for value in values):
+        raise ConfigError("--state '': is empty; name a folder, such as --state my-run")
+
+
+def _refuse(ctx: Any, error: Exception, text: str) -> None:
+    if ctx.params.get("debug"):
+        raise error
+    typer.echo(f"error: {text}", err=True)
+    raise typer.Exit(UNUSABLE) from None
+
+
+app = typer.Typer(
+    cls=LazyGroup, name="quantum-trader", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="A crypto-futures trading system with one policy brain. Start with: quantum-trader run",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"quantum-trader {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback instead of a one-line error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Hold the options that stand before a command."""
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    app(prog_name="quantum-trader", args=sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,318 @@
+"""``quantum-trader status | halt | resume | flatten``: look at a run and ask something of it, alive or dead."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+import typer
+
+from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, ask
+from quantum_trader.domain.errors import QuantumTraderError, StateError, VenueError
+
+if TYPE_CHECKING:
+    from quantum_trader.app.runs.direct import MakeVenue, VenueView
+    from quantum_trader.app.runs.flatten import DirectAction
+    from quantum_trader.app.runs.status import FolderStatus
+    from quantum_trader.engine.venue_port import ExecutionVenue
+    from quantum_trader.venues.binance.keys import Redactor
+
+NOT_DONE: Final = 1  # exit code: the answer is no
+_LOOK_AGAIN_S: Final = (3.0,)  # `status --venue` of a live process: what differs is looked at again after so long
+
+StateOption = Annotated[Path, typer.Option("--state", help="The state folder of the run.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it goes on record.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _request(action: Action, reason: str) -> OperatorRequest:
+    return OperatorRequest(action=action, reason=reason, actor=getpass.getuser(), ts_ns=time.time_ns())
+
+
+def _put(state: Path, request: OperatorRequest) -> None:
+    """Note *request* in the folder; StateError with the way that is left when that cannot be."""
+    try:
+        ask(state, request)
+    except StateError as error:
+        if not (state / "lock").exists():
+            raise
+        raise StateError(f"{error}. {_instead(state, request.action)}") from error
+
+
+def _instead(state: Path, action: Action) -> str:
+    """What to do when the folder takes no request."""
+    from quantum_trader.app.runs.live_settings import LiveMode, read_folder
+    from quantum_trader.app.runs.status import holder, is_alive
+
+    advice = "Free space or make the folder writable, and ask again"
+    if action is Action.RESUME:
+        return advice
+    alive, folder = is_alive(state), read_folder(state)
+    stop = f"stop the process (kill -TERM {holder(state) or 'PID'})"
+    if folder is None or folder.mode is LiveMode.DRY:
+        return f"{advice}, or {stop}" if alive else f"{advice} before the next start"
+    close = f"quantum-trader flatten --now --state {state} --reason ..., which closes everything and needs no disk"
+    return f"{advice}; or {stop}, then {close}" if alive else f"{advice} before the next start; or {close}"
+
+
+def _ask(action: Action, state: Path, reason: str, as_json: bool) -> None:
+    request = _request(action, reason)
+    _put(state, request)
+    if as_json:
+        typer.echo(msgspec.json.encode(request).decode())
+    else:
+        typer.echo(f"{action.value}: noted in {state}; a running process takes it at once, else the next start does.")
+
+
+halt_app = typer.Typer(add_completion=False)
+
+
+@halt_app.command()
+def halt(state: StateOption, reason: ReasonOption, as_json: JsonOption = False) -> None:
+    """Stop all openings of a run until `resume`; reducing and closing go on."""
+    _ask(Action.HALT, state, reason, as_json)
+
+
+resume_app = typer.Typer(add_completion=False)
+
+
+@resume_app.command()
+def resume(state: StateOption, reason: ReasonOption, as_json: JsonOption = False) -> None:
+    """End a halt, an EMERGENCY or a losing streak's closure of a run; the drawdown peak starts from today's equity."""
+    _ask(Action.RESUME, state, reason, as_json)
+
+
+flatten_app = typer.Typer(add_completion=False)
+
+
+@flatten_app.command()
+def flatten(
+    state: StateOption, reason: ReasonOption,
+    now: Annotated[
+        bool, typer.Option("--now", help="When the process is dead: close everything at the venue from here.")
+    ] = False,
+    deadline: Annotated[
+        float, typer.Option("--deadline", min=1.0, max=3600.0, metavar="SECONDS", help="With --now: try for so long.")
+    ] = 180.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Close every position of a run, cancel the rest, and halt openings until `resume`."""
+    if not now:
+        _ask(Action.FLATTEN, state, reason, as_json)
+        return
+    raise typer.Exit(_flatten_now(state, reason, deadline, as_json))
+
+
+def _flatten_now(state: Path, reason: str, deadline_s: float, as_json: bool) -> int:
+    """Act at the venue when nobody holds the folder, else leave it to the process that does; returns the exit code."""
+    from quantum_trader.app.process_guard import guarded_process
+    from quantum_trader.app.runs.direct import account_folder, flatten_now
+    from quantum_trader.app.runs.status import is_alive
+
+    request = _request(Action.FLATTEN, reason)
+    alive = is_alive(state)
+    account_folder(state)
+    if alive:
+        _put(state, request)
+        typer.echo(
+            f"flatten: noted in {state}, whose process is alive and takes it at once. Look with quantum-trader status; "
+            "if it does not react, stop the process and repeat this command.", err=True,
+        )
+        return NOT_DONE
+    make, redactor = _venue_of(state)
+
+    def show(action: DirectAction) -> None:
+        typer.echo(step_line(action), err=True)
+
+    with guarded_process(redactor):
+        try:
+            result = flatten_now(state, request, make, time.time_ns, show, deadline_s)
+        except VenueError as error:
+            raise VenueError(
+                f"NOT flat: the venue was not reached ({error}), and what is open there stands as it was; repeat this "
+                "command, or close in the exchange's own app"
+            ) from error
+        if as_json:
+            typer.echo(msgspec.json.encode(result).decode())
+        else:
+            halted = "halted until resume" if result.halt_noted else (
+                "NOT halted, because nothing could be noted: mend the disk, then give quantum-trader halt before the "
+                "next start"
+            )
+            typer.echo(f"{result.text}; closed: {', '.join(result.closed) or 'nothing'}; {halted}")
+    return 0 if result.flat else NOT_DONE
+
+
+def _venue_of(state: Path) -> tuple[MakeVenue, Redactor]:
+    """What makes the venue of a live folder with its keys, for given symbols, and what hides the keys."""
+    from quantum_trader.app.process_guard import forget_keys
+    from quantum_trader.app.runs.direct import account_folder
+    from quantum_trader.app.runs.live import venue_for
+    from quantum_trader.venues.binance.keys import Redactor, load_keys, os_keyring
+
+    live = account_folder(state).settings()
+    keys = load_keys(live.venue, os.environ, os_keyring())
+    forget_keys(os.environ)
+    redactor = Redactor(keys.secrets)
+
+    def make(symbols: tuple[str, ...]) -> ExecutionVenue:
+        return venue_for(msgspec.structs.replace(live, symbols=symbols), keys, closing=True)
+
+    return make, redactor
+
+
+def step_line(action: DirectAction) -> str:
+    """One step at the venue, for a person."""
+    from quantum_trader.domain.clock import iso
+
+    size = f"{action.qty:+g}" if action.qty else ""
+    words = (iso(action.ts_ns)[11:19], action.step, action.symbol, size, action.client_order_id, action.text)
+    return " ".join(word for word in words if word)
+
+
+status_app = typer.Typer(add_completion=False)
+
+
+@status_app.command()
+def status(
+    state: StateOption,
+    venue: Annotated[bool, typer.Option("--venue", help="Ask the venue itself too (needs the keys).")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how a run is, whether its process is alive or dead. Exit code 1 when something wants a person."""
+    from quantum_trader.app.runs.status import folder_status
+
+    found = folder_status(state, time.time_ns())
+    view: VenueView | None = None
+    refused: QuantumTraderError | None = None
+    if venue:
+        try:
+            found, view = _compared(state)
+        except QuantumTraderError as error:
+            refused = error  # what the folder says is shown all the same
+    if as_json:
+        document = {**msgspec.to_builtins(found), "venue": msgspec.to_builtins(view)}
+        typer.echo(msgspec.json.encode(document).decode())
+    else:
+        typer.echo("\n".join(status_lines(found, view)))
+    if refused is not None:
+        raise refused
+    raise typer.Exit(NOT_DONE if found.problems else 0)
+
+
+def _compared(state: Path) -> tuple[FolderStatus, VenueView]:
+    """What the folder and the venue say; what they say differently is among the folder's problems."""
+    import asyncio
+
+    from quantum_trader.app.process_guard import guarded_process
+    from quantum_trader.app.runs.direct import account_folder, differences, look
+    from quantum_trader.app.runs.status import folder_status
+
+    make, redactor = _venue_of(state)
+    for pause_s in (*_LOOK_AGAIN_S, 0.0):
+        with guarded_process(redactor):
+            view = asyncio.run(look(make(account_folder(state).symbols)))
+        found = folder_status(state, time.time_ns())
+        told = differences(found, view)
+        if not (told and found.alive and pause_s):
+            break
+        time.sleep(pause_s)  # a live process may have written its status before an order that the venue told of
+    bare = [f"{symbol}: its position has no stop, by the venue's own word" for symbol in unprotected(view)]
+    return msgspec.structs.replace(found, problems=(*found.problems, *told, *bare)), view
+
+
+def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
+    """The status for a person, one line for each fact."""
+    from quantum_trader.domain.clock import iso
+
+    process = (f"alive (pid {found.pid})" if found.pid else "alive") if found.alive else "dead"
+    as_of = f"{found.source} of {iso(found.as_of_ns)[:19]}Z" if found.as_of_ns else found.source
+    lines = [
+        f"state        {found.state}: {found.mode} at {found.endpoint}",
+        f"process      {process}{f', {found.stage}' if found.stage and found.alive else ''}",
+        f"figures      {as_of}, {_old(found.age_s)}; checkpoint {_old(found.checkpoint_age_s)}",
+        f"equity       {_equity(found)}",
+    ]
+    if found.lag_s is not None:
+        fill = f"{found.queue_fill:.0%}" if found.queue_fill is not None else "–"
+        lines.append(
+            f"progress     last event {_seconds(found.last_event_age_s)} before, lag {_seconds(found.lag_s)}, queue "
+            f"{fill} full, unreconciled for {_seconds(found.unreconciled_s)}, {found.in_doubt} requests out, "
+            f"{found.dropped_events} events lost"
+        )
+    for position in found.positions:
+        stop = f"stop {position.stop:g}" if position.protected else "NO STOP at the venue"
+        size = f"{position.side} {position.qty:g} from {position.entry_price:g}"
+        lines.append(f"position     {position.symbol} {size}, {stop}")
+    for order in found.orders:
+        at = f" at {order.price:g}" if order.price else ""
+        rest = "" if order.resting else ", not acknowledged"
+        lines.append(f"order        {order.symbol} {order.purpose} {order.qty:g}{at} {order.client_order_id}{rest}")
+    lines += [f"halt         {halt.kind}: {halt.reason}; ends: {halt.exit_path}" for halt in found.halts]
+    lines += [
+        f"request      {one.action.value} by {one.actor}: {one.reason} (not taken yet)"
+        for one in found.pending_requests
+    ]
+    if found.direct_actions:
+        lines.append(f"by hand      {found.direct_actions} steps at the venue while the process was dead")
+    if view is not None:
+        lines += _venue_lines(view)
+    lines += [f"PROBLEM      {problem}" for problem in found.problems]
+    return lines
+
+
+def _equity(found: FolderStatus) -> str:
+    """The equity with its moment: between two bars it does not move."""
+    from quantum_trader.domain.clock import iso
+
+    if found.equity is None:
+        return "not known yet, nor the governor"
+    when = f" as of {iso(found.equity_ns)[:19]}Z (it moves with each bar)" if found.equity_ns else ""
+    return f"{found.equity:,.2f} USDT{when}, governor {found.governor}"
+
+
+def _venue_lines(view: VenueView) -> list[str]:
+    money = f"equity {view.balance.equity:,.2f} USDT, wallet {view.balance.wallet:,.2f}"
+    lines = [f"venue        {view.endpoint} says: {money}"]
+    bare = unprotected(view)
+    for held in view.positions:
+        stop = "NO STOP" if held.symbol in bare else "with a stop"
+        lines.append(f"venue        position {held.symbol} {held.qty:+g} from {held.entry_price:g}, {stop}")
+    lines += [
+        f"venue        order {order.symbol} {order.side.value} {order.type.value} {order.qty:g} "
+        f"at {order.stop_price or order.price:g} {order.client_order_id}"
+        for order in view.orders
+    ]
+    return lines
+
+
+def unprotected(view: VenueView) -> list[str]:
+    """Symbols whose position has no stop for all of it, by the venue's own word."""
+    from quantum_trader.domain.enums import OrderSide, OrderType
+
+    bare = []
+    for held in view.positions:
+        closing = OrderSide.SELL if held.qty > 0.0 else OrderSide.BUY
+        if not any(
+            order.symbol == held.symbol and order.type is OrderType.STOP_MARKET and order.side is closing
+            and order.qty >= abs(held.qty) * (1.0 - 1e-9)
+            for order in view.orders
+        ):
+            bare.append(held.symbol)
+    return bare
+
+
+def _old(age_s: float | None) -> str:
+    return "none" if age_s is None else f"{_seconds(age_s)} old"
+
+
+def _seconds(value: Any) -> str:
+    if value is None:
+        return "–"
+    if value < 120.0:
+        return f"{value:.1f} s"
+    return f"{value / 60.0:.0f} min" if value < 7200.0 else f"{value / 3600.0:.0f} h"

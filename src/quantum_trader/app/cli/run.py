@@ -1,0 +1,225 @@
+"""``quantum-trader run``: a recording through the whole system, on the screen, with a report at the end."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+import typer
+
+from quantum_trader import __version__
+from quantum_trader.app.cli.options import (
+    INTERRUPTED,
+    BarsOption,
+    ConfigOption,
+    DataOption,
+    EquityOption,
+    FromOption,
+    JsonOption,
+    ModeOption,
+    PolicyOption,
+    ProfileOption,
+    SymbolsOption,
+    ToOption,
+    settings_from,
+    shared_flags,
+)
+from quantum_trader.domain.errors import ConfigError, StateError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from quantum_trader.app.runs.results import Pace, RunOptions, RunResult
+    from quantum_trader.app.settings import RunSettings
+
+REPORT_JSON: Final = "report.json"
+REPORT_HTML: Final = "report.html"
+_FOLDER_MODE: Final = 0o700
+_NAP_S: Final = 0.25  # the longest sleep at once, so that an interrupt is answered soon
+
+app = typer.Typer()
+
+
+@app.command("run")
+def run_command(
+    config: ConfigOption = None,
+    data: DataOption = None,
+    bars: BarsOption = None,
+    symbols: SymbolsOption = None,
+    first: FromOption = None,
+    last: ToOption = None,
+    profile: ProfileOption = None,
+    mode: ModeOption = None,
+    equity: EquityOption = None,
+    policy: PolicyOption = None,
+    state: Annotated[
+        Path | None,
+        typer.Option("--state", metavar="DIR", help="Keep the run here; started again after a kill, it continues."),
+    ] = None,
+    speed: Annotated[
+        str, typer.Option("--speed", metavar="max|N", help="As fast as it goes, or N times real time (60: an hour a "
+                          "minute).")
+    ] = "max",
+    end: Annotated[
+        bool, typer.Option("--exit", help="End with the recording. A replay always does; a script may say so.")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write the HTML report here too.")
+    ] = None,
+    records: Annotated[
+        Path | None, typer.Option("--records", metavar="FILE", help="Write every record here (JSON lines).")
+    ] = None,
+    venue: Annotated[
+        str, typer.Option("--venue", metavar="paper|local", help="Where orders go: the paper venue in memory, or the "
+                          "local venue over loopback through the adapter that trades on Binance; such a run is not "
+                          "continued.")
+    ] = "paper",
+    as_json: JsonOption = False,
+) -> None:
+    """Replay a recording through market, signals, policy, risk guard and paper venue, and report what came of it.
+
+    Without options: the bundled bars (BTC ETH EOS LTC XRP, 2017 to 2019), profile SAFE, mode OBSERVE.
+    """
+    flags = shared_flags(data, bars, symbols, first, last, profile, mode, equity, policy)
+    loaded = settings_from(config, flags)
+    pace = pace_for(speed)
+    _check_outputs(state, report, records)
+    if venue not in ("paper", "local"):
+        raise ConfigError(f"--venue {venue!r}: use paper or local; `quantum-trader live` trades on Binance")
+    _run(loaded.settings, state, records, report, pace, as_json, venue == "local")
+
+
+def _run(
+    settings: RunSettings, state: Path | None, records: Path | None, report: Path | None, pace: Pace | None,
+    as_json: bool, local: bool = False,
+) -> None:
+    """Run, write what was asked for, print the report."""
+    from rich.console import Console
+
+    from quantum_trader.app.report.data import build_report
+    from quantum_trader.app.report.html import html_report
+    from quantum_trader.app.report.tables import PIPE_WIDTH, print_report
+    from quantum_trader.app.runs.results import RunOptions
+
+    started = time.perf_counter()
+    result = _watched(settings, RunOptions(state_dir=state, records=records), pace, Console(stderr=True), local)
+    if state is not None:
+        _close_journal(state)
+    page = report or (state / REPORT_HTML if state is not None else None)
+    stats = _stats(settings, result, time.perf_counter() - started, state, records, page)
+    content = build_report(result.facts, stats)
+    if state is not None:
+        write_result(state / REPORT_JSON, msgspec.json.encode(content))
+    for target in {path for path in (page, state / REPORT_HTML if state is not None else None) if path is not None}:
+        write_result(target, html_report(content).encode())
+    if as_json:
+        typer.echo(msgspec.json.encode({key: value for key, value in content.items() if key != "curves"}).decode())
+    else:
+        print_report(content, Console(width=None if sys.stdout.isatty() else PIPE_WIDTH))
+
+
+def _close_journal(state: Path) -> None:
+    """Seal the days of a finished run and carry its trades into the trade journal."""
+    from quantum_trader.app.runs.journal_commands import feed_book, seal
+
+    seal(state)
+    feed_book(state)
+
+
+def write_result(path: Path, content: bytes) -> None:
+    """Write *content* to *path*, whole or not at all; StateError says why it cannot be written."""
+    from quantum_trader.policy.storage import write_atomically
+
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise StateError(f"{path}: cannot be written ({error.strerror}); nothing was left behind") from None
+
+
+def _watched(
+    settings: RunSettings, options: RunOptions, pace: Pace | None, console: Console, local: bool
+) -> RunResult:
+    """Run with progress on standard error."""
+    import numba
+
+    from quantum_trader.app.runs.local import run_over_local_venue
+    from quantum_trader.app.runs.progress import progress_for
+    from quantum_trader.app.runs.replay import run
+
+    cache = Path(numba.config.CACHE_DIR)
+    if not any(cache.rglob("*.nbi")):
+        console.print("First run of this version: compiling the kernels, about a minute.", style="dim")
+    with progress_for(console) as progress:
+        if not local:
+            return run(settings, options, progress=progress, pace=pace)
+        try:
+            return run_over_local_venue(settings, options, progress=progress, pace=pace)
+        except KeyboardInterrupt:
+            typer.echo("stopped; a run over the local venue starts anew the next time", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _stats(
+    settings: RunSettings, result: RunResult, total_s: float, state: Path | None, records: Path | None,
+    page: Path | None,
+) -> Any:
+    from quantum_trader.app.runs.results import RunStats
+
+    return RunStats(
+        wall_s=round(result.wall_s, 3), total_s=round(total_s, 3),
+        bars_per_s=None if result.resumed else round(result.facts.data.bars / max(result.wall_s, 1e-9)),
+        version=__version__, python=platform.python_version(),
+        resumed=result.resumed, resumed_at_ns=result.resumed_at_ns,
+        state_dir=str(state or ""), records=str(records or (state / "records.jsonl" if state is not None else "")),
+        report=str(page or ""), data_path=settings.data.path,
+    )
+
+
+def _check_outputs(state: Path | None, report: Path | None, records: Path | None) -> None:
+    """Refuse, before an hour of work, what could not be written after it."""
+    if state is not None and records is not None:
+        raise ConfigError(f"--records {records}: a run with --state keeps its records there, in {state}/records.jsonl")
+    for flag, path in (("--report", report), ("--records", records)):
+        if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
+            raise ConfigError(f"{flag} {path}: must be a file in a folder that exists")
+
+
+def pace_for(speed: str) -> Pace | None:
+    """The pace that *speed* asks for: None for "max", else one that sleeps between moments."""
+    if speed == "max":
+        return None
+    try:
+        factor = float(speed)
+    except ValueError:
+        factor = 0.0
+    if not 0.0 < factor < float("inf"):
+        raise ConfigError(f"--speed {speed}: must be max, or how many times real time, such as 60")
+    return RealTimePace(factor)
+
+
+class RealTimePace:
+    """Sleeps so that market time passes *factor* times as fast as the clock on the wall."""
+
+    def __init__(
+        self, factor: float, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._factor = factor
+        self._clock = clock
+        self._sleep = sleep
+        self._origin: tuple[int, float] | None = None
+
+    def __call__(self, close_ns: int) -> None:
+        """Return when *close_ns* is due."""
+        now = self._clock()
+        if self._origin is None:
+            self._origin = (close_ns, now)
+            return
+        first_ns, started = self._origin
+        due = started + (close_ns - first_ns) / 1e9 / self._factor
+        while (left := due - self._clock()) > 0.0:
+            self._sleep(min(left, _NAP_S))

@@ -1,0 +1,186 @@
+"""``quantum-trader simulate``: trading days with faults, on virtual time, against everything that must always hold."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from quantum_trader.app.cli.options import INTERRUPTED, JsonOption
+
+if TYPE_CHECKING:
+    from quantum_trader.lab.simulation.campaign import Totals
+    from quantum_trader.lab.simulation.schedule import Schedule
+    from quantum_trader.lab.simulation.world import Outcome
+
+BROKEN: Final = 1  # exit code
+_SHOW_EVERY_S: Final = 5.0
+
+app = typer.Typer(help="Simulate trading days with faults.")
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a simulation came to."""
+
+    seeds: tuple[int, int] | None  # first and last that ran; None for one schedule
+    variant: str
+    seconds: float
+    totals: dict[str, Any]
+    broken: dict[str, Any] | None
+
+
+@app.command()
+def simulate(
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many days.")] = 100,
+    first_seed: Annotated[int, typer.Option("--first-seed", min=0, help="Seed of the first day.")] = 0,
+    variant: Annotated[
+        str, typer.Option("--variant", metavar="NAME", help="A trader that is broken on purpose; `list` shows them.")
+    ] = "",
+    schedule: Annotated[
+        Path | None, typer.Option("--schedule", metavar="FILE", help="Run this one schedule of faults (JSON).")
+    ] = None,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="Instead of seeds: every pair of faults, both at every bar of half a day.")
+    ] = False,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes.")] = 2,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write the smallest schedule that breaks something.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run trading days with seeded faults until something breaks; exit code 1 if it does.
+
+    Each day runs engine, live driver, network, exchange and disk in one process on virtual time, and checks what must
+    always hold after every step. What breaks is made as small as it gets and printed; --schedule runs it again.
+    """
+    from quantum_trader.lab.simulation.variants import VARIANTS
+
+    console = Console(highlight=False, soft_wrap=True)
+    if variant == "list":
+        for one in VARIANTS.values():
+            console.print(f"{one.name:22} {one.wrong}")
+        return
+    totals = _no_days()
+    try:
+        if schedule is not None:
+            report = _one(schedule, variant, totals)
+        else:
+            report = _many(_schedules(first_seed, seeds, pairs), variant, jobs, totals)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped after {totals.days:,} days", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    if out is not None and report.broken is not None:
+        out.write_text(msgspec.json.format(msgspec.json.encode(report.broken["schedule"]), indent=1).decode() + "\n")
+    if as_json:
+        typer.echo(msgspec.json.encode(report).decode())
+    else:
+        _show(console, report, out or schedule)
+    if report.broken is not None:
+        raise typer.Exit(BROKEN)
+
+
+def _no_days() -> Totals:
+    from quantum_trader.lab.simulation.campaign import Totals
+
+    return Totals()
+
+
+def _one(path: Path, variant: str, totals: Totals) -> Report:
+    """Run the schedule of one file, counted in *totals*."""
+    from quantum_trader.lab.simulation.campaign import variant_of
+    from quantum_trader.lab.simulation.schedule import load
+    from quantum_trader.lab.simulation.world import run_day
+
+    started, schedule = time.monotonic(), load(path)
+    outcome = run_day(schedule, variant_of(variant))
+    totals.add(outcome)
+    return Report(
+        seeds=None, variant=variant, seconds=time.monotonic() - started, totals=_plain(totals),
+        broken=_broken(outcome, schedule),
+    )
+
+
+def _schedules(first: int, count: int, pairs: bool) -> Sequence[Schedule]:
+    """What to run: a list of pairs, or seeds."""
+    from quantum_trader.lab.simulation import schedule
+    from quantum_trader.lab.simulation.warm import SYMBOLS
+
+    if pairs:
+        return schedule.pairs(first, SYMBOLS)
+    return [schedule.generate(seed, SYMBOLS) for seed in range(first, first + count)]
+
+
+def _many(schedules: Sequence[Schedule], variant: str, jobs: int, totals: Totals) -> Report:
+    """Run *schedules* in order, up to the first that breaks something, and make that one small."""
+    from quantum_trader.lab.simulation.campaign import run_schedules, smallest, variant_of
+
+    started, broken, last = time.monotonic(), None, schedules[0].seed
+    shown = started
+    with closing(run_schedules(schedules, variant, min(jobs, len(schedules)))) as days:
+        for schedule, outcome in days:
+            totals.add(outcome)
+            last = outcome.seed
+            if (finding := outcome.finding) is not None:
+                typer.echo(f"seed {outcome.seed}: {finding.invariant}; looking for the smallest schedule", err=True)
+                broken = _broken(outcome, smallest(schedule, finding, variant_of(variant)))
+                break
+            if time.monotonic() - shown >= _SHOW_EVERY_S:
+                shown = time.monotonic()
+                typer.echo(
+                    f"{totals.days} of {len(schedules)} days, {totals.steps:,} steps, {totals.struck.total():,} "
+                    f"faults, {totals.trades:,} trades, {totals.days / (shown - started):.1f} days/s", err=True,
+                )
+    return Report(
+        seeds=(schedules[0].seed, last), variant=variant, seconds=time.monotonic() - started, totals=_plain(totals),
+        broken=broken,
+    )
+
+
+def _plain(totals: Totals) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(totals)
+    return plain
+
+
+def _broken(outcome: Outcome, schedule: Schedule) -> dict[str, Any] | None:
+    """What broke in *outcome*, with the schedule that shows it; None when nothing did."""
+    if outcome.finding is None:
+        return None
+    return {
+        "seed": outcome.seed, **msgspec.to_builtins(outcome.finding), "schedule": msgspec.to_builtins(schedule),
+    }
+
+
+def _show(console: Console, report: Report, file: Path | None) -> None:
+    totals = report.totals
+    what = "one schedule" if report.seeds is None else f"seeds {report.seeds[0]} to {report.seeds[1]}"
+    console.print(
+        f"{what}{f', variant {report.variant}' if report.variant else ''}: {totals['days']:,} days, "
+        f"{totals['steps']:,} steps in {report.seconds:.1f} s; {totals['openings']:,} positions opened, "
+        f"{totals['trades']:,} closed, {totals['fills']:,} fills, {totals['lives'] - totals['days']:,} restarts, "
+        f"{totals['looks']:,} looks at the account"
+    )
+    table = Table("fault", "times", box=None, pad_edge=False)
+    table.columns[1].justify = "right"
+    for kind, times in sorted(totals["struck"].items(), key=lambda item: -item[1]):
+        table.add_row(kind, f"{times:,}")
+    if totals["struck"]:
+        console.print(table)
+    broken = report.broken
+    if broken is None:
+        console.print("Nothing broke.")
+        return
+    console.print(f"BROKEN, seed {broken['seed']}: {broken['invariant']} at {broken['at_s']:.3f} s")
+    console.print(broken["detail"], markup=False)
+    console.print("The smallest schedule found:")
+    console.print(
+        msgspec.json.format(msgspec.json.encode(broken["schedule"]), indent=1).decode(), markup=False, soft_wrap=True
+    )
+    named = f" --variant {report.variant}" if report.variant else ""
+    console.print(f"Again: quantum-trader simulate{named} --schedule {file or 'FILE'} (FILE: the lines above)")

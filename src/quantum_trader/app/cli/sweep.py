@@ -1,0 +1,372 @@
+"""``quantum-trader sweep``: many profiles and settings over a whole history, in tables and a chart."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from quantum_trader.app.cli.options import (
+    BarsOption,
+    ConfigOption,
+    DataOption,
+    EquityOption,
+    FromOption,
+    JsonOption,
+    ModeOption,
+    SymbolsOption,
+    ToOption,
+    settings_from,
+    shared_flags,
+)
+from quantum_trader.domain.clock import from_ns
+from quantum_trader.domain.errors import ConfigError
+
+if TYPE_CHECKING:
+    from quantum_trader.app.settings import RunSettings
+    from quantum_trader.lab.sweep.grid import Axis, Setting
+    from quantum_trader.lab.sweep.market import Market
+    from quantum_trader.lab.sweep.sweep import SettingResult, SweepResult
+    from quantum_trader.lab.sweep.walk_forward import Criterion, Period, SplitResult
+    from quantum_trader.market.recording import Recording
+
+TOP: Final = 20
+_WIDE: Final = 150  # columns of a terminal that has no width of its own
+_NONE: Final = "–"
+_COLUMNS: Final = (
+    "setting", "return %", "Sharpe", "max DD %", "trades", "win rate", "avg R", "fees", "risk %", "size %", "blocked",
+)
+
+app = typer.Typer(help="Evaluate many profiles and settings over a whole history.")
+sweep_app = app
+
+
+@app.command("sweep")
+def sweep_command(
+    profiles: Annotated[
+        str, typer.Option("--profiles", metavar="A,B", help="Profiles, separated by commas.")
+    ] = "SAFE,STANDARD,AGGRESSIVE",
+    grid: Annotated[
+        list[str] | None,
+        typer.Option("--grid", metavar="KEY=LOW:HIGH:STEP",
+                     help="A number of the profile to vary, such as base_confidence=0.4:0.7:0.05 or "
+                     "risk_multipliers.BULL=0.8,1.0; may be given more than once."),
+    ] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    bars: BarsOption = None,
+    symbols: SymbolsOption = None,
+    first: FromOption = None,
+    last: ToOption = None,
+    mode: ModeOption = None,
+    equity: EquityOption = None,
+    splits: Annotated[int, typer.Option("--splits", help="Walk-forward splits; 0 for none.")] = 4,
+    criterion: Annotated[
+        str, typer.Option("--criterion", metavar="sharpe|return|calmar", help="What training picks by.")
+    ] = "sharpe",
+    jobs: Annotated[int, typer.Option("--jobs", help="Threads; 0 for one a processor.")] = 0,
+    top: Annotated[int, typer.Option("--top", help="Rows of the table; 0 for all.")] = TOP,
+    chart: Annotated[
+        Path | None, typer.Option("--chart", metavar="FILE", help="Write the chart to this .svg or .html file.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write all settings as CSV.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run every setting of a grid over the same bars; show what is left of the best after walk-forward and deflation.
+
+    The policy is enforced (--mode LIVE) unless the settings file or --mode says otherwise. Decision by decision, a
+    sweep equals `quantum-trader run` of the same setting on the same bars.
+    """
+    from quantum_trader.lab.sweep.grid import parse_axis, settings_of
+    from quantum_trader.lab.sweep.walk_forward import Criterion
+
+    if criterion not in [one.value for one in Criterion]:
+        raise ConfigError(f"--criterion {criterion!r}: must be one of {', '.join(one.value for one in Criterion)}")
+    _check_targets(chart, out)
+    names = [name.strip() for name in profiles.split(",") if name.strip()]
+    flags = shared_flags(
+        data, bars, symbols, first, last, names[0] if names else None, mode if mode or config else "LIVE", equity, None
+    )
+    settings = settings_from(config, flags).settings
+    axes = [parse_axis(text) for text in grid or ()]
+    made = settings_of(names, axes, settings.policy.profile_directory or None)
+    _run(settings, made, axes, jobs or os.cpu_count() or 1, splits, Criterion(criterion), top, chart, out, as_json)
+
+
+sweep = sweep_command
+
+
+def _run(
+    settings: RunSettings, made: Sequence[Setting], axes: Sequence[Axis], jobs: int, splits: int,
+    criterion: Criterion, top: int, chart: Path | None, out: Path | None, as_json: bool,
+) -> None:
+    """Prepare, sweep, write and show."""
+    from quantum_trader.app.report.sweep_chart import write_chart
+    from quantum_trader.lab.sweep.sweep import sweep
+
+    started = time.perf_counter()
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=Console(stderr=True), transient=True, disable=as_json,
+    ) as progress:
+        task = progress.add_task("preparing the recording", total=len(made))
+        recording, market = _prepare(settings)
+        prepared = time.perf_counter()
+        progress.update(task, description=f"{len(made)} settings, {jobs} threads")
+        result = sweep(
+            market, made, jobs=jobs, splits=splits, criterion=criterion,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    ended = time.perf_counter()
+    timing = {
+        "wall_s": ended - started, "prepare_s": prepared - started, "jobs": jobs,
+        "symbol_bars_x_settings_per_s": market.bars * len(made) / max(ended - prepared, 1e-9),
+    }
+    if chart is not None:
+        write_chart(chart, result, axes)
+    if out is not None:
+        out.write_text(csv_text(result), encoding="utf-8")
+    if as_json:
+        whole = document(recording, market, result) | {"run": timing}
+        typer.echo(msgspec.json.format(msgspec.json.encode(whole)).decode())
+        return
+    _show(recording, market, result, axes, top, timing)
+    for file in (chart, out):
+        if file is not None:
+            typer.echo(f"written: {file}")
+
+
+def _check_targets(chart: Path | None, out: Path | None) -> None:
+    """Refuse, before any work, files that could not be written afterwards."""
+    if chart is not None and chart.suffix.lower() not in (".svg", ".html"):
+        raise ConfigError(f"--chart {str(chart)!r}: the name must end in .svg or .html")
+    for flag, file in (("--chart", chart), ("--out", out)):
+        if file is not None and not file.parent.is_dir():
+            raise ConfigError(f"{flag} {str(file)!r}: there is no folder {str(file.parent)!r}; make it first")
+
+
+def _prepare(settings: RunSettings) -> tuple[Recording, Market]:
+    """Open the recording and compute what all settings share."""
+    from quantum_trader.lab.sweep.market import SweepSettings, prepare
+    from quantum_trader.market.instruments import instruments_for
+    from quantum_trader.market.recording import open_recording
+
+    recording = open_recording(**settings.recording_arguments())
+    instruments = instruments_for(recording.symbols, recording.first_closes().tolist()).instruments
+    fixed = SweepSettings(engine=settings.engine_settings(), venue=settings.paper_settings())
+    return recording, prepare(recording, instruments, fixed)
+
+
+# ---- for machines --------------------------------------------------------------------------------------------------
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) or math.isinf(value) else value
+
+
+def _period_row(one: Period | None) -> dict[str, Any] | None:
+    if one is None:
+        return None
+    return {
+        "days": one.days, "return_pct": one.return_pct, "sharpe": one.sharpe, "max_drawdown_pct": one.max_drawdown_pct,
+        "trades": one.trades, "win_rate": _known(one.win_rate), "avg_r": _known(one.avg_r),
+    }
+
+
+def setting_row(one: SettingResult) -> dict[str, Any]:
+    """One setting's results as plain values; None where nothing was measured."""
+    whole = _period_row(one.whole)
+    assert whole is not None
+    return {
+        "profile": one.setting.profile, "changes": dict(one.setting.changes), **whole,
+        "max_drawdown_pct": one.max_drawdown_pct, "fees": one.fees, "funding": one.funding,
+        "mean_risk_pct": _known(one.mean_risk_pct), "mean_notional_pct": _known(one.mean_notional_pct),
+        "blocked_share": one.blocked_share, "reduced_share": one.reduced_share, "decisions": one.decisions,
+    }
+
+
+def _split_row(result: SweepResult, one: SplitResult, first_ns: int) -> dict[str, Any]:
+    day = 86_400_000_000_000
+    start = first_ns // day * day
+    return {
+        "split": one.split.number, "train_to": from_ns(start + one.split.train_end * day).date().isoformat(),
+        "test_from": from_ns(start + one.split.test_start * day).date().isoformat(),
+        "test_to": from_ns(start + one.split.test_end * day).date().isoformat(),
+        "chosen": result.results[one.chosen].setting.label if one.chosen >= 0 else None,
+        "train": _period_row(one.train), "test": _period_row(one.test), "rank": _known(one.rank),
+    }
+
+
+def document(recording: Recording, market: Market, result: SweepResult) -> dict[str, Any]:
+    """The whole sweep as plain values; the same for the same data and settings."""
+    from quantum_trader.lab.sweep.sweep import summary
+
+    judged = result.deflated
+    return {
+        "data": {
+            "source": recording.source, "symbols": list(recording.symbols), "interval": recording.interval,
+            "from": from_ns(recording.start_ns).isoformat(), "to": from_ns(recording.end_ns).isoformat(),
+            "bars": market.bars, "signals": len(market.tape.signal_symbol), "fingerprint": recording.fingerprint,
+            "funding": recording.funding_statement, "notes": list(recording.notes),
+        },
+        "mode": market.settings.engine.integration.mode.value, "criterion": result.criterion.value,
+        "settings": [setting_row(one) for one in result.results],
+        "best": result.results[result.best].setting.label if result.best >= 0 else None,
+        "deflated": None if judged is None else {
+            "trials": judged.trials, "days": judged.days, "sharpe": judged.sharpe,
+            "expected_best_by_chance": judged.expected_best, "probability": _known(judged.probability),
+            "probability_above_zero": _known(judged.above_zero),
+        },
+        "splits": [_split_row(result, one, recording.start_ns) for one in result.splits],
+        "out_of_sample": _period_row(result.out_of_sample),
+        "profiles": [
+            {
+                key: _known(value) if isinstance(value, float) else value
+                for key, value in msgspec.structs.asdict(one).items()
+            }
+            for one in result.spreads
+        ],
+        "summary": list(summary(result)),
+    }
+
+
+def csv_text(result: SweepResult) -> str:
+    """All settings as CSV: one column for each key of the grid, empty cells where nothing was measured."""
+    rows = [setting_row(one) for one in result.results]
+    keys = list(dict.fromkeys(key for row in rows for key in row["changes"]))
+    names = [key for key in rows[0] if key not in ("profile", "changes", "decisions")]
+    target = io.StringIO()
+    writer = csv.writer(target, lineterminator="\n")
+    writer.writerow(["profile", *keys, *names])
+    for row in rows:
+        writer.writerow([row["profile"], *(row["changes"].get(key, "") for key in keys),
+                         *("" if row[name] is None else row[name] for name in names)])
+    return target.getvalue()
+
+
+# ---- for people ----------------------------------------------------------------------------------------------------
+def _number(value: float, digits: int = 2) -> str:
+    return _NONE if math.isnan(value) or math.isinf(value) else f"{value:,.{digits}f}"
+
+
+def _share(value: float) -> str:
+    return _NONE if math.isnan(value) else f"{value * 100.0:.0f} %"
+
+
+def _show(
+    recording: Recording, market: Market, result: SweepResult, axes: Sequence[Axis], top: int, timing: dict[str, Any]
+) -> None:
+    from quantum_trader.lab.sweep.sweep import summary
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)
+    speed = timing["symbol_bars_x_settings_per_s"] / 1e6
+    console.print(
+        f"{recording.source}: {', '.join(recording.symbols)}, {recording.interval}, "
+        f"{from_ns(recording.start_ns):%Y-%m-%d} to {from_ns(recording.end_ns):%Y-%m-%d}, {market.bars:,} bars, "
+        f"{len(market.tape.signal_symbol):,} signals; {len(result.results)} settings, policy "
+        f"{market.settings.engine.integration.mode.value}; {speed:.1f} M bars x settings a second"
+    )
+    console.print(_settings_table(result, top))
+    if axes:
+        _show_heat(console, result, axes)
+    if result.splits:
+        console.print(_splits_table(result))
+    console.print(_profiles_table(result))
+    for line in summary(result):
+        console.print(f"- {line}", highlight=False)
+    for line in (recording.funding_statement, *recording.notes):
+        console.print(f"  {line}", style="dim", highlight=False)
+
+
+def _settings_table(result: SweepResult, top: int) -> Table:
+    """The best settings by their whole history."""
+    from quantum_trader.lab.sweep.walk_forward import score
+
+    ranked = sorted(
+        result.results, key=lambda one: score(one.whole, result.criterion) if one.whole.trades else -math.inf,
+        reverse=True,
+    )
+    shown = ranked[:top] if top > 0 else ranked
+    table = Table(box=SIMPLE_HEAD, title=f"Settings by {result.criterion.value}, {len(shown)} of {len(ranked)}")
+    for name in _COLUMNS:
+        table.add_column(name, justify="left" if name == "setting" else "right", no_wrap=True)
+    for one in shown:
+        whole = one.whole
+        table.add_row(
+            one.setting.label, _number(whole.return_pct, 1), _number(whole.sharpe), _number(one.max_drawdown_pct, 1),
+            f"{whole.trades:,}", _share(whole.win_rate), _number(whole.avg_r), _number(one.fees, 0),
+            _number(one.mean_risk_pct), _number(one.mean_notional_pct, 0), _share(one.blocked_share),
+        )
+    return table
+
+
+def _splits_table(result: SweepResult) -> Table:
+    table = Table(box=SIMPLE_HEAD, title="Walk-forward: chosen in training, shown afterwards")
+    for name in ("split", "chosen", "train Sharpe", "test Sharpe", "test return %", "test trades", "better than"):
+        table.add_column(name, justify="left" if name == "chosen" else "right", no_wrap=True)
+    for one in result.splits:
+        if one.chosen < 0 or one.train is None or one.test is None:
+            table.add_row(str(one.split.number), "nothing traded enough", *[_NONE] * 5)
+            continue
+        table.add_row(
+            str(one.split.number), result.results[one.chosen].setting.label, _number(one.train.sharpe),
+            _number(one.test.sharpe), _number(one.test.return_pct, 1), str(one.test.trades), _share(one.rank),
+        )
+    return table
+
+
+def _profiles_table(result: SweepResult) -> Table:
+    table = Table(box=SIMPLE_HEAD, title="Profiles, means over their settings")
+    for name in ("profile", "settings", "trades", "risk %", "size %", "return %", "Sharpe", "max DD %", "blocked"):
+        table.add_column(name, justify="left" if name == "profile" else "right", no_wrap=True)
+    for one in result.spreads:
+        table.add_row(
+            one.profile, str(one.settings), _number(one.trades, 0), _number(one.mean_risk_pct),
+            _number(one.mean_notional_pct, 0), _number(one.return_pct, 1), _number(one.sharpe),
+            _number(one.max_drawdown_pct, 1), _share(one.blocked_share),
+        )
+    return table
+
+
+def _show_heat(console: Console, result: SweepResult, axes: Sequence[Axis]) -> None:
+    """A heat map of the Sharpe ratio: first key down, second across (profiles across for a single key)."""
+    from quantum_trader.app.report.sweep_chart import reach_of, shade, table_of
+
+    reach = reach_of(result.results)
+    profiles = [one.profile for one in result.spreads]
+    if len(axes) == 1:
+        columns = [table_of(result, profile, axes) for profile in profiles]
+        rows = [[values[line][0] for values in columns] for line in range(len(axes[0].values))]
+        tables = [(f"Sharpe by {axes[0].key}", profiles, rows)]
+    else:
+        heads = [f"{value:g}" for value in axes[1].values]
+        tables = [
+            (f"{profile}: Sharpe by {axes[0].key}, {axes[1].key} across", heads, table_of(result, profile, axes))
+            for profile in profiles
+        ]
+    for title, heads, rows in tables:
+        table = Table(box=None, title=title, pad_edge=False)
+        table.add_column("")
+        for head in heads:
+            table.add_column(head, justify="right")
+        for value, row in zip(axes[0].values, rows, strict=True):
+            cells = [Text(f"{_number(cell):>7} ", style=f"black on rgb({_rgb(cell, reach, shade)})") for cell in row]
+            table.add_row(f"{value:g}", *cells)
+        console.print(table)
+
+
+def _rgb(value: float, reach: float, shade: Any) -> str:
+    return ",".join(str(part) for part in shade(value, reach))

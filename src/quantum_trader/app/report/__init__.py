@@ -1,0 +1,1 @@
+"""Reports of runs and sweeps: HTML pages, terminal tables, charts."""

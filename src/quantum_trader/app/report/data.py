@@ -1,0 +1,353 @@
+"""Everything a report says, derived from the facts of a run: plain values, the same for the same run.
+
+Equity statistics use the last sample of each UTC day and 365 days a year. Shares and rates are 0..1, ``_pct`` percent,
+``_r`` multiples of the risk taken, money in USDT. What is not known is None, never a made-up number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from quantum_trader.app.runs.results import FloatArray, IntArray, RunFacts, RunStats
+from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, from_ns, iso
+from quantum_trader.domain.trading import ClosedTrade
+from quantum_trader.lab.sharpe import DAYS_PER_YEAR, moments, probabilistic_sharpe
+from quantum_trader.policy.evidence import block_interval
+
+SCHEMA: Final = 1
+CURVE_POINTS: Final = 1_200
+_SHADOW_LIFE_NS: Final = 24 * NS_PER_HOUR  # the longest a shadow trade lives
+_ALPHA: Final = 0.05
+_MIN_DAYS_FOR_YEARLY: Final = 90.0
+_R_EDGES: Final = tuple(round(-3.0 + 0.25 * i, 2) for i in range(33))  # -3 .. 5 R
+
+
+def build_report(facts: RunFacts, stats: RunStats) -> dict[str, Any]:
+    """Derive the whole report of *facts*; what varies between runs stands under ``run`` alone."""
+    return {
+        "kind": "quantum-trader run report",
+        "schema": SCHEMA,
+        "summary": summary(facts),
+        "benchmark": benchmark(facts),
+        "trades": trade_statistics(facts.trades),
+        "costs": costs(facts),
+        "signals": signal_road(facts),
+        "policy": policy_section(facts),
+        "tables": tables(facts),
+        "halts": [_plain_halt(halt) for halt in facts.halts],
+        "positions": [msgspec.to_builtins(position) for position in facts.positions],
+        "regimes": facts.regime_share,
+        "governor": facts.governor_share,
+        "data": _data(facts),
+        "records": facts.records,
+        "settings": facts.settings,
+        "notes": list(facts.notes),
+        "curves": curves(facts),
+        "run": msgspec.to_builtins(stats),
+    }
+
+
+# ---- equity ----------------------------------------------------------------------------------------------------------
+def summary(facts: RunFacts) -> dict[str, Any]:
+    """Return, risk and the doubt about them."""
+    end = float(facts.equity[-1]) if facts.equity.size else facts.start_equity
+    span_days = _span_days(facts.ts_ns)
+    result = {
+        "start_equity": facts.start_equity,
+        "end_equity": end,
+        "profit": end - facts.start_equity,
+        "return_pct": (end / facts.start_equity - 1.0) * 100.0,
+        "days": span_days,
+        **curve_statistics(facts.ts_ns, facts.equity),
+    }
+    growth = end / facts.start_equity
+    yearly = span_days >= _MIN_DAYS_FOR_YEARLY and growth > 0.0
+    result["cagr_pct"] = (growth ** (DAYS_PER_YEAR / span_days) - 1.0) * 100.0 if yearly else None
+    return result
+
+
+def curve_statistics(ts_ns: IntArray, equity: FloatArray) -> dict[str, Any]:
+    """Sharpe with its 95 % interval, Sortino, volatility and the deepest drawdown of one equity curve."""
+    returns = daily_returns(ts_ns, equity)
+    shape = moments(returns)
+    known = shape.count >= 10 and shape.deviation > 0.0
+    downside = float(np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2))) if returns.size else 0.0
+    error = math.sqrt((1.0 + 0.5 * shape.sharpe**2) / shape.count) * math.sqrt(DAYS_PER_YEAR) if known else None
+    above = probabilistic_sharpe(shape.sharpe, 0.0, shape.count, shape.skew, shape.kurtosis) if known else None
+    return {
+        "sharpe": shape.annual_sharpe if known else None,
+        "sharpe_low": shape.annual_sharpe - 1.96 * error if error is not None else None,
+        "sharpe_high": shape.annual_sharpe + 1.96 * error if error is not None else None,
+        "sharpe_above_zero_probability": above,
+        "sortino": shape.mean / downside * math.sqrt(DAYS_PER_YEAR) if known and downside > 0.0 else None,
+        "volatility_pct": shape.deviation * math.sqrt(DAYS_PER_YEAR) * 100.0 if known else None,
+        **_deepest(ts_ns, equity),
+    }
+
+
+def daily_returns(ts_ns: IntArray, equity: FloatArray) -> FloatArray:
+    """Fractional change of *equity* (N,) from one UTC day's last sample to the next day's, gaps carried over."""
+    if equity.size < 2:
+        return np.empty(0)
+    day = (ts_ns - 1) // NS_PER_DAY  # a close at midnight belongs to the day it ends
+    last = np.flatnonzero(np.append(np.diff(day) > 0, True))
+    levels = np.concatenate(([equity[0]], equity[last]))
+    if np.any(levels[:-1] <= 0.0):
+        levels = levels[: int(np.argmax(levels <= 0.0)) + 1]
+    changes: FloatArray = levels[1:] / levels[:-1] - 1.0
+    return changes
+
+
+def drawdowns(equity: FloatArray) -> FloatArray:
+    """Percent below the running peak (N,), 0 or negative."""
+    if not equity.size:
+        return equity
+    result: FloatArray = (equity / np.maximum.accumulate(equity) - 1.0) * 100.0
+    return result
+
+
+def _deepest(ts_ns: IntArray, equity: FloatArray) -> dict[str, Any]:
+    if not equity.size:
+        return {"max_drawdown_pct": 0.0, "drawdown_from": None, "drawdown_to": None}
+    depth = drawdowns(equity)
+    at = int(np.argmin(depth))
+    if depth[at] == 0.0:
+        return {"max_drawdown_pct": 0.0, "drawdown_from": None, "drawdown_to": None}
+    start = int(np.argmax(equity[: at + 1]))
+    return {
+        "max_drawdown_pct": float(depth[at]),
+        "drawdown_from": iso(int(ts_ns[start])),
+        "drawdown_to": iso(int(ts_ns[at])),
+    }
+
+
+def hold_curve(facts: RunFacts) -> FloatArray:
+    """Worth (N,) of the start equity spread evenly over the symbols at their first price and left alone."""
+    closes = facts.closes
+    if not closes.size:
+        return np.full(facts.ts_ns.shape, facts.start_equity)
+    share = facts.start_equity / closes.shape[1]
+    worth = np.zeros(closes.shape[0])
+    for column in closes.T:
+        known = np.flatnonzero(np.isfinite(column))
+        if not known.size:
+            worth += share
+            continue
+        filled = column[np.maximum.accumulate(np.where(np.isfinite(column), np.arange(column.size), known[0]))]
+        worth += share * filled / column[known[0]]
+    return worth
+
+
+def benchmark(facts: RunFacts) -> dict[str, Any]:
+    """The same money bought and held, without costs: what the run is to be compared with."""
+    worth = hold_curve(facts)
+    end = float(worth[-1]) if worth.size else facts.start_equity
+    return {
+        "name": "buy and hold, equal parts, unleveraged, no costs",
+        "end_equity": end,
+        "return_pct": (end / facts.start_equity - 1.0) * 100.0,
+        **curve_statistics(facts.ts_ns, worth),
+    }
+
+
+# ---- trades ----------------------------------------------------------------------------------------------------------
+def trade_statistics(trades: Iterable[ClosedTrade]) -> dict[str, Any]:
+    """Counts, rates and R of closed trades; None where there are no trades to speak of."""
+    rows = list(trades)
+    if not rows:
+        return {"count": 0, "win_rate": None, "profit_factor": None, "avg_r": None, "median_r": None, "best_r": None,
+                "worst_r": None, "avg_win_r": None, "avg_loss_r": None, "avg_hours": None, "pnl": 0.0}
+    pnl = np.array([trade.pnl for trade in rows])
+    r = np.array([trade.r_multiple for trade in rows])
+    hours = np.array([(trade.exit_ns - trade.entry_ns) / NS_PER_HOUR for trade in rows])
+    lost = -float(pnl[pnl < 0.0].sum())
+    return {
+        "count": len(rows),
+        "win_rate": float((pnl > 0.0).mean()),
+        "profit_factor": float(pnl[pnl > 0.0].sum()) / lost if lost > 0.0 else None,
+        "avg_r": float(r.mean()),
+        "median_r": float(np.median(r)),
+        "best_r": float(r.max()),
+        "worst_r": float(r.min()),
+        "avg_win_r": float(r[pnl > 0.0].mean()) if bool((pnl > 0.0).any()) else None,
+        "avg_loss_r": float(r[pnl <= 0.0].mean()) if bool((pnl <= 0.0).any()) else None,
+        "avg_hours": float(hours.mean()),
+        "pnl": float(pnl.sum()),
+    }
+
+
+def costs(facts: RunFacts) -> dict[str, Any]:
+    """What trading cost, and the result before it. Slippage is inside the fill prices, so it is shown, not added."""
+    net = (float(facts.equity[-1]) if facts.equity.size else facts.start_equity) - facts.start_equity
+    total = facts.fees + facts.slippage - facts.funding
+    return {
+        "fees": facts.fees, "slippage": facts.slippage, "funding": facts.funding, "total": total,
+        "profit_before_costs": net + total, "profit": net,
+        "funding_source": facts.data.funding_source, "funding_statement": facts.data.funding_statement,
+    }
+
+
+def signal_road(facts: RunFacts) -> dict[str, Any]:
+    """How far signals got."""
+    return {
+        "signals": facts.signals, "intents": facts.intents, "refused": sum(facts.refusals.values()),
+        "refusals": dict(sorted(facts.refusals.items(), key=lambda item: (-item[1], item[0]))),
+    }
+
+
+# ---- policy ----------------------------------------------------------------------------------------------------------
+def policy_section(facts: RunFacts) -> dict[str, Any] | None:
+    """How the policy spent the run and what it would have blocked; None without a policy."""
+    known = facts.policy
+    if known is None:
+        return None
+    moments_seen = max(known.moments, 1)
+    return {
+        "updates": known.updates,
+        "changes": known.changes,
+        "blocked_share": known.moments_blocked / moments_seen,
+        "reduced_share": known.moments_reduced / moments_seen,
+        "rules": dict(sorted(known.rules.items(), key=lambda item: (-item[1], item[0]))),
+        "blocked": shadow_group(facts, facts.shadow_blocked),
+        "allowed": shadow_group(facts, ~facts.shadow_blocked),
+        "evidence": [_plain_evidence(row) for row in facts.evidence],
+        "shadow_statement": (
+            "Every signal opens a standardised shadow trade: entry at the next open with costs, stop and target of the "
+            "regime's row, stop first when one bar touches both, 24 hours at most. R is after costs."
+        ),
+    }
+
+
+def shadow_group(facts: RunFacts, mask: Any) -> dict[str, Any]:
+    """Resolved shadow trades of one kind: count, R, and a 95 % block-bootstrap interval of the mean R."""
+    r, times = facts.shadow_r[mask], facts.shadow_ts_ns[mask]
+    if not r.size:
+        return {"count": 0, "sum_r": 0.0, "mean_r": None, "low_r": None, "high_r": None, "win_rate": None}
+    bounds = block_interval(times.tolist(), r.tolist(), [_SHADOW_LIFE_NS] * r.size, _ALPHA).interval
+    return {
+        "count": int(r.size), "sum_r": float(r.sum()), "mean_r": float(r.mean()),
+        "low_r": bounds[0] if bounds else None, "high_r": bounds[1] if bounds else None,
+        "win_rate": float((r > 0.0).mean()),
+    }
+
+
+def _plain_evidence(row: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(row)
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in plain.items()}
+
+
+def _plain_halt(halt: Any) -> dict[str, Any]:
+    return {
+        "at": iso(halt.ts_ns), "kind": halt.kind, "reason": halt.reason, "exit_path": halt.exit_path,
+        "cleared": iso(halt.cleared_ns) if halt.cleared_ns else None,
+        "hours": (halt.cleared_ns - halt.ts_ns) / NS_PER_HOUR if halt.cleared_ns else None,
+    }
+
+
+def _data(facts: RunFacts) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(facts.data)
+    return {**plain, "first": iso(facts.data.first_ns), "last": iso(facts.data.last_ns)}
+
+
+# ---- tables and curves -----------------------------------------------------------------------------------------------
+def tables(facts: RunFacts) -> dict[str, Any]:
+    """Trades by regime at entry, symbol, exit, side and year; returns by month; the distribution of R."""
+    return {
+        "per_regime": grouped(facts.trades, lambda trade: trade.regime_entry),
+        "per_symbol": grouped(facts.trades, lambda trade: trade.symbol),
+        "per_exit": grouped(facts.trades, lambda trade: trade.exit_reason.value),
+        "per_side": grouped(facts.trades, lambda trade: trade.side.value),
+        "monthly": monthly_returns(facts.ts_ns, facts.equity),
+        "r_histogram": r_histogram(facts.trades),
+    }
+
+
+def grouped(trades: Iterable[ClosedTrade], key: Callable[[ClosedTrade], str]) -> list[dict[str, Any]]:
+    """One row of :func:`trade_statistics` for each value of *key*, the most traded first."""
+    groups: dict[str, list[ClosedTrade]] = {}
+    for trade in trades:
+        groups.setdefault(key(trade), []).append(trade)
+    order = sorted(groups, key=lambda name: (-len(groups[name]), name))
+    return [
+        {"name": name, **trade_statistics(groups[name]), "fees": sum(trade.fees for trade in groups[name]),
+         "funding": sum(trade.funding for trade in groups[name])}
+        for name in order
+    ]
+
+
+def monthly_returns(ts_ns: IntArray, equity: FloatArray) -> list[dict[str, Any]]:
+    """Percent change of *equity* in each calendar month (UTC), the first and the last possibly partial."""
+    rows: list[dict[str, Any]] = []
+    if not equity.size:
+        return rows
+    opening = float(equity[0])
+    stamps = [from_ns(int(ts) - 1) for ts in ts_ns]
+    for index, stamp in enumerate(stamps):
+        following = stamps[index + 1] if index + 1 < len(stamps) else None
+        if following is not None and (following.year, following.month) == (stamp.year, stamp.month):
+            continue
+        closing = float(equity[index])
+        if index or following is None:
+            change = (closing / opening - 1.0) * 100.0 if opening > 0.0 else None
+            rows.append({"year": stamp.year, "month": stamp.month, "return_pct": change})
+        opening = closing
+    return rows
+
+
+def r_histogram(trades: Iterable[ClosedTrade]) -> dict[str, Any]:
+    """Counts of trades per quarter R; the first and the last bin hold everything beyond."""
+    r = np.clip(np.array([trade.r_multiple for trade in trades]), _R_EDGES[0], _R_EDGES[-1] - 1e-9)
+    counts, _ = np.histogram(r, bins=np.array(_R_EDGES))
+    return {"edges": list(_R_EDGES), "counts": [int(count) for count in counts]}
+
+
+def curves(facts: RunFacts) -> dict[str, Any]:
+    """What charts are drawn from, thinned to about CURVE_POINTS samples that keep the peak and the trough."""
+    rows = thinned(facts.equity, CURVE_POINTS)
+    depth, worth = drawdowns(facts.equity), hold_curve(facts)
+    main = facts.closes[:, 0] if facts.closes.size else np.full(facts.ts_ns.shape, np.nan)
+    return {
+        "ts_s": [int(ts) // 1_000_000_000 for ts in facts.ts_ns[rows]],
+        "equity": _rounded(facts.equity[rows], 2),
+        "drawdown_pct": _rounded(depth[rows], 4),
+        "hold": _rounded(worth[rows], 2),
+        "main_symbol": facts.data.symbols[0] if facts.data.symbols else "",
+        "price": _rounded(main[rows], 8),
+        "policy_bands": policy_bands(facts),
+    }
+
+
+def thinned(values: FloatArray, most: int) -> list[int]:
+    """Indices of about *most* evenly spaced samples, and of the first, the last, the highest and the deepest."""
+    if values.size <= most:
+        return list(range(values.size))
+    keep = set(np.linspace(0, values.size - 1, most).astype(int).tolist())
+    keep |= {int(np.argmax(values)), int(np.argmin(values)), int(np.argmin(drawdowns(values)))}
+    return sorted(keep)
+
+
+def policy_bands(facts: RunFacts) -> list[list[int]]:
+    """Spans of one policy state: [from, to, code] in seconds; codes of RISK_PROFILE_CODES, -1 without a policy."""
+    state = facts.policy_state
+    if not state.size:
+        return []
+    edges = [0, *(np.flatnonzero(np.diff(state)) + 1).tolist(), state.size]
+    seconds = facts.ts_ns // 1_000_000_000
+    return [
+        [int(seconds[a]), int(seconds[min(b, state.size - 1)]), int(state[a])]
+        for a, b in pairwise(edges)
+    ]
+
+
+def _rounded(values: FloatArray, digits: int) -> list[float | None]:
+    return [round(float(value), digits) if math.isfinite(value) else None for value in values]
+
+
+def _span_days(ts_ns: IntArray) -> float:
+    return float(ts_ns[-1] - ts_ns[0]) / NS_PER_DAY if ts_ns.size else 0.0

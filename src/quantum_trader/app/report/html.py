@@ -1,0 +1,371 @@
+"""The HTML report: one page that needs nothing else, made from ``report.json`` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.app.report import formats as fmt
+from quantum_trader.app.report.charts import Line, bar_rows, histogram, time_chart
+from quantum_trader.app.report.style import SCRIPT, STYLE
+
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_FULL_COLOUR_PCT: Final = 10.0  # a month of this size has the strongest colour
+_MAX_HALTS: Final = 60
+_LOG_ABOVE: Final = 8.0  # a curve that spans more than this factor is drawn logarithmically
+_MAX_BARS: Final = 16
+
+Row = dict[str, Any]
+Column = tuple[str, Callable[[Row], str], bool]  # heading, cell, whether its sign is coloured
+
+
+def html_report(report: Row) -> str:
+    """Render *report* (what ``build_report`` made, or a ``report.json`` read back) as one HTML page."""
+    sections = [
+        _header(report), _cards(report), _equity(report), _drawdown(report), _price(report), _policy(report),
+        _evidence(report), _signals(report), _months(report), _trades(report), _groups(report), _costs(report),
+        _halts(report), _positions(report), _data(report), _settings(report),
+    ]
+    data = report["data"]
+    title = f"Quantum Trader · {', '.join(data['symbols'][:4])} · {fmt.day(data['first'])} to {fmt.day(data['last'])}"
+    curves = msgspec.json.encode({k: v for k, v in report["curves"].items() if k != "policy_bands"}).decode()
+    curves = curves.replace("</", "<\\/")  # a symbol's name must not end the script element
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>{''.join(sections)}</main>"
+        f'<script type="application/json" id="curves">{curves}</script>'
+        f"<script>{SCRIPT}</script></body></html>\n"
+    )
+
+
+def _section(title: str, *content: str, note: str = "") -> str:
+    lead = f"<p>{escape(note)}</p>" if note else ""
+    return f"<section><h2>{escape(title)}</h2>{lead}{''.join(content)}</section>"
+
+
+def _table(rows: Sequence[Row], columns: Sequence[Column], empty: str = "None.") -> str:
+    if not rows:
+        return f"<p>{escape(empty)}</p>"
+    heads = "".join(f"<th>{escape(name)}</th>" for name, _, _ in columns)
+    body = "".join(
+        "<tr>" + "".join(_cell(cell(row), coloured) for _, cell, coloured in columns) + "</tr>" for row in rows
+    )
+    return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(text: str, coloured: bool) -> str:
+    style = _sign_style(text) if coloured else ""
+    return f'<td class="{style}">{escape(text)}</td>' if style else f"<td>{escape(text)}</td>"
+
+
+def _sign_style(text: str) -> str:
+    if text.startswith("-"):
+        return "bad"
+    return "good" if text.startswith("+") and any(character in "123456789" for character in text) else ""
+
+
+# ---- the top ---------------------------------------------------------------------------------------------------------
+def _header(report: Row) -> str:
+    data, settings = report["data"], report["settings"]
+    mode = settings.get("rollout", {}).get("mode", "OBSERVE")
+    policy = (
+        f"policy profile {settings['policy']['profile']}, mode {mode}" if report["policy"] is not None else "no policy"
+    )
+    return (
+        "<header><h1>Run report</h1>"
+        f"<p>{escape(', '.join(data['symbols']))} · {escape(data['interval'])} bars · {fmt.day(data['first'])} to "
+        f"{fmt.day(data['last'])} · {escape(policy)} · {escape(data['source'])} data</p></header>"
+    )
+
+
+def _card(name: str, value: str, more: str, coloured: bool = False) -> str:
+    style = f" {_sign_style(value)}" if coloured else ""
+    return (
+        f'<div class="card"><div class="name">{escape(name)}</div><div class="value{style}">{escape(value)}</div>'
+        f'<div class="more">{escape(more)}</div></div>'
+    )
+
+
+def _cards(report: Row) -> str:
+    summary, trades, costs, hold = report["summary"], report["trades"], report["costs"], report["benchmark"]
+    low, high = summary["sharpe_low"], summary["sharpe_high"]
+    doubt = f"95 %: {low:.2f} to {high:.2f}" if low is not None else "too few days"
+    return '<div class="cards">' + "".join((
+        _card("Return", fmt.percent(summary["return_pct"]), f"{fmt.money(summary['end_equity'])} USDT", True),
+        _card("Buy and hold", fmt.percent(hold["return_pct"]), f"drawdown {fmt.percent(hold['max_drawdown_pct'])}",
+              True),
+        _card("Sharpe (daily, a year)", fmt.ratio(summary["sharpe"]), doubt),
+        _card("Deepest drawdown", fmt.percent(summary["max_drawdown_pct"]), _span(summary), True),
+        _card("Trades", fmt.count(trades["count"]),
+              f"{fmt.share(trades['win_rate'])} won, {fmt.multiple(trades['avg_r'])} each"),
+        _card("Fees and slippage", fmt.money(costs["fees"] + costs["slippage"]),
+              f"funding {fmt.signed_money(costs['funding'])} USDT"),
+    )) + "</div>"
+
+
+def _span(summary: Row) -> str:
+    if summary["drawdown_from"] is None:
+        return "never below its start"
+    return f"{fmt.day(summary['drawdown_from'])} to {fmt.day(summary['drawdown_to'])}"
+
+
+# ---- charts over time ------------------------------------------------------------------------------------------------
+def _framed(svg: str, names: dict[str, str]) -> str:
+    return (
+        f'<div class="frame" data-lines="{escape(msgspec.json.encode(names).decode())}">{svg}'
+        '<div class="cross"></div><div class="tip"></div></div>'
+    )
+
+
+def _key(*entries: tuple[str, str]) -> str:
+    return '<div class="key">' + "".join(
+        f'<span><i style="background:var(--{colour})"></i>{escape(name)}</span>' for colour, name in entries
+    ) + "</div>"
+
+
+def _equity(report: Row) -> str:
+    curves = report["curves"]
+    lines = (
+        Line(name="buy and hold", values=curves["hold"], style="hold"),
+        Line(name="equity", values=curves["equity"], style="equity"),
+    )
+    known = [value for line in lines for value in line.values if value is not None]
+    log = bool(known) and min(known) > 0.0 and max(known) / min(known) > _LOG_ABOVE
+    chart = time_chart(
+        "Equity over time", curves["ts_s"], lines, lambda value: fmt.money(value, 0), height=300, log=log
+    )
+    return _section(
+        "Equity, logarithmic" if log else "Equity",
+        _key(("blue", "equity, USDT"), ("grey", report["benchmark"]["name"])),
+        _framed(chart, {"equity": "equity", "hold": "buy and hold"}),
+    )
+
+
+def _drawdown(report: Row) -> str:
+    curves = report["curves"]
+    line = Line(name="drawdown", values=curves["drawdown_pct"], style="down", filled=True)
+    chart = time_chart("Drawdown over time", curves["ts_s"], (line,), lambda value: f"{value:.0f} %", height=170)
+    return _section("Drawdown from the peak", _framed(chart, {"drawdown_pct": "drawdown %"}))
+
+
+def _price(report: Row) -> str:
+    curves = report["curves"]
+    line = Line(name="price", values=curves["price"], style="price")
+    chart = time_chart(
+        f"{curves['main_symbol']} and the policy's state", curves["ts_s"], (line,), lambda value: fmt.money(value, 0),
+        height=260, bands=curves["policy_bands"], log=True,
+    )
+    return _section(
+        f"{curves['main_symbol']} and what the policy said",
+        _key(("ink", "price, logarithmic"), ("band1", "risk REDUCED"), ("band2", "no new trades")),
+        _framed(chart, {"price": "price"}),
+        note="The bands show the policy's overall state; in OBSERVE it is recorded and nothing is enforced.",
+    )
+
+
+# ---- policy and signals ----------------------------------------------------------------------------------------------
+def _policy(report: Row) -> str:
+    policy = report["policy"]
+    if policy is None:
+        return _section("Policy", note="This run had no policy.")
+    rows = [
+        {"what": "would have blocked", **policy["blocked"]}, {"what": "would have let through", **policy["allowed"]}
+    ]
+    table = _table(rows, (
+        ("Signals the policy", lambda row: row["what"], False),
+        ("resolved", lambda row: fmt.count(row["count"]), False),
+        ("won", lambda row: fmt.share(row["win_rate"]), False),
+        ("sum", lambda row: fmt.multiple(row["sum_r"]), True),
+        ("mean", lambda row: fmt.multiple(row["mean_r"]), True),
+        ("95 % interval of the mean", lambda row: fmt.interval(row["low_r"], row["high_r"]), False),
+    ))
+    fired = list(policy["rules"].items())[:_MAX_BARS]
+    rules = bar_rows("Rules that fired", [(rule, float(found), fmt.count(found)) for rule, found in fired])
+    return _section(
+        "What the policy would have blocked, and what that was worth", table,
+        f"<p>{escape(policy['shadow_statement'])} {escape(worth_of_blocking(policy['blocked']))}</p>",
+        f"<p>New trades closed {fmt.share(policy['blocked_share'])} of the time, risk reduced "
+        f"{fmt.share(policy['reduced_share'])}; {fmt.count(policy['updates'])} evaluations, "
+        f"{fmt.count(policy['changes'])} changes. Evaluations in which each rule fired:</p>", rules,
+    )
+
+
+def worth_of_blocking(blocked: Row) -> str:
+    """What the shadow results of blocked signals do and do not show, in one sentence."""
+    low, high = blocked["low_r"], blocked["high_r"]
+    if low is None or high is None:
+        return "There are too few blocked signals to say whether blocking them helps."
+    if high < 0.0:
+        return "The interval lies below zero: blocking these signals would have avoided losses."
+    if low > 0.0:
+        return "The interval lies above zero: blocking these signals would have cost profits."
+    return "The interval holds zero: this run does not show whether blocking them helps or harms."
+
+
+def _evidence(report: Row) -> str:
+    rows = report["policy"]["evidence"] if report["policy"] is not None else []
+    if not rows:
+        return ""
+    return _section("Evidence per switch", _table(rows, (
+        ("Switch", lambda row: fmt.words(row["switch"]), False),
+        ("enforced", lambda row: "yes" if row["enforced"] else "no", False),
+        ("decisions", lambda row: fmt.count(row["decisions"]), False),
+        ("changed", lambda row: fmt.count(row["changed"]), False),
+        ("resolved", lambda row: fmt.count(row["shadows"]), False),
+        ("mean R taken away", lambda row: fmt.multiple(row["mean_r"]), False),
+        ("interval", lambda row: fmt.interval(row["low_r"], row["high_r"]), False),
+        ("verdict", lambda row: row["verdict"], False),
+    )), note="What enforcing each switch by itself would have taken away. Below zero, enforcing it helps; the interval "
+        "stays valid however often one looks.")
+
+
+def _signals(report: Row) -> str:
+    road = report["signals"]
+    refusals = list(road["refusals"].items())[:_MAX_BARS]
+    rows = [(fmt.words(reason), float(found), fmt.count(found)) for reason, found in refusals]
+    return _section(
+        "Signals on their way", bar_rows("Refusals by reason", rows),
+        note=f"{fmt.count(road['signals'])} signals, {fmt.count(road['intents'])} became intents to trade, "
+        f"{fmt.count(road['refused'])} refusals by gates and guard:",
+    )
+
+
+# ---- trades ----------------------------------------------------------------------------------------------------------
+def _months(report: Row) -> str:
+    months = report["tables"]["monthly"]
+    found = {(row["year"], row["month"]): row["return_pct"] for row in months}
+    years = sorted({year for year, _ in found})
+    head = "".join(f"<th>{name}</th>" for name in _MONTHS)
+    body = "".join(
+        f"<tr><td>{year}</td>{''.join(_heat(found.get((year, month))) for month in range(1, 13))}"
+        f"{_heat(_compound([found[key] for key in sorted(found) if key[0] == year]))}</tr>"
+        for year in years
+    )
+    return _section(
+        "Monthly returns",
+        f'<div class="scroll"><table class="heat"><thead><tr><th></th>{head}<th>Year</th></tr></thead>'
+        f"<tbody>{body}</tbody></table></div>",
+        note="Percent of equity at the month's start; first and last month may be partial.",
+    )
+
+
+def _heat(value: float | None) -> str:
+    if value is None:
+        return "<td></td>"
+    strength = min(abs(value) / _FULL_COLOUR_PCT, 1.0) * 0.5
+    colour = f"rgba(29,138,78,{strength:.2f})" if value >= 0.0 else f"rgba(201,48,44,{strength:.2f})"
+    return f'<td style="background:{colour}">{value:+.1f}</td>'
+
+
+def _compound(changes: Sequence[float | None]) -> float | None:
+    growth = 1.0
+    for change in changes:
+        if change is None:
+            return None
+        growth *= 1.0 + change / 100.0
+    return (growth - 1.0) * 100.0
+
+
+def _trades(report: Row) -> str:
+    trades, bins = report["trades"], report["tables"]["r_histogram"]
+    note = (
+        f"{fmt.count(trades['count'])} trades after fees and funding: {fmt.share(trades['win_rate'])} won, "
+        f"profit factor {fmt.ratio(trades['profit_factor'])}, average {fmt.multiple(trades['avg_r'])}, median "
+        f"{fmt.multiple(trades['median_r'])}, best {fmt.multiple(trades['best_r'])}, worst "
+        f"{fmt.multiple(trades['worst_r'])}. The outermost bars hold everything beyond."
+    )
+    chart = histogram("Distribution of R", bins["edges"], bins["counts"], lambda value: f"{value:g} R")
+    return _section("Results in R", chart, note=note)
+
+
+def trade_columns(name: str) -> tuple[Column, ...]:
+    """Columns of a table of trades grouped by *name*."""
+    return (
+        (name, lambda row: fmt.words(row["name"]) if name == "Exit" else row["name"], False),
+        ("trades", lambda row: fmt.count(row["count"]), False),
+        ("won", lambda row: fmt.share(row["win_rate"]), False),
+        ("average", lambda row: fmt.multiple(row["avg_r"]), True),
+        ("profit factor", lambda row: fmt.ratio(row["profit_factor"]), False),
+        ("hours", lambda row: f"{row['avg_hours']:.1f}", False),
+        ("fees", lambda row: fmt.money(row["fees"]), False),
+        ("net", lambda row: fmt.signed_money(row["pnl"]), True),
+    )
+
+
+def _groups(report: Row) -> str:
+    tables = report["tables"]
+    return "".join(
+        _section(f"Trades by {name.lower()}", _table(tables[key], trade_columns(name), "No trades."))
+        for name, key in (
+            ("Regime", "per_regime"), ("Symbol", "per_symbol"), ("Exit", "per_exit"), ("Side", "per_side")
+        )
+    )
+
+
+def _costs(report: Row) -> str:
+    costs = report["costs"]
+    rows = [
+        ("profit before costs", costs["profit_before_costs"], fmt.signed_money(costs["profit_before_costs"])),
+        ("fees", -costs["fees"], fmt.signed_money(-costs["fees"])),
+        ("spread and slippage", -costs["slippage"], fmt.signed_money(-costs["slippage"])),
+        ("funding", costs["funding"], fmt.signed_money(costs["funding"])),
+        ("profit", costs["profit"], fmt.signed_money(costs["profit"])),
+    ]
+    return _section("Costs", bar_rows("Profit before and after costs", rows, "gain"), note=costs["funding_statement"])
+
+
+# ---- the rest --------------------------------------------------------------------------------------------------------
+def _halts(report: Row) -> str:
+    halts = report["halts"]
+    note = f"{len(halts)} in all; the first {_MAX_HALTS} are listed." if len(halts) > _MAX_HALTS else ""
+    return _section("Halts and safety levels", _table(halts[:_MAX_HALTS], (
+        ("When", lambda row: row["at"].replace("T", " ")[:16], False),
+        ("kind", lambda row: fmt.words(row["kind"]), False),
+        ("reason", lambda row: row["reason"], False),
+        ("ended", lambda row: "still on" if row["cleared"] is None else f"after {row['hours']:.1f} h", False),
+    )), note=note)
+
+
+def _positions(report: Row) -> str:
+    return _section("Open at the end", _table(report["positions"], (
+        ("Symbol", lambda row: row["symbol"], False),
+        ("side", lambda row: row["side"], False),
+        ("quantity", lambda row: f"{row['qty']:g}", False),
+        ("entry", lambda row: fmt.price(row["entry_price"]), False),
+        ("last", lambda row: fmt.price(row["mark_price"]), False),
+        ("stop", lambda row: fmt.price(row["stop_price"]), False),
+        ("unrealised", lambda row: fmt.signed_money(row["unrealised"]), True),
+    )))
+
+
+def _data(report: Row) -> str:
+    data = report["data"]
+    rows = [
+        {"name": name, "value": value}
+        for name, value in (
+            ("Source", data["source"]), ("Symbols", ", ".join(data["symbols"])), ("Bars", data["interval"]),
+            ("Span", f"{data['first']} to {data['last']}"),
+            ("Moments", fmt.count(data["moments"])), ("Bars with trading", fmt.count(data["bars"])),
+            ("Outages (bars without volume)", fmt.count(data["outages"])),
+            ("Holes of more than a day", fmt.count(data["holes"])), ("Funding", data["funding_statement"]),
+            ("Assumed filters and tiers", ", ".join(data["instruments_assumed"]) or "none"),
+            ("Content sha256", data["fingerprint"]),
+        )
+    ]
+    notes = "".join(f"<p>{escape(note)}</p>" for note in report["notes"])
+    table = _table(rows, (("What", lambda row: row["name"], False), ("Value", lambda row: row["value"], False)))
+    return _section("Data", table, notes)
+
+
+def _settings(report: Row) -> str:
+    settings = msgspec.json.format(msgspec.json.encode(report["settings"])).decode()
+    run = msgspec.json.format(msgspec.json.encode(report["run"])).decode()
+    return _section(
+        "Settings and run",
+        f"<details><summary>All settings in force</summary><pre>{escape(settings)}</pre></details>",
+        f"<details><summary>This run (varies between runs)</summary><pre>{escape(run)}</pre></details>",
+    )

@@ -1,0 +1,199 @@
+"""The report at the end of a run, for a terminal of 100 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from quantum_trader.app.report import formats as fmt
+from quantum_trader.app.report.html import worth_of_blocking
+
+Row = dict[str, Any]
+_MOST_ROWS: Final = 8
+PIPE_WIDTH: Final = 100  # columns where there is no terminal to ask
+
+
+def print_report(report: Row, console: Console) -> None:
+    """Print the whole report."""
+    console.print(report_view(report))
+
+
+def report_view(report: Row) -> RenderableType:
+    """Everything a person wants to know first, top to bottom."""
+    return Group(
+        _headline(report), _result(report), _trade_groups(report), _refusals(report), *_policy(report), *_rest(report)
+    )
+
+
+def _table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, left: int = 1
+) -> RenderableType:
+    """A table below its title; the first *left* columns are words, the others numbers."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index < left else "right", overflow="fold", no_wrap=index == 0)
+    for row in rows:
+        table.add_row(*row)
+    return Group(Text(), *([Text(title, style="bold")] if title else []), table)
+
+
+def coloured(text: str) -> Text:
+    """*text* red when it starts with a minus, green when with a plus."""
+    return Text(text, style="red" if text.startswith("-") else "green" if text.startswith("+") else "")
+
+
+def _headline(report: Row) -> Panel:
+    data, settings = report["data"], report["settings"]
+    policy = report["policy"]
+    mode = settings.get("rollout", {}).get("mode", "")
+    lines = Text()
+    lines.append(f"{', '.join(data['symbols'])}, {data['interval']} bars, ")
+    lines.append(f"{fmt.day(data['first'])} to {fmt.day(data['last'])} ({data['source']})\n")
+    lines.append(
+        f"Policy: profile {settings['policy']['profile']}, mode {mode}" if policy is not None else "No policy."
+    )
+    if policy is not None and mode == "OBSERVE":
+        lines.append(" (computed and recorded; trading does not use it)")
+    return Panel(lines, title="Run report", title_align="left", border_style="dim")
+
+
+def _result(report: Row) -> Table:
+    summary, hold, trades, costs = report["summary"], report["benchmark"], report["trades"], report["costs"]
+    low, high = summary["sharpe_low"], summary["sharpe_high"]
+    doubt = f"95 %: {low:.2f} to {high:.2f}" if low is not None else "too few days to say"
+    rows: list[tuple[str, str | Text, str]] = [
+        ("Return", coloured(fmt.percent(summary["return_pct"])),
+         f"{fmt.money(summary['start_equity'])} to {fmt.money(summary['end_equity'])} USDT; a year "
+         f"{fmt.percent(summary['cagr_pct'])}"),
+        ("Buy and hold", coloured(fmt.percent(hold["return_pct"])),
+         f"equal parts, unleveraged, no costs; drawdown {fmt.percent(hold['max_drawdown_pct'])}"),
+        ("Sharpe", fmt.ratio(summary["sharpe"]), f"daily returns, 365 days a year; {doubt}"),
+        ("Sortino", fmt.ratio(summary["sortino"]), f"volatility {fmt.percent(summary['volatility_pct'])[1:]} a year"),
+        ("Deepest drawdown", coloured(fmt.percent(summary["max_drawdown_pct"])), _span(summary)),
+        ("Trades", fmt.count(trades["count"]),
+         f"{fmt.share(trades['win_rate'])} won, profit factor {fmt.ratio(trades['profit_factor'])}, "
+         f"{fmt.multiple(trades['avg_r'])} each"),
+        ("Fees", fmt.money(costs["fees"]), f"spread and slippage {fmt.money(costs['slippage'])} inside the prices"),
+        ("Funding", coloured(fmt.signed_money(costs["funding"])), costs["funding_statement"]),
+        ("Before costs", coloured(fmt.signed_money(costs["profit_before_costs"])),
+         f"after costs {fmt.signed_money(costs['profit'])} USDT"),
+    ]
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(style="dim", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _span(summary: Row) -> str:
+    if summary["drawdown_from"] is None:
+        return "equity was never below its start"
+    return f"peak {fmt.day(summary['drawdown_from'])}, trough {fmt.day(summary['drawdown_to'])}"
+
+
+def _trade_groups(report: Row) -> RenderableType:
+    tables = report["tables"]
+    parts: list[RenderableType] = []
+    for name, key in (("Regime at entry", "per_regime"), ("Symbol", "per_symbol"), ("Exit", "per_exit")):
+        if not tables[key]:
+            continue
+        parts.append(_table("", (name, "trades", "won", "average", "profit factor", "hours", "fees", "net USDT"), [
+            (
+                fmt.words(row["name"]) if key == "per_exit" else row["name"], fmt.count(row["count"]),
+                fmt.share(row["win_rate"]), coloured(fmt.multiple(row["avg_r"])), fmt.ratio(row["profit_factor"]),
+                f"{row['avg_hours']:.1f}", fmt.money(row["fees"]), coloured(fmt.signed_money(row["pnl"])),
+            )
+            for row in tables[key][:_MOST_ROWS]
+        ]))
+    return Group(*parts) if parts else Text("\nNo trades were closed.\n")
+
+
+def _refusals(report: Row) -> RenderableType:
+    road = report["signals"]
+    title = f"{fmt.count(road['signals'])} signals, {fmt.count(road['intents'])} intents; refused because of"
+    rows = list(road["refusals"].items())[:_MOST_ROWS]
+    return _table(title, ("Reason", "count"), [(fmt.words(reason), fmt.count(found)) for reason, found in rows])
+
+
+def _policy(report: Row) -> list[RenderableType]:
+    policy = report["policy"]
+    if policy is None:
+        return []
+    rows = [
+        (
+            words, fmt.count(group["count"]), fmt.share(group["win_rate"]), coloured(fmt.multiple(group["sum_r"])),
+            coloured(fmt.multiple(group["mean_r"])), fmt.interval(group["low_r"], group["high_r"]),
+        )
+        for words, group in (("would have blocked", policy["blocked"]), ("would have let through", policy["allowed"]))
+    ]
+    found: list[RenderableType] = [
+        _table("What the policy would have blocked, by shadow trades of its signals",
+               ("The policy", "resolved", "won", "sum", "mean", "95 % interval of the mean"), rows),
+        Text(f"\n{worth_of_blocking(policy['blocked'])}"),
+        Text(
+            f"New trades closed {fmt.share(policy['blocked_share'])} of the time, risk reduced "
+            f"{fmt.share(policy['reduced_share'])}; {fmt.count(policy['updates'])} evaluations, "
+            f"{fmt.count(policy['changes'])} changes."
+        ),
+    ]
+    evidence = [
+        (
+            fmt.words(row["switch"]), "yes" if row["enforced"] else "no", fmt.count(row["changed"]),
+            fmt.count(row["shadows"]), fmt.multiple(row["mean_r"]), fmt.interval(row["low_r"], row["high_r"]),
+            row["verdict"],
+        )
+        for row in policy["evidence"]
+    ]
+    if evidence:
+        found.append(_table(
+            "Evidence per switch (R that enforcing it would take away; below zero it helps)",
+            ("Switch", "enforced", "changed", "resolved", "mean", "interval", "verdict"), evidence,
+        ))
+    return found
+
+
+def _rest(report: Row) -> list[RenderableType]:
+    data, halts = report["data"], report["halts"]
+    parts: list[RenderableType] = []
+    if halts:
+        rows = [
+            (halt["at"].replace("T", " ")[:16], fmt.words(halt["kind"]), halt["reason"],
+             "still on" if halt["cleared"] is None else f"{halt['hours']:.1f} h")
+            for halt in halts[:_MOST_ROWS]
+        ]
+        more = f", the first {_MOST_ROWS} listed" if len(halts) > _MOST_ROWS else ""
+        title = f"Halts and safety levels: {fmt.count(len(halts))}{more}"
+        parts.append(_table(title, ("When", "kind", "reason", "lasted"), rows, left=3))
+    if report["positions"]:
+        held = [
+            (row["symbol"], row["side"], f"{row['qty']:g}", fmt.price(row["entry_price"]), fmt.price(row["mark_price"]),
+             fmt.price(row["stop_price"]), coloured(fmt.signed_money(row["unrealised"])))
+            for row in report["positions"]
+        ]
+        parts.append(
+            _table("Open at the end", ("Symbol", "side", "quantity", "entry", "last", "stop", "unrealised"), held)
+        )
+    statement = (
+        f"Data: {fmt.count(data['bars'])} bars in {fmt.count(data['moments'])} moments, {fmt.count(data['outages'])} "
+        f"outages, {fmt.count(data['holes'])} holes of more than a day, content {data['fingerprint'][:16]}."
+    )
+    parts.append(Text(f"\n{statement}", style="dim"))
+    parts += [Text(note, style="dim") for note in report["notes"]]
+    return [*parts, _run_line(report["run"])]
+
+
+def _run_line(run: Row) -> Text:
+    words = f"{run['wall_s']:.1f} s of replay"
+    words += ", continued from a saved state" if run["resumed"] else f", {run['bars_per_s']:,.0f} bars/s"
+    for name, key in (("report", "report"), ("records", "records"), ("state", "state_dir")):
+        if run[key]:
+            words += f"; {name} in {run[key]}"
+    return Text(words + ".", style="dim")

@@ -1,0 +1,1 @@
+"""Runs: replay, local venue and live trading, their state folders, and what people ask of them."""

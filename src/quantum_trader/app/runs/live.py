@@ -1,0 +1,468 @@
+"""Live trading, wired: settings, keys, venue, engine, recorder, state folder, status, and an end that leaves order."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import gc
+import hashlib
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from random import Random
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from quantum_trader import __version__
+from quantum_trader.app.runs.input_log import FileInputLog
+from quantum_trader.app.runs.journal_sink import LiveSink
+from quantum_trader.app.runs.live_messages import LiveWords, say
+from quantum_trader.app.runs.live_settings import (
+    LiveMode,
+    LiveSettings,
+    LoadedLive,
+    OnForeign,
+    bind_folder,
+    check_folder,
+)
+from quantum_trader.app.runs.operator_requests import OperatorRequests
+from quantum_trader.app.runs.state_dir import RecordFile, StateDir, sealed, unsealed
+from quantum_trader.app.runs.status import STOPPED, HaltLine, LiveStatus, OrderLine, PositionLine, write_status
+from quantum_trader.app.runs.trace_file import TraceFile
+from quantum_trader.app.runs.watchdog import Watchdog
+from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.enums import GOV_EMERGENCY, GOVERNOR_CODES
+from quantum_trader.domain.errors import StateError, VenueError
+from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.engine.venue_port import ExecutionVenue
+from quantum_trader.journal.tracer import DecisionTracer
+from quantum_trader.live.driver import LiveDriver
+from quantum_trader.live.inputs import Asked, Input
+from quantum_trader.live.session import Session
+from quantum_trader.live.stand_in import StandIn
+from quantum_trader.live.timing import HealthReport, LiveTiming
+from quantum_trader.policy.storage import write_atomically
+from quantum_trader.signals import columns as col
+from quantum_trader.venues.binance.adapter import AdapterSettings, BinanceFuturesExecutionAdapter
+from quantum_trader.venues.binance.endpoints import endpoint
+from quantum_trader.venues.binance.keys import ApiKeys, Redactor
+from quantum_trader.venues.paper.live_account import DrySettings, PaperExecutionAdapter
+from quantum_trader.venues.paper.settings import PaperSettings
+
+T = TypeVar("T")
+
+_INPUTS: Final = "inputs"
+_LEVERAGE_PACE_S: Final = 0.5  # 222 symbols take two minutes and a third of the requests the venue allows
+_PAPER_ACCOUNT: Final = "paper_account"
+
+
+class PaperAccountFile:
+    """The paper account of a dry run on disk: like a venue's account it is there whatever becomes of the trader."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / _PAPER_ACCOUNT
+
+    def load(self) -> dict[str, Any] | None:
+        """The account as it was last kept; None when there is none. StateError when the file is damaged."""
+        try:
+            content = self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        account: dict[str, Any] | None = unsealed(content)
+        if account is None:
+            raise StateError(f"{self._path}: damaged; remove it to begin with a fresh paper account")
+        return account
+
+    def keep(self, account: dict[str, Any]) -> None:
+        """Replace what was kept. Raises StateError when it cannot be written."""
+        content = sealed(account)
+        try:
+            write_atomically(self._path, content)
+        except OSError as error:
+            raise StateError(f"{self._path}: cannot be written ({error.strerror})") from error
+
+
+def venue_for(
+    live: LiveSettings, keys: ApiKeys | None, paper: PaperSettings | None = None, *, closing: bool = False,
+    account: PaperAccountFile | None = None,
+) -> ExecutionVenue:
+    """The venue that *live* trades at, not connected: Binance or the local venue, or paper fills on their prices.
+
+    *closing*: only to close positions; what forbids opening them does not keep it from connecting. *account* keeps the
+    paper account of a dry run.
+    """
+    binance = BinanceFuturesExecutionAdapter(
+        endpoint(live.venue, live.address), live.symbols, keys if live.needs_keys else None, rng=Random(time.time_ns()),
+        settings=AdapterSettings(
+            trigger_on=live.trigger_on.value, timeout_s=live.order_timeout_s, closing=closing
+        ),
+    )
+    if live.mode is not LiveMode.DRY:
+        return binance
+    dry = PaperExecutionAdapter(
+        binance, DrySettings(paper=paper if paper is not None else PaperSettings()),
+        keep=account.keep if account is not None else None,
+    )
+    if account is not None and (kept := account.load()) is not None:
+        dry.load_state(kept)
+    return dry
+
+
+def live_engine_settings(loaded: LoadedLive) -> EngineSettings:
+    """The engine's settings for live trading: nobody resumes but a person, and bars that come late open nothing."""
+    settings = loaded.run.settings.engine_settings()
+    limits = settings.limits
+    return msgspec.structs.replace(
+        settings, operator_resume_hours=0.0,
+        limits=msgspec.structs.replace(
+            limits, max_data_age_s=min(limits.max_data_age_s, loaded.live.max_decision_delay_s)
+        ),
+    )
+
+
+class LiveRun:
+    """The parts of one live process around one state folder."""
+
+    def __init__(
+        self, loaded: LoadedLive, venue: ExecutionVenue, state_dir: StateDir, redactor: Redactor,
+        now_ns: Callable[[], int] = time.time_ns, timing: LiveTiming | None = None,
+        inputs: Callable[[], list[Input]] = list,
+    ) -> None:
+        """*venue* is connected; *state_dir* is locked and bound. *inputs* is polled for what other parts wish."""
+        live = loaded.live
+        self.live, self.venue, self.state_dir, self._now_ns = live, venue, state_dir, now_ns
+        self.started_ns = now_ns()
+        self.checkpoint = state_dir.load_checkpoint()
+        self._stack = ExitStack()
+        keep = self.checkpoint["more"]["record_bytes"] if self.checkpoint is not None else 0
+        state_dir.check_records(keep)
+        recorded = sum(self.checkpoint["engine"]["seq"].values()) if self.checkpoint is not None else 0
+        self.records = LiveSink(
+            state_dir.path, RecordFile(state_dir.path / "records.jsonl", keep), recorded, redact=redactor.bytes
+        )
+        self._stack.callback(self.records.close)
+        self.log = FileInputLog(state_dir.path / _INPUTS)
+        self._stack.callback(self.log.close)
+        self.engine = LiveEngine(
+            [venue.instrument(symbol) for symbol in live.symbols], live.interval_ns, live_engine_settings(loaded),
+            self.records, adopt_quietly=live.on_foreign is OnForeign.ADOPT,
+        )
+        self.traces = TraceFile(state_dir.path)
+        self._stack.callback(self.traces.flush)
+        self.session = Session(self.engine, self.log, _Checkpoints(self), live.interval_ns, self._more_state)
+        self.operator = OperatorRequests(state_dir.path, 0)
+        self.driver = LiveDriver(
+            self.session, venue, timing if timing is not None else timing_of(live), now_ns,
+            namespace=f"{self.started_ns:x}-", statement=self._statement(loaded), operator=self._asked, inputs=inputs,
+            queue=self._queue, report=self._report,
+        )
+        self._reported = 0.0
+        self.words: LiveWords | None = None
+        self._watchdog = Watchdog(live.watchdog_s)
+
+    def recover(self) -> int:
+        """Continue where the last process ended; returns how many inputs were taken again."""
+        taken = self.session.recover(self._restore_more)
+        self.engine.tracer = DecisionTracer(clock=self._now_ns, finished=self.traces.add)
+        more = self.checkpoint["more"] if self.checkpoint is not None else {"operator_taken": 0, "asked": 0}
+        self.operator.taken = more["operator_taken"] + self.session.asked - more["asked"]
+        return taken
+
+    async def run(self) -> None:
+        """Trade until told to stop; the last word in the status is then that it stopped in order."""
+        await self.driver.run(connected=True)
+        with suppress(StateError):
+            write_status(self.state_dir.path, msgspec.structs.replace(self.status(self.driver.health()), stage=STOPPED))
+
+    def close(self) -> None:
+        """Release files."""
+        self._watchdog.stop()
+        self._stack.close()
+
+    def _statement(self, loaded: LoadedLive) -> dict[str, Any]:
+        return {
+            "version": __version__, "mode": self.live.mode.value, "endpoint": self.venue.name,
+            "effective": loaded.run.settings.effective(), "settings": loaded.run.settings.settings_hash(),
+            "live": {"symbols": list(self.live.symbols), "interval": self.live.interval},
+        }
+
+    def _more_state(self) -> dict[str, Any]:
+        self.records.sync()
+        self.log.sync()
+        more: dict[str, Any] = {
+            "record_bytes": self.records.size, "operator_taken": self.operator.taken, "asked": self.session.asked,
+        }
+        return more
+
+    def _restore_more(self, more: dict[str, Any]) -> None:
+        assert self.checkpoint is not None
+        self.engine.recorder.resume(self.checkpoint["engine"]["seq"], ())
+
+    def _asked(self) -> list[Asked]:
+        return [
+            Asked(
+                ts_ns=self.driver.clock.now_ns(), action=request.action.value, reason=request.reason,
+                actor=request.actor,
+            )
+            for request in self.operator.poll()
+        ]
+
+    def _queue(self) -> tuple[float, bool]:
+        told = self.records.queue()
+        stuck = self.records.waiting > 0 and not self.records.catch_up()
+        return (1.0 if stuck else told.fill), stuck or told.governor_level == GOV_EMERGENCY
+
+    def _report(self, health: HealthReport) -> None:
+        """Write the status file every few seconds; a full disk is told elsewhere and stops nothing here."""
+        self._watchdog.beat()
+        if self.words is not None:
+            self.words.look(health)
+        now = time.monotonic()
+        if now - self._reported < self.live.status_s:
+            return
+        self._reported = now
+        self.traces.flush()
+        try:
+            write_status(self.state_dir.path, self.status(health))
+        except StateError:
+            self.driver.counts["status not written"] += 1
+
+    def status(self, health: HealthReport) -> LiveStatus:
+        """What is told of this process."""
+        engine = self.engine
+        marks = engine.kernel.out[:, col.CLOSE]
+        now_ns = self._now_ns()
+        return LiveStatus(
+            written_ns=now_ns, pid=os.getpid(), started_ns=self.started_ns, mode=self.live.mode.value,
+            endpoint=self.venue.name, stage="trading" if health.ready else "starting", market_up=health.market_up,
+            user_up=health.user_up, last_bar_ns=health.last_bars_ns, lag_s=health.lag_s,
+            last_event_age_s=max(0.0, (health.ts_ns - health.last_event_ns) / NS_PER_SECOND)
+            if health.last_event_ns else None,
+            queue_fill=health.queue_fill, unreconciled_s=health.unreconciled_s,
+            differences=tuple(
+                f"{one.kind.value} {one.symbol} venue {one.venue:g}, books {one.books:g}"
+                for one in engine.reconciler.open
+            ),
+            clock_offset_ms=health.clock_offset_ms,
+            waits_for=health.waits_for, notes=self._notes(),
+            dropped_events=self.records.lost + engine.recording.failures + self.session.unwritten
+            + health.counts.get("Unreadable", 0),
+            in_doubt=sum(not ticket.resting and not ticket.over for ticket in engine.gateway.tickets()),
+            equity=engine.equity, wallet=engine.books.cash, every_s=self.live.status_s,
+            equity_ns=max(engine.now_ns, engine.began_ns) if engine.begun else 0,
+            governor=GOVERNOR_CODES[int(engine.governor[0])].value,
+            positions=tuple(
+                PositionLine(
+                    symbol=held.symbol, side=held.side.value, qty=held.qty, entry_price=held.entry_price,
+                    stop=engine.gateway.resting_stop(held), target=held.target, mark_price=float(marks[held.index]),
+                    protected=engine.gateway.is_protected(held),
+                )
+                for held in engine.books.positions.values()
+            ),
+            orders=tuple(
+                OrderLine(
+                    client_order_id=ticket.client_order_id, symbol=ticket.symbol, purpose=ticket.purpose.value,
+                    qty=ticket.qty, price=ticket.price, resting=ticket.resting,
+                )
+                for ticket in engine.gateway.tickets() if not ticket.over
+            ),
+            halts=tuple(
+                HaltLine(
+                    kind=halt.kind, exit_path=halt.exit_path, since_ns=halt.ts_ns, owner="risk",
+                    reason=f"{halt.reason}: {engine.governor_cause}" if halt.kind == "governor" else halt.reason,
+                )
+                for halt in engine.tally.halts if halt.cleared_ns == 0
+            ),
+            operator_taken=self.session.asked,
+        )
+
+
+    def _notes(self) -> tuple[str, ...]:
+        """What keeps this process from opening though no halt stands."""
+        if self.engine.claims_ok and not self.session.trouble and not self.driver.unrecorded:
+            return ()
+        why = self.session.trouble or self.records.trouble or self.engine.recording.last or "a write failed"
+        return (f"nothing opens until inputs and records can be written again: {why}",)
+
+
+class _Checkpoints:
+    """The state folder as the session's checkpoint store."""
+
+    def __init__(self, run: LiveRun) -> None:
+        self._run = run
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Publish *state*."""
+        self._run.state_dir.save_checkpoint({**state, "operator_taken": state["asked"]})
+
+    def load(self) -> dict[str, Any] | None:
+        """The last one, read when the folder was opened."""
+        return self._run.checkpoint
+
+
+def timing_of(live: LiveSettings) -> LiveTiming:
+    """How long the driver waits, from the settings."""
+    return LiveTiming(
+        rehearse=True,
+        reconcile_s=live.reconcile_s, request_timeout_s=live.order_timeout_s, stop_s=live.stop_grace_s,
+        warm_bars=live.warmup_bars, lost_s=live.stream_lost_s, leverage_pace_s=_LEVERAGE_PACE_S,
+    )
+
+
+def run_live(
+    loaded: LoadedLive, keys: ApiKeys | None, state: Path, redactor: Redactor, *, quiet: bool = False
+) -> int:
+    """Trade until Ctrl-C, SIGTERM or SIGHUP, telling what happens unless *quiet*; returns the exit code.
+
+    Raises ConfigError or StateError with what to do.
+    """
+    folder = StateDir(state)
+    try:
+        check_folder(state, loaded.live)
+        with _sole_trader(keys):
+            exposed = run_async(_trade(loaded, keys, folder, redactor, quiet=quiet))
+        close_books(state, loaded.live)
+    finally:
+        folder.close()
+    if exposed:
+        say(
+            f"stopped with no stop at the venue for {', '.join(exposed)}: start again at once, or close with "
+            f"quantum-trader flatten --now --state {state} --reason ..."
+        )
+    return 1 if exposed else 0
+
+
+def close_books(state: Path, live: LiveSettings) -> None:
+    """Seal the days that are over and carry the trades into the trade journal; what fails is done at the next stop."""
+    from quantum_trader.app.runs.journal_commands import feed_book, seal
+
+    try:
+        seal(state)
+        feed_book(state, mode=live.mode.value)
+    except (StateError, OSError) as error:
+        say(f"the journal's books could not be closed ({error}); the next stop does it")
+
+
+@contextmanager
+def _sole_trader(keys: ApiKeys | None) -> Iterator[None]:
+    """Be the one process of this user that trades with *keys*: two would take each other's orders for strays.
+
+    Raises StateError when another does.
+    """
+    if keys is None:
+        yield
+        return
+    name = hashlib.blake2b(f"{keys.endpoint}/{keys.key.reveal()}".encode(), digest_size=12).hexdigest()
+    folder = Path.home() / ".local" / "state" / "quantum-trader" / "accounts"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StateError(f"{folder}: cannot be used ({error.strerror}); nothing was started") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise StateError(
+            f"key {keys.masked} of {keys.endpoint}: another process trades with it, from another --state folder; stop "
+            "that one first, or use another account"
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def compile_kernels(engine: LiveEngine) -> None:
+    """Compile what an engine like *engine* runs before anything waits for it: a first start takes half a minute."""
+    StandIn(engine).compile()
+
+
+def settle_memory() -> None:
+    """Take what the start has left out of the collector's sight: a full collection over it takes tens of ms."""
+    gc.collect()
+    gc.freeze()
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Run *work* on uvloop where it is installed, else on asyncio's own loop."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+async def _trade(
+    loaded: LoadedLive, keys: ApiKeys | None, folder: StateDir, redactor: Redactor, *, quiet: bool
+) -> tuple[str, ...]:
+    """Trade until told to stop; returns the symbols whose position has no stop at the venue then."""
+    venue = venue_for(
+        loaded.live, keys, loaded.run.settings.paper_settings(), account=PaperAccountFile(folder.path)
+    )
+    try:
+        await connect(venue)
+        bind_folder(folder.path, loaded.live)  # not before: a start that the venue refuses binds nothing
+        live = LiveRun(loaded, venue, folder, redactor)
+        compile_kernels(live.engine)
+        try:
+            taken = live.recover()
+            settle_memory()
+            words = LiveWords(live.driver, _unsaid if quiet else say)
+            words.connected(taken)
+            live.words = words
+            stop_on_signals(live.driver.stop, words.stopping)
+            await live.run()
+            words.stopped()
+        finally:
+            gc.unfreeze()  # what was frozen is taken apart in order when the process ends
+            live.close()
+    finally:
+        await venue.close()
+    return live.driver.left_exposed
+
+
+async def connect(venue: ExecutionVenue, tries: int = 0) -> None:
+    """Connect, again and again while the venue cannot be reached (*tries* 0: without end); ConfigError ends it."""
+    wait = 0.5
+    while True:
+        try:
+            await venue.connect()
+            return
+        except VenueError as error:
+            tries -= 1
+            if tries == 0:
+                raise
+            say(f"{venue.name}: not reached ({error}); trying again in {wait:g} s")
+            await asyncio.sleep(wait)
+            wait = min(2.0 * wait, 30.0)
+
+
+def stop_on_signals(stop: Callable[[], None], told: Callable[[], None] = lambda: None) -> None:
+    """Let Ctrl-C, SIGTERM and SIGHUP end the loop's work in order; *told* is called before *stop*, the first time.
+
+    A terminal that closes sends SIGHUP: killed at once, a position just opened would stay without its stop. Under
+    ``nohup``, which ignores it, it goes on being ignored.
+    """
+    loop = asyncio.get_running_loop()
+    asked: list[int] = []
+
+    def end(number: int) -> None:
+        if not asked:
+            told()
+        asked.append(number)
+        stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, end, number)
+
+
+def _unsaid(text: str) -> None:
+    """Say nothing."""

@@ -1,0 +1,381 @@
+"""The settings of live trading, section ``[live]`` of a settings file, and what a start with them will do.
+
+One mode says everything; a setting that contradicts it stops the start. DRY is the default: paper fills on live market
+data, without keys. Money is at risk in LIVE alone, and LIVE wants its sentence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.app.runs.state_dir import LOCAL_RUN
+from quantum_trader.app.settings import LIVE_SECTION as SECTION
+from quantum_trader.app.settings import LoadedSettings, load_settings, read_toml, unknown_key
+from quantum_trader.domain.errors import ConfigError, StateError
+from quantum_trader.market.intervals import INTERVALS, interval_ns
+from quantum_trader.policy.storage import write_atomically
+from quantum_trader.venues.binance.endpoints import endpoint
+from quantum_trader.venues.binance.keys import ENDPOINTS, LIVE, LOCAL, TESTNET, KeyLocation
+
+CONFIRMATION: Final = "I accept real losses"
+FOLDER_FILE: Final = "live.json"
+
+
+class LiveMode(str, Enum):
+    """What orders do."""
+
+    DRY = "DRY"  # paper fills on live market data; no keys, no orders
+    TESTNET = "TESTNET"  # orders on Binance's testnet
+    LIVE = "LIVE"  # real orders, real money
+    LOCAL = "LOCAL"  # orders on the local venue over loopback
+
+
+class OnForeign(str, Enum):
+    """What becomes of a position or order that is not ours."""
+
+    ADOPT = "adopt"
+    HALT = "halt"
+
+
+class TriggerOn(str, Enum):
+    """The price that triggers stops and targets."""
+
+    CONTRACT_PRICE = "CONTRACT_PRICE"  # last trade
+    MARK_PRICE = "MARK_PRICE"
+
+
+_ENDPOINT_OF: Final = {LiveMode.TESTNET: TESTNET, LiveMode.LIVE: LIVE, LiveMode.LOCAL: LOCAL}
+_RANGES: Final = (
+    ("warmup_bars", 0, 100_000), ("reconcile_s", 5.0, 600.0), ("order_timeout_s", 1.0, 60.0),
+    ("max_decision_delay_s", 0.5, 3600.0), ("stream_lost_s", 1.0, 600.0),
+    ("watchdog_s", 10.0, 3600.0), ("status_s", 0.2, 60.0),
+    ("stop_grace_s", 0.0, 600.0),
+)
+
+
+class LiveSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the system trades live. Times in seconds."""
+
+    mode: LiveMode = LiveMode.DRY
+    endpoint: str = ""  # where market data and orders go; empty: what the mode implies, binance-live for DRY
+    address: str = ""  # of the local venue, such as http://127.0.0.1:8080; for no other endpoint
+    confirm_live: str = ""  # mode LIVE: "I accept real losses"
+    symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT", "LTCUSDT", "XRPUSDT")
+    interval: str = "30m"  # of the bars that decisions are made on
+    warmup_bars: int = 1500  # completed bars fetched for each symbol before the first decision
+    reconcile_s: float = 60.0  # books against venue
+    on_foreign: OnForeign = OnForeign.HALT
+    trigger_on: TriggerOn = TriggerOn.CONTRACT_PRICE
+    order_timeout_s: float = 10.0  # an order without answer for this long has an unknown outcome and is asked for
+    max_decision_delay_s: float = 10.0  # bars that are complete later than this open nothing
+    stream_lost_s: float = 5.0  # a stream that is down for this long: the venue counts as lost, and nothing opens
+    watchdog_s: float = 180.0  # a process that makes no progress for this long ends itself; stops rest at the venue
+    status_s: float = 2.0  # how often the status file is written
+    stop_grace_s: float = 10.0  # a graceful stop waits this long for what is on its way
+
+    def __post_init__(self) -> None:
+        for key, low, high in _RANGES:
+            value = getattr(self, key)
+            if not (math.isfinite(value) and low <= value <= high):
+                raise ConfigError(f"live.{key} = {value!r}: must be between {low:g} and {high:g}")
+        if not self.symbols:
+            raise ConfigError("live.symbols = []: name at least one symbol, such as BTCUSDT")
+        for symbol in self.symbols:
+            if not symbol or symbol != symbol.strip().upper() or not symbol.isascii():
+                raise ConfigError(f"live.symbols: {symbol!r} is not a symbol; write it like 'BTCUSDT'")
+        if len(set(self.symbols)) != len(self.symbols):
+            raise ConfigError(f"live.symbols = {list(self.symbols)}: a symbol stands there twice")
+        self._check_interval()
+        self._check_endpoint()
+        self._check_confirmation()
+
+    def _check_interval(self) -> None:
+        if self.interval not in INTERVALS:
+            raise ConfigError(f"live.interval = {self.interval!r}: must be one of {', '.join(INTERVALS)}")
+
+    def _check_endpoint(self) -> None:
+        if self.endpoint and self.endpoint not in ENDPOINTS:
+            raise ConfigError(f"live.endpoint = {self.endpoint!r}: must be one of {', '.join(ENDPOINTS)}")
+        wanted = _ENDPOINT_OF.get(self.mode)
+        if wanted is not None and self.endpoint not in ("", wanted):
+            raise ConfigError(
+                f"live.endpoint = {self.endpoint!r}: contradicts live.mode = {self.mode.value}, which trades at "
+                f"{wanted}; remove one of them"
+            )
+        if self.venue != LOCAL:
+            if self.address:
+                raise ConfigError(
+                    f"live.address = {self.address!r}: {self.venue} has its own address; only the endpoint "
+                    "local takes one"
+                )
+            return
+        if not self.address:
+            raise ConfigError(
+                "live.address = '': say where the local venue listens (quantum-trader venue serve prints it), such as "
+                "http://127.0.0.1:8080"
+            )
+        try:
+            endpoint(LOCAL, self.address)
+        except ConfigError as error:
+            raise ConfigError(f"live.{error}") from None
+
+    def _check_confirmation(self) -> None:
+        if self.mode is LiveMode.LIVE and self.confirm_live != CONFIRMATION:
+            raise ConfigError(
+                f"live.mode = LIVE: trades real money; write confirm_live = {CONFIRMATION!r} in [{SECTION}] if "
+                "that is meant"
+            )
+        if self.mode is not LiveMode.LIVE and self.confirm_live:
+            raise ConfigError(
+                f"live.confirm_live is set but live.mode = {self.mode.value}: set mode = LIVE, or remove the "
+                "confirmation"
+            )
+
+    @property
+    def venue(self) -> str:
+        """Name of the endpoint in use."""
+        return self.endpoint or _ENDPOINT_OF.get(self.mode, LIVE)
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether orders leave this machine's memory."""
+        return self.mode is not LiveMode.DRY
+
+    @property
+    def interval_ns(self) -> int:
+        """Length of a bar."""
+        return interval_ns(self.interval)
+
+
+class LoadedLive(msgspec.Struct, frozen=True, kw_only=True):
+    """Live settings, the run settings around them (account, policy, risk, signals), and where each came from."""
+
+    live: LiveSettings
+    run: LoadedSettings
+    sources: dict[str, str]
+
+
+def load_live_settings(
+    file: Path | None = None,
+    live_flags: Mapping[str, tuple[Any, str]] | None = None,
+    run_flags: Mapping[str, tuple[Any, str]] | None = None,
+) -> LoadedLive:
+    """Read ``[live]`` and the other sections of *file*, lay the flags (key -> value, the flag's name) over them.
+
+    Raises ConfigError naming the key, its value and what would be right.
+    """
+    run = load_settings(file, run_flags)
+    values = read_toml(file).get(SECTION, {}) if file is not None else {}
+    sources = dict.fromkeys((f"{SECTION}.{name}" for name in LiveSettings.__struct_fields__), "default")
+    sources.update((f"{SECTION}.{name}", file.name if file is not None else "") for name in values)
+    for name, (value, flag) in (live_flags or {}).items():
+        values[name], sources[f"{SECTION}.{name}"] = value, flag
+    live = read_section(values)
+    _check_together(live, run)
+    return LoadedLive(live=live, run=run, sources=sources)
+
+
+def read_section(values: Mapping[str, Any]) -> LiveSettings:
+    """*values* as settings; ConfigError naming the first key that cannot be used."""
+    return LiveSettings(**{name: getattr(check_keys(values), name) for name in values})
+
+
+def check_keys(values: Mapping[str, Any]) -> Any:
+    """*values*, each of its key's type; ConfigError naming the first unknown key or wrong type."""
+    for name in values:
+        if name not in LiveSettings.__struct_fields__:
+            known = tuple(f"{SECTION}.{field}" for field in LiveSettings.__struct_fields__)
+            raise ConfigError(unknown_key(f"{SECTION}.{name}", known))
+    try:
+        return msgspec.convert(dict(values), _TYPED, strict=True)
+    except msgspec.ValidationError as error:
+        text, _, where = str(error).partition(" - at `$")
+        name = where.strip("`.").split("[")[0]
+        words = _WORDS.get(name)
+        hint = f"must be one of {', '.join(words)}" if words else f"{text[:1].lower()}{text[1:]}"
+        raise ConfigError(f"{SECTION}.{name} = {values.get(name)!r}: {hint}") from None
+
+
+# The keys and their types alone, without the checks of the whole.
+_TYPED: Final = msgspec.defstruct(
+    "LiveKeys", [(field.name, field.type, field.default) for field in msgspec.structs.fields(LiveSettings)]
+)
+_WORDS: Final = {
+    name: tuple(str(member.value) for member in kind)
+    for name, kind in (("mode", LiveMode), ("on_foreign", OnForeign), ("trigger_on", TriggerOn))
+}
+
+
+def _check_together(live: LiveSettings, run: LoadedSettings) -> None:
+    """Refuse what the replay's section says otherwise: one file, one meaning."""
+    data = run.settings.data
+    if data.symbols and set(data.symbols) != set(live.symbols):
+        raise ConfigError(
+            f"data.symbols = {list(data.symbols)}: differs from live.symbols = {list(live.symbols)}; live trading "
+            "takes live.symbols, so remove the other or make them equal"
+        )
+    if data.interval and data.interval != live.interval:
+        raise ConfigError(
+            f"data.interval = {data.interval!r}: differs from live.interval = {live.interval!r}; live trading takes "
+            "live.interval, so remove the other or make them equal"
+        )
+
+
+# ---------------------------------------------------------------------- what a folder is bound to
+
+
+class LiveFolder(msgspec.Struct, frozen=True, kw_only=True):
+    """What a state folder trades: written by its first start, compared by every later one. No keys."""
+
+    version: int = 1
+    mode: LiveMode
+    endpoint: str
+    address: str
+    symbols: tuple[str, ...]
+    interval: str
+    trigger_on: TriggerOn
+
+    def settings(self) -> LiveSettings:
+        """Settings that reach the same account; for commands that act on a folder whose process is dead."""
+        return LiveSettings(
+            mode=self.mode, endpoint=self.endpoint, address=self.address, symbols=self.symbols,
+            interval=self.interval, trigger_on=self.trigger_on,
+            confirm_live=CONFIRMATION if self.mode is LiveMode.LIVE else "",
+        )
+
+
+def read_folder(state_dir: Path) -> LiveFolder | None:
+    """What the folder trades; None when it is no live folder. StateError when the file is damaged."""
+    path = state_dir / FOLDER_FILE
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        return msgspec.json.decode(raw, type=LiveFolder)
+    except (msgspec.DecodeError, ConfigError):
+        raise StateError(
+            f"{path}: damaged; nothing is traded from it. Put back a copy, or choose another --state folder"
+        ) from None
+
+
+def check_folder(state_dir: Path, live: LiveSettings) -> LiveFolder:
+    """What *live* would bind *state_dir* to; StateError when the folder trades something else. Nothing is written."""
+    folder = LiveFolder(
+        mode=live.mode, endpoint=live.venue, address=live.address, symbols=live.symbols, interval=live.interval,
+        trigger_on=live.trigger_on,
+    )
+    before = read_folder(state_dir)
+    if before is None and any((state_dir / name).exists() for name in ("checkpoint", LOCAL_RUN)):
+        raise StateError(f"--state {state_dir}: holds a replay; choose another folder for live trading")
+    if before is not None:
+        for key in ("mode", "endpoint", "symbols", "interval"):
+            had, has = getattr(before, key), getattr(folder, key)
+            if had != has:
+                raise StateError(
+                    f"--state {state_dir}: trades with {key} = {_plain(had)}, now {_plain(has)}; give the same "
+                    "settings, or choose another --state folder"
+                )
+    return folder
+
+
+def bind_folder(state_dir: Path, live: LiveSettings) -> LiveFolder:
+    """Bind *state_dir* (whose lock the caller holds) to what *live* trades; StateError when it trades something else.
+
+    For a venue that took the symbols: a start that is refused binds nothing. The local venue's address may change
+    between starts: it is a new port of the same venue.
+    """
+    folder = check_folder(state_dir, live)
+    if folder != read_folder(state_dir):
+        try:
+            write_atomically(state_dir / FOLDER_FILE, msgspec.json.encode(folder) + b"\n")
+        except OSError as error:
+            raise StateError(f"{state_dir / FOLDER_FILE}: cannot be written ({error.strerror})") from None
+    return folder
+
+
+def _plain(value: Any) -> str:
+    return str(value.value) if isinstance(value, Enum) else ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+# ---------------------------------------------------------------------- what a start will do
+
+
+class StartPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a start will do, as it may be shown: keys masked."""
+
+    mode: str
+    endpoint: str
+    address: str
+    money: str  # "none", "testnet", "REAL"
+    key: str  # masked; empty without keys
+    key_source: str
+    state: str
+    symbols: tuple[str, ...]
+    interval: str
+    warmup_bars: int
+    policy: str
+    leverage: float
+    limits: dict[str, float]
+    trigger_on: str
+    reconcile_s: float
+    on_foreign: str
+    on_orphan: str
+    on_stop: str
+
+
+_MONEY: Final = {LiveMode.DRY: "none", LiveMode.LOCAL: "none", LiveMode.TESTNET: "testnet", LiveMode.LIVE: "REAL"}
+_ORPHANS: Final = {
+    OnForeign.HALT: "openings halt until resume; an orphan position gets a stop at the venue or is closed",
+    OnForeign.ADOPT: "an orphan position is taken into the books and gets a stop at the venue, or is closed",
+}
+
+
+def start_plan(live: LiveSettings, run: LoadedSettings, key: KeyLocation | None, state: Path) -> StartPlan:
+    """What a start with these settings and keys will do."""
+    settings = run.settings
+    limits = msgspec.to_builtins(settings.risk)
+    shown = {name: float(value) for name, value in limits.items() if isinstance(value, (int, float))}
+    profile = settings.active_profile()
+    policy = f"{profile.name}, {settings.rollout.mode.value}" if settings.policy.enabled else "none"
+    return StartPlan(
+        mode=live.mode.value, endpoint=live.venue, address=live.address, money=_MONEY[live.mode],
+        key=key.key if key is not None else "", key_source=key.source if key is not None else "", state=str(state),
+        symbols=live.symbols, interval=live.interval, warmup_bars=live.warmup_bars, policy=policy,
+        leverage=settings.account.leverage, limits=shown, trigger_on=live.trigger_on.value,
+        reconcile_s=live.reconcile_s, on_foreign=live.on_foreign.value, on_orphan=_ORPHANS[live.on_foreign],
+        on_stop="positions stay open, their stops rest at the venue; the next start continues",
+    )
+
+
+def plan_lines(plan: StartPlan) -> list[str]:
+    """*plan* for a person, one line for each fact."""
+    what = {
+        "none": "no money: orders are filled on paper" if plan.mode == LiveMode.DRY.value else "no money: local venue",
+        "testnet": "test money: orders go to the testnet", "REAL": "REAL MONEY: orders go to the exchange",
+    }[plan.money]
+    where = f"{plan.endpoint} at {plan.address}" if plan.address else plan.endpoint
+    limits = ", ".join(f"{name} {value:g}" for name, value in plan.limits.items())
+    return [
+        f"mode         {plan.mode} ({what})",
+        f"endpoint     {where}",
+        f"keys         {f'{plan.key} from {plan.key_source}' if plan.key else 'none are used'}",
+        f"state        {plan.state}",
+        f"symbols      {', '.join(plan.symbols)}",
+        f"bars         {plan.interval}, {plan.warmup_bars} to warm up",
+        f"policy       {plan.policy}",
+        f"leverage     up to {plan.leverage:g}, isolated, one-way",
+        f"limits       {limits}",
+        f"stops        at the venue, triggered by {plan.trigger_on}",
+        f"reconciles   at start and every {plan.reconcile_s:g} s",
+        f"not ours     {plan.on_orphan} (on_foreign = {plan.on_foreign})",
+        f"on a stop    {plan.on_stop}",
+    ]

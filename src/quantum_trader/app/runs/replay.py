@@ -1,0 +1,542 @@
+"""One run: a recording through the engine and the paper venue, with progress, checkpoints and the facts at the end."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from quantum_trader import __version__
+from quantum_trader.app.runs.journal_sink import JournalSink
+from quantum_trader.app.runs.live_settings import FOLDER_FILE
+from quantum_trader.app.runs.observation_files import ObservationFiles
+from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, OperatorRequests
+from quantum_trader.app.runs.results import (
+    DataStatement,
+    EventLine,
+    EvidenceRow,
+    HaltRow,
+    Pace,
+    PolicyFacts,
+    PolicyView,
+    PositionView,
+    ProgressSink,
+    ProgressView,
+    RunFacts,
+    RunOptions,
+    RunResult,
+    ShadowTally,
+)
+from quantum_trader.app.runs.state_dir import LOCAL_RUN, RecordFile, ScratchRecordFile, StateDir
+from quantum_trader.app.runs.trace_file import TraceFile
+from quantum_trader.app.settings import RunSettings
+from quantum_trader.domain.clock import NS_PER_HOUR
+from quantum_trader.domain.enums import ENTRY_CODES, EXIT_CODES, GOVERNOR_CODES, RISK_PROFILE_CODES
+from quantum_trader.domain.errors import StateError
+from quantum_trader.engine import stage
+from quantum_trader.engine.engine import Engine
+from quantum_trader.engine.recorder import RUN, MemorySink, Recorder
+from quantum_trader.engine.replay import ReplayDriver
+from quantum_trader.journal.tracer import DecisionTracer
+from quantum_trader.market.instruments import instruments_for
+from quantum_trader.market.recording import Recording, open_recording
+from quantum_trader.policy import layout as pol
+from quantum_trader.policy.enforcement import SWITCHES
+from quantum_trader.policy.evidence import evidence
+from quantum_trader.policy.observation import PolicyObserver
+from quantum_trader.policy.rollout_file import RolloutFile
+from quantum_trader.signals import columns as col
+from quantum_trader.venues.paper.venue import PaperVenue
+
+_CHECKPOINT_EVERY_S: Final = 2.0
+_LOOK_EVERY: Final = 32  # moments between looks at the wall clock
+
+
+class NullSink:
+    """Counts nothing, keeps nothing: for a run that was asked for no records."""
+
+    def append(self, line: bytes, topic: str, ts_ns: int) -> None:
+        """Drop one record (its hash is already taken)."""
+
+
+class FundingRates:
+    """Hands the engine the newest known funding rate of each symbol as the recording reaches it."""
+
+    def __init__(self, recording: Recording, engine: Engine) -> None:
+        events: list[tuple[int, int, float]] = []
+        for index, symbol in enumerate(recording.symbols):
+            history = recording.funding.get(symbol)
+            if history is not None:
+                events += [(int(ts), index, float(rate)) for ts, rate in zip(*history, strict=True)]
+        self._events = sorted(events)
+        self._engine = engine
+        self._next = 0
+        self.next_ns = self._events[0][0] if self._events else 1 << 62
+
+    def advance(self, ts_ns: int) -> None:
+        """Apply every rate known at *ts_ns*."""
+        while self._next < len(self._events) and self._events[self._next][0] <= ts_ns:
+            _, index, rate = self._events[self._next]
+            self._engine.sym[index, stage.SYM_FUNDING] = rate
+            self._next += 1
+        self.next_ns = self._events[self._next][0] if self._next < len(self._events) else 1 << 62
+
+
+class Samples:
+    """Equity, closes and the policy's state, once an hour of market time."""
+
+    def __init__(self, symbols: int) -> None:
+        self.ts_ns: list[int] = []
+        self.equity: list[float] = []
+        self.policy_state: list[int] = []
+        self.closes: list[list[float]] = []
+        self._symbols = symbols
+
+    def take(self, engine: Engine, now_ns: int) -> None:
+        """Sample *engine* at *now_ns*."""
+        self.ts_ns.append(now_ns)
+        self.equity.append(engine.equity)
+        self.closes.append(engine.kernel.out[:, col.CLOSE].tolist())
+        enabled = engine.settings.policy_enabled
+        self.policy_state.append(int(engine.policy.out[0, pol.OUT_RISK_PROFILE]) if enabled else -1)
+        engine.tally.governor[GOVERNOR_CODES[int(engine.governor[0])].value] += 1
+        for index in range(self._symbols):
+            engine.tally.regimes[engine.regime_name(index)] += 1
+
+    def state(self) -> dict[str, Any]:
+        """Everything sampled, as arrays."""
+        return {
+            "ts_ns": np.array(self.ts_ns, dtype=np.int64), "equity": np.array(self.equity),
+            "policy_state": np.array(self.policy_state, dtype=np.int8),
+            "closes": np.array(self.closes, dtype=np.float64).reshape(len(self.ts_ns), self._symbols),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state`."""
+        for name in ("ts_ns", "equity", "policy_state", "closes"):
+            setattr(self, name, state[name].tolist())
+
+
+class Run:
+    """The parts of one run, wired."""
+
+    def __init__(self, settings: RunSettings, options: RunOptions) -> None:
+        self.settings = settings
+        self.recording = open_recording(**settings.recording_arguments())
+        if options.state_dir is not None:
+            check_replay_folder(options.state_dir)
+        self.state_dir = StateDir(options.state_dir) if options.state_dir is not None else None
+        self.checkpoint = self.state_dir.load_checkpoint() if self.state_dir is not None else None
+        self._check_identity()
+        self.records = self._record_sink(options)
+        self.rollout: RolloutFile | None = None
+        self.operator: OperatorRequests | None = None
+        self.watcher: ObservationFiles | None = None
+        self.observer: PolicyObserver | None = None
+        engine_settings = settings.engine_settings()
+        if self.state_dir is not None:
+            seen = self.checkpoint["rollout_revision"] if self.checkpoint is not None else 0
+            self.rollout = RolloutFile(
+                self.state_dir.path, initial=engine_settings.integration, seen_revision=seen
+            )
+            self.rollout.ensure()
+            taken = self.checkpoint["operator_taken"] if self.checkpoint is not None else 0
+            self.operator = OperatorRequests(self.state_dir.path, taken)
+            self.observer = PolicyObserver(self.state_dir.path / "policy_observations", flush_bytes=1 << 16)
+            self.watcher = ObservationFiles(self.observer, self.rollout.config)
+        self.table = instruments_for(self.recording.symbols, self.recording.first_closes().tolist())
+        instruments = self.table.instruments
+        self.traces = TraceFile(self.state_dir.path) if self.state_dir is not None else None
+        self.tracer = DecisionTracer(
+            clock=time.time_ns, finished=self.traces.add if self.traces is not None else None
+        )
+        self.engine = self.make_engine(
+            instruments, self.recording.interval_ns, engine_settings, self.records, self.watcher, self.tracer
+        )
+        if self.rollout is not None:
+            self.engine.integration = self.rollout.config
+        self.venue = PaperVenue(
+            instruments, settings.paper_settings(), funding=self.recording.funding,
+            taker_cost_bps=self.engine.kernel.out[:, col.TAKER_COST_BPS],
+        )
+        self.driver = ReplayDriver(self.engine, self.venue, self.recording.interval_ns)
+        self.funding = FundingRates(self.recording, self.engine)
+        self.samples = Samples(len(self.recording.symbols))
+        self.row = 0
+        self.bars = 0
+        if self.checkpoint is not None:
+            self._restore(self.checkpoint)
+
+    def make_engine(self, *arguments: Any) -> Engine:
+        """The engine of this run."""
+        return Engine(*arguments)
+
+    def publish_records(self) -> None:
+        """Give records without a state folder their name, now that they are whole."""
+        if isinstance(self.records, ScratchRecordFile):
+            self.records.publish()
+
+    def identity(self) -> dict[str, str]:
+        """What decides this run: its settings and its data, by hash."""
+        return {"settings": self.settings.settings_hash(), "data": self.recording.fingerprint}
+
+    def statement(self) -> dict[str, Any]:
+        """What a replay from the records alone needs: every setting, what is enforced, and which bars, by content."""
+        recording = self.recording
+        return {
+            **self.identity(), "version": __version__, "effective": self.settings.effective(),
+            "rollout": msgspec.to_builtins(self.engine.integration),
+            "recording": {
+                "source": recording.source, "interval": recording.interval, "symbols": list(recording.symbols),
+                "start_ns": recording.start_ns, "end_ns": recording.end_ns, "bars": recording.report.bars,
+                "fingerprint": recording.fingerprint,
+            },
+        }
+
+    def _check_identity(self) -> None:
+        """Refuse to continue a state that belongs to other settings or other data."""
+        if self.checkpoint is None:
+            return
+        for key, value in self.identity().items():
+            if self.checkpoint["identity"][key] != value:
+                raise StateError(
+                    f"--state: the saved run used other {key} ({self.checkpoint['identity'][key][:12]}, now "
+                    f"{value[:12]}); give the same {key} to continue it, or choose another --state folder"
+                )
+
+    def _record_sink(self, options: RunOptions) -> JournalSink | ScratchRecordFile | NullSink:
+        if self.state_dir is not None:
+            keep = self.checkpoint["record_bytes"] if self.checkpoint is not None else 0
+            self.state_dir.check_records(keep)
+            recorded = sum(self.checkpoint["engine"]["seq"].values()) if self.checkpoint is not None else 0
+            return JournalSink(self.state_dir.path, RecordFile(self.state_dir.path / "records.jsonl", keep), recorded)
+        if options.records is not None:
+            return ScratchRecordFile(options.records)
+        return NullSink()
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        assert self.state_dir is not None
+        self.engine.load_state(saved["engine"])
+        self.venue.load_state(saved["venue"])
+        self.samples.load_state(saved["samples"])
+        self.row, self.bars = saved["row"], saved["bars"]
+        self.engine.recorder.resume(saved["engine"]["seq"], self.state_dir.record_lines(saved["record_bytes"]))
+        if self.engine.recorder.digest != saved["records_digest"]:
+            raise StateError(
+                f"{self.state_dir.path / 'records.jsonl'}: is not what its checkpoint was made with; the records were "
+                "changed. Choose another --state folder"
+            )
+        self.funding.advance(saved["ts_ns"])
+        if self.observer is not None:
+            self.observer.rewind(saved["observed"])
+
+    def save(self, ts_ns: int) -> None:
+        """Publish a checkpoint: the records first, then what refers to them."""
+        if self.state_dir is None:
+            return
+        assert isinstance(self.records, JournalSink)
+        self.records.sync()
+        self.state_dir.save_checkpoint(
+            {
+                "identity": self.identity(), "record_bytes": self.records.size,
+                "records_digest": self.engine.recorder.digest, "row": self.row, "bars": self.bars,
+                "ts_ns": ts_ns, "engine": self.engine.state(), "venue": self.venue.state(),
+                "samples": self.samples.state(),
+                "observed": self.observer.mark() if self.observer is not None else None,
+                "operator_taken": self.operator.taken if self.operator is not None else 0,
+                "rollout_revision": self.rollout.state.revision if self.rollout is not None else 0,
+            }
+        )
+        self.engine.ledger.save(self.state_dir.path)
+
+    def close(self) -> None:
+        """Release files."""
+        with ExitStack() as stack:
+            if self.state_dir is not None:
+                stack.callback(self.state_dir.close)
+            if self.traces is not None:
+                stack.callback(self.traces.flush)
+            if self.observer is not None:
+                stack.callback(self.observer.close)
+            if not isinstance(self.records, NullSink):
+                stack.callback(self.records.close)
+
+
+def check_replay_folder(folder: Path) -> None:
+    """Raise StateError when *folder* belongs to a live session or a local run; nothing is written."""
+    if (folder / FOLDER_FILE).exists():
+        raise StateError(
+            f"--state {folder}: holds a live session; continue it with quantum-trader live --state {folder}, or choose "
+            "another folder for the replay"
+        )
+    if (folder / LOCAL_RUN).exists():
+        raise StateError(
+            f"--state {folder}: holds a run over the local venue, which is not continued; choose another folder"
+        )
+
+
+def run(
+    settings: RunSettings,
+    options: RunOptions | None = None,
+    *,
+    progress: ProgressSink | None = None,
+    pace: Pace | None = None,
+) -> RunResult:
+    """Replay the recording that *settings* name and return the facts of the run.
+
+    Raises ConfigError, DataError or StateError with what to do; a state folder stays usable whatever happens.
+    """
+    session = Run(settings, options or RunOptions())
+    try:
+        started = time.perf_counter()
+        _loop(session, progress, pace)
+        wall = time.perf_counter() - started
+        facts = facts_of(session)
+        session.publish_records()
+    finally:
+        session.close()
+    saved = session.checkpoint
+    return RunResult(
+        facts=facts, wall_s=wall, resumed=saved is not None, resumed_at_ns=saved["ts_ns"] if saved is not None else 0
+    )
+
+
+def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> None:
+    """Feed every remaining moment; look at the clock, the checkpoint and the rollout file now and then."""
+    engine, driver, funding, samples = session.engine, session.driver, session.funding, session.samples
+    interval = session.recording.interval_ns
+    if session.checkpoint is None:
+        engine.started(session.statement(), session.recording.start_ns)
+        session.save(0)
+    _poll_rollout(session, engine.now_ns)
+    _take_requests(session, engine.now_ns)
+    last_saved = time.monotonic()
+    close_ns = 0
+    for ts_ns, ohlcv, present, holes in session.recording.chunks(start_row=session.row):
+        times, hole_rows = ts_ns.tolist(), np.any(holes, axis=1).tolist()
+        if not samples.ts_ns and times:
+            samples.take(engine, times[0])
+        counts = present.sum(axis=1).tolist()
+        for i, moment in enumerate(times):
+            if moment >= funding.next_ns:
+                funding.advance(moment)
+            driver.step(moment, ohlcv[i], present[i])
+            close_ns = moment + interval
+            if hole_rows[i]:
+                driver.hole(close_ns, np.flatnonzero(holes[i]).tolist())
+            session.row += 1
+            session.bars += counts[i]
+            if close_ns % NS_PER_HOUR == 0:
+                samples.take(engine, close_ns)
+            if session.row % _LOOK_EVERY == 0:
+                if progress is not None and progress.due():
+                    progress.show(view_of(session, close_ns))
+                asked = _poll_rollout(session, close_ns) + _take_requests(session, close_ns)
+                due = time.monotonic() - last_saved > _CHECKPOINT_EVERY_S
+                if session.state_dir is not None and (asked or due):
+                    session.save(close_ns)
+                    last_saved = time.monotonic()
+            if pace is not None:
+                pace(close_ns)
+    if close_ns and (not samples.ts_ns or samples.ts_ns[-1] != close_ns):
+        samples.take(engine, close_ns)
+    if close_ns:
+        engine.ended(close_ns)
+    session.save(close_ns or engine.now_ns)
+    if progress is not None:
+        progress.show(view_of(session, close_ns or engine.now_ns))
+
+
+def _take_requests(session: Run, now_ns: int) -> int:
+    """Do what a person asked through the state folder; returns how many requests there were."""
+    requests = session.operator.poll() if session.operator is not None else []
+    for request in requests:
+        take_request(session, request, now_ns)
+    return len(requests)
+
+
+def take_request(session: Run, request: OperatorRequest, now_ns: int) -> None:
+    """Record *request*, then do it: a replay finds what came from outside before its effects."""
+    engine = session.engine
+    engine.tally.topics["operator.requested"] += 1
+    engine.recorder.record("operator.requested", "", now_ns, request, RUN)
+    reason = f"{request.reason} ({request.actor})"
+    if request.action is Action.RESUME:
+        engine.resume(reason, now_ns)
+    else:
+        engine.halt(reason, now_ns)
+    if request.action is Action.FLATTEN:
+        session.driver.send(engine.flatten(now_ns))
+
+
+def _poll_rollout(session: Run, now_ns: int) -> int:
+    """Take a changed rollout file into force; every change is a record. Returns how many there were."""
+    if session.rollout is None:
+        return 0
+    changes = 0
+    for change in session.rollout.poll(now_ns):
+        changes += 1
+        _set_rollout(session, msgspec.to_builtins(change), now_ns)
+        if session.watcher is not None:
+            session.watcher.integration = session.rollout.config
+    engine_config = session.engine.integration
+    if session.rollout.config is not engine_config and session.rollout.config != engine_config:
+        _set_rollout(session, {"notice": session.rollout.notice}, now_ns)
+        changes += 1
+    return changes
+
+
+def _set_rollout(session: Run, change: dict[str, Any], now_ns: int) -> None:
+    """Take the rollout file's switches into force; the record says who, why, and everything in force from now on."""
+    assert session.rollout is not None
+    config = session.rollout.config
+    session.engine.set_integration(config, {**change, "in_force": msgspec.to_builtins(config)}, now_ns)
+
+
+# ---------------------------------------------------------------------- what is shown and handed over
+
+
+def view_of(session: Run, now_ns: int) -> ProgressView:
+    """What is shown of a run that goes on."""
+    engine, tally = session.engine, session.engine.tally
+    peak = max(session.samples.equity, default=engine.equity)
+    blocked = tally.shadow_blocked_count
+    return ProgressView(
+        ts_ns=now_ns, bars_done=session.bars, bars_total=session.recording.report.bars, equity=engine.equity,
+        drawdown_pct=min(0.0, (engine.equity / peak - 1.0) * 100.0), positions=_positions(engine),
+        policy=_policy_view(engine), signals=tally.signals, trades=len(tally.trades),
+        refusals=dict(tally.refusals),
+        shadows=ShadowTally(
+            allowed=len(tally.shadow_r) - blocked, allowed_r=tally.shadow_allowed_sum, blocked=blocked,
+            blocked_r=tally.shadow_blocked_sum,
+        ),
+        halts=tuple(halt.reason for halt in tally.halts if halt.cleared_ns == 0),
+        events=tuple(EventLine(ts_ns=ts, kind=kind, text=text) for ts, kind, text in tally.feed),
+    )
+
+
+def _positions(engine: Engine) -> tuple[PositionView, ...]:
+    views = []
+    for position in engine.books.positions.values():
+        mark = float(engine.kernel.out[position.index, col.CLOSE])
+        gain = position.sign * position.qty * (mark - position.entry_price)
+        risk = abs(position.entry_price - position.first_stop) * position.qty
+        views.append(
+            PositionView(
+                symbol=position.symbol, side=position.side.value, qty=position.qty,
+                entry_price=position.entry_price, mark_price=mark, stop_price=position.stop,
+                target_price=position.target, unrealised=gain, unrealised_r=gain / risk if risk > 0.0 else 0.0,
+                bars_held=position.bars_held,
+            )
+        )
+    return tuple(views)
+
+
+def _policy_view(engine: Engine) -> PolicyView | None:
+    if not engine.settings.policy_enabled:
+        return None
+    out = engine.policy.out
+    row = out[0].tolist()
+    banned = [s for i, s in enumerate(engine.symbols) if not out[i + 1, pol.OUT_SYMBOL_OK]]
+    return PolicyView(
+        profile=engine.settings.profile.name, mode=engine.integration.mode.value,
+        allow_new_trades=bool(row[pol.OUT_ALLOW]),
+        risk_profile=RISK_PROFILE_CODES[int(row[pol.OUT_RISK_PROFILE])].value,
+        min_confidence=row[pol.OUT_MIN_CONF], max_risk_pct=row[pol.OUT_RISK_PCT],
+        entry_mode=ENTRY_CODES[int(row[pol.OUT_ENTRY])].value, exit_mode=EXIT_CODES[int(row[pol.OUT_EXIT])].value,
+        note=engine.policy_note, bans=tuple(banned), governor=GOVERNOR_CODES[int(engine.governor[0])].value,
+    )
+
+
+def _shares(counts: dict[str, int]) -> dict[str, float]:
+    total = sum(counts.values())
+    return {key: count / total for key, count in sorted(counts.items(), key=lambda item: -item[1])} if total else {}
+
+
+def facts_of(session: Run) -> RunFacts:
+    """What is told of a finished run."""
+    engine, tally, recording = session.engine, session.engine.tally, session.recording
+    samples = session.samples.state()
+    notes = []
+    if session.rollout is not None and session.rollout.notice:
+        notes.append(session.rollout.notice)
+    if engine.shield.failures:
+        notes.append(f"{engine.shield.failures} observation failures were kept from trading: {engine.shield.last}")
+    if engine.settings.operator_resume_hours > 0.0:
+        notes.append(
+            "An EMERGENCY halt is resumed by a simulated operator after "
+            f"{engine.settings.operator_resume_hours:g} h of market time; a live system waits for a person."
+        )
+    return RunFacts(
+        settings=session.settings.effective(), data=_data_statement(session), start_equity=engine.settings.start_equity,
+        ts_ns=samples["ts_ns"], equity=samples["equity"], closes=samples["closes"],
+        policy_state=samples["policy_state"], trades=tally.trades, fees=engine.books.fees_paid,
+        funding=engine.books.funding_received, slippage=tally.slippage_paid, signals=tally.signals,
+        intents=tally.intents, refusals=dict(tally.refusals), shadow_r=np.array(tally.shadow_r),
+        shadow_blocked=np.array(tally.shadow_blocked, dtype=np.bool_),
+        shadow_ts_ns=np.array(tally.shadow_ts_ns, dtype=np.int64), policy=_policy_facts(engine),
+        evidence=_evidence_rows(engine),
+        halts=tuple(HaltRow(**msgspec.structs.asdict(halt)) for halt in tally.halts), positions=_positions(engine),
+        regime_share=_shares(tally.regimes), governor_share=_shares(tally.governor), records=dict(tally.topics),
+        notes=(*notes, f"records hash {engine.recorder.digest}", *recording.notes),
+    )
+
+
+def _policy_facts(engine: Engine) -> PolicyFacts | None:
+    tally = engine.tally
+    if not engine.settings.policy_enabled:
+        return None
+    return PolicyFacts(
+        updates=tally.policy_steps, changes=tally.policy_changes, moments=tally.policy_steps,
+        moments_blocked=tally.policy_moments_blocked, moments_reduced=tally.policy_moments_reduced,
+        rules=dict(tally.rules),
+    )
+
+
+def _evidence_rows(engine: Engine) -> tuple[EvidenceRow, ...]:
+    rows = []
+    if not engine.settings.policy_enabled:
+        return ()
+    for switch in SWITCHES:
+        found = evidence(engine.ledger, switch)
+        low, high = found.interval if found.interval is not None else (float("nan"), float("nan"))
+        verdict = "not enough evidence" if found.interval is None else (
+            "helps" if high < 0.0 else "harms" if low > 0.0 else "undecided"
+        )
+        rows.append(
+            EvidenceRow(
+                switch=switch, enforced=engine.integration.is_enforced(switch), decisions=found.signals,
+                changed=found.changed, shadows=found.resolved, mean_r=found.mean_r, low_r=low, high_r=high,
+                verdict=verdict,
+            )
+        )
+    return tuple(rows)
+
+
+def _data_statement(session: Run) -> DataStatement:
+    recording = session.recording
+    return DataStatement(
+        source=recording.source, symbols=tuple(recording.symbols), interval=recording.interval,
+        first_ns=recording.start_ns, last_ns=recording.end_ns, moments=session.row, bars=session.bars,
+        outages=recording.report.outages, holes=recording.report.holes, fingerprint=recording.fingerprint,
+        funding_source=recording.funding_source, funding_statement=recording.funding_statement,
+        instruments_assumed=session.table.assumed,
+    )
+
+
+def memory_run(settings: RunSettings) -> tuple[RunResult, MemorySink]:
+    """Run with the records kept in memory; for tests and benchmarks."""
+    session = Run(settings, RunOptions())
+    sink = MemorySink()
+    session.engine.recorder = Recorder(sink)
+    try:
+        started = time.perf_counter()
+        _loop(session, None, None)
+        wall = time.perf_counter() - started
+        return RunResult(facts=facts_of(session), wall_s=wall), sink
+    finally:
+        session.close()

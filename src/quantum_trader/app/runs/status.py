@@ -1,0 +1,429 @@
+"""What a state folder says of its run, whether its process is alive or dead.
+
+A live process writes ``status.json`` every few seconds; a checkpoint says the same at a coarser step, and is all there
+is for a replay. Reading takes no part in the run: no file is changed, and the lock is only looked at.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.app.runs.live_settings import FOLDER_FILE, LiveFolder, LiveMode, read_folder
+from quantum_trader.app.runs.operator_requests import OperatorRequest, OperatorRequests
+from quantum_trader.app.runs.state_dir import unsealed
+from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.enums import GOVERNOR_CODES
+from quantum_trader.domain.errors import StateError
+from quantum_trader.engine.books import Position
+from quantum_trader.engine.gateway import Purpose, Ticket
+from quantum_trader.engine.tally import HaltEntry
+from quantum_trader.policy.storage import write_atomically
+
+STATUS_FILE: Final = "status.json"
+DIRECT_FILE: Final = "direct_actions.jsonl"
+STOPPED: Final = "stopped"  # stage of a process that ended in order
+BY_HAND: Final = "flattened by hand"  # stage after a command closed everything at the venue
+_SILENT_WRITES: Final = 3.0  # a live process that left out so many writes of its status makes no progress
+_SILENT_S: Final = 5.0  # or cannot write, if it wrote none for at least this long
+_LITTLE_SPACE: Final = 16 << 20  # bytes free; an hour of records of many symbols
+_FULL: Final = 0.95  # queue fill
+_LAG_S: Final = 5.0
+_UNRECONCILED_S: Final = 180.0
+_START_S: Final = 120.0  # a start that takes longer is stuck
+
+
+class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One open position; *qty* is positive, *stop* 0.0 when none rests at the venue."""
+
+    symbol: str
+    side: str
+    qty: float
+    entry_price: float
+    stop: float = 0.0
+    target: float = 0.0
+    mark_price: float = 0.0  # 0.0 where it is not known
+    protected: bool = True  # an acknowledged stop for the whole quantity rests at the venue
+
+
+class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One order that may be alive."""
+
+    client_order_id: str
+    symbol: str
+    purpose: str  # OPEN, STOP, TARGET, CLOSE; empty for one that is not ours
+    qty: float
+    price: float = 0.0  # trigger or limit
+    resting: bool = True  # acknowledged; False: on its way, or its outcome is being asked for
+
+
+class HaltLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One halt that stands, and how it ends."""
+
+    kind: str
+    reason: str
+    exit_path: str
+    since_ns: int = 0
+    owner: str = ""
+
+
+class LiveStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What a live process says of itself. Ages and lags in seconds at *written_ns*, money in USDT."""
+
+    version: int = 1
+    written_ns: int
+    pid: int
+    started_ns: int
+    mode: str
+    endpoint: str
+    stage: str = "trading"  # "starting", "trading", STOPPED, BY_HAND
+    every_s: float = 2.0  # how often it is written
+    market_up: bool = False
+    user_up: bool = False
+    last_event_age_s: float | None = None  # since the account's last event; None before the first
+    last_bar_ns: int = 0  # close of the newest bar that was decided on
+    lag_s: float = 0.0  # from a bar's close to its decision, the newest
+    queue_fill: float = 0.0  # fullest queue, 0..1
+    unreconciled_s: float = 0.0  # since books and venue were last found equal
+    differences: tuple[str, ...] = ()  # between books and venue, at the last comparison
+    clock_offset_ms: float = 0.0
+    in_doubt: int = 0  # orders whose outcome is being asked for
+    dropped_events: int = 0  # records lost, inputs acted on without being written, frames that could not be read
+    waits_for: str = ""  # before it can trade
+    equity: float = 0.0
+    equity_ns: int = 0  # the equity's moment: the newest bar's close, or the books' begin; 0: not known yet
+    wallet: float = 0.0
+    governor: str = "NORMAL"
+    positions: tuple[PositionLine, ...] = ()
+    orders: tuple[OrderLine, ...] = ()
+    halts: tuple[HaltLine, ...] = ()
+    operator_taken: int = 0
+    notes: tuple[str, ...] = ()
+
+
+class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything ``quantum-trader status`` shows. *problems* want a person; empty means healthy."""
+
+    state: str
+    kind: str  # "live", "replay", "nothing" where no start came so far
+    alive: bool
+    pid: int  # 0 when not alive or not told
+    mode: str
+    endpoint: str
+    source: str  # where figures come from: "status file", "checkpoint", "nothing yet"
+    as_of_ns: int  # wall time of the status file; market time of a checkpoint
+    age_s: float | None  # of the status file or the checkpoint file, by the clock; None: there is neither
+    checkpoint_age_s: float | None
+    equity: float | None  # None: not known
+    equity_ns: int  # the equity's moment: the newest bar's close; 0 where it is not known
+    governor: str | None  # None: not known
+    stage: str
+    last_event_age_s: float | None
+    lag_s: float | None
+    queue_fill: float | None
+    unreconciled_s: float | None
+    in_doubt: int
+    dropped_events: int
+    positions: tuple[PositionLine, ...]
+    orders: tuple[OrderLine, ...]
+    halts: tuple[HaltLine, ...]
+    pending_requests: tuple[OperatorRequest, ...]
+    direct_actions: int  # lines that commands wrote while the process was dead
+    problems: tuple[str, ...]
+
+
+def write_status(state_dir: Path, status: LiveStatus) -> None:
+    """Publish *status* in the folder, atomically and for its owner alone; StateError when it cannot be written."""
+    path = state_dir / STATUS_FILE
+    try:
+        write_atomically(path, msgspec.json.encode(status) + b"\n")
+    except OSError as error:
+        raise StateError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def read_status(state_dir: Path) -> LiveStatus | None:
+    """The status a live process last wrote; None when there is none or it cannot be understood."""
+    try:
+        return msgspec.json.decode((state_dir / STATUS_FILE).read_bytes(), type=LiveStatus)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def is_alive(state_dir: Path) -> bool:
+    """Whether a process holds the folder's lock; StateError when *state_dir* is no run's folder."""
+    try:
+        descriptor = os.open(state_dir / "lock", os.O_RDONLY)
+    except OSError:
+        if (state_dir / FOLDER_FILE).exists():
+            return False  # it lost its lock, and its positions stand all the same
+        raise StateError(
+            f"--state {state_dir}: is not a run's state folder; give the folder of `run --state` or `live --state`"
+        ) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def holder(state_dir: Path) -> int:
+    """The process that holds the folder's lock, or held it last; 0 when the lock does not say."""
+    try:
+        return int((state_dir / "lock").read_bytes())
+    except (OSError, ValueError):
+        return 0
+
+
+class _Known(msgspec.Struct, kw_only=True):
+    """What could be read of a folder."""
+
+    live: LiveStatus | None = None
+    holder: int = 0
+    held_s: float = 0.0  # since the holder signed the lock
+    disk: str = ""  # why nothing more can be written; empty: it can
+    checkpoint: dict[str, Any] | None = None
+    checkpoint_age_s: float | None = None
+    damage: str = ""
+
+
+def folder_status(state_dir: Path, now_ns: int) -> FolderStatus:
+    """What the folder says at *now_ns* (wall clock)."""
+    alive = is_alive(state_dir)
+    folder = read_folder(state_dir)
+    known = _read(state_dir, now_ns)
+    view = _from_live(known.live) if known.live is not None else _from_checkpoint(known.checkpoint)
+    empty = folder is None and known.checkpoint_age_s is None
+    if alive and _is_others(known) and (folder is not None or empty):
+        view["stage"] = "starting"
+    taken = view.pop("operator_taken")
+    pending = tuple(OperatorRequests(state_dir, taken).poll())
+    status = FolderStatus(
+        state=str(state_dir), kind="live" if folder is not None else "nothing" if empty else "replay", alive=alive,
+        pid=(known.holder or (known.live.pid if known.live is not None else 0)) if alive else 0,
+        mode=folder.mode.value if folder is not None else "nothing yet" if empty else "REPLAY",
+        endpoint=folder.endpoint if folder is not None else "no venue yet" if empty else "paper",
+        age_s=_age(now_ns, view["as_of_ns"]) if known.live is not None else known.checkpoint_age_s,
+        checkpoint_age_s=known.checkpoint_age_s, pending_requests=pending,
+        direct_actions=_lines(state_dir / DIRECT_FILE), problems=(), **view,
+    )
+    return msgspec.structs.replace(status, problems=tuple(_problems(status, known, folder)))
+
+
+def _read(state_dir: Path, now_ns: int) -> _Known:
+    """The status file, or the checkpoint where there is no status file."""
+    known = _Known(live=read_status(state_dir), holder=holder(state_dir), disk=_disk(state_dir))
+    path = state_dir / "checkpoint"
+    try:
+        known.held_s = _age(now_ns, (state_dir / "lock").stat().st_mtime_ns)
+        known.checkpoint_age_s = _age(now_ns, path.stat().st_mtime_ns)
+        content = path.read_bytes() if known.live is None else b""
+    except OSError:
+        return known
+    if known.live is None:
+        known.checkpoint = unsealed(content)
+        if known.checkpoint is None:
+            known.damage = "the checkpoint is damaged; the next start sets it aside and says what to do"
+    return known
+
+
+def _is_others(known: _Known) -> bool:
+    """Whether the process that holds the folder has said nothing yet, so that what was said is another one's."""
+    return known.holder != 0 and (known.live is None or known.live.pid != known.holder)
+
+
+def _disk(state_dir: Path) -> str:
+    """Why nothing more, or soon nothing more, can be written in the folder; empty when it can."""
+    try:
+        found = os.statvfs(state_dir)
+    except OSError as error:
+        return f"it cannot be looked at ({error.strerror})"
+    if found.f_flag & os.ST_RDONLY:
+        return "its file system is read-only"
+    left = found.f_bavail * found.f_frsize
+    return f"its file system is full or nearly ({left >> 10} KiB left)" if left < _LITTLE_SPACE else ""
+
+
+def requests_taken(state_dir: Path) -> int:
+    """How many of the folder's requests its run took, by its status or its checkpoint."""
+    known = _read(state_dir, 0)
+    if known.live is not None:
+        return known.live.operator_taken
+    return int(_from_checkpoint(known.checkpoint)["operator_taken"])
+
+
+def _age(now_ns: int, then_ns: int) -> float:
+    return max(0.0, (now_ns - then_ns) / NS_PER_SECOND)
+
+
+def _lines(path: Path) -> int:
+    try:
+        return path.read_bytes().count(b"\n")
+    except OSError:
+        return 0
+
+
+def _from_live(live: LiveStatus) -> dict[str, Any]:
+    return {
+        "source": "status file", "as_of_ns": live.written_ns, "equity": live.equity if live.equity_ns else None,
+        "equity_ns": live.equity_ns, "governor": live.governor if live.equity_ns else None,
+        "stage": live.stage, "last_event_age_s": live.last_event_age_s, "lag_s": live.lag_s,
+        "queue_fill": live.queue_fill, "unreconciled_s": live.unreconciled_s, "in_doubt": live.in_doubt,
+        "dropped_events": live.dropped_events, "positions": live.positions, "orders": live.orders,
+        "halts": live.halts, "operator_taken": live.operator_taken,
+    }
+
+
+def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
+    """The same from a checkpoint's engine; what only a running process knows is None."""
+    view: dict[str, Any] = {
+        "source": "nothing yet", "as_of_ns": 0, "equity": None, "equity_ns": 0, "governor": None, "stage": "",
+        "last_event_age_s": None, "lag_s": None, "queue_fill": None, "unreconciled_s": None, "in_doubt": 0,
+        "dropped_events": 0, "positions": (), "orders": (), "halts": (), "operator_taken": 0,
+    }
+    if saved is None or "engine" not in saved:
+        return view
+    engine = saved["engine"]
+    tickets = [Ticket(**{**raw, "purpose": Purpose(raw["purpose"])}) for raw in engine["gateway"]["tickets"]]
+    positions = [msgspec.convert(raw, Position) for raw in engine["books"]["positions"]]
+    halts = [msgspec.convert(raw, HaltEntry) for raw in engine["tally"]["halts"]]
+    view.update(
+        source="checkpoint", as_of_ns=int(engine["now_ns"]), equity=float(engine["equity"]),
+        equity_ns=max(int(engine["now_ns"]), int(engine.get("began_ns", 0))),
+        governor=GOVERNOR_CODES[int(engine["governor_level"])].value, positions=position_lines(positions, tickets),
+        orders=order_lines(tickets), halts=halt_lines(halts),
+        operator_taken=int(saved.get("asked", saved.get("operator_taken", 0))),
+    )
+    return view
+
+
+def position_lines(positions: Iterable[Position], tickets: Iterable[Ticket]) -> tuple[PositionLine, ...]:
+    """Open positions, and whether an acknowledged stop for all of each rests at the venue."""
+    stops = [ticket for ticket in tickets if ticket.purpose is Purpose.STOP and ticket.resting and not ticket.over]
+    lines = []
+    for position in positions:
+        rests = any(
+            stop.symbol == position.symbol and stop.qty >= position.qty * (1.0 - 1e-9) for stop in stops
+        )
+        lines.append(
+            PositionLine(
+                symbol=position.symbol, side=position.side.value, qty=position.qty, entry_price=position.entry_price,
+                stop=position.stop if rests else 0.0, target=position.target, protected=rests,
+            )
+        )
+    return tuple(lines)
+
+
+def order_lines(tickets: Iterable[Ticket]) -> tuple[OrderLine, ...]:
+    """Orders that may be alive."""
+    return tuple(
+        OrderLine(
+            client_order_id=ticket.client_order_id, symbol=ticket.symbol, purpose=ticket.purpose.value,
+            qty=ticket.qty, price=ticket.price, resting=ticket.resting,
+        )
+        for ticket in tickets if not ticket.over
+    )
+
+
+def halt_lines(halts: Iterable[HaltEntry]) -> tuple[HaltLine, ...]:
+    """Halts that stand, and what ends each."""
+    return tuple(
+        HaltLine(kind=halt.kind, reason=halt.reason, exit_path=halt.exit_path, since_ns=halt.ts_ns)
+        for halt in halts if halt.cleared_ns == 0
+    )
+
+
+def _problems(status: FolderStatus, known: _Known, folder: LiveFolder | None) -> list[str]:
+    """What wants a person, each with what to do."""
+    found = [known.damage] if known.damage else []
+    found += [f"{halt.kind}: {halt.reason}; ends: {halt.exit_path}" for halt in status.halts]
+    found += [
+        f"{line.symbol}: {line.side} {line.qty:g} has no stop at the venue" for line in status.positions
+        if not line.protected
+    ]
+    if status.kind == "nothing" and not status.alive:
+        found.append("nothing ran here yet: the last start was refused, or ended at once; start again")
+    if status.alive and _is_others(known) and status.kind != "replay":
+        found += _start_problems(known)
+    if folder is None:
+        return found
+    if known.disk:
+        found.append(f"the folder takes no more: {known.disk}; mend that, {_way_out(status, folder)}")
+    if status.alive and known.live is not None and not _is_others(known):
+        found += _live_problems(status, known.live)
+    elif not status.alive:
+        found += _dead_problems(status, known, folder)
+    return found
+
+
+def _way_out(status: FolderStatus, folder: LiveFolder) -> str:
+    """What closes everything without the folder's disk."""
+    stop = f"stop the process (kill -TERM {status.pid or 'PID'})" if status.alive else ""
+    if folder.mode is LiveMode.DRY:
+        return f"or {stop}" if stop else "then start it again"
+    close = "close everything with quantum-trader flatten --now, which needs no disk"
+    return f"or {stop} and {close}" if stop else f"or {close}"
+
+
+def _start_problems(known: _Known) -> list[str]:
+    """Of a process that holds the folder and has said nothing yet."""
+    if known.held_s <= _START_S:
+        return []
+    return [
+        f"the process (pid {known.holder}) holds the folder for {known.held_s:.0f} s and wrote no status: it waits "
+        "for the venue, or cannot write; what is shown is from before it"
+    ]
+
+
+def _dead_problems(status: FolderStatus, known: _Known, folder: LiveFolder) -> list[str]:
+    """What a process left that is not there any more."""
+    found, ask = [], ""
+    advice = "start it again"
+    if folder.mode is not LiveMode.DRY:
+        advice += ", or close everything with quantum-trader flatten --now"
+        ask = "look with status --venue, then "
+    if status.positions or status.orders:
+        found.append(f"the process is dead with {len(status.positions)} positions as last known; {advice}")
+    if known.damage:
+        pass  # it is told already
+    elif status.equity is None and status.stage != BY_HAND:
+        found.append(f"the process ended in its start, before it knew the account; {ask}{advice}")
+    elif known.live is None or known.live.stage not in (STOPPED, BY_HAND):
+        old = f"{status.age_s:.0f} s old" if status.age_s is not None else "of no known age"
+        found.append(
+            f"the process ended without a last word (killed, or it could not write): what is shown is {old} and may "
+            f"miss what came after, positions too; {ask}{advice}"
+        )
+    if status.pending_requests:
+        found.append(f"{len(status.pending_requests)} requests wait for the next start")
+    return found
+
+
+def _live_problems(status: FolderStatus, live: LiveStatus) -> list[str]:
+    """Health means progress: what of it is missing while the process is up."""
+    silent_s = status.age_s or 0.0
+    checks = (
+        (silent_s > max(_SILENT_WRITES * live.every_s, _SILENT_S),
+         f"the process (pid {live.pid}) is up and wrote no status for {silent_s:.0f} s: it hangs or cannot write, and "
+         "what is shown is that old and may miss positions and halts; stop and start it again"),
+        (live.stage == "starting" and live.written_ns - live.started_ns > _START_S * NS_PER_SECOND,
+         f"it does not trade yet after {(live.written_ns - live.started_ns) / NS_PER_SECOND:.0f} s: it waits for "
+         f"{live.waits_for or 'the venue'}"),
+        (live.stage == "trading" and not live.market_up, "the market stream is down; it reconnects by itself"),
+        (live.stage == "trading" and live.mode != LiveMode.DRY.value and not live.user_up,
+         "the account stream is down; it reconnects by itself"),
+        (live.lag_s > _LAG_S, f"decisions lag {live.lag_s:.1f} s behind the market"),
+        (live.queue_fill >= _FULL, f"a queue is {live.queue_fill:.0%} full"),
+        (live.unreconciled_s > _UNRECONCILED_S,
+         f"books and venue were not found equal for {live.unreconciled_s:.0f} s"),
+        (bool(live.differences), f"books and venue differ: {'; '.join(live.differences)}"),
+        (live.dropped_events > 0, f"{live.dropped_events} events were lost"),
+    )
+    return [text for wrong, text in checks if wrong] + list(live.notes)

@@ -1,0 +1,894 @@
+"""One setting over a whole recording, as machine code: the decision road of the engine and the paper venue.
+
+Nothing is decided here. Every number comes from the scalars that the engine, the policy, the risk room and the paper
+venue use themselves; this module only keeps their order of events, which is that of ``engine.replay``: funding, then
+waiting orders in the order they were sent, then what the open gapped through, then new stops, then the range, then
+the completed bars. Markets, signals and shadow trades come ready made on the tape.
+"""
+
+# mypy: allow-untyped-defs
+from __future__ import annotations
+
+from numba import carray
+
+from quantum_trader.domain.enums import GOV_EMERGENCY, RISK_NONE, RISK_REDUCED, TAG_BAD
+from quantum_trader.domain.instrument import round_to
+from quantum_trader.engine.accounting import (
+    broken_by_command,
+    entry_after_fill,
+    net_pnl,
+    percent_of,
+    realised_pnl,
+    risk_amount,
+    shadows_break_streak,
+)
+from quantum_trader.engine.road import ROAD_APPROVED, ROAD_FLIP, gate, planned_stop, size_entry
+from quantum_trader.lab.sweep.layout import (
+    BAR_CLOSE,
+    BAR_HIGH,
+    BAR_LOW,
+    BAR_OPEN,
+    BAR_SIZE,
+    C_BLOCKED,
+    C_BROKEN,
+    C_ERROR,
+    C_HELD,
+    C_LAST_CLOSE,
+    C_LEVEL,
+    C_LOSING,
+    C_LOSS_HALTED,
+    C_OPENED,
+    C_PENDING,
+    C_REDUCED,
+    C_RESULTS,
+    C_SHADOW_WINS,
+    C_TRADES,
+    C_WAITING,
+    C_WINS,
+    D_ATR,
+    D_BEST,
+    D_BREAKEVEN_R,
+    D_CLOSING,
+    D_ENTRY,
+    D_EQUITY,
+    D_EXIT_MODE,
+    D_FEES,
+    D_FIRST_STOP,
+    D_FUNDING,
+    D_LEVERAGE,
+    D_MARGIN,
+    D_MAX_HOURS,
+    D_QTY,
+    D_REASON,
+    D_RESERVE,
+    D_SIGN,
+    D_SIZE,
+    D_STATE,
+    D_STOP,
+    D_STOP_ATR,
+    D_TARGET,
+    D_TARGET_ATR,
+    D_TRAIL_ATR,
+    ERROR_NOT_FLAT,
+    G_ATR,
+    G_CONFIDENCE,
+    G_PRICE,
+    G_SIGN,
+    G_SIZE,
+    G_TREND,
+    GUARD_CODE,
+    I_LEAST_NOTIONAL,
+    I_LEAST_QTY,
+    I_SIZE,
+    I_STEP_SIZE,
+    I_TAKER_BPS,
+    I_TICK,
+    M_CASH,
+    M_DRAWDOWN,
+    M_EQUITY,
+    M_FEES,
+    M_FUNDING,
+    M_PEAK,
+    M_VENUE_CASH,
+    PURPOSE_CLOSE,
+    PURPOSE_LIQUIDATION,
+    PURPOSE_STOP,
+    PURPOSE_TARGET,
+    REASON_NONE,
+    S_ENTRY_NS,
+    S_FUNDED,
+    S_SIGNAL,
+    S_SIZE,
+    STATE_HELD,
+    STATE_PENDING,
+    T_ENTRY,
+    T_ENTRY_NS,
+    T_EQUITY,
+    T_EXIT,
+    T_EXIT_NS,
+    T_FEES,
+    T_FUNDING,
+    T_PNL,
+    T_QTY,
+    T_R,
+    T_REASON,
+    T_RISK,
+    T_SIGN,
+    T_SIGNAL,
+    T_SIZE,
+    T_SYMBOL,
+    T_WHOLE_SIZE,
+    TIER_SIZE,
+    V_ENTRY,
+    V_LIQUIDATION,
+    V_MARGIN,
+    V_QTY,
+    V_STOP,
+    V_TARGET,
+    X_DATA_HOLE,
+    X_LIQUIDATION,
+    X_SIGNAL_FLIP,
+    X_STOP,
+    X_TAKE_PROFIT,
+    X_TIMEOUT,
+    X_TRAILING_STOP,
+    X_UNPROTECTED,
+    Bars,
+    Desk,
+    Levels,
+    Outcome,
+    Rules,
+    Tape,
+)
+from quantum_trader.lab.sweep.memory import pointer, shift
+from quantum_trader.lab.sweep.policy import policy_step
+from quantum_trader.market import performance as perf
+from quantum_trader.market.jit import compiled, kernel
+from quantum_trader.policy import layout as pol
+from quantum_trader.policy.core import next_streak
+from quantum_trader.policy.enforcement import SWITCH_POSITION_LIMITS, effective_settings
+from quantum_trader.risk import exits, governor, guard, limits, sizing
+from quantum_trader.venues.paper import fills
+
+_round_to = compiled(round_to)
+_entry_after_fill = compiled(entry_after_fill)
+_realised_pnl = compiled(realised_pnl)
+_net_pnl = compiled(net_pnl)
+_risk_amount = compiled(risk_amount)
+_percent_of = compiled(percent_of)
+_gate = compiled(gate)
+_planned_stop = compiled(planned_stop)
+_size_entry = compiled(size_entry)
+_effective = compiled(effective_settings)
+_next_streak = compiled(next_streak)
+_broken_by_command = compiled(broken_by_command)
+_shadows_break_streak = compiled(shadows_break_streak)
+_record_trade = compiled(perf.record_trade)
+_record_shadow = compiled(perf.record_shadow)
+_bracket = compiled(exits.bracket)
+_exit_row = compiled(exits.exit_row)
+_next_stop = compiled(exits.next_stop)
+_timed_out = compiled(exits.timed_out)
+_would_trigger = compiled(exits.would_trigger)
+_governor_trade = compiled(governor.governor_trade)
+_governor_resume = compiled(governor.governor_resume)
+_operator_resumes = compiled(governor.operator_resumes)
+_level_factors = compiled(governor.level_factors)
+_guard_core = compiled(guard.guard_core)
+_tighter = compiled(guard.tighter)
+_losses_pct = compiled(limits.losses_pct)
+_losses_latched = compiled(limits.losses_latched)
+_note_order = compiled(limits.note_order)
+_orders_last_hour = compiled(limits.orders_last_hour)
+_risk_liquidation = compiled(sizing.liquidation_price)
+_taker_cost = compiled(fills.taker_cost)
+_market_price = compiled(fills.market_fill_price)
+_stop_price = compiled(fills.stop_fill_price)
+_target_price = compiled(fills.target_fill_price)
+_first_exit = compiled(fills.first_exit)
+_liquidation_price = compiled(fills.liquidation_price)
+_liquidation_fill = compiled(fills.liquidation_fill_price)
+_initial_margin = compiled(fills.initial_margin)
+_tier_cap = compiled(fills.tier_cap)
+_fee = compiled(fills.fee_amount)
+_funding = compiled(fills.funding_amount)
+
+_NS_PER_SECOND = 1_000_000_000
+_BAR_END_NS = 1_000_000  # a bar's last moment is one millisecond before the next one's first
+_PURPOSE = (0, PURPOSE_STOP, PURPOSE_LIQUIDATION, PURPOSE_TARGET)  # by paper_fills.EXIT_*
+
+
+# ---- memory --------------------------------------------------------------------------------------------------------
+@kernel
+def _tiers(s, rules):
+    """The leverage tiers of symbol *s*, with the length that the sizing scalars ask for."""
+    return carray(shift(rules.tiers, s * rules.depth * TIER_SIZE), (rules.depth, TIER_SIZE))
+
+
+@kernel
+def _bars(t, tape, levels, rules):
+    """The rows of moment *t*."""
+    at = t * rules.size
+    return Bars(
+        tape.ts_ns[t], tape.ts_ns[t] + rules.interval_ns, shift(tape.ohlc, at * BAR_SIZE), shift(tape.present, at),
+        shift(tape.mark, at), shift(tape.cost_bps, at), shift(tape.cost_bps, at + rules.size),
+        shift(tape.funding_count, at), shift(levels.key, at + t), tape.quality[t],
+    )
+
+
+# ---- lists ---------------------------------------------------------------------------------------------------------
+@kernel
+def _remove(items, count, value):
+    """Take *value* out of the first *count* *items*, keeping their order; returns the new count."""
+    kept = 0
+    for at in range(count):
+        if items[at] != value:
+            items[kept] = items[at]
+            kept += 1
+    return kept
+
+
+@kernel
+def _wait(desk, order):
+    """Put an order behind those that fill at the next open."""
+    desk.waiting[desk.counts[C_WAITING]] = order
+    desk.counts[C_WAITING] += 1
+
+
+@kernel
+def _close_at_next_open(desk, s, reason):
+    """Send the order that closes symbol *s*, unless one is on its way."""
+    row = shift(desk.symbols, s * D_SIZE)
+    row[D_REASON] = reason
+    if row[D_CLOSING] == 0.0:
+        row[D_CLOSING] = 1.0
+        _wait(desk, 2 * s + 1)
+
+
+@kernel
+def _clear(desk, s):
+    """Make symbol *s* flat and drop whatever rests for it."""
+    row = shift(desk.symbols, s * D_SIZE)
+    for column in range(D_SIZE):
+        row[column] = 0.0
+    row[D_REASON] = REASON_NONE
+
+
+@kernel
+def _drop_pending(desk, s):
+    """Forget an opening order that will not fill."""
+    desk.counts[C_PENDING] = _remove(desk.pending, desk.counts[C_PENDING], s)
+    _clear(desk, s)
+
+
+# ---- the venue's account -------------------------------------------------------------------------------------------
+@kernel
+def _margin_used(rules, desk):
+    """Isolated margins of all positions at the venue."""
+    total = 0.0
+    for s in range(rules.size):
+        total += desk.symbols[s * D_SIZE + V_MARGIN]
+    return total
+
+
+@kernel
+def _reserved(desk, first, last, total):
+    """*total* and what the opening orders at places *first* to *last* have reserved."""
+    for at in range(first, last):
+        order = desk.waiting[at]
+        if order % 2 == 0:
+            row = shift(desk.symbols, order // 2 * D_SIZE)
+            total += row[D_RESERVE] * row[D_QTY] / row[D_QTY]
+    return total
+
+
+# ---- fills ---------------------------------------------------------------------------------------------------------
+@kernel
+def _book_entry(s, qty, price, fee, ts_ns, funded, rules, desk):
+    """Book an opening fill at the venue and in the engine's books."""
+    row, money, counts = shift(desk.symbols, s * D_SIZE), desk.money, desk.counts
+    sign, step = int(row[D_SIGN]), rules.instruments[s * I_SIZE + I_STEP_SIZE]
+    row[V_ENTRY] = _entry_after_fill(0.0, 0.0, qty, price)
+    row[V_MARGIN] = _initial_margin(qty, price, row[D_LEVERAGE])
+    row[V_QTY] = _round_to(qty, step)
+    row[V_LIQUIDATION] = _liquidation_price(sign, row[V_QTY], row[V_ENTRY], row[V_MARGIN], _tiers(s, rules))
+    money[M_VENUE_CASH] += 0.0 - fee
+    money[M_CASH] -= fee
+    money[M_FEES] += fee
+    counts[C_PENDING] = _remove(desk.pending, counts[C_PENDING], s)
+    desk.held[counts[C_HELD]] = s
+    counts[C_HELD] += 1
+    desk.opened[counts[C_OPENED]] = s
+    counts[C_OPENED] += 1
+    desk.stamps[s * S_SIZE + S_ENTRY_NS] = ts_ns
+    desk.stamps[s * S_SIZE + S_FUNDED] = funded
+    row[D_STATE] = STATE_HELD
+    row[D_QTY], row[D_ENTRY], row[D_BEST], row[D_FEES], row[D_FUNDING] = qty, price, price, fee, 0.0
+    row[D_MARGIN] = row[D_RESERVE] = 0.0
+
+
+@kernel
+def _fill_entry(s, kept, at, count, bars, rules, desk):
+    """Fill a waiting opening order at the open, or lose it when the margin no longer suffices.
+
+    Orders at places 0 to *kept* and *at* to *count* of the waiting ones are still open, this one included.
+    """
+    row, instrument = shift(desk.symbols, s * D_SIZE), shift(rules.instruments, s * I_SIZE)
+    sign, open_ = int(row[D_SIGN]), bars.ohlc[s * BAR_SIZE + BAR_OPEN]
+    cost = _taker_cost(bars.cost_bps[s], rules.default_cost_bps)
+    price = _market_price(sign, open_, cost, instrument[I_TICK])
+    qty = _round_to(row[D_QTY], instrument[I_STEP_SIZE])
+    fee = _fee(qty, price, instrument[I_TAKER_BPS])
+    reserved = _reserved(desk, at, count, _reserved(desk, 0, kept, 0.0))
+    available = desk.money[M_VENUE_CASH] - _margin_used(rules, desk) - reserved
+    room = available + row[D_RESERVE] * row[D_QTY] / row[D_QTY]
+    if _initial_margin(qty, price, row[D_LEVERAGE]) + fee > room:
+        _drop_pending(desk, s)
+        return
+    _book_entry(s, qty, price, fee, bars.ts_ns, bars.funding_count[s], rules, desk)
+
+
+@kernel
+def _exit_code(row, purpose):
+    """Why a closing fill of *purpose* ends the position."""
+    if purpose == PURPOSE_TARGET:
+        return X_TAKE_PROFIT
+    if purpose == PURPOSE_STOP:
+        return X_STOP if row[D_STOP] == row[D_FIRST_STOP] else X_TRAILING_STOP
+    if row[D_REASON] != REASON_NONE:
+        return int(row[D_REASON])
+    return X_LIQUIDATION
+
+
+@kernel
+def _book_exit(s, purpose, qty, price, fee, ts_ns, profile, rules, desk, outcome):
+    """Book a closing fill at the venue and in the engine's books, and close the trade."""
+    row, money, counts = shift(desk.symbols, s * D_SIZE), desk.money, desk.counts
+    sign = int(row[D_SIGN])
+    left = _round_to(row[V_QTY] - qty, rules.instruments[s * I_SIZE + I_STEP_SIZE])
+    if left != 0.0 or row[D_QTY] - qty > row[D_QTY] * 1e-9:
+        counts[C_ERROR] = ERROR_NOT_FLAT
+    money[M_VENUE_CASH] += _realised_pnl(sign, row[V_ENTRY], qty, price) - fee
+    money[M_CASH] -= fee
+    money[M_FEES] += fee
+    realised = _realised_pnl(sign, row[D_ENTRY], qty, price)
+    money[M_CASH] += realised
+    row[D_FEES] += fee
+    pnl = _net_pnl(realised, row[D_FEES], row[D_FUNDING])
+    won = 1 if pnl >= 0.0 else 0
+    counts[C_LOSING], counts[C_BROKEN], counts[C_WINS] = _next_streak(
+        counts[C_LOSING], counts[C_BROKEN], counts[C_WINS], won, int(profile[pol.P_RECOVERY_AFTER])
+    )
+    risk = _risk_amount(sign, row[D_ENTRY], row[D_FIRST_STOP], row[D_STOP_ATR], row[D_ATR], row[D_QTY])
+    _write_trade(s, _exit_code(row, purpose), qty * price / qty, pnl, risk, ts_ns, desk, outcome)
+    _record_trade(shift(desk.performance, s * perf.N_PERF), pnl / risk, pnl)
+    counts[C_RESULTS], counts[C_SHADOW_WINS], counts[C_LAST_CLOSE] = 1, 0, ts_ns
+    _governor_trade(desk.governor, pnl)
+    counts[C_HELD] = _remove(desk.held, counts[C_HELD], s)
+    if row[D_CLOSING] != 0.0 and purpose != PURPOSE_CLOSE:
+        counts[C_WAITING] = _remove(desk.waiting, counts[C_WAITING], 2 * s + 1)
+    _clear(desk, s)
+
+
+@kernel
+def _write_trade(s, reason, exit_price, pnl, risk, ts_ns, desk, outcome):
+    """Note a round trip."""
+    number, row = desk.counts[C_TRADES], shift(desk.symbols, s * D_SIZE)
+    whole, trade = shift(outcome.trade_whole, number * T_WHOLE_SIZE), shift(outcome.trade, number * T_SIZE)
+    whole[T_SYMBOL], whole[T_SIGN], whole[T_SIGNAL] = s, int(row[D_SIGN]), desk.stamps[s * S_SIZE + S_SIGNAL]
+    whole[T_ENTRY_NS], whole[T_EXIT_NS], whole[T_REASON] = desk.stamps[s * S_SIZE + S_ENTRY_NS], ts_ns, reason
+    trade[T_QTY], trade[T_ENTRY], trade[T_EXIT] = row[D_QTY], row[D_ENTRY], exit_price
+    trade[T_PNL], trade[T_R], trade[T_RISK] = pnl, pnl / risk, risk
+    trade[T_FEES], trade[T_FUNDING], trade[T_EQUITY] = row[D_FEES], row[D_FUNDING], row[D_EQUITY]
+    desk.counts[C_TRADES] += 1
+
+
+@kernel
+def _fill_exit(s, purpose, reference, open_, cost_bps, ts_ns, profile, rules, desk, outcome):
+    """Fill what ends the position of *s*: a market order, a stop, a target or the liquidation at *reference*."""
+    row, instrument = shift(desk.symbols, s * D_SIZE), shift(rules.instruments, s * I_SIZE)
+    sign, tick, fee_bps = int(row[D_SIGN]), instrument[I_TICK], instrument[I_TAKER_BPS]
+    cost = _taker_cost(cost_bps, rules.default_cost_bps)
+    qty = min(_round_to(row[D_QTY], instrument[I_STEP_SIZE]), row[V_QTY])
+    if purpose == PURPOSE_STOP:
+        price = _stop_price(-sign, reference, open_, cost, tick)
+    elif purpose == PURPOSE_TARGET:
+        price = _target_price(-sign, reference, open_, cost, tick)
+    elif purpose == PURPOSE_LIQUIDATION:
+        price = _liquidation_fill(sign, reference, open_, tick)
+        fee_bps = fee_bps + rules.liquidation_bps
+        qty = row[V_QTY]
+    else:
+        price = _market_price(-sign, reference, cost, tick)
+    fee = _fee(qty, price, fee_bps)
+    _book_exit(s, purpose, qty, price, fee, ts_ns, profile, rules, desk, outcome)
+
+
+# ---- a bar meets what rests ----------------------------------------------------------------------------------------
+@kernel
+def _pay_funding(bars, tape, rules, desk):
+    """Charge every funding since the last one on the positions whose bar is here, in the order of the symbols."""
+    due = False
+    for at in range(desk.counts[C_HELD]):
+        s = desk.held[at]
+        due = due or bars.funding_count[s] > desk.stamps[s * S_SIZE + S_FUNDED]
+    if not due:
+        return
+    for s in range(rules.size):
+        row = shift(desk.symbols, s * D_SIZE)
+        if row[D_STATE] != STATE_HELD or bars.present[s] == 0:
+            continue
+        for k in range(desk.stamps[s * S_SIZE + S_FUNDED], bars.funding_count[s]):
+            rate = tape.funding_rate[tape.funding_from[s] + k]
+            amount = _funding(row[D_SIGN] * row[V_QTY], bars.ohlc[s * BAR_SIZE + BAR_OPEN], rate)
+            desk.money[M_VENUE_CASH] += amount
+            desk.money[M_CASH] += amount
+            desk.money[M_FUNDING] += amount
+            row[D_FUNDING] += amount
+        desk.stamps[s * S_SIZE + S_FUNDED] = bars.funding_count[s]
+
+
+@kernel
+def _fill_waiting(bars, profile, rules, desk, outcome):
+    """Fill the waiting orders whose symbol has a bar, in the order they were sent."""
+    count, kept = desk.counts[C_WAITING], 0
+    for at in range(count):
+        order = desk.waiting[at]
+        s = order // 2
+        if bars.present[s] == 0:
+            desk.waiting[kept] = order
+            kept += 1
+        elif order % 2 == 0:
+            _fill_entry(s, kept, at, count, bars, rules, desk)
+        else:
+            open_ = bars.ohlc[s * BAR_SIZE + BAR_OPEN]
+            _fill_exit(
+                s, PURPOSE_CLOSE, open_, open_, bars.cost_bps[s], bars.ts_ns, profile, rules, desk, outcome
+            )
+    desk.counts[C_WAITING] = kept
+
+
+@kernel
+def _reaches(s, at_open, bars, desk):
+    """What ends the position of *s* in this bar, or at its open alone (paper_fills.EXIT_*)."""
+    row, bar = shift(desk.symbols, s * D_SIZE), shift(bars.ohlc, s * BAR_SIZE)
+    low = bar[0] if at_open else bar[2]
+    high = bar[0] if at_open else bar[1]
+    return _first_exit(int(row[D_SIGN]), row[V_STOP], row[V_TARGET], row[V_LIQUIDATION], bar[0], low, high)
+
+
+@kernel
+def _settle(at_open, ts_ns, bars, profile, rules, desk, outcome):
+    """Fill what the opens, or the ranges, reach, in the order of the symbols."""
+    reached = False
+    for at in range(desk.counts[C_HELD]):
+        s = desk.held[at]
+        reached = reached or (bars.present[s] != 0 and _reaches(s, at_open, bars, desk) != fills.EXIT_NONE)
+    if not reached:
+        return
+    for s in range(rules.size):
+        row = shift(desk.symbols, s * D_SIZE)
+        if row[D_STATE] != STATE_HELD or bars.present[s] == 0:
+            continue
+        found = _reaches(s, at_open, bars, desk)
+        if found == fills.EXIT_NONE:
+            continue
+        level = row[V_STOP]
+        if found == fills.EXIT_TARGET:
+            level = row[V_TARGET]
+        elif found == fills.EXIT_LIQUIDATION:
+            level = row[V_LIQUIDATION]
+        _fill_exit(
+            s, _PURPOSE[found], level, bars.ohlc[s * BAR_SIZE + BAR_OPEN], bars.cost_bps[s], ts_ns, profile, rules,
+            desk, outcome,
+        )
+
+
+@kernel
+def _protect_opened(bars, rules, desk):
+    """Put stop and target of the positions opened just now at the venue; what cannot be protected is closed."""
+    refused = 0
+    for at in range(desk.counts[C_OPENED]):
+        s = desk.opened[at]
+        row = shift(desk.symbols, s * D_SIZE)
+        if row[D_STATE] != STATE_HELD:
+            continue
+        sign, open_ = int(row[D_SIGN]), bars.ohlc[s * BAR_SIZE + BAR_OPEN]
+        liquidation = _risk_liquidation(sign, row[D_ENTRY], row[D_QTY], row[D_LEVERAGE], _tiers(s, rules))
+        stop, target = _bracket(
+            sign, row[D_ENTRY], row[D_ATR], row[D_STOP_ATR], row[D_TARGET_ATR], int(row[D_EXIT_MODE]),
+            rules.instruments[s * I_SIZE + I_TICK], liquidation,
+        )
+        if stop != stop:
+            _close_at_next_open(desk, s, X_UNPROTECTED)
+            continue
+        row[D_FIRST_STOP], row[D_STOP], row[D_TARGET] = stop, stop, target
+        if target > 0.0 and not _would_trigger(-sign, target, open_):
+            row[V_TARGET] = target
+        if _would_trigger(sign, stop, open_):
+            desk.opened[refused] = s
+            refused += 1
+        else:
+            row[V_STOP] = stop
+    for at in range(refused):
+        _close_at_next_open(desk, desk.opened[at], X_UNPROTECTED)
+    desk.counts[C_OPENED] = 0
+
+
+@kernel
+def _meet_bars(bars, tape, profile, rules, desk, outcome):
+    """Let the bars of moment *t* meet positions and orders: opens, then ranges."""
+    ts_ns = bars.ts_ns
+    _pay_funding(bars, tape, rules, desk)
+    if desk.counts[C_WAITING] > 0:
+        _fill_waiting(bars, profile, rules, desk, outcome)
+    _settle(True, ts_ns, bars, profile, rules, desk, outcome)
+    if desk.counts[C_OPENED] > 0:
+        _protect_opened(bars, rules, desk)
+    _settle(False, ts_ns + rules.interval_ns - _BAR_END_NS, bars, profile, rules, desk, outcome)
+
+
+# ---- completed bars ------------------------------------------------------------------------------------------------
+@kernel
+def _take_shadows(first, last, tape, desk, outcome):
+    """Let results of shadow trades count for the symbols whose signals were not traded."""
+    for at in range(first, last):
+        if outcome.decision[tape.shadow_signal[at]] != ROAD_APPROVED:
+            r = tape.shadow_r[at]
+            _record_shadow(shift(desk.performance, tape.shadow_symbol[at] * perf.N_PERF), r)
+            desk.counts[C_SHADOW_WINS] = desk.counts[C_SHADOW_WINS] + 1 if r > 0.0 else 0
+            desk.counts[C_RESULTS] = 1
+
+
+@kernel
+def _break_streak(counts):
+    """End the losing streak without a win."""
+    counts[C_LOSING], counts[C_BROKEN], counts[C_WINS] = _broken_by_command(
+        counts[C_LOSING], counts[C_BROKEN], counts[C_WINS]
+    )
+
+
+@kernel
+def _watch_streak(now_ns, counts):
+    """Let shadow wins end a losing streak that keeps the account from ever winning again."""
+    if _shadows_break_streak(
+        counts[C_SHADOW_WINS], counts[C_LOSING], counts[C_HELD], counts[C_LAST_CLOSE], now_ns
+    ):
+        _break_streak(counts)
+        counts[C_SHADOW_WINS] = 0
+
+
+@kernel
+def _mark(bars, desk):
+    """Mark the books; returns (equity, exposure in percent)."""
+    equity = desk.money[M_CASH]
+    count = desk.counts[C_HELD]
+    if count == 0:
+        return equity, 0.0
+    margin = 0.0
+    for at in range(count):
+        s = desk.held[at]
+        row = shift(desk.symbols, s * D_SIZE)
+        equity += _realised_pnl(int(row[D_SIGN]), row[D_ENTRY], row[D_QTY], bars.mark[s])
+        margin += row[D_QTY] * row[D_ENTRY] / row[D_LEVERAGE]
+    return equity, _percent_of(margin, equity)
+
+
+@kernel
+def _watch_halts(now_ns, equity, rules, desk):
+    """Note the daily-loss latch, and let the simulated operator end an EMERGENCY."""
+    counts, now_s = desk.counts, now_ns // _NS_PER_SECOND
+    latched = _losses_latched(desk.losses)
+    if counts[C_LEVEL] == 0 and counts[C_LOSS_HALTED] == 0 and not latched:
+        return
+    counts[C_LOSS_HALTED] = 1 if latched else 0
+    if counts[C_LEVEL] == GOV_EMERGENCY and _operator_resumes(
+        desk.governor[governor.GOV_ROW_SINCE_S], now_s, rules.resume_hours
+    ):
+        _governor_resume(desk.governor, equity, now_s)
+        _break_streak(counts)
+        counts[C_LEVEL] = int(desk.governor[governor.GOV_ROW_LEVEL])
+
+
+@kernel
+def _trail(s, bars, rules, desk):
+    """Move the stop where the exit rules say so; it never loosens."""
+    row = shift(desk.symbols, s * D_SIZE)
+    sign = int(row[D_SIGN])
+    stop = _next_stop(
+        sign, row[D_ENTRY], row[D_FIRST_STOP], row[D_STOP], row[D_BEST], row[D_ATR], row[D_BREAKEVEN_R],
+        row[D_TRAIL_ATR], int(row[D_EXIT_MODE]), rules.instruments[s * I_SIZE + I_TICK],
+        rules.trail_step_atr * row[D_ATR],
+    )
+    if stop == row[D_STOP]:
+        return
+    if _would_trigger(sign, stop, bars.mark[s]):
+        _close_at_next_open(desk, s, X_TRAILING_STOP)
+        return
+    row[D_STOP] = stop
+    row[V_STOP] = stop
+
+
+@kernel
+def _manage(bars, rules, desk):
+    """Trail and time out the open positions, in the order they were opened."""
+    for at in range(desk.counts[C_HELD]):
+        s = desk.held[at]
+        if bars.present[s] == 0:
+            continue
+        row = shift(desk.symbols, s * D_SIZE)
+        best = bars.ohlc[s * BAR_SIZE + BAR_HIGH] if row[D_SIGN] > 0.0 else bars.ohlc[s * BAR_SIZE + BAR_LOW]
+        if (best - row[D_BEST]) * row[D_SIGN] > 0.0:
+            row[D_BEST] = best
+        if row[D_REASON] != REASON_NONE:
+            continue
+        if _timed_out(desk.stamps[s * S_SIZE + S_ENTRY_NS], bars.now_ns, row[D_MAX_HOURS]):
+            _close_at_next_open(desk, s, X_TIMEOUT)
+        else:
+            _trail(s, bars, rules, desk)
+
+
+# ---- signals -------------------------------------------------------------------------------------------------------
+@kernel
+def _limit_row(s, rules, desk):
+    """Fill the guard's limits, tightened by the policy's where position limits are enforced."""
+    limit_row = desk.limit_row
+    for column in range(guard.LIMIT_SIZE):
+        limit_row[column] = rules.limits[column]
+    if rules.switches[SWITCH_POSITION_LIMITS] != 0:
+        out = shift(desk.policy, (s + 1) * pol.OUT_SIZE)
+        limit_row[guard.L_POSITIONS] = _tighter(out[pol.OUT_MAX_OPEN], rules.limits[guard.L_POSITIONS])
+        limit_row[guard.L_EXPOSURE_PCT] = _tighter(out[pol.OUT_EXPOSURE_LIMIT], rules.limits[guard.L_EXPOSURE_PCT])
+
+
+@kernel
+def _account_row(now_ns, open_count, desk):
+    """Fill the guard's view of the account."""
+    row, equity = desk.account_row, desk.money[M_EQUITY]
+    used = 0.0
+    for at in range(desk.counts[C_HELD]):
+        held = shift(desk.symbols, desk.held[at] * D_SIZE)
+        used += held[D_QTY] * held[D_ENTRY] / held[D_LEVERAGE]
+    on_the_way = 0.0
+    for at in range(desk.counts[C_PENDING]):
+        on_the_way += desk.symbols[desk.pending[at] * D_SIZE + D_MARGIN]
+    row[guard.A_KILL], row[guard.A_CONNECTED], row[guard.A_POLICY_OK] = 0.0, 1.0, 1.0
+    row[guard.A_GOVERNOR] = desk.counts[C_LEVEL]
+    row[guard.A_EQUITY] = equity
+    row[guard.A_USED_MARGIN] = used + on_the_way
+    row[guard.A_POSITIONS] = open_count
+    row[guard.A_ROLLING_PNL], row[guard.A_MIDNIGHT_PNL] = _losses_pct(desk.losses, equity)
+    row[guard.A_LOSS_LATCHED] = 1.0 if _losses_latched(desk.losses) else 0.0
+    row[guard.A_ORDERS_HOUR] = _orders_last_hour(desk.rate, now_ns)
+
+
+@kernel
+def _intent_row(s, sign, qty, price, stop, leverage, cost_r, rules, desk):
+    """Fill the guard's view of the intent: it is new, and so is the data it was made from."""
+    row, instrument = desk.intent_row, shift(rules.instruments, s * I_SIZE)
+    row[guard.I_SIGN], row[guard.I_QTY], row[guard.I_PRICE], row[guard.I_STOP] = sign, qty, price, stop
+    row[guard.I_LEVERAGE], row[guard.I_STEP] = leverage, instrument[I_STEP_SIZE]
+    row[guard.I_MIN_QTY], row[guard.I_MIN_NOTIONAL] = instrument[I_LEAST_QTY], instrument[I_LEAST_NOTIONAL]
+    row[guard.I_COST_R], row[guard.I_DATA_AGE_S], row[guard.I_EXPIRED] = cost_r, 0.0, 0.0
+    row[guard.I_SYMBOL_OK] = row[guard.I_NEW_POSITION] = 1.0
+
+
+@kernel
+def _enter(n, s, vol, cost_r, risk_pct, exit_mode, open_count, now_ns, tape, rules, desk, outcome):
+    """Size the entry of signal *n*, ask the guard, send the order; returns the decision's code."""
+    signal, instrument = shift(tape.signals, n * G_SIZE), shift(rules.instruments, s * I_SIZE)
+    level = desk.counts[C_LEVEL]
+    sign, price, atr, trend = int(signal[G_SIGN]), signal[G_PRICE], signal[G_ATR], int(signal[G_TREND])
+    stop = _planned_stop(sign, price, atr, trend, vol)
+    _limit_row(s, rules, desk)
+    factor = desk.performance[s * perf.N_PERF + perf.P_RISK_FACTOR] * _level_factors(level)[0]
+    equity = desk.money[M_EQUITY]
+    code, qty, leverage = _size_entry(
+        sign, price, stop, equity, risk_pct, factor, level, rules.leverage,
+        (instrument[I_STEP_SIZE], instrument[I_LEAST_QTY], instrument[I_LEAST_NOTIONAL]), desk.limit_row,
+        _tiers(s, rules),
+    )
+    if code != ROAD_APPROVED:
+        outcome.quantity[n] = qty
+        return code
+    _intent_row(s, sign, qty, price, stop, leverage, cost_r, rules, desk)
+    _account_row(now_ns, open_count, desk)
+    refusal, qty, _, _ = _guard_core(desk.intent_row, desk.account_row, desk.limit_row, _tiers(s, rules))
+    if refusal != guard.OK:
+        return GUARD_CODE + refusal
+    outcome.quantity[n] = qty
+    row = shift(desk.symbols, s * D_SIZE)
+    row[D_STOP_ATR], row[D_TARGET_ATR], row[D_BREAKEVEN_R], row[D_TRAIL_ATR], row[D_MAX_HOURS] = _exit_row(trend, vol)
+    row[D_STATE], row[D_SIGN], row[D_QTY], row[D_LEVERAGE] = STATE_PENDING, sign, qty, leverage
+    row[D_ATR], row[D_EXIT_MODE], row[D_EQUITY] = atr, exit_mode, equity
+    row[D_MARGIN] = qty * price / leverage
+    desk.stamps[s * S_SIZE + S_SIGNAL] = n
+    desk.pending[desk.counts[C_PENDING]] = s
+    desk.counts[C_PENDING] += 1
+    _note_order(desk.rate, now_ns)
+    _wait(desk, 2 * s)
+    return ROAD_APPROVED
+
+
+@kernel
+def _take_signal(n, now_ns, tape, levels, rules, desk, outcome):
+    """Take signal *n* down the road and note how it fared."""
+    s, signal = tape.signal_symbol[n], shift(tape.signals, n * G_SIZE)
+    out, row = shift(desk.policy, (s + 1) * pol.OUT_SIZE), shift(desk.symbols, s * D_SIZE)
+    by_tag = 0 if desk.performance[s * perf.N_PERF + perf.P_TAG] == TAG_BAD else 1
+    used = _effective(
+        rules.switches, int(out[pol.OUT_ALLOW]), int(out[pol.OUT_SYMBOL_OK]), by_tag, out[pol.OUT_MIN_CONF],
+        out[pol.OUT_RISK_PCT], int(out[pol.OUT_MAX_OPEN]), int(out[pol.OUT_EXIT]), rules.fixed_confidence,
+        rules.fixed_risk_pct, rules.fixed_positions, rules.fixed_exit,
+    )
+    open_count = desk.counts[C_HELD] + desk.counts[C_PENDING]
+    held = int(row[D_SIGN]) if row[D_STATE] == STATE_HELD else 0
+    pending = 1 if row[D_STATE] == STATE_PENDING else 0
+    code = _gate(int(signal[G_SIGN]), signal[G_CONFIDENCE], signal[G_ATR], held, pending, open_count, used)
+    if code == ROAD_FLIP and row[D_REASON] == REASON_NONE:
+        _close_at_next_open(desk, s, X_SIGNAL_FLIP)
+    if code == ROAD_APPROVED:
+        code = _enter(
+            n, s, levels.signal_vol[n], levels.signal_cost_r[n], used[3], used[5], open_count, now_ns, tape, rules,
+            desk, outcome,
+        )
+    outcome.decision[n] = code
+
+
+@kernel
+def _expire_entries(first, desk):
+    """Cancel the opening orders among the first *first* waiting: they did not fill. Returns how many of those stay."""
+    count, kept, stay = desk.counts[C_WAITING], 0, 0
+    for at in range(count):
+        order = desk.waiting[at]
+        if at < first and order % 2 == 0:
+            _drop_pending(desk, order // 2)
+            continue
+        desk.waiting[kept] = order
+        kept += 1
+        stay += 1 if at < first else 0
+    desk.counts[C_WAITING] = kept
+    return stay
+
+
+@kernel
+def _submit_entries(first, bars, rules, desk):
+    """Let the venue take or refuse the opening orders sent in this moment (places *first* on of those waiting)."""
+    count, kept = desk.counts[C_WAITING], first
+    for at in range(first, count):
+        order = desk.waiting[at]
+        s = order // 2
+        if order % 2 == 0:
+            row, price = shift(desk.symbols, s * D_SIZE), bars.ohlc[s * BAR_SIZE + BAR_CLOSE]
+            qty = row[D_QTY]
+            need = _initial_margin(qty, price, row[D_LEVERAGE])
+            need += _fee(qty, price, rules.instruments[s * I_SIZE + I_TAKER_BPS])
+            available = desk.money[M_VENUE_CASH] - _margin_used(rules, desk) - _reserved(desk, 0, kept, 0.0)
+            refused = bars.present[s] == 0 or qty * price > _tier_cap(row[D_LEVERAGE], _tiers(s, rules))
+            if refused or need > available:
+                _drop_pending(desk, s)
+                continue
+            row[D_RESERVE] = need
+        desk.waiting[kept] = order
+        kept += 1
+    desk.counts[C_WAITING] = kept
+
+
+@kernel
+def _close_before_holes(t, bars, tape, profile, rules, desk, outcome):
+    """Close what is held in symbols whose data ends here for more than a day."""
+    for at in range(tape.hole_from[t], tape.hole_from[t + 1]):
+        s = tape.holes[at * 3]
+        _take_shadows(tape.holes[at * 3 + 1], tape.holes[at * 3 + 2], tape, desk, outcome)
+        row = shift(desk.symbols, s * D_SIZE)
+        if row[D_STATE] == STATE_PENDING:
+            desk.counts[C_WAITING] = _remove(desk.waiting, desk.counts[C_WAITING], 2 * s)
+            _drop_pending(desk, s)
+        elif row[D_STATE] == STATE_HELD:
+            desk.counts[C_WAITING] = _remove(desk.waiting, desk.counts[C_WAITING], 2 * s + 1)
+            row[D_REASON], row[D_CLOSING] = X_DATA_HOLE, 0.0
+            close = bars.ohlc[s * BAR_SIZE + BAR_CLOSE]
+            _fill_exit(
+                s, PURPOSE_CLOSE, close, close, bars.cost_after_bps[s], bars.now_ns, profile, rules, desk, outcome
+            )
+
+
+# ---- the moment ----------------------------------------------------------------------------------------------------
+@kernel
+def _note_equity(now_ns, equity, rules, desk, outcome):
+    """Keep the newest equity of the period, and the deepest drawdown from the peak."""
+    money = desk.money
+    outcome.equity[(now_ns - 1) // rules.period_ns - outcome.first_period] = equity
+    if equity > money[M_PEAK]:
+        money[M_PEAK] = equity
+    drawdown = equity / money[M_PEAK] - 1.0
+    if drawdown < money[M_DRAWDOWN]:
+        money[M_DRAWDOWN] = drawdown
+
+
+@kernel
+def _moment(t, tape, levels, profile, rules, desk, outcome):
+    """Run one moment."""
+    counts, bars = desk.counts, _bars(t, tape, levels, rules)
+    if counts[C_HELD] > 0 or counts[C_WAITING] > 0:
+        _meet_bars(bars, tape, profile, rules, desk, outcome)
+    equity, exposure = _mark(bars, desk)
+    desk.money[M_EQUITY] = equity
+    counts[C_LEVEL] = policy_step(bars, equity, exposure, profile, rules, desk)
+    state = desk.policy[pol.OUT_RISK_PROFILE]
+    if state == RISK_NONE:
+        counts[C_BLOCKED] += 1
+    elif state == RISK_REDUCED:
+        counts[C_REDUCED] += 1
+    _watch_halts(bars.now_ns, equity, rules, desk)
+    first = counts[C_WAITING]
+    if counts[C_HELD] > 0:
+        _manage(bars, rules, desk)
+    if tape.signal_from[t + 1] > tape.signal_from[t]:
+        for n in range(tape.signal_from[t], tape.signal_from[t + 1]):
+            _take_signal(n, bars.now_ns, tape, levels, rules, desk, outcome)
+    if tape.shadow_span[2 * t + 1] > tape.shadow_span[2 * t]:
+        _take_shadows(tape.shadow_span[2 * t], tape.shadow_span[2 * t + 1], tape, desk, outcome)
+        _watch_streak(bars.now_ns, counts)
+    if first > 0:
+        first = _expire_entries(first, desk)
+    if counts[C_WAITING] > first:
+        _submit_entries(first, bars, rules, desk)
+    _note_equity(bars.now_ns, equity, rules, desk, outcome)
+    if tape.hole_from[t + 1] > tape.hole_from[t]:
+        _close_before_holes(t, bars, tape, profile, rules, desk, outcome)
+
+
+@kernel
+def _bare_tape(tape):
+    """*tape* as pointers; what only :func:`fill_levels` reads is left as it is."""
+    return Tape(
+        pointer(tape.ts_ns), pointer(tape.ohlc), pointer(tape.present), pointer(tape.mark), pointer(tape.cost_bps),
+        pointer(tape.funding_count), pointer(tape.funding_rate), pointer(tape.funding_from), pointer(tape.quality),
+        pointer(tape.signal_from), pointer(tape.signal_symbol), pointer(tape.signals), pointer(tape.shadow_span),
+        pointer(tape.shadow_symbol), pointer(tape.shadow_signal), pointer(tape.shadow_r), pointer(tape.hole_from),
+        pointer(tape.holes), pointer(tape.state), pointer(tape.measures), pointer(tape.atr), pointer(tape.funding_8h),
+    )
+
+
+@kernel
+def _bare_desk(desk):
+    """*desk* as pointers."""
+    return Desk(
+        pointer(desk.symbols), pointer(desk.stamps), pointer(desk.held), pointer(desk.pending), pointer(desk.waiting),
+        pointer(desk.opened), pointer(desk.counts), pointer(desk.money), pointer(desk.performance),
+        pointer(desk.losses), pointer(desk.rate), pointer(desk.governor), pointer(desk.day), pointer(desk.book),
+        pointer(desk.account), pointer(desk.seen), pointer(desk.slots), pointer(desk.memory), pointer(desk.policy),
+        pointer(desk.refused), pointer(desk.rest), pointer(desk.wanted), pointer(desk.wanted_for),
+        pointer(desk.intent_row), pointer(desk.account_row), pointer(desk.limit_row),
+    )
+
+
+@kernel
+def _bare_rules(rules):
+    """*rules* with pointers for arrays."""
+    return Rules(
+        rules.size, rules.depth, rules.interval_ns, rules.period_ns, pointer(rules.switches), rules.fixed_confidence,
+        rules.fixed_risk_pct, rules.fixed_positions, rules.fixed_exit, pointer(rules.limits),
+        pointer(rules.instruments), pointer(rules.tiers), rules.leverage, rules.resume_hours, rules.trail_step_atr,
+        rules.default_cost_bps, rules.liquidation_bps,
+    )
+
+
+@kernel
+def run_setting(first, last, tape, levels, profile, rules, desk, outcome):
+    """Run moments *first* to *last* of *tape* under one setting; returns the error code, 0 when there is none.
+
+    All arrays are contiguous. *desk* is changed, *outcome* filled. Nothing is allocated, and the interpreter's lock is
+    not held.
+    """
+    bare_tape, bare_rules, bare_desk = _bare_tape(tape), _bare_rules(rules), _bare_desk(desk)
+    bare_levels = Levels(pointer(levels.signal_vol), pointer(levels.signal_cost_r), pointer(levels.key))
+    bare_outcome = Outcome(
+        pointer(outcome.decision), pointer(outcome.quantity), pointer(outcome.trade_whole), pointer(outcome.trade),
+        pointer(outcome.equity), outcome.first_period,
+    )
+    limits_of_policy = pointer(profile)
+    for t in range(first, last):
+        _moment(t, bare_tape, bare_levels, limits_of_policy, bare_rules, bare_desk, bare_outcome)
+    return desk.counts[C_ERROR]

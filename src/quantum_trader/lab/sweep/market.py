@@ -1,0 +1,276 @@
+"""What all settings of a sweep share: a recording's measures, signals, shadow trades and funding, as one tape."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from quantum_trader.domain.errors import ConfigError, DataError
+from quantum_trader.domain.instrument import Instrument
+from quantum_trader.domain.market import MarketBatch
+from quantum_trader.engine import stage
+from quantum_trader.engine.road import shadow_bracket
+from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.lab.sweep.layout import B_SIZE, G_SIZE, I_SIZE, Levels, Rules, Tape
+from quantum_trader.lab.sweep.policy import fill_levels, pack_states
+from quantum_trader.market.jit import kernel
+from quantum_trader.market.performance import SymbolPerformance
+from quantum_trader.market.recording import Recording
+from quantum_trader.policy import layout as pol
+from quantum_trader.policy.compiled import fill_overall
+from quantum_trader.risk.halts import empty_ticks
+from quantum_trader.risk.sizing import tier_rows
+from quantum_trader.signals import columns as col
+from quantum_trader.signals.kernel import SignalKernel
+from quantum_trader.signals.shadow import ShadowBook
+from quantum_trader.venues.paper.funding import FundingSchedule
+from quantum_trader.venues.paper.settings import PaperSettings
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_SIGNAL_COLUMNS: Final = (col.SIGNAL, col.CONFIDENCE, col.ATR_1H, col.CLOSE, col.TREND)  # in the order of G_*
+
+
+class SweepSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sweep holds fixed: the engine's and the venue's settings, and how finely equity is sampled."""
+
+    engine: EngineSettings
+    venue: PaperSettings
+    period_ns: int = 86_400_000_000_000  # of the equity samples
+
+    def __post_init__(self) -> None:
+        if self.venue.participation is not None:
+            raise ConfigError(
+                f"participation = {self.venue.participation!r}: a sweep fills whole orders; leave it out"
+            )
+        if self.venue.initial_cash != self.engine.start_equity:
+            raise ConfigError(
+                f"initial_cash = {self.venue.initial_cash!r}: must equal start_equity = {self.engine.start_equity!r}"
+            )
+
+
+class _Signals:
+    """Signals and shadow results as they appear."""
+
+    def __init__(self, settings: EngineSettings, symbols: int, interval_ns: int) -> None:
+        self.book = ShadowBook(symbols, interval_ns)
+        self.symbols: list[int] = []
+        self.rows: list[list[float]] = []
+        self.shadows: list[tuple[int, int, float]] = []
+        self.holes: list[tuple[int, int, int]] = []
+        self.settings = settings
+
+    def close(self, count: int) -> None:
+        """Take *count* resolved shadow trades."""
+        for row in self.book.resolved[:count]:
+            index, seq, r = row.tolist()[:3]
+            self.shadows.append((int(index), int(seq) - 1, r))
+
+    def take(self, market: Floats) -> None:
+        """Take a moment's signals, in the order of the symbols."""
+        for index in np.flatnonzero(market[:, col.SIGNAL]).tolist():
+            row = market[index]
+            self.symbols.append(index)
+            self.rows.append([float(row[column]) for column in _SIGNAL_COLUMNS])
+            self.rows[-1][0] = 1.0 if row[col.SIGNAL] > 0 else -1.0
+            atr = float(row[col.ATR_1H])
+            if atr > 0.0:
+                stop_atr, target_atr = shadow_bracket(int(row[col.TREND]), float(row[col.VOL_RATIO]))
+                self.book.open(index, len(self.symbols), int(self.rows[-1][0]), atr, stop_atr, target_atr)
+
+    def hole(self, index: int) -> None:
+        """Close the shadows of a symbol whose data ends for more than a day."""
+        before = len(self.shadows)
+        self.close(self.book.close_before_hole(index))
+        self.holes.append((index, before, len(self.shadows)))
+
+
+class Market(msgspec.Struct, frozen=True, kw_only=True):
+    """The tape of a recording and what else a sweep of it needs."""
+
+    tape: Any
+    rules: Any
+    fee_bps: Any
+    symbols: tuple[str, ...]
+    bars: int  # present ones
+    settings: SweepSettings
+
+
+def prepare(recording: Recording, instruments: tuple[Instrument, ...], settings: SweepSettings) -> Market:
+    """Compute once what every setting shares. Raises DataError for a recording that holds what is no bar."""
+    tape, bars = _tape(recording, instruments, settings)
+    return Market(
+        tape=tape, rules=_rules(recording, instruments, settings),
+        fee_bps=np.array([instrument.taker_fee_bps for instrument in instruments]), symbols=recording.symbols,
+        bars=bars, settings=settings,
+    )
+
+
+def _tape(
+    recording: Recording, instruments: tuple[Instrument, ...], settings: SweepSettings
+) -> tuple[Tape, int]:
+    engine, size = settings.engine, len(recording.symbols)
+    kernel_ = SignalKernel(
+        recording.symbols, recording.interval_ns, engine.market, engine.signals, [i.tick_size for i in instruments]
+    )
+    signals = _Signals(engine, size, recording.interval_ns)
+    parts: dict[str, list[Any]] = {name: [] for name in Tape._fields}
+    parts["cost_bps"].append(kernel_.out[None, :, col.TAKER_COST_BPS].copy())
+    spans: list[tuple[int, int]] = []
+    signal_from, hole_from = [0], [0]
+    for ts_ns, ohlcv, present, holes in recording.chunks():
+        _refuse_bad_bars(recording, ts_ns, ohlcv, present)
+        before = kernel_.out[:, col.TAKER_COST_BPS].copy()
+        columns = kernel_.advance_all(ts_ns, ohlcv, present)
+        _walk(recording, ts_ns, ohlcv, present, holes, columns, before, signals, spans, signal_from, hole_from)
+        _append(parts, ts_ns, ohlcv, present, columns, len(recording.symbols))
+    moments = np.concatenate(parts["ts_ns"])
+    joined = {name: np.ascontiguousarray(np.concatenate(arrays)) for name, arrays in parts.items() if arrays}
+    joined.update(_funding(recording, instruments, settings, moments))
+    shadows = signals.shadows
+    tape = Tape(**joined | {
+        "signal_from": np.array(signal_from, dtype=np.int64), "hole_from": np.array(hole_from, dtype=np.int64),
+        "signal_symbol": np.array(signals.symbols, dtype=np.int64),
+        "signals": np.array(signals.rows, dtype=np.float64).reshape(-1, G_SIZE),
+        "shadow_span": np.array(spans, dtype=np.int64).reshape(-1, 2),
+        "shadow_symbol": np.array([one[0] for one in shadows], dtype=np.int64),
+        "shadow_signal": np.array([one[1] for one in shadows], dtype=np.int64),
+        "shadow_r": np.array([one[2] for one in shadows], dtype=np.float64),
+        "holes": np.array(signals.holes, dtype=np.int64).reshape(-1, 3),
+    })
+    return tape, int(tape.present.sum())
+
+
+def _walk(
+    recording: Recording, ts_ns: Ints, ohlcv: Floats, present: Any, holes: Any, columns: Floats, before: Floats,
+    signals: _Signals, spans: list[tuple[int, int]], signal_from: list[int], hole_from: list[int],
+) -> None:
+    """Go through a chunk's moments as the engine does: shadows meet the bars, then new signals, then holes."""
+    hole_rows = holes.any(axis=1)
+    fresh = (columns[:, :, col.SIGNAL] != 0.0).any(axis=1)
+    cost = before
+    for at, moment in enumerate(ts_ns.tolist()):
+        first = len(signals.shadows)
+        batch = MarketBatch(moment, recording.interval_ns, ohlcv[at], present[at])
+        signals.close(signals.book.on_bar(batch, cost))
+        spans.append((first, len(signals.shadows)))
+        if fresh[at]:
+            signals.take(columns[at])
+        signal_from.append(len(signals.symbols))
+        cost = columns[at, :, col.TAKER_COST_BPS].copy()
+        if hole_rows[at]:
+            for index in np.flatnonzero(holes[at]).tolist():
+                signals.hole(index)
+        hole_from.append(len(signals.holes))
+
+
+def _append(
+    parts: dict[str, list[Any]], ts_ns: Ints, ohlcv: Floats, present: Any, columns: Floats, size: int
+) -> None:
+    """Keep of a chunk what settings read."""
+    count = len(ts_ns)
+    state = np.empty((count, size + 1), dtype=np.uint8)
+    measures = np.empty((count, size + 1, B_SIZE))
+    _pack(columns, SymbolPerformance([str(index) for index in range(size)]).rows, state, measures)
+    for name, array in (
+        ("ts_ns", np.asarray(ts_ns, dtype=np.int64)), ("ohlc", ohlcv[:, :, :4]), ("present", present.view(np.uint8)),
+        ("mark", columns[:, :, col.CLOSE]), ("cost_bps", columns[:, :, col.TAKER_COST_BPS]),
+        ("quality", columns[:, 0, col.QUALITY]), ("atr", columns[:, :, col.ATR_1H]), ("state", state),
+        ("measures", measures),
+    ):
+        parts[name].append(np.ascontiguousarray(array))
+
+
+@kernel
+def _pack(columns: Any, performance: Any, state: Any, measures: Any) -> None:
+    """Turn the signal kernel's columns into the policy's inputs as the engine does, and pack them."""
+    size = columns.shape[1]
+    inputs = np.zeros((size + 1, pol.IN_SIZE))
+    levels, costs = np.zeros(size, dtype=np.int64), np.zeros(size)
+    constants, regimes = np.zeros((size, stage.SYM_SIZE)), np.zeros((size, 4), dtype=np.int64)
+    regimes = np.zeros((size, 4), dtype=np.int64)
+    for t in range(columns.shape[0]):
+        stage.fill_inputs(columns[t], performance, levels, costs, constants, inputs, regimes)
+        fill_overall(inputs)
+        pack_states(inputs, state[t], measures[t])
+
+
+def _refuse_bad_bars(recording: Recording, ts_ns: Ints, ohlcv: Floats, present: Any) -> None:
+    """Refuse what the engine would leave out bar by bar: a sweep has one tape for all settings."""
+    size = len(recording.symbols)
+    ticks, clean = np.array([empty_ticks()] * size), np.zeros(size, dtype=np.bool_)
+    for at, moment in enumerate(ts_ns.tolist()):
+        if stage.screen(ohlcv[at], present[at], ticks, clean, moment):
+            index = int(np.flatnonzero(present[at] & ~clean)[0])
+            raise DataError(
+                f"{recording.symbols[index]}: {ohlcv[at, index].tolist()} at {moment} ns is no bar; "
+                "run `quantum-trader data check` and mend the file"
+            )
+
+
+def _funding(
+    recording: Recording, instruments: tuple[Instrument, ...], settings: SweepSettings, moments: Ints
+) -> dict[str, Any]:
+    """Funding times and rates as the venue charges them, and the newest known rate as the engine estimates with."""
+    counts, rates, starts, estimates = [], [], [0], []
+    for instrument in instruments:
+        times, values = recording.funding.get(instrument.symbol, ((), ()))
+        schedule = FundingSchedule(
+            instrument.symbol, [int(time) for time in times], [float(value) for value in values],
+            settings.venue.assumed_funding_rate, instrument.funding_interval_hours,
+        )
+        due = schedule.due(int(moments[0]) - 1, int(moments[-1]))
+        counts.append(np.searchsorted(np.array([moment for moment, _ in due], dtype=np.int64), moments, side="right"))
+        rates += [rate for _, rate in due]
+        starts.append(len(rates))
+        known = np.searchsorted(np.asarray(times, dtype=np.int64), moments, side="right")
+        table = np.array([settings.engine.funding_rate_8h, *(float(value) for value in values)])
+        estimates.append(table[known])
+    return {
+        "funding_count": np.ascontiguousarray(np.stack(counts, axis=1).astype(np.int64)),
+        "funding_rate": np.array(rates, dtype=np.float64), "funding_from": np.array(starts, dtype=np.int64),
+        "funding_8h": np.ascontiguousarray(np.stack(estimates, axis=1)),
+    }
+
+
+def _rules(recording: Recording, instruments: tuple[Instrument, ...], settings: SweepSettings) -> Rules:
+    engine, venue, integration = settings.engine, settings.venue, settings.engine.integration
+    table = np.zeros((len(instruments), I_SIZE))
+    depth = max(len(instrument.tiers) for instrument in instruments)
+    tiers = np.zeros((len(instruments), depth, 4))
+    for index, one in enumerate(instruments):
+        table[index] = (one.tick_size, one.step_size, one.min_qty, one.min_notional, one.taker_fee_bps)
+        rows = tier_rows(one)
+        tiers[index, : len(rows)] = rows
+    confidence, risk_pct, positions, exit_mode = integration.fixed
+    return Rules(
+        size=len(instruments), depth=depth,
+        interval_ns=recording.interval_ns, period_ns=settings.period_ns,
+        switches=np.array(integration.switches, dtype=np.int64), fixed_confidence=float(confidence),
+        fixed_risk_pct=float(risk_pct), fixed_positions=int(positions), fixed_exit=int(exit_mode),
+        limits=np.array(engine.limits.row()), instruments=table, tiers=tiers, leverage=float(engine.leverage),
+        resume_hours=float(engine.operator_resume_hours), trail_step_atr=float(engine.trail_step_atr),
+        default_cost_bps=float(venue.default_taker_cost_bps), liquidation_bps=float(venue.liquidation_fee_bps),
+    )
+
+
+def levels_of(market: Market, vector: Floats) -> Levels:
+    """What the thresholds of the profile *vector* make of the tape."""
+    tape = market.tape
+    signals = len(tape.signal_symbol)
+    levels = Levels(
+        signal_vol=np.zeros(signals, dtype=np.int64), signal_cost_r=np.zeros(signals),
+        key=np.zeros(tape.state.shape, dtype=np.uint32),
+    )
+    fill_levels(tape, market.fee_bps, vector, levels)
+    return levels
+
+
+def thresholds_of(vector: Floats) -> tuple[float, ...]:
+    """The part of a profile *vector* on which :func:`levels_of` depends."""
+    places = (pol.P_HIGH_VOL, pol.P_EXTREME_VOL, pol.P_HIGH_SPREAD_BPS, pol.P_HIGH_SLIPPAGE_BPS, pol.P_MAX_COST_R)
+    return tuple(float(vector[place]) for place in places)

@@ -1,0 +1,341 @@
+"""Many settings of the policy over one history: a grid, run in threads, measured, split and deflated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from quantum_trader.domain.clock import NS_PER_DAY
+from quantum_trader.domain.errors import ConfigError, StateError
+from quantum_trader.engine import stage
+from quantum_trader.engine.road import ROAD_REASONS
+from quantum_trader.lab.sharpe import Deflated, deflate, probabilistic_sharpe
+from quantum_trader.lab.sweep.grid import Setting
+from quantum_trader.lab.sweep.kernel import run_setting
+from quantum_trader.lab.sweep.layout import (
+    A_SIZE,
+    C_BLOCKED,
+    C_REDUCED,
+    C_SIZE,
+    C_TRADES,
+    D_REASON,
+    D_SIZE,
+    ERROR_NOT_FLAT,
+    GUARD_CODE,
+    M_CASH,
+    M_DRAWDOWN,
+    M_EQUITY,
+    M_FEES,
+    M_FUNDING,
+    M_PEAK,
+    M_SIZE,
+    M_VENUE_CASH,
+    REASON_NONE,
+    S_SIZE,
+    T_ENTRY,
+    T_EQUITY,
+    T_EXIT_NS,
+    T_QTY,
+    T_R,
+    T_RISK,
+    T_SIZE,
+    T_WHOLE_SIZE,
+    W_SIZE,
+    Desk,
+    Levels,
+    Outcome,
+)
+from quantum_trader.lab.sweep.market import Floats, Market, levels_of, thresholds_of
+from quantum_trader.lab.sweep.walk_forward import (
+    MIN_TRADES,
+    Criterion,
+    Curve,
+    Period,
+    SplitResult,
+    out_of_sample,
+    period,
+    score,
+    splits_of,
+    walk_forward,
+)
+from quantum_trader.market.performance import SymbolPerformance
+from quantum_trader.policy import layout as pol
+from quantum_trader.policy.compiled import new_mem, new_slots
+from quantum_trader.risk.governor import empty_governor
+from quantum_trader.risk.guard import ACCOUNT_SIZE, INTENT_SIZE, LIMIT_SIZE, REASON_CODES
+from quantum_trader.risk.limits import empty_losses, empty_rate
+
+CONVINCING: Final = 0.95  # probability from which a deflated Sharpe ratio is called more than luck
+DOUBTFUL: Final = 0.50
+
+
+def new_desk(market: Market) -> Desk:
+    """The desk of a setting before its first moment."""
+    size, start = len(market.symbols), market.settings.engine.start_equity
+    symbols, money = np.zeros((size, D_SIZE)), np.zeros(M_SIZE)
+    symbols[:, D_REASON] = REASON_NONE
+    money[[M_CASH, M_VENUE_CASH, M_EQUITY, M_PEAK]] = start
+    return Desk(
+        symbols=symbols, stamps=np.zeros((size, S_SIZE), dtype=np.int64), held=np.zeros(size, dtype=np.int64),
+        pending=np.zeros(size, dtype=np.int64), waiting=np.zeros(2 * size + 2, dtype=np.int64),
+        opened=np.zeros(size, dtype=np.int64), counts=np.zeros(C_SIZE, dtype=np.int64), money=money,
+        performance=SymbolPerformance(market.symbols).rows, losses=np.array(empty_losses()),
+        rate=np.array(empty_rate()), governor=np.array(empty_governor()), day=stage.new_day(),
+        book=np.zeros(stage.BOOK_SIZE), account=np.zeros(pol.ACC_SIZE), seen=np.full(A_SIZE, np.nan),
+        slots=new_slots(size), memory=new_mem(), policy=np.zeros((size + 1, pol.OUT_SIZE)),
+        refused=np.zeros(size + 1, dtype=np.int64), rest=np.zeros(size + 1, dtype=np.uint32),
+        wanted=np.zeros((size + 1, W_SIZE)), wanted_for=np.zeros(size + 1, dtype=np.uint32),
+        intent_row=np.zeros(INTENT_SIZE), account_row=np.zeros(ACCOUNT_SIZE), limit_row=np.zeros(LIMIT_SIZE),
+    )
+
+
+def new_outcome(market: Market) -> Outcome:
+    """Room for what one setting leaves behind."""
+    tape, period = market.tape, market.rules.period_ns
+    signals, interval = len(tape.signal_symbol), market.rules.interval_ns
+    first = (int(tape.ts_ns[0]) + interval - 1) // period
+    last = (int(tape.ts_ns[-1]) + interval - 1) // period
+    return Outcome(
+        decision=np.full(signals, -1, dtype=np.int16), quantity=np.zeros(signals),
+        trade_whole=np.zeros((signals, T_WHOLE_SIZE), dtype=np.int64), trade=np.zeros((signals, T_SIZE)),
+        equity=np.full(last - first + 1, np.nan), first_period=first,
+    )
+
+
+def run_one(market: Market, vector: Floats, levels: Levels) -> tuple[Desk, Outcome]:
+    """Run the setting of the profile *vector* over the whole tape. Raises StateError when its books do not close."""
+    desk, outcome = new_desk(market), new_outcome(market)
+    error = run_setting(0, len(market.tape.ts_ns), market.tape, levels, vector, market.rules, desk, outcome)
+    if error == ERROR_NOT_FLAT:
+        raise StateError("a closing fill left a rest: the sweep does not equal the engine here; report the profile")
+    return desk, outcome
+
+
+def decision_name(code: int) -> str:
+    """The reason behind a decision's *code*, as the engine records it; empty for a signal that was traded."""
+    if code >= GUARD_CODE:
+        reason = REASON_CODES[code - GUARD_CODE]
+        return reason.value if reason is not None else ""
+    return ROAD_REASONS.get(code, "")
+
+
+class SettingResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How one setting did over the whole history. Percent are percent, money USDT, shares 0..1."""
+
+    setting: Setting
+    whole: Period
+    max_drawdown_pct: float  # from marks at every bar, 0 or negative
+    fees: float
+    funding: float  # positive is received
+    mean_notional_pct: float  # of equity at entry, NaN without trades
+    mean_risk_pct: float  # loss at the first stop, of equity at entry; NaN without trades
+    blocked_share: float  # of the moments: the overall policy permits no new trades
+    reduced_share: float
+    decisions: dict[str, int]
+    curve: Curve
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """What is typical of one profile over all its settings."""
+
+    profile: str
+    settings: int
+    trades: float
+    mean_notional_pct: float
+    mean_risk_pct: float
+    return_pct: float
+    sharpe: float
+    max_drawdown_pct: float
+    blocked_share: float
+
+
+class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole sweep: settings in the order of the grid, splits, and the best after deflation."""
+
+    results: tuple[SettingResult, ...]
+    splits: tuple[SplitResult, ...]
+    out_of_sample: Period | None
+    best: int  # by the criterion among those that traded enough; -1: none did
+    deflated: Deflated | None
+    trials: int  # different settings tried
+    criterion: Criterion
+    spreads: tuple[Spread, ...]
+
+
+def sweep(
+    market: Market, settings: Sequence[Setting], *, jobs: int = 1, splits: int = 4,
+    criterion: Criterion = Criterion.SHARPE, progress: Callable[[int, int], None] | None = None,
+) -> SweepResult:
+    """Run every setting over *market* in *jobs* threads and measure them.
+
+    *progress* is told (settings done, settings in all), from the calling thread. Raises ConfigError for a number of
+    jobs or splits that makes no sense, StateError for a setting whose books do not close.
+    """
+    if not 1 <= jobs <= 256:
+        raise ConfigError(f"jobs = {jobs!r}: must be from 1 to 256")
+    if market.settings.period_ns != NS_PER_DAY:
+        raise ConfigError("period_ns: a sweep measures daily returns; prepare the market with the default")
+    days = new_outcome(market).equity.size
+    cut = splits_of(days, splits)
+    results = tuple(_run_all(market, settings, jobs, progress))
+    curves = [result.curve for result in results]
+    found = walk_forward(curves, cut, criterion)
+    best = _best(results, criterion)
+    ratios = {result.setting.vector.tobytes(): result.whole.moments.sharpe for result in results}
+    deflated = deflate(results[best].whole.moments, np.array(list(ratios.values()))) if best >= 0 else None
+    return SweepResult(
+        results=results, splits=found, out_of_sample=out_of_sample(curves, found), best=best, deflated=deflated,
+        trials=len(ratios), criterion=criterion, spreads=_spreads(results),
+    )
+
+
+def _run_all(
+    market: Market, settings: Sequence[Setting], jobs: int, progress: Callable[[int, int], None] | None
+) -> list[SettingResult]:
+    """Run settings threshold set by threshold set, so that one set's levels are in memory at a time."""
+    groups: dict[tuple[float, ...], list[int]] = {}
+    for index, setting in enumerate(settings):
+        groups.setdefault(thresholds_of(setting.vector), []).append(index)
+    results: dict[int, SettingResult] = {}
+    with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="sweep") as pool:
+        for members in groups.values():
+            levels = levels_of(market, settings[members[0]].vector)
+            made = pool.map(partial(_measured, market, levels), [settings[index] for index in members])
+            for index, result in zip(members, made, strict=True):
+                results[index] = result
+                if progress is not None:
+                    progress(len(results), len(settings))
+    return [results[index] for index in range(len(settings))]
+
+
+def _measured(market: Market, levels: Levels, setting: Setting) -> SettingResult:
+    """Run and measure one setting."""
+    desk, outcome = run_one(market, setting.vector, levels)
+    count, moments_run = int(desk.counts[C_TRADES]), len(market.tape.ts_ns)
+    whole, trade = outcome.trade_whole[:count], outcome.trade[:count]
+    daily = daily_returns(outcome.equity, market.settings.engine.start_equity)
+    curve = Curve(
+        daily=daily, trade_day=(whole[:, T_EXIT_NS] - 1) // NS_PER_DAY - outcome.first_period,
+        trade_r=trade[:, T_R].copy(),
+    )
+    codes, numbers = np.unique(outcome.decision, return_counts=True)
+    equity = trade[:, T_EQUITY]
+    return SettingResult(
+        setting=setting, whole=period(curve, 0, len(daily)),
+        max_drawdown_pct=float(desk.money[M_DRAWDOWN]) * 100.0, fees=float(desk.money[M_FEES]),
+        funding=float(desk.money[M_FUNDING]),
+        mean_notional_pct=float((trade[:, T_QTY] * trade[:, T_ENTRY] / equity).mean()) * 100.0 if count else math.nan,
+        mean_risk_pct=float((trade[:, T_RISK] / equity).mean()) * 100.0 if count else math.nan,
+        blocked_share=int(desk.counts[C_BLOCKED]) / moments_run,
+        reduced_share=int(desk.counts[C_REDUCED]) / moments_run,
+        decisions={
+            decision_name(int(code)) or "TRADED": int(number) for code, number in zip(codes, numbers, strict=True)
+        },
+        curve=curve,
+    )
+
+
+def daily_returns(equity: Floats, start: float) -> Floats:
+    """Returns of each period's last *equity* (NaN: no moment, nothing moved); after ruin nothing moves any more."""
+    values = np.concatenate(([start], equity))
+    known = np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(len(values))))
+    filled = values[known]
+    ruined = np.maximum.accumulate(filled <= 0.0)
+    filled = np.where(ruined, 0.0, filled)
+    before = filled[:-1]
+    return np.where(before > 0.0, filled[1:] / np.where(before > 0.0, before, 1.0) - 1.0, 0.0)
+
+
+def _best(results: Sequence[SettingResult], criterion: Criterion) -> int:
+    """The setting with the best whole history among those that traded enough; -1 when none did."""
+    traded = [index for index, one in enumerate(results) if one.whole.trades >= MIN_TRADES]
+    return max(traded, key=lambda index: score(results[index].whole, criterion), default=-1)
+
+
+def _spreads(results: Sequence[SettingResult]) -> tuple[Spread, ...]:
+    """Means over the settings of each profile, in the order they came."""
+    made = []
+    for name in dict.fromkeys(result.setting.profile for result in results):
+        mine = [result for result in results if result.setting.profile == name]
+        made.append(
+            Spread(
+                profile=name, settings=len(mine), trades=_mean([one.whole.trades for one in mine]),
+                mean_notional_pct=_mean([one.mean_notional_pct for one in mine]),
+                mean_risk_pct=_mean([one.mean_risk_pct for one in mine]),
+                return_pct=_mean([one.whole.return_pct for one in mine]),
+                sharpe=_mean([one.whole.sharpe for one in mine]),
+                max_drawdown_pct=_mean([one.max_drawdown_pct for one in mine]),
+                blocked_share=_mean([one.blocked_share for one in mine]),
+            )
+        )
+    return tuple(made)
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def summary(result: SweepResult) -> tuple[str, ...]:
+    """What the sweep says, in sentences that claim no more than it shows."""
+    lines = []
+    if result.best < 0 or result.deflated is None:
+        lines.append(f"None of the {result.trials} settings traded {MIN_TRADES} times: nothing to choose from.")
+    else:
+        best, judged = result.results[result.best], result.deflated
+        lines.append(
+            f"Best of {result.trials} settings by {result.criterion.value}: {best.setting.label}, "
+            f"return {best.whole.return_pct:+.1f} %, Sharpe {judged.sharpe:.2f}."
+        )
+        lines.append(
+            f"After deflating for {judged.trials} settings ({judged.expected_best:.2f} would be the best by chance) "
+            f"the probability that its true Sharpe is above that is {_probability(judged.probability)}: "
+            f"{_verdict(judged.probability)}."
+        )
+    joined = result.out_of_sample
+    if joined is not None:
+        chance = probabilistic_sharpe(
+            joined.moments.sharpe, 0.0, joined.days, joined.moments.skew, joined.moments.kurtosis
+        )
+        lines.append(
+            f"Out of sample, {sum(one.chosen >= 0 for one in result.splits)} tests with {joined.days} days in all: "
+            f"return {joined.return_pct:+.1f} %, Sharpe {joined.sharpe:.2f}, {joined.trades} trades; probability that "
+            f"the true Sharpe is above 0: {_probability(chance)}."
+        )
+    return (*lines, *_comparison(result.spreads))
+
+
+def _comparison(spreads: Sequence[Spread]) -> tuple[str, ...]:
+    """How much more often and larger AGGRESSIVE trades than SAFE."""
+    by_name = {one.profile: one for one in spreads}
+    if "SAFE" not in by_name or "AGGRESSIVE" not in by_name:
+        return ()
+    safe, bold = by_name["SAFE"], by_name["AGGRESSIVE"]
+    often = f"{bold.trades / safe.trades:.1f} times as often" if safe.trades > 0.0 else "while SAFE never trades"
+    sizes = ""
+    if safe.mean_risk_pct > 0.0 and safe.mean_notional_pct > 0.0:
+        sizes = (
+            f", risks {bold.mean_risk_pct / safe.mean_risk_pct:.2f} times as much a trade and holds positions "
+            f"{bold.mean_notional_pct / safe.mean_notional_pct:.2f} times as large"
+        )
+    return (
+        f"AGGRESSIVE trades {often} ({bold.trades:.0f} against {safe.trades:.0f} trades on average){sizes}.",
+    )
+
+
+def _probability(value: float) -> str:
+    return "unknown (too few days)" if math.isnan(value) else f"{value * 100.0:.0f} %"
+
+
+def _verdict(probability: float) -> str:
+    if math.isnan(probability):
+        return "nothing can be said"
+    if probability >= CONVINCING:
+        return "more than luck, as far as this history goes"
+    return "this may well be luck" if probability < DOUBTFUL else "not convincing yet"

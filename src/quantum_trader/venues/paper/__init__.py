@@ -1,0 +1,1 @@
+"""The paper venue: an exchange in memory, and paper fills on live prices."""

@@ -1,0 +1,129 @@
+"""What no order waits for is put off by a live engine and done before the next input: the same records, same bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.live.live_world import MINUTE, World
+
+from quantum_trader.domain.market import MarketBatch
+from quantum_trader.domain.trading import Fill, FundingPayment, OrderUpdate
+from quantum_trader.engine.engine import Engine
+from quantum_trader.engine.gateway import Command
+from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.recorder import MemorySink
+from quantum_trader.engine.replay import ReplayDriver
+from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.market.generate import generated_recording
+from quantum_trader.market.instruments import instruments_for
+from quantum_trader.market.regime import MarketSettings
+from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
+from quantum_trader.policy.profiles import load_profile
+from quantum_trader.risk.guard import RiskLimits
+from quantum_trader.signals import columns as col
+from quantum_trader.signals.settings import SignalSettings
+from quantum_trader.venues.paper.settings import PaperSettings
+from quantum_trader.venues.paper.venue import PaperVenue
+
+SYMBOLS = 12
+FIXED = OrchestratorIntegrationConfig(fixed_risk_pct=0.05, fixed_confidence=0.0, fixed_max_positions=3)
+
+
+class PuttingOff(LiveEngine):
+    """A live engine under a replay's driver: it puts off as with live bars, and records no bars."""
+
+    def on_batch(self, batch: MarketBatch) -> list[Command]:
+        """Take bars as a live engine takes them."""
+        self.catch_up()
+        self._work_ahead(batch)
+        self._later = []
+        commands = Engine.on_batch(self, batch)
+        while more := self.more():
+            commands += more
+        return commands
+
+    def _work_ahead(self, batch: MarketBatch) -> None:
+        """Nothing is worked out before the moment."""
+
+    def on_event(self, event: OrderUpdate | Fill | FundingPayment) -> list[Command]:
+        """Take an event after what was put off."""
+        self.catch_up()
+        return Engine.on_event(self, event)
+
+
+class WorkingAhead(PuttingOff):
+    """One that was told of most bars before their moment, in an order of no meaning, and of some wrongly."""
+
+    def _work_ahead(self, batch: MarketBatch) -> None:
+        moment = batch.ts_ns // MINUTE
+        for step in range(SYMBOLS):
+            index = (5 * step + moment) % SYMBOLS
+            if (moment + step) % 4:
+                self.expect_bar(batch.ts_ns, index, batch.ohlcv[index])
+            elif moment % 3:
+                self.expect_bar(batch.ts_ns, index, batch.ohlcv[index] * 1.001)
+
+
+def replayed(kind: Any, integration: OrchestratorIntegrationConfig) -> Any:
+    """An engine of *kind* that has traded generated bars."""
+    recording = generated_recording(SYMBOLS, interval="1m", bars=1200, seed=4)
+    table = instruments_for(recording.symbols, recording.first_closes().tolist())
+    settings = EngineSettings(
+        profile=load_profile("STANDARD"), start_equity=1e6, operator_resume_hours=0.02, integration=integration,
+        market=MarketSettings(trend_minutes=5, vol_minutes=5), limits=RiskLimits(max_cost_r=10.0),
+        signals=SignalSettings(
+            decision_minutes=1, horizon_hours=0.1, cooldown_hours=0.5, edge=0.505, warmup_outcomes=5.0
+        ),
+    )
+    engine = kind(table.instruments, recording.interval_ns, settings, MemorySink())
+    engine.began_ns = 1
+    venue = PaperVenue(
+        table.instruments, PaperSettings(initial_cash=1e6), taker_cost_bps=engine.kernel.out[:, col.TAKER_COST_BPS]
+    )
+    driver = ReplayDriver(engine, venue, recording.interval_ns)
+    for ts_ns, ohlcv, present, _ in recording.chunks(8192):
+        for row, moment in enumerate(ts_ns.tolist()):
+            driver.step(moment, ohlcv[row], present[row])
+    engine.catch_up()
+    return engine
+
+
+@pytest.mark.parametrize("kind", [PuttingOff, WorkingAhead])
+@pytest.mark.parametrize(
+    "integration", [FIXED, OrchestratorIntegrationConfig.create_live_mode_full()], ids=["observe", "enforced"]
+)
+def test_putting_off_changes_no_record(integration: OrchestratorIntegrationConfig, kind: type[PuttingOff]) -> None:
+    """Observing and enforcing, an engine that puts off leaves the records, trades and books of one that does not."""
+    plain, later = replayed(Engine, integration), replayed(kind, integration)
+    assert later.recorder.digest == plain.recorder.digest
+    assert later.recorder.seq == plain.recorder.seq
+    assert later.tally.refusals == plain.tally.refusals
+    assert later.equity == plain.equity
+    assert plain.tally.signals > 100
+    assert plain.shield.failures == later.shield.failures == 0
+
+
+def test_what_was_put_off_is_on_record_before_the_next_input() -> None:
+    """Records of a moment come with the next input or a checkpoint, in front of what that brings."""
+    world = World().begin(2)
+    before = len(world.sink.lines)
+    world.session.settle()
+    after = len(world.sink.lines)
+    assert after > before
+    world.session.settle()
+    assert len(world.sink.lines) == after
+
+
+def test_a_record_that_cannot_be_written_halts_openings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails while it is made up for halts openings as a failing input does, and the session goes on."""
+    world = World().begin(1)
+
+    def broken() -> None:
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr(world.engine, "catch_up", broken)
+    world.session.settle()
+    assert world.session.shield.failures == 1
+    assert world.engine.kill
+    assert world.engine.now_ns % MINUTE == 0
