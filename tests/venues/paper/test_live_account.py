@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 from tests.contracts.hand_feed import HandFeed
+from tests.venues.world import BUY, LIMIT, MARKET, SELL, START, STOP, TARGET, fills_of, make_instrument, statuses_of
 
 from quantum_trader.domain.clock import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_SECOND
 from quantum_trader.domain.enums import OrderStatus
@@ -31,8 +32,6 @@ from quantum_trader.engine.venue_port import (
 from quantum_trader.venues.paper import live_account as paper_execution
 from quantum_trader.venues.paper.live_account import DrySettings, LiveAccount, PaperExecutionAdapter
 from quantum_trader.venues.paper.venue import PaperSettings, PaperVenue
-
-from .world import BUY, LIMIT, MARKET, SELL, START, STOP, TARGET, fills_of, make_instrument, statuses_of
 
 COIN, OTHER = "AAAUSDT", "BBBUSDT"
 BAR = NS_PER_MINUTE

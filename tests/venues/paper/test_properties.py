@@ -11,6 +11,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.venues.reference import Book, Reference, dec
+from tests.venues.world import BUY, LIMIT, MARKET, SELL, STOP, TARGET, World, fills_of, make_instrument
 
 from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.domain.trading import Fill, FundingPayment, OrderRequest, OrderUpdate
@@ -18,9 +20,6 @@ from quantum_trader.engine.ports import VenueEvent
 from quantum_trader.risk import sizing
 from quantum_trader.venues.paper import fills as paper_fills
 from quantum_trader.venues.paper.account import tier_rows
-
-from .reference import Book, Reference, dec
-from .world import BUY, LIMIT, MARKET, SELL, STOP, TARGET, World, fills_of, make_instrument
 
 SYMBOLS = ("AAAUSDT", "BBBUSDT")
 KINDS = (MARKET, LIMIT, STOP, TARGET)

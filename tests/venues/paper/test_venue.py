@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from quantum_trader.domain.clock import NS_PER_HOUR
-from quantum_trader.domain.enums import OrderStatus
-from quantum_trader.domain.errors import ConfigError, InputError, StateError
-from quantum_trader.domain.trading import Fill, FundingPayment, OrderUpdate
-from quantum_trader.engine.ports import Rejection
-from quantum_trader.venues.paper.venue import PaperSettings, PaperVenue
-
-from .world import (
+from tests.venues.world import (
     BUY,
     LIMIT,
     MARKET,
@@ -25,6 +17,13 @@ from .world import (
     make_instrument,
     statuses_of,
 )
+
+from quantum_trader.domain.clock import NS_PER_HOUR
+from quantum_trader.domain.enums import OrderStatus
+from quantum_trader.domain.errors import ConfigError, InputError, StateError
+from quantum_trader.domain.trading import Fill, FundingPayment, OrderUpdate
+from quantum_trader.engine.ports import Rejection
+from quantum_trader.venues.paper.venue import PaperSettings, PaperVenue
 
 FLAT = (100.0, 100.0, 100.0, 100.0)
 
