@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.harness import Figure, bench, best_of, ema_cross_loop
 from quantum_trader.app.runs.journal_sink import JournalSink
 from quantum_trader.app.runs.state_dir import RecordFile
-from quantum_trader.engine.engine import Engine
+from quantum_trader.engine.core import Engine
 from quantum_trader.engine.ports import RecordSink
 from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.replay import ReplayDriver
@@ -53,7 +53,7 @@ def replay(
     engine = Engine(table.instruments, recording.interval_ns, settings, sink if kept is None else kept)
     venue = PaperVenue(
         table.instruments, PaperSettings(initial_cash=engine.settings.start_equity),
-        taker_cost_bps=engine.kernel.out[:, col.TAKER_COST_BPS],
+        taker_cost_bps=engine.market.kernel.out[:, col.TAKER_COST_BPS],
     )
     driver = ReplayDriver(engine, venue, recording.interval_ns)
     spent, count = 0.0, 0
@@ -89,9 +89,9 @@ def engine_replay() -> list[Figure]:
     many, engine, sink = speed(SYMBOLS, 20_000)
     one, _, _ = speed(SYMBOLS[:1], 100_000)
     each, _, _ = speed(SYMBOLS, 20_000, EVERY_BAR)
-    assert engine.tally.signals > 100, "the benchmark must trade"
-    assert engine.tally.trades, "the benchmark must close trades"
-    assert len(sink.lines) == sum(engine.recorder.seq.values()), "the records are kept"
+    assert engine.records.tally.signals > 100, "the benchmark must trade"
+    assert engine.records.tally.trades, "the benchmark must close trades"
+    assert len(sink.lines) == sum(engine.records.recorder.seq.values()), "the records are kept"
     return [
         Figure(
             name="engine.replay_20_symbols_1m", value=many, unit="bars/s", reference=reference, reference_name=name,

@@ -39,8 +39,8 @@ from quantum_trader.domain.clock import NS_PER_MINUTE
 from quantum_trader.domain.enums import OrderType
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import OrderRequest
+from quantum_trader.engine.core import Engine
 from quantum_trader.engine.gateway import Command
-from quantum_trader.engine.live_engine import LiveEngine
 from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.replay import ReplayDriver
 from quantum_trader.engine.settings import EngineSettings
@@ -263,16 +263,16 @@ class Rehearsal:
         records = JournalSink(state.path, RecordFile(state.path / "records.jsonl", 0), 0)
         WatchedLog.watch = self.watch
         log, traces = WatchedLog(state.path / "inputs"), TraceFile(state.path)
-        engine = LiveEngine(
+        engine = Engine(
             [adapter.instrument(symbol) for symbol in self.told["symbols"]], NS_PER_MINUTE, engine_settings(), records
         )
-        engine.tracer = DecisionTracer(clock=time.time_ns, finished=traces.add)
+        engine.tracing.tracer = DecisionTracer(clock=time.time_ns, finished=traces.add)
         compile_kernels(engine)
         session = WatchedSession(engine, log, _NoStore(), NS_PER_MINUTE)
         session.watch = self.watch
         driver = WatchedDriver(
             session, adapter,
-            LiveTiming(warm_bars=0, bar_wait_s=5.0, leverage_pace_s=0.001, rehearse=REHEARSE), lambda: self.now_ns,
+            LiveTiming(warm_bars=0, bar_wait_s=5.0, leverage_pace_s=0.001), lambda: self.now_ns,
             namespace="bench-", steady=False,
         )
         driver.watch = self.watch
@@ -290,7 +290,7 @@ class Rehearsal:
             records.close()
             state.close()
         self.report = {
-            "trades": len(engine.tally.trades), "signals": engine.tally.signals, "failures": session.shield.failures,
+            "trades": len(engine.records.tally.trades), "signals": engine.records.tally.signals, "failures": session.shield.failures,
             "last failure": session.shield.last, "counts": dict(driver.counts),
         }
         return self.watch.done
@@ -305,7 +305,7 @@ class Rehearsal:
                 await self._quiet(driver, trading)
                 closes = self.now_ns + NS_PER_MINUTE
                 adapter.moment_ns = self.now_ns = closes
-                seen = driver.engine.tally.signals
+                seen = driver.engine.records.tally.signals
                 async with client.post(step_url, json={"bars": 1}) as answer:
                     await answer.read()
                 await self._until(lambda: driver.decided_until_ns >= closes, trading)  # noqa: B023 - awaited here
@@ -314,7 +314,7 @@ class Rehearsal:
                     self.watch.orders = []
                 elif self.watch.orders:
                     self.theirs += ccxt_road(1)  # after the same pause, so with caches as cold
-                self.watch.close(driver.engine.tally.signals - seen)
+                self.watch.close(driver.engine.records.tally.signals - seen)
 
     async def _quiet(self, driver: LiveDriver, trading: asyncio.Task[None]) -> None:
         """Wait until nothing is under way and nothing has come for a moment."""
@@ -364,7 +364,7 @@ def rehearse() -> Rehearsal:
 # ---------------------------------------------------------------------- without a network, in a tight loop
 
 
-class HotEngine(LiveEngine):
+class HotEngine(Engine):
     """A live engine under a replay's driver whose bars go the live way: input log, session, engine, signed bytes."""
 
     session: Session
@@ -380,7 +380,7 @@ class HotEngine(LiveEngine):
         self._inside = True
         left = list(range(len(self.symbols)))
         for index in left[:-1]:
-            self.expect_bar(batch.ts_ns, index, batch.ohlcv[index])
+            self.prepare_bar(batch.ts_ns, index, batch.ohlcv[index])
         while len(left) > 16:
             some, left = left[:16], left[16:]
             self.session.hear(batch.ts_ns, some, batch.ohlcv, batch.present)
@@ -409,9 +409,9 @@ def hot() -> list[float]:
     engine = HotEngine(table.instruments, NS_PER_MINUTE, engine_settings(), MemorySink())
     engine.rest, _, _ = order_maker()
     engine.grids = {instrument.symbol: Grid(instrument) for instrument in table.instruments}
-    engine.began_ns, engine.took = 1, []
+    engine.money.began_ns, engine.took = 1, []
     venue = PaperVenue(
-        table.instruments, PaperSettings(initial_cash=1e6), taker_cost_bps=engine.kernel.out[:, col.TAKER_COST_BPS]
+        table.instruments, PaperSettings(initial_cash=1e6), taker_cost_bps=engine.market.kernel.out[:, col.TAKER_COST_BPS]
     )
     driver = ReplayDriver(engine, venue, NS_PER_MINUTE)
     with tempfile.TemporaryDirectory() as folder:

@@ -40,7 +40,7 @@ def lines_of(*, close: bool) -> list[str]:
         await road.until(lambda: any("opened" in line for line in lines))
         if close:
             road.ask("flatten")
-            await road.until(lambda: not road.engine.books.positions)
+            await road.until(lambda: not road.engine.account.books.positions)
             await road.until(lambda: any("closed" in line for line in lines))
             road.ask("resume")
             await road.until(lambda: any("halt over" in line for line in lines))

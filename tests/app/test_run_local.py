@@ -15,7 +15,7 @@ from quantum_trader.app.runs.results import ProgressView, RunOptions
 from quantum_trader.app.settings import RunSettings, load_settings
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_SECOND
 from quantum_trader.domain.errors import StateError
-from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.core import Engine
 from quantum_trader.journal.lake import Lake
 from quantum_trader.live.driver import LiveDriver
 from quantum_trader.venues.binance.limits import Priority, RequestBudget
@@ -62,10 +62,10 @@ def test_a_run_over_loopback_trades_and_its_books_are_the_venues(
     )
     run, facts = seen.run, result.facts
     assert len(facts.trades) >= 30
-    assert run.engine.books.cash == pytest.approx(run.exchange.paper.balance().wallet, abs=0.005)
+    assert run.engine.account.books.cash == pytest.approx(run.exchange.paper.balance().wallet, abs=0.005)
     assert run._core.shield.failures == 0
     held = {position.symbol: position.qty for position in run.exchange.paper.positions()}
-    assert held == {name: one.sign * one.qty for name, one in run.engine.books.positions.items()}
+    assert held == {name: one.sign * one.qty for name, one in run.engine.account.books.positions.items()}
     counts = Lake(tmp_path / "state" / "journal").counts()
     assert counts["trade.closed"] == len(facts.trades)
     assert counts["market.bar"] >= 1800
@@ -89,12 +89,12 @@ def test_what_wants_attention_gets_it_at_every_close(monkeypatch: pytest.MonkeyP
     """Stops that failed and openings that expired are looked after by the market's time, not the machine's."""
     seen: list[int] = []
 
-    def on_timer(engine: LiveEngine, now_ns: int, busy: Any) -> list[Any]:
+    def on_timer(engine: Engine, now_ns: int, busy: Any) -> list[Any]:
         seen.append(now_ns)
         return []
 
-    monkeypatch.setattr(LiveEngine, "attention", lambda *_: True)
-    monkeypatch.setattr(LiveEngine, "on_timer", on_timer)
+    monkeypatch.setattr(Engine, "attention", lambda *_: True)
+    monkeypatch.setattr(Engine, "on_timer", on_timer)
     result = run_local.run_over_local_venue(settings_of("2018-01-01", "2018-01-02"))
     data = result.facts.data
     assert seen == list(range(data.first_ns + 1800 * NS_PER_SECOND, data.last_ns + 1, 1800 * NS_PER_SECOND))

@@ -33,8 +33,8 @@ from quantum_trader.app.runs.state_dir import StateDir, pack
 from quantum_trader.domain.enums import GOV_EMERGENCY
 from quantum_trader.domain.errors import QuantumTraderError
 from quantum_trader.domain.trading import Intent
+from quantum_trader.engine.core import Engine
 from quantum_trader.engine.gateway import Purpose
-from quantum_trader.engine.live_engine import LiveEngine
 from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.live.inputs import Asked, Input, Lived, VenueSaid, Wished, decode_input
 from quantum_trader.live.session import Session
@@ -114,7 +114,7 @@ def loaded(address: str) -> LoadedLive:
 class Hooked:
     """An input log around the real one, in which the process may be told to die."""
 
-    def __init__(self, beneath: Any, engine: LiveEngine) -> None:
+    def __init__(self, beneath: Any, engine: Engine) -> None:
         self._beneath, self._engine = beneath, engine
         self.die: tuple[str, str] | None = None
 
@@ -227,7 +227,7 @@ class Trader:
         now_ns = self._live.driver.clock.now_ns()
         wishes, self._wishes = self._wishes, []
         told: list[Input] = [Wished(ts_ns=now_ns, intent=intent) for intent in wishes]
-        if self._live.engine.governor[0] == GOV_EMERGENCY:  # coins fell the same way eight times
+        if self._live.engine.account.governor[0] == GOV_EMERGENCY:  # coins fell the same way eight times
             told.append(Asked(ts_ns=now_ns, action="resume", reason="a test of kills", actor="test"))
         return told
 
@@ -260,7 +260,7 @@ class Trader:
         deadline, since_ns = loop.time() + 20.0, 0
         while loop.time() < deadline:
             busy = driver.requests or any(not ticket.resting for ticket in engine.gateway.tickets())
-            open_ = [*engine.books.positions.values()]
+            open_ = [*engine.account.books.positions.values()]
             busy = busy or any(p.exit_reason is not None or not engine.gateway.is_protected(p) for p in open_)
             if busy or engine.reconciler.since_ns:
                 since_ns = 0
@@ -273,14 +273,14 @@ class Trader:
 
     def _books(self, event: str, **more: Any) -> Books:
         engine, gateway = self._live.engine, self._live.engine.gateway
-        held = engine.books.positions
+        held = engine.account.books.positions
         return Books(
-            event=event, namespace=gateway.namespace, cash=engine.books.cash, held=engine.held,
+            event=event, namespace=gateway.namespace, cash=engine.account.books.cash, held=engine.halts.held,
             positions={symbol: position.sign * position.qty for symbol, position in held.items()},
             protected=[symbol for symbol, position in held.items() if gateway.is_protected(position)],
             tickets=[(t.client_order_id, t.purpose.value, t.resting, t.over) for t in gateway.tickets()],
             claimed=gateway.state()["claimed"] if event == "checked" else {},
-            lives=self._lives() if event == "checked" else [], topics=dict(engine.tally.topics),
+            lives=self._lives() if event == "checked" else [], topics=dict(engine.records.tally.topics),
             failures=self._live.session.shield.failures, unwritten=self._live.session.unwritten,
             counts=dict(self._live.driver.counts), inputs=self._live.session.inputs, **more,
         )
@@ -294,12 +294,12 @@ class Trader:
         live = self._live
         live.session.settle()
         saved = None if whole else live.state_dir.load_checkpoint()
-        engine = LiveEngine(
+        engine = Engine(
             live.engine.instruments, live.engine.interval_ns, live.engine.settings, MemorySink(),
             adopt_quietly=live.engine.adopt_quietly,
         )
         session = Session(engine, live.log, Saved(saved), live.engine.interval_ns)
-        session.recover(lambda _more: engine.recorder.resume(saved["engine"]["seq"], ()) if saved else None)
+        session.recover(lambda _more: engine.records.recorder.resume(saved["engine"]["seq"], ()) if saved else None)
         session.settle()
         ours, theirs = live.engine.state(), engine.state()
         return ", ".join(key for key in ours if _digest(ours[key]) != _digest(theirs[key]))
@@ -326,7 +326,7 @@ def _nursery() -> None:
     """Fork a trader for each line of standard input; "-PID" reaps one and says how it ended."""
     address = "http://127.0.0.1:1"
     settings = live_engine_settings(loaded(address))
-    compile_kernels(LiveEngine(
+    compile_kernels(Engine(
         [instrument_for(symbol, 100.0)[0] for symbol in SYMBOLS], 60_000_000_000, settings, MemorySink()
     ))
     parent = os.getpid()

@@ -9,8 +9,9 @@ import pytest
 from quantum_trader.domain.enums import ExitReason, OrderSide, OrderStatus, OrderType, Side
 from quantum_trader.domain.trading import CancelRequest, Fill, Intent, OrderRequest, OrderUpdate
 from quantum_trader.engine.books import Plan
-from quantum_trader.engine.engine import Engine, Pending
+from quantum_trader.engine.core import Engine
 from quantum_trader.engine.gateway import Command
+from quantum_trader.engine.opening import Pending
 from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market.instruments import instrument_for
@@ -49,7 +50,7 @@ def opened(trader: Engine, filled: float = 0.01) -> tuple[str, str]:
         intent_id="i1", trace_id="tr1", sign=1, leverage=5.0, atr=100.0, stop_atr=1.5, target_atr=3.0, breakeven_r=0.5,
         trail_atr=2.0, max_hours=36.0, exit_mode=0, confidence=0.5, policy_hash="", model="m", regime="",
     )
-    trader._pending[SYMBOL] = Pending(plan=plan, margin=20.0, qty=0.01, expires_ns=40)
+    trader.opening.pending[SYMBOL] = Pending(plan=plan, margin=20.0, expires_ns=40)
     order = orders(trader.gateway.open(verdict))[0]
     trader.on_event(update(order.client_order_id, OrderStatus.NEW))
     commands = trader.on_event(Fill(
@@ -68,7 +69,7 @@ def orders(commands: list[Command]) -> list[OrderRequest]:
 
 def moved_stop(trader: Engine) -> str:
     """Send a tighter stop; returns its id."""
-    position = trader.books.positions[SYMBOL]
+    position = trader.account.books.positions[SYMBOL]
     position.stop = 9_950.0
     return orders(trader.gateway.move_stop(position, 25))[0].client_order_id
 
@@ -79,17 +80,17 @@ def test_a_moved_stop_that_the_price_has_passed_closes_the_position() -> None:
     opened(trader)
     commands = trader.on_event(update(moved_stop(trader), OrderStatus.REJECTED, "-2021 would trigger"))
     assert [(o.type, o.reduce_only) for o in orders(commands)] == [(OrderType.MARKET, True)]
-    assert trader.books.positions[SYMBOL].exit_reason is ExitReason.TRAILING_STOP
+    assert trader.account.books.positions[SYMBOL].exit_reason is ExitReason.TRAILING_STOP
 
 
 def test_a_moved_stop_refused_for_another_reason_leaves_the_old_one_in_the_books() -> None:
     """The books name the price that rests at the venue, so that the next bar tries to move it again."""
     trader = engine()
     opened(trader)
-    before = trader.books.positions[SYMBOL].first_stop
+    before = trader.account.books.positions[SYMBOL].first_stop
     assert trader.on_event(update(moved_stop(trader), OrderStatus.REJECTED, "-1102 bad")) == []
-    assert trader.books.positions[SYMBOL].stop == before
-    assert trader.books.positions[SYMBOL].exit_reason is None
+    assert trader.account.books.positions[SYMBOL].stop == before
+    assert trader.account.books.positions[SYMBOL].exit_reason is None
 
 
 def test_a_refused_first_stop_closes_the_position() -> None:
@@ -99,7 +100,7 @@ def test_a_refused_first_stop_closes_the_position() -> None:
     trader.gateway._tickets[stop].resting = False
     commands = trader.on_event(update(stop, OrderStatus.REJECTED, "-1102 bad"))
     assert [o.type for o in orders(commands)] == [OrderType.MARKET]
-    assert trader.books.positions[SYMBOL].exit_reason is ExitReason.UNPROTECTED
+    assert trader.account.books.positions[SYMBOL].exit_reason is ExitReason.UNPROTECTED
 
 
 def test_the_remainder_of_a_partly_filled_entry_goes_when_its_position_is_gone() -> None:
@@ -113,7 +114,7 @@ def test_the_remainder_of_a_partly_filled_entry_goes_when_its_position_is_gone()
     cancelled = {command.client_order_id for command in commands if isinstance(command, CancelRequest)}
     assert opening in cancelled
     trader.on_event(update(opening, OrderStatus.CANCELED, filled=0.004))
-    assert not trader._pending
+    assert not trader.opening.pending
 
 
 @pytest.mark.parametrize(("now_ns", "expected"), [(40, 0), (41, 1)])
@@ -121,39 +122,37 @@ def test_the_remainder_of_an_entry_expires_with_its_intent(now_ns: int, expected
     """Up to the intent's expiry the rest may fill; after it, it is cancelled."""
     trader = engine()
     opened(trader, filled=0.004)
-    commands: list[Command] = []
-    trader._expire_openings(now_ns, commands)
-    assert len(commands) == expected
+    assert len(trader.opening.expire(now_ns)) == expected
 
 
 def test_a_liquidation_is_called_one_whatever_was_on_its_way() -> None:
     """A position that was being closed for another reason and was liquidated first says LIQUIDATION."""
     trader = engine()
     opened(trader)
-    trader.books.positions[SYMBOL].exit_reason = ExitReason.TIMEOUT
+    trader.account.books.positions[SYMBOL].exit_reason = ExitReason.TIMEOUT
     trader.on_event(Fill(
         fill_id="f2", client_order_id="autoclose-1", symbol=SYMBOL, side=OrderSide.SELL, qty=0.01, price=8_000.0,
         fee=0.0, liquidity="taker", ts_ns=30, liquidation=True,
     ))
-    assert trader.tally.trades[0].exit_reason is ExitReason.LIQUIDATION
+    assert trader.records.tally.trades[0].exit_reason is ExitReason.LIQUIDATION
 
 
 def test_resume_ends_only_what_it_ended() -> None:
     """Outside EMERGENCY a resume leaves the governor's halt open; with no equity it does not end an EMERGENCY."""
     trader = engine()
-    trader.governor[0] = 1.0
-    trader._governor_moved(1, 10)
+    trader.account.governor[0] = 1.0
+    trader.halts.governor_moved(0, 10)
     trader.resume("looks fine", 20)
-    assert trader.tally.halts[0].cleared_ns == 0
-    trader.governor[0] = 3.0
-    trader._governor_moved(3, 30)
-    trader.equity = -1.0
+    assert trader.records.tally.halts[0].cleared_ns == 0
+    trader.account.governor[0] = 3.0
+    trader.halts.governor_moved(1, 30)
+    trader.account.equity = -1.0
     trader.resume("looks fine", 40)
-    assert all(halt.cleared_ns == 0 for halt in trader.tally.halts)
-    trader.equity = 9_000.0
+    assert all(halt.cleared_ns == 0 for halt in trader.records.tally.halts)
+    trader.account.equity = 9_000.0
     trader.resume("money came", 50)
-    assert all(halt.cleared_ns == 50 for halt in trader.tally.halts)
-    assert trader._governor_level == 0
+    assert all(halt.cleared_ns == 50 for halt in trader.records.tally.halts)
+    assert trader.account.governor_level == 0
 
 
 def test_a_policy_that_fails_allows_nothing_and_stops_nothing(monkeypatch: Any) -> None:
@@ -165,18 +164,17 @@ def test_a_policy_that_fails_allows_nothing_and_stops_nothing(monkeypatch: Any) 
         raise RuntimeError("policy is broken")
 
     trader = engine()
-    trader.policy.out[:, pol.OUT_ALLOW] = 1.0
+    trader.policy.slots.out[:, pol.OUT_ALLOW] = 1.0
     monkeypatch.setattr(stage, "policy_stage", broken)
-    assert trader._step_policy(60_000_000_000, trader.kernel.out) == 0
+    trader.policy.step(60_000_000_000, trader.account.stage_row(0), trader.market.kernel.out)
     assert trader.shield.failures == 1
-    assert not trader.policy.out[:, pol.OUT_ALLOW].any()
+    assert not trader.policy.slots.out[:, pol.OUT_ALLOW].any()
 
 
 def test_an_entry_that_met_no_price_is_cancelled_at_the_next_close() -> None:
     """The symbol stopped trading after the order was sent: the price it was sized for is gone, whatever the expiry."""
     trader = engine()
     opening, _ = opened(trader, filled=0.004)
-    del trader.books.positions[SYMBOL]
-    commands: list[Command] = []
-    trader._expire_openings(40, commands)
+    del trader.account.books.positions[SYMBOL]
+    commands = trader.opening.expire(40)
     assert [c.client_order_id for c in commands if isinstance(c, CancelRequest)] == [opening]

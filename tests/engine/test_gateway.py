@@ -8,9 +8,13 @@ from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType, Side
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.trading import CancelRequest, Fill, Intent, OrderRequest, OrderUpdate
 from quantum_trader.engine.books import Books, Plan, Position
-from quantum_trader.engine.gateway import Gateway, Purpose, client_order_id
+from quantum_trader.engine.gateway import Gateway, Purpose
+from quantum_trader.engine.ids import client_order_id
+from quantum_trader.engine.instruments import Instruments
 from quantum_trader.market.instruments import instrument_for
 from quantum_trader.risk.guard import AccountView, Approved, RiskLimits, can_execute
+
+INSTRUMENTS = Instruments([instrument_for("BTCUSDT", 10_000.0)[0]])
 
 
 def approved(number: int = 1) -> Approved:
@@ -52,11 +56,11 @@ def acknowledge(gateway: Gateway, order: OrderRequest) -> list[object]:
 
 def test_the_same_intent_twice_is_one_order() -> None:
     """The second call sends nothing, and neither does one after a restart."""
-    gateway = Gateway()
+    gateway = Gateway(INSTRUMENTS)
     verdict = approved()
     assert len(gateway.open(verdict)) == 1
     assert gateway.open(verdict) == []
-    restarted = Gateway()
+    restarted = Gateway(INSTRUMENTS)
     restarted.load_state(gateway.state())
     assert restarted.open(verdict) == []
 
@@ -72,12 +76,12 @@ def test_client_ids_derive_from_the_intent() -> None:
 def test_only_an_approved_intent_opens() -> None:
     """A bare intent is refused by the gateway itself."""
     with pytest.raises(StateError, match="Approved"):
-        Gateway().open(approved().intent)  # type: ignore[arg-type]
+        Gateway(INSTRUMENTS).open(approved().intent)  # type: ignore[arg-type]
 
 
 def test_a_stop_moves_by_placing_the_new_one_first() -> None:
     """The old stop is cancelled when the new one is acknowledged, not before."""
-    gateway, held = Gateway(), position()
+    gateway, held = Gateway(INSTRUMENTS), position()
     first = gateway.protect(held, 20)[0]
     assert isinstance(first, OrderRequest)
     assert (first.type, first.reduce_only, first.stop_price) == (OrderType.STOP_MARKET, True, 9_850.0)
@@ -93,7 +97,7 @@ def test_a_stop_moves_by_placing_the_new_one_first() -> None:
 
 def test_a_close_is_sent_once_and_reduces_only() -> None:
     """While one close is on its way no second is sent."""
-    gateway, held = Gateway(), position()
+    gateway, held = Gateway(INSTRUMENTS), position()
     (order,) = gateway.close(held, 50)
     assert isinstance(order, OrderRequest)
     assert (order.side, order.reduce_only, order.qty) == (OrderSide.SELL, True, 0.01)
@@ -102,7 +106,7 @@ def test_a_close_is_sent_once_and_reduces_only() -> None:
 
 def test_an_order_first_heard_of_as_partly_filled_is_there() -> None:
     """After a restart the venue is asked and says so: nothing is in doubt any more."""
-    gateway = Gateway()
+    gateway = Gateway(INSTRUMENTS)
     order = gateway.open(approved())[0]
     assert isinstance(order, OrderRequest)
     assert gateway.in_flight(order.symbol, Purpose.OPEN)

@@ -14,7 +14,7 @@ import pytest
 
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
 from quantum_trader.engine import stage
-from quantum_trader.engine.engine import Engine
+from quantum_trader.engine.core import Engine
 from quantum_trader.engine.replay import ReplayDriver
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.lab.sweep.layout import (
@@ -88,7 +88,7 @@ def through_engine(recording: Recording, settings: SweepSettings) -> tuple[Engin
     engine = Engine(instruments, recording.interval_ns, settings.engine, sink)
     venue = PaperVenue(
         instruments, settings.venue, funding=recording.funding,
-        taker_cost_bps=engine.kernel.out[:, col.TAKER_COST_BPS],
+        taker_cost_bps=engine.market.kernel.out[:, col.TAKER_COST_BPS],
     )
     driver = ReplayDriver(engine, venue, recording.interval_ns)
     hourly: dict[int, float] = {}
@@ -98,10 +98,10 @@ def through_engine(recording: Recording, settings: SweepSettings) -> tuple[Engin
                 times, rates = recording.funding.get(symbol, ((), ()))
                 known = int(np.searchsorted(np.asarray(times, dtype=np.int64), moment, side="right"))
                 if known:
-                    engine.sym[index, stage.SYM_FUNDING] = rates[known - 1]
+                    engine.market.symbols[index, stage.SYM_FUNDING] = rates[known - 1]
             driver.step(moment, ohlcv[at], present[at])
             close_ns = moment + recording.interval_ns
-            hourly[(close_ns - 1) // NS_PER_HOUR] = engine.equity
+            hourly[(close_ns - 1) // NS_PER_HOUR] = engine.account.equity
             if holes[at].any():
                 driver.hole(close_ns, np.flatnonzero(holes[at]).tolist())
     return engine, sink, np.array(list(hourly.values())), venue
@@ -118,19 +118,19 @@ def assert_equal(recording: Recording, settings: SweepSettings) -> tuple[Engine,
     approved = {f"tr{n + 1:08d}": outcome.quantity[n] for n in np.flatnonzero(outcome.decision == 0).tolist()}
     assert approved == sink.quantities
     count = int(desk.counts[C_TRADES])
-    assert [_of_sweep(recording, outcome, n) for n in range(count)] == [_of_engine(t) for t in engine.tally.trades]
+    assert [_of_sweep(recording, outcome, n) for n in range(count)] == [_of_engine(t) for t in engine.records.tally.trades]
     np.testing.assert_array_equal(outcome.equity[~np.isnan(outcome.equity)], hourly)
-    books, money, counts = engine.books, desk.money, desk.counts
+    books, money, counts = engine.account.books, desk.money, desk.counts
     assert (money[M_CASH], money[M_VENUE_CASH]) == (books.cash, venue.balance().wallet)
     assert (money[M_FEES], money[M_FUNDING]) == (books.fees_paid, books.funding_received)
     assert (counts[C_LOSING], counts[C_BROKEN], counts[C_WINS]) == (
         books.losing_streak, books.broken_streak, books.wins_since
     )
-    assert counts[C_BLOCKED] == engine.tally.policy_moments_blocked
-    assert counts[C_REDUCED] == engine.tally.policy_moments_reduced
+    assert counts[C_BLOCKED] == engine.records.tally.policy_moments_blocked
+    assert counts[C_REDUCED] == engine.records.tally.policy_moments_reduced
     for mine, theirs in (
-        (desk.policy, engine.policy.out), (desk.memory, engine.policy.mem),
-        (desk.performance, engine.performance.rows), (desk.governor, engine.governor), (desk.losses, engine.losses),
+        (desk.policy, engine.policy.slots.out), (desk.memory, engine.policy.slots.mem),
+        (desk.performance, engine.account.performance.rows), (desk.governor, engine.account.governor), (desk.losses, engine.account.losses),
     ):
         np.testing.assert_array_equal(mine, theirs)
     return engine, sink
@@ -239,7 +239,7 @@ def test_the_rough_markets_reach_the_rare_roads() -> None:
             limits=RiskLimits(max_risk_pct=10.0, max_exposure_pct=100.0, daily_loss_pct=40.0), leverage=10.0,
         )
         engine, sink = assert_equal(rough_recording(seed), settings)
-        seen |= {trade.exit_reason.value for trade in engine.tally.trades} | set(sink.reasons) | sink.topics
+        seen |= {trade.exit_reason.value for trade in engine.records.tally.trades} | set(sink.reasons) | sink.topics
     assert {"STOP", "TRAILING_STOP", "SIGNAL_FLIP", "DATA_HOLE", "TIMEOUT", "ALREADY_HELD"} <= seen
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType, Side
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.trading import CancelRequest, Fill, Intent, OrderRequest, OrderUpdate
+from quantum_trader.engine.core import Engine
 from quantum_trader.engine.gateway import Command
-from quantum_trader.engine.live_engine import LiveEngine
 from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.live.inputs import BarsCame, Began, Input, VenueSaid, Wished
@@ -77,7 +77,7 @@ class World:
         self.log, self.store = log or MemoryLog(), store or MemoryStore()
         self.sink = MemorySink()
         profile = OrchestratorConfig.from_profile("STANDARD")
-        self.engine = LiveEngine(
+        self.engine = Engine(
             [instrument_for(SYMBOL, 10_000.0)[0], instrument_for(OTHER, 1_000.0)[0]], MINUTE,
             EngineSettings(profile=profile, operator_resume_hours=0.0, **settings), self.sink,
         )

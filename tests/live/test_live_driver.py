@@ -163,7 +163,7 @@ def test_history_of_an_account_is_not_booked_by_a_new_session():
         ]
         task = asyncio.create_task(driver.run(connected=True))
         await until(lambda: driver.ready)
-        peak = world.engine.books.cash
+        peak = world.engine.account.books.cash
         driver.stop()
         await task
         assert peak == 10_000.0, (
@@ -207,7 +207,7 @@ def test_history_of_fills_is_not_replayed_on_an_adopted_symbol():
         task = asyncio.create_task(driver.run(connected=True))
         await until(lambda: driver.ready)
         await asyncio.sleep(0.5)
-        sent, cash, held = list(venue.sent), world.engine.books.cash, world.engine.held
+        sent, cash, held = list(venue.sent), world.engine.account.books.cash, world.engine.halts.held
         driver.stop()
         await task
         big = [(r.type.value, r.side.value, r.qty, r.stop_price) for r in sent if r.qty > 0.01]
@@ -302,7 +302,7 @@ def test_a_bar_with_a_price_of_zero_is_screened_and_ends_nothing():
         driver.stop()
         await task
         world.session.settle()
-        assert world.engine.tally.topics["market.refused"] == 1
+        assert world.engine.records.tally.topics["market.refused"] == 1
         assert world.session.shield.failures == 0
 
     asyncio.run(run())

@@ -34,7 +34,7 @@ def resting(order: OrderRequest | str) -> VenueOrder:
 def look(world: World, *positions: VenuePosition, orders: tuple[VenueOrder, ...] = (), wallet: float | None = None,
          busy: tuple[str, ...] = ()) -> list[object]:
     """Compare with the venue once."""
-    told = wallet if wallet is not None else world.engine.books.cash
+    told = wallet if wallet is not None else world.engine.account.books.cash
     return list(world.tell(Looked(snapshot=VenueSnapshot(
         ts_ns=world.now_ns, wallet=told, positions=positions, orders=orders, busy=busy
     ))))
@@ -50,7 +50,7 @@ def test_a_fill_told_twice_moves_the_books_once(world: World) -> None:
     order = orders(world.wish())[0]
     world.fill(order, 0.005, fill_id="f-1")
     world.fill(order, 0.005, fill_id="f-1")
-    assert world.engine.books.positions[SYMBOL].qty == 0.005
+    assert world.engine.account.books.positions[SYMBOL].qty == 0.005
 
 
 def test_funding_told_twice_is_paid_once(world: World) -> None:
@@ -58,16 +58,16 @@ def test_funding_told_twice_is_paid_once(world: World) -> None:
     payment = FundingPayment(symbol=SYMBOL, ts_ns=HOUR, rate=1e-4, mark_price=1e4, qty=0.01, amount=-1.5)
     world.say(payment)
     world.say(payment)
-    assert world.engine.books.cash == 9_998.5
+    assert world.engine.account.books.cash == 9_998.5
 
 
 def test_a_status_before_its_fill_keeps_the_ticket(world: World) -> None:
     """FILLED first, the fill after it: the fill opens the position and gets its stop."""
     order = orders(world.wish())[0]
     world.update(order, OrderStatus.FILLED, filled=0.01)
-    assert SYMBOL not in world.engine.books.positions
+    assert SYMBOL not in world.engine.account.books.positions
     commands = world.fill(order, 0.01)
-    assert world.engine.books.positions[SYMBOL].qty == 0.01
+    assert world.engine.account.books.positions[SYMBOL].qty == 0.01
     assert OrderType.STOP_MARKET in [one.type for one in orders(commands)]
     assert world.engine.gateway.ticket(order.client_order_id) is None
 
@@ -77,7 +77,7 @@ def test_a_cancelled_rest_whose_fill_is_late_still_finds_its_plan(world: World) 
     order = orders(world.wish())[0]
     world.update(order, OrderStatus.CANCELED, filled=0.004)
     commands = world.fill(order, 0.004)
-    assert world.engine.books.positions[SYMBOL].qty == 0.004
+    assert world.engine.account.books.positions[SYMBOL].qty == 0.004
     assert [one.qty for one in orders(commands) if one.type is OrderType.STOP_MARKET] == [0.004]
 
 
@@ -86,13 +86,13 @@ def test_a_late_acknowledgement_does_not_bring_an_order_back(world: World) -> No
     _, stop = world.opened()
     world.update(stop, OrderStatus.FILLED, filled=0.01)
     world.update(stop, OrderStatus.NEW)
-    assert not world.engine.gateway.is_protected(world.engine.books.positions[SYMBOL])
+    assert not world.engine.gateway.is_protected(world.engine.account.books.positions[SYMBOL])
 
 
 def test_an_order_that_filled_is_not_cancelled_afterwards(world: World) -> None:
     """When a moved stop closes the position, the stop it replaced is cancelled and itself is not."""
     _, old = world.opened()
-    (new,) = orders(world.engine.gateway.move_stop(world.engine.books.positions[SYMBOL], world.now_ns))
+    (new,) = orders(world.engine.gateway.move_stop(world.engine.account.books.positions[SYMBOL], world.now_ns))
     commands = world.fill(new, 0.01, price=9_800.0)
     assert cancels(commands) == [old.client_order_id]
 
@@ -100,11 +100,11 @@ def test_an_order_that_filled_is_not_cancelled_afterwards(world: World) -> None:
 def test_a_trade_by_hand_is_taken_over_and_protected(world: World) -> None:
     """Somebody buys on the website: the books hold it, with a stop below entry and price."""
     commands = world.fill("web_1", 0.02, side=OrderSide.BUY)
-    position = world.engine.books.positions[SYMBOL]
+    position = world.engine.account.books.positions[SYMBOL]
     assert (position.qty, position.plan.model) == (0.02, "adopted")
     (stop,) = [one for one in orders(commands) if one.type is OrderType.STOP_MARKET]
     assert 0.0 < stop.stop_price < min(position.entry_price, 10_000.0)
-    assert not world.engine.held
+    assert not world.engine.halts.held
     assert "position.adopted" in world.topics()
 
 
@@ -122,17 +122,17 @@ def test_a_sale_by_hand_larger_than_the_position_closes_it_and_opens_the_rest(wo
     """0.03 sold against 0.01 held: the long is closed as EXTERNAL, a short of 0.02 is taken over."""
     world.opened()
     world.fill("web_2", 0.03, side=OrderSide.SELL)
-    position = world.engine.books.positions[SYMBOL]
+    position = world.engine.account.books.positions[SYMBOL]
     assert (position.sign, position.qty) == (-1, pytest.approx(0.02))
-    assert world.engine.tally.trades[-1].exit_reason is ExitReason.EXTERNAL
+    assert world.engine.records.tally.trades[-1].exit_reason is ExitReason.EXTERNAL
 
 
 def test_a_part_sold_by_hand_leaves_the_rest_alone(world: World) -> None:
     """The rest goes on; it is not closed at the next bar."""
     world.opened()
     world.fill("web_3", 0.004, side=OrderSide.SELL)
-    assert world.engine.books.positions[SYMBOL].exit_reason is None
-    assert world.engine.books.positions[SYMBOL].qty == pytest.approx(0.006)
+    assert world.engine.account.books.positions[SYMBOL].exit_reason is None
+    assert world.engine.account.books.positions[SYMBOL].qty == pytest.approx(0.006)
 
 
 def test_a_lost_stop_is_sent_again_and_then_the_position_is_closed(world: World) -> None:
@@ -151,17 +151,17 @@ def test_a_lost_stop_is_sent_again_and_then_the_position_is_closed(world: World)
 def test_one_difference_is_looked_at_again_before_anything_is_done(world: World) -> None:
     """A fill may be on its way: the first look only asks."""
     look(world, held())
-    assert world.engine.books.positions == {}
-    assert world.engine.suspects() == {SYMBOL}
+    assert world.engine.account.books.positions == {}
+    assert world.engine.adopting.suspects() == {SYMBOL}
 
 
 def test_a_position_nobody_explains_is_adopted_protected_and_halts(world: World) -> None:
     """Seen twice alike: into the books, a stop at the venue, openings halted until `resume`."""
     look(world, held())
     commands = look(world, held())
-    assert world.engine.books.positions[SYMBOL].qty == 0.01
+    assert world.engine.account.books.positions[SYMBOL].qty == 0.01
     assert any(isinstance(one, OrderRequest) and one.type is OrderType.STOP_MARKET for one in commands)
-    assert "the venue holds 0.01" in world.engine.held
+    assert "the venue holds 0.01" in world.engine.halts.held
     notice = world.records("halt.raised")[-1]["data"]
     assert (notice["kind"], notice["exit_path"]) == ("reconciliation", "resume --reason")
 
@@ -172,9 +172,9 @@ def test_a_position_that_is_gone_is_closed_in_the_books(world: World) -> None:
     rest = alive(world)
     look(world, orders=rest)
     commands = look(world, orders=rest)
-    assert world.engine.books.positions == {}
+    assert world.engine.account.books.positions == {}
     assert {one.client_order_id for one in rest} == set(cancels(commands))  # type: ignore[arg-type]
-    assert world.engine.held
+    assert world.engine.halts.held
 
 
 def test_another_quantity_is_taken_over_with_a_new_stop(world: World) -> None:
@@ -183,7 +183,7 @@ def test_another_quantity_is_taken_over_with_a_new_stop(world: World) -> None:
     rest = alive(world)
     look(world, held(0.006), orders=rest)
     commands = look(world, held(0.006), orders=rest)
-    assert world.engine.books.positions[SYMBOL].qty == 0.006
+    assert world.engine.account.books.positions[SYMBOL].qty == 0.006
     assert [one.qty for one in orders(commands) if one.type is OrderType.STOP_MARKET] == [0.006]  # type: ignore[arg-type]
 
 
@@ -191,7 +191,7 @@ def test_a_busy_symbol_is_left_out_of_the_comparison(world: World) -> None:
     """What is on its way is not a difference."""
     for _ in range(3):
         look(world, held(), busy=(SYMBOL,))
-    assert world.engine.books.positions == {}
+    assert world.engine.account.books.positions == {}
     assert world.engine.reconciler.since_ns == 0
 
 
@@ -208,7 +208,7 @@ def test_a_missing_order_is_asked_for(world: World) -> None:
     _, stop = world.opened()
     rest = tuple(one for one in alive(world) if one.client_order_id != stop.client_order_id)
     assert look(world, held(), orders=rest) == []
-    assert world.engine.questions() == [(SYMBOL, stop.client_order_id)]
+    assert world.engine.reconciler.missing_orders() == [(SYMBOL, stop.client_order_id)]
 
 
 def test_an_unexplained_wallet_is_taken_as_profit_or_loss_and_a_large_one_halts(world: World) -> None:
@@ -216,26 +216,26 @@ def test_an_unexplained_wallet_is_taken_as_profit_or_loss_and_a_large_one_halts(
     for wallet, halted in ((9_999.0, False), (8_999.0, True)):
         look(world, wallet=wallet)
         look(world, wallet=wallet)
-        assert world.engine.books.cash == wallet
-        assert bool(world.engine.held) is halted
+        assert world.engine.account.books.cash == wallet
+        assert bool(world.engine.halts.held) is halted
 
 
 def test_money_paid_in_or_out_is_no_profit_and_no_drawdown(world: World) -> None:
     """Half the account is withdrawn: the governor stays where it was, the day's loss is nothing."""
     world.tell(MoneyMoved(ts_ns=world.now_ns, amount=-5_000.0))
     world.bar(1500, 10_000.0, 1_000.0)
-    assert world.engine.books.cash == 5_000.0
-    assert world.engine.governor[0] == 0.0
-    assert abs(world.engine._account_view(0, world.engine.kernel.out[0].tolist(), world.now_ns).rolling_pnl_pct) < 1e-6
+    assert world.engine.account.books.cash == 5_000.0
+    assert world.engine.account.governor[0] == 0.0
+    assert abs(world.engine._account_view(0, world.engine.market.kernel.out[0].tolist(), world.now_ns).rolling_pnl_pct) < 1e-6
 
 
 def test_health_raises_the_governor_at_once_and_emergency_waits_for_a_person(world: World) -> None:
     """A critical queue is EMERGENCY; health alone does not end it, `resume` does."""
     world.tell(HealthTold(ts_ns=world.now_ns, level=3, connected=True, reason="queue 100 %"))
-    assert world.engine.governor[0] == 3.0
+    assert world.engine.account.governor[0] == 3.0
     assert orders(world.wish("x9")) == []
     world.tell(HealthTold(ts_ns=world.now_ns, level=0, connected=True, reason="well again"))
-    assert world.engine.governor[0] == 3.0
+    assert world.engine.account.governor[0] == 3.0
     world.tell(Asked(ts_ns=world.now_ns, action="resume", reason="disk freed", actor="me"))
     assert len(orders(world.wish("x10"))) == 1
 
@@ -283,7 +283,7 @@ def test_flatten_closes_everything_and_halts(world: World) -> None:
     world.tell(HealthTold(ts_ns=world.now_ns, level=3, connected=False, reason="all is lost"))
     (close,) = orders(world.tell(Asked(ts_ns=world.now_ns, action="flatten", reason="out", actor="me")))
     assert (close.side, close.reduce_only, close.qty) == (OrderSide.SELL, True, 0.01)
-    assert world.engine.kill
+    assert world.engine.halts.operator_halt
 
 
 def test_an_opposite_intent_closes_first(world: World) -> None:

@@ -35,7 +35,7 @@ def look(world, *positions, wallet=None, orders=()):
             Looked(
                 snapshot=VenueSnapshot(
                     ts_ns=world.now_ns,
-                    wallet=world.engine.books.cash if wallet is None else wallet,
+                    wallet=world.engine.account.books.cash if wallet is None else wallet,
                     positions=positions,
                     orders=orders,
                 )
@@ -47,7 +47,7 @@ def look(world, *positions, wallet=None, orders=()):
 def test_acks_out_of_order_retire_the_newer_stop(world):
     """Two stops under way (made by the gateway itself); acks arrive the other way round: the younger stays."""
     world.opened()
-    gateway, position = world.engine.gateway, world.engine.books.positions[SYMBOL]
+    gateway, position = world.engine.gateway, world.engine.account.books.positions[SYMBOL]
     (first,), (second,) = gateway.move_stop(position, 1), gateway.move_stop(position, 2)
     gone = cancels(world.update(second, OrderStatus.NEW)) + cancels(world.update(first, OrderStatus.NEW))
     assert second.client_order_id not in gone
@@ -77,12 +77,12 @@ def test_disk_full_does_not_lose_a_fill(world):
     order = orders(world.wish())[0]
     world.update(order, OrderStatus.NEW)
     world.session.settle()
-    sink = BrokenSink(world.engine.recorder._sink)
-    world.engine.recorder._sink = sink
+    sink = BrokenSink(world.engine.records.recorder._sink)
+    world.engine.records.recorder._sink = sink
     sink.full = True
     world.log.full = True
     sent = world.fill(order, 0.01)
-    assert SYMBOL in world.engine.books.positions, "the fill is not in the books, and its id is already 'seen'"
+    assert SYMBOL in world.engine.account.books.positions, "the fill is not in the books, and its id is already 'seen'"
     assert any(o.type is OrderType.STOP_MARKET for o in orders(sent))
 
 
@@ -90,8 +90,8 @@ def test_disk_full_flatten_goes_out(world):
     """flatten while records cannot be written."""
     world.opened()
     world.session.settle()
-    sink = BrokenSink(world.engine.recorder._sink)
-    world.engine.recorder._sink = sink
+    sink = BrokenSink(world.engine.records.recorder._sink)
+    world.engine.records.recorder._sink = sink
     sink.full = True
     world.log.full = True
     sent = world.tell(Asked(ts_ns=world.now_ns, action="flatten", reason="enough", actor="me"))
@@ -130,7 +130,7 @@ def test_rotation_failure_is_a_state_error(tmp_path, monkeypatch):
 def test_leverage_changed_by_hand_moves_the_stop_inside_liquidation(world):
     """Somebody raises leverage to 100 on the website: liquidation comes nearer than the stop; the stop must follow."""
     world.opened()
-    position = world.engine.books.positions[SYMBOL]
+    position = world.engine.account.books.positions[SYMBOL]
     ours = [
         VenueOrder(
             client_order_id=t.client_order_id,
@@ -153,7 +153,7 @@ def test_leverage_changed_by_hand_moves_the_stop_inside_liquidation(world):
     from quantum_trader.risk.sizing import liquidation_price
 
     liq = liquidation_price(
-        1, position.entry_price, position.qty, position.plan.leverage, world.engine._tiers[position.index]
+        1, position.entry_price, position.qty, position.plan.leverage, world.engine.instruments.tiers[position.index]
     )
     assert position.plan.leverage == 125.0
     assert position.stop > liq, f"stop {position.stop} is beyond liquidation {liq}"
@@ -168,7 +168,7 @@ def test_bars_from_before_a_position_do_not_manage_it():
     snap = VenueSnapshot(ts_ns=t, wallet=10_000.0, positions=(held(entry=10_000.0),), orders=())
     world.tell(Looked(snapshot=snap))
     sent = world.tell(Looked(snapshot=snap))
-    assert SYMBOL in world.engine.books.positions
+    assert SYMBOL in world.engine.account.books.positions
     for o in orders(sent):
         world.update(o, OrderStatus.NEW)
     exits = []
@@ -223,10 +223,10 @@ def test_a_fill_told_after_its_position_was_taken_from_a_look_counts_once(world)
     """Fills could not be fetched, two looks adopt the position; then the fill is told after all."""
     look(world, held(qty=0.01))
     look(world, held(qty=0.01))
-    assert world.engine.books.positions[SYMBOL].qty == 0.01
+    assert world.engine.account.books.positions[SYMBOL].qty == 0.01
     world.fill("web_1", 0.01, side=OrderSide.BUY, ts_ns=world.now_ns - 10**9)
-    assert world.engine.books.positions[SYMBOL].qty == 0.01, (
-        f"{world.engine.books.positions[SYMBOL].qty}: the same 0.01 twice"
+    assert world.engine.account.books.positions[SYMBOL].qty == 0.01, (
+        f"{world.engine.account.books.positions[SYMBOL].qty}: the same 0.01 twice"
     )
 
 
@@ -251,15 +251,15 @@ def test_a_position_in_a_symbol_without_bars_yet_is_no_catastrophe():
     )
     for _ in range(2):
         look(world, theirs)
-    assert OTHER in world.engine.books.positions
+    assert OTHER in world.engine.account.books.positions
     for minute in range(4):
         rows = np.array([[1e4, 1e4, 1e4, 1e4, 100.0], [np.nan] * 5])
         ts = START + minute * MINUTE
         world.tell(
             BarsCame(ts_ns=ts, received_ns=ts + MINUTE, ohlcv=rows.tobytes(), present=np.array([True, False]).tobytes())
         )
-    assert world.engine.governor[GOV_ROW_LEVEL] == 0, (
-        f"equity {world.engine.equity}, governor {world.engine.governor[GOV_ROW_LEVEL]}"
+    assert world.engine.account.governor[GOV_ROW_LEVEL] == 0, (
+        f"equity {world.engine.account.equity}, governor {world.engine.account.governor[GOV_ROW_LEVEL]}"
     )
 
 
@@ -273,4 +273,4 @@ def test_adopting_a_losing_position_is_no_drawdown_of_ours():
     for _ in range(2):
         look(world, held(qty=0.9, entry=11_000.0))
     world.bar(1, 10_000.0, 1_000.0)
-    assert world.engine.governor[GOV_ROW_LEVEL] < 3, f"equity {world.engine.equity}: EMERGENCY at the first start"
+    assert world.engine.account.governor[GOV_ROW_LEVEL] < 3, f"equity {world.engine.account.equity}: EMERGENCY at the first start"

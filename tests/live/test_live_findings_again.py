@@ -19,7 +19,7 @@ def look(world, *positions):
         world.tell(
             Looked(
                 snapshot=VenueSnapshot(
-                    ts_ns=world.now_ns, wallet=world.engine.books.cash, positions=positions, orders=()
+                    ts_ns=world.now_ns, wallet=world.engine.account.books.cash, positions=positions, orders=()
                 )
             )
         )
@@ -32,10 +32,10 @@ def test_an_opening_whose_fill_was_seen_by_a_look_leaves_nothing_pending(world):
     world.update(order, OrderStatus.NEW)
     look(world, held())
     look(world, held())
-    assert SYMBOL in world.engine.books.positions
+    assert SYMBOL in world.engine.account.books.positions
     world.fill(order, 0.01, ts_ns=world.now_ns - 1)
     world.update(order, OrderStatus.FILLED, filled=0.01)
-    assert not world.engine._pending, f"pending for ever: {world.engine._pending}"
+    assert not world.engine.opening.pending, f"pending for ever: {world.engine.opening.pending}"
 
 
 def test_own_position_taken_from_a_look_keeps_its_own_plan(world):
@@ -44,7 +44,7 @@ def test_own_position_taken_from_a_look_keeps_its_own_plan(world):
     world.update(order, OrderStatus.NEW)
     look(world, held())
     look(world, held())
-    assert world.engine.books.positions[SYMBOL].plan.intent_id == "x1"
+    assert world.engine.account.books.positions[SYMBOL].plan.intent_id == "x1"
 
 
 def test_records_that_could_not_be_written_do_not_forbid_the_next_start(tmp_path):
@@ -59,7 +59,7 @@ def test_records_that_could_not_be_written_do_not_forbid_the_next_start(tmp_path
     recorder = Recorder(sink)
 
     def note(n):
-        with suppress(StateError):  # LiveEngine._record goes on
+        with suppress(StateError):  # Engine._record goes on
             recorder.record("note", "", n, {"n": n})
 
     note(1)
@@ -124,7 +124,7 @@ def test_bars_of_a_symbol_that_is_only_slow_are_not_lost():
         task = asyncio.create_task(driver.run(connected=True))
         await until(lambda: driver.decided_until_ns > 0, 6.0)
         close = float(
-            world.engine.kernel.out[1, __import__("quantum_trader.signals.columns", fromlist=["CLOSE"]).CLOSE]
+            world.engine.market.kernel.out[1, __import__("quantum_trader.signals.columns", fromlist=["CLOSE"]).CLOSE]
         )
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

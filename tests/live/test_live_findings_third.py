@@ -67,7 +67,7 @@ def alive(world: World) -> tuple[VenueOrder, ...]:
 
 def look(world: World, *positions: VenuePosition, orders: tuple[VenueOrder, ...] = (), **changes: Any) -> list[Any]:
     """One look at the account."""
-    fields = {"wallet": world.engine.books.cash, "ts_ns": world.now_ns} | changes
+    fields = {"wallet": world.engine.account.books.cash, "ts_ns": world.now_ns} | changes
     return world.tell(Looked(snapshot=VenueSnapshot(positions=positions, orders=orders, **fields)))
 
 
@@ -135,8 +135,8 @@ def test_a_second_traders_fill_halts_where_trades_by_hand_are_taken_over(world: 
     """`on_foreign = adopt` means a person's trades, not another machine's."""
     assert world.engine.adopt_quietly
     world.fill(client_order_id("x", Purpose.OPEN, 0, OTHER_MARK), 0.01)
-    assert "another trader" in world.engine.held
-    assert world.engine.books.positions[SYMBOL].stop > 0.0, "and its position is protected all the same"
+    assert "another trader" in world.engine.halts.held
+    assert world.engine.account.books.positions[SYMBOL].stop > 0.0, "and its position is protected all the same"
 
 
 def test_resume_ends_the_halt_of_a_second_trader_though_its_order_rests(world: World) -> None:
@@ -145,7 +145,7 @@ def test_resume_ends_the_halt_of_a_second_trader_though_its_order_rests(world: W
     twice(world, orders=(order,))
     world.tell(Asked(ts_ns=world.now_ns, action="resume", reason="it is off", actor="me"))
     twice(world, orders=(order,))
-    assert world.engine.held == ""
+    assert world.engine.halts.held == ""
     assert [one.kind for one in world.engine.reconciler.open] == [DifferenceKind.OTHER_TRADER]
     assert world.engine.reconciler.since_ns == 0, "what is somebody else's does not keep the books from agreeing"
 
@@ -164,13 +164,13 @@ def test_marks_name_the_process(world: World) -> None:
 
 def moved(world: World, amount: float, move_id: str = "", after_s: int = 0) -> None:
     """Money was paid in or out a second after the books began, or later."""
-    ts_ns = world.engine.began_ns + (1 + after_s) * NS_PER_SECOND
+    ts_ns = world.engine.money.began_ns + (1 + after_s) * NS_PER_SECOND
     world.tell(MoneyMoved(ts_ns=ts_ns, amount=amount, move_id=move_id))
 
 
 def peak(world: World) -> float:
     """The equity that drawdown is measured from."""
-    return float(world.engine.governor[GOV_ROW_PEAK])
+    return float(world.engine.account.governor[GOV_ROW_PEAK])
 
 
 def test_a_move_told_by_stream_and_by_question_counts_once(world: World) -> None:
@@ -179,9 +179,9 @@ def test_a_move_told_by_stream_and_by_question_counts_once(world: World) -> None
     moved(world, -1_000.0, "TRANSFER-1")
     moved(world, 300.0, "TRANSFER-2", after_s=5)
     moved(world, 300.0, after_s=6)
-    assert world.engine.books.cash == 9_300.0
+    assert world.engine.account.books.cash == 9_300.0
     moved(world, 300.0, "TRANSFER-2", after_s=5)
-    assert world.engine.books.cash == 9_300.0, "asked again"
+    assert world.engine.account.books.cash == 9_300.0, "asked again"
 
 
 def test_two_moves_of_one_amount_are_two(world: World) -> None:
@@ -189,17 +189,17 @@ def test_two_moves_of_one_amount_are_two(world: World) -> None:
     moved(world, 100.0)
     moved(world, 100.0, "TRANSFER-1")
     moved(world, 100.0, "TRANSFER-2")
-    assert world.engine.books.cash == 10_200.0
+    assert world.engine.account.books.cash == 10_200.0
 
 
 def test_a_wallet_is_not_mended_before_the_venue_was_asked(world: World) -> None:
     """Withdrawn while the stream was down and /income does not answer: for a minute it is nobody's loss."""
     before = peak(world)
     twice(world, wallet=7_000.0, moves_known=False)
-    assert (world.engine.books.cash, world.engine.held) == (10_000.0, "")
+    assert (world.engine.account.books.cash, world.engine.halts.held) == (10_000.0, "")
     moved(world, -3_000.0, "TRANSFER-1")
     twice(world, wallet=7_000.0)
-    assert (world.engine.books.cash, world.engine.held) == (7_000.0, "")
+    assert (world.engine.account.books.cash, world.engine.halts.held) == (7_000.0, "")
     assert peak(world) == before - 3_000.0
 
 
@@ -208,8 +208,8 @@ def test_a_wallet_that_nobody_explains_is_mended_in_a_minute(world: World) -> No
     twice(world, wallet=7_000.0, moves_known=False)
     later = world.now_ns + 61 * NS_PER_SECOND
     twice(world, wallet=7_000.0, moves_known=False, ts_ns=later)
-    assert world.engine.books.cash == 7_000.0
-    assert "wallet" in world.engine.held
+    assert world.engine.account.books.cash == 7_000.0
+    assert "wallet" in world.engine.halts.held
 
 
 def test_a_transfer_that_was_taken_for_a_loss_is_none_once_it_is_known(world: World) -> None:
@@ -217,7 +217,7 @@ def test_a_transfer_that_was_taken_for_a_loss_is_none_once_it_is_known(world: Wo
     before = peak(world)
     twice(world, wallet=7_000.0)
     moved(world, -3_000.0, "TRANSFER-1")
-    assert world.engine.books.cash == 7_000.0
+    assert world.engine.account.books.cash == 7_000.0
     assert peak(world) == before - 3_000.0
 
 
@@ -228,7 +228,7 @@ def test_moves_survive_a_restart(world: World) -> None:
     again = World(world.log, world.store)
     again.session.recover()
     moved(again, -1_000.0, "TRANSFER-1")
-    assert again.engine.books.cash == 9_000.0
+    assert again.engine.account.books.cash == 9_000.0
 
 
 def test_money_withdrawn_while_the_trader_was_off_is_no_loss(warm: bytes) -> None:
@@ -250,8 +250,8 @@ def test_money_withdrawn_while_the_trader_was_off_is_no_loss(warm: bytes) -> Non
         return world
 
     world = asyncio.run(run())
-    assert (world.engine.books.cash, world.engine.held) == (7_000.0, "")
-    assert int(world.engine.governor[0]) == 0
+    assert (world.engine.account.books.cash, world.engine.halts.held) == (7_000.0, "")
+    assert int(world.engine.account.governor[0]) == 0
 
 
 def test_money_moved_unheard_while_it_runs_is_asked_for(warm: bytes) -> None:
@@ -268,13 +268,13 @@ def test_money_moved_unheard_while_it_runs_is_asked_for(warm: bytes) -> None:
             Transfer(move_id="TRANSFER-1", amount=-3_000.0, ts_ns=driver.clock.now_ns(), reason="TRANSFER")
         ]
         venue.wallet = 7_000.0
-        await until(lambda: world.engine.books.cash == 7_000.0)
+        await until(lambda: world.engine.account.books.cash == 7_000.0)
         driver.stop()
         await task
         return world
 
     world = asyncio.run(run())
-    assert world.engine.held == ""
+    assert world.engine.halts.held == ""
     assert [one["data"]["why"] for one in world.records("cash.adjusted")] == ["transfer"]
 
 
@@ -298,14 +298,14 @@ def test_a_stop_refused_for_its_tick_is_sent_on_the_new_one(world: World) -> Non
     assert (again.type, again.stop_price % 7.0) == (OrderType.STOP_MARKET, 0.0)
     assert 0.0 <= again.stop_price - first.stop_price < 7.0, "nearer to the price, so that no more is risked"
     world.update(again, OrderStatus.NEW)
-    assert world.engine.gateway.is_protected(world.engine.books.positions[SYMBOL])
-    assert world.engine.books.positions[SYMBOL].exit_reason is None
+    assert world.engine.gateway.is_protected(world.engine.account.books.positions[SYMBOL])
+    assert world.engine.account.books.positions[SYMBOL].exit_reason is None
 
 
 def test_a_target_refused_for_its_tick_is_sent_on_the_new_one(world: World) -> None:
     """Nearer to the price too; one that is on the grid already is not sent again and again."""
     world.opened()
-    position = world.engine.books.positions[SYMBOL]
+    position = world.engine.account.books.positions[SYMBOL]
     position.target = 10_400.0
     (target,) = orders(world.engine.gateway.rest_target(position, world.now_ns))
     on_another_grid(world, tick_size=7.0)
@@ -324,7 +324,7 @@ def test_a_stop_that_fits_no_grid_closes_in_the_end(world: World) -> None:
         stop = next(one for one in commands if one.type is not OrderType.TAKE_PROFIT_MARKET)
         commands = orders(world.update(stop, OrderStatus.REJECTED, reason="-4014 Price not increased by tick size."))
     assert [(one.type, one.reduce_only) for one in commands] == [(OrderType.MARKET, True)]
-    assert world.engine.books.positions[SYMBOL].exit_reason is ExitReason.UNPROTECTED
+    assert world.engine.account.books.positions[SYMBOL].exit_reason is ExitReason.UNPROTECTED
 
 
 def test_a_position_that_is_no_multiple_any_more_still_closes(world: World) -> None:
@@ -338,7 +338,7 @@ def test_a_position_that_is_no_multiple_any_more_still_closes(world: World) -> N
     world.update(again, OrderStatus.NEW)
     world.fill(again, 0.015)
     world.update(again, OrderStatus.CANCELED, filled=0.015)
-    assert world.engine.books.positions == {}
+    assert world.engine.account.books.positions == {}
     assert not any(ticket.purpose is Purpose.CLOSE for ticket in world.engine.gateway.tickets())
 
 
@@ -362,9 +362,9 @@ def test_a_close_refused_again_and_again_is_told(world: World) -> None:
     world.update(commands[0], OrderStatus.REJECTED, reason="LOST: the venue does not know it")
     for _ in range(3):
         (close,) = orders(world.tell(Ticked(ts_ns=world.now_ns)))
-        assert world.engine.held == ""
+        assert world.engine.halts.held == ""
         world.update(close, OrderStatus.REJECTED, reason="-4141 Symbol is closed.")
-    assert "-4141 Symbol is closed." in world.engine.held
+    assert "-4141 Symbol is closed." in world.engine.halts.held
     assert orders(world.tell(Ticked(ts_ns=world.now_ns))), "and it goes on trying"
 
 
@@ -397,7 +397,7 @@ def test_an_account_that_may_only_reduce_opens_no_more(world: World, code: str) 
     """Asking on makes some of these last longer: openings wait for a person, who reads the venue's words."""
     order = orders(world.wish())[0]
     world.update(order, OrderStatus.REJECTED, reason=f"{code} only reduceOnly order is allowed")
-    assert code in world.engine.held
+    assert code in world.engine.halts.held
     assert orders(world.wish("x2")) == []
     world.tell(Asked(ts_ns=world.now_ns, action="resume", reason="over", actor="me"))
     assert len(orders(world.wish("x3"))) == 1
@@ -439,7 +439,7 @@ def test_a_refusal_for_a_filter_makes_the_driver_ask_for_filters(warm: bytes) ->
             fill_id="f-1", client_order_id=order.client_order_id, symbol=SYMBOL, side=order.side, qty=order.qty,
             price=10_000.0, fee=0.0, liquidity="taker", ts_ns=driver.clock.now_ns(),
         ))
-        position = world.engine.books.positions
+        position = world.engine.account.books.positions
         await until(lambda: SYMBOL in position and world.engine.gateway.is_protected(position[SYMBOL]))
         driver.stop()
         await task
@@ -595,7 +595,7 @@ def test_a_bar_from_before_a_sleep_opens_nothing(warm: bytes) -> None:
         venue.now_ns = wall_ns[0]
         task = asyncio.create_task(driver.run(connected=True))
         await until(lambda: driver.ready and not driver.requests)
-        assert world.engine.connected
+        assert world.engine.halts.connected
         opened_ns = world.now_ns
         wall_ns[0] += 3600 * NS_PER_SECOND
         for symbol, price in ((SYMBOL, 10_000.0), (OTHER, 1_000.0)):
@@ -607,7 +607,7 @@ def test_a_bar_from_before_a_sleep_opens_nothing(warm: bytes) -> None:
         told = [one["data"]["reason"] for one in world.records("health.changed")]
         driver.stop()
         await task
-        return world.engine.connected, told
+        return world.engine.halts.connected, told
 
     connected, told = asyncio.run(run())
     assert not connected
@@ -659,14 +659,14 @@ def test_a_disk_that_stays_full_is_not_asked_every_tick(warm: bytes) -> None:
                 raise StateError("disk full")
 
         world.store.save = save  # type: ignore[method-assign]
-        world.store.full, world.engine.claims_ok = True, False
+        world.store.full, world.engine.halts.inputs_written = True, False
         await asyncio.sleep(50 * FAST.tick_s)
         failed = len(tries)
         world.store.full = False
-        await until(lambda: world.engine.claims_ok)
+        await until(lambda: world.engine.halts.inputs_written)
         driver.stop()
         await task
-        return failed, world.engine.claims_ok
+        return failed, world.engine.halts.inputs_written
 
     failed, well = asyncio.run(run())
     assert 1 <= failed <= 7, "at 0, 1, 3, 7, 15, 31 ticks"
@@ -682,7 +682,7 @@ def test_records_that_fail_leave_the_state_of_a_replay_alone(world: World) -> No
 
     world.session.checkpoint()
     before = world.engine.state()["failures"]
-    world.engine.recorder._sink = Broken()
+    world.engine.records.recorder._sink = Broken()
     world.opened("x1")
     assert len(orders(world.wish("x2", symbol=OTHER, reference_price=1_000.0, stop_price=980.0))) == 1
     assert world.engine.recording.failures > 0
@@ -690,7 +690,7 @@ def test_records_that_fail_leave_the_state_of_a_replay_alone(world: World) -> No
     again = World(world.log, world.store)
     again.session.recover()
     assert again.engine.gateway.state() == world.engine.gateway.state()
-    assert again.engine.books.state() == world.engine.books.state()
+    assert again.engine.account.books.state() == world.engine.account.books.state()
 
 
 def test_records_that_cannot_be_written_stop_openings_until_a_checkpoint(warm: bytes) -> None:
@@ -706,12 +706,12 @@ def test_records_that_cannot_be_written_stop_openings_until_a_checkpoint(warm: b
         world.session.recover()
         world, _venue, driver = make(world)
         task = asyncio.create_task(driver.run(connected=True))
-        await until(lambda: driver.ready and world.engine.connected)
-        sound, world.engine.recorder._sink, world.store.full = world.engine.recorder._sink, Broken(), True
+        await until(lambda: driver.ready and world.engine.halts.connected)
+        sound, world.engine.records.recorder._sink, world.store.full = world.engine.records.recorder._sink, Broken(), True
         world.engine.note("x", world.now_ns, {})
-        await until(lambda: not world.engine.connected)
-        world.engine.recorder._sink, world.store.full = sound, False
-        await until(lambda: world.engine.connected)
+        await until(lambda: not world.engine.halts.connected)
+        world.engine.records.recorder._sink, world.store.full = sound, False
+        await until(lambda: world.engine.halts.connected)
         driver.stop()
         await task
         told = [decode_input(entry) for entry in world.log.entries]
@@ -731,7 +731,7 @@ def test_a_market_that_plays_ahead_of_the_clock_is_not_begun_on(warm: bytes) -> 
         venue.push(msgspec.structs.replace(told, ts_ns=driver.clock.now_ns() + 7_200 * NS_PER_SECOND))
         task = asyncio.create_task(driver.run(connected=True))
         await until(lambda: "s ahead" in driver.waits_for)
-        begun, waits_for = world.engine.begun, driver.waits_for
+        begun, waits_for = world.engine.halts.started, driver.waits_for
         driver.stop()
         await task
         return waits_for, begun
@@ -744,11 +744,11 @@ def test_a_market_that_plays_ahead_of_the_clock_is_not_begun_on(warm: bytes) -> 
 def test_the_governors_level_says_what_raised_it(world: World) -> None:
     """Health in the words it was told in; losses and drawdown by their names."""
     world.tell(HealthTold(ts_ns=world.now_ns, level=GOV_EMERGENCY, connected=True, reason="lag 301.0 s"))
-    assert world.engine.governor_cause == "system health (lag 301.0 s)"
+    assert world.engine.halts.governor_cause == "system health (lag 301.0 s)"
     world.session.checkpoint()
     again = World(world.log, world.store)
     again.session.recover()
-    assert again.engine.governor_cause == "system health (lag 301.0 s)"
+    assert again.engine.halts.governor_cause == "system health (lag 301.0 s)"
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -805,7 +805,7 @@ def test_a_transfer_told_after_its_wallet_was_taken_over_is_no_result(late: str)
         if late == "the answer":
             await until(lambda: world.engine.reconciler.since_ns > 0)
             skipped[0] += 70 * NS_PER_SECOND
-        await until(lambda: world.engine.books.cash == 4000.0)
+        await until(lambda: world.engine.account.books.cash == 4000.0)
         reached[0] = True
         if late == "the row":
             venue.transfers.append(moved)
@@ -813,7 +813,7 @@ def test_a_transfer_told_after_its_wallet_was_taken_over_is_no_result(late: str)
         await until(lambda: any("taken for a result" in why for why in told()))
         driver.stop()
         await task
-        assert world.engine.books.cash == 4000.0
+        assert world.engine.account.books.cash == 4000.0
 
     asyncio.run(run())
 
@@ -830,10 +830,10 @@ def test_a_look_from_before_a_transfer_does_not_take_it_back() -> None:
     world.tell(look(asked, 9_990.0))
     world.tell(MoneyMoved(ts_ns=later + NS_PER_SECOND // 5, amount=5_000.0))
     world.tell(look(later, 9_990.0))
-    assert world.engine.books.cash == 15_000.0
+    assert world.engine.account.books.cash == 15_000.0
     world.tell(look(later + 2 * NS_PER_SECOND, 14_990.0))
     world.tell(look(later + 4 * NS_PER_SECOND, 14_990.0))
-    assert world.engine.books.cash == 14_990.0
+    assert world.engine.account.books.cash == 14_990.0
 
 
 @pytest.mark.parametrize("action", ["halt", "flatten"])
@@ -857,7 +857,7 @@ def test_an_opening_that_waited_does_not_go_out_after_a_halt(action: str) -> Non
         venue.set_leverage = slowly
         driver = LiveDriver(world.session, venue, FAST, now, namespace="t-")
         task = asyncio.create_task(driver.run(connected=True))
-        await until(lambda: driver.ready and world.engine.connected)
+        await until(lambda: driver.ready and world.engine.halts.connected)
         intent = world.intent("x1", created_ns=now(), expires_ns=now() + 30 * NS_PER_SECOND)
         driver.tell(Wished(ts_ns=now(), intent=intent))
         await asked.wait()
@@ -884,15 +884,15 @@ def test_a_deposit_explained_late_makes_no_drawdown() -> None:
     for minute in range(1510, 1513):
         world.bar(minute, 10_000.0, 1_000.0)
     assert peak(world) == 16_000.0
-    assert world.engine.equity == 16_000.0
-    assert losses_pct(world.engine.losses, world.engine.equity) == (0.0, 0.0)
+    assert world.engine.account.equity == 16_000.0
+    assert losses_pct(world.engine.account.losses, world.engine.account.equity) == (0.0, 0.0)
 
 
 def test_a_stop_that_was_trailed_stays_where_it_is_when_somebody_closes_a_part() -> None:
     """A look finds half of the position: its stop is placed anew for that half, and no farther from the price."""
     world = World().begin()
     world.opened()
-    position = world.engine.books.positions[SYMBOL]
+    position = world.engine.account.books.positions[SYMBOL]
     position.stop = trailed = position.entry_price * 1.005
     half = VenuePosition(
         symbol=SYMBOL, qty=position.qty / 2.0, entry_price=position.entry_price, leverage=position.plan.leverage,
@@ -900,10 +900,10 @@ def test_a_stop_that_was_trailed_stays_where_it_is_when_somebody_closes_a_part()
     )
     for second in (1, 3):
         world.tell(Looked(snapshot=VenueSnapshot(
-            ts_ns=world.now_ns + second * NS_PER_SECOND, wallet=world.engine.books.cash, positions=(half,), orders=(),
+            ts_ns=world.now_ns + second * NS_PER_SECOND, wallet=world.engine.account.books.cash, positions=(half,), orders=(),
         )))
-    assert world.engine.books.positions[SYMBOL].qty == half.qty
-    assert world.engine.books.positions[SYMBOL].stop == trailed
+    assert world.engine.account.books.positions[SYMBOL].qty == half.qty
+    assert world.engine.account.books.positions[SYMBOL].stop == trailed
 
 
 def test_a_position_that_fails_keeps_nobody_from_closing_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -921,8 +921,8 @@ def test_a_position_that_fails_keeps_nobody_from_closing_the_others(monkeypatch:
             client_order_id=stop.client_order_id, venue_order_id="1", symbol=stop.symbol, status=OrderStatus.NEW,
             ts_ns=world.now_ns,
         ))
-    assert set(world.engine.books.positions) == {SYMBOL, OTHER}
-    for position in world.engine.books.positions.values():
+    assert set(world.engine.account.books.positions) == {SYMBOL, OTHER}
+    for position in world.engine.account.books.positions.values():
         position.plan.max_hours = 0.0
     leave = world.engine._exit
 
@@ -934,8 +934,8 @@ def test_a_position_that_fails_keeps_nobody_from_closing_the_others(monkeypatch:
     monkeypatch.setattr(world.engine, "_exit", breaks)
     closes = [order for order in orders(world.bar(1500, 10_000.0, 1_000.0)) if order.type is OrderType.MARKET]
     assert [order.symbol for order in closes] == [OTHER]
-    assert world.engine.kill
-    assert SYMBOL in world.engine.tally.halts[-1].reason
+    assert world.engine.halts.operator_halt
+    assert SYMBOL in world.engine.records.tally.halts[-1].reason
 
 
 def test_a_withdrawal_explained_late_does_not_undo_a_resume() -> None:
@@ -945,14 +945,14 @@ def test_a_withdrawal_explained_late_does_not_undo_a_resume() -> None:
     moved = world.now_ns
     for minute in range(1500, 1505):
         world.bar(minute, 10_000.0, 1_000.0)
-    assert world.engine.closed_to_openings
+    assert world.engine.halts.closed()
     world.tell(Asked(ts_ns=world.now_ns, action="resume", reason="seen", actor="me"))
     assert peak(world) == 8_200.0
     world.tell(MoneyMoved(ts_ns=moved, amount=-1_000.0, move_id="T-1"))
     for minute in range(1505, 1507):
         world.bar(minute, 10_000.0, 1_000.0)
     assert peak(world) == 8_200.0
-    assert world.engine.closed_to_openings == ""
+    assert world.engine.halts.closed() == ""
 
 
 def test_filters_that_changed_while_it_was_down_do_not_rewrite_the_past() -> None:
@@ -975,7 +975,7 @@ def test_what_a_liquidation_or_deleveraging_leaves_is_closed_at_once() -> None:
     """The venue took a part of the position: nobody waits for the next look at positions to close the rest."""
     world = World().begin()
     world.opened()
-    position = world.engine.books.positions[SYMBOL]
+    position = world.engine.account.books.positions[SYMBOL]
     commands = world.say(Fill(
         fill_id="adl-1", client_order_id="adl_autoclose", symbol=SYMBOL, side=OrderSide.SELL, qty=position.qty / 2.0,
         price=position.entry_price, fee=0.1, liquidity="taker", ts_ns=world.now_ns, liquidation=True,

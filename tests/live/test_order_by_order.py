@@ -11,8 +11,8 @@ from tests.live.live_world import MINUTE, MemoryLog, MemoryStore
 
 from quantum_trader.domain.enums import TREND_CODES, OrderStatus, OrderType, Trend
 from quantum_trader.domain.trading import Fill, OrderRequest, OrderUpdate
+from quantum_trader.engine.core import Engine
 from quantum_trader.engine.gateway import Command
-from quantum_trader.engine.live_engine import LiveEngine
 from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.live.inputs import BarsCame, Began, HealthTold, VenueSaid
@@ -44,7 +44,7 @@ class Life:
     def __init__(self, log: MemoryLog | None = None, store: MemoryStore | None = None) -> None:
         table = instruments_for(RECORDING.symbols, RECORDING.first_closes().tolist())
         self.log, self.store, self.sink = log or MemoryLog(), store or MemoryStore(), MemorySink()
-        self.engine = LiveEngine(table.instruments, MINUTE, SETTINGS, self.sink)
+        self.engine = Engine(table.instruments, MINUTE, SETTINGS, self.sink)
         self.session = Session(self.engine, self.log, self.store, MINUTE)
         self.sent: list[str] = []
         self.waiting: list[OrderRequest] = []
@@ -92,7 +92,7 @@ class Life:
     def end(self) -> tuple[list[str], list[Any], Any, Any]:
         """What there is in the end."""
         self.session.settle()
-        return self.sent, self.sink.lines, self.engine.gateway.state(), self.engine.equity
+        return self.sent, self.sink.lines, self.engine.gateway.state(), self.engine.account.equity
 
 
 def moments() -> Iterator[Moment]:
@@ -220,7 +220,7 @@ def test_the_stand_in_touches_nothing_of_the_engine() -> None:
     assert stand_in.kernel.out[0, col.TREND] == TREND_CODES.index(Trend.TRENDING)
 
 
-def broken_at(engine: LiveEngine, ts_ns: int, bad: int) -> list[int]:
+def broken_at(engine: Engine, ts_ns: int, bad: int) -> list[int]:
     """Let the signal of symbol *bad* raise at the moment that opened at *ts_ns*; returns where taken ones are noted."""
     take, taken = engine._take_signal, []
 
@@ -241,7 +241,7 @@ def test_a_signal_that_fails_is_taken_once_and_holds_up_no_other(place: int) -> 
     life, busy, due = Life().begin(), 0, []
     for ts_ns, ohlcv, present in moments():
         life.session.decide(ts_ns, ts_ns + MINUTE, ohlcv, present)
-        due = np.flatnonzero(life.engine.kernel.out[:, col.SIGNAL]).tolist()
+        due = np.flatnonzero(life.engine.market.kernel.out[:, col.SIGNAL]).tolist()
         life.session.settle()
         busy = ts_ns
         if len(due) >= 4:
@@ -259,7 +259,7 @@ def test_a_signal_that_fails_is_taken_once_and_holds_up_no_other(place: int) -> 
             life.session.recover()
         life.session.settle()
         assert taken == due
-        assert life.engine.kill
+        assert life.engine.halts.operator_halt
         lives.append(life)
     assert repr(lives[1].engine.state()) == repr(lives[0].engine.state())
 
@@ -286,11 +286,11 @@ def test_what_open_positions_need_is_sent_though_a_signal_fails() -> None:
         )))
     after = [moment for moment in moments() if moment[0] > ts_ns]
     for ts_ns, ohlcv, present in after:
-        plan = engine.books.positions[first.symbol].plan
+        plan = engine.account.books.positions[first.symbol].plan
         probe = Life(life.log, life.store)
         probe.session.recover()
         probe.session.decide(ts_ns, ts_ns + MINUTE, ohlcv, present)
-        due = np.flatnonzero(probe.engine.kernel.out[:, col.SIGNAL]).tolist()
+        due = np.flatnonzero(probe.engine.market.kernel.out[:, col.SIGNAL]).tolist()
         life.log.entries.pop()  # the probe wrote into the same log
         if due:
             plan.max_hours = 0.0
@@ -300,5 +300,5 @@ def test_what_open_positions_need_is_sent_though_a_signal_fails() -> None:
             break
         life.session.settle()
     assert [one.symbol for one in commands if isinstance(one, OrderRequest) and one.reduce_only] == [first.symbol]
-    assert engine.kill
-    assert "the signal of" in engine.tally.halts[-1].reason
+    assert engine.halts.operator_halt
+    assert "the signal of" in engine.records.tally.halts[-1].reason

@@ -9,9 +9,8 @@ from tests.live.live_world import MINUTE, World
 
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import Fill, FundingPayment, OrderUpdate
-from quantum_trader.engine.engine import Engine
+from quantum_trader.engine.core import Engine
 from quantum_trader.engine.gateway import Command
-from quantum_trader.engine.live_engine import LiveEngine
 from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.replay import ReplayDriver
 from quantum_trader.engine.settings import EngineSettings
@@ -30,7 +29,7 @@ SYMBOLS = 12
 FIXED = OrchestratorIntegrationConfig(fixed_risk_pct=0.05, fixed_confidence=0.0, fixed_max_positions=3)
 
 
-class PuttingOff(LiveEngine):
+class PuttingOff(Engine):
     """A live engine under a replay's driver: it puts off as with live bars, and records no bars."""
 
     def on_batch(self, batch: MarketBatch) -> list[Command]:
@@ -77,15 +76,15 @@ def replayed(kind: Any, integration: OrchestratorIntegrationConfig) -> Any:
         ),
     )
     engine = kind(table.instruments, recording.interval_ns, settings, MemorySink())
-    engine.began_ns = 1
+    engine.money.began_ns = 1
     venue = PaperVenue(
-        table.instruments, PaperSettings(initial_cash=1e6), taker_cost_bps=engine.kernel.out[:, col.TAKER_COST_BPS]
+        table.instruments, PaperSettings(initial_cash=1e6), taker_cost_bps=engine.market.kernel.out[:, col.TAKER_COST_BPS]
     )
     driver = ReplayDriver(engine, venue, recording.interval_ns)
     for ts_ns, ohlcv, present, _ in recording.chunks(8192):
         for row, moment in enumerate(ts_ns.tolist()):
             driver.step(moment, ohlcv[row], present[row])
-    engine.catch_up()
+    engine.records.catch_up()
     return engine
 
 
@@ -125,5 +124,5 @@ def test_a_record_that_cannot_be_written_halts_openings(monkeypatch: pytest.Monk
     monkeypatch.setattr(world.engine, "catch_up", broken)
     world.session.settle()
     assert world.session.shield.failures == 1
-    assert world.engine.kill
+    assert world.engine.halts.operator_halt
     assert world.engine.now_ns % MINUTE == 0

@@ -35,7 +35,7 @@ def test_a_restart_repeats_the_inputs_and_ends_in_the_same_state(warm: bytes) ->
     assert second.session.recover() == len(first.log.entries)
     second.session.settle()
     assert second.engine.gateway.state() == first.engine.gateway.state()
-    assert second.engine.books.state() == first.engine.books.state()
+    assert second.engine.account.books.state() == first.engine.account.books.state()
     assert second.sink.lines == first.sink.lines
     assert second.engine.gateway.is_claimed(order.intent_id)
 
@@ -68,7 +68,7 @@ def test_an_input_that_breaks_the_engine_halts_openings_in_every_life(warm: byte
     world = world_of(warm)
     bad = Wished(ts_ns=world.now_ns, intent=world.intent("x1", symbol="NOSUCHUSDT"))
     assert world.tell(bad) == []
-    assert world.engine.kill
+    assert world.engine.halts.operator_halt
     assert "input.failed" in world.topics()
     again = world_of(warm, None)
     again.tell(bad)
@@ -78,7 +78,7 @@ def test_an_input_that_breaks_the_engine_halts_openings_in_every_life(warm: byte
 def test_intents_come_by_the_bus_and_their_outcome_goes_back_with_their_trace(warm: bytes) -> None:
     """trade.intent -> order -> trade.executed; a refused one -> trade.failed; both with the intent's trace id."""
     world, bus = world_of(warm), InMemoryBus()
-    world.engine.recorder._sink = BusSink(world.sink, bus, frozenset((TRADE_EXECUTED, TRADE_FAILED)))
+    world.engine.records.recorder._sink = BusSink(world.sink, bus, frozenset((TRADE_EXECUTED, TRADE_FAILED)))
     heard: list[tuple[str, str]] = []
     for topic in (TRADE_EXECUTED, TRADE_FAILED):
         bus.subscribe(topic, lambda name, event: heard.append((name, getattr(event, "trace_id", ""))))
@@ -134,6 +134,6 @@ def test_symbols_of_others_are_nobodys_business_here(warm: bytes) -> None:
     """A fill in a symbol that is not traded here changes nothing and breaks nothing."""
     world = world_of(warm)
     world.fill("web_1", 1.0, symbol="DOGEUSDT")
-    assert world.engine.books.positions == {}
+    assert world.engine.account.books.positions == {}
     assert world.session.shield.failures == 0
     assert SYMBOL in world.engine.symbols

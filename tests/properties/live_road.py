@@ -147,8 +147,8 @@ class Road:
         """Open a position and wait until its stop rests."""
         symbol = changes.get("symbol", SYMBOL)
         self.wish(name, **changes)
-        await self.until(lambda: symbol in self.engine.books.positions)
-        await self.until(lambda: self.engine.gateway.is_protected(self.engine.books.positions[symbol]))
+        await self.until(lambda: symbol in self.engine.account.books.positions)
+        await self.until(lambda: self.engine.gateway.is_protected(self.engine.account.books.positions[symbol]))
 
     def ask(self, action: str) -> None:
         """Tell the trader what a person asks."""
@@ -215,7 +215,7 @@ def resting(world: World) -> tuple[VenueOrder, ...]:
 def look(world: World, *positions: VenuePosition, **changes: Any) -> list[Any]:
     """Compare books and venue once."""
     fields: dict[str, Any] = {
-        "ts_ns": world.now_ns, "wallet": world.engine.books.cash, "positions": positions, "orders": resting(world),
+        "ts_ns": world.now_ns, "wallet": world.engine.account.books.cash, "positions": positions, "orders": resting(world),
     }
     return world.tell(Looked(snapshot=VenueSnapshot(**(fields | changes))))
 

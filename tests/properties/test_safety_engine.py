@@ -31,7 +31,7 @@ def session() -> Iterator[Run]:
 def replay(session: Run, moments: int = MOMENTS, each: Any = None) -> MemorySink:
     """Run *moments* through the driver; *each* is called after every one. Returns the records."""
     sink = MemorySink()
-    session.engine.recorder = Recorder(sink)
+    session.engine.records.recorder = Recorder(sink)
     done = 0
     for ts_ns, ohlcv, present, _ in session.recording.chunks():
         for i, moment in enumerate(ts_ns.tolist()):
@@ -57,9 +57,9 @@ def test_3_an_acknowledgement_moves_nothing(session: Run) -> None:
         ts_ns=request.created_ns,
     )]
     replay(session)
-    assert session.engine.tally.intents > 0
-    assert not session.engine.books.positions
-    assert session.engine.books.cash == session.engine.settings.start_equity
+    assert session.engine.records.tally.intents > 0
+    assert not session.engine.account.books.positions
+    assert session.engine.account.books.cash == session.engine.settings.start_equity
 
 
 def test_6_a_position_whose_stop_is_refused_is_closed(session: Run) -> None:
@@ -76,7 +76,7 @@ def test_6_a_position_whose_stop_is_refused_is_closed(session: Run) -> None:
 
     session.venue.submit = refuse_stops  # type: ignore[method-assign]
     replay(session)
-    reasons = {trade.exit_reason for trade in session.engine.tally.trades}
+    reasons = {trade.exit_reason for trade in session.engine.records.tally.trades}
     assert reasons == {ExitReason.UNPROTECTED}
 
 
@@ -86,7 +86,7 @@ def test_6_every_open_position_has_a_stop_resting_at_the_venue(session: Run) -> 
 
     def check() -> None:
         nonlocal seen
-        for position in session.engine.books.positions.values():
+        for position in session.engine.account.books.positions.values():
             stops = [
                 order for order in session.venue.open_orders(position.symbol)
                 if order.type is OrderType.STOP_MARKET and order.reduce_only and order.qty >= position.qty * (1 - 1e-9)
@@ -102,7 +102,7 @@ def test_7_a_leverage_that_reads_back_otherwise_refuses_the_trade(session: Run) 
     """A venue stuck at 125x gets no opening order, and each refusal is on record."""
     session.venue.set_leverage = lambda symbol, leverage: 125.0  # type: ignore[method-assign]
     sink = replay(session)
-    assert not session.engine.tally.trades
+    assert not session.engine.records.tally.trades
     assert not session.venue.positions()
     assert any(b"LEVERAGE_MISMATCH" in line and b"trade.failed" in line for line in sink.lines)
 
@@ -111,14 +111,14 @@ def test_8_the_books_equal_the_venue(session: Run) -> None:
     """After each moment cash and signed positions agree with the venue's."""
 
     def check() -> None:
-        books = {p.symbol: p.qty * p.sign for p in session.engine.books.positions.values()}
+        books = {p.symbol: p.qty * p.sign for p in session.engine.account.books.positions.values()}
         venue = {p.symbol: p.qty for p in session.venue.positions()}
         assert books.keys() == venue.keys()
         assert all(books[symbol] == pytest.approx(venue[symbol], rel=1e-12) for symbol in books)
-        assert session.engine.books.cash == pytest.approx(session.venue.balance().wallet, abs=1e-6)
+        assert session.engine.account.books.cash == pytest.approx(session.venue.balance().wallet, abs=1e-6)
 
     replay(session, each=check)
-    assert session.engine.tally.trades
+    assert session.engine.records.tally.trades
 
 
 def test_9_flatten_closes_everything_in_an_emergency(session: Run) -> None:
@@ -128,17 +128,17 @@ def test_9_flatten_closes_everything_in_an_emergency(session: Run) -> None:
     step = 400
     for ts_ns, ohlcv, present, _ in session.recording.chunks(start_row=400):
         for i, moment in enumerate(ts_ns.tolist()):
-            if engine.books.positions:
+            if engine.account.books.positions:
                 break
             session.driver.step(moment, ohlcv[i], present[i])
             step += 1
         break
-    assert engine.books.positions
-    engine.governor[0] = list(GovernorLevel).index(GovernorLevel.EMERGENCY)
+    assert engine.account.books.positions
+    engine.account.governor[0] = list(GovernorLevel).index(GovernorLevel.EMERGENCY)
     session.driver.send(engine.flatten(engine.now_ns))
     ts_ns, ohlcv, present, _ = next(iter(session.recording.chunks(start_row=step)))
     session.driver.step(int(ts_ns[0]), ohlcv[0], present[0])
-    assert not engine.books.positions
+    assert not engine.account.books.positions
     assert not session.venue.positions()
 
 
@@ -152,10 +152,10 @@ def test_10_one_bad_bar_halts_nothing_and_three_do(session: Run) -> None:
         if i < 3:
             ohlcv[0] = np.array([np.nan, -1.0, 0.0, np.inf, 1.0])
         session.driver.step(int(chunk[0][i]), ohlcv, chunk[2][i])
-        halted.append(session.engine.symbol_halted(0))
+        halted.append(session.engine.market.is_halted(0))
     assert halted == [False, False, True, True, True, False, False, False]
     assert sum(b"market.refused" in line for line in sink.lines) == 3
-    assert np.isfinite(session.engine.equity)
+    assert np.isfinite(session.engine.account.equity)
 
 
 def test_15_a_resume_needs_a_reason(session: Run) -> None:

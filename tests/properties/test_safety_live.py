@@ -120,13 +120,13 @@ def filled(world: World, sign: int, price: float) -> tuple[Any, list[Any]]:
     side = Side.LONG if sign > 0 else Side.SHORT
     (opening,) = orders(world.wish("x1", side=side))
     world.update(opening, OrderStatus.NEW)
-    return world.engine.books.positions, orders(world.fill(opening, 0.01, price))
+    return world.engine.account.books.positions, orders(world.fill(opening, 0.01, price))
 
 
 @pytest.mark.parametrize(("sign", "price"), [(1, 10_050.0), (1, 9_900.3), (-1, 9_950.0), (-1, 10_100.7)])
 def test_2_brackets_lie_around_the_fill_on_the_tick(world: World, sign: int, price: float) -> None:
     """Long: stop < fill < target, short mirrored; the stop's distance is counted from the fill, not from the signal."""
-    world.engine.integration = OrchestratorIntegrationConfig(fixed_exit_mode=ExitMode.FAST_TP)
+    world.engine.policy.integration = OrchestratorIntegrationConfig(fixed_exit_mode=ExitMode.FAST_TP)
     positions, sent = filled(world, sign, price)
     position = positions[SYMBOL]
     tick = world.engine.instruments[0].tick_size
@@ -144,8 +144,8 @@ def test_2_a_stop_lies_before_the_liquidation(world: World) -> None:
     look(world, held(leverage=125.0))
     sent = orders(look(world, held(leverage=125.0)))
     (stop,) = [one.stop_price for one in sent if one.type is OrderType.STOP_MARKET]
-    ruin = liquidation_price(1, 10_000.0, 0.01, 125.0, world.engine._tiers[0])
-    position = world.engine.books.positions[SYMBOL]
+    ruin = liquidation_price(1, 10_000.0, 0.01, 125.0, world.engine.instruments.tiers[0])
+    position = world.engine.account.books.positions[SYMBOL]
     assert 10_000.0 - position.plan.stop_atr * position.plan.atr < ruin < stop < 10_000.0
 
 
@@ -164,11 +164,11 @@ def test_3_an_acknowledgement_is_not_a_fill(world: World) -> None:
     (opening,) = orders(world.wish())
     for status, qty in ((OrderStatus.NEW, 0.0), (OrderStatus.PARTIALLY_FILLED, 0.005), (OrderStatus.FILLED, 0.01)):
         assert orders(world.update(opening, status, filled=qty)) == []
-        assert world.engine.books.positions == {}
-        assert world.engine.books.cash == 10_000.0
+        assert world.engine.account.books.positions == {}
+        assert world.engine.account.books.cash == 10_000.0
     world.fill(opening, 0.01, 10_002.0, fee=0.05)
-    assert world.engine.books.positions[SYMBOL].entry_price == 10_002.0
-    assert world.engine.books.cash == 9_999.95
+    assert world.engine.account.books.positions[SYMBOL].entry_price == 10_002.0
+    assert world.engine.account.books.cash == 9_999.95
 
 
 def test_3_profit_comes_from_fills_fees_and_funding(world: World) -> None:
@@ -180,10 +180,10 @@ def test_3_profit_comes_from_fills_fees_and_funding(world: World) -> None:
     (close,) = orders(world.wish("x2", reduce_only=True))
     for _ in range(2):
         world.fill(close, 0.005, 10_110.0, fee=0.02)
-    (trade,) = world.engine.tally.trades
+    (trade,) = world.engine.records.tally.trades
     assert (trade.entry_price, trade.exit_price) == (10_010.0, 10_110.0)
     assert trade.pnl == pytest.approx(1.0 - 0.08 - 0.01, abs=1e-9)
-    assert world.engine.books.cash == pytest.approx(10_000.0 + trade.pnl, abs=1e-9)
+    assert world.engine.account.books.cash == pytest.approx(10_000.0 + trade.pnl, abs=1e-9)
 
 
 def test_3_the_books_money_is_the_exchanges(world: World) -> None:
@@ -194,15 +194,15 @@ def test_3_the_books_money_is_the_exchanges(world: World) -> None:
         await road.opened()
         await asyncio.sleep(130.0)
         road.wish("x2", reduce_only=True)
-        await road.until(lambda: world.engine.tally.trades)
+        await road.until(lambda: world.engine.records.tally.trades)
         await asyncio.sleep(5.0)
 
     road.run(script)
-    (trade,) = world.engine.tally.trades
+    (trade,) = world.engine.records.tally.trades
     wallet = road.exchange.paper.balance().wallet
     assert wallet != 10_000.0
     assert wallet == pytest.approx(10_000.0 + trade.pnl, abs=1e-6)
-    assert world.engine.books.cash == pytest.approx(wallet, abs=1e-6)
+    assert world.engine.account.books.cash == pytest.approx(wallet, abs=1e-6)
 
 
 # ---------------------------------------------------------------------- 4. one gateway, one order for an intent
@@ -227,7 +227,7 @@ def test_4_one_gateway_makes_orders_and_one_driver_sends_them() -> None:
 def approved(world: World, name: str = "x1") -> Approved:
     """A wish that the guard let through."""
     engine = world.engine
-    view = engine._account_view(0, engine.kernel.out[0].tolist(), world.now_ns)
+    view = engine._account_view(0, engine.market.kernel.out[0].tolist(), world.now_ns)
     verdict = can_execute(world.intent(name), view, engine.instruments[0], RiskLimits())
     assert isinstance(verdict, Approved)
     return verdict
@@ -271,15 +271,15 @@ def test_4_the_same_intent_twice_is_one_order(world: World) -> None:
     async def script() -> None:
         road.wish("x1")
         road.wish("x1")
-        await road.until(lambda: SYMBOL in world.engine.books.positions)
+        await road.until(lambda: SYMBOL in world.engine.account.books.positions)
         road.wish("x9", reduce_only=True)
-        await road.until(lambda: world.engine.tally.trades)
+        await road.until(lambda: world.engine.records.tally.trades)
         road.wish("x1")
         await asyncio.sleep(10.0)
 
     road.run(script)
     assert len(road.accepted(reduce_only=False)) == 1
-    assert world.engine._pending == {}
+    assert world.engine.opening.pending == {}
     assert world.records("trade.failed") == []
 
 
@@ -325,7 +325,7 @@ def test_4_a_claim_survives_a_checkpoint(warm: bytes) -> None:
     first.fill(close, 0.01)
     first.session.checkpoint()
     again = restarted(first.store.content)
-    assert again.engine.books.positions == {}
+    assert again.engine.account.books.positions == {}
     assert orders(again.wish("x1")) == []
     assert len(orders(again.wish("x4"))) == 1
 
@@ -390,7 +390,7 @@ def test_5_a_cancel_without_an_answer_is_no_cancel(world: World) -> None:
         await road.opened()
         road.strike(Kind.REQUEST_LOST, on="cancel", count=2)
         road.wish("x2", reduce_only=True)
-        await road.until(lambda: world.engine.tally.trades)
+        await road.until(lambda: world.engine.records.tally.trades)
         await asyncio.sleep(1.0)
         assert world.engine.gateway.has(SYMBOL, Purpose.STOP)
         await road.until(lambda: not world.engine.gateway.has(SYMBOL, Purpose.STOP))

@@ -71,7 +71,7 @@ def final(world: World, order: OrderRequest) -> OrderUpdate:
 
 def drawdown(world: World, wallet: float = 9_100.0) -> None:
     """Nine percent below the peak, in a bar."""
-    world.engine.books.cash = wallet
+    world.engine.account.books.cash = wallet
     world.bar(1500, 10_000.0, 1_000.0)
 
 
@@ -113,10 +113,10 @@ def test_15_a_halt_names_its_way_out_and_that_way_works(world: World, name: str)
     notice = next(one["data"] for one in world.records("halt.raised") if one["data"]["kind"] == kind)
     assert notice["owner"]
     assert notice["reason"]
-    assert "resume" in [one.exit_path for one in world.engine.tally.halts if one.kind == kind][-1]
+    assert "resume" in [one.exit_path for one in world.engine.records.tally.halts if one.kind == kind][-1]
     leave(world)
     assert refusal(world, "after", **ETH) == ""
-    assert [one for one in world.engine.tally.halts if one.kind == kind and not one.cleared_ns] == []
+    assert [one for one in world.engine.records.tally.halts if one.kind == kind and not one.cleared_ns] == []
     assert any(one["data"]["kind"] == kind for one in world.records("halt.cleared"))
 
 
@@ -125,7 +125,7 @@ def test_15_a_flatten_ends_with_resume(world: World) -> None:
     person(world, "flatten")
     person(world, "resume")
     world.opened("x1")
-    assert world.engine.books.positions["BTCUSDT"].exit_reason is None
+    assert world.engine.account.books.positions["BTCUSDT"].exit_reason is None
 
 
 def test_15_a_drawdowns_emergency_ends_by_resume(world: World) -> None:
@@ -133,11 +133,11 @@ def test_15_a_drawdowns_emergency_ends_by_resume(world: World) -> None:
     drawdown(world)
     world.bar(1501, 10_000.0, 1_000.0)
     assert refusal(world, "x1") in ("GOVERNOR", "DAILY_LOSS")
-    assert int(world.engine.governor[0]) == GOV_EMERGENCY
+    assert int(world.engine.account.governor[0]) == GOV_EMERGENCY
     person(world, "resume")
-    assert int(world.engine.governor[0]) == GOV_NORMAL
+    assert int(world.engine.account.governor[0]) == GOV_NORMAL
     world.bar(1502, 10_000.0, 1_000.0)
-    assert int(world.engine.governor[0]) == GOV_NORMAL
+    assert int(world.engine.account.governor[0]) == GOV_NORMAL
 
 
 def test_15_milder_levels_end_by_themselves(world: World) -> None:
@@ -148,10 +148,10 @@ def test_15_milder_levels_end_by_themselves(world: World) -> None:
     levels = []
     for minute in range(1500, 1535):
         world.bar(minute, 10_000.0, 1_000.0)
-        levels.append(int(world.engine.governor[0]))
+        levels.append(int(world.engine.account.governor[0]))
     assert sorted(set(levels), reverse=True) == [GOV_DEFENSIVE, GOV_CAUTIOUS, GOV_NORMAL]
     assert levels[-1] == GOV_NORMAL
-    assert [one for one in world.engine.tally.halts if not one.cleared_ns] == []
+    assert [one for one in world.engine.records.tally.halts if not one.cleared_ns] == []
 
 
 def test_15_the_daily_loss_ends_at_a_midnight_with_losses_inside_the_limit(world: World) -> None:
@@ -174,9 +174,9 @@ def test_15_the_daily_loss_ends_at_a_midnight_with_losses_inside_the_limit(world
 def test_15_a_losing_streak_is_ended_by_resume(world: World) -> None:
     """Five losses: the streak is counted until somebody ends it, and that is on record."""
     losses(world, 5)
-    assert world.engine.books.losing_streak == 5
+    assert world.engine.account.books.losing_streak == 5
     person(world, "resume")
-    assert world.engine.books.losing_streak == 0
+    assert world.engine.account.books.losing_streak == 0
     assert [one["data"]["kind"] for one in world.records("halt.cleared")] == ["streak"]
 
 
@@ -199,7 +199,7 @@ def test_15_what_could_not_be_written_ends_with_the_next_checkpoint(world: World
 def test_15_what_could_not_be_written_is_shown(tmp_path: Path) -> None:
     """A status whose process may open nothing says so, and why."""
     with live_run(tmp_path) as run:
-        run.session.trouble, run.engine.claims_ok = "checkpoint: no space left on device", False
+        run.session.trouble, run.engine.halts.inputs_written = "checkpoint: no space left on device", False
         status = run.status(run.driver.health())
     assert "no space left" in " ".join([*status.notes, *(halt.reason for halt in status.halts)])
 
@@ -208,7 +208,7 @@ def test_15_a_symbol_halted_by_bad_bars_is_a_halt_like_any_other(world: World) -
     """With owner, reason and the three good bars that end it."""
     for minute in range(1500, 1503):
         world.bar(minute, float("nan"), 1_000.0)
-    (halt,) = [one for one in world.engine.tally.halts if one.cleared_ns == 0]
+    (halt,) = [one for one in world.engine.records.tally.halts if one.cleared_ns == 0]
     assert (halt.kind, halt.exit_path) == ("bad_bars BTCUSDT", "3 good bars in a row")
     for minute in range(1503, 1506):
         world.bar(minute, 10_000.0, 1_000.0)

@@ -102,7 +102,7 @@ def test_13_bars_that_are_overdue_raise_the_governor(world: World) -> None:
         told = []
         for wait in (4.0, 5.0, 25.0, 270.0):
             await asyncio.sleep(wait)
-            told.append((int(world.engine.governor[0]), road.driver.health().lag_s > 0.0))
+            told.append((int(world.engine.account.governor[0]), road.driver.health().lag_s > 0.0))
         return told
 
     told = road.run(script)
@@ -122,7 +122,7 @@ def test_13_a_queue_that_fills_raises_the_governor(world: World, queue: tuple[fl
         return road.driver.health().queue_fill
 
     assert road.run(script) == queue[0]
-    assert int(world.engine.governor[0]) == level
+    assert int(world.engine.account.governor[0]) == level
 
 
 def test_13_a_difference_that_lasts_is_told_with_its_age(world: World) -> None:
@@ -163,7 +163,7 @@ def test_13_a_lost_account_stream_is_told_and_raises_the_governor(world: World) 
         road.venue.disconnect("user", 20.0)
         await asyncio.sleep(10.0)
         assert not road.driver.health().user_up
-        assert int(world.engine.governor[0]) == GOV_DEFENSIVE
+        assert int(world.engine.account.governor[0]) == GOV_DEFENSIVE
         assert refusal(world, "x1") == "DISCONNECTED"
         await asyncio.sleep(15.0)
         assert road.driver.health().user_up
@@ -328,9 +328,9 @@ def test_14_a_lost_message_of_the_account_is_made_up_for(world: World) -> None:
 
     road.run(script)
     assert road.held() == {SYMBOL: 0.01}
-    assert world.engine.books.positions[SYMBOL].qty == 0.01
+    assert world.engine.account.books.positions[SYMBOL].qty == 0.01
     assert road.driver.counts["repeated"] >= 1
-    assert not world.engine.held
+    assert not world.engine.halts.held
 
 
 def test_14_a_decision_from_its_future_is_lost_and_counted(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_10_one_bad_bar_halts_nothing_three_in_a_row_do_and_three_good_ones_end_
         assert refusal(world, f"y{step}", **ETH) == "", "the other symbol has nothing to do with it"
     assert told == ["", "", "", "", "SYMBOL_HALTED", "SYMBOL_HALTED", "SYMBOL_HALTED", ""]
     assert len(world.records("market.refused")) == 4
-    assert math.isfinite(world.engine.equity)
+    assert math.isfinite(world.engine.account.equity)
 
 
 @pytest.mark.parametrize("value", UNKNOWN)
@@ -84,7 +84,7 @@ def test_10_unknown_equity_is_defensive_at_once_and_an_emergency_at_the_third_ba
     for minute in range(1500, 1503):
         assert refusal(world, f"x{minute}", **ETH) == "NOT_FINITE"
         world.bar(minute, 10_000.0, 1_000.0)
-        levels.append(int(world.engine.governor[0]))
+        levels.append(int(world.engine.account.governor[0]))
     assert levels == [GOV_DEFENSIVE, GOV_DEFENSIVE, GOV_EMERGENCY]
 
 
@@ -151,7 +151,7 @@ def test_10_a_look_that_tells_no_number_is_not_agreement(world: World, what: str
     """What cannot be compared differs."""
     world.opened()
     quantity = NAN if what == "position" else 0.01
-    look(world, held(qty=quantity), wallet=NAN if what == "wallet" else world.engine.books.cash)
+    look(world, held(qty=quantity), wallet=NAN if what == "wallet" else world.engine.account.books.cash)
     assert world.engine.reconciler.open != []
     assert world.engine.reconciler.since_ns > 0
 
@@ -165,7 +165,7 @@ def test_10_an_unknown_funding_rate_opens_nothing(world: World) -> None:
 
 def test_10_a_policy_that_fails_allows_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Enforced and broken: the trading gate is shut, and opens when it works again."""
-    world.engine.integration = OrchestratorIntegrationConfig.create_live_mode_full()
+    world.engine.policy.integration = OrchestratorIntegrationConfig.create_live_mode_full()
     with monkeypatch.context() as patch:
         patch.setattr(engine_module.stage, "policy_stage", lambda *_: 1 / 0)
         world.bar(1500, 10_000.0, 1_000.0)
@@ -263,8 +263,8 @@ def test_11_a_losing_streak_goes_on_over_midnight(late: bytes) -> None:
     again = restarted(first.store.content)
     for minute in range(2870, 2890):
         again.bar(minute, 10_000.0, 1_000.0)
-    assert again.engine.books.losing_streak == 7
-    assert int(again.engine.governor[0]) == GOV_DEFENSIVE
+    assert again.engine.account.books.losing_streak == 7
+    assert int(again.engine.account.governor[0]) == GOV_DEFENSIVE
     lose(again, "eighth", 0.1)
     again.bar(2890, 10_000.0, 1_000.0)
     assert refusal(again, "after") == "GOVERNOR"
@@ -308,7 +308,7 @@ def test_12_an_intents_numbers_loosen_nothing(world: World) -> None:
     stop = 9_900.0
     asked = {"confidence": 1.0, "risk_pct": 90.0, "policy_hash": "mine", "qty": 50.0, "stop_price": stop}
     (opening,) = orders(world.wish("x1", leverage=10.0, **asked))
-    limits, equity = world.engine.settings.limits, world.engine.equity
+    limits, equity = world.engine.settings.limits, world.engine.account.equity
     assert opening.qty * (10_000.0 - stop) <= equity * limits.max_risk_pct / 100.0 * (1.0 + 1e-9)
     assert opening.qty * 10_000.0 / 10.0 <= equity * limits.max_exposure_pct / 100.0 * (1.0 + 1e-9)
     world.update(opening, OrderStatus.REJECTED, reason="-2019 test")
@@ -319,13 +319,13 @@ def test_12_an_intent_meets_the_policy_in_force(world: World) -> None:
     """Enforced, it refuses wishes as it refuses signals, and the confidence asked for is its own."""
     world.bar(1500, 10_000.0, 1_000.0)
     assert refusal(world, "x1") == ""
-    world.engine.integration = OrchestratorIntegrationConfig.create_live_mode_full()
-    world.engine.policy.out[:, engine_module.pol.OUT_ALLOW] = 0.0
+    world.engine.policy.integration = OrchestratorIntegrationConfig.create_live_mode_full()
+    world.engine.policy.slots.out[:, engine_module.pol.OUT_ALLOW] = 0.0
     assert refusal(world, "x2", confidence=1.0) == "TRADING_GATE"
-    world.engine.policy.out[:, engine_module.pol.OUT_ALLOW] = 1.0
-    world.engine.policy.out[:, engine_module.pol.OUT_SYMBOL_OK] = 1.0
-    world.engine.policy.out[:, engine_module.pol.OUT_RISK_PCT] = 1.0
-    world.engine.policy.out[:, engine_module.pol.OUT_MIN_CONF] = 0.8
+    world.engine.policy.slots.out[:, engine_module.pol.OUT_ALLOW] = 1.0
+    world.engine.policy.slots.out[:, engine_module.pol.OUT_SYMBOL_OK] = 1.0
+    world.engine.policy.slots.out[:, engine_module.pol.OUT_RISK_PCT] = 1.0
+    world.engine.policy.slots.out[:, engine_module.pol.OUT_MIN_CONF] = 0.8
     assert refusal(world, "x3", confidence=0.79) == "LOW_CONFIDENCE"
 
 

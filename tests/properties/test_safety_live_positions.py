@@ -45,7 +45,7 @@ def test_6_every_position_has_a_stop_resting_at_the_venue(world: World) -> None:
         assert await road.until(road.stops) - filled < 1.0
         (resting,) = road.stops()
         assert (resting.qty, resting.reduce_only, resting.side) == (0.01, True, OrderSide.SELL)
-        assert 0.0 < resting.stop_price < world.engine.books.positions[SYMBOL].entry_price
+        assert 0.0 < resting.stop_price < world.engine.account.books.positions[SYMBOL].entry_price
 
     road.run(script)
 
@@ -72,7 +72,7 @@ def test_6_a_position_whose_stop_cannot_be_placed_is_closed(world: World, reason
     first = next(one for one in orders(world.fill(opening, 0.01)) if one.type is OrderType.STOP_MARKET)
     (close,) = orders(world.update(first, OrderStatus.REJECTED, reason=reason))
     assert (close.type, close.reduce_only, close.qty) == (OrderType.MARKET, True, 0.01)
-    assert world.engine.books.positions[SYMBOL].exit_reason is ExitReason.UNPROTECTED
+    assert world.engine.account.books.positions[SYMBOL].exit_reason is ExitReason.UNPROTECTED
 
 
 def test_6_without_stops_the_account_ends_flat(world: World) -> None:
@@ -87,7 +87,7 @@ def test_6_without_stops_the_account_ends_flat(world: World) -> None:
         await asyncio.sleep(5.0)
 
     road.run(script)
-    assert [trade.exit_reason for trade in world.engine.tally.trades] == [ExitReason.UNPROTECTED]
+    assert [trade.exit_reason for trade in world.engine.records.tally.trades] == [ExitReason.UNPROTECTED]
 
 
 def test_6_a_stop_that_never_arrives_is_sent_again_and_then_the_position_is_closed(world: World) -> None:
@@ -128,7 +128,7 @@ def test_6_a_moved_stop_refused_for_another_reason_leaves_the_old_one(world: Wor
     _, old = world.opened()
     (new,) = orders(world.bar(1500, 10_400.0, 1_000.0))
     assert world.update(new, OrderStatus.REJECTED, reason="-1015 Too many new orders.") == []
-    position = world.engine.books.positions[SYMBOL]
+    position = world.engine.account.books.positions[SYMBOL]
     assert position.stop == old.stop_price
     assert world.engine.gateway.is_protected(position)
 
@@ -215,7 +215,7 @@ def test_7_a_leverage_that_somebody_changed_is_set_again(world: World, heard: bo
     async def script() -> None:
         await road.opened("x1")
         road.wish("x2", reduce_only=True)
-        await road.until(lambda: world.engine.tally.trades)
+        await road.until(lambda: world.engine.records.tally.trades)
         road.venue.get_leverages = unread  # type: ignore[method-assign]
         road.carries = lambda stream, message: heard or not isinstance(message[0], LeverageChanged)
         road.exchange._change_leverage(SYMBOL, 3.0)
@@ -257,9 +257,9 @@ def test_8_books_are_compared_before_anything_is_traded(world: World) -> None:
 
     async def script() -> None:
         assert world.engine.reconciler.checked_ns > 0, "it is ready, so it has looked"
-        await road.until(lambda: SYMBOL in world.engine.books.positions, 10.0)
+        await road.until(lambda: SYMBOL in world.engine.account.books.positions, 10.0)
         await road.until(road.stops, 10.0)
-        assert world.engine.books.positions[SYMBOL].qty == road.held()[SYMBOL]
+        assert world.engine.account.books.positions[SYMBOL].qty == road.held()[SYMBOL]
         assert refusal(world, "x1", **ETH) == "KILL_SWITCH"
         assert explained(world, DifferenceKind.POSITION)
         road.ask("resume")
@@ -286,9 +286,9 @@ def test_8_what_nobody_explains_halts_openings_and_is_journaled(world: World) ->
         road.carries = lambda stream, message: stream != "user"
         road.strike(Kind.MANUAL_CLOSE, on=SYMBOL, value=1.0)
         road.exchange.fills.pop()
-        await road.until(lambda: world.engine.held, 90.0)
+        await road.until(lambda: world.engine.halts.held, 90.0)
         assert explained(world, DifferenceKind.POSITION)
-        assert world.engine.books.positions == {}
+        assert world.engine.account.books.positions == {}
         assert refusal(world, "x2", **ETH) == "KILL_SWITCH"
         road.ask("resume")
         assert refusal(world, "x3", **ETH) == ""
@@ -310,8 +310,8 @@ def test_8_an_unexplained_wallet_halts_and_is_journaled(world: World) -> None:
     """Two looks show a thousand less: the books follow, openings wait for `resume`."""
     for _ in range(2):
         look(world, wallet=9_000.0)
-    assert world.engine.books.cash == 9_000.0
-    assert "the wallet holds 9000.00" in world.engine.held
+    assert world.engine.account.books.cash == 9_000.0
+    assert "the wallet holds 9000.00" in world.engine.halts.held
     assert len(explained(world, DifferenceKind.WALLET)) == 1
     assert refusal(world, "x1") == "KILL_SWITCH"
 
@@ -321,14 +321,14 @@ def test_8_counts_are_derived(world: World) -> None:
     engine = world.engine
 
     def counted() -> float:
-        return float(engine._account_view(0, engine.kernel.out[0].tolist(), world.now_ns).open_positions)
+        return float(engine._account_view(0, engine.market.kernel.out[0].tolist(), world.now_ns).open_positions)
 
     world.opened()
     world.fill("web_1", 0.1, 1_000.0, symbol=OTHER, side=OrderSide.BUY)
     assert counted() == 2.0
     for _ in range(2):
         look(world)  # the venue holds nothing any more
-    assert engine.books.positions == {}
+    assert engine.account.books.positions == {}
     assert counted() == 0.0
     world.tell(Asked(ts_ns=world.now_ns, action="resume", reason="seen", actor="me"))
     (pending,) = orders(world.wish("x3"))
@@ -352,11 +352,11 @@ def everything_against(world: World) -> None:
     """Halted by a person, by a difference and by the governor, disconnected, losses latched, disk full."""
     world.tell(Asked(ts_ns=world.now_ns, action="halt", reason="drill", actor="me"))
     world.tell(HealthTold(ts_ns=world.now_ns, level=GOV_EMERGENCY, connected=False, reason="all is lost"))
-    world.engine.held = "something differs"
-    world.engine.losses[-1] = 1e9
+    world.engine.halts.held = "something differs"
+    world.engine.account.losses[-1] = 1e9
     world.log.full = world.store.full = True
     world.session.settle()
-    world.engine.recorder._sink = FullSink()
+    world.engine.records.recorder._sink = FullSink()
     world.session.checkpoint()
 
 
@@ -373,7 +373,7 @@ def test_9_reducing_passes_everything_that_stops_openings(world: World, way: str
     (close,) = orders(commands)
     assert (close.type, close.reduce_only, close.qty) == (OrderType.MARKET, True, 0.01)
     gone = world.fill(close, 0.01)
-    assert world.engine.books.positions == {}
+    assert world.engine.account.books.positions == {}
     assert len(cancels(gone)) == 1, "the stop goes after its position"
 
 

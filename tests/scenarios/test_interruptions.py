@@ -78,7 +78,7 @@ def test_a_rollback_while_stopped_is_in_force_before_the_first_bar(
     take = runner._take_requests
 
     def looked(session: Any, now_ns: int) -> int:
-        seen.append(session.engine.integration.use_for_trading_gate)
+        seen.append(session.engine.policy.integration.use_for_trading_gate)
         return take(session, now_ns)
 
     monkeypatch.setattr(runner, "_take_requests", looked)

@@ -21,6 +21,7 @@ from quantum_trader.engine.accounting import (
     realised_pnl,
     risk_amount,
 )
+from quantum_trader.engine.ids import trade_id
 from quantum_trader.policy.core import next_streak
 
 
@@ -163,7 +164,7 @@ class Books:
         self.losing_streak, self.broken_streak, self.wins_since = next_streak(
             self.losing_streak, self.broken_streak, self.wins_since, won, self.recovery_after
         )
-        return _closed_trade(position, fill, f"t{self.trade_count:07d}", pnl, regime, model_slippage_bps)
+        return _closed_trade(position, fill, trade_id(self.trade_count), pnl, regime, model_slippage_bps)
 
     def break_streak(self) -> None:
         """End the losing streak without a win; it stays remembered until enough real wins have followed."""

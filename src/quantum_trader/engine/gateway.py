@@ -7,7 +7,6 @@ Reducing orders need no approval and are never gated. The gateway is pure: it re
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from enum import Enum
@@ -19,13 +18,13 @@ from quantum_trader.domain.enums import OrderStatus, OrderType
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.instrument import ceil_to, floor_to
 from quantum_trader.domain.trading import CancelRequest, Fill, Intent, OrderRequest, OrderUpdate
+from quantum_trader.engine import ids
 from quantum_trader.engine.books import Position, closing_side, opening_side
+from quantum_trader.engine.instruments import Instruments
 from quantum_trader.risk.guard import Approved
 
 Command = OrderRequest | CancelRequest
 
-OWN_PREFIX: Final = "qt-"
-_MARK: Final = slice(len(OWN_PREFIX), len(OWN_PREFIX) + 9)  # of an order id: which process made it
 _EPSILON: Final = 1e-9
 
 
@@ -53,6 +52,11 @@ class Ticket(msgspec.Struct, kw_only=True):
     told: float = -1.0  # filled quantity of the final status; -1.0 while there is none
 
     @property
+    def left(self) -> float:
+        """The quantity that is not filled yet."""
+        return self.qty - self.filled
+
+    @property
     def over(self) -> bool:
         """Whether the venue is done with it, though a fill of it may still be on its way to us."""
         return self.told >= 0.0
@@ -63,34 +67,22 @@ class Ticket(msgspec.Struct, kw_only=True):
         return self.over and self.filled >= self.told * (1.0 - _EPSILON)
 
 
-def client_order_id(intent_id: str, purpose: Purpose, attempt: int, mark: str = "") -> str:
-    """The id a venue sees: derived, so that a restart derives the same one. At most 36 characters."""
-    digest = hashlib.blake2b(f"{intent_id}/{purpose.value}/{attempt}".encode(), digest_size=10).hexdigest()
-    return f"{OWN_PREFIX}{mark}{digest}"
-
-
-def mark_of(order_id: str) -> str:
-    """The mark of the live process that made an order; empty for an order that no such process made."""
-    mark = order_id[_MARK] if order_id.startswith(OWN_PREFIX) else ""
-    return mark if mark.endswith("-") else ""
-
-
 class Gateway:
     """Claims intents, makes orders and keeps a ticket for each order that may be alive."""
 
-    def __init__(self) -> None:
+    def __init__(self, instruments: Instruments) -> None:
+        self._instruments = instruments
         self.namespace = ""  # of a live session: two sessions of one account must not derive the same ids
-        self.life = ""  # of a live process: what one could not write down, the next must not derive again
-        self._grids: dict[str, tuple[float, float]] = {}  # step and least quantity of symbols where they have changed
+        self.process = ""  # of a live process: what one could not write down, the next must not derive again
         self._most: dict[str, float] = {}  # of one order, where the venue refused a larger one
         self._marks: dict[str, None] = {}  # of every process that has carried on this session
         self._claimed: dict[str, int] = {}  # intent id -> orders made for it
         self._tickets: dict[str, Ticket] = {}
         self._of: dict[str, list[Ticket]] = {}  # the same by symbol, oldest first
 
-    def live_as(self, life: str) -> None:
+    def take_over(self, process: str) -> None:
         """Make orders in the name of another process from now on; those of its predecessors stay ours."""
-        self.life = life
+        self.process = process
         self._marks[self.mark] = None
 
     @property
@@ -98,11 +90,11 @@ class Gateway:
         """What order ids bear after the prefix, so that orders of two processes can be told apart; none in a replay."""
         if not self.namespace:
             return ""
-        return hashlib.blake2b(f"{self.namespace}/{self.life}".encode(), digest_size=4).hexdigest() + "-"
+        return ids.process_mark(self.namespace, self.process)
 
     def is_own(self, order_id: str) -> bool:
         """Whether a process of this session made the order, whatever became of what it wrote down."""
-        return mark_of(order_id) in self._marks
+        return ids.mark_of(order_id) in self._marks
 
     def open(self, approved: Approved) -> list[Command]:
         """The market order of an approved opening intent; nothing when the intent was claimed before."""
@@ -128,12 +120,9 @@ class Gateway:
         """Place the new stop; the one it replaces is cancelled when the new one is acknowledged."""
         return [self._resting(position, Purpose.STOP, position.stop, now_ns)]
 
-    def take_grid(self, symbol: str, step: float, least: float) -> None:
-        """Reduce *symbol* on another grid from now on: up to the next step, for reduce-only never opens anything."""
-        self._grids[symbol] = (step, least)
-
-    def close_in_parts(self, symbol: str, refused: float, step: float) -> None:
+    def close_in_parts(self, symbol: str, refused: float) -> None:
         """Close no more of *symbol* at once than half of what the venue *refused*."""
+        step = self._instruments[self._instruments.index[symbol]].step_size
         self._most[symbol] = max(floor_to(refused / 2.0, step), step)
 
     def close(self, position: Position, now_ns: int) -> list[Command]:
@@ -260,16 +249,15 @@ class Gateway:
     def state(self) -> dict[str, Any]:
         """Claims and tickets, as plain values."""
         return {
-            "namespace": self.namespace, "life": self.life, "marks": list(self._marks), "claimed": dict(self._claimed),
-            "grids": {symbol: list(grid) for symbol, grid in self._grids.items()}, "most": dict(self._most),
+            "namespace": self.namespace, "process": self.process, "marks": list(self._marks),
+            "claimed": dict(self._claimed), "most": dict(self._most),
             "tickets": [msgspec.to_builtins(ticket) for ticket in self._tickets.values()],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state`."""
-        self.namespace, self.life = state["namespace"], state["life"]
+        self.namespace, self.process = state["namespace"], state["process"]
         self._marks = dict.fromkeys(state["marks"])
-        self._grids = {symbol: (step, least) for symbol, (step, least) in state["grids"].items()}
         self._most = dict(state["most"])
         self._claimed = dict(state["claimed"])
         tickets = [msgspec.convert(raw, Ticket) for raw in state["tickets"]]
@@ -298,7 +286,7 @@ class Gateway:
         self._claimed[intent_id] = attempt + 1
         mark = self.mark
         self._marks[mark] = None
-        order_id = client_order_id(f"{self.namespace}{self.life}{intent_id}", purpose, attempt, mark)
+        order_id = ids.client_order_id(f"{self.namespace}{self.process}{intent_id}", purpose.value, attempt, mark)
         self._keep(Ticket(
             client_order_id=order_id, purpose=purpose, symbol=symbol, intent_id=intent_id, qty=qty, price=price,
             created_ns=now_ns,
@@ -320,9 +308,8 @@ class Gateway:
         self, position: Position, purpose: Purpose, kind: OrderType, price: float, now_ns: int, qty: float = 0.0
     ) -> OrderRequest:
         plan, qty = position.plan, qty if qty > 0.0 else position.qty
-        if position.symbol in self._grids:
-            step, least = self._grids[position.symbol]
-            qty = max(ceil_to(qty, step), least)
+        if grid := self._instruments.new_grid(position.symbol):  # a step up: reduce-only never opens anything
+            qty = max(ceil_to(qty, grid[0]), grid[1])
         return OrderRequest(
             client_order_id=self._claim(plan.intent_id, purpose, position.symbol, qty, price, now_ns),
             intent_id=plan.intent_id, trace_id=plan.trace_id, symbol=position.symbol, side=closing_side(plan.sign),

@@ -13,7 +13,8 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.engine.books import Position
-from quantum_trader.engine.gateway import OWN_PREFIX, Ticket
+from quantum_trader.engine.gateway import Ticket
+from quantum_trader.engine.ids import OWN_PREFIX
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
 
 _SAME: Final = 1e-9  # relative
@@ -159,6 +160,21 @@ class Reconciler:
         doubtful = {one.symbol for one in found} | set(snapshot.busy)
         self.agreed.update({symbol: ts_ns for symbol in symbols if symbol not in doubtful})
         return confirmed
+
+    @property
+    def misses_money(self) -> bool:
+        """Whether the wallet differed at the last look: money may have been moved."""
+        return any(one.kind is DifferenceKind.WALLET for one in self.open)
+
+    def missing_orders(self) -> list[tuple[str, str]]:
+        """(symbol, client order id) of every order that the last look did not find."""
+        return [(one.symbol, one.order_id) for one in self.open if one.kind is DifferenceKind.MISSING_ORDER]
+
+    def foreign_orders(self, symbol: str) -> list[str]:
+        """Ids of the orders of *symbol* that the last look found and that are not ours."""
+        return [
+            one.order_id for one in self.open if one.kind is DifferenceKind.FOREIGN_ORDER and one.symbol == symbol
+        ]
 
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values."""

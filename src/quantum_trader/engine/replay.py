@@ -13,7 +13,7 @@ from typing import Any
 from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import OrderRequest, OrderUpdate
-from quantum_trader.engine.engine import Engine
+from quantum_trader.engine.core import Engine
 from quantum_trader.engine.gateway import Command
 from quantum_trader.engine.ports import Venue, VenueEvent
 

@@ -7,7 +7,7 @@ kept for the operator; trading goes on as if they were not there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 
 class Shield:
@@ -25,3 +25,31 @@ class Shield:
             self.failures += 1
             self.last = f"{type(error).__name__}: {error}"
             return None
+
+
+class Supervise(Protocol):
+    """Runs one piece of work on one position or signal."""
+
+    def __call__(self, kind: str, symbol: str, now_ns: int, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what *call* returns; *kind* and *symbol* say what it works on."""
+        ...
+
+
+def unsupervised(kind: str, symbol: str, now_ns: int, call: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what *call* returns; what it raises ends the run. For replays."""
+    return call(*arguments)
+
+
+class HaltOnFailure:
+    """Runs work so that a failure on one position or signal halts openings and holds up no other. For live trading."""
+
+    def __init__(self, shield: Shield, halt: Callable[[str, int], None]) -> None:
+        self._shield, self._halt = shield, halt
+
+    def __call__(self, kind: str, symbol: str, now_ns: int, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what *call* returns, or None when it raised."""
+        failures = self._shield.failures
+        found = self._shield.run(call, *arguments)
+        if self._shield.failures != failures:
+            self._halt(f"the engine failed on the {kind} of {symbol}: {self._shield.last}", now_ns)
+        return found

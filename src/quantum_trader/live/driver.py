@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-import msgspec
 import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_SECOND
@@ -53,7 +52,6 @@ from quantum_trader.live.inputs import (
 )
 from quantum_trader.live.leverage import LeverageKeeper
 from quantum_trader.live.session import Session
-from quantum_trader.live.stand_in import StandIn
 from quantum_trader.live.timing import UNREACHED, Backoff, HealthReport, LiveTiming
 from quantum_trader.risk.governor import health_level
 
@@ -119,7 +117,6 @@ class LiveDriver:
         self._asks_funding = False  # a question for funding is on its way out
         self._moves_known = False  # whether the venue was asked for money moved, when the wallet differed last
         self._prepares = venue if isinstance(venue, PreparingVenue) else None
-        self._stand_in = StandIn(self.engine) if timing.rehearse else None
         self._ahead = Shield()  # around what is done before it is needed: what fails there is done again when it is
         self._up = {"market": False, "user": False}
         self._said = (0, True)  # health as it was last told
@@ -148,7 +145,7 @@ class LiveDriver:
             self.clock.start(asyncio.get_running_loop().time)
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                if self.engine.begun:
+                if self.engine.halts.started:
                     self._apply(Lived(ts_ns=self.clock.now_ns(), life=self._namespace))
                 parts = [group.create_task(part()) for part in (self._listen, self._tick, self._begin)]
                 await self._stopping.wait()
@@ -188,14 +185,14 @@ class LiveDriver:
             await asyncio.sleep(_NAP_S)
         gateway = self.engine.gateway
         self.left_exposed = tuple(
-            symbol for symbol, position in self.engine.books.positions.items() if not gateway.is_protected(position)
+            symbol for symbol, position in self.engine.account.books.positions.items() if not gateway.is_protected(position)
         )
 
     def _is_exposed(self) -> bool:
         """Whether an opening may still fill, or a position has no stop at the venue."""
         gateway = self.engine.gateway
         return any(ticket.purpose is Purpose.OPEN for ticket in gateway.tickets()) or any(
-            not gateway.is_protected(position) for position in self.engine.books.positions.values()
+            not gateway.is_protected(position) for position in self.engine.account.books.positions.values()
         )
 
     def stop(self) -> None:
@@ -238,7 +235,7 @@ class LiveDriver:
 
     async def _first_look(self) -> None:
         """Begin a new session with the money that is there; ask for everything that is in doubt; compare."""
-        if not self.engine.begun:
+        if not self.engine.halts.started:
             self.waits_for = "the account's balance"
             await self._same_time()
             balance = await self._try(self.venue.get_cash_balance, "balance")
@@ -273,7 +270,7 @@ class LiveDriver:
     def _involved(self) -> list[str]:
         """Symbols with a position or an order."""
         tickets = self.engine.gateway.tickets()
-        return sorted({ticket.symbol for ticket in tickets} | set(self.engine.books.positions))
+        return sorted({ticket.symbol for ticket in tickets} | set(self.engine.account.books.positions))
 
     async def _settle_doubt(self, symbol: str, order_id: str) -> None:
         """Find out about an order that may or may not have been sent before a restart."""
@@ -386,7 +383,7 @@ class LiveDriver:
         if not ready and (refusal := await self.leverages.ensure(request.symbol, request.leverage)):
             return refusal
         ticket = self.engine.gateway.ticket(request.client_order_id)
-        halted = "the process stops" if self._winding_down else self.engine.closed_to_openings
+        halted = "the process stops" if self._winding_down else self.engine.halts.closed()
         if halted or ticket is None or ticket.over:
             return f"HALTED: {halted or 'it was given up'}"
         age_s = (self.clock.now_ns() - request.created_ns) / NS_PER_SECOND
@@ -396,7 +393,7 @@ class LiveDriver:
 
     def _is_wanted(self, request: OrderRequest) -> bool:
         """Whether a reducing order still has something to reduce and nothing has taken its place."""
-        gateway, position = self.engine.gateway, self.engine.books.positions.get(request.symbol)
+        gateway, position = self.engine.gateway, self.engine.account.books.positions.get(request.symbol)
         return position is not None and gateway.ticket(request.client_order_id) is not None
 
     async def _cancel(self, request: CancelRequest) -> None:
@@ -543,16 +540,7 @@ class LiveDriver:
             self.session.hear(ts_ns, moment.unheard, moment.ohlcv, moment.present)
             moment.unheard = []
         if moment.present[index]:
-            self._ahead.run(self.engine.expect_bar, ts_ns, index, moment.ohlcv[index])
-        awaited = len(self.symbols) - moment.arrived
-        if self._stand_in is not None and awaited & (awaited - 1) == 0:
-            self._ahead.run(self._rehearse, self._stand_in)
-
-    def _rehearse(self, stand_in: StandIn) -> None:
-        """Walk the road of an order while other bars are awaited; nothing of it is kept, its bytes go nowhere."""
-        for command in stand_in.walk():
-            if self._prepares is not None and isinstance(command, OrderRequest):
-                self._prepares.prepare_order(msgspec.structs.replace(command, symbol=self.symbols[0]))
+            self._ahead.run(self.engine.prepare_bar, ts_ns, index, moment.ohlcv[index])
 
     def _decide_due(self) -> None:
         """Decide on every moment that is whole or has waited long enough, in order; a hole is repaired first."""
@@ -680,13 +668,13 @@ class LiveDriver:
             busy=tuple(sorted(busy)), moves_known=self._moves_known,
         )))
         self.counts["looks"] += 1
-        for symbol in sorted(self.engine.suspects()):
+        for symbol in sorted(self.engine.adopting.suspects()):
             await self._fetch_fills(symbol)
         if self.engine.reconciler.since_ns:
             await self._fetch_funding()
-        if self.engine.misses_money or self.engine.asks_on(self.clock.now_ns()):
+        if self.engine.reconciler.misses_money or self.engine.money.is_unexplained(self.clock.now_ns()):
             await self._fetch_transfers()
-        for symbol, order_id in self.engine.questions():
+        for symbol, order_id in self.engine.reconciler.missing_orders():
             if symbol not in self._tasks.values():
                 self._start(self._settle_doubt(symbol, order_id), symbol)
         return True
@@ -713,7 +701,7 @@ class LiveDriver:
 
     async def _fetch_fills(self, symbol: str) -> None:
         """Tell the session the fills of *symbol* it has not heard of; nothing where the venue cannot be reached."""
-        since = max(self.engine.reconciler.agreed.get(symbol, 0) - _FILLS_OVERLAP_NS, self.engine.began_ns)
+        since = max(self.engine.reconciler.agreed.get(symbol, 0) - _FILLS_OVERLAP_NS, self.engine.money.began_ns)
         try:
             async with asyncio.timeout(self.timing.request_timeout_s):
                 fills = await self.venue.get_fills(symbol, since)
@@ -731,7 +719,7 @@ class LiveDriver:
 
     async def _fetch_funding(self) -> None:
         """Tell the session the funding it has not heard of."""
-        since = max(self.engine.reconciler.agreed_ns - _FILLS_OVERLAP_NS, self.engine.began_ns)
+        since = max(self.engine.reconciler.agreed_ns - _FILLS_OVERLAP_NS, self.engine.money.began_ns)
         try:
             async with asyncio.timeout(self.timing.request_timeout_s):
                 payments = await self.venue.get_funding(since)
@@ -744,7 +732,7 @@ class LiveDriver:
 
     async def _fetch_transfers(self) -> None:
         """Tell the session the money moved that it may not have heard of, and note whether the venue could be asked."""
-        since = max(self.engine.moves_since(self.clock.now_ns()) - _FILLS_OVERLAP_NS, self.engine.began_ns)
+        since = max(self.engine.money.transfers_since(self.clock.now_ns()) - _FILLS_OVERLAP_NS, self.engine.money.began_ns)
         try:
             async with asyncio.timeout(self.timing.request_timeout_s):
                 moved = await self.venue.get_transfers(since)
@@ -780,7 +768,7 @@ class LiveDriver:
             self._check_silence()
             busy = frozenset(self._tasks.values())
             now_ns = self.clock.now_ns()
-            due = loop_time() - attended >= self.timing.attention_s and (self._ready or self.engine.flattening)
+            due = loop_time() - attended >= self.timing.attention_s and (self._ready or self.engine.halts.flattening)
             if due and self.engine.attention(now_ns, busy):
                 attended = loop_time()
                 self._apply(Ticked(ts_ns=now_ns, busy=tuple(sorted(busy))))
@@ -796,7 +784,7 @@ class LiveDriver:
     def _save_claims(self) -> None:
         """Put state and files together again where something could not be written; a disk that stays full is let be."""
         now_s = asyncio.get_running_loop().time()
-        if self.engine.claims_ok and not self.unrecorded:
+        if self.engine.halts.inputs_written and not self.unrecorded:
             self._claims_s, self._claims_wait_s = now_s, 0.0
         elif now_s - self._claims_s >= self._claims_wait_s:
             failures = self.engine.recording.failures

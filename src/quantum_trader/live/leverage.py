@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from quantum_trader.domain.instrument import Instrument
-from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.core import Engine
 from quantum_trader.engine.ports import Rejection
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.venue_port import ExecutionVenue
@@ -18,7 +18,7 @@ class LeverageKeeper:
     """Sets leverages, reads them back, and knows for how long an answer counts."""
 
     def __init__(
-        self, venue: ExecutionVenue, engine: LiveEngine, timing: LiveTiming, counts: Counter[str],
+        self, venue: ExecutionVenue, engine: Engine, timing: LiveTiming, counts: Counter[str],
         involved: Callable[[], list[str]],
     ) -> None:
         """*involved* tells the symbols with a position or an order: their leverage is not set ahead."""

@@ -15,8 +15,8 @@ import numpy as np
 
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.market import MarketBatch
+from quantum_trader.engine.core import Engine
 from quantum_trader.engine.gateway import Command
-from quantum_trader.engine.live_engine import LiveEngine
 from quantum_trader.engine.supervision import Shield
 from quantum_trader.live.inputs import (
     Asked,
@@ -47,7 +47,7 @@ class Session:
     """One live engine, its input log and its checkpoints."""
 
     def __init__(
-        self, engine: LiveEngine, log: InputLog, store: CheckpointStore, interval_ns: int,
+        self, engine: Engine, log: InputLog, store: CheckpointStore, interval_ns: int,
         more_state: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         """*more_state* is saved beside the engine's with every checkpoint (a sink's place, a venue's account)."""
@@ -144,7 +144,7 @@ class Session:
         try:
             self.log.append(encode_input(told))
         except StateError:
-            self.engine.claims_ok = False
+            self.engine.halts.inputs_written = False
             self.unwritten += 1
 
     def _step(self, told: Input) -> list[Command]:
@@ -218,13 +218,13 @@ class Session:
         if isinstance(told, HealthTold):
             engine.on_health(told.level, told.connected, told.reason, told.ts_ns)
         elif isinstance(told, RateKnown):
-            engine.note_funding_rate(told.symbol, told.rate_8h)
+            engine.market.note_funding_rate(told.symbol, told.rate_8h)
         elif isinstance(told, FiltersKnown):
             engine.note_filters(told.instrument, told.ts_ns)
         elif isinstance(told, MoneyMoved):
             engine.on_transfer(told.amount, told.ts_ns, told.move_id)
         elif isinstance(told, Lived):
-            engine.live_again(told.life, told.ts_ns)
+            engine.continue_as(told.life, told.ts_ns)
         elif isinstance(told, RolloutSet):
             config = msgspec.convert(told.in_force, OrchestratorIntegrationConfig)
             engine.set_integration(config, {**told.change, "in_force": told.in_force}, told.ts_ns)
@@ -255,9 +255,9 @@ class Session:
             self.store.save(self._state())
         except (StateError, OSError) as error:
             self.trouble = str(error)
-            self.engine.claims_ok = False
+            self.engine.halts.inputs_written = False
             return False
-        self.trouble, self.engine.claims_ok = "", True
+        self.trouble, self.engine.halts.inputs_written = "", True
         return True
 
     def _state(self) -> dict[str, Any]:

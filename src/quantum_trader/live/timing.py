@@ -32,7 +32,6 @@ class LiveTiming(msgspec.Struct, frozen=True, kw_only=True):
     backoff_most_s: float = 5.0
     stop_s: float = 10.0  # for requests under way when it stops
     warm_bars: int = 500  # fetched at the first start
-    rehearse: bool = False  # a stand-in walks the road of an order whenever half as many bars are awaited as before
     leverage_pace_s: float = 0.0  # between two symbols whose leverage is set ahead of an opening; 0: when one comes
 
 

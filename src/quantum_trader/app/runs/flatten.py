@@ -26,7 +26,7 @@ from quantum_trader.domain.errors import (
 )
 from quantum_trader.domain.instrument import ceil_to, floor_to
 from quantum_trader.domain.trading import CancelRequest, OrderRequest
-from quantum_trader.engine.gateway import OWN_PREFIX
+from quantum_trader.engine.ids import OWN_PREFIX
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
 from quantum_trader.engine.venue_port import ExecutionVenue
 

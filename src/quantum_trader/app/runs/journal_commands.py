@@ -201,8 +201,8 @@ def rerun(script: Script, until_ns: int, data: Path | None) -> Iterator[Line]:
         raise StateError(f"the run's bars ({bars['source']}) are needed: name their folder with --data DIR")
     session = _open(script, None if bundled else data)
     sink = MemorySink()
-    session.engine.recorder = Recorder(sink)
-    session.engine.integration = msgspec.convert(script.started["rollout"], OrchestratorIntegrationConfig)
+    session.engine.records.recorder = Recorder(sink)
+    session.engine.policy.integration = msgspec.convert(script.started["rollout"], OrchestratorIntegrationConfig)
     try:
         for _ in _moments(session, script, until_ns):
             yield from _drain(sink)

@@ -37,14 +37,13 @@ from quantum_trader.app.runs.watchdog import Watchdog
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_EMERGENCY, GOVERNOR_CODES
 from quantum_trader.domain.errors import StateError, VenueError
-from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.core import Engine, LiveAccount
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.venue_port import ExecutionVenue
 from quantum_trader.journal.tracer import DecisionTracer
 from quantum_trader.live.driver import LiveDriver
 from quantum_trader.live.inputs import Asked, Input
 from quantum_trader.live.session import Session
-from quantum_trader.live.stand_in import StandIn
 from quantum_trader.live.timing import HealthReport, LiveTiming
 from quantum_trader.policy.storage import write_atomically
 from quantum_trader.signals import columns as col
@@ -148,9 +147,9 @@ class LiveRun:
         self._stack.callback(self.records.close)
         self.log = FileInputLog(state_dir.path / _INPUTS)
         self._stack.callback(self.log.close)
-        self.engine = LiveEngine(
+        self.engine = Engine(
             [venue.instrument(symbol) for symbol in live.symbols], live.interval_ns, live_engine_settings(loaded),
-            self.records, adopt_quietly=live.on_foreign is OnForeign.ADOPT,
+            self.records, live=LiveAccount(adopt_quietly=live.on_foreign is OnForeign.ADOPT),
         )
         self.traces = TraceFile(state_dir.path)
         self._stack.callback(self.traces.flush)
@@ -168,7 +167,7 @@ class LiveRun:
     def recover(self) -> int:
         """Continue where the last process ended; returns how many inputs were taken again."""
         taken = self.session.recover(self._restore_more)
-        self.engine.tracer = DecisionTracer(clock=self._now_ns, finished=self.traces.add)
+        self.engine.tracing.tracer = DecisionTracer(clock=self._now_ns, finished=self.traces.add)
         more = self.checkpoint["more"] if self.checkpoint is not None else {"operator_taken": 0, "asked": 0}
         self.operator.taken = more["operator_taken"] + self.session.asked - more["asked"]
         return taken
@@ -201,7 +200,7 @@ class LiveRun:
 
     def _restore_more(self, more: dict[str, Any]) -> None:
         assert self.checkpoint is not None
-        self.engine.recorder.resume(self.checkpoint["engine"]["seq"], ())
+        self.engine.records.recorder.resume(self.checkpoint["engine"]["seq"], ())
 
     def _asked(self) -> list[Asked]:
         return [
@@ -235,7 +234,7 @@ class LiveRun:
     def status(self, health: HealthReport) -> LiveStatus:
         """What is told of this process."""
         engine = self.engine
-        marks = engine.kernel.out[:, col.CLOSE]
+        marks = engine.market.kernel.out[:, col.CLOSE]
         now_ns = self._now_ns()
         return LiveStatus(
             written_ns=now_ns, pid=os.getpid(), started_ns=self.started_ns, mode=self.live.mode.value,
@@ -253,16 +252,16 @@ class LiveRun:
             dropped_events=self.records.lost + engine.recording.failures + self.session.unwritten
             + health.counts.get("Unreadable", 0),
             in_doubt=sum(not ticket.resting and not ticket.over for ticket in engine.gateway.tickets()),
-            equity=engine.equity, wallet=engine.books.cash, every_s=self.live.status_s,
-            equity_ns=max(engine.now_ns, engine.began_ns) if engine.begun else 0,
-            governor=GOVERNOR_CODES[int(engine.governor[0])].value,
+            equity=engine.account.equity, wallet=engine.account.books.cash, every_s=self.live.status_s,
+            equity_ns=max(engine.now_ns, engine.money.began_ns) if engine.halts.started else 0,
+            governor=GOVERNOR_CODES[int(engine.account.governor[0])].value,
             positions=tuple(
                 PositionLine(
                     symbol=held.symbol, side=held.side.value, qty=held.qty, entry_price=held.entry_price,
                     stop=engine.gateway.resting_stop(held), target=held.target, mark_price=float(marks[held.index]),
                     protected=engine.gateway.is_protected(held),
                 )
-                for held in engine.books.positions.values()
+                for held in engine.account.books.positions.values()
             ),
             orders=tuple(
                 OrderLine(
@@ -274,9 +273,9 @@ class LiveRun:
             halts=tuple(
                 HaltLine(
                     kind=halt.kind, exit_path=halt.exit_path, since_ns=halt.ts_ns, owner="risk",
-                    reason=f"{halt.reason}: {engine.governor_cause}" if halt.kind == "governor" else halt.reason,
+                    reason=f"{halt.reason}: {engine.halts.governor_cause}" if halt.kind == "governor" else halt.reason,
                 )
-                for halt in engine.tally.halts if halt.cleared_ns == 0
+                for halt in engine.records.tally.halts if halt.cleared_ns == 0
             ),
             operator_taken=self.session.asked,
         )
@@ -284,7 +283,7 @@ class LiveRun:
 
     def _notes(self) -> tuple[str, ...]:
         """What keeps this process from opening though no halt stands."""
-        if self.engine.claims_ok and not self.session.trouble and not self.driver.unrecorded:
+        if self.engine.halts.inputs_written and not self.session.trouble and not self.driver.unrecorded:
             return ()
         why = self.session.trouble or self.records.trouble or self.engine.recording.last or "a write failed"
         return (f"nothing opens until inputs and records can be written again: {why}",)
@@ -308,7 +307,6 @@ class _Checkpoints:
 def timing_of(live: LiveSettings) -> LiveTiming:
     """How long the driver waits, from the settings."""
     return LiveTiming(
-        rehearse=True,
         reconcile_s=live.reconcile_s, request_timeout_s=live.order_timeout_s, stop_s=live.stop_grace_s,
         warm_bars=live.warmup_bars, lost_s=live.stream_lost_s, leverage_pace_s=_LEVERAGE_PACE_S,
     )
@@ -378,9 +376,8 @@ def _sole_trader(keys: ApiKeys | None) -> Iterator[None]:
         os.close(descriptor)
 
 
-def compile_kernels(engine: LiveEngine) -> None:
+def compile_kernels(engine: Engine) -> None:
     """Compile what an engine like *engine* runs before anything waits for it: a first start takes half a minute."""
-    StandIn(engine).compile()
 
 
 def settle_memory() -> None:

@@ -9,7 +9,7 @@ import typer
 
 from quantum_trader.domain.enums import GOVERNOR_CODES
 from quantum_trader.engine.books import Position
-from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.core import Engine
 from quantum_trader.live.driver import LiveDriver
 from quantum_trader.live.timing import HealthReport
 
@@ -32,10 +32,10 @@ class LiveWords:
     def __init__(self, driver: LiveDriver, say: Callable[[str], None] = say) -> None:
         """*driver*'s session has been recovered. *say* takes one line."""
         self._driver, self._engine, self._say = driver, driver.engine, say
-        self._open = set(self._engine.books.positions)
-        self._trades = len(self._engine.tally.trades)
-        self._halts = {id(halt): halt for halt in self._engine.tally.halts if not halt.cleared_ns}
-        self._governor = int(self._engine.governor[0])
+        self._open = set(self._engine.account.books.positions)
+        self._trades = len(self._engine.records.tally.trades)
+        self._halts = {id(halt): halt for halt in self._engine.records.tally.halts if not halt.cleared_ns}
+        self._governor = int(self._engine.account.governor[0])
         self._ready = False
         self._up = {"market": True, "account": True}
 
@@ -59,7 +59,7 @@ class LiveWords:
 
     def stopped(self) -> None:
         """Say what is left open."""
-        held = self._engine.books.positions.values()
+        held = self._engine.account.books.positions.values()
         left = "; ".join(f"{_position(one)}, {_stop(self._engine, one)}" for one in held)
         self._say(f"stopped; left open: {left}" if left else "stopped; no position is open")
 
@@ -75,7 +75,7 @@ class LiveWords:
                 self._say(f"{name} stream {'is back' if up else 'lost; nothing opens until it is back'}")
 
     def _trading(self) -> None:
-        books, trades = self._engine.books, self._engine.tally.trades
+        books, trades = self._engine.account.books, self._engine.records.tally.trades
         for trade in trades[self._trades:]:
             self._say(
                 f"closed {trade.side.value} {trade.qty:g} {trade.symbol} at {trade.exit_price:g} "
@@ -90,7 +90,7 @@ class LiveWords:
 
     def _safety(self) -> None:
         engine = self._engine
-        for halt in engine.tally.halts:
+        for halt in engine.records.tally.halts:
             if not halt.cleared_ns and id(halt) not in self._halts:
                 self._halts[id(halt)] = halt  # kept, so that no other takes its id
                 self._say(f"halt ({halt.kind}): {halt.reason}; ends with: {halt.exit_path}")
@@ -98,10 +98,10 @@ class LiveWords:
             if halt.cleared_ns:
                 del self._halts[key]
                 self._say(f"halt over ({halt.kind}): {halt.reason}")
-        level = int(engine.governor[0])
+        level = int(engine.account.governor[0])
         if level != self._governor:
             self._governor = level
-            cause = f": {engine.governor_cause}" if level else ""
+            cause = f": {engine.halts.governor_cause}" if level else ""
             self._say(f"governor {GOVERNOR_CODES[level].value}{cause}")
 
 
@@ -109,6 +109,6 @@ def _position(position: Position) -> str:
     return f"{position.side.value} {position.qty:g} {position.symbol}"
 
 
-def _stop(engine: LiveEngine, position: Position) -> str:
+def _stop(engine: Engine, position: Position) -> str:
     stop = engine.gateway.resting_stop(position)
     return f"stop {stop:g} at the venue" if engine.gateway.is_protected(position) and stop else "NO STOP at the venue"

@@ -27,8 +27,7 @@ from quantum_trader.app.runs.state_dir import LOCAL_RUN
 from quantum_trader.app.settings import RunSettings
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_SECOND
 from quantum_trader.domain.errors import StateError, VenueError
-from quantum_trader.engine.engine import Engine
-from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.core import Engine
 from quantum_trader.live.driver import LiveDriver
 from quantum_trader.live.inputs import Ticked
 from quantum_trader.live.session import Session
@@ -130,7 +129,7 @@ class LocalRun(Run):
 
     def make_engine(self, *arguments: Any) -> Engine:
         """The live engine in the place of the replay's."""
-        return LiveEngine(*arguments)
+        return Engine(*arguments)
 
 
 def run_over_local_venue(
@@ -167,7 +166,7 @@ class _Stepping:
     def __init__(self, session: LocalRun, progress: ProgressSink | None, pace: Pace | None) -> None:
         self.session, self._progress, self._pace = session, progress, pace
         recording = session.recording
-        assert isinstance(session.engine, LiveEngine)
+        assert isinstance(session.engine, Engine)
         self.engine = session.engine
         self.exchange: Exchange = recorded_exchange(
             recording, start_ns=recording.start_ns, instruments=session.table.instruments,

@@ -37,8 +37,7 @@ from quantum_trader.app.settings import RunSettings
 from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.enums import ENTRY_CODES, EXIT_CODES, GOVERNOR_CODES, RISK_PROFILE_CODES
 from quantum_trader.domain.errors import StateError
-from quantum_trader.engine import stage
-from quantum_trader.engine.engine import Engine
+from quantum_trader.engine.core import Engine
 from quantum_trader.engine.recorder import RUN, MemorySink, Recorder
 from quantum_trader.engine.replay import ReplayDriver
 from quantum_trader.journal.tracer import DecisionTracer
@@ -81,7 +80,7 @@ class FundingRates:
         """Apply every rate known at *ts_ns*."""
         while self._next < len(self._events) and self._events[self._next][0] <= ts_ns:
             _, index, rate = self._events[self._next]
-            self._engine.sym[index, stage.SYM_FUNDING] = rate
+            self._engine.market.note_funding_rate(self._engine.symbols[index], rate)
             self._next += 1
         self.next_ns = self._events[self._next][0] if self._next < len(self._events) else 1 << 62
 
@@ -99,13 +98,13 @@ class Samples:
     def take(self, engine: Engine, now_ns: int) -> None:
         """Sample *engine* at *now_ns*."""
         self.ts_ns.append(now_ns)
-        self.equity.append(engine.equity)
-        self.closes.append(engine.kernel.out[:, col.CLOSE].tolist())
+        self.equity.append(engine.account.equity)
+        self.closes.append(engine.market.kernel.out[:, col.CLOSE].tolist())
         enabled = engine.settings.policy_enabled
-        self.policy_state.append(int(engine.policy.out[0, pol.OUT_RISK_PROFILE]) if enabled else -1)
-        engine.tally.governor[GOVERNOR_CODES[int(engine.governor[0])].value] += 1
+        self.policy_state.append(int(engine.policy.slots.out[0, pol.OUT_RISK_PROFILE]) if enabled else -1)
+        engine.records.tally.governor[GOVERNOR_CODES[int(engine.account.governor[0])].value] += 1
         for index in range(self._symbols):
-            engine.tally.regimes[engine.regime_name(index)] += 1
+            engine.records.tally.regimes[engine.market.regime_name(index)] += 1
 
     def state(self) -> dict[str, Any]:
         """Everything sampled, as arrays."""
@@ -158,10 +157,10 @@ class Run:
             instruments, self.recording.interval_ns, engine_settings, self.records, self.watcher, self.tracer
         )
         if self.rollout is not None:
-            self.engine.integration = self.rollout.config
+            self.engine.policy.integration = self.rollout.config
         self.venue = PaperVenue(
             instruments, settings.paper_settings(), funding=self.recording.funding,
-            taker_cost_bps=self.engine.kernel.out[:, col.TAKER_COST_BPS],
+            taker_cost_bps=self.engine.market.kernel.out[:, col.TAKER_COST_BPS],
         )
         self.driver = ReplayDriver(self.engine, self.venue, self.recording.interval_ns)
         self.funding = FundingRates(self.recording, self.engine)
@@ -189,7 +188,7 @@ class Run:
         recording = self.recording
         return {
             **self.identity(), "version": __version__, "effective": self.settings.effective(),
-            "rollout": msgspec.to_builtins(self.engine.integration),
+            "rollout": msgspec.to_builtins(self.engine.policy.integration),
             "recording": {
                 "source": recording.source, "interval": recording.interval, "symbols": list(recording.symbols),
                 "start_ns": recording.start_ns, "end_ns": recording.end_ns, "bars": recording.report.bars,
@@ -224,8 +223,8 @@ class Run:
         self.venue.load_state(saved["venue"])
         self.samples.load_state(saved["samples"])
         self.row, self.bars = saved["row"], saved["bars"]
-        self.engine.recorder.resume(saved["engine"]["seq"], self.state_dir.record_lines(saved["record_bytes"]))
-        if self.engine.recorder.digest != saved["records_digest"]:
+        self.engine.records.recorder.resume(saved["engine"]["seq"], self.state_dir.record_lines(saved["record_bytes"]))
+        if self.engine.records.recorder.digest != saved["records_digest"]:
             raise StateError(
                 f"{self.state_dir.path / 'records.jsonl'}: is not what its checkpoint was made with; the records were "
                 "changed. Choose another --state folder"
@@ -243,7 +242,7 @@ class Run:
         self.state_dir.save_checkpoint(
             {
                 "identity": self.identity(), "record_bytes": self.records.size,
-                "records_digest": self.engine.recorder.digest, "row": self.row, "bars": self.bars,
+                "records_digest": self.engine.records.recorder.digest, "row": self.row, "bars": self.bars,
                 "ts_ns": ts_ns, "engine": self.engine.state(), "venue": self.venue.state(),
                 "samples": self.samples.state(),
                 "observed": self.observer.mark() if self.observer is not None else None,
@@ -251,7 +250,7 @@ class Run:
                 "rollout_revision": self.rollout.state.revision if self.rollout is not None else 0,
             }
         )
-        self.engine.ledger.save(self.state_dir.path)
+        self.engine.judging.ledger.save(self.state_dir.path)
 
     def close(self) -> None:
         """Release files."""
@@ -362,8 +361,8 @@ def _take_requests(session: Run, now_ns: int) -> int:
 def take_request(session: Run, request: OperatorRequest, now_ns: int) -> None:
     """Record *request*, then do it: a replay finds what came from outside before its effects."""
     engine = session.engine
-    engine.tally.topics["operator.requested"] += 1
-    engine.recorder.record("operator.requested", "", now_ns, request, RUN)
+    engine.records.tally.topics["operator.requested"] += 1
+    engine.records.recorder.record("operator.requested", "", now_ns, request, RUN)
     reason = f"{request.reason} ({request.actor})"
     if request.action is Action.RESUME:
         engine.resume(reason, now_ns)
@@ -383,7 +382,7 @@ def _poll_rollout(session: Run, now_ns: int) -> int:
         _set_rollout(session, msgspec.to_builtins(change), now_ns)
         if session.watcher is not None:
             session.watcher.integration = session.rollout.config
-    engine_config = session.engine.integration
+    engine_config = session.engine.policy.integration
     if session.rollout.config is not engine_config and session.rollout.config != engine_config:
         _set_rollout(session, {"notice": session.rollout.notice}, now_ns)
         changes += 1
@@ -402,12 +401,12 @@ def _set_rollout(session: Run, change: dict[str, Any], now_ns: int) -> None:
 
 def view_of(session: Run, now_ns: int) -> ProgressView:
     """What is shown of a run that goes on."""
-    engine, tally = session.engine, session.engine.tally
-    peak = max(session.samples.equity, default=engine.equity)
+    engine, tally = session.engine, session.engine.records.tally
+    peak = max(session.samples.equity, default=engine.account.equity)
     blocked = tally.shadow_blocked_count
     return ProgressView(
-        ts_ns=now_ns, bars_done=session.bars, bars_total=session.recording.report.bars, equity=engine.equity,
-        drawdown_pct=min(0.0, (engine.equity / peak - 1.0) * 100.0), positions=_positions(engine),
+        ts_ns=now_ns, bars_done=session.bars, bars_total=session.recording.report.bars, equity=engine.account.equity,
+        drawdown_pct=min(0.0, (engine.account.equity / peak - 1.0) * 100.0), positions=_positions(engine),
         policy=_policy_view(engine), signals=tally.signals, trades=len(tally.trades),
         refusals=dict(tally.refusals),
         shadows=ShadowTally(
@@ -421,8 +420,8 @@ def view_of(session: Run, now_ns: int) -> ProgressView:
 
 def _positions(engine: Engine) -> tuple[PositionView, ...]:
     views = []
-    for position in engine.books.positions.values():
-        mark = float(engine.kernel.out[position.index, col.CLOSE])
+    for position in engine.account.books.positions.values():
+        mark = float(engine.market.kernel.out[position.index, col.CLOSE])
         gain = position.sign * position.qty * (mark - position.entry_price)
         risk = abs(position.entry_price - position.first_stop) * position.qty
         views.append(
@@ -439,16 +438,16 @@ def _positions(engine: Engine) -> tuple[PositionView, ...]:
 def _policy_view(engine: Engine) -> PolicyView | None:
     if not engine.settings.policy_enabled:
         return None
-    out = engine.policy.out
+    out = engine.policy.slots.out
     row = out[0].tolist()
     banned = [s for i, s in enumerate(engine.symbols) if not out[i + 1, pol.OUT_SYMBOL_OK]]
     return PolicyView(
-        profile=engine.settings.profile.name, mode=engine.integration.mode.value,
+        profile=engine.settings.profile.name, mode=engine.policy.integration.mode.value,
         allow_new_trades=bool(row[pol.OUT_ALLOW]),
         risk_profile=RISK_PROFILE_CODES[int(row[pol.OUT_RISK_PROFILE])].value,
         min_confidence=row[pol.OUT_MIN_CONF], max_risk_pct=row[pol.OUT_RISK_PCT],
         entry_mode=ENTRY_CODES[int(row[pol.OUT_ENTRY])].value, exit_mode=EXIT_CODES[int(row[pol.OUT_EXIT])].value,
-        note=engine.policy_note, bans=tuple(banned), governor=GOVERNOR_CODES[int(engine.governor[0])].value,
+        note=engine.policy.note, bans=tuple(banned), governor=GOVERNOR_CODES[int(engine.account.governor[0])].value,
     )
 
 
@@ -459,7 +458,7 @@ def _shares(counts: dict[str, int]) -> dict[str, float]:
 
 def facts_of(session: Run) -> RunFacts:
     """What is told of a finished run."""
-    engine, tally, recording = session.engine, session.engine.tally, session.recording
+    engine, tally, recording = session.engine, session.engine.records.tally, session.recording
     samples = session.samples.state()
     notes = []
     if session.rollout is not None and session.rollout.notice:
@@ -474,20 +473,20 @@ def facts_of(session: Run) -> RunFacts:
     return RunFacts(
         settings=session.settings.effective(), data=_data_statement(session), start_equity=engine.settings.start_equity,
         ts_ns=samples["ts_ns"], equity=samples["equity"], closes=samples["closes"],
-        policy_state=samples["policy_state"], trades=tally.trades, fees=engine.books.fees_paid,
-        funding=engine.books.funding_received, slippage=tally.slippage_paid, signals=tally.signals,
+        policy_state=samples["policy_state"], trades=tally.trades, fees=engine.account.books.fees_paid,
+        funding=engine.account.books.funding_received, slippage=tally.slippage_paid, signals=tally.signals,
         intents=tally.intents, refusals=dict(tally.refusals), shadow_r=np.array(tally.shadow_r),
         shadow_blocked=np.array(tally.shadow_blocked, dtype=np.bool_),
         shadow_ts_ns=np.array(tally.shadow_ts_ns, dtype=np.int64), policy=_policy_facts(engine),
         evidence=_evidence_rows(engine),
         halts=tuple(HaltRow(**msgspec.structs.asdict(halt)) for halt in tally.halts), positions=_positions(engine),
         regime_share=_shares(tally.regimes), governor_share=_shares(tally.governor), records=dict(tally.topics),
-        notes=(*notes, f"records hash {engine.recorder.digest}", *recording.notes),
+        notes=(*notes, f"records hash {engine.records.recorder.digest}", *recording.notes),
     )
 
 
 def _policy_facts(engine: Engine) -> PolicyFacts | None:
-    tally = engine.tally
+    tally = engine.records.tally
     if not engine.settings.policy_enabled:
         return None
     return PolicyFacts(
@@ -502,14 +501,14 @@ def _evidence_rows(engine: Engine) -> tuple[EvidenceRow, ...]:
     if not engine.settings.policy_enabled:
         return ()
     for switch in SWITCHES:
-        found = evidence(engine.ledger, switch)
+        found = evidence(engine.judging.ledger, switch)
         low, high = found.interval if found.interval is not None else (float("nan"), float("nan"))
         verdict = "not enough evidence" if found.interval is None else (
             "helps" if high < 0.0 else "harms" if low > 0.0 else "undecided"
         )
         rows.append(
             EvidenceRow(
-                switch=switch, enforced=engine.integration.is_enforced(switch), decisions=found.signals,
+                switch=switch, enforced=engine.policy.integration.is_enforced(switch), decisions=found.signals,
                 changed=found.changed, shadows=found.resolved, mean_r=found.mean_r, low_r=low, high_r=high,
                 verdict=verdict,
             )
@@ -532,7 +531,7 @@ def memory_run(settings: RunSettings) -> tuple[RunResult, MemorySink]:
     """Run with the records kept in memory; for tests and benchmarks."""
     session = Run(settings, RunOptions())
     sink = MemorySink()
-    session.engine.recorder = Recorder(sink)
+    session.engine.records.recorder = Recorder(sink)
     try:
         started = time.perf_counter()
         _loop(session, None, None)

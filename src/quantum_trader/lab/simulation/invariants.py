@@ -16,8 +16,7 @@ from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, 
 from quantum_trader.domain.enums import GOV_EMERGENCY, OrderStatus, OrderType
 from quantum_trader.domain.errors import QuantumTraderError
 from quantum_trader.domain.trading import OrderRequest, OrderUpdate
-from quantum_trader.engine.engine import Engine
-from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.core import Engine
 from quantum_trader.engine.ports import Rejection
 from quantum_trader.lab.simulation.calm import NEVER_S, Bounds, Weather
 from quantum_trader.lab.simulation.exchange import Exchange
@@ -56,13 +55,14 @@ class Safety(msgspec.Struct, frozen=True, kw_only=True):
     cash: float
 
     @classmethod
-    def of(cls, engine: LiveEngine) -> Safety:
+    def of(cls, engine: Engine) -> Safety:
         """Take it from *engine*."""
         return cls(
-            kill=engine.kill, held=engine.held, streak=engine.books.losing_streak,
-            governor=tuple(_exact(engine.governor)), losses=tuple(_exact(engine.losses)),
-            rate=tuple(_exact(engine.rate)), claimed=dict(engine.gateway.state()["claimed"]),
-            positions={symbol: p.sign * p.qty for symbol, p in engine.books.positions.items()}, cash=engine.books.cash,
+            kill=engine.halts.operator_halt, held=engine.halts.held, streak=engine.account.books.losing_streak,
+            governor=tuple(_exact(engine.account.governor)), losses=tuple(_exact(engine.account.losses)),
+            rate=tuple(_exact(engine.account.rate)), claimed=dict(engine.gateway.state()["claimed"]),
+            positions={symbol: p.sign * p.qty for symbol, p in engine.account.books.positions.items()},
+            cash=engine.account.books.cash,
         )
 
 
@@ -89,7 +89,7 @@ class Watch:
     def __init__(self, exchange: Exchange, weather: Weather, bounds: Bounds) -> None:
         self.exchange, self.weather, self.bounds = exchange, weather, bounds
         self.standing = Standing(exchange, weather, bounds, self.fail)
-        self.engine: LiveEngine | None = None
+        self.engine: Engine | None = None
         self.replaying = False
         self.broken: Broken | None = None
         self.intents = self.openings = 0
@@ -198,7 +198,7 @@ class Watch:
         if look is not None and self.engine is not None:
             look(self, msgspec.json.decode(line)["data"], self.engine)
 
-    def _order_made(self, data: dict[str, Any], engine: LiveEngine) -> None:
+    def _order_made(self, data: dict[str, Any], engine: Engine) -> None:
         order = msgspec.convert(data, OrderRequest)
         if order.type is not OrderType.MARKET:
             self._right_side(order, engine)
@@ -218,9 +218,9 @@ class Watch:
             self.fail("nothing opens on stale data", f"{order.symbol} opens on bars that are {age_s:.0f} s old")
         self._sized_with(engine, order)
 
-    def _right_side(self, order: OrderRequest, engine: LiveEngine) -> None:
+    def _right_side(self, order: OrderRequest, engine: Engine) -> None:
         """A first stop lies behind the entry, a target before it."""
-        position = engine.books.positions.get(order.symbol)
+        position = engine.account.books.positions.get(order.symbol)
         if position is None:
             return
         is_stop = order.type is OrderType.STOP_MARKET
@@ -233,19 +233,21 @@ class Watch:
             f"{position.side.value} {order.symbol} from {position.entry_price:g}, its {word} at {order.stop_price:g}",
         )
 
-    def _sized_with(self, engine: LiveEngine, order: OrderRequest) -> None:
+    def _sized_with(self, engine: Engine, order: OrderRequest) -> None:
         """The equity an order was sized with is that of the books now, and near the exchange's."""
         fresh = _equity(engine)
-        if abs(engine.equity - fresh) > 1e-6 * max(abs(fresh), 1.0):
-            self.fail("equity is not stale", f"sized with {engine.equity:.2f}, the books say {fresh:.2f}")
+        if abs(engine.account.equity - fresh) > 1e-6 * max(abs(fresh), 1.0):
+            self.fail("equity is not stale",
+                      f"sized with {engine.account.equity:.2f}, the books say {fresh:.2f}")
         calm = self.weather.is_calm(self.exchange.loop.time(), self.bounds.found_s)
         if not calm or not self.standing.books_agree():
             return
         truth = self.exchange.paper.balance().equity
-        if abs(engine.equity - truth) > _EQUITY_SAME * abs(truth):
-            self.fail("equity is not stale", f"sized with {engine.equity:.2f}, the account is worth {truth:.2f}")
+        if abs(engine.account.equity - truth) > _EQUITY_SAME * abs(truth):
+            self.fail("equity is not stale",
+                      f"sized with {engine.account.equity:.2f}, the account is worth {truth:.2f}")
 
-    def _filled(self, data: dict[str, Any], engine: LiveEngine) -> None:
+    def _filled(self, data: dict[str, Any], engine: Engine) -> None:
         """Only fills of the exchange move the books, each once."""
         self._index()
         truth = self._fills.get(data["fill_id"])
@@ -257,7 +259,7 @@ class Watch:
             self.fail("a fill counts once", f"{data['fill_id']} was booked twice")
         self._booked.add(data["fill_id"])
 
-    def _updated(self, data: dict[str, Any], engine: LiveEngine) -> None:
+    def _updated(self, data: dict[str, Any], engine: Engine) -> None:
         """What the trader takes for lost never reached the exchange, now or later; what it takes for gone is gone."""
         update = msgspec.convert(data, OrderUpdate)
         if not update.reason.startswith(Rejection.LOST.value):
@@ -271,15 +273,15 @@ class Watch:
         elif known is not None and known.status in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED):
             self.fail("a timeout is no rejection", f"{order_id} was taken for gone, and the exchange has it open")
 
-    def _halt_raised(self, data: dict[str, Any], engine: LiveEngine) -> None:
+    def _halt_raised(self, data: dict[str, Any], engine: Engine) -> None:
         if not data["exit_path"] or not data["reason"]:
             self.fail("every halt has an exit", f"{data['kind']}: {data['reason']!r} names none")
 
-    def _differs(self, data: dict[str, Any], engine: LiveEngine) -> None:
+    def _differs(self, data: dict[str, Any], engine: Engine) -> None:
         if data["kind"] == "POSITION":
             self.exchange.loop.call_soon(self._must_be_held, engine, data)
 
-    def _money_moved(self, data: dict[str, Any], engine: LiveEngine) -> None:
+    def _money_moved(self, data: dict[str, Any], engine: Engine) -> None:
         """A transfer counts once: counted twice, it would move the peak that drawdown is measured from."""
         amount = data["wallet"] - data["before"]
         real = [moved for moved in self.exchange.moves if abs(moved.amount - amount) < _CENT]
@@ -292,14 +294,14 @@ class Watch:
         if sum(abs(moved - amount) < _CENT for moved in self._moved_money) > len(real):
             self.fail("money counts once", f"{amount:+.2f} USDT were booked more often than they moved")
 
-    def _halt_cleared(self, data: dict[str, Any], engine: LiveEngine) -> None:
+    def _halt_cleared(self, data: dict[str, Any], engine: Engine) -> None:
         self._cleared += 1
 
-    def _input_failed(self, data: dict[str, Any], engine: LiveEngine) -> None:
+    def _input_failed(self, data: dict[str, Any], engine: Engine) -> None:
         self.fail("the engine takes every input", f"{data['input']}: {data['error']}")
 
-    def _must_be_held(self, engine: LiveEngine, data: dict[str, Any]) -> None:
-        if not engine.held and engine is self.engine and not self.replaying:
+    def _must_be_held(self, engine: Engine, data: dict[str, Any]) -> None:
+        if not engine.halts.held and engine is self.engine and not self.replaying:
             self.fail("unexplained differences halt openings", f"{data['symbol']} differs and nothing halts")
 
     # ------------------------------------------------------------------ every few seconds
@@ -342,7 +344,7 @@ class Watch:
                     f"the closing order {order_id} of {order.symbol} was made and never sent, for {now - made_s:.0f} s",
                 )
 
-    def _progress(self, engine: LiveEngine) -> None:
+    def _progress(self, engine: Engine) -> None:
         """Bars that are complete get decided, told by a stream or not."""
         exchange, weather, now = self.exchange, self.weather, self.exchange.loop.time()
         told = max((rows[-1].ts_ns for rows in exchange.klines.values() if rows), default=0)
@@ -355,21 +357,22 @@ class Watch:
         if now - anchor > self.bounds.decided_s:
             self.fail("health means progress", f"completed bars are not decided on, for {now - self._behind_s:.0f} s")
 
-    def _rate(self, engine: LiveEngine) -> None:
+    def _rate(self, engine: Engine) -> None:
         """The hourly count is never below the truth."""
         now = self.exchange.now_ns()
         recent = [ts for ts in self._opening_times if now - ts < NS_PER_HOUR - 2 * NS_PER_MINUTE]
         self._opening_times = recent
-        counted = orders_last_hour(engine.rate, now)
+        counted = orders_last_hour(engine.account.rate, now)
         if len(recent) > counted:
             self.fail("limits survive", f"{len(recent)} orders opened in the last hour, {counted:g} are counted")
 
-    def _midnight(self, engine: LiveEngine) -> None:
+    def _midnight(self, engine: Engine) -> None:
         """A new UTC day ends no halt, no streak, and no loss latch while the losses last."""
         now = _Overnight(
-            day=engine.now_ns // NS_PER_DAY, kill=engine.kill, streak=engine.books.losing_streak,
-            trades=engine.books.trade_count, latched=bool(losses_latched(engine.losses)), cleared=self._cleared,
-            moved=engine.tally.topics["cash.adjusted"],
+            day=engine.now_ns // NS_PER_DAY, kill=engine.halts.operator_halt, streak=engine.account.books.losing_streak,
+            trades=engine.account.books.trade_count,
+            latched=bool(losses_latched(engine.account.losses)), cleared=self._cleared,
+            moved=engine.records.tally.topics["cash.adjusted"],
         )
         before, self._overnight = self._overnight, now
         if before is None or before.day == now.day:
@@ -378,7 +381,7 @@ class Watch:
             self.fail("halts survive midnight", "the operator's halt ended with the day")
         if now.streak < before.streak and (now.trades, now.cleared) == (before.trades, before.cleared):
             self.fail("streaks survive midnight", f"a losing streak of {before.streak} ended with the day")
-        rolling, _ = losses_pct(engine.losses, float(engine.losses[LOSS_LAST]))  # as it stood when the latch was judged
+        rolling, _ = losses_pct(engine.account.losses, float(engine.account.losses[LOSS_LAST]))
         same_money = before.moved == now.moved  # else the same loss is another share of what there is
         if before.latched and not now.latched and same_money and rolling <= -engine.settings.limits.daily_loss_pct:
             self.fail("limits survive midnight", f"the day's loss latch ended with {rolling:.2f} % lost in 24 hours")
@@ -417,25 +420,25 @@ class Watch:
             self.fail("a graceful stop leaves nothing bare", f"{', '.join(bare)}: no stop for all of it")
 
 
-def _equity(engine: LiveEngine) -> float:
+def _equity(engine: Engine) -> float:
     """Equity by the books, at the engine's newest closes."""
-    return float(engine.books.equity(engine.kernel.out[:, col.CLOSE]))
+    return float(engine.account.books.equity(engine.market.kernel.out[:, col.CLOSE]))
 
 
 def _halted(engine: Engine) -> str:
     """Why *engine* may open nothing; empty when it may."""
-    if engine.kill:
+    if engine.halts.operator_halt:
         return "an operator halted"
-    if not engine.connected:
+    if not engine.halts.connected:
         return "the venue is out of reach"
-    if isinstance(engine, LiveEngine) and engine.held:
-        return f"openings are held: {engine.held}"
-    if int(engine.governor[0]) >= GOV_EMERGENCY:
+    if isinstance(engine, Engine) and engine.halts.held:
+        return f"openings are held: {engine.halts.held}"
+    if int(engine.account.governor[0]) >= GOV_EMERGENCY:
         return "the governor says EMERGENCY"
-    return "the daily loss is latched" if losses_latched(engine.losses) else ""
+    return "the daily loss is latched" if losses_latched(engine.account.losses) else ""
 
 
-_RECORDS: Final[dict[str, Callable[[Watch, dict[str, Any], LiveEngine], None]]] = {
+_RECORDS: Final[dict[str, Callable[[Watch, dict[str, Any], Engine], None]]] = {
     "order.submitted": Watch._order_made,
     "order.filled": Watch._filled,
     "order.updated": Watch._updated,

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from quantum_trader.domain.enums import OrderSide, OrderType
-from quantum_trader.engine.gateway import OWN_PREFIX
-from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.core import Engine
+from quantum_trader.engine.ids import OWN_PREFIX
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
 from quantum_trader.lab.simulation.calm import NEVER_S, Bounds, Weather
 from quantum_trader.lab.simulation.exchange import Exchange
@@ -44,7 +44,7 @@ class Standing:
         self, exchange: Exchange, weather: Weather, bounds: Bounds, fail: Callable[[str, str], None]
     ) -> None:
         self.exchange, self.weather, self.bounds, self._fail = exchange, weather, bounds, fail
-        self.engine: LiveEngine | None = None
+        self.engine: Engine | None = None
         self.worst: dict[str, float] = {}  # what was wrong, and what its deadline followed from -> s after that at most
         self._since: dict[str, tuple[float, float]] = {}  # since when something is wrong, and when it moved last
         self._due_s = float("inf")
@@ -57,7 +57,7 @@ class Standing:
 
     # ------------------------------------------------------------------ what happens
 
-    def begin(self, engine: LiveEngine) -> None:
+    def begin(self, engine: Engine) -> None:
         """*engine* answers for the account from now on."""
         self.engine = engine
         self._since.clear()
@@ -152,18 +152,18 @@ class Standing:
             self._fail(one.invariant, f"{one.detail}, for {now - since:.2f} s; what is {why} takes {takes:.2f} s")
         return deadline
 
-    def _books(self, engine: LiveEngine, positions: list[VenuePosition]) -> Iterator[_Wrong]:
+    def _books(self, engine: Engine, positions: list[VenuePosition]) -> Iterator[_Wrong]:
         """Positions and money of the books are the exchange's."""
         theirs = {position.symbol: position.qty for position in positions}
         for symbol in self.exchange.symbols:
-            held = engine.books.positions.get(symbol)
+            held = engine.account.books.positions.get(symbol)
             ours, qty = held.sign * held.qty if held is not None else 0.0, theirs.get(symbol, 0.0)
             if abs(ours - qty) > _SAME:
                 yield _Wrong(
                     f"books/{symbol}", "books equal the exchange", f"{symbol}: books {ours:g}, exchange {qty:g}",
                     self._moved_s[symbol], symbol, self._moved_s[symbol],
                 )
-        cash = engine.books.cash
+        cash = engine.account.books.cash
         if abs(self._wallet - cash) > _CENT:
             yield _Wrong(
                 "wallet", "the books' money equals the wallet", f"books {cash:.4f} USDT, wallet {self._wallet:.4f}",
@@ -171,7 +171,7 @@ class Standing:
             )
 
     def _symbols(
-        self, engine: LiveEngine, positions: list[VenuePosition], orders: list[VenueOrder]
+        self, engine: Engine, positions: list[VenuePosition], orders: list[VenueOrder]
     ) -> Iterator[_Wrong]:
         """What is wrong with one symbol of those that trade."""
         held = {position.symbol: position for position in positions}
@@ -189,10 +189,10 @@ class Standing:
                 yield self._now(f"opening/{symbol}", "flatten ends flat", "an order of ours still opens", by_tick=True)
 
     def _held(
-        self, engine: LiveEngine, held: VenuePosition, own: list[VenueOrder], orders: list[VenueOrder]
+        self, engine: Engine, held: VenuePosition, own: list[VenueOrder], orders: list[VenueOrder]
     ) -> Iterator[_Wrong]:
         """A position has its stop, before the liquidation, and what should close closes."""
-        symbol, qty, position = held.symbol, held.qty, engine.books.positions.get(held.symbol)
+        symbol, qty, position = held.symbol, held.qty, engine.account.books.positions.get(held.symbol)
         leaves = position is not None and position.exit_reason is not None
         if not is_protected(symbol, qty, orders):
             yield self._now(
@@ -216,7 +216,7 @@ class Standing:
         if stays and self._flatten_s >= 0.0:
             yield self._now(f"flatten/{symbol}", "flatten ends flat", f"{qty:g} is open", by_tick=True)
 
-    def _outcomes(self, engine: LiveEngine) -> Iterator[_Wrong]:
+    def _outcomes(self, engine: Engine) -> Iterator[_Wrong]:
         """What became of every order that was sent is found out."""
         now = self.exchange.loop.time()
         for ticket in engine.gateway.tickets():

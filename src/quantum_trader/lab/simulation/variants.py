@@ -8,28 +8,49 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_SECOND
 from quantum_trader.domain.enums import OrderSide, OrderStatus
-from quantum_trader.domain.errors import InputError, OutcomeUnknown, VenueError
+from quantum_trader.domain.errors import OutcomeUnknown, VenueError
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.books import Position
+from quantum_trader.engine.core import Engine, LiveAccount, Parts
 from quantum_trader.engine.gateway import Command, Gateway, Purpose
-from quantum_trader.engine.live_engine import LiveEngine
+from quantum_trader.engine.halts import OPERATOR, RECONCILIATION, Halts
+from quantum_trader.engine.instruments import Instruments
+from quantum_trader.engine.protection import Protection
 from quantum_trader.engine.reconciliation import Seen
 from quantum_trader.engine.venue_port import ExecutionVenue, StreamState
 from quantum_trader.live.driver import LiveDriver
 from quantum_trader.live.inputs import Input
 from quantum_trader.live.leverage import LeverageKeeper
 from quantum_trader.live.session import Session
+from quantum_trader.risk.exits import bracket
 from quantum_trader.risk.guard import Approved
 from quantum_trader.risk.limits import LOSS_LATCH, empty_rate
-from quantum_trader.signals import columns as col
 
 _LATE_NS: Final = 120 * NS_PER_SECOND
+
+
+def live_engine(*arguments: Any, **keywords: Any) -> Engine:
+    """A live engine of the production parts."""
+    return Engine(*arguments, live=LiveAccount(), **keywords)
+
+
+def _with(parts: Parts) -> Callable[..., Engine]:
+    """What makes a live engine of *parts*."""
+    return partial(live_engine, parts=parts)
+
+
+class _LiveEngine(Engine):
+    """A live engine whose public methods a variant changes."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, live=LiveAccount(), **keywords)
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +58,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     wrong: str
-    engine: type[LiveEngine] = LiveEngine
+    engine: Callable[..., Engine] = live_engine
     session: type[Session] = Session
     driver: type[LiveDriver] = LiveDriver
 
@@ -69,7 +90,7 @@ class BlindRetry(LiveDriver):
         super().__init__(session, retrying, *arguments, **keywords)
 
 
-class AckIsFill(LiveEngine):
+class AckIsFill(_LiveEngine):
     """Books a position when its order is acknowledged."""
 
     def on_event(self, event: OrderUpdate | Fill | FundingPayment) -> list[Command]:
@@ -77,12 +98,12 @@ class AckIsFill(LiveEngine):
         commands: list[Command] = []
         if isinstance(event, OrderUpdate) and event.status is OrderStatus.NEW:
             ticket = self.gateway.ticket(event.client_order_id)
-            pending = self._pending.get(event.symbol)
+            pending = self.opening.pending.get(event.symbol)
             if ticket is not None and ticket.purpose is Purpose.OPEN and pending is not None and not ticket.resting:
                 commands = super().on_event(Fill(
                     fill_id=f"ack-{event.client_order_id}", client_order_id=event.client_order_id,
                     symbol=event.symbol, side=OrderSide.BUY if pending.plan.sign > 0 else OrderSide.SELL,
-                    qty=ticket.qty, price=float(self.kernel.out[self._index[event.symbol], col.CLOSE]), fee=0.0,
+                    qty=ticket.qty, price=self.market.close(self.instruments.index[event.symbol]), fee=0.0,
                     liquidity="taker", ts_ns=event.ts_ns,
                 ))
         return commands + super().on_event(event)
@@ -102,14 +123,6 @@ class _StoplessGateway(Gateway):
         return True
 
 
-class StopDropped(LiveEngine):
-    """Forgets the stop and never looks."""
-
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        self.gateway = _StoplessGateway()
-
-
 class _ForgetfulGateway(Gateway):
     def open(self, approved: Approved) -> list[Command]:
         """Send an intent that was claimed before."""
@@ -119,50 +132,44 @@ class _ForgetfulGateway(Gateway):
         return [*first, again]
 
 
-class DoubleIntent(LiveEngine):
-    """Does not remember which intents have had their order."""
-
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        self.gateway = _ForgetfulGateway()
-
-
-class LongForShort(LiveEngine):
-    """Makes every bracket with the formula for longs."""
-
-    def _bracket(self, position: Position, price: float, now_ns: int, kept: float = 0.0) -> list[Command]:
+class _LongsOnly(Protection):
+    def bracket(self, position: Position, price: float, now_ns: int, kept: float = 0.0) -> list[Command]:
+        """Make every bracket with the formula for longs."""
         if position.sign > 0:
-            return super()._bracket(position, price, now_ns, kept)
-        plan, tick = position.plan, self.instruments[position.index].tick_size
-        position.first_stop = position.stop = _on_grid(price - plan.stop_atr * plan.atr, tick)
-        position.target = _on_grid(price + plan.target_atr * plan.atr, tick) if position.target > 0.0 else 0.0
-        return self._sent(self.gateway.protect(position, now_ns))
+            return super().bracket(position, price, now_ns, kept)
+        plan = position.plan
+        stop, target = bracket(1, price, plan.atr, plan.stop_atr, plan.target_atr, plan.exit_mode, 0.1, 0.0)
+        position.first_stop = position.stop = stop
+        position.target = target
+        return self.rest(position, now_ns)
 
 
-class _GatedGateway(Gateway):
-    def __init__(self, engine: LiveEngine) -> None:
-        super().__init__()
-        self._engine = engine
-
-    def close(self, position: Position, now_ns: int) -> list[Command]:
-        """Refuse to close while a halt is on."""
-        return [] if self._engine.kill else super().close(position, now_ns)
-
-
-class ReduceGated(LiveEngine):
+class ReduceGated(_LiveEngine):
     """Sends closing orders through the gate that openings go through."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        self.gateway = _GatedGateway(self)
+        super().__init__(*arguments, parts=Parts(gateway=_GatedGateway), **keywords)
+        gateway: Any = self.gateway
+        gateway.halts = self.halts
 
 
-class StaleEquity(LiveEngine):
+class _GatedGateway(Gateway):
+    halts: Halts
+
+    def close(self, position: Position, now_ns: int) -> list[Command]:
+        """Refuse to close while a halt is on."""
+        return [] if self.halts.operator_halt else super().close(position, now_ns)
+
+
+class StaleEquity(_LiveEngine):
     """Sizes every order with the equity of the start."""
 
-    def _run_stage(self, now_ns: int, market: Any) -> None:
-        self.equity = self.settings.start_equity
-        super()._run_stage(now_ns, market)
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        setattr(self.account, "mark", self._forget)  # noqa: B010
+
+    def _forget(self, _closes: Any) -> None:
+        self.account.equity = self.settings.start_equity
 
 
 class DeafDriver(LiveDriver):
@@ -188,7 +195,7 @@ class LeverageUnread(LiveDriver):
         return "EXPIRED" if age_s > self.engine.settings.intent_ttl_s else ""
 
 
-class MidnightReset(LiveEngine):
+class MidnightReset(_LiveEngine):
     """Starts every UTC day with a clean slate."""
 
     _today = -1
@@ -197,9 +204,11 @@ class MidnightReset(LiveEngine):
         """Forget halts, streaks and limits when the day changes."""
         day = (batch.ts_ns + batch.interval_ns) // NS_PER_DAY
         if self._today not in (-1, day):
-            self.kill, self.held, self.books.losing_streak = False, "", 0
-            self.losses[LOSS_LATCH] = -1.0
-            self.rate[:] = empty_rate()
+            for kind in (OPERATOR, RECONCILIATION):
+                self.halts.in_force.pop(kind, None)
+            self.account.books.losing_streak = 0
+            self.account.losses[LOSS_LATCH] = -1.0
+            self.account.rate[:] = empty_rate()
         self._today = day
         return super().on_bars(batch, received_ns)
 
@@ -211,14 +220,6 @@ class _Forgetful(Seen):
     def add(self, name: str) -> bool:
         """Everything is new."""
         return True
-
-
-class FillsTwice(LiveEngine):
-    """Books what is told twice, twice."""
-
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        self.seen = _Forgetful()
 
 
 class ResendingSession(Session):
@@ -269,19 +270,19 @@ class NotFoundIsGone(LiveDriver):
         super().__init__(session, hasty, *arguments, **keywords)
 
 
-class StopLate(LiveEngine):
-    """Takes its time with the first stop."""
+class _LateStops(Protection):
+    def rest(self, position: Position, now_ns: int) -> list[Command]:
+        """Take two minutes for the first stop."""
+        return [] if now_ns - position.entry_ns < _LATE_NS else super().rest(position, now_ns)
 
-    def _protect(self, position: Position, now_ns: int) -> list[Command]:
-        return [] if now_ns - position.entry_ns < _LATE_NS else super()._protect(position, now_ns)
-
-    def _unprotected(self, position: Position, now_ns: int) -> list[Command]:
-        return [] if now_ns - position.entry_ns < _LATE_NS else super()._unprotected(position, now_ns)
+    def replace_missing_stop(self, position: Position, now_ns: int) -> list[Command]:
+        """Miss it as late."""
+        return [] if now_ns - position.entry_ns < _LATE_NS else super().replace_missing_stop(position, now_ns)
 
 
 class _QuietGateway(Gateway):
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, instruments: Instruments) -> None:
+        super().__init__(instruments)
         self._tried: set[str] = set()
 
     def close(self, position: Position, now_ns: int) -> list[Command]:
@@ -290,14 +291,6 @@ class _QuietGateway(Gateway):
             return []
         self._tried.add(position.plan.intent_id)
         return super().close(position, now_ns)
-
-
-class CloseGoneQuiet(LiveEngine):
-    """Never sends a closing order again that was refused."""
-
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        self.gateway = _QuietGateway()
 
 
 class _StaleKeeper(LeverageKeeper):
@@ -321,12 +314,10 @@ class LeverageStale(LiveDriver):
     keeper = _StaleKeeper
 
 
-class SeenForgotten(LiveEngine):
-    """Keeps the ids of fills in memory only."""
-
-    def state(self) -> dict[str, Any]:
-        """Everything but those ids."""
-        return {**super().state(), "seen": []}
+class _UnsavedSeen(Seen):
+    def state(self) -> list[str]:
+        """Keep nothing across a restart."""
+        return []
 
 
 class _BackwardGateway(Gateway):
@@ -340,28 +331,14 @@ class _BackwardGateway(Gateway):
         return [*cancels, *super().move_stop(position, now_ns)]
 
 
-class CancelFirst(LiveEngine):
-    """Moves a stop the wrong way round."""
-
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        self.gateway = _BackwardGateway()
-
-
-class HaltForgets(LiveEngine):
+class HaltForgets(_LiveEngine):
     """Begins every life without a halt."""
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue, but for what halted."""
         super().load_state(state)
-        self.kill, self.held = False, ""
-
-
-def _on_grid(price: float, tick: float) -> float:
-    """*price* on the tick grid, and a price at all."""
-    if not price > 0.0:
-        raise InputError(f"price = {price!r}: must be positive")
-    return round(price / tick) / round(1.0 / tick) if tick < 1.0 else round(price / tick) * tick
+        for kind in (OPERATOR, RECONCILIATION):
+            self.halts.in_force.pop(kind, None)
 
 
 PRODUCTION: Final = Variant(name="", wrong="nothing that is known")
@@ -370,25 +347,30 @@ VARIANTS: Final[dict[str, Variant]] = {
     for variant in (
         Variant(name="blind-retry", wrong="a timeout is retried blindly", driver=BlindRetry),
         Variant(name="ack-is-fill", wrong="an acknowledgement counts as a fill", engine=AckIsFill),
-        Variant(name="stop-dropped", wrong="positions have no stop", engine=StopDropped),
-        Variant(name="double-intent", wrong="one intent becomes two orders", engine=DoubleIntent),
-        Variant(name="long-for-short", wrong="shorts get the brackets of longs", engine=LongForShort),
+        Variant(name="stop-dropped", wrong="positions have no stop", engine=_with(Parts(gateway=_StoplessGateway))),
+        Variant(name="double-intent", wrong="one intent becomes two orders",
+                engine=_with(Parts(gateway=_ForgetfulGateway))),
+        Variant(name="long-for-short", wrong="shorts get the brackets of longs",
+                engine=_with(Parts(protection=_LongsOnly))),
         Variant(name="reduce-gated", wrong="a halt stops closing orders as well", engine=ReduceGated),
         Variant(name="stale-equity", wrong="orders are sized with the equity of the start", engine=StaleEquity),
         Variant(name="deaf-user-stream", wrong="a lost user stream goes unnoticed", driver=DeafDriver),
         Variant(name="leverage-unread", wrong="leverage is set and not read back", driver=LeverageUnread),
-        Variant(name="fills-twice", wrong="a fill that is told twice counts twice", engine=FillsTwice),
+        Variant(name="fills-twice", wrong="a fill that is told twice counts twice",
+                engine=_with(Parts(seen=_Forgetful))),
         Variant(name="resend-after-restart", wrong="orders in doubt are sent again", session=ResendingSession,
                 driver=ResendingDriver),
         Variant(name="not-found-is-gone", wrong="an order that is not found yet counts as rejected",
                 driver=NotFoundIsGone),
-        Variant(name="stop-late", wrong="a stop is placed two minutes after the entry", engine=StopLate),
+        Variant(name="stop-late", wrong="a stop is placed two minutes after the entry",
+                engine=_with(Parts(protection=_LateStops))),
         Variant(name="close-gone-quiet", wrong="a closing order that was refused is never sent again",
-                engine=CloseGoneQuiet),
+                engine=_with(Parts(gateway=_QuietGateway))),
         Variant(name="leverage-stale", wrong="a leverage once read back is believed for ever", driver=LeverageStale),
         Variant(name="seen-forgotten", wrong="fills that were booked before a restart are booked again after it",
-                engine=SeenForgotten),
-        Variant(name="cancel-first", wrong="a stop is moved by cancelling the old one first", engine=CancelFirst),
+                engine=_with(Parts(seen=_UnsavedSeen))),
+        Variant(name="cancel-first", wrong="a stop is moved by cancelling the old one first",
+                engine=_with(Parts(gateway=_BackwardGateway))),
         Variant(name="halt-forgets", wrong="a halt ends with the process", engine=HaltForgets),
         Variant(name="midnight-reset", wrong="limits and halts end with the UTC day", engine=MidnightReset),
     )

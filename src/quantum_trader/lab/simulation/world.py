@@ -80,8 +80,8 @@ class Trader:
         self.engine = variant.engine(
             day.world.instruments, day.world.interval_ns, day.settings, day.sink
         )
-        self.engine.kernel.load_state(copied(day.kernel))
-        self.engine.now_ns = day.exchange.start_ns
+        self.engine.market.kernel.load_state(copied(day.kernel))
+        self.engine.market.now_ns = day.exchange.start_ns
         self.log, self.store = MemoryLog(day.disk), MemoryStore(day.disk)
         self.session: Session = variant.session(
             self.engine, self.log, self.store, day.world.interval_ns
@@ -102,7 +102,7 @@ class Trader:
         day = self.day
         saved = self.store.load()
         if saved is not None:
-            self.engine.recorder.resume(saved["engine"]["seq"], ())
+            self.engine.records.recorder.resume(saved["engine"]["seq"], ())
         day.watch.replaying = True
         self.session.recover()
         day.watch.begin(self.session, day.before)
@@ -218,10 +218,10 @@ class Day:
         return Outcome(
             seed=self.schedule.seed, steps=self.loop.steps, struck=dict(sorted(self.wire.struck.items())),
             requests=dict(sorted(self.wire.requests.items())), lives=self.lives, openings=self.watch.openings,
-            fills=len(self.exchange.fills), trades=len(trader.engine.tally.trades) if trader is not None else 0,
+            fills=len(self.exchange.fills), trades=len(trader.engine.records.tally.trades) if trader is not None else 0,
             looks=self.watch.checks, worst={key: round(s, 3) for key, s in sorted(self.watch.standing.worst.items())},
-            held=trader.engine.held if trader is not None else "",
-            cash_error=trader.engine.books.cash - self.exchange.paper.balance().wallet if trader is not None else 0.0,
+            held=trader.engine.halts.held if trader is not None else "",
+            cash_error=trader.engine.account.books.cash - self.exchange.paper.balance().wallet if trader is not None else 0.0,
             digest=self.sink.digest(), finding=finding,
         )
 

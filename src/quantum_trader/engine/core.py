@@ -1,0 +1,441 @@
+"""The engine: events in, commands and records out, no I/O.
+
+It reads no clock (time comes with the event), no environment, no disk and no network, and draws no random number. The
+same engine replays a recording and trades a live account; a live one is given a :class:`LiveAccount`. Everything it
+holds can be taken out with ``state`` and put back with ``load_state``.
+
+This module holds the control flow. The parts own the facts: ``account`` the books and every remembered equity,
+``market`` what the bars say, ``policy`` the policy in force, ``halts`` what closes openings, ``opening`` signals and
+intents, ``protection`` stops and exits, ``judging`` shadow trades and evidence, ``adopting`` and ``money`` what the
+venue knows better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.domain.enums import ExitReason, OrderStatus
+from quantum_trader.domain.errors import InputError, StateError
+from quantum_trader.domain.instrument import Instrument
+from quantum_trader.domain.market import MarketBatch
+from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderUpdate
+from quantum_trader.engine import stage
+from quantum_trader.engine.account import Account
+from quantum_trader.engine.adopting import Adopting, RefuseUnexplained, VenueTruth
+from quantum_trader.engine.books import closing_side
+from quantum_trader.engine.exit_shadows import ExitShadows
+from quantum_trader.engine.fills import Fills
+from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
+from quantum_trader.engine.halts import Halts
+from quantum_trader.engine.instruments import Instruments
+from quantum_trader.engine.judging import Judging
+from quantum_trader.engine.market import Market
+from quantum_trader.engine.money import Money
+from quantum_trader.engine.opening import Opening
+from quantum_trader.engine.policy_in_force import PolicyInForce
+from quantum_trader.engine.ports import DecisionTracing, PolicyWatcher, RecordSink
+from quantum_trader.engine.protection import Protection
+from quantum_trader.engine.reconciliation import Reconciler, Seen, VenueSnapshot
+from quantum_trader.engine.recorder import RUN
+from quantum_trader.engine.records import Records
+from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.engine.supervision import HaltOnFailure, Shield, unsupervised
+from quantum_trader.engine.tally import Tally
+from quantum_trader.engine.tracing import Tracing
+from quantum_trader.policy import layout as pol
+from quantum_trader.policy.compiled import SlotPolicy
+from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
+
+_EPSILON: Final = 1e-9  # share of a quantity that rounding may leave
+
+
+class LiveAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """What makes an engine a live account's: its venue may know better than its books.
+
+    Trades made by hand are taken over (*adopt_quietly*: without halting openings), a failure on one position or signal
+    halts openings and holds up no other, a record that cannot be kept is counted, and nothing opens before
+    :meth:`Engine.begin`.
+    """
+
+    adopt_quietly: bool = True
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """The classes an engine is made of; tests and the simulation's broken variants replace some."""
+
+    gateway: type[Gateway] = Gateway
+    protection: type[Protection] = Protection
+    seen: type[Seen] = Seen
+
+
+PRODUCTION: Final = Parts()
+
+
+class BarsRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The completed bars of one moment, as they came."""
+
+    symbols: list[str]
+    ohlcv: list[list[float]]
+    received_ns: int
+
+
+class Engine:
+    """One account's trading engine over a fixed list of symbols."""
+
+    def __init__(
+        self, instruments: Sequence[Instrument], interval_ns: int, settings: EngineSettings, sink: RecordSink,
+        watcher: PolicyWatcher | None = None, tracer: DecisionTracing | None = None, *,
+        live: LiveAccount | None = None, parts: Parts = PRODUCTION,
+    ) -> None:
+        self.shield = Shield()  # around what observes
+        self.recording = Shield()  # around records of a live account; of this process alone
+        self.instruments = Instruments(instruments)
+        self.records = Records(sink, Tally(), self.recording if live is not None else None)
+        self.gateway = parts.gateway(self.instruments)
+        slots = SlotPolicy(settings.profile, self.instruments.symbols)
+        recovery_after = int(slots.profile[pol.P_RECOVERY_AFTER])
+        self.account = Account(self.instruments.symbols, settings.start_equity, recovery_after)
+        self.halts = Halts(self.records, self.account)
+        self.market = Market(self.instruments, interval_ns, settings, self.records, self.halts)
+        self.policy = PolicyInForce(slots, settings, self.account, self.records, self.shield, watcher)
+        self.seen = parts.seen()
+        self.reconciler = Reconciler()
+        tracing = Tracing(tracer, self.records)
+        self.tracing = tracing
+        supervise = unsupervised if live is None else HaltOnFailure(self.shield, self.halt)
+        self.judging = Judging(
+            self.market, self.account, self.policy, self.records, self.shield, self.instruments.symbols,
+            ExitShadows(
+                interval_ns, [i.taker_fee_bps for i in instruments], self.instruments.ticks, settings.trail_step_atr
+            ),
+        )
+        self.protection = parts.protection(
+            self.account, self.gateway, self.instruments, self.records, self.halts, supervise, self.reconciler,
+            settings.trail_step_atr,
+        )
+        self.opening = Opening(
+            self.market, self.account, self.policy, self.halts, self.protection, self.judging, self.gateway,
+            self.instruments, self.records, tracing, self.shield, supervise,
+        )
+        self.fills = Fills(
+            self.account, self.opening, self.protection, self.judging, self.market, self.gateway, self.halts,
+            self.records, tracing,
+        )
+        self.money = Money(
+            self.account, self.market, self.halts, self.records, self.reconciler, self.seen,
+            settings.wallet_halt_share,
+        )
+        self.adopting: VenueTruth = RefuseUnexplained()
+        if live is not None:
+            self.adopting = Adopting(
+                self.account, self.market, self.instruments, self.opening, self.protection, self.fills, self.money,
+                self.policy, self.gateway, self.halts, self.records, self.reconciler, self.seen,
+                quietly=live.adopt_quietly,
+            )
+        self.halts.started = live is None
+        self.last_event_ns = 0
+        self._unrecorded: tuple[MarketBatch, int] | None = None  # bars decided on and not on record yet
+
+    # ------------------------------------------------------------------ completed bars
+
+    def on_batch(self, batch: MarketBatch) -> list[Command]:
+        """Take the completed bars of one moment, in time and all at once; returns what is to be sent."""
+        commands = self._take_bars(batch, 0)
+        self.opening.take_all(commands)
+        self.records.afterwards(self.judging.learn, self.market.now_ns)
+        return commands
+
+    def on_bars(self, batch: MarketBatch, received_ns: int) -> list[Command]:
+        """Take completed bars that were there at *received_ns*; bars that come late open nothing.
+
+        It returns with what open positions need and the first order of a signal; :meth:`more` goes on from there.
+        Records and observers wait for :meth:`record_bars`.
+        """
+        self._unrecorded = (batch, received_ns)
+        self.records.defer()
+        commands = self._take_bars(batch, max(0, received_ns - batch.ts_ns - batch.interval_ns))
+        self._take_signals(commands)
+        return commands
+
+    def _take_bars(self, batch: MarketBatch, late_ns: int) -> list[Command]:
+        """Take a moment's bars up to its signals: measures, limits, policy, orders on their way, open positions."""
+        market, account, records = self.market, self.account, self.records
+        self.tracing.moment()
+        batch = market.screened(batch, late_ns)
+        now_ns, costs_bps = market.now_ns, market.taker_costs
+        records.afterwards(self.judging.move_shadows, batch, costs_bps.copy() if records.deferring else costs_bps)
+        self.opening.due = market.advance(batch)
+        account.mark(market.closes)
+        stage_row = account.stage_row(self.halts.health)
+        self._step_limits(stage_row, now_ns)
+        if self.settings.policy_enabled:
+            if self.policy.enforces:
+                self.policy.step(now_ns, stage_row, market.kernel.out)
+            else:
+                records.afterwards(self.policy.step, now_ns, stage_row, market.kernel.out)
+        commands = self.opening.expire(now_ns) if self.opening.pending else []
+        if account.books.positions:
+            commands += self.protection.manage(batch, market.closes, now_ns)
+        return commands
+
+    def _step_limits(self, stage_row: Any, now_ns: int) -> None:
+        """Step loss limits and governor, and measure every symbol."""
+        account, market, halts = self.account, self.market, self.halts
+        level_before = account.governor_level
+        level, moved = stage.trading_stage(
+            now_ns, stage_row, market.kernel.out, account.performance.rows, market.symbols, market.levels,
+            market.costs, account.losses, self.settings.limits.daily_loss_pct, account.governor,
+            self.policy.slots.inputs, market.regimes,
+        )
+        if moved:
+            self.records.afterwards(market.record_regimes, now_ns)
+        if level != level_before:
+            halts.governor_moved(level_before, now_ns)
+        if level or halts.in_force or account.loss_latched:
+            halts.daily_loss_watched(now_ns)
+            if halts.operator_is_due(now_ns, self.settings.operator_resume_hours):
+                self.resume("simulated operator of the replay", now_ns)
+
+    @property
+    def decides(self) -> bool:
+        """Whether signals of the newest bars are still due: until they are not, no other input may come."""
+        return bool(self.opening.due)
+
+    def more(self) -> list[Command]:
+        """Go on with the signals that are due until there is something to send. One that fails is not due again."""
+        commands: list[Command] = []
+        if self.opening.due:
+            self._take_signals(commands)
+        return commands
+
+    def _take_signals(self, commands: list[Command]) -> None:
+        self.opening.take_until_order(commands)
+        if not self.opening.due:
+            self.records.afterwards(self.judging.learn, self.market.now_ns)
+
+    def prepare_bar(self, ts_ns: int, index: int, bar: Any) -> None:
+        """Measure a symbol's next bar (5,) before its moment is complete. Changes nothing that counts."""
+        if not self.records.deferring:
+            self.market.prepare(ts_ns, index, bar)
+
+    def record_bars(self) -> None:
+        """Record the newest bars and what came of them, once, before the next input; orders did not wait for that."""
+        self.records.catch_up()
+        if self._unrecorded is None:
+            return
+        (batch, received_ns), self._unrecorded = self._unrecorded, None
+        rows = batch.present.nonzero()[0].tolist()
+        self.note("market.bar", batch.ts_ns + batch.interval_ns, BarsRecord(
+            symbols=[self.symbols[index] for index in rows], ohlcv=batch.ohlcv[rows].tolist(), received_ns=received_ns,
+        ))
+
+    def before_hole(self, symbol: str, ts_ns: int) -> None:
+        """Note that *symbol*'s data ends here for more than a day; the venue will close what is held."""
+        position = self.account.books.positions.get(symbol)
+        if position is not None:
+            position.exit_reason = ExitReason.DATA_HOLE
+        self.judging.before_hole(self.instruments.index[symbol], ts_ns)
+        self.records.record("market.hole", "", ts_ns, {"symbol": symbol})
+
+    # ------------------------------------------------------------------ what a venue says
+
+    def on_event(self, event: OrderUpdate | Fill | FundingPayment) -> list[Command]:
+        """Take one venue event; returns what is to be sent because of it."""
+        self.last_event_ns = max(self.last_event_ns, event.ts_ns)
+        if not self.adopting.admits(event):
+            return []
+        if isinstance(event, Fill):
+            return self._on_fill(event)
+        if isinstance(event, OrderUpdate):
+            return self._on_update(event)
+        self.fills.pay_funding(event)
+        return []
+
+    def _on_fill(self, fill: Fill) -> list[Command]:
+        self.records.record("order.filled", "", fill.ts_ns, fill)
+        self.records.tally.slippage_paid += fill.slippage_bps * 1e-4 * fill.qty * fill.price
+        ticket = self.gateway.on_fill(fill)
+        if ticket is not None and self.fills.is_opening(fill, ticket):
+            return self.fills.opened(fill, ticket)
+        position = self.account.books.positions.get(fill.symbol)
+        reduces = position is not None and fill.side is closing_side(position.sign)
+        if position is not None and reduces and fill.qty <= position.qty * (1.0 + _EPSILON):
+            return self.fills.reduced(fill, ticket.purpose if ticket is not None else None)
+        return self.adopting.unexplained(fill)
+
+    def _on_update(self, update: OrderUpdate) -> list[Command]:
+        ticket, retired = self.gateway.on_update(update)
+        self.records.record("order.updated", "", update.ts_ns, update)
+        if ticket is None:
+            return []
+        if ticket.purpose is Purpose.OPEN:
+            self._trace_opening(ticket, update)
+        commands = self.records.outgoing(retired)
+        if update.status in (OrderStatus.REJECTED, OrderStatus.CANCELED):
+            commands += self._order_ended(ticket, update)
+        position = self.account.books.positions.get(ticket.symbol)
+        if position is not None and ticket.purpose is Purpose.STOP and ticket.resting:
+            commands += self.protection.stop_acknowledged(position, update.ts_ns)
+        self.opening.forget(ticket)
+        return commands
+
+    def _trace_opening(self, ticket: Ticket, update: OrderUpdate) -> None:
+        pending = self.opening.pending.get(ticket.symbol)
+        position = self.account.books.positions.get(ticket.symbol)
+        plan = pending.plan if pending is not None else position.plan if position is not None else None
+        if plan is not None:
+            self.tracing.order_update(plan.trace_id, update)
+
+    def _order_ended(self, ticket: Ticket, update: OrderUpdate) -> list[Command]:
+        """Answer an order that was refused or cancelled."""
+        if ticket.purpose is Purpose.OPEN and ticket.settled:
+            pending = self.opening.pending.pop(ticket.symbol, None)
+            if update.filled_qty <= 0.0:
+                trace_id = pending.plan.trace_id if pending else ""
+                self.records.record("trade.failed", trace_id, update.ts_ns, update)
+        if update.status is not OrderStatus.REJECTED:
+            return []
+        position = self.account.books.positions.get(ticket.symbol)
+        if position is not None and ticket.purpose is Purpose.STOP:
+            return self.protection.stop_refused(position, update)
+        return self.protection.refused(ticket, update)
+
+    def on_snapshot(self, snapshot: VenueSnapshot) -> list[Command]:
+        """Compare the books with the venue; what two looks in a row show alike is acted on."""
+        return self.adopting.on_snapshot(snapshot)
+
+    def on_transfer(self, amount: float, ts_ns: int, move_id: str = "") -> None:
+        """Book money paid in or taken out at *ts_ns* (USDT, signed), once: no profit, no loss, no drawdown."""
+        self.money.on_transfer(amount, ts_ns, move_id)
+
+    def on_health(self, level: int, connected: bool, reason: str, now_ns: int) -> None:
+        """Take what system health calls for (a GOV_* code) into force at once, and whether the venue is reached."""
+        self.halts.health_changed(level, connected, reason, now_ns)
+
+    def note_filters(self, instrument: Instrument, now_ns: int) -> None:
+        """Take the filters of a symbol as the venue has them now; what rests already stays."""
+        if instrument.symbol not in self.instruments.index:
+            raise InputError(f"symbol = {instrument.symbol!r}: is not traded here")
+        self.instruments.change(instrument)
+        self.note("instrument.changed", now_ns, instrument)
+
+    # ------------------------------------------------------------------ time, intents, people
+
+    def attention(self, now_ns: int, busy: Collection[str] = ()) -> bool:
+        """Whether :meth:`on_timer` would do anything; *busy* symbols have something on its way and are left alone."""
+        return bool(self.opening.expired(now_ns, busy)) or self.protection.needs_attention(now_ns, busy)
+
+    def on_timer(self, now_ns: int, busy: Collection[str] = ()) -> list[Command]:
+        """See to openings that expired, to positions that must close, and to those without a stop."""
+        return self.opening.cancel_expired(now_ns, busy) + self.protection.attend(now_ns, busy)
+
+    def on_intent(self, intent: Intent, now_ns: int) -> list[Command]:
+        """Take an intent from outside the signals (a pilot, a person's strategy) the way of every signal."""
+        return self.opening.take_intent(intent, now_ns)
+
+    def flatten(self, now_ns: int, reason: ExitReason = ExitReason.FLATTEN) -> list[Command]:
+        """Cancel what would open and close what is open, now and until :meth:`resume`; never gated."""
+        return self.protection.flatten(now_ns, reason)
+
+    def halt(self, reason: str, now_ns: int) -> None:
+        """Stop all openings by command until :meth:`resume`; reducing and closing go on."""
+        self.halts.halt(reason, now_ns)
+
+    def resume(self, reason: str, now_ns: int) -> None:
+        """End what waits for a person: a halt by command, a difference from the exchange, an EMERGENCY."""
+        peak = self.account.peak
+        self.halts.resume(reason, now_ns)
+        if self.account.peak != peak:
+            self.money.peak_was_reset()
+
+    def set_integration(self, config: OrchestratorIntegrationConfig, change: Any, now_ns: int) -> None:
+        """Put another policy mode or other switches into force; *change* says who asked and why."""
+        self.policy.set_integration(config, change, now_ns)
+
+    # ------------------------------------------------------------------ life
+
+    def started(self, identity: Mapping[str, Any], ts_ns: int) -> None:
+        """Record what this run is made of, at the open of its first bar; the first record of every run."""
+        self.note("run.started", ts_ns, {"symbols": self.symbols, "interval_ns": self.interval_ns, **identity})
+
+    def begin(self, wallet: float, namespace: str, now_ns: int) -> None:
+        """Start the books of a new live session with the money that is there."""
+        self.halts.started = True
+        self.gateway.namespace = namespace
+        self.gateway.take_over("")
+        self.money.begin(wallet, self.settings.start_equity, now_ns)
+
+    def continue_as(self, process: str, now_ns: int) -> None:
+        """Note that another process has taken the session over; its orders get ids of their own."""
+        self.gateway.take_over(process)
+        self.note("session.continued", now_ns, {
+            "life": process, "open_positions": len(self.account.books.positions)
+        })
+
+    def ended(self, now_ns: int) -> None:
+        """Record the books at the end of the data."""
+        books = self.account.books
+        self.note("run.ended", now_ns, {
+            "equity": self.account.equity, "cash": books.cash, "trades": len(self.records.tally.trades),
+            "open_positions": len(books.positions),
+        })
+
+    def note(self, topic: str, now_ns: int, data: Any) -> None:
+        """Record something that happened around the engine."""
+        self.records.record(topic, "", now_ns, data, RUN)
+
+    @property
+    def settings(self) -> EngineSettings:
+        """What decides how it behaves."""
+        return self.policy.settings
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols traded, in the order of every array's rows."""
+        return self.instruments.symbols
+
+    @property
+    def interval_ns(self) -> int:
+        """Length of the bars it decides on."""
+        return self.market.interval_ns
+
+    @property
+    def now_ns(self) -> int:
+        """Close of the newest bars."""
+        return self.market.now_ns
+
+    # ------------------------------------------------------------------ state
+
+    def _stateful(self) -> dict[str, Any]:
+        """The parts that have a state."""
+        return {
+            "instruments": self.instruments, "gateway": self.gateway, "account": self.account, "halts": self.halts,
+            "market": self.market, "policy": self.policy, "judging": self.judging, "opening": self.opening,
+            "protection": self.protection, "money": self.money, "adopting": self.adopting, "seen": self.seen,
+            "reconciler": self.reconciler, "tally": self.records.tally,
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to continue, as plain values and arrays."""
+        return {
+            **{name: part.state() for name, part in self._stateful().items()},
+            "seq": self.records.recorder.seq, "failures": self.shield.failures, "last_event_ns": self.last_event_ns,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state`; the recorder is resumed by the owner of its lines.
+
+        Raises StateError for a state of another version of this program.
+        """
+        missing = [name for name in self._stateful() if name not in state]
+        if missing:
+            raise StateError(
+                f"saved state without {', '.join(missing)}: written by another version of this program; start in a "
+                "new --state folder"
+            )
+        for name, part in self._stateful().items():
+            part.load_state(state[name])
+        self.shield.failures, self.last_event_ns = state["failures"], state["last_event_ns"]

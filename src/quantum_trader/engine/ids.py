@@ -1,0 +1,69 @@
+"""Every id the system makes: signals, traces, intents, trades and orders, derived from sequences and never from chance.
+
+The same inputs give the same ids, so that a restart derives them again and two orders of one intent cannot exist.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+OWN_PREFIX: Final = "qt-"  # every client order id of this program starts with it
+_MARK: Final = slice(len(OWN_PREFIX), len(OWN_PREFIX) + 9)  # the part of an order id that names its process
+
+
+def signal_id(seq: int) -> str:
+    """The id of signal number *seq*."""
+    return f"s{seq:08d}"
+
+
+def signal_trace_id(seq: int) -> str:
+    """The trace id of signal number *seq*: on every record from the signal to its trade."""
+    return f"tr{seq:08d}"
+
+
+def signal_intent_id(seq: int) -> str:
+    """The id of the intent that signal number *seq* becomes."""
+    return f"i{seq:08d}"
+
+
+def adopted_intent_id(seq: int) -> str:
+    """The id under which the orders of adopted position number *seq* are made."""
+    return f"a{seq:08d}"
+
+
+def adopted_trace_id(seq: int) -> str:
+    """The trace id of adopted position number *seq*."""
+    return f"ad{seq:08d}"
+
+
+def vanished_fill_id(seq: int) -> str:
+    """The id of the fill that stands for a position which the venue no longer holds."""
+    return f"gone-{seq}"
+
+
+def trade_id(seq: int) -> str:
+    """The id of closed trade number *seq*."""
+    return f"t{seq:07d}"
+
+
+def exit_pair_id(seq: int) -> str:
+    """The rollout ledger's key of the pair of exits followed for signal number *seq*."""
+    return f"{seq}/exit"
+
+
+def client_order_id(intent_id: str, purpose: str, attempt: int, mark: str = "") -> str:
+    """The order id a venue sees: at most 36 characters, the same for the same intent, purpose and attempt."""
+    digest = hashlib.blake2b(f"{intent_id}/{purpose}/{attempt}".encode(), digest_size=10).hexdigest()
+    return f"{OWN_PREFIX}{mark}{digest}"
+
+
+def process_mark(namespace: str, process: str) -> str:
+    """The part of an order id that names the live process which made it."""
+    return hashlib.blake2b(f"{namespace}/{process}".encode(), digest_size=4).hexdigest() + "-"
+
+
+def mark_of(order_id: str) -> str:
+    """The process mark in *order_id*; empty for an order that no live process of this program made."""
+    mark = order_id[_MARK] if order_id.startswith(OWN_PREFIX) else ""
+    return mark if mark.endswith("-") else ""

@@ -1,0 +1,194 @@
+"""What each signal was worth, and what the policy would have done with it: shadow trades, verdicts and evidence.
+
+Nothing here reaches an order in the moment it is found; what shadow trades teach counts from the next moment on.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from quantum_trader.domain.market import MarketBatch
+from quantum_trader.domain.trading import Signal
+from quantum_trader.engine import ids
+from quantum_trader.engine.account import Account
+from quantum_trader.engine.accounting import shadows_break_streak
+from quantum_trader.engine.exit_shadows import ExitShadows
+from quantum_trader.engine.facts import HaltNotice, PolicyVerdict, ShadowResult, SignalDecision
+from quantum_trader.engine.market import Market
+from quantum_trader.engine.policy_in_force import Numbers, PolicyInForce
+from quantum_trader.engine.recorder import POLICY
+from quantum_trader.engine.records import Records
+from quantum_trader.engine.road import shadow_bracket
+from quantum_trader.engine.supervision import Shield
+from quantum_trader.policy.enforcement import SWITCH_EXIT_MODE, verdicts
+from quantum_trader.policy.ledger import RolloutLedger
+from quantum_trader.risk.exits import exit_row
+from quantum_trader.signals import columns as col
+from quantum_trader.signals.shadow import SHADOW_STOP, SHADOW_TARGET, SHADOW_TIMEOUT, ShadowBook
+
+_EXITS: Final = {SHADOW_STOP: "STOP", SHADOW_TARGET: "TARGET", SHADOW_TIMEOUT: "TIMEOUT"}
+_TRADED, _BLOCKED = 1, 2  # flags of a signal whose shadow trade is open
+
+
+class Judging:
+    """Shadow trades of all signals, the pairs of exits that are compared, and the evidence for each switch."""
+
+    def __init__(
+        self, market: Market, account: Account, policy: PolicyInForce, records: Records, shield: Shield,
+        symbols: tuple[str, ...], exit_shadows: ExitShadows,
+    ) -> None:
+        self._market, self._account, self._policy = market, account, policy
+        self._records, self._shield, self._symbols = records, shield, symbols
+        self.shadows = ShadowBook(len(symbols), market.interval_ns)
+        self.exit_shadows = exit_shadows
+        self.ledger = RolloutLedger(policy.settings.profile.name)
+        self._flags: dict[int, int] = {}  # signal number -> _TRADED, _BLOCKED
+        self._shadow_wins = 0  # untraded signals in a row that would have won, since the last closed trade
+        self._last_close_ns = 0
+        self._resolved = 0  # shadow trades that the moment's bars have ended
+
+    # ------------------------------------------------------------------ bars
+
+    def move_shadows(self, batch: MarketBatch, costs_bps: Any) -> None:
+        """Take shadow trades and exit pairs through the bars; *costs_bps* (S,) as known before them."""
+        self._resolved = self.shadows.on_bar(batch, costs_bps)
+        if ended := self._shield.run(self.exit_shadows.on_bar, batch, costs_bps):
+            self._shield.run(self._exits_closed, ended)
+
+    def learn(self, now_ns: int) -> None:
+        """Let what the moment's bars have settled count from the next moment on."""
+        self._market.kernel.learn()
+        self._shield.run(self.ledger.advance, now_ns)
+        if self._resolved:
+            self._shadows_closed(self._resolved, now_ns)
+            self._end_streak(now_ns)
+
+    def before_hole(self, index: int, now_ns: int) -> None:
+        """End the shadow trades of a symbol whose data ends here for more than a day."""
+        for seq in self.exit_shadows.drop(index):
+            self._shield.run(self.ledger.abandon, ids.exit_pair_id(seq))
+        resolved = self.shadows.close_before_hole(index)
+        if resolved:
+            self._shadows_closed(resolved, now_ns)
+
+    def trade_closed(self, now_ns: int) -> None:
+        """Count wins of untraded signals from here on: a trade has closed."""
+        self._shadow_wins, self._last_close_ns = 0, now_ns
+
+    def _shadows_closed(self, count: int, now_ns: int) -> None:
+        """Take the results of shadow trades: for the symbol's record, the evidence and the tally."""
+        for index, seq, r, code, bars in self.shadows.resolved[:count].tolist():
+            flags = self._flags.pop(int(seq), 0)
+            if not flags & _TRADED:
+                self._account.performance.shadow(int(index), r)
+                self._shadow_wins = self._shadow_wins + 1 if r > 0.0 else 0
+            result = ShadowResult(
+                signal_id=ids.signal_id(int(seq)), symbol=self._symbols[int(index)], r=r,
+                exit=_EXITS.get(int(code), "HOLE"), bars_held=int(bars), traded=bool(flags & _TRADED),
+            )
+            self._records.afterwards(self._record_shadow, int(seq), result, bool(flags & _BLOCKED), now_ns)
+
+    def _record_shadow(self, seq: int, result: ShadowResult, blocked: bool, now_ns: int) -> None:
+        self._records.tally.shadow(now_ns, result.r, blocked)
+        self._shield.run(self.ledger.resolve, seq, result.r)
+        self._records.record("shadow.closed", ids.signal_trace_id(seq), now_ns, result)
+
+    def _end_streak(self, now_ns: int) -> None:
+        """End a losing streak that no trade can end any more."""
+        books = self._account.books
+        if shadows_break_streak(
+            self._shadow_wins, books.losing_streak, len(books.positions), self._last_close_ns, now_ns
+        ):
+            reason = f"losing streak of {books.losing_streak} ended by {self._shadow_wins} shadow wins in a row"
+            books.break_streak()
+            self._shadow_wins = 0
+            notice = HaltNotice(kind="streak", reason=reason, owner="engine", exit_path="")
+            self._records.record("halt.cleared", "", now_ns, notice)
+
+    def _exits_closed(self, ended: list[tuple[int, float, float]]) -> None:
+        """Hand the results of ended exit pairs to the evidence."""
+        for seq, fixed_r, policy_r in ended:
+            if fixed_r == fixed_r:
+                self.ledger.resolve(ids.exit_pair_id(seq), fixed_r, exit_r=policy_r)
+            else:
+                self.ledger.abandon(ids.exit_pair_id(seq))
+
+    # ------------------------------------------------------------------ signals
+
+    def open_shadow(self, seq: int, index: int, row: list[float], sign: int, *, traded: bool) -> None:
+        """Start the shadow trade of signal *seq*, where its symbol is warm and has room for one."""
+        atr = row[col.ATR_1H]
+        if not atr > 0.0:
+            return
+        stop_atr, target_atr = shadow_bracket(int(row[col.TREND]), row[col.VOL_RATIO])
+        if self.shadows.open(index, seq, sign, atr, stop_atr, target_atr):
+            self._flags[seq] = _TRADED if traded else 0
+
+    def judge(
+        self, seq: int, index: int, signal: Signal, decision: SignalDecision, open_count: int, symbol_good: int
+    ) -> None:
+        """Record what the policy, fully enforced, would have done with a signal, and note its evidence."""
+        policy, now_ns = self._policy, signal.ts_ns
+        numbers, integration = policy.numbers(index), policy.integration
+        removed = verdicts(
+            integration.switches, numbers[0], numbers[1], symbol_good, *numbers[2:], *integration.fixed,
+            signal.confidence, open_count,
+        )
+        self.ledger.record(seq, now_ns, (*removed[:SWITCH_EXIT_MODE], 0.0))
+        if removed[SWITCH_EXIT_MODE] != 0.0:
+            self._follow_exits(seq, index, signal, numbers[5], removed[SWITCH_EXIT_MODE])
+        reasons = _policy_reasons(numbers, signal.confidence, open_count)
+        if reasons and seq in self._flags:
+            self._flags[seq] |= _BLOCKED
+        if seq not in self._flags:
+            self.ledger.abandon(seq)
+        verdict = PolicyVerdict(
+            signal_id=signal.signal_id, verdict="BLOCK" if reasons else "ALLOW", reasons=reasons, removed=removed,
+            policy_hash=policy.content_hash, min_confidence=numbers[2], risk_pct=numbers[3],
+        )
+        self._records.record("policy.verdict", signal.trace_id, now_ns, verdict, POLICY)
+        if policy.watcher is not None:
+            policy.watcher.signal_decided(signal, decision, verdict)
+
+    def _follow_exits(self, seq: int, index: int, signal: Signal, policy_mode: int, share: float) -> None:
+        """Follow a signal whose exit the policy would change under both exit modes, as evidence for that switch."""
+        row = self._market.kernel.out[index]
+        exits = exit_row(int(row[col.TREND]), int(self._market.levels[index]))
+        fixed_mode = self._policy.integration.fixed[3]
+        if self.exit_shadows.open(
+            index, seq, signal.action.sign, float(row[col.ATR_1H]), exits, fixed_mode, policy_mode
+        ):
+            self.ledger.record(ids.exit_pair_id(seq), signal.ts_ns, (0.0,) * 5 + (share,), again=True)
+
+    # ------------------------------------------------------------------ state
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to continue, as plain values and arrays."""
+        return {
+            "shadows": self.shadows.state(), "exit_shadows": self.exit_shadows.state(), "ledger": self.ledger.state(),
+            "flags": [[seq, flags] for seq, flags in self._flags.items()], "shadow_wins": self._shadow_wins,
+            "last_close_ns": self._last_close_ns,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state`."""
+        self.shadows.load_state(state["shadows"])
+        self.exit_shadows.load_state(state["exit_shadows"])
+        self.ledger = RolloutLedger.load_state(state["ledger"])
+        self._flags = {int(seq): int(flags) for seq, flags in state["flags"]}
+        self._shadow_wins, self._last_close_ns = state["shadow_wins"], state["last_close_ns"]
+
+
+def _policy_reasons(numbers: Numbers, confidence: float, open_count: int) -> tuple[str, ...]:
+    """The switches through which the policy, fully enforced, would refuse a signal."""
+    allow, symbol_ok, min_confidence, risk_pct, max_positions, _ = numbers
+    reasons = []
+    if not allow or risk_pct <= 0.0:
+        reasons.append("trading_gate")
+    if not symbol_ok:
+        reasons.append("signal_filter")
+    if confidence < min_confidence:
+        reasons.append("confidence_threshold")
+    if open_count >= max_positions:
+        reasons.append("position_limits")
+    return tuple(reasons)

@@ -1,0 +1,161 @@
+"""What the bars say: measures, regimes, costs and signals of every symbol, and which symbols bad bars have halted."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+
+from quantum_trader.domain.enums import DIRECTION_CODES, TREND_CODES, VOL_CODES, VolLevel
+from quantum_trader.domain.errors import InputError
+from quantum_trader.domain.market import MarketBatch
+from quantum_trader.engine import stage
+from quantum_trader.engine.facts import RegimeChange
+from quantum_trader.engine.halts import BAD_BARS, Halts
+from quantum_trader.engine.instruments import Instruments
+from quantum_trader.engine.records import Records
+from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.risk.halts import BAD_TICKS_TO_HALT, GOOD_TICKS_TO_CLEAR, TICK_HALTED_SINCE, empty_ticks
+from quantum_trader.signals import columns as col
+from quantum_trader.signals.kernel import SignalKernel
+
+UNKNOWN_REGIME: Final = "UNKNOWN UNKNOWN"
+
+
+class Market:
+    """The market as completed bars tell it. Arrays have one row a symbol, in the order of the instruments.
+
+    ``kernel.out`` (S, N_OUT) holds the measures and signals of the last moment (columns in signals.columns),
+    ``levels`` (S,) the volatility codes, ``costs`` (S,) the round trip in R, ``symbols`` (S, SYM_SIZE) fee and funding.
+    """
+
+    def __init__(
+        self, instruments: Instruments, interval_ns: int, settings: EngineSettings, records: Records, halts: Halts
+    ) -> None:
+        self._instruments, self._records, self._halts = instruments, records, halts
+        self.interval_ns = interval_ns
+        self.now_ns = 0  # close of the newest bars
+        self.late_ns = 0  # how long after their close they were decided on; a replay is never late
+        count = len(instruments.symbols)
+        self.kernel = SignalKernel(
+            instruments.symbols, interval_ns, settings.market, settings.signals, instruments.ticks.tolist()
+        )
+        self.closes: Any = self.kernel.out[:, col.CLOSE]  # the newest close of each symbol, (S,)
+        self.taker_costs: Any = self.kernel.out[:, col.TAKER_COST_BPS]  # half spread and slippage of a taker, (S,)
+        self.symbols = np.zeros((count, stage.SYM_SIZE))
+        self.symbols[:, stage.SYM_FEE_BPS] = [i.taker_fee_bps for i in instruments.all]
+        self.symbols[:, stage.SYM_FUNDING] = settings.funding_rate_8h
+        self.levels = np.zeros(count, dtype=np.int64)
+        self.costs = np.full(count, np.inf)
+        self.regimes = np.tile(np.array([0, 0, VOL_CODES.index(VolLevel.UNKNOWN), 0]), (count, 1))
+        self._regime_names = [UNKNOWN_REGIME] * count
+        self._ticks = np.array([empty_ticks()] * count)
+        self._clean = np.zeros(count, dtype=np.bool_)
+        self._halted: set[int] = set()  # symbols whose halt by bad bars is on record
+
+    def row(self, index: int) -> list[float]:
+        """A symbol's measures as plain numbers, columns in signals.columns."""
+        row: list[float] = self.kernel.out[index].tolist()
+        return row
+
+    def close(self, index: int) -> float:
+        """A symbol's newest close."""
+        return float(self.kernel.out[index, col.CLOSE])
+
+    # ------------------------------------------------------------------ bars
+
+    def screened(self, batch: MarketBatch, late_ns: int) -> MarketBatch:
+        """*batch*, decided on *late_ns* after its close, without what is no bar.
+
+        The third bad bar in a row halts its symbol, the third good one ends that.
+        """
+        now_ns = self.now_ns = batch.ts_ns + self.interval_ns
+        self.late_ns = late_ns
+        if stage.screen(batch.ohlcv, batch.present, self._ticks, self._clean, now_ns):
+            self._refuse_bad_bars(batch, now_ns)
+            batch = MarketBatch(batch.ts_ns, batch.interval_ns, batch.ohlcv, self._clean.copy())
+        if self._halted:
+            self._release(now_ns)
+        return batch
+
+    def _refuse_bad_bars(self, batch: MarketBatch, now_ns: int) -> None:
+        for index in np.flatnonzero(batch.present & ~self._clean).tolist():
+            symbol, halted = self._instruments.symbols[index], self.is_halted(index)
+            self._records.record("market.refused", "", now_ns, {
+                "symbol": symbol, "ohlcv": batch.ohlcv[index].tolist(), "halted": halted,
+            })
+            if halted and index not in self._halted:
+                self._halted.add(index)
+                reason = f"{symbol}: {BAD_TICKS_TO_HALT} bad bars in a row; nothing opens in it"
+                self._halts.begin(f"{BAD_BARS} {symbol}", reason, f"{GOOD_TICKS_TO_CLEAR} good bars in a row", now_ns)
+
+    def _release(self, now_ns: int) -> None:
+        """End the halts of the symbols that good bars have released."""
+        for index in sorted(self._halted):
+            if not self.is_halted(index):
+                self._halted.discard(index)
+                symbol = self._instruments.symbols[index]
+                self._halts.end(f"{BAD_BARS} {symbol}", f"{symbol}: {GOOD_TICKS_TO_CLEAR} good bars in a row", now_ns)
+
+    def is_halted(self, index: int) -> bool:
+        """Whether bad bars keep a symbol from opening."""
+        return bool(self._ticks[index, TICK_HALTED_SINCE] >= 0.0)
+
+    def advance(self, batch: MarketBatch) -> list[int]:
+        """Measure the bars of one moment; returns the symbols that have a new signal, in order."""
+        if not self.kernel.advance(batch):
+            return []
+        signals: list[int] = np.flatnonzero(self.kernel.out[:, col.SIGNAL]).tolist()
+        return signals
+
+    def prepare(self, ts_ns: int, index: int, bar: Any) -> None:
+        """Measure a symbol's next bar (5,) before its moment is complete; nothing that counts changes."""
+        if stage.is_bar(bar):
+            self.kernel.prepare(ts_ns, index, bar)
+
+    # ------------------------------------------------------------------ regimes and costs
+
+    def regime_name(self, index: int) -> str:
+        """A symbol's market state in words, as "TRENDING UP NORMAL"."""
+        row = self.kernel.out[index]
+        trend = TREND_CODES[int(row[col.TREND])].value
+        direction = DIRECTION_CODES[int(row[col.DIRECTION])]
+        return " ".join((trend, *((direction.value,) if direction else ()), VOL_CODES[int(self.levels[index])].value))
+
+    def record_regimes(self, now_ns: int) -> None:
+        """Record every symbol whose market state has changed in this moment."""
+        for index in np.flatnonzero(self.regimes[:, 3]).tolist():
+            before, after = self._regime_names[index], self.regime_name(index)
+            self._regime_names[index] = after
+            row = self.kernel.out[index]
+            self._records.record("regime.changed", "", now_ns, RegimeChange(
+                symbol=self._instruments.symbols[index], before=before, after=after, atr_1h=float(row[col.ATR_1H]),
+                vol_ratio=float(row[col.VOL_RATIO]),
+            ))
+
+    def note_funding_rate(self, symbol: str, rate_8h: float) -> None:
+        """Take the newest funding rate of *symbol*, per 8 hours, for its cost; an unknown one costs too much."""
+        index = self._instruments.index.get(symbol)
+        if index is None:
+            raise InputError(f"symbol = {symbol!r}: is not traded here")
+        self.symbols[index, stage.SYM_FUNDING] = rate_8h if math.isfinite(rate_8h) else math.inf
+
+    # ------------------------------------------------------------------ state
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to continue, as plain values and arrays."""
+        return {
+            "kernel": self.kernel.state(), "symbols": self.symbols, "levels": self.levels, "costs": self.costs,
+            "ticks": self._ticks, "regimes": self.regimes, "regime_names": self._regime_names,
+            "now_ns": self.now_ns, "late_ns": self.late_ns,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state`."""
+        self.kernel.load_state(state["kernel"])
+        self.symbols[...], self.levels[...], self.costs[...] = state["symbols"], state["levels"], state["costs"]
+        self._ticks[...], self.regimes[...] = state["ticks"], state["regimes"]
+        self._regime_names = list(state["regime_names"])
+        self.now_ns, self.late_ns = state["now_ns"], state["late_ns"]
+        self._halted = {index for index in range(len(self.levels)) if self.is_halted(index)}

@@ -1,0 +1,352 @@
+"""The opening of positions: a signal and an intent from outside take the same way.
+
+Gates, the size that the risk allows, the guard, and the plan with the stop that was judged; then one order leaves
+through the gateway. The confidence threshold refuses in :func:`quantum_trader.engine.road.gate` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.enums import ExitReason, Side
+from quantum_trader.domain.errors import InputError
+from quantum_trader.domain.trading import Intent, Signal
+from quantum_trader.engine import ids
+from quantum_trader.engine.account import Account
+from quantum_trader.engine.books import Plan
+from quantum_trader.engine.facts import SignalDecision
+from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
+from quantum_trader.engine.halts import Halts
+from quantum_trader.engine.instruments import Instruments
+from quantum_trader.engine.judging import Judging
+from quantum_trader.engine.market import Market
+from quantum_trader.engine.policy_in_force import PolicyInForce, Used
+from quantum_trader.engine.protection import Protection
+from quantum_trader.engine.records import Records
+from quantum_trader.engine.road import ROAD_APPROVED, ROAD_FLIP, ROAD_REASONS, gate, planned_stop, size_entry
+from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.engine.supervision import Shield, Supervise
+from quantum_trader.engine.tracing import Tracing
+from quantum_trader.market import performance as perf
+from quantum_trader.risk.exits import exit_row
+from quantum_trader.risk.governor import level_factors
+from quantum_trader.risk.guard import AccountView, Approved, Refused, can_execute
+from quantum_trader.signals import columns as col
+from quantum_trader.signals.models import MODEL_NAMES
+
+_ENSEMBLE: Final = "ENSEMBLE"  # the source of the intents that signals become
+
+Refusal = tuple[str, float, float]  # reason, figure observed, limit; an empty reason: it was sent
+_SENT: Final[Refusal] = ("", 0.0, 0.0)
+
+
+class Pending(msgspec.Struct, kw_only=True):
+    """An opening order on its way; the gateway's ticket says how much of it is left."""
+
+    plan: Plan
+    margin: float  # initial margin of the whole order, USDT
+    expires_ns: int
+
+
+class Opening:
+    """Signals that are due, intents from outside, and opening orders on their way."""
+
+    def __init__(
+        self, market: Market, account: Account, policy: PolicyInForce, halts: Halts, protection: Protection,
+        judging: Judging, gateway: Gateway, instruments: Instruments, records: Records, tracing: Tracing,
+        shield: Shield, supervise: Supervise,
+    ) -> None:
+        self._market, self._account, self._policy, self._halts = market, account, policy, halts
+        self._protection, self._judging, self._gateway = protection, judging, gateway
+        self._instruments, self._records, self._tracing = instruments, records, tracing
+        self._shield, self._supervise = shield, supervise
+        self._settings: EngineSettings = policy.settings
+        self.pending: dict[str, Pending] = {}  # by symbol
+        self.due: list[int] = []  # symbols whose signals of the moment are still to be taken
+        self._signals = 0  # number of the last signal
+
+    @property
+    def open_count(self) -> int:
+        """Positions, and opening orders on their way."""
+        return len(self._account.books.positions) + len(self.pending)
+
+    def index_of(self, symbol: str) -> int:
+        """The row of *symbol* in every array."""
+        return self._instruments.index[symbol]
+
+    # ------------------------------------------------------------------ orders on their way
+
+    def forget(self, ticket: Ticket | None) -> None:
+        """Drop what an opening order was remembered for, once it is over and all its fills are booked."""
+        if ticket is None or ticket.purpose is not Purpose.OPEN or not ticket.settled:
+            return
+        pending = self.pending.get(ticket.symbol)
+        if pending is not None and pending.plan.intent_id == ticket.intent_id:
+            del self.pending[ticket.symbol]
+
+    def expire(self, now_ns: int) -> list[Command]:
+        """Cancel opening orders whose time is over.
+
+        One that did not fill at all at the first price after it was sent met a market that had stopped: the price it
+        was sized for is gone. What is left of a partly filled one goes when its intent has expired.
+        """
+        commands: list[Command] = []
+        for symbol, pending in self.pending.items():
+            if symbol not in self._account.books.positions or now_ns > pending.expires_ns:
+                commands += self._records.outgoing(self._gateway.cancel_openings(now_ns, symbol))
+        return commands
+
+    def expired(self, now_ns: int, busy: Any) -> list[str]:
+        """Symbols, but for *busy* ones, whose opening order has outlived its intent."""
+        return [s for s, pending in self.pending.items() if now_ns > pending.expires_ns and s not in busy]
+
+    def cancel_expired(self, now_ns: int, busy: Any) -> list[Command]:
+        """Cancel the opening orders of :meth:`expired` symbols."""
+        commands: list[Command] = []
+        for symbol in self.expired(now_ns, busy):
+            commands += self._records.outgoing(self._gateway.cancel_openings(now_ns, symbol))
+        return commands
+
+    # ------------------------------------------------------------------ signals
+
+    def take_all(self, commands: list[Command]) -> None:
+        """Take the moment's signals, in the order of their symbols."""
+        while self.due:
+            self._take_next(commands)
+
+    def take_until_order(self, commands: list[Command]) -> None:
+        """Take the moment's signals until one of them has something to send."""
+        before = len(commands)
+        while self.due and len(commands) == before:
+            self._take_next(commands)
+
+    def _take_next(self, commands: list[Command]) -> None:
+        index = self.due.pop(0)
+        symbol = self._instruments.symbols[index]
+        self._supervise("signal", symbol, self._market.now_ns, self._take_signal, index, commands)
+
+    def _take_signal(self, index: int, commands: list[Command]) -> None:
+        """Take a symbol's signal through gates, sizing and guard, and have it recorded how it fared."""
+        self._signals += 1
+        self._records.tally.signals += 1
+        seq, now_ns = self._signals, self._market.now_ns
+        row, used, open_count = self._market.row(index), self._policy.used(index), self.open_count
+        sign, symbol_good = 1 if row[col.SIGNAL] > 0 else -1, self._policy.symbol_is_good(index)
+        made_ns = self._tracing.now()
+        code = self._gate(index, sign, row[col.CONFIDENCE], row[col.ATR_1H], used)
+        self._records.afterwards(self._record_signal, seq, index, row, now_ns, made_ns)
+        trace_id = ids.signal_trace_id(seq)
+        self._tracing.step("gates", ROAD_REASONS.get(code, "OK"), trace_id)
+        refusal = (ROAD_REASONS.get(code, ""), 0.0, 0.0)
+        if code == ROAD_APPROVED:
+            refusal = self._enter(index, row, sign, seq, used, commands)
+        elif code == ROAD_FLIP:
+            commands += self._close_opposite(index, now_ns)
+        self._records.afterwards(
+            self._record_decision, seq, index, row, refusal, used, open_count, symbol_good, now_ns
+        )
+
+    def _gate(self, index: int, sign: int, confidence: float, atr: float, used: Used) -> int:
+        """The ROAD code of the gates before sizing."""
+        symbol = self._instruments.symbols[index]
+        position = self._account.books.positions.get(symbol)
+        held = position.plan.sign if position is not None else 0
+        return int(gate(sign, confidence, atr, held, int(symbol in self.pending), self.open_count, used))
+
+    def _close_opposite(self, index: int, now_ns: int) -> list[Command]:
+        """Close the position that a signal or intent points against, unless it is closing or is new this moment."""
+        position = self._account.books.positions[self._instruments.symbols[index]]
+        if position.exit_reason is not None or now_ns <= position.entry_ns:
+            return []
+        return self._protection.close(position, ExitReason.SIGNAL_FLIP, now_ns)
+
+    def _enter(
+        self, index: int, row: list[float], sign: int, seq: int, used: Used, commands: list[Command]
+    ) -> Refusal:
+        """Size the entry of signal *seq*, ask the guard, send the order."""
+        price, now_ns, settings = row[col.CLOSE], self._market.now_ns, self._settings
+        trend, vol, trace_id = int(row[col.TREND]), int(self._market.levels[index]), ids.signal_trace_id(seq)
+        stop = planned_stop(sign, price, row[col.ATR_1H], trend, vol)
+        level = self._account.governor_level
+        code, qty, leverage = size_entry(
+            sign, price, stop, self._account.equity, used[3], self._risk_factor(index), level, settings.leverage,
+            self._instruments.sizes[index], self._limit_row(index), self._instruments.tiers[index],
+        )
+        self._tracing.step("sizing", ROAD_REASONS.get(code, "OK"), trace_id)
+        if code != ROAD_APPROVED:
+            return ROAD_REASONS[code], qty, 0.0
+        intent = Intent(
+            intent_id=ids.signal_intent_id(seq), trace_id=trace_id, symbol=self._instruments.symbols[index],
+            side=Side.LONG if sign > 0 else Side.SHORT, qty=qty, reduce_only=False, reference_price=price,
+            stop_price=stop, leverage=leverage, created_ns=now_ns,
+            expires_ns=now_ns + settings.intent_ttl_s * NS_PER_SECOND, source=_ENSEMBLE, risk_pct=used[3],
+            confidence=row[col.CONFIDENCE], policy_hash=self._policy.content_hash if self._policy.enforces else "",
+        )
+        verdict = self._judged(intent, index, row, now_ns, now_ns)
+        self._tracing.step("risk", "OK" if isinstance(verdict, Approved) else verdict.reason.value, trace_id)
+        if not isinstance(verdict, Approved):
+            self._records.afterwards(self._record_denied, verdict)
+            return verdict.reason.value, verdict.observed, verdict.limit
+        self._plan(index, verdict, row[col.ATR_1H], int(used[5]), now_ns)
+        commands += self._records.outgoing(self._gateway.open(verdict))
+        self._tracing.step("order", "OK", trace_id)
+        return _SENT
+
+    def _risk_factor(self, index: int) -> float:
+        """The share of the permitted risk that a symbol's record and the governor's level leave."""
+        own = float(self._account.performance.rows[index, perf.P_RISK_FACTOR])
+        return own * float(level_factors(self._account.governor_level)[0])
+
+    def _limit_row(self, index: int) -> tuple[float, ...]:
+        """The guard's limits, tightened by the policy's where position limits are enforced."""
+        positions, exposure_pct = self._policy.limits(index)
+        return self._settings.limits.row(policy_positions=positions, policy_exposure_pct=exposure_pct)
+
+    def _judged(self, intent: Intent, index: int, row: list[float], now_ns: int, data_ns: int) -> Approved | Refused:
+        """The guard's verdict on *intent*; *data_ns* is when the newest bars were complete."""
+        account, halts = self._account, self._halts
+        rolling, midnight = account.losses_pct()
+        used_margin = sum(p.margin for p in account.books.positions.values())
+        used_margin += sum(p.margin for p in self.pending.values())
+        positions, exposure_pct = self._policy.limits(index)
+        view = AccountView(
+            now_ns=now_ns, equity=account.equity, used_margin=used_margin, open_positions=self.open_count,
+            position_qty=0.0,
+            data_ns=data_ns - self._market.late_ns - int(row[col.MARKET_AGE] * self._market.interval_ns),
+            cost_in_r=float(self._market.costs[index]), kill=halts.kill_switch, connected=halts.connected,
+            symbol_halted=self._market.is_halted(index), governor=account.governor_level,
+            policy_positions=positions, policy_exposure_pct=exposure_pct,
+            rolling_pnl_pct=rolling, midnight_pnl_pct=midnight, loss_latched=account.loss_latched,
+            orders_last_hour=account.orders_last_hour(now_ns),
+        )
+        return can_execute(
+            intent, view, self._instruments[index], self._settings.limits, self._instruments.tiers[index]
+        )
+
+    def _plan(self, index: int, approved: Approved, atr: float, exit_mode: int, now_ns: int) -> None:
+        """Remember what the position will need once its fill comes; count the order."""
+        intent = approved.intent
+        trend, vol = int(self._market.kernel.out[index, col.TREND]), int(self._market.levels[index])
+        stop_atr, target_atr, breakeven_r, trail_atr, max_hours = exit_row(trend, vol)
+        plan = Plan(
+            intent_id=intent.intent_id, trace_id=intent.trace_id, sign=intent.side.sign, leverage=intent.leverage,
+            atr=atr, stop_atr=stop_atr, target_atr=target_atr, breakeven_r=breakeven_r, trail_atr=trail_atr,
+            max_hours=max_hours, exit_mode=exit_mode, confidence=intent.confidence, policy_hash=intent.policy_hash,
+            model="ensemble", regime=self._market.regime_name(index),
+        )
+        margin = approved.qty * intent.reference_price / intent.leverage
+        self.pending[intent.symbol] = Pending(plan=plan, margin=margin, expires_ns=intent.expires_ns)
+        self._account.note_order(now_ns)
+        self._records.tally.intents += 1
+        self._records.afterwards(self._record_intent, intent, plan)
+
+    # ------------------------------------------------------------------ intents from outside
+
+    def take_intent(self, intent: Intent, now_ns: int) -> list[Command]:
+        """Take an intent from outside the signals (a pilot, a person's strategy) the same way.
+
+        A reducing intent closes the whole position and is never gated. An opening one meets gates, guard and governor;
+        refused or expired, it ends as ``trade.failed``. The same intent id twice is one order.
+        """
+        index = self._instruments.index.get(intent.symbol)
+        if index is None:
+            raise InputError(f"intent.symbol = {intent.symbol!r}: is not traded here; use one of "
+                             f"{', '.join(self._instruments.symbols)}")
+        position = self._account.books.positions.get(intent.symbol)
+        if intent.reduce_only:
+            if position is None:
+                return self._failed(intent, "NO_POSITION", now_ns)
+            return self._protection.close(position, ExitReason.SIGNAL_FLIP, now_ns)
+        if self._gateway.is_claimed(intent.intent_id):
+            return []
+        self._account.mark(self._market.closes)
+        row, used = self._market.row(index), self._policy.used(index)
+        code = self._gate(index, intent.side.sign, intent.confidence, row[col.ATR_1H], used)
+        if code == ROAD_FLIP and position is not None:
+            closing = self._protection.close(position, ExitReason.SIGNAL_FLIP, now_ns)
+            return closing + self._failed(intent, "CLOSES_FIRST", now_ns)
+        if code != ROAD_APPROVED:
+            return self._failed(intent, ROAD_REASONS[code], now_ns)
+        data_ns = min(now_ns, self._market.now_ns + self._market.interval_ns)  # until the next bar is due
+        verdict = self._judged(intent, index, row, now_ns, data_ns)
+        if not isinstance(verdict, Approved):
+            self._records.record("risk.denied", intent.trace_id, now_ns, verdict)
+            return self._failed(intent, verdict.reason.value, now_ns)
+        self._plan(index, verdict, row[col.ATR_1H], int(used[5]), now_ns)
+        return self._records.outgoing(self._gateway.open(verdict))
+
+    def _failed(self, intent: Intent, reason: str, now_ns: int) -> list[Command]:
+        self._records.record("trade.failed", intent.trace_id, now_ns, {
+            "intent_id": intent.intent_id, "symbol": intent.symbol, "reason": reason, "source": intent.source,
+        })
+        return []
+
+    # ------------------------------------------------------------------ records
+
+    def _signal(self, seq: int, index: int, row: list[float], now_ns: int) -> Signal:
+        return Signal(
+            signal_id=ids.signal_id(seq), trace_id=ids.signal_trace_id(seq), symbol=self._instruments.symbols[index],
+            action=Side.LONG if row[col.SIGNAL] > 0 else Side.SHORT, confidence=row[col.CONFIDENCE], model="ensemble",
+            ts_ns=now_ns, features_ts_ns=int(self._market.kernel.features_ts[index]), consensus=row[col.CONSENSUS],
+            votes={name: row[col.VOTE_0 + k] for k, name in enumerate(MODEL_NAMES)},
+        )
+
+    def _record_signal(self, seq: int, index: int, row: list[float], now_ns: int, made_ns: int) -> None:
+        signal = self._signal(seq, index, row, now_ns)
+        self._tracing.signal(signal, made_ns)
+        self._records.record("signal.generated", signal.trace_id, now_ns, signal)
+
+    def _record_decision(
+        self, seq: int, index: int, row: list[float], refusal: Refusal, used: Used, open_count: int,
+        symbol_good: int, now_ns: int,
+    ) -> None:
+        """Record how signal number *seq* fared, start its shadow trade and judge it by the policy."""
+        signal = self._signal(seq, index, row, now_ns)
+        reason, observed, limit = refusal
+        if reason:
+            self._records.tally.refusals[reason] += 1
+        self._judging.open_shadow(seq, index, row, signal.action.sign, traded=not reason)
+        decision = SignalDecision(
+            signal_id=signal.signal_id, symbol=signal.symbol, action=signal.action.value,
+            confidence=signal.confidence, decision="BLOCKED" if reason else "ALLOWED", reason=reason,
+            observed=observed, limit=limit, features_ts_ns=signal.features_ts_ns, min_confidence_used=used[2],
+            risk_pct_used=used[3],
+        )
+        self._records.record("signal.decided", signal.trace_id, signal.ts_ns, decision)
+        if self._settings.policy_enabled:
+            self._shield.run(self._judging.judge, seq, index, signal, decision, open_count, symbol_good)
+        self._tracing.recorded(signal.trace_id, reason)
+
+    def _record_denied(self, verdict: Refused) -> None:
+        intent = self._with_policy_hash(verdict.intent)
+        denied = msgspec.structs.replace(verdict, intent=intent)
+        self._records.record("risk.denied", intent.trace_id, intent.created_ns, denied)
+
+    def _record_intent(self, intent: Intent, plan: Plan) -> None:
+        intent = self._with_policy_hash(intent)
+        plan.policy_hash = intent.policy_hash
+        self._records.record("trade.intent", intent.trace_id, intent.created_ns, intent)
+
+    def _with_policy_hash(self, intent: Intent) -> Intent:
+        """*intent* with the hash of the policy in force, which may not have been known when it was made."""
+        content_hash = self._policy.content_hash
+        if intent.source != _ENSEMBLE or not self._policy.enforces or intent.policy_hash == content_hash:
+            return intent
+        return msgspec.structs.replace(intent, policy_hash=content_hash)
+
+    # ------------------------------------------------------------------ state
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to continue, as plain values."""
+        return {
+            "pending": {symbol: msgspec.to_builtins(pending) for symbol, pending in self.pending.items()},
+            "signals": self._signals,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state`."""
+        self.pending = {symbol: msgspec.convert(plain, Pending) for symbol, plain in state["pending"].items()}
+        self._signals = state["signals"]
