@@ -34,6 +34,7 @@ from quantum_trader.market import performance as perf
 from quantum_trader.risk.exits import exit_row
 from quantum_trader.risk.governor import level_factors
 from quantum_trader.risk.guard import AccountView, Approved, Refused, can_execute
+from quantum_trader.risk.sizing import risk_quantity
 from quantum_trader.signals import columns as col
 from quantum_trader.signals.models import MODEL_NAMES
 
@@ -166,10 +167,10 @@ class Opening:
     def _enter(
         self, index: int, row: list[float], sign: int, seq: int, used: Used, commands: list[Command]
     ) -> Refusal:
-        """Size the entry of signal *seq*, ask the guard, send the order."""
+        """Size the entry of signal *seq* and open it."""
         price, now_ns, settings = row[col.CLOSE], self._market.now_ns, self._settings
-        trend, vol, trace_id = int(row[col.TREND]), int(self._market.levels[index]), ids.signal_trace_id(seq)
-        stop = planned_stop(sign, price, row[col.ATR_1H], trend, vol)
+        stop_atr, trace_id = self._stop_atr(index), ids.signal_trace_id(seq)
+        stop = planned_stop(sign, price, row[col.ATR_1H], stop_atr)
         level = self._account.governor_level
         code, qty, leverage = size_entry(
             sign, price, stop, self._account.equity, used[3], self._risk_factor(index), level, settings.leverage,
@@ -185,15 +186,30 @@ class Opening:
             expires_ns=now_ns + settings.intent_ttl_s * NS_PER_SECOND, source=_ENSEMBLE, risk_pct=used[3],
             confidence=row[col.CONFIDENCE], policy_hash=self._policy.content_hash if self._policy.enforces else "",
         )
-        verdict = self._judged(intent, index, row, now_ns, now_ns)
-        self._tracing.step("risk", "OK" if isinstance(verdict, Approved) else verdict.reason.value, trace_id)
+        return self._open(intent, index, row, used, stop_atr, now_ns, now_ns, commands)
+
+    def _open(
+        self, intent: Intent, index: int, row: list[float], used: Used, stop_atr: float, now_ns: int, data_ns: int,
+        commands: list[Command],
+    ) -> Refusal:
+        """Ask the guard about a sized *intent*, plan its position with the stop that was judged, and send its order.
+
+        *stop_atr* is the distance of its stop in ATRs, *data_ns* when the newest bars were complete.
+        """
+        verdict = self._judged(intent, index, row, now_ns, data_ns)
+        self._tracing.step("risk", "OK" if isinstance(verdict, Approved) else verdict.reason.value, intent.trace_id)
         if not isinstance(verdict, Approved):
             self._records.afterwards(self._record_denied, verdict)
             return verdict.reason.value, verdict.observed, verdict.limit
-        self._plan(index, verdict, row[col.ATR_1H], int(used[5]), now_ns)
+        self._plan(index, verdict, row[col.ATR_1H], stop_atr, int(used[5]), now_ns)
         commands += self._records.outgoing(self._gateway.open(verdict))
-        self._tracing.step("order", "OK", trace_id)
+        self._tracing.step("order", "OK", intent.trace_id)
         return _SENT
+
+    def _stop_atr(self, index: int) -> float:
+        """The stop's distance of the symbol's regime, in ATRs."""
+        trend, vol = int(self._market.kernel.out[index, col.TREND]), int(self._market.levels[index])
+        return float(exit_row(trend, vol)[0])
 
     def _risk_factor(self, index: int) -> float:
         """The share of the permitted risk that a symbol's record and the governor's level leave."""
@@ -226,16 +242,19 @@ class Opening:
             intent, view, self._instruments[index], self._settings.limits, self._instruments.tiers[index]
         )
 
-    def _plan(self, index: int, approved: Approved, atr: float, exit_mode: int, now_ns: int) -> None:
+    def _plan(
+        self, index: int, approved: Approved, atr: float, stop_atr: float, exit_mode: int, now_ns: int
+    ) -> None:
         """Remember what the position will need once its fill comes; count the order."""
         intent = approved.intent
         trend, vol = int(self._market.kernel.out[index, col.TREND]), int(self._market.levels[index])
-        stop_atr, target_atr, breakeven_r, trail_atr, max_hours = exit_row(trend, vol)
+        _, target_atr, breakeven_r, trail_atr, max_hours = exit_row(trend, vol)
         plan = Plan(
             intent_id=intent.intent_id, trace_id=intent.trace_id, sign=intent.side.sign, leverage=intent.leverage,
             atr=atr, stop_atr=stop_atr, target_atr=target_atr, breakeven_r=breakeven_r, trail_atr=trail_atr,
             max_hours=max_hours, exit_mode=exit_mode, confidence=intent.confidence, policy_hash=intent.policy_hash,
-            model="ensemble", regime=self._market.regime_name(index),
+            model="ensemble" if intent.source == _ENSEMBLE else intent.source,
+            regime=self._market.regime_name(index),
         )
         margin = approved.qty * intent.reference_price / intent.leverage
         self.pending[intent.symbol] = Pending(plan=plan, margin=margin, expires_ns=intent.expires_ns)
@@ -249,7 +268,9 @@ class Opening:
         """Take an intent from outside the signals (a pilot, a person's strategy) the same way.
 
         A reducing intent closes the whole position and is never gated. An opening one meets gates, guard and governor;
-        refused or expired, it ends as ``trade.failed``. The same intent id twice is one order.
+        its quantity is clipped to the risk per trade that a signal would get, measured at its own stop (without one:
+        at the stop of its symbol's regime), and that stop is the one placed. Refused or expired, it ends as
+        ``trade.failed``. The same intent id twice is one order. Raises InputError for a symbol that is not traded.
         """
         index = self._instruments.index.get(intent.symbol)
         if index is None:
@@ -259,24 +280,33 @@ class Opening:
         if intent.reduce_only:
             if position is None:
                 return self._failed(intent, "NO_POSITION", now_ns)
-            return self._protection.close(position, ExitReason.SIGNAL_FLIP, now_ns)
+            return self._protection.close(position, position.exit_reason or ExitReason.SIGNAL_FLIP, now_ns)
         if self._gateway.is_claimed(intent.intent_id):
             return []
         self._account.mark(self._market.closes)
         row, used = self._market.row(index), self._policy.used(index)
         code = self._gate(index, intent.side.sign, intent.confidence, row[col.ATR_1H], used)
-        if code == ROAD_FLIP and position is not None:
-            closing = self._protection.close(position, ExitReason.SIGNAL_FLIP, now_ns)
-            return closing + self._failed(intent, "CLOSES_FIRST", now_ns)
+        if code == ROAD_FLIP:
+            return self._close_opposite(index, now_ns) + self._failed(intent, ROAD_REASONS[code], now_ns)
         if code != ROAD_APPROVED:
             return self._failed(intent, ROAD_REASONS[code], now_ns)
+        sized, stop_atr = self._sized(intent, index, row, used)
+        commands: list[Command] = []
         data_ns = min(now_ns, self._market.now_ns + self._market.interval_ns)  # until the next bar is due
-        verdict = self._judged(intent, index, row, now_ns, data_ns)
-        if not isinstance(verdict, Approved):
-            self._records.record("risk.denied", intent.trace_id, now_ns, verdict)
-            return self._failed(intent, verdict.reason.value, now_ns)
-        self._plan(index, verdict, row[col.ATR_1H], int(used[5]), now_ns)
-        return self._records.outgoing(self._gateway.open(verdict))
+        reason, _, _ = self._open(sized, index, row, used, stop_atr, now_ns, data_ns, commands)
+        return self._failed(intent, reason, now_ns) if reason else commands
+
+    def _sized(self, intent: Intent, index: int, row: list[float], used: Used) -> tuple[Intent, float]:
+        """*intent* clipped to the risk a signal would get, with its stop; and that stop's distance in ATRs."""
+        price, sign, atr = intent.reference_price, intent.side.sign, row[col.ATR_1H]
+        stop_atr, stop = self._stop_atr(index), intent.stop_price
+        if stop == 0.0:
+            stop = planned_stop(sign, price, atr, stop_atr)
+        else:
+            stop_atr = sign * (price - stop) / atr  # not positive: the guard refuses it
+        allowed = risk_quantity(self._account.equity, used[3], self._risk_factor(index), price, stop)
+        qty = min(intent.qty, allowed) if allowed > 0.0 else intent.qty
+        return msgspec.structs.replace(intent, qty=qty, stop_price=stop), stop_atr
 
     def _failed(self, intent: Intent, reason: str, now_ns: int) -> list[Command]:
         self._records.record("trade.failed", intent.trace_id, now_ns, {

@@ -71,9 +71,9 @@ def gate(
 
 
 @scalar
-def planned_stop(sign: int, price: float, atr: float, trend: int, vol: int) -> float:
-    """The stop a position opened at *price* would get, before tick rounding."""
-    return price - sign * exit_row(trend, vol)[0] * atr
+def planned_stop(sign: int, price: float, atr: float, stop_atr: float) -> float:
+    """The stop, *stop_atr* ATRs away, of a position opened at *price*, before tick rounding."""
+    return price - sign * stop_atr * atr
 
 
 @scalar

@@ -679,7 +679,7 @@ def _enter(n, s, vol, cost_r, risk_pct, exit_mode, open_count, now_ns, tape, rul
     signal, instrument = shift(tape.signals, n * G_SIZE), shift(rules.instruments, s * I_SIZE)
     level = desk.counts[C_LEVEL]
     sign, price, atr, trend = int(signal[G_SIGN]), signal[G_PRICE], signal[G_ATR], int(signal[G_TREND])
-    stop = _planned_stop(sign, price, atr, trend, vol)
+    stop = _planned_stop(sign, price, atr, _exit_row(trend, vol)[0])
     _limit_row(s, rules, desk)
     factor = desk.performance[s * perf.N_PERF + perf.P_RISK_FACTOR] * _level_factors(level)[0]
     equity = desk.money[M_EQUITY]
