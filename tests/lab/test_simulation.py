@@ -1,4 +1,4 @@
-"""Whole simulated days: the same seed is the same day, the production trader holds, and every broken one is caught."""
+"""Whole simulated days: a seed fixes the day, the production trader breaks nothing, every broken one is caught."""
 
 from __future__ import annotations
 
@@ -13,11 +13,30 @@ import pytest
 from typer.testing import CliRunner
 
 from quantum_trader.app.cli.simulate import app
-from quantum_trader.lab.simulation.campaign import Totals, run_schedules, run_seed, run_seeds, smallest, variant_of
-from quantum_trader.lab.simulation.schedule import MAKERS, Fault, Kind, Schedule, decode, encode, generate, pairs
+from quantum_trader.lab.simulation.campaign import (
+    Totals,
+    run_schedules,
+    run_seed,
+    run_seeds,
+    schedule_of,
+    smallest,
+    variant_of,
+)
+from quantum_trader.lab.simulation.schedule import (
+    MAKERS,
+    OUTSIDE_INTENT,
+    Fault,
+    Kind,
+    Schedule,
+    decode,
+    encode,
+    generate,
+    pairs,
+    with_outside_intents,
+)
 from quantum_trader.lab.simulation.variants import VARIANTS, Variant
 from quantum_trader.lab.simulation.warm import SYMBOLS
-from quantum_trader.lab.simulation.world import Outcome, run_day
+from quantum_trader.lab.simulation.world import Day, Outcome, run_day
 from quantum_trader.live.driver import LiveDriver
 
 WITHIN = 60  # seeds within which every broken variant is caught
@@ -72,13 +91,13 @@ def test_the_same_seed_is_the_same_day() -> None:
 
 
 @pytest.mark.long
-def test_another_process_with_other_hashes_lives_the_same_day() -> None:
+def test_another_process_with_other_hashes_runs_the_same_day() -> None:
     """Nothing depends on the order of a set or on where the process runs."""
     code = (
         "from quantum_trader.lab.simulation.campaign import run_seed\n"
         "for seed in (3, 21):\n    day = run_seed(seed)\n    print(day.steps, day.digest)\n"
     )
-    told = {
+    outputs = {
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300,
             env={**os.environ, "PYTHONHASHSEED": hashes},
@@ -86,12 +105,48 @@ def test_another_process_with_other_hashes_lives_the_same_day() -> None:
         for hashes in ("1", "4242")
     }
 
-    assert len(told) == 1
-    assert told.pop().count("\n") == 2
+    assert len(outputs) == 1
+    assert outputs.pop().count("\n") == 2
+
+
+def test_outside_intents_open_positions_and_break_nothing() -> None:
+    """A day whose only events are intents with stops of their own opens at least one of them."""
+    day = Day(with_outside_intents(Schedule(seed=0, faults=()), SYMBOLS))
+
+    outcome = day.run()
+
+    opened = {
+        one.request.intent_id for one in day.exchange.accepted
+        if one.by_trader and not one.request.reduce_only and one.request.intent_id.startswith(OUTSIDE_INTENT)
+    }
+    assert outcome.finding is None
+    assert opened
+    assert set(outcome.struck) == {"intent"}
+
+
+def test_outside_intents_leave_every_other_fault_as_it_is() -> None:
+    """They come on request and on every tenth seed above 1000, with symbols and stops that differ."""
+    with_intents = schedule_of(7, intents=True)
+    added = [fault for fault in with_intents.faults if fault not in generate(7, SYMBOLS).faults]
+
+    assert [fault for fault in with_intents.faults if fault not in added] == list(generate(7, SYMBOLS).faults)
+    assert {fault.kind for fault in added} == {Kind.INTENT}
+    assert len({fault.on for fault in added}) > 1
+    assert len({fault.stop_pct for fault in added}) > 1
+    assert [seed for seed in range(990, 1023) if schedule_of(seed) != generate(seed, SYMBOLS)] == [1010, 1020]
+
+
+@pytest.mark.long
+def test_fifty_days_with_faults_and_outside_intents_break_nothing() -> None:
+    """The same seeds as without them."""
+    schedules = [schedule_of(seed, intents=True) for seed in range(50)]
+    broken = [(day.seed, day.finding) for _, day in run_schedules(schedules, jobs=2) if not clean(day)]
+
+    assert broken == []
 
 
 def test_a_day_without_faults_trades_and_agrees_to_the_last_cent() -> None:
-    """Positions open and close, books equal the exchange, nobody has to be asked for anything."""
+    """Positions open and close, books equal the exchange, and no opening waits for a person."""
     outcome = run_day(Schedule(seed=1, faults=()))
 
     assert clean(outcome)
@@ -146,11 +201,11 @@ def test_each_kind_of_fault_changes_the_day(kind: Kind) -> None:
     assert outcome.finding is None
     assert outcome.struck[kind.value] >= 1
     changed = (outcome.digest, outcome.requests) != (without.digest, without.requests)
-    assert changed != (kind is Kind.TORN_WRITE)  # half a record tells nothing, and nothing comes of it
+    assert changed != (kind is Kind.TORN_WRITE)  # half a record changes nothing
 
 
 @pytest.mark.long
-def test_every_pair_of_faults_may_meet() -> None:
+def test_every_pair_of_faults_together_breaks_nothing() -> None:
     """Both at every bar of half a day, some seven hundred days; what random days seldom bring together."""
     broken = [
         (sorted({fault.kind.value for fault in schedule.faults}), outcome.finding)
@@ -195,7 +250,7 @@ def test_a_broken_trader_is_caught_by_chance_too(name: str) -> None:
 
 class _HastyStop(LiveDriver):
     async def _wind_down(self) -> None:
-        """Listen to nobody any more."""
+        """End without waiting for messages."""
 
 
 def test_a_stop_that_does_not_wait_for_its_stops_is_caught() -> None:
@@ -213,7 +268,7 @@ def test_a_stop_that_does_not_wait_for_its_stops_is_caught() -> None:
 @pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in PROVOCATIONS]
 )
-def test_what_provokes_a_broken_trader_leaves_the_production_one_alone(name: str) -> None:
+def test_the_production_trader_withstands_what_provokes_the_broken_ones(name: str) -> None:
     """The same schedules, nothing broken: the variants differ by what is wrong with them."""
     ordered = tuple(sorted(PROVOCATIONS[name], key=lambda fault: fault.at_s))
 
@@ -259,19 +314,19 @@ def test_the_command_ends_with_1_and_says_how_to_see_it_again(tmp_path: Path) ->
     assert json.loads(again.stdout)["broken"]["invariant"] == "one order per intent"
 
 
-def test_the_command_tells_what_happened_and_ends_with_0() -> None:
+def test_the_command_reports_the_days_and_ends_with_0() -> None:
     """Days, steps, faults by kind, trades; JSON on request; an unknown variant is refused."""
     result = CliRunner().invoke(app, ["--seeds", "2", "--first-seed", "1", "--jobs", "1", "--json"])
     unknown = CliRunner().invoke(app, ["--seeds", "1", "--variant", "perfect"])
     listed = CliRunner().invoke(app, ["--variant", "list"])
 
-    told = json.loads(result.stdout)
+    report = json.loads(result.stdout)
     assert result.exit_code == 0
-    assert told["seeds"] == [1, 2]
-    assert told["totals"]["days"] == 2
-    assert told["totals"]["steps"] > 10_000
-    assert sum(told["totals"]["struck"].values()) > 0
-    assert told["broken"] is None
+    assert report["seeds"] == [1, 2]
+    assert report["totals"]["days"] == 2
+    assert report["totals"]["steps"] > 10_000
+    assert sum(report["totals"]["struck"].values()) > 0
+    assert report["broken"] is None
     assert unknown.exit_code != 0
     assert all(name in listed.stdout for name in VARIANTS)
 

@@ -1,4 +1,4 @@
-"""The parts of the simulation by themselves: the clock, the wire, the exchange, the disk, schedules and shrinking."""
+"""The parts of the simulation alone: virtual time, network, exchange, deadlines, disk, schedules and shrinking."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import InputError, OutcomeUnknown, StateError, VenueError, VenueUnavailable
 from quantum_trader.domain.trading import CancelRequest, Fill, OrderRequest
 from quantum_trader.engine.venue_port import Kline, LeverageChanged, StreamEvent, StreamState
-from quantum_trader.lab.simulation.calm import Bounds, Weather
+from quantum_trader.lab.simulation.deadlines import Bounds, Disruptions
 from quantum_trader.lab.simulation.disk import Disk, MemoryLog, MemoryStore
-from quantum_trader.lab.simulation.exchange import EXCHANGE_FAULTS, Exchange
+from quantum_trader.lab.simulation.exchange import Exchange
+from quantum_trader.lab.simulation.exchange_faults import EXCHANGE_FAULTS
 from quantum_trader.lab.simulation.loop import Deadlock, Livelock, VirtualLoop, new_loop, run_virtual
 from quantum_trader.lab.simulation.network import RECEIVE_WINDOW_S, TIMEOUT_S, SimulatedVenue, Wire
 from quantum_trader.lab.simulation.schedule import (
@@ -53,22 +54,22 @@ class Place:
         self.exchange.struck = self.wire.strike
         self.venue = SimulatedVenue(self.loop, self.exchange, self.wire, self.exchange.now_ns)
         self.exchange.publish = self.venue.deliver
-        self.heard: list[StreamEvent] = []
+        self.received: list[StreamEvent] = []
 
     def run(self, script: Callable[[], Awaitable[Any]]) -> Any:
-        """Run *script* while the stream is listened to."""
+        """Run *script* while the stream is read."""
 
-        async def listen() -> None:
+        async def read() -> None:
             async for event in self.venue.stream(BAR_NS):
-                self.heard.append(event)
+                self.received.append(event)
 
         async def main() -> Any:
-            listener = asyncio.ensure_future(listen())
+            reader = asyncio.ensure_future(read())
             await asyncio.sleep(0)
             result = await script()
             await asyncio.sleep(60.0)
             await self.venue.close()
-            await listener
+            await reader
             return result
 
         return run_virtual(main(), self.loop)
@@ -120,7 +121,7 @@ def test_task_groups_timeouts_and_cancellation_work_as_in_asyncio() -> None:
     assert run_virtual(main()) == (5.0, True)
 
 
-def test_everybody_waiting_is_a_deadlock_and_spinning_a_livelock() -> None:
+def test_all_tasks_waiting_is_a_deadlock_and_spinning_a_livelock() -> None:
     """Neither hangs the simulation."""
 
     async def wait() -> None:
@@ -130,7 +131,7 @@ def test_everybody_waiting_is_a_deadlock_and_spinning_a_livelock() -> None:
         while True:
             await asyncio.sleep(0)
 
-    with pytest.raises(Deadlock, match="everybody waits"):
+    with pytest.raises(Deadlock, match="every task waits"):
         run_virtual(wait())
     with pytest.raises(Livelock, match="no end"):
         run_virtual(spin())
@@ -145,7 +146,7 @@ def test_an_order_is_acknowledged_by_the_answer_and_filled_by_the_stream() -> No
 
     answer = place.run(lambda: place.venue.submit_order(order(1)))
 
-    kinds = [type(event).__name__ for event in place.heard if not isinstance(event, StreamState)]
+    kinds = [type(event).__name__ for event in place.received if not isinstance(event, StreamState)]
     assert answer.status is OrderStatus.NEW
     assert [kind for kind in kinds if kind in ("Fill", "OrderUpdate")] == ["OrderUpdate", "Fill", "OrderUpdate"]
     assert place.exchange.position_qty(SYMBOL) == 0.1
@@ -167,14 +168,14 @@ def test_what_a_lost_request_or_answer_leaves_behind(kind: Kind, error: type[Exc
     async def script() -> float:
         with pytest.raises(error):
             await place.venue.submit_order(order(1))
-        told_at = place.loop.time()
+        failed_at = place.loop.time()
         await asyncio.sleep(RECEIVE_WINDOW_S)
-        return told_at
+        return failed_at
 
-    told_at = place.run(script)
+    failed_at = place.run(script)
 
     assert place.exchange.position_qty(SYMBOL) == held
-    assert (told_at >= TIMEOUT_S) == (error is OutcomeUnknown)  # who is refused hears so at once
+    assert (failed_at >= TIMEOUT_S) == (error is OutcomeUnknown)  # a refusal arrives at once
     assert place.wire.struck[kind.value] == 1
 
 
@@ -196,8 +197,8 @@ def test_a_late_request_arrives_after_its_caller_gave_up_and_within_the_receive_
     assert after.status is OrderStatus.FILLED
 
 
-def test_a_dead_stream_tells_and_a_silent_one_does_not() -> None:
-    """Messages of both are lost; only a disconnect is told."""
+def test_a_disconnect_is_reported_and_a_silent_stream_is_not() -> None:
+    """Messages of both are lost; only a disconnect has a StreamState."""
     for silent in (False, True):
         place = Place()
 
@@ -212,8 +213,8 @@ def test_a_dead_stream_tells_and_a_silent_one_does_not() -> None:
 
         place.run(script)
 
-        states = [event.up for event in place.heard if isinstance(event, StreamState) and event.stream == "user"]
-        assert not any(isinstance(event, Fill) for event in place.heard)
+        states = [event.up for event in place.received if isinstance(event, StreamState) and event.stream == "user"]
+        assert not any(isinstance(event, Fill) for event in place.received)
         assert states == ([True] if silent else [True, False, True])
 
 
@@ -230,16 +231,16 @@ def test_duplicated_and_reordered_messages_arrive_so() -> None:
 
     place.run(script)
 
-    told = [event.status.value for event in place.heard if type(event).__name__ == "OrderUpdate"
+    statuses = [event.status.value for event in place.received if type(event).__name__ == "OrderUpdate"
             and event.client_order_id == "qt-1"]
-    ids = [event.fill_id for event in place.heard if isinstance(event, Fill)]
-    assert told == ["FILLED", "NEW"]
+    ids = [event.fill_id for event in place.received if isinstance(event, Fill)]
+    assert statuses == ["FILLED", "NEW"]
     assert len(ids) == 3
     assert len(set(ids)) == 2
 
 
-def test_a_killed_trader_hears_nothing_and_its_last_request_arrives() -> None:
-    """What had left the machine takes effect."""
+def test_a_killed_trader_receives_nothing_and_its_last_request_arrives() -> None:
+    """A request that has left the machine takes effect."""
     place = Place()
 
     async def script() -> None:
@@ -253,7 +254,7 @@ def test_a_killed_trader_hears_nothing_and_its_last_request_arrives() -> None:
     place.run(script)
 
     assert place.exchange.position_qty(SYMBOL) == 0.1
-    assert not any(isinstance(event, Fill) for event in place.heard)
+    assert not any(isinstance(event, Fill) for event in place.received)
 
 
 def test_stops_trigger_between_bars_at_the_gap() -> None:
@@ -282,7 +283,7 @@ def test_stops_trigger_between_bars_at_the_gap() -> None:
     ],
 )
 def test_what_the_exchange_and_people_do_to_a_position(kind: Kind, value: float, left: float, name: str) -> None:
-    """Each has its own name and is told by the stream."""
+    """Each has its own order id and is reported by the stream."""
     place = Place()
 
     async def script() -> None:
@@ -292,7 +293,7 @@ def test_what_the_exchange_and_people_do_to_a_position(kind: Kind, value: float,
 
     place.run(script)
 
-    fills = [event for event in place.heard if isinstance(event, Fill)]
+    fills = [event for event in place.received if isinstance(event, Fill)]
     assert place.exchange.position_qty(SYMBOL) == pytest.approx(left)
     assert fills[-1].client_order_id == name
     assert fills[-1].liquidation == ("autoclose" in name and "settlement" not in name)
@@ -300,7 +301,7 @@ def test_what_the_exchange_and_people_do_to_a_position(kind: Kind, value: float,
 
 
 def test_a_thin_market_fills_in_parts_and_a_halted_one_not_at_all() -> None:
-    """The rest waits for the next tick; a halted symbol refuses orders and tells no bars."""
+    """The rest waits for the next tick; a halted symbol refuses orders and completes no bars."""
     place = Place(bars=8)
 
     async def script() -> tuple[float, Any, Any]:
@@ -312,7 +313,7 @@ def test_a_thin_market_fills_in_parts_and_a_halted_one_not_at_all() -> None:
         place.exchange.apply(Fault(at_s=0.0, kind=Kind.SYMBOL_HALTED, on=SYMBOL, seconds=7_000.0))
         refused = await place.venue.submit_order(order(2, OrderSide.SELL, reduce_only=True))
         await asyncio.sleep(5_000.0)
-        return part, refused, list(place.exchange.klines[SYMBOL])
+        return part, refused, list(place.exchange.market.klines[SYMBOL])
 
     part, refused, klines = place.run(script)
 
@@ -323,7 +324,7 @@ def test_a_thin_market_fills_in_parts_and_a_halted_one_not_at_all() -> None:
 
 
 def test_a_leverage_that_is_not_taken_over_is_read_back() -> None:
-    """Somebody lowered it; setting it has no effect once, and then it has."""
+    """A person lowered it; setting it has no effect once, and then it has."""
     place = Place()
 
     async def script() -> list[float]:
@@ -347,8 +348,8 @@ def test_a_rate_limit_refuses_without_effect_and_says_how_long() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_a_backend_timeout_says_nothing_and_the_order_may_come_later(value: float) -> None:
-    """-1007: unknown at once, alive seconds later or never; a question that meets it has had no effect."""
+def test_a_backend_timeout_leaves_the_outcome_unknown_and_the_order_may_come_later(value: float) -> None:
+    """-1007: unknown at once, alive seconds later or never; a query that meets it has had no effect."""
     place = Place()
     place.wire.arm(Fault(at_s=0.0, kind=Kind.BACKEND_TIMEOUT, on="submit", seconds=2.0, value=value))
     place.wire.arm(Fault(at_s=0.0, kind=Kind.BACKEND_TIMEOUT, on="query", seconds=2.0))
@@ -398,10 +399,10 @@ def test_a_refused_close_leaves_the_position_and_the_next_one_closes() -> None:
     assert place.exchange.position_qty(SYMBOL) == 0.0
 
 
-def test_filters_that_change_refuse_what_is_off_their_grid_and_are_told_when_asked() -> None:
-    """Ten times the tick and twice the step; who asks again hears of both."""
+def test_changed_filters_refuse_orders_off_their_grid_and_are_returned_when_read() -> None:
+    """Ten times the tick and twice the step; reading the filters again returns both."""
     place = Place()
-    was = place.exchange.instruments[0]
+    was = place.exchange.market.instruments[0]
 
     async def script() -> tuple[list[str], Any, Any]:
         place.exchange.apply(Fault(at_s=0.0, kind=Kind.FILTERS_CHANGED, on=SYMBOL, value=3.3))
@@ -423,7 +424,7 @@ def test_filters_that_change_refuse_what_is_off_their_grid_and_are_told_when_ask
 
 
 def test_bars_of_a_symbol_may_be_refused_and_one_may_come_from_the_future() -> None:
-    """Asking is refused for a time; the stream tells a bar that opens later than now."""
+    """Asking is refused for a time; the stream delivers a bar that opens later than now."""
     place = Place()
 
     async def script() -> None:
@@ -436,10 +437,10 @@ def test_bars_of_a_symbol_may_be_refused_and_one_may_come_from_the_future() -> N
 
     place.run(script)
 
-    assert [bar.ts_ns for bar in place.heard if isinstance(bar, Kline)] == [START_NS + 3 * BAR_NS]
+    assert [bar.ts_ns for bar in place.received if isinstance(bar, Kline)] == [START_NS + 3 * BAR_NS]
 
 
-def test_a_raised_leverage_brings_the_liquidation_nearer_and_is_told() -> None:
+def test_a_raised_leverage_brings_the_liquidation_nearer_and_is_reported() -> None:
     """A position at 10x becomes one at 50x: its margin is freed."""
     place = Place()
 
@@ -452,19 +453,19 @@ def test_a_raised_leverage_brings_the_liquidation_nearer_and_is_told() -> None:
 
     before, after = place.run(script)
 
-    told = [event.leverage for event in place.heard if isinstance(event, LeverageChanged)]
+    reported = [event.leverage for event in place.received if isinstance(event, LeverageChanged)]
     assert (before.leverage, after.leverage) == (10.0, 50.0)
     assert before.liquidation_price < 9_200.0 < 9_700.0 < after.liquidation_price < 10_000.0
-    assert told == [10.0, 50.0]
+    assert reported == [10.0, 50.0]
 
 
-# ---------------------------------------------------------------------- how long things may be wrong
+# ---------------------------------------------------------------------- deadlines of differences
 
 BOUNDS = Bounds.of(LiveTiming(tick_s=15.0, request_timeout_s=6.0), 5.0, 0.06, 18.0)
 
 
-def test_bounds_follow_from_the_drivers_own_rules() -> None:
-    """In calm a second; after a lost request its timeout and the receive window; after a lost message one look."""
+def test_bounds_follow_from_the_drivers_settings() -> None:
+    """Without faults a second; after a lost request timeout and receive window; then a reconciliation."""
     slower = Bounds.of(LiveTiming(tick_s=15.0, request_timeout_s=9.0, reconcile_s=90.0), 5.0, 0.06, 18.0)
 
     assert BOUNDS.told_s < 1.0
@@ -476,38 +477,38 @@ def test_bounds_follow_from_the_drivers_own_rules() -> None:
 
 
 def test_a_deadline_follows_from_what_struck_last_and_from_nothing_older() -> None:
-    """Each kind of trouble lengthens it as far as its own rule says; a silent stream not to its own end."""
-    weather = Weather()
-    assert weather.deadline(1_000.0, BOUNDS) == (1_000.0 + BOUNDS.told_s, "told")
+    """Each kind of fault lengthens it by its own rule; a silent stream does not lengthen it to its own end."""
+    disruptions = Disruptions()
+    assert disruptions.deadline(1_000.0, BOUNDS) == (1_000.0 + BOUNDS.told_s, "told")
 
-    weather.request(900.0)
-    assert weather.deadline(1_000.0, BOUNDS)[1] == "told"
-    weather.request(1_004.0)
-    assert weather.deadline(1_000.0, BOUNDS) == (1_004.0 + BOUNDS.settled_s, "settled")
-    weather.refused("BTCUSDT", 1_010.0)
-    assert weather.deadline(1_000.0, BOUNDS, "BTCUSDT") == (1_010.0 + BOUNDS.attended_s, "attended")
-    assert weather.deadline(1_000.0, BOUNDS, "ETHUSDT")[1] == "settled"
-    weather.message("market", 3_000.0)
-    assert weather.deadline(1_000.0, BOUNDS, "ETHUSDT")[1] == "settled"
-    weather.message("user", 3_000.0)
-    assert weather.deadline(1_100.0, BOUNDS) == (1_100.0 + BOUNDS.found_s, "found")
-    assert weather.deadline(3_001.0, BOUNDS)[1] == "told"
+    disruptions.request(900.0)
+    assert disruptions.deadline(1_000.0, BOUNDS)[1] == "told"
+    disruptions.request(1_004.0)
+    assert disruptions.deadline(1_000.0, BOUNDS) == (1_004.0 + BOUNDS.settled_s, "settled")
+    disruptions.refused("BTCUSDT", 1_010.0)
+    assert disruptions.deadline(1_000.0, BOUNDS, "BTCUSDT") == (1_010.0 + BOUNDS.attended_s, "attended")
+    assert disruptions.deadline(1_000.0, BOUNDS, "ETHUSDT")[1] == "settled"
+    disruptions.message("market", 3_000.0)
+    assert disruptions.deadline(1_000.0, BOUNDS, "ETHUSDT")[1] == "settled"
+    disruptions.message("user", 3_000.0)
+    assert disruptions.deadline(1_100.0, BOUNDS) == (1_100.0 + BOUNDS.found_s, "found")
+    assert disruptions.deadline(3_001.0, BOUNDS)[1] == "told"
 
 
 def test_a_start_has_its_own_bound_and_begins_again_when_it_is_struck() -> None:
-    """A trader that is started without its account's stream waits for that; a lost question costs its patience."""
-    weather = Weather(patience_s=18.0)
-    weather.down("user", 120.0)
-    weather.begins(100.0)
-    assert weather.deadline(90.0, BOUNDS)[0] >= 120.0 + BOUNDS.started_s
+    """A start without the user stream waits for it; a request lost in a start adds the connection's timeout."""
+    disruptions = Disruptions(patience_s=18.0)
+    disruptions.down("user", 120.0)
+    disruptions.begins(100.0)
+    assert disruptions.deadline(90.0, BOUNDS)[0] >= 120.0 + BOUNDS.started_s
 
-    weather = Weather(patience_s=18.0)
-    weather.begins(100.0)
-    weather.is_ready = lambda: False
-    weather.request(130.0)
-    assert weather.deadline(90.0, BOUNDS) == (148.0 + BOUNDS.started_s, "started")
-    assert not weather.knows(150.0, BOUNDS)
-    assert weather.knows(148.1 + BOUNDS.found_s, BOUNDS)
+    disruptions = Disruptions(patience_s=18.0)
+    disruptions.begins(100.0)
+    disruptions.is_ready = lambda: False
+    disruptions.request(130.0)
+    assert disruptions.deadline(90.0, BOUNDS) == (148.0 + BOUNDS.started_s, "started")
+    assert not disruptions.knows(150.0, BOUNDS)
+    assert disruptions.knows(148.1 + BOUNDS.found_s, BOUNDS)
 
 
 # ---------------------------------------------------------------------- the disk
@@ -575,7 +576,7 @@ def test_a_schedule_comes_from_its_seed_and_survives_printing() -> None:
     assert decode(encode(first)) == first
 
 
-def test_every_kind_of_fault_is_made_and_has_somebody_who_does_it() -> None:
+def test_every_kind_of_fault_is_generated_and_belongs_to_one_part() -> None:
     """Within a few hundred seeds each kind comes up."""
     made: set[str] = set()
     for seed in range(400):
@@ -586,7 +587,7 @@ def test_every_kind_of_fault_is_made_and_has_somebody_who_does_it() -> None:
     assert not EXCHANGE_FAULTS & set(REQUEST_FAULTS) & set(MESSAGE_FAULTS)
 
 
-def test_a_schedule_that_is_none_is_refused_with_its_field() -> None:
+def test_an_invalid_schedule_is_refused_with_its_field() -> None:
     """The message names what is wrong."""
     with pytest.raises(InputError, match="kind"):
         decode('{"seed": 1, "faults": [{"at_s": 1.0, "kind": "meteor"}]}')

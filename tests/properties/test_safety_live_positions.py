@@ -218,7 +218,7 @@ def test_7_a_leverage_that_somebody_changed_is_set_again(world: World, heard: bo
         await road.until(lambda: world.engine.records.tally.trades)
         road.venue.get_leverages = unread  # type: ignore[method-assign]
         road.carries = lambda stream, message: heard or not isinstance(message[0], LeverageChanged)
-        road.exchange._change_leverage(SYMBOL, 3.0)
+        road.exchange.change_leverage(SYMBOL, 3.0)
         await asyncio.sleep(1.0 if heard else road.driver.timing.leverage_s + 1.0)
         await road.opened("x3")
 

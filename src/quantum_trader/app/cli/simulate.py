@@ -1,4 +1,4 @@
-"""``quantum-trader simulate``: trading days with faults, on virtual time, against everything that must always hold."""
+"""``quantum-trader simulate``: trading days with faults, on virtual time, checked against the invariants."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ app = typer.Typer(help="Simulate trading days with faults.")
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a simulation came to."""
+    """The result of a simulation."""
 
     seeds: tuple[int, int] | None  # first and last that ran; None for one schedule
     variant: str
@@ -49,6 +49,9 @@ def simulate(
     pairs: Annotated[
         bool, typer.Option("--pairs", help="Instead of seeds: every pair of faults, both at every bar of half a day.")
     ] = False,
+    intents: Annotated[
+        bool, typer.Option("--intents", help="Also send intents from outside, with stops of their own, on every day.")
+    ] = False,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes.")] = 2,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write the smallest schedule that breaks something.")
@@ -57,8 +60,8 @@ def simulate(
 ) -> None:
     """Run trading days with seeded faults until something breaks; exit code 1 if it does.
 
-    Each day runs engine, live driver, network, exchange and disk in one process on virtual time, and checks what must
-    always hold after every step. What breaks is made as small as it gets and printed; --schedule runs it again.
+    Each day runs engine, live driver, network, exchange and disk in one process on virtual time, and checks the
+    invariants after every step. A failing schedule is made as small as possible and printed; --schedule runs it again.
     """
     from quantum_trader.lab.simulation.variants import VARIANTS
 
@@ -72,7 +75,7 @@ def simulate(
         if schedule is not None:
             report = _one(schedule, variant, totals)
         else:
-            report = _many(_schedules(first_seed, seeds, pairs), variant, jobs, totals)
+            report = _many(_schedules(first_seed, seeds, pairs, intents), variant, jobs, totals)
     except KeyboardInterrupt:
         typer.echo(f"stopped after {totals.days:,} days", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -107,14 +110,16 @@ def _one(path: Path, variant: str, totals: Totals) -> Report:
     )
 
 
-def _schedules(first: int, count: int, pairs: bool) -> Sequence[Schedule]:
-    """What to run: a list of pairs, or seeds."""
+def _schedules(first: int, count: int, pairs: bool, intents: bool) -> Sequence[Schedule]:
+    """The schedules of all pairs, or of *count* seeds; *intents*: with intents from outside."""
     from quantum_trader.lab.simulation import schedule
+    from quantum_trader.lab.simulation.campaign import schedule_of
     from quantum_trader.lab.simulation.warm import SYMBOLS
 
     if pairs:
-        return schedule.pairs(first, SYMBOLS)
-    return [schedule.generate(seed, SYMBOLS) for seed in range(first, first + count)]
+        both = schedule.pairs(first, SYMBOLS)
+        return [schedule.with_outside_intents(one, SYMBOLS) for one in both] if intents else both
+    return [schedule_of(seed, intents=intents) for seed in range(first, first + count)]
 
 
 def _many(schedules: Sequence[Schedule], variant: str, jobs: int, totals: Totals) -> Report:
@@ -164,7 +169,7 @@ def _show(console: Console, report: Report, file: Path | None) -> None:
         f"{what}{f', variant {report.variant}' if report.variant else ''}: {totals['days']:,} days, "
         f"{totals['steps']:,} steps in {report.seconds:.1f} s; {totals['openings']:,} positions opened, "
         f"{totals['trades']:,} closed, {totals['fills']:,} fills, {totals['lives'] - totals['days']:,} restarts, "
-        f"{totals['looks']:,} looks at the account"
+        f"{totals['looks']:,} checks of the account"
     )
     table = Table("fault", "times", box=None, pad_edge=False)
     table.columns[1].justify = "right"

@@ -1,1 +1,1 @@
-"""Deterministic simulation: the live driver and a faulty world around it, in one process, on virtual time."""
+"""Deterministic simulation: the live driver at an exchange with faults, in one process, on virtual time."""

@@ -1,4 +1,4 @@
-"""Many days: seeds run over several processes, their totals, and the smallest schedule of the first that breaks."""
+"""Many days: seeds run on several processes, their totals, and the smallest schedule of the first that breaks."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
+from typing import Final
 
 import msgspec
 
 from quantum_trader.domain.errors import InputError, require
-from quantum_trader.lab.simulation.schedule import Schedule, generate
+from quantum_trader.lab.simulation.schedule import Schedule, generate, with_outside_intents
 from quantum_trader.lab.simulation.shrink import shrink
 from quantum_trader.lab.simulation.variants import PRODUCTION, VARIANTS, Variant
 from quantum_trader.lab.simulation.warm import SYMBOLS, warm_world
 from quantum_trader.lab.simulation.world import Finding, Outcome, run_day
 
-_AHEAD = 8  # days handed to each process before its results are taken
+_AHEAD: Final = 8  # days handed to each process before its results are taken
+_INTENTS_ABOVE: Final = 1000  # seeds above this one send outside intents ...
+_INTENTS_EVERY: Final = 10  # ... on each seed that this divides
 
 
 class Totals(msgspec.Struct, kw_only=True):
-    """What a number of days amounted to."""
+    """Counts over a number of days."""
 
     days: int = 0
     steps: int = 0
@@ -53,21 +56,29 @@ def variant_of(name: str) -> Variant:
     return VARIANTS[name]
 
 
+def schedule_of(seed: int, *, intents: bool = False) -> Schedule:
+    """The schedule of *seed*; *intents*: with outside intents, which every tenth seed above 1000 has anyway."""
+    schedule = generate(seed, SYMBOLS)
+    if intents or (seed > _INTENTS_ABOVE and seed % _INTENTS_EVERY == 0):
+        return with_outside_intents(schedule, SYMBOLS)
+    return schedule
+
+
 def run_seed(seed: int, variant: str = "") -> Outcome:
     """Run the day of *seed*."""
-    return run_day(generate(seed, SYMBOLS), variant_of(variant))
+    return run_day(schedule_of(seed), variant_of(variant))
 
 
 def run_seeds(seeds: Iterable[int], variant: str = "", jobs: int = 1) -> Iterator[Outcome]:
     """Run the days of *seeds* on *jobs* processes; their outcomes in order."""
-    for _, outcome in run_schedules((generate(seed, SYMBOLS) for seed in seeds), variant, jobs):
+    for _, outcome in run_schedules((schedule_of(seed) for seed in seeds), variant, jobs):
         yield outcome
 
 
 def run_schedules(
     schedules: Iterable[Schedule], variant: str = "", jobs: int = 1
 ) -> Generator[tuple[Schedule, Outcome]]:
-    """Run *schedules* on *jobs* processes; each with its outcome, in order. Whoever stops reading stops them."""
+    """Run *schedules* on *jobs* processes; each with its outcome, in order. Closing the generator stops them."""
     require(jobs >= 1, "jobs", jobs, "must be 1 or more")
     made = variant_of(variant)
     if jobs == 1:
@@ -77,7 +88,7 @@ def run_schedules(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=warm_world) as pool:
         rest = iter(schedules)
-        with _interrupts_for_later():  # the first of these starts the processes
+        with _interrupts_blocked():  # the first of these starts the processes
             waiting = deque((one, pool.submit(run_named, one, variant)) for one in islice(rest, jobs * _AHEAD))
         try:
             while waiting:
@@ -90,8 +101,8 @@ def run_schedules(
 
 
 @contextmanager
-def _interrupts_for_later() -> Iterator[None]:
-    """Hold Ctrl-C back meanwhile; processes started meanwhile never get it: their parent ends them, in peace."""
+def _interrupts_blocked() -> Iterator[None]:
+    """Block Ctrl-C until the end; processes started within never receive it, and their parent ends them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -100,7 +111,7 @@ def _interrupts_for_later() -> Iterator[None]:
 
 
 def run_named(schedule: Schedule, variant: str) -> Outcome:
-    """Run one day of a variant by its name, as another process is asked to."""
+    """Run one day of the variant called *variant*, in another process."""
     return run_day(schedule, variant_of(variant))
 
 

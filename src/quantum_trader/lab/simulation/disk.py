@@ -1,20 +1,21 @@
-"""The trader's disk: the input log and the checkpoints of a session, in memory, with what disks do.
+"""The trader's disk: the input log and the checkpoints of a session, in memory, with the faults of disks.
 
-It outlives the trader. What was written is there after a crash; a crash in the middle of a write leaves half a record,
-and the newest checkpoint may be gone.
+It outlives the trader's process. A crash keeps what was written, but may leave half a record or lose the newest
+checkpoint.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from quantum_trader.domain.errors import StateError
-from quantum_trader.lab.simulation.schedule import Kind
+from quantum_trader.lab.simulation.schedule import Fault, Kind
 
-_KEPT = 3  # checkpoints
+DISK_FAULTS: Final = frozenset({Kind.DISK_FULL, Kind.RECORDS_FULL, Kind.TORN_WRITE, Kind.CHECKPOINT_LOST})
+_KEPT: Final = 3  # checkpoints
 
 
 def copied(value: Any) -> Any:
@@ -27,7 +28,7 @@ def copied(value: Any) -> Any:
 
 
 class Disk:
-    """Log and checkpoints of one session. *struck* is told of every fault that happened."""
+    """Log and checkpoints of one session. *struck* is called with the kind of every fault that takes effect."""
 
     def __init__(self) -> None:
         self.entries: list[bytes] = []
@@ -40,8 +41,19 @@ class Disk:
         self.torn = False  # the last entry is half a record
         self.struck: Callable[[Kind], None] = lambda kind: None
 
+    def arm(self, fault: Fault) -> None:
+        """Let the next writes fail, or the next crash damage what was written."""
+        if fault.kind is Kind.DISK_FULL:
+            self.failing += fault.count
+        elif fault.kind is Kind.RECORDS_FULL:
+            self.records_failing += fault.count
+        elif fault.kind is Kind.TORN_WRITE:
+            self.tear = True
+        else:
+            self.lose = True
+
     def crash(self) -> None:
-        """What the end of the process does to what was being written."""
+        """The process ends: tear the last record or lose the newest checkpoint, as armed."""
         if self.tear and self.entries:
             self.tear, self.torn = False, True
             self.entries.append(self.entries[-1][: len(self.entries[-1]) // 2])

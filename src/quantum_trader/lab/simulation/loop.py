@@ -23,7 +23,7 @@ _STEPS_AT_ONE_MOMENT: Final = 200_000
 
 
 class Deadlock(QuantumTraderError):  # noqa: N818 - a finding about the program that ran
-    """Everybody waits and nothing is scheduled."""
+    """Every task waits and no callback is scheduled."""
 
 
 class Livelock(QuantumTraderError):  # noqa: N818 - see above
@@ -148,7 +148,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             moment, first_step = self._time, self.steps
             while not self._stopping:
                 if not self.run_one():
-                    raise Deadlock(f"after {self.steps} steps, at {self._time:.3f} s: everybody waits for nothing")
+                    when = f"after {self.steps} steps, at {self._time:.3f} s"
+                    raise Deadlock(f"{when}: every task waits and no timer is set")
                 if self._time != moment:
                     moment, first_step = self._time, self.steps
                 elif self.steps - first_step > _STEPS_AT_ONE_MOMENT:
@@ -180,7 +181,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         asyncio._set_running_loop(None)
 
     def _drop_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
-        """A generator nobody holds any more is closed by the loop, as asyncio's own loops do."""
+        """Close an abandoned generator, as asyncio's own loops do."""
         if not self._closed:
             self.create_task(_close_generator(generator))
 
@@ -252,7 +253,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """See :meth:`get_debug`."""
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Keep what was raised where nobody looked."""
+        """Keep an exception that no caller received."""
         self.failures.append(context)
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
-"""The wire between the trader and the exchange, with everything that happens on wires.
+"""The network between trader and exchange: latency, lost and late requests and messages, disconnects.
 
-``SimulatedVenue`` is one process's connection: it dies with the trader. What was on its way to the exchange arrives
-all the same, as a request does that had left the machine.
+``SimulatedVenue`` is one process's connection and ends with it. A request that has left the machine still arrives.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.ports import VenueBalance, VenueOrder, VenuePosition
 from quantum_trader.engine.venue_port import Kline, StreamEvent, StreamState, Transfer
-from quantum_trader.lab.simulation.calm import Weather
+from quantum_trader.lab.simulation.deadlines import Disruptions
 from quantum_trader.lab.simulation.exchange import Exchange
 from quantum_trader.lab.simulation.loop import VirtualLoop
 from quantum_trader.lab.simulation.schedule import MESSAGE_FAULTS, REQUEST_FAULTS, STREAMS, Fault, Kind
@@ -28,15 +27,15 @@ TIMEOUT_S: Final = 3.0  # the connection gives a request up after so long
 CLOCK_EVERY_S: Final = 300.0  # between two measurements of the venue's clock
 RECONNECT_S: Final = 0.1  # after the end of a disconnect
 LATENCY_S: Final = (0.004, 0.06)  # of one way
-_AGAIN_S: Final = 2.0  # a message told twice comes again within
+_AGAIN_S: Final = 2.0  # a duplicated message arrives again within
 
 
 class Wire:
-    """What is armed against requests and messages, and what struck; it belongs to the day, not to a connection."""
+    """Faults armed for requests and messages, and how often each took effect; one for the day, all connections."""
 
-    def __init__(self, rng: Random, weather: Weather | None = None) -> None:
+    def __init__(self, rng: Random, disruptions: Disruptions | None = None) -> None:
         self.rng = rng
-        self.weather = weather or Weather()
+        self.disruptions = disruptions or Disruptions()
         self.struck: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
         self.rate_limited_until = 0.0
@@ -47,7 +46,7 @@ class Wire:
         self._messages: deque[list[Any]] = deque()
 
     def strike(self, kind: Kind) -> None:
-        """Count a fault that happened."""
+        """Count a fault that takes effect."""
         self.struck[kind.value] += 1
 
     def arm(self, fault: Fault) -> None:
@@ -89,14 +88,14 @@ class SimulatedVenue:
         self, loop: VirtualLoop, exchange: Exchange, wire: Wire, local_ns: Callable[[], int],
         timeouts_s: tuple[float, ...] = (TIMEOUT_S,),
     ) -> None:
-        """*timeouts_s*: after one of these, drawn each time, the connection gives a request up that has no answer."""
+        """*timeouts_s*: one is drawn for each request that gets no answer."""
         self.symbols = exchange.symbols
         self.exchange = exchange
         self._loop, self._wire, self._local_ns = loop, wire, local_ns
         self._timeouts_s = timeouts_s
         self._queue: asyncio.Queue[StreamEvent | None] = asyncio.Queue()
         self._arrivals = dict.fromkeys(STREAMS, 0.0)  # when the newest message of each stream arrives
-        self._epoch = dict.fromkeys(STREAMS, 0)  # counts its connections: what an old one carried is lost
+        self._epoch = dict.fromkeys(STREAMS, 0)  # counts connections; messages of an old one are lost
         self._streaming = False
         self._filters = self._filters_now()
         self._offset_ms = 0.0
@@ -119,7 +118,7 @@ class SimulatedVenue:
             self._queue.put_nowait(None)
 
     def kill(self) -> None:
-        """Cut the trader off without a word, as the end of its process does."""
+        """End the connection without a message, as the end of its process does."""
         self.dead = self.closed = True
 
     def instrument(self, symbol: str) -> Instrument:
@@ -129,11 +128,11 @@ class SimulatedVenue:
         return self._filters[symbol]
 
     async def read_instruments(self) -> None:
-        """Ask for the filters of every symbol; from then on :meth:`instrument` tells them."""
+        """Ask for the filters of every symbol; from then on :meth:`instrument` returns them."""
         self._filters = await self._ask("query", self._filters_now)
 
     def _filters_now(self) -> dict[str, Instrument]:
-        return {instrument.symbol: instrument for instrument in self.exchange.filters}
+        return {instrument.symbol: instrument for instrument in self.exchange.refusals.filters}
 
     def clock_offset_ms(self) -> float:
         """The venue's clock less ours, at the last measurement."""
@@ -149,8 +148,8 @@ class SimulatedVenue:
 
     async def stream(self, interval_ns: int) -> AsyncIterator[StreamEvent]:
         """Events until :meth:`close`; begins with a StreamState for each stream."""
-        if interval_ns != self.exchange.interval_ns:
-            raise InputError(f"interval_ns = {interval_ns}: this day has bars of {self.exchange.interval_ns}")
+        if interval_ns != self.exchange.market.interval_ns:
+            raise InputError(f"interval_ns = {interval_ns}: this day has bars of {self.exchange.market.interval_ns}")
         self._streaming = True
         for stream in STREAMS:
             down = self._is_down(stream)
@@ -167,7 +166,7 @@ class SimulatedVenue:
         return self._wire.down_until[stream] > self._loop.time()
 
     def deliver(self, stream: str, message: tuple[StreamEvent, ...]) -> None:
-        """Carry one message of the exchange to the trader, or do to it what is armed."""
+        """Carry one message of the exchange to the trader, unless an armed fault strikes it."""
         if not self._streaming or self.closed:
             return
         now = self._loop.time()
@@ -179,7 +178,7 @@ class SimulatedVenue:
         fault = self._wire.message(stream)
         if fault is not None:
             again_s = _AGAIN_S if fault.kind is Kind.MESSAGE_DUPLICATED else fault.seconds
-            self._wire.weather.message(stream, at + again_s)
+            self._wire.disruptions.message(stream, at + again_s)
             if fault.kind is Kind.MESSAGE_LOST:
                 return
             if fault.kind is Kind.MESSAGE_DUPLICATED:
@@ -198,16 +197,16 @@ class SimulatedVenue:
             self._queue.put_nowait(event)
 
     def disconnect(self, stream: str, seconds: float) -> None:
-        """Lose the connection of *stream* for *seconds*, and everything that was on it."""
+        """Lose the connection of *stream* for *seconds*, with every message on its way."""
         self._epoch[stream] += 1
-        self._loop.call_later(self._latency(), self._tell_state, stream, False, "connection reset by peer")
+        self._loop.call_later(self._latency(), self._report_state, stream, False, "connection reset by peer")
         self._loop.call_later(seconds + RECONNECT_S, self._reconnected, stream)
 
     def _reconnected(self, stream: str) -> None:
         if not self._is_down(stream):
-            self._tell_state(stream, True, "")
+            self._report_state(stream, True, "")
 
-    def _tell_state(self, stream: str, up: bool, reason: str) -> None:
+    def _report_state(self, stream: str, up: bool, reason: str) -> None:
         if self._streaming and not self.closed:
             self._queue.put_nowait(StreamState(stream=stream, up=up, ts_ns=self._local_ns(), reason=reason))
 
@@ -266,13 +265,13 @@ class SimulatedVenue:
 
     async def get_transfers(self, since_ns: int) -> list[Transfer]:
         """Return money paid in or taken out since *since_ns*, oldest first."""
-        return await self._ask("query", lambda: [m for m in self.exchange.moves if m.ts_ns >= since_ns])
+        return await self._ask("query", lambda: [m for m in self.exchange.transfers if m.ts_ns >= since_ns])
 
     def _latency(self) -> float:
         return self._wire.rng.uniform(*LATENCY_S)
 
     async def _ask(self, what: str, act: Callable[[], T], order: OrderRequest | None = None) -> T:
-        """Carry a request there and its answer back; effect, answer and error each on their own way."""
+        """Carry a request there and its answer back; each trip has its own latency."""
         future: asyncio.Future[T] = self._loop.create_future()
         if self.dead:
             return await future
@@ -280,9 +279,9 @@ class SimulatedVenue:
         self._wire.requests[what] += 1
         if order is not None:
             self.submitted(order, True)
-        if self._wire.banned_until > now:  # the connection knows, and does not even try
+        if self._wire.banned_until > now:  # the connection knows it and sends nothing
             self._wire.strike(Kind.BANNED)
-            self._wire.weather.request(self._wire.banned_until)
+            self._wire.disruptions.request(self._wire.banned_until)
             left = self._wire.banned_until - now
             self._without_effect(future, 0.0, VenueUnavailable("HTTP 418: banned", retry_after_s=left), order)
             return await future
@@ -291,21 +290,21 @@ class SimulatedVenue:
         if fault is None:
             self._loop.call_later(there, self._reach, future, act, back, order)
             return await future
-        self._wire.weather.request(now + fault.seconds)
+        self._wire.disruptions.request(now + fault.seconds)
         if fault.kind is Kind.UNREACHABLE:
             self._without_effect(future, back, VenueUnavailable("connection refused"), order)
         elif fault.kind is Kind.CLOCK_REFUSED:
             self._without_effect(future, there + back, VenueUnavailable("-1021 outside of the recvWindow"), order)
         elif fault.kind in (Kind.SERVER_ERROR, Kind.BACKEND_TIMEOUT):
-            self._nobody_knows(fault, what, future, act, there, back)
+            self._unknown_outcome(fault, what, future, act, there, back)
         else:
             self._no_answer(fault, what, future, act, there, back, order)
         return await future
 
-    def _nobody_knows(
+    def _unknown_outcome(
         self, fault: Fault, what: str, future: asyncio.Future[Any], act: Callable[[], Any], there: float, back: float
     ) -> None:
-        """An answer that says nothing: the request took effect, or does so later, or never."""
+        """An error of unknown outcome: the request took effect, or does so later, or never."""
         if fault.value > 0.0:
             self._loop.call_later(there + fault.seconds, self._reach, None, act, back)
         slow = fault.kind is Kind.BACKEND_TIMEOUT
@@ -332,7 +331,7 @@ class SimulatedVenue:
     def _without_effect(
         self, future: asyncio.Future[Any], after: float, error: VenueUnavailable, order: OrderRequest | None
     ) -> None:
-        """The caller is told that nothing happened, and nothing did."""
+        """Answer that the request had no effect, which is true."""
         self._fail(future, after, error)
         if order is not None:
             self.no_effect(order.client_order_id)
@@ -341,10 +340,10 @@ class SimulatedVenue:
         self, future: asyncio.Future[Any] | None, act: Callable[[], Any], back: float,
         order: OrderRequest | None = None,
     ) -> None:
-        """The request is at the exchange."""
+        """The request arrives at the exchange."""
         if self._wire.rate_limited_until > self._loop.time():
             left = self._wire.rate_limited_until - self._loop.time()
-            self._wire.weather.request(self._wire.rate_limited_until)
+            self._wire.disruptions.request(self._wire.rate_limited_until)
             self._wire.strike(Kind.RATE_LIMIT)
             if future is not None:
                 error = VenueUnavailable("HTTP 429: too many requests", retry_after_s=left)

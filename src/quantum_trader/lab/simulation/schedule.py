@@ -1,7 +1,7 @@
 """Fault schedules: explicit lists, made from a seed, that can be printed, replayed and made smaller.
 
-A fault is armed at a moment of the day and strikes what comes next: the next order, the next message, the next append.
-So it still means something after its neighbours have been taken away.
+A fault is armed at a moment of the day and strikes the next order, message or write that it concerns, so it keeps its
+meaning when other faults are removed from the schedule.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from quantum_trader.domain.errors import InputError, require
 
 
 class Kind(str, Enum):
-    """What can go wrong."""
+    """Kinds of faults, and what people do."""
 
     # a request over the wire
     REQUEST_LOST = "request_lost"  # it never arrives, and the caller runs into its timeout
@@ -26,8 +26,8 @@ class Kind(str, Enum):
     REQUEST_LATE = "request_late"  # it takes effect after the caller has given up
     SLOW = "slow"  # the answer comes late, but it comes
     UNREACHABLE = "unreachable"  # no connection: certainly no effect
-    SERVER_ERROR = "server_error"  # HTTP 503: nobody knows; value 1: it took effect
-    BACKEND_TIMEOUT = "backend_timeout"  # -1007 after a wait: nobody knows; value 1: it takes effect, later than told
+    SERVER_ERROR = "server_error"  # HTTP 503: unknown outcome; value 1: it took effect
+    BACKEND_TIMEOUT = "backend_timeout"  # -1007 after a wait: unknown outcome; value 1: it takes effect later
     CLOCK_REFUSED = "clock_refused"  # -1021: outside the receive window, certainly no effect
     RATE_LIMIT = "rate_limit"  # 429 with Retry-After for some seconds
     BANNED = "banned"  # 418 with Retry-After: nothing is even looked at for minutes
@@ -37,20 +37,20 @@ class Kind(str, Enum):
     MESSAGE_LATE = "message_late"
     MESSAGE_REORDERED = "message_reordered"
     DISCONNECT = "disconnect"  # both sides know
-    SILENCE = "silence"  # nobody tells that the stream is dead
+    SILENCE = "silence"  # the stream stops without a message
     # the exchange
     PARTIAL_FILLS = "partial_fills"
     SYMBOL_HALTED = "symbol_halted"
     DELISTED = "delisted"
     LIQUIDATION = "liquidation"  # the price gaps through the liquidation price and comes back
     ADL = "adl"  # auto-deleveraging takes a share of a position
-    LEVERAGE_KEPT = "leverage_kept"  # somebody lowers a leverage, and setting it once has no effect
+    LEVERAGE_KEPT = "leverage_kept"  # a person lowers a leverage, and setting it once has no effect
     ORDER_REFUSED = "order_refused"  # the venue refuses the next opening order
     STOP_REFUSED = "stop_refused"  # the venue refuses the next stop
     CLOSE_REFUSED = "close_refused"  # the venue refuses the next closing order
     FILTERS_CHANGED = "filters_changed"  # other tick and step sizes from now on
-    KLINES_REFUSED = "klines_refused"  # nobody gets bars of a symbol by asking
-    BAR_FROM_FUTURE = "bar_from_future"  # a stream tells a bar that cannot be complete
+    KLINES_REFUSED = "klines_refused"  # questions for bars of a symbol are refused
+    BAR_FROM_FUTURE = "bar_from_future"  # a stream delivers a bar that cannot be complete
     PRICE_GAP = "price_gap"  # the price jumps and stays
     # people at the venue
     MANUAL_CLOSE = "manual_close"
@@ -73,7 +73,7 @@ class Kind(str, Enum):
     HALT = "halt"
     RESUME = "resume"
     FLATTEN = "flatten"
-    INTENT = "intent"  # a wish from outside the signals, told once or more often
+    INTENT = "intent"  # an intent from outside the signals, delivered once or more often
 
 
 REQUEST_FAULTS: Final = (
@@ -83,6 +83,7 @@ REQUEST_FAULTS: Final = (
 MESSAGE_FAULTS: Final = (
     Kind.MESSAGE_LOST, Kind.MESSAGE_DUPLICATED, Kind.MESSAGE_LATE, Kind.MESSAGE_REORDERED,
 )
+OUTSIDE_INTENT: Final = "wish-"  # prefix of the ids of intents from outside, which come between bars
 REQUESTS: Final = ("submit", "cancel", "leverage", "query")
 STREAMS: Final = ("user", "market")
 
@@ -96,6 +97,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     count: int = 1  # how many requests or messages are struck
     seconds: float = 0.0  # how long a state lasts or a delay is
     value: float = 0.0  # a share, a size, a number of steps
+    stop_pct: float = 2.0  # of an intent: distance of its own stop from the price, in percent
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +107,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...]
     hours: float = 24.0
 
-    def without(self, faults: tuple[Fault, ...]) -> Schedule:
+    def with_faults(self, faults: tuple[Fault, ...]) -> Schedule:
         """The same day with these *faults* instead."""
         return msgspec.structs.replace(self, faults=faults)
 
@@ -208,14 +210,14 @@ def _counted(kind: Kind) -> _Maker:
     return make
 
 
-def _wish(rng: Random, at_s: float, symbols: tuple[str, ...]) -> Fault:
+def _intent(rng: Random, at_s: float, symbols: tuple[str, ...]) -> Fault:
     return Fault(
         at_s=at_s, kind=Kind.INTENT, on=rng.choice(symbols), count=rng.choice((1, 2, 3)),
         value=rng.choice((1.0, -1.0, 1.0, -1.0, 0.0)),
     )
 
 
-def _moved(rng: Random, at_s: float, symbols: tuple[str, ...]) -> Fault:
+def _transfer(rng: Random, at_s: float, symbols: tuple[str, ...]) -> Fault:
     return Fault(
         at_s=at_s, kind=Kind.TRANSFER_UNHEARD, seconds=round(rng.uniform(5.0, 1800.0), 3),
         value=round(rng.uniform(100.0, 2000.0) * rng.choice((-1.0, 1.0)), 2),
@@ -249,7 +251,7 @@ MAKERS: Final[dict[Kind, tuple[float, _Maker]]] = {
     Kind.FOREIGN_ORDER: (0.5, _signed(Kind.FOREIGN_ORDER, 0.02, 0.2)),
     Kind.LEVERAGE_RAISED: (0.6, _sized(Kind.LEVERAGE_RAISED, 20.0, 60.0)),
     Kind.TRANSFER: (0.4, _signed(Kind.TRANSFER, 100.0, 2000.0)),
-    Kind.TRANSFER_UNHEARD: (0.4, _moved),
+    Kind.TRANSFER_UNHEARD: (0.4, _transfer),
     Kind.CRASH: (2.0, _crash(Kind.CRASH)),
     Kind.CRASH_IN_ORDER: (2.5, _crash(Kind.CRASH_IN_ORDER)),
     Kind.STOP_START: (0.7, _crash(Kind.STOP_START)),
@@ -261,7 +263,7 @@ MAKERS: Final[dict[Kind, tuple[float, _Maker]]] = {
     Kind.HALT: (0.5, _plain(Kind.HALT)),
     Kind.RESUME: (1.5, _plain(Kind.RESUME)),
     Kind.FLATTEN: (0.6, _plain(Kind.FLATTEN)),
-    Kind.INTENT: (1.5, _wish),
+    Kind.INTENT: (1.5, _intent),
 }
 
 
@@ -270,9 +272,9 @@ def generate(
 ) -> Schedule:
     """The schedule of *seed*: up to *most* faults over the day, about one day in sixteen without any.
 
-    A day has a mood: a few kinds of faults, so that they meet each other. Half of the faults come in the seconds after
-    a bar is complete, when orders go out; some come together with the one before. Some days begin with a position that
-    a person opened before the trader was there.
+    Most days draw from a few kinds only, so that the same kinds meet often. About half of the faults come in the
+    seconds around a completed bar, when orders are sent; some follow the one before within seconds. Some days begin
+    with a position that a person opened before the trader's first start.
     """
     rng = Random(f"schedule/{seed}")
     count = 0 if rng.random() < 0.06 else rng.randint(2, most)
@@ -300,10 +302,28 @@ def generate(
     return Schedule(seed=seed, faults=tuple(faults), hours=hours)
 
 
-def pairs(seed: int, symbols: tuple[str, ...], *, hours: float = 12.0, bar_s: float = 1800.0) -> list[Schedule]:
-    """One schedule for every pair of kinds (and each kind with itself): both at every bar, somebody resumes each hour.
+def with_outside_intents(schedule: Schedule, symbols: tuple[str, ...], *, bar_s: float = 1800.0) -> Schedule:
+    """*schedule* with intents from outside added to its faults, each with a stop of its own.
 
-    Most bugs need two things to meet; random days seldom let the right two meet in the right second.
+    They are drawn from a random stream of their own, so that every other fault stays what it is.
+    """
+    rng = Random(f"intents/{schedule.seed}")
+    last = max(60.0, (schedule.hours - 1.0) * 3600.0)
+    intents = [
+        Fault(
+            at_s=round(min(rng.uniform(60.0, last) // bar_s * bar_s + rng.uniform(5.0, bar_s), last), 3),
+            kind=Kind.INTENT, on=rng.choice(symbols), count=rng.choice((1, 1, 2)),
+            value=rng.choice((1.0, -1.0, 1.0, -1.0, 0.0)), stop_pct=round(rng.uniform(0.5, 4.0), 2),
+        )
+        for _ in range(rng.randint(6, 16))
+    ]
+    return schedule.with_faults(tuple(sorted((*schedule.faults, *intents), key=lambda fault: fault.at_s)))
+
+
+def pairs(seed: int, symbols: tuple[str, ...], *, hours: float = 12.0, bar_s: float = 1800.0) -> list[Schedule]:
+    """One schedule for every pair of kinds (and each kind with itself): both at every bar, with a resume each hour.
+
+    Most bugs need two faults at once; random days seldom bring the right two into the same second.
     """
     kinds = [kind for kind in Kind if kind is not Kind.DELISTED]  # nothing is left to trade after it
     return [

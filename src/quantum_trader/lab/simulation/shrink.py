@@ -18,8 +18,8 @@ def shrink(schedule: Schedule, fails: Fails, *, most_runs: int = 200) -> Schedul
     Hildebrandt, "Simplifying and isolating failure-inducing input", 2002 (ddmin). *schedule* itself must fail.
     """
     budget = _Budget(fails, most_runs)
-    if budget.fails(schedule.without(())):
-        return _shorter(schedule.without(()), budget)
+    if budget.fails(schedule.with_faults(())):
+        return _shorter(schedule.with_faults(()), budget)
     faults, parts = list(schedule.faults), 2
     while len(faults) >= 2 and budget.left > 0:
         size = -(-len(faults) // parts)
@@ -32,11 +32,11 @@ def shrink(schedule: Schedule, fails: Fails, *, most_runs: int = 200) -> Schedul
         else:
             faults, kept_chunk = found
             parts = 2 if kept_chunk else max(parts - 1, 2)
-    return _shorter(schedule.without(tuple(faults)), budget)
+    return _shorter(schedule.with_faults(tuple(faults)), budget)
 
 
 class _Budget:
-    """Counts runs; out of them, nothing fails any more, and what was found stands."""
+    """Counts runs; once they are used up, no schedule counts as failing, so the smallest found so far is kept."""
 
     def __init__(self, fails: Fails, runs: int) -> None:
         self._fails = fails
@@ -53,11 +53,11 @@ def _smaller(schedule: Schedule, chunks: list[list[Fault]], budget: _Budget) -> 
     """One chunk that fails alone, or all but one chunk that still fail."""
     if len(chunks) > 2:
         for chunk in chunks:
-            if budget.fails(schedule.without(tuple(chunk))):
+            if budget.fails(schedule.with_faults(tuple(chunk))):
                 return chunk, True
     for left_out in range(len(chunks)):
         rest = [fault for index, chunk in enumerate(chunks) if index != left_out for fault in chunk]
-        if budget.fails(schedule.without(tuple(rest))):
+        if budget.fails(schedule.with_faults(tuple(rest))):
             return rest, False
     return None
 

@@ -46,7 +46,7 @@ def _with(parts: Parts) -> Callable[..., Engine]:
     return partial(live_engine, parts=parts)
 
 
-class _LiveEngine(Engine):
+class _Engine(Engine):
     """A live engine whose public methods a variant changes."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
@@ -90,7 +90,7 @@ class BlindRetry(LiveDriver):
         super().__init__(session, retrying, *arguments, **keywords)
 
 
-class AckIsFill(_LiveEngine):
+class AckIsFill(_Engine):
     """Books a position when its order is acknowledged."""
 
     def on_event(self, event: OrderUpdate | Fill | FundingPayment) -> list[Command]:
@@ -144,7 +144,7 @@ class _LongsOnly(Protection):
         return self.rest(position, now_ns)
 
 
-class ReduceGated(_LiveEngine):
+class ReduceGated(_Engine):
     """Sends closing orders through the gate that openings go through."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
@@ -161,7 +161,7 @@ class _GatedGateway(Gateway):
         return [] if self.halts.operator_halt else super().close(position, now_ns)
 
 
-class StaleEquity(_LiveEngine):
+class StaleEquity(_Engine):
     """Sizes every order with the equity of the start."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
@@ -195,7 +195,7 @@ class LeverageUnread(LiveDriver):
         return "EXPIRED" if age_s > self.engine.settings.intent_ttl_s else ""
 
 
-class MidnightReset(_LiveEngine):
+class MidnightReset(_Engine):
     """Starts every UTC day with a clean slate."""
 
     _today = -1
@@ -331,7 +331,7 @@ class _BackwardGateway(Gateway):
         return [*cancels, *super().move_stop(position, now_ns)]
 
 
-class HaltForgets(_LiveEngine):
+class HaltForgets(_Engine):
     """Begins every life without a halt."""
 
     def load_state(self, state: dict[str, Any]) -> None:

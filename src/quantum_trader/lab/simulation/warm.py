@@ -1,7 +1,7 @@
-"""Warm beginnings: what the signals have learned on real bars before a simulated day, made once a process.
+"""Starting points of simulated days: signal state learned on the bundled recording, made once a process.
 
-The bundled recording is walked through once; at many noons the kernel's state is kept. A day begins at one of them
-with a new account, so that it trades from its first bars, and crosses midnight in its middle.
+The recording is run through once, and the kernel's state is kept at many noons. A day begins at one of them with a new
+account, so that it trades from its first bars and crosses midnight in its middle.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DAY_LIMIT: Final = 14  # days after which no beginning is taken any more, befor
 
 
 class Beginning(msgspec.Struct, frozen=True, kw_only=True):
-    """One noon: when, which row of the recording, and what the kernel knew."""
+    """One noon: its time, its row of the recording, and the kernel's state."""
 
     ts_ns: int
     row: int
@@ -41,7 +41,7 @@ class Beginning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WarmWorld(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything days are made of; shared, so never changed."""
+    """Instruments, bars and starting points of all days; shared, so never changed."""
 
     instruments: tuple[Instrument, ...]
     interval_ns: int
@@ -62,7 +62,7 @@ def engine_settings(*, targets: bool) -> EngineSettings:
 
 @cache
 def warm_world() -> WarmWorld:
-    """Walk the bundled recording once."""
+    """Run through the bundled recording once."""
     recording = open_recording(symbols=SYMBOLS)
     arrays = recording.arrays()
     instruments = instruments_for(recording.symbols, recording.first_closes().tolist()).instruments

@@ -1,30 +1,31 @@
-"""What may be wrong with the account for a moment only: looked at whenever something moved, and again when it is due.
+"""Differences between books and account that may last for a moment only, each with its deadline.
 
-The exchange's side is known to the moment. So each thing that is wrong has a time since when, a deadline that follows
-from what struck (:mod:`.calm`), and a look at that deadline; there is no grace beyond it.
+They are examined whenever the exchange changes, and again at the deadline, which follows from the faults since
+(:mod:`.deadlines`); nothing is allowed beyond it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from quantum_trader.domain.enums import OrderSide, OrderType
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.ids import OWN_PREFIX
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
-from quantum_trader.lab.simulation.calm import NEVER_S, Bounds, Weather
-from quantum_trader.lab.simulation.exchange import Exchange
+from quantum_trader.lab.simulation import trader_view
+from quantum_trader.lab.simulation.check_context import CheckContext
+from quantum_trader.lab.simulation.deadlines import NEVER_S
 
 _SAME: Final = 1e-9
 _CENT: Final = 0.01  # USDT
-_AFTER_S: Final = 1e-3  # a deadline is looked at just behind it
+_AFTER_S: Final = 1e-3  # from a deadline to its examination
 
 
 class _Wrong(NamedTuple):
-    """One thing that is wrong now. *moved_s*: what it is about moved then, so that it is wrong since then at most.
+    """One difference that exists now. *moved_s*: when position or money last changed; its deadline counts from then.
 
-    *by_look*: only a look at the account can tell. *by_tick*: what failed is tried again at a tick.
+    *by_look*: only a reconciliation shows it. *by_tick*: the trader repeats a failed order at a tick.
     """
 
     key: str
@@ -37,16 +38,15 @@ class _Wrong(NamedTuple):
     by_tick: bool = False
 
 
-class Standing:
-    """Compares trader and exchange. *fail* is told the invariant that broke and how."""
+class AccountChecks:
+    """Compares the trader's books and orders with the exchange's account."""
 
-    def __init__(
-        self, exchange: Exchange, weather: Weather, bounds: Bounds, fail: Callable[[str, str], None]
-    ) -> None:
-        self.exchange, self.weather, self.bounds, self._fail = exchange, weather, bounds, fail
+    def __init__(self, context: CheckContext) -> None:
+        self.exchange = exchange = context.exchange
+        self.disruptions, self.bounds, self._fail = context.disruptions, context.bounds, context.fail
         self.engine: Engine | None = None
-        self.worst: dict[str, float] = {}  # what was wrong, and what its deadline followed from -> s after that at most
-        self._since: dict[str, tuple[float, float]] = {}  # since when something is wrong, and when it moved last
+        self.worst: dict[str, float] = {}  # difference and reason of its deadline -> the longest it lasted, seconds
+        self._since: dict[str, tuple[float, float]] = {}  # key -> since when, and when it last changed
         self._due_s = float("inf")
         self._sent_s: dict[str, float] = {}
         self._moved_s = dict.fromkeys(exchange.symbols, NEVER_S)  # the last fill of each symbol
@@ -58,13 +58,13 @@ class Standing:
     # ------------------------------------------------------------------ what happens
 
     def begin(self, engine: Engine) -> None:
-        """*engine* answers for the account from now on."""
+        """A trader with *engine* runs from now on."""
         self.engine = engine
         self._since.clear()
         self.examine()
 
     def end(self) -> None:
-        """Nobody does."""
+        """No trader runs."""
         self.engine = None
         self._since.clear()
 
@@ -73,12 +73,12 @@ class Standing:
         self._sent_s[order_id] = self.exchange.loop.time()
 
     def flatten(self, in_force: bool) -> None:
-        """The trader has taken a flatten, or a resume that ends it."""
+        """The trader has accepted a flatten, or a resume that ends it."""
         self._flatten_s = self.exchange.loop.time() if in_force else -1.0
         self.examine()
 
     def moved(self) -> None:
-        """Something happened at the exchange."""
+        """The exchange has changed: take in its fills, wallet and cancelled stops."""
         exchange, now = self.exchange, self.exchange.loop.time()
         while self._fills < len(exchange.fills):
             self._moved_s[exchange.fills[self._fills].symbol] = now
@@ -92,29 +92,29 @@ class Standing:
             self._cancels += 1
 
     def books_agree(self) -> bool:
-        """Whether positions and money agreed when they were last looked at."""
+        """Whether positions and money agreed at the last examination."""
         return not any(key.startswith(("books/", "wallet")) for key in self._since)
 
     def left_bare(self) -> list[str]:
         """Symbols with a position and no stop for all of it, now."""
         orders = self.exchange.paper.open_orders()
-        halted = dict(zip(self.exchange.symbols, self.exchange.halted, strict=True))
+        halted = dict(zip(self.exchange.symbols, self.exchange.market.halted, strict=True))
         return [
             position.symbol for position in self.exchange.paper.positions()
             if not halted[position.symbol] and not is_protected(position.symbol, position.qty, orders)
         ]
 
-    # ------------------------------------------------------------------ looking
+    # ------------------------------------------------------------------ examining
 
     def look(self, records: int) -> None:
-        """Look, unless the exchange has not moved and the trader made no record since a look that found nothing."""
+        """Examine, unless exchange and records are unchanged since an examination that found nothing."""
         state = (self.exchange.version, records)
         if state != self._looked_at or self._since or self._flatten_s >= 0.0:
             self._looked_at = state
             self.examine()
 
     def examine(self) -> None:
-        """Look at everything, and plan the next look for the first deadline of what is wrong."""
+        """Compare everything, and schedule the next examination at the earliest deadline."""
         engine = self.engine
         if engine is None:
             return
@@ -137,12 +137,12 @@ class Standing:
         self.examine()
 
     def _judge(self, one: _Wrong) -> float:
-        """Fail when *one* lasts too long; returns its deadline."""
+        """Fail when *one* has lasted past its deadline; returns the deadline."""
         now = self.exchange.loop.time()
         began, since = self._since.get(one.key, (one.since_s, one.since_s))
         since = max(since, one.moved_s)
         self._since[one.key] = (began, since)
-        deadline, why = self.weather.deadline(since, self.bounds, one.symbol, by_look=one.by_look, wrong_s=began)
+        deadline, why = self.disruptions.deadline(since, self.bounds, one.symbol, by_look=one.by_look, wrong_s=began)
         takes: float = getattr(self.bounds, f"{why}_s")
         topic = f"{one.key.partition('/')[0]}, {why}"
         self.worst[topic] = max(self.worst.get(topic, 0.0), now - deadline + takes)
@@ -156,14 +156,14 @@ class Standing:
         """Positions and money of the books are the exchange's."""
         theirs = {position.symbol: position.qty for position in positions}
         for symbol in self.exchange.symbols:
-            held = engine.account.books.positions.get(symbol)
+            held = trader_view.position(engine, symbol)
             ours, qty = held.sign * held.qty if held is not None else 0.0, theirs.get(symbol, 0.0)
             if abs(ours - qty) > _SAME:
                 yield _Wrong(
                     f"books/{symbol}", "books equal the exchange", f"{symbol}: books {ours:g}, exchange {qty:g}",
                     self._moved_s[symbol], symbol, self._moved_s[symbol],
                 )
-        cash = engine.account.books.cash
+        cash = trader_view.cash(engine)
         if abs(self._wallet - cash) > _CENT:
             yield _Wrong(
                 "wallet", "the books' money equals the wallet", f"books {cash:.4f} USDT, wallet {self._wallet:.4f}",
@@ -173,9 +173,9 @@ class Standing:
     def _symbols(
         self, engine: Engine, positions: list[VenuePosition], orders: list[VenueOrder]
     ) -> Iterator[_Wrong]:
-        """What is wrong with one symbol of those that trade."""
+        """Differences of each symbol that trades."""
         held = {position.symbol: position for position in positions}
-        for symbol, halted in zip(self.exchange.symbols, self.exchange.halted, strict=True):
+        for symbol, halted in zip(self.exchange.symbols, self.exchange.market.halted, strict=True):
             if halted:
                 continue
             own = [o for o in orders if o.symbol == symbol and o.client_order_id.startswith(OWN_PREFIX)]
@@ -191,8 +191,8 @@ class Standing:
     def _held(
         self, engine: Engine, held: VenuePosition, own: list[VenueOrder], orders: list[VenueOrder]
     ) -> Iterator[_Wrong]:
-        """A position has its stop, before the liquidation, and what should close closes."""
-        symbol, qty, position = held.symbol, held.qty, engine.account.books.positions.get(held.symbol)
+        """A position has its stop, before its liquidation price, and closes when it should."""
+        symbol, qty, position = held.symbol, held.qty, trader_view.position(engine, held.symbol)
         leaves = position is not None and position.exit_reason is not None
         if not is_protected(symbol, qty, orders):
             yield self._now(
@@ -217,9 +217,9 @@ class Standing:
             yield self._now(f"flatten/{symbol}", "flatten ends flat", f"{qty:g} is open", by_tick=True)
 
     def _outcomes(self, engine: Engine) -> Iterator[_Wrong]:
-        """What became of every order that was sent is found out."""
+        """The outcome of every sent order becomes known."""
         now = self.exchange.loop.time()
-        for ticket in engine.gateway.tickets():
+        for ticket in trader_view.tickets(engine):
             if not (ticket.resting or ticket.over):
                 order_id = ticket.client_order_id
                 yield _Wrong(
@@ -231,21 +231,22 @@ class Standing:
     def _now(
         self, key: str, invariant: str, detail: str, *, by_look: bool = False, by_tick: bool = False
     ) -> _Wrong:
-        """Something of a symbol that is wrong from now on, where it was not before."""
+        """A difference of one symbol that exists from now on, unless it existed before."""
         symbol = key.partition("/")[2]
         return _Wrong(
             key, invariant, f"{symbol}: {detail}", self.exchange.loop.time(), symbol, by_look=by_look, by_tick=by_tick
         )
 
     def _stop_cancelled(self, order: VenueOrder) -> None:
-        """The trader cancelled a stop: where it alone protected a position, another one had to rest first.
+        """The trader cancelled a stop: if it alone protected a position, another must already rest.
 
-        Stops of parts of a position that grows follow each other; they are judged by how long all of it is bare.
+        The stops of a growing position replace each other; they are judged by how long a part has no stop.
         """
         qty = self.exchange.position_qty(order.symbol)
         orders = self.exchange.paper.open_orders(order.symbol)
-        others = self.exchange.loop.time() - self.weather.people_s.get(order.symbol, NEVER_S) <= self.bounds.told_s
-        if qty == 0.0 or others or is_protected(order.symbol, qty, orders):
+        interfered_s = self.disruptions.people_s.get(order.symbol, NEVER_S)
+        by_people = self.exchange.loop.time() - interfered_s <= self.bounds.told_s
+        if qty == 0.0 or by_people or is_protected(order.symbol, qty, orders):
             return
         if is_protected(order.symbol, qty, [order]):
             self._fail(

@@ -1,4 +1,4 @@
-"""What the simulation found once, as the smallest schedules that showed it: each stays fixed."""
+"""Defects the simulation has found, each as the smallest schedule that showed it; production passes every one."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ def fault(at_s: float, kind: Kind, on: str = "", count: int = 1, seconds: float 
     return Fault(at_s=at_s, kind=kind, on=on, count=count, seconds=seconds, value=value)
 
 
-FOUND = {
+DEFECTS = {
     "funding whose message was lost is never booked": Schedule(seed=48, faults=(
         fault(41410.409, Kind.HALT), fault(41426.841, Kind.MESSAGE_LOST, "user", 8),
     )),
-    "funding of a time when the trader was down is never booked": Schedule(seed=63, faults=(
+    "funding while the trader was down is never booked": Schedule(seed=63, faults=(
         fault(16218.49, Kind.CRASH_IN_ORDER, seconds=381.657, value=2.0),
     )),
-    "funding of a time when the stream was down is never booked": Schedule(seed=121, hours=6.0, faults=(
+    "funding while the stream was down is never booked": Schedule(seed=121, hours=6.0, faults=(
         fault(13611.021, Kind.MESSAGE_LATE, "user", 3, 11.797), fault(14420.484, Kind.DISCONNECT, "user", 1, 88.39),
     )),
     "an intent between bars is sized with the equity of the last bar": Schedule(seed=95, hours=0.75, faults=(
         fault(1805.687, Kind.INTENT, "BTCUSDT", 2, value=-1.0),
     )),
-    "a transfer that is told twice counts twice": Schedule(seed=2, hours=6.0, faults=(
+    "a transfer whose message arrives twice counts twice": Schedule(seed=2, hours=6.0, faults=(
         fault(9100.0, Kind.MESSAGE_DUPLICATED, "user"), fault(9101.0, Kind.TRANSFER, "BTCUSDT", value=2000.0),
     )),
-    "a leverage that was lowered unheard is not read back": Schedule(seed=1, hours=12.0, faults=(
+    "a leverage that was lowered without a message is not read back": Schedule(seed=1, hours=12.0, faults=(
         fault(14000.0, Kind.SILENCE, "user", seconds=20000.0),
         *(fault(14001.0, Kind.LEVERAGE_KEPT, symbol, value=2.0) for symbol in SYMBOLS),
     )),
-    "a position whose fill is told after a flatten stays": Schedule(seed=5, hours=6.0, faults=(
+    "a position whose fill message arrives after a flatten stays open": Schedule(seed=5, hours=6.0, faults=(
         fault(5399.518, Kind.MESSAGE_REORDERED, "user", 8, 19.739), fault(12599.645, Kind.FLATTEN),
     )),
-    "an opening on its way when a flatten comes stays": Schedule(seed=7, hours=6.0, faults=(
+    "an opening on its way when a flatten comes stays open": Schedule(seed=7, hours=6.0, faults=(
         fault(3599.007, Kind.SLOW, "leverage", 3, 5.197), fault(16200.176, Kind.FLATTEN),
     )),
-    "a part that fills while another closes is neither protected nor closing": Schedule(seed=5, hours=3.0, faults=(
+    "a part that fills while another closes has neither stop nor close": Schedule(seed=5, hours=3.0, faults=(
         fault(1800.07, Kind.PARTIAL_FILLS, "ETHUSDT", seconds=6514.936), fault(1800.906, Kind.STOP_REFUSED, count=6),
     )),
     "an order id is used again after a full disk and a crash": Schedule(seed=5, hours=1.5, faults=(
@@ -56,17 +56,17 @@ FOUND = {
         fault(3024.581, Kind.SYMBOL_HALTED, "BTCUSDT", seconds=4232.323),
         fault(6827.08, Kind.CRASH_IN_ORDER, seconds=2395.344, value=20.0), fault(8996.69, Kind.RECORDS_FULL, count=6),
     )),
-    "a stop that a raised leverage has put behind the liquidation stays": Schedule(seed=1, hours=2.0, faults=(
+    "a stop stays behind the liquidation price that a raised leverage has moved": Schedule(seed=1, hours=2.0, faults=(
         fault(7200.026, Kind.SERVER_ERROR, "submit", 5), fault(7202.431, Kind.LEVERAGE_RAISED, "ETHUSDT", value=23.0),
     )),
-    "a position is bare after a start until somebody tells of the account": Schedule(seed=15, hours=2.0, faults=(
+    "a position has no stop after a start until a stream message arrives": Schedule(seed=15, hours=2.0, faults=(
         fault(1799.0, Kind.CRASH_IN_ORDER, seconds=3.0, value=4.0),
         fault(1800.3, Kind.DISCONNECT, "user", seconds=900.0),
     )),
 }
 
 
-@pytest.mark.parametrize("what", list(FOUND))
-def test_what_was_found_stays_fixed(what: str) -> None:
-    """The day runs to its end."""
-    assert run_day(FOUND[what]).finding is None
+@pytest.mark.parametrize("defect", list(DEFECTS))
+def test_a_defect_that_was_mended_stays_mended(defect: str) -> None:
+    """The day that showed it runs to its end and breaks nothing."""
+    assert run_day(DEFECTS[defect]).finding is None

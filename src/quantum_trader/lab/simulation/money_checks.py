@@ -1,0 +1,75 @@
+"""Checks of money: only the exchange's fills move the books, each once; a transfer is no result; equity is current."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from quantum_trader.domain.trading import Fill
+from quantum_trader.engine.core import Engine
+from quantum_trader.lab.simulation import trader_view
+from quantum_trader.lab.simulation.check_context import CheckContext
+
+_SAME: Final = 1e-9
+_CENT: Final = 0.01  # USDT
+_EQUITY_SAME: Final = 0.03  # share by which sizing equity and the exchange's may differ at the same moment
+
+
+class MoneyChecks:
+    """Compares what the engine books with what happened at the exchange."""
+
+    def __init__(self, context: CheckContext) -> None:
+        self._context = context
+        self._indexed = 0  # fills of the exchange in the index
+        self._fills: dict[str, Fill] = {}
+        self._booked: set[str] = set()
+        self._transfers_booked: list[float] = []
+
+    def begin(self, engine: Engine) -> None:
+        """A trader starts without an earlier life to compare with: it has booked what it remembers."""
+        self._booked = trader_view.booked_fills(engine)
+
+    def index_fills(self) -> None:
+        """Take in the exchange's new fills."""
+        fills = self._context.exchange.fills
+        while self._indexed < len(fills):
+            fill = fills[self._indexed]
+            self._fills[fill.fill_id] = fill
+            self._indexed += 1
+
+    def filled(self, data: dict[str, Any]) -> None:
+        """Only fills of the exchange move the books, each once."""
+        fail, fill_id = self._context.fail, data["fill_id"]
+        truth = self._fills.get(fill_id)
+        if truth is None or truth.symbol != data["symbol"] or truth.side.value != data["side"]:
+            fail("only fills move books", f"{fill_id} is no fill of the exchange")
+        elif abs(truth.qty - data["qty"]) > _SAME * truth.qty or truth.price != data["price"]:
+            fail("only fills move books", f"{fill_id} was {truth.qty:g} at {truth.price:g}")
+        if fill_id in self._booked:
+            fail("a fill counts once", f"{fill_id} was booked twice")
+        self._booked.add(fill_id)
+
+    def adjusted(self, data: dict[str, Any]) -> None:
+        """A transfer counts once: counted twice, it would move the peak that drawdown is measured from."""
+        context, amount = self._context, data["wallet"] - data["before"]
+        real = [transfer for transfer in context.exchange.transfers if abs(transfer.amount - amount) < _CENT]
+        calm_s = context.now_s() - context.disruptions.requests_s
+        if not data["explained"] and real and calm_s > context.bounds.found_s:
+            context.fail(
+                "money moved is no result", f"{amount:+.2f} USDT were moved, and booked as a result of trading"
+            )
+        if data["why"] != "transfer":
+            return
+        self._transfers_booked.append(amount)
+        if sum(abs(booked - amount) < _CENT for booked in self._transfers_booked) > len(real):
+            context.fail("money counts once", f"{amount:+.2f} USDT were booked more often than they moved")
+
+    def sized(self, engine: Engine, *, books_agree: bool) -> None:
+        """The equity an order was sized with is that of the books now, and near the exchange's."""
+        context, used, fresh = self._context, trader_view.sizing_equity(engine), trader_view.book_equity(engine)
+        if abs(used - fresh) > 1e-6 * max(abs(fresh), 1.0):
+            context.fail("equity is not stale", f"sized with {used:.2f}, the books say {fresh:.2f}")
+        if not context.disruptions.is_calm(context.now_s(), context.bounds.found_s) or not books_agree:
+            return
+        truth = context.exchange.paper.balance().equity
+        if abs(used - truth) > _EQUITY_SAME * abs(truth):
+            context.fail("equity is not stale", f"sized with {used:.2f}, the account is worth {truth:.2f}")
