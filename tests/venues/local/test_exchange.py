@@ -228,12 +228,12 @@ def test_immediate_or_cancel_leaves_nothing_behind() -> None:
 def test_a_limited_volume_fills_in_parts_or_expires() -> None:
     """Three fills of one order; or one fill and an expired rest."""
     market = exchange()
-    market.limit_volume("AAAUSDT", 0.4)
+    market.incidents.limit_volume("AAAUSDT", 0.4)
     assert [trade.qty for trade in market.trades] == []
     order = market.place(ticket("BUY", "MARKET"))
     assert (order.status, [trade.qty for trade in market.trades]) == ("FILLED", [0.4, 0.4, 0.2])
 
-    market.limit_volume("AAAUSDT", 0.4, expire=True)
+    market.incidents.limit_volume("AAAUSDT", 0.4, expire=True)
     other = market.place(ticket("BUY", "MARKET"))
 
     assert (other.status, other.filled) == ("EXPIRED", 0.4)
@@ -270,8 +270,8 @@ def test_liquidation_is_the_venues_own_order() -> None:
 def test_what_an_exchange_may_do_to_a_position() -> None:
     """Liquidation on demand, deleveraging, delisting: each closes it under its own client id."""
     market = exchange()
-    for act, prefix in ((market.liquidate, "autoclose-"), (market.deleverage, "adl_autoclose"),
-                        (market.delist, "settlement_autoclose-")):
+    for act, prefix in ((market.incidents.liquidate, "autoclose-"), (market.incidents.deleverage, "adl_autoclose"),
+                        (market.incidents.delist, "settlement_autoclose-")):
         market.place(ticket("BUY", "MARKET"))
         act("AAAUSDT")
         assert market.trades[-1].client_id.startswith(prefix)
@@ -285,12 +285,12 @@ def test_a_halted_symbol_neither_trades_nor_fills() -> None:
     market = exchange()
     market.place(ticket("BUY", "MARKET"))
     stop = market.place_algo(ticket("SELL", "STOP_MARKET", trigger_price=97.0, reduce_only=True))
-    market.halt("AAAUSDT")
+    market.incidents.halt("AAAUSDT")
     play(market, 100.0, 100.5, 90.0, 91.0)
     assert code(market) == -1122
     assert (market.last[0], stop.status) == (100.0, "NEW")
 
-    market.resume("AAAUSDT")
+    market.incidents.resume("AAAUSDT")
 
     assert market.orders[stop.actual_id].average == pytest.approx(91.0, abs=0.02)
 
@@ -309,6 +309,20 @@ def test_funding_is_paid_at_its_time() -> None:
     assert [event.reason for event in paid] == ["FUNDING_FEE"]
     assert market.account.wallet == pytest.approx(before - 0.01)
     assert market.account.income[-1].kind == "FUNDING_FEE"
+
+
+def test_the_funding_shown_is_the_funding_charged() -> None:
+    """Rate and time that clients see as the next funding are those of the payment that follows."""
+    market = exchange(ExchangeSettings(assumed_funding_rate=0.0003))
+    market.place(ticket("BUY", "MARKET"))
+    rate, due_ns = market.funding_of(0)
+
+    for _ in range(9):
+        play(market, 100.0, 100.0, 100.0, 100.0)
+
+    assert market.funding_paid(0, due_ns, due_ns) == [(due_ns, rate)] == [(due_ns, 0.0003)]
+    paid = [line for line in market.account.income if line.kind == "FUNDING_FEE"]
+    assert [(line.ts_ns, line.amount) for line in paid] == [(due_ns, pytest.approx(-0.03))]
 
 
 def test_margin_can_be_added_and_taken_back() -> None:
@@ -376,9 +390,11 @@ def _some_action(market: Exchange, chance: np.random.Generator) -> None:
     elif choice == 4 and market.open_orders():
         market.cancel(market.open_orders()[0])
     elif choice == 5:
-        market.limit_volume("AAAUSDT", None if chance.random() < 0.5 else round(qty / 3, 3), expire=reduce)
+        market.incidents.limit_volume("AAAUSDT", None if chance.random() < 0.5 else round(qty / 3, 3), expire=reduce)
     elif choice == 6:
-        (market.liquidate, market.deleverage, market.halt, market.resume)[int(chance.integers(4))]("AAAUSDT")
+        incidents = market.incidents
+        acts = (incidents.liquidate, incidents.deleverage, incidents.halt, incidents.resume)
+        acts[int(chance.integers(4))]("AAAUSDT")
     else:
         open_ = price * float(chance.uniform(0.96, 1.04))
         high, low = open_ * float(chance.uniform(1.0, 1.05)), open_ * float(chance.uniform(0.95, 1.0))

@@ -196,7 +196,7 @@ def test_a_seed_also_draws_what_markets_do() -> None:
         misbehaviour = Misbehaviour(market, faults)
         for _ in range(300):
             misbehaviour.step()
-            if market.trading[0] and not market.account.holding(0).qty:
+            if market.market.trading[0] and not market.account.holding(0).qty:
                 market.place(ticket("BUY", "MARKET"))
             market.advance(market.now_ns + 1_000_000_000)
         for _ in range(LASTS):

@@ -128,9 +128,10 @@ def _drop(venue: LocalVenue, given: dict[str, Any]) -> Any:
 
 def _symbol(venue: LocalVenue, given: dict[str, Any]) -> Any:
     """{"symbol": s, "event": halt | resume | delist | liquidate | adl}."""
+    incidents = venue.exchange.incidents
     events: dict[str, Callable[[str], None]] = {
-        "halt": venue.exchange.halt, "resume": venue.exchange.resume, "delist": venue.exchange.delist,
-        "liquidate": venue.exchange.liquidate, "adl": venue.exchange.deleverage,
+        "halt": incidents.halt, "resume": incidents.resume, "delist": incidents.delist,
+        "liquidate": incidents.liquidate, "adl": incidents.deleverage,
     }
     event = events.get(str(given["event"]))
     if event is None:
@@ -141,7 +142,7 @@ def _symbol(venue: LocalVenue, given: dict[str, Any]) -> Any:
 def _volume(venue: LocalVenue, given: dict[str, Any]) -> Any:
     """{"symbol": s, "qty": q, "rest": "fill" | "expire"}: fill in parts of q; without qty, whole again."""
     qty = given.get("qty")
-    venue.exchange.limit_volume(
+    venue.exchange.incidents.limit_volume(
         str(given["symbol"]), _within(given, "qty", 0.0, 1e15) if qty is not None else None,
         expire=given.get("rest") == "expire",
     )

@@ -14,7 +14,8 @@ from quantum_trader.domain.errors import ConfigError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import Recording
-from quantum_trader.venues.local.book import BookExchange, load_books
+from quantum_trader.venues.local.book import load_books
+from quantum_trader.venues.local.book_source import exchange_on_books
 from quantum_trader.venues.local.exchange import Exchange, ExchangeSettings
 from quantum_trader.venues.local.tape import Tape
 
@@ -75,7 +76,7 @@ def flat_bar(
 def book_exchange(
     folder: Path, *, settings: ExchangeSettings = ExchangeSettings(), now_ns: int | None = None,  # noqa: B008 - frozen
     symbols: Sequence[str] | None = None, day: str | None = None, instruments: Sequence[Instrument] | None = None,
-) -> BookExchange:
+) -> Exchange:
     """An exchange that plays the recorded order books and trades of *folder*, moved by whole minutes to *now_ns*."""
     recording = load_books(folder, symbols, day)
     if now_ns is not None:
@@ -84,4 +85,4 @@ def book_exchange(
     first = {trade.index: trade.price for trade in reversed(recording.trades)}
     prices = [first[index] for index in range(len(recording.symbols))]
     table = instruments or instruments_for(recording.symbols, prices).instruments
-    return BookExchange(recording, table, settings)
+    return exchange_on_books(recording, table, settings)

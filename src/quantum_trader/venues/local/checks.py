@@ -51,7 +51,7 @@ def check_order(exchange: Exchange, index: int, ticket: OrderTicket, amended: Or
         raise ApiError(-4116)
     if ticket.type != "LIMIT" or ticket.tif not in ("GTX", "FOK"):
         return
-    at_once = exchange.fillable(index, ticket.sign, ticket.price)
+    at_once = exchange.source.fillable(index, ticket.sign, ticket.price)
     if ticket.tif == "GTX" and at_once > 0.0:
         raise ApiError(-5022)
     if ticket.tif == "FOK" and at_once < ticket.qty:
@@ -109,9 +109,9 @@ def _check_algo_qty(exchange: Exchange, index: int, ticket: OrderTicket) -> None
 def _check_symbol(exchange: Exchange, index: int, ticket: OrderTicket) -> None:
     if ticket.side not in ("BUY", "SELL"):
         raise ApiError(-1117)
-    if exchange.delisted[index]:
+    if exchange.market.delisted[index]:
         raise ApiError(-4141)
-    if not exchange.trading[index]:
+    if not exchange.market.trading[index]:
         raise ApiError(-1122)
     if float(exchange.last[index]) <= 0.0:
         raise ApiError(-4131)

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.venues.local.exchange import MADE_UP_LEVELS, Exchange
+from quantum_trader.venues.local.exchange import Exchange
 from quantum_trader.venues.local.orders import MarketTick, MarketTrade
 from quantum_trader.venues.local.rest_market import LENGTHS
+from quantum_trader.venues.local.sources import MADE_UP_LEVELS
 from quantum_trader.venues.local.wire import Wire, ms
 
 _ENCODE: Final = msgspec.json.Encoder().encode
@@ -210,7 +211,7 @@ class MarketFrames:
         if last <= 0.0:
             return []
         form, there = self.wire.formats[index], {price for price, _ in levels}
-        before = self.wire.exchange.levels_at(index, last, MADE_UP_LEVELS)[side]
+        before = self.wire.exchange.source.levels_at(index, last, MADE_UP_LEVELS)[side]
         return [[form.price(price), "0"] for price, _ in before if form.price(price) not in there]
 
     def _recorded(self, stream: Stream, tick: MarketTick) -> list[dict[str, Any]]:

@@ -31,18 +31,18 @@ class Misbehaviour:
             self._begin(kind, symbol)
 
     def _begin(self, kind: str, symbol: str) -> None:
-        exchange = self._exchange
+        exchange, incidents = self._exchange, self._exchange.incidents
         try:
             if kind == "halt":
-                exchange.halt(symbol)
+                incidents.halt(symbol)
             elif kind == "adl":
-                exchange.deleverage(symbol)
+                incidents.deleverage(symbol)
             elif kind == "liquidate":
-                exchange.liquidate(symbol)
+                incidents.liquidate(symbol)
             elif kind == "delist":
-                exchange.delist(symbol)
+                incidents.delist(symbol)
             elif kind == "parts":
-                exchange.limit_volume(symbol, 10.0 * exchange.instruments[exchange.row_of(symbol)].step_size)
+                incidents.limit_volume(symbol, 10.0 * exchange.instruments[exchange.row_of(symbol)].step_size)
             else:
                 self._faults.add(Fault(kind="silence", road="private"))
         except ApiError:
@@ -54,6 +54,6 @@ class Misbehaviour:
         if kind == "silence":
             self._faults.speak()
         elif kind == "parts":
-            self._exchange.limit_volume(symbol, None)
-        elif not self._exchange.delisted[self._exchange.row_of(symbol)]:
-            self._exchange.resume(symbol)
+            self._exchange.incidents.limit_volume(symbol, None)
+        elif not self._exchange.market.delisted[self._exchange.row_of(symbol)]:
+            self._exchange.incidents.resume(symbol)

@@ -140,7 +140,7 @@ def set_multi_assets(api: Api, params: Params) -> Any:
     if wanted == api.wire.multi_assets:
         raise ApiError(-4171)
     api.wire.multi_assets = wanted
-    api.exchange.tell(ConfigEvent(ts_ns=api.exchange.now_ns, multi_assets=wanted))
+    api.exchange.add_event(ConfigEvent(ts_ns=api.exchange.now_ns, multi_assets=wanted))
     return OK
 
 

@@ -110,7 +110,7 @@ def depth(api: Api, params: Params) -> Any:
     index, limit = api.exchange.row_of(text(params, "symbol")), whole(params, "limit", 500, low=1)
     if limit not in _DEPTHS:
         raise ApiError(-4021, message=f"{limit} is not valid depth limit.")
-    api.exchange.touch()
+    api.exchange.source.touch()
     bids, asks = api.wire.ladder(index, limit)
     now = ms(api.exchange.now_ns)
     return {"lastUpdateId": api.wire.book_id(index), "E": now, "T": now, "bids": bids, "asks": asks}

@@ -17,6 +17,7 @@ from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.market.recording import Recording
+from quantum_trader.venues.local.api_errors import ApiError
 
 Values = NDArray[np.float64]
 _CORNERS: Final = 3  # open, first extreme, second extreme; the close is the last corner's end
@@ -92,6 +93,13 @@ class Tape:
             self._present = np.concatenate([self._present, np.empty((room, self._present.shape[1]), dtype=np.bool_)])
         self._ts[self._size], self._ohlcv[self._size], self._present[self._size] = ts_ns, ohlcv, present
         self._size += 1
+
+    def row_of(self, symbol: str) -> int:
+        """Return the row of *symbol*; -1121 when it is unknown."""
+        index = self.index.get(symbol)
+        if index is None:
+            raise ApiError(-1121)
+        return index
 
     def row_at(self, now_ns: int) -> int:
         """Last row that opened at or before *now_ns*; -1 before the first."""

@@ -90,9 +90,9 @@ class Wire:
 
     def status_of(self, index: int) -> str:
         """A symbol's status word."""
-        if self.exchange.delisted[index]:
+        if self.exchange.market.delisted[index]:
             return "SETTLING"
-        return "TRADING" if self.exchange.trading[index] else "BREAK"
+        return "TRADING" if self.exchange.market.trading[index] else "BREAK"
 
     def _symbol_info(self, index: int) -> Json:
         instrument, form = self.exchange.instruments[index], self.formats[index]
@@ -134,7 +134,7 @@ class Wire:
     def ladder(self, index: int, levels: int) -> tuple[list[list[str]], list[list[str]]]:
         """Bids and asks, best first, as text."""
         form = self.formats[index]
-        bids, asks = self.exchange.levels(index, levels)
+        bids, asks = self.exchange.source.levels(index, levels)
         return (
             [[form.price(price), form.qty(qty)] for price, qty in bids],
             [[form.price(price), form.qty(qty)] for price, qty in asks],
@@ -142,7 +142,7 @@ class Wire:
 
     def book_id(self, index: int) -> int:
         """The update id of the book as it stands."""
-        return self.exchange.book_id(index)
+        return self.exchange.source.book_id(index)
 
     def book_ticker(self, index: int) -> Json:
         """One row of GET /fapi/v1/ticker/bookTicker."""
