@@ -323,7 +323,7 @@ class _Ended(Exception):  # noqa: N818 - a fact, told on as StopAsyncIteration, 
 
 
 class DryBench(WireBench):
-    """Paper fills on a market that is moved by hand, a minute a step, on a clock that stands still between."""
+    """Paper fills on a market that the check moves, a minute a step; its clock stands still in between."""
 
     async def start(self) -> ExecutionVenue:
         """The adapter over a hand feed."""
@@ -453,7 +453,7 @@ class LocalVenueBench(WireBench):
 
 
 class RenamingVenueBench(LocalVenueBench):
-    """The same at a venue that gives a triggered stop a client id of its own, and says later whose it was."""
+    """The same at a venue that gives a triggered stop a client id of its own, and reports the link later."""
 
     exchange_settings = ExchangeSettings(assumed_funding_rate=0.0, link_by_order_id=True)
 

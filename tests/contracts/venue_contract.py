@@ -1,8 +1,8 @@
-"""What every venue adapter must do, as checks that know no adapter.
+"""What every venue adapter must do, as checks independent of any adapter.
 
 An adapter is any public class in ``quantum_trader.venues`` that has every method of the ``Venue`` port (an exchange in
-memory) or of the ``ExecutionVenue`` port (a venue beyond a wire); :func:`adapters` finds them. One without a bench
-fails the suite. A check says what the port promises and nothing more: where one adapter fills at once and another at
+memory) or of the ``ExecutionVenue`` port (a venue over a network); :func:`adapters` finds them. One without a bench
+fails the suite. A check states what the port promises and nothing more: where one adapter fills at once and another at
 the next price, it holds for both.
 
 To add an adapter: write its bench (for a wire, a ``WireBench`` of ``benches.py`` with ``start`` and a few hands on the
@@ -200,7 +200,7 @@ def cancel_of(client_order_id: str) -> CancelRequest:
 
 
 def fills(events: list[StreamEvent], client_order_id: str = "") -> list[Fill]:
-    """The fills among *events*, of one order if told which."""
+    """Return the fills among *events*, of one order where it is named."""
     return [e for e in events if isinstance(e, Fill) and client_order_id in ("", e.client_order_id)]
 
 
@@ -226,8 +226,8 @@ def stopped_long(bench: Bench) -> str:
     return accepted(bench, "SELL", "STOP_MARKET", 1.0, 95.0, reduce_only=True)
 
 
-def verify_told(told: list[StreamEvent]) -> None:
-    """Whatever was told: each fill once, fills before the status they made, nothing after a final status."""
+def verify_events(told: list[StreamEvent]) -> None:
+    """Check the order of events: each fill once, fills before their status, nothing after a final status."""
     filled: dict[str, float] = {}
     ended: dict[str, OrderStatus] = {}
     known: set[tuple[str, str]] = set()
@@ -277,7 +277,7 @@ def check_only_fills_move_books(bench: Bench) -> None:
 
 
 def check_fill_comes_before_its_status(bench: Bench) -> None:
-    """The fill is told first, then FILLED with its quantity."""
+    """The fill comes first, then FILLED with its quantity."""
     bench.show(100.0)
     order_id = accepted(bench, "SELL", "MARKET", 1.0)
     events = bench.show(100.0)
@@ -410,7 +410,7 @@ def check_same_client_id_is_one_stop(bench: Bench) -> None:
 
 
 def check_cancel_answers_always(bench: Bench) -> None:
-    """An open order or stop is cancelled, the same cancel again tells its final status, an unknown id is -2011."""
+    """An open order or stop is cancelled, the same cancel again returns its final status, an unknown id is -2011."""
     stop = stopped_long(bench)
     resting = accepted(bench, "BUY", "LIMIT", 1.0, 90.0)
     for each in (stop, resting):
@@ -444,7 +444,7 @@ def check_leverage_is_read_back(bench: Bench) -> None:
 
 
 def check_liquidation_leaves_nothing(bench: Bench) -> None:
-    """A 20x long is closed by the venue when its margin is gone; the fill says so, and the id is the venue's."""
+    """A 20x long is closed by the venue when its margin is gone; the fill is marked so, and has the venue's id."""
     bench.show(100.0)
     assert bench.set_leverage(COIN.symbol, 20.0) == 20.0
     traded(bench, "BUY", 40.0, 100.0)
@@ -484,7 +484,7 @@ def check_memory_continues_from_its_state(bench: Bench) -> None:
 
 
 def check_wire_questions_are_awaited(bench: Wire) -> None:
-    """Every question of the port is a coroutine, the stream an iterator; the venue says its name and window."""
+    """Every request of the port is a coroutine, the stream an iterator; the venue has a name and a receive window."""
     for name in methods_of(ExecutionVenue):
         method = getattr(type(bench.venue), name)
         if inspect.iscoroutinefunction(getattr(ExecutionVenue, name)):
@@ -496,7 +496,7 @@ def check_wire_questions_are_awaited(bench: Wire) -> None:
 
 
 def check_wire_stream_begins_with_its_states(bench: Wire) -> None:
-    """Each stream says that it is up before it says anything else."""
+    """Each stream begins with its state "up"."""
     bench.until(lambda event: isinstance(event, StreamState) and event.stream == "market")
     bench.until(lambda event: isinstance(event, StreamState) and event.stream == "user")
     traded(bench, "BUY", 1.0, 100.0)
@@ -544,7 +544,7 @@ def check_wire_fills_are_the_same_when_asked(bench: Wire) -> None:
 
 
 def check_wire_wallet_is_told(bench: Wire) -> None:
-    """After a fill the stream tells the wallet that asking tells."""
+    """After a fill the stream has the same wallet as a request."""
     traded(bench, "BUY", 1.0, 100.0)
     wallet = bench.balance().wallet
     assert wallet < 10_000.0
@@ -570,7 +570,7 @@ def check_wire_prices_are_told(bench: Wire) -> None:
 
 
 def check_wire_bars_are_complete(bench: Wire) -> None:
-    """Bars told and asked for are closed ones, equal, in order, on the grid, and inside [start, end)."""
+    """Streamed and requested bars are closed ones, equal, in order, on the grid, and inside [start, end)."""
     for price in (100.0, 101.0, 102.0, 103.0):
         bench.show(price)
     last = bench.until(lambda event: isinstance(event, Kline) and event.close == 102.0)

@@ -1,4 +1,4 @@
-"""Recorded books drive the venue: chaining rules, fills by walking levels, resting orders behind the queue."""
+"""Recorded books drive the venue: chaining rules, fills by walking levels, resting orders last in the queue."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_market_order_walks_the_levels(tmp_path: Path) -> None:
 
 
 def test_the_record_restores_what_an_order_took(tmp_path: Path) -> None:
-    """The next recorded update of a level says how much is there."""
+    """The next recorded update of a level sets its quantity."""
     market = market_of(tmp_path)
     market.place(ticket("BUY", "MARKET", 1.0))
     assert market.source.quote(0) == (99.99, 100.02)
@@ -141,7 +141,7 @@ def test_a_stop_walks_the_book_when_a_trade_reaches_it(tmp_path: Path) -> None:
 
 
 def test_bars_hold_the_trades_so_far(tmp_path: Path) -> None:
-    """The running minute does not know the trade that is yet to come."""
+    """The running minute does not contain later trades."""
     market = market_of(tmp_path)
     market.advance(market.now_ns + 200_000_000)
 

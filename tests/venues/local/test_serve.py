@@ -18,7 +18,7 @@ from quantum_trader.app.cli.venue import app
 _PATIENCE_S = 60
 
 
-def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+def test_it_serves_until_it_is_stopped(tmp_path: Path) -> None:
     """It prints where it is, answers, keeps its secrets private, and ends in peace."""
     keys, token = tmp_path / "keys.json", tmp_path / "token"
     command = [
@@ -57,7 +57,7 @@ def test_unusable_options_are_refused(options: list[str], part: str) -> None:
 
 
 def test_a_keys_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
-    """The message says what to do."""
+    """The message names the remedy."""
     keys = tmp_path / "keys.json"
     keys.write_text('{"key": "a", "secret": "b"}')
     keys.chmod(0o644)

@@ -1,4 +1,4 @@
-"""The admin road: loopback only, with a token. It moves time, prices and faults, and tells the truth.
+"""The admin endpoints: loopback only, with a token. They move time and prices, add faults, and show the real state.
 
 ``POST /admin/<action>`` with a JSON object, ``GET /admin/state``; the token goes into ``Authorization: Bearer``.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Action = Callable[["LocalVenue", dict[str, Any]], Any]
 
 
-_MOST_BARS: Final = 100_000  # in one call: nobody else is answered meanwhile
+_MOST_BARS: Final = 100_000  # in one call, which blocks every other request
 _MOST_MS: Final = 366 * 86_400_000
 _LEAST: Final = 1e-12
 
@@ -76,7 +76,7 @@ def _state(venue: LocalVenue, given: dict[str, Any]) -> Any:
         "orders": [wire.order(order) for order in exchange.orders.values()],
         "algo_orders": [wire.algo(algo) for algo in exchange.algos.values()],
         "trades": [wire.trade(trade) for trade in exchange.trades],
-        "faults": [msgspec.to_builtins(fault) for fault in venue.faults.told()], "faults_done": venue.faults.done,
+        "faults": [msgspec.to_builtins(fault) for fault in venue.faults.pending()], "faults_done": venue.faults.done,
         "unknown_paths": venue.unknown_paths, "refusals": list(venue.refusals),
         "connections": sorted(connection.road for connection in venue.hub.connections),
     }
@@ -122,7 +122,7 @@ def _clear(venue: LocalVenue, given: dict[str, Any]) -> Any:
 
 
 def _drop(venue: LocalVenue, given: dict[str, Any]) -> Any:
-    """{"road": r}: hang up on sockets."""
+    """{"road": r}: break the connections of one road, or of all."""
     return {"dropped": venue.hub.drop(str(given.get("road", "")))}
 
 
@@ -149,7 +149,7 @@ def _volume(venue: LocalVenue, given: dict[str, Any]) -> Any:
 
 
 def _order(venue: LocalVenue, given: dict[str, Any]) -> Any:
-    """An order somebody else sends: the parameters of POST /fapi/v1/order, or algoOrder with algoType."""
+    """An order of another sender: the parameters of POST /fapi/v1/order, or algoOrder with algoType."""
     params = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}
     return (place_algo if "algoType" in params else place)(venue.api, params)
 

@@ -18,7 +18,7 @@ _FOREVER: Final = 2**62
 
 
 def symbol_rows(api: Api, params: Params) -> tuple[list[int], bool]:
-    """The rows asked for, and whether one symbol was named."""
+    """Return the requested rows, and whether one symbol was named."""
     name = text(params, "symbol", "")
     if name:
         return [api.exchange.row_of(name)], True
@@ -32,7 +32,7 @@ def one_or_all(rows: list[Any], one: bool) -> Any:
 
 @routes.add("GET", "/fapi/v1/ping", "/api/v3/ping", "/dapi/v1/ping")
 def ping(api: Api, params: Params) -> Any:
-    """Nothing, quickly."""
+    """An empty answer."""
     return {}
 
 
