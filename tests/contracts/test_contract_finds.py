@@ -187,6 +187,6 @@ def held_against(build: type[DryBench], name: str) -> None:
     bench = build()
     try:
         check(bench)
-        verify_events(bench.told)
+        verify_events(bench.published)
     finally:
         bench.close()

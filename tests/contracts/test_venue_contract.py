@@ -34,7 +34,7 @@ def test_adapter_keeps_the_contract(name: str, check: Callable[[Any], None]) -> 
     try:
         assert type(bench.venue).__name__ == name.split(maxsplit=1)[0]
         check(bench)
-        verify_events(bench.told)
+        verify_events(bench.published)
     finally:
         bench.close()
 

@@ -126,13 +126,13 @@ def test_a_number_out_of_its_domain_is_refused_by_name(action: str, given: dict[
     async def scenario() -> tuple[int, Any]:
         async with served() as (venue, client):
             before = venue.exchange.now_ns
-            status, told = await client.admin(action, **given)
+            status, answer = await client.admin(action, **given)
             assert venue.exchange.now_ns == before
-            return status, told
+            return status, answer
 
-    status, told = run(scenario)
+    status, answer = run(scenario)
     assert status == 400
-    assert name in told["error"]
+    assert name in answer["error"]
 
 
 def test_a_token_beyond_ascii_is_no_token() -> None:

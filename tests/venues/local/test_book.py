@@ -159,8 +159,8 @@ def test_the_stream_is_the_record(tmp_path: Path) -> None:
             await connected(venue, 1)
             snapshot = (await client.ask("GET", "/fapi/v1/depth", symbol="AAAUSDT", limit=5))[1]
             venue.advance(1_000_000_000)
-            told = [(await frame(ws))["data"] for _ in range(4)]
-            return [snapshot["lastUpdateId"], *told]
+            sent = [(await frame(ws))["data"] for _ in range(4)]
+            return [snapshot["lastUpdateId"], *sent]
 
     number, first, second, *trades = run(scenario)
 

@@ -122,12 +122,12 @@ def test_user_frames_are_lost_doubled_and_reordered() -> None:
             await client.ok("POST", ORDER, **BUY)
             return await frames(ws, 4)
 
-    told = run(scenario)
+    sent = run(scenario)
 
-    assert [row["e"] for row in told] == [
+    assert [row["e"] for row in sent] == [
         "ORDER_TRADE_UPDATE", "ORDER_TRADE_UPDATE", "ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE",
     ]
-    assert told[1] == told[2]
+    assert sent[1] == sent[2]
 
 
 def test_a_silence_keeps_the_socket_open_and_sends_nothing() -> None:

@@ -367,8 +367,8 @@ def test_a_number_is_written_in_plain_digits(quantity: str) -> None:
 
     async def scenario() -> tuple[int, int]:
         async with served() as (venue, client):
-            told = await client.refused("POST", ORDER, symbol="AAAUSDT", side="BUY", type="MARKET", quantity=quantity)
-            return told, len(venue.exchange.orders)
+            answer = await client.refused("POST", ORDER, symbol="AAAUSDT", side="BUY", type="MARKET", quantity=quantity)
+            return answer, len(venue.exchange.orders)
 
     assert run(scenario) == (-1100, 0)
 
@@ -380,5 +380,5 @@ def test_a_signature_beyond_ascii_is_a_wrong_one() -> None:
         async with served() as (venue, client):
             return await raw(client, "GET", "/fapi/v3/balance", "timestamp=1&signature=%C3%A9")
 
-    status, told = run(scenario)
-    assert (status, told["code"]) == (400, -1022)
+    status, answer = run(scenario)
+    assert (status, answer["code"]) == (400, -1022)

@@ -86,10 +86,10 @@ def test_a_stream_on_the_wrong_road_is_silent() -> None:
             venue.show({"AAAUSDT": 102.0})
             return [accepted, *await frames(ws, 2)]
 
-    accepted, *told = run(scenario)
+    accepted, *sent = run(scenario)
 
     assert accepted == {"result": None, "id": 1}
-    assert [row["e"] for row in told] == ["aggTrade", "aggTrade"]
+    assert [row["e"] for row in sent] == ["aggTrade", "aggTrade"]
 
 
 def test_the_stream_paths_of_before_2026_do_not_exist() -> None:
@@ -118,7 +118,7 @@ def test_every_kind_of_market_stream_speaks() -> None:
         "aaausdt@depth@100ms": "depthUpdate", "aaausdt@trade": "trade",
     }
 
-    async def told(road: str, wanted: dict[str, str]) -> dict[str, str]:
+    async def sent(road: str, wanted: dict[str, str]) -> dict[str, str]:
         async with served() as (venue, client):
             address = f"{venue.ws_url}/{road}/stream?streams={'/'.join(wanted)}"
             async with client.http.ws_connect(address) as ws:
@@ -131,8 +131,8 @@ def test_every_kind_of_market_stream_speaks() -> None:
                     found[row["stream"]] = data["e"]
                 return found
 
-    assert run(lambda: told("market", market)) == market
-    assert run(lambda: told("public", public)) == public
+    assert run(lambda: sent("market", market)) == market
+    assert run(lambda: sent("public", public)) == public
 
 
 def test_depth_updates_chain() -> None:
@@ -224,10 +224,10 @@ def test_every_form_of_address_reaches_the_user_stream(query: str) -> None:
             await client.ok("POST", "/fapi/v1/leverage", symbol="AAAUSDT", leverage=7)
             return await frame(ws)
 
-    told = run(scenario)
+    sent = run(scenario)
 
-    assert told.get("data", told)["e"] == "ACCOUNT_CONFIG_UPDATE"
-    assert told.get("data", told)["ac"] == {"s": "AAAUSDT", "l": 7}
+    assert sent.get("data", sent)["e"] == "ACCOUNT_CONFIG_UPDATE"
+    assert sent.get("data", sent)["ac"] == {"s": "AAAUSDT", "l": 7}
 
 
 def test_an_unknown_listen_key_receives_nothing_and_the_end_of_a_key_is_an_event() -> None:

@@ -393,7 +393,7 @@ class Desk:
         self.feed = HandFeed([make_instrument(COIN), make_instrument(OTHER)])
         self.now_ns = START
         self.venue = PaperExecutionAdapter(self.feed, settings, now_ns=lambda: self.now_ns)
-        self.told: list[StreamEvent] = []
+        self.published: list[StreamEvent] = []
         self.events: AsyncIterator[StreamEvent] | None = None
 
     async def __aenter__(self) -> Desk:
@@ -407,7 +407,7 @@ class Desk:
         assert self.events is not None
         async with asyncio.timeout(5):
             async for event in self.events:
-                self.told.append(event)
+                self.published.append(event)
 
     async def until(self, wanted: Callable[[StreamEvent], bool]) -> list[StreamEvent]:
         """Read up to an event that is *wanted*; return what came, it included."""
@@ -416,14 +416,14 @@ class Desk:
         async with asyncio.timeout(5):
             while not (came and wanted(came[-1])):
                 came.append(await anext(self.events))
-        self.told += came
+        self.published += came
         return came
 
     async def push(self, event: Quote | Kline) -> list[StreamEvent]:
         """Push a price and return what came with it, it being the last."""
         self.now_ns = max(self.now_ns, event.ts_ns + (event.interval_ns if isinstance(event, Kline) else 0))
         self.feed.push(event)
-        return await self.until(lambda told: told == event)
+        return await self.until(lambda published: published == event)
 
     async def quote(self, price: float) -> list[StreamEvent]:
         """A second later a touch at *price*."""
@@ -468,10 +468,10 @@ def test_account_events_come_before_the_price_that_caused_them() -> None:
         assert await desk.venue.get_fills(COIN, 0) == [came[0]]
         assert await desk.venue.get_fills(COIN, desk.now_ns + 1) == await desk.venue.get_fills(OTHER, 0) == []
 
-    told = play(scene).told
-    states = [(event.stream, event.up) for event in told if isinstance(event, StreamState)]
+    published = play(scene).published
+    states = [(event.stream, event.up) for event in published if isinstance(event, StreamState)]
     assert states == [("user", True), ("market", True)]
-    assert kinds(told[:2]) == ["StreamState"] * 2
+    assert kinds(published[:2]) == ["StreamState"] * 2
 
 
 def test_events_of_the_feeds_own_account_are_dropped() -> None:
@@ -488,7 +488,7 @@ def test_events_of_the_feeds_own_account_are_dropped() -> None:
         desk.feed.push(word)
         assert await desk.until(lambda event: isinstance(event, MarkPrice)) == [word]
 
-    assert len(play(scene).told) == 3
+    assert len(play(scene).published) == 3
 
 
 def test_leverage_and_cancels_are_published_once() -> None:
@@ -506,9 +506,9 @@ def test_leverage_and_cancels_are_published_once() -> None:
         assert order.status is OrderStatus.CANCELED
         assert await desk.venue.get_order(OTHER, stop.client_order_id) is None
 
-    told = play(scene).told
-    assert [event.leverage for event in told if isinstance(event, LeverageChanged)] == [5.0, 50.0]
-    assert sum(isinstance(event, OrderUpdate) and event.status is OrderStatus.CANCELED for event in told) == 1
+    published = play(scene).published
+    assert [event.leverage for event in published if isinstance(event, LeverageChanged)] == [5.0, 50.0]
+    assert sum(isinstance(event, OrderUpdate) and event.status is OrderStatus.CANCELED for event in published) == 1
 
 
 def test_an_opening_order_needs_a_price_of_now() -> None:
@@ -555,7 +555,7 @@ def test_a_dry_run_survives_a_restart_and_processes_the_missed_bars() -> None:
         return desk
 
     play(before)
-    assert kinds(asyncio.run(after()).told)[:2] == ["StreamState"] * 2
+    assert kinds(asyncio.run(after()).published)[:2] == ["StreamState"] * 2
 
 
 def test_a_gap_is_repaired_by_the_next_bar_when_it_could_not_be_at_once() -> None:
@@ -588,7 +588,7 @@ def test_ages_are_measured_by_the_feeds_clock() -> None:
         for price in (100.0, 101.0):
             event = quote(price, desk.now_ns + hours * NS_PER_HOUR)
             desk.feed.push(event)
-            await desk.until(lambda told, event=event: told == event)
+            await desk.until(lambda published, event=event: published == event)
             await desk.venue.submit_order(request(BUY, MARKET, 1.0))
         assert desk.feed.asked == ["connect"]
         (fill,) = await desk.venue.get_fills(COIN, 0)
