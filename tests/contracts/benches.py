@@ -1,7 +1,7 @@
 """The benches: how each adapter is built, and how its market is made to move.
 
 A bench of a venue beyond a wire runs it on a private event loop and answers like a plain object. After every move it
-waits until the stream has told all that asking tells, which is what a stream promises.
+waits until the stream has published what requests return, which is what a stream promises.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class MemoryBench:
 
     def __init__(self) -> None:
         self.venue = PaperVenue([COIN], _SETTINGS)
-        self.told: list[StreamEvent] = []
+        self.published: list[StreamEvent] = []
         self._looked = 0
         self._ts_ns = 475_000 * NS_PER_HOUR
 
@@ -53,11 +53,11 @@ class MemoryBench:
         """One flat bar at *price*."""
         self._ts_ns += NS_PER_HOUR
         batch = MarketBatch(self._ts_ns, NS_PER_HOUR, np.array([[price] * 4 + [1e6]]), np.array([True]))
-        self.told += self.venue.on_open(batch)
+        self.published += self.venue.on_open(batch)
         while more := self.venue.on_range(batch):
-            self.told += more
-        looked, self._looked = self._looked, len(self.told)
-        return self.told[looked:]
+            self.published += more
+        looked, self._looked = self._looked, len(self.published)
+        return self.published[looked:]
 
     def submit(self, request: OrderRequest) -> OrderUpdate:
         """The one update that answers an order: an acknowledgement is not a fill."""
@@ -98,11 +98,11 @@ class MemoryBench:
 class WireBench:
     """What benches of ``ExecutionVenue`` share; a subclass gives ``start`` and the hands on its market."""
 
-    patience_s = 5.0  # how long the stream may take to tell what asking tells
+    patience_s = 5.0  # how long the stream may be behind what requests return
 
     def __init__(self) -> None:
         self.loop = self.new_loop()
-        self.told: list[StreamEvent] = []
+        self.published: list[StreamEvent] = []
         self._looked = 0
         self._sent: set[str] = set()
         self._news = asyncio.Event()
@@ -119,12 +119,14 @@ class WireBench:
 
     async def _open(self) -> None:
         """Connect, begin to read, and wait until both streams are up."""
-        self._ended, told = False, len(self.told)
+        self._ended, published = False, len(self.published)
         await self.venue.connect()
         self._before = {fill.fill_id for fill in await self.venue.get_fills(COIN.symbol, self.since_ns)}
         self._reader = self.loop.create_task(self._read())
         for stream in ("market", "user"):
-            await self.heard(lambda event, name=stream: isinstance(event, StreamState) and event.stream == name, told)
+            await self.received(
+                lambda event, name=stream: isinstance(event, StreamState) and event.stream == name, published
+            )
 
     # ---- what a subclass brings
 
@@ -166,25 +168,25 @@ class WireBench:
     # ---- the market and the stream
 
     def show(self, price: float) -> list[StreamEvent]:
-        """Move the market, wait until the stream has caught up, and return what was told since the last look."""
+        """Move the market, wait until the stream has caught up, and return the events since the last call."""
         self.ask(self.move(price))
         self.ask(self._settle())
-        looked, self._looked = self._looked, len(self.told)
-        return self.told[looked:]
+        looked, self._looked = self._looked, len(self.published)
+        return self.published[looked:]
 
     def until(self, wanted: Callable[[StreamEvent], bool]) -> StreamEvent:
-        """Return the first event told that is *wanted*; StopAsyncIteration when the stream has ended without."""
-        return self.ask(self.heard(wanted))
+        """Return the first published event that is *wanted*; StopAsyncIteration when the stream has ended without."""
+        return self.ask(self.received(wanted))
 
-    async def heard(self, wanted: Callable[[StreamEvent], bool], looked: int = 0) -> StreamEvent:
-        """Wait for an event that is *wanted*, those told already included but for the first *looked*."""
+    async def received(self, wanted: Callable[[StreamEvent], bool], looked: int = 0) -> StreamEvent:
+        """Wait for an event that is *wanted*; published ones count too, without the first *looked*."""
         async with asyncio.timeout(self.patience_s):
             while True:
                 self._news.clear()
-                for event in self.told[looked:]:
+                for event in self.published[looked:]:
                     if wanted(event):
                         return event
-                looked = len(self.told)
+                looked = len(self.published)
                 if self._ended:
                     raise _Ended
                 await self._news.wait()
@@ -192,14 +194,14 @@ class WireBench:
     async def _read(self) -> None:
         try:
             async for event in self.venue.stream(INTERVAL_NS):
-                self.told.append(event)
+                self.published.append(event)
                 self._news.set()
         finally:
             self._ended = True
             self._news.set()
 
     async def _settle(self) -> None:
-        """Wait until the stream has told every fill and status that asking tells."""
+        """Wait until the stream has published every fill and status that requests return."""
         missing = "nothing asked yet"
         try:
             async with asyncio.timeout(self.patience_s):
@@ -207,13 +209,13 @@ class WireBench:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._news.wait(), 0.05)
         except TimeoutError:
-            raise AssertionError(f"the stream never told what asking tells: {missing}") from None
+            raise AssertionError(f"the stream never published what requests return: {missing}") from None
 
     async def _missing(self) -> str:
-        """What asking tells and the stream has not told; empty when there is nothing."""
+        """What requests return and the stream has not published; empty when there is nothing."""
         self._news.clear()
         fills = await self.venue.get_fills(COIN.symbol, self.since_ns)
-        filled = {event.fill_id for event in self.told if isinstance(event, Fill)}
+        filled = {event.fill_id for event in self.published if isinstance(event, Fill)}
         for fill in fills:
             if fill.fill_id not in filled | self._before:
                 return repr(fill)
@@ -221,13 +223,15 @@ class WireBench:
             known = await self.venue.get_order(COIN.symbol, name)
             last = self._status(name)
             if known is None or known.status is not last:
-                return f"{name}: {known}, told last: {last}"
+                return f"{name}: {known}, published last: {last}"
             if last in (OrderStatus.FILLED, OrderStatus.CANCELED):
                 self._sent.discard(name)
         return ""
 
     def _status(self, name: str) -> OrderStatus | None:
-        updates = [event for event in self.told if isinstance(event, OrderUpdate) and event.client_order_id == name]
+        updates = [
+            event for event in self.published if isinstance(event, OrderUpdate) and event.client_order_id == name
+        ]
         return updates[-1].status if updates else None
 
     # ---- questions and requests
@@ -279,7 +283,7 @@ class WireBench:
         return False
 
     def come_back(self, price: float) -> None:
-        """End the adapter, move the market, and connect another one; of what it missed nothing need be told."""
+        """End the adapter, move the market, and connect another one; events in between need not be published."""
         self.ask(self._come_back(price))
 
     async def _come_back(self, price: float) -> None:
@@ -318,12 +322,12 @@ class WireBench:
             await self.loop.shutdown_asyncgens()
 
 
-class _Ended(Exception):  # noqa: N818 - a fact, told on as StopAsyncIteration, which no coroutine may raise
+class _Ended(Exception):  # noqa: N818 - a fact, passed on as StopAsyncIteration, which no coroutine may raise
     """The stream has ended."""
 
 
 class DryBench(WireBench):
-    """Paper fills on a market that is moved by hand, a minute a step, on a clock that stands still between."""
+    """Paper fills on a market that the check moves, a minute a step; its clock stands still in between."""
 
     async def start(self) -> ExecutionVenue:
         """The adapter over a hand feed."""
@@ -347,7 +351,7 @@ class DryBench(WireBench):
         for moment in (bar.ts_ns + NS_PER_SECOND, self._now_ns - NS_PER_SECOND):
             self.feed.push(Quote(symbol=COIN.symbol, bid=price, bid_qty=1e6, ask=price, ask_qty=1e6, ts_ns=moment))
         self.feed.push(bar)
-        await self.heard(lambda event: event is bar)
+        await self.received(lambda event: event is bar)
 
     def _bar(self, price: float) -> Kline:
         """The bar of the minute that passes now."""
@@ -363,7 +367,7 @@ class DryBench(WireBench):
         self.feed.push(MarkPrice(
             symbol=COIN.symbol, price=100.0, funding_rate=FUNDING, next_funding_ns=due, ts_ns=self._now_ns
         ))
-        await self.heard(lambda event: isinstance(event, MarkPrice))
+        await self.received(lambda event: isinstance(event, MarkPrice))
         self._now_ns = due
         await self.move(self.feed.last[COIN.symbol])
 
@@ -453,7 +457,7 @@ class LocalVenueBench(WireBench):
 
 
 class RenamingVenueBench(LocalVenueBench):
-    """The same at a venue that gives a triggered stop a client id of its own, and says later whose it was."""
+    """The same at a venue that gives a triggered stop a client id of its own, and reports the link later."""
 
     exchange_settings = ExchangeSettings(assumed_funding_rate=0.0, link_by_order_id=True)
 
@@ -482,11 +486,11 @@ class DryLocalVenueBench(LocalVenueBench):
         await super().move(price)
 
     async def move(self, price: float) -> None:
-        """One flat bar at *price*, told as bar and as quote, which come by different sockets."""
+        """One flat bar at *price*, published as bar and as quote, which come on different sockets."""
         await super().move(price)
         now_ns = self.now_ns()
-        await self.heard(lambda event: isinstance(event, Quote) and event.ts_ns >= now_ns)
-        await self.heard(lambda event: isinstance(event, Kline) and event.ts_ns + event.interval_ns >= now_ns)
+        await self.received(lambda event: isinstance(event, Quote) and event.ts_ns >= now_ns)
+        await self.received(lambda event: isinstance(event, Kline) and event.ts_ns + event.interval_ns >= now_ns)
 
     async def reach(self, up: bool) -> None:
         """End the server or start it again, and let its prices grow old."""

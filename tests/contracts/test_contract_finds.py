@@ -1,4 +1,4 @@
-"""The contract can fail: each broken adapter is caught, by the check that is about what broke."""
+"""The contract can fail: each broken adapter is caught by the check of what is broken."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from quantum_trader.engine.venue_port import ExecutionVenue, Kline, StreamEvent,
 from quantum_trader.venues.paper.live_account import PaperExecutionAdapter
 
 from .benches import DryBench
-from .venue_contract import checks, verify_told
+from .venue_contract import checks, verify_events
 
 
 class StatusFirst(PaperExecutionAdapter):
-    """Tells FILLED, then the fill."""
+    """Publishes FILLED, then the fill."""
 
     async def stream(self, interval_ns: int) -> AsyncIterator[StreamEvent]:
         held: Fill | None = None
@@ -34,7 +34,7 @@ class StatusFirst(PaperExecutionAdapter):
 
 
 class NoStreamStates(PaperExecutionAdapter):
-    """Says nothing of its user stream until something happens there."""
+    """Publishes no state of its user stream until something happens there."""
 
     async def stream(self, interval_ns: int) -> AsyncIterator[StreamEvent]:
         late: StreamState | None = None
@@ -49,7 +49,7 @@ class NoStreamStates(PaperExecutionAdapter):
 
 
 class SilentRequests(PaperExecutionAdapter):
-    """Does not tell what was cancelled by request."""
+    """Does not publish cancels that were requested."""
 
     async def stream(self, interval_ns: int) -> AsyncIterator[StreamEvent]:
         async for event in super().stream(interval_ns):
@@ -58,7 +58,7 @@ class SilentRequests(PaperExecutionAdapter):
 
 
 class FillsTwice(PaperExecutionAdapter):
-    """Tells each fill twice."""
+    """Publishes each fill twice."""
 
     async def stream(self, interval_ns: int) -> AsyncIterator[StreamEvent]:
         async for event in super().stream(interval_ns):
@@ -68,7 +68,7 @@ class FillsTwice(PaperExecutionAdapter):
 
 
 class RunningBars(PaperExecutionAdapter):
-    """Tells the bar that is still running."""
+    """Publishes the bar that is still running."""
 
     async def stream(self, interval_ns: int) -> AsyncIterator[StreamEvent]:
         async for event in super().stream(interval_ns):
@@ -108,7 +108,7 @@ class TellsTradesAsTransfers(PaperExecutionAdapter):
 
 
 class StaleMoney(PaperExecutionAdapter):
-    """Tells the wallet it began with."""
+    """Publishes the wallet it began with."""
 
     async def get_cash_balance(self) -> VenueBalance:
         return VenueBalance(wallet=10_000.0, unrealised_pnl=0.0, margin_used=0.0, available=10_000.0)
@@ -187,6 +187,6 @@ def held_against(build: type[DryBench], name: str) -> None:
     bench = build()
     try:
         check(bench)
-        verify_told(bench.told)
+        verify_events(bench.published)
     finally:
         bench.close()

@@ -1,8 +1,8 @@
-"""What every venue adapter must do, as checks that know no adapter.
+"""What every venue adapter must do, as checks independent of any adapter.
 
 An adapter is any public class in ``quantum_trader.venues`` that has every method of the ``Venue`` port (an exchange in
-memory) or of the ``ExecutionVenue`` port (a venue beyond a wire); :func:`adapters` finds them. One without a bench
-fails the suite. A check says what the port promises and nothing more: where one adapter fills at once and another at
+memory) or of the ``ExecutionVenue`` port (a venue over a network); :func:`adapters` finds them. One without a bench
+fails the suite. A check states what the port promises and nothing more: where one adapter fills at once and another at
 the next price, it holds for both.
 
 To add an adapter: write its bench (for a wire, a ``WireBench`` of ``benches.py`` with ``start`` and a few hands on the
@@ -56,10 +56,10 @@ class Bench(Protocol):
     """
 
     venue: Any  # the adapter itself
-    told: list[StreamEvent]  # everything it told so far, in order
+    published: list[StreamEvent]  # every event so far, in order
 
     def show(self, price: float) -> list[StreamEvent]:
-        """Make the market trade at *price* for a while; return what was told since the last look."""
+        """Make the market trade at *price* for a while; return the events since the last call."""
         ...
 
     def submit(self, request: OrderRequest) -> OrderUpdate:
@@ -106,7 +106,7 @@ class Wire(Bench, Protocol):
         ...
 
     def until(self, wanted: Callable[[StreamEvent], bool]) -> StreamEvent:
-        """Return the first event told that is *wanted*, waiting a few seconds for it if need be."""
+        """Return the first published event that is *wanted*; waits some seconds for it."""
         ...
 
     def now_ns(self) -> int:
@@ -118,7 +118,7 @@ class Wire(Bench, Protocol):
         ...
 
     def pay(self, amount: float) -> bool:
-        """Pay money into the account, or (negative) out of it; False where nobody can."""
+        """Pay money into the account, or (negative) out of it; False where the venue has no such request."""
         ...
 
     def come_back(self, price: float) -> None:
@@ -200,7 +200,7 @@ def cancel_of(client_order_id: str) -> CancelRequest:
 
 
 def fills(events: list[StreamEvent], client_order_id: str = "") -> list[Fill]:
-    """The fills among *events*, of one order if told which."""
+    """Return the fills among *events*, of one order where it is named."""
     return [e for e in events if isinstance(e, Fill) and client_order_id in ("", e.client_order_id)]
 
 
@@ -214,7 +214,7 @@ def traded(bench: Bench, side: str, qty: float, price: float, **changes: Any) ->
     bench.show(price)
     order_id = accepted(bench, side, "MARKET", qty, **changes)
     bench.show(price)
-    (fill,) = fills(bench.told, order_id)
+    (fill,) = fills(bench.published, order_id)
     assert (fill.qty, fill.liquidity) == (qty, "taker")
     return fill
 
@@ -226,21 +226,21 @@ def stopped_long(bench: Bench) -> str:
     return accepted(bench, "SELL", "STOP_MARKET", 1.0, 95.0, reduce_only=True)
 
 
-def verify_told(told: list[StreamEvent]) -> None:
-    """Whatever was told: each fill once, fills before the status they made, nothing after a final status."""
+def verify_events(published: list[StreamEvent]) -> None:
+    """Check the order of events: each fill once, fills before their status, nothing after a final status."""
     filled: dict[str, float] = {}
     ended: dict[str, OrderStatus] = {}
     known: set[tuple[str, str]] = set()
-    for event in told:
+    for event in published:
         if isinstance(event, Fill):
-            assert (event.symbol, event.fill_id) not in known, f"told twice: {event}"
+            assert (event.symbol, event.fill_id) not in known, f"published twice: {event}"
             assert event.qty > 0.0
             assert event.client_order_id not in ended, f"a fill after the order's end: {event}"
             known.add((event.symbol, event.fill_id))
             filled[event.client_order_id] = filled.get(event.client_order_id, 0.0) + event.qty
         elif isinstance(event, OrderUpdate):
             name = event.client_order_id
-            assert event.filled_qty <= filled.get(name, 0.0) + 1e-9, f"told before its fill: {event}"
+            assert event.filled_qty <= filled.get(name, 0.0) + 1e-9, f"published before its fill: {event}"
             assert name not in ended or ended[name] is event.status, f"after {ended[name].value}: {event}"
             if event.status in FINAL:
                 ended[name] = event.status
@@ -277,7 +277,7 @@ def check_only_fills_move_books(bench: Bench) -> None:
 
 
 def check_fill_comes_before_its_status(bench: Bench) -> None:
-    """The fill is told first, then FILLED with its quantity."""
+    """The fill comes first, then FILLED with its quantity."""
     bench.show(100.0)
     order_id = accepted(bench, "SELL", "MARKET", 1.0)
     events = bench.show(100.0)
@@ -410,7 +410,7 @@ def check_same_client_id_is_one_stop(bench: Bench) -> None:
 
 
 def check_cancel_answers_always(bench: Bench) -> None:
-    """An open order or stop is cancelled, the same cancel again tells its final status, an unknown id is -2011."""
+    """An open order or stop is cancelled, the same cancel again returns its final status, an unknown id is -2011."""
     stop = stopped_long(bench)
     resting = accepted(bench, "BUY", "LIMIT", 1.0, 90.0)
     for each in (stop, resting):
@@ -426,7 +426,7 @@ def check_cancel_answers_always(bench: Bench) -> None:
 def check_late_cancel_does_not_hide_a_fill(bench: Bench) -> None:
     """Cancelling what has filled answers FILLED, for a market order and for a stop."""
     stop = stopped_long(bench)
-    entry = next(fill.client_order_id for fill in fills(bench.told))
+    entry = next(fill.client_order_id for fill in fills(bench.published))
     bench.show(94.0)
     assert [bench.cancel(cancel_of(each)).status for each in (entry, stop)] == [OrderStatus.FILLED] * 2
 
@@ -444,7 +444,7 @@ def check_leverage_is_read_back(bench: Bench) -> None:
 
 
 def check_liquidation_leaves_nothing(bench: Bench) -> None:
-    """A 20x long is closed by the venue when its margin is gone; the fill says so, and the id is the venue's."""
+    """A 20x long is closed by the venue when its margin is gone; the fill is marked so, and has the venue's id."""
     bench.show(100.0)
     assert bench.set_leverage(COIN.symbol, 20.0) == 20.0
     traded(bench, "BUY", 40.0, 100.0)
@@ -484,7 +484,7 @@ def check_memory_continues_from_its_state(bench: Bench) -> None:
 
 
 def check_wire_questions_are_awaited(bench: Wire) -> None:
-    """Every question of the port is a coroutine, the stream an iterator; the venue says its name and window."""
+    """Every request of the port is a coroutine, the stream an iterator; the venue has a name and a receive window."""
     for name in methods_of(ExecutionVenue):
         method = getattr(type(bench.venue), name)
         if inspect.iscoroutinefunction(getattr(ExecutionVenue, name)):
@@ -496,12 +496,12 @@ def check_wire_questions_are_awaited(bench: Wire) -> None:
 
 
 def check_wire_stream_begins_with_its_states(bench: Wire) -> None:
-    """Each stream says that it is up before it says anything else."""
+    """Each stream begins with its state "up"."""
     bench.until(lambda event: isinstance(event, StreamState) and event.stream == "market")
     bench.until(lambda event: isinstance(event, StreamState) and event.stream == "user")
     traded(bench, "BUY", 1.0, 100.0)
     up: set[str] = set()
-    for event in bench.told:
+    for event in bench.published:
         if isinstance(event, StreamState):
             assert event.up, event
             up.add(event.stream)
@@ -529,64 +529,64 @@ def check_wire_fills_are_the_same_when_asked(bench: Wire) -> None:
     bench.show(94.0)
     traded(bench, "SELL", 0.5, 95.0, client_order_id="short")
     asked = bench.ask(bench.venue.get_fills(COIN.symbol, bench.since_ns))
-    told = fills(bench.told)
+    published = fills(bench.published)
     assert len(asked) == 3
-    for ours, theirs in zip(told, asked, strict=True):
+    for ours, theirs in zip(published, asked, strict=True):
         for key in ("fill_id", "client_order_id", "symbol", "side", "liquidity", "ts_ns", "liquidation"):
             assert getattr(ours, key) == getattr(theirs, key), key
         for key in ("qty", "price", "fee"):
             assert getattr(ours, key) == pytest.approx(getattr(theirs, key), abs=1e-8), key
-    newest = told[-1].ts_ns
+    newest = published[-1].ts_ns
     assert {fill.fill_id for fill in bench.ask(bench.venue.get_fills(COIN.symbol, newest))} == {
-        fill.fill_id for fill in told if fill.ts_ns >= newest
+        fill.fill_id for fill in published if fill.ts_ns >= newest
     }
     assert bench.ask(bench.venue.get_fills(COIN.symbol, newest + 10**9)) == []
 
 
 def check_wire_wallet_is_told(bench: Wire) -> None:
-    """After a fill the stream tells the wallet that asking tells."""
+    """After a fill the stream has the same wallet as a request."""
     traded(bench, "BUY", 1.0, 100.0)
     wallet = bench.balance().wallet
     assert wallet < 10_000.0
-    told = bench.until(lambda event: isinstance(event, WalletChanged) and abs(event.wallet - wallet) < 1e-6)
-    assert isinstance(told, WalletChanged)
+    published = bench.until(lambda event: isinstance(event, WalletChanged) and abs(event.wallet - wallet) < 1e-6)
+    assert isinstance(published, WalletChanged)
 
 
 def check_wire_leverage_is_told(bench: Wire) -> None:
     """A changed leverage comes out of the stream."""
     bench.set_leverage(COIN.symbol, 3.0)
-    told = bench.until(lambda event: isinstance(event, LeverageChanged) and event.leverage == 3.0)
-    assert isinstance(told, LeverageChanged)
-    assert told.symbol == COIN.symbol
+    published = bench.until(lambda event: isinstance(event, LeverageChanged) and event.leverage == 3.0)
+    assert isinstance(published, LeverageChanged)
+    assert published.symbol == COIN.symbol
 
 
 def check_wire_prices_are_told(bench: Wire) -> None:
     """The last price is the one that was traded; a quote stands around it."""
     bench.show(123.0)
     assert bench.ask(bench.venue.get_ticker_price(COIN.symbol)) == 123.0
-    told = bench.until(lambda event: isinstance(event, Quote) and event.bid <= 123.0 <= event.ask)
-    assert isinstance(told, Quote)
-    assert (told.symbol, told.ask - told.bid < 1.0) == (COIN.symbol, True)
+    published = bench.until(lambda event: isinstance(event, Quote) and event.bid <= 123.0 <= event.ask)
+    assert isinstance(published, Quote)
+    assert (published.symbol, published.ask - published.bid < 1.0) == (COIN.symbol, True)
 
 
 def check_wire_bars_are_complete(bench: Wire) -> None:
-    """Bars told and asked for are closed ones, equal, in order, on the grid, and inside [start, end)."""
+    """Streamed and requested bars are closed ones, equal, in order, on the grid, and inside [start, end)."""
     for price in (100.0, 101.0, 102.0, 103.0):
         bench.show(price)
     last = bench.until(lambda event: isinstance(event, Kline) and event.close == 102.0)
     assert isinstance(last, Kline)
-    told = [event for event in bench.told if isinstance(event, Kline)]
-    for bar in told:
+    published = [event for event in bench.published if isinstance(event, Kline)]
+    for bar in published:
         assert (bar.symbol, bar.interval_ns, bar.ts_ns % INTERVAL_NS) == (COIN.symbol, INTERVAL_NS, 0)
         assert bar.ts_ns + INTERVAL_NS <= bench.now_ns(), "a bar that is not complete"
         assert bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high
-    assert [bar.ts_ns for bar in told] == sorted({bar.ts_ns for bar in told}), "each once, oldest first"
-    start, end = told[0].ts_ns, last.ts_ns
+    assert [bar.ts_ns for bar in published] == sorted({bar.ts_ns for bar in published}), "each once, oldest first"
+    start, end = published[0].ts_ns, last.ts_ns
     asked = bench.ask(bench.venue.get_klines(COIN.symbol, INTERVAL_NS, start, end))
     assert [bar.ts_ns for bar in asked] == list(range(start, end, INTERVAL_NS))
-    assert {bar.ts_ns: bar for bar in asked}.items() >= {bar.ts_ns: bar for bar in told if bar.ts_ns < end}.items()
+    assert {bar.ts_ns: bar for bar in asked}.items() >= {bar.ts_ns: bar for bar in published if bar.ts_ns < end}.items()
     until_now = bench.ask(bench.venue.get_klines(COIN.symbol, INTERVAL_NS, start, bench.now_ns() + 10 * INTERVAL_NS))
-    assert all(bar.ts_ns + INTERVAL_NS <= bench.now_ns() for bar in until_now), "the running bar is not told"
+    assert all(bar.ts_ns + INTERVAL_NS <= bench.now_ns() for bar in until_now), "the running bar is not returned"
     assert bench.ask(bench.venue.get_klines(COIN.symbol, INTERVAL_NS, end, end)) == []
 
 
@@ -595,15 +595,15 @@ def check_wire_funding_is_told_and_asked(bench: Wire) -> None:
     traded(bench, "BUY", 2.0, 100.0)
     wallet = bench.balance().wallet
     bench.pass_funding()
-    told = bench.until(lambda event: isinstance(event, FundingPayment))
-    assert isinstance(told, FundingPayment)
-    assert told.symbol == COIN.symbol
-    assert told.amount == pytest.approx(-0.2, rel=0.01)
+    published = bench.until(lambda event: isinstance(event, FundingPayment))
+    assert isinstance(published, FundingPayment)
+    assert published.symbol == COIN.symbol
+    assert published.amount == pytest.approx(-0.2, rel=0.01)
     (asked,) = bench.ask(bench.venue.get_funding(bench.since_ns))
-    assert (asked.symbol, asked.ts_ns) == (told.symbol, told.ts_ns)
-    assert asked.amount == pytest.approx(told.amount, abs=1e-8)
-    assert bench.balance().wallet == pytest.approx(wallet + told.amount, abs=1e-6)
-    assert bench.ask(bench.venue.get_funding(told.ts_ns + 10**9)) == []
+    assert (asked.symbol, asked.ts_ns) == (published.symbol, published.ts_ns)
+    assert asked.amount == pytest.approx(published.amount, abs=1e-8)
+    assert bench.balance().wallet == pytest.approx(wallet + published.amount, abs=1e-6)
+    assert bench.ask(bench.venue.get_funding(published.ts_ns + 10**9)) == []
 
 
 def check_wire_money_moved_is_told_and_asked(bench: Wire) -> None:
@@ -612,16 +612,16 @@ def check_wire_money_moved_is_told_and_asked(bench: Wire) -> None:
     traded(bench, "SELL", 2.0, 110.0, reduce_only=True)
     bench.pass_funding()
     assert bench.ask(bench.venue.get_transfers(bench.since_ns)) == []
-    assert all(event.moved == 0.0 for event in bench.told if isinstance(event, WalletChanged))
+    assert all(event.moved == 0.0 for event in bench.published if isinstance(event, WalletChanged))
     wallet = bench.balance().wallet
     if not bench.pay(-250.0):
         return
-    told = bench.until(lambda event: isinstance(event, WalletChanged) and event.moved != 0.0)
-    assert isinstance(told, WalletChanged)
-    assert (told.moved, told.wallet) == (-250.0, pytest.approx(wallet - 250.0, abs=1e-6))
+    published = bench.until(lambda event: isinstance(event, WalletChanged) and event.moved != 0.0)
+    assert isinstance(published, WalletChanged)
+    assert (published.moved, published.wallet) == (-250.0, pytest.approx(wallet - 250.0, abs=1e-6))
     assert bench.balance().wallet == pytest.approx(wallet - 250.0, abs=1e-6)
     (out,) = bench.ask(bench.venue.get_transfers(bench.since_ns))
-    assert (out.amount, abs(out.ts_ns - told.ts_ns) < 60 * 10**9) == (-250.0, True)
+    assert (out.amount, abs(out.ts_ns - published.ts_ns) < 60 * 10**9) == (-250.0, True)
     assert bench.pay(70.0)
     assert [one.amount for one in bench.ask(bench.venue.get_transfers(bench.since_ns))] == [-250.0, 70.0]
     assert len({one.move_id for one in bench.ask(bench.venue.get_transfers(bench.since_ns))}) == 2
@@ -647,7 +647,7 @@ def check_wire_account_outlives_the_adapter(bench: Wire) -> None:
     """One made anew finds position, stop, fills and client ids; also of a stop that triggered in between."""
     stop = stopped_long(bench)
     limit = accepted(bench, "BUY", "LIMIT", 1.0, 60.0)
-    entry = fills(bench.told)[0]
+    entry = fills(bench.published)[0]
     bench.come_back(96.0)
     assert held(bench) == 1.0
     assert {resting.client_order_id for resting in bench.open_orders()} == {stop, limit}

@@ -1,4 +1,4 @@
-"""The admin road: for this machine and the holder of the token, and it tells the truth."""
+"""The admin endpoints: for this machine with the token; they show the real state."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def test_time_and_prices_are_moved_by_hand() -> None:
     assert run(recorded) == 2
 
 
-def test_the_state_is_the_truth() -> None:
-    """Positions, orders and trades, whatever clients were told; somebody else's order is in it."""
+def test_the_admin_state_shows_what_really_is_there() -> None:
+    """Positions, orders and trades, whatever clients were sent; an order of another sender is in it."""
 
     async def scenario() -> Any:
         async with served() as (venue, client):
@@ -121,18 +121,18 @@ def test_an_exchange_can_be_made_to_misbehave() -> None:
     ],
 )
 def test_a_number_out_of_its_domain_is_refused_by_name(action: str, given: dict[str, Any], name: str) -> None:
-    """Nothing is done, and nobody has to wait for a billion bars."""
+    """Nothing is done: a request for a billion bars is refused."""
 
     async def scenario() -> tuple[int, Any]:
         async with served() as (venue, client):
             before = venue.exchange.now_ns
-            status, told = await client.admin(action, **given)
+            status, answer = await client.admin(action, **given)
             assert venue.exchange.now_ns == before
-            return status, told
+            return status, answer
 
-    status, told = run(scenario)
+    status, answer = run(scenario)
     assert status == 400
-    assert name in told["error"]
+    assert name in answer["error"]
 
 
 def test_a_token_beyond_ascii_is_no_token() -> None:

@@ -1,4 +1,4 @@
-"""Recorded books drive the venue: chaining rules, fills by walking levels, resting orders behind the queue."""
+"""Recorded books drive the venue: chaining rules, fills by walking levels, resting orders last in the queue."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from tests.venues.local.world import COIN, connected, frame, run, served, ticket
 
 from quantum_trader.domain.errors import DataError
-from quantum_trader.venues.local.book import Book, BookExchange, load_books
+from quantum_trader.venues.local.book import Book, load_books
 from quantum_trader.venues.local.build import book_exchange
-from quantum_trader.venues.local.exchange import ExchangeSettings
+from quantum_trader.venues.local.exchange import Exchange, ExchangeSettings
 from quantum_trader.venues.local.orders import DepthDiff, MarketTick
 
 RECORDED = Path(__file__).resolve().parents[4] / "shared" / "data" / "binance_um" / "l2"
@@ -46,7 +46,7 @@ def write(folder: Path) -> Path:
     return folder
 
 
-def market_of(folder: Path) -> BookExchange:
+def market_of(folder: Path) -> Exchange:
     """The exchange on the small record."""
     return book_exchange(write(folder), instruments=[COIN], settings=RICH)
 
@@ -77,18 +77,18 @@ def test_a_market_order_walks_the_levels(tmp_path: Path) -> None:
 
     assert order.status == "FILLED"
     assert [(trade.price, trade.qty) for trade in market.trades] == [(100.01, 1.0), (100.02, 2.0), (100.03, 1.0)]
-    assert market.levels(0, 5)[1] == [(100.03, 2.0)]
+    assert market.source.levels(0, 5)[1] == [(100.03, 2.0)]
 
 
 def test_the_record_restores_what_an_order_took(tmp_path: Path) -> None:
-    """The next recorded update of a level says how much is there."""
+    """The next recorded update of a level sets its quantity."""
     market = market_of(tmp_path)
     market.place(ticket("BUY", "MARKET", 1.0))
-    assert market.quote(0) == (99.99, 100.02)
+    assert market.source.quote(0) == (99.99, 100.02)
 
     market.advance(market.now_ns + 100_000_000)
 
-    assert market.levels(0, 1)[1] == [(100.01, 1.5)]
+    assert market.source.levels(0, 1)[1] == [(100.01, 1.5)]
 
 
 def test_an_order_larger_than_the_book_expires(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_stop_walks_the_book_when_a_trade_reaches_it(tmp_path: Path) -> None:
 
 
 def test_bars_hold_the_trades_so_far(tmp_path: Path) -> None:
-    """The running minute does not know the trade that is yet to come."""
+    """The running minute does not contain later trades."""
     market = market_of(tmp_path)
     market.advance(market.now_ns + 200_000_000)
 
@@ -159,8 +159,8 @@ def test_the_stream_is_the_record(tmp_path: Path) -> None:
             await connected(venue, 1)
             snapshot = (await client.ask("GET", "/fapi/v1/depth", symbol="AAAUSDT", limit=5))[1]
             venue.advance(1_000_000_000)
-            told = [(await frame(ws))["data"] for _ in range(4)]
-            return [snapshot["lastUpdateId"], *told]
+            sent = [(await frame(ws))["data"] for _ in range(4)]
+            return [snapshot["lastUpdateId"], *sent]
 
     number, first, second, *trades = run(scenario)
 
@@ -182,7 +182,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 def test_the_real_record_chains_and_trades(day: str) -> None:
     """Minutes of real depth: no gap, the book never crosses, a large order pays more than the best price."""
     market = book_exchange(RECORDED, day=day, symbols=["BTCUSDT"], settings=RICH)
-    bid, ask = market.quote(0)
+    bid, ask = market.source.quote(0)
     assert bid < ask
     order = market.place(ticket("BUY", "MARKET", 60.0, symbol="BTCUSDT"))
     assert order.average >= ask
@@ -190,7 +190,7 @@ def test_the_real_record_chains_and_trades(day: str) -> None:
 
     for _ in range(60):
         market.advance(market.now_ns + 1_000_000_000)
-        bid, ask = market.quote(0)
+        bid, ask = market.source.quote(0)
         assert bid < ask
 
     ticks = [event for event in market.take_events() if isinstance(event, MarketTick)]

@@ -31,7 +31,7 @@ async def trader() -> AsyncIterator[tuple[LocalVenue, Any]]:
             await client.close()
 
 
-async def heard(venue: LocalVenue, watching: Any, price: float) -> Any:
+async def received(venue: LocalVenue, watching: Any, price: float) -> Any:
     """What a watch method returns while the market keeps trading."""
     task = asyncio.create_task(watching)
     async with asyncio.timeout(PATIENCE_S):
@@ -100,8 +100,8 @@ def test_it_streams_bars_and_its_own_orders() -> None:
 
     async def scenario() -> Any:
         async with trader() as (venue, client):
-            bars = await heard(venue, client.watch_ohlcv(SYMBOL, "1h"), 102.0)
-            quotes = await heard(venue, client.watch_bids_asks([SYMBOL]), 102.0)
+            bars = await received(venue, client.watch_ohlcv(SYMBOL, "1h"), 102.0)
+            quotes = await received(venue, client.watch_bids_asks([SYMBOL]), 102.0)
             orders = asyncio.create_task(client.watch_orders(SYMBOL))
             async with asyncio.timeout(PATIENCE_S):
                 while not any(connection.events for connection in venue.hub.connections):
@@ -122,7 +122,7 @@ def test_it_understands_the_refusals() -> None:
     async def scenario() -> list[str]:
         async with trader() as (venue, client):
             venue.faults.add(Fault(kind="unknown", match="POST /fapi/v1/order", alive=True))
-            told = []
+            found_errors = []
             for kind, price, params in (
                 ("market", None, {"newClientOrderId": "first"}), ("market", None, {"reduceOnly": True}),
                 ("market", None, {"stopLossPrice": 101.0}),
@@ -134,9 +134,9 @@ def test_it_understands_the_refusals() -> None:
                 try:
                     await client.create_order(SYMBOL, kind, side, qty, price, params)
                 except ccxt.BaseError as error:
-                    told.append(f"{type(error).__name__} {str(error).split(chr(34))[2].strip(':,')}")
+                    found_errors.append(f"{type(error).__name__} {str(error).split(chr(34))[2].strip(':,')}")
             found = await client.fetch_order(None, SYMBOL, {"origClientOrderId": "first"})
-            return [*told, found["status"]]
+            return [*found_errors, found["status"]]
 
     assert run(scenario) == [
         "RequestTimeout -1007", "ExchangeError -2022", "ExchangeError -2021", "closed",

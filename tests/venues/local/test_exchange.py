@@ -77,7 +77,7 @@ def test_a_stop_becomes_an_order_at_its_trigger() -> None:
     assert market.account.holding(0).qty == 0.0
 
 
-def test_linking_by_order_id_tells_the_link_first() -> None:
+def test_linking_by_order_id_reports_the_link_first() -> None:
     """The other order seen at the real venue: TRIGGERED names the order, whose client id is the venue's own."""
     market = exchange(ExchangeSettings(assumed_funding_rate=0.0, leverage=5.0, link_by_order_id=True))
     market.place(ticket("BUY", "MARKET"))
@@ -86,8 +86,8 @@ def test_linking_by_order_id_tells_the_link_first() -> None:
 
     play(market, 100.0, 100.5, 92.0, 93.0)
 
-    told = names(market.take_events())
-    assert told.index("algo TRIGGERED") < told.index("order NEW NEW")
+    reported = names(market.take_events())
+    assert reported.index("algo TRIGGERED") < reported.index("order NEW NEW")
     assert market.orders[algo.actual_id].ticket.client_id != "guard"
 
 
@@ -144,7 +144,7 @@ def test_a_close_position_stop_closes_what_is_there_when_it_triggers() -> None:
 
 
 def test_a_reduce_only_stop_without_position_is_rejected_when_it_triggers() -> None:
-    """The service says why."""
+    """The algo service reports the reason."""
     market = exchange()
     market.place(ticket("BUY", "MARKET"))
     algo = market.place_algo(ticket("SELL", "STOP_MARKET", trigger_price=97.0, reduce_only=True))
@@ -228,19 +228,19 @@ def test_immediate_or_cancel_leaves_nothing_behind() -> None:
 def test_a_limited_volume_fills_in_parts_or_expires() -> None:
     """Three fills of one order; or one fill and an expired rest."""
     market = exchange()
-    market.limit_volume("AAAUSDT", 0.4)
+    market.incidents.limit_volume("AAAUSDT", 0.4)
     assert [trade.qty for trade in market.trades] == []
     order = market.place(ticket("BUY", "MARKET"))
     assert (order.status, [trade.qty for trade in market.trades]) == ("FILLED", [0.4, 0.4, 0.2])
 
-    market.limit_volume("AAAUSDT", 0.4, expire=True)
+    market.incidents.limit_volume("AAAUSDT", 0.4, expire=True)
     other = market.place(ticket("BUY", "MARKET"))
 
     assert (other.status, other.filled) == ("EXPIRED", 0.4)
 
 
 def test_leverage_is_whole_and_within_the_table() -> None:
-    """-4028 outside, -4161 with an open position, told once when it changed."""
+    """-4028 outside, -4161 with an open position, reported once when it changed."""
     market = exchange()
     market.take_events()
     assert market.set_leverage("AAAUSDT", 7) == 7
@@ -267,11 +267,11 @@ def test_liquidation_is_the_venues_own_order() -> None:
     assert "order CALCULATED FILLED" in names(market.take_events())
 
 
-def test_what_an_exchange_may_do_to_a_position() -> None:
+def test_liquidation_deleveraging_and_delisting_close_the_position() -> None:
     """Liquidation on demand, deleveraging, delisting: each closes it under its own client id."""
     market = exchange()
-    for act, prefix in ((market.liquidate, "autoclose-"), (market.deleverage, "adl_autoclose"),
-                        (market.delist, "settlement_autoclose-")):
+    for act, prefix in ((market.incidents.liquidate, "autoclose-"), (market.incidents.deleverage, "adl_autoclose"),
+                        (market.incidents.delist, "settlement_autoclose-")):
         market.place(ticket("BUY", "MARKET"))
         act("AAAUSDT")
         assert market.trades[-1].client_id.startswith(prefix)
@@ -285,18 +285,18 @@ def test_a_halted_symbol_neither_trades_nor_fills() -> None:
     market = exchange()
     market.place(ticket("BUY", "MARKET"))
     stop = market.place_algo(ticket("SELL", "STOP_MARKET", trigger_price=97.0, reduce_only=True))
-    market.halt("AAAUSDT")
+    market.incidents.halt("AAAUSDT")
     play(market, 100.0, 100.5, 90.0, 91.0)
     assert code(market) == -1122
     assert (market.last[0], stop.status) == (100.0, "NEW")
 
-    market.resume("AAAUSDT")
+    market.incidents.resume("AAAUSDT")
 
     assert market.orders[stop.actual_id].average == pytest.approx(91.0, abs=0.02)
 
 
 def test_funding_is_paid_at_its_time() -> None:
-    """A long pays 0.01 % of its notional at the next 8-hour mark, told as FUNDING_FEE."""
+    """A long pays 0.01 % of its notional at the next 8-hour mark, reported as FUNDING_FEE."""
     market = exchange(ExchangeSettings(assumed_funding_rate=0.0001))
     market.place(ticket("BUY", "MARKET"))
     market.take_events()
@@ -309,6 +309,20 @@ def test_funding_is_paid_at_its_time() -> None:
     assert [event.reason for event in paid] == ["FUNDING_FEE"]
     assert market.account.wallet == pytest.approx(before - 0.01)
     assert market.account.income[-1].kind == "FUNDING_FEE"
+
+
+def test_the_funding_shown_is_the_funding_charged() -> None:
+    """Rate and time that clients see as the next funding are those of the payment that follows."""
+    market = exchange(ExchangeSettings(assumed_funding_rate=0.0003))
+    market.place(ticket("BUY", "MARKET"))
+    rate, due_ns = market.funding_of(0)
+
+    for _ in range(9):
+        play(market, 100.0, 100.0, 100.0, 100.0)
+
+    assert market.funding_paid(0, due_ns, due_ns) == [(due_ns, rate)] == [(due_ns, 0.0003)]
+    paid = [line for line in market.account.income if line.kind == "FUNDING_FEE"]
+    assert [(line.ts_ns, line.amount) for line in paid] == [(due_ns, pytest.approx(-0.03))]
 
 
 def test_margin_can_be_added_and_taken_back() -> None:
@@ -358,7 +372,7 @@ def test_the_mirror_and_the_paper_account_agree() -> None:
 
 
 def _some_action(market: Exchange, chance: np.random.Generator) -> None:
-    """One of the things a client, a market or a venue does."""
+    """Do one random action of a client, the market or the venue."""
     price, side = float(market.last[0]), ("BUY", "SELL")[int(chance.integers(2))]
     qty, away = round(float(chance.uniform(0.1, 20.0)), 3), float(chance.uniform(0.001, 0.05))
     level = round(price * (1.0 + away * (1 if chance.random() < 0.5 else -1)), 2)
@@ -376,9 +390,11 @@ def _some_action(market: Exchange, chance: np.random.Generator) -> None:
     elif choice == 4 and market.open_orders():
         market.cancel(market.open_orders()[0])
     elif choice == 5:
-        market.limit_volume("AAAUSDT", None if chance.random() < 0.5 else round(qty / 3, 3), expire=reduce)
+        market.incidents.limit_volume("AAAUSDT", None if chance.random() < 0.5 else round(qty / 3, 3), expire=reduce)
     elif choice == 6:
-        (market.liquidate, market.deleverage, market.halt, market.resume)[int(chance.integers(4))]("AAAUSDT")
+        incidents = market.incidents
+        acts = (incidents.liquidate, incidents.deleverage, incidents.halt, incidents.resume)
+        acts[int(chance.integers(4))]("AAAUSDT")
     else:
         open_ = price * float(chance.uniform(0.96, 1.04))
         high, low = open_ * float(chance.uniform(1.0, 1.05)), open_ * float(chance.uniform(0.95, 1.0))

@@ -1,4 +1,4 @@
-"""Misbehaviour on demand: what a client sees, and what really happened."""
+"""Faults on demand: what a client sees, and what really happened."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ async def outcome(client: Client, fault: Fault) -> tuple[Any, int]:
         (Fault(kind="latency", seconds=0.01), ((200, "NEW"), 1)),
     ],
 )
-def test_an_answer_and_the_truth_are_two_things(fault: Fault, expected: Any) -> None:
-    """Each fault says what it looks like and whether the order is alive."""
+def test_a_fault_decides_the_answer_and_whether_the_order_is_executed(fault: Fault, expected: Any) -> None:
+    """For each fault: what the client sees, and how many trades there are."""
 
     async def scenario() -> Any:
         async with served() as (venue, client):
@@ -122,15 +122,15 @@ def test_user_frames_are_lost_doubled_and_reordered() -> None:
             await client.ok("POST", ORDER, **BUY)
             return await frames(ws, 4)
 
-    told = run(scenario)
+    sent = run(scenario)
 
-    assert [row["e"] for row in told] == [
+    assert [row["e"] for row in sent] == [
         "ORDER_TRADE_UPDATE", "ORDER_TRADE_UPDATE", "ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE",
     ]
-    assert told[1] == told[2]
+    assert sent[1] == sent[2]
 
 
-def test_silence_is_an_open_socket_that_says_nothing() -> None:
+def test_a_silence_keeps_the_socket_open_and_sends_nothing() -> None:
     """Nothing comes while it lasts; requests are still answered; afterwards frames come again."""
 
     async def scenario() -> list[Any]:
@@ -148,8 +148,8 @@ def test_silence_is_an_open_socket_that_says_nothing() -> None:
     assert run(scenario) == [1, "102.000"]
 
 
-def test_dropped_sockets_end_without_a_word() -> None:
-    """Only the named road is hung up on."""
+def test_dropped_sockets_end_without_a_close_frame() -> None:
+    """Only connections of the named road are broken."""
 
     async def scenario() -> Any:
         async with served() as (venue, client):
@@ -168,7 +168,7 @@ def test_dropped_sockets_end_without_a_word() -> None:
 
 
 def test_seeded_faults_repeat() -> None:
-    """The same seed and the same requests meet the same faults; another seed others."""
+    """The same seed and the same requests get the same faults; another seed others."""
 
     def drawn(seed: int) -> list[str]:
         faults = Faults(seed, FaultRates(unknown=0.2, drop=0.1))
@@ -196,7 +196,7 @@ def test_a_seed_also_draws_what_markets_do() -> None:
         misbehaviour = Misbehaviour(market, faults)
         for _ in range(300):
             misbehaviour.step()
-            if market.trading[0] and not market.account.holding(0).qty:
+            if market.market.trading[0] and not market.account.holding(0).qty:
                 market.place(ticket("BUY", "MARKET"))
             market.advance(market.now_ns + 1_000_000_000)
         for _ in range(LASTS):

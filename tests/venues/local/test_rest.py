@@ -91,7 +91,7 @@ def test_a_longer_window_lets_an_older_request_in() -> None:
 
 
 def test_acknowledgement_and_result() -> None:
-    """ACK says NEW and nothing of the fill; RESULT tells it; asking afterwards tells it too."""
+    """ACK contains NEW and nothing of the fill; RESULT contains it, and so does a later query."""
 
     async def scenario() -> list[Any]:
         async with served() as (venue, client):
@@ -220,7 +220,7 @@ def test_batches_answer_each_order_by_itself() -> None:
     assert run(scenario) == ["NEW", -4003, "CANCELED", -2011]
 
 
-def test_limits_are_counted_told_and_enforced() -> None:
+def test_limits_are_counted_reported_and_enforced() -> None:
     """Weight in the header; above it 429 with Retry-After; going on regardless ends in 418."""
 
     async def scenario() -> Any:
@@ -239,7 +239,7 @@ def test_limits_are_counted_told_and_enforced() -> None:
 
 
 def test_orders_have_limits_of_their_own() -> None:
-    """The fourth order within ten seconds is -1015; counts are told."""
+    """The fourth order within ten seconds is -1015; counts are reported."""
 
     async def scenario() -> Any:
         settings = ServerSettings(limits=LimitSettings(orders_10s=3))
@@ -293,7 +293,7 @@ def test_margin_type_and_leverage_can_be_read_back() -> None:
     assert run(scenario) == ("ISOLATED", 7, "isolated", "7")
 
 
-def test_a_countdown_cancels_what_nobody_renews() -> None:
+def test_a_countdown_that_is_not_renewed_cancels() -> None:
     """The dead man's switch by the wall's clock."""
     clock = [1_700_000_000_000_000_000]
 
@@ -312,7 +312,7 @@ def test_a_countdown_cancels_what_nobody_renews() -> None:
     assert run(scenario) == [1, 0]
 
 
-def test_a_key_tells_what_it_may_do() -> None:
+def test_a_key_has_its_permissions_listed() -> None:
     """A key with withdrawal rights is recognisable."""
     rich = ApiKey(key="k" * 64, secret="s" * 64, withdrawals=True)
 
@@ -324,7 +324,7 @@ def test_a_key_tells_what_it_may_do() -> None:
 
 
 def test_refusals_and_unknown_paths_are_remembered() -> None:
-    """For whoever wants to know what a client asked in vain."""
+    """The venue lists the paths that clients requested and it does not have."""
 
     async def scenario() -> Any:
         async with served() as (venue, client):
@@ -338,7 +338,7 @@ def test_refusals_and_unknown_paths_are_remembered() -> None:
 
 
 def test_the_venue_stays_on_this_machine() -> None:
-    """Another address needs to be allowed in words; secrets do not show in a key's text."""
+    """Another address needs allow_remote; secrets do not show in a key's text."""
     with pytest.raises(ConfigError, match="loopback"):
         ServerSettings(host="0.0.0.0")
     assert ServerSettings(host="0.0.0.0", allow_remote=True).host == "0.0.0.0"
@@ -367,8 +367,8 @@ def test_a_number_is_written_in_plain_digits(quantity: str) -> None:
 
     async def scenario() -> tuple[int, int]:
         async with served() as (venue, client):
-            told = await client.refused("POST", ORDER, symbol="AAAUSDT", side="BUY", type="MARKET", quantity=quantity)
-            return told, len(venue.exchange.orders)
+            answer = await client.refused("POST", ORDER, symbol="AAAUSDT", side="BUY", type="MARKET", quantity=quantity)
+            return answer, len(venue.exchange.orders)
 
     assert run(scenario) == (-1100, 0)
 
@@ -380,5 +380,5 @@ def test_a_signature_beyond_ascii_is_a_wrong_one() -> None:
         async with served() as (venue, client):
             return await raw(client, "GET", "/fapi/v3/balance", "timestamp=1&signature=%C3%A9")
 
-    status, told = run(scenario)
-    assert (status, told["code"]) == (400, -1022)
+    status, answer = run(scenario)
+    assert (status, answer["code"]) == (400, -1022)

@@ -18,7 +18,7 @@ from quantum_trader.app.cli.venue import app
 _PATIENCE_S = 60
 
 
-def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+def test_it_serves_until_it_is_stopped(tmp_path: Path) -> None:
     """It prints where it is, answers, keeps its secrets private, and ends in peace."""
     keys, token = tmp_path / "keys.json", tmp_path / "token"
     command = [
@@ -28,17 +28,17 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
-        with urllib.request.urlopen(f"{told['url']}/fapi/v1/exchangeInfo", timeout=_PATIENCE_S) as answer:
+        printed = json.loads(process.stdout.readline())
+        with urllib.request.urlopen(f"{printed['url']}/fapi/v1/exchangeInfo", timeout=_PATIENCE_S) as answer:
             symbols = [row["symbol"] for row in json.load(answer)["symbols"]]
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=_PATIENCE_S)
 
-    assert symbols == told["symbols"] == ["BTCUSDT"]
+    assert symbols == printed["symbols"] == ["BTCUSDT"]
     assert (process.returncode, errors.strip()) == (0, "stopped")
     assert [stat.S_IMODE(path.stat().st_mode) for path in (keys, token)] == [0o600, 0o600]
-    assert json.loads(keys.read_text())["key"] == told["api_key"]
-    assert told["admin_token"] == "", "a token in a file is not printed"
+    assert json.loads(keys.read_text())["key"] == printed["api_key"]
+    assert printed["admin_token"] == "", "a token in a file is not printed"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_unusable_options_are_refused(options: list[str], part: str) -> None:
 
 
 def test_a_keys_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
-    """The message says what to do."""
+    """The message names the remedy."""
     keys = tmp_path / "keys.json"
     keys.write_text('{"key": "a", "secret": "b"}')
     keys.chmod(0o644)

@@ -74,7 +74,7 @@ def test_subscribe_list_and_unsubscribe() -> None:
 
 
 def test_a_stream_on_the_wrong_road_is_silent() -> None:
-    """bookTicker belongs to /public and kline to /market; asked elsewhere they are accepted and never told."""
+    """bookTicker belongs to /public and kline to /market; asked elsewhere they are accepted and send nothing."""
 
     async def scenario() -> list[Any]:
         async with served() as (venue, client):
@@ -86,13 +86,13 @@ def test_a_stream_on_the_wrong_road_is_silent() -> None:
             venue.show({"AAAUSDT": 102.0})
             return [accepted, *await frames(ws, 2)]
 
-    accepted, *told = run(scenario)
+    accepted, *sent = run(scenario)
 
     assert accepted == {"result": None, "id": 1}
-    assert [row["e"] for row in told] == ["aggTrade", "aggTrade"]
+    assert [row["e"] for row in sent] == ["aggTrade", "aggTrade"]
 
 
-def test_the_roads_of_before_are_gone() -> None:
+def test_the_stream_paths_of_before_2026_do_not_exist() -> None:
     """A socket on the bare /ws is refused in the handshake."""
 
     async def scenario() -> int:
@@ -118,7 +118,7 @@ def test_every_kind_of_market_stream_speaks() -> None:
         "aaausdt@depth@100ms": "depthUpdate", "aaausdt@trade": "trade",
     }
 
-    async def told(road: str, wanted: dict[str, str]) -> dict[str, str]:
+    async def sent(road: str, wanted: dict[str, str]) -> dict[str, str]:
         async with served() as (venue, client):
             address = f"{venue.ws_url}/{road}/stream?streams={'/'.join(wanted)}"
             async with client.http.ws_connect(address) as ws:
@@ -131,12 +131,12 @@ def test_every_kind_of_market_stream_speaks() -> None:
                     found[row["stream"]] = data["e"]
                 return found
 
-    assert run(lambda: told("market", market)) == market
-    assert run(lambda: told("public", public)) == public
+    assert run(lambda: sent("market", market)) == market
+    assert run(lambda: sent("public", public)) == public
 
 
 def test_depth_updates_chain() -> None:
-    """Each one's pu is the u before it; a snapshot taken before the first one heard lies within that one."""
+    """Each one's pu is the u before it; a snapshot taken before the first received one lies within that one."""
 
     async def scenario() -> Any:
         async with served() as (venue, client):
@@ -167,8 +167,8 @@ async def _user(venue: Any, client: Any, road: str, query: str) -> tuple[str, An
     return key, ws
 
 
-def test_a_fill_is_told_in_order() -> None:
-    """Accepted, the account, the quick word, the trade: with fee, profit and ids."""
+def test_the_events_of_a_fill_come_in_order() -> None:
+    """Accepted, the account, TRADE_LITE, the trade: with fee, profit and ids."""
 
     async def scenario() -> list[Any]:
         async with served() as (venue, client):
@@ -190,7 +190,7 @@ def test_a_fill_is_told_in_order() -> None:
     assert account["a"]["B"][0]["wb"] == "9999.95999600"
 
 
-def test_a_triggered_stop_is_told_on_both_services() -> None:
+def test_a_triggered_stop_is_reported_by_both_services() -> None:
     """The regular order carries the conditional one's client id; the service names the order it became."""
 
     async def scenario() -> list[Any]:
@@ -224,14 +224,14 @@ def test_every_form_of_address_reaches_the_user_stream(query: str) -> None:
             await client.ok("POST", "/fapi/v1/leverage", symbol="AAAUSDT", leverage=7)
             return await frame(ws)
 
-    told = run(scenario)
+    sent = run(scenario)
 
-    assert told.get("data", told)["e"] == "ACCOUNT_CONFIG_UPDATE"
-    assert told.get("data", told)["ac"] == {"s": "AAAUSDT", "l": 7}
+    assert sent.get("data", sent)["e"] == "ACCOUNT_CONFIG_UPDATE"
+    assert sent.get("data", sent)["ac"] == {"s": "AAAUSDT", "l": 7}
 
 
-def test_an_unknown_listen_key_is_silent_and_an_ended_one_is_told() -> None:
-    """The handshake succeeds for any key; only a live one hears; its end is an event."""
+def test_an_unknown_listen_key_receives_nothing_and_the_end_of_a_key_is_an_event() -> None:
+    """The handshake succeeds for any key; only a live one receives events; its end is one of them."""
 
     async def scenario() -> Any:
         async with served() as (venue, client):
@@ -248,7 +248,7 @@ def test_an_unknown_listen_key_is_silent_and_an_ended_one_is_told() -> None:
 
 
 def test_user_events_do_not_leak_onto_market_roads() -> None:
-    """A listen key subscribed on /market hears nothing of the account."""
+    """A listen key subscribed on /market receives nothing of the account."""
 
     async def scenario() -> list[Any]:
         async with served() as (venue, client):
@@ -262,7 +262,7 @@ def test_user_events_do_not_leak_onto_market_roads() -> None:
     assert run(scenario)[0]["id"] == 9
 
 
-def test_many_symbols_are_told_at_once() -> None:
+def test_many_symbols_are_sent_at_once() -> None:
     """222 closed bars in one go reach one client in the order of its symbols."""
     coins = [
         Instrument(
@@ -285,7 +285,7 @@ def test_many_symbols_are_told_at_once() -> None:
     assert run(scenario) == [coin.symbol for coin in coins]
 
 
-def test_a_closing_venue_says_so() -> None:
+def test_a_closing_venue_sends_a_close_frame() -> None:
     """Code 1001, so that clients reconnect elsewhere or later."""
 
     async def scenario() -> Any:

@@ -53,7 +53,7 @@ def test_an_order_lives_on_the_socket() -> None:
 
 
 def test_conditional_orders_have_methods_of_their_own() -> None:
-    """algoOrder.place and algoOrder.cancel; the old road refuses with -4120."""
+    """algoOrder.place and algoOrder.cancel; the regular endpoint refuses with -4120."""
 
     async def scenario() -> list[Any]:
         async with served() as (venue, client), client.http.ws_connect(f"{venue.ws_url}/ws-fapi/v1") as ws:
@@ -100,7 +100,7 @@ def test_a_session_that_logged_on_needs_no_more_signatures() -> None:
     assert run(scenario) == [200, -2014]
 
 
-def test_faults_reach_this_road_too() -> None:
+def test_faults_apply_to_websocket_requests_too() -> None:
     """An unknown outcome with the order alive."""
 
     async def scenario() -> Any:

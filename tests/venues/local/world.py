@@ -1,4 +1,4 @@
-"""What the local venue's tests stand on: a coin at 100, a client that signs, sockets read with patience."""
+"""Aids of the local venue's tests: a coin at 100, a client that signs, sockets read with a timeout."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ QUIET = ExchangeSettings(assumed_funding_rate=0.0, leverage=5.0)
 
 
 def exchange(settings: ExchangeSettings = QUIET, history: int = 3) -> Exchange:
-    """AAAUSDT at 100 and BBBUSDT at 50, hourly bars told by hand."""
+    """AAAUSDT at 100 and BBBUSDT at 50, hourly bars appended by the test."""
     return scripted_exchange(
         [COIN, OTHER], {"AAAUSDT": 100.0, "BBBUSDT": 50.0}, interval_ns=NS_PER_HOUR, settings=settings,
         start_ns=START_NS, history=history,
@@ -49,19 +49,19 @@ def ticket(side: str, kind: str, qty: float = 1.0, **changes: Any) -> OrderTicke
 
 
 def names(events: list[Any]) -> list[str]:
-    """Events in short: what happened, in order."""
-    told = []
+    """Return the events in short, in order; price ticks left out."""
+    found = []
     for event in events:
         kind = type(event).__name__
         if kind == "OrderEvent":
-            told.append(f"order {event.execution} {event.status}")
+            found.append(f"order {event.execution} {event.status}")
         elif kind == "AlgoEvent":
-            told.append(f"algo {event.status}")
+            found.append(f"algo {event.status}")
         elif kind == "AccountEvent":
-            told.append(f"account {event.reason}")
+            found.append(f"account {event.reason}")
         elif kind == "ConfigEvent":
-            told.append("config")
-    return told
+            found.append("config")
+    return found
 
 
 def signature(secret: str, payload: str) -> str:
@@ -70,7 +70,7 @@ def signature(secret: str, payload: str) -> str:
 
 
 class Client:
-    """Asks a venue as a careful client would."""
+    """A client that signs its requests."""
 
     def __init__(self, venue: LocalVenue, http: aiohttp.ClientSession) -> None:
         self.venue = venue
@@ -106,7 +106,7 @@ class Client:
         return int(body["code"])
 
     async def admin(self, action: str, **body: Any) -> Any:
-        """Ask on the admin road; return (status, JSON)."""
+        """Send an admin request; return (status, JSON)."""
         headers = {"Authorization": f"Bearer {self.venue.admin_token}"}
         async with self.http.post(f"{self.venue.url}/admin/{action}", json=body, headers=headers) as answer:
             return answer.status, msgspec.json.decode(await answer.read())
@@ -120,7 +120,7 @@ async def served(market: Exchange | None = None, **options: Any) -> AsyncIterato
 
 
 def run(scenario: Callable[[], Awaitable[Result]]) -> Result:
-    """Run one scenario, with a limit to its patience."""
+    """Run one scenario with a timeout."""
 
     async def limited() -> Result:
         async with asyncio.timeout(6 * PATIENCE_S):

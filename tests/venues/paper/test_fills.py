@@ -58,7 +58,7 @@ def test_fill_is_never_better_than_its_costs(sign: int, price: float, cost: floa
 
 
 @given(st.sampled_from([1, -1]), st.floats(0.01, 1_500.0), st.floats(10.0, 130.0), st.integers(1, 10))
-def test_liquidation_is_where_margin_meets_maintenance(sign: int, qty: float, entry: float, leverage: int) -> None:
+def test_margin_at_the_liquidation_price_is_maintenance(sign: int, qty: float, entry: float, leverage: int) -> None:
     """At the price: margin + profit = maintenance; a little nearer to the entry the position still lives."""
     margin = fills.initial_margin(qty, entry, leverage)
     price = fills.liquidation_price(sign, qty, entry, margin, TIERS)

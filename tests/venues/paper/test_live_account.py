@@ -1,4 +1,4 @@
-"""Paper fills on live prices: what quotes and bars do to orders, and what the adapter tells of it."""
+"""Paper fills on live prices: how quotes and bars fill orders, and the events the adapter publishes."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_what_was_partly_filled_waits_for_its_own_volume() -> None:
 # ---------------------------------------------------------------------- bars
 
 
-def test_without_quotes_a_market_order_meets_the_next_open() -> None:
+def test_without_quotes_a_market_order_fills_at_the_next_open() -> None:
     """Sent a second after an open it gets that open; sent in the middle of a bar it waits for the next one."""
     floor = Floor()
     floor.bar(START, 100.0)
@@ -210,7 +210,7 @@ def test_the_close_of_the_bar_a_stop_came_in_triggers_it() -> None:
 
 
 def test_a_bar_that_closed_before_the_order_came_does_not_reach_it() -> None:
-    """Told late, a close at 94 from before the stop at 95 leaves it alone, and the newer price of 100 stands."""
+    """A late close of 94 from before the stop at 95 does not trigger it, and the newer price of 100 stays."""
     floor = Floor()
     floor.now_ns = START + BAR
     floor.hold()
@@ -220,8 +220,8 @@ def test_a_bar_that_closed_before_the_order_came_does_not_reach_it() -> None:
     assert floor.account.venue.positions()[0].mark_price == 100.0
 
 
-def test_a_bar_told_after_a_newer_quote_leaves_that_price_standing() -> None:
-    """The range of the past minute is met, the mark is the quote's."""
+def test_a_late_bar_does_not_replace_a_newer_quote() -> None:
+    """The range of the past minute is processed, the mark is the quote's."""
     floor = Floor()
     floor.hold()
     floor.now_ns = START + 2 * BAR
@@ -260,7 +260,7 @@ def test_bars_alone_do_what_they_do_to_the_paper_venue(seed: int, participation:
 
 
 def test_a_bar_is_met_once_and_only_when_it_can_be_true() -> None:
-    """Told twice it moves nothing again; a low above its open is no bar."""
+    """A repeated bar changes nothing; a bar whose low is above its open is ignored."""
     floor = Floor()
     floor.bar(START, 100.0)
     floor.send(BUY, MARKET, 1.0)
@@ -274,7 +274,7 @@ def test_a_bar_is_met_once_and_only_when_it_can_be_true() -> None:
 
 
 def mark(rate: float, due_ns: int) -> MarkPrice:
-    """The word on the next funding."""
+    """An announcement of the next funding."""
     return MarkPrice(symbol=COIN, price=100.0, funding_rate=rate, next_funding_ns=due_ns, ts_ns=0)
 
 
@@ -283,7 +283,7 @@ def payments(events: list[VenueEvent]) -> list[tuple[float, float]]:
     return [(event.rate, event.amount) for event in events if isinstance(event, FundingPayment)]
 
 
-def test_funding_is_paid_at_its_announced_time_at_the_last_rate_told() -> None:
+def test_funding_is_paid_at_its_announced_time_at_the_last_announced_rate() -> None:
     """Four hours away, at 3 basis points: 0.06 of 2 x 100; the assumed grid in between counts no more, nor twice."""
     floor = Floor(msgspec.structs.replace(
         SETTINGS, paper=msgspec.structs.replace(SETTINGS.paper, assumed_funding_rate=0.01),
@@ -303,8 +303,8 @@ def test_funding_is_paid_at_its_announced_time_at_the_last_rate_told() -> None:
     assert payments(floor.quote(100.0)) == [(0.0005, pytest.approx(-0.1))]
 
 
-def test_funding_missed_before_the_first_word_is_assumed() -> None:
-    """A position held through a funding nobody announced pays the assumed rate."""
+def test_funding_before_the_first_announcement_uses_the_assumed_rate() -> None:
+    """A position held through a funding that was not announced pays the assumed rate."""
     floor = Floor(msgspec.structs.replace(
         SETTINGS, paper=msgspec.structs.replace(SETTINGS.paper, assumed_funding_rate=0.001),
     ))
@@ -315,7 +315,7 @@ def test_funding_missed_before_the_first_word_is_assumed() -> None:
 
 
 def test_fundings_paid_together_have_times_of_their_own() -> None:
-    """Three that were missed come in one moment: who drops what was told twice must not drop them."""
+    """Three missed fundings are paid in one moment, each with a time of its own: none looks like a repetition."""
     floor = Floor(msgspec.structs.replace(
         SETTINGS, paper=msgspec.structs.replace(SETTINGS.paper, assumed_funding_rate=0.001),
     ))
@@ -329,7 +329,7 @@ def test_fundings_paid_together_have_times_of_their_own() -> None:
 
 
 def script(seed: int) -> list[Callable[[Floor], Any]]:
-    """Two hundred steps of quotes, bars, funding words, orders and cancels."""
+    """Two hundred steps of quotes, bars, funding announcements, orders and cancels."""
     rng = random.Random(seed)
     steps: list[Callable[[Floor], Any]] = []
     price = 100.0
@@ -392,7 +392,7 @@ class Desk:
         self.feed = HandFeed([make_instrument(COIN), make_instrument(OTHER)])
         self.now_ns = START
         self.venue = PaperExecutionAdapter(self.feed, settings, now_ns=lambda: self.now_ns)
-        self.told: list[StreamEvent] = []
+        self.published: list[StreamEvent] = []
         self.events: AsyncIterator[StreamEvent] | None = None
 
     async def __aenter__(self) -> Desk:
@@ -406,7 +406,7 @@ class Desk:
         assert self.events is not None
         async with asyncio.timeout(5):
             async for event in self.events:
-                self.told.append(event)
+                self.published.append(event)
 
     async def until(self, wanted: Callable[[StreamEvent], bool]) -> list[StreamEvent]:
         """Read up to an event that is *wanted*; return what came, it included."""
@@ -415,14 +415,14 @@ class Desk:
         async with asyncio.timeout(5):
             while not (came and wanted(came[-1])):
                 came.append(await anext(self.events))
-        self.told += came
+        self.published += came
         return came
 
     async def push(self, event: Quote | Kline) -> list[StreamEvent]:
         """Push a price and return what came with it, it being the last."""
         self.now_ns = max(self.now_ns, event.ts_ns + (event.interval_ns if isinstance(event, Kline) else 0))
         self.feed.push(event)
-        return await self.until(lambda told: told == event)
+        return await self.until(lambda published: published == event)
 
     async def quote(self, price: float) -> list[StreamEvent]:
         """A second later a touch at *price*."""
@@ -453,7 +453,7 @@ def kinds(events: list[StreamEvent]) -> list[str]:
     return [type(event).__name__ for event in events]
 
 
-def test_the_stream_tells_what_a_price_did_before_the_price() -> None:
+def test_account_events_come_before_the_price_that_caused_them() -> None:
     """Stream states first; NEW while the market is silent; then fill, status, wallet and the quote that made them."""
 
     async def scene(desk: Desk) -> None:
@@ -467,14 +467,14 @@ def test_the_stream_tells_what_a_price_did_before_the_price() -> None:
         assert await desk.venue.get_fills(COIN, 0) == [came[0]]
         assert await desk.venue.get_fills(COIN, desk.now_ns + 1) == await desk.venue.get_fills(OTHER, 0) == []
 
-    told = play(scene).told
-    states = [(event.stream, event.up) for event in told if isinstance(event, StreamState)]
+    published = play(scene).published
+    states = [(event.stream, event.up) for event in published if isinstance(event, StreamState)]
     assert states == [("user", True), ("market", True)]
-    assert kinds(told[:2]) == ["StreamState"] * 2
+    assert kinds(published[:2]) == ["StreamState"] * 2
 
 
-def test_the_feeds_own_account_is_not_told() -> None:
-    """Fills, updates, wallet and user-stream states of the feed stay unheard; its market passes."""
+def test_events_of_the_feeds_own_account_are_dropped() -> None:
+    """Fills, updates, wallet and user-stream states of the feed are dropped; its market data pass."""
 
     async def scene(desk: Desk) -> None:
         for foreign in (
@@ -487,11 +487,11 @@ def test_the_feeds_own_account_is_not_told() -> None:
         desk.feed.push(word)
         assert await desk.until(lambda event: isinstance(event, MarkPrice)) == [word]
 
-    assert len(play(scene).told) == 3
+    assert len(play(scene).published) == 3
 
 
-def test_leverage_and_cancels_are_told_once() -> None:
-    """A changed leverage is told, an unchanged one is not; a cancel is told, a second one is answered."""
+def test_leverage_and_cancels_are_published_once() -> None:
+    """A changed leverage is published, an unchanged one is not; a cancel is published, a second one only answered."""
 
     async def scene(desk: Desk) -> None:
         assert [await desk.venue.set_leverage(COIN, ask) for ask in (5.0, 5.0, 900.0)] == [5.0, 5.0, 50.0]
@@ -505,9 +505,9 @@ def test_leverage_and_cancels_are_told_once() -> None:
         assert order.status is OrderStatus.CANCELED
         assert await desk.venue.get_order(OTHER, stop.client_order_id) is None
 
-    told = play(scene).told
-    assert [event.leverage for event in told if isinstance(event, LeverageChanged)] == [5.0, 50.0]
-    assert sum(isinstance(event, OrderUpdate) and event.status is OrderStatus.CANCELED for event in told) == 1
+    published = play(scene).published
+    assert [event.leverage for event in published if isinstance(event, LeverageChanged)] == [5.0, 50.0]
+    assert sum(isinstance(event, OrderUpdate) and event.status is OrderStatus.CANCELED for event in published) == 1
 
 
 def test_an_opening_order_needs_a_price_of_now() -> None:
@@ -532,7 +532,7 @@ def test_an_opening_order_needs_a_price_of_now() -> None:
     play(scene)
 
 
-def test_a_dry_run_survives_a_restart_and_meets_what_it_missed() -> None:
+def test_a_dry_run_survives_a_restart_and_processes_the_missed_bars() -> None:
     """The stop fills in a bar of the hours it was down, at the stop's price; fills and wallet are as before."""
     saved: dict[str, Any] = {}
 
@@ -554,11 +554,11 @@ def test_a_dry_run_survives_a_restart_and_meets_what_it_missed() -> None:
         return desk
 
     play(before)
-    assert kinds(asyncio.run(after()).told)[:2] == ["StreamState"] * 2
+    assert kinds(asyncio.run(after()).published)[:2] == ["StreamState"] * 2
 
 
 def test_a_gap_is_repaired_by_the_next_bar_when_it_could_not_be_at_once() -> None:
-    """The feed comes back but answers nothing yet: the bars between are asked for again before the next is met."""
+    """The feed reconnects but its bars are not available yet: they are requested again before the next bar."""
 
     async def scene(desk: Desk) -> None:
         await desk.push(bar(START, 100.0))
@@ -587,7 +587,7 @@ def test_ages_are_measured_by_the_feeds_clock() -> None:
         for price in (100.0, 101.0):
             event = quote(price, desk.now_ns + hours * NS_PER_HOUR)
             desk.feed.push(event)
-            await desk.until(lambda told, event=event: told == event)
+            await desk.until(lambda published, event=event: published == event)
             await desk.venue.submit_order(request(BUY, MARKET, 1.0))
         assert desk.feed.asked == ["connect"]
         (fill,) = await desk.venue.get_fills(COIN, 0)
@@ -597,7 +597,7 @@ def test_ages_are_measured_by_the_feeds_clock() -> None:
         play(lambda desk, hours=hours: scene(desk, hours))
 
 
-def test_the_account_is_kept_before_it_is_told() -> None:
+def test_the_account_is_kept_before_its_events_are_published() -> None:
     """Each change is handed over before its event comes out, and an account made of the last one goes on from there."""
     kept: list[bytes] = []
 
@@ -651,7 +651,7 @@ def test_a_closed_venue_answers_nothing_and_its_stream_ends() -> None:
 
 
 def test_a_new_stream_ends_the_one_before() -> None:
-    """The old reader gets its end, the new one its stream states; no market event is met twice."""
+    """The old reader ends, the new one gets its stream states; no market event is processed twice."""
 
     async def scene(desk: Desk) -> None:
         old, desk.events = desk.events, desk.venue.stream(BAR)
@@ -665,7 +665,7 @@ def test_a_new_stream_ends_the_one_before() -> None:
 
 
 def test_what_ends_the_feed_ends_the_stream() -> None:
-    """An error of the feed reaches who reads; what was told before it comes first."""
+    """An error of the feed is raised to the reader, after the events before it."""
 
     async def run() -> None:
         async with Desk() as desk:
@@ -678,7 +678,7 @@ def test_what_ends_the_feed_ends_the_stream() -> None:
 
 
 def test_a_slow_reader_makes_the_feed_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With room for three events the account has met three quotes of ten; the rest come as it reads, in order."""
+    """With room for three events three quotes of ten are processed; the rest follow as the reader reads, in order."""
     monkeypatch.setattr(paper_execution, "_BACKLOG", 3)
 
     async def scene(desk: Desk) -> None:

@@ -225,7 +225,7 @@ def test_continues_from_its_state(choice, steps, cut, wire) -> None:
 @settings(max_examples=60, deadline=None)
 @given(SETTINGS, STEPS, st.integers(0, 40))
 def test_continues_from_a_state_inside_a_bar(choice, steps, cut) -> None:
-    """Saved between a bar's open and its range, the range meets the same orders."""
+    """Saved between a bar's open and its range, the range fills the same orders."""
     stream = Stream(choice)
     for number, (moves, orders, _) in enumerate(steps):
         stream.world.open(*stream.next_bars(moves))
@@ -271,7 +271,7 @@ def test_first_exit_is_what_the_venue_does(sign, stop, target, leverage, gap, up
     st.sampled_from([1.0, 2.0, 5.0, 10.0]),
 )
 def test_guard_and_venue_see_one_liquidation_price(side, qty, leverage) -> None:
-    """What the risk guard expects before an entry at 100 is what the venue tells of the position after it."""
+    """What the risk guard expects before an entry at 100 is what the venue reports of the position after it."""
     world = World(initial_cash=1e6)
     world.hold(side, qty, leverage=leverage)
     sign = 1 if side is BUY else -1

@@ -57,7 +57,7 @@ def test_measured_costs_are_read_at_the_fill() -> None:
 
 
 def test_second_open_of_one_moment_returns_nothing() -> None:
-    """An order sent while an open is met fills at the next one, never at the same."""
+    """An order sent while an open is processed fills at the next one, never at the same."""
     world = World()
     world.bar(FLAT)
     world.open(FLAT)
@@ -68,7 +68,7 @@ def test_second_open_of_one_moment_returns_nothing() -> None:
 
 
 def test_time_going_backwards_is_refused() -> None:
-    """InputError for an older batch, and for a range whose open was not met."""
+    """InputError for an older batch, and for a range whose open was not processed."""
     world = World()
     world.bar(FLAT)
     old = world.batch
@@ -128,7 +128,7 @@ def test_target_fills_at_its_trigger_and_better_at_a_gap() -> None:
 
 
 def test_bracket_sent_after_the_entry_protects_the_same_bar() -> None:
-    """A stop acknowledged while the entry's open is met fills in that bar's range."""
+    """A stop acknowledged while the entry's open is processed fills in that bar's range."""
     world = World()
     world.bar(FLAT)
     world.accept(BUY, MARKET, 1.0)
@@ -182,7 +182,7 @@ def test_limit_that_stopped_being_marketable_rests() -> None:
     assert (fill.price, fill.liquidity) == (100.5, "maker")
 
 
-def test_stop_sent_after_a_fill_inside_the_bar_meets_the_rest_of_it() -> None:
+def test_a_stop_sent_after_a_fill_inside_the_bar_can_fill_in_the_rest_of_it() -> None:
     """A limit entry at 99 and the stop at 98 sent for it: the bar's low at 97 reaches both, the target waits."""
     world = World()
     world.bar(FLAT)
@@ -241,7 +241,7 @@ def test_flip_frees_what_it_closes_before_it_opens() -> None:
 
 
 def test_last_price_inside_a_bar_is_forgotten_with_the_bar() -> None:
-    """A fill at 99 in one bar says nothing of the next: a stop sent inside that one is held against its close."""
+    """A fill at 99 in one bar does not count in the next: a stop sent inside that one is checked against its close."""
     world = World()
     world.bar(FLAT)
     world.accept(BUY, LIMIT, 1.0, 99.0)
@@ -295,7 +295,7 @@ def test_opening_needs_a_current_price_and_closing_does_not() -> None:
 
 
 def test_same_request_while_open_is_one_order() -> None:
-    """Repeating a request tells its status again; another order under that id is refused; a finished id is free."""
+    """Repeating a request returns its status again; another order under that id is refused; a finished id is free."""
     world = World()
     world.bar(FLAT)
     request = world.request(BUY, LIMIT, 1.0, 90.0)
@@ -492,7 +492,7 @@ def test_state_of_another_venue_is_refused() -> None:
 
 
 def test_two_venues_give_the_same_bytes() -> None:
-    """Ids and times derive from sequence and bars: two runs tell equal events."""
+    """Ids and times derive from sequence and bars: two runs return equal events."""
     runs = []
     for _ in range(2):
         world = World(assumed_funding_rate=1e-4, participation=0.01)

@@ -1,4 +1,4 @@
-"""The account as it stood after each single event: the paper venue tells a list, clients want every step."""
+"""The account after each single event: the paper venue returns lists of events, clients need every step."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class AccountMirror:
     def filled(
         self, index: int, fill: Fill, leverage: float, trade_id: int, now_ns: int
     ) -> tuple[float, AccountEvent]:
-        """Book *fill*; return its realised profit before fees, and what the account stream tells."""
+        """Book *fill*; return its realised profit before fees, and the event of the account stream."""
         sign = 1 if fill.side is OrderSide.BUY else -1
         realised = self._account.apply(index, sign, fill.qty, fill.price, fill.fee, leverage)
         self.realised[index] += realised

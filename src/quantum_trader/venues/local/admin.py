@@ -1,4 +1,4 @@
-"""The admin road: loopback only, with a token. It moves time, prices and faults, and tells the truth.
+"""The admin endpoints: loopback only, with a token. They move time and prices, add faults, and show the real state.
 
 ``POST /admin/<action>`` with a JSON object, ``GET /admin/state``; the token goes into ``Authorization: Bearer``.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Action = Callable[["LocalVenue", dict[str, Any]], Any]
 
 
-_MOST_BARS: Final = 100_000  # in one call: nobody else is answered meanwhile
+_MOST_BARS: Final = 100_000  # in one call, which blocks every other request
 _MOST_MS: Final = 366 * 86_400_000
 _LEAST: Final = 1e-12
 
@@ -76,7 +76,7 @@ def _state(venue: LocalVenue, given: dict[str, Any]) -> Any:
         "orders": [wire.order(order) for order in exchange.orders.values()],
         "algo_orders": [wire.algo(algo) for algo in exchange.algos.values()],
         "trades": [wire.trade(trade) for trade in exchange.trades],
-        "faults": [msgspec.to_builtins(fault) for fault in venue.faults.told()], "faults_done": venue.faults.done,
+        "faults": [msgspec.to_builtins(fault) for fault in venue.faults.pending()], "faults_done": venue.faults.done,
         "unknown_paths": venue.unknown_paths, "refusals": list(venue.refusals),
         "connections": sorted(connection.road for connection in venue.hub.connections),
     }
@@ -122,15 +122,16 @@ def _clear(venue: LocalVenue, given: dict[str, Any]) -> Any:
 
 
 def _drop(venue: LocalVenue, given: dict[str, Any]) -> Any:
-    """{"road": r}: hang up on sockets."""
+    """{"road": r}: break the connections of one road, or of all."""
     return {"dropped": venue.hub.drop(str(given.get("road", "")))}
 
 
 def _symbol(venue: LocalVenue, given: dict[str, Any]) -> Any:
     """{"symbol": s, "event": halt | resume | delist | liquidate | adl}."""
+    incidents = venue.exchange.incidents
     events: dict[str, Callable[[str], None]] = {
-        "halt": venue.exchange.halt, "resume": venue.exchange.resume, "delist": venue.exchange.delist,
-        "liquidate": venue.exchange.liquidate, "adl": venue.exchange.deleverage,
+        "halt": incidents.halt, "resume": incidents.resume, "delist": incidents.delist,
+        "liquidate": incidents.liquidate, "adl": incidents.deleverage,
     }
     event = events.get(str(given["event"]))
     if event is None:
@@ -141,14 +142,14 @@ def _symbol(venue: LocalVenue, given: dict[str, Any]) -> Any:
 def _volume(venue: LocalVenue, given: dict[str, Any]) -> Any:
     """{"symbol": s, "qty": q, "rest": "fill" | "expire"}: fill in parts of q; without qty, whole again."""
     qty = given.get("qty")
-    venue.exchange.limit_volume(
+    venue.exchange.incidents.limit_volume(
         str(given["symbol"]), _within(given, "qty", 0.0, 1e15) if qty is not None else None,
         expire=given.get("rest") == "expire",
     )
 
 
 def _order(venue: LocalVenue, given: dict[str, Any]) -> Any:
-    """An order somebody else sends: the parameters of POST /fapi/v1/order, or algoOrder with algoType."""
+    """An order of another sender: the parameters of POST /fapi/v1/order, or algoOrder with algoType."""
     params = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}
     return (place_algo if "algoType" in params else place)(venue.api, params)
 

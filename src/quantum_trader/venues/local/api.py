@@ -1,4 +1,4 @@
-"""What every road into the venue shares: the exchange, who asks, and which function answers."""
+"""What HTTP and WebSocket requests share: the exchange, the API key of the caller, and the table of handlers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Handler = Callable[["Api", Params], Any]
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """One method and path: who answers, who may ask (NONE, KEY, SIGNED), and what it costs."""
+    """One method and path: its handler, its security (NONE, KEY, SIGNED), and its request weight."""
 
     handler: Handler
     security: str = "NONE"
@@ -63,7 +63,7 @@ class Api:
         self.server_ms = server_ms
         self.listen_keys: dict[str, int] = {}  # key -> wall time (ms) it expires at
         self.expired_keys: list[str] = []
-        self.asking: ApiKey | None = None  # who sent the request that is being answered
+        self.caller: ApiKey | None = None  # key of the request in progress
         self.countdowns: dict[str, int] = {}  # symbol -> wall time (ms) at which its orders are cancelled
 
     def start_listen_key(self) -> str:
@@ -75,7 +75,7 @@ class Api:
         return key
 
     def end_listen_key(self, key: str) -> bool:
-        """Forget *key* and remember to tell its streams; False when it is not known."""
+        """Remove *key* and mark it for a listenKeyExpired event; False when it is not known."""
         if self.listen_keys.pop(key, None) is None:
             return False
         self.expired_keys.append(key)

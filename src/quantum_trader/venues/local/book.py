@@ -1,15 +1,10 @@
-"""Recorded order books: snapshot and updates under Binance's own chaining rules, trades, and an exchange on them.
-
-The price is that of the recorded trades. An order that takes walks the recorded levels, one fill a level; what it took
-is missing from the book until the record next says how much is there. An order that rests fills when trades go through
-its price, by no more than they traded: it stands behind everybody else at its own price.
-"""
+"""Recorded order books: snapshot and updates under Binance's own chaining rules, and the trades of the same day."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -17,15 +12,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from quantum_trader.domain.clock import NS_PER_MINUTE
-from quantum_trader.domain.errors import DataError, InputError
+from quantum_trader.domain.errors import DataError
 from quantum_trader.domain.instrument import Instrument
-from quantum_trader.venues.local.exchange import Exchange, ExchangeSettings, Levels
-from quantum_trader.venues.local.orders import DepthDiff, MarketTrade, Order, OrderTicket
+from quantum_trader.venues.local.orders import DepthDiff, MarketTrade
 from quantum_trader.venues.local.tape import Tape, Values
 
 NS_PER_MS: Final = 1_000_000
 _KINDS: Final = ("snapshot", "depth", "trades")
-_QUEUE_BPS: Final = 1e-6  # a resting order fills when the market trades beyond its price, however little
 
 
 class Book:
@@ -37,7 +30,7 @@ class Book:
         self._chained = False
 
     def apply(self, diff: DepthDiff) -> bool:
-        """Take one update; False when it is older than the snapshot. DataError when the chain is broken."""
+        """Apply one update; False when it is older than the snapshot. DataError when the chain is broken."""
         if diff.last_id < self.last_id and not self._chained:
             return False
         fits = diff.previous_id == self.last_id if self._chained else diff.first_id <= self.last_id <= diff.last_id
@@ -56,22 +49,22 @@ class Book:
         return True
 
     def levels(self, count: int) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-        """Bids and asks (price, quantity), best first."""
+        """Return bids and asks (price, quantity), best first."""
         bids = sorted(self._bids, reverse=True)[:count]
         asks = sorted(self._asks)[:count]
         return [(price, self._bids[price]) for price in bids], [(price, self._asks[price]) for price in asks]
 
     def best(self) -> tuple[float, float]:
-        """Best bid and ask; 0.0 for an empty side."""
+        """Return best bid and ask; 0.0 for an empty side."""
         return max(self._bids, default=0.0), min(self._asks, default=0.0)
 
     def against(self, sign: int) -> list[tuple[float, float]]:
-        """The levels an order of *sign* takes from, best first."""
+        """Return the levels an order of *sign* takes from, best first."""
         side = self._asks if sign > 0 else self._bids
         return [(price, side[price]) for price in sorted(side, reverse=sign < 0)]
 
     def take(self, sign: int, price: float, qty: float) -> None:
-        """Remove what an order of *sign* took at *price*, until the record says otherwise."""
+        """Remove what an order of *sign* took at *price*, until the next recorded update of that level."""
         side = self._asks if sign > 0 else self._bids
         left = side.get(price, 0.0) - qty
         if left > 1e-12:
@@ -84,7 +77,7 @@ class BookRecording(msgspec.Struct, frozen=True):
     """Books and trades of some symbols of one day, in time order."""
 
     symbols: tuple[str, ...]
-    start_ns: int  # when every snapshot is there
+    start_ns: int  # from when on every symbol has a snapshot
     end_ns: int
     books: tuple[Book, ...]
     diffs: tuple[DepthDiff, ...]
@@ -204,140 +197,3 @@ class BookTape(Tape):
         """The running bar: its trades up to *now_ns*."""
         opened = int(self.ts_ns[row])
         return self._between(opened, min(now_ns + 1, opened + self.interval_ns))
-
-
-class BookExchange(Exchange):
-    """An exchange whose prices, quotes and fills come from recorded books and trades."""
-
-    def __init__(
-        self, recording: BookRecording, instruments: Sequence[Instrument],
-        settings: ExchangeSettings = ExchangeSettings(), **options: Any,  # noqa: B008 - frozen
-    ) -> None:
-        self.books = recording.books
-        self._diffs, self._trades = recording.diffs, recording.trades
-        self._next_diff = self._next_trade_row = 0
-        quiet = msgspec.structs.replace(settings, taker_cost_bps=0.0, maker_slippage_bps=_QUEUE_BPS)
-        super().__init__(BookTape(instruments, recording), recording.start_ns, quiet, **options)
-        self.volume[:] = 0.0
-        self._traded = self.last.copy()  # price of the last trade, which a glance at the book does not change
-        self._catch_up(recording.start_ns)
-
-    def _catch_up(self, now_ns: int) -> None:
-        """Skip what lies before the start."""
-        while self._next_diff < len(self._diffs) and self._diffs[self._next_diff].ts_ns <= now_ns:
-            diff = self._diffs[self._next_diff]
-            self.books[diff.index].apply(diff)
-            self._next_diff += 1
-        while self._next_trade_row < len(self._trades) and self._trades[self._next_trade_row].ts_ns <= now_ns:
-            self._next_trade_row += 1
-        for index, book in enumerate(self.books):
-            if self.last[index] <= 0.0:
-                self.last[index] = self._traded[index] = book.best()[0]
-        self._step(self.last)
-
-    # ------------------------------------------------------------------ quotes
-
-    def quote(self, index: int) -> tuple[float, float]:
-        """Best recorded bid and ask."""
-        return self.books[index].best()
-
-    def levels(self, index: int, count: int) -> tuple[Levels, Levels]:
-        """The recorded book."""
-        return self.books[index].levels(count)
-
-    def book_id(self, index: int) -> int:
-        """The id of the last recorded update."""
-        return self.books[index].last_id
-
-    # ------------------------------------------------------------------ time
-
-    def advance(self, to_ns: int) -> None:
-        """Apply what was recorded up to *to_ns*, in its order; InputError when time would run backwards."""
-        if to_ns < self.now_ns:
-            raise InputError(f"to_ns = {to_ns}: is before the venue's time {self.now_ns}")
-        diffs: list[DepthDiff] = []
-        trades: list[MarketTrade] = []
-        while (moment := self._next_moment()) <= to_ns:
-            self.now_ns = max(self.now_ns, moment)
-            if self._next_diff < len(self._diffs) and self._diffs[self._next_diff].ts_ns == moment:
-                diff = self._diffs[self._next_diff]
-                self._next_diff += 1
-                if self.books[diff.index].apply(diff):
-                    diffs.append(diff)
-            else:
-                trade = self._trades[self._next_trade_row]
-                self._next_trade_row += 1
-                trades.append(trade)
-                self._market_traded(trade)
-        self.now_ns = to_ns
-        self._row = self.tape.row_at(to_ns)
-        self._step(self.last)
-        self._tick(recorded=True, diffs=tuple(diffs), trades=tuple(trades))
-
-    def touch(self) -> None:
-        """Nothing: the recorded ids count."""
-
-    def _next_moment(self) -> int:
-        moments = []
-        if self._next_diff < len(self._diffs):
-            moments.append(self._diffs[self._next_diff].ts_ns)
-        if self._next_trade_row < len(self._trades):
-            moments.append(self._trades[self._next_trade_row].ts_ns)
-        return min(moments, default=2**63 - 1)
-
-    def _market_traded(self, trade: MarketTrade) -> None:
-        """One recorded trade moves the price, and fills resting orders by no more than it traded."""
-        index = trade.index
-        if not self.trading[index]:
-            return
-        self._walk(index, trade.price)
-        target = self.last.copy()
-        target[index] = trade.price
-        self._traded[index] = trade.price
-        self.volume[index] = min(trade.qty, float(self._most[index]))
-        self._step(target)
-        self.volume[index] = 0.0
-        for algo in self._waiting[index]:
-            algo.follow(trade.price)
-
-    # ------------------------------------------------------------------ fills
-
-    def fillable(self, index: int, sign: int, price: float) -> float:
-        """What the recorded levels up to *price* hold."""
-        return sum(qty for level, qty in self.books[index].against(sign) if sign * (level - price) <= 0.0)
-
-    def _limit_batches(self, index: int) -> None:
-        """Nothing fills without a level or a trade: batches have no volume of their own."""
-        self.volume[index] = 0.0
-
-    def _before_submit(self, index: int, ticket: OrderTicket) -> None:
-        """Show the paper venue the side this order would take from, so that it rests unless it crosses the book."""
-        if ticket.type == "LIMIT":
-            bid, ask = self.quote(index)
-            self._glance(index, ask if ticket.sign > 0 else bid)
-
-    def _glance(self, index: int, price: float) -> None:
-        """Move one price without anything to trade there."""
-        if price > 0.0:
-            target = self.last.copy()
-            target[index] = price
-            self._step(target)
-
-    def _meet(self, order: Order) -> None:
-        """Walk the recorded levels, best first, until the order is filled or its limit stops it."""
-        ticket, index = order.ticket, self.row_of(order.ticket.symbol)
-        limit, book = ticket.type == "LIMIT", self.books[index]
-        for number, (price, qty) in enumerate(book.against(ticket.sign)):
-            if not order.is_open or (limit and ticket.sign * (price - order.price) > 0.0):
-                break
-            before = order.filled
-            self._glance(index, price)
-            if limit and number and order.is_open:
-                self._renew(order)  # a limit order takes once; its rest must be sent again
-            self.volume[index] = min(qty, float(self._most[index]))
-            self.settle()
-            self.volume[index] = 0.0
-            if order.filled > before:
-                book.take(ticket.sign, price, order.filled - before)
-                self._traded[index] = price
-        self._glance(index, float(self._traded[index]))

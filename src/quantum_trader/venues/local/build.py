@@ -1,4 +1,4 @@
-"""Exchanges ready to serve: a recording played from some moment, or prices told by hand."""
+"""Exchanges ready to serve: a recording played from some moment, a scripted tape, or recorded order books."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from quantum_trader.domain.errors import ConfigError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import Recording
-from quantum_trader.venues.local.book import BookExchange, load_books
+from quantum_trader.venues.local.book import load_books
+from quantum_trader.venues.local.book_source import exchange_on_books
 from quantum_trader.venues.local.exchange import Exchange, ExchangeSettings
 from quantum_trader.venues.local.tape import Tape
 
-HISTORY_ROWS: Final = 1_500  # what one request for bars may ask for
+HISTORY_ROWS: Final = 1_500  # the largest number of bars in one request
 _SCRIPT_START_NS: Final = 475_000 * 3_600_000_000_000
 
 
@@ -26,7 +27,7 @@ def recorded_exchange(
     recording: Recording, *, settings: ExchangeSettings = ExchangeSettings(),  # noqa: B008 - frozen
     start_ns: int | None = None, now_ns: int | None = None, instruments: Sequence[Instrument] | None = None,
 ) -> Exchange:
-    """An exchange that plays *recording*.
+    """Return an exchange that plays *recording*.
 
     With *now_ns* the recording is moved by whole days so that it plays at that moment (decision 0061); without, bars
     keep their times. *start_ns* (in recorded time) is where playing begins; by default after 1500 bars of history, or
@@ -54,7 +55,7 @@ def scripted_exchange(
     settings: ExchangeSettings = ExchangeSettings(), start_ns: int = _SCRIPT_START_NS,  # noqa: B008 - frozen
     history: int = 1,
 ) -> Exchange:
-    """An exchange whose bars are told one by one; it begins with *history* flat bars at *prices*."""
+    """Return an exchange whose bars are appended one by one; it begins with *history* flat bars at *prices*."""
     tape = Tape.empty(instruments, interval_ns)
     start_ns -= start_ns % interval_ns
     for back in range(history, 0, -1):
@@ -65,7 +66,7 @@ def scripted_exchange(
 def flat_bar(
     tape: Tape, prices: Mapping[str, float], volume: float = 1_000.0
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """A bar of every symbol at one price each; symbols without a price have none."""
+    """Return one bar of every symbol, flat at its price; symbols without a price have none."""
     ohlcv = np.full((len(tape.symbols), 5), np.nan)
     for symbol, price in prices.items():
         ohlcv[tape.index[symbol]] = (price, price, price, price, volume)
@@ -75,7 +76,7 @@ def flat_bar(
 def book_exchange(
     folder: Path, *, settings: ExchangeSettings = ExchangeSettings(), now_ns: int | None = None,  # noqa: B008 - frozen
     symbols: Sequence[str] | None = None, day: str | None = None, instruments: Sequence[Instrument] | None = None,
-) -> BookExchange:
+) -> Exchange:
     """An exchange that plays the recorded order books and trades of *folder*, moved by whole minutes to *now_ns*."""
     recording = load_books(folder, symbols, day)
     if now_ns is not None:
@@ -84,4 +85,4 @@ def book_exchange(
     first = {trade.index: trade.price for trade in reversed(recording.trades)}
     prices = [first[index] for index in range(len(recording.symbols))]
     table = instruments or instruments_for(recording.symbols, prices).instruments
-    return BookExchange(recording, table, settings)
+    return exchange_on_books(recording, table, settings)

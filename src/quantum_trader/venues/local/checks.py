@@ -1,4 +1,4 @@
-"""What an order must pass before the paper venue sees it, in the order and the codes of Binance."""
+"""The checks of an order before it reaches the paper venue, in the order and with the codes of Binance."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _GRID_TOLERANCE: Final = 1e-6
 
 
 def decimals_of(increment: float) -> int:
-    """Decimals of a tick or step: 0.001 has three."""
+    """Return the decimals of a tick or step: 0.001 has three."""
     exponent = Decimal(repr(increment)).normalize().as_tuple().exponent
     return max(0, -int(exponent))
 
 
 def price_precision(instrument: Instrument) -> int:
-    """Decimals a price may have at all; one more than the tick, as the venue's usually is."""
+    """Return the decimals a price may have; one more than the tick, as usual at Binance."""
     return decimals_of(instrument.tick_size) + 1
 
 
 def qty_precision(instrument: Instrument) -> int:
-    """Decimals a quantity may have."""
+    """Return the decimals a quantity may have."""
     return decimals_of(instrument.step_size)
 
 
 def check_order(exchange: Exchange, index: int, ticket: OrderTicket, amended: Order | None = None) -> None:
-    """Raise why a regular order is refused."""
+    """Raise ApiError where a regular order is refused."""
     instrument = exchange.instruments[index]
     if ticket.type in CONDITIONAL:
         raise ApiError(-4120)
@@ -51,7 +51,7 @@ def check_order(exchange: Exchange, index: int, ticket: OrderTicket, amended: Or
         raise ApiError(-4116)
     if ticket.type != "LIMIT" or ticket.tif not in ("GTX", "FOK"):
         return
-    at_once = exchange.fillable(index, ticket.sign, ticket.price)
+    at_once = exchange.source.fillable(index, ticket.sign, ticket.price)
     if ticket.tif == "GTX" and at_once > 0.0:
         raise ApiError(-5022)
     if ticket.tif == "FOK" and at_once < ticket.qty:
@@ -59,7 +59,7 @@ def check_order(exchange: Exchange, index: int, ticket: OrderTicket, amended: Or
 
 
 def check_algo(exchange: Exchange, index: int, ticket: OrderTicket) -> None:
-    """Raise why a conditional order is refused; margin is asked for only when it triggers."""
+    """Raise ApiError where a conditional order is refused; margin is checked only when it triggers."""
     instrument, last = exchange.instruments[index], float(exchange.last[index])
     if ticket.type not in CONDITIONAL:
         raise ApiError(-1116)
@@ -109,9 +109,9 @@ def _check_algo_qty(exchange: Exchange, index: int, ticket: OrderTicket) -> None
 def _check_symbol(exchange: Exchange, index: int, ticket: OrderTicket) -> None:
     if ticket.side not in ("BUY", "SELL"):
         raise ApiError(-1117)
-    if exchange.delisted[index]:
+    if exchange.market.delisted[index]:
         raise ApiError(-4141)
-    if not exchange.trading[index]:
+    if not exchange.market.trading[index]:
         raise ApiError(-1122)
     if float(exchange.last[index]) <= 0.0:
         raise ApiError(-4131)

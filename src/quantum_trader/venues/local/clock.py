@@ -1,4 +1,4 @@
-"""How market time follows the wall: at a speed, or as fast as it goes."""
+"""How market time follows real time: at a speed, or as fast as the machine can."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ _STEPS_A_BAR: Final = 4  # at full speed
 
 
 class MarketClock:
-    """Market time at *speed* times real time; None means as fast as it goes, a quarter of a bar at a time."""
+    """Market time at *speed* times real time; None means as fast as possible, a quarter of a bar at a time."""
 
     def __init__(self, speed: float | None, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
         if speed is not None and not 0.0 < speed < float("inf"):
-            raise ConfigError(f"speed = {speed!r}: must be above 0 and finite, or None for as fast as it goes")
+            raise ConfigError(f"speed = {speed!r}: must be above 0 and finite, or None for as fast as possible")
         self.speed = speed
         self._monotonic_ns = monotonic_ns
         self._origin = (0, 0)
 
     def start(self, market_ns: int) -> None:
-        """Market time is *market_ns* now."""
+        """Start at the market time *market_ns*."""
         self._origin = (market_ns, self._monotonic_ns())
 
     def set_speed(self, speed: float, market_ns: int) -> None:
-        """Go on from *market_ns* at another speed."""
+        """Continue from *market_ns* at another speed."""
         self.speed = speed
         self.start(market_ns)
 
     def now_ns(self, exchange: Exchange) -> int:
-        """The market time that is due."""
+        """Return the market time that is due."""
         if self.speed is None:
             due = exchange.now_ns + exchange.tape.interval_ns // _STEPS_A_BAR
             return min(due, max(exchange.now_ns, exchange.tape.end_ns))
@@ -42,5 +42,5 @@ class MarketClock:
         return market_ns + int((self._monotonic_ns() - started) * self.speed)
 
     def pause_s(self, tick_s: float, moved: bool) -> float:
-        """How long to let others work before the next step; at full speed not at all while time moves."""
+        """Return how long to pause before the next step (s); 0 at full speed while time moves."""
         return 0.0 if self.speed is None and moved else tick_s

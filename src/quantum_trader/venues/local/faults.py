@@ -1,8 +1,8 @@
-"""Misbehaviour on demand: told one by one, or drawn from a seed. What happens to the account is the exchange's to do.
+"""Faults on demand: added one by one, or drawn from a seed. Events of market and account are only named here.
 
-A told fault applies to the next *count* requests or frames that match it and is then spent. A seed draws faults of
-requests and frames, and what a market does to its traders: halts, deleveraging, liquidation, delisting, fills in
-parts, silence.
+An added fault applies to the next *count* requests or frames that match it and is then spent. A seed draws faults of
+requests and frames, and events of the market: halts, deleveraging, liquidation, delisting, fills in parts, silence.
+A *road* is the first part of a stream's path: public, market or private.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ REQUEST_KINDS: Final = (
     "rate_limit",  # 429 with Retry-After
     "ban",  # 418 with Retry-After
     "clock",  # -1021
-    "unknown",  # -1007 (status 408) or, with status 503, "Unknown error": done when alive, else not
+    "unknown",  # -1007 (status 408) or, with status 503, "Unknown error": executed when alive, else not
     "late",  # -1007 at once, and the request arrives after seconds (in its receive window, or not at all)
-    "overloaded",  # 503 -1008: certainly not done
-    "drop",  # hang up without an answer: done when alive, else not
-    "internal",  # HTTP 500 with -1000: done when alive, else not
+    "overloaded",  # 503 -1008: certainly not executed
+    "drop",  # break the connection without an answer: executed when alive, else not
+    "internal",  # HTTP 500 with -1000: executed when alive, else not
 )
 FRAME_KINDS: Final = ("lose", "duplicate", "delay", "silence")
 
 
 class Fault(msgspec.Struct, kw_only=True):
-    """One told fault. *match* is a part of "METHOD path" for requests, an event type for user frames."""
+    """One added fault. *match* is a part of "METHOD path" for requests, an event type for user frames."""
 
     kind: str
     match: str = ""
@@ -51,7 +51,7 @@ _UNKNOWN_503: Final = "Unknown error, please check your request or try again lat
 
 
 def refusal_of(fault: Fault) -> ApiError:
-    """What a request that meets *fault* is answered."""
+    """Return the error that answers a request under *fault*."""
     code, status = _REFUSALS[fault.kind]
     if fault.kind == "unknown" and fault.status == 503:
         return ApiError(-1000, status=503, message=_UNKNOWN_503)
@@ -70,7 +70,7 @@ class FaultRates(msgspec.Struct, frozen=True, kw_only=True):
     lose: float = 0.002
     duplicate: float = 0.01
     delay: float = 0.01
-    hang_up: float = 0.0005  # this and the following per step of time: every socket at once
+    hang_up: float = 0.0005  # this and the following per step of time: breaks every connection
     halt: float = 0.0005
     adl: float = 0.0002
     liquidate: float = 0.0002
@@ -83,35 +83,35 @@ class Faults:
     """The faults in force."""
 
     def __init__(self, seed: int | None = None, rates: FaultRates = FaultRates()) -> None:  # noqa: B008 - frozen
-        self._told: list[Fault] = []
+        self._added: list[Fault] = []
         self._held: list[dict[str, Any]] = []  # user frames a delay keeps back until the next one
         self._random = np.random.default_rng(seed) if seed is not None else None
         self._rates = rates
-        self.done: list[str] = []  # what was inflicted, in order
+        self.done: list[str] = []  # the faults and events so far, in order
 
     def add(self, fault: Fault) -> None:
-        """Add one; ConfigError when nobody knows its kind."""
+        """Add one; ConfigError for an unknown kind."""
         if fault.kind not in REQUEST_KINDS + FRAME_KINDS:
             raise ConfigError(f"fault kind = {fault.kind!r}: use one of {', '.join(REQUEST_KINDS + FRAME_KINDS)}")
-        self._told.append(fault)
+        self._added.append(fault)
 
     def clear(self) -> None:
-        """End all told faults and the seed's."""
-        self._told.clear()
+        """End all added faults and the seed's."""
+        self._added.clear()
         self._random = None
 
-    def speak(self) -> None:
+    def end_silence(self) -> None:
         """End every silence."""
-        self._told = [fault for fault in self._told if fault.kind != "silence"]
+        self._added = [fault for fault in self._added if fault.kind != "silence"]
 
-    def told(self) -> list[Fault]:
-        """Faults that are not spent."""
-        return list(self._told)
+    def pending(self) -> list[Fault]:
+        """Return the faults that are not spent."""
+        return list(self._added)
 
     # ------------------------------------------------------------------ requests
 
     def for_request(self, method: str, path: str) -> Fault | None:
-        """The fault this request meets, if any."""
+        """Return the fault that applies to this request, None without one."""
         return self._take(REQUEST_KINDS, f"{method} {path}") or self._drawn_request(path)
 
     def _drawn_request(self, path: str) -> Fault | None:
@@ -126,7 +126,7 @@ class Faults:
         return None
 
     def _take(self, kinds: Iterable[str], what: str) -> Fault | None:
-        for fault in self._told:
+        for fault in self._added:
             if fault.kind not in kinds or fault.match not in what:
                 continue
             if fault.skip > 0:
@@ -134,7 +134,7 @@ class Faults:
                 continue
             fault.count -= 1
             if fault.count <= 0:
-                self._told.remove(fault)
+                self._added.remove(fault)
             self.done.append(f"{fault.kind} {what}")
             return fault
         return None
@@ -142,18 +142,18 @@ class Faults:
     # ------------------------------------------------------------------ frames
 
     def silent(self, road: str) -> bool:
-        """Whether *road* says nothing at all."""
-        return any(fault.kind == "silence" and fault.road in ("", road) for fault in self._told)
+        """Whether *road* sends nothing."""
+        return any(fault.kind == "silence" and fault.road in ("", road) for fault in self._added)
 
     def hangs_up(self) -> bool:
-        """Whether every socket is hung up on now."""
+        """Whether every connection breaks now."""
         if self._random is None or self._random.random() >= self._rates.hang_up:
             return False
         self.done.append("hang_up")
         return True
 
     def drawn_event(self, symbols: Sequence[str]) -> tuple[str, str]:
-        """What the seed does to the market in this step, and to which symbol; ("", "") nearly always."""
+        """Return the market event of this step and its symbol; ("", "") in most steps."""
         if self._random is None:
             return "", ""
         draw = float(self._random.random())
@@ -170,7 +170,7 @@ class Faults:
         return self._random is not None and bool(self._random.random() < self._rates.lose)
 
     def user_frames(self, frame: dict[str, Any]) -> list[dict[str, Any]]:
-        """What is sent in place of *frame*: nothing, itself, itself twice, or itself before one held back."""
+        """Return what is sent instead of *frame*: nothing, itself, itself twice, or itself before a delayed one."""
         fault = self._take(("lose", "duplicate", "delay"), str(frame["e"]))
         kind = fault.kind if fault is not None else self._drawn_frame(str(frame["e"]))
         if kind == "lose":
@@ -178,10 +178,10 @@ class Faults:
         if kind == "delay":
             self._held.append(frame)
             return []
-        told = [frame, frame] if kind == "duplicate" else [frame]
-        told += self._held
+        sent = [frame, frame] if kind == "duplicate" else [frame]
+        sent += self._held
         self._held = []
-        return told
+        return sent
 
     def _drawn_frame(self, event: str) -> str:
         if self._random is None:

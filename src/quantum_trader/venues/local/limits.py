@@ -59,21 +59,21 @@ class Limits:
             raise ApiError(-1015, self.settings.orders_1m, "1 MINUTE")
 
     def retry_after_s(self, now_ms: int) -> int:
-        """How long to stay away now."""
+        """Return how long to wait before the next request (s)."""
         if now_ms < self.banned_until_ms:
             return -(-(self.banned_until_ms - now_ms) // 1000)
         return -(-(_MINUTE_MS - now_ms % _MINUTE_MS) // 1000)
 
     def headers(self, now_ms: int, ordered: bool) -> dict[str, str]:
-        """What every answer tells of the used limits."""
-        told = {"X-MBX-USED-WEIGHT-1M": str(self._count("weight", _MINUTE_MS, now_ms, 0))}
+        """Return the headers with the used limits."""
+        found = {"X-MBX-USED-WEIGHT-1M": str(self._count("weight", _MINUTE_MS, now_ms, 0))}
         if ordered:
-            told["X-MBX-ORDER-COUNT-10S"] = str(self._count("orders_10s", _TEN_SECONDS_MS, now_ms, 0))
-            told["X-MBX-ORDER-COUNT-1M"] = str(self._count("orders_1m", _MINUTE_MS, now_ms, 0))
-        return told
+            found["X-MBX-ORDER-COUNT-10S"] = str(self._count("orders_10s", _TEN_SECONDS_MS, now_ms, 0))
+            found["X-MBX-ORDER-COUNT-1M"] = str(self._count("orders_1m", _MINUTE_MS, now_ms, 0))
+        return found
 
     def described(self) -> list[dict[str, Any]]:
-        """The limits as exchangeInfo lists them."""
+        """Return the limits as exchangeInfo lists them."""
         return [
             {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1,
              "limit": self.settings.weight_1m},
@@ -82,7 +82,7 @@ class Limits:
         ]
 
     def used(self, now_ms: int) -> list[dict[str, Any]]:
-        """The limits with their counts, as the WebSocket API tells them."""
+        """Return the limits with their counts, as the WebSocket API reports them."""
         counts = (
             self._count("weight", _MINUTE_MS, now_ms, 0), self._count("orders_1m", _MINUTE_MS, now_ms, 0),
             self._count("orders_10s", _TEN_SECONDS_MS, now_ms, 0),

@@ -1,4 +1,4 @@
-"""Market streams: what a stream's name means, and its frames, each built once however many listen."""
+"""Market streams: the meaning of a stream's name, and its frames, each built once for all listeners."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.venues.local.exchange import MADE_UP_LEVELS, Exchange
+from quantum_trader.venues.local.exchange import Exchange
 from quantum_trader.venues.local.orders import MarketTick, MarketTrade
 from quantum_trader.venues.local.rest_market import LENGTHS
+from quantum_trader.venues.local.sources import MADE_UP_LEVELS
 from quantum_trader.venues.local.wire import Wire, ms
 
 _ENCODE: Final = msgspec.json.Encoder().encode
@@ -20,7 +21,7 @@ _ALL: Final = {
     "!ticker@arr": "ticker", "!miniTicker@arr": "miniTicker",
 }
 _PUBLIC: Final = ("bookTicker", "depth", "rpiDepth", "trade")
-_MOST_CLOSED: Final = 1_500  # closed bars told at one tick
+_MOST_CLOSED: Final = 1_500  # closed bars sent at one tick
 _ARRAYS: Final = ("markPrice", "ticker", "miniTicker")
 
 
@@ -36,12 +37,12 @@ class Stream(msgspec.Struct, frozen=True):
 
     @property
     def road(self) -> str:
-        """The only road it is told on."""
+        """The road it is sent on."""
         return "public" if self.kind in _PUBLIC else "market"
 
 
 def stream_of(exchange: Exchange, name: str) -> Stream | None:
-    """What *name* means; None when it is no market stream of this venue."""
+    """Return the meaning of *name*; None when it is no market stream of this venue."""
     if name in _ALL:
         return Stream(name, _ALL[name], -1)
     match = _NAME.fullmatch(name)
@@ -72,7 +73,7 @@ class MarketFrames:
         }
 
     def frames(self, stream: Stream, tick: MarketTick) -> list[bytes]:
-        """What *stream* tells at *tick*, oldest first."""
+        """Return the frames of *stream* at *tick*, oldest first."""
         if stream.kind == "kline":
             return self._klines(stream, tick)
         now = ms(tick.ts_ns)
@@ -95,8 +96,8 @@ class MarketFrames:
             return []
         found = []
         ended = tick.ts_ns // length * length
-        told = max(ended - _MOST_CLOSED * length, tick.since_ns // length * length)
-        for end in range(told + length, ended + 1, length):
+        sent_until = max(ended - _MOST_CLOSED * length, tick.since_ns // length * length)
+        for end in range(sent_until + length, ended + 1, length):
             bar = self._bar(index, length, end - length, end)
             if bar:
                 found.append(self._kline(stream, end - length, length, bar, ms(end), True))
@@ -193,7 +194,7 @@ class MarketFrames:
         self._id_before = self.wire.exchange.update_id
 
     def _depth(self, stream: Stream, now: int) -> list[dict[str, Any]]:
-        """The made-up book: whole for a partial stream; for the diff stream what went and what is there."""
+        """The made-up book: whole for a partial stream; for the diff stream removed and current levels."""
         wire, index = self.wire, stream.index
         bids, asks = wire.ladder(index, stream.levels or MADE_UP_LEVELS)
         if not stream.levels:
@@ -205,24 +206,24 @@ class MarketFrames:
         }]
 
     def _gone(self, index: int, side: int, levels: list[list[str]]) -> list[list[str]]:
-        """The levels of the tick before that are no more, with quantity 0."""
+        """The levels of the tick before that have gone, with quantity 0."""
         last = float(self._last_before[index])
         if last <= 0.0:
             return []
         form, there = self.wire.formats[index], {price for price, _ in levels}
-        before = self.wire.exchange.levels_at(index, last, MADE_UP_LEVELS)[side]
+        before = self.wire.exchange.source.levels_at(index, last, MADE_UP_LEVELS)[side]
         return [[form.price(price), "0"] for price, _ in before if form.price(price) not in there]
 
     def _recorded(self, stream: Stream, tick: MarketTick) -> list[dict[str, Any]]:
-        """Frames of what a record lists: each change of the book, each trade; a partial book as it is now."""
+        """Frames of a recording: each change of the book, each trade; a partial book as it is now."""
         if stream.kind != "depth":
             return [self._market_trade(stream.kind, trade) for trade in tick.trades if trade.index == stream.index]
         wire, form, symbol = self.wire, self.wire.formats[stream.index], self.wire.exchange.symbols[stream.index]
         diffs = [diff for diff in tick.diffs if diff.index == stream.index]
         if stream.levels and diffs:
             bids, asks = wire.ladder(stream.index, stream.levels)
-            last, told = diffs[-1], ms(diffs[-1].ts_ns)
-            return [{"e": "depthUpdate", "E": told, "T": told, "s": symbol, "ps": symbol, "U": last.first_id,
+            last, at_ms = diffs[-1], ms(diffs[-1].ts_ns)
+            return [{"e": "depthUpdate", "E": at_ms, "T": at_ms, "s": symbol, "ps": symbol, "U": last.first_id,
                      "u": last.last_id, "pu": last.previous_id, "b": bids, "a": asks}]
         return [
             {"e": "depthUpdate", "E": ms(diff.ts_ns), "T": ms(diff.ts_ns), "s": symbol, "ps": symbol,
@@ -233,10 +234,10 @@ class MarketFrames:
         ]
 
     def _market_trade(self, kind: str, trade: MarketTrade) -> dict[str, Any]:
-        form, symbol, told = self.wire.formats[trade.index], self.wire.exchange.symbols[trade.index], ms(trade.ts_ns)
+        form, symbol, at_ms = self.wire.formats[trade.index], self.wire.exchange.symbols[trade.index], ms(trade.ts_ns)
         price, qty, number = form.price(trade.price), form.qty(trade.qty), trade.trade_id
         if kind == "trade":
-            return {"e": "trade", "E": told, "T": told, "s": symbol, "t": number, "p": price, "q": qty,
+            return {"e": "trade", "E": at_ms, "T": at_ms, "s": symbol, "t": number, "p": price, "q": qty,
                     "X": "MARKET", "m": trade.buyer_is_maker}
-        return {"e": "aggTrade", "E": told, "s": symbol, "a": number, "p": price, "q": qty, "nq": qty, "f": number,
-                "l": number, "T": told, "m": trade.buyer_is_maker}
+        return {"e": "aggTrade", "E": at_ms, "s": symbol, "a": number, "p": price, "q": qty, "nq": qty, "f": number,
+                "l": number, "T": at_ms, "m": trade.buyer_is_maker}

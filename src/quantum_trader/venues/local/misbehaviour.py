@@ -1,4 +1,4 @@
-"""What a seed does to the market between two steps of time, and how it ends again."""
+"""Market events drawn from a seed: what they do to the exchange, and when they end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LASTS: Final = 40  # steps a halt, a thin market or a silence lasts
 
 
 class Misbehaviour:
-    """Draws events from *faults* and does them to *exchange*."""
+    """Draws events from *faults* and applies them to *exchange*."""
 
     def __init__(self, exchange: Exchange, faults: Faults) -> None:
         self._exchange = exchange
@@ -21,7 +21,7 @@ class Misbehaviour:
         self._step = 0
 
     def step(self) -> None:
-        """One step of time: end what has lasted long enough, then perhaps begin something."""
+        """Process one step of time: end the events that are due, then begin a new one where one is drawn."""
         self._step += 1
         for due in [row for row in self._ending if row[0] <= self._step]:
             self._ending.remove(due)
@@ -31,18 +31,18 @@ class Misbehaviour:
             self._begin(kind, symbol)
 
     def _begin(self, kind: str, symbol: str) -> None:
-        exchange = self._exchange
+        exchange, incidents = self._exchange, self._exchange.incidents
         try:
             if kind == "halt":
-                exchange.halt(symbol)
+                incidents.halt(symbol)
             elif kind == "adl":
-                exchange.deleverage(symbol)
+                incidents.deleverage(symbol)
             elif kind == "liquidate":
-                exchange.liquidate(symbol)
+                incidents.liquidate(symbol)
             elif kind == "delist":
-                exchange.delist(symbol)
+                incidents.delist(symbol)
             elif kind == "parts":
-                exchange.limit_volume(symbol, 10.0 * exchange.instruments[exchange.row_of(symbol)].step_size)
+                incidents.limit_volume(symbol, 10.0 * exchange.instruments[exchange.row_of(symbol)].step_size)
             else:
                 self._faults.add(Fault(kind="silence", road="private"))
         except ApiError:
@@ -52,8 +52,8 @@ class Misbehaviour:
 
     def _end(self, kind: str, symbol: str) -> None:
         if kind == "silence":
-            self._faults.speak()
+            self._faults.end_silence()
         elif kind == "parts":
-            self._exchange.limit_volume(symbol, None)
-        elif not self._exchange.delisted[self._exchange.row_of(symbol)]:
-            self._exchange.resume(symbol)
+            self._exchange.incidents.limit_volume(symbol, None)
+        elif not self._exchange.market.delisted[self._exchange.row_of(symbol)]:
+            self._exchange.incidents.resume(symbol)

@@ -1,4 +1,4 @@
-"""Orders as Binance tells them: regular ones, and conditional ones that wait in the algo service."""
+"""Orders and events as Binance reports them: regular orders, and conditional ones that wait in the algo service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ALGO_OPEN: Final = ("NEW", "TRIGGERING")
 
 
 class OrderTicket(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client asks for, parsed and not yet checked against symbol and account."""
+    """The order a client sends, parsed and not yet checked against symbol and account."""
 
     symbol: str
     side: str  # BUY | SELL
@@ -37,7 +37,7 @@ class OrderTicket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Order:
-    """A regular order: what was asked, and how far it got."""
+    """A regular order: its ticket, and what is filled of it."""
 
     __slots__ = (
         "average", "created_ns", "expiry", "filled", "maker", "order_id", "orig_type", "paper_id", "price", "qty",
@@ -83,7 +83,7 @@ class AlgoOrder:
 
     @property
     def is_open(self) -> bool:
-        """Whether it still waits."""
+        """Whether it waits for its trigger."""
         return self.status in ALGO_OPEN
 
     @property
@@ -102,7 +102,7 @@ class AlgoOrder:
         return self.extreme * (1.0 + self.ticket.sign * self.ticket.callback_rate / 100.0)
 
     def follow(self, price: float) -> None:
-        """Let a trailing stop see *price*: activate it, or move its extreme."""
+        """Update a trailing stop with *price*: activate it, or move its extreme."""
         if self.ticket.type != "TRAILING_STOP_MARKET":
             return
         sign, wanted = self.ticket.sign, self.ticket.activate_price
@@ -183,11 +183,11 @@ class AlgoEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """Wallet and, where a symbol is named, its position after something happened."""
+    """Wallet and, where a symbol is named, its position after an event."""
 
     reason: str  # ORDER | FUNDING_FEE | DEPOSIT | MARGIN_TRANSFER...
     wallet: float
-    change: float  # of the wallet, fees and realised profit not counted, as the venue tells it
+    change: float  # of the wallet without fees and realised profit, as Binance reports it
     free_wallet: float  # wallet less isolated margins
     ts_ns: int
     symbol: str = ""
@@ -234,9 +234,9 @@ class MarketTrade(msgspec.Struct, frozen=True):
 
 
 class MarketTick(msgspec.Struct, frozen=True, kw_only=True):
-    """Prices moved between two times, and what the record says of book and trades meanwhile.
+    """Prices moved between two times, with the recorded changes of book and trades in between.
 
-    *recorded* is True where books and trades come from a record; then only what is listed happened.
+    *recorded* is True where books and trades come from a recording; then the lists are complete.
     """
 
     ts_ns: int

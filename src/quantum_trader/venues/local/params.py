@@ -9,9 +9,9 @@ from typing import Final
 from quantum_trader.venues.local.api_errors import ApiError
 
 Params = Mapping[str, str]
-_DECIMAL: Final = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"  # as the venue tells it
+_DECIMAL: Final = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"  # as Binance's error messages quote it
 _WHOLE: Final = "^[0-9]{1,20}$"
-# As it reads: a sign is no matter of shape, it is refused by what the number is for.
+# As it is parsed: a sign is accepted here, the use of the number refuses it.
 _IS_DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
 _IS_WHOLE: Final = re.compile("-?[0-9]{1,20}")
 

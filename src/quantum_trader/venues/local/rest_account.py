@@ -62,14 +62,14 @@ def symbol_config(api: Api, params: Params) -> Any:
 
 @routes.add("GET", "/fapi/v1/leverageBracket", security="SIGNED")
 def leverage_bracket(api: Api, params: Params) -> Any:
-    """Leverage tiers; a list even for one symbol, as the venue answers."""
+    """Leverage tiers; a list even for one symbol, as at Binance."""
     rows, _ = symbol_rows(api, params)
     return [api.wire.leverage_brackets(index) for index in rows]
 
 
 @routes.add("POST", "/fapi/v1/leverage", security="SIGNED")
 def set_leverage(api: Api, params: Params) -> Any:
-    """Set a symbol's leverage and answer the one in force."""
+    """Set a symbol's leverage and return the one in force."""
     name = text(params, "symbol")
     leverage = api.exchange.set_leverage(name, whole(params, "leverage", low=1, high=1000))
     row = api.wire.position(api.exchange.row_of(name))
@@ -140,7 +140,7 @@ def set_multi_assets(api: Api, params: Params) -> Any:
     if wanted == api.wire.multi_assets:
         raise ApiError(-4171)
     api.wire.multi_assets = wanted
-    api.exchange.tell(ConfigEvent(ts_ns=api.exchange.now_ns, multi_assets=wanted))
+    api.exchange.add_event(ConfigEvent(ts_ns=api.exchange.now_ns, multi_assets=wanted))
     return OK
 
 
@@ -193,7 +193,7 @@ def end_listen_key(api: Api, params: Params) -> Any:
 
 @routes.add("GET", "/fapi/v1/apiTradingStatus", security="SIGNED")
 def trading_status(api: Api, params: Params) -> Any:
-    """Quantitative rules nobody broke."""
+    """Quantitative trading rules: never breached here."""
     return {"indicators": {}, "updateTime": api.server_ms()}
 
 
@@ -222,7 +222,7 @@ def fee_burn(api: Api, params: Params) -> Any:
 
 @routes.add("GET", "/sapi/v1/capital/config/getall", security="SIGNED", weight=10)
 def capital_config(api: Api, params: Params) -> Any:
-    """One coin, which nobody can withdraw."""
+    """One coin, without withdrawals."""
     return [{
         "coin": "USDT", "depositAllEnable": False, "withdrawAllEnable": False, "name": "TetherUS", "free": "0",
         "locked": "0", "freeze": "0", "withdrawing": "0", "ipoing": "0", "ipoable": "0", "storage": "0",
@@ -240,8 +240,8 @@ def no_pairs(api: Api, params: Params) -> Any:
 
 @routes.add("GET", "/sapi/v1/account/apiRestrictions", security="SIGNED")
 def restrictions(api: Api, params: Params) -> Any:
-    """What the asking key may do."""
-    key = api.asking
+    """The permissions of the caller's key."""
+    key = api.caller
     return {
         "ipRestrict": False, "createTime": 1_600_000_000_000, "enableReading": True,
         "enableWithdrawals": bool(key and key.withdrawals), "enableInternalTransfer": False, "enableMargin": False,

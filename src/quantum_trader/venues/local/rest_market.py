@@ -18,7 +18,7 @@ _FOREVER: Final = 2**62
 
 
 def symbol_rows(api: Api, params: Params) -> tuple[list[int], bool]:
-    """The rows asked for, and whether one symbol was named."""
+    """Return the requested rows, and whether one symbol was named."""
     name = text(params, "symbol", "")
     if name:
         return [api.exchange.row_of(name)], True
@@ -32,7 +32,7 @@ def one_or_all(rows: list[Any], one: bool) -> Any:
 
 @routes.add("GET", "/fapi/v1/ping", "/api/v3/ping", "/dapi/v1/ping")
 def ping(api: Api, params: Params) -> Any:
-    """Nothing, quickly."""
+    """An empty answer."""
     return {}
 
 
@@ -110,7 +110,7 @@ def depth(api: Api, params: Params) -> Any:
     index, limit = api.exchange.row_of(text(params, "symbol")), whole(params, "limit", 500, low=1)
     if limit not in _DEPTHS:
         raise ApiError(-4021, message=f"{limit} is not valid depth limit.")
-    api.exchange.touch()
+    api.exchange.source.touch()
     bids, asks = api.wire.ladder(index, limit)
     now = ms(api.exchange.now_ns)
     return {"lastUpdateId": api.wire.book_id(index), "E": now, "T": now, "bids": bids, "asks": asks}

@@ -112,7 +112,7 @@ def amend(api: Api, params: Params) -> Any:
 
 
 def _each(rows: list[Any], act: Callable[[Any], Any]) -> list[Any]:
-    """*act* on every row; a refusal takes the place of its answer."""
+    """Return the answer of *act* to every row; where it refuses, the refusal."""
     answers = []
     for row in rows:
         try:
@@ -140,7 +140,7 @@ def _fields(row: Any) -> dict[str, str]:
 
 @routes.add("POST", "/fapi/v1/batchOrders", security="SIGNED", weight=5, orders=True)
 def place_batch(api: Api, params: Params) -> Any:
-    """Place up to five orders; each is answered by itself."""
+    """Place up to five orders; each has its own answer."""
     rows = _batch(params, "batchOrders")
     if len(rows) > _BATCH:
         raise ApiError(-4082, message=f"Invalid number of batch place orders. Max: {_BATCH}")
@@ -240,7 +240,7 @@ def force_orders(api: Api, params: Params) -> Any:
 
 @routes.add("POST", "/fapi/v1/countdownCancelAll", security="SIGNED", weight=10)
 def countdown(api: Api, params: Params) -> Any:
-    """Cancel a symbol's orders unless this is asked again in time; 0 ends the countdown."""
+    """Cancel a symbol's orders unless the countdown is renewed in time; 0 ends it."""
     name, length = text(params, "symbol"), whole(params, "countdownTime")
     api.exchange.row_of(name)
     if length:
@@ -283,7 +283,7 @@ def get_algo(api: Api, params: Params) -> Any:
 
 @routes.add("DELETE", "/fapi/v1/algoOrder", security="SIGNED")
 def cancel_algo(api: Api, params: Params) -> Any:
-    """Cancel one; -2011 when it waits no more."""
+    """Cancel one; -2011 when it does not wait any more."""
     algo = api.exchange.cancel_algo(algo_named(api, params, -2011))
     return {"algoId": algo.algo_id, "clientAlgoId": algo.ticket.client_id, "code": "200", "msg": "success"}
 

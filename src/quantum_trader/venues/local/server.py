@@ -1,4 +1,4 @@
-"""The venue on a socket: HTTP in front of the tables of endpoints, and time passing behind them."""
+"""The venue as a server: HTTP and WebSocket requests in front, market time behind."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ENDPOINTS: Final = rest_market.routes.table | rest_account.routes.table | rest_t
 _ENCODE: Final = msgspec.json.Encoder().encode
 _BODY_LIMIT: Final = 1 << 20
 _REFUSALS_KEPT: Final = 1_000
-_FAULT_RETRY_S: Final = 1  # how long a made-up 429 or 418 asks to be left alone
+_FAULT_RETRY_S: Final = 1  # Retry-After of a 429 or 418 that a fault makes up
 _Answer = TypeVar("_Answer")
 
 
@@ -46,14 +46,14 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     allow_remote: bool = False
     server_clock: str = "wall"
-    tick_s: float = 0.25  # how often time passes while it runs, on the wall
+    tick_s: float = 0.25  # real time between two steps of market time
     limits: LimitSettings = LimitSettings()
 
     def __post_init__(self) -> None:
         if self.server_clock not in ("wall", "market"):
             raise ConfigError(f"server_clock = {self.server_clock!r}: use wall or market")
         if not self.allow_remote and not _is_loopback(self.host):
-            raise ConfigError(f"host = {self.host!r}: the local venue listens on loopback only; say so to allow others")
+            raise ConfigError(f"host = {self.host!r}: the local venue listens on loopback only; set allow_remote")
 
 
 def _is_loopback(host: str) -> bool:
@@ -67,7 +67,7 @@ def new_key() -> ApiKey:
     """A fresh key pair."""
     return ApiKey(key=secrets.token_hex(32), secret=secrets.token_hex(32))
 
-_QUIET: Final = logging.getLogger(f"{__name__}.http")  # malformed requests are the caller's: they get their answer
+_QUIET: Final = logging.getLogger(f"{__name__}.http")  # malformed requests are answered, not logged
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
 
@@ -98,7 +98,7 @@ class LocalVenue:
         self.faults = faults or Faults()
         self.hub = Hub(self.api, self.faults)
         self.misbehaviour = Misbehaviour(exchange, self.faults)
-        self.unknown_paths: list[str] = []  # what clients asked for and this venue does not have
+        self.unknown_paths: list[str] = []  # requested paths that this venue does not have
         self.refusals: deque[str] = deque(maxlen=_REFUSALS_KEPT)  # "METHOD path code", the latest
         self._late: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
@@ -116,7 +116,7 @@ class LocalVenue:
         await self.stop()
 
     async def start(self) -> None:
-        """Listen; the port is known afterwards."""
+        """Listen; *port* is set afterwards."""
         app = web.Application(client_max_size=_BODY_LIMIT)
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, logger=_QUIET)
@@ -130,7 +130,7 @@ class LocalVenue:
             self._pump = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Stop time, hang up, free the port; safe to call twice."""
+        """Stop time, close connections, free the port; safe to call twice."""
         if self._pump is not None:
             self._pump.cancel()
             await asyncio.gather(self._pump, return_exceptions=True)
@@ -154,7 +154,7 @@ class LocalVenue:
         return f"ws://{self.settings.host}:{self.port}"
 
     def ccxt_urls(self) -> dict[str, Any]:
-        """What goes into ccxt's ``urls.api`` to point an unmodified client here."""
+        """Return ccxt's ``urls.api`` for an unmodified client of this venue."""
         fapi = f"{self.url}/fapi"
         return {
             "fapiPublic": f"{fapi}/v1", "fapiPublicV2": f"{fapi}/v2", "fapiPublicV3": f"{fapi}/v3",
@@ -188,7 +188,7 @@ class LocalVenue:
             await asyncio.sleep(self.clock.pause_s(self.settings.tick_s, moved))
 
     def advance(self, ns: int) -> None:
-        """Let *ns* of market time pass now, and tell everybody."""
+        """Let *ns* of market time pass now, and send what happened."""
         self.exchange.advance(self.exchange.now_ns + ns)
         self.flush()
 
@@ -241,7 +241,7 @@ class LocalVenue:
         return await self._rest(request)
 
     async def _socket(self, request: web.Request, head: str, rest: str) -> web.StreamResponse:
-        """A stream on its road, or the WebSocket API; the roads of before 2026 are gone."""
+        """A stream on its road, or the WebSocket API; the stream paths of before 2026 do not exist."""
         if head in ROADS and rest.partition("/")[0] in ("ws", "stream"):
             return await self.hub.serve(request, head, rest)
         if request.path != "/ws-fapi/v1":
@@ -282,7 +282,7 @@ class LocalVenue:
         return _json(*answer)
 
     async def _spoilt(self, fault: Fault | None, act: Callable[[], _Answer]) -> _Answer | ApiError | None:
-        """*act*'s answer as *fault* lets it arrive: late, replaced by a refusal, or not at all (None)."""
+        """Return the answer of *act* under *fault*: on time, late, replaced by a refusal, or None for no answer."""
         if fault is None:
             return act()
         if fault.kind == "latency":
@@ -302,7 +302,7 @@ class LocalVenue:
 
     @staticmethod
     async def _arrive(seconds: float, act: Callable[[], Any]) -> None:
-        """Let a request arrive late."""
+        """Process a request after a delay."""
         await asyncio.sleep(seconds)
         act()
 
@@ -314,13 +314,13 @@ class LocalVenue:
 
     async def _administer(self, request: web.Request, action: str) -> web.StreamResponse:
         if not admin.allowed(self, request.remote, request.headers.get("Authorization", "")):
-            return _json(403, {}, {"error": "the admin road is for this machine, with the token the venue printed"})
+            return _json(403, {}, {"error": "admin requests come from this machine, with the token the venue printed"})
         body = (await request.read()).decode(errors="replace")
         status, answer = admin.perform(self, action, body)
         return _json(status, {}, answer)
 
     def answer(self, method: str, path: str, query: str, body: str, key: str) -> tuple[int, dict[str, str], Any]:
-        """Answer one request: status, headers, JSON."""
+        """Return the answer to one request: status, headers, JSON."""
         endpoint, now = ENDPOINTS.get((method, path)), self.api.wall_ms()
         try:
             if endpoint is None:
@@ -343,14 +343,14 @@ class LocalVenue:
             self.flush()
 
     def _authorised(self, endpoint: Endpoint, query: str, body: str, header: str) -> dict[str, str]:
-        """The request's parameters, once who asks is known."""
+        """Return the request's parameters after its key and signature were checked."""
         params = parsed(query, body)
-        self.api.asking = None
+        self.api.caller = None
         if endpoint.security != "NONE":
-            self.api.asking = self.api.signing.key_of(header)
+            self.api.caller = self.api.signing.key_of(header)
         if endpoint.security == "SIGNED":
-            assert self.api.asking is not None
-            self.api.signing.check(self.api.asking, query, body, params, self.api.server_ms())
+            assert self.api.caller is not None
+            self.api.signing.check(self.api.caller, query, body, params, self.api.server_ms())
         return params
 
 

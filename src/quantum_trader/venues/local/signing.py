@@ -1,4 +1,4 @@
-"""Who may ask: API keys, HMAC-SHA256 signatures and the receive window, checked as Binance checks them."""
+"""Authentication: API keys, HMAC-SHA256 signatures and the receive window, checked as Binance checks them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AHEAD_MS: Final = 1_000  # how far a client's clock may run ahead
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key pair and what it may do."""
+    """A key pair and its permissions."""
 
     key: str
     secret: str
@@ -38,7 +38,7 @@ def parsed(query: str, body: str) -> dict[str, str]:
 
 
 class Signing:
-    """The keys a venue knows, and the checks of signed requests."""
+    """The venue's API keys, and the checks of signed requests."""
 
     def __init__(self, keys: Sequence[ApiKey]) -> None:
         self.keys = {key.key: key for key in keys}

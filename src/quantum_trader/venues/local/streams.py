@@ -1,4 +1,7 @@
-"""WebSocket streams: three roads, subscriptions, and a sender for each connection."""
+"""WebSocket streams: subscriptions, and a sender for each connection.
+
+A *road* is the first part of a stream's path: public, market or private.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 ROADS: Final = ("public", "market", "private")
 _ENCODE: Final = msgspec.json.Encoder().encode
-_SLOW: Final = 20_000  # frames a client may be behind before it is hung up on
+_SLOW: Final = 20_000  # frames a client may be behind before its connection is broken
 _PING_S: Final = 180.0
 
 
@@ -53,7 +56,7 @@ class Connection:
             self._wake.set()
 
     def close(self) -> None:
-        """Hang up without a word as soon as the sender runs."""
+        """Break the connection without a close frame as soon as the sender runs."""
         self.closing = True
         self._wake.set()
 
@@ -69,7 +72,7 @@ class Connection:
 
 
 class Hub:
-    """Every open connection, and what goes to which."""
+    """Every open connection and its subscriptions."""
 
     def __init__(self, api: Api, faults: Faults) -> None:
         self.api = api
@@ -87,7 +90,7 @@ class Hub:
         await socket.prepare(request)
         connection = Connection(request, socket, road, combined=rest.startswith("stream"))
         self.connections.add(connection)
-        self._subscribe(connection, _asked(request, rest))
+        self._subscribe(connection, _streams_in(request, rest))
         self._listen(connection, request.query.get("listenKey", ""), request.query.get("events", ""))
         sender = asyncio.create_task(connection.pump())
         try:
@@ -109,7 +112,7 @@ class Hub:
             self._leave(connection, name)
 
     def drop(self, road: str = "") -> int:
-        """Hang up on every connection (of one road); return how many."""
+        """Break every connection (of one road); return how many."""
         chosen = [connection for connection in self.connections if not road or connection.road == road]
         for connection in chosen:
             connection.close()
@@ -125,9 +128,9 @@ class Hub:
     def _request(self, connection: Connection, text: str) -> None:
         """SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS."""
         try:
-            asked = msgspec.json.decode(text)
-            method, number = asked["method"], asked.get("id")
-            names = [str(name) for name in asked.get("params") or []]
+            message = msgspec.json.decode(text)
+            method, number = message["method"], message.get("id")
+            names = [str(name) for name in message.get("params") or []]
         except (msgspec.DecodeError, TypeError, KeyError, AttributeError):
             connection.answer({"error": {"code": 3, "msg": "Invalid JSON: expected value"}})
             return
@@ -159,7 +162,7 @@ class Hub:
             self._listeners.setdefault(name, {})[connection] = None
 
     def _listen(self, connection: Connection, key: str, events: str) -> None:
-        """Listen to the user stream of *key*: on the private road alone."""
+        """Subscribe to the user stream of *key*; only the private road has one."""
         if key and connection.road == "private":
             connection.events[key] = frozenset(events.split("/")) if events else None
 
@@ -184,7 +187,7 @@ class Hub:
                     for passed in self.faults.user_frames(frame):
                         self._publish_user(passed)
         for key in self.api.expired_keys:
-            self._tell(key, "listenKeyExpired", _ENCODE(expired_frame(key, self._event_ms())))
+            self._send_user(key, "listenKeyExpired", _ENCODE(expired_frame(key, self._event_ms())))
         self.api.expired_keys.clear()
 
     def _event_ms(self) -> int:
@@ -208,16 +211,16 @@ class Hub:
         data, now = _ENCODE(frame), self.api.wall_ms()
         for key, expires in self.api.listen_keys.items():
             if expires > now:
-                self._tell(key, frame["e"], data)
+                self._send_user(key, frame["e"], data)
 
-    def _tell(self, key: str, event: str, data: bytes) -> None:
+    def _send_user(self, key: str, event: str, data: bytes) -> None:
         for connection in self.connections:
             wanted = connection.events.get(key, frozenset())
             if wanted is None or event in wanted:
                 connection.send(key, data)
 
 
-def _asked(request: web.Request, rest: str) -> list[str]:
+def _streams_in(request: web.Request, rest: str) -> list[str]:
     """Streams named in the address: /ws/<name> and /stream?streams=a/b."""
     names = [name for name in request.query.get("streams", "").split("/") if name]
     return names + [name for name in rest.partition("/")[2].split("/") if name]

@@ -1,8 +1,8 @@
 """Prices as a continuous function of market time: bars, and the path assumed inside each.
 
 Inside a bar the price goes from the open to the extreme nearer to it, on to the other one, and to the close, a third of
-the bar each, in straight lines. So every question (the price now, the bar so far, a shorter bar) has one answer,
-whatever the steps in which time passes.
+the bar each, in straight lines. So the price now, the bar so far and a shorter bar do not depend
+on the steps in which time passes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.market.recording import Recording
+from quantum_trader.venues.local.api_errors import ApiError
 
 Values = NDArray[np.float64]
 _CORNERS: Final = 3  # open, first extreme, second extreme; the close is the last corner's end
@@ -49,7 +50,7 @@ class Tape:
 
     @classmethod
     def empty(cls, instruments: Sequence[Instrument], interval_ns: int) -> Tape:
-        """No bars yet: they are appended by hand."""
+        """Return a tape without bars; :meth:`append` adds them."""
         size = len(instruments)
         return cls(
             instruments, interval_ns, np.empty(0, dtype=np.int64), np.empty((0, size, 5)),
@@ -92,6 +93,13 @@ class Tape:
             self._present = np.concatenate([self._present, np.empty((room, self._present.shape[1]), dtype=np.bool_)])
         self._ts[self._size], self._ohlcv[self._size], self._present[self._size] = ts_ns, ohlcv, present
         self._size += 1
+
+    def row_of(self, symbol: str) -> int:
+        """Return the row of *symbol*; -1121 when it is unknown."""
+        index = self.index.get(symbol)
+        if index is None:
+            raise ApiError(-1121)
+        return index
 
     def row_at(self, now_ns: int) -> int:
         """Last row that opened at or before *now_ns*; -1 before the first."""
@@ -234,7 +242,7 @@ def _grouped(times: NDArray[np.int64], rows: Values, interval_ns: int) -> Values
 
 
 def _cut(bars: Values, torn: bool, start_ns: int, end_ns: int, limit: int) -> Values:
-    """The bars asked for; the first one of a *torn* stretch may lack rows and goes when there are others."""
+    """Return the requested bars; the first one of a *torn* stretch may lack rows and is dropped if others exist."""
     inside = bars[(bars[:, 0] >= start_ns) & (bars[:, 0] <= end_ns)]
     if start_ns > 0:
         return inside[:limit]

@@ -9,10 +9,10 @@ from quantum_trader.venues.local.wire import Json, Wire, money, ms
 
 
 def user_frames(wire: Wire, event: UserEvent, listen_now_ms: int) -> list[Json]:
-    """The frames that tell *event*, in order. *listen_now_ms* is the event time E; T is the venue's time."""
+    """Return the frames of *event*, in order. *listen_now_ms* is the event time E; T is the venue's time."""
     if isinstance(event, OrderEvent):
-        told = [order_frame(wire, event, listen_now_ms)]
-        return [_trade_lite(wire, event, listen_now_ms), *told] if event.execution == "TRADE" else told
+        found = [order_frame(wire, event, listen_now_ms)]
+        return [_trade_lite(wire, event, listen_now_ms), *found] if event.execution == "TRADE" else found
     if isinstance(event, AlgoEvent):
         return [algo_frame(wire, event, listen_now_ms)]
     if isinstance(event, AccountEvent):
@@ -40,7 +40,7 @@ def order_frame(wire: Wire, event: OrderEvent, now_ms: int) -> Json:
 
 
 def _trade_lite(wire: Wire, event: OrderEvent, now_ms: int) -> Json:
-    """TRADE_LITE: the quick word of a fill, before everything else."""
+    """TRADE_LITE: the short form of a fill, sent before everything else."""
     form, trade = wire.format_of(event.symbol), event.trade
     assert trade is not None
     return {
@@ -51,7 +51,7 @@ def _trade_lite(wire: Wire, event: OrderEvent, now_ms: int) -> Json:
 
 
 def account_frame(wire: Wire, event: AccountEvent, now_ms: int) -> Json:
-    """ACCOUNT_UPDATE; the position is told when a symbol is named."""
+    """ACCOUNT_UPDATE, with a position where the event names a symbol."""
     positions = []
     if event.symbol:
         form = wire.format_of(event.symbol)

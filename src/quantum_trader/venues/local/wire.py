@@ -18,7 +18,7 @@ ORDER_TYPES: Final = (
     "LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET",
 )
 Json = dict[str, Any]
-# What version 3 kept of a position; leverage and margin type went to symbolConfig.
+# The fields of a position in version 3; leverage and margin type moved to symbolConfig.
 _POSITION_V3: Final = (
     "symbol", "positionSide", "positionAmt", "entryPrice", "breakEvenPrice", "markPrice", "unRealizedProfit",
     "liquidationPrice", "isolatedMargin", "notional", "marginAsset", "isolatedWallet", "initialMargin", "maintMargin",
@@ -41,7 +41,7 @@ def money(value: float) -> str:
 
 
 def _whole(value: float) -> float | int:
-    """*value* as the whole number it is, if it is one: strict clients tell them apart."""
+    """Return *value* as an int where it is whole: strict clients distinguish 1 and 1.0."""
     return int(value) if value.is_integer() else value
 
 
@@ -89,10 +89,10 @@ class Wire:
         }
 
     def status_of(self, index: int) -> str:
-        """A symbol's status word."""
-        if self.exchange.delisted[index]:
+        """Return a symbol's status: TRADING, BREAK or SETTLING."""
+        if self.exchange.market.delisted[index]:
             return "SETTLING"
-        return "TRADING" if self.exchange.trading[index] else "BREAK"
+        return "TRADING" if self.exchange.market.trading[index] else "BREAK"
 
     def _symbol_info(self, index: int) -> Json:
         instrument, form = self.exchange.instruments[index], self.formats[index]
@@ -134,7 +134,7 @@ class Wire:
     def ladder(self, index: int, levels: int) -> tuple[list[list[str]], list[list[str]]]:
         """Bids and asks, best first, as text."""
         form = self.formats[index]
-        bids, asks = self.exchange.levels(index, levels)
+        bids, asks = self.exchange.source.levels(index, levels)
         return (
             [[form.price(price), form.qty(qty)] for price, qty in bids],
             [[form.price(price), form.qty(qty)] for price, qty in asks],
@@ -142,7 +142,7 @@ class Wire:
 
     def book_id(self, index: int) -> int:
         """The update id of the book as it stands."""
-        return self.exchange.book_id(index)
+        return self.exchange.source.book_id(index)
 
     def book_ticker(self, index: int) -> Json:
         """One row of GET /fapi/v1/ticker/bookTicker."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _PING_S: Final = 180.0
 
-# method -> (who answers, whether it must be signed, whether it counts as an order)
+# method -> (handler, whether it must be signed, whether it counts as an order)
 METHODS: Final[Mapping[str, tuple[Handler, bool, bool]]] = {
     "ping": (rest_market.ping, False, False),
     "time": (rest_market.server_time, False, False),
@@ -57,13 +57,13 @@ class Session:
         number: Any = None
         now = self.api.wall_ms()
         try:
-            asked = msgspec.json.decode(text)
-            if not isinstance(asked, dict):
+            message = msgspec.json.decode(text)
+            if not isinstance(message, dict):
                 raise ApiError(-1100, "request", "JSON")
-            number = asked.get("id")
-            params = asked.get("params") or {}
+            number = message.get("id")
+            params = message.get("params") or {}
             self.api.limits.spend(1, now)
-            result = self._result(str(asked.get("method", "")), params, now)
+            result = self._result(str(message.get("method", "")), params, now)
             return {"id": number, "status": 200, "result": result, "rateLimits": self.api.limits.used(now)}
         except msgspec.DecodeError:
             return _refusal(None, ApiError(-1100, "request", "JSON"))
@@ -79,9 +79,9 @@ class Session:
         if found is None:
             raise ApiError(-1130, "method")
         handler, signed, counts = found
-        self.api.asking = None
+        self.api.caller = None
         if signed or method in _KEYED:
-            self.api.asking = self.api.signing.key_of(str(given.get("apiKey", self._key)))
+            self.api.caller = self.api.signing.key_of(str(given.get("apiKey", self._key)))
         if signed:
             self._check(given)
         if counts:
@@ -89,9 +89,9 @@ class Session:
         return handler(self.api, plain(given))
 
     def _check(self, given: Mapping[str, Any]) -> None:
-        assert self.api.asking is not None
+        assert self.api.caller is not None
         if "apiKey" in given or not self._key:
-            self.api.signing.check_frame(self.api.asking, given, self.api.server_ms())
+            self.api.signing.check_frame(self.api.caller, given, self.api.server_ms())
 
     def _session(self, method: str, given: Mapping[str, Any]) -> dict[str, Any]:
         if method == "session.logon":
@@ -118,16 +118,16 @@ def _refusal(number: Any, error: ApiError) -> dict[str, Any]:
 def method_of(text: str | bytes) -> str:
     """The method a request names; empty when it is not readable."""
     try:
-        asked = msgspec.json.decode(text)
+        message = msgspec.json.decode(text)
     except msgspec.DecodeError:
         return ""
-    return str(asked.get("method", "")) if isinstance(asked, dict) else ""
+    return str(message.get("method", "")) if isinstance(message, dict) else ""
 
 
 def refusal_of(text: str | bytes, error: ApiError) -> dict[str, Any]:
     """The refusal of the request in *text*."""
-    asked = msgspec.json.decode(text)
-    return _refusal(asked.get("id") if isinstance(asked, dict) else None, error)
+    message = msgspec.json.decode(text)
+    return _refusal(message.get("id") if isinstance(message, dict) else None, error)
 
 
 async def prepare(request: web.Request) -> web.WebSocketResponse:

@@ -13,7 +13,7 @@ TierRows = tuple[tuple[float, float, float, float], ...]
 
 
 def tier_rows(instrument: Instrument) -> TierRows:
-    """The leverage table as rows (max notional, maintenance rate, max leverage, maintenance amount)."""
+    """Return the leverage table as rows (max notional, maintenance rate, max leverage, maintenance amount)."""
     return tuple(
         (tier.max_notional, tier.maintenance_margin_rate, tier.max_leverage, tier.maintenance_amount)
         for tier in instrument.tiers
@@ -37,7 +37,7 @@ class Holding:
         return (self.qty > 0.0) - (self.qty < 0.0)
 
     def opening_qty(self, side_sign: int, qty: float) -> float:
-        """How much of an order of *qty* would open or add, the rest closes."""
+        """Return how much of an order of *qty* opens or adds; the rest closes."""
         return max(0.0, qty - abs(self.qty)) if side_sign * self.qty < 0.0 else qty
 
 

@@ -1,16 +1,16 @@
-"""Paper fills on live market data ("dry"): everything a live venue does, but for the orders, which stay in memory.
+"""Paper fills on live market data ("dry"): a live venue in everything except the orders, which stay in memory.
 
-Two parts. :class:`LiveAccount` moves a paper venue by quotes and completed bars, one symbol at a time, and reads no
-clock. :class:`PaperExecutionAdapter` is the venue around it: it listens to a market feed, answers questions and tells
-what happened. The feed is any ``ExecutionVenue``; it is never sent an order.
+Two parts. :class:`LiveAccount` drives a paper venue with quotes and completed bars, one symbol at a time, and reads no
+clock. :class:`PaperExecutionAdapter` is the venue around it: it follows a market feed, answers requests and publishes
+the account's events. The feed is any ``ExecutionVenue``; no order is ever sent to it.
 
-What a price does:
+How prices fill orders:
 
-* a quote stands for its middle; half the spread and the slippage beyond the touch are the taker's cost, so that a
-  buy pays the ask and more, a sale gets the bid and less. Stops, targets and limits trigger on the middle;
-* a completed bar moves what was there when it opened through its whole range, and what came while it ran by its close
-  alone: a low from before a stop was sent does not trigger it;
-* a market order meets the first quote after it was sent or, where there are none, the open of the first bar that opens
+* a quote counts as its mid price; half the spread and the slippage beyond the touch are the taker's cost, so that a
+  buy pays the ask and more, a sale gets the bid and less. Stops, targets and limits trigger on the mid price;
+* a completed bar applies its whole range to orders that rested when it opened, and its close alone to those sent while
+  it ran: a low from before a stop was sent does not trigger it;
+* a market order fills at the first quote after it was sent or, without quotes, at the open of the first bar that opens
   after it (give or take ``open_grace_s``, since decisions come moments after one bar closed and the next opened).
 """
 
@@ -26,7 +26,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from quantum_trader.domain.clock import NS_PER_MINUTE, NS_PER_SECOND
+from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.domain.errors import StateError, VenueError, VenueUnavailable, require, require_finite
 from quantum_trader.domain.instrument import Instrument
@@ -44,7 +44,7 @@ from quantum_trader.engine.venue_port import (
     Transfer,
     WalletChanged,
 )
-from quantum_trader.venues.paper.funding import FundingSchedule
+from quantum_trader.venues.paper.funding import AnnouncedFunding
 from quantum_trader.venues.paper.venue import PaperSettings, PaperVenue
 
 __all__ = ["DrySettings", "LiveAccount", "PaperExecutionAdapter"]
@@ -53,16 +53,15 @@ _STATE_VERSION: Final = 1
 _INSTANT_NS: Final = 1_000_000  # a bar's last moment is this long before its end: one so short has but one moment
 _FILLS_KEPT: Final = 1_000
 _FUNDING_KEPT: Final = 1_000
-_RATES_KEPT: Final = 64
-_BACKLOG: Final = 20_000  # events a slow reader may be behind before the feed is left waiting
+_BACKLOG: Final = 20_000  # events a slow reader may be behind before the feed has to wait
 
 
 class DrySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How paper fills follow live prices; *paper* says the rest (money, fees, leverage, participation)."""
+    """How paper fills follow live prices; *paper* holds money, fees, leverage and participation."""
 
     paper: PaperSettings = PaperSettings()
     slippage_bps: float = 2.0  # beyond the touch; fills inside a bar cost paper.default_taker_cost_bps instead
-    quote_max_age_s: float = 5.0  # an older quote moves nothing; an opening order then asks for the last price first
+    quote_max_age_s: float = 5.0  # an older quote is ignored; an opening order then asks for the last price first
     open_grace_s: float = 3.0  # how long after a bar's open an order still counts as sent before it
 
     def __post_init__(self) -> None:
@@ -72,85 +71,28 @@ class DrySettings(msgspec.Struct, frozen=True, kw_only=True):
             require(value >= 0.0, key, value, "must not be negative")
 
 
-class _AnnouncedFunding(FundingSchedule):
-    """Funding as a venue announces it: from the first word on it alone counts, the assumed rate before it."""
-
-    def __init__(self, instrument: Instrument, assumed_rate: float) -> None:
-        super().__init__(instrument.symbol, (), (), assumed_rate, instrument.funding_interval_hours)
-        self._heard_ns = 0  # the minute of the first word: a mark in the record, no funding
-
-    def announce(self, due_ns: int, rate: float, moment_ns: int) -> bool:
-        """Take the *rate* of the funding at *due_ns*, until a newer word; return whether the time is a new one."""
-        due = due_ns // NS_PER_MINUTE * NS_PER_MINUTE
-        if self._times and due <= self._times[-1]:
-            if due == self._times[-1]:
-                self._rates[-1] = rate
-            return False
-        if not self._times and (heard := moment_ns // NS_PER_MINUTE * NS_PER_MINUTE) < due:
-            self._heard_ns = heard
-            self._times, self._rates = [heard], [0.0]
-        self._times = [*self._times[-_RATES_KEPT:], due]
-        self._rates = [*self._rates[-_RATES_KEPT:], rate]
-        return True
-
-    def due(self, after_ns: int, until_ns: int) -> list[tuple[int, float]]:
-        """Return (time, rate) of every funding after *after_ns* and up to *until_ns*."""
-        return [(moment, rate) for moment, rate in super().due(after_ns, until_ns) if moment != self._heard_ns]
-
-    def state(self) -> list[Any]:
-        """What was announced, as plain values."""
-        return [self._heard_ns, list(self._times), list(self._rates)]
-
-    def load_state(self, state: Sequence[Any]) -> None:
-        """Continue from :meth:`state`."""
-        self._heard_ns = int(state[0])
-        self._times, self._rates = [int(ts_ns) for ts_ns in state[1]], [float(rate) for rate in state[2]]
-
-
-class _LivePaper(PaperVenue):
-    """The paper venue with funding announced while it runs."""
-
-    def __init__(self, instruments: Sequence[Instrument], settings: PaperSettings, costs: Any) -> None:
-        super().__init__(instruments, settings, taker_cost_bps=costs)
-        self._announced = [_AnnouncedFunding(each, settings.assumed_funding_rate) for each in instruments]
-        self._schedules = list[FundingSchedule](self._announced)
-
-    def announce(self, row: int, due_ns: int, rate: float, moment_ns: int) -> None:
-        """Take the next funding of the symbol in *row*."""
-        if self._announced[row].announce(due_ns, rate, moment_ns):
-            self._plan_funding()
-
-    def state(self) -> dict[str, Any]:
-        """Return the venue's state and the fundings announced."""
-        return super().state() | {"announced": [schedule.state() for schedule in self._announced]}
-
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        for schedule, raw in zip(self._announced, state["announced"], strict=True):
-            schedule.load_state(raw)
-        super()._restore(state)
-
-
 class LiveAccount:
-    """A paper venue moved by quotes and completed bars. Rows are those of *instruments*; times are nanoseconds."""
+    """A paper venue driven by quotes and completed bars. Rows are those of *instruments*; times are in ns."""
 
     def __init__(self, instruments: Sequence[Instrument], settings: DrySettings = DrySettings()) -> None:  # noqa: B008
         size = len(instruments)
         self.settings = settings
         self._costs = np.full(size, np.nan)
-        self.venue = _LivePaper(instruments, settings.paper, self._costs)
+        self._announced = [AnnouncedFunding(each, settings.paper.assumed_funding_rate) for each in instruments]
+        self.venue = PaperVenue(instruments, settings.paper, schedules=self._announced, taker_cost_bps=self._costs)
         self._row = {symbol: row for row, symbol in enumerate(self.venue.symbols)}
-        self._ohlcv = np.full((size, 5), np.nan)  # what each symbol's price stands at; the row that moves has a range
+        self._ohlcv = np.full((size, 5), np.nan)  # last price of each symbol; the row being processed has a range
         self._known = np.zeros(size, dtype=np.bool_)
         self._fresh = np.zeros(size, dtype=np.bool_)
         self._moment_ns = 0
-        self._priced_ns = [0] * size  # when the price that stands was made
-        self._met_ns = [0] * size  # end of the newest bar
+        self._priced_ns = [0] * size  # time of the last price
+        self._bars_until_ns = [0] * size  # end of the newest bar
         self._changed_ns = [0] * size  # newest order or fill
 
     # ------------------------------------------------------------------ prices
 
     def on_quote(self, quote: Quote, now_ns: int) -> list[VenueEvent]:
-        """Meet a quote. One that is old, crossed, not finite or of a foreign symbol moves nothing."""
+        """Process a quote. One that is old, crossed, not finite or of an unknown symbol is ignored."""
         row = self._row.get(quote.symbol)
         if row is None or now_ns - quote.ts_ns > self.settings.quote_max_age_s * NS_PER_SECOND:
             return []
@@ -160,63 +102,65 @@ class LiveAccount:
         self._costs[row] = (quote.ask - quote.bid) / 2.0 / price * 1e4 + self.settings.slippage_bps
         qty = min(quote.bid_qty, quote.ask_qty)
         moment = max(self._moment_ns + 1, min(quote.ts_ns, now_ns))
-        return self._meet(row, (price, price, price, price, qty), moment, moment, opens=True)
+        return self._step(row, (price, price, price, price, qty), moment, moment, opens=True)
 
     def on_bar(self, bar: Kline, now_ns: int) -> list[VenueEvent]:
-        """Meet a completed bar; one told before, or of a foreign symbol, moves nothing."""
+        """Process a completed bar; one that was processed before, or of an unknown symbol, is ignored."""
         row, end = self._row.get(bar.symbol), bar.ts_ns + bar.interval_ns
-        if row is None or end <= self._met_ns[row] or not _sound(bar):
+        if row is None or end <= self._bars_until_ns[row] or not _is_valid(bar):
             return []
         older = self._changed_ns[row] <= bar.ts_ns + int(self.settings.open_grace_s * NS_PER_SECOND)
-        whole = older and bar.ts_ns >= self._met_ns[row]
-        self._met_ns[row] = end
+        whole = older and bar.ts_ns >= self._bars_until_ns[row]
+        self._bars_until_ns[row] = end
         if not whole and self._changed_ns[row] > end:
             return []
         self._costs[row] = math.nan
-        standing = self._ohlcv.item(row, 3) if self._priced_ns[row] > end else bar.close
+        price_after = self._ohlcv.item(row, 3) if self._priced_ns[row] > end else bar.close
         moment = max(self._moment_ns + 1, bar.ts_ns, min(self._changed_ns[row], end))
         ends = max(moment, min(end - _INSTANT_NS, now_ns))
         prices = (bar.open, bar.high, bar.low, bar.close) if whole else (bar.close,) * 4
-        events = self._meet(row, (*prices, bar.volume), moment, ends, opens=whole)
-        self._ohlcv[row, :4] = standing
+        events = self._step(row, (*prices, bar.volume), moment, ends, opens=whole)
+        self._ohlcv[row, :4] = price_after
         return events
 
     def on_last(self, symbol: str, price: float, now_ns: int) -> list[VenueEvent]:
-        """Meet a last price that was asked for: it reaches what rests, and no market order fills at it."""
+        """Process a last price that was requested: resting orders may fill at it, market orders do not."""
         row = self._row.get(symbol)
         if row is None or not 0.0 < price < math.inf:
             return []
         self._costs[row] = math.nan
         moment = max(self._moment_ns + 1, now_ns)
-        return self._meet(row, (price, price, price, price, 0.0), moment, moment, opens=False)
+        return self._step(row, (price, price, price, price, 0.0), moment, moment, opens=False)
 
     def on_mark(self, mark: MarkPrice, now_ns: int) -> None:
-        """Hear which funding is due next, and at which rate."""
+        """Take the time and rate of the next funding from a mark price event."""
         row = self._row.get(mark.symbol)
-        if row is not None and math.isfinite(mark.funding_rate) and mark.next_funding_ns > 0:
-            self.venue.announce(row, mark.next_funding_ns, mark.funding_rate, now_ns)
+        if row is None or not math.isfinite(mark.funding_rate) or mark.next_funding_ns <= 0:
+            return
+        if self._announced[row].announce(mark.next_funding_ns, mark.funding_rate, now_ns):
+            self.venue.plan_funding()
 
-    def _meet(
+    def _step(
         self, row: int, prices: tuple[float, ...], moment: int, ends: int, *, opens: bool
     ) -> list[VenueEvent]:
-        """Move one symbol, the others standing where they are; only what *opens* fills the orders that wait."""
+        """Move one symbol and leave the others where they are; waiting orders fill only where the price *opens*."""
         interval = max(_INSTANT_NS, ends - moment + _INSTANT_NS)
         self._ohlcv[row] = prices
         self._known[row], self._fresh[row] = True, opens
         events = list(self.venue.on_open(MarketBatch(moment, interval, self._ohlcv, self._fresh)))
         events += self.venue.on_range(MarketBatch(moment, interval, self._ohlcv, self._known))
         self._fresh[row] = False
-        self._ohlcv[row, 4] = 0.0  # its volume is used up
+        self._ohlcv[row, 4] = 0.0  # the volume is used up
         self._moment_ns = max(moment, ends)
         self._priced_ns[row] = max(self._priced_ns[row], self._moment_ns)
         if any(isinstance(event, Fill) for event in events):
             self._changed_ns[row] = self._moment_ns
-        return _told_apart(events)
+        return _with_distinct_funding_times(events)
 
     # ------------------------------------------------------------------ orders
 
     def submit(self, request: OrderRequest, now_ns: int) -> OrderUpdate:
-        """Acknowledge or refuse; the order meets what comes after *now_ns*."""
+        """Acknowledge or refuse; the order can fill at prices after *now_ns*."""
         (update,) = self.venue.submit(request)
         assert isinstance(update, OrderUpdate)
         row = self._row.get(request.symbol)
@@ -225,32 +169,37 @@ class LiveAccount:
         return update
 
     def price_age_ns(self, symbol: str, now_ns: int) -> int:
-        """How old the price of *symbol* is; an unknown symbol's is as old as time."""
+        """Return the age of the last price of *symbol*; *now_ns* where there is none or the symbol is unknown."""
         row = self._row.get(symbol)
         return now_ns - (self._priced_ns[row] if row is not None else 0)
 
     def exposed(self) -> list[tuple[str, int]]:
-        """Symbols with a position or an order, and the end of the newest bar each has met (0 when none)."""
+        """Return symbols with a position or an order, each with the end of its newest processed bar (0: none)."""
         names = {position.symbol for position in self.venue.positions()}
         names |= {order.symbol for order in self.venue.open_orders()}
-        return [(symbol, self._met_ns[row]) for symbol, row in self._row.items() if symbol in names]
+        return [(symbol, self._bars_until_ns[row]) for symbol, row in self._row.items() if symbol in names]
 
     # ------------------------------------------------------------------ state
 
     def state(self) -> dict[str, Any]:
         """Return everything needed to continue, as plain values that JSON and msgpack keep exactly."""
         prices = [self._ohlcv.item(row, 3) if self._known[row] else None for row in range(len(self._row))]
+        announced = {"announced": [schedule.state() for schedule in self._announced]}
         return {
-            "version": _STATE_VERSION, "venue": self.venue.state(), "prices": prices, "moment_ns": self._moment_ns,
-            "priced_ns": list(self._priced_ns), "met_ns": list(self._met_ns), "changed_ns": list(self._changed_ns),
+            "version": _STATE_VERSION, "venue": self.venue.state() | announced, "prices": prices,
+            "moment_ns": self._moment_ns, "priced_ns": list(self._priced_ns), "met_ns": list(self._bars_until_ns),
+            "changed_ns": list(self._changed_ns),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`state`; StateError when it is damaged or of other symbols."""
         try:
             self.venue.load_state(state["venue"])
+            for schedule, raw in zip(self._announced, state["venue"]["announced"], strict=True):
+                schedule.load_state(raw)
+            self.venue.plan_funding()
             self._moment_ns = int(state["moment_ns"])
-            self._priced_ns, self._met_ns, self._changed_ns = (
+            self._priced_ns, self._bars_until_ns, self._changed_ns = (
                 _times(state[key], len(self._row)) for key in ("priced_ns", "met_ns", "changed_ns")
             )
             for row, price in enumerate(state["prices"]):
@@ -261,7 +210,7 @@ class LiveAccount:
 
 
 class _Outbox:
-    """What one stream has still to tell: the reader sleeps while it is empty, the feed waits while it is full."""
+    """The queue of one stream's events: the reader sleeps while it is empty, the feed waits while it is full."""
 
     def __init__(self) -> None:
         self._events: deque[StreamEvent] = deque()
@@ -276,7 +225,7 @@ class _Outbox:
             self._news.set()
 
     def close(self) -> None:
-        """Let the reader finish what is there."""
+        """Let the reader finish the queued events; no event follows them."""
         self._closed = True
         self._news.set()
 
@@ -287,7 +236,7 @@ class _Outbox:
             await self._room.wait()
 
     async def get(self) -> StreamEvent | None:
-        """Return the next event; None when nothing will come any more."""
+        """Return the next event; None once the queue is closed and empty."""
         while not self._events:
             if self._closed:
                 return None
@@ -299,11 +248,11 @@ class _Outbox:
 
 
 class PaperExecutionAdapter:
-    """An ``ExecutionVenue`` whose market is *feed*'s and whose account is a paper one. *now_ns* tells our clock's time.
+    """An ``ExecutionVenue`` with the market data of *feed* and a paper account. *now_ns* reads the local clock.
 
-    One stream at a time: a new one ends the one before. What the account made of a price is told before the price.
-    *keep* is handed the state each time orders, positions or money have changed, before anybody is told: who writes it
-    down has an account that outlives a killed process, as a venue's does.
+    One stream at a time: a new one ends the one before. The account's events are published before the price that caused
+    them. *keep* receives the state each time orders, positions or money have changed, before the events are published:
+    a *keep* that writes it to disk makes the account survive a killed process, as a venue's account does.
     """
 
     def __init__(
@@ -339,7 +288,7 @@ class PaperExecutionAdapter:
         self._connected = True
 
     async def close(self) -> None:
-        """Hang up: the stream ends, the feed is closed, the account stays as it is. Safe to call twice."""
+        """End the stream and close the feed; the account stays as it is. Safe to call twice."""
         self._connected = False
         self._end_stream()
         await self._feed.close()
@@ -349,13 +298,13 @@ class PaperExecutionAdapter:
         return self._feed.instrument(symbol)
 
     def clock_offset_ms(self) -> float:
-        """The feed's clock less ours, at the last measurement."""
+        """Return the feed's clock less the local one (ms), at the last measurement."""
         return self._feed.clock_offset_ms()
 
     # ------------------------------------------------------------------ the stream
 
     async def stream(self, interval_ns: int) -> AsyncIterator[StreamEvent]:
-        """Events until :meth:`close`: the feed's market, and the paper account in the place of the feed's own."""
+        """Yield events until :meth:`close`: the feed's market data and the paper account's events."""
         self._open_account()
         self._end_stream()
         outbox = self._outbox = _Outbox()
@@ -380,26 +329,26 @@ class PaperExecutionAdapter:
         self._outbox = self._pump = None
 
     async def _follow(self, interval_ns: int, outbox: _Outbox) -> None:
-        """Bring the feed's events into the account and into *outbox* until the feed ends."""
+        """Pass the feed's events to the account and into *outbox* until the feed ends."""
         events = self._feed.stream(interval_ns)
         try:
             async for event in events:
                 await outbox.room()
                 await self._take(event, interval_ns, outbox)
         finally:
-            hang_up = getattr(events, "aclose", None)
-            if hang_up is not None:
-                await hang_up()
+            close_stream = getattr(events, "aclose", None)
+            if close_stream is not None:
+                await close_stream()
             outbox.close()
 
     async def _take(self, event: StreamEvent, interval_ns: int, outbox: _Outbox) -> None:
-        """Let the account meet one event of the feed, then tell it; the feed's own account is nobody's business."""
+        """Let the account process one event of the feed, then publish it; the feed's own account is ignored."""
         account = self._open_account()
         if isinstance(event, Quote):
-            self._tell(account.on_quote(event, self._venue_ns()))
+            self._publish(account.on_quote(event, self._venue_ns()))
         elif isinstance(event, Kline):
             await self._repair(interval_ns, event.ts_ns, only=event.symbol)
-            self._tell(account.on_bar(event, self._venue_ns()))
+            self._publish(account.on_bar(event, self._venue_ns()))
         elif isinstance(event, MarkPrice):
             account.on_mark(event, self._venue_ns())
         elif not (isinstance(event, StreamState) and event.stream == "market"):
@@ -409,21 +358,21 @@ class PaperExecutionAdapter:
             await self._repair(interval_ns, self._venue_ns())
 
     async def _repair(self, interval_ns: int, until_ns: int, only: str = "") -> None:
-        """Meet the bars that were missed by symbols with something at stake: a venue would not have slept either."""
+        """Process the bars that were missed by symbols with a position or an order, as a venue would have."""
         account = self._open_account()
-        for symbol, met_ns in account.exposed():
-            start = met_ns // interval_ns * interval_ns
-            if met_ns == 0 or only not in ("", symbol) or start + interval_ns > until_ns:
+        for symbol, until in account.exposed():
+            start = until // interval_ns * interval_ns
+            if until == 0 or only not in ("", symbol) or start + interval_ns > until_ns:
                 continue
             try:
                 missed = await self._feed.get_klines(symbol, interval_ns, start, until_ns)
             except VenueError:
                 continue  # the next bar of the symbol asks again
             for bar in missed:
-                self._tell(account.on_bar(bar, self._venue_ns()))
+                self._publish(account.on_bar(bar, self._venue_ns()))
 
-    def _tell(self, events: Sequence[VenueEvent]) -> None:
-        """Keep and tell what happened to the account, and what the wallet holds now."""
+    def _publish(self, events: Sequence[VenueEvent]) -> None:
+        """Keep and publish the account's events, then the wallet where they changed it."""
         if not events:
             return
         reason = ""
@@ -489,7 +438,7 @@ class PaperExecutionAdapter:
         return [payment for payment in self._funding if payment.ts_ns >= since_ns]
 
     async def get_transfers(self, since_ns: int) -> list[Transfer]:
-        """Return nothing: nobody pays into a paper account."""
+        """Return nothing: a paper account has no transfers."""
         self._open_account()
         return []
 
@@ -511,16 +460,16 @@ class PaperExecutionAdapter:
         return {symbol: venue.leverage(symbol) for symbol in self.symbols}
 
     async def submit_order(self, request: OrderRequest) -> OrderUpdate:
-        """Acknowledge or refuse an order. One that opens needs a price of now: without one VenueUnavailable."""
+        """Acknowledge or refuse an order. One that opens needs a current price; VenueUnavailable without one."""
         account = self._open_account()
         too_old = account.price_age_ns(request.symbol, self._venue_ns()) > self.settings.quote_max_age_s * NS_PER_SECOND
         if too_old and not request.reduce_only and request.symbol in self.symbols:
             price = await self._feed.get_ticker_price(request.symbol)
             self._open_account()
-            self._tell(account.on_last(request.symbol, price, self._venue_ns()))
+            self._publish(account.on_last(request.symbol, price, self._venue_ns()))
         update = account.submit(request, self._venue_ns())
         if update.status is OrderStatus.NEW and not update.reason:
-            self._tell([update])
+            self._publish([update])
         return update
 
     async def cancel_order(self, request: CancelRequest) -> OrderUpdate:
@@ -528,7 +477,7 @@ class PaperExecutionAdapter:
         (update,) = self._open_account().venue.cancel(request)
         assert isinstance(update, OrderUpdate)
         if not update.reason:
-            self._tell([update])
+            self._publish([update])
         return update
 
     # ------------------------------------------------------------------ state
@@ -563,7 +512,7 @@ class PaperExecutionAdapter:
         self._funding = deque(funding, maxlen=_FUNDING_KEPT)
 
     def _venue_ns(self) -> int:
-        """The time at the feed, which stamps the prices."""
+        """The time at the feed, whose clock stamps the prices."""
         return self._clock() + int(self._feed.clock_offset_ms() * 1e6)
 
     def _open_account(self) -> LiveAccount:
@@ -572,8 +521,8 @@ class PaperExecutionAdapter:
         return self._account
 
 
-def _told_apart(events: list[VenueEvent]) -> list[VenueEvent]:
-    """Give fundings that were paid late, together, times of their own: symbol and time say which payment it is."""
+def _with_distinct_funding_times(events: list[VenueEvent]) -> list[VenueEvent]:
+    """Give fundings that were paid late, together, times of their own: symbol and time identify a payment."""
     newest: dict[str, int] = {}
     for place, event in enumerate(events):
         if isinstance(event, FundingPayment):
@@ -582,13 +531,13 @@ def _told_apart(events: list[VenueEvent]) -> list[VenueEvent]:
     return events
 
 
-def _sound(bar: Kline) -> bool:
-    """Whether a bar's prices can be true."""
+def _is_valid(bar: Kline) -> bool:
+    """Whether a bar's prices are finite, positive and consistent."""
     return 0.0 < bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high < math.inf
 
 
 def _times(values: Sequence[Any], size: int) -> list[int]:
-    """*values* as times; ValueError unless there are *size* of them."""
+    """Return *values* as times; ValueError unless there are *size* of them."""
     if len(values) != size:
         raise ValueError(f"{len(values)} times for {size} symbols")
     return [int(value) for value in values]

@@ -54,16 +54,16 @@ class World:
         return self.batch
 
     def open(self, *bars: tuple[float, ...] | None) -> list[VenueEvent]:
-        """Meet the opens of the next hour's *bars*."""
+        """Process the opens of the next hour's *bars*."""
         return self.venue.on_open(self.batch_of(*bars))
 
     def range(self) -> list[VenueEvent]:
-        """Meet the ranges of the current bars."""
+        """Process the ranges of the current bars."""
         assert self.batch is not None
         return self.venue.on_range(self.batch)
 
     def bar(self, *bars: tuple[float, ...] | None) -> list[VenueEvent]:
-        """Meet opens and ranges of the next hour's *bars*."""
+        """Process opens and ranges of the next hour's *bars*."""
         return [*self.open(*bars), *self.range()]
 
     def request(self, side: OrderSide, kind: OrderType, qty: float, price: float = 0.0, **changes: Any) -> OrderRequest:
