@@ -220,7 +220,7 @@ def document(recording: Recording, market: Market, result: SweepResult) -> dict[
             "bars": market.bars, "signals": len(market.tape.signal_symbol), "fingerprint": recording.fingerprint,
             "funding": recording.funding_statement, "notes": list(recording.notes),
         },
-        "mode": market.settings.engine.policy.integration.mode.value, "criterion": result.criterion.value,
+        "mode": market.settings.engine.integration.mode.value, "criterion": result.criterion.value,
         "settings": [setting_row(one) for one in result.results],
         "best": result.results[result.best].setting.label if result.best >= 0 else None,
         "deflated": None if judged is None else {
@@ -277,7 +277,7 @@ def _show(
         f"{recording.source}: {', '.join(recording.symbols)}, {recording.interval}, "
         f"{from_ns(recording.start_ns):%Y-%m-%d} to {from_ns(recording.end_ns):%Y-%m-%d}, {market.bars:,} bars, "
         f"{len(market.tape.signal_symbol):,} signals; {len(result.results)} settings, policy "
-        f"{market.settings.engine.policy.integration.mode.value}; {speed:.1f} M bars x settings a second"
+        f"{market.settings.engine.integration.mode.value}; {speed:.1f} M bars x settings a second"
     )
     console.print(_settings_table(result, top))
     if axes:

@@ -238,7 +238,7 @@ def _funding(
 
 
 def _rules(recording: Recording, instruments: tuple[Instrument, ...], settings: SweepSettings) -> Rules:
-    engine, venue, integration = settings.engine, settings.venue, settings.engine.policy.integration
+    engine, venue, integration = settings.engine, settings.venue, settings.engine.integration
     table = np.zeros((len(instruments), I_SIZE))
     depth = max(len(instrument.tiers) for instrument in instruments)
     tiers = np.zeros((len(instruments), depth, 4))
