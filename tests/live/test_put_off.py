@@ -108,10 +108,10 @@ def test_what_was_put_off_is_on_record_before_the_next_input() -> None:
     """Records of a moment come with the next input or a checkpoint, in front of what that brings."""
     world = World().begin(2)
     before = len(world.sink.lines)
-    world.session.settle()
+    world.session.finish_bars()
     after = len(world.sink.lines)
     assert after > before
-    world.session.settle()
+    world.session.finish_bars()
     assert len(world.sink.lines) == after
 
 
@@ -123,7 +123,7 @@ def test_a_record_that_cannot_be_written_halts_openings(monkeypatch: pytest.Monk
         raise RuntimeError("no room")
 
     monkeypatch.setattr(world.engine, "catch_up", broken)
-    world.session.settle()
+    world.session.finish_bars()
     assert world.session.shield.failures == 1
     assert world.engine.kill
     assert world.engine.now_ns % MINUTE == 0

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
-from tests.live.live_world import MINUTE, SYMBOL, MemoryLog, MemoryStore, World, orders
+from tests.live.live_world import MemoryLog, MemoryStore, World, orders, world_of
 
 from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.live.bus import TRADE_EXECUTED, TRADE_FAILED, TRADE_INTENT, BusSink, InMemoryBus
-from quantum_trader.live.clock import LiveClock
-from quantum_trader.live.inputs import Asked, Wished
+from quantum_trader.live.inputs import IntentReceived
 from quantum_trader.live.intents import TradeIntentSubscriber
 
 BEFORE = 1501  # inputs of the warm world: its beginning and its bars
-
-
-def world_of(content: bytes, log: MemoryLog | None = None) -> World:
-    """A world continued from *content*."""
-    store = MemoryStore()
-    store.content = content
-    made = World(log, store)
-    made.session.recover()
-    return made
 
 
 def test_a_restart_repeats_the_inputs_and_ends_in_the_same_state(warm: bytes) -> None:
@@ -28,12 +17,12 @@ def test_a_restart_repeats_the_inputs_and_ends_in_the_same_state(warm: bytes) ->
     first = world_of(warm)
     order, _ = first.opened()
     first.bar(1500, 10_010.0, 1_000.0)
-    first.session.settle()
+    first.session.finish_bars()
     second = World(MemoryLog(), MemoryStore())
     second.store.content = warm
     second.log.entries = [b"before the checkpoint"] * BEFORE + first.log.entries
     assert second.session.recover() == len(first.log.entries)
-    second.session.settle()
+    second.session.finish_bars()
     assert second.engine.gateway.state() == first.engine.gateway.state()
     assert second.engine.books.state() == first.engine.books.state()
     assert second.sink.lines == first.sink.lines
@@ -56,17 +45,17 @@ def test_where_nothing_can_be_written_nothing_opens_and_reducing_goes_on(warm: b
     world.opened()
     world.log.full = True
     assert orders(world.wish("x2", symbol="ETHUSDT", reference_price=1000.0, stop_price=980.0, qty=0.1)) == []
-    assert len(orders(world.tell(Asked(ts_ns=world.now_ns, action="flatten", reason="out", actor="me")))) == 1
+    assert len(orders(world.request("flatten", "out"))) == 1
     world.log.full = False
     assert world.session.checkpoint()
-    world.tell(Asked(ts_ns=world.now_ns, action="resume", reason="space again", actor="me"))
+    world.request("resume", "space again")
     assert len(orders(world.wish("x3", symbol="ETHUSDT", reference_price=1000.0, stop_price=980.0, qty=0.1))) == 1
 
 
 def test_an_input_that_breaks_the_engine_halts_openings_in_every_life(warm: bytes) -> None:
     """It is recorded, openings halt, and a restart that meets it again ends in the same state."""
     world = world_of(warm)
-    bad = Wished(ts_ns=world.now_ns, intent=world.intent("x1", symbol="NOSUCHUSDT"))
+    bad = IntentReceived(ts_ns=world.now_ns, intent=world.intent("x1", symbol="NOSUCHUSDT"))
     assert world.tell(bad) == []
     assert world.engine.kill
     assert "input.failed" in world.topics()
@@ -116,24 +105,3 @@ def test_the_bus_keeps_its_order_and_survives_a_handler() -> None:
     bus.publish("t", 3)
     assert heard == [("first", 1), ("second", 1), ("first", 2), ("second", 2), ("first", 3)]
     assert bus.shield.failures == 3
-
-
-def test_a_jump_of_our_clock_moves_no_venue_time() -> None:
-    """An hour forward on the wall shows as an offset; time goes on by the monotonic clock."""
-    wall, mono = [10 * MINUTE], [0.0]
-    clock = LiveClock(lambda: wall[0], lambda: 0.0)
-    clock.start(lambda: mono[0])
-    wall[0] += 60 * MINUTE
-    mono[0] += 1.0
-    clock.tick()
-    assert clock.now_ns() == 10 * MINUTE + 1_000_000_000
-    assert clock.offset_ms() == pytest.approx(3_599_000.0)
-
-
-def test_symbols_of_others_are_nobodys_business_here(warm: bytes) -> None:
-    """A fill in a symbol that is not traded here changes nothing and breaks nothing."""
-    world = world_of(warm)
-    world.fill("web_1", 1.0, symbol="DOGEUSDT")
-    assert world.engine.books.positions == {}
-    assert world.session.shield.failures == 0
-    assert SYMBOL in world.engine.symbols

@@ -1,7 +1,7 @@
-"""The warm live world of the engine's room, for the lines that must hold on the live road."""
+"""The warm live world of the live room, for the lines that must hold on the live road."""
 
 from __future__ import annotations
 
-from tests.engine.conftest import warm, world
+from tests.live.conftest import warm, world
 
 __all__ = ["warm", "world"]

@@ -21,10 +21,14 @@ from quantum_trader.engine.gateway import Command, Gateway, Purpose
 from quantum_trader.engine.live_engine import LiveEngine
 from quantum_trader.engine.reconciliation import Seen
 from quantum_trader.engine.venue_port import ExecutionVenue, StreamState
-from quantum_trader.live.driver import LiveDriver
+from quantum_trader.live.driver import PARTS, Parts
 from quantum_trader.live.inputs import Input
 from quantum_trader.live.leverage import LeverageKeeper
+from quantum_trader.live.listening import Listening
+from quantum_trader.live.reconciling import Reconciling
+from quantum_trader.live.sending import OpeningCheck
 from quantum_trader.live.session import Session
+from quantum_trader.live.starting import Starting
 from quantum_trader.risk.guard import Approved
 from quantum_trader.risk.limits import LOSS_LATCH, empty_rate
 from quantum_trader.signals import columns as col
@@ -32,14 +36,20 @@ from quantum_trader.signals import columns as col
 _LATE_NS: Final = 120 * NS_PER_SECOND
 
 
+def _unchanged(venue: Any) -> Any:
+    """Return *venue*."""
+    return venue
+
+
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
-    """The classes a trader is made of, and what is wrong with them."""
+    """The parts a trader is made of, and what is wrong with them."""
 
     name: str
     wrong: str
     engine: type[LiveEngine] = LiveEngine
     session: type[Session] = Session
-    driver: type[LiveDriver] = LiveDriver
+    parts: Parts = PARTS
+    venue: Callable[[Any], Any] = _unchanged  # wraps the connection to the venue
 
 
 class _RetryingVenue:
@@ -59,14 +69,6 @@ class _RetryingVenue:
             except OutcomeUnknown:
                 continue
         return await self._venue.submit_order(request)
-
-
-class BlindRetry(LiveDriver):
-    """Takes a timeout for a rejection."""
-
-    def __init__(self, session: Session, venue: ExecutionVenue, *arguments: Any, **keywords: Any) -> None:
-        retrying: Any = _RetryingVenue(venue)
-        super().__init__(session, retrying, *arguments, **keywords)
 
 
 class AckIsFill(LiveEngine):
@@ -165,27 +167,34 @@ class StaleEquity(LiveEngine):
         super()._run_stage(now_ns, market)
 
 
-class DeafDriver(LiveDriver):
-    """Never notices that the user stream is gone."""
+class _DeafListening(Listening):
+    """Does not notice that the user stream is lost."""
 
-    def _stream(self, event: StreamState) -> None:
-        if event.stream == "market" or not self._ready:
-            super()._stream(event)
+    def stream_changed(self, event: StreamState) -> None:
+        """Ignore the user stream once the start is over."""
+        if event.stream == "market" or not self.context.ready:
+            super().stream_changed(event)
 
-    async def _reconcile(self) -> None:
+
+class _NoReconciling(Reconciling):
+    """Compares books and venue at the start alone."""
+
+    async def run(self) -> None:
+        """Never compare again."""
         await asyncio.Event().wait()
 
 
-class LeverageUnread(LiveDriver):
-    """Sets the leverage and believes it."""
+class _UnreadLeverage(OpeningCheck):
+    """Sets the leverage and does not look at the one that is read back."""
 
-    async def _refusal(self, request: OrderRequest, ready: bool) -> str:
+    async def refusal(self, request: OrderRequest, ready: bool) -> str:
+        """Refuse only what is too old."""
         try:
-            await self.venue.set_leverage(request.symbol, request.leverage)
+            await self.context.venue.set_leverage(request.symbol, request.leverage)
         except VenueError as error:
             return f"UNAVAILABLE: {error}"
-        age_s = (self.clock.now_ns() - request.created_ns) / NS_PER_SECOND
-        return "EXPIRED" if age_s > self.engine.settings.intent_ttl_s else ""
+        age_s = (self.context.clock.now_ns() - request.created_ns) / NS_PER_SECOND
+        return "EXPIRED" if age_s > self.context.engine.settings.intent_ttl_s else ""
 
 
 class MidnightReset(LiveEngine):
@@ -222,35 +231,37 @@ class FillsTwice(LiveEngine):
 
 
 class ResendingSession(Session):
-    """Keeps the commands that come out of a recovery."""
+    """Keeps the commands that the replay of its inputs gives."""
 
     again: list[Command]
 
     def recover(self, restore_more: Callable[[dict[str, Any]], None] | None = None) -> int:
-        """Continue from disk and remember what was to be sent."""
+        """Continue from disk and keep the commands of the replay."""
         self.again = []
         return super().recover(restore_more)
 
-    def _step(self, told: Input) -> list[Command]:
-        commands = super()._step(told)
+    def replay(self, event: Input) -> list[Command]:
+        """Take an input and keep its commands."""
+        commands = super().replay(event)
         if len(self.again) < 50:
             self.again += commands
         return commands
 
 
-class ResendingDriver(LiveDriver):
-    """Sends after a restart what was sent before it."""
+class _ResendingStart(Starting):
+    """Sends the orders of the last process again."""
 
-    async def _first_look(self) -> None:
-        again: list[Command] = getattr(self.session, "again", [])
+    async def compare_first(self) -> None:
+        """Send first, then compare."""
+        again: list[Command] = getattr(self.context.session, "again", [])
         for command in list(again):
             if isinstance(command, OrderRequest):
-                self._start(self._order(command), command.symbol)
-        await super()._first_look()
+                self.requests.start(self.sending.order(command), command.symbol)
+        await super().compare_first()
 
 
 class _HastyVenue:
-    """Says that what is not there never comes."""
+    """Claims that a request which has not arrived never will: the first "order does not exist" is believed."""
 
     receive_window_s = -1.0
 
@@ -259,14 +270,6 @@ class _HastyVenue:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._venue, name)
-
-
-class NotFoundIsGone(LiveDriver):
-    """Takes the first "order does not exist" for a rejection."""
-
-    def __init__(self, session: Session, venue: ExecutionVenue, *arguments: Any, **keywords: Any) -> None:
-        hasty: Any = _HastyVenue(venue)
-        super().__init__(session, hasty, *arguments, **keywords)
 
 
 class StopLate(LiveEngine):
@@ -300,7 +303,9 @@ class CloseGoneQuiet(LiveEngine):
         self.gateway = _QuietGateway()
 
 
-class _StaleKeeper(LeverageKeeper):
+class _StaleLeverage(LeverageKeeper):
+    """Takes a leverage that was read back once for the one in force."""
+
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self._believed: dict[str, float] = {}
@@ -311,14 +316,8 @@ class _StaleKeeper(LeverageKeeper):
     async def set(self, symbol: str, wanted: float) -> str:
         error = await super().set(symbol, wanted)
         if not error:
-            self._believed[symbol] = self._held[symbol][0]
+            self._believed[symbol] = self.held(symbol)
         return error
-
-
-class LeverageStale(LiveDriver):
-    """Believes a leverage for ever once it was read back."""
-
-    keeper = _StaleKeeper
 
 
 class SeenForgotten(LiveEngine):
@@ -368,24 +367,27 @@ PRODUCTION: Final = Variant(name="", wrong="nothing that is known")
 VARIANTS: Final[dict[str, Variant]] = {
     variant.name: variant
     for variant in (
-        Variant(name="blind-retry", wrong="a timeout is retried blindly", driver=BlindRetry),
+        Variant(name="blind-retry", wrong="a timeout is retried blindly", venue=_RetryingVenue),
         Variant(name="ack-is-fill", wrong="an acknowledgement counts as a fill", engine=AckIsFill),
         Variant(name="stop-dropped", wrong="positions have no stop", engine=StopDropped),
         Variant(name="double-intent", wrong="one intent becomes two orders", engine=DoubleIntent),
         Variant(name="long-for-short", wrong="shorts get the brackets of longs", engine=LongForShort),
         Variant(name="reduce-gated", wrong="a halt stops closing orders as well", engine=ReduceGated),
         Variant(name="stale-equity", wrong="orders are sized with the equity of the start", engine=StaleEquity),
-        Variant(name="deaf-user-stream", wrong="a lost user stream goes unnoticed", driver=DeafDriver),
-        Variant(name="leverage-unread", wrong="leverage is set and not read back", driver=LeverageUnread),
+        Variant(name="deaf-user-stream", wrong="a lost user stream goes unnoticed",
+                parts=Parts(listening=_DeafListening, reconciling=_NoReconciling)),
+        Variant(name="leverage-unread", wrong="leverage is set and not read back",
+                parts=Parts(openings=_UnreadLeverage)),
         Variant(name="fills-twice", wrong="a fill that is told twice counts twice", engine=FillsTwice),
         Variant(name="resend-after-restart", wrong="orders in doubt are sent again", session=ResendingSession,
-                driver=ResendingDriver),
+                parts=Parts(starting=_ResendingStart)),
         Variant(name="not-found-is-gone", wrong="an order that is not found yet counts as rejected",
-                driver=NotFoundIsGone),
+                venue=_HastyVenue),
         Variant(name="stop-late", wrong="a stop is placed two minutes after the entry", engine=StopLate),
         Variant(name="close-gone-quiet", wrong="a closing order that was refused is never sent again",
                 engine=CloseGoneQuiet),
-        Variant(name="leverage-stale", wrong="a leverage once read back is believed for ever", driver=LeverageStale),
+        Variant(name="leverage-stale", wrong="a leverage once read back is believed for ever",
+                parts=Parts(leverages=_StaleLeverage)),
         Variant(name="seen-forgotten", wrong="fills that were booked before a restart are booked again after it",
                 engine=SeenForgotten),
         Variant(name="cancel-first", wrong="a stop is moved by cancelling the old one first", engine=CancelFirst),

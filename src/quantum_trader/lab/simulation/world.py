@@ -32,7 +32,7 @@ from quantum_trader.lab.simulation.schedule import MESSAGE_FAULTS, REQUEST_FAULT
 from quantum_trader.lab.simulation.variants import PRODUCTION, Variant
 from quantum_trader.lab.simulation.warm import WarmWorld, engine_settings, warm_world
 from quantum_trader.live.driver import LiveDriver
-from quantum_trader.live.inputs import Asked, Input, Wished
+from quantum_trader.live.inputs import Input, IntentReceived, OperatorRequestReceived
 from quantum_trader.live.session import Session
 from quantum_trader.live.timing import LiveTiming
 
@@ -90,9 +90,9 @@ class Trader:
         self.venue.submitted = self._submitted
         self.venue.no_effect = day.watch.never_arrived
         self._recover()
-        self.driver: LiveDriver = variant.driver(
-            self.session, self.venue, TIMING, day.local_ns, namespace=f"sim{day.lives}/", operator=self._requests,
-            inputs=day.take_wishes,
+        self.driver = LiveDriver(
+            self.session, variant.venue(self.venue), TIMING, day.local_ns, namespace=f"sim{day.lives}/",
+            operator=self._requests, inputs=day.take_wishes, parts=variant.parts,
         )
         day.exchange.publish = self.venue.deliver
         self.task = day.loop.create_task(self.driver.run(), name="trader")
@@ -108,9 +108,9 @@ class Trader:
         day.watch.begin(self.session, day.before)
         day.before = None
 
-    def _requests(self) -> list[Asked]:
+    def _requests(self) -> list[OperatorRequestReceived]:
         """What people have asked for and this trader has not taken."""
-        fresh = self.day.asked[self.session.asked:]
+        fresh = self.day.asked[self.session.request_count:]
         for asked in fresh:
             self.day.watch.asked(asked.action)
         return fresh
@@ -126,8 +126,8 @@ class Trader:
         self.venue.kill()
         self.log.closed = self.store.closed = True
         self.day.watch.end()
-        if self.session.unwritten == 0:
-            self.session.settle()  # what was written down and not yet thought through to its end
+        if self.session.unwritten_inputs == 0:
+            self.session.finish_bars()  # what was written down and not yet thought through to its end
             self.day.before = Safety.of(self.engine)
         for task in self.day.loop.live_tasks():
             if task is not self.day.main:
@@ -156,7 +156,7 @@ class Day:
         self.disk.struck = self.exchange.struck = self._strike
         self.watch = Watch(self.exchange, self.weather, BOUNDS)
         self.sink = _Sink(self.watch, self.disk)
-        self.asked: list[Asked] = []
+        self.asked: list[OperatorRequestReceived] = []
         self._wishes: list[Input] = []
         self._wishes_made = 0
         self.before: Safety | None = None
@@ -348,7 +348,9 @@ class Day:
         """Somebody asks the trader for something; it is in a file and waits there if need be."""
         self._strike(fault.kind)
         self.asked.append(
-            Asked(ts_ns=self.exchange.now_ns(), action=fault.kind.value, reason="simulated", actor="operator")
+            OperatorRequestReceived(
+                ts_ns=self.exchange.now_ns(), action=fault.kind.value, reason="simulated", actor="operator"
+            )
         )
 
     def _wish(self, fault: Fault, now: float) -> None:
@@ -366,12 +368,12 @@ class Day:
             leverage=5.0, created_ns=now_ns, expires_ns=now_ns + 30 * NS_PER_SECOND, source="SIMULATED",
             risk_pct=0.5, confidence=0.9,
         )
-        told = Wished(ts_ns=now_ns, intent=intent)
+        told = IntentReceived(ts_ns=now_ns, intent=intent)
         self._wishes.append(told)
         for again in range(1, fault.count):
             self.loop.call_later(15.0 * again, self._wish_again, told)
 
-    def _wish_again(self, told: Wished) -> None:
+    def _wish_again(self, told: IntentReceived) -> None:
         self._wishes.append(msgspec.structs.replace(told, ts_ns=self.exchange.now_ns()))
 
     def take_wishes(self) -> list[Input]:
