@@ -25,7 +25,7 @@ class Clocks:
         self.clock = LiveClock(lambda: self.wall, lambda: self.offset)
         self.clock.start(lambda: self.mono)
 
-    def passes(self, seconds: int, *, asleep: bool = False, heard: bool = False) -> None:
+    def passes(self, seconds: int, *, asleep: bool = False, stamped: bool = False) -> None:
         """Let time pass, tick by tick; *asleep*: the monotonic clock stands still and nothing ticks."""
         for _ in range(1 if asleep else seconds):
             step = seconds if asleep else 1
@@ -33,7 +33,7 @@ class Clocks:
             self.venue += step * NS_PER_SECOND
             if not asleep:
                 self.mono += step
-                if heard:
+                if stamped:
                     self.clock.observe(self.venue)
                 self.clock.tick()
 
@@ -49,7 +49,7 @@ def test_after_a_sleep_the_venues_time_stamp_sets_the_time() -> None:
     slept_ns = clocks.venue
     clocks.passes(3600, asleep=True)
     assert clocks.off_s == -3600.0
-    assert not clocks.clock.observe(slept_ns), "a bar that waited for us in the socket: nobody can say how old it is"
+    assert not clocks.clock.observe(slept_ns), "a bar that waited in the socket: its age is unknown"
     assert not clocks.clock.observe(clocks.venue - NS_PER_SECOND)
     assert clocks.off_s == 0.0
     assert clocks.clock.offset_ms() == 0.0
@@ -85,22 +85,22 @@ def test_the_clock_recovers_from_a_sleep_without_messages():
 def test_a_wall_clock_that_was_set_moves_no_time_against_the_venue(hours: int) -> None:
     """Nothing is decided on a wrong hour; once the venue has borne our time out, the wall's error is taken out."""
     clocks = Clocks()
-    clocks.passes(10, heard=True)
+    clocks.passes(10, stamped=True)
     clocks.wall += hours * 3600 * NS_PER_SECOND
-    clocks.passes(30, heard=True)
+    clocks.passes(30, stamped=True)
     assert abs(clocks.off_s) < 0.5
     assert abs(clocks.clock.offset_ms()) == 3_600_000.0, "and it shows meanwhile"
-    clocks.passes(300, heard=True)
+    clocks.passes(300, stamped=True)
     assert abs(clocks.off_s) < 0.5
     assert abs(clocks.clock.offset_ms()) < 500.0
     clocks.offset = -hours * 3_600_000.0  # the adapter measured anew
-    clocks.passes(300, heard=True)
+    clocks.passes(300, stamped=True)
     assert abs(clocks.off_s) < 0.5
     assert abs(clocks.clock.offset_ms()) < 500.0
 
 
 def test_time_never_goes_back() -> None:
-    """A wall clock that nobody contradicts is believed; then time stands still until it is reached."""
+    """Without messages the wall clock is followed; time stands still until it is reached."""
     clocks = Clocks()
     clocks.wall -= 30 * NS_PER_SECOND
     times = []
@@ -130,12 +130,12 @@ class LateMessages:
         self.true_ns, self.loop_s, self.wall_ns, self.offset_ms = 10**15, 0.0, 0, 0.0
         self.clock = LiveClock(lambda: self.true_ns + self.wall_ns, lambda: self.offset_ms)
 
-    def go(self, seconds: int, word_ns: int) -> LateMessages:
-        """Let time pass; each second the venue's word comes *word_ns* late, and the clock ticks."""
+    def go(self, seconds: int, late_ns: int) -> LateMessages:
+        """Let time pass; each second a message comes *late_ns* late, and the clock ticks."""
         for _ in range(seconds):
             self.true_ns += NS_PER_SECOND
             self.loop_s += 1.0
-            self.clock.observe(self.true_ns - word_ns)
+            self.clock.observe(self.true_ns - late_ns)
             self.clock.tick()
         return self
 
@@ -158,7 +158,7 @@ def test_a_wall_clock_an_hour_wrong_is_not_followed_against_the_venue(behind_ms:
 
 
 def test_old_messages_after_a_sleep_do_not_set_the_time() -> None:
-    """A message from the middle of the sleep comes first: nobody can say what time it is until a fresh one came."""
+    """A message from the middle of the sleep comes first: the time is uncertain until a fresh one comes."""
     here = LateMessages()
     here.clock.start(lambda: here.loop_s)
     here.go(10, 100_000_000)
@@ -193,14 +193,14 @@ def test_a_bar_from_before_a_sleep_opens_nothing(warm: bytes) -> None:
                 volume=1.0,
             ))
         await until(lambda: world.now_ns == opened_ns + MINUTE)
-        told = [one["data"]["reason"] for one in world.records("health.changed")]
+        reasons = [one["data"]["reason"] for one in world.records("health.changed")]
         driver.stop()
         await task
-        return world.engine.connected, told
+        return world.engine.connected, reasons
 
-    connected, told = asyncio.run(run())
+    connected, reasons = asyncio.run(run())
     assert not connected
-    assert "clock +3599" in told[-1] or "clock +3600" in told[-1]
+    assert "clock +3599" in reasons[-1] or "clock +3600" in reasons[-1]
 
 
 def test_no_session_begins_on_a_market_ahead_of_the_clock(warm: bytes) -> None:
@@ -208,8 +208,8 @@ def test_no_session_begins_on_a_market_ahead_of_the_clock(warm: bytes) -> None:
 
     async def run() -> tuple[str, bool]:
         world, venue, driver = make()
-        told = MarkPrice(symbol=SYMBOL, price=1e4, funding_rate=0.0, next_funding_ns=0, ts_ns=0)
-        venue.push(msgspec.structs.replace(told, ts_ns=driver.clock.now_ns() + 7_200 * NS_PER_SECOND))
+        price = MarkPrice(symbol=SYMBOL, price=1e4, funding_rate=0.0, next_funding_ns=0, ts_ns=0)
+        venue.push(msgspec.structs.replace(price, ts_ns=driver.clock.now_ns() + 7_200 * NS_PER_SECOND))
         task = asyncio.create_task(driver.run(connected=True))
         await until(lambda: "s ahead" in driver.waits_for)
         begun, waits_for = world.engine.begun, driver.waits_for

@@ -33,7 +33,7 @@ def test_flatten_cancels_the_orders_of_others(world: World) -> None:
     elsewhere = resting("web_2", reduce_only=False, symbol="XRPUSDT")
     stop, trader = resting("web_3"), resting(client_order_id("x", Purpose.STOP, 0, OTHER_MARK))
     found = (limit, elsewhere, stop, trader)
-    assert cancels(twice(world, held(), orders=(*found, *alive(world)))) == [], "nobody asked for that yet"
+    assert cancels(twice(world, held(), orders=(*found, *alive(world)))) == [], "not before a flatten"
     (close,) = orders(world.request("flatten", "enough"))
     assert cancels(look(world, held(), orders=(*found, *alive(world)))) == ["web_1", "web_2"]
     world.update(close, OrderStatus.NEW)
@@ -71,7 +71,7 @@ def test_a_flatten_compares_at_once(warm: bytes) -> None:
 
 
 def test_flatten_is_taken_before_the_account_stream_is_up():
-    """The account stream never comes up (listen key refused): a person's flatten must still be heard."""
+    """The account stream never comes up (listen key refused): a person's flatten is still taken."""
 
     async def run():
         asked = [OperatorRequestReceived(ts_ns=START, action="flatten", reason="now", actor="me")]
@@ -81,7 +81,7 @@ def test_flatten_is_taken_before_the_account_stream_is_up():
         await asyncio.sleep(0.5)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        assert not asked, "nobody polls operator requests until the first look is done"
+        assert not asked, "operator requests are polled before the first comparison"
 
     asyncio.run(run())
 

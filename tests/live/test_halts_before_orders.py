@@ -55,7 +55,7 @@ def test_an_opposite_intent_closes_first(world: World) -> None:
 
 
 def test_the_governor_names_the_cause_of_its_level(world: World) -> None:
-    """Health in the words it was told in; losses and drawdown by their names."""
+    """Health with the reason it was reported with; losses and drawdown by their names."""
     world.tell(HealthChanged(ts_ns=world.now_ns, level=GOV_EMERGENCY, connected=True, reason="lag 301.0 s"))
     assert world.engine.governor_cause == "system health (lag 301.0 s)"
     world.session.checkpoint()
@@ -66,7 +66,7 @@ def test_the_governor_names_the_cause_of_its_level(world: World) -> None:
 
 @pytest.mark.parametrize("action", ["halt", "flatten"])
 def test_an_opening_that_waits_for_its_leverage_does_not_go_out_after_a_halt(action: str) -> None:
-    """Its leverage took a moment to be set; meanwhile somebody said stop."""
+    """Its leverage takes a moment to be set; meanwhile a person halts or flattens."""
 
     async def run() -> None:
         world = World().begin()

@@ -15,7 +15,7 @@ from quantum_trader.risk.governor import GOV_ROW_LEVEL
 
 
 def test_a_manual_trade_is_adopted_and_protected(world: World) -> None:
-    """Somebody buys on the website: the books hold it, with a stop below entry and price."""
+    """A purchase on the website: the books hold it, with a stop below entry and price."""
     commands = world.fill("web_1", 0.02, side=OrderSide.BUY)
     position = world.engine.books.positions[SYMBOL]
     assert (position.qty, position.plan.model) == (0.02, "adopted")
@@ -36,7 +36,7 @@ def test_a_manual_trade_halts_where_the_settings_say_so(world: World) -> None:
 
 
 def test_a_manual_sale_larger_than_the_position_closes_it_and_opens_the_rest(world: World) -> None:
-    """0.03 sold against 0.01 held: the long is closed as EXTERNAL, a short of 0.02 is taken over."""
+    """0.03 sold against 0.01 held: the long is closed as EXTERNAL, a short of 0.02 is adopted."""
     world.opened()
     world.fill("web_2", 0.03, side=OrderSide.SELL)
     position = world.engine.books.positions[SYMBOL]
@@ -53,7 +53,7 @@ def test_a_part_sold_by_hand_leaves_the_rest_open(world: World) -> None:
 
 
 def test_leverage_changed_by_hand_moves_the_stop_inside_liquidation(world):
-    """Somebody raises leverage to 100 on the website: liquidation comes nearer than the stop; the stop must follow."""
+    """Leverage is raised to 125 on the website: liquidation comes nearer than the stop, and the stop follows."""
     world.opened()
     position = world.engine.books.positions[SYMBOL]
     ours = [

@@ -223,7 +223,7 @@ def broken_at(engine: LiveEngine, ts_ns: int, bad: int) -> list[int]:
         if engine.now_ns == ts_ns + MINUTE:
             taken.append(index)
             if index == bad:
-                raise ZeroDivisionError("a signal nobody foresaw")
+                raise ZeroDivisionError("a signal that fails")
         take(index, commands)
 
     engine._take_signal = taking  # type: ignore[method-assign]
@@ -260,7 +260,7 @@ def test_a_signal_that_fails_is_taken_once_and_stops_no_other(place: int) -> Non
 
 
 def test_what_open_positions_need_is_sent_though_a_signal_fails() -> None:
-    """Bars that bring a time-out and a signal nobody foresaw: the close goes out, then openings halt."""
+    """Bars that bring a time-out and a signal that fails: the close goes out, then openings halt."""
     life = Life().begin()
     for ts_ns, ohlcv, present in moments():
         engine = life.engine

@@ -18,7 +18,7 @@ OTHER_MARK = "0badcafe-"
 
 def test_a_restored_folder_makes_no_id_that_was_used_before(warm: bytes) -> None:
     """The same intent, forgotten by the folder, is another order at the venue: ids are unique among *open* orders only,
-    so asking for the old id would tell of an order that filled yesterday."""
+    so a query for the old id would find an order that filled yesterday."""
     ids = []
     for life in ("a-", "b-"):
         world = World()
@@ -55,7 +55,7 @@ def test_a_forgotten_own_stop_is_cancelled_once_another_rests(world: World) -> N
 
 
 def test_orders_of_another_trader_are_never_cancelled_and_halt_openings(world: World) -> None:
-    """Its stop protects its position; who runs both is told what to do."""
+    """Its stop protects its position; the halt says what to do."""
     theirs = client_order_id("x", Purpose.STOP, 0, OTHER_MARK)
     assert cancels(twice(world, orders=(resting(theirs),))) == []
     (halt,) = world.records("halt.raised")
@@ -74,14 +74,14 @@ def test_a_second_traders_fill_halts_even_where_manual_trades_are_adopted(world:
 
 
 def test_resume_ends_the_halt_of_a_second_trader_though_its_order_rests(world: World) -> None:
-    """A person looked; the same order is not told again."""
+    """A person looked; the same order raises no second halt."""
     order = resting(client_order_id("x", Purpose.STOP, 0, OTHER_MARK))
     twice(world, orders=(order,))
     world.request("resume", "it is off")
     twice(world, orders=(order,))
     assert world.engine.held == ""
     assert [one.kind for one in world.engine.reconciler.open] == [DifferenceKind.OTHER_TRADER]
-    assert world.engine.reconciler.since_ns == 0, "what is somebody else's does not keep the books from agreeing"
+    assert world.engine.reconciler.since_ns == 0, "another trader's order is no difference of the books"
 
 
 def test_order_ids_name_the_process(world: World) -> None:

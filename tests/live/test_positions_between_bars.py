@@ -24,7 +24,7 @@ def test_a_timer_protects_a_position_without_a_stop(world: World) -> None:
 
 
 def test_a_timer_cancels_an_opening_that_expired(world: World) -> None:
-    """Acknowledged and not filled within its life."""
+    """Acknowledged and not filled before it expires."""
     order = orders(world.wish())[0]
     world.update(order, OrderStatus.NEW)
     assert cancels(world.tell(TimerFired(ts_ns=world.now_ns + MINUTE))) == [order.client_order_id]
@@ -63,7 +63,7 @@ def test_an_error_on_one_position_does_not_keep_the_others_open(monkeypatch: pyt
 
     def breaks(position: Any, reason: ExitReason, now_ns: int) -> Any:
         if position.symbol == SYMBOL:
-            raise ZeroDivisionError("nobody foresaw it")
+            raise ZeroDivisionError("an unforeseen error")
         return leave(position, reason, now_ns)
 
     monkeypatch.setattr(world.engine, "_exit", breaks)
@@ -74,7 +74,7 @@ def test_an_error_on_one_position_does_not_keep_the_others_open(monkeypatch: pyt
 
 
 def test_the_rest_of_a_liquidation_or_deleveraging_is_closed_at_once() -> None:
-    """The venue took a part of the position: nobody waits for the next look at positions to close the rest."""
+    """The venue closed a part of the position: the rest does not wait for the next comparison."""
     world = World().begin()
     world.opened()
     position = world.engine.books.positions[SYMBOL]

@@ -71,7 +71,7 @@ def test_a_busy_symbol_is_left_out_of_the_comparison(world: World) -> None:
 
 
 def test_an_own_order_without_a_ticket_is_cancelled(world: World) -> None:
-    """Its id bears our prefix and no ticket is there; one of somebody else is left alone."""
+    """Its id has this bot's prefix and no ticket is there; a foreign order is left alone."""
     own = client_order_id("gone", Purpose.STOP, 0, world.engine.gateway.mark)
     found = (resting(own), resting("web_7"))
     look(world, orders=found)
@@ -96,7 +96,7 @@ def test_an_unexplained_wallet_is_taken_as_profit_or_loss_and_a_large_one_halts(
 
 
 def test_an_opening_adopted_by_a_comparison_leaves_nothing_pending(world):
-    """The fill's message is lost and get_fills fails: two looks take the position; then fill and FILLED are told."""
+    """The fill's message is lost and get_fills fails: two comparisons adopt the position, then both arrive."""
     order = orders(world.wish())[0]
     world.update(order, OrderStatus.NEW)
     look(world, held())

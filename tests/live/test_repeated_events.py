@@ -9,7 +9,7 @@ from quantum_trader.domain.trading import FundingPayment
 
 
 def test_a_repeated_fill_moves_the_books_once(world: World) -> None:
-    """The same fill id from the stream and from a question is one fill."""
+    """The same fill id from the stream and from the history is one fill."""
     order = orders(world.wish())[0]
     world.fill(order, 0.005, fill_id="f-1")
     world.fill(order, 0.005, fill_id="f-1")
@@ -71,7 +71,7 @@ def test_acknowledgements_out_of_order_keep_the_newer_stop(world):
 
 
 def test_many_partial_fills_leave_few_resting_orders(world):
-    """25 partial fills of one market order make 50 conditional orders before anything is acknowledged."""
+    """25 partial fills of one market order send at most 20 conditional orders before any is acknowledged."""
     order = orders(world.wish())[0]
     world.update(order, OrderStatus.NEW)
     sent = sum(len(orders(world.fill(order, 0.0004))) for _ in range(25))
@@ -79,7 +79,7 @@ def test_many_partial_fills_leave_few_resting_orders(world):
 
 
 def test_a_fill_that_comes_after_its_position_was_adopted_counts_once(world):
-    """Fills could not be fetched, two looks adopt the position; then the fill is told after all."""
+    """Fills could not be fetched, two comparisons adopt the position; then the fill arrives."""
     look(world, held(qty=0.01))
     look(world, held(qty=0.01))
     assert world.engine.books.positions[SYMBOL].qty == 0.01

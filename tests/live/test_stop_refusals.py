@@ -103,7 +103,7 @@ def test_a_close_that_is_refused_repeatedly_is_reported_and_tried_on(world: Worl
 
 
 def test_foreign_orders_that_block_a_close_are_cancelled(world: World) -> None:
-    """-4118: somebody's reduce-only orders take up the position; reducing is never blocked."""
+    """-4118: foreign reduce-only orders take up the position; reducing is never blocked."""
     world.opened()
     foreign = resting("web_1", type=OrderType.LIMIT, price=11_000.0, stop_price=0.0)
     look(world, held(), orders=(foreign, *alive(world)))

@@ -34,18 +34,18 @@ def test_money_paid_in_or_out_is_no_profit_and_no_drawdown(world: World) -> None
 
 
 def test_a_transfer_from_stream_and_history_counts_once(world: World) -> None:
-    """The two roads have no name in common and stamp it milliseconds apart; either may come first."""
+    """Stream and history share no id and stamp it milliseconds apart; either may come first."""
     moved(world, -1_000.0)
     moved(world, -1_000.0, "TRANSFER-1")
     moved(world, 300.0, "TRANSFER-2", after_s=5)
     moved(world, 300.0, after_s=6)
     assert world.engine.books.cash == 9_300.0
     moved(world, 300.0, "TRANSFER-2", after_s=5)
-    assert world.engine.books.cash == 9_300.0, "asked again"
+    assert world.engine.books.cash == 9_300.0, "read again"
 
 
 def test_two_transfers_of_one_amount_are_two(world: World) -> None:
-    """Twice a hundred in a minute: the stream heard of one, the question tells both."""
+    """Twice a hundred in a minute: the stream reports one, the history both."""
     moved(world, 100.0)
     moved(world, 100.0, "TRANSFER-1")
     moved(world, 100.0, "TRANSFER-2")
@@ -53,7 +53,7 @@ def test_two_transfers_of_one_amount_are_two(world: World) -> None:
 
 
 def test_a_wallet_is_not_corrected_before_transfers_were_read(world: World) -> None:
-    """Withdrawn while the stream was down and /income does not answer: for a minute it is nobody's loss."""
+    """Withdrawn while the stream was down and /income does not answer: for a minute it is no loss."""
     before = peak(world)
     twice(world, wallet=7_000.0, moves_known=False)
     assert (world.engine.books.cash, world.engine.held) == (10_000.0, "")
@@ -82,7 +82,7 @@ def test_a_transfer_that_was_taken_for_a_loss_is_none_once_it_is_known(world: Wo
 
 
 def test_transfers_survive_a_restart(world: World) -> None:
-    """What the stream told before a stop is not booked again when it is asked for after it."""
+    """A transfer that the stream reported before a stop is not booked again from the history."""
     moved(world, -1_000.0)
     world.session.checkpoint()
     again = World(world.log, world.store)
@@ -173,8 +173,7 @@ def test_a_transfer_known_after_its_wallet_was_corrected_is_no_result(late: str)
         reached[0] = True
         if late == "the row":
             venue.transfers.append(moved)
-        told = lambda: [one["data"]["why"] for one in world.records("cash.adjusted")]  # noqa: E731
-        await until(lambda: any("taken for a result" in why for why in told()))
+        await until(lambda: any("taken for a result" in one["data"]["why"] for one in world.records("cash.adjusted")))
         driver.stop()
         await task
         assert world.engine.books.cash == 4000.0
@@ -183,7 +182,7 @@ def test_a_transfer_known_after_its_wallet_was_corrected_is_no_result(late: str)
 
 
 def test_a_comparison_from_before_a_transfer_does_not_undo_it() -> None:
-    """The look asked for the wallet, the stream told of a deposit, then the look's answer came: it holds no deposit."""
+    """The wallet was read before the stream reported a deposit, and compared after: it holds no deposit."""
     world = World().begin(200)
     asked = world.now_ns + 10 * NS_PER_SECOND
     later = asked + 2 * NS_PER_SECOND
@@ -218,7 +217,7 @@ def test_a_deposit_explained_late_makes_no_drawdown() -> None:
 
 
 def test_a_withdrawal_explained_late_does_not_undo_a_resume() -> None:
-    """A person has looked and resumed: drawdown is measured from there, whatever is told of the time before."""
+    """A person has looked and resumed: drawdown is measured from there, whatever is known later of the time before."""
     world = World().begin()
     twice(world, wallet=8_200.0)
     moved = world.now_ns

@@ -168,7 +168,7 @@ def test_failed_records_change_nothing_of_a_replay(world: World) -> None:
 
 
 def test_records_that_cannot_be_written_stop_openings_until_a_checkpoint(warm: bytes) -> None:
-    """Told to the engine as an input, so that a replay stops and goes on where this life did."""
+    """The engine gets it as an input, so that a replay stops and goes on where this process did."""
 
     class Broken:
         def append(self, *_arguments: Any) -> None:
@@ -188,9 +188,9 @@ def test_records_that_cannot_be_written_stop_openings_until_a_checkpoint(warm: b
         await until(lambda: world.engine.connected)
         driver.stop()
         await task
-        told = [decode_input(entry) for entry in world.log.entries]
-        return [(one.connected, one.reason) for one in told if isinstance(one, HealthChanged)]
+        events = [decode_input(entry) for entry in world.log.entries]
+        return [(one.connected, one.reason) for one in events if isinstance(one, HealthChanged)]
 
-    told = asyncio.run(run())
-    assert any(not up and why.endswith(", records cannot be written: StateError: disk full") for up, why in told)
-    assert told[-1][0]
+    health = asyncio.run(run())
+    assert any(not up and why.endswith(", records cannot be written: StateError: disk full") for up, why in health)
+    assert health[-1][0]

@@ -1,4 +1,4 @@
-"""What the parts of one live driver share: session, venue, timing, clock, counts, and how far the driver's life is."""
+"""What the parts of one live driver share: session, venue, timing, clock, counts, and whether it is ready or stops."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quantum_trader.live.timing import LiveTiming
 
 
 class LiveContext:
-    """The shared surroundings of a driver's parts. The driver sets the flags of its life; the parts read them."""
+    """The shared surroundings of a driver's parts. ``starting`` and ``stopping`` set its flags; the parts read them."""
 
     def __init__(self, session: Session, venue: ExecutionVenue, timing: LiveTiming, clock: LiveClock) -> None:
         self.session, self.venue, self.timing, self.clock = session, venue, timing, clock

@@ -99,7 +99,7 @@ class LiveDriver:
         self._trading: list[asyncio.Task[None]] = []  # what runs once the start is over
         self._attended_s = 0.0  # when a timer last fired, on the loop's clock
 
-    # ------------------------------------------------------------------ life
+    # ------------------------------------------------------------------ start, tick, stop
 
     async def run(self, *, connected: bool = False) -> None:
         """Trade until :meth:`stop`; orders at the venue stay there. The session has been recovered before."""

@@ -17,7 +17,7 @@ from quantum_trader.live.requests import RequestTasks
 from quantum_trader.live.sending import Sending
 from quantum_trader.live.timing import until_answered
 
-_AHEAD_S: Final = 60.0  # a market whose time is farther ahead of ours is waited for
+_AHEAD_S: Final = 60.0  # while the market's time is farther ahead than this, no session begins
 _NAP_S: Final = 0.02
 
 
@@ -62,7 +62,7 @@ class Starting:
         self._apply(ProcessStarted(ts_ns=context.clock.now_ns(), life=namespace))
 
     async def _until_market_time_is_ours(self) -> None:
-        """Wait until the market's time is not ahead: the books tell by time what happened before they began."""
+        """Wait until the market's time is not ahead: the books count events by their time, from their beginning."""
         context, clock = self.context, asyncio.get_running_loop().time
         began = clock()
         while self._listening.market_ns == 0 and clock() - began < context.timing.bar_wait_s:
