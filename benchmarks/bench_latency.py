@@ -32,21 +32,23 @@ from benchmarks.bench_adapter import BAR, ccxt_stream, order_maker
 from benchmarks.harness import Figure, bench
 from quantum_trader.app.runs.input_log import FileInputLog
 from quantum_trader.app.runs.journal_sink import JournalSink
-from quantum_trader.app.runs.live import compile_kernels, run_async, settle_memory
+from quantum_trader.app.runs.kernels import compile_kernels
+from quantum_trader.app.runs.live import run_async, settle_memory
 from quantum_trader.app.runs.state_dir import RecordFile, StateDir
 from quantum_trader.app.runs.trace_file import TraceFile
 from quantum_trader.domain.clock import NS_PER_MINUTE
 from quantum_trader.domain.enums import OrderType
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import OrderRequest
-from quantum_trader.engine.core import Engine
+from quantum_trader.engine.core import Engine, LiveAccount
 from quantum_trader.engine.gateway import Command
 from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.replay import ReplayDriver
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.venue_port import Kline, StreamEvent
 from quantum_trader.journal.tracer import DecisionTracer
-from quantum_trader.live.driver import LiveDriver
+from quantum_trader.live.bars import BarCollector
+from quantum_trader.live.driver import DriverParts, LiveDriver
 from quantum_trader.live.session import Session
 from quantum_trader.live.timing import LiveTiming
 from quantum_trader.market.generate import generated_recording
@@ -55,7 +57,6 @@ from quantum_trader.market.regime import MarketSettings
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.policy.profiles import load_profile
 from quantum_trader.risk.guard import RiskLimits
-from quantum_trader.signals import columns as col
 from quantum_trader.signals.settings import SignalSettings
 from quantum_trader.venues.binance.adapter import BinanceFuturesExecutionAdapter
 from quantum_trader.venues.binance.endpoints import endpoint
@@ -71,7 +72,6 @@ WARM = 230  # moments until the models have seen enough; not measured
 MOMENTS = 600
 PARTS = ("frame_to_batch", "claim_on_disk", "engine", "to_the_order", "bytes_and_signature")
 _QUIET_S = 0.012
-REHEARSE = True  # as a live process does
 
 now = time.perf_counter_ns
 
@@ -152,32 +152,31 @@ class WatchedSession(Session):
 
     watch: Watch
 
-    def decide(
-        self, ts_ns: int, received_ns: int, ohlcv: Any, present: Any, some: list[int] | None = None
-    ) -> list[Command]:
+    def decide(self, ts_ns: int, received_ns: int) -> list[Command]:
         """Take a moment's bars up to the first order."""
         self.watch.batch = True
-        commands = super().decide(ts_ns, received_ns, ohlcv, present, some)
+        commands = super().decide(ts_ns, received_ns)
         self.watch.batch = False
         self.watch.decided = now()
         return commands
 
-    def more(self) -> list[Command]:
+    def next_commands(self) -> list[Command]:
         """Take the moment's further signals up to the next order."""
-        commands = super().more()
+        commands = super().next_commands()
         if commands and not self.watch.orders:
             self.watch.decided = now()
         return commands
 
 
-class WatchedDriver(LiveDriver):
-    """The driver, noting when a bar comes into its hand."""
+class WatchedBars(BarCollector):
+    """The driver's bars, noting when one arrives."""
 
     watch: Watch
 
-    def _bar(self, bar: Kline) -> None:
+    def take(self, bar: Kline) -> None:
+        """Take one bar."""
         self.watch.heard = now()
-        super()._bar(bar)
+        super().take(bar)
 
 
 class WatchedAdapter(BinanceFuturesExecutionAdapter):
@@ -264,18 +263,19 @@ class Rehearsal:
         WatchedLog.watch = self.watch
         log, traces = WatchedLog(state.path / "inputs"), TraceFile(state.path)
         engine = Engine(
-            [adapter.instrument(symbol) for symbol in self.told["symbols"]], NS_PER_MINUTE, engine_settings(), records
+            [adapter.instrument(symbol) for symbol in self.told["symbols"]], NS_PER_MINUTE, engine_settings(), records,
+            live=LiveAccount(),
         )
         engine.tracing.tracer = DecisionTracer(clock=time.time_ns, finished=traces.add)
         compile_kernels(engine)
         session = WatchedSession(engine, log, _NoStore(), NS_PER_MINUTE)
         session.watch = self.watch
-        driver = WatchedDriver(
+        WatchedBars.watch = self.watch
+        driver = LiveDriver(
             session, adapter,
             LiveTiming(warm_bars=0, bar_wait_s=5.0, leverage_pace_s=0.001), lambda: self.now_ns,
-            namespace="bench-", steady=False,
+            namespace="bench-", steady=False, parts=DriverParts(bars=WatchedBars),
         )
-        driver.watch = self.watch
         trading = asyncio.create_task(driver.run(connected=True))
         stop_decoding = watch_decoding(self.watch)
         try:
@@ -295,7 +295,7 @@ class Rehearsal:
         }
         return self.watch.done
 
-    async def _play(self, adapter: WatchedAdapter, driver: WatchedDriver, trading: asyncio.Task[None]) -> None:
+    async def _play(self, adapter: WatchedAdapter, driver: LiveDriver, trading: asyncio.Task[None]) -> None:
         headers = {"Authorization": f"Bearer {self.told['token']}"}
         step_url = f"{self.told['url']}/admin/step"
         async with aiohttp.ClientSession(headers=headers) as client:
@@ -378,16 +378,15 @@ class HotEngine(Engine):
         if self._inside:
             return super().on_batch(batch)
         self._inside = True
-        left = list(range(len(self.symbols)))
-        for index in left[:-1]:
-            self.prepare_bar(batch.ts_ns, index, batch.ohlcv[index])
-        while len(left) > 16:
-            some, left = left[:16], left[16:]
-            self.session.hear(batch.ts_ns, some, batch.ohlcv, batch.present)
+        moments, last = self.session.moments, len(self.symbols) - 1
+        for index in range(last + 1):
+            moments.add(batch.ts_ns, index, batch.ohlcv[index], bool(batch.present[index]))
+            if index < last:
+                self.prepare_bar(batch.ts_ns, index, batch.ohlcv[index])
+            if index < last and moments.unwritten(batch.ts_ns) == 16:
+                self.session.write_bars(batch.ts_ns)
         began = now()
-        commands = first = self.session.decide(
-            batch.ts_ns, batch.ts_ns + NS_PER_MINUTE, batch.ohlcv, batch.present, left
-        )
+        commands = first = self.session.decide(batch.ts_ns, batch.ts_ns + NS_PER_MINUTE)
         ready = False
         while first:
             for command in first:
@@ -396,7 +395,7 @@ class HotEngine(Engine):
                     self.rest.prepare("POST", PRIVATE, "order", fields)
                     self.took.append((now() - began) / 1_000.0)
                     ready = True
-            first = self.session.more()
+            first = self.session.next_commands()
             commands += first
         self._inside = False
         return commands
@@ -406,12 +405,14 @@ def hot() -> list[float]:
     """Microseconds from a moment's bars to its first order's bytes, moments one after another without a pause."""
     recording = generated_recording(SYMBOLS, interval="1m", bars=WARM + MOMENTS, seed=4)
     table = instruments_for(recording.symbols, recording.first_closes().tolist())
-    engine = HotEngine(table.instruments, NS_PER_MINUTE, engine_settings(), MemorySink())
+    engine = HotEngine(
+        table.instruments, NS_PER_MINUTE, engine_settings(), MemorySink(), live=LiveAccount()
+    )
     engine.rest, _, _ = order_maker()
     engine.grids = {instrument.symbol: Grid(instrument) for instrument in table.instruments}
-    engine.money.began_ns, engine.took = 1, []
+    engine.halts.started, engine.took = True, []
     venue = PaperVenue(
-        table.instruments, PaperSettings(initial_cash=1e6), taker_cost_bps=engine.market.kernel.out[:, col.TAKER_COST_BPS]
+        table.instruments, PaperSettings(initial_cash=1e6), taker_cost_bps=engine.market.taker_costs
     )
     driver = ReplayDriver(engine, venue, NS_PER_MINUTE)
     with tempfile.TemporaryDirectory() as folder:

@@ -25,7 +25,7 @@ from quantum_trader.domain.enums import Side
 from quantum_trader.domain.trading import Intent
 from quantum_trader.engine.gateway import Gateway, Purpose, client_order_id
 from quantum_trader.journal import Lake
-from quantum_trader.live.inputs import Wished, decode_input
+from quantum_trader.live.inputs import IntentReceived, decode_input
 from quantum_trader.market.instruments import instrument_for
 from quantum_trader.venues.local.clock import MarketClock
 from quantum_trader.venues.local.exchange import Exchange, ExchangeSettings
@@ -362,7 +362,7 @@ class KillWorld:
         self._read += end
         for entry in entries:
             told = decode_input(entry)
-            if isinstance(told, Wished):
+            if isinstance(told, IntentReceived):
                 self._logged.add(told.intent.intent_id)
 
     # ------------------------------------------------------------------ wishes and prices

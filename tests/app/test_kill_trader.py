@@ -15,7 +15,7 @@ import pytest
 from tests.app.kill_world import PHASES, KillWorld, within
 from tests.app.trader import REFUSED, WARM_BARS
 
-from quantum_trader.live.inputs import Wished, encode_input
+from quantum_trader.live.inputs import IntentReceived, encode_input
 
 
 async def campaign(world: KillWorld, kills: int) -> None:
@@ -105,7 +105,7 @@ def test_a_torn_last_entry_is_cut_off(tmp_path: Path) -> None:
         await world.live_and_die()
         path = tmp_path / "state" / "inputs" / "inputs-00000001.log"
         whole = path.read_bytes()
-        entry = encode_input(Wished(ts_ns=1, intent=world.wish()))
+        entry = encode_input(IntentReceived(ts_ns=1, intent=world.wish()))
         for torn in (b"\x07", struct.pack("<II", len(entry), zlib.crc32(entry)) + entry[:-1]):
             path.write_bytes(whole + torn)
             await world.spawn()

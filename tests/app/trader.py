@@ -20,23 +20,24 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.app.runs.live import (
-    LiveRun,
-    compile_kernels,
-    connect,
-    live_engine_settings,
-    run_async,
-    stop_on_signals,
-)
+from quantum_trader.app.runs.kernels import compile_kernels
+from quantum_trader.app.runs.live import LiveRun, connect, live_engine_settings, run_async, stop_on_signals
 from quantum_trader.app.runs.live_settings import LoadedLive, bind_folder, load_live_settings
 from quantum_trader.app.runs.state_dir import StateDir, pack
 from quantum_trader.domain.enums import GOV_EMERGENCY
 from quantum_trader.domain.errors import QuantumTraderError
 from quantum_trader.domain.trading import Intent
-from quantum_trader.engine.core import Engine
+from quantum_trader.engine.core import Engine, LiveAccount
 from quantum_trader.engine.gateway import Purpose
 from quantum_trader.engine.recorder import MemorySink
-from quantum_trader.live.inputs import Asked, Input, Lived, VenueSaid, Wished, decode_input
+from quantum_trader.live.inputs import (
+    Input,
+    IntentReceived,
+    OperatorRequestReceived,
+    ProcessStarted,
+    VenueEventReceived,
+    decode_input,
+)
 from quantum_trader.live.session import Session
 from quantum_trader.live.timing import LiveTiming
 from quantum_trader.market.instruments import instrument_for
@@ -133,11 +134,11 @@ class Hooked:
 
     def _what(self, told: Input) -> str:
         """"wish", or the purpose of an order and what is said of it, such as "OPEN fill"."""
-        if isinstance(told, Wished):
+        if isinstance(told, IntentReceived):
             intent, gateway = told.intent, self._engine.gateway
             taken = intent.symbol in self._engine.books.positions or gateway.has(intent.symbol, Purpose.OPEN)
             return "" if intent.reduce_only or taken or gateway.is_claimed(intent.intent_id) else "wish"
-        if not isinstance(told, VenueSaid) or told.funding is not None:
+        if not isinstance(told, VenueEventReceived) or told.funding is not None:
             return ""
         event = told.fill or told.update
         assert event is not None
@@ -226,9 +227,9 @@ class Trader:
         """What other parts wish: the driver asks."""
         now_ns = self._live.driver.clock.now_ns()
         wishes, self._wishes = self._wishes, []
-        told: list[Input] = [Wished(ts_ns=now_ns, intent=intent) for intent in wishes]
+        told: list[Input] = [IntentReceived(ts_ns=now_ns, intent=intent) for intent in wishes]
         if self._live.engine.account.governor[0] == GOV_EMERGENCY:  # coins fell the same way eight times
-            told.append(Asked(ts_ns=now_ns, action="resume", reason="a test of kills", actor="test"))
+            told.append(OperatorRequestReceived(ts_ns=now_ns, action="resume", reason="a test of kills", actor="test"))
         return told
 
     async def _hear(self, reader: asyncio.StreamReader) -> None:
@@ -281,26 +282,26 @@ class Trader:
             tickets=[(t.client_order_id, t.purpose.value, t.resting, t.over) for t in gateway.tickets()],
             claimed=gateway.state()["claimed"] if event == "checked" else {},
             lives=self._lives() if event == "checked" else [], topics=dict(engine.records.tally.topics),
-            failures=self._live.session.shield.failures, unwritten=self._live.session.unwritten,
-            counts=dict(self._live.driver.counts), inputs=self._live.session.inputs, **more,
+            failures=self._live.session.shield.failures, unwritten=self._live.session.unwritten_inputs,
+            counts=dict(self._live.driver.counts), inputs=self._live.session.input_count, **more,
         )
 
     def _lives(self) -> list[str]:
         entries = [decode_input(entry) for entry in self._live.log.since(None)]
-        return [entry.life for entry in entries if isinstance(entry, Lived)]
+        return [entry.life for entry in entries if isinstance(entry, ProcessStarted)]
 
     def _replayed(self, *, whole: bool) -> str:
         """Replay the input log into a second engine; the names of what differs."""
         live = self._live
-        live.session.settle()
+        live.session.finish_bars()
         saved = None if whole else live.state_dir.load_checkpoint()
         engine = Engine(
             live.engine.instruments, live.engine.interval_ns, live.engine.settings, MemorySink(),
-            adopt_quietly=live.engine.adopt_quietly,
+            live=LiveAccount(),
         )
         session = Session(engine, live.log, Saved(saved), live.engine.interval_ns)
         session.recover(lambda _more: engine.records.recorder.resume(saved["engine"]["seq"], ()) if saved else None)
-        session.settle()
+        session.finish_bars()
         ours, theirs = live.engine.state(), engine.state()
         return ", ".join(key for key in ours if _digest(ours[key]) != _digest(theirs[key]))
 
@@ -327,7 +328,8 @@ def _nursery() -> None:
     address = "http://127.0.0.1:1"
     settings = live_engine_settings(loaded(address))
     compile_kernels(Engine(
-        [instrument_for(symbol, 100.0)[0] for symbol in SYMBOLS], 60_000_000_000, settings, MemorySink()
+        [instrument_for(symbol, 100.0)[0] for symbol in SYMBOLS], 60_000_000_000, settings, MemorySink(),
+        live=LiveAccount(),
     ))
     parent = os.getpid()
     children: set[int] = set()

@@ -37,7 +37,8 @@ from quantum_trader.lab.simulation.schedule import (
 from quantum_trader.lab.simulation.variants import VARIANTS, Variant
 from quantum_trader.lab.simulation.warm import SYMBOLS
 from quantum_trader.lab.simulation.world import Day, Outcome, run_day
-from quantum_trader.live.driver import LiveDriver
+from quantum_trader.live.driver import DriverParts
+from quantum_trader.live.stopping import Stopping
 
 WITHIN = 60  # seeds within which every broken variant is caught
 # Caught by other invariants than each other, each on its first day; the others are in the long set.
@@ -248,15 +249,15 @@ def test_a_broken_trader_is_caught_by_chance_too(name: str) -> None:
     assert any(not clean(outcome) for outcome in run_seeds(range(WITHIN), name))
 
 
-class _HastyStop(LiveDriver):
-    async def _wind_down(self) -> None:
+class _HastyStop(Stopping):
+    async def wind_down(self) -> None:
         """End without waiting for messages."""
 
 
 def test_a_stop_that_does_not_wait_for_its_stops_is_caught() -> None:
-    """Asked to end while an opening is on its way, the trader has to see it protected first."""
+    """OperatorRequestReceived to end while an opening is on its way, the trader has to see it protected first."""
     faults = tuple(after_bars(Kind.STOP_START, seconds=600.0, by_s=0.09))
-    hasty = Variant(name="hasty-stop", wrong="it ends at once", driver=_HastyStop)
+    hasty = Variant(name="hasty-stop", wrong="it ends at once", parts=DriverParts(stopping=_HastyStop))
 
     found = run_day(Schedule(seed=0, faults=faults), hasty).finding
 

@@ -1,23 +1,22 @@
-"""A moment's bars are heard as they come, and its orders go out one by one: the same inputs, orders and records."""
+"""A moment's bars are written in parts and its orders go out one by one: the same inputs, orders and records."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.live.live_world import MINUTE, MemoryLog, MemoryStore
 
-from quantum_trader.domain.enums import TREND_CODES, OrderStatus, OrderType, Trend
+from quantum_trader.domain.enums import OrderStatus, OrderType
 from quantum_trader.domain.trading import Fill, OrderRequest, OrderUpdate
-from quantum_trader.engine.core import Engine
+from quantum_trader.engine.core import Engine, LiveAccount
 from quantum_trader.engine.gateway import Command
 from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.settings import EngineSettings
-from quantum_trader.live.inputs import BarsCame, Began, HealthTold, VenueSaid
+from quantum_trader.live.inputs import BarsReceived, HealthChanged, SessionStarted, VenueEventReceived
 from quantum_trader.live.session import Session
-from quantum_trader.live.stand_in import StandIn
 from quantum_trader.market.generate import generated_recording
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.regime import MarketSettings
@@ -38,20 +37,39 @@ SETTINGS = EngineSettings(
 Moment = tuple[int, Any, Any]
 
 
+def receive(session: Session, ts_ns: int, some: Iterable[int], ohlcv: Any, present: Any) -> None:
+    """Let the bars of *some* symbols out of a moment's (S, 5), (S,) arrive."""
+    for index in some:
+        session.moments.add(ts_ns, index, ohlcv[index], bool(present[index]))
+
+
+def write(session: Session, ts_ns: int, some: Iterable[int], ohlcv: Any, present: Any) -> None:
+    """Let bars arrive and write them down."""
+    receive(session, ts_ns, some, ohlcv, present)
+    session.write_bars(ts_ns)
+
+
+def decide(session: Session, moment: Moment, some: Iterable[int] = range(SYMBOLS)) -> list[Command]:
+    """Let the bars of *some* symbols arrive, then decide on the moment."""
+    ts_ns, ohlcv, present = moment
+    receive(session, ts_ns, some, ohlcv, present)
+    return session.decide(ts_ns, ts_ns + MINUTE)
+
+
 class Life:
     """One process: a session, its log and what it was given to send."""
 
     def __init__(self, log: MemoryLog | None = None, store: MemoryStore | None = None) -> None:
         table = instruments_for(RECORDING.symbols, RECORDING.first_closes().tolist())
         self.log, self.store, self.sink = log or MemoryLog(), store or MemoryStore(), MemorySink()
-        self.engine = Engine(table.instruments, MINUTE, SETTINGS, self.sink)
+        self.engine = Engine(table.instruments, MINUTE, SETTINGS, self.sink, live=LiveAccount())
         self.session = Session(self.engine, self.log, self.store, MINUTE)
         self.sent: list[str] = []
         self.waiting: list[OrderRequest] = []
 
     def begin(self) -> Life:
         """Start with a million."""
-        self.session.apply(Began(ts_ns=RECORDING.start_ns, wallet=1e6, namespace="n-"))
+        self.session.apply(SessionStarted(ts_ns=RECORDING.start_ns, wallet=1e6, namespace="n-"))
         return self
 
     def send(self, commands: list[Command]) -> int:
@@ -65,7 +83,7 @@ class Life:
         """Let the venue cancel every order, so that its symbol is free again."""
         orders, self.waiting = self.waiting, []
         for order in orders:
-            self.send(self.session.apply(VenueSaid.of(OrderUpdate(
+            self.send(self.session.apply(VenueEventReceived.of(OrderUpdate(
                 client_order_id=order.client_order_id, venue_order_id="1", symbol=order.symbol, ts_ns=now_ns,
                 status=OrderStatus.CANCELED,
             ))))
@@ -73,25 +91,25 @@ class Life:
     def at_once(self, moment: Moment) -> None:
         """Take a moment as one input."""
         ts_ns, ohlcv, present = moment
-        self.send(self.session.apply(BarsCame.of(ts_ns, ts_ns + MINUTE, ohlcv, present)))
+        self.send(self.session.apply(BarsReceived.of(ts_ns, ts_ns + MINUTE, ohlcv, present)))
         self.refuse(ts_ns + MINUTE)
 
     def in_parts(self, moment: Moment, parts: int = 3) -> list[int]:
-        """Hear of a moment's bars in parts, decide on it, go on; returns how many orders each step gave."""
+        """Write a moment's bars in parts and decide on it; returns how many orders each step gave."""
         ts_ns, ohlcv, present = moment
         order = [(3 * step + ts_ns // MINUTE) % SYMBOLS for step in range(SYMBOLS)]
         for part in range(parts - 1):
-            self.session.hear(ts_ns, order[2 * part:2 * part + 2], ohlcv, present)
+            write(self.session, ts_ns, order[2 * part:2 * part + 2], ohlcv, present)
         left = order[2 * (parts - 1):]
-        steps = [self.send(self.session.decide(ts_ns, ts_ns + MINUTE, ohlcv, present, left))]
-        while commands := self.session.more():
+        steps = [self.send(decide(self.session, (ts_ns, ohlcv, present), left))]
+        while commands := self.session.next_commands():
             steps.append(self.send(commands))
         self.refuse(ts_ns + MINUTE)
         return steps
 
     def end(self) -> tuple[list[str], list[Any], Any, Any]:
         """What there is in the end."""
-        self.session.settle()
+        self.session.finish_bars()
         return self.sent, self.sink.lines, self.engine.gateway.state(), self.engine.account.equity
 
 
@@ -121,33 +139,33 @@ def test_bars_in_parts_and_orders_one_by_one_change_nothing(whole: Any) -> None:
     assert max(sum(counts) for counts in steps) > 1
 
 
-def test_what_is_still_to_be_sent_comes_with_the_next_input(whole: Any) -> None:
+def test_commands_not_sent_yet_come_with_the_next_input(whole: Any) -> None:
     """Another input, a checkpoint or the next moment between two orders of one: none is lost, none comes twice."""
     life, broken = Life().begin(), 0
     for number, (ts_ns, ohlcv, present) in enumerate(moments()):
-        life.send(life.session.decide(ts_ns, ts_ns + MINUTE, ohlcv, present))
+        life.send(decide(life.session, (ts_ns, ohlcv, present)))
         before = len(life.sent)
         if number % 3 == 0:
-            life.send(life.session.apply(HealthTold(ts_ns=ts_ns + MINUTE, level=0, connected=True, reason="fine")))
+            life.send(life.session.apply(HealthChanged(ts_ns=ts_ns + MINUTE, level=0, connected=True, reason="fine")))
         elif number % 3 == 1:
             life.session.checkpoint()
-            life.send(life.session.more())
+            life.send(life.session.next_commands())
         broken += len(life.sent) > before
-        life.session.settle()
-        life.send(life.session.more())
+        life.session.finish_bars()
+        life.send(life.session.next_commands())
         life.refuse(ts_ns + MINUTE)
     assert life.end()[0] == whole[0]
     assert broken > 3
 
 
 @pytest.mark.parametrize("checkpoint", [False, True])
-def test_a_death_between_two_parts_of_a_moment_loses_no_bar(whole: Any, checkpoint: bool) -> None:
-    """What was heard is in the log or in the checkpoint; the next life decides on the whole moment."""
+def test_a_killed_process_between_two_parts_of_a_moment_loses_no_bar(whole: Any, checkpoint: bool) -> None:
+    """Bars that were written are in the log or in the checkpoint; the next process decides on the whole moment."""
     life, everything = Life().begin(), list(moments())
     for number, moment in enumerate(everything):
         if number in (200, 300):
             ts_ns, ohlcv, present = moment
-            life.session.hear(ts_ns, [6, 1, 3], ohlcv, present)
+            write(life.session, ts_ns, [6, 1, 3], ohlcv, present)
             if checkpoint:
                 life.session.checkpoint()
             after = Life(life.log, life.store)
@@ -156,8 +174,8 @@ def test_a_death_between_two_parts_of_a_moment_loses_no_bar(whole: Any, checkpoi
             after.session.recover()
             life = after
             rest = [0, 2, 4, 5, 7]
-            life.send(life.session.decide(ts_ns, ts_ns + MINUTE, ohlcv, present, rest))
-            while commands := life.session.more():
+            life.send(decide(life.session, (ts_ns, ohlcv, present), rest))
+            while commands := life.session.next_commands():
                 life.send(commands)
             life.refuse(ts_ns + MINUTE)
         else:
@@ -166,58 +184,35 @@ def test_a_death_between_two_parts_of_a_moment_loses_no_bar(whole: Any, checkpoi
     assert (sent, tickets, equity) == (whole[0], whole[2], whole[3])
 
 
-@pytest.mark.parametrize("heard", [[], [5], list(range(SYMBOLS))])
-def test_a_moment_of_which_nothing_more_comes_is_decided_on_what_was_heard(heard: list[int]) -> None:
-    """The rest of it may be nothing at all: other symbols stayed silent, and everything that came was heard."""
+@pytest.mark.parametrize("arrived", [[], [5], list(range(SYMBOLS))])
+def test_a_moment_without_further_bars_is_decided_on_those_that_arrived(arrived: list[int]) -> None:
+    """The other symbols stayed silent: every bar that arrived was written before the decision."""
     lives = Life().begin(), Life().begin()
     for ts_ns, ohlcv, present in moments():
-        some = np.isin(np.arange(SYMBOLS), heard) & present
-        lives[0].session.hear(ts_ns, heard, np.where(some[:, None], ohlcv, np.nan), some)
-        lives[0].session.decide(ts_ns, ts_ns + MINUTE, ohlcv, some, [])
+        some = np.isin(np.arange(SYMBOLS), arrived) & present
+        write(lives[0].session, ts_ns, arrived, np.where(some[:, None], ohlcv, np.nan), some)
+        decide(lives[0].session, (ts_ns, ohlcv, some), [])
         lives[1].at_once((ts_ns, np.where(some[:, None], ohlcv, np.nan), some))
         if ts_ns > RECORDING.start_ns + 30 * MINUTE:
             break
     for life in lives:
-        life.session.settle()
+        life.session.finish_bars()
         assert life.session.shield.failures == 0
     assert lives[0].sink.lines == lives[1].sink.lines
 
 
-def test_a_bar_told_again_replaces_the_one_before() -> None:
-    """After a restart a moment is fetched whole: what was heard of it before does not count beside that."""
+def test_a_repeated_bar_replaces_the_earlier_one() -> None:
+    """After a restart a moment is fetched whole: the bars fetched replace those written before."""
     life, plain = Life().begin(), Life().begin()
     for ts_ns, ohlcv, present in moments():
-        life.session.hear(ts_ns, [2], ohlcv * 1.5, present)
-        life.session.decide(ts_ns, ts_ns + MINUTE, ohlcv, present)
+        life.session.apply(BarsReceived.of(ts_ns, 0, ohlcv * 1.5, present, [2]))
+        life.at_once((ts_ns, ohlcv, present))
         plain.at_once((ts_ns, ohlcv, present))
         if ts_ns > RECORDING.start_ns + 30 * MINUTE:
             break
-    life.session.settle()
-    plain.session.settle()
+    life.session.finish_bars()
+    plain.session.finish_bars()
     assert life.sink.lines == plain.sink.lines
-
-
-def test_the_stand_in_touches_nothing_of_the_engine() -> None:
-    """It walks the road of an order as often as one likes: one market order each time, no trace of it anywhere."""
-    life = Life().begin()
-    for number, moment in enumerate(moments()):
-        if number == 250:
-            break
-        life.in_parts(moment)
-    life.session.settle()
-    state, entries = life.engine.state(), len(life.log.entries)
-    stand_in = StandIn(life.engine)
-    for _ in range(50):
-        commands = stand_in.walk()
-        assert [one.type for one in commands if isinstance(one, OrderRequest)] == [OrderType.MARKET]
-        assert all(one.symbol not in RECORDING.symbols for one in commands)
-    after = life.engine.state()
-    assert repr(after) == repr(state)
-    assert np.array_equal(after["kernel"]["rows"], state["kernel"]["rows"])
-    assert len(life.log.entries) == entries
-    assert stand_in.shield.failures == 0
-    assert len(stand_in.gateway.tickets()) <= 4
-    assert stand_in.kernel.out[0, col.TREND] == TREND_CODES.index(Trend.TRENDING)
 
 
 def broken_at(engine: Engine, ts_ns: int, bad: int) -> list[int]:
@@ -228,7 +223,7 @@ def broken_at(engine: Engine, ts_ns: int, bad: int) -> list[int]:
         if engine.now_ns == ts_ns + MINUTE:
             taken.append(index)
             if index == bad:
-                raise ZeroDivisionError("a signal nobody foresaw")
+                raise ZeroDivisionError("a signal that fails")
         take(index, commands)
 
     engine._take_signal = taking  # type: ignore[method-assign]
@@ -236,13 +231,13 @@ def broken_at(engine: Engine, ts_ns: int, bad: int) -> list[int]:
 
 
 @pytest.mark.parametrize("place", [0, 1, -1])
-def test_a_signal_that_fails_is_taken_once_and_holds_up_no_other(place: int) -> None:
+def test_a_signal_that_fails_is_taken_once_and_stops_no_other(place: int) -> None:
     """First, second or last of its moment: openings halt, the moment is learned from, and a replay does the same."""
     life, busy, due = Life().begin(), 0, []
     for ts_ns, ohlcv, present in moments():
-        life.session.decide(ts_ns, ts_ns + MINUTE, ohlcv, present)
+        decide(life.session, (ts_ns, ohlcv, present))
         due = np.flatnonzero(life.engine.market.kernel.out[:, col.SIGNAL]).tolist()
-        life.session.settle()
+        life.session.finish_bars()
         busy = ts_ns
         if len(due) >= 4:
             break
@@ -257,7 +252,7 @@ def test_a_signal_that_fails_is_taken_once_and_holds_up_no_other(place: int) -> 
                 life.in_parts(moment)
         else:
             life.session.recover()
-        life.session.settle()
+        life.session.finish_bars()
         assert taken == due
         assert life.engine.halts.operator_halt
         lives.append(life)
@@ -265,22 +260,22 @@ def test_a_signal_that_fails_is_taken_once_and_holds_up_no_other(place: int) -> 
 
 
 def test_what_open_positions_need_is_sent_though_a_signal_fails() -> None:
-    """Bars that bring a time-out and a signal nobody foresaw: the close goes out, then openings halt."""
+    """Bars that bring a time-out and a signal that fails: the close goes out, then openings halt."""
     life = Life().begin()
     for ts_ns, ohlcv, present in moments():
         engine = life.engine
-        commands = life.session.decide(ts_ns, ts_ns + MINUTE, ohlcv, present)
+        commands = decide(life.session, (ts_ns, ohlcv, present))
         first = next((one for one in commands if isinstance(one, OrderRequest) and not one.reduce_only), None)
-        while more := life.session.more():
+        while more := life.session.next_commands():
             commands += more
         if first is not None:
             break
-    resting = life.session.apply(VenueSaid.of(Fill(
+    resting = life.session.apply(VenueEventReceived.of(Fill(
         fill_id="f1", client_order_id=first.client_order_id, symbol=first.symbol, side=first.side, qty=first.qty,
         price=float(ohlcv[engine.symbols.index(first.symbol), 3]), fee=0.0, liquidity="taker", ts_ns=ts_ns + MINUTE,
     )))
     for order in resting:
-        life.session.apply(VenueSaid.of(OrderUpdate(
+        life.session.apply(VenueEventReceived.of(OrderUpdate(
             client_order_id=order.client_order_id, venue_order_id="2", symbol=order.symbol, ts_ns=ts_ns + MINUTE,
             status=OrderStatus.NEW,
         )))
@@ -289,16 +284,16 @@ def test_what_open_positions_need_is_sent_though_a_signal_fails() -> None:
         plan = engine.account.books.positions[first.symbol].plan
         probe = Life(life.log, life.store)
         probe.session.recover()
-        probe.session.decide(ts_ns, ts_ns + MINUTE, ohlcv, present)
+        decide(probe.session, (ts_ns, ohlcv, present))
         due = np.flatnonzero(probe.engine.market.kernel.out[:, col.SIGNAL]).tolist()
         life.log.entries.pop()  # the probe wrote into the same log
         if due:
             plan.max_hours = 0.0
             broken_at(engine, ts_ns, due[0])
-        commands = life.session.decide(ts_ns, ts_ns + MINUTE, ohlcv, present)
+        commands = decide(life.session, (ts_ns, ohlcv, present))
         if due:
             break
-        life.session.settle()
+        life.session.finish_bars()
     assert [one.symbol for one in commands if isinstance(one, OrderRequest) and one.reduce_only] == [first.symbol]
     assert engine.halts.operator_halt
     assert "the signal of" in engine.records.tally.halts[-1].reason

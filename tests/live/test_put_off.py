@@ -1,4 +1,4 @@
-"""What no order waits for is put off by a live engine and done before the next input: the same records, same bytes."""
+"""A live engine defers records and observation until its orders are out, and does them before the next input."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class PuttingOff(Engine):
 
 
 class WorkingAhead(PuttingOff):
-    """One that was told of most bars before their moment, in an order of no meaning, and of some wrongly."""
+    """An engine that gets most bars ahead of their moment, in a shuffled order, and some of them with wrong prices."""
 
     def _work_ahead(self, batch: MarketBatch) -> None:
         moment = batch.ts_ns // MINUTE
@@ -92,7 +92,7 @@ def replayed(kind: Any, integration: OrchestratorIntegrationConfig) -> Any:
 @pytest.mark.parametrize(
     "integration", [FIXED, OrchestratorIntegrationConfig.create_live_mode_full()], ids=["observe", "enforced"]
 )
-def test_putting_off_changes_no_record(integration: OrchestratorIntegrationConfig, kind: type[PuttingOff]) -> None:
+def test_deferring_changes_no_record(integration: OrchestratorIntegrationConfig, kind: type[PuttingOff]) -> None:
     """Observing and enforcing, an engine that puts off leaves the records, trades and books of one that does not."""
     plain, later = replayed(Engine, integration), replayed(kind, integration)
     assert later.recorder.digest == plain.recorder.digest
@@ -103,14 +103,14 @@ def test_putting_off_changes_no_record(integration: OrchestratorIntegrationConfi
     assert plain.shield.failures == later.shield.failures == 0
 
 
-def test_what_was_put_off_is_on_record_before_the_next_input() -> None:
+def test_deferred_records_are_written_before_the_next_input() -> None:
     """Records of a moment come with the next input or a checkpoint, in front of what that brings."""
     world = World().begin(2)
     before = len(world.sink.lines)
-    world.session.settle()
+    world.session.finish_bars()
     after = len(world.sink.lines)
     assert after > before
-    world.session.settle()
+    world.session.finish_bars()
     assert len(world.sink.lines) == after
 
 
@@ -122,7 +122,7 @@ def test_a_record_that_cannot_be_written_halts_openings(monkeypatch: pytest.Monk
         raise RuntimeError("no room")
 
     monkeypatch.setattr(world.engine, "catch_up", broken)
-    world.session.settle()
+    world.session.finish_bars()
     assert world.session.shield.failures == 1
     assert world.engine.halts.operator_halt
     assert world.engine.now_ns % MINUTE == 0

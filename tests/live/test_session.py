@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
-from tests.live.live_world import MINUTE, SYMBOL, MemoryLog, MemoryStore, World, orders
+from tests.live.live_world import MemoryLog, MemoryStore, World, orders, world_of
 
 from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.live.bus import TRADE_EXECUTED, TRADE_FAILED, TRADE_INTENT, BusSink, InMemoryBus
-from quantum_trader.live.clock import LiveClock
-from quantum_trader.live.inputs import Asked, Wished
+from quantum_trader.live.inputs import IntentReceived
 from quantum_trader.live.intents import TradeIntentSubscriber
 
 BEFORE = 1501  # inputs of the warm world: its beginning and its bars
-
-
-def world_of(content: bytes, log: MemoryLog | None = None) -> World:
-    """A world continued from *content*."""
-    store = MemoryStore()
-    store.content = content
-    made = World(log, store)
-    made.session.recover()
-    return made
 
 
 def test_a_restart_repeats_the_inputs_and_ends_in_the_same_state(warm: bytes) -> None:
@@ -28,12 +17,12 @@ def test_a_restart_repeats_the_inputs_and_ends_in_the_same_state(warm: bytes) ->
     first = world_of(warm)
     order, _ = first.opened()
     first.bar(1500, 10_010.0, 1_000.0)
-    first.session.settle()
+    first.session.finish_bars()
     second = World(MemoryLog(), MemoryStore())
     second.store.content = warm
     second.log.entries = [b"before the checkpoint"] * BEFORE + first.log.entries
     assert second.session.recover() == len(first.log.entries)
-    second.session.settle()
+    second.session.finish_bars()
     assert second.engine.gateway.state() == first.engine.gateway.state()
     assert second.engine.account.books.state() == first.engine.account.books.state()
     assert second.sink.lines == first.sink.lines
@@ -41,7 +30,7 @@ def test_a_restart_repeats_the_inputs_and_ends_in_the_same_state(warm: bytes) ->
 
 
 def test_a_claimed_intent_is_never_sent_again(warm: bytes) -> None:
-    """The same intent id again, in the same life and after a restart: no order."""
+    """The same intent id again, in the same process and after a restart: no order."""
     first = world_of(warm)
     assert len(orders(first.wish("x1"))) == 1
     assert orders(first.wish("x1")) == []
@@ -56,17 +45,17 @@ def test_where_nothing_can_be_written_nothing_opens_and_reducing_goes_on(warm: b
     world.opened()
     world.log.full = True
     assert orders(world.wish("x2", symbol="ETHUSDT", reference_price=1000.0, stop_price=980.0, qty=0.1)) == []
-    assert len(orders(world.tell(Asked(ts_ns=world.now_ns, action="flatten", reason="out", actor="me")))) == 1
+    assert len(orders(world.request("flatten", "out"))) == 1
     world.log.full = False
     assert world.session.checkpoint()
-    world.tell(Asked(ts_ns=world.now_ns, action="resume", reason="space again", actor="me"))
+    world.request("resume", "space again")
     assert len(orders(world.wish("x3", symbol="ETHUSDT", reference_price=1000.0, stop_price=980.0, qty=0.1))) == 1
 
 
-def test_an_input_that_breaks_the_engine_halts_openings_in_every_life(warm: bytes) -> None:
+def test_an_input_that_fails_halts_openings_in_a_replay_too(warm: bytes) -> None:
     """It is recorded, openings halt, and a restart that meets it again ends in the same state."""
     world = world_of(warm)
-    bad = Wished(ts_ns=world.now_ns, intent=world.intent("x1", symbol="NOSUCHUSDT"))
+    bad = IntentReceived(ts_ns=world.now_ns, intent=world.intent("x1", symbol="NOSUCHUSDT"))
     assert world.tell(bad) == []
     assert world.engine.halts.operator_halt
     assert "input.failed" in world.topics()
@@ -79,12 +68,12 @@ def test_intents_come_by_the_bus_and_their_outcome_goes_back_with_their_trace(wa
     """trade.intent -> order -> trade.executed; a refused one -> trade.failed; both with the intent's trace id."""
     world, bus = world_of(warm), InMemoryBus()
     world.engine.records.recorder._sink = BusSink(world.sink, bus, frozenset((TRADE_EXECUTED, TRADE_FAILED)))
-    heard: list[tuple[str, str]] = []
+    outcomes: list[tuple[str, str]] = []
     for topic in (TRADE_EXECUTED, TRADE_FAILED):
-        bus.subscribe(topic, lambda name, event: heard.append((name, getattr(event, "trace_id", ""))))
+        bus.subscribe(topic, lambda name, event: outcomes.append((name, getattr(event, "trace_id", ""))))
     sent: list[object] = []
     subscriber = TradeIntentSubscriber(
-        bus, lambda told: sent.extend(world.tell(told)), lambda: world.now_ns
+        bus, lambda event: sent.extend(world.tell(event)), lambda: world.now_ns
     )
     bus.publish(TRADE_INTENT, world.intent("x1"))
     order = sent[0]
@@ -92,7 +81,7 @@ def test_intents_come_by_the_bus_and_their_outcome_goes_back_with_their_trace(wa
     world.fill(order, 0.01)  # type: ignore[arg-type]
     bus.publish(TRADE_INTENT, world.intent("x2", confidence=0.0))
     bus.publish(TRADE_INTENT, {"intent_id": "x3", "qty": "much"})
-    assert heard == [(TRADE_EXECUTED, "trace-x1"), (TRADE_FAILED, "trace-x2"), (TRADE_FAILED, "")]
+    assert outcomes == [(TRADE_EXECUTED, "trace-x1"), (TRADE_FAILED, "trace-x2"), (TRADE_FAILED, "")]
     assert (subscriber.taken, subscriber.refused, bus.shield.failures) == (2, 1, 0)
     subscriber.close()
     bus.publish(TRADE_INTENT, world.intent("x4"))
@@ -100,40 +89,19 @@ def test_intents_come_by_the_bus_and_their_outcome_goes_back_with_their_trace(wa
 
 
 def test_the_bus_keeps_its_order_and_survives_a_handler() -> None:
-    """What is published while handlers run comes after; one that raises keeps nobody else from hearing."""
-    bus, heard = InMemoryBus(), []
+    """What is published while handlers run comes after; an exception stops no other handler."""
+    bus, calls = InMemoryBus(), []
 
     def first(_name: str, event: int) -> None:
         if event == 1:
             bus.publish("t", 2)
-        heard.append(("first", event))
+        calls.append(("first", event))
         raise ValueError("no")
 
     bus.subscribe("t", first)
-    end = bus.subscribe("t", lambda _name, event: heard.append(("second", event)))
+    end = bus.subscribe("t", lambda _name, event: calls.append(("second", event)))
     bus.publish("t", 1)
     end()
     bus.publish("t", 3)
-    assert heard == [("first", 1), ("second", 1), ("first", 2), ("second", 2), ("first", 3)]
+    assert calls == [("first", 1), ("second", 1), ("first", 2), ("second", 2), ("first", 3)]
     assert bus.shield.failures == 3
-
-
-def test_a_jump_of_our_clock_moves_no_venue_time() -> None:
-    """An hour forward on the wall shows as an offset; time goes on by the monotonic clock."""
-    wall, mono = [10 * MINUTE], [0.0]
-    clock = LiveClock(lambda: wall[0], lambda: 0.0)
-    clock.start(lambda: mono[0])
-    wall[0] += 60 * MINUTE
-    mono[0] += 1.0
-    clock.tick()
-    assert clock.now_ns() == 10 * MINUTE + 1_000_000_000
-    assert clock.offset_ms() == pytest.approx(3_599_000.0)
-
-
-def test_symbols_of_others_are_nobodys_business_here(warm: bytes) -> None:
-    """A fill in a symbol that is not traded here changes nothing and breaks nothing."""
-    world = world_of(warm)
-    world.fill("web_1", 1.0, symbol="DOGEUSDT")
-    assert world.engine.account.books.positions == {}
-    assert world.session.shield.failures == 0
-    assert SYMBOL in world.engine.symbols

@@ -1,4 +1,4 @@
-"""The warm live world of the engine's room, for the lines that must hold on the live road."""
+"""The warm live world of the live room, for the lines that must hold on the live road."""
 
 from __future__ import annotations
 

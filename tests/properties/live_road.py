@@ -10,8 +10,8 @@ from random import Random
 from typing import Any
 
 import numpy as np
+from tests.live.live_account import FAST, Account
 from tests.live.live_world import MINUTE, OTHER, SYMBOL, MemoryLog, MemoryStore, World
-from tests.live.test_live_driver import FAST, Account
 
 from quantum_trader.app.runs.live import LiveRun
 from quantum_trader.app.runs.live_settings import bind_folder, load_live_settings
@@ -28,7 +28,7 @@ from quantum_trader.lab.simulation.loop import VirtualLoop, new_loop, run_virtua
 from quantum_trader.lab.simulation.network import SimulatedVenue, Wire
 from quantum_trader.lab.simulation.schedule import Fault, Kind
 from quantum_trader.live.driver import LiveDriver
-from quantum_trader.live.inputs import Asked, Looked, Wished
+from quantum_trader.live.inputs import AccountRead, IntentReceived, OperatorRequestReceived
 from quantum_trader.live.timing import LiveTiming
 from quantum_trader.market.instruments import instrument_for
 from quantum_trader.venues.binance.keys import Redactor
@@ -141,7 +141,7 @@ class Road:
         """Tell the trader a wish from outside."""
         now_ns = self.driver.clock.now_ns()
         fields = {"created_ns": now_ns, "expires_ns": now_ns + 30 * NS_PER_SECOND} | changes
-        self.driver.tell(Wished(ts_ns=now_ns, intent=self.world.intent(name, **fields)))
+        self.driver.tell(IntentReceived(ts_ns=now_ns, intent=self.world.intent(name, **fields)))
 
     async def opened(self, name: str = "x1", **changes: Any) -> None:
         """Open a position and wait until its stop rests."""
@@ -152,7 +152,8 @@ class Road:
 
     def ask(self, action: str) -> None:
         """Tell the trader what a person asks."""
-        self.driver.tell(Asked(ts_ns=self.driver.clock.now_ns(), action=action, reason="test", actor="me"))
+        now_ns = self.driver.clock.now_ns()
+        self.driver.tell(OperatorRequestReceived(ts_ns=now_ns, action=action, reason="test", actor="me"))
 
     def strike(self, kind: Kind, **fields: Any) -> None:
         """Let something go wrong at the exchange or, where that does not know it, on the wire."""
@@ -217,7 +218,7 @@ def look(world: World, *positions: VenuePosition, **changes: Any) -> list[Any]:
     fields: dict[str, Any] = {
         "ts_ns": world.now_ns, "wallet": world.engine.account.books.cash, "positions": positions, "orders": resting(world),
     }
-    return world.tell(Looked(snapshot=VenueSnapshot(**(fields | changes))))
+    return world.tell(AccountRead(snapshot=VenueSnapshot(**(fields | changes))))
 
 
 def refusal(world: World, name: str, **changes: Any) -> str:

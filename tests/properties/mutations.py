@@ -43,6 +43,8 @@ class Mutation(msgspec.Struct, frozen=True):
 
 _KEEPER = "live/leverage.py"
 _ENGINE, _LIVE_ENGINE, _DRIVER = "engine/engine.py", "engine/live_engine.py", "live/driver.py"
+_SENDING, _RECONCILING, _HEALTH_CHECK = "live/sending.py", "live/reconciling.py", "live/health.py"
+_STARTING, _BARS = "live/starting.py", "live/bars.py"
 _GATEWAY, _SESSION, _ADAPTER = "engine/gateway.py", "live/session.py", "venues/binance/adapter.py"
 _SETTINGS, _STATUS, _ORDERS = "app/runs/live_settings.py", "app/runs/status.py", "venues/binance/orders.py"
 _DERIVED = 'hashlib.blake2b(f"{intent_id}/{purpose.value}/{attempt}".encode(), digest_size=10)'
@@ -121,15 +123,15 @@ MUTATIONS: Final = (
         "test_4_the_same_intent_twice_is_one_order",
     ),
     Mutation(
-        4, _SESSION, "self.log.append(encode_input(told))",
-        "isinstance(told, Wished) or self.log.append(encode_input(told))",
+        4, _SESSION, "self.log.append(encode_input(event))",
+        "isinstance(event, IntentReceived) or self.log.append(encode_input(event))",
         "test_4_a_claim_is_on_disk_before_its_order_leaves",
     ),
     Mutation(
         4, _SESSION,
-        "        for entry in entries:\n            self._step(decode_input(entry))\n        self.settle()\n"
+        "        for entry in entries:\n            self.replay(decode_input(entry))\n        self.finish_bars()\n"
         "        self._unsent = []\n",
-        "        self._unsent = [one for entry in entries for one in self._step(decode_input(entry))]\n",
+        "        self._unsent = [one for entry in entries for one in self.replay(decode_input(entry))]\n",
         "test_4_a_claimed_intent_is_never_sent_again_by_another_process",
     ),
     Mutation(
@@ -138,20 +140,20 @@ MUTATIONS: Final = (
     ),
     # 5. A timeout is not a rejection.
     Mutation(
-        5, _DRIVER, 'self.counts["unknown"] += 1\n', 'self.counts["unknown"] += 1\n                continue\n',
+        5, _SENDING, 'context.counts["unknown"] += 1\n', 'context.counts["unknown"] += 1\n                continue\n',
         "test_5_an_order_without_an_answer_is_asked_for_before_anything_else",
     ),
     Mutation(
-        5, _DRIVER, "if asked - since > self.venue.receive_window_s:", "if True:",
+        5, _SENDING, "if asked - since > context.venue.receive_window_s:", "if True:",
         "test_5_not_found_proves_absence_only_after_the_receive_window",
     ),
     Mutation(
-        5, _DRIVER, "                if asked - since > self.venue.receive_window_s:", "                if asked:",
+        5, _SENDING, "                if asked - since > context.venue.receive_window_s:", "                if asked:",
         "test_5_an_order_that_arrives_late_is_found_and_protected",
     ),
     Mutation(
-        5, _DRIVER, "                if known is None or known.over:\n                    return",
-        "                if known is not None:\n                    self._tell(_rejected(request, '', 0))\n"
+        5, _SENDING, "                if known is None or known.over:\n                    return",
+        "                if known is not None:\n                    self._report(_rejected(request, '', 0))\n"
         "                    return",
         "test_5_a_cancel_without_an_answer_is_no_cancel",
     ),
@@ -171,7 +173,7 @@ MUTATIONS: Final = (
         "test_6_every_position_has_a_stop_resting_at_the_venue",
     ),
     Mutation(
-        6, _DRIVER, "for symbol, order_id in self.engine.questions():", "for symbol, order_id in ():",
+        6, _RECONCILING, "for symbol, order_id in engine.questions():", "for symbol, order_id in ():",
         "test_6_a_stop_that_is_gone_is_missed_and_replaced",
     ),
     Mutation(
@@ -219,7 +221,7 @@ MUTATIONS: Final = (
         "test_7_a_leverage_that_reads_back_otherwise_refuses_the_trade",
     ),
     Mutation(
-        7, _DRIVER, "self.leverages.heard(event.symbol, event.leverage)", "pass",
+        7, "live/listening.py", "self._leverages.note(event.symbol, event.leverage)", "pass",
         "test_7_a_leverage_that_somebody_changed_is_set_again[True]",
     ),
     Mutation(
@@ -232,11 +234,11 @@ MUTATIONS: Final = (
     ),
     # 8. The venue is the truth.
     Mutation(
-        8, _DRIVER, "        while not await self._look():\n", "        while False:\n",
+        8, _STARTING, "        while not await self._reconciling.compare():\n", "        while False:\n",
         "test_8_books_are_compared_before_anything_is_traded",
     ),
     Mutation(
-        8, _DRIVER, "wait = self.timing.reconcile_s if agreed", "wait = 5.0 * self.timing.reconcile_s if agreed",
+        8, _RECONCILING, "wait = timing.reconcile_s if agreed", "wait = 5.0 * timing.reconcile_s if agreed",
         "test_8_books_are_compared_every_minute",
     ),
     Mutation(
@@ -276,8 +278,8 @@ MUTATIONS: Final = (
         "test_9_what_fills_after_a_flatten_is_closed_as_well",
     ),
     Mutation(
-        9, _DRIVER, "            requests = self._operator()\n",
-        "            requests = self._operator() if self._ready else []\n",
+        9, _DRIVER, "        requests = self._operator()\n",
+        "        requests = self._operator() if self.context.ready else []\n",
         "test_9_flatten_does_not_wait_for_a_start",
     ),
     Mutation(
@@ -313,11 +315,11 @@ MUTATIONS: Final = (
         "test_10_late_and_missing_bars_open_nothing",
     ),
     Mutation(
-        10, _DRIVER, "surely = abs(offset) < FOLLOW_MS", "surely = True",
+        10, _HEALTH_CHECK, "time_is_certain = abs(offset) < FOLLOW_MS", "time_is_certain = True",
         "test_10_while_the_clocks_disagree_nothing_opens",
     ),
     Mutation(
-        10, _DRIVER, "if bar.ts_ns + self._interval > self.clock.now_ns() + _FUTURE_NS:", "if False:",
+        10, _BARS, "if bar.ts_ns + self._interval > self.context.clock.now_ns() + _FUTURE_NS:", "if False:",
         "test_10_a_bar_from_the_future_is_no_bar",
     ),
     Mutation(
@@ -382,8 +384,8 @@ MUTATIONS: Final = (
         "test_11_it_survives_a_restart_and_midnight[checkpoint-operator]",
     ),
     Mutation(
-        11, _SESSION, "        for entry in entries:\n            self._step(decode_input(entry))",
-        "        for entry in ():\n            self._step(decode_input(entry))",
+        11, _SESSION, "        for entry in entries:\n            self.replay(decode_input(entry))",
+        "        for entry in ():\n            self.replay(decode_input(entry))",
         "test_11_it_survives_a_restart_and_midnight[inputs-operator]",
     ),
     Mutation(
@@ -396,7 +398,8 @@ MUTATIONS: Final = (
     ),
     # 12. Nobody rewrites a gate's inputs.
     Mutation(
-        12, "live/inputs.py", "class RateKnown(msgspec.Struct, frozen=True,", "class RateKnown(msgspec.Struct,",
+        12, "live/inputs.py", "class FundingRateReceived(msgspec.Struct, frozen=True,",
+        "class FundingRateReceived(msgspec.Struct,",
         "test_12_what_was_told_cannot_be_changed",
     ),
     Mutation(
@@ -421,19 +424,19 @@ MUTATIONS: Final = (
     ),
     # 13. Health means progress.
     Mutation(
-        13, _DRIVER, 'self.waits_for = "the first comparison with the venue"', "pass",
+        13, _STARTING, 'self.waits_for = "the first comparison with the venue"', "pass",
         "test_13_a_start_that_is_stuck_says_on_what",
     ),
     Mutation(
-        13, _DRIVER, "if quiet and self._lag_s() > self.timing.bar_wait_s:", "if False:",
+        13, _BARS, "if quiet and self.lag_s() > self.context.timing.bar_wait_s:", "if False:",
         "test_13_a_silent_stream_is_asked_for_its_bars",
     ),
     Mutation(
-        13, _DRIVER, "health_level(lag, float(not lost)", "health_level(0.0, float(not lost)",
+        13, _HEALTH_CHECK, "health_level(lag, float(not lost)", "health_level(0.0, float(not lost)",
         "test_13_bars_that_are_overdue_raise_the_governor",
     ),
     Mutation(
-        13, _DRIVER, "GOV_EMERGENCY if critical else 0", "0",
+        13, _HEALTH_CHECK, "GOV_EMERGENCY if critical else 0", "0",
         "test_13_a_queue_that_fills_raises_the_governor[queue1-3]",
     ),
     Mutation(
@@ -441,8 +444,8 @@ MUTATIONS: Final = (
         "self.since_ns = 0", "test_13_a_difference_that_lasts_is_told_with_its_age",
     ),
     Mutation(
-        13, _DRIVER, 'connected = self._up["market"] and self._up["user"] and surely',
-        'connected = self._up["market"] and surely',
+        13, _HEALTH_CHECK, 'connected = up["market"] and up["user"] and time_is_certain',
+        'connected = up["market"] and time_is_certain',
         "test_13_a_lost_account_stream_is_told_and_raises_the_governor",
     ),
     Mutation(
@@ -454,7 +457,8 @@ MUTATIONS: Final = (
         "test_13_process_up_is_not_health",
     ),
     Mutation(
-        13, _DRIVER, "return looked_s if self._ready and looked_s > 2.0 * self.timing.reconcile_s else 0.0",
+        13, _HEALTH_CHECK,
+        "return compared_s if self.context.ready and compared_s > 2.0 * self.context.timing.reconcile_s else 0.0",
         "return 0.0", "test_13_an_account_that_cannot_be_read_is_not_reconciled",
     ),
     Mutation(13, _STATUS, '(live.stage == "starting" and', "(False and", "test_13_a_start_that_is_stuck_is_a_problem"),
@@ -474,11 +478,11 @@ MUTATIONS: Final = (
         "test_14_a_checkpoint_that_failed_is_not_counted_as_saved",
     ),
     Mutation(
-        14, _SESSION, "            self.unwritten += 1\n", "",
+        14, _SESSION, "            self.unwritten_inputs += 1\n", "",
         "test_14_an_input_that_could_not_be_written_is_counted_and_stops_openings",
     ),
     Mutation(
-        14, _DRIVER, "        for fill in fills:\n", "        for fill in fills[:0]:\n",
+        14, "live/account.py", "        for fill in fills:\n", "        for fill in fills[:0]:\n",
         "test_14_a_lost_message_of_the_account_is_made_up_for",
     ),
     Mutation(
@@ -489,7 +493,7 @@ MUTATIONS: Final = (
     *(
         Mutation(14, "app/runs/live.py", old, "0", f"test_14_what_was_lost_is_shown[{what}]")
         for what, old in (
-            ("records", "self.records.lost"), ("inputs", "self.session.unwritten"),
+            ("records", "self.records.lost"), ("inputs", "self.session.unwritten_inputs"),
             ("frames", 'health.counts.get("Unreadable", 0)'),
         )
     ),
@@ -541,7 +545,7 @@ MUTATIONS: Final = (
         "        streak = self.books.losing_streak\n", "test_15_a_losing_streak_is_ended_by_resume",
     ),
     Mutation(
-        15, _DRIVER, "elif now_s - self._claims_s >= self._claims_wait_s:\n", "elif False:\n",
+        15, "live/checkpoints.py", "elif now_s - self._tried_s >= self._wait_s:\n", "elif False:\n",
         "test_15_what_could_not_be_written_ends_with_the_next_checkpoint",
     ),
     Mutation(
@@ -591,7 +595,7 @@ MUTATIONS: Final = (
         "test_10_an_unknown_funding_rate_opens_nothing",
     ),
     Mutation(
-        13, _DRIVER, "return looked_s if self._ready and", "return 0.0 if self._ready and",
+        13, _HEALTH_CHECK, "return compared_s if self.context.ready and", "return 0.0 if self.context.ready and",
         "test_13_an_account_that_cannot_be_read_is_not_reconciled",
     ),
     Mutation(

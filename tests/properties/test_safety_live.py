@@ -32,7 +32,7 @@ from quantum_trader.engine.gateway import Gateway, Purpose
 from quantum_trader.engine.ports import Rejection
 from quantum_trader.lab.simulation.network import TIMEOUT_S
 from quantum_trader.lab.simulation.schedule import Kind
-from quantum_trader.live.inputs import Lived, Wished, decode_input
+from quantum_trader.live.inputs import IntentReceived, ProcessStarted, decode_input
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.risk.guard import Approved, RiskLimits, can_execute
 from quantum_trader.risk.sizing import liquidation_price
@@ -221,7 +221,7 @@ def test_4_one_gateway_makes_orders_and_one_driver_sends_them() -> None:
                 made |= {name} if called == "OrderRequest" else set()
                 sent |= {name} if called in ("submit_order", "submit_prepared", "submit") else set()
     assert made == {"engine/gateway.py", "app/runs/flatten.py"}
-    assert sent == {"live/driver.py", "app/runs/flatten.py", "engine/replay.py"}
+    assert sent == {"live/sending.py", "app/runs/flatten.py", "engine/replay.py"}
 
 
 def approved(world: World, name: str = "x1") -> Approved:
@@ -258,7 +258,7 @@ def test_4_a_restored_folder_derives_no_id_again(warm: bytes) -> None:
     ids = set()
     for life in ("yesterday/", "today/"):
         world = restarted(warm)
-        world.tell(Lived(ts_ns=world.now_ns, life=life))
+        world.tell(ProcessStarted(ts_ns=world.now_ns, life=life))
         (opening,) = orders(world.wish("x1"))
         ids.add(opening.client_order_id)
     assert len(ids) == 2
@@ -291,7 +291,7 @@ def test_4_a_claim_is_on_disk_before_its_order_leaves(world: World) -> None:
     def see(request: Any, **keywords: Any) -> OrderUpdate:
         if not request.reduce_only:
             inputs = [decode_input(entry) for entry in world.log.entries]
-            claims.append([one.intent.intent_id for one in inputs if isinstance(one, Wished)])
+            claims.append([one.intent.intent_id for one in inputs if isinstance(one, IntentReceived)])
         return submit(request, **keywords)
 
     road.exchange.submit = see  # type: ignore[method-assign]

@@ -30,7 +30,7 @@ from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, a
 from quantum_trader.domain.enums import GOV_CAUTIOUS, GOV_DEFENSIVE, GOV_EMERGENCY, GOV_NORMAL, OrderStatus
 from quantum_trader.domain.errors import ConfigError, VenueError
 from quantum_trader.domain.trading import OrderRequest, OrderUpdate
-from quantum_trader.live.inputs import Asked, HealthTold, Wished
+from quantum_trader.live.inputs import HealthChanged, IntentReceived
 from quantum_trader.venues.binance import safety
 from quantum_trader.venues.binance.clock import VenueClock
 from quantum_trader.venues.binance.endpoints import Endpoint, endpoint
@@ -46,7 +46,7 @@ NOW = 1_700_000_000_000_000_000
 
 def person(world: World, action: str) -> None:
     """A request of somebody."""
-    world.tell(Asked(ts_ns=world.now_ns, action=action, reason="drill", actor="me"))
+    world.request(action, "drill")
 
 
 def losses(world: World, count: int) -> None:
@@ -77,12 +77,12 @@ def drawdown(world: World, wallet: float = 9_100.0) -> None:
 
 def health(world: World, level: int, connected: bool = True) -> None:
     """What the driver says of itself."""
-    world.tell(HealthTold(ts_ns=world.now_ns, level=level, connected=connected, reason="drill"))
+    world.tell(HealthChanged(ts_ns=world.now_ns, level=level, connected=connected, reason="drill"))
 
 
 def broken_input(world: World) -> None:
     """Something the engine cannot take."""
-    world.tell(Wished(ts_ns=world.now_ns, intent=world.intent("bad", symbol="NOSUCHUSDT")))
+    world.tell(IntentReceived(ts_ns=world.now_ns, intent=world.intent("bad", symbol="NOSUCHUSDT")))
 
 
 def well_and_resumed(world: World) -> None:
@@ -199,7 +199,7 @@ def test_15_what_could_not_be_written_ends_with_the_next_checkpoint(world: World
 def test_15_what_could_not_be_written_is_shown(tmp_path: Path) -> None:
     """A status whose process may open nothing says so, and why."""
     with live_run(tmp_path) as run:
-        run.session.trouble, run.engine.halts.inputs_written = "checkpoint: no space left on device", False
+        run.session.checkpoint_error, run.engine.halts.inputs_written = "checkpoint: no space left on device", False
         status = run.status(run.driver.health())
     assert "no space left" in " ".join([*status.notes, *(halt.reason for halt in status.halts)])
 
@@ -213,7 +213,7 @@ def test_15_a_symbol_halted_by_bad_bars_is_a_halt_like_any_other(world: World) -
     for minute in range(1503, 1506):
         world.bar(minute, 10_000.0, 1_000.0)
     assert halt.cleared_ns == world.now_ns
-    world.session.settle()
+    world.session.finish_bars()
     told = [line for line in world.sink.lines if b"bad_bars BTCUSDT" in line]
     assert [b"halt.raised" in line for line in told] == [True, False]
 

@@ -28,7 +28,7 @@ from quantum_trader.domain.enums import GOV_CAUTIOUS, GOV_DEFENSIVE, GOV_EMERGEN
 from quantum_trader.domain.errors import StateError, VenueUnavailable
 from quantum_trader.domain.trading import Fill
 from quantum_trader.lab.simulation.schedule import Kind
-from quantum_trader.live.inputs import Wished
+from quantum_trader.live.inputs import IntentReceived
 from quantum_trader.live.timing import HealthReport
 
 NOW = 1_700_000_000_000_000_000
@@ -248,7 +248,7 @@ def test_14_what_was_lost_is_shown(what: str, tmp_path: Path) -> None:
         if what == "records":
             run.records.lost = 3
         elif what == "inputs":
-            run.session.unwritten = 3
+            run.session.unwritten_inputs = 3
         else:
             run.driver.counts["Unreadable"] = 3
         status = run.status(run.driver.health())
@@ -293,9 +293,9 @@ def test_14_a_checkpoint_that_failed_is_not_counted_as_saved(world: World) -> No
         raise StateError("2 records wait")
 
     world.session.more_state = full
-    world.tell(Wished(ts_ns=world.now_ns, intent=world.intent("x1")))
+    world.tell(IntentReceived(ts_ns=world.now_ns, intent=world.intent("x1")))
     assert world.session.checkpoint() is False
-    assert world.session.trouble == "2 records wait"
+    assert world.session.checkpoint_error == "2 records wait"
     assert world.store.content == before
     assert refusal(world, "x2", **ETH) == "KILL_SWITCH"
 
@@ -306,7 +306,7 @@ def test_14_an_input_that_could_not_be_written_is_counted_and_stops_openings(wor
     world.log.full = True
     assert refusal(world, "x2", **ETH) == "KILL_SWITCH"
     assert len(orders(world.wish("x3", reduce_only=True))) == 1
-    assert world.session.unwritten == 2
+    assert world.session.unwritten_inputs == 2
 
 
 def test_14_a_lost_message_of_the_account_is_made_up_for(world: World) -> None:

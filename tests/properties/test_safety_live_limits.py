@@ -27,7 +27,14 @@ from quantum_trader.engine.reconciliation import VenueSnapshot
 from quantum_trader.engine.venue_port import Kline, StreamEvent
 from quantum_trader.live import inputs
 from quantum_trader.live.bus import TRADE_FAILED, TRADE_INTENT, InMemoryBus
-from quantum_trader.live.inputs import Asked, BarsCame, Began, HealthTold, Input, MoneyMoved, RateKnown
+from quantum_trader.live.inputs import (
+    BarsReceived,
+    FundingRateReceived,
+    HealthChanged,
+    Input,
+    MoneyTransferred,
+    SessionStarted,
+)
 from quantum_trader.live.intents import TradeIntentSubscriber
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.risk.guard import AccountView, RiskLimits
@@ -41,7 +48,7 @@ def bars(world: World, minute: int, price: float, *, came: bool = True) -> list[
     """One bar of each symbol; the first symbol's at *price*, if it *came* at all."""
     rows = np.array([[price, price, price, price, 100.0], [1e3, 1.001e3, 999.0, 1e3, 100.0]])
     ts_ns = START + minute * MINUTE
-    return world.tell(BarsCame(
+    return world.tell(BarsReceived(
         ts_ns=ts_ns, received_ns=ts_ns + MINUTE, ohlcv=rows.tobytes(), present=np.array([came, True]).tobytes()
     ))
 
@@ -92,7 +99,7 @@ def test_10_late_and_missing_bars_open_nothing(world: World) -> None:
     """Bars that came ten minutes late, and a wish when none has come for four minutes."""
     now_ns = world.now_ns + 4 * MINUTE
     intent = world.intent("x1", created_ns=now_ns, expires_ns=now_ns + MINUTE)
-    assert world.tell(inputs.Wished(ts_ns=now_ns, intent=intent)) == []
+    assert world.tell(inputs.IntentReceived(ts_ns=now_ns, intent=intent)) == []
     world.bar(1500, 10_000.0, 1_000.0, late_ns=10 * MINUTE)
     assert refusal(world, "x2") == "STALE_DATA"
     assert [one["data"]["reason"] for one in world.records("trade.failed")] == ["STALE_DATA"] * 2
@@ -135,14 +142,14 @@ def test_10_a_bar_from_the_future_is_no_bar(world: World) -> None:
 def test_10_without_a_connection_nothing_opens(world: World) -> None:
     """A stream that is down is enough; a reduction goes out."""
     world.opened()
-    world.tell(HealthTold(ts_ns=world.now_ns, level=0, connected=False, reason="user stream down"))
+    world.tell(HealthChanged(ts_ns=world.now_ns, level=0, connected=False, reason="user stream down"))
     assert refusal(world, "x2", **ETH) == "DISCONNECTED"
     assert len(orders(world.wish("x3", reduce_only=True))) == 1
 
 
 def test_10_money_that_is_no_number_opens_nothing(world: World) -> None:
     """A transfer of unknown size makes the wallet unknown."""
-    world.tell(MoneyMoved(ts_ns=world.now_ns, amount=NAN))
+    world.tell(MoneyTransferred(ts_ns=world.now_ns, amount=NAN))
     assert refusal(world, "x1") == "NOT_FINITE"
 
 
@@ -158,7 +165,7 @@ def test_10_a_look_that_tells_no_number_is_not_agreement(world: World, what: str
 
 def test_10_an_unknown_funding_rate_opens_nothing(world: World) -> None:
     """Its cost is not known, so it may be above what an entry may cost."""
-    world.tell(RateKnown(ts_ns=world.now_ns, symbol=SYMBOL, rate_8h=NAN))
+    world.tell(FundingRateReceived(ts_ns=world.now_ns, symbol=SYMBOL, rate_8h=NAN))
     world.bar(1500, 10_000.0, 1_000.0)
     assert refusal(world, "x1") == "NOT_FINITE"
 
@@ -218,17 +225,17 @@ def lose_much(world: World) -> None:
 
 
 ARMED: dict[str, tuple[Callable[[World], Any], str]] = {
-    "operator": (lambda w: w.tell(Asked(ts_ns=w.now_ns, action="halt", reason="drill", actor="me")), "KILL_SWITCH"),
+    "operator": (lambda w: w.request("halt", "drill"), "KILL_SWITCH"),
     "difference": (lambda w: [look(w, wallet=9_800.0) for _ in range(2)], "KILL_SWITCH"),
     "governor": (
         lambda w: [
-            w.tell(HealthTold(ts_ns=w.now_ns, level=level, connected=True, reason="queue"))
+            w.tell(HealthChanged(ts_ns=w.now_ns, level=level, connected=True, reason="queue"))
             for level in (GOV_EMERGENCY, 0)
         ],
         "GOVERNOR",
     ),
     "connection": (
-        lambda w: w.tell(HealthTold(ts_ns=w.now_ns, level=0, connected=False, reason="down")), "DISCONNECTED"
+        lambda w: w.tell(HealthChanged(ts_ns=w.now_ns, level=0, connected=False, reason="down")), "DISCONNECTED"
     ),
     "daily loss": (lose_much, "DAILY_LOSS"),
     "bad bars": (lambda w: [bars(w, 2870 + n, NAN) for n in range(3)], "SYMBOL_HALTED"),
@@ -332,7 +339,7 @@ def test_12_an_intent_meets_the_policy_in_force(world: World) -> None:
 def test_12_what_is_not_learnt_yet_may_not_trade() -> None:
     """A kernel without enough bars falls back on nothing: the first start refuses until it is warm."""
     world = World()
-    world.tell(Began(ts_ns=START, wallet=10_000.0, namespace="n-"))
+    world.tell(SessionStarted(ts_ns=START, wallet=10_000.0, namespace="n-"))
     world.bar(0, 10_000.0, 1_000.0)
     assert refusal(world, "x1") == "WARM_UP"
 

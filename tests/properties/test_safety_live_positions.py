@@ -30,7 +30,7 @@ from quantum_trader.engine.ports import Rejection
 from quantum_trader.engine.reconciliation import DifferenceKind
 from quantum_trader.engine.venue_port import LeverageChanged
 from quantum_trader.lab.simulation.schedule import Kind
-from quantum_trader.live.inputs import Asked, HealthTold
+from quantum_trader.live.inputs import HealthChanged, OperatorRequestReceived
 
 # ---------------------------------------------------------------------- 6. a stop at the venue for every position
 
@@ -302,7 +302,7 @@ def test_8_a_trade_by_hand_halts_where_the_settings_say_so(world: World) -> None
     sent = orders(world.fill("web_1", 0.02, side=OrderSide.SELL))
     assert any(one.type is OrderType.STOP_MARKET for one in sent)
     assert refusal(world, "x1", **ETH) == "KILL_SWITCH"
-    world.tell(Asked(ts_ns=world.now_ns, action="resume", reason="that was me", actor="me"))
+    world.request("resume", "that was me")
     assert refusal(world, "x2", **ETH) == ""
 
 
@@ -330,7 +330,7 @@ def test_8_counts_are_derived(world: World) -> None:
         look(world)  # the venue holds nothing any more
     assert engine.account.books.positions == {}
     assert counted() == 0.0
-    world.tell(Asked(ts_ns=world.now_ns, action="resume", reason="seen", actor="me"))
+    world.request("resume", "seen")
     (pending,) = orders(world.wish("x3"))
     assert counted() == 1.0
     world.update(pending, OrderStatus.REJECTED, reason="-2019 margin")
@@ -350,12 +350,12 @@ class FullSink:
 
 def everything_against(world: World) -> None:
     """Halted by a person, by a difference and by the governor, disconnected, losses latched, disk full."""
-    world.tell(Asked(ts_ns=world.now_ns, action="halt", reason="drill", actor="me"))
-    world.tell(HealthTold(ts_ns=world.now_ns, level=GOV_EMERGENCY, connected=False, reason="all is lost"))
+    world.request("halt", "drill")
+    world.tell(HealthChanged(ts_ns=world.now_ns, level=GOV_EMERGENCY, connected=False, reason="all is lost"))
     world.engine.halts.held = "something differs"
     world.engine.account.losses[-1] = 1e9
     world.log.full = world.store.full = True
-    world.session.settle()
+    world.session.finish_bars()
     world.engine.records.recorder._sink = FullSink()
     world.session.checkpoint()
 
@@ -366,10 +366,7 @@ def test_9_reducing_passes_everything_that_stops_openings(world: World, way: str
     world.opened()
     everything_against(world)
     assert orders(world.wish("x2", **ETH)) == []
-    if way == "intent":
-        commands = world.wish("x3", reduce_only=True)
-    else:
-        commands = world.tell(Asked(ts_ns=world.now_ns, action="flatten", reason="out", actor="me"))
+    commands = world.wish("x3", reduce_only=True) if way == "intent" else world.request("flatten", "out")
     (close,) = orders(commands)
     assert (close.type, close.reduce_only, close.qty) == (OrderType.MARKET, True, 0.01)
     gone = world.fill(close, 0.01)
@@ -414,7 +411,7 @@ def test_9_what_fills_after_a_flatten_is_closed_as_well(world: World) -> None:
     """
     (opening,) = orders(world.wish())
     world.update(opening, OrderStatus.NEW)
-    commands = world.tell(Asked(ts_ns=world.now_ns, action="flatten", reason="out", actor="me"))
+    commands = world.request("flatten", "out")
     assert cancels(commands) == [opening.client_order_id]
     (close,) = orders(world.fill(opening, 0.01))
     assert (close.type, close.reduce_only) == (OrderType.MARKET, True)
@@ -425,7 +422,7 @@ def test_9_flatten_does_not_wait_for_a_start(world: World) -> None:
     first = Road(world)
     first.run(first.opened)
     assert first.held()
-    asked = [Asked(ts_ns=world.now_ns, action="flatten", reason="out", actor="me")]
+    asked = [OperatorRequestReceived(ts_ns=world.now_ns, action="flatten", reason="out", actor="me")]
     road = Road(world, operator=lambda: [asked.pop()] if asked else [])
     road.exchange.paper.load_state(first.exchange.paper.state())
     road.wire.down_until["user"] = 1e9

@@ -63,7 +63,7 @@ class LiveAccount(msgspec.Struct, frozen=True, kw_only=True):
     adopt_quietly: bool = True
 
 
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
+class EngineParts(msgspec.Struct, frozen=True, kw_only=True):
     """The classes an engine is made of; tests and the simulation's broken variants replace some."""
 
     gateway: type[Gateway] = Gateway
@@ -71,7 +71,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     seen: type[Seen] = Seen
 
 
-PRODUCTION: Final = Parts()
+PRODUCTION: Final = EngineParts()
 
 
 class BarsRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +88,7 @@ class Engine:
     def __init__(
         self, instruments: Sequence[Instrument], interval_ns: int, settings: EngineSettings, sink: RecordSink,
         watcher: PolicyWatcher | None = None, tracer: DecisionTracing | None = None, *,
-        live: LiveAccount | None = None, parts: Parts = PRODUCTION,
+        live: LiveAccount | None = None, parts: EngineParts = PRODUCTION,
     ) -> None:
         self.shield = Shield()  # around what observes
         self.recording = Shield()  # around records of a live account; of this process alone

@@ -1,7 +1,7 @@
-"""The bus: who publishes what, without knowing who listens.
+"""The bus: parts publish events on topics without knowing the subscribers.
 
-In memory it is synchronous and deterministic: handlers run in the order they subscribed, and what is published while
-handlers run waits its turn. A handler that raises is counted; the others still hear.
+In memory it is synchronous and deterministic: handlers run in the order they subscribed, and an event that is published
+while handlers run is delivered after the current one. An exception of a handler is counted and stops no other handler.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ TRADE_FAILED: Final = "trade.failed"
 
 
 class Bus(Protocol):
-    """Carries events of a topic to whoever subscribed to it."""
+    """Carries the events of a topic to its subscribers."""
 
     def publish(self, topic: str, event: Any) -> None:
         """Hand *event* to every subscriber of *topic*."""
         ...
 
     def subscribe(self, topic: str, handler: Handler) -> Callable[[], None]:
-        """Let *handler* hear *topic*; the returned function ends that."""
+        """Call *handler* with every event of *topic*; the returned function ends the subscription."""
         ...
 
 
@@ -44,21 +44,21 @@ class InMemoryBus:
         self.shield = Shield()
 
     def publish(self, topic: str, event: Any) -> None:
-        """Hand *event* to every subscriber of *topic*, after what was published before."""
+        """Hand *event* to every subscriber of *topic*, after the events published before."""
         self._waiting.append((topic, event))
         if self._running:
             return
         self._running = True
         try:
             while self._waiting:
-                name, told = self._waiting.popleft()
+                name, waiting = self._waiting.popleft()
                 for handler in tuple(self._handlers[name]):
-                    self.shield.run(handler, name, told)
+                    self.shield.run(handler, name, waiting)
         finally:
             self._running = False
 
     def subscribe(self, topic: str, handler: Handler) -> Callable[[], None]:
-        """Let *handler* hear *topic*; the returned function ends that, once."""
+        """Call *handler* with every event of *topic*; the returned function ends the subscription, once."""
         self._handlers[topic].append(handler)
 
         def end() -> None:
@@ -69,7 +69,7 @@ class InMemoryBus:
 
 
 class BusSink:
-    """A record sink that also publishes records of chosen topics, as :class:`Record`, after they were kept."""
+    """A record sink that also publishes the records of chosen topics, as :class:`Record`, after they were kept."""
 
     def __init__(self, sink: RecordSink, bus: Bus, topics: frozenset[str]) -> None:
         self._sink, self._bus, self._topics = sink, bus, topics

@@ -1,7 +1,7 @@
-"""What can be told to a live engine: one tagged value each, written down before the engine sees it.
+"""The inputs of a live engine: one tagged struct each, written to the input log before the engine takes it.
 
-The same inputs in the same order give the same state, records and commands; that is how a session continues after its
-process was killed, and how a day is proven.
+The same inputs in the same order give the same state, records and commands. A session continues from them after its
+process was killed, and a day is proven with them. The tags are the format on disk: a class may be renamed, its tag not.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderUpd
 from quantum_trader.engine.reconciliation import VenueSnapshot
 
 
-class Began(msgspec.Struct, frozen=True, kw_only=True, tag="began"):
-    """A new session: the wallet it starts with and the namespace of its order ids."""
+class SessionStarted(msgspec.Struct, frozen=True, kw_only=True, tag="began"):
+    """A new session begins: its wallet (USDT) and the namespace of its order ids."""
 
     ts_ns: int
     wallet: float
@@ -25,18 +25,18 @@ class Began(msgspec.Struct, frozen=True, kw_only=True, tag="began"):
     statement: dict[str, Any] = {}
 
 
-class Lived(msgspec.Struct, frozen=True, kw_only=True, tag="lived"):
-    """Another process has taken the session over; *life* is a name of its own."""
+class ProcessStarted(msgspec.Struct, frozen=True, kw_only=True, tag="lived"):
+    """A process has taken the session over; *life* is the name that marks its order ids."""
 
     ts_ns: int
     life: str
 
 
-class BarsCame(msgspec.Struct, frozen=True, kw_only=True, tag="bars"):
+class BarsReceived(msgspec.Struct, frozen=True, kw_only=True, tag="bars"):
     """Completed bars of one moment: *ohlcv* is a (n, 5) float64 matrix and *present* (n,) bool, as bytes.
 
-    *indices* are the n symbols (int32), None: all of them. With *received_ns* 0 others are still awaited; else these
-    are the last ones and the moment is decided on. A bar told again replaces the one before.
+    *indices* are the n symbols (int32); None means all. While *received_ns* is 0 further bars of the moment are
+    awaited; otherwise these are its last bars and the moment is decided on. A repeated bar replaces the earlier one.
     """
 
     ts_ns: int
@@ -46,8 +46,8 @@ class BarsCame(msgspec.Struct, frozen=True, kw_only=True, tag="bars"):
     indices: bytes | None = None
 
     @classmethod
-    def of(cls, ts_ns: int, received_ns: int, ohlcv: Any, present: Any, some: list[int] | None = None) -> BarsCame:
-        """Those of *some* symbols out of the matrices (S, 5) and (S,) of all; None: all of them."""
+    def of(cls, ts_ns: int, received_ns: int, ohlcv: Any, present: Any, some: list[int] | None = None) -> BarsReceived:
+        """Return the bars of the symbols *some* (None: all) out of the matrices (S, 5) and (S,) of all symbols."""
         if some is None:
             return cls(ts_ns=ts_ns, received_ns=received_ns, ohlcv=ohlcv.tobytes(), present=present.tobytes())
         indices = np.array(some, dtype=np.int32)
@@ -56,14 +56,18 @@ class BarsCame(msgspec.Struct, frozen=True, kw_only=True, tag="bars"):
             indices=indices.tobytes(),
         )
 
+    def symbols(self) -> Any:
+        """The indices of these bars' symbols, as an index into arrays."""
+        return np.frombuffer(self.indices, dtype=np.int32) if self.indices is not None else slice(None)
+
     def put(self, ohlcv: Any, present: Any) -> None:
         """Write these bars into the matrices (S, 5) and (S,) of all symbols."""
-        some = np.frombuffer(self.indices, dtype=np.int32) if self.indices is not None else slice(None)
+        some = self.symbols()
         present[some] = np.frombuffer(self.present, dtype=np.bool_)
         ohlcv[some] = np.frombuffer(self.ohlcv, dtype=np.float64).reshape(-1, 5)
 
 
-class VenueSaid(msgspec.Struct, frozen=True, kw_only=True, tag="venue"):
+class VenueEventReceived(msgspec.Struct, frozen=True, kw_only=True, tag="venue"):
     """An order update, a fill or a funding payment."""
 
     update: OrderUpdate | None = None
@@ -71,7 +75,7 @@ class VenueSaid(msgspec.Struct, frozen=True, kw_only=True, tag="venue"):
     funding: FundingPayment | None = None
 
     @classmethod
-    def of(cls, event: OrderUpdate | Fill | FundingPayment) -> VenueSaid:
+    def of(cls, event: OrderUpdate | Fill | FundingPayment) -> VenueEventReceived:
         """Wrap *event*."""
         if isinstance(event, OrderUpdate):
             return cls(update=event)
@@ -79,20 +83,20 @@ class VenueSaid(msgspec.Struct, frozen=True, kw_only=True, tag="venue"):
 
     @property
     def event(self) -> OrderUpdate | Fill | FundingPayment:
-        """What was wrapped."""
+        """The wrapped event."""
         event = self.update or self.fill or self.funding
         assert event is not None
         return event
 
 
-class Looked(msgspec.Struct, frozen=True, kw_only=True, tag="looked"):
-    """The account as the venue tells it."""
+class AccountRead(msgspec.Struct, frozen=True, kw_only=True, tag="looked"):
+    """Wallet, positions and open orders were read from the venue, to be compared with the books."""
 
     snapshot: VenueSnapshot
 
 
-class HealthTold(msgspec.Struct, frozen=True, kw_only=True, tag="health"):
-    """What system health calls for."""
+class HealthChanged(msgspec.Struct, frozen=True, kw_only=True, tag="health"):
+    """System health calls for another governor level, or the connection was lost or restored."""
 
     ts_ns: int
     level: int
@@ -100,8 +104,8 @@ class HealthTold(msgspec.Struct, frozen=True, kw_only=True, tag="health"):
     reason: str
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, tag="asked"):
-    """A person asked for something: halt, resume or flatten."""
+class OperatorRequestReceived(msgspec.Struct, frozen=True, kw_only=True, tag="asked"):
+    """A person requested an action: halt, resume or flatten."""
 
     ts_ns: int
     action: str
@@ -109,54 +113,55 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, tag="asked"):
     actor: str
 
 
-class RolloutSet(msgspec.Struct, frozen=True, kw_only=True, tag="rollout"):
-    """Other switches are in force."""
+class RolloutChanged(msgspec.Struct, frozen=True, kw_only=True, tag="rollout"):
+    """The switches of the policy rollout changed; *in_force* holds all of them."""
 
     ts_ns: int
     change: dict[str, Any]
     in_force: dict[str, Any]
 
 
-class Wished(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
-    """An intent from outside the signals."""
+class IntentReceived(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
+    """A trade intent came from outside the signals."""
 
     ts_ns: int
     intent: Intent
 
 
-class MoneyMoved(msgspec.Struct, frozen=True, kw_only=True, tag="money"):
-    """Money was paid in or taken out (USDT, signed). *move_id*: the venue's, where it was asked; a stream has none."""
+class MoneyTransferred(msgspec.Struct, frozen=True, kw_only=True, tag="money"):
+    """Money was paid in or withdrawn (USDT, signed). *move_id* is the venue's; empty when the stream reported it."""
 
     ts_ns: int
     amount: float
     move_id: str = ""
 
 
-class RateKnown(msgspec.Struct, frozen=True, kw_only=True, tag="rate"):
-    """A symbol's newest funding rate, per 8 hours."""
+class FundingRateReceived(msgspec.Struct, frozen=True, kw_only=True, tag="rate"):
+    """A symbol's funding rate changed (a fraction per 8 hours)."""
 
     ts_ns: int
     symbol: str
     rate_8h: float
 
 
-class FiltersKnown(msgspec.Struct, frozen=True, kw_only=True, tag="filters"):
-    """The venue takes a symbol's orders on another grid from now on."""
+class FiltersChanged(msgspec.Struct, frozen=True, kw_only=True, tag="filters"):
+    """The venue changed a symbol's filters (tick, step, smallest order)."""
 
     ts_ns: int
     instrument: Instrument
 
 
-class Ticked(msgspec.Struct, frozen=True, kw_only=True, tag="tick"):
-    """Time passed and something needs attention."""
+class TimerFired(msgspec.Struct, frozen=True, kw_only=True, tag="tick"):
+    """A timer fired because a position or an order needs attention; *busy* are symbols with requests under way."""
 
     ts_ns: int
     busy: tuple[str, ...] = ()
 
 
 Input = (
-    Began | Lived | BarsCame | VenueSaid | Looked | HealthTold | Asked | RolloutSet | Wished | MoneyMoved | RateKnown
-    | FiltersKnown | Ticked
+    SessionStarted | ProcessStarted | BarsReceived | VenueEventReceived | AccountRead | HealthChanged
+    | OperatorRequestReceived | RolloutChanged | IntentReceived | MoneyTransferred | FundingRateReceived
+    | FiltersChanged | TimerFired
 )
 
 encode_input: Final = msgspec.msgpack.Encoder().encode
@@ -164,28 +169,28 @@ decode_input: Final = msgspec.msgpack.Decoder(Input).decode
 
 
 class InputLog(Protocol):
-    """Where inputs are written before they are acted on; what is written survives the death of the process."""
+    """Where inputs are written before the engine takes them; what is written survives a killed process."""
 
     def append(self, entry: bytes) -> None:
         """Write one input. Raises StateError when it could not be written, and then nothing of it was."""
         ...
 
     def mark(self) -> Any:
-        """The place behind the last input, as a plain value for a checkpoint."""
+        """The position behind the last input, as a plain value for a checkpoint."""
         ...
 
     def since(self, mark: Any) -> list[bytes]:
-        """The inputs behind *mark* (None: from the beginning), without a last one that was cut."""
+        """The inputs behind *mark* (None: from the beginning); a last one that was cut off is left out."""
         ...
 
 
 class CheckpointStore(Protocol):
-    """Where whole states are kept, each replaced by the next at once or not at all."""
+    """Where checkpoints are kept; the next one replaces the last one completely or not at all."""
 
     def save(self, state: dict[str, Any]) -> None:
-        """Publish *state*. Raises StateError when it could not be written; the one before is intact then."""
+        """Keep *state*. Raises StateError when it could not be written; the last one is intact then."""
         ...
 
     def load(self) -> dict[str, Any] | None:
-        """The last one; None when there is none."""
+        """The last checkpoint; None when there is none."""
         ...

@@ -1,7 +1,7 @@
-"""``trade.intent`` from the bus to an order, and what became of it back: ``trade.executed`` or ``trade.failed``.
+"""Takes trade intents from the bus (``trade.intent``); the engine answers with ``trade.executed`` or ``trade.failed``.
 
-An intent takes the road of every signal (gates, guard, governor, the one gateway) inside the engine; its trace id is on
-every record from here to the fill. Nothing here sends an order.
+Inside the engine an intent passes the same checks as a signal (gates, guard, governor, the one gateway). Its trace id
+is on every record from here to the fill. This module sends no order.
 """
 
 from __future__ import annotations
@@ -15,40 +15,41 @@ import msgspec
 from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.trading import Intent
 from quantum_trader.live.bus import TRADE_FAILED, TRADE_INTENT, Bus
-from quantum_trader.live.inputs import Wished
+from quantum_trader.live.inputs import IntentReceived
 
 
 class TradeIntentSubscriber:
-    """Hears ``trade.intent`` (an :class:`Intent`, or its fields) and tells a session; *tell* is a driver's ``tell``."""
+    """Subscribes to ``trade.intent`` (an :class:`Intent`, or its fields) and hands intents to *tell*, a driver's."""
 
-    def __init__(self, bus: Bus, tell: Callable[[Wished], None], now_ns: Callable[[], int]) -> None:
+    def __init__(self, bus: Bus, tell: Callable[[IntentReceived], None], now_ns: Callable[[], int]) -> None:
         self._bus, self._tell, self._now_ns = bus, tell, now_ns
         self.taken = 0
         self.refused = 0
-        self._end = bus.subscribe(TRADE_INTENT, self._hear)
+        self._end = bus.subscribe(TRADE_INTENT, self._receive)
 
     def close(self) -> None:
-        """Hear no more."""
+        """End the subscription."""
         self._end()
 
-    def _hear(self, _topic: str, event: Any) -> None:
+    def _receive(self, _topic: str, event: Any) -> None:
+        """Check one event; hand it on as an input, or publish why it is refused."""
         now_ns = self._now_ns()
         try:
             intent = _checked(event)
         except InputError as error:
             self.refused += 1
-            told = event if isinstance(event, dict) else {}
+            fields = event if isinstance(event, dict) else {}
             self._bus.publish(TRADE_FAILED, {
-                "intent_id": str(told.get("intent_id", "")), "trace_id": str(told.get("trace_id", "")),
-                "symbol": str(told.get("symbol", "")), "reason": f"INVALID: {error}", "ts_ns": now_ns,
+                "intent_id": str(fields.get("intent_id", "")), "trace_id": str(fields.get("trace_id", "")),
+                "symbol": str(fields.get("symbol", "")), "reason": f"INVALID: {error}", "ts_ns": now_ns,
             })
             return
         self.taken += 1
-        self._tell(Wished(ts_ns=now_ns, intent=intent))
+        self._tell(IntentReceived(ts_ns=now_ns, intent=intent))
 
 
 def _checked(event: Any) -> Intent:
-    """*event* as an intent whose numbers can be judged; InputError naming what is wrong."""
+    """Return *event* as an intent with finite, positive numbers. Raises InputError that names the wrong field."""
     try:
         intent = event if isinstance(event, Intent) else msgspec.convert(event, Intent)
     except msgspec.ValidationError as error:

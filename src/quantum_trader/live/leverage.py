@@ -1,52 +1,49 @@
-"""What leverage each symbol has at the venue, as it was read back: an opening relies on nothing else."""
+"""The leverage of each symbol at the venue, as it was read back; an opening relies on nothing else."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable
 
 from quantum_trader.domain.instrument import Instrument
-from quantum_trader.engine.core import Engine
 from quantum_trader.engine.ports import Rejection
 from quantum_trader.engine.settings import EngineSettings
-from quantum_trader.engine.venue_port import ExecutionVenue
-from quantum_trader.live.timing import UNREACHED, LiveTiming
+from quantum_trader.live.context import LiveContext
+from quantum_trader.live.timing import UNREACHED
 
 
 class LeverageKeeper:
-    """Sets leverages, reads them back, and knows for how long an answer counts."""
+    """Sets leverages, reads them back, and lets an answer expire."""
 
-    def __init__(
-        self, venue: ExecutionVenue, engine: Engine, timing: LiveTiming, counts: Counter[str],
-        involved: Callable[[], list[str]],
-    ) -> None:
-        """*involved* tells the symbols with a position or an order: their leverage is not set ahead."""
-        self._venue, self._engine, self._timing, self._counts = venue, engine, timing, counts
-        self._involved = involved
-        self._index = {symbol: index for index, symbol in enumerate(engine.symbols)}
+    def __init__(self, context: LiveContext) -> None:
+        self._context, self._venue, self._engine = context, context.venue, context.engine
+        self._timing, self._counts = context.timing, context.counts
+        self._index = {symbol: index for index, symbol in enumerate(context.symbols)}
         self._held: dict[str, tuple[float, float]] = {}  # as read back, and when on the loop's clock
         self._ahead: dict[str, asyncio.Event] = {}  # symbols whose leverage is being set ahead of an opening
 
     def is_known(self, symbol: str, wanted: float) -> bool:
-        """Whether *wanted* was read back for *symbol* a short time ago; what is older proves nothing."""
+        """Whether *wanted* was read back for *symbol* within ``leverage_s``."""
         held, read_s = self._held.get(symbol, (0.0, 0.0))
         return held == wanted and asyncio.get_running_loop().time() - read_s <= self._timing.leverage_s
 
     def is_ready(self, symbol: str, wanted: float) -> bool:
-        """Whether an opening may go at once: *wanted* is known, and nobody is setting another."""
+        """Whether an opening may go at once: *wanted* is known and no other leverage is being set."""
         return symbol not in self._ahead and self.is_known(symbol, wanted)
 
-    def heard(self, symbol: str, leverage: float) -> None:
-        """Take a leverage that the venue told."""
+    def held(self, symbol: str) -> float:
+        """The leverage that was last read back for *symbol*; 0 when none was."""
+        return self._held.get(symbol, (0.0, 0.0))[0]
+
+    def note(self, symbol: str, leverage: float) -> None:
+        """Note a leverage that the venue reported."""
         self._held[symbol] = (leverage, asyncio.get_running_loop().time())
 
     def forget(self) -> None:
-        """Know nothing any more: somebody may have changed it while nobody listened."""
+        """Forget every leverage: it may have been changed while the account stream was down."""
         self._held.clear()
 
     async def ensure(self, symbol: str, wanted: float) -> str:
-        """Bring *symbol* to *wanted*; returns why an opening may not go, empty when it may."""
+        """Set *symbol* to *wanted* if need be; returns why an opening may not go, empty when it may."""
         if symbol in self._ahead:
             await self._ahead[symbol].wait()
         if not self.is_known(symbol, wanted):
@@ -57,44 +54,44 @@ class LeverageKeeper:
         return ""
 
     async def set(self, symbol: str, wanted: float) -> str:
-        """Set a leverage and keep what is read back; returns why that failed, empty when it did not."""
+        """Set a leverage and keep the one that is read back; returns why that failed, empty when it did not."""
         try:
             async with asyncio.timeout(self._timing.request_timeout_s):
                 held = await self._venue.set_leverage(symbol, wanted)
         except UNREACHED as error:
             self._held.pop(symbol, None)
             return str(error) or "timeout"
-        self.heard(symbol, held)
+        self.note(symbol, held)
         return ""
 
     async def set_ahead(self) -> None:
-        """Set the leverage of idle symbols, one by one and for good, so that their openings need not wait for it."""
+        """Set the leverage of idle symbols ahead, one by one, without end, so that openings need not wait for it."""
         pace_s = self._timing.leverage_pace_s
         while pace_s > 0.0:
             if len(self._held) < len(self._index):
                 await self.read_all()
             for symbol in self._index:
-                if symbol not in self._held and symbol not in self._involved():
+                if symbol not in self._held and symbol not in self._context.involved_symbols():
                     await self._set_idle(symbol)
                     await asyncio.sleep(pace_s)
             await asyncio.sleep(self._timing.tick_s)
 
     async def read_all(self) -> None:
-        """Read back what openings will rely on, so that none has to wait for it; one that was changed shows here."""
+        """Read back the leverages that openings rely on, so that no opening has to wait for it."""
         asked_s = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._timing.request_timeout_s):
-                told = await self._venue.get_leverages()
+                leverages = await self._venue.get_leverages()
         except UNREACHED:
             self._counts["leverages not read"] += 1
             return
-        for symbol, held in told.items():
+        for symbol, held in leverages.items():
             read_s = self._held.get(symbol, (0.0, -1.0))[1]
             if 0.0 <= read_s <= asked_s or (read_s < 0.0 and symbol in self._index and held == self._usual(symbol)):
                 self._held[symbol] = (held, asked_s)
 
     async def _set_idle(self, symbol: str) -> None:
-        """Set the leverage that openings of *symbol* usually ask for; one that asks for another sets its own."""
+        """Set the leverage that openings of *symbol* usually ask for; an opening with another one sets its own."""
         over = self._ahead[symbol] = asyncio.Event()
         try:
             if await self.set(symbol, self._usual(symbol)):
@@ -109,5 +106,5 @@ class LeverageKeeper:
 
 
 def usual_leverage(settings: EngineSettings, instrument: Instrument) -> float:
-    """The leverage of an opening that nothing lowers: the wanted one within the limits and the venue's first tier."""
+    """The usual leverage of an opening: the configured one within the limits and the venue's first tier."""
     return float(int(min(settings.leverage, settings.limits.max_leverage, instrument.tiers[0].max_leverage)))

@@ -20,6 +20,7 @@ import msgspec
 from quantum_trader import __version__
 from quantum_trader.app.runs.input_log import FileInputLog
 from quantum_trader.app.runs.journal_sink import LiveSink
+from quantum_trader.app.runs.kernels import compile_kernels
 from quantum_trader.app.runs.live_messages import LiveWords, say
 from quantum_trader.app.runs.live_settings import (
     LiveMode,
@@ -42,7 +43,7 @@ from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.venue_port import ExecutionVenue
 from quantum_trader.journal.tracer import DecisionTracer
 from quantum_trader.live.driver import LiveDriver
-from quantum_trader.live.inputs import Asked, Input
+from quantum_trader.live.inputs import Input, OperatorRequestReceived
 from quantum_trader.live.session import Session
 from quantum_trader.live.timing import HealthReport, LiveTiming
 from quantum_trader.policy.storage import write_atomically
@@ -169,7 +170,7 @@ class LiveRun:
         taken = self.session.recover(self._restore_more)
         self.engine.tracing.tracer = DecisionTracer(clock=self._now_ns, finished=self.traces.add)
         more = self.checkpoint["more"] if self.checkpoint is not None else {"operator_taken": 0, "asked": 0}
-        self.operator.taken = more["operator_taken"] + self.session.asked - more["asked"]
+        self.operator.taken = more["operator_taken"] + self.session.request_count - more["asked"]
         return taken
 
     async def run(self) -> None:
@@ -194,7 +195,8 @@ class LiveRun:
         self.records.sync()
         self.log.sync()
         more: dict[str, Any] = {
-            "record_bytes": self.records.size, "operator_taken": self.operator.taken, "asked": self.session.asked,
+            "record_bytes": self.records.size, "operator_taken": self.operator.taken,
+            "asked": self.session.request_count,
         }
         return more
 
@@ -202,9 +204,9 @@ class LiveRun:
         assert self.checkpoint is not None
         self.engine.records.recorder.resume(self.checkpoint["engine"]["seq"], ())
 
-    def _asked(self) -> list[Asked]:
+    def _asked(self) -> list[OperatorRequestReceived]:
         return [
-            Asked(
+            OperatorRequestReceived(
                 ts_ns=self.driver.clock.now_ns(), action=request.action.value, reason=request.reason,
                 actor=request.actor,
             )
@@ -249,7 +251,7 @@ class LiveRun:
             ),
             clock_offset_ms=health.clock_offset_ms,
             waits_for=health.waits_for, notes=self._notes(),
-            dropped_events=self.records.lost + engine.recording.failures + self.session.unwritten
+            dropped_events=self.records.lost + engine.recording.failures + self.session.unwritten_inputs
             + health.counts.get("Unreadable", 0),
             in_doubt=sum(not ticket.resting and not ticket.over for ticket in engine.gateway.tickets()),
             equity=engine.account.equity, wallet=engine.account.books.cash, every_s=self.live.status_s,
@@ -277,15 +279,15 @@ class LiveRun:
                 )
                 for halt in engine.records.tally.halts if halt.cleared_ns == 0
             ),
-            operator_taken=self.session.asked,
+            operator_taken=self.session.request_count,
         )
 
 
     def _notes(self) -> tuple[str, ...]:
         """What keeps this process from opening though no halt stands."""
-        if self.engine.halts.inputs_written and not self.session.trouble and not self.driver.unrecorded:
+        if self.engine.halts.inputs_written and not self.session.checkpoint_error and not self.driver.records_lost:
             return ()
-        why = self.session.trouble or self.records.trouble or self.engine.recording.last or "a write failed"
+        why = self.session.checkpoint_error or self.records.trouble or self.engine.recording.last or "a write failed"
         return (f"nothing opens until inputs and records can be written again: {why}",)
 
 
@@ -374,10 +376,6 @@ def _sole_trader(keys: ApiKeys | None) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def compile_kernels(engine: Engine) -> None:
-    """Compile what an engine like *engine* runs before anything waits for it: a first start takes half a minute."""
 
 
 def settle_memory() -> None:

@@ -20,16 +20,18 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from quantum_trader.app.runs.live import compile_kernels, run_async, settle_memory
+from quantum_trader.app.runs.kernels import compile_kernels
+from quantum_trader.app.runs.live import run_async, settle_memory
 from quantum_trader.app.runs.replay import Run, facts_of, view_of
 from quantum_trader.app.runs.results import Pace, ProgressSink, RunOptions, RunResult
 from quantum_trader.app.runs.state_dir import LOCAL_RUN
 from quantum_trader.app.settings import RunSettings
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_SECOND
 from quantum_trader.domain.errors import StateError, VenueError
-from quantum_trader.engine.core import Engine
-from quantum_trader.live.driver import LiveDriver
-from quantum_trader.live.inputs import Ticked
+from quantum_trader.engine.core import Engine, LiveAccount
+from quantum_trader.live.bars import BarCollector
+from quantum_trader.live.driver import DriverParts, LiveDriver
+from quantum_trader.live.inputs import TimerFired
 from quantum_trader.live.session import Session
 from quantum_trader.live.timing import LiveTiming
 from quantum_trader.venues.binance.adapter import AdapterSettings, BinanceFuturesExecutionAdapter
@@ -85,43 +87,21 @@ class _NoStore:
         return None
 
 
-class SteppedDriver(LiveDriver):
-    """The live driver for a market that waits for it: a comparison is a request under way, and no bar is late."""
+class _PunctualBars(BarCollector):
+    """Bars of a market that waits for the driver: none is late."""
 
-    _comparing = 0
-    _comparison_due = False
+    def lag_s(self) -> float:
+        """Always 0."""
+        return 0.0
+
+
+class SteppedDriver(LiveDriver):
+    """The live driver for a market that waits for it: a comparison counts as a request under way."""
 
     @property
     def requests(self) -> int:
         """Requests under way, comparisons and fetches of bars included."""
-        return super().requests + self._comparing + self._comparison_due
-
-    def compare(self) -> None:
-        """Compare books and venue now."""
-        self._comparison_due = True
-        self._look_soon.set()
-
-    async def _look(self) -> bool:
-        with self._under_way():
-            try:
-                return await super()._look()
-            finally:
-                self._comparison_due = False
-
-    async def _read_leverages(self) -> None:
-        with self._under_way():
-            await super()._read_leverages()
-
-    def _lag_s(self) -> float:
-        return 0.0
-
-    @contextmanager
-    def _under_way(self) -> Iterator[None]:
-        self._comparing += 1
-        try:
-            yield
-        finally:
-            self._comparing -= 1
+        return super().requests + self.reconciling.under_way
 
 
 class LocalRun(Run):
@@ -129,7 +109,7 @@ class LocalRun(Run):
 
     def make_engine(self, *arguments: Any) -> Engine:
         """The live engine in the place of the replay's."""
-        return Engine(*arguments)
+        return Engine(*arguments, live=LiveAccount())
 
 
 def run_over_local_venue(
@@ -193,7 +173,8 @@ class _Stepping:
             )
             await adapter.connect()
             driver = SteppedDriver(
-                self._core, adapter, _TIMING, now, namespace="local-", statement=self.session.statement(), steady=False
+                self._core, adapter, _TIMING, now, namespace="local-", statement=self.session.statement(), steady=False,
+                parts=DriverParts(bars=_PunctualBars),
             )
             trading = asyncio.create_task(driver.run(connected=True))
             try:
@@ -236,12 +217,12 @@ class _Stepping:
     async def _attend(self, driver: SteppedDriver, trading: asyncio.Task[None]) -> None:
         """Let the trader do what its timers would, by the market's time: look after orders, compare with the venue."""
         if self.engine.attention(self._now_ns()):
-            driver.tell(Ticked(ts_ns=self._now_ns(), busy=()))
+            driver.tell(TimerFired(ts_ns=self._now_ns(), busy=()))
             await self._until(lambda: self._heard(driver), driver, trading)
         every_ns = _COMPARE_AGAIN_NS if self.engine.reconciler.open else _COMPARE_NS
         if self._now_ns() - self._compared_ns >= every_ns:
             self._compared_ns = self._now_ns()
-            driver.compare()
+            driver.reconciling.compare_now()
             await self._until(lambda: self._heard(driver), driver, trading)
 
     def _sample(self, close_ns: int, row: int) -> None:
@@ -275,7 +256,7 @@ class _Stepping:
         return not driver.requests
 
     def _answered(self, driver: SteppedDriver, closes: int) -> bool:
-        driver.poke()
+        driver.decide_due()
         return driver.decided_until_ns >= closes and self._heard(driver)
 
     async def _until(self, done: Callable[[], bool], driver: SteppedDriver, trading: asyncio.Task[None]) -> None:

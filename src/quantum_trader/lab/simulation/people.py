@@ -12,7 +12,7 @@ from quantum_trader.domain.instrument import floor_to, round_to
 from quantum_trader.domain.trading import Intent
 from quantum_trader.lab.simulation.exchange import Exchange
 from quantum_trader.lab.simulation.schedule import OUTSIDE_INTENT, Fault, Kind
-from quantum_trader.live.inputs import Asked, Input, Wished
+from quantum_trader.live.inputs import Input, IntentReceived, OperatorRequestReceived
 
 _NOTIONAL: Final = 2_000.0  # USDT of an intent
 _LEVERAGE: Final = 5.0
@@ -25,7 +25,7 @@ class People:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self.requests: list[Asked] = []  # of operators, all of the day
+        self.requests: list[OperatorRequestReceived] = []  # of operators, all of the day
         self._intents: list[Input] = []  # not taken yet
         self._intents_made = 0
 
@@ -34,7 +34,7 @@ class People:
         if fault.kind is Kind.INTENT:
             self._send_intent(fault)
         else:
-            self.requests.append(Asked(
+            self.requests.append(OperatorRequestReceived(
                 ts_ns=self._exchange.now_ns(), action=fault.kind.value, reason="simulated", actor="operator"
             ))
 
@@ -54,12 +54,12 @@ class People:
             leverage=_LEVERAGE, created_ns=now_ns, expires_ns=now_ns + _LIFETIME_S * NS_PER_SECOND, source="SIMULATED",
             risk_pct=0.5, confidence=0.9,
         )
-        received = Wished(ts_ns=now_ns, intent=intent)
+        received = IntentReceived(ts_ns=now_ns, intent=intent)
         self._intents.append(received)
         for repeat in range(1, fault.count):
             exchange.loop.call_later(_REPEAT_S * repeat, self._send_again, received)
 
-    def _send_again(self, received: Wished) -> None:
+    def _send_again(self, received: IntentReceived) -> None:
         self._intents.append(msgspec.structs.replace(received, ts_ns=self._exchange.now_ns()))
 
     def take_intents(self) -> list[Input]:

@@ -17,7 +17,7 @@ from quantum_trader.lab.simulation.schedule import Fault, Kind
 from quantum_trader.lab.simulation.settings import TIMEOUTS_S, TIMING
 from quantum_trader.lab.simulation.trader_view import Safety
 from quantum_trader.live.driver import LiveDriver
-from quantum_trader.live.inputs import Asked
+from quantum_trader.live.inputs import OperatorRequestReceived
 from quantum_trader.live.session import Session
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ class Trader:
         self.venue.submitted = self._submitted
         self.venue.no_effect = day.watch.orders.never_arrived
         self._recover(before)
-        self.driver: LiveDriver = variant.driver(
-            self.session, self.venue, TIMING, day.local_ns, namespace=f"sim{processes.started}/",
-            operator=self._requests, inputs=day.people.take_intents,
+        self.driver = LiveDriver(
+            self.session, variant.venue(self.venue), TIMING, day.local_ns, namespace=f"sim{processes.started}/",
+            operator=self._requests, inputs=day.people.take_intents, parts=variant.parts,
         )
         day.exchange.publish = self.venue.deliver
         self.task = day.loop.create_task(self.driver.run(), name="trader")
@@ -57,9 +57,9 @@ class Trader:
         self.session.recover()
         watch.begin(self.session.engine, before)
 
-    def _requests(self) -> list[Asked]:
+    def _requests(self) -> list[OperatorRequestReceived]:
         """The operators' requests that the session has not taken."""
-        fresh = self.day.people.requests[self.session.asked:]
+        fresh = self.day.people.requests[self.session.request_count:]
         for request in fresh:
             self.day.watch.requested(request.action)
         return fresh
@@ -74,8 +74,8 @@ class Trader:
         self.log.closed = self.store.closed = True
         self.day.watch.end()
         known = None
-        if self.session.unwritten == 0:
-            self.session.settle()  # finish the inputs that were written and only partly decided on
+        if self.session.unwritten_inputs == 0:
+            self.session.finish_bars()  # finish the inputs that were written and only partly decided on
             known = Safety.of(self.engine)
         for task in self.day.loop.live_tasks():
             if task is not self.day.main:

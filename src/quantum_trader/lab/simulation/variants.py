@@ -18,17 +18,21 @@ from quantum_trader.domain.enums import OrderSide, OrderStatus
 from quantum_trader.domain.errors import OutcomeUnknown, VenueError
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.books import Position
-from quantum_trader.engine.core import Engine, LiveAccount, Parts
+from quantum_trader.engine.core import Engine, EngineParts, LiveAccount
 from quantum_trader.engine.gateway import Command, Gateway, Purpose
 from quantum_trader.engine.halts import OPERATOR, RECONCILIATION, Halts
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.protection import Protection
 from quantum_trader.engine.reconciliation import Seen
 from quantum_trader.engine.venue_port import ExecutionVenue, StreamState
-from quantum_trader.live.driver import LiveDriver
+from quantum_trader.live.driver import PARTS, DriverParts
 from quantum_trader.live.inputs import Input
 from quantum_trader.live.leverage import LeverageKeeper
+from quantum_trader.live.listening import Listening
+from quantum_trader.live.reconciling import Reconciling
+from quantum_trader.live.sending import OpeningCheck
 from quantum_trader.live.session import Session
+from quantum_trader.live.starting import Starting
 from quantum_trader.risk.exits import bracket
 from quantum_trader.risk.guard import Approved
 from quantum_trader.risk.limits import LOSS_LATCH, empty_rate
@@ -41,7 +45,7 @@ def live_engine(*arguments: Any, **keywords: Any) -> Engine:
     return Engine(*arguments, live=LiveAccount(), **keywords)
 
 
-def _with(parts: Parts) -> Callable[..., Engine]:
+def _with(parts: EngineParts) -> Callable[..., Engine]:
     """What makes a live engine of *parts*."""
     return partial(live_engine, parts=parts)
 
@@ -53,14 +57,20 @@ class _Engine(Engine):
         super().__init__(*arguments, live=LiveAccount(), **keywords)
 
 
+def _unchanged(venue: Any) -> Any:
+    """Return *venue*."""
+    return venue
+
+
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
-    """The classes a trader is made of, and what is wrong with them."""
+    """The parts a trader is made of, and what is wrong with them."""
 
     name: str
     wrong: str
     engine: Callable[..., Engine] = live_engine
     session: type[Session] = Session
-    driver: type[LiveDriver] = LiveDriver
+    parts: DriverParts = PARTS
+    venue: Callable[[Any], Any] = _unchanged  # wraps the connection to the venue
 
 
 class _RetryingVenue:
@@ -80,14 +90,6 @@ class _RetryingVenue:
             except OutcomeUnknown:
                 continue
         return await self._venue.submit_order(request)
-
-
-class BlindRetry(LiveDriver):
-    """Takes a timeout for a rejection."""
-
-    def __init__(self, session: Session, venue: ExecutionVenue, *arguments: Any, **keywords: Any) -> None:
-        retrying: Any = _RetryingVenue(venue)
-        super().__init__(session, retrying, *arguments, **keywords)
 
 
 class AckIsFill(_Engine):
@@ -148,7 +150,7 @@ class ReduceGated(_Engine):
     """Sends closing orders through the gate that openings go through."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, parts=Parts(gateway=_GatedGateway), **keywords)
+        super().__init__(*arguments, parts=EngineParts(gateway=_GatedGateway), **keywords)
         gateway: Any = self.gateway
         gateway.halts = self.halts
 
@@ -172,27 +174,34 @@ class StaleEquity(_Engine):
         self.account.equity = self.settings.start_equity
 
 
-class DeafDriver(LiveDriver):
-    """Never notices that the user stream is gone."""
+class _DeafListening(Listening):
+    """Does not notice that the user stream is lost."""
 
-    def _stream(self, event: StreamState) -> None:
-        if event.stream == "market" or not self._ready:
-            super()._stream(event)
+    def stream_changed(self, event: StreamState) -> None:
+        """Ignore the user stream once the start is over."""
+        if event.stream == "market" or not self.context.ready:
+            super().stream_changed(event)
 
-    async def _reconcile(self) -> None:
+
+class _NoReconciling(Reconciling):
+    """Compares books and venue at the start alone."""
+
+    async def run(self) -> None:
+        """Never compare again."""
         await asyncio.Event().wait()
 
 
-class LeverageUnread(LiveDriver):
-    """Sets the leverage and believes it."""
+class _UnreadLeverage(OpeningCheck):
+    """Sets the leverage and does not look at the one that is read back."""
 
-    async def _refusal(self, request: OrderRequest, ready: bool) -> str:
+    async def refusal(self, request: OrderRequest, ready: bool) -> str:
+        """Refuse only what is too old."""
         try:
-            await self.venue.set_leverage(request.symbol, request.leverage)
+            await self.context.venue.set_leverage(request.symbol, request.leverage)
         except VenueError as error:
             return f"UNAVAILABLE: {error}"
-        age_s = (self.clock.now_ns() - request.created_ns) / NS_PER_SECOND
-        return "EXPIRED" if age_s > self.engine.settings.intent_ttl_s else ""
+        age_s = (self.context.clock.now_ns() - request.created_ns) / NS_PER_SECOND
+        return "EXPIRED" if age_s > self.context.engine.settings.intent_ttl_s else ""
 
 
 class MidnightReset(_Engine):
@@ -223,35 +232,37 @@ class _Forgetful(Seen):
 
 
 class ResendingSession(Session):
-    """Keeps the commands that come out of a recovery."""
+    """Keeps the commands that the replay of its inputs gives."""
 
     again: list[Command]
 
     def recover(self, restore_more: Callable[[dict[str, Any]], None] | None = None) -> int:
-        """Continue from disk and remember what was to be sent."""
+        """Continue from disk and keep the commands of the replay."""
         self.again = []
         return super().recover(restore_more)
 
-    def _step(self, told: Input) -> list[Command]:
-        commands = super()._step(told)
+    def replay(self, event: Input) -> list[Command]:
+        """Take an input and keep its commands."""
+        commands = super().replay(event)
         if len(self.again) < 50:
             self.again += commands
         return commands
 
 
-class ResendingDriver(LiveDriver):
-    """Sends after a restart what was sent before it."""
+class _ResendingStart(Starting):
+    """Sends the orders of the last process again."""
 
-    async def _first_look(self) -> None:
-        again: list[Command] = getattr(self.session, "again", [])
+    async def compare_first(self) -> None:
+        """Send first, then compare."""
+        again: list[Command] = getattr(self.context.session, "again", [])
         for command in list(again):
             if isinstance(command, OrderRequest):
-                self._start(self._order(command), command.symbol)
-        await super()._first_look()
+                self.requests.start(self.sending.order(command), command.symbol)
+        await super().compare_first()
 
 
 class _HastyVenue:
-    """Says that what is not there never comes."""
+    """Claims that a request which has not arrived never will: the first "order does not exist" is believed."""
 
     receive_window_s = -1.0
 
@@ -260,14 +271,6 @@ class _HastyVenue:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._venue, name)
-
-
-class NotFoundIsGone(LiveDriver):
-    """Takes the first "order does not exist" for a rejection."""
-
-    def __init__(self, session: Session, venue: ExecutionVenue, *arguments: Any, **keywords: Any) -> None:
-        hasty: Any = _HastyVenue(venue)
-        super().__init__(session, hasty, *arguments, **keywords)
 
 
 class _LateStops(Protection):
@@ -293,7 +296,9 @@ class _QuietGateway(Gateway):
         return super().close(position, now_ns)
 
 
-class _StaleKeeper(LeverageKeeper):
+class _StaleLeverage(LeverageKeeper):
+    """Takes a leverage that was read back once for the one in force."""
+
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self._believed: dict[str, float] = {}
@@ -304,14 +309,8 @@ class _StaleKeeper(LeverageKeeper):
     async def set(self, symbol: str, wanted: float) -> str:
         error = await super().set(symbol, wanted)
         if not error:
-            self._believed[symbol] = self._held[symbol][0]
+            self._believed[symbol] = self.held(symbol)
         return error
-
-
-class LeverageStale(LiveDriver):
-    """Believes a leverage for ever once it was read back."""
-
-    keeper = _StaleKeeper
 
 
 class _UnsavedSeen(Seen):
@@ -345,32 +344,35 @@ PRODUCTION: Final = Variant(name="", wrong="nothing that is known")
 VARIANTS: Final[dict[str, Variant]] = {
     variant.name: variant
     for variant in (
-        Variant(name="blind-retry", wrong="a timeout is retried blindly", driver=BlindRetry),
+        Variant(name="blind-retry", wrong="a timeout is retried blindly", venue=_RetryingVenue),
         Variant(name="ack-is-fill", wrong="an acknowledgement counts as a fill", engine=AckIsFill),
-        Variant(name="stop-dropped", wrong="positions have no stop", engine=_with(Parts(gateway=_StoplessGateway))),
+        Variant(name="stop-dropped", wrong="positions have no stop", engine=_with(EngineParts(gateway=_StoplessGateway))),
         Variant(name="double-intent", wrong="one intent becomes two orders",
-                engine=_with(Parts(gateway=_ForgetfulGateway))),
+                engine=_with(EngineParts(gateway=_ForgetfulGateway))),
         Variant(name="long-for-short", wrong="shorts get the brackets of longs",
-                engine=_with(Parts(protection=_LongsOnly))),
+                engine=_with(EngineParts(protection=_LongsOnly))),
         Variant(name="reduce-gated", wrong="a halt stops closing orders as well", engine=ReduceGated),
         Variant(name="stale-equity", wrong="orders are sized with the equity of the start", engine=StaleEquity),
-        Variant(name="deaf-user-stream", wrong="a lost user stream goes unnoticed", driver=DeafDriver),
-        Variant(name="leverage-unread", wrong="leverage is set and not read back", driver=LeverageUnread),
+        Variant(name="deaf-user-stream", wrong="a lost user stream goes unnoticed",
+                parts=DriverParts(listening=_DeafListening, reconciling=_NoReconciling)),
+        Variant(name="leverage-unread", wrong="leverage is set and not read back",
+                parts=DriverParts(openings=_UnreadLeverage)),
         Variant(name="fills-twice", wrong="a fill that is told twice counts twice",
-                engine=_with(Parts(seen=_Forgetful))),
+                engine=_with(EngineParts(seen=_Forgetful))),
         Variant(name="resend-after-restart", wrong="orders in doubt are sent again", session=ResendingSession,
-                driver=ResendingDriver),
+                parts=DriverParts(starting=_ResendingStart)),
         Variant(name="not-found-is-gone", wrong="an order that is not found yet counts as rejected",
-                driver=NotFoundIsGone),
+                venue=_HastyVenue),
         Variant(name="stop-late", wrong="a stop is placed two minutes after the entry",
-                engine=_with(Parts(protection=_LateStops))),
+                engine=_with(EngineParts(protection=_LateStops))),
         Variant(name="close-gone-quiet", wrong="a closing order that was refused is never sent again",
-                engine=_with(Parts(gateway=_QuietGateway))),
-        Variant(name="leverage-stale", wrong="a leverage once read back is believed for ever", driver=LeverageStale),
+                engine=_with(EngineParts(gateway=_QuietGateway))),
+        Variant(name="leverage-stale", wrong="a leverage once read back is believed for ever",
+                parts=DriverParts(leverages=_StaleLeverage)),
         Variant(name="seen-forgotten", wrong="fills that were booked before a restart are booked again after it",
-                engine=_with(Parts(seen=_UnsavedSeen))),
+                engine=_with(EngineParts(seen=_UnsavedSeen))),
         Variant(name="cancel-first", wrong="a stop is moved by cancelling the old one first",
-                engine=_with(Parts(gateway=_BackwardGateway))),
+                engine=_with(EngineParts(gateway=_BackwardGateway))),
         Variant(name="halt-forgets", wrong="a halt ends with the process", engine=HaltForgets),
         Variant(name="midnight-reset", wrong="limits and halts end with the UTC day", engine=MidnightReset),
     )

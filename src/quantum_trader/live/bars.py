@@ -1,0 +1,205 @@
+"""The bars of each moment: collects them, decides on moments in order, and fetches bars that are missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.errors import OutcomeUnknown, VenueError, VenueUnavailable
+from quantum_trader.engine.gateway import Command
+from quantum_trader.engine.supervision import Shield
+from quantum_trader.engine.venue_port import Kline
+from quantum_trader.live.context import LiveContext
+from quantum_trader.live.requests import RequestTasks
+from quantum_trader.live.timing import Backoff
+
+_WRITE_TOGETHER: Final = 16  # bars written to the input log together while others are awaited
+_FETCHES: Final = 8  # requests for bars at a time
+_FUTURE_NS: Final = 60 * NS_PER_SECOND  # a bar that closes this far ahead of the venue's time is discarded
+
+
+class BarCollector:
+    """Decides on each moment's bars once, in order. The bars themselves are in the session's ``moments``."""
+
+    def __init__(
+        self, context: LiveContext, requests: RequestTasks, send: Callable[[list[Command]], None]
+    ) -> None:
+        """*send* takes the commands of a decision."""
+        self.context, self._requests, self._send = context, requests, send
+        self._interval = context.session.interval_ns
+        self._moments = context.session.moments
+        self._index = {symbol: index for index, symbol in enumerate(context.symbols)}
+        self._decided_ns = 0  # open of the newest bars decided on
+        self._caught_up = False  # the bars missed before this start have been decided on
+        self._fetching: asyncio.Task[None] | None = None
+        self._few = asyncio.Semaphore(_FETCHES)
+        self._silent_until = 0.0  # no fetch of overdue bars before this, on the loop's clock
+        self._shield = Shield()  # around work done ahead of the decision: if it fails, the decision does it again
+        self.begin()
+
+    def begin(self) -> None:
+        """Go on behind the bars that the engine has decided on."""
+        self._decided_ns = self.context.engine.now_ns - self._interval
+
+    @property
+    def decided_until_ns(self) -> int:
+        """Close of the newest bars decided on."""
+        return self._decided_ns + self._interval
+
+    @property
+    def is_fetching(self) -> bool:
+        """Whether missing bars are being fetched."""
+        return self._fetching is not None
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the bars missed before this start have been decided on."""
+        return self._caught_up
+
+    def take(self, bar: Kline) -> None:
+        """Take one bar of the stream; the last one of the next moment in order leads to the decision at once."""
+        index = self._index.get(bar.symbol)
+        if index is None or bar.interval_ns != self._interval:
+            return
+        if bar.ts_ns <= self._decided_ns:
+            self.context.counts["late bars"] += 1
+            return
+        if bar.ts_ns + self._interval > self.context.clock.now_ns() + _FUTURE_NS:
+            self.context.counts["bars from the future"] += 1
+            return
+        if not self._add(index, bar):
+            return
+        if self._is_whole(bar.ts_ns):
+            self.decide_due()
+        elif bar.ts_ns == self._decided_ns + self._interval and self._decides:
+            self._work_ahead(bar.ts_ns, index)
+
+    def _add(self, index: int, bar: Kline) -> bool:
+        """Add a bar to its moment; False when it was received before. A bar without volume counts as absent."""
+        values = (bar.open, bar.high, bar.low, bar.close, bar.volume)
+        return self._moments.add(bar.ts_ns, index, values, bar.volume > 0.0)
+
+    def _is_whole(self, ts_ns: int) -> bool:
+        return self._moments.arrived(ts_ns) == len(self._index)
+
+    @property
+    def _decides(self) -> bool:
+        return self.context.ready and not self.context.winding_down
+
+    def _work_ahead(self, ts_ns: int, index: int) -> None:
+        """Do what can be done for the next moment before its last bar arrives."""
+        if self._moments.unwritten(ts_ns) == _WRITE_TOGETHER:
+            self.context.session.write_bars(ts_ns)
+        bar = self._moments.traded_bar(ts_ns, index)
+        if bar is not None:
+            self._shield.run(self.context.engine.prepare_bar, ts_ns, index, bar)
+
+    def decide_due(self) -> None:
+        """Decide on every moment that is whole or has waited long enough, in order; missing moments come first."""
+        while self._decides and self._fetching is None and (ts_ns := self._moments.first()) is not None:
+            waited_ns = self.context.clock.now_ns() - ts_ns - self._interval
+            if not self._is_whole(ts_ns) and waited_ns <= self.context.timing.bar_wait_s * NS_PER_SECOND:
+                return
+            if ts_ns > self._decided_ns + self._interval:
+                self.fetch_missing()
+                return
+            self._decide(ts_ns)
+
+    def _decide(self, ts_ns: int) -> None:
+        self._decided_ns = ts_ns
+        received_ns = max(self.context.clock.now_ns(), ts_ns + self._interval)
+        self._send(self.context.session.decide(ts_ns, received_ns))
+        asyncio.get_running_loop().call_soon(self._send_next)
+
+    def _send_next(self) -> None:
+        """Send the commands of the moment's other signals, one order at a time, so that none waits for later ones."""
+        commands = self.context.session.next_commands()
+        if commands:
+            self._send(commands)
+            asyncio.get_running_loop().call_soon(self._send_next)
+
+    # ------------------------------------------------------------------ bars that are missing
+
+    def fetch_missing(self) -> None:
+        """Fetch the missing bars in a task of its own, unless that is under way."""
+        if self._fetching is None and self._requests.is_open:
+            self._fetching = self._requests.spawn(self._fetch_and_decide())
+
+    def stop_fetching(self) -> list[asyncio.Task[None]]:
+        """Cancel the fetch under way; returns its task, if there is one."""
+        if self._fetching is None:
+            return []
+        self._fetching.cancel()
+        return [self._fetching]
+
+    async def _fetch_and_decide(self) -> None:
+        """Fetch every completed bar since the last decision, then decide in order; late bars open nothing."""
+        try:
+            end = self.context.clock.now_ns() // self._interval * self._interval
+            if waiting := self._moments.moments():  # a bar that has arrived is complete, whatever the clock says
+                end = max(end, waiting[-1] + self._interval)
+            start = self._decided_ns + self._interval
+            if self._decided_ns < 0:
+                start = end - self.context.timing.warm_bars * self._interval
+            if start < end:
+                self.context.counts["repairs"] += 1
+                await self._fetch_all(start, end)
+            for ts_ns in self._moments.moments():
+                if ts_ns < end and not self.context.winding_down:
+                    self._decide(ts_ns)
+                    await asyncio.sleep(0)
+            self._caught_up = True
+        finally:
+            self._fetching = None
+        self.decide_due()
+
+    async def _fetch_all(self, start: int, end: int) -> None:
+        """Fetch until at least one symbol is answered; a symbol that is refused stays out and delays no other."""
+        backoff = Backoff(self.context.timing)
+        symbols = self.context.symbols
+        while not any(await asyncio.gather(*(self._fetch_symbol(symbol, start, end) for symbol in symbols))):
+            await backoff.pause()
+
+    async def _fetch_symbol(self, symbol: str, start: int, end: int) -> bool:
+        """Fetch the bars of one symbol; False when there was no answer."""
+        index, bars = self._index[symbol], await self._request_bars(symbol, start, end)
+        for bar in bars or ():
+            self._add(index, bar)
+        return bars is not None
+
+    async def _request_bars(self, symbol: str, start: int, end: int) -> list[Kline] | None:
+        """The bars of one symbol; None when the venue refuses them, or cannot be reached for ``klines_s``."""
+        context, backoff = self.context, Backoff(self.context.timing)
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + context.timing.klines_s
+        while clock() < deadline:
+            try:
+                async with self._few, asyncio.timeout(context.timing.klines_timeout_s):
+                    return await context.venue.get_klines(symbol, self._interval, start, end)
+            except (VenueUnavailable, OutcomeUnknown, TimeoutError) as error:
+                context.counts["klines failed"] += 1
+                await backoff.pause(error)
+            except VenueError:
+                context.counts["klines refused"] += 1
+                return None
+        return None
+
+    # ------------------------------------------------------------------ bars that are overdue
+
+    def lag_s(self) -> float:
+        """How long the next bars are overdue, beyond the wait for the last symbol.
+
+        While the bars missed before a start are fetched nothing opens, and the lag is 0.
+        """
+        due = self._decided_ns + 2 * self._interval + int(self.context.timing.bar_wait_s * NS_PER_SECOND)
+        return max(0.0, (self.context.clock.now_ns() - due) / NS_PER_SECOND) if self._caught_up else 0.0
+
+    def fetch_overdue(self) -> None:
+        """Fetch bars that are long overdue: a silent stream does not mean that the market stands still."""
+        now = asyncio.get_running_loop().time()
+        quiet = self._decides and now >= self._silent_until
+        if quiet and self.lag_s() > self.context.timing.bar_wait_s:
+            self._silent_until = now + self.context.timing.silence_s
+            self.fetch_missing()
