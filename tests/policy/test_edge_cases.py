@@ -1,4 +1,4 @@
-"""Cases a reviewer broke once."""
+"""Inputs at the edge: none measured, first seen, first equity with a loss, a new day, copies."""
 
 from __future__ import annotations
 
