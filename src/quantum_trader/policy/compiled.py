@@ -312,15 +312,15 @@ class SlotPolicy:
 
     def _account(self) -> Account:
         """The account as the rules take it, after the latches of the last step."""
-        told = self.account.tolist()
-        drawdown = told[ACC_DRAWDOWN_PCT]
-        equity, peak = told[ACC_EQUITY], float(self.mem[MEM_PEAK])
+        given = self.account.tolist()
+        drawdown = given[ACC_DRAWDOWN_PCT]
+        equity, peak = given[ACC_EQUITY], float(self.mem[MEM_PEAK])
         if math.isfinite(equity) and equity > 0.0 and peak > 0.0:
             drawdown = min(drawdown, (equity / peak - 1.0) * 100.0)
         return Account(
-            told[ACC_DAILY_PNL_PCT], drawdown, bool(self.mem[MEM_LATCH_DAY] >= 0.0), int(told[ACC_STREAK]),
-            int(told[ACC_BROKEN_STREAK]), int(told[ACC_WINS_SINCE]), int(told[ACC_OPEN_COUNT]), told[ACC_EXPOSURE_PCT],
-            risk_is_stale(told[ACC_RISK_AGE_S], equity, True), bool(self.mem[MEM_HALT]), told[ACC_QUALITY],
+            given[ACC_DAILY_PNL_PCT], drawdown, bool(self.mem[MEM_LATCH_DAY] >= 0.0), int(given[ACC_STREAK]),
+            int(given[ACC_BROKEN_STREAK]), int(given[ACC_WINS_SINCE]), int(given[ACC_OPEN_COUNT]), given[ACC_EXPOSURE_PCT],
+            risk_is_stale(given[ACC_RISK_AGE_S], equity, True), bool(self.mem[MEM_HALT]), given[ACC_QUALITY],
         )
 
     def _slot(

@@ -32,7 +32,7 @@ Costs = CostMetrics | Mapping[str, CostMetrics]
 NO_COST: Cost = (NOT_MEASURED, NOT_MEASURED, NOT_MEASURED, math.nan)
 UNKNOWN_MARKET: Market = (TREND_CODES.index(Trend.UNKNOWN), 0, VOL_CODES.index(VolLevel.UNKNOWN), 0.0)
 
-# A word equals its member, so either finds the code.
+# A string equals its enum member, so either finds the code.
 _TREND = {member: code for code, member in enumerate(TREND_CODES)}
 _VOL = {member: code for code, member in enumerate(VOL_CODES)}
 _LEVEL = {member: code for code, member in enumerate(LEVEL_CODES)}
@@ -64,7 +64,7 @@ def vol_level_of(ratio: float, config: OrchestratorConfig) -> VolLevel:
 
 
 def market_of(regime_tag: object, volatility: object, direction: object, age_bars: float) -> Market:
-    """The codes of a market state given as members or words."""
+    """The codes of a market state given as enum members or as their strings."""
     try:
         market = _TREND[regime_tag], _DIRECTION[direction], _VOL[volatility], float(age_bars)  # type: ignore[index]
     except (KeyError, TypeError, ValueError):
