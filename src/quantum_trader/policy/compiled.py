@@ -319,8 +319,9 @@ class SlotPolicy:
             drawdown = min(drawdown, (equity / peak - 1.0) * 100.0)
         return Account(
             given[ACC_DAILY_PNL_PCT], drawdown, bool(self.mem[MEM_LATCH_DAY] >= 0.0), int(given[ACC_STREAK]),
-            int(given[ACC_BROKEN_STREAK]), int(given[ACC_WINS_SINCE]), int(given[ACC_OPEN_COUNT]), given[ACC_EXPOSURE_PCT],
-            risk_is_stale(given[ACC_RISK_AGE_S], equity, True), bool(self.mem[MEM_HALT]), given[ACC_QUALITY],
+            int(given[ACC_BROKEN_STREAK]), int(given[ACC_WINS_SINCE]), int(given[ACC_OPEN_COUNT]),
+            given[ACC_EXPOSURE_PCT], risk_is_stale(given[ACC_RISK_AGE_S], equity, True), bool(self.mem[MEM_HALT]),
+            given[ACC_QUALITY],
         )
 
     def _slot(

@@ -71,7 +71,10 @@ class RolloutFile:
             self.write(self.state)
 
     def write(self, state: RolloutState) -> None:
-        """Save *state*; raises StateError when another process changed the file meanwhile, OSError when it can't be written."""
+        """Save *state*.
+
+        Raises StateError when another process changed the file meanwhile, OSError when it cannot be written.
+        """
         if self._look() != self._stamp:
             raise StateError(f"{self.path}: changed by someone else meanwhile; look at the status and try again")
         write_atomically(self.path, _encode(state))
