@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from quantum_trader.app.runs.results import (
+    CostFacts,
     DataStatement,
     EvidenceRow,
     HaltRow,
@@ -12,6 +13,8 @@ from quantum_trader.app.runs.results import (
     PositionView,
     RunFacts,
     RunStats,
+    ShadowFacts,
+    TimeShares,
 )
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
 from quantum_trader.domain.enums import ExitReason, Side
@@ -58,10 +61,12 @@ def facts(days: int = 400, trades: int = 300, *, with_policy: bool = True, seed:
         start_equity=10_000.0, ts_ns=ts, equity=equity, closes=closes,
         policy_state=state if with_policy else np.full(hours, -1, dtype=np.int8),
         trades=[trade(i, float(r)) for i, r in enumerate(rng.normal(0.05, 1.3, trades))],
-        fees=812.4, funding=-61.2, slippage=433.0, signals=2400, intents=trades,
+        costs=CostFacts(fees=812.4, funding=-61.2, slippage=433.0), signals=2400, intents=trades,
         refusals={"CONFIDENCE": 1500, "POSITION_LIMIT": 310, "COST": 240, "DAILY_LOSS": 50},
-        shadow_r=rng.normal(-0.05, 1.0, shadow_count), shadow_blocked=rng.random(shadow_count) < 0.4,
-        shadow_ts_ns=np.sort(START_NS + rng.integers(0, days * 24, shadow_count) * NS_PER_HOUR),
+        shadows=ShadowFacts(
+            r=rng.normal(-0.05, 1.0, shadow_count), blocked=rng.random(shadow_count) < 0.4,
+            ts_ns=np.sort(START_NS + rng.integers(0, days * 24, shadow_count) * NS_PER_HOUR),
+        ),
         policy=PolicyFacts(
             updates=9000, changes=700, moments=9000, moments_blocked=900, moments_reduced=1400,
             rules={"A2": 4100, "A3": 900, "B1": 120, "HOLD": 2000, "E1": 800},
@@ -81,6 +86,8 @@ def facts(days: int = 400, trades: int = 300, *, with_policy: bool = True, seed:
             PositionView(symbol="BTCUSDT", side="LONG", qty=0.02, entry_price=8_100.0, mark_price=8_200.0,
                          stop_price=7_900.0, target_price=0.0, unrealised=2.0, unrealised_r=0.5, bars_held=9),
         ),
-        regime_share={"RANGING LOW": 0.7, "TRENDING UP NORMAL": 0.3}, governor_share={"NORMAL": 0.9, "CAUTIOUS": 0.1},
+        shares=TimeShares(
+            regime={"RANGING LOW": 0.7, "TRENDING UP NORMAL": 0.3}, governor={"NORMAL": 0.9, "CAUTIOUS": 0.1}
+        ),
         records={"signal.generated": 2400, "trade.closed": trades}, notes=("The bars are those of a spot market.",),
     )

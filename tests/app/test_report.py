@@ -88,8 +88,9 @@ def test_every_part_is_there(page: str) -> None:
 def test_text_from_outside_is_escaped() -> None:
     """A reason or a symbol that looks like markup stays text, in the tables and in the embedded data."""
     run = facts()
-    run.notes = ("<script>alert(1)</script>",)
-    run.refusals = {'<img src=x onerror="y">': 4}
+    run = msgspec.structs.replace(
+        run, notes=("<script>alert(1)</script>",), refusals={'<img src=x onerror="y">': 4}
+    )
     report = build_report(run, STATS)
     report["curves"]["main_symbol"] = "</script><b>"
 

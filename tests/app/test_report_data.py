@@ -169,8 +169,8 @@ def test_policy_bands_cover_the_run_without_gaps() -> None:
 def test_the_interval_of_blocked_shadows_surrounds_their_mean() -> None:
     """And with a handful of them there is none."""
     run = facts()
-    whole = shadow_group(run, run.shadow_blocked)
-    few = shadow_group(run, np.arange(run.shadow_r.size) < 4)
+    whole = shadow_group(run, run.shadows.blocked)
+    few = shadow_group(run, np.arange(run.shadows.r.size) < 4)
 
     assert whole["low_r"] < whole["mean_r"] < whole["high_r"]
     assert few["count"] == 4

@@ -33,7 +33,7 @@ def hold_each(
 
 @pytest.mark.parametrize("seed", range(20))
 def test_cohorts_release_each_symbol_when_a_hold_of_its_own_would(seed: int) -> None:
-    """Random refusals, symbols nobody speaks of, and restarts from the rows in between."""
+    """Random refusals, symbols that the inputs do not name, and restarts from the rows in between."""
     chance = Random(seed)
     interval = chance.choice([0, 60, 300])
     config = OrchestratorConfig(persistence=chance.randint(1, 5), policy_update_interval_sec=interval)

@@ -189,7 +189,7 @@ def calm(slots: SlotPolicy) -> None:
 
 
 def test_the_overall_row_is_the_commonest_trend_and_the_mean_of_the_fresh() -> None:
-    """Two trending up, one stale: trending up; a tie with RANGING is RANGING; nobody fresh is UNKNOWN."""
+    """Two trending up, one stale: trending up; a tie with RANGING is RANGING; no fresh symbol is UNKNOWN."""
     slots = SlotPolicy(OrchestratorConfig(), SYMBOLS)
     calm(slots)
     slots.inputs[3, pol.IN_AGE_BARS] = 9.0

@@ -11,15 +11,32 @@ from hypothesis import strategies as st
 
 from quantum_trader.domain.enums import EXIT_CODES, ExitMode, OrchestratorMode
 from quantum_trader.domain.errors import ConfigError
+from quantum_trader.engine.road import (
+    ROAD_APPROVED,
+    ROAD_CONFIDENCE,
+    ROAD_GATE,
+    ROAD_POSITIONS,
+    ROAD_SYMBOL,
+    gate,
+)
 from quantum_trader.market.jit import compiled
 from quantum_trader.policy.enforcement import (
     BLOCK,
+    NOT_CONFIDENCE,
+    NOT_GATE,
+    NOT_POSITIONS,
+    NOT_SYMBOL,
     SWITCHES,
     EffectiveSettings,
     OrchestratorIntegrationConfig,
     PolicyNumbers,
+    Settings,
     effective,
     effective_settings,
+    refusal_names,
+    refusals,
+    removed_by_switch,
+    settings_in_use,
     trade_size,
     verdicts,
 )
@@ -43,11 +60,14 @@ def live(**on: bool) -> OrchestratorIntegrationConfig:
     )
 
 
-def numbers(policy: PolicyNumbers) -> tuple[int, int, int, float, float, int, int]:
-    """The policy as the scalars take it, for a symbol that isn't tagged BAD."""
-    return (
-        int(policy.allow), int(policy.symbol_allowed), 1, policy.min_confidence, policy.risk_pct,
-        policy.max_positions, EXIT_CODES.index(policy.exit_mode),
+FIXED = OBSERVE.fixed_settings(1)  # of a symbol that isn't tagged BAD
+
+
+def numbers(policy: PolicyNumbers) -> Settings:
+    """The policy as the scalars take it."""
+    return Settings(
+        int(policy.allow), int(policy.symbol_allowed), policy.min_confidence, policy.risk_pct, policy.max_positions,
+        EXIT_CODES.index(policy.exit_mode),
     )
 
 
@@ -124,7 +144,7 @@ def test_the_verdict_names_what_each_switch_would_do_to_a_signal() -> None:
         allow=True, symbol_allowed=True, min_confidence=0.50, risk_pct=0.7, max_positions=5,
         exit_mode=ExitMode.TREND_FOLLOW,
     )
-    found = verdicts(OBSERVE.switches, *numbers(policy), *OBSERVE.fixed, 0.48, 6)
+    found = removed_by_switch(OBSERVE.switches, numbers(policy), FIXED, 0.48, 6)
     assert found == pytest.approx((0.0, BLOCK, 0.3, BLOCK, 0.0, 0.0))
 
 
@@ -133,7 +153,7 @@ def test_a_verdict_can_admit_what_the_fixed_settings_refuse() -> None:
     policy = PolicyNumbers(
         allow=True, symbol_allowed=True, min_confidence=0.43, risk_pct=1.0, max_positions=8, exit_mode=ExitMode.FAST_TP,
     )
-    found = verdicts(OBSERVE.switches, *numbers(policy), *OBSERVE.fixed, 0.44, 0)
+    found = removed_by_switch(OBSERVE.switches, numbers(policy), FIXED, 0.44, 0)
     assert found == (0.0, -1.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -144,10 +164,9 @@ def test_a_verdict_is_the_size_without_the_switch_less_the_size_with_it(
     """The definition, recomputed with the switch off and on, the others as they are."""
     def size(on: int) -> float:
         turned = (*switches[:index], on, *switches[index + 1:])
-        used = effective_settings(turned, *numbers(policy), *OBSERVE.fixed)
-        return trade_size(*used[:5], confidence, opened)
+        return trade_size(settings_in_use(turned, numbers(policy), FIXED), confidence, opened)
 
-    found = verdicts(switches, *numbers(policy), *OBSERVE.fixed, confidence, opened)
+    found = removed_by_switch(switches, numbers(policy), FIXED, confidence, opened)
     assert found[index] == size(0) - size(1)
 
 
@@ -157,6 +176,63 @@ def test_the_compiled_scalars_give_the_same_bits(
     policy: PolicyNumbers, switches: tuple[int, ...], confidence: float, opened: int
 ) -> None:
     """The sweep compiles this very source."""
-    arguments = (switches, *numbers(policy), *OBSERVE.fixed)
-    assert compiled(effective_settings)(*arguments) == effective_settings(*arguments)
-    assert compiled(verdicts)(*arguments, confidence, opened) == verdicts(*arguments, confidence, opened)
+    arguments = (switches, numbers(policy), FIXED)
+    used = settings_in_use(*arguments)
+    assert compiled(settings_in_use)(*arguments) == used
+    assert compiled(removed_by_switch)(*arguments, confidence, opened) == removed_by_switch(
+        *arguments, confidence, opened
+    )
+    assert compiled(refusals)(used, confidence, opened) == refusals(used, confidence, opened)
+    assert compiled(trade_size)(used, confidence, opened) == trade_size(used, confidence, opened)
+
+
+@given(policy=policies, switches=switch_sets, confidence=confidences, opened=positions, tag_ok=st.integers(0, 1))
+def test_settings_given_one_by_one_are_the_same_settings(
+    policy: PolicyNumbers, switches: tuple[int, ...], confidence: float, opened: int, tag_ok: int
+) -> None:
+    """The engine's form of the two calls."""
+    by_policy, fixed = numbers(policy), OBSERVE.fixed_settings(tag_ok)
+    flat = (switches, *by_policy[:2], tag_ok, *by_policy[2:], *OBSERVE.fixed)
+    assert effective_settings(*flat) == settings_in_use(switches, by_policy, fixed)
+    assert verdicts(*flat, confidence, opened) == removed_by_switch(switches, by_policy, fixed, confidence, opened)
+
+
+REFUSING = [
+    ({}, 0.5, 0, 0, ()),
+    ({"gate": 0}, 0.5, 0, NOT_GATE, ("trading_gate",)),
+    ({"risk_pct": 0.0}, 0.5, 0, NOT_GATE, ("trading_gate",)),
+    ({"symbol": 0}, 0.5, 0, NOT_SYMBOL, ("signal_filter",)),
+    ({}, 0.4999, 0, NOT_CONFIDENCE, ("confidence_threshold",)),
+    ({}, math.nan, 0, NOT_CONFIDENCE, ("confidence_threshold",)),
+    ({"min_confidence": math.nan}, 0.5, 0, NOT_CONFIDENCE, ("confidence_threshold",)),
+    ({"risk_pct": math.nan}, 0.5, 0, NOT_GATE, ("trading_gate",)),
+    ({}, 0.5, 4, 0, ()),
+    ({}, 0.5, 5, NOT_POSITIONS, ("position_limits",)),
+    ({"gate": 0, "symbol": 0}, 0.1, 9, 15, (
+        "trading_gate", "signal_filter", "confidence_threshold", "position_limits",
+    )),
+]
+
+
+@pytest.mark.parametrize(("change", "confidence", "opened", "bits", "names"), REFUSING)
+def test_refusals_names_every_setting_that_refuses(
+    change: dict[str, float], confidence: float, opened: int, bits: int, names: tuple[str, ...]
+) -> None:
+    """Settings of 0.5, 1 % and 5 positions: a bit for each that refuses, and no size where one does."""
+    settings = Settings(1, 1, 0.5, 1.0, 5, 0)._replace(**change)  # type: ignore[arg-type]
+    assert refusals(settings, confidence, opened) == bits
+    assert refusal_names(bits) == names
+    assert trade_size(settings, confidence, opened) == (0.0 if bits else 1.0)
+
+
+@pytest.mark.parametrize(("change", "confidence", "opened", "bits", "names"), REFUSING)
+def test_the_gate_of_the_engine_names_the_first_of_them(
+    change: dict[str, float], confidence: float, opened: int, bits: int, names: tuple[str, ...]
+) -> None:
+    """Trading gate, symbol filter, confidence, positions: in this order."""
+    order = {
+        "trading_gate": ROAD_GATE, "signal_filter": ROAD_SYMBOL, "confidence_threshold": ROAD_CONFIDENCE,
+        "position_limits": ROAD_POSITIONS,
+    }
+    settings = Settings(1, 1, 0.5, 1.0, 5, 0)._replace(**change)  # type: ignore[arg-type]
+    assert gate(1, confidence, 100.0, 0, 0, opened, settings) == (order[names[0]] if bits else ROAD_APPROVED)

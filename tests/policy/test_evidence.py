@@ -160,7 +160,7 @@ def test_long_lives_make_long_blocks() -> None:
     [(0, (0, 0, 30)), (29, (0, 0, 30)), (30, (1, 30, 45)), (67, (2, 45, 68)), (68, (3, 68, 102))],
 )
 def test_looks_are_taken_at_fixed_counts(count: int, expected: tuple[int, int, int]) -> None:
-    """30, 45, 68, 102, ... whoever asks."""
+    """30, 45, 68, 102, ... for every caller."""
     assert look_for(count, 30) == expected
 
 

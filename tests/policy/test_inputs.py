@@ -1,4 +1,4 @@
-"""What is handed to the policy in the wrong shape is told, not stumbled over."""
+"""Inputs of the wrong shape are refused with an error that names them."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_an_unwritable_folder_is_counted_and_never_raised(tmp_path: Path) -> None:
-    """A file where the folder should be: trading goes on, the errors and the lost line are told."""
+    """A file where the folder should be: trading goes on, the errors and the lost line are counted."""
     (tmp_path / "occupied").write_text("")
     observer = PolicyObserver(tmp_path / "occupied")
     update(observer)
@@ -217,7 +217,7 @@ def test_a_full_disk_leaves_whole_lines_and_goes_on_when_there_is_room(
 def test_what_the_disk_refuses_for_too_long_is_lost_and_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Memory is bounded: the older lines go, and how many is told."""
+    """Memory is bounded: the older lines go and are counted."""
     monkeypatch.setattr(observation, "MAX_BUFFER", 2000)
     (tmp_path / "occupied").write_text("")
     observer = PolicyObserver(tmp_path / "occupied")

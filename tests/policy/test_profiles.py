@@ -44,7 +44,7 @@ def test_shipped_profiles_load_in_any_case(name: str) -> None:
 
 
 def test_the_choice_is_config_then_argument_then_environment_then_safe() -> None:
-    """Each source wins over the next and is told."""
+    """Each source wins over the next, and the active profile names it."""
     custom = OrchestratorConfig(name="MINE", base_confidence=0.6)
     environ = {"ORCH_PROFILE": "aggressive"}
     chosen = [

@@ -246,7 +246,7 @@ def test_a_damaged_file_is_set_aside_reported_and_means_observe(tmp_path: Path, 
 
 
 def test_a_vanished_file_means_observe(tmp_path: Path) -> None:
-    """A file that was there and is gone is an unknown state: the safe one is taken, and told."""
+    """A file that was there and is gone is an unknown state: OBSERVE is in force, with a notice."""
     RolloutFile(tmp_path).write(after(2))
     running = RolloutFile(tmp_path, seen_revision=2)
     (tmp_path / ROLLOUT_FILE).unlink()
@@ -256,7 +256,7 @@ def test_a_vanished_file_means_observe(tmp_path: Path) -> None:
 
 
 def test_two_writers_do_not_overwrite_each_other(tmp_path: Path) -> None:
-    """The second is told to look again."""
+    """The second is refused: the file has changed."""
     first, second = RolloutFile(tmp_path), RolloutFile(tmp_path)
     first.write(after(1))
     with pytest.raises(StateError, match="changed by someone else"):

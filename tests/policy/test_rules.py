@@ -380,11 +380,11 @@ def test_a_symbol_is_judged_by_its_own_market() -> None:
 
 def test_unlisted_symbols_are_allowed_only_when_no_symbol_is_known() -> None:
     """No known symbols: every unlisted one is allowed; with known ones it is not."""
-    nobody = decide("STANDARD", "TRENDING", "NORMAL")
-    somebody = decide(
+    none_known = decide("STANDARD", "TRENDING", "NORMAL")
+    one_known = decide(
         "STANDARD", "TRENDING", "NORMAL", symbol_performance=(create_symbol_performance("A", 0.5, 0.1, 0.0, "NEUTRAL"),)
     )
-    assert (nobody.allows("NEW"), somebody.allows("NEW"), somebody.allows("A")) == (True, False, True)
+    assert (none_known.allows("NEW"), one_known.allows("NEW"), one_known.allows("A")) == (True, False, True)
 
 
 def test_stale_markets_never_loosen_what_was_known() -> None:

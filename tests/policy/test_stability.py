@@ -165,7 +165,7 @@ def test_a_ban_is_lifted_after_its_wait_per_symbol() -> None:
     assert "A" in ask(policy, 181, symbol_performance=[good, other]).allowed_symbols
 
 
-def test_a_symbol_nobody_speaks_of_stays_banned() -> None:
+def test_a_symbol_that_the_inputs_do_not_name_stays_banned() -> None:
     """Absence is no evidence."""
     policy = standard()
     ask(policy, 0, symbol_performance=[create_symbol_performance("A", 0.5, 0.1, 0, "BAD")])
@@ -204,15 +204,15 @@ def test_b1_latches_until_midnight_and_until_the_24_hour_loss_is_inside() -> Non
 
 
 def test_b1_without_equity_is_lifted_after_midnight() -> None:
-    """Where no equity is told, the day is what can be known."""
+    """Without an equity the latch ends with the UTC day."""
     policy = standard(policy_update_interval_sec=0, persistence=1)
     ask(policy, 0, risk=RiskState(daily_pnl_pct=-4.0))
     assert ask(policy, 11.9 * 3600).allow_new_trades is False
     assert ask(policy, 12 * 3600).allow_new_trades is True
 
 
-def test_the_days_peak_is_remembered_against_a_milder_story() -> None:
-    """Told no drawdown while equity fell 4 % from the day's peak: B1."""
+def test_the_days_peak_counts_against_a_milder_drawdown_given() -> None:
+    """Given no drawdown while equity fell 4 % from the day's peak: B1."""
     policy = standard()
     ask(policy, 0, risk=RiskState(equity=100.0))
     got = ask(policy, 60, risk=RiskState(equity=96.0))

@@ -86,7 +86,7 @@ def test_a_latch_survives_restart_reset_and_loading_an_older_state(tmp_path: Pat
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"null", b'{"format": 1}', b"\xff\xfe", b'{"format": 99}'])
 def test_a_damaged_file_is_set_aside_and_nothing_is_traded_until_resumed(tmp_path: Path, damage: bytes) -> None:
-    """The damage is kept, told, and outlives another restart."""
+    """The damaged file is kept and named, and the halt outlives another restart."""
     path = tmp_path / "policy.json"
     path.write_bytes(damage)
     policy = opened(path)

@@ -23,10 +23,20 @@ from quantum_trader.domain.enums import EXIT_CODES, GovernorLevel, Side, Trend, 
 from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.instrument import Instrument, LeverageTier
 from quantum_trader.domain.trading import Intent
+from quantum_trader.risk import (
+    AccountView,
+    Approved,
+    Halt,
+    Health,
+    Reason,
+    Refused,
+    RiskGuard,
+    RiskLimits,
+    SafetyGovernor,
+    can_execute,
+)
 from quantum_trader.risk.exits import bracket, exit_row
-from quantum_trader.risk.governor import Governor, Health
-from quantum_trader.risk.guard import AccountView, Approved, Guard, Reason, Refused, RiskLimits, can_execute
-from quantum_trader.risk.halts import BadTicks, Halt
+from quantum_trader.risk.halts import TICK_HALTED_SINCE, empty_ticks, note_tick
 
 NOW = 20_500 * NS_PER_DAY + 8 * NS_PER_HOUR
 PACKAGE = Path(quantum_trader.__file__).parent
@@ -44,8 +54,8 @@ VIEW = AccountView(
 UNKNOWN = (math.nan, math.inf, -math.inf)
 
 
-def _worst_governor() -> Governor:
-    governor = Governor()
+def _worst_governor() -> SafetyGovernor:
+    governor = SafetyGovernor()
     governor.update(100.0, NOW)
     governor.update(1.0, NOW)
     return governor
@@ -95,7 +105,7 @@ def test_line_9_reducing_is_never_gated(
     equity: float, margin: float, level: int, connected: bool, allowed: bool, policy: bool, age_ns: int
 ) -> None:
     """Kill switch on, losses latched, rate used up, everything unknown: a reducing intent passes whole."""
-    guard = Guard(RiskLimits(max_orders_per_hour=0))
+    guard = RiskGuard(RiskLimits(max_orders_per_hour=0))
     guard.kill("drill", "test", NOW)
     guard.note_equity(NOW - NS_PER_HOUR, 100.0)
     guard.note_equity(NOW, 1.0)
@@ -142,7 +152,7 @@ def test_line_10_stale_data_refuses(age_s: int) -> None:
 @pytest.mark.parametrize("field", ["lag_s", "clock_offset_ms", "queue_fill"])
 def test_line_10_unknown_health_is_not_normal(field: str) -> None:
     """A reading that is not there raises the governor."""
-    governor = Governor()
+    governor = SafetyGovernor()
     governor.update(100.0, NOW, Health(**{field: math.nan}))
     assert governor.level is not GovernorLevel.NORMAL
     assert governor.factors < (1.0, 1.0, 1.0)
@@ -150,13 +160,13 @@ def test_line_10_unknown_health_is_not_normal(field: str) -> None:
 
 def test_line_10_one_bad_tick_halts_nothing_three_in_a_row_do() -> None:
     """For a symbol's bars and for the account's equity alike."""
-    ticks, governor = BadTicks(), Governor()
+    ticks, governor = empty_ticks(), SafetyGovernor()
     governor.update(100.0, NOW)
     halted = []
     for good in (False, True, False, False, True, False, False, False):
-        ticks.note("ETHUSDT", good, NOW)
+        note_tick(ticks, good, NOW // NS_PER_SECOND)
         governor.update(100.0 if good else math.nan, NOW)
-        halted.append((ticks.is_halted("ETHUSDT"), governor.halt() is not None))
+        halted.append((ticks[TICK_HALTED_SINCE] >= 0.0, governor.halt() is not None))
     assert halted == [(False, False)] * 7 + [(True, True)]
 
 
@@ -169,33 +179,30 @@ def _restart(part: Any, fresh: Any, now_ns: int) -> Any:
 
 
 def test_line_11_everything_survives_a_restart_after_midnight() -> None:
-    """Losses, orders, kill switch, streak, peak, emergency and bad ticks of 23:50 are all there at 00:10."""
+    """Losses, orders, streak, peak and emergency of 23:50 are all there at 00:10 (bad bars: the live tests)."""
     late, early = 20_500 * NS_PER_DAY - 600 * NS_PER_SECOND, 20_500 * NS_PER_DAY + 600 * NS_PER_SECOND
     limits = RiskLimits(max_orders_per_hour=1)
-    guard, losing, ended, ticks = Guard(limits), Governor(), Governor(), BadTicks()
+    guard, losing, ended = RiskGuard(limits), SafetyGovernor(), SafetyGovernor()
     for ts_ns, equity in ((late - 2 * NS_PER_HOUR, 10_000.0), (late, 9_000.0)):
         guard.note_equity(ts_ns, equity)
         ended.update(equity, ts_ns)
     guard.note_order(late)
     for _ in range(4):
         losing.note_trade(-1.0, late)
-    for _ in range(3):
-        ticks.note("ETHUSDT", False, late)
 
-    guard, losing = _restart(guard, Guard(limits), early), _restart(losing, Governor(), early)
-    ended, ticks = _restart(ended, Governor(), early), _restart(ticks, BadTicks(), early)
+    guard, losing = _restart(guard, RiskGuard(limits), early), _restart(losing, SafetyGovernor(), early)
+    ended = _restart(ended, SafetyGovernor(), early)
     guard.note_equity(early, 9_000.0)
     ended.update(10_000.0, early)
     losing.update(10_000.0, early)
     losing.note_trade(-1.0, early)
-    assert [halt.kind for halt in guard.halts()] == ["DAILY_LOSS"]
+    assert [halt.kind for halt in guard.halts()] == ["daily_loss"]
     assert (losing.losses, losing.level) == (5, GovernorLevel.CAUTIOUS)
     assert (ended.level, ended.peak) == (GovernorLevel.EMERGENCY, 10_000.0)
-    assert ticks.is_halted("ETHUSDT")
 
-    rate_only = Guard(limits)
+    rate_only = RiskGuard(limits)
     rate_only.note_order(late)
-    rate_only = _restart(rate_only, Guard(limits), early)
+    rate_only = _restart(rate_only, RiskGuard(limits), early)
     view = msgspec.structs.replace(VIEW, now_ns=early, data_ns=early)
     decision = rate_only.can_execute(INTENT, view, ETH)
     assert isinstance(decision, Refused)
@@ -204,7 +211,7 @@ def test_line_11_everything_survives_a_restart_after_midnight() -> None:
 
 def test_line_11_a_state_that_cannot_be_read_is_not_an_empty_past() -> None:
     """Guard and governor start closed, not fresh."""
-    guard, governor = Guard(), Governor()
+    guard, governor = RiskGuard(), SafetyGovernor()
     assert not guard.load_state({"version": 1}, NOW)
     assert not governor.load_state({"version": 1}, NOW)
     assert isinstance(guard.can_execute(INTENT, VIEW, ETH), Refused)
@@ -243,17 +250,15 @@ def test_line_12_the_policy_tightens_the_guard_and_never_loosens_it() -> None:
 
 
 def test_line_15_every_halt_of_the_room_has_an_owner_and_a_way_out() -> None:
-    """Kill switch, daily loss, emergency and bad ticks; and a halt without a way out cannot be made."""
-    guard, ticks = Guard(), BadTicks()
+    """Halt by command, daily loss and emergency; and a halt without a way out cannot be made."""
+    guard = RiskGuard()
     guard.kill("drill", "operator", NOW)
     guard.note_equity(NOW, 100.0)
     guard.note_equity(NOW + 1, 50.0)
-    for _ in range(3):
-        ticks.note("ETHUSDT", False, NOW)
     emergency = _worst_governor().halt()
     assert emergency is not None
-    halts = [*guard.halts(), *ticks.halts(), emergency]
-    assert sorted(halt.kind for halt in halts) == ["BAD_TICKS", "DAILY_LOSS", "EMERGENCY", "KILL_SWITCH"]
+    halts = [*guard.halts(), emergency]
+    assert sorted(halt.kind for halt in halts) == ["daily_loss", "governor", "operator"]
     for halt in halts:
         assert halt.owner
         assert halt.reason
@@ -263,15 +268,12 @@ def test_line_15_every_halt_of_the_room_has_an_owner_and_a_way_out() -> None:
 
 
 def test_line_15_every_halt_of_the_room_does_end() -> None:
-    """Each by the road it names: release, the next clean day, resume, three good ticks."""
-    guard, ticks, governor = Guard(), BadTicks(), _worst_governor()
+    """Each by the way out it names: release, the next clean day, resume."""
+    guard, governor = RiskGuard(), _worst_governor()
     guard.kill("drill", "operator", NOW)
     guard.release("over", NOW)
     for hours, equity in ((0, 100.0), (1, 50.0), (40, 50.0), (64, 50.0)):
         guard.note_equity(NOW + hours * NS_PER_HOUR, equity)
     governor.resume("over", NOW)
-    for good in (False, False, False, True, True, True):
-        ticks.note("ETHUSDT", good, NOW)
     assert guard.halts() == []
-    assert ticks.halts() == []
     assert governor.halt() is None

@@ -14,9 +14,9 @@ from quantum_trader.domain.enums import GOV_CAUTIOUS, GOV_DEFENSIVE, GOV_EMERGEN
 from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.risk.governor import (
     HOLD_S,
-    Governor,
     Health,
     LevelChange,
+    SafetyGovernor,
     governor_resume,
     health_level,
     level_factors,
@@ -27,8 +27,8 @@ from quantum_trader.risk.governor import (
 S = NS_PER_SECOND
 
 
-def _governor(*equities: float) -> Governor:
-    governor = Governor()
+def _governor(*equities: float) -> SafetyGovernor:
+    governor = SafetyGovernor()
     for at, equity in enumerate(equities):
         governor.update(equity, at * S)
     return governor
@@ -91,7 +91,7 @@ def test_health_level_treats_an_unknown_connection_as_lost() -> None:
 @given(st.lists(st.floats(50.0, 150.0), min_size=1, max_size=60))
 def test_the_level_is_never_below_what_drawdown_from_the_all_time_peak_calls_for(path: list[float]) -> None:
     """At every step, whatever came before; and EMERGENCY is never left by itself."""
-    governor, peak, emergency = Governor(), 0.0, False
+    governor, peak, emergency = SafetyGovernor(), 0.0, False
     for at, equity in enumerate(path):
         governor.update(equity, at * 7200 * S)
         peak = max(peak, equity)
@@ -207,11 +207,11 @@ def test_equity_gone_is_an_emergency_even_at_the_first_look(equity: float) -> No
 @given(st.lists(st.tuples(st.floats(80.0, 120.0), st.floats(-5.0, 5.0)), min_size=1, max_size=40), st.integers(0, 40))
 def test_a_restart_changes_nothing(steps: list[tuple[float, float]], cut: int) -> None:
     """Saved as JSON and loaded anywhere along the way, peak, streak, level and hold go on."""
-    straight, restarted = Governor(), Governor()
+    straight, restarted = SafetyGovernor(), SafetyGovernor()
     for at, (equity, pnl) in enumerate(steps):
         if at == cut:
             saved = json.loads(json.dumps(restarted.state()))
-            restarted = Governor()
+            restarted = SafetyGovernor()
             assert restarted.load_state(saved, at * 600 * S)
         for governor in (straight, restarted):
             governor.update(equity, at * 600 * S)
@@ -227,7 +227,7 @@ def test_a_restart_changes_nothing(steps: list[tuple[float, float]], cut: int) -
 )
 def test_a_damaged_state_is_an_emergency(state: object) -> None:
     """Never normal; it ends by resume once equity is known."""
-    governor = Governor()
+    governor = SafetyGovernor()
     assert not governor.load_state(state, 50 * S)
     halt = governor.halt()
     assert halt is not None
@@ -256,3 +256,26 @@ def test_resume_of_a_row_does_nothing_outside_emergency() -> None:
     worse = _governor(100.0, 90.0)
     assert not governor_resume(worse.row, math.nan, 9)
     assert worse.code == GOV_EMERGENCY
+
+
+def test_three_lines_govern_another_bot() -> None:
+    """6 % below the peak: three quarters of size and leverage."""
+    governor = SafetyGovernor()
+    for at, equity in enumerate((10_000.0, 9_400.0)):
+        governor.update(equity, at * S)
+    assert governor.factors == (0.75, 0.75, 0.85)
+
+
+@pytest.mark.parametrize("amount", [-5_000.0, 5_000.0])
+def test_money_paid_in_or_out_is_no_drawdown_and_hides_none(amount: float) -> None:
+    """Half of the account paid out, or in, changes no level; 5 % lost afterwards does."""
+    governor = _governor(10_000.0)
+    governor.note_transfer(amount)
+    assert governor.update(10_000.0 + amount, S) is None
+    change = governor.update((10_000.0 + amount) * 0.95, 2 * S)
+    assert change is not None
+    assert change.after is GovernorLevel.CAUTIOUS
+    with pytest.raises(InputError, match="amount"):
+        governor.note_transfer(math.inf)
+    governor.note_transfer(-1e9)
+    assert governor.peak == 0.0

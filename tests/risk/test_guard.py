@@ -27,11 +27,12 @@ from quantum_trader.risk.guard import (
     REASON_CODES,
     AccountView,
     Approved,
-    Guard,
     Reason,
     Refused,
+    RiskGuard,
     RiskLimits,
     can_execute,
+    create_intent,
     guard_core,
     tighter,
 )
@@ -276,7 +277,7 @@ def test_reducing_is_never_blocked(case: tuple[Intent, AccountView, RiskLimits])
     """Whatever the state, through the pure function and through a guard with its kill switch on."""
     intent, view, limits = case
     reducing = msgspec.structs.replace(intent, reduce_only=True, stop_price=0.0)
-    guard = Guard(limits)
+    guard = RiskGuard(limits)
     guard.kill("test", "tester", NOW)
     for decision in (can_execute(reducing, view, BTC, limits), guard.can_execute(reducing, view, BTC)):
         assert isinstance(decision, Approved)
@@ -355,13 +356,13 @@ def test_limits_are_validated_by_name(key: str, value: object) -> None:
 
 
 def test_a_daily_loss_limit_of_zero_is_refused() -> None:
-    """It would never allow a trade, and nobody would know why."""
+    """With such a limit no trade would ever be allowed."""
     with pytest.raises(ConfigError, match="daily_loss_pct"):
         RiskLimits(daily_loss_pct=0.0)
 
 
-def _restarted(guard: Guard, now_ns: int) -> Guard:
-    again = Guard(guard.limits)
+def _restarted(guard: RiskGuard, now_ns: int) -> RiskGuard:
+    again = RiskGuard(guard.limits)
     assert again.load_state(json.loads(json.dumps(guard.state())), now_ns)
     assert repr(again.state()) == repr(guard.state())
     return again
@@ -369,11 +370,11 @@ def _restarted(guard: Guard, now_ns: int) -> Guard:
 
 def test_the_kill_switch_survives_a_restart_and_is_released_with_a_reason() -> None:
     """It is a halt with owner and command; opening is refused until released."""
-    guard = Guard()
+    guard = RiskGuard()
     guard.kill("fat finger", "operator", NOW)
     guard = _restarted(guard, NOW + 1)
     (halt,) = guard.halts()
-    assert (halt.kind, halt.owner, halt.reason) == ("KILL_SWITCH", "operator", "fat finger")
+    assert (halt.kind, halt.owner, halt.reason) == ("operator", "operator", "fat finger")
     assert _reason(guard.can_execute(_intent(), _view(), BTC)) is Reason.KILL_SWITCH
     with pytest.raises(InputError, match="reason"):
         guard.release("", NOW + 2)
@@ -387,12 +388,12 @@ def test_the_kill_switch_survives_a_restart_and_is_released_with_a_reason() -> N
 
 def test_daily_loss_survives_midnight_and_restart() -> None:
     """-6 % at 23:00: refused after a restart at 01:00 the next day, though midnight reset the day."""
-    guard = Guard()
+    guard = RiskGuard()
     start = 20_000 * NS_PER_DAY
     assert guard.note_equity(start + 10 * NS_PER_HOUR, 10_000.0) is None
     halt = guard.note_equity(start + 23 * NS_PER_HOUR, 9_400.0)
     assert halt is not None
-    assert halt.kind == "DAILY_LOSS"
+    assert halt.kind == "daily_loss"
     assert halt.expires_ns == start + NS_PER_DAY
     assert guard.note_equity(start + 23 * NS_PER_HOUR + 1, 9_400.0) is None
     guard = _restarted(guard, start + 25 * NS_PER_HOUR)
@@ -400,12 +401,12 @@ def test_daily_loss_survives_midnight_and_restart() -> None:
     view = _view(now_ns=now, data_ns=now, equity=9_400.0)
     intent = _intent(expires_ns=now)
     assert _reason(guard.can_execute(intent, view, BTC)) is Reason.DAILY_LOSS
-    assert [halt.kind for halt in guard.halts()] == ["DAILY_LOSS"]
+    assert [halt.kind for halt in guard.halts()] == ["daily_loss"]
 
 
 def test_the_order_rate_survives_a_restart() -> None:
     """Two an hour: the third is refused, also by a guard that was started anew; an hour later it passes."""
-    guard = Guard(RiskLimits(max_orders_per_hour=2))
+    guard = RiskGuard(RiskLimits(max_orders_per_hour=2))
     for _ in range(2):
         assert isinstance(guard.can_execute(_intent(), _view(), BTC), Approved)
         guard.note_order(NOW)
@@ -417,13 +418,13 @@ def test_the_order_rate_survives_a_restart() -> None:
 
 def test_the_guard_does_not_believe_the_view_where_it_knows_better() -> None:
     """A view that claims no orders and no losses does not hide the guard's own."""
-    guard = Guard(RiskLimits(max_orders_per_hour=1))
+    guard = RiskGuard(RiskLimits(max_orders_per_hour=1))
     guard.note_order(NOW)
     assert _reason(guard.can_execute(_intent(), _view(orders_last_hour=0.0), BTC)) is Reason.ORDER_RATE
     assert _reason(guard.can_execute(_intent(), _view(kill=True), BTC)) is Reason.KILL_SWITCH
 
 
-GOOD = Guard().state()
+GOOD = RiskGuard().state()
 
 
 @pytest.mark.parametrize(
@@ -439,7 +440,7 @@ GOOD = Guard().state()
 )
 def test_a_damaged_state_turns_the_kill_switch_on(state: object) -> None:
     """What cannot be read is not taken for an empty past."""
-    guard = Guard()
+    guard = RiskGuard()
     assert not guard.load_state(state, NOW)
     assert _reason(guard.can_execute(_intent(), _view(), BTC)) is Reason.KILL_SWITCH
     assert guard.release("rebuilt", NOW + 1).owner == "guard"
@@ -449,3 +450,36 @@ def test_a_risk_given_as_a_fraction_is_refused() -> None:
     """0.008 for 0.8 % names the key and the unit."""
     with pytest.raises(ConfigError, match=r"max_risk_pct = 0.008: is percent"):
         RiskLimits(max_risk_pct=0.008)
+
+
+def test_three_lines_guard_another_bot_and_its_state_is_restored() -> None:
+    """1 % of 10,000 USDT over a stop 1,000 below: 0.1; after a restart the one order of the hour is still counted."""
+    guard = RiskGuard(RiskLimits(max_risk_pct=1.0, max_orders_per_hour=1, max_exposure_pct=90.0))
+    intent = create_intent("BTCUSDT", "LONG", 5.0, price=60_000.0, stop=59_000.0, leverage=5.0, now_ns=NOW)
+    decision = guard.can_execute(intent, _view(), BTC)
+    assert isinstance(decision, Approved)
+    assert (decision.qty, decision.clipped_by) == (0.1, Reason.RISK_PER_TRADE)
+    guard.note_order(NOW)
+    assert _reason(_restarted(guard, NOW).can_execute(intent, _view(), BTC)) is Reason.ORDER_RATE
+    closing = create_intent("BTCUSDT", "LONG", 0.1, price=60_000.0, now_ns=NOW, reduce_only=True)
+    assert isinstance(guard.can_execute(closing, _view(position_qty=0.1), BTC), Approved)
+
+
+def test_an_intent_needs_a_side_that_there_is() -> None:
+    """BUY is no side of a position."""
+    with pytest.raises(InputError, match="LONG, SHORT"):
+        create_intent("BTCUSDT", "BUY", 1.0, price=1.0, now_ns=NOW)
+
+
+@pytest.mark.parametrize("amount", [-600.0, 600.0])
+def test_money_paid_in_or_out_is_no_loss_and_hides_none(amount: float) -> None:
+    """6 % paid out, or in, opens and closes nothing; the 5 % lost on what remains does, whatever was paid in."""
+    guard = RiskGuard()
+    guard.note_equity(NOW - NS_PER_HOUR, 10_000.0)
+    guard.note_transfer(amount)
+    assert guard.note_equity(NOW, 10_000.0 + amount) is None
+    assert isinstance(guard.can_execute(_intent(), _view(equity=10_000.0 + amount), BTC), Approved)
+    halt = guard.note_equity(NOW + 1, (10_000.0 + amount) * 0.95)
+    assert halt is not None
+    with pytest.raises(InputError, match="amount"):
+        guard.note_transfer(math.nan)

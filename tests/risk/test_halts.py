@@ -1,4 +1,4 @@
-"""Halts have a way out; one bad tick halts nothing, three in a row do."""
+"""Halts have a way out; one bad bar halts nothing, three in a row do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quantum_trader.risk.halts import (
     TICK_HALT_CLEARED,
     TICK_HALT_RAISED,
     TICK_HALTED,
-    BadTicks,
+    TICK_HALTED_SINCE,
     Halt,
     bar_ok,
     empty_ticks,
@@ -40,7 +40,7 @@ def test_a_halt_says_what_why_and_whose(key: str) -> None:
         Halt(since_ns=0, command="resume", **words)
 
 
-def test_the_road_of_a_tick_halt() -> None:
+def test_three_bad_bars_halt_and_three_good_ones_clear() -> None:
     """Bad, bad, bad halts; good, good, good clears; a bad one between starts the count again."""
     row = empty_ticks()
     seen = [note_tick(row, good, at) for at, good in enumerate([0, 0, 1, 0, 0, 0, 0, 1, 1, 0, 1, 1, 1, 1])]
@@ -53,39 +53,25 @@ def test_the_road_of_a_tick_halt() -> None:
 @given(st.lists(st.booleans(), max_size=60))
 def test_a_symbol_is_halted_by_three_bad_in_a_row_and_only_then(goods: list[bool]) -> None:
     """The counter agrees with looking at the whole history."""
-    ticks, halted = BadTicks(), False
+    row, halted = empty_ticks(), False
     for at, good in enumerate(goods):
-        ticks.note("BTCUSDT", good, at)
+        note_tick(row, good, float(at))
         last = goods[max(0, at - 2) : at + 1]
         if len(last) == 3 and not any(last):
             halted = True
         elif len(last) == 3 and all(last):
             halted = False
-        assert ticks.is_halted("BTCUSDT") is halted
-    assert not ticks.is_halted("ETHUSDT")
+        assert (row[TICK_HALTED_SINCE] >= 0.0) is halted
 
 
-def test_bad_ticks_survive_a_restart_and_end_by_command() -> None:
-    """Two bad ones before, one after the restart: halted; the halt names its symbol and its command."""
-    ticks = BadTicks()
+def test_the_count_goes_on_from_a_saved_row() -> None:
+    """Two bad bars before, one after a restart: halted since the third."""
+    row = empty_ticks()
     for _ in range(2):
-        ticks.note("BTCUSDT", False, 7_000_000_000)
-    again = BadTicks()
-    assert again.load_state(json.loads(json.dumps(ticks.state())), 0)
-    assert again.note("BTCUSDT", False, 9_000_000_000) == TICK_HALT_RAISED
-    (halt,) = again.halts()
-    assert (halt.scope, halt.owner, halt.since_ns) == ("BTCUSDT", "guard", 9_000_000_000)
-    assert "resume" in halt.command
-    again.resume("BTCUSDT")
-    assert again.halts() == []
-
-
-def test_a_damaged_symbol_is_halted_the_others_go_on() -> None:
-    """Unknown is safer: the row that cannot be read is a halt."""
-    ticks = BadTicks()
-    assert not ticks.load_state({"version": 1, "rows": {"A": [0.0, 1.0, -1.0], "B": [math.nan, 0.0]}}, 5)
-    assert (ticks.is_halted("A"), ticks.is_halted("B")) == (False, True)
-    assert not BadTicks().load_state("nonsense", 5)
+        note_tick(row, False, 7.0)
+    row = json.loads(json.dumps(row))
+    assert note_tick(row, False, 9.0) == TICK_HALT_RAISED
+    assert row[TICK_HALTED_SINCE] == 9.0
 
 
 @pytest.mark.parametrize("position", range(5))

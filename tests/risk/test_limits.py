@@ -61,8 +61,8 @@ def test_equity_noted_exactly_at_midnight_is_the_equity_at_midnight() -> None:
     assert losses_pct(row, 98.0)[1] == 0.0
 
 
-def test_after_days_without_a_word_the_last_equity_seen_counts() -> None:
-    """What was lost while nobody looked is this day's loss."""
+def test_after_days_without_an_equity_the_last_one_counts() -> None:
+    """A loss between the last equity of a day and the first of the next counts for the new day."""
     row = _fed([(DAY, 100.0), (DAY + 72 * H + 1, 94.0)])
     assert losses_pct(row, 94.0)[1] == pytest.approx(-6.0)
     assert losses_latched(row)

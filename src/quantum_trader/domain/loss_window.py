@@ -37,6 +37,13 @@ def record_equity(ring: MutableSequence[float], hour: int, equity: float) -> Non
 
 
 @scalar
+def shift_ring(ring: MutableSequence[float], delta: float) -> None:
+    """Move every equity of *ring* by *delta* (USDT), for money paid in or out; empty hours (NaN) stay empty."""
+    for slot in range(1, RING_SIZE):
+        ring[slot] += delta
+
+
+@scalar
 def rolling_pnl_pct(ring: Sequence[float], equity: float) -> float:
     """Percent change of *equity* against the oldest equity seen within the last 24 hours; 0.0 when none."""
     last = int(ring[0])

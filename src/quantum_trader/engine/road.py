@@ -11,6 +11,7 @@ from typing import Any, Final
 from quantum_trader.domain.enums import GOV_EMERGENCY
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.policy.core import vol_level
+from quantum_trader.policy.enforcement import NOT_CONFIDENCE, NOT_GATE, NOT_SYMBOL, refusals
 from quantum_trader.risk.exits import exit_row
 from quantum_trader.risk.sizing import fit_leverage, quantity
 
@@ -50,7 +51,7 @@ ROAD_REASONS: Final = {
 def gate(
     sign: int, confidence: float, atr: float, held_sign: int, pending: int, open_count: int, settings: Any
 ) -> int:
-    """The gates before sizing; *settings* as ``effective_settings`` returns them. 0 passes, else a ROAD code."""
+    """The gates before sizing; *settings* as ``settings_in_use`` returns them. 0 passes, else a ROAD code."""
     if not (atr > 0.0):
         return ROAD_WARM_UP
     if held_sign == sign:
@@ -59,15 +60,14 @@ def gate(
         return ROAD_FLIP
     if pending != 0:
         return ROAD_PENDING
-    if settings[0] == 0 or not (settings[3] > 0.0):
+    found = refusals(settings, confidence, open_count)
+    if found == 0:
+        return ROAD_APPROVED
+    if found & NOT_GATE:
         return ROAD_GATE
-    if settings[1] == 0:
+    if found & NOT_SYMBOL:
         return ROAD_SYMBOL
-    if not (confidence >= settings[2]):
-        return ROAD_CONFIDENCE
-    if open_count >= settings[4]:
-        return ROAD_POSITIONS
-    return ROAD_APPROVED
+    return ROAD_CONFIDENCE if found & NOT_CONFIDENCE else ROAD_POSITIONS
 
 
 @scalar

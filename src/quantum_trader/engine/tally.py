@@ -22,8 +22,33 @@ class HaltEntry(msgspec.Struct, kw_only=True):
     cleared_ns: int = 0
 
 
+class ShadowTally:
+    """Resolved shadow trades in order: result in R, whether the policy would have blocked the signal, and when."""
+
+    __slots__ = ("allowed_sum", "blocked", "blocked_count", "blocked_sum", "r", "ts_ns")
+
+    def __init__(self) -> None:
+        self.r: list[float] = []
+        self.blocked: list[bool] = []
+        self.ts_ns: list[int] = []
+        self.allowed_sum = 0.0
+        self.blocked_sum = 0.0
+        self.blocked_count = 0
+
+    def add(self, ts_ns: int, r: float, blocked: bool) -> None:
+        """Append one result."""
+        self.r.append(r)
+        self.blocked.append(blocked)
+        self.ts_ns.append(ts_ns)
+        if blocked:
+            self.blocked_sum += r
+            self.blocked_count += 1
+        else:
+            self.allowed_sum += r
+
+
 class Tally:
-    """What happened so far, by kind."""
+    """Counts of a run, and the lists that its report is made from."""
 
     def __init__(self) -> None:
         self.signals = 0
@@ -37,27 +62,15 @@ class Tally:
         self.slippage_paid = 0.0
         self.trades: list[ClosedTrade] = []
         self.halts: list[HaltEntry] = []
-        self.shadow_r: list[float] = []
-        self.shadow_blocked: list[bool] = []
-        self.shadow_ts_ns: list[int] = []
-        self.shadow_allowed_sum = 0.0
-        self.shadow_blocked_sum = 0.0
-        self.shadow_blocked_count = 0
+        self.shadows = ShadowTally()
         self.regimes: Counter[str] = Counter()
         self.governor: Counter[str] = Counter()
         self.topics: Counter[str] = Counter()
         self.feed: deque[tuple[int, str, str]] = deque(maxlen=_FEED)
 
     def shadow(self, ts_ns: int, r: float, blocked: bool) -> None:
-        """Note a resolved shadow trade and what the policy had said of its signal."""
-        self.shadow_r.append(r)
-        self.shadow_blocked.append(blocked)
-        self.shadow_ts_ns.append(ts_ns)
-        if blocked:
-            self.shadow_blocked_sum += r
-            self.shadow_blocked_count += 1
-        else:
-            self.shadow_allowed_sum += r
+        """Count a resolved shadow trade; *blocked*: the policy, enforced, would have refused its signal."""
+        self.shadows.add(ts_ns, r, blocked)
 
     def event(self, ts_ns: int, kind: str, text: str) -> None:
         """Add a line to the feed."""
@@ -66,6 +79,8 @@ class Tally:
     def state(self) -> dict[str, Any]:
         """Everything, as plain values."""
         plain = dict(vars(self))
+        shadows = plain.pop("shadows")
+        plain.update({f"shadow_{key}": getattr(shadows, key) for key in ShadowTally.__slots__})
         for key in ("refusals", "rules", "regimes", "governor", "topics"):
             plain[key] = dict(plain[key])
         plain["trades"] = [msgspec.to_builtins(trade) for trade in self.trades]
@@ -76,7 +91,10 @@ class Tally:
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state`."""
         for key, value in state.items():
-            setattr(self, key, value)
+            if key.startswith("shadow_"):
+                setattr(self.shadows, key.removeprefix("shadow_"), value)
+            else:
+                setattr(self, key, value)
         for key in ("refusals", "rules", "regimes", "governor", "topics"):
             setattr(self, key, Counter(state[key]))
         self.trades = [msgspec.convert(raw, ClosedTrade) for raw in state["trades"]]

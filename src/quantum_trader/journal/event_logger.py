@@ -49,7 +49,7 @@ _loggers: weakref.WeakSet[EventLogger] = weakref.WeakSet()
 
 
 class LoggerStats(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a logger stands. Counts are of events; *lag_s* is the age of the oldest one that is not durable."""
+    """The state of a logger. Counts are of events; *lag_s* is the age of the oldest one that is not durable."""
 
     accepted: int
     durable: int
@@ -74,6 +74,54 @@ class _Place(NamedTuple):
     free: bool
 
 
+class _KindWords:
+    """The kinds of one ring by number, and the upper half of a record's first word for each.
+
+    A new kind is written into the ring's table before its first event. The two mappings are read by ``log`` without a
+    lock; an entry is added once and never changed.
+    """
+
+    __slots__ = ("_kinds", "_lock", "_ring", "by_line", "by_type")
+
+    def __init__(self, ring: Ring) -> None:
+        self._ring = ring
+        self._kinds = KindTable(ring.kinds())
+        self._lock = threading.Lock()
+        self.by_type: dict[type[Event], int] = {}
+        self.by_line: dict[str, int] = {}
+
+    def line_word(self, kind: str) -> int:
+        """The word of lines of *kind*."""
+        word = self.by_line[kind] = self._number(kind) << 32 | JSON_FLAG << 56
+        return word
+
+    def type_word(self, event_type: type[Event]) -> int:
+        """The word of events of *event_type*; raises InputError for one that is not registered."""
+        kind = BY_TYPE.get(event_type)
+        if kind is None:
+            raise InputError(f"event = {event_type.__name__}: is no registered kind; call register_kind first")
+        word = self.by_type[event_type] = self._number(kind.name) << 32 | kind.version << 48
+        return word
+
+    def name(self, number: int) -> str:
+        """The name of the kind *number*; empty where there is none."""
+        return self._kinds.names.get(number, "")
+
+    def _number(self, name: str) -> int:
+        with self._lock:
+            number = self._kinds.number(name)
+            if number is None:
+                grown = KindTable(self._kinds.names)
+                number = grown.add(name)
+                self._ring.set_kinds(grown.encode())
+                self._kinds = grown
+        return number
+
+    def after_fork(self) -> None:
+        """Replace the lock in the child: a thread of the parent may have held it."""
+        self._lock = threading.Lock()
+
+
 class EventLogger:
     """One producer of a journal. ``log`` may be called from any thread and from a coroutine; it never awaits."""
 
@@ -94,13 +142,10 @@ class EventLogger:
         self.waits = 0
         self._dropped: dict[str, int] = {}
         self._closed, self._forked, self._stale = False, False, False
-        self._naming = threading.Lock()
         self._token: list[None] = [None]
-        self._words: dict[type[Event], int] = {}  # the upper half of a record's first word
-        self._line_words: dict[str, int] = {}
         self._lock = self._own()
         self._ring = self._open_ring(ring_bytes)
-        self._kinds = KindTable(self._ring.kinds())
+        self._words = _KindWords(self._ring)
         self._flusher: subprocess.Popen[bytes] | None = None
         self._build()
         self._start_flusher()
@@ -156,7 +201,8 @@ class EventLogger:
         encode_into, pack_into, now = msgspec.msgpack.Encoder().encode_into, _RECORD.pack_into, time.time_ns
         area, words, write = self._ring.map, self._ring.words, self._ring.map.write
         pop, push, wait_turn, room = self._token.pop, self._token.append, self._wait_turn, self._room
-        known, numbers, payload = self._words.get, self._line_words, bytearray(1024)  # its user holds the token
+        known, numbers = self._words.by_type.get, self._words.by_line
+        payload = bytearray(1024)  # used by the thread that holds the token
         at, count, position, stop, limit, _ = self._place()
 
         def log(event: Event) -> None:
@@ -252,27 +298,12 @@ class EventLogger:
                 return _Place(at, count, position, at, limit, False)
 
     def _line_word(self, kind: str) -> int:
-        word = self._line_words[kind] = self._number(kind) << 32 | JSON_FLAG << 56
-        return word
+        self._check_usable(0, 0)
+        return self._words.line_word(kind)
 
     def _word(self, event_type: type[Event]) -> int:
-        kind = BY_TYPE.get(event_type)
-        if kind is None:
-            raise InputError(f"event = {event_type.__name__}: is no registered kind; call register_kind first")
-        word = self._words[event_type] = self._number(kind.name) << 32 | kind.version << 48
-        return word
-
-    def _number(self, name: str) -> int:
-        """The kind's number in this ring; written into the ring's table before its first event."""
         self._check_usable(0, 0)
-        with self._naming:
-            number = self._kinds.number(name)
-            if number is None:
-                grown = KindTable(self._kinds.names)
-                number = grown.add(name)
-                self._ring.set_kinds(grown.encode())
-                self._kinds = grown
-        return number
+        return self._words.type_word(event_type)
 
     def _check_usable(self, size: int, payload_bytes: int) -> None:
         if self._forked:
@@ -293,7 +324,7 @@ class EventLogger:
 
     def _wait(self, deadline: float, word: int) -> bool:
         """The ring is full: count a drop and return False when this kind may drop, else wait a moment."""
-        name = self._kinds.names.get(word >> 32 & 0xFFFF, "")
+        name = self._words.name(word >> 32 & 0xFFFF)
         if name in self.may_drop:
             self._dropped[name] = self._dropped.get(name, 0) + 1
             self._ring.words[W_DROPPED] += 1
@@ -385,10 +416,11 @@ class EventLogger:
             os.close(self._lock)
 
     def _after_fork(self) -> None:
-        """In the child: refuse, whoever was in ``log`` in the parent, and let the parent's lock go with the parent."""
+        """In the child: refuse events, whatever thread of the parent was in ``log``, and close the copy of its lock."""
         self._forked = True
         self._refuse()
-        self._token[:], self._naming = [None], threading.Lock()
+        self._token[:] = [None]
+        self._words.after_fork()
         if not self._closed:
             os.close(self._lock)
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
     from quantum_trader.policy.observation import PolicyObserver
 
-# Loaded when first asked for: who only evaluates a policy needs no file handling.
+# Loaded when first used: evaluating a policy needs no file handling.
 _LATER: Final = {
     "OrchestratorIntegrationConfig": "quantum_trader.policy.enforcement",
     "PolicyObserver": "quantum_trader.policy.observation",

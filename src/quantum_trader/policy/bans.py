@@ -1,4 +1,4 @@
-"""The symbols nobody may trade: banned at once, re-admitted after the wait."""
+"""The banned symbols: banned at once, re-admitted after a wait."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Cohort = tuple[list[float], Collection[str]]
 
 
 class Bans:
-    """Who is refused, and who waits to be re-admitted.
+    """The symbols that are refused, and those that wait to be re-admitted.
 
     A ban is held by the row of :func:`~quantum_trader.policy.stability.hold_field`. Symbols whose wait began at the
     same evaluation have equal rows, so a cohort of them shares one. *rows* is what :meth:`rows` gave.
@@ -32,9 +32,9 @@ class Bans:
     def hold(
         self, refused: Mapping[str, int], known: frozenset[str], now_s: float, last_s: float, vector: Sequence[float]
     ) -> list[str]:
-        """Ban the *refused*, release whose wait is over; returns who waits, longest first.
+        """Ban the *refused* and release the symbols whose wait is over; returns those that wait, longest first.
 
-        A symbol that is not *known* now goes on waiting without getting any further: absence is no evidence.
+        A symbol that is not *known* now waits on and its wait gets no shorter: absence is no evidence.
         """
         interval, persistence = vector[P_INTERVAL_S], vector[P_PERSISTENCE]
         before = kept = 0

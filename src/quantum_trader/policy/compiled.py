@@ -19,6 +19,9 @@ from quantum_trader.domain.enums import TREND_RANGING, TREND_TRENDING, TREND_UNK
 from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.policy.core import (
     MAX_MARKET_AGE_BARS,
+    Account,
+    Cost,
+    Market,
     cost_level,
     decide,
     liquidity_level,
@@ -26,8 +29,7 @@ from quantum_trader.policy.core import (
     symbol_refusal,
     vol_level,
 )
-from quantum_trader.policy.evaluation import Account, candidate_of, hold_trace
-from quantum_trader.policy.inputs import Cost, Market
+from quantum_trader.policy.evaluation import candidate_of, hold_trace
 from quantum_trader.policy.layout import (
     ACC_BROKEN_STREAK,
     ACC_DAILY_PNL_PCT,
@@ -76,7 +78,14 @@ from quantum_trader.policy.layout import (
 from quantum_trader.policy.policy import TradingPolicy, Values
 from quantum_trader.policy.profiles import OrchestratorConfig, profile_vector
 from quantum_trader.policy.rules import Trace, symbol_reasons
-from quantum_trader.policy.stability import account_step, clamp_clock, hold_slot, looseness, new_memory
+from quantum_trader.policy.stability import (
+    account_step,
+    clamp_clock,
+    hold_slot,
+    looseness,
+    new_memory,
+    shift_memory,
+)
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -208,6 +217,11 @@ def step_slots(now_s, profile, inputs, account, slots, mem, out):  # type: ignor
         limits,
     )
     stale = _risk_is_stale(account[ACC_RISK_AGE_S], account[ACC_EQUITY], True)
+    judged = Account(
+        account[ACC_DAILY_PNL_PCT], drawdown, latched, account[ACC_STREAK], account[ACC_BROKEN_STREAK],
+        account[ACC_WINS_SINCE], account[ACC_OPEN_COUNT], account[ACC_EXPOSURE_PCT], stale, mem[MEM_HALT] != 0.0,
+        account[ACC_QUALITY],
+    )
     allowed_share, disallowed_share = _refusals(profile, inputs, slots, out)
     changed = 0
     for s in range(inputs.shape[0]):
@@ -217,15 +231,16 @@ def step_slots(now_s, profile, inputs, account, slots, mem, out):  # type: ignor
         symbol_ok = 1.0 if refused == 0 else 0.0
         if s > 0:
             allowed_share = disallowed_share = 1.0 if symbol_ok == slot[_OK] else 0.0
-        allow, level, risk, confidence, entry, exit_, bits = _decide(
+        market = (
             int(row[IN_TREND]), int(row[IN_DIRECTION]),
             _vol_level(row[IN_VOL_RATIO], limits[P_HIGH_VOL], limits[P_EXTREME_VOL]), row[IN_AGE_BARS],
+        )
+        cost = (
             _cost_level(row[IN_SPREAD_BPS], limits[P_HIGH_SPREAD_BPS]),
             _cost_level(row[IN_SLIPPAGE_BPS], limits[P_HIGH_SLIPPAGE_BPS]), _liquidity_level(row[IN_VOLUME_RATIO]),
-            row[IN_COST_IN_R] if s == 0 else np.nan, account[ACC_DAILY_PNL_PCT], drawdown, latched, account[ACC_STREAK],
-            account[ACC_BROKEN_STREAK], account[ACC_WINS_SINCE], account[ACC_OPEN_COUNT], account[ACC_EXPOSURE_PCT],
-            stale, mem[MEM_HALT] != 0.0, account[ACC_QUALITY], limits, None,
+            row[IN_COST_IN_R] if s == 0 else np.nan,
         )
+        allow, level, risk, confidence, entry, exit_, bits = _decide(market, cost, judged, limits, None)
         candidate = _looseness(
             allow, level, risk, confidence, entry, exit_, limits[P_MAX_OPEN], limits[P_EXPOSURE_LIMIT], symbol_ok
         )
@@ -261,6 +276,14 @@ class SlotPolicy:
         """Permit no new trades in any slot from the next step on, or lift that."""
         self.mem[MEM_HALT] = 1.0 if on else 0.0
 
+    def shift(self, delta: float) -> None:
+        """Move the remembered equities by *delta* (USDT) when money was paid in (positive) or out (negative).
+
+        Call it before the first step that sees the new equity: then the transfer is no profit, loss or drawdown.
+        """
+        memory: Any = self.mem
+        shift_memory(memory, memory[MEM_RING:], float(delta))
+
     def snapshot(self, ts_ns: int) -> TradingPolicy:
         """The policy in force as one value, explained; its rules are those of the inputs as they stand now."""
         vector = self.profile.tolist()
@@ -289,15 +312,16 @@ class SlotPolicy:
 
     def _account(self) -> Account:
         """The account as the rules take it, after the latches of the last step."""
-        told = self.account.tolist()
-        drawdown = told[ACC_DRAWDOWN_PCT]
-        equity, peak = told[ACC_EQUITY], float(self.mem[MEM_PEAK])
+        given = self.account.tolist()
+        drawdown = given[ACC_DRAWDOWN_PCT]
+        equity, peak = given[ACC_EQUITY], float(self.mem[MEM_PEAK])
         if math.isfinite(equity) and equity > 0.0 and peak > 0.0:
             drawdown = min(drawdown, (equity / peak - 1.0) * 100.0)
-        return (
-            drawdown, told[ACC_DAILY_PNL_PCT], bool(self.mem[MEM_LATCH_DAY] >= 0.0), int(told[ACC_STREAK]),
-            int(told[ACC_BROKEN_STREAK]), int(told[ACC_WINS_SINCE]), int(told[ACC_OPEN_COUNT]), told[ACC_EXPOSURE_PCT],
-            risk_is_stale(told[ACC_RISK_AGE_S], equity, True), bool(self.mem[MEM_HALT]), told[ACC_QUALITY],
+        return Account(
+            given[ACC_DAILY_PNL_PCT], drawdown, bool(self.mem[MEM_LATCH_DAY] >= 0.0), int(given[ACC_STREAK]),
+            int(given[ACC_BROKEN_STREAK]), int(given[ACC_WINS_SINCE]), int(given[ACC_OPEN_COUNT]),
+            given[ACC_EXPOSURE_PCT], risk_is_stale(given[ACC_RISK_AGE_S], equity, True), bool(self.mem[MEM_HALT]),
+            given[ACC_QUALITY],
         )
 
     def _slot(

@@ -4,15 +4,16 @@
 symbol. They are plain Python for the library and machine code for the engine and the sweep. *trace* collects
 ``(rule, field, before, after)`` codes for the explanation; compiled callers pass None and the branch vanishes.
 
-A decision under way is the tuple ``(risk_pct, confidence, entry, exit, bits)``: *entry* and *exit* are codes, *bits*
-are the refusals so far. Rules that change one of them take it and hand it back.
+The inputs are three values: a :data:`Market`, a :data:`Cost` and an :class:`Account`. A decision under way is the tuple
+``(risk_pct, confidence, entry, exit, bits)``: *entry* and *exit* are codes, *bits* are the refusals so far. A rule that
+changes a decision takes it and returns the changed one.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from quantum_trader.domain.enums import (
     DIR_DOWN,
@@ -121,6 +122,24 @@ from quantum_trader.policy.layout import (
 )
 
 State = tuple[float, float, int, int, int]  # risk_pct, confidence, entry, exit, refusal bits
+Market = tuple[int, int, int, float]  # trend, direction, volatility codes and age in bars
+Cost = tuple[int, int, int, float]  # spread, slippage, liquidity codes and cost in R; -1 and NaN where not measured
+
+
+class Account(NamedTuple):
+    """The account as the rules take it; percentages are percent, *quality* is NaN where not measured."""
+
+    daily_pnl: float  # percent since UTC midnight
+    drawdown: float  # percent from the day's peak, 0 or negative
+    latched: bool  # rule B1 is in force from an earlier evaluation
+    streak: float  # losing trades in a row
+    broken_streak: float  # the losing streak that a win ended last
+    wins_since: float  # winning trades since then
+    open_count: float
+    exposure: float  # percent of equity
+    stale: bool  # rule F2
+    halted: bool
+    quality: float  # recent hit rate of the signal ensemble, 0..1
 
 LOW_VOL_RATIO: Final = 0.005  # ATR(14) / price of 4-hour bars below which volatility is LOW
 MAX_CONFIDENCE: Final = 0.95
@@ -132,7 +151,7 @@ MAX_MARKET_AGE_BARS: Final = 3.0  # F1
 MAX_RISK_AGE_S: Final = 60.0  # F2
 MIN_TRADES: Final = 5  # C1: judged by thresholds from here on
 LOW_VOLUME_RATIO: Final = 0.3  # D3
-NOT_MEASURED: Final = -1  # level code of a cost nobody measured
+NOT_MEASURED: Final = -1  # level code of a cost that is not measured
 
 _REFUSALS: Final = (
     REFUSE_EXTREME_VOL | REFUSE_DAILY_LOSS | REFUSE_POSITIONS | REFUSE_EXPOSURE | REFUSE_COST | REFUSE_STALE_RISK
@@ -246,10 +265,9 @@ def market_is_stale(trend: int, vol: int, age_bars: float) -> bool:
 
 
 @scalar
-def market_rules(
-    trend: int, direction: int, vol: int, age_bars: float, profile: Sequence[float], trace: list[Any] | None
-) -> tuple[State, float]:
-    """Rules A to A4 and F1 on a fresh decision; returns it with the most risk it may ever reach (percent)."""
+def market_rules(market: Market, profile: Sequence[float], trace: list[Any] | None) -> tuple[State, float]:
+    """The decision after rules A to A4 and F1, and the most risk (percent) that later rules may reach."""
+    trend, direction, vol, age_bars = market
     base = profile[P_BASE_RISK]
     start = (base, profile[P_BASE_CONFIDENCE], ENTRY_NORMAL, EXIT_TREND_FOLLOW, 0)
     known = trend != TREND_UNKNOWN
@@ -307,11 +325,10 @@ def account_refusals(
 
 
 @scalar
-def streak_rules(
-    drawdown: float, streak: float, broken_streak: float, wins_since: float, profile: Sequence[float], state: State,
-    trace: list[Any] | None
-) -> State:
+def streak_rules(account: Account, profile: Sequence[float], state: State, trace: list[Any] | None) -> State:
     """Rule B2 with its recovery (R1), and the penalties per loss (P1) and per percent of drawdown (P2)."""
+    drawdown, streak = account.drawdown, account.streak
+    broken_streak, wins_since = account.broken_streak, account.wins_since
     before = state
     risk, confidence, entry, exit_, bits = state
     in_streak = streak >= profile[P_STREAK_LIMIT]
@@ -354,11 +371,9 @@ def cost_effect(spread_high: bool, slippage_high: bool, profile: Sequence[float]
 
 
 @scalar
-def cost_rules(
-    spread: int, slippage: int, liquidity: int, cost_in_r: float, profile: Sequence[float], state: State,
-    trace: list[Any] | None
-) -> State:
-    """Rules D1, D2 (for costs that hold for every symbol) and D3; level codes, -1 and NaN where not measured."""
+def cost_rules(cost: Cost, profile: Sequence[float], state: State, trace: list[Any] | None) -> State:
+    """Rules D1, D2 (for costs that hold for every symbol) and D3."""
+    spread, slippage, liquidity, cost_in_r = cost
     if spread == LEVEL_HIGH or slippage == LEVEL_HIGH:
         before = state
         multiplier, adjustment = cost_effect(spread == LEVEL_HIGH, slippage == LEVEL_HIGH, profile)
@@ -415,27 +430,25 @@ def symbol_refusal(
 # ---- the whole ------------------------------------------------------------------------------------------------------
 @scalar
 def decide(
-    trend: int, direction: int, vol: int, age_bars: float, spread: int, slippage: int, liquidity: int,
-    cost_in_r: float, daily_pnl: float, drawdown: float, latched: bool, streak: float, broken_streak: float,
-    wins_since: float, open_count: float, exposure: float, stale_risk: bool, halted: bool, quality: float,
-    profile: Sequence[float], trace: list[Any] | None,
+    market: Market, cost: Cost, account: Account, profile: Sequence[float], trace: list[Any] | None
 ) -> tuple[int, int, float, float, int, int, int]:
     """Apply every rule to one market and one account: the market's, then the account's, the costs' and the ensemble's.
 
-    Codes as in ``domain.enums``; -1 or NaN where a cost or the quality was not measured; *latched*, *stale_risk* and
-    *halted* are truth values. Returns (allow, risk_profile, risk_pct, confidence, entry, exit, bits).
+    Codes as in ``domain.enums``. Returns (allow, risk_profile, risk_pct, confidence, entry, exit, bits).
     """
-    state, ceiling = market_rules(trend, direction, vol, age_bars, profile, trace)
-    bits = account_refusals(daily_pnl, drawdown, latched, open_count, exposure, profile, trace)
-    state = streak_rules(drawdown, streak, broken_streak, wins_since, profile, state, trace)
-    state = cost_rules(spread, slippage, liquidity, cost_in_r, profile, state, trace)
-    risk, confidence, entry, exit_, market_bits = quality_rule(quality, state, trace)
+    state, ceiling = market_rules(market, profile, trace)
+    bits = account_refusals(
+        account.daily_pnl, account.drawdown, account.latched, account.open_count, account.exposure, profile, trace
+    )
+    state = streak_rules(account, profile, state, trace)
+    state = cost_rules(cost, profile, state, trace)
+    risk, confidence, entry, exit_, market_bits = quality_rule(account.quality, state, trace)
     bits |= market_bits
-    if stale_risk:
+    if account.stale:
         bits |= REFUSE_STALE_RISK
         if trace is not None:
             trace.append((RULE_F2, FIELD_ALLOW, 1.0, 0.0))
-    if halted:
+    if account.halted:
         bits |= REFUSE_HALT
         if trace is not None:
             trace.append((RULE_HALT, FIELD_ALLOW, 1.0, 0.0))
@@ -444,7 +457,7 @@ def decide(
     if clamped_risk <= 0.0:
         bits |= REFUSE_ZERO_RISK
     level = RISK_NORMAL
-    if vol == VOL_HIGH:
+    if market[2] == VOL_HIGH:
         level = RISK_REDUCED
     allow = 0 if bits & _REFUSALS else 1
     if trace is not None:

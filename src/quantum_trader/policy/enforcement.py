@@ -1,15 +1,16 @@
-"""Which part of the policy is enforced, and what trading uses for the rest.
+"""The part of the policy that is enforced, and the settings that trading uses for the rest.
 
-Six switches enforce one subsystem each, in the order of :data:`SWITCHES`. What a switch doesn't enforce runs on
-the fixed settings. The arithmetic is scalar Python (numbers and tuples), so that the engine and the compiled
-sweep run the very same source.
+Six switches enforce one subsystem each, in the order of :data:`SWITCHES`. Where a switch is off the fixed setting
+applies. :class:`Settings` holds the six settings of one symbol; :func:`refusals` is the only place where a signal is
+held against them. The arithmetic is scalar Python (numbers and tuples): the engine runs it as it is, the sweep
+compiles it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -22,12 +23,29 @@ SWITCHES: Final = (
 )
 SWITCH_SIGNAL_FILTER, SWITCH_CONFIDENCE_THRESHOLD, SWITCH_RISK_SIZING = 0, 1, 2
 SWITCH_POSITION_LIMITS, SWITCH_TRADING_GATE, SWITCH_EXIT_MODE = 3, 4, 5
-NO_SWITCH: Final = -1
 BLOCK: Final = 1.0  # the verdict that takes the whole trade away
+
+# Bits of `refusals`, in the order in which a gate names them.
+NOT_GATE, NOT_SYMBOL, NOT_CONFIDENCE, NOT_POSITIONS = 1, 2, 4, 8
+REFUSAL_NAMES: Final = (
+    (NOT_GATE, "trading_gate"), (NOT_SYMBOL, "signal_filter"), (NOT_CONFIDENCE, "confidence_threshold"),
+    (NOT_POSITIONS, "position_limits"),
+)
+
+
+class Settings(NamedTuple):
+    """The settings of one symbol that a signal is held against: the policy's, the fixed ones, or those in use."""
+
+    gate: int  # 1: new trades are allowed
+    symbol: int  # 1: the symbol is allowed
+    min_confidence: float
+    risk_pct: float  # percent of equity per trade; 0.0 allows no trade
+    max_positions: int
+    exit_code: int  # EXIT_* code
 
 
 class OrchestratorIntegrationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The mode, the six switches and the fixed settings used for whatever isn't enforced.
+    """The mode, the six switches, and the fixed settings for what is not enforced.
 
     Raises ConfigError for settings that contradict each other: OBSERVE enforces nothing.
     """
@@ -91,13 +109,17 @@ class OrchestratorIntegrationConfig(msgspec.Struct, frozen=True, kw_only=True, f
             EXIT_CODES.index(self.fixed_exit_mode),
         )
 
+    def fixed_settings(self, symbol_by_tag: int) -> Settings:
+        """The settings where nothing is enforced: an open gate; *symbol_by_tag* is 0 for a symbol tagged BAD."""
+        return Settings(1, symbol_by_tag, *self.fixed)
+
     def is_enforced(self, switch: str) -> bool:
         """Whether *switch* (one of SWITCHES) is enforced."""
         return bool(self.switches[switch_index(switch)])
 
 
 class PolicyNumbers(msgspec.Struct, frozen=True, kw_only=True):
-    """What the policy says for one symbol."""
+    """The policy's settings for one symbol."""
 
     allow: bool
     symbol_allowed: bool
@@ -108,7 +130,7 @@ class PolicyNumbers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EffectiveSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What trading uses for one symbol."""
+    """The settings that trading uses for one symbol."""
 
     trading_allowed: bool
     symbol_allowed: bool
@@ -119,7 +141,7 @@ class EffectiveSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def switch_index(switch: str) -> int:
-    """The place of *switch* in the rollout order; ConfigError listing the names when there is none such."""
+    """The place of *switch* in the rollout order; raises ConfigError with the list of names for another."""
     if switch not in SWITCHES:
         raise ConfigError(f"switch = {switch!r}: must be one of {', '.join(SWITCHES)}")
     return SWITCHES.index(switch)
@@ -128,118 +150,134 @@ def switch_index(switch: str) -> int:
 def effective(
     config: OrchestratorIntegrationConfig, policy: PolicyNumbers, *, symbol_tag_bad: bool = False
 ) -> EffectiveSettings:
-    """Combine what *policy* says with the fixed settings, as *config*'s switches have it."""
-    gate, symbol, confidence, risk, positions, exit_code = effective_settings(
-        config.switches, int(policy.allow), int(policy.symbol_allowed), int(not symbol_tag_bad),
-        policy.min_confidence, policy.risk_pct, policy.max_positions, EXIT_CODES.index(policy.exit_mode),
-        *config.fixed,
+    """Combine the settings of *policy* with the fixed ones, as the switches of *config* say."""
+    wanted = Settings(
+        int(policy.allow), int(policy.symbol_allowed), policy.min_confidence, policy.risk_pct, policy.max_positions,
+        EXIT_CODES.index(policy.exit_mode),
     )
+    used = settings_in_use(config.switches, wanted, config.fixed_settings(int(not symbol_tag_bad)))
     return EffectiveSettings(
-        trading_allowed=bool(gate), symbol_allowed=bool(symbol), min_confidence=confidence, risk_pct=risk,
-        max_positions=positions, exit_mode=EXIT_CODES[exit_code],
+        trading_allowed=bool(used.gate), symbol_allowed=bool(used.symbol), min_confidence=used.min_confidence,
+        risk_pct=used.risk_pct, max_positions=used.max_positions, exit_mode=EXIT_CODES[used.exit_code],
     )
 
 
 @scalar
-def effective_settings(
-    switches: Sequence[int], allow: int, symbol_by_policy: int, symbol_by_tag: int, min_confidence: float,
-    risk_pct: float, max_positions: int, exit_code: int, fixed_confidence: float, fixed_risk_pct: float,
-    fixed_max_positions: int, fixed_exit_code: int,
-) -> tuple[int, int, float, float, int, int]:
-    """Return (gate open, symbol allowed, min confidence, risk %, max positions, exit code) that trading uses.
+def settings_in_use(switches: Sequence[int], policy: Settings, fixed: Settings) -> Settings:
+    """The settings that trading uses: each of *policy* where its switch is on, of *fixed* where it is off.
 
-    *switches*: six ints, 0 or 1, in rollout order. *symbol_by_tag* is 0 for a symbol tagged BAD: the filter that
-    applies when the policy's isn't enforced.
+    *switches*: six ints, 0 or 1, in rollout order. *fixed* has the gate open, and the symbol refused when it is tagged
+    BAD (see :meth:`OrchestratorIntegrationConfig.fixed_settings`).
     """
-    return (
-        allow if switches[4] else 1,
-        symbol_by_policy if switches[0] else symbol_by_tag,
-        min_confidence if switches[1] else fixed_confidence,
-        risk_pct if switches[2] else fixed_risk_pct,
-        max_positions if switches[3] else fixed_max_positions,
-        exit_code if switches[5] else fixed_exit_code,
+    return Settings(
+        policy.gate if switches[4] else fixed.gate,
+        policy.symbol if switches[0] else fixed.symbol,
+        policy.min_confidence if switches[1] else fixed.min_confidence,
+        policy.risk_pct if switches[2] else fixed.risk_pct,
+        policy.max_positions if switches[3] else fixed.max_positions,
+        policy.exit_code if switches[5] else fixed.exit_code,
     )
 
 
 @scalar
-def trade_size(
-    gate: int, symbol_allowed: int, min_confidence: float, risk_pct: float, max_positions: int, confidence: float,
-    open_positions: int,
-) -> float:
-    """Return the risk (percent) a signal of *confidence* is traded with; 0.0 when it isn't traded."""
-    if gate and symbol_allowed and confidence >= min_confidence and open_positions < max_positions and risk_pct > 0.0:
-        return risk_pct
-    return 0.0
+def refusals(settings: Any, confidence: float, open_positions: int) -> int:
+    """The NOT_* bits of every setting that refuses a signal of *confidence*; 0: none does.
+
+    *settings* is a :class:`Settings`, or a tuple in its order. The only place that holds a confidence against its
+    threshold. A number that is not finite refuses.
+    """
+    found = 0
+    if settings[0] == 0 or not (settings[3] > 0.0):
+        found |= NOT_GATE
+    if settings[1] == 0:
+        found |= NOT_SYMBOL
+    if not (confidence >= settings[2]):
+        found |= NOT_CONFIDENCE
+    if not (open_positions < settings[4]):
+        found |= NOT_POSITIONS
+    return found
+
+
+def refusal_names(found: int) -> tuple[str, ...]:
+    """The switches whose settings refuse, from the bits of :func:`refusals`, in the order of the bits."""
+    return tuple(name for bit, name in REFUSAL_NAMES if found & bit)
 
 
 @scalar
-def size_with_flip(
-    flip: int, switches: Sequence[int], allow: int, symbol_by_policy: int, symbol_by_tag: int, min_confidence: float,
-    risk_pct: float, max_positions: int, fixed_confidence: float, fixed_risk_pct: float, fixed_max_positions: int,
-    confidence: float, open_positions: int,
-) -> float:
-    """Return the risk (percent) of a signal with switch *flip* turned the other way (-1: none)."""
-    return trade_size(
-        allow if (switches[4] != 0) != (flip == 4) else 1,
-        symbol_by_policy if (switches[0] != 0) != (flip == 0) else symbol_by_tag,
-        min_confidence if (switches[1] != 0) != (flip == 1) else fixed_confidence,
-        risk_pct if (switches[2] != 0) != (flip == 2) else fixed_risk_pct,
-        max_positions if (switches[3] != 0) != (flip == 3) else fixed_max_positions,
-        confidence, open_positions,
+def trade_size(settings: Any, confidence: float, open_positions: int) -> float:
+    """The risk (percent of equity) a signal of *confidence* is traded with; 0.0 when it is refused."""
+    return settings[3] if refusals(settings, confidence, open_positions) == 0 else 0.0
+
+
+@scalar
+def turned(switch: int, used: Settings, other: Settings) -> Settings:
+    """*used* with the setting of *switch* replaced by that of *other*."""
+    return Settings(
+        other.gate if switch == SWITCH_TRADING_GATE else used.gate,
+        other.symbol if switch == SWITCH_SIGNAL_FILTER else used.symbol,
+        other.min_confidence if switch == SWITCH_CONFIDENCE_THRESHOLD else used.min_confidence,
+        other.risk_pct if switch == SWITCH_RISK_SIZING else used.risk_pct,
+        other.max_positions if switch == SWITCH_POSITION_LIMITS else used.max_positions,
+        other.exit_code if switch == SWITCH_EXIT_MODE else used.exit_code,
     )
 
 
 @scalar
 def removed_share(enforced: int, size: float, flipped: float, fixed_risk_pct: float) -> float:
-    """Return the share of a fixed-size trade that enforcing takes away, from the sizes as they are and flipped."""
+    """The share of a fixed-size trade that enforcing takes away, from the sizes as they are and flipped."""
     return (flipped - size) / fixed_risk_pct if enforced else (size - flipped) / fixed_risk_pct
 
 
 @scalar
-def verdicts(
-    switches: Sequence[int], allow: int, symbol_by_policy: int, symbol_by_tag: int, min_confidence: float,
-    risk_pct: float, max_positions: int, exit_code: int, fixed_confidence: float, fixed_risk_pct: float,
-    fixed_max_positions: int, fixed_exit_code: int, confidence: float, open_positions: int,
+def removed_by_switch(
+    switches: Sequence[int], policy: Settings, fixed: Settings, confidence: float, open_positions: int
 ) -> tuple[float, float, float, float, float, float]:
-    """Return, per switch, the share of a fixed-size trade that enforcing it (the others as they are) takes away.
+    """Per switch, the share of a fixed-size trade that enforcing it (the others as they are) takes away.
 
     0.0: nothing changes. 1.0 (BLOCK): a trade of fixed size is refused. 0.3: it is resized to 0.7. Negative: the
     policy admits or enlarges what the fixed settings would not. exit_mode: the size (as a share) of a trade whose
     exit would be managed differently. A switch that is on is compared with itself off, so its evidence goes on after
     its promotion.
     """
-    now = size_with_flip(
-        -1, switches, allow, symbol_by_policy, symbol_by_tag, min_confidence, risk_pct, max_positions,
-        fixed_confidence, fixed_risk_pct, fixed_max_positions, confidence, open_positions,
+    used = settings_in_use(switches, policy, fixed)
+    other = settings_in_use(
+        (1 - switches[0], 1 - switches[1], 1 - switches[2], 1 - switches[3], 1 - switches[4], 1 - switches[5]),
+        policy, fixed,
     )
-    by_filter = size_with_flip(
-        0, switches, allow, symbol_by_policy, symbol_by_tag, min_confidence, risk_pct, max_positions,
-        fixed_confidence, fixed_risk_pct, fixed_max_positions, confidence, open_positions,
-    )
-    by_confidence = size_with_flip(
-        1, switches, allow, symbol_by_policy, symbol_by_tag, min_confidence, risk_pct, max_positions,
-        fixed_confidence, fixed_risk_pct, fixed_max_positions, confidence, open_positions,
-    )
-    by_sizing = size_with_flip(
-        2, switches, allow, symbol_by_policy, symbol_by_tag, min_confidence, risk_pct, max_positions,
-        fixed_confidence, fixed_risk_pct, fixed_max_positions, confidence, open_positions,
-    )
-    by_limits = size_with_flip(
-        3, switches, allow, symbol_by_policy, symbol_by_tag, min_confidence, risk_pct, max_positions,
-        fixed_confidence, fixed_risk_pct, fixed_max_positions, confidence, open_positions,
-    )
-    by_gate = size_with_flip(
-        4, switches, allow, symbol_by_policy, symbol_by_tag, min_confidence, risk_pct, max_positions,
-        fixed_confidence, fixed_risk_pct, fixed_max_positions, confidence, open_positions,
-    )
+    size, risk_pct = trade_size(used, confidence, open_positions), fixed.risk_pct
+    by_filter = trade_size(turned(SWITCH_SIGNAL_FILTER, used, other), confidence, open_positions)
+    by_confidence = trade_size(turned(SWITCH_CONFIDENCE_THRESHOLD, used, other), confidence, open_positions)
+    by_sizing = trade_size(turned(SWITCH_RISK_SIZING, used, other), confidence, open_positions)
+    by_limits = trade_size(turned(SWITCH_POSITION_LIMITS, used, other), confidence, open_positions)
+    by_gate = trade_size(turned(SWITCH_TRADING_GATE, used, other), confidence, open_positions)
     return (
-        removed_share(switches[0], now, by_filter, fixed_risk_pct),
-        removed_share(switches[1], now, by_confidence, fixed_risk_pct),
-        removed_share(switches[2], now, by_sizing, fixed_risk_pct),
-        removed_share(switches[3], now, by_limits, fixed_risk_pct),
-        removed_share(switches[4], now, by_gate, fixed_risk_pct),
-        now / fixed_risk_pct if exit_code != fixed_exit_code else 0.0,
+        removed_share(switches[0], size, by_filter, risk_pct),
+        removed_share(switches[1], size, by_confidence, risk_pct),
+        removed_share(switches[2], size, by_sizing, risk_pct),
+        removed_share(switches[3], size, by_limits, risk_pct),
+        removed_share(switches[4], size, by_gate, risk_pct),
+        size / risk_pct if policy.exit_code != fixed.exit_code else 0.0,
     )
+
+
+# The engine calls these two until it passes Settings itself.
+def effective_settings(
+    switches: Sequence[int], allow: int, symbol_by_policy: int, symbol_by_tag: int, min_confidence: float,
+    risk_pct: float, max_positions: int, exit_code: int, *fixed: Any,
+) -> Settings:
+    """:func:`settings_in_use` with the settings given one by one; *fixed*: ``OrchestratorIntegrationConfig.fixed``."""
+    policy = Settings(allow, symbol_by_policy, min_confidence, risk_pct, max_positions, exit_code)
+    return settings_in_use(switches, policy, Settings(1, symbol_by_tag, *fixed))
+
+
+def verdicts(
+    switches: Sequence[int], allow: int, symbol_by_policy: int, symbol_by_tag: int, min_confidence: float,
+    risk_pct: float, max_positions: int, exit_code: int, *fixed_and_signal: Any,
+) -> tuple[float, float, float, float, float, float]:
+    """:func:`removed_by_switch` with the settings given one by one, then confidence and open positions."""
+    policy = Settings(allow, symbol_by_policy, min_confidence, risk_pct, max_positions, exit_code)
+    *fixed, confidence, open_positions = fixed_and_signal
+    return removed_by_switch(switches, policy, Settings(1, symbol_by_tag, *fixed), confidence, open_positions)
 
 
 def _check_types(config: OrchestratorIntegrationConfig) -> None:

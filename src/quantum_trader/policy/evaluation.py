@@ -1,7 +1,7 @@
-"""One evaluation: pure, from inputs and a profile to a policy.
+"""One evaluation of the policy: pure, from inputs and a profile to a policy.
 
-:func:`evaluate` is the whole of it. The pieces are shared with :class:`~quantum_trader.policy.OrchestratorPolicy`,
-which adds what remembers: latches, holds, history and persistence.
+:func:`evaluate` runs all of it. :class:`~quantum_trader.policy.OrchestratorPolicy` uses the same parts and adds the
+memory: latches, holds, history and persistence.
 """
 
 from __future__ import annotations
@@ -12,12 +12,18 @@ from typing import Final
 
 from quantum_trader.domain.enums import TAG_CODES, PerformanceTag
 from quantum_trader.domain.policy import RiskState, SymbolPerformanceData
-from quantum_trader.policy.core import decide, risk_is_stale, symbol_is_bad, symbol_refusal
+from quantum_trader.policy.core import (
+    Account,
+    Cost,
+    Market,
+    decide,
+    risk_is_stale,
+    symbol_is_bad,
+    symbol_refusal,
+)
 from quantum_trader.policy.inputs import (
     OVERALL,
-    Cost,
     Costs,
-    Market,
     PolicyInputs,
     cost_codes,
     market_codes,
@@ -45,8 +51,6 @@ from quantum_trader.policy.profiles import OrchestratorConfig, profile_vector
 from quantum_trader.policy.rules import Trace
 from quantum_trader.policy.stability import looseness
 
-# drawdown, daily PnL, latched, streak, broken streak, wins since, open positions, exposure, stale, halted, quality
-Account = tuple[float, float, bool, int, int, int, int, float, bool, bool, float]
 Candidate = tuple[Values, int, tuple[Trace, ...]]
 
 _BAD: Final = PerformanceTag.BAD
@@ -58,21 +62,17 @@ def account_of(risk: RiskState, drawdown: float, latched: bool, age_s: float, ha
     """The account as the rules take it."""
     equity = risk.equity
     given = equity is not None
-    return (
-        drawdown, risk.daily_pnl_pct, latched, risk.losing_streak, risk.broken_streak, risk.wins_since,
+    return Account(
+        risk.daily_pnl_pct, drawdown, latched, risk.losing_streak, risk.broken_streak, risk.wins_since,
         risk.open_trades_count, risk.total_exposure_pct,
         risk_is_stale(age_s, math.nan if equity is None else equity, given), halted, quality,
     )
 
 
 def candidate_of(market: Market, cost: Cost, account: Account, symbol_ok: bool, vector: Sequence[float]) -> Candidate:
-    """What the rules say of one market: looseness values, refusal bits and the trace."""
+    """The rules' answer for one market: looseness values, refusal bits and the trace."""
     trace: list[Trace] = []
-    (drawdown, daily_pnl, latched, streak, broken, wins, open_count, exposure, stale, halted, quality) = account
-    allow, level, risk, confidence, entry, exit_, bits = decide(
-        market[0], market[1], market[2], market[3], cost[0], cost[1], cost[2], cost[3], daily_pnl, drawdown, latched,
-        streak, broken, wins, open_count, exposure, stale, halted, quality, vector, trace,
-    )
+    allow, level, risk, confidence, entry, exit_, bits = decide(market, cost, account, vector, trace)
     values = looseness(
         allow, level, risk, confidence, entry, exit_, vector[P_MAX_OPEN], vector[P_EXPOSURE_LIMIT], symbol_ok
     )
@@ -86,7 +86,7 @@ def refused_symbols(
     winrate, avg_r, losses = vector[P_MIN_WINRATE], vector[P_MIN_AVG_R], vector[P_BAD_STREAK]
     refused = {one.symbol: REFUSE_BAD_SYMBOL for one in performances if one.performance_tag is _BAD}
     if not (math.isnan(winrate) and math.isnan(avg_r) and math.isnan(losses)):
-        suspects = [  # more than C1 bans, in one quick pass; the rule decides
+        suspects = [  # a superset of what C1 bans, in one quick pass; the rule decides
             one for one in performances
             if one.winrate < winrate or one.avg_r < avg_r or one.consecutive_losses >= losses
         ]
@@ -120,7 +120,7 @@ def hold_trace(slot: Sequence[float], candidate: Values, held: int) -> list[Trac
 
 
 def known_symbols(inputs: PolicyInputs) -> frozenset[str]:
-    """Every symbol the inputs speak of."""
+    """Every symbol that the inputs name."""
     named = {one.symbol for one in inputs.symbol_performance}
     named.update(inputs.markets or ())
     if isinstance(inputs.cost_metrics, Mapping):

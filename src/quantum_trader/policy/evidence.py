@@ -1,10 +1,10 @@
-"""Whether what a switch would have taken away was losing money, told by an interval that may be looked at often.
+"""Whether the trades that a switch would have taken away lost money: an interval that may be looked at often.
 
 The number examined is, per changed decision, the result in R of what enforcing takes away (below zero: enforcing
 helps). Three things make a plain 95 % interval wrong here, and each has its answer:
 
-* **Looking again and again.** Looks are taken at fixed counts (30, 45, 68, ...: times 1.5), whoever asks and however
-  often; between two of them the interval doesn't move. Look k spends alpha / (k (k + 1)) of the error, which sums
+* **Looking again and again.** Looks are taken at fixed counts (30, 45, 68, ...: times 1.5), however often somebody
+  asks; between two of them the interval doesn't move. Look k spends alpha / (k (k + 1)) of the error, which sums
   to alpha over all looks (an error-spending schedule: Lan and DeMets, Biometrika 70, 1983; added up by Boole's
   inequality, which asks nothing of the dependence between looks).
 * **Neighbouring outcomes share a market.** Decisions are gathered in blocks of time and whole blocks are resampled

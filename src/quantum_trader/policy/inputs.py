@@ -1,4 +1,4 @@
-"""What the policy is asked with: the inputs as one frozen value, and the makers its users know."""
+"""The inputs of the policy as one frozen value, the functions that make them, and their codes."""
 
 from __future__ import annotations
 
@@ -21,20 +21,18 @@ from quantum_trader.domain.enums import (
 from quantum_trader.domain.errors import InputError, require, require_finite
 from quantum_trader.domain.market import MarketState
 from quantum_trader.domain.policy import CostMetrics, RiskState, SymbolPerformanceData
-from quantum_trader.policy.core import NOT_MEASURED, vol_level
+from quantum_trader.policy.core import NOT_MEASURED, Cost, Market, vol_level
 from quantum_trader.policy.policy import to_enum
 from quantum_trader.policy.profiles import OrchestratorConfig
 
 OVERALL = "*"  # the key of the overall costs in a mapping of costs
 Performances = Sequence[SymbolPerformanceData] | Mapping[str, SymbolPerformanceData]
 Costs = CostMetrics | Mapping[str, CostMetrics]
-Market = tuple[int, int, int, float]  # trend, direction, volatility codes and age in bars
-Cost = tuple[int, int, int, float]  # spread, slippage, liquidity codes and cost in R
 
 NO_COST: Cost = (NOT_MEASURED, NOT_MEASURED, NOT_MEASURED, math.nan)
 UNKNOWN_MARKET: Market = (TREND_CODES.index(Trend.UNKNOWN), 0, VOL_CODES.index(VolLevel.UNKNOWN), 0.0)
 
-# A word equals its member, so either finds the code.
+# A string equals its enum member, so either finds the code.
 _TREND = {member: code for code, member in enumerate(TREND_CODES)}
 _VOL = {member: code for code, member in enumerate(VOL_CODES)}
 _LEVEL = {member: code for code, member in enumerate(LEVEL_CODES)}
@@ -42,7 +40,7 @@ _DIRECTION: dict[object, int] = {member: code for code, member in enumerate(DIRE
 
 
 class PolicyInputs(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything one evaluation looks at; ``None`` means not measured.
+    """The inputs of one evaluation; ``None`` means not measured.
 
     *market_age_bars* is the age of the overall market in its own bars, *risk_age_s* that of the risk state. *markets*
     gives symbols a state of their own. *cost_metrics* is one for all, or one per symbol with ``"*"`` for overall.
@@ -66,7 +64,7 @@ def vol_level_of(ratio: float, config: OrchestratorConfig) -> VolLevel:
 
 
 def market_of(regime_tag: object, volatility: object, direction: object, age_bars: float) -> Market:
-    """The codes of a market state given as members or words."""
+    """The codes of a market state given as enum members or as their strings."""
     try:
         market = _TREND[regime_tag], _DIRECTION[direction], _VOL[volatility], float(age_bars)  # type: ignore[index]
     except (KeyError, TypeError, ValueError):
@@ -85,14 +83,14 @@ def market_codes(state: MarketState) -> Market:
 
 
 def cost_codes(cost: CostMetrics | None) -> Cost:
-    """The codes of *cost*; not measured where it is None. InputError for what is no CostMetrics."""
+    """The codes of *cost*; not measured where it is None. Raises InputError unless it is a CostMetrics."""
     if cost is None:
         return NO_COST
     try:
         liquidity = NOT_MEASURED if cost.liquidity_level is None else _LEVEL[cost.liquidity_level]
         in_r = math.nan if cost.cost_in_r is None else cost.cost_in_r
         return _LEVEL[cost.spread_level], _LEVEL[cost.slippage_level], liquidity, in_r
-    except (AttributeError, KeyError, TypeError):  # asked afterwards: this is on the hot path
+    except (AttributeError, KeyError, TypeError):  # checked after the failure: this is the hot path
         raise InputError(
             f"cost_metrics = {cost!r}: must be a CostMetrics with levels LOW, NORMAL or HIGH: create_cost_metrics()"
         ) from None
@@ -114,7 +112,7 @@ def overall_cost(costs: Costs | None) -> Cost:
 
 
 def quality_of(ensemble_quality: float | None) -> float:
-    """The quality as a number; NaN where not measured. InputError unless it is a rate."""
+    """The quality as a number; NaN where not measured. Raises InputError unless it is a rate."""
     if ensemble_quality is None:
         return math.nan
     require_finite("ensemble_quality", ensemble_quality)

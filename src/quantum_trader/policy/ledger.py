@@ -1,4 +1,4 @@
-"""What enforcing each switch would have changed, signal by signal, until the shadow trade tells how it ended.
+"""Per signal, what enforcing each switch would have changed, and the result of its shadow trade once it is known.
 
 Decisions are kept in the order they were made, and evidence is read from the longest beginning of that order in
 which every outcome is known. Stops end sooner than targets, so "whatever has closed so far" would be a sample of
@@ -101,7 +101,7 @@ class SwitchRecord(msgspec.Struct, frozen=True, kw_only=True):
 class RolloutLedger:
     """Collect, per switch, the decisions it would have changed and how their shadow trades ended.
 
-    *subject* says what the evidence is about (profile and its hash). Not thread-safe: one writer, the driver.
+    *subject* names what the evidence is about (profile and its hash). Not thread-safe: one writer, the driver.
     """
 
     def __init__(self, subject: str = "") -> None:
@@ -128,7 +128,7 @@ class RolloutLedger:
         self._forget(ts_ns - MAX_OPEN_NS)
 
     def record(self, key: str | int, ts_ns: int, removed: Sequence[float], *, again: bool = False) -> bool:
-        """Note one signal and what each switch would have taken away of it (see ``verdicts``).
+        """Note one signal and what each switch would have taken away of it (see ``removed_by_switch``).
 
         *again*: more of a signal already counted, under a key of its own.
 
@@ -151,7 +151,7 @@ class RolloutLedger:
         """Note that the shadow of *key* ended with *r* (net, in R), and *exit_r* under the policy's exit mode.
 
         *end_ns* is when it ended; the latest moment seen when left out. A key that isn't pending is passed over: no
-        switch would have changed it. Without *exit_r* the signal says nothing of exit_mode. Raises InputError for a
+        switch would have changed it. Without *exit_r* the signal is no evidence for exit_mode. Raises InputError for a
         result that isn't finite.
         """
         require_finite("r", r)

@@ -85,7 +85,7 @@ class PolicyObserver:
         mode: OrchestratorMode = OrchestratorMode.OBSERVE, actual_confidence_used: float = 0.45,
         actual_trading_allowed: bool = True, now: datetime | int | None = None,
     ) -> None:
-        """Note what *policy* says, what trading used instead, and how the two differ.
+        """Note the settings of *policy*, those that trading used, and how the two differ.
 
         *now*: nanoseconds or a datetime (naive is UTC); the policy's own time when left out.
         """
@@ -155,7 +155,7 @@ class PolicyObserver:
             self._count(error)
 
     def mark(self) -> dict[str, int] | None:
-        """Flush and return the bytes of every file: what a checkpoint covers. None when that can't be told."""
+        """Flush and return the bytes of every file: what a checkpoint covers. None when it cannot be read."""
         self.flush()
         try:
             return {path.name: path.stat().st_size for path in self._files()}
@@ -325,7 +325,7 @@ def _whole_lines(descriptor: int, size: int) -> int:
 
 
 def _time_of(subject: Any) -> int | None:
-    """When *subject* says it was true, in nanoseconds; None when it doesn't say."""
+    """The time of *subject* in nanoseconds; None when it has none."""
     when: Any = None
     for name in ("ts_ns", "timestamp"):
         when = subject.get(name) if isinstance(subject, Mapping) else getattr(subject, name, None)

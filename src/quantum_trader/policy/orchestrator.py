@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-import msgspec
-
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_SECOND, iso
 from quantum_trader.domain.enums import Direction, EntryMode, ExitMode, RiskProfile, Trend, VolLevel
-from quantum_trader.domain.errors import InputError, StateError, require
+from quantum_trader.domain.errors import InputError, StateError, require, require_finite
 from quantum_trader.domain.loss_window import RING_SIZE, empty_ring
 from quantum_trader.domain.market import MarketState
 from quantum_trader.domain.policy import RiskState, SymbolPerformanceData
 from quantum_trader.policy import clock
 from quantum_trader.policy.bans import Bans
-from quantum_trader.policy.core import MAX_RISK_AGE_S
-from quantum_trader.policy.evaluation import (
-    Account,
-    Candidate,
-    account_of,
-    candidate_of,
-    hold_trace,
-    refused_symbols,
-    slot_cost,
-)
+from quantum_trader.policy.core import MAX_RISK_AGE_S, Cost, Market
+from quantum_trader.policy.evaluation import account_of, candidate_of, hold_trace, refused_symbols
+from quantum_trader.policy.history import PolicyHistory
 from quantum_trader.policy.inputs import (
     OVERALL,
-    UNKNOWN_MARKET,
-    Cost,
     Costs,
-    Market,
     Performances,
     market_codes,
     market_of,
@@ -44,7 +31,6 @@ from quantum_trader.policy.inputs import (
 )
 from quantum_trader.policy.layout import (
     FIELD_ALLOW,
-    FIELD_SYMBOL,
     H_COUNT,
     H_CURRENT,
     H_WIDTH,
@@ -68,10 +54,11 @@ from quantum_trader.policy.stability import (
     looseness,
     new_memory,
     new_slot,
+    shift_memory,
 )
 from quantum_trader.policy.store import SavedPolicy, read_state, write_state
+from quantum_trader.policy.symbol_slots import SymbolSlots, close_slot, in_force, safer_slot
 
-HISTORY: Final = 100
 CLOCK_TOLERANCE_S: Final = 60.0  # a clock may step back this much; then time stands still
 _HOUR_S: Final = 3_600.0
 _Memo = tuple[Any, ...]
@@ -81,8 +68,11 @@ class OrchestratorPolicy:
     """One authoritative policy, kept stable.
 
     Without arguments it runs the chosen profile: *config*, else *profile_name*, else ``ORCH_PROFILE``, else SAFE. With
-    *state_path* its memory is saved at each change and restored at start; a damaged file is set aside, told in
-    ``recovered_from``, and nothing may be traded until :meth:`resume`.
+    *state_path* its memory is saved at each change and restored at start; a damaged file is set aside (its new name is
+    in ``recovered_from``), and nothing may be traded until :meth:`resume`.
+
+    Where the risk state gives an equity the policy keeps the UTC day's peak itself, in its memory; no other object of
+    the library derives a drawdown. Money paid in or out goes to :meth:`note_transfer`.
     """
 
     def __init__(
@@ -100,18 +90,14 @@ class OrchestratorPolicy:
         self._memory = new_memory()[:MEM_RING]
         self._ring = empty_ring()
         self._overall = new_slot()
-        self._slots: dict[str, list[float]] = {}
-        self._symbol_parts: dict[str, tuple[Values, tuple[Trace, ...]]] = {}
-        self._own_markets: set[str] = set()
+        self._symbols = SymbolSlots(self._vector)
         self._bans = Bans()
         self._performed: list[str] = []
         self._known: frozenset[str] = frozenset()
         self._streaks: dict[str, int] = {}
-        self._history: deque[TradingPolicy] = deque(maxlen=HISTORY)
-        self._encoded: deque[msgspec.Raw] = deque(maxlen=HISTORY)
+        self._history = PolicyHistory(keeps_json=self.state_path is not None)
         self._memo: _Memo | None = None
         self._last_risk: RiskState | None = None
-        self._memo_until = -math.inf
         self._policy = _closed(self.config, 0, ())
         if self.state_path is not None:
             self._restore(self.state_path)
@@ -124,7 +110,7 @@ class OrchestratorPolicy:
     def get_history(self, limit: int | None = None) -> list[TradingPolicy]:
         """The last policies, oldest first; at most 100, at most *limit*."""
         require(limit is None or limit >= 0, "limit", limit, "cannot be negative")
-        history = list(self._history)
+        history = list(self._history.policies)
         return history if limit is None else history[len(history) - min(limit, len(history)):]
 
     @property
@@ -157,7 +143,7 @@ class OrchestratorPolicy:
             symbol_performance = ()
         memo = self._memo
         if (
-            memo is not None and memo[0] is risk_state and self._memory[MEM_LAST_S] <= now_s < self._memo_until
+            memo is not None and memo[0] is risk_state and self._memory[MEM_LAST_S] <= now_s < memo[9]
             and memo[1:6] == (regime_tag, vol_level, direction, market_age_bars, ensemble_quality)
             and _same(memo[6], cost_metrics) and _same(memo[7], symbol_performance) and _same(memo[8], markets)
         ):
@@ -178,11 +164,11 @@ class OrchestratorPolicy:
         refused = refused_symbols(performances, cost_metrics, self._vector)
         known = self._known_now(performances, markets, cost_metrics)
         before = () if self.state_path is None else self._remembered()
-        policy = self._evaluate(now_ns, risk_state, quality, market, cost, cost_metrics, own, refused, known)
-        if risk_state is self._last_risk:  # handed in again: worth remembering whole
+        policy, until_s = self._evaluate(now_ns, risk_state, quality, market, cost, cost_metrics, own, refused, known)
+        if risk_state is self._last_risk:  # the same object again: the whole call may be repeated
             self._memo = (
                 risk_state, regime_tag, vol_level, direction, market_age_bars, ensemble_quality, _frozen(cost_metrics),
-                _frozen(symbol_performance), _frozen(markets),
+                _frozen(symbol_performance), _frozen(markets), until_s,
             )
         self._last_risk = risk_state
         due = self.state_path is not None and (policy is not self._policy or self._remembered() != before)
@@ -194,8 +180,11 @@ class OrchestratorPolicy:
     def _evaluate(
         self, now_ns: int, risk: RiskState, quality: float, market: Market, cost: Cost, costs: Costs | None,
         own: dict[str, Market], refused: dict[str, int], known: frozenset[str],
-    ) -> TradingPolicy:
-        """Run the rules, bring every slot and ban to what they say, and make the policy of it."""
+    ) -> tuple[TradingPolicy, float]:
+        """Run the rules and bring every slot and ban to what they say.
+
+        Returns the policy in force, and until when (seconds) the same inputs give the same policy.
+        """
         memory, vector = self._memory, self._vector
         now_s, last_s = clamp_clock(memory, now_ns / NS_PER_SECOND)
         equity = math.nan if risk.equity is None else risk.equity
@@ -210,78 +199,38 @@ class OrchestratorPolicy:
         waiting = self._bans.hold(refused, known, now_s, last_s, vector)
         shares = self._set_shares(refused, known)
         candidate, _, trace = candidate_of(market, cost, account, True, vector)
-        first = self._overall[SLOT_STARTED] == 0.0
+        started = self._overall[SLOT_STARTED] != 0.0
         changed, held = hold_slot(self._overall, candidate, now_s, last_s, shares[0], shares[1], vector)
         pending = held
-        if own or self._slots or isinstance(costs, Mapping):
-            slots_changed, slots_held = self._hold_slots(market, costs, own, account, refused, now_s, last_s, first)
+        if own or self._symbols.rows or isinstance(costs, Mapping):
+            slots_changed, slots_held = self._symbols.hold(
+                market, costs, own, account, refused, self._policy.disallowed_symbols,
+                self._overall if started else None, now_s, last_s,
+            )
             changed |= slots_changed
             pending |= slots_held
         if held:
             trace = (*trace, *hold_trace(self._overall, candidate, held))
-        self._memo_until = self._quiet_until(risk, now_s, bool(pending or waiting))
-        in_force = self._policy
-        if not changed and known is self._known and in_force.ts_ns and in_force.explained_by(trace, refused, waiting):
-            return in_force
+        until_s = self._quiet_until(risk, now_s, bool(pending or waiting))
+        before = self._policy
+        if not changed and known is self._known and before.ts_ns and before.explained_by(trace, refused, waiting):
+            return before, until_s
         self._known = known
-        return TradingPolicy.in_force(
-            tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._known, None, self.config.name, now_ns, trace,
-            self._symbol_parts, refused, waiting,
+        policy = TradingPolicy.in_force(
+            in_force(self._overall), self._known, None, self.config.name, now_ns, trace, self._symbols.parts, refused,
+            waiting,
         )
-
-    def _hold_slots(
-        self, overall: Market, costs: Costs | None, own: dict[str, Market], account: Account, refused: dict[str, int],
-        now_s: float, last_s: float, first: bool,
-    ) -> tuple[int, int]:
-        """Bring every symbol's own slot up to date; returns (changed, held bits of any).
-
-        But for the *first* evaluation a symbol's own slot starts from what was in force for it: the overall policy.
-        """
-        self._own_markets.update(own)
-        names = dict.fromkeys(self._slots)
-        names.update(dict.fromkeys(own))
-        if isinstance(costs, Mapping):
-            names.update(dict.fromkeys(costs.keys() - {OVERALL}))
-        seen: dict[tuple[Market, Cost, bool], Candidate] = {}
-        parts, banned = dict(self._symbol_parts), self._policy.disallowed_symbols
-        changed = any_held = 0
-        for symbol in names:
-            market = own.get(symbol)
-            if market is None:
-                market = UNKNOWN_MARKET if symbol in self._own_markets else overall
-            allowed = symbol not in refused
-            cost = slot_cost(costs, symbol)
-            key = (market, cost, allowed)
-            if key not in seen:
-                seen[key] = candidate_of(market, cost, account, allowed, self._vector)
-            candidate, _, trace = seen[key]
-            slot = self._slots.get(symbol)
-            if slot is None:
-                slot = self._slots[symbol] = new_slot() if first else _slot_like(self._overall, symbol not in banned)
-            share = 1.0 if allowed == (symbol not in banned) else 0.0
-            moved, held = hold_slot(slot, candidate, now_s, last_s, share, share, self._vector)
-            part = (
-                tuple(slot[: N_FIELDS * H_WIDTH : H_WIDTH]),
-                (*trace, *hold_trace(slot, candidate, held)) if held else trace,
-            )
-            if parts.get(symbol) != part:
-                parts[symbol] = part
-                changed = 1
-            changed |= moved
-            any_held |= held
-        if changed:
-            self._symbol_parts = parts
-        return changed, any_held
+        return policy, until_s
 
     def _known_now(
         self, performances: Iterable[SymbolPerformanceData], markets: Mapping[str, MarketState] | None,
         costs: Costs | None,
     ) -> frozenset[str]:
-        """Every symbol the inputs speak of; the same object while nothing changed."""
+        """Every symbol that the inputs name; the same object while nothing changed."""
         performed = [one.symbol for one in performances]
-        if performed == self._performed and not markets and not isinstance(costs, Mapping) and not self._slots:
+        if performed == self._performed and not markets and not isinstance(costs, Mapping) and not self._symbols.rows:
             return self._known
-        known = {*performed, *self._slots, *(markets or ())}
+        known = {*performed, *self._symbols.rows, *(markets or ())}
         if isinstance(costs, Mapping):
             known.update(costs.keys() - {OVERALL})
         self._performed = performed
@@ -297,7 +246,7 @@ class OrchestratorPolicy:
         return shared_share(every - (bans + new - both), every - bans, every - new), banned_share
 
     def _quiet_until(self, risk: RiskState, now_s: float, pending: bool) -> float:
-        """Until when the same inputs must give the same policy; -inf when time alone may change it."""
+        """Until when (seconds) the same inputs give the same policy; -inf when time alone may change it."""
         if pending or self._memory[MEM_LATCH_DAY] >= 0.0:
             return -math.inf
         until = math.inf if risk.equity is None else (math.floor(now_s / _HOUR_S) + 1.0) * _HOUR_S
@@ -308,9 +257,7 @@ class OrchestratorPolicy:
         if policy is self._policy:
             return
         self._policy = policy
-        self._history.append(policy)
-        if self.state_path is not None:
-            self._encoded.append(msgspec.Raw(msgspec.json.encode(policy.to_dict())))
+        self._history.add(policy)
 
     # ---- commands ---------------------------------------------------------------------------------------------------
     def reset_daily(self, now: datetime | int | None = None) -> TradingPolicy:
@@ -324,13 +271,12 @@ class OrchestratorPolicy:
             now_ns = clock.now_ns() if now is None else time_ns("now", now)
             values = _base_values(self.config)
             if self._streak_holds():  # rule B2 is lifted by wins, not by midnight
-                current = self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]
-                values = tuple(min(pair) for pair in zip(values, current, strict=True))
+                values = tuple(min(pair) for pair in zip(values, in_force(self._overall), strict=True))
             for field in range(N_FIELDS):
                 self._overall[field * H_WIDTH + H_CURRENT] = values[field]
                 self._overall[field * H_WIDTH + H_COUNT] = 0.0
             self._adopt(TradingPolicy.in_force(
-                values, self._known, self._policy.disallowed_symbols, self.config.name, now_ns, (), self._symbol_parts
+                values, self._known, self._policy.disallowed_symbols, self.config.name, now_ns, (), self._symbols.parts
             ))
             if self.state_path is not None:
                 self.save()
@@ -341,6 +287,18 @@ class OrchestratorPolicy:
         limit, streaks = self._vector[P_STREAK_LIMIT], self._streaks
         recovering = streaks.get("wins_since", 0) < self._vector[P_RECOVERY_AFTER]
         return streaks.get("losing_streak", 0) >= limit or (streaks.get("broken_streak", 0) >= limit and recovering)
+
+    def note_transfer(self, amount: float) -> None:
+        """Note *amount* (USDT) paid into the account, negative when paid out, before the first equity that shows it.
+
+        The day's peak and the equities of the last 24 hours move with it, so that it is no profit, loss or drawdown.
+        The percentages of the risk state are the caller's: they must not count the transfer either.
+        """
+        require_finite("amount", amount)
+        self._memo = None
+        shift_memory(self._memory, self._ring, float(amount))
+        if self.state_path is not None:
+            self.save()
 
     def halt(self, reason: str) -> None:
         """Permit no new trades until :meth:`resume`; *reason* is kept."""
@@ -369,20 +327,13 @@ class OrchestratorPolicy:
     def _close(self, trace: tuple[Trace, ...]) -> None:
         """Put NO_NEW_TRADES in force at once, in every slot."""
         closed = _base_values(self.config, allow=False)
-        for slot in (self._overall, *self._slots.values()):
-            started = slot[SLOT_STARTED] != 0.0
-            slot[SLOT_STARTED] = 1.0
-            for field in range(N_FIELDS):
-                at = field * H_WIDTH
-                slot[at + H_CURRENT] = min(slot[at + H_CURRENT], closed[field]) if started else closed[field]
-                slot[at + H_COUNT] = 0.0
-        self._symbol_parts = {
-            symbol: (tuple(slot[: N_FIELDS * H_WIDTH : H_WIDTH]), trace) for symbol, slot in self._slots.items()
-        }
+        for slot in (self._overall, *self._symbols.rows.values()):
+            close_slot(slot, closed)
+        self._symbols.explain(dict.fromkeys(self._symbols.rows, trace))
         last_s = self._memory[MEM_LAST_S]
         self._adopt(TradingPolicy.in_force(
-            tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._known, self._policy.disallowed_symbols,
-            self.config.name, int(last_s * NS_PER_SECOND) if math.isfinite(last_s) else 0, trace, self._symbol_parts,
+            in_force(self._overall), self._known, self._policy.disallowed_symbols, self.config.name,
+            int(last_s * NS_PER_SECOND) if math.isfinite(last_s) else 0, trace, self._symbols.parts,
         ))
 
     # ---- persistence ------------------------------------------------------------------------------------------------
@@ -404,7 +355,7 @@ class OrchestratorPolicy:
             self.save()
 
     def _remembered(self) -> tuple[Any, ...]:
-        """What makes a save due besides a new policy: latch, halt, day's peak, the hour and the streaks."""
+        """The parts of the memory whose change makes a save due: latch, halt, day's peak, the hour, the streaks."""
         return (*self._memory[1:], self._ring[0], *self._streaks.values())
 
     def _saved(self) -> SavedPolicy:
@@ -413,18 +364,15 @@ class OrchestratorPolicy:
             "reason": "B1 daily DD limit hit",
             "expires": f"{iso(int(latch_day + 1) * NS_PER_DAY)} or later: when the 24 h loss is inside the limit",
         }
-        history = self._encoded if self.state_path is not None else [
-            msgspec.Raw(msgspec.json.encode(policy.to_dict())) for policy in self._history
-        ]
         return SavedPolicy(
             profile=self.config.name, fingerprint=self._fingerprint, memory=_finite(self._memory),
             ring=_finite(self._ring), overall=_finite(self._overall),
-            slots={symbol: _finite(slot) for symbol, slot in self._slots.items()},
-            own_markets=sorted(self._own_markets), bans=self._bans.rows(),
+            slots={symbol: _finite(slot) for symbol, slot in self._symbols.rows.items()},
+            own_markets=sorted(self._symbols.own_markets), bans=self._bans.rows(),
             reasons=dict(self._policy.disallowed_symbols), known=sorted(self._known), trace=list(self._policy.trace),
-            symbol_traces={symbol: list(part[1]) for symbol, part in self._symbol_parts.items()},
+            symbol_traces={symbol: list(part[1]) for symbol, part in self._symbols.parts.items()},
             policy_ns=self._policy.ts_ns, streaks=self._streaks, latch=latch, halt_reason=self.halt_reason,
-            resumed=self._resumed, history=list(history),
+            resumed=self._resumed, history=self._history.encoded(),
         )
 
     def _restore(self, path: Path) -> bool:
@@ -438,10 +386,11 @@ class OrchestratorPolicy:
             self.halt(f"the saved state was damaged: {saved}")
             return True
         self._merge_memory(saved)
-        self._overall = _safer(self._overall, _row(saved.overall))
+        self._overall = safer_slot(self._overall, _row(saved.overall))
+        slots = self._symbols
         for symbol, row in saved.slots.items():
-            self._slots[symbol] = _safer(self._slots.get(symbol, new_slot()), _row(row))
-        self._own_markets.update(saved.own_markets)
+            slots.rows[symbol] = safer_slot(slots.rows.get(symbol, new_slot()), _row(row))
+        slots.own_markets.update(saved.own_markets)
         bans = {**saved.bans, **self._bans.rows()}
         self._bans = Bans(bans)
         self._known = frozenset(saved.known) | self._known
@@ -450,15 +399,12 @@ class OrchestratorPolicy:
         reasons = MappingProxyType({
             symbol: own.get(symbol) or saved.reasons.get(symbol, WAITS) for symbol in bans
         })
-        self._symbol_parts = {
-            symbol: (tuple(slot[: N_FIELDS * H_WIDTH : H_WIDTH]), tuple(saved.symbol_traces.get(symbol, ())))
-            for symbol, slot in self._slots.items()
-        }
-        self._take_history(saved)
+        slots.explain(saved.symbol_traces)
+        self._history.take_over(saved.history)
         if self._overall[SLOT_STARTED]:
             self._policy = TradingPolicy.in_force(
-                tuple(self._overall[: N_FIELDS * H_WIDTH : H_WIDTH]), self._known, reasons, self.config.name,
-                max(saved.policy_ns, self._policy.ts_ns), tuple(saved.trace), self._symbol_parts,
+                in_force(self._overall), self._known, reasons, self.config.name,
+                max(saved.policy_ns, self._policy.ts_ns), tuple(saved.trace), slots.parts,
             )
         return True
 
@@ -477,13 +423,6 @@ class OrchestratorPolicy:
         self.halt_reason = self.halt_reason or saved.halt_reason
         self._resumed = saved.resumed or self._resumed
         self._streaks = saved.streaks or self._streaks
-
-    def _take_history(self, saved: SavedPolicy) -> None:
-        if self._history:
-            return
-        for raw in saved.history:
-            self._history.append(TradingPolicy.from_dict(msgspec.json.decode(raw)))
-            self._encoded.append(raw)
 
 
 def _same(kept: Any, given: Any) -> bool:
@@ -508,19 +447,6 @@ def _row(row: Iterable[float | None]) -> list[float]:
     return [0.0 if value is None else float(value) for value in row]
 
 
-def _safer(mine: list[float], theirs: list[float]) -> list[float]:
-    """*theirs*, but nowhere looser than what is in force here."""
-    if not mine[SLOT_STARTED]:
-        return theirs
-    if not theirs[SLOT_STARTED]:
-        return mine
-    merged = list(theirs)
-    for at in range(0, N_FIELDS * H_WIDTH, H_WIDTH):
-        merged[at + H_CURRENT] = min(mine[at + H_CURRENT], theirs[at + H_CURRENT])
-        merged[at + H_COUNT] = 0.0
-    return merged
-
-
 def _base_values(config: OrchestratorConfig, *, allow: bool = True) -> Values:
     """The profile's base values as looseness."""
     return looseness(
@@ -537,13 +463,3 @@ def _closed(config: OrchestratorConfig, ts_ns: int, trace: tuple[Trace, ...]) ->
         max_open_positions=config.max_open_positions, total_exposure_limit_pct=config.total_exposure_limit,
         profile=config.name, timestamp=ts_ns, note="not evaluated yet: no new trades",
     )
-
-
-def _slot_like(overall: list[float], allowed: bool) -> list[float]:
-    """A slot that has in force what *overall* has, with nothing waiting, for a symbol that is *allowed* or banned."""
-    slot = new_slot()
-    slot[SLOT_STARTED] = 1.0
-    for field in range(N_FIELDS):
-        slot[field * H_WIDTH + H_CURRENT] = overall[field * H_WIDTH + H_CURRENT]
-    slot[FIELD_SYMBOL * H_WIDTH + H_CURRENT] = 1.0 if allowed else 0.0
-    return slot

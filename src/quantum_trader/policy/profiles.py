@@ -1,7 +1,7 @@
-"""Profiles: what a policy's numbers are, where they come from, and what makes them acceptable.
+"""Profiles: the numbers of a policy, their sources and their permitted ranges.
 
 A profile is data: TOML shipped with the package, or a user's file that overrides or adds one. It is read strictly: a
-key nobody knows, a typo or a value out of its range is an error that names the key.
+unknown key or a value out of its range is an error that names the key.
 """
 
 from __future__ import annotations

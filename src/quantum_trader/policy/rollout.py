@@ -71,7 +71,7 @@ class Promoted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PromotionRefused(msgspec.Struct, frozen=True, kw_only=True):
-    """The switch stays off; *unmet* says why, with figures."""
+    """The switch stays off; *unmet* lists the reasons, with figures."""
 
     switch: str
     unmet: tuple[Unmet, ...]

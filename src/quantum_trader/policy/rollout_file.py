@@ -34,8 +34,8 @@ class RolloutFile:
     """Follow and write the rollout state of one run.
 
     *initial* applies while there has never been a file. *seen_revision* is the last change already journaled, so
-    that changes made while no process ran are handed out by the first poll. ``notice`` tells a person what went
-    wrong; "" when nothing did.
+    that changes made while no process ran are handed out by the first poll. ``notice`` is a sentence for
+    people about what went wrong; "" when nothing did.
     """
 
     def __init__(
@@ -71,7 +71,10 @@ class RolloutFile:
             self.write(self.state)
 
     def write(self, state: RolloutState) -> None:
-        """Save *state*; StateError when somebody else changed the file meanwhile, OSError when it can't be written."""
+        """Save *state*.
+
+        Raises StateError when another process changed the file meanwhile, OSError when it cannot be written.
+        """
         if self._look() != self._stamp:
             raise StateError(f"{self.path}: changed by someone else meanwhile; look at the status and try again")
         write_atomically(self.path, _encode(state))
@@ -80,7 +83,7 @@ class RolloutFile:
         self.notice = ""
 
     def _look(self) -> _Stamp | None:
-        """What the file looks like from outside; None when there is none. Every write makes a new inode."""
+        """Time, inode and size of the file; None when there is none. Every write makes a new inode."""
         try:
             status = self.path.stat()
         except OSError:
@@ -98,9 +101,9 @@ class RolloutFile:
         try:
             state = _decode(self.path.read_bytes())
         except (OSError, ValueError) as error:
-            told = set_aside(self.path, "damaged")
+            set_aside_as = set_aside(self.path, "damaged")
             self._stamp = self._look()
-            self._observe(f"{self.path.name} cannot be used ({error}); {told}", now_ns)
+            self._observe(f"{self.path.name} cannot be used ({error}); {set_aside_as}", now_ns)
             return
         self.notice = ""
         self._take(state)

@@ -1,4 +1,4 @@
-"""The rules as a table one can read, and the words for what fired."""
+"""The rules as a readable table, and the texts for the rules that fired."""
 
 from __future__ import annotations
 

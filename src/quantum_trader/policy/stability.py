@@ -1,4 +1,4 @@
-"""What is in force: tightening at once, loosening only after its wait; and the latches of the account.
+"""The policy in force: it tightens at once and loosens only after a wait; and the latches of the account.
 
 Scalar functions over small mutable sequences (lists in the library, rows of arrays in compiled code). A slot keeps,
 per field, ``current, pending, since, count``: the value in force and the run of looser evaluations that waits. Values
@@ -11,7 +11,7 @@ import math
 from collections.abc import MutableSequence, Sequence
 from typing import Final
 
-from quantum_trader.domain.loss_window import RING_SIZE, empty_ring, record_equity, rolling_pnl_pct
+from quantum_trader.domain.loss_window import RING_SIZE, empty_ring, record_equity, rolling_pnl_pct, shift_ring
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.policy.layout import (
     FIELD_ALLOW,
@@ -59,7 +59,10 @@ def new_slot() -> list[float]:
 # ---- the account ----------------------------------------------------------------------------------------------------
 @scalar
 def day_drawdown(memory: MutableSequence[float], day: float, drawdown: float, equity: float) -> float:
-    """The worse of the *drawdown* told and the one against the remembered peak of the UTC *day* (percent, <= 0)."""
+    """The worse of the *drawdown* given and that of *equity* from the UTC *day*'s peak (percent, <= 0).
+
+    This is the only place of the policy that derives a drawdown; without an equity the given one counts.
+    """
     if not (math.isfinite(equity) and equity > 0.0):
         return drawdown
     if memory[MEM_DAY] != day:
@@ -67,6 +70,17 @@ def day_drawdown(memory: MutableSequence[float], day: float, drawdown: float, eq
         memory[MEM_PEAK] = equity
     memory[MEM_PEAK] = max(memory[MEM_PEAK], equity)
     return min(drawdown, (equity / memory[MEM_PEAK] - 1.0) * 100.0)
+
+
+@scalar
+def shift_memory(memory: MutableSequence[float], ring: MutableSequence[float], delta: float) -> None:
+    """Move the day's peak and every equity in *ring* by *delta* (USDT); what is empty stays empty.
+
+    *ring* is the part of *memory* from MEM_RING on. Money paid in or out is then no profit, loss or drawdown.
+    """
+    if memory[MEM_DAY] >= 0.0:
+        memory[MEM_PEAK] += delta
+    shift_ring(ring, delta)
 
 
 @scalar

@@ -1,4 +1,4 @@
-"""The safety governor, above policy and pilot: how bad things are, and how much may be risked.
+"""The safety governor, above policy and pilot: four levels from NORMAL to EMERGENCY, and what each allows.
 
 | level | size | leverage | exposure | raised by | ends |
 |---|---|---|---|---|---|
@@ -7,6 +7,10 @@
 | EMERGENCY | 0 | 0 | 0 | 8 %, 8 losses, lag >= 300 s, equity unknown three times in a row | ``resume`` |
 
 Drawdown is from the all-time equity peak, in percent, positive. Times are whole seconds since the epoch.
+
+The levels are scalar functions over one row of floats. The engine and the sweep keep such a row and call
+:func:`governor_step`, :func:`governor_trade` and :func:`governor_resume`; :class:`SafetyGovernor` is the same for use
+in another program, and the engine does not construct it.
 """
 
 from __future__ import annotations
@@ -26,9 +30,9 @@ from quantum_trader.domain.enums import (
     GOVERNOR_CODES,
     GovernorLevel,
 )
-from quantum_trader.domain.errors import StateError, require
+from quantum_trader.domain.errors import StateError, require, require_finite
 from quantum_trader.domain.scalar import scalar
-from quantum_trader.risk.halts import RESUME_COMMAND, Halt
+from quantum_trader.risk.halts import Halt
 from quantum_trader.risk.limits import Row, from_plain, to_plain
 
 CAUTIOUS_DRAWDOWN_PCT: Final = 5.0
@@ -55,7 +59,7 @@ ENDS: Final = {
     GovernorLevel.NORMAL: "nothing to end",
     GovernorLevel.CAUTIOUS: "by itself: 15 minutes under 4 % drawdown, under 5 losses in a row, healthy",
     GovernorLevel.DEFENSIVE: "by itself: 15 minutes under 5.5 % drawdown, under 7 losses in a row, healthy",
-    GovernorLevel.EMERGENCY: "only by " + RESUME_COMMAND,
+    GovernorLevel.EMERGENCY: "only by resume, with a reason",
 }
 
 
@@ -73,7 +77,7 @@ def level_factors(level: float) -> tuple[float, float, float]:
 
 @scalar
 def risk_level(drawdown_pct: float, losses: float) -> int:
-    """The level that *drawdown_pct* (positive) and *losses* in a row call for; NaN calls for EMERGENCY."""
+    """The GOV_* code for *drawdown_pct* (positive) and *losses* in a row; NaN gives EMERGENCY."""
     if not (drawdown_pct < EMERGENCY_DRAWDOWN_PCT and losses < EMERGENCY_LOSSES):
         return GOV_EMERGENCY
     if drawdown_pct >= DEFENSIVE_DRAWDOWN_PCT or losses >= DEFENSIVE_LOSSES:
@@ -85,7 +89,7 @@ def risk_level(drawdown_pct: float, losses: float) -> int:
 
 @scalar
 def health_level(lag_s: float, connected: float, clock_offset_ms: float, queue_fill: float) -> int:
-    """The level that system health calls for; *queue_fill* 0..1, *connected* 1.0 or 0.0. NaN calls for DEFENSIVE."""
+    """The GOV_* code for system health; *queue_fill* 0..1, *connected* 1.0 or 0.0. NaN gives DEFENSIVE."""
     if lag_s >= EMERGENCY_LAG_S:
         return GOV_EMERGENCY
     steady = lag_s < DEFENSIVE_LAG_S and abs(clock_offset_ms) < DEFENSIVE_CLOCK_MS
@@ -97,7 +101,7 @@ def health_level(lag_s: float, connected: float, clock_offset_ms: float, queue_f
 
 
 def empty_governor() -> list[float]:
-    """The governor's row before anything was seen."""
+    """The governor's row before the first equity."""
     return [0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, math.nan]
 
 
@@ -133,7 +137,7 @@ def _drawdown_pct(row: Row, equity: float) -> float:
 
 @scalar
 def _unknown_level(row: Row) -> int:
-    """The level that unknown equity calls for: DEFENSIVE at once, EMERGENCY at the third time in a row."""
+    """The GOV_* code for unknown equity: DEFENSIVE at once, EMERGENCY at the third time in a row."""
     if row[GOV_ROW_BAD] >= BAD_EQUITY_TO_HALT:
         return GOV_EMERGENCY
     return GOV_DEFENSIVE if row[GOV_ROW_BAD] > 0.0 else GOV_NORMAL
@@ -205,13 +209,19 @@ def governor_resume(row: Row, equity: float, now_s: float) -> bool:
 
 
 @scalar
+def governor_shift(row: Row, delta: float) -> None:
+    """Move the all-time peak by *delta* (USDT), never below 0: money paid in or out is no drawdown."""
+    row[GOV_ROW_PEAK] = max(row[GOV_ROW_PEAK] + delta, 0.0)
+
+
+@scalar
 def operator_resumes(since_s: float, now_s: float, hours: float) -> bool:
     """Whether a replay's simulated operator resumes now, *hours* after the EMERGENCY began; never for 0 or less."""
     return hours > 0.0 and now_s - since_s >= hours * 3600.0
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """What the system says of itself; a replay is always healthy."""
+    """Readings of system health; the defaults are a healthy system."""
 
     lag_s: float = 0.0
     connected: bool = True
@@ -220,12 +230,12 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def level(self) -> int:
-        """The GOV_* code it calls for."""
+        """The GOV_* code for these readings."""
         return health_level(float(self.lag_s), float(self.connected), float(self.clock_offset_ms), self.queue_fill)
 
 
 class LevelChange(msgspec.Struct, frozen=True, kw_only=True):
-    """The governor moved; *halt* is set when it entered EMERGENCY."""
+    """A change of the governor's level; *halt* is set when it entered EMERGENCY."""
 
     before: GovernorLevel
     after: GovernorLevel
@@ -238,8 +248,13 @@ class LevelChange(msgspec.Struct, frozen=True, kw_only=True):
 _HEALTHY: Final = Health()
 
 
-class Governor:
-    """Holds the governor's row and speaks of it in words."""
+class SafetyGovernor:
+    """The governor for use in another program: levels from equity, results and health, saved and restored.
+
+    ``governor = SafetyGovernor()``; at every mark ``governor.update(equity, now_ns)``; before every opening
+    ``size, leverage, exposure = governor.factors``. The engine does not use this object: it calls the same scalars
+    (:func:`governor_step`, :func:`governor_trade`, :func:`governor_resume`) over a row of its own.
+    """
 
     def __init__(self) -> None:
         self.row = empty_governor()
@@ -281,6 +296,11 @@ class Governor:
         governor_step(self.row, float(equity), now_ns // NS_PER_SECOND, health.level)
         return self._change(before, now_ns)
 
+    def note_transfer(self, amount: float) -> None:
+        """Note *amount* (USDT) paid in, negative when paid out, before the first equity that shows it."""
+        require_finite("amount", amount)
+        governor_shift(self.row, float(amount))
+
     def note_trade(self, pnl: float, now_ns: int) -> LevelChange | None:
         """Count a closed trade's result (USDT, net); the change of level, if there was one."""
         before = self.code
@@ -301,8 +321,8 @@ class Governor:
         if self.code != GOV_EMERGENCY:
             return None
         return Halt(
-            kind="EMERGENCY", reason=CAUSES[int(self.row[GOV_ROW_CAUSE])], owner="governor",
-            since_ns=int(self.since_s) * NS_PER_SECOND, command=RESUME_COMMAND,
+            kind="governor", reason=CAUSES[int(self.row[GOV_ROW_CAUSE])], owner="governor",
+            since_ns=int(self.since_s) * NS_PER_SECOND, command="SafetyGovernor.resume(reason, now_ns)",
         )
 
     def resume(self, reason: str, now_ns: int) -> LevelChange:

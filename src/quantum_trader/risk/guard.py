@@ -1,8 +1,12 @@
 """The risk guard: every opening intent becomes an Approved or a Refused, with the figures that decided.
 
-``guard_core`` is the whole decision as numbers, compiled unchanged by the sweep; ``can_execute`` puts words around it
-and ``Guard`` holds what must survive a restart: the kill switch, the loss limits and the order rate. A reducing intent
-passes in every state. Limits on size (risk, notional, exposure) clip; below the venue's minimum the intent is refused.
+:func:`guard_core` is the whole decision as numbers; the sweep compiles it. :func:`can_execute` is the same decision
+with reasons and sentences; the engine calls it with an :class:`AccountView` made from its own state (halt by command,
+loss row, order rate). :class:`RiskGuard` is the guard for another program: it keeps the kill switch, the loss row and
+the order rate itself, and the engine does not construct it.
+
+A reducing intent passes in every state. Limits on size (risk, notional, exposure) clip; below the venue's minimum the
+intent is refused.
 """
 
 from __future__ import annotations
@@ -15,13 +19,13 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_SECOND
-from quantum_trader.domain.enums import GOV_EMERGENCY
-from quantum_trader.domain.errors import ConfigError, InputError, StateError, require
+from quantum_trader.domain.enums import GOV_EMERGENCY, Side
+from quantum_trader.domain.errors import ConfigError, InputError, StateError, require, require_finite
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.domain.trading import Intent
 from quantum_trader.risk.governor import level_factors
-from quantum_trader.risk.halts import RESUME_COMMAND, Halt
+from quantum_trader.risk.halts import Halt
 from quantum_trader.risk.limits import (
     LOSS_DAY,
     LOSS_LATCH,
@@ -35,6 +39,7 @@ from quantum_trader.risk.limits import (
     note_order,
     orders_last_hour,
     record_losses,
+    shift_losses,
     to_plain,
 )
 from quantum_trader.risk.sizing import (
@@ -330,8 +335,10 @@ class RiskLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountView(msgspec.Struct, frozen=True, kw_only=True):
-    """The account, the market and the gates as they are at *now_ns*; nothing here has a comfortable default
-    where the truth could be a worse one: equity, margin, positions, data time and cost must be given."""
+    """The account, the market and the gates as they are at *now_ns*.
+
+    Equity, margin, positions, data time and cost have no default: a default could be better than the truth.
+    """
 
     now_ns: int
     equity: float
@@ -368,7 +375,7 @@ _SEAL: Final = object()
 
 
 class Approved:
-    """An intent the guard let through, with the quantity that may be sent; only this module can make one."""
+    """An approved intent with the quantity that may be sent; only this module can make one."""
 
     __slots__ = ("clipped_by", "intent", "qty")
 
@@ -401,7 +408,7 @@ class Approved:
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
-    """An intent the guard stopped: what was observed, the limit, and a sentence for people."""
+    """A refused intent: the reason, the figure observed, the limit, and a sentence for people."""
 
     intent: Intent
     reason: Reason
@@ -476,8 +483,30 @@ def can_execute(
     return Refused(intent=intent, reason=reason, observed=observed, limit=limit, sentence=sentence)
 
 
-class Guard:
-    """The guard with what survives a restart: kill switch, loss limits and order rate."""
+def create_intent(
+    symbol: str, side: Side | str, qty: float, *, price: float, now_ns: int, stop: float = 0.0, leverage: float = 1.0,
+    reduce_only: bool = False, valid_s: float = 30.0, source: str = "bot",
+) -> Intent:
+    """An intent to open (or, with *reduce_only*, to reduce) *qty* base units at about *price* with its *stop*.
+
+    Raises InputError for an unknown side; bad numbers are refused by the guard.
+    """
+    require(side in tuple(Side), "side", side, f"must be one of {', '.join(one.value for one in Side)}")
+    name = f"{source}-{symbol}-{now_ns}"
+    return Intent(
+        intent_id=name, trace_id=name, symbol=symbol, side=Side(side), qty=qty, reduce_only=reduce_only,
+        reference_price=price, stop_price=stop, leverage=leverage, created_ns=now_ns,
+        expires_ns=now_ns + int(valid_s * NS_PER_SECOND), source=source,
+    )
+
+
+class RiskGuard:
+    """The guard for use in another program: limits, kill switch, loss limits and order rate, saved and restored.
+
+    ``guard = RiskGuard()``; at every mark ``guard.note_equity(now_ns, equity)``; before every opening
+    ``guard.can_execute(intent, view, instrument)``, and after it was sent ``guard.note_order(now_ns)``. The engine does
+    not use this object: it calls :func:`can_execute` and the same scalars over rows of its own.
+    """
 
     def __init__(self, limits: RiskLimits | None = None) -> None:
         self.limits = RiskLimits() if limits is None else limits
@@ -488,7 +517,8 @@ class Guard:
 
     def kill(self, reason: str, owner: str, now_ns: int) -> Halt:
         """Stop all openings until :meth:`release`."""
-        halt = Halt(kind="KILL_SWITCH", reason=reason, owner=owner, since_ns=now_ns, command=RESUME_COMMAND)
+        command = "RiskGuard.release(reason, now_ns)"
+        halt = Halt(kind="operator", reason=reason, owner=owner, since_ns=now_ns, command=command)
         self.kill_switch = halt
         return halt
 
@@ -503,10 +533,15 @@ class Guard:
         return ended
 
     def note_equity(self, now_ns: int, equity: float) -> Halt | None:
-        """Note *equity* (unrealised included) at every mark; the loss halt if it was raised just now."""
+        """Note *equity* (unrealised included); returns the loss halt when this equity raised it."""
         before = losses_latched(self._losses)
         record_losses(self._losses, now_ns, float(equity), self.limits.daily_loss_pct)
         return self._loss_halt() if not before and losses_latched(self._losses) else None
+
+    def note_transfer(self, amount: float) -> None:
+        """Note *amount* (USDT) paid in, negative when paid out, before the first equity that shows it."""
+        require_finite("amount", amount)
+        shift_losses(self._losses, float(amount))
 
     def note_order(self, now_ns: int) -> None:
         """Count an opening order that was sent."""
@@ -528,7 +563,7 @@ class Guard:
     def _loss_halt(self) -> Halt:
         day = int(self._losses[LOSS_LATCH])
         return Halt(
-            kind="DAILY_LOSS", owner="guard", since_ns=day * NS_PER_DAY, expires_ns=(day + 1) * NS_PER_DAY,
+            kind="daily_loss", owner="guard", since_ns=day * NS_PER_DAY, expires_ns=(day + 1) * NS_PER_DAY,
             reason=f"equity lost {self.limits.daily_loss_pct:g} % within 24 hours or since UTC midnight; ends at UTC "
                    "midnight once both are inside the limit",
         )

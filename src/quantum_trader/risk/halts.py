@@ -1,24 +1,22 @@
-"""Halts as values, and the rule that one bad tick halts nothing but three in a row do.
+"""A halt as a value, and the counting of bad bars: one halts nothing, three in a row halt their symbol.
 
-Every halt has an owner, a reason and a way out: a time at which it can end by itself, a command, or both.
+Every halt has an owner, a reason and a way out: a time at which it can end by itself, a call that ends it, or both. The
+engine keeps one row of :func:`empty_ticks` for each symbol and counts its bars with :func:`note_tick`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, MutableSequence
-from typing import Any, Final
+from collections.abc import MutableSequence
+from typing import Final
 
 import msgspec
 
-from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.errors import require
 from quantum_trader.domain.scalar import scalar
 
-RESUME_COMMAND: Final = 'quantum-trader resume --reason "..."'
 BAD_TICKS_TO_HALT: Final = 3
 GOOD_TICKS_TO_CLEAR: Final = 3
-BAD_TICK_SIZE: Final = 3
 _BAD, _GOOD, _SINCE = 0, 1, 2
 TICK_HALTED_SINCE: Final = _SINCE  # column: seconds, -1.0 while not halted
 
@@ -28,7 +26,7 @@ TICK_FINE, TICK_BAD, TICK_HALT_RAISED, TICK_HALTED, TICK_HALT_CLEARED = 0, 1, 2,
 class Halt(msgspec.Struct, frozen=True, kw_only=True):
     """Openings are stopped; *scope* is a symbol or "*" for all. Reducing and closing go on.
 
-    *expires_ns* is the earliest moment it can end by itself (0: never by itself), *command* what ends it by hand.
+    *expires_ns* is the earliest moment it can end by itself (0: never by itself), *command* the call that ends it.
     """
 
     kind: str
@@ -49,7 +47,7 @@ class Halt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def empty_ticks() -> list[float]:
-    """A symbol's row that has seen nothing: bad in a row, good in a row, halted since (seconds, -1.0 not halted)."""
+    """The row of a symbol without any bar yet: bad in a row, good in a row, halted since (seconds, -1.0 not halted)."""
     return [0.0, 0.0, -1.0]
 
 
@@ -65,7 +63,7 @@ def bar_ok(open_: float, high: float, low: float, close: float, volume: float) -
 
 @scalar
 def note_tick(row: MutableSequence[float], good: bool, now_s: float) -> int:
-    """Count one tick into *row*, return a TICK_* code: the third bad one in a row halts, the third good one clears."""
+    """Count one bar into *row*, return a TICK_* code: the third bad one in a row halts, the third good one clears."""
     halted = row[_SINCE] >= 0.0
     if good:
         row[_BAD] = 0.0
@@ -82,56 +80,3 @@ def note_tick(row: MutableSequence[float], good: bool, now_s: float) -> int:
         row[_SINCE] = float(now_s)
         return TICK_HALT_RAISED
     return TICK_BAD
-
-
-class BadTicks:
-    """Bad ticks per symbol; survives a restart through :meth:`state`."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, list[float]] = {}
-
-    def note(self, symbol: str, good: bool, now_ns: int) -> int:
-        """Count one tick of *symbol*; returns a TICK_* code."""
-        row = self._rows.setdefault(symbol, empty_ticks())
-        return int(note_tick(row, bool(good), now_ns // NS_PER_SECOND))
-
-    def is_halted(self, symbol: str) -> bool:
-        """Whether *symbol* is halted by bad ticks."""
-        row = self._rows.get(symbol)
-        return row is not None and row[_SINCE] >= 0.0
-
-    def halts(self) -> list[Halt]:
-        """The halts in force, by symbol."""
-        return [
-            Halt(
-                kind="BAD_TICKS",
-                reason=f"{BAD_TICKS_TO_HALT} bad ticks in a row; ends after {GOOD_TICKS_TO_CLEAR} good ones in a row",
-                owner="guard", since_ns=int(row[_SINCE]) * NS_PER_SECOND, scope=symbol, command=RESUME_COMMAND,
-            )
-            for symbol, row in sorted(self._rows.items()) if row[_SINCE] >= 0.0
-        ]
-
-    def resume(self, symbol: str) -> None:
-        """End the halt of *symbol* by hand; its counts start again."""
-        self._rows.pop(symbol, None)
-
-    def state(self) -> dict[str, Any]:
-        """Everything needed to continue, as JSON values."""
-        return {"version": 1, "rows": {symbol: list(row) for symbol, row in sorted(self._rows.items())}}
-
-    def load_state(self, state: object, now_ns: int) -> bool:
-        """Continue from *state*; False when it was damaged, and then every symbol it names is halted."""
-        rows = state.get("rows") if isinstance(state, Mapping) and state.get("version") == 1 else None
-        if not isinstance(rows, Mapping):
-            return False
-        intact = True
-        self._rows = {}
-        for symbol, row in rows.items():
-            sound = isinstance(row, (list, tuple)) and len(row) == BAD_TICK_SIZE and all(
-                isinstance(value, (int, float)) and math.isfinite(value) for value in row
-            )
-            self._rows[str(symbol)] = (
-                [float(value) for value in row] if sound else [0.0, 0.0, float(now_ns // NS_PER_SECOND)]
-            )
-            intact = intact and sound
-        return intact

@@ -10,7 +10,7 @@ from collections.abc import MutableSequence, Sequence
 from typing import Final
 
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
-from quantum_trader.domain.loss_window import RING_SIZE, empty_ring, record_equity, rolling_pnl_pct
+from quantum_trader.domain.loss_window import RING_SIZE, empty_ring, record_equity, rolling_pnl_pct, shift_ring
 from quantum_trader.domain.scalar import scalar
 
 Row = MutableSequence[float]
@@ -28,7 +28,7 @@ RATE_SIZE: Final = 1 + _RATE_SLOTS  # newest minute, then one count a minute
 
 
 def empty_losses() -> list[float]:
-    """A loss row that has seen nothing."""
+    """A loss row without any equity yet."""
     return [*empty_ring(), -1.0, math.nan, math.nan, -1.0]
 
 
@@ -53,7 +53,7 @@ def record_losses(row: Row, ts_ns: int, equity: float, limit_pct: float) -> None
     """Note *equity* at *ts_ns* and latch the row when either loss has reached *limit_pct* percent.
 
     A latch ends at the next UTC midnight or later, once both losses are inside the limit again. Equity that is not
-    finite is not noted (the guard refuses on it by itself); time that goes backwards is taken as standing still.
+    finite is not noted (the guard refuses on it); a time before the last one counts as the last one.
     """
     if not math.isfinite(equity):
         return
@@ -79,14 +79,22 @@ def losses_latched(row: Row) -> bool:
     return not row[LOSS_LATCH] < 0.0
 
 
+@scalar
+def shift_losses(row: Row, delta: float) -> None:
+    """Move every equity in *row* by *delta* (USDT): money paid in or out is no profit and no loss."""
+    shift_ring(row, delta)
+    row[LOSS_MIDNIGHT] += delta
+    row[LOSS_LAST] += delta
+
+
 def empty_rate() -> list[float]:
-    """A rate row that has seen no order."""
+    """A rate row without any order yet."""
     return [-1.0] + [0.0] * _RATE_SLOTS
 
 
 @scalar
 def note_order(row: Row, ts_ns: int) -> None:
-    """Count one opening order at *ts_ns*; time that goes backwards is taken as standing still."""
+    """Count one opening order at *ts_ns*; a time before the last order counts as that of the last order."""
     last = int(row[0])
     minute = max(ts_ns // NS_PER_MINUTE, last)
     if last < 0 or minute - last >= _RATE_SLOTS:

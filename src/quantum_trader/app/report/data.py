@@ -42,8 +42,8 @@ def build_report(facts: RunFacts, stats: RunStats) -> dict[str, Any]:
         "tables": tables(facts),
         "halts": [_plain_halt(halt) for halt in facts.halts],
         "positions": [msgspec.to_builtins(position) for position in facts.positions],
-        "regimes": facts.regime_share,
-        "governor": facts.governor_share,
+        "regimes": facts.shares.regime,
+        "governor": facts.shares.governor,
         "data": _data(facts),
         "records": facts.records,
         "settings": facts.settings,
@@ -185,9 +185,10 @@ def trade_statistics(trades: Iterable[ClosedTrade]) -> dict[str, Any]:
 def costs(facts: RunFacts) -> dict[str, Any]:
     """What trading cost, and the result before it. Slippage is inside the fill prices, so it is shown, not added."""
     net = (float(facts.equity[-1]) if facts.equity.size else facts.start_equity) - facts.start_equity
-    total = facts.fees + facts.slippage - facts.funding
+    paid = facts.costs
+    total = paid.fees + paid.slippage - paid.funding
     return {
-        "fees": facts.fees, "slippage": facts.slippage, "funding": facts.funding, "total": total,
+        "fees": paid.fees, "slippage": paid.slippage, "funding": paid.funding, "total": total,
         "profit_before_costs": net + total, "profit": net,
         "funding_source": facts.data.funding_source, "funding_statement": facts.data.funding_statement,
     }
@@ -214,8 +215,8 @@ def policy_section(facts: RunFacts) -> dict[str, Any] | None:
         "blocked_share": known.moments_blocked / moments_seen,
         "reduced_share": known.moments_reduced / moments_seen,
         "rules": dict(sorted(known.rules.items(), key=lambda item: (-item[1], item[0]))),
-        "blocked": shadow_group(facts, facts.shadow_blocked),
-        "allowed": shadow_group(facts, ~facts.shadow_blocked),
+        "blocked": shadow_group(facts, facts.shadows.blocked),
+        "allowed": shadow_group(facts, ~facts.shadows.blocked),
         "evidence": [_plain_evidence(row) for row in facts.evidence],
         "shadow_statement": (
             "Every signal opens a standardised shadow trade: entry at the next open with costs, stop and target of the "
@@ -226,7 +227,7 @@ def policy_section(facts: RunFacts) -> dict[str, Any] | None:
 
 def shadow_group(facts: RunFacts, mask: Any) -> dict[str, Any]:
     """Resolved shadow trades of one kind: count, R, and a 95 % block-bootstrap interval of the mean R."""
-    r, times = facts.shadow_r[mask], facts.shadow_ts_ns[mask]
+    r, times = facts.shadows.r[mask], facts.shadows.ts_ns[mask]
     if not r.size:
         return {"count": 0, "sum_r": 0.0, "mean_r": None, "low_r": None, "high_r": None, "win_rate": None}
     bounds = block_interval(times.tolist(), r.tolist(), [_SHADOW_LIFE_NS] * r.size, _ALPHA).interval

@@ -16,6 +16,7 @@ from quantum_trader.app.runs.live_settings import FOLDER_FILE
 from quantum_trader.app.runs.observation_files import ObservationFiles
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, OperatorRequests
 from quantum_trader.app.runs.results import (
+    CostFacts,
     DataStatement,
     EventLine,
     EvidenceRow,
@@ -29,7 +30,9 @@ from quantum_trader.app.runs.results import (
     RunFacts,
     RunOptions,
     RunResult,
+    ShadowFacts,
     ShadowTally,
+    TimeShares,
 )
 from quantum_trader.app.runs.state_dir import LOCAL_RUN, RecordFile, ScratchRecordFile, StateDir
 from quantum_trader.app.runs.trace_file import TraceFile
@@ -403,15 +406,15 @@ def view_of(session: Run, now_ns: int) -> ProgressView:
     """What is shown of a run that goes on."""
     engine, tally = session.engine, session.engine.records.tally
     peak = max(session.samples.equity, default=engine.account.equity)
-    blocked = tally.shadow_blocked_count
+    shadows = tally.shadows
     return ProgressView(
         ts_ns=now_ns, bars_done=session.bars, bars_total=session.recording.report.bars, equity=engine.account.equity,
         drawdown_pct=min(0.0, (engine.account.equity / peak - 1.0) * 100.0), positions=_positions(engine),
         policy=_policy_view(engine), signals=tally.signals, trades=len(tally.trades),
         refusals=dict(tally.refusals),
         shadows=ShadowTally(
-            allowed=len(tally.shadow_r) - blocked, allowed_r=tally.shadow_allowed_sum, blocked=blocked,
-            blocked_r=tally.shadow_blocked_sum,
+            allowed=len(shadows.r) - shadows.blocked_count, allowed_r=shadows.allowed_sum,
+            blocked=shadows.blocked_count, blocked_r=shadows.blocked_sum,
         ),
         halts=tuple(halt.reason for halt in tally.halts if halt.cleared_ns == 0),
         events=tuple(EventLine(ts_ns=ts, kind=kind, text=text) for ts, kind, text in tally.feed),
@@ -473,14 +476,18 @@ def facts_of(session: Run) -> RunFacts:
     return RunFacts(
         settings=session.settings.effective(), data=_data_statement(session), start_equity=engine.settings.start_equity,
         ts_ns=samples["ts_ns"], equity=samples["equity"], closes=samples["closes"],
-        policy_state=samples["policy_state"], trades=tally.trades, fees=engine.account.books.fees_paid,
-        funding=engine.account.books.funding_received, slippage=tally.slippage_paid, signals=tally.signals,
-        intents=tally.intents, refusals=dict(tally.refusals), shadow_r=np.array(tally.shadow_r),
-        shadow_blocked=np.array(tally.shadow_blocked, dtype=np.bool_),
-        shadow_ts_ns=np.array(tally.shadow_ts_ns, dtype=np.int64), policy=_policy_facts(engine),
-        evidence=_evidence_rows(engine),
+        policy_state=samples["policy_state"], trades=tally.trades,
+        costs=CostFacts(
+            fees=engine.account.books.fees_paid, funding=engine.account.books.funding_received, slippage=tally.slippage_paid
+        ),
+        signals=tally.signals, intents=tally.intents, refusals=dict(tally.refusals),
+        shadows=ShadowFacts(
+            r=np.array(tally.shadows.r), blocked=np.array(tally.shadows.blocked, dtype=np.bool_),
+            ts_ns=np.array(tally.shadows.ts_ns, dtype=np.int64),
+        ),
+        policy=_policy_facts(engine), evidence=_evidence_rows(engine),
         halts=tuple(HaltRow(**msgspec.structs.asdict(halt)) for halt in tally.halts), positions=_positions(engine),
-        regime_share=_shares(tally.regimes), governor_share=_shares(tally.governor), records=dict(tally.topics),
+        shares=TimeShares(regime=_shares(tally.regimes), governor=_shares(tally.governor)), records=dict(tally.topics),
         notes=(*notes, f"records hash {engine.records.recorder.digest}", *recording.notes),
     )
 

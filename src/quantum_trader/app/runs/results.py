@@ -164,69 +164,55 @@ class PolicyFacts(msgspec.Struct, frozen=True, kw_only=True):
     rules: dict[str, int]  # rule -> evaluations in which it fired
 
 
-class RunFacts:
+class TimeShares(msgspec.Struct, frozen=True, kw_only=True):
+    """How the run's time was spent; each mapping adds up to 1, or is empty."""
+
+    regime: dict[str, float] = {}  # "TRENDING UP NORMAL" -> share of symbol-bars
+    governor: dict[str, float] = {}  # level -> share of moments
+
+
+class ShadowFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Resolved shadow trades in order of resolution; the arrays share one axis of M trades."""
+
+    r: FloatArray  # (M,) result in R after costs
+    blocked: BoolArray  # (M,) whether the policy, enforced, would have refused the signal
+    ts_ns: IntArray  # (M,) when it was resolved
+
+
+class CostFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What trading cost, in USDT."""
+
+    fees: float  # positive is paid
+    funding: float  # positive is received
+    slippage: float  # spread and slippage against the reference price; positive is paid
+
+
+class RunFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The raw facts of a finished run, as the runner collected them.
 
-    Sampled arrays share one axis of N samples (each moment, each hour: the runner's choice, evenly spaced in market
-    time): ``ts_ns`` (N,) int64 closes, ``equity`` (N,), ``closes`` (N, S) with NaN before a symbol's first bar, and
-    ``policy_state`` (N,) int8 of RISK_* codes, or -1 without a policy. Shadows share an axis of M resolved shadow
-    trades: ``shadow_r`` (M,), ``shadow_blocked`` (M,) bool, ``shadow_ts_ns`` (M,), in order of resolution.
+    Sampled arrays share one axis of N samples, evenly spaced in market time, over S symbols.
     """
 
-    def __init__(
-        self,
-        *,
-        settings: dict[str, Any],
-        data: DataStatement,
-        start_equity: float,
-        ts_ns: IntArray,
-        equity: FloatArray,
-        closes: FloatArray,
-        policy_state: npt.NDArray[np.int8],
-        trades: list[ClosedTrade],
-        fees: float,
-        funding: float,
-        slippage: float,
-        signals: int,
-        intents: int,
-        refusals: dict[str, int],
-        shadow_r: FloatArray,
-        shadow_blocked: BoolArray,
-        shadow_ts_ns: IntArray,
-        policy: PolicyFacts | None,
-        evidence: tuple[EvidenceRow, ...] = (),
-        halts: tuple[HaltRow, ...] = (),
-        positions: tuple[PositionView, ...] = (),
-        regime_share: dict[str, float] | None = None,
-        governor_share: dict[str, float] | None = None,
-        records: dict[str, int] | None = None,
-        notes: tuple[str, ...] = (),
-    ) -> None:
-        self.settings = settings  # effective settings as plain builtins
-        self.data = data
-        self.start_equity = start_equity
-        self.ts_ns = ts_ns
-        self.equity = equity
-        self.closes = closes
-        self.policy_state = policy_state
-        self.trades = trades
-        self.fees = fees  # positive is paid
-        self.funding = funding  # positive is received
-        self.slippage = slippage  # spread and slippage against the reference price; positive is paid
-        self.signals = signals
-        self.intents = intents
-        self.refusals = refusals  # reason -> count, gates and guard together
-        self.shadow_r = shadow_r
-        self.shadow_blocked = shadow_blocked
-        self.shadow_ts_ns = shadow_ts_ns
-        self.policy = policy
-        self.evidence = evidence
-        self.halts = halts
-        self.positions = positions
-        self.regime_share = regime_share or {}  # "TRENDING UP NORMAL" -> share of symbol-bars
-        self.governor_share = governor_share or {}  # level -> share of moments
-        self.records = records or {}  # topic -> records written
-        self.notes = notes  # anything else a reader must know
+    settings: dict[str, Any]  # effective settings as plain builtins
+    data: DataStatement
+    start_equity: float
+    ts_ns: IntArray  # (N,) closes of the sampled moments
+    equity: FloatArray  # (N,)
+    closes: FloatArray  # (N, S), NaN before a symbol's first bar
+    policy_state: npt.NDArray[np.int8]  # (N,) RISK_* codes, -1 without a policy
+    trades: list[ClosedTrade]
+    costs: CostFacts
+    signals: int
+    intents: int
+    refusals: dict[str, int]  # reason -> count, gates and guard together
+    shadows: ShadowFacts
+    policy: PolicyFacts | None
+    evidence: tuple[EvidenceRow, ...] = ()
+    halts: tuple[HaltRow, ...] = ()
+    positions: tuple[PositionView, ...] = ()
+    shares: TimeShares = TimeShares()
+    records: dict[str, int] = {}  # topic -> records written
+    notes: tuple[str, ...] = ()  # anything else a reader must know
 
 
 class RunStats(msgspec.Struct, frozen=True, kw_only=True):

@@ -146,7 +146,7 @@ from quantum_trader.market import performance as perf
 from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.core import next_streak
-from quantum_trader.policy.enforcement import SWITCH_POSITION_LIMITS, effective_settings
+from quantum_trader.policy.enforcement import SWITCH_POSITION_LIMITS, Settings, settings_in_use
 from quantum_trader.risk import exits, governor, guard, limits, sizing
 from quantum_trader.venues.paper import fills
 
@@ -159,7 +159,7 @@ _percent_of = compiled(percent_of)
 _gate = compiled(gate)
 _planned_stop = compiled(planned_stop)
 _size_entry = compiled(size_entry)
-_effective = compiled(effective_settings)
+_settings_in_use = compiled(settings_in_use)
 _next_streak = compiled(next_streak)
 _broken_by_command = compiled(broken_by_command)
 _shadows_break_streak = compiled(shadows_break_streak)
@@ -716,11 +716,14 @@ def _take_signal(n, now_ns, tape, levels, rules, desk, outcome):
     s, signal = tape.signal_symbol[n], shift(tape.signals, n * G_SIZE)
     out, row = shift(desk.policy, (s + 1) * pol.OUT_SIZE), shift(desk.symbols, s * D_SIZE)
     by_tag = 0 if desk.performance[s * perf.N_PERF + perf.P_TAG] == TAG_BAD else 1
-    used = _effective(
-        rules.switches, int(out[pol.OUT_ALLOW]), int(out[pol.OUT_SYMBOL_OK]), by_tag, out[pol.OUT_MIN_CONF],
-        out[pol.OUT_RISK_PCT], int(out[pol.OUT_MAX_OPEN]), int(out[pol.OUT_EXIT]), rules.fixed_confidence,
-        rules.fixed_risk_pct, rules.fixed_positions, rules.fixed_exit,
+    by_policy = Settings(
+        int(out[pol.OUT_ALLOW]), int(out[pol.OUT_SYMBOL_OK]), out[pol.OUT_MIN_CONF], out[pol.OUT_RISK_PCT],
+        int(out[pol.OUT_MAX_OPEN]), int(out[pol.OUT_EXIT]),
     )
+    fixed = Settings(
+        1, by_tag, rules.fixed_confidence, rules.fixed_risk_pct, rules.fixed_positions, rules.fixed_exit
+    )
+    used = _settings_in_use(rules.switches, by_policy, fixed)
     open_count = desk.counts[C_HELD] + desk.counts[C_PENDING]
     held = int(row[D_SIGN]) if row[D_STATE] == STATE_HELD else 0
     pending = 1 if row[D_STATE] == STATE_PENDING else 0
@@ -729,8 +732,8 @@ def _take_signal(n, now_ns, tape, levels, rules, desk, outcome):
         _close_at_next_open(desk, s, X_SIGNAL_FLIP)
     if code == ROAD_APPROVED:
         code = _enter(
-            n, s, levels.signal_vol[n], levels.signal_cost_r[n], used[3], used[5], open_count, now_ns, tape, rules,
-            desk, outcome,
+            n, s, levels.signal_vol[n], levels.signal_cost_r[n], used.risk_pct, used.exit_code, open_count, now_ns,
+            tape, rules, desk, outcome,
         )
     outcome.decision[n] = code
 

@@ -191,13 +191,17 @@ def _ask_rules(s, key, drawdown, profile, desk):
     account, seen, wanted = desk.account, desk.seen, shift(desk.wanted, s * W_SIZE)
     trend, direction, vol = int(key & 3), int(key >> STATE_DIRECTION & 3), int(key >> KEY_VOL & 7)
     age = _NEVER_BARS if key >> STATE_STALE & 1 else 0.0
-    allow, level, risk, confidence, entry, exit_, bits = _decide(
-        trend, direction, vol, age, int(key >> KEY_SPREAD & 3) - 1, int(key >> KEY_SLIPPAGE & 3) - 1,
-        int(key >> STATE_LIQUIDITY & 3) - 1, np.nan, account[pol.ACC_DAILY_PNL_PCT], drawdown,
-        seen[A_LATCHED] != 0.0, account[pol.ACC_STREAK], account[pol.ACC_BROKEN_STREAK], account[pol.ACC_WINS_SINCE],
-        account[pol.ACC_OPEN_COUNT], account[pol.ACC_EXPOSURE_PCT], seen[A_STALE] != 0.0,
-        desk.memory[pol.MEM_HALT] != 0.0, account[pol.ACC_QUALITY], profile, None,
+    market = (trend, direction, vol, age)
+    cost = (
+        int(key >> KEY_SPREAD & 3) - 1, int(key >> KEY_SLIPPAGE & 3) - 1, int(key >> STATE_LIQUIDITY & 3) - 1, np.nan
     )
+    judged = core.Account(
+        account[pol.ACC_DAILY_PNL_PCT], drawdown, seen[A_LATCHED] != 0.0, account[pol.ACC_STREAK],
+        account[pol.ACC_BROKEN_STREAK], account[pol.ACC_WINS_SINCE], account[pol.ACC_OPEN_COUNT],
+        account[pol.ACC_EXPOSURE_PCT], seen[A_STALE] != 0.0, desk.memory[pol.MEM_HALT] != 0.0,
+        account[pol.ACC_QUALITY],
+    )
+    allow, level, risk, confidence, entry, exit_, bits = _decide(market, cost, judged, profile, None)
     symbol_ok = 1.0 if s == 0 or desk.refused[s] == 0 else 0.0
     candidate = _looseness(
         allow, level, risk, confidence, entry, exit_, profile[pol.P_MAX_OPEN], profile[pol.P_EXPOSURE_LIMIT], symbol_ok

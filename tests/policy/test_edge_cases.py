@@ -1,4 +1,4 @@
-"""Cases a reviewer broke once."""
+"""Inputs at the edge: none measured, first seen, first equity with a loss, a new day, copies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 CALM = MarketState(trend=Trend.TRENDING, direction=Direction.UP, vol_level=VolLevel.NORMAL)
 
 
-def test_no_symbol_performance_is_not_measured() -> None:
+def test_no_symbol_performance_counts_as_not_measured() -> None:
     """None where results would stand means no adjustment, as everywhere."""
     policy = OrchestratorPolicy(OrchestratorConfig())
     given = policy.update_policy("TRENDING", "NORMAL", create_risk_state(0.0, 0.0, 0, 0, 0.0), None, now=NOON)
@@ -39,7 +39,7 @@ def test_a_symbol_named_for_the_first_time_does_not_open_what_is_held_closed() -
 
 
 def test_a_loss_that_comes_with_the_first_equity_keeps_trading_closed_for_a_day() -> None:
-    """-3.5 % told at 22:00 with the first equity ever: at 00:06 and at 20:00 the next day it is still closed."""
+    """-3.5 % given at 22:00 with the first equity ever: at 00:06 and at 20:00 the next day it is still closed."""
     policy = OrchestratorPolicy(OrchestratorConfig())
     late = datetime(2024, 5, 1, 22, tzinfo=UTC)
     loss = RiskState(daily_pnl_pct=-3.5, current_drawdown_pct=0.0, equity=9_650.0)

@@ -1,0 +1,119 @@
+"""The slots of symbols with a market or costs of their own: per symbol the values in force and their explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from quantum_trader.policy.core import Account, Cost, Market
+from quantum_trader.policy.evaluation import Candidate, candidate_of, hold_trace, slot_cost
+from quantum_trader.policy.inputs import OVERALL, UNKNOWN_MARKET, Costs
+from quantum_trader.policy.layout import (
+    FIELD_SYMBOL,
+    H_COUNT,
+    H_CURRENT,
+    H_WIDTH,
+    N_FIELDS,
+    SLOT_STARTED,
+)
+from quantum_trader.policy.policy import Values
+from quantum_trader.policy.rules import Trace
+from quantum_trader.policy.stability import hold_slot, new_slot
+
+
+class SymbolSlots:
+    """Slots by symbol. *parts* has, for each, the values in force and the trace that explains them.
+
+    A symbol whose own market was given once and is not given any more has an unknown market (rule F1).
+    """
+
+    __slots__ = ("_vector", "own_markets", "parts", "rows")
+
+    def __init__(self, vector: Sequence[float]) -> None:
+        self._vector = vector
+        self.rows: dict[str, list[float]] = {}
+        self.parts: dict[str, tuple[Values, tuple[Trace, ...]]] = {}
+        self.own_markets: set[str] = set()
+
+    def hold(
+        self, overall: Market, costs: Costs | None, own: Mapping[str, Market], account: Account,
+        refused: Collection[str], banned: Collection[str], start: list[float] | None, now_s: float, last_s: float,
+    ) -> tuple[int, int]:
+        """Bring every slot to what the rules say; returns (changed, held bits of any).
+
+        A new slot starts from *start*, the overall policy in force for the symbol until now; from nothing where it is
+        None (the first evaluation). *banned* are the symbols that the policy in force disallows.
+        """
+        self.own_markets.update(own)
+        names = dict.fromkeys(self.rows)
+        names.update(dict.fromkeys(own))
+        if isinstance(costs, Mapping):
+            names.update(dict.fromkeys(costs.keys() - {OVERALL}))
+        seen: dict[tuple[Market, Cost, bool], Candidate] = {}
+        parts = dict(self.parts)
+        changed = any_held = 0
+        for symbol in names:
+            market = own.get(symbol)
+            if market is None:
+                market = UNKNOWN_MARKET if symbol in self.own_markets else overall
+            allowed = symbol not in refused
+            cost = slot_cost(costs, symbol)
+            key = (market, cost, allowed)
+            if key not in seen:
+                seen[key] = candidate_of(market, cost, account, allowed, self._vector)
+            candidate, _, trace = seen[key]
+            slot = self.rows.get(symbol)
+            if slot is None:
+                slot = self.rows[symbol] = new_slot() if start is None else _slot_like(start, symbol not in banned)
+            share = 1.0 if allowed == (symbol not in banned) else 0.0
+            moved, held = hold_slot(slot, candidate, now_s, last_s, share, share, self._vector)
+            part = in_force(slot), (*trace, *hold_trace(slot, candidate, held)) if held else trace
+            if parts.get(symbol) != part:
+                parts[symbol] = part
+                changed = 1
+            changed |= moved
+            any_held |= held
+        if changed:
+            self.parts = parts
+        return changed, any_held
+
+    def explain(self, traces: Mapping[str, Iterable[Trace]]) -> None:
+        """Make *parts* anew from the slots, each with its trace of *traces* (none where it has none)."""
+        self.parts = {symbol: (in_force(slot), tuple(traces.get(symbol, ()))) for symbol, slot in self.rows.items()}
+
+
+def in_force(slot: Sequence[float]) -> Values:
+    """The values in force in *slot*, as looseness."""
+    return tuple(slot[: N_FIELDS * H_WIDTH : H_WIDTH])
+
+
+def close_slot(slot: list[float], closed: Values) -> None:
+    """Put *closed* in force in *slot* where it is safer; nothing waits any more."""
+    started = slot[SLOT_STARTED] != 0.0
+    slot[SLOT_STARTED] = 1.0
+    for field in range(N_FIELDS):
+        at = field * H_WIDTH
+        slot[at + H_CURRENT] = min(slot[at + H_CURRENT], closed[field]) if started else closed[field]
+        slot[at + H_COUNT] = 0.0
+
+
+def safer_slot(mine: list[float], theirs: list[float]) -> list[float]:
+    """*theirs*, but in no field looser than *mine*."""
+    if not mine[SLOT_STARTED]:
+        return theirs
+    if not theirs[SLOT_STARTED]:
+        return mine
+    merged = list(theirs)
+    for at in range(0, N_FIELDS * H_WIDTH, H_WIDTH):
+        merged[at + H_CURRENT] = min(mine[at + H_CURRENT], theirs[at + H_CURRENT])
+        merged[at + H_COUNT] = 0.0
+    return merged
+
+
+def _slot_like(overall: list[float], allowed: bool) -> list[float]:
+    """A slot that has in force what *overall* has, with nothing waiting, for a symbol that is *allowed* or banned."""
+    slot = new_slot()
+    slot[SLOT_STARTED] = 1.0
+    for field in range(N_FIELDS):
+        slot[field * H_WIDTH + H_CURRENT] = overall[field * H_WIDTH + H_CURRENT]
+    slot[FIELD_SYMBOL * H_WIDTH + H_CURRENT] = 1.0 if allowed else 0.0
+    return slot
