@@ -32,6 +32,7 @@ from quantum_trader.domain.enums import (
 from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.market import MarketBatch
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.policy import RiskState
 from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderRequest, OrderUpdate, Signal
 from quantum_trader.engine import stage
@@ -742,8 +743,8 @@ class Engine:
 
     def _account_view(self, index: int, row: list[float], now_ns: int) -> AccountView:
         rolling, midnight = _losses_pct(self.losses, self.equity)
-        used_margin = sum(p.margin for p in self.books.positions.values())
-        used_margin += sum(p.margin for p in self._pending.values())
+        used_margin = ordered_sum(p.margin for p in self.books.positions.values())
+        used_margin += ordered_sum(p.margin for p in self._pending.values())
         out = self.policy.out[index + 1]
         enforced = self.integration.use_for_position_limits
         return AccountView(

@@ -19,6 +19,7 @@ from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import VenueError
 from quantum_trader.domain.instrument import Instrument, floor_to, round_to
 from quantum_trader.domain.market import MarketBatch
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.ports import Rejection, VenueEvent, VenueOrder
 from quantum_trader.engine.venue_port import (
@@ -312,7 +313,7 @@ class Exchange:
 
     def position_qty(self, symbol: str) -> float:
         """Signed quantity held of *symbol*."""
-        return sum(position.qty for position in self.paper.positions() if position.symbol == symbol)
+        return ordered_sum(position.qty for position in self.paper.positions() if position.symbol == symbol)
 
     # ------------------------------------------------------------------ what people and the exchange do
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from quantum_trader.domain.clock import NS_PER_MINUTE
 from quantum_trader.domain.errors import DataError, InputError
 from quantum_trader.domain.instrument import Instrument
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.venues.local.exchange import Exchange, ExchangeSettings, Levels
 from quantum_trader.venues.local.orders import DepthDiff, MarketTrade, Order, OrderTicket
 from quantum_trader.venues.local.tape import Tape, Values
@@ -304,7 +305,7 @@ class BookExchange(Exchange):
 
     def fillable(self, index: int, sign: int, price: float) -> float:
         """What the recorded levels up to *price* hold."""
-        return sum(qty for level, qty in self.books[index].against(sign) if sign * (level - price) <= 0.0)
+        return ordered_sum(qty for level, qty in self.books[index].against(sign) if sign * (level - price) <= 0.0)
 
     def _limit_batches(self, index: int) -> None:
         """Nothing fills without a level or a trade: batches have no volume of their own."""

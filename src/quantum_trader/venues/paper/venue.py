@@ -19,6 +19,7 @@ from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import ConfigError, InputError, StateError, require
 from quantum_trader.domain.instrument import Instrument, round_to
 from quantum_trader.domain.market import MarketBatch
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest
 from quantum_trader.engine.ports import Rejection, VenueBalance, VenueEvent, VenueOrder, VenuePosition
 from quantum_trader.venues.paper import fills
@@ -247,7 +248,8 @@ class PaperVenue:
     def balance(self) -> VenueBalance:
         """Return the account's money at the last known prices."""
         return VenueBalance(
-            wallet=self._account.cash, unrealised_pnl=sum(position.unrealised_pnl for position in self.positions()),
+            wallet=self._account.cash,
+            unrealised_pnl=ordered_sum(position.unrealised_pnl for position in self.positions()),
             margin_used=self._account.margin_used(), available=self._available(),
         )
 
@@ -630,7 +632,7 @@ class PaperVenue:
 
     def _available(self) -> float:
         """Wallet less margins of positions and reserves of orders."""
-        reserved = sum(order.reserved for order in self._open.values())
+        reserved = ordered_sum(order.reserved for order in self._open.values())
         return self._account.cash - self._account.margin_used() - reserved
 
     def _allowed_leverage(self, index: int, leverage: float) -> float:
