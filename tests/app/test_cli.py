@@ -41,7 +41,7 @@ def process(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_every_command_is_there_and_has_help(name: str) -> None:
     """What the first screen lists exists and explains itself."""
     module, holder, _ = COMMANDS[name]
-    assert hasattr(import_module(f"quantum_trader.app.{module}"), holder)
+    assert hasattr(import_module(f"quantum_trader.app.cli.{module}"), holder)
 
     code, out, _ = call(name, "--help")
 
