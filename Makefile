@@ -1,12 +1,16 @@
 # Quantum Trader. `make run` shows it, `make test` proves it, `make bench` measures it.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHONS := 3.13 3.12 3.11
+# The newest supported Python that starts. Being on the path is not enough: pyenv puts a python3.13 there that refuses to
+# start unless a 3.13 is chosen.
+PYTHON ?= $(shell for version in $(PYTHONS); do \
+	python$$version -c '' 2>/dev/null && echo python$$version && exit; done; echo python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 JOBS   ?= 2
 VENUE  ?= paper
 
-.PHONY: run test test-all bench check docs clean
+.PHONY: run test test-all pythons bench check docs clean
 
 # Replay the bundled recording (BTC ETH EOS LTC XRP, two years) under the policy in OBSERVE, and end with the report.
 # It leaves its state and journal in build/last-run, where the next `make run` starts anew. `make run VENUE=local` sends the
@@ -19,9 +23,28 @@ run: $(VENV)/.core
 test: check
 	$(BIN)/python -m pytest -n $(JOBS) -m "not long"
 
-# Everything: the long ones too, and many more examples of every property.
-test-all: check
+# Everything: the long ones too, and many more examples of every property; then the quick ones on the other Pythons.
+test-all: check pythons
 	$(BIN)/python -m pytest -n $(JOBS) --hypothesis-profile=thorough
+	@for version in $(OTHERS); do \
+	    test -x build/python$$version/bin/python || continue; \
+	    echo "Python $$version: the quick tests"; \
+	    build/python$$version/bin/python -m pytest -n $(JOBS) -m "not long" || exit 1; \
+	done
+
+# An environment in build/ for each supported Python of this machine but that of $(VENV). One that pyenv keeps is found
+# too. Those that are not installed are named.
+OTHERS = $(filter-out $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'),$(PYTHONS))
+pythons: $(VENV)/.dev
+	@for version in $(OTHERS); do \
+	    found=; \
+	    for one in python$$version "$$(pyenv prefix $$version 2>/dev/null)/bin/python"; do \
+	        "$$one" -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != sys.argv[1])' $$version 2>/dev/null \
+	            && found=$$one && break; \
+	    done; \
+	    if [ -z "$$found" ]; then echo "Python $$version is not installed here: nothing is tested on it"; continue; fi; \
+	    $(MAKE) --no-print-directory VENV=build/python$$version PYTHON="$$found" build/python$$version/.dev || exit 1; \
+	done
 
 # A table on the screen and build/bench.json; `make bench ONLY=name` for one.
 bench: $(VENV)/.dev
@@ -42,6 +65,9 @@ clean:
 
 # The environment, made once for each pyproject.toml and constraints.txt: the core to run, the rest to develop.
 $(VENV)/.core: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] not in sys.argv)' $(PYTHONS) \
+	    || { echo "Quantum Trader runs on Python 3.11, 3.12 or 3.13, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	         echo "Install one of them, or name it: make PYTHON=/path/to/python3.13" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --constraint constraints.txt --editable .
 	touch $@

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import os
+import platform
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,21 @@ CLOCKS = re.compile(r"(datetime\.)?(datetime|date)\.(now|utcnow|today)|time\.(ti
 CHANCE = re.compile(r"random\.\w+|np\.random\.(rand|randn|seed|choice|random|normal|uniform|randint|shuffle)")
 MAY_READ_THE_CLOCK = {"journal", "app", "venues", "policy/clock.py", "market/download.py", "market/download_sources.py"}
 MAX_FUNCTION = 60
+MARKER = r'python_version (<|<=|==|>=|>) "3\.\d+"'
+PIN = re.compile(rf"[A-Za-z0-9._-]+==[A-Za-z0-9.+_-]+( ; {MARKER}( and {MARKER})*)?")
+COUNT_FIELDS = {"bad_rows", "gaps", "holes", "missing_bars", "outages", "resumed", "rows"}
+SUMS_OF_WHOLE_NUMBERS = {  # calls of the built-in sum that add whole numbers, with what they count
+    "sum((part.size for part in parts))": "bytes of files",
+    "sum((seal.count for seal in gone))": "sealed records",
+    "sum((seal.count for seal in seals))": "sealed records",
+    "sum(counts)": "trades in each class of a histogram",
+    "sum(counts.values())": "records of each kind; moments of each kind",
+    "sum(facts.refusals.values())": "refusals of each reason",
+    "sum(loose.values())": "records of each day",
+    "sum(map(len, blocks))": "bytes",
+    "sum(self.checkpoint['engine']['seq'].values())": "records of each source",
+    "sum(stats.dropped.values())": "dropped events of each producer",
+}
 RUN_QUICKLY = {("policy", "rules"), ("profile", "show"), ("profile", "compare"), ("config", "show")}
 
 
@@ -178,4 +197,121 @@ def test_pins_cover_every_dependency_and_name_no_place() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
 
     assert lines
-    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+_-]+", line) for line in lines)
+    assert all(PIN.fullmatch(line) for line in lines)
+    unmarked = [line.split("==")[0].lower() for line in lines if ";" not in line]
+    marked = {line.split("==")[0].lower() for line in lines if ";" in line}
+    assert len(set(unmarked)) == len(unmarked), "a library has one pin, or several with markers"
+    assert marked.isdisjoint(unmarked)
+
+
+def test_a_pin_may_be_for_some_pythons_only() -> None:
+    """A marker states the Pythons for which a version is; nothing else follows a version."""
+    assert PIN.fullmatch('jax==0.10.2 ; python_version < "3.12"')
+    assert PIN.fullmatch('jax==0.11.0 ; python_version >= "3.12" and python_version < "3.14"')
+    assert not PIN.fullmatch("jax==0.10.2 ; sys_platform")
+    assert not PIN.fullmatch("jax @ https://example.org/jax.whl")
+    assert not PIN.fullmatch("jax>=0.10")
+
+
+def test_the_supported_pythons_are_stated_alike() -> None:
+    """requires-python, the classifiers, the Makefile and the README name the same versions."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = [one.rsplit(" ", 1)[1] for one in project["classifiers"] if re.search(r":: 3\.\d+$", one)]
+    makefile = re.search(r"^PYTHONS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+    assert named == ["3.11", "3.12", "3.13"]
+    assert project["requires-python"] == ">=3.11,<3.14"
+    assert makefile is not None
+    assert sorted(makefile[1].split()) == named
+    assert "Python 3.11, 3.12 or 3.13" in (ROOT / "README.md").read_text()
+
+
+def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """`make` with our Makefile in *folder*, whose own programs come first on the path."""
+    quiet = {name: value for name, value in os.environ.items() if name not in {"PYTHON", "MAKEFLAGS", "MAKELEVEL"}}
+    return subprocess.run(
+        ["make", "--no-print-directory", "--file", str(ROOT / "Makefile"), *words], cwd=folder, capture_output=True,
+        text=True, timeout=60, check=False, env={**quiet, "PATH": f"{folder}:{os.environ['PATH']}"},
+    )
+
+
+def test_make_takes_the_newest_python_that_starts(tmp_path: Path) -> None:
+    """A python3.13 that refuses to start, as pyenv's does where none is chosen, is passed over."""
+    for name, answer in (("python3.13", "exit 127"), ("python3.12", "exit 0"), ("python3.11", "exit 0")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{answer}\n")
+        (tmp_path / name).chmod(0o755)
+
+    assert make(tmp_path, "--eval=chosen: ; @echo $(PYTHON)", "chosen").stdout == "python3.12\n"
+
+
+def test_make_says_which_pythons_it_needs(tmp_path: Path) -> None:
+    """An interpreter that is too old or too new is named beside the supported ones, and no environment is made."""
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+
+    refused = make(tmp_path, f"PYTHON={sys.executable}", "PYTHONS=3.9 3.10", ".venv/.core")
+
+    assert refused.returncode != 0
+    assert "runs on Python 3.11, 3.12 or 3.13" in refused.stderr
+    assert f"is Python {platform.python_version()}" in refused.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def is_whole(node: ast.expr) -> bool:
+    """Whether *node* is plainly a whole number: an integer, a length, a truth value, a field of counts."""
+    match node:
+        case ast.Constant(value=int()) | ast.Compare() | ast.UnaryOp(op=ast.Not()):
+            return True
+        case ast.Call(func=ast.Name(id="len" | "int" | "is_hole")):
+            return True
+        case ast.Attribute(attr=field):
+            return field in COUNT_FIELDS
+        case ast.BoolOp(values=parts):
+            return all(is_whole(part) for part in parts)
+        case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=right):
+            return is_whole(left) and is_whole(right)
+        case _:
+            return False
+
+
+def adds_whole_numbers(call: ast.Call) -> bool:
+    """Whether *call*, of the built-in sum, adds whole numbers."""
+    match call.args:
+        case [ast.GeneratorExp(elt=each) | ast.ListComp(elt=each)] if is_whole(each):
+            return True
+        case _:
+            return ast.unparse(call) in SUMS_OF_WHOLE_NUMBERS
+
+
+def float_sums(source: str) -> list[str]:
+    """Uses of the built-in sum in *source* that may add floats, as text."""
+    nodes = list(ast.walk(ast.parse(source)))
+    sums = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "sum"]
+    called = {id(node.func) for node in sums}
+    handed_on = [node for node in nodes if isinstance(node, ast.Name) and node.id == "sum" and id(node) not in called]
+    return [ast.unparse(node) for node in (*handed_on, *(call for call in sums if not adds_whole_numbers(call)))]
+
+
+def test_floats_are_added_in_a_stated_order() -> None:
+    """The built-in sum is for whole numbers; its sum of floats differs between versions of Python."""
+    found = [f"{inside(path)}: {text}" for path in SOURCES for text in float_sums(path.read_text())]
+
+    assert found == [], "use domain.ordered_sum.ordered_sum, or name it in SUMS_OF_WHOLE_NUMBERS"
+
+
+@pytest.mark.parametrize(
+    "text", ["sum(p.margin for p in held)", "sum(known)", "sum(a or b for a, b in rows)", "map(sum, rows)"]
+)
+def test_a_sum_of_floats_is_found(text: str) -> None:
+    """Fields that are no counts, bare names, choices between values, and sum handed on."""
+    assert float_sums(text)
+
+
+def test_every_stated_sum_of_whole_numbers_is_in_use() -> None:
+    """An exception that no source needs is taken off the list."""
+    used = {
+        ast.unparse(node) for path in SOURCES for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+    }
+
+    assert set(SUMS_OF_WHOLE_NUMBERS) <= used

@@ -252,6 +252,44 @@ def test_the_guard_covers_every_road_of_text() -> None:
     assert_clean("the guarded process", shown)
 
 
+LATE = """
+import contextlib, logging, sys, threading
+from quantum_trader.app.process_guard import guarded_process
+from quantum_trader.domain.errors import ConfigError
+from quantum_trader.venues.binance.keys import Redactor, Secret
+key, secret = sys.stdin.read().split()
+logging.basicConfig(level=logging.DEBUG)
+ended = threading.Event()
+
+def fail_after_the_end() -> None:
+    ended.wait()
+    print("late print", secret)
+    logging.getLogger("x").warning("late log %s", secret)
+    raise OSError(f"late failure {secret}")
+
+thread = threading.Thread(target=fail_after_the_end)
+with contextlib.suppress(ConfigError, KeyError):
+    with guarded_process(Redactor([Secret(key), Secret(secret)])):
+        thread.start()
+        {END}
+ended.set()
+thread.join()
+"""
+
+
+@pytest.mark.parametrize("end", ["pass", "raise ConfigError('ours')", "raise KeyError('not ours')"])
+def test_a_thread_that_outlives_the_guarded_block_stays_redacted(end: str) -> None:
+    """Its print, log record and traceback come after the block's end, however the block ends."""
+    ended = subprocess.run(
+        [sys.executable, "-c", LATE.replace("{END}", end)], input=f"{KEY} {SECRET}", capture_output=True, text=True,
+        timeout=60, check=True,
+    )
+    shown = ended.stdout + ended.stderr
+    for words in ("late print […]", "late log […]", "OSError: late failure […]"):
+        assert words in shown
+    assert_clean("the guarded process", shown)
+
+
 def test_the_guard_ends_with_its_block() -> None:
     """Streams, log factory and hook are what they were; an error of ours leaves redacted, without its causes."""
     before = (sys.stdout, sys.stderr, logging.getLogRecordFactory(), sys.excepthook)

@@ -10,6 +10,7 @@ import io
 import logging
 import resource
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
@@ -61,7 +62,12 @@ class _Redacted(io.TextIOBase):
 
 @contextmanager
 def guarded_process(redactor: Redactor) -> Iterator[None]:
-    """Redact standard output, standard error and every log record until the block ends; write no core dump."""
+    """Redact standard output, standard error and every log record until the block ends; write no core dump.
+
+    The text and traceback of a thread that was started in the block may come after the block's end. While such a thread
+    still runs at that end, nothing is lifted: redaction then stays in force until the process ends.
+    """
+    started_before = set(threading.enumerate())
     stdout, stderr, factory = sys.stdout, sys.stderr, logging.getLogRecordFactory()
     limits = resource.getrlimit(resource.RLIMIT_CORE)
 
@@ -92,9 +98,10 @@ def guarded_process(redactor: Redactor) -> Iterator[None]:
         sys.excepthook = before
     finally:
         _flush()
-        sys.stdout, sys.stderr = stdout, stderr
-        logging.setLogRecordFactory(factory)
-        resource.setrlimit(resource.RLIMIT_CORE, limits)
+        if started_before.issuperset(threading.enumerate()):
+            sys.stdout, sys.stderr = stdout, stderr
+            logging.setLogRecordFactory(factory)
+            resource.setrlimit(resource.RLIMIT_CORE, limits)
 
 
 def _flush() -> None:

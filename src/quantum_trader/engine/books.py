@@ -12,6 +12,7 @@ import msgspec
 
 from quantum_trader.domain.enums import ExitReason, OrderSide, Side
 from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import ClosedTrade, Fill, FundingPayment
 from quantum_trader.engine.accounting import (
     broken_by_command,
@@ -186,7 +187,7 @@ class Books:
         """Initial margin of all positions as percent of *equity*."""
         if not self.positions:
             return 0.0
-        return percent_of(sum(position.margin for position in self.positions.values()), equity)
+        return percent_of(ordered_sum(position.margin for position in self.positions.values()), equity)
 
     def _pay(self, fill: Fill) -> None:
         self.cash -= fill.fee

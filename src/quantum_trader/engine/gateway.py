@@ -17,6 +17,7 @@ import msgspec
 from quantum_trader.domain.enums import OrderStatus, OrderType
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.instrument import ceil_to, floor_to
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import CancelRequest, Fill, Intent, OrderRequest, OrderUpdate
 from quantum_trader.engine import ids
 from quantum_trader.engine.books import Position, closing_side, opening_side
@@ -135,7 +136,7 @@ class Gateway:
         closes = self._find(position.symbol, Purpose.CLOSE)
         if not closes:
             return position.qty
-        rest = position.qty - sum(ticket.qty - ticket.filled for ticket in closes)
+        rest = position.qty - ordered_sum(ticket.qty - ticket.filled for ticket in closes)
         return round(rest, 10) if rest > position.qty * _EPSILON else 0.0
 
     def on_update(self, update: OrderUpdate) -> tuple[Ticket | None, list[Command]]:

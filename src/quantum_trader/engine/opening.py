@@ -13,6 +13,7 @@ import msgspec
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import ExitReason, Side
 from quantum_trader.domain.errors import InputError
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import Intent, Signal
 from quantum_trader.engine import ids
 from quantum_trader.engine.account import Account
@@ -225,8 +226,8 @@ class Opening:
         """The guard's verdict on *intent*; *data_ns* is when the newest bars were complete."""
         account, halts = self._account, self._halts
         rolling, midnight = account.losses_pct()
-        used_margin = sum(p.margin for p in account.books.positions.values())
-        used_margin += sum(p.margin for p in self.pending.values())
+        used_margin = ordered_sum(p.margin for p in account.books.positions.values())
+        used_margin += ordered_sum(p.margin for p in self.pending.values())
         positions, exposure_pct = self._policy.limits(index)
         view = AccountView(
             now_ns=now_ns, equity=account.equity, used_margin=used_margin, open_positions=self.open_count,

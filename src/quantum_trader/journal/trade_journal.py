@@ -323,7 +323,7 @@ def _stats(mode: str, since_ns: int, until_ns: int, rows: Sequence[Any]) -> Trad
         mode=mode, since_ns=since_ns, until_ns=until_ns, total_trades=len(rows), wins=len(wins), losses=len(losses),
         win_rate=len(wins) / len(pnls) if pnls else None, total_pnl=_sum(pnls), mean_pnl=_mean(pnls),
         mean_r=_mean([row[1] for row in rows if row[1] is not None]),
-        profit_factor=sum(wins) / -sum(losses) if losses else None, best_pnl=max(pnls, default=None),
+        profit_factor=math.fsum(wins) / -math.fsum(losses) if losses else None, best_pnl=max(pnls, default=None),
         worst_pnl=min(pnls, default=None), fees=_sum([row[2] for row in rows if row[2] is not None]),
         funding=_sum([row[3] for row in rows if row[3] is not None]),
         mean_duration_s=_mean([(row[5] - row[4]) / 1e9 for row in rows]),

@@ -16,6 +16,7 @@ import numpy as np
 
 from quantum_trader.app.runs.results import FloatArray, IntArray, RunFacts, RunStats
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, from_ns, iso
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.lab.sharpe import DAYS_PER_YEAR, moments, probabilistic_sharpe
 from quantum_trader.policy.evidence import block_interval
@@ -276,8 +277,8 @@ def grouped(trades: Iterable[ClosedTrade], key: Callable[[ClosedTrade], str]) ->
         groups.setdefault(key(trade), []).append(trade)
     order = sorted(groups, key=lambda name: (-len(groups[name]), name))
     return [
-        {"name": name, **trade_statistics(groups[name]), "fees": sum(trade.fees for trade in groups[name]),
-         "funding": sum(trade.funding for trade in groups[name])}
+        {"name": name, **trade_statistics(groups[name]), "fees": ordered_sum(trade.fees for trade in groups[name]),
+         "funding": ordered_sum(trade.funding for trade in groups[name])}
         for name in order
     ]
 

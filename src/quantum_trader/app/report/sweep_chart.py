@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from quantum_trader.domain.errors import ConfigError
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.lab.sweep.grid import Axis
 from quantum_trader.lab.sweep.sweep import SettingResult, SweepResult, summary
 
@@ -68,7 +69,7 @@ def _mean_at(result: SweepResult, profile: str, axes: Sequence[Axis], row: float
         if one.setting.profile == profile and wanted <= set(one.setting.changes)
     ]
     known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
+    return ordered_sum(known) / len(known) if known else math.nan
 
 
 def sweep_svg(result: SweepResult, axes: Sequence[Axis]) -> str:

@@ -25,6 +25,7 @@ from quantum_trader.domain.errors import (
     VenueUnavailable,
 )
 from quantum_trader.domain.instrument import ceil_to, floor_to
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import CancelRequest, OrderRequest
 from quantum_trader.engine.ids import OWN_PREFIX
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
@@ -120,13 +121,13 @@ class _Flattening:
         wait = _FIRST_PAUSE_S
         try:
             while True:
-                before = (len(self._orders), sum(abs(position.qty) for position in self._positions))
+                before = (len(self._orders), ordered_sum(abs(position.qty) for position in self._positions))
                 await self._look()
                 if not (self._orders or self._positions or self._unanswered) and self._now_ns() >= self._settled_ns:
                     self._note("flat", text="no position and no order left")
                     return self._result(True, "flat: no position and no order left")
                 await self._act()
-                after = (len(self._orders), sum(abs(position.qty) for position in self._positions))
+                after = (len(self._orders), ordered_sum(abs(position.qty) for position in self._positions))
                 wait = _FIRST_PAUSE_S if after != before else min(2.0 * wait, _LONGEST_PAUSE_S)
                 await self._wait(wait)
         except _OutOfTimeError as error:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from quantum_trader.domain.enums import OrderSide, OrderType
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.ids import OWN_PREFIX
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
@@ -258,7 +259,7 @@ class AccountChecks:
 def is_protected(symbol: str, qty: float, orders: list[VenueOrder]) -> bool:
     """Whether stops (or a close on its way) cover all of a position."""
     side = OrderSide.SELL if qty > 0.0 else OrderSide.BUY
-    covered = sum(
+    covered = ordered_sum(
         order.qty - order.filled_qty for order in orders
         if order.symbol == symbol and order.side is side and order.reduce_only
         and order.type in (OrderType.STOP_MARKET, OrderType.MARKET)

@@ -16,6 +16,7 @@ from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import OrderStatus, OrderType
 from quantum_trader.domain.errors import VenueError
 from quantum_trader.domain.instrument import Instrument
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.ports import VenueEvent, VenueOrder
 from quantum_trader.engine.venue_port import Kline, LeverageChanged, StreamEvent, Transfer, WalletChanged
@@ -217,7 +218,7 @@ class Exchange:
 
     def position_qty(self, symbol: str) -> float:
         """Signed quantity held of *symbol*."""
-        return sum(position.qty for position in self.paper.positions() if position.symbol == symbol)
+        return ordered_sum(position.qty for position in self.paper.positions() if position.symbol == symbol)
 
     # ------------------------------------------------------------------ faults and transfers
 

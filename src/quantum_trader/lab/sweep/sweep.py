@@ -13,6 +13,7 @@ import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.errors import ConfigError, StateError
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.engine import stage
 from quantum_trader.engine.road import ROAD_REASONS
 from quantum_trader.lab.sharpe import Deflated, deflate, probabilistic_sharpe
@@ -279,7 +280,7 @@ def _spreads(results: Sequence[SettingResult]) -> tuple[Spread, ...]:
 
 def _mean(values: Sequence[float]) -> float:
     known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
+    return ordered_sum(known) / len(known) if known else math.nan
 
 
 def summary(result: SweepResult) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import ConfigError, VenueError
 from quantum_trader.domain.instrument import Instrument, LeverageTier
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import Fill, FundingPayment, OrderUpdate
 from quantum_trader.engine.ports import VenueBalance, VenueOrder, VenuePosition
 from quantum_trader.engine.venue_port import (
@@ -291,7 +292,9 @@ def balance(account: wire.AccountAnswer) -> VenueBalance:
     """The account's money."""
     return VenueBalance(
         wallet=account.total_wallet_balance, unrealised_pnl=account.total_unrealized_profit,
-        margin_used=sum(row.isolated_wallet or row.initial_margin for row in account.positions if row.position_amt),
+        margin_used=ordered_sum(
+            row.isolated_wallet or row.initial_margin for row in account.positions if row.position_amt
+        ),
         available=account.available_balance,
     )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from quantum_trader.domain.instrument import Instrument
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.venues.local.book import BookRecording, BookTape
 from quantum_trader.venues.local.event_log import Recorded
 from quantum_trader.venues.local.exchange import Exchange, ExchangeSettings
@@ -146,7 +147,7 @@ class BookSource:
 
     def fillable(self, index: int, sign: int, price: float) -> float:
         """Return what the recorded levels up to *price* hold."""
-        return sum(qty for level, qty in self._books[index].against(sign) if sign * (level - price) <= 0.0)
+        return ordered_sum(qty for level, qty in self._books[index].against(sign) if sign * (level - price) <= 0.0)
 
     # ------------------------------------------------------------------ book
 

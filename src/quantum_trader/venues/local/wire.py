@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.instrument import Instrument
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.venues.local.checks import MAX_QTY, PRICE_BAND, decimals_of, price_precision, qty_precision
 from quantum_trader.venues.local.exchange import Exchange
 from quantum_trader.venues.local.orders import AlgoOrder, Income, Order, Trade
@@ -309,8 +310,8 @@ class Wire:
         balance = exchange.paper.balance()
         return {
             "wallet": balance.wallet, "unrealised": balance.unrealised_pnl, "available": max(0.0, balance.available),
-            "initial": sum(float(row["initialMargin"]) for row in positions),
-            "maintenance": sum(float(row["maintMargin"]) for row in positions),
+            "initial": ordered_sum(float(row["initialMargin"]) for row in positions),
+            "maintenance": ordered_sum(float(row["maintMargin"]) for row in positions),
             "open_orders": max(0.0, balance.wallet - balance.margin_used - balance.available),
             "free_wallet": balance.wallet - balance.margin_used,
         }

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from quantum_trader.domain.instrument import Instrument, round_to
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.engine.accounting import entry_after_fill, realised_pnl
 from quantum_trader.venues.paper.fills import initial_margin, liquidation_price
 
@@ -86,7 +87,7 @@ class Account:
 
     def margin_used(self) -> float:
         """Isolated margins of all positions, in USDT."""
-        return sum(holding.margin for holding in self.holdings)
+        return ordered_sum(holding.margin for holding in self.holdings)
 
     def state(self) -> dict[str, Any]:
         """Wallet and holdings as plain values."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from quantum_trader.domain.enums import OrderType
 from quantum_trader.domain.instrument import Instrument
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.engine.ports import Rejection
 from quantum_trader.venues.paper import fills
 from quantum_trader.venues.paper.account import Account
@@ -43,7 +44,7 @@ class Margin:
 
     def available(self) -> float:
         """Return the wallet less margins of positions and reserves of orders."""
-        reserved = sum(order.reserved for order in self._orders.open.values())
+        reserved = ordered_sum(order.reserved for order in self._orders.open.values())
         return self._account.cash - self._account.margin_used() - reserved
 
     def position_refusal(self, order: PaperOrder) -> str:

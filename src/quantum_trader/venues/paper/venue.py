@@ -17,6 +17,7 @@ from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.domain.errors import ConfigError, InputError, StateError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.market import MarketBatch
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import CancelRequest, OrderRequest
 from quantum_trader.engine.ports import Rejection, VenueBalance, VenueEvent, VenueOrder, VenuePosition
 from quantum_trader.venues.paper.account import Account
@@ -201,7 +202,7 @@ class PaperVenue:
     def balance(self) -> VenueBalance:
         """Return the account's money at the last known prices."""
         return VenueBalance(
-            wallet=self._account.cash, unrealised_pnl=sum(position.unrealised_pnl for position in self.positions()),
+            wallet=self._account.cash, unrealised_pnl=ordered_sum(position.unrealised_pnl for position in self.positions()),
             margin_used=self._account.margin_used(), available=self._margin.available(),
         )
 
