@@ -39,9 +39,9 @@ def process(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_is_there_and_has_help(name: str) -> None:
-    """What the first screen lists exists and explains itself."""
+    """Every command that `--help` lists exists and has a help text."""
     module, holder, _ = COMMANDS[name]
-    assert hasattr(import_module(f"quantum_trader.app.{module}"), holder)
+    assert hasattr(import_module(f"quantum_trader.app.cli.{module}"), holder)
 
     code, out, _ = call(name, "--help")
 
@@ -78,6 +78,10 @@ def test_version() -> None:
         (("run", "--from", "tomorrow"), "data.start = 'tomorrow'"),
         (("run", "--profile", "BRAVE"), "AGGRESSIVE, SAFE, STANDARD"),
         (("run", "--mode", "WILD"), "rollout.mode = 'WILD'"),
+        (("run", "--policy", "wild"), "must be off, observe or enforce"),
+        (("run", "--policy", "enforce", "--no-policy"), "contradicts --no-policy"),
+        (("run", "--policy", "enforce", "--mode", "OBSERVE"), "old form of --policy"),
+        (("sweep", "--policy", "live"), "must be off, observe or enforce"),
         (("run", "--equity", "-5"), "start_equity = -5"),
         (("run", "--speed", "fast"), "--speed fast"),
         (("run", "--speed", "nan"), "--speed nan"),

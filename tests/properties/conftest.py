@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.engine.conftest import warm, world
+from tests.live.conftest import warm, world
 
 __all__ = ["warm", "world"]

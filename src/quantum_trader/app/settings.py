@@ -211,11 +211,11 @@ def load_settings(file: Path | None = None, flags: Mapping[str, tuple[Any, str]]
 
 
 def _enforce_all(values: dict[str, Any], sources: dict[str, str]) -> None:
-    """``--mode LIVE`` enforces all six subsystems unless the file says which."""
+    """A flag that enforces the policy turns all six switches on, unless the file turns on some."""
     keys = [f"rollout.use_for_{switch}" for switch in SWITCHES]
     if not any(key in values for key in keys):
         for key in keys:
-            values[key], sources[key] = True, "--mode LIVE"
+            values[key], sources[key] = True, sources["rollout.mode"]
 
 
 def _validate(settings: RunSettings) -> None:
