@@ -104,7 +104,7 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_two(arguments: tuple[str,
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    """For who wants to know where."""
+    """--debug shows where the error was raised."""
     result = process("--debug", "run", "--profile", "BRAVE", cwd=tmp_path)
 
     assert result.returncode == 1
@@ -197,13 +197,13 @@ def test_config_show_names_the_source_of_each_setting() -> None:
 
 
 def test_an_interrupt_is_a_sentence_not_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Control-C says that a run with --state can be continued."""
+    """Ctrl-C prints how to resume a run with --state."""
     monkeypatch.setattr("quantum_trader.app.runs.replay.run", _interrupted)
 
     code, _, err = call(*TWO_WEEKS)
 
     assert code == 130
-    assert "continues where it was" in err
+    assert "restart with the same command to resume" in err
 
 
 def _interrupted(*_: object, **__: object) -> None:

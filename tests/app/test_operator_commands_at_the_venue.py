@@ -91,7 +91,7 @@ def bound(tmp_path: Path) -> Path:
 @UNWRITABLE
 @pytest.mark.usefixtures("keys_stay")
 def test_closing_works_where_nothing_can_be_noted(account: FakeAccount, bound: Path, unwritable: int) -> None:
-    """Flat, exit 0; each step is shown as not on record, and the last line does not claim a halt."""
+    """Flat, exit 0; each step is shown as not recorded, and the last line does not claim a halt."""
     result = call(bound, "flatten", "--now", "--reason", "x")
     assert result.exit_code == 0, result.output
     assert not any(account.held.values())
@@ -361,10 +361,10 @@ def test_status_asks_the_venue_itself(account: FakeAccount, tmp_path: Path) -> N
 
 
 def test_a_full_disk_does_not_stop_closing(tmp_path: Path) -> None:
-    """The step is shown with a note that it is not on record."""
+    """The step is shown with a note that it is not recorded."""
     shown: list[DirectAction] = []
     log = DirectLog(tmp_path, shown.append)
     log.close()
     log(DirectAction(ts_ns=1, step="send", symbol="AAAUSDT"))
-    assert "not on record" in shown[0].text
+    assert "not recorded" in shown[0].text
     assert read_direct(tmp_path) == []

@@ -167,7 +167,7 @@ def _token(path: Path | None) -> str:
 
 
 def _read_private(path: Path) -> bytes:
-    """The content of a file that nobody else may read; ConfigError otherwise."""
+    """The content of a private file; ConfigError when other users can read it."""
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise ConfigError(f"{path}: others may read it; run chmod 600 {path}")
     return path.read_bytes()

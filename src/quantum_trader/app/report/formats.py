@@ -57,9 +57,9 @@ def price(value: float) -> str:
 
 
 def interval(low: float | None, high: float | None, unit: str = "R") -> str:
-    """A 95 % interval, or the words that there are too few."""
+    """A 95 % interval, or a note that there are too few trades for one."""
     if low is None or high is None:
-        return "too few for an interval"
+        return "too few trades"
     return f"{low:+.3f} to {high:+.3f} {unit}"
 
 
