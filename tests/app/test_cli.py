@@ -39,7 +39,7 @@ def process(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_is_there_and_has_help(name: str) -> None:
-    """What the first screen lists exists and explains itself."""
+    """Every command that `--help` lists exists and has a help text."""
     module, holder, _ = COMMANDS[name]
     assert hasattr(import_module(f"quantum_trader.app.cli.{module}"), holder)
 
@@ -78,6 +78,10 @@ def test_version() -> None:
         (("run", "--from", "tomorrow"), "data.start = 'tomorrow'"),
         (("run", "--profile", "BRAVE"), "AGGRESSIVE, SAFE, STANDARD"),
         (("run", "--mode", "WILD"), "rollout.mode = 'WILD'"),
+        (("run", "--policy", "wild"), "must be off, observe or enforce"),
+        (("run", "--policy", "enforce", "--no-policy"), "contradicts --no-policy"),
+        (("run", "--policy", "enforce", "--mode", "OBSERVE"), "old form of --policy"),
+        (("sweep", "--policy", "live"), "must be off, observe or enforce"),
         (("run", "--equity", "-5"), "start_equity = -5"),
         (("run", "--speed", "fast"), "--speed fast"),
         (("run", "--speed", "nan"), "--speed nan"),
@@ -100,7 +104,7 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_two(arguments: tuple[str,
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    """For who wants to know where."""
+    """--debug shows where the error was raised."""
     result = process("--debug", "run", "--profile", "BRAVE", cwd=tmp_path)
 
     assert result.returncode == 1
@@ -193,13 +197,13 @@ def test_config_show_names_the_source_of_each_setting() -> None:
 
 
 def test_an_interrupt_is_a_sentence_not_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Control-C says that a run with --state can be continued."""
+    """Ctrl-C prints how to resume a run with --state."""
     monkeypatch.setattr("quantum_trader.app.runs.replay.run", _interrupted)
 
     code, _, err = call(*TWO_WEEKS)
 
     assert code == 130
-    assert "continues where it was" in err
+    assert "restart with the same command to resume" in err
 
 
 def _interrupted(*_: object, **__: object) -> None:

@@ -56,7 +56,7 @@ def test_set_show_and_remove(keyring: FakeKeyringModule) -> None:
     """The pair is kept, shown masked, and forgotten."""
     made = call("set", "binance-testnet", text=f"{KEY}\n{SECRET}\n")
     assert made.exit_code == 0, made.output
-    assert "abcd…wxyz is kept" in made.stdout
+    assert "abcd…wxyz is stored" in made.stdout
     assert len(keyring.kept) == 1
     shown = call("show")
     assert "binance-testnet  abcd…wxyz (keyring)" in shown.stdout
@@ -82,7 +82,7 @@ def test_the_same_pair_for_another_endpoint_is_refused(keyring: FakeKeyringModul
 
 def test_live_keys_come_with_a_warning_and_json(keyring: FakeKeyringModule) -> None:
     """What a start in mode LIVE refuses is said when they are stored."""
-    assert "refuses keys that may withdraw" in call("set", "binance-live", text=f"{KEY}\n{SECRET}\n").stdout
+    assert "refuses keys with withdrawal rights" in call("set", "binance-live", text=f"{KEY}\n{SECRET}\n").stdout
     told = call("set", "binance-live", "--json", text=f"{KEY}\n{SECRET}\n")
     assert msgspec.json.decode(told.stdout.splitlines()[-1])["key"] == "abcd…wxyz"
     assert msgspec.json.decode(call("remove", "binance-live", "--json").stdout)["removed"] is True

@@ -54,7 +54,7 @@ def test_without_evidence_status_says_so_and_what_to_run(tmp_path: Path) -> None
     found = call("status", "--state", tmp_path)
     assert found.exit_code == 0
     assert "No evidence yet" in found.output
-    assert f"quantum-trader run --mode OBSERVE --state {tmp_path}" in found.output.replace("\n", "")
+    assert f"quantum-trader run --policy observe --state {tmp_path}" in found.output.replace("\n", "")
     assert "no data" in found.output
 
 
@@ -85,10 +85,10 @@ def test_promotion_and_rollback_change_the_file(observed: Path) -> None:
     """Each tells what is enforced now."""
     promoted = call("promote", "signal_filter", "--state", observed)
     assert (promoted.exit_code, on(observed)) == (0, ("signal_filter",))
-    assert "Mode LIVE; enforced: signal_filter" in promoted.output
+    assert "Policy enforce; enforced: signal_filter" in promoted.output
     back = call("rollback", "--state", observed, "--reason", "a drill")
     assert (back.exit_code, on(observed)) == (0, ())
-    assert "Mode OBSERVE; enforced: nothing" in back.output
+    assert "Policy observe; enforced: nothing" in back.output
     report = ask("status", "--state", observed)
     assert [change["action"] for change in report["changes"]] == ["promote", "rollback"]
     assert report["changes"][1]["reason"] == "a drill"
@@ -122,7 +122,7 @@ def test_force_needs_a_reason(tmp_path: Path) -> None:
     assert "reason: none given" in refused.output
     forced = call("promote", "exit_mode", "--state", tmp_path, "--force", "--reason", "a drill")
     assert (forced.exit_code, on(tmp_path)) == (0, ("exit_mode",))
-    assert "passed over: rollout order" in forced.output
+    assert "condition not met: rollout order" in forced.output
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_the_plan_says_where_with_which_key_and_what_is_at_risk(tmp_path: Path) 
     plan = start_plan(loaded.live, loaded.run, key, tmp_path / "state")
     text = "\n".join(plan_lines(plan))
     for words in ("LIVE (REAL MONEY", "binance-live", "abcd…wxyz from keyring", "every 60 s", "CONTRACT_PRICE",
-                  "orphan", "max_risk_pct 2", "SAFE, OBSERVE"):
+                  "orphan", "max_risk_pct 2", "SAFE, observe"):
         assert words in text
     assert plan.money == "REAL"
     dry = load_live_settings()

@@ -56,7 +56,7 @@ def test_a_throttle_is_due_once_an_interval() -> None:
 
 
 def test_a_line_says_time_share_equity_and_halts() -> None:
-    """All one needs in a log."""
+    """The line for a log."""
     line = progress_line(view(halts=("daily loss",)), 2.0)
 
     for words in ("2017-10-01 00:00", "25.0%", "25 bars/s", "9,900.00", "3 trades", "[daily loss]"):
@@ -69,7 +69,7 @@ def test_the_dashboard_fits_the_terminal(height: int) -> None:
     text = drawn(dashboard(view(), [10_000.0, 9_950.0, 9_900.0], 2.0, 100, height))
 
     assert len(text.splitlines()) <= height
-    for words in ("9,900.00 USDT", "closed", "SAFE, OBSERVE", "XRPUSDT", "BTCUSDT", "-2.5 R"):
+    for words in ("9,900.00 USDT", "stopped", "SAFE, observe", "XRPUSDT", "BTCUSDT", "-2.5 R"):
         assert words in text
 
 

@@ -60,7 +60,7 @@ def page() -> str:
 
 
 def test_every_element_closes(page: str) -> None:
-    """A page that browsers need not mend."""
+    """The page is well formed."""
     assert read(page).open == []
 
 
@@ -78,9 +78,9 @@ def test_every_part_is_there(page: str) -> None:
     """Charts, tables and the statement of the data."""
     headings = " | ".join(read(page).headings)
 
-    for part in ("Equity", "Drawdown", "what the policy said", "would have blocked", "Evidence per switch",
-                 "Signals on their way", "Monthly returns", "Results in R", "Trades by regime", "Trades by symbol",
-                 "Trades by exit", "Costs", "Halts", "Open at the end", "Data", "Settings and run"):
+    for part in ("Equity", "Drawdown", "the policy's state", "would have blocked", "Evidence per switch",
+                 "What happened to the signals", "Monthly returns", "Results in R", "Trades by regime",
+                 "Trades by symbol", "Trades by exit", "Costs", "Halts", "Open at the end", "Data", "Settings and run"):
         assert part in headings
     assert read(page).count["svg"] >= 6
 
@@ -115,7 +115,7 @@ def test_a_run_without_policy_trades_or_days_still_has_a_report() -> None:
 
 
 def test_the_terminal_report_fits_a_hundred_columns() -> None:
-    """And says return, costs, funding's source, and what blocking would have been worth."""
+    """It shows return, costs, the source of funding, and the result of the signals the policy would have blocked."""
     console = Console(record=True, width=100)
 
     print_report(build_report(facts(), STATS), console)

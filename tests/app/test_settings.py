@@ -100,14 +100,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_settings(tmp_path / "none.toml")
 
 
-def test_mode_live_on_the_command_line_enforces_everything() -> None:
+def test_enforce_on_the_command_line_turns_all_switches_on() -> None:
     """All six switches, unless the file chose some."""
     settings = load_settings(flags={"rollout.mode": ("LIVE", "--mode")}).settings
 
     assert settings.rollout.switches == (1,) * len(SWITCHES)
 
 
-def test_mode_live_keeps_the_switches_of_the_file(tmp_path: Path) -> None:
+def test_enforce_on_the_command_line_keeps_the_switches_of_the_file(tmp_path: Path) -> None:
     """A file that names one switch means that one."""
     file = write(tmp_path, '[rollout]\nmode = "LIVE"\nuse_for_trading_gate = true\n')
 

@@ -308,7 +308,7 @@ def test_the_command_ends_with_1_and_says_how_to_see_it_again(tmp_path: Path) ->
     again = runner.invoke(app, ["--schedule", str(target), "--variant", "double-intent", "--json"])
 
     assert result.exit_code == 1
-    assert "BROKEN" in result.stdout
+    assert "FAILED, seed" in result.stdout
     assert "one order per intent" in result.stdout
     assert f"--schedule {target}" in result.stdout
     assert again.exit_code == 1

@@ -224,7 +224,7 @@ def test_15_a_resume_and_a_halt_need_a_reason(tmp_path: Path) -> None:
     for action in ("halt", "resume", "flatten"):
         result = CliRunner().invoke(app, [action, "--state", str(tmp_path), "--reason", "  "])
         assert result.exit_code == 2
-        assert "say why" in result.stderr
+        assert "give a reason" in result.stderr
     assert not (tmp_path / "operator.jsonl").exists()
 
 

@@ -193,8 +193,8 @@ def test_13_the_last_event_and_every_tick_are_told(world: World) -> None:
     [
         ({"written_ns": NOW - 60_000_000_000}, "wrote no status for 60 s"), ({"lag_s": 9.0}, "lag 9.0 s"),
         ({"market_up": False}, "market stream is down"), ({"user_up": False}, "account stream is down"),
-        ({"queue_fill": 0.97}, "97% full"), ({"unreconciled_s": 400.0}, "not found equal for 400 s"),
-        ({"differences": ("WALLET",)}, "books and venue differ"), ({"dropped_events": 3}, "3 events were lost"),
+        ({"queue_fill": 0.97}, "97% full"), ({"unreconciled_s": 400.0}, "not matched the exchange for 400 s"),
+        ({"differences": ("WALLET",)}, "books and exchange differ"), ({"dropped_events": 3}, "3 events were lost"),
     ],
 )
 def test_13_process_up_is_not_health(changes: dict[str, Any], told: str, tmp_path: Path) -> None:

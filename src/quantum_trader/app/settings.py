@@ -211,11 +211,11 @@ def load_settings(file: Path | None = None, flags: Mapping[str, tuple[Any, str]]
 
 
 def _enforce_all(values: dict[str, Any], sources: dict[str, str]) -> None:
-    """``--mode LIVE`` enforces all six subsystems unless the file says which."""
+    """A flag that enforces the policy turns all six switches on, unless the file turns on some."""
     keys = [f"rollout.use_for_{switch}" for switch in SWITCHES]
     if not any(key in values for key in keys):
         for key in keys:
-            values[key], sources[key] = True, "--mode LIVE"
+            values[key], sources[key] = True, sources["rollout.mode"]
 
 
 def _validate(settings: RunSettings) -> None:
@@ -265,7 +265,7 @@ def _flatten(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
 
 
 def _check_live(content: Any, file: str) -> None:
-    """Look at the keys of ``[live]``, which a replay has no use for, so that a wrong one is told here too."""
+    """Check the keys of ``[live]``; a replay does not use them, but reports a wrong one."""
     from quantum_trader.app.runs.live_settings import check_keys
 
     if not isinstance(content, Mapping):
@@ -288,7 +288,7 @@ def unknown_key(key: str, *pools: tuple[str, ...]) -> str:
 
 
 def _words(kind: Any, name: str) -> tuple[str, ...]:
-    """The words the setting *name* of *kind* may have; empty where it is no word of a closed set."""
+    """The permitted values of the enum setting *name* of *kind*; empty for another type."""
     wanted: Any = next(field.type for field in msgspec.structs.fields(kind) if field.name == name)
     if not (isinstance(wanted, type) and issubclass(wanted, Enum)):
         return ()

@@ -15,11 +15,13 @@ from quantum_trader.app.cli.options import (
     EquityOption,
     FromOption,
     JsonOption,
-    ModeOption,
+    NoPolicyOption,
+    OldModeOption,
     PolicyOption,
     ProfileOption,
     SymbolsOption,
     ToOption,
+    policy_flags,
     settings_from,
     shared_flags,
 )
@@ -40,16 +42,18 @@ def show_command(
     first: FromOption = None,
     last: ToOption = None,
     profile: ProfileOption = None,
-    mode: ModeOption = None,
-    equity: EquityOption = None,
     policy: PolicyOption = None,
+    no_policy: NoPolicyOption = False,
+    mode: OldModeOption = None,
+    equity: EquityOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print every setting a run with these options would use, and where it comes from, as TOML that can be kept.
+    """Print every setting that a run with these options uses, and its source, as TOML.
 
     The output is itself a settings file: quantum-trader config show > run.toml
     """
-    loaded = settings_from(config, shared_flags(data, bars, symbols, first, last, profile, mode, equity, policy))
+    wanted = policy_flags(policy, no_policy, mode)
+    loaded = settings_from(config, shared_flags(data, bars, symbols, first, last, profile, equity, wanted))
     live, sources = _live_of(config)
     if as_json:
         document = settings_document(loaded)
@@ -64,7 +68,7 @@ def show_command(
 def check_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Settings file (TOML).")], as_json: JsonOption = False
 ) -> None:
-    """Say whether FILE can be used, by `live` too when it has a section [live]; name the first key that cannot."""
+    """Check a settings file, its section [live] too where it has one; name the first key that is wrong."""
     from quantum_trader.app.runs.live_settings import load_live_settings
 
     loaded = settings_from(file, {})

@@ -1,4 +1,4 @@
-"""``quantum-trader data``: fetch, import, check and list the bars that runs are fed with."""
+"""``quantum-trader data``: download, import, check and list the bars that runs replay."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ OutOption = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Bar store to write into; `run --data DIR` reads it.")
 ]
 SymbolOption = Annotated[
-    str | None, typer.Option("--symbol", metavar="SYMBOL", help="Symbol, where the file's name does not tell it.")
+    str | None, typer.Option("--symbol", metavar="SYMBOL", help="Symbol, where the file's name does not contain it.")
 ]
 IntervalOption = Annotated[
     str | None,
-    typer.Option("--interval", metavar="INTERVAL", help=f"Interval, where name and times do not tell it: "
+    typer.Option("--interval", metavar="INTERVAL", help=f"Interval, where name and times do not show it: "
                  f"{', '.join(INTERVALS)}."),
 ]
 PathsArgument = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, or folders of them.")]
@@ -73,7 +73,7 @@ def download_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch Binance USD-M bars, funding and mark prices; run it again to continue where it stopped."""
+    """Download Binance USD-M bars, funding and mark prices; the same command resumes a stopped download."""
     try:
         now_ns = time.time_ns()
         plan = DownloadPlan(
@@ -105,7 +105,7 @@ def _download(plan: DownloadPlan, quiet: bool) -> DownloadReport:
 
 
 def _show_download(report: DownloadReport, console: Console, out: Path) -> None:
-    table = _table("symbol", "what", "months", "rows", "missing", "there already")
+    table = _table("symbol", "what", "months", "rows", "missing", "already there")
     groups: dict[tuple[str, str], list[PartDone]] = {}
     for done in report.parts:
         groups.setdefault((done.part.symbol, f"{done.part.kind} {done.part.interval}".strip()), []).append(done)
@@ -129,7 +129,7 @@ def import_command(
     symbol: SymbolOption = None,
     interval: IntervalOption = None,
     drop_bad: Annotated[
-        bool, typer.Option("--drop-bad", help="Leave bad bars out, and list them, instead of refusing the import.")
+        bool, typer.Option("--drop-bad", help="Omit bad bars and list them, instead of refusing the import.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -230,7 +230,7 @@ def list_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List what a bar store holds: symbols, intervals, ranges and sizes."""
+    """List the content of a bar store: symbols, intervals, ranges and sizes."""
     try:
         entries = list_store(path or bundled_path())
     except DataError as error:
@@ -246,7 +246,7 @@ def list_command(
         )
     Console().print(table)
     if not entries:
-        typer.echo(f"{path}: there are no bars in it.")
+        typer.echo(f"{path}: contains no bars.")
 
 
 def _echo_json(value: Any) -> None:

@@ -1,4 +1,4 @@
-"""``quantum-trader journal``: ask the flight recorder of a run, prove it, keep it small."""
+"""``quantum-trader journal``: query, verify, replay, export and compact the journal of a run."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def _tell(damage: list[Damage]) -> None:
-    """Say on stderr what an answer left out."""
+    """Print on standard error what an answer omits."""
     for one in damage:
         typer.echo(_damage_text(one), err=True)
 
@@ -69,7 +69,7 @@ def sql_command(
     state: StateOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer one SELECT; it reads the journal and nothing else."""
+    """Answer one SELECT over the journal; it reads no other file."""
     lake = _lake(state)
     _print_rows(lake.sql(query).to_pylist(), as_json)
     _tell(lake.damage)
@@ -109,10 +109,10 @@ def tail_command(
     state: StateOption,
     kind: KindOption = None,
     count: Annotated[int, typer.Option("--count", "-n", min=0, help="How many of the last records.")] = 20,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on as records come; end with ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Print new records as they come; Ctrl-C ends it.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the last records, one JSON line each, and with --follow those that come (--json changes nothing)."""
+    """Show the last records, one JSON line each, and with --follow new ones too (--json changes nothing)."""
     lake = _lake(state)
     last = lake.sql("select producer, max(seq) as last from events group by 1").to_pylist()
     after = {row["producer"]: row["last"] for row in last}  # asked first: what comes from here on is followed
@@ -202,10 +202,10 @@ def verify_command(
 def replay_command(
     state: StateOption,
     day: Annotated[str, typer.Option("--day", metavar="DAY", help="A day of the journal: 2024-01-15.")],
-    data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Where the bars lie now.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Folder of the bars, if moved.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a day again from the journal alone; exit code 1 and both sides at the first difference."""
+    """Replay a day from the journal and compare; exit code 1 and both records at the first difference."""
     from quantum_trader.app.runs import journal_commands
     from quantum_trader.app.runs.journal_sink import PRODUCER
 
@@ -231,6 +231,6 @@ def retain_command(
     days: Annotated[int, typer.Option("--days", min=1, help="How many days to keep.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Remove everything but the last days from the lake."""
+    """Remove all but the last days from the lake."""
     gone = _lake(state).retain(days)
     typer.echo(f'{{"events_gone": {gone}}}' if as_json else f"{gone:,} events removed")

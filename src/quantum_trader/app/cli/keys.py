@@ -1,4 +1,4 @@
-"""``quantum-trader keys set | show | remove``: API keys in the machine's keyring, never on the screen."""
+"""``quantum-trader keys set | show | remove``: API keys in the machine's keyring; the screen shows them masked."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def _keyring() -> OsKeyring:
 
 @app.command("set")
 def set_command(endpoint: EndpointArgument, as_json: JsonOption = False) -> None:
-    """Ask for the key and the secret of ENDPOINT, hidden, and keep them in the machine's keyring.
+    """Prompt for the key and the secret of ENDPOINT, hidden, and store them in the machine's keyring.
 
-    A script may pipe them in, a line each. Keys belong to one endpoint; make them without withdrawal rights.
+    A script can pipe them in, one line each. Keys belong to one endpoint; create them without withdrawal rights.
     """
     variables(endpoint)
     keyring = _keyring()
@@ -50,13 +50,13 @@ def set_command(endpoint: EndpointArgument, as_json: JsonOption = False) -> None
     if as_json:
         typer.echo(msgspec.json.encode({"endpoint": endpoint, "key": keys.masked, "source": keys.source}).decode())
         return
-    typer.echo(f"{endpoint}: {keys.masked} is kept in the keyring")
+    typer.echo(f"{endpoint}: {keys.masked} is stored in the keyring")
     if endpoint == LIVE:
-        typer.echo("A start in mode LIVE refuses keys that may withdraw.")
+        typer.echo("A start in mode LIVE refuses keys with withdrawal rights.")
 
 
 def _hidden(what: str) -> str:
-    """What the person types, unseen, or the next line that a script hands in."""
+    """A hidden prompt's answer, or the next line of a script's standard input."""
     if sys.stdin.isatty():
         return str(typer.prompt(what, hide_input=True, err=True))
     return sys.stdin.readline()
@@ -76,7 +76,7 @@ def show_command(as_json: JsonOption = False) -> None:
 
 @app.command("remove")
 def remove_command(endpoint: EndpointArgument, as_json: JsonOption = False) -> None:
-    """Take the keys of ENDPOINT out of the machine's keyring; revoke them at the venue too if they may be known."""
+    """Remove the keys of ENDPOINT from the machine's keyring; if others may know them, revoke them at the venue too."""
     removed = remove_keys(endpoint, _keyring())
     if as_json:
         typer.echo(msgspec.json.encode({"endpoint": endpoint, "removed": removed}).decode())

@@ -13,15 +13,17 @@ from quantum_trader.app.cli.options import (
     ConfigOption,
     EquityOption,
     JsonOption,
+    NoPolicyOption,
     PolicyOption,
     ProfileOption,
+    policy_flags,
 )
 from quantum_trader.domain.errors import ConfigError
 
 if TYPE_CHECKING:
     from quantum_trader.app.runs.live_settings import LoadedLive
 
-_ENFORCE: Final = "--policy-mode"
+_OLD_POLICY: Final = "--policy-mode"
 
 app = typer.Typer()
 
@@ -29,16 +31,16 @@ app = typer.Typer()
 @app.command("live")
 def live_command(
     state: Annotated[
-        Path, typer.Option("--state", metavar="DIR", help="The run lives here; started again, it continues.")
+        Path, typer.Option("--state", metavar="DIR", help="Folder of the run; the same command resumes it.")
     ],
     config: ConfigOption = None,
     mode: Annotated[
         str | None,
-        typer.Option("--mode", metavar="DRY|TESTNET|LOCAL|LIVE", help="What orders do; DRY when nothing says "
-                     "otherwise. LIVE also wants confirm_live in the settings file."),
+        typer.Option("--mode", metavar="DRY|TESTNET|LOCAL|LIVE", help="Where orders go; DRY (paper fills) by default. "
+                     "LIVE trades real money and needs confirm_live in the settings file."),
     ] = None,
     address: Annotated[
-        str | None, typer.Option("--address", metavar="URL", help="Where the local venue listens (loopback).")
+        str | None, typer.Option("--address", metavar="URL", help="Address of the local venue (loopback).")
     ] = None,
     endpoint: Annotated[
         str | None, typer.Option("--endpoint", help="Market data for DRY: binance-live, binance-testnet or local.")
@@ -48,21 +50,22 @@ def live_command(
     ] = None,
     bars: Annotated[str | None, typer.Option("--bars", metavar="INTERVAL", help="Bar interval, such as 30m.")] = None,
     profile: ProfileOption = None,
+    policy: PolicyOption = None,
+    no_policy: NoPolicyOption = False,
     policy_mode: Annotated[
-        str | None, typer.Option(_ENFORCE, metavar="OBSERVE|LIVE", help="Whether the policy is enforced.")
+        str | None, typer.Option(_OLD_POLICY, metavar="OBSERVE|LIVE", hidden=True, help="Old form of --policy.")
     ] = None,
     equity: EquityOption = None,
-    policy: PolicyOption = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Print what a start would do, and end.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what a start does, and end without starting.")] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", help="Say nothing of what it does while it trades; errors are still told.")
+        bool, typer.Option("--quiet", help="Print no messages while trading, except errors.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Trade on live market data with everything a replay has: DRY (paper fills) by default.
+    """Trade on live market data with the engine of the replay; DRY (paper fills) by default.
 
-    Prints what it will do before it does it, then a line for each position opened and closed, halt and lost stream.
-    Ctrl-C, SIGTERM or a closed terminal stop it: positions stay open, their stops rest at the venue.
+    Prints its plan first, then a line for each position opened or closed, each halt and each lost stream. Ctrl-C,
+    SIGTERM or a closed terminal stop it: positions stay open, their stops rest at the venue.
     """
     from quantum_trader.app.runs.live_settings import load_live_settings
 
@@ -75,8 +78,7 @@ def live_command(
     })
     run_flags = _given({
         "policy.profile": (profile, "--profile"), "account.start_equity": (equity, "--equity"),
-        "rollout.mode": (policy_mode.strip().upper() if policy_mode is not None else None, _ENFORCE),
-        "policy.enabled": (policy, "--policy"),
+        **policy_flags(policy, no_policy, policy_mode, _OLD_POLICY),
     })
     raise typer.Exit(start(load_live_settings(config, live_flags, run_flags), state, plan, as_json, quiet))
 

@@ -21,28 +21,28 @@ UNUSABLE: Final = 2  # exit code: an input, a setting or a state cannot be used 
 # name -> (module, the Typer in it that holds the command or its sub-commands, one line of help)
 COMMANDS: Final = {
     "run": ("run", "app", "Replay a recording through the whole system and report."),
-    "live": ("live", "app", "Trade on live market data: on paper, on a testnet, or for real."),
+    "live": ("live", "app", "Trade on live market data: on paper, on a testnet, or with real money."),
     "keys": ("keys", "app", "API keys: store, show masked, remove."),
-    "status": ("operator", "status_app", "How a run is, alive or dead."),
-    "report": ("report", "app", "Write the HTML report of a run that kept its state."),
-    "policy": ("policy", "policy_app", "The policy's rules, and the policy for given inputs."),
+    "status": ("operator", "status_app", "State of a run, whether its process is alive or dead."),
+    "report": ("report", "app", "Write the HTML report of a run with a state folder."),
+    "policy": ("policy", "policy_app", "The rules of the policy, and its answer for given inputs."),
     "profile": ("policy", "profile_app", "Show, compare and check profiles."),
     "rollout": ("rollout", "app", "Staged rollout of the policy: evidence, promotion, rollback."),
     "journal": ("journal", "app", "The flight recorder: SQL, tail, verify, replay, export."),
-    "trace": ("trace", "app", "How one decision came about, step by step."),
-    "halt": ("operator", "halt_app", "Stop all openings of a run until resume."),
+    "trace": ("trace", "app", "The steps of one decision, with their times."),
+    "halt": ("operator", "halt_app", "Stop new entries of a run until resume."),
     "resume": ("operator", "resume_app", "End a halt or an EMERGENCY of a run."),
-    "flatten": ("operator", "flatten_app", "Close every position of a run and halt openings."),
+    "flatten": ("operator", "flatten_app", "Close every position of a run and stop new entries."),
     "sweep": ("sweep", "app", "Evaluate many profiles and settings over a whole history."),
-    "simulate": ("simulate", "app", "Trading days with faults on virtual time; nothing may break."),
+    "simulate": ("simulate", "app", "Simulate trading days with faults, on virtual time."),
     "data": ("data", "app", "Download, import, check and list market data."),
-    "venue": ("venue", "app", "An exchange on this machine that speaks Binance USD-M and plays a recording."),
+    "venue": ("venue", "app", "A local exchange with Binance's USD-M protocol, over a recording."),
     "config": ("config", "app", "Show the settings in force, check a settings file."),
 }
 
 
 class LazyGroup(TyperGroup):
-    """Lists its commands without importing them, and words errors in one line."""
+    """Lists its commands without importing them, and prints errors as one line."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -50,11 +50,11 @@ class LazyGroup(TyperGroup):
             self.commands[name] = TyperCommand(name, help=help_text)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Names in the order one meets them."""
+        """Command names, the most used first."""
         return list(COMMANDS)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Import the command that *args* name, then go on as usual."""
+        """Import the command that *args* name, then resolve it as usual."""
         _check_state(args)
         if args and args[0] in COMMANDS:
             module, holder, _ = COMMANDS[args[0]]
@@ -63,7 +63,7 @@ class LazyGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; what it refuses becomes one line on standard error and an exit code."""
+        """Run the command; print an error as one line on standard error and set the exit code."""
         try:
             return super().invoke(ctx)
         except QuantumTraderError as error:
@@ -74,7 +74,7 @@ class LazyGroup(TyperGroup):
             where = f"{error.filename}: " if error.filename else ""
             _refuse(ctx, error, f"{where}{error.strerror or error}")
         except KeyboardInterrupt:
-            typer.echo("stopped; a run with --state continues where it was when started again", err=True)
+            typer.echo("stopped; a run with --state: restart with the same command to resume", err=True)
             raise typer.Exit(INTERRUPTED) from None
 
 
@@ -87,7 +87,7 @@ def _command(name: str, module_app: typer.Typer) -> Any:
 
 
 def _check_state(args: list[str]) -> None:
-    """Refuse an empty --state, of whatever command: as a path it would be the folder one happens to stand in."""
+    """Refuse an empty --state of any command: as a path it would mean the current folder."""
     values = [value for name, value in pairwise(args) if name == "--state"]
     values += [name.removeprefix("--state=") for name in args if name.startswith("--state=")]
     if any(not value.strip() for value in values):

@@ -1,4 +1,4 @@
-"""``quantum-trader status | halt | resume | flatten``: look at a run and ask something of it, alive or dead."""
+"""``quantum-trader status | halt | resume | flatten``: watch and control a run, whether its process runs or not."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from quantum_trader.engine.venue_port import ExecutionVenue
     from quantum_trader.venues.binance.keys import Redactor
 
-NOT_DONE: Final = 1  # exit code: the answer is no
-_LOOK_AGAIN_S: Final = (3.0,)  # `status --venue` of a live process: what differs is looked at again after so long
+NOT_DONE: Final = 1  # exit code: not done, or a problem was found
+_LOOK_AGAIN_S: Final = (3.0,)  # `status --venue` of a live process: seconds until a difference is checked again
 
 StateOption = Annotated[Path, typer.Option("--state", help="The state folder of the run.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it goes on record.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -34,7 +34,7 @@ def _request(action: Action, reason: str) -> OperatorRequest:
 
 
 def _put(state: Path, request: OperatorRequest) -> None:
-    """Note *request* in the folder; StateError with the way that is left when that cannot be."""
+    """Write *request* to the folder; StateError with what to do instead when that fails."""
     try:
         ask(state, request)
     except StateError as error:
@@ -44,11 +44,11 @@ def _put(state: Path, request: OperatorRequest) -> None:
 
 
 def _instead(state: Path, action: Action) -> str:
-    """What to do when the folder takes no request."""
+    """What to do when the request cannot be written."""
     from quantum_trader.app.runs.live_settings import LiveMode, read_folder
     from quantum_trader.app.runs.status import holder, is_alive
 
-    advice = "Free space or make the folder writable, and ask again"
+    advice = "Free space or make the folder writable, and repeat the command"
     if action is Action.RESUME:
         return advice
     alive, folder = is_alive(state), read_folder(state)
@@ -65,7 +65,10 @@ def _ask(action: Action, state: Path, reason: str, as_json: bool) -> None:
     if as_json:
         typer.echo(msgspec.json.encode(request).decode())
     else:
-        typer.echo(f"{action.value}: noted in {state}; a running process takes it at once, else the next start does.")
+        typer.echo(
+            f"{action.value} requested; follow with `status`. A running process acts on it at once, otherwise the next "
+            "start does."
+        )
 
 
 halt_app = typer.Typer(add_completion=False)
@@ -73,7 +76,7 @@ halt_app = typer.Typer(add_completion=False)
 
 @halt_app.command()
 def halt(state: StateOption, reason: ReasonOption, as_json: JsonOption = False) -> None:
-    """Stop all openings of a run until `resume`; reducing and closing go on."""
+    """Stop new entries of a run until `resume`; positions are still reduced and closed."""
     _ask(Action.HALT, state, reason, as_json)
 
 
@@ -82,7 +85,7 @@ resume_app = typer.Typer(add_completion=False)
 
 @resume_app.command()
 def resume(state: StateOption, reason: ReasonOption, as_json: JsonOption = False) -> None:
-    """End a halt, an EMERGENCY or a losing streak's closure of a run; the drawdown peak starts from today's equity."""
+    """End a halt, an EMERGENCY or a losing-streak stop of a run; drawdown counts from the equity of that moment."""
     _ask(Action.RESUME, state, reason, as_json)
 
 
@@ -93,14 +96,14 @@ flatten_app = typer.Typer(add_completion=False)
 def flatten(
     state: StateOption, reason: ReasonOption,
     now: Annotated[
-        bool, typer.Option("--now", help="When the process is dead: close everything at the venue from here.")
+        bool, typer.Option("--now", help="The process is dead: close everything at the venue from here.")
     ] = False,
     deadline: Annotated[
-        float, typer.Option("--deadline", min=1.0, max=3600.0, metavar="SECONDS", help="With --now: try for so long.")
+        float, typer.Option("--deadline", min=1.0, max=3600.0, metavar="SECONDS", help="With --now: how long to try.")
     ] = 180.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Close every position of a run, cancel the rest, and halt openings until `resume`."""
+    """Close every position of a run, cancel its orders; new entries stop until `resume`."""
     if not now:
         _ask(Action.FLATTEN, state, reason, as_json)
         return
@@ -108,7 +111,7 @@ def flatten(
 
 
 def _flatten_now(state: Path, reason: str, deadline_s: float, as_json: bool) -> int:
-    """Act at the venue when nobody holds the folder, else leave it to the process that does; returns the exit code."""
+    """Flatten at the venue when no process runs, else request it from the process; returns the exit code."""
     from quantum_trader.app.process_guard import guarded_process
     from quantum_trader.app.runs.direct import account_folder, flatten_now
     from quantum_trader.app.runs.status import is_alive
@@ -119,8 +122,8 @@ def _flatten_now(state: Path, reason: str, deadline_s: float, as_json: bool) -> 
     if alive:
         _put(state, request)
         typer.echo(
-            f"flatten: noted in {state}, whose process is alive and takes it at once. Look with quantum-trader status; "
-            "if it does not react, stop the process and repeat this command.", err=True,
+            "flatten requested; follow with `status`. The process is alive and acts on it at once; if it does not, "
+            "stop the process and repeat this command.", err=True,
         )
         return NOT_DONE
     make, redactor = _venue_of(state)
@@ -133,22 +136,22 @@ def _flatten_now(state: Path, reason: str, deadline_s: float, as_json: bool) -> 
             result = flatten_now(state, request, make, time.time_ns, show, deadline_s)
         except VenueError as error:
             raise VenueError(
-                f"NOT flat: the venue was not reached ({error}), and what is open there stands as it was; repeat this "
-                "command, or close in the exchange's own app"
+                f"NOT flat: the venue was not reached ({error}), and its positions are unchanged; repeat this "
+                "command, or close the positions in the exchange's app"
             ) from error
         if as_json:
             typer.echo(msgspec.json.encode(result).decode())
         else:
-            halted = "halted until resume" if result.halt_noted else (
-                "NOT halted, because nothing could be noted: mend the disk, then give quantum-trader halt before the "
-                "next start"
+            halted = "new entries are halted until resume" if result.halt_noted else (
+                "NOT halted, because the request could not be written: repair the disk, then run quantum-trader halt "
+                "before the next start"
             )
             typer.echo(f"{result.text}; closed: {', '.join(result.closed) or 'nothing'}; {halted}")
     return 0 if result.flat else NOT_DONE
 
 
 def _venue_of(state: Path) -> tuple[MakeVenue, Redactor]:
-    """What makes the venue of a live folder with its keys, for given symbols, and what hides the keys."""
+    """A maker of the folder's venue for given symbols, and the redactor of its keys."""
     from quantum_trader.app.process_guard import forget_keys
     from quantum_trader.app.runs.direct import account_folder
     from quantum_trader.app.runs.live import venue_for
@@ -166,12 +169,13 @@ def _venue_of(state: Path) -> tuple[MakeVenue, Redactor]:
 
 
 def step_line(action: DirectAction) -> str:
-    """One step at the venue, for a person."""
+    """One step at the venue as a line of text."""
+    from quantum_trader.app.report.words import words
     from quantum_trader.domain.clock import iso
 
     size = f"{action.qty:+g}" if action.qty else ""
-    words = (iso(action.ts_ns)[11:19], action.step, action.symbol, size, action.client_order_id, action.text)
-    return " ".join(word for word in words if word)
+    parts = (iso(action.ts_ns)[11:19], words(action.step), action.symbol, size, action.client_order_id, action.text)
+    return " ".join(part for part in parts if part)
 
 
 status_app = typer.Typer(add_completion=False)
@@ -180,10 +184,10 @@ status_app = typer.Typer(add_completion=False)
 @status_app.command()
 def status(
     state: StateOption,
-    venue: Annotated[bool, typer.Option("--venue", help="Ask the venue itself too (needs the keys).")] = False,
+    venue: Annotated[bool, typer.Option("--venue", help="Compare with the venue itself too (needs the keys).")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how a run is, whether its process is alive or dead. Exit code 1 when something wants a person."""
+    """Show the state of a run, whether its process is alive or dead. Exit code 1 when something needs attention."""
     from quantum_trader.app.runs.status import folder_status
 
     found = folder_status(state, time.time_ns())
@@ -193,7 +197,7 @@ def status(
         try:
             found, view = _compared(state)
         except QuantumTraderError as error:
-            refused = error  # what the folder says is shown all the same
+            refused = error  # the folder's own figures are still shown
     if as_json:
         document = {**msgspec.to_builtins(found), "venue": msgspec.to_builtins(view)}
         typer.echo(msgspec.json.encode(document).decode())
@@ -205,7 +209,7 @@ def status(
 
 
 def _compared(state: Path) -> tuple[FolderStatus, VenueView]:
-    """What the folder and the venue say; what they say differently is among the folder's problems."""
+    """The folder's status and the venue's view; differences between them are added to the problems."""
     import asyncio
 
     from quantum_trader.app.process_guard import guarded_process
@@ -220,13 +224,14 @@ def _compared(state: Path) -> tuple[FolderStatus, VenueView]:
         told = differences(found, view)
         if not (told and found.alive and pause_s):
             break
-        time.sleep(pause_s)  # a live process may have written its status before an order that the venue told of
-    bare = [f"{symbol}: its position has no stop, by the venue's own word" for symbol in unprotected(view)]
+        time.sleep(pause_s)  # the process may have written its status before the newest order
+    bare = [f"{symbol}: its position has no stop at the venue" for symbol in unprotected(view)]
     return msgspec.structs.replace(found, problems=(*found.problems, *told, *bare)), view
 
 
 def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
-    """The status for a person, one line for each fact."""
+    """The status as text, one line for each fact."""
+    from quantum_trader.app.report.words import words
     from quantum_trader.domain.clock import iso
 
     process = (f"alive (pid {found.pid})" if found.pid else "alive") if found.alive else "dead"
@@ -240,9 +245,9 @@ def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
     if found.lag_s is not None:
         fill = f"{found.queue_fill:.0%}" if found.queue_fill is not None else "–"
         lines.append(
-            f"progress     last event {_seconds(found.last_event_age_s)} before, lag {_seconds(found.lag_s)}, queue "
-            f"{fill} full, unreconciled for {_seconds(found.unreconciled_s)}, {found.in_doubt} requests out, "
-            f"{found.dropped_events} events lost"
+            f"progress     last event {_seconds(found.last_event_age_s)} ago, lag {_seconds(found.lag_s)}, queue "
+            f"{fill} full, books matched exchange {_seconds(found.unreconciled_s)} ago, {found.in_doubt} order "
+            f"outcomes unknown, {found.dropped_events} events lost"
         )
     for position in found.positions:
         stop = f"stop {position.stop:g}" if position.protected else "NO STOP at the venue"
@@ -252,13 +257,16 @@ def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
         at = f" at {order.price:g}" if order.price else ""
         rest = "" if order.resting else ", not acknowledged"
         lines.append(f"order        {order.symbol} {order.purpose} {order.qty:g}{at} {order.client_order_id}{rest}")
-    lines += [f"halt         {halt.kind}: {halt.reason}; ends: {halt.exit_path}" for halt in found.halts]
     lines += [
-        f"request      {one.action.value} by {one.actor}: {one.reason} (not taken yet)"
+        f"halt         {words(halt.kind)}: {halt.reason}; ends: {halt.exit_path}"
+        for halt in found.halts
+    ]
+    lines += [
+        f"request      {one.action.value} by {one.actor}: {one.reason} (waiting)"
         for one in found.pending_requests
     ]
     if found.direct_actions:
-        lines.append(f"by hand      {found.direct_actions} steps at the venue while the process was dead")
+        lines.append(f"by command   {found.direct_actions} steps at the venue while the process was dead")
     if view is not None:
         lines += _venue_lines(view)
     lines += [f"PROBLEM      {problem}" for problem in found.problems]
@@ -266,12 +274,12 @@ def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
 
 
 def _equity(found: FolderStatus) -> str:
-    """The equity with its moment: between two bars it does not move."""
+    """The equity and the time it was computed; it changes only at a bar's close."""
     from quantum_trader.domain.clock import iso
 
     if found.equity is None:
-        return "not known yet, nor the governor"
-    when = f" as of {iso(found.equity_ns)[:19]}Z (it moves with each bar)" if found.equity_ns else ""
+        return "not known yet, nor the governor's level"
+    when = f" as of {iso(found.equity_ns)[:19]}Z (updated at each bar)" if found.equity_ns else ""
     return f"{found.equity:,.2f} USDT{when}, governor {found.governor}"
 
 
@@ -291,7 +299,7 @@ def _venue_lines(view: VenueView) -> list[str]:
 
 
 def unprotected(view: VenueView) -> list[str]:
-    """Symbols whose position has no stop for all of it, by the venue's own word."""
+    """Symbols whose position has no stop for its whole quantity at the venue."""
     from quantum_trader.domain.enums import OrderSide, OrderType
 
     bare = []

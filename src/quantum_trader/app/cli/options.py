@@ -1,4 +1,4 @@
-"""Options that several commands share, and how they become settings."""
+"""Options that several commands share, and the settings they set."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from quantum_trader.app.settings import LoadedSettings
 
 INTERRUPTED: Final = 130  # exit code after Ctrl-C
+OFF: Final = "off"
+POLICY_MODES: Final = {"observe": "OBSERVE", "enforce": "LIVE"}  # value of --policy -> rollout.mode
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="Settings file (TOML); flags win over it.")
@@ -36,39 +38,70 @@ ToOption = Annotated[
 ProfileOption = Annotated[
     str | None, typer.Option("--profile", help="Policy profile; else ORCH_PROFILE, else SAFE.")
 ]
-ModeOption = Annotated[
+PolicyOption = Annotated[
     str | None,
-    typer.Option("--mode", metavar="OBSERVE|LIVE",
-                 help="OBSERVE records the policy and enforces nothing; LIVE enforces all six switches, or those the "
-                 "settings file turns on."),
+    typer.Option("--policy", metavar="off|observe|enforce",
+                 help="off: trade without a policy. observe: compute and record it, enforce nothing. enforce: enforce "
+                 "all six switches, or those the settings file turns on."),
+]
+NoPolicyOption = Annotated[bool, typer.Option("--no-policy", help="The same as --policy off.")]
+OldModeOption = Annotated[
+    str | None, typer.Option("--mode", metavar="OBSERVE|LIVE", hidden=True, help="Old form of --policy.")
 ]
 EquityOption = Annotated[
     float | None, typer.Option("--equity", metavar="USDT", help="Equity to start with.")
-]
-PolicyOption = Annotated[
-    bool | None, typer.Option("--policy/--no-policy", help="Trade with or without a policy.", show_default=False)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 
 
 def settings_from(config: Path | None, given: Mapping[str, tuple[Any, str]]) -> LoadedSettings:
-    """Settings of *config* with the flags that were *given*: dotted key -> (value or None, the flag's name)."""
+    """The settings of *config* under the flags in *given*: dotted key -> (value or None, the flag's name)."""
     from quantum_trader.app.settings import load_settings
 
     return load_settings(config, {key: pair for key, pair in given.items() if pair[0] is not None})
 
 
+def policy_flags(
+    policy: str | None, no_policy: bool = False, old_mode: str | None = None, old_name: str = "--mode"
+) -> dict[str, tuple[Any, str]]:
+    """The dotted keys that ``--policy``, ``--no-policy`` and the old *old_name* OBSERVE|LIVE set.
+
+    The old form prints one line on standard error. ConfigError when two of them contradict each other.
+    """
+    flag = f"--policy {policy}"
+    if policy is not None:
+        policy = policy.strip().lower()
+        if policy not in (OFF, *POLICY_MODES):
+            raise ConfigError(f"--policy {policy!r}: must be off, observe or enforce")
+        if no_policy and policy != OFF:
+            raise ConfigError(f"--policy {policy} contradicts --no-policy; give one of them")
+        if old_mode is not None:
+            raise ConfigError(f"{old_name} {old_mode} is the old form of --policy; give --policy {policy} alone")
+    if no_policy or policy == OFF:
+        flags: dict[str, tuple[Any, str]] = {"policy.enabled": (False, "--no-policy" if policy is None else flag)}
+    elif policy is not None:
+        flags = {"policy.enabled": (True, flag), "rollout.mode": (POLICY_MODES[policy], flag)}
+    else:
+        flags = {}
+    if old_mode is not None:
+        wanted = old_mode.strip().upper()
+        new = {mode: word for word, mode in POLICY_MODES.items()}.get(wanted)
+        if new is not None:
+            typer.echo(f"notice: {old_name} {wanted} is now --policy {new}; the old form will be removed", err=True)
+        flags["rollout.mode"] = (wanted, f"{old_name} {wanted}")
+    return flags
+
+
 def shared_flags(  # the command's own parameters, by the keys they set
     data: str | None, bars: str | None, symbols: str | None, first: str | None, last: str | None, profile: str | None,
-    mode: str | None, equity: float | None, policy: bool | None,
+    equity: float | None, policy: Mapping[str, tuple[Any, str]],
 ) -> dict[str, tuple[Any, str]]:
-    """The dotted key and the flag's name for each shared option."""
+    """The dotted key and the flag's name for each shared option; *policy* is what ``policy_flags`` returned."""
     names = [name.strip().upper() for name in symbols.split(",") if name.strip()] if symbols is not None else None
     if names == []:
         raise ConfigError(f"--symbols {symbols!r}: names no symbol; write it like BTCUSDT,ETHUSDT, or leave it out")
     return {
         "data.path": (data, "--data"), "data.interval": (bars, "--bars"), "data.symbols": (names, "--symbols"),
         "data.start": (first, "--from"), "data.end": (last, "--to"), "policy.profile": (profile, "--profile"),
-        "rollout.mode": (mode.strip().upper() if mode is not None else None, "--mode"),
-        "account.start_equity": (equity, "--equity"), "policy.enabled": (policy, "--policy"),
+        "account.start_equity": (equity, "--equity"), **policy,
     }

@@ -35,6 +35,7 @@ from quantum_trader.policy.rules import RULES
 
 UNUSABLE: Final = 2
 _MOST_DIGITS: Final = 18
+_BASE_RISK: Final = "base risk for this market type, %"
 
 policy_app = typer.Typer(no_args_is_help=True, help="The policy's rules, and one evaluation of them.")
 profile_app = typer.Typer(no_args_is_help=True, help="The policy's profiles: show, compare, check.")
@@ -53,7 +54,7 @@ _TABLE_KEYS: Final = (
     "risk_multipliers", "confidence_adjustments", "symbol_performance_thresholds", "exit_mode_bias", "entry_mode_bias",
 )
 _SCALAR_KEYS: Final = ("recovery_multiplier", "recovery_after_streak", "cost_sensitivity", "max_cost_in_r", "labels")
-# label -> the calm account's market that wears it
+# market type -> a market of that type
 _MARKETS: Final = {
     "BULL": (Trend.TRENDING, Direction.UP, VolLevel.NORMAL),
     "BEAR": (Trend.TRENDING, Direction.DOWN, VolLevel.NORMAL),
@@ -214,7 +215,7 @@ def show_command(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A profile; the active one if left out.")] = None,
     profiles: DirectoryOption = None, as_json: JsonOption = False,
 ) -> None:
-    """Print all ten categories of a profile, what follows from them per label, and what is active."""
+    """Print all ten categories of a profile, its values by market type, and which profile is active."""
     try:
         config = load_profile(name, directory=profiles) if name else get_active_profile(directory=profiles).config
         report = profile_report(config, profiles)
@@ -255,14 +256,15 @@ def compare_command(
     table = Table(Column("setting", overflow="fold"), *names, "", title="Profiles compared")
     for key in {**one, **two}:
         mark = "differs" if key in differing else ""
-        table.add_row(key, _text(one.get(key)), _text(two.get(key)), mark, style="bold" if mark else None)
+        shown = key.replace(": risk_pct", f": {_BASE_RISK}")
+        table.add_row(shown, _text(one.get(key)), _text(two.get(key)), mark, style="bold" if mark else None)
     console = Console()
     console.print(table)
     _print_active(console, reports[0])
 
 
 def profile_report(config: OrchestratorConfig, directory: Path | None = None) -> dict[str, Any]:
-    """Everything there is to say of a profile: its ten categories, what follows per label, what is active."""
+    """The whole description of a profile: its ten categories, its values by market type, the active profile."""
     active = get_active_profile(directory=directory)
     names = ", ".join(profile_names(directory))
     return {
@@ -280,7 +282,7 @@ def profile_report(config: OrchestratorConfig, directory: Path | None = None) ->
 
 
 def _derived(config: OrchestratorConfig, label: str) -> dict[str, Any]:
-    """Confidence, risk and modes of a calm account in the market that wears *label*."""
+    """Confidence, base risk and modes in a market of type *label*, for an account without loss or losing streak."""
     trend, direction, vol = _MARKETS[label]
     policy = evaluate(
         PolicyInputs(regime_tag=trend, direction=direction, vol_level=vol, risk_state=RiskState()), config
@@ -322,7 +324,10 @@ def _show(report: dict[str, Any], as_json: bool) -> None:
         if ": " not in key:
             settings.add_row(key, _text(value))
     console.print(settings)
-    derived = Table("label", "confidence", "risk %", "entry", "exit", title="What follows per label (calm account)")
+    derived = Table(
+        "market type", "confidence", _BASE_RISK, "entry", "exit",
+        title="By market type, for an account without loss or losing streak",
+    )
     for label, values in report["derived"].items():
         derived.add_row(label, *(_text(value) for value in values.values()))
     console.print(derived)

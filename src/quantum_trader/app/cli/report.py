@@ -1,4 +1,4 @@
-"""``quantum-trader report``: the HTML page of a run that kept its state."""
+"""``quantum-trader report``: the HTML report of a run with a state folder."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def read_report(state: Path) -> dict[str, Any]:
         if (state / "live.json").exists():
             raise StateError(
                 f"--state {state}: holds a live session, which has no report; its trades: quantum-trader journal sql "
-                f"'select * from trades_by_day' --state {state}; how it is: quantum-trader status --state {state}"
+                f"'select * from trades_by_day' --state {state}; its state: quantum-trader status --state {state}"
             )
         raise StateError(
-            f"--state {state}: holds no {REPORT_JSON}, which a run writes at its end; finish it first: "
+            f"--state {state}: holds no {REPORT_JSON}, which a run writes when it ends; resume it first: "
             f"quantum-trader run --state {state}"
         )
     try:
         content = msgspec.json.decode(path.read_bytes())
     except msgspec.DecodeError as error:
-        raise StateError(f"{path}: damaged ({error}); run again with the same --state to write it anew") from None
+        raise StateError(f"{path}: damaged ({error}); run again with the same --state to rewrite it") from None
     if not isinstance(content, dict) or content.get("kind") != "quantum-trader run report":
         raise StateError(f"{path}: is not the report of a run")
     return content

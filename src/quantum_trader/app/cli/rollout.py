@@ -1,4 +1,4 @@
-"""``quantum-trader rollout``: what enforcing each part of the policy would have done, and turning it on or off."""
+"""``quantum-trader rollout``: the evidence for each part of the policy, and switching it on or off."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from quantum_trader.app.report.words import policy_words
 from quantum_trader.domain.clock import from_ns, iso
 from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.policy.enforcement import SWITCHES, OrchestratorIntegrationConfig, switch_index
@@ -40,16 +41,16 @@ StateOption = Annotated[
     Path, typer.Option("--state", metavar="DIR", help="State folder of the run (`quantum-trader run --state DIR`).")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept with the change.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded with the change.")]
 SwitchArgument = Annotated[str, typer.Argument(metavar="SWITCH", help=f"One of: {', '.join(SWITCHES)}.")]
 OptionalSwitch = Annotated[
-    str | None, typer.Argument(metavar="[SWITCH]", help="The switch to turn off; everything when left out.")
+    str | None, typer.Argument(metavar="[SWITCH]", help="The switch to turn off; all when left out.")
 ]
 
 
 @app.command("status")
 def status_command(state: StateOption, as_json: JsonOption = False) -> None:
-    """Show, per switch, what enforcing it would have done so far and what its promotion still lacks."""
+    """Show the evidence for each switch, and what its promotion still needs."""
     try:
         report = status_report(state)
     except (StateError, ConfigError) as error:
@@ -66,7 +67,7 @@ def promote_command(
     force: Annotated[bool, typer.Option("--force", help="Promote without the evidence; needs --reason.")] = False,
     reason: ReasonOption = "", as_json: JsonOption = False,
 ) -> None:
-    """Enforce SWITCH, when its evidence allows it. A running process takes it up by itself."""
+    """Enforce SWITCH when its evidence permits it. A running process applies the change by itself."""
     try:
         switch_index(switch)
         _require_folder(state)
@@ -89,7 +90,7 @@ def promote_command(
 def rollback_command(
     state: StateOption, switch: OptionalSwitch = None, reason: ReasonOption = "", as_json: JsonOption = False
 ) -> None:
-    """Stop enforcing SWITCH, or everything (OBSERVE). Always allowed; a running process takes it up by itself."""
+    """Stop enforcing SWITCH, or all of them. Always permitted; a running process applies the change by itself."""
     try:
         _require_folder(state)
         file = RolloutFile(state, now_ns=time.time_ns())
@@ -103,7 +104,7 @@ def rollback_command(
 
 
 def status_report(folder: Path) -> dict[str, Any]:
-    """What ``rollout status --json`` prints; StateError when the folder's files can't be read."""
+    """The content of ``rollout status --json``; StateError when the folder's files cannot be read."""
     _require_folder(folder)
     saved = read_state(folder)
     state = saved or RolloutState()
@@ -139,32 +140,33 @@ def _next_step(
 ) -> str:
     """One sentence on what to do now."""
     if signals == 0:
-        return f"No evidence yet. Collect some: quantum-trader run --mode OBSERVE --state {folder}"
+        return f"No evidence yet. Collect some: quantum-trader run --policy observe --state {folder}"
     off = [row for row in rows if not row["enforced"]]
     if not off:
-        return f"Everything is enforced. Back to OBSERVE: quantum-trader rollout rollback --state {folder}"
+        return f"All switches are enforced. Back to observe: quantum-trader rollout rollback --state {folder}"
     following = off[0]
     if following["promotable"]:
         return f"Next: quantum-trader rollout promote {following['switch']} --state {folder}"
     if following["changed"] == 0:
-        return f"Next is {following['switch']}: in {signals} signals it would have changed nothing; nothing is proven"
-    return f"Next is {following['switch']}; it lacks: {'; '.join(following['missing'])}"
+        return f"Next is {following['switch']}: in {signals} signals it would have changed nothing: no evidence"
+    return f"Next is {following['switch']}; it still needs: {'; '.join(following['missing'])}"
 
 
 def _show_status(report: dict[str, Any], console: Console, folder: Path) -> None:
     """Print the report for a person."""
     period = f", {report['seen_from']} to {report['seen_to']}" if report["seen_from"] else ""
     subject = f" of {report['subject']}" if report["subject"] else ""
+    policy = policy_words(report["mode"])
     console.print(
-        f"Mode {report['mode']}; {report['signals']} signals{subject} in {report['market_hours']} hours of "
-        f"market{period}", highlight=False, soft_wrap=True,
+        f"Policy {policy}; {report['signals']} signals{subject} in {report['market_hours']} hours of market{period}",
+        highlight=False, soft_wrap=True,
     )
     if not report["rollout_file"]:
-        console.print(f"No rollout.json in {folder}: nothing was ever promoted here.", highlight=False, soft_wrap=True)
+        console.print(f"No rollout.json in {folder}: nothing has been promoted here.", highlight=False, soft_wrap=True)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("switch", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    for heading in ("changed", "known", "R removed", "each, 95 %"):
+    for heading in ("changed", "closed", "sum of R", "average, 95 %"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in report["switches"]:
         table.add_row(
@@ -174,12 +176,12 @@ def _show_status(report: dict[str, Any], console: Console, folder: Path) -> None
     console.print(table)
     for row in report["switches"]:
         if row["missing"]:
-            console.print(f"{row['switch']} lacks", highlight=False)
+            console.print(f"{row['switch']} still needs", highlight=False)
             for text in row["missing"]:
                 console.print(f"  - {text}", highlight=False, soft_wrap=True)
     console.print(
-        "R removed: what the trades, or parts of trades, that enforcing takes away made on paper; below zero, "
-        "enforcing would have helped. The interval stays valid however often it is looked at.", highlight=False,
+        "average: average result, in R, of the trades it would have blocked (negative: it helps), from their shadow "
+        "trades (a paper copy of every signal). The interval stays valid however often it is read.", highlight=False,
     )
     console.print(report["next"], highlight=False, soft_wrap=True)
 
@@ -192,13 +194,13 @@ def _state_text(row: dict[str, Any]) -> str:
 
 def _interval_text(row: dict[str, Any]) -> str:
     if row["interval"] is None:
-        return f"from {row['next_look']} known" if row["look"] == 0 else "too few blocks"
+        return f"from {row['next_look']} closed" if row["look"] == 0 else "too few blocks"
     low, high = row["interval"]
     return f"{low:+.2f} to {high:+.2f}"
 
 
 def _refuse(refusal: PromotionRefused, facts: Evidence, as_json: bool, folder: Path) -> NoReturn:
-    """Print a refusal with every unmet condition, and leave."""
+    """Print a refusal with every unmet condition, and exit."""
     if as_json:
         typer.echo(msgspec.json.encode({
             "promoted": False, "switch": refusal.switch, "unmet": [item.text for item in refusal.unmet],
@@ -209,14 +211,14 @@ def _refuse(refusal: PromotionRefused, facts: Evidence, as_json: bool, folder: P
     for item in refusal.unmet:
         typer.echo(f"  - {item.text}", err=True)
     if facts.signals == 0:
-        typer.echo(f"No evidence yet. Collect some: quantum-trader run --mode OBSERVE --state {folder}", err=True)
+        typer.echo(f"No evidence yet. Collect some: quantum-trader run --policy observe --state {folder}", err=True)
     if all(item.condition != ALREADY for item in refusal.unmet):
-        typer.echo('To promote it all the same: --force --reason "why"', err=True)
+        typer.echo('To promote it anyway: --force --reason "why"', err=True)
     raise typer.Exit(REFUSED)
 
 
 def _confirm(change: RolloutChange, as_json: bool) -> None:
-    """Print what a change did."""
+    """Print the effect of a change."""
     if as_json:
         typer.echo(msgspec.json.encode(_audit(change)).decode())
         return
@@ -224,13 +226,13 @@ def _confirm(change: RolloutChange, as_json: bool) -> None:
     forced = " (forced)" if change.forced else ""
     verb = {"promote": "enforced from now on", "rollback": "no longer enforced"}[change.action]
     left = ", ".join(change.after) or "nothing"
-    typer.echo(f"{what}: {verb}{forced}. Mode {change.mode_after.value}; enforced: {left}.")
+    typer.echo(f"{what}: {verb}{forced}. Policy {policy_words(change.mode_after.value)}; enforced: {left}.")
     for item in change.unmet:
-        typer.echo(f"  passed over: {item.text}")
+        typer.echo(f"  condition not met: {item.text}")
 
 
 def _audit(change: RolloutChange) -> dict[str, Any]:
-    """A change for a person or a machine: its fields and its time in words."""
+    """The fields of a change, and its time as ISO text."""
     built: dict[str, Any] = msgspec.to_builtins(change)
     return {**built, "time": from_ns(change.ts_ns).isoformat(timespec="seconds")}
 
@@ -238,13 +240,13 @@ def _audit(change: RolloutChange) -> dict[str, Any]:
 def _require_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise StateError(
-            f"--state {folder}: no such folder; give the one of a run "
-            f"(quantum-trader run --mode OBSERVE --state {folder} makes it)"
+            f"--state {folder}: no such folder; give the folder of a run "
+            f"(quantum-trader run --policy observe --state {folder} creates it)"
         )
 
 
 def _actor() -> str:
-    """Who is at the keyboard, for the audit."""
+    """The user's name, for the audit."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):

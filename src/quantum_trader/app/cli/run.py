@@ -21,11 +21,13 @@ from quantum_trader.app.cli.options import (
     EquityOption,
     FromOption,
     JsonOption,
-    ModeOption,
+    NoPolicyOption,
+    OldModeOption,
     PolicyOption,
     ProfileOption,
     SymbolsOption,
     ToOption,
+    policy_flags,
     settings_from,
     shared_flags,
 )
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 REPORT_JSON: Final = "report.json"
 REPORT_HTML: Final = "report.html"
 _FOLDER_MODE: Final = 0o700
-_NAP_S: Final = 0.25  # the longest sleep at once, so that an interrupt is answered soon
+_NAP_S: Final = 0.25  # the longest single sleep, so that an interrupt takes effect soon
 
 app = typer.Typer()
 
@@ -54,19 +56,20 @@ def run_command(
     first: FromOption = None,
     last: ToOption = None,
     profile: ProfileOption = None,
-    mode: ModeOption = None,
-    equity: EquityOption = None,
     policy: PolicyOption = None,
+    no_policy: NoPolicyOption = False,
+    mode: OldModeOption = None,
+    equity: EquityOption = None,
     state: Annotated[
         Path | None,
-        typer.Option("--state", metavar="DIR", help="Keep the run here; started again after a kill, it continues."),
+        typer.Option("--state", metavar="DIR", help="Folder of the run; the same command resumes it after a stop."),
     ] = None,
     speed: Annotated[
-        str, typer.Option("--speed", metavar="max|N", help="As fast as it goes, or N times real time (60: an hour a "
-                          "minute).")
+        str, typer.Option("--speed", metavar="max|N", help="As fast as possible, or N times real time (60: one hour "
+                          "a minute).")
     ] = "max",
     end: Annotated[
-        bool, typer.Option("--exit", help="End with the recording. A replay always does; a script may say so.")
+        bool, typer.Option("--exit", help="End with the recording, as a replay always does.")
     ] = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Write the HTML report here too.")
@@ -76,16 +79,16 @@ def run_command(
     ] = None,
     venue: Annotated[
         str, typer.Option("--venue", metavar="paper|local", help="Where orders go: the paper venue in memory, or the "
-                          "local venue over loopback through the adapter that trades on Binance; such a run is not "
-                          "continued.")
+                          "local venue over loopback through the Binance adapter (such a run cannot be resumed).")
     ] = "paper",
     as_json: JsonOption = False,
 ) -> None:
-    """Replay a recording through market, signals, policy, risk guard and paper venue, and report what came of it.
+    """Replay a recording through market, signals, policy, risk guard and paper venue, and report the result.
 
-    Without options: the bundled bars (BTC ETH EOS LTC XRP, 2017 to 2019), profile SAFE, mode OBSERVE.
+    Without options: the bundled bars (BTC ETH EOS LTC XRP, 2017 to 2019), profile SAFE, --policy observe.
     """
-    flags = shared_flags(data, bars, symbols, first, last, profile, mode, equity, policy)
+    wanted = policy_flags(policy, no_policy, mode)
+    flags = shared_flags(data, bars, symbols, first, last, profile, equity, wanted)
     loaded = settings_from(config, flags)
     pace = pace_for(speed)
     _check_outputs(state, report, records)
@@ -98,7 +101,7 @@ def _run(
     settings: RunSettings, state: Path | None, records: Path | None, report: Path | None, pace: Pace | None,
     as_json: bool, local: bool = False,
 ) -> None:
-    """Run, write what was asked for, print the report."""
+    """Run, write the requested files, print the report."""
     from rich.console import Console
 
     from quantum_trader.app.report.data import build_report
@@ -124,7 +127,7 @@ def _run(
 
 
 def _close_journal(state: Path) -> None:
-    """Seal the days of a finished run and carry its trades into the trade journal."""
+    """Seal the days of a finished run and write its trades to the trade journal."""
     from quantum_trader.app.runs.journal_commands import feed_book, seal
 
     seal(state)
@@ -160,7 +163,7 @@ def _watched(
         try:
             return run_over_local_venue(settings, options, progress=progress, pace=pace)
         except KeyboardInterrupt:
-            typer.echo("stopped; a run over the local venue starts anew the next time", err=True)
+            typer.echo("stopped; a run over the local venue cannot be resumed and starts from the beginning", err=True)
             raise typer.Exit(INTERRUPTED) from None
 
 
@@ -181,7 +184,7 @@ def _stats(
 
 
 def _check_outputs(state: Path | None, report: Path | None, records: Path | None) -> None:
-    """Refuse, before an hour of work, what could not be written after it."""
+    """Raise ConfigError before the run when an output could not be written after it."""
     if state is not None and records is not None:
         raise ConfigError(f"--records {records}: a run with --state keeps its records there, in {state}/records.jsonl")
     for flag, path in (("--report", report), ("--records", records)):

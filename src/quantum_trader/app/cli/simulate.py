@@ -29,7 +29,7 @@ app = typer.Typer(help="Simulate trading days with faults.")
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a simulation."""
 
-    seeds: tuple[int, int] | None  # first and last that ran; None for one schedule
+    seeds: tuple[int, int] | None  # first and last seed that ran; None for one schedule
     variant: str
     seconds: float
     totals: dict[str, Any]
@@ -41,27 +41,27 @@ def simulate(
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many days.")] = 100,
     first_seed: Annotated[int, typer.Option("--first-seed", min=0, help="Seed of the first day.")] = 0,
     variant: Annotated[
-        str, typer.Option("--variant", metavar="NAME", help="A trader that is broken on purpose; `list` shows them.")
+        str, typer.Option("--variant", metavar="NAME", help="A deliberately broken trader; `list` shows them.")
     ] = "",
     schedule: Annotated[
         Path | None, typer.Option("--schedule", metavar="FILE", help="Run this one schedule of faults (JSON).")
     ] = None,
     pairs: Annotated[
-        bool, typer.Option("--pairs", help="Instead of seeds: every pair of faults, both at every bar of half a day.")
+        bool, typer.Option("--pairs", help="Instead of seeds: every pair of faults, at every bar of half a day.")
     ] = False,
     intents: Annotated[
         bool, typer.Option("--intents", help="Also send intents from outside, with stops of their own, on every day.")
     ] = False,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes.")] = 2,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write the smallest schedule that breaks something.")
+        Path | None, typer.Option("--out", metavar="FILE", help="Write the smallest failing schedule here.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run trading days with seeded faults until something breaks; exit code 1 if it does.
+    """Run trading days with seeded faults until an invariant fails; exit code 1 if one does.
 
-    Each day runs engine, live driver, network, exchange and disk in one process on virtual time, and checks the
-    invariants after every step. A failing schedule is made as small as possible and printed; --schedule runs it again.
+    Each day runs engine, live driver, network, exchange and disk in one process on virtual time, and checks every
+    invariant after every step. A failing schedule is reduced to the smallest one and printed; --schedule repeats it.
     """
     from quantum_trader.lab.simulation.variants import VARIANTS
 
@@ -123,7 +123,7 @@ def _schedules(first: int, count: int, pairs: bool, intents: bool) -> Sequence[S
 
 
 def _many(schedules: Sequence[Schedule], variant: str, jobs: int, totals: Totals) -> Report:
-    """Run *schedules* in order, up to the first that breaks something, and make that one small."""
+    """Run *schedules* in order up to the first that fails, and reduce that one."""
     from quantum_trader.lab.simulation.campaign import run_schedules, smallest, variant_of
 
     started, broken, last = time.monotonic(), None, schedules[0].seed
@@ -154,7 +154,7 @@ def _plain(totals: Totals) -> dict[str, Any]:
 
 
 def _broken(outcome: Outcome, schedule: Schedule) -> dict[str, Any] | None:
-    """What broke in *outcome*, with the schedule that shows it; None when nothing did."""
+    """The failure of *outcome* with its schedule; None when there is none."""
     if outcome.finding is None:
         return None
     return {
@@ -179,13 +179,13 @@ def _show(console: Console, report: Report, file: Path | None) -> None:
         console.print(table)
     broken = report.broken
     if broken is None:
-        console.print("Nothing broke.")
+        console.print("No invariant failed.")
         return
-    console.print(f"BROKEN, seed {broken['seed']}: {broken['invariant']} at {broken['at_s']:.3f} s")
+    console.print(f"FAILED, seed {broken['seed']}: {broken['invariant']} at {broken['at_s']:.3f} s")
     console.print(broken["detail"], markup=False)
     console.print("The smallest schedule found:")
     console.print(
         msgspec.json.format(msgspec.json.encode(broken["schedule"]), indent=1).decode(), markup=False, soft_wrap=True
     )
     named = f" --variant {report.variant}" if report.variant else ""
-    console.print(f"Again: quantum-trader simulate{named} --schedule {file or 'FILE'} (FILE: the lines above)")
+    console.print(f"To repeat: quantum-trader simulate{named} --schedule {file or 'FILE'} (FILE: the lines above)")

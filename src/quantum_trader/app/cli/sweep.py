@@ -20,18 +20,23 @@ from rich.table import Table
 from rich.text import Text
 
 from quantum_trader.app.cli.options import (
+    OFF,
     BarsOption,
     ConfigOption,
     DataOption,
     EquityOption,
     FromOption,
     JsonOption,
-    ModeOption,
+    NoPolicyOption,
+    OldModeOption,
+    PolicyOption,
     SymbolsOption,
     ToOption,
+    policy_flags,
     settings_from,
     shared_flags,
 )
+from quantum_trader.app.report.words import policy_words
 from quantum_trader.domain.clock import from_ns
 from quantum_trader.domain.errors import ConfigError
 
@@ -71,13 +76,15 @@ def sweep_command(
     symbols: SymbolsOption = None,
     first: FromOption = None,
     last: ToOption = None,
-    mode: ModeOption = None,
+    policy: PolicyOption = None,
+    no_policy: NoPolicyOption = False,
+    mode: OldModeOption = None,
     equity: EquityOption = None,
     splits: Annotated[int, typer.Option("--splits", help="Walk-forward splits; 0 for none.")] = 4,
     criterion: Annotated[
-        str, typer.Option("--criterion", metavar="sharpe|return|calmar", help="What training picks by.")
+        str, typer.Option("--criterion", metavar="sharpe|return|calmar", help="The figure that training maximises.")
     ] = "sharpe",
-    jobs: Annotated[int, typer.Option("--jobs", help="Threads; 0 for one a processor.")] = 0,
+    jobs: Annotated[int, typer.Option("--jobs", help="Threads; 0 for one per processor.")] = 0,
     top: Annotated[int, typer.Option("--top", help="Rows of the table; 0 for all.")] = TOP,
     chart: Annotated[
         Path | None, typer.Option("--chart", metavar="FILE", help="Write the chart to this .svg or .html file.")
@@ -85,10 +92,10 @@ def sweep_command(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write all settings as CSV.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run every setting of a grid over the same bars; show what is left of the best after walk-forward and deflation.
+    """Run every setting of a grid over the same bars; test the best one out of sample and against chance.
 
-    The policy is enforced (--mode LIVE) unless the settings file or --mode says otherwise. Decision by decision, a
-    sweep equals `quantum-trader run` of the same setting on the same bars.
+    The policy is enforced (--policy enforce) unless the settings file or --policy says otherwise. Each decision equals
+    that of `quantum-trader run` with the same setting on the same bars.
     """
     from quantum_trader.lab.sweep.grid import parse_axis, settings_of
     from quantum_trader.lab.sweep.walk_forward import Criterion
@@ -97,9 +104,8 @@ def sweep_command(
         raise ConfigError(f"--criterion {criterion!r}: must be one of {', '.join(one.value for one in Criterion)}")
     _check_targets(chart, out)
     names = [name.strip() for name in profiles.split(",") if name.strip()]
-    flags = shared_flags(
-        data, bars, symbols, first, last, names[0] if names else None, mode if mode or config else "LIVE", equity, None
-    )
+    wanted = _policy(policy, no_policy, mode, config)
+    flags = shared_flags(data, bars, symbols, first, last, names[0] if names else None, equity, wanted)
     settings = settings_from(config, flags).settings
     axes = [parse_axis(text) for text in grid or ()]
     made = settings_of(names, axes, settings.policy.profile_directory or None)
@@ -107,6 +113,14 @@ def sweep_command(
 
 
 sweep = sweep_command
+
+
+def _policy(policy: str | None, no_policy: bool, mode: str | None, config: Path | None) -> dict[str, tuple[Any, str]]:
+    """The policy's flags; enforced unless an option or a file says otherwise. off sweeps what observe sweeps."""
+    flags = policy_flags(policy if policy or no_policy or mode or config else "enforce", no_policy, mode)
+    if "rollout.mode" not in flags and flags.get("policy.enabled", (True, ""))[0] is False:
+        flags["rollout.mode"] = ("OBSERVE", f"--policy {OFF}")
+    return flags
 
 
 def _run(
@@ -277,7 +291,7 @@ def _show(
         f"{recording.source}: {', '.join(recording.symbols)}, {recording.interval}, "
         f"{from_ns(recording.start_ns):%Y-%m-%d} to {from_ns(recording.end_ns):%Y-%m-%d}, {market.bars:,} bars, "
         f"{len(market.tape.signal_symbol):,} signals; {len(result.results)} settings, policy "
-        f"{market.settings.engine.integration.mode.value}; {speed:.1f} M bars x settings a second"
+        f"{policy_words(market.settings.engine.integration.mode.value)}; {speed:.1f} M bars x settings a second"
     )
     console.print(_settings_table(result, top))
     if axes:
@@ -314,12 +328,12 @@ def _settings_table(result: SweepResult, top: int) -> Table:
 
 
 def _splits_table(result: SweepResult) -> Table:
-    table = Table(box=SIMPLE_HEAD, title="Walk-forward: chosen in training, shown afterwards")
+    table = Table(box=SIMPLE_HEAD, title="Walk-forward: chosen on the training days, tested on the days after")
     for name in ("split", "chosen", "train Sharpe", "test Sharpe", "test return %", "test trades", "better than"):
         table.add_column(name, justify="left" if name == "chosen" else "right", no_wrap=True)
     for one in result.splits:
         if one.chosen < 0 or one.train is None or one.test is None:
-            table.add_row(str(one.split.number), "nothing traded enough", *[_NONE] * 5)
+            table.add_row(str(one.split.number), "no setting has enough trades", *[_NONE] * 5)
             continue
         table.add_row(
             str(one.split.number), result.results[one.chosen].setting.label, _number(one.train.sharpe),

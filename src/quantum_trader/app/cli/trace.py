@@ -38,14 +38,14 @@ def show_command(
     ],
     state: StateOption,
     otlp: Annotated[
-        Path | None, typer.Option("--otlp", metavar="FILE", help="Write it here too, as OpenTelemetry (OTLP/JSON).")
+        Path | None, typer.Option("--otlp", metavar="FILE", help="Also write it here, as OpenTelemetry (OTLP/JSON).")
     ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="Show acknowledgements and cancellations after the opening fill too.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the spans of one decision, from the market's bar to the closed trade."""
+    """Draw the steps of one decision, from the bar to the closed trade."""
     from rich.console import Console
 
     from quantum_trader.app.runs.trace_file import measured, road_of
@@ -77,11 +77,11 @@ def list_command(
     state: StateOption,
     count: Annotated[int, typer.Option("--count", min=1, max=100_000, help="How many, newest last.")] = 20,
     otlp: Annotated[
-        Path | None, typer.Option("--otlp", metavar="FILE", help="Write them here too, as OpenTelemetry (OTLP/JSON).")
+        Path | None, typer.Option("--otlp", metavar="FILE", help="Also write them here, as OpenTelemetry (OTLP/JSON).")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the latest decisions with how they ended and where their time went."""
+    """List the latest decisions with their outcome and the slowest step of each."""
     from quantum_trader.journal.otlp import write_otlp
     from quantum_trader.journal.tracer import analyze, duration, traces_from_records
 
@@ -96,7 +96,7 @@ def list_command(
         typer.echo(f"{one.trace_id}  {one.symbol:<10}  {one.outcome or 'open':<28}  {duration(one.total_ns):>8}  "
                    f"{one.sentence}")
     if not found:
-        typer.echo("no decision is on record yet")
+        typer.echo("no decision is recorded yet")
 
 
 def _brief(analysis: TraceAnalysis) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def _style(outcome: str) -> str:
 
 
 def _facts(span: Span) -> str:
-    """The facts worth a line."""
+    """The facts shown of *span*, as one line."""
     shown = []
     for key in _SHOWN:
         value = span.facts.get(key)

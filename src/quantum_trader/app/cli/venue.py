@@ -1,4 +1,4 @@
-"""``quantum-trader venue serve``: an exchange on this machine that speaks Binance USD-M and plays a recording."""
+"""``quantum-trader venue serve``: a local exchange with Binance's USD-M protocol, over a recording."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def venue() -> None:
-    """An exchange on this machine: Binance USD-M's protocol over the paper venue and a recording."""
+    """A local exchange: Binance's USD-M protocol over the paper venue and a recording."""
 
 
 @app.command("serve")
@@ -48,41 +48,41 @@ def serve_command(
     first: FromOption = None,
     last: ToOption = None,
     start: Annotated[
-        str | None, typer.Option("--start", metavar="TIME", help="Where playing begins; bars before it are history.")
+        str | None, typer.Option("--start", metavar="TIME", help="Start of playing; earlier bars are history.")
     ] = None,
     speed: Annotated[
-        str, typer.Option("--speed", metavar="N|max|manual", help="Times real time; manual: time moves by the admin "
-                          "road alone.")
+        str, typer.Option("--speed", metavar="N|max|manual", help="Times real time; manual: time moves only by admin "
+                          "requests.")
     ] = "1",
     shift: Annotated[
-        str, typer.Option("--shift", metavar="now|none", help="Play the recording as if it were today, or at its own "
-                          "times.")
+        str, typer.Option("--shift", metavar="now|none", help="now: shift the recording to the present. none: keep its "
+                          "own times.")
     ] = "now",
     server_clock: Annotated[
-        str, typer.Option("--clock", metavar="wall|market", help="The time that signatures are checked against.")
+        str, typer.Option("--clock", metavar="wall|market", help="The clock that signatures are checked against.")
     ] = "wall",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = DEFAULT_PORT,
     host: Annotated[str, typer.Option("--host", help="Address to listen on; loopback unless --remote.")] = "127.0.0.1",
-    remote: Annotated[bool, typer.Option("--remote", help="Allow an address that others can reach.")] = False,
+    remote: Annotated[bool, typer.Option("--remote", help="Permit an address that other machines can reach.")] = False,
     equity: EquityOption = None,
     l2: Annotated[
         Path | None, typer.Option("--l2", metavar="DIR", help="Play recorded order books and trades instead of bars.")
     ] = None,
     faults: Annotated[
-        int | None, typer.Option("--faults", metavar="SEED", help="Misbehave now and then, drawn from this seed.")
+        int | None, typer.Option("--faults", metavar="SEED", help="Inject random faults, drawn from this seed.")
     ] = None,
     keys_file: Annotated[
-        Path | None, typer.Option("--keys-file", metavar="FILE", help="Read the key pair here; written (0600) when "
+        Path | None, typer.Option("--keys-file", metavar="FILE", help="File of the key pair; created (0600) when "
                                   "missing.")
     ] = None,
     token_file: Annotated[
-        Path | None, typer.Option("--admin-token-file", metavar="FILE", help="Likewise for the admin token.")
+        Path | None, typer.Option("--admin-token-file", metavar="FILE", help="The same for the admin token.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Serve until interrupted. Without options: the bundled bars, in real time, as if they were today.
+    """Serve until interrupted. Without options: the bundled bars, in real time, shifted to the present.
 
-    The key pair is made at start and printed: it is good for this venue alone.
+    The key pair is created at the start and printed; it is valid for this venue only.
     """
     exchange = _exchange(data, bars, symbols, first, last, start, shift, equity, l2)
     served = _venue(exchange, speed, server_clock, host, port, remote, faults, _keys(keys_file), _token(token_file))
@@ -167,7 +167,7 @@ def _token(path: Path | None) -> str:
 
 
 def _read_private(path: Path) -> bytes:
-    """The content of a file that nobody else may read; ConfigError otherwise."""
+    """The content of a private file; ConfigError when other users can read it."""
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise ConfigError(f"{path}: others may read it; run chmod 600 {path}")
     return path.read_bytes()

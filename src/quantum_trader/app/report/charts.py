@@ -197,7 +197,7 @@ def bar_rows(title: str, rows: Sequence[tuple[str, float, str]], style: str = "b
     """Horizontal bars: (label, value, the value in words); negative values take the style ``loss``."""
     if not rows:
         return empty_chart(title)
-    label_width, value_width, pitch = 240, 130, 26
+    label_width, value_width, pitch = 270, 130, 26
     room = WIDTH - label_width - value_width
     most = max(abs(value) for _, value, _ in rows) or 1.0
     parts = []

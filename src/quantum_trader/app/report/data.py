@@ -1,4 +1,4 @@
-"""Everything a report says, derived from the facts of a run: plain values, the same for the same run.
+"""The content of a report, derived from the facts of a run: plain values, the same for the same run.
 
 Equity statistics use the last sample of each UTC day and 365 days a year. Shares and rates are 0..1, ``_pct`` percent,
 ``_r`` multiples of the risk taken, money in USDT. What is not known is None, never a made-up number.
@@ -30,7 +30,7 @@ _R_EDGES: Final = tuple(round(-3.0 + 0.25 * i, 2) for i in range(33))  # -3 .. 5
 
 
 def build_report(facts: RunFacts, stats: RunStats) -> dict[str, Any]:
-    """Derive the whole report of *facts*; what varies between runs stands under ``run`` alone."""
+    """The whole report of *facts*; only the part ``run`` differs between two runs of the same settings and data."""
     return {
         "kind": "quantum-trader run report",
         "schema": SCHEMA,
@@ -56,7 +56,7 @@ def build_report(facts: RunFacts, stats: RunStats) -> dict[str, Any]:
 
 # ---- equity ----------------------------------------------------------------------------------------------------------
 def summary(facts: RunFacts) -> dict[str, Any]:
-    """Return, risk and the doubt about them."""
+    """Return, risk figures and the interval of the Sharpe ratio."""
     end = float(facts.equity[-1]) if facts.equity.size else facts.start_equity
     span_days = _span_days(facts.ts_ns)
     result = {
@@ -146,7 +146,7 @@ def hold_curve(facts: RunFacts) -> FloatArray:
 
 
 def benchmark(facts: RunFacts) -> dict[str, Any]:
-    """The same money bought and held, without costs: what the run is to be compared with."""
+    """The same money bought and held, without costs, for comparison."""
     worth = hold_curve(facts)
     end = float(worth[-1]) if worth.size else facts.start_equity
     return {
@@ -196,7 +196,7 @@ def costs(facts: RunFacts) -> dict[str, Any]:
 
 
 def signal_road(facts: RunFacts) -> dict[str, Any]:
-    """How far signals got."""
+    """Counts of signals, of orders attempted, and of refusals by reason."""
     return {
         "signals": facts.signals, "intents": facts.intents, "refused": sum(facts.refusals.values()),
         "refusals": dict(sorted(facts.refusals.items(), key=lambda item: (-item[1], item[0]))),
@@ -205,7 +205,7 @@ def signal_road(facts: RunFacts) -> dict[str, Any]:
 
 # ---- policy ----------------------------------------------------------------------------------------------------------
 def policy_section(facts: RunFacts) -> dict[str, Any] | None:
-    """How the policy spent the run and what it would have blocked; None without a policy."""
+    """The policy's states, and the results of the signals it would have blocked; None without a policy."""
     known = facts.policy
     if known is None:
         return None
@@ -220,8 +220,8 @@ def policy_section(facts: RunFacts) -> dict[str, Any] | None:
         "allowed": shadow_group(facts, ~facts.shadows.blocked),
         "evidence": [_plain_evidence(row) for row in facts.evidence],
         "shadow_statement": (
-            "Every signal opens a standardised shadow trade: entry at the next open with costs, stop and target of the "
-            "regime's row, stop first when one bar touches both, 24 hours at most. R is after costs."
+            "A shadow trade is a paper copy of every signal: entry at the next open with costs, stop and target of the "
+            "exit table, the stop first when one bar touches both, 24 hours at most. R is after costs."
         ),
     }
 
@@ -310,7 +310,7 @@ def r_histogram(trades: Iterable[ClosedTrade]) -> dict[str, Any]:
 
 
 def curves(facts: RunFacts) -> dict[str, Any]:
-    """What charts are drawn from, thinned to about CURVE_POINTS samples that keep the peak and the trough."""
+    """The values of the charts, thinned to about CURVE_POINTS samples that keep the peak and the trough."""
     rows = thinned(facts.equity, CURVE_POINTS)
     depth, worth = drawdowns(facts.equity), hold_curve(facts)
     main = facts.closes[:, 0] if facts.closes.size else np.full(facts.ts_ns.shape, np.nan)

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from quantum_trader.app.report.words import policy_words, words
+
+__all__ = [
+    "UNKNOWN", "count", "day", "interval", "money", "multiple", "percent", "policy_words", "price", "ratio", "share",
+    "signed_money", "words",
+]
+
 UNKNOWN: Final = "–"
 
 
@@ -50,17 +57,12 @@ def price(value: float) -> str:
 
 
 def interval(low: float | None, high: float | None, unit: str = "R") -> str:
-    """A 95 % interval, or the words that there are too few."""
+    """A 95 % interval, or a note that there are too few trades for one."""
     if low is None or high is None:
-        return "too few for an interval"
+        return "too few trades"
     return f"{low:+.3f} to {high:+.3f} {unit}"
 
 
 def day(iso_time: str) -> str:
     """The date of an ISO time."""
     return iso_time[:10]
-
-
-def words(code: str) -> str:
-    """A code such as ``RISK_LIMIT`` as lower-case words; text that already is a sentence stays."""
-    return code.replace("_", " ").lower() if code.isupper() or "_" in code else code

@@ -73,7 +73,8 @@ def _header(report: Row) -> str:
     data, settings = report["data"], report["settings"]
     mode = settings.get("rollout", {}).get("mode", "OBSERVE")
     policy = (
-        f"policy profile {settings['policy']['profile']}, mode {mode}" if report["policy"] is not None else "no policy"
+        f"policy profile {settings['policy']['profile']}, {fmt.policy_words(mode)}" if report["policy"] is not None
+        else "no policy"
     )
     return (
         "<header><h1>Run report</h1>"
@@ -160,10 +161,10 @@ def _price(report: Row) -> str:
         height=260, bands=curves["policy_bands"], log=True,
     )
     return _section(
-        f"{curves['main_symbol']} and what the policy said",
+        f"{curves['main_symbol']} and the policy's state",
         _key(("ink", "price, logarithmic"), ("band1", "risk REDUCED"), ("band2", "no new trades")),
         _framed(chart, {"price": "price"}),
-        note="The bands show the policy's overall state; in OBSERVE it is recorded and nothing is enforced.",
+        note="The bands show the policy's overall state. With --policy observe it is recorded and not enforced.",
     )
 
 
@@ -173,29 +174,29 @@ def _policy(report: Row) -> str:
     if policy is None:
         return _section("Policy", note="This run had no policy.")
     rows = [
-        {"what": "would have blocked", **policy["blocked"]}, {"what": "would have let through", **policy["allowed"]}
+        {"what": "would have blocked", **policy["blocked"]}, {"what": "would have allowed", **policy["allowed"]}
     ]
     table = _table(rows, (
         ("Signals the policy", lambda row: row["what"], False),
-        ("resolved", lambda row: fmt.count(row["count"]), False),
+        ("closed", lambda row: fmt.count(row["count"]), False),
         ("won", lambda row: fmt.share(row["win_rate"]), False),
         ("sum", lambda row: fmt.multiple(row["sum_r"]), True),
-        ("mean", lambda row: fmt.multiple(row["mean_r"]), True),
-        ("95 % interval of the mean", lambda row: fmt.interval(row["low_r"], row["high_r"]), False),
+        ("average", lambda row: fmt.multiple(row["mean_r"]), True),
+        ("95 % interval of the average", lambda row: fmt.interval(row["low_r"], row["high_r"]), False),
     ))
     fired = list(policy["rules"].items())[:_MAX_BARS]
     rules = bar_rows("Rules that fired", [(rule, float(found), fmt.count(found)) for rule, found in fired])
     return _section(
-        "What the policy would have blocked, and what that was worth", table,
+        "Signals the policy would have blocked, and their result", table,
         f"<p>{escape(policy['shadow_statement'])} {escape(worth_of_blocking(policy['blocked']))}</p>",
-        f"<p>New trades closed {fmt.share(policy['blocked_share'])} of the time, risk reduced "
+        f"<p>No new trades permitted {fmt.share(policy['blocked_share'])} of the time, risk reduced "
         f"{fmt.share(policy['reduced_share'])}; {fmt.count(policy['updates'])} evaluations, "
         f"{fmt.count(policy['changes'])} changes. Evaluations in which each rule fired:</p>", rules,
     )
 
 
 def worth_of_blocking(blocked: Row) -> str:
-    """What the shadow results of blocked signals do and do not show, in one sentence."""
+    """Whether blocking these signals helped, by the interval of their shadow results, in one sentence."""
     low, high = blocked["low_r"], blocked["high_r"]
     if low is None or high is None:
         return "There are too few blocked signals to say whether blocking them helps."
@@ -203,7 +204,7 @@ def worth_of_blocking(blocked: Row) -> str:
         return "The interval lies below zero: blocking these signals would have avoided losses."
     if low > 0.0:
         return "The interval lies above zero: blocking these signals would have cost profits."
-    return "The interval holds zero: this run does not show whether blocking them helps or harms."
+    return "No clear effect: the interval includes zero, so this run does not show whether blocking helps or harms."
 
 
 def _evidence(report: Row) -> str:
@@ -215,12 +216,12 @@ def _evidence(report: Row) -> str:
         ("enforced", lambda row: "yes" if row["enforced"] else "no", False),
         ("decisions", lambda row: fmt.count(row["decisions"]), False),
         ("changed", lambda row: fmt.count(row["changed"]), False),
-        ("resolved", lambda row: fmt.count(row["shadows"]), False),
-        ("mean R taken away", lambda row: fmt.multiple(row["mean_r"]), False),
+        ("closed", lambda row: fmt.count(row["shadows"]), False),
+        ("average of blocked", lambda row: fmt.multiple(row["mean_r"]), False),
         ("interval", lambda row: fmt.interval(row["low_r"], row["high_r"]), False),
-        ("verdict", lambda row: row["verdict"], False),
-    )), note="What enforcing each switch by itself would have taken away. Below zero, enforcing it helps; the interval "
-        "stays valid however often one looks.")
+        ("verdict", lambda row: fmt.words(row["verdict"]), False),
+    )), note="For each switch by itself: average result of the trades it would have blocked (negative: it helps). The "
+        "interval stays valid however often it is read.")
 
 
 def _signals(report: Row) -> str:
@@ -228,9 +229,9 @@ def _signals(report: Row) -> str:
     refusals = list(road["refusals"].items())[:_MAX_BARS]
     rows = [(fmt.words(reason), float(found), fmt.count(found)) for reason, found in refusals]
     return _section(
-        "Signals on their way", bar_rows("Refusals by reason", rows),
-        note=f"{fmt.count(road['signals'])} signals, {fmt.count(road['intents'])} became intents to trade, "
-        f"{fmt.count(road['refused'])} refusals by gates and guard:",
+        "What happened to the signals", bar_rows("Signals not traded, by reason", rows),
+        note=f"{fmt.count(road['signals'])} signals, {fmt.count(road['intents'])} orders attempted, "
+        f"{fmt.count(road['refused'])} signals not traded, by reason:",
     )
 
 
@@ -276,7 +277,7 @@ def _trades(report: Row) -> str:
         f"{fmt.count(trades['count'])} trades after fees and funding: {fmt.share(trades['win_rate'])} won, "
         f"profit factor {fmt.ratio(trades['profit_factor'])}, average {fmt.multiple(trades['avg_r'])}, median "
         f"{fmt.multiple(trades['median_r'])}, best {fmt.multiple(trades['best_r'])}, worst "
-        f"{fmt.multiple(trades['worst_r'])}. The outermost bars hold everything beyond."
+        f"{fmt.multiple(trades['worst_r'])}. The outermost bars include all results beyond them."
     )
     chart = histogram("Distribution of R", bins["edges"], bins["counts"], lambda value: f"{value:g} R")
     return _section("Results in R", chart, note=note)
@@ -322,11 +323,11 @@ def _costs(report: Row) -> str:
 def _halts(report: Row) -> str:
     halts = report["halts"]
     note = f"{len(halts)} in all; the first {_MAX_HALTS} are listed." if len(halts) > _MAX_HALTS else ""
-    return _section("Halts and safety levels", _table(halts[:_MAX_HALTS], (
+    return _section("Halts (new entries stop) and safety levels", _table(halts[:_MAX_HALTS], (
         ("When", lambda row: row["at"].replace("T", " ")[:16], False),
         ("kind", lambda row: fmt.words(row["kind"]), False),
         ("reason", lambda row: row["reason"], False),
-        ("ended", lambda row: "still on" if row["cleared"] is None else f"after {row['hours']:.1f} h", False),
+        ("ended", lambda row: "still in force" if row["cleared"] is None else f"after {row['hours']:.1f} h", False),
     )), note=note)
 
 

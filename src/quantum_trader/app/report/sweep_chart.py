@@ -52,7 +52,7 @@ def shade(value: float, reach: float) -> tuple[int, int, int]:
 
 
 def reach_of(results: Sequence[SettingResult]) -> float:
-    """The largest ratio, either way, that the colours have to tell apart."""
+    """The largest absolute ratio, which gets the full colour."""
     return max((abs(cell_value(one)) for one in results if not math.isnan(cell_value(one))), default=1.0) or 1.0
 
 

@@ -25,7 +25,7 @@ def print_report(report: Row, console: Console) -> None:
 
 
 def report_view(report: Row) -> RenderableType:
-    """Everything a person wants to know first, top to bottom."""
+    """The whole report, the most important part first."""
     return Group(
         _headline(report), _result(report), _trade_groups(report), _refusals(report), *_policy(report), *_rest(report)
     )
@@ -34,7 +34,7 @@ def report_view(report: Row) -> RenderableType:
 def _table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, left: int = 1
 ) -> RenderableType:
-    """A table below its title; the first *left* columns are words, the others numbers."""
+    """A table below its title; the first *left* columns hold words, the others numbers."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index < left else "right", overflow="fold", no_wrap=index == 0)
@@ -55,18 +55,17 @@ def _headline(report: Row) -> Panel:
     lines = Text()
     lines.append(f"{', '.join(data['symbols'])}, {data['interval']} bars, ")
     lines.append(f"{fmt.day(data['first'])} to {fmt.day(data['last'])} ({data['source']})\n")
-    lines.append(
-        f"Policy: profile {settings['policy']['profile']}, mode {mode}" if policy is not None else "No policy."
-    )
+    profile = settings["policy"]["profile"]
+    lines.append(f"Policy: profile {profile}, {fmt.policy_words(mode)}" if policy is not None else "No policy.")
     if policy is not None and mode == "OBSERVE":
-        lines.append(" (computed and recorded; trading does not use it)")
+        lines.append(" (computed and recorded, not enforced)")
     return Panel(lines, title="Run report", title_align="left", border_style="dim")
 
 
 def _result(report: Row) -> Table:
     summary, hold, trades, costs = report["summary"], report["benchmark"], report["trades"], report["costs"]
     low, high = summary["sharpe_low"], summary["sharpe_high"]
-    doubt = f"95 %: {low:.2f} to {high:.2f}" if low is not None else "too few days to say"
+    doubt = f"95 %: {low:.2f} to {high:.2f}" if low is not None else "too few days for an interval"
     rows: list[tuple[str, str | Text, str]] = [
         ("Return", coloured(fmt.percent(summary["return_pct"])),
          f"{fmt.money(summary['start_equity'])} to {fmt.money(summary['end_equity'])} USDT; a year "
@@ -118,9 +117,13 @@ def _trade_groups(report: Row) -> RenderableType:
 
 def _refusals(report: Row) -> RenderableType:
     road = report["signals"]
-    title = f"{fmt.count(road['signals'])} signals, {fmt.count(road['intents'])} intents; refused because of"
+    title = (
+        f"What happened to the signals: {fmt.count(road['signals'])} signals, {fmt.count(road['intents'])} orders "
+        "attempted"
+    )
     rows = list(road["refusals"].items())[:_MOST_ROWS]
-    return _table(title, ("Reason", "count"), [(fmt.words(reason), fmt.count(found)) for reason, found in rows])
+    cells = [(fmt.words(reason), fmt.count(found)) for reason, found in rows]
+    return _table(title, ("Not traded because", "count"), cells)
 
 
 def _policy(report: Row) -> list[RenderableType]:
@@ -132,14 +135,14 @@ def _policy(report: Row) -> list[RenderableType]:
             words, fmt.count(group["count"]), fmt.share(group["win_rate"]), coloured(fmt.multiple(group["sum_r"])),
             coloured(fmt.multiple(group["mean_r"])), fmt.interval(group["low_r"], group["high_r"]),
         )
-        for words, group in (("would have blocked", policy["blocked"]), ("would have let through", policy["allowed"]))
+        for words, group in (("would have blocked", policy["blocked"]), ("would have allowed", policy["allowed"]))
     ]
     found: list[RenderableType] = [
-        _table("What the policy would have blocked, by shadow trades of its signals",
-               ("The policy", "resolved", "won", "sum", "mean", "95 % interval of the mean"), rows),
+        _table("Signals the policy would have blocked, by their shadow trades (a paper copy of every signal)",
+               ("The policy", "closed", "won", "sum", "average", "95 % interval of the average"), rows),
         Text(f"\n{worth_of_blocking(policy['blocked'])}"),
         Text(
-            f"New trades closed {fmt.share(policy['blocked_share'])} of the time, risk reduced "
+            f"No new trades permitted {fmt.share(policy['blocked_share'])} of the time, risk reduced "
             f"{fmt.share(policy['reduced_share'])}; {fmt.count(policy['updates'])} evaluations, "
             f"{fmt.count(policy['changes'])} changes."
         ),
@@ -148,14 +151,14 @@ def _policy(report: Row) -> list[RenderableType]:
         (
             fmt.words(row["switch"]), "yes" if row["enforced"] else "no", fmt.count(row["changed"]),
             fmt.count(row["shadows"]), fmt.multiple(row["mean_r"]), fmt.interval(row["low_r"], row["high_r"]),
-            row["verdict"],
+            fmt.words(row["verdict"]),
         )
         for row in policy["evidence"]
     ]
     if evidence:
         found.append(_table(
-            "Evidence per switch (R that enforcing it would take away; below zero it helps)",
-            ("Switch", "enforced", "changed", "resolved", "mean", "interval", "verdict"), evidence,
+            "Evidence per switch: average result of the trades it would have blocked (negative: it helps)",
+            ("Switch", "enforced", "changed", "closed", "average", "interval", "verdict"), evidence,
         ))
     return found
 
@@ -166,11 +169,11 @@ def _rest(report: Row) -> list[RenderableType]:
     if halts:
         rows = [
             (halt["at"].replace("T", " ")[:16], fmt.words(halt["kind"]), halt["reason"],
-             "still on" if halt["cleared"] is None else f"{halt['hours']:.1f} h")
+             "still in force" if halt["cleared"] is None else f"{halt['hours']:.1f} h")
             for halt in halts[:_MOST_ROWS]
         ]
         more = f", the first {_MOST_ROWS} listed" if len(halts) > _MOST_ROWS else ""
-        title = f"Halts and safety levels: {fmt.count(len(halts))}{more}"
+        title = f"Halts (new entries stop) and safety levels: {fmt.count(len(halts))}{more}"
         parts.append(_table(title, ("When", "kind", "reason", "lasted"), rows, left=3))
     if report["positions"]:
         held = [
@@ -192,7 +195,7 @@ def _rest(report: Row) -> list[RenderableType]:
 
 def _run_line(run: Row) -> Text:
     words = f"{run['wall_s']:.1f} s of replay"
-    words += ", continued from a saved state" if run["resumed"] else f", {run['bars_per_s']:,.0f} bars/s"
+    words += ", resumed from a saved state" if run["resumed"] else f", {run['bars_per_s']:,.0f} bars/s"
     for name, key in (("report", "report"), ("records", "records"), ("state", "state_dir")):
         if run[key]:
             words += f"; {name} in {run[key]}"

@@ -1,7 +1,7 @@
-"""Commands that act at the venue themselves, because no process of the run is there to do it.
+"""Commands that act at the venue themselves, for a run whose process is dead.
 
-They hold the folder's lock, so that no start comes in between, and leave on record what they did: a request that the
-next start takes (it finds openings halted), a line for each step, and the status as they last saw it.
+They hold the folder's lock, so that no start runs at the same time, and record what they did: a request for the next
+start (new entries are halted), a line for each step, and the last status they read.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from quantum_trader.engine.venue_port import ExecutionVenue
 _ANSWER_S: Final = 60.0
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 5.0
-_SAME_QTY: Final = 1e-9  # of a quantity: less is no difference
+_SAME_QTY: Final = 1e-9  # relative to a quantity: less is no difference
 
 MakeVenue = Callable[[tuple[str, ...]], ExecutionVenue]
 
 
 class VenueView(msgspec.Struct, frozen=True, kw_only=True):
-    """What the venue itself says of the account."""
+    """The account as the venue reports it."""
 
     endpoint: str
     balance: VenueBalance
@@ -53,7 +53,7 @@ class VenueView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DirectLog:
-    """Appends what was done at the venue to the folder, each line on disk before the next step."""
+    """Appends each step at the venue to the folder; a line is on disk before the next step."""
 
     def __init__(self, state_dir: Path, show: Callable[[DirectAction], None]) -> None:
         self._path = state_dir / DIRECT_FILE
@@ -61,11 +61,11 @@ class DirectLog:
         self._refused: OSError | None = None
         try:
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        except OSError as error:  # closing positions does not wait for a disk: every step is shown as not on record
+        except OSError as error:  # closing continues without a disk: each step is shown as not recorded
             self._descriptor, self._refused = -1, error
 
     def __call__(self, action: DirectAction) -> None:
-        """Take one step. A disk that fails does not stop closing positions: the step is then shown alone."""
+        """Record and show one step. When the disk fails the step is only shown, and closing continues."""
         line = msgspec.json.encode(action) + b"\n"
         try:
             if self._refused is not None:
@@ -74,7 +74,7 @@ class DirectLog:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._descriptor)
         except OSError as error:
-            action = msgspec.structs.replace(action, text=f"{action.text} (not on record: {error.strerror})".strip())
+            action = msgspec.structs.replace(action, text=f"{action.text} (not recorded: {error.strerror})".strip())
         self._show(action)
 
     def close(self) -> None:
@@ -84,7 +84,7 @@ class DirectLog:
 
 
 def read_direct(state_dir: Path) -> list[DirectAction]:
-    """What commands did at the venue for this folder, oldest first; a damaged line is passed over."""
+    """Steps of commands at the venue for this folder, oldest first; a damaged line is skipped."""
     try:
         lines = (state_dir / DIRECT_FILE).read_bytes().split(b"\n")
     except OSError:
@@ -99,13 +99,13 @@ def read_direct(state_dir: Path) -> list[DirectAction]:
 
 
 def account_folder(state_dir: Path) -> LiveFolder:
-    """What the folder trades; ConfigError unless it is an account at a venue that a command can reach."""
+    """What the folder trades; ConfigError unless it is an account at a venue."""
     folder = read_folder(state_dir)
     if folder is None or folder.mode is LiveMode.DRY:
-        what = "a dry run" if folder is not None else "of a replay, or no start in it came as far as its venue"
+        what = "a dry run" if folder is not None else "a replay, or no start in it reached its venue"
         raise ConfigError(
-            f"--state {state_dir}: is {what}: its account lives in the folder and at no venue; leave out the option "
-            "that asks the venue, and the next start does what was asked"
+            f"--state {state_dir}: is {what}: its account is in the folder and at no venue; repeat the command without "
+            "the option that needs the venue"
         )
     return folder
 
@@ -114,14 +114,14 @@ def flatten_now(
     state_dir: Path, request: OperatorRequest, make: MakeVenue, now_ns: Callable[[], int],
     show: Callable[[DirectAction], None], deadline_s: float,
 ) -> FlattenResult:
-    """Hold the folder's lock, put the request on record, close everything at the venue, and leave the status behind.
+    """Hold the folder's lock, record the request, close everything at the venue, and write the status.
 
-    *make* gives a venue, not connected, for the symbols it is handed. A folder that cannot be written stops nothing:
-    what is not on record is shown, and the result says when the halt is not. Raises StateError when a process holds
-    the folder, and VenueError when the venue could not be reached in time.
+    *make* returns a venue, not connected, for given symbols. Closing continues when the folder cannot be written: the
+    steps are shown, and the result says when the halt is not recorded. Raises StateError when a process holds the
+    folder, and VenueError when the venue could not be reached in time.
     """
     symbols = account_folder(state_dir).symbols
-    is_alive(state_dir)  # refuses what is no run's folder
+    is_alive(state_dir)  # raises for a folder without a run
     held = StateDir(state_dir, or_read_only=True)
     try:
         log = DirectLog(state_dir, show)
@@ -129,13 +129,13 @@ def flatten_now(
         if refused:
             show(DirectAction(
                 ts_ns=now_ns(), step="trouble",
-                text=f"{refused}; closing goes on, and the next start must be halted by hand",
+                text=f"{refused}; closing continues; run quantum-trader halt before the next start",
             ))
         try:
             result = asyncio.run(_flatten_over(make, symbols, now_ns, log, deadline_s))
         finally:
             log.close()
-        if refused:  # the disk may have been freed meanwhile
+        if refused:  # the disk may have space again
             result = msgspec.structs.replace(result, halt_noted=not _refused(state_dir, request))
         try:
             _leave_status(state_dir, result, now_ns())
@@ -147,7 +147,7 @@ def flatten_now(
 
 
 def _refused(state_dir: Path, request: OperatorRequest) -> str:
-    """Why *request* could not be put on record; empty when it was."""
+    """Why *request* could not be recorded; empty when it was."""
     try:
         ask(state_dir, request)
     except StateError as error:
@@ -158,7 +158,7 @@ def _refused(state_dir: Path, request: OperatorRequest) -> str:
 async def _flatten_over(
     make: MakeVenue, symbols: tuple[str, ...], now_ns: Callable[[], int], log: DirectLog, deadline_s: float
 ) -> FlattenResult:
-    """Flatten over one connection, or a second one where the account holds symbols that the run does not trade."""
+    """Flatten over one connection, or over a second one when the account holds symbols that the run does not trade."""
     venue = make(symbols)
     try:
         await _connect(venue, now_ns, log, deadline_s)
@@ -169,7 +169,7 @@ async def _flatten_over(
         try:
             await _connect(wider, now_ns, log, deadline_s)
         except (ConfigError, VenueError) as error:
-            text = f"{', '.join(others)}: not of this run, and left alone: {error}"
+            text = f"{', '.join(others)}: not traded by this run, and not closed: {error}"
             log(DirectAction(ts_ns=now_ns(), step="trouble", text=text))
             return await flatten_account(venue, now_ns, log, deadline_s=deadline_s)
         else:
@@ -181,7 +181,7 @@ async def _flatten_over(
 
 
 async def _others(venue: ExecutionVenue) -> tuple[str, ...]:
-    """Symbols with a position or an order that *venue* was not made for; none where it does not say."""
+    """Symbols with a position or an order outside *venue*'s own symbols; empty when the venue does not answer."""
     try:
         async with asyncio.timeout(_ANSWER_S):
             positions, orders = await venue.get_positions(), await venue.open_orders()
@@ -194,7 +194,7 @@ async def _others(venue: ExecutionVenue) -> tuple[str, ...]:
 async def _connect(
     venue: ExecutionVenue, now_ns: Callable[[], int], log: Callable[[DirectAction], None], deadline_s: float
 ) -> None:
-    """Connect, again and again until *deadline_s* passed; then the last VenueError is raised."""
+    """Connect, with retries until *deadline_s* has passed; then raise the last VenueError."""
     loop, wait = asyncio.get_running_loop(), _FIRST_WAIT_S
     ends = loop.time() + deadline_s
     while True:
@@ -214,7 +214,7 @@ async def _connect(
 
 
 async def look(venue: ExecutionVenue) -> VenueView:
-    """What *venue* says of the account, over a connection of its own."""
+    """The account at *venue*, read over its own connection."""
     try:
         async with asyncio.timeout(_ANSWER_S):
             await venue.connect()
@@ -230,7 +230,7 @@ async def look(venue: ExecutionVenue) -> VenueView:
 
 
 def _leave_status(state_dir: Path, result: FlattenResult, now_ns: int) -> None:
-    """Bring the last known positions and orders up to date; what else a status says is left as it was."""
+    """Write the last known positions and orders to the status; its other figures stay."""
     status = read_status(state_dir)
     if status is None:
         folder = account_folder(state_dir)
@@ -254,7 +254,7 @@ def _leave_status(state_dir: Path, result: FlattenResult, now_ns: int) -> None:
 
 
 def venue_line(position: VenuePosition, protected: bool) -> PositionLine:
-    """A venue's position as a status shows it."""
+    """A venue's position as a line of the status."""
     return PositionLine(
         symbol=position.symbol, side="LONG" if position.qty > 0.0 else "SHORT", qty=abs(position.qty),
         entry_price=position.entry_price, mark_price=position.mark_price, protected=protected,
@@ -262,11 +262,13 @@ def venue_line(position: VenuePosition, protected: bool) -> PositionLine:
 
 
 def differences(found: FolderStatus, view: VenueView) -> list[str]:
-    """What the venue holds that the folder's figures do not, or otherwise, each with what to do."""
+    """Differences between the venue and the folder's figures, each with the remedy."""
     if found.alive:
-        advice = "look again in a minute; if it stays, stop the process and close with quantum-trader flatten --now"
+        advice = "check again in a minute; if it stays, stop the process and close with quantum-trader flatten --now"
     else:
-        advice = "start it again, which compares first, or close everything with quantum-trader flatten --now"
+        advice = (
+            "restart with the same command, which compares first, or close everything with quantum-trader flatten --now"
+        )
     says = {line.symbol: line.qty if line.side == "LONG" else -line.qty for line in found.positions}
     holds = {held.symbol: held.qty for held in view.positions}
     told = [
@@ -276,7 +278,7 @@ def differences(found: FolderStatus, view: VenueView) -> list[str]:
     ]
     known = {order.client_order_id for order in found.orders}
     told += [
-        f"{order.symbol}: the venue has order {order.client_order_id}, which the folder does not know; {advice}"
+        f"{order.symbol}: the venue has order {order.client_order_id}, which the folder does not list; {advice}"
         for order in view.orders if order.client_order_id not in known
     ]
     return told

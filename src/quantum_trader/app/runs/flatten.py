@@ -1,8 +1,8 @@
-"""Close everything at a venue, without an engine: for when the trading process is dead.
+"""Close everything at a venue without an engine, for a run whose process is dead.
 
-Every step looks at the venue first and acts on what it sees, so that an unknown outcome needs no memory: it is asked
-for, and the next look tells. Closing orders are reduce-only, so that one too many can never open a position. Stops and
-targets of a position stay until it is closed; what may open a position goes first.
+Each round reads orders and positions from the venue and acts on them, so that an unknown outcome needs no memory: it is
+queried, and the next round shows its effect. Closing orders are reduce-only: a surplus one cannot open a position.
+Orders that may open a position are cancelled first; stops and targets stay until their position is closed.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from quantum_trader.engine.ids import OWN_PREFIX
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
 from quantum_trader.engine.venue_port import ExecutionVenue
 
-_TOO_LARGE: Final = ("-4005", "-1111", "-4003")  # quantity above the largest, or of too many digits
+_TOO_LARGE: Final = ("-4005", "-1111", "-4003")  # quantity above the maximum, or with too many digits
 _TRIGGERED: Final = (OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET)
 _OVER: Final = (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED)
 _FIRST_PAUSE_S: Final = 0.25
 _LONGEST_PAUSE_S: Final = 5.0
-_ANSWER_S: Final = 20.0  # a call that has not come back by then has an unknown outcome
+_ANSWER_S: Final = 20.0  # without an answer for this long a call's outcome is unknown
 
 Answer = TypeVar("Answer")
 
 
 class DirectAction(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing a command did at the venue, or learned there; *step* "send" is written before the request leaves."""
+    """One step of a command at the venue; *step* "send" is written before the request is sent."""
 
     ts_ns: int
     step: str  # begin, cancel, send, answer, unknown, refused, trouble, flat, left
@@ -53,16 +53,16 @@ class DirectAction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FlattenResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How it ended. *flat*: no position and no order, seen after anything still on its way must have arrived."""
+    """The result. *flat*: no position and no order, read after the receive window of every earlier request."""
 
     flat: bool
     looks: int
     closed: tuple[str, ...]  # symbols that had a position
     cancelled: int
-    positions: tuple[VenuePosition, ...]  # what is left, as last seen
+    positions: tuple[VenuePosition, ...]  # still open when last read
     orders: tuple[VenueOrder, ...]
     text: str
-    halt_noted: bool = True  # the next start finds openings halted; False: its folder could not be written
+    halt_noted: bool = True  # the halt of the next start is recorded; False: the folder could not be written
 
 
 class _OutOfTimeError(Exception):
@@ -77,9 +77,9 @@ async def flatten_account(
     deadline_s: float = 180.0,
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> FlattenResult:
-    """Cancel what may open, close every position reduce-only, then cancel the rest, until flat or *deadline_s* passed.
+    """Cancel opening orders, close every position reduce-only, cancel the rest; until flat or *deadline_s* passed.
 
-    *venue* is connected. *report* gets every step, a request before it is sent. Raises only what *report* raises.
+    *venue* is connected. *report* gets every step, each request before it is sent. Raises only what *report* raises.
     """
     run = _Flattening(venue, now_ns, report, deadline_s, pause)
     return await run.until_flat()
@@ -92,7 +92,7 @@ def closing_order_id(started_ns: int, symbol: str, attempt: int) -> str:
 
 
 class _Flattening:
-    """One run of it: what was sent and not yet answered, and how much of a position one order may close."""
+    """One flatten: requests not yet answered, and the largest quantity that one order may close."""
 
     def __init__(
         self, venue: ExecutionVenue, now_ns: Callable[[], int], report: Callable[[DirectAction], None],
@@ -116,7 +116,7 @@ class _Flattening:
         self._positions: tuple[VenuePosition, ...] = ()
 
     async def until_flat(self) -> FlattenResult:
-        """Look, act, wait; end with what was seen last."""
+        """Read, act and wait in rounds; the result holds what was read last."""
         self._note("begin", text=f"at {self._venue.name}")
         wait = _FIRST_PAUSE_S
         try:
@@ -131,12 +131,12 @@ class _Flattening:
                 wait = _FIRST_PAUSE_S if after != before else min(2.0 * wait, _LONGEST_PAUSE_S)
                 await self._wait(wait)
         except _OutOfTimeError as error:
-            text = f"not flat in time: {error}" if str(error) else "not flat in time"
+            text = f"not flat before the deadline: {error}" if str(error) else "not flat before the deadline"
             self._note("left", text=text)
             return self._result(False, text)
 
     async def _look(self) -> None:
-        """Ask for orders, then positions: one that a seen order opened meanwhile is not missed."""
+        """Read orders, then positions, so that a position opened by a listed order is not missed."""
         orders = await self._ask(self._venue.open_orders)
         positions = await self._ask(self._venue.get_positions)
         self._orders = tuple(orders)
@@ -144,7 +144,7 @@ class _Flattening:
         self._looks += 1
 
     async def _act(self) -> None:
-        """Do what the look calls for, every symbol at once."""
+        """Cancel and close according to the last read, all symbols at once."""
         held = {position.symbol: position.qty for position in self._positions}
         openings = [order for order in self._orders if not _protects(order, held) and not _is_bracket(order)]
         moot = [order for order in self._orders if not _protects(order, held) and _is_bracket(order)]
@@ -156,8 +156,8 @@ class _Flattening:
                 group.create_task(self._close(symbol, held.get(symbol, 0.0)))
 
     async def _cancel(self, order: VenueOrder) -> None:
-        """Ask for one order's end; whether it came is seen at the next look."""
-        whose = "ours" if order.client_order_id.startswith(OWN_PREFIX) else "not ours"
+        """Request one cancel; the next read shows whether it took effect."""
+        whose = "sent by this bot" if order.client_order_id.startswith(OWN_PREFIX) else "not sent by this bot"
         self._note("cancel", order.symbol, order.client_order_id, text=f"{order.type.value}, {whose}")
         request = CancelRequest(
             client_order_id=order.client_order_id, symbol=order.symbol, created_ns=self._now_ns()
@@ -172,7 +172,7 @@ class _Flattening:
         self._note("answer", order.symbol, order.client_order_id, text=f"{update.status.value} {update.reason}".strip())
 
     async def _close(self, symbol: str, qty: float) -> None:
-        """Send a closing order unless one is on its way or in doubt."""
+        """Send a closing order unless an earlier one is in flight or its outcome unknown."""
         if symbol in self._unanswered and not await self._resolved(symbol):
             return
         if qty == 0.0:
@@ -208,18 +208,18 @@ class _Flattening:
                 self._note("answer", symbol, order_id, text=update.status.value)
 
     def _part(self, symbol: str, size: float) -> float:
-        """So much of *size* as one order may close, in the symbol's steps, and rather a step more than a rest."""
+        """The part of *size* that one order closes, rounded up to the symbol's step."""
         try:
             instrument = self._venue.instrument(symbol)
         except InputError:
-            return size  # the venue refuses it, and says so
+            return size  # the venue refuses it with its own message
         size = max(ceil_to(size, instrument.step_size), instrument.min_qty)
         if symbol not in self._largest:
             return size
         return min(size, max(floor_to(self._largest[symbol], instrument.step_size), instrument.min_qty))
 
     async def _resolved(self, symbol: str) -> bool:
-        """Whether the closing order that is out has ended; "not found" counts after the receive window."""
+        """Whether the last closing order has ended; "not found" counts only after the receive window."""
         order_id, sent_ns = self._unanswered[symbol]
         try:
             async with asyncio.timeout(_ANSWER_S):
@@ -238,7 +238,7 @@ class _Flattening:
         return over
 
     async def _ask(self, question: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The answer to *question*, asked until it comes or the deadline is there."""
+        """The answer to *question*, repeated until it comes or the deadline passes."""
         wait = _FIRST_PAUSE_S
         while True:
             try:
@@ -252,7 +252,7 @@ class _Flattening:
             wait = min(2.0 * wait, _LONGEST_PAUSE_S)
 
     async def _wait(self, seconds: float) -> None:
-        """Wait so long, or as long as the venue wants to be left alone; _OutOfTimeError past the deadline."""
+        """Wait *seconds*, or as long as the venue demands; _OutOfTimeError past the deadline."""
         left_s = (self._deadline_ns - self._now_ns()) / NS_PER_SECOND
         if left_s <= 0.0:
             raise _OutOfTimeError
@@ -279,12 +279,12 @@ class _Flattening:
 
 
 def _is_bracket(order: VenueOrder) -> bool:
-    """Whether it is a stop or target that can only reduce."""
+    """Whether *order* is a reduce-only stop or target."""
     return order.reduce_only and (order.type in _TRIGGERED or order.stop_price > 0.0)
 
 
 def _protects(order: VenueOrder, held: dict[str, float]) -> bool:
-    """Whether it is a stop or target on the losing side of a position that is open."""
+    """Whether *order* is a stop or target that reduces an open position."""
     qty = held.get(order.symbol, 0.0)
     reduces = qty > 0.0 if order.side is OrderSide.SELL else qty < 0.0
     return reduces and (order.type in _TRIGGERED or order.stop_price > 0.0)

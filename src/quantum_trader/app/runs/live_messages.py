@@ -1,4 +1,4 @@
-"""What a live process says on standard error: that it is ready, what it opened and closed, halts, and how it ends."""
+"""Messages of a live process on standard error: ready, positions opened and closed, halts, lost streams, the stop."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import typer
 
+from quantum_trader.app.report.words import words
 from quantum_trader.domain.enums import GOVERNOR_CODES
 from quantum_trader.engine.books import Position
 from quantum_trader.engine.core import Engine
@@ -17,17 +18,17 @@ _STANDARD_ERROR = 2
 
 
 def say(text: str) -> None:
-    """One line on standard error; a terminal that is gone stops nothing, and nothing more is said to it."""
+    """Print one line on standard error. When the terminal has gone, discard it and all later lines."""
     try:
         typer.echo(text, err=True)
     except OSError:
         nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, _STANDARD_ERROR)  # what is still in the stream's buffer goes there too
+        os.dup2(nothing, _STANDARD_ERROR)  # the rest of the stream's buffer is discarded too
         os.close(nothing)
 
 
 class LiveWords:
-    """Compares a driver with what was last said of it, and says what is new; what was there at the start is old."""
+    """Prints what has changed in a driver since the last look; the state at the start is not printed."""
 
     def __init__(self, driver: LiveDriver, say: Callable[[str], None] = say) -> None:
         """*driver*'s session has been recovered. *say* takes one line."""
@@ -40,46 +41,47 @@ class LiveWords:
         self._up = {"market": True, "account": True}
 
     def connected(self, taken: int) -> None:
-        """Say where, and that *taken* inputs were taken again."""
-        again = f"; {taken} inputs since the last checkpoint were taken again" if taken else ""
+        """Print the venue, and how many inputs were applied again after the last checkpoint (*taken*)."""
+        again = f"; {taken} inputs since the last checkpoint were applied again" if taken else ""
         self._say(f"{self._driver.venue.name}: connected{again}")
 
     def look(self, health: HealthReport) -> None:
-        """Say what changed since the last look."""
+        """Print what changed since the last look."""
         self._streams(health)
         self._trading()
         self._safety()
 
     def stopping(self) -> None:
-        """Say what a stop does; to be called when it is asked for."""
+        """Print what a stop does; called when a stop is requested."""
         self._say(
-            f"stopping: no new decisions, {self._driver.requests} requests under way, positions keep their stops at "
+            f"stopping: no new decisions, {self._driver.requests} requests in flight, positions keep their stops at "
             "the venue"
         )
 
     def stopped(self) -> None:
-        """Say what is left open."""
+        """Print the positions that stay open, and how to resume."""
         held = self._engine.account.books.positions.values()
         left = "; ".join(f"{_position(one)}, {_stop(self._engine, one)}" for one in held)
-        self._say(f"stopped; left open: {left}" if left else "stopped; no position is open")
+        held_text = f"positions that stay open: {left}" if left else "no position is open"
+        self._say(f"stopped; {held_text}; restart with the same command to resume")
 
     def _streams(self, health: HealthReport) -> None:
         if not self._ready:
             if not health.ready:
                 return
             self._ready = True
-            self._say(f"ready: books and venue agree, {len(self._open)} positions open")
+            self._say(f"ready: books match exchange, {len(self._open)} positions open")
         for name, up in (("market", health.market_up), ("account", health.user_up)):
             if up != self._up[name]:
                 self._up[name] = up
-                self._say(f"{name} stream {'is back' if up else 'lost; nothing opens until it is back'}")
+                self._say(f"{name} stream {'is back' if up else 'lost; new entries stop until it is back'}")
 
     def _trading(self) -> None:
         books, trades = self._engine.account.books, self._engine.records.tally.trades
         for trade in trades[self._trades:]:
             self._say(
                 f"closed {trade.side.value} {trade.qty:g} {trade.symbol} at {trade.exit_price:g} "
-                f"({trade.exit_reason.value}): {trade.pnl:+.2f} USDT"
+                f"({words(trade.exit_reason.value)}): {trade.pnl:+.2f} USDT"
             )
             self._open.discard(trade.symbol)
         self._trades = len(trades)
@@ -92,17 +94,17 @@ class LiveWords:
         engine = self._engine
         for halt in engine.records.tally.halts:
             if not halt.cleared_ns and id(halt) not in self._halts:
-                self._halts[id(halt)] = halt  # kept, so that no other takes its id
-                self._say(f"halt ({halt.kind}): {halt.reason}; ends with: {halt.exit_path}")
+                self._halts[id(halt)] = halt  # kept alive, so that no other object gets its id
+                self._say(f"halt ({words(halt.kind)}): {halt.reason}; ends with: {halt.exit_path}")
         for key, halt in list(self._halts.items()):
             if halt.cleared_ns:
                 del self._halts[key]
-                self._say(f"halt over ({halt.kind}): {halt.reason}")
+                self._say(f"halt over ({words(halt.kind)}): {halt.reason}")
         level = int(engine.account.governor[0])
         if level != self._governor:
             self._governor = level
             cause = f": {engine.halts.governor_cause}" if level else ""
-            self._say(f"governor {GOVERNOR_CODES[level].value}{cause}")
+            self._say(f"safety governor {GOVERNOR_CODES[level].value}{cause}")
 
 
 def _position(position: Position) -> str:

@@ -1,7 +1,7 @@
-"""The settings of live trading, section ``[live]`` of a settings file, and what a start with them will do.
+"""The settings of live trading (section ``[live]`` of a settings file), and the plan of a start with them.
 
-One mode says everything; a setting that contradicts it stops the start. DRY is the default: paper fills on live market
-data, without keys. Money is at risk in LIVE alone, and LIVE wants its sentence.
+The mode decides where orders go; a setting that contradicts it stops the start. DRY is the default: paper fills on live
+market data, without keys. Only LIVE risks money, and it needs a confirmation sentence.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from quantum_trader.app.report.words import policy_words
 from quantum_trader.app.runs.state_dir import LOCAL_RUN
 from quantum_trader.app.settings import LIVE_SECTION as SECTION
 from quantum_trader.app.settings import LoadedSettings, load_settings, read_toml, unknown_key
@@ -28,7 +29,7 @@ FOLDER_FILE: Final = "live.json"
 
 
 class LiveMode(str, Enum):
-    """What orders do."""
+    """Where orders go."""
 
     DRY = "DRY"  # paper fills on live market data; no keys, no orders
     TESTNET = "TESTNET"  # orders on Binance's testnet
@@ -37,7 +38,7 @@ class LiveMode(str, Enum):
 
 
 class OnForeign(str, Enum):
-    """What becomes of a position or order that is not ours."""
+    """What happens with a position or order not opened by this bot."""
 
     ADOPT = "adopt"
     HALT = "halt"
@@ -63,21 +64,21 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the system trades live. Times in seconds."""
 
     mode: LiveMode = LiveMode.DRY
-    endpoint: str = ""  # where market data and orders go; empty: what the mode implies, binance-live for DRY
+    endpoint: str = ""  # of market data and orders; empty: the mode's own, binance-live for DRY
     address: str = ""  # of the local venue, such as http://127.0.0.1:8080; for no other endpoint
     confirm_live: str = ""  # mode LIVE: "I accept real losses"
     symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT", "LTCUSDT", "XRPUSDT")
     interval: str = "30m"  # of the bars that decisions are made on
     warmup_bars: int = 1500  # completed bars fetched for each symbol before the first decision
-    reconcile_s: float = 60.0  # books against venue
+    reconcile_s: float = 60.0  # interval of the comparison of books and exchange
     on_foreign: OnForeign = OnForeign.HALT
     trigger_on: TriggerOn = TriggerOn.CONTRACT_PRICE
-    order_timeout_s: float = 10.0  # an order without answer for this long has an unknown outcome and is asked for
-    max_decision_delay_s: float = 10.0  # bars that are complete later than this open nothing
-    stream_lost_s: float = 5.0  # a stream that is down for this long: the venue counts as lost, and nothing opens
-    watchdog_s: float = 180.0  # a process that makes no progress for this long ends itself; stops rest at the venue
-    status_s: float = 2.0  # how often the status file is written
-    stop_grace_s: float = 10.0  # a graceful stop waits this long for what is on its way
+    order_timeout_s: float = 10.0  # without an answer for this long an order's outcome is unknown and is queried
+    max_decision_delay_s: float = 10.0  # later bars open no position
+    stream_lost_s: float = 5.0  # a stream down for this long: the venue counts as lost, new entries stop
+    watchdog_s: float = 180.0  # a process without progress for this long ends itself; stops rest at the venue
+    status_s: float = 2.0  # interval of the status file
+    stop_grace_s: float = 10.0  # a graceful stop waits this long for requests in flight
 
     def __post_init__(self) -> None:
         for key, low, high in _RANGES:
@@ -90,7 +91,7 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True):
             if not symbol or symbol != symbol.strip().upper() or not symbol.isascii():
                 raise ConfigError(f"live.symbols: {symbol!r} is not a symbol; write it like 'BTCUSDT'")
         if len(set(self.symbols)) != len(self.symbols):
-            raise ConfigError(f"live.symbols = {list(self.symbols)}: a symbol stands there twice")
+            raise ConfigError(f"live.symbols = {list(self.symbols)}: names a symbol twice")
         self._check_interval()
         self._check_endpoint()
         self._check_confirmation()
@@ -117,8 +118,8 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True):
             return
         if not self.address:
             raise ConfigError(
-                "live.address = '': say where the local venue listens (quantum-trader venue serve prints it), such as "
-                "http://127.0.0.1:8080"
+                "live.address = '': give the address of the local venue (quantum-trader venue serve prints it), such "
+                "as http://127.0.0.1:8080"
             )
         try:
             endpoint(LOCAL, self.address)
@@ -128,8 +129,8 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True):
     def _check_confirmation(self) -> None:
         if self.mode is LiveMode.LIVE and self.confirm_live != CONFIRMATION:
             raise ConfigError(
-                f"live.mode = LIVE: trades real money; write confirm_live = {CONFIRMATION!r} in [{SECTION}] if "
-                "that is meant"
+                f"live.mode = LIVE: trades real money; to confirm, write confirm_live = {CONFIRMATION!r} in "
+                f"[{SECTION}]"
             )
         if self.mode is not LiveMode.LIVE and self.confirm_live:
             raise ConfigError(
@@ -144,7 +145,7 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def needs_keys(self) -> bool:
-        """Whether orders leave this machine's memory."""
+        """Whether the mode needs API keys: every mode but DRY."""
         return self.mode is not LiveMode.DRY
 
     @property
@@ -213,7 +214,7 @@ _WORDS: Final = {
 
 
 def _check_together(live: LiveSettings, run: LoadedSettings) -> None:
-    """Refuse what the replay's section says otherwise: one file, one meaning."""
+    """Refuse a file whose section [data] contradicts [live]."""
     data = run.settings.data
     if data.symbols and set(data.symbols) != set(live.symbols):
         raise ConfigError(
@@ -231,7 +232,7 @@ def _check_together(live: LiveSettings, run: LoadedSettings) -> None:
 
 
 class LiveFolder(msgspec.Struct, frozen=True, kw_only=True):
-    """What a state folder trades: written by its first start, compared by every later one. No keys."""
+    """What a state folder trades, without keys: written by its first start, compared by every later one."""
 
     version: int = 1
     mode: LiveMode
@@ -268,7 +269,7 @@ def read_folder(state_dir: Path) -> LiveFolder | None:
 
 
 def check_folder(state_dir: Path, live: LiveSettings) -> LiveFolder:
-    """What *live* would bind *state_dir* to; StateError when the folder trades something else. Nothing is written."""
+    """What *live* trades in *state_dir*; StateError when the folder trades something else. Nothing is written."""
     folder = LiveFolder(
         mode=live.mode, endpoint=live.venue, address=live.address, symbols=live.symbols, interval=live.interval,
         trigger_on=live.trigger_on,
@@ -290,8 +291,8 @@ def check_folder(state_dir: Path, live: LiveSettings) -> LiveFolder:
 def bind_folder(state_dir: Path, live: LiveSettings) -> LiveFolder:
     """Bind *state_dir* (whose lock the caller holds) to what *live* trades; StateError when it trades something else.
 
-    For a venue that took the symbols: a start that is refused binds nothing. The local venue's address may change
-    between starts: it is a new port of the same venue.
+    Called after the venue has accepted the symbols, so that a refused start binds nothing. The local venue's address
+    may change between starts: it is a new port of the same venue.
     """
     folder = check_folder(state_dir, live)
     if folder != read_folder(state_dir):
@@ -310,7 +311,7 @@ def _plain(value: Any) -> str:
 
 
 class StartPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a start will do, as it may be shown: keys masked."""
+    """What a start does; keys masked."""
 
     mode: str
     endpoint: str
@@ -334,30 +335,30 @@ class StartPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 _MONEY: Final = {LiveMode.DRY: "none", LiveMode.LOCAL: "none", LiveMode.TESTNET: "testnet", LiveMode.LIVE: "REAL"}
 _ORPHANS: Final = {
-    OnForeign.HALT: "openings halt until resume; an orphan position gets a stop at the venue or is closed",
-    OnForeign.ADOPT: "an orphan position is taken into the books and gets a stop at the venue, or is closed",
+    OnForeign.HALT: "new entries stop until resume; an orphan position gets a stop at the venue or is closed",
+    OnForeign.ADOPT: "an orphan position is adopted into the books and gets a stop at the venue, or is closed",
 }
 
 
 def start_plan(live: LiveSettings, run: LoadedSettings, key: KeyLocation | None, state: Path) -> StartPlan:
-    """What a start with these settings and keys will do."""
+    """The plan of a start with these settings and keys."""
     settings = run.settings
     limits = msgspec.to_builtins(settings.risk)
     shown = {name: float(value) for name, value in limits.items() if isinstance(value, (int, float))}
     profile = settings.active_profile()
-    policy = f"{profile.name}, {settings.rollout.mode.value}" if settings.policy.enabled else "none"
+    policy = f"{profile.name}, {policy_words(settings.rollout.mode.value)}" if settings.policy.enabled else "off"
     return StartPlan(
         mode=live.mode.value, endpoint=live.venue, address=live.address, money=_MONEY[live.mode],
         key=key.key if key is not None else "", key_source=key.source if key is not None else "", state=str(state),
         symbols=live.symbols, interval=live.interval, warmup_bars=live.warmup_bars, policy=policy,
         leverage=settings.account.leverage, limits=shown, trigger_on=live.trigger_on.value,
         reconcile_s=live.reconcile_s, on_foreign=live.on_foreign.value, on_orphan=_ORPHANS[live.on_foreign],
-        on_stop="positions stay open, their stops rest at the venue; the next start continues",
+        on_stop="positions stay open, their stops rest at the venue; restart with the same command to resume",
     )
 
 
 def plan_lines(plan: StartPlan) -> list[str]:
-    """*plan* for a person, one line for each fact."""
+    """*plan* as text, one line for each fact."""
     what = {
         "none": "no money: orders are filled on paper" if plan.mode == LiveMode.DRY.value else "no money: local venue",
         "testnet": "test money: orders go to the testnet", "REAL": "REAL MONEY: orders go to the exchange",
@@ -375,7 +376,7 @@ def plan_lines(plan: StartPlan) -> list[str]:
         f"leverage     up to {plan.leverage:g}, isolated, one-way",
         f"limits       {limits}",
         f"stops        at the venue, triggered by {plan.trigger_on}",
-        f"reconciles   at start and every {plan.reconcile_s:g} s",
-        f"not ours     {plan.on_orphan} (on_foreign = {plan.on_foreign})",
+        f"reconciles   books against the exchange, at start and every {plan.reconcile_s:g} s",
+        f"others       positions not opened by this bot: {plan.on_orphan} (on_foreign = {plan.on_foreign})",
         f"on a stop    {plan.on_stop}",
     ]

@@ -1,7 +1,7 @@
-"""What a person asks of a run: halt, resume, flatten, as lines in the run's state folder.
+"""Operator requests (halt, resume, flatten) as lines in the run's state folder.
 
-A request is appended and synced before the command returns. A running process takes it within moments; when none
-runs, the next start takes it before its first bar. Each is taken once: the checkpoint says how many were.
+A request is appended and synced to disk before the command returns. A running process acts on it at once; when none
+runs, the next start acts on it before its first bar. Each is executed once: the checkpoint counts the executed ones.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FILE_NAME = "operator.jsonl"
 
 
 class Action(str, Enum):
-    """What can be asked."""
+    """The kinds of request."""
 
     HALT = "halt"
     RESUME = "resume"
@@ -27,7 +27,7 @@ class Action(str, Enum):
 
 
 class OperatorRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One request: who asks for what, why and when."""
+    """One request: what, why, by whom and when."""
 
     action: Action
     reason: str
@@ -36,9 +36,9 @@ class OperatorRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ask(state_dir: Path, request: OperatorRequest) -> None:
-    """Append *request* to the folder's requests, durably. Raises InputError or StateError with what to do."""
+    """Append *request* to the folder's requests and sync it. Raises InputError or StateError with the remedy."""
     if not request.reason.strip():
-        raise InputError("--reason = '': say why; it goes on record")
+        raise InputError("--reason = '': is empty; give a reason, which is recorded")
     if not (state_dir / "lock").exists():
         raise StateError(
             f"--state {state_dir}: is not a run's state folder; give the folder of `run --state` or `live --state`"
@@ -47,7 +47,7 @@ def ask(state_dir: Path, request: OperatorRequest) -> None:
         descriptor = os.open(state_dir / FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             size = os.fstat(descriptor).st_size
-            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # a full disk cut the last request
+            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # a full disk truncated the last request
             line = (b"\n" if torn else b"") + msgspec.json.encode(request) + b"\n"
             if os.write(descriptor, line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -55,11 +55,13 @@ def ask(state_dir: Path, request: OperatorRequest) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise StateError(f"{state_dir / FILE_NAME}: cannot be written ({error.strerror}); nothing was asked") from error
+        raise StateError(
+            f"{state_dir / FILE_NAME}: cannot be written ({error.strerror}); the request was not recorded"
+        ) from error
 
 
 class OperatorRequests:
-    """Reads the requests a run has not taken yet."""
+    """Reads the requests that a run has not executed yet; *taken* counts the executed ones."""
 
     def __init__(self, state_dir: Path, taken: int) -> None:
         self._path = state_dir / FILE_NAME
@@ -67,7 +69,7 @@ class OperatorRequests:
         self._size = 0
 
     def poll(self) -> list[OperatorRequest]:
-        """Requests since the last call; a line that is not one is skipped and counted as taken."""
+        """Requests since the last call; a damaged line is skipped and counted as executed."""
         try:
             size = self._path.stat().st_size
         except FileNotFoundError:

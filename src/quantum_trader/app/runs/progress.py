@@ -1,4 +1,4 @@
-"""A run on the screen: a live dashboard in a terminal, a line now and then elsewhere. Both write to standard error."""
+"""Progress of a run on standard error: a live dashboard in a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NARROW: Final = 72
 
 
 class Throttle:
-    """Says when the next view is due; the first after one interval."""
+    """Limits how often a view is drawn; the first is due after one interval."""
 
     def __init__(self, interval_s: float, clock: Clock) -> None:
         self._interval_s = interval_s
@@ -83,7 +83,7 @@ def progress_line(view: ProgressView, elapsed_s: float) -> str:
 
 
 class LiveProgress:
-    """The dashboard: where the run is, equity, policy, positions, refusals, shadows, events."""
+    """The dashboard: time, equity, policy, positions, refusals, shadow trades, events."""
 
     def __init__(self, console: Console, clock: Clock = time.monotonic) -> None:
         self._clock = clock
@@ -177,8 +177,8 @@ def _equity(view: ProgressView, equity: list[float], width: int) -> Panel:
     first = equity[0] if equity else view.equity
     grid = Table.grid(padding=(0, 2))
     grid.add_row("equity", Text(f"{fmt.money(view.equity)} USDT", style="bold"))
-    grid.add_row("so far", coloured(fmt.percent((view.equity / first - 1.0) * 100.0)))
-    grid.add_row("below its peak", coloured(fmt.percent(view.drawdown_pct)))
+    grid.add_row("return", coloured(fmt.percent((view.equity / first - 1.0) * 100.0)))
+    grid.add_row("drawdown", coloured(fmt.percent(view.drawdown_pct)))
     halts = Text(", ".join(view.halts), style="bold red") if view.halts else Text("no halt", style="dim")
     return _panel("Account", Group(grid, Text(sparkline(equity, max(width, 10)), style="blue"), halts))
 
@@ -186,14 +186,14 @@ def _equity(view: ProgressView, equity: list[float], width: int) -> Panel:
 def _policy(policy: PolicyView | None) -> Panel:
     if policy is None:
         return _panel("Policy", Text("none", style="dim"))
-    gate = Text("open", style="green") if policy.allow_new_trades else Text("closed", style="bold red")
+    gate = Text("allowed", style="green") if policy.allow_new_trades else Text("stopped", style="bold red")
     grid = Table.grid(padding=(0, 2))
     grid.add_row("new trades", Text.assemble(gate, f"   {policy.risk_profile}   governor {policy.governor}"))
     grid.add_row("risk, confidence", f"{policy.max_risk_pct:.3f} %   {policy.min_confidence:.2f}")
     grid.add_row("entry, exit", f"{policy.entry_mode}, {policy.exit_mode}")
-    grid.add_row("banned", ", ".join(policy.bans) or "none")
+    grid.add_row("barred", ", ".join(policy.bans) or "none")
     note = Text(policy.note, style="dim", overflow="ellipsis", no_wrap=True)
-    return _panel(f"Policy {policy.profile}, {policy.mode}", Group(grid, note))
+    return _panel(f"Policy {policy.profile}, {fmt.policy_words(policy.mode)}", Group(grid, note))
 
 
 def _positions(view: ProgressView) -> Panel:
@@ -216,11 +216,12 @@ def _counts(view: ProgressView) -> Panel:
     table.add_column(justify="right")
     shadows = view.shadows
     table.add_row(
-        Text("shadows the policy would block", style="dim"), f"{shadows.blocked:,}  {shadows.blocked_r:+,.1f} R"
+        Text("paper copies, would be blocked", style="dim"), f"{shadows.blocked:,}  {shadows.blocked_r:+,.1f} R"
     )
-    table.add_row(Text("... would let through", style="dim"), f"{shadows.allowed:,}  {shadows.allowed_r:+,.1f} R")
+    allowed = f"{shadows.allowed:,}  {shadows.allowed_r:+,.1f} R"
+    table.add_row(Text("paper copies, would be allowed", style="dim"), allowed)
     for reason, found in sorted(view.refusals.items(), key=lambda item: (-item[1], item[0]))[:5]:
-        table.add_row(f"refused: {fmt.words(reason)}", f"{found:,}")
+        table.add_row(fmt.words(reason), f"{found:,}")
     return _panel(f"{view.signals:,} signals, {view.trades:,} trades", table)
 
 
@@ -230,4 +231,4 @@ def _events(view: ProgressView, most: int) -> Panel:
                       overflow="ellipsis", no_wrap=True)
         for event in view.events[-max(most, 1):]
     ]
-    return _panel("Events", Group(*lines) if lines else Text("nothing yet", style="dim"))
+    return _panel("Events", Group(*lines) if lines else Text("none yet", style="dim"))

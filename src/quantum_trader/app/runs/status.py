@@ -1,7 +1,7 @@
-"""What a state folder says of its run, whether its process is alive or dead.
+"""The status of a run, read from its state folder, whether its process is alive or dead.
 
-A live process writes ``status.json`` every few seconds; a checkpoint says the same at a coarser step, and is all there
-is for a replay. Reading takes no part in the run: no file is changed, and the lock is only looked at.
+A live process writes ``status.json`` every few seconds; a checkpoint holds the same figures, written less often, and is
+the only source for a replay. Reading changes no file and does not take the lock.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from quantum_trader.app.report.words import words
 from quantum_trader.app.runs.live_settings import FOLDER_FILE, LiveFolder, LiveMode, read_folder
 from quantum_trader.app.runs.operator_requests import OperatorRequest, OperatorRequests
 from quantum_trader.app.runs.state_dir import unsealed
@@ -27,10 +28,10 @@ from quantum_trader.policy.storage import write_atomically
 
 STATUS_FILE: Final = "status.json"
 DIRECT_FILE: Final = "direct_actions.jsonl"
-STOPPED: Final = "stopped"  # stage of a process that ended in order
+STOPPED: Final = "stopped"  # stage after a graceful stop
 BY_HAND: Final = "flattened by hand"  # stage after a command closed everything at the venue
-_SILENT_WRITES: Final = 3.0  # a live process that left out so many writes of its status makes no progress
-_SILENT_S: Final = 5.0  # or cannot write, if it wrote none for at least this long
+_SILENT_WRITES: Final = 3.0  # missed status writes after which a live process counts as hanging
+_SILENT_S: Final = 5.0  # and the least time without a status for that
 _LITTLE_SPACE: Final = 16 << 20  # bytes free; an hour of records of many symbols
 _FULL: Final = 0.95  # queue fill
 _LAG_S: Final = 5.0
@@ -39,7 +40,7 @@ _START_S: Final = 120.0  # a start that takes longer is stuck
 
 
 class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One open position; *qty* is positive, *stop* 0.0 when none rests at the venue."""
+    """One open position; *qty* is positive, *stop* is 0.0 when none rests at the venue."""
 
     symbol: str
     side: str
@@ -47,23 +48,23 @@ class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
     entry_price: float
     stop: float = 0.0
     target: float = 0.0
-    mark_price: float = 0.0  # 0.0 where it is not known
+    mark_price: float = 0.0  # 0.0: not known
     protected: bool = True  # an acknowledged stop for the whole quantity rests at the venue
 
 
 class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One order that may be alive."""
+    """One order that may still be open."""
 
     client_order_id: str
     symbol: str
-    purpose: str  # OPEN, STOP, TARGET, CLOSE; empty for one that is not ours
+    purpose: str  # OPEN, STOP, TARGET, CLOSE; empty for an order of another trader
     qty: float
     price: float = 0.0  # trigger or limit
-    resting: bool = True  # acknowledged; False: on its way, or its outcome is being asked for
+    resting: bool = True  # acknowledged; False: in flight, or its outcome is unknown
 
 
 class HaltLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One halt that stands, and how it ends."""
+    """One halt in force, and how it ends."""
 
     kind: str
     reason: str
@@ -73,7 +74,7 @@ class HaltLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LiveStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What a live process says of itself. Ages and lags in seconds at *written_ns*, money in USDT."""
+    """The status a live process writes. Ages and lags in seconds at *written_ns*, money in USDT."""
 
     version: int = 1
     written_ns: int
@@ -82,21 +83,21 @@ class LiveStatus(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     endpoint: str
     stage: str = "trading"  # "starting", "trading", STOPPED, BY_HAND
-    every_s: float = 2.0  # how often it is written
+    every_s: float = 2.0  # interval of the writes
     market_up: bool = False
     user_up: bool = False
     last_event_age_s: float | None = None  # since the account's last event; None before the first
     last_bar_ns: int = 0  # close of the newest bar that was decided on
-    lag_s: float = 0.0  # from a bar's close to its decision, the newest
+    lag_s: float = 0.0  # from the newest bar's close to its decision
     queue_fill: float = 0.0  # fullest queue, 0..1
-    unreconciled_s: float = 0.0  # since books and venue were last found equal
-    differences: tuple[str, ...] = ()  # between books and venue, at the last comparison
+    unreconciled_s: float = 0.0  # since the books last matched the exchange
+    differences: tuple[str, ...] = ()  # between books and exchange, at the last comparison
     clock_offset_ms: float = 0.0
-    in_doubt: int = 0  # orders whose outcome is being asked for
-    dropped_events: int = 0  # records lost, inputs acted on without being written, frames that could not be read
-    waits_for: str = ""  # before it can trade
+    in_doubt: int = 0  # orders whose outcome is unknown
+    dropped_events: int = 0  # records lost, inputs not recorded, unreadable frames
+    waits_for: str = ""  # what trading waits for
     equity: float = 0.0
-    equity_ns: int = 0  # the equity's moment: the newest bar's close, or the books' begin; 0: not known yet
+    equity_ns: int = 0  # time of the equity: the newest bar's close, or the start; 0: not known yet
     wallet: float = 0.0
     governor: str = "NORMAL"
     positions: tuple[PositionLine, ...] = ()
@@ -107,20 +108,20 @@ class LiveStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything ``quantum-trader status`` shows. *problems* want a person; empty means healthy."""
+    """Everything ``quantum-trader status`` shows. *problems* need a person; empty means healthy."""
 
     state: str
-    kind: str  # "live", "replay", "nothing" where no start came so far
+    kind: str  # "live", "replay", "nothing" when no start got that far
     alive: bool
-    pid: int  # 0 when not alive or not told
+    pid: int  # 0 when not alive or not known
     mode: str
     endpoint: str
-    source: str  # where figures come from: "status file", "checkpoint", "nothing yet"
+    source: str  # of the figures: "status file", "checkpoint", "nothing yet"
     as_of_ns: int  # wall time of the status file; market time of a checkpoint
-    age_s: float | None  # of the status file or the checkpoint file, by the clock; None: there is neither
+    age_s: float | None  # of the status or checkpoint file, by the clock; None: neither exists
     checkpoint_age_s: float | None
     equity: float | None  # None: not known
-    equity_ns: int  # the equity's moment: the newest bar's close; 0 where it is not known
+    equity_ns: int  # time of the equity: the newest bar's close; 0: not known
     governor: str | None  # None: not known
     stage: str
     last_event_age_s: float | None
@@ -138,7 +139,7 @@ class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_status(state_dir: Path, status: LiveStatus) -> None:
-    """Publish *status* in the folder, atomically and for its owner alone; StateError when it cannot be written."""
+    """Write *status* to the folder, atomically, readable by its owner alone; StateError when it cannot be written."""
     path = state_dir / STATUS_FILE
     try:
         write_atomically(path, msgspec.json.encode(status) + b"\n")
@@ -147,7 +148,7 @@ def write_status(state_dir: Path, status: LiveStatus) -> None:
 
 
 def read_status(state_dir: Path) -> LiveStatus | None:
-    """The status a live process last wrote; None when there is none or it cannot be understood."""
+    """The status a live process last wrote; None when there is none or it is damaged."""
     try:
         return msgspec.json.decode((state_dir / STATUS_FILE).read_bytes(), type=LiveStatus)
     except (OSError, msgspec.DecodeError):
@@ -160,7 +161,7 @@ def is_alive(state_dir: Path) -> bool:
         descriptor = os.open(state_dir / "lock", os.O_RDONLY)
     except OSError:
         if (state_dir / FOLDER_FILE).exists():
-            return False  # it lost its lock, and its positions stand all the same
+            return False  # the lock file is gone, the positions are not
         raise StateError(
             f"--state {state_dir}: is not a run's state folder; give the folder of `run --state` or `live --state`"
         ) from None
@@ -175,7 +176,7 @@ def is_alive(state_dir: Path) -> bool:
 
 
 def holder(state_dir: Path) -> int:
-    """The process that holds the folder's lock, or held it last; 0 when the lock does not say."""
+    """Pid of the process that holds the folder's lock, or held it last; 0 when it is not recorded."""
     try:
         return int((state_dir / "lock").read_bytes())
     except (OSError, ValueError):
@@ -183,19 +184,19 @@ def holder(state_dir: Path) -> int:
 
 
 class _Known(msgspec.Struct, kw_only=True):
-    """What could be read of a folder."""
+    """What was read from a folder."""
 
     live: LiveStatus | None = None
     holder: int = 0
-    held_s: float = 0.0  # since the holder signed the lock
-    disk: str = ""  # why nothing more can be written; empty: it can
+    held_s: float = 0.0  # since the holder took the lock
+    disk: str = ""  # why the folder cannot be written; empty: it can
     checkpoint: dict[str, Any] | None = None
     checkpoint_age_s: float | None = None
     damage: str = ""
 
 
 def folder_status(state_dir: Path, now_ns: int) -> FolderStatus:
-    """What the folder says at *now_ns* (wall clock)."""
+    """The status of the folder at *now_ns* (wall clock)."""
     alive = is_alive(state_dir)
     folder = read_folder(state_dir)
     known = _read(state_dir, now_ns)
@@ -230,21 +231,21 @@ def _read(state_dir: Path, now_ns: int) -> _Known:
     if known.live is None:
         known.checkpoint = unsealed(content)
         if known.checkpoint is None:
-            known.damage = "the checkpoint is damaged; the next start sets it aside and says what to do"
+            known.damage = "the checkpoint is damaged; the next start renames it and prints what to do"
     return known
 
 
 def _is_others(known: _Known) -> bool:
-    """Whether the process that holds the folder has said nothing yet, so that what was said is another one's."""
+    """Whether the status is from an earlier process than the one that holds the folder."""
     return known.holder != 0 and (known.live is None or known.live.pid != known.holder)
 
 
 def _disk(state_dir: Path) -> str:
-    """Why nothing more, or soon nothing more, can be written in the folder; empty when it can."""
+    """Why the folder cannot be written, or soon cannot; empty when it can."""
     try:
         found = os.statvfs(state_dir)
     except OSError as error:
-        return f"it cannot be looked at ({error.strerror})"
+        return f"it cannot be read ({error.strerror})"
     if found.f_flag & os.ST_RDONLY:
         return "its file system is read-only"
     left = found.f_bavail * found.f_frsize
@@ -252,7 +253,7 @@ def _disk(state_dir: Path) -> str:
 
 
 def requests_taken(state_dir: Path) -> int:
-    """How many of the folder's requests its run took, by its status or its checkpoint."""
+    """How many of the folder's requests its run has executed, by its status or its checkpoint."""
     known = _read(state_dir, 0)
     if known.live is not None:
         return known.live.operator_taken
@@ -282,7 +283,7 @@ def _from_live(live: LiveStatus) -> dict[str, Any]:
 
 
 def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
-    """The same from a checkpoint's engine; what only a running process knows is None."""
+    """The same figures from a checkpoint; those that only a running process knows are None."""
     view: dict[str, Any] = {
         "source": "nothing yet", "as_of_ns": 0, "equity": None, "equity_ns": 0, "governor": None, "stage": "",
         "last_event_age_s": None, "lag_s": None, "queue_fill": None, "unreconciled_s": None, "in_doubt": 0,
@@ -322,7 +323,7 @@ def position_lines(positions: Iterable[Position], tickets: Iterable[Ticket]) -> 
 
 
 def order_lines(tickets: Iterable[Ticket]) -> tuple[OrderLine, ...]:
-    """Orders that may be alive."""
+    """Orders that may still be open."""
     return tuple(
         OrderLine(
             client_order_id=ticket.client_order_id, symbol=ticket.symbol, purpose=ticket.purpose.value,
@@ -333,7 +334,7 @@ def order_lines(tickets: Iterable[Ticket]) -> tuple[OrderLine, ...]:
 
 
 def halt_lines(halts: Iterable[HaltEntry]) -> tuple[HaltLine, ...]:
-    """Halts that stand, and what ends each."""
+    """Halts in force, and how each ends."""
     return tuple(
         HaltLine(kind=halt.kind, reason=halt.reason, exit_path=halt.exit_path, since_ns=halt.ts_ns)
         for halt in halts if halt.cleared_ns == 0
@@ -341,21 +342,21 @@ def halt_lines(halts: Iterable[HaltEntry]) -> tuple[HaltLine, ...]:
 
 
 def _problems(status: FolderStatus, known: _Known, folder: LiveFolder | None) -> list[str]:
-    """What wants a person, each with what to do."""
+    """What needs a person, each with the remedy."""
     found = [known.damage] if known.damage else []
-    found += [f"{halt.kind}: {halt.reason}; ends: {halt.exit_path}" for halt in status.halts]
+    found += [f"{words(halt.kind)}: {halt.reason}; ends: {halt.exit_path}" for halt in status.halts]
     found += [
         f"{line.symbol}: {line.side} {line.qty:g} has no stop at the venue" for line in status.positions
         if not line.protected
     ]
     if status.kind == "nothing" and not status.alive:
-        found.append("nothing ran here yet: the last start was refused, or ended at once; start again")
+        found.append("nothing ran here yet: the last start was refused or ended at once; start again")
     if status.alive and _is_others(known) and status.kind != "replay":
         found += _start_problems(known)
     if folder is None:
         return found
     if known.disk:
-        found.append(f"the folder takes no more: {known.disk}; mend that, {_way_out(status, folder)}")
+        found.append(f"the folder cannot be written: {known.disk}; repair that, {_way_out(status, folder)}")
     if status.alive and known.live is not None and not _is_others(known):
         found += _live_problems(status, known.live)
     elif not status.alive:
@@ -364,57 +365,57 @@ def _problems(status: FolderStatus, known: _Known, folder: LiveFolder | None) ->
 
 
 def _way_out(status: FolderStatus, folder: LiveFolder) -> str:
-    """What closes everything without the folder's disk."""
+    """What to do when the folder's disk cannot be repaired."""
     stop = f"stop the process (kill -TERM {status.pid or 'PID'})" if status.alive else ""
     if folder.mode is LiveMode.DRY:
-        return f"or {stop}" if stop else "then start it again"
+        return f"or {stop}" if stop else "then restart with the same command"
     close = "close everything with quantum-trader flatten --now, which needs no disk"
     return f"or {stop} and {close}" if stop else f"or {close}"
 
 
 def _start_problems(known: _Known) -> list[str]:
-    """Of a process that holds the folder and has said nothing yet."""
+    """Problems of a process that holds the folder and has written no status."""
     if known.held_s <= _START_S:
         return []
     return [
-        f"the process (pid {known.holder}) holds the folder for {known.held_s:.0f} s and wrote no status: it waits "
-        "for the venue, or cannot write; what is shown is from before it"
+        f"the process (pid {known.holder}) has held the folder for {known.held_s:.0f} s and wrote no status: it waits "
+        "for the venue, or cannot write; the figures shown are older than this process"
     ]
 
 
 def _dead_problems(status: FolderStatus, known: _Known, folder: LiveFolder) -> list[str]:
-    """What a process left that is not there any more."""
+    """Problems left behind by a process that has ended."""
     found, ask = [], ""
-    advice = "start it again"
+    advice = "restart with the same command"
     if folder.mode is not LiveMode.DRY:
         advice += ", or close everything with quantum-trader flatten --now"
-        ask = "look with status --venue, then "
+        ask = "check with status --venue, then "
     if status.positions or status.orders:
-        found.append(f"the process is dead with {len(status.positions)} positions as last known; {advice}")
+        found.append(f"the process is dead and {len(status.positions)} positions were open when last known; {advice}")
     if known.damage:
-        pass  # it is told already
+        pass  # reported above
     elif status.equity is None and status.stage != BY_HAND:
-        found.append(f"the process ended in its start, before it knew the account; {ask}{advice}")
+        found.append(f"the process ended during its start, before it had read the account; {ask}{advice}")
     elif known.live is None or known.live.stage not in (STOPPED, BY_HAND):
-        old = f"{status.age_s:.0f} s old" if status.age_s is not None else "of no known age"
+        old = f"{status.age_s:.0f} s old" if status.age_s is not None else "of unknown age"
         found.append(
-            f"the process ended without a last word (killed, or it could not write): what is shown is {old} and may "
-            f"miss what came after, positions too; {ask}{advice}"
+            f"the process ended without a final status (killed, or unable to write): the figures are {old} and may "
+            f"miss later changes, positions included; {ask}{advice}"
         )
     if status.pending_requests:
-        found.append(f"{len(status.pending_requests)} requests wait for the next start")
+        found.append(f"{len(status.pending_requests)} operator requests wait for the next start")
     return found
 
 
 def _live_problems(status: FolderStatus, live: LiveStatus) -> list[str]:
-    """Health means progress: what of it is missing while the process is up."""
+    """Problems of a process that runs: health means progress."""
     silent_s = status.age_s or 0.0
     checks = (
         (silent_s > max(_SILENT_WRITES * live.every_s, _SILENT_S),
-         f"the process (pid {live.pid}) is up and wrote no status for {silent_s:.0f} s: it hangs or cannot write, and "
-         "what is shown is that old and may miss positions and halts; stop and start it again"),
+         f"the process (pid {live.pid}) runs and wrote no status for {silent_s:.0f} s: it hangs or cannot write; the "
+         "figures are that old and may miss positions and halts; stop it and restart with the same command"),
         (live.stage == "starting" and live.written_ns - live.started_ns > _START_S * NS_PER_SECOND,
-         f"it does not trade yet after {(live.written_ns - live.started_ns) / NS_PER_SECOND:.0f} s: it waits for "
+         f"trading has not begun after {(live.written_ns - live.started_ns) / NS_PER_SECOND:.0f} s: it waits for "
          f"{live.waits_for or 'the venue'}"),
         (live.stage == "trading" and not live.market_up, "the market stream is down; it reconnects by itself"),
         (live.stage == "trading" and live.mode != LiveMode.DRY.value and not live.user_up,
@@ -422,8 +423,8 @@ def _live_problems(status: FolderStatus, live: LiveStatus) -> list[str]:
         (live.lag_s > _LAG_S, f"decisions lag {live.lag_s:.1f} s behind the market"),
         (live.queue_fill >= _FULL, f"a queue is {live.queue_fill:.0%} full"),
         (live.unreconciled_s > _UNRECONCILED_S,
-         f"books and venue were not found equal for {live.unreconciled_s:.0f} s"),
-        (bool(live.differences), f"books and venue differ: {'; '.join(live.differences)}"),
+         f"the books have not matched the exchange for {live.unreconciled_s:.0f} s"),
+        (bool(live.differences), f"books and exchange differ: {'; '.join(live.differences)}"),
         (live.dropped_events > 0, f"{live.dropped_events} events were lost"),
     )
     return [text for wrong, text in checks if wrong] + list(live.notes)

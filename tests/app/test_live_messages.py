@@ -1,4 +1,4 @@
-"""What a live process says while it trades and when it is told to stop; a terminal that goes takes nothing with it."""
+"""Messages of a live process while it trades and when it stops; a closed terminal changes nothing else."""
 
 from __future__ import annotations
 
@@ -53,34 +53,34 @@ def lines_of(*, close: bool) -> list[str]:
     return lines
 
 
-def test_what_happens_is_said_once_and_in_order() -> None:
+def test_each_event_is_printed_once_and_in_order() -> None:
     """Ready, opened, halted, closed, resumed, stopped with nothing open."""
     lines = lines_of(close=True)
-    assert lines[0] == "ready: books and venue agree, 0 positions open"
+    assert lines[0] == "ready: books match exchange, 0 positions open"
     starts = [line.split()[0] for line in lines]
     assert [starts.count(word) for word in ("opened", "closed", "ready:", "stopping:")] == [1, 1, 1, 1], lines
     opened, closed = (next(line for line in lines if line.startswith(word)) for word in ("opened", "closed"))
     assert opened.startswith("opened LONG ")
     assert f"{SYMBOL} at " in opened
-    assert "(FLATTEN)" in closed
+    assert "(flatten requested)" in closed
     assert closed.endswith(" USDT")
     assert starts.index("opened") < starts.index("closed")
     assert any(line.startswith("halt (") and "resume" in line for line in lines), lines
-    assert lines[-1] == "stopped; no position is open"
+    assert lines[-1] == "stopped; no position is open; restart with the same command to resume"
 
 
-def test_a_stop_says_what_it_does_and_what_stays_open() -> None:
-    """With the stop that rests at the venue."""
+def test_a_stop_prints_the_open_positions_and_how_to_resume() -> None:
+    """With the stop that rests at the venue, and the command to resume."""
     *_, stopping, stopped = lines_of(close=False)
     assert stopping.startswith("stopping: no new decisions, ")
-    assert stopped.startswith("stopped; left open: LONG ")
+    assert stopped.startswith("stopped; positions that stay open: LONG ")
     assert f"{SYMBOL}, stop " in stopped
-    assert stopped.endswith(" at the venue")
+    assert stopped.endswith(" at the venue; restart with the same command to resume")
     assert "NO STOP" not in stopped
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_each_signal_ends_in_order_and_is_told_once(number: signal.Signals) -> None:
+def test_each_signal_stops_gracefully_and_is_reported_once(number: signal.Signals) -> None:
     """A closed terminal sends SIGHUP: it must not kill between an opening and its stop."""
     told: list[str] = []
 
@@ -102,8 +102,8 @@ def test_each_signal_ends_in_order_and_is_told_once(number: signal.Signals) -> N
     assert told == ["stopping"]
 
 
-def test_a_terminal_that_is_gone_stops_nothing() -> None:
-    """Its words go nowhere, and the exit code stays."""
+def test_a_closed_terminal_does_not_stop_the_process() -> None:
+    """Messages are discarded and the exit code is unchanged."""
     code = (
         "import os\nfrom quantum_trader.app.runs.live_messages import say\n"
         "reading, writing = os.pipe()\nos.close(reading)\nos.dup2(writing, 2)\nsay('one')\nsay('two')\nos._exit(7)\n"
@@ -136,7 +136,7 @@ def test_an_interrupted_simulation_ends_with_one_line() -> None:
 def test_an_empty_state_is_refused_by_every_command(
     words: tuple[str, ...], given: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A variable that is not set in a script is no wish for the folder one stands in."""
+    """An unset variable in a script must not select the current folder."""
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, [*words, *given])
     assert result.exit_code == 2
@@ -144,8 +144,8 @@ def test_an_empty_state_is_refused_by_every_command(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_live_folder_is_no_replays(tmp_path: Path) -> None:
-    """Neither continued as one nor reported; nothing is written."""
+def test_a_live_folder_is_refused_by_run_and_report(tmp_path: Path) -> None:
+    """It is neither resumed as a replay nor reported; nothing is written."""
     (tmp_path / "live.json").write_text("{}")
     for words in (("run", "--symbols", "BTCUSDT", "--to", "2017-11-01"), ("report",)):
         result = CliRunner().invoke(app, [*words, "--state", str(tmp_path)])
@@ -162,7 +162,7 @@ CONTRADICTIONS = (
 
 @pytest.mark.parametrize(("text", "told"), CONTRADICTIONS)
 def test_config_check_refuses_what_a_start_refuses(text: str, told: str, tmp_path: Path) -> None:
-    """One truth about a file."""
+    """`config check` and a start give the same error."""
     file = tmp_path / "live.toml"
     file.write_text(f"[live]\n{text}\n")
     result = CliRunner().invoke(app, ["config", "check", str(file)])
@@ -171,7 +171,7 @@ def test_config_check_refuses_what_a_start_refuses(text: str, told: str, tmp_pat
 
 
 def test_config_show_has_the_live_section_with_its_sources(tmp_path: Path) -> None:
-    """And what it prints can be used again, for a replay's symbols too."""
+    """The output is a settings file again, also with a replay's symbols."""
     file, again = tmp_path / "mine.toml", tmp_path / "again.toml"
     file.write_text('[live]\nmode = "TESTNET"\nsymbols = ["ETHUSDT"]\n')
     shown = CliRunner().invoke(app, ["config", "show", "--config", str(file)]).stdout

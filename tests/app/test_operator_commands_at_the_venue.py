@@ -91,12 +91,12 @@ def bound(tmp_path: Path) -> Path:
 @UNWRITABLE
 @pytest.mark.usefixtures("keys_stay")
 def test_closing_works_where_nothing_can_be_noted(account: FakeAccount, bound: Path, unwritable: int) -> None:
-    """Flat, exit 0; each step is shown as not on record, and the last line does not claim a halt."""
+    """Flat, exit 0; each step is shown as not recorded, and the last line does not claim a halt."""
     result = call(bound, "flatten", "--now", "--reason", "x")
     assert result.exit_code == 0, result.output
     assert not any(account.held.values())
     assert account.resting == {}
-    assert f"not on record: {os.strerror(unwritable)}" in result.stderr
+    assert f"not recorded: {os.strerror(unwritable)}" in result.stderr
     assert "NOT halted" in result.stdout
     assert "halted until resume" not in result.output
     assert OperatorRequests(bound, 0).poll() == []
@@ -142,7 +142,7 @@ def test_a_request_that_a_full_disk_refuses_names_the_way_that_is_left(
     alive = call(bound, *words, "--reason", "x")
     held.close()
     assert alive.exit_code == 2
-    assert "nothing was asked" in alive.stderr
+    assert "the request was not recorded" in alive.stderr
     assert f"stop the process (kill -TERM {os.getpid()}), then quantum-trader flatten --now" in alive.stderr
     assert account.calls["connect"] == 0
     if "--now" not in words:
@@ -173,7 +173,8 @@ def test_what_the_venue_holds_and_the_folder_does_not_know_is_a_problem(account:
     for told, says in (((), "+0"), ((("AAAUSDT", "LONG", 1.5),), "+1.5"), ((("AAAUSDT", "SHORT", 2.0),), "-2")):
         say(bound, *told, known)
         result = call(bound, "status", "--venue")
-        assert f"PROBLEM      AAAUSDT: the venue holds +2, the folder says {says}; start it again" in result.stdout
+        problem = f"PROBLEM      AAAUSDT: the venue holds +2, the folder says {says}; restart with the same command"
+        assert problem in result.stdout
         assert result.exit_code == 1
     say(bound, ("AAAUSDT", "LONG", 2.0), known, ("CCCUSDT", "LONG", 1.0))
     assert "PROBLEM      CCCUSDT: the venue holds +0, the folder says +1" in call(bound, "status", "--venue").stdout
@@ -197,7 +198,7 @@ def test_what_differs_from_a_living_process_is_looked_at_again(
     monkeypatch.setattr("quantum_trader.app.cli.operator.time.sleep", waited.append)
     stays = call(bound, "status", "--venue").stdout
     held.close()
-    assert "AAAUSDT: the venue holds +2, the folder says +0; look again in a minute" in stays
+    assert "AAAUSDT: the venue holds +2, the folder says +0; check again in a minute" in stays
     assert waited == [3.0, 3.0]
 
 
@@ -255,7 +256,7 @@ def test_what_cannot_be_traded_here_is_left_alone_and_told(account: FakeAccount,
     account.refuses = ("BBBUSDT",)
     result = call(folder(tmp_path), "flatten", "--now", "--reason", "x", "--deadline", "15")
     assert result.exit_code == 1
-    assert "BBBUSDT: not of this run, and left alone: not a USDT perpetual" in result.stderr
+    assert "BBBUSDT: not traded by this run, and not closed: not a USDT perpetual" in result.stderr
     assert account.held["AAAUSDT"] == 0.0
 
 
@@ -360,10 +361,10 @@ def test_status_asks_the_venue_itself(account: FakeAccount, tmp_path: Path) -> N
 
 
 def test_a_full_disk_does_not_stop_closing(tmp_path: Path) -> None:
-    """The step is shown with a note that it is not on record."""
+    """The step is shown with a note that it is not recorded."""
     shown: list[DirectAction] = []
     log = DirectLog(tmp_path, shown.append)
     log.close()
     log(DirectAction(ts_ns=1, step="send", symbol="AAAUSDT"))
-    assert "not on record" in shown[0].text
+    assert "not recorded" in shown[0].text
     assert read_direct(tmp_path) == []

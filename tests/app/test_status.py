@@ -83,7 +83,8 @@ def test_a_live_process_that_progresses_has_no_problems(tmp_path: Path) -> None:
         ({"dropped_events": 2}, "2 events were lost"),
         ({"stage": "starting", "started_ns": NOW - 600_000_000_000, "waits_for": "the account stream"},
          "it waits for the account stream"),
-        ({"halts": (HaltLine(kind="KILL", reason="asked", exit_path="resume"),)}, "KILL: asked; ends: resume"),
+        ({"halts": (HaltLine(kind="operator", reason="asked", exit_path="resume"),)},
+         "new entries stop: operator: asked; ends: resume"),
         ({"positions": (PositionLine(symbol="X", side="SHORT", qty=1.0, entry_price=1.0, protected=False),)},
          "X: SHORT 1 has no stop"),
     ],
@@ -104,7 +105,7 @@ def test_a_dead_process_with_positions_is_a_problem_with_two_ways_out(tmp_path: 
 
 
 def test_requests_that_wait_and_steps_by_hand_are_counted(tmp_path: Path) -> None:
-    """Those taken before are not."""
+    """Requests executed before are not counted."""
     live_folder(tmp_path, msgspec.structs.replace(FINE, operator_taken=1, positions=(), orders=()))
     for words in (["halt", "--reason", "old"], ["resume", "--reason", "new"]):
         assert CliRunner().invoke(app, [*words, "--state", str(tmp_path)]).exit_code == 0
@@ -115,7 +116,7 @@ def test_requests_that_wait_and_steps_by_hand_are_counted(tmp_path: Path) -> Non
 
 
 def test_the_command_prints_lines_or_json_and_an_exit_code(tmp_path: Path) -> None:
-    """1 when something wants a person; the figures in both forms."""
+    """Exit code 1 with a problem; the figures in both forms."""
     live_folder(tmp_path)
     told = CliRunner().invoke(app, ["status", "--state", str(tmp_path)])
     assert told.exit_code == 1
@@ -173,7 +174,7 @@ def test_looking_does_not_keep_a_start_out(tmp_path: Path) -> None:
 
 
 def test_a_halt_of_the_governor_says_what_raised_it(tmp_path: Path) -> None:
-    """Not "governor EMERGENCY" alone: nobody can mend what has no name."""
+    """The reason names the cause, not only "governor EMERGENCY"."""
     with live_run(tmp_path) as live:
         live.engine.on_health(GOV_EMERGENCY, connected=True, reason="lag 301.0 s, clock +3 ms, queue 0 %", now_ns=NOW)
         (halt,) = live.status(live.driver.health()).halts
@@ -187,25 +188,25 @@ def quiet(path: Path, **changes: object) -> tuple[str, ...]:
     return folder_status(path, NOW).problems
 
 
-def test_a_process_that_leaves_out_three_writes_is_silent(tmp_path: Path) -> None:
-    """A full disk keeps it from writing, and its figures get old: eight seconds are too many of two, not of ten."""
+def test_a_process_that_misses_three_status_writes_is_a_problem(tmp_path: Path) -> None:
+    """Eight seconds without a status are a problem at an interval of two seconds, not at ten."""
     written_ns = NOW - 8_000_000_000
     assert "wrote no status for 8 s" in problems(tmp_path, written_ns=written_ns, every_s=2.0)
     assert problems(tmp_path, written_ns=written_ns, every_s=10.0) == ""
 
 
-def test_a_dead_process_that_said_no_last_word_may_have_left_more_than_is_known(tmp_path: Path) -> None:
-    """It was killed, or its disk was full: exit code 1, how old the figures are, and who knows better."""
+def test_a_dead_process_without_a_final_status_is_a_problem(tmp_path: Path) -> None:
+    """Killed, or with a full disk: exit code 1, the age of the figures, and the advice to check the venue."""
     (problem,) = quiet(tmp_path, written_ns=NOW - 2_100_000_000_000)
-    for words in ("without a last word", "2100 s old", "may miss what came after", "status --venue"):
+    for words in ("without a final status", "2100 s old", "may miss later changes", "status --venue"):
         assert words in problem
     assert CliRunner().invoke(app, ["status", "--state", str(tmp_path)]).exit_code == 1
     assert quiet(tmp_path, stage=STOPPED) == ()
     assert CliRunner().invoke(app, ["status", "--state", str(tmp_path)]).exit_code == 0
 
 
-def test_a_process_that_is_told_to_stop_says_a_last_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its status says so, and that the account is not known where it never was."""
+def test_a_stopped_process_writes_a_final_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its stage is stopped, and an account that was never read is not shown as known."""
     with live_run(tmp_path) as live:
 
         async def told_at_once(connected: bool) -> None:
@@ -219,12 +220,12 @@ def test_a_process_that_is_told_to_stop_says_a_last_word(tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("status", [None, msgspec.structs.replace(FINE, stage="starting", equity=0.0, equity_ns=0)])
-def test_what_a_start_did_not_learn_is_not_shown_as_known(status: LiveStatus | None, tmp_path: Path) -> None:
+def test_an_unread_account_is_not_shown_as_known(status: LiveStatus | None, tmp_path: Path) -> None:
     """Neither an equity of 0.00 nor a governor, and a dead start is a problem."""
     live_folder(tmp_path, status)
     found = folder_status(tmp_path, NOW)
     assert (found.equity, found.governor, found.equity_ns) == (None, None, 0)
-    assert "ended in its start" in "\n".join(found.problems)
+    assert "ended during its start" in "\n".join(found.problems)
     told = CliRunner().invoke(app, ["status", "--state", str(tmp_path)])
     assert told.exit_code == 1
     assert "equity       not known yet" in told.stdout
@@ -242,14 +243,14 @@ def test_the_equity_is_known_from_the_books_begin(tmp_path: Path) -> None:
 
 
 def test_the_equity_says_of_which_bar_it_is(tmp_path: Path) -> None:
-    """Half an hour may lie between it and the figures beside it."""
+    """It can be half an hour older than the other figures."""
     live_folder(tmp_path)
     told = CliRunner().invoke(app, ["status", "--state", str(tmp_path)]).stdout
-    assert "equity       1,000.00 USDT as of 2023-11-14T22:03:20Z (it moves with each bar), governor NORMAL" in told
+    assert "equity       1,000.00 USDT as of 2023-11-14T22:03:20Z (updated at each bar), governor NORMAL" in told
 
 
-def test_a_start_is_not_judged_by_the_words_of_the_process_before_it(tmp_path: Path) -> None:
-    """The lock says who holds it: for two minutes it starts, then it is stuck."""
+def test_a_start_is_not_judged_by_the_status_of_an_earlier_process(tmp_path: Path) -> None:
+    """The lock names its process: for two minutes it is starting, then it is stuck."""
     live_folder(tmp_path, msgspec.structs.replace(FINE, pid=1, written_ns=NOW - 3_600_000_000_000))
     held = StateDir(tmp_path)
     os.utime(tmp_path / "lock", ns=(NOW - 60_000_000_000,) * 2)
@@ -265,10 +266,10 @@ def test_a_start_is_not_judged_by_the_words_of_the_process_before_it(tmp_path: P
     ("left", "flags", "told"),
     [(3, 0, "full or nearly (12 KiB left)"), (10_000, os.ST_RDONLY, "read-only"), (10_000, 0, "")],
 )
-def test_a_disk_that_takes_nothing_more_is_told(
+def test_a_folder_that_cannot_be_written_is_a_problem(
     left: int, flags: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the way out that needs no disk, while the process lives: stop it first."""
+    """With the remedy that needs no disk; a living process is stopped first."""
     monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=flags, f_bavail=left, f_frsize=4096))
     found = problems(tmp_path)
     assert told in found
@@ -276,8 +277,8 @@ def test_a_disk_that_takes_nothing_more_is_told(
     assert ("flatten --now" in found) is bool(told)
 
 
-def test_a_folder_in_which_no_start_came_far_is_no_replay(tmp_path: Path) -> None:
-    """A refused start leaves a lock alone."""
+def test_a_folder_of_a_refused_start_is_not_a_replay(tmp_path: Path) -> None:
+    """A refused start leaves nothing but a lock file."""
     (tmp_path / "lock").touch()
     found = folder_status(tmp_path, NOW)
     assert (found.kind, found.mode) == ("nothing", "nothing yet")
