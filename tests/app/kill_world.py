@@ -23,7 +23,8 @@ from tests.app.trader import SYMBOLS, WARM_BARS, Books, Order, Told
 from quantum_trader.app.runs.input_log import _whole
 from quantum_trader.domain.enums import Side
 from quantum_trader.domain.trading import Intent
-from quantum_trader.engine.gateway import Gateway, Purpose, client_order_id
+from quantum_trader.engine.gateway import Gateway, Purpose
+from quantum_trader.engine.ids import client_order_id
 from quantum_trader.journal import Lake
 from quantum_trader.live.inputs import IntentReceived, decode_input
 from quantum_trader.market.instruments import instrument_for

@@ -27,16 +27,16 @@ def test_the_compiling_engine_opens_and_closes_positions(
     engine = Engine([instrument_for("BTCUSDT", 1e4)[0]], NS_PER_MINUTE, settings, MemorySink())
     made: list[Engine] = []
 
-    def making(*arguments: Any) -> Engine:
-        made.append(Engine(*arguments))
+    def making(*arguments: Any, **keywords: Any) -> Engine:
+        made.append(Engine(*arguments, **keywords))
         return made[-1]
 
     monkeypatch.setattr(kernels, "Engine", making)
     kernels.compile_kernels(engine)
 
     (spare,) = made
-    assert len(spare.tally.trades) >= 2
-    assert spare.tally.signals > 0
+    assert len(spare.records.tally.trades) >= 2
+    assert spare.records.tally.signals > 0
     assert spare.shield.failures == spare.recording.failures == 0
     assert engine.records.tally.signals == 0
     assert not engine.halts.started
