@@ -8,7 +8,7 @@ import pytest
 
 from quantum_trader.app.runs import kernels
 from quantum_trader.domain.clock import NS_PER_MINUTE
-from quantum_trader.engine.core import Engine
+from quantum_trader.engine.core import Engine, LiveAccount
 from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market.instruments import instrument_for
@@ -24,7 +24,8 @@ def test_the_compiling_engine_opens_and_closes_positions(
     settings = EngineSettings(profile=load_profile("STANDARD"))
     if integration is not None:
         settings = EngineSettings(profile=load_profile("STANDARD"), integration=integration)
-    engine = Engine([instrument_for("BTCUSDT", 1e4)[0]], NS_PER_MINUTE, settings, MemorySink())
+    engine = Engine([instrument_for("BTCUSDT", 1e4)[0]], NS_PER_MINUTE, settings, MemorySink(),
+                    live=LiveAccount())
     made: list[Engine] = []
 
     def making(*arguments: Any, **keywords: Any) -> Engine:
