@@ -30,7 +30,7 @@ def test_money_paid_in_or_out_is_no_profit_and_no_drawdown(world: World) -> None
     world.bar(1500, 10_000.0, 1_000.0)
     assert world.engine.account.books.cash == 5_000.0
     assert world.engine.account.governor[0] == 0.0
-    assert abs(world.engine._account_view(0, world.engine.market.kernel.out[0].tolist(), world.now_ns).rolling_pnl_pct) < 1e-6
+    assert abs(world.engine.account.losses_pct()[0]) < 1e-6
 
 
 def test_a_transfer_from_stream_and_history_counts_once(world: World) -> None:
@@ -144,7 +144,7 @@ def test_a_transfer_known_after_its_wallet_was_corrected_is_no_result(late: str)
 
     async def run() -> None:
         world = World().begin(200)
-        venue, skipped = Account(world.engine.instruments), [0]
+        venue, skipped = Account(world.engine.instruments.all), [0]
         base, begun = world.now_ns + 5 * NS_PER_SECOND, time.monotonic()
         venue.now_ns = base
 
