@@ -87,7 +87,7 @@ def test_order_ids_name_the_process(world: World) -> None:
     """An order id says which process made it; those of commands and of people say nothing."""
     gateway = world.engine.gateway
     before = gateway.mark
-    gateway.live_as("b-")
+    gateway.take_over("b-")
     assert mark_of(client_order_id("i", "OPEN", 0, before)) == before != gateway.mark
     assert (mark_of("web_7"), mark_of("qt-00000000000000000000")) == ("", "")
 
