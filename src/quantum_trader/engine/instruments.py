@@ -23,6 +23,7 @@ class Instruments:
         self.symbols = tuple(instrument.symbol for instrument in instruments)
         self.index = {symbol: index for index, symbol in enumerate(self.symbols)}
         self.tiers: list[tuple[TierRow, ...]] = [tier_rows(instrument) for instrument in instruments]
+        self.tier_tables = [np.array(rows) for rows in self.tiers]  # the same as arrays (K, 4), for compiled code
         self.sizes = [_sizes(instrument) for instrument in instruments]  # step, least quantity, least notional
         self.ticks = np.array([instrument.tick_size for instrument in instruments], dtype=np.float64)
         self._changed: set[str] = set()
@@ -46,6 +47,7 @@ class Instruments:
         self._changed.add(instrument.symbol)
         self.all = (*self.all[:index], instrument, *self.all[index + 1:])
         self.tiers[index] = tier_rows(instrument)
+        self.tier_tables[index] = np.array(self.tiers[index])
         self.sizes[index] = _sizes(instrument)
         self.ticks[index] = instrument.tick_size
 

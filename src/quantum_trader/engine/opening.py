@@ -19,6 +19,7 @@ from quantum_trader.domain.trading import Intent, Signal
 from quantum_trader.engine import ids
 from quantum_trader.engine.account import Account
 from quantum_trader.engine.books import Plan
+from quantum_trader.engine.entry import EntryDecision, EntryRequest, decide_entry
 from quantum_trader.engine.facts import SignalDecision
 from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
 from quantum_trader.engine.halts import Halts
@@ -28,7 +29,7 @@ from quantum_trader.engine.market import Market
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.protection import Protection
 from quantum_trader.engine.records import Records
-from quantum_trader.engine.road import ROAD_APPROVED, ROAD_FLIP, ROAD_REASONS, gate, planned_stop, size_entry
+from quantum_trader.engine.road import ROAD_APPROVED, ROAD_FLIP, ROAD_REASONS, gate, planned_stop
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.supervision import Shield, Supervise
 from quantum_trader.engine.tracing import Tracing
@@ -36,7 +37,7 @@ from quantum_trader.market import performance as perf
 from quantum_trader.policy.enforcement import Settings
 from quantum_trader.risk.exits import exit_row
 from quantum_trader.risk.governor import level_factors
-from quantum_trader.risk.guard import AccountView, Approved, Refused, can_execute
+from quantum_trader.risk.guard import AccountView, Approved, Refused, can_execute, judged, market_row
 from quantum_trader.risk.sizing import risk_quantity
 from quantum_trader.signals import columns as col
 from quantum_trader.signals.models import MODEL_NAMES
@@ -140,17 +141,51 @@ class Opening:
         row, used, open_count = self._market.row(index), self._policy.used(index), self.open_count
         sign, symbol_good = 1 if row[col.SIGNAL] > 0 else -1, self._policy.symbol_is_good(index)
         made_ns = self._tracing.now()
-        code = self._gate(index, sign, row[col.CONFIDENCE], row[col.ATR_1H], used)
+        view = self._view(index, row, now_ns, now_ns)
+        decision = self._decide(index, sign, row, used, open_count, view)
         self._records.afterwards(self._record_signal, seq, index, row, now_ns, made_ns)
-        trace_id = ids.signal_trace_id(seq)
-        self._tracing.step("gates", ROAD_REASONS.get(code, "OK"), trace_id)
-        refusal = (ROAD_REASONS.get(code, ""), 0.0, 0.0)
-        if code == ROAD_APPROVED:
-            refusal = self._enter(index, row, sign, seq, used, commands)
-        elif code == ROAD_FLIP and not self._is_new(index, now_ns):
+        self._tracing.decided(ids.signal_trace_id(seq), decision.road)
+        refusal = (ROAD_REASONS.get(decision.road, ""), decision.wanted, 0.0)
+        if decision.road == ROAD_APPROVED:
+            intent = self._intent(seq, index, sign, row, used, decision)
+            verdict = judged(intent, decision[4:])
+            refusal = self._open(verdict, index, row, used, self._stop_atr(index), now_ns, commands)
+        elif decision.road == ROAD_FLIP and not self._is_new(index, now_ns):
             commands += self._close_opposite(index, now_ns)
         self._records.afterwards(
             self._record_decision, seq, index, row, refusal, used, open_count, symbol_good, now_ns
+        )
+
+    def _decide(
+        self, index: int, sign: int, row: list[float], used: Settings, open_count: int, view: AccountView
+    ) -> EntryDecision:
+        """How a signal fares at gates, sizing and guard."""
+        symbol = self._instruments.symbols[index]
+        position = self._account.books.positions.get(symbol)
+        request = EntryRequest(
+            sign=sign, confidence=row[col.CONFIDENCE], held_sign=position.plan.sign if position is not None else 0,
+            pending=int(symbol in self.pending), open_count=open_count, price=row[col.CLOSE], atr=row[col.ATR_1H],
+            stop_atr=self._stop_atr(index), factor=self._risk_factor(index), leverage=self._settings.leverage,
+        )
+        return decide_entry(
+            request, used, self._instruments.sizes[index], market_row(view, self._expires_ns()), view.row(),
+            self._limit_row(index), self._instruments.tier_tables[index],
+        )
+
+    def _expires_ns(self) -> int:
+        """When an intent made at this moment expires."""
+        return self._market.now_ns + self._settings.intent_ttl_s * NS_PER_SECOND
+
+    def _intent(
+        self, seq: int, index: int, sign: int, row: list[float], used: Settings, decision: EntryDecision
+    ) -> Intent:
+        """The intent that signal number *seq* becomes."""
+        return Intent(
+            intent_id=ids.signal_intent_id(seq), trace_id=ids.signal_trace_id(seq),
+            symbol=self._instruments.symbols[index], side=Side.LONG if sign > 0 else Side.SHORT, qty=decision.wanted,
+            reduce_only=False, reference_price=row[col.CLOSE], stop_price=decision.stop, leverage=decision.leverage,
+            created_ns=self._market.now_ns, expires_ns=self._expires_ns(), source=_ENSEMBLE, risk_pct=used.risk_pct,
+            confidence=row[col.CONFIDENCE], policy_hash=self._policy.content_hash if self._policy.enforces else "",
         )
 
     def _gate(self, index: int, sign: int, confidence: float, atr: float, used: Settings) -> int:
@@ -171,46 +206,22 @@ class Opening:
         """Whether a symbol's position was opened no earlier than the moment of *now_ns*."""
         return now_ns <= self._account.books.positions[self._instruments.symbols[index]].entry_ns
 
-    def _enter(
-        self, index: int, row: list[float], sign: int, seq: int, used: Settings, commands: list[Command]
-    ) -> Refusal:
-        """Size the entry of signal *seq* and open it."""
-        price, now_ns, settings = row[col.CLOSE], self._market.now_ns, self._settings
-        stop_atr, trace_id = self._stop_atr(index), ids.signal_trace_id(seq)
-        stop = planned_stop(sign, price, row[col.ATR_1H], stop_atr)
-        level = self._account.governor_level
-        code, qty, leverage = size_entry(
-            sign, price, stop, self._account.equity, used.risk_pct, self._risk_factor(index), level, settings.leverage,
-            self._instruments.sizes[index], self._limit_row(index), self._instruments.tiers[index],
-        )
-        self._tracing.step("sizing", ROAD_REASONS.get(code, "OK"), trace_id)
-        if code != ROAD_APPROVED:
-            return ROAD_REASONS[code], qty, 0.0
-        intent = Intent(
-            intent_id=ids.signal_intent_id(seq), trace_id=trace_id, symbol=self._instruments.symbols[index],
-            side=Side.LONG if sign > 0 else Side.SHORT, qty=qty, reduce_only=False, reference_price=price,
-            stop_price=stop, leverage=leverage, created_ns=now_ns,
-            expires_ns=now_ns + settings.intent_ttl_s * NS_PER_SECOND, source=_ENSEMBLE, risk_pct=used.risk_pct,
-            confidence=row[col.CONFIDENCE], policy_hash=self._policy.content_hash if self._policy.enforces else "",
-        )
-        return self._open(intent, index, row, used, stop_atr, now_ns, now_ns, commands)
-
     def _open(
-        self, intent: Intent, index: int, row: list[float], used: Settings, stop_atr: float, now_ns: int, data_ns: int,
+        self, verdict: Approved | Refused, index: int, row: list[float], used: Settings, stop_atr: float, now_ns: int,
         commands: list[Command],
     ) -> Refusal:
-        """Ask the guard about a sized *intent*, plan its position with the stop that was judged, and send its order.
+        """Plan the position of an approved intent with the stop that was judged, and send its order.
 
-        *stop_atr* is the distance of its stop in ATRs, *data_ns* when the newest bars were complete.
+        *stop_atr* is the distance of that stop in ATRs.
         """
-        verdict = self._judged(intent, index, row, now_ns, data_ns)
-        self._tracing.step("risk", "OK" if isinstance(verdict, Approved) else verdict.reason.value, intent.trace_id)
         if not isinstance(verdict, Approved):
+            self._tracing.step("risk", verdict.reason.value, verdict.intent.trace_id)
             self._records.afterwards(self._record_denied, verdict)
             return verdict.reason.value, verdict.observed, verdict.limit
+        self._tracing.step("risk", "OK", verdict.intent.trace_id)
         self._plan(index, verdict, row[col.ATR_1H], stop_atr, used.exit_code, now_ns)
         commands += self._records.outgoing(self._gateway.open(verdict))
-        self._tracing.step("order", "OK", intent.trace_id)
+        self._tracing.step("order", "OK", verdict.intent.trace_id)
         return _SENT
 
     def _stop_atr(self, index: int) -> float:
@@ -228,14 +239,14 @@ class Opening:
         positions, exposure_pct = self._policy.limits(index)
         return self._settings.limits.row(policy_positions=positions, policy_exposure_pct=exposure_pct)
 
-    def _judged(self, intent: Intent, index: int, row: list[float], now_ns: int, data_ns: int) -> Approved | Refused:
-        """The guard's verdict on *intent*; *data_ns* is when the newest bars were complete."""
+    def _view(self, index: int, row: list[float], now_ns: int, data_ns: int) -> AccountView:
+        """The account and market as the guard sees them; *data_ns* is when the newest bars were complete."""
         account, halts = self._account, self._halts
         rolling, midnight = account.losses_pct()
         used_margin = ordered_sum(p.margin for p in account.books.positions.values())
         used_margin += ordered_sum(p.margin for p in self.pending.values())
         positions, exposure_pct = self._policy.limits(index)
-        view = AccountView(
+        return AccountView(
             now_ns=now_ns, equity=account.equity, used_margin=used_margin, open_positions=self.open_count,
             position_qty=0.0,
             data_ns=data_ns - self._market.late_ns - int(row[col.MARKET_AGE] * self._market.interval_ns),
@@ -244,9 +255,6 @@ class Opening:
             policy_positions=positions, policy_exposure_pct=exposure_pct,
             rolling_pnl_pct=rolling, midnight_pnl_pct=midnight, loss_latched=account.loss_latched,
             orders_last_hour=account.orders_last_hour(now_ns),
-        )
-        return can_execute(
-            intent, view, self._instruments[index], self._settings.limits, self._instruments.tiers[index]
         )
 
     def _plan(
@@ -300,7 +308,11 @@ class Opening:
         sized, stop_atr = self._sized(intent, index, row, used)
         commands: list[Command] = []
         data_ns = min(now_ns, self._market.now_ns + self._market.interval_ns)  # until the next bar is due
-        reason, _, _ = self._open(sized, index, row, used, stop_atr, now_ns, data_ns, commands)
+        verdict = can_execute(
+            sized, self._view(index, row, now_ns, data_ns), self._instruments[index], self._settings.limits,
+            self._instruments.tiers[index],
+        )
+        reason, _, _ = self._open(verdict, index, row, used, stop_atr, now_ns, commands)
         return self._failed(intent, reason, now_ns) if reason else commands
 
     def _sized(self, intent: Intent, index: int, row: list[float], used: Settings) -> tuple[Intent, float]:

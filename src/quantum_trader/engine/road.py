@@ -27,6 +27,7 @@ ROAD_POSITIONS: Final = 8
 ROAD_SIZE: Final = 9
 ROAD_LEVERAGE: Final = 10
 ROAD_GOVERNOR: Final = 11
+ROAD_SIZING: Final = (ROAD_SIZE, ROAD_LEVERAGE, ROAD_GOVERNOR)  # refusals in sizing, behind the gates
 
 
 EXIT_HIGH_VOL: Final = 0.04  # STANDARD's thresholds

@@ -444,12 +444,9 @@ _SENTENCES: Final[dict[Reason, str]] = {
 
 def _intent_row(intent: Intent, view: AccountView, instrument: Instrument) -> tuple[float, ...]:
     """The intent row of guard_core."""
-    symbol_ok = 2.0 if view.symbol_halted else float(view.symbol_allowed)
     return (
         float(intent.side.sign), intent.qty, intent.reference_price, intent.stop_price, intent.leverage,
-        instrument.step_size, instrument.min_qty, instrument.min_notional, view.cost_in_r,
-        (view.now_ns - view.data_ns) / NS_PER_SECOND, float(view.now_ns > intent.expires_ns), symbol_ok,
-        float(view.position_qty == 0.0),
+        instrument.step_size, instrument.min_qty, instrument.min_notional, *market_row(view, intent.expires_ns),
     )
 
 
@@ -457,6 +454,28 @@ def _approve_reducing(intent: Intent, view: AccountView) -> Approved:
     """Approve a reducing intent; an unusable quantity means the whole position."""
     usable = math.isfinite(intent.qty) and intent.qty > 0.0
     return Approved(_SEAL, intent, intent.qty if usable else abs(view.position_qty), None)
+
+
+def market_row(view: AccountView, expires_ns: int) -> tuple[float, float, float, float, float]:
+    """The columns of guard_core's intent row from the cost on: what *view* says of the market of an opening intent."""
+    symbol_ok = 2.0 if view.symbol_halted else float(view.symbol_allowed)
+    return (
+        view.cost_in_r, (view.now_ns - view.data_ns) / NS_PER_SECOND, float(view.now_ns > expires_ns), symbol_ok,
+        float(view.position_qty == 0.0),
+    )
+
+
+def judged(intent: Intent, verdict: Verdict) -> Approved | Refused:
+    """*verdict* of guard_core on *intent* in words. For can_execute and the engine's compiled entry alone."""
+    code, qty, observed, limit = verdict
+    reason = REASON_CODES[code]
+    if reason is None:
+        return Approved(_SEAL, intent, qty, REASON_CODES[int(observed)])
+    if reason is Reason.NOT_FINITE:
+        sentence = f"{_INPUT_NAMES[int(observed)]} is not a finite number"
+        return Refused(intent=intent, reason=reason, observed=math.nan, limit=0.0, sentence=sentence)
+    sentence = _SENTENCES[reason].format(observed=observed, limit=limit)
+    return Refused(intent=intent, reason=reason, observed=observed, limit=limit, sentence=sentence)
 
 
 def can_execute(
@@ -473,15 +492,7 @@ def can_execute(
         view.policy_risk_pct, view.policy_positions, view.policy_exposure_pct, view.policy_cost_in_r
     )
     rows = tier_rows(instrument) if tiers is None else tiers
-    code, qty, observed, limit = guard_core(_intent_row(intent, view, instrument), view.row(), limit_row, rows)
-    reason = REASON_CODES[code]
-    if reason is None:
-        return Approved(_SEAL, intent, qty, REASON_CODES[int(observed)])
-    if reason is Reason.NOT_FINITE:
-        sentence = f"{_INPUT_NAMES[int(observed)]} is not a finite number"
-        return Refused(intent=intent, reason=reason, observed=math.nan, limit=0.0, sentence=sentence)
-    sentence = _SENTENCES[reason].format(observed=observed, limit=limit)
-    return Refused(intent=intent, reason=reason, observed=observed, limit=limit, sentence=sentence)
+    return judged(intent, guard_core(_intent_row(intent, view, instrument), view.row(), limit_row, rows))
 
 
 def create_intent(
