@@ -290,8 +290,8 @@ class Rehearsal:
             records.close()
             state.close()
         self.report = {
-            "trades": len(engine.records.tally.trades), "signals": engine.records.tally.signals, "failures": session.shield.failures,
-            "last failure": session.shield.last, "counts": dict(driver.counts),
+            "trades": len(engine.records.tally.trades), "signals": engine.records.tally.signals,
+            "failures": session.shield.failures, "last failure": session.shield.last, "counts": dict(driver.counts),
         }
         return self.watch.done
 

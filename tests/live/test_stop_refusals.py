@@ -179,7 +179,7 @@ def test_a_refusal_for_a_filter_makes_the_driver_read_filters(warm: bytes) -> No
         venue.read_instruments, venue.submit_order = read_instruments, submit
         task = asyncio.create_task(driver.run(connected=True))
         await until(lambda: driver.ready)
-        coarse.append(msgspec.structs.replace(world.engine.instruments[0], tick_size=7.0))
+        coarse.append(msgspec.structs.replace(world.engine.instruments[0], tick_size=9.0))
         driver.tell(IntentReceived(ts_ns=world.now_ns, intent=world.intent(expires_ns=driver.clock.now_ns() + 10**12,
                                                                    created_ns=driver.clock.now_ns())))
         await until(lambda: venue.sent)
@@ -196,5 +196,5 @@ def test_a_refusal_for_a_filter_makes_the_driver_read_filters(warm: bytes) -> No
         return world, venue.sent
 
     world, sent = asyncio.run(run())
-    assert world.engine.instruments[0].tick_size == 7.0
+    assert world.engine.instruments[0].tick_size == 9.0
     assert [one for one in sent if one.type is OrderType.MARKET and one.reduce_only] == []
