@@ -111,8 +111,10 @@ def loss_24h_pct(engine: Engine) -> float:
 
 
 def judged_pct(engine: Engine) -> tuple[float, float, float]:
-    """What limits judge, in percent of the newest equity noted: loss of 24 hours, since midnight, day's drawdown."""
+    """What limits judge, in percent at the newest equity noted: 24 hours' change, since midnight, day's drawdown."""
     last, memory = float(engine.account.losses[LOSS_LAST]), engine.policy.slots.mem
+    if last != last:  # nothing was noted yet
+        return 0.0, 0.0, 0.0
     rolling, midnight = losses_pct(engine.account.losses, last)
     drawdown = (last / memory[MEM_PEAK] - 1.0) * 100.0 if memory[MEM_DAY] >= 0.0 else 0.0
     return float(rolling), float(midnight), float(drawdown)
