@@ -241,7 +241,7 @@ def test_a_transfer_known_after_its_wallet_was_corrected_is_no_result(late: str)
 
     async def run() -> None:
         world = World().begin(200)
-        venue, skipped = Account(world.engine.instruments), [0]
+        venue, skipped = Account(world.engine.instruments.all), [0]
         base, begun = world.now_ns + 5 * NS_PER_SECOND, time.monotonic()
         venue.now_ns = base
 
