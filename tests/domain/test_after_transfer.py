@@ -1,4 +1,4 @@
-"""Remembered equities after a transfer: in proportion to the account where there is one, by the amount else."""
+"""Remembered equities after a transfer: in proportion to the account, or by the amount where there is none."""
 
 from __future__ import annotations
 

@@ -61,6 +61,7 @@ def after_bars(
 
 # What each variant is weak against, where it does not break by itself.
 PROVOCATIONS = {
+    "transfer-unseen": [Fault(at_s=hour * 3600.0 + 100.0, kind=Kind.TRANSFER, value=-500.0) for hour in (6, 12, 18)],
     "blind-retry": after_bars(Kind.ANSWER_LOST, on="submit"),
     "fills-twice": after_bars(Kind.MESSAGE_DUPLICATED, on="user", count=4),
     "reduce-gated": [Fault(at_s=hour * 3600.0, kind=Kind.FLATTEN) for hour in (6, 12, 18)],

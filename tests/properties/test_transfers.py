@@ -100,10 +100,10 @@ def test_money_that_moves_changes_no_percentage_and_no_latch(kind: type[Judged],
     """Any size at any moment: the same losses and drawdowns in percent, the same latches, level and permission."""
     still, moved = kind(), kind()
     now_ns, equity, share = START, 10_000.0, 1.0
-    for minutes, tenths, drawn in marks:
+    for minutes, tenths, wanted in marks:
         now_ns += minutes * NS_PER_MINUTE
         equity *= 1.0 + (tenths + 0.0137) / 1000.0
-        transfer = drawn if 1e-3 < share * drawn < 1e6 else 1.0
+        transfer = wanted if 1e-3 < share * wanted < 1e6 else 1.0
         percentages, decided = still.mark(now_ns, equity)
         with_transfers, also_decided = moved.mark(now_ns, equity * share)
         assert with_transfers == pytest.approx(percentages, abs=1e-7)

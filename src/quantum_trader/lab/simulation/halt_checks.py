@@ -22,7 +22,7 @@ class _Overnight(msgspec.Struct, frozen=True, kw_only=True):
     trades: int
     latched: bool
     cleared: int  # halts that were ended on record
-    adjusted: int  # times the books' money was set to the venue's
+    corrections: int  # of money that was taken for a result, or is no transfer
 
 
 class HaltChecks:
@@ -32,6 +32,7 @@ class HaltChecks:
         self._context = context
         self._halted_since_ns = -1  # an operator's halt; -1: none
         self._cleared = 0
+        self._corrections = 0
         self._overnight: _Overnight | None = None
 
     def begin(self) -> None:
@@ -65,13 +66,17 @@ class HaltChecks:
         """A halt was ended."""
         self._cleared += 1
 
+    def adjusted(self, data: dict[str, Any]) -> None:
+        """The books' money was set to the venue's; a transfer reported in time changes no loss in percent."""
+        self._corrections += data["why"] != "transfer"
+
     def check_midnight(self, engine: Engine) -> None:
         """A new UTC day ends no halt, no streak, and no loss latch while the losses last."""
         now = _Overnight(
             day=trader_view.now_ns(engine) // NS_PER_DAY, kill=trader_view.is_killed(engine),
             streak=trader_view.losing_streak(engine), trades=trader_view.booked_trades(engine),
             latched=trader_view.is_loss_latched(engine), cleared=self._cleared,
-            adjusted=trader_view.cash_adjustments(engine),
+            corrections=self._corrections,
         )
         before, self._overnight = self._overnight, now
         if before is None or before.day == now.day:
@@ -82,7 +87,7 @@ class HaltChecks:
         if now.streak < before.streak and (now.trades, now.cleared) == (before.trades, before.cleared):
             fail("streaks survive midnight", f"a losing streak of {before.streak} ended with the day")
         rolling = trader_view.loss_24h_pct(engine)
-        same_money = before.adjusted == now.adjusted  # else the same loss is another share of the equity
+        corrected = before.corrections != now.corrections  # then the loss itself is another one
         limit = trader_view.daily_loss_limit_pct(engine)
-        if before.latched and not now.latched and same_money and rolling <= -limit:
+        if before.latched and not now.latched and not corrected and rolling <= -limit:
             fail("limits survive midnight", f"the day's loss latch ended with {rolling:.2f} % lost in 24 hours")

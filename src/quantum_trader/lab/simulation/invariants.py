@@ -106,7 +106,11 @@ class Watch:
         self.money.filled(data)
 
     def _cash_adjusted(self, data: dict[str, Any], engine: Engine) -> None:
-        self.money.adjusted(data)
+        self.money.adjusted(data, engine)
+        self.halts.adjusted(data)
+
+    def _bars_taken(self, data: dict[str, Any], engine: Engine) -> None:
+        self.money.bars_taken(engine)
 
     def _halt_raised(self, data: dict[str, Any], engine: Engine) -> None:
         self.halts.raised(data)
@@ -150,6 +154,7 @@ class Watch:
             checks.begin()
         if before is None:
             self.money.begin(engine)
+        self.money.bars_taken(engine)
         self.account.begin(engine)
         if before is None:
             return
@@ -182,4 +187,5 @@ _RECORDS: Final[dict[str, Callable[[Watch, dict[str, Any], Engine], None]]] = {
     "reconciliation.difference": Watch._differs,
     "input.failed": Watch._input_failed,
     "cash.adjusted": Watch._cash_adjusted,
+    "market.bar": Watch._bars_taken,
 }

@@ -11,6 +11,7 @@ from quantum_trader.lab.simulation.check_context import CheckContext
 
 _SAME: Final = 1e-9
 _CENT: Final = 0.01  # USDT
+_SAME_PCT: Final = 1e-6  # percent
 _EQUITY_SAME: Final = 0.03  # share by which sizing equity and the exchange's may differ at the same moment
 
 
@@ -23,6 +24,7 @@ class MoneyChecks:
         self._fills: dict[str, Fill] = {}
         self._booked: set[str] = set()
         self._transfers_booked: list[float] = []
+        self._judged: tuple[int, tuple[float, ...]] = (0, ())  # time of the newest bars, losses and drawdown then
 
     def begin(self, engine: Engine) -> None:
         """A trader starts without an earlier life to compare with: it has booked what it remembers."""
@@ -48,8 +50,12 @@ class MoneyChecks:
             fail("a fill counts once", f"{fill_id} was booked twice")
         self._booked.add(fill_id)
 
-    def adjusted(self, data: dict[str, Any]) -> None:
-        """A transfer counts once: counted twice, it would move the peak that drawdown is measured from."""
+    def bars_taken(self, engine: Engine) -> None:
+        """Note the percentages that limits have judged."""
+        self._judged = trader_view.now_ns(engine), trader_view.judged_pct(engine)
+
+    def adjusted(self, data: dict[str, Any], engine: Engine) -> None:
+        """A transfer counts once, and changes no percentage that a limit judges."""
         context, amount = self._context, data["wallet"] - data["before"]
         real = [transfer for transfer in context.exchange.transfers if abs(transfer.amount - amount) < _CENT]
         calm_s = context.now_s() - context.disruptions.requests_s
@@ -57,8 +63,13 @@ class MoneyChecks:
             context.fail(
                 "money moved is no result", f"{amount:+.2f} USDT were moved, and booked as a result of trading"
             )
+        before, now = self._judged, (trader_view.now_ns(engine), trader_view.judged_pct(engine))
+        self._judged = now
         if data["why"] != "transfer":
             return
+        same = all(abs(new - old) <= _SAME_PCT for new, old in zip(now[1], before[1], strict=False))
+        if now[0] == before[0] and not same:
+            context.fail("money moved is no result", f"{amount:+.2f} USDT were moved: {before[1]} % became {now[1]} %")
         self._transfers_booked.append(amount)
         if sum(abs(booked - amount) < _CENT for booked in self._transfers_booked) > len(real):
             context.fail("money counts once", f"{amount:+.2f} USDT were booked more often than they moved")

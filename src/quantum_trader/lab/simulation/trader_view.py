@@ -15,6 +15,7 @@ from quantum_trader.domain.enums import GOV_EMERGENCY
 from quantum_trader.engine.books import Position
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.gateway import Ticket
+from quantum_trader.policy.layout import MEM_DAY, MEM_PEAK
 from quantum_trader.risk.limits import LOSS_LAST, losses_latched, losses_pct
 from quantum_trader.risk.limits import orders_last_hour as orders_in_row
 from quantum_trader.signals import columns as col
@@ -109,6 +110,16 @@ def loss_24h_pct(engine: Engine) -> float:
     return float(rolling)
 
 
+def judged_pct(engine: Engine) -> tuple[float, float, float]:
+    """What limits judge, in percent at the newest equity noted: 24 hours' change, since midnight, day's drawdown."""
+    last, memory = float(engine.account.losses[LOSS_LAST]), engine.policy.slots.mem
+    if last != last:  # nothing was noted yet
+        return 0.0, 0.0, 0.0
+    rolling, midnight = losses_pct(engine.account.losses, last)
+    drawdown = (last / memory[MEM_PEAK] - 1.0) * 100.0 if memory[MEM_DAY] >= 0.0 else 0.0
+    return float(rolling), float(midnight), float(drawdown)
+
+
 def daily_loss_limit_pct(engine: Engine) -> float:
     """The daily loss limit in percent."""
     return engine.settings.limits.daily_loss_pct
@@ -160,11 +171,6 @@ def booked_trades(engine: Engine) -> int:
 def closed_trades(engine: Engine) -> int:
     """Closed trades on record in this life."""
     return len(engine.records.tally.trades)
-
-
-def cash_adjustments(engine: Engine) -> int:
-    """How often the books' money was set to the venue's."""
-    return engine.records.tally.topics["cash.adjusted"]
 
 
 def booked_fills(engine: Engine) -> set[str]:

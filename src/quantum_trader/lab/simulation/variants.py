@@ -222,6 +222,14 @@ class MidnightReset(_Engine):
         return super().on_bars(batch, received_ns)
 
 
+class TransferUnseen(_Engine):
+    """Takes a transfer into every remembered equity but the policy's."""
+
+    def __init__(self, *arguments: Any, **parts: Any) -> None:
+        super().__init__(*arguments, **parts)
+        self.account.policy_memory = self.account.policy_memory.copy()
+
+
 class _Forgetful(Seen):
     def __contains__(self, name: object) -> bool:
         return False
@@ -376,5 +384,6 @@ VARIANTS: Final[dict[str, Variant]] = {
                 engine=_with(EngineParts(gateway=_BackwardGateway))),
         Variant(name="halt-forgets", wrong="a halt ends with the process", engine=HaltForgets),
         Variant(name="midnight-reset", wrong="limits and halts end with the UTC day", engine=MidnightReset),
+        Variant(name="transfer-unseen", wrong="a transfer is a loss or profit for the policy", engine=TransferUnseen),
     )
 }
