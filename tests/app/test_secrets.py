@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 import os
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from pathlib import Path
 from socket import create_server
 
@@ -301,6 +302,17 @@ def test_the_guard_ends_with_its_block() -> None:
     assert str(caught.value) == "bad […]"
     assert caught.value.__cause__ is None
     assert (sys.stdout, sys.stderr, logging.getLogRecordFactory(), sys.excepthook) == before
+
+
+def test_a_redacted_stream_may_outlive_the_stream_beneath() -> None:
+    """Its finaliser flushes; Python 3.13 reports an error there, so a closed stream beneath is passed over."""
+    with redirect_stdout(io.StringIO()) as beneath, guarded_process(Redactor([Secret(SECRET)])):
+        redacted = sys.stdout
+    beneath.close()
+
+    redacted.close()
+
+    assert redacted.closed
 
 
 def test_children_do_not_inherit_keys() -> None:

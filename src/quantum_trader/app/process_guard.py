@@ -34,8 +34,9 @@ class _Redacted(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Flush the stream beneath."""
-        self._beneath.flush()
+        """Flush the stream beneath; one that is closed has nothing left to flush."""
+        if not self._beneath.closed:
+            self._beneath.flush()
 
     def isatty(self) -> bool:
         """Whether the stream beneath is a terminal."""
