@@ -29,7 +29,10 @@ import runpy, sys, time
 time.perf_counter, time.perf_counter_ns = time.thread_time, time.thread_time_ns
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-_LAUNCH = {"wall": ["benchmarks/run.py"], "cpu": ["-c", f"import sys; del sys.argv[0]\n{_CPU_TIME}", "benchmarks/run.py"]}
+_LAUNCH = {
+    "wall": ["benchmarks/run.py"],
+    "cpu": ["-c", f"import sys; del sys.argv[0]\n{_CPU_TIME}", "benchmarks/run.py"],
+}
 
 
 def rows_of(root: Path, name: str, clock: str) -> Rows:
