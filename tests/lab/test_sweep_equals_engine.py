@@ -118,7 +118,8 @@ def assert_equal(recording: Recording, settings: SweepSettings) -> tuple[Engine,
     approved = {f"tr{n + 1:08d}": outcome.quantity[n] for n in np.flatnonzero(outcome.decision == 0).tolist()}
     assert approved == sink.quantities
     count = int(desk.counts[C_TRADES])
-    assert [_of_sweep(recording, outcome, n) for n in range(count)] == [_of_engine(t) for t in engine.records.tally.trades]
+    trades = engine.records.tally.trades
+    assert [_of_sweep(recording, outcome, n) for n in range(count)] == [_of_engine(trade) for trade in trades]
     np.testing.assert_array_equal(outcome.equity[~np.isnan(outcome.equity)], hourly)
     books, money, counts = engine.account.books, desk.money, desk.counts
     assert (money[M_CASH], money[M_VENUE_CASH]) == (books.cash, venue.balance().wallet)
@@ -130,7 +131,8 @@ def assert_equal(recording: Recording, settings: SweepSettings) -> tuple[Engine,
     assert counts[C_REDUCED] == engine.records.tally.policy_moments_reduced
     for mine, theirs in (
         (desk.policy, engine.policy.slots.out), (desk.memory, engine.policy.slots.mem),
-        (desk.performance, engine.account.performance.rows), (desk.governor, engine.account.governor), (desk.losses, engine.account.losses),
+        (desk.performance, engine.account.performance.rows), (desk.governor, engine.account.governor),
+        (desk.losses, engine.account.losses),
     ):
         np.testing.assert_array_equal(mine, theirs)
     return engine, sink

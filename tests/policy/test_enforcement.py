@@ -32,13 +32,11 @@ from quantum_trader.policy.enforcement import (
     PolicyNumbers,
     Settings,
     effective,
-    effective_settings,
     refusal_names,
     refusals,
     removed_by_switch,
     settings_in_use,
     trade_size,
-    verdicts,
 )
 
 OBSERVE = OrchestratorIntegrationConfig.create_observe_mode()
@@ -184,17 +182,6 @@ def test_the_compiled_scalars_give_the_same_bits(
     )
     assert compiled(refusals)(used, confidence, opened) == refusals(used, confidence, opened)
     assert compiled(trade_size)(used, confidence, opened) == trade_size(used, confidence, opened)
-
-
-@given(policy=policies, switches=switch_sets, confidence=confidences, opened=positions, tag_ok=st.integers(0, 1))
-def test_settings_given_one_by_one_are_the_same_settings(
-    policy: PolicyNumbers, switches: tuple[int, ...], confidence: float, opened: int, tag_ok: int
-) -> None:
-    """The engine's form of the two calls."""
-    by_policy, fixed = numbers(policy), OBSERVE.fixed_settings(tag_ok)
-    flat = (switches, *by_policy[:2], tag_ok, *by_policy[2:], *OBSERVE.fixed)
-    assert effective_settings(*flat) == settings_in_use(switches, by_policy, fixed)
-    assert verdicts(*flat, confidence, opened) == removed_by_switch(switches, by_policy, fixed, confidence, opened)
 
 
 REFUSING = [

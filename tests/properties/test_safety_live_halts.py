@@ -167,7 +167,7 @@ def test_15_the_daily_loss_ends_at_a_midnight_with_losses_inside_the_limit(world
         if minute % 360 == 0:
             reasons.add(refusal(world, f"x{minute}"))
     assert reasons == {"DAILY_LOSS", ""}
-    assert not world.engine._loss_halted
+    assert not world.engine.account.loss_latched
     assert any(one["data"]["kind"] == "daily_loss" for one in world.records("halt.cleared"))
 
 

@@ -15,12 +15,12 @@ from quantum_trader.engine.accounting import shadows_break_streak
 from quantum_trader.engine.exit_shadows import ExitShadows
 from quantum_trader.engine.facts import HaltNotice, PolicyVerdict, ShadowResult, SignalDecision
 from quantum_trader.engine.market import Market
-from quantum_trader.engine.policy_in_force import Numbers, PolicyInForce
+from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.recorder import POLICY
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.road import shadow_bracket
 from quantum_trader.engine.supervision import Shield
-from quantum_trader.policy.enforcement import SWITCH_EXIT_MODE, verdicts
+from quantum_trader.policy.enforcement import SWITCH_EXIT_MODE, refusal_names, refusals, removed_by_switch
 from quantum_trader.policy.ledger import RolloutLedger
 from quantum_trader.risk.exits import exit_row
 from quantum_trader.signals import columns as col
@@ -129,22 +129,21 @@ class Judging:
     ) -> None:
         """Record what the policy, fully enforced, would have done with a signal, and note its evidence."""
         policy, now_ns = self._policy, signal.ts_ns
-        numbers, integration = policy.numbers(index), policy.integration
-        removed = verdicts(
-            integration.switches, numbers[0], numbers[1], symbol_good, *numbers[2:], *integration.fixed,
-            signal.confidence, open_count,
+        says, integration = policy.says(index), policy.integration
+        removed = removed_by_switch(
+            integration.switches, says, integration.fixed_settings(symbol_good), signal.confidence, open_count
         )
         self.ledger.record(seq, now_ns, (*removed[:SWITCH_EXIT_MODE], 0.0))
         if removed[SWITCH_EXIT_MODE] != 0.0:
-            self._follow_exits(seq, index, signal, numbers[5], removed[SWITCH_EXIT_MODE])
-        reasons = _policy_reasons(numbers, signal.confidence, open_count)
+            self._follow_exits(seq, index, signal, says.exit_code, removed[SWITCH_EXIT_MODE])
+        reasons = refusal_names(refusals(says, signal.confidence, open_count))
         if reasons and seq in self._flags:
             self._flags[seq] |= _BLOCKED
         if seq not in self._flags:
             self.ledger.abandon(seq)
         verdict = PolicyVerdict(
             signal_id=signal.signal_id, verdict="BLOCK" if reasons else "ALLOW", reasons=reasons, removed=removed,
-            policy_hash=policy.content_hash, min_confidence=numbers[2], risk_pct=numbers[3],
+            policy_hash=policy.content_hash, min_confidence=says.min_confidence, risk_pct=says.risk_pct,
         )
         self._records.record("policy.verdict", signal.trace_id, now_ns, verdict, POLICY)
         if policy.watcher is not None:
@@ -178,17 +177,3 @@ class Judging:
         self._flags = {int(seq): int(flags) for seq, flags in state["flags"]}
         self._shadow_wins, self._last_close_ns = state["shadow_wins"], state["last_close_ns"]
 
-
-def _policy_reasons(numbers: Numbers, confidence: float, open_count: int) -> tuple[str, ...]:
-    """The switches through which the policy, fully enforced, would refuse a signal."""
-    allow, symbol_ok, min_confidence, risk_pct, max_positions, _ = numbers
-    reasons = []
-    if not allow or risk_pct <= 0.0:
-        reasons.append("trading_gate")
-    if not symbol_ok:
-        reasons.append("signal_filter")
-    if confidence < min_confidence:
-        reasons.append("confidence_threshold")
-    if open_count >= max_positions:
-        reasons.append("position_limits")
-    return tuple(reasons)

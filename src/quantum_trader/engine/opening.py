@@ -6,6 +6,7 @@ through the gateway. The confidence threshold refuses in :func:`quantum_trader.e
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import msgspec
@@ -24,7 +25,7 @@ from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.judging import Judging
 from quantum_trader.engine.market import Market
-from quantum_trader.engine.policy_in_force import PolicyInForce, Used
+from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.protection import Protection
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.road import ROAD_APPROVED, ROAD_FLIP, ROAD_REASONS, gate, planned_stop, size_entry
@@ -32,6 +33,7 @@ from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.supervision import Shield, Supervise
 from quantum_trader.engine.tracing import Tracing
 from quantum_trader.market import performance as perf
+from quantum_trader.policy.enforcement import Settings
 from quantum_trader.risk.exits import exit_row
 from quantum_trader.risk.governor import level_factors
 from quantum_trader.risk.guard import AccountView, Approved, Refused, can_execute
@@ -145,13 +147,13 @@ class Opening:
         refusal = (ROAD_REASONS.get(code, ""), 0.0, 0.0)
         if code == ROAD_APPROVED:
             refusal = self._enter(index, row, sign, seq, used, commands)
-        elif code == ROAD_FLIP:
+        elif code == ROAD_FLIP and not self._is_new(index, now_ns):
             commands += self._close_opposite(index, now_ns)
         self._records.afterwards(
             self._record_decision, seq, index, row, refusal, used, open_count, symbol_good, now_ns
         )
 
-    def _gate(self, index: int, sign: int, confidence: float, atr: float, used: Used) -> int:
+    def _gate(self, index: int, sign: int, confidence: float, atr: float, used: Settings) -> int:
         """The ROAD code of the gates before sizing."""
         symbol = self._instruments.symbols[index]
         position = self._account.books.positions.get(symbol)
@@ -159,14 +161,18 @@ class Opening:
         return int(gate(sign, confidence, atr, held, int(symbol in self.pending), self.open_count, used))
 
     def _close_opposite(self, index: int, now_ns: int) -> list[Command]:
-        """Close the position that a signal or intent points against, unless it is closing or is new this moment."""
+        """Close the position that a signal or intent points against, unless it is closing already."""
         position = self._account.books.positions[self._instruments.symbols[index]]
-        if position.exit_reason is not None or now_ns <= position.entry_ns:
+        if position.exit_reason is not None:
             return []
         return self._protection.close(position, ExitReason.SIGNAL_FLIP, now_ns)
 
+    def _is_new(self, index: int, now_ns: int) -> bool:
+        """Whether a symbol's position was opened no earlier than the moment of *now_ns*."""
+        return now_ns <= self._account.books.positions[self._instruments.symbols[index]].entry_ns
+
     def _enter(
-        self, index: int, row: list[float], sign: int, seq: int, used: Used, commands: list[Command]
+        self, index: int, row: list[float], sign: int, seq: int, used: Settings, commands: list[Command]
     ) -> Refusal:
         """Size the entry of signal *seq* and open it."""
         price, now_ns, settings = row[col.CLOSE], self._market.now_ns, self._settings
@@ -174,7 +180,7 @@ class Opening:
         stop = planned_stop(sign, price, row[col.ATR_1H], stop_atr)
         level = self._account.governor_level
         code, qty, leverage = size_entry(
-            sign, price, stop, self._account.equity, used[3], self._risk_factor(index), level, settings.leverage,
+            sign, price, stop, self._account.equity, used.risk_pct, self._risk_factor(index), level, settings.leverage,
             self._instruments.sizes[index], self._limit_row(index), self._instruments.tiers[index],
         )
         self._tracing.step("sizing", ROAD_REASONS.get(code, "OK"), trace_id)
@@ -184,13 +190,13 @@ class Opening:
             intent_id=ids.signal_intent_id(seq), trace_id=trace_id, symbol=self._instruments.symbols[index],
             side=Side.LONG if sign > 0 else Side.SHORT, qty=qty, reduce_only=False, reference_price=price,
             stop_price=stop, leverage=leverage, created_ns=now_ns,
-            expires_ns=now_ns + settings.intent_ttl_s * NS_PER_SECOND, source=_ENSEMBLE, risk_pct=used[3],
+            expires_ns=now_ns + settings.intent_ttl_s * NS_PER_SECOND, source=_ENSEMBLE, risk_pct=used.risk_pct,
             confidence=row[col.CONFIDENCE], policy_hash=self._policy.content_hash if self._policy.enforces else "",
         )
         return self._open(intent, index, row, used, stop_atr, now_ns, now_ns, commands)
 
     def _open(
-        self, intent: Intent, index: int, row: list[float], used: Used, stop_atr: float, now_ns: int, data_ns: int,
+        self, intent: Intent, index: int, row: list[float], used: Settings, stop_atr: float, now_ns: int, data_ns: int,
         commands: list[Command],
     ) -> Refusal:
         """Ask the guard about a sized *intent*, plan its position with the stop that was judged, and send its order.
@@ -202,7 +208,7 @@ class Opening:
         if not isinstance(verdict, Approved):
             self._records.afterwards(self._record_denied, verdict)
             return verdict.reason.value, verdict.observed, verdict.limit
-        self._plan(index, verdict, row[col.ATR_1H], stop_atr, int(used[5]), now_ns)
+        self._plan(index, verdict, row[col.ATR_1H], stop_atr, used.exit_code, now_ns)
         commands += self._records.outgoing(self._gateway.open(verdict))
         self._tracing.step("order", "OK", intent.trace_id)
         return _SENT
@@ -297,7 +303,7 @@ class Opening:
         reason, _, _ = self._open(sized, index, row, used, stop_atr, now_ns, data_ns, commands)
         return self._failed(intent, reason, now_ns) if reason else commands
 
-    def _sized(self, intent: Intent, index: int, row: list[float], used: Used) -> tuple[Intent, float]:
+    def _sized(self, intent: Intent, index: int, row: list[float], used: Settings) -> tuple[Intent, float]:
         """*intent* clipped to the risk a signal would get, with its stop; and that stop's distance in ATRs."""
         price, sign, atr = intent.reference_price, intent.side.sign, row[col.ATR_1H]
         stop_atr, stop = self._stop_atr(index), intent.stop_price
@@ -305,8 +311,9 @@ class Opening:
             stop = planned_stop(sign, price, atr, stop_atr)
         else:
             stop_atr = sign * (price - stop) / atr  # not positive: the guard refuses it
-        allowed = risk_quantity(self._account.equity, used[3], self._risk_factor(index), price, stop)
-        qty = min(intent.qty, allowed) if allowed > 0.0 else intent.qty
+        allowed = risk_quantity(self._account.equity, used.risk_pct, self._risk_factor(index), price, stop)
+        clipped = math.isfinite(intent.qty) and allowed > 0.0  # otherwise the guard refuses what is no number
+        qty = min(intent.qty, allowed) if clipped else intent.qty
         return msgspec.structs.replace(intent, qty=qty, stop_price=stop), stop_atr
 
     def _failed(self, intent: Intent, reason: str, now_ns: int) -> list[Command]:
@@ -331,7 +338,7 @@ class Opening:
         self._records.record("signal.generated", signal.trace_id, now_ns, signal)
 
     def _record_decision(
-        self, seq: int, index: int, row: list[float], refusal: Refusal, used: Used, open_count: int,
+        self, seq: int, index: int, row: list[float], refusal: Refusal, used: Settings, open_count: int,
         symbol_good: int, now_ns: int,
     ) -> None:
         """Record how signal number *seq* fared, start its shadow trade and judge it by the policy."""
@@ -343,8 +350,8 @@ class Opening:
         decision = SignalDecision(
             signal_id=signal.signal_id, symbol=signal.symbol, action=signal.action.value,
             confidence=signal.confidence, decision="BLOCKED" if reason else "ALLOWED", reason=reason,
-            observed=observed, limit=limit, features_ts_ns=signal.features_ts_ns, min_confidence_used=used[2],
-            risk_pct_used=used[3],
+            observed=observed, limit=limit, features_ts_ns=signal.features_ts_ns,
+            min_confidence_used=used.min_confidence, risk_pct_used=used.risk_pct,
         )
         self._records.record("signal.decided", signal.trace_id, signal.ts_ns, decision)
         if self._settings.policy_enabled:

@@ -24,15 +24,13 @@ from quantum_trader.policy.enforcement import (
     EffectiveSettings,
     OrchestratorIntegrationConfig,
     PolicyNumbers,
+    Settings,
     effective,
-    effective_settings,
+    settings_in_use,
 )
 from quantum_trader.policy.policy import TradingPolicy
 
-Numbers = tuple[int, int, float, float, int, int]  # allow, symbol allowed, confidence, risk %, positions, exit code
-Used = tuple[int, int, float, float, int, int]  # the same, as trading uses them: see effective_settings
-
-_NO_POLICY: Final[Numbers] = (1, 1, 0.0, 0.0, 0, 0)
+_NO_POLICY: Final = Settings(1, 1, 0.0, 0.0, 0, 0)
 _MATERIAL_RISK: Final = 0.01  # relative change of the permitted risk worth a record
 
 
@@ -63,8 +61,8 @@ class PolicyInForce:
         """Evaluate the policy for the account's *stage_row* and *market* (S, N_OUT); one that fails allows nothing."""
         slots, tally = self.slots, self._records.tally
         changed = self._shield.run(
-            stage.policy_stage, now_ns, stage_row, market, self._account.losses, self._account.day, slots.profile,
-            slots.inputs, slots.account, slots.slots, slots.mem, slots.out,
+            stage.policy_stage, now_ns, stage_row, market, self._account.losses, slots.profile, slots.inputs,
+            slots.account, slots.slots, slots.mem, slots.out,
         )
         if changed is None:
             slots.out[:, pol.OUT_ALLOW] = 0.0
@@ -113,7 +111,7 @@ class PolicyInForce:
         )
 
     def _risk_state(self, now_ns: int) -> RiskState:
-        """The account as the policy was given it."""
+        """The account as the policy judged it."""
         row, books = self.slots.account.tolist(), self._account.books
         return RiskState(
             daily_pnl_pct=row[pol.ACC_DAILY_PNL_PCT],
@@ -134,12 +132,12 @@ class PolicyInForce:
 
     # ------------------------------------------------------------------ what trading may use of it
 
-    def numbers(self, index: int) -> Numbers:
-        """What the policy in force says for a symbol."""
+    def says(self, index: int) -> Settings:
+        """What the policy in force says for a symbol, enforced or not."""
         if not self.settings.policy_enabled:
             return _NO_POLICY
         out = self.slots.out[index + 1].tolist()
-        return (
+        return Settings(
             int(out[pol.OUT_ALLOW]), int(out[pol.OUT_SYMBOL_OK]), out[pol.OUT_MIN_CONF], out[pol.OUT_RISK_PCT],
             int(out[pol.OUT_MAX_OPEN]), int(out[pol.OUT_EXIT]),
         )
@@ -148,14 +146,10 @@ class PolicyInForce:
         """1 where a symbol's own record lets it trade, 0 where it is tagged BAD."""
         return int(self._account.performance.rows[index, perf.P_TAG] != TAG_BAD)
 
-    def used(self, index: int) -> Used:
-        """What trading uses for a symbol: the policy where it is enforced, the fixed settings elsewhere."""
-        numbers = self.numbers(index) if self.enforces else _NO_POLICY
-        used: Used = effective_settings(
-            self.integration.switches, numbers[0], numbers[1], self.symbol_is_good(index), *numbers[2:],
-            *self.integration.fixed,
-        )
-        return used
+    def used(self, index: int) -> Settings:
+        """What trading uses for a symbol: the policy's where it is enforced, the fixed settings elsewhere."""
+        fixed = self.integration.fixed_settings(self.symbol_is_good(index))
+        return settings_in_use(self.integration.switches, self.says(index), fixed) if self.enforces else fixed
 
     def limits(self, index: int) -> tuple[float, float]:
         """Positions and exposure (percent) that the policy allows for a symbol; infinite where it is not enforced."""

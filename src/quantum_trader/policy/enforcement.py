@@ -260,26 +260,6 @@ def removed_by_switch(
     )
 
 
-# The engine calls these two until it passes Settings itself.
-def effective_settings(
-    switches: Sequence[int], allow: int, symbol_by_policy: int, symbol_by_tag: int, min_confidence: float,
-    risk_pct: float, max_positions: int, exit_code: int, *fixed: Any,
-) -> Settings:
-    """:func:`settings_in_use` with the settings given one by one; *fixed*: ``OrchestratorIntegrationConfig.fixed``."""
-    policy = Settings(allow, symbol_by_policy, min_confidence, risk_pct, max_positions, exit_code)
-    return settings_in_use(switches, policy, Settings(1, symbol_by_tag, *fixed))
-
-
-def verdicts(
-    switches: Sequence[int], allow: int, symbol_by_policy: int, symbol_by_tag: int, min_confidence: float,
-    risk_pct: float, max_positions: int, exit_code: int, *fixed_and_signal: Any,
-) -> tuple[float, float, float, float, float, float]:
-    """:func:`removed_by_switch` with the settings given one by one, then confidence and open positions."""
-    policy = Settings(allow, symbol_by_policy, min_confidence, risk_pct, max_positions, exit_code)
-    *fixed, confidence, open_positions = fixed_and_signal
-    return removed_by_switch(switches, policy, Settings(1, symbol_by_tag, *fixed), confidence, open_positions)
-
-
 def _check_types(config: OrchestratorIntegrationConfig) -> None:
     """Refuse a value of the wrong type: a constructor call isn't checked by msgspec."""
     if not isinstance(config.mode, OrchestratorMode):

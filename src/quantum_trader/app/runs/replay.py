@@ -408,7 +408,8 @@ def view_of(session: Run, now_ns: int) -> ProgressView:
     peak = max(session.samples.equity, default=engine.account.equity)
     shadows = tally.shadows
     return ProgressView(
-        ts_ns=now_ns, bars_done=session.bars, bars_total=session.recording.report.bars, equity=engine.account.equity,
+        ts_ns=now_ns, bars_done=session.bars, bars_total=session.recording.report.bars,
+        equity=engine.account.equity,
         drawdown_pct=min(0.0, (engine.account.equity / peak - 1.0) * 100.0), positions=_positions(engine),
         policy=_policy_view(engine), signals=tally.signals, trades=len(tally.trades),
         refusals=dict(tally.refusals),
@@ -478,7 +479,8 @@ def facts_of(session: Run) -> RunFacts:
         ts_ns=samples["ts_ns"], equity=samples["equity"], closes=samples["closes"],
         policy_state=samples["policy_state"], trades=tally.trades,
         costs=CostFacts(
-            fees=engine.account.books.fees_paid, funding=engine.account.books.funding_received, slippage=tally.slippage_paid
+            fees=engine.account.books.fees_paid, funding=engine.account.books.funding_received,
+            slippage=tally.slippage_paid,
         ),
         signals=tally.signals, intents=tally.intents, refusals=dict(tally.refusals),
         shadows=ShadowFacts(

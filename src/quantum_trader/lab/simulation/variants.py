@@ -346,7 +346,8 @@ VARIANTS: Final[dict[str, Variant]] = {
     for variant in (
         Variant(name="blind-retry", wrong="a timeout is retried blindly", venue=_RetryingVenue),
         Variant(name="ack-is-fill", wrong="an acknowledgement counts as a fill", engine=AckIsFill),
-        Variant(name="stop-dropped", wrong="positions have no stop", engine=_with(EngineParts(gateway=_StoplessGateway))),
+        Variant(name="stop-dropped", wrong="positions have no stop",
+                engine=_with(EngineParts(gateway=_StoplessGateway))),
         Variant(name="double-intent", wrong="one intent becomes two orders",
                 engine=_with(EngineParts(gateway=_ForgetfulGateway))),
         Variant(name="long-for-short", wrong="shorts get the brackets of longs",

@@ -202,7 +202,8 @@ class PaperVenue:
     def balance(self) -> VenueBalance:
         """Return the account's money at the last known prices."""
         return VenueBalance(
-            wallet=self._account.cash, unrealised_pnl=ordered_sum(position.unrealised_pnl for position in self.positions()),
+            wallet=self._account.cash,
+            unrealised_pnl=ordered_sum(position.unrealised_pnl for position in self.positions()),
             margin_used=self._account.margin_used(), available=self._margin.available(),
         )
 
