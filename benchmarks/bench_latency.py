@@ -5,6 +5,8 @@ on disk, the journal and the live driver run here, as in ``quantum-trader live``
 moment's last bar is in the driver's hand and stops when the first order of that moment can be written to a socket. The
 claim (the line in the input log) lies in between. Further orders of the same moment wait for the first: they are
 reported apart, and so is the wait of the last frame behind the frames that came with it.
+
+The reference is ccxt: one frame to a signed order, once after each measured moment, so after the same pauses.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from random import Random
@@ -467,37 +469,42 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
+def figures_of(
+    what: str, values: list[float], beside: list[float], name: str,
+    bars: tuple[float | None, float | None] = (None, None),
+) -> Iterator[Figure]:
+    """The median and the 99th percentile of *values*, us, each beside the same of *beside*."""
+    for share, bar in zip((0.5, 0.99), bars, strict=True):
+        text = f"p{share * 100:.0f}"
+        yield Figure(
+            name=f"latency.{what}_{text}", value=percentile(values, share), unit="us",
+            reference=percentile(beside, share), reference_name=f"{name} {text}", at_most=bar,
+        )
+
+
 @bench("latency")
-def latency() -> list[Figure]:
-    """Decoded frame to signed order bytes through the live driver, beside plain ccxt's frame to signature."""
-    tight, every = ccxt_road(3000), ccxt_road(100, SYMBOLS)
-    loop = hot()
+def latency() -> Iterator[Figure]:
+    """Decoded frame to signed order bytes through the live driver.
+
+    The reference is plain ccxt from one frame to a signed order, after each moment's pause and in the same process.
+    """
     rehearsal = rehearse()
     done, report = rehearsal.watch.done, rehearsal.report
     assert report["failures"] == 0, report["last failure"]
     assert len(done) > 50, f"too few orders to measure: {len(done)} ({report})"
-    figures: list[Figure] = []
-
-    def add(
-        what: str, values: list[float], bars: tuple[str, str] = ("", ""), beside: list[float] = rehearsal.theirs,
-        name: str = "ccxt, 1 frame to a signed order, same pauses",
-    ) -> None:
-        for share, bar in zip((0.5, 0.99), bars, strict=True):
-            text = f"p{share * 100:.0f}"
-            figures.append(Figure(
-                name=f"latency.{what}_{text}", value=percentile(values, share), unit="us",
-                reference=percentile(beside, share), reference_name=f"{name} {text}", bar=bar,
-            ))
-
-    add("frame_to_bytes", [row["total"] / 1_000.0 for row in done], ("<= 150", "<= 500"))
+    ccxt = (rehearsal.theirs, "ccxt, 1 frame to a signed order, same pauses")
+    yield from figures_of("frame_to_bytes", [row["total"] / 1_000.0 for row in done], *ccxt, bars=(1.0, 1.5))
     for place, part in enumerate(PARTS):
-        add(part, [row["parts"][place] / 1_000.0 for row in done])
-    add("later_orders_of_a_moment", [value / 1_000.0 for row in done for value in row["later"]] or [0.0])
-    add("behind_other_frames", [row["wire"] / 1_000.0 for row in done])
-    add("tight_loop_without_network", loop, beside=tight, name="ccxt, 1 frame to a signed order, tight loop")
-    add("tight_loop_beside_all_frames", loop, beside=every, name=f"ccxt, {SYMBOLS} frames to a signed order")
-    figures.append(Figure(
+        yield from figures_of(part, [row["parts"][place] / 1_000.0 for row in done], *ccxt)
+    later = [value / 1_000.0 for row in done for value in row["later"]] or [0.0]
+    yield from figures_of("later_orders_of_a_moment", later, *ccxt)
+    yield from figures_of("behind_other_frames", [row["wire"] / 1_000.0 for row in done], *ccxt)
+    yield Figure(
         name="latency.signals_in_such_a_moment", value=statistics.median(row["signals"] for row in done),
         unit="signals", reference=float(len(done)), reference_name="moments measured",
-    ))
-    return figures
+    )
+    tight, every = ccxt_road(1500), ccxt_road(50, SYMBOLS)
+    loop = hot()
+    tight, every = tight + ccxt_road(1500), every + ccxt_road(50, SYMBOLS)
+    yield from figures_of("tight_loop_without_network", loop, tight, "ccxt, 1 frame to a signed order, tight loop")
+    yield from figures_of("tight_loop_beside_all_frames", loop, every, f"ccxt, {SYMBOLS} frames to a signed order")
