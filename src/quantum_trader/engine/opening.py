@@ -12,7 +12,6 @@ import msgspec
 
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import ExitReason, Side
-from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import Intent, Signal
 from quantum_trader.engine import ids
@@ -27,7 +26,16 @@ from quantum_trader.engine.market import Market
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.protection import Protection
 from quantum_trader.engine.records import Records
-from quantum_trader.engine.road import ROAD_APPROVED, ROAD_FLIP, ROAD_REASONS, gate, planned_stop, size_entry
+from quantum_trader.engine.road import (
+    ROAD_APPROVED,
+    ROAD_FLIP,
+    ROAD_NO_POSITION,
+    ROAD_REASONS,
+    gate,
+    planned_stop,
+    size_entry,
+    size_intent,
+)
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.supervision import Shield, Supervise
 from quantum_trader.engine.tracing import Tracing
@@ -36,11 +44,11 @@ from quantum_trader.policy.enforcement import Settings
 from quantum_trader.risk.exits import exit_row
 from quantum_trader.risk.governor import level_factors
 from quantum_trader.risk.guard import AccountView, Approved, Refused, can_execute
-from quantum_trader.risk.sizing import risk_quantity
 from quantum_trader.signals import columns as col
 from quantum_trader.signals.models import MODEL_NAMES
 
 _ENSEMBLE: Final = "ENSEMBLE"  # the source of the intents that signals become
+UNKNOWN_SYMBOL: Final = "UNKNOWN_SYMBOL"  # why an intent for a symbol that is not traded here fails
 
 Refusal = tuple[str, float, float]  # reason, figure observed, limit; an empty reason: it was sent
 _SENT: Final[Refusal] = ("", 0.0, 0.0)
@@ -272,16 +280,15 @@ class Opening:
         A reducing intent closes the whole position and is never gated. An opening one meets gates, guard and governor;
         its quantity is clipped to the risk per trade that a signal would get, measured at its own stop (without one:
         at the stop of its symbol's regime), and that stop is the one placed. Refused or expired, it ends as
-        ``trade.failed``. The same intent id twice is one order. Raises InputError for a symbol that is not traded.
+        ``trade.failed``. The same intent id twice is one order.
         """
         index = self._instruments.index.get(intent.symbol)
         if index is None:
-            raise InputError(f"intent.symbol = {intent.symbol!r}: is not traded here; use one of "
-                             f"{', '.join(self._instruments.symbols)}")
+            return self._failed(intent, UNKNOWN_SYMBOL, now_ns)
         position = self._account.books.positions.get(intent.symbol)
         if intent.reduce_only:
             if position is None:
-                return self._failed(intent, "NO_POSITION", now_ns)
+                return self._failed(intent, ROAD_REASONS[ROAD_NO_POSITION], now_ns)
             return self._protection.close(position, position.exit_reason or ExitReason.SIGNAL_FLIP, now_ns)
         if self._gateway.is_claimed(intent.intent_id):
             return []
@@ -300,14 +307,10 @@ class Opening:
 
     def _sized(self, intent: Intent, index: int, row: list[float], used: Settings) -> tuple[Intent, float]:
         """*intent* clipped to the risk a signal would get, with its stop; and that stop's distance in ATRs."""
-        price, sign, atr = intent.reference_price, intent.side.sign, row[col.ATR_1H]
-        stop_atr, stop = self._stop_atr(index), intent.stop_price
-        if stop == 0.0:
-            stop = planned_stop(sign, price, atr, stop_atr)
-        else:
-            stop_atr = sign * (price - stop) / atr  # not positive: the guard refuses it
-        allowed = risk_quantity(self._account.equity, used.risk_pct, self._risk_factor(index), price, stop)
-        qty = min(intent.qty, allowed) if allowed > 0.0 else intent.qty
+        qty, stop, stop_atr = size_intent(
+            intent.side.sign, intent.qty, intent.reference_price, intent.stop_price, row[col.ATR_1H],
+            self._stop_atr(index), self._account.equity, used.risk_pct, self._risk_factor(index),
+        )
         return msgspec.structs.replace(intent, qty=qty, stop_price=stop), stop_atr
 
     def _failed(self, intent: Intent, reason: str, now_ns: int) -> list[Command]:

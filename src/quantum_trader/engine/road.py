@@ -13,7 +13,7 @@ from quantum_trader.domain.scalar import scalar
 from quantum_trader.policy.core import vol_level
 from quantum_trader.policy.enforcement import NOT_CONFIDENCE, NOT_GATE, NOT_SYMBOL, refusals
 from quantum_trader.risk.exits import exit_row
-from quantum_trader.risk.sizing import fit_leverage, quantity
+from quantum_trader.risk.sizing import fit_leverage, quantity, risk_quantity
 
 ROAD_APPROVED: Final = 0
 ROAD_WARM_UP: Final = 1
@@ -27,6 +27,8 @@ ROAD_POSITIONS: Final = 8
 ROAD_SIZE: Final = 9
 ROAD_LEVERAGE: Final = 10
 ROAD_GOVERNOR: Final = 11
+ROAD_NO_POSITION: Final = 12  # a reducing intent without a position
+ROAD_REDUCES: Final = 13  # a reducing intent, which closes its position
 
 
 EXIT_HIGH_VOL: Final = 0.04  # STANDARD's thresholds
@@ -44,6 +46,7 @@ ROAD_REASONS: Final = {
     ROAD_SIZE: "BELOW_MINIMUM_SIZE",
     ROAD_LEVERAGE: "NO_SAFE_LEVERAGE",
     ROAD_GOVERNOR: "GOVERNOR",
+    ROAD_NO_POSITION: "NO_POSITION",
 }
 
 
@@ -95,6 +98,25 @@ def size_entry(
     if not (leverage > 0.0):
         return ROAD_LEVERAGE, qty, 0.0
     return ROAD_APPROVED, qty, leverage
+
+
+@scalar
+def size_intent(
+    sign: int, wanted: float, price: float, stop: float, atr: float, stop_atr: float, equity: float, risk_pct: float,
+    factor: float,
+) -> tuple[float, float, float]:
+    """Quantity, stop and the stop's distance (ATRs) of an outside intent for *wanted* at *price*.
+
+    The quantity is clipped to the risk that a signal would get, measured at the intent's own *stop*. Without one
+    (*stop* 0.0) the stop lies *stop_atr* ATRs away. A stop on the wrong side has a distance that is not positive; the
+    guard refuses it.
+    """
+    if stop == 0.0:
+        stop = planned_stop(sign, price, atr, stop_atr)
+    else:
+        stop_atr = sign * (price - stop) / atr
+    allowed = risk_quantity(equity, risk_pct, factor, price, stop)
+    return (min(wanted, allowed) if allowed > 0.0 else wanted), stop, stop_atr
 
 
 @scalar
