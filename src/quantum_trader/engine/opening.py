@@ -47,7 +47,7 @@ from quantum_trader.risk.guard import AccountView, Approved, Refused, can_execut
 from quantum_trader.signals import columns as col
 from quantum_trader.signals.models import MODEL_NAMES
 
-_ENSEMBLE: Final = "ENSEMBLE"  # the source of the intents that signals become
+ENSEMBLE: Final = "ENSEMBLE"  # the source of the intents that signals become
 UNKNOWN_SYMBOL: Final = "UNKNOWN_SYMBOL"  # why an intent for a symbol that is not traded here fails
 
 Refusal = tuple[str, float, float]  # reason, figure observed, limit; an empty reason: it was sent
@@ -193,7 +193,7 @@ class Opening:
             intent_id=ids.signal_intent_id(seq), trace_id=trace_id, symbol=self._instruments.symbols[index],
             side=Side.LONG if sign > 0 else Side.SHORT, qty=qty, reduce_only=False, reference_price=price,
             stop_price=stop, leverage=leverage, created_ns=now_ns,
-            expires_ns=now_ns + settings.intent_ttl_s * NS_PER_SECOND, source=_ENSEMBLE, risk_pct=used.risk_pct,
+            expires_ns=now_ns + settings.intent_ttl_s * NS_PER_SECOND, source=ENSEMBLE, risk_pct=used.risk_pct,
             confidence=row[col.CONFIDENCE], policy_hash=self._policy.content_hash if self._policy.enforces else "",
         )
         return self._open(intent, index, row, used, stop_atr, now_ns, now_ns, commands)
@@ -263,7 +263,7 @@ class Opening:
             intent_id=intent.intent_id, trace_id=intent.trace_id, sign=intent.side.sign, leverage=intent.leverage,
             atr=atr, stop_atr=stop_atr, target_atr=target_atr, breakeven_r=breakeven_r, trail_atr=trail_atr,
             max_hours=max_hours, exit_mode=exit_mode, confidence=intent.confidence, policy_hash=intent.policy_hash,
-            model="ensemble" if intent.source == _ENSEMBLE else intent.source,
+            model="ensemble" if intent.source == ENSEMBLE else intent.source,
             regime=self._market.regime_name(index),
         )
         margin = approved.qty * intent.reference_price / intent.leverage
@@ -368,7 +368,7 @@ class Opening:
     def _with_policy_hash(self, intent: Intent) -> Intent:
         """*intent* with the hash of the policy in force, which may not have been known when it was made."""
         content_hash = self._policy.content_hash
-        if intent.source != _ENSEMBLE or not self._policy.enforces or intent.policy_hash == content_hash:
+        if intent.source != ENSEMBLE or not self._policy.enforces or intent.policy_hash == content_hash:
             return intent
         return msgspec.structs.replace(intent, policy_hash=content_hash)
 
