@@ -28,7 +28,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CLOCKS = re.compile(r"(datetime\.)?(datetime|date)\.(now|utcnow|today)|time\.(time(_ns)?|monotonic|sleep|perf_counter)")
 CHANCE = re.compile(r"random\.\w+|np\.random\.(rand|randn|seed|choice|random|normal|uniform|randint|shuffle)")
 MAY_READ_THE_CLOCK = {"journal", "app", "venues", "policy/clock.py", "market/download.py", "market/download_sources.py"}
-MAX_FUNCTION = 60
+MAX_FUNCTION, MAX_METHODS, MAX_ATTRIBUTES = 60, 40, 20
 MARKER = r'python_version (<|<=|==|>=|>) "3\.\d+"'
 PIN = re.compile(rf"[A-Za-z0-9._-]+==[A-Za-z0-9.+_-]+( ; {MARKER}( and {MARKER})*)?")
 COUNT_FIELDS = {"bad_rows", "gaps", "holes", "missing_bars", "outages", "resumed", "rows"}
@@ -69,6 +69,89 @@ def test_no_function_is_longer_than_a_screen_and_a_half() -> None:
     ]
 
     assert long == []
+
+
+def classes() -> dict[str, list[tuple[Path, ast.ClassDef]]]:
+    """Every class of the package by its name, with the file it is in; two files may each have one of a name."""
+    found: dict[str, list[tuple[Path, ast.ClassDef]]] = {}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append((path, node))
+    return found
+
+
+def methods(cls: ast.ClassDef) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """The methods that *cls* itself defines."""
+    return [node for node in cls.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def attributes(cls: ast.ClassDef) -> set[str]:
+    """The attributes that the methods of *cls* assign on self."""
+    return {
+        node.attr for method in methods(cls) for node in ast.walk(method)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self"
+    }
+
+
+def private_overrides(known: dict[str, list[tuple[Path, ast.ClassDef]]]) -> list[str]:
+    """Methods named with one leading underscore that replace one of a base class in another file."""
+    found = []
+    for path, cls in (one for several in known.values() for one in several):
+        own = {method.name for method in methods(cls) if re.match(r"_[^_]", method.name)}
+        ahead, seen = [ast.unparse(base) for base in cls.bases], set()
+        while ahead:
+            name = ahead.pop().rpartition(".")[2].partition("[")[0]
+            for there, base in known.get(name, []) if name not in seen else []:
+                ahead += [ast.unparse(above) for above in base.bases]
+                shared = own & {method.name for method in methods(base)} if there != path else set()
+                found += [f"{inside(path)}: {cls.name}.{method} overrides {inside(there)}" for method in sorted(shared)]
+            seen.add(name)
+    return found
+
+
+def test_no_class_is_too_large() -> None:
+    """At most forty methods and twenty attributes: past that a class is several, each the owner of its facts."""
+    large = [
+        f"{inside(path)}: {cls.name} has {len(methods(cls))} methods and {len(attributes(cls))} attributes"
+        for several in classes().values() for path, cls in several
+        if len(methods(cls)) > MAX_METHODS or len(attributes(cls)) > MAX_ATTRIBUTES
+    ]
+
+    assert large == []
+
+
+def test_no_class_overrides_a_private_method_of_another_file() -> None:
+    """A part is handed in; what begins with one underscore is for the file it is in."""
+    assert private_overrides(classes()) == []
+
+
+def test_an_override_of_a_private_method_is_found() -> None:
+    """Through a base class between them too, and only across files."""
+    sources = {
+        "a.py": "class A:\n    def _do(self): ...\n    def __init__(self): ...\n",
+        "b.py": "class B(A): ...\n",
+        "c.py": "class C(b.B):\n    def _do(self): ...\n    def __init__(self): ...\n\n"
+                "class D(C):\n    def _do(self): ...\n",
+    }
+    known = {
+        cls.name: [(SOURCES[0].parent / name, cls)] for name, text in sources.items() for cls in ast.parse(text).body
+        if isinstance(cls, ast.ClassDef)
+    }
+
+    assert private_overrides(known) == ["c.py: C._do overrides a.py", "c.py: D._do overrides a.py"]
+
+
+def test_the_engine_imports_no_asyncio() -> None:
+    """Neither at the top of a module nor inside a function: the engine waits for nothing."""
+    found = [
+        f"{inside(path)}:{node.lineno}"
+        for path in SOURCES if inside(path).startswith("engine/")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom) and re.search(r"\basyncio\b", ast.unparse(node))
+    ]
+
+    assert found == []
 
 
 def test_decisions_read_no_clock_and_draw_no_chance() -> None:

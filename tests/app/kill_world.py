@@ -23,7 +23,9 @@ from tests.app.trader import SYMBOLS, WARM_BARS, Books, Order, Told
 from quantum_trader.app.runs.input_log import _whole
 from quantum_trader.domain.enums import Side
 from quantum_trader.domain.trading import Intent
-from quantum_trader.engine.gateway import Gateway, Purpose, client_order_id
+from quantum_trader.engine.gateway import Gateway, Purpose
+from quantum_trader.engine.ids import client_order_id
+from quantum_trader.engine.instruments import Instruments
 from quantum_trader.journal import Lake
 from quantum_trader.live.inputs import IntentReceived, decode_input
 from quantum_trader.market.instruments import instrument_for
@@ -561,12 +563,12 @@ class KillWorld:
 
 def _openings(said: Books) -> dict[str, str]:
     """Every id that an opening of this session may bear, and the intent it belongs to."""
-    gateway, made = Gateway(), {}
+    gateway, made = Gateway(Instruments(())), {}
     gateway.namespace = said.namespace
     for life in said.lives:
-        gateway.live_as(life)
+        gateway.take_over(life)
         for intent in said.claimed:
-            made[client_order_id(f"{said.namespace}{life}{intent}", Purpose.OPEN, 0, gateway.mark)] = intent
+            made[client_order_id(f"{said.namespace}{life}{intent}", Purpose.OPEN.value, 0, gateway.mark)] = intent
     return made
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from quantum_trader.app.runs import kernels
 from quantum_trader.domain.clock import NS_PER_MINUTE
-from quantum_trader.engine.core import Engine
+from quantum_trader.engine.core import Engine, LiveAccount
 from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market.instruments import instrument_for
@@ -24,19 +24,20 @@ def test_the_compiling_engine_opens_and_closes_positions(
     settings = EngineSettings(profile=load_profile("STANDARD"))
     if integration is not None:
         settings = EngineSettings(profile=load_profile("STANDARD"), integration=integration)
-    engine = Engine([instrument_for("BTCUSDT", 1e4)[0]], NS_PER_MINUTE, settings, MemorySink())
+    engine = Engine([instrument_for("BTCUSDT", 1e4)[0]], NS_PER_MINUTE, settings, MemorySink(),
+                    live=LiveAccount())
     made: list[Engine] = []
 
-    def making(*arguments: Any) -> Engine:
-        made.append(Engine(*arguments))
+    def making(*arguments: Any, **keywords: Any) -> Engine:
+        made.append(Engine(*arguments, **keywords))
         return made[-1]
 
     monkeypatch.setattr(kernels, "Engine", making)
     kernels.compile_kernels(engine)
 
     (spare,) = made
-    assert len(spare.tally.trades) >= 2
-    assert spare.tally.signals > 0
+    assert len(spare.records.tally.trades) >= 2
+    assert spare.records.tally.signals > 0
     assert spare.shield.failures == spare.recording.failures == 0
     assert engine.records.tally.signals == 0
     assert not engine.halts.started

@@ -103,8 +103,7 @@ def test_text_from_outside_is_escaped() -> None:
 
 def test_a_run_without_policy_trades_or_days_still_has_a_report() -> None:
     """The emptiest run gives a page and a table, not an error."""
-    run = facts(days=1, trades=0, with_policy=False)
-    run.halts, run.positions, run.refusals = (), (), {}
+    run = msgspec.structs.replace(facts(days=1, trades=0, with_policy=False), halts=(), positions=(), refusals={})
     report = build_report(run, STATS)
     console = Console(record=True, width=100)
 

@@ -67,8 +67,8 @@ def test_the_same_intent_twice_is_one_order() -> None:
 
 def test_client_ids_derive_from_the_intent() -> None:
     """The same intent and purpose give the same id in any process; others differ; venues accept its length."""
-    first = client_order_id("i1", Purpose.OPEN, 0)
-    assert first == client_order_id("i1", Purpose.OPEN, 0)
+    first = client_order_id("i1", Purpose.OPEN.value, 0)
+    assert first == client_order_id("i1", Purpose.OPEN.value, 0)
     assert len({first, client_order_id("i1", Purpose.STOP, 0), client_order_id("i1", Purpose.STOP, 1)}) == 3
     assert len(first) <= 36
 

@@ -154,7 +154,8 @@ def assert_equal(
     assert counts[C_REDUCED] == engine.records.tally.policy_moments_reduced
     for mine, theirs in (
         (desk.policy, engine.policy.slots.out), (desk.memory, engine.policy.slots.mem),
-        (desk.performance, engine.account.performance.rows), (desk.governor, engine.account.governor), (desk.losses, engine.account.losses),
+        (desk.performance, engine.account.performance.rows), (desk.governor, engine.account.governor),
+        (desk.losses, engine.account.losses),
     ):
         np.testing.assert_array_equal(mine, theirs)
     return engine, sink

@@ -136,7 +136,7 @@ class Account(HandFeed):
 def make(world=None, **changes):
     """A driver around *world* (None: a new one) at an account made by hand; *changes* go to the driver."""
     world = world or World()
-    venue = Account(world.engine.instruments)
+    venue = Account(world.engine.instruments.all)
     clock0, wall0 = time.monotonic(), (world.engine.now_ns or START) + 5_000_000_000
     venue.now_ns = wall0
     driver = LiveDriver(

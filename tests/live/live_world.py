@@ -35,6 +35,7 @@ OTHER = "ETHUSDT"
 MINUTE = 60_000_000_000
 HOUR = 60 * MINUTE
 START = 1_700_006_400_000_000_000 // HOUR * HOUR
+ADOPTING = LiveAccount()  # trades made by hand are taken over without a halt
 
 
 class MemoryLog:
@@ -84,14 +85,17 @@ class MemoryStore:
 class World:
     """Engine, session, log and store."""
 
-    def __init__(self, log: MemoryLog | None = None, store: MemoryStore | None = None, **settings: Any) -> None:
+    def __init__(
+        self, log: MemoryLog | None = None, store: MemoryStore | None = None, live: LiveAccount = ADOPTING,
+        **settings: Any,
+    ) -> None:
         self.log, self.store = log or MemoryLog(), store or MemoryStore()
         self.sink = MemorySink()
         profile = OrchestratorConfig.from_profile("STANDARD")
         self.engine = Engine(
             [instrument_for(SYMBOL, 10_000.0)[0], instrument_for(OTHER, 1_000.0)[0]], MINUTE,
             EngineSettings(profile=profile, operator_resume_hours=0.0, **settings), self.sink,
-            live=LiveAccount(),
+            live=live,
         )
         self.session = Session(self.engine, self.log, self.store, MINUTE)
         self.fills = 0

@@ -177,7 +177,7 @@ def test_a_bar_from_before_a_sleep_opens_nothing(warm: bytes) -> None:
         world.store.content = warm
         world.session.recover()
         wall_ns = [world.now_ns + MINUTE]  # the bar that comes has closed at this moment
-        venue = Account(world.engine.instruments)
+        venue = Account(world.engine.instruments.all)
         driver = LiveDriver(
             world.session, venue, msgspec.structs.replace(FAST, tick_s=30.0), lambda: wall_ns[0], namespace="t-"
         )

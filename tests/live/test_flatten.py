@@ -11,7 +11,7 @@ from tests.live.live_world import START, World, alive, cancels, held, look, orde
 
 from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import StateError
-from quantum_trader.engine.gateway import Purpose, client_order_id
+from quantum_trader.engine.ids import client_order_id
 from quantum_trader.live.inputs import HealthChanged, OperatorRequestReceived
 
 OTHER_MARK = "0badcafe-"
@@ -31,7 +31,7 @@ def test_flatten_cancels_the_orders_of_others(world: World) -> None:
     world.opened()
     limit = resting("web_1", reduce_only=False, type=OrderType.LIMIT, price=9_000.0, stop_price=0.0)
     elsewhere = resting("web_2", reduce_only=False, symbol="XRPUSDT")
-    stop, trader = resting("web_3"), resting(client_order_id("x", Purpose.STOP, 0, OTHER_MARK))
+    stop, trader = resting("web_3"), resting(client_order_id("x", "STOP", 0, OTHER_MARK))
     found = (limit, elsewhere, stop, trader)
     assert cancels(twice(world, held(), orders=(*found, *alive(world)))) == [], "not before a flatten"
     (close,) = orders(world.request("flatten", "enough"))

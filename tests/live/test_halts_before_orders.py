@@ -70,7 +70,7 @@ def test_an_opening_that_waits_for_its_leverage_does_not_go_out_after_a_halt(act
 
     async def run() -> None:
         world = World().begin()
-        venue, base, begun = Account(world.engine.instruments), world.now_ns + NS_PER_SECOND, time.monotonic()
+        venue, base, begun = Account(world.engine.instruments.all), world.now_ns + NS_PER_SECOND, time.monotonic()
         venue.now_ns = base
         asked = asyncio.Event()
 

@@ -7,7 +7,8 @@ import pytest
 from tests.live.live_world import MINUTE, OTHER, START, SYMBOL, World, held, look, orders
 
 from quantum_trader.domain.clock import NS_PER_SECOND
-from quantum_trader.domain.enums import ExitReason, OrderSide, OrderStatus, OrderType
+from quantum_trader.domain.enums import GOV_EMERGENCY, ExitReason, OrderSide, OrderStatus, OrderType
+from quantum_trader.engine.core import LiveAccount
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
 from quantum_trader.engine.reconciliation import VenueSnapshot
 from quantum_trader.live.inputs import AccountRead, BarsReceived, SessionStarted
@@ -25,9 +26,9 @@ def test_a_manual_trade_is_adopted_and_protected(world: World) -> None:
     assert "position.adopted" in world.topics()
 
 
-def test_a_manual_trade_halts_where_the_settings_say_so(world: World) -> None:
+def test_a_manual_trade_halts_where_the_settings_say_so() -> None:
     """With on_foreign = halt nothing opens until `resume`; the position is protected all the same."""
-    world.engine.adopt_quietly = False
+    world = World(live=LiveAccount(adopt_quietly=False)).begin()
     commands = world.fill("web_1", 0.02, side=OrderSide.SELL)
     assert any(one.type is OrderType.STOP_MARKET for one in orders(commands))
     assert orders(world.wish("x2", symbol="ETHUSDT", reference_price=1000.0, stop_price=980.0, qty=0.1)) == []
@@ -122,8 +123,6 @@ def test_an_adopted_losing_position_gets_its_stop_from_the_mark_price():
 def test_an_adopted_position_without_bars_raises_no_governor():
     """A first start: a long is adopted in a symbol whose first warm-up bars are missing (listed last week)."""
 
-    from quantum_trader.risk.governor import GOV_ROW_LEVEL
-
     world = World()
     world.tell(SessionStarted(ts_ns=START, wallet=10_000.0, namespace="n-"))
     theirs = VenuePosition(
@@ -159,7 +158,8 @@ def test_adopting_a_losing_position_is_no_drawdown():
     for _ in range(2):
         look(world, held(qty=0.9, entry=11_000.0))
     world.bar(1, 10_000.0, 1_000.0)
-    assert world.engine.account.governor[GOV_ROW_LEVEL] < 3, f"equity {world.engine.account.equity}: EMERGENCY at the first start"
+    account = world.engine.account
+    assert account.governor_level < GOV_EMERGENCY, f"equity {account.equity}: EMERGENCY at the first start"
 
 
 def test_a_trailed_stop_stays_when_a_part_is_closed_by_hand() -> None:
@@ -174,7 +174,8 @@ def test_a_trailed_stop_stays_when_a_part_is_closed_by_hand() -> None:
     )
     for second in (1, 3):
         world.tell(AccountRead(snapshot=VenueSnapshot(
-            ts_ns=world.now_ns + second * NS_PER_SECOND, wallet=world.engine.account.books.cash, positions=(half,), orders=(),
+            ts_ns=world.now_ns + second * NS_PER_SECOND, wallet=world.engine.account.books.cash, positions=(half,),
+            orders=(),
         )))
     assert world.engine.account.books.positions[SYMBOL].qty == half.qty
     assert world.engine.account.books.positions[SYMBOL].stop == trailed

@@ -94,7 +94,7 @@ def test_a_bar_with_a_price_of_zero_is_refused_and_trading_goes_on():
 
     async def run():
         world = World().begin(200)
-        venue, start, begun = Account(world.engine.instruments), world.now_ns, time.monotonic()
+        venue, start, begun = Account(world.engine.instruments.all), world.now_ns, time.monotonic()
         wall = start + MINUTE - 100_000_000
         venue.now_ns = wall
         driver = LiveDriver(

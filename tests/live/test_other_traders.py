@@ -9,7 +9,7 @@ from tests.live.live_account import make, until
 from tests.live.live_world import SYMBOL, World, alive, cancels, held, orders, resting, twice
 
 from quantum_trader.domain.enums import OrderStatus, OrderType
-from quantum_trader.engine.gateway import Purpose, client_order_id, mark_of
+from quantum_trader.engine.ids import client_order_id, mark_of
 from quantum_trader.engine.reconciliation import DifferenceKind
 from quantum_trader.live.inputs import ProcessStarted
 
@@ -44,7 +44,7 @@ def test_a_replay_makes_the_ids_of_the_process_that_sent_them(world: World) -> N
 
 def test_a_forgotten_own_stop_is_cancelled_once_another_rests(world: World) -> None:
     """After a power cut the stop that is forgotten still protects the position: it goes once the new one is taken."""
-    lost = client_order_id("gone", Purpose.STOP, 0, world.engine.gateway.mark)
+    lost = client_order_id("gone", "STOP", 0, world.engine.gateway.mark)
     commands = twice(world, held(), orders=(resting(lost),))
     (stop, *_) = orders(commands)
     assert stop.type is OrderType.STOP_MARKET
@@ -56,7 +56,7 @@ def test_a_forgotten_own_stop_is_cancelled_once_another_rests(world: World) -> N
 
 def test_orders_of_another_trader_are_never_cancelled_and_halt_openings(world: World) -> None:
     """Its stop protects its position; the halt says what to do."""
-    theirs = client_order_id("x", Purpose.STOP, 0, OTHER_MARK)
+    theirs = client_order_id("x", "STOP", 0, OTHER_MARK)
     assert cancels(twice(world, orders=(resting(theirs),))) == []
     (halt,) = world.records("halt.raised")
     assert theirs in halt["data"]["reason"]
@@ -67,15 +67,14 @@ def test_orders_of_another_trader_are_never_cancelled_and_halt_openings(world: W
 
 def test_a_second_traders_fill_halts_even_where_manual_trades_are_adopted(world: World) -> None:
     """`on_foreign = adopt` means a person's trades, not another machine's."""
-    assert world.engine.adopt_quietly
-    world.fill(client_order_id("x", Purpose.OPEN, 0, OTHER_MARK), 0.01)
+    world.fill(client_order_id("x", "OPEN", 0, OTHER_MARK), 0.01)
     assert "another trader" in world.engine.halts.held
     assert world.engine.account.books.positions[SYMBOL].stop > 0.0, "and its position is protected all the same"
 
 
 def test_resume_ends_the_halt_of_a_second_trader_though_its_order_rests(world: World) -> None:
     """A person looked; the same order raises no second halt."""
-    order = resting(client_order_id("x", Purpose.STOP, 0, OTHER_MARK))
+    order = resting(client_order_id("x", "STOP", 0, OTHER_MARK))
     twice(world, orders=(order,))
     world.request("resume", "it is off")
     twice(world, orders=(order,))
@@ -88,8 +87,8 @@ def test_order_ids_name_the_process(world: World) -> None:
     """An order id says which process made it; those of commands and of people say nothing."""
     gateway = world.engine.gateway
     before = gateway.mark
-    gateway.live_as("b-")
-    assert mark_of(client_order_id("i", Purpose.OPEN, 0, before)) == before != gateway.mark
+    gateway.take_over("b-")
+    assert mark_of(client_order_id("i", "OPEN", 0, before)) == before != gateway.mark
     assert (mark_of("web_7"), mark_of("qt-00000000000000000000")) == ("", "")
 
 

@@ -59,14 +59,14 @@ def test_an_error_on_one_position_does_not_keep_the_others_open(monkeypatch: pyt
     assert set(world.engine.account.books.positions) == {SYMBOL, OTHER}
     for position in world.engine.account.books.positions.values():
         position.plan.max_hours = 0.0
-    leave = world.engine._exit
+    leave = world.engine.protection.close
 
     def breaks(position: Any, reason: ExitReason, now_ns: int) -> Any:
         if position.symbol == SYMBOL:
             raise ZeroDivisionError("an unforeseen error")
         return leave(position, reason, now_ns)
 
-    monkeypatch.setattr(world.engine, "_exit", breaks)
+    monkeypatch.setattr(world.engine.protection, "close", breaks)
     closes = [order for order in orders(world.bar(1500, 10_000.0, 1_000.0)) if order.type is OrderType.MARKET]
     assert [order.symbol for order in closes] == [OTHER]
     assert world.engine.halts.operator_halt

@@ -6,7 +6,7 @@ from tests.live.live_world import SYMBOL, World, alive, cancels, held, look, ord
 
 from quantum_trader.domain.enums import OrderStatus, OrderType
 from quantum_trader.domain.trading import OrderRequest
-from quantum_trader.engine.gateway import Purpose, client_order_id
+from quantum_trader.engine.ids import client_order_id
 from quantum_trader.live.inputs import TimerFired
 
 
@@ -72,7 +72,7 @@ def test_a_busy_symbol_is_left_out_of_the_comparison(world: World) -> None:
 
 def test_an_own_order_without_a_ticket_is_cancelled(world: World) -> None:
     """Its id has this bot's prefix and no ticket is there; a foreign order is left alone."""
-    own = client_order_id("gone", Purpose.STOP, 0, world.engine.gateway.mark)
+    own = client_order_id("gone", "STOP", 0, world.engine.gateway.mark)
     found = (resting(own), resting("web_7"))
     look(world, orders=found)
     assert cancels(look(world, orders=found)) == [own]  # type: ignore[arg-type]

@@ -120,7 +120,7 @@ def test_filters_in_force_survive_a_restart(world: World) -> None:
     world.session.checkpoint()
     again = World(world.log, world.store)
     again.session.recover()
-    assert again.engine.instruments == world.engine.instruments
+    assert again.engine.instruments.all == world.engine.instruments.all
     again.opened(qty=0.015)
     (close,) = orders(again.wish("x2", reduce_only=True))
     assert close.qty == 0.02
@@ -135,9 +135,9 @@ def test_filters_that_changed_while_it_was_down_do_not_change_the_replay() -> No
     first.session.finish_bars()
     second = World(log, store)
     coarser = msgspec.structs.replace(second.engine.instruments[0], step_size=0.01, min_qty=0.01)
-    second.engine._take_filters(0, coarser)
+    second.engine.instruments.change(coarser)
     second.session.recover()
-    assert second.engine.instruments == first.engine.instruments
+    assert second.engine.instruments.all == first.engine.instruments.all
     assert second.engine.gateway.state() == first.engine.gateway.state()
     assert first.engine.gateway.tickets()[0].qty == 0.015
 

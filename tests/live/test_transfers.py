@@ -7,14 +7,16 @@ import time
 
 import pytest
 from tests.live.live_account import FAST, Account, make, until
-from tests.live.live_world import World, peak, twice
+from tests.live.live_world import World, orders, peak, twice
 
-from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_SECOND
 from quantum_trader.domain.errors import VenueUnavailable
 from quantum_trader.engine.reconciliation import VenueSnapshot
 from quantum_trader.engine.venue_port import Transfer, WalletChanged
 from quantum_trader.live.driver import LiveDriver
 from quantum_trader.live.inputs import AccountRead, MoneyTransferred
+from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
+from quantum_trader.policy.layout import ACC_DRAWDOWN_PCT, MEM_LATCH_DAY, MEM_PEAK, OUT_ALLOW
 from quantum_trader.risk.limits import losses_pct
 
 
@@ -30,7 +32,102 @@ def test_money_paid_in_or_out_is_no_profit_and_no_drawdown(world: World) -> None
     world.bar(1500, 10_000.0, 1_000.0)
     assert world.engine.account.books.cash == 5_000.0
     assert world.engine.account.governor[0] == 0.0
-    assert abs(world.engine._account_view(0, world.engine.market.kernel.out[0].tolist(), world.now_ns).rolling_pnl_pct) < 1e-6
+    assert abs(world.engine.account.losses_pct()[0]) < 1e-6
+
+
+def enforced(world: World) -> World:
+    """*world* with every part of the policy enforced."""
+    world.engine.policy.integration = OrchestratorIntegrationConfig.create_live_mode_full()
+    return world
+
+
+def allows(world: World) -> bool:
+    """Whether the policy in force allows new trades."""
+    return bool(world.engine.policy.slots.out[0, OUT_ALLOW])
+
+
+def latched(world: World) -> bool:
+    """Whether rule B1 (the daily limit) is latched."""
+    return bool(world.engine.policy.slots.mem[MEM_LATCH_DAY] >= 0.0)
+
+
+def minutes(world: World, first: int, end: int) -> None:
+    """Quiet bars from minute *first* to before *end*."""
+    for minute in range(first, end):
+        world.bar(minute, 10_000.0, 1_000.0)
+
+
+def test_a_withdrawal_above_the_policys_daily_limit_closes_nothing(world: World) -> None:
+    """Policy enforced, 310 of 10,000 USDT withdrawn (3.1 %, the limit is 3 %): openings stay allowed."""
+    enforced(world)
+    minutes(world, 1500, 1502)
+    assert allows(world)
+    moved(world, -310.0, after_s=1500 * 60)
+    minutes(world, 1502, 1504)
+    assert world.engine.account.equity == 9_690.0
+    assert allows(world)
+    assert not latched(world)
+    assert world.engine.policy.slots.account[ACC_DRAWDOWN_PCT] == 0.0
+    assert [one for one in orders(world.wish(confidence=1.0)) if not one.reduce_only], "an intent opens"
+
+
+def test_a_deposit_does_not_lift_the_policys_latch_early(world: World) -> None:
+    """4 % lost at 01:02, 20,000 USDT paid in: rule B1 holds over midnight, and until the loss is a day old."""
+    enforced(world)
+    minutes(world, 1500, 1502)
+    world.engine.account.books.cash -= 400.0
+    minutes(world, 1502, 1504)
+    assert latched(world)
+    moved(world, 20_000.0, after_s=1504 * 60)
+    minutes(world, 1504, 2939)
+    assert world.now_ns % NS_PER_DAY == 59 * 60 * NS_PER_SECOND, "00:59 of the next day: the loss is not a day old yet"
+    assert world.engine.account.equity == 29_600.0
+    assert latched(world)
+    assert not allows(world)
+    minutes(world, 2939, 3000)
+    assert not latched(world)
+
+
+def test_a_withdrawal_makes_no_loss_larger(world: World) -> None:
+    """2 % lost, then half of the account withdrawn: the loss stays 2 % for the limits and for the policy."""
+    enforced(world)
+    minutes(world, 1500, 1502)
+    world.engine.account.books.cash -= 200.0
+    minutes(world, 1502, 1504)
+    before, drawdown = world.engine.account.losses_pct(), world.engine.policy.slots.account[ACC_DRAWDOWN_PCT]
+    moved(world, -4_900.0, after_s=1504 * 60)
+    minutes(world, 1504, 1506)
+    assert world.engine.account.losses_pct() == pytest.approx(before)
+    assert world.engine.policy.slots.account[ACC_DRAWDOWN_PCT] == pytest.approx(drawdown) == pytest.approx(-2.0)
+    assert allows(world)
+
+
+def test_a_withdrawal_reported_late_is_no_drawdown_for_the_policy_either(world: World) -> None:
+    """Taken for a loss of 2.9 %, then reported: the day's peak and the 24 hours are in proportion again."""
+    enforced(world)
+    minutes(world, 1500, 1502)
+    twice(world, wallet=9_710.0)
+    since = world.now_ns
+    minutes(world, 1502, 1504)
+    assert world.engine.policy.slots.account[ACC_DRAWDOWN_PCT] == pytest.approx(-2.9)
+    moved(world, 100.0, after_s=1504 * 60)
+    world.tell(MoneyTransferred(ts_ns=since, amount=-290.0, move_id="T-1"))
+    minutes(world, 1504, 1506)
+    assert world.engine.account.equity == 9_810.0
+    assert world.engine.policy.slots.mem[MEM_PEAK] == pytest.approx(9_810.0)
+    assert world.engine.account.losses_pct() == pytest.approx((0.0, 0.0))
+    assert world.engine.policy.slots.account[ACC_DRAWDOWN_PCT] == pytest.approx(0.0)
+    assert not latched(world)
+
+
+def test_what_a_late_transfer_corrects_survives_a_restart(world: World) -> None:
+    """Money taken for a loss, a restart, and then the transfer: the peak changes as without the restart."""
+    twice(world, wallet=7_000.0)
+    world.session.checkpoint()
+    again = World(world.log, world.store)
+    again.session.recover()
+    moved(again, -3_000.0, "TRANSFER-1")
+    assert peak(again) == 7_000.0
 
 
 def test_a_transfer_from_stream_and_history_counts_once(world: World) -> None:
@@ -144,7 +241,7 @@ def test_a_transfer_known_after_its_wallet_was_corrected_is_no_result(late: str)
 
     async def run() -> None:
         world = World().begin(200)
-        venue, skipped = Account(world.engine.instruments), [0]
+        venue, skipped = Account(world.engine.instruments.all), [0]
         base, begun = world.now_ns + 5 * NS_PER_SECOND, time.monotonic()
         venue.now_ns = base
 

@@ -93,7 +93,7 @@ def test_records_that_could_not_be_written_do_not_forbid_the_next_start(tmp_path
     recorder = Recorder(sink)
 
     def note(n):
-        with suppress(StateError):  # Engine._record goes on
+        with suppress(StateError):  # Records.record goes on
             recorder.record("note", "", n, {"n": n})
 
     note(1)
@@ -181,10 +181,11 @@ def test_records_that_cannot_be_written_stop_openings_until_a_checkpoint(warm: b
         world, _venue, driver = make(world)
         task = asyncio.create_task(driver.run(connected=True))
         await until(lambda: driver.ready and world.engine.halts.connected)
-        sound, world.engine.records.recorder._sink, world.store.full = world.engine.records.recorder._sink, Broken(), True
+        recorder = world.engine.records.recorder
+        sound, recorder._sink, world.store.full = recorder._sink, Broken(), True
         world.engine.note("x", world.now_ns, {})
         await until(lambda: not world.engine.halts.connected)
-        world.engine.records.recorder._sink, world.store.full = sound, False
+        recorder._sink, world.store.full = sound, False
         await until(lambda: world.engine.halts.connected)
         driver.stop()
         await task

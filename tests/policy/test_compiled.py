@@ -11,6 +11,7 @@ import pytest
 
 from quantum_trader.domain.clock import NS_PER_SECOND, to_ns
 from quantum_trader.domain.enums import DIRECTION_CODES, LEVEL_CODES, TAG_CODES, TREND_CODES, VOL_CODES
+from quantum_trader.domain.loss_window import empty_ring
 from quantum_trader.domain.market import MarketState
 from quantum_trader.policy import (
     CostMetrics,
@@ -124,12 +125,12 @@ def test_random_histories_give_the_same_policy_bit_by_bit(name: str, seed: int) 
     """400 moments with latches, bans, holds and stale inputs: content hash, rules and outputs agree each time."""
     rng = np.random.default_rng(seed)
     config = OrchestratorConfig.from_profile(name)
-    slots, objects = SlotPolicy(config, SYMBOLS), OrchestratorPolicy(config)
+    slots, objects, ring = SlotPolicy(config, SYMBOLS), OrchestratorPolicy(config), np.array(empty_ring())
     now_s, seen = START_S, set()
     for _ in range(400):
         now_s += int(rng.choice([20, 60, 300, 3600]))
         random_inputs(rng, slots)
-        slots.step(float(now_s), fill=False)
+        slots.step(float(now_s), ring, fill=False)
         expected = objects.update_policy(**object_inputs(slots, config), now=now_s * NS_PER_SECOND)
         got = slots.snapshot(now_s * NS_PER_SECOND)
         assert got.content_hash == expected.content_hash
@@ -148,11 +149,11 @@ def test_random_histories_give_the_same_policy_bit_by_bit(name: str, seed: int) 
 
 def test_nothing_new_returns_zero_and_a_halt_closes_every_slot() -> None:
     """The changed count tells the engine when to make a record."""
-    slots = SlotPolicy(OrchestratorConfig(), SYMBOLS)
+    slots, ring = SlotPolicy(OrchestratorConfig(), SYMBOLS), np.array(empty_ring())
     calm(slots)
-    assert [slots.step(START_S + 60.0 * n) for n in range(3)] == [4, 0, 0]
+    assert [slots.step(START_S + 60.0 * n, ring) for n in range(3)] == [4, 0, 0]
     slots.halt()
-    assert slots.step(START_S + 240.0) == 4
+    assert slots.step(START_S + 240.0, ring) == 4
     assert not slots.out[:, pol.OUT_ALLOW].any()
 
 
@@ -160,14 +161,16 @@ def test_state_goes_into_another_object_and_continues() -> None:
     """What load_state took over decides on as the original."""
     rng = np.random.default_rng(3)
     one, two = (SlotPolicy(OrchestratorConfig.from_profile("SAFE"), SYMBOLS) for _ in range(2))
+    ring = np.array(empty_ring())
     for n in range(50):
         random_inputs(rng, one)
-        one.step(START_S + 60.0 * n)
+        one.step(START_S + 60.0 * n, ring)
     two.load_state(one.state())
+    other = ring.copy()
     for n in range(50, 80):
         random_inputs(rng, one)
         two.inputs[:], two.account[:] = one.inputs, one.account
-        assert one.step(START_S + 60.0 * n) == two.step(START_S + 60.0 * n)
+        assert one.step(START_S + 60.0 * n, ring) == two.step(START_S + 60.0 * n, other)
         np.testing.assert_array_equal(one.out, two.out)
 
 

@@ -87,8 +87,8 @@ class Road:
         self.loop: VirtualLoop = new_loop()
         rows = [[price, price * 1.0005, price * 0.9995, price, 100.0] for price in PRICES]
         self.exchange = Exchange(
-            self.loop, world.engine.instruments, np.tile(np.array(rows), (bars, 1, 1)), world.now_ns, MINUTE, 10_000.0,
-            Random(1),
+            self.loop, world.engine.instruments.all, np.tile(np.array(rows), (bars, 1, 1)), world.now_ns, MINUTE,
+            10_000.0, Random(1),
         )
         self.wire = Wire(Random(2))
         self.exchange.struck = self.wire.strike
@@ -216,7 +216,8 @@ def resting(world: World) -> tuple[VenueOrder, ...]:
 def look(world: World, *positions: VenuePosition, **changes: Any) -> list[Any]:
     """Compare books and venue once."""
     fields: dict[str, Any] = {
-        "ts_ns": world.now_ns, "wallet": world.engine.account.books.cash, "positions": positions, "orders": resting(world),
+        "ts_ns": world.now_ns, "wallet": world.engine.account.books.cash, "positions": positions,
+        "orders": resting(world),
     }
     return world.tell(AccountRead(snapshot=VenueSnapshot(**(fields | changes))))
 

@@ -42,12 +42,16 @@ class Mutation(msgspec.Struct, frozen=True):
 
 
 _KEEPER = "live/leverage.py"
-_ENGINE, _LIVE_ENGINE, _DRIVER = "engine/engine.py", "engine/live_engine.py", "live/driver.py"
+_CORE, _ACCOUNT, _ADOPTING, _FILLS = "engine/core.py", "engine/account.py", "engine/adopting.py", "engine/fills.py"
+_OPENING, _PROTECTION, _HALTED = "engine/opening.py", "engine/protection.py", "engine/halts.py"
+_MARKET, _DRIVER = "engine/market.py", "live/driver.py"
 _SENDING, _RECONCILING, _HEALTH_CHECK = "live/sending.py", "live/reconciling.py", "live/health.py"
 _STARTING, _BARS = "live/starting.py", "live/bars.py"
 _GATEWAY, _SESSION, _ADAPTER = "engine/gateway.py", "live/session.py", "venues/binance/adapter.py"
 _SETTINGS, _STATUS, _ORDERS = "app/runs/live_settings.py", "app/runs/status.py", "venues/binance/orders.py"
-_DERIVED = 'hashlib.blake2b(f"{intent_id}/{purpose.value}/{attempt}".encode(), digest_size=10)'
+_DERIVED = 'hashlib.blake2b(f"{intent_id}/{purpose}/{attempt}".encode(), digest_size=10)'
+_REMEMBERED = '("losses", "governor", "day", "rate")'
+_HALTS_KEPT = 'self.in_force = dict(state["in_force"])'
 
 MUTATIONS: Final = (
     # 1. One mode; keys belong to an endpoint.
@@ -69,26 +73,28 @@ MUTATIONS: Final = (
     ),
     # 2. Brackets from the fill price.
     Mutation(
-        2, _ENGINE, "return self._bracket(position, position.entry_price, fill.ts_ns)",
-        "return self._bracket(position, float(self.kernel.out[index, col.CLOSE]), fill.ts_ns)",
+        2, _FILLS, "return self._protection.bracket(position, position.entry_price, fill.ts_ns)",
+        "return self._protection.bracket(position, self._market.close(position.index), fill.ts_ns)",
         "test_2_brackets_lie_around_the_fill_on_the_tick",
     ),
     Mutation(
-        2, _ENGINE, "plan.sign, price, plan.atr, plan.stop_atr", "1, price, plan.atr, plan.stop_atr",
+        2, _PROTECTION, "plan.sign, price, plan.atr, plan.stop_atr", "1, price, plan.atr, plan.stop_atr",
         "test_2_brackets_lie_around_the_fill_on_the_tick",
     ),
     Mutation(
-        2, _ENGINE, "self.instruments[index].tick_size, liquidation,", "self.instruments[index].tick_size, 0.0,",
+        2, _PROTECTION, "self._instruments[position.index].tick_size, self.liquidation_price(position),",
+        "self._instruments[position.index].tick_size, 0.0,",
         "test_2_a_stop_lies_before_the_liquidation",
     ),
     Mutation(
-        2, _ENGINE, "if stop != stop:  # not a number", "if False:  # not a number",
+        2, _PROTECTION, "if stop != stop:  # not a number", "if False:  # not a number",
         "test_2_a_position_that_can_have_no_bracket_is_closed",
     ),
     # 3. Only fills move books.
     Mutation(
-        3, _ENGINE, "ticket, commands = self.gateway.on_update(update)\n",
-        "ticket, commands = self.gateway.on_update(update)\n        self.books.cash -= 0.05 * update.filled_qty\n",
+        3, _CORE, "ticket, retired = self.gateway.on_update(update)\n",
+        "ticket, retired = self.gateway.on_update(update)\n"
+        "        self.account.books.cash -= 0.05 * update.filled_qty\n",
         "test_3_an_acknowledgement_is_not_a_fill",
     ),
     Mutation(
@@ -111,15 +117,15 @@ MUTATIONS: Final = (
         "test_4_a_claimed_intent_has_no_second_order_and_only_approved_ones_have_any",
     ),
     Mutation(
-        4, _GATEWAY, _DERIVED, _DERIVED.replace('f"', "f\"{__import__('os').urandom(4)!r}"),
+        4, "engine/ids.py", _DERIVED, _DERIVED.replace('f"', "f\"{__import__('os').urandom(4)!r}"),
         "test_4_the_client_order_id_is_derived_from_the_intent",
     ),
     Mutation(
-        4, _LIVE_ENGINE, "self.gateway.live_as(life)", 'self.gateway.live_as("")',
+        4, _CORE, "self.gateway.take_over(process)", 'self.gateway.take_over("")',
         "test_4_a_restored_folder_derives_no_id_again",
     ),
     Mutation(
-        4, _LIVE_ENGINE, "if self.gateway.is_claimed(intent.intent_id):", "if False:",
+        4, _OPENING, "if self._gateway.is_claimed(intent.intent_id):", "if False:",
         "test_4_the_same_intent_twice_is_one_order",
     ),
     Mutation(
@@ -173,19 +179,22 @@ MUTATIONS: Final = (
         "test_6_every_position_has_a_stop_resting_at_the_venue",
     ),
     Mutation(
-        6, _RECONCILING, "for symbol, order_id in engine.questions():", "for symbol, order_id in ():",
+        6, _RECONCILING, "for symbol, order_id in engine.reconciler.missing_orders():", "for symbol, order_id in ():",
         "test_6_a_stop_that_is_gone_is_missed_and_replaced",
     ),
     Mutation(
-        6, _ENGINE, "commands = [*commands, *self._stop_refused(position, update)]", "pass",
+        6, _CORE, "return self.protection.stop_refused(position, update)", "return []",
         "test_6_a_position_whose_stop_cannot_be_placed_is_closed",
     ),
     Mutation(
-        6, _ENGINE, "        return [*openings, *self.gateway.close(position, update.ts_ns)]",
-        "        return [*openings]", "test_6_without_stops_the_account_ends_flat",
+        6, _PROTECTION,
+        "            return self.close(position, position.exit_reason or ExitReason.UNPROTECTED, now_ns)",
+        "            position.exit_reason = ExitReason.UNPROTECTED\n"
+        "            return self._records.outgoing(self._gateway.cancel_openings(now_ns, position.symbol))",
+        "test_6_without_stops_the_account_ends_flat",
     ),
     Mutation(
-        6, _ENGINE, "_LOST_STOPS: Final = 3", "_LOST_STOPS: Final = 30",
+        6, _PROTECTION, "_LOST_STOPS: Final = 3", "_LOST_STOPS: Final = 30",
         "test_6_a_stop_that_never_arrives_is_sent_again_and_then_the_position_is_closed",
     ),
     Mutation(
@@ -195,11 +204,11 @@ MUTATIONS: Final = (
         "test_6_a_stop_is_moved_by_placing_the_new_one_first",
     ),
     Mutation(
-        6, _ENGINE, "if resting > 0.0 and not update.reason.startswith(Rejection.WOULD_TRIGGER.value):",
-        "if resting > 0.0:", "test_6_a_moved_stop_that_would_trigger_closes_the_position",
+        6, _PROTECTION, "if update.reason.startswith(Rejection.WOULD_TRIGGER.value):", "if False:",
+        "test_6_a_moved_stop_that_would_trigger_closes_the_position",
     ),
     Mutation(
-        6, _ENGINE, "            position.stop = resting\n            return []", "            return []",
+        6, _PROTECTION, "        position.stop = resting\n", "",
         "test_6_a_moved_stop_refused_for_another_reason_leaves_the_old_one",
     ),
     Mutation(
@@ -242,39 +251,40 @@ MUTATIONS: Final = (
         "test_8_books_are_compared_every_minute",
     ),
     Mutation(
-        8, _LIVE_ENGINE, '        self._record("reconciliation.difference", "", now_ns, difference)\n', "",
+        8, _ADOPTING, '        self._records.record("reconciliation.difference", "", now_ns, difference)\n', "",
         "test_8_what_nobody_explains_halts_openings_and_is_journaled",
     ),
     Mutation(
-        8, _LIVE_ENGINE, "elif not self.adopt_quietly:", "elif False:",
+        8, _ADOPTING, "elif not self._quietly:", "elif False:",
         "test_8_a_trade_by_hand_halts_where_the_settings_say_so",
     ),
     Mutation(
-        8, _LIVE_ENGINE, "if not abs(wallet - before) <= self.settings.wallet_halt_share * max(abs(before), 1.0):",
+        8, "engine/money.py", "if not abs(wallet - before) <= self._wallet_halt_share * max(abs(before), 1.0):",
         "if False:", "test_8_an_unexplained_wallet_halts_and_is_journaled",
     ),
     Mutation(
-        8, _ENGINE, "open_positions=len(self.books.positions) + len(self._pending), position_qty=0.0",
-        "open_positions=self.tally.intents - len(self.tally.trades), position_qty=0.0",
+        8, _OPENING, "return len(self._account.books.positions) + len(self.pending)",
+        "return self._records.tally.intents - len(self._records.tally.trades)",
         "test_8_counts_are_derived",
     ),
     # 9. Reducing is never gated.
     Mutation(
-        9, _LIVE_ENGINE, "        if intent.reduce_only:\n", "        if intent.reduce_only and not self.kill:\n",
+        9, _OPENING, "        if intent.reduce_only:\n",
+        "        if intent.reduce_only and not self._halts.operator_halt:\n",
         "test_9_reducing_passes_everything_that_stops_openings[intent]",
     ),
     Mutation(
-        9, _LIVE_ENGINE, "        self.flattening = True\n",
-        "        self.flattening = True\n        if not self.claims_ok:\n            return []\n",
+        9, _PROTECTION, "        self._halts.flattening = True\n",
+        "        self._halts.flattening = True\n        if not self._halts.inputs_written:\n            return []\n",
         "test_9_reducing_passes_everything_that_stops_openings[flatten]",
     ),
     Mutation(
-        9, _ENGINE, "            commands += self._exit(position, reason, now_ns)\n        return commands",
-        "            return commands + self._exit(position, reason, now_ns)\n        return commands",
+        9, _PROTECTION, "            commands += self.close(position, reason, now_ns)\n        return commands",
+        "            return commands + self.close(position, reason, now_ns)\n        return commands",
         "test_9_flatten_closes_everything_and_cancels_the_rest",
     ),
     Mutation(
-        9, _LIVE_ENGINE, "if self.flattening and position.exit_reason is None:", "if False:",
+        9, _PROTECTION, "if self._halts.flattening:", "if False:",
         "test_9_what_fills_after_a_flatten_is_closed_as_well",
     ),
     Mutation(
@@ -292,12 +302,12 @@ MUTATIONS: Final = (
         "test_9_a_dead_process_is_flattened_from_outside_even_on_a_full_disk",
     ),
     Mutation(
-        9, _LIVE_ENGINE, "commands + self._sent(self._rest_of(snapshot)) if self.flattening else commands", "commands",
+        9, _ADOPTING, "        if self._halts.flattening:\n", "        if False:\n",
         "test_9_flatten_cancels_what_others_left_resting",
     ),
     # 10. Unknown makes safer.
     Mutation(
-        10, _ENGINE, "return bool(self._ticks[index, TICK_HALTED_SINCE] >= 0.0)",
+        10, _MARKET, "return bool(self._ticks[index, TICK_HALTED_SINCE] >= 0.0)",
         "return bool(self._ticks[index, 0] > 0.0)",
         "test_10_one_bad_bar_halts_nothing_three_in_a_row_do_and_three_good_ones_end_it",
     ),
@@ -311,7 +321,11 @@ MUTATIONS: Final = (
         "test_10_unknown_equity_is_defensive_at_once_and_an_emergency_at_the_third_bar",
     ),
     Mutation(
-        10, _LIVE_ENGINE, "min(now_ns, self.now_ns + self._interval_ns) - self._late_ns", "now_ns",
+        10, _OPENING, "data_ns = min(now_ns, self._market.now_ns + self._market.interval_ns)", "data_ns = now_ns",
+        "test_10_late_and_missing_bars_open_nothing",
+    ),
+    Mutation(
+        10, _OPENING, "data_ns=data_ns - self._market.late_ns - int(", "data_ns=data_ns - int(",
         "test_10_late_and_missing_bars_open_nothing",
     ),
     Mutation(
@@ -323,7 +337,7 @@ MUTATIONS: Final = (
         "test_10_a_bar_from_the_future_is_no_bar",
     ),
     Mutation(
-        10, _ENGINE, "self.health, self.connected = level, connected\n", "self.health = level\n",
+        10, _HALTED, "self.health, self.connected = level, connected\n", "self.health = level\n",
         "test_10_without_a_connection_nothing_opens",
     ),
     Mutation(
@@ -331,7 +345,8 @@ MUTATIONS: Final = (
         "test_10_money_that_is_no_number_opens_nothing",
     ),
     Mutation(
-        10, _ENGINE, "            policy.out[:, pol.OUT_ALLOW] = 0.0\n            return 0", "            return 0",
+        10, "engine/policy_in_force.py", "            slots.out[:, pol.OUT_ALLOW] = 0.0\n            return\n",
+        "            return\n",
         "test_10_a_policy_that_fails_allows_nothing",
     ),
     Mutation(
@@ -346,41 +361,29 @@ MUTATIONS: Final = (
         "test_10_a_look_that_tells_no_number_is_not_agreement[position]",
     ),
     Mutation(
-        10, _LIVE_ENGINE, "rate_8h if math.isfinite(rate_8h) else math.inf", "rate_8h",
+        10, _MARKET, "rate_8h if math.isfinite(rate_8h) else math.inf", "rate_8h",
         "test_10_an_unknown_funding_rate_opens_nothing",
     ),
     # 11. Restarts and midnight.
     *(
         Mutation(11, file, old, new, f"test_11_it_survives_a_restart_and_midnight[checkpoint-{name}]")
         for name, file, old, new in (
-            ("operator", _ENGINE, 'self.kill = state["kill"]', "self.kill = False"),
+            ("operator", _HALTED, _HALTS_KEPT, f"{_HALTS_KEPT}\n        self.in_force.pop(OPERATOR, None)"),
+            ("difference", _HALTED, _HALTS_KEPT, f"{_HALTS_KEPT}\n        self.in_force.pop(RECONCILIATION, None)"),
+            ("governor", _ACCOUNT, _REMEMBERED, '("losses", "day", "rate")'),
+            ("connection", _HALTED, 'state["flattening"], state["connected"],', 'state["flattening"], True,'),
+            ("daily loss", _ACCOUNT, _REMEMBERED, '("governor", "day", "rate")'),
             (
-                "difference", _LIVE_ENGINE, 'self.held, self.flattening = state["held"], state["flattening"]',
-                'self.held, self.flattening = "", state["flattening"]',
+                "bad bars", _MARKET, 'self._ticks[...], self.regimes[...] = state["ticks"], state["regimes"]',
+                'self.regimes[...] = state["regimes"]',
             ),
-            (
-                "governor", _ENGINE, '("governor", "losses", "rate", "sym", "levels", "costs")',
-                '("losses", "rate", "sym", "levels", "costs")',
-            ),
-            (
-                "connection", _ENGINE, 'self.health, self.connected = state["health"], state["connected"]',
-                'self.health, self.connected = state["health"], True',
-            ),
-            (
-                "daily loss", _ENGINE, '("governor", "losses", "rate", "sym", "levels", "costs")',
-                '("governor", "rate", "sym", "levels", "costs")',
-            ),
-            ("bad bars", _ENGINE, '        self._ticks[...] = state["ticks"]\n', ""),
-            (
-                "order rate", _ENGINE, '("governor", "losses", "rate", "sym", "levels", "costs")',
-                '("governor", "losses", "sym", "levels", "costs")',
-            ),
+            ("order rate", _ACCOUNT, _REMEMBERED, '("losses", "governor", "day")'),
         )
     ),
     Mutation(
-        11, _LIVE_ENGINE, "        self._unrecorded = (batch, received_ns)\n",
+        11, _CORE, "        self._unrecorded = (batch, received_ns)\n",
         "        self._unrecorded = (batch, received_ns)\n        if batch.ts_ns % 86_400_000_000_000 == 0:\n"
-        "            self.kill = False\n",
+        "            self.halts.in_force.clear()\n",
         "test_11_it_survives_a_restart_and_midnight[checkpoint-operator]",
     ),
     Mutation(
@@ -403,16 +406,18 @@ MUTATIONS: Final = (
         "test_12_what_was_told_cannot_be_changed",
     ),
     Mutation(
-        12, _LIVE_ENGINE, "self._plan_entry(index, verdict, row[col.ATR_1H], trend, vol, int(used[5]), now_ns)",
-        'object.__setattr__(verdict, "qty", intent.qty)', "test_12_an_intents_numbers_loosen_nothing",
+        12, _OPENING, "        verdict = self._judged(intent, index, row, now_ns, data_ns)\n",
+        "        verdict = self._judged(intent, index, row, now_ns, data_ns)\n"
+        '        object.__setattr__(verdict, "qty", 50.0)\n', "test_12_an_intents_numbers_loosen_nothing",
     ),
     Mutation(
-        12, _LIVE_ENGINE, "self.integration.switches, numbers[0], numbers[1], tag_ok",
-        "(0, 0, 0, 0, 0, 0), numbers[0], numbers[1], tag_ok", "test_12_an_intent_meets_the_policy_in_force",
+        12, _OPENING, "        row, used = self._market.row(index), self._policy.used(index)\n",
+        "        row, used = self._market.row(index), self._policy.integration.fixed_settings(1)\n",
+        "test_12_an_intent_meets_the_policy_in_force",
     ),
     Mutation(
-        12, _LIVE_ENGINE, "intent.side.sign, intent.confidence, row[col.ATR_1H], held",
-        "intent.side.sign, intent.confidence, 1.0, held", "test_12_what_is_not_learnt_yet_may_not_trade",
+        12, _OPENING, "intent.side.sign, intent.confidence, row[col.ATR_1H], used",
+        "intent.side.sign, intent.confidence, 1.0, used", "test_12_what_is_not_learnt_yet_may_not_trade",
     ),
     Mutation(
         12, "live/intents.py", '("intent_id", "trace_id", "symbol", "source")', '("intent_id", "trace_id", "symbol")',
@@ -449,7 +454,7 @@ MUTATIONS: Final = (
         "test_13_a_lost_account_stream_is_told_and_raises_the_governor",
     ),
     Mutation(
-        13, _LIVE_ENGINE, "self.last_event_ns = max(self.last_event_ns, event.ts_ns)", "pass",
+        13, _CORE, "self.last_event_ns = max(self.last_event_ns, event.ts_ns)", "pass",
         "test_13_the_last_event_and_every_tick_are_told",
     ),
     Mutation(
@@ -474,7 +479,8 @@ MUTATIONS: Final = (
         "if not os.write(self._descriptor, block):", "test_14_a_batch_that_failed_is_not_counted_as_written",
     ),
     Mutation(
-        14, _SESSION, "            self.engine.claims_ok = False\n            return False", "            return False",
+        14, _SESSION, "            self.engine.halts.inputs_written = False\n            return False",
+        "            return False",
         "test_14_a_checkpoint_that_failed_is_not_counted_as_saved",
     ),
     Mutation(
@@ -499,16 +505,16 @@ MUTATIONS: Final = (
     ),
     # 15. Every halt ends.
     Mutation(
-        15, _ENGINE, "if not self.symbol_halted(index):\n                self._halted_symbols.discard(index)",
-        "if False:\n                self._halted_symbols.discard(index)",
+        15, _MARKET, "if not self.is_halted(index):\n                self._halted.discard(index)",
+        "if False:\n                self._halted.discard(index)",
         "test_15_a_symbol_halted_by_bad_bars_is_a_halt_like_any_other",
     ),
     Mutation(
-        15, _ENGINE, 'self.kill = False\n            self._clear("operator"', 'self._clear("operator"',
+        15, _HALTED, "for kind in (RECONCILIATION, OPERATOR):", "for kind in (RECONCILIATION,):",
         "test_15_a_halt_names_its_way_out_and_that_way_works[operator]",
     ),
     Mutation(
-        15, _LIVE_ENGINE, '        self.flattening = False\n        if self.held:', "        if self.held:",
+        15, _HALTED, "        self.flattening = False\n        for kind", "        for kind",
         "test_15_a_flatten_ends_with_resume",
     ),
     Mutation(
@@ -516,33 +522,33 @@ MUTATIONS: Final = (
         "test_15_a_halt_names_its_way_out_and_that_way_works[input]",
     ),
     Mutation(
-        15, _LIVE_ENGINE, '            self.held = ""\n            self._clear', "            self._clear",
+        15, _HALTED, "for kind in (RECONCILIATION, OPERATOR):", "for kind in (OPERATOR,):",
         "test_15_a_halt_names_its_way_out_and_that_way_works[reconciliation]",
     ),
     Mutation(
-        15, _ENGINE, 'path = "resume --reason" if level == GOV_EMERGENCY else "recovers by itself"', 'path = ""',
+        15, _HALTED, 'path = "resume --reason" if level == GOV_EMERGENCY else "recovers by itself"', 'path = ""',
         "test_15_a_halt_names_its_way_out_and_that_way_works[health]",
     ),
     Mutation(
-        15, _ENGINE, "            self._governor_level = level\n            self._clear", "            self._clear",
+        15, _HALTED, '            self.end(GOVERNOR, f"resumed: {reason}", now_ns, level)\n', "            pass\n",
         "test_15_a_halt_names_its_way_out_and_that_way_works[streak]",
     ),
     Mutation(
-        15, _ENGINE, "if governor_resume(self.governor, self.equity, now_ns // NS_PER_SECOND):", "if False:",
+        15, _HALTED,
+        "if governor_resume(self._account.governor, self._account.equity, now_ns // NS_PER_SECOND):", "if False:",
         "test_15_a_drawdowns_emergency_ends_by_resume",
     ),
     Mutation(
-        15, _ENGINE, "        self._governor_moved(int(level), now_ns)\n",
-        "        self._governor_moved(max(int(level), self._governor_level), now_ns)\n",
+        15, _CORE, "if level != level_before:", "if level > level_before:",
         "test_15_milder_levels_end_by_themselves",
     ),
     Mutation(
-        15, _ENGINE, '            self._clear("daily_loss", "losses inside the limit", now_ns)', "            pass",
+        15, _HALTED, '            self.end(DAILY_LOSS, "losses inside the limit", now_ns)', "            pass",
         "test_15_the_daily_loss_ends_at_a_midnight_with_losses_inside_the_limit",
     ),
     Mutation(
-        15, _ENGINE, "        streak = self.books.losing_streak\n        self.books.break_streak()\n",
-        "        streak = self.books.losing_streak\n", "test_15_a_losing_streak_is_ended_by_resume",
+        15, _HALTED, "        streak = books.losing_streak\n        books.break_streak()\n",
+        "        streak = books.losing_streak\n", "test_15_a_losing_streak_is_ended_by_resume",
     ),
     Mutation(
         15, "live/checkpoints.py", "elif now_s - self._tried_s >= self._wait_s:\n", "elif False:\n",
@@ -583,7 +589,7 @@ MUTATIONS: Final = (
         "test_16_the_keys_are_those_of_the_endpoint",
     ),
     Mutation(
-        9, _LIVE_ENGINE, "self._sent(self._rest_of(snapshot)) if self.flattening else commands", "[]",
+        9, _ADOPTING, "if self._gateway.ticket(order.client_order_id) is None\n", "if False\n",
         "test_9_flatten_cancels_what_others_left_resting",
     ),
     Mutation(
@@ -591,18 +597,8 @@ MUTATIONS: Final = (
         "abs(snapshot.wallet - cash) > WALLET_CENT:", "test_10_a_look_that_tells_no_number_is_not_agreement",
     ),
     Mutation(
-        10, _LIVE_ENGINE, "rate_8h if math.isfinite(rate_8h) else math.inf", "rate_8h",
-        "test_10_an_unknown_funding_rate_opens_nothing",
-    ),
-    Mutation(
         13, _HEALTH_CHECK, "return compared_s if self.context.ready and", "return 0.0 if self.context.ready and",
         "test_13_an_account_that_cannot_be_read_is_not_reconciled",
-    ),
-    Mutation(
-        13, _STATUS, '(live.stage == "starting" and', "(False and", "test_13_a_start_that_is_stuck_is_a_problem"
-    ),
-    Mutation(
-        15, "app/runs/live.py", "notes=self._notes(),", "notes=(),", "test_15_what_could_not_be_written_is_shown",
     ),
     Mutation(
         16, "app/runs/state_dir.py", "        os.umask(_PRIVATE_UMASK)", "        _ = (_PRIVATE_UMASK)",

@@ -88,7 +88,7 @@ def test_line_2_there_is_one_function_that_makes_brackets() -> None:
     found = [
         (path.relative_to(PACKAGE).as_posix(), node.name)
         for path in sorted(PACKAGE.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.FunctionDef) and node.name in ("bracket", "make_bracket", "brackets", "make_brackets")
     ]
     assert found == [("risk/exits.py", "bracket")]

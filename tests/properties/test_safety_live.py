@@ -34,7 +34,7 @@ from quantum_trader.lab.simulation.network import TIMEOUT_S
 from quantum_trader.lab.simulation.schedule import Kind
 from quantum_trader.live.inputs import IntentReceived, ProcessStarted, decode_input
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
-from quantum_trader.risk.guard import Approved, RiskLimits, can_execute
+from quantum_trader.risk.guard import AccountView, Approved, RiskLimits, can_execute
 from quantum_trader.risk.sizing import liquidation_price
 from quantum_trader.venues.binance.endpoints import endpoint
 from quantum_trader.venues.binance.keys import ApiKeys, Secret
@@ -227,7 +227,10 @@ def test_4_one_gateway_makes_orders_and_one_driver_sends_them() -> None:
 def approved(world: World, name: str = "x1") -> Approved:
     """A wish that the guard let through."""
     engine = world.engine
-    view = engine._account_view(0, engine.market.kernel.out[0].tolist(), world.now_ns)
+    view = AccountView(
+        now_ns=world.now_ns, equity=engine.account.equity, used_margin=0.0, open_positions=0, position_qty=0.0,
+        data_ns=world.now_ns, cost_in_r=0.05,
+    )
     verdict = can_execute(world.intent(name), view, engine.instruments[0], RiskLimits())
     assert isinstance(verdict, Approved)
     return verdict
@@ -235,16 +238,16 @@ def approved(world: World, name: str = "x1") -> Approved:
 
 def test_4_a_claimed_intent_has_no_second_order_and_only_approved_ones_have_any(world: World) -> None:
     """The gateway itself: the second time nothing comes out, and what was not approved is an error."""
-    gateway, verdict = Gateway(), approved(world)
+    gateway, verdict = Gateway(world.engine.instruments), approved(world)
     assert len(gateway.open(verdict)) == 1
     assert gateway.open(verdict) == []
     with pytest.raises(StateError, match="Approved intents only"):
-        Gateway().open(world.intent())  # type: ignore[arg-type]
+        gateway.open(world.intent())  # type: ignore[arg-type]
 
 
 def test_4_the_client_order_id_is_derived_from_the_intent(world: World) -> None:
     """Two gateways of one session derive the same id; another intent or session another; it fits the venue's form."""
-    one, other, elsewhere = Gateway(), Gateway(), Gateway()
+    one, other, elsewhere = (Gateway(world.engine.instruments) for _ in range(3))
     one.namespace = other.namespace = "n-"
     elsewhere.namespace = "m-"
     ids = [gateway.open(approved(world))[0].client_order_id for gateway in (one, other, elsewhere)]

@@ -22,7 +22,7 @@ from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_DEFENSIVE, GOV_EMERGENCY, OrderStatus
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.trading import Intent, OrderRequest
-from quantum_trader.engine import engine as engine_module
+from quantum_trader.engine import stage
 from quantum_trader.engine.reconciliation import VenueSnapshot
 from quantum_trader.engine.venue_port import Kline, StreamEvent
 from quantum_trader.live import inputs
@@ -36,6 +36,7 @@ from quantum_trader.live.inputs import (
     SessionStarted,
 )
 from quantum_trader.live.intents import TradeIntentSubscriber
+from quantum_trader.policy import layout as pol
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.risk.guard import AccountView, RiskLimits
 from quantum_trader.signals.settings import SignalSettings
@@ -174,7 +175,7 @@ def test_10_a_policy_that_fails_allows_nothing(world: World, monkeypatch: pytest
     """Enforced and broken: the trading gate is shut, and opens when it works again."""
     world.engine.policy.integration = OrchestratorIntegrationConfig.create_live_mode_full()
     with monkeypatch.context() as patch:
-        patch.setattr(engine_module.stage, "policy_stage", lambda *_: 1 / 0)
+        patch.setattr(stage, "policy_stage", lambda *_: 1 / 0)
         world.bar(1500, 10_000.0, 1_000.0)
     assert refusal(world, "x1") == "TRADING_GATE"
     assert world.engine.shield.failures == 1
@@ -327,12 +328,12 @@ def test_12_an_intent_meets_the_policy_in_force(world: World) -> None:
     world.bar(1500, 10_000.0, 1_000.0)
     assert refusal(world, "x1") == ""
     world.engine.policy.integration = OrchestratorIntegrationConfig.create_live_mode_full()
-    world.engine.policy.slots.out[:, engine_module.pol.OUT_ALLOW] = 0.0
+    world.engine.policy.slots.out[:, pol.OUT_ALLOW] = 0.0
     assert refusal(world, "x2", confidence=1.0) == "TRADING_GATE"
-    world.engine.policy.slots.out[:, engine_module.pol.OUT_ALLOW] = 1.0
-    world.engine.policy.slots.out[:, engine_module.pol.OUT_SYMBOL_OK] = 1.0
-    world.engine.policy.slots.out[:, engine_module.pol.OUT_RISK_PCT] = 1.0
-    world.engine.policy.slots.out[:, engine_module.pol.OUT_MIN_CONF] = 0.8
+    world.engine.policy.slots.out[:, pol.OUT_ALLOW] = 1.0
+    world.engine.policy.slots.out[:, pol.OUT_SYMBOL_OK] = 1.0
+    world.engine.policy.slots.out[:, pol.OUT_RISK_PCT] = 1.0
+    world.engine.policy.slots.out[:, pol.OUT_MIN_CONF] = 0.8
     assert refusal(world, "x3", confidence=0.79) == "LOW_CONFIDENCE"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.app.fake_account import protected_account
 from tests.live.live_world import OTHER, SYMBOL, World, cancels, orders
-from tests.properties.live_road import ETH, Road, look, refusal
+from tests.properties.live_road import ETH, Road, look, refusal, restarted
 from tests.venues.binance.bench import SYMBOL as COIN
 from tests.venues.binance.bench import adapter_for, order, stop, venue_of
 from tests.venues.local.world import served
@@ -26,6 +26,7 @@ from quantum_trader.app.runs.operator_requests import Action, OperatorRequest
 from quantum_trader.domain.enums import GOV_EMERGENCY, ExitReason, OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import StateError, VenueUnavailable
 from quantum_trader.domain.trading import CancelRequest
+from quantum_trader.engine.core import LiveAccount
 from quantum_trader.engine.ports import Rejection
 from quantum_trader.engine.reconciliation import DifferenceKind
 from quantum_trader.engine.venue_port import LeverageChanged
@@ -296,9 +297,9 @@ def test_8_what_nobody_explains_halts_openings_and_is_journaled(world: World) ->
     road.run(script)
 
 
-def test_8_a_trade_by_hand_halts_where_the_settings_say_so(world: World) -> None:
+def test_8_a_trade_by_hand_halts_where_the_settings_say_so(warm: bytes) -> None:
     """on_foreign = halt: it is protected like any other, and nothing opens until `resume`."""
-    world.engine.adopt_quietly = False
+    world = restarted(warm, live=LiveAccount(adopt_quietly=False))
     sent = orders(world.fill("web_1", 0.02, side=OrderSide.SELL))
     assert any(one.type is OrderType.STOP_MARKET for one in sent)
     assert refusal(world, "x1", **ETH) == "KILL_SWITCH"
@@ -321,7 +322,7 @@ def test_8_counts_are_derived(world: World) -> None:
     engine = world.engine
 
     def counted() -> float:
-        return float(engine._account_view(0, engine.market.kernel.out[0].tolist(), world.now_ns).open_positions)
+        return float(engine.opening.open_count)
 
     world.opened()
     world.fill("web_1", 0.1, 1_000.0, symbol=OTHER, side=OrderSide.BUY)
@@ -352,7 +353,7 @@ def everything_against(world: World) -> None:
     """Halted by a person, by a difference and by the governor, disconnected, losses latched, disk full."""
     world.request("halt", "drill")
     world.tell(HealthChanged(ts_ns=world.now_ns, level=GOV_EMERGENCY, connected=False, reason="all is lost"))
-    world.engine.halts.held = "something differs"
+    world.engine.halts.hold("something differs", world.now_ns)
     world.engine.account.losses[-1] = 1e9
     world.log.full = world.store.full = True
     world.session.finish_bars()

@@ -111,14 +111,14 @@ STATEFUL: dict[Callable[..., Any], tuple[Callable[[], list[float]], Draw]] = {
     limits.record_losses: (limits.empty_losses, lambda rng: (
         DAY_NS + int(rng.integers(0, 10**15)), _odd(rng, rng.uniform(90.0, 105.0)), 5.0)),
     limits.losses_pct: (lambda: _losses(), lambda rng: (_odd(rng, rng.uniform(90.0, 105.0)),)),
-    limits.shift_losses: (lambda: _losses(), lambda rng: (_odd(rng, rng.normal()),)),
+    limits.scale_losses: (lambda: _losses(), lambda rng: (_odd(rng, rng.uniform(90.0, 105.0)), _odd(rng, rng.normal()))),
     limits.losses_latched: (limits.empty_losses, lambda rng: ()),
     limits.note_order: (limits.empty_rate, lambda rng: (DAY_NS + int(rng.integers(0, 10**13)),)),
     limits.orders_last_hour: (lambda: _orders(), lambda rng: (DAY_NS + int(rng.integers(0, 10**13)),)),
     governor.governor_step: (governor.empty_governor, lambda rng: (
         _odd(rng, rng.uniform(90.0, 101.0)), int(rng.integers(0, 10**5)), int(rng.integers(0, 3)))),
     governor.governor_trade: (governor.empty_governor, lambda rng: (_odd(rng, rng.normal() - 0.5),)),
-    governor.governor_shift: (lambda: _emergency(), lambda rng: (_odd(rng, rng.normal()),)),
+    governor.scale_peak: (lambda: _emergency(), lambda rng: (_odd(rng, rng.uniform(90.0, 105.0)), _odd(rng, rng.normal()))),
     governor.governor_resume: (lambda: _emergency(), lambda rng: (_odd(rng, 90.0), int(rng.integers(0, 10**5)))),
 }
 

@@ -7,6 +7,7 @@ the policy, the guard and the compiled sweep share one definition.
 
 from __future__ import annotations
 
+import math
 from collections.abc import MutableSequence, Sequence
 from typing import Final
 
@@ -37,10 +38,34 @@ def record_equity(ring: MutableSequence[float], hour: int, equity: float) -> Non
 
 
 @scalar
-def shift_ring(ring: MutableSequence[float], delta: float) -> None:
-    """Move every equity of *ring* by *delta* (USDT), for money paid in or out; empty hours (NaN) stay empty."""
+def newest_equity(ring: Sequence[float]) -> float:
+    """The last equity noted in *ring*, NaN when it is empty."""
+    last = int(ring[0])
+    return ring[1 + last % _SLOTS] if last >= 0 else float("nan")
+
+
+@scalar
+def after_transfer(remembered: float, equity: float, amount: float) -> float:
+    """A *remembered* equity once *amount* was paid in (negative: out) of an account worth *equity*; all in USDT.
+
+    It changes in proportion to the account's equity, so that a loss or drawdown measured from it keeps its percentage.
+    Where the equity before or after is not finite or not above 0 there is no such proportion: then it moves by
+    *amount*, not below 0. NaN (nothing remembered) stays NaN.
+    """
+    after = equity + amount
+    if equity > 0.0 and after > 0.0:
+        scaled = after * (remembered / equity)  # in this order the equity itself becomes *after*, to the bit
+        if math.isfinite(scaled):
+            return scaled
+    moved = remembered + amount
+    return 0.0 if moved < 0.0 else moved
+
+
+@scalar
+def scale_ring(ring: MutableSequence[float], equity: float, amount: float) -> None:
+    """Take a transfer of *amount* at *equity* (USDT) into every equity of *ring*: see :func:`after_transfer`."""
     for slot in range(1, RING_SIZE):
-        ring[slot] += delta
+        ring[slot] = after_transfer(ring[slot], equity, amount)
 
 
 @scalar

@@ -1,7 +1,9 @@
 """The account: books, equity, and every remembered equity that losses and drawdowns are measured from.
 
-This is the one place where money that was paid in or out is taken off what is remembered (:meth:`Account.shift`): a
-transfer is no profit, no loss and no drawdown.
+Each is held once: those of the last 24 hours and of midnight in ``losses``, the all-time peak in ``governor``, the UTC
+day's peak in ``policy_memory`` (the day's drawdown is computed by ``policy.stability.day_drawdown`` and nowhere else).
+Money that moves without a trade is no profit, loss or drawdown: :meth:`Account.move_money` changes all of them in
+proportion to the account (``domain.loss_window.after_transfer``), and each percentage stays what it was.
 """
 
 from __future__ import annotations
@@ -10,15 +12,18 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from quantum_trader.domain.enums import GOV_EMERGENCY
-from quantum_trader.domain.loss_window import RING_SIZE
+from quantum_trader.domain.loss_window import RING_SIZE, after_transfer
 from quantum_trader.engine import stage
 from quantum_trader.engine.books import Books
 from quantum_trader.market.jit import compiled
 from quantum_trader.market.performance import SymbolPerformance
-from quantum_trader.risk.governor import GOV_ROW_LEVEL, GOV_ROW_PEAK, empty_governor
+from quantum_trader.policy.layout import MEM_DAY, MEM_PEAK
+from quantum_trader.policy.stability import scale_memory
+from quantum_trader.risk.governor import GOV_ROW_LEVEL, GOV_ROW_PEAK, empty_governor, scale_peak
 from quantum_trader.risk.limits import (
     LOSS_LAST,
     LOSS_MIDNIGHT,
@@ -28,25 +33,44 @@ from quantum_trader.risk.limits import (
     losses_pct,
     note_order,
     orders_last_hour,
+    scale_losses,
 )
 
 _losses_pct = compiled(losses_pct)
 _note_order = compiled(note_order)
 _orders_last_hour = compiled(orders_last_hour)
 
-
 _LOSS_CELLS: Final = (*range(1, RING_SIZE), LOSS_MIDNIGHT, LOSS_LAST)
+
+
+class Remembered(msgspec.Struct, frozen=True, kw_only=True):
+    """Every equity that losses and drawdowns are measured from at one moment, in USDT."""
+
+    equity: float  # the account's own at that moment
+    losses: list[float]  # 24 hours, midnight, last: the cells _LOSS_CELLS of a loss row
+    peak: float  # all-time; -inf once a person has reset it
+    day: float  # the UTC day of day_peak, -1.0: none
+    day_peak: float
+
+    def after(self, amount: float, equity: float) -> Remembered:
+        """The same after a transfer of *amount* at *equity*, in USDT."""
+        return msgspec.structs.replace(
+            self, losses=[after_transfer(value, equity, amount) for value in self.losses],
+            peak=after_transfer(self.peak, equity, amount) if math.isfinite(self.peak) else self.peak,
+            day_peak=after_transfer(self.day_peak, equity, amount),
+        )
 
 
 class Account:
     """One account's books, equity, loss limits, governor, order rate and results per symbol."""
 
-    def __init__(self, symbols: Sequence[str], start_equity: float, recovery_after: int) -> None:
+    def __init__(self, symbols: Sequence[str], start_equity: float, recovery_after: int, policy_memory: Any) -> None:
+        """*policy_memory* (MEM_SIZE,) is the compiled policy's, which saves it: the UTC day's peak is in it alone."""
         self.books = Books(start_equity, recovery_after)
         self.equity = start_equity  # USDT, unrealised profit included, at the newest prices known
         self.losses: Any = np.array(empty_losses())
         self.governor: Any = np.array(empty_governor())
-        self.day: Any = stage.new_day()  # the UTC day and its peak equity
+        self.policy_memory = policy_memory
         self.rate: Any = np.array(empty_rate())
         self.performance = SymbolPerformance(symbols)
         self._stage_row = np.zeros(stage.BOOK_SIZE)
@@ -57,33 +81,35 @@ class Account:
 
     # ------------------------------------------------------------------ money that moved
 
-    def shift(self, delta: float) -> None:
-        """Take money that moved, *delta* USDT, off every remembered equity: it is no profit and no loss."""
-        for cell in _LOSS_CELLS:
-            self.losses[cell] += delta
-        self.governor[GOV_ROW_PEAK] = max(self.governor[GOV_ROW_PEAK] + delta, 0.0)
-        self.day[stage.DAY_PEAK] += delta
+    def move_money(self, amount: float) -> None:
+        """Take *amount* USDT that moved without a trade into the equity and every equity that it is compared with."""
+        equity, self.equity = self.equity, self.equity + amount
+        scale_losses(self.losses, equity, amount)
+        scale_peak(self.governor, equity, amount)
+        scale_memory(self.policy_memory, equity, amount)
 
-    def remembered(self) -> list[float]:
-        """Every equity that losses and drawdowns are measured from: 24-hour ring, midnight, last, peak, day's peak."""
-        return [
-            *(float(self.losses[cell]) for cell in _LOSS_CELLS), float(self.governor[GOV_ROW_PEAK]),
-            float(self.day[stage.DAY_PEAK]),
-        ]
+    def remembered(self, equity: float) -> Remembered:
+        """Every equity that losses and drawdowns are measured from now, at *equity* USDT."""
+        return Remembered(
+            equity=equity, losses=[float(self.losses[cell]) for cell in _LOSS_CELLS], peak=self.peak,
+            day=float(self.policy_memory[MEM_DAY]), day_peak=float(self.policy_memory[MEM_PEAK]),
+        )
 
-    def shift_remembered(self, then: list[float], delta: float, closes: Any) -> None:
-        """Move by *delta* USDT the equities that still are what they were *then*, and not those noted since."""
-        equity = self.books.equity(closes)
-        for cell, before in zip(_LOSS_CELLS, then, strict=False):
+    def money_moved_then(self, then: Remembered, amount: float, closes: Any) -> Remembered:
+        """Take in *amount* USDT that moved *then* and was taken for a result; returns what was to be remembered then.
+
+        What still is as it was then changes in proportion. What was noted since was noted with the money moved; only
+        the peaks are at least those of then.
+        """
+        moved = then.after(amount, then.equity)
+        for cell, before, after in zip(_LOSS_CELLS, then.losses, moved.losses, strict=True):
             if self.losses[cell] == before:
-                self.losses[cell] += delta
-        for row, cell, before in ((self.governor, GOV_ROW_PEAK, then[-2]), (self.day, stage.DAY_PEAK, then[-1])):
-            since = equity if row[cell] == before else float(row[cell])
-            row[cell] = max(before + delta, since, 0.0)
-
-    def peak_was_reset(self, then: list[float]) -> list[float]:
-        """*then* without the all-time peak: a person has looked, drawdown is measured from here."""
-        return [*then[:-2], -math.inf, then[-1]]
+                self.losses[cell] = after
+        equity, memory = self.books.equity(closes), self.policy_memory
+        self.governor[GOV_ROW_PEAK] = _corrected_peak(self.peak, then.peak, moved.peak, equity)
+        if memory[MEM_DAY] == then.day >= 0.0:
+            memory[MEM_PEAK] = _corrected_peak(float(memory[MEM_PEAK]), then.day_peak, moved.day_peak, equity)
+        return msgspec.structs.replace(moved, equity=then.equity + amount)
 
     # ------------------------------------------------------------------ limits
 
@@ -133,7 +159,7 @@ class Account:
         """Everything needed to continue, as plain values and arrays."""
         return {
             "books": self.books.state(), "equity": self.equity, "losses": self.losses, "governor": self.governor,
-            "day": self.day, "rate": self.rate, "performance": self.performance.state(),
+            "rate": self.rate, "performance": self.performance.state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -141,5 +167,11 @@ class Account:
         self.books.load_state(state["books"])
         self.performance.load_state(state["performance"])
         self.equity = state["equity"]
-        for name in ("losses", "governor", "day", "rate"):
+        for name in ("losses", "governor", "rate"):
             getattr(self, name)[...] = state[name]
+
+
+def _corrected_peak(now: float, before: float, after: float, equity: float) -> float:
+    """A peak that was *before* when money moved and ought to have become *after*; it is *now*, at *equity* USDT."""
+    since = equity if now == before else now
+    return max(after, since, 0.0)

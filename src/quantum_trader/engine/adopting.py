@@ -189,9 +189,7 @@ class Adopting:
         self._records.tally.event(now_ns, "trade", f"took over {position.side.value} {symbol} {abs(qty):g}: {why}")
         price = mark if mark > 0.0 else self._market.close(index)
         if mark > 0.0 and not own:  # what it gained or lost before is no result of ours
-            gain = qty * (mark - entry_price)
-            self._account.equity += gain
-            self._account.shift(gain)
+            self._account.move_money(qty * (mark - entry_price))
         worse = min(entry_price, price) if sign > 0 else max(entry_price, price)
         return self._protection.bracket(position, worse if price > 0.0 else entry_price, now_ns)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -30,6 +30,12 @@ class Instruments:
 
     def __getitem__(self, index: int) -> Instrument:
         return self.all[index]
+
+    def __len__(self) -> int:
+        return len(self.all)
+
+    def __iter__(self) -> Iterator[Instrument]:
+        return iter(self.all)
 
     def change(self, instrument: Instrument) -> None:
         """Put the filters that the venue now has for a symbol into force."""

@@ -6,13 +6,14 @@ over as profit or loss. Then what was remembered before is corrected.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from quantum_trader.domain.clock import NS_PER_SECOND
-from quantum_trader.engine.account import Account
+from quantum_trader.engine.account import Account, Remembered
 from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.market import Market
 from quantum_trader.engine.reconciliation import Reconciler, Seen
@@ -63,7 +64,7 @@ class Money:
         self._moved_ns = 0  # the newest transfer: an older look at the wallet does not include it
         self._wallet_ns = 0  # when the wallet was last taken over though nothing explained it
         self._asked_from_ns = 0  # since when a transfer may still explain that; 0: nothing is to be explained
-        self._remembered: list[float] = []  # the remembered equities before that
+        self._remembered: Remembered | None = None  # the account before that
         self._moves: list[MoneyMove] = []  # transfers that one source alone has reported
 
     # ------------------------------------------------------------------ the wallet
@@ -82,10 +83,11 @@ class Money:
 
     def take_wallet(self, wallet: float, now_ns: int) -> None:
         """Set the books' money to the wallet's: no transfer was reported, so it counts as profit or loss."""
+        equity = self._account.books.equity(self._market.closes)
         before, self._account.books.cash = self._account.books.cash, wallet
         agreed_ns = self._reconciler.agreed_ns
         if not self.is_unexplained(now_ns):
-            self._remembered = self._account.remembered()
+            self._remembered = self._account.remembered(equity)
             self._asked_from_ns = max(agreed_ns, 1)
         else:
             self._asked_from_ns = min(self._asked_from_ns, agreed_ns)
@@ -111,12 +113,13 @@ class Money:
         self._moves = [*self._moves[1 - _MOVES_KEPT:], move]
         account, before, late = self._account, self._account.books.cash, ts_ns <= self._wallet_ns
         if not late:
+            account.mark(self._market.closes)
+            if self._remembered is not None:
+                self._remembered = self._remembered.after(amount, account.equity)
             account.books.cash += amount
-            account.equity += amount
-            account.shift(amount)
-        elif self._remembered:
-            then, self._remembered = self._remembered, [value + amount for value in self._remembered]
-            account.shift_remembered(then, amount, self._market.closes)
+            account.move_money(amount)
+        elif self._remembered is not None:
+            self._remembered = account.money_moved_then(self._remembered, amount, self._market.closes)
         self._records.record("cash.adjusted", "", ts_ns, CashAdjusted(
             before=before, wallet=account.books.cash, explained=True,
             why="transfer" if not late else f"a transfer of {amount:.2f} USDT that was taken for a result",
@@ -133,8 +136,8 @@ class Money:
 
     def peak_was_reset(self) -> None:
         """Note that drawdown is measured from here: a transfer reported late no longer moves the older peak."""
-        if self._remembered:
-            self._remembered = self._account.peak_was_reset(self._remembered)
+        if self._remembered is not None:
+            self._remembered = msgspec.structs.replace(self._remembered, peak=-math.inf)
 
     # ------------------------------------------------------------------ state
 
@@ -142,12 +145,13 @@ class Money:
         """Everything needed to continue, as plain values."""
         return {
             "began_ns": self.began_ns, "moved_ns": self._moved_ns, "wallet_ns": self._wallet_ns,
-            "asked_from_ns": self._asked_from_ns, "remembered": list(self._remembered),
+            "asked_from_ns": self._asked_from_ns, "remembered": msgspec.to_builtins(self._remembered),
             "moves": [msgspec.to_builtins(move) for move in self._moves],
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`state`."""
         self.began_ns, self._moved_ns, self._wallet_ns = state["began_ns"], state["moved_ns"], state["wallet_ns"]
-        self._asked_from_ns, self._remembered = state["asked_from_ns"], list(state["remembered"])
+        self._asked_from_ns = state["asked_from_ns"]
+        self._remembered = msgspec.convert(state["remembered"], Remembered | None)
         self._moves = [msgspec.convert(move, MoneyMove) for move in state["moves"]]

@@ -154,7 +154,7 @@ class Opening:
         refusal = (ROAD_REASONS.get(code, ""), 0.0, 0.0)
         if code == ROAD_APPROVED:
             refusal = self._enter(index, row, sign, seq, used, commands)
-        elif code == ROAD_FLIP:
+        elif code == ROAD_FLIP and not self._is_new(index, now_ns):
             commands += self._close_opposite(index, now_ns)
         self._records.afterwards(
             self._record_decision, seq, index, row, refusal, used, open_count, symbol_good, now_ns
@@ -168,11 +168,15 @@ class Opening:
         return int(gate(sign, confidence, atr, held, int(symbol in self.pending), self.open_count, used))
 
     def _close_opposite(self, index: int, now_ns: int) -> list[Command]:
-        """Close the position that a signal or intent points against, unless it is closing or is new this moment."""
+        """Close the position that a signal or intent points against, unless it is closing already."""
         position = self._account.books.positions[self._instruments.symbols[index]]
-        if position.exit_reason is not None or now_ns <= position.entry_ns:
+        if position.exit_reason is not None:
             return []
         return self._protection.close(position, ExitReason.SIGNAL_FLIP, now_ns)
+
+    def _is_new(self, index: int, now_ns: int) -> bool:
+        """Whether a symbol's position was opened no earlier than the moment of *now_ns*."""
+        return now_ns <= self._account.books.positions[self._instruments.symbols[index]].entry_ns
 
     def _enter(
         self, index: int, row: list[float], sign: int, seq: int, used: Settings, commands: list[Command]

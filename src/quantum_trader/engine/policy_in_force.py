@@ -61,8 +61,8 @@ class PolicyInForce:
         """Evaluate the policy for the account's *stage_row* and *market* (S, N_OUT); one that fails allows nothing."""
         slots, tally = self.slots, self._records.tally
         changed = self._shield.run(
-            stage.policy_stage, now_ns, stage_row, market, self._account.losses, self._account.day, slots.profile,
-            slots.inputs, slots.account, slots.slots, slots.mem, slots.out,
+            stage.policy_stage, now_ns, stage_row, market, self._account.losses, slots.profile, slots.inputs,
+            slots.account, slots.slots, slots.mem, slots.out,
         )
         if changed is None:
             slots.out[:, pol.OUT_ALLOW] = 0.0
@@ -111,7 +111,7 @@ class PolicyInForce:
         )
 
     def _risk_state(self, now_ns: int) -> RiskState:
-        """The account as the policy was given it."""
+        """The account as the policy judged it."""
         row, books = self.slots.account.tolist(), self._account.books
         return RiskState(
             daily_pnl_pct=row[pol.ACC_DAILY_PNL_PCT],

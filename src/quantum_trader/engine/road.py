@@ -6,6 +6,7 @@ signal against an open position never enters: it closes the position first, and 
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 from quantum_trader.domain.enums import GOV_EMERGENCY
@@ -116,7 +117,8 @@ def size_intent(
     else:
         stop_atr = sign * (price - stop) / atr
     allowed = risk_quantity(equity, risk_pct, factor, price, stop)
-    return (min(wanted, allowed) if allowed > 0.0 else wanted), stop, stop_atr
+    clipped = math.isfinite(wanted) and allowed > 0.0  # otherwise the guard refuses what is no number
+    return (min(wanted, allowed) if clipped else wanted), stop, stop_atr
 
 
 @scalar

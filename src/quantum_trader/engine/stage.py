@@ -1,15 +1,13 @@
 """The account stage: two compiled calls a moment from marks to the policy in force.
 
 The first is trading's: it latches loss limits, steps the governor and measures costs in R for every symbol. The second
-is the policy's: it keeps the UTC day's peak and steps the policy over all slots. Everything they call is a scalar that
-the object code and the sweep use as well.
+is the policy's: it steps the policy over all slots, which judges the UTC day's drawdown (``policy.stability``).
+Everything they call is a scalar that the object code and the sweep use as well.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-import numpy as np
+from typing import Final
 
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.engine.road import exit_vol_level
@@ -26,26 +24,11 @@ from quantum_trader.signals import columns as col
 
 # What the engine hands in each moment.
 BOOK_EQUITY, BOOK_EXPOSURE, BOOK_OPEN, BOOK_STREAK, BOOK_BROKEN, BOOK_WINS, BOOK_HEALTH, BOOK_SIZE = range(8)
-# The UTC day's peak equity, kept between moments.
-DAY_INDEX, DAY_PEAK, DAY_SIZE = range(3)
 # Constants of a symbol.
 SYM_FEE_BPS, SYM_FUNDING, SYM_SIZE = range(3)
 
 EXPECTED_HOLD_SHARE: Final = 0.25  # of the exit row's time limit: what a round trip's funding is estimated over
 _NS_PER_SECOND: Final = 1_000_000_000
-_NS_PER_DAY: Final = 86_400_000_000_000
-
-
-@scalar
-def day_drawdown_pct(day: Any, now_ns: int, equity: float) -> float:
-    """Percent of *equity* below the UTC day's peak, 0 or negative; keeps *day* up to date."""
-    index = float(now_ns // _NS_PER_DAY)
-    if day[0] != index:
-        day[0] = index
-        day[1] = equity
-    if equity > day[1]:
-        day[1] = equity
-    return min(0.0, (equity / day[1] - 1.0) * 100.0) if day[1] > 0.0 else -100.0
 
 
 @scalar
@@ -64,7 +47,6 @@ def estimated_cost_r(
 _record_losses = compiled(record_losses)
 _losses_pct = compiled(losses_pct)
 _governor_step = compiled(governor_step)
-_day_drawdown = compiled(day_drawdown_pct)
 _cost_r = compiled(estimated_cost_r)
 _exit_row = compiled(exit_row)
 _exit_vol_level = compiled(exit_vol_level)
@@ -149,11 +131,11 @@ def fill_inputs(market, performance, levels, costs, symbols, inputs, regimes):  
 
 
 @kernel
-def fill_account(now_ns, book, losses, day, quality, account):  # type: ignore[no-untyped-def]
-    """Fill the policy's account row; moves the day's peak."""
+def fill_account(book, losses, quality, account):  # type: ignore[no-untyped-def]
+    """Fill the policy's account row; the policy derives the day's drawdown from the equity, where that is above 0."""
     equity = book[BOOK_EQUITY]
     account[pol.ACC_DAILY_PNL_PCT] = _losses_pct(losses, equity)[1]
-    account[pol.ACC_DRAWDOWN_PCT] = _day_drawdown(day, now_ns, equity)
+    account[pol.ACC_DRAWDOWN_PCT] = 0.0 if equity > 0.0 else -100.0
     account[pol.ACC_STREAK] = book[BOOK_STREAK]
     account[pol.ACC_BROKEN_STREAK] = book[BOOK_BROKEN]
     account[pol.ACC_WINS_SINCE] = book[BOOK_WINS]
@@ -175,14 +157,12 @@ def trading_stage(  # type: ignore[no-untyped-def]
 
 @kernel
 def policy_stage(  # type: ignore[no-untyped-def]
-    now_ns, book, market, losses, day, profile, inputs, account, slots, mem, policy,
+    now_ns, book, market, losses, profile, inputs, account, slots, mem, policy,
 ):
-    """Step the policy over all slots; returns how many changed. Nothing of it is read by an observed run's trading."""
-    fill_account(now_ns, book, losses, day, market[0, col.QUALITY], account)
+    """Step the policy over all slots; returns how many changed. Nothing of it is read by an observed run's trading.
+
+    *losses* begins with the ring of the last 24 hours, in which :func:`trading_stage` has noted this equity.
+    """
+    fill_account(book, losses, market[0, col.QUALITY], account)
     fill_overall(inputs)
-    return step_slots(float(now_ns // _NS_PER_SECOND), profile, inputs, account, slots, mem, policy)
-
-
-def new_day() -> Any:
-    """A day row that has seen nothing."""
-    return np.array([-1.0, 0.0])
+    return step_slots(float(now_ns // _NS_PER_SECOND), profile, inputs, account, slots, mem, losses, policy)

@@ -253,7 +253,6 @@ class EventLogger:
                 raise
             finally:
                 push(None)
-
         def refuse() -> None:
             nonlocal stop
             stop = _NEVER

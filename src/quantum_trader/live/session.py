@@ -40,7 +40,7 @@ from quantum_trader.live.inputs import (
 from quantum_trader.live.moments import MomentBars
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 
-FORMAT: Final = 2  # of a checkpoint; raised with every change that makes older states unreadable
+FORMAT: Final = 3  # of a checkpoint; raised with every change that makes older states unreadable
 
 
 class Session:

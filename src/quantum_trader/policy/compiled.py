@@ -61,8 +61,6 @@ from quantum_trader.policy.layout import (
     IN_WINRATE,
     MEM_HALT,
     MEM_LATCH_DAY,
-    MEM_PEAK,
-    MEM_RING,
     N_FIELDS,
     OUT_BITS,
     OUT_HELD,
@@ -84,7 +82,6 @@ from quantum_trader.policy.stability import (
     hold_slot,
     looseness,
     new_memory,
-    shift_memory,
 )
 
 FloatArray = npt.NDArray[np.float64]
@@ -203,19 +200,21 @@ def _write(slot, bits, held, row):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def step_slots(now_s, profile, inputs, account, slots, mem, out):  # type: ignore[no-untyped-def]
+def step_slots(now_s, profile, inputs, account, slots, mem, ring, out):  # type: ignore[no-untyped-def]
     """Evaluate every slot at *now_s* (seconds since the epoch) and write the policy in force to *out*.
 
     Shapes: profile (P_SIZE,), inputs (S+1, IN_SIZE), account (ACC_SIZE,), slots (S+1, SLOT_SIZE), mem (MEM_SIZE,),
-    out (S+1, OUT_SIZE). Returns the number of slots whose policy in force changed.
+    ring (RING_SIZE or more,) the equities of the last 24 hours (domain.loss_window), out (S+1, OUT_SIZE). The
+    account's drawdown becomes the one that was judged. Returns the number of slots whose policy in force changed.
     """
     limits = _at(profile, 0)
     memory = _at(mem, 0)
     now_s, last_s = _clamp_clock(memory, now_s)
     drawdown, latched = _account_step(
-        memory, _at(mem, MEM_RING), now_s, account[ACC_DAILY_PNL_PCT], account[ACC_DRAWDOWN_PCT], account[ACC_EQUITY],
+        memory, _at(ring, 0), now_s, account[ACC_DAILY_PNL_PCT], account[ACC_DRAWDOWN_PCT], account[ACC_EQUITY],
         limits,
     )
+    account[ACC_DRAWDOWN_PCT] = drawdown
     stale = _risk_is_stale(account[ACC_RISK_AGE_S], account[ACC_EQUITY], True)
     judged = Account(
         account[ACC_DAILY_PNL_PCT], drawdown, latched, account[ACC_STREAK], account[ACC_BROKEN_STREAK],
@@ -253,7 +252,8 @@ def step_slots(now_s, profile, inputs, account, slots, mem, out):  # type: ignor
 class SlotPolicy:
     """The compiled policy of one setting with its arrays, and the readable policy made from them.
 
-    ``inputs``, ``account`` are filled by the caller before each :meth:`step`; ``out`` then holds what is in force.
+    ``inputs`` and ``account`` are filled by the caller before each :meth:`step`; ``out`` then holds what is in force,
+    and the account's drawdown is the one that was judged. The equities of the last 24 hours are the caller's.
     """
 
     def __init__(self, config: OrchestratorConfig, symbols: Sequence[str]) -> None:
@@ -266,23 +266,18 @@ class SlotPolicy:
         self.mem = new_mem()
         self.out: FloatArray = np.zeros((len(self.symbols) + 1, OUT_SIZE))
 
-    def step(self, now_s: float, *, fill: bool = True) -> int:
-        """Evaluate at *now_s*; *fill* makes row 0 of the inputs from the symbols. Returns the slots changed."""
+    def step(self, now_s: float, ring: FloatArray, *, fill: bool = True) -> int:
+        """Evaluate at *now_s*; *fill* makes row 0 of the inputs from the symbols. Returns the slots changed.
+
+        *ring* (RING_SIZE or more,) holds the equities of the last 24 hours; this one is noted in it.
+        """
         if fill:
             fill_overall(self.inputs)
-        return int(step_slots(now_s, self.profile, self.inputs, self.account, self.slots, self.mem, self.out))
+        return int(step_slots(now_s, self.profile, self.inputs, self.account, self.slots, self.mem, ring, self.out))
 
     def halt(self, on: bool = True) -> None:
         """Permit no new trades in any slot from the next step on, or lift that."""
         self.mem[MEM_HALT] = 1.0 if on else 0.0
-
-    def shift(self, delta: float) -> None:
-        """Move the remembered equities by *delta* (USDT) when money was paid in (positive) or out (negative).
-
-        Call it before the first step that sees the new equity: then the transfer is no profit, loss or drawdown.
-        """
-        memory: Any = self.mem
-        shift_memory(memory, memory[MEM_RING:], float(delta))
 
     def snapshot(self, ts_ns: int) -> TradingPolicy:
         """The policy in force as one value, explained; its rules are those of the inputs as they stand now."""
@@ -313,15 +308,11 @@ class SlotPolicy:
     def _account(self) -> Account:
         """The account as the rules take it, after the latches of the last step."""
         given = self.account.tolist()
-        drawdown = given[ACC_DRAWDOWN_PCT]
-        equity, peak = given[ACC_EQUITY], float(self.mem[MEM_PEAK])
-        if math.isfinite(equity) and equity > 0.0 and peak > 0.0:
-            drawdown = min(drawdown, (equity / peak - 1.0) * 100.0)
         return Account(
-            given[ACC_DAILY_PNL_PCT], drawdown, bool(self.mem[MEM_LATCH_DAY] >= 0.0), int(given[ACC_STREAK]),
-            int(given[ACC_BROKEN_STREAK]), int(given[ACC_WINS_SINCE]), int(given[ACC_OPEN_COUNT]),
-            given[ACC_EXPOSURE_PCT], risk_is_stale(given[ACC_RISK_AGE_S], equity, True), bool(self.mem[MEM_HALT]),
-            given[ACC_QUALITY],
+            given[ACC_DAILY_PNL_PCT], given[ACC_DRAWDOWN_PCT], bool(self.mem[MEM_LATCH_DAY] >= 0.0),
+            int(given[ACC_STREAK]), int(given[ACC_BROKEN_STREAK]), int(given[ACC_WINS_SINCE]),
+            int(given[ACC_OPEN_COUNT]), given[ACC_EXPOSURE_PCT],
+            risk_is_stale(given[ACC_RISK_AGE_S], given[ACC_EQUITY], True), bool(self.mem[MEM_HALT]), given[ACC_QUALITY],
         )
 
     def _slot(

@@ -51,9 +51,9 @@ SLOT_STARTED: Final = N_FIELDS * H_WIDTH
 SLOT_WAITING: Final = SLOT_STARTED + 1  # 1.0 while a field waits to loosen
 SLOT_SIZE: Final = SLOT_WAITING + 1
 
-# ---- the account's memory: latch, day's peak, clock; the equity ring of domain.loss_window follows ---------------
+# ---- the policy's memory of the account: clock, UTC day and its peak equity, latch, halt ---------------------------
 MEM_LAST_S, MEM_DAY, MEM_PEAK, MEM_LATCH_DAY, MEM_HALT = 0, 1, 2, 3, 4
-MEM_RING: Final = 5
+MEM_SIZE: Final = 5
 
 # ---- refusal bits -------------------------------------------------------------------------------------------------
 REFUSE_EXTREME_VOL, REFUSE_DAILY_LOSS, REFUSE_POSITIONS, REFUSE_EXPOSURE = 1, 2, 4, 8

@@ -12,7 +12,7 @@ from typing import Any, Final
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_SECOND, iso
 from quantum_trader.domain.enums import Direction, EntryMode, ExitMode, RiskProfile, Trend, VolLevel
 from quantum_trader.domain.errors import InputError, StateError, require, require_finite
-from quantum_trader.domain.loss_window import RING_SIZE, empty_ring
+from quantum_trader.domain.loss_window import RING_SIZE, empty_ring, newest_equity, scale_ring
 from quantum_trader.domain.market import MarketState
 from quantum_trader.domain.policy import RiskState, SymbolPerformanceData
 from quantum_trader.policy import clock
@@ -37,7 +37,6 @@ from quantum_trader.policy.layout import (
     MEM_HALT,
     MEM_LAST_S,
     MEM_LATCH_DAY,
-    MEM_RING,
     N_FIELDS,
     P_RECOVERY_AFTER,
     P_STREAK_LIMIT,
@@ -54,7 +53,7 @@ from quantum_trader.policy.stability import (
     looseness,
     new_memory,
     new_slot,
-    shift_memory,
+    scale_memory,
 )
 from quantum_trader.policy.store import SavedPolicy, read_state, write_state
 from quantum_trader.policy.symbol_slots import SymbolSlots, close_slot, in_force, safer_slot
@@ -87,7 +86,7 @@ class OrchestratorPolicy:
         self._resumed = ""
         self._vector = tuple(profile_vector(self.config))
         self._fingerprint = self.config.fingerprint
-        self._memory = new_memory()[:MEM_RING]
+        self._memory = new_memory()
         self._ring = empty_ring()
         self._overall = new_slot()
         self._symbols = SymbolSlots(self._vector)
@@ -291,12 +290,15 @@ class OrchestratorPolicy:
     def note_transfer(self, amount: float) -> None:
         """Note *amount* (USDT) paid into the account, negative when paid out, before the first equity that shows it.
 
-        The day's peak and the equities of the last 24 hours move with it, so that it is no profit, loss or drawdown.
+        The day's peak and the equities of the last 24 hours change in proportion to the account, so that every
+        percentage of loss and drawdown stays what it was and no latch is raised or lifted.
         The percentages of the risk state are the caller's: they must not count the transfer either.
         """
         require_finite("amount", amount)
         self._memo = None
-        shift_memory(self._memory, self._ring, float(amount))
+        equity = newest_equity(self._ring)
+        scale_memory(self._memory, equity, float(amount))
+        scale_ring(self._ring, equity, float(amount))
         if self.state_path is not None:
             self.save()
 

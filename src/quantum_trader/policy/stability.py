@@ -11,7 +11,7 @@ import math
 from collections.abc import MutableSequence, Sequence
 from typing import Final
 
-from quantum_trader.domain.loss_window import RING_SIZE, empty_ring, record_equity, rolling_pnl_pct, shift_ring
+from quantum_trader.domain.loss_window import after_transfer, record_equity, rolling_pnl_pct
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.policy.layout import (
     FIELD_ALLOW,
@@ -29,7 +29,6 @@ from quantum_trader.policy.layout import (
     MEM_LAST_S,
     MEM_LATCH_DAY,
     MEM_PEAK,
-    MEM_RING,
     N_FIELDS,
     P_DD_LIMIT,
     P_INTERVAL_S,
@@ -40,15 +39,14 @@ from quantum_trader.policy.layout import (
     SLOT_WAITING,
 )
 
-MEM_SIZE: Final = MEM_RING + RING_SIZE
 NUMBERS_ALIKE: Final = 0.1  # numbers within a tenth of the larger count as equal
 _DAY_S: Final = 86_400.0
 _HOUR_S: Final = 3_600.0
 
 
 def new_memory() -> list[float]:
-    """An account memory that has seen nothing: no latch, no halt."""
-    return [-math.inf, -1.0, 0.0, -1.0, 0.0, *empty_ring()]
+    """An account memory that has seen nothing, (MEM_SIZE,): no latch, no halt."""
+    return [-math.inf, -1.0, 0.0, -1.0, 0.0]
 
 
 def new_slot() -> list[float]:
@@ -59,9 +57,10 @@ def new_slot() -> list[float]:
 # ---- the account ----------------------------------------------------------------------------------------------------
 @scalar
 def day_drawdown(memory: MutableSequence[float], day: float, drawdown: float, equity: float) -> float:
-    """The worse of the *drawdown* given and that of *equity* from the UTC *day*'s peak (percent, <= 0).
+    """The UTC day's drawdown: the worse of the one given and that of *equity* from *day*'s peak (percent, <= 0).
 
-    This is the only place of the policy that derives a drawdown; without an equity the given one counts.
+    *memory* holds the peak. This is the only place that derives the day's drawdown, for the library, the engine and
+    the sweep; without an equity the given one counts.
     """
     if not (math.isfinite(equity) and equity > 0.0):
         return drawdown
@@ -73,14 +72,10 @@ def day_drawdown(memory: MutableSequence[float], day: float, drawdown: float, eq
 
 
 @scalar
-def shift_memory(memory: MutableSequence[float], ring: MutableSequence[float], delta: float) -> None:
-    """Move the day's peak and every equity in *ring* by *delta* (USDT); what is empty stays empty.
-
-    *ring* is the part of *memory* from MEM_RING on. Money paid in or out is then no profit, loss or drawdown.
-    """
+def scale_memory(memory: MutableSequence[float], equity: float, amount: float) -> None:
+    """Take a transfer of *amount* at *equity* (USDT) into the day's peak; the drawdown keeps its percentage."""
     if memory[MEM_DAY] >= 0.0:
-        memory[MEM_PEAK] += delta
-    shift_ring(ring, delta)
+        memory[MEM_PEAK] = after_transfer(memory[MEM_PEAK], equity, amount)
 
 
 @scalar
@@ -90,8 +85,9 @@ def account_step(
 ) -> tuple[float, bool]:
     """Advance the latches to *now_s*; returns (drawdown, latched).
 
-    *ring* is the part of *memory* from MEM_RING on. *equity* NaN: not given. B1 latches on the UTC day it fires and
-    holds until a later day has come and the rolling 24-hour loss is inside the limit.
+    *ring* holds the equities of the last 24 hours; where *equity* is in it already, noting it again changes nothing.
+    *equity* NaN: not given. B1 latches on the UTC day it fires and holds until a later day has come and the rolling
+    24-hour loss is inside the limit.
     """
     day = math.floor(now_s / _DAY_S)
     limit = -profile[P_DD_LIMIT]

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.domain.errors import StateError
-from quantum_trader.policy.layout import MEM_RING, SLOT_SIZE
+from quantum_trader.policy.layout import MEM_SIZE, SLOT_SIZE
 from quantum_trader.policy.storage import set_aside, write_atomically
 
 FORMAT: Final = 1
@@ -21,7 +21,7 @@ class SavedPolicy(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     format: int = FORMAT
     profile: str
     fingerprint: str
-    memory: Row  # latch day, day's peak, clock, halt
+    memory: Row  # clock, UTC day, the day's peak, latch day, halt
     ring: Row  # equity of the last 24 hours
     overall: Row
     slots: dict[str, Row] = {}
@@ -44,7 +44,7 @@ def check_shape(saved: SavedPolicy, ring_size: int) -> None:
     rows = [saved.overall, *saved.slots.values()]
     if saved.format != FORMAT:
         raise ValueError(f"format {saved.format} is not {FORMAT}")
-    if len(saved.memory) != MEM_RING or len(saved.ring) != ring_size or any(len(row) != SLOT_SIZE for row in rows):
+    if len(saved.memory) != MEM_SIZE or len(saved.ring) != ring_size or any(len(row) != SLOT_SIZE for row in rows):
         raise ValueError("a row has the wrong length")
     if any(len(ban) != 4 for ban in saved.bans.values()):
         raise ValueError("a ban has the wrong length")

@@ -31,6 +31,7 @@ from quantum_trader.domain.enums import (
     GovernorLevel,
 )
 from quantum_trader.domain.errors import StateError, require, require_finite
+from quantum_trader.domain.loss_window import after_transfer
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.risk.halts import Halt
 from quantum_trader.risk.limits import Row, from_plain, to_plain
@@ -209,9 +210,14 @@ def governor_resume(row: Row, equity: float, now_s: float) -> bool:
 
 
 @scalar
-def governor_shift(row: Row, delta: float) -> None:
-    """Move the all-time peak by *delta* (USDT), never below 0: money paid in or out is no drawdown."""
-    row[GOV_ROW_PEAK] = max(row[GOV_ROW_PEAK] + delta, 0.0)
+def scale_peak(row: Row, equity: float, amount: float) -> None:
+    """Take a transfer of *amount* at *equity* (USDT) into the all-time peak; the drawdown keeps its percentage.
+
+    The last equity seen changes with it: a resume before the next equity starts from the money that is there.
+    """
+    if row[GOV_ROW_PEAK] > 0.0:
+        row[GOV_ROW_PEAK] = after_transfer(row[GOV_ROW_PEAK], equity, amount)
+    row[GOV_ROW_EQUITY] = after_transfer(row[GOV_ROW_EQUITY], equity, amount)
 
 
 @scalar
@@ -297,9 +303,12 @@ class SafetyGovernor:
         return self._change(before, now_ns)
 
     def note_transfer(self, amount: float) -> None:
-        """Note *amount* (USDT) paid in, negative when paid out, before the first equity that shows it."""
+        """Note *amount* (USDT) paid in, negative when paid out, before the first equity that shows it.
+
+        The drawdown keeps its percentage: the peak changes in proportion to the account.
+        """
         require_finite("amount", amount)
-        governor_shift(self.row, float(amount))
+        scale_peak(self.row, self.row[GOV_ROW_EQUITY], float(amount))
 
     def note_trade(self, pnl: float, now_ns: int) -> LevelChange | None:
         """Count a closed trade's result (USDT, net); the change of level, if there was one."""

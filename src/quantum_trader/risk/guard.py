@@ -28,6 +28,7 @@ from quantum_trader.risk.governor import level_factors
 from quantum_trader.risk.halts import Halt
 from quantum_trader.risk.limits import (
     LOSS_DAY,
+    LOSS_LAST,
     LOSS_LATCH,
     LOSS_SIZE,
     RATE_SIZE,
@@ -39,7 +40,7 @@ from quantum_trader.risk.limits import (
     note_order,
     orders_last_hour,
     record_losses,
-    shift_losses,
+    scale_losses,
     to_plain,
 )
 from quantum_trader.risk.sizing import (
@@ -539,9 +540,12 @@ class RiskGuard:
         return self._loss_halt() if not before and losses_latched(self._losses) else None
 
     def note_transfer(self, amount: float) -> None:
-        """Note *amount* (USDT) paid in, negative when paid out, before the first equity that shows it."""
+        """Note *amount* (USDT) paid in, negative when paid out, before the first equity that shows it.
+
+        The losses keep their percentages: the equities they are measured from change in proportion to the account.
+        """
         require_finite("amount", amount)
-        shift_losses(self._losses, float(amount))
+        scale_losses(self._losses, self._losses[LOSS_LAST], float(amount))
 
     def note_order(self, now_ns: int) -> None:
         """Count an opening order that was sent."""

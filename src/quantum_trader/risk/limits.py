@@ -10,7 +10,14 @@ from collections.abc import MutableSequence, Sequence
 from typing import Final
 
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
-from quantum_trader.domain.loss_window import RING_SIZE, empty_ring, record_equity, rolling_pnl_pct, shift_ring
+from quantum_trader.domain.loss_window import (
+    RING_SIZE,
+    after_transfer,
+    empty_ring,
+    record_equity,
+    rolling_pnl_pct,
+    scale_ring,
+)
 from quantum_trader.domain.scalar import scalar
 
 Row = MutableSequence[float]
@@ -80,11 +87,11 @@ def losses_latched(row: Row) -> bool:
 
 
 @scalar
-def shift_losses(row: Row, delta: float) -> None:
-    """Move every equity in *row* by *delta* (USDT): money paid in or out is no profit and no loss."""
-    shift_ring(row, delta)
-    row[LOSS_MIDNIGHT] += delta
-    row[LOSS_LAST] += delta
+def scale_losses(row: Row, equity: float, amount: float) -> None:
+    """Take a transfer of *amount* at *equity* (USDT) into every equity in *row*; both losses keep their percentage."""
+    scale_ring(row, equity, amount)
+    row[LOSS_MIDNIGHT] = after_transfer(row[LOSS_MIDNIGHT], equity, amount)
+    row[LOSS_LAST] = after_transfer(row[LOSS_LAST], equity, amount)
 
 
 def empty_rate() -> list[float]:

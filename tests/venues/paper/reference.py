@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
+from tests.venues.paper.world import BUY, LIMIT, MARKET, STOP, TARGET, TIERS
+
 from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.trading import OrderRequest
-
-from .world import BUY, LIMIT, MARKET, STOP, TARGET, TIERS
 
 TICK, STEP = Decimal("0.01"), Decimal("0.001")
 TAKER, MAKER = Decimal("0.0004"), Decimal("0.0002")

@@ -12,7 +12,18 @@ import msgspec
 import numpy as np
 import pytest
 from tests.contracts.hand_feed import HandFeed
-from tests.venues.world import BUY, LIMIT, MARKET, SELL, START, STOP, TARGET, fills_of, make_instrument, statuses_of
+from tests.venues.paper.world import (
+    BUY,
+    LIMIT,
+    MARKET,
+    SELL,
+    START,
+    STOP,
+    TARGET,
+    fills_of,
+    make_instrument,
+    statuses_of,
+)
 
 from quantum_trader.domain.clock import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_SECOND
 from quantum_trader.domain.enums import OrderStatus

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.venues.reference import Book, Reference, dec
-from tests.venues.world import BUY, LIMIT, MARKET, SELL, STOP, TARGET, World, fills_of, make_instrument
+from tests.venues.paper.reference import Book, Reference, dec
+from tests.venues.paper.world import BUY, LIMIT, MARKET, SELL, STOP, TARGET, World, fills_of, make_instrument
 
 from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.domain.trading import Fill, FundingPayment, OrderRequest, OrderUpdate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.venues.world import (
+from tests.venues.paper.world import (
     BUY,
     LIMIT,
     MARKET,

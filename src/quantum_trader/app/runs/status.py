@@ -25,6 +25,7 @@ from quantum_trader.engine.books import Position
 from quantum_trader.engine.gateway import Purpose, Ticket
 from quantum_trader.engine.tally import HaltEntry
 from quantum_trader.policy.storage import write_atomically
+from quantum_trader.risk.governor import GOV_ROW_LEVEL
 
 STATUS_FILE: Final = "status.json"
 DIRECT_FILE: Final = "direct_actions.jsonl"
@@ -292,13 +293,19 @@ def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
     if saved is None or "engine" not in saved:
         return view
     engine = saved["engine"]
+    if "account" not in engine:
+        raise StateError(
+            "checkpoint: written by another version of this program; ask that version, or start in a new --state folder"
+        )
+    account, now_ns = engine["account"], int(engine["market"]["now_ns"])
     tickets = [Ticket(**{**raw, "purpose": Purpose(raw["purpose"])}) for raw in engine["gateway"]["tickets"]]
-    positions = [msgspec.convert(raw, Position) for raw in engine["books"]["positions"]]
+    positions = [msgspec.convert(raw, Position) for raw in account["books"]["positions"]]
     halts = [msgspec.convert(raw, HaltEntry) for raw in engine["tally"]["halts"]]
+    level = GOVERNOR_CODES[int(account["governor"][GOV_ROW_LEVEL])]
     view.update(
-        source="checkpoint", as_of_ns=int(engine["now_ns"]), equity=float(engine["equity"]),
-        equity_ns=max(int(engine["now_ns"]), int(engine.get("began_ns", 0))),
-        governor=GOVERNOR_CODES[int(engine["governor_level"])].value, positions=position_lines(positions, tickets),
+        source="checkpoint", as_of_ns=now_ns, equity=float(account["equity"]),
+        equity_ns=max(now_ns, int(engine["money"]["began_ns"])),
+        governor=level.value, positions=position_lines(positions, tickets),
         orders=order_lines(tickets), halts=halt_lines(halts),
         operator_taken=int(saved.get("asked", saved.get("operator_taken", 0))),
     )

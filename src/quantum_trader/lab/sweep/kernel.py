@@ -948,7 +948,7 @@ def _bare_desk(desk):
     return Desk(
         pointer(desk.symbols), pointer(desk.stamps), pointer(desk.held), pointer(desk.pending), pointer(desk.waiting),
         pointer(desk.opened), pointer(desk.counts), pointer(desk.money), pointer(desk.performance),
-        pointer(desk.losses), pointer(desk.rate), pointer(desk.governor), pointer(desk.day), pointer(desk.book),
+        pointer(desk.losses), pointer(desk.rate), pointer(desk.governor), pointer(desk.book),
         pointer(desk.account), pointer(desk.seen), pointer(desk.slots), pointer(desk.memory), pointer(desk.policy),
         pointer(desk.refused), pointer(desk.rest), pointer(desk.wanted), pointer(desk.wanted_for),
         pointer(desk.intent_row), pointer(desk.account_row), pointer(desk.limit_row),

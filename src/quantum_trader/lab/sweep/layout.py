@@ -150,10 +150,9 @@ class Desk(NamedTuple):
     counts: Any  # int64 (C_SIZE,)
     money: Any  # (M_SIZE,)
     performance: Any  # (S, N_PERF)
-    losses: Any
+    losses: Any  # (LOSS_SIZE,) begins with the equities of the last 24 hours
     rate: Any
     governor: Any
-    day: Any
     book: Any  # (stage.BOOK_SIZE,)
     account: Any  # (ACC_SIZE,) the account as the policy is told it
     seen: Any  # (A_SIZE,) the account as the rules last saw it

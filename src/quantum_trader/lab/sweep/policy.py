@@ -140,7 +140,7 @@ def _see_account(now_s, profile, desk):
     now_s, last_s = _clamp_clock(memory, now_s)
     daily_pnl, equity = account[pol.ACC_DAILY_PNL_PCT], account[pol.ACC_EQUITY]
     drawdown, latched = _policy_account(
-        memory, shift(memory, pol.MEM_RING), now_s, daily_pnl, account[pol.ACC_DRAWDOWN_PCT], equity, profile
+        memory, desk.losses, now_s, daily_pnl, account[pol.ACC_DRAWDOWN_PCT], equity, profile
     )
     stale = 1.0 if _risk_is_stale(account[pol.ACC_RISK_AGE_S], equity, True) else 0.0
     bits = _account_refusals(
@@ -283,7 +283,7 @@ def policy_step(bars, equity, exposure, profile, rules, desk):
     book[stage.BOOK_STREAK], book[stage.BOOK_BROKEN] = counts[C_LOSING], counts[C_BROKEN]
     book[stage.BOOK_WINS] = counts[C_WINS]
     level = account_step(now_ns, book, desk.losses, rules.limits[L_DAILY_LOSS_PCT], desk.governor)
-    fill_account(now_ns, book, desk.losses, desk.day, bars.quality, desk.account)
+    fill_account(book, desk.losses, bars.quality, desk.account)
     now_s = float(now_ns // NS_PER_SECOND)
     last_s, drawdown, another = _see_account(now_s, profile, desk)
     anew = another or counts[C_RESULTS] != 0

@@ -90,7 +90,7 @@ def new_desk(market: Market) -> Desk:
         pending=np.zeros(size, dtype=np.int64), waiting=np.zeros(2 * size + 2, dtype=np.int64),
         opened=np.zeros(size, dtype=np.int64), counts=np.zeros(C_SIZE, dtype=np.int64), money=money,
         performance=SymbolPerformance(market.symbols).rows, losses=np.array(empty_losses()),
-        rate=np.array(empty_rate()), governor=np.array(empty_governor()), day=stage.new_day(),
+        rate=np.array(empty_rate()), governor=np.array(empty_governor()),
         book=np.zeros(stage.BOOK_SIZE), account=np.zeros(pol.ACC_SIZE), seen=np.full(A_SIZE, np.nan),
         slots=new_slots(size), memory=new_mem(), policy=np.zeros((size + 1, pol.OUT_SIZE)),
         refused=np.zeros(size + 1, dtype=np.int64), rest=np.zeros(size + 1, dtype=np.uint32),

@@ -29,39 +29,39 @@ SYMBOLS = 12
 FIXED = OrchestratorIntegrationConfig(fixed_risk_pct=0.05, fixed_confidence=0.0, fixed_max_positions=3)
 
 
-class PuttingOff(Engine):
-    """A live engine under a replay's driver: it puts off as with live bars, and records no bars."""
+class Deferring(Engine):
+    """An engine under a replay's driver that defers records as with live bars, and records no bars."""
 
     def on_batch(self, batch: MarketBatch) -> list[Command]:
         """Take bars as a live engine takes them."""
-        self.catch_up()
-        self._work_ahead(batch)
-        self._later = []
-        commands = Engine.on_batch(self, batch)
+        self.records.catch_up()
+        self.prepare(batch)
+        commands = self.on_bars(batch, batch.ts_ns + batch.interval_ns)
         while more := self.more():
             commands += more
         return commands
 
-    def _work_ahead(self, batch: MarketBatch) -> None:
-        """Nothing is worked out before the moment."""
+    def prepare(self, batch: MarketBatch) -> None:
+        """Measure nothing before the moment is complete."""
 
     def on_event(self, event: OrderUpdate | Fill | FundingPayment) -> list[Command]:
-        """Take an event after what was put off."""
-        self.catch_up()
+        """Take an event after the deferred records."""
+        self.records.catch_up()
         return Engine.on_event(self, event)
 
 
-class WorkingAhead(PuttingOff):
+class Preparing(Deferring):
     """An engine that gets most bars ahead of their moment, in a shuffled order, and some of them with wrong prices."""
 
-    def _work_ahead(self, batch: MarketBatch) -> None:
+    def prepare(self, batch: MarketBatch) -> None:
+        """Measure some bars before their moment is complete."""
         moment = batch.ts_ns // MINUTE
         for step in range(SYMBOLS):
             index = (5 * step + moment) % SYMBOLS
             if (moment + step) % 4:
-                self.expect_bar(batch.ts_ns, index, batch.ohlcv[index])
+                self.prepare_bar(batch.ts_ns, index, batch.ohlcv[index])
             elif moment % 3:
-                self.expect_bar(batch.ts_ns, index, batch.ohlcv[index] * 1.001)
+                self.prepare_bar(batch.ts_ns, index, batch.ohlcv[index] * 1.001)
 
 
 def replayed(kind: Any, integration: OrchestratorIntegrationConfig) -> Any:
@@ -78,7 +78,8 @@ def replayed(kind: Any, integration: OrchestratorIntegrationConfig) -> Any:
     engine = kind(table.instruments, recording.interval_ns, settings, MemorySink())
     engine.money.began_ns = 1
     venue = PaperVenue(
-        table.instruments, PaperSettings(initial_cash=1e6), taker_cost_bps=engine.market.kernel.out[:, col.TAKER_COST_BPS]
+        table.instruments, PaperSettings(initial_cash=1e6),
+        taker_cost_bps=engine.market.kernel.out[:, col.TAKER_COST_BPS],
     )
     driver = ReplayDriver(engine, venue, recording.interval_ns)
     for ts_ns, ohlcv, present, _ in recording.chunks(8192):
@@ -88,19 +89,19 @@ def replayed(kind: Any, integration: OrchestratorIntegrationConfig) -> Any:
     return engine
 
 
-@pytest.mark.parametrize("kind", [PuttingOff, WorkingAhead])
+@pytest.mark.parametrize("kind", [Deferring, Preparing])
 @pytest.mark.parametrize(
     "integration", [FIXED, OrchestratorIntegrationConfig.create_live_mode_full()], ids=["observe", "enforced"]
 )
-def test_deferring_changes_no_record(integration: OrchestratorIntegrationConfig, kind: type[PuttingOff]) -> None:
-    """Observing and enforcing, an engine that puts off leaves the records, trades and books of one that does not."""
-    plain, later = replayed(Engine, integration), replayed(kind, integration)
-    assert later.recorder.digest == plain.recorder.digest
-    assert later.recorder.seq == plain.recorder.seq
-    assert later.tally.refusals == plain.tally.refusals
-    assert later.equity == plain.equity
-    assert plain.tally.signals > 100
-    assert plain.shield.failures == later.shield.failures == 0
+def test_deferring_changes_no_record(integration: OrchestratorIntegrationConfig, kind: type[Deferring]) -> None:
+    """Observing and enforcing, an engine that defers leaves the records, trades and books of one that does not."""
+    plain, deferring = replayed(Engine, integration), replayed(kind, integration)
+    assert deferring.records.recorder.digest == plain.records.recorder.digest
+    assert deferring.records.recorder.seq == plain.records.recorder.seq
+    assert deferring.records.tally.refusals == plain.records.tally.refusals
+    assert deferring.account.equity == plain.account.equity
+    assert plain.records.tally.signals > 100
+    assert plain.shield.failures == deferring.shield.failures == 0
 
 
 def test_deferred_records_are_written_before_the_next_input() -> None:
@@ -115,13 +116,13 @@ def test_deferred_records_are_written_before_the_next_input() -> None:
 
 
 def test_a_record_that_cannot_be_written_halts_openings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What fails while it is made up for halts openings as a failing input does, and the session goes on."""
+    """A deferred record that fails halts openings as a failing input does, and the session goes on."""
     world = World().begin(1)
 
     def broken() -> None:
         raise RuntimeError("no room")
 
-    monkeypatch.setattr(world.engine, "catch_up", broken)
+    monkeypatch.setattr(world.engine.records, "catch_up", broken)
     world.session.finish_bars()
     assert world.session.shield.failures == 1
     assert world.engine.halts.operator_halt

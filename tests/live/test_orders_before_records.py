@@ -217,7 +217,7 @@ def test_a_repeated_bar_replaces_the_earlier_one() -> None:
 
 def broken_at(engine: Engine, ts_ns: int, bad: int) -> list[int]:
     """Let the signal of symbol *bad* raise at the moment that opened at *ts_ns*; returns where taken ones are noted."""
-    take, taken = engine._take_signal, []
+    take, taken = engine.opening._take_signal, []
 
     def taking(index: int, commands: list[Command]) -> None:
         if engine.now_ns == ts_ns + MINUTE:
@@ -226,7 +226,7 @@ def broken_at(engine: Engine, ts_ns: int, bad: int) -> list[int]:
                 raise ZeroDivisionError("a signal that fails")
         take(index, commands)
 
-    engine._take_signal = taking  # type: ignore[method-assign]
+    engine.opening._take_signal = taking  # type: ignore[method-assign]
     return taken
 
 
