@@ -6,6 +6,8 @@ all profiles, enforced and observed. There is no tolerance anywhere in this file
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,8 +15,11 @@ import numpy as np
 import pytest
 
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
+from quantum_trader.domain.enums import Side
+from quantum_trader.domain.trading import Intent
 from quantum_trader.engine import stage
 from quantum_trader.engine.core import Engine
+from quantum_trader.engine.recorded_intents import RecordedIntents
 from quantum_trader.engine.replay import ReplayDriver
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.lab.sweep.layout import (
@@ -41,6 +46,7 @@ from quantum_trader.lab.sweep.layout import (
     T_REASON,
     T_RISK,
     T_SIGN,
+    T_SIGNAL,
     T_SYMBOL,
 )
 from quantum_trader.lab.sweep.market import SweepSettings, levels_of, prepare
@@ -68,6 +74,8 @@ class Decisions:
         self.reasons: list[str] = []
         self.quantities: dict[str, float] = {}
         self.topics: set[str] = set()
+        self.intents: list[str] = []  # outcome of each outside intent: why it failed, else empty
+        self.received: dict[str, int] = {}  # trace id of an intent -> its place in the above
 
     def append(self, line: bytes, topic: str, ts_ns: int) -> None:
         """Keep what a decision or an opening order says."""
@@ -77,11 +85,19 @@ class Decisions:
             data = msgspec.json.decode(line)["data"]
             if not data["reduce_only"]:
                 self.quantities[data["trace_id"]] = data["qty"]
+        elif b'"topic":"intent.received"' in line:
+            self.received[msgspec.json.decode(line)["trace_id"]] = len(self.intents)
+            self.intents.append("")
         elif b'"topic":"trade.failed"' in line:
             self.topics.add("trade.failed")
+            failed = msgspec.json.decode(line)
+            if failed["data"].get("source"):  # by the engine: what the venue refuses was approved before
+                self.intents[self.received[failed["trace_id"]]] = failed["data"]["reason"]
 
 
-def through_engine(recording: Recording, settings: SweepSettings) -> tuple[Engine, Decisions, Any, PaperVenue]:
+def through_engine(
+    recording: Recording, settings: SweepSettings, intents: Sequence[Intent] = ()
+) -> tuple[Engine, Decisions, Any, PaperVenue]:
     """Replay *recording* through engine and paper venue; returns them with the decisions and the hourly equity."""
     sink = Decisions()
     instruments = instruments_for(recording.symbols, recording.first_closes().tolist()).instruments
@@ -90,7 +106,7 @@ def through_engine(recording: Recording, settings: SweepSettings) -> tuple[Engin
         instruments, settings.venue, funding=recording.funding,
         taker_cost_bps=engine.market.kernel.out[:, col.TAKER_COST_BPS],
     )
-    driver = ReplayDriver(engine, venue, recording.interval_ns)
+    driver = ReplayDriver(engine, venue, recording.interval_ns, RecordedIntents(intents))
     hourly: dict[int, float] = {}
     for ts_ns, ohlcv, present, holes in recording.chunks():
         for at, moment in enumerate(ts_ns.tolist()):
@@ -107,19 +123,26 @@ def through_engine(recording: Recording, settings: SweepSettings) -> tuple[Engin
     return engine, sink, np.array(list(hourly.values())), venue
 
 
-def assert_equal(recording: Recording, settings: SweepSettings) -> tuple[Engine, Decisions]:
+def assert_equal(
+    recording: Recording, settings: SweepSettings, intents: Sequence[Intent] = ()
+) -> tuple[Engine, Decisions]:
     """Run both and compare everything they leave behind."""
-    engine, sink, hourly, venue = through_engine(recording, settings)
+    engine, sink, hourly, venue = through_engine(recording, settings, intents)
     instruments = instruments_for(recording.symbols, recording.first_closes().tolist()).instruments
-    market = prepare(recording, instruments, settings)
+    market = prepare(recording, instruments, settings, intents)
     vector = np.array(profile_vector(settings.engine.profile))
     desk, outcome = run_one(market, vector, levels_of(market, vector))
-    assert [decision_name(code) for code in outcome.decision.tolist()] == sink.reasons
-    approved = {f"tr{n + 1:08d}": outcome.quantity[n] for n in np.flatnonzero(outcome.decision == 0).tolist()}
+    of_signals = market.source_of == 0
+    assert [decision_name(code) for code in outcome.decision[of_signals].tolist()] == sink.reasons
+    assert [decision_name(code) for code in outcome.decision[~of_signals].tolist()] == sink.intents
+    traces = _traces(of_signals, list(sink.received))
+    approved = {traces[n]: outcome.quantity[n] for n in np.flatnonzero(outcome.decision == 0).tolist()}
     assert approved == sink.quantities
     count = int(desk.counts[C_TRADES])
     trades = engine.records.tally.trades
-    assert [_of_sweep(recording, outcome, n) for n in range(count)] == [_of_engine(trade) for trade in trades]
+    assert [_of_sweep(recording, outcome, n) for n in range(count)] == [_of_engine(t) for t in trades]
+    rows = outcome.trade_whole[:count, T_SIGNAL]
+    assert [market.sources[market.source_of[row]] for row in rows] == [trade.model for trade in trades]
     np.testing.assert_array_equal(outcome.equity[~np.isnan(outcome.equity)], hourly)
     books, money, counts = engine.account.books, desk.money, desk.counts
     assert (money[M_CASH], money[M_VENUE_CASH]) == (books.cash, venue.balance().wallet)
@@ -136,6 +159,12 @@ def assert_equal(recording: Recording, settings: SweepSettings) -> tuple[Engine,
     ):
         np.testing.assert_array_equal(mine, theirs)
     return engine, sink
+
+
+def _traces(of_signals: Any, of_intents: list[str]) -> list[str]:
+    """The trace id of each row: signals by their number, intents by their own."""
+    numbers, names = itertools.count(1), iter(of_intents)
+    return [f"tr{next(numbers):08d}" if is_signal else next(names) for is_signal in of_signals.tolist()]
 
 
 def _of_sweep(recording: Recording, outcome: Any, n: int) -> tuple[Any, ...]:
@@ -243,6 +272,55 @@ def test_the_rough_markets_reach_the_rare_roads() -> None:
         engine, sink = assert_equal(rough_recording(seed), settings)
         seen |= {trade.exit_reason.value for trade in engine.records.tally.trades} | set(sink.reasons) | sink.topics
     assert {"STOP", "TRAILING_STOP", "SIGNAL_FLIP", "DATA_HOLE", "TIMEOUT", "ALREADY_HELD"} <= seen
+
+
+def random_intents(recording: Recording, seed: int, count: int = 600) -> list[Intent]:
+    """Intents of two sources at random moments: own stops, none, wrong ones, reducing, too large, expired, many."""
+    random = np.random.default_rng(seed)
+    times, made = recording.times.tolist(), []
+    closes = dict(enumerate(recording.first_closes().tolist()))
+    newest = np.concatenate([chunk[1][:, :, 3] for chunk in recording.chunks()])
+    for number in range(count):
+        row = int(random.integers(0, len(times)))
+        index = int(random.integers(0, len(recording.symbols)))
+        price = float(newest[row, index]) if newest[row, index] > 0.0 else closes[index]
+        sign = 1 if random.random() < 0.5 else -1
+        distance = float(random.choice([0.002, 0.01, 0.03, 0.1, -0.02]))
+        stop = 0.0 if random.random() < 0.3 else round(price * (1.0 - sign * distance), 2)
+        created_ns = times[row] + recording.interval_ns - int(random.choice([0, 1, 600_000_000_000]))
+        life_ns = int(random.choice([-1, 0, 30_000_000_000, 30_000_000_000, 30_000_000_000]))
+        made += [
+            Intent(
+                intent_id=f"x{number}-{copy}", trace_id=f"trace-x{number}-{copy}", symbol=recording.symbols[index],
+                side=Side.LONG if sign > 0 else Side.SHORT, reference_price=price, stop_price=stop,
+                qty=float(random.choice([0.01, 1.0, 40.0, 1e5])), reduce_only=bool(random.random() < 0.15),
+                leverage=float(random.choice([1.0, 3.0, 10.0, 60.0])), created_ns=created_ns,
+                expires_ns=created_ns + life_ns, source="PILOT" if number % 3 else "DESK",
+                confidence=float(random.choice([0.3, 0.6, 1.0])),
+            )
+            for copy in range(int(random.choice([1, 1, 1, 3])))
+        ]
+    return made
+
+
+@pytest.mark.parametrize("integration", [LIVE, OBSERVE], ids=["live", "observe"])
+@pytest.mark.parametrize(("seed", "profile"), list(enumerate(PROFILES)))
+def test_sweep_equals_engine_with_outside_intents(
+    seed: int, profile: str, integration: OrchestratorIntegrationConfig
+) -> None:
+    """Recorded intents of two sources beside the signals: the same outcome of each, the same trades by source."""
+    recording = rough_recording(seed)
+    limits = RiskLimits(
+        max_risk_pct=10.0, max_exposure_pct=100.0, daily_loss_pct=40.0, max_cost_r=5.0,
+        max_data_age_s=86_400.0 if seed == 1 else 120.0,
+    )
+    settings = sweep_settings(profile, integration, signals=EAGER, limits=limits, leverage=10.0)
+    engine, sink = assert_equal(recording, settings, random_intents(recording, seed))
+    assert {trade.model for trade in engine.records.tally.trades} >= {"PILOT", "DESK"}
+    if integration is OBSERVE:
+        wanted = {"", "EXPIRED", "CLOSES_FIRST", "NO_POSITION", "NO_STOP", "LEVERAGE", "LOW_CONFIDENCE"}
+        assert wanted <= set(sink.intents)
+    assert engine.shield.failures == 0
 
 
 def test_days_are_days() -> None:

@@ -6,7 +6,7 @@ from tests.live.live_world import MemoryLog, MemoryStore, World, orders, world_o
 
 from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.live.bus import TRADE_EXECUTED, TRADE_FAILED, TRADE_INTENT, BusSink, InMemoryBus
-from quantum_trader.live.inputs import IntentReceived
+from quantum_trader.live.inputs import FundingRateReceived
 from quantum_trader.live.intents import TradeIntentSubscriber
 
 BEFORE = 1501  # inputs of the warm world: its beginning and its bars
@@ -55,7 +55,7 @@ def test_where_nothing_can_be_written_nothing_opens_and_reducing_goes_on(warm: b
 def test_an_input_that_fails_halts_openings_in_a_replay_too(warm: bytes) -> None:
     """It is recorded, openings halt, and a restart that meets it again ends in the same state."""
     world = world_of(warm)
-    bad = IntentReceived(ts_ns=world.now_ns, intent=world.intent("x1", symbol="NOSUCHUSDT"))
+    bad = FundingRateReceived(ts_ns=world.now_ns, symbol="NOSUCHUSDT", rate_8h=0.0)
     assert world.tell(bad) == []
     assert world.engine.halts.operator_halt
     assert "input.failed" in world.topics()

@@ -30,7 +30,7 @@ from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, a
 from quantum_trader.domain.enums import GOV_CAUTIOUS, GOV_DEFENSIVE, GOV_EMERGENCY, GOV_NORMAL, OrderStatus
 from quantum_trader.domain.errors import ConfigError, VenueError
 from quantum_trader.domain.trading import OrderRequest, OrderUpdate
-from quantum_trader.live.inputs import HealthChanged, IntentReceived
+from quantum_trader.live.inputs import FundingRateReceived, HealthChanged
 from quantum_trader.venues.binance import safety
 from quantum_trader.venues.binance.clock import VenueClock
 from quantum_trader.venues.binance.endpoints import Endpoint, endpoint
@@ -82,7 +82,7 @@ def health(world: World, level: int, connected: bool = True) -> None:
 
 def broken_input(world: World) -> None:
     """Something the engine cannot take."""
-    world.tell(IntentReceived(ts_ns=world.now_ns, intent=world.intent("bad", symbol="NOSUCHUSDT")))
+    world.tell(FundingRateReceived(ts_ns=world.now_ns, symbol="NOSUCHUSDT", rate_8h=0.0))
 
 
 def well_and_resumed(world: World) -> None:

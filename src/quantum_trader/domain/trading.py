@@ -26,7 +26,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
-    """A wish to change a position: quantity in base units, always positive."""
+    """A request to change a position: quantity in base units, always positive."""
 
     intent_id: str
     trace_id: str

@@ -333,7 +333,11 @@ class Engine:
         return self.opening.cancel_expired(now_ns, busy) + self.protection.attend(now_ns, busy)
 
     def on_intent(self, intent: Intent, now_ns: int) -> list[Command]:
-        """Take an intent from outside the signals (a pilot, a person's strategy) the way of every signal."""
+        """Take an intent from outside the signals (a pilot, a person's strategy) the way of every signal.
+
+        It is recorded before its effects, so that a replay finds it.
+        """
+        self.records.record("intent.received", intent.trace_id, now_ns, intent, RUN)
         return self.opening.take_intent(intent, now_ns)
 
     def flatten(self, now_ns: int, reason: ExitReason = ExitReason.FLATTEN) -> list[Command]:

@@ -37,6 +37,11 @@ def adopted_trace_id(seq: int) -> str:
     return f"ad{seq:08d}"
 
 
+def is_own_intent_id(intent_id: str) -> bool:
+    """Whether *intent_id* has the form of the ids made here; an outside intent with such an id could take one."""
+    return len(intent_id) > 1 and intent_id[0] in "ia" and intent_id[1:].isdecimal()
+
+
 def vanished_fill_id(seq: int) -> str:
     """The id of the fill that stands for a position which the venue no longer holds."""
     return f"gone-{seq}"

@@ -6,14 +6,12 @@ through the gateway. The confidence threshold refuses in :func:`quantum_trader.e
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import msgspec
 
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import ExitReason, Side
-from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import Intent, Signal
 from quantum_trader.engine import ids
@@ -29,7 +27,14 @@ from quantum_trader.engine.market import Market
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.protection import Protection
 from quantum_trader.engine.records import Records
-from quantum_trader.engine.road import ROAD_APPROVED, ROAD_FLIP, ROAD_REASONS, gate, planned_stop
+from quantum_trader.engine.road import (
+    ROAD_APPROVED,
+    ROAD_FLIP,
+    ROAD_NO_POSITION,
+    ROAD_REASONS,
+    gate,
+    size_intent,
+)
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.supervision import Shield, Supervise
 from quantum_trader.engine.tracing import Tracing
@@ -38,11 +43,11 @@ from quantum_trader.policy.enforcement import Settings
 from quantum_trader.risk.exits import exit_row
 from quantum_trader.risk.governor import level_factors
 from quantum_trader.risk.guard import AccountView, Approved, Refused, can_execute, judged, market_row
-from quantum_trader.risk.sizing import risk_quantity
 from quantum_trader.signals import columns as col
 from quantum_trader.signals.models import MODEL_NAMES
 
-_ENSEMBLE: Final = "ENSEMBLE"  # the source of the intents that signals become
+ENSEMBLE: Final = "ENSEMBLE"  # the source of the intents that signals become
+UNKNOWN_SYMBOL: Final = "UNKNOWN_SYMBOL"  # why an intent for a symbol that is not traded here fails
 
 Refusal = tuple[str, float, float]  # reason, figure observed, limit; an empty reason: it was sent
 _SENT: Final[Refusal] = ("", 0.0, 0.0)
@@ -184,7 +189,7 @@ class Opening:
             intent_id=ids.signal_intent_id(seq), trace_id=ids.signal_trace_id(seq),
             symbol=self._instruments.symbols[index], side=Side.LONG if sign > 0 else Side.SHORT, qty=decision.wanted,
             reduce_only=False, reference_price=row[col.CLOSE], stop_price=decision.stop, leverage=decision.leverage,
-            created_ns=self._market.now_ns, expires_ns=self._expires_ns(), source=_ENSEMBLE, risk_pct=used.risk_pct,
+            created_ns=self._market.now_ns, expires_ns=self._expires_ns(), source=ENSEMBLE, risk_pct=used.risk_pct,
             confidence=row[col.CONFIDENCE], policy_hash=self._policy.content_hash if self._policy.enforces else "",
         )
 
@@ -268,7 +273,7 @@ class Opening:
             intent_id=intent.intent_id, trace_id=intent.trace_id, sign=intent.side.sign, leverage=intent.leverage,
             atr=atr, stop_atr=stop_atr, target_atr=target_atr, breakeven_r=breakeven_r, trail_atr=trail_atr,
             max_hours=max_hours, exit_mode=exit_mode, confidence=intent.confidence, policy_hash=intent.policy_hash,
-            model="ensemble" if intent.source == _ENSEMBLE else intent.source,
+            model="ensemble" if intent.source == ENSEMBLE else intent.source,
             regime=self._market.regime_name(index),
         )
         margin = approved.qty * intent.reference_price / intent.leverage
@@ -285,16 +290,15 @@ class Opening:
         A reducing intent closes the whole position and is never gated. An opening one meets gates, guard and governor;
         its quantity is clipped to the risk per trade that a signal would get, measured at its own stop (without one:
         at the stop of its symbol's regime), and that stop is the one placed. Refused or expired, it ends as
-        ``trade.failed``. The same intent id twice is one order. Raises InputError for a symbol that is not traded.
+        ``trade.failed``. The same intent id twice is one order.
         """
         index = self._instruments.index.get(intent.symbol)
         if index is None:
-            raise InputError(f"intent.symbol = {intent.symbol!r}: is not traded here; use one of "
-                             f"{', '.join(self._instruments.symbols)}")
+            return self._failed(intent, UNKNOWN_SYMBOL, now_ns)
         position = self._account.books.positions.get(intent.symbol)
         if intent.reduce_only:
             if position is None:
-                return self._failed(intent, "NO_POSITION", now_ns)
+                return self._failed(intent, ROAD_REASONS[ROAD_NO_POSITION], now_ns)
             return self._protection.close(position, position.exit_reason or ExitReason.SIGNAL_FLIP, now_ns)
         if self._gateway.is_claimed(intent.intent_id):
             return []
@@ -317,15 +321,10 @@ class Opening:
 
     def _sized(self, intent: Intent, index: int, row: list[float], used: Settings) -> tuple[Intent, float]:
         """*intent* clipped to the risk a signal would get, with its stop; and that stop's distance in ATRs."""
-        price, sign, atr = intent.reference_price, intent.side.sign, row[col.ATR_1H]
-        stop_atr, stop = self._stop_atr(index), intent.stop_price
-        if stop == 0.0:
-            stop = planned_stop(sign, price, atr, stop_atr)
-        else:
-            stop_atr = sign * (price - stop) / atr  # not positive: the guard refuses it
-        allowed = risk_quantity(self._account.equity, used.risk_pct, self._risk_factor(index), price, stop)
-        clipped = math.isfinite(intent.qty) and allowed > 0.0  # otherwise the guard refuses what is no number
-        qty = min(intent.qty, allowed) if clipped else intent.qty
+        qty, stop, stop_atr = size_intent(
+            intent.side.sign, intent.qty, intent.reference_price, intent.stop_price, row[col.ATR_1H],
+            self._stop_atr(index), self._account.equity, used.risk_pct, self._risk_factor(index),
+        )
         return msgspec.structs.replace(intent, qty=qty, stop_price=stop), stop_atr
 
     def _failed(self, intent: Intent, reason: str, now_ns: int) -> list[Command]:
@@ -383,7 +382,7 @@ class Opening:
     def _with_policy_hash(self, intent: Intent) -> Intent:
         """*intent* with the hash of the policy in force, which may not have been known when it was made."""
         content_hash = self._policy.content_hash
-        if intent.source != _ENSEMBLE or not self._policy.enforces or intent.policy_hash == content_hash:
+        if intent.source != ENSEMBLE or not self._policy.enforces or intent.policy_hash == content_hash:
             return intent
         return msgspec.structs.replace(intent, policy_hash=content_hash)
 

@@ -1,8 +1,8 @@
 """The replay driver: a recording in, the same engine as live, as fast as the processor goes.
 
 For each moment: what rests at the venue meets the bars' opens, then their ranges (stops first), then the engine
-sees the completed bars. Events and commands are passed back and forth until both sides are quiet, so that a stop
-rests before the bar that filled its entry can reach it.
+sees the completed bars, then the outside intents that are due at their close. Events and commands are passed back and
+forth until both sides are quiet, so that a stop rests before the bar that filled its entry can reach it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,19 @@ from quantum_trader.domain.trading import OrderRequest, OrderUpdate
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.gateway import Command
 from quantum_trader.engine.ports import Venue, VenueEvent
+from quantum_trader.engine.recorded_intents import RecordedIntents
 
 
 class ReplayDriver:
     """Feeds one recording through one engine and one in-process venue."""
 
-    def __init__(self, engine: Engine, venue: Venue, interval_ns: int) -> None:
+    def __init__(
+        self, engine: Engine, venue: Venue, interval_ns: int, intents: RecordedIntents | None = None
+    ) -> None:
         self.engine = engine
         self.venue = venue
         self._interval_ns = interval_ns
+        self.intents = intents if intents is not None else RecordedIntents()
         self.moments = 0
 
     def step(self, ts_ns: int, ohlcv: Any, present: Any) -> None:
@@ -39,6 +43,10 @@ class ReplayDriver:
         commands = engine.on_batch(batch)
         if commands:
             self._dispatch(commands)
+        now_ns = ts_ns + self._interval_ns
+        if self.intents.next_ns <= now_ns:
+            for intent in self.intents.due(now_ns):
+                self._dispatch(engine.on_intent(intent, now_ns))
         self.moments += 1
 
     def hole(self, ts_ns: int, indices: Iterable[int]) -> None:

@@ -6,6 +6,7 @@ signal against an open position never enters: it closes the position first, and 
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 from quantum_trader.domain.enums import GOV_EMERGENCY
@@ -13,7 +14,7 @@ from quantum_trader.domain.scalar import scalar
 from quantum_trader.policy.core import vol_level
 from quantum_trader.policy.enforcement import NOT_CONFIDENCE, NOT_GATE, NOT_SYMBOL, refusals
 from quantum_trader.risk.exits import exit_row
-from quantum_trader.risk.sizing import fit_leverage, quantity
+from quantum_trader.risk.sizing import fit_leverage, quantity, risk_quantity
 
 ROAD_APPROVED: Final = 0
 ROAD_WARM_UP: Final = 1
@@ -27,6 +28,8 @@ ROAD_POSITIONS: Final = 8
 ROAD_SIZE: Final = 9
 ROAD_LEVERAGE: Final = 10
 ROAD_GOVERNOR: Final = 11
+ROAD_NO_POSITION: Final = 12  # a reducing intent without a position
+ROAD_REDUCES: Final = 13  # a reducing intent, which closes its position
 ROAD_SIZING: Final = (ROAD_SIZE, ROAD_LEVERAGE, ROAD_GOVERNOR)  # refusals in sizing, behind the gates
 
 
@@ -45,6 +48,7 @@ ROAD_REASONS: Final = {
     ROAD_SIZE: "BELOW_MINIMUM_SIZE",
     ROAD_LEVERAGE: "NO_SAFE_LEVERAGE",
     ROAD_GOVERNOR: "GOVERNOR",
+    ROAD_NO_POSITION: "NO_POSITION",
 }
 
 
@@ -96,6 +100,26 @@ def size_entry(
     if not (leverage > 0.0):
         return ROAD_LEVERAGE, qty, 0.0
     return ROAD_APPROVED, qty, leverage
+
+
+@scalar
+def size_intent(
+    sign: int, wanted: float, price: float, stop: float, atr: float, stop_atr: float, equity: float, risk_pct: float,
+    factor: float,
+) -> tuple[float, float, float]:
+    """Quantity, stop and the stop's distance (ATRs) of an outside intent for *wanted* at *price*.
+
+    The quantity is clipped to the risk that a signal would get, measured at the intent's own *stop*. Without one
+    (*stop* 0.0) the stop lies *stop_atr* ATRs away. A stop on the wrong side has a distance that is not positive; the
+    guard refuses it.
+    """
+    if stop == 0.0:
+        stop = planned_stop(sign, price, atr, stop_atr)
+    else:
+        stop_atr = sign * (price - stop) / atr
+    allowed = risk_quantity(equity, risk_pct, factor, price, stop)
+    clipped = math.isfinite(wanted) and allowed > 0.0  # otherwise the guard refuses what is no number
+    return (min(wanted, allowed) if clipped else wanted), stop, stop_atr
 
 
 @scalar

@@ -1,8 +1,8 @@
 """The replay proof: a day's records beside the records of the same day run again.
 
-From the recorded lines alone: ``run.started`` says which settings and which data, ``operator.requested`` and
-``rollout.changed`` say what people did and when. Whoever can run an engine turns that into lines again; here they
-are compared.
+From the recorded lines alone: ``run.started`` says which settings and which data, ``operator.requested``,
+``rollout.changed`` and ``intent.received`` say what came from outside and when. The caller runs the engine again on
+these inputs; here the two series of lines are compared.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ STARTED: Final = "run.started"
 ENDED: Final = "run.ended"
 REQUESTED: Final = "operator.requested"
 ROLLOUT: Final = "rollout.changed"
-_INPUTS: Final = (b'"operator.requested"', b'"rollout.changed"')
+INTENT: Final = "intent.received"
+_INPUTS: Final = (b'"operator.requested"', b'"rollout.changed"', b'"intent.received"')
 _HEAD: Final = 200  # bytes of a record that hold its topic
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
-    """Something a person did during the run, and the moment it took force."""
+    """What a person or another program did during the run, and the moment it took force."""
 
     topic: str
     ts_ns: int
@@ -62,7 +63,7 @@ class ReplayProof(msgspec.Struct, frozen=True, kw_only=True):
     records: int  # of the day, compared
     complete: bool  # whether the recording of this day is finished
     difference: Difference | None
-    inputs: int  # operator requests and rollout changes replayed
+    inputs: int  # operator requests, rollout changes and outside intents replayed
     notes: tuple[str, ...] = ()
 
 
@@ -91,7 +92,7 @@ def read_script(lines: Iterable[Line]) -> Script:
                 started, started_ns = record.data, record.ts_ns
             elif any(topic in head for topic in _INPUTS):
                 record = _decode(line)
-                if record.topic in (REQUESTED, ROLLOUT):
+                if record.topic in (REQUESTED, ROLLOUT, INTENT):
                     inputs.append(Input(topic=record.topic, ts_ns=record.ts_ns, data=record.data, after_end=ended))
             elif b'"run.ended"' in head:
                 ended = True

@@ -14,6 +14,8 @@ import msgspec
 
 from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.trading import Intent
+from quantum_trader.engine.ids import is_own_intent_id
+from quantum_trader.engine.opening import ENSEMBLE
 from quantum_trader.live.bus import TRADE_FAILED, TRADE_INTENT, Bus
 from quantum_trader.live.inputs import IntentReceived
 
@@ -35,7 +37,7 @@ class TradeIntentSubscriber:
         """Check one event; hand it on as an input, or publish why it is refused."""
         now_ns = self._now_ns()
         try:
-            intent = _checked(event)
+            intent = checked_intent(event)
         except InputError as error:
             self.refused += 1
             fields = event if isinstance(event, dict) else {}
@@ -48,8 +50,8 @@ class TradeIntentSubscriber:
         self._tell(IntentReceived(ts_ns=now_ns, intent=intent))
 
 
-def _checked(event: Any) -> Intent:
-    """Return *event* as an intent with finite, positive numbers. Raises InputError that names the wrong field."""
+def checked_intent(event: Any) -> Intent:
+    """*event* as an intent of an outside source with positive numbers. Raises InputError that names the wrong field."""
     try:
         intent = event if isinstance(event, Intent) else msgspec.convert(event, Intent)
     except msgspec.ValidationError as error:
@@ -57,6 +59,10 @@ def _checked(event: Any) -> Intent:
     for key in ("intent_id", "trace_id", "symbol", "source"):
         if not getattr(intent, key):
             raise InputError(f"intent.{key} = '': is needed, so that every record can name it")
+    if intent.source.upper() == ENSEMBLE:
+        raise InputError(f"intent.source = {intent.source!r}: is the name of the system's own signals; choose another")
+    if is_own_intent_id(intent.intent_id):
+        raise InputError(f"intent.intent_id = {intent.intent_id!r}: has the form of the system's own ids; use another")
     for key in ("qty", "reference_price", "leverage"):
         value = getattr(intent, key)
         if not intent.reduce_only and not (math.isfinite(value) and value > 0.0):

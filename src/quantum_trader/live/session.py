@@ -58,6 +58,7 @@ class Session:
         self.shield = Shield()
         self.input_count = 0
         self.request_count = 0  # operator requests taken so far, in all processes
+        self.recent_intents: list[str] = []  # ids of the outside intents taken since the last checkpoint
         self.checkpoint_error = ""  # why the last checkpoint could not be written
         self.unwritten_inputs = 0  # inputs that could not be written and were taken all the same
         self._now_ns = 0
@@ -188,6 +189,7 @@ class Session:
         if isinstance(event, TimerFired):
             return engine.on_timer(event.ts_ns, event.busy)
         if isinstance(event, IntentReceived):
+            self.recent_intents.append(event.intent.intent_id)
             return engine.on_intent(event.intent, event.ts_ns)
         if isinstance(event, OperatorRequestReceived):
             return self._take_request(event)
@@ -244,6 +246,7 @@ class Session:
             self.engine.halts.inputs_written = False
             return False
         self.checkpoint_error, self.engine.halts.inputs_written = "", True
+        self.recent_intents.clear()
         return True
 
     def _state(self) -> dict[str, Any]:

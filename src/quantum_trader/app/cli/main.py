@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "halt": ("operator", "halt_app", "Stop new entries of a run until resume."),
     "resume": ("operator", "resume_app", "End a halt or an EMERGENCY of a run."),
     "flatten": ("operator", "flatten_app", "Close every position of a run and stop new entries."),
+    "intent": ("intent", "app", "Ask a running process to open or to close a position."),
     "sweep": ("sweep", "app", "Evaluate many profiles and settings over a whole history."),
     "simulate": ("simulate", "app", "Simulate trading days with faults, on virtual time."),
     "data": ("data", "app", "Download, import, check and list market data."),

@@ -51,6 +51,11 @@ OldModeOption = Annotated[
 EquityOption = Annotated[
     float | None, typer.Option("--equity", metavar="USDT", help="Equity to start with.")
 ]
+IntentsOption = Annotated[
+    Path | None,
+    typer.Option("--intents", metavar="FILE", help="Recorded outside intents, one JSON object a line; each is given at "
+                 "the first close at or after its creation."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 
 

@@ -20,6 +20,7 @@ from quantum_trader.app.cli.options import (
     DataOption,
     EquityOption,
     FromOption,
+    IntentsOption,
     JsonOption,
     NoPolicyOption,
     OldModeOption,
@@ -81,6 +82,7 @@ def run_command(
         str, typer.Option("--venue", metavar="paper|local", help="Where orders go: the paper venue in memory, or the "
                           "local venue over loopback through the Binance adapter (such a run cannot be resumed).")
     ] = "paper",
+    intents: IntentsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay a recording through market, signals, policy, risk guard and paper venue, and report the result.
@@ -94,12 +96,17 @@ def run_command(
     _check_outputs(state, report, records)
     if venue not in ("paper", "local"):
         raise ConfigError(f"--venue {venue!r}: use paper or local; `quantum-trader live` trades on Binance")
-    _run(loaded.settings, state, records, report, pace, as_json, venue == "local")
+    from quantum_trader.app.runs.intent_file import read_intents
+    from quantum_trader.app.runs.results import RunOptions
+
+    recorded = read_intents(intents) if intents is not None else None
+    options = RunOptions(state_dir=state, records=records, intents=recorded)
+    _run(loaded.settings, options, report, pace, as_json, venue == "local")
 
 
 def _run(
-    settings: RunSettings, state: Path | None, records: Path | None, report: Path | None, pace: Pace | None,
-    as_json: bool, local: bool = False,
+    settings: RunSettings, options: RunOptions, report: Path | None, pace: Pace | None, as_json: bool,
+    local: bool = False,
 ) -> None:
     """Run, write the requested files, print the report."""
     from rich.console import Console
@@ -107,14 +114,13 @@ def _run(
     from quantum_trader.app.report.data import build_report
     from quantum_trader.app.report.html import html_report
     from quantum_trader.app.report.tables import PIPE_WIDTH, print_report
-    from quantum_trader.app.runs.results import RunOptions
 
-    started = time.perf_counter()
-    result = _watched(settings, RunOptions(state_dir=state, records=records), pace, Console(stderr=True), local)
+    started, state = time.perf_counter(), options.state_dir
+    result = _watched(settings, options, pace, Console(stderr=True), local)
     if state is not None:
         _close_journal(state)
     page = report or (state / REPORT_HTML if state is not None else None)
-    stats = _stats(settings, result, time.perf_counter() - started, state, records, page)
+    stats = _stats(settings, result, time.perf_counter() - started, state, options.records, page)
     content = build_report(result.facts, stats)
     if state is not None:
         write_result(state / REPORT_JSON, msgspec.json.encode(content))

@@ -26,6 +26,7 @@ from quantum_trader.app.cli.options import (
     DataOption,
     EquityOption,
     FromOption,
+    IntentsOption,
     JsonOption,
     NoPolicyOption,
     OldModeOption,
@@ -41,10 +42,11 @@ from quantum_trader.domain.clock import from_ns
 from quantum_trader.domain.errors import ConfigError
 
 if TYPE_CHECKING:
+    from quantum_trader.app.runs.intent_file import IntentFile
     from quantum_trader.app.settings import RunSettings
     from quantum_trader.lab.sweep.grid import Axis, Setting
     from quantum_trader.lab.sweep.market import Market
-    from quantum_trader.lab.sweep.sweep import SettingResult, SweepResult
+    from quantum_trader.lab.sweep.sweep import SettingResult, SourceResult, SweepResult
     from quantum_trader.lab.sweep.walk_forward import Criterion, Period, SplitResult
     from quantum_trader.market.recording import Recording
 
@@ -90,6 +92,7 @@ def sweep_command(
         Path | None, typer.Option("--chart", metavar="FILE", help="Write the chart to this .svg or .html file.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write all settings as CSV.")] = None,
+    intents: IntentsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run every setting of a grid over the same bars; test the best one out of sample and against chance.
@@ -97,6 +100,7 @@ def sweep_command(
     The policy is enforced (--policy enforce) unless the settings file or --policy says otherwise. Each decision equals
     that of `quantum-trader run` with the same setting on the same bars.
     """
+    from quantum_trader.app.runs.intent_file import read_intents
     from quantum_trader.lab.sweep.grid import parse_axis, settings_of
     from quantum_trader.lab.sweep.walk_forward import Criterion
 
@@ -109,7 +113,9 @@ def sweep_command(
     settings = settings_from(config, flags).settings
     axes = [parse_axis(text) for text in grid or ()]
     made = settings_of(names, axes, settings.policy.profile_directory or None)
-    _run(settings, made, axes, jobs or os.cpu_count() or 1, splits, Criterion(criterion), top, chart, out, as_json)
+    recorded = read_intents(intents) if intents is not None else None
+    targets = _Targets(top=top, chart=chart, out=out, as_json=as_json)
+    _run(settings, recorded, made, axes, jobs or os.cpu_count() or 1, splits, Criterion(criterion), targets)
 
 
 sweep = sweep_command
@@ -123,9 +129,18 @@ def _policy(policy: str | None, no_policy: bool, mode: str | None, config: Path 
     return flags
 
 
+class _Targets(msgspec.Struct, frozen=True, kw_only=True):
+    """What is shown and written of a sweep."""
+
+    top: int
+    chart: Path | None
+    out: Path | None
+    as_json: bool
+
+
 def _run(
-    settings: RunSettings, made: Sequence[Setting], axes: Sequence[Axis], jobs: int, splits: int,
-    criterion: Criterion, top: int, chart: Path | None, out: Path | None, as_json: bool,
+    settings: RunSettings, intents: IntentFile | None, made: Sequence[Setting], axes: Sequence[Axis], jobs: int,
+    splits: int, criterion: Criterion, targets: _Targets,
 ) -> None:
     """Prepare, sweep, write and show."""
     from quantum_trader.app.report.sweep_chart import write_chart
@@ -134,10 +149,10 @@ def _run(
     started = time.perf_counter()
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=Console(stderr=True), transient=True, disable=as_json,
+        console=Console(stderr=True), transient=True, disable=targets.as_json,
     ) as progress:
         task = progress.add_task("preparing the recording", total=len(made))
-        recording, market = _prepare(settings)
+        recording, market = _prepare(settings, intents)
         prepared = time.perf_counter()
         progress.update(task, description=f"{len(made)} settings, {jobs} threads")
         result = sweep(
@@ -149,16 +164,16 @@ def _run(
         "wall_s": ended - started, "prepare_s": prepared - started, "jobs": jobs,
         "symbol_bars_x_settings_per_s": market.bars * len(made) / max(ended - prepared, 1e-9),
     }
-    if chart is not None:
-        write_chart(chart, result, axes)
-    if out is not None:
-        out.write_text(csv_text(result), encoding="utf-8")
-    if as_json:
-        whole = document(recording, market, result) | {"run": timing}
+    if targets.chart is not None:
+        write_chart(targets.chart, result, axes)
+    if targets.out is not None:
+        targets.out.write_text(csv_text(result), encoding="utf-8")
+    if targets.as_json:
+        whole = document(recording, market, result, intents) | {"run": timing}
         typer.echo(msgspec.json.format(msgspec.json.encode(whole)).decode())
         return
-    _show(recording, market, result, axes, top, timing)
-    for file in (chart, out):
+    _show(recording, market, result, axes, targets.top, timing)
+    for file in (targets.chart, targets.out):
         if file is not None:
             typer.echo(f"written: {file}")
 
@@ -172,7 +187,7 @@ def _check_targets(chart: Path | None, out: Path | None) -> None:
             raise ConfigError(f"{flag} {str(file)!r}: there is no folder {str(file.parent)!r}; make it first")
 
 
-def _prepare(settings: RunSettings) -> tuple[Recording, Market]:
+def _prepare(settings: RunSettings, intents: IntentFile | None) -> tuple[Recording, Market]:
     """Open the recording and compute what all settings share."""
     from quantum_trader.lab.sweep.market import SweepSettings, prepare
     from quantum_trader.market.instruments import instruments_for
@@ -181,7 +196,8 @@ def _prepare(settings: RunSettings) -> tuple[Recording, Market]:
     recording = open_recording(**settings.recording_arguments())
     instruments = instruments_for(recording.symbols, recording.first_closes().tolist()).instruments
     fixed = SweepSettings(engine=settings.engine_settings(), venue=settings.paper_settings())
-    return recording, prepare(recording, instruments, fixed)
+    recorded = intents.of_run(recording.symbols, recording.start_ns) if intents is not None else ()
+    return recording, prepare(recording, instruments, fixed, recorded)
 
 
 # ---- for machines --------------------------------------------------------------------------------------------------
@@ -207,6 +223,14 @@ def setting_row(one: SettingResult) -> dict[str, Any]:
         "max_drawdown_pct": one.max_drawdown_pct, "fees": one.fees, "funding": one.funding,
         "mean_risk_pct": _known(one.mean_risk_pct), "mean_notional_pct": _known(one.mean_notional_pct),
         "blocked_share": one.blocked_share, "reduced_share": one.reduced_share, "decisions": one.decisions,
+        **({"sources": [_source_row(source) for source in one.sources]} if one.sources else {}),
+    }
+
+
+def _source_row(one: SourceResult) -> dict[str, Any]:
+    return {
+        "source": one.source, "trades": one.trades, "net": one.net, "avg_r": _known(one.avg_r),
+        "hit_rate": _known(one.hit_rate), "fees": one.fees, "decisions": one.decisions,
     }
 
 
@@ -222,7 +246,9 @@ def _split_row(result: SweepResult, one: SplitResult, first_ns: int) -> dict[str
     }
 
 
-def document(recording: Recording, market: Market, result: SweepResult) -> dict[str, Any]:
+def document(
+    recording: Recording, market: Market, result: SweepResult, intents: IntentFile | None = None
+) -> dict[str, Any]:
     """The whole sweep as plain values; the same for the same data and settings."""
     from quantum_trader.lab.sweep.sweep import summary
 
@@ -231,7 +257,8 @@ def document(recording: Recording, market: Market, result: SweepResult) -> dict[
         "data": {
             "source": recording.source, "symbols": list(recording.symbols), "interval": recording.interval,
             "from": from_ns(recording.start_ns).isoformat(), "to": from_ns(recording.end_ns).isoformat(),
-            "bars": market.bars, "signals": len(market.tape.signal_symbol), "fingerprint": recording.fingerprint,
+            "bars": market.bars, "signals": _signal_count(market), "fingerprint": recording.fingerprint,
+            **({"intents": intents.fingerprint} if intents is not None else {}),
             "funding": recording.funding_statement, "notes": list(recording.notes),
         },
         "mode": market.settings.engine.integration.mode.value, "criterion": result.criterion.value,
@@ -255,11 +282,15 @@ def document(recording: Recording, market: Market, result: SweepResult) -> dict[
     }
 
 
+def _signal_count(market: Market) -> int:
+    return int((market.source_of == 0).sum())
+
+
 def csv_text(result: SweepResult) -> str:
     """All settings as CSV: one column for each key of the grid, empty cells where nothing was measured."""
     rows = [setting_row(one) for one in result.results]
     keys = list(dict.fromkeys(key for row in rows for key in row["changes"]))
-    names = [key for key in rows[0] if key not in ("profile", "changes", "decisions")]
+    names = [key for key in rows[0] if key not in ("profile", "changes", "decisions", "sources")]
     target = io.StringIO()
     writer = csv.writer(target, lineterminator="\n")
     writer.writerow(["profile", *keys, *names])
@@ -290,10 +321,12 @@ def _show(
     console.print(
         f"{recording.source}: {', '.join(recording.symbols)}, {recording.interval}, "
         f"{from_ns(recording.start_ns):%Y-%m-%d} to {from_ns(recording.end_ns):%Y-%m-%d}, {market.bars:,} bars, "
-        f"{len(market.tape.signal_symbol):,} signals; {len(result.results)} settings, policy "
+        f"{_signal_count(market):,} signals; {len(result.results)} settings, policy "
         f"{policy_words(market.settings.engine.integration.mode.value)}; {speed:.1f} M bars x settings a second"
     )
     console.print(_settings_table(result, top))
+    if result.results[0].sources:
+        console.print(_sources_table(result))
     if axes:
         _show_heat(console, result, axes)
     if result.splits:
@@ -323,6 +356,21 @@ def _settings_table(result: SweepResult, top: int) -> Table:
             one.setting.label, _number(whole.return_pct, 1), _number(whole.sharpe), _number(one.max_drawdown_pct, 1),
             f"{whole.trades:,}", _share(whole.win_rate), _number(whole.avg_r), _number(one.fees, 0),
             _number(one.mean_risk_pct), _number(one.mean_notional_pct, 0), _share(one.blocked_share),
+        )
+    return table
+
+
+def _sources_table(result: SweepResult) -> Table:
+    """Signals and each source of intents, under the best setting, or the first where none is the best."""
+    one = result.results[max(result.best, 0)]
+    table = Table(box=SIMPLE_HEAD, title=f"Results by source: {one.setting.label}")
+    for name in ("source", "asked", "orders", "closed a position", "trades", "net USDT", "avg R", "hit rate", "fees"):
+        table.add_column(name, justify="left" if name == "source" else "right", no_wrap=True)
+    for source in one.sources:
+        table.add_row(
+            source.source, f"{sum(source.decisions.values()):,}", f"{source.decisions.get('TRADED', 0):,}",
+            f"{source.decisions.get('REDUCED', 0):,}", f"{source.trades:,}", _number(source.net),
+            _number(source.avg_r), _share(source.hit_rate), _number(source.fees),
         )
     return table
 

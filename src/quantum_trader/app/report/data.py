@@ -259,12 +259,13 @@ def _data(facts: RunFacts) -> dict[str, Any]:
 
 # ---- tables and curves -----------------------------------------------------------------------------------------------
 def tables(facts: RunFacts) -> dict[str, Any]:
-    """Trades by regime at entry, symbol, exit, side and year; returns by month; the distribution of R."""
+    """Trades by regime at entry, symbol, exit, side and source; returns by month; the distribution of R."""
     return {
         "per_regime": grouped(facts.trades, lambda trade: trade.regime_entry),
         "per_symbol": grouped(facts.trades, lambda trade: trade.symbol),
         "per_exit": grouped(facts.trades, lambda trade: trade.exit_reason.value),
         "per_side": grouped(facts.trades, lambda trade: trade.side.value),
+        "per_source": grouped(facts.trades, lambda trade: trade.model),
         "monthly": monthly_returns(facts.ts_ns, facts.equity),
         "r_histogram": r_histogram(facts.trades),
     }

@@ -299,7 +299,9 @@ def trade_columns(name: str) -> tuple[Column, ...]:
 
 def _groups(report: Row) -> str:
     tables = report["tables"]
-    return "".join(
+    sources = tables.get("per_source", ())
+    by_source = _section("Results by source", _table(sources, trade_columns("Source"))) if len(sources) > 1 else ""
+    return by_source + "".join(
         _section(f"Trades by {name.lower()}", _table(tables[key], trade_columns(name), "No trades."))
         for name, key in (
             ("Regime", "per_regime"), ("Symbol", "per_symbol"), ("Exit", "per_exit"), ("Side", "per_side")

@@ -101,10 +101,15 @@ def _span(summary: Row) -> str:
 def _trade_groups(report: Row) -> RenderableType:
     tables = report["tables"]
     parts: list[RenderableType] = []
-    for name, key in (("Regime at entry", "per_regime"), ("Symbol", "per_symbol"), ("Exit", "per_exit")):
-        if not tables[key]:
+    for name, key, least in (
+        ("Regime at entry", "per_regime", 1), ("Symbol", "per_symbol", 1), ("Exit", "per_exit", 1),
+        ("Source", "per_source", 2),
+    ):
+        if len(tables.get(key, ())) < least:
             continue
-        parts.append(_table("", (name, "trades", "won", "average", "profit factor", "hours", "fees", "net USDT"), [
+        title = "Results by source" if key == "per_source" else ""
+        columns = (name, "trades", "won", "average", "profit factor", "hours", "fees", "net USDT")
+        parts.append(_table(title, columns, [
             (
                 fmt.words(row["name"]) if key == "per_exit" else row["name"], fmt.count(row["count"]),
                 fmt.share(row["win_rate"]), coloured(fmt.multiple(row["avg_r"])), fmt.ratio(row["profit_factor"]),

@@ -41,6 +41,8 @@ CODE_WORDS: Final = {
     "COST": "round-trip cost too high",
     "MINIMUM": "size below the minimum (guard)",
     "NO_POSITION": "no position to reduce",
+    "UNKNOWN_SYMBOL": "symbol is not traded here",
+    "REDUCED": "position closed",
     "LEVERAGE_MISMATCH": "exchange reports another leverage",
     "LOST": "order never reached the exchange",
     # why a position was closed

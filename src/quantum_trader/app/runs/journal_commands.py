@@ -19,11 +19,13 @@ from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import RunSettings
 from quantum_trader.domain.clock import from_ns
 from quantum_trader.domain.errors import ConfigError, DataError, StateError
+from quantum_trader.domain.trading import Intent
+from quantum_trader.engine.recorded_intents import RecordedIntents
 from quantum_trader.engine.recorder import MemorySink, Recorder
 from quantum_trader.journal import Lake
 from quantum_trader.journal.audit import Anchor, AuditChain, AuditReport, Line, Seal, day_of, record_lines
 from quantum_trader.journal.feeder import JournalFeeder
-from quantum_trader.journal.proof import ROLLOUT, Input, ReplayProof, Script, prove_day
+from quantum_trader.journal.proof import INTENT, ROLLOUT, Input, ReplayProof, Script, prove_day
 from quantum_trader.journal.segments import Damage
 from quantum_trader.journal.trade_journal import REPLAY, TradeJournal
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
@@ -169,7 +171,9 @@ def replay(state: Path, day: str, *, data: Path | None = None, lines: Lines | No
 
 def replay_text(proof: ReplayProof) -> str:
     """The outcome of a replay for a person, with both sides of the first difference."""
-    said = [f"{proof.day}: {proof.records:,} records, {proof.inputs} requests and rollout changes before its end"]
+    said = [
+        f"{proof.day}: {proof.records:,} records, {proof.inputs} requests, rollout changes and intents before its end"
+    ]
     said += proof.notes
     if proof.difference is None:
         return "\n".join([*said, "identical, byte for byte"])
@@ -237,7 +241,8 @@ class _Moment(msgspec.Struct):
 def _moments(session: Run, script: Script, until_ns: int) -> Iterator[None]:
     """Feed the bars and what people did, moment by moment, as :mod:`quantum_trader.app.runs.replay` does."""
     engine, driver, recording = session.engine, session.driver, session.recording
-    waiting = list(script.inputs)
+    waiting = [one for one in script.inputs if one.topic != INTENT]
+    driver.intents = RecordedIntents(msgspec.convert(one.data, Intent) for one in script.inputs if one.topic == INTENT)
     identity = {key: value for key, value in script.started.items() if key not in ("symbols", "interval_ns")}
     engine.started(identity, script.started_ns)
     _apply(session, waiting, script.started_ns, after_end=False)

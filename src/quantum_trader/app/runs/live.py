@@ -31,6 +31,7 @@ from quantum_trader.app.runs.live_settings import (
     check_folder,
 )
 from quantum_trader.app.runs.operator_requests import OperatorRequests
+from quantum_trader.app.runs.outside_intents import BUS_TOPICS, IntentQueue, OutsideIntents
 from quantum_trader.app.runs.state_dir import RecordFile, StateDir, sealed, unsealed
 from quantum_trader.app.runs.status import STOPPED, HaltLine, LiveStatus, OrderLine, PositionLine, write_status
 from quantum_trader.app.runs.trace_file import TraceFile
@@ -42,8 +43,9 @@ from quantum_trader.engine.core import Engine, LiveAccount
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.venue_port import ExecutionVenue
 from quantum_trader.journal.tracer import DecisionTracer
+from quantum_trader.live.bus import BusSink, InMemoryBus
 from quantum_trader.live.driver import LiveDriver
-from quantum_trader.live.inputs import Input, OperatorRequestReceived
+from quantum_trader.live.inputs import Input, IntentReceived, OperatorRequestReceived
 from quantum_trader.live.session import Session
 from quantum_trader.live.timing import HealthReport, LiveTiming
 from quantum_trader.policy.storage import write_atomically
@@ -148,9 +150,10 @@ class LiveRun:
         self._stack.callback(self.records.close)
         self.log = FileInputLog(state_dir.path / _INPUTS)
         self._stack.callback(self.log.close)
+        bus, self._intents = InMemoryBus(), IntentQueue()
         self.engine = Engine(
             [venue.instrument(symbol) for symbol in live.symbols], live.interval_ns, live_engine_settings(loaded),
-            self.records, live=LiveAccount(adopt_quietly=live.on_foreign is OnForeign.ADOPT),
+            BusSink(self.records, bus, BUS_TOPICS), live=LiveAccount(adopt_quietly=live.on_foreign is OnForeign.ADOPT),
         )
         self.traces = TraceFile(state_dir.path)
         self._stack.callback(self.traces.flush)
@@ -158,9 +161,10 @@ class LiveRun:
         self.operator = OperatorRequests(state_dir.path, 0)
         self.driver = LiveDriver(
             self.session, venue, timing if timing is not None else timing_of(live), now_ns,
-            namespace=f"{self.started_ns:x}-", statement=self._statement(loaded), operator=self._asked, inputs=inputs,
-            queue=self._queue, report=self._report,
+            namespace=f"{self.started_ns:x}-", statement=self._statement(loaded), operator=self._asked,
+            inputs=lambda: [*self._received_intents(), *inputs()], queue=self._queue, report=self._report,
         )
+        self.outside = OutsideIntents(bus, self.engine, self._intents.put, self.driver.clock.now_ns, state_dir.path)
         self._reported = 0.0
         self.words: LiveWords | None = None
         self._watchdog = Watchdog(live.watchdog_s)
@@ -170,6 +174,7 @@ class LiveRun:
         taken = self.session.recover(self._restore_more)
         self.engine.tracing.tracer = DecisionTracer(clock=self._now_ns, finished=self.traces.add)
         more = self.checkpoint["more"] if self.checkpoint is not None else {"operator_taken": 0, "asked": 0}
+        self.outside.resume(more.get("intents_taken", 0), frozenset(self.session.recent_intents))
         self.operator.taken = more["operator_taken"] + self.session.request_count - more["asked"]
         return taken
 
@@ -196,7 +201,7 @@ class LiveRun:
         self.log.sync()
         more: dict[str, Any] = {
             "record_bytes": self.records.size, "operator_taken": self.operator.taken,
-            "asked": self.session.request_count,
+            "asked": self.session.request_count, "intents_taken": self.outside.taken,
         }
         return more
 
@@ -212,6 +217,11 @@ class LiveRun:
             )
             for request in self.operator.poll()
         ]
+
+    def _received_intents(self) -> list[IntentReceived]:
+        """Outside intents since the last tick, from the bus and from the state folder."""
+        self.outside.poll()
+        return self._intents.take(self.driver.clock.now_ns())
 
     def _queue(self) -> tuple[float, bool]:
         told = self.records.queue()

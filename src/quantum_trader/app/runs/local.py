@@ -31,7 +31,7 @@ from quantum_trader.domain.errors import StateError, VenueError
 from quantum_trader.engine.core import Engine, LiveAccount
 from quantum_trader.live.bars import BarCollector
 from quantum_trader.live.driver import DriverParts, LiveDriver
-from quantum_trader.live.inputs import TimerFired
+from quantum_trader.live.inputs import IntentReceived, TimerFired
 from quantum_trader.live.session import Session
 from quantum_trader.live.timing import LiveTiming
 from quantum_trader.venues.binance.adapter import AdapterSettings, BinanceFuturesExecutionAdapter
@@ -206,6 +206,7 @@ class _Stepping:
             await self._until(lambda: self._answered(driver, closes), driver, trading)  # noqa: B023 - awaited here
             await asyncio.sleep(0)  # orders of a moment go out turn by turn: the next one may be about to
             await self._until(lambda: self._heard(driver), driver, trading)
+            await self._take_intents(driver, trading)
             session.row, session.bars = row + 1, session.bars + int(present[row])
             self._sample(closes, row)
             await self._attend(driver, trading)
@@ -213,6 +214,13 @@ class _Stepping:
                 await _in_a_thread(self._pace, closes)
         if tape.ts_ns.size:
             self._end(int(tape.ts_ns[-1]) + interval)
+
+    async def _take_intents(self, driver: SteppedDriver, trading: asyncio.Task[None]) -> None:
+        """Give the trader the outside intents that are due, one by one."""
+        now_ns = self._now_ns()
+        for intent in self.session.driver.intents.due(now_ns):
+            driver.tell(IntentReceived(ts_ns=now_ns, intent=intent))
+            await self._until(lambda: self._heard(driver), driver, trading)
 
     async def _attend(self, driver: SteppedDriver, trading: asyncio.Task[None]) -> None:
         """Let the trader do what its timers would, by the market's time: look after orders, compare with the venue."""

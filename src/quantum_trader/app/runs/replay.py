@@ -15,6 +15,7 @@ from quantum_trader.app.runs.journal_sink import JournalSink
 from quantum_trader.app.runs.live_settings import FOLDER_FILE
 from quantum_trader.app.runs.observation_files import ObservationFiles
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, OperatorRequests
+from quantum_trader.app.runs.outside_intents import BUS_TOPICS, OutsideIntents
 from quantum_trader.app.runs.results import (
     CostFacts,
     DataStatement,
@@ -40,10 +41,13 @@ from quantum_trader.app.settings import RunSettings
 from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.enums import ENTRY_CODES, EXIT_CODES, GOVERNOR_CODES, RISK_PROFILE_CODES
 from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.trading import Intent
 from quantum_trader.engine.core import Engine
+from quantum_trader.engine.recorded_intents import RecordedIntents
 from quantum_trader.engine.recorder import RUN, MemorySink, Recorder
 from quantum_trader.engine.replay import ReplayDriver
 from quantum_trader.journal.tracer import DecisionTracer
+from quantum_trader.live.bus import BusSink, InMemoryBus
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import Recording, open_recording
 from quantum_trader.policy import layout as pol
@@ -127,8 +131,9 @@ class Run:
     """The parts of one run, wired."""
 
     def __init__(self, settings: RunSettings, options: RunOptions) -> None:
-        self.settings = settings
+        self.settings, self._options = settings, options
         self.recording = open_recording(**settings.recording_arguments())
+        intents = RecordedIntents(self._recorded_intents())
         if options.state_dir is not None:
             check_replay_folder(options.state_dir)
         self.state_dir = StateDir(options.state_dir) if options.state_dir is not None else None
@@ -153,11 +158,13 @@ class Run:
         self.table = instruments_for(self.recording.symbols, self.recording.first_closes().tolist())
         instruments = self.table.instruments
         self.traces = TraceFile(self.state_dir.path) if self.state_dir is not None else None
-        self.tracer = DecisionTracer(
+        tracer = DecisionTracer(
             clock=time.time_ns, finished=self.traces.add if self.traces is not None else None
         )
+        bus = InMemoryBus()
         self.engine = self.make_engine(
-            instruments, self.recording.interval_ns, engine_settings, self.records, self.watcher, self.tracer
+            instruments, self.recording.interval_ns, engine_settings, BusSink(self.records, bus, BUS_TOPICS),
+            self.watcher, tracer,
         )
         if self.rollout is not None:
             self.engine.policy.integration = self.rollout.config
@@ -165,7 +172,8 @@ class Run:
             instruments, settings.paper_settings(), funding=self.recording.funding,
             taker_cost_bps=self.engine.market.kernel.out[:, col.TAKER_COST_BPS],
         )
-        self.driver = ReplayDriver(self.engine, self.venue, self.recording.interval_ns)
+        self.driver = ReplayDriver(self.engine, self.venue, self.recording.interval_ns, intents)
+        self.outside = OutsideIntents(bus, self.engine, intents.add, lambda: self.engine.now_ns, options.state_dir)
         self.funding = FundingRates(self.recording, self.engine)
         self.samples = Samples(len(self.recording.symbols))
         self.row = 0
@@ -177,14 +185,28 @@ class Run:
         """The engine of this run."""
         return Engine(*arguments)
 
+    def _recorded_intents(self) -> tuple[Intent, ...]:
+        """The recorded intents of this run's symbols and time."""
+        file = self._options.intents
+        return file.of_run(self.recording.symbols, self.recording.start_ns) if file is not None else ()
+
+    def intents_statement(self) -> str:
+        """One sentence on the recorded intents; empty where there are none."""
+        file = self._options.intents
+        return file.statement(self.recording.start_ns, self.recording.end_ns) if file is not None else ""
+
     def publish_records(self) -> None:
         """Give records without a state folder their name, now that they are whole."""
         if isinstance(self.records, ScratchRecordFile):
             self.records.publish()
 
     def identity(self) -> dict[str, str]:
-        """What decides this run: its settings and its data, by hash."""
-        return {"settings": self.settings.settings_hash(), "data": self.recording.fingerprint}
+        """What decides this run: its settings, its data and its recorded intents where there are any, by hash."""
+        file = self._options.intents
+        return {
+            "settings": self.settings.settings_hash(), "data": self.recording.fingerprint,
+            **({"intents": file.fingerprint} if file is not None else {}),
+        }
 
     def statement(self) -> dict[str, Any]:
         """What a replay from the records alone needs: every setting, what is enforced, and which bars, by content."""
@@ -200,14 +222,18 @@ class Run:
         }
 
     def _check_identity(self) -> None:
-        """Refuse to continue a state that belongs to other settings or other data."""
+        """Refuse to continue a state that belongs to other settings, other data or other recorded intents."""
         if self.checkpoint is None:
             return
-        for key, value in self.identity().items():
-            if self.checkpoint["identity"][key] != value:
+        saved, now = self.checkpoint["identity"], self.identity()
+        for key in {**now, **saved}:
+            before, value = saved.get(key, "none"), now.get(key, "none")
+            if before != value:
+                assert self.state_dir is not None
+                self.state_dir.close()
                 raise StateError(
-                    f"--state: the saved run used other {key} ({self.checkpoint['identity'][key][:12]}, now "
-                    f"{value[:12]}); give the same {key} to continue it, or choose another --state folder"
+                    f"--state: the saved run used other {key} ({before[:12]}, now {value[:12]}); give the same {key} "
+                    "to continue it, or choose another --state folder"
                 )
 
     def _record_sink(self, options: RunOptions) -> JournalSink | ScratchRecordFile | NullSink:
@@ -233,6 +259,9 @@ class Run:
                 "changed. Choose another --state folder"
             )
         self.funding.advance(saved["ts_ns"])
+        if "intents" in saved:
+            self.driver.intents.load_state(saved["intents"])
+            self.outside.resume(saved["intents_taken"])
         if self.observer is not None:
             self.observer.rewind(saved["observed"])
 
@@ -251,6 +280,7 @@ class Run:
                 "observed": self.observer.mark() if self.observer is not None else None,
                 "operator_taken": self.operator.taken if self.operator is not None else 0,
                 "rollout_revision": self.rollout.state.revision if self.rollout is not None else 0,
+                "intents": self.driver.intents.state(), "intents_taken": self.outside.taken,
             }
         )
         self.engine.judging.ledger.save(self.state_dir.path)
@@ -354,11 +384,11 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
 
 
 def _take_requests(session: Run, now_ns: int) -> int:
-    """Do what a person asked through the state folder; returns how many requests there were."""
+    """Do what was requested through the state folder, and return how much; an intent is due at the next close."""
     requests = session.operator.poll() if session.operator is not None else []
     for request in requests:
         take_request(session, request, now_ns)
-    return len(requests)
+    return len(requests) + session.outside.poll()
 
 
 def take_request(session: Run, request: OperatorRequest, now_ns: int) -> None:
@@ -465,6 +495,8 @@ def facts_of(session: Run) -> RunFacts:
     engine, tally, recording = session.engine, session.engine.records.tally, session.recording
     samples = session.samples.state()
     notes = []
+    if session.intents_statement():
+        notes.append(session.intents_statement())
     if session.rollout is not None and session.rollout.notice:
         notes.append(session.rollout.notice)
     if engine.shield.failures:

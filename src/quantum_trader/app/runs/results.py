@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from quantum_trader.app.runs.intent_file import IntentFile
 from quantum_trader.domain.trading import ClosedTrade
 
 FloatArray = npt.NDArray[np.float64]
@@ -105,10 +106,15 @@ Pace = Callable[[int], None]
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run writes and where: nothing here changes a decision, so none of it is part of the settings."""
+    """What a run writes and where, and the recorded intents it is given.
+
+    Where it writes changes no decision and is no part of the settings. The content of *intents* is part of the run's
+    identity.
+    """
 
     state_dir: Path | None = None
     records: Path | None = None
+    intents: IntentFile | None = None
 
 
 class DataStatement(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,16 @@ from quantum_trader.engine.accounting import (
     risk_amount,
     shadows_break_streak,
 )
-from quantum_trader.engine.road import ROAD_APPROVED, ROAD_FLIP, gate, planned_stop, size_entry
+from quantum_trader.engine.road import (
+    ROAD_APPROVED,
+    ROAD_FLIP,
+    ROAD_NO_POSITION,
+    ROAD_REDUCES,
+    gate,
+    planned_stop,
+    size_entry,
+    size_intent,
+)
 from quantum_trader.lab.sweep.layout import (
     BAR_CLOSE,
     BAR_HIGH,
@@ -70,11 +79,17 @@ from quantum_trader.lab.sweep.layout import (
     D_TARGET_ATR,
     D_TRAIL_ATR,
     ERROR_NOT_FLAT,
+    G_AGE_S,
     G_ATR,
     G_CONFIDENCE,
+    G_EXPIRED,
+    G_LEVERAGE,
     G_PRICE,
+    G_QTY,
+    G_REDUCES,
     G_SIGN,
     G_SIZE,
+    G_STOP,
     G_TREND,
     GUARD_CODE,
     I_LEAST_NOTIONAL,
@@ -159,6 +174,7 @@ _percent_of = compiled(percent_of)
 _gate = compiled(gate)
 _planned_stop = compiled(planned_stop)
 _size_entry = compiled(size_entry)
+_size_intent = compiled(size_intent)
 _settings_in_use = compiled(settings_in_use)
 _next_streak = compiled(next_streak)
 _broken_by_command = compiled(broken_by_command)
@@ -663,45 +679,35 @@ def _account_row(now_ns, open_count, desk):
 
 
 @kernel
-def _intent_row(s, sign, qty, price, stop, leverage, cost_r, rules, desk):
-    """Fill the guard's view of the intent: it is new, and so is the data it was made from."""
+def _intent_row(s, signal, qty, stop, leverage, cost_r, rules, desk):
+    """Fill the guard's view of a *signal* or outside intent for *qty* with its *stop*; those of signals are new."""
     row, instrument = desk.intent_row, shift(rules.instruments, s * I_SIZE)
-    row[guard.I_SIGN], row[guard.I_QTY], row[guard.I_PRICE], row[guard.I_STOP] = sign, qty, price, stop
+    row[guard.I_SIGN], row[guard.I_PRICE] = int(signal[G_SIGN]), signal[G_PRICE]
+    row[guard.I_QTY], row[guard.I_STOP] = qty, stop
     row[guard.I_LEVERAGE], row[guard.I_STEP] = leverage, instrument[I_STEP_SIZE]
     row[guard.I_MIN_QTY], row[guard.I_MIN_NOTIONAL] = instrument[I_LEAST_QTY], instrument[I_LEAST_NOTIONAL]
-    row[guard.I_COST_R], row[guard.I_DATA_AGE_S], row[guard.I_EXPIRED] = cost_r, 0.0, 0.0
+    row[guard.I_COST_R], row[guard.I_DATA_AGE_S], row[guard.I_EXPIRED] = cost_r, signal[G_AGE_S], signal[G_EXPIRED]
     row[guard.I_SYMBOL_OK] = row[guard.I_NEW_POSITION] = 1.0
 
 
 @kernel
-def _enter(n, s, vol, cost_r, risk_pct, exit_mode, open_count, now_ns, tape, rules, desk, outcome):
-    """Size the entry of signal *n*, ask the guard, send the order; returns the decision's code."""
-    signal, instrument = shift(tape.signals, n * G_SIZE), shift(rules.instruments, s * I_SIZE)
-    level = desk.counts[C_LEVEL]
-    sign, price, atr, trend = int(signal[G_SIGN]), signal[G_PRICE], signal[G_ATR], int(signal[G_TREND])
-    stop = _planned_stop(sign, price, atr, _exit_row(trend, vol)[0])
-    _limit_row(s, rules, desk)
-    factor = desk.performance[s * perf.N_PERF + perf.P_RISK_FACTOR] * _level_factors(level)[0]
-    equity = desk.money[M_EQUITY]
-    code, qty, leverage = _size_entry(
-        sign, price, stop, equity, risk_pct, factor, level, rules.leverage,
-        (instrument[I_STEP_SIZE], instrument[I_LEAST_QTY], instrument[I_LEAST_NOTIONAL]), desk.limit_row,
-        _tiers(s, rules),
-    )
-    if code != ROAD_APPROVED:
-        outcome.quantity[n] = qty
-        return code
-    _intent_row(s, sign, qty, price, stop, leverage, cost_r, rules, desk)
-    _account_row(now_ns, open_count, desk)
+def _open(n, s, qty, stop, stop_atr, leverage, used, now_ns, tape, levels, rules, desk, outcome):
+    """Ask the guard about *qty* of signal or intent *n*, plan its position, send its order; returns the decision."""
+    signal, vol = shift(tape.signals, n * G_SIZE), levels.signal_vol[n]
+    _intent_row(s, signal, qty, stop, leverage, levels.signal_cost_r[n], rules, desk)
+    _account_row(now_ns, desk.counts[C_HELD] + desk.counts[C_PENDING], desk)
     refusal, qty, _, _ = _guard_core(desk.intent_row, desk.account_row, desk.limit_row, _tiers(s, rules))
     if refusal != guard.OK:
         return GUARD_CODE + refusal
     outcome.quantity[n] = qty
     row = shift(desk.symbols, s * D_SIZE)
-    row[D_STOP_ATR], row[D_TARGET_ATR], row[D_BREAKEVEN_R], row[D_TRAIL_ATR], row[D_MAX_HOURS] = _exit_row(trend, vol)
-    row[D_STATE], row[D_SIGN], row[D_QTY], row[D_LEVERAGE] = STATE_PENDING, sign, qty, leverage
-    row[D_ATR], row[D_EXIT_MODE], row[D_EQUITY] = atr, exit_mode, equity
-    row[D_MARGIN] = qty * price / leverage
+    _, row[D_TARGET_ATR], row[D_BREAKEVEN_R], row[D_TRAIL_ATR], row[D_MAX_HOURS] = _exit_row(
+        int(signal[G_TREND]), vol
+    )
+    row[D_STATE], row[D_SIGN], row[D_QTY], row[D_LEVERAGE] = STATE_PENDING, signal[G_SIGN], qty, leverage
+    row[D_ATR], row[D_STOP_ATR], row[D_EXIT_MODE] = signal[G_ATR], stop_atr, used.exit_code
+    row[D_EQUITY] = desk.money[M_EQUITY]
+    row[D_MARGIN] = qty * signal[G_PRICE] / leverage
     desk.stamps[s * S_SIZE + S_SIGNAL] = n
     desk.pending[desk.counts[C_PENDING]] = s
     desk.counts[C_PENDING] += 1
@@ -711,10 +717,49 @@ def _enter(n, s, vol, cost_r, risk_pct, exit_mode, open_count, now_ns, tape, rul
 
 
 @kernel
-def _take_signal(n, now_ns, tape, levels, rules, desk, outcome):
-    """Take signal *n* down the road and note how it fared."""
-    s, signal = tape.signal_symbol[n], shift(tape.signals, n * G_SIZE)
-    out, row = shift(desk.policy, (s + 1) * pol.OUT_SIZE), shift(desk.symbols, s * D_SIZE)
+def _risk_factor(s, desk):
+    """The share of the permitted risk that the symbol's record and the governor's level leave."""
+    return desk.performance[s * perf.N_PERF + perf.P_RISK_FACTOR] * _level_factors(desk.counts[C_LEVEL])[0]
+
+
+@kernel
+def _enter(n, s, used, now_ns, tape, levels, rules, desk, outcome):
+    """Size the entry of signal *n* and open it; returns the decision's code."""
+    signal, instrument = shift(tape.signals, n * G_SIZE), shift(rules.instruments, s * I_SIZE)
+    sign, price, atr = int(signal[G_SIGN]), signal[G_PRICE], signal[G_ATR]
+    stop_atr = _exit_row(int(signal[G_TREND]), levels.signal_vol[n])[0]
+    stop = _planned_stop(sign, price, atr, stop_atr)
+    _limit_row(s, rules, desk)
+    code, qty, leverage = _size_entry(
+        sign, price, stop, desk.money[M_EQUITY], used.risk_pct, _risk_factor(s, desk), desk.counts[C_LEVEL],
+        rules.leverage, (instrument[I_STEP_SIZE], instrument[I_LEAST_QTY], instrument[I_LEAST_NOTIONAL]),
+        desk.limit_row, _tiers(s, rules),
+    )
+    if code != ROAD_APPROVED:
+        outcome.quantity[n] = qty
+        return code
+    return _open(n, s, qty, stop, stop_atr, leverage, used, now_ns, tape, levels, rules, desk, outcome)
+
+
+@kernel
+def _enter_intent(n, s, used, now_ns, tape, levels, rules, desk, outcome):
+    """Clip intent *n* to the risk of a signal and open it; returns the decision's code."""
+    intent = shift(tape.signals, n * G_SIZE)
+    qty, stop, stop_atr = _size_intent(
+        int(intent[G_SIGN]), intent[G_QTY], intent[G_PRICE], intent[G_STOP], intent[G_ATR],
+        _exit_row(int(intent[G_TREND]), levels.signal_vol[n])[0], desk.money[M_EQUITY], used.risk_pct,
+        _risk_factor(s, desk),
+    )
+    _limit_row(s, rules, desk)
+    return _open(
+        n, s, qty, stop, stop_atr, intent[G_LEVERAGE], used, now_ns, tape, levels, rules, desk, outcome
+    )
+
+
+@kernel
+def _settings_of(s, rules, desk):
+    """The settings in force for symbol *s*: the policy's where a switch is on, else the fixed ones."""
+    out = shift(desk.policy, (s + 1) * pol.OUT_SIZE)
     by_tag = 0 if desk.performance[s * perf.N_PERF + perf.P_TAG] == TAG_BAD else 1
     by_policy = Settings(
         int(out[pol.OUT_ALLOW]), int(out[pol.OUT_SYMBOL_OK]), out[pol.OUT_MIN_CONF], out[pol.OUT_RISK_PCT],
@@ -723,18 +768,48 @@ def _take_signal(n, now_ns, tape, levels, rules, desk, outcome):
     fixed = Settings(
         1, by_tag, rules.fixed_confidence, rules.fixed_risk_pct, rules.fixed_positions, rules.fixed_exit
     )
-    used = _settings_in_use(rules.switches, by_policy, fixed)
+    return _settings_in_use(rules.switches, by_policy, fixed)
+
+
+@kernel
+def _pass_gates(n, s, used, tape, desk):
+    """The ROAD code of the gates for signal or intent *n*; one against a position closes it."""
+    signal, row = shift(tape.signals, n * G_SIZE), shift(desk.symbols, s * D_SIZE)
     open_count = desk.counts[C_HELD] + desk.counts[C_PENDING]
     held = int(row[D_SIGN]) if row[D_STATE] == STATE_HELD else 0
     pending = 1 if row[D_STATE] == STATE_PENDING else 0
     code = _gate(int(signal[G_SIGN]), signal[G_CONFIDENCE], signal[G_ATR], held, pending, open_count, used)
     if code == ROAD_FLIP and row[D_REASON] == REASON_NONE:
         _close_at_next_open(desk, s, X_SIGNAL_FLIP)
+    return code
+
+
+@kernel
+def _take_signal(n, now_ns, tape, levels, rules, desk, outcome):
+    """Take signal *n* down the road and note how it fared."""
+    s = tape.signal_symbol[n]
+    used = _settings_of(s, rules, desk)
+    code = _pass_gates(n, s, used, tape, desk)
     if code == ROAD_APPROVED:
-        code = _enter(
-            n, s, levels.signal_vol[n], levels.signal_cost_r[n], used.risk_pct, used.exit_code, open_count, now_ns,
-            tape, rules, desk, outcome,
-        )
+        code = _enter(n, s, used, now_ns, tape, levels, rules, desk, outcome)
+    outcome.decision[n] = code
+
+
+@kernel
+def _take_intent(n, now_ns, tape, levels, rules, desk, outcome):
+    """Take outside intent *n* down the road and note how it fared; a reducing one closes its position."""
+    s = tape.signal_symbol[n]
+    row = shift(desk.symbols, s * D_SIZE)
+    if tape.signals[n * G_SIZE + G_REDUCES] != 0.0:
+        code = ROAD_NO_POSITION
+        if row[D_STATE] == STATE_HELD:
+            code = ROAD_REDUCES
+            _close_at_next_open(desk, s, X_SIGNAL_FLIP if row[D_REASON] == REASON_NONE else row[D_REASON])
+    else:
+        used = _settings_of(s, rules, desk)
+        code = _pass_gates(n, s, used, tape, desk)
+        if code == ROAD_APPROVED:
+            code = _enter_intent(n, s, used, now_ns, tape, levels, rules, desk, outcome)
     outcome.decision[n] = code
 
 
@@ -775,6 +850,16 @@ def _submit_entries(first, bars, rules, desk):
         desk.waiting[kept] = order
         kept += 1
     desk.counts[C_WAITING] = kept
+
+
+@kernel
+def _take_intents(first, last, bars, tape, levels, rules, desk, outcome):
+    """Take the outside intents *first* to *last* one by one; the venue answers each before the next."""
+    for n in range(first, last):
+        waiting = desk.counts[C_WAITING]
+        _take_intent(n, bars.now_ns, tape, levels, rules, desk, outcome)
+        if desk.counts[C_WAITING] > waiting:
+            _submit_entries(waiting, bars, rules, desk)
 
 
 @kernel
@@ -827,8 +912,8 @@ def _moment(t, tape, levels, profile, rules, desk, outcome):
     first = counts[C_WAITING]
     if counts[C_HELD] > 0:
         _manage(bars, rules, desk)
-    if tape.signal_from[t + 1] > tape.signal_from[t]:
-        for n in range(tape.signal_from[t], tape.signal_from[t + 1]):
+    if tape.intent_from[t] > tape.signal_from[t]:
+        for n in range(tape.signal_from[t], tape.intent_from[t]):
             _take_signal(n, bars.now_ns, tape, levels, rules, desk, outcome)
     if tape.shadow_span[2 * t + 1] > tape.shadow_span[2 * t]:
         _take_shadows(tape.shadow_span[2 * t], tape.shadow_span[2 * t + 1], tape, desk, outcome)
@@ -837,6 +922,8 @@ def _moment(t, tape, levels, profile, rules, desk, outcome):
         first = _expire_entries(first, desk)
     if counts[C_WAITING] > first:
         _submit_entries(first, bars, rules, desk)
+    if tape.signal_from[t + 1] > tape.intent_from[t]:
+        _take_intents(tape.intent_from[t], tape.signal_from[t + 1], bars, tape, levels, rules, desk, outcome)
     _note_equity(bars.now_ns, equity, rules, desk, outcome)
     if tape.hole_from[t + 1] > tape.hole_from[t]:
         _close_before_holes(t, bars, tape, profile, rules, desk, outcome)
@@ -851,6 +938,7 @@ def _bare_tape(tape):
         pointer(tape.signal_from), pointer(tape.signal_symbol), pointer(tape.signals), pointer(tape.shadow_span),
         pointer(tape.shadow_symbol), pointer(tape.shadow_signal), pointer(tape.shadow_r), pointer(tape.hole_from),
         pointer(tape.holes), pointer(tape.state), pointer(tape.measures), pointer(tape.atr), pointer(tape.funding_8h),
+        pointer(tape.intent_from),
     )
 
 

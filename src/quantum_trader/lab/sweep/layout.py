@@ -45,7 +45,9 @@ W_BITS, W_SIZE = 9, 10
 
 # ---- instruments and signals ---------------------------------------------------------------------------------------
 I_TICK, I_STEP_SIZE, I_LEAST_QTY, I_LEAST_NOTIONAL, I_TAKER_BPS, I_SIZE = range(6)
-G_SIGN, G_CONFIDENCE, G_ATR, G_PRICE, G_TREND, G_SIZE = range(6)
+(
+    G_SIGN, G_CONFIDENCE, G_ATR, G_PRICE, G_TREND, G_QTY, G_STOP, G_LEVERAGE, G_REDUCES, G_AGE_S, G_EXPIRED, G_SIZE,
+) = range(12)  # from G_QTY on of outside intents alone; G_AGE_S: age of the symbol's newest bar
 
 # ---- trades --------------------------------------------------------------------------------------------------------
 T_SYMBOL, T_SIGN, T_SIGNAL, T_ENTRY_NS, T_EXIT_NS, T_REASON, T_WHOLE_SIZE = range(7)
@@ -64,7 +66,7 @@ GUARD_CODE: Final = 100  # decision codes from here on are the guard's refusals;
 
 
 class Tape(NamedTuple):
-    """A recording with everything that does not depend on a setting. T moments, S symbols, N signals."""
+    """A recording with everything that does not depend on a setting. T moments, S symbols, N signals and intents."""
 
     ts_ns: Any  # int64 (T,) open of the bars
     ohlc: Any  # (T, S, 4)
@@ -75,7 +77,7 @@ class Tape(NamedTuple):
     funding_rate: Any  # (F,) rates, symbol after symbol
     funding_from: Any  # int64 (S + 1,)
     quality: Any  # (T,)
-    signal_from: Any  # int64 (T + 1,)
+    signal_from: Any  # int64 (T + 1,) rows of a moment: its signals, then the outside intents due at its close
     signal_symbol: Any  # int64 (N,)
     signals: Any  # (N, G_SIZE)
     shadow_span: Any  # int64 (T, 2) shadow results known at a moment's close
@@ -88,6 +90,7 @@ class Tape(NamedTuple):
     measures: Any  # (T, S + 1, B_SIZE) what thresholds are held against
     atr: Any  # (T, S) ATR of hourly bars
     funding_8h: Any  # (T, S) the newest known funding rate
+    intent_from: Any  # int64 (T,) the row behind a moment's last signal, where its intents begin
 
 
 class Bars(NamedTuple):

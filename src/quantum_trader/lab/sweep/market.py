@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.errors import ConfigError, DataError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.market import MarketBatch
+from quantum_trader.domain.trading import Intent
 from quantum_trader.engine import stage
+from quantum_trader.engine.recorded_intents import RecordedIntents
 from quantum_trader.engine.road import shadow_bracket
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.lab.sweep.layout import B_SIZE, G_SIZE, I_SIZE, Levels, Rules, Tape
@@ -33,6 +37,8 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 _SIGNAL_COLUMNS: Final = (col.SIGNAL, col.CONFIDENCE, col.ATR_1H, col.CLOSE, col.TREND)  # in the order of G_*
+_NO_INTENT: Final = [0.0] * (G_SIZE - len(_SIGNAL_COLUMNS))
+ENSEMBLE: Final = "ensemble"  # the source of signals: the first of :attr:`Market.sources`
 
 
 class SweepSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,10 +60,18 @@ class SweepSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Signals:
-    """Signals and shadow results as they appear."""
+    """Signals, outside intents and shadow results as they appear."""
 
-    def __init__(self, settings: EngineSettings, symbols: int, interval_ns: int) -> None:
-        self.book = ShadowBook(symbols, interval_ns)
+    def __init__(
+        self, settings: EngineSettings, symbols: tuple[str, ...], interval_ns: int, intents: Iterable[Intent]
+    ) -> None:
+        self.book = ShadowBook(len(symbols), interval_ns)
+        self.intents = RecordedIntents(intents)
+        self.intent_from: list[int] = []
+        self.sources = {ENSEMBLE: 0}
+        self.source_of: list[int] = []  # of each row
+        self._index = {symbol: index for index, symbol in enumerate(symbols)}
+        self._interval_ns = interval_ns
         self.symbols: list[int] = []
         self.rows: list[list[float]] = []
         self.shadows: list[tuple[int, int, float]] = []
@@ -75,12 +89,31 @@ class _Signals:
         for index in np.flatnonzero(market[:, col.SIGNAL]).tolist():
             row = market[index]
             self.symbols.append(index)
-            self.rows.append([float(row[column]) for column in _SIGNAL_COLUMNS])
+            self.rows.append([float(row[column]) for column in _SIGNAL_COLUMNS] + _NO_INTENT)
+            self.source_of.append(0)
             self.rows[-1][0] = 1.0 if row[col.SIGNAL] > 0 else -1.0
             atr = float(row[col.ATR_1H])
             if atr > 0.0:
                 stop_atr, target_atr = shadow_bracket(int(row[col.TREND]), float(row[col.VOL_RATIO]))
                 self.book.open(index, len(self.symbols), int(self.rows[-1][0]), atr, stop_atr, target_atr)
+
+    def take_intents(self, market: Floats, now_ns: int) -> None:
+        """Take the outside intents that are due at the close *now_ns*. ConfigError for a symbol that is not swept."""
+        self.intent_from.append(len(self.symbols))
+        for intent in self.intents.due(now_ns):
+            index = self._index.get(intent.symbol)
+            if index is None:
+                raise ConfigError(f"intent {intent.intent_id}: symbol = {intent.symbol!r}: is not in this sweep")
+            row = market[index]
+            age = float(row[col.MARKET_AGE])
+            age_s = int(age * self._interval_ns) / NS_PER_SECOND if np.isfinite(age) else age
+            self.symbols.append(index)
+            self.source_of.append(self.sources.setdefault(intent.source, len(self.sources)))
+            self.rows.append([
+                float(intent.side.sign), intent.confidence, float(row[col.ATR_1H]), intent.reference_price,
+                float(row[col.TREND]), intent.qty, intent.stop_price, intent.leverage, float(intent.reduce_only),
+                age_s, float(now_ns > intent.expires_ns),
+            ])
 
     def hole(self, index: int) -> None:
         """Close the shadows of a symbol whose data ends for more than a day."""
@@ -98,26 +131,35 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     symbols: tuple[str, ...]
     bars: int  # present ones
     settings: SweepSettings
+    sources: tuple[str, ...] = (ENSEMBLE,)
+    source_of: Any = None  # int64 (N,) of each signal and intent, its place in *sources*
 
 
-def prepare(recording: Recording, instruments: tuple[Instrument, ...], settings: SweepSettings) -> Market:
-    """Compute once what every setting shares. Raises DataError for a recording that holds what is no bar."""
-    tape, bars = _tape(recording, instruments, settings)
+def prepare(
+    recording: Recording, instruments: tuple[Instrument, ...], settings: SweepSettings,
+    intents: Iterable[Intent] = (),
+) -> Market:
+    """Compute once what every setting shares; *intents* are recorded ones from outside, each with an id of its own.
+
+    Raises DataError for a recording that holds what is no bar, ConfigError for an intent of a symbol it does not have.
+    """
+    signals = _Signals(settings.engine, recording.symbols, recording.interval_ns, intents)
+    tape, bars = _tape(recording, instruments, settings, signals)
     return Market(
         tape=tape, rules=_rules(recording, instruments, settings),
         fee_bps=np.array([instrument.taker_fee_bps for instrument in instruments]), symbols=recording.symbols,
-        bars=bars, settings=settings,
+        bars=bars, settings=settings, sources=tuple(signals.sources),
+        source_of=np.array(signals.source_of, dtype=np.int64),
     )
 
 
 def _tape(
-    recording: Recording, instruments: tuple[Instrument, ...], settings: SweepSettings
+    recording: Recording, instruments: tuple[Instrument, ...], settings: SweepSettings, signals: _Signals
 ) -> tuple[Tape, int]:
-    engine, size = settings.engine, len(recording.symbols)
+    engine = settings.engine
     kernel_ = SignalKernel(
         recording.symbols, recording.interval_ns, engine.market, engine.signals, [i.tick_size for i in instruments]
     )
-    signals = _Signals(engine, size, recording.interval_ns)
     parts: dict[str, list[Any]] = {name: [] for name in Tape._fields}
     parts["cost_bps"].append(kernel_.out[None, :, col.TAKER_COST_BPS].copy())
     spans: list[tuple[int, int]] = []
@@ -133,7 +175,8 @@ def _tape(
     joined.update(_funding(recording, instruments, settings, moments))
     shadows = signals.shadows
     tape = Tape(**joined | {
-        "signal_from": np.array(signal_from, dtype=np.int64), "hole_from": np.array(hole_from, dtype=np.int64),
+        "signal_from": np.array(signal_from, dtype=np.int64),
+        "intent_from": np.array(signals.intent_from, dtype=np.int64), "hole_from": np.array(hole_from, dtype=np.int64),
         "signal_symbol": np.array(signals.symbols, dtype=np.int64),
         "signals": np.array(signals.rows, dtype=np.float64).reshape(-1, G_SIZE),
         "shadow_span": np.array(spans, dtype=np.int64).reshape(-1, 2),
@@ -149,7 +192,7 @@ def _walk(
     recording: Recording, ts_ns: Ints, ohlcv: Floats, present: Any, holes: Any, columns: Floats, before: Floats,
     signals: _Signals, spans: list[tuple[int, int]], signal_from: list[int], hole_from: list[int],
 ) -> None:
-    """Go through a chunk's moments as the engine does: shadows meet the bars, then new signals, then holes."""
+    """Go through a chunk's moments as the engine does: shadows meet the bars, then signals, intents, holes."""
     hole_rows = holes.any(axis=1)
     fresh = (columns[:, :, col.SIGNAL] != 0.0).any(axis=1)
     cost = before
@@ -160,6 +203,7 @@ def _walk(
         spans.append((first, len(signals.shadows)))
         if fresh[at]:
             signals.take(columns[at])
+        signals.take_intents(columns[at], moment + recording.interval_ns)
         signal_from.append(len(signals.symbols))
         cost = columns[at, :, col.TAKER_COST_BPS].copy()
         if hole_rows[at]:

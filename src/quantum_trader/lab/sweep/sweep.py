@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -15,7 +15,7 @@ from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.engine import stage
-from quantum_trader.engine.road import ROAD_REASONS
+from quantum_trader.engine.road import ROAD_REASONS, ROAD_REDUCES
 from quantum_trader.lab.sharpe import Deflated, deflate, probabilistic_sharpe
 from quantum_trader.lab.sweep.grid import Setting
 from quantum_trader.lab.sweep.kernel import run_setting
@@ -42,9 +42,12 @@ from quantum_trader.lab.sweep.layout import (
     T_ENTRY,
     T_EQUITY,
     T_EXIT_NS,
+    T_FEES,
+    T_PNL,
     T_QTY,
     T_R,
     T_RISK,
+    T_SIGNAL,
     T_SIZE,
     T_WHOLE_SIZE,
     W_SIZE,
@@ -126,6 +129,18 @@ def decision_name(code: int) -> str:
     return ROAD_REASONS.get(code, "")
 
 
+class SourceResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What one source's signals or intents did under one setting; money in USDT, NaN without trades."""
+
+    source: str
+    decisions: dict[str, int]  # reason -> count; TRADED, and REDUCED for an intent that closed a position
+    trades: int
+    net: float
+    avg_r: float
+    hit_rate: float  # 0..1
+    fees: float
+
+
 class SettingResult(msgspec.Struct, frozen=True, kw_only=True):
     """How one setting did over the whole history. Percent are percent, money USDT, shares 0..1."""
 
@@ -138,8 +153,9 @@ class SettingResult(msgspec.Struct, frozen=True, kw_only=True):
     mean_risk_pct: float  # loss at the first stop, of equity at entry; NaN without trades
     blocked_share: float  # of the moments: the overall policy permits no new trades
     reduced_share: float
-    decisions: dict[str, int]
+    decisions: dict[str, int]  # of the signals
     curve: Curve
+    sources: tuple[SourceResult, ...] = ()  # signals and each source of intents apart; empty without intents
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,7 +241,9 @@ def _measured(market: Market, levels: Levels, setting: Setting) -> SettingResult
         daily=daily, trade_day=(whole[:, T_EXIT_NS] - 1) // NS_PER_DAY - outcome.first_period,
         trade_r=trade[:, T_R].copy(),
     )
-    codes, numbers = np.unique(outcome.decision, return_counts=True)
+    sources = tuple(
+        _of_source(market, number, outcome.decision, whole, trade) for number in range(len(market.sources))
+    )
     equity = trade[:, T_EQUITY]
     return SettingResult(
         setting=setting, whole=period(curve, 0, len(daily)),
@@ -235,11 +253,25 @@ def _measured(market: Market, levels: Levels, setting: Setting) -> SettingResult
         mean_risk_pct=float((trade[:, T_RISK] / equity).mean()) * 100.0 if count else math.nan,
         blocked_share=int(desk.counts[C_BLOCKED]) / moments_run,
         reduced_share=int(desk.counts[C_REDUCED]) / moments_run,
-        decisions={
-            decision_name(int(code)) or "TRADED": int(number) for code, number in zip(codes, numbers, strict=True)
-        },
-        curve=curve,
+        decisions=sources[0].decisions, curve=curve, sources=sources if len(sources) > 1 else (),
     )
+
+
+def _of_source(market: Market, number: int, decision: Any, whole: Any, trade: Any) -> SourceResult:
+    """The result of source *number* (of ``market.sources``) from all decisions and all trades of one setting."""
+    codes, numbers = np.unique(decision[market.source_of == number], return_counts=True)
+    mine = trade[market.source_of[whole[:, T_SIGNAL]] == number]
+    count = len(mine)
+    return SourceResult(
+        source=market.sources[number], trades=count, net=float(mine[:, T_PNL].sum()), fees=float(mine[:, T_FEES].sum()),
+        avg_r=float(mine[:, T_R].mean()) if count else math.nan,
+        hit_rate=float((mine[:, T_PNL] > 0.0).mean()) if count else math.nan,
+        decisions={_outcome_name(int(code)): int(found) for code, found in zip(codes, numbers, strict=True)},
+    )
+
+
+def _outcome_name(code: int) -> str:
+    return "REDUCED" if code == ROAD_REDUCES else decision_name(code) or "TRADED"
 
 
 def daily_returns(equity: Floats, start: float) -> Floats:

@@ -1,0 +1,118 @@
+"""Intents that reach a running process from outside: over its bus, or through a private file in its state folder.
+
+Both ways lead through one :class:`TradeIntentSubscriber`, so that every intent is checked alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from quantum_trader.app.runs.request_file import RequestLines, append_request
+from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.enums import Side
+from quantum_trader.domain.trading import Intent
+from quantum_trader.engine.core import Engine
+from quantum_trader.live.bus import TRADE_EXECUTED, TRADE_FAILED, TRADE_INTENT, Bus
+from quantum_trader.live.inputs import IntentReceived
+from quantum_trader.live.intents import TradeIntentSubscriber, checked_intent
+
+FILE_NAME: Final = "intents.jsonl"
+BUS_TOPICS: Final = frozenset((TRADE_EXECUTED, TRADE_FAILED))  # records that a process publishes
+
+
+class IntentRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An intent as a person or another program states it; its reference price is the newest close."""
+
+    intent_id: str
+    symbol: str
+    side: Side
+    qty: float
+    stop_price: float  # 0.0: the stop of the symbol's regime
+    leverage: float
+    closes: bool  # it closes the symbol's position
+    source: str
+    confidence: float
+    ttl_s: float  # how long it may be acted on
+    actor: str
+    ts_ns: int
+
+    def intent(self, price: float) -> Intent:
+        """This request as an intent at *price*."""
+        return Intent(
+            intent_id=self.intent_id, trace_id=self.intent_id, symbol=self.symbol, side=self.side, qty=self.qty,
+            reduce_only=self.closes, reference_price=price, stop_price=self.stop_price, leverage=self.leverage,
+            created_ns=self.ts_ns, expires_ns=self.ts_ns + int(self.ttl_s * NS_PER_SECOND), source=self.source,
+            reason=f"requested by {self.actor}", confidence=self.confidence,
+        )
+
+
+def request_intent(state_dir: Path, request: IntentRequest) -> None:
+    """Hand *request* to the process that runs on *state_dir*. Raises InputError or StateError with the remedy."""
+    checked_intent(request.intent(1.0))
+    append_request(state_dir, FILE_NAME, request)
+
+
+class OutsideIntents:
+    """The bus of a process with its subscriber, and the intents requested through its state folder."""
+
+    def __init__(
+        self, bus: Bus, engine: Engine, tell: Callable[[Intent], None], now_ns: Callable[[], int],
+        folder: Path | None = None,
+    ) -> None:
+        """*tell* takes each intent, *now_ns* is the market's time."""
+        self.bus, self._engine = bus, engine
+        self.requests = RequestLines(folder / FILE_NAME, 0) if folder is not None else None
+        self._done: Collection[str] = ()
+        self._subscriber = TradeIntentSubscriber(bus, lambda received: tell(received.intent), now_ns)
+
+    @property
+    def taken(self) -> int:
+        """Requests of the state folder that were taken, in all processes."""
+        return self.requests.taken if self.requests is not None else 0
+
+    def resume(self, taken: int, done: Collection[str] = ()) -> None:
+        """Continue after *taken* requests; those behind them whose ids are in *done* were taken as well."""
+        if self.requests is not None:
+            self.requests.taken = taken
+        self._done = done
+
+    def poll(self) -> int:
+        """Publish the intents requested since the last call; returns how many lines there were."""
+        lines = self.requests.poll() if self.requests is not None else []
+        for line in lines:
+            try:
+                request = msgspec.json.decode(line, type=IntentRequest)
+            except msgspec.DecodeError:
+                continue  # a damaged line: the command that wrote it has reported an error
+            if request.intent_id not in self._done:
+                self.bus.publish(TRADE_INTENT, request.intent(self._price(request.symbol)))
+        return len(lines)
+
+    def _price(self, symbol: str) -> float:
+        """The newest close; 1.0 where there is none, because an intent without a bar is refused at any price."""
+        index = self._engine.instruments.index.get(symbol)
+        price = self._engine.market.close(index) if index is not None else 0.0
+        return price if price > 0.0 else 1.0
+
+
+class IntentQueue:
+    """Intents of a live process between their receipt and the driver's next tick.
+
+    A subscriber may publish an intent while the engine works on another input; the engine takes it afterwards.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[Intent] = []
+
+    def put(self, intent: Intent) -> None:
+        """Keep *intent* for the next tick."""
+        self._waiting.append(intent)
+
+    def take(self, now_ns: int) -> list[IntentReceived]:
+        """Everything received since the last call, as inputs of the moment *now_ns*."""
+        waiting, self._waiting = self._waiting, []
+        return [IntentReceived(ts_ns=now_ns, intent=intent) for intent in waiting]
