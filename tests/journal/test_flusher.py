@@ -160,11 +160,11 @@ def texts_of(payloads: list[bytes]) -> tuple[list[str], list[str], list[str]]:
     """Trace ids, symbols and payloads, by the compiled road."""
     records = np.zeros(len(payloads), RECORD)
     records["word"] = [len(payload) | 5 << 32 for payload in payloads]
-    few, columns.FEW = columns.FEW, 0
+    few, columns.COMPILED_FROM = columns.COMPILED_FROM, 0
     try:
         _, kind, table = next(iter(tables_of(Chunk(records, b"".join(payloads), 1), "main", {5: "order"})))
     finally:
-        columns.FEW = few
+        columns.COMPILED_FROM = few
     assert kind == "order"
     return table["trace_id"].to_pylist(), table["symbol"].to_pylist(), table["payload"].to_pylist()
 

@@ -1,8 +1,8 @@
-"""The replay proof: a day's records beside the records of the same day run again.
+"""The replay proof: a day's records compared with the records of the same day run again.
 
-From the recorded lines alone: ``run.started`` says which settings and which data, ``operator.requested`` and
-``rollout.changed`` say what people did and when. Whoever can run an engine turns that into lines again; here they
-are compared.
+The recorded lines are the only input: ``run.started`` has the settings and the data, ``operator.requested`` and
+``rollout.changed`` have the operator's changes and their times. The caller runs the engine again; this module compares
+the lines.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _HEAD: Final = 200  # bytes of a record that hold its topic
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
-    """Something a person did during the run, and the moment it took force."""
+    """An operator's change during the run, and the time it took force."""
 
     topic: str
     ts_ns: int
     data: dict[str, Any]
-    after_end: bool = False  # it came after the end of the data
+    after_end: bool = False  # made after the end of the data
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that decided a run, as its records tell it."""
+    """The inputs of a run, read from its records."""
 
     started: dict[str, Any]  # data of run.started
     started_ns: int
@@ -76,7 +76,7 @@ _decode: Final = msgspec.json.Decoder(_Record).decode
 
 
 def read_script(lines: Iterable[Line]) -> Script:
-    """What decided the run that wrote *lines*; StateError where they do not say."""
+    """Return the inputs of the run that wrote *lines*; StateError where they are not recorded."""
     started: dict[str, Any] | None = None
     started_ns = 0
     inputs = []
@@ -112,7 +112,7 @@ def prove_day(
 ) -> ReplayProof:
     """Run *day* again and compare it record by record with the lines of the journal.
 
-    *lines* gives the recorded lines anew at each call; *rerun* runs a script up to a time (ns) and yields its lines.
+    *lines* returns all recorded lines at each call; *rerun* runs a script up to a time (ns) and yields its lines.
     StateError when the day has no records.
     """
     until_ns = _end_of(day)
@@ -138,7 +138,7 @@ def prove_day(
 
 
 def compare(recorded: Iterable[bytes], replayed: Iterable[bytes], *, complete: bool = True) -> Difference | None:
-    """The first difference, None when there is none; where the recording is not *complete* it may end first."""
+    """Return the first difference, None when there is none; a recording that is not *complete* may end first."""
     for position, (left, right) in enumerate(zip_longest(recorded, replayed), 1):
         if left == right:
             continue
@@ -156,7 +156,7 @@ def _text(line: bytes | None) -> str | None:
 
 
 def _fields(left: bytes | None, right: bytes | None) -> tuple[str, ...]:
-    """Dotted names of what differs between two records; nothing where one cannot be read."""
+    """Dotted names of the fields in which two records differ; empty where one cannot be read."""
     if left is None or right is None:
         return ()
     try:

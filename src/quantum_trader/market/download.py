@@ -1,7 +1,7 @@
 """Download into the bar store: month by month, checked, and continued where it stopped.
 
-``downloads.json`` in the store says which parts were fetched whole, so a second run asks only for what is missing,
-and a gap that the venue itself has is not asked for again.
+``downloads.json`` in the store lists the parts that were fetched completely, so a second run fetches only the missing
+parts and does not retry gaps in the venue's own data.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MANIFEST: Final = "downloads.json"
 
 
 class DownloadPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to fetch and where to put it. Bars that have not closed at *now_ns* are not fetched."""
+    """What to fetch and where to store it. Bars that are still open at *now_ns* are not fetched."""
 
     symbols: tuple[str, ...]
     interval: str
@@ -65,14 +65,14 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartDone(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a part."""
+    """The result of one part."""
 
     part: Part
     rows: int
     added: int
     missing_bars: int
-    missing: tuple[str, ...]  # what the source does not have
-    resumed: bool  # was there already
+    missing: tuple[str, ...]  # pieces that the source does not have
+    resumed: bool  # already stored before this run
 
 
 class DownloadReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,17 +82,17 @@ class DownloadReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rows(self) -> int:
-        """Rows fetched now."""
+        """Rows fetched in this run."""
         return sum(part.rows for part in self.parts if not part.resumed)
 
     @property
     def resumed(self) -> int:
-        """Parts that were there already."""
+        """Parts that were already stored."""
         return sum(part.resumed for part in self.parts)
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Pieces that the source does not have, and parts that came back empty."""
+        """Pieces that the source does not have, and parts without any row."""
         empty = tuple(
             f"{one.part.kind} {one.part.symbol} from {iso(one.part.start_ns)}"
             for one in self.parts if one.rows == 0 and not one.missing and not one.resumed
@@ -126,9 +126,9 @@ def download(
     sleep: Sleep = time.sleep,
     progress: Callable[[PartDone], None] | None = None,
 ) -> DownloadReport:
-    """Fetch what *plan* asks for and the store does not have; tell *progress* of each part.
+    """Fetch the parts of *plan* that the store lacks; *progress* is called with each part's result.
 
-    DataError when the venue refuses, when a bar is bad, or when the disk is full; parts stored before stay.
+    DataError when the venue refuses, when a bar is bad, or when the disk is full; earlier parts stay stored.
     """
     source: BarSource = (ApiSource if plan.source == "api" else ArchiveSource)(plan.base_url, sleep)
     done = []

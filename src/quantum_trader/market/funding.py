@@ -1,4 +1,4 @@
-"""Funding of a recording: the venue's history where there is one, and a statement of what is assumed elsewhere."""
+"""Funding of a recording: the venue's history where it exists, else an assumed rate, and a statement of both."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def assumed_times(start_ns: int, end_ns: int) -> Times:
 def select_funding(
     known: Mapping[str, tuple[Times, Values]], spans: Mapping[str, tuple[int, int]], assumed_rate: float
 ) -> Funding:
-    """Cut the venue's payments to each symbol's span [first open, last close] and state what had to be assumed.
+    """Cut the venue's payments to each symbol's span [first open, last close] and state which rates are assumed.
 
     Times are floored to the minute (venues stamp them milliseconds late). More than a day without a payment in
     the middle of a history is filled at the assumed rate, and counted in the statement. DataError when *known*

@@ -1,8 +1,8 @@
 """Seeded, realistic bars of any length: for benchmarks, memory tests and rehearsals. No substitute for a market.
 
 Regimes come and go hourly (calm, up, down, wild), volatility clusters, tails are fat, symbols share a market factor.
-Everything derives from (seed, block, symbol), so a series can be read any number of times and never lies in memory
-as a whole.
+Everything derives from (seed, block, symbol), so a series can be read any number of times and is never
+whole in memory.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SYMBOL_STREAM: Final = 1_000
 
 
 class _Factor(NamedTuple):
-    """What all symbols share in one block, by bar."""
+    """The market factor of one block, by bar; the same for all symbols."""
 
     drift: Floats
     level: Floats
@@ -93,7 +93,7 @@ class GeneratedSeries:
         returns = sigma * (beta * factor.shock + np.sqrt(1.0 - beta * beta) * own)
         returns = np.clip(returns + _HOUR_VOL * hourly * factor.drift, -0.2, 0.2)
         path = np.log(open_price) + np.cumsum(returns)
-        # Far from where it began a price is drawn back, so that years of bars neither vanish nor explode.
+        # Prices revert towards the start price, so that years of bars neither reach zero nor overflow.
         path -= np.linspace(0.0, 1.0, BLOCK) * 0.2 * (path[-1] - np.log(tick * 3e4))
         closes = np.maximum(np.round(np.exp(path) / tick), 100.0) * tick
         opens = np.concatenate(([open_price], closes[:-1]))

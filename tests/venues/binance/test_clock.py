@@ -21,7 +21,7 @@ def test_slow_answers_do_not_count() -> None:
     """The median of the quicker half: 250 ms ahead, though slow answers say something else."""
     clock = VenueClock(lambda: 1_000_000 * MS)
 
-    clock.learn([sample(250, 5, 5), sample(250, 900, 5), sample(250, 6, 6), sample(250, 5, 700), sample(250, 7, 7)])
+    clock.update([sample(250, 5, 5), sample(250, 900, 5), sample(250, 6, 6), sample(250, 5, 700), sample(250, 7, 7)])
 
     assert clock.offset_ms == pytest.approx(250.5)
     assert clock.round_trip_ms == 10.0
@@ -34,5 +34,5 @@ def test_a_clock_needs_a_sample() -> None:
     clock = VenueClock(lambda: 1_000_000 * MS)
 
     with pytest.raises(InputError, match="at least one"):
-        clock.learn([])
+        clock.update([])
     assert clock.offset_ms == 0.0

@@ -13,7 +13,7 @@ import pytest
 from tests.venues.local.world import exchange, served, ticket
 
 from quantum_trader.venues.binance import endpoints
-from quantum_trader.venues.binance.orders import Road
+from quantum_trader.venues.binance.orders import OrderService
 from quantum_trader.venues.local.api_errors import ApiError
 from quantum_trader.venues.local.exchange import ExchangeSettings
 from quantum_trader.venues.local.market_frames import stream_of
@@ -98,7 +98,7 @@ def test_conditional_orders_have_left_the_regular_road(kind: str) -> None:
     """Error-code, -4120 STOP_ORDER_SWITCH_ALGO; New-Algo-Order lists the same five types."""
     fields = {"symbol": "AAAUSDT", "side": "SELL", "quantity": 1, "type": kind}
 
-    ((status, body),) = ask(("POST", f"/fapi/v1/{Road.REGULAR.value}", fields | {"stopPrice": 90}))
+    ((status, body),) = ask(("POST", f"/fapi/v1/{OrderService.REGULAR.value}", fields | {"stopPrice": 90}))
 
     assert (status, body["code"]) == (400, -4120)
 
@@ -121,12 +121,12 @@ def test_a_second_closing_stop_is_refused_and_a_target_is_not() -> None:
 @pytest.mark.parametrize(
     ("name", "road"),
     [
-        ("aaausdt@bookTicker", endpoints.PUBLIC_ROAD), ("!bookTicker", endpoints.PUBLIC_ROAD),
-        ("aaausdt@depth20@100ms", endpoints.PUBLIC_ROAD), ("aaausdt@depth@500ms", endpoints.PUBLIC_ROAD),
-        ("aaausdt@aggTrade", endpoints.MARKET_ROAD), ("aaausdt@markPrice@1s", endpoints.MARKET_ROAD),
-        ("!markPrice@arr@1s", endpoints.MARKET_ROAD), ("aaausdt@kline_1h", endpoints.MARKET_ROAD),
-        ("aaausdt_perpetual@continuousKline_1h", endpoints.MARKET_ROAD),
-        ("aaausdt@miniTicker", endpoints.MARKET_ROAD), ("!ticker@arr", endpoints.MARKET_ROAD),
+        ("aaausdt@bookTicker", endpoints.PUBLIC_PATH), ("!bookTicker", endpoints.PUBLIC_PATH),
+        ("aaausdt@depth20@100ms", endpoints.PUBLIC_PATH), ("aaausdt@depth@500ms", endpoints.PUBLIC_PATH),
+        ("aaausdt@aggTrade", endpoints.MARKET_PATH), ("aaausdt@markPrice@1s", endpoints.MARKET_PATH),
+        ("!markPrice@arr@1s", endpoints.MARKET_PATH), ("aaausdt@kline_1h", endpoints.MARKET_PATH),
+        ("aaausdt_perpetual@continuousKline_1h", endpoints.MARKET_PATH),
+        ("aaausdt@miniTicker", endpoints.MARKET_PATH), ("!ticker@arr", endpoints.MARKET_PATH),
     ],
 )
 def test_each_stream_is_told_on_its_road_alone(name: str, road: str) -> None:

@@ -21,7 +21,7 @@ class Watch:
 def spent(budget: RequestBudget, weight: int) -> None:
     """The venue says that *weight* is used."""
     budget.admit(Priority.REDUCING, 1)
-    budget.settle(1, {"X-MBX-USED-WEIGHT-1M": str(weight)})
+    budget.complete(1, {"X-MBX-USED-WEIGHT-1M": str(weight)})
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_orders_are_counted_apart() -> None:
     watch = Watch()
     budget = RequestBudget(watch)
     budget.admit(Priority.OPENING, 0)
-    budget.settle(0, {"X-MBX-ORDER-COUNT-10S": "280", "X-MBX-ORDER-COUNT-1M": "300"})
+    budget.complete(0, {"X-MBX-ORDER-COUNT-10S": "280", "X-MBX-ORDER-COUNT-1M": "300"})
     watch.s += 4.0
 
     assert budget.wait_s(Priority.OPENING, 0) == pytest.approx(6.0)

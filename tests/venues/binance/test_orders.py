@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from quantum_trader.domain.enums import OrderSide, OrderType
 from quantum_trader.domain.instrument import Instrument, LeverageTier, floor_to
 from quantum_trader.domain.trading import OrderRequest
-from quantum_trader.venues.binance.orders import Grid, OrderDirectory, Road, decimals, order_fields
+from quantum_trader.venues.binance.orders import Grid, OrderDirectory, OrderService, decimals, order_fields
 
 TIER = LeverageTier(max_notional=1e6, maintenance_margin_rate=0.01, max_leverage=20.0, maintenance_amount=0.0)
 COIN = Instrument(symbol="AAAUSDT", tick_size=0.01, step_size=0.001, min_qty=0.001, min_notional=5.0, tiers=(TIER,))
@@ -76,13 +76,13 @@ def test_a_value_off_the_grid_goes_out_as_it_is() -> None:
 def test_executions_of_a_triggered_order_are_its_parents() -> None:
     """Also when the venue's own id for it was seen first."""
     directory = OrderDirectory()
-    directory.sent("qt-stop", Road.ALGO, "AAAUSDT")
-    directory.saw_order(77, "venue-made")
+    directory.sent("qt-stop", OrderService.ALGO, "AAAUSDT")
+    directory.add_order(77, "venue-made")
 
-    directory.saw_algo("qt-stop", "AAAUSDT", "77")
+    directory.add_algo("qt-stop", "AAAUSDT", "77")
 
-    assert directory.owner(77) == directory.parent(77) == "qt-stop"
-    assert directory.road("qt-stop") is Road.ALGO
+    assert directory.client_id_of(77) == directory.parent(77) == "qt-stop"
+    assert directory.service("qt-stop") is OrderService.ALGO
     assert directory.waiting("AAAUSDT") == []
 
 
@@ -90,7 +90,7 @@ def test_an_order_that_was_not_seen_has_no_road() -> None:
     """Both are asked then."""
     directory = OrderDirectory()
 
-    assert directory.road("qt-x") is None
-    assert directory.owner(1) is None
-    directory.saw_order(1, "qt-x")
-    assert directory.road("qt-x") is Road.REGULAR
+    assert directory.service("qt-x") is None
+    assert directory.client_id_of(1) is None
+    directory.add_order(1, "qt-x")
+    assert directory.service("qt-x") is OrderService.REGULAR

@@ -25,7 +25,7 @@ from tests.venues.local.world import Client, run, signature
 
 from quantum_trader.venues import binance
 from quantum_trader.venues.binance import parse, rest, wire
-from quantum_trader.venues.binance.orders import Road
+from quantum_trader.venues.binance.orders import OrderService
 from quantum_trader.venues.local.ws_api import Session
 
 pytest.importorskip("binance_sdk_derivatives_trading_usds_futures", reason="the SDK comes with the development extra")
@@ -279,8 +279,9 @@ def calls_in_the_source() -> Iterator[str]:
             method, group, path = asked
             assert isinstance(method, ast.Constant), ast.dump(node)
             name = group.value if isinstance(group, ast.Constant) else getattr(rest, ast.unparse(group))
-            roads = [road.value for road in Road] if ast.unparse(path) == "road.value" else [ast.literal_eval(path)]
-            yield from (f"{method.value} {bases[name]}/{road}" for road in roads)
+            by_service = ast.unparse(path) == "service.value"
+            paths = [service.value for service in OrderService] if by_service else [ast.literal_eval(path)]
+            yield from (f"{method.value} {bases[name]}/{below}" for below in paths)
 
 
 def _asked(call: ast.Call) -> tuple[ast.expr, ast.expr, ast.expr] | None:

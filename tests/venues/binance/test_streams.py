@@ -94,7 +94,7 @@ def test_a_first_connection_that_fails_is_told() -> None:
     assert [(state.up, state.reason) for state in told] == [(False, "user: no")]
 
 
-def socket_at(address: str, changes: list[tuple[bool, str]], *, timing: StreamTiming, always_talks: bool = False,
+def socket_at(address: str, changes: list[tuple[bool, str]], *, timing: StreamTiming, sends_always: bool = False,
               session: aiohttp.ClientSession) -> Socket:
     """A socket that notes its ups and downs."""
 
@@ -105,7 +105,7 @@ def socket_at(address: str, changes: list[tuple[bool, str]], *, timing: StreamTi
 
     return Socket(
         "s", lambda: session, where, lambda frame: None, lambda name, up, reason: changes.append((up, reason)),
-        timing=timing, rng=Random(1), now_s=asyncio.get_running_loop().time, always_talks=always_talks,
+        timing=timing, rng=Random(1), now_s=asyncio.get_running_loop().time, sends_always=sends_always,
     )
 
 

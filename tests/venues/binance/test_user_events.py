@@ -13,7 +13,7 @@ from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.domain.trading import Fill, OrderUpdate
 from quantum_trader.engine.venue_port import StreamEvent
 from quantum_trader.venues.binance import parse
-from quantum_trader.venues.binance.orders import OrderDirectory, Road
+from quantum_trader.venues.binance.orders import OrderDirectory, OrderService
 from quantum_trader.venues.binance.user_events import UserEvents
 
 
@@ -96,7 +96,7 @@ def test_an_execution_comes_before_the_status() -> None:
 def test_a_triggered_stop_is_told_under_its_own_id(child: str, trigger_told: str) -> None:
     """The venue repeats the id or makes one; it tells of the trigger before the execution or after it."""
     account = Account({77: "qt-stop"})
-    account.directory.sent("qt-stop", Road.ALGO, "BTCUSDT")
+    account.directory.sent("qt-stop", OrderService.ALGO, "BTCUSDT")
     trigger = algo("qt-stop", "TRIGGERED", ai="77", aq="0")
     executions = [order(child, "NEW", "NEW"), execution(child)]
     frames = [trigger, *executions] if trigger_told == "before" else [*executions, trigger]
@@ -110,7 +110,7 @@ def test_a_triggered_stop_is_told_under_its_own_id(child: str, trigger_told: str
 def test_somebody_elses_order_keeps_its_id() -> None:
     """It is asked about while a stop waits, and told as it is."""
     account = Account()
-    account.directory.sent("qt-stop", Road.ALGO, "BTCUSDT")
+    account.directory.sent("qt-stop", OrderService.ALGO, "BTCUSDT")
 
     events = account.tell(execution("manual", order_id=5))
 
