@@ -25,7 +25,7 @@ from quantum_trader.journal.flusher import BACKLOG, Committer, Flusher, adopt
 from quantum_trader.journal.lake import Lake
 from quantum_trader.journal.manifest import read_manifest
 from quantum_trader.journal.publish import publish_segments
-from quantum_trader.journal.ring import RECORD, W_BOOT, Chunk, Cursor
+from quantum_trader.journal.ring import RECORD, W_BOOT, EventChunk, RingCursor
 
 SMALL = 1 << 20
 
@@ -44,7 +44,7 @@ def test_a_flusher_killed_before_it_told_the_ring_writes_nothing_twice(tmp_path:
     first = Committer(tmp_path, "main", publish_s=99.0)
     first.step(0.0)
     first.close()
-    logger._ring.set_cursor(Cursor(0, 0, 0))
+    logger._ring.set_cursor(RingCursor(0, 0, 0))
     for number in range(101, 151):
         logger.log(order(number))
     second = Committer(tmp_path, "main", publish_s=99.0)
@@ -93,7 +93,7 @@ def test_a_torn_tail(tmp_path: Path, logger: EventLogger, promised: bool) -> Non
     path = first.finished[0]
     path.write_bytes(path.read_bytes()[:-100])
     if not promised:
-        logger._ring.set_cursor(Cursor(0, 0, 0))
+        logger._ring.set_cursor(RingCursor(0, 0, 0))
     adopt(tmp_path)
     logger.close()
     damage = Lake(tmp_path).check()
@@ -162,7 +162,7 @@ def texts_of(payloads: list[bytes]) -> tuple[list[str], list[str], list[str]]:
     records["word"] = [len(payload) | 5 << 32 for payload in payloads]
     few, columns.COMPILED_FROM = columns.COMPILED_FROM, 0
     try:
-        _, kind, table = next(iter(tables_of(Chunk(records, b"".join(payloads), 1), "main", {5: "order"})))
+        _, kind, table = next(iter(tables_of(EventChunk(records, b"".join(payloads), 1), "main", {5: "order"})))
     finally:
         columns.COMPILED_FROM = few
     assert kind == "order"

@@ -18,8 +18,8 @@ from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import load_settings
 from quantum_trader.domain.enums import OrchestratorMode
 from quantum_trader.domain.errors import DataError, StateError
-from quantum_trader.journal.audit import Line, day_of, record_lines
-from quantum_trader.journal.proof import compare, read_script
+from quantum_trader.journal.audit import RecordLine, day_of, record_lines
+from quantum_trader.journal.proof import compare_records, read_script
 from quantum_trader.journal.trade_journal import TradeJournal
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.policy.rollout import RolloutChange, RolloutState
@@ -137,7 +137,7 @@ def test_a_missing_record_in_a_finished_day_is_a_difference(state: Path) -> None
     """The replay has one more."""
     lines = [line for line in record_lines(state / "records.jsonl") if day_of(line[0]) == BUSY]
 
-    found = compare([line for _, line in lines[:-1]], [line for _, line in lines])
+    found = compare_records([line for _, line in lines[:-1]], [line for _, line in lines])
 
     assert found is not None
     assert (found.position, found.recorded) == (len(lines), None)
@@ -172,7 +172,7 @@ def test_a_day_that_is_not_there(finished: Path, day: str, match: str) -> None:
 
 def test_records_of_an_older_program_are_told(tmp_path: Path) -> None:
     """Their first record lacks what a replay needs."""
-    old: list[Line] = [(0, b'{"topic":"run.started","ts_ns":0,"data":{"settings":"ab"}}')]
+    old: list[RecordLine] = [(0, b'{"topic":"run.started","ts_ns":0,"data":{"settings":"ab"}}')]
 
     with pytest.raises(StateError, match="older program"):
         read_script(old)

@@ -14,7 +14,7 @@ from quantum_trader.journal import event_logger
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.flusher import Committer
 from quantum_trader.journal.kinds import Event
-from quantum_trader.journal.ring import W_TABLE, Cursor, Ring, create_ring
+from quantum_trader.journal.ring import W_TABLE, Ring, RingCursor, create_ring
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_logger.EventLogger, "_start_flusher", lambda self: None)
 
 
-def payloads(ring: Ring, start: Cursor) -> tuple[list[bytes], Cursor]:
+def payloads(ring: Ring, start: RingCursor) -> tuple[list[bytes], RingCursor]:
     """Payloads after *start*, checked to be numbered without a gap."""
     chunks, end = ring.take(start)
     out, seq = [], start.seq
@@ -44,7 +44,7 @@ def test_what_goes_in_comes_out_in_order_over_many_rounds(
 ) -> None:
     """Payloads of any length, drained at any moment, around the end of the areas: the same bytes, numbered 1.."""
     logger = EventLogger(tmp_path_factory.mktemp("ring"), ring_bytes=1 << 18, may_drop=frozenset({"x"}))
-    ring, cursor, found, given_in = logger._ring, Cursor(0, 0, 0), [], []
+    ring, cursor, found, given_in = logger._ring, RingCursor(0, 0, 0), [], []
     for number, size in enumerate(sizes):
         payload = bytes([number % 251]) * min(size, ring.payload_bytes // 4)
         before = logger.stats().dropped.get("x", 0)
@@ -81,7 +81,7 @@ def test_a_half_written_event_is_not_there(tmp_path: Path, alone: None) -> None:
     again = EventLogger(tmp_path, ring_bytes=1 << 18)
     again.log_line("x", 2, b"second")
 
-    assert payloads(again._ring, Cursor(0, 0, 0))[0] == [b"first", b"second"]
+    assert payloads(again._ring, RingCursor(0, 0, 0))[0] == [b"first", b"second"]
     again.close()
 
 
@@ -112,7 +112,7 @@ def test_a_file_that_is_no_ring_is_refused(tmp_path: Path) -> None:
     create_ring(path, 1 << 18, 7)
     ring = Ring(path, writable=False)
 
-    assert ring.cursor() == Cursor(0, 0, 7)
+    assert ring.cursor() == RingCursor(0, 0, 7)
     ring.close()
 
 
@@ -133,7 +133,7 @@ def test_only_registered_structs_are_logged(tmp_path: Path, alone: None) -> None
 def test_an_event_that_ends_exactly_where_the_area_ends(tmp_path: Path, alone: None, restart: bool) -> None:
     """The next one begins anew at the start, also in the next process; both are read as they were written."""
     logger = EventLogger(tmp_path, ring_bytes=1 << 18)
-    ring, cursor = logger._ring, Cursor(0, 0, 0)
+    ring, cursor = logger._ring, RingCursor(0, 0, 0)
     quarter = ring.payload_bytes // 4
     sizes = [quarter, quarter, quarter, ring.payload_bytes - 3 * quarter - 7, 7]
     for size in sizes:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quantum_trader.journal.ring import RECORD, Chunk, Cursor
+from quantum_trader.journal.ring import RECORD, EventChunk, RingCursor
 from quantum_trader.journal.segments import (
     BLOCK_EVENTS,
     Damage,
@@ -27,9 +27,9 @@ def segment(tmp_path: Path) -> Path:
     records = np.zeros(EVENTS, RECORD)
     records["word"] = 10 | 7 << 32
     records["ts_ns"] = np.arange(EVENTS)
-    chunk = Chunk(records, b"".join(b"%010d" % i for i in range(EVENTS)), 1)
+    chunk = EventChunk(records, b"".join(b"%010d" % i for i in range(EVENTS)), 1)
     writer = SegmentWriter(tmp_path / "main-0000000001.seg", 1 << 20)
-    writer.commit([encode_kinds(b'{"7":"note"}', 1, Cursor(0, 0, 0)), *encode_chunk(chunk, Cursor(0, 0, 0), 1)])
+    writer.commit([encode_kinds(b'{"7":"note"}', 1, RingCursor(0, 0, 0)), *encode_chunk(chunk, RingCursor(0, 0, 0), 1)])
     writer.close()
     return writer.path
 

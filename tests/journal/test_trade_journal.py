@@ -22,7 +22,7 @@ from quantum_trader.domain.errors import ConfigError, DataError, InputError, Sta
 from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.journal import migrations, tables
 from quantum_trader.journal.feeder import JournalFeeder
-from quantum_trader.journal.trade_journal import SCHEMA, TradeJournal
+from quantum_trader.journal.trade_journal import NEWEST_MIGRATION, TradeJournal
 
 NOW = 1_700_000_000_000_000_000
 POSTGRES = os.environ.get("QT_TEST_POSTGRES", "")
@@ -191,7 +191,7 @@ def test_the_migrations_make_what_the_tables_say(journal: TradeJournal) -> None:
         assert [column["name"] for column in found.get_columns(table.name)] == list(table.c.keys())
         assert {index["name"] for index in found.get_indexes(table.name)} == {index.name for index in table.indexes}
     with engine.connect() as connection:
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == SCHEMA
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == NEWEST_MIGRATION
     engine.dispose()
 
 

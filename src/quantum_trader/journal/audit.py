@@ -24,29 +24,29 @@ from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.journal.keys import SigningKey, signed_by
 from quantum_trader.journal.private import write_private
 
-FORMAT: Final = "quantum-trader audit 1"
-BLOCK: Final = 1_000  # records
+AUDIT_FORMAT: Final = "quantum-trader audit 1"
+RECORDS_PER_BLOCK: Final = 1_000  # records
 CHECK_BYTES: Final = 4
-START: Final = "0" * 64  # the head before the first seal
+FIRST_HEAD: Final = "0" * 64  # the head before the first seal
 _ANCHOR: Final = "anchor.json"
 _KEY: Final = "signing.key"
 _PUBLIC: Final = "signing.pub"
 
-Line = tuple[int, bytes]
+RecordLine = tuple[int, bytes]
 """Time of a record (ns since the epoch) and its bytes, without the newline."""
 
 
 class Seal(msgspec.Struct, frozen=True, kw_only=True):
     """The seal of one day's records, or of records added to a day that is already sealed."""
 
-    format: str = FORMAT
+    format: str = AUDIT_FORMAT
     day: str  # YYYY-MM-DD
     part: int  # 1, 2 ... of this day
     first: int  # records of the day sealed before this part
     count: int
     bytes: int  # with one newline a record
     hash: str  # sha256 of the records, each with its newline
-    blocks: tuple[str, ...]  # sha256 of each BLOCK records
+    blocks: tuple[str, ...]  # sha256 of each RECORDS_PER_BLOCK records
     checks: str  # sha256 of the file with CHECK_BYTES a record
     previous: str  # head before this seal
     head: str
@@ -67,7 +67,7 @@ class Seal(msgspec.Struct, frozen=True, kw_only=True):
 class Anchor(msgspec.Struct, frozen=True, kw_only=True):
     """A signed statement that the days up to *through* were removed on purpose; the chain continues from *head*."""
 
-    format: str = FORMAT
+    format: str = AUDIT_FORMAT
     through: str
     head: str
     days: int
@@ -132,7 +132,7 @@ class _Named(msgspec.Struct):
 _head: Final = msgspec.json.Decoder(_Head).decode
 
 
-def record_lines(path: Path) -> Iterator[Line]:
+def record_lines(path: Path) -> Iterator[RecordLine]:
     """Yield the records of a JSON-lines file; an unreadable record gets the time of the previous one."""
     ts_ns = 0
     if not path.exists():
@@ -176,7 +176,7 @@ class _Sums:
         self.count += 1
         if self._line_checks:
             self.checks += _check(line)
-        if len(self._waiting) == BLOCK:
+        if len(self._waiting) == RECORDS_PER_BLOCK:
             self._block()
 
     def _block(self) -> None:
@@ -206,7 +206,7 @@ class AuditChain:
 
     # ------------------------------------------------------------------ sealing
 
-    def seal(self, lines: Iterable[Line], through_day: str | None = None) -> list[Seal]:
+    def seal(self, lines: Iterable[RecordLine], through_day: str | None = None) -> list[Seal]:
         """Seal the records without a seal, up to and including *through_day* (all when None).
 
         *lines* are all records still kept, in the order they were written. Returns the new seals; StateError when
@@ -236,7 +236,7 @@ class AuditChain:
             return []
         signer = SigningKey.open_or_create(self._key_path)
         self._publish_key(signer)
-        head = seals[-1].head if seals else anchor.head if anchor is not None else START
+        head = seals[-1].head if seals else anchor.head if anchor is not None else FIRST_HEAD
         made = []
         for day in sorted(sums):
             parts = [seal.part for seal in seals if seal.day == day]
@@ -300,7 +300,7 @@ class AuditChain:
     # ------------------------------------------------------------------ verification
 
     def verify(
-        self, lines: Iterable[Line], *, trusted: str | None = None, expect_head: str | None = None
+        self, lines: Iterable[RecordLine], *, trusted: str | None = None, expect_head: str | None = None
     ) -> AuditReport:
         """Compare *lines*, all records still kept in the order they were written, with the chain.
 
@@ -335,7 +335,7 @@ class AuditChain:
         return AuditReport(
             ok=not problems, days=tuple(days), problems=tuple(problems), sealed=sum(seal.count for seal in seals),
             unsealed=sum(loose.values()), unsealed_days=loose,
-            head=seals[-1].head if seals else anchor.head if anchor is not None else START, public_key=known,
+            head=seals[-1].head if seals else anchor.head if anchor is not None else FIRST_HEAD, public_key=known,
             retired_through=anchor.through if anchor is not None else "",
             retired_records=anchor.records if anchor is not None else 0,
         )
@@ -364,7 +364,7 @@ class AuditChain:
                 found.append(Problem(kind="seal", day=path.stem[:10], detail=f"{path.name} cannot be read: {error}"))
         if anchor is not None:  # a kill during retire may leave seals that the anchor covers
             seals = [seal for seal in seals if seal.day > anchor.through]
-        ordered = _in_order(seals, anchor.head if anchor is not None else START, found)
+        ordered = _in_order(seals, anchor.head if anchor is not None else FIRST_HEAD, found)
         if problems is not None:
             problems += found
         elif found:
@@ -466,7 +466,7 @@ class _DayCheck:
         self.found = 0
         self.loose = 0
         self._segments = [
-            (min(BLOCK, seal.count - number * BLOCK), block)
+            (min(RECORDS_PER_BLOCK, seal.count - number * RECORDS_PER_BLOCK), block)
             for seal in self._seals
             for number, block in enumerate(seal.blocks)
         ]

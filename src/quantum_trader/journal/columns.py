@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.journal.kinds import kind_name
-from quantum_trader.journal.ring import JSON_FLAG, RECORD, Chunk
+from quantum_trader.journal.ring import JSON_FLAG, RECORD, EventChunk
 
-NS_PER_DAY: Final = 86_400_000_000_000
-SCHEMA: Final = pa.schema(
+EVENT_SCHEMA: Final = pa.schema(
     [
         ("producer", pa.dictionary(pa.int32(), pa.string())), ("seq", pa.int64()), ("ts_ns", pa.int64()),
         ("received_ns", pa.int64()), ("schema", pa.int16()), ("trace_id", pa.string()), ("symbol", pa.string()),
@@ -117,7 +117,7 @@ def _readable(payload: bytes) -> tuple[str, str, str]:
     return str(event.get("trace_id", "")), str(event.get("symbol", "")), text
 
 
-def concatenated(chunks: list[Chunk]) -> npt.NDArray[Any]:
+def concatenated(chunks: list[EventChunk]) -> npt.NDArray[Any]:
     """Concatenate the records of *chunks*; as bytes, because structured arrays are slow to join."""
     return np.frombuffer(b"".join([chunk.records.tobytes() for chunk in chunks]), RECORD)
 
@@ -125,7 +125,7 @@ def concatenated(chunks: list[Chunk]) -> npt.NDArray[Any]:
 class Rows:
     """Events that are in no part yet: numeric columns in memory, texts decoded only for the rows of a query."""
 
-    def __init__(self, found: list[tuple[str, dict[int, str], Chunk]]) -> None:
+    def __init__(self, found: list[tuple[str, dict[int, str], EventChunk]]) -> None:
         chunks = [chunk for _, _, chunk in found]
         self.records = concatenated(chunks)
         self._payloads = [chunk.payload for chunk in chunks]
@@ -178,7 +178,7 @@ class Rows:
         return trace, symbol, payload
 
 
-def tables_of(chunk: Chunk, producer: str, kinds: dict[int, str]) -> Iterator[tuple[str, str, pa.Table]]:
+def tables_of(chunk: EventChunk, producer: str, kinds: dict[int, str]) -> Iterator[tuple[str, str, pa.Table]]:
     """The events of *chunk* by (day, kind), in order within each."""
     if not len(chunk.records):
         return
@@ -208,5 +208,5 @@ def _table(records: npt.NDArray[Any], seqs: npt.NDArray[np.int64], texts: Texts,
             pa.array(seqs), pa.array(records["ts_ns"]), pa.array(records["received_ns"]),
             pa.array(((records["word"] >> np.uint64(48)) & np.uint64(0xFF)).astype(np.int16)), *texts,
         ],
-        schema=SCHEMA,
+        schema=EVENT_SCHEMA,
     )

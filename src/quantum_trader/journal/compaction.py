@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from quantum_trader.domain.errors import InputError
-from quantum_trader.journal.columns import SCHEMA
+from quantum_trader.journal.columns import EVENT_SCHEMA
 from quantum_trader.journal.manifest import Manifest, Part, Retired, changing, read_manifest
 from quantum_trader.journal.publish import write_part
 
@@ -58,7 +58,7 @@ def _merge(directory: Path, parts: list[Part], now_ns: int) -> bool:
             return False
         if zlib.crc32(content) != part.crc:
             return False  # left unchanged: ``check`` reports it, and the operator restores it
-        tables.append(pq.read_table(pa.BufferReader(content), schema=SCHEMA, partitioning=None))
+        tables.append(pq.read_table(pa.BufferReader(content), schema=EVENT_SCHEMA, partitioning=None))
     table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     keys = pa.table({"producer": table["producer"].cast(pa.string()), "seq": table["seq"]})
     table = table.take(pc.sort_indices(keys, [("producer", "ascending"), ("seq", "ascending")]))

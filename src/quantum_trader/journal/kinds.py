@@ -204,7 +204,7 @@ class MarketContextEvent(Event, frozen=True, kw_only=True):
     facts: dict[str, Any] = {}
 
 
-class Kind(msgspec.Struct, frozen=True):
+class EventKind(msgspec.Struct, frozen=True):
     """One registered kind; *type* is None for lines that are encoded elsewhere."""
 
     name: str
@@ -219,8 +219,8 @@ _TYPED: Final[tuple[tuple[str, type[Event]], ...]] = (
     ("training", TrainingEvent), ("model", ModelEvent), ("health", HealthEvent), ("market", MarketContextEvent),
 )
 _FIRST_TOPIC: Final = 256
-BY_NAME: dict[str, Kind] = {}
-BY_TYPE: dict[type[Event], Kind] = {}
+BY_NAME: dict[str, EventKind] = {}
+BY_TYPE: dict[type[Event], EventKind] = {}
 
 
 def check_name(name: str, key: str = "kind") -> str:
@@ -230,7 +230,7 @@ def check_name(name: str, key: str = "kind") -> str:
     return name
 
 
-def register_kind(name: str, event_type: type[Event], version: int = 1, number: int | None = None) -> Kind:
+def register_kind(name: str, event_type: type[Event], version: int = 1, number: int | None = None) -> EventKind:
     """Make *event_type* the struct of kind *name*; a newer version of a registered kind keeps its number."""
     known = BY_NAME.get(check_name(name))
     config = event_type.__struct_config__
@@ -244,7 +244,7 @@ def register_kind(name: str, event_type: type[Event], version: int = 1, number: 
     if not 1 <= version <= 255:
         raise InputError(f"version = {version!r}: must be 1 to 255")
     chosen = known.number if known is not None else number
-    kind = Kind(name, chosen if chosen is not None else -1, version, event_type)
+    kind = EventKind(name, chosen if chosen is not None else -1, version, event_type)
     BY_NAME[name] = kind
     BY_TYPE[event_type] = kind
     return kind
@@ -253,7 +253,7 @@ def register_kind(name: str, event_type: type[Event], version: int = 1, number: 
 for _position, (_name, _type) in enumerate(_TYPED):
     register_kind(_name, _type, number=_position + 1)
 for _position, _topic in enumerate(TOPICS):
-    BY_NAME[_topic] = Kind(_topic, _FIRST_TOPIC + _position)
+    BY_NAME[_topic] = EventKind(_topic, _FIRST_TOPIC + _position)
 
 
 class KindTable:

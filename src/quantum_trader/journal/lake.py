@@ -28,7 +28,7 @@ from quantum_trader.journal.columns import Rows
 from quantum_trader.journal.kinds import kind_name
 from quantum_trader.journal.manifest import Manifest, Part, read_manifest
 from quantum_trader.journal.publish import without
-from quantum_trader.journal.ring import W_BOOT, Chunk, Ring, boot_id
+from quantum_trader.journal.ring import W_BOOT, EventChunk, Ring, boot_id
 from quantum_trader.journal.segments import Damage, read_segment, segment_parts, segments_of
 
 _BY_THE_QUERY: Final = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)  # not by damage
@@ -63,11 +63,11 @@ class Snapshot(msgspec.Struct, frozen=True):
     """The content of a journal at one moment: parts, and the events that are in no part yet, in order."""
 
     manifest: Manifest
-    chunks: list[tuple[str, dict[int, str], Chunk]]
+    chunks: list[tuple[str, dict[int, str], EventChunk]]
     damage: list[Damage]
 
 
-Found = tuple[str, dict[int, str], Chunk]  # producer, its table of kinds, events
+Found = tuple[str, dict[int, str], EventChunk]  # producer, its table of kinds, events
 
 
 def snapshot(directory: Path) -> Snapshot:

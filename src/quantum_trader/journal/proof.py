@@ -16,7 +16,7 @@ import msgspec
 
 from quantum_trader.domain.clock import NS_PER_DAY, to_ns
 from quantum_trader.domain.errors import StateError
-from quantum_trader.journal.audit import Line, day_of, record_name
+from quantum_trader.journal.audit import RecordLine, day_of, record_name
 
 STARTED: Final = "run.started"
 ENDED: Final = "run.ended"
@@ -26,7 +26,7 @@ _INPUTS: Final = (b'"operator.requested"', b'"rollout.changed"')
 _HEAD: Final = 200  # bytes of a record that hold its topic
 
 
-class Input(msgspec.Struct, frozen=True, kw_only=True):
+class ScriptInput(msgspec.Struct, frozen=True, kw_only=True):
     """An operator's change during the run, and the time it took force."""
 
     topic: str
@@ -40,11 +40,11 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
 
     started: dict[str, Any]  # data of run.started
     started_ns: int
-    inputs: tuple[Input, ...]
+    inputs: tuple[ScriptInput, ...]
     ended: bool  # whether the run reached the end of its data
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
+class RecordDifference(msgspec.Struct, frozen=True, kw_only=True):
     """The first record that differs; None where one side has no more."""
 
     position: int  # within the day, from 1
@@ -61,7 +61,7 @@ class ReplayProof(msgspec.Struct, frozen=True, kw_only=True):
     identical: bool
     records: int  # of the day, compared
     complete: bool  # whether the recording of this day is finished
-    difference: Difference | None
+    difference: RecordDifference | None
     inputs: int  # operator requests and rollout changes replayed
     notes: tuple[str, ...] = ()
 
@@ -75,7 +75,7 @@ class _Record(msgspec.Struct):
 _decode: Final = msgspec.json.Decoder(_Record).decode
 
 
-def read_script(lines: Iterable[Line]) -> Script:
+def read_script(lines: Iterable[RecordLine]) -> Script:
     """Return the inputs of the run that wrote *lines*; StateError where they are not recorded."""
     started: dict[str, Any] | None = None
     started_ns = 0
@@ -92,7 +92,9 @@ def read_script(lines: Iterable[Line]) -> Script:
             elif any(topic in head for topic in _INPUTS):
                 record = _decode(line)
                 if record.topic in (REQUESTED, ROLLOUT):
-                    inputs.append(Input(topic=record.topic, ts_ns=record.ts_ns, data=record.data, after_end=ended))
+                    inputs.append(
+                        ScriptInput(topic=record.topic, ts_ns=record.ts_ns, data=record.data, after_end=ended)
+                    )
             elif b'"run.ended"' in head:
                 ended = True
         except ValueError as error:
@@ -108,9 +110,9 @@ def read_script(lines: Iterable[Line]) -> Script:
 
 
 def prove_day(
-    lines: Callable[[], Iterable[Line]], day: str, rerun: Callable[[Script, int], Iterator[Line]]
+    lines: Callable[[], Iterable[RecordLine]], day: str, rerun: Callable[[Script, int], Iterator[RecordLine]]
 ) -> ReplayProof:
-    """Run *day* again and compare it record by record with the lines of the journal.
+    """Run *day* again and compare_records it record by record with the lines of the journal.
 
     *lines* returns all recorded lines at each call; *rerun* runs a script up to a time (ns) and yields its lines.
     StateError when the day has no records.
@@ -129,7 +131,7 @@ def prove_day(
         )
     complete = script.ended or last >= until_ns
     replayed = (line for ts_ns, line in rerun(script, until_ns) if until_ns - NS_PER_DAY <= ts_ns < until_ns)
-    difference = compare(recorded, replayed, complete=complete)
+    difference = compare_records(recorded, replayed, complete=complete)
     notes = [] if complete else ["the run had not finished this day: what it recorded so far was compared"]
     return ReplayProof(
         day=day, identical=difference is None, records=len(recorded), complete=complete, difference=difference,
@@ -137,14 +139,16 @@ def prove_day(
     )
 
 
-def compare(recorded: Iterable[bytes], replayed: Iterable[bytes], *, complete: bool = True) -> Difference | None:
+def compare_records(
+    recorded: Iterable[bytes], replayed: Iterable[bytes], *, complete: bool = True
+) -> RecordDifference | None:
     """Return the first difference, None when there is none; a recording that is not *complete* may end first."""
     for position, (left, right) in enumerate(zip_longest(recorded, replayed), 1):
         if left == right:
             continue
         if left is None and not complete:
             return None
-        return Difference(
+        return RecordDifference(
             position=position, name=record_name(left or right or b""), fields=_fields(left, right),
             recorded=_text(left), replayed=_text(right),
         )

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from quantum_trader.journal.columns import concatenated, tables_of
 from quantum_trader.journal.manifest import Part, Published, changing, read_manifest, write_durably
-from quantum_trader.journal.ring import Chunk
+from quantum_trader.journal.ring import EventChunk
 from quantum_trader.journal.segments import Damage, read_segment, segment_parts, sync_folder
 
 GROUP_ROWS: Final = 122_880
@@ -40,9 +40,9 @@ def parquet_bytes(table: pa.Table, level: int = 1) -> bytes:
     return out.getvalue()
 
 
-def joined(chunks: Iterable[Chunk], after: int) -> Iterable[Chunk]:
+def joined(chunks: Iterable[EventChunk], after: int) -> Iterable[EventChunk]:
     """Yield chunks of consecutive numbers, merged, without the events up to *after*."""
-    held: list[Chunk] = []
+    held: list[EventChunk] = []
     size = 0
     for whole in chunks:
         chunk = without(whole, after)
@@ -57,25 +57,26 @@ def joined(chunks: Iterable[Chunk], after: int) -> Iterable[Chunk]:
         yield _one(held)
 
 
-def _one(chunks: list[Chunk]) -> Chunk:
-    return Chunk(concatenated(chunks), b"".join([chunk.payload for chunk in chunks]), chunks[0].first_seq)
+def _one(chunks: list[EventChunk]) -> EventChunk:
+    return EventChunk(concatenated(chunks), b"".join([chunk.payload for chunk in chunks]), chunks[0].first_seq)
 
 
-def without(chunk: Chunk, after: int) -> Chunk:
+def without(chunk: EventChunk, after: int) -> EventChunk:
     """*chunk* without its events up to number *after*."""
     drop = after + 1 - chunk.first_seq
     if drop <= 0:
         return chunk
     if drop >= len(chunk.records):
-        return Chunk(chunk.records[:0], b"", after + 1)
+        return EventChunk(chunk.records[:0], b"", after + 1)
     skip = int((chunk.records["word"][:drop] & 0xFFFFFFFF).sum())
-    return Chunk(chunk.records[drop:], chunk.payload[skip:], after + 1)
+    return EventChunk(chunk.records[drop:], chunk.payload[skip:], after + 1)
 
 
 def publish_segments(directory: Path, paths: list[Path]) -> int:
-    """Put the events of *paths*, segments of one producer in order, into the lake, remove the files; return their count.
+    """Put the events of *paths*, segments of one producer in order, into the lake; return their count.
 
-    After a kill the parts written so far are not in the manifest: the next publication writes them again.
+    The segment files are removed. After a kill the parts written so far are not in the manifest: the next publication
+    writes them again.
     """
     parts_of = segment_parts(paths[0])
     producer = parts_of[0] if parts_of else ""
@@ -85,7 +86,7 @@ def publish_segments(directory: Path, paths: list[Path]) -> int:
     kinds: dict[int, str] = {}
     last = done
 
-    def chunks() -> Iterable[Chunk]:
+    def chunks() -> Iterable[EventChunk]:
         for path in paths:
             for block in read_segment(path, damage):
                 if block.kinds is not None:

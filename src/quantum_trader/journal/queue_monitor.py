@@ -16,8 +16,8 @@ from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_EMERGENCY, GOV_NORMAL
 from quantum_trader.domain.errors import ConfigError, InputError
 
-OK, WARN, CRITICAL = "OK", "WARN", "CRITICAL"
-_LEVELS: Final = (OK, WARN, CRITICAL)
+QUEUE_OK, QUEUE_WARN, QUEUE_CRITICAL = "OK", "WARN", "CRITICAL"
+_LEVELS: Final = (QUEUE_OK, QUEUE_WARN, QUEUE_CRITICAL)
 
 
 class QueueThresholds(msgspec.Struct, frozen=True, kw_only=True):

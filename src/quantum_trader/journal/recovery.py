@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from quantum_trader.journal.manifest import read_manifest
-from quantum_trader.journal.ring import RECORD_BYTES, Cursor, Ring
+from quantum_trader.journal.ring import RECORD_BYTES, Ring, RingCursor
 from quantum_trader.journal.segments import BLOCK_BYTES, Block, Damage, read_segment, segments_of, sync_folder
 
 
@@ -43,7 +43,7 @@ def known_kinds(directory: Path, producer: str) -> dict[int, str]:
     return names
 
 
-def drain_start(directory: Path, producer: str, ring: Ring) -> Cursor:
+def drain_start(directory: Path, producer: str, ring: Ring) -> RingCursor:
     """Return the cursor from which *ring* is drained: after the last event of the ring that is in the log.
 
     A flusher killed during a write leaves half a block. When the log has all events that the ring counts as durable,

@@ -41,7 +41,7 @@ W_TABLE = 40  # length of the table of kinds | which of its two places << 32
 Words = Any  # memoryview of 64-bit words
 
 
-class Cursor(msgspec.Struct, frozen=True):
+class RingCursor(msgspec.Struct, frozen=True):
     """The durable position: records and payload bytes of this ring, and the last event's number."""
 
     count: int
@@ -49,7 +49,7 @@ class Cursor(msgspec.Struct, frozen=True):
     seq: int
 
 
-class Chunk(msgspec.Struct, frozen=True):
+class EventChunk(msgspec.Struct, frozen=True):
     """Events taken from a ring or a segment: records, their payload bytes one after another, the first number."""
 
     records: npt.NDArray[Any]
@@ -98,17 +98,17 @@ class Ring:
         """Id of this ring; positions of a ring with another id are not valid here."""
         return int(self.words[W_ID])
 
-    def cursor(self) -> Cursor:
+    def cursor(self) -> RingCursor:
         """The durable position. Two copies alternate, so that a killed flusher leaves no half-written one."""
         words = self.words
         while True:
             version = words[W_VERSION]
             at = W_CURSORS + 4 * (version & 1)
-            found = Cursor(words[at], words[at + 1], words[at + 2])
+            found = RingCursor(words[at], words[at + 1], words[at + 2])
             if words[W_VERSION] == version:
                 return found
 
-    def set_cursor(self, cursor: Cursor) -> None:
+    def set_cursor(self, cursor: RingCursor) -> None:
         """Publish the durable position."""
         words = self.words
         at = W_CURSORS + 4 * ((words[W_VERSION] + 1) & 1)
@@ -145,7 +145,7 @@ class Ring:
             return area[first : first + count].copy()
         return np.concatenate([area[first:], area[: first + count - self.slots]])
 
-    def take(self, start: Cursor, most: int = 1 << 17) -> tuple[list[tuple[Chunk, Cursor]], Cursor]:
+    def take(self, start: RingCursor, most: int = 1 << 17) -> tuple[list[tuple[EventChunk, RingCursor]], RingCursor]:
         """Events after *start*, at most *most* records: chunks, each with its start, and the cursor after the last.
 
         StateError where the ring is inconsistent (damaged) or has overwritten *start*.
@@ -159,23 +159,23 @@ class Ring:
         lengths = (records["word"] & 0xFFFFFFFF).astype(np.int64)
         ends = np.cumsum(lengths)
         pads = np.flatnonzero((records["word"] >> np.uint64(32)) & np.uint64(0xFFFF) == 0)
-        chunks: list[tuple[Chunk, Cursor]] = []
+        chunks: list[tuple[EventChunk, RingCursor]] = []
         first, seq, base = 0, start.seq, 0
         for stop in [*pads.tolist(), len(records)]:
             if stop > first:
                 size = int(ends[stop - 1]) - base
                 at = self.payload_at + (start.position + base) % self.payload_bytes
-                chunk = Chunk(records[first:stop], bytes(self.map[at : at + size]), seq + 1)
+                chunk = EventChunk(records[first:stop], bytes(self.map[at : at + size]), seq + 1)
                 if len(chunk.payload) != size:
                     raise StateError(f"{self.path}: damaged (an event reaches beyond its area); move it away")
-                chunks.append((chunk, Cursor(start.count + first, start.position + base, seq)))
+                chunks.append((chunk, RingCursor(start.count + first, start.position + base, seq)))
                 seq += stop - first
             if stop < len(records):
                 base = int(ends[stop])
             first = stop + 1
-        return chunks, Cursor(head, start.position + int(ends[-1]), seq)
+        return chunks, RingCursor(head, start.position + int(ends[-1]), seq)
 
-    def tail(self) -> tuple[list[Chunk], int]:
+    def tail(self) -> tuple[list[EventChunk], int]:
         """Return the events that are not durable yet, and the number of the last durable one (all earlier are too)."""
         wanted = self.words[W_HEAD]
         while True:

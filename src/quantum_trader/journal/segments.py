@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from quantum_trader.journal.kinds import decode_table
-from quantum_trader.journal.ring import RECORD, RECORD_BYTES, Chunk, Cursor
+from quantum_trader.journal.ring import RECORD, RECORD_BYTES, EventChunk, RingCursor
 
 BLOCK_EVENTS: Final = 64
 BLOCK_BYTES: Final = 64
@@ -44,8 +44,8 @@ class Damage(msgspec.Struct, frozen=True, kw_only=True):
 class Block(msgspec.Struct, frozen=True):
     """One intact block; *cursor* is the ring's position after it."""
 
-    chunk: Chunk
-    cursor: Cursor
+    chunk: EventChunk
+    cursor: RingCursor
     ring_id: int
     kinds: dict[int, str] | None
     offset: int
@@ -68,19 +68,19 @@ def segments_of(directory: Path, producer: str | None = None) -> list[Path]:
     return [path for parts, path in sorted(found) if producer in (None, parts[0])]
 
 
-def _pack(body: bytes, events: int, first_seq: int, ring_id: int, cursor: Cursor) -> bytes:
+def _pack(body: bytes, events: int, first_seq: int, ring_id: int, cursor: RingCursor) -> bytes:
     head = _HEAD.pack(
         _MAGIC, len(body), zlib.crc32(body), events, first_seq, ring_id, cursor.count, cursor.position, cursor.seq, 0
     )[:-4]
     return head + _CHECK.pack(zlib.crc32(head)) + bytes(BLOCK_BYTES - len(head) - 4)
 
 
-def encode_kinds(table: bytes, ring_id: int, cursor: Cursor) -> bytes:
+def encode_kinds(table: bytes, ring_id: int, cursor: RingCursor) -> bytes:
     """A block that carries the table of kinds."""
     return _pack(table, 0, 0, ring_id, cursor) + table
 
 
-def encode_chunk(chunk: Chunk, start: Cursor, ring_id: int) -> list[bytes]:
+def encode_chunk(chunk: EventChunk, start: RingCursor, ring_id: int) -> list[bytes]:
     """Return the encoded blocks of *chunk*, which begins at *start*."""
     lengths = (chunk.records["word"] & 0xFFFFFFFF).astype(np.int64)
     ends = np.cumsum(lengths)
@@ -91,7 +91,7 @@ def encode_chunk(chunk: Chunk, start: Cursor, ring_id: int) -> list[bytes]:
         last = min(first + BLOCK_EVENTS, total)
         end = int(ends[last - 1])
         body = records[first * RECORD_BYTES : last * RECORD_BYTES] + bytes(payload[begin:end])
-        cursor = Cursor(start.count + last, start.position + end, chunk.first_seq + last - 1)
+        cursor = RingCursor(start.count + last, start.position + end, chunk.first_seq + last - 1)
         out += (_pack(body, last - first, chunk.first_seq + first, ring_id, cursor), body)
         begin = end
     return out
@@ -203,8 +203,8 @@ def _block_at(content: memoryview, at: int) -> Block | None:
     body = content[at + BLOCK_BYTES : at + BLOCK_BYTES + length]
     if len(body) != length or zlib.crc32(body) != check:
         return None
-    cursor = Cursor(count, position, seq)
+    cursor = RingCursor(count, position, seq)
     records = np.frombuffer(body, RECORD, events)
     kinds = None if events else decode_table(bytes(body))
     payload = body[events * RECORD_BYTES :] if events else b""
-    return Block(Chunk(records, payload, first), cursor, ring_id, kinds, at)
+    return Block(EventChunk(records, payload, first), cursor, ring_id, kinds, at)

@@ -17,7 +17,7 @@ import msgspec
 
 from quantum_trader.domain.errors import InputError
 
-OPEN: Final = ""  # outcome of an open trace
+OUTCOME_OPEN: Final = ""  # outcome of an open trace
 # The name of the span that ends with an event.
 _STEPS: Final = {
     "signal.generated": "signal", "trade.intent": "intent", "risk.denied": "risk", "order.submitted": "order",
@@ -90,7 +90,7 @@ class _Open:
         self.start_ns = start_ns
         self.end_ns = 0
         self.mark_ns = start_ns
-        self.outcome = OPEN
+        self.outcome = OUTCOME_OPEN
         self.steps: list[_Step] = []
         self.dropped = 0
 
@@ -379,7 +379,7 @@ def _ending(events: list[_Record]) -> str:
     for event in events:
         if event.topic == "signal.decided" and event.data["decision"] == "BLOCKED":
             return f"BLOCKED {event.data['reason']}".strip()
-    return OPEN
+    return OUTCOME_OPEN
 
 
 def traces_from_records(lines: Iterable[bytes], count: int = 20) -> list[Trace]:

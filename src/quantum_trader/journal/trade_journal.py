@@ -27,7 +27,7 @@ from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.journal import tables
 from quantum_trader.journal.private import create_private
 
-SCHEMA: Final = "0001"  # the newest migration
+NEWEST_MIGRATION: Final = "0001"  # the newest migration
 REPLAY: Final = "REPLAY"
 _BUSY_S: Final = 10.0
 _CHUNK: Final = 500  # rows a statement
@@ -37,7 +37,8 @@ _TIME_COLUMN: Final = {
     "exports": "exported_ns", "halts": "raised_ns", "audit": "ts_ns",
 }
 _TABLES: Final = {table.name: table for table in (
-    tables.TRADES, tables.SHADOW_TRADES, tables.MODELS, tables.SESSIONS, tables.EXPORTS, tables.HALTS, tables.AUDIT,
+    tables.TRADES, tables.SHADOW_TRADES, tables.MODELS, tables.SESSIONS, tables.EXPORTS, tables.HALTS,
+    tables.AUDIT_ENTRIES,
 )}
 
 
@@ -255,12 +256,12 @@ def _migrate(engine: Engine) -> None:
     """Run the missing migrations; StateError when a newer program made the database."""
     with engine.connect() as connection:
         version = _version(connection)
-    if version == SCHEMA:
+    if version == NEWEST_MIGRATION:
         return
-    if version > SCHEMA:
+    if version > NEWEST_MIGRATION:
         raise StateError(
             f"trade journal {engine.url.render_as_string(hide_password=True)}: has schema {version}, this program "
-            f"supports {SCHEMA}; use the newer program, or another journal"
+            f"supports {NEWEST_MIGRATION}; use the newer program, or another journal"
         )
     from alembic import command
     from alembic.config import Config
@@ -270,9 +271,9 @@ def _migrate(engine: Engine) -> None:
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
         if connection.dialect.name == "postgresql":  # two processes may open a new database at once
             connection.execute(text("SELECT pg_advisory_xact_lock(7361951)"))
-        if _version(connection) < SCHEMA:
+        if _version(connection) < NEWEST_MIGRATION:
             config.attributes["connection"] = connection
-            command.upgrade(config, SCHEMA)
+            command.upgrade(config, NEWEST_MIGRATION)
 
 
 def _version(connection: Connection) -> str:

@@ -28,7 +28,7 @@ _HINTS: Final = {
 }
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
+class BarFault(msgspec.Struct, frozen=True, kw_only=True):
     """One unusable value. *row* counts data rows from 1, a header not included."""
 
     row: int
@@ -92,7 +92,7 @@ def find_faults(
     *,
     first_row: int = 1,
     previous_ns: int | None = None,
-) -> list[Fault]:
+) -> list[BarFault]:
     """All faults of the bars, in row order; *previous_ns* is the time of the bar before the first."""
     masks = [*_value_faults(ohlcv), *_time_faults(ts_ns, interval_ns, previous_ns)]
     found = []
@@ -101,7 +101,7 @@ def find_faults(
             value = float(ts_ns[index]) if column < 0 else float(ohlcv[index, column])
             name = "ts" if column < 0 else COLUMNS[column]
             found.append(
-                Fault(row=first_row + int(index), ts_ns=int(ts_ns[index]), column=name, value=value, kind=kind)
+                BarFault(row=first_row + int(index), ts_ns=int(ts_ns[index]), column=name, value=value, kind=kind)
             )
     return sorted(found, key=lambda fault: fault.row)
 

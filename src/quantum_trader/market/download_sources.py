@@ -16,11 +16,11 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 import numpy as np
 
-from quantum_trader.domain.clock import NS_PER_DAY, from_ns, to_ns
+from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_MS, from_ns, to_ns
 from quantum_trader.domain.errors import DataError
 from quantum_trader.market.bar_files import read_archive_csv, unzip_csv
 from quantum_trader.market.intervals import interval_ns
-from quantum_trader.market.store import NS_PER_MS, Times, Values
+from quantum_trader.market.store import Times, Values
 
 ARCHIVE_URL: Final = "https://data.binance.vision"
 ATTEMPTS: Final = 6
@@ -42,7 +42,7 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     missing: tuple[str, ...] = ()
 
 
-class BarSource(Protocol):
+class DownloadSource(Protocol):
     """A source of bars and funding."""
 
     def bars(self, kind: str, symbol: str, interval: str, start_ns: int, end_ns: int) -> Fetched:

@@ -11,8 +11,8 @@ from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, 
 from quantum_trader.domain.errors import DataError
 from quantum_trader.market.store import Times, Values
 
-FUNDING_HOURS = 8
-_PERIOD_NS = FUNDING_HOURS * NS_PER_HOUR
+ASSUMED_FUNDING_HOURS = 8
+_PERIOD_NS = ASSUMED_FUNDING_HOURS * NS_PER_HOUR
 
 
 class Funding(msgspec.Struct, frozen=True, kw_only=True):

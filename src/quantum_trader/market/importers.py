@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from quantum_trader.domain.clock import iso
 from quantum_trader.domain.errors import DataError
 from quantum_trader.market.bar_files import SUFFIXES, BarFile, read_bar_file
-from quantum_trader.market.checks import Fault, Gap, find_faults, find_gaps, is_hole
+from quantum_trader.market.checks import BarFault, Gap, find_faults, find_gaps, is_hole
 from quantum_trader.market.intervals import interval_ns
 from quantum_trader.market.store import (
     Times,
@@ -35,7 +35,7 @@ class FileFault(msgspec.Struct, frozen=True, kw_only=True):
     """A fault and its file."""
 
     path: str
-    fault: Fault
+    fault: BarFault
 
     def text(self) -> str:
         """File and fault as a sentence."""
@@ -229,7 +229,7 @@ def _join(files: Sequence[BarFile]) -> _Joined:
     )
 
 
-def _relabel_duplicates(faults: Sequence[Fault], earlier: Times) -> list[Fault]:
+def _relabel_duplicates(faults: Sequence[BarFault], earlier: Times) -> list[BarFault]:
     """Relabel a "time goes backwards" fault as a duplicate where an earlier file has the same time."""
     return [
         msgspec.structs.replace(fault, kind="duplicate")
@@ -238,7 +238,7 @@ def _relabel_duplicates(faults: Sequence[Fault], earlier: Times) -> list[Fault]:
     ]
 
 
-def _good_rows(faults: Sequence[Fault], rows: int) -> NDArray[np.bool_]:
+def _good_rows(faults: Sequence[BarFault], rows: int) -> NDArray[np.bool_]:
     good = np.ones(rows, dtype=bool)
     good[[fault.row - 1 for fault in faults]] = False
     return good

@@ -20,9 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quantum_trader.domain.scalar import scalar
+from quantum_trader.market.arrays import Floats
 from quantum_trader.market.jit import compiled, kernel
-
-Floats = npt.NDArray[np.float64]
 
 
 class Cells(Protocol):

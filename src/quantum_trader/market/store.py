@@ -20,11 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from quantum_trader.domain.clock import NS_PER_MS
 from quantum_trader.domain.errors import DataError
 from quantum_trader.market.checks import COLUMNS
 from quantum_trader.market.intervals import INTERVALS
 
-NS_PER_MS: Final = 1_000_000
 ROW_GROUP: Final = 32_768
 _TS = pa.timestamp("ms", tz="UTC")
 _MAX_NS: Final = 2**63 - 1

@@ -20,6 +20,7 @@ from quantum_trader.domain.enums import DIR_NONE, TREND_UNKNOWN
 from quantum_trader.domain.errors import DataError, StateError, require
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.scalar import scalar
+from quantum_trader.market.arrays import Bools, Floats, Ints
 from quantum_trader.market.costs import known_atr_ratio, spread_bps, taker_cost_bps, taker_slippage_bps
 from quantum_trader.market.indicators import NAN, Cells
 from quantum_trader.market.jit import compiled, kernel
@@ -61,10 +62,6 @@ from quantum_trader.signals.models import (
     update_models,
 )
 from quantum_trader.signals.settings import SignalSettings
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 # Columns of one symbol's row.
 _TICK: Final = 0
@@ -134,7 +131,7 @@ def learn(row: Cells, entry: int, close: float, pool: Cells, params: Cells) -> N
 
 
 @scalar
-def decide(row: Cells, pool: Cells, params: Cells, fresh: bool) -> int:
+def decide_signal(row: Cells, pool: Cells, params: Cells, fresh: bool) -> int:
     """Pool the models' calibrated scores into P(up), and return the signal (-1, 0, +1), only if *fresh*."""
     for model in range(N_MODELS):
         row[_VOTES + model] = calibrated(pool, model, row[_MODELS + X_SCORES + model], params[_PRIOR])
@@ -168,7 +165,7 @@ def decision_bar(row: Cells, pool: Cells, params: Cells, fresh: bool) -> int:
     row[_BARS_SINCE] += 1.0
     if row[_MODELS + X_BARS] <= WARMUP_BARS:
         return 0
-    signal = decide(row, pool, params, fresh)
+    signal = decide_signal(row, pool, params, fresh)
     row[entry + _E_CLOSE] = close
     row[entry + _E_SIGNAL] = float(signal)
     for place in range(N_FEATURES):

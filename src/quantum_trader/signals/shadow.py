@@ -19,10 +19,8 @@ from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
 from quantum_trader.domain.errors import StateError, require
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.scalar import scalar
+from quantum_trader.market.arrays import Floats, Ints
 from quantum_trader.market.jit import compiled, kernel
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 SHADOW_STOP, SHADOW_TARGET, SHADOW_TIMEOUT, SHADOW_HOLE = 0, 1, 2, 3
 SHADOW_EXITS: Final = ("STOP", "TAKE_PROFIT", "TIMEOUT", "DATA_HOLE")
@@ -30,7 +28,7 @@ MAX_OPEN: Final = 64
 _OPEN: Final = -1  # no exit yet
 
 # Columns of a resolved row.
-R_SYMBOL, R_SEQ, R_NET, R_EXIT, R_BARS = 0, 1, 2, 3, 4
+RESOLVED_SYMBOL, RESOLVED_SEQ, RESOLVED_NET_R, RESOLVED_EXIT, RESOLVED_BARS = 0, 1, 2, 3, 4
 _N_RESOLVED: Final = 5
 
 # Columns of one held shadow; entry 0.0 until it has entered.
@@ -77,11 +75,11 @@ def _close_all(
     for slot in range(counts[s, _COUNT]):
         shadow = held[s, slot]
         if shadow[_ENTRY] > 0.0:
-            resolved[at, R_SYMBOL] = s
-            resolved[at, R_SEQ] = shadow[_SEQ]
-            resolved[at, R_NET] = _net_r(shadow[_SIGN], shadow[_ENTRY], close, shadow[_RISK], cost, fee_bps)
-            resolved[at, R_EXIT] = SHADOW_HOLE
-            resolved[at, R_BARS] = shadow[_BARS]
+            resolved[at, RESOLVED_SYMBOL] = s
+            resolved[at, RESOLVED_SEQ] = shadow[_SEQ]
+            resolved[at, RESOLVED_NET_R] = _net_r(shadow[_SIGN], shadow[_ENTRY], close, shadow[_RISK], cost, fee_bps)
+            resolved[at, RESOLVED_EXIT] = SHADOW_HOLE
+            resolved[at, RESOLVED_BARS] = shadow[_BARS]
             at += 1
         else:
             counts[s, _DROPPED] += 1
@@ -109,11 +107,11 @@ def _symbol_bar(
             sign, entry - sign * shadow[_RISK], entry + sign * shadow[_REACH], bar[0], bar[1], bar[2], bar[3], expired
         )
         if code >= 0:
-            resolved[at, R_SYMBOL] = s
-            resolved[at, R_SEQ] = shadow[_SEQ]
-            resolved[at, R_NET] = _net_r(sign, entry, level, shadow[_RISK], cost, fee_bps)
-            resolved[at, R_EXIT] = code
-            resolved[at, R_BARS] = shadow[_BARS]
+            resolved[at, RESOLVED_SYMBOL] = s
+            resolved[at, RESOLVED_SEQ] = shadow[_SEQ]
+            resolved[at, RESOLVED_NET_R] = _net_r(sign, entry, level, shadow[_RISK], cost, fee_bps)
+            resolved[at, RESOLVED_EXIT] = code
+            resolved[at, RESOLVED_BARS] = shadow[_BARS]
             at += 1
         else:
             if kept != slot:

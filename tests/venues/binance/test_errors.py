@@ -71,8 +71,8 @@ def test_unknown_are_the_codes_whose_text_says_so() -> None:
     """The page calls an outcome unknown in so many words; no such code may be sent again as if nothing happened."""
     says_so = {code for code, (_, text) in DOCUMENTED.items() if "status unknown" in text}
 
-    assert says_so <= errors.UNKNOWN
-    assert not errors.NOT_EXECUTED & errors.UNKNOWN
+    assert says_so <= errors.OUTCOME_UNKNOWN_CODES
+    assert not errors.NOT_EXECUTED & errors.OUTCOME_UNKNOWN_CODES
 
 
 def body(code: int, text: str) -> bytes:

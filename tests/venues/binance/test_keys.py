@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.venues.binance.keys import (
-    ENDPOINTS,
+    ENDPOINT_NAMES,
     LIVE,
     LOCAL,
     TESTNET,
@@ -74,7 +74,7 @@ def keys_file(folder: Path, mode: int = 0o600, text: str | None = None) -> dict[
 def test_variables_are_named_after_the_endpoint() -> None:
     """QT_BINANCE_LIVE_KEY and so on."""
     names = ["QT_BINANCE_LIVE_KEY", "QT_BINANCE_TESTNET_KEY", "QT_LOCAL_KEY"]
-    assert [variables(name)[0] for name in ENDPOINTS] == names
+    assert [variables(name)[0] for name in ENDPOINT_NAMES] == names
     assert variables(LOCAL)[1] == "QT_LOCAL_SECRET"
 
 

@@ -22,7 +22,7 @@ from quantum_trader.engine.venue_port import Kline, LeverageChanged, MarkPrice, 
 from quantum_trader.venues.binance import errors, history, parse, safety, wire
 from quantum_trader.venues.binance.clock import VenueClock
 from quantum_trader.venues.binance.endpoints import Endpoint
-from quantum_trader.venues.binance.errors import Refusal
+from quantum_trader.venues.binance.errors import VenueRefusal
 from quantum_trader.venues.binance.feeds import Feeds
 from quantum_trader.venues.binance.keys import ApiKeys
 from quantum_trader.venues.binance.limits import Priority
@@ -263,7 +263,7 @@ class BinanceFuturesExecutionAdapter:
         """Request a leverage and return the one read back; the caller compares."""
         fields = {"symbol": symbol, "leverage": int(leverage)}
         answer = await self._rest.ask("POST", PRIVATE, "leverage", fields, priority=Priority.OPENING)
-        if not isinstance(answer, Refusal):
+        if not isinstance(answer, VenueRefusal):
             decoded(answer, _leverage, "POST leverage")
         self._leverage.pop(symbol, None)
         await self._read_leverage(symbol)  # also after a refusal: the leverage in force counts
@@ -304,7 +304,7 @@ class BinanceFuturesExecutionAdapter:
         known = self._directory.service(request.client_order_id) is not None
         self._directory.sent(request.client_order_id, service, request.symbol)
         answer = await self._rest.send(prepared)
-        if isinstance(answer, Refusal):
+        if isinstance(answer, VenueRefusal):
             if not known:
                 self._directory.end(request.client_order_id)
             return self._rejected(request, answer.reason)
@@ -346,7 +346,7 @@ class BinanceFuturesExecutionAdapter:
         if service is OrderService.REGULAR:
             fields = {"symbol": request.symbol, "origClientOrderId": client_id}
         answer = await self._rest.ask("DELETE", PRIVATE, service.value, fields, priority=Priority.REDUCING)
-        if isinstance(answer, Refusal):
+        if isinstance(answer, VenueRefusal):
             if answer.code in (errors.UNKNOWN_CANCEL, errors.NO_SUCH_ORDER) or answer.code <= -4000:
                 return None  # the caller queries the order next
             raise VenueError(f"cancel {client_id}: {answer.reason}")
@@ -379,7 +379,7 @@ class BinanceFuturesExecutionAdapter:
     async def _find(self, path: str, fields: dict[str, object]) -> bytes | None:
         """Query one order; None when the venue has no such order."""
         answer = await self._rest.ask("GET", PRIVATE, path, fields, priority=Priority.REDUCING)
-        if not isinstance(answer, Refusal):
+        if not isinstance(answer, VenueRefusal):
             return answer
         if answer.code in (errors.NO_SUCH_ORDER, errors.UNKNOWN_CANCEL):
             return None

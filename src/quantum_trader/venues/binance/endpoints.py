@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from quantum_trader.domain.errors import ConfigError
-from quantum_trader.venues.binance.keys import ENDPOINTS, LIVE, LOCAL, TESTNET
+from quantum_trader.venues.binance.keys import ENDPOINT_NAMES, LIVE, LOCAL, TESTNET
 
 MARKET_PATH: Final = "/market"  # bars, mark prices; a stream requested on another path sends nothing
 PUBLIC_PATH: Final = "/public"  # best bid and ask, depth
@@ -33,7 +33,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         known = _FIXED.get(self.name)
         mine = (self.rest, self.streams, self.account_api)
         if known is None and self.name != LOCAL:
-            raise ConfigError(f"endpoint = {self.name!r}: use one of {', '.join(ENDPOINTS)}")
+            raise ConfigError(f"endpoint = {self.name!r}: use one of {', '.join(ENDPOINT_NAMES)}")
         if known is not None and mine != known:
             raise ConfigError(f"endpoint {self.name}: its address is fixed; use {LOCAL!r} for a venue on this machine")
         if known is None and any(_loopback(address) != address for address in (self.rest, self.account_api)):
@@ -57,7 +57,7 @@ def endpoint(name: str, address: str = "") -> Endpoint:
             name=LOCAL, rest=rest, streams=rest.replace("http://", "ws://", 1), account_api=rest, recorded=True
         )
     if name not in _FIXED:
-        raise ConfigError(f"endpoint = {name!r}: use one of {', '.join(ENDPOINTS)}")
+        raise ConfigError(f"endpoint = {name!r}: use one of {', '.join(ENDPOINT_NAMES)}")
     if address:
         raise ConfigError(f"address = {address!r}: {name} has its own; use {LOCAL!r} for a venue on this machine")
     rest, streams, account_api = _FIXED[name]

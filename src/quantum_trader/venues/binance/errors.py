@@ -35,13 +35,13 @@ NOT_EXECUTED: Final = frozenset(
     }
 )
 # The outcome is unknown: query the order by client id.
-UNKNOWN: Final = frozenset({-1000, -1006, -1007})
+OUTCOME_UNKNOWN_CODES: Final = frozenset({-1000, -1006, -1007})
 _FAILED_TEXTS: Final = ("Service Unavailable.", "Internal error; unable to process your request. Please try again.")
 _BACK_OFF: Final = frozenset({418, 429})
 _FORBIDDEN: Final = 403  # the firewall in front of the venue
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+class VenueRefusal(msgspec.Struct, frozen=True, kw_only=True):
     """A refusal by the venue: its code and text."""
 
     code: int
@@ -61,7 +61,7 @@ class _ErrorBody(msgspec.Struct):
 _decode_error = msgspec.json.Decoder(_ErrorBody, strict=False).decode
 
 
-def interpret(status: int, body: bytes, *, what: str, writes: bool, retry_after_s: float = 0.0) -> Refusal:
+def interpret(status: int, body: bytes, *, what: str, writes: bool, retry_after_s: float = 0.0) -> VenueRefusal:
     """Return the refusal in an answer other than 2xx, or raise the error that it means.
 
     *what* names the request in the error; *writes*: whether the request could have changed something.
@@ -74,14 +74,14 @@ def interpret(status: int, body: bytes, *, what: str, writes: bool, retry_after_
     text = f"{what}: HTTP {status}" + (f", {error.code} {error.msg}" if error.code else "")
     if status in _BACK_OFF or error.code in NOT_EXECUTED or status == _FORBIDDEN:
         raise VenueUnavailable(text, retry_after_s)
-    if error.code in UNKNOWN:
+    if error.code in OUTCOME_UNKNOWN_CODES:
         raise OutcomeUnknown(text) if writes else VenueUnavailable(text, retry_after_s)
     if status >= 500:
         if not writes or error.msg in _FAILED_TEXTS or _plain(body) in _FAILED_TEXTS:
             raise VenueUnavailable(text, retry_after_s)
         raise OutcomeUnknown(text)
     if 400 <= status < 500 and error.code:
-        return Refusal(code=error.code, message=error.msg)
+        return VenueRefusal(code=error.code, message=error.msg)
     if status == 408:
         raise OutcomeUnknown(text) if writes else VenueUnavailable(text, retry_after_s)
     raise VenueError(f"{text}: not an answer of this venue's protocol")

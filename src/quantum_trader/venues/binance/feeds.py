@@ -16,7 +16,7 @@ from quantum_trader.engine.venue_port import Unreadable
 from quantum_trader.market.intervals import interval_name
 from quantum_trader.venues.binance import history, parse, wire
 from quantum_trader.venues.binance.endpoints import MARKET_PATH, PRIVATE_PATH, PUBLIC_PATH
-from quantum_trader.venues.binance.errors import Refusal
+from quantum_trader.venues.binance.errors import VenueRefusal
 from quantum_trader.venues.binance.orders import OrderDirectory
 from quantum_trader.venues.binance.rest import PRIVATE, Rest, decoded
 from quantum_trader.venues.binance.streams import EventQueue, Socket, StreamStates, StreamTiming, stream_names
@@ -118,7 +118,7 @@ class Feeds:
 
     async def _user_address(self) -> str:
         answer = await self._rest.ask("POST", PRIVATE, "listenKey", writes=False)
-        if isinstance(answer, Refusal):
+        if isinstance(answer, VenueRefusal):
             raise VenueError(f"POST listenKey: {answer.reason}")
         key = decoded(answer, _listen_key, "POST listenKey").listen_key
         return f"{self._rest.endpoint.streams}{PRIVATE_PATH}/ws?listenKey={quote(key, safe='')}"
@@ -134,7 +134,7 @@ class Feeds:
             except VenueError as error:
                 await user.restart(str(error))
                 continue
-            if isinstance(answer, Refusal):
+            if isinstance(answer, VenueRefusal):
                 await user.restart(f"listen key: {answer.reason}")
 
     async def _on_user_frame(self, frame: bytes) -> None:

@@ -6,21 +6,21 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from quantum_trader.domain.clock import NS_PER_DAY
+from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_MS
 from quantum_trader.domain.errors import VenueUnavailable
 from quantum_trader.domain.trading import Fill, FundingPayment
 from quantum_trader.engine.venue_port import Kline, Transfer
 from quantum_trader.market.intervals import interval_name
 from quantum_trader.venues.binance import errors, parse, wire
-from quantum_trader.venues.binance.errors import Refusal
+from quantum_trader.venues.binance.errors import VenueRefusal
 from quantum_trader.venues.binance.limits import Priority
 from quantum_trader.venues.binance.orders import OrderDirectory
 from quantum_trader.venues.binance.rest import PRIVATE, PUBLIC, Rest, decoded
 
 BARS_PER_PAGE: Final = 1500
 ROWS_PER_PAGE: Final = 1000
-_WINDOW_MS: Final = 7 * NS_PER_DAY // parse.NS_PER_MS
-_KEPT_MS: Final = 90 * NS_PER_DAY // parse.NS_PER_MS
+_WINDOW_MS: Final = 7 * NS_PER_DAY // NS_PER_MS
+_KEPT_MS: Final = 90 * NS_PER_DAY // NS_PER_MS
 _RATES_KEPT: Final = 4096  # cached funding rates of past payments
 _PATIENCE_S: Final = 65.0  # longest wait of a page for the next minute's request weights, s
 _WEIGHTS: Final = ((99, 1), (499, 2), (1000, 5), (BARS_PER_PAGE, 10))  # of /klines by its limit
@@ -52,8 +52,8 @@ async def klines(rest: Rest, symbol: str, interval_ns: int, start_ns: int, end_n
     while start_ns < last_ns:
         limit = max(1, min(BARS_PER_PAGE, -(-(last_ns - start_ns) // interval_ns)))
         fields = {
-            "symbol": symbol, "interval": interval, "startTime": -(-start_ns // parse.NS_PER_MS),
-            "endTime": (last_ns - 1) // parse.NS_PER_MS, "limit": limit,
+            "symbol": symbol, "interval": interval, "startTime": -(-start_ns // NS_PER_MS),
+            "endTime": (last_ns - 1) // NS_PER_MS, "limit": limit,
         }
         weight = next(cost for most, cost in _WEIGHTS if limit <= most)
         rows = await _page(rest, PUBLIC, "klines", _klines, fields, weight)
@@ -73,7 +73,7 @@ async def fills(
     fee: Callable[[str, str, float, float], Awaitable[float]],
 ) -> list[Fill]:
     """The account's executions of *symbol* since *since_ns*, oldest first, each with the client id of its order."""
-    trades = await _trades_since(rest, symbol, since_ns // parse.NS_PER_MS, now_ns // parse.NS_PER_MS)
+    trades = await _trades_since(rest, symbol, since_ns // NS_PER_MS, now_ns // NS_PER_MS)
     unknown = {trade.order_id for trade in trades if directory.client_id_of(trade.order_id) is None}
     if unknown:
         await _name_orders(rest, directory, symbol, unknown, min(trade.time for trade in trades))
@@ -118,7 +118,7 @@ async def _name_orders(
     for order_id in sorted(unknown):
         if directory.client_id_of(order_id) is None:
             answer = await rest.ask("GET", PRIVATE, "order", {"symbol": symbol, "orderId": order_id})
-            if isinstance(answer, Refusal):
+            if isinstance(answer, VenueRefusal):
                 if answer.code != errors.NO_SUCH_ORDER:
                     raise VenueUnavailable(f"GET order {order_id}: {answer.reason}")
                 continue
@@ -139,7 +139,7 @@ async def read_algos(rest: Rest, directory: OrderDirectory, symbol: str, since_m
 
 async def transfers(rest: Rest, since_ns: int) -> list[Transfer]:
     """Transfers since *since_ns*, oldest first: read from all income rows, trading results left out."""
-    start = max(1, -(-since_ns // parse.NS_PER_MS))
+    start = max(1, -(-since_ns // NS_PER_MS))
     rows: dict[tuple[str, int, int], wire.IncomeAnswer] = {}
     while True:
         fields = {"startTime": start, "limit": ROWS_PER_PAGE}
@@ -154,7 +154,7 @@ async def transfers(rest: Rest, since_ns: int) -> list[Transfer]:
 
 async def funding(rest: Rest, since_ns: int, symbols: frozenset[str]) -> list[FundingPayment]:
     """Funding of *symbols* since *since_ns*, oldest first, with the rates that made it."""
-    start = -(-since_ns // parse.NS_PER_MS)
+    start = -(-since_ns // NS_PER_MS)
     rows: dict[tuple[str, int], wire.IncomeAnswer] = {}
     while True:
         fields = {"incomeType": "FUNDING_FEE", "startTime": start, "limit": ROWS_PER_PAGE}
@@ -178,7 +178,7 @@ async def _paid_rates(rest: Rest, wanted: set[tuple[str, int]]) -> dict[tuple[st
     missing = wanted - known.keys()
     for symbol in sorted({symbol for symbol, _ in missing}):
         first_ns = min(due_ns for name, due_ns in missing if name == symbol)
-        about = {"symbol": symbol, "startTime": first_ns // parse.NS_PER_MS, "limit": ROWS_PER_PAGE}
+        about = {"symbol": symbol, "startTime": first_ns // NS_PER_MS, "limit": ROWS_PER_PAGE}
         for rate in await _page(rest, PUBLIC, "fundingRate", _rates, about, _HEAVY["fundingRate"]):
             key = (rate.symbol, parse.funding_hour(rate.funding_time))
             if key in missing:

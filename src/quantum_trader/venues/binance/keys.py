@@ -25,7 +25,7 @@ from quantum_trader.domain.errors import ConfigError
 LIVE: Final = "binance-live"
 TESTNET: Final = "binance-testnet"
 LOCAL: Final = "local"
-ENDPOINTS: Final = (LIVE, TESTNET, LOCAL)
+ENDPOINT_NAMES: Final = (LIVE, TESTNET, LOCAL)
 FILE_VARIABLE: Final = "QT_KEYS_FILE"
 HIDDEN: Final = "…"
 _SHOWN: Final = 4  # characters at each end of a mask
@@ -220,7 +220,7 @@ def load_keys(endpoint: str, environ: Mapping[str, str], keyring: Keyring | None
             f"no keys for {endpoint}: set {key_name} and {secret_name}, or name a 0600 file in {FILE_VARIABLE}, or run "
             f"quantum-trader keys set {endpoint}" + ("" if keyring is not None else " (needs the extra 'live')")
         )
-    for other in ENDPOINTS:
+    for other in ENDPOINT_NAMES:
         if other != endpoint:
             _refuse_shared(found, _first(other, environ, file, keyring))
     return found
@@ -231,7 +231,7 @@ def find_keys(environ: Mapping[str, str], keyring: Keyring | None = None) -> lis
     file = _read_file(environ)
     return [
         KeyLocation(endpoint=endpoint, key=keys.masked, source=keys.source)
-        for endpoint in ENDPOINTS
+        for endpoint in ENDPOINT_NAMES
         for keys in _all(endpoint, environ, file, keyring)
     ]
 
@@ -239,7 +239,7 @@ def find_keys(environ: Mapping[str, str], keyring: Keyring | None = None) -> lis
 def store_keys(endpoint: str, key: str, secret: str, keyring: Keyring) -> ApiKeys:
     """Store a pair for *endpoint* in *keyring*; ConfigError when it is malformed or another endpoint's."""
     keys = _keys(_known(endpoint), key, secret, "keyring")
-    for other in ENDPOINTS:
+    for other in ENDPOINT_NAMES:
         if other != endpoint:
             _refuse_shared(keys, _from_keyring(other, keyring))
     pair = _Pair(key=keys.key.reveal(), secret=keys.secret.reveal())
@@ -256,8 +256,8 @@ def remove_keys(endpoint: str, keyring: Keyring) -> bool:
 
 
 def _known(endpoint: str) -> str:
-    if endpoint not in ENDPOINTS:
-        raise ConfigError(f"endpoint = {endpoint!r}: must be one of {', '.join(ENDPOINTS)}")
+    if endpoint not in ENDPOINT_NAMES:
+        raise ConfigError(f"endpoint = {endpoint!r}: must be one of {', '.join(ENDPOINT_NAMES)}")
     return endpoint
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from quantum_trader.domain.clock import NS_PER_HOUR
+from quantum_trader.domain.clock import NS_PER_HOUR, NS_PER_MS
 from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import ConfigError, VenueError
 from quantum_trader.domain.instrument import Instrument, LeverageTier
@@ -29,7 +29,6 @@ from quantum_trader.engine.venue_port import (
 )
 from quantum_trader.venues.binance import wire
 
-NS_PER_MS: Final = 1_000_000
 QUOTE_ASSET: Final = "USDT"
 LIQUIDATION_IDS: Final = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
 _TRIGGERING_MS: Final = 10_000  # seen on the testnet: TRIGGERING for good, neither an order nor to be cancelled (-2011)

@@ -19,7 +19,7 @@ from quantum_trader.domain.errors import OutcomeUnknown, VenueError, VenueUnavai
 from quantum_trader.venues.binance import errors, wire
 from quantum_trader.venues.binance.clock import SAMPLES, ClockSample, VenueClock
 from quantum_trader.venues.binance.endpoints import Endpoint
-from quantum_trader.venues.binance.errors import Refusal
+from quantum_trader.venues.binance.errors import VenueRefusal
 from quantum_trader.venues.binance.keys import ApiKeys, Redactor
 from quantum_trader.venues.binance.limits import Priority, RequestBudget, retry_after
 from quantum_trader.venues.binance.signing import ORDER_PATHS, OrderSigner
@@ -126,7 +126,7 @@ class Rest:
             prefix = f"QT_{self.endpoint.name.upper().replace('-', '_')}"
             raise VenueUnavailable(f"{what}: no keys for {self.endpoint.name}; set {prefix}_KEY and {prefix}_SECRET")
 
-    async def send(self, request: PreparedRequest) -> bytes | Refusal:
+    async def send(self, request: PreparedRequest) -> bytes | VenueRefusal:
         """Send and return the answer's body, or the venue's refusal.
 
         Raises VenueUnavailable (certainly no effect), OutcomeUnknown (sent, and no answer) or VenueError.
@@ -153,7 +153,7 @@ class Rest:
 
     async def _refused(
         self, request: PreparedRequest, status: int, headers: Mapping[str, str], body: bytes
-    ) -> Refusal:
+    ) -> VenueRefusal:
         wait_s = retry_after(headers, body, self.clock.stamp_ms())
         if status in (418, 429):
             wait_s = self.budget.back_off(status, wait_s)
@@ -171,7 +171,7 @@ class Rest:
     async def ask(
         self, method: str, group: str, path: str, fields: Mapping[str, object] | None = None, *,
         priority: Priority = Priority.QUERY, weight: int = 1, writes: bool | None = None,
-    ) -> bytes | Refusal:
+    ) -> bytes | VenueRefusal:
         """Prepare and send a request; see :meth:`prepare` and :meth:`send`."""
         request = self.prepare(
             method, group, path, fields or {}, priority=priority, weight=weight, writes=writes
@@ -184,7 +184,7 @@ class Rest:
     ) -> wire.T:
         """Send a query and decode its answer; VenueError when the venue refuses it."""
         answer = await self.ask("GET", group, path, fields, weight=weight, priority=priority)
-        if isinstance(answer, Refusal):
+        if isinstance(answer, VenueRefusal):
             raise VenueError(f"GET {path}: {self.redact(answer.reason)}")
         return decoded(answer, decode, f"GET {path}")
 

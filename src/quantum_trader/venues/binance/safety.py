@@ -12,7 +12,7 @@ from quantum_trader.domain.errors import ConfigError, VenueError
 from quantum_trader.domain.instrument import Instrument, LeverageTier
 from quantum_trader.market.instruments import instrument_for
 from quantum_trader.venues.binance import errors, parse, wire
-from quantum_trader.venues.binance.errors import Refusal
+from quantum_trader.venues.binance.errors import VenueRefusal
 from quantum_trader.venues.binance.limits import Priority, RequestBudget
 from quantum_trader.venues.binance.rest import ACCOUNT_API, PRIVATE, PRIVATE_V3, PUBLIC, Rest, decoded
 
@@ -108,7 +108,7 @@ async def _assumed_tiers(rest: Rest, symbols: Sequence[str]) -> dict[str, tuple[
 async def _fees(rest: Rest, symbol: str) -> Fees:
     """The account's fee rates, read for one symbol: they are the same for all, except in promotions."""
     answer = await rest.ask("GET", PRIVATE, "commissionRate", {"symbol": symbol}, weight=20)
-    if isinstance(answer, Refusal):
+    if isinstance(answer, VenueRefusal):
         return Fees()
     rate = decoded(answer, _commission, "GET commissionRate")
     return Fees(maker_bps=rate.maker_commission_rate * _BPS, taker_bps=rate.taker_commission_rate * _BPS)
@@ -117,7 +117,7 @@ async def _fees(rest: Rest, symbol: str) -> Fees:
 async def _funding_hours(rest: Rest) -> dict[str, int]:
     """Symbols whose funding is not due every eight hours."""
     answer = await rest.ask("GET", PUBLIC, "fundingInfo")
-    if isinstance(answer, Refusal):
+    if isinstance(answer, VenueRefusal):
         return {}
     return {row.symbol: row.funding_interval_hours for row in decoded(answer, _intervals, "GET fundingInfo")}
 
@@ -128,7 +128,7 @@ async def refuse_hedge_mode(rest: Rest) -> None:
     It is the first signed request, so a key that the venue refuses raises ConfigError here too.
     """
     answer = await rest.ask("GET", PRIVATE, "positionSide/dual", weight=30)
-    if isinstance(answer, Refusal):
+    if isinstance(answer, VenueRefusal):
         if answer.code in errors.KEY_REFUSED:
             raise ConfigError(
                 f"{rest.endpoint.name} refuses the key ({rest.redact(answer.reason)}): make a new one or allow this "
@@ -158,7 +158,7 @@ async def _check_key(rest: Rest) -> list[str]:
     if not rest.endpoint.account_api:
         return [f"{rest.endpoint.name} does not tell a key's rights: withdrawal rights were not checked"]
     answer = await rest.ask("GET", ACCOUNT_API, "account/apiRestrictions")
-    if isinstance(answer, Refusal):
+    if isinstance(answer, VenueRefusal):
         if rest.endpoint.recorded:
             return [f"{rest.endpoint.name} does not tell a key's rights: withdrawal rights were not checked"]
         raise ConfigError(f"the key's rights could not be read ({answer.reason}): let it read, and trade futures")
@@ -191,7 +191,7 @@ async def isolate_margins(rest: Rest, symbols: Sequence[str]) -> tuple[dict[str,
         async with gate:
             fields = {"symbol": symbol, "marginType": _ISOLATED}
             answer = await rest.ask("POST", PRIVATE, "marginType", fields, priority=Priority.OPENING)
-        if isinstance(answer, Refusal) and answer.code != errors.MARGIN_TYPE_AS_IS:
+        if isinstance(answer, VenueRefusal) and answer.code != errors.MARGIN_TYPE_AS_IS:
             notes.append(f"{symbol}: isolated margin was refused ({answer.reason}): cancel its orders, then restart")
 
     await asyncio.gather(*(isolate(symbol) for symbol in crossed))
