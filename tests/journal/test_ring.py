@@ -1,4 +1,4 @@
-"""The ring: what is published is whole, in order, and survives its producer."""
+"""The ring: published events are complete, in order, and survive their producer."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_what_goes_in_comes_out_in_order_over_many_rounds(
 
 
 def test_an_event_larger_than_a_quarter_of_the_ring_is_refused(tmp_path: Path, alone: None) -> None:
-    """It says so, with the size, and the logger goes on."""
+    """The error names the size, and the logger continues."""
     with EventLogger(tmp_path, ring_bytes=1 << 18) as logger:
         with pytest.raises(InputError, match="100000 bytes"):
             logger.log_line("x", 1, b"x" * 100_000)
@@ -104,7 +104,7 @@ def test_a_ring_from_before_a_restart_of_the_machine_is_not_trusted(tmp_path: Pa
 
 
 def test_a_file_that_is_no_ring_is_refused(tmp_path: Path) -> None:
-    """Nothing is read from it."""
+    """It raises before anything is read."""
     path = tmp_path / "main.ring"
     path.write_bytes(bytes(1 << 18))
     with pytest.raises(StateError, match="not a journal ring"):
@@ -131,7 +131,7 @@ def test_only_registered_structs_are_logged(tmp_path: Path, alone: None) -> None
 
 @pytest.mark.parametrize("restart", [False, True])
 def test_an_event_that_ends_exactly_where_the_area_ends(tmp_path: Path, alone: None, restart: bool) -> None:
-    """The next one begins anew at the start, also in the next process; both are read as they were written."""
+    """The next one starts at the beginning of the area, also in the next process; both are read as written."""
     logger = EventLogger(tmp_path, ring_bytes=1 << 18)
     ring, cursor = logger._ring, RingCursor(0, 0, 0)
     quarter = ring.payload_bytes // 4

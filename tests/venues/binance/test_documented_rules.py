@@ -1,4 +1,4 @@
-"""Rules of Binance's documentation that are no payload, kept by the local venue as the adapter meets them.
+"""Rules of Binance's documentation beyond payloads, as the local venue applies them to the adapter.
 
 Sources: the change log (https://developers.binance.com/docs/derivatives/change-log), the pages New-Algo-Order,
 Modify-Isolated-Position-Margin and error-code, and Important-WebSocket-Change-Notice.
@@ -26,7 +26,7 @@ def stop(symbol: str, price: float, **changes: Any) -> OrderTicket:
 
 
 def test_conditional_orders_are_counted_over_all_symbols() -> None:
-    """Change log, 2025-12-29: 200 across all symbols, and no filter of a symbol tells it."""
+    """Change log, 2025-12-29: 200 across all symbols, and exchangeInfo has no filter for it."""
     market = exchange(ExchangeSettings(assumed_funding_rate=0.0, max_algo_orders=2))
     market.place_algo(stop("AAAUSDT", 90.0))
     market.place_algo(stop("BBBUSDT", 40.0))
@@ -94,7 +94,7 @@ def test_a_client_id_is_36_characters_long_at_most() -> None:
 
 
 @pytest.mark.parametrize("kind", ["STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"])
-def test_conditional_orders_have_left_the_regular_road(kind: str) -> None:
+def test_conditional_orders_are_refused_by_the_regular_service(kind: str) -> None:
     """Error-code, -4120 STOP_ORDER_SWITCH_ALGO; New-Algo-Order lists the same five types."""
     fields = {"symbol": "AAAUSDT", "side": "SELL", "quantity": 1, "type": kind}
 
@@ -129,7 +129,7 @@ def test_a_second_closing_stop_is_refused_and_a_target_is_not() -> None:
         ("aaausdt@miniTicker", endpoints.MARKET_PATH), ("!ticker@arr", endpoints.MARKET_PATH),
     ],
 )
-def test_each_stream_is_told_on_its_road_alone(name: str, road: str) -> None:
+def test_each_stream_is_sent_on_its_path_only(name: str, road: str) -> None:
     """Important-WebSocket-Change-Notice: the mapping of streams to /public and /market, in force since 2026-04-23."""
     stream = stream_of(exchange(), name)
 

@@ -1,4 +1,4 @@
-"""What goes out for an order, and whose an execution is."""
+"""The wire fields of orders, and the client ids of executions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def request(kind: OrderType, **changes: Any) -> OrderRequest:
     return OrderRequest(**(values | changes))
 
 
-def test_market_and_limit_orders_go_the_regular_road() -> None:
+def test_market_and_limit_orders_use_the_regular_service() -> None:
     """Client id, acknowledgement only, and the digits of tick and step."""
     market = order_fields(request(OrderType.MARKET), Grid(COIN), "CONTRACT_PRICE")
     limit = order_fields(request(OrderType.LIMIT, price=100.1, reduce_only=True), Grid(COIN), "CONTRACT_PRICE")
@@ -40,7 +40,7 @@ def test_market_and_limit_orders_go_the_regular_road() -> None:
 
 @pytest.mark.parametrize("kind", [OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET])
 def test_stops_and_targets_go_to_the_algo_service(kind: OrderType) -> None:
-    """With a quantity, reduce-only, and what they watch written out; never with closePosition (-4130)."""
+    """With a quantity, reduce-only, and an explicit trigger price; never with closePosition (-4130)."""
     fields = order_fields(request(kind, stop_price=95.0, reduce_only=True), Grid(COIN), "MARK_PRICE")
 
     assert fields == {
@@ -86,8 +86,8 @@ def test_executions_of_a_triggered_order_are_its_parents() -> None:
     assert directory.waiting("AAAUSDT") == []
 
 
-def test_an_order_that_was_not_seen_has_no_road() -> None:
-    """Both are asked then."""
+def test_an_unknown_order_has_no_order_service() -> None:
+    """Both services are then queried."""
     directory = OrderDirectory()
 
     assert directory.service("qt-x") is None
