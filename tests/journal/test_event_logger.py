@@ -115,9 +115,9 @@ def test_a_full_ring_waits_and_then_refuses(tmp_path: Path, monkeypatch: pytest.
     """Without a flusher ``log`` blocks for *wait_s*, then raises that this event was not accepted."""
     monkeypatch.setattr(event_logger.EventLogger, "_start_flusher", lambda self: None)
     with EventLogger(tmp_path, ring_bytes=1 << 18, wait_s=0.01) as logger:
-        accepted, said = until_refused(logger, 0)
+        accepted, message = until_refused(logger, 0)
 
-        assert "not accepted" in said
+        assert "not accepted" in message
         assert logger.stats().accepted == accepted
         assert logger.stats().dropped == {}
         assert logger.stats().waits > 0
@@ -162,12 +162,12 @@ def test_after_a_fork_log_raises_in_the_child(tmp_path: Path) -> None:
                 os.write(write, b"refused")
             os._exit(0)
         os.waitpid(child, 0)
-        said = os.read(read, 20)
+        message = os.read(read, 20)
         os.close(read)
         os.close(write)
         logger.log(order(3))
 
-    assert said == b"refused"
+    assert message == b"refused"
     assert Lake(tmp_path).counts() == {"order": 2}
 
 
@@ -231,13 +231,13 @@ def test_a_full_disk_holds_up_and_loses_nothing(tmp_path: Path) -> None:
     logger.log(order(0))
     logger.flush()
     no_limit = resource.prlimit(logger.flusher_pid(), resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
-    accepted, said = until_refused(logger, 1)
+    accepted, message = until_refused(logger, 1)
     errors = logger.stats().write_errors
     during = Lake(tmp_path).counts()
     resource.prlimit(logger.flusher_pid(), resource.RLIMIT_FSIZE, no_limit)
     logger.close()
 
-    assert "the disk says" in said
+    assert "the disk says" in message
     assert errors > 0
     assert during == {"order": accepted}
     assert [seq for seq, _, _ in Lake(tmp_path).lines()] == list(range(1, accepted + 1))
@@ -263,7 +263,7 @@ def test_a_disk_without_a_free_byte_loses_nothing(small_disk: Path) -> None:
     with suppress(OSError), filler.open("wb", buffering=0) as handle:
         while handle.write(bytes(4096)):
             pass
-    accepted, said = until_refused(logger, 0)
+    accepted, message = until_refused(logger, 0)
     waiting = logger.stats()
     during = Lake(small_disk / "journal").counts()
     filler.unlink()
@@ -271,7 +271,7 @@ def test_a_disk_without_a_free_byte_loses_nothing(small_disk: Path) -> None:
     after = logger.stats()
     logger.close()
 
-    assert os.strerror(errno.ENOSPC) in said
+    assert os.strerror(errno.ENOSPC) in message
     assert (waiting.accepted, after.durable, after.dropped) == (accepted, accepted, {})
     assert waiting.write_errors > 0
     assert during == {"order": accepted}
@@ -420,7 +420,7 @@ def test_a_fork_in_the_middle_of_a_log_refuses_in_the_child_and_keeps_no_name(tm
     """Another thread was in ``log``: the child's call raises at once, adds no kind, and does not lock the producer."""
     logger = EventLogger(tmp_path, ring_bytes=SMALL)
     logger._token.pop()
-    told, tell = os.pipe()
+    reader, writer = os.pipe()
     over, end = os.pipe()
     child = os.fork()
     if child == 0:
@@ -429,21 +429,21 @@ def test_a_fork_in_the_middle_of_a_log_refuses_in_the_child_and_keeps_no_name(tm
             with suppress(StateError):
                 call()
                 os._exit(1)
-        os.write(tell, b"refused")
+        os.write(writer, b"refused")
         os.read(over, 1)
         os._exit(0)
     logger._token.append(None)
-    os.close(tell)
-    said = os.read(told, 20)
+    os.close(writer)
+    message = os.read(reader, 20)
     logger.log_line("of.the.parent", 1, b"")
     logger.close()
     EventLogger(tmp_path, ring_bytes=SMALL).close()
     os.write(end, b".")
     status = os.waitpid(child, 0)[1]
-    for descriptor in (told, over, end):
+    for descriptor in (reader, over, end):
         os.close(descriptor)
 
-    assert (said, status) == (b"refused", 0)
+    assert (message, status) == (b"refused", 0)
     assert Lake(tmp_path).counts() == {"of.the.parent": 1}
 
 

@@ -82,8 +82,8 @@ def full_disk(*_: Any) -> int:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("promised", [False, True])
-def test_a_half_written_last_block_is_cut_off_or_reported(tmp_path: Path, logger: EventLogger, promised: bool) -> None:
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_half_written_last_block_is_cut_off_or_reported(tmp_path: Path, logger: EventLogger, durable: bool) -> None:
     """A half-written block that was not yet durable is cut off and written again. A durable one is damage."""
     for number in range(1, 65):
         logger.log(order(number))
@@ -92,14 +92,14 @@ def test_a_half_written_last_block_is_cut_off_or_reported(tmp_path: Path, logger
     first.close()
     path = first.finished[0]
     path.write_bytes(path.read_bytes()[:-100])
-    if not promised:
+    if not durable:
         logger._ring.set_cursor(RingCursor(0, 0, 0))
     adopt(tmp_path)
     logger.close()
     damage = Lake(tmp_path).check()
 
-    assert [seq for seq, _, _ in Lake(tmp_path).lines()] == ([] if promised else list(range(1, 65)))
-    assert [(found.path, found.size > 0) for found in damage] == ([(path.name, True)] if promised else [])
+    assert [seq for seq, _, _ in Lake(tmp_path).lines()] == ([] if durable else list(range(1, 65)))
+    assert [(found.path, found.size > 0) for found in damage] == ([(path.name, True)] if durable else [])
 
 
 def test_half_a_block_behind_whole_ones_is_cut_off(tmp_path: Path, logger: EventLogger) -> None:

@@ -146,8 +146,8 @@ def test_another_process_reads_while_this_one_writes(tmp_path: Path) -> None:
             while reader.poll() is None:
                 number += 1
                 logger.log(order(number))
-            said, _ = reader.communicate()
-            seen.append((accepted, eval_counts(said)))
+            output, _ = reader.communicate()
+            seen.append((accepted, eval_counts(output)))
 
     for accepted, (n, distinct, last) in seen:
         assert n == distinct == last >= accepted

@@ -112,10 +112,10 @@ def test_one_changed_byte_is_shown_by_replay_and_named_by_verify(state: Path) ->
     assert proof.difference.fields == ("data.fee",)
     assert proof.difference.recorded != proof.difference.replayed
     assert name in proof.difference.name
-    told = commands.replay_text(proof)
-    assert "data.fee" in told
-    assert str(proof.difference.recorded) in told
-    assert str(proof.difference.replayed) in told
+    text = commands.replay_text(proof)
+    assert "data.fee" in text
+    assert str(proof.difference.recorded) in text
+    assert str(proof.difference.replayed) in text
     assert name in commands.verify_text(report)
     assert [(one.kind, one.day, one.record) for one in report.problems] == [("changed", BUSY, name)]
 
@@ -197,14 +197,14 @@ def test_trace_show_draws_a_decision(finished: Path, tmp_path: Path) -> None:
     words = ["show", "s00000003", "--state", str(finished)]
 
     drawn = CliRunner().invoke(trace_app, [*words, "--otlp", str(tmp_path / "t.json")])
-    told = msgspec.json.decode(CliRunner().invoke(trace_app, [*words, "--json"]).stdout)
+    text = msgspec.json.decode(CliRunner().invoke(trace_app, [*words, "--json"]).stdout)
     listed = CliRunner().invoke(trace_app, ["list", "--state", str(finished), "--count", "3"])
     unknown = CliRunner().invoke(trace_app, ["show", "nothing", "--state", str(finished)])
 
     assert drawn.exit_code == 0
     assert "tr00000003" in drawn.stdout
     assert "decision" in drawn.stdout
-    assert told["trace_id"] == "tr00000003"
+    assert text["trace_id"] == "tr00000003"
     assert (tmp_path / "t.json").stat().st_mode & 0o777 == 0o600
     assert len(listed.stdout.splitlines()) == 3
     assert "no record carries it" in str(unknown.exception)

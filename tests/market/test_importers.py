@@ -148,8 +148,8 @@ def test_dropping_is_a_choice_and_is_listed(tmp_path: Path) -> None:
     one = report.series[0]
     assert (one.rows, one.bad_rows, one.duplicates, one.ohlc_errors, one.missing_bars) == (3, 3, 1, 2, 2)
     assert report.dropped
-    told = [(entry.fault.row, entry.fault.column, entry.fault.kind) for entry in report.faults]
-    assert told == [(2, "high", "high below low"), (4, "ts", "duplicate"), (5, "open", "not finite")]
+    faults = [(entry.fault.row, entry.fault.column, entry.fault.kind) for entry in report.faults]
+    assert faults == [(2, "high", "high below low"), (4, "ts", "duplicate"), (5, "open", "not finite")]
     assert len(stored(tmp_path / "store")[0]) == 3
 
 

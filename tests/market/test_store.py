@@ -132,7 +132,7 @@ def test_list_shows_every_series(tmp_path: Path) -> None:
     store.write_series(tmp_path, "1m", "X", ts, values)
     store.write_series(tmp_path, "1h", "X", T0 + np.arange(2) * 60 * MINUTE, values[:2, :4], kind="mark")
     store.merge_funding(tmp_path, "X", ts[:1], np.array([1e-4]))
-    told = [(one.kind, one.interval, one.symbol, one.rows, one.first_ns) for one in store.list_store(tmp_path)]
-    assert told == [("bars", "1m", "X", 7, T0), ("mark", "1h", "X", 2, T0), ("funding", "", "X", 1, T0)]
+    listed = [(one.kind, one.interval, one.symbol, one.rows, one.first_ns) for one in store.list_store(tmp_path)]
+    assert listed == [("bars", "1m", "X", 7, T0), ("mark", "1h", "X", 2, T0), ("funding", "", "X", 1, T0)]
     with pytest.raises(DataError, match="there is no such folder"):
         store.list_store(tmp_path / "nowhere")

@@ -83,13 +83,13 @@ def test_a_shadow_enters_at_its_symbols_next_bar() -> None:
     assert book.resolved[0, 2] == 2.0
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_a_hole_closes_at_the_last_close(told: bool) -> None:
+@pytest.mark.parametrize("by_driver", [True, False])
+def test_a_hole_closes_at_the_last_close(by_driver: bool) -> None:
     """Closed by the driver before the hole or by the book after it, the result is the same."""
     book = book_with(1)
     book.on_bar(bar(0, 100.0, 101.0, 99.0, 101.0), FREE)
     late = bar(26, 50.0, 51.0, 49.0, 50.0)
-    made = book.close_before_hole(0) if told else book.on_bar(late, FREE)
+    made = book.close_before_hole(0) if by_driver else book.on_bar(late, FREE)
     assert made == 1
     np.testing.assert_allclose(book.resolved[0], [0.0, 7.0, 0.5, SHADOW_HOLE, 1.0])
 

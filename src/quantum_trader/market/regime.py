@@ -2,8 +2,8 @@
 
 Trend: ADX(14) of 1-hour bars. At 25 or more a market is TRENDING, and stays so until ADX falls below 22; a state
 holds for at least three bars. Direction: UP when the slope of the EMA and +DI over -DI agree on it, DOWN likewise;
-while they disagree the direction holds. Volatility: ATR(14) over price of 4-hour bars; which level that is, the
-policy's profile says.
+while they disagree the direction holds. Volatility: ATR(14) over price of 4-hour bars; the policy's
+profile has the thresholds of its levels.
 """
 
 from __future__ import annotations

@@ -278,8 +278,8 @@ def test_an_error_text_has_its_causes_and_no_secrets() -> None:
         except OSError as inner:
             raise ValueError("request failed") from inner
     except ValueError as error:
-        told = redactor.error(error)
-    assert told == "ValueError: request failed; caused by OSError: signature of […]"
+        text = redactor.error(error)
+    assert text == "ValueError: request failed; caused by OSError: signature of […]"
     assert SECRET not in repr(redactor)
     with pytest.raises(TypeError):
         pickle.dumps(redactor)

@@ -69,14 +69,14 @@ def test_a_known_funding_rate_is_not_queried_again() -> None:
 
             venue.answer = counted  # type: ignore[method-assign]
             await adapter.submit_order(order(1))
-            told = []
+            reads = []
             for _ in range(3):
                 venue.advance(8 * 60 * NS_PER_MINUTE)
-                told.append(await adapter.get_funding(0))
+                reads.append(await adapter.get_funding(0))
             again = await adapter.get_funding(0)
             await adapter.close()
-            assert [len(payments) for payments in told] == [1, 2, 3]
-            assert again == told[-1]
+            assert [len(payments) for payments in reads] == [1, 2, 3]
+            assert again == reads[-1]
             assert [payment.rate for payment in again] == [0.001] * 3
             assert [payment.qty for payment in again] == pytest.approx([1.0] * 3)
             assert asked.count("/fapi/v1/income") == 4
@@ -100,10 +100,10 @@ def test_open_protect_trigger() -> None:
             )
             b.venue.show({SYMBOL: 90.0})
             await b.until(lambda: len(b.of(Fill)) == 2, "both are filled")
-            await b.until(lambda: [u.status for u in b.of(OrderUpdate)].count(OrderStatus.FILLED) == 2, "and told")
-            told = [(type(e).__name__, e.client_order_id) for e in b.events if isinstance(e, (Fill, OrderUpdate))]
+            await b.until(lambda: [u.status for u in b.of(OrderUpdate)].count(OrderStatus.FILLED) == 2, "and reported")
+            reads = [(type(e).__name__, e.client_order_id) for e in b.events if isinstance(e, (Fill, OrderUpdate))]
             first, second = order(1).client_order_id, stop(2, 95.0).client_order_id
-            assert told == [
+            assert reads == [
                 ("OrderUpdate", first), ("Fill", first), ("OrderUpdate", first),
                 ("OrderUpdate", second), ("Fill", second), ("OrderUpdate", second),
             ]
@@ -234,7 +234,7 @@ def test_a_dropped_socket_is_reported_and_reconnected(road: str) -> None:
             await b.until(lambda: b.states()[before:][:2] == [(stream, False), (stream, True)], "down and up")
             assert len(await b.adapter.get_fills(SYMBOL, 0)) == 1
             await b.adapter.submit_order(order(2))
-            await b.until(lambda: any(f.client_order_id == order(2).client_order_id for f in b.of(Fill)), "told")
+            await b.until(lambda: any(f.client_order_id == order(2).client_order_id for f in b.of(Fill)), "reported")
 
     run(story())
 

@@ -52,7 +52,7 @@ def test_stops_and_targets_go_to_the_algo_service(kind: OrderType) -> None:
 
 @given(steps=st.integers(1, 10**9), increment=st.sampled_from([1.0, 0.5, 0.1, 0.001, 0.00001, 10.0, 1e-8]))
 def test_every_multiple_is_written_exactly(steps: int, increment: float) -> None:
-    """Whatever float the rounding gives, its text has the increment's digits and the same value."""
+    """The text of every rounded float has the increment's digits and the same value."""
     grid = Grid(
         Instrument(
             symbol="A", tick_size=increment, step_size=increment, min_qty=increment, min_notional=1.0, tiers=(TIER,)

@@ -146,7 +146,7 @@ def test_the_documented_acknowledgement_of_an_order() -> None:
 
 
 def test_the_documented_acknowledgement_of_a_conditional_order() -> None:
-    """New-Algo-Order says nothing yet of an order it became; the open ones have the same shape."""
+    """New-Algo-Order has no order id yet; the open ones have the same shape."""
     placed = parse.algo_view(read(wire.AlgoAnswer, examples.NEW_ALGO_ORDER))
     (waiting,) = read(list[wire.AlgoAnswer], examples.OPEN_ALGO_ORDERS)
 

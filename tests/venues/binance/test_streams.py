@@ -72,26 +72,26 @@ def test_a_failed_task_raises_in_the_reader() -> None:
 
 def test_a_stream_is_up_when_all_its_sockets_are() -> None:
     """Each change is reported once, with the socket that caused it."""
-    told: list[StreamState] = []
-    states = StreamStates("market", 2, told.append, lambda: 5)  # type: ignore[arg-type]
+    events: list[StreamState] = []
+    states = StreamStates("market", 2, events.append, lambda: 5)  # type: ignore[arg-type]
 
     for socket, up, reason in (
         ("a", True, ""), ("b", True, ""), ("a", False, "gone"), ("b", False, "too"), ("a", True, ""), ("b", True, "")
     ):
         states.note(socket, up, reason)
 
-    assert [(state.up, state.reason) for state in told] == [(True, ""), (False, "a: gone"), (True, "")]
+    assert [(state.up, state.reason) for state in events] == [(True, ""), (False, "a: gone"), (True, "")]
 
 
 def test_a_failed_first_connection_is_reported() -> None:
     """The stream is reported as down."""
-    told: list[StreamState] = []
-    states = StreamStates("user", 1, told.append, lambda: 5)  # type: ignore[arg-type]
+    events: list[StreamState] = []
+    states = StreamStates("user", 1, events.append, lambda: 5)  # type: ignore[arg-type]
 
     states.note("user", False, "no")
     states.note("user", False, "no")
 
-    assert [(state.up, state.reason) for state in told] == [(False, "user: no")]
+    assert [(state.up, state.reason) for state in events] == [(False, "user: no")]
 
 
 def socket_at(address: str, changes: list[tuple[bool, str]], *, timing: StreamTiming, sends_always: bool = False,

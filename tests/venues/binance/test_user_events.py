@@ -92,19 +92,19 @@ def test_an_execution_comes_before_the_status() -> None:
 
 
 @pytest.mark.parametrize("child", ["qt-stop", "venue-made"])
-@pytest.mark.parametrize("trigger_told", ["before", "after"])
-def test_a_triggered_stop_is_reported_under_its_own_id(child: str, trigger_told: str) -> None:
+@pytest.mark.parametrize("trigger_reported", ["before", "after"])
+def test_a_triggered_stop_is_reported_under_its_own_id(child: str, trigger_reported: str) -> None:
     """The venue repeats the id or makes one; it reports the trigger before the execution or after it."""
     account = Account({77: "qt-stop"})
     account.directory.sent("qt-stop", OrderService.ALGO, "BTCUSDT")
     trigger = algo("qt-stop", "TRIGGERED", ai="77", aq="0")
     executions = [order(child, "NEW", "NEW"), execution(child)]
-    frames = [trigger, *executions] if trigger_told == "before" else [*executions, trigger]
+    frames = [trigger, *executions] if trigger_reported == "before" else [*executions, trigger]
 
     events = account.events_of(algo("qt-stop", "NEW"), *frames, algo("qt-stop", "FINISHED", ai="77", aq="1"))
 
     assert kinds_and_ids(events) == [("NEW", "qt-stop"), ("fill", "qt-stop"), ("FILLED", "qt-stop")]
-    assert account.asked == ([77] if child != "qt-stop" and trigger_told == "after" else [])
+    assert account.asked == ([77] if child != "qt-stop" and trigger_reported == "after" else [])
 
 
 def test_an_order_of_another_client_keeps_its_id() -> None:

@@ -47,9 +47,9 @@ def written_down() -> Iterator[TourResult]:
         return answer
 
     def note(frame: bytes | str) -> None:
-        told = msgspec.json.decode(frame)
-        told = told.get("data", told)
-        recorded.frames[told["e"]].append(told)
+        content = msgspec.json.decode(frame)
+        content = content.get("data", content)
+        recorded.frames[content["e"]].append(content)
 
     def market(frame: bytes | str, interval_ns: int) -> Any:
         note(frame)
