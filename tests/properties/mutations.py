@@ -50,7 +50,7 @@ _STARTING, _BARS = "live/starting.py", "live/bars.py"
 _GATEWAY, _SESSION, _ADAPTER = "engine/gateway.py", "live/session.py", "venues/binance/adapter.py"
 _SETTINGS, _STATUS, _ORDERS = "app/runs/live_settings.py", "app/runs/status.py", "venues/binance/orders.py"
 _DERIVED = 'hashlib.blake2b(f"{intent_id}/{purpose}/{attempt}".encode(), digest_size=10)'
-_REMEMBERED = '("losses", "governor", "day", "rate")'
+_REMEMBERED = '("losses", "governor", "rate")'
 _HALTS_KEPT = 'self.in_force = dict(state["in_force"])'
 
 MUTATIONS: Final = (
@@ -370,14 +370,14 @@ MUTATIONS: Final = (
         for name, file, old, new in (
             ("operator", _HALTED, _HALTS_KEPT, f"{_HALTS_KEPT}\n        self.in_force.pop(OPERATOR, None)"),
             ("difference", _HALTED, _HALTS_KEPT, f"{_HALTS_KEPT}\n        self.in_force.pop(RECONCILIATION, None)"),
-            ("governor", _ACCOUNT, _REMEMBERED, '("losses", "day", "rate")'),
+            ("governor", _ACCOUNT, _REMEMBERED, '("losses", "rate")'),
             ("connection", _HALTED, 'state["flattening"], state["connected"],', 'state["flattening"], True,'),
-            ("daily loss", _ACCOUNT, _REMEMBERED, '("governor", "day", "rate")'),
+            ("daily loss", _ACCOUNT, _REMEMBERED, '("governor", "rate")'),
             (
                 "bad bars", _MARKET, 'self._ticks[...], self.regimes[...] = state["ticks"], state["regimes"]',
                 'self.regimes[...] = state["regimes"]',
             ),
-            ("order rate", _ACCOUNT, _REMEMBERED, '("losses", "governor", "day")'),
+            ("order rate", _ACCOUNT, _REMEMBERED, '("losses", "governor")'),
         )
     ),
     Mutation(
