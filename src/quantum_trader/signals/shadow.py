@@ -30,12 +30,12 @@ MAX_OPEN: Final = 64
 _OPEN: Final = -1  # no exit yet
 
 # Columns of a resolved row.
-R_SYMBOL, R_SEQ, R_NET, R_EXIT, R_BARS = 0, 1, 2, 3, 4
-_N_RESOLVED: Final = 5
+RESULT_SYMBOL, RESULT_SEQ, RESULT_NET, RESULT_EXIT, RESULT_BARS = 0, 1, 2, 3, 4
+_RESULT_SIZE: Final = 5
 
 # Columns of one held shadow; entry 0.0 until it has entered.
 _SEQ, _SIGN, _RISK, _REACH, _ENTRY, _FROM, _BARS = 0, 1, 2, 3, 4, 5, 6
-_N_SHADOW: Final = 7
+_SHADOW_SIZE: Final = 7
 _COUNT, _LAST_TS, _OVERFLOW, _DROPPED = 0, 1, 2, 3  # columns of the per-symbol integers
 
 
@@ -77,11 +77,11 @@ def _close_all(
     for slot in range(counts[s, _COUNT]):
         shadow = held[s, slot]
         if shadow[_ENTRY] > 0.0:
-            resolved[at, R_SYMBOL] = s
-            resolved[at, R_SEQ] = shadow[_SEQ]
-            resolved[at, R_NET] = _net_r(shadow[_SIGN], shadow[_ENTRY], close, shadow[_RISK], cost, fee_bps)
-            resolved[at, R_EXIT] = SHADOW_HOLE
-            resolved[at, R_BARS] = shadow[_BARS]
+            resolved[at, RESULT_SYMBOL] = s
+            resolved[at, RESULT_SEQ] = shadow[_SEQ]
+            resolved[at, RESULT_NET] = _net_r(shadow[_SIGN], shadow[_ENTRY], close, shadow[_RISK], cost, fee_bps)
+            resolved[at, RESULT_EXIT] = SHADOW_HOLE
+            resolved[at, RESULT_BARS] = shadow[_BARS]
             at += 1
         else:
             counts[s, _DROPPED] += 1
@@ -109,11 +109,11 @@ def _symbol_bar(
             sign, entry - sign * shadow[_RISK], entry + sign * shadow[_REACH], bar[0], bar[1], bar[2], bar[3], expired
         )
         if code >= 0:
-            resolved[at, R_SYMBOL] = s
-            resolved[at, R_SEQ] = shadow[_SEQ]
-            resolved[at, R_NET] = _net_r(sign, entry, level, shadow[_RISK], cost, fee_bps)
-            resolved[at, R_EXIT] = code
-            resolved[at, R_BARS] = shadow[_BARS]
+            resolved[at, RESULT_SYMBOL] = s
+            resolved[at, RESULT_SEQ] = shadow[_SEQ]
+            resolved[at, RESULT_NET] = _net_r(sign, entry, level, shadow[_RISK], cost, fee_bps)
+            resolved[at, RESULT_EXIT] = code
+            resolved[at, RESULT_BARS] = shadow[_BARS]
             at += 1
         else:
             if kept != slot:
@@ -161,8 +161,8 @@ class ShadowBook:
         self.interval_ns = interval_ns
         self.taker_fee_bps = float(taker_fee_bps)
         self.max_bars = float(max(1, round(max_hours * NS_PER_HOUR / interval_ns)))
-        self.resolved: Floats = np.zeros((n_symbols * MAX_OPEN, _N_RESOLVED))
-        self._held: Floats = np.zeros((n_symbols, MAX_OPEN, _N_SHADOW))
+        self.resolved: Floats = np.zeros((n_symbols * MAX_OPEN, _RESULT_SIZE))
+        self._held: Floats = np.zeros((n_symbols, MAX_OPEN, _SHADOW_SIZE))
         self._counts: Ints = np.zeros((n_symbols, 4), dtype=np.int64)
         self._counts[:, _LAST_TS] = -1
         self._closes: Floats = np.full(n_symbols, np.nan)
