@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.app.fake_account import FakeAccount, order, protected_account
 
-from quantum_trader.app.runs.flatten import DirectAction, FlattenResult, closing_order_id, flatten_account
+from quantum_trader.app.runs.flatten import DirectAction, FlattenResult, flatten_account
 from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import OutcomeUnknown, VenueError, VenueUnavailable
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import OrderRequest, OrderUpdate
+from quantum_trader.engine.ids import closing_order_id
 
 
 def flatten(account: FakeAccount, deadline_s: float = 120.0) -> tuple[FlattenResult, list[DirectAction]]:

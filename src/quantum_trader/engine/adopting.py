@@ -156,7 +156,7 @@ class Adopting:
             fill = msgspec.structs.replace(fill, qty=fill.qty - first.qty, fee=fill.fee * (1.0 - share))
         elif position is not None:
             books.add(fill)
-            commands += self._protection.bracket(position, position.entry_price, fill.ts_ns)
+            commands += self._protection.grown(position, fill.ts_ns)
             fill = msgspec.structs.replace(fill, qty=0.0)
         if fill.qty > 0.0:
             sign = 1 if fill.side is OrderSide.BUY else -1
@@ -285,7 +285,8 @@ class Adopting:
 
     def _take_leverage(self, position: Position, leverage: float, now_ns: int) -> list[Command]:
         """Take over a leverage that was changed; a stop that would come after the liquidation is made anew."""
-        position.plan.leverage = leverage
+        if leverage > 0.0:  # 0.0: the venue does not say
+            position.plan.leverage = leverage
         if self._protection.is_behind_liquidation(position):
             return self._protection.bracket(position, position.entry_price, now_ns)
         return []
@@ -325,7 +326,8 @@ class Adopting:
         position.qty = abs(theirs.qty)
         position.peak_qty = max(position.peak_qty, position.qty)
         position.entry_price = theirs.entry_price
-        position.plan.leverage = theirs.leverage
+        if theirs.leverage > 0.0:  # 0.0: the venue does not say
+            position.plan.leverage = theirs.leverage
         return self._protection.bracket(position, position.entry_price, now_ns, position.stop)
 
     def suspects(self) -> set[str]:

@@ -292,10 +292,9 @@ class Engine:
     def _order_ended(self, ticket: Ticket, update: OrderUpdate) -> list[Command]:
         """Answer an order that was refused or cancelled."""
         if ticket.purpose is Purpose.OPEN and ticket.settled:
-            pending = self.opening.pending.pop(ticket.symbol, None)
+            plan = self.opening.forget(ticket)
             if update.filled_qty <= 0.0:
-                trace_id = pending.plan.trace_id if pending else ""
-                self.records.record("trade.failed", trace_id, update.ts_ns, update)
+                self.records.record("trade.failed", plan.trace_id if plan else "", update.ts_ns, update)
         if update.status is not OrderStatus.REJECTED:
             return []
         position = self.account.books.positions.get(ticket.symbol)

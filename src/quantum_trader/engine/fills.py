@@ -55,15 +55,12 @@ class Fills:
         if pending is not None and (ticket.settled or ticket.left <= fill.qty * _EPSILON):
             del self._opening.pending[symbol]
         if symbol in books.positions:
-            position = books.add(fill)
-        else:
-            assert pending is not None, f"{symbol}: an opening fill without its plan"
-            position = books.open_position(symbol, self._opening.index_of(symbol), pending.plan, fill)
-            self._tracing.step("execution", "OK", position.plan.trace_id)
-            self._records.record("trade.executed", position.plan.trace_id, fill.ts_ns, fill)
-            self._records.tally.event(
-                fill.ts_ns, "trade", f"{position.side.value} {symbol} {fill.qty:g} at {fill.price:g}"
-            )
+            return self._protection.grown(books.add(fill), fill.ts_ns)
+        assert pending is not None, f"{symbol}: an opening fill without its plan"
+        position = books.open_position(symbol, self._opening.index_of(symbol), pending.plan, fill)
+        self._tracing.step("execution", "OK", position.plan.trace_id)
+        self._records.record("trade.executed", position.plan.trace_id, fill.ts_ns, fill)
+        self._records.tally.event(fill.ts_ns, "trade", f"{position.side.value} {symbol} {fill.qty:g} at {fill.price:g}")
         return self._protection.bracket(position, position.entry_price, fill.ts_ns)
 
     def reduced(self, fill: Fill, purpose: Purpose | None) -> list[Command]:

@@ -49,14 +49,21 @@ class Halts:
 
     # ------------------------------------------------------------------ the register
 
-    def closed(self) -> str:
-        """Why nothing may open at the moment, in words; empty: openings are not halted."""
+    def closed(self, symbol: str = "") -> str:
+        """Why nothing may open at the moment, in *symbol* where one is named; empty: openings are not halted.
+
+        Limits of a single order (size, exposure, cost, rate) are the guard's, its permission the policy's.
+        """
         if self.operator_halt or self.flattening:
             return "halted by command"
         if held := self.in_force.get(RECONCILIATION):
             return held
         if self._account.in_emergency:
             return "the governor is in EMERGENCY"
+        if self._account.loss_latched:
+            return "daily loss limit reached"
+        if symbol and (bad_bars := self.in_force.get(f"{BAD_BARS} {symbol}")):
+            return bad_bars
         if not self.inputs_written:
             return "inputs cannot be written"
         if not self.started:
@@ -66,7 +73,8 @@ class Halts:
     @property
     def kill_switch(self) -> bool:
         """Whether the guard refuses every opening for a halt that neither governor nor connection stand for."""
-        return self.operator_halt or RECONCILIATION in self.in_force or not (self.inputs_written and self.started)
+        halted = self.operator_halt or self.flattening or RECONCILIATION in self.in_force
+        return halted or not (self.inputs_written and self.started)
 
     @property
     def operator_halt(self) -> bool:
@@ -147,6 +155,8 @@ class Halts:
             self.begin(GOVERNOR, f"governor {name}", path, now_ns, name)
         else:
             self.end(GOVERNOR, f"governor {name}", now_ns, name)
+            if level:
+                self.in_force[GOVERNOR] = f"governor {name}"  # a lower level is in force still
 
     def daily_loss_watched(self, now_ns: int) -> None:
         """Record when the daily loss limit latches and when it lets go."""

@@ -63,6 +63,12 @@ def client_order_id(intent_id: str, purpose: str, attempt: int, mark: str = "") 
     return f"{OWN_PREFIX}{mark}{digest}"
 
 
+def closing_order_id(started_ns: int, symbol: str, attempt: int) -> str:
+    """The order id of a closing order that is sent without an engine, by ``flatten --now``."""
+    digest = hashlib.blake2b(f"flatten/{started_ns}/{symbol}/{attempt}".encode(), digest_size=10).hexdigest()
+    return f"{OWN_PREFIX}{digest}"
+
+
 def process_mark(namespace: str, process: str) -> str:
     """The part of an order id that names the live process which made it."""
     return hashlib.blake2b(f"{namespace}/{process}".encode(), digest_size=4).hexdigest() + "-"

@@ -13,7 +13,7 @@ import msgspec
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import ExitReason, Side
 from quantum_trader.domain.ordered_sum import ordered_sum
-from quantum_trader.domain.trading import Intent, Signal
+from quantum_trader.domain.trading import Intent, OrderRequest, Signal
 from quantum_trader.engine import ids
 from quantum_trader.engine.account import Account
 from quantum_trader.engine.books import Plan
@@ -89,13 +89,20 @@ class Opening:
 
     # ------------------------------------------------------------------ orders on their way
 
-    def forget(self, ticket: Ticket | None) -> None:
-        """Drop what an opening order was remembered for, once it is over and all its fills are booked."""
+    def expires_ns(self, request: OrderRequest) -> int:
+        """When the intent of an opening order expires; in the past where it is not remembered any more."""
+        pending = self.pending.get(request.symbol)
+        return pending.expires_ns if pending is not None and pending.plan.intent_id == request.intent_id else 0
+
+    def forget(self, ticket: Ticket | None) -> Plan | None:
+        """Drop and return an opening order's plan, once the order is over and all its fills are booked."""
         if ticket is None or ticket.purpose is not Purpose.OPEN or not ticket.settled:
-            return
+            return None
         pending = self.pending.get(ticket.symbol)
-        if pending is not None and pending.plan.intent_id == ticket.intent_id:
-            del self.pending[ticket.symbol]
+        if pending is None or pending.plan.intent_id != ticket.intent_id:
+            return None
+        del self.pending[ticket.symbol]
+        return pending.plan
 
     def expire(self, now_ns: int) -> list[Command]:
         """Cancel opening orders whose time is over.

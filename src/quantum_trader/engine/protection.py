@@ -68,6 +68,11 @@ class Protection:
         position.target = target
         return self.rest(position, now_ns)
 
+    def grown(self, position: Position, now_ns: int) -> list[Command]:
+        """Make the brackets of a position anew that has grown; a stop that has moved already never loosens."""
+        kept = position.stop if position.stop != position.first_stop else 0.0
+        return self.bracket(position, position.entry_price, now_ns, kept)
+
     def rest(self, position: Position, now_ns: int) -> list[Command]:
         """Rest stop and target at the venue; while a stop is on its way, its answer leads to the next one."""
         if self._gateway.in_flight(position.symbol, Purpose.STOP):
@@ -187,7 +192,8 @@ class Protection:
         self._halts.flattening = True
         commands = self._records.outgoing(self._gateway.cancel_openings(now_ns))
         for position in self._books.positions.values():
-            commands += self.close(position, reason, now_ns)
+            position.exit_reason = reason
+            commands += self._records.outgoing(self._gateway.close(position, now_ns))
         return commands
 
     def reduced(self, symbol: str) -> None:

@@ -13,7 +13,7 @@ from quantum_trader.domain.trading import OrderRequest
 from quantum_trader.engine.gateway import Command
 from quantum_trader.engine.ports import RecordSink
 from quantum_trader.engine.recorder import ENGINE, Recorder
-from quantum_trader.engine.supervision import Shield
+from quantum_trader.engine.supervision import Shield, run_all
 from quantum_trader.engine.tally import Tally
 
 
@@ -68,7 +68,9 @@ class Records:
             self._deferred.append((call, arguments))
 
     def catch_up(self) -> None:
-        """Do what was put off, in the order in which it came up."""
+        """Do what was put off, in the order in which it came up; a failure leaves out nothing behind it.
+
+        Raises the first failure once everything was done.
+        """
         deferred, self._deferred = self._deferred, None
-        for call, arguments in deferred or ():
-            call(*arguments)
+        run_all(deferred or ())

@@ -6,7 +6,7 @@ kept for the operator; trading continues.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 
@@ -25,6 +25,18 @@ class Shield:
             self.failures += 1
             self.last = f"{type(error).__name__}: {error}"
             return None
+
+def run_all(calls: Iterable[tuple[Callable[..., Any], tuple[Any, ...]]]) -> None:
+    """Run every call with its arguments, in order, and raise the first failure once all have run."""
+    first: Exception | None = None
+    for call, arguments in calls:
+        try:
+            call(*arguments)
+        except Exception as error:
+            first = first or error
+    if first is not None:
+        raise first
+
 
 
 class Supervise(Protocol):

@@ -63,10 +63,10 @@ class Reconciling:
     async def compare(self) -> bool:
         """Read the account once and let the engine compare; False when the venue was not reached."""
         self._running += 1
+        self._requested = False  # a request that comes meanwhile wants another comparison
         try:
             return await self._compare()
         finally:
-            self._requested = False
             self._running -= 1
 
     async def _compare(self) -> bool:

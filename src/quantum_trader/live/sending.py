@@ -32,11 +32,8 @@ class OpeningCheck:
 
     def is_ready(self, request: OrderRequest) -> bool:
         """Whether the order can go out at once: its leverage is known and it has not expired."""
-        age_ns = self.context.clock.now_ns() - request.created_ns
-        return (
-            self.leverages.is_ready(request.symbol, request.leverage)
-            and age_ns <= self.context.engine.settings.intent_ttl_s * NS_PER_SECOND
-        )
+        ready = self.leverages.is_ready(request.symbol, request.leverage)
+        return ready and self.context.clock.now_ns() <= self.context.engine.opening.expires_ns(request)
 
     async def refusal(self, request: OrderRequest, ready: bool) -> str:
         """Why the order may not go out; empty when it may. *ready*: its leverage is known.
@@ -47,12 +44,12 @@ class OpeningCheck:
             return refusal
         engine = self.context.engine
         ticket = engine.gateway.ticket(request.client_order_id)
-        halted = "the process stops" if self.context.winding_down else engine.halts.closed()
+        halted = "the process stops" if self.context.winding_down else engine.halts.closed(request.symbol)
         if halted or ticket is None or ticket.over:
             return f"HALTED: {halted or 'it was given up'}"
-        age_s = (self.context.clock.now_ns() - request.created_ns) / NS_PER_SECOND
-        if age_s > engine.settings.intent_ttl_s:
-            return f"EXPIRED: {age_s:.1f} s old"
+        now_ns = self.context.clock.now_ns()
+        if now_ns > engine.opening.expires_ns(request):
+            return f"EXPIRED: {(now_ns - request.created_ns) / NS_PER_SECOND:.1f} s old"
         return ""
 
 

@@ -8,7 +8,6 @@ Orders that may open a position are cancelled first; stops and targets stay unti
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -27,7 +26,7 @@ from quantum_trader.domain.errors import (
 from quantum_trader.domain.instrument import ceil_to, floor_to
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import CancelRequest, OrderRequest
-from quantum_trader.engine.ids import OWN_PREFIX
+from quantum_trader.engine.ids import OWN_PREFIX, closing_order_id
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
 from quantum_trader.engine.venue_port import ExecutionVenue
 
@@ -83,12 +82,6 @@ async def flatten_account(
     """
     run = _Flattening(venue, now_ns, report, deadline_s, pause)
     return await run.until_flat()
-
-
-def closing_order_id(started_ns: int, symbol: str, attempt: int) -> str:
-    """The client id of a direct closing order."""
-    digest = hashlib.blake2b(f"flatten/{started_ns}/{symbol}/{attempt}".encode(), digest_size=10).hexdigest()
-    return f"{OWN_PREFIX}{digest}"
 
 
 class _Flattening:
