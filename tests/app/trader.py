@@ -136,7 +136,7 @@ class Hooked:
         """"wish", or the purpose of an order and what is said of it, such as "OPEN fill"."""
         if isinstance(told, IntentReceived):
             intent, gateway = told.intent, self._engine.gateway
-            taken = intent.symbol in self._engine.books.positions or gateway.has(intent.symbol, Purpose.OPEN)
+            taken = intent.symbol in self._engine.account.books.positions or gateway.has(intent.symbol, Purpose.OPEN)
             return "" if intent.reduce_only or taken or gateway.is_claimed(intent.intent_id) else "wish"
         if not isinstance(told, VenueEventReceived) or told.funding is not None:
             return ""

@@ -256,7 +256,7 @@ def test_16_a_real_key_whose_rights_are_not_told_is_refused() -> None:
 
         rest: Any = SimpleNamespace(endpoint=endpoint("binance-live"), ask=refuse)
         with pytest.raises(ConfigError, match="rights could not be read"):
-            await safety._look_at_key(rest)
+            await safety._check_key(rest)
 
     asyncio.run(story())
 
