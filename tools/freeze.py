@@ -76,11 +76,11 @@ def say(text: str) -> None:
 
 # ---------------------------------------------------------------------- what moves: adapt here and nowhere else
 
-# Name here -> where it may be found; the first place that exists is taken. `Engine` is the one that trades live: while
-# there are two, `engine.core` may hold the other.
+# Name here -> where it may be found; the first place that exists is taken.
 PLACES: Final = {
     "Session": ("quantum_trader.live.session:Session", "quantum_trader.engine.session:Session"),
-    "Engine": ("quantum_trader.engine.live_engine:LiveEngine", "quantum_trader.engine.core:Engine"),
+    "Engine": ("quantum_trader.engine.core:Engine",),
+    "LiveAccount": ("quantum_trader.engine.core:LiveAccount",),
     "FileInputLog": ("quantum_trader.app.runs.input_log:FileInputLog", "quantum_trader.app.input_log:FileInputLog"),
     "StateDir": ("quantum_trader.app.runs.state_dir:StateDir", "quantum_trader.app.state_dir:StateDir"),
     "load_settings": ("quantum_trader.app.settings:load_settings",),
@@ -115,7 +115,7 @@ def part(name: str) -> Any:
 
 def new_engine(instruments: Any, interval_ns: int, settings: Any, sink: Any) -> Any:
     """A live engine that records into *sink*."""
-    return part("Engine")(instruments, interval_ns, settings, sink)
+    return part("Engine")(instruments, interval_ns, settings, sink, live=part("LiveAccount")())
 
 
 def local_engine(sink: Any) -> tuple[Any, int]:
@@ -132,20 +132,23 @@ def day_engine(seed: int, sink: Any) -> tuple[Any, int]:
     day = part("Day")(part("generate")(seed, part("SYMBOLS")))
     day.loop.close()
     engine = new_engine(day.world.instruments, day.world.interval_ns, day.settings, sink)
-    engine.kernel.load_state(part("copied")(day.kernel))
-    engine.now_ns = day.exchange.start_ns
+    engine.market.kernel.load_state(part("copied")(day.kernel))
+    engine.market.now_ns = day.exchange.market.start_ns
     return engine, day.world.interval_ns
 
 
 def books_of(session: Any) -> dict[str, Any]:
     """The inputs that a session has taken, its cash and its equity."""
-    return {"inputs": session.inputs, "cash": session.engine.books.cash, "equity": session.engine.equity}
+    return {
+        "inputs": session.input_count, "cash": session.engine.account.books.cash,
+        "equity": session.engine.account.equity,
+    }
 
 
 def replayed(engine: Any, interval_ns: int, log: Any, store: Any) -> Any:
     """The session of *engine* after the inputs of *log* behind the checkpoint of *store*."""
     session = part("Session")(engine, log, store, interval_ns)
-    session.recover(lambda _: engine.recorder.resume(store.load()["engine"]["seq"], ()))
+    session.recover(lambda _: engine.records.recorder.resume(store.load()["engine"]["seq"], ()))
     return session
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from quantum_trader.domain.clock import iso
-from quantum_trader.market.checks import Fault, find_faults, find_gaps
+from quantum_trader.market.checks import BarFault, find_faults, find_gaps
 from quantum_trader.market.intervals import interval_ns
 from quantum_trader.market.recording import bundled_path
 from quantum_trader.market.store import Times, Values, series_path, write_series
@@ -74,7 +74,7 @@ def make(wheel: Path, root: Path) -> list[str]:
     return lines
 
 
-def describe(symbol: str, times: Times, values: Values, faults: list[Fault]) -> list[str]:
+def describe(symbol: str, times: Times, values: Values, faults: list[BarFault]) -> list[str]:
     """Tell one series: what it holds and what was left out."""
     gaps = find_gaps(times, interval_ns(INTERVAL))
     return [

@@ -26,7 +26,7 @@ from quantum_trader.domain.trading import Intent
 from quantum_trader.engine.gateway import Gateway, Purpose
 from quantum_trader.engine.ids import client_order_id
 from quantum_trader.engine.instruments import Instruments
-from quantum_trader.journal import Lake
+from quantum_trader.journal.lake import Lake
 from quantum_trader.live.inputs import IntentReceived, decode_input
 from quantum_trader.market.instruments import instrument_for
 from quantum_trader.venues.local.clock import MarketClock

@@ -18,7 +18,8 @@ from quantum_trader.app.runs.journal_sink import JournalSink
 from quantum_trader.app.runs.state_dir import RecordFile
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.errors import InputError, QuantumTraderError, StateError
-from quantum_trader.journal import EventLogger, Lake
+from quantum_trader.journal.event_logger import EventLogger
+from quantum_trader.journal.lake import Lake
 
 DAY = 17_600
 LINES = [

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from quantum_trader.app.cli.main import app
-from quantum_trader.venues.binance.keys import ENDPOINTS, variables
+from quantum_trader.venues.binance.keys import ENDPOINT_NAMES, variables
 
 KEY, SECRET = "abcd-key-key-key-key-wxyz", "secret-secret-secret-secret"
 
@@ -35,7 +35,7 @@ class FakeKeyringModule(SimpleNamespace):
 @pytest.fixture(autouse=True)
 def _no_keys_of_the_person(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the person's own keys out."""
-    for name in ("QT_KEYS_FILE", *(name for endpoint in ENDPOINTS for name in variables(endpoint))):
+    for name in ("QT_KEYS_FILE", *(name for endpoint in ENDPOINT_NAMES for name in variables(endpoint))):
         monkeypatch.delenv(name, raising=False)
 
 

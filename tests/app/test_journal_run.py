@@ -19,7 +19,7 @@ from quantum_trader.app.runs.replay import run
 from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.runs.state_dir import RecordFile
 from quantum_trader.app.settings import RunSettings, load_settings
-from quantum_trader.journal import Lake
+from quantum_trader.journal.lake import Lake
 from quantum_trader.journal.leakage import LeakageError
 
 CHILD = """

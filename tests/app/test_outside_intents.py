@@ -112,7 +112,7 @@ def test_a_replay_takes_the_intents_of_a_file_and_counts_each_source_apart(
     folder, result = whole
     assert topics(folder).count("intent.received") == len(file.intents)
     assert {trade.model for trade in result.facts.trades} == {"ensemble", "PILOT", "DESK"}
-    assert any("outside intents of" in note for note in result.facts.notes)
+    assert any("outside intents lie in" in note for note in result.facts.notes)
     report = build_report(result.facts, RunStats(wall_s=1.0, bars_per_s=1.0, version="0"))
     rows = {row["name"]: row for row in report["tables"]["per_source"]}
     assert sum(row["count"] for row in rows.values()) == report["trades"]["count"]
@@ -276,8 +276,8 @@ def test_intents_from_before_the_run_are_left_out_and_the_report_says_so(tmp_pat
     given = read_intents(written(tmp_path / "intents.jsonl", [row(), row(intent_id="n2", created_ns=1, expires_ns=2)]))
     assert [one.intent_id for one in given.of_run(("BTCUSDT",), to_ns_of("2018-01-01"))] == ["n1"]
     said = given.statement(to_ns_of("2018-01-01"), to_ns_of("2018-02-01"))
-    assert said.startswith("1 outside intents of")
-    assert "1 lie outside its time" in said
+    assert "1 of 2 outside intents lie in the time of this run" in said
+    assert said.endswith("1 lie before or after it and are left out")
 
 
 def test_a_sweep_counts_the_intents_apart(file: IntentFile) -> None:

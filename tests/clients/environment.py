@@ -1,4 +1,4 @@
-"""Environments for clients that do not live beside the project: made once from pinned requirements, under build/.
+"""Virtual environments of client libraries: made once from pinned requirements, under build/.
 
 ``environment(requirements)`` returns the Python of a virtual environment that has exactly what the file pins. It is
 kept as ``build/clients-<hash of the file>`` and used again, offline too, until the file changes.

@@ -1,6 +1,6 @@
-"""The local venue in a thread, so that a client in another process meets it on loopback while the test looks inside.
+"""The local venue in a thread, so that a client process connects on loopback while the test reads its state.
 
-The recording is made here: calm minutes, then a path that the test decides on, one bar a step.
+The recording is made here: minutes of constant price, then the test's price path, one bar a step.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def minutes(closes: Sequence[float], history: int = HISTORY) -> Recording:
 
 
 class Served:
-    """A venue that is being served from another thread: look inside with :meth:`ask`, jump with :meth:`play_to`."""
+    """A venue served from another thread: :meth:`ask` reads its state, :meth:`play_to` advances its time."""
 
     def __init__(self, venue: LocalVenue, loop: asyncio.AbstractEventLoop) -> None:
         self.venue = venue
@@ -69,7 +69,7 @@ class Served:
         return status, headers, answer
 
     def ask(self, question: Callable[[Exchange], T]) -> T:
-        """Return *question* of the exchange, answered in the venue's own thread."""
+        """Return the result of *question* for the exchange, computed in the venue's thread."""
         async def answer() -> T:
             return question(self.venue.exchange)
 
@@ -86,7 +86,7 @@ class Served:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a script is told: addresses and keys, by environment and never as arguments."""
+        """Environment variables of a script: addresses and keys."""
         key = self.venue.keys[0]
         told = {"VENUE_URL": self.venue.url, "VENUE_WS": self.venue.ws_url, "VENUE_KEY": key.key,
                 "VENUE_SECRET": key.secret}

@@ -11,7 +11,7 @@ STOPS = [1.0] * 40 + [0.97, 0.95]
 
 
 def test_the_official_sdk_trades() -> None:
-    """REST, socket API, three stream roads: one long stopped out and one short, told in the SDK's own models."""
+    """REST, socket API, three stream roads: one long stopped out and one short, in the SDK's own models."""
     with serve(minutes(STOPS), clock=MarketClock(60.0)) as served:
         told = run_script("binance_sdk.py", served, react={"protected": lambda: served.play_to(len(STOPS) - 1)})
         algos = served.ask(lambda exchange: {algo.algo_id: algo.status for algo in exchange.algos.values()})

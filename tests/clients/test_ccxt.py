@@ -15,14 +15,14 @@ STOPS = [1.0] * 40 + [0.97, 0.95]  # minutes after the start: calm, then a fall 
 
 @pytest.fixture(scope="module")
 def over_rest() -> tuple[dict[str, Any], Exchange]:
-    """What the REST script told, and the exchange it left."""
+    """The output of the REST script, and the exchange after it."""
     with serve(minutes([1.0] * 10)) as served:
         told = run_script("ccxt_rest.py", served)
     return told, served.venue.exchange
 
 
 def test_ccxt_trades_over_rest(over_rest: tuple[dict[str, Any], Exchange]) -> None:
-    """A plain ccxt script gets from markets to a closed position, and the venue holds what the script was told."""
+    """A plain ccxt script gets from markets to a closed position, and the venue's state matches the script's output."""
     told, exchange = over_rest
     orders = [
         (str(order.order_id), order.ticket.side, order.ticket.type, order.status, order.ticket.reduce_only)
@@ -81,7 +81,7 @@ def test_ccxt_is_refused_with_the_venues_codes(over_rest: tuple[dict[str, Any], 
 
 
 def test_ccxt_streams_bars_and_its_own_orders() -> None:
-    """Bars, book, orders, trades, positions and balance arrive on ccxt's sockets; a stop that is hit is told."""
+    """Bars, book, orders, trades, positions and balance arrive on ccxt's sockets; a triggered stop is reported."""
     with serve(minutes(STOPS), clock=MarketClock(60.0)) as served:
         told = run_script("ccxt_streams.py", served, react={"protected": lambda: served.play_to(len(STOPS) - 1)})
         trades = served.ask(lambda exchange: [(str(trade.order_id), trade.price) for trade in exchange.trades])

@@ -1,4 +1,4 @@
-"""The environments of clients that live apart are made once and used again."""
+"""The client environments are made once and reused."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def test_an_environment_is_made_once_and_named_by_what_it_pins(tmp_path: Path) -
 
 
 @pytest.mark.long
-def test_what_cannot_be_installed_is_told(tmp_path: Path) -> None:
-    """A failing install names the file and what the installer said, and leaves nothing that passes for complete."""
+def test_a_failed_installation_is_reported(tmp_path: Path) -> None:
+    """The error names the file and the installer's output, and no environment is left that counts as complete."""
     requirements = tmp_path / "wrong.txt"
     requirements.write_text("./there-is-no-such-folder\n")
 

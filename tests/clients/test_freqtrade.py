@@ -1,7 +1,7 @@
 """Unmodified freqtrade trades on the local venue for an hour of recorded time, in dry-run and in live mode.
 
-freqtrade lives by the computer's clock, so it runs under libfaketime in recorded time, which passes as fast as the
-venue's. Everything else is configuration.
+freqtrade uses the computer's clock, so it runs under libfaketime in recorded time at the venue's speed. Everything
+else is configuration.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def configuration(served: Served, folder: Path, *, dry_run: bool) -> Path:
 
 
 def clock_of(python: Path, served: Served) -> dict[str, str]:
-    """Return the environment in which a process lives in the venue's time, at the venue's speed."""
+    """Return the environment that gives a process the venue's time, at the venue's speed."""
     (library,) = python.parent.parent.glob("lib/python3*/site-packages/libfaketime/vendor/libfaketime/src/*.so.1")
     now = served.ask(lambda exchange: exchange.now_ns)
     moment = iso(now // NS_PER_SECOND * NS_PER_SECOND).replace("T", " ").rstrip("Z")

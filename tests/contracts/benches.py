@@ -29,7 +29,8 @@ from quantum_trader.venues.local.exchange import Exchange, ExchangeSettings
 from quantum_trader.venues.local.server import LocalVenue
 from quantum_trader.venues.local.tape import Tape
 from quantum_trader.venues.paper.live_account import DrySettings, PaperExecutionAdapter
-from quantum_trader.venues.paper.venue import PaperSettings, PaperVenue
+from quantum_trader.venues.paper.settings import PaperSettings
+from quantum_trader.venues.paper.venue import PaperVenue
 
 from .hand_feed import HandFeed
 from .venue_contract import COIN, INTERVAL_NS, Bench

@@ -1,4 +1,4 @@
-"""A process that logs numbered events until it is killed, and says in a mapped file how many were accepted."""
+"""A process that logs numbered events until it is killed, and writes the accepted count into a mapped file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ START_NS = 1_700_000_000_000_000_000
 
 
 def order(number: int) -> OrderEvent:
-    """Event *number*: its client order id says which."""
+    """Event *number*, which is also its client order id."""
     return OrderEvent(
         trace_id=f"t{number}", symbol="BTCUSDT", ts_ns=START_NS + number, client_order_id=str(number), side="BUY",
         type="MARKET", status="NEW", qty=number / 7, price=30_000.25, reason="numbered " * (number % 5),
@@ -30,7 +30,7 @@ def health(number: int) -> HealthEvent:
 
 
 def main(directory: Path, accepted: Path, ring_bytes: int) -> None:
-    """Log for ever; the first eight bytes of *accepted* hold the last number that ``log`` returned from."""
+    """Log without end; the first eight bytes of *accepted* hold the last number that ``log`` returned from."""
     with accepted.open("r+b") as handle, mmap.mmap(handle.fileno(), 8) as area, memoryview(area).cast("Q") as words:
         logger = EventLogger(directory, ring_bytes=ring_bytes, publish_s=0.2)
         number = words[0]

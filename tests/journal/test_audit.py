@@ -1,4 +1,4 @@
-"""The audit chain: what was sealed and is no longer so is named."""
+"""The audit chain: changes of sealed records are reported."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def chain(tmp_path: Path) -> AuditChain:
 
 
 def problems(report: AuditReport) -> list[tuple[str, str, int, str]]:
-    """What a report complains of, briefly."""
+    """The problems of a report: (kind, day, position, record)."""
     return [(one.kind, one.day, one.position, one.record) for one in report.problems]
 
 
@@ -61,7 +61,7 @@ def test_untouched_records_verify(chain: AuditChain) -> None:
 
 @pytest.mark.parametrize("position", [1, 1000, 1001, 2500])
 def test_one_byte_of_one_record_names_the_record(chain: AuditChain, position: int) -> None:
-    """Wherever it stands in its block."""
+    """At every position in its block."""
     lines = history()
     at = PER_DAY + position - 1
     ts_ns, line = lines[at]
@@ -73,8 +73,8 @@ def test_one_byte_of_one_record_names_the_record(chain: AuditChain, position: in
     assert [day.intact for day in report.days] == [True, False, True]
 
 
-def test_two_edits_a_removal_and_an_addition_are_told_apart(chain: AuditChain) -> None:
-    """Each by its place, though everything after the first of them has moved."""
+def test_two_edits_a_removal_and_an_addition_are_distinguished(chain: AuditChain) -> None:
+    """Each by its position, although all records after the first change have moved."""
     lines = history()
     lines[9] = (lines[9][0], lines[9][1].replace(b"a reason", b"A reason"))
     del lines[1499]
@@ -86,8 +86,8 @@ def test_two_edits_a_removal_and_an_addition_are_told_apart(chain: AuditChain) -
     assert found[2][3] == "e0000999999"
 
 
-def test_a_record_moved_to_another_day_is_missed_there(chain: AuditChain) -> None:
-    """A changed time shows as a removal where the record was sealed, and as unsealed where it came to."""
+def test_a_record_moved_to_another_day_is_reported_as_removed(chain: AuditChain) -> None:
+    """A changed time is a removal on the sealed day and an unsealed record on the new day."""
     lines = history()
     _, line = lines[5]
     lines[5] = (START + 3 * NS_PER_DAY, line)
@@ -99,7 +99,7 @@ def test_a_record_moved_to_another_day_is_missed_there(chain: AuditChain) -> Non
 
 
 def test_a_missing_day_is_named(chain: AuditChain) -> None:
-    """Records that go without a signed statement are missed."""
+    """Records removed without a signed statement are reported."""
     report = chain.verify([line for line in history() if day_of(line[0]) != DAYS[1]])
 
     assert not report.ok
@@ -108,7 +108,7 @@ def test_a_missing_day_is_named(chain: AuditChain) -> None:
 
 
 def test_a_rewritten_day_with_fresh_seals_is_not_signed(chain: AuditChain, tmp_path: Path) -> None:
-    """Whoever lacks the key can make a chain that adds up, but not its signatures."""
+    """Without the key a consistent chain can be made, but not its signatures."""
     public = (chain.directory / "signing.pub").read_text().strip()
     forged = history()
     forged[0] = record(1, START, "rewritten")
@@ -123,7 +123,7 @@ def test_a_rewritten_day_with_fresh_seals_is_not_signed(chain: AuditChain, tmp_p
 
 
 def test_an_edited_seal_shows(chain: AuditChain) -> None:
-    """Its head no longer follows from what it says."""
+    """Its head no longer matches its fields."""
     path = chain.directory / f"{DAYS[1]}.json"
     path.write_bytes(path.read_bytes().replace(b'"count":2500', b'"count":2499'))
 
@@ -133,7 +133,7 @@ def test_an_edited_seal_shows(chain: AuditChain) -> None:
 
 
 def test_a_seal_taken_out_of_the_chain_shows(chain: AuditChain) -> None:
-    """The seals after it join nothing."""
+    """The seals after it link to no seal."""
     (chain.directory / f"{DAYS[1]}.json").unlink()
 
     report = chain.verify(history())
@@ -142,7 +142,7 @@ def test_a_seal_taken_out_of_the_chain_shows(chain: AuditChain) -> None:
 
 
 def test_a_chain_cut_at_its_end_shows_against_a_head_noted_elsewhere(chain: AuditChain) -> None:
-    """The chain itself cannot know what came last; the noted head does."""
+    """The chain alone does not show a cut end; the noted head does."""
     head = chain.verify(history()).head
     (chain.directory / f"{DAYS[2]}.json").unlink()
     kept = history(days=2)
@@ -152,7 +152,7 @@ def test_a_chain_cut_at_its_end_shows_against_a_head_noted_elsewhere(chain: Audi
 
 
 def test_a_day_that_grew_gets_another_seal_over_what_was_added(chain: AuditChain) -> None:
-    """What stands after the last sealed record is unsealed, not wrong."""
+    """Records after the last sealed one are unsealed, not wrong."""
     grown = [*history(), record(9_000_001, START + 2 * NS_PER_DAY + 80_000 * NS_PER_SECOND)]
 
     before = chain.verify(grown)
@@ -175,14 +175,14 @@ def test_sealing_again_adds_nothing_and_the_same_records_give_the_same_seals(cha
 
 
 def test_only_whole_days_are_sealed_when_asked(tmp_path: Path) -> None:
-    """The day that goes on stays open."""
+    """The unfinished day stays open."""
     made = AuditChain(tmp_path / "audit").seal(history(), through_day=DAYS[1])
 
     assert [seal.day for seal in made] == DAYS[:2]
 
 
 def test_retired_days_leave_a_chain_that_verifies(chain: AuditChain) -> None:
-    """The signed anchor stands for what was removed; the next day joins it."""
+    """The signed anchor replaces the removed days; the next day links to it."""
     head = chain.verify(history()).head
     anchor = chain.retire(DAYS[1], now_ns=1)
     kept = [line for line in history() if day_of(line[0]) > DAYS[1]]
@@ -197,7 +197,7 @@ def test_retired_days_leave_a_chain_that_verifies(chain: AuditChain) -> None:
 
 
 def test_a_kill_while_retiring_does_no_harm(chain: AuditChain) -> None:
-    """The anchor is written first; seals left behind are those it stands for."""
+    """The anchor is written first; leftover seals are covered by it."""
     left = {path.name: path.read_bytes() for path in chain.directory.glob(f"{DAYS[1]}*")}
     chain.retire(DAYS[1], now_ns=1)
     for name, content in left.items():
@@ -207,7 +207,7 @@ def test_a_kill_while_retiring_does_no_harm(chain: AuditChain) -> None:
 
 
 def test_a_forged_anchor_shows(chain: AuditChain, tmp_path: Path) -> None:
-    """Nobody else can state that days were removed on purpose."""
+    """Only the key's owner can sign that days were removed on purpose."""
     chain.retire(DAYS[0], now_ns=1)
     path = chain.directory / "anchor.json"
     path.write_bytes(path.read_bytes().replace(b'"records":2500', b'"records":2400'))
@@ -218,19 +218,19 @@ def test_a_forged_anchor_shows(chain: AuditChain, tmp_path: Path) -> None:
 
 
 def test_nothing_is_retired_that_was_never_sealed(chain: AuditChain) -> None:
-    """The statement would be about nothing."""
+    """There is nothing to retire."""
     with pytest.raises(InputError, match="nothing to retire"):
         chain.retire("2001-01-01", now_ns=1)
 
 
 def test_records_that_vanished_are_not_sealed_over(chain: AuditChain) -> None:
-    """Sealing refuses and sends to verify."""
+    """Sealing is refused, and the error names verify."""
     with pytest.raises(StateError, match="journal verify"):
         chain.seal(history()[1:])
 
 
-def test_a_flipped_byte_in_the_check_file_is_told(chain: AuditChain) -> None:
-    """It only names records, so that intact records stay intact; a changed one is then placed by its block."""
+def test_a_flipped_byte_in_the_check_file_is_reported(chain: AuditChain) -> None:
+    """Intact records stay intact; a changed record is then located by its block."""
     path = chain.directory / f"{DAYS[0]}.checks"
     content = bytearray(path.read_bytes())
     content[0] ^= 1
@@ -257,7 +257,7 @@ def test_the_key_is_private_and_the_public_one_is_published(chain: AuditChain) -
 
 @given(at=st.integers(0, 1_000_000), bit=st.integers(0, 7))
 def test_any_flipped_bit_is_noticed_and_placed(tmp_path_factory: pytest.TempPathFactory, at: int, bit: int) -> None:
-    """Wherever it falls: in a word, a number, a time, the end of a line; the record's place is told."""
+    """At any place (word, number, time, end of line) the record's position is reported."""
     folder = tmp_path_factory.mktemp("flip")
     chain = AuditChain(folder / "audit")
     lines = history(days=2, per_day=20)
@@ -274,22 +274,22 @@ def test_any_flipped_bit_is_noticed_and_placed(tmp_path_factory: pytest.TempPath
 
 
 def test_a_record_that_is_no_json_counts_to_the_moment_before(tmp_path: Path) -> None:
-    """So that a damaged line is held against the day it was sealed in."""
+    """A damaged line is compared with the day it was sealed in."""
     path = tmp_path / "records.jsonl"
     path.write_bytes(b'{"ts_ns":5}\n{"ts_n\n{"ts_ns":7}\n')
 
     assert list(record_lines(path)) == [(5, b'{"ts_ns":5}'), (5, b'{"ts_n'), (7, b'{"ts_ns":7}')]
 
 
-def test_records_slipped_in_at_a_days_end_are_told(chain: AuditChain) -> None:
-    """No seal covers them, but sealed ones stand behind them: they were not there at the sealing."""
+def test_records_inserted_at_the_end_of_a_day_are_reported(chain: AuditChain) -> None:
+    """No seal covers them, but sealed records follow: they were inserted after the sealing."""
     lines = history()
     lines.insert(PER_DAY, record(9_000_001, START + 3_000 * NS_PER_SECOND))
 
     assert problems(chain.verify(lines)) == [("added", DAYS[0], 0, "e0009000001")]
 
 
-def test_a_whole_day_slipped_in_is_told(tmp_path: Path) -> None:
+def test_an_inserted_day_is_reported(tmp_path: Path) -> None:
     """A day that had no records when its neighbours were sealed."""
     chain = AuditChain(tmp_path / "audit")
     lines = history()
@@ -301,7 +301,7 @@ def test_a_whole_day_slipped_in_is_told(tmp_path: Path) -> None:
 
 
 def test_late_records_and_retired_ones_are_no_additions(chain: AuditChain) -> None:
-    """What comes behind everything sealed is late; of retired days the records may still be there."""
+    """Records after all sealed ones are late; records of retired days may still exist."""
     late = [*history(), record(9_000_001, START + 3_000 * NS_PER_SECOND)]
 
     assert chain.verify(late).ok
@@ -309,8 +309,8 @@ def test_late_records_and_retired_ones_are_no_additions(chain: AuditChain) -> No
     assert chain.verify(history()).ok
 
 
-def test_a_check_file_that_was_edited_is_told_while_the_records_are_whole(chain: AuditChain) -> None:
-    """Before it is needed to name a record."""
+def test_an_edited_check_file_is_reported_while_the_records_are_intact(chain: AuditChain) -> None:
+    """It is reported before it is needed to locate a record."""
     path = chain.directory / f"{DAYS[0]}.checks"
     path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
     report = chain.verify(history())

@@ -1,4 +1,4 @@
-"""The logger: accepted means kept, from threads, coroutines and forks; a full ring waits or drops as was chosen."""
+"""The logger: accepted means kept, from threads, coroutines and forks; a full ring waits or drops, as configured."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SMALL = 1 << 20
 
 
 def until_refused(logger: EventLogger, number: int) -> tuple[int, str]:
-    """Log numbered events until one is refused; returns its number and what was said."""
+    """Log numbered events until one is refused; returns its number and the error text."""
     while True:
         try:
             logger.log(order(number))
@@ -61,7 +61,7 @@ def test_what_was_logged_is_read_with_its_text_and_its_nesting(tmp_path: Path) -
 
 
 def test_lines_keep_their_bytes(tmp_path: Path) -> None:
-    """Spaces, order of keys, what is not JSON: as given; trace and symbol are found inside ``data`` too."""
+    """Spaces, order of keys and non-JSON bytes stay as given; trace and symbol are found inside ``data`` too."""
     lines = [b'{"topic":"a","trace_id":"t1","data":{"symbol":"BTCUSDT"}}', b'{ "spaced" : 1 }', b"not json", b""]
     with EventLogger(tmp_path, ring_bytes=SMALL) as logger:
         for line in lines:
@@ -95,7 +95,7 @@ def test_many_threads_lose_nothing_and_keep_their_order(tmp_path: Path) -> None:
 
 
 def test_logs_from_coroutines(tmp_path: Path) -> None:
-    """``log`` never awaits: tasks interleave where they choose to."""
+    """``log`` never awaits: tasks interleave at their own await points."""
 
     async def work(t: int, logger: EventLogger) -> None:
         for i in range(100):
@@ -112,12 +112,12 @@ def test_logs_from_coroutines(tmp_path: Path) -> None:
 
 
 def test_a_full_ring_waits_and_then_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a flusher ``log`` blocks for *wait_s*, then says that this event was not accepted."""
+    """Without a flusher ``log`` blocks for *wait_s*, then raises that this event was not accepted."""
     monkeypatch.setattr(event_logger.EventLogger, "_start_flusher", lambda self: None)
     with EventLogger(tmp_path, ring_bytes=1 << 18, wait_s=0.01) as logger:
-        accepted, said = until_refused(logger, 0)
+        accepted, message = until_refused(logger, 0)
 
-        assert "not accepted" in said
+        assert "not accepted" in message
         assert logger.stats().accepted == accepted
         assert logger.stats().dropped == {}
         assert logger.stats().waits > 0
@@ -136,7 +136,7 @@ def test_kinds_that_may_drop_are_dropped_and_counted(tmp_path: Path, monkeypatch
         assert stats.waits == 0
 
 
-def test_one_process_a_name(tmp_path: Path) -> None:
+def test_a_producer_name_belongs_to_one_process(tmp_path: Path) -> None:
     """A second logger of the same name is refused; of another name it shares the journal."""
     with EventLogger(tmp_path, ring_bytes=SMALL) as logger, EventLogger(tmp_path, "other", ring_bytes=SMALL) as other:
         with pytest.raises(StateError, match="another producer name"):
@@ -148,7 +148,7 @@ def test_one_process_a_name(tmp_path: Path) -> None:
     assert rows == [{"producer": "main", "seq": 1}, {"producer": "other", "seq": 1}]
 
 
-def test_after_a_fork_the_child_is_told(tmp_path: Path) -> None:
+def test_after_a_fork_log_raises_in_the_child(tmp_path: Path) -> None:
     """Two processes must not append to one ring: the child's ``log`` raises, the parent's goes on."""
     with EventLogger(tmp_path, ring_bytes=SMALL) as logger:
         logger.log(order(1))
@@ -162,17 +162,17 @@ def test_after_a_fork_the_child_is_told(tmp_path: Path) -> None:
                 os.write(write, b"refused")
             os._exit(0)
         os.waitpid(child, 0)
-        said = os.read(read, 20)
+        message = os.read(read, 20)
         os.close(read)
         os.close(write)
         logger.log(order(3))
 
-    assert said == b"refused"
+    assert message == b"refused"
     assert Lake(tmp_path).counts() == {"order": 2}
 
 
-def test_closed_is_closed(tmp_path: Path) -> None:
-    """Nothing is accepted after ``close``, and closing twice is closing."""
+def test_a_closed_logger_refuses_events(tmp_path: Path) -> None:
+    """Nothing is accepted after ``close``, and closing twice is allowed."""
     logger = EventLogger(tmp_path, ring_bytes=SMALL)
     logger.close()
     logger.close()
@@ -183,7 +183,7 @@ def test_closed_is_closed(tmp_path: Path) -> None:
 
 
 def test_numbers_go_on_in_the_next_process(tmp_path: Path) -> None:
-    """A producer's events are numbered through, whoever runs it."""
+    """A producer's events are numbered consecutively across processes."""
     for i in range(3):
         with EventLogger(tmp_path, ring_bytes=SMALL) as logger:
             logger.log(order(i))
@@ -192,7 +192,7 @@ def test_numbers_go_on_in_the_next_process(tmp_path: Path) -> None:
 
 
 def test_settings_are_checked(tmp_path: Path) -> None:
-    """Named, with the value."""
+    """The error names the setting and its value."""
     for wrong in ({"ring_bytes": 10}, {"commit_ms": 0.0}, {"producer": "No Name"}):
         with pytest.raises(InputError, match=f"^{next(iter(wrong))} = "):
             EventLogger(tmp_path, **wrong)  # type: ignore[arg-type]
@@ -200,7 +200,7 @@ def test_settings_are_checked(tmp_path: Path) -> None:
 
 
 def test_a_newer_schema_reads_beside_the_older(tmp_path: Path) -> None:
-    """Versions of a kind live together; each event says its own."""
+    """Versions of a kind coexist; each event carries its own."""
 
     class First(Event, frozen=True, kw_only=True):
         a: int
@@ -226,18 +226,18 @@ def test_a_newer_schema_reads_beside_the_older(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_holds_up_and_loses_nothing(tmp_path: Path) -> None:
-    """While the flusher may not write ``log`` refuses in the end, with the disk's words; once it may, all is there."""
+    """While the flusher cannot write, ``log`` finally refuses with the disk's error; afterwards all is durable."""
     logger = EventLogger(tmp_path, ring_bytes=1 << 18, wait_s=0.5)
     logger.log(order(0))
     logger.flush()
     no_limit = resource.prlimit(logger.flusher_pid(), resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
-    accepted, said = until_refused(logger, 1)
+    accepted, message = until_refused(logger, 1)
     errors = logger.stats().write_errors
     during = Lake(tmp_path).counts()
     resource.prlimit(logger.flusher_pid(), resource.RLIMIT_FSIZE, no_limit)
     logger.close()
 
-    assert "the disk says" in said
+    assert "the disk says" in message
     assert errors > 0
     assert during == {"order": accepted}
     assert [seq for seq, _, _ in Lake(tmp_path).lines()] == list(range(1, accepted + 1))
@@ -246,7 +246,7 @@ def test_a_full_disk_holds_up_and_loses_nothing(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MiB of its own."""
+    """A separate file system of 24 MiB."""
     path = tmp_path / "disk"
     path.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", path], capture_output=True, check=False)
@@ -263,7 +263,7 @@ def test_a_disk_without_a_free_byte_loses_nothing(small_disk: Path) -> None:
     with suppress(OSError), filler.open("wb", buffering=0) as handle:
         while handle.write(bytes(4096)):
             pass
-    accepted, said = until_refused(logger, 0)
+    accepted, message = until_refused(logger, 0)
     waiting = logger.stats()
     during = Lake(small_disk / "journal").counts()
     filler.unlink()
@@ -271,7 +271,7 @@ def test_a_disk_without_a_free_byte_loses_nothing(small_disk: Path) -> None:
     after = logger.stats()
     logger.close()
 
-    assert os.strerror(errno.ENOSPC) in said
+    assert os.strerror(errno.ENOSPC) in message
     assert (waiting.accepted, after.durable, after.dropped) == (accepted, accepted, {})
     assert waiting.write_errors > 0
     assert during == {"order": accepted}
@@ -287,7 +287,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EventLogger:
 
 
 def test_a_refusal_at_the_rings_end_leaves_what_follows_whole(alone: EventLogger, tmp_path: Path) -> None:
-    """Events of any length fill the ring again and again, refused wherever it ends: what was accepted is read."""
+    """Events of any length fill the ring again and again, refused at each end: all accepted events are read."""
     committer, chance = Committer(tmp_path, "main", publish_s=99.0), random.Random(1)
     accepted: list[bytes] = []
     for _ in range(60):
@@ -305,7 +305,7 @@ def test_a_refusal_at_the_rings_end_leaves_what_follows_whole(alone: EventLogger
 
 
 def test_an_interrupt_between_two_steps_leaves_what_follows_whole(alone: EventLogger, tmp_path: Path) -> None:
-    """Ctrl-C after the payload was written and before it was counted: that event is none, the next one is whole."""
+    """Ctrl-C after the payload was written and before the count: that event is dropped, the next one is complete."""
 
     def interrupt(_frame: object, happened: str, called: object) -> None:
         if happened == "c_return" and getattr(called, "__name__", "") == "write":
@@ -322,8 +322,8 @@ def test_an_interrupt_between_two_steps_leaves_what_follows_whole(alone: EventLo
     assert [payload for _, _, payload in Lake(tmp_path).lines()] == [b"first", b"second"]
 
 
-def test_what_json_has_not_stops_nothing(tmp_path: Path) -> None:
-    """A key that JSON has not: accepted, shown as its bytes, and the events around it are published."""
+def test_events_without_a_json_form_do_not_block_publication(tmp_path: Path) -> None:
+    """A key without a JSON form: accepted, shown as bytes, and the events around it are published."""
     odd = msgspec.structs.replace(order(2), facts={"levels": {(1, 2): 3}})
     with EventLogger(tmp_path, ring_bytes=SMALL) as logger:
         for event in (order(1), odd, order(3)):
@@ -337,8 +337,8 @@ def test_what_json_has_not_stops_nothing(tmp_path: Path) -> None:
     assert not list((tmp_path / "wal").glob("*.seg"))
 
 
-def test_what_has_no_place_in_a_record_is_refused(alone: EventLogger, tmp_path: Path) -> None:
-    """A time beyond 64 bits, a schema beyond a byte: named with the value, and the next event is whole."""
+def test_times_and_schemas_out_of_range_are_refused(alone: EventLogger, tmp_path: Path) -> None:
+    """A time beyond 64 bits, a schema beyond a byte: the error has the value, and the next event is complete."""
     for ts_ns in (2**63, 1.5):
         with pytest.raises(InputError, match=f"ts_ns = {ts_ns}"):
             alone.log_line("note", ts_ns, b"wrong")
@@ -353,7 +353,7 @@ def test_what_has_no_place_in_a_record_is_refused(alone: EventLogger, tmp_path: 
 
 
 def test_a_kind_beyond_the_tables_room_is_refused_every_time(alone: EventLogger, tmp_path: Path) -> None:
-    """Not accepted under a number that nothing names."""
+    """No event is accepted under a number without a name."""
     names = [f"{number:060d}" for number in range(1000)]
     for name in names:
         with suppress(StateError):
@@ -369,7 +369,7 @@ def test_a_kind_beyond_the_tables_room_is_refused_every_time(alone: EventLogger,
 
 
 def test_threads_that_name_kinds_at_once_share_no_number(alone: EventLogger, tmp_path: Path) -> None:
-    """The naming of one kind is not met half done by another."""
+    """One thread's new kind is complete before another thread reads the table."""
     inside, most = [0], [0]
     set_kinds = alone._ring.set_kinds
 
@@ -396,7 +396,7 @@ def test_threads_that_name_kinds_at_once_share_no_number(alone: EventLogger, tmp
 
 
 def test_a_new_ring_goes_on_with_the_names_of_the_log(tmp_path: Path, alone: EventLogger) -> None:
-    """After a restart of the machine a number means what it meant before."""
+    """After a restart of the machine a number keeps its kind."""
     alone.log_line("aaa", 1, b"aaa")
     committer = Committer(tmp_path, "main", publish_s=99.0)
     committer.step(0.0)
@@ -417,10 +417,10 @@ def test_a_new_ring_goes_on_with_the_names_of_the_log(tmp_path: Path, alone: Eve
 
 
 def test_a_fork_in_the_middle_of_a_log_refuses_in_the_child_and_keeps_no_name(tmp_path: Path) -> None:
-    """Another thread was in ``log``: the child is told at once, names nothing, and does not hold the producer."""
+    """Another thread was in ``log``: the child's call raises at once, adds no kind, and does not lock the producer."""
     logger = EventLogger(tmp_path, ring_bytes=SMALL)
     logger._token.pop()
-    told, tell = os.pipe()
+    reader, writer = os.pipe()
     over, end = os.pipe()
     child = os.fork()
     if child == 0:
@@ -429,26 +429,26 @@ def test_a_fork_in_the_middle_of_a_log_refuses_in_the_child_and_keeps_no_name(tm
             with suppress(StateError):
                 call()
                 os._exit(1)
-        os.write(tell, b"refused")
+        os.write(writer, b"refused")
         os.read(over, 1)
         os._exit(0)
     logger._token.append(None)
-    os.close(tell)
-    said = os.read(told, 20)
+    os.close(writer)
+    message = os.read(reader, 20)
     logger.log_line("of.the.parent", 1, b"")
     logger.close()
     EventLogger(tmp_path, ring_bytes=SMALL).close()
     os.write(end, b".")
     status = os.waitpid(child, 0)[1]
-    for descriptor in (told, over, end):
+    for descriptor in (reader, over, end):
         os.close(descriptor)
 
-    assert (said, status) == (b"refused", 0)
+    assert (message, status) == (b"refused", 0)
     assert Lake(tmp_path).counts() == {"of.the.parent": 1}
 
 
 def test_a_struct_whose_first_keys_are_others_is_no_kind() -> None:
-    """Readers find trace and symbol by their place."""
+    """Readers find trace and symbol by their position."""
 
     class Tagged(Event, frozen=True, kw_only=True, tag=True):
         a: int

@@ -25,7 +25,7 @@ from quantum_trader.journal.flusher import BACKLOG, Committer, Flusher, adopt
 from quantum_trader.journal.lake import Lake
 from quantum_trader.journal.manifest import read_manifest
 from quantum_trader.journal.publish import publish_segments
-from quantum_trader.journal.ring import RECORD, W_BOOT, Chunk, Cursor
+from quantum_trader.journal.ring import RECORD, W_BOOT, EventChunk, RingCursor
 
 SMALL = 1 << 20
 
@@ -37,14 +37,14 @@ def logger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EventLogger:
     return EventLogger(tmp_path, ring_bytes=SMALL)
 
 
-def test_a_flusher_killed_before_it_told_the_ring_writes_nothing_twice(tmp_path: Path, logger: EventLogger) -> None:
-    """The log has more than the ring knows of: the next flusher goes on behind the log."""
+def test_a_flusher_killed_before_its_cursor_update_writes_nothing_twice(tmp_path: Path, logger: EventLogger) -> None:
+    """The log has more events than the ring's cursor: the next flusher continues after the log."""
     for number in range(1, 101):
         logger.log(order(number))
     first = Committer(tmp_path, "main", publish_s=99.0)
     first.step(0.0)
     first.close()
-    logger._ring.set_cursor(Cursor(0, 0, 0))
+    logger._ring.set_cursor(RingCursor(0, 0, 0))
     for number in range(101, 151):
         logger.log(order(number))
     second = Committer(tmp_path, "main", publish_s=99.0)
@@ -56,10 +56,10 @@ def test_a_flusher_killed_before_it_told_the_ring_writes_nothing_twice(tmp_path:
     assert read == list(range(1, 151))
 
 
-def test_a_full_disk_is_told_and_tried_again(
+def test_a_full_disk_is_reported_and_retried(
     tmp_path: Path, logger: EventLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At any call that writes: nothing is durable, nothing is lost, the next try succeeds."""
+    """At every writing call: nothing is durable, nothing is lost, the retry succeeds."""
     committer = Committer(tmp_path, "main", publish_s=99.0)
     for name in ("posix_fallocate", "pwrite", "fdatasync"):
         logger.log(order(1))
@@ -82,9 +82,9 @@ def full_disk(*_: Any) -> int:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("promised", [False, True])
-def test_a_torn_tail(tmp_path: Path, logger: EventLogger, promised: bool) -> None:
-    """A block cut while it was written was promised to nobody: cut off and written again. A durable one is damage."""
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_half_written_last_block_is_cut_off_or_reported(tmp_path: Path, logger: EventLogger, durable: bool) -> None:
+    """A half-written block that was not yet durable is cut off and written again. A durable one is damage."""
     for number in range(1, 65):
         logger.log(order(number))
     first = Committer(tmp_path, "main", publish_s=99.0)
@@ -92,18 +92,18 @@ def test_a_torn_tail(tmp_path: Path, logger: EventLogger, promised: bool) -> Non
     first.close()
     path = first.finished[0]
     path.write_bytes(path.read_bytes()[:-100])
-    if not promised:
-        logger._ring.set_cursor(Cursor(0, 0, 0))
+    if not durable:
+        logger._ring.set_cursor(RingCursor(0, 0, 0))
     adopt(tmp_path)
     logger.close()
     damage = Lake(tmp_path).check()
 
-    assert [seq for seq, _, _ in Lake(tmp_path).lines()] == ([] if promised else list(range(1, 65)))
-    assert [(found.path, found.size > 0) for found in damage] == ([(path.name, True)] if promised else [])
+    assert [seq for seq, _, _ in Lake(tmp_path).lines()] == ([] if durable else list(range(1, 65)))
+    assert [(found.path, found.size > 0) for found in damage] == ([(path.name, True)] if durable else [])
 
 
 def test_half_a_block_behind_whole_ones_is_cut_off(tmp_path: Path, logger: EventLogger) -> None:
-    """As a killed flusher leaves it, in the segment and in one it had only begun."""
+    """In a full segment and in a newly started one, as a killed flusher leaves them."""
     for number in range(1, 129):
         logger.log(order(number))
     first = Committer(tmp_path, "main", publish_s=99.0)
@@ -125,7 +125,7 @@ def test_half_a_block_behind_whole_ones_is_cut_off(tmp_path: Path, logger: Event
 
 
 def test_a_ring_from_before_a_restart_of_the_machine_is_not_adopted(tmp_path: Path, logger: EventLogger) -> None:
-    """Its pages may be of any age after a power cut: only what is in the log is published."""
+    """Its pages may be outdated after a power cut: only events of the log are published."""
     logger.log(order(1))
     committer = Committer(tmp_path, "main", publish_s=99.0)
     committer.step(0.0)
@@ -147,7 +147,7 @@ values: st.SearchStrategy[Any] = st.recursive(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.text(), st.text(), values), min_size=1, max_size=20))
 def test_compiled_text_is_the_encoders_text(events: list[tuple[str, str, Any]]) -> None:
-    """Any value that JSON has: byte for byte what msgspec writes, with trace and symbol beside it."""
+    """For any JSON value: byte for byte the output of msgspec, with trace and symbol."""
     plain = [{"trace_id": trace, "symbol": symbol, "value": value} for trace, symbol, value in events]
     found = texts_of([msgspec.msgpack.encode(event) for event in plain])
 
@@ -157,14 +157,14 @@ def test_compiled_text_is_the_encoders_text(events: list[tuple[str, str, Any]]) 
 
 
 def texts_of(payloads: list[bytes]) -> tuple[list[str], list[str], list[str]]:
-    """Trace ids, symbols and payloads, by the compiled road."""
+    """Trace ids, symbols and payloads, by the compiled form."""
     records = np.zeros(len(payloads), RECORD)
     records["word"] = [len(payload) | 5 << 32 for payload in payloads]
-    few, columns.FEW = columns.FEW, 0
+    few, columns.COMPILED_FROM = columns.COMPILED_FROM, 0
     try:
-        _, kind, table = next(iter(tables_of(Chunk(records, b"".join(payloads), 1), "main", {5: "order"})))
+        _, kind, table = next(iter(tables_of(EventChunk(records, b"".join(payloads), 1), "main", {5: "order"})))
     finally:
-        columns.FEW = few
+        columns.COMPILED_FROM = few
     assert kind == "order"
     return table["trace_id"].to_pylist(), table["symbol"].to_pylist(), table["payload"].to_pylist()
 
@@ -187,7 +187,7 @@ def test_doubles_are_written_as_the_encoder_writes_them() -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(-(10**15), 10**15), min_size=20, max_size=60), st.integers(0, 9))
 def test_rounded_doubles_are_written_as_the_encoder_writes_them(numbers: list[int], places: int) -> None:
-    """Prices and quantities, which take a shorter way than other doubles, and their neighbours, which do not."""
+    """Prices and quantities, which have a faster form than other doubles, and their neighbours, which do not."""
     rounded = [number / 10**places for number in numbers]
     doubles = [*rounded, *(math.nextafter(number, math.inf) for number in rounded)]
     found = texts_of([msgspec.msgpack.encode({"trace_id": "", "symbol": "", "value": value}) for value in doubles])[2]
@@ -197,7 +197,7 @@ def test_rounded_doubles_are_written_as_the_encoder_writes_them(numbers: list[in
     ]
 
 
-def test_values_the_compiled_road_does_not_know_take_the_other() -> None:
+def test_values_without_a_compiled_form_use_python() -> None:
     """A date and bytes: as the encoder writes them."""
     event = {"trace_id": "t", "symbol": "s", "when": datetime(2024, 1, 1, tzinfo=UTC), "raw": b"abc"}
     found = texts_of([msgspec.msgpack.encode(event)])
@@ -206,7 +206,7 @@ def test_values_the_compiled_road_does_not_know_take_the_other() -> None:
 
 
 def test_kinds_without_a_name_are_still_read(tmp_path: Path, logger: EventLogger) -> None:
-    """A lost table of names costs the names only."""
+    """A lost table of names loses only the names."""
     logger.log(order(1))
     logger._ring.set_kinds(b"{}")
     committer = Committer(tmp_path, "main", publish_s=99.0)
@@ -220,7 +220,7 @@ def test_kinds_without_a_name_are_still_read(tmp_path: Path, logger: EventLogger
 def test_a_segment_that_cannot_be_finished_is_finished_later(
     tmp_path: Path, logger: EventLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is not left behind: later segments would be published before it, and hide it."""
+    """It is finished before later segments, which would otherwise be published first and hide it."""
     committer = Committer(tmp_path, "main", publish_s=1.0)
     logger.log(order(1))
     committer.step(0.0)
@@ -240,7 +240,7 @@ def test_a_segment_that_cannot_be_finished_is_finished_later(
 
 
 def test_a_publisher_that_fails_ends_the_flusher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever it meets: a committer that waited for it would hold up every producer in silence."""
+    """Any error ends it: a committer that waits for it would block every producer silently."""
     flusher = Flusher(make_ring(tmp_path, monkeypatch), "main", commit_ms=1.0, publish_s=0.0, parent=os.getppid())
     monkeypatch.setattr(flusher, "_publish_all", lambda: 1 / 0)
     monkeypatch.setattr("threading.excepthook", lambda _: None)
@@ -257,8 +257,8 @@ def make_ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_what_another_left_is_adopted_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not when the new producer ends, which may be weeks and a power cut later."""
+def test_events_of_an_ended_producer_are_adopted_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adoption does not wait until the new producer ends."""
     with monkeypatch.context() as patch:
         make_ring(tmp_path, patch)
     with EventLogger(tmp_path, "other", ring_bytes=SMALL):
@@ -271,7 +271,7 @@ def test_what_another_left_is_adopted_at_the_start(tmp_path: Path, monkeypatch: 
 
 
 def test_a_second_damaged_segment_of_a_name_is_kept_too(tmp_path: Path, logger: EventLogger) -> None:
-    """Names of segments come again when a flusher starts anew."""
+    """Segment names are reused when a flusher restarts."""
     logger.log(order(1))
     committer = Committer(tmp_path, "main", publish_s=99.0)
     committer.step(0.0)

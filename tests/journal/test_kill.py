@@ -45,25 +45,25 @@ def kill_producers(tmp_path: Path, times: int, ring_bytes: int) -> None:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.journal.producer", str(directory), str(accepted), str(ring_bytes)], cwd=ROOT
         )
-        before = told(accepted)
-        while told(accepted) == before:
+        before = accepted_count(accepted)
+        while accepted_count(accepted) == before:
             after(0.005)
             assert process.poll() is None
         after(chance.random() * 0.1)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        last = told(accepted)
+        last = accepted_count(accepted)
         read = numbers(directory)
         assert read == list(range(1, len(read) + 1)), "each once, in order"
-        assert last <= len(read) <= last + 1, "every accepted event; one more may be whole but not yet told"
+        assert last <= len(read) <= last + 1, "every accepted event; one more may be complete but not yet counted"
         accepted.write_bytes(len(read).to_bytes(8, "little"))
     EventLogger(directory, ring_bytes=ring_bytes).close()
-    assert numbers(directory) == list(range(1, told(accepted) + 1))
+    assert numbers(directory) == list(range(1, accepted_count(accepted) + 1))
     assert Lake(directory).check() == []
 
 
-def told(path: Path) -> int:
-    """What the producer said it had accepted."""
+def accepted_count(path: Path) -> int:
+    """The count that the producer wrote as accepted."""
     with path.open("rb") as handle, mmap.mmap(handle.fileno(), 8, access=mmap.ACCESS_READ) as area:
         return int.from_bytes(area[:8], "little")
 
@@ -111,14 +111,14 @@ def test_fifty_killed_flushers_lose_nothing(tmp_path: Path) -> None:
     kill_flushers(tmp_path, 50)
 
 
-def test_what_a_dead_producer_left_is_adopted_by_another(tmp_path: Path) -> None:
+def test_events_of_a_killed_producer_are_adopted_by_another(tmp_path: Path) -> None:
     """A logger of another name finds the ring of a dead one and publishes it."""
     directory, accepted = tmp_path / "journal", tmp_path / "accepted"
     accepted.write_bytes(bytes(8))
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.journal.producer", str(directory), str(accepted), str(1 << 20)], cwd=ROOT
     )
-    while told(accepted) < 100:
+    while accepted_count(accepted) < 100:
         after(0.005)
     flusher = flusher_of(directory)
     process.send_signal(signal.SIGSTOP)
@@ -128,7 +128,7 @@ def test_what_a_dead_producer_left_is_adopted_by_another(tmp_path: Path) -> None
     kept = len(numbers(directory))
     EventLogger(directory, "other", ring_bytes=1 << 20).close()
 
-    assert kept >= told(accepted)
+    assert kept >= accepted_count(accepted)
     assert len(numbers(directory)) == kept
     assert not list((directory / "wal").glob("*.seg")), "everything is in the lake"
 

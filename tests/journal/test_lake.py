@@ -36,7 +36,7 @@ def journal(tmp_path: Path) -> Path:
 
 
 def test_the_view_spans_ring_log_and_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Events in all three places at once: each is seen once, whatever moved last."""
+    """Events in all three places at once: each is read once."""
     monkeypatch.setattr(event_logger.EventLogger, "_start_flusher", lambda self: None)
     logger = EventLogger(tmp_path, ring_bytes=SMALL)
     committer = Committer(tmp_path, "main", publish_s=99.0)
@@ -62,7 +62,7 @@ def test_the_view_spans_ring_log_and_parts(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_counts_by_kind(journal: Path) -> None:
-    """The question everyone asks first, in SQL and without opening a part."""
+    """Counts by kind, in SQL and without opening a part."""
     table = Lake(journal).sql("select kind, count(*) as n from events group by 1 order by 1")
 
     assert table.to_pylist() == [{"kind": "health", "n": 100}, {"kind": "order", "n": 200}]
@@ -71,7 +71,7 @@ def test_counts_by_kind(journal: Path) -> None:
 
 
 def test_a_block_that_is_read_in_pieces_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log is read while blocks are appended: of two new ones only the second is whole, and the ring had both."""
+    """The log is read while blocks are appended: of two new ones only the second is complete, and the ring had both."""
     monkeypatch.setattr(event_logger.EventLogger, "_start_flusher", lambda self: None)
     logger = EventLogger(tmp_path, ring_bytes=SMALL)
     committer = Committer(tmp_path, "main", publish_s=99.0)
@@ -130,7 +130,7 @@ def test_what_is_published_while_the_log_is_read_is_seen_once(tmp_path: Path, mo
 
 
 def test_another_process_reads_while_this_one_writes(tmp_path: Path) -> None:
-    """What ``log`` returned from before the other process asked is in its answer."""
+    """Events accepted before the other process queries are in its result."""
     code = (
         "import sys; from quantum_trader.journal.lake import Lake; "
         "print(Lake(sys.argv[1]).sql('select count(*) as n, count(distinct seq) as d, max(seq) as last from events')"
@@ -146,8 +146,8 @@ def test_another_process_reads_while_this_one_writes(tmp_path: Path) -> None:
             while reader.poll() is None:
                 number += 1
                 logger.log(order(number))
-            said, _ = reader.communicate()
-            seen.append((accepted, eval_counts(said)))
+            output, _ = reader.communicate()
+            seen.append((accepted, eval_counts(output)))
 
     for accepted, (n, distinct, last) in seen:
         assert n == distinct == last >= accepted
@@ -199,7 +199,7 @@ FORBIDDEN = [
 
 @pytest.fixture(scope="module")
 def shared_journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A journal that many tests read and none can change."""
+    """A journal shared by read-only tests."""
     path = tmp_path_factory.mktemp("lake") / "journal"
     with EventLogger(path, ring_bytes=SMALL) as logger:
         logger.log(order(1))
@@ -207,7 +207,7 @@ def shared_journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("query", FORBIDDEN)
-def test_the_sql_road_reads_the_journal_and_nothing_else(shared_journal: Path, query: str) -> None:
+def test_sql_reads_only_the_journal(shared_journal: Path, query: str) -> None:
     """No other file, no network, no setting, no write, no variable of the program."""
     journal = shared_journal
     secret = journal.parent / "secret.csv"
@@ -224,7 +224,7 @@ def test_the_sql_road_reads_the_journal_and_nothing_else(shared_journal: Path, q
 
 
 def test_a_flipped_byte_in_a_part_is_named_and_set_aside(journal: Path) -> None:
-    """The check names the part and its events; queries that stumble over it go on without it and say so."""
+    """The check names the part and its events; queries leave it out and report it."""
     parts = sorted((journal / "lake").rglob("*.parquet"))
     healthy = next(path for path in parts if "health" in str(path))
     content = healthy.read_bytes()
@@ -238,7 +238,7 @@ def test_a_flipped_byte_in_a_part_is_named_and_set_aside(journal: Path) -> None:
 
 
 def test_a_vanished_part_is_reported(journal: Path) -> None:
-    """A part that somebody removed by hand is damage; the rest is read."""
+    """A part that was removed by hand is damage; the rest is read."""
     next((journal / "lake").rglob("kind=health/*.parquet")).unlink()
     lake = Lake(journal)
 
@@ -324,7 +324,7 @@ def test_roll_ups_answer_the_common_questions(tmp_path: Path) -> None:
     assert lake.sql("select sum(events) as n from events_by_day").to_pylist() == [{"n": 5}]
 
 
-def test_nothing_there(tmp_path: Path) -> None:
+def test_an_empty_journal_answers_and_a_missing_one_is_an_error(tmp_path: Path) -> None:
     """An empty journal answers; a missing one is named."""
     assert Lake(tmp_path).sql("select count(*) as n from events").to_pylist() == [{"n": 0}]
     assert Lake(tmp_path).sql("select * from events").column_names[:3] == ["producer", "seq", "kind"]
@@ -336,7 +336,7 @@ def test_nothing_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["symbol=BTC", "seq=5", "kind=x", "it's", "back\\slash", "a[1]"])
 def test_any_folder_may_hold_a_journal(tmp_path: Path, name: str) -> None:
-    """Its path is no column, no pattern and no SQL."""
+    """Its path is not parsed as column, pattern or SQL."""
     with EventLogger(tmp_path / name, ring_bytes=SMALL) as logger:
         logger.log(order(1))
         logger.log(health(2))
@@ -345,8 +345,8 @@ def test_any_folder_may_hold_a_journal(tmp_path: Path, name: str) -> None:
     assert rows == [{"seq": 1, "kind": "order", "symbol": "BTCUSDT"}, {"seq": 2, "kind": "health", "symbol": ""}]
 
 
-def test_any_changed_byte_of_the_manifest_is_told(journal: Path) -> None:
-    """A digit of it would hide events, or show them twice."""
+def test_any_changed_byte_of_the_manifest_is_reported(journal: Path) -> None:
+    """A changed digit would hide or duplicate events."""
     path = journal / "lake" / "manifest.json"
     whole = path.read_bytes()
     for at in range(0, len(whole), 7):
@@ -357,7 +357,7 @@ def test_any_changed_byte_of_the_manifest_is_told(journal: Path) -> None:
 
 @pytest.mark.parametrize(("word", "value"), [(W_MAGIC, 0), (W_HEAD, 1 << 40), (W_HEAD, 301)])
 def test_a_damaged_ring_is_named_and_the_rest_is_read(journal: Path, word: int, value: int) -> None:
-    """Beyond its place or no ring at all: the other producers' events are there, and the damage is told."""
+    """Out of range or not a ring: the other producers' events are read, and the damage is reported."""
     with EventLogger(journal, "other", ring_bytes=SMALL) as logger:
         logger.log(order(1))
     path = journal / "rings" / "main.ring"
@@ -373,7 +373,7 @@ def test_a_damaged_ring_is_named_and_the_rest_is_read(journal: Path, word: int, 
 
 
 def test_a_part_that_vanished_is_not_merged(journal: Path) -> None:
-    """Somebody else merged or removed it meanwhile: nothing is raised, nothing is lost."""
+    """Another process merged or removed it meanwhile: no error, no loss."""
     with EventLogger(journal, ring_bytes=SMALL) as logger:
         logger.log(order(1))
     next((journal / "lake").rglob("kind=order/*.parquet")).unlink()
@@ -382,7 +382,7 @@ def test_a_part_that_vanished_is_not_merged(journal: Path) -> None:
 
 
 def test_the_last_number_outlives_its_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retention removes events, not how many there were."""
+    """Retention removes events but keeps the last event number."""
     monkeypatch.setattr(event_logger.time, "time_ns", lambda: 0)
     with EventLogger(tmp_path, ring_bytes=SMALL) as logger:
         logger.log(order(1))

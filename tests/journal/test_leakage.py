@@ -59,7 +59,7 @@ def test_a_decision_dated_after_its_record_gains_nothing() -> None:
 
 
 def test_a_signal_must_state_the_time_of_its_features() -> None:
-    """Silence is no proof."""
+    """A signal without that time is refused."""
     leak = check("signal.generated", NOW, {"symbol": "BTCUSDT"})
 
     assert leak is not None
@@ -79,7 +79,7 @@ def test_encoded_records_are_checked_the_same() -> None:
 
 
 def test_typed_events_are_refused_when_they_are_made() -> None:
-    """A decision and a signal of one nanosecond of future, by the kinds themselves."""
+    """A decision and a signal with a feature one nanosecond late are refused by their structs."""
     decision: dict[str, Any] = {
         "trace_id": "t", "symbol": "BTCUSDT", "ts_ns": NOW, "signal_id": "s", "decision": "ALLOWED", "reason": "",
         "confidence": 0.6, "price": 1.0, "qty": 1.0, "policy_hash": "",

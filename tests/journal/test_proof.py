@@ -18,8 +18,8 @@ from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import load_settings
 from quantum_trader.domain.enums import OrchestratorMode
 from quantum_trader.domain.errors import DataError, StateError
-from quantum_trader.journal.audit import Line, day_of, record_lines
-from quantum_trader.journal.proof import compare, read_script
+from quantum_trader.journal.audit import RecordLine, day_of, record_lines
+from quantum_trader.journal.proof import compare_records, read_script
 from quantum_trader.journal.trade_journal import TradeJournal
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.policy.rollout import RolloutChange, RolloutState
@@ -30,7 +30,7 @@ BUSY = "2018-01-20"
 
 
 def person(state: Path) -> Callable[[int], None]:
-    """Somebody who, while the run goes on, halts, resumes, flattens and switches the rollout."""
+    """An operator who halts, resumes, flattens and switches the rollout during the run."""
     moments = {955: Action.FLATTEN, 985: Action.RESUME, 1100: Action.HALT, 1132: Action.RESUME}
     seen = [0]
 
@@ -54,7 +54,7 @@ def person(state: Path) -> Callable[[int], None]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The state folder of four weeks of the bundled bars, with people at the controls."""
+    """The state folder of four weeks of the bundled bars, with operator requests."""
     state = tmp_path_factory.mktemp("run") / "state"
     state.mkdir()
     (state / "lock").touch()
@@ -93,7 +93,7 @@ def test_every_day_is_identical(finished: Path) -> None:
 
 
 def test_one_changed_byte_is_shown_by_replay_and_named_by_verify(state: Path) -> None:
-    """Replay tells the first difference with both sides and its field; verify tells the record."""
+    """Replay shows the first difference with both sides and its field; verify shows the record."""
     path = state / "records.jsonl"
     lines = path.read_bytes().splitlines()
     at = next(k for k, line in enumerate(lines)
@@ -112,16 +112,16 @@ def test_one_changed_byte_is_shown_by_replay_and_named_by_verify(state: Path) ->
     assert proof.difference.fields == ("data.fee",)
     assert proof.difference.recorded != proof.difference.replayed
     assert name in proof.difference.name
-    told = commands.replay_text(proof)
-    assert "data.fee" in told
-    assert str(proof.difference.recorded) in told
-    assert str(proof.difference.replayed) in told
+    text = commands.replay_text(proof)
+    assert "data.fee" in text
+    assert str(proof.difference.recorded) in text
+    assert str(proof.difference.replayed) in text
     assert name in commands.verify_text(report)
     assert [(one.kind, one.day, one.record) for one in report.problems] == [("changed", BUSY, name)]
 
 
 def test_a_run_that_was_cut_short_is_proved_as_far_as_it_went(state: Path) -> None:
-    """The last day is compared up to its last record, and the proof says so."""
+    """The last day is compared up to its last record, and the proof notes it."""
     path = state / "records.jsonl"
     lines = path.read_bytes().splitlines()
     cut = next(k for k, line in enumerate(lines) if day_of(msgspec.json.decode(line)["ts_ns"]) == BUSY) + 5
@@ -137,7 +137,7 @@ def test_a_missing_record_in_a_finished_day_is_a_difference(state: Path) -> None
     """The replay has one more."""
     lines = [line for line in record_lines(state / "records.jsonl") if day_of(line[0]) == BUSY]
 
-    found = compare([line for _, line in lines[:-1]], [line for _, line in lines])
+    found = compare_records([line for _, line in lines[:-1]], [line for _, line in lines])
 
     assert found is not None
     assert (found.position, found.recorded) == (len(lines), None)
@@ -155,7 +155,7 @@ def test_other_bars_are_refused_by_their_content(state: Path) -> None:
 
 
 def test_bars_that_are_not_bundled_must_be_named(state: Path) -> None:
-    """The record knows them by content, not by place."""
+    """The record identifies the bars by content, not by path."""
     path = state / "records.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"source":"bundled"', b'"source":"my-bars"', 1))
 
@@ -165,14 +165,14 @@ def test_bars_that_are_not_bundled_must_be_named(state: Path) -> None:
 
 @pytest.mark.parametrize(("day", "match"), [("2031-01-01", "no record of it"), ("someday", "is not a day")])
 def test_a_day_that_is_not_there(finished: Path, day: str, match: str) -> None:
-    """The error says which days are."""
+    """The error lists the recorded days."""
     with pytest.raises(StateError, match=match):
         commands.replay(finished, day)
 
 
-def test_records_of_an_older_program_are_told(tmp_path: Path) -> None:
+def test_records_of_an_older_program_are_refused(tmp_path: Path) -> None:
     """Their first record lacks what a replay needs."""
-    old: list[Line] = [(0, b'{"topic":"run.started","ts_ns":0,"data":{"settings":"ab"}}')]
+    old: list[RecordLine] = [(0, b'{"topic":"run.started","ts_ns":0,"data":{"settings":"ab"}}')]
 
     with pytest.raises(StateError, match="older program"):
         read_script(old)
@@ -181,7 +181,7 @@ def test_records_of_an_older_program_are_told(tmp_path: Path) -> None:
 
 
 def test_the_trade_journal_is_filled_from_the_same_records(state: Path) -> None:
-    """As many trades as were closed, with the requests of people beside them."""
+    """As many trades as were closed, with the operator's requests."""
     closed = sum(b'"topic":"trade.closed"' in line for _, line in record_lines(state / "records.jsonl"))
 
     commands.feed_book(state)
@@ -197,14 +197,14 @@ def test_trace_show_draws_a_decision(finished: Path, tmp_path: Path) -> None:
     words = ["show", "s00000003", "--state", str(finished)]
 
     drawn = CliRunner().invoke(trace_app, [*words, "--otlp", str(tmp_path / "t.json")])
-    told = msgspec.json.decode(CliRunner().invoke(trace_app, [*words, "--json"]).stdout)
+    text = msgspec.json.decode(CliRunner().invoke(trace_app, [*words, "--json"]).stdout)
     listed = CliRunner().invoke(trace_app, ["list", "--state", str(finished), "--count", "3"])
     unknown = CliRunner().invoke(trace_app, ["show", "nothing", "--state", str(finished)])
 
     assert drawn.exit_code == 0
     assert "tr00000003" in drawn.stdout
     assert "decision" in drawn.stdout
-    assert told["trace_id"] == "tr00000003"
+    assert text["trace_id"] == "tr00000003"
     assert (tmp_path / "t.json").stat().st_mode & 0o777 == 0o600
     assert len(listed.stdout.splitlines()) == 3
     assert "no record carries it" in str(unknown.exception)

@@ -1,4 +1,4 @@
-"""The queue monitor: true figures, levels by the thresholds, and a way back; in virtual time."""
+"""The queue monitor: true figures, levels by the thresholds, and their release; in virtual time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_levels_begin_exactly_at_their_thresholds(used: int, lag_s: float, level
 
 
 def test_figures_are_the_queues_own() -> None:
-    """Fill, lag, what waits, drops, write errors and the speed over the window."""
+    """Fill, lag, waiting events, drops, write errors and the throughput over the window."""
     monitor = QueueMonitor()
     monitor.observe(reading(0.0, accepted=1_000, durable=1_000))
     status = monitor.observe(reading(2.0, 250, 0.5, accepted=9_000, durable=7_000, dropped=3, write_errors=1))
@@ -69,8 +69,8 @@ def test_critical_is_left_one_level_at_a_time_after_the_hold() -> None:
     assert (levels[80], levels[81], levels[99]) == ("WARN", "OK", "OK")
 
 
-def test_just_below_a_threshold_is_not_well() -> None:
-    """A level is left nine tenths below its mark, so that it does not flutter."""
+def test_a_level_stays_just_below_its_threshold() -> None:
+    """A level is released below nine tenths of its threshold, so that it does not flap."""
     monitor = QueueMonitor()
     monitor.observe(reading(0.0, 800))
     for second in range(1, 200):
@@ -91,8 +91,8 @@ def test_a_drop_or_a_write_error_alarms_for_a_while() -> None:
     assert status.level == "OK"
 
 
-def test_the_governor_hears_of_it() -> None:
-    """The fill goes into its health; CRITICAL asks for EMERGENCY, which a person ends."""
+def test_a_critical_queue_requires_emergency_of_the_governor() -> None:
+    """The fill is part of its health; CRITICAL requires EMERGENCY, which the operator ends."""
     status = at_once(960)
 
     assert max(Health(queue_fill=status.fill).level, status.governor_level) == GOV_EMERGENCY
@@ -102,8 +102,8 @@ def test_the_governor_hears_of_it() -> None:
 @pytest.mark.parametrize("wrong", [
     {"used": 1001}, {"used": -1}, {"accepted": 5, "durable": 6}, {"durable": -1},
 ])
-def test_figures_that_cannot_be_are_refused(wrong: dict[str, int]) -> None:
-    """A monitor that believes anything is none."""
+def test_inconsistent_figures_are_refused(wrong: dict[str, int]) -> None:
+    """Figures that contradict each other raise InputError."""
     with pytest.raises(InputError):
         QueueMonitor().observe(reading(0.0, **wrong))
 
@@ -119,7 +119,7 @@ def test_time_does_not_go_back() -> None:
 @pytest.mark.parametrize("wrong", [
     {"warn_fill": 0.96}, {"critical_fill": 1.1}, {"warn_lag_s": 5.0}, {"hold_s": -1.0}, {"release": 0.0},
 ])
-def test_thresholds_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+def test_inconsistent_thresholds_are_refused(wrong: dict[str, float]) -> None:
     """WARN comes before CRITICAL, shares are shares."""
     with pytest.raises(ConfigError):
         QueueThresholds(**wrong)

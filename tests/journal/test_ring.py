@@ -1,4 +1,4 @@
-"""The ring: what is published is whole, in order, and survives its producer."""
+"""The ring: published events are complete, in order, and survive their producer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quantum_trader.journal import event_logger
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.flusher import Committer
 from quantum_trader.journal.kinds import Event
-from quantum_trader.journal.ring import W_TABLE, Cursor, Ring, create_ring
+from quantum_trader.journal.ring import W_TABLE, Ring, RingCursor, create_ring
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_logger.EventLogger, "_start_flusher", lambda self: None)
 
 
-def payloads(ring: Ring, start: Cursor) -> tuple[list[bytes], Cursor]:
+def payloads(ring: Ring, start: RingCursor) -> tuple[list[bytes], RingCursor]:
     """Payloads after *start*, checked to be numbered without a gap."""
     chunks, end = ring.take(start)
     out, seq = [], start.seq
@@ -44,7 +44,7 @@ def test_what_goes_in_comes_out_in_order_over_many_rounds(
 ) -> None:
     """Payloads of any length, drained at any moment, around the end of the areas: the same bytes, numbered 1.."""
     logger = EventLogger(tmp_path_factory.mktemp("ring"), ring_bytes=1 << 18, may_drop=frozenset({"x"}))
-    ring, cursor, found, given_in = logger._ring, Cursor(0, 0, 0), [], []
+    ring, cursor, found, given_in = logger._ring, RingCursor(0, 0, 0), [], []
     for number, size in enumerate(sizes):
         payload = bytes([number % 251]) * min(size, ring.payload_bytes // 4)
         before = logger.stats().dropped.get("x", 0)
@@ -62,7 +62,7 @@ def test_what_goes_in_comes_out_in_order_over_many_rounds(
 
 
 def test_an_event_larger_than_a_quarter_of_the_ring_is_refused(tmp_path: Path, alone: None) -> None:
-    """It says so, with the size, and the logger goes on."""
+    """The error names the size, and the logger continues."""
     with EventLogger(tmp_path, ring_bytes=1 << 18) as logger:
         with pytest.raises(InputError, match="100000 bytes"):
             logger.log_line("x", 1, b"x" * 100_000)
@@ -81,7 +81,7 @@ def test_a_half_written_event_is_not_there(tmp_path: Path, alone: None) -> None:
     again = EventLogger(tmp_path, ring_bytes=1 << 18)
     again.log_line("x", 2, b"second")
 
-    assert payloads(again._ring, Cursor(0, 0, 0))[0] == [b"first", b"second"]
+    assert payloads(again._ring, RingCursor(0, 0, 0))[0] == [b"first", b"second"]
     again.close()
 
 
@@ -104,7 +104,7 @@ def test_a_ring_from_before_a_restart_of_the_machine_is_not_trusted(tmp_path: Pa
 
 
 def test_a_file_that_is_no_ring_is_refused(tmp_path: Path) -> None:
-    """Nothing is read from it."""
+    """It raises before anything is read."""
     path = tmp_path / "main.ring"
     path.write_bytes(bytes(1 << 18))
     with pytest.raises(StateError, match="not a journal ring"):
@@ -112,7 +112,7 @@ def test_a_file_that_is_no_ring_is_refused(tmp_path: Path) -> None:
     create_ring(path, 1 << 18, 7)
     ring = Ring(path, writable=False)
 
-    assert ring.cursor() == Cursor(0, 0, 7)
+    assert ring.cursor() == RingCursor(0, 0, 7)
     ring.close()
 
 
@@ -131,9 +131,9 @@ def test_only_registered_structs_are_logged(tmp_path: Path, alone: None) -> None
 
 @pytest.mark.parametrize("restart", [False, True])
 def test_an_event_that_ends_exactly_where_the_area_ends(tmp_path: Path, alone: None, restart: bool) -> None:
-    """The next one begins anew at the start, also in the next process; both are read as they were written."""
+    """The next one starts at the beginning of the area, also in the next process; both are read as written."""
     logger = EventLogger(tmp_path, ring_bytes=1 << 18)
-    ring, cursor = logger._ring, Cursor(0, 0, 0)
+    ring, cursor = logger._ring, RingCursor(0, 0, 0)
     quarter = ring.payload_bytes // 4
     sizes = [quarter, quarter, quarter, ring.payload_bytes - 3 * quarter - 7, 7]
     for size in sizes:

@@ -1,4 +1,4 @@
-"""Segments: every block is checked, what is damaged is named and everything around it stays."""
+"""Segments: every block is checked, damaged blocks are reported and the others are read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quantum_trader.journal.ring import RECORD, Chunk, Cursor
+from quantum_trader.journal.ring import RECORD, EventChunk, RingCursor
 from quantum_trader.journal.segments import (
     BLOCK_EVENTS,
     Damage,
@@ -27,9 +27,9 @@ def segment(tmp_path: Path) -> Path:
     records = np.zeros(EVENTS, RECORD)
     records["word"] = 10 | 7 << 32
     records["ts_ns"] = np.arange(EVENTS)
-    chunk = Chunk(records, b"".join(b"%010d" % i for i in range(EVENTS)), 1)
+    chunk = EventChunk(records, b"".join(b"%010d" % i for i in range(EVENTS)), 1)
     writer = SegmentWriter(tmp_path / "main-0000000001.seg", 1 << 20)
-    writer.commit([encode_kinds(b'{"7":"note"}', 1, Cursor(0, 0, 0)), *encode_chunk(chunk, Cursor(0, 0, 0), 1)])
+    writer.commit([encode_kinds(b'{"7":"note"}', 1, RingCursor(0, 0, 0)), *encode_chunk(chunk, RingCursor(0, 0, 0), 1)])
     writer.close()
     return writer.path
 
@@ -52,7 +52,7 @@ def test_reads_back_what_was_written(segment: Path) -> None:
 
 
 def test_a_flipped_byte_costs_its_block_and_is_named(segment: Path) -> None:
-    """At any place: at most one block is missing, its events are told, all others are read."""
+    """At any place: at most one block is missing, its events are named, all others are read."""
     content = segment.read_bytes()
     for at in range(200, len(content), 611):
         segment.write_bytes(content[:at] + bytes([content[at] ^ 0x40]) + content[at + 1 :])
@@ -67,7 +67,7 @@ def test_a_flipped_byte_costs_its_block_and_is_named(segment: Path) -> None:
 
 
 def test_a_segment_cut_anywhere_keeps_what_is_before_the_cut(segment: Path) -> None:
-    """And names the rest."""
+    """The rest is reported as damage."""
     content = segment.read_bytes()
     for size in range(200, len(content), 997):
         segment.write_bytes(content[:size])
@@ -84,7 +84,7 @@ def _on_a_border(content: bytes, size: int) -> bool:
 
 
 def test_reserved_space_is_not_damage(segment: Path) -> None:
-    """Zeros behind the last block are room, as a killed flusher leaves it."""
+    """Zeros after the last block are reserved space, as a killed flusher leaves it."""
     segment.write_bytes(segment.read_bytes() + bytes(5000))
     damage: list[Damage] = []
 

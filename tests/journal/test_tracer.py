@@ -36,7 +36,7 @@ def decided(tracer: DecisionTracer, trace_id: str = "tr1") -> str:
 
 
 def test_the_bottleneck_is_named_with_its_share() -> None:
-    """In the words of a person."""
+    """The sentence names step, duration and share."""
     tracer = DecisionTracer()
     analysis = tracer.analyze_trace(decided(tracer))
 
@@ -60,8 +60,8 @@ def test_a_step_that_only_contains_the_slow_one_is_not_the_bottleneck() -> None:
     assert (analysis.bottleneck, analysis.bottleneck_ns) == ("guard", 5 * MS)
 
 
-def test_nothing_took_time_is_said_so() -> None:
-    """No step, or all at one moment: no bottleneck is made up."""
+def test_steps_without_duration_give_no_bottleneck() -> None:
+    """No step, or all at one moment: there is no bottleneck."""
     tracer = DecisionTracer()
     tracer.start_trace("tr1", T)
     assert tracer.analyze_trace("tr1").sentence == "no steps"
@@ -71,7 +71,7 @@ def test_nothing_took_time_is_said_so() -> None:
 
 
 def test_traces_are_bounded_in_number_and_length() -> None:
-    """The oldest goes, and steps beyond the bound are counted."""
+    """The oldest trace is dropped, and steps beyond the bound are counted."""
     tracer = DecisionTracer(max_traces=3, max_steps=2)
     for number in range(5):
         decided(tracer, f"tr{number}")
@@ -84,7 +84,7 @@ def test_traces_are_bounded_in_number_and_length() -> None:
 
 
 def test_a_symbol_gives_each_decision_its_own_id() -> None:
-    """And several may be open at once."""
+    """Several traces may be open at once."""
     tracer = DecisionTracer()
     first, second = tracer.start_trace("BTCUSDT", T), tracer.start_trace("BTCUSDT", T + 1)
     tracer.record_step("signal", T, T + 5, trace_id=first)
@@ -114,7 +114,7 @@ def test_marks_measure_from_one_to_the_next() -> None:
     (0, "0 ns"), (999, "999 ns"), (1_500, "1.5 µs"), (45 * MS, "45 ms"), (90 * 10**9, "1.5 min"),
     (7_200 * 10**9, "2 h"), (3 * 86_400 * 10**9, "3 d"),
 ])
-def test_durations_read_as_one_says_them(ns: int, text: str) -> None:
+def test_durations_have_three_digits_and_a_unit(ns: int, text: str) -> None:
     """Three digits and a unit."""
     assert duration(ns) == text
 
@@ -129,7 +129,7 @@ def line(topic: str, at_ms: int, trace_id: str = "tr1", late_ms: int = 0, **data
 
 
 def records() -> list[bytes]:
-    """A live decision: 2 ms to the signal, 48 ms to the fill, an hour in the position; strangers between."""
+    """A live decision: 2 ms to the signal, 48 ms to the fill, an hour in the position; other traces in between."""
     return [
         line("regime.changed", -1, ""),
         line("signal.generated", 0, late_ms=2, signal_id="s1", action="LONG"),
@@ -149,7 +149,7 @@ def records() -> list[bytes]:
 
 
 def test_a_trace_is_made_from_records() -> None:
-    """Fills are found by their order; the position's life is shown and not blamed."""
+    """Fills are found by their order; the time in the position is shown and not counted."""
     trace = trace_from_records(records(), "tr1")
 
     assert trace is not None
@@ -165,7 +165,7 @@ def test_a_trace_is_made_from_records() -> None:
 
 
 def test_the_analysis_of_records_ends_with_the_opening_fill() -> None:
-    """Execution took the time, not the hour that the position stood."""
+    """The bottleneck is the execution, not the hour in the position."""
     trace = trace_from_records(records(), "tr1")
     assert trace is not None
     analysis = analyze(trace)
@@ -224,8 +224,8 @@ def test_a_number_that_is_none_has_the_form_of_its_json() -> None:
     assert [one["value"].get("doubleValue") for one in step["attributes"][1:]] == ["NaN", "Infinity", "-Infinity", 1.5]
 
 
-def test_a_line_in_the_making_is_passed_over() -> None:
-    """The last record of a run that is writing it."""
+def test_an_unfinished_last_line_is_ignored() -> None:
+    """The last record of a running writer is incomplete."""
     half = b'{"event_id":"e9","topic":"signal.generated","trace_id":"t'
 
     assert traces_from_records([*records(), half]) == traces_from_records(records())

@@ -22,7 +22,7 @@ from quantum_trader.domain.errors import ConfigError, DataError, InputError, Sta
 from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.journal import migrations, tables
 from quantum_trader.journal.feeder import JournalFeeder
-from quantum_trader.journal.trade_journal import SCHEMA, TradeJournal
+from quantum_trader.journal.trade_journal import NEWEST_MIGRATION, TradeJournal
 
 NOW = 1_700_000_000_000_000_000
 POSTGRES = os.environ.get("QT_TEST_POSTGRES", "")
@@ -78,7 +78,7 @@ def test_mode_and_days_choose(journal: TradeJournal) -> None:
 
 
 def test_a_replays_days_count_back_from_its_own_end(journal: TradeJournal) -> None:
-    """It happened years ago; "the last week" is that of the recording."""
+    """The trades are years old; "the last week" is the recording's."""
     journal.add_trades([trade(k, exit_ns=NOW // 2 + k * NS_PER_DAY) for k in range(10)], "REPLAY")
 
     stats = journal.get_stats("REPLAY", days=2)
@@ -101,7 +101,7 @@ def test_many_rows_go_in_batches(journal: TradeJournal) -> None:
 
 
 def test_every_table_takes_its_rows(journal: TradeJournal) -> None:
-    """Nested values are kept as JSON, what is unknown as nothing."""
+    """Nested values are kept as JSON, unknown values as NULL."""
     journal.add_models([{"model_id": "m1", "created_ns": 1, "metrics": {"auc": 0.7}, "parents": ["m0"]}])
     journal.add_sessions([{"session_id": "x", "started_ns": 1, "model_id": "m1", "seed": 7}])
     journal.add_exports([{"export_id": "e", "exported_ns": 2, "model_id": "m1", "sha256": "ab"}])
@@ -120,13 +120,13 @@ def test_every_table_takes_its_rows(journal: TradeJournal) -> None:
     ("halts", {"raised_ns": 1}, "halt_id: is missing"), ("audit", {"entry_id": "1"}, "ts_ns: is missing"),
 ])
 def test_rows_that_do_not_fit_are_refused(journal: TradeJournal, table: str, row: dict[str, Any], match: str) -> None:
-    """By name, and nothing is written."""
+    """The error names the column, and nothing is written."""
     with pytest.raises(InputError, match=match):
         journal.add(table, [row])
 
 
 def test_a_mode_and_a_span_must_be_given_right(journal: TradeJournal) -> None:
-    """No nameless mode, no negative span."""
+    """An empty mode and a negative span are refused."""
     with pytest.raises(InputError, match="mode"):
         journal.add_trades([trade(1)], " ")
     with pytest.raises(InputError, match="days"):
@@ -149,7 +149,7 @@ def test_the_file_is_private_and_in_wal_mode(journal: TradeJournal, tmp_path: Pa
 
 
 def test_a_reader_is_not_blocked_by_a_writer(journal: TradeJournal, tmp_path: Path) -> None:
-    """It sees what was committed, while more is being written."""
+    """It reads committed rows while more are being written."""
     journal.add_trades([trade(1)], "PAPER")
     with (
         TradeJournal(tmp_path / "deep" / "journal.db", clock=lambda: NOW) as other,
@@ -191,7 +191,7 @@ def test_the_migrations_make_what_the_tables_say(journal: TradeJournal) -> None:
         assert [column["name"] for column in found.get_columns(table.name)] == list(table.c.keys())
         assert {index["name"] for index in found.get_indexes(table.name)} == {index.name for index in table.indexes}
     with engine.connect() as connection:
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == SCHEMA
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == NEWEST_MIGRATION
     engine.dispose()
 
 
@@ -252,7 +252,7 @@ def test_a_newer_journal_is_left_alone(tmp_path: Path) -> None:
         TradeJournal(path)
 
 
-def test_what_is_no_journal_is_told_without_the_password(tmp_path: Path) -> None:
+def test_an_unusable_database_is_reported_without_the_password(tmp_path: Path) -> None:
     """A damaged file and an unknown kind of database."""
     path = tmp_path / "j.db"
     path.write_bytes(b"this is not a database" * 100)
@@ -296,7 +296,7 @@ def run_lines() -> list[bytes]:
 
 
 def test_records_fill_the_journal_once(journal: TradeJournal) -> None:
-    """Fed twice, in another order of batches, everything stands there once."""
+    """Fed twice, in another order of batches, each row is there once."""
     first = JournalFeeder(journal, "paper").feed_all(run_lines())
     again = JournalFeeder(journal, "paper", batch=1).feed_all(run_lines())
 
@@ -309,15 +309,15 @@ def test_records_fill_the_journal_once(journal: TradeJournal) -> None:
     assert journal.get_stats("PAPER").total_pnl == 5.0
 
 
-def test_a_record_without_its_fields_is_told(journal: TradeJournal) -> None:
-    """It names the record and writes nothing of it."""
+def test_a_record_without_its_fields_is_refused(journal: TradeJournal) -> None:
+    """The error names the record, and nothing of it is written."""
     with pytest.raises(DataError, match="fields of its topic"):
         JournalFeeder(journal).feed(line("shadow.closed", {"symbol": "BTCUSDT"}, "e1"))
 
 
 @pytest.mark.parametrize("name", ["what?.db", "50%20.db", "a#b.db"])
 def test_any_file_name_is_the_files_name(tmp_path: Path, name: str) -> None:
-    """Not the beginning of it, nor what a URL would make of it."""
+    """The whole name is used, without URL parsing."""
     TradeJournal(tmp_path / name).close()
 
     assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -1,6 +1,6 @@
 """A small Binance USD-M server on loopback for download tests: klines, mark klines, funding, and archive files.
 
-Bars are a function of their opening time, so that a test can say what must arrive. Faults are told in advance:
+Bars are a function of their opening time, so that a test can say what must arrive. Faults are set in advance:
 ``fail_next(n, status, headers)`` answers the next *n* data requests with an error.
 """
 

@@ -49,7 +49,7 @@ def test_bad_value_is_found_with_row_and_column(
     assert not bars_are_clean(ts, ohlcv, MINUTE)
 
 
-def test_time_faults_are_told_apart() -> None:
+def test_time_faults_are_distinguished() -> None:
     """A repeated time is a duplicate, an earlier one goes backwards, a half interval is off the grid."""
     ts, ohlcv = good(6)
     ts[2] = ts[1]

@@ -50,7 +50,7 @@ def test_funding_income_is_not_counted_on() -> None:
 
 @pytest.mark.parametrize("distance", [0.0, -1.0, math.nan])
 def test_no_stop_distance_costs_infinitely_much(distance: float) -> None:
-    """So that any limit refuses it."""
+    """Infinite costs exceed every limit."""
     assert costs.cost_in_r(100.0, distance, 4.0, 1.0, 2.0, 0.0, 8.0) == math.inf
 
 

@@ -118,8 +118,8 @@ def test_rate_limits_are_waited_out_as_asked(server: BinanceServer, tmp_path: Pa
     assert open_recording(tmp_path).report.bars == 96
 
 
-def test_unknown_symbol_is_refused_with_those_near_it(server: BinanceServer, tmp_path: Path) -> None:
-    """A typo names what the venue has."""
+def test_unknown_symbol_is_refused_with_similar_ones(server: BinanceServer, tmp_path: Path) -> None:
+    """The error lists similar symbols of the venue."""
     with pytest.raises(DataError, match="BTCUSD: the venue does not know this symbol; near it are: BTCUSDT"):
         download(plan(server, tmp_path, symbols=("BTCUSD",)), sleep=no_pause)
 
@@ -192,8 +192,8 @@ def test_archive_file_that_does_not_match_its_checksum_is_refused(server: Binanc
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_refusing_server_and_one_that_is_not_there(server: BinanceServer, tmp_path: Path) -> None:
-    """403 is told at once; no server at all is retried and then told."""
+def test_a_refusing_server_and_an_unreachable_one_are_reported(server: BinanceServer, tmp_path: Path) -> None:
+    """403 is an error at once; an unreachable server is retried, then an error."""
     server.fail_next(1, 403)
     with pytest.raises(DataError, match="HTTP 403"):
         download(archive(server, tmp_path), sleep=no_pause)
@@ -201,8 +201,8 @@ def test_a_refusing_server_and_one_that_is_not_there(server: BinanceServer, tmp_
         download(archive(server, tmp_path, base_url="http://127.0.0.1:9"), sleep=no_pause)
 
 
-def test_a_damaged_list_of_downloads_is_named(server: BinanceServer, tmp_path: Path) -> None:
-    """The file that says what is there is not guessed at."""
+def test_a_damaged_list_of_downloads_is_an_error(server: BinanceServer, tmp_path: Path) -> None:
+    """A damaged downloads.json is an error, not ignored."""
     (tmp_path / "downloads.json").write_text("{", encoding="utf-8")
     with pytest.raises(DataError, match=r"downloads\.json: cannot be read .* remove it to fetch everything again"):
         download(plan(server, tmp_path), sleep=no_pause)

@@ -148,8 +148,8 @@ def test_dropping_is_a_choice_and_is_listed(tmp_path: Path) -> None:
     one = report.series[0]
     assert (one.rows, one.bad_rows, one.duplicates, one.ohlc_errors, one.missing_bars) == (3, 3, 1, 2, 2)
     assert report.dropped
-    told = [(entry.fault.row, entry.fault.column, entry.fault.kind) for entry in report.faults]
-    assert told == [(2, "high", "high below low"), (4, "ts", "duplicate"), (5, "open", "not finite")]
+    faults = [(entry.fault.row, entry.fault.column, entry.fault.kind) for entry in report.faults]
+    assert faults == [(2, "high", "high below low"), (4, "ts", "duplicate"), (5, "open", "not finite")]
     assert len(stored(tmp_path / "store")[0]) == 3
 
 
@@ -210,8 +210,8 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize(("name", "text", "message"), UNREADABLE, ids=lambda value: str(value)[:20])
-def test_what_cannot_be_read_is_said(tmp_path: Path, name: str, text: str, message: str) -> None:
-    """A missing column, a time that is none, an interval that cannot be told, a damaged file: each in words."""
+def test_unreadable_files_are_reported(tmp_path: Path, name: str, text: str, message: str) -> None:
+    """A missing column, an unreadable time, an unknown interval, a damaged file: each has its message."""
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     symbol = None if name.startswith("BTC") else "ABCUSDT"
@@ -219,8 +219,8 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, name: str, text: str, messa
         import_files([path], tmp_path / "store", symbol)
 
 
-def test_symbol_must_be_told_and_files_must_exist(tmp_path: Path) -> None:
-    """A name that tells no symbol asks for --symbol; a missing file and an empty folder are errors."""
+def test_symbol_must_be_given_and_files_must_exist(tmp_path: Path) -> None:
+    """A file name without a symbol needs --symbol; a missing file and an empty folder are errors."""
     path = write(tmp_path / "prices.csv", ["time,open,high,low,close,volume", "0,1,1,1,1,1", "60,1,1,1,1,1"])
     with pytest.raises(DataError, match="give it with --symbol"):
         import_files([path], tmp_path / "store")

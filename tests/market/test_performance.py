@@ -1,4 +1,4 @@
-"""How a symbol's own trades judge it, disable it and let it come back."""
+"""Rating, barring and re-admission of a symbol by its own trades."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def after(*results: float) -> SymbolPerformance:
 
 
 def test_a_new_symbol_is_neutral() -> None:
-    """Nothing is held against it."""
+    """It has no results yet."""
     fresh = SymbolPerformance(["BTCUSDT"]).snapshot(0)
     assert fresh.performance_tag is PerformanceTag.NEUTRAL
     assert (fresh.trades, fresh.winrate, fresh.avg_r, fresh.cumulative_pnl) == (0, 0.0, 0.0, 0.0)
@@ -61,7 +61,7 @@ def test_tag_and_risk_factor(results: tuple[float, ...], tag: PerformanceTag, fa
 
 
 def test_only_the_last_fifty_trades_count_for_rate_and_average() -> None:
-    """Fifty wins after many losses are a perfect record; the PnL remembers all."""
+    """Fifty wins after many losses are a perfect record; the PnL counts all."""
     book = after(*[-1.0] * 70, *[1.0] * WINDOW)
     seen = book.snapshot(0)
     assert (seen.winrate, seen.avg_r, seen.trades, seen.cumulative_pnl) == (1.0, 1.0, 120, -200.0)
@@ -79,7 +79,7 @@ def test_three_shadow_wins_in_a_row_readmit_a_disabled_symbol() -> None:
 
 
 def test_a_real_trade_starts_the_shadow_count_again() -> None:
-    """Two shadow wins before it are forgotten."""
+    """Two shadow wins before it do not count."""
     book = after(-1.0, -1.0)
     book.shadow(0, 1.0)
     book.shadow(0, 1.0)
@@ -114,8 +114,8 @@ def test_state_survives_and_a_foreign_one_is_refused() -> None:
         SymbolPerformance(["BTCUSDT", "ETHUSDT"]).load_state(book.state())
 
 
-def test_a_result_that_is_no_number_is_refused() -> None:
-    """NaN names the key."""
+def test_a_nan_result_is_refused() -> None:
+    """The error names the key."""
     with pytest.raises(InputError, match="r = nan"):
         SymbolPerformance(["BTCUSDT"]).trade(0, float("nan"), 1.0)
 

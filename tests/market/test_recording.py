@@ -1,4 +1,4 @@
-"""A recording: aligned, streamed, checked, the same content however it is cut."""
+"""A recording: aligned, streamed, checked, with the same content for every chunk size."""
 
 from __future__ import annotations
 
@@ -178,13 +178,13 @@ ABSENT = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), ABSENT)
-def test_what_is_not_there_is_named_with_what_is(arguments: dict[str, object], message: str) -> None:
-    """A missing folder, interval, symbol or range names what was looked for and what there is."""
+def test_missing_data_is_reported_with_the_stored_data(arguments: dict[str, object], message: str) -> None:
+    """The error for a missing folder, interval, symbol or range lists what is stored."""
     with pytest.raises(DataError, match=message):
         open_recording(**arguments)  # type: ignore[arg-type]
 
 
-def test_a_time_that_is_none_is_refused() -> None:
+def test_an_unreadable_time_is_refused() -> None:
     """Text that is no date is a settings error that shows the form."""
     with pytest.raises(ConfigError, match="'soon' is no time: write 2024-01-31"):
         open_recording(start="soon")
@@ -223,14 +223,14 @@ def test_time_going_backwards_stops_the_opening(tmp_path: Path) -> None:
 
 
 def test_a_wild_time_stamp_is_an_error_not_a_huge_grid(tmp_path: Path) -> None:
-    """Seconds taken as milliseconds put a bar decades away; that is told instead of filling memory."""
+    """Seconds taken as milliseconds put a bar decades away; the error comes before memory is allocated."""
     bars = np.concatenate(([0], T0 + np.arange(6) * NS_PER_MINUTE))
     store.write_series(tmp_path, "1m", "A", bars, flat(7, 1)[:, 0])
     with pytest.raises(DataError, match="a time stamp is far off"):
         open_recording(tmp_path)
 
 
-def test_symbols_without_bars_in_the_range_are_left_out_and_said(tmp_path: Path) -> None:
+def test_symbols_without_bars_in_the_range_are_left_out_and_noted(tmp_path: Path) -> None:
     """Without a list of symbols those that have bars are taken; the notes name the others."""
     store.write_series(tmp_path, "1h", "A", T0 + np.arange(48) * NS_PER_HOUR, flat(48, 1)[:, 0])
     store.write_series(tmp_path, "1h", "B", T0 + np.arange(24) * NS_PER_HOUR, flat(24, 1)[:, 0])

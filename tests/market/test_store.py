@@ -83,7 +83,7 @@ def test_a_failed_write_keeps_the_earlier_file(tmp_path: Path) -> None:
 
 
 def test_damaged_and_foreign_files_are_named(tmp_path: Path) -> None:
-    """Bytes that are no Parquet, a missing column, an empty time and an impossible one are each told."""
+    """Bytes that are no Parquet, a missing column, an empty time and an impossible one each have an error."""
     path = tmp_path / "bars_1m" / "X.parquet"
     path.parent.mkdir()
     path.write_bytes(b"not parquet at all")
@@ -126,13 +126,13 @@ def test_bad_funding_is_refused_with_its_row(tmp_path: Path) -> None:
         store.read_funding(tmp_path)
 
 
-def test_list_tells_every_series(tmp_path: Path) -> None:
+def test_list_shows_every_series(tmp_path: Path) -> None:
     """Bars, mark prices and funding are listed with rows and ranges; a missing folder is an error."""
     ts, values = bars(0, 7)
     store.write_series(tmp_path, "1m", "X", ts, values)
     store.write_series(tmp_path, "1h", "X", T0 + np.arange(2) * 60 * MINUTE, values[:2, :4], kind="mark")
     store.merge_funding(tmp_path, "X", ts[:1], np.array([1e-4]))
-    told = [(one.kind, one.interval, one.symbol, one.rows, one.first_ns) for one in store.list_store(tmp_path)]
-    assert told == [("bars", "1m", "X", 7, T0), ("mark", "1h", "X", 2, T0), ("funding", "", "X", 1, T0)]
+    listed = [(one.kind, one.interval, one.symbol, one.rows, one.first_ns) for one in store.list_store(tmp_path)]
+    assert listed == [("bars", "1m", "X", 7, T0), ("mark", "1h", "X", 2, T0), ("funding", "", "X", 1, T0)]
     with pytest.raises(DataError, match="there is no such folder"):
         store.list_store(tmp_path / "nowhere")

@@ -34,7 +34,7 @@ from quantum_trader.live.inputs import FundingRateReceived, HealthChanged
 from quantum_trader.venues.binance import safety
 from quantum_trader.venues.binance.clock import VenueClock
 from quantum_trader.venues.binance.endpoints import Endpoint, endpoint
-from quantum_trader.venues.binance.errors import Refusal
+from quantum_trader.venues.binance.errors import VenueRefusal
 from quantum_trader.venues.binance.keys import ApiKeys, Secret
 from quantum_trader.venues.binance.rest import Rest
 from quantum_trader.venues.local.signing import ApiKey
@@ -251,8 +251,8 @@ def test_16_a_real_key_whose_rights_are_not_told_is_refused() -> None:
     """At the real venue silence about withdrawals is no permission."""
 
     async def story() -> None:
-        async def refuse(*_: Any, **__: Any) -> Refusal:
-            return Refusal(code=-2015, message="no permission")
+        async def refuse(*_: Any, **__: Any) -> VenueRefusal:
+            return VenueRefusal(code=-2015, message="no permission")
 
         rest: Any = SimpleNamespace(endpoint=endpoint("binance-live"), ask=refuse)
         with pytest.raises(ConfigError, match="rights could not be read"):

@@ -1,4 +1,4 @@
-"""Confidences mean what they say, on bars they were not chosen on, and claim nothing where nothing is to be had."""
+"""Confidences are calibrated on held-out bars, and stay near 0.5 on a random walk."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def held_out(bundled: Market) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_confidence_is_reliable_on_held_out_bars(held_out: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    """The mean distance of said and found, over bins, is under 2.5 points; no large bin is off by more than 6."""
+    """The mean distance of stated and observed rates, over bins, is under 2.5 points; no large bin is off by over 6."""
     confidence, right, _ = held_out
     place = np.digitize(confidence, EDGES)
     errors, shares = [], []
@@ -53,7 +53,7 @@ def test_confidence_is_reliable_on_held_out_bars(held_out: tuple[np.ndarray, np.
 
 
 def test_signals_are_right_more_often_than_a_coin(held_out: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    """Held-out signals beat one half, and their stated confidence does not exceed what was found by two points."""
+    """Held-out signals beat one half, and their stated confidence exceeds the observed rate by less than two points."""
     confidence, right, signal = held_out
     assert right[signal].mean() > 0.51
     assert confidence[signal].mean() - right[signal].mean() < 0.02
@@ -76,7 +76,7 @@ def test_without_an_edge_confidence_stays_at_a_coin() -> None:
 
 
 def test_an_untouched_cell_says_one_half() -> None:
-    """The prior is a coin, for every model and score."""
+    """The prior is 0.5, for every model and score."""
     pool = np.zeros(POOL_SIZE)
     assert {calibrated(pool, m, s, 20.0) for m in range(N_MODELS) for s in (-1.0, -0.3, 0.0, 0.7, 1.0)} == {0.5}
 
@@ -109,8 +109,8 @@ def test_score_cells(score: float, cell: int) -> None:
     assert score_bin(score) == cell
 
 
-def test_models_without_gain_have_no_say() -> None:
-    """Six models at 0.9 P(up), none proven: the pool is a coin; one proven: it stays below that one's vote."""
+def test_models_without_gain_have_no_weight() -> None:
+    """Six models at 0.9 P(up) without gain: the pool is 0.5; one with gain: it stays below that one's vote."""
     votes = np.full(N_MODELS, 0.9)
     pool = np.zeros(POOL_SIZE)
     assert pooled(pool, votes, 0, 0.001)[0] == 0.5
@@ -128,7 +128,7 @@ def test_models_without_gain_have_no_say() -> None:
     ],
 )
 def test_emission(up: float, last: int, since: int, expected: int) -> None:
-    """Enough edge, and news."""
+    """A signal needs an edge, and a new direction or a finished cool-down."""
     assert emitted(up, 0.51, last, since, 8) == expected
 
 

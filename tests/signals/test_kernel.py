@@ -1,4 +1,4 @@
-"""What the signal kernel measures, when it forgets, and what it refuses."""
+"""The signal kernel's measures, its resets, and its refused inputs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def kernel_for(market: Market, **settings: float) -> SignalKernel:
 
 
 def answers(market: Market, **settings: float) -> np.ndarray:
-    """Every moment's answer (T, S, N_OUT) of a fresh kernel."""
+    """Every moment's output (T, S, N_OUT) of a fresh kernel."""
     return kernel_for(market, **settings).advance_all(market.ts, market.ohlcv, market.present)
 
 
@@ -40,7 +40,7 @@ def test_every_column_has_a_name() -> None:
 
 
 def test_a_state_of_other_settings_or_symbols_is_refused(walk: Market) -> None:
-    """The message says that it is another state."""
+    """The message names the mismatch."""
     state = kernel_for(walk).state()
     with pytest.raises(StateError, match="other settings"):
         kernel_for(walk, edge=0.52).load_state(state)
@@ -167,7 +167,7 @@ def test_features_are_never_newer_than_the_bar(walk: Market) -> None:
 
 
 def test_an_empty_chunk_changes_nothing(walk: Market) -> None:
-    """No moments, no answer, no step."""
+    """No moments give an empty output and no step."""
     kernel = kernel_for(walk)
     before = kernel.state()
     assert kernel.advance_all(*walk.rows(0, 0)[:3]).shape == (0, 3, c.N_OUT)

@@ -1,4 +1,4 @@
-"""Every model's score is bounded, odd in price, and says what the model believes."""
+"""Every model's score is bounded, odd in price, and follows the model's assumption."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_scores_do_not_depend_on_the_price_level() -> None:
 
 
 def test_a_steady_rise_is_up_for_trends_and_stretched_for_reversion() -> None:
-    """Trend followers say up, the band says it will come back."""
+    """Trend models score up, the reversion model scores down."""
     last = dict(zip(MODEL_NAMES, scores_of(path(1, drift=0.004))[-1], strict=True))
     assert last["macd_trend"] > 0.3
     assert last["momentum"] > 0.3
@@ -78,7 +78,7 @@ def test_a_breakout_fades() -> None:
 
 
 def test_a_flat_market_has_no_score() -> None:
-    """Nothing moves, nothing is said, and no number is lost."""
+    """A constant price gives zero scores and no NaN."""
     np.testing.assert_array_equal(scores_of(np.zeros(BARS))[-1], np.zeros(N_MODELS))
 
 

@@ -67,7 +67,7 @@ def test_both_sides_pay_cost_and_fee() -> None:
     assert book.resolved[0, 2] == pytest.approx(expected, rel=1e-12)
 
 
-def test_a_day_is_the_end() -> None:
+def test_a_shadow_closes_after_24_hours() -> None:
     """After 24 hourly bars it closes at the close."""
     book = book_with(1)
     made = [book.on_bar(bar(i, 100.0, 101.0, 99.0, 100.5), FREE) for i in range(24)]
@@ -75,7 +75,7 @@ def test_a_day_is_the_end() -> None:
     np.testing.assert_allclose(book.resolved[0], [0.0, 7.0, 0.25, SHADOW_TIMEOUT, 24.0])
 
 
-def test_it_waits_for_its_symbols_next_bar() -> None:
+def test_a_shadow_enters_at_its_symbols_next_bar() -> None:
     """An outage postpones the entry."""
     book = book_with(1)
     assert book.on_bar(bar(0, 50.0, 50.0, 50.0, 50.0, present=False), FREE) == 0
@@ -83,19 +83,19 @@ def test_it_waits_for_its_symbols_next_bar() -> None:
     assert book.resolved[0, 2] == 2.0
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_a_hole_closes_at_the_last_close(told: bool) -> None:
-    """Told by the driver before it or found after it, the result is the same."""
+@pytest.mark.parametrize("by_driver", [True, False])
+def test_a_hole_closes_at_the_last_close(by_driver: bool) -> None:
+    """Closed by the driver before the hole or by the book after it, the result is the same."""
     book = book_with(1)
     book.on_bar(bar(0, 100.0, 101.0, 99.0, 101.0), FREE)
     late = bar(26, 50.0, 51.0, 49.0, 50.0)
-    made = book.close_before_hole(0) if told else book.on_bar(late, FREE)
+    made = book.close_before_hole(0) if by_driver else book.on_bar(late, FREE)
     assert made == 1
     np.testing.assert_allclose(book.resolved[0], [0.0, 7.0, 0.5, SHADOW_HOLE, 1.0])
 
 
 def test_a_waiting_shadow_does_not_enter_across_a_hole() -> None:
-    """Its signal was about another market; it is dropped and counted."""
+    """Its signal is outdated; it is dropped and counted."""
     book = ShadowBook(1, NS_PER_HOUR)
     book.on_bar(bar(0, 100.0, 101.0, 99.0, 101.0), FREE)
     book.open(0, 1, 1, 2.0, 1.0, 2.0)
@@ -104,7 +104,7 @@ def test_a_waiting_shadow_does_not_enter_across_a_hole() -> None:
     assert (book.open_count(0), int(book.dropped[0])) == (0, 1)
 
 
-def test_overflow_is_counted_not_lost_in_silence() -> None:
+def test_overflow_is_counted() -> None:
     """The 65th is refused and counted; the 64 resolve in one bar in their order."""
     book = ShadowBook(1, NS_PER_HOUR)
     assert [book.open(0, k, 1, 2.0, 1.0, 2.0) for k in range(MAX_OPEN + 1)] == [True] * MAX_OPEN + [False]
@@ -130,7 +130,7 @@ def test_state_continues() -> None:
     [("sign", (0, 1.0, 1.0, 1.0)), ("atr", (1, float("nan"), 1.0, 1.0)), ("stop_atr", (1, 1.0, 0.0, 1.0))],
 )
 def test_bad_input_names_its_key(key: str, values: tuple[int, float, float, float]) -> None:
-    """A shadow without a risk is none."""
+    """A shadow without risk is refused."""
     with pytest.raises(InputError, match=key):
         ShadowBook(1, NS_PER_HOUR).open(0, 1, *values)
 

@@ -1,4 +1,4 @@
-"""The ensemble sees the past only, restarts exactly, and means what its confidence says."""
+"""The ensemble uses past data only, restarts exactly, and has calibrated confidences."""
 
 from __future__ import annotations
 
@@ -106,8 +106,8 @@ def test_a_hole_of_more_than_a_day_makes_a_symbol_cold(bars: Chunk) -> None:
     assert np.isnan(out[2_100, 0, col.ATR_1H])
 
 
-def test_signals_are_rare_honest_and_never_repeat_within_the_cool_down() -> None:
-    """On the bundled bars: each confidence is a probability above the edge, the same direction waits its turn."""
+def test_signals_are_rare_have_confidence_above_the_edge_and_keep_the_cool_down() -> None:
+    """On the bundled bars: each confidence is a probability above the edge, one direction waits for the cool-down."""
     recording = open_recording(symbols=["BTCUSDT", "ETHUSDT"])
     bars = recording.arrays()
     settings = SignalSettings()

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, TextIO, cast
 
 from quantum_trader.domain.errors import QuantumTraderError
-from quantum_trader.venues.binance.keys import ENDPOINTS, FILE_VARIABLE, Redactor, variables
+from quantum_trader.venues.binance.keys import ENDPOINT_NAMES, FILE_VARIABLE, Redactor, variables
 
 
 class _Redacted(io.TextIOBase):
@@ -113,5 +113,5 @@ def _flush() -> None:
 
 def forget_keys(environ: MutableMapping[str, str]) -> None:
     """Take the keys out of *environ*, so that no child process inherits them; to be called once they are loaded."""
-    for name in (FILE_VARIABLE, *(name for endpoint in ENDPOINTS for name in variables(endpoint))):
+    for name in (FILE_VARIABLE, *(name for endpoint in ENDPOINT_NAMES for name in variables(endpoint))):
         environ.pop(name, None)

@@ -1,1 +1,1 @@
-"""Frozen values, enums, units and events: the words every other room speaks."""
+"""Frozen values, enums, units and events that every other room uses."""

@@ -1,7 +1,7 @@
-"""The closed vocabularies, and the integer codes compiled kernels use for them.
+"""The enums, and the integer codes that compiled kernels use for them.
 
-Every kernel speaks integers; every person, file and event speaks the enum's string value. The
-position of a member in its ``CODES`` tuple *is* its code, so there is one mapping and no table to keep in step.
+A kernel uses the integer code; files, events and reports use the enum's string value. The code of a member is its
+position in its ``CODES`` tuple, so there is one mapping.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class ExitMode(str, Enum):
 
 
 class PerformanceTag(str, Enum):
-    """What a symbol's own results say of it."""
+    """Rating of a symbol by the results of its own trades."""
 
     GOOD = "GOOD"
     NEUTRAL = "NEUTRAL"
@@ -116,7 +116,7 @@ class OrderType(str, Enum):
 
 
 class OrderStatus(str, Enum):
-    """Life of an order at a venue."""
+    """State of an order at a venue."""
 
     NEW = "NEW"
     PARTIALLY_FILLED = "PARTIALLY_FILLED"
@@ -146,7 +146,7 @@ class ExitReason(str, Enum):
     DATA_HOLE = "DATA_HOLE"
     UNPROTECTED = "UNPROTECTED"
     FLATTEN = "FLATTEN"
-    EXTERNAL = "EXTERNAL"  # closed by somebody else
+    EXTERNAL = "EXTERNAL"  # closed at the venue by an order that this bot did not send
 
 
 # The position of a member is its code in every kernel. Append only: saved states hold these numbers.

@@ -1,4 +1,4 @@
-"""Errors a person can act on: each names the key, the value and what to do."""
+"""Errors that an operator can act on: each names the key, the value and what to do."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def require_finite(key: str, value: float, hint: str = "must be a finite number"
 
 
 class VenueError(QuantumTraderError):
-    """A venue could not be asked, or answered something that is no answer."""
+    """A venue could not be reached, or its answer is not one of its protocol."""
 
 
 class OutcomeUnknown(VenueError):  # noqa: N818 - a fact about a request, and it must be treated as one
-    """A request was sent and nobody knows whether it took effect: ask before anything else is done."""
+    """A request was sent and its outcome is unknown: query the venue before any further request."""
 
 
 class VenueUnavailable(VenueError):  # noqa: N818 - see above
-    """A request certainly had no effect; *retry_after_s* says how long the venue wants to be left alone."""
+    """A request certainly had no effect; *retry_after_s* is the venue's requested pause in seconds, 0.0 for none."""
 
     def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
         super().__init__(message)

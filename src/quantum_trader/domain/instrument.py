@@ -1,4 +1,4 @@
-"""What a venue says of a symbol, and the only place where prices and quantities are rounded.
+"""A symbol's filters, fees and leverage tiers, and the only place where prices and quantities are rounded.
 
 The rounding functions are scalar Python without objects, so that kernels compile the very same code. ``inverse``
 forms (1/tick, 1/step) keep decimals exact: 0.07 is 7/100, not 7*0.01.

@@ -1,4 +1,4 @@
-"""The rolling 24-hour loss, kept in 26 numbers whatever the bar size.
+"""The rolling 24-hour loss, kept in 26 numbers for every bar size.
 
 ``ring`` is any mutable sequence of floats of length RING_SIZE: ring[0] is the last hour index seen (-1 when
 empty), ring[1 + h % 25] the last equity seen in hour h (NaN where none). The functions are scalar Python so that
@@ -19,13 +19,13 @@ _HOURS: Final = 24
 
 
 def empty_ring() -> list[float]:
-    """A ring that has seen nothing."""
+    """Return an empty ring."""
     return [-1.0] + [float("nan")] * _SLOTS
 
 
 @scalar
 def record_equity(ring: MutableSequence[float], hour: int, equity: float) -> None:
-    """Note *equity* as the latest of *hour* (hours since the epoch, not going backwards)."""
+    """Store *equity* (USDT) as the latest of *hour* (hours since the epoch, not going backwards)."""
     last = int(ring[0])
     if last < 0 or hour - last >= _SLOTS:
         for slot in range(1, _SLOTS + 1):

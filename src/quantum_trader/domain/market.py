@@ -30,7 +30,7 @@ class MarketState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MarketBatch:
-    """All bars of one moment, as one row of matrices: what the engine takes in a step.
+    """The bars of all symbols (S) at one open time: the engine's input for one step.
 
     Shapes: ohlcv (S, 5) float64 columns open, high, low, close, volume; present (S,) bool. *ts_ns* is the open
     of the bars; they are complete at ``ts_ns + interval_ns``. Arrays may be views of a larger recording and are

@@ -1,4 +1,4 @@
-"""What the policy is told and what it answers.
+"""The policy's inputs (account, symbol results, costs) and the rules it reports as fired.
 
 Units: `_pct` is percent (1.0 = 1 %), `_bps` basis points, `_r` multiples of the risk taken, rates and confidences
 0..1. Every value is validated where it is made: a drawdown of the wrong sign or a non-finite rate is an error here.
@@ -21,7 +21,7 @@ def _require_count(key: str, value: object) -> None:
 
 
 class RiskState(msgspec.Struct, frozen=True, kw_only=True):
-    """The account as the policy sees it.
+    """The account figures that the policy reads.
 
     *current_drawdown_pct* is 0 or negative: equity (unrealised included) against the UTC day's peak.
     *total_exposure_pct* is initial margin over equity. *equity* is optional; NaN or <= 0 makes rule F2 fire.
@@ -49,7 +49,7 @@ class RiskState(msgspec.Struct, frozen=True, kw_only=True):
         require(self.total_exposure_pct >= 0.0, "total_exposure_pct", self.total_exposure_pct, "cannot be negative")
         for key in ("losing_streak", "open_trades_count", "broken_streak", "wins_since", "ts_ns"):
             _require_count(key, getattr(self, key))
-        if self.equity is not None:  # a number that is not finite or not positive is told to rule F2, not refused
+        if self.equity is not None:  # rule F2 handles a number that is not finite or not positive
             require(
                 isinstance(self.equity, (int, float)) and not isinstance(self.equity, bool), "equity", self.equity,
                 "must be a number or None",
@@ -57,7 +57,7 @@ class RiskState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SymbolPerformanceData(msgspec.Struct, frozen=True, kw_only=True):
-    """How one symbol's own trades have done."""
+    """The results of one symbol's own trades."""
 
     symbol: str
     winrate: float
@@ -85,7 +85,7 @@ class SymbolPerformanceData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CostMetrics(msgspec.Struct, frozen=True, kw_only=True):
-    """What trading costs now; ``None`` means not measured."""
+    """Current trading costs; ``None`` means not measured."""
 
     spread_level: Level = Level.NORMAL
     slippage_level: Level = Level.NORMAL

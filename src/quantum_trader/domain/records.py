@@ -1,4 +1,4 @@
-"""The record: one line of the flight recorder, whatever it tells.
+"""The record: one line of the event log.
 
 Records are byte-identical between two runs over the same data and seed: ids derive from the sequence, time
 received equals time happened in replay, and nothing that varies between runs is written into one.

@@ -1,8 +1,8 @@
-"""The mark of a scalar function: one definition for the object code and for compiled kernels.
+"""The ``@scalar`` decorator: marks functions that plain Python and compiled kernels share.
 
-A ``@scalar`` function takes and returns numbers, tuples and indexable sequences only. Called as it is, it is plain
-Python; ``quantum_trader.market.jit.compiled`` turns the very same source into machine code. This module knows
-nothing of a compiler, so that importing the policy as a library stays light.
+A ``@scalar`` function takes and returns numbers, tuples and indexable sequences only. Called directly, it runs as plain
+Python; ``quantum_trader.market.jit.compiled`` compiles the same source to machine code. This module imports no
+compiler, so importing the policy as a library stays light.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Signals, intents, orders, fills and positions.
 
-An intent says what the brain wants; an order says what was sent; only a fill moves the books.
+An intent is a proposed position change; an order is what is sent to the venue; only a fill moves the books.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from quantum_trader.domain.enums import ExitReason, OrderSide, OrderStatus, Orde
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ensemble says of one symbol at one moment."""
+    """A direction forecast of the ensemble for one symbol at one bar."""
 
     signal_id: str
     trace_id: str
@@ -26,7 +26,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to change a position: quantity in base units, always positive."""
+    """A proposed position change; *qty* in base units, always positive."""
 
     intent_id: str
     trace_id: str
@@ -47,7 +47,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a venue is asked to do."""
+    """An order to be placed at a venue."""
 
     client_order_id: str
     intent_id: str
@@ -64,7 +64,7 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CancelRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask a venue to cancel one order."""
+    """A request to cancel one order at a venue."""
 
     client_order_id: str
     symbol: str
@@ -72,7 +72,7 @@ class CancelRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """What a venue says of an order. An acknowledgement (NEW) is not a fill."""
+    """A venue's status report of an order. An acknowledgement (NEW) is not a fill."""
 
     client_order_id: str
     venue_order_id: str

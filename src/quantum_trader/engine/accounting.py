@@ -27,7 +27,7 @@ def percent_of(part: float, whole: float) -> float:
 
 @scalar
 def net_pnl(realised: float, fees: float, funding: float) -> float:
-    """What a round trip earned, net of *fees* (positive is paid) and *funding* (positive is received)."""
+    """Profit of a round trip in USDT, net of *fees* (positive is paid) and *funding* (positive is received)."""
     return realised - fees + funding
 
 
@@ -46,9 +46,9 @@ STREAK_QUIET_NS: Final = 24 * 3_600_000_000_000
 def shadows_break_streak(shadow_wins: int, losing: int, open_count: int, last_close_ns: int, now_ns: int) -> bool:
     """Whether a losing streak that keeps the account from trading ends without a trade.
 
-    A penalty per loss can reach zero risk, and with no trade no win could ever follow. Three untraded signals in a
-    row that would have won, and a day without a position or a closed trade, end the streak; what stays is rule B2's
-    latch, which only real wins lift.
+    A penalty per loss can reach zero risk, and with no trade no win could ever follow. Three winning shadow
+    trades in a row, and a day without a position or a closed trade, end the streak; rule B2's latch stays until real
+    wins clear it.
     """
     quiet = open_count == 0 and now_ns - last_close_ns >= STREAK_QUIET_NS
     return losing > 0 and shadow_wins >= STREAK_SHADOW_WINS and quiet

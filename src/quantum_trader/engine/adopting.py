@@ -31,8 +31,8 @@ from quantum_trader.engine.reconciliation import (
     NOT_OURS,
     Difference,
     DifferenceKind,
+    RecentIds,
     Reconciler,
-    Seen,
     VenueSnapshot,
     compare,
 )
@@ -115,7 +115,7 @@ class Adopting:
     def __init__(
         self, account: Account, market: Market, instruments: Instruments, opening: Opening, protection: Protection,
         fills: Fills, money: Money, policy: PolicyInForce, gateway: Gateway, halts: Halts, records: Records,
-        reconciler: Reconciler, seen: Seen, *, quietly: bool,
+        reconciler: Reconciler, seen: RecentIds, *, quietly: bool,
     ) -> None:
         """*quietly*: a trade made by hand and seen as such is taken over without halting openings."""
         self._account, self._market, self._instruments = account, market, instruments

@@ -1,4 +1,4 @@
-"""The books: what is held and what it earned, moved by fills and funding alone.
+"""The books: cash, positions and results; only fills and funding change them.
 
 Signals, intents and acknowledgements never touch them. Everything that can be derived (equity, exposure, counts,
 streaks) is derived or updated at the one place where a trade closes.
@@ -27,7 +27,7 @@ from quantum_trader.policy.core import next_streak
 
 
 class Plan(msgspec.Struct, kw_only=True):
-    """What the engine intends for a position: made when the opening intent is approved."""
+    """The planned stop, target, size and exits of a position: made when the opening intent is approved."""
 
     intent_id: str
     trace_id: str
@@ -47,7 +47,7 @@ class Plan(msgspec.Struct, kw_only=True):
 
 
 class Position(msgspec.Struct, kw_only=True):
-    """One open position; *qty* is positive, *sign* says the side."""
+    """One open position; *qty* is positive, *sign* is the side."""
 
     symbol: str
     index: int
@@ -69,7 +69,7 @@ class Position(msgspec.Struct, kw_only=True):
     worst: float = 0.0
     bars_held: int = 0
     exit_reason: ExitReason | None = None
-    lost_stops: int = 0  # stops in a row that never arrived at the venue
+    lost_stops: int = 0  # consecutive stop orders that did not reach the venue
 
     @property
     def sign(self) -> int:
@@ -113,7 +113,7 @@ class Books:
         return position
 
     def adopt(self, symbol: str, index: int, plan: Plan, qty: float, entry_price: float, ts_ns: int) -> Position:
-        """Take over a position that the venue holds and no fill explains; it costs nothing, the wallet has paid."""
+        """Add a position that the venue holds without a fill in the books; cash does not change."""
         position = Position(
             symbol=symbol, index=index, plan=plan, qty=qty, entry_price=entry_price, entry_ns=ts_ns, peak_qty=qty,
             best=entry_price, worst=entry_price,
@@ -168,7 +168,7 @@ class Books:
         return _closed_trade(position, fill, trade_id(self.trade_count), pnl, regime, model_slippage_bps)
 
     def break_streak(self) -> None:
-        """End the losing streak without a win; it stays remembered until enough real wins have followed."""
+        """End the losing streak without a win; it stays on record until enough real wins have followed."""
         self.losing_streak, self.broken_streak, self.wins_since = broken_by_command(
             self.losing_streak, self.broken_streak, self.wins_since
         )
@@ -178,7 +178,7 @@ class Books:
         total = self.cash
         for position in self.positions.values():
             mark = float(marks[position.index])
-            if not mark > 0.0:  # no bar of it yet: what it is worth is what it cost
+            if not mark > 0.0:  # no bar of the symbol yet: value it at its entry price
                 mark = position.entry_price
             total += realised_pnl(position.plan.sign, position.entry_price, position.qty, mark)
         return total
@@ -200,7 +200,7 @@ class Books:
         return position
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to continue, as plain values."""
+        """The state to save for a restart, as plain values."""
         return {
             "cash": self.cash, "losing_streak": self.losing_streak, "broken_streak": self.broken_streak,
             "wins_since": self.wins_since, "trade_count": self.trade_count, "fees_paid": self.fees_paid,

@@ -38,7 +38,7 @@ from quantum_trader.engine.opening import Opening
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.ports import DecisionTracing, PolicyWatcher, RecordSink
 from quantum_trader.engine.protection import Protection
-from quantum_trader.engine.reconciliation import Reconciler, Seen, VenueSnapshot
+from quantum_trader.engine.reconciliation import RecentIds, Reconciler, VenueSnapshot
 from quantum_trader.engine.recorder import RUN
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.settings import EngineSettings
@@ -68,7 +68,7 @@ class EngineParts(msgspec.Struct, frozen=True, kw_only=True):
 
     gateway: type[Gateway] = Gateway
     protection: type[Protection] = Protection
-    seen: type[Seen] = Seen
+    seen: type[RecentIds] = RecentIds
 
 
 PRODUCTION: Final = EngineParts()

@@ -1,4 +1,4 @@
-"""The same entry under two exit modes: what enforcing the policy's exit mode would have changed, in R.
+"""Exit shadows: each entry under two exit modes, which measures the policy's exit mode in R.
 
 For a signal whose exit mode the policy would change, one shadow entry is managed twice, under the fixed mode and under
 the policy's, with the brackets and trailing rules real positions get. When both have ended (stop, target, or 24 hours)
@@ -48,7 +48,7 @@ def _enter(row, open_, cost_bps, index, tick):  # type: ignore[no-untyped-def]
 
 @kernel
 def _variant_bar(row, v, bar, expired, cost_bps, fee_bps, tick, min_step):  # type: ignore[no-untyped-def]
-    """Take one variant of *row* through a bar: its exit, else its trailing stop."""
+    """Process a bar for one variant of *row*: its exit, else its trailing stop."""
     variant = row[X_VARIANTS + v * _VARIANT_SIZE:]
     sign, entry = row[X_SIGN], row[X_ENTRY]
     level, code = _exit(sign, variant[V_STOP], variant[V_TARGET], bar[0], bar[1], bar[2], bar[3], expired)
@@ -65,7 +65,7 @@ def _variant_bar(row, v, bar, expired, cost_bps, fee_bps, tick, min_step):  # ty
 
 @kernel
 def _move(rows, count, ohlcv, present, costs, fees, ticks, index, max_bars, min_step, done):  # type: ignore[no-untyped-def]
-    """Take every shadow through its symbol's bar; returns (still open, ended) with the ended rows in *done*."""
+    """Process each symbol's bar for its shadows; returns (still open, ended) with the ended rows in *done*."""
     kept = ended = 0
     for n in range(count):
         row = rows[n]
@@ -76,7 +76,7 @@ def _move(rows, count, ohlcv, present, costs, fees, ticks, index, max_bars, min_
                 _enter(row, bar[0], cost, index, ticks[s])
             best = bar[1] if row[X_SIGN] > 0.0 else bar[2]
             if (best - row[X_BEST]) * row[X_SIGN] > 0.0:
-                row[X_BEST] = best  # moves the stop for the next bar: exits of this one are judged first
+                row[X_BEST] = best  # moves the stop for the next bar: exits of this bar come first
             expired = index - row[X_FROM] + 1.0 >= max_bars
             for v in range(2):
                 if row[X_VARIANTS + v * _VARIANT_SIZE + V_DONE] == 0.0:
@@ -107,7 +107,7 @@ class ExitShadows:
     def open(
         self, symbol: int, seq: int, sign: int, atr: float, row: tuple[float, ...], fixed_mode: int, policy_mode: int
     ) -> bool:
-        """Follow signal *seq* under both modes (exit codes); *row* is the exit row. False when there is no room."""
+        """Track signal *seq* under both modes (exit codes); *row* is the exit row. False when all slots are taken."""
         if self._count == CAPACITY:
             return False
         entry = self._rows[self._count]
@@ -119,9 +119,9 @@ class ExitShadows:
         return True
 
     def on_bar(self, batch: MarketBatch, costs_bps: Any) -> list[tuple[int, float, float]]:
-        """Take all through one moment; returns (signal, R under the fixed mode, R under the policy's) of the ended.
+        """Process one moment; returns (signal, R under the fixed mode, R under the policy's) of the ended pairs.
 
-        A pair that could not be bracketed comes back as not-a-number.
+        A pair without a valid bracket has NaN results.
         """
         if not self._count:
             return []
@@ -134,7 +134,7 @@ class ExitShadows:
         return [_result(row) for row in self._done[:ended].tolist()]
 
     def drop(self, symbol: int) -> list[int]:
-        """Forget the shadows of *symbol*, whose data has a hole; returns their signals."""
+        """Remove the shadows of *symbol*, whose data has a hole; returns their signals."""
         open_rows = self._rows[:self._count]
         gone = open_rows[:, X_SYMBOL] == symbol
         signals = open_rows[gone, X_SEQ].astype(int).tolist()

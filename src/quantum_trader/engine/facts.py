@@ -1,4 +1,4 @@
-"""What the engine writes into records: one frozen value a topic, so that a reader knows what to expect."""
+"""The data of the engine's records: one frozen struct a topic."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quantum_trader.policy.enforcement import EffectiveSettings
 
 
 class SignalDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """How one signal fared on the road."""
+    """The decision on one signal, with its reason."""
 
     signal_id: str
     symbol: str
@@ -26,7 +26,7 @@ class SignalDecision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PolicyVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What the policy, fully enforced, would have done with a signal; *removed* is each switch's share of the trade."""
+    """The fully enforced policy's verdict on a signal; *removed* is the share of the trade each switch removes."""
 
     signal_id: str
     verdict: str  # ALLOW | BLOCK
@@ -38,7 +38,7 @@ class PolicyVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RegimeChange(msgspec.Struct, frozen=True, kw_only=True):
-    """A symbol's market state is another one now."""
+    """A symbol's market state has changed."""
 
     symbol: str
     before: str
@@ -69,7 +69,7 @@ class HaltNotice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthNotice(msgspec.Struct, frozen=True, kw_only=True):
-    """What system health calls for: a governor code, whether the venue is there, and why."""
+    """System health: the governor level it requires, whether the venue is connected, and the reasons."""
 
     level: int
     connected: bool
@@ -77,7 +77,7 @@ class HealthNotice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PolicyContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What a policy was made for, and what trading uses of it."""
+    """The inputs of a policy, and the parts of it that are enforced."""
 
     regime_tag: Trend
     vol_level: VolLevel

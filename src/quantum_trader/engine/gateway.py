@@ -1,7 +1,7 @@
-"""The one gateway: every order leaves through here, and nothing else may send one.
+"""The gateway: the only source of orders.
 
 An opening order needs an ``Approved`` from the risk room. A client order id is derived from its intent, and an intent
-is claimed before its order exists, so that the same intent twice is one order; a claim is never taken back.
+is claimed before its order exists, so that one intent makes one order; a claim is permanent.
 Reducing orders need no approval and are never gated. The gateway is pure: it returns commands, a driver sends them.
 """
 
@@ -30,7 +30,7 @@ _EPSILON: Final = 1e-9
 
 
 class Purpose(str, Enum):
-    """Why an order was sent."""
+    """The purpose of an order."""
 
     OPEN = "OPEN"
     STOP = "STOP"
@@ -39,7 +39,7 @@ class Purpose(str, Enum):
 
 
 class Ticket(msgspec.Struct, kw_only=True):
-    """What the gateway knows of one order that may still be alive at the venue."""
+    """State of one order that may still be open at the venue."""
 
     client_order_id: str
     purpose: Purpose
@@ -50,55 +50,55 @@ class Ticket(msgspec.Struct, kw_only=True):
     created_ns: int = 0
     resting: bool = False
     filled: float = 0.0  # quantity of the fills booked
-    told: float = -1.0  # filled quantity of the final status; -1.0 while there is none
+    final_qty: float = msgspec.field(default=-1.0, name="told")  # filled at the final status; -1.0 before it
 
     @property
     def left(self) -> float:
-        """The quantity that is not filled yet."""
+        """The unfilled quantity, in base units."""
         return self.qty - self.filled
 
     @property
     def over(self) -> bool:
-        """Whether the venue is done with it, though a fill of it may still be on its way to us."""
-        return self.told >= 0.0
+        """Whether the order has a final status; fills of it may still arrive."""
+        return self.final_qty >= 0.0
 
     @property
     def settled(self) -> bool:
-        """Whether it is over and every fill of it is booked."""
-        return self.over and self.filled >= self.told * (1.0 - _EPSILON)
+        """Whether the order has a final status and all its fills are booked."""
+        return self.over and self.filled >= self.final_qty * (1.0 - _EPSILON)
 
 
 class Gateway:
-    """Claims intents, makes orders and keeps a ticket for each order that may be alive."""
+    """Claims intents, makes orders and keeps a ticket for each order that may be open."""
 
     def __init__(self, instruments: Instruments) -> None:
         self._instruments = instruments
-        self.namespace = ""  # of a live session: two sessions of one account must not derive the same ids
-        self.process = ""  # of a live process: what one could not write down, the next must not derive again
-        self._most: dict[str, float] = {}  # of one order, where the venue refused a larger one
-        self._marks: dict[str, None] = {}  # of every process that has carried on this session
+        self.namespace = ""  # of a live session; keeps ids of two sessions of one account apart
+        self.process = ""  # of a live process; keeps ids apart from those a crashed process did not record
+        self._order_limits: dict[str, float] = {}  # by symbol, after the venue refused a larger order
+        self._marks: dict[str, None] = {}  # id marks of all processes of this session
         self._claimed: dict[str, int] = {}  # intent id -> orders made for it
         self._tickets: dict[str, Ticket] = {}
-        self._of: dict[str, list[Ticket]] = {}  # the same by symbol, oldest first
+        self._by_symbol: dict[str, list[Ticket]] = {}  # tickets by symbol, oldest first
 
     def take_over(self, process: str) -> None:
-        """Make orders in the name of another process from now on; those of its predecessors stay ours."""
+        """Set the process that new order ids name; orders of earlier processes of the session remain own orders."""
         self.process = process
         self._marks[self.mark] = None
 
     @property
     def mark(self) -> str:
-        """What order ids bear after the prefix, so that orders of two processes can be told apart; none in a replay."""
+        """The mark after the prefix of order ids, which distinguishes processes; empty in a replay."""
         if not self.namespace:
             return ""
         return ids.process_mark(self.namespace, self.process)
 
     def is_own(self, order_id: str) -> bool:
-        """Whether a process of this session made the order, whatever became of what it wrote down."""
+        """Whether a process of this session made the order, recorded or not."""
         return ids.mark_of(order_id) in self._marks
 
     def open(self, approved: Approved) -> list[Command]:
-        """The market order of an approved opening intent; nothing when the intent was claimed before."""
+        """Return the market order of an approved opening intent; empty when the intent was claimed before."""
         if not isinstance(approved, Approved):
             raise StateError(f"the gateway takes Approved intents only, not {type(approved).__name__}")
         intent = approved.intent
@@ -107,14 +107,14 @@ class Gateway:
         return [self._order(intent, Purpose.OPEN, approved.qty, intent.created_ns, intent.leverage)]
 
     def protect(self, position: Position, now_ns: int) -> list[Command]:
-        """Rest the position's stop, and its target if it has one, at the venue; the old ones go after."""
+        """Place the position's stop, and its target if any, at the venue; the old ones are cancelled afterwards."""
         commands: list[Command] = [self._resting(position, Purpose.STOP, position.stop, now_ns)]
         if position.target > 0.0:
             commands.append(self._resting(position, Purpose.TARGET, position.target, now_ns))
         return commands
 
     def rest_target(self, position: Position, now_ns: int) -> list[Command]:
-        """Rest the position's target alone."""
+        """Place the position's target only."""
         return [self._resting(position, Purpose.TARGET, position.target, now_ns)]
 
     def move_stop(self, position: Position, now_ns: int) -> list[Command]:
@@ -122,17 +122,17 @@ class Gateway:
         return [self._resting(position, Purpose.STOP, position.stop, now_ns)]
 
     def close_in_parts(self, symbol: str, refused: float) -> None:
-        """Close no more of *symbol* at once than half of what the venue *refused*."""
+        """Limit each close order of *symbol* to half of the quantity that the venue *refused*."""
         step = self._instruments[self._instruments.index[symbol]].step_size
-        self._most[symbol] = max(floor_to(refused / 2.0, step), step)
+        self._order_limits[symbol] = max(floor_to(refused / 2.0, step), step)
 
     def close(self, position: Position, now_ns: int) -> list[Command]:
-        """A reduce-only market order for what no close on its way covers of *position*, or for as much as one may."""
-        rest = min(self.uncovered(position), self._most.get(position.symbol, math.inf))
+        """Return a reduce-only market order for the uncovered quantity of *position*, up to the largest order size."""
+        rest = min(self.uncovered(position), self._order_limits.get(position.symbol, math.inf))
         return [self._reducing(position, Purpose.CLOSE, OrderType.MARKET, 0.0, now_ns, rest)] if rest > 0.0 else []
 
     def uncovered(self, position: Position) -> float:
-        """The quantity of *position* that no close on its way closes; 0.0 when all of it is closing."""
+        """The quantity of *position* without a pending close order; 0.0 when pending closes cover all of it."""
         closes = self._find(position.symbol, Purpose.CLOSE)
         if not closes:
             return position.qty
@@ -140,28 +140,28 @@ class Gateway:
         return round(rest, 10) if rest > position.qty * _EPSILON else 0.0
 
     def on_update(self, update: OrderUpdate) -> tuple[Ticket | None, list[Command]]:
-        """Note what the venue says of an order; an acknowledged stop or target retires its predecessors.
+        """Apply a venue's status report of an order; an acknowledged stop or target cancels its predecessors.
 
-        Words may come late or twice: an order that is over never rests again. Its ticket stays until the fills that
-        the final status speaks of are booked, whichever of the two comes first.
+        Reports may arrive late or twice: an order with a final status never becomes open again. Its ticket stays until
+        the fills counted in the final status are booked; fills and status may arrive in either order.
         """
         ticket = self._tickets.get(update.client_order_id)
         if ticket is None:
             return None, []
         commands: list[Command] = []
-        if update.status in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED):  # whichever word comes first: it is there
+        if update.status in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED):  # either shows an open order
             if not (ticket.resting or ticket.over):
                 ticket.resting = True
                 commands = self._retire(ticket, update.ts_ns)
         else:
             ticket.resting = False
-            ticket.told = max(ticket.told, update.filled_qty)
+            ticket.final_qty = max(ticket.final_qty, update.filled_qty)
             if ticket.settled:
                 self._drop(ticket)
         return ticket, commands
 
     def on_fill(self, fill: Fill) -> Ticket | None:
-        """Note one fill; the ticket of its order, which is gone from here if that was all it waited for."""
+        """Apply one fill; return the ticket of its order, which is removed once it is settled."""
         ticket = self._tickets.get(fill.client_order_id)
         if ticket is not None:
             ticket.filled += fill.qty
@@ -170,7 +170,7 @@ class Gateway:
         return ticket
 
     def _retire(self, newest: Ticket, now_ns: int) -> list[Command]:
-        """Cancel the resting stops or targets that *newest* replaces; itself where a younger one rests already."""
+        """Cancel the resting stops or targets that *newest* replaces; *newest* itself where a later one is open."""
         if newest.purpose not in (Purpose.STOP, Purpose.TARGET):
             return []
         resting = [ticket for ticket in self._find(newest.symbol, newest.purpose) if ticket.resting]  # oldest first
@@ -180,15 +180,15 @@ class Gateway:
         ]
 
     def in_flight(self, symbol: str, purpose: Purpose) -> bool:
-        """Whether an order of *purpose* was made for *symbol* and the venue has not said a word of it."""
+        """Whether an order of *purpose* for *symbol* was made and has no report from the venue yet."""
         return any(not ticket.resting for ticket in self._find(symbol, purpose))
 
     def ticket(self, client_order_id: str) -> Ticket | None:
-        """The ticket of an order that may be alive."""
+        """Return the ticket of an order that may be open; None when there is none."""
         return self._tickets.get(client_order_id)
 
     def cancel_all(self, symbol: str, now_ns: int) -> list[Command]:
-        """Cancel whatever may be alive for *symbol*, the remainder of its opening order included."""
+        """Cancel every order of *symbol* that may be open, the remainder of its opening order included."""
         return [
             CancelRequest(client_order_id=ticket.client_order_id, symbol=symbol, created_ns=now_ns)
             for ticket in self._tickets.values()
@@ -196,7 +196,7 @@ class Gateway:
         ]
 
     def cancel_stale(self, positions: Mapping[str, Position], now_ns: int) -> list[Command]:
-        """Cancel again what should be gone: resting orders without a position, stops and targets that were replaced."""
+        """Cancel again orders that should be closed: those without a position, and replaced stops and targets."""
         newest: dict[tuple[str, Purpose], Ticket] = {}
         for ticket in self._tickets.values():
             if ticket.resting:
@@ -209,11 +209,11 @@ class Gateway:
         ]
 
     def cancel_stray(self, order_id: str, symbol: str, now_ns: int) -> Command:
-        """Cancel an order that bears our prefix and belongs to nothing we know."""
+        """Cancel an order with our prefix that has no ticket."""
         return CancelRequest(client_order_id=order_id, symbol=symbol, created_ns=now_ns)
 
     def cancel_openings(self, now_ns: int, symbol: str = "") -> list[Command]:
-        """Cancel every opening order that may be alive, or those of *symbol* alone."""
+        """Cancel every opening order that may be open, or only those of *symbol*."""
         return [
             CancelRequest(client_order_id=ticket.client_order_id, symbol=ticket.symbol, created_ns=now_ns)
             for ticket in self._tickets.values()
@@ -221,11 +221,11 @@ class Gateway:
         ]
 
     def has(self, symbol: str, purpose: Purpose) -> bool:
-        """Whether an order of *purpose* may be alive for *symbol*."""
+        """Whether an order of *purpose* may be open for *symbol*."""
         return bool(self._find(symbol, purpose))
 
     def tickets(self) -> list[Ticket]:
-        """Every order that may be alive, or has a fill on its way to us, oldest first."""
+        """Every order that may be open or has unbooked fills, oldest first."""
         return list(self._tickets.values())
 
     def is_protected(self, position: Position) -> bool:
@@ -235,7 +235,7 @@ class Gateway:
     def resting_stop(self, position: Position) -> float:
         """Price of the newest acknowledged stop for at least the whole position; 0.0 when there is none."""
         price = 0.0
-        for ticket in self._of.get(position.symbol, ()):
+        for ticket in self._by_symbol.get(position.symbol, ()):
             if (
                 ticket.purpose is Purpose.STOP and ticket.resting and not ticket.over
                 and ticket.qty >= position.qty * (1.0 - 1e-9)
@@ -244,14 +244,14 @@ class Gateway:
         return price
 
     def is_claimed(self, intent_id: str) -> bool:
-        """Whether an order was ever made for this intent."""
+        """Whether an order was made for this intent."""
         return intent_id in self._claimed
 
     def state(self) -> dict[str, Any]:
         """Claims and tickets, as plain values."""
         return {
             "namespace": self.namespace, "process": self.process, "marks": list(self._marks),
-            "claimed": dict(self._claimed), "most": dict(self._most),
+            "claimed": dict(self._claimed), "most": dict(self._order_limits),
             "tickets": [msgspec.to_builtins(ticket) for ticket in self._tickets.values()],
         }
 
@@ -259,26 +259,26 @@ class Gateway:
         """Continue from :meth:`state`."""
         self.namespace, self.process = state["namespace"], state["process"]
         self._marks = dict.fromkeys(state["marks"])
-        self._most = dict(state["most"])
+        self._order_limits = dict(state["most"])
         self._claimed = dict(state["claimed"])
         tickets = [msgspec.convert(raw, Ticket) for raw in state["tickets"]]
-        self._tickets, self._of = {}, {}
+        self._tickets, self._by_symbol = {}, {}
         for ticket in tickets:
             self._keep(ticket)
 
     def _find(self, symbol: str, purpose: Purpose) -> list[Ticket]:
-        return [t for t in self._of.get(symbol, ()) if t.purpose is purpose and not t.over]
+        return [t for t in self._by_symbol.get(symbol, ()) if t.purpose is purpose and not t.over]
 
     def _keep(self, ticket: Ticket) -> None:
         self._tickets[ticket.client_order_id] = ticket
-        self._of.setdefault(ticket.symbol, []).append(ticket)
+        self._by_symbol.setdefault(ticket.symbol, []).append(ticket)
 
     def _drop(self, ticket: Ticket) -> None:
         del self._tickets[ticket.client_order_id]
-        left = self._of[ticket.symbol]
+        left = self._by_symbol[ticket.symbol]
         left.remove(ticket)
         if not left:
-            del self._of[ticket.symbol]
+            del self._by_symbol[ticket.symbol]
 
     def _claim(
         self, intent_id: str, purpose: Purpose, symbol: str, qty: float, price: float, now_ns: int
@@ -309,7 +309,7 @@ class Gateway:
         self, position: Position, purpose: Purpose, kind: OrderType, price: float, now_ns: int, qty: float = 0.0
     ) -> OrderRequest:
         plan, qty = position.plan, qty if qty > 0.0 else position.qty
-        if grid := self._instruments.new_grid(position.symbol):  # a step up: reduce-only never opens anything
+        if grid := self._instruments.new_grid(position.symbol):  # round up: reduce-only orders cannot open a position
             qty = max(ceil_to(qty, grid[0]), grid[1])
         return OrderRequest(
             client_order_id=self._claim(plan.intent_id, purpose, position.symbol, qty, price, now_ns),

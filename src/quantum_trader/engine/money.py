@@ -16,7 +16,7 @@ from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.engine.account import Account, Remembered
 from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.market import Market
-from quantum_trader.engine.reconciliation import Reconciler, Seen
+from quantum_trader.engine.reconciliation import RecentIds, Reconciler
 from quantum_trader.engine.records import Records
 
 _ASKING_ON_NS: Final = 3600 * NS_PER_SECOND  # transfers are asked for this long after a wallet was taken over
@@ -53,7 +53,7 @@ class Money:
     """Transfers, and the wallet where nothing explains it."""
 
     def __init__(
-        self, account: Account, market: Market, halts: Halts, records: Records, reconciler: Reconciler, seen: Seen,
+        self, account: Account, market: Market, halts: Halts, records: Records, reconciler: Reconciler, seen: RecentIds,
         wallet_halt_share: float,
     ) -> None:
         """*wallet_halt_share*: an unexplained change of the wallet beyond this share halts openings."""

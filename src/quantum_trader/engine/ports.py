@@ -1,4 +1,4 @@
-"""The engine's ports: what it asks of a venue and of a sink for records, and nothing about who answers."""
+"""The engine's ports: interfaces of venues, record sinks, policy watchers and tracers."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Rejection(str, Enum):
     DUPLICATE = "-4116"
     NO_PRICE = "-4131"
     MIN_NOTIONAL = "-4164"
-    LOST = "LOST"  # ours, not the venue's: the request never arrived there
-    UNAVAILABLE = "UNAVAILABLE"  # ours: the venue could not be reached and an opening does not wait
+    LOST = "LOST"  # set by the adapter: the request did not reach the venue
+    UNAVAILABLE = "UNAVAILABLE"  # set by the adapter: the venue is not reachable; openings are not queued
 
 
 class VenuePosition(msgspec.Struct, frozen=True, kw_only=True):
-    """An open position as the venue tells it. Money in USDT."""
+    """An open position as reported by the venue. Money in USDT."""
 
     symbol: str
     qty: float  # signed: positive is long
@@ -68,7 +68,7 @@ class VenueBalance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VenueOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """One order as the venue tells it."""
+    """One order as reported by the venue."""
 
     client_order_id: str
     venue_order_id: str
@@ -87,7 +87,7 @@ class VenueOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Venue(Protocol):
-    """A place that takes orders and answers with events; bars of one moment drive an in-process one.
+    """An in-process venue: takes orders and returns events; the bars of each moment drive it.
 
     Row order of every batch is that of *symbols*. A returned list may be shared: callers read it, never change it.
     """
@@ -99,11 +99,11 @@ class Venue(Protocol):
         ...
 
     def on_open(self, batch: MarketBatch) -> list[VenueEvent]:
-        """Meet the bars' opens: funding, waiting market orders, and what the opens gapped through."""
+        """Process the bars' opens: funding, waiting market orders, and orders that the opens gap through."""
         ...
 
     def on_range(self, batch: MarketBatch) -> list[VenueEvent]:
-        """Meet the bars' ranges, stops first; called again for one batch it looks at stops sent since."""
+        """Process the bars' ranges, stops first; a repeated call for one batch processes stops sent since."""
         ...
 
     def submit(self, request: OrderRequest) -> list[VenueEvent]:
@@ -115,7 +115,7 @@ class Venue(Protocol):
         ...
 
     def set_leverage(self, symbol: str, leverage: float) -> float:
-        """Ask for a leverage and return the one that is in force now; the caller compares."""
+        """Request a leverage and return the one in force; the caller compares."""
         ...
 
     def leverage(self, symbol: str) -> float:
@@ -139,11 +139,11 @@ class Venue(Protocol):
         ...
 
     def get_order(self, client_order_id: str) -> VenueOrder | None:
-        """Return an open or lately finished order by its client id; None when the venue does not know it."""
+        """Return an open or lately finished order by its client id; None when the venue has no such order."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Return everything needed to continue, as plain values that JSON and msgpack keep exactly."""
+        """Return the state to save for a restart, as plain values that JSON and msgpack keep exactly."""
         ...
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -152,27 +152,27 @@ class Venue(Protocol):
 
 
 class RecordSink(Protocol):
-    """Where encoded records go; appending never blocks on a disk."""
+    """Destination of encoded records; appending does not block on a disk."""
 
     def append(self, line: bytes, topic: str, ts_ns: int) -> None:
-        """Take one encoded record of *topic* that happened at *ts_ns*, in order."""
+        """Append one encoded record of *topic* at time *ts_ns*, in order."""
         ...
 
 
 class PolicyWatcher(Protocol):
-    """Who is told what the policy says and how signals fared; nothing it does or raises reaches trading."""
+    """Observer of policies and signal decisions; its exceptions do not affect trading."""
 
     def policy_updated(self, policy: TradingPolicy, context: PolicyContext, now_ns: int) -> None:
-        """Take the policy now in force and what it was made for."""
+        """Receive the policy now in force and its inputs."""
         ...
 
     def signal_decided(self, signal: Signal, decision: SignalDecision, verdict: PolicyVerdict) -> None:
-        """Take how one signal fared and the policy's verdict on it."""
+        """Receive the decision on one signal and the policy's verdict."""
         ...
 
 
 class DecisionTracing(Protocol):
-    """Who times the steps of decisions. It has a clock, the engine has none; nothing it measures reaches a decision."""
+    """Times the steps of decisions with a clock of its own; decisions do not use its measurements."""
 
     def now(self) -> int:
         """Return the time, ns."""
@@ -185,7 +185,7 @@ class DecisionTracing(Protocol):
     def mark(
         self, name: str, outcome: str = "OK", *, trace_id: str | None = None, at_ns: int | None = None, **facts: Any
     ) -> None:
-        """Add the step that ends at *at_ns* (None: now) and began with the last one's end."""
+        """Add the step that ends at *at_ns* (None: now) and began at the end of the last step."""
         ...
 
     def finish_trace(self, trace_id: str | None = None, end_ns: int | None = None, outcome: str = "DONE") -> None:

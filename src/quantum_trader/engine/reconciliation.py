@@ -1,7 +1,7 @@
-"""Reconciliation: the venue's truth beside the books, and what to make of the differences.
+"""Reconciliation: differences between the venue's account and the books.
 
-Pure: a driver takes the snapshot, the engine acts. A difference counts when two snapshots in a row show the same one,
-because a fill may be on its way while the first was taken; what a driver can ask about in between is named.
+Pure: a driver takes the snapshot, the engine acts. A difference counts when two consecutive snapshots show it,
+because a fill may be in transit during the first; the driver queries the named orders in between.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from quantum_trader.engine.ids import OWN_PREFIX
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
 
 _SAME: Final = 1e-9  # relative
-WALLET_CENT: Final = 0.005  # USDT: what rounding may leave
+WALLET_CENT: Final = 0.005  # USDT, tolerance for rounding
 
 
 class VenueSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What a venue said of the account at one moment. Symbols in *busy* had something on its way and are left out.
+    """A venue's account at one moment. Symbols in *busy* have pending orders or fills and are not compared.
 
-    *moves_known*: whether it was asked for money moved since the wallet differed; a wallet that nobody could ask about
-    is not put down to trading at once.
+    *moves_known*: whether transfers were queried since the wallet differed; without that query a wallet difference
+    is not attributed to trading yet.
     """
 
     ts_ns: int
@@ -37,14 +37,14 @@ class VenueSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DifferenceKind(str, Enum):
-    """What does not agree."""
+    """The kind of a difference."""
 
-    POSITION = "POSITION"  # other quantity or side than the books
+    POSITION = "POSITION"  # quantity or side differs from the books
     LEVERAGE = "LEVERAGE"  # of an open position
-    STRAY_ORDER = "STRAY_ORDER"  # ours by its id, and the gateway knows nothing of it
+    STRAY_ORDER = "STRAY_ORDER"  # own id, but the gateway has no ticket of it
     OTHER_TRADER = "OTHER_TRADER"  # an order with our prefix that no process of this session made
-    FOREIGN_ORDER = "FOREIGN_ORDER"  # somebody else's
-    MISSING_ORDER = "MISSING_ORDER"  # the gateway thinks it alive
+    FOREIGN_ORDER = "FOREIGN_ORDER"  # an order without our prefix
+    MISSING_ORDER = "MISSING_ORDER"  # open in the gateway, not at the venue
     WALLET = "WALLET"
 
 
@@ -52,7 +52,7 @@ NOT_OURS: Final = (DifferenceKind.FOREIGN_ORDER, DifferenceKind.OTHER_TRADER)
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing on which venue and books do not agree."""
+    """One difference between venue and books."""
 
     kind: DifferenceKind
     symbol: str
@@ -62,7 +62,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """What it is about, whatever the figures."""
+        """Identity of the difference, without its figures."""
         return f"{self.kind.value}/{self.symbol}/{self.order_id}"
 
 
@@ -70,15 +70,15 @@ def compare(
     snapshot: VenueSnapshot, positions: Mapping[str, Position], tickets: Iterable[Ticket], cash: float,
     symbols: Iterable[str], is_own: Callable[[str], bool],
 ) -> list[Difference]:
-    """Every difference between *snapshot* and the books, in a fixed order; only *symbols* are looked at.
+    """Every difference between *snapshot* and the books, in a fixed order; only *symbols* are compared.
 
-    *is_own* tells of a client order id whether a process of this session made it.
+    *is_own* returns whether a process of this session made a client order id.
     """
     busy = set(snapshot.busy)
     watched = [symbol for symbol in symbols if symbol not in busy]
     found = _positions(snapshot, positions, watched)
     found += _orders(snapshot, list(tickets), set(watched), is_own)
-    if not busy and not abs(snapshot.wallet - cash) <= WALLET_CENT:  # what is no number agrees with nothing
+    if not busy and not abs(snapshot.wallet - cash) <= WALLET_CENT:  # NaN counts as a difference
         found.append(Difference(kind=DifferenceKind.WALLET, symbol="", venue=snapshot.wallet, books=cash))
     return found
 
@@ -113,7 +113,7 @@ def _orders(
         if order.symbol in watched and order.client_order_id not in known:
             found.append(
                 Difference(
-                    kind=_whose(order.client_order_id, is_own), symbol=order.symbol, venue=order.qty, books=0.0,
+                    kind=_order_kind(order.client_order_id, is_own), symbol=order.symbol, venue=order.qty, books=0.0,
                     order_id=order.client_order_id,
                 )
             )
@@ -128,25 +128,25 @@ def _orders(
     return found
 
 
-def _whose(order_id: str, is_own: Callable[[str], bool]) -> DifferenceKind:
+def _order_kind(order_id: str, is_own: Callable[[str], bool]) -> DifferenceKind:
     if not order_id.startswith(OWN_PREFIX):
         return DifferenceKind.FOREIGN_ORDER
     return DifferenceKind.STRAY_ORDER if is_own(order_id) else DifferenceKind.OTHER_TRADER
 
 
 class Reconciler:
-    """Remembers what differed at the last look, and since when anything does."""
+    """Keeps the differences of the last comparison and since when there are any."""
 
     def __init__(self) -> None:
-        self.open: list[Difference] = []  # found at the last look
-        self.since_ns = 0  # since when not everything agrees; 0: it does
+        self.open: list[Difference] = []  # at the last comparison
+        self.since_ns = 0  # since when there are differences, ns; 0: none
         self.checked_ns = 0
-        self.agreed_ns = 0  # the last look at which nothing was on its way and everything agreed
-        self.agreed: dict[str, int] = {}  # the same of each symbol
+        self.agreed_ns = 0  # last comparison without pending orders and without differences, ns
+        self.agreed: dict[str, int] = {}  # the same by symbol
         self._before: dict[str, float] = {}
 
     def look(self, found: list[Difference], snapshot: VenueSnapshot, symbols: Iterable[str]) -> list[Difference]:
-        """Take what one snapshot showed of *symbols*; returns what the one before had shown just so."""
+        """Store the differences *found* in one snapshot; return those that the previous snapshot showed as well."""
         ts_ns = snapshot.ts_ns
         confirmed = [one for one in found if self._before.get(one.key) == one.venue]
         gone = {one.key for one in confirmed}
@@ -163,21 +163,21 @@ class Reconciler:
 
     @property
     def misses_money(self) -> bool:
-        """Whether the wallet differed at the last look: money may have been moved."""
+        """Whether the wallet differed at the last comparison: money may have been transferred."""
         return any(one.kind is DifferenceKind.WALLET for one in self.open)
 
     def missing_orders(self) -> list[tuple[str, str]]:
-        """(symbol, client order id) of every order that the last look did not find."""
+        """(symbol, client order id) of every order that the last comparison did not find."""
         return [(one.symbol, one.order_id) for one in self.open if one.kind is DifferenceKind.MISSING_ORDER]
 
     def foreign_orders(self, symbol: str) -> list[str]:
-        """Ids of the orders of *symbol* that the last look found and that are not ours."""
+        """Ids of the orders of *symbol* found in the last comparison that are not ours."""
         return [
             one.order_id for one in self.open if one.kind is DifferenceKind.FOREIGN_ORDER and one.symbol == symbol
         ]
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to continue, as plain values."""
+        """The state to save for a restart, as plain values."""
         return {
             "open": [msgspec.to_builtins(one) for one in self.open], "since_ns": self.since_ns,
             "checked_ns": self.checked_ns, "agreed_ns": self.agreed_ns, "agreed": dict(self.agreed),
@@ -192,8 +192,8 @@ class Reconciler:
         self._before = dict(state["before"])
 
 
-class Seen:
-    """The last ids met, so that what is told twice counts once."""
+class RecentIds:
+    """The last *size* ids, so that a repeated event counts once."""
 
     def __init__(self, size: int = 8192) -> None:
         self._size = size
@@ -203,7 +203,7 @@ class Seen:
         return name in self._ids
 
     def add(self, name: str) -> bool:
-        """Note *name*; False when it is known."""
+        """Add *name*; False when it is already there."""
         if name in self._ids:
             return False
         self._ids[name] = None

@@ -1,7 +1,7 @@
-"""The recorder gives every event its identity and hands it, encoded, to a sink.
+"""The recorder: numbers and encodes every event and passes it to a sink.
 
-A record's bytes depend on what happened and on nothing else: ids derive from the sequence, times come with the
-events. The running hash over all bytes is the identity of a run.
+A record's bytes depend only on the events: ids derive from the sequence, times come with the events. The running
+hash over all bytes identifies a run.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class MemorySink:
 class Recorder:
     """Numbers, stamps and encodes events for one sink.
 
-    Each source counts for itself, so that what the policy only observes cannot shift the numbers of what was traded.
+    Each source has its own sequence, so that observation records do not shift the numbers of trading records.
     """
 
     def __init__(self, sink: RecordSink) -> None:
@@ -61,7 +61,7 @@ class Recorder:
             )
         )
         self._sink.append(line, topic, ts_ns)
-        self.seq[source] = seq  # a record that its sink refused has no number
+        self.seq[source] = seq  # a record that the sink refused gets no number
         self._hash.update(line)
 
     @property

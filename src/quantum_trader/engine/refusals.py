@@ -1,4 +1,4 @@
-"""Which refusals of a venue ask for more than another try, by their codes (Binance USD-M, "Error Codes")."""
+"""Refusal codes that need more than a retry (Binance USD-M, "Error Codes")."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Final
 
 from quantum_trader.engine.ports import Rejection
 
-# The symbol's filters are others than we know: ask for them, and send what fits.
+# The symbol's filters have changed: read them again and resend with the new ones.
 FILTERS: Final = frozenset({
     "-1013",  # a filter failed
     "-1111",  # more digits than the symbol takes
     "-4003",  # quantity of zero or less, once its digits are cut
     Rejection.MIN_QTY.value, Rejection.TICK.value, Rejection.STEP.value,
 })
-TOO_LARGE: Final = frozenset({"-4005"})  # quantity above the largest of one order: close in parts
+TOO_LARGE: Final = frozenset({"-4005"})  # quantity above the limit of one order: close in parts
 OTHERS_REDUCE: Final = frozenset({"-4118"})  # reduce-only orders of others take up the position
-# The account may only reduce for now, whatever the symbol; asking again and again makes some of them last longer.
+# The account may only reduce for now, in all symbols; repeated requests extend some of these restrictions.
 ONLY_REDUCE: Final = frozenset({
     "-4087",  # REDUCE_ONLY_ORDER_PERMISSION
     "-4088",  # NO_PLACE_ORDER_PERMISSION

@@ -1,8 +1,8 @@
-"""The replay driver: a recording in, the same engine as live, as fast as the processor goes.
+"""The replay driver: runs a recording through the same engine as live, without waiting.
 
-For each moment: what rests at the venue meets the bars' opens, then their ranges (stops first), then the engine
-sees the completed bars, then the outside intents that are due at their close. Events and commands are passed back and
-forth until both sides are quiet, so that a stop rests before the bar that filled its entry can reach it.
+For each moment: the venue matches open orders against the bars' opens, then their ranges (stops first), then the
+engine processes the completed bars, then the outside intents that are due at their close. Events and commands are
+exchanged until neither side has more, so that a stop is placed before the bar that filled its entry can reach it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The road of an opening signal, as one scalar function: gates, sizing, leverage; then the guard.
+"""The checks of an opening signal as scalar functions: gates, sizing, leverage; then the guard.
 
-Cheapest first. The engine calls it as Python and turns its code into a recorded reason; the sweep compiles it. A
-signal against an open position never enters: it closes the position first, and closing is not gated by anything.
+The cheapest checks come first. The engine calls them as Python and maps their code to a recorded reason; the sweep
+compiles them. A signal against an open position does not open: the opposite position must close first, and closing
+has no gates.
 """
 
 from __future__ import annotations
@@ -124,8 +125,8 @@ def size_intent(
 
 @scalar
 def exit_vol_level(vol_ratio: float) -> int:
-    """The volatility code that exits use: the same whatever the profile, so that a policy that only observes changes
-    nothing in them."""
+    """The volatility code of exits; it does not depend on the profile, so that observing a policy does not change
+    exits."""
     return vol_level(vol_ratio, EXIT_HIGH_VOL, EXIT_EXTREME_VOL)
 
 

@@ -1,4 +1,4 @@
-"""What decides how the engine behaves: one frozen value, part of a run's identity."""
+"""Settings of the engine: one frozen value, part of a run's identity."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     profile: OrchestratorConfig
     start_equity: float = 10_000.0  # USDT
-    leverage: float = 10.0  # wanted; the guard and the venue's tiers may lower it
+    leverage: float = 10.0  # requested; the guard and the venue's tiers may lower it
     policy_enabled: bool = True
     integration: OrchestratorIntegrationConfig = OrchestratorIntegrationConfig()
     market: MarketSettings = MarketSettings()
     signals: SignalSettings = SignalSettings()
     limits: RiskLimits = RiskLimits()
-    funding_rate_8h: float = 0.0001  # assumed until the venue tells
+    funding_rate_8h: float = 0.0001  # assumed until the venue reports one
     operator_resume_hours: float = 24.0  # replay only: a simulated operator resumes an EMERGENCY after this; 0 never
     trail_step_atr: float = 0.1  # a trailing stop moves by at least this share of the ATR
     intent_ttl_s: int = 30

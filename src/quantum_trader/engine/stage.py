@@ -2,7 +2,7 @@
 
 The first is trading's: it latches loss limits, steps the governor and measures costs in R for every symbol. The second
 is the policy's: it steps the policy over all slots, which judges the UTC day's drawdown (``policy.stability``).
-Everything they call is a scalar that the object code and the sweep use as well.
+They call only scalar functions, which the object code and the sweep use as well.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from quantum_trader.risk.halts import bar_ok, note_tick
 from quantum_trader.risk.limits import losses_pct, record_losses
 from quantum_trader.signals import columns as col
 
-# What the engine hands in each moment.
+# The engine's inputs of each moment.
 BOOK_EQUITY, BOOK_EXPOSURE, BOOK_OPEN, BOOK_STREAK, BOOK_BROKEN, BOOK_WINS, BOOK_HEALTH, BOOK_SIZE = range(8)
 # Constants of a symbol.
 SYM_FEE_BPS, SYM_FUNDING, SYM_SIZE = range(3)
 
-EXPECTED_HOLD_SHARE: Final = 0.25  # of the exit row's time limit: what a round trip's funding is estimated over
+EXPECTED_HOLD_SHARE: Final = 0.25  # share of the exit row's time limit over which a round trip's funding is estimated
 _NS_PER_SECOND: Final = 1_000_000_000
 
 
@@ -56,13 +56,13 @@ _note_tick = compiled(note_tick)
 
 @kernel
 def is_bar(row):  # type: ignore[no-untyped-def]
-    """Whether open, high, low, close and volume (5,) can be a bar."""
+    """Whether open, high, low, close and volume (5,) form a valid bar."""
     return _bar_ok(row[0], row[1], row[2], row[3], row[4])
 
 
 @kernel
 def screen(ohlcv, present, ticks, clean, now_ns):  # type: ignore[no-untyped-def]
-    """Mark in *clean* the present rows that are bars; returns how many are not."""
+    """Mark in *clean* the present rows that are valid bars; return the number of invalid ones."""
     bad = 0
     for s in range(present.shape[0]):
         clean[s] = present[s]
@@ -150,7 +150,7 @@ def fill_account(book, losses, quality, account):  # type: ignore[no-untyped-def
 def trading_stage(  # type: ignore[no-untyped-def]
     now_ns, book, market, performance, symbols, levels, costs, losses, loss_limit_pct, governor, inputs, regimes,
 ):
-    """What trading needs of a moment, with a policy or without; returns (governor level, regimes changed)."""
+    """Compute trading's inputs of a moment, with or without a policy; returns (governor level, regimes changed)."""
     level = account_step(now_ns, book, losses, loss_limit_pct, governor)
     return level, fill_inputs(market, performance, levels, costs, symbols, inputs, regimes)
 

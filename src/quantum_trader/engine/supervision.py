@@ -1,7 +1,7 @@
-"""The supervisor: the one place with a broad catch.
+"""The supervisor: the only place that catches all exceptions.
 
-Observation must never reach trading. What the policy's observers, ledgers and explanations raise is counted and
-kept for the operator; trading goes on as if they were not there.
+Observation must not affect trading. Exceptions of the policy's observers, ledgers and explanations are counted and
+kept for the operator; trading continues.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 
 class Shield:
-    """Runs observing calls; counts and remembers what they raise."""
+    """Runs observer calls; counts their exceptions and keeps the last one."""
 
     def __init__(self) -> None:
         self.failures = 0
@@ -31,17 +31,17 @@ class Supervise(Protocol):
     """Runs one piece of work on one position or signal."""
 
     def __call__(self, kind: str, symbol: str, now_ns: int, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Return what *call* returns; *kind* and *symbol* say what it works on."""
+        """Return what *call* returns; *kind* and *symbol* name its subject."""
         ...
 
 
 def unsupervised(kind: str, symbol: str, now_ns: int, call: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what *call* returns; what it raises ends the run. For replays."""
+    """Return what *call* returns; an exception ends the run. For replays."""
     return call(*arguments)
 
 
 class HaltOnFailure:
-    """Runs work so that a failure on one position or signal halts openings and holds up no other. For live trading."""
+    """Runs work so that a failure on one position or signal halts openings but not the others. For live trading."""
 
     def __init__(self, shield: Shield, halt: Callable[[str, int], None]) -> None:
         self._shield, self._halt = shield, halt

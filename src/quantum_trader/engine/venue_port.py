@@ -1,10 +1,10 @@
-"""The port of a venue that lies beyond a wire: every question is awaited, and what happens to orders comes by streams.
+"""The port of a remote venue: every request is awaited, and order events arrive by streams.
 
-``ports.Venue`` is an exchange in memory that bars drive. This one answers late, twice or never, and everything that
-trades live goes through it: the Binance adapter, the paper adapter on live market data, the simulated network.
+``ports.Venue`` is an exchange in memory that bars drive. A remote venue answers late, twice or not at all; all
+live trading uses this port: the Binance adapter, the paper adapter on live market data, the simulated network.
 
-Refusals are values (an ``OrderUpdate`` REJECTED whose reason begins with a ``Rejection`` code). What is raised says
-only whether a request took effect: ``VenueUnavailable`` no, ``OutcomeUnknown`` nobody knows, ``VenueError`` else.
+Refusals are values (an ``OrderUpdate`` REJECTED whose reason begins with a ``Rejection`` code). Exceptions say
+whether a request took effect: ``VenueUnavailable`` no, ``OutcomeUnknown`` unknown, ``VenueError`` other failures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from quantum_trader.engine.ports import VenueBalance, VenueOrder, VenuePosition
 
 
 class Kline(msgspec.Struct, frozen=True, kw_only=True):
-    """A completed bar as the venue tells it; *ts_ns* marks its open."""
+    """A completed bar of the venue; *ts_ns* is its open time."""
 
     symbol: str
     interval_ns: int
@@ -44,7 +44,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MarkPrice(msgspec.Struct, frozen=True, kw_only=True):
-    """Mark price and the funding that is due next."""
+    """Mark price and the next funding."""
 
     symbol: str
     price: float
@@ -54,7 +54,7 @@ class MarkPrice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WalletChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """The wallet as the account stream tells it; *reason* in the venue's word (ORDER, FUNDING_FEE, DEPOSIT...)."""
+    """The wallet as reported by the account stream; *reason* is the venue's (ORDER, FUNDING_FEE, DEPOSIT...)."""
 
     wallet: float
     reason: str
@@ -65,14 +65,14 @@ class WalletChanged(msgspec.Struct, frozen=True, kw_only=True):
 class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     """Money paid into the account or taken out: no result of trading."""
 
-    move_id: str  # the venue's, the same each time it is asked for
+    move_id: str  # the venue's id, the same in every query
     amount: float  # USDT, signed
     ts_ns: int
-    reason: str  # in the venue's word
+    reason: str  # as named by the venue
 
 
 class LeverageChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody changed a symbol's leverage."""
+    """A symbol's leverage was changed at the venue."""
 
     symbol: str
     leverage: float
@@ -80,7 +80,7 @@ class LeverageChanged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamState(msgspec.Struct, frozen=True, kw_only=True):
-    """A stream went down, or is up again: whatever came in between is missing and must be asked for."""
+    """A stream went down or is up again; events in between are missing and must be queried."""
 
     stream: str  # "market" | "user"
     up: bool
@@ -89,7 +89,7 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
-    """Something came that could not be read: whatever it said is lost, and counted."""
+    """A frame that could not be decoded; its content is lost, and the frame is counted."""
 
     stream: str  # "market" | "user"
 
@@ -103,16 +103,16 @@ StreamEvent = (
 class ExecutionVenue(Protocol):
     """An account at a venue, over a wire. Times are nanoseconds, money is USDT, a position's quantity is signed."""
 
-    name: str  # of the endpoint, as "binance-testnet"
+    name: str  # endpoint name, such as "binance-testnet"
     symbols: tuple[str, ...]
-    receive_window_s: float  # a request that has not arrived after this long never will
+    receive_window_s: float  # seconds after which the venue rejects a request that arrives
 
     async def connect(self) -> None:
         """Load filters and tiers, measure the clock, refuse what is not safe to trade on (ConfigError)."""
         ...
 
     async def close(self) -> None:
-        """Hang up; safe to call twice."""
+        """Close the connections; safe to call twice."""
         ...
 
     def instrument(self, symbol: str) -> Instrument:
@@ -120,7 +120,7 @@ class ExecutionVenue(Protocol):
         ...
 
     def clock_offset_ms(self) -> float:
-        """The venue's clock less ours, at the last measurement."""
+        """The venue's clock minus ours in ms, at the last measurement."""
         ...
 
     def stream(self, interval_ns: int) -> AsyncIterator[StreamEvent]:
@@ -144,7 +144,7 @@ class ExecutionVenue(Protocol):
         ...
 
     async def set_leverage(self, symbol: str, leverage: float) -> float:
-        """Ask for a leverage and return the one that was read back; the caller compares."""
+        """Request a leverage and return the one read back; the caller compares."""
         ...
 
     async def get_leverages(self) -> dict[str, float]:
@@ -160,7 +160,7 @@ class ExecutionVenue(Protocol):
         ...
 
     async def get_order(self, symbol: str, client_order_id: str) -> VenueOrder | None:
-        """Return an order by its client id; None when the venue does not know it."""
+        """Return an order by its client id; None when the venue has no such order."""
         ...
 
     async def open_orders(self, symbol: str | None = None) -> list[VenueOrder]:
@@ -172,7 +172,7 @@ class ExecutionVenue(Protocol):
         ...
 
     async def get_funding(self, since_ns: int) -> list[FundingPayment]:
-        """Return funding paid or received since *since_ns*, oldest first; *ts_ns* is the same wherever it is told."""
+        """Return funding paid or received since *since_ns*, oldest first; *ts_ns* equals the stream's."""
         ...
 
 
@@ -183,16 +183,16 @@ class ExecutionVenue(Protocol):
 
 @runtime_checkable
 class ChangingVenue(Protocol):
-    """A venue that tells filters as they were when it was last asked for them."""
+    """A venue whose filters are those of the last read."""
 
     async def read_instruments(self) -> None:
-        """Ask for the filters of every symbol; from then on ``instrument`` tells them."""
+        """Read the filters of every symbol; ``instrument`` returns them from then on."""
         ...
 
 
 @runtime_checkable
 class PreparingVenue(Protocol):
-    """A venue that can make an order's bytes at once, before anything is awaited, and send them afterwards."""
+    """A venue that prepares an order's signed bytes synchronously and sends them afterwards."""
 
     def prepare_order(self, request: OrderRequest) -> Any:
         """Return what :meth:`submit_prepared` sends, signed now."""

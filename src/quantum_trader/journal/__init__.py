@@ -1,4 +1,4 @@
-"""The flight recorder: event log, lake, trade journal, traces, audit chain."""
+"""The journal: event log, lake, trade journal, traces, audit chain."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HOMES = {"Event": "kinds", "EventLogger": "event_logger", "Lake": "lake", "regi
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: a logger needs no database."""
+    """Import a public name on first access, so that a logger does not load the database libraries."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,8 +1,8 @@
-"""The audit chain: records sealed day by day, each seal signed and tied to the one before.
+"""The audit chain: records sealed day by day, each seal signed and linked to the previous one.
 
 A seal covers the records of one UTC day in the order they were written: a SHA-256 over all of them, one over each
 block of a thousand, and four bytes a record, so that a changed byte names its record. Its head is the hash of the
-previous head and of everything the seal says; the head is signed with Ed25519. Removing old days leaves a signed
+previous head and of all other fields of the seal; the head is signed with Ed25519. Removing old days leaves a signed
 anchor from which the rest still verifies.
 
 Sealing reads no clock and stores no time of its own: the same records give the same seals.
@@ -24,29 +24,29 @@ from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.journal.keys import SigningKey, signed_by
 from quantum_trader.journal.private import write_private
 
-FORMAT: Final = "quantum-trader audit 1"
-BLOCK: Final = 1_000  # records
+AUDIT_FORMAT: Final = "quantum-trader audit 1"
+RECORDS_PER_BLOCK: Final = 1_000  # records
 CHECK_BYTES: Final = 4
-START: Final = "0" * 64  # the head before the first seal
+FIRST_HEAD: Final = "0" * 64  # the head before the first seal
 _ANCHOR: Final = "anchor.json"
 _KEY: Final = "signing.key"
 _PUBLIC: Final = "signing.pub"
 
-Line = tuple[int, bytes]
+RecordLine = tuple[int, bytes]
 """Time of a record (ns since the epoch) and its bytes, without the newline."""
 
 
 class Seal(msgspec.Struct, frozen=True, kw_only=True):
-    """What is signed of one day, or of what was added to a day that had a seal already."""
+    """The seal of one day's records, or of records added to a day that is already sealed."""
 
-    format: str = FORMAT
+    format: str = AUDIT_FORMAT
     day: str  # YYYY-MM-DD
     part: int  # 1, 2 ... of this day
     first: int  # records of the day sealed before this part
     count: int
     bytes: int  # with one newline a record
     hash: str  # sha256 of the records, each with its newline
-    blocks: tuple[str, ...]  # sha256 of each BLOCK records
+    blocks: tuple[str, ...]  # sha256 of each RECORDS_PER_BLOCK records
     checks: str  # sha256 of the file with CHECK_BYTES a record
     previous: str  # head before this seal
     head: str
@@ -65,9 +65,9 @@ class Seal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Anchor(msgspec.Struct, frozen=True, kw_only=True):
-    """A signed statement that the days up to *through* were removed on purpose; the chain goes on from *head*."""
+    """A signed statement that the days up to *through* were removed on purpose; the chain continues from *head*."""
 
-    format: str = FORMAT
+    format: str = AUDIT_FORMAT
     through: str
     head: str
     days: int
@@ -77,18 +77,18 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True):
     signature: str = ""
 
     def message(self) -> bytes:
-        """What is signed."""
+        """The bytes that are signed."""
         return msgspec.json.encode(msgspec.structs.replace(self, signature=""), order="deterministic")
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that does not fit; *position* counts a day's records from 1, 0 where it is about a whole seal."""
+    """One mismatch; *position* counts a day's records from 1, 0 for a whole seal."""
 
     kind: str  # changed | removed | added | seal | signature | chain | head
     day: str
     detail: str
     position: int = 0
-    record: str = ""  # event id, where it can be read
+    record: str = ""  # event id; "" where it cannot be read
 
 
 class DayReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +109,7 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     sealed: int  # records under seal, found or not
     unsealed: int  # records that no seal covers yet
     unsealed_days: dict[str, int]
-    head: str  # the last seal's head: note it elsewhere, and a cut chain shows too
+    head: str  # the last seal's head; a copy kept elsewhere also detects a cut chain
     public_key: str
     retired_through: str  # "" when nothing was removed
     retired_records: int
@@ -132,8 +132,8 @@ class _Named(msgspec.Struct):
 _head: Final = msgspec.json.Decoder(_Head).decode
 
 
-def record_lines(path: Path) -> Iterator[Line]:
-    """Records of a JSON-lines file; one that cannot be read as such counts to the moment of the one before."""
+def record_lines(path: Path) -> Iterator[RecordLine]:
+    """Yield the records of a JSON-lines file; an unreadable record gets the time of the previous one."""
     ts_ns = 0
     if not path.exists():
         return
@@ -146,7 +146,7 @@ def record_lines(path: Path) -> Iterator[Line]:
 
 
 def record_name(line: bytes) -> str:
-    """The event id in *line* and its topic, "" where it cannot be read."""
+    """The event id and topic in *line*; "" where it cannot be read."""
     try:
         named = msgspec.json.decode(line, type=_Named)
     except ValueError:
@@ -171,12 +171,12 @@ class _Sums:
         self._waiting: list[bytes] = []
 
     def add(self, line: bytes) -> None:
-        """Take one record."""
+        """Add one record."""
         self._waiting.append(line)
         self.count += 1
         if self._line_checks:
             self.checks += _check(line)
-        if len(self._waiting) == BLOCK:
+        if len(self._waiting) == RECORDS_PER_BLOCK:
             self._block()
 
     def _block(self) -> None:
@@ -187,7 +187,7 @@ class _Sums:
         self.blocks.append(hashlib.sha256(text).hexdigest())
 
     def finish(self) -> str:
-        """Close the last block; returns the hash over all."""
+        """Complete the last block; returns the hash over all records."""
         if self._waiting:
             self._block()
         return self._day.hexdigest()
@@ -196,8 +196,8 @@ class _Sums:
 class AuditChain:
     """The seals in one folder: one stream of records, one chain.
 
-    *key* is the file with the private key; without one it is made in the folder, readable by its owner alone. Kept
-    elsewhere, it is out of reach of whoever can write the records.
+    *key* is the file with the private key; without one it is made in the folder, readable by its owner alone. A
+    key kept elsewhere is protected from users who can write the records.
     """
 
     def __init__(self, directory: Path, *, key: Path | None = None) -> None:
@@ -206,11 +206,11 @@ class AuditChain:
 
     # ------------------------------------------------------------------ sealing
 
-    def seal(self, lines: Iterable[Line], through_day: str | None = None) -> list[Seal]:
-        """Seal what no seal covers yet, up to and including *through_day* (all of it when None).
+    def seal(self, lines: Iterable[RecordLine], through_day: str | None = None) -> list[Seal]:
+        """Seal the records without a seal, up to and including *through_day* (all when None).
 
         *lines* are all records still kept, in the order they were written. Returns the new seals; StateError when
-        records that were sealed are gone or the chain is damaged: look with ``verify`` first.
+        sealed records are missing or the chain is damaged: run ``verify`` first.
         """
         seals, anchor = self._load()
         covered = _covered(seals)
@@ -236,7 +236,7 @@ class AuditChain:
             return []
         signer = SigningKey.open_or_create(self._key_path)
         self._publish_key(signer)
-        head = seals[-1].head if seals else anchor.head if anchor is not None else START
+        head = seals[-1].head if seals else anchor.head if anchor is not None else FIRST_HEAD
         made = []
         for day in sorted(sums):
             parts = [seal.part for seal in seals if seal.day == day]
@@ -267,9 +267,9 @@ class AuditChain:
     # ------------------------------------------------------------------ retention
 
     def retire(self, through_day: str, now_ns: int) -> Anchor:
-        """State, signed, that the days up to *through_day* are removed on purpose, and drop their seals.
+        """Sign a statement that the days up to *through_day* are removed on purpose, and delete their seals.
 
-        Call it before the records themselves go. Raises InputError when no sealed day is that old, or when a younger
+        Call it before the records are removed. Raises InputError when no sealed day is that old, or when a younger
         seal comes before an older one's last part.
         """
         seals, before = self._load()
@@ -300,12 +300,12 @@ class AuditChain:
     # ------------------------------------------------------------------ verification
 
     def verify(
-        self, lines: Iterable[Line], *, trusted: str | None = None, expect_head: str | None = None
+        self, lines: Iterable[RecordLine], *, trusted: str | None = None, expect_head: str | None = None
     ) -> AuditReport:
-        """Hold *lines*, all records still kept in the order they were written, against the chain.
+        """Compare *lines*, all records still kept in the order they were written, with the chain.
 
         *trusted* is the public key (hex) that must have signed; without it the one published in the folder counts,
-        which whoever can write the folder can replace. *expect_head* is a head noted earlier.
+        which a user who can write the folder can replace. *expect_head* is a head noted earlier.
         """
         problems: list[Problem] = []
         seals, anchor = self._load(problems)
@@ -316,14 +316,14 @@ class AuditChain:
             wanted.setdefault(seal.day, []).append(seal)
         kept: dict[str, _DayCheck] = {day: _DayCheck(self.directory, parts) for day, parts in wanted.items()}
         loose: dict[str, int] = {}
-        slipped = _Slipped(anchor.through if anchor is not None else "")
+        slipped = _InsertedRecords(anchor.through if anchor is not None else "")
         for ts_ns, line in lines:
             day = day_of(ts_ns)
             sealed = kept[day].take(line) if day in kept else False
             if day not in kept:
                 loose[day] = loose.get(day, 0) + 1
             slipped.take(day, line, sealed)
-        if not any(one.kind in ("chain", "seal") for one in problems):  # else they may have been under a lost seal
+        if not any(one.kind in ("chain", "seal") for one in problems):  # else a lost seal may have covered them
             problems += slipped.problems
         days = []
         for day, check in sorted(kept.items()):
@@ -335,7 +335,7 @@ class AuditChain:
         return AuditReport(
             ok=not problems, days=tuple(days), problems=tuple(problems), sealed=sum(seal.count for seal in seals),
             unsealed=sum(loose.values()), unsealed_days=loose,
-            head=seals[-1].head if seals else anchor.head if anchor is not None else START, public_key=known,
+            head=seals[-1].head if seals else anchor.head if anchor is not None else FIRST_HEAD, public_key=known,
             retired_through=anchor.through if anchor is not None else "",
             retired_records=anchor.records if anchor is not None else 0,
         )
@@ -347,9 +347,9 @@ class AuditChain:
         return path.read_text("ascii", errors="replace").strip() if path.exists() else ""
 
     def _load(self, problems: list[Problem] | None = None) -> tuple[list[Seal], Anchor | None]:
-        """The seals in the order of the chain, and the anchor they start from.
+        """Return the seals in the order of the chain, and the anchor they start from.
 
-        What cannot be read or does not join becomes a problem; StateError where nobody collects them.
+        Unreadable or unlinked seals are appended to *problems*; StateError when it is None.
         """
         found: list[Problem] = []
         anchor: Anchor | None = None
@@ -362,9 +362,9 @@ class AuditChain:
                     seals.append(msgspec.json.decode(path.read_bytes(), type=Seal))
             except ValueError as error:
                 found.append(Problem(kind="seal", day=path.stem[:10], detail=f"{path.name} cannot be read: {error}"))
-        if anchor is not None:  # a kill while retiring may leave seals that the anchor stands for
+        if anchor is not None:  # a kill during retire may leave seals that the anchor covers
             seals = [seal for seal in seals if seal.day > anchor.through]
-        ordered = _in_order(seals, anchor.head if anchor is not None else START, found)
+        ordered = _in_order(seals, anchor.head if anchor is not None else FIRST_HEAD, found)
         if problems is not None:
             problems += found
         elif found:
@@ -373,7 +373,7 @@ class AuditChain:
 
 
 def _in_order(seals: list[Seal], head: str, problems: list[Problem]) -> list[Seal]:
-    """*seals* along the chain from *head*; those it does not reach become problems and come last, by name."""
+    """*seals* along the chain from *head*; unreachable seals become problems and come last, by name."""
     following: dict[str, list[Seal]] = {}
     for seal in seals:
         if seal.computed_head() != seal.head:
@@ -406,7 +406,7 @@ def _covered(seals: list[Seal]) -> dict[str, int]:
 def _check_signatures(
     seals: list[Seal], anchor: Anchor | None, known: str, expect_head: str | None, problems: list[Problem]
 ) -> None:
-    """Note every seal, and the anchor, that the key *known* did not sign."""
+    """Append a problem for each seal, and the anchor, that the key *known* did not sign."""
     for seal in seals:
         if not signed_by(known, seal.head.encode(), seal.signature):
             problems.append(Problem(
@@ -426,10 +426,10 @@ def _check_signatures(
         ))
 
 
-class _Slipped:
+class _InsertedRecords:
     """Finds records without a seal before sealed ones of their day or a later one.
 
-    Records are only ever appended, and a seal takes all up to its day: such a record was not there at the sealing.
+    Records are only appended, and a seal covers all up to its day: such a record was inserted after the sealing.
     """
 
     def __init__(self, retired_through: str) -> None:
@@ -438,7 +438,7 @@ class _Slipped:
         self._open: dict[str, tuple[int, bytes]] = {}  # day -> how many, the first
 
     def take(self, day: str, line: bytes, sealed: bool | None) -> None:
-        """Take the next record; *sealed* None where that cannot be told."""
+        """Add the next record; *sealed* is None where it is not known."""
         if sealed:
             for early in [one for one in self._open if one <= day]:
                 count, first = self._open.pop(early)
@@ -452,11 +452,11 @@ class _Slipped:
             self._open[day] = (count + 1, first)
 
 
-_NAMED: Final = 20  # problems a day told one by one
+_NAMED: Final = 20  # problems listed one by one for a day
 
 
 class _DayCheck:
-    """Holds the records of one day against its seals: by block while they fit, by record from the first misfit on."""
+    """Compares the records of one day with its seals: by block while they match, by record from the first mismatch."""
 
     def __init__(self, directory: Path, seals: list[Seal]) -> None:
         self._directory = directory
@@ -466,17 +466,17 @@ class _DayCheck:
         self.found = 0
         self.loose = 0
         self._segments = [
-            (min(BLOCK, seal.count - number * BLOCK), block)
+            (min(RECORDS_PER_BLOCK, seal.count - number * RECORDS_PER_BLOCK), block)
             for seal in self._seals
             for number, block in enumerate(seal.blocks)
         ]
         self._at = 0  # segment
-        self._fits = 0  # records known to fit
+        self._fits = 0  # records verified so far
         self._waiting: list[bytes] = []
-        self._tail: list[tuple[bytes, str]] | None = None  # (check, name) from the first misfit on
+        self._tail: list[tuple[bytes, str]] | None = None  # (check, name) from the first mismatch on
 
     def take(self, line: bytes) -> bool | None:
-        """Take the day's next record; whether a seal covers it, None where that cannot be told yet."""
+        """Add the day's next record; return whether a seal covers it, None where it is not known yet."""
         self.found += 1
         if self._tail is not None:
             self._tail.append((_check(line), record_name(line)))
@@ -494,18 +494,18 @@ class _DayCheck:
                     self._at += 1
                     self._waiting.clear()
                 else:
-                    self._misfit()
+                    self._mismatch()
                     return None
         return True
 
-    def _misfit(self) -> None:
+    def _mismatch(self) -> None:
         self._tail = [(_check(line), record_name(line)) for line in self._waiting]
         self._waiting.clear()
 
     def problems(self) -> list[Problem]:
-        """What does not fit; call it after the last record."""
+        """Return the mismatches; call it after the last record."""
         if self._tail is None and self._at < len(self._segments):
-            self._misfit()
+            self._mismatch()
         sums = self._sealed_checks()
         if self._tail is None:
             return [] if sums is not None else [self._problem(
@@ -516,7 +516,7 @@ class _DayCheck:
                                   f"cannot be named; it is after the first {self._fits:,} of the day")]
         wanted = [sums[at:at + CHECK_BYTES] for at in range(self._fits * CHECK_BYTES, len(sums), CHECK_BYTES)]
         found = self._compare(wanted, self._tail)
-        if not found:  # four bytes agree by chance or by design; the block does not
+        if not found:  # the four-byte checks match by chance or by forgery, but the block does not
             found = [self._problem("changed", f"{self.day}: a record of the block after the first {self._fits:,} was "
                                    "changed")]
         return found
@@ -564,7 +564,7 @@ class _DayCheck:
         return Problem(kind=kind, day=self.day, detail=detail)
 
     def _sealed_checks(self) -> bytes | None:
-        """Four bytes a sealed record, None when the files do not fit the seals."""
+        """Four bytes a sealed record; None when the files do not match the seals."""
         sums = b""
         for seal in self._seals:
             path = self._directory / f"{seal.name}.checks"

@@ -1,4 +1,4 @@
-"""From events as they are logged to Arrow columns."""
+"""Conversion of logged events to Arrow columns."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from quantum_trader.journal.kinds import name_of
-from quantum_trader.journal.ring import JSON_FLAG, RECORD, Chunk
+from quantum_trader.domain.clock import NS_PER_DAY
+from quantum_trader.journal.kinds import kind_name
+from quantum_trader.journal.ring import JSON_FLAG, RECORD, EventChunk
 
-NS_PER_DAY: Final = 86_400_000_000_000
-SCHEMA: Final = pa.schema(
+EVENT_SCHEMA: Final = pa.schema(
     [
         ("producer", pa.dictionary(pa.int32(), pa.string())), ("seq", pa.int64()), ("ts_ns", pa.int64()),
         ("received_ns", pa.int64()), ("schema", pa.int16()), ("trace_id", pa.string()), ("symbol", pa.string()),
@@ -28,20 +28,20 @@ _decode: Final = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _encode: Final = msgspec.json.Encoder().encode
 _TRACE: Final = re.compile(r'"trace_id":"([^"]*)"')
 _SYMBOL: Final = re.compile(r'"symbol":"([^"]*)"')
-FEW: Final = 2000  # events up to which compiled code is not worth its loading
+COMPILED_FROM: Final = 2000  # below this number of events, loading compiled code costs more than it saves
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
 Texts = tuple[pa.Array, pa.Array, pa.Array]  # trace ids, symbols, payloads
 
 
 class _Scratch(threading.local):
-    """Memory that each thread writes texts into before their length is known; touching new memory costs more."""
+    """Reused buffers of each thread for texts of unknown length; new memory is slower."""
 
     def __init__(self) -> None:
         self.held: dict[str, Bytes] = {}
 
     def room(self, name: str, count: int, size: int) -> tuple[Bytes, npt.NDArray[np.int32]]:
-        """At least *size* bytes, the same ones as before where they suffice, and offsets of *count* texts."""
+        """Return a buffer of at least *size* bytes, reused where it suffices, and offsets of *count* texts."""
         held = self.held.get(name)
         if held is None or len(held) < size + 64:
             held = self.held[name] = np.empty(size + 64, np.uint8)
@@ -52,15 +52,15 @@ _scratch: Final = _Scratch()
 
 
 def _array(data: Bytes, offsets: npt.NDArray[np.int32]) -> pa.Array:
-    """An Arrow text column of the bytes that were written."""
+    """An Arrow text column of the written bytes."""
     used = data[: int(offsets[-1])].copy()
     return pa.Array.from_buffers(pa.string(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(used)])
 
 
 def _texts(raw: Bytes, starts: Places, rows: Places, plain: bool) -> Texts:
-    """The three texts of *rows*, whose bytes begin at *starts*; *plain*: they are JSON already."""
-    if len(rows) < FEW:
-        return _slowly(raw, starts, rows, plain)
+    """The three texts of *rows*, whose bytes begin at *starts*; *plain*: they are already JSON."""
+    if len(rows) < COMPILED_FROM:
+        return _texts_in_python(raw, starts, rows, plain)
     from quantum_trader.journal.shortest import POWERS
     from quantum_trader.journal.transcode import ROOM, SLACK, copy_lines, msgpack_to_json
 
@@ -75,22 +75,22 @@ def _texts(raw: Bytes, starts: Places, rows: Places, plain: bool) -> Texts:
     elif msgpack_to_json(
         raw, starts, rows, payload, payload_at, trace, trace_at, symbol, symbol_at, POWERS, np.empty(ROOM, np.int64)
     ) >= 0:
-        return _slowly(raw, starts, rows, plain)
+        return _texts_in_python(raw, starts, rows, plain)
     columns = _array(trace, trace_at), _array(symbol, symbol_at), _array(payload, payload_at)
     if plain:
         try:
             for column in columns:
                 column.validate(full=True)
         except pa.ArrowInvalid:
-            return _slowly(raw, starts, rows, plain)
+            return _texts_in_python(raw, starts, rows, plain)
     return columns
 
 
-def _slowly(raw: Bytes, starts: Places, rows: Places, plain: bool) -> Texts:
-    """The same in Python: for few events, and for values the compiled road does not know, such as dates.
+def _texts_in_python(raw: Bytes, starts: Places, rows: Places, plain: bool) -> Texts:
+    """The same in Python: for few events, and for values that the compiled form does not support, such as dates.
 
-    A line that is not UTF-8 is shown with replacement marks, and an event that has no JSON as its bytes, rather than
-    refused: nothing that was accepted may stop what comes after it.
+    A line that is not UTF-8 is shown with replacement marks, and an event without a JSON form as its bytes: an
+    accepted event must not block the events after it.
     """
     payloads = [raw[starts[row] : starts[row + 1]].tobytes() for row in rows.tolist()]
     if not plain:
@@ -112,22 +112,22 @@ def _readable(payload: bytes) -> tuple[str, str, str]:
     try:
         event = _decode(payload)
         text = _encode(event).decode()
-    except (ValueError, TypeError, RecursionError):  # keys that JSON has not, nested too deep, damaged
+    except (ValueError, TypeError, RecursionError):  # keys without a JSON form, nested too deep, or damaged
         return "", "", _encode({"not_json": payload}).decode()
     return str(event.get("trace_id", "")), str(event.get("symbol", "")), text
 
 
-def together(chunks: list[Chunk]) -> npt.NDArray[Any]:
-    """The records of *chunks*; by their bytes, because arrays of fields are slow to join."""
+def concatenated(chunks: list[EventChunk]) -> npt.NDArray[Any]:
+    """Concatenate the records of *chunks*; as bytes, because structured arrays are slow to join."""
     return np.frombuffer(b"".join([chunk.records.tobytes() for chunk in chunks]), RECORD)
 
 
 class Rows:
-    """Events that are in no part yet: their plain columns at hand, their texts made for the rows a query asks for."""
+    """Events that are in no part yet: numeric columns in memory, texts decoded only for the rows of a query."""
 
-    def __init__(self, found: list[tuple[str, dict[int, str], Chunk]]) -> None:
+    def __init__(self, found: list[tuple[str, dict[int, str], EventChunk]]) -> None:
         chunks = [chunk for _, _, chunk in found]
-        self.records = together(chunks)
+        self.records = concatenated(chunks)
         self._payloads = [chunk.payload for chunk in chunks]
         words = self.records["word"]
         self._starts = np.zeros(len(words) + 1, np.int64)
@@ -136,7 +136,7 @@ class Rows:
         self._found = found
 
     def table(self) -> pa.Table:
-        """Every column but the texts, which the column ``row`` stands for."""
+        """Every column except the texts; the column ``row`` refers to them."""
         count = len(self.records)
         numbers = ((self.records["word"] >> np.uint64(32)) & np.uint64(0xFFFF)).astype(np.int64)
         sizes = np.array([len(c.records) for _, _, c in self._found], np.int64)
@@ -178,7 +178,7 @@ class Rows:
         return trace, symbol, payload
 
 
-def tables_of(chunk: Chunk, producer: str, kinds: dict[int, str]) -> Iterator[tuple[str, str, pa.Table]]:
+def tables_of(chunk: EventChunk, producer: str, kinds: dict[int, str]) -> Iterator[tuple[str, str, pa.Table]]:
     """The events of *chunk* by (day, kind), in order within each."""
     if not len(chunk.records):
         return
@@ -197,7 +197,7 @@ def tables_of(chunk: Chunk, producer: str, kinds: dict[int, str]) -> Iterator[tu
         first = rows[0]
         day = str(np.datetime64(int(days[first]), "D"))
         texts = _texts(raw, starts, rows, bool(flags[first]))
-        yield day, name_of(kinds, int(numbers[first])), _table(chunk.records[rows], seqs[rows], texts, producer)
+        yield day, kind_name(kinds, int(numbers[first])), _table(chunk.records[rows], seqs[rows], texts, producer)
 
 
 def _table(records: npt.NDArray[Any], seqs: npt.NDArray[np.int64], texts: Texts, producer: str) -> pa.Table:
@@ -208,5 +208,5 @@ def _table(records: npt.NDArray[Any], seqs: npt.NDArray[np.int64], texts: Texts,
             pa.array(seqs), pa.array(records["ts_ns"]), pa.array(records["received_ns"]),
             pa.array(((records["word"] >> np.uint64(48)) & np.uint64(0xFF)).astype(np.int16)), *texts,
         ],
-        schema=SCHEMA,
+        schema=EVENT_SCHEMA,
     )

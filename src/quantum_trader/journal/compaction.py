@@ -1,4 +1,4 @@
-"""Tidying the lake: small parts merged, old days removed. Readers notice nothing: the manifest changes at once."""
+"""Compaction of the lake: merges small parts and removes old days. The manifest changes atomically for readers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from quantum_trader.domain.errors import InputError
-from quantum_trader.journal.columns import SCHEMA
+from quantum_trader.journal.columns import EVENT_SCHEMA
 from quantum_trader.journal.manifest import Manifest, Part, Retired, changing, read_manifest
 from quantum_trader.journal.publish import write_part
 
@@ -24,7 +24,7 @@ _LEVEL: Final = 3
 
 
 def compact(directory: Path, now_ns: int, least: int = 8) -> int:
-    """Merge the parts of every day and kind that has at least *least* small ones; returns how many are gone."""
+    """Merge the parts of every day and kind that has at least *least* small ones; returns the files removed."""
     groups: dict[tuple[str, str], list[Part]] = defaultdict(list)
     for part in read_manifest(directory).parts:
         if part.rows < MERGED_ROWS // 2:
@@ -38,7 +38,7 @@ def compact(directory: Path, now_ns: int, least: int = 8) -> int:
 
 
 def _batches(parts: list[Part]) -> Iterator[list[Part]]:
-    """*parts* in order, in lots that make one part each."""
+    """Yield *parts* in order, in batches that become one part each."""
     batch: list[Part] = []
     for part in parts:
         if sum(p.rows for p in batch) + part.rows > MERGED_ROWS:
@@ -49,7 +49,7 @@ def _batches(parts: list[Part]) -> Iterator[list[Part]]:
 
 
 def _merge(directory: Path, parts: list[Part], now_ns: int) -> bool:
-    """Replace *parts* by one; False when one of them is damaged or went away meanwhile."""
+    """Replace *parts* by one; False when one of them is damaged or was removed meanwhile."""
     tables = []
     for part in parts:
         try:
@@ -57,8 +57,8 @@ def _merge(directory: Path, parts: list[Part], now_ns: int) -> bool:
         except FileNotFoundError:
             return False
         if zlib.crc32(content) != part.crc:
-            return False  # stays as it is, for ``check`` to name and a person to restore
-        tables.append(pq.read_table(pa.BufferReader(content), schema=SCHEMA, partitioning=None))
+            return False  # left unchanged: ``check`` reports it, and the operator restores it
+        tables.append(pq.read_table(pa.BufferReader(content), schema=EVENT_SCHEMA, partitioning=None))
     table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     keys = pa.table({"producer": table["producer"].cast(pa.string()), "seq": table["seq"]})
     table = table.take(pc.sort_indices(keys, [("producer", "ascending"), ("seq", "ascending")]))
@@ -77,7 +77,7 @@ def _merge(directory: Path, parts: list[Part], now_ns: int) -> bool:
 
 
 def retain(directory: Path, days: int, today: date, now_ns: int) -> int:
-    """Remove the parts of days before the last *days*; returns how many events went."""
+    """Remove the parts of days before the last *days*; returns the number of events removed."""
     if days < 1:
         raise InputError(f"days = {days!r}: must be at least 1")
     first = (today - timedelta(days=days - 1)).isoformat()
@@ -90,7 +90,7 @@ def retain(directory: Path, days: int, today: date, now_ns: int) -> int:
 
 
 def _retire(directory: Path, manifest: Manifest, names: set[str], now_ns: int) -> None:
-    """Put *names* aside for a minute, and remove the files put aside longer ago."""
+    """Retire *names* for a minute, and delete the files retired earlier."""
     manifest.retired += [Retired(name, now_ns) for name in sorted(names)]
     for retired in [r for r in manifest.retired if now_ns - r.since_ns > KEEP_RETIRED_NS]:
         (directory / "lake" / retired.path).unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""The event logger: ``log`` appends one event to a mapped ring and returns; everything else happens in another process.
+"""The event logger: ``log`` appends one event to a mapped ring and returns; another process does the rest.
 
-An event is accepted when ``log`` returns. From then on the death of this process cannot lose it, and a power cut only
-what the flusher has not committed yet (``commit_ms``). When the ring is full ``log`` waits; kinds named in *may_drop*
-are counted and dropped instead.
+An event is accepted when ``log`` returns. It then survives the end of this process; a power cut loses
+only events that the flusher has not committed yet (``commit_ms``). When the ring is full ``log`` waits; kinds named in
+*may_drop* are dropped and counted instead.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class LoggerStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Place(NamedTuple):
-    """Where the next event goes: place of its record, how many there are before it, payload position; what is free."""
+    """The position of the next event: record slot, records before it, payload position, and free space."""
 
     at: int
     before: int
@@ -91,12 +91,12 @@ class _KindWords:
         self.by_line: dict[str, int] = {}
 
     def line_word(self, kind: str) -> int:
-        """The word of lines of *kind*."""
+        """The record word for lines of *kind*."""
         word = self.by_line[kind] = self._number(kind) << 32 | JSON_FLAG << 56
         return word
 
     def type_word(self, event_type: type[Event]) -> int:
-        """The word of events of *event_type*; raises InputError for one that is not registered."""
+        """The record word for events of *event_type*; raises InputError for one that is not registered."""
         kind = BY_TYPE.get(event_type)
         if kind is None:
             raise InputError(f"event = {event_type.__name__}: is no registered kind; call register_kind first")
@@ -162,7 +162,7 @@ class EventLogger:
         self.close()
 
     def _own(self) -> int:
-        """Hold the producer's name for this process."""
+        """Lock the producer's name for this process."""
         folder = self.directory / "rings"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -179,23 +179,23 @@ class EventLogger:
         return descriptor
 
     def _open_ring(self, ring_bytes: int) -> Ring:
-        """The ring of this name: the one a dead process left, or a new one."""
+        """Return the ring of this name: the one that an ended process left, or a new one."""
         path = self.directory / "rings" / f"{self.producer}.ring"
         if path.exists():
             ring = Ring(path, writable=True)
             if ring.words[W_BOOT] == boot_id():
                 ring.words[W_CLOSED], ring.words[W_PRODUCER] = 0, os.getpid()
                 return ring
-            ring.close()  # from before a restart of the machine: what it held is in the log, or was never durable
+            ring.close()  # from before a restart of the machine: its events are in the log or were not durable
         create_ring(path, ring_bytes, last_number(self.directory, self.producer))
         ring = Ring(path, writable=True)
         ring.set_kinds(KindTable(known_kinds(self.directory, self.producer)).encode())
         ring.words[W_PRODUCER] = os.getpid()
         return ring
 
-    # Threads exclude each other with a token that is popped and pushed, half the price of a lock. Nothing may be
-    # published before it is whole: record, payload, then the count in word 8 of the head. Whatever ends a call early
-    # (a refusal, ctrl-C between two steps) makes the next one look up in the ring where it stands.
+    # Threads exclude each other with a token that is popped and pushed, which costs half as much as a lock. The write
+    # order is: record, payload, then the count in word 8 of the head, which publishes the event. After a call that
+    # ends early (a refusal, ctrl-C between two steps) the next call reads its position from the ring.
     def _build(self) -> None:
         """Make ``log`` and ``log_line``: closures, because a local name is the fastest thing Python can look up."""
         encode_into, pack_into, now = msgspec.msgpack.Encoder().encode_into, _RECORD.pack_into, time.time_ns
@@ -231,7 +231,7 @@ class EventLogger:
                 push(None)
 
         def log_line(kind: str, ts_ns: int, line: bytes, schema: int = 1) -> None:
-            """Append one event that is JSON already; the journal keeps its bytes as they are."""
+            """Append one event that is already JSON; the journal keeps its bytes unchanged."""
             nonlocal at, count, position, stop, limit
             word = (numbers.get(kind) or self._line_word(kind)) | len(line)
             word |= (schema if 0 < schema < 256 else _wrong_schema(schema)) << 48
@@ -259,7 +259,7 @@ class EventLogger:
         self.log, self.log_line, self._refuse = log, log_line, refuse
 
     def _place(self) -> _Place:
-        """Where the ring's producer stands: behind everything that was published."""
+        """The position after the last published event."""
         ring = self._ring
         head, start = int(ring.words[W_HEAD]), ring.cursor()
         lengths = ring.records(start.count, head)["word"] & 0xFFFFFFFF
@@ -288,7 +288,7 @@ class EventLogger:
             limit = min(cursor.position + ring.payload_bytes, edge)
             if free and position + size <= limit:
                 return _Place(at, count, position, at + free * RECORD_BYTES, limit, True)
-            if free and limit == edge:  # leave the rest of the area out and begin anew at its start
+            if free and limit == edge:  # skip the rest of the area and continue at its start
                 _RECORD.pack_into(ring.map, at, edge - position | PAD << 32, 0, 0)
                 at, count, position = at + RECORD_BYTES, count + 1, edge
                 ring.map.seek(ring.payload_at)
@@ -313,7 +313,7 @@ class EventLogger:
             raise InputError(f"event of {size} bytes: larger than a quarter of the ring; raise ring_bytes")
 
     def _wait_turn(self) -> None:
-        """Wait until the thread that is in ``log`` has left it."""
+        """Wait until no other thread is in ``log``."""
         while True:
             time.sleep(0.0)
             try:
@@ -322,7 +322,7 @@ class EventLogger:
                 continue
 
     def _wait(self, deadline: float, word: int) -> bool:
-        """The ring is full: count a drop and return False when this kind may drop, else wait a moment."""
+        """The ring is full: count a drop and return False when this kind may drop, else wait briefly."""
         name = self._words.name(word >> 32 & 0xFFFF)
         if name in self.may_drop:
             self._dropped[name] = self._dropped.get(name, 0) + 1
@@ -351,7 +351,7 @@ class EventLogger:
         self._ring.words[W_STARTS] += 1
 
     def _supervise(self) -> None:
-        """Start the flusher again whenever it ends before the logger does."""
+        """Restart the flusher when it ends before the logger."""
         while self._flusher is not None:
             started = time.monotonic()
             self._flusher.wait()
@@ -415,7 +415,7 @@ class EventLogger:
             os.close(self._lock)
 
     def _after_fork(self) -> None:
-        """In the child: refuse events, whatever thread of the parent was in ``log``, and close the copy of its lock."""
+        """In the child: refuse events, even if a thread of the parent was in ``log``, and close the copied lock."""
         self._forked = True
         self._refuse()
         self._token[:] = [None]

@@ -1,6 +1,6 @@
-"""Carries records into the trade journal: trades, shadow trades, halts and who changed what.
+"""Writes records into the trade journal: trades, shadow trades, halts and operator changes.
 
-It reads the same lines as everything else and may read them again: what is there already stays as it is.
+Lines may be fed again: existing rows stay unchanged.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class JournalFeeder:
         self._rows: dict[str, list[dict[str, Any]]] = {}
         self._signals: dict[str, Any] = {}
         self._clears: list[tuple[str, int, str]] = []
-        self._waiting = 0
+        self._pending = 0
         self._decode = msgspec.json.Decoder(Record).decode
 
     def feed_all(self, lines: Iterable[bytes]) -> dict[str, int]:
@@ -45,7 +45,7 @@ class JournalFeeder:
         return self.flush()
 
     def feed(self, line: bytes) -> None:
-        """Take one record; those the journal has no table for pass by. DataError when it is none."""
+        """Process one record; records without a table are ignored. DataError for a malformed record."""
         head = line[:160]
         if not any(topic in head for topic in _TOPICS):
             return
@@ -54,7 +54,7 @@ class JournalFeeder:
             self._take(record, line)
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"record {line[:60]!r}: does not have the fields of its topic ({error})") from None
-        if self._waiting >= self._batch:
+        if self._pending >= self._batch:
             self.flush()
 
     def _take(self, record: Record, line: bytes) -> None:
@@ -94,14 +94,14 @@ class JournalFeeder:
 
     def _put(self, table: str, row: dict[str, Any]) -> None:
         self._rows.setdefault(table, []).append({**row, "run_id": self.run_id})
-        self._waiting += 1
+        self._pending += 1
 
     def flush(self) -> dict[str, int]:
-        """Write what waits; returns the new rows by table since the beginning."""
+        """Write the pending rows; returns the new rows by table since the start."""
         for table, rows in self._rows.items():
             self.new[table] = self.new.get(table, 0) + self._journal.add(table, rows)
         self._rows.clear()
-        self._waiting = 0
+        self._pending = 0
         for kind, ts_ns, by in self._clears:
             self._journal.clear_halts(kind, ts_ns, by, self.run_id)
         self._clears.clear()

@@ -1,8 +1,8 @@
-"""The flusher: one process per producer that makes its events durable, then publishes them.
+"""The flusher: one process per producer that makes events durable, then publishes them.
 
 Two threads share it. The committer drains the ring into the segment and waits for the disk, every few milliseconds;
-the publisher turns finished segments into Parquet. The flusher of a dead producer finishes its work and ends; it also
-adopts what other dead producers left in the same journal.
+the publisher turns finished segments into Parquet. The flusher of an ended producer finishes its work and ends; it
+also adopts events that other ended producers left in the same journal.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from quantum_trader.domain.errors import QuantumTraderError, StateError
-from quantum_trader.journal.recovery import resume
+from quantum_trader.journal.recovery import drain_start
 from quantum_trader.journal.ring import (
     W_BEAT,
     W_BOOT,
@@ -44,13 +44,13 @@ from quantum_trader.journal.segments import (
 )
 
 SEGMENT_BYTES: Final = 32 << 20
-BACKLOG: Final = 4  # finished segments that may wait before the committer does
+BACKLOG: Final = 4  # finished segments that may be pending before the committer waits
 TAKE_EVENTS: Final = 1 << 15
 RETRY_S: Final = 0.05
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
-TOGETHER: Final = 4  # segments that one publication takes at most
+MOST_SEGMENTS: Final = 4  # most segments of one publication
 
 
 class Committer:
@@ -61,7 +61,7 @@ class Committer:
         self.ring = Ring(directory / "rings" / f"{producer}.ring", writable=True)
         self.wal = directory / "wal"
         self.wal.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._cursor = resume(directory, producer, self.ring) if self.of_this_boot else self.ring.cursor()
+        self._cursor = drain_start(directory, producer, self.ring) if self.of_this_boot else self.ring.cursor()
         self.finished: list[Path] = segments_of(self.wal, producer)
         self._publish_s, self._segment_bytes = publish_s, segment_bytes
         parts = segment_parts(self.finished[-1]) if self.finished else None
@@ -74,16 +74,16 @@ class Committer:
 
     @property
     def of_this_boot(self) -> bool:
-        """Whether the ring can be trusted; of one from before a restart of the machine only the log counts."""
+        """Whether the ring is of this start of the machine; of an older ring only the log counts."""
         return bool(self.ring.words[W_BOOT] == boot_id())
 
     @property
     def drained(self) -> bool:
-        """Whether the ring holds nothing that is not durable."""
+        """Whether every event of the ring is durable."""
         return bool(self._cursor.count >= self.ring.words[W_HEAD])
 
     def step(self, now_s: float) -> int:
-        """Make what the ring holds durable; returns how many records moved. OSError leaves everything as it was."""
+        """Make the ring's events durable; returns the number of records. OSError leaves the state unchanged."""
         self.ring.words[W_BEAT] += 1
         if self._writer is not None and now_s - self._opened > self._publish_s:
             self.rotate()
@@ -114,14 +114,14 @@ class Committer:
         return self._writer
 
     def rotate(self) -> None:
-        """Finish the segment; the publisher may have it."""
+        """Finish the segment for the publisher."""
         if self._writer is not None:
             self._writer.close()
             self.finished.append(self._writer.path)
             self._writer = None
 
     def failed(self, error: OSError) -> None:
-        """Say in the ring why nothing becomes durable."""
+        """Write the error into the ring's head, for readers of its state."""
         self.ring.words[W_ERRORS] += 1
         self.ring.words[W_ERRNO] = error.errno or errno.EIO
 
@@ -158,7 +158,7 @@ class Flusher:
     def _commit(self) -> None:
         committer, words = self.committer, self.committer.ring.words
         while True:
-            over = bool(words[W_CLOSED]) or os.getppid() != self.parent  # read before the ring: nothing comes after
+            over = bool(words[W_CLOSED]) or os.getppid() != self.parent  # read before the ring
             try:
                 moved = committer.step(time.monotonic())
             except OSError as error:
@@ -183,7 +183,7 @@ class Flusher:
     def _publish(self) -> None:
         ended = False
         try:
-            with suppress(OSError, QuantumTraderError):  # tried again, and told, when this producer ends
+            with suppress(OSError, QuantumTraderError):  # retried, with an error, when this producer ends
                 adopt(self.directory)
             ended = self._publish_all()
         finally:
@@ -191,13 +191,13 @@ class Flusher:
                 self.failure = StateError(f"{self.directory}: publishing failed, the log keeps what is durable")
 
     def _publish_all(self) -> bool:
-        """Publish what is handed over until the end; False when it had to give up."""
+        """Publish the finished segments until the end; False when it gave up."""
         from quantum_trader.journal.publish import publish_segments
 
         ended = False
         while not ended:
             paths: list[Path] = []
-            while len(paths) < TOGETHER and not ended:
+            while len(paths) < MOST_SEGMENTS and not ended:
                 if paths and self.ready.empty():
                     break
                 path = self.ready.get()
@@ -207,7 +207,7 @@ class Flusher:
                 try:
                     publish_segments(self.directory, paths)
                     break
-                except OSError:  # a full disk: what is durable stays in the log, where readers see it too
+                except OSError:  # a full disk: durable events stay in the log, which readers read too
                     if ended:
                         return True
                     time.sleep(1.0)
@@ -218,7 +218,7 @@ class Flusher:
 
 
 def lock(directory: Path, producer: str, *, wait: bool) -> int | None:
-    """Be the one flusher of *producer*; None when there is one and *wait* is not asked for."""
+    """Lock *producer* for this flusher; None when another holds the lock and *wait* is False."""
     path = directory / "rings" / f"{producer}.flusher"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -231,7 +231,7 @@ def lock(directory: Path, producer: str, *, wait: bool) -> int | None:
 
 
 def adopt(directory: Path) -> list[str]:
-    """Make durable and publish what dead producers left in *directory*; returns their names."""
+    """Make the events of ended producers in *directory* durable and publish them; returns their names."""
     from quantum_trader.journal.publish import publish_segments
 
     names = {path.stem for path in (directory / "rings").glob("*.ring")}
@@ -244,7 +244,7 @@ def adopt(directory: Path) -> list[str]:
         try:
             if (directory / "rings" / f"{name}.ring").exists():
                 committer = Committer(directory, name, publish_s=0.0)
-                wanted = committer.ring.words[W_HEAD]  # more may come: its logger may live and wait for the lock
+                wanted = committer.ring.words[W_HEAD]  # more events may follow: the logger may be waiting for the lock
                 while committer.of_this_boot and committer.ring.cursor().count < wanted and committer.step(0.0):
                     pass
                 committer.close()
@@ -258,10 +258,10 @@ def adopt(directory: Path) -> list[str]:
 
 
 def _keep_memory() -> None:
-    """Let the allocator keep large blocks: the flusher needs the same ones again within milliseconds."""
+    """Make the allocator keep large blocks, which the flusher reuses within milliseconds."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # another C library: it only costs speed
+    except (OSError, AttributeError):  # another C library: slower, but correct
         return
     mallopt(_M_MMAP_THRESHOLD, 1 << 30)
     mallopt(_M_TRIM_THRESHOLD, 1 << 30)
@@ -278,7 +278,7 @@ def main() -> int:
     parser.add_argument("--parent", type=int, default=0)
     given = parser.parse_args()
     _keep_memory()
-    gc.disable()  # nothing here makes cycles, and a batch of events is a hundred thousand objects
+    gc.disable()  # no code here makes reference cycles, and a batch has a hundred thousand objects
     sys.setswitchinterval(0.0005)  # the committer must not wait for the publisher
     held = lock(given.directory, given.producer, wait=True)
     assert held is not None

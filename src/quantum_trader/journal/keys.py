@@ -1,4 +1,4 @@
-"""Ed25519 keys: one private file that signs, and a public key in hexadecimal that anyone can check with."""
+"""Ed25519 keys: a private key file for signing, and a hexadecimal public key for verification."""
 
 from __future__ import annotations
 

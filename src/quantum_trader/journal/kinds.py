@@ -1,7 +1,7 @@
 """The registry of event kinds: name, number, struct and schema version; names never change their number.
 
-A reader needs none of this: every buffer and log carries its own table of names, and what no table names is read
-as ``unknown-<number>``.
+A reader does not need the registry: every buffer and log carries its own table of names, and a number without a name is
+read as ``unknown-<number>``.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.records import TOPICS
 from quantum_trader.journal.leakage import ensure
 
-PAD: Final = 0  # not an event: bytes left out at the end of a ring
+PAD: Final = 0  # not an event: skipped bytes at the end of a ring
 FIRST_FREE: Final = 4096  # numbers from here on are given at run time, per producer
 MAX_KIND: Final = 0xFFFF
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """What every event has: the trace it belongs to, its symbol ("" for none) and when it happened (ns)."""
+    """Fields of every event: its trace, its symbol ("" for none) and its time (ns)."""
 
     trace_id: str
     symbol: str
@@ -30,7 +30,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignalEvent(Event, frozen=True, kw_only=True):
-    """The models have said something of one symbol."""
+    """A signal of the models for one symbol."""
 
     signal_id: str
     side: str
@@ -49,7 +49,7 @@ class SignalEvent(Event, frozen=True, kw_only=True):
 
 
 class GateEvent(Event, frozen=True, kw_only=True):
-    """One gate has judged one signal."""
+    """The result of one gate for one signal."""
 
     signal_id: str
     gate: str
@@ -82,7 +82,7 @@ class DecisionEvent(Event, frozen=True, kw_only=True):
 
 
 class IntentEvent(Event, frozen=True, kw_only=True):
-    """A wish to change a position."""
+    """A proposed position change."""
 
     intent_id: str
     side: str
@@ -177,7 +177,7 @@ class ModelEvent(Event, frozen=True, kw_only=True):
 
 
 class HealthEvent(Event, frozen=True, kw_only=True):
-    """How a part of the system is doing."""
+    """The health of a part of the system."""
 
     part: str
     level: str
@@ -191,7 +191,7 @@ class HealthEvent(Event, frozen=True, kw_only=True):
 
 
 class MarketContextEvent(Event, frozen=True, kw_only=True):
-    """The market at one moment, as decisions saw it."""
+    """Market measures at one moment, as used by decisions."""
 
     price: float
     spread_bps: float
@@ -204,7 +204,7 @@ class MarketContextEvent(Event, frozen=True, kw_only=True):
     facts: dict[str, Any] = {}
 
 
-class Kind(msgspec.Struct, frozen=True):
+class EventKind(msgspec.Struct, frozen=True):
     """One registered kind; *type* is None for lines that are encoded elsewhere."""
 
     name: str
@@ -219,19 +219,19 @@ _TYPED: Final[tuple[tuple[str, type[Event]], ...]] = (
     ("training", TrainingEvent), ("model", ModelEvent), ("health", HealthEvent), ("market", MarketContextEvent),
 )
 _FIRST_TOPIC: Final = 256
-BY_NAME: dict[str, Kind] = {}
-BY_TYPE: dict[type[Event], Kind] = {}
+BY_NAME: dict[str, EventKind] = {}
+BY_TYPE: dict[type[Event], EventKind] = {}
 
 
 def check_name(name: str, key: str = "kind") -> str:
-    """Return *name* when it may be a kind, or what else *key* says, else raise InputError."""
+    """Return *name* when it is a valid name for *key*, else raise InputError."""
     if not _NAME.fullmatch(name):
         raise InputError(f"{key} = {name!r}: use lower-case letters, digits, '.', '_' and '-', at most 64")
     return name
 
 
-def register_kind(name: str, event_type: type[Event], version: int = 1, number: int | None = None) -> Kind:
-    """Make *event_type* the struct of kind *name*; a newer version of a known kind keeps its number."""
+def register_kind(name: str, event_type: type[Event], version: int = 1, number: int | None = None) -> EventKind:
+    """Make *event_type* the struct of kind *name*; a newer version of a registered kind keeps its number."""
     known = BY_NAME.get(check_name(name))
     config = event_type.__struct_config__
     if event_type.__struct_encode_fields__[:2] != ("trace_id", "symbol") or config.tag is not None or config.array_like:
@@ -244,7 +244,7 @@ def register_kind(name: str, event_type: type[Event], version: int = 1, number: 
     if not 1 <= version <= 255:
         raise InputError(f"version = {version!r}: must be 1 to 255")
     chosen = known.number if known is not None else number
-    kind = Kind(name, chosen if chosen is not None else -1, version, event_type)
+    kind = EventKind(name, chosen if chosen is not None else -1, version, event_type)
     BY_NAME[name] = kind
     BY_TYPE[event_type] = kind
     return kind
@@ -253,11 +253,11 @@ def register_kind(name: str, event_type: type[Event], version: int = 1, number: 
 for _position, (_name, _type) in enumerate(_TYPED):
     register_kind(_name, _type, number=_position + 1)
 for _position, _topic in enumerate(TOPICS):
-    BY_NAME[_topic] = Kind(_topic, _FIRST_TOPIC + _position)
+    BY_NAME[_topic] = EventKind(_topic, _FIRST_TOPIC + _position)
 
 
 class KindTable:
-    """The numbers one producer uses; grows when a name is met for the first time."""
+    """The kind numbers of one producer; a new name adds a number."""
 
     def __init__(self, names: dict[int, str] | None = None) -> None:
         self.names: dict[int, str] = dict(names or {})
@@ -268,13 +268,13 @@ class KindTable:
         return self._numbers.get(name)
 
     def add(self, name: str) -> int:
-        """Give *name* a number: its own when nobody here uses it, else the next free one."""
+        """Give *name* a number: its registered one when that is free here, else the next free one."""
         kind = BY_NAME.get(check_name(name))
         number = kind.number if kind is not None else -1
         if number < 0 or number in self.names:
             number = max([FIRST_FREE - 1, *self.names]) + 1
         if number > MAX_KIND:
-            raise InputError(f"kind = {name!r}: this journal knows too many kinds already")
+            raise InputError(f"kind = {name!r}: this journal has too many kinds already")
         self.names[number] = name
         self._numbers[name] = number
         return number
@@ -285,13 +285,13 @@ class KindTable:
 
 
 def decode_table(raw: bytes) -> dict[int, str]:
-    """Read what ``encode`` wrote; a damaged table names nothing."""
+    """Decode a table of ``encode``; a damaged table is empty."""
     try:
         return msgspec.json.decode(raw, type=dict[int, str])
     except msgspec.DecodeError:
         return {}
 
 
-def name_of(names: dict[int, str], number: int) -> str:
-    """The kind's name, ``unknown-<number>`` when nothing names it."""
+def kind_name(names: dict[int, str], number: int) -> str:
+    """The kind's name; ``unknown-<number>`` when it is not in *names*."""
     return names.get(number) or f"unknown-{number}"

@@ -1,8 +1,8 @@
-"""The lake: one SQL view over everything a journal holds, from what was logged a moment ago to the oldest part.
+"""The lake: one SQL view over all events of a journal, from the latest logged one to the oldest part.
 
-Reading takes no lock and stops nobody: rings first, then the log, then the manifest. An event only ever moves in that
-direction, so none is missed, and numbers tell which copies to leave out. Of the log only what was durable when the ring
-was read counts: what is being written meanwhile may be read in pieces, and the ring had it.
+Reading takes no lock and blocks no writer: rings first, then the log, then the manifest. An event only moves in that
+direction, so none is missed, and event numbers identify duplicates. Of the log only events that were durable when the
+ring was read count: later blocks may be incomplete, and the ring already had their events.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from duckdb.sqltypes import BIGINT, VARCHAR
 
 from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.journal.columns import Rows
-from quantum_trader.journal.kinds import name_of
+from quantum_trader.journal.kinds import kind_name
 from quantum_trader.journal.manifest import Manifest, Part, read_manifest
 from quantum_trader.journal.publish import without
-from quantum_trader.journal.ring import W_BOOT, Chunk, Ring, boot_id
+from quantum_trader.journal.ring import W_BOOT, EventChunk, Ring, boot_id
 from quantum_trader.journal.segments import Damage, read_segment, segment_parts, segments_of
 
 _BY_THE_QUERY: Final = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)  # not by damage
 _COLUMNS: Final = "producer, seq, kind, ts_ns, received_ns, schema"
 _TEXTS: Final = 'journal_trace("row") as trace_id, journal_symbol("row") as symbol, journal_payload("row") as payload'
 _TIME: Final = "make_timestamp(ts_ns // 1000) as ts"
-_DAY: Final = "cast(make_timestamp(ts_ns // 1000) as date) as day"  # parts lie by the day they were received
+_DAY: Final = "cast(make_timestamp(ts_ns // 1000) as date) as day"  # parts are grouped by the day of receipt
 _VIEWS: Final = (
     "create view events_by_day as select day, kind, count(*) as events from events group by all",
     "create view trades_by_day as select day, symbol, count(*) as trades, "
@@ -50,7 +50,7 @@ _VIEWS: Final = (
 
 
 def _text_of(rows: Rows, position: int) -> Callable[[pa.Array], pa.Array]:
-    """The function that makes one text column for the rows a query needs, and for no others."""
+    """Return the function that makes one text column for the rows of a query only."""
 
     def text(wanted: pa.Array) -> pa.Array:
         numbers = wanted.to_numpy(zero_copy_only=False)
@@ -60,18 +60,18 @@ def _text_of(rows: Rows, position: int) -> Callable[[pa.Array], pa.Array]:
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """What a journal held at one moment: parts, and the events that are in none of them yet, in order."""
+    """The content of a journal at one moment: parts, and the events that are in no part yet, in order."""
 
     manifest: Manifest
-    chunks: list[tuple[str, dict[int, str], Chunk]]
+    chunks: list[tuple[str, dict[int, str], EventChunk]]
     damage: list[Damage]
 
 
-Found = tuple[str, dict[int, str], Chunk]  # producer, its table of kinds, events
+Found = tuple[str, dict[int, str], EventChunk]  # producer, its table of kinds, events
 
 
 def snapshot(directory: Path) -> Snapshot:
-    """Everything in the journal now, each event once."""
+    """Return the current content of the journal, each event once."""
     damage: list[Damage] = []
     live, durable = _waiting(directory, damage)
     logged = _logged(directory, durable, damage)
@@ -87,13 +87,13 @@ def snapshot(directory: Path) -> Snapshot:
 
 
 def _published(found: Damage, durable: dict[str, int], manifest: Manifest) -> bool:
-    """Whether all that was durable is in the lake by now: what else the log had was being written when it was read."""
+    """Whether all durable events are in the lake: the rest of the log was being written when it was read."""
     published = manifest.producers.get(found.producer)
     return published is not None and published.seq >= durable.get(found.producer, published.seq + 1)
 
 
 def _waiting(directory: Path, damage: list[Damage]) -> tuple[list[Found], dict[str, int]]:
-    """Events that are in rings only, and the number up to which each ring's producer had everything in the log."""
+    """Events that are in rings only, and each ring's last event number that is completely in the log."""
     found: list[Found] = []
     durable: dict[str, int] = {}
     for path in sorted((directory / "rings").glob("*.ring")):
@@ -101,7 +101,7 @@ def _waiting(directory: Path, damage: list[Damage]) -> tuple[list[Found], dict[s
             with closing(Ring(path, writable=False)) as ring:
                 if ring.words[W_BOOT] == boot_id():
                     chunks, durable[path.stem] = ring.tail()
-                    kinds = ring.kinds()  # after the events: it names every one of them
+                    kinds = ring.kinds()  # read after the events, so that it has all their names
                     found += [(path.stem, kinds, chunk) for chunk in chunks]
         except (StateError, OSError) as error:
             damage.append(Damage(path=path.name, offset=0, size=0, reason=str(error), producer=path.stem))
@@ -109,7 +109,7 @@ def _waiting(directory: Path, damage: list[Damage]) -> tuple[list[Found], dict[s
 
 
 def _logged(directory: Path, durable: dict[str, int], damage: list[Damage]) -> list[Found]:
-    """Events of the log up to the numbers in *durable*; of a producer without a ring all that can be read."""
+    """Events of the log up to the numbers in *durable*; of a producer without a ring all readable ones."""
     found: list[Found] = []
     reached: set[str] = set()
     for path in segments_of(directory / "wal"):
@@ -140,7 +140,7 @@ class Lake:
         self.directory = Path(directory)
         self._threads = threads
         self._damaged: set[str] = set()
-        self.damage: list[Damage] = []  # what queries met and left out
+        self.damage: list[Damage] = []  # damage found by queries and left out of their results
         if not self.directory.is_dir():
             raise StateError(f"{self.directory}: there is no journal; a run with --state makes one")
 
@@ -152,14 +152,14 @@ class Lake:
         for _ in range(5):
             try:
                 connection = self._connect()
-            except duckdb.Error as error:  # a part is not there, or is none any more
+            except duckdb.Error as error:  # a part is missing or unreadable
                 if not self._set_damaged_aside():
                     raise StateError(f"{self.directory}: cannot be read ({error})") from None
                 continue
             try:
                 statements = connection.extract_statements(query)
                 if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                    raise InputError("query: one SELECT is answered; the journal cannot be changed by SQL")
+                    raise InputError("query: must be one SELECT; SQL cannot change the journal")
                 return connection.sql(query, params=params).to_arrow_table()
             except duckdb.PermissionException as error:
                 raise InputError(f"query: reads the journal and nothing else ({error})") from None
@@ -171,7 +171,7 @@ class Lake:
         raise StateError(f"{self.directory}: changes faster than it can be read; try again")
 
     def _set_damaged_aside(self) -> bool:
-        """Look for parts that are not what was written; True when the query is worth another try without them."""
+        """Set aside parts that fail their checksum; True when the query should be retried without them."""
         manifest = read_manifest(self.directory)
         damage = self._damaged_parts(manifest)
         new = {found.path for found in damage} - self._damaged
@@ -195,7 +195,7 @@ class Lake:
         return damage
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
-        """A database in memory that sees this journal's parts and tail, then locked."""
+        """Return an in-memory database over this journal's parts and tail, then locked."""
         found = snapshot(self.directory)
         self.damage += [one for one in found.damage if one not in self.damage]
         paths = [str(self.directory.resolve() / "lake" / part.path) for part in self._sound(found.manifest.parts)]
@@ -218,7 +218,7 @@ class Lake:
         return connection
 
     def _selects(self, parts: list[Part]) -> list[str]:
-        """SELECTs over *parts*: one, or one a kind where the journal's own path would be read as columns."""
+        """SELECTs over *parts*: one, or one per kind where the journal's own path would be parsed as columns."""
         lake, groups = self.directory.resolve() / "lake", defaultdict(list)
         plain = "=" not in str(lake)
         for part in self._sound(parts):
@@ -231,7 +231,7 @@ class Lake:
         ]
 
     def _sound(self, parts: list[Part]) -> list[Part]:
-        """The parts that queries may read: those found damaged are left out until they are restored."""
+        """The parts that queries read: damaged ones are left out until they are restored."""
         return [part for part in parts if part.path not in self._damaged]
 
     def counts(self) -> dict[str, int]:
@@ -244,14 +244,14 @@ class Lake:
             kind_numbers = (chunk.records["word"] >> np.uint64(32)) & np.uint64(0xFFFF)
             numbers, totals = np.unique(kind_numbers, return_counts=True)
             for number, total in zip(numbers.tolist(), totals.tolist(), strict=True):
-                name = name_of(kinds, number)
+                name = kind_name(kinds, number)
                 out[name] = out.get(name, 0) + total
         return dict(sorted(out.items()))
 
     def lines(
         self, kind: str | None = None, producer: str | None = None, after_seq: int = 0, batch: int = 100_000
     ) -> Iterator[tuple[int, int, bytes]]:
-        """(number, time, payload) in order of number within each producer; payloads byte for byte as they came."""
+        """(number, time, payload) in order of number within each producer; payloads byte for byte as logged."""
         names = [producer] if producer is not None else self.producers()
         for name in names:
             after = after_seq
@@ -268,7 +268,7 @@ class Lake:
                 after = found["seq"][-1].as_py()
 
     def producers(self) -> list[str]:
-        """Names of everyone who has logged here."""
+        """Names of all producers of this journal."""
         found = snapshot(self.directory)
         return sorted({*found.manifest.producers, *(name for name, _, _ in found.chunks)})
 
@@ -280,18 +280,18 @@ class Lake:
         return max([published.seq if published else 0, *ends])
 
     def check(self) -> list[Damage]:
-        """Read every byte again: parts against their checksums, segments block by block."""
+        """Verify every byte: parts against their checksums, segments block by block."""
         found = snapshot(self.directory)
         return [*found.manifest.damage, *found.damage, *self._damaged_parts(found.manifest)]
 
     def compact(self, least: int = 8) -> int:
-        """Merge small parts; returns how many files are gone."""
+        """Merge small parts; returns the number of files removed."""
         from quantum_trader.journal.compaction import compact
 
         return compact(self.directory, time.time_ns(), least)
 
     def retain(self, days: int, today: date | None = None) -> int:
-        """Remove everything but the last *days* days from the lake; returns how many events went."""
+        """Keep only the last *days* days in the lake; returns the number of events removed."""
         from quantum_trader.journal.compaction import retain
 
         now_ns = time.time_ns()

@@ -1,8 +1,8 @@
-"""Leakage guard: a decision may use nothing newer than itself.
+"""Leakage guard: a decision must not use data newer than itself.
 
 A decision event states the time of what it used, as ``features_ts_ns`` (the newest feature) or as ``features``
-or ``feature_times`` (name -> time, or name -> {"ts_ns": time}). One later than the decision came from its future and is
-refused.
+or ``feature_times`` (name -> time, or name -> {"ts_ns": time}). A later time is a feature from the future, and the
+decision is refused.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import msgspec
 from quantum_trader.domain.clock import iso
 from quantum_trader.domain.errors import DataError
 
-STATES_FEATURES: Final = frozenset({"signal.generated", "signal.decided"})  # must say what time their features are of
+STATES_FEATURES: Final = frozenset({"signal.generated", "signal.decided"})  # must state their features' time
 NEWEST: Final = "features_ts_ns"
 EACH: Final = ("features", "feature_times")
 
 
 class Leak(msgspec.Struct, frozen=True, kw_only=True):
-    """A feature from a decision's future; *feature_ns* -1 where a decision does not state the time of its features."""
+    """A feature from a decision's future; *feature_ns* is -1 where the decision does not state a time."""
 
     topic: str
     feature: str
@@ -51,7 +51,7 @@ class LeakageError(DataError):
 
 
 def check(topic: str, ts_ns: int, data: Any) -> Leak | None:
-    """Return the leak of one event that happened at *ts_ns*, None when it is clean.
+    """Return the leak of one event that happened at *ts_ns*, None when it has no leak.
 
     *data* is the event's own value: a struct or a mapping. A decision's own ``ts_ns`` wins over the record's.
     """
@@ -73,7 +73,7 @@ def check(topic: str, ts_ns: int, data: Any) -> Leak | None:
 
 
 def _check_each(topic: str, decided: int, features: Mapping[str, Any]) -> Leak | None:
-    """The newest of *features*, where it is later than *decided*; values that are no time are left alone."""
+    """Return the newest of *features* that is later than *decided*; values that are not times are ignored."""
     late = None
     for name, value in features.items():
         time_ns = value.get("ts_ns") if isinstance(value, Mapping) else value
@@ -83,7 +83,7 @@ def _check_each(topic: str, decided: int, features: Mapping[str, Any]) -> Leak |
 
 
 def ensure(topic: str, ts_ns: int, data: Any) -> None:
-    """Raise LeakageError with both times unless the event is clean."""
+    """Raise LeakageError with both times when the event has a leak."""
     leak = check(topic, ts_ns, data)
     if leak is not None:
         raise LeakageError(leak)
@@ -99,7 +99,7 @@ _decode: Final = msgspec.json.Decoder(_Line).decode
 
 
 def check_line(line: bytes) -> Leak | None:
-    """As :func:`check`, of one encoded record; DataError when it is none."""
+    """As :func:`check`, for one encoded record; DataError when it is not a record."""
     if b'"feature' not in line and not any(topic.encode() in line for topic in STATES_FEATURES):
         return None
     try:

@@ -1,6 +1,6 @@
-"""The manifest: which Parquet parts there are. Replacing it is what publishes, merges and removes parts.
+"""The manifest: the list of Parquet parts. Replacing it publishes, merges and removes parts.
 
-One line of JSON and one with its crc32: a changed digit in it would hide events or show them twice.
+One line of JSON and one with its crc32: a changed digit would hide or duplicate events.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Published(msgspec.Struct, frozen=True):
-    """How far a producer's events are in the lake."""
+    """The last event number of a producer in the lake."""
 
     seq: int
 
 
 class Retired(msgspec.Struct, frozen=True):
-    """A file that is not part of the lake any more, kept a while for readers that have it open."""
+    """A file that is no longer part of the lake, kept for a while for readers that have it open."""
 
     path: str
     since_ns: int
@@ -60,7 +60,7 @@ class Manifest(msgspec.Struct, kw_only=True):
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """The manifest in force; an empty one when there is none yet."""
+    """Return the manifest in force; an empty one when there is none yet."""
     path = directory / "lake" / NAME
     try:
         text, _, check = path.read_bytes().partition(b"\n")
@@ -83,7 +83,7 @@ def _check(text: bytes) -> bytes:
 
 @contextmanager
 def changing(directory: Path) -> Iterator[Manifest]:
-    """Change the manifest: it is this process's until the block ends, then written and put in force at once."""
+    """Lock the manifest and yield it for changes; it is written and takes force when the block ends."""
     lake = directory / "lake"
     lake.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = os.open(lake / "manifest.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -101,7 +101,7 @@ def changing(directory: Path) -> Iterator[Manifest]:
 
 
 def _private(path: str, flags: int) -> int:
-    """Open for the owner alone."""
+    """Open a file readable by its owner alone (mode 0600)."""
     return os.open(path, flags, 0o600)
 
 

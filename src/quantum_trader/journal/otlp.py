@@ -1,7 +1,7 @@
 """Traces as OpenTelemetry: OTLP's JSON form, one export request a line.
 
-The form is written directly. An OTLP file needs no library, no process and no network on the trading machine, and
-a collector reads it (``otlpjsonfile`` receiver) or takes a line by HTTP (``POST /v1/traces``).
+The form is written directly: an OTLP file needs no library, process or network on the trading machine. A collector
+reads it (``otlpjsonfile`` receiver) or takes a line by HTTP (``POST /v1/traces``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BATCH: Final = 200  # traces a line
 
 
 def otlp_request(traces: Iterable[Trace], *, service: str = "quantum-trader", run_id: str = "") -> dict[str, Any]:
-    """An ExportTraceServiceRequest in OTLP/JSON; ids derive from *run_id* and the trace, so they repeat."""
+    """An ExportTraceServiceRequest in OTLP/JSON; ids derive from *run_id* and the trace, so they are reproducible."""
     spans = [span for trace in traces for span in _spans(trace, run_id)]
     resource = [_attribute("service.name", service)]
     if run_id:
@@ -82,7 +82,7 @@ def _attribute(key: str, value: Any) -> dict[str, Any]:
         return {"key": key, "value": {"boolValue": value}}
     if isinstance(value, int):
         return {"key": key, "value": {"intValue": str(value)}}
-    if isinstance(value, float) and not math.isfinite(value):  # as protobuf's JSON has it
+    if isinstance(value, float) and not math.isfinite(value):  # the form of protobuf's JSON
         named = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
         return {"key": key, "value": {"doubleValue": named}}
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""Files that only their owner may read, written whole or not at all."""
+"""Files that only their owner may read, written atomically."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def private_folder(path: Path) -> None:
 
 
 def create_private(path: Path, content: bytes = b"") -> bool:
-    """Create *path* with *content*, mode 0600; False when it is there already, StateError when it cannot be made."""
+    """Create *path* with *content*, mode 0600; False when it exists, StateError when it cannot be made."""
     private_folder(path.parent)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
@@ -38,7 +38,7 @@ def create_private(path: Path, content: bytes = b"") -> bool:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Replace *path* by *content* in one step, mode 0600; StateError when that fails, and then the old file stays."""
+    """Replace *path* by *content* in one step, mode 0600; StateError when that fails; the old file then stays."""
     private_folder(path.parent)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:

@@ -1,8 +1,8 @@
-"""The replay proof: a day's records beside the records of the same day run again.
+"""The replay proof: a day's records compared with the records of the same day run again.
 
-From the recorded lines alone: ``run.started`` says which settings and which data, ``operator.requested``,
-``rollout.changed`` and ``intent.received`` say what came from outside and when. The caller runs the engine again on
-these inputs; here the two series of lines are compared.
+The recorded lines are the only input: ``run.started`` has the settings and the data; ``operator.requested``,
+``rollout.changed`` and ``intent.received`` have what came from outside and when. The caller runs the engine again; this
+module compares the lines.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 
 from quantum_trader.domain.clock import NS_PER_DAY, to_ns
 from quantum_trader.domain.errors import StateError
-from quantum_trader.journal.audit import Line, day_of, record_name
+from quantum_trader.journal.audit import RecordLine, day_of, record_name
 
 STARTED: Final = "run.started"
 ENDED: Final = "run.ended"
@@ -27,25 +27,25 @@ _INPUTS: Final = (b'"operator.requested"', b'"rollout.changed"', b'"intent.recei
 _HEAD: Final = 200  # bytes of a record that hold its topic
 
 
-class Input(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person or another program did during the run, and the moment it took force."""
+class ScriptInput(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person or another program did during the run, and the time it took force."""
 
     topic: str
     ts_ns: int
     data: dict[str, Any]
-    after_end: bool = False  # it came after the end of the data
+    after_end: bool = False  # made after the end of the data
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that decided a run, as its records tell it."""
+    """The inputs of a run, read from its records."""
 
     started: dict[str, Any]  # data of run.started
     started_ns: int
-    inputs: tuple[Input, ...]
+    inputs: tuple[ScriptInput, ...]
     ended: bool  # whether the run reached the end of its data
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
+class RecordDifference(msgspec.Struct, frozen=True, kw_only=True):
     """The first record that differs; None where one side has no more."""
 
     position: int  # within the day, from 1
@@ -62,7 +62,7 @@ class ReplayProof(msgspec.Struct, frozen=True, kw_only=True):
     identical: bool
     records: int  # of the day, compared
     complete: bool  # whether the recording of this day is finished
-    difference: Difference | None
+    difference: RecordDifference | None
     inputs: int  # operator requests, rollout changes and outside intents replayed
     notes: tuple[str, ...] = ()
 
@@ -76,8 +76,8 @@ class _Record(msgspec.Struct):
 _decode: Final = msgspec.json.Decoder(_Record).decode
 
 
-def read_script(lines: Iterable[Line]) -> Script:
-    """What decided the run that wrote *lines*; StateError where they do not say."""
+def read_script(lines: Iterable[RecordLine]) -> Script:
+    """Return the inputs of the run that wrote *lines*; StateError where they are not recorded."""
     started: dict[str, Any] | None = None
     started_ns = 0
     inputs = []
@@ -93,7 +93,9 @@ def read_script(lines: Iterable[Line]) -> Script:
             elif any(topic in head for topic in _INPUTS):
                 record = _decode(line)
                 if record.topic in (REQUESTED, ROLLOUT, INTENT):
-                    inputs.append(Input(topic=record.topic, ts_ns=record.ts_ns, data=record.data, after_end=ended))
+                    inputs.append(
+                        ScriptInput(topic=record.topic, ts_ns=record.ts_ns, data=record.data, after_end=ended)
+                    )
             elif b'"run.ended"' in head:
                 ended = True
         except ValueError as error:
@@ -109,11 +111,11 @@ def read_script(lines: Iterable[Line]) -> Script:
 
 
 def prove_day(
-    lines: Callable[[], Iterable[Line]], day: str, rerun: Callable[[Script, int], Iterator[Line]]
+    lines: Callable[[], Iterable[RecordLine]], day: str, rerun: Callable[[Script, int], Iterator[RecordLine]]
 ) -> ReplayProof:
-    """Run *day* again and compare it record by record with the lines of the journal.
+    """Run *day* again and compare_records it record by record with the lines of the journal.
 
-    *lines* gives the recorded lines anew at each call; *rerun* runs a script up to a time (ns) and yields its lines.
+    *lines* returns all recorded lines at each call; *rerun* runs a script up to a time (ns) and yields its lines.
     StateError when the day has no records.
     """
     until_ns = _end_of(day)
@@ -130,7 +132,7 @@ def prove_day(
         )
     complete = script.ended or last >= until_ns
     replayed = (line for ts_ns, line in rerun(script, until_ns) if until_ns - NS_PER_DAY <= ts_ns < until_ns)
-    difference = compare(recorded, replayed, complete=complete)
+    difference = compare_records(recorded, replayed, complete=complete)
     notes = [] if complete else ["the run had not finished this day: what it recorded so far was compared"]
     return ReplayProof(
         day=day, identical=difference is None, records=len(recorded), complete=complete, difference=difference,
@@ -138,14 +140,16 @@ def prove_day(
     )
 
 
-def compare(recorded: Iterable[bytes], replayed: Iterable[bytes], *, complete: bool = True) -> Difference | None:
-    """The first difference, None when there is none; where the recording is not *complete* it may end first."""
+def compare_records(
+    recorded: Iterable[bytes], replayed: Iterable[bytes], *, complete: bool = True
+) -> RecordDifference | None:
+    """Return the first difference, None when there is none; a recording that is not *complete* may end first."""
     for position, (left, right) in enumerate(zip_longest(recorded, replayed), 1):
         if left == right:
             continue
         if left is None and not complete:
             return None
-        return Difference(
+        return RecordDifference(
             position=position, name=record_name(left or right or b""), fields=_fields(left, right),
             recorded=_text(left), replayed=_text(right),
         )
@@ -157,7 +161,7 @@ def _text(line: bytes | None) -> str | None:
 
 
 def _fields(left: bytes | None, right: bytes | None) -> tuple[str, ...]:
-    """Dotted names of what differs between two records; nothing where one cannot be read."""
+    """Dotted names of the fields in which two records differ; empty where one cannot be read."""
     if left is None or right is None:
         return ()
     try:

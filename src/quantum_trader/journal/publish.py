@@ -16,9 +16,9 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quantum_trader.journal.columns import tables_of, together
+from quantum_trader.journal.columns import concatenated, tables_of
 from quantum_trader.journal.manifest import Part, Published, changing, read_manifest, write_durably
-from quantum_trader.journal.ring import Chunk
+from quantum_trader.journal.ring import EventChunk
 from quantum_trader.journal.segments import Damage, read_segment, segment_parts, sync_folder
 
 GROUP_ROWS: Final = 122_880
@@ -40,9 +40,9 @@ def parquet_bytes(table: pa.Table, level: int = 1) -> bytes:
     return out.getvalue()
 
 
-def joined(chunks: Iterable[Chunk], after: int) -> Iterable[Chunk]:
-    """Chunks of consecutive numbers put together, without the events up to *after*."""
-    held: list[Chunk] = []
+def joined(chunks: Iterable[EventChunk], after: int) -> Iterable[EventChunk]:
+    """Yield chunks of consecutive numbers, merged, without the events up to *after*."""
+    held: list[EventChunk] = []
     size = 0
     for whole in chunks:
         chunk = without(whole, after)
@@ -57,25 +57,26 @@ def joined(chunks: Iterable[Chunk], after: int) -> Iterable[Chunk]:
         yield _one(held)
 
 
-def _one(chunks: list[Chunk]) -> Chunk:
-    return Chunk(together(chunks), b"".join([chunk.payload for chunk in chunks]), chunks[0].first_seq)
+def _one(chunks: list[EventChunk]) -> EventChunk:
+    return EventChunk(concatenated(chunks), b"".join([chunk.payload for chunk in chunks]), chunks[0].first_seq)
 
 
-def without(chunk: Chunk, after: int) -> Chunk:
+def without(chunk: EventChunk, after: int) -> EventChunk:
     """*chunk* without its events up to number *after*."""
     drop = after + 1 - chunk.first_seq
     if drop <= 0:
         return chunk
     if drop >= len(chunk.records):
-        return Chunk(chunk.records[:0], b"", after + 1)
+        return EventChunk(chunk.records[:0], b"", after + 1)
     skip = int((chunk.records["word"][:drop] & 0xFFFFFFFF).sum())
-    return Chunk(chunk.records[drop:], chunk.payload[skip:], after + 1)
+    return EventChunk(chunk.records[drop:], chunk.payload[skip:], after + 1)
 
 
 def publish_segments(directory: Path, paths: list[Path]) -> int:
-    """Put the events of *paths*, segments of one producer in order, into the lake and remove them; returns how many.
+    """Put the events of *paths*, segments of one producer in order, into the lake; return their count.
 
-    Killed in the middle, the parts written so far are in no manifest: the next publication writes them again.
+    The segment files are removed. After a kill the parts written so far are not in the manifest: the next publication
+    writes them again.
     """
     parts_of = segment_parts(paths[0])
     producer = parts_of[0] if parts_of else ""
@@ -85,7 +86,7 @@ def publish_segments(directory: Path, paths: list[Path]) -> int:
     kinds: dict[int, str] = {}
     last = done
 
-    def chunks() -> Iterable[Chunk]:
+    def chunks() -> Iterable[EventChunk]:
         for path in paths:
             for block in read_segment(path, damage):
                 if block.kinds is not None:
@@ -97,7 +98,7 @@ def publish_segments(directory: Path, paths: list[Path]) -> int:
         last = chunk.first_seq + len(chunk.records) - 1
         for day, kind, table in tables_of(chunk, producer, kinds):
             tables[day, kind].append(table)
-        time.sleep(0)  # let the thread that commits have its turn
+        time.sleep(0)  # yield to the committing thread
     parts = [_write(directory, producer, day, kind, pa.concat_tables(found)) for (day, kind), found in tables.items()]
     with changing(directory) as manifest:
         manifest.parts += parts
@@ -109,15 +110,15 @@ def publish_segments(directory: Path, paths: list[Path]) -> int:
 
 
 def _kept(directory: Path, damage: list[Damage]) -> list[Damage]:
-    """Keep damaged segments aside, so that nothing a person may still want to look at is removed."""
+    """Move damaged segments aside for inspection instead of removing them."""
     for name in {found.path for found in damage}:
         aside = directory / "damaged"
         aside.mkdir(exist_ok=True, mode=0o700)
         kept = directory / "wal" / name
         for number in count():
-            other = aside / (f"{name}.{number}" if number else name)  # names of segments come again
+            other = aside / (f"{name}.{number}" if number else name)  # segment names are reused
             if other.exists() and other.samefile(kept):
-                break  # put there by a publication that was killed
+                break  # moved by an earlier publication that was killed
             with suppress(FileExistsError):
                 os.link(kept, other)
                 break
@@ -132,7 +133,7 @@ def _write(directory: Path, producer: str, day: str, kind: str, table: pa.Table)
 def write_part(
     directory: Path, table: pa.Table, *, day: str, kind: str, producer: str, first: int, last: int, level: int = 1
 ) -> Part:
-    """Write one part durably under its final name; nobody reads it before the manifest names it."""
+    """Write one part durably under its final name; readers ignore it until the manifest lists it."""
     name = f"date={day}/kind={kind}/part-{producer}-{first:012d}-{last:012d}.parquet"
     path = directory / "lake" / name
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,8 +1,8 @@
-"""Watches the road from "accepted" to "durable": how full, how late, how fast, what was dropped.
+"""Monitors the queue from "accepted" to "durable": fill, lag, throughput, drops and write errors.
 
-WARN is an alarm. CRITICAL calls for the governor's EMERGENCY: nothing may be opened that could not be recorded. The
-monitor leaves a level by itself, one at a time, once the figures have stayed inside the release marks for a while;
-the governor's EMERGENCY then ends by ``resume --reason``. Time is the reading's own: nothing here reads a clock.
+WARN is an alarm. CRITICAL requires the governor's EMERGENCY: openings that cannot be recorded are not allowed. The
+monitor lowers the level by one at a time, once the figures have stayed below the release thresholds for hold_s;
+the governor's EMERGENCY then ends by ``resume --reason``. Time comes with the readings: this module reads no clock.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_EMERGENCY, GOV_NORMAL
 from quantum_trader.domain.errors import ConfigError, InputError
 
-OK, WARN, CRITICAL = "OK", "WARN", "CRITICAL"
-_LEVELS: Final = (OK, WARN, CRITICAL)
+QUEUE_OK, QUEUE_WARN, QUEUE_CRITICAL = "OK", "WARN", "CRITICAL"
+_LEVELS: Final = (QUEUE_OK, QUEUE_WARN, QUEUE_CRITICAL)
 
 
 class QueueThresholds(msgspec.Struct, frozen=True, kw_only=True):
-    """When a queue is a worry, and when it is well again. Fill 0..1, times in seconds."""
+    """Thresholds at which a queue's level is raised and released. Fill 0..1, times in seconds."""
 
     warn_fill: float = 0.80
     warn_lag_s: float = 1.0
@@ -46,20 +46,20 @@ class QueueThresholds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueReading(msgspec.Struct, frozen=True, kw_only=True):
-    """The queue's own figures at one moment; counts are totals since its start."""
+    """The queue's figures at one moment; counts are totals since its start."""
 
     now_ns: int
     capacity: int  # bytes or places, in the unit of *used*
     used: int
     accepted: int
     durable: int
-    oldest_ns: int = 0  # when the oldest event not yet durable was accepted; 0 when none waits
+    oldest_ns: int = 0  # time of acceptance of the oldest event not yet durable; 0 when there is none
     dropped: int = 0
     write_errors: int = 0
 
 
 class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What the figures mean."""
+    """The level of a queue, with its figures and reasons."""
 
     level: str  # OK | WARN | CRITICAL
     since_ns: int
@@ -69,25 +69,25 @@ class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):
     throughput: float | None  # events made durable a second; None before two readings
     drops: int
     write_errors: int
-    reasons: tuple[str, ...]  # why the level stands
-    ends: str  # how it ends
-    governor_level: int  # GOV_* code the level calls for
+    reasons: tuple[str, ...]  # reasons of the level
+    ends: str  # condition that ends the level
+    governor_level: int  # GOV_* code that the level requires
 
 
 class QueueMonitor:
-    """Follows one queue."""
+    """Monitors one queue."""
 
     def __init__(self, thresholds: QueueThresholds | None = None) -> None:
         self.thresholds = thresholds or QueueThresholds()
         self._level = 0
         self._since_ns = 0
-        self._calm_ns: int | None = None
+        self._released_ns: int | None = None
         self._before: QueueReading | None = None
         self._fault_ns: int | None = None  # the last drop or write error
         self._seen: deque[tuple[int, int]] = deque()  # (time, durable)
 
     def observe(self, reading: QueueReading) -> QueueStatus:
-        """Take a reading; returns the level in force. InputError for figures that cannot be."""
+        """Process a reading; returns the level in force. InputError for inconsistent figures."""
         self._check(reading)
         fill = reading.used / reading.capacity
         waits = reading.oldest_ns > 0 and reading.accepted > reading.durable
@@ -98,7 +98,7 @@ class QueueMonitor:
         reasons, wanted = self._wanted(fill, lag_s, faults)
         self._move(fill, lag_s, wanted, reading.now_ns)
         if not reasons and self._level:
-            reasons = (f"well again, {_LEVELS[self._level]} ends when it has stayed so",)
+            reasons = (f"below the thresholds; {_LEVELS[self._level]} ends after the hold time",)
         self._before = reading
         return QueueStatus(
             level=_LEVELS[self._level], since_ns=self._since_ns, fill=fill, lag_s=lag_s,
@@ -116,7 +116,7 @@ class QueueMonitor:
             raise InputError(f"now_ns = {reading.now_ns}: lies before the last reading, {self._before.now_ns}")
 
     def _faults(self, reading: QueueReading) -> tuple[str, ...]:
-        """Drops and write errors that are recent enough to keep the alarm up."""
+        """Drops and write errors that are recent enough to keep WARN."""
         before = self._before
         dropped = reading.dropped - (before.dropped if before is not None else 0)
         failed = reading.write_errors - (before.write_errors if before is not None else 0)
@@ -132,7 +132,7 @@ class QueueMonitor:
         return tuple(told)
 
     def _wanted(self, fill: float, lag_s: float, faults: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
-        """Why there is a level, and which the figures call for now."""
+        """Return the reasons of the level, and the level that the figures require now."""
         limits = self.thresholds
         reasons, wanted = list(faults), 1 if faults else 0
         for name, value, warn, critical in (
@@ -150,17 +150,17 @@ class QueueMonitor:
     def _move(self, fill: float, lag_s: float, wanted: int, now_ns: int) -> None:
         """Raise the level at once; leave it one at a time, after the hold."""
         if wanted > self._level:
-            self._level, self._since_ns, self._calm_ns = wanted, now_ns, None
+            self._level, self._since_ns, self._released_ns = wanted, now_ns, None
             return
         if not self._level or wanted == self._level or not self._released(fill, lag_s):
-            self._calm_ns = None
+            self._released_ns = None
             return
-        if self._calm_ns is None:
-            self._calm_ns = now_ns
-        if now_ns - self._calm_ns >= self.thresholds.hold_s * NS_PER_SECOND:
+        if self._released_ns is None:
+            self._released_ns = now_ns
+        if now_ns - self._released_ns >= self.thresholds.hold_s * NS_PER_SECOND:
             self._level -= 1
             self._since_ns = now_ns
-            self._calm_ns = now_ns if self._level else None
+            self._released_ns = now_ns if self._level else None
 
     def _released(self, fill: float, lag_s: float) -> bool:
         limits = self.thresholds

@@ -1,4 +1,4 @@
-"""What the next process needs to know of what an earlier one left: where its log ends, and what is still unread."""
+"""Recovery of an ended producer's log: where it ends, and which events of the ring are not in it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from quantum_trader.journal.manifest import read_manifest
-from quantum_trader.journal.ring import RECORD_BYTES, Cursor, Ring
+from quantum_trader.journal.ring import RECORD_BYTES, Ring, RingCursor
 from quantum_trader.journal.segments import BLOCK_BYTES, Block, Damage, read_segment, segments_of, sync_folder
 
 
@@ -16,7 +16,7 @@ def last_block(directory: Path, producer: str, damage: list[Damage] | None = Non
 
 
 def _last(paths: list[Path], damage: list[Damage] | None = None) -> tuple[Path | None, Block | None]:
-    """The last intact block with events in *paths*, and which of them has it."""
+    """The last intact block with events in *paths*, and its path."""
     for path in reversed(paths):
         found = None
         for block in read_segment(path, damage if damage is not None else []):
@@ -35,7 +35,7 @@ def last_number(directory: Path, producer: str) -> int:
 
 
 def known_kinds(directory: Path, producer: str) -> dict[int, str]:
-    """The names that the producer's log uses for its numbers; a new ring goes on with them."""
+    """The kind numbers and names of the producer's log; a new ring continues with them."""
     names: dict[int, str] = {}
     for path in segments_of(directory / "wal", producer):
         for block in read_segment(path, []):
@@ -43,11 +43,11 @@ def known_kinds(directory: Path, producer: str) -> dict[int, str]:
     return names
 
 
-def resume(directory: Path, producer: str, ring: Ring) -> Cursor:
-    """Where draining *ring* goes on: behind everything of it that the log has, seen or not by the ring.
+def drain_start(directory: Path, producer: str, ring: Ring) -> RingCursor:
+    """Return the cursor from which *ring* is drained: after the last event of the ring that is in the log.
 
-    A flusher killed while it wrote leaves half a block. When the log has all that the ring knows to be durable, that
-    half was never promised to anybody and is cut off; else it is damage, and stays for the publication to report.
+    A flusher killed during a write leaves half a block. When the log has all events that the ring counts as durable,
+    the half block is cut off; else it is damage, and stays for the publication to report.
     """
     cursor, paths = ring.cursor(), segments_of(directory / "wal", producer)
     path, block = _last(paths)

@@ -1,10 +1,10 @@
-"""The ring: a memory-mapped file into which a producer appends, and which outlives it.
+"""The ring: a memory-mapped file into which a producer appends, and which survives the producer.
 
 Layout: 64 KiB head (64-bit words, then two places for the table of kinds) | fixed records of 24 bytes | payload bytes.
 A record is (length | kind << 32 | schema << 48 | flags << 56, time happened, time received). The word HEAD counts the
-records that are whole: it is stored after the record and its payload, so a producer killed anywhere leaves no half
-event. Counts and payload positions are logical, they only grow; a record of kind 0 stands for bytes left out at the end
-of the area, be it none: events before it and after it do not lie one after another.
+complete records: it is stored after the record and its payload, so a killed producer leaves no half event. Counts and
+payload positions are logical and only grow; a record of kind 0 marks skipped bytes at the end of the area (possibly
+none): the events before and after it are not contiguous.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TABLE_BYTES: Final = (HEAD_BYTES - TABLE_AT) // 2
 RECORD: Final = np.dtype([("word", "<u8"), ("ts_ns", "<i8"), ("received_ns", "<i8")])
 RECORD_BYTES: Final = 24
 JSON_FLAG: Final = 1
-EVENT_GUESS: Final = 256  # payload bytes an event is expected to take, for sharing the file between the two areas
+EVENT_GUESS: Final = 256  # expected payload bytes of an event, which sets the sizes of the two areas
 
 # words of the head
 W_MAGIC, W_SLOTS, W_PAYLOAD, W_ID, W_BOOT = 0, 1, 2, 3, 4
@@ -41,15 +41,15 @@ W_TABLE = 40  # length of the table of kinds | which of its two places << 32
 Words = Any  # memoryview of 64-bit words
 
 
-class Cursor(msgspec.Struct, frozen=True):
-    """What is durable: records, payload bytes and events so far in this ring, and the last event's number."""
+class RingCursor(msgspec.Struct, frozen=True):
+    """The durable position: records and payload bytes of this ring, and the last event's number."""
 
     count: int
     position: int
     seq: int
 
 
-class Chunk(msgspec.Struct, frozen=True):
+class EventChunk(msgspec.Struct, frozen=True):
     """Events taken from a ring or a segment: records, their payload bytes one after another, the first number."""
 
     records: npt.NDArray[Any]
@@ -58,7 +58,7 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 def boot_id() -> int:
-    """A number for this start of the machine; a ring of an earlier one may hold anything."""
+    """A number for this start of the machine; the content of a ring from an earlier start is not reliable."""
     try:
         text = Path("/proc/sys/kernel/random/boot_id").read_text()
     except OSError:
@@ -95,21 +95,21 @@ class Ring:
 
     @property
     def ring_id(self) -> int:
-        """Number of this ring's life; positions of another life mean nothing here."""
+        """Id of this ring; positions of a ring with another id are not valid here."""
         return int(self.words[W_ID])
 
-    def cursor(self) -> Cursor:
-        """What is durable. Two copies take turns, so neither a reader nor a killed flusher sees half of one."""
+    def cursor(self) -> RingCursor:
+        """The durable position. Two copies alternate, so that a killed flusher leaves no half-written one."""
         words = self.words
         while True:
             version = words[W_VERSION]
             at = W_CURSORS + 4 * (version & 1)
-            found = Cursor(words[at], words[at + 1], words[at + 2])
+            found = RingCursor(words[at], words[at + 1], words[at + 2])
             if words[W_VERSION] == version:
                 return found
 
-    def set_cursor(self, cursor: Cursor) -> None:
-        """Publish what is durable."""
+    def set_cursor(self, cursor: RingCursor) -> None:
+        """Publish the durable position."""
         words = self.words
         at = W_CURSORS + 4 * ((words[W_VERSION] + 1) & 1)
         words[at], words[at + 1], words[at + 2] = cursor.count, cursor.position, cursor.seq
@@ -120,7 +120,7 @@ class Ring:
         return decode_table(self.raw_kinds())
 
     def raw_kinds(self) -> bytes:
-        """The table of kinds in force. Two places take turns, so no reader meets half a table."""
+        """The table of kinds in force. Two places alternate, so that no reader gets half a table."""
         while True:
             word = self.words[W_TABLE]
             at = TABLE_AT + (word >> 32 & 1) * TABLE_BYTES
@@ -129,7 +129,7 @@ class Ring:
                 return found
 
     def set_kinds(self, table: bytes) -> None:
-        """Replace the table of kinds; it only ever grows."""
+        """Replace the table of kinds; a table only grows."""
         if len(table) > TABLE_BYTES:
             raise StateError(f"{self.path}: has no room for another kind; use fewer names")
         place = (self.words[W_TABLE] >> 32 & 1) ^ 1
@@ -145,10 +145,10 @@ class Ring:
             return area[first : first + count].copy()
         return np.concatenate([area[first:], area[: first + count - self.slots]])
 
-    def take(self, start: Cursor, most: int = 1 << 17) -> tuple[list[tuple[Chunk, Cursor]], Cursor]:
-        """Events after *start*, at most *most* records: chunks, each with where it begins, and the cursor behind.
+    def take(self, start: RingCursor, most: int = 1 << 17) -> tuple[list[tuple[EventChunk, RingCursor]], RingCursor]:
+        """Events after *start*, at most *most* records: chunks, each with its start, and the cursor after the last.
 
-        StateError where the ring says what cannot be, as a damaged file does, or one that has moved on from *start*.
+        StateError where the ring is inconsistent (damaged) or has overwritten *start*.
         """
         head = min(self.words[W_HEAD], start.count + most)
         if self.words[W_HEAD] - start.count > self.slots:
@@ -159,24 +159,24 @@ class Ring:
         lengths = (records["word"] & 0xFFFFFFFF).astype(np.int64)
         ends = np.cumsum(lengths)
         pads = np.flatnonzero((records["word"] >> np.uint64(32)) & np.uint64(0xFFFF) == 0)
-        chunks: list[tuple[Chunk, Cursor]] = []
+        chunks: list[tuple[EventChunk, RingCursor]] = []
         first, seq, base = 0, start.seq, 0
         for stop in [*pads.tolist(), len(records)]:
             if stop > first:
                 size = int(ends[stop - 1]) - base
                 at = self.payload_at + (start.position + base) % self.payload_bytes
-                chunk = Chunk(records[first:stop], bytes(self.map[at : at + size]), seq + 1)
+                chunk = EventChunk(records[first:stop], bytes(self.map[at : at + size]), seq + 1)
                 if len(chunk.payload) != size:
                     raise StateError(f"{self.path}: damaged (an event reaches beyond its area); move it away")
-                chunks.append((chunk, Cursor(start.count + first, start.position + base, seq)))
+                chunks.append((chunk, RingCursor(start.count + first, start.position + base, seq)))
                 seq += stop - first
             if stop < len(records):
                 base = int(ends[stop])
             first = stop + 1
-        return chunks, Cursor(head, start.position + int(ends[-1]), seq)
+        return chunks, RingCursor(head, start.position + int(ends[-1]), seq)
 
-    def tail(self) -> tuple[list[Chunk], int]:
-        """Events that are not durable yet, and the number of the last one that is: the log has every one up to it."""
+    def tail(self) -> tuple[list[EventChunk], int]:
+        """Return the events that are not durable yet, and the number of the last durable one (all earlier are too)."""
         wanted = self.words[W_HEAD]
         while True:
             start = self.cursor()
@@ -188,19 +188,19 @@ class Ring:
                 if self.cursor().count == start.count:
                     raise
                 continue
-            if self.cursor().count == start.count:  # nothing was freed, so nothing was written over
+            if self.cursor().count == start.count:  # no space was freed, so no event was overwritten
                 return [chunk for chunk, _ in chunks], start.seq
 
 
 def create_ring(path: Path, ring_bytes: int, seq: int) -> None:
-    """Make an empty ring whose next event gets number *seq* + 1; it takes its space on disk at once."""
+    """Make an empty ring whose next event gets number *seq* + 1; its disk space is reserved at once."""
     slots = max(1024, (ring_bytes - HEAD_BYTES) // (RECORD_BYTES + EVENT_GUESS))
     payload = max(1 << 16, ring_bytes - HEAD_BYTES - slots * RECORD_BYTES)
     size = HEAD_BYTES + slots * RECORD_BYTES + payload
     temporary = path.with_suffix(".new")
     descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        os.posix_fallocate(descriptor, 0, size)  # a full disk is met here, not by a signal in the middle of a store
+        os.posix_fallocate(descriptor, 0, size)  # a full disk fails here, not by a signal during a store
         with mmap.mmap(descriptor, size) as area:
             for page in range(0, size, mmap.PAGESIZE):
                 area[page] = 0

@@ -2,7 +2,7 @@
 
 A block is a head of 64 bytes (magic, body length, crc32 of the body, events, first number, then the ring's id, count
 and position behind the block, crc32 of the head) and a body: records of 24 bytes, then the payloads. A block of
-no events carries the table of kinds. What cannot be read is reported and left out; the blocks around it stay.
+no events carries the table of kinds. Unreadable bytes are reported and left out; the blocks around them stay.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from quantum_trader.journal.kinds import decode_table
-from quantum_trader.journal.ring import RECORD, RECORD_BYTES, Chunk, Cursor
+from quantum_trader.journal.ring import RECORD, RECORD_BYTES, EventChunk, RingCursor
 
 BLOCK_EVENTS: Final = 64
 BLOCK_BYTES: Final = 64
@@ -30,7 +30,7 @@ _NAME: Final = re.compile(r"(?P<producer>.+)-(?P<number>\d{10})\.seg")
 
 
 class Damage(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes that cannot be read, where, and which events they held as far as their neighbours tell."""
+    """Unreadable bytes: their place, and the event numbers they held as far as the neighbouring blocks show."""
 
     path: str
     offset: int
@@ -42,10 +42,10 @@ class Damage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Block(msgspec.Struct, frozen=True):
-    """One intact block; *cursor* is where the ring stood behind it."""
+    """One intact block; *cursor* is the ring's position after it."""
 
-    chunk: Chunk
-    cursor: Cursor
+    chunk: EventChunk
+    cursor: RingCursor
     ring_id: int
     kinds: dict[int, str] | None
     offset: int
@@ -68,20 +68,20 @@ def segments_of(directory: Path, producer: str | None = None) -> list[Path]:
     return [path for parts, path in sorted(found) if producer in (None, parts[0])]
 
 
-def _pack(body: bytes, events: int, first_seq: int, ring_id: int, cursor: Cursor) -> bytes:
+def _pack(body: bytes, events: int, first_seq: int, ring_id: int, cursor: RingCursor) -> bytes:
     head = _HEAD.pack(
         _MAGIC, len(body), zlib.crc32(body), events, first_seq, ring_id, cursor.count, cursor.position, cursor.seq, 0
     )[:-4]
     return head + _CHECK.pack(zlib.crc32(head)) + bytes(BLOCK_BYTES - len(head) - 4)
 
 
-def encode_kinds(table: bytes, ring_id: int, cursor: Cursor) -> bytes:
+def encode_kinds(table: bytes, ring_id: int, cursor: RingCursor) -> bytes:
     """A block that carries the table of kinds."""
     return _pack(table, 0, 0, ring_id, cursor) + table
 
 
-def encode_chunk(chunk: Chunk, start: Cursor, ring_id: int) -> list[bytes]:
-    """The blocks of *chunk*, which begins at *start*."""
+def encode_chunk(chunk: EventChunk, start: RingCursor, ring_id: int) -> list[bytes]:
+    """Return the encoded blocks of *chunk*, which begins at *start*."""
     lengths = (chunk.records["word"] & 0xFFFFFFFF).astype(np.int64)
     ends = np.cumsum(lengths)
     records, payload = chunk.records.tobytes(), chunk.payload
@@ -91,14 +91,14 @@ def encode_chunk(chunk: Chunk, start: Cursor, ring_id: int) -> list[bytes]:
         last = min(first + BLOCK_EVENTS, total)
         end = int(ends[last - 1])
         body = records[first * RECORD_BYTES : last * RECORD_BYTES] + bytes(payload[begin:end])
-        cursor = Cursor(start.count + last, start.position + end, chunk.first_seq + last - 1)
+        cursor = RingCursor(start.count + last, start.position + end, chunk.first_seq + last - 1)
         out += (_pack(body, last - first, chunk.first_seq + first, ring_id, cursor), body)
         begin = end
     return out
 
 
 class SegmentWriter:
-    """Appends blocks to one new segment; ``commit`` makes them durable or raises OSError and leaves it as it was."""
+    """Appends blocks to one new segment; ``commit`` makes them durable, or raises OSError without a change."""
 
     def __init__(self, path: Path, reserve: int) -> None:
         self.path = path
@@ -114,7 +114,7 @@ class SegmentWriter:
             raise
 
     def commit(self, blocks: list[bytes]) -> None:
-        """Append *blocks* and wait until the disk has them."""
+        """Append *blocks* and wait until they are on disk."""
         at = self.size
         joined = b"".join(blocks)
         view = memoryview(joined)
@@ -126,7 +126,7 @@ class SegmentWriter:
         self.size = at
 
     def close(self) -> None:
-        """Cut what was reserved and not used, and close; OSError leaves it open."""
+        """Cut the unused reserved space and close; OSError leaves it open."""
         os.ftruncate(self._descriptor, self.size)
         os.fsync(self._descriptor)
         os.close(self._descriptor)
@@ -138,7 +138,7 @@ class SegmentWriter:
 
 
 def sync_folder(path: Path) -> None:
-    """Make the names in *path* durable."""
+    """Make the directory entries of *path* durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -147,7 +147,7 @@ def sync_folder(path: Path) -> None:
 
 
 def read_segment(path: Path, damage: list[Damage]) -> Iterator[Block]:
-    """Intact blocks of *path* in order; what is not readable is appended to *damage*. A missing file is empty."""
+    """Intact blocks of *path* in order; unreadable bytes are appended to *damage*. A missing file is empty."""
     try:
         content = memoryview(path.read_bytes())
     except FileNotFoundError:
@@ -167,7 +167,7 @@ def read_segment(path: Path, damage: list[Damage]) -> Iterator[Block]:
             at = found
             continue
         if broken >= 0:
-            damage.append(_told(path, producer, broken, at, last_seq, block.chunk.first_seq))
+            damage.append(_damage_between(path, producer, broken, at, last_seq, block.chunk.first_seq))
             broken = -1
         if len(block.chunk.records):
             last_seq = block.cursor.seq
@@ -175,10 +175,10 @@ def read_segment(path: Path, damage: list[Damage]) -> Iterator[Block]:
         at += BLOCK_BYTES + _HEAD.unpack_from(content, at)[1]
     if broken >= 0 or at < len(content):
         start = broken if broken >= 0 else at
-        damage.append(_told(path, producer, start, len(content), last_seq, 0))
+        damage.append(_damage_between(path, producer, start, len(content), last_seq, 0))
 
 
-def _told(path: Path, producer: str, start: int, end: int, before: int, after: int) -> Damage:
+def _damage_between(path: Path, producer: str, start: int, end: int, before: int, after: int) -> Damage:
     first = before + 1 if before else 0
     reason = "checksum does not match" if after else "cut short or checksum does not match at the end"
     return Damage(
@@ -194,7 +194,7 @@ def _find(content: memoryview, at: int) -> int:
 
 
 def _block_at(content: memoryview, at: int) -> Block | None:
-    """The block at *at*, None when its head or its body is not what was written."""
+    """The block at *at*, None when its head or body fails its checksum."""
     if at + BLOCK_BYTES > len(content):
         return None
     magic, length, check, events, first, ring_id, count, position, seq, head_check = _HEAD.unpack_from(content, at)
@@ -203,8 +203,8 @@ def _block_at(content: memoryview, at: int) -> Block | None:
     body = content[at + BLOCK_BYTES : at + BLOCK_BYTES + length]
     if len(body) != length or zlib.crc32(body) != check:
         return None
-    cursor = Cursor(count, position, seq)
+    cursor = RingCursor(count, position, seq)
     records = np.frombuffer(body, RECORD, events)
     kinds = None if events else decode_table(bytes(body))
     payload = body[events * RECORD_BYTES :] if events else b""
-    return Block(Chunk(records, payload, first), cursor, ring_id, kinds, at)
+    return Block(EventChunk(records, payload, first), cursor, ring_id, kinds, at)

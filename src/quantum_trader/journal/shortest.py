@@ -1,7 +1,7 @@
-"""The shortest decimal that reads back as the same double, compiled.
+"""The shortest decimal that parses to the same double, compiled.
 
 R. Giulietti, "The Schubfach way to render doubles" (2021), as in the author's Java and A. Bolz's C++ forms. Texts are
-written to addresses: an array handed from function to function costs more than the digits do.
+written to addresses: passing arrays between functions costs more than formatting.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def load64(context: Any, place: Any) -> Any:
 
 @intrinsic
 def swapped(context: Any, value: Any) -> Any:
-    """Eight bytes in the other order."""
+    """Eight bytes in reverse order."""
 
     def make(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.bswap(arguments[0])
@@ -110,7 +110,7 @@ def _high(a: Any, b: Any) -> Any:
 
 @kernel
 def _to_odd(g1: Any, g0: Any, c: Any) -> Any:
-    """The product's upper part, its last bit set when anything was cut."""
+    """The product's upper part, its last bit set when nonzero bits were cut."""
     x1 = _high(g0, c)
     y0 = g1 * c
     y1 = _high(g1, c)
@@ -162,7 +162,7 @@ def shortest(bits: Any, powers: Any) -> Any:
 
 @kernel
 def _digits(value: Any) -> Any:
-    """How many decimal digits *value* has."""
+    """The number of decimal digits of *value*."""
     count, bound = 1, np.uint64(10)
     while count < 20 and value >= bound:
         count += 1
@@ -172,7 +172,7 @@ def _digits(value: Any) -> Any:
 
 @kernel
 def put_unsigned(at: Any, value: Any) -> Any:
-    """Write an unsigned number; returns the address behind it."""
+    """Write an unsigned number; returns the address after it."""
     end = at + _digits(value)
     place = end
     while value >= _HUNDRED:
@@ -192,10 +192,10 @@ def put_unsigned(at: Any, value: Any) -> Any:
 
 @kernel
 def _rounded(bits: Any) -> Any:
-    """The double with these *bits* in ten-thousandths when that says it exactly in at most 15 digits, else 0.
+    """The double with these *bits* in ten-thousandths when that is exact in at most 15 digits, else 0.
 
-    Decimals of 15 digits are all different doubles, and the quotient of two exact numbers is rounded as reading is:
-    so the one that gives the double back is its shortest text.
+    Different decimals of 15 digits are different doubles, and the quotient of two exact numbers is rounded as in
+    parsing: so the decimal that gives the double back is its shortest text.
     """
     exponent = (bits >> np.uint64(52)) & np.uint64(0x7FF)
     if exponent < np.uint64(1009) or exponent > np.uint64(1058):  # 2^-14 and 2^36
@@ -207,14 +207,14 @@ def _rounded(bits: Any) -> Any:
 
 @kernel
 def put_word(at: Any, word: Any, size: Any) -> Any:
-    """Write the first *size* bytes of *word*, and whatever behind them; returns the address behind them."""
+    """Write the first *size* bytes of *word* (and garbage after them); returns the address after them."""
     store64(at, word)
     return at + size
 
 
 @kernel
 def put_double(at: Any, bits: Any, powers: Any) -> Any:
-    """Write a double as JSON the way msgspec does: null when it is no number, exponents beyond 1e-5 and 1e16."""
+    """Write a double as JSON the way msgspec does: null for NaN and infinities, exponents beyond 1e-5 and 1e16."""
     if (bits >> np.uint64(52)) & np.uint64(0x7FF) == np.uint64(0x7FF):
         return put_word(at, NULL, 4)
     if bits >> np.uint64(63):

@@ -80,7 +80,7 @@ HALTS: Final = Table(
     Index("halts_by_time", "raised_ns"),
 )
 
-AUDIT: Final = Table(  # who changed what, and why
+AUDIT_ENTRIES: Final = Table(  # changes by operators: who, what and why
     "audit", METADATA,
     *_key("entry_id"), *_time("ts_ns"), *_text("actor", "action", "subject", "reason", "before", "after"),
     Index("audit_by_time", "ts_ns"),

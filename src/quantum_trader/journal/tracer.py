@@ -1,8 +1,8 @@
-"""Decision traces: the steps of one decision, how long each took and which one took the time.
+"""Decision traces: the steps of one decision, their durations and the bottleneck.
 
-Traces are made in two ways: live, by :class:`DecisionTracer`, which the engine's driver feeds while it decides; and
-afterwards from the records of one trace, where the spans are the times between its events. Live times never enter a
-record: records depend on the market alone.
+Traces have two sources: live, :class:`DecisionTracer`, which the engine's driver feeds while it decides; and
+afterwards, the records of one trace, whose spans are the times between its events. Measured times never enter a
+record: records depend on the market only.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import msgspec
 
 from quantum_trader.domain.errors import InputError
 
-OPEN: Final = ""  # outcome of a trace that goes on
-# What it takes to reach an event: the name of the span that ends with it.
+OUTCOME_OPEN: Final = ""  # outcome of an open trace
+# The name of the span that ends with an event.
 _STEPS: Final = {
     "signal.generated": "signal", "trade.intent": "intent", "risk.denied": "risk", "order.submitted": "order",
     "order.cancel": "cancel", "order.updated": "acknowledgement", "order.filled": "execution",
@@ -29,7 +29,7 @@ _FACTS: Final = (
     "symbol", "action", "side", "type", "status", "decision", "verdict", "reason", "reasons", "qty", "price",
     "stop_price", "confidence", "leverage", "client_order_id", "exit_reason", "exit", "pnl", "r_multiple", "r",
 )
-_LATER_ORDERS: Final = {"STOP_MARKET": "stop", "TAKE_PROFIT_MARKET": "target"}  # sent once the position stands
+_LATER_ORDERS: Final = {"STOP_MARKET": "stop", "TAKE_PROFIT_MARKET": "target"}  # sent once the position is open
 _ORDERS: Final = frozenset({"order.submitted"})
 _TRACED: Final = (b'"trace_id":"t', b'"client_order_id":"')
 
@@ -45,7 +45,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def duration_ns(self) -> int:
-        """How long it took."""
+        """Duration of the step, ns."""
         return self.end_ns - self.start_ns
 
 
@@ -56,21 +56,21 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     symbol: str
     start_ns: int
     end_ns: int
-    outcome: str  # "" while it goes on
+    outcome: str  # "" while it is open
     spans: tuple[Span, ...]
     dropped_steps: int = 0  # beyond the tracer's bound
-    road_ns: int = 0  # where the decision ended and the position's life began; 0: with the last span
+    road_ns: int = 0  # end of the decision, at the opening fill; 0: with the last span
 
 
 class TraceAnalysis(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a decision's time went."""
+    """The durations of a decision's steps and its bottleneck."""
 
     trace_id: str
     symbol: str
     outcome: str
     spans: tuple[Span, ...]
     total_ns: int
-    bottleneck: str  # the step that took longest by itself; "" when none took any time
+    bottleneck: str  # the step with the longest own time; "" when all are zero
     bottleneck_ns: int
     share: float | None  # of the total, 0..1; None when the total is nothing
     sentence: str
@@ -80,7 +80,7 @@ _Step = tuple[str, int, int, str, dict[str, Any]]
 
 
 class _Open:
-    """A trace in the making; slots keep it small."""
+    """An open trace; slots keep it small."""
 
     __slots__ = ("dropped", "end_ns", "mark_ns", "outcome", "start_ns", "steps", "symbol", "trace_id")
 
@@ -90,7 +90,7 @@ class _Open:
         self.start_ns = start_ns
         self.end_ns = 0
         self.mark_ns = start_ns
-        self.outcome = OPEN
+        self.outcome = OUTCOME_OPEN
         self.steps: list[_Step] = []
         self.dropped = 0
 
@@ -98,15 +98,15 @@ class _Open:
 class DecisionTracer:
     """Keeps the latest *max_traces* decisions with up to *max_steps* steps each.
 
-    Times are arguments; :meth:`mark` alone asks *clock*. One tracer belongs to one thread; where several decisions
-    are open at once, name the trace.
+    Times are arguments; only :meth:`mark` reads *clock*. One tracer belongs to one thread; with several open
+    decisions, pass the trace id.
     """
 
     def __init__(
         self, max_traces: int = 4096, max_steps: int = 64, clock: Callable[[], int] | None = None,
         finished: Callable[[Trace], None] | None = None,
     ) -> None:
-        """*clock* gives ns; *finished* is handed every trace that ends."""
+        """*clock* gives ns; *finished* is called with every trace that ends."""
         if max_traces < 1 or max_steps < 1:
             raise InputError(f"max_traces = {max_traces}, max_steps = {max_steps}: must both be 1 or more")
         self._max_traces = max_traces
@@ -120,7 +120,7 @@ class DecisionTracer:
     def start_trace(self, trace_id: str, ts_ns: int | None = None, *, symbol: str = "") -> str:
         """Begin a decision and make it the current one; returns its id.
 
-        *trace_id* may be a symbol ("BTCUSDT"): an id is then made from it where that trace is there already.
+        *trace_id* may be a symbol ("BTCUSDT"): an id is then made from it when a trace of that id exists.
         InputError without a time and without a clock.
         """
         start = self._now() if ts_ns is None else ts_ns
@@ -135,7 +135,7 @@ class DecisionTracer:
     def record_step(
         self, name: str, start_ns: int, end_ns: int, outcome: str = "OK", *, trace_id: str | None = None, **facts: Any
     ) -> None:
-        """Add a step to the current trace, or to *trace_id*; a trace that is no longer kept is passed over."""
+        """Add a step to the current trace, or to *trace_id*; a trace that is no longer kept is ignored."""
         trace = self._current if trace_id is None else self._traces.get(trace_id)
         if trace is None:
             return
@@ -173,7 +173,7 @@ class DecisionTracer:
             self._current = None
 
     def trace(self, trace_id: str) -> Trace:
-        """The trace *trace_id* as it stands; InputError when it is not kept."""
+        """The current state of trace *trace_id*; InputError when it is not kept."""
         found = self._traces.get(trace_id)
         if found is None:
             raise InputError(f"trace_id = {trace_id!r}: is not among the {len(self._traces)} latest traces")
@@ -191,7 +191,7 @@ class DecisionTracer:
         )
 
     def analyze_trace(self, trace_id: str) -> TraceAnalysis:
-        """Where the time of *trace_id* went; InputError when it is not kept."""
+        """Analyze trace *trace_id*; InputError when it is not kept."""
         return analyze(self.trace(trace_id))
 
     def recent(self, count: int = 100) -> list[Trace]:
@@ -210,9 +210,9 @@ class DecisionTracer:
 
 
 def analyze(trace: Trace) -> TraceAnalysis:
-    """Find the step of the decision that took longest by itself, steps inside it aside.
+    """Find the step of the decision with the longest own time, without the steps inside it.
 
-    What came after the opening fill (the position's life, its stops) is shown and not counted.
+    Steps after the opening fill (the open position, its stops) are shown and not counted.
     """
     end_ns = trace.road_ns or trace.end_ns
     total = max(0, end_ns - trace.start_ns)
@@ -228,10 +228,10 @@ def analyze(trace: Trace) -> TraceAnalysis:
         )
     name = road[worst].name
     share = took / total if total else None
-    told = f"{name} {duration(took)}" + (f", {share:.0%}" if share is not None else "")
+    sentence = f"{name} {duration(took)}" + (f", {share:.0%}" if share is not None else "")
     return TraceAnalysis(
         trace_id=trace.trace_id, symbol=trace.symbol, outcome=trace.outcome, spans=trace.spans, total_ns=total,
-        bottleneck=name, bottleneck_ns=took, share=share, sentence=told.replace("%", " %"),
+        bottleneck=name, bottleneck_ns=took, share=share, sentence=sentence.replace("%", " %"),
     )
 
 
@@ -252,7 +252,7 @@ def _own_times(spans: tuple[Span, ...]) -> list[int]:
 
 
 def duration(ns: int) -> str:
-    """A length of time as a person reads it."""
+    """A duration as text, with a unit."""
     for unit, size in (("d", 86_400_000_000_000), ("h", 3_600_000_000_000), ("min", 60_000_000_000),
                        ("s", 1_000_000_000), ("ms", 1_000_000), ("µs", 1_000)):
         if ns >= size:
@@ -273,7 +273,7 @@ class _Record(msgspec.Struct):
 
     @property
     def seen_ns(self) -> int:
-        """When it was known here; in a replay, when it happened."""
+        """Time of receipt, ns; in a replay, the event's own time."""
         return max(self.received_ns, self.ts_ns)
 
 
@@ -322,9 +322,9 @@ def trace_from_records(lines: Iterable[bytes], trace_id: str) -> Trace | None:
 
 
 def _joined(trace_id: str, events: list[_Record]) -> Trace:
-    """The road as spans between consecutive events, from the moment the market event happened to the opening fill.
+    """The decision as spans between consecutive events, from the market event to the opening fill.
 
-    What comes after the fill is the position's life: points in time, and the position itself as one span.
+    Events after the fill belong to the open position: points in time, and the position itself as one span.
     """
     started = before = road_ns = events[0].ts_ns
     spans: list[Span] = []
@@ -370,7 +370,7 @@ def _outcome(event: _Record, data: Mapping[str, Any]) -> str:
 
 
 def _ending(events: list[_Record]) -> str:
-    """How the decision ended: CLOSED, BLOCKED with its reason, FAILED, or "" while it goes on."""
+    """How the decision ended: CLOSED, BLOCKED with its reason, FAILED, or "" while it is open."""
     topics = {event.topic for event in events}
     if "trade.closed" in topics:
         return "CLOSED"
@@ -379,7 +379,7 @@ def _ending(events: list[_Record]) -> str:
     for event in events:
         if event.topic == "signal.decided" and event.data["decision"] == "BLOCKED":
             return f"BLOCKED {event.data['reason']}".strip()
-    return OPEN
+    return OUTCOME_OPEN
 
 
 def traces_from_records(lines: Iterable[bytes], count: int = 20) -> list[Trace]:
@@ -391,7 +391,7 @@ def traces_from_records(lines: Iterable[bytes], count: int = 20) -> list[Trace]:
             continue
         try:
             record = _decode(line)
-        except ValueError:  # damaged, or the last line of a run that is writing it
+        except ValueError:  # damaged, or an unfinished last line of a running writer
             continue
         data = record.data if isinstance(record.data, Mapping) else {}
         order = str(data.get("client_order_id", ""))

@@ -1,8 +1,8 @@
-"""The trade journal: what was traded, shadowed, learnt, exported, halted and changed, in SQLite or PostgreSQL.
+"""The trade journal: trades, shadow trades, training, models, exports, halts and changes, in SQLite or PostgreSQL.
 
 A path or ``sqlite:///FILE`` is a SQLite file in WAL mode, readable by its owner alone; any other SQLAlchemy URL goes
-to that server. Opening brings the tables up to date. Rows are written in batches, and writing one again changes
-nothing: every table's key is (run, id).
+to that server. Opening migrates the tables to the newest schema. Rows are written in batches, and writing a row again
+has no effect: every table's key is (run, id).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.journal import tables
 from quantum_trader.journal.private import create_private
 
-SCHEMA: Final = "0001"  # the newest migration
+NEWEST_MIGRATION: Final = "0001"  # the newest migration
 REPLAY: Final = "REPLAY"
 _BUSY_S: Final = 10.0
 _CHUNK: Final = 500  # rows a statement
@@ -37,12 +37,13 @@ _TIME_COLUMN: Final = {
     "exports": "exported_ns", "halts": "raised_ns", "audit": "ts_ns",
 }
 _TABLES: Final = {table.name: table for table in (
-    tables.TRADES, tables.SHADOW_TRADES, tables.MODELS, tables.SESSIONS, tables.EXPORTS, tables.HALTS, tables.AUDIT,
+    tables.TRADES, tables.SHADOW_TRADES, tables.MODELS, tables.SESSIONS, tables.EXPORTS, tables.HALTS,
+    tables.AUDIT_ENTRIES,
 )}
 
 
 class TradeStats(msgspec.Struct, frozen=True, kw_only=True):
-    """Trades closed in a span of time. What cannot be known without trades is None, never 0. Money in USDT, net."""
+    """Figures of the trades closed in a span of time; None where there are no trades. Money in USDT, net."""
 
     mode: str  # "" for all
     since_ns: int  # 0: from the beginning
@@ -50,11 +51,11 @@ class TradeStats(msgspec.Struct, frozen=True, kw_only=True):
     total_trades: int
     wins: int
     losses: int
-    win_rate: float | None  # 0..1; trades that ended at exactly nothing count as trades, not as wins
+    win_rate: float | None  # 0..1; trades with a result of exactly 0 count as trades, not as wins
     total_pnl: float | None
     mean_pnl: float | None
     mean_r: float | None
-    profit_factor: float | None  # None without a loss too
+    profit_factor: float | None  # None also without a losing trade
     best_pnl: float | None
     worst_pnl: float | None
     fees: float | None
@@ -69,13 +70,13 @@ class TradeJournal:
         self._clock = clock
         self.url = _url(url)
         self._engine = _engine(self.url)
-        with self._told():
-            _bring_up_to_date(self._engine)
+        with self._translated_errors():
+            _migrate(self._engine)
 
     # ------------------------------------------------------------------ writing
 
     def add_trades(self, trades: Iterable[ClosedTrade], mode: str, run_id: str = "") -> int:
-        """Add closed trades; returns how many were new. *mode* says what they were traded in: REPLAY, PAPER, LIVE."""
+        """Add closed trades; returns how many were new. *mode* is REPLAY, PAPER or LIVE."""
         known = mode.strip().upper()
         if not known:
             raise InputError("mode = '': say what the trades were traded in, such as REPLAY, PAPER or LIVE")
@@ -110,22 +111,22 @@ class TradeJournal:
     def add(self, name: str, rows: Iterable[Mapping[str, Any]]) -> int:
         """Add *rows* to the table *name*, all or none; returns how many were new.
 
-        Nested values are kept as JSON text. InputError for a column the table has not, or a row without its id.
+        Nested values are kept as JSON text. InputError for an unknown column, or a row without its id.
         """
         table = _table(name)
         complete = [_row(table, row) for row in rows]
         if not complete:
             return 0
         new = 0
-        with self._told(), self._writing() as connection:
+        with self._translated_errors(), self._writing() as connection:
             for start in range(0, len(complete), _CHUNK):
                 new += _insert(connection, table, complete[start:start + _CHUNK])
         return new
 
     def clear_halts(self, kind: str, cleared_ns: int, by: str, run_id: str = "") -> int:
-        """Note that the halts of *kind* still standing ended at *cleared_ns*; returns how many."""
+        """Set *cleared_ns* as the end of the open halts of *kind*; returns their number."""
         halts = tables.HALTS.c
-        with self._told(), self._writing() as connection:
+        with self._translated_errors(), self._writing() as connection:
             done = connection.execute(
                 tables.HALTS.update().where(
                     halts.run_id == run_id, halts.kind == kind, halts.cleared_ns.is_(None),
@@ -142,15 +143,15 @@ class TradeJournal:
         moment = table.c[_TIME_COLUMN[name]]
         keys = list(table.primary_key.columns)
         wanted = select(table).where(moment >= since_ns).order_by(moment.desc(), *(key.desc() for key in keys))
-        with self._told(), self._engine.connect() as connection:
+        with self._translated_errors(), self._engine.connect() as connection:
             found = connection.execute(wanted.limit(limit) if limit is not None else wanted).mappings().all()
         return [dict(row) for row in reversed(found)]
 
     def get_stats(self, mode: str | None = None, days: float | None = None, now_ns: int | None = None) -> TradeStats:
         """Figures of the trades closed in the last *days* (all when None), of one *mode* or of all.
 
-        The days count back from *now_ns*; without it from now, or, where every trade asked for is of a replay, from
-        the newest of them: a replay's own time.
+        The days count back from *now_ns*; without it from now, or, where every selected trade is of a replay, from the
+        newest of them.
         """
         if days is not None and not 0 < days <= _MOST_DAYS:
             raise InputError(f"days = {days!r}: must be more than 0 and at most {_MOST_DAYS:,}; leave it out for all")
@@ -158,7 +159,7 @@ class TradeJournal:
             raise InputError(f"mode = {mode!r}: say REPLAY, PAPER or LIVE; leave it out for all trades")
         trades = tables.TRADES.c
         wanted = [trades.mode == mode.strip().upper()] if mode else []
-        with self._told(), self._engine.connect() as connection:
+        with self._translated_errors(), self._engine.connect() as connection:
             until = now_ns if now_ns is not None else self._now(connection, wanted)
             since = 0 if days is None else until - round(days * NS_PER_DAY)
             rows = connection.execute(select(
@@ -187,8 +188,8 @@ class TradeJournal:
             yield connection
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """What the database refuses, as one sentence without its password."""
+    def _translated_errors(self) -> Iterator[None]:
+        """Turn database errors into a StateError of one sentence, without the password."""
         try:
             yield
         except SQLAlchemyError as error:
@@ -212,7 +213,7 @@ class TradeJournal:
 def _url(url: str | Path) -> str:
     """*url* as an SQLAlchemy URL; text without "://" is a path."""
     if isinstance(url, Path) or "://" not in url:
-        plain = str(Path(url)).replace("%", "%25").replace("?", "%3F")  # a URL would read them as its own
+        plain = str(Path(url)).replace("%", "%25").replace("?", "%3F")  # both have a meaning in URLs
         return f"sqlite:///{plain}"
     return url
 
@@ -224,7 +225,7 @@ def _engine(url: str) -> Engine:
         if parsed.get_backend_name() != "sqlite":
             return create_engine(parsed, pool_pre_ping=True)
     except (ArgumentError, NoSuchModuleError) as error:
-        raise ConfigError(f"trade journal url: is not one SQLAlchemy knows ({error})") from None
+        raise ConfigError(f"trade journal url: is not one SQLAlchemy supports ({error})") from None
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"trade journal {parsed.render_as_string(hide_password=True)}: the driver {error.name!r} is not installed; "
@@ -246,21 +247,21 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    """Take the write lock at once where something will be written: two writers wait instead of failing half-way."""
+    """Take the write lock at the start of a writing transaction, so that a second writer waits instead of failing."""
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _bring_up_to_date(engine: Engine) -> None:
-    """Run the migrations this database lacks; StateError when a newer program made it."""
+def _migrate(engine: Engine) -> None:
+    """Run the missing migrations; StateError when a newer program made the database."""
     with engine.connect() as connection:
         version = _version(connection)
-    if version == SCHEMA:
+    if version == NEWEST_MIGRATION:
         return
-    if version > SCHEMA:
+    if version > NEWEST_MIGRATION:
         raise StateError(
             f"trade journal {engine.url.render_as_string(hide_password=True)}: has schema {version}, this program "
-            f"knows {SCHEMA}; use the newer program, or another journal"
+            f"supports {NEWEST_MIGRATION}; use the newer program, or another journal"
         )
     from alembic import command
     from alembic.config import Config
@@ -270,9 +271,9 @@ def _bring_up_to_date(engine: Engine) -> None:
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
         if connection.dialect.name == "postgresql":  # two processes may open a new database at once
             connection.execute(text("SELECT pg_advisory_xact_lock(7361951)"))
-        if _version(connection) < SCHEMA:
+        if _version(connection) < NEWEST_MIGRATION:
             config.attributes["connection"] = connection
-            command.upgrade(config, SCHEMA)
+            command.upgrade(config, NEWEST_MIGRATION)
 
 
 def _version(connection: Connection) -> str:
@@ -289,7 +290,7 @@ def _table(name: str) -> Table:
 
 
 def _row(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
-    """*row* with every column of *table*, so that rows go in one statement."""
+    """*row* with every column of *table*, so that all rows fit one statement."""
     unknown = set(row) - set(table.c.keys())
     if unknown:
         raise InputError(f"{table.name}: has no column {sorted(unknown)[0]!r}; it has {', '.join(table.c.keys())}")
@@ -307,7 +308,7 @@ def _row(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> int:
-    """Insert *rows* but those whose key is there; returns how many went in."""
+    """Insert *rows* except those with an existing key; returns the number inserted."""
     key = next(iter(table.primary_key.columns))
     if connection.dialect.name == "postgresql":
         made = postgresql.insert(table).values(rows).on_conflict_do_nothing().returning(key)

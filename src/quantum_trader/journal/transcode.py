@@ -1,7 +1,7 @@
-"""Compiled: many events at once from msgpack to JSON text, and the columns that every event has.
+"""Compiled conversion of many events from msgpack to JSON text, with the common columns.
 
-Everything is read from and written to addresses. The bytes read must go on for ``SLACK`` behind the last event: words
-of eight are read across the end of a text.
+The functions read from and write to addresses. The input must have ``SLACK`` readable bytes after the last event: words
+of eight bytes are read across the end of a text.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ALL: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 @kernel
 def _big(p: Any, size: Any) -> Any:
-    """An unsigned number of *size* bytes, the first one highest."""
+    """An unsigned big-endian number of *size* bytes."""
     return swapped(load64(p)) >> np.uint64(64 - 8 * size)
 
 
@@ -103,7 +103,7 @@ def _put_signed(at: Any, value: Any) -> Any:
 
 @kernel
 def _head(p: Any, code: Any) -> Any:
-    """What stands at *p*: (sort, number, size of the head); sorts: 0 other, 1 text, 2 array, 3 map."""
+    """The msgpack head at *p*: (type, number, size of the head); types: 0 other, 1 text, 2 array, 3 map."""
     if code >= 0xA0 and code <= 0xBF:
         return 1, code & 31, 1
     if code >= 0x80 and code <= 0x8F:
@@ -121,7 +121,7 @@ def _head(p: Any, code: Any) -> Any:
 
 @kernel
 def _put_plain(at: Any, p: Any, code: Any, powers: Any) -> Any:
-    """Write a number, a truth value or null; returns (address behind it, bytes read), 0 read for what is none."""
+    """Write a number, a truth value or null; returns (address after it, bytes read); 0 read for other types."""
     if code == 0xCB:
         return put_double(at, swapped(load64(p + 1)), powers), 9
     if code <= 0x7F:
@@ -146,9 +146,9 @@ def _put_plain(at: Any, p: Any, code: Any, powers: Any) -> Any:
 
 @kernel
 def _put_event(at: Any, p: Any, end: Any, powers: Any, fields: Any, stack: Any) -> Any:
-    """Write one event; returns the address behind it, -1 when it holds what this does not know.
+    """Write one event; returns the address after it, -1 when it holds an unsupported value.
 
-    *fields*: address of two pairs that receive where the values of the first two keys lie; *stack*: room for nesting.
+    *fields*: address of two pairs for the positions of the values of the first two keys; *stack*: memory for nesting.
     Every value is followed by its comma or colon; a closing bracket takes the place of the last one.
     """
     depth, left, closing, total = 0, 1, 0, 1
@@ -196,7 +196,7 @@ def _put_event(at: Any, p: Any, end: Any, powers: Any, fields: Any, stack: Any) 
 
 @kernel
 def _close(at: Any, depth: Any, stack: Any, closing: Any) -> Any:
-    """End the innermost map or list in the place of its last comma; returns where that is and what is around it."""
+    """End the innermost map or list; returns the address, the depth and the saved state of the enclosing one."""
     store8(at - 1, closing)
     depth -= 1
     place = stack + 24 * depth
@@ -215,8 +215,8 @@ def msgpack_to_json(
 ) -> Any:
     """Write *rows* as JSON, with their trace ids and symbols; returns the first row it cannot write, or -1.
 
-    *room* is ``ROOM`` numbers to work in. The caller's, as everything here whose address is taken: what is made here
-    is freed after its last use by name.
+    *room* is ``ROOM`` numbers of working memory. The caller owns it, as every array whose address is taken: an array
+    made here would be freed after its last use by name.
     """
     source, target, trace_to, symbol_to = _at(raw), _at(out), _at(trace), _at(symbol)
     fields_at, powers_at = _at(room), _at(powers)
@@ -236,7 +236,7 @@ def msgpack_to_json(
 
 @kernel
 def _copy(at: Any, begin: Any, end: Any) -> Any:
-    """Copy bytes, eight at a time; up to seven behind them are overwritten too."""
+    """Copy bytes, eight at a time; up to seven bytes after them are overwritten too."""
     for i in range(0, end - begin, 8):
         store64(at + i, load64(begin + i))
     return at + end - begin
@@ -244,7 +244,7 @@ def _copy(at: Any, begin: Any, end: Any) -> Any:
 
 @kernel
 def _find(begin: Any, end: Any, wanted: Any) -> Any:
-    """Where the text behind the first *wanted* lies: (begin, end), the same address twice when there is none."""
+    """The text after the first *wanted*: addresses (begin, end), equal when there is none."""
     size = len(wanted)
     for i in range(begin, end - size):
         if load8(i) == 34 and load8(i + 1) == wanted[1] and load8(i + size - 1) == 34:

@@ -1,1 +1,1 @@
-"""Market data and what is measured from it: bars, indicators, regime, costs."""
+"""Market data and its measures: bars, indicators, regime, costs."""

@@ -1,7 +1,7 @@
-"""Bar files of other programs, read as they are: the public archive's CSV, freqtrade's feather, plain CSV and Parquet.
+"""Readers for bar files of other programs: the public archive's CSV, freqtrade's feather, plain CSV and Parquet.
 
-A file tells its symbol and interval by its name, or the caller does. Cells that are no numbers become NaN, which the
-checks refuse with their row; only a time that cannot be read is an error here, since nothing can be said of such a row.
+Symbol and interval come from the file's name or from the caller. Non-numeric cells become NaN, which the checks
+refuse with their row number; a time that cannot be parsed is an error here, because such a row cannot be placed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _MAX_NS: Final = 2**63 - 1
 
 
 class BarFile(msgspec.Struct, frozen=True, kw_only=True):
-    """Bars of one symbol as one file has them, in its order. Shapes: ts (n,), ohlcv (n, 5), rows (n,)."""
+    """Bars of one symbol in the order of their file. Shapes: ts (n,), ohlcv (n, 5), rows (n,)."""
 
     path: str
     kind: str  # "bars" | "mark"
@@ -52,14 +52,14 @@ class BarFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Name(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file's name tells."""
+    """Symbol, interval and kind parsed from a file's name."""
 
     symbol: str = ""
     interval: str = ""
     kind: str = "bars"
 
 
-def name_of(path: Path) -> _Name:
+def parse_file_name(path: Path) -> _Name:
     """Read symbol, interval and kind from a file's name (and, for the store's own layout, its folder)."""
     stem = path.stem
     if found := _FREQTRADE_NAME.match(stem):
@@ -82,10 +82,10 @@ def name_of(path: Path) -> _Name:
 def read_bar_file(path: Path, symbol: str | None = None, interval: str | None = None) -> list[BarFile]:
     """Read one file; several symbols in one file (a ``symbol`` column) come as several values.
 
-    *symbol* and *interval* override what name and content tell. DataError when neither tells, when the file cannot
-    be read, lacks a column, or has a time that is none.
+    *symbol* and *interval* override the file's name and content. DataError when one of them is missing everywhere,
+    when the file cannot be read, lacks a column, or has a time that cannot be parsed.
     """
-    name = name_of(path)
+    name = parse_file_name(path)
     frame = _normalised(path, _read_frame(path), name.kind)
     ts = _times(path, frame["ts"])
     ohlcv = _numbers(frame, name.kind)
@@ -123,7 +123,7 @@ def _read_frame(path: Path) -> pl.DataFrame:
 
 
 def unzip_csv(content: bytes, where: str) -> bytes:
-    """Return the one CSV inside an archive's zip; DataError when it is damaged or holds something else."""
+    """Return the one CSV inside an archive's zip file; DataError when it is damaged or holds another number."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = [name for name in archive.namelist() if name.lower().endswith(".csv")]

@@ -1,6 +1,6 @@
-"""What makes a bar unusable, found over whole columns at once and told with row, time, column and value.
+"""Checks for unusable bars, vectorised over columns; each fault has its row, time, column and value.
 
-Nothing here repairs anything. A zero-volume bar is no fault: it is an outage that a source filled, counted as such.
+The checks repair nothing. A zero-volume bar is not a fault: it marks an outage that the source filled.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _HINTS: Final = {
 }
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
+class BarFault(msgspec.Struct, frozen=True, kw_only=True):
     """One unusable value. *row* counts data rows from 1, a header not included."""
 
     row: int
@@ -38,13 +38,13 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
 
     def text(self) -> str:
-        """The fault in words, with what would be right."""
+        """The fault as a sentence, with the rule it breaks."""
         shown = "" if self.column == "ts" else f" {self.column} = {self.value!r}:"
         return f"row {self.row} ({_when(self.ts_ns)}):{shown} {self.kind}; {_HINTS[self.kind]}"
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
-    """Bars that are missing between two that are there (both opening times, ns)."""
+    """Missing bars between two present bars (both opening times, ns)."""
 
     last_ns: int
     next_ns: int
@@ -66,7 +66,7 @@ def is_hole(last_ns: int, next_ns: int, interval_ns: int) -> bool:
 def bars_are_clean(
     ts_ns: NDArray[np.int64], ohlcv: NDArray[np.float64], interval_ns: int, previous_ns: int | None = None
 ) -> bool:
-    """Whether every bar is usable; the quick answer for the usual case. Shapes (n,) and (n, 5)."""
+    """Whether every bar is usable: a fast check for the usual case. Shapes (n,) and (n, 5)."""
     if len(ts_ns) == 0:
         return True
     low, high = ohlcv[:, _LOW], ohlcv[:, _HIGH]
@@ -92,7 +92,7 @@ def find_faults(
     *,
     first_row: int = 1,
     previous_ns: int | None = None,
-) -> list[Fault]:
+) -> list[BarFault]:
     """All faults of the bars, in row order; *previous_ns* is the time of the bar before the first."""
     masks = [*_value_faults(ohlcv), *_time_faults(ts_ns, interval_ns, previous_ns)]
     found = []
@@ -101,7 +101,7 @@ def find_faults(
             value = float(ts_ns[index]) if column < 0 else float(ohlcv[index, column])
             name = "ts" if column < 0 else COLUMNS[column]
             found.append(
-                Fault(row=first_row + int(index), ts_ns=int(ts_ns[index]), column=name, value=value, kind=kind)
+                BarFault(row=first_row + int(index), ts_ns=int(ts_ns[index]), column=name, value=value, kind=kind)
             )
     return sorted(found, key=lambda fault: fault.row)
 
@@ -147,7 +147,7 @@ def refuse_bad_bars(
     first_row: int = 1,
     previous_ns: int | None = None,
 ) -> None:
-    """Raise DataError naming *where*, the first bad row, its time, column and value; do nothing when all is well."""
+    """Raise DataError naming *where*, the first bad row, its time, column and value, unless all bars are usable."""
     if bars_are_clean(ts_ns, ohlcv, interval_ns, previous_ns):
         return
     faults = find_faults(ts_ns, ohlcv, interval_ns, first_row=first_row, previous_ns=previous_ns)
@@ -159,7 +159,7 @@ def refuse_bad_bars(
 
 
 def find_gaps(ts_ns: NDArray[np.int64], interval_ns: int) -> list[Gap]:
-    """Gaps between bars that stand in order; shape (n,)."""
+    """Return the gaps between sorted bars; shape (n,)."""
     steps = np.diff(ts_ns)
     return [
         Gap(

@@ -1,9 +1,9 @@
-"""What a trade is expected to cost: scalar models, in basis points of price and in R.
+"""Expected trading costs: scalar models, in basis points of price and in R.
 
 The model is for estimates (policy, gates, shadow trades) and for the paper venue; realised fills and a recorded book
-replace it where there are any. Slippage: spec 1 section 6. Spread: liquid Binance USD-M perpetuals quote one tick
+replace it where they exist. Slippage: spec 1 section 6. Spread: liquid Binance USD-M perpetuals quote one tick
 nearly always (BTC and ETH in recordings of 2023 and 2024: medians 0.02 to 0.04 bps); the model adds a floor for
-thinner symbols and widens with volatility, so it errs on the dear side for the majors.
+thinner symbols and widens with volatility, so it overestimates the spread of the majors.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def spread_bps(price: float, tick: float, atr_ratio: float) -> float:
 
 @scalar
 def taker_cost_bps(spread: float, slippage: float) -> float:
-    """What a market order gives away against the mid price, a side, in bps and without fee."""
+    """Cost of a market order against the mid price, per side, in bps, without fee."""
     return 0.5 * spread + slippage
 
 
@@ -65,7 +65,7 @@ def cost_in_r(
     """Return the round trip's cost as a share of the risk taken (R).
 
     *fee_bps* and *slippage_bps* are per side, *spread* is the full spread in bps (half of it a side),
-    *funding_rate_8h* a fraction as this position pays it (positive pays; income is not counted on). *stop_distance*
+    *funding_rate_8h* a fraction as this position pays it (positive pays; income counts as 0). *stop_distance*
     in price units; inf when it is not positive.
     """
     if not stop_distance > 0.0:

@@ -1,7 +1,7 @@
 """Download into the bar store: month by month, checked, and continued where it stopped.
 
-``downloads.json`` in the store says which parts were fetched whole, so a second run asks only for what is missing,
-and a gap that the venue itself has is not asked for again.
+``downloads.json`` in the store lists the parts that were fetched completely, so a second run fetches only the missing
+parts and does not retry gaps in the venue's own data.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ import numpy as np
 from quantum_trader.domain.clock import iso
 from quantum_trader.domain.errors import ConfigError, DataError
 from quantum_trader.market.checks import find_gaps, refuse_bad_bars
-from quantum_trader.market.download_sources import ApiSource, ArchiveSource, BarSource, Fetched, Sleep, month_starts
+from quantum_trader.market.download_sources import (
+    ApiSource,
+    ArchiveSource,
+    DownloadSource,
+    Fetched,
+    Sleep,
+    month_starts,
+)
 from quantum_trader.market.intervals import interval_ns
 from quantum_trader.market.store import merge_funding, merge_series
 
@@ -27,7 +34,7 @@ MANIFEST: Final = "downloads.json"
 
 
 class DownloadPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to fetch and where to put it. Bars that have not closed at *now_ns* are not fetched."""
+    """What to fetch and where to store it. Bars that are still open at *now_ns* are not fetched."""
 
     symbols: tuple[str, ...]
     interval: str
@@ -54,7 +61,7 @@ class DownloadPlan(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class DownloadPart(msgspec.Struct, frozen=True, kw_only=True):
     """One month of one series."""
 
     kind: str  # "bars" | "mark" | "funding"
@@ -65,14 +72,14 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartDone(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a part."""
+    """The result of one part."""
 
-    part: Part
+    part: DownloadPart
     rows: int
     added: int
     missing_bars: int
-    missing: tuple[str, ...]  # what the source does not have
-    resumed: bool  # was there already
+    missing: tuple[str, ...]  # pieces that the source does not have
+    resumed: bool  # already stored before this run
 
 
 class DownloadReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,17 +89,17 @@ class DownloadReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rows(self) -> int:
-        """Rows fetched now."""
+        """Rows fetched in this run."""
         return sum(part.rows for part in self.parts if not part.resumed)
 
     @property
     def resumed(self) -> int:
-        """Parts that were there already."""
+        """Parts that were already stored."""
         return sum(part.resumed for part in self.parts)
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Pieces that the source does not have, and parts that came back empty."""
+        """Pieces that the source does not have, and parts without any row."""
         empty = tuple(
             f"{one.part.kind} {one.part.symbol} from {iso(one.part.start_ns)}"
             for one in self.parts if one.rows == 0 and not one.missing and not one.resumed
@@ -100,7 +107,7 @@ class DownloadReport(msgspec.Struct, frozen=True, kw_only=True):
         return (*(name for one in self.parts for name in one.missing), *empty)
 
 
-def plan_parts(plan: DownloadPlan) -> list[Part]:
+def plan_parts(plan: DownloadPlan) -> list[DownloadPart]:
     """Return the parts of *plan*: by symbol, bars first, then mark prices and funding, by month."""
     parts = []
     for symbol in plan.symbols:
@@ -116,7 +123,7 @@ def plan_parts(plan: DownloadPlan) -> list[Part]:
             starts = month_starts(plan.start_ns, end_ns)
             for start, stop in zip(starts, [*starts[1:], end_ns], strict=True):
                 if start < stop:
-                    parts.append(Part(kind=kind, symbol=symbol, interval=interval, start_ns=start, end_ns=stop))
+                    parts.append(DownloadPart(kind=kind, symbol=symbol, interval=interval, start_ns=start, end_ns=stop))
     return parts
 
 
@@ -126,11 +133,11 @@ def download(
     sleep: Sleep = time.sleep,
     progress: Callable[[PartDone], None] | None = None,
 ) -> DownloadReport:
-    """Fetch what *plan* asks for and the store does not have; tell *progress* of each part.
+    """Fetch the parts of *plan* that the store lacks; *progress* is called with each part's result.
 
-    DataError when the venue refuses, when a bar is bad, or when the disk is full; parts stored before stay.
+    DataError when the venue refuses, when a bar is bad, or when the disk is full; earlier parts stay stored.
     """
-    source: BarSource = (ApiSource if plan.source == "api" else ArchiveSource)(plan.base_url, sleep)
+    source: DownloadSource = (ApiSource if plan.source == "api" else ArchiveSource)(plan.base_url, sleep)
     done = []
     for part in _fetch_all(plan, source):
         done.append(part)
@@ -139,7 +146,7 @@ def download(
     return DownloadReport(parts=tuple(done))
 
 
-def _fetch_all(plan: DownloadPlan, source: BarSource) -> Iterator[PartDone]:
+def _fetch_all(plan: DownloadPlan, source: DownloadSource) -> Iterator[PartDone]:
     covered = _read_manifest(plan.root)
     for part in plan_parts(plan):
         if any(_covers(one, part) for one in covered):
@@ -156,7 +163,7 @@ def _fetch_all(plan: DownloadPlan, source: BarSource) -> Iterator[PartDone]:
         )
 
 
-def _fetch(root: Path, source: BarSource, part: Part) -> tuple[Fetched, int]:
+def _fetch(root: Path, source: DownloadSource, part: DownloadPart) -> tuple[Fetched, int]:
     where = f"{part.kind} {part.symbol} {part.interval} from {iso(part.start_ns)}".replace("  ", " ")
     if part.kind == "funding":
         fetched = source.funding(part.symbol, part.start_ns, part.end_ns)
@@ -176,22 +183,22 @@ def _fetch(root: Path, source: BarSource, part: Part) -> tuple[Fetched, int]:
     return fetched, added
 
 
-def _covers(one: Part, part: Part) -> bool:
+def _covers(one: DownloadPart, part: DownloadPart) -> bool:
     same = (one.kind, one.symbol, one.interval) == (part.kind, part.symbol, part.interval)
     return same and one.start_ns <= part.start_ns and one.end_ns >= part.end_ns
 
 
-def _read_manifest(root: Path) -> list[Part]:
+def _read_manifest(root: Path) -> list[DownloadPart]:
     path = root / MANIFEST
     if not path.exists():
         return []
     try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Part])
+        return msgspec.json.decode(path.read_bytes(), type=list[DownloadPart])
     except (msgspec.DecodeError, OSError) as error:
         raise DataError(f"{path}: cannot be read ({error}); remove it to fetch everything again") from error
 
 
-def _write_manifest(root: Path, covered: list[Part]) -> None:
+def _write_manifest(root: Path, covered: list[DownloadPart]) -> None:
     path = root / MANIFEST
     part = path.with_name(path.name + ".part")
     try:

@@ -1,7 +1,7 @@
-"""Where bars come from: the venue's API (through ccxt) and its public archive of zip files.
+"""Sources of bars: the venue's API (through ccxt) and its public archive of zip files.
 
-Both retry what may pass (lost connections, 429 and 418, server errors) with growing pauses, honour Retry-After, and
-turn everything else into a DataError.
+Both retry temporary failures (lost connections, 429 and 418, server errors) with growing pauses, honour Retry-After,
+and turn every other failure into a DataError.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 import numpy as np
 
-from quantum_trader.domain.clock import NS_PER_DAY, from_ns, to_ns
+from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_MS, from_ns, to_ns
 from quantum_trader.domain.errors import DataError
 from quantum_trader.market.bar_files import read_archive_csv, unzip_csv
 from quantum_trader.market.intervals import interval_ns
-from quantum_trader.market.store import NS_PER_MS, Times, Values
+from quantum_trader.market.store import Times, Values
 
 ARCHIVE_URL: Final = "https://data.binance.vision"
 ATTEMPTS: Final = 6
@@ -35,15 +35,15 @@ _Result = TypeVar("_Result")
 
 
 class Fetched(msgspec.Struct, frozen=True, kw_only=True):
-    """What one part brought: ts (n,), values (n, k), and which pieces the source does not have."""
+    """The data of one part: ts (n,), values (n, k), and the pieces that the source does not have."""
 
     ts_ns: Times
     values: Values
     missing: tuple[str, ...] = ()
 
 
-class BarSource(Protocol):
-    """A place to fetch bars and funding from."""
+class DownloadSource(Protocol):
+    """A source of bars and funding."""
 
     def bars(self, kind: str, symbol: str, interval: str, start_ns: int, end_ns: int) -> Fetched:
         """Bars (or mark prices) that open in [start_ns, end_ns)."""
@@ -54,8 +54,8 @@ class BarSource(Protocol):
         ...
 
 
-class _PassingError(Exception):
-    """A failure that may pass; *pause_s* is what the server asked for, 0 when nothing."""
+class _TemporaryError(Exception):
+    """A temporary failure; *pause_s* is the pause that the server requested in seconds, 0.0 for none."""
 
     def __init__(self, text: str, pause_s: float = 0.0) -> None:
         super().__init__(text)
@@ -67,7 +67,7 @@ def _retry(action: Callable[[], _Result], where: str, sleep: Sleep) -> _Result:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return action()
-        except _PassingError as failure:
+        except _TemporaryError as failure:
             if attempt == ATTEMPTS:
                 raise DataError(
                     f"{where}: {failure}; gave up after {ATTEMPTS} attempts. What was fetched is kept: run the same "
@@ -173,13 +173,13 @@ class ApiSource:
             try:
                 return action()
             except self._errors.NetworkError as error:  # rate limits included
-                raise _PassingError(str(error)[:200], self._asked_pause()) from error
+                raise _TemporaryError(str(error)[:200], self._retry_after_s()) from error
             except self._errors.BaseError as error:
                 raise DataError(f"{symbol}: the venue refused: {str(error)[:200]}") from error
 
         return _retry(attempt, symbol, self._sleep)
 
-    def _asked_pause(self) -> float:
+    def _retry_after_s(self) -> float:
         return _seconds((self._exchange.last_response_headers or {}).get("Retry-After"))
 
 
@@ -192,7 +192,7 @@ def _seconds(text: str | None) -> float:
 
 
 class ArchiveSource:
-    """The public archive: a zip file a month with its checksum, a zip file a day where the month is not there yet."""
+    """The public archive: one zip file a month with its checksum, or one a day where the month is not published yet."""
 
     def __init__(self, base_url: str | None, sleep: Sleep) -> None:
         self._base = (base_url or ARCHIVE_URL).rstrip("/") + "/data/futures/um"
@@ -240,7 +240,7 @@ class ArchiveSource:
             told = _get(f"{url}.CHECKSUM")
             expected = told.split()[0].decode("ascii", errors="replace") if told else ""
             if hashlib.sha256(content).hexdigest() != expected:
-                raise _PassingError("the file does not match its checksum")
+                raise _TemporaryError("the file does not match its checksum")
             return content
 
         return _retry(attempt, url, self._sleep)
@@ -256,10 +256,10 @@ def _get(url: str) -> bytes | None:
         if error.code == 404:
             return None
         if error.code in _RETRIED_STATUS:
-            raise _PassingError(f"HTTP {error.code}", _seconds(error.headers.get("Retry-After"))) from error
+            raise _TemporaryError(f"HTTP {error.code}", _seconds(error.headers.get("Retry-After"))) from error
         raise DataError(f"{url}: HTTP {error.code} {error.reason}") from error
     except OSError as error:
-        raise _PassingError(str(error)) from error
+        raise _TemporaryError(str(error)) from error
 
 
 def _klines(content: bytes, name: str, width: int) -> tuple[Times, Values]:
@@ -285,7 +285,7 @@ def _table(content: bytes, name: str, columns: Sequence[str]) -> Values:
 
 
 def month_starts(start_ns: int, end_ns: int) -> list[int]:
-    """Begin of each UTC month that [start_ns, end_ns) touches, the first cut to *start_ns*."""
+    """Return the start (ns) of each UTC month that [start_ns, end_ns) touches, the first one cut to *start_ns*."""
     starts = [start_ns]
     while True:
         current = from_ns(starts[-1])

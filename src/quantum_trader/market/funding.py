@@ -1,4 +1,4 @@
-"""Funding of a recording: the venue's history where there is one, and a statement of what is assumed elsewhere."""
+"""Funding of a recording: the venue's history where it exists, else an assumed rate, and a statement of both."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, 
 from quantum_trader.domain.errors import DataError
 from quantum_trader.market.store import Times, Values
 
-FUNDING_HOURS = 8
-_PERIOD_NS = FUNDING_HOURS * NS_PER_HOUR
+ASSUMED_FUNDING_HOURS = 8
+_PERIOD_NS = ASSUMED_FUNDING_HOURS * NS_PER_HOUR
 
 
 class Funding(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ def assumed_times(start_ns: int, end_ns: int) -> Times:
 def select_funding(
     known: Mapping[str, tuple[Times, Values]], spans: Mapping[str, tuple[int, int]], assumed_rate: float
 ) -> Funding:
-    """Cut the venue's payments to each symbol's span [first open, last close] and state what had to be assumed.
+    """Cut the venue's payments to each symbol's span [first open, last close] and state which rates are assumed.
 
     Times are floored to the minute (venues stamp them milliseconds late). More than a day without a payment in
     the middle of a history is filled at the assumed rate, and counted in the statement. DataError when *known*

@@ -1,8 +1,8 @@
 """Seeded, realistic bars of any length: for benchmarks, memory tests and rehearsals. No substitute for a market.
 
 Regimes come and go hourly (calm, up, down, wild), volatility clusters, tails are fat, symbols share a market factor.
-Everything derives from (seed, block, symbol), so a series can be read any number of times and never lies in memory
-as a whole.
+Everything derives from (seed, block, symbol), so a series can be read any number of times and is never
+whole in memory.
 """
 
 from __future__ import annotations
@@ -14,18 +14,16 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quantum_trader.domain.clock import NS_PER_HOUR, to_ns
 from quantum_trader.domain.errors import ConfigError
+from quantum_trader.market.arrays import Floats
 from quantum_trader.market.intervals import interval_ns
 from quantum_trader.market.recording import Recording, RecordingSettings
 from quantum_trader.market.store import Times, Values, series_path, series_table, write_parquet
 
-Floats = NDArray[np.float64]
-
-BLOCK: Final = 16_384
-START: Final = datetime(2024, 1, 1, tzinfo=UTC)
+BLOCK_BARS: Final = 16_384
+FIRST_OPEN: Final = datetime(2024, 1, 1, tzinfo=UTC)
 _HOUR_VOL: Final = 0.006  # one hour's standard deviation of a typical symbol
 # calm, up, down, wild: drift per hour in hourly deviations, volatility multiplier
 _DRIFT: Final = np.array([0.0, 0.12, -0.13, 0.0])
@@ -38,7 +36,7 @@ _SYMBOL_STREAM: Final = 1_000
 
 
 class _Factor(NamedTuple):
-    """What all symbols share in one block, by bar."""
+    """The market factor of one block, by bar; the same for all symbols."""
 
     drift: Floats
     level: Floats
@@ -71,12 +69,12 @@ class GeneratedSeries:
         base = self._seed, _SYMBOL_STREAM + self._index
         close = float(np.random.default_rng(base).lognormal(3.0, 2.5))
         tick = 10.0 ** (np.floor(np.log10(close)) - 4)
-        for first in range(0, self._bars, BLOCK):
-            rows = min(BLOCK, self._bars - first)
+        for first in range(0, self._bars, BLOCK_BARS):
+            rows = min(BLOCK_BARS, self._bars - first)
             block_start = self._start_ns + first * self._step_ns
             if block_start >= end_ns:
                 return
-            ohlcv = self._block(first // BLOCK, close, tick)[:rows]
+            ohlcv = self._block(first // BLOCK_BARS, close, tick)[:rows]
             close = float(ohlcv[-1, 3])
             ts = block_start + np.arange(rows, dtype=np.int64) * self._step_ns
             if ts[-1] >= start_ns:
@@ -87,33 +85,33 @@ class GeneratedSeries:
         factor = _factor(self._seed, block, self._step_ns)
         hourly = self._step_ns / NS_PER_HOUR
         beta = 0.5 + 0.5 * rng.random()
-        own = rng.standard_t(_TAIL, BLOCK) / np.sqrt(2.0)
+        own = rng.standard_t(_TAIL, BLOCK_BARS) / np.sqrt(2.0)
         level = factor.level * _per_bar(_log_volatility(rng, _hours(self._step_ns)), self._step_ns)
         sigma = _HOUR_VOL * np.sqrt(hourly) * level
         returns = sigma * (beta * factor.shock + np.sqrt(1.0 - beta * beta) * own)
         returns = np.clip(returns + _HOUR_VOL * hourly * factor.drift, -0.2, 0.2)
         path = np.log(open_price) + np.cumsum(returns)
-        # Far from where it began a price is drawn back, so that years of bars neither vanish nor explode.
-        path -= np.linspace(0.0, 1.0, BLOCK) * 0.2 * (path[-1] - np.log(tick * 3e4))
+        # Prices revert towards the start price, so that years of bars neither reach zero nor overflow.
+        path -= np.linspace(0.0, 1.0, BLOCK_BARS) * 0.2 * (path[-1] - np.log(tick * 3e4))
         closes = np.maximum(np.round(np.exp(path) / tick), 100.0) * tick
         opens = np.concatenate(([open_price], closes[:-1]))
-        wick = np.abs(rng.standard_normal((2, BLOCK))) * sigma * 0.6
+        wick = np.abs(rng.standard_normal((2, BLOCK_BARS))) * sigma * 0.6
         highs = np.maximum(opens, closes) + np.round(np.maximum(opens, closes) * wick[0] / tick) * tick
         lows = np.minimum(opens, closes) - np.round(np.minimum(opens, closes) * wick[1] / tick) * tick
         lows = np.maximum(lows, np.minimum(np.minimum(opens, closes), tick))
         activity = np.abs(returns) / np.maximum(sigma, 1e-12)
-        volumes = np.round(2e5 / closes * level * rng.lognormal(0.0, 0.5, BLOCK) * (0.5 + activity), 3) + 0.001
+        volumes = np.round(2e5 / closes * level * rng.lognormal(0.0, 0.5, BLOCK_BARS) * (0.5 + activity), 3) + 0.001
         return np.column_stack((opens, highs, lows, closes, volumes))
 
 
 def _hours(step_ns: int) -> int:
     """Hours of one block, at least one bar each."""
-    return max(1, -(-BLOCK * step_ns // max(NS_PER_HOUR, step_ns)))
+    return max(1, -(-BLOCK_BARS * step_ns // max(NS_PER_HOUR, step_ns)))
 
 
 def _per_bar(by_hour: Floats, step_ns: int) -> Floats:
     """Spread hourly values over the bars of a block."""
-    return by_hour[np.arange(BLOCK) * step_ns // max(NS_PER_HOUR, step_ns)]
+    return by_hour[np.arange(BLOCK_BARS) * step_ns // max(NS_PER_HOUR, step_ns)]
 
 
 def _log_volatility(rng: np.random.Generator, hours: int) -> Floats:
@@ -140,7 +138,7 @@ def _factor(seed: int, block: int, step_ns: int) -> _Factor:
     return _Factor(
         drift=_per_bar(_DRIFT[regime], step_ns),
         level=_per_bar(level, step_ns),
-        shock=rng.standard_t(_TAIL, BLOCK) / np.sqrt(2.0),
+        shock=rng.standard_t(_TAIL, BLOCK_BARS) / np.sqrt(2.0),
     )
 
 
@@ -159,7 +157,7 @@ def _all_series(
 def generated_recording(
     symbols: Sequence[str] | int = 5,
     interval: str = "1m",
-    start: datetime = START,
+    start: datetime = FIRST_OPEN,
     bars: int = 10_000,
     seed: int = 1,
     *,
@@ -178,7 +176,7 @@ def write_generated(
     root: Path,
     symbols: Sequence[str] | int = 5,
     interval: str = "1m",
-    start: datetime = START,
+    start: datetime = FIRST_OPEN,
     bars: int = 10_000,
     seed: int = 1,
 ) -> Path:

@@ -1,7 +1,7 @@
 """Import of bar files into the store: everything is checked first, then all of it is written, or none.
 
-A bad bar stops the import and is named. Leaving bad bars out is a choice of the caller (``drop_bad``), and what was
-left out is part of the report.
+A bad bar stops the import with an error that names it. With ``drop_bad`` the caller leaves bad bars out, and the
+report lists them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from quantum_trader.domain.clock import iso
 from quantum_trader.domain.errors import DataError
 from quantum_trader.market.bar_files import SUFFIXES, BarFile, read_bar_file
-from quantum_trader.market.checks import Fault, Gap, find_faults, find_gaps, is_hole
+from quantum_trader.market.checks import BarFault, Gap, find_faults, find_gaps, is_hole
 from quantum_trader.market.intervals import interval_ns
 from quantum_trader.market.store import (
     Times,
@@ -32,18 +32,18 @@ from quantum_trader.market.store import (
 
 
 class FileFault(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault and the file it stands in."""
+    """A fault and its file."""
 
     path: str
-    fault: Fault
+    fault: BarFault
 
     def text(self) -> str:
-        """Both in words."""
+        """File and fault as a sentence."""
         return f"{self.path}: {self.fault.text()}"
 
 
 class SeriesReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What the files say of one series."""
+    """Counts and range of one series over its files."""
 
     kind: str
     symbol: str
@@ -64,7 +64,7 @@ class SeriesReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found, and what was imported or left out."""
+    """The series, faults and gaps of an import, and whether bad rows were left out."""
 
     series: tuple[SeriesReport, ...]
     faults: tuple[FileFault, ...]
@@ -111,7 +111,7 @@ def inspect_files(
 
 
 def inspect_store(root: Path) -> ImportReport:
-    """Check every series of a bar store, file by file as it lies there."""
+    """Check every series of a bar store, file by file."""
     joined = []
     for kind in ("bars", "mark"):
         for interval in intervals_of(root) if kind == "bars" else _mark_intervals(root):
@@ -212,7 +212,7 @@ def _join(files: Sequence[BarFile]) -> _Joined:
     for file in ordered:
         found = find_faults(file.ts_ns, file.ohlcv, step_ns, previous_ns=previous)
         if found and times:
-            found = _name_repeats(found, np.concatenate(times))
+            found = _relabel_duplicates(found, np.concatenate(times))
         good = _good_rows(found, len(file.ts_ns))
         bad_rows += int((~good).sum())
         faults += [
@@ -229,8 +229,8 @@ def _join(files: Sequence[BarFile]) -> _Joined:
     )
 
 
-def _name_repeats(faults: Sequence[Fault], earlier: Times) -> list[Fault]:
-    """Call a step back in time a duplicate where an earlier file has that very time."""
+def _relabel_duplicates(faults: Sequence[BarFault], earlier: Times) -> list[BarFault]:
+    """Relabel a "time goes backwards" fault as a duplicate where an earlier file has the same time."""
     return [
         msgspec.structs.replace(fault, kind="duplicate")
         if fault.kind == "time goes backwards" and fault.ts_ns in earlier else fault
@@ -238,7 +238,7 @@ def _name_repeats(faults: Sequence[Fault], earlier: Times) -> list[Fault]:
     ]
 
 
-def _good_rows(faults: Sequence[Fault], rows: int) -> NDArray[np.bool_]:
+def _good_rows(faults: Sequence[BarFault], rows: int) -> NDArray[np.bool_]:
     good = np.ones(rows, dtype=bool)
     good[[fault.row - 1 for fault in faults]] = False
     return good
@@ -270,5 +270,5 @@ def _series_report(one: _Joined) -> SeriesReport:
 
 
 def gap_text(gap: Gap) -> str:
-    """A gap in words."""
+    """The gap as a sentence."""
     return f"{gap.missing_bars} bars missing between {iso(gap.last_ns)} and {iso(gap.next_ns)}"

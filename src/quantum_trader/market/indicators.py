@@ -1,10 +1,10 @@
-"""Technical indicators, one bar at a time, and their forms over whole arrays made of the very same steps.
+"""Technical indicators: one step a bar, and batch forms over arrays that call the same step.
 
-A step is a scalar function ``step(state, at, …)``: *state* is any mutable sequence of floats, *at* the place of
-this indicator's cells in it, all zero before the first bar. Many indicators thus live in one array without objects,
-and a kernel compiles them together. A step answers NaN until it has seen enough bars. Work a bar does not grow with
-the period, but for highest_step, which looks through its window when the extreme leaves it; rolling sums are taken
-afresh once a turn of their ring, so that rounding does not pile up.
+A step is a scalar function ``step(state, at, …)``: *state* is any mutable sequence of floats, *at* the index
+of this indicator's first cell in it; all cells are zero before the first bar. Many indicators share one array, and a
+kernel compiles them together. A step returns NaN during its warm-up. The work of a step does not depend on the
+period, except in highest_step, which scans its window when the extreme leaves it; rolling sums are recomputed once
+per turn of their ring, so that rounding errors do not accumulate.
 
 Warm-up and smoothing follow TA-Lib: an EMA starts from the mean of its first *period* values, Wilder's averages
 from the mean of the first *period* changes. Sources: J. W. Wilder, New Concepts in Technical Trading Systems
@@ -20,13 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from quantum_trader.domain.scalar import scalar
+from quantum_trader.market.arrays import Floats
 from quantum_trader.market.jit import compiled, kernel
-
-Floats = npt.NDArray[np.float64]
 
 
 class Cells(Protocol):
-    """A mutable sequence of floats: an array in kernels, a list will do in plain Python."""
+    """A mutable sequence of floats: an array in kernels, an array or a list in plain Python."""
 
     def __getitem__(self, place: int, /) -> float:
         """The number in *place*."""
@@ -94,7 +93,7 @@ def rsi_step(state: Cells, at: int, x: float, period: int) -> float:
 
 @scalar
 def true_range(high: float, low: float, last_close: float) -> float:
-    """The bar's range, widened to the close before it."""
+    """The bar's range, extended to the previous close, in price units."""
     return max(high - low, abs(high - last_close), abs(low - last_close))
 
 
@@ -166,7 +165,7 @@ def macd_step(state: Cells, at: int, x: float, fast: int, slow: int, signal: int
 
 @scalar
 def lag_step(state: Cells, at: int, x: float, period: int) -> float:
-    """Return the value *period* bars ago and remember *x*. Cells: count, three unused, ring."""
+    """Return the value *period* bars ago and store *x*. Cells: count, three unused, ring."""
     count = int(state[at])
     place = at + ROLLING_HEAD + count % period
     old = state[place] if count >= period else NAN

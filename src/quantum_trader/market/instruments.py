@@ -1,4 +1,4 @@
-"""Filters, fees and leverage tiers of symbols: the venue's facts where known, strict defaults elsewhere."""
+"""Filters, fees and leverage tiers of symbols: the venue's values for known symbols, strict defaults for others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import msgspec
 from quantum_trader.domain.errors import DataError
 from quantum_trader.domain.instrument import Instrument, LeverageTier
 
-# Stricter in every size of position than any known symbol (a test compares them).
+# Stricter at every position size than any known symbol (a test compares them).
 DEFAULT_TIERS: Final = (
     LeverageTier(max_notional=5_000.0, maintenance_margin_rate=0.025, max_leverage=20.0, maintenance_amount=0.0),
     LeverageTier(max_notional=25_000.0, maintenance_margin_rate=0.05, max_leverage=10.0, maintenance_amount=125.0),
@@ -30,7 +30,7 @@ DEFAULT_MIN_NOTIONAL: Final = 10.0
 
 
 class InstrumentTable(msgspec.Struct, frozen=True, kw_only=True):
-    """Instruments of a run, in the order asked for, and which of them are defaults."""
+    """Instruments of a run, in the order of the request, and which of them are defaults."""
 
     instruments: tuple[Instrument, ...]
     assumed: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Bar intervals by name: how long each is, and which the bar store knows."""
+"""Bar intervals by name: the length of each, and which of them the bar store supports."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INTERVALS: Final = {
 
 
 def interval_ns(interval: str) -> int:
-    """Length of *interval* ("5m") in nanoseconds; DataError names those that are known."""
+    """Length of *interval* ("5m") in nanoseconds; DataError lists the supported ones."""
     if interval not in INTERVALS:
         raise DataError(f"interval {interval!r} is not known: use one of {', '.join(INTERVALS)}")
     return INTERVALS[interval]

@@ -1,4 +1,4 @@
-"""Compile ``@scalar`` functions, and the scalars they call, without writing anything twice."""
+"""Compile ``@scalar`` functions and the scalars they call; Python and machine code share one source."""
 
 from __future__ import annotations
 

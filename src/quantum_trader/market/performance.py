@@ -1,8 +1,8 @@
-"""How each symbol's own trades have done: one row of floats a symbol, moved by two scalar functions.
+"""Results of each symbol's own trades: one row of floats a symbol, updated by two scalar functions.
 
-Win rate and average R look at the last 50 closed trades. A symbol is judged from 5 trades on. Ten losses in a row
-disable it (BAD) until three shadow trades in a row, of signals that were not traded, have won since its last real
-trade: then it starts with a clean slate (its cumulative PnL is kept).
+Win rate and average R cover the last 50 closed trades. A symbol is rated from 5 trades on. Ten losses in a row bar
+it (BAD) until three shadow trades in a row, of signals that were not traded, have won since its last real trade; then
+its row is reset (its cumulative PnL is kept).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def symbol_risk_factor(trades: float, winrate: float, avg_r: float) -> float:
 
 @scalar
 def reset_row(row: Cells) -> None:
-    """Make *row* (N_PERF,) the clean slate, but for the cumulative PnL."""
+    """Reset *row* (N_PERF,) to zero, except for the cumulative PnL."""
     for column in range(N_PERF):
         if column != P_PNL:
             row[column] = 0.0
@@ -110,14 +110,14 @@ class SymbolPerformance:
         require_finite("r", r)
         require_finite("pnl", pnl)
         record_trade(self.rows[index], r, pnl)
-        self._forget(index)
+        self._drop_snapshot(index)
 
     def shadow(self, index: int, r: float) -> bool:
         """Count the shadow result of a signal that was not traded; True when it re-admits the symbol."""
         require_finite("r", r)
         readmitted = bool(record_shadow(self.rows[index], r))
         if readmitted:
-            self._forget(index)
+            self._drop_snapshot(index)
         return readmitted
 
     def risk_factor(self, index: int) -> float:
@@ -125,7 +125,7 @@ class SymbolPerformance:
         return float(self.rows[index, P_RISK_FACTOR])
 
     def snapshot(self, index: int) -> SymbolPerformanceData:
-        """Symbol *index* as the policy reads it; the same object until something changes."""
+        """The figures of symbol *index* for the policy; the same object until one of them changes."""
         known = self._snapshots[index]
         if known is None:
             row = self.rows[index]
@@ -142,7 +142,7 @@ class SymbolPerformance:
         return known
 
     def snapshots(self) -> tuple[SymbolPerformanceData, ...]:
-        """All symbols in order; the same tuple until something changes."""
+        """All symbols in order; the same tuple until one of them changes."""
         if self._all is None:
             self._all = tuple(self.snapshot(index) for index in range(len(self.symbols)))
         return self._all
@@ -162,6 +162,6 @@ class SymbolPerformance:
         self._snapshots = [None] * len(self.symbols)
         self._all = None
 
-    def _forget(self, index: int) -> None:
+    def _drop_snapshot(self, index: int) -> None:
         self._snapshots[index] = None
         self._all = None

@@ -1,7 +1,7 @@
-"""A recording: bars of many symbols, aligned moment by moment, streamed in chunks and checked before the first one.
+"""A recording: bars of many symbols, aligned by opening time, checked when it is opened and streamed in chunks.
 
-Opening a recording reads everything once: every bar is checked, the content is hashed, gaps, outages and holes are
-counted. Iterating reads it again in pieces, so memory does not grow with the length of the history.
+Opening a recording reads all bars once: it checks every bar, hashes the content and counts gaps, outages and holes.
+Iteration reads the bars again in pieces, so memory does not grow with the length of the history.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from quantum_trader.market.funding import select_funding
 from quantum_trader.market.intervals import interval_ns
 from quantum_trader.market.series import (
     ArraySeries,
-    Cursor,
     Scan,
     Series,
+    SeriesReader,
     SeriesScanner,
     StoredSeries,
     SymbolReport,
@@ -68,7 +68,7 @@ class RecordingSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Chunk(NamedTuple):
-    """Consecutive moments. Absent cells of *ohlcv* are NaN; the arrays belong to the receiver."""
+    """Consecutive moments. Absent cells of *ohlcv* are NaN; the receiver owns the arrays."""
 
     ts_ns: Times  # (n,) opening times
     ohlcv: Values  # (n, S, 5)
@@ -77,7 +77,7 @@ class Chunk(NamedTuple):
 
 
 class RecordingReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What the recording holds."""
+    """Counts, range and content hash of a recording."""
 
     source: str
     interval: str
@@ -99,8 +99,8 @@ class RecordingReport(msgspec.Struct, frozen=True, kw_only=True):
 class Recording:
     """Aligned bars of *symbols*; see :func:`open_recording`.
 
-    ``times`` holds the opening time of every moment at which at least one symbol has a bar, so row numbers are
-    stable whatever the chunk size.
+    ``times`` holds the opening time of every moment at which at least one symbol has a bar, so row numbers do
+    not depend on the chunk size.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Recording:
 
     @property
     def funding_statement(self) -> str:
-        """One sentence for reports: which rates are the venue's and which are assumed."""
+        """A sentence for reports: which funding rates are the venue's and which are assumed."""
         return self._funding.statement
 
     def first_closes(self) -> Values:
@@ -173,21 +173,21 @@ class Recording:
             start_row = max(start_row, int(np.searchsorted(self.times, start_ns)))
         if start_row >= self.moments:
             return
-        cursors = [Cursor(one, int(self.times[start_row]), self.end_ns) for one in self._series]
+        readers = [SeriesReader(one, int(self.times[start_row]), self.end_ns) for one in self._series]
         for row in range(start_row, self.moments, max_rows):
-            yield self._chunk(cursors, self.times[row : row + max_rows])
+            yield self._chunk(readers, self.times[row : row + max_rows])
 
     def arrays(self) -> Chunk:
         """Return the whole recording as one chunk: T x S x 5 numbers in memory."""
         return next(self.chunks(max_rows=self.moments))
 
-    def _chunk(self, cursors: Sequence[Cursor], ts: Times) -> Chunk:
-        rows, width = len(ts), len(cursors)
+    def _chunk(self, readers: Sequence[SeriesReader], ts: Times) -> Chunk:
+        rows, width = len(ts), len(readers)
         ohlcv = np.full((rows, width, 5), np.nan)
         present = np.zeros((rows, width), dtype=bool)
         hole_after = np.zeros((rows, width), dtype=bool)
-        for column, cursor in enumerate(cursors):
-            times, values = cursor.until(int(ts[-1]) + 1)
+        for column, reader in enumerate(readers):
+            times, values = reader.until(int(ts[-1]) + 1)
             if self.settings.zero_volume_is_outage:
                 traded = values[:, 4] > 0.0
                 times, values = times[traded], values[traded]
@@ -237,7 +237,7 @@ class Recording:
 def _scan_all(
     series: Sequence[Series], step_ns: int, start_ns: int, end_ns: int, settings: RecordingSettings
 ) -> tuple[Times, list[Scan]]:
-    """Check every series and return the moments of their union with what each holds."""
+    """Check every series; return the union of their opening times and the scan of each."""
     spans = [one.span() for one in series]
     first = max(-(-start_ns // step_ns) * step_ns, min(span[0] for span in spans) // step_ns * step_ns)
     last = min(end_ns, max(span[1] for span in spans) + 1)
@@ -252,12 +252,12 @@ def _scan_all(
     for one, span in zip(series, spans, strict=True):
         scan = SeriesScanner(one, step_ns, settings.zero_volume_is_outage).scan(first, last, occupied, first)
         if scan.rows == 0:
-            raise DataError(_nothing(one, span, start_ns, end_ns))
+            raise DataError(_no_bars(one, span, start_ns, end_ns))
         scans.append(scan)
     return first + np.flatnonzero(occupied).astype(np.int64) * step_ns, scans
 
 
-def _nothing(series: Series, span: tuple[int, int], start_ns: int, end_ns: int) -> str:
+def _no_bars(series: Series, span: tuple[int, int], start_ns: int, end_ns: int) -> str:
     wanted = f"from {_bound(start_ns, 'the start')} to {_bound(end_ns, 'the end')}"
     return f"{series.where}: {series.symbol} has no bars {wanted}; it has {iso(span[0])} to {iso(span[1])}"
 
@@ -290,7 +290,7 @@ def _parse(text: str) -> datetime | date:
 
 
 def bundled_path() -> Path:
-    """Folder of the bars that come with the package; it has the layout of any bar store."""
+    """Folder of the bars that come with the package, in the layout of every bar store."""
     return Path(str(files("quantum_trader").joinpath("data")))
 
 
@@ -303,10 +303,10 @@ def open_recording(
     *,
     settings: RecordingSettings | None = None,
 ) -> Recording:
-    """Open the bar store at *path* (the bundled bars when None) and check everything that will be used of it.
+    """Open the bar store at *path* (the bundled bars when None) and check every bar that is used.
 
-    *interval* defaults to the finest there is, *symbols* to all that have bars in the range; *start* is included,
-    *end* excluded (a date: the whole day is included). DataError names what was looked for and what is there, or
+    *interval* defaults to the finest stored one, *symbols* to all that have bars in the range; *start* is included,
+    *end* excluded (a date: the whole day is included). DataError names what is missing and what is stored, or
     the file, row, time, column and value of a bad bar.
     """
     settings = settings or RecordingSettings()
@@ -381,7 +381,7 @@ def recording_from_arrays(
     settings: RecordingSettings | None = None,
     source: str = "arrays",
 ) -> Recording:
-    """Make a recording of arrays in memory, checked like any other: ts (T,), ohlcv (T, S, 5), present (T, S).
+    """Make a recording of arrays, with the same checks as a stored one: ts (T,), ohlcv (T, S, 5), present (T, S).
 
     DataError on shapes that do not fit, on a bad bar, and on a symbol without any bar.
     """

@@ -2,8 +2,8 @@
 
 Trend: ADX(14) of 1-hour bars. At 25 or more a market is TRENDING, and stays so until ADX falls below 22; a state
 holds for at least three bars. Direction: UP when the slope of the EMA and +DI over -DI agree on it, DOWN likewise;
-while they disagree the direction holds. Volatility: ATR(14) over price of 4-hour bars; which level that is, the
-policy's profile says.
+while they disagree the direction holds. Volatility: ATR(14) over price of 4-hour bars; the policy's
+profile has the thresholds of its levels.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ VOLUME_HOURS: Final = 24
 
 
 class MarketSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Timeframes and thresholds of the market's measures."""
+    """Timeframes and thresholds of trend and volatility."""
 
-    trend_minutes: int = 60  # bars of ADX, EMA slope and the ATR that stops are made of
+    trend_minutes: int = 60  # bars of ADX, EMA slope and the ATR of stops
     vol_minutes: int = 240  # bars of the volatility ratio
     ema_period: int = 21  # bars of *trend_minutes*
     adx_enter: float = 25.0  # ADX at which RANGING turns TRENDING
@@ -99,7 +99,7 @@ def regime_step(
     return trend, direction, next_age
 
 
-# One symbol's measures in a row of floats: answers first, then the indicators' cells.
+# One symbol's measures in a row of floats: results first, then the indicators' cells.
 M_ATR, M_ADX, M_TREND, M_DIRECTION, M_REGIME_AGE, M_VOL_RATIO, M_VOLUME_RATIO, M_EMA = 0, 1, 2, 3, 4, 5, 6, 7
 _AT_EMA: Final = 8
 _AT_ATR: Final = _AT_EMA + EMA_SIZE
@@ -111,7 +111,7 @@ MEASURE_SIZE: Final = _AT_VOL_ATR + ATR_SIZE
 
 @scalar
 def measure_clear(row: Cells, at: int) -> None:
-    """Forget everything: trend UNKNOWN, numbers NaN, indicators cold."""
+    """Reset all measures: trend UNKNOWN, numbers NaN, indicators without history."""
     for cell in range(at, at + MEASURE_SIZE):
         row[cell] = 0.0
     row[at + M_ATR] = NAN
@@ -126,7 +126,7 @@ def measure_trend(
     row: Cells, at: int, high: float, low: float, close: float, volume: float, ema_period: int, enter: float,
     leave: float, min_bars: float,
 ) -> None:
-    """Take in one completed trend bar: ATR, ADX, EMA, volume against its day, and the regime they make."""
+    """Update ATR, ADX, EMA, the volume ratio and the regime with one completed trend bar."""
     row[at + M_ATR] = atr_step(row, at + _AT_ATR, high, low, close, ATR_PERIOD)
     adx, plus_di, minus_di = adx_step(row, at + _AT_ADX, high, low, close, ADX_PERIOD)
     ema = ema_step(row, at + _AT_EMA, close, ema_period)
@@ -145,5 +145,5 @@ def measure_trend(
 
 @scalar
 def measure_volatility(row: Cells, at: int, high: float, low: float, close: float) -> None:
-    """Take in one completed volatility bar: ATR(14) over its close."""
+    """Update the volatility ratio (ATR(14) / close) with one completed volatility bar."""
     row[at + M_VOL_RATIO] = atr_step(row, at + _AT_VOL_ATR, high, low, close, ATR_PERIOD) / close

@@ -1,8 +1,8 @@
 """Longer bars from base bars, aligned to UTC, one base bar at a time.
 
 A bucket is the bar number ``ts_ns // bucket_ns`` (whole since the epoch, exact as a float). Its bar is complete when
-its last base bar has closed; if that base bar never came, it is complete when a bar of a later bucket arrives.
-Buckets without any base bar do not exist: nothing is made up. Base bars must divide the bucket.
+its last base bar has closed; if that base bar is missing, it is complete when a bar of a later bucket arrives.
+Buckets without a base bar have no bar. Base bars must divide the bucket.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def bucket_waits(state: Cells, at: int, bucket: float) -> bool:
 def bucket_add(
     state: Cells, at: int, bucket: float, open_: float, high: float, low: float, close: float, volume: float
 ) -> None:
-    """Merge one base bar into the held bar (which must be empty or of the same bucket)."""
+    """Merge one base bar into the held bar, which must be empty or of the same bucket."""
     if state[at] == 0.0:
         state[at + 1] = bucket
         state[at + 2] = open_

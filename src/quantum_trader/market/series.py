@@ -1,4 +1,4 @@
-"""One symbol's bars as a stream: from a store's file or from arrays, checked once, then read piece by piece."""
+"""One symbol's bars as a stream: from a store's file or from arrays, checked once, then read in pieces."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Series(Protocol):
     """Bars of one symbol in order of time, readable any number of times."""
 
     symbol: str
-    where: str  # what an error names: a file, or the arrays
+    where: str  # the file or arrays, as named in errors
 
     def pieces(self, start_ns: int, end_ns: int) -> Iterator[tuple[int, Times, Values]]:
         """Yield (first row from 1, ts (n,), ohlcv (n, 5)) covering at least [start_ns, end_ns)."""
         ...
 
     def span(self) -> tuple[int, int]:
-        """First and last opening time, whatever the range."""
+        """First and last opening time (ns) of the whole series."""
         ...
 
 
@@ -61,12 +61,12 @@ class ArraySeries:
         self._ohlcv = ohlcv
 
     def pieces(self, start_ns: int, end_ns: int) -> Iterator[tuple[int, Times, Values]]:
-        """Hand out everything as one piece."""
+        """Yield the whole series as one piece."""
         if len(self._ts):
             yield 1, self._ts, self._ohlcv
 
     def span(self) -> tuple[int, int]:
-        """Tell the first and last opening time (0, 0 when empty)."""
+        """Return the first and last opening time (ns); (0, 0) when empty."""
         return (int(self._ts[0]), int(self._ts[-1])) if len(self._ts) else (0, 0)
 
 
@@ -76,7 +76,7 @@ def has_bars(series: Series, start_ns: int, end_ns: int) -> bool:
 
 
 class SymbolReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one symbol's bars in the recording's range are like."""
+    """Counts and range of one symbol's bars in the recording's range."""
 
     symbol: str
     rows: int
@@ -89,7 +89,7 @@ class SymbolReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
-    """What one pass over a series found."""
+    """The result of one pass over a series."""
 
     rows: int
     outages: int
@@ -104,7 +104,7 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SeriesScanner:
-    """Checks a series piece by piece and adds up what is in it."""
+    """Checks a series in pieces and counts its bars, outages, gaps and holes."""
 
     def __init__(self, series: Series, interval_ns: int, zero_volume_is_outage: bool) -> None:
         self._series = series
@@ -125,7 +125,7 @@ class SeriesScanner:
             inside = (ts >= start_ns) & (ts < end_ns)
             if not inside.any():
                 continue
-            # Only the ends are cut, so that rows keep their numbers; what is out of order inside is refused.
+            # Only the ends are cut, so that rows keep their numbers; bars out of order inside the range are refused.
             first, last = int(inside.argmax()), len(inside) - int(inside[::-1].argmax())
             times = ts[first:last]
             self._take(row + first, times, ohlcv[first:last])
@@ -176,8 +176,8 @@ class SeriesScanner:
         )
 
 
-class Cursor:
-    """Reads a series forward, up to a time and then on from there."""
+class SeriesReader:
+    """Reads a series forward: each call of :meth:`until` continues after the last one."""
 
     def __init__(self, series: Series, start_ns: int, end_ns: int) -> None:
         self._pieces = series.pieces(start_ns, end_ns)

@@ -4,7 +4,7 @@
     ROOT/mark_<interval>/<SYMBOL>.parquet   the same without volume: mark prices
     ROOT/funding.parquet                    ts, symbol, rate
 
-A file appears whole or not at all: it is written beside its place and renamed.
+Writes are atomic: a file is written under a temporary name and then renamed.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from quantum_trader.domain.clock import NS_PER_MS
 from quantum_trader.domain.errors import DataError
 from quantum_trader.market.checks import COLUMNS
 from quantum_trader.market.intervals import INTERVALS
 
-NS_PER_MS: Final = 1_000_000
 ROW_GROUP: Final = 32_768
 _TS = pa.timestamp("ms", tz="UTC")
 _MAX_NS: Final = 2**63 - 1
@@ -35,7 +35,7 @@ Values = NDArray[np.float64]
 
 
 class StoreEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One series in a store, told from the file's own statistics."""
+    """One series in a store, read from the file's statistics."""
 
     kind: str  # "bars" | "mark" | "funding"
     interval: str
@@ -57,12 +57,12 @@ def series_path(root: Path, interval: str, symbol: str, kind: str = "bars") -> P
 
 
 def intervals_of(root: Path) -> list[str]:
-    """Intervals that *root* holds bars of, finest first."""
+    """Intervals of the bars in *root*, finest first."""
     return [name for name in INTERVALS if any(bars_folder(root, name).glob("*.parquet"))]
 
 
 def symbols_of(root: Path, interval: str, kind: str = "bars") -> list[str]:
-    """Symbols that *root* holds at *interval*, in alphabetical order."""
+    """Symbols with a series in *root* at *interval*, in alphabetical order."""
     return sorted(path.stem for path in bars_folder(root, interval, kind).glob("*.parquet"))
 
 
@@ -158,7 +158,7 @@ def series_table(symbol: str, ts_ns: Times, values: Values, columns: tuple[str, 
 def write_parquet(path: Path, tables: Iterable[pa.Table]) -> int:
     """Write *tables* one after another as one file (zstd), atomically; return the rows written.
 
-    The bytes depend on the content alone. A failure (a full disk) leaves the earlier file as it was and raises
+    The bytes depend only on the content. A failure (a full disk) leaves the earlier file unchanged and raises
     DataError.
     """
     part = path.with_name(path.name + ".part")
@@ -185,7 +185,7 @@ def write_parquet(path: Path, tables: Iterable[pa.Table]) -> int:
 
 
 def _encoding(columns: list[str]) -> dict[str, Any]:
-    """Prices repeat (a dictionary), times step evenly (differences), volumes do neither (split bytes)."""
+    """Return the Parquet encoding of each column: dictionary for prices, delta for times, byte split for volumes."""
     plain = {"ts": "DELTA_BINARY_PACKED", "volume": "BYTE_STREAM_SPLIT"}
     return {
         "compression": "zstd",
@@ -222,7 +222,7 @@ def merge_series(
     """Add bars to a series: union by time, and for a time that both have the new bar counts.
 
     Returns the file and how many of its rows are new. The result goes to the store *into* where one is given.
-    DataError when the stored series is out of order: it is not put right in silence.
+    DataError when the stored series is out of order; it is not sorted silently.
     """
     path = series_path(root, interval, symbol, kind)
     columns = columns_of(kind)

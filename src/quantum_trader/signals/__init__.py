@@ -1,1 +1,1 @@
-"""Signals: models, their calibration on past outcomes only, and the ensemble that pools them."""
+"""Signals: models, their calibration on past outcomes, and the ensemble that pools them."""

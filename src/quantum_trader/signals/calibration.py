@@ -1,9 +1,9 @@
-"""What a model's score has been worth: the share of right directions per strength of score, learned online.
+"""Calibration of model scores: the share of right directions by size of the score, estimated online.
 
 Every model has BINS cells by the size of its score, shared by all symbols and by both directions (a rise after a
-score of +0.7 and a fall after -0.7 count alike, so the drift of a sample cannot pass for skill). A cell starts as a
-beta prior around one half and is moved only by outcomes already known. Outcomes over a horizon overlap, so each bar
-counts for 1/horizon of an independent one; old ones fade.
+score of +0.7 and a fall after -0.7 count alike, so the drift of a sample does not count as skill). A cell starts as a
+beta prior around one half; only outcomes that are already known update it. Outcomes over a horizon overlap, so each
+bar counts as 1/horizon of an independent outcome; old outcomes decay.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from quantum_trader.signals.models import N_FEATURES, N_MODELS, logistic
 
 BINS: Final = 5
 
-# Cells of the pool: what all symbols share.
+# Cells of the pool, which all symbols share.
 G_QUALITY: Final = 0  # weighted share of right signals
 G_SIGNALS: Final = 1  # signals whose outcome is known
-G_OUTCOMES: Final = 2  # outcomes known, in independent ones
+G_OUTCOMES: Final = 2  # known outcomes, in independent outcomes
 G_WEIGHTS: Final = 3  # of the regression model
-G_GAINS: Final = G_WEIGHTS + N_FEATURES  # mean gain of each model over a coin, nats
+G_GAINS: Final = G_WEIGHTS + N_FEATURES  # mean log-likelihood gain of each model over probability 0.5, nats
 G_CELLS: Final = G_GAINS + N_MODELS  # per model and bin: right, all
 POOL_SIZE: Final = G_CELLS + N_MODELS * BINS * 2
 
 
 @scalar
 def score_bin(score: float) -> int:
-    """The cell of a score in [-1, 1], by its size."""
+    """The calibration cell of a score in [-1, 1], by its absolute size."""
     return min(BINS - 1, int(abs(score) * BINS))
 
 
@@ -44,7 +44,7 @@ def calibrated(pool: Cells, model: int, score: float, prior: float) -> float:
 
 @scalar
 def learn_cell(pool: Cells, model: int, score: float, rose: float, weight: float, memory: float) -> None:
-    """Count an outcome (*rose* 1, 0, or 0.5 for unchanged) of *weight* independent ones in the score's cell."""
+    """Count an outcome (*rose* 1, 0, or 0.5 for unchanged) of *weight* independent outcomes in the score's cell."""
     if score == 0.0:
         return
     cell = G_CELLS + 2 * (model * BINS + score_bin(score))

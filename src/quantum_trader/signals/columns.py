@@ -1,4 +1,4 @@
-"""The columns of the signal kernel's answer, ``out[symbol, COLUMN]``."""
+"""The columns of the signal kernel's output, ``out[symbol, COLUMN]``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ VOL_RATIO: Final = 2  # ATR(14) / close of completed volatility bars (4 hours); 
 TREND: Final = 3  # TREND_ code
 DIRECTION: Final = 4  # DIR_ code
 REGIME_AGE: Final = 5  # trend bars since the trend state began
-MARKET_AGE: Final = 6  # base bars since the symbol's last bar, 0 when it is here; inf when never seen
+MARKET_AGE: Final = 6  # base bars since the symbol's last bar, 0 when it has one now; inf before its first bar
 VOLUME_RATIO_24H: Final = 7  # volume of the last trend bar over the mean of its last 24; NaN until ready
 SPREAD_BPS: Final = 8  # cost model, full spread
 SLIPPAGE_BPS: Final = 9  # cost model, taker, a side
 TAKER_COST_BPS: Final = 10  # half the spread + slippage, a side, without fee
 SIGNAL: Final = 11  # -1, 0, +1: a new signal at this bar
 CONFIDENCE: Final = 12  # probability of the favoured direction, from the last decision
-CONSENSUS: Final = 13  # share of the models whose probability favours it too
+CONSENSUS: Final = 13  # share of the models that favour the same direction
 QUALITY: Final = 14  # share of recent signals that were right, over all symbols; 0.5 at the start
 P_UP: Final = 15  # pooled probability that the close is higher after the horizon
 ADX_1H: Final = 16

@@ -1,8 +1,8 @@
-"""Pool the models' calibrated probabilities into one, and decide whether it is a signal.
+"""Pool the models' calibrated probabilities into one and emit a signal from it.
 
-The pool is a weighted sum of log-odds. A model's weight is what it has gained over a coin lately (mean log-likelihood
-gain of its past probabilities, on outcomes known by now), shrunk: without a proven gain it has no say, and all
-weights together never exceed one, because the models look at the same prices and are far from independent.
+The pool is a weighted sum of log-odds. A model's weight is its recent mean log-likelihood gain over probability
+0.5, on known outcomes, shrunk: a model without gain has weight 0. The weights sum to at most one, because the models
+use the same prices and are correlated.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LOG_TWO: Final = math.log(2.0)
 
 @scalar
 def learn_gain(pool: Cells, model: int, vote: float, rose: float, rate: float) -> None:
-    """Move *model*'s mean gain over a coin by one outcome of its past *vote* P(up)."""
+    """Update *model*'s mean gain over probability 0.5 with the outcome of its past *vote* P(up)."""
     gain = LOG_TWO + rose * math.log(vote) + (1.0 - rose) * math.log(1.0 - vote)
     pool[G_GAINS + model] += rate * (gain - pool[G_GAINS + model])
 
@@ -45,7 +45,7 @@ def pooled(pool: Cells, votes: Cells, votes_at: int, trust: float) -> tuple[floa
 
 @scalar
 def emitted(up: float, edge: float, last_direction: int, bars_since: float, cooldown: float) -> int:
-    """Return -1, 0 or +1: a signal when P reaches *edge* and is news (other direction, or cooled down)."""
+    """Return -1, 0 or +1: a signal when P reaches *edge* and the direction is new or the cool-down is over."""
     direction = 1 if up > 0.5 else -1
     if max(up, 1.0 - up) < edge or up == 0.5:
         return 0

@@ -1,11 +1,10 @@
 """Market measures and signals of all symbols, one compiled call a moment.
 
-The state is ``rows`` (2, S, width), everything of one symbol (answers, indicators, longer bars in the making, the
-decisions whose outcome is still open), and ``pool`` (POOL_SIZE,), what all symbols share (calibration, the models'
-gains, quality). A moment's decisions rest on the pool as it was before the moment; what its bars teach is learned after
-them, in the order of the symbols. So no symbol waits for another: one whose bar is there can be worked out ahead of the
-moment (:meth:`SignalKernel.prepare`), in the other of its two rows. The batch form calls the same step, so all three
-give the same bits.
+The state is ``rows`` (2, S, width), one symbol's outputs, indicators, unfinished longer bars and open
+decisions, and ``pool`` (POOL_SIZE,), shared by all symbols (calibration, the models' gains, quality). The decisions of
+a moment use the pool as it was before the moment; the outcomes of its bars are learned afterwards, in symbol order. So
+no symbol waits for another: :meth:`SignalKernel.prepare` computes a symbol's bar before the moment in its second row.
+The batch form calls the same step, so all three give the same bits.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from quantum_trader.domain.enums import DIR_NONE, TREND_UNKNOWN
 from quantum_trader.domain.errors import DataError, StateError, require
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.scalar import scalar
+from quantum_trader.market.arrays import Bools, Floats, Ints
 from quantum_trader.market.costs import known_atr_ratio, spread_bps, taker_cost_bps, taker_slippage_bps
 from quantum_trader.market.indicators import NAN, Cells
 from quantum_trader.market.jit import compiled, kernel
@@ -63,11 +63,7 @@ from quantum_trader.signals.models import (
 )
 from quantum_trader.signals.settings import SignalSettings
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
-
-# One symbol's row.
+# Columns of one symbol's row.
 _TICK: Final = 0
 _CLOSE: Final = 1
 _SIGNAL: Final = 2
@@ -85,7 +81,7 @@ _VOL_BAR: Final = _TREND_BAR + BUCKET_SIZE
 _MODELS: Final = _VOL_BAR + BUCKET_SIZE
 _RING: Final = _MODELS + MODELS_SIZE
 
-# One open decision in the ring.
+# Columns of one open decision in the ring.
 _E_CLOSE, _E_SIGNAL, _E_FEATURES = 0, 1, 2
 _E_SCORES: Final = _E_FEATURES + N_FEATURES
 _E_VOTES: Final = _E_SCORES + N_MODELS
@@ -105,7 +101,7 @@ _LAST_TS, _FEATURES_TS = 0, 1  # columns of clocks; -1: never
 
 @scalar
 def clear_symbol(row: Any) -> None:
-    """Make *row* cold, but for the tick size and the ring's place."""
+    """Reset *row*, except for the tick size and the position in the ring."""
     for cell in range(_CLOSE, row.shape[0]):
         row[cell] = 0.0
     row[_CLOSE] = NAN
@@ -135,7 +131,7 @@ def learn(row: Cells, entry: int, close: float, pool: Cells, params: Cells) -> N
 
 
 @scalar
-def decide(row: Cells, pool: Cells, params: Cells, fresh: bool) -> int:
+def decide_signal(row: Cells, pool: Cells, params: Cells, fresh: bool) -> int:
     """Pool the models' calibrated scores into P(up), and return the signal (-1, 0, +1), only if *fresh*."""
     for model in range(N_MODELS):
         row[_VOTES + model] = calibrated(pool, model, row[_MODELS + X_SCORES + model], params[_PRIOR])
@@ -153,9 +149,9 @@ def decide(row: Cells, pool: Cells, params: Cells, fresh: bool) -> int:
 
 @scalar
 def decision_bar(row: Cells, pool: Cells, params: Cells, fresh: bool) -> int:
-    """Take in the decision bar held in *row* and decide; return the signal. It only reads *pool*.
+    """Update the models with the decision bar in *row* and return the signal; *pool* is read only.
 
-    A bar that is not *fresh* closed some time ago: it is learned from, but no signal is given on it.
+    A bar that is not *fresh* closed earlier: the models use it, but it emits no signal.
     """
     close = row[_DECISION_BAR + 5]
     count = int(row[_OPEN_DECISIONS])
@@ -169,7 +165,7 @@ def decision_bar(row: Cells, pool: Cells, params: Cells, fresh: bool) -> int:
     row[_BARS_SINCE] += 1.0
     if row[_MODELS + X_BARS] <= WARMUP_BARS:
         return 0
-    signal = decide(row, pool, params, fresh)
+    signal = decide_signal(row, pool, params, fresh)
     row[entry + _E_CLOSE] = close
     row[entry + _E_SIGNAL] = float(signal)
     for place in range(N_FEATURES):
@@ -182,7 +178,7 @@ def decision_bar(row: Cells, pool: Cells, params: Cells, fresh: bool) -> int:
 
 @scalar
 def learn_symbol(row: Cells, pool: Cells, params: Cells) -> None:
-    """Learn the outcomes that *row*'s newest decisions, those of the moment in hand, have settled."""
+    """Learn the outcomes that the decisions of the current moment in *row* have completed."""
     horizon = int(params[_HORIZON])
     newest = int(row[_OPEN_DECISIONS])
     for number in range(newest - int(row[_UNLEARNED]), newest):
@@ -194,7 +190,7 @@ def learn_symbol(row: Cells, pool: Cells, params: Cells) -> None:
 
 @scalar
 def trend_bar(row: Cells, params: Cells) -> None:
-    """Take in the trend bar held in *row*."""
+    """Update the trend measures with the trend bar in *row*."""
     bar = _TREND_BAR
     measure_trend(
         row, _MEASURE, row[bar + 3], row[bar + 4], row[bar + 5], row[bar + 6],
@@ -205,7 +201,7 @@ def trend_bar(row: Cells, params: Cells) -> None:
 
 @scalar
 def vol_bar(row: Cells) -> None:
-    """Take in the volatility bar held in *row*."""
+    """Update the volatility measure with the volatility bar in *row*."""
     measure_volatility(row, _MEASURE, row[_VOL_BAR + 3], row[_VOL_BAR + 4], row[_VOL_BAR + 5])
     row[_VOL_BAR] = 0.0
 
@@ -215,10 +211,10 @@ def symbol_bar(
     row: Cells, bar: Cells, buckets: tuple[float, float, float], ends: tuple[bool, bool, bool], pool: Cells,
     params: Cells,
 ) -> int:
-    """Take in one base bar (5,) of one symbol; return the signal (-1, 0, +1).
+    """Process one base bar (5,) of one symbol; return the signal (-1, 0, +1).
 
     *buckets* are the numbers of the decision, trend and volatility bars it belongs to, *ends* whether it is their last.
-    Older bars still held were left without their last base bar: they are complete as they are.
+    An older bar that is still held lacks its last base bar and is completed without it.
     """
     signal = 0
     for late in (True, False):
@@ -244,7 +240,7 @@ def symbol_bar(
 
 @scalar
 def write_out(row: Cells, signal: int, age: float, out: Cells) -> None:
-    """Write the answer of one symbol (but for the quality) into *out* (N_OUT,)."""
+    """Write the output of one symbol, except the quality, into *out* (N_OUT,)."""
     close = row[_CLOSE]
     ratio = known_atr_ratio(row[_MEASURE + M_VOL_RATIO])
     spread = spread_bps(close, row[_TICK], ratio)
@@ -289,7 +285,7 @@ def _calendar(ts_ns: Any, params: Cells) -> Any:
 def _advance_symbol(
     ts_ns: Any, bar: Cells, row: Cells, last: Any, buckets: Any, ends: Any, pool: Cells, params: Cells, out: Any
 ) -> None:
-    """Take one symbol's *row* through its bar that opened at *ts_ns*; the one before opened at *last*."""
+    """Process in *row* a symbol's bar that opened at *ts_ns*; the previous bar opened at *last*."""
     if last < 0 or ts_ns - last - int(params[_INTERVAL]) > _HOLE_NS:
         _clear_symbol(row)
     _write_out(row, _symbol_bar(row, bar, buckets, ends, pool, params), 0.0, out)
@@ -300,7 +296,7 @@ def _prepare(
     ts_ns: Any, s: int, bar: Cells, rows: Any, side: Any, clocks: Any, pool: Cells, params: Cells, ahead: Any,
     ahead_ts: Any, ahead_out: Any,
 ) -> None:
-    """Work symbol *s* out ahead in its other row, and keep for which bar."""
+    """Process the next bar of symbol *s* in its second row and store which bar it was."""
     ahead_ts[s] = -1
     spare = rows[1 - side[s], s]
     spare[:] = rows[side[s], s]
@@ -348,7 +344,7 @@ def _moment(
 
 @kernel
 def _learn(rows: Any, side: Any, pool: Cells, params: Cells) -> None:
-    """Learn what the last moment's bars have settled."""
+    """Learn the outcomes that the last moment's bars have completed."""
     for s in range(side.shape[0]):
         row = rows[side[s], s]
         if row[_UNLEARNED] > 0.0:
@@ -360,7 +356,7 @@ def _moments(
     ts_ns: Any, ohlcv: Any, present: Any, rows: Any, side: Any, clocks: Any, pool: Cells, params: Cells, out: Any,
     ahead: Any, ahead_ts: Any, ahead_out: Any,
 ) -> int:
-    """Advance over T moments with the very steps of one."""
+    """Advance over T moments with the same step as a single moment."""
     signals = 0
     for t in range(ts_ns.shape[0]):
         signals += _moment(
@@ -385,8 +381,8 @@ def _params(interval_ns: int, market: MarketSettings, signals: SignalSettings) -
 class SignalKernel:
     """Measures, regime, costs and signals of all symbols, advanced a moment at a time.
 
-    ``out`` (S, N_OUT) float64 is the answer to the last moment, columns in signals.columns; the same array every
-    time. ``features_ts`` (S,) int64 is the open of the newest base bar in each symbol's last decision, -1 before it.
+    ``out`` (S, N_OUT) float64 is the output of the last moment, columns in signals.columns; the array is reused.
+    ``features_ts`` (S,) int64 is the open of the newest base bar in each symbol's last decision, -1 before it.
     Base bars of *interval_ns* must divide an hour (1 minute to 1 hour). Raises InputError for settings that do not fit.
     """
 
@@ -413,7 +409,7 @@ class SignalKernel:
         self.params = _params(interval_ns, market, signals)
         width = _RING + (int(self.params[_HORIZON]) + _SPARE) * _ENTRY
         count = len(self.symbols)
-        self._rows: Floats = np.zeros((2, count, width))  # the one in use, and one to work ahead in
+        self._rows: Floats = np.zeros((2, count, width))  # the row in use, and a second one for prepared bars
         self._rows[:, :, _TICK] = 0.0 if tick_sizes is None else np.asarray(tick_sizes, dtype=np.float64)
         for row in self._rows.reshape(2 * count, width):
             clear_symbol(row)
@@ -428,16 +424,16 @@ class SignalKernel:
         self._learned = True
         self.features_ts = self._clocks[:, _FEATURES_TS]
         self.out: Floats = np.zeros((count, c.N_OUT))
-        self._write_cold(self.out)
+        self._write_before_first_bar(self.out)
 
     def advance(self, batch: MarketBatch) -> int:
-        """Take in the bars of one moment; return how many symbols have a new signal. Raises DataError, see below."""
+        """Process the bars of one moment; return how many symbols have a new signal. DataError as in advance_arrays."""
         return self.advance_arrays(batch.ts_ns, batch.ohlcv, batch.present)
 
     def advance_arrays(self, ts_ns: int, ohlcv: Floats, present: Bools) -> int:
-        """Take in (S, 5) bars that opened at *ts_ns*. Raises DataError when time does not move forward.
+        """Process (S, 5) bars that opened at *ts_ns*. Raises DataError when time does not move forward.
 
-        What they teach waits for :meth:`learn`, which the next call makes good where nobody did.
+        :meth:`learn` learns their outcomes; the next call of this method does it when the caller has not.
         """
         if ts_ns <= self._last_ns:
             raise DataError(f"bars of {iso(ts_ns)} after bars of {iso(self._last_ns)}: time must move forward")
@@ -450,15 +446,15 @@ class SignalKernel:
         )
 
     def learn(self) -> None:
-        """Learn what the bars of the last moment have settled, once."""
+        """Learn the outcomes that the last moment's bars have completed; a second call does nothing."""
         if not self._learned:
             self._learned = True
             _learn(self._rows, self._side, self._pool, self.params)
 
     def prepare(self, ts_ns: int, index: int, bar: Floats) -> None:
-        """Work a symbol's next bar (5,) out ahead of its moment; :meth:`advance` takes it if that bar comes.
+        """Process a symbol's next bar (5,) before its moment; :meth:`advance` uses the result if that bar arrives.
 
-        Nothing that counts changes. It does nothing while the moment before is not learned, or for a bar of the past.
+        The state in use does not change. It does nothing before :meth:`learn`, or for a bar of the past.
         """
         if self._learned and ts_ns > self._last_ns:
             _prepare(
@@ -467,9 +463,9 @@ class SignalKernel:
             )
 
     def advance_all(self, ts_ns: Ints, ohlcv: Floats, present: Bools, out: Floats | None = None) -> Floats:
-        """Take in T moments at once: (T,), (T, S, 5), (T, S); return every moment's ``out`` (T, S, N_OUT).
+        """Process T moments at once: (T,), (T, S, 5), (T, S); return every moment's ``out`` (T, S, N_OUT).
 
-        The state moves on, so that chunks may follow one another. Raises DataError when time does not move forward.
+        The state advances, so chunks can follow one another. Raises DataError when time does not move forward.
         """
         moments = ts_ns.shape[0]
         answers = np.empty((moments, len(self.symbols), c.N_OUT)) if out is None else out
@@ -488,7 +484,7 @@ class SignalKernel:
         return answers
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Copies of everything that must survive a restart, with everything learned."""
+        """Copies of the arrays to save for a restart, after :meth:`learn`."""
         self.learn()
         return {
             "rows": self._in_use(), "pool": self._pool.copy(), "clocks": self._clocks.copy(),
@@ -515,8 +511,8 @@ class SignalKernel:
         """A copy (S, width) of the rows in use."""
         return self._rows[self._side, np.arange(len(self.symbols))]
 
-    def _write_cold(self, out: Floats) -> None:
-        """Write the answer of symbols never seen."""
+    def _write_before_first_bar(self, out: Floats) -> None:
+        """Write the output of symbols before their first bar."""
         for row, answer in zip(self._rows[0], out, strict=True):
             write_out(row, 0, np.inf, answer)
         out[:, c.TREND] = TREND_UNKNOWN

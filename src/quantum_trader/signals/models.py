@@ -1,17 +1,17 @@
 """Six rule and statistical models over decision bars, each a score in [-1, 1]: how strongly up (+) or down (-).
 
-A score carries no probability; signals.calibration learns what each score has been worth. All scales are the
-market's own (volatility of the last bars), so one model fits every symbol. Every score is odd in price: a mirrored
+A score is not a probability; signals.calibration maps scores to probabilities. All scales are relative to the
+volatility of the last bars, so one model fits every symbol. Every score is odd in price: a mirrored
 market gives the mirrored score. The bars' cells live in one symbol's row of floats.
 
-| model | what it believes |
+| model | assumption |
 |---|---|
-| macd_trend | the gap of two EMAs (12, 26), against volatility, goes on |
-| donchian_breakout | a close beyond the last 48 bars goes on, the more volume came with it; fades in half a day |
-| band_reversion | RSI(14) and the Bollinger band (20) far out come back |
-| lag_regression | logistic regression on lagged standardised returns, learned online from outcomes |
-| momentum | volatility-scaled returns over 16, 48 and 144 bars go on (time-series momentum) |
-| kalman_trend | the slope of a Kalman filter's local linear trend goes on |
+| macd_trend | the gap of two EMAs (12, 26), relative to volatility, persists |
+| donchian_breakout | a close beyond the last 48 bars continues, more so with volume; decays in half a day |
+| band_reversion | extreme RSI(14) and Bollinger band (20) values revert |
+| lag_regression | logistic regression on lagged standardised returns, fitted online to outcomes |
+| momentum | volatility-scaled returns over 16, 48 and 144 bars continue (time-series momentum) |
+| kalman_trend | the slope of a Kalman filter's local linear trend persists |
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MODEL_NAMES: Final = (
 )
 N_MODELS: Final = len(MODEL_NAMES)
 N_FEATURES: Final = 6
-WARMUP_BARS: Final = 150  # decision bars until every model has seen enough
+WARMUP_BARS: Final = 150  # decision bars of warm-up of all models
 
 _FAST: Final = 12
 _SLOW: Final = 26
@@ -53,7 +53,7 @@ _LEVEL_NOISE: Final = 0.3  # Kalman: variance of the level's own steps, in retur
 _SLOPE_NOISE: Final = 0.0005  # … of the slope's steps
 _OBSERVATION_NOISE: Final = 1.0
 
-# Cells, from the place *at* of the models in a symbol's row.
+# Cells, from the index *at* of the models in a symbol's row.
 X_SCORES: Final = 0
 X_FEATURES: Final = X_SCORES + N_MODELS
 X_BARS: Final = X_FEATURES + N_FEATURES
@@ -77,7 +77,7 @@ MODELS_SIZE: Final = X_PATH + _PATH
 
 @scalar
 def squash(x: float) -> float:
-    """Map a number into (-1, 1), odd and rising (square root, so that every machine gives the same bits)."""
+    """Map a number into (-1, 1), odd and increasing (by square root, which gives the same bits on every machine)."""
     return x / math.sqrt(1.0 + x * x)
 
 
@@ -89,7 +89,7 @@ def logistic(x: float) -> float:
 
 @scalar
 def lagged_return(row: Cells, at: int, lag: int) -> float:
-    """Log return of the last *lag* bars (0 before there are so many)."""
+    """Log return of the last *lag* bars (0.0 before there are *lag* bars)."""
     last = int(row[at + X_BARS]) - 1
     if last < lag:
         return 0.0
@@ -98,7 +98,7 @@ def lagged_return(row: Cells, at: int, lag: int) -> float:
 
 @scalar
 def breakout_score(row: Cells, at: int, high: float, low: float, close: float, volume: float) -> float:
-    """Strength of the last break of the 48-bar channel, by the volume that came with it, fading since."""
+    """Strength of the last break of the 48-bar channel, weighted by its volume, decaying since."""
     bars = row[at + X_BARS]
     top = row[at + X_HIGH + 1]  # the extremes of the bars before this one
     bottom = -row[at + X_LOW + 1]
@@ -142,7 +142,7 @@ def kalman_step(row: Cells, at: int, x: float, variance: float) -> float:
 
 @scalar
 def clip_feature(x: float) -> float:
-    """Keep a standardised value within three deviations."""
+    """Clip a standardised value to three deviations."""
     return max(-_FEATURE_CLIP, min(_FEATURE_CLIP, x))
 
 
@@ -150,7 +150,7 @@ def clip_feature(x: float) -> float:
 def update_models(
     row: Cells, at: int, high: float, low: float, close: float, volume: float, pool: Cells, weights_at: int
 ) -> None:
-    """Take in one decision bar; write the scores and the regression's features into *row*.
+    """Process one decision bar; write the scores and the regression's features into *row*.
 
     *pool* holds the regression's weights at *weights_at* (N_FEATURES).
     """

@@ -1,4 +1,4 @@
-"""The settings of the signal ensemble. Times are hours, so that they mean the same whatever the base bars are."""
+"""The settings of the signal ensemble. Times are hours, so that they do not depend on the length of the base bars."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ MAX_HORIZON_BARS: Final = 512
 
 
 class SignalSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How the ensemble decides; chosen on the first part of the bundled bars (docs/decisions/0022)."""
+    """Settings of the ensemble; chosen on the first part of the bundled bars (docs/decisions/0022)."""
 
-    decision_minutes: int = 30  # the bars the models look at; base bars longer than this are looked at themselves
-    horizon_hours: float = 8.0  # a direction is right when the close has moved that way after so long
+    decision_minutes: int = 30  # bars of the models; base bars longer than this are used directly
+    horizon_hours: float = 8.0  # a direction is right when the close has moved that way after this time
     cooldown_hours: float = 24.0  # between two signals of one symbol in the same direction
-    edge: float = 0.515  # smallest probability a signal is given for
-    prior_outcomes: float = 60.0  # independent outcomes the prior of a calibration cell counts for
-    memory_outcomes: float = 2000.0  # independent outcomes after which a cell has forgotten a 1/e
-    warmup_outcomes: float = 20.0  # independent outcomes the whole ensemble must have seen before its first signal
+    edge: float = 0.515  # smallest probability of a signal
+    prior_outcomes: float = 60.0  # weight of the prior of a calibration cell, in independent outcomes
+    memory_outcomes: float = 2000.0  # independent outcomes after which a cell's old weight has decayed to 1/e
+    warmup_outcomes: float = 20.0  # independent outcomes of the whole ensemble before its first signal
     learning_rate: float = 0.05  # of the logistic model, per independent outcome
     trust: float = 0.0003  # shrinkage of the models' weights: the gain (nats) at which a model has half its weight
-    quality_memory: float = 50.0  # signals the ensemble's quality remembers
+    quality_memory: float = 50.0  # signals over which the ensemble's quality is averaged
 
     def __post_init__(self) -> None:
         require(
@@ -41,7 +41,7 @@ class SignalSettings(msgspec.Struct, frozen=True, kw_only=True):
         require(0.0 <= self.learning_rate <= 1.0, "learning_rate", self.learning_rate, "must be 0 to 1")
 
     def decision_ns(self, interval_ns: int) -> int:
-        """Length of the bars the models look at, given base bars of *interval_ns*."""
+        """Length (ns) of the models' bars, given base bars of *interval_ns*."""
         return max(self.decision_minutes * NS_PER_MINUTE, interval_ns)
 
     def horizon_bars(self, interval_ns: int) -> int:

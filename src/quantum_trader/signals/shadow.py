@@ -1,4 +1,4 @@
-"""Shadow trades: what each signal would have earned under one standard bracket, whether it was traded or not.
+"""Shadow trades: a paper copy of every signal under one standard bracket, traded or not.
 
 A shadow enters at the open of its symbol's next bar, pays half the spread, slippage and the taker fee on both sides,
 and ends at its stop, its target, after 24 hours at the close, or at the last close before a hole of more than a day.
@@ -19,10 +19,8 @@ from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
 from quantum_trader.domain.errors import StateError, require
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.scalar import scalar
+from quantum_trader.market.arrays import Floats, Ints
 from quantum_trader.market.jit import compiled, kernel
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 SHADOW_STOP, SHADOW_TARGET, SHADOW_TIMEOUT, SHADOW_HOLE = 0, 1, 2, 3
 SHADOW_EXITS: Final = ("STOP", "TAKE_PROFIT", "TIMEOUT", "DATA_HOLE")
@@ -30,7 +28,7 @@ MAX_OPEN: Final = 64
 _OPEN: Final = -1  # no exit yet
 
 # Columns of a resolved row.
-R_SYMBOL, R_SEQ, R_NET, R_EXIT, R_BARS = 0, 1, 2, 3, 4
+RESOLVED_SYMBOL, RESOLVED_SEQ, RESOLVED_NET_R, RESOLVED_EXIT, RESOLVED_BARS = 0, 1, 2, 3, 4
 _N_RESOLVED: Final = 5
 
 # Columns of one held shadow; entry 0.0 until it has entered.
@@ -60,7 +58,7 @@ def shadow_exit(
 
 @scalar
 def shadow_r(sign: float, entry: float, level: float, risk: float, cost_bps: float, fee_bps: float) -> float:
-    """Return the net result in R: *entry* is a fill, *level* the price the exit's cost and both fees still come off."""
+    """Return the net result in R: *entry* is a fill, *level* the exit price before the exit's cost and both fees."""
     fill = level * (1.0 - sign * cost_bps / 10_000.0)
     return (sign * (fill - entry) - (entry + fill) * fee_bps / 10_000.0) / risk
 
@@ -77,11 +75,11 @@ def _close_all(
     for slot in range(counts[s, _COUNT]):
         shadow = held[s, slot]
         if shadow[_ENTRY] > 0.0:
-            resolved[at, R_SYMBOL] = s
-            resolved[at, R_SEQ] = shadow[_SEQ]
-            resolved[at, R_NET] = _net_r(shadow[_SIGN], shadow[_ENTRY], close, shadow[_RISK], cost, fee_bps)
-            resolved[at, R_EXIT] = SHADOW_HOLE
-            resolved[at, R_BARS] = shadow[_BARS]
+            resolved[at, RESOLVED_SYMBOL] = s
+            resolved[at, RESOLVED_SEQ] = shadow[_SEQ]
+            resolved[at, RESOLVED_NET_R] = _net_r(shadow[_SIGN], shadow[_ENTRY], close, shadow[_RISK], cost, fee_bps)
+            resolved[at, RESOLVED_EXIT] = SHADOW_HOLE
+            resolved[at, RESOLVED_BARS] = shadow[_BARS]
             at += 1
         else:
             counts[s, _DROPPED] += 1
@@ -94,7 +92,7 @@ def _symbol_bar(
     s: int, bar: Any, index: float, max_bars: float, held: Any, counts: Any, cost: float, fee_bps: float,
     resolved: Any, at: int,
 ) -> int:
-    """Move symbol *s*'s shadows through one bar (number *index*); return the next free row of *resolved*."""
+    """Process one bar (number *index*) for symbol *s*'s shadows; return the next free row of *resolved*."""
     kept = 0
     for slot in range(counts[s, _COUNT]):
         shadow = held[s, slot]
@@ -109,11 +107,11 @@ def _symbol_bar(
             sign, entry - sign * shadow[_RISK], entry + sign * shadow[_REACH], bar[0], bar[1], bar[2], bar[3], expired
         )
         if code >= 0:
-            resolved[at, R_SYMBOL] = s
-            resolved[at, R_SEQ] = shadow[_SEQ]
-            resolved[at, R_NET] = _net_r(sign, entry, level, shadow[_RISK], cost, fee_bps)
-            resolved[at, R_EXIT] = code
-            resolved[at, R_BARS] = shadow[_BARS]
+            resolved[at, RESOLVED_SYMBOL] = s
+            resolved[at, RESOLVED_SEQ] = shadow[_SEQ]
+            resolved[at, RESOLVED_NET_R] = _net_r(sign, entry, level, shadow[_RISK], cost, fee_bps)
+            resolved[at, RESOLVED_EXIT] = code
+            resolved[at, RESOLVED_BARS] = shadow[_BARS]
             at += 1
         else:
             if kept != slot:
@@ -128,7 +126,7 @@ def _moment(
     ts_ns: Any, interval_ns: Any, max_bars: float, fee_bps: float, ohlcv: Any, present: Any, costs: Any, held: Any,
     counts: Any, closes: Any, resolved: Any,
 ) -> int:
-    """Move every present symbol's shadows through its bar; return how many were resolved."""
+    """Process the bar of every present symbol for its shadows; return how many were resolved."""
     made = 0
     index = float(ts_ns // interval_ns)
     for s in range(held.shape[0]):
@@ -193,7 +191,7 @@ class ShadowBook:
         return int(self._counts[symbol_index, _COUNT])
 
     def on_bar(self, batch: MarketBatch, cost_bps: Floats) -> int:
-        """Move all shadows through the bars of one moment; return how many rows of ``resolved`` are new.
+        """Process the bars of one moment; return how many rows of ``resolved`` are new.
 
         *cost_bps* (S,): half spread and slippage a side as known before the bar.
         """
@@ -214,14 +212,14 @@ class ShadowBook:
         )
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Copies of everything that must survive a restart."""
+        """Copies of the arrays to save for a restart."""
         return {
             "held": self._held.copy(), "counts": self._counts.copy(), "closes": self._closes.copy(),
             "costs": self._costs.copy(),
         }
 
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Continue from :meth:`state`. Raises StateError when it is of other symbols."""
+        """Continue from :meth:`state`. Raises StateError when it has another number of symbols."""
         here = {"held": self._held, "counts": self._counts, "closes": self._closes, "costs": self._costs}
         for key, array in here.items():
             saved = state.get(key)

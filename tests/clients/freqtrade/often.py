@@ -6,7 +6,7 @@ from freqtrade.strategy import IStrategy
 
 
 class Often(IStrategy):
-    """Enter by the clock and leave by the clock; a stop at the exchange guards the way."""
+    """Enter by the clock and leave by the clock; a stop at the exchange protects the position."""
 
     INTERFACE_VERSION = 3
     timeframe = "1m"
@@ -22,7 +22,7 @@ class Often(IStrategy):
         return dataframe
 
     def populate_entry_trend(self, dataframe, metadata):
-        """Enter two minutes before the minute can be divided by four, so that a funding finds a position."""
+        """Enter two minutes before the minute can be divided by four, so that a position is open at a funding."""
         way = "enter_short" if metadata["pair"].startswith("ETH") else "enter_long"
         dataframe.loc[dataframe["minute"] % 4 == 2, way] = 1
         return dataframe

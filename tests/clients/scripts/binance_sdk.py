@@ -39,8 +39,8 @@ def look(rest):
          brackets=len(brackets[0].brackets))
 
 
-class Heard:
-    """What the streams brought, in order, and a way to wait for more."""
+class ReceivedMessages:
+    """Messages of the streams, in order; :meth:`until` waits for more."""
 
     def __init__(self):
         self.seen = []
@@ -63,7 +63,7 @@ class Heard:
 
 
 def is_order(event, status, side):
-    """Tell whether *event* says that an order of *side* reached *status*."""
+    """Return whether *event* reports an order of *side* at *status*."""
     order = getattr(event.actual_instance, "o", None)
     return getattr(order, "X", None) == status and getattr(order, "S", None) == side
 
@@ -116,7 +116,7 @@ def reverse(rest):
 
 async def stream(client):
     """Listen to bars, the best prices, the mark and own events, and trade meanwhile."""
-    bars, best, mark, own = Heard(), Heard(), Heard(), Heard()
+    bars, best, mark, own = ReceivedMessages(), ReceivedMessages(), ReceivedMessages(), ReceivedMessages()
     connection = await client.websocket_streams.create_connection()
     (await connection.kline_candlestick_streams(SYMBOL.lower(), "1m")).on("message", bars)
     (await connection.individual_symbol_book_ticker_streams(SYMBOL.lower())).on("message", best)

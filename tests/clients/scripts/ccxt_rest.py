@@ -81,7 +81,7 @@ async def trade(exchange):
 
 
 async def refused(exchange):
-    """Ask for things the venue must refuse, and tell the codes."""
+    """Send requests that the venue must refuse, and print the codes."""
     names = {}
     for name, call in {
         "too little": lambda: exchange.create_order(SYMBOL, "limit", "buy", 0.001, 1_000.0),

@@ -34,7 +34,7 @@ class Watch:
         self.changed = asyncio.Event()
 
     async def listen(self, name, watch):
-        """Put what *watch* brings into seen[name], for ever."""
+        """Put what *watch* brings into seen[name], without end."""
         while True:
             found = await watch()
             self.seen.setdefault(name, []).extend(found if isinstance(found, list) else [found])

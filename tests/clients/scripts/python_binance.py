@@ -49,7 +49,7 @@ def look(client):
 
 
 async def own(socket, wanted):
-    """Read own events until *wanted* says so; return all of them."""
+    """Read own events until *wanted* is true; return all of them."""
     events = []
     async with asyncio.timeout(20):
         while True:
@@ -68,7 +68,7 @@ async def bars(manager):
 
 
 def is_order(event, status):
-    """Tell whether *event* says that an order reached *status*."""
+    """Return whether *event* reports an order at *status*."""
     return event["e"] == "ORDER_TRADE_UPDATE" and event["o"]["X"] == status
 
 

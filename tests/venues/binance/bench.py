@@ -33,7 +33,7 @@ QUICK = StreamTiming(probe_s=0.02, silent_s=2.0, no_data_s=0.0, first_pause_s=0.
 
 
 class Bench:
-    """The venue, an adapter on it, and what its stream said."""
+    """The venue, an adapter on it, and the events of its stream."""
 
     def __init__(self, venue: LocalVenue, adapter: BinanceFuturesExecutionAdapter) -> None:
         self.venue = venue

@@ -1,4 +1,4 @@
-"""The error codes of Binance's USD-M documentation that the adapter or the local venue know: name and text.
+"""The error codes of Binance's USD-M documentation that the adapter or the local venue use: name and text.
 
 Page: https://developers.binance.com/docs/derivatives/usds-margined-futures/error-code, and General Info for -1008; a
 ``%s`` is a value. "Codes are universal, but messages can vary", says the page: SEEN are texts of the real venue.

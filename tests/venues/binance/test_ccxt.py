@@ -1,4 +1,4 @@
-"""ccxt knows every road that is taken, and signs as the venue wants it."""
+"""ccxt has every REST path of the adapter, and signs as the venue documents it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GROUPS = {
 }
 
 
-def roads() -> set[tuple[str, str, str]]:
+def paths() -> set[tuple[str, str, str]]:
     """Every (group, method, path) that the adapter names, read out of its source."""
     found = set()
     for file in FOLDER.glob("*.py"):
@@ -38,13 +38,13 @@ def roads() -> set[tuple[str, str, str]]:
     return found
 
 
-def test_ccxt_knows_every_road() -> None:
+def test_ccxt_has_every_path() -> None:
     """A path that ccxt does not have is one the venue does not have either."""
     api = ccxt.binanceusdm().describe()["api"]
 
-    unknown = {road for road in roads() if road[2] not in api[road[0]][road[1].lower()]}
+    unknown = {road for road in paths() if road[2] not in api[road[0]][road[1].lower()]}
 
-    assert len(roads()) > 15
+    assert len(paths()) > 15
     assert unknown == set()
     for method in ("post", "get", "delete"):
         assert {"order", "algoOrder"} <= set(api["fapiPrivate"][method])

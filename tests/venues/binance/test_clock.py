@@ -1,4 +1,4 @@
-"""The venue's time, from questions of different quickness."""
+"""The venue's time, from requests with different round trips."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def sample(offset_ms: int, there_ms: int, back_ms: int, at_ms: int = 1_000_000) 
 
 
 def test_slow_answers_do_not_count() -> None:
-    """The median of the quicker half: 250 ms ahead, though slow answers say something else."""
+    """The median of the quicker half: 250 ms ahead, although slow answers show another offset."""
     clock = VenueClock(lambda: 1_000_000 * MS)
 
-    clock.learn([sample(250, 5, 5), sample(250, 900, 5), sample(250, 6, 6), sample(250, 5, 700), sample(250, 7, 7)])
+    clock.update([sample(250, 5, 5), sample(250, 900, 5), sample(250, 6, 6), sample(250, 5, 700), sample(250, 7, 7)])
 
     assert clock.offset_ms == pytest.approx(250.5)
     assert clock.round_trip_ms == 10.0
@@ -30,9 +30,9 @@ def test_slow_answers_do_not_count() -> None:
 
 
 def test_a_clock_needs_a_sample() -> None:
-    """No answer is no measurement."""
+    """Without samples it raises InputError."""
     clock = VenueClock(lambda: 1_000_000 * MS)
 
     with pytest.raises(InputError, match="at least one"):
-        clock.learn([])
+        clock.update([])
     assert clock.offset_ms == 0.0

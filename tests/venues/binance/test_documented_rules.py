@@ -1,4 +1,4 @@
-"""Rules of Binance's documentation that are no payload, kept by the local venue as the adapter meets them.
+"""Rules of Binance's documentation beyond payloads, as the local venue applies them to the adapter.
 
 Sources: the change log (https://developers.binance.com/docs/derivatives/change-log), the pages New-Algo-Order,
 Modify-Isolated-Position-Margin and error-code, and Important-WebSocket-Change-Notice.
@@ -13,7 +13,7 @@ import pytest
 from tests.venues.local.world import exchange, served, ticket
 
 from quantum_trader.venues.binance import endpoints
-from quantum_trader.venues.binance.orders import Road
+from quantum_trader.venues.binance.orders import OrderService
 from quantum_trader.venues.local.api_errors import ApiError
 from quantum_trader.venues.local.exchange import ExchangeSettings
 from quantum_trader.venues.local.market_frames import stream_of
@@ -26,7 +26,7 @@ def stop(symbol: str, price: float, **changes: Any) -> OrderTicket:
 
 
 def test_conditional_orders_are_counted_over_all_symbols() -> None:
-    """Change log, 2025-12-29: 200 across all symbols, and no filter of a symbol tells it."""
+    """Change log, 2025-12-29: 200 across all symbols, and exchangeInfo has no filter for it."""
     market = exchange(ExchangeSettings(assumed_funding_rate=0.0, max_algo_orders=2))
     market.place_algo(stop("AAAUSDT", 90.0))
     market.place_algo(stop("BBBUSDT", 40.0))
@@ -94,11 +94,11 @@ def test_a_client_id_is_36_characters_long_at_most() -> None:
 
 
 @pytest.mark.parametrize("kind", ["STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"])
-def test_conditional_orders_have_left_the_regular_road(kind: str) -> None:
+def test_conditional_orders_are_refused_by_the_regular_service(kind: str) -> None:
     """Error-code, -4120 STOP_ORDER_SWITCH_ALGO; New-Algo-Order lists the same five types."""
     fields = {"symbol": "AAAUSDT", "side": "SELL", "quantity": 1, "type": kind}
 
-    ((status, body),) = ask(("POST", f"/fapi/v1/{Road.REGULAR.value}", fields | {"stopPrice": 90}))
+    ((status, body),) = ask(("POST", f"/fapi/v1/{OrderService.REGULAR.value}", fields | {"stopPrice": 90}))
 
     assert (status, body["code"]) == (400, -4120)
 
@@ -121,15 +121,15 @@ def test_a_second_closing_stop_is_refused_and_a_target_is_not() -> None:
 @pytest.mark.parametrize(
     ("name", "road"),
     [
-        ("aaausdt@bookTicker", endpoints.PUBLIC_ROAD), ("!bookTicker", endpoints.PUBLIC_ROAD),
-        ("aaausdt@depth20@100ms", endpoints.PUBLIC_ROAD), ("aaausdt@depth@500ms", endpoints.PUBLIC_ROAD),
-        ("aaausdt@aggTrade", endpoints.MARKET_ROAD), ("aaausdt@markPrice@1s", endpoints.MARKET_ROAD),
-        ("!markPrice@arr@1s", endpoints.MARKET_ROAD), ("aaausdt@kline_1h", endpoints.MARKET_ROAD),
-        ("aaausdt_perpetual@continuousKline_1h", endpoints.MARKET_ROAD),
-        ("aaausdt@miniTicker", endpoints.MARKET_ROAD), ("!ticker@arr", endpoints.MARKET_ROAD),
+        ("aaausdt@bookTicker", endpoints.PUBLIC_PATH), ("!bookTicker", endpoints.PUBLIC_PATH),
+        ("aaausdt@depth20@100ms", endpoints.PUBLIC_PATH), ("aaausdt@depth@500ms", endpoints.PUBLIC_PATH),
+        ("aaausdt@aggTrade", endpoints.MARKET_PATH), ("aaausdt@markPrice@1s", endpoints.MARKET_PATH),
+        ("!markPrice@arr@1s", endpoints.MARKET_PATH), ("aaausdt@kline_1h", endpoints.MARKET_PATH),
+        ("aaausdt_perpetual@continuousKline_1h", endpoints.MARKET_PATH),
+        ("aaausdt@miniTicker", endpoints.MARKET_PATH), ("!ticker@arr", endpoints.MARKET_PATH),
     ],
 )
-def test_each_stream_is_told_on_its_road_alone(name: str, road: str) -> None:
+def test_each_stream_is_sent_on_its_path_only(name: str, road: str) -> None:
     """Important-WebSocket-Change-Notice: the mapping of streams to /public and /market, in force since 2026-04-23."""
     stream = stream_of(exchange(), name)
 

@@ -42,14 +42,14 @@ def test_local_takes_an_address_of_this_machine(address: str) -> None:
         "http://127.0.0.1:99999", "ws://127.0.0.1:80", "http://0.0.0.0:80",
     ],
 )
-def test_local_takes_no_other(address: str) -> None:
+def test_local_refuses_other_addresses(address: str) -> None:
     """Not another machine, not a name, not a path."""
     with pytest.raises(ConfigError, match="this machine"):
         endpoint("local", address)
 
 
 def test_an_unknown_name_is_refused() -> None:
-    """With the names there are."""
+    """The error lists the valid names."""
     with pytest.raises(ConfigError, match="use one of binance-live, binance-testnet, local"):
         endpoint("binance")
     with pytest.raises(ConfigError, match="use one of binance-live, binance-testnet, local"):
@@ -57,15 +57,15 @@ def test_an_unknown_name_is_refused() -> None:
 
 
 def test_keys_of_one_endpoint_are_not_used_at_another() -> None:
-    """Whatever the address is."""
+    """The check uses the endpoint's name, not its address."""
     keys = ApiKeys("binance-live", Secret("k" * 64), Secret("s" * 64), "environment")
 
     with pytest.raises(ConfigError, match="belong to binance-live and are not used at local"):
         BinanceFuturesExecutionAdapter(endpoint("local", "http://127.0.0.1:1"), ["BTCUSDT"], keys, rng=Random(1))
 
 
-def test_settings_that_cannot_be_are_refused() -> None:
-    """With the key, the value and what is possible."""
+def test_invalid_settings_are_refused() -> None:
+    """The error has the setting, its value and the valid values."""
     with pytest.raises(ConfigError, match="trigger_on = 'LAST'"):
         AdapterSettings(trigger_on="LAST")
     with pytest.raises(ConfigError, match="receive_window_ms = 10"):

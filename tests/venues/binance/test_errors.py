@@ -71,8 +71,8 @@ def test_unknown_are_the_codes_whose_text_says_so() -> None:
     """The page calls an outcome unknown in so many words; no such code may be sent again as if nothing happened."""
     says_so = {code for code, (_, text) in DOCUMENTED.items() if "status unknown" in text}
 
-    assert says_so <= errors.UNKNOWN
-    assert not errors.NOT_EXECUTED & errors.UNKNOWN
+    assert says_so <= errors.OUTCOME_UNKNOWN_CODES
+    assert not errors.NOT_EXECUTED & errors.OUTCOME_UNKNOWN_CODES
 
 
 def body(code: int, text: str) -> bytes:
@@ -82,7 +82,7 @@ def body(code: int, text: str) -> bytes:
 
 @pytest.mark.parametrize(("status", "code", "text"), REFUSED)
 def test_a_refusal_is_a_value_that_begins_with_its_code(status: int, code: int, text: str) -> None:
-    """The venue's word that nothing happened; the caller decides."""
+    """Nothing happened at the venue; the caller decides."""
     refusal = errors.interpret(status, body(code, text), what="order qt-1", writes=True)
 
     assert refusal.code == code
@@ -90,8 +90,8 @@ def test_a_refusal_is_a_value_that_begins_with_its_code(status: int, code: int, 
 
 
 @pytest.mark.parametrize(("status", "code", "text"), NOT_EXECUTED)
-def test_certainly_without_effect(status: int, code: int, text: str) -> None:
-    """Documented failures may be sent again; how long the venue wants to be left alone comes along."""
+def test_answers_that_are_certainly_without_effect(status: int, code: int, text: str) -> None:
+    """Documented failures may be sent again; the error carries the pause that the venue requests."""
     with pytest.raises(VenueUnavailable, match="order qt-1") as caught:
         errors.interpret(status, body(code, text), what="order qt-1", writes=True, retry_after_s=7.0)
 
@@ -99,10 +99,10 @@ def test_certainly_without_effect(status: int, code: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(("status", "code", "text"), UNKNOWN)
-def test_an_order_with_such_an_answer_may_be_alive_and_a_question_may_be_repeated(
+def test_such_an_answer_leaves_an_order_unknown_and_a_query_repeatable(
     status: int, code: int, text: str
 ) -> None:
-    """What could have taken effect must be asked for; a question changed nothing."""
+    """A writing request must be queried afterwards; a reading one changed nothing."""
     with pytest.raises(OutcomeUnknown, match="order qt-1"):
         errors.interpret(status, body(code, text), what="order qt-1", writes=True)
     with pytest.raises(VenueUnavailable):

@@ -17,8 +17,8 @@ from quantum_trader.venues.binance.endpoints import endpoint
 from quantum_trader.venues.local.server import LocalVenue
 
 
-def test_filters_are_told_as_they_are_once_they_were_asked_for_again() -> None:
-    """A coarser step: the old quantity is refused, the instrument told afterwards gives one that is taken."""
+def test_read_filters_replace_the_old_ones() -> None:
+    """A coarser step: the old quantity is refused, the instrument read afterwards gives a valid one."""
 
     async def story() -> None:
         async with bench() as b:
@@ -32,9 +32,9 @@ def test_filters_are_told_as_they_are_once_they_were_asked_for_again() -> None:
             assert refused.status is OrderStatus.REJECTED
             assert b.adapter.instrument(SYMBOL).step_size == COIN.step_size
             await b.adapter.read_instruments()
-            told = b.adapter.instrument(SYMBOL)
-            assert (told.step_size, told.min_qty, told.tick_size) == (1.0, 1.0, 0.1)
-            assert (told.tiers, told.taker_fee_bps) == (COIN.tiers, COIN.taker_fee_bps), "what it does not tell stays"
+            read = b.adapter.instrument(SYMBOL)
+            assert (read.step_size, read.min_qty, read.tick_size) == (1.0, 1.0, 0.1)
+            assert (read.tiers, read.taker_fee_bps) == (COIN.tiers, COIN.taker_fee_bps), "fees and tiers stay"
             closed = await b.adapter.submit_order(order(3, side=OrderSide.SELL, qty=2.0, reduce_only=True))
             assert closed.status is OrderStatus.NEW
             await b.until(lambda: b.venue.exchange.account.holding(0).qty == 0.0, "all of it closes")

@@ -1,4 +1,4 @@
-"""Keys are found in three places, belong to one endpoint, and are shown nowhere."""
+"""Keys have three sources, belong to one endpoint, and are masked everywhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.venues.binance.keys import (
-    ENDPOINTS,
+    ENDPOINT_NAMES,
     LIVE,
     LOCAL,
     TESTNET,
@@ -74,11 +74,11 @@ def keys_file(folder: Path, mode: int = 0o600, text: str | None = None) -> dict[
 def test_variables_are_named_after_the_endpoint() -> None:
     """QT_BINANCE_LIVE_KEY and so on."""
     names = ["QT_BINANCE_LIVE_KEY", "QT_BINANCE_TESTNET_KEY", "QT_LOCAL_KEY"]
-    assert [variables(name)[0] for name in ENDPOINTS] == names
+    assert [variables(name)[0] for name in ENDPOINT_NAMES] == names
     assert variables(LOCAL)[1] == "QT_LOCAL_SECRET"
 
 
-def test_each_place_is_found_and_told(tmp_path: Path) -> None:
+def test_each_place_is_found_and_named(tmp_path: Path) -> None:
     """Environment, file and keyring give the same pair and name themselves."""
     keyring = MemoryKeyring()
     store_keys(TESTNET, KEY, SECRET, keyring)
@@ -124,7 +124,7 @@ def test_two_places_that_differ_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o601])
 def test_a_file_that_others_may_read_is_refused(mode: int, tmp_path: Path) -> None:
-    """The message says how to mend it."""
+    """The message has the remedy."""
     with pytest.raises(ConfigError, match="chmod 600"):
         load_keys(TESTNET, keys_file(tmp_path, mode))
 
@@ -145,7 +145,7 @@ def test_a_malformed_file_is_refused_without_showing_it(text: str, tmp_path: Pat
     ("key", "secret"),
     [(" ", SECRET), ("two words in it", SECRET), (KEY, "tab\tin the middle"), (KEY, KEY), ("short", SECRET)],
 )
-def test_what_cannot_be_a_key_is_refused_without_showing_it(key: str, secret: str) -> None:
+def test_malformed_keys_are_refused_without_showing_them(key: str, secret: str) -> None:
     """Blanks, odd characters, too short, or the key pasted twice."""
     with pytest.raises(ConfigError, match="paste") as caught:
         load_keys(TESTNET, environment(key=key, secret=secret))
@@ -269,7 +269,7 @@ def test_redaction_finds_every_common_form(secret: str) -> None:
     assert redact(f"a {secret} b", [secret]) == "a […] b"
 
 
-def test_an_error_is_told_with_its_causes_and_without_secrets() -> None:
+def test_an_error_text_has_its_causes_and_no_secrets() -> None:
     """Kinds and texts of the whole chain; what was suppressed stays so."""
     redactor = Redactor([SECRET])
     try:
@@ -278,8 +278,8 @@ def test_an_error_is_told_with_its_causes_and_without_secrets() -> None:
         except OSError as inner:
             raise ValueError("request failed") from inner
     except ValueError as error:
-        told = redactor.error(error)
-    assert told == "ValueError: request failed; caused by OSError: signature of […]"
+        text = redactor.error(error)
+    assert text == "ValueError: request failed; caused by OSError: signature of […]"
     assert SECRET not in repr(redactor)
     with pytest.raises(TypeError):
         pickle.dumps(redactor)
@@ -287,7 +287,7 @@ def test_an_error_is_told_with_its_causes_and_without_secrets() -> None:
 
 @given(st.text(min_size=8, max_size=40), st.text(max_size=40), st.text(max_size=40))
 def test_no_text_survives_redaction(secret: str, before: str, after: str) -> None:
-    """Whatever stands around it, the secret itself does not stand there afterwards."""
+    """The secret is removed from every surrounding text."""
     clean = redact(f"{before}{secret}{after}", [secret])
     assert secret not in clean.replace("[…]", "\x00")
 

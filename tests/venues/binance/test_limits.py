@@ -1,4 +1,4 @@
-"""Who may still ask when there is little left: questions stop first, reducing last."""
+"""Priorities near a request limit: queries stop first, reducing requests last."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Watch:
 def spent(budget: RequestBudget, weight: int) -> None:
     """The venue says that *weight* is used."""
     budget.admit(Priority.REDUCING, 1)
-    budget.settle(1, {"X-MBX-USED-WEIGHT-1M": str(weight)})
+    budget.complete(1, {"X-MBX-USED-WEIGHT-1M": str(weight)})
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,8 @@ def spent(budget: RequestBudget, weight: int) -> None:
         (5000, {Priority.REDUCING}),
     ],
 )
-def test_questions_stop_first_then_openings_and_reducing_never(used: int, may: set[Priority]) -> None:
-    """70 % of the weights are for questions, 85 % for openings, all and more for reducing."""
+def test_queries_stop_first_then_openings_and_reducing_never(used: int, may: set[Priority]) -> None:
+    """70 % of the weights are for queries, 85 % for openings, all and more for reducing."""
     budget = RequestBudget(Watch())
     spent(budget, used)
 
@@ -42,7 +42,7 @@ def test_questions_stop_first_then_openings_and_reducing_never(used: int, may: s
 
 
 def test_a_new_minute_is_a_new_budget() -> None:
-    """The wait that is told is the one that suffices."""
+    """A request is admitted after the stated wait."""
     watch = Watch()
     budget = RequestBudget(watch)
     spent(budget, 2400)
@@ -56,7 +56,7 @@ def test_a_new_minute_is_a_new_budget() -> None:
 
 
 def test_requests_under_way_count() -> None:
-    """Twenty at once do not each see the same room."""
+    """Twenty concurrent requests do not each use the same free weight."""
     budget = RequestBudget(Watch(), weight_limit=100)
     for _ in range(7):
         budget.admit(Priority.QUERY, 10)
@@ -69,7 +69,7 @@ def test_orders_are_counted_apart() -> None:
     watch = Watch()
     budget = RequestBudget(watch)
     budget.admit(Priority.OPENING, 0)
-    budget.settle(0, {"X-MBX-ORDER-COUNT-10S": "280", "X-MBX-ORDER-COUNT-1M": "300"})
+    budget.complete(0, {"X-MBX-ORDER-COUNT-10S": "280", "X-MBX-ORDER-COUNT-1M": "300"})
     watch.s += 4.0
 
     assert budget.wait_s(Priority.OPENING, 0) == pytest.approx(6.0)
@@ -78,7 +78,7 @@ def test_orders_are_counted_apart() -> None:
 
 
 def test_after_a_429_reducing_goes_on_at_a_pace() -> None:
-    """One a second, so that the warning does not become a ban; the rest waits as long as the venue asks."""
+    """One a second, so that the warning does not become a ban; other requests wait for the venue's pause."""
     watch = Watch()
     budget = RequestBudget(watch)
     budget.back_off(429, 30.0)

@@ -1,4 +1,4 @@
-"""The adapter on a venue that speaks the protocol over loopback: its whole road, and what goes wrong on it."""
+"""The adapter on a venue that speaks the protocol over loopback: the normal flow and its failures."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from quantum_trader.venues.local.signing import ApiKey
 
 
 def run(story: Any) -> Any:
-    """Tell an asynchronous story."""
+    """Run the coroutine function *story*."""
     return asyncio.run(story)
 
 
 def cancel(request: Any) -> CancelRequest:
-    """A wish to cancel *request*."""
+    """A request to cancel *request*."""
     return CancelRequest(client_order_id=request.client_order_id, symbol=request.symbol, created_ns=0)
 
 
-def test_connecting_loads_filters_isolates_margin_and_says_what_to_know() -> None:
+def test_connecting_loads_filters_isolates_margin_and_notes_warnings() -> None:
     """The instrument is the venue's; a fresh account's cross margin becomes isolated."""
 
     async def story() -> None:
@@ -53,8 +53,8 @@ def test_connecting_loads_filters_isolates_margin_and_says_what_to_know() -> Non
     run(story())
 
 
-def test_a_funding_rate_that_was_told_is_not_asked_for_again() -> None:
-    """Each funding asks for its own rate once; payments told again carry the same rates and quantities."""
+def test_a_known_funding_rate_is_not_queried_again() -> None:
+    """Each funding rate is queried once; repeated payments have the same rates and quantities."""
 
     async def story() -> None:
         async with venue_of(assumed_funding_rate=0.001) as venue:
@@ -69,14 +69,14 @@ def test_a_funding_rate_that_was_told_is_not_asked_for_again() -> None:
 
             venue.answer = counted  # type: ignore[method-assign]
             await adapter.submit_order(order(1))
-            told = []
+            reads = []
             for _ in range(3):
                 venue.advance(8 * 60 * NS_PER_MINUTE)
-                told.append(await adapter.get_funding(0))
+                reads.append(await adapter.get_funding(0))
             again = await adapter.get_funding(0)
             await adapter.close()
-            assert [len(payments) for payments in told] == [1, 2, 3]
-            assert again == told[-1]
+            assert [len(payments) for payments in reads] == [1, 2, 3]
+            assert again == reads[-1]
             assert [payment.rate for payment in again] == [0.001] * 3
             assert [payment.qty for payment in again] == pytest.approx([1.0] * 3)
             assert asked.count("/fapi/v1/income") == 4
@@ -86,7 +86,7 @@ def test_a_funding_rate_that_was_told_is_not_asked_for_again() -> None:
 
 
 def test_open_protect_trigger() -> None:
-    """Leverage is read back; executions come before statuses; a stop's are its own; asking tells the same."""
+    """Leverage is read back; executions come before statuses; a stop's executions have its id; queries agree."""
 
     async def story() -> None:
         async with bench() as b:
@@ -100,10 +100,10 @@ def test_open_protect_trigger() -> None:
             )
             b.venue.show({SYMBOL: 90.0})
             await b.until(lambda: len(b.of(Fill)) == 2, "both are filled")
-            await b.until(lambda: [u.status for u in b.of(OrderUpdate)].count(OrderStatus.FILLED) == 2, "and told")
-            told = [(type(e).__name__, e.client_order_id) for e in b.events if isinstance(e, (Fill, OrderUpdate))]
+            await b.until(lambda: [u.status for u in b.of(OrderUpdate)].count(OrderStatus.FILLED) == 2, "and reported")
+            reads = [(type(e).__name__, e.client_order_id) for e in b.events if isinstance(e, (Fill, OrderUpdate))]
             first, second = order(1).client_order_id, stop(2, 95.0).client_order_id
-            assert told == [
+            assert reads == [
                 ("OrderUpdate", first), ("Fill", first), ("OrderUpdate", first),
                 ("OrderUpdate", second), ("Fill", second), ("OrderUpdate", second),
             ]
@@ -118,8 +118,8 @@ def test_open_protect_trigger() -> None:
 
 
 @pytest.mark.parametrize("link_by_order_id", [False, True])
-def test_a_restarted_adapter_knows_whose_executions_they_were(link_by_order_id: bool) -> None:
-    """It asks which order a conditional one became, whatever client id the venue gave that."""
+def test_a_restarted_adapter_assigns_executions_to_their_orders(link_by_order_id: bool) -> None:
+    """It queries which order a conditional one became, for every client id that the venue gives that."""
 
     async def story() -> None:
         async with bench(link_by_order_id=link_by_order_id) as b:
@@ -139,8 +139,8 @@ def test_a_restarted_adapter_knows_whose_executions_they_were(link_by_order_id: 
     run(story())
 
 
-def test_cancelling_finds_the_road_of_an_order() -> None:
-    """Its own, somebody's it has not seen, a finished one, one that never was."""
+def test_cancelling_finds_the_order_service_of_an_order() -> None:
+    """Its own, an unknown one of another client, a finished one, a nonexistent one."""
 
     async def story() -> None:
         async with bench() as b:
@@ -159,7 +159,7 @@ def test_cancelling_finds_the_road_of_an_order() -> None:
             assert await b.adapter.get_order(SYMBOL, order(9).client_order_id) is None
             assert await b.adapter.open_orders(SYMBOL) == []
             await b.until(
-                lambda: [u.status for u in b.of(OrderUpdate)].count(OrderStatus.CANCELED) == 2, "both are told"
+                lambda: [u.status for u in b.of(OrderUpdate)].count(OrderStatus.CANCELED) == 2, "both are reported"
             )
             await other.close()
 
@@ -200,7 +200,7 @@ def test_a_leverage_that_is_refused_answers_the_one_in_force() -> None:
 
 
 def test_bars_come_in_pages_and_only_completed_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many requests it takes; the stream tells each when it is completed."""
+    """However many requests it takes; the stream sends each when it is completed."""
     monkeypatch.setattr(history, "BARS_PER_PAGE", 3)
 
     async def story() -> None:
@@ -222,8 +222,8 @@ def test_bars_come_in_pages_and_only_completed_ones(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("road", ["market", "private", "public"])
-def test_a_dropped_socket_is_told_and_made_again(road: str) -> None:
-    """Down, then up; what was missed can be asked for, what comes after is told."""
+def test_a_dropped_socket_is_reported_and_reconnected(road: str) -> None:
+    """Down, then up; missed events can be queried, later ones are streamed."""
 
     async def story() -> None:
         async with bench() as b:
@@ -234,13 +234,13 @@ def test_a_dropped_socket_is_told_and_made_again(road: str) -> None:
             await b.until(lambda: b.states()[before:][:2] == [(stream, False), (stream, True)], "down and up")
             assert len(await b.adapter.get_fills(SYMBOL, 0)) == 1
             await b.adapter.submit_order(order(2))
-            await b.until(lambda: any(f.client_order_id == order(2).client_order_id for f in b.of(Fill)), "told")
+            await b.until(lambda: any(f.client_order_id == order(2).client_order_id for f in b.of(Fill)), "reported")
 
     run(story())
 
 
 def test_a_silent_market_socket_is_down() -> None:
-    """It answers pings and says nothing: asked for on the wrong road, or the venue is stuck."""
+    """It answers pings and sends no data: a wrong path, or a stuck venue."""
 
     async def story() -> None:
         timing = StreamTiming(probe_s=0.02, silent_s=2.0, no_data_s=0.2, first_pause_s=0.02, longest_pause_s=0.1)
@@ -263,16 +263,16 @@ def test_a_listen_key_that_ends_is_replaced() -> None:
             b.venue.flush()
             await b.until(lambda: b.states()[before:] == [("user", False), ("user", True)], "down and up")
             await b.adapter.submit_order(order(1))
-            await b.until(lambda: b.of(Fill), "the new one tells")
+            await b.until(lambda: b.of(Fill), "the new stream delivers")
 
     run(story())
 
 
 @pytest.mark.parametrize("change", [{"X": "PARTLY"}, {"S": "LEFT", "x": "TRADE", "l": "1"}, {"i": None}])
-def test_an_account_event_that_makes_no_sense_takes_the_stream_down(
+def test_an_invalid_account_event_takes_the_stream_down(
     change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it said is lost, told as such and must be asked for; nothing breaks, and the stream comes back."""
+    """Its content is lost, reported as lost and must be queried; the stream reconnects."""
 
     async def story() -> None:
         async with bench() as b:
@@ -304,10 +304,10 @@ def test_an_account_event_that_makes_no_sense_takes_the_stream_down(
     ],
     ids=lambda value: f"{value.kind}-{value.alive}-{value.status}" if isinstance(value, Fault) else "",
 )
-def test_what_an_order_without_an_answer_may_have_done(
+def test_the_outcome_of_an_order_without_an_answer(
     fault: Fault, alive: bool, kind: type[VenueError]
 ) -> None:
-    """Unknown where it may be alive; certain where the venue says so. Asking by client id tells which."""
+    """Unknown where it may be open; certain where the venue says so. A query by client id resolves it."""
     request = order(1, OrderType.LIMIT, price=90.0)
 
     async def story() -> None:
@@ -351,8 +351,8 @@ def test_a_wrong_clock_is_measured_again_at_once() -> None:
     run(story())
 
 
-def test_a_429_stops_questions_and_not_the_way_out() -> None:
-    """Openings and questions wait as long as the venue says; reducing goes on, one a second."""
+def test_a_429_stops_queries_but_not_reducing_requests() -> None:
+    """Openings and queries wait for the venue's pause; reducing goes on, one a second."""
 
     async def story() -> None:
         async with bench() as b:
@@ -362,7 +362,7 @@ def test_a_429_stops_questions_and_not_the_way_out() -> None:
                 await b.adapter.get_ticker_price(SYMBOL)
             assert caught.value.retry_after_s > 0.0
             for attempt in (b.adapter.submit_order(order(2)), b.adapter.get_cash_balance()):
-                with pytest.raises(VenueUnavailable, match="left alone"):
+                with pytest.raises(VenueUnavailable, match="requested a pause"):
                     await attempt
             close = order(3, side=stop(0, 1.0).side, reduce_only=True)
             async with asyncio.timeout(5.0):
@@ -393,7 +393,7 @@ def test_a_418_stops_everything() -> None:
     run(story())
 
 
-def test_accounts_that_must_not_trade_are_refused_with_the_way_out() -> None:
+def test_unsafe_accounts_are_refused_with_a_remedy() -> None:
     """Hedge mode, multi-assets mode, a key that may withdraw, a position on cross margin."""
 
     async def story() -> None:
@@ -418,7 +418,7 @@ def test_accounts_that_must_not_trade_are_refused_with_the_way_out() -> None:
 
 
 def test_a_key_that_may_withdraw_is_refused() -> None:
-    """Whoever got hold of it could take the money."""
+    """A stolen key with that right could withdraw the money."""
 
     async def story() -> None:
         async with venue_of(keys=[ApiKey(key="k" * 64, secret="s" * 64, withdrawals=True)]) as venue:
@@ -431,7 +431,7 @@ def test_a_key_that_may_withdraw_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("key", "secret"), [("x" * 64, "s" * 64), ("k" * 64, "y" * 64)])
-def test_a_key_the_venue_does_not_take_is_a_matter_of_settings(key: str, secret: str) -> None:
+def test_a_key_that_the_venue_refuses_is_a_config_error(key: str, secret: str) -> None:
     """Unknown or with another secret: trying again would not help."""
 
     async def story() -> None:
@@ -446,13 +446,13 @@ def test_a_key_the_venue_does_not_take_is_a_matter_of_settings(key: str, secret:
     run(story())
 
 
-def test_without_keys_the_market_alone_is_read() -> None:
-    """Filters, bars, quotes and the market stream; the account is not asked for, and asking says what is missing."""
+def test_without_keys_only_market_data_is_read() -> None:
+    """Filters, bars, quotes and the market stream; an account request raises an error naming the keys."""
 
     async def story() -> None:
         async with bench(signed=False) as b:
             b.venue.show({SYMBOL: 101.0})
-            await b.until(lambda: b.of(Kline) and b.of(Quote), "the market speaks")
+            await b.until(lambda: b.of(Kline) and b.of(Quote), "market events arrive")
             assert {stream for stream, _ in b.states()} == {"market"}
             assert b.adapter.instrument(SYMBOL).tick_size == COIN.tick_size
             with pytest.raises(VenueUnavailable, match="QT_LOCAL_KEY"):
@@ -463,7 +463,7 @@ def test_without_keys_the_market_alone_is_read() -> None:
     run(story())
 
 
-def test_a_venue_that_is_not_there() -> None:
+def test_an_unreachable_venue_is_unavailable() -> None:
     """Certainly nothing was sent; the same after closing."""
 
     async def story() -> None:
@@ -482,7 +482,7 @@ def test_a_venue_that_is_not_there() -> None:
 
 
 def seen_of(b: Bench, *errors: BaseException) -> str:
-    """Everything a person or a log could get to see."""
+    """Every text that reaches the operator or a log."""
     texts = [f"{error} {error!r} {error.args} {error.__cause__!r} {error.__context__!r}" for error in errors]
     prepared = b.adapter.prepare_order(order(1))
     return "\n".join([*texts, repr(b.events), repr(b.adapter.notes), repr(prepared), str(prepared), f"{prepared}"])
@@ -520,7 +520,7 @@ def test_no_secret_is_in_what_is_shown(kind: str, caplog: pytest.LogCaptureFixtu
         assert secret not in shown
 
 
-def test_an_order_is_prepared_quickly_and_carries_no_surprise() -> None:
+def test_an_order_is_prepared_quickly_and_signed() -> None:
     """The bytes are ready before anything is awaited: signed, with our client id, within a tenth of a millisecond."""
 
     async def story() -> None:

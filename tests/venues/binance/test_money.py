@@ -1,4 +1,4 @@
-"""Money paid in or taken out, as the venue's account lines tell it."""
+"""Money paid in or taken out, as the venue's income rows report it."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def test_what_was_paid_in_or_out_or_given_is_a_transfer(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", EARNED)
-def test_results_of_trading_and_words_nobody_knows_are_none(kind: str) -> None:
-    """They count as profit or loss, so that drawdown and daily loss see them."""
+def test_results_of_trading_and_unknown_income_types_are_no_transfers(kind: str) -> None:
+    """They count as profit or loss, so that drawdown and daily loss include them."""
     assert parse.transfer_of_income(line(kind)) is None
 
 
@@ -69,13 +69,13 @@ def test_moves_are_read_page_by_page_between_results_of_trading(monkeypatch: pyt
     assert asyncio.run(story()) == [1.0, 2.0, 3.0]
 
 
-def test_the_admin_road_moves_money() -> None:
-    """In and out, told by the stream; not more than is free, and no number that is none."""
+def test_the_admin_api_moves_money() -> None:
+    """In and out, reported by the stream; not more than the free balance, and no NaN."""
 
     async def story() -> None:
         async with bench() as b:
             assert admin.perform(b.venue, "money", '{"amount": -100}')[0] == 200
-            await b.until(lambda: b.of(WalletChanged), "the stream tells it")
+            await b.until(lambda: b.of(WalletChanged), "the stream reports it")
             assert (b.of(WalletChanged)[0].reason, b.of(WalletChanged)[0].moved) == ("WITHDRAW", -100.0)
             assert admin.perform(b.venue, "money", '{"amount": -1e9}')[0] == 400
             assert admin.perform(b.venue, "money", '{"amount": "nan"}')[0] == 400

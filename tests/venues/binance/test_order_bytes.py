@@ -1,4 +1,4 @@
-"""Orders are signed without ccxt's detour, and come out as ccxt makes them."""
+"""Orders signed without ccxt have the same bytes as with ccxt."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_an_orders_bytes_are_ccxts(path: str, fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("value", ["1&side=SELL", "a b", "", "\u00e9", "100%", "x=y"])
-def test_what_would_have_to_be_escaped_is_left_to_ccxt(value: str) -> None:
-    """A text that is no plain word never reaches the short way, where it could pass for another field."""
+def test_text_that_needs_escaping_is_signed_by_ccxt(value: str) -> None:
+    """Text that needs escaping is not signed directly, where it could be read as another field."""
     keys = ApiKeys("binance-testnet", Secret("k" * 64), Secret("s" * 64), "environment")
     signer = OrderSigner(endpoint("binance-testnet"), keys, lambda: 1, 5000)
     assert signer.sign("order", {"symbol": "BTCUSDT"}) is not None

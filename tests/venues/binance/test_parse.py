@@ -57,7 +57,7 @@ def test_a_missing_filter_is_named() -> None:
 
 
 def test_the_documented_order() -> None:
-    """Query-Order: somebody's trailing stop is told as a stop."""
+    """Query-Order: another client's trailing stop becomes a stop."""
     order = parse.order_view(read(wire.OrderAnswer, examples.ORDER))
 
     assert (order.client_order_id, order.venue_order_id) == ("abc", "1917641")
@@ -66,7 +66,7 @@ def test_the_documented_order() -> None:
 
 
 def test_the_documented_conditional_order() -> None:
-    """Query-Algo-Order: cancelled, under the client id it was sent with; its child tells what was filled."""
+    """Query-Algo-Order: cancelled, under the client id it was sent with; its child gives the filled quantity."""
     algo = read(wire.AlgoAnswer, examples.ALGO_ORDER)
     child = read(wire.OrderAnswer, examples.ORDER)
     child.status, child.executed_qty, child.avg_price = "FILLED", 0.01, 749.5
@@ -95,7 +95,7 @@ def test_the_documented_trade() -> None:
 
 
 def test_the_documented_position_and_balance() -> None:
-    """Position-Information-V3 and Account-Information-V3; leverage comes from elsewhere, for v3 does not tell it."""
+    """Position-Information-V3 and Account-Information-V3; leverage comes from another request, because v3 has none."""
     rows = read(list[wire.PositionAnswer], examples.POSITION_RISK)
 
     assert parse.positions(rows, {"ADAUSDT": 20.0}, {}) == [
@@ -128,7 +128,7 @@ def test_the_documented_funding_with_the_rate_that_made_it() -> None:
 
 
 def test_the_documented_account_lines_that_are_no_funding() -> None:
-    """Get-Income-History: a transfer has no symbol, a commission is told as what it takes."""
+    """Get-Income-History: a transfer has no symbol, a commission is negative."""
     transfer, commission = read(list[wire.IncomeAnswer], examples.INCOME)
 
     assert (transfer.symbol, transfer.income_type, transfer.income) == ("", "TRANSFER", -0.375)
@@ -136,7 +136,7 @@ def test_the_documented_account_lines_that_are_no_funding() -> None:
 
 
 def test_the_documented_acknowledgement_of_an_order() -> None:
-    """New-Order has no time of creation: when it was last changed stands for it. Cancel-Order likewise."""
+    """New-Order has no time of creation: the time of the last change replaces it. Cancel-Order likewise."""
     placed = parse.order_view(read(wire.OrderAnswer, examples.NEW_ORDER))
     cancelled = parse.order_view(read(wire.OrderAnswer, examples.CANCELLED_ORDER))
 
@@ -146,7 +146,7 @@ def test_the_documented_acknowledgement_of_an_order() -> None:
 
 
 def test_the_documented_acknowledgement_of_a_conditional_order() -> None:
-    """New-Algo-Order says nothing yet of an order it became; the open ones are told in the same shape."""
+    """New-Algo-Order has no order id yet; the open ones have the same shape."""
     placed = parse.algo_view(read(wire.AlgoAnswer, examples.NEW_ALGO_ORDER))
     (waiting,) = read(list[wire.AlgoAnswer], examples.OPEN_ALGO_ORDERS)
 
@@ -155,7 +155,7 @@ def test_the_documented_acknowledgement_of_a_conditional_order() -> None:
     assert (waiting.actual_order_id, waiting.algo_status) == ("", "NEW")
 
 
-def test_what_else_is_asked_when_connecting() -> None:
+def test_the_other_requests_of_a_connection() -> None:
     """Check-Server-Time, User-Commission-Rate, Get-Funding-Rate-Info, the modes, API-key-permission, listen key."""
     assert read(wire.ServerTime, examples.SERVER_TIME).server_time == 1499827319559
     rate = read(wire.CommissionRate, examples.COMMISSION_RATE)
@@ -188,7 +188,7 @@ def test_the_documented_bar() -> None:
 
 
 def test_market_frames() -> None:
-    """A bar is told once it is completed; quotes and mark prices always."""
+    """A bar is an event once it is completed; quotes and mark prices always are."""
     running = examples.KLINE_FRAME
     completed = running.replace('"x": false', '"x": true')
 
@@ -226,7 +226,7 @@ def test_the_documented_order_event_is_an_acknowledgement() -> None:
 
 
 def test_an_execution_has_the_same_name_from_the_stream_and_from_the_trade_list() -> None:
-    """Symbol and trade id, so that one that comes twice is told once."""
+    """Symbol and trade id, so that a repeated one counts once."""
     body = order_event(x="TRADE", X="PARTIALLY_FILLED", l="0.002", z="0.002", L="7819.01", n="0.05", t=698759, m=True)
     trade = read(list[wire.TradeAnswer], examples.USER_TRADES)[0]
 
@@ -254,7 +254,7 @@ def test_what_the_venue_itself_closes_is_marked(client_id: str) -> None:
     ],
 )
 def test_every_documented_status_has_a_meaning(word: str, status: OrderStatus) -> None:
-    """Common-Definition and Event-Order-Update, "Order Status"; an unknown word is an error, never a guess.
+    """Common-Definition and Event-Order-Update, "Order Status"; an unknown status is an error.
 
     The two beginning with NEW_ are of the venue's own forced orders; pages before 2024 named them.
     """
@@ -302,7 +302,7 @@ def test_every_documented_reason_is_trading_or_money_paid_in_or_out(reason: str,
     assert (change.reason, change.moved) == (reason, moved)
 
 
-def test_funding_of_one_position_is_told_and_of_several_is_asked_for() -> None:
+def test_funding_of_one_position_is_an_event_and_of_several_is_queried() -> None:
     """An account event of two positions does not say whose the payment was."""
     text = examples.ACCOUNT_UPDATE.replace('"ORDER"', '"FUNDING_FEE"').replace('"pa": "0"', '"pa": "2"')
     frame = parse.user_frame(text)
@@ -320,7 +320,7 @@ def test_funding_of_one_position_is_told_and_of_several_is_asked_for() -> None:
 
 
 def test_the_documented_configuration_changes() -> None:
-    """Somebody's leverage is told; a change of asset mode is not a leverage."""
+    """A leverage change is an event; a change of asset mode is not."""
     changed = parse.user_frame(examples.ACCOUNT_CONFIG_UPDATE)
     mode = parse.user_frame(examples.MULTI_ASSETS_UPDATE)
     assert isinstance(changed, wire.ConfigFrame)
@@ -344,7 +344,7 @@ def test_conditional_order_events() -> None:
 
 
 def test_other_kinds_of_account_events() -> None:
-    """A quicker word of a trade and an expired key are known; a margin call is not read; another shape is an error."""
+    """An early trade report and an expired key are read; a margin call is not read; another shape is an error."""
     assert isinstance(parse.user_frame(examples.TRADE_LITE), wire.TradeLiteFrame)
     assert isinstance(parse.user_frame(examples.LISTEN_KEY_EXPIRED), wire.ListenKeyExpiredFrame)
     assert parse.user_frame(examples.MARGIN_CALL) is None
@@ -353,7 +353,7 @@ def test_other_kinds_of_account_events() -> None:
 
 
 def test_a_stop_that_never_stops_triggering_protects_nothing() -> None:
-    """TRIGGERING is a passing state; one that lasts has left its position bare, and says so as gone."""
+    """TRIGGERING is a passing state; an order that stays in it protects nothing and counts as cancelled."""
     algo = parse.algo_view
     answer = msgspec.structs.replace(
         wire.decoder(wire.AlgoAnswer).decode(examples.ALGO_ORDER), algo_status="TRIGGERING", update_time=1_000_000

@@ -1,4 +1,4 @@
-"""Each endpoint and event three ways: Binance's documentation, the models of its SDK, and what the local venue says.
+"""Each endpoint and event three ways: Binance's documentation, the models of its SDK, and the local venue's answers.
 
 The tables below are complete: every request the adapter's source can make, and every one it made on a tour of the
 local venue, has a row, and every structure it reads is in one. The SDK itself says which model an endpoint has.
@@ -20,12 +20,12 @@ import msgspec
 import pytest
 from tests.venues.binance import examples
 from tests.venues.binance.bench import SYMBOL, venue_of
-from tests.venues.binance.tour import Heard, tour
+from tests.venues.binance.tour import TourResult, tour
 from tests.venues.local.world import Client, run, signature
 
 from quantum_trader.venues import binance
 from quantum_trader.venues.binance import parse, rest, wire
-from quantum_trader.venues.binance.orders import Road
+from quantum_trader.venues.binance.orders import OrderService
 from quantum_trader.venues.local.ws_api import Session
 
 pytest.importorskip("binance_sdk_derivatives_trading_usds_futures", reason="the SDK comes with the development extra")
@@ -102,7 +102,7 @@ READ_BEYOND_THE_SDK: Final = {
 # Fields of an example that the local venue leaves out: of trailing stops (activatePrice, priceRate, AP, cr), of
 # executions alone (n, N), one of two alternatives (ai, ac), and settlePlan, which the real exchangeInfo no longer has.
 LEFT_OUT: Final = {"activatePrice", "priceRate", "AP", "cr", "n", "N", "ai", "ac", "settlePlan"}
-NOT_TOLD: Final = frozenset({"MARGIN_CALL"})  # the local venue liquidates without a warning
+NOT_SENT: Final = frozenset({"MARGIN_CALL"})  # the local venue liquidates without a warning
 # Fields that the local venue sends beyond the SDK's models: the documentation has them there, or beside it for the
 # same order, or the real venue sends them (ma, and what exchangeInfo has more).
 _ORDER: Final = {"avgPrice", "cumQty", "cumQuote", "time"}
@@ -120,8 +120,8 @@ BEYOND_THE_SDK: Final = {
 
 
 @pytest.fixture(scope="module")
-def heard() -> Heard:
-    """What the local venue answered and told on the tour."""
+def recorded() -> TourResult:
+    """The local venue's answers and frames of the tour."""
     return tour()
 
 
@@ -230,7 +230,7 @@ def test_the_sdk_and_the_adapter_read_the_documented_answer_alike(row: Row) -> N
 
 @pytest.mark.parametrize("name", READ_BEYOND_THE_SDK)
 def test_an_answer_without_what_the_sdk_does_not_know_is_read_too(name: str) -> None:
-    """Whatever the SDK's model leaves out, the adapter must not need."""
+    """The adapter must not need a field that the SDK's model lacks."""
     (row,) = (each for each in ENDPOINTS if each.name == name)
     fewer = {key: value for key, value in msgspec.json.decode(row.example).items()
              if key not in READ_BEYOND_THE_SDK[name]}
@@ -279,8 +279,9 @@ def calls_in_the_source() -> Iterator[str]:
             method, group, path = asked
             assert isinstance(method, ast.Constant), ast.dump(node)
             name = group.value if isinstance(group, ast.Constant) else getattr(rest, ast.unparse(group))
-            roads = [road.value for road in Road] if ast.unparse(path) == "road.value" else [ast.literal_eval(path)]
-            yield from (f"{method.value} {bases[name]}/{road}" for road in roads)
+            by_service = ast.unparse(path) == "service.value"
+            paths = [service.value for service in OrderService] if by_service else [ast.literal_eval(path)]
+            yield from (f"{method.value} {bases[name]}/{below}" for below in paths)
 
 
 def _asked(call: ast.Call) -> tuple[ast.expr, ast.expr, ast.expr] | None:
@@ -296,12 +297,12 @@ def _asked(call: ast.Call) -> tuple[ast.expr, ast.expr, ast.expr] | None:
     return (get, private, call.args[0]) if name == "_find" else None
 
 
-def test_every_request_has_a_documented_answer(heard: Heard) -> None:
+def test_every_request_has_a_documented_answer(recorded: TourResult) -> None:
     """What the source can ask, what was asked on the tour, and the table are the same; a new request needs a row."""
     table = {row.name for row in ENDPOINTS}
 
     assert set(calls_in_the_source()) == table
-    assert set(heard.answers) == table
+    assert set(recorded.answers) == table
     assert table - set(MODELS) == NOT_IN_THE_SDK
 
 
@@ -358,25 +359,26 @@ def verify_answer(row: Row, answer: Any) -> None:
 
 
 @pytest.mark.parametrize("row", ENDPOINTS, ids=ids)
-def test_the_local_venues_answer_is_the_sdks_model_and_the_documentations(row: Row, heard: Heard) -> None:
+def test_the_local_venues_answer_is_the_sdks_model_and_the_documentations(row: Row, recorded: TourResult) -> None:
     """All it answered on the tour, one symbol's and all symbols' apart; and some of it is not empty."""
-    alike = [each for each in heard.answers[row.name] if isinstance(each, list) == row.example.strip().startswith("[")]
+    is_list = row.example.strip().startswith("[")
+    alike = [each for each in recorded.answers[row.name] if isinstance(each, list) == is_list]
 
     assert any(alike)
     for answer in alike:
         verify_answer(row, answer)
 
 
-def test_the_local_venues_frames_are_the_sdks_models_and_the_documentations(heard: Heard) -> None:
-    """Every kind that the adapter reads was told; a frame has all documented fields, and the SDK's types."""
+def test_the_local_venues_frames_are_the_sdks_models_and_the_documentations(recorded: TourResult) -> None:
+    """Every kind that the adapter reads was sent; a frame has all documented fields, and the SDK's types."""
     rows = {}
     for row in FRAMES:
         frame = msgspec.json.decode(row.example)
         frame = frame.get("data", frame)
         rows.setdefault(frame["e"], (row, frame | ({"E": 1} if row.name == "ListenKeyExpired" else {})))
 
-    assert set(heard.frames) == set(rows) - NOT_TOLD
-    for kind, frames in heard.frames.items():
+    assert set(recorded.frames) == set(rows) - NOT_SENT
+    for kind, frames in recorded.frames.items():
         row, documented = rows[kind]
         for frame in frames:
             assert list(missing(documented, frame, kind)) == []

@@ -1,4 +1,4 @@
-"""How streams are shared among sockets, what waits in the queue, and when a socket is tried again."""
+"""Distribution of streams over sockets, the event queue, and reconnects of sockets."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_only_the_newest_quote_of_a_symbol_waits() -> None:
     assert isinstance(found[4], MarkPrice)
 
 
-def test_a_broken_part_is_heard_by_the_reader() -> None:
+def test_a_failed_task_raises_in_the_reader() -> None:
     """After what came before it."""
 
     async def story() -> None:
@@ -71,32 +71,32 @@ def test_a_broken_part_is_heard_by_the_reader() -> None:
 
 
 def test_a_stream_is_up_when_all_its_sockets_are() -> None:
-    """Each change is told once, with whose fault it is."""
-    told: list[StreamState] = []
-    states = StreamStates("market", 2, told.append, lambda: 5)  # type: ignore[arg-type]
+    """Each change is reported once, with the socket that caused it."""
+    events: list[StreamState] = []
+    states = StreamStates("market", 2, events.append, lambda: 5)  # type: ignore[arg-type]
 
     for socket, up, reason in (
         ("a", True, ""), ("b", True, ""), ("a", False, "gone"), ("b", False, "too"), ("a", True, ""), ("b", True, "")
     ):
         states.note(socket, up, reason)
 
-    assert [(state.up, state.reason) for state in told] == [(True, ""), (False, "a: gone"), (True, "")]
+    assert [(state.up, state.reason) for state in events] == [(True, ""), (False, "a: gone"), (True, "")]
 
 
-def test_a_first_connection_that_fails_is_told() -> None:
-    """Nobody waits for a stream that will not come."""
-    told: list[StreamState] = []
-    states = StreamStates("user", 1, told.append, lambda: 5)  # type: ignore[arg-type]
+def test_a_failed_first_connection_is_reported() -> None:
+    """The stream is reported as down."""
+    events: list[StreamState] = []
+    states = StreamStates("user", 1, events.append, lambda: 5)  # type: ignore[arg-type]
 
     states.note("user", False, "no")
     states.note("user", False, "no")
 
-    assert [(state.up, state.reason) for state in told] == [(False, "user: no")]
+    assert [(state.up, state.reason) for state in events] == [(False, "user: no")]
 
 
-def socket_at(address: str, changes: list[tuple[bool, str]], *, timing: StreamTiming, always_talks: bool = False,
+def socket_at(address: str, changes: list[tuple[bool, str]], *, timing: StreamTiming, sends_always: bool = False,
               session: aiohttp.ClientSession) -> Socket:
-    """A socket that notes its ups and downs."""
+    """A socket that records its state changes."""
 
     async def where() -> str:
         if not address:
@@ -105,12 +105,12 @@ def socket_at(address: str, changes: list[tuple[bool, str]], *, timing: StreamTi
 
     return Socket(
         "s", lambda: session, where, lambda frame: None, lambda name, up, reason: changes.append((up, reason)),
-        timing=timing, rng=Random(1), now_s=asyncio.get_running_loop().time, always_talks=always_talks,
+        timing=timing, rng=Random(1), now_s=asyncio.get_running_loop().time, sends_always=sends_always,
     )
 
 
 def story_of(timing: StreamTiming, *, pongs: bool, wanted: int, server: bool = True) -> list[tuple[bool, str]]:
-    """Ups and downs of a socket at a server that says nothing, until *wanted* of them."""
+    """The first *wanted* state changes of a socket at a silent server."""
     changes: list[tuple[bool, str]] = []
 
     async def serve(request: web.Request) -> web.WebSocketResponse:
@@ -152,7 +152,7 @@ def test_a_socket_that_answers_no_ping_is_down() -> None:
 
 
 def test_a_quiet_socket_that_answers_pings_is_renewed_before_its_day_ends() -> None:
-    """The account may have nothing to say for hours; the venue hangs up after a day."""
+    """An account may have no events for hours; the venue disconnects after a day."""
     timing = StreamTiming(probe_s=0.02, silent_s=0.1, life_s=1800.0 * Random(1).random() + 0.3, first_pause_s=0.01)
 
     changes = story_of(timing, pongs=True, wanted=2)
@@ -176,8 +176,8 @@ def test_pauses_double_with_jitter_and_end_somewhere() -> None:
     assert len(set(pauses[7:])) == 5
 
 
-def test_an_address_that_is_not_to_be_had_is_asked_for_again() -> None:
-    """After the pause the venue wants, with its reason told."""
+def test_an_unavailable_address_is_requested_again() -> None:
+    """After the venue's pause, with the reason reported."""
     changes = story_of(StreamTiming(first_pause_s=0.01, longest_pause_s=0.02), pongs=True, wanted=3, server=False)
 
     assert changes[:3] == [(False, "no key")] * 3

@@ -1,4 +1,4 @@
-"""The account's stream tells an execution before the status it led to, and a stop's under the stop's own id."""
+"""The account's events: an execution before its status, and a stop's executions under the stop's own id."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.domain.trading import Fill, OrderUpdate
 from quantum_trader.engine.venue_port import StreamEvent
 from quantum_trader.venues.binance import parse
-from quantum_trader.venues.binance.orders import OrderDirectory, Road
+from quantum_trader.venues.binance.orders import OrderDirectory, OrderService
 from quantum_trader.venues.binance.user_events import UserEvents
 
 
@@ -35,7 +35,7 @@ class Account:
     async def _fee(self, symbol: str, asset: str, amount: float, notional: float) -> float:
         return amount if asset == "USDT" else amount * 600.0
 
-    def tell(self, *frames: dict[str, Any] | str) -> list[StreamEvent]:
+    def events_of(self, *frames: dict[str, Any] | str) -> list[StreamEvent]:
         """The events of *frames*, in order."""
 
         async def read() -> list[StreamEvent]:
@@ -68,7 +68,7 @@ def algo(client_id: str, status: str, **more: Any) -> dict[str, Any]:
     return frame
 
 
-def told(events: list[StreamEvent]) -> list[tuple[str, str]]:
+def kinds_and_ids(events: list[StreamEvent]) -> list[tuple[str, str]]:
     """Kind and client id of each event."""
     return [
         ("fill" if isinstance(event, Fill) else event.status.value, event.client_order_id)
@@ -81,52 +81,52 @@ def test_an_execution_comes_before_the_status() -> None:
     """Acknowledged, filled in two parts."""
     account = Account()
 
-    events = account.tell(
+    events = account.events_of(
         order("qt-1", "NEW", "NEW"), order("qt-1", "TRADE", "PARTIALLY_FILLED", l="0.4", z="0.4", L="95", t=1),
         order("qt-1", "TRADE", "FILLED", l="0.6", z="1", L="96", t=2),
     )
 
-    assert told(events) == [
+    assert kinds_and_ids(events) == [
         ("NEW", "qt-1"), ("fill", "qt-1"), ("PARTIALLY_FILLED", "qt-1"), ("fill", "qt-1"), ("FILLED", "qt-1")
     ]
 
 
 @pytest.mark.parametrize("child", ["qt-stop", "venue-made"])
-@pytest.mark.parametrize("trigger_told", ["before", "after"])
-def test_a_triggered_stop_is_told_under_its_own_id(child: str, trigger_told: str) -> None:
-    """The venue repeats the id or makes one; it tells of the trigger before the execution or after it."""
+@pytest.mark.parametrize("trigger_reported", ["before", "after"])
+def test_a_triggered_stop_is_reported_under_its_own_id(child: str, trigger_reported: str) -> None:
+    """The venue repeats the id or makes one; it reports the trigger before the execution or after it."""
     account = Account({77: "qt-stop"})
-    account.directory.sent("qt-stop", Road.ALGO, "BTCUSDT")
+    account.directory.sent("qt-stop", OrderService.ALGO, "BTCUSDT")
     trigger = algo("qt-stop", "TRIGGERED", ai="77", aq="0")
     executions = [order(child, "NEW", "NEW"), execution(child)]
-    frames = [trigger, *executions] if trigger_told == "before" else [*executions, trigger]
+    frames = [trigger, *executions] if trigger_reported == "before" else [*executions, trigger]
 
-    events = account.tell(algo("qt-stop", "NEW"), *frames, algo("qt-stop", "FINISHED", ai="77", aq="1"))
+    events = account.events_of(algo("qt-stop", "NEW"), *frames, algo("qt-stop", "FINISHED", ai="77", aq="1"))
 
-    assert told(events) == [("NEW", "qt-stop"), ("fill", "qt-stop"), ("FILLED", "qt-stop")]
-    assert account.asked == ([77] if child != "qt-stop" and trigger_told == "after" else [])
+    assert kinds_and_ids(events) == [("NEW", "qt-stop"), ("fill", "qt-stop"), ("FILLED", "qt-stop")]
+    assert account.asked == ([77] if child != "qt-stop" and trigger_reported == "after" else [])
 
 
-def test_somebody_elses_order_keeps_its_id() -> None:
-    """It is asked about while a stop waits, and told as it is."""
+def test_an_order_of_another_client_keeps_its_id() -> None:
+    """It is queried while a stop is pending, and keeps its own id."""
     account = Account()
-    account.directory.sent("qt-stop", Road.ALGO, "BTCUSDT")
+    account.directory.sent("qt-stop", OrderService.ALGO, "BTCUSDT")
 
-    events = account.tell(execution("manual", order_id=5))
+    events = account.events_of(execution("manual", order_id=5))
 
-    assert told(events) == [("fill", "manual"), ("FILLED", "manual")]
+    assert kinds_and_ids(events) == [("fill", "manual"), ("FILLED", "manual")]
     assert account.asked == [5]
 
 
 def test_a_stop_that_ends_without_an_execution() -> None:
-    """Cancelled, expired or refused after its trigger: told once, with the reason."""
+    """Cancelled, expired or refused after its trigger: reported once, with the reason."""
     account = Account()
 
-    cancelled = account.tell(algo("qt-1", "NEW"), algo("qt-1", "CANCELED"))
-    expired = account.tell(algo("qt-2", "EXPIRED"))
-    refused = account.tell(algo("qt-3", "TRIGGERING"), algo("qt-3", "REJECTED", rm="ReduceOnly reject"))
+    cancelled = account.events_of(algo("qt-1", "NEW"), algo("qt-1", "CANCELED"))
+    expired = account.events_of(algo("qt-2", "EXPIRED"))
+    refused = account.events_of(algo("qt-3", "TRIGGERING"), algo("qt-3", "REJECTED", rm="ReduceOnly reject"))
 
-    assert told(cancelled) == [("NEW", "qt-1"), ("CANCELED", "qt-1")]
+    assert kinds_and_ids(cancelled) == [("NEW", "qt-1"), ("CANCELED", "qt-1")]
     assert [(event.status, event.reason) for event in expired + refused if isinstance(event, OrderUpdate)] == [
         (OrderStatus.CANCELED, "EXPIRED"), (OrderStatus.REJECTED, "REJECTED ReduceOnly reject")
     ]
@@ -134,19 +134,19 @@ def test_a_stop_that_ends_without_an_execution() -> None:
 
 def test_fees_are_in_usdt() -> None:
     """One paid in BNB is worth what BNB is."""
-    events = Account().tell(execution("qt-1", n="0.01", N="BNB"))
+    events = Account().events_of(execution("qt-1", n="0.01", N="BNB"))
 
     assert isinstance(events[0], Fill)
     assert events[0].fee == pytest.approx(6.0)
 
 
-def test_the_quick_word_of_a_trade_says_nothing() -> None:
+def test_trade_lite_frames_are_ignored() -> None:
     """It has no fee, and the full event follows with the same trade id."""
-    assert Account().tell(examples.TRADE_LITE) == []
+    assert Account().events_of(examples.TRADE_LITE) == []
 
 
-def test_money_and_leverage_are_told() -> None:
+def test_wallet_and_leverage_changes_are_events() -> None:
     """Wallet and leverage changes of the account."""
-    events = Account().tell(examples.ACCOUNT_UPDATE, examples.ACCOUNT_CONFIG_UPDATE, examples.MULTI_ASSETS_UPDATE)
+    events = Account().events_of(examples.ACCOUNT_UPDATE, examples.ACCOUNT_CONFIG_UPDATE, examples.MULTI_ASSETS_UPDATE)
 
     assert [type(event).__name__ for event in events] == ["WalletChanged", "LeverageChanged"]

@@ -21,7 +21,7 @@ from quantum_trader.venues.binance import feeds, parse
 from quantum_trader.venues.binance.rest import PreparedRequest, Rest
 
 
-class Heard(NamedTuple):
+class TourResult(NamedTuple):
     """What came back: by "METHOD /path" each answer, by kind each stream's frame out of its envelope."""
 
     answers: dict[str, list[Any]]
@@ -34,22 +34,22 @@ def call_of(request: PreparedRequest) -> str:
 
 
 @contextmanager
-def written_down() -> Iterator[Heard]:
+def written_down() -> Iterator[TourResult]:
     """Write down all answers and frames of every adapter meanwhile, and renew listen keys quickly."""
-    heard = Heard(defaultdict(list), defaultdict(list))
+    recorded = TourResult(defaultdict(list), defaultdict(list))
     send, market_event, user_frame = Rest.send, parse.market_event, parse.user_frame
 
     async def sent(self: Rest, request: PreparedRequest) -> Any:
         answer = await send(self, request)
-        kept = heard.answers[call_of(request)]
+        kept = recorded.answers[call_of(request)]
         if isinstance(answer, bytes):
             kept.append(msgspec.json.decode(answer))
         return answer
 
     def note(frame: bytes | str) -> None:
-        told = msgspec.json.decode(frame)
-        told = told.get("data", told)
-        heard.frames[told["e"]].append(told)
+        content = msgspec.json.decode(frame)
+        content = content.get("data", content)
+        recorded.frames[content["e"]].append(content)
 
     def market(frame: bytes | str, interval_ns: int) -> Any:
         note(frame)
@@ -64,7 +64,7 @@ def written_down() -> Iterator[Heard]:
         patch.setattr(parse, "market_event", market)
         patch.setattr(parse, "user_frame", user)
         patch.setattr(feeds, "KEY_RENEWAL_S", 0.02)
-        yield heard
+        yield recorded
 
 
 def _cancel(request: OrderRequest) -> CancelRequest:
@@ -85,14 +85,14 @@ async def _trade(b: Bench) -> None:
     await b.adapter.cancel_order(_cancel(limit))
     await b.adapter.cancel_order(_cancel(first))
     b.venue.advance(b.venue.exchange.funding_of(0)[1] - b.venue.exchange.now_ns)
-    await b.until(lambda: b.of(FundingPayment), "funding is told")
+    await b.until(lambda: b.of(FundingPayment), "the funding is reported")
     b.venue.show({SYMBOL: 90.0})
     await b.until(lambda: len(b.of(Fill)) == 2, "the second stop closes the position")
     await b.until(lambda: [u.status for u in b.of(OrderUpdate)].count(OrderStatus.FILLED) == 2, "and says so")
 
 
-async def _look_back(b: Bench) -> None:
-    """Ask what happened, as one that was not there; and look at the market without a key."""
+async def _query_past_events(b: Bench) -> None:
+    """Query past events, as after a restart; and read the market without a key."""
     now_ns = b.venue.exchange.now_ns
     assert await b.adapter.get_klines(SYMBOL, NS_PER_MINUTE, now_ns - NS_PER_HOUR, now_ns)
     assert await b.adapter.get_ticker_price(SYMBOL) == 90.0
@@ -105,29 +105,29 @@ async def _look_back(b: Bench) -> None:
     await stranger.close()
 
 
-async def _hear_the_rest(b: Bench) -> None:
+async def _receive_the_rest(b: Bench) -> None:
     """All kinds of market frames, the renewal of a listen key, and its end."""
-    await b.until(lambda: b.of(Kline) and b.of(Quote) and b.of(MarkPrice) and b.of(WalletChanged), "all is told")
+    await b.until(lambda: b.of(Kline) and b.of(Quote) and b.of(MarkPrice) and b.of(WalletChanged), "all kinds arrive")
     for key in tuple(b.venue.api.listen_keys):
         b.venue.api.end_listen_key(key)
     b.venue.flush()
     await b.until(lambda: ("user", False) in b.states(), "the account's stream ends with its key")
 
 
-def tour() -> Heard:
+def tour() -> TourResult:
     """Everything the adapter asks for and reads, from a venue that plays one story."""
 
-    async def story() -> Heard:
-        with written_down() as heard:
+    async def story() -> TourResult:
+        with written_down() as recorded:
             async with bench() as b:
                 await _trade(b)
-                await _look_back(b)
-                while not heard.answers["PUT /fapi/v1/listenKey"]:
+                await _query_past_events(b)
+                while not recorded.answers["PUT /fapi/v1/listenKey"]:
                     await asyncio.sleep(0.005)
-                await _hear_the_rest(b)
-            return heard
+                await _receive_the_rest(b)
+            return recorded
 
-    async def limited() -> Heard:
+    async def limited() -> TourResult:
         async with asyncio.timeout(30.0):
             return await story()
 

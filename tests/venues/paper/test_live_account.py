@@ -42,7 +42,8 @@ from quantum_trader.engine.venue_port import (
 )
 from quantum_trader.venues.paper import live_account as paper_execution
 from quantum_trader.venues.paper.live_account import DrySettings, LiveAccount, PaperExecutionAdapter
-from quantum_trader.venues.paper.venue import PaperSettings, PaperVenue
+from quantum_trader.venues.paper.settings import PaperSettings
+from quantum_trader.venues.paper.venue import PaperVenue
 
 COIN, OTHER = "AAAUSDT", "BBBUSDT"
 BAR = NS_PER_MINUTE

@@ -23,7 +23,8 @@ from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.domain.errors import ConfigError, InputError, StateError
 from quantum_trader.domain.trading import Fill, FundingPayment, OrderUpdate
 from quantum_trader.engine.ports import Rejection
-from quantum_trader.venues.paper.venue import PaperSettings, PaperVenue
+from quantum_trader.venues.paper.settings import PaperSettings
+from quantum_trader.venues.paper.venue import PaperVenue
 
 FLAT = (100.0, 100.0, 100.0, 100.0)
 

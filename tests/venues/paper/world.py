@@ -12,7 +12,8 @@ from quantum_trader.domain.instrument import Instrument, LeverageTier
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import CancelRequest, Fill, OrderRequest, OrderUpdate
 from quantum_trader.engine.ports import VenueEvent
-from quantum_trader.venues.paper.venue import PaperSettings, PaperVenue
+from quantum_trader.venues.paper.settings import PaperSettings
+from quantum_trader.venues.paper.venue import PaperVenue
 
 START = 475_000 * NS_PER_HOUR  # 2024-03-09 16:00 UTC, a funding time
 BUY, SELL = OrderSide.BUY, OrderSide.SELL

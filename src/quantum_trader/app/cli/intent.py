@@ -70,5 +70,5 @@ def intent_command(
         typer.echo(msgspec.json.encode(request).decode())
     else:
         typer.echo(
-            f"intent handed over; follow it with `quantum-trader trace {request.intent_id} --state {state}`"
+            f"intent handed over; follow it with `quantum-trader trace show {request.intent_id} --state {state}`"
         )

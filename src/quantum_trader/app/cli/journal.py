@@ -17,7 +17,7 @@ from quantum_trader.domain.errors import InputError, StateError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from quantum_trader.journal import Lake
+    from quantum_trader.journal.lake import Lake
     from quantum_trader.journal.segments import Damage
 
 _POLL_S: Final = 0.25
@@ -31,7 +31,7 @@ KindOption = Annotated[str | None, typer.Option("--kind", help="Only this kind, 
 
 
 def _lake(state: Path) -> Lake:
-    from quantum_trader.journal import Lake
+    from quantum_trader.journal.lake import Lake
 
     return Lake(state / "journal")
 

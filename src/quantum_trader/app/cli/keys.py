@@ -11,7 +11,7 @@ import typer
 
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.venues.binance.keys import (
-    ENDPOINTS,
+    ENDPOINT_NAMES,
     FILE_VARIABLE,
     LIVE,
     OsKeyring,
@@ -24,7 +24,7 @@ from quantum_trader.venues.binance.keys import (
 
 app = typer.Typer(no_args_is_help=True, help="API keys: store, show masked, remove.")
 
-EndpointArgument = Annotated[str, typer.Argument(metavar="ENDPOINT", help=f"One of: {', '.join(ENDPOINTS)}.")]
+EndpointArgument = Annotated[str, typer.Argument(metavar="ENDPOINT", help=f"One of: {', '.join(ENDPOINT_NAMES)}.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -69,7 +69,7 @@ def show_command(as_json: JsonOption = False) -> None:
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
         return
-    for endpoint in ENDPOINTS:
+    for endpoint in ENDPOINT_NAMES:
         here = [f"{keys.key} ({keys.source})" for keys in found if keys.endpoint == endpoint]
         typer.echo(f"{endpoint:<16} {', '.join(here) or 'none'}")
 

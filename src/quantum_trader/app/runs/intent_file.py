@@ -43,8 +43,8 @@ class IntentFile(msgspec.Struct, frozen=True, kw_only=True):
         """One sentence: how many of the intents fall into a run from *start_ns* to *end_ns*."""
         inside = sum(start_ns <= intent.created_ns <= end_ns for intent in self.intents)
         left = len(self.intents) - inside
-        outside = f"; {left} lie outside its time and were left out" if left else ""
-        return f"{inside} outside intents of {self.path} fall into this run{outside}"
+        others = f"; {left} lie before or after it and are left out" if left else ""
+        return f"{self.path}: {inside} of {len(self.intents)} outside intents lie in the time of this run{others}"
 
 
 def read_intents(path: Path) -> IntentFile:

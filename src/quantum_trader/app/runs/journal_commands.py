@@ -22,10 +22,10 @@ from quantum_trader.domain.errors import ConfigError, DataError, StateError
 from quantum_trader.domain.trading import Intent
 from quantum_trader.engine.recorded_intents import RecordedIntents
 from quantum_trader.engine.recorder import MemorySink, Recorder
-from quantum_trader.journal import Lake
-from quantum_trader.journal.audit import Anchor, AuditChain, AuditReport, Line, Seal, day_of, record_lines
+from quantum_trader.journal.audit import Anchor, AuditChain, AuditReport, RecordLine, Seal, day_of, record_lines
 from quantum_trader.journal.feeder import JournalFeeder
-from quantum_trader.journal.proof import INTENT, ROLLOUT, Input, ReplayProof, Script, prove_day
+from quantum_trader.journal.lake import Lake
+from quantum_trader.journal.proof import INTENT, ROLLOUT, ReplayProof, Script, ScriptInput, prove_day
 from quantum_trader.journal.segments import Damage
 from quantum_trader.journal.trade_journal import REPLAY, TradeJournal
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
@@ -35,7 +35,7 @@ RECORDS: Final = "records.jsonl"
 AUDIT: Final = Path("journal") / "audit"
 BOOK: Final = Path("journal") / "journal.db"
 
-Lines = Callable[[], Iterable[Line]]
+Lines = Callable[[], Iterable[RecordLine]]
 """Gives the records of a run anew at each call: (ts_ns, line), in the order they were written."""
 
 
@@ -63,7 +63,7 @@ def seal(state: Path, *, through: str | None = None, key: Path | None = None, li
     return AuditChain(state / AUDIT, key=key).seal(source(), through)
 
 
-def _last_whole_day(lines: Iterable[Line]) -> str | None:
+def _last_whole_day(lines: Iterable[RecordLine]) -> str | None:
     """The last day that is over: None for all where the run has ended, "" where there is none."""
     days: set[str] = set()
     ended = False
@@ -197,7 +197,7 @@ def _data_hint(state: Path) -> Path | None:
     return Path(named) if named and Path(named).is_dir() else None
 
 
-def rerun(script: Script, until_ns: int, data: Path | None) -> Iterator[Line]:
+def rerun(script: Script, until_ns: int, data: Path | None) -> Iterator[RecordLine]:
     """Run *script* again up to *until_ns* and a day beyond, and yield its records as they are made."""
     bars = script.started["recording"]
     bundled = bars["source"] == "bundled"
@@ -228,7 +228,7 @@ def _open(script: Script, data: Path | None) -> Run:
     return session
 
 
-def _drain(sink: MemorySink) -> Iterator[Line]:
+def _drain(sink: MemorySink) -> Iterator[RecordLine]:
     lines, sink.lines = sink.lines, []
     for line in lines:
         yield msgspec.json.decode(line, type=_Moment).ts_ns, line
@@ -266,7 +266,7 @@ def _moments(session: Run, script: Script, until_ns: int) -> Iterator[None]:
     yield
 
 
-def _apply(session: Run, waiting: list[Input], now_ns: int, *, after_end: bool) -> None:
+def _apply(session: Run, waiting: list[ScriptInput], now_ns: int, *, after_end: bool) -> None:
     """Do what people did up to *now_ns*, in their order and at their moments."""
     while waiting and waiting[0].ts_ns <= now_ns and (after_end or not waiting[0].after_end):
         one = waiting.pop(0)

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from quantum_trader.app.runs.state_dir import RecordFile
 from quantum_trader.domain.errors import StateError
-from quantum_trader.journal import EventLogger, Lake
+from quantum_trader.journal.event_logger import EventLogger
+from quantum_trader.journal.lake import Lake
 from quantum_trader.journal.leakage import STATES_FEATURES, LeakageError, check_line
 from quantum_trader.journal.private import private_folder
 from quantum_trader.journal.queue_monitor import QueueMonitor, QueueReading, QueueStatus

@@ -22,7 +22,7 @@ from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.market.intervals import INTERVALS, interval_ns
 from quantum_trader.policy.storage import write_atomically
 from quantum_trader.venues.binance.endpoints import endpoint
-from quantum_trader.venues.binance.keys import ENDPOINTS, LIVE, LOCAL, TESTNET, KeyLocation
+from quantum_trader.venues.binance.keys import ENDPOINT_NAMES, LIVE, LOCAL, TESTNET, KeyLocation
 
 CONFIRMATION: Final = "I accept real losses"
 FOLDER_FILE: Final = "live.json"
@@ -101,8 +101,8 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(f"live.interval = {self.interval!r}: must be one of {', '.join(INTERVALS)}")
 
     def _check_endpoint(self) -> None:
-        if self.endpoint and self.endpoint not in ENDPOINTS:
-            raise ConfigError(f"live.endpoint = {self.endpoint!r}: must be one of {', '.join(ENDPOINTS)}")
+        if self.endpoint and self.endpoint not in ENDPOINT_NAMES:
+            raise ConfigError(f"live.endpoint = {self.endpoint!r}: must be one of {', '.join(ENDPOINT_NAMES)}")
         wanted = _ENDPOINT_OF.get(self.mode)
         if wanted is not None and self.endpoint not in ("", wanted):
             raise ConfigError(

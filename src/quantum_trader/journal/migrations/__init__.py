@@ -1,1 +1,1 @@
-"""The trade journal's schema, step by step; Alembic runs what a database lacks when it is opened."""
+"""The trade journal's schema, step by step; Alembic runs the missing migrations when a database is opened."""

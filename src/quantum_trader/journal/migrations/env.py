@@ -1,4 +1,4 @@
-"""What Alembic runs: the steps, on the connection the trade journal hands over."""
+"""Alembic's entry point: runs the migrations on the connection of the trade journal."""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ from quantum_trader.lab.simulation.loop import VirtualLoop
 from quantum_trader.lab.simulation.market import TICKS_PER_BAR, Market
 from quantum_trader.lab.simulation.refusals import Refusals
 from quantum_trader.lab.simulation.schedule import Fault, Kind
-from quantum_trader.venues.paper.venue import PaperSettings, PaperVenue
+from quantum_trader.venues.paper.settings import PaperSettings
+from quantum_trader.venues.paper.venue import PaperVenue
 
 KLINE_DELAY_S: Final = 0.02  # from the end of a bar to its message
 Publish = Callable[[str, tuple[StreamEvent, ...]], None]

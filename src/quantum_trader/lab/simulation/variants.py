@@ -23,7 +23,7 @@ from quantum_trader.engine.gateway import Command, Gateway, Purpose
 from quantum_trader.engine.halts import OPERATOR, RECONCILIATION, Halts
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.protection import Protection
-from quantum_trader.engine.reconciliation import Seen
+from quantum_trader.engine.reconciliation import RecentIds
 from quantum_trader.engine.venue_port import ExecutionVenue, StreamState
 from quantum_trader.live.driver import PARTS, DriverParts
 from quantum_trader.live.inputs import Input
@@ -230,7 +230,7 @@ class TransferUnseen(_Engine):
         self.account.policy_memory = self.account.policy_memory.copy()
 
 
-class _Forgetful(Seen):
+class _Forgetful(RecentIds):
     def __contains__(self, name: object) -> bool:
         return False
 
@@ -321,7 +321,7 @@ class _StaleLeverage(LeverageKeeper):
         return error
 
 
-class _UnsavedSeen(Seen):
+class _UnsavedRecentIds(RecentIds):
     def state(self) -> list[str]:
         """Keep nothing across a restart."""
         return []
@@ -379,7 +379,7 @@ VARIANTS: Final[dict[str, Variant]] = {
         Variant(name="leverage-stale", wrong="a leverage once read back is believed for ever",
                 parts=DriverParts(leverages=_StaleLeverage)),
         Variant(name="seen-forgotten", wrong="fills that were booked before a restart are booked again after it",
-                engine=_with(EngineParts(seen=_UnsavedSeen))),
+                engine=_with(EngineParts(seen=_UnsavedRecentIds))),
         Variant(name="cancel-first", wrong="a stop is moved by cancelling the old one first",
                 engine=_with(EngineParts(gateway=_BackwardGateway))),
         Variant(name="halt-forgets", wrong="a halt ends with the process", engine=HaltForgets),

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.errors import ConfigError, DataError
@@ -20,6 +19,7 @@ from quantum_trader.engine.road import shadow_bracket
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.lab.sweep.layout import B_SIZE, G_SIZE, I_SIZE, Levels, Rules, Tape
 from quantum_trader.lab.sweep.policy import fill_levels, pack_states
+from quantum_trader.market.arrays import Floats, Ints
 from quantum_trader.market.jit import kernel
 from quantum_trader.market.performance import SymbolPerformance
 from quantum_trader.market.recording import Recording
@@ -32,9 +32,6 @@ from quantum_trader.signals.kernel import SignalKernel
 from quantum_trader.signals.shadow import ShadowBook
 from quantum_trader.venues.paper.funding import FundingSchedule
 from quantum_trader.venues.paper.settings import PaperSettings
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 _SIGNAL_COLUMNS: Final = (col.SIGNAL, col.CONFIDENCE, col.ATR_1H, col.CLOSE, col.TREND)  # in the order of G_*
 _NO_INTENT: Final = [0.0] * (G_SIZE - len(_SIGNAL_COLUMNS))

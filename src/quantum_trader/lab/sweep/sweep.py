@@ -55,7 +55,7 @@ from quantum_trader.lab.sweep.layout import (
     Levels,
     Outcome,
 )
-from quantum_trader.lab.sweep.market import Floats, Market, levels_of, thresholds_of
+from quantum_trader.lab.sweep.market import Market, levels_of, thresholds_of
 from quantum_trader.lab.sweep.walk_forward import (
     MIN_TRADES,
     Criterion,
@@ -68,6 +68,7 @@ from quantum_trader.lab.sweep.walk_forward import (
     splits_of,
     walk_forward,
 )
+from quantum_trader.market.arrays import Floats
 from quantum_trader.market.performance import SymbolPerformance
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.compiled import new_mem, new_slots

@@ -19,12 +19,12 @@ import numpy.typing as npt
 
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.lab.sharpe import Moments, moments
+from quantum_trader.market.arrays import Floats
 
 EMBARGO_DAYS: Final = 3  # the longest time an exit row allows a position is 72 hours
 MIN_DAYS: Final = 10  # in every part
 MIN_TRADES: Final = 10  # in training: a setting that hardly traded is not chosen
 
-Floats = npt.NDArray[np.float64]
 
 
 class Criterion(str, Enum):

@@ -1,6 +1,6 @@
 """Binance USD-M futures as an :class:`quantum_trader.engine.venue_port.ExecutionVenue`.
 
-REST goes through ccxt's signing (:mod:`rest`), the streams through sockets of our own (:mod:`streams`). Without keys it
+REST requests are signed by ccxt (:mod:`rest`); the streams use own sockets (:mod:`streams`). Without keys the adapter
 is a feed: filters, bars and quotes, no account.
 """
 
@@ -22,11 +22,11 @@ from quantum_trader.engine.venue_port import Kline, LeverageChanged, MarkPrice, 
 from quantum_trader.venues.binance import errors, history, parse, safety, wire
 from quantum_trader.venues.binance.clock import VenueClock
 from quantum_trader.venues.binance.endpoints import Endpoint
-from quantum_trader.venues.binance.errors import Refusal
+from quantum_trader.venues.binance.errors import VenueRefusal
 from quantum_trader.venues.binance.feeds import Feeds
 from quantum_trader.venues.binance.keys import ApiKeys
 from quantum_trader.venues.binance.limits import Priority
-from quantum_trader.venues.binance.orders import Grid, OrderDirectory, Road, order_fields, road_of
+from quantum_trader.venues.binance.orders import Grid, OrderDirectory, OrderService, order_fields, service_of
 from quantum_trader.venues.binance.rest import (
     PRIVATE,
     PRIVATE_V3,
@@ -38,8 +38,8 @@ from quantum_trader.venues.binance.rest import (
 )
 from quantum_trader.venues.binance.streams import StreamTiming
 
-_MARGIN_S: Final = 1.5  # beyond the receive window: clocks that differ, an answer on its way
-_PRICE_KEPT_S: Final = 1800.0  # of an asset in which fees are paid
+_MARGIN_S: Final = 1.5  # beyond the receive window: clock differences and the answer's travel time
+_PRICE_KEPT_S: Final = 1800.0  # how long the price of a fee asset is cached
 _TRIGGERS: Final = ("CONTRACT_PRICE", "MARK_PRICE")
 _FINISHED: Final = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED})
 
@@ -55,15 +55,15 @@ _price = wire.decoder(wire.TickerPrice).decode
 
 
 class AdapterSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How the adapter talks to the venue."""
+    """Settings of the adapter's requests and streams."""
 
-    trigger_on: str = "CONTRACT_PRICE"  # what stops and targets watch: the last price, or MARK_PRICE
+    trigger_on: str = "CONTRACT_PRICE"  # trigger price of stops and targets: the last price, or MARK_PRICE
     receive_window_ms: int = 5000
     timeout_s: float = 10.0  # of each request
     quotes: bool = True  # stream best bid and ask
     marks: bool = True  # stream mark prices and funding rates
-    closing: bool = False  # only to close positions: what forbids opening them (rights, margin types) does not stop it
-    timing: StreamTiming | None = None  # by default the venue's own; a recorded one may stand still
+    closing: bool = False  # only closes positions: checks that forbid openings (rights, margin types) are skipped
+    timing: StreamTiming | None = None  # None: by endpoint; a recorded venue may pause
 
     def __post_init__(self) -> None:
         if self.trigger_on not in _TRIGGERS:
@@ -73,10 +73,10 @@ class AdapterSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BinanceFuturesExecutionAdapter:
-    """An account at Binance USD-M, or at a venue that speaks its protocol.
+    """An account at Binance USD-M, or at a venue with the same protocol.
 
-    *keys* belong to *endpoint* (ConfigError otherwise); without them only the market can be read. *rng* spreads
-    reconnects. ``notes`` says after :meth:`connect` what a person should know.
+    *keys* belong to *endpoint* (ConfigError otherwise); without them only market data is available. *rng* adds
+    jitter to reconnects. ``notes`` holds the warnings for the operator after :meth:`connect`.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class BinanceFuturesExecutionAdapter:
         self._grids: dict[str, Grid] = {}
         self._leverage: dict[str, float] = {}
         self._marks: dict[str, float] = {}
-        self._prices: dict[str, tuple[float, float]] = {}  # of fee assets: price, when
+        self._prices: dict[str, tuple[float, float]] = {}  # fee asset -> (price, time read in s)
         self._feeds: Feeds | None = None
 
     # ------------------------------------------------------------------ life
@@ -131,11 +131,11 @@ class BinanceFuturesExecutionAdapter:
             notes = await safety.refuse_unsafe_account(self._rest)
             self._leverage, more = await safety.isolate_margins(self._rest, self.symbols)
             notes += more
-        await self._open_algos(None)  # so that one which triggers is known as ours from the first moment
+        await self._open_algos(None)  # so that a trigger is assigned to its order from the start
         self.notes = tuple(notes)
 
     async def close(self) -> None:
-        """Hang up; safe to call twice."""
+        """Close the connections; safe to call twice."""
         feeds, self._feeds = self._feeds, None
         if feeds is not None:
             await feeds.stop()
@@ -148,7 +148,7 @@ class BinanceFuturesExecutionAdapter:
         return self._instruments[symbol]
 
     async def read_instruments(self) -> None:
-        """Ask for the filters of every symbol; fees and tiers stay, and so does a symbol that is told no more."""
+        """Read the filters of every symbol; fees, tiers and symbols that the venue no longer lists stay."""
         info = await self._rest.read(PUBLIC, "exchangeInfo", _info)
         for entry in info.symbols:
             before = self._instruments.get(entry.symbol)
@@ -159,13 +159,13 @@ class BinanceFuturesExecutionAdapter:
                     entry, before.tiers, maker_bps=before.maker_fee_bps, taker_bps=before.taker_fee_bps,
                     funding_hours=before.funding_interval_hours,
                 )
-            except (ConfigError, InputError):  # no filters any more: it is being delisted
+            except (ConfigError, InputError):  # the venue lists no filters: the symbol is being delisted
                 continue
             if told != before:
                 self._instruments[entry.symbol], self._grids[entry.symbol] = told, Grid(told)
 
     def clock_offset_ms(self) -> float:
-        """The venue's clock less ours, at the last measurement."""
+        """The venue's clock minus ours in ms, at the last measurement."""
         return self._clock.offset_ms
 
     # ------------------------------------------------------------------ streams
@@ -173,7 +173,7 @@ class BinanceFuturesExecutionAdapter:
     async def stream(self, interval_ns: int) -> AsyncIterator[StreamEvent]:
         """Events until :meth:`close`; begins with a StreamState for each stream and reconnects by itself."""
         if self._feeds is not None:
-            raise VenueError(f"{self.name}: it is streamed from already")
+            raise VenueError(f"{self.name}: its stream is already open")
         feeds = Feeds(
             self._rest, self._directory, self.symbols, interval_ns, signed=self._signed,
             quotes=self.settings.quotes, marks=self.settings.marks, timing=self._timing, rng=self._rng,
@@ -237,7 +237,7 @@ class BinanceFuturesExecutionAdapter:
         return await history.transfers(self._rest, since_ns)
 
     async def _follow_recording(self) -> None:
-        """A recorded venue's time runs at its own speed: ask for it."""
+        """Measure a recorded venue's time often, because it runs at its own speed."""
         if self._endpoint.recorded:
             await self._rest.measure_clock(1)
 
@@ -260,15 +260,15 @@ class BinanceFuturesExecutionAdapter:
     # ------------------------------------------------------------------ leverage
 
     async def set_leverage(self, symbol: str, leverage: float) -> float:
-        """Ask for a leverage and return the one that was read back; the caller compares."""
+        """Request a leverage and return the one read back; the caller compares."""
         fields = {"symbol": symbol, "leverage": int(leverage)}
         answer = await self._rest.ask("POST", PRIVATE, "leverage", fields, priority=Priority.OPENING)
-        if not isinstance(answer, Refusal):
+        if not isinstance(answer, VenueRefusal):
             decoded(answer, _leverage, "POST leverage")
         self._leverage.pop(symbol, None)
-        await self._read_leverage(symbol)  # refused or not: what counts is what is in force
+        await self._read_leverage(symbol)  # also after a refusal: the leverage in force counts
         if symbol not in self._leverage:
-            raise VenueError(f"symbolConfig says nothing of {symbol}: its leverage is not known")
+            raise VenueError(f"symbolConfig has no row of {symbol}: its leverage is unknown")
         return self._leverage[symbol]
 
     async def get_leverages(self) -> dict[str, float]:
@@ -283,9 +283,9 @@ class BinanceFuturesExecutionAdapter:
         grid = self._grids.get(request.symbol)
         if grid is None:
             raise InputError(f"symbol = {request.symbol!r}: not one of those connected: {', '.join(self._grids)}")
-        road = road_of(request.type)
+        service = service_of(request.type)
         return self._rest.prepare(
-            "POST", PRIVATE, road.value, order_fields(request, grid, self.settings.trigger_on),
+            "POST", PRIVATE, service.value, order_fields(request, grid, self.settings.trigger_on),
             priority=Priority.REDUCING if request.reduce_only else Priority.OPENING, weight=0,
             what=f"order {request.client_order_id}",
         )
@@ -299,22 +299,22 @@ class BinanceFuturesExecutionAdapter:
         return await self.submit_prepared(request, self.prepare_order(request))
 
     async def submit_prepared(self, request: OrderRequest, prepared: PreparedRequest) -> OrderUpdate:
-        """Send what :meth:`prepare_order` made of *request*."""
-        road = road_of(request.type)
-        known = self._directory.road(request.client_order_id) is not None
-        self._directory.sent(request.client_order_id, road, request.symbol)
+        """Send the result of :meth:`prepare_order` for *request*."""
+        service = service_of(request.type)
+        known = self._directory.service(request.client_order_id) is not None
+        self._directory.sent(request.client_order_id, service, request.symbol)
         answer = await self._rest.send(prepared)
-        if isinstance(answer, Refusal):
+        if isinstance(answer, VenueRefusal):
             if not known:
                 self._directory.end(request.client_order_id)
             return self._rejected(request, answer.reason)
-        if road is Road.ALGO:
+        if service is OrderService.ALGO:
             algo = decoded(answer, _algo, prepared.what)
-            self._directory.saw_algo(algo.client_algo_id, algo.symbol, algo.actual_order_id)
+            self._directory.add_algo(algo.client_algo_id, algo.symbol, algo.actual_order_id)
             order = parse.algo_view(algo)
         else:
             regular = decoded(answer, _order, prepared.what)
-            self._directory.saw_order(regular.order_id, regular.client_order_id)
+            self._directory.add_order(regular.order_id, regular.client_order_id)
             order = parse.order_view(regular)
         return parse.update_of(order, self._clock.now_ns())
 
@@ -326,8 +326,8 @@ class BinanceFuturesExecutionAdapter:
 
     async def cancel_order(self, request: CancelRequest) -> OrderUpdate:
         """Cancel an open order; a finished one answers its final status, an unknown one REJECTED -2011."""
-        road = self._directory.road(request.client_order_id)
-        for candidate in (road,) if road is not None else (Road.REGULAR, Road.ALGO):
+        service = self._directory.service(request.client_order_id)
+        for candidate in (service,) if service is not None else (OrderService.REGULAR, OrderService.ALGO):
             update = await self._cancel_on(candidate, request)
             if update is not None:
                 return update
@@ -339,55 +339,55 @@ class BinanceFuturesExecutionAdapter:
             return parse.update_of(order, self._clock.now_ns(), reason)
         return self._rejected(request, f"{reason}; it is {order.status.value}")
 
-    async def _cancel_on(self, road: Road, request: CancelRequest) -> OrderUpdate | None:
-        """Cancel on one road; None when no such order is open there."""
+    async def _cancel_on(self, service: OrderService, request: CancelRequest) -> OrderUpdate | None:
+        """Cancel at one order service; None when no such order is open there."""
         client_id = request.client_order_id
         fields: dict[str, object] = {"clientAlgoId": client_id}
-        if road is Road.REGULAR:
+        if service is OrderService.REGULAR:
             fields = {"symbol": request.symbol, "origClientOrderId": client_id}
-        answer = await self._rest.ask("DELETE", PRIVATE, road.value, fields, priority=Priority.REDUCING)
-        if isinstance(answer, Refusal):
+        answer = await self._rest.ask("DELETE", PRIVATE, service.value, fields, priority=Priority.REDUCING)
+        if isinstance(answer, VenueRefusal):
             if answer.code in (errors.UNKNOWN_CANCEL, errors.NO_SUCH_ORDER) or answer.code <= -4000:
-                return None  # the order itself is asked for next
+                return None  # the caller queries the order next
             raise VenueError(f"cancel {client_id}: {answer.reason}")
         now_ns = self._clock.now_ns()
-        if road is Road.REGULAR:
+        if service is OrderService.REGULAR:
             return parse.update_of(parse.order_view(decoded(answer, _order, "DELETE order")), now_ns)
         algo = decoded(answer, _cancelled, "DELETE algoOrder")
-        self._directory.saw_algo(client_id, request.symbol, "")
-        self._directory.settle(client_id)  # the stream tells its end, as it does of every order
+        self._directory.add_algo(client_id, request.symbol, "")
+        self._directory.stop_waiting(client_id)  # the stream reports its end, as for every order
         return OrderUpdate(
             client_order_id=client_id, venue_order_id=str(algo.algo_id), symbol=request.symbol,
             status=OrderStatus.CANCELED, ts_ns=now_ns,
         )
 
     async def get_order(self, symbol: str, client_order_id: str) -> VenueOrder | None:
-        """Return an order by its client id; None when the venue does not know it."""
-        road = self._directory.road(client_order_id)
+        """Return an order by its client id; None when the venue has no such order."""
+        service = self._directory.service(client_order_id)
         order: VenueOrder | None = None
-        if road is not Road.ALGO:
+        if service is not OrderService.ALGO:
             answer = await self._find("order", {"symbol": symbol, "origClientOrderId": client_order_id})
             if answer is not None:
                 regular = decoded(answer, _order, "GET order")
-                self._directory.saw_order(regular.order_id, regular.client_order_id)
+                self._directory.add_order(regular.order_id, regular.client_order_id)
                 order = parse.order_view(regular)
-        if order is None and road is not Road.REGULAR:
+        if order is None and service is not OrderService.REGULAR:
             answer = await self._find("algoOrder", {"clientAlgoId": client_order_id})
             order = await self._whole_algo(decoded(answer, _algo, "GET algoOrder")) if answer is not None else None
         return order
 
     async def _find(self, path: str, fields: dict[str, object]) -> bytes | None:
-        """Ask for one order; None when the venue does not know it."""
+        """Query one order; None when the venue has no such order."""
         answer = await self._rest.ask("GET", PRIVATE, path, fields, priority=Priority.REDUCING)
-        if not isinstance(answer, Refusal):
+        if not isinstance(answer, VenueRefusal):
             return answer
         if answer.code in (errors.NO_SUCH_ORDER, errors.UNKNOWN_CANCEL):
             return None
         raise VenueError(f"GET {path}: {answer.reason}")
 
     async def _whole_algo(self, algo: wire.AlgoAnswer) -> VenueOrder:
-        """A conditional order with what became of it."""
-        self._directory.saw_algo(algo.client_algo_id, algo.symbol, algo.actual_order_id)
+        """A conditional order with the fills of the order it became."""
+        self._directory.add_algo(algo.client_algo_id, algo.symbol, algo.actual_order_id)
         if not parse.number(algo.actual_order_id):
             return parse.algo_view(algo, now_ms=self._clock.stamp_ms())
         answer = await self._find("order", {"symbol": algo.symbol, "orderId": algo.actual_order_id})
@@ -401,8 +401,8 @@ class BinanceFuturesExecutionAdapter:
         algos = await self._open_algos(symbol)
         found: dict[str, VenueOrder] = {}
         for order in regular:
-            self._directory.saw_order(order.order_id, order.client_order_id)
-            view = parse.order_view(order, self._directory.owner(order.order_id) or "")
+            self._directory.add_order(order.order_id, order.client_order_id)
+            view = parse.order_view(order, self._directory.client_id_of(order.order_id) or "")
             found[view.client_order_id] = view
         for algo in algos:
             view = parse.algo_view(algo, now_ms=self._clock.stamp_ms())
@@ -415,5 +415,5 @@ class BinanceFuturesExecutionAdapter:
         weight = 1 if symbol is not None else 40
         algos = await self._rest.read(PRIVATE, "openAlgoOrders", _algos, fields, weight=weight)
         for algo in algos:
-            self._directory.saw_algo(algo.client_algo_id, algo.symbol, algo.actual_order_id)
+            self._directory.add_algo(algo.client_algo_id, algo.symbol, algo.actual_order_id)
         return algos

@@ -1,4 +1,4 @@
-"""The venue's clock as seen from here."""
+"""The venue's clock, estimated from server time requests."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Final
 
 import msgspec
 
+from quantum_trader.domain.clock import NS_PER_MS
 from quantum_trader.domain.errors import require
 
 SAMPLES: Final = 5
-_NS_PER_MS: Final = 1_000_000
 
 
 class ClockSample(msgspec.Struct, frozen=True, kw_only=True):
-    """One question for the venue's time, with our clock before and after it."""
+    """One server time request, with our clock before and after it."""
 
     sent_ns: int
     received_ns: int
@@ -23,17 +23,17 @@ class ClockSample(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def round_trip_ns(self) -> int:
-        """How long the answer took."""
+        """Round trip time of the request, ns."""
         return self.received_ns - self.sent_ns
 
     @property
     def offset_ns(self) -> int:
-        """The venue's clock less ours, half the round trip assumed to be the way there."""
-        return self.venue_ms * _NS_PER_MS + _NS_PER_MS // 2 - (self.sent_ns + self.received_ns) // 2
+        """The venue's clock minus ours in ns; half the round trip counts as the way there."""
+        return self.venue_ms * NS_PER_MS + NS_PER_MS // 2 - (self.sent_ns + self.received_ns) // 2
 
 
 class VenueClock:
-    """Our clock, moved to the venue's time by the last measurement."""
+    """Our clock, shifted to the venue's time by the last measurement."""
 
     def __init__(self, wall_ns: Callable[[], int]) -> None:
         self.wall_ns = wall_ns
@@ -42,15 +42,15 @@ class VenueClock:
 
     @property
     def offset_ms(self) -> float:
-        """The venue's clock less ours."""
-        return self.offset_ns / _NS_PER_MS
+        """The venue's clock minus ours, ms."""
+        return self.offset_ns / NS_PER_MS
 
-    def learn(self, samples: Sequence[ClockSample]) -> None:
-        """Take the median offset of the quicker half of *samples*; InputError when there are none."""
+    def update(self, samples: Sequence[ClockSample]) -> None:
+        """Set the offset to the median of the faster half of *samples*; InputError when there are none."""
         require(bool(samples), "samples", samples, "at least one is needed")
         quick = sorted(samples, key=lambda sample: sample.round_trip_ns)[: (len(samples) + 1) // 2]
         self.offset_ns = int(median(sample.offset_ns for sample in quick))
-        self.round_trip_ms = quick[0].round_trip_ns / _NS_PER_MS
+        self.round_trip_ms = quick[0].round_trip_ns / NS_PER_MS
 
     def now_ns(self) -> int:
         """The venue's time."""
@@ -58,4 +58,4 @@ class VenueClock:
 
     def stamp_ms(self) -> int:
         """The time to sign a request with."""
-        return self.now_ns() // _NS_PER_MS
+        return self.now_ns() // NS_PER_MS

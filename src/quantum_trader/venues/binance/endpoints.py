@@ -1,7 +1,7 @@
 """Named endpoints and their addresses.
 
-The addresses of the real venue are constants that no setting can replace, so that a key made for it is never sent
-anywhere else. Only the endpoint "local" takes an address, and it must be one of this machine.
+The addresses of the real venue are constants that no setting can replace, so that a key of the venue is never sent
+to another address. Only the endpoint "local" takes an address, and it must be one of this machine.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from urllib.parse import urlsplit
 import msgspec
 
 from quantum_trader.domain.errors import ConfigError
-from quantum_trader.venues.binance.keys import ENDPOINTS, LIVE, LOCAL, TESTNET
+from quantum_trader.venues.binance.keys import ENDPOINT_NAMES, LIVE, LOCAL, TESTNET
 
-MARKET_ROAD: Final = "/market"  # bars, mark prices; a stream asked for on another road stays silent
-PUBLIC_ROAD: Final = "/public"  # best bid and ask, depth
-PRIVATE_ROAD: Final = "/private"  # the account
+MARKET_PATH: Final = "/market"  # bars, mark prices; a stream requested on another path sends nothing
+PUBLIC_PATH: Final = "/public"  # best bid and ask, depth
+PRIVATE_PATH: Final = "/private"  # the account
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one named venue is reached; made by :func:`endpoint`."""
+    """The addresses of one named venue; made by :func:`endpoint`."""
 
     name: str
     rest: str  # before /fapi/v1
-    streams: str  # before a road
+    streams: str  # before a stream path
     account_api: str = ""  # before /sapi/v1; empty where the venue has none
-    recorded: bool = False  # it may play recorded time, at its own speed, and stand still
+    recorded: bool = False  # it may play recorded time, at its own speed, and pause
 
     def __post_init__(self) -> None:
         known = _FIXED.get(self.name)
         mine = (self.rest, self.streams, self.account_api)
         if known is None and self.name != LOCAL:
-            raise ConfigError(f"endpoint = {self.name!r}: use one of {', '.join(ENDPOINTS)}")
+            raise ConfigError(f"endpoint = {self.name!r}: use one of {', '.join(ENDPOINT_NAMES)}")
         if known is not None and mine != known:
             raise ConfigError(f"endpoint {self.name}: its address is fixed; use {LOCAL!r} for a venue on this machine")
         if known is None and any(_loopback(address) != address for address in (self.rest, self.account_api)):
@@ -47,7 +47,7 @@ _FIXED: Final = {
 
 
 def endpoint(name: str, address: str = "") -> Endpoint:
-    """Return the endpoint called *name*; *address* (``http://127.0.0.1:8080``) belongs to "local" alone.
+    """Return the endpoint called *name*; *address* (``http://127.0.0.1:8080``) is for "local" only.
 
     Raises ConfigError for an unknown name, an address given to the real venue, or one outside this machine.
     """
@@ -57,7 +57,7 @@ def endpoint(name: str, address: str = "") -> Endpoint:
             name=LOCAL, rest=rest, streams=rest.replace("http://", "ws://", 1), account_api=rest, recorded=True
         )
     if name not in _FIXED:
-        raise ConfigError(f"endpoint = {name!r}: use one of {', '.join(ENDPOINTS)}")
+        raise ConfigError(f"endpoint = {name!r}: use one of {', '.join(ENDPOINT_NAMES)}")
     if address:
         raise ConfigError(f"address = {address!r}: {name} has its own; use {LOCAL!r} for a venue on this machine")
     rest, streams, account_api = _FIXED[name]
@@ -75,7 +75,7 @@ def _loopback(address: str) -> str:
     plain = parts.path in ("", "/") and not (parts.query or parts.fragment or parts.username or parts.password)
     if parts.scheme != "http" or port is None or not plain:
         raise ConfigError(f"address = {address!r}: {hint}")
-    host = "127.0.0.1" if host == "localhost" else host  # a name could be made to lead elsewhere
+    host = "127.0.0.1" if host == "localhost" else host  # a host name could resolve to another machine
     try:
         inside = ip_address(host).is_loopback
     except ValueError:

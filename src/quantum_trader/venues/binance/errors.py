@@ -1,8 +1,8 @@
-"""What an answer of the venue means for a request: refused, without effect, or unknown.
+"""The outcome of a request by the venue's answer: refused, without effect, or unknown.
 
 Sources: "General Info" (HTTP return codes) and "Error Codes" of Binance's USD-M futures documentation. A 4xx with a
-code is the venue's word that nothing happened; a 5xx of a request that writes is not, except for the texts and codes
-that the documentation calls a certain failure.
+code means that nothing happened; a 5xx of a request that writes leaves the outcome unknown, except for the texts and
+codes that the documentation calls a certain failure.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ NOT_EXECUTED: Final = frozenset(
         -1034,  # too many connections
     }
 )
-# Nobody knows: ask by client id.
-UNKNOWN: Final = frozenset({-1000, -1006, -1007})
+# The outcome is unknown: query the order by client id.
+OUTCOME_UNKNOWN_CODES: Final = frozenset({-1000, -1006, -1007})
 _FAILED_TEXTS: Final = ("Service Unavailable.", "Internal error; unable to process your request. Please try again.")
 _BACK_OFF: Final = frozenset({418, 429})
 _FORBIDDEN: Final = 403  # the firewall in front of the venue
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """The venue's no: its code and text."""
+class VenueRefusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A refusal by the venue: its code and text."""
 
     code: int
     message: str
 
     @property
     def reason(self) -> str:
-        """The code, then the text, as an OrderUpdate tells it."""
+        """The code, then the text, as in the reason of an OrderUpdate."""
         return f"{self.code} {self.message}".rstrip()
 
 
@@ -61,11 +61,11 @@ class _ErrorBody(msgspec.Struct):
 _decode_error = msgspec.json.Decoder(_ErrorBody, strict=False).decode
 
 
-def interpret(status: int, body: bytes, *, what: str, writes: bool, retry_after_s: float = 0.0) -> Refusal:
-    """Return the refusal that an answer other than 2xx is, or raise what else it is.
+def interpret(status: int, body: bytes, *, what: str, writes: bool, retry_after_s: float = 0.0) -> VenueRefusal:
+    """Return the refusal in an answer other than 2xx, or raise the error that it means.
 
-    *what* names the request in the error; *writes* says whether it could have changed something.
-    Raises VenueUnavailable (certainly no effect), OutcomeUnknown, or VenueError (no answer at all to a question).
+    *what* names the request in the error; *writes*: whether the request could have changed something.
+    Raises VenueUnavailable (certainly no effect), OutcomeUnknown, or VenueError (the query has no valid answer).
     """
     try:
         error = _decode_error(body)
@@ -74,14 +74,14 @@ def interpret(status: int, body: bytes, *, what: str, writes: bool, retry_after_
     text = f"{what}: HTTP {status}" + (f", {error.code} {error.msg}" if error.code else "")
     if status in _BACK_OFF or error.code in NOT_EXECUTED or status == _FORBIDDEN:
         raise VenueUnavailable(text, retry_after_s)
-    if error.code in UNKNOWN:
+    if error.code in OUTCOME_UNKNOWN_CODES:
         raise OutcomeUnknown(text) if writes else VenueUnavailable(text, retry_after_s)
     if status >= 500:
         if not writes or error.msg in _FAILED_TEXTS or _plain(body) in _FAILED_TEXTS:
             raise VenueUnavailable(text, retry_after_s)
         raise OutcomeUnknown(text)
     if 400 <= status < 500 and error.code:
-        return Refusal(code=error.code, message=error.msg)
+        return VenueRefusal(code=error.code, message=error.msg)
     if status == 408:
         raise OutcomeUnknown(text) if writes else VenueUnavailable(text, retry_after_s)
     raise VenueError(f"{text}: not an answer of this venue's protocol")
@@ -92,7 +92,7 @@ def _plain(body: bytes) -> str:
 
 
 def from_ccxt(error: Exception, *, what: str, writes: bool, sent: bool) -> VenueError:
-    """Return what an exception of ccxt means; its own text is dropped, for it may hold the signed request."""
+    """Return the VenueError for an exception of ccxt; its text is dropped, because it may hold the signed request."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
     text = f"{what}: {type(error).__name__}"
     if not sent and "NetworkError" in kinds:

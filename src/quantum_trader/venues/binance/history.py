@@ -1,4 +1,4 @@
-"""What happened before: bars, fills and funding, however many pages it takes."""
+"""Past bars, fills, funding and transfers, read over as many pages as needed."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from quantum_trader.domain.clock import NS_PER_DAY
+from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_MS
 from quantum_trader.domain.errors import VenueUnavailable
 from quantum_trader.domain.trading import Fill, FundingPayment
 from quantum_trader.engine.venue_port import Kline, Transfer
 from quantum_trader.market.intervals import interval_name
 from quantum_trader.venues.binance import errors, parse, wire
-from quantum_trader.venues.binance.errors import Refusal
+from quantum_trader.venues.binance.errors import VenueRefusal
 from quantum_trader.venues.binance.limits import Priority
 from quantum_trader.venues.binance.orders import OrderDirectory
 from quantum_trader.venues.binance.rest import PRIVATE, PUBLIC, Rest, decoded
 
 BARS_PER_PAGE: Final = 1500
 ROWS_PER_PAGE: Final = 1000
-_WINDOW_MS: Final = 7 * NS_PER_DAY // parse.NS_PER_MS
-_KEPT_MS: Final = 90 * NS_PER_DAY // parse.NS_PER_MS
-_RATES_KEPT: Final = 4096  # settled funding rates that are not asked for again
-_PATIENCE_S: Final = 65.0  # a page may wait for the next minute's weights
+_WINDOW_MS: Final = 7 * NS_PER_DAY // NS_PER_MS
+_KEPT_MS: Final = 90 * NS_PER_DAY // NS_PER_MS
+_RATES_KEPT: Final = 4096  # cached funding rates of past payments
+_PATIENCE_S: Final = 65.0  # longest wait of a page for the next minute's request weights, s
 _WEIGHTS: Final = ((99, 1), (499, 2), (1000, 5), (BARS_PER_PAGE, 10))  # of /klines by its limit
 _HEAVY: Final = {"userTrades": 5, "income": 30, "allAlgoOrders": 5, "fundingRate": 1}
 
@@ -37,9 +37,9 @@ _order = wire.decoder(wire.OrderAnswer).decode
 async def _page(
     rest: Rest, group: str, path: str, decode: Callable[[bytes], wire.T], fields: Mapping[str, object], weight: int
 ) -> wire.T:
-    """Read one page, waiting for the next minute's weights where this one's are spent."""
+    """Read one page, waiting for the next minute where this minute's request weights are used up."""
     wait_s = rest.budget.wait_s(Priority.QUERY, weight)
-    if 0.0 < wait_s <= _PATIENCE_S and not rest.budget.told_off:
+    if 0.0 < wait_s <= _PATIENCE_S and not rest.budget.rate_limited:
         await asyncio.sleep(wait_s)
     return await rest.read(group, path, decode, fields, weight=weight)
 
@@ -48,12 +48,12 @@ async def klines(rest: Rest, symbol: str, interval_ns: int, start_ns: int, end_n
     """The bars of *symbol* that open in [start, end) and were completed at *now_ns*, oldest first."""
     interval = interval_name(interval_ns)
     bars: list[Kline] = []
-    last_ns = min(end_ns, now_ns - interval_ns + 1)  # a bar is completed when its last moment is past
+    last_ns = min(end_ns, now_ns - interval_ns + 1)  # a bar is complete once its last moment is past
     while start_ns < last_ns:
         limit = max(1, min(BARS_PER_PAGE, -(-(last_ns - start_ns) // interval_ns)))
         fields = {
-            "symbol": symbol, "interval": interval, "startTime": -(-start_ns // parse.NS_PER_MS),
-            "endTime": (last_ns - 1) // parse.NS_PER_MS, "limit": limit,
+            "symbol": symbol, "interval": interval, "startTime": -(-start_ns // NS_PER_MS),
+            "endTime": (last_ns - 1) // NS_PER_MS, "limit": limit,
         }
         weight = next(cost for most, cost in _WEIGHTS if limit <= most)
         rows = await _page(rest, PUBLIC, "klines", _klines, fields, weight)
@@ -72,14 +72,14 @@ async def fills(
     rest: Rest, directory: OrderDirectory, symbol: str, since_ns: int, now_ns: int,
     fee: Callable[[str, str, float, float], Awaitable[float]],
 ) -> list[Fill]:
-    """The account's executions of *symbol* since *since_ns*, oldest first, under the client ids we know them by."""
-    trades = await _trades_since(rest, symbol, since_ns // parse.NS_PER_MS, now_ns // parse.NS_PER_MS)
-    unknown = {trade.order_id for trade in trades if directory.owner(trade.order_id) is None}
+    """The account's executions of *symbol* since *since_ns*, oldest first, each with the client id of its order."""
+    trades = await _trades_since(rest, symbol, since_ns // NS_PER_MS, now_ns // NS_PER_MS)
+    unknown = {trade.order_id for trade in trades if directory.client_id_of(trade.order_id) is None}
     if unknown:
         await _name_orders(rest, directory, symbol, unknown, min(trade.time for trade in trades))
     found: list[Fill] = []
     for trade in trades:
-        owner = directory.owner(trade.order_id) or f"order-{trade.order_id}"
+        owner = directory.client_id_of(trade.order_id) or f"order-{trade.order_id}"
         paid = await fee(symbol, trade.commission_asset, trade.commission, trade.qty * trade.price)
         found.append(parse.fill_of_trade(trade, owner, paid))
     return found
@@ -88,7 +88,7 @@ async def fills(
 async def _trades_since(rest: Rest, symbol: str, since_ms: int, now_ms: int) -> list[wire.TradeAnswer]:
     """Rows of userTrades: windows of seven days, in each of them pages of a thousand.
 
-    The venue keeps three months (change log of 2026-08); a recorded one is asked by trade ids alone where that is less.
+    The venue keeps three months (change log of 2026-08); a shorter recorded history is read by trade ids alone.
     """
     seen: dict[int, wire.TradeAnswer] = {}
     by_id = rest.endpoint.recorded and now_ms - since_ms > _WINDOW_MS
@@ -113,33 +113,33 @@ async def _trades_since(rest: Rest, symbol: str, since_ms: int, now_ms: int) -> 
 async def _name_orders(
     rest: Rest, directory: OrderDirectory, symbol: str, unknown: set[int], since_ms: int
 ) -> None:
-    """Learn whose the orders are: first which were conditional orders, then each of the rest."""
-    await learn_algos(rest, directory, symbol, since_ms - _WINDOW_MS // 2)
+    """Read the client ids of the orders: first the conditional orders, then each of the others."""
+    await read_algos(rest, directory, symbol, since_ms - _WINDOW_MS // 2)
     for order_id in sorted(unknown):
-        if directory.owner(order_id) is None:
+        if directory.client_id_of(order_id) is None:
             answer = await rest.ask("GET", PRIVATE, "order", {"symbol": symbol, "orderId": order_id})
-            if isinstance(answer, Refusal):
+            if isinstance(answer, VenueRefusal):
                 if answer.code != errors.NO_SUCH_ORDER:
                     raise VenueUnavailable(f"GET order {order_id}: {answer.reason}")
                 continue
-            directory.saw_order(order_id, decoded(answer, _order, "GET order").client_order_id)
+            directory.add_order(order_id, decoded(answer, _order, "GET order").client_order_id)
 
 
-async def learn_algos(rest: Rest, directory: OrderDirectory, symbol: str, since_ms: int) -> None:
-    """Learn which orders of *symbol* were conditional ones; at most a week back from now."""
+async def read_algos(rest: Rest, directory: OrderDirectory, symbol: str, since_ms: int) -> None:
+    """Read which orders of *symbol* were conditional orders; at most a week back from now."""
     earliest = rest.clock.stamp_ms() - _WINDOW_MS + 60_000
     fields: dict[str, object] = {"symbol": symbol, "limit": ROWS_PER_PAGE}
     if not rest.endpoint.recorded:
         fields["startTime"] = max(since_ms, earliest)
     for algo in await _page(rest, PRIVATE, "allAlgoOrders", _algos, fields, _HEAVY["allAlgoOrders"]):
-        directory.saw_algo(algo.client_algo_id, algo.symbol, algo.actual_order_id)
+        directory.add_algo(algo.client_algo_id, algo.symbol, algo.actual_order_id)
         if algo.algo_status in parse.ALGO_ENDED:
             directory.end(algo.client_algo_id)
 
 
 async def transfers(rest: Rest, since_ns: int) -> list[Transfer]:
-    """Money paid in or taken out since *since_ns*, oldest first: one question for all income, results left out."""
-    start = max(1, -(-since_ns // parse.NS_PER_MS))
+    """Transfers since *since_ns*, oldest first: read from all income rows, trading results left out."""
+    start = max(1, -(-since_ns // NS_PER_MS))
     rows: dict[tuple[str, int, int], wire.IncomeAnswer] = {}
     while True:
         fields = {"startTime": start, "limit": ROWS_PER_PAGE}
@@ -154,7 +154,7 @@ async def transfers(rest: Rest, since_ns: int) -> list[Transfer]:
 
 async def funding(rest: Rest, since_ns: int, symbols: frozenset[str]) -> list[FundingPayment]:
     """Funding of *symbols* since *since_ns*, oldest first, with the rates that made it."""
-    start = -(-since_ns // parse.NS_PER_MS)
+    start = -(-since_ns // NS_PER_MS)
     rows: dict[tuple[str, int], wire.IncomeAnswer] = {}
     while True:
         fields = {"incomeType": "FUNDING_FEE", "startTime": start, "limit": ROWS_PER_PAGE}
@@ -173,12 +173,12 @@ async def funding(rest: Rest, since_ns: int, symbols: frozenset[str]) -> list[Fu
 
 
 async def _paid_rates(rest: Rest, wanted: set[tuple[str, int]]) -> dict[tuple[str, int], wire.FundingRateAnswer]:
-    """The rates of *wanted* (symbol, funding time), as far as the venue tells them; one that was told is final."""
+    """The rates of *wanted* (symbol, funding time), as far as the venue lists them; listed rates are cached."""
     known = {key: rest.paid_rates[key] for key in wanted if key in rest.paid_rates}
     missing = wanted - known.keys()
     for symbol in sorted({symbol for symbol, _ in missing}):
         first_ns = min(due_ns for name, due_ns in missing if name == symbol)
-        about = {"symbol": symbol, "startTime": first_ns // parse.NS_PER_MS, "limit": ROWS_PER_PAGE}
+        about = {"symbol": symbol, "startTime": first_ns // NS_PER_MS, "limit": ROWS_PER_PAGE}
         for rate in await _page(rest, PUBLIC, "fundingRate", _rates, about, _HEAVY["fundingRate"]):
             key = (rate.symbol, parse.funding_hour(rate.funding_time))
             if key in missing:

@@ -1,8 +1,8 @@
-"""API keys: where they are found, to which endpoint they belong, and that they are never seen.
+"""API keys: their sources, their endpoint, and their masking in every output.
 
-A key and its secret are ``Secret``: an object that shows a mask wherever Python would show a value (repr, str, format,
-a traceback's locals) and refuses to be pickled, copied or encoded. ``reveal`` is the one way out.
-``Redactor`` is the second line, for texts that others make: exceptions of libraries, addresses, captured output.
+A key and its secret are ``Secret``: an object that shows a mask wherever Python shows a value (repr, str, format,
+a traceback's locals) and refuses to be pickled, copied or encoded. Only ``reveal``
+returns the text. ``Redactor`` covers other texts: exceptions of libraries, addresses, captured output.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from quantum_trader.domain.errors import ConfigError
 LIVE: Final = "binance-live"
 TESTNET: Final = "binance-testnet"
 LOCAL: Final = "local"
-ENDPOINTS: Final = (LIVE, TESTNET, LOCAL)
+ENDPOINT_NAMES: Final = (LIVE, TESTNET, LOCAL)
 FILE_VARIABLE: Final = "QT_KEYS_FILE"
 HIDDEN: Final = "…"
 _SHOWN: Final = 4  # characters at each end of a mask
-_MASKABLE: Final = 16  # a shorter key would be half shown
-_SHORTEST: Final = 8  # anything shorter is no key, and could not be taken out of a text without tearing it
+_MASKABLE: Final = 16  # a mask would show most of a shorter key
+_SHORTEST: Final = 8  # a shorter text is not a key, and removing it would damage other texts
 _PEM: Final = "-----BEGIN "
-_ACCOUNT: Final = "api"  # the keyring's word for whose password it is
+_ACCOUNT: Final = "api"  # user name of the entry in the keyring
 _OTHERS_MAY: Final = 0o077
 
 
 class Secret:
-    """A text that shows itself only to who asks with :meth:`reveal`."""
+    """A text that is shown as a mask; :meth:`reveal` returns the text itself."""
 
     __slots__ = ("__value",)
 
@@ -95,12 +95,12 @@ class ApiKeys:
 
     @property
     def masked(self) -> str:
-        """The key's mask; of the secret nothing is ever shown."""
+        """The mask of the key; the secret is never shown."""
         return self.key.masked
 
     @property
     def secrets(self) -> tuple[Secret, Secret]:
-        """What must not be seen anywhere."""
+        """Key and secret."""
         return self.key, self.secret
 
     def require_endpoint(self, endpoint: str) -> None:
@@ -116,23 +116,23 @@ class ApiKeys:
 
 
 class Keyring(Protocol):
-    """The operating system's keeper of passwords, as the package ``keyring`` offers it."""
+    """The operating system's password store, with the interface of the package ``keyring``."""
 
     def get_password(self, service: str, username: str) -> str | None:
         """Return the password; None when there is none."""
         ...
 
     def set_password(self, service: str, username: str, password: str) -> None:
-        """Keep the password."""
+        """Store the password."""
         ...
 
     def delete_password(self, service: str, username: str) -> None:
-        """Forget the password."""
+        """Delete the password."""
         ...
 
 
 class KeyLocation(msgspec.Struct, frozen=True, kw_only=True):
-    """Keys that were found, as they may be shown."""
+    """Where keys of an endpoint were found, with the key masked."""
 
     endpoint: str
     key: str  # masked
@@ -140,7 +140,7 @@ class KeyLocation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Pair(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a pair stands in the keyring and in a file."""
+    """The stored form of a key pair, in the keyring and in a file."""
 
     key: str
     secret: str
@@ -150,7 +150,7 @@ class _Pair(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class OsKeyring:
-    """The package ``keyring``, with its errors in our words."""
+    """The package ``keyring``; its errors become ConfigError."""
 
     def __init__(self, module: Any) -> None:
         self._module = module
@@ -166,7 +166,7 @@ class OsKeyring:
         return None if found is None else str(found)
 
     def set_password(self, service: str, username: str, password: str) -> None:
-        """Keep the password; ConfigError where nothing can keep it safely."""
+        """Store the password; ConfigError where the keyring is missing or not safe."""
         if "plaintext" in type(self._module.get_keyring()).__name__.lower():
             raise ConfigError("keyring: this machine's keyring writes plain text; use the environment or a 0600 file")
         try:
@@ -175,7 +175,7 @@ class OsKeyring:
             raise _keyring_failed("written", error) from None
 
     def delete_password(self, service: str, username: str) -> None:
-        """Forget the password."""
+        """Delete the password."""
         try:
             self._module.delete_password(service, username)
         except self._module.errors.KeyringError as error:
@@ -183,7 +183,7 @@ class OsKeyring:
 
 
 def _keyring_failed(what: str, error: Exception) -> ConfigError:
-    """Name the kind of failure; the keyring's own text might hold what it was given."""
+    """Return an error with the kind of failure only; the keyring's own text may hold the password."""
     if type(error).__name__ == "NoKeyringError":
         return ConfigError("keyring: this machine has none; use the environment or a 0600 file")
     return ConfigError(
@@ -208,8 +208,8 @@ def variables(endpoint: str) -> tuple[str, str]:
 def load_keys(endpoint: str, environ: Mapping[str, str], keyring: Keyring | None = None) -> ApiKeys:
     """The keys of *endpoint* from the environment, the file it names, or the keyring.
 
-    Raises ConfigError when there are none (naming what to set), when two places differ, or when another endpoint has
-    the same key: keys belong to one endpoint.
+    Raises ConfigError when there are none (naming the settings), when two places differ, or when another endpoint
+    has the same key: keys belong to one endpoint.
     """
     _known(endpoint)
     file = _read_file(environ)
@@ -220,26 +220,26 @@ def load_keys(endpoint: str, environ: Mapping[str, str], keyring: Keyring | None
             f"no keys for {endpoint}: set {key_name} and {secret_name}, or name a 0600 file in {FILE_VARIABLE}, or run "
             f"quantum-trader keys set {endpoint}" + ("" if keyring is not None else " (needs the extra 'live')")
         )
-    for other in ENDPOINTS:
+    for other in ENDPOINT_NAMES:
         if other != endpoint:
             _refuse_shared(found, _first(other, environ, file, keyring))
     return found
 
 
 def find_keys(environ: Mapping[str, str], keyring: Keyring | None = None) -> list[KeyLocation]:
-    """Every endpoint's keys that can be found, masked."""
+    """The keys of every endpoint, masked."""
     file = _read_file(environ)
     return [
         KeyLocation(endpoint=endpoint, key=keys.masked, source=keys.source)
-        for endpoint in ENDPOINTS
+        for endpoint in ENDPOINT_NAMES
         for keys in _all(endpoint, environ, file, keyring)
     ]
 
 
 def store_keys(endpoint: str, key: str, secret: str, keyring: Keyring) -> ApiKeys:
-    """Keep a pair for *endpoint* in *keyring*; ConfigError when it is malformed or another endpoint's."""
+    """Store a pair for *endpoint* in *keyring*; ConfigError when it is malformed or another endpoint's."""
     keys = _keys(_known(endpoint), key, secret, "keyring")
-    for other in ENDPOINTS:
+    for other in ENDPOINT_NAMES:
         if other != endpoint:
             _refuse_shared(keys, _from_keyring(other, keyring))
     pair = _Pair(key=keys.key.reveal(), secret=keys.secret.reveal())
@@ -248,7 +248,7 @@ def store_keys(endpoint: str, key: str, secret: str, keyring: Keyring) -> ApiKey
 
 
 def remove_keys(endpoint: str, keyring: Keyring) -> bool:
-    """Forget the pair of *endpoint*; False when the keyring holds none."""
+    """Delete the pair of *endpoint*; False when the keyring holds none."""
     if keyring.get_password(_service(_known(endpoint)), _ACCOUNT) is None:
         return False
     keyring.delete_password(_service(endpoint), _ACCOUNT)
@@ -256,8 +256,8 @@ def remove_keys(endpoint: str, keyring: Keyring) -> bool:
 
 
 def _known(endpoint: str) -> str:
-    if endpoint not in ENDPOINTS:
-        raise ConfigError(f"endpoint = {endpoint!r}: must be one of {', '.join(ENDPOINTS)}")
+    if endpoint not in ENDPOINT_NAMES:
+        raise ConfigError(f"endpoint = {endpoint!r}: must be one of {', '.join(ENDPOINT_NAMES)}")
     return endpoint
 
 
@@ -282,7 +282,7 @@ def _first(
 def _all(
     endpoint: str, environ: Mapping[str, str], file: Mapping[str, _Pair], keyring: Keyring | None
 ) -> list[ApiKeys]:
-    """Every place's pair of *endpoint*; a keyring that cannot be read counts only where nothing else is found."""
+    """The pairs of *endpoint* from all places; an unreadable keyring is an error only where no other has a pair."""
     found = []
     key_name, secret_name = variables(endpoint)
     key, secret = environ.get(key_name, ""), environ.get(secret_name, "")
@@ -314,7 +314,7 @@ def _from_keyring(endpoint: str, keyring: Keyring) -> ApiKeys | None:
         pair = msgspec.json.decode(kept.encode(), type=_Pair)
     except (msgspec.DecodeError, UnicodeEncodeError):
         raise ConfigError(
-            f"keyring: what it holds for {endpoint} is no key pair; run quantum-trader keys set {endpoint} again"
+            f"keyring: its entry for {endpoint} is no key pair; run quantum-trader keys set {endpoint} again"
         ) from None
     return _keys(endpoint, pair.key, pair.secret, "keyring")
 
@@ -350,7 +350,7 @@ def _read_file(environ: Mapping[str, str]) -> dict[str, _Pair]:
 
 
 def _keys(endpoint: str, key: str, secret: str, source: str) -> ApiKeys:
-    """A pair that can be one; ConfigError, without showing it, when it cannot."""
+    """Return a valid pair; ConfigError, without showing it, when it is malformed."""
     key, secret = key.strip(), secret.strip()
     for what, value in (("key", key), ("secret", secret)):
         plain = value.isascii() and value.isprintable() and " " not in value
@@ -388,28 +388,28 @@ class Redactor:
         self._raw = [form.encode() for form in self._forms]
 
     def __call__(self, text: str) -> str:
-        """Return *text* without them."""
+        """Return *text* without the secrets."""
         for form in self._forms:
             if form in text:
                 text = text.replace(form, f"[{HIDDEN}]")
         return text
 
     def bytes(self, line: bytes) -> bytes:
-        """Return *line* without them."""
+        """Return *line* without the secrets."""
         for form in self._raw:
             if form in line:
                 line = line.replace(form, f"[{HIDDEN}]".encode())
         return line
 
     def error(self, error: BaseException) -> str:
-        """Kind and text of *error* and of what caused it, without them."""
+        """Kind and text of *error* and of its causes, without the secrets."""
         return self("; caused by ".join(f"{type(one).__name__}: {one}" for one in _chain(error)))
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._forms)} forms)"
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise TypeError("a redactor knows secrets: it is not stored, copied or sent")
+        raise TypeError("a redactor holds secrets: it is not stored, copied or sent")
 
 
 def redact(text: str, secrets: Iterable[Secret | str]) -> str:
@@ -431,7 +431,7 @@ def _forms(text: str) -> Iterator[str]:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """*error*, its cause, the cause of that; each once."""
+    """Yield *error* and the chain of its causes, each once."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:

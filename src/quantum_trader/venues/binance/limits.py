@@ -1,8 +1,8 @@
-"""How much may be asked of the venue, and who goes first when there is little left.
+"""Request limits of the venue, and the priority of requests near a limit.
 
-The venue counts request weights a minute and orders in ten seconds and a minute, and tells the counts with every
-answer. Questions stop first, openings next; reducing and cancelling are never held back by the counts, are paced
-after a 429 and stop only while an address is banned (418).
+The venue counts request weights a minute and orders in ten seconds and a minute, and sends the counts with every
+answer. Queries stop first, openings next; the counts never hold back reducing and cancelling requests, which are paced
+after a 429 and stop only while the address is banned (418).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ DEFAULT_WEIGHT_LIMIT: Final = 2400
 DEFAULT_ORDER_LIMITS: Final = {"10S": 300, "1M": 1200}
 _WINDOW_S: Final = 60.0
 _ORDER_WINDOWS: Final = {"10S": 10.0, "1M": 60.0}
-_BACK_OFF_S: Final = {429: 10.0, 418: 120.0}  # where the venue does not say
+_BACK_OFF_S: Final = {429: 10.0, 418: 120.0}  # default pauses, s, where the answer has none
 _PACE_S: Final = 1.0  # between reducing requests after a 429
 _BANNED_UNTIL: Final = re.compile(rb"banned until (\d{13})")
 
 
 class Priority(IntEnum):
-    """What a request is for; the smaller, the longer it may go on."""
+    """The purpose of a request; a smaller value has priority near a limit."""
 
     REDUCING = 0
     OPENING = 1
@@ -35,9 +35,9 @@ _SHARE: Final = {Priority.OPENING: 0.85, Priority.QUERY: 0.7}
 
 
 class RequestBudget:
-    """Counts of weights and orders, and until when the venue wants to be left alone.
+    """Counts of request weights and orders, and the end of the pause that the venue requested.
 
-    *now_s* is a clock that never jumps, in seconds.
+    *now_s* is a monotonic clock, in seconds.
     """
 
     def __init__(self, now_s: Callable[[], float], weight_limit: int = DEFAULT_WEIGHT_LIMIT) -> None:
@@ -78,10 +78,10 @@ class RequestBudget:
         return max(waits)
 
     def admit(self, priority: Priority, weight: int) -> None:
-        """Let a request go and count it, or raise VenueUnavailable; :meth:`settle` takes it back."""
+        """Count a request, or raise VenueUnavailable when it must wait; :meth:`complete` ends it."""
         wait_s = self.wait_s(priority, weight)
         if wait_s > 0.0:
-            near = "asked to be left alone" if self.told_off else "has a request limit, and it is near"
+            near = "requested a pause" if self.rate_limited else "has a request limit, and it is near"
             what = "the venue bans this address" if self.banned else f"the venue {near}"
             raise VenueUnavailable(f"{what}: {priority.name} requests wait {wait_s:.1f} s", wait_s)
         if priority is Priority.REDUCING and self._now_s() < self._quiet_until_s:
@@ -90,16 +90,16 @@ class RequestBudget:
 
     @property
     def banned(self) -> bool:
-        """Whether everything stops."""
+        """Whether the venue bans this address (418): no request may go."""
         return self._now_s() < self._banned_until_s
 
     @property
-    def told_off(self) -> bool:
-        """Whether the venue itself asked to be left alone, by a 429 or a 418."""
+    def rate_limited(self) -> bool:
+        """Whether the pause after a 429 or a 418 is still running."""
         return self._now_s() < max(self._banned_until_s, self._quiet_until_s)
 
-    def settle(self, weight: int, headers: Mapping[str, str]) -> None:
-        """A request that was admitted ended; *headers* (any case) tell the venue's counts, where there were any."""
+    def complete(self, weight: int, headers: Mapping[str, str]) -> None:
+        """End an admitted request; *headers* (any case) carry the venue's counts, if there is an answer."""
         self._pending = max(0, self._pending - weight)
         now_s = self._now_s()
         used = _count(headers.get("X-MBX-USED-WEIGHT-1M"))
@@ -115,7 +115,7 @@ class RequestBudget:
                 self._orders[window] = (orders, now_s)
 
     def back_off(self, status: int, retry_after_s: float) -> float:
-        """Note a 429 or a 418 and return how long the venue is to be left alone."""
+        """Start the pause after a 429 or a 418 and return its length in seconds."""
         wait_s = retry_after_s if retry_after_s > 0.0 else _BACK_OFF_S.get(status, _BACK_OFF_S[429])
         until_s = self._now_s() + wait_s
         if status == 418:
@@ -127,7 +127,7 @@ class RequestBudget:
 
 
 def retry_after(headers: Mapping[str, str], body: bytes, venue_ms: int) -> float:
-    """Seconds an answer asks to be left alone: its Retry-After, or the end of the ban its text names; else 0.0."""
+    """The pause in seconds that an answer requests: Retry-After, or the rest of the ban in its text; else 0.0."""
     text = headers.get("Retry-After", "").strip()
     if text.isdigit():
         return float(text)

@@ -1,7 +1,7 @@
-"""What an order is sent as, and what is remembered of those that were sent.
+"""The wire fields of orders, and the directory of sent orders.
 
-MARKET and LIMIT go to /order. Since December 2025 STOP_MARKET and TAKE_PROFIT_MARKET go to /algoOrder (the old road
-answers -4120): there an order has an id of its own, and when it triggers it becomes a regular order with another.
+MARKET and LIMIT go to /order. Since December 2025 STOP_MARKET and TAKE_PROFIT_MARKET go to /algoOrder (/order
+answers -4120): such an order has its own id, and when it triggers it becomes a regular order with another id.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Road(str, Enum):
-    """Where an order lives."""
+class OrderService(str, Enum):
+    """The order service that holds an order: regular or conditional (algo)."""
 
     REGULAR = "order"
     ALGO = "algoOrder"
 
 
-def road_of(kind: OrderType) -> Road:
-    """Where an order of this type is sent."""
-    return Road.ALGO if kind in (OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET) else Road.REGULAR
+def service_of(kind: OrderType) -> OrderService:
+    """The order service for this order type."""
+    return OrderService.ALGO if kind in (OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET) else OrderService.REGULAR
 
 
 def decimals(increment: float) -> int:
-    """Digits behind the point of a multiple of *increment* (0.001: 3)."""
+    """Decimal places of a multiple of *increment* (0.001: 3)."""
     text = f"{increment:.12f}".rstrip("0")
     return len(text) - text.index(".") - 1
 
 
 class Grid:
-    """Writes a symbol's prices and quantities as the venue takes them."""
+    """Formats a symbol's prices and quantities in the digits of its filters."""
 
     __slots__ = ("_price", "_qty")
 
@@ -49,7 +49,7 @@ class Grid:
         self._qty = f".{decimals(instrument.step_size)}f"
 
     def price(self, value: float) -> str:
-        """*value* in the digits of the tick; one that is finer goes out as it is, for the venue to refuse."""
+        """*value* in the digits of the tick; a finer value is not rounded, and the venue refuses it."""
         return _written(value, self._price)
 
     def qty(self, value: float) -> str:
@@ -63,10 +63,10 @@ def _written(value: float, spec: str) -> str:
 
 
 def order_fields(request: OrderRequest, grid: Grid, trigger_on: str) -> dict[str, str]:
-    """The fields of *request* for its road; *trigger_on* is the price that stops watch."""
+    """The fields of *request* for its order service; *trigger_on* is the trigger price of stops."""
     fields = {"symbol": request.symbol, "side": request.side.value, "type": request.type.value}
     qty = grid.qty(request.qty)
-    if road_of(request.type) is Road.ALGO:
+    if service_of(request.type) is OrderService.ALGO:
         fields |= {
             "algoType": "CONDITIONAL", "quantity": qty, "triggerPrice": grid.price(request.stop_price),
             "workingType": trigger_on, "priceProtect": "false", "clientAlgoId": request.client_order_id,
@@ -81,7 +81,7 @@ def order_fields(request: OrderRequest, grid: Grid, trigger_on: str) -> dict[str
 
 
 class _Memory(Generic[K, V]):
-    """The newest entries of a mapping."""
+    """A mapping that keeps only its newest entries."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[K, V] = OrderedDict()
@@ -97,35 +97,35 @@ class _Memory(Generic[K, V]):
 
 
 class OrderDirectory:
-    """Which road an order took, and whose execution a venue order id is."""
+    """Maps orders to their order service, and venue order ids to client order ids."""
 
     def __init__(self) -> None:
-        self._roads: _Memory[str, Road] = _Memory()
-        self._owners: _Memory[int, str] = _Memory()  # order id -> the client id it was sent with
+        self._services: _Memory[str, OrderService] = _Memory()
+        self._owners: _Memory[int, str] = _Memory()  # order id -> client id it was sent with
         self._children: _Memory[int, str] = _Memory()  # order id -> client id of the conditional order it was
         self._ended: _Memory[str, bool] = _Memory()
         self._waiting: dict[str, str] = {}  # conditional orders that may still trigger -> symbol
 
-    def sent(self, client_order_id: str, road: Road, symbol: str) -> None:
-        """An order goes out."""
-        self._roads[client_order_id] = road
-        if road is Road.ALGO:
+    def sent(self, client_order_id: str, service: OrderService, symbol: str) -> None:
+        """Add an order that is being sent."""
+        self._services[client_order_id] = service
+        if service is OrderService.ALGO:
             self._waiting[client_order_id] = symbol
 
-    def road(self, client_order_id: str) -> Road | None:
-        """Where an order lives; None when it was not seen here."""
-        return self._roads.get(client_order_id)
+    def service(self, client_order_id: str) -> OrderService | None:
+        """The order service of an order; None when the order is unknown here."""
+        return self._services.get(client_order_id)
 
-    def saw_order(self, order_id: int, client_order_id: str) -> None:
-        """A regular order with this client id exists."""
+    def add_order(self, order_id: int, client_order_id: str) -> None:
+        """Add a regular order with this client id."""
         if self._children.get(order_id) is None:
             self._owners[order_id] = client_order_id
-            if self._roads.get(client_order_id) is None:
-                self._roads[client_order_id] = Road.REGULAR
+            if self._services.get(client_order_id) is None:
+                self._services[client_order_id] = OrderService.REGULAR
 
-    def saw_algo(self, client_order_id: str, symbol: str, actual_order_id: str | int) -> None:
-        """A conditional order exists, and may have become a regular one."""
-        self._roads[client_order_id] = Road.ALGO
+    def add_algo(self, client_order_id: str, symbol: str, actual_order_id: str | int) -> None:
+        """Add a conditional order and, if it has triggered, the regular order it became."""
+        self._services[client_order_id] = OrderService.ALGO
         if actual_order_id and int(actual_order_id):
             self._children[int(actual_order_id)] = client_order_id
             self._waiting.pop(client_order_id, None)
@@ -136,23 +136,23 @@ class OrderDirectory:
         """The client id of the conditional order that became *order_id*."""
         return self._children.get(order_id)
 
-    def owner(self, order_id: int) -> str | None:
-        """The client id that executions of *order_id* carry: ours, also after a trigger."""
+    def client_id_of(self, order_id: int) -> str | None:
+        """The client id of executions of *order_id*: the one it was sent with, also after a trigger."""
         return self._children.get(order_id) or self._owners.get(order_id)
 
     def waiting(self, symbol: str) -> list[str]:
-        """Conditional orders of *symbol* that may have triggered without our knowing."""
+        """Conditional orders of *symbol* that may have triggered without an event yet."""
         return [client_id for client_id, of in self._waiting.items() if of == symbol]
 
     def end(self, client_order_id: str) -> None:
-        """An order is finished."""
+        """Mark an order as finished."""
         self._ended[client_order_id] = True
         self._waiting.pop(client_order_id, None)
 
-    def settle(self, client_order_id: str) -> None:
-        """A conditional order can no longer trigger; its end is still to be told."""
+    def stop_waiting(self, client_order_id: str) -> None:
+        """Mark a conditional order as unable to trigger; its end is not reported yet."""
         self._waiting.pop(client_order_id, None)
 
     def ended(self, client_order_id: str) -> bool:
-        """Whether its end was told."""
+        """Whether the end of the order has been reported."""
         return self._ended.get(client_order_id) is not None

@@ -1,7 +1,7 @@
-"""Binance USD-M's payloads as domain values: pure functions.
+"""Converts Binance USD-M's payloads to domain values: pure functions.
 
 Times become nanoseconds, quantities and prices floats. Every function raises msgspec.ValidationError for a payload of
-another shape; :mod:`rest` and :mod:`streams` turn that into what a caller understands.
+another shape; :mod:`rest` and :mod:`streams` turn it into a VenueError.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from quantum_trader.domain.clock import NS_PER_HOUR
+from quantum_trader.domain.clock import NS_PER_HOUR, NS_PER_MS
 from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import ConfigError, VenueError
 from quantum_trader.domain.instrument import Instrument, LeverageTier
@@ -29,7 +29,6 @@ from quantum_trader.engine.venue_port import (
 )
 from quantum_trader.venues.binance import wire
 
-NS_PER_MS: Final = 1_000_000
 QUOTE_ASSET: Final = "USDT"
 LIQUIDATION_IDS: Final = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
 _TRIGGERING_MS: Final = 10_000  # seen on the testnet: TRIGGERING for good, neither an order nor to be cancelled (-2011)
@@ -51,7 +50,7 @@ _ALGO_STATUS: Final = {
     "NEW": OrderStatus.NEW,
     "TRIGGERING": OrderStatus.NEW,
     "TRIGGERED": OrderStatus.NEW,
-    "FINISHED": OrderStatus.CANCELED,  # with what was filled, told by the order it became
+    "FINISHED": OrderStatus.CANCELED,  # the order it became reports the fills
     "CANCELED": OrderStatus.CANCELED,
     "EXPIRED": OrderStatus.CANCELED,
     "REJECTED": OrderStatus.REJECTED,
@@ -64,9 +63,9 @@ _TYPE: Final = {
     "TAKE_PROFIT_MARKET": OrderType.TAKE_PROFIT_MARKET,
     "TAKE_PROFIT": OrderType.TAKE_PROFIT_MARKET,
 }
-# What moves money without being a result of trading, in the words of ACCOUNT_UPDATE and of /income (Binance USD-M,
-# "Event: Balance and Position Update", "Get Income History"). Any other word counts as profit or loss: INSURANCE_CLEAR,
-# the fee of a liquidation, is a loss, and so is what nobody has explained.
+# Transfers (no result of trading), as ACCOUNT_UPDATE and /income name them (Binance USD-M, "Event: Balance and Position
+# Update", "Get Income History"). Every other name counts as profit or loss: INSURANCE_CLEAR, the fee of a liquidation,
+# is a loss, and so are undocumented names.
 _MOVES: Final = frozenset({
     "DEPOSIT", "WITHDRAW", "WITHDRAW_REJECT", "ADMIN_DEPOSIT", "ADMIN_WITHDRAW", "ASSET_TRANSFER", "AUTO_EXCHANGE",
     "COIN_SWAP_DEPOSIT", "COIN_SWAP_WITHDRAW",
@@ -75,7 +74,7 @@ _MOVED_INCOME: Final = frozenset({
     "TRANSFER", "INTERNAL_TRANSFER", "CROSS_COLLATERAL_TRANSFER", "STRATEGY_UMFUTURES_TRANSFER", "COIN_SWAP_DEPOSIT",
     "COIN_SWAP_WITHDRAW", "AUTO_EXCHANGE", "WELCOME_BONUS", "CONTEST_REWARD", "REFERRAL_KICKBACK", "BFUSD_REWARD",
 })
-_FILLING: Final = ("TRADE", "CALCULATED")  # the latter: taken over by the venue in a liquidation
+_FILLING: Final = ("TRADE", "CALCULATED")  # CALCULATED: taken over by the venue in a liquidation
 
 decode_market = wire.decoder(wire.MarketFrame).decode
 _user_decoder: Final[msgspec.json.Decoder[wire.UserFrame]] = msgspec.json.Decoder(wire.UserFrame, strict=False)
@@ -128,33 +127,33 @@ def tiers(brackets: wire.SymbolBrackets) -> tuple[LeverageTier, ...]:
 
 
 def status(word: str) -> OrderStatus:
-    """An order's status; an expired order is a cancelled one. VenueError for a word that is not known."""
+    """An order's status; an expired order counts as cancelled. VenueError for an unknown status."""
     if word not in _STATUS:
         raise VenueError(f"order status {word!r} is not known: the venue's protocol changed")
     return _STATUS[word]
 
 
 def algo_status(word: str) -> OrderStatus:
-    """A conditional order's own status; VenueError for a word that is not known."""
+    """A conditional order's own status; VenueError for an unknown status."""
     if word not in _ALGO_STATUS:
         raise VenueError(f"algo status {word!r} is not known: the venue's protocol changed")
     return _ALGO_STATUS[word]
 
 
 def side(word: str) -> OrderSide:
-    """An order's direction; VenueError for a word that is none."""
+    """An order's direction; VenueError for an unknown side."""
     if word not in ("BUY", "SELL"):
         raise VenueError(f"order side {word!r} is not known: the venue's protocol changed")
     return OrderSide(word)
 
 
 def order_type(word: str) -> OrderType:
-    """The nearest of our types: what others sent may be of a type we never send."""
+    """The nearest of our order types; orders of other clients may have a type that we do not send."""
     return _TYPE.get(word, OrderType.MARKET)
 
 
 def order_view(answer: wire.OrderAnswer, client_order_id: str = "") -> VenueOrder:
-    """A regular order; *client_order_id* where the one it was sent with is another (a triggered stop)."""
+    """A regular order; *client_order_id* replaces its own where it was sent under another (a triggered stop)."""
     word = answer.status
     return VenueOrder(
         client_order_id=client_order_id or answer.client_order_id, venue_order_id=str(answer.order_id),
@@ -167,9 +166,9 @@ def order_view(answer: wire.OrderAnswer, client_order_id: str = "") -> VenueOrde
 
 
 def algo_view(answer: wire.AlgoAnswer, child: wire.OrderAnswer | None = None, now_ms: int = 0) -> VenueOrder:
-    """A conditional order; what it became (*child*) tells how much was filled and how it ended.
+    """A conditional order; the order it became (*child*) gives the filled quantity and the final status.
 
-    One that has been triggering for long at *now_ms* protects nothing: it counts as gone, so that another is placed.
+    An order that has long been TRIGGERING at *now_ms* protects nothing: it counts as cancelled and is replaced.
     """
     word = child.status if child is not None else answer.algo_status
     if word == "TRIGGERING" and now_ms - answer.update_time > _TRIGGERING_MS and answer.update_time > 0:
@@ -197,12 +196,12 @@ def update_of(order: VenueOrder, ts_ns: int, reason: str = "") -> OrderUpdate:
 
 
 def fill_id(symbol: str, trade_id: int, order_id: int, filled: float) -> str:
-    """An execution's name, the same from the stream and from userTrades; without a trade id its order names it."""
+    """The id of an execution, the same from stream and userTrades; without a trade id it uses the order's id."""
     return f"{symbol}-{trade_id}" if trade_id > 0 else f"{symbol}-o{order_id}-{filled:g}"
 
 
 def is_liquidation(client_order_id: str) -> bool:
-    """Whether the venue itself sent this order: a liquidation, auto-deleveraging or a delisting."""
+    """Whether the venue sent this order: a liquidation, auto-deleveraging or a delisting."""
     return client_order_id.startswith(LIQUIDATION_IDS)
 
 
@@ -217,12 +216,12 @@ def fill_of_trade(trade: wire.TradeAnswer, client_order_id: str, fee: float) -> 
 
 
 def fills_now(body: wire.OrderBody) -> bool:
-    """Whether an order event tells an execution."""
+    """Whether an order event is an execution."""
     return body.x in _FILLING and body.l > 0.0
 
 
 def fill_of_event(body: wire.OrderBody, client_order_id: str, fee: float) -> Fill:
-    """The execution an order event tells; *fee* in USDT."""
+    """The fill in an order event; *fee* in USDT."""
     return Fill(
         fill_id=fill_id(body.s, body.t, body.i, body.l), client_order_id=client_order_id, symbol=body.s,
         side=side(body.S), qty=body.l, price=body.L, fee=fee, liquidity="maker" if body.m else "taker",
@@ -231,7 +230,7 @@ def fill_of_event(body: wire.OrderBody, client_order_id: str, fee: float) -> Fil
 
 
 def update_of_event(body: wire.OrderBody, client_order_id: str) -> OrderUpdate:
-    """The status an order event tells."""
+    """The status in an order event."""
     expired = body.X.startswith("EXPIRED")
     return OrderUpdate(
         client_order_id=client_order_id, venue_order_id=str(body.i), symbol=body.s, status=status(body.X),
@@ -240,13 +239,13 @@ def update_of_event(body: wire.OrderBody, client_order_id: str) -> OrderUpdate:
 
 
 def funding_hour(ms: int) -> int:
-    """The funding time a payment belongs to, in ns: payments are booked moments after the full hour."""
+    """The funding time a payment belongs to, in ns: payments are booked shortly after the full hour."""
     ns = ms * NS_PER_MS
     return ns - ns % NS_PER_HOUR
 
 
 def funding_of_income(row: wire.IncomeAnswer, rates: Iterable[wire.FundingRateAnswer]) -> FundingPayment:
-    """A funding row of /income with the rate that made it; rate, mark and quantity are 0.0 where it is not known."""
+    """A funding row of /income with its rate; rate, mark and quantity are 0.0 where the rate is unknown."""
     due_ns = funding_hour(row.time)
     known = next((rate for rate in rates if rate.symbol == row.symbol and funding_hour(rate.funding_time) == due_ns),
                  None)
@@ -259,7 +258,7 @@ def funding_of_income(row: wire.IncomeAnswer, rates: Iterable[wire.FundingRateAn
 
 
 def transfer_of_income(row: wire.IncomeAnswer) -> Transfer | None:
-    """The money a row of /income moved; None for a result of trading and for another asset."""
+    """The transfer in a row of /income; None for a result of trading and for another asset."""
     if row.income_type not in _MOVED_INCOME or row.asset != QUOTE_ASSET:
         return None
     return Transfer(
@@ -274,7 +273,7 @@ def transfer_of_income(row: wire.IncomeAnswer) -> Transfer | None:
 def positions(
     rows: Sequence[wire.PositionAnswer], leverage: dict[str, float], order: dict[str, int]
 ) -> list[VenuePosition]:
-    """The open positions, those of *order* (symbol to rank) first. A missing leverage is 0.0: not known."""
+    """The open positions, those of *order* (symbol to rank) first. An unknown leverage is 0.0."""
     found = [
         VenuePosition(
             symbol=row.symbol, qty=row.position_amt, entry_price=row.entry_price,
@@ -300,7 +299,7 @@ def balance(account: wire.AccountAnswer) -> VenueBalance:
 
 
 def wallet_change(frame: wire.AccountFrame) -> WalletChanged | None:
-    """The wallet an account event tells; None when it is about another asset."""
+    """The wallet in an account event; None when it is about another asset."""
     for row in frame.a.B:
         if row.a == QUOTE_ASSET:
             moved = row.bc if frame.a.m in _MOVES else 0.0
@@ -309,7 +308,7 @@ def wallet_change(frame: wire.AccountFrame) -> WalletChanged | None:
 
 
 def funding_of_event(frame: wire.AccountFrame, mark_price: float) -> FundingPayment | None:
-    """The funding an account event tells; None when it tells none, or not whose (then /income does).
+    """The funding in an account event; None when it has none or does not name its symbol (/income does).
 
     *mark_price* is the last one seen; it gives the rate.
     """
@@ -325,7 +324,7 @@ def funding_of_event(frame: wire.AccountFrame, mark_price: float) -> FundingPaym
 
 
 def leverage_change(frame: wire.ConfigFrame) -> LeverageChanged | None:
-    """The leverage somebody set; None for another change."""
+    """The leverage in a configuration event; None for another change."""
     if frame.ac is None:
         return None
     return LeverageChanged(symbol=frame.ac.s, leverage=frame.ac.l, ts_ns=frame.T * NS_PER_MS)
@@ -343,7 +342,7 @@ def kline(symbol: str, interval_ns: int, row: wire.KlineRow) -> Kline:
 
 
 def market_event(frame: bytes | str, interval_ns: int) -> StreamEvent | None:
-    """The event a combined market stream's frame tells; None for a bar that is not completed.
+    """The event in a combined market stream's frame; None for a bar that is not completed.
 
     Raises msgspec.DecodeError for a frame of another shape.
     """

@@ -1,8 +1,8 @@
-"""One signed request after another: ccxt knows the protocol, this sends and says what came of it.
+"""REST requests: prepared and signed with ccxt, sent and interpreted here.
 
-ccxt makes the address, the fields, the time stamp and the signature (``exchange.sign``); orders, which somebody waits
-for, get the same bytes from :mod:`~quantum_trader.venues.binance.signing`. Its own ``fetch`` is not
-used: it tells a refused connection and one that broke after sending alike, and its exceptions hold signed addresses.
+ccxt makes the address, the fields, the time stamp and the signature (``exchange.sign``); orders, which are urgent, get
+the same bytes from :mod:`~quantum_trader.venues.binance.signing`. ccxt's own ``fetch`` is not used: it does not
+distinguish a refused connection from one that broke after sending, and its exceptions hold signed addresses.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from quantum_trader.domain.errors import OutcomeUnknown, VenueError, VenueUnavai
 from quantum_trader.venues.binance import errors, wire
 from quantum_trader.venues.binance.clock import SAMPLES, ClockSample, VenueClock
 from quantum_trader.venues.binance.endpoints import Endpoint
-from quantum_trader.venues.binance.errors import Refusal
+from quantum_trader.venues.binance.errors import VenueRefusal
 from quantum_trader.venues.binance.keys import ApiKeys, Redactor
 from quantum_trader.venues.binance.limits import Priority, RequestBudget, retry_after
-from quantum_trader.venues.binance.signing import ROADS, OrderSigner
+from quantum_trader.venues.binance.signing import ORDER_PATHS, OrderSigner
 
 PUBLIC: Final = "fapiPublic"
 PUBLIC_V2: Final = "fapiPublicV2"
@@ -34,13 +34,13 @@ _CONNECT_S: Final = 5.0
 
 
 class PreparedRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request whose bytes are ready; it shows neither key nor signature."""
+    """A request whose bytes are ready; its repr shows neither key nor signature."""
 
     method: str
     url: str
     headers: dict[str, str]
     body: bytes | None
-    what: str  # as errors name it
+    what: str  # name of the request in errors
     priority: Priority
     weight: int
     writes: bool
@@ -66,7 +66,7 @@ class Rest:
         self._timeout_s = timeout_s
         self._exchange = _exchange(endpoint, keys, clock, receive_window_ms)
         self._signer = OrderSigner(endpoint, keys, clock.stamp_ms, receive_window_ms) if keys is not None else None
-        self.paid_rates: dict[tuple[str, int], wire.FundingRateAnswer] = {}  # by symbol and funding time (ns): settled
+        self.paid_rates: dict[tuple[str, int], wire.FundingRateAnswer] = {}  # (symbol, funding ns) -> rate
         self._session: aiohttp.ClientSession | None = None
         self._measuring = False
 
@@ -99,9 +99,9 @@ class Rest:
     ) -> PreparedRequest:
         """Return a request whose bytes are ready to be sent, signed now where its group is.
 
-        *writes* (by default: whether it is no GET) says that a lost answer leaves the outcome unknown.
+        *writes* (by default: whether it is no GET) means that a lost answer leaves the outcome unknown.
         """
-        if self._signer is not None and method == "POST" and group == PRIVATE and path in ROADS:
+        if self._signer is not None and method == "POST" and group == PRIVATE and path in ORDER_PATHS:
             ready = self._signer.sign(path, fields)
             if ready is not None:
                 return PreparedRequest(
@@ -126,7 +126,7 @@ class Rest:
             prefix = f"QT_{self.endpoint.name.upper().replace('-', '_')}"
             raise VenueUnavailable(f"{what}: no keys for {self.endpoint.name}; set {prefix}_KEY and {prefix}_SECRET")
 
-    async def send(self, request: PreparedRequest) -> bytes | Refusal:
+    async def send(self, request: PreparedRequest) -> bytes | VenueRefusal:
         """Send and return the answer's body, or the venue's refusal.
 
         Raises VenueUnavailable (certainly no effect), OutcomeUnknown (sent, and no answer) or VenueError.
@@ -146,14 +146,14 @@ class Rest:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _lost(request, error, sent=mark.sent) from None
         finally:
-            self.budget.settle(request.weight, headers)
+            self.budget.complete(request.weight, headers)
         if 200 <= status < 300:
             return body
         return await self._refused(request, status, headers, body)
 
     async def _refused(
         self, request: PreparedRequest, status: int, headers: Mapping[str, str], body: bytes
-    ) -> Refusal:
+    ) -> VenueRefusal:
         wait_s = retry_after(headers, body, self.clock.stamp_ms())
         if status in (418, 429):
             wait_s = self.budget.back_off(status, wait_s)
@@ -171,8 +171,8 @@ class Rest:
     async def ask(
         self, method: str, group: str, path: str, fields: Mapping[str, object] | None = None, *,
         priority: Priority = Priority.QUERY, weight: int = 1, writes: bool | None = None,
-    ) -> bytes | Refusal:
-        """Prepare and send."""
+    ) -> bytes | VenueRefusal:
+        """Prepare and send a request; see :meth:`prepare` and :meth:`send`."""
         request = self.prepare(
             method, group, path, fields or {}, priority=priority, weight=weight, writes=writes
         )
@@ -182,14 +182,14 @@ class Rest:
         self, group: str, path: str, decode: Callable[[bytes], wire.T], fields: Mapping[str, object] | None = None, *,
         weight: int = 1, priority: Priority = Priority.QUERY,
     ) -> wire.T:
-        """Ask a question whose refusal is an error, and decode the answer; VenueError when it is refused."""
+        """Send a query and decode its answer; VenueError when the venue refuses it."""
         answer = await self.ask("GET", group, path, fields, weight=weight, priority=priority)
-        if isinstance(answer, Refusal):
+        if isinstance(answer, VenueRefusal):
             raise VenueError(f"GET {path}: {self.redact(answer.reason)}")
         return decoded(answer, decode, f"GET {path}")
 
     async def measure_clock(self, questions: int = SAMPLES) -> None:
-        """Measure the venue's clock; each question has a weight of 1."""
+        """Measure the venue's clock; each request has a weight of 1."""
         samples = []
         self._measuring = True
         try:
@@ -202,16 +202,16 @@ class Rest:
                 )
         finally:
             self._measuring = False
-        self.clock.learn(samples)
+        self.clock.update(samples)
 
     async def _measure_again(self) -> None:
-        """After a -1021: the request had no effect, and the next one shall have the right time."""
+        """Measure the clock after a -1021: the request had no effect, and the next one needs the right time."""
         if self._measuring:
             return
         try:
             await self.measure_clock()
         except VenueError:
-            return  # the caller hears of the -1021 anyway, and the next one measures again
+            return  # the caller gets the -1021 anyway, and the next one measures again
 
 
 _decode_time = wire.decoder(wire.ServerTime).decode
@@ -226,7 +226,7 @@ def decoded(answer: bytes, decode: Callable[[bytes], wire.T], what: str) -> wire
 
 
 def _lost(request: PreparedRequest, error: Exception, *, sent: bool) -> VenueError:
-    """What a broken exchange of messages means; the error's own text may hold the address, so only its kind is told."""
+    """Return the VenueError for a broken connection, with the kind of *error* only: its text may hold the address."""
     kind = type(error).__name__
     never_sent = not sent or isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
     if never_sent:
@@ -266,6 +266,6 @@ def _exchange(endpoint: Endpoint, keys: ApiKeys | None, clock: VenueClock, recei
             "options": {"recvWindow": receive_window_ms},
         }
     )
-    exchange.urls["api"] = api  # no other address can be reached, not even by mistake
+    exchange.urls["api"] = api  # so that no other address can be reached by mistake
     exchange.nonce = clock.stamp_ms
     return exchange

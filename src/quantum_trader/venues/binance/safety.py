@@ -1,4 +1,4 @@
-"""What is loaded and looked at before anything is traded, and what is refused."""
+"""Start-up checks: load instruments, and refuse unsafe accounts and keys before trading."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quantum_trader.domain.errors import ConfigError, VenueError
 from quantum_trader.domain.instrument import Instrument, LeverageTier
 from quantum_trader.market.instruments import instrument_for
 from quantum_trader.venues.binance import errors, parse, wire
-from quantum_trader.venues.binance.errors import Refusal
+from quantum_trader.venues.binance.errors import VenueRefusal
 from quantum_trader.venues.binance.limits import Priority, RequestBudget
 from quantum_trader.venues.binance.rest import ACCOUNT_API, PRIVATE, PRIVATE_V3, PUBLIC, Rest, decoded
 
@@ -35,7 +35,7 @@ position_rows = wire.decoder(list[wire.PositionAnswer]).decode
 
 
 class Fees(msgspec.Struct, frozen=True, kw_only=True):
-    """What the account pays."""
+    """The account's fee rates."""
 
     maker_bps: float = _MAKER_BPS
     taker_bps: float = _TAKER_BPS
@@ -46,10 +46,10 @@ async def load_instruments(
 ) -> dict[str, Instrument]:
     """Filters from the venue; tiers and fees from it too where requests are *signed*, else the package's table.
 
-    Raises ConfigError for a symbol that is not a perpetual paid in USDT; only to close (*closing*), it is left out.
+    Raises ConfigError for a symbol that is not a perpetual paid in USDT; with *closing* (no openings) it is left out.
     """
     info = await rest.read(PUBLIC, "exchangeInfo", _info)
-    take_limits(rest.budget, info.rate_limits)
+    set_limits(rest.budget, info.rate_limits)
     known = {entry.symbol: entry for entry in info.symbols}
     refusals = {symbol: why for symbol in symbols if (why := _refusal(symbol, known.get(symbol), rest.endpoint.name))}
     if refusals and not closing:
@@ -83,8 +83,8 @@ def _refusal(symbol: str, entry: wire.SymbolInfo | None, endpoint: str) -> str:
     return ""
 
 
-def take_limits(budget: RequestBudget, limits: Sequence[wire.RateLimit]) -> None:
-    """Take the limits the venue names for a minute's weights and for orders."""
+def set_limits(budget: RequestBudget, limits: Sequence[wire.RateLimit]) -> None:
+    """Set the venue's limits of request weights and orders in *budget*."""
     for row in limits:
         if row.rate_limit_type == "REQUEST_WEIGHT" and (row.interval, row.interval_num) == ("MINUTE", 1):
             budget.weight_limit = row.limit
@@ -100,15 +100,15 @@ async def _tiers(rest: Rest) -> dict[str, tuple[LeverageTier, ...]]:
 
 
 async def _assumed_tiers(rest: Rest, symbols: Sequence[str]) -> dict[str, tuple[LeverageTier, ...]]:
-    """Without keys the venue tells no leverage table: the package's, strict where a symbol is not in it."""
+    """Return the package's leverage table, strict for unknown symbols; without keys the venue sends none."""
     prices = {row.symbol: row.price for row in await rest.read("fapiPublicV2", "ticker/price", _prices, weight=2)}
     return {symbol: instrument_for(symbol, prices.get(symbol, 0.0))[0].tiers for symbol in symbols}
 
 
 async def _fees(rest: Rest, symbol: str) -> Fees:
-    """The account's rates, by one symbol: they are the account's, promotions apart."""
+    """The account's fee rates, read for one symbol: they are the same for all, except in promotions."""
     answer = await rest.ask("GET", PRIVATE, "commissionRate", {"symbol": symbol}, weight=20)
-    if isinstance(answer, Refusal):
+    if isinstance(answer, VenueRefusal):
         return Fees()
     rate = decoded(answer, _commission, "GET commissionRate")
     return Fees(maker_bps=rate.maker_commission_rate * _BPS, taker_bps=rate.taker_commission_rate * _BPS)
@@ -117,18 +117,18 @@ async def _fees(rest: Rest, symbol: str) -> Fees:
 async def _funding_hours(rest: Rest) -> dict[str, int]:
     """Symbols whose funding is not due every eight hours."""
     answer = await rest.ask("GET", PUBLIC, "fundingInfo")
-    if isinstance(answer, Refusal):
+    if isinstance(answer, VenueRefusal):
         return {}
     return {row.symbol: row.funding_interval_hours for row in decoded(answer, _intervals, "GET fundingInfo")}
 
 
 async def refuse_hedge_mode(rest: Rest) -> None:
-    """Raise ConfigError for an account where the same order may reduce one position and open another.
+    """Raise ConfigError for an account in hedge mode, where one order may reduce one position and open another.
 
-    It is the first signed question, so a key that the venue does not take is a ConfigError here too.
+    It is the first signed request, so a key that the venue refuses raises ConfigError here too.
     """
     answer = await rest.ask("GET", PRIVATE, "positionSide/dual", weight=30)
-    if isinstance(answer, Refusal):
+    if isinstance(answer, VenueRefusal):
         if answer.code in errors.KEY_REFUSED:
             raise ConfigError(
                 f"{rest.endpoint.name} refuses the key ({rest.redact(answer.reason)}): make a new one or allow this "
@@ -143,8 +143,8 @@ async def refuse_hedge_mode(rest: Rest) -> None:
 
 
 async def refuse_unsafe_account(rest: Rest) -> list[str]:
-    """Raise ConfigError for an account or a key that must not open positions; return what else is worth saying."""
-    notes = await _look_at_key(rest)
+    """Raise ConfigError for an account or a key that must not open positions; return warnings."""
+    notes = await _check_key(rest)
     if (await rest.read(PRIVATE, "multiAssetsMargin", _multi, weight=30)).multi_assets_margin:
         raise ConfigError(
             "the account is in multi-assets mode (multiAssetsMargin = true), which has no isolated margin: switch to "
@@ -153,12 +153,12 @@ async def refuse_unsafe_account(rest: Rest) -> list[str]:
     return notes
 
 
-async def _look_at_key(rest: Rest) -> list[str]:
-    """Refuse a key that may withdraw."""
+async def _check_key(rest: Rest) -> list[str]:
+    """Raise ConfigError for a key that may withdraw; return warnings."""
     if not rest.endpoint.account_api:
         return [f"{rest.endpoint.name} does not tell a key's rights: withdrawal rights were not checked"]
     answer = await rest.ask("GET", ACCOUNT_API, "account/apiRestrictions")
-    if isinstance(answer, Refusal):
+    if isinstance(answer, VenueRefusal):
         if rest.endpoint.recorded:
             return [f"{rest.endpoint.name} does not tell a key's rights: withdrawal rights were not checked"]
         raise ConfigError(f"the key's rights could not be read ({answer.reason}): let it read, and trade futures")
@@ -173,7 +173,7 @@ async def _look_at_key(rest: Rest) -> list[str]:
 
 
 async def isolate_margins(rest: Rest, symbols: Sequence[str]) -> tuple[dict[str, float], list[str]]:
-    """Set isolated margin where a symbol is flat; return the leverage in force and what could not be set.
+    """Set isolated margin where a symbol is flat; return the leverage in force and the failures.
 
     Raises ConfigError for a symbol with a position on cross margin, where one loss reaches the whole account.
     """
@@ -191,7 +191,7 @@ async def isolate_margins(rest: Rest, symbols: Sequence[str]) -> tuple[dict[str,
         async with gate:
             fields = {"symbol": symbol, "marginType": _ISOLATED}
             answer = await rest.ask("POST", PRIVATE, "marginType", fields, priority=Priority.OPENING)
-        if isinstance(answer, Refusal) and answer.code != errors.MARGIN_TYPE_AS_IS:
+        if isinstance(answer, VenueRefusal) and answer.code != errors.MARGIN_TYPE_AS_IS:
             notes.append(f"{symbol}: isolated margin was refused ({answer.reason}): cancel its orders, then restart")
 
     await asyncio.gather(*(isolate(symbol) for symbol in crossed))

@@ -1,8 +1,8 @@
-"""Sockets that stay up, and say when they were not.
+"""WebSockets that reconnect and report their interruptions.
 
-Each socket reconnects by itself, with a growing, jittered pause; before the venue's limit of 24 hours it does so of its
-own accord. One that is silent counts as down: a market stream that was asked for on the wrong road connects and says
-nothing for ever. ccxt's own streams are not used: they hide reconnects, and what was missed in them (decision 0066).
+Each socket reconnects with a growing, jittered pause, and renews its connection before the venue's limit of 24 hours. A
+silent socket counts as down: a market stream requested on the wrong path connects and never sends. ccxt's own streams
+are not used: they hide reconnects and the events missed in between (decision 0066).
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _LARGEST_FRAME: Final = 4 * 1024 * 1024
 
 
 class StreamTiming(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a socket may be silent, and when it is tried again. Seconds."""
+    """Timeouts and reconnect pauses of sockets, in seconds."""
 
     connect_s: float = 10.0
-    probe_s: float = 5.0  # how often silence is looked at; half of a silence, a ping is sent
+    probe_s: float = 5.0  # interval of the silence check; a ping goes out after half of silent_s
     silent_s: float = 30.0  # no frame, ping or pong for this long: down
-    no_data_s: float = 20.0  # a socket that always has something to say, and does not: down; 0.0: never
+    no_data_s: float = 20.0  # no data for this long on a socket that always sends: down; 0.0: no limit
     life_s: float = 23.0 * 3600.0  # reconnect before the venue's 24 hours; up to half an hour earlier
     first_pause_s: float = 0.25
     longest_pause_s: float = 30.0
-    stable_s: float = 60.0  # a connection that lived this long begins with the first pause again
+    stable_s: float = 60.0  # a connection that lasted this long resets the pause
 
 
 class EventQueue:
-    """Events on their way to who reads them; of quotes and mark prices only each symbol's newest waits."""
+    """Queue of events for one reader; of quotes and mark prices it keeps only each symbol's newest."""
 
     def __init__(self) -> None:
         self._waiting: deque[StreamEvent | tuple[type, str]] = deque()
@@ -87,42 +87,42 @@ class EventQueue:
 
 
 class StreamStates:
-    """Which sockets of a stream are up: the stream is, when all are. Tells each change once."""
+    """State of a stream of several sockets: up when all of them are. Reports each change once."""
 
     def __init__(
-        self, stream: str, sockets: int, tell: Callable[[StreamEvent], None], now_ns: Callable[[], int]
+        self, stream: str, sockets: int, report: Callable[[StreamEvent], None], now_ns: Callable[[], int]
     ) -> None:
         self._stream = stream
         self._sockets = sockets
-        self._tell = tell
+        self._report = report
         self._now_ns = now_ns
         self._up: set[str] = set()
-        self._told: bool | None = None
+        self._reported: bool | None = None
 
     def note(self, socket: str, up: bool, reason: str) -> None:
-        """A socket came up or went down."""
+        """Set the state of one socket and report a change of the stream."""
         if up:
             self._up.add(socket)
         else:
             self._up.discard(socket)
         whole = len(self._up) == self._sockets
-        if whole is not self._told and (whole or not up):
-            self._told = whole
+        if whole is not self._reported and (whole or not up):
+            self._reported = whole
             text = "" if whole else f"{socket}: {reason}"
-            self._tell(StreamState(stream=self._stream, up=whole, ts_ns=self._now_ns(), reason=text))
+            self._report(StreamState(stream=self._stream, up=whole, ts_ns=self._now_ns(), reason=text))
 
 
 class Socket:
-    """One WebSocket that is kept up.
+    """One WebSocket that reconnects until it is cancelled.
 
-    *address* is asked before each connection; *on_frame* gets each text frame in order and may raise VenueError, which
-    takes the connection down; *on_state* hears of every up and down.
+    *address* is called before each connection; *on_frame* gets each text frame in order and may raise VenueError, which
+    ends the connection; *on_state* is called at every up and down.
     """
 
     def __init__(
         self, name: str, session: Callable[[], aiohttp.ClientSession], address: Callable[[], Awaitable[str]],
         on_frame: Callable[[bytes], Awaitable[None] | None], on_state: Callable[[str, bool, str], None], *,
-        timing: StreamTiming, rng: Random, now_s: Callable[[], float], always_talks: bool = False,
+        timing: StreamTiming, rng: Random, now_s: Callable[[], float], sends_always: bool = False,
     ) -> None:
         self.name = name
         self._session = session
@@ -132,9 +132,9 @@ class Socket:
         self._timing = timing
         self._rng = rng
         self._now_s = now_s
-        self._always_talks = always_talks
-        self._verdict = ""
-        self._heard_s = self._data_s = 0.0
+        self._sends_always = sends_always
+        self._end_reason = ""
+        self._last_frame_s = self._data_s = 0.0
         self._wire: aiohttp.ClientWebSocketResponse[bool] | None = None
 
     async def run(self) -> None:
@@ -155,19 +155,19 @@ class Socket:
             await asyncio.sleep(max(at_least_s, self._pause_s(failures)))
 
     async def restart(self, reason: str) -> None:
-        """Take the connection down, so that :meth:`run` makes a new one."""
-        self._verdict = reason
+        """End the connection; :meth:`run` makes a new one."""
+        self._end_reason = reason
         if self._wire is not None:
             await self._wire.close()
 
     def _pause_s(self, failures: int) -> float:
-        """A pause that doubles, with jitter: between half of it and all of it."""
+        """The pause in seconds after *failures*: doubling, with jitter between half and all of it."""
         longest = min(self._timing.longest_pause_s, self._timing.first_pause_s * 2.0 ** min(failures, 16))
         return longest * (0.5 + 0.5 * self._rng.random())
 
     async def _connection(self) -> str:
-        """One connection from its beginning to its end; return why it ended."""
-        self._verdict = ""
+        """Run one connection; return the reason for its end."""
+        self._end_reason = ""
         async with asyncio.timeout(self._timing.connect_s):
             address = await self._address()
             connection = await self._session().ws_connect(
@@ -175,7 +175,7 @@ class Socket:
                 timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
             )
         self._wire = connection
-        self._heard_s = self._data_s = self._now_s()
+        self._last_frame_s = self._data_s = self._now_s()
         watch = asyncio.create_task(self._watch(connection))
         try:
             self._on_state(self.name, True, "")
@@ -185,15 +185,15 @@ class Socket:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
             await connection.close()
-        return self._verdict or f"closed by the venue ({connection.close_code})"
+        return self._end_reason or f"closed by the venue ({connection.close_code})"
 
     async def _receive(self, connection: aiohttp.ClientWebSocketResponse[bool]) -> None:
         text, now_s, on_frame = aiohttp.WSMsgType.TEXT, self._now_s, self._on_frame
         while True:
             message = await connection.receive()
-            self._heard_s = now_s()
+            self._last_frame_s = now_s()
             if message.type is text:
-                self._data_s = self._heard_s
+                self._data_s = self._last_frame_s
                 pending = on_frame(message.data)
                 if pending is not None:
                     await pending
@@ -202,7 +202,7 @@ class Socket:
             elif message.type in _CLOSING:
                 return
             elif message.type is aiohttp.WSMsgType.ERROR:
-                self._verdict = self._verdict or _kind(message.data)
+                self._end_reason = self._end_reason or _kind(message.data)
                 return
 
     async def _watch(self, connection: aiohttp.ClientWebSocketResponse[bool]) -> None:
@@ -210,23 +210,23 @@ class Socket:
         timing = self._timing
         ends_s = self._now_s() + timing.life_s - 1800.0 * self._rng.random()
         try:
-            while not self._verdict:
+            while not self._end_reason:
                 await asyncio.sleep(timing.probe_s)
                 now_s = self._now_s()
-                silent_s, no_data_s = now_s - self._heard_s, now_s - self._data_s
-                if silent_s >= timing.silent_s or (self._always_talks and no_data_s >= timing.no_data_s):
-                    self._verdict = f"silent for {max(silent_s, no_data_s):.0f} s"
+                silent_s, no_data_s = now_s - self._last_frame_s, now_s - self._data_s
+                if silent_s >= timing.silent_s or (self._sends_always and no_data_s >= timing.no_data_s):
+                    self._end_reason = f"silent for {max(silent_s, no_data_s):.0f} s"
                 elif now_s >= ends_s:
-                    self._verdict = "renewed before the venue's 24 hours end"
+                    self._end_reason = "renewed before the venue's 24 hours end"
                 elif silent_s >= timing.silent_s / 2.0:
                     await connection.ping()
         except (aiohttp.ClientError, OSError) as error:
-            self._verdict = _kind(error)
+            self._end_reason = _kind(error)
         await connection.close()
 
 
 def _kind(error: object) -> str:
-    """What kind of error it is; its text may hold an address with a key in it."""
+    """The class name of an error; its text may hold an address with a key."""
     status = getattr(error, "status", None)
     return f"{type(error).__name__} {status}" if isinstance(status, int) else type(error).__name__
 

@@ -1,7 +1,7 @@
-"""The account's stream as domain events, in an order one can rely on: an execution first, then the status it led to.
+"""Converts the account's stream to domain events: an execution comes before the status it led to.
 
-A stop that triggers becomes a regular order with another id. Its executions carry the client id the stop was sent
-with, whether the venue repeats that id, gives one of its own, or tells of the trigger only after the execution.
+A stop that triggers becomes a regular order with another id. Its executions carry the client id of the stop,
+whether the venue repeats that id, gives its own, or reports the trigger only after the execution.
 """
 
 from __future__ import annotations
@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from quantum_trader.domain.clock import NS_PER_MS
 from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.domain.trading import OrderUpdate
 from quantum_trader.engine.venue_port import StreamEvent
 from quantum_trader.venues.binance import parse, wire
-from quantum_trader.venues.binance.orders import OrderDirectory, Road
+from quantum_trader.venues.binance.orders import OrderDirectory, OrderService
 
 _FINAL: Final = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED})
 
 
 class UserEvents:
-    """Translates frames, one after another.
+    """Converts frames to events, in order.
 
-    *find_parent* asks the venue whose conditional order an order id was; *fee* converts a fee to USDT; *mark_price*
+    *find_parent* queries the venue for the conditional order of an order id; *fee* converts a fee to USDT; *mark_price*
     is the last one seen of a symbol, 0.0 without one.
     """
 
@@ -35,7 +36,7 @@ class UserEvents:
         self._mark_price = mark_price
 
     async def events(self, frame: wire.UserFrame) -> list[StreamEvent]:
-        """Return what a frame says; nothing for what another frame says better."""
+        """Return the events of a frame; empty when another frame carries the same with more detail."""
         if type(frame) is wire.OrderFrame:
             return await self._order(frame.o)
         if type(frame) is wire.AlgoFrame:
@@ -48,7 +49,7 @@ class UserEvents:
         if type(frame) is wire.ConfigFrame:
             change = parse.leverage_change(frame)
             return [change] if change is not None else []
-        return []  # TRADE_LITE: ORDER_TRADE_UPDATE says the same, with the fee
+        return []  # TRADE_LITE: ORDER_TRADE_UPDATE has the same execution with its fee
 
     async def _order(self, body: wire.OrderBody) -> list[StreamEvent]:
         client_id, child = await self._client_id(body)
@@ -64,36 +65,36 @@ class UserEvents:
         return [*events, update]
 
     async def _client_id(self, body: wire.OrderBody) -> tuple[str, bool]:
-        """The client id an order event is told under, and whether it is of a triggered conditional order."""
+        """The client id of an order event, and whether it is of a triggered conditional order."""
         parent = self._directory.parent(body.i)
-        if parent is None and self._directory.road(body.c) is Road.ALGO:
+        if parent is None and self._directory.service(body.c) is OrderService.ALGO:
             parent = body.c
-            self._directory.saw_algo(parent, body.s, str(body.i))
-        if parent is None and self._directory.road(body.c) is None and self._directory.waiting(body.s):
+            self._directory.add_algo(parent, body.s, str(body.i))
+        if parent is None and self._directory.service(body.c) is None and self._directory.waiting(body.s):
             parent = await self._find_parent(body.s, body.i)
             if parent is not None:
-                self._directory.saw_algo(parent, body.s, str(body.i))
+                self._directory.add_algo(parent, body.s, str(body.i))
         if parent is not None:
             return parent, True
-        self._directory.saw_order(body.i, body.c)
+        self._directory.add_order(body.i, body.c)
         return body.c, False
 
     def _algo(self, frame: wire.AlgoFrame) -> list[StreamEvent]:
         body = frame.o
-        self._directory.saw_algo(body.caid, body.s, body.ai)
+        self._directory.add_algo(body.caid, body.s, body.ai)
         status = parse.algo_status(body.X)
         if body.X not in parse.ALGO_ENDED:
-            return [self._told(frame, status)] if body.X == "NEW" else []
+            return [self._update(frame, status)] if body.X == "NEW" else []
         if self._directory.ended(body.caid) or (body.X == "FINISHED" and parse.number(body.aq) > 0.0):
-            return []  # the order it became tells its end, after its executions
+            return []  # the order it became reports the end, after its executions
         self._directory.end(body.caid)
-        return [self._told(frame, status)]
+        return [self._update(frame, status)]
 
     @staticmethod
-    def _told(frame: wire.AlgoFrame, status: OrderStatus) -> OrderUpdate:
+    def _update(frame: wire.AlgoFrame, status: OrderStatus) -> OrderUpdate:
         body = frame.o
         word = body.X if body.X in ("EXPIRED", "REJECTED") else ""
         return OrderUpdate(
             client_order_id=body.caid, venue_order_id=str(body.aid), symbol=body.s, status=status,
-            ts_ns=frame.T * parse.NS_PER_MS, reason=f"{word} {body.rm}".strip(),
+            ts_ns=frame.T * NS_PER_MS, reason=f"{word} {body.rm}".strip(),
         )

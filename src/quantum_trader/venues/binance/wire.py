@@ -1,7 +1,7 @@
-"""What Binance USD-M sends, field by field, as far as it is read here.
+"""Structs of Binance USD-M's payloads, with the fields that the adapter reads.
 
-Names are the venue's own; numbers that come as text are read as numbers. Unknown fields are ignored, so that a new one
-breaks nothing; a missing one that has no default does.
+Names are the venue's own; numbers sent as text are read as numbers. Unknown fields are ignored; a missing field without
+a default is an error.
 """
 
 from __future__ import annotations
@@ -350,7 +350,7 @@ class ConfigFrame(msgspec.Struct, tag_field="e", tag="ACCOUNT_CONFIG_UPDATE"):
 
 
 class TradeLiteFrame(msgspec.Struct, tag_field="e", tag="TRADE_LITE"):
-    """A quicker word of an execution, without its fee."""
+    """An early report of an execution, without its fee."""
 
     s: str
     c: str
@@ -368,12 +368,12 @@ UserFrame = OrderFrame | AlgoFrame | AccountFrame | ConfigFrame | TradeLiteFrame
 
 
 class Peek(msgspec.Struct):
-    """What kind of frame it is, with or without an envelope."""
+    """The kind of a frame, with or without an envelope."""
 
     e: str = ""
     data: msgspec.Raw = msgspec.Raw(b"")
 
 
 def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
-    """A decoder of *kind* that reads numbers which come as text."""
+    """A decoder of *kind* that also reads numbers sent as text."""
     return msgspec.json.Decoder(kind, strict=False)

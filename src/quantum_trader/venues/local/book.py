@@ -11,13 +11,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from quantum_trader.domain.clock import NS_PER_MINUTE
+from quantum_trader.domain.clock import NS_PER_MINUTE, NS_PER_MS
 from quantum_trader.domain.errors import DataError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.venues.local.orders import DepthDiff, MarketTrade
 from quantum_trader.venues.local.tape import Tape, Values
 
-NS_PER_MS: Final = 1_000_000
 _KINDS: Final = ("snapshot", "depth", "trades")
 
 

@@ -38,7 +38,8 @@ from quantum_trader.venues.local.regular_orders import RegularOrders
 from quantum_trader.venues.local.sources import BarSource, PriceSource
 from quantum_trader.venues.local.tape import Tape
 from quantum_trader.venues.paper.funding import FundingHistory
-from quantum_trader.venues.paper.venue import PaperSettings, PaperVenue
+from quantum_trader.venues.paper.settings import PaperSettings
+from quantum_trader.venues.paper.venue import PaperVenue
 
 
 class ExchangeSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from quantum_trader.domain.clock import NS_PER_DAY
+from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_MS
 from quantum_trader.market.intervals import INTERVALS
 from quantum_trader.venues.local.api import Api, Routes
 from quantum_trader.venues.local.api_errors import ApiError
 from quantum_trader.venues.local.params import Params, text, whole
-from quantum_trader.venues.local.wire import NS_PER_MS, ms
+from quantum_trader.venues.local.wire import ms
 
 routes: Final = Routes()
 LENGTHS: Final = INTERVALS | {"3d": 3 * NS_PER_DAY, "1w": 7 * NS_PER_DAY, "1M": 30 * NS_PER_DAY}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from quantum_trader.domain.clock import NS_PER_HOUR
+from quantum_trader.domain.clock import NS_PER_HOUR, NS_PER_MS
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.venues.local.checks import MAX_QTY, PRICE_BAND, decimals_of, price_precision, qty_precision
@@ -12,7 +12,6 @@ from quantum_trader.venues.local.exchange import Exchange
 from quantum_trader.venues.local.orders import AlgoOrder, Income, Order, Trade
 from quantum_trader.venues.paper.fills import maintenance_margin
 
-NS_PER_MS: Final = 1_000_000
 _DELIVERY_MS: Final = 4_133_404_800_000
 _ONBOARD_MS: Final = 1_569_398_400_000
 ORDER_TYPES: Final = (

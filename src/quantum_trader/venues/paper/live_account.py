@@ -45,7 +45,8 @@ from quantum_trader.engine.venue_port import (
     WalletChanged,
 )
 from quantum_trader.venues.paper.funding import AnnouncedFunding
-from quantum_trader.venues.paper.venue import PaperSettings, PaperVenue
+from quantum_trader.venues.paper.settings import PaperSettings
+from quantum_trader.venues.paper.venue import PaperVenue
 
 __all__ = ["DrySettings", "LiveAccount", "PaperExecutionAdapter"]
 

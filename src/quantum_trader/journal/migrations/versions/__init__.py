@@ -1,1 +1,1 @@
-"""One file a step, named by number."""
+"""One file per migration, named by number."""
