@@ -142,6 +142,33 @@ def test_an_override_of_a_private_method_is_found() -> None:
     assert private_overrides(known) == ["c.py: C._do overrides a.py", "c.py: D._do overrides a.py"]
 
 
+def constants(body: list[ast.stmt]) -> list[ast.Name]:
+    """The names that the statements of *body*, a module's, assign."""
+    assigned = [node for node in body if isinstance(node, ast.Assign | ast.AnnAssign)]
+    targets = [target for node in assigned for target in (
+        node.targets if isinstance(node, ast.Assign) else [node.target]
+    )]
+    return [node for target in targets for node in ast.walk(target)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+
+
+def test_no_constant_has_a_prefix_of_one_letter() -> None:
+    """A table's columns have a module of their own or a prefix in words: one letter means something else elsewhere."""
+    found = [
+        f"{inside(path)}:{name.lineno} {name.id}"
+        for path in SOURCES for name in constants(ast.parse(path.read_text()).body) if re.match(r"[A-Z]_", name.id)
+    ]
+
+    assert found == []
+
+
+def test_a_prefix_of_one_letter_is_found_in_a_tuple_too() -> None:
+    """The constants of a table are often assigned together."""
+    source = "P_TAG, (P_RING, AVG_R) = 0, (1, 2)\nM_SIZE: Final = 3\nx = row[P_TAG]\n"
+
+    assert [name.id for name in constants(ast.parse(source).body)] == ["P_TAG", "P_RING", "AVG_R", "M_SIZE", "x"]
+
+
 def test_the_engine_imports_no_asyncio() -> None:
     """Neither at the top of a module nor inside a function: the engine waits for nothing."""
     found = [

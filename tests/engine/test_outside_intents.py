@@ -94,7 +94,7 @@ def test_an_intent_without_a_stop_is_judged_on_the_stop_of_its_regime() -> None:
 def test_the_record_of_the_symbol_halves_the_risk_of_an_intent() -> None:
     """A symbol with a poor record gets half the risk, for an intent as for a signal."""
     whole, halved = Desk(), Desk()
-    halved.engine.account.performance.rows[0, perf.P_RISK_FACTOR] = 0.5
+    halved.engine.account.performance.rows[0, perf.RISK_FACTOR] = 0.5
     (full,), (half,) = whole.intent(stop_price=9_900.0), halved.intent(stop_price=9_900.0)
     assert full.qty == pytest.approx(2.0)
     assert half.qty == pytest.approx(1.0)

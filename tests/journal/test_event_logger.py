@@ -26,7 +26,7 @@ from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.flusher import Committer, adopt
 from quantum_trader.journal.kinds import BY_TYPE, Event, GateEvent, register_kind
 from quantum_trader.journal.lake import Lake
-from quantum_trader.journal.ring import W_BOOT
+from quantum_trader.journal.ring import WORD_BOOT
 
 SMALL = 1 << 20
 
@@ -401,7 +401,7 @@ def test_a_new_ring_goes_on_with_the_names_of_the_log(tmp_path: Path, alone: Eve
     committer = Committer(tmp_path, "main", publish_s=99.0)
     committer.step(0.0)
     committer.close()
-    alone._ring.words[W_BOOT] += 1
+    alone._ring.words[WORD_BOOT] += 1
     alone.close()
     after = EventLogger(tmp_path, ring_bytes=1 << 18)
     after.log_line("bbb", 1, b"bbb")

@@ -25,7 +25,7 @@ from quantum_trader.journal.flusher import BACKLOG, Committer, Flusher, adopt
 from quantum_trader.journal.lake import Lake
 from quantum_trader.journal.manifest import read_manifest
 from quantum_trader.journal.publish import publish_segments
-from quantum_trader.journal.ring import RECORD, W_BOOT, EventChunk, RingCursor
+from quantum_trader.journal.ring import RECORD, WORD_BOOT, EventChunk, RingCursor
 
 SMALL = 1 << 20
 
@@ -131,7 +131,7 @@ def test_a_ring_from_before_a_restart_of_the_machine_is_not_adopted(tmp_path: Pa
     committer.step(0.0)
     committer.close()
     logger.log(order(2))
-    logger._ring.words[W_BOOT] += 1
+    logger._ring.words[WORD_BOOT] += 1
     adopt(tmp_path)
     logger.close()
 

@@ -16,7 +16,7 @@ from tests.journal.producer import order
 
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.lake import Lake
-from quantum_trader.journal.ring import W_FLUSHER, Ring
+from quantum_trader.journal.ring import WORD_FLUSHER, Ring
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -139,6 +139,6 @@ def flusher_of(directory: Path) -> int:
     pid = 0
     while pid <= 1:
         after(0.005)
-        pid = int(ring.words[W_FLUSHER])
+        pid = int(ring.words[WORD_FLUSHER])
     ring.close()
     return pid

@@ -19,7 +19,7 @@ from quantum_trader.journal.flusher import Committer
 from quantum_trader.journal.lake import Lake, snapshot
 from quantum_trader.journal.manifest import read_manifest
 from quantum_trader.journal.publish import publish_segments
-from quantum_trader.journal.ring import HEAD_BYTES, RECORD_BYTES, W_HEAD, W_MAGIC
+from quantum_trader.journal.ring import HEAD_BYTES, RECORD_BYTES, WORD_HEAD, WORD_MAGIC
 from quantum_trader.journal.segments import segments_of
 
 SMALL = 1 << 20
@@ -355,7 +355,7 @@ def test_any_changed_byte_of_the_manifest_is_reported(journal: Path) -> None:
             Lake(journal).check()
 
 
-@pytest.mark.parametrize(("word", "value"), [(W_MAGIC, 0), (W_HEAD, 1 << 40), (W_HEAD, 301)])
+@pytest.mark.parametrize(("word", "value"), [(WORD_MAGIC, 0), (WORD_HEAD, 1 << 40), (WORD_HEAD, 301)])
 def test_a_damaged_ring_is_named_and_the_rest_is_read(journal: Path, word: int, value: int) -> None:
     """Out of range or not a ring: the other producers' events are read, and the damage is reported."""
     with EventLogger(journal, "other", ring_bytes=SMALL) as logger:

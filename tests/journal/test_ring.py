@@ -14,7 +14,7 @@ from quantum_trader.journal import event_logger
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.flusher import Committer
 from quantum_trader.journal.kinds import Event
-from quantum_trader.journal.ring import W_TABLE, Ring, RingCursor, create_ring
+from quantum_trader.journal.ring import WORD_TABLE, Ring, RingCursor, create_ring
 
 
 @pytest.fixture
@@ -157,12 +157,12 @@ def test_the_table_of_kinds_is_never_half_there(tmp_path: Path) -> None:
     create_ring(path, 1 << 18, 0)
     ring = Ring(path, writable=True)
     ring.set_kinds(b'{"1":"first"}')
-    in_force = ring.words[W_TABLE]
+    in_force = ring.words[WORD_TABLE]
     ring.set_kinds(b'{"1":"first","2":"second"}')
-    now = ring.words[W_TABLE]
-    ring.words[W_TABLE] = in_force
+    now = ring.words[WORD_TABLE]
+    ring.words[WORD_TABLE] = in_force
     before = ring.kinds()
-    ring.words[W_TABLE] = now
+    ring.words[WORD_TABLE] = now
 
     assert before == {1: "first"}
     assert ring.kinds() == {1: "first", 2: "second"}

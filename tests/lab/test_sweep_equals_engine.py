@@ -22,33 +22,7 @@ from quantum_trader.engine.core import Engine
 from quantum_trader.engine.recorded_intents import RecordedIntents
 from quantum_trader.engine.replay import ReplayDriver
 from quantum_trader.engine.settings import EngineSettings
-from quantum_trader.lab.sweep.layout import (
-    C_BLOCKED,
-    C_BROKEN,
-    C_LOSING,
-    C_REDUCED,
-    C_TRADES,
-    C_WINS,
-    EXIT_REASONS,
-    M_CASH,
-    M_FEES,
-    M_FUNDING,
-    M_VENUE_CASH,
-    T_ENTRY,
-    T_ENTRY_NS,
-    T_EXIT,
-    T_EXIT_NS,
-    T_FEES,
-    T_FUNDING,
-    T_PNL,
-    T_QTY,
-    T_R,
-    T_REASON,
-    T_RISK,
-    T_SIGN,
-    T_SIGNAL,
-    T_SYMBOL,
-)
+from quantum_trader.lab.sweep.columns import counter, exit_reason, money, trade, trade_whole
 from quantum_trader.lab.sweep.market import SweepSettings, levels_of, prepare
 from quantum_trader.lab.sweep.sweep import decision_name, run_one
 from quantum_trader.market.instruments import instruments_for
@@ -138,20 +112,20 @@ def assert_equal(
     traces = _traces(of_signals, list(sink.received))
     approved = {traces[n]: outcome.quantity[n] for n in np.flatnonzero(outcome.decision == 0).tolist()}
     assert approved == sink.quantities
-    count = int(desk.counts[C_TRADES])
+    count = int(desk.counts[counter.TRADES])
     trades = engine.records.tally.trades
     assert [_of_sweep(recording, outcome, n) for n in range(count)] == [_of_engine(t) for t in trades]
-    rows = outcome.trade_whole[:count, T_SIGNAL]
-    assert [market.sources[market.source_of[row]] for row in rows] == [trade.model for trade in trades]
+    rows = outcome.trade_whole[:count, trade_whole.SIGNAL]
+    assert [market.sources[market.source_of[row]] for row in rows] == [one.model for one in trades]
     np.testing.assert_array_equal(outcome.equity[~np.isnan(outcome.equity)], hourly)
-    books, money, counts = engine.account.books, desk.money, desk.counts
-    assert (money[M_CASH], money[M_VENUE_CASH]) == (books.cash, venue.balance().wallet)
-    assert (money[M_FEES], money[M_FUNDING]) == (books.fees_paid, books.funding_received)
-    assert (counts[C_LOSING], counts[C_BROKEN], counts[C_WINS]) == (
+    books, amounts, counts = engine.account.books, desk.money, desk.counts
+    assert (amounts[money.CASH], amounts[money.VENUE_CASH]) == (books.cash, venue.balance().wallet)
+    assert (amounts[money.FEES], amounts[money.FUNDING]) == (books.fees_paid, books.funding_received)
+    assert (counts[counter.LOSING], counts[counter.BROKEN], counts[counter.WINS]) == (
         books.losing_streak, books.broken_streak, books.wins_since
     )
-    assert counts[C_BLOCKED] == engine.records.tally.policy_moments_blocked
-    assert counts[C_REDUCED] == engine.records.tally.policy_moments_reduced
+    assert counts[counter.BLOCKED] == engine.records.tally.policy_moments_blocked
+    assert counts[counter.REDUCED] == engine.records.tally.policy_moments_reduced
     for mine, theirs in (
         (desk.policy, engine.policy.slots.out), (desk.memory, engine.policy.slots.mem),
         (desk.performance, engine.account.performance.rows), (desk.governor, engine.account.governor),
@@ -168,18 +142,19 @@ def _traces(of_signals: Any, of_intents: list[str]) -> list[str]:
 
 
 def _of_sweep(recording: Recording, outcome: Any, n: int) -> tuple[Any, ...]:
-    whole, trade = outcome.trade_whole[n].tolist(), outcome.trade[n].tolist()
+    whole, figures = outcome.trade_whole[n].tolist(), outcome.trade[n].tolist()
     return (
-        recording.symbols[whole[T_SYMBOL]], whole[T_SIGN], whole[T_ENTRY_NS], whole[T_EXIT_NS],
-        EXIT_REASONS[whole[T_REASON]], trade[T_QTY], trade[T_ENTRY], trade[T_EXIT], trade[T_PNL], trade[T_R],
-        trade[T_FEES], trade[T_FUNDING], trade[T_RISK],
+        recording.symbols[whole[trade_whole.SYMBOL]], whole[trade_whole.SIGN], whole[trade_whole.ENTRY_NS],
+        whole[trade_whole.EXIT_NS], exit_reason.REASONS[whole[trade_whole.REASON]], figures[trade.QTY],
+        figures[trade.ENTRY], figures[trade.EXIT], figures[trade.PNL], figures[trade.R], figures[trade.FEES],
+        figures[trade.FUNDING], figures[trade.RISK],
     )
 
 
-def _of_engine(trade: Any) -> tuple[Any, ...]:
+def _of_engine(one: Any) -> tuple[Any, ...]:
     return (
-        trade.symbol, trade.side.sign, trade.entry_ns, trade.exit_ns, trade.exit_reason, trade.qty, trade.entry_price,
-        trade.exit_price, trade.pnl, trade.r_multiple, trade.fees, trade.funding, trade.risk_amount,
+        one.symbol, one.side.sign, one.entry_ns, one.exit_ns, one.exit_reason, one.qty, one.entry_price,
+        one.exit_price, one.pnl, one.r_multiple, one.fees, one.funding, one.risk_amount,
     )
 
 
@@ -270,7 +245,7 @@ def test_the_rough_markets_reach_the_rare_roads() -> None:
             limits=RiskLimits(max_risk_pct=10.0, max_exposure_pct=100.0, daily_loss_pct=40.0), leverage=10.0,
         )
         engine, sink = assert_equal(rough_recording(seed), settings)
-        seen |= {trade.exit_reason.value for trade in engine.records.tally.trades} | set(sink.reasons) | sink.topics
+        seen |= {one.exit_reason.value for one in engine.records.tally.trades} | set(sink.reasons) | sink.topics
     assert {"STOP", "TRAILING_STOP", "SIGNAL_FLIP", "DATA_HOLE", "TIMEOUT", "ALREADY_HELD"} <= seen
 
 
@@ -316,7 +291,7 @@ def test_sweep_equals_engine_with_outside_intents(
     )
     settings = sweep_settings(profile, integration, signals=EAGER, limits=limits, leverage=10.0)
     engine, sink = assert_equal(recording, settings, random_intents(recording, seed))
-    assert {trade.model for trade in engine.records.tally.trades} >= {"PILOT", "DESK"}
+    assert {one.model for one in engine.records.tally.trades} >= {"PILOT", "DESK"}
     if integration is OBSERVE:
         wanted = {"", "EXPIRED", "CLOSES_FIRST", "NO_POSITION", "NO_STOP", "LEVERAGE", "LOW_CONFIDENCE"}
         assert wanted <= set(sink.intents)

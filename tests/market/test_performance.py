@@ -11,10 +11,10 @@ from quantum_trader.domain.enums import PerformanceTag
 from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.market.jit import compiled
 from quantum_trader.market.performance import (
-    N_PERF,
-    P_LOSSES,
-    P_PNL,
-    P_TRADES,
+    LOSSES,
+    PNL,
+    SIZE,
+    TRADES,
     WINDOW,
     SymbolPerformance,
     record_shadow,
@@ -123,7 +123,7 @@ def test_a_nan_result_is_refused() -> None:
 @given(st.lists(st.tuples(st.booleans(), st.floats(-3.0, 5.0, width=32)), max_size=80))
 def test_compiled_and_plain_forms_agree(events: list[tuple[bool, float]]) -> None:
     """For any sequence of trades and shadows, bit for bit, and losses never outnumber trades."""
-    plain, machine = np.zeros(N_PERF), np.zeros(N_PERF)
+    plain, machine = np.zeros(SIZE), np.zeros(SIZE)
     reset_row(plain)
     reset_row(machine)
     for real, r in events:
@@ -132,6 +132,6 @@ def test_compiled_and_plain_forms_agree(events: list[tuple[bool, float]]) -> Non
             compiled(record_trade)(machine, r, r)
         else:
             assert record_shadow(plain, r) == compiled(record_shadow)(machine, r)
-        assert plain[P_LOSSES] <= plain[P_TRADES]
+        assert plain[LOSSES] <= plain[TRADES]
     np.testing.assert_array_equal(plain, machine)
-    assert plain[P_PNL] == machine[P_PNL]
+    assert plain[PNL] == machine[PNL]

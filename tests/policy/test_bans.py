@@ -8,7 +8,7 @@ import pytest
 
 from quantum_trader.policy import OrchestratorConfig
 from quantum_trader.policy.bans import Bans
-from quantum_trader.policy.layout import H_COUNT, P_INTERVAL_S, P_PERSISTENCE
+from quantum_trader.policy.layout import HOLD_COUNT, PROFILE_INTERVAL_S, PROFILE_PERSISTENCE
 from quantum_trader.policy.profiles import profile_vector
 from quantum_trader.policy.stability import hold_field
 
@@ -27,7 +27,7 @@ def hold_each(
         if hold_field(rows[symbol], 0, 1.0, *times, *limits, False) == 1:
             del rows[symbol]
     for symbol in refused:
-        rows.setdefault(symbol, [0.0] * 4)[H_COUNT] = 0.0
+        rows.setdefault(symbol, [0.0] * 4)[HOLD_COUNT] = 0.0
     return rows.keys() - refused.keys()
 
 
@@ -38,7 +38,7 @@ def test_cohorts_release_each_symbol_when_a_hold_of_its_own_would(seed: int) -> 
     interval = chance.choice([0, 60, 300])
     config = OrchestratorConfig(persistence=chance.randint(1, 5), policy_update_interval_sec=interval)
     vector = profile_vector(config)
-    limits = vector[P_INTERVAL_S], vector[P_PERSISTENCE]
+    limits = vector[PROFILE_INTERVAL_S], vector[PROFILE_PERSISTENCE]
     bans, rows, now_s = Bans(), dict[str, list[float]](), 0.0
     for _ in range(200):
         last_s, now_s = now_s, now_s + chance.choice([0.0, 1.0, 60.0, 90.0])

@@ -9,7 +9,7 @@ import pytest
 
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.policy import OrchestratorConfig, OrchestratorPolicy, get_active_profile, load_profile, read_profile
-from quantum_trader.policy.layout import P_SIZE
+from quantum_trader.policy.layout import PROFILE_SIZE
 from quantum_trader.policy.profiles import profile_vector
 
 MINIMAL = """
@@ -40,7 +40,7 @@ def test_shipped_profiles_load_in_any_case(name: str) -> None:
     """And make a whole vector."""
     config = load_profile(name)
     assert config.name == name.strip().upper()
-    assert len(profile_vector(config)) == P_SIZE
+    assert len(profile_vector(config)) == PROFILE_SIZE
 
 
 def test_the_choice_is_config_then_argument_then_environment_then_safe() -> None:

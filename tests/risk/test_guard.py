@@ -19,11 +19,9 @@ from quantum_trader.domain.enums import GOV_EMERGENCY, Side
 from quantum_trader.domain.errors import ConfigError, InputError, StateError
 from quantum_trader.domain.instrument import Instrument, LeverageTier
 from quantum_trader.domain.trading import Intent
+from quantum_trader.risk import account_column, intent_column, limit_column
 from quantum_trader.risk.governor import level_factors
 from quantum_trader.risk.guard import (
-    ACCOUNT_SIZE,
-    INTENT_SIZE,
-    LIMIT_SIZE,
     REASON_CODES,
     AccountView,
     Approved,
@@ -173,7 +171,7 @@ ACCOUNT_ROW = (0.0, 1.0, 0.0, 1.0, 10_000.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("index", range(INTENT_SIZE + ACCOUNT_SIZE + LIMIT_SIZE))
+@pytest.mark.parametrize("index", range(intent_column.SIZE + account_column.SIZE + limit_column.SIZE))
 def test_no_number_may_be_anything_but_finite(index: int, bad: float) -> None:
     """Each input of each row, replaced by NaN or an infinity, refuses."""
     rows = [list(INTENT_ROW), list(ACCOUNT_ROW), list(LIMITS.row())]

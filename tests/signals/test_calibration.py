@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from quantum_trader.signals import columns as c
-from quantum_trader.signals.calibration import G_CELLS, POOL_SIZE, calibrated, learn_cell, score_bin
+from quantum_trader.signals.calibration import POOL_CELLS, POOL_SIZE, calibrated, learn_cell, score_bin
 from quantum_trader.signals.ensemble import emitted, pooled
 from quantum_trader.signals.kernel import SignalKernel
-from quantum_trader.signals.models import N_MODELS
+from quantum_trader.signals.models import MODEL_COUNT
 from quantum_trader.signals.settings import SignalSettings
 
 from .conftest import HALF_HOUR, Market, random_market
@@ -25,7 +25,7 @@ def confidences_and_hits(market: Market, start: int) -> tuple[np.ndarray, np.nda
     horizon = SignalSettings().horizon_bars(market.interval_ns)
     close = out[..., c.CLOSE]
     moved = close[horizon:] - close[:-horizon]
-    up = out[:-horizon, :, c.P_UP]
+    up = out[:-horizon, :, c.UP_PROBABILITY]
     use = market.present[:-horizon] & (up != 0.5) & (moved != 0.0)
     use[:start] = False
     right = ((moved > 0.0) == (up > 0.5))[use]
@@ -78,7 +78,7 @@ def test_without_an_edge_confidence_stays_at_a_coin() -> None:
 def test_an_untouched_cell_says_one_half() -> None:
     """The prior is 0.5, for every model and score."""
     pool = np.zeros(POOL_SIZE)
-    assert {calibrated(pool, m, s, 20.0) for m in range(N_MODELS) for s in (-1.0, -0.3, 0.0, 0.7, 1.0)} == {0.5}
+    assert {calibrated(pool, m, s, 20.0) for m in range(MODEL_COUNT) for s in (-1.0, -0.3, 0.0, 0.7, 1.0)} == {0.5}
 
 
 def test_a_cell_learns_its_share_and_mirrors_it() -> None:
@@ -100,7 +100,7 @@ def test_old_outcomes_fade() -> None:
         learn_cell(pool, 0, 0.9, 1.0, 1.0, 100.0)
     for _ in range(1000):
         learn_cell(pool, 0, 0.9, 0.0, 1.0, 100.0)
-    assert pool[G_CELLS + 2 * score_bin(0.9)] < 0.01
+    assert pool[POOL_CELLS + 2 * score_bin(0.9)] < 0.01
 
 
 @pytest.mark.parametrize(("score", "cell"), [(0.0, 0), (0.199, 0), (-0.2, 1), (0.99, 4), (-1.0, 4)])
@@ -111,10 +111,10 @@ def test_score_cells(score: float, cell: int) -> None:
 
 def test_models_without_gain_have_no_weight() -> None:
     """Six models at 0.9 P(up) without gain: the pool is 0.5; one with gain: it stays below that one's vote."""
-    votes = np.full(N_MODELS, 0.9)
+    votes = np.full(MODEL_COUNT, 0.9)
     pool = np.zeros(POOL_SIZE)
     assert pooled(pool, votes, 0, 0.001)[0] == 0.5
-    pool[G_CELLS - 1] = 0.05  # the last model's gain
+    pool[POOL_CELLS - 1] = 0.05  # the last model's gain
     up, consensus = pooled(pool, votes, 0, 0.001)
     assert 0.85 < up < 0.9
     assert consensus == 1.0

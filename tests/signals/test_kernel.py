@@ -28,14 +28,17 @@ def kernel_for(market: Market, **settings: float) -> SignalKernel:
 
 
 def answers(market: Market, **settings: float) -> np.ndarray:
-    """Every moment's output (T, S, N_OUT) of a fresh kernel."""
+    """Every moment's output (T, S, SIZE) of a fresh kernel."""
     return kernel_for(market, **settings).advance_all(market.ts, market.ohlcv, market.present)
 
 
 def test_every_column_has_a_name() -> None:
     """Names and places agree."""
-    assert len(c.COLUMN_NAMES) == c.N_OUT
-    named = {c.CLOSE: "close", c.ADX_1H: "adx_1h", c.QUALITY: "quality", c.P_UP: "p_up", c.VOTE_0: "vote_macd_trend"}
+    assert len(c.COLUMN_NAMES) == c.SIZE
+    named = {
+        c.CLOSE: "close", c.ADX_1H: "adx_1h", c.QUALITY: "quality", c.UP_PROBABILITY: "p_up",
+        c.VOTE_0: "vote_macd_trend",
+    }
     assert {place: c.COLUMN_NAMES[place] for place in named} == named
 
 
@@ -91,7 +94,7 @@ def test_an_absent_symbol_only_ages(walk: Market) -> None:
     out = answers(walk._replace(present=present))
     np.testing.assert_array_equal(out[1500:1510, 1, c.MARKET_AGE], np.arange(1.0, 11.0))
     assert (out[1500:1510, 1, c.SIGNAL] == 0.0).all()
-    same = [k for k in range(c.N_OUT) if k not in (c.MARKET_AGE, c.SIGNAL, c.QUALITY)]
+    same = [k for k in range(c.SIZE) if k not in (c.MARKET_AGE, c.SIGNAL, c.QUALITY)]
     np.testing.assert_array_equal(out[1505, 1, same], out[1499, 1, same])
     assert (out[:100, 2, c.MARKET_AGE] == math.inf).all()
     assert np.isnan(out[:100, 2, c.CLOSE]).all()
@@ -170,7 +173,7 @@ def test_an_empty_chunk_changes_nothing(walk: Market) -> None:
     """No moments give an empty output and no step."""
     kernel = kernel_for(walk)
     before = kernel.state()
-    assert kernel.advance_all(*walk.rows(0, 0)[:3]).shape == (0, 3, c.N_OUT)
+    assert kernel.advance_all(*walk.rows(0, 0)[:3]).shape == (0, 3, c.SIZE)
     np.testing.assert_array_equal(kernel.state()["rows"], before["rows"])
 
 

@@ -7,14 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from quantum_trader.signals.calibration import G_WEIGHTS, POOL_SIZE, learn_regression
+from quantum_trader.signals.calibration import POOL_SIZE, POOL_WEIGHTS, learn_regression
 from quantum_trader.signals.models import (
+    CELL_FEATURES,
+    CELL_SCORES,
+    FEATURE_COUNT,
+    MODEL_COUNT,
     MODEL_NAMES,
     MODELS_SIZE,
-    N_FEATURES,
-    N_MODELS,
-    X_FEATURES,
-    X_SCORES,
     update_models,
 )
 
@@ -28,20 +28,20 @@ def path(seed: int, drift: float = 0.0) -> np.ndarray:
 
 
 def scores_of(log_close: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Scores (BARS, N_MODELS) over bars that reach 0.1 % around their close, of constant volume."""
+    """Scores (BARS, MODEL_COUNT) over bars that reach 0.1 % around their close, of constant volume."""
     row, pool = np.zeros(MODELS_SIZE), np.zeros(POOL_SIZE)
-    pool[G_WEIGHTS : G_WEIGHTS + N_FEATURES] = 0.0 if weights is None else weights
-    scores = np.zeros((log_close.shape[0], N_MODELS))
+    pool[POOL_WEIGHTS : POOL_WEIGHTS + FEATURE_COUNT] = 0.0 if weights is None else weights
+    scores = np.zeros((log_close.shape[0], MODEL_COUNT))
     for i, level in enumerate(log_close):
         close = math.exp(level)
-        update_models(row, 0, close * 1.001, close / 1.001, close, 5.0, pool, G_WEIGHTS)
-        scores[i] = row[X_SCORES : X_SCORES + N_MODELS]
+        update_models(row, 0, close * 1.001, close / 1.001, close, 5.0, pool, POOL_WEIGHTS)
+        scores[i] = row[CELL_SCORES : CELL_SCORES + MODEL_COUNT]
     return scores
 
 
 def test_there_are_at_least_five_models_with_names_of_their_own() -> None:
     """Names are unique."""
-    assert N_MODELS == len(set(MODEL_NAMES)) >= 5
+    assert MODEL_COUNT == len(set(MODEL_NAMES)) >= 5
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -51,7 +51,7 @@ def test_scores_are_bounded_and_odd_in_price(seed: int) -> None:
     scores = scores_of(path(seed), weights)
     assert (np.abs(scores) <= 1.0).all()
     np.testing.assert_allclose(scores_of(-path(seed), weights), -scores, atol=1e-7)
-    assert (np.abs(scores[-1]) > 0.0).sum() >= N_MODELS - 1
+    assert (np.abs(scores[-1]) > 0.0).sum() >= MODEL_COUNT - 1
 
 
 def test_scores_do_not_depend_on_the_price_level() -> None:
@@ -79,7 +79,7 @@ def test_a_breakout_fades() -> None:
 
 def test_a_flat_market_has_no_score() -> None:
     """A constant price gives zero scores and no NaN."""
-    np.testing.assert_array_equal(scores_of(np.zeros(BARS))[-1], np.zeros(N_MODELS))
+    np.testing.assert_array_equal(scores_of(np.zeros(BARS))[-1], np.zeros(MODEL_COUNT))
 
 
 def test_the_regression_learns_a_planted_rule() -> None:
@@ -87,8 +87,8 @@ def test_the_regression_learns_a_planted_rule() -> None:
     rng = np.random.Generator(np.random.PCG64(9))
     row, pool = np.zeros(MODELS_SIZE), np.zeros(POOL_SIZE)
     for _ in range(3000):
-        row[X_FEATURES : X_FEATURES + N_FEATURES] = rng.normal(0.0, 1.0, N_FEATURES)
-        learn_regression(pool, row, X_FEATURES, 1.0 if row[X_FEATURES + 2] < 0.0 else 0.0, 0.02)
-    weights = pool[G_WEIGHTS : G_WEIGHTS + N_FEATURES]
+        row[CELL_FEATURES : CELL_FEATURES + FEATURE_COUNT] = rng.normal(0.0, 1.0, FEATURE_COUNT)
+        learn_regression(pool, row, CELL_FEATURES, 1.0 if row[CELL_FEATURES + 2] < 0.0 else 0.0, 0.02)
+    weights = pool[POOL_WEIGHTS : POOL_WEIGHTS + FEATURE_COUNT]
     assert weights[2] < -0.5
     assert np.abs(np.delete(weights, 2)).max() < 0.2

@@ -137,7 +137,7 @@ def test_calibrated_probabilities_are_reliable_out_of_sample() -> None:
     ahead = settings.horizon_bars(recording.interval_ns)
     close = bars.ohlcv[:, :, 3]
     rose = close[ahead:] > close[:-ahead]
-    probability = out[:-ahead, :, col.P_UP]
+    probability = out[:-ahead, :, col.UP_PROBABILITY]
     known = np.isfinite(close[ahead:]) & np.isfinite(close[:-ahead])
     known[:5_000] = False
     error, total = 0.0, int(known.sum())

@@ -96,7 +96,7 @@ class Engine:
         self.records = Records(sink, Tally(), self.recording if live is not None else None)
         self.gateway = parts.gateway(self.instruments)
         slots = SlotPolicy(settings.profile, self.instruments.symbols)
-        recovery_after = int(slots.profile[pol.P_RECOVERY_AFTER])
+        recovery_after = int(slots.profile[pol.PROFILE_RECOVERY_AFTER])
         self.account = Account(self.instruments.symbols, settings.start_equity, recovery_after, slots.mem)
         self.halts = Halts(self.records, self.account)
         self.market = Market(self.instruments, interval_ns, settings, self.records, self.halts)

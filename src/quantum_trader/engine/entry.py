@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from quantum_trader.engine.road import ROAD_APPROVED, gate, planned_stop, size_entry
 from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.policy.enforcement import Settings
-from quantum_trader.risk.guard import A_EQUITY, A_GOVERNOR, guard_core
+from quantum_trader.risk import account_column
+from quantum_trader.risk.guard import guard_core
 
 _gate = compiled(gate)
 _planned_stop = compiled(planned_stop)
@@ -58,7 +59,8 @@ def _decide(request, settings, sizes, market, account, limits, tiers):  # type: 
         return road, 0.0, 0.0, 0.0, 0, 0.0, 0.0, 0.0
     stop = _planned_stop(sign, price, atr, stop_atr)
     road, wanted, leverage = _size_entry(
-        sign, price, stop, account[A_EQUITY], settings[3], factor, int(account[A_GOVERNOR]), wanted_leverage, sizes,
+        sign, price, stop, account[account_column.EQUITY], settings[3], factor,
+        int(account[account_column.GOVERNOR]), wanted_leverage, sizes,
         limits, tiers,
     )
     if road != ROAD_APPROVED:

@@ -20,11 +20,12 @@ from quantum_trader.signals.shadow import shadow_exit, shadow_r
 
 CAPACITY: Final = 512
 MAX_HOURS: Final = 24.0
-X_SYMBOL, X_SEQ, X_SIGN, X_ATR, X_STOP, X_TARGET, X_BREAKEVEN, X_TRAIL, X_ENTRY, X_FROM, X_BEST = range(11)
-X_VARIANTS: Final = 11
-V_MODE, V_STOP, V_FIRST, V_TARGET, V_DONE, V_R = range(6)
+(_ROW_SYMBOL, _ROW_SEQ, _ROW_SIGN, _ROW_ATR, _ROW_STOP, _ROW_TARGET, _ROW_BREAKEVEN, _ROW_TRAIL, _ROW_ENTRY, _ROW_FROM,
+ _ROW_BEST) = range(11)
+_ROW_VARIANTS: Final = 11
+_VARIANT_MODE, _VARIANT_STOP, _VARIANT_FIRST, _VARIANT_TARGET, _VARIANT_DONE, _VARIANT_R = range(6)
 _VARIANT_SIZE: Final = 6
-_WIDTH: Final = X_VARIANTS + 2 * _VARIANT_SIZE
+_WIDTH: Final = _ROW_VARIANTS + 2 * _VARIANT_SIZE
 FIXED, POLICY = 0, 1
 
 _bracket, _next_stop, _exit, _net_r = (compiled(f) for f in (bracket, next_stop, shadow_exit, shadow_r))
@@ -33,33 +34,34 @@ _bracket, _next_stop, _exit, _net_r = (compiled(f) for f in (bracket, next_stop,
 @kernel
 def _enter(row, open_, cost_bps, index, tick):  # type: ignore[no-untyped-def]
     """Fill the entry of *row* at a bar's open and bracket both variants."""
-    sign = row[X_SIGN]
+    sign = row[_ROW_SIGN]
     entry = open_ * (1.0 + sign * cost_bps / 10_000.0)
-    row[X_ENTRY], row[X_FROM], row[X_BEST] = entry, index, entry
+    row[_ROW_ENTRY], row[_ROW_FROM], row[_ROW_BEST] = entry, index, entry
     for v in range(2):
-        variant = row[X_VARIANTS + v * _VARIANT_SIZE:]
+        variant = row[_ROW_VARIANTS + v * _VARIANT_SIZE:]
         stop, target = _bracket(
-            int(sign), entry, row[X_ATR], row[X_STOP], row[X_TARGET], int(variant[V_MODE]), tick, 0.0
+            int(sign), entry, row[_ROW_ATR], row[_ROW_STOP], row[_ROW_TARGET], int(variant[_VARIANT_MODE]), tick, 0.0
         )
-        variant[V_STOP] = variant[V_FIRST] = stop
-        variant[V_TARGET] = target if target > 0.0 else sign * np.inf
-        variant[V_DONE] = 0.0 if stop == stop else -1.0
+        variant[_VARIANT_STOP] = variant[_VARIANT_FIRST] = stop
+        variant[_VARIANT_TARGET] = target if target > 0.0 else sign * np.inf
+        variant[_VARIANT_DONE] = 0.0 if stop == stop else -1.0
 
 
 @kernel
 def _variant_bar(row, v, bar, expired, cost_bps, fee_bps, tick, min_step):  # type: ignore[no-untyped-def]
     """Process a bar for one variant of *row*: its exit, else its trailing stop."""
-    variant = row[X_VARIANTS + v * _VARIANT_SIZE:]
-    sign, entry = row[X_SIGN], row[X_ENTRY]
-    level, code = _exit(sign, variant[V_STOP], variant[V_TARGET], bar[0], bar[1], bar[2], bar[3], expired)
+    variant = row[_ROW_VARIANTS + v * _VARIANT_SIZE:]
+    sign, entry = row[_ROW_SIGN], row[_ROW_ENTRY]
+    level, code = _exit(sign, variant[_VARIANT_STOP], variant[_VARIANT_TARGET], bar[0], bar[1], bar[2], bar[3], expired)
     if code >= 0:
-        risk = sign * (entry - variant[V_FIRST])
-        variant[V_R] = _net_r(sign, entry, level, risk, cost_bps, fee_bps)
-        variant[V_DONE] = 1.0
+        risk = sign * (entry - variant[_VARIANT_FIRST])
+        variant[_VARIANT_R] = _net_r(sign, entry, level, risk, cost_bps, fee_bps)
+        variant[_VARIANT_DONE] = 1.0
         return
-    variant[V_STOP] = _next_stop(
-        int(sign), entry, variant[V_FIRST], variant[V_STOP], row[X_BEST], row[X_ATR], row[X_BREAKEVEN], row[X_TRAIL],
-        int(variant[V_MODE]), tick, min_step * row[X_ATR],
+    variant[_VARIANT_STOP] = _next_stop(
+        int(sign), entry, variant[_VARIANT_FIRST], variant[_VARIANT_STOP], row[_ROW_BEST],
+        row[_ROW_ATR], row[_ROW_BREAKEVEN], row[_ROW_TRAIL],
+        int(variant[_VARIANT_MODE]), tick, min_step * row[_ROW_ATR],
     )
 
 
@@ -69,19 +71,19 @@ def _move(rows, count, ohlcv, present, costs, fees, ticks, index, max_bars, min_
     kept = ended = 0
     for n in range(count):
         row = rows[n]
-        s = int(row[X_SYMBOL])
+        s = int(row[_ROW_SYMBOL])
         if present[s]:
             bar, cost = ohlcv[s], costs[s]
-            if row[X_ENTRY] == 0.0:
+            if row[_ROW_ENTRY] == 0.0:
                 _enter(row, bar[0], cost, index, ticks[s])
-            best = bar[1] if row[X_SIGN] > 0.0 else bar[2]
-            if (best - row[X_BEST]) * row[X_SIGN] > 0.0:
-                row[X_BEST] = best  # moves the stop for the next bar: exits of this bar come first
-            expired = index - row[X_FROM] + 1.0 >= max_bars
+            best = bar[1] if row[_ROW_SIGN] > 0.0 else bar[2]
+            if (best - row[_ROW_BEST]) * row[_ROW_SIGN] > 0.0:
+                row[_ROW_BEST] = best  # moves the stop for the next bar: exits of this bar come first
+            expired = index - row[_ROW_FROM] + 1.0 >= max_bars
             for v in range(2):
-                if row[X_VARIANTS + v * _VARIANT_SIZE + V_DONE] == 0.0:
+                if row[_ROW_VARIANTS + v * _VARIANT_SIZE + _VARIANT_DONE] == 0.0:
                     _variant_bar(row, v, bar, expired, cost, fees[s], ticks[s], min_step)
-        first, second = row[X_VARIANTS + V_DONE], row[X_VARIANTS + _VARIANT_SIZE + V_DONE]
+        first, second = row[_ROW_VARIANTS + _VARIANT_DONE], row[_ROW_VARIANTS + _VARIANT_SIZE + _VARIANT_DONE]
         if first != 0.0 and second != 0.0:
             done[ended] = row
             ended += 1
@@ -112,9 +114,9 @@ class ExitShadows:
             return False
         entry = self._rows[self._count]
         entry[:] = 0.0
-        entry[:X_ENTRY] = (symbol, seq, sign, atr, row[0], row[1], row[2], row[3])
-        entry[X_VARIANTS + V_MODE] = fixed_mode
-        entry[X_VARIANTS + _VARIANT_SIZE + V_MODE] = policy_mode
+        entry[:_ROW_ENTRY] = (symbol, seq, sign, atr, row[0], row[1], row[2], row[3])
+        entry[_ROW_VARIANTS + _VARIANT_MODE] = fixed_mode
+        entry[_ROW_VARIANTS + _VARIANT_SIZE + _VARIANT_MODE] = policy_mode
         self._count += 1
         return True
 
@@ -136,8 +138,8 @@ class ExitShadows:
     def drop(self, symbol: int) -> list[int]:
         """Remove the shadows of *symbol*, whose data has a hole; returns their signals."""
         open_rows = self._rows[:self._count]
-        gone = open_rows[:, X_SYMBOL] == symbol
-        signals = open_rows[gone, X_SEQ].astype(int).tolist()
+        gone = open_rows[:, _ROW_SYMBOL] == symbol
+        signals = open_rows[gone, _ROW_SEQ].astype(int).tolist()
         kept = open_rows[~gone].copy()
         self._count = len(kept)
         self._rows[:self._count] = kept
@@ -155,7 +157,7 @@ class ExitShadows:
 
 def _result(row: list[float]) -> tuple[int, float, float]:
     """Signal and both results of an ended pair."""
-    fixed, policy = row[X_VARIANTS:X_VARIANTS + _VARIANT_SIZE], row[X_VARIANTS + _VARIANT_SIZE:]
-    if fixed[V_DONE] < 0.0 or policy[V_DONE] < 0.0:
-        return int(row[X_SEQ]), float("nan"), float("nan")
-    return int(row[X_SEQ]), fixed[V_R], policy[V_R]
+    fixed, policy = row[_ROW_VARIANTS:_ROW_VARIANTS + _VARIANT_SIZE], row[_ROW_VARIANTS + _VARIANT_SIZE:]
+    if fixed[_VARIANT_DONE] < 0.0 or policy[_VARIANT_DONE] < 0.0:
+        return int(row[_ROW_SEQ]), float("nan"), float("nan")
+    return int(row[_ROW_SEQ]), fixed[_VARIANT_R], policy[_VARIANT_R]

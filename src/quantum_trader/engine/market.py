@@ -26,7 +26,7 @@ UNKNOWN_REGIME: Final = "UNKNOWN UNKNOWN"
 class Market:
     """The market as completed bars tell it. Arrays have one row a symbol, in the order of the instruments.
 
-    ``kernel.out`` (S, N_OUT) holds the measures and signals of the last moment (columns in signals.columns),
+    ``kernel.out`` (S, SIZE) holds the measures and signals of the last moment (columns and SIZE in signals.columns),
     ``levels`` (S,) the volatility codes, ``costs`` (S,) the round trip in R, ``symbols`` (S, SYM_SIZE) fee and funding.
     """
 

@@ -236,7 +236,7 @@ class Opening:
 
     def _risk_factor(self, index: int) -> float:
         """The share of the permitted risk that a symbol's record and the governor's level leave."""
-        own = float(self._account.performance.rows[index, perf.P_RISK_FACTOR])
+        own = float(self._account.performance.rows[index, perf.RISK_FACTOR])
         return own * float(level_factors(self._account.governor_level)[0])
 
     def _limit_row(self, index: int) -> tuple[float, ...]:

@@ -58,7 +58,7 @@ class PolicyInForce:
     # ------------------------------------------------------------------ once a moment
 
     def step(self, now_ns: int, stage_row: Any, market: Any) -> None:
-        """Evaluate the policy for the account's *stage_row* and *market* (S, N_OUT); one that fails allows nothing."""
+        """Evaluate the policy for the account's *stage_row* and *market* (S, SIZE); one that fails allows nothing."""
         slots, tally = self.slots, self._records.tally
         changed = self._shield.run(
             stage.policy_stage, now_ns, stage_row, market, self._account.losses, slots.profile, slots.inputs,
@@ -103,7 +103,7 @@ class PolicyInForce:
     def _context(self, now_ns: int) -> PolicyContext:
         """What the policy in force was made for, at the level of the account."""
         overall, profile = self.slots.inputs[0].tolist(), self.slots.profile
-        high, extreme = float(profile[pol.P_HIGH_VOL]), float(profile[pol.P_EXTREME_VOL])
+        high, extreme = float(profile[pol.PROFILE_HIGH_VOL]), float(profile[pol.PROFILE_EXTREME_VOL])
         return PolicyContext(
             regime_tag=TREND_CODES[int(overall[pol.IN_TREND])],
             vol_level=VOL_CODES[vol_level(overall[pol.IN_VOL_RATIO], high, extreme)],
@@ -144,7 +144,7 @@ class PolicyInForce:
 
     def symbol_is_good(self, index: int) -> int:
         """1 where a symbol's own record lets it trade, 0 where it is tagged BAD."""
-        return int(self._account.performance.rows[index, perf.P_TAG] != TAG_BAD)
+        return int(self._account.performance.rows[index, perf.TAG] != TAG_BAD)
 
     def used(self, index: int) -> Settings:
         """What trading uses for a symbol: the policy's where it is enforced, the fixed settings elsewhere."""

@@ -117,11 +117,11 @@ def fill_inputs(market, performance, levels, costs, symbols, inputs, regimes):  
         target[pol.IN_VOLUME_RATIO] = row[col.VOLUME_RATIO_24H]
         target[pol.IN_COST_IN_R] = costs[s]
         result = performance[s]
-        target[pol.IN_TAG] = result[perf.P_TAG]
-        target[pol.IN_WINRATE] = result[perf.P_WINRATE]
-        target[pol.IN_AVG_R] = result[perf.P_AVG_R]
-        target[pol.IN_TRADES] = result[perf.P_TRADES]
-        target[pol.IN_LOSSES] = result[perf.P_LOSSES]
+        target[pol.IN_TAG] = result[perf.TAG]
+        target[pol.IN_WINRATE] = result[perf.WINRATE]
+        target[pol.IN_AVG_R] = result[perf.AVG_R]
+        target[pol.IN_TRADES] = result[perf.TRADES]
+        target[pol.IN_LOSSES] = result[perf.LOSSES]
         trend, direction, regime = int(row[col.TREND]), int(row[col.DIRECTION]), regimes[s]
         regime[3] = 0
         if regime[0] != trend or regime[1] != direction or regime[2] != levels[s]:

@@ -29,14 +29,14 @@ from quantum_trader.journal.ring import (
     HEAD_BYTES,
     JSON_FLAG,
     RECORD_BYTES,
-    W_BOOT,
-    W_CLOSED,
-    W_DROPPED,
-    W_ERRNO,
-    W_ERRORS,
-    W_HEAD,
-    W_PRODUCER,
-    W_STARTS,
+    WORD_BOOT,
+    WORD_CLOSED,
+    WORD_DROPPED,
+    WORD_ERRNO,
+    WORD_ERRORS,
+    WORD_HEAD,
+    WORD_PRODUCER,
+    WORD_STARTS,
     Ring,
     boot_id,
     create_ring,
@@ -183,14 +183,14 @@ class EventLogger:
         path = self.directory / "rings" / f"{self.producer}.ring"
         if path.exists():
             ring = Ring(path, writable=True)
-            if ring.words[W_BOOT] == boot_id():
-                ring.words[W_CLOSED], ring.words[W_PRODUCER] = 0, os.getpid()
+            if ring.words[WORD_BOOT] == boot_id():
+                ring.words[WORD_CLOSED], ring.words[WORD_PRODUCER] = 0, os.getpid()
                 return ring
             ring.close()  # from before a restart of the machine: its events are in the log or were not durable
         create_ring(path, ring_bytes, last_number(self.directory, self.producer))
         ring = Ring(path, writable=True)
         ring.set_kinds(KindTable(known_kinds(self.directory, self.producer)).encode())
-        ring.words[W_PRODUCER] = os.getpid()
+        ring.words[WORD_PRODUCER] = os.getpid()
         return ring
 
     # Threads exclude each other with a token that is popped and pushed, which costs half as much as a lock. The write
@@ -261,7 +261,7 @@ class EventLogger:
     def _place(self) -> _Place:
         """The position after the last published event."""
         ring = self._ring
-        head, start = int(ring.words[W_HEAD]), ring.cursor()
+        head, start = int(ring.words[WORD_HEAD]), ring.cursor()
         lengths = ring.records(start.count, head)["word"] & 0xFFFFFFFF
         position = start.position + int(lengths.sum())
         behind = position % ring.payload_bytes
@@ -292,7 +292,7 @@ class EventLogger:
                 _RECORD.pack_into(ring.map, at, edge - position | PAD << 32, 0, 0)
                 at, count, position = at + RECORD_BYTES, count + 1, edge
                 ring.map.seek(ring.payload_at)
-                ring.words[W_HEAD] = count
+                ring.words[WORD_HEAD] = count
             elif not self._wait(deadline, word):
                 return _Place(at, count, position, at, limit, False)
 
@@ -326,10 +326,10 @@ class EventLogger:
         name = self._words.name(word >> 32 & 0xFFFF)
         if name in self.may_drop:
             self._dropped[name] = self._dropped.get(name, 0) + 1
-            self._ring.words[W_DROPPED] += 1
+            self._ring.words[WORD_DROPPED] += 1
             return False
         if time.monotonic() > deadline:
-            number = int(self._ring.words[W_ERRNO])
+            number = int(self._ring.words[WORD_ERRNO])
             cause = f"the disk says: {os.strerror(number)}" if number else "its flusher does not keep up"
             raise StateError(
                 f"{self.directory}: full for {self.wait_s:g} s, {cause}. This event was not accepted; "
@@ -348,7 +348,7 @@ class EventLogger:
             ],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
         )
-        self._ring.words[W_STARTS] += 1
+        self._ring.words[WORD_STARTS] += 1
 
     def _supervise(self) -> None:
         """Restart the flusher when it ends before the logger."""
@@ -372,26 +372,26 @@ class EventLogger:
         """Counts, fill, lag and drops, read from the ring."""
         ring = self._ring
         cursor = ring.cursor()
-        waiting = ring.records(cursor.count, int(ring.words[W_HEAD]))
+        waiting = ring.records(cursor.count, int(ring.words[WORD_HEAD]))
         events = waiting[(waiting["word"] >> 32) & 0xFFFF != PAD]
         oldest = int(events["received_ns"][0]) if len(events) else 0
         used = max(len(waiting) / ring.slots, float((events["word"] & 0xFFFFFFFF).sum()) / ring.payload_bytes)
         return LoggerStats(
             accepted=cursor.seq + len(events), durable=cursor.seq, waiting=len(events), fill=used, oldest_ns=oldest,
             lag_s=(time.time_ns() - oldest) / 1e9 if oldest else 0.0, dropped=dict(self._dropped), waits=self.waits,
-            write_errors=int(ring.words[W_ERRORS]), flusher_starts=int(ring.words[W_STARTS]),
+            write_errors=int(ring.words[WORD_ERRORS]), flusher_starts=int(ring.words[WORD_STARTS]),
         )
 
     def flush(self, timeout_s: float = 30.0) -> int:
         """Wait until everything accepted so far is durable; returns the number of the last durable event."""
-        wanted = int(self._ring.words[W_HEAD])
+        wanted = int(self._ring.words[WORD_HEAD])
         deadline = time.monotonic() + timeout_s
         while True:
             cursor = self._ring.cursor()
             if cursor.count >= wanted:
                 return cursor.seq
             if time.monotonic() > deadline:
-                number = int(self._ring.words[W_ERRNO])
+                number = int(self._ring.words[WORD_ERRNO])
                 cause = f"the disk says: {os.strerror(number)}" if number else "its flusher does not answer"
                 raise StateError(f"{self.directory}: not durable after {timeout_s:g} s, {cause}")
             time.sleep(_WAIT_S)
@@ -404,7 +404,7 @@ class EventLogger:
         self._wait_turn()
         self._refuse()
         self._token.append(None)
-        self._ring.words[W_CLOSED] = 1
+        self._ring.words[WORD_CLOSED] = 1
         try:
             if self._flusher is not None:
                 self._flusher.wait(timeout_s)

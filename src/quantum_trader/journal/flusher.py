@@ -24,13 +24,13 @@ from typing import Final
 from quantum_trader.domain.errors import QuantumTraderError, StateError
 from quantum_trader.journal.recovery import drain_start
 from quantum_trader.journal.ring import (
-    W_BEAT,
-    W_BOOT,
-    W_CLOSED,
-    W_ERRNO,
-    W_ERRORS,
-    W_FLUSHER,
-    W_HEAD,
+    WORD_BEAT,
+    WORD_BOOT,
+    WORD_CLOSED,
+    WORD_ERRNO,
+    WORD_ERRORS,
+    WORD_FLUSHER,
+    WORD_HEAD,
     Ring,
     boot_id,
 )
@@ -70,21 +70,21 @@ class Committer:
         self._kinds = b""
         self._opened = 0.0
         self.ring.set_cursor(self._cursor)
-        self.ring.words[W_FLUSHER] = os.getpid()
+        self.ring.words[WORD_FLUSHER] = os.getpid()
 
     @property
     def of_this_boot(self) -> bool:
         """Whether the ring is of this start of the machine; of an older ring only the log counts."""
-        return bool(self.ring.words[W_BOOT] == boot_id())
+        return bool(self.ring.words[WORD_BOOT] == boot_id())
 
     @property
     def drained(self) -> bool:
         """Whether every event of the ring is durable."""
-        return bool(self._cursor.count >= self.ring.words[W_HEAD])
+        return bool(self._cursor.count >= self.ring.words[WORD_HEAD])
 
     def step(self, now_s: float) -> int:
         """Make the ring's events durable; returns the number of records. OSError leaves the state unchanged."""
-        self.ring.words[W_BEAT] += 1
+        self.ring.words[WORD_BEAT] += 1
         if self._writer is not None and now_s - self._opened > self._publish_s:
             self.rotate()
         chunks, end = self.ring.take(self._cursor, TAKE_EVENTS)
@@ -100,7 +100,7 @@ class Committer:
             self._kinds = table
         moved, self._cursor = end.count - self._cursor.count, end
         self.ring.set_cursor(end)
-        self.ring.words[W_ERRNO] = 0
+        self.ring.words[WORD_ERRNO] = 0
         if self._writer is not None and self._writer.size >= self._segment_bytes:
             self.rotate()
         return moved
@@ -122,8 +122,8 @@ class Committer:
 
     def failed(self, error: OSError) -> None:
         """Write the error into the ring's head, for readers of its state."""
-        self.ring.words[W_ERRORS] += 1
-        self.ring.words[W_ERRNO] = error.errno or errno.EIO
+        self.ring.words[WORD_ERRORS] += 1
+        self.ring.words[WORD_ERRNO] = error.errno or errno.EIO
 
     def close(self) -> None:
         """Unmap the ring."""
@@ -158,7 +158,7 @@ class Flusher:
     def _commit(self) -> None:
         committer, words = self.committer, self.committer.ring.words
         while True:
-            over = bool(words[W_CLOSED]) or os.getppid() != self.parent  # read before the ring
+            over = bool(words[WORD_CLOSED]) or os.getppid() != self.parent  # read before the ring
             try:
                 moved = committer.step(time.monotonic())
             except OSError as error:
@@ -244,7 +244,7 @@ def adopt(directory: Path) -> list[str]:
         try:
             if (directory / "rings" / f"{name}.ring").exists():
                 committer = Committer(directory, name, publish_s=0.0)
-                wanted = committer.ring.words[W_HEAD]  # more events may follow: the logger may be waiting for the lock
+                wanted = committer.ring.words[WORD_HEAD]  # more events may follow: the logger may wait for the lock
                 while committer.of_this_boot and committer.ring.cursor().count < wanted and committer.step(0.0):
                     pass
                 committer.close()

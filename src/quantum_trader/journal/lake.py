@@ -28,7 +28,7 @@ from quantum_trader.journal.columns import Rows
 from quantum_trader.journal.kinds import kind_name
 from quantum_trader.journal.manifest import Manifest, Part, read_manifest
 from quantum_trader.journal.publish import without
-from quantum_trader.journal.ring import W_BOOT, EventChunk, Ring, boot_id
+from quantum_trader.journal.ring import WORD_BOOT, EventChunk, Ring, boot_id
 from quantum_trader.journal.segments import Damage, read_segment, segment_parts, segments_of
 
 _BY_THE_QUERY: Final = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)  # not by damage
@@ -99,7 +99,7 @@ def _waiting(directory: Path, damage: list[Damage]) -> tuple[list[Found], dict[s
     for path in sorted((directory / "rings").glob("*.ring")):
         try:
             with closing(Ring(path, writable=False)) as ring:
-                if ring.words[W_BOOT] == boot_id():
+                if ring.words[WORD_BOOT] == boot_id():
                     chunks, durable[path.stem] = ring.tail()
                     kinds = ring.kinds()  # read after the events, so that it has all their names
                     found += [(path.stem, kinds, chunk) for chunk in chunks]

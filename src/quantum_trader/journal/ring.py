@@ -32,11 +32,11 @@ JSON_FLAG: Final = 1
 EVENT_GUESS: Final = 256  # expected payload bytes of an event, which sets the sizes of the two areas
 
 # words of the head
-W_MAGIC, W_SLOTS, W_PAYLOAD, W_ID, W_BOOT = 0, 1, 2, 3, 4
-W_HEAD, W_CLOSED, W_PRODUCER, W_DROPPED = 8, 9, 10, 11
-W_VERSION, W_CURSORS = 16, 17  # two copies of (count, position, seq, unused)
-W_FLUSHER, W_ERRORS, W_ERRNO, W_BEAT, W_STARTS = 26, 27, 28, 29, 30
-W_TABLE = 40  # length of the table of kinds | which of its two places << 32
+WORD_MAGIC, WORD_SLOTS, WORD_PAYLOAD, WORD_ID, WORD_BOOT = 0, 1, 2, 3, 4
+WORD_HEAD, WORD_CLOSED, WORD_PRODUCER, WORD_DROPPED = 8, 9, 10, 11
+WORD_VERSION, WORD_CURSORS = 16, 17  # two copies of (count, position, seq, unused)
+WORD_FLUSHER, WORD_ERRORS, WORD_ERRNO, WORD_BEAT, WORD_STARTS = 26, 27, 28, 29, 30
+WORD_TABLE = 40  # length of the table of kinds | which of its two places << 32
 
 Words = Any  # memoryview of 64-bit words
 
@@ -81,10 +81,10 @@ class Ring:
         finally:
             os.close(descriptor)
         self.words: Words = memoryview(self.map)[:TABLE_AT].cast("Q")
-        self.slots = self.words[W_SLOTS]
-        self.payload_bytes = self.words[W_PAYLOAD]
+        self.slots = self.words[WORD_SLOTS]
+        self.payload_bytes = self.words[WORD_PAYLOAD]
         self.payload_at = HEAD_BYTES + self.slots * RECORD_BYTES
-        if self.words[W_MAGIC] != MAGIC or self.payload_at + self.payload_bytes > size:
+        if self.words[WORD_MAGIC] != MAGIC or self.payload_at + self.payload_bytes > size:
             self.close()
             raise StateError(f"{path}: is not a journal ring; move it away")
 
@@ -96,24 +96,24 @@ class Ring:
     @property
     def ring_id(self) -> int:
         """Id of this ring; positions of a ring with another id are not valid here."""
-        return int(self.words[W_ID])
+        return int(self.words[WORD_ID])
 
     def cursor(self) -> RingCursor:
         """The durable position. Two copies alternate, so that a killed flusher leaves no half-written one."""
         words = self.words
         while True:
-            version = words[W_VERSION]
-            at = W_CURSORS + 4 * (version & 1)
+            version = words[WORD_VERSION]
+            at = WORD_CURSORS + 4 * (version & 1)
             found = RingCursor(words[at], words[at + 1], words[at + 2])
-            if words[W_VERSION] == version:
+            if words[WORD_VERSION] == version:
                 return found
 
     def set_cursor(self, cursor: RingCursor) -> None:
         """Publish the durable position."""
         words = self.words
-        at = W_CURSORS + 4 * ((words[W_VERSION] + 1) & 1)
+        at = WORD_CURSORS + 4 * ((words[WORD_VERSION] + 1) & 1)
         words[at], words[at + 1], words[at + 2] = cursor.count, cursor.position, cursor.seq
-        words[W_VERSION] += 1
+        words[WORD_VERSION] += 1
 
     def kinds(self) -> dict[int, str]:
         """The producer's table of kinds."""
@@ -122,20 +122,20 @@ class Ring:
     def raw_kinds(self) -> bytes:
         """The table of kinds in force. Two places alternate, so that no reader gets half a table."""
         while True:
-            word = self.words[W_TABLE]
+            word = self.words[WORD_TABLE]
             at = TABLE_AT + (word >> 32 & 1) * TABLE_BYTES
             found = bytes(self.map[at : at + min(word & 0xFFFFFFFF, TABLE_BYTES)])
-            if self.words[W_TABLE] == word:
+            if self.words[WORD_TABLE] == word:
                 return found
 
     def set_kinds(self, table: bytes) -> None:
         """Replace the table of kinds; a table only grows."""
         if len(table) > TABLE_BYTES:
             raise StateError(f"{self.path}: has no room for another kind; use fewer names")
-        place = (self.words[W_TABLE] >> 32 & 1) ^ 1
+        place = (self.words[WORD_TABLE] >> 32 & 1) ^ 1
         at = TABLE_AT + place * TABLE_BYTES
         self.map[at : at + len(table)] = table
-        self.words[W_TABLE] = place << 32 | len(table)
+        self.words[WORD_TABLE] = place << 32 | len(table)
 
     def records(self, start: int, stop: int) -> npt.NDArray[Any]:
         """A copy of the records from *start* to *stop*, logical."""
@@ -150,8 +150,8 @@ class Ring:
 
         StateError where the ring is inconsistent (damaged) or has overwritten *start*.
         """
-        head = min(self.words[W_HEAD], start.count + most)
-        if self.words[W_HEAD] - start.count > self.slots:
+        head = min(self.words[WORD_HEAD], start.count + most)
+        if self.words[WORD_HEAD] - start.count > self.slots:
             raise StateError(f"{self.path}: damaged (counts more records than it has); move it away")
         if head <= start.count:
             return [], start
@@ -177,7 +177,7 @@ class Ring:
 
     def tail(self) -> tuple[list[EventChunk], int]:
         """Return the events that are not durable yet, and the number of the last durable one (all earlier are too)."""
-        wanted = self.words[W_HEAD]
+        wanted = self.words[WORD_HEAD]
         while True:
             start = self.cursor()
             if start.count >= wanted:
@@ -205,10 +205,10 @@ def create_ring(path: Path, ring_bytes: int, seq: int) -> None:
             for page in range(0, size, mmap.PAGESIZE):
                 area[page] = 0
             with memoryview(area)[:TABLE_AT].cast("Q") as words:
-                words[W_SLOTS], words[W_PAYLOAD] = slots, payload
-                words[W_ID], words[W_BOOT] = secrets.randbits(62) | 1, boot_id()
-                words[W_CURSORS + 2] = seq
-                words[W_MAGIC] = MAGIC
+                words[WORD_SLOTS], words[WORD_PAYLOAD] = slots, payload
+                words[WORD_ID], words[WORD_BOOT] = secrets.randbits(62) | 1, boot_id()
+                words[WORD_CURSORS + 2] = seq
+                words[WORD_MAGIC] = MAGIC
     except OSError as error:
         raise StateError(f"{path}: cannot be made ({error.strerror}); free {size >> 20} MiB") from error
     finally:

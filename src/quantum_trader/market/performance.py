@@ -26,8 +26,8 @@ POOR_WINRATE: Final = 0.30
 DISABLED_AFTER_LOSSES: Final = 10
 READMITTED_AFTER_SHADOW_WINS: Final = 3
 
-P_TRADES, P_WINRATE, P_AVG_R, P_PNL, P_LOSSES, P_SHADOW_WINS, P_TAG, P_RISK_FACTOR, P_RING = 0, 1, 2, 3, 4, 5, 6, 7, 8
-N_PERF: Final = P_RING + WINDOW
+TRADES, WINRATE, AVG_R, PNL, LOSSES, SHADOW_WINS, TAG, RISK_FACTOR, RING = 0, 1, 2, 3, 4, 5, 6, 7, 8
+SIZE: Final = RING + WINDOW
 PERF_COLUMNS: Final = (
     "trades", "winrate", "avg_r", "cumulative_pnl", "consecutive_losses", "shadow_wins", "tag", "risk_factor",
 )
@@ -51,55 +51,55 @@ def symbol_risk_factor(trades: float, winrate: float, avg_r: float) -> float:
 
 @scalar
 def reset_row(row: Cells) -> None:
-    """Reset *row* (N_PERF,) to zero, except for the cumulative PnL."""
-    for column in range(N_PERF):
-        if column != P_PNL:
+    """Reset *row* (SIZE,) to zero, except for the cumulative PnL."""
+    for column in range(SIZE):
+        if column != PNL:
             row[column] = 0.0
-    row[P_TAG] = float(TAG_NEUTRAL)
-    row[P_RISK_FACTOR] = 1.0
+    row[TAG] = float(TAG_NEUTRAL)
+    row[RISK_FACTOR] = 1.0
 
 
 @scalar
 def record_trade(row: Cells, r: float, pnl: float) -> None:
-    """Count a closed trade of *r* (net, multiples of risk) and *pnl* (USDT, net) in *row* (N_PERF,); r > 0 is a win."""
-    trades = int(row[P_TRADES])
-    row[P_RING + trades % WINDOW] = r
-    row[P_TRADES] = trades + 1.0
-    row[P_PNL] += pnl
-    row[P_LOSSES] = 0.0 if r > 0.0 else row[P_LOSSES] + 1.0
-    row[P_SHADOW_WINS] = 0.0
+    """Count a closed trade of *r* (net, multiples of risk) and *pnl* (USDT, net) in *row* (SIZE,); r > 0 is a win."""
+    trades = int(row[TRADES])
+    row[RING + trades % WINDOW] = r
+    row[TRADES] = trades + 1.0
+    row[PNL] += pnl
+    row[LOSSES] = 0.0 if r > 0.0 else row[LOSSES] + 1.0
+    row[SHADOW_WINS] = 0.0
     seen = min(trades + 1, WINDOW)
     wins = 0.0
     total = 0.0
     for place in range(seen):
-        value = row[P_RING + place]
+        value = row[RING + place]
         total += value
         wins += 1.0 if value > 0.0 else 0.0
-    row[P_WINRATE] = wins / seen
-    row[P_AVG_R] = total / seen
-    row[P_TAG] = float(symbol_tag(row[P_TRADES], row[P_WINRATE], row[P_AVG_R], row[P_LOSSES]))
-    row[P_RISK_FACTOR] = symbol_risk_factor(row[P_TRADES], row[P_WINRATE], row[P_AVG_R])
+    row[WINRATE] = wins / seen
+    row[AVG_R] = total / seen
+    row[TAG] = float(symbol_tag(row[TRADES], row[WINRATE], row[AVG_R], row[LOSSES]))
+    row[RISK_FACTOR] = symbol_risk_factor(row[TRADES], row[WINRATE], row[AVG_R])
 
 
 @scalar
 def record_shadow(row: Cells, r: float) -> bool:
     """Count the shadow result *r* of a signal that was not traded; return whether it re-admits the symbol."""
     if not r > 0.0:
-        row[P_SHADOW_WINS] = 0.0
+        row[SHADOW_WINS] = 0.0
         return False
-    row[P_SHADOW_WINS] += 1.0
-    if row[P_SHADOW_WINS] < READMITTED_AFTER_SHADOW_WINS:
+    row[SHADOW_WINS] += 1.0
+    if row[SHADOW_WINS] < READMITTED_AFTER_SHADOW_WINS:
         return False
     reset_row(row)
     return True
 
 
 class SymbolPerformance:
-    """The performance of all symbols: ``rows`` (S, N_PERF) float64, named by the ``P_…`` columns."""
+    """The performance of all symbols: ``rows`` (S, SIZE) float64, named by the ``P_…`` columns."""
 
     def __init__(self, symbols: Sequence[str]) -> None:
         self.symbols = tuple(symbols)
-        self.rows: npt.NDArray[np.float64] = np.zeros((len(self.symbols), N_PERF))
+        self.rows: npt.NDArray[np.float64] = np.zeros((len(self.symbols), SIZE))
         for row in self.rows:
             reset_row(row)
         self._snapshots: list[SymbolPerformanceData | None] = [None] * len(self.symbols)
@@ -122,7 +122,7 @@ class SymbolPerformance:
 
     def risk_factor(self, index: int) -> float:
         """The factor symbol *index*'s results put on its risk: 1.0 or 0.5."""
-        return float(self.rows[index, P_RISK_FACTOR])
+        return float(self.rows[index, RISK_FACTOR])
 
     def snapshot(self, index: int) -> SymbolPerformanceData:
         """The figures of symbol *index* for the policy; the same object until one of them changes."""
@@ -131,12 +131,12 @@ class SymbolPerformance:
             row = self.rows[index]
             known = SymbolPerformanceData(
                 symbol=self.symbols[index],
-                winrate=float(row[P_WINRATE]),
-                avg_r=float(row[P_AVG_R]),
-                cumulative_pnl=float(row[P_PNL]),
-                performance_tag=TAG_CODES[int(row[P_TAG])],
-                trades=int(row[P_TRADES]),
-                consecutive_losses=int(row[P_LOSSES]),
+                winrate=float(row[WINRATE]),
+                avg_r=float(row[AVG_R]),
+                cumulative_pnl=float(row[PNL]),
+                performance_tag=TAG_CODES[int(row[TAG])],
+                trades=int(row[TRADES]),
+                consecutive_losses=int(row[LOSSES]),
             )
             self._snapshots[index] = known
         return known
@@ -156,7 +156,7 @@ class SymbolPerformance:
         rows = np.asarray(state["rows"], dtype=np.float64)
         if rows.shape != self.rows.shape or not np.isfinite(rows).all():
             raise StateError(f"performance rows {rows.shape}: not finite {self.rows.shape}; start a new state folder")
-        if not np.isin(rows[:, P_TAG], (TAG_GOOD, TAG_NEUTRAL, TAG_BAD)).all():
+        if not np.isin(rows[:, TAG], (TAG_GOOD, TAG_NEUTRAL, TAG_BAD)).all():
             raise StateError("performance rows: unknown performance tag; start a new state folder")
         self.rows[:] = rows
         self._snapshots = [None] * len(self.symbols)

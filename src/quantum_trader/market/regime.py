@@ -100,7 +100,8 @@ def regime_step(
 
 
 # One symbol's measures in a row of floats: results first, then the indicators' cells.
-M_ATR, M_ADX, M_TREND, M_DIRECTION, M_REGIME_AGE, M_VOL_RATIO, M_VOLUME_RATIO, M_EMA = 0, 1, 2, 3, 4, 5, 6, 7
+(MEASURE_ATR, MEASURE_ADX, MEASURE_TREND, MEASURE_DIRECTION, MEASURE_REGIME_AGE, MEASURE_VOL_RATIO,
+ MEASURE_VOLUME_RATIO, MEASURE_EMA) = range(8)
 _AT_EMA: Final = 8
 _AT_ATR: Final = _AT_EMA + EMA_SIZE
 _AT_ADX: Final = _AT_ATR + ATR_SIZE
@@ -114,11 +115,11 @@ def measure_clear(row: Cells, at: int) -> None:
     """Reset all measures: trend UNKNOWN, numbers NaN, indicators without history."""
     for cell in range(at, at + MEASURE_SIZE):
         row[cell] = 0.0
-    row[at + M_ATR] = NAN
-    row[at + M_ADX] = NAN
-    row[at + M_VOL_RATIO] = NAN
-    row[at + M_VOLUME_RATIO] = NAN
-    row[at + M_EMA] = NAN
+    row[at + MEASURE_ATR] = NAN
+    row[at + MEASURE_ADX] = NAN
+    row[at + MEASURE_VOL_RATIO] = NAN
+    row[at + MEASURE_VOLUME_RATIO] = NAN
+    row[at + MEASURE_EMA] = NAN
 
 
 @scalar
@@ -127,23 +128,23 @@ def measure_trend(
     leave: float, min_bars: float,
 ) -> None:
     """Update ATR, ADX, EMA, the volume ratio and the regime with one completed trend bar."""
-    row[at + M_ATR] = atr_step(row, at + _AT_ATR, high, low, close, ATR_PERIOD)
+    row[at + MEASURE_ATR] = atr_step(row, at + _AT_ATR, high, low, close, ATR_PERIOD)
     adx, plus_di, minus_di = adx_step(row, at + _AT_ADX, high, low, close, ADX_PERIOD)
     ema = ema_step(row, at + _AT_EMA, close, ema_period)
     trend, direction, age = regime_step(
-        int(row[at + M_TREND]), int(row[at + M_DIRECTION]), int(row[at + M_REGIME_AGE]),
-        adx, ema - row[at + M_EMA], plus_di, minus_di, enter, leave, min_bars,
+        int(row[at + MEASURE_TREND]), int(row[at + MEASURE_DIRECTION]), int(row[at + MEASURE_REGIME_AGE]),
+        adx, ema - row[at + MEASURE_EMA], plus_di, minus_di, enter, leave, min_bars,
     )
-    row[at + M_ADX] = adx
-    row[at + M_EMA] = ema
-    row[at + M_TREND] = float(trend)
-    row[at + M_DIRECTION] = float(direction)
-    row[at + M_REGIME_AGE] = float(age)
+    row[at + MEASURE_ADX] = adx
+    row[at + MEASURE_EMA] = ema
+    row[at + MEASURE_TREND] = float(trend)
+    row[at + MEASURE_DIRECTION] = float(direction)
+    row[at + MEASURE_REGIME_AGE] = float(age)
     mean_volume, _ = rolling_step(row, at + _AT_VOLUME, volume, VOLUME_HOURS)
-    row[at + M_VOLUME_RATIO] = volume / mean_volume if mean_volume > 0.0 else NAN
+    row[at + MEASURE_VOLUME_RATIO] = volume / mean_volume if mean_volume > 0.0 else NAN
 
 
 @scalar
 def measure_volatility(row: Cells, at: int, high: float, low: float, close: float) -> None:
     """Update the volatility ratio (ATR(14) / close) with one completed volatility bar."""
-    row[at + M_VOL_RATIO] = atr_step(row, at + _AT_VOL_ATR, high, low, close, ATR_PERIOD) / close
+    row[at + MEASURE_VOL_RATIO] = atr_step(row, at + _AT_VOL_ATR, high, low, close, ATR_PERIOD) / close

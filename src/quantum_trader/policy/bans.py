@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from itertools import filterfalse
 
-from quantum_trader.policy.layout import H_WIDTH, P_INTERVAL_S, P_PERSISTENCE
+from quantum_trader.policy.layout import HOLD_WIDTH, PROFILE_INTERVAL_S, PROFILE_PERSISTENCE
 from quantum_trader.policy.stability import hold_field
 
 Cohort = tuple[list[float], Collection[str]]
@@ -36,13 +36,13 @@ class Bans:
 
         A symbol that is not *known* now waits on and its wait gets no shorter: absence is no evidence.
         """
-        interval, persistence = vector[P_INTERVAL_S], vector[P_PERSISTENCE]
+        interval, persistence = vector[PROFILE_INTERVAL_S], vector[PROFILE_PERSISTENCE]
         before = kept = 0
         waiting: list[str] = []
         cohorts: list[Cohort] = []
         all_known = known is self.within
         within: frozenset[str] | None = known
-        for row, symbols in (*self._cohorts, ([0.0] * H_WIDTH, self._refused)):
+        for row, symbols in (*self._cohorts, ([0.0] * HOLD_WIDTH, self._refused)):
             free = list(filterfalse(refused.__contains__, symbols))
             before += len(symbols)
             kept += len(free)
@@ -61,7 +61,7 @@ class Bans:
 
     def rows(self) -> dict[str, list[float]]:
         """Every banned symbol with a row of its own."""
-        rows = {symbol: [0.0] * H_WIDTH for symbol in self._refused}
+        rows = {symbol: [0.0] * HOLD_WIDTH for symbol in self._refused}
         for row, symbols in self._cohorts:
             rows.update((symbol, row.copy()) for symbol in symbols)
         return rows

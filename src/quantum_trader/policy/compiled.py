@@ -42,9 +42,10 @@ from quantum_trader.policy.layout import (
     ACC_SIZE,
     ACC_STREAK,
     ACC_WINS_SINCE,
+    FIELD_COUNT,
     FIELD_SYMBOL,
-    H_CURRENT,
-    H_WIDTH,
+    HOLD_CURRENT,
+    HOLD_WIDTH,
     IN_AGE_BARS,
     IN_AVG_R,
     IN_COST_IN_R,
@@ -61,16 +62,15 @@ from quantum_trader.policy.layout import (
     IN_WINRATE,
     MEM_HALT,
     MEM_LATCH_DAY,
-    N_FIELDS,
     OUT_BITS,
     OUT_HELD,
     OUT_SIZE,
-    P_EXPOSURE_LIMIT,
-    P_EXTREME_VOL,
-    P_HIGH_SLIPPAGE_BPS,
-    P_HIGH_SPREAD_BPS,
-    P_HIGH_VOL,
-    P_MAX_OPEN,
+    PROFILE_EXPOSURE_LIMIT,
+    PROFILE_EXTREME_VOL,
+    PROFILE_HIGH_SLIPPAGE_BPS,
+    PROFILE_HIGH_SPREAD_BPS,
+    PROFILE_HIGH_VOL,
+    PROFILE_MAX_OPEN,
     SLOT_SIZE,
 )
 from quantum_trader.policy.policy import TradingPolicy, Values
@@ -96,7 +96,7 @@ _account_step = compiled(account_step)
 _clamp_clock = compiled(clamp_clock)
 _hold_slot = compiled(hold_slot)
 _looseness = compiled(looseness)
-_OK: Final = FIELD_SYMBOL * H_WIDTH + H_CURRENT
+_OK: Final = FIELD_SYMBOL * HOLD_WIDTH + HOLD_CURRENT
 _STATE: Final = ("slots", "mem", "out", "inputs", "account")
 _REVERSED: Final = (1, 3, 4, 5)  # outputs whose looseness is the negative value
 
@@ -191,8 +191,8 @@ def _refusals(profile, inputs, slots, out):  # type: ignore[no-untyped-def]
 @kernel
 def _write(slot, bits, held, row):  # type: ignore[no-untyped-def]
     """Write what is in force in *slot* to the output *row*."""
-    for field in range(N_FIELDS):
-        row[field] = slot[field * H_WIDTH]
+    for field in range(FIELD_COUNT):
+        row[field] = slot[field * HOLD_WIDTH]
     for field in _REVERSED:
         row[field] = 0.0 - row[field]
     row[OUT_BITS] = bits
@@ -203,9 +203,9 @@ def _write(slot, bits, held, row):  # type: ignore[no-untyped-def]
 def step_slots(now_s, profile, inputs, account, slots, mem, ring, out):  # type: ignore[no-untyped-def]
     """Evaluate every slot at *now_s* (seconds since the epoch) and write the policy in force to *out*.
 
-    Shapes: profile (P_SIZE,), inputs (S+1, IN_SIZE), account (ACC_SIZE,), slots (S+1, SLOT_SIZE), mem (MEM_SIZE,),
-    ring (RING_SIZE or more,) the equities of the last 24 hours (domain.loss_window), out (S+1, OUT_SIZE). The
-    account's drawdown becomes the one that was judged. Returns the number of slots whose policy in force changed.
+    Shapes: profile (PROFILE_SIZE,), inputs (S+1, IN_SIZE), account (ACC_SIZE,), slots (S+1, SLOT_SIZE), mem
+    (MEM_SIZE,), ring (RING_SIZE or more,) the equities of the last 24 hours (domain.loss_window), out (S+1, OUT_SIZE).
+    The account's drawdown becomes the one that was judged. Returns the number of slots whose policy in force changed.
     """
     limits = _at(profile, 0)
     memory = _at(mem, 0)
@@ -232,16 +232,18 @@ def step_slots(now_s, profile, inputs, account, slots, mem, ring, out):  # type:
             allowed_share = disallowed_share = 1.0 if symbol_ok == slot[_OK] else 0.0
         market = (
             int(row[IN_TREND]), int(row[IN_DIRECTION]),
-            _vol_level(row[IN_VOL_RATIO], limits[P_HIGH_VOL], limits[P_EXTREME_VOL]), row[IN_AGE_BARS],
+            _vol_level(row[IN_VOL_RATIO], limits[PROFILE_HIGH_VOL], limits[PROFILE_EXTREME_VOL]), row[IN_AGE_BARS],
         )
         cost = (
-            _cost_level(row[IN_SPREAD_BPS], limits[P_HIGH_SPREAD_BPS]),
-            _cost_level(row[IN_SLIPPAGE_BPS], limits[P_HIGH_SLIPPAGE_BPS]), _liquidity_level(row[IN_VOLUME_RATIO]),
+            _cost_level(row[IN_SPREAD_BPS], limits[PROFILE_HIGH_SPREAD_BPS]),
+            _cost_level(row[IN_SLIPPAGE_BPS], limits[PROFILE_HIGH_SLIPPAGE_BPS]),
+            _liquidity_level(row[IN_VOLUME_RATIO]),
             row[IN_COST_IN_R] if s == 0 else np.nan,
         )
         allow, level, risk, confidence, entry, exit_, bits = _decide(market, cost, judged, limits, None)
         candidate = _looseness(
-            allow, level, risk, confidence, entry, exit_, limits[P_MAX_OPEN], limits[P_EXPOSURE_LIMIT], symbol_ok
+            allow, level, risk, confidence, entry, exit_, limits[PROFILE_MAX_OPEN],
+            limits[PROFILE_EXPOSURE_LIMIT], symbol_ok,
         )
         moved, held = _hold_slot(slot, candidate, now_s, last_s, allowed_share, disallowed_share, limits)
         changed += moved
@@ -320,16 +322,16 @@ class SlotPolicy:
     ) -> tuple[Values, tuple[Trace, ...]]:
         """What is in force in slot *s*, and why."""
         row = self.inputs[s].tolist()
-        vol = vol_level(row[IN_VOL_RATIO], vector[P_HIGH_VOL], vector[P_EXTREME_VOL])
+        vol = vol_level(row[IN_VOL_RATIO], vector[PROFILE_HIGH_VOL], vector[PROFILE_EXTREME_VOL])
         market: Market = (int(row[IN_TREND]), int(row[IN_DIRECTION]), vol, row[IN_AGE_BARS])
         cost: Cost = (
-            cost_level(row[IN_SPREAD_BPS], vector[P_HIGH_SPREAD_BPS]),
-            cost_level(row[IN_SLIPPAGE_BPS], vector[P_HIGH_SLIPPAGE_BPS]), liquidity_level(row[IN_VOLUME_RATIO]),
+            cost_level(row[IN_SPREAD_BPS], vector[PROFILE_HIGH_SPREAD_BPS]),
+            cost_level(row[IN_SLIPPAGE_BPS], vector[PROFILE_HIGH_SLIPPAGE_BPS]), liquidity_level(row[IN_VOLUME_RATIO]),
             row[IN_COST_IN_R] if s == 0 else math.nan,
         )
         candidate, _, trace = candidate_of(market, cost, account, symbol_ok, vector)
         slot = self.slots[s].tolist()
-        values = tuple(slot[: N_FIELDS * H_WIDTH : H_WIDTH])
+        values = tuple(slot[: FIELD_COUNT * HOLD_WIDTH : HOLD_WIDTH])
         return values, (*trace, *hold_trace(slot, candidate, held)) if held else trace
 
     def state(self) -> dict[str, Any]:

@@ -57,32 +57,32 @@ from quantum_trader.policy.layout import (
     LABEL_CHOP,
     LABEL_HIGH_VOL,
     LABEL_NORMAL,
-    P_BAD_STREAK,
-    P_BASE_CONFIDENCE,
-    P_BASE_RISK,
-    P_COMPOUND,
-    P_CONF_EXTREME,
-    P_CONF_LIQUIDITY,
-    P_CONF_SLIPPAGE,
-    P_CONF_SPREAD,
-    P_COST_SENSITIVITY,
-    P_DD_LIMIT,
-    P_EXPOSURE_LIMIT,
-    P_HIGHEST_CONF,
-    P_LOWEST_RISK,
-    P_MAX_COST_R,
-    P_MAX_OPEN,
-    P_MIN_AVG_R,
-    P_MIN_WINRATE,
-    P_MULT_EXTREME,
-    P_MULT_SLIPPAGE,
-    P_MULT_SPREAD,
-    P_PER_DRAWDOWN,
-    P_PER_LOSS,
-    P_RECOVERY,
-    P_RECOVERY_AFTER,
-    P_ROWS,
-    P_STREAK_LIMIT,
+    PROFILE_BAD_STREAK,
+    PROFILE_BASE_CONFIDENCE,
+    PROFILE_BASE_RISK,
+    PROFILE_COMPOUND,
+    PROFILE_CONF_EXTREME,
+    PROFILE_CONF_LIQUIDITY,
+    PROFILE_CONF_SLIPPAGE,
+    PROFILE_CONF_SPREAD,
+    PROFILE_COST_SENSITIVITY,
+    PROFILE_DD_LIMIT,
+    PROFILE_EXPOSURE_LIMIT,
+    PROFILE_HIGHEST_CONF,
+    PROFILE_LOWEST_RISK,
+    PROFILE_MAX_COST_R,
+    PROFILE_MAX_OPEN,
+    PROFILE_MIN_AVG_R,
+    PROFILE_MIN_WINRATE,
+    PROFILE_MULT_EXTREME,
+    PROFILE_MULT_SLIPPAGE,
+    PROFILE_MULT_SPREAD,
+    PROFILE_PER_DRAWDOWN,
+    PROFILE_PER_LOSS,
+    PROFILE_RECOVERY,
+    PROFILE_RECOVERY_AFTER,
+    PROFILE_ROWS,
+    PROFILE_STREAK_LIMIT,
     REFUSE_BAD_SYMBOL,
     REFUSE_COST,
     REFUSE_DAILY_LOSS,
@@ -230,7 +230,7 @@ def prefer_entry(first: int, second: int) -> int:
 @scalar
 def apply_row(label: int, rule: int, profile: Sequence[float], state: State, trace: list[Any] | None) -> State:
     """Apply the profile's row of *label*: risk multiplier, confidence adjustment, entry and exit vote."""
-    at = P_ROWS + ROW_SIZE * label
+    at = PROFILE_ROWS + ROW_SIZE * label
     risk, confidence, entry, exit_, bits = state
     new_risk = risk * profile[at + ROW_RISK]
     new_confidence = confidence + profile[at + ROW_CONF]
@@ -246,7 +246,7 @@ def market_rows(
     trend: int, direction: int, vol: int, profile: Sequence[float], state: State, trace: list[Any] | None
 ) -> State:
     """Rules A, A1, A2, A3: the rows of the labels that apply, one of them or trend and volatility both."""
-    if profile[P_COMPOUND] == 0.0:
+    if profile[PROFILE_COMPOUND] == 0.0:
         label = LABEL_HIGH_VOL if vol == VOL_HIGH else trend_label(trend, direction)
         return apply_row(label, RULE_A, profile, state, trace)
     label = trend_label(trend, direction)
@@ -268,15 +268,15 @@ def market_is_stale(trend: int, vol: int, age_bars: float) -> bool:
 def market_rules(market: Market, profile: Sequence[float], trace: list[Any] | None) -> tuple[State, float]:
     """The decision after rules A to A4 and F1, and the most risk (percent) that later rules may reach."""
     trend, direction, vol, age_bars = market
-    base = profile[P_BASE_RISK]
-    start = (base, profile[P_BASE_CONFIDENCE], ENTRY_NORMAL, EXIT_TREND_FOLLOW, 0)
+    base = profile[PROFILE_BASE_RISK]
+    start = (base, profile[PROFILE_BASE_CONFIDENCE], ENTRY_NORMAL, EXIT_TREND_FOLLOW, 0)
     known = trend != TREND_UNKNOWN
     state = market_rows(trend, direction, vol, profile, start, trace if known else None) if known else start
     ceiling = max(base, state[0])
     if vol == VOL_EXTREME:
         before = state
         state = (
-            state[0] * profile[P_MULT_EXTREME], state[1] + profile[P_CONF_EXTREME], state[2], state[3],
+            state[0] * profile[PROFILE_MULT_EXTREME], state[1] + profile[PROFILE_CONF_EXTREME], state[2], state[3],
             state[4] | REFUSE_EXTREME_VOL,
         )
         if trace is not None:
@@ -285,8 +285,8 @@ def market_rules(market: Market, profile: Sequence[float], trace: list[Any] | No
     if market_is_stale(trend, vol, age_bars):
         before = state
         state = (
-            min(state[0], base * profile[P_LOWEST_RISK]),
-            max(state[1], profile[P_BASE_CONFIDENCE] + profile[P_HIGHEST_CONF]),
+            min(state[0], base * profile[PROFILE_LOWEST_RISK]),
+            max(state[1], profile[PROFILE_BASE_CONFIDENCE] + profile[PROFILE_HIGHEST_CONF]),
             ENTRY_DEFENSIVE, EXIT_FAST_TP, state[4] | FLAG_STALE_REGIME,
         )
         if trace is not None:
@@ -308,16 +308,16 @@ def account_refusals(
 ) -> int:
     """Rules B1 (latched from outside), B3 and B4 as refusal bits."""
     bits = 0
-    limit = -profile[P_DD_LIMIT]
+    limit = -profile[PROFILE_DD_LIMIT]
     if latched or drawdown <= limit or daily_pnl <= limit:
         bits |= REFUSE_DAILY_LOSS
         if trace is not None:
             trace.append((RULE_B1, FIELD_ALLOW, 1.0, 0.0))
-    if open_count >= profile[P_MAX_OPEN]:
+    if open_count >= profile[PROFILE_MAX_OPEN]:
         bits |= REFUSE_POSITIONS
         if trace is not None:
             trace.append((RULE_B3, FIELD_ALLOW, 1.0, 0.0))
-    if exposure >= profile[P_EXPOSURE_LIMIT]:
+    if exposure >= profile[PROFILE_EXPOSURE_LIMIT]:
         bits |= REFUSE_EXPOSURE
         if trace is not None:
             trace.append((RULE_B4, FIELD_ALLOW, 1.0, 0.0))
@@ -331,8 +331,8 @@ def streak_rules(account: Account, profile: Sequence[float], state: State, trace
     broken_streak, wins_since = account.broken_streak, account.wins_since
     before = state
     risk, confidence, entry, exit_, bits = state
-    in_streak = streak >= profile[P_STREAK_LIMIT]
-    recovering = broken_streak >= profile[P_STREAK_LIMIT] and wins_since < profile[P_RECOVERY_AFTER]
+    in_streak = streak >= profile[PROFILE_STREAK_LIMIT]
+    recovering = broken_streak >= profile[PROFILE_STREAK_LIMIT] and wins_since < profile[PROFILE_RECOVERY_AFTER]
     if in_streak or recovering:
         risk, confidence, entry = risk * STREAK_RISK, confidence + STREAK_CONFIDENCE, ENTRY_DEFENSIVE
         bits |= FLAG_STREAK_LATCH
@@ -341,11 +341,11 @@ def streak_rules(account: Account, profile: Sequence[float], state: State, trace
     before_recovery = risk
     if recovering and not in_streak:
         for _ in range(int(wins_since)):
-            risk *= profile[P_RECOVERY]
+            risk *= profile[PROFILE_RECOVERY]
     before_loss = risk
-    risk *= max(0.0, 1.0 - profile[P_PER_LOSS] * streak)
+    risk *= max(0.0, 1.0 - profile[PROFILE_PER_LOSS] * streak)
     before_drawdown = risk
-    risk *= max(0.0, 1.0 - profile[P_PER_DRAWDOWN] * abs(min(0.0, drawdown)))
+    risk *= max(0.0, 1.0 - profile[PROFILE_PER_DRAWDOWN] * abs(min(0.0, drawdown)))
     if trace is not None:
         trace_number(trace, RULE_R1, FIELD_RISK_PCT, before_recovery, before_loss)
         trace_number(trace, RULE_P1, FIELD_RISK_PCT, before_loss, before_drawdown)
@@ -358,16 +358,18 @@ def streak_rules(account: Account, profile: Sequence[float], state: State, trace
 def cost_effect(spread_high: bool, slippage_high: bool, profile: Sequence[float]) -> tuple[float, float]:
     """(risk multiplier, confidence adjustment) of rule D1 under the profile's cost sensitivity."""
     if spread_high and slippage_high:
-        if profile[P_COST_SENSITIVITY] == COST_HIGH:
+        if profile[PROFILE_COST_SENSITIVITY] == COST_HIGH:
             return (
-                profile[P_MULT_SPREAD] * profile[P_MULT_SLIPPAGE], profile[P_CONF_SPREAD] + profile[P_CONF_SLIPPAGE]
+                profile[PROFILE_MULT_SPREAD] * profile[PROFILE_MULT_SLIPPAGE],
+                profile[PROFILE_CONF_SPREAD] + profile[PROFILE_CONF_SLIPPAGE],
             )
         return (
-            max(profile[P_MULT_SPREAD], profile[P_MULT_SLIPPAGE]), max(profile[P_CONF_SPREAD], profile[P_CONF_SLIPPAGE])
+            max(profile[PROFILE_MULT_SPREAD], profile[PROFILE_MULT_SLIPPAGE]),
+            max(profile[PROFILE_CONF_SPREAD], profile[PROFILE_CONF_SLIPPAGE]),
         )
     if spread_high:
-        return profile[P_MULT_SPREAD], profile[P_CONF_SPREAD]
-    return profile[P_MULT_SLIPPAGE], profile[P_CONF_SLIPPAGE]
+        return profile[PROFILE_MULT_SPREAD], profile[PROFILE_CONF_SPREAD]
+    return profile[PROFILE_MULT_SLIPPAGE], profile[PROFILE_CONF_SLIPPAGE]
 
 
 @scalar
@@ -377,17 +379,17 @@ def cost_rules(cost: Cost, profile: Sequence[float], state: State, trace: list[A
     if spread == LEVEL_HIGH or slippage == LEVEL_HIGH:
         before = state
         multiplier, adjustment = cost_effect(spread == LEVEL_HIGH, slippage == LEVEL_HIGH, profile)
-        entry = ENTRY_DEFENSIVE if profile[P_COST_SENSITIVITY] == COST_STANDARD else state[2]
+        entry = ENTRY_DEFENSIVE if profile[PROFILE_COST_SENSITIVITY] == COST_STANDARD else state[2]
         state = (state[0] * multiplier, state[1] + adjustment, entry, state[3], state[4])
         if trace is not None:
             trace_change(trace, RULE_D1, before, state)
-    if cost_in_r > profile[P_MAX_COST_R]:
+    if cost_in_r > profile[PROFILE_MAX_COST_R]:
         state = (state[0], state[1], state[2], state[3], state[4] | REFUSE_COST)
         if trace is not None:
             trace.append((RULE_D2, FIELD_ALLOW, 1.0, 0.0))
     if liquidity == LEVEL_LOW:
         before = state
-        state = (state[0], state[1] + profile[P_CONF_LIQUIDITY], state[2], state[3], state[4])
+        state = (state[0], state[1] + profile[PROFILE_CONF_LIQUIDITY], state[2], state[3], state[4])
         if trace is not None:
             trace_change(trace, RULE_D3, before, state)
     return state
@@ -413,7 +415,8 @@ def symbol_is_bad(
     if tag == TAG_BAD:
         return True
     return trades >= MIN_TRADES and (
-        winrate < profile[P_MIN_WINRATE] or avg_r < profile[P_MIN_AVG_R] or losses >= profile[P_BAD_STREAK]
+        winrate < profile[PROFILE_MIN_WINRATE] or avg_r < profile[PROFILE_MIN_AVG_R]
+        or losses >= profile[PROFILE_BAD_STREAK]
     )
 
 
@@ -424,7 +427,7 @@ def symbol_refusal(
 ) -> int:
     """Refusal bits of one symbol: C1 by its own results, D2 by its own round-trip cost in R (NaN: not measured)."""
     bits = REFUSE_BAD_SYMBOL if symbol_is_bad(tag, winrate, avg_r, trades, losses, profile) else 0
-    return bits | REFUSE_COST if cost_in_r > profile[P_MAX_COST_R] else bits
+    return bits | REFUSE_COST if cost_in_r > profile[PROFILE_MAX_COST_R] else bits
 
 
 # ---- the whole ------------------------------------------------------------------------------------------------------

@@ -32,17 +32,17 @@ from quantum_trader.policy.inputs import (
     quality_of,
 )
 from quantum_trader.policy.layout import (
+    FIELD_COUNT,
     FIELD_ENTRY,
     FIELD_EXIT,
     FIELD_MIN_CONF,
     FIELD_RISK_PROFILE,
-    H_WIDTH,
-    N_FIELDS,
-    P_BAD_STREAK,
-    P_EXPOSURE_LIMIT,
-    P_MAX_OPEN,
-    P_MIN_AVG_R,
-    P_MIN_WINRATE,
+    HOLD_WIDTH,
+    PROFILE_BAD_STREAK,
+    PROFILE_EXPOSURE_LIMIT,
+    PROFILE_MAX_OPEN,
+    PROFILE_MIN_AVG_R,
+    PROFILE_MIN_WINRATE,
     REFUSE_BAD_SYMBOL,
     RULE_HOLD,
 )
@@ -74,7 +74,8 @@ def candidate_of(market: Market, cost: Cost, account: Account, symbol_ok: bool, 
     trace: list[Trace] = []
     allow, level, risk, confidence, entry, exit_, bits = decide(market, cost, account, vector, trace)
     values = looseness(
-        allow, level, risk, confidence, entry, exit_, vector[P_MAX_OPEN], vector[P_EXPOSURE_LIMIT], symbol_ok
+        allow, level, risk, confidence, entry, exit_, vector[PROFILE_MAX_OPEN],
+        vector[PROFILE_EXPOSURE_LIMIT], symbol_ok,
     )
     return values, bits, tuple(trace)
 
@@ -83,7 +84,7 @@ def refused_symbols(
     performances: Collection[SymbolPerformanceData], costs: Costs | None, vector: Sequence[float]
 ) -> dict[str, int]:
     """Refusal bits of the symbols that C1 or, by their own costs, D2 disallow."""
-    winrate, avg_r, losses = vector[P_MIN_WINRATE], vector[P_MIN_AVG_R], vector[P_BAD_STREAK]
+    winrate, avg_r, losses = vector[PROFILE_MIN_WINRATE], vector[PROFILE_MIN_AVG_R], vector[PROFILE_BAD_STREAK]
     refused = {one.symbol: REFUSE_BAD_SYMBOL for one in performances if one.performance_tag is _BAD}
     if not (math.isnan(winrate) and math.isnan(avg_r) and math.isnan(losses)):
         suspects = [  # a superset of what C1 bans, in one quick pass; the rule decides
@@ -112,10 +113,10 @@ def slot_cost(costs: Costs | None, symbol: str) -> Cost:
 def hold_trace(slot: Sequence[float], candidate: Values, held: int) -> list[Trace]:
     """The fields of *held* as rule HOLD: the value in force, and the one that waits."""
     trace: list[Trace] = []
-    for field in range(N_FIELDS):
+    for field in range(FIELD_COUNT):
         if held & (1 << field):
             sign = -1.0 if field in _REVERSED else 1.0
-            trace.append((RULE_HOLD, field, sign * slot[field * H_WIDTH] + 0.0, sign * candidate[field] + 0.0))
+            trace.append((RULE_HOLD, field, sign * slot[field * HOLD_WIDTH] + 0.0, sign * candidate[field] + 0.0))
     return trace
 
 

@@ -31,15 +31,15 @@ from quantum_trader.policy.inputs import (
 )
 from quantum_trader.policy.layout import (
     FIELD_ALLOW,
-    H_COUNT,
-    H_CURRENT,
-    H_WIDTH,
+    FIELD_COUNT,
+    HOLD_COUNT,
+    HOLD_CURRENT,
+    HOLD_WIDTH,
     MEM_HALT,
     MEM_LAST_S,
     MEM_LATCH_DAY,
-    N_FIELDS,
-    P_RECOVERY_AFTER,
-    P_STREAK_LIMIT,
+    PROFILE_RECOVERY_AFTER,
+    PROFILE_STREAK_LIMIT,
     RULE_HALT,
     SLOT_STARTED,
 )
@@ -271,9 +271,9 @@ class OrchestratorPolicy:
             values = _base_values(self.config)
             if self._streak_holds():  # rule B2 is lifted by wins, not by midnight
                 values = tuple(min(pair) for pair in zip(values, in_force(self._overall), strict=True))
-            for field in range(N_FIELDS):
-                self._overall[field * H_WIDTH + H_CURRENT] = values[field]
-                self._overall[field * H_WIDTH + H_COUNT] = 0.0
+            for field in range(FIELD_COUNT):
+                self._overall[field * HOLD_WIDTH + HOLD_CURRENT] = values[field]
+                self._overall[field * HOLD_WIDTH + HOLD_COUNT] = 0.0
             self._adopt(TradingPolicy.in_force(
                 values, self._known, self._policy.disallowed_symbols, self.config.name, now_ns, (), self._symbols.parts
             ))
@@ -283,8 +283,8 @@ class OrchestratorPolicy:
 
     def _streak_holds(self) -> bool:
         """Whether the last risk state had rule B2 in force."""
-        limit, streaks = self._vector[P_STREAK_LIMIT], self._streaks
-        recovering = streaks.get("wins_since", 0) < self._vector[P_RECOVERY_AFTER]
+        limit, streaks = self._vector[PROFILE_STREAK_LIMIT], self._streaks
+        recovering = streaks.get("wins_since", 0) < self._vector[PROFILE_RECOVERY_AFTER]
         return streaks.get("losing_streak", 0) >= limit or (streaks.get("broken_streak", 0) >= limit and recovering)
 
     def note_transfer(self, amount: float) -> None:

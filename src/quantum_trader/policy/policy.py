@@ -22,7 +22,7 @@ from quantum_trader.domain.enums import (
 )
 from quantum_trader.domain.errors import InputError, require, require_finite
 from quantum_trader.domain.policy import RuleFired
-from quantum_trader.policy.layout import H_WIDTH, N_FIELDS
+from quantum_trader.policy.layout import FIELD_COUNT, HOLD_WIDTH
 from quantum_trader.policy.rules import Trace, fired, note_of, symbol_reasons, symbols_trace
 from quantum_trader.policy.stability import looseness, similarity
 
@@ -299,8 +299,8 @@ class TradingPolicy:
 
     def similarity_score(self, other: TradingPolicy) -> float:
         """How alike two policies are, 0..1, symmetric; 1.0 for equal ones."""
-        slot = [0.0] * (N_FIELDS * H_WIDTH)
-        slot[::H_WIDTH] = self._values
+        slot = [0.0] * (FIELD_COUNT * HOLD_WIDTH)
+        slot[::HOLD_WIDTH] = self._values
         return round(float(similarity(
             slot, other._values, jaccard(self.allowed_symbols, other.allowed_symbols),
             jaccard(self.disallowed_symbols.keys(), other.disallowed_symbols.keys()),

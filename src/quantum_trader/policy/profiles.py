@@ -21,7 +21,7 @@ import msgspec
 
 from quantum_trader.domain.enums import ENTRY_CODES, EXIT_CODES, EntryMode, ExitMode
 from quantum_trader.domain.errors import ConfigError
-from quantum_trader.policy.layout import LABELS, P_ROWS
+from quantum_trader.policy.layout import LABELS, PROFILE_ROWS
 
 ENVIRONMENT: Final = "ORCH_PROFILE"
 DEFAULT_PROFILE: Final = "SAFE"
@@ -269,7 +269,7 @@ def profile_vector(config: OrchestratorConfig) -> list[float]:
         *(float(limits.get(key, math.nan)) for key in ("min_winrate", "min_avg_r", "bad_streak_limit")),
         min(row[0] for row in rows), max(row[1] for row in rows),
     ]
-    assert len(head) == P_ROWS
+    assert len(head) == PROFILE_ROWS
     return [*head, *(value for row in rows for value in row)]
 
 

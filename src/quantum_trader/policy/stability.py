@@ -15,25 +15,25 @@ from quantum_trader.domain.loss_window import after_transfer, record_equity, rol
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.policy.layout import (
     FIELD_ALLOW,
+    FIELD_COUNT,
     FIELD_ENTRY,
     FIELD_EXIT,
     FIELD_MIN_CONF,
     FIELD_RISK_PCT,
     FIELD_RISK_PROFILE,
-    H_COUNT,
-    H_CURRENT,
-    H_PENDING,
-    H_SINCE,
-    H_WIDTH,
+    HOLD_COUNT,
+    HOLD_CURRENT,
+    HOLD_PENDING,
+    HOLD_SINCE,
+    HOLD_WIDTH,
     MEM_DAY,
     MEM_LAST_S,
     MEM_LATCH_DAY,
     MEM_PEAK,
-    N_FIELDS,
-    P_DD_LIMIT,
-    P_INTERVAL_S,
-    P_PERSISTENCE,
-    P_SIMILARITY,
+    PROFILE_DD_LIMIT,
+    PROFILE_INTERVAL_S,
+    PROFILE_PERSISTENCE,
+    PROFILE_SIMILARITY,
     SLOT_SIZE,
     SLOT_STARTED,
     SLOT_WAITING,
@@ -90,7 +90,7 @@ def account_step(
     24-hour loss is inside the limit.
     """
     day = math.floor(now_s / _DAY_S)
-    limit = -profile[P_DD_LIMIT]
+    limit = -profile[PROFILE_DD_LIMIT]
     drawdown = day_drawdown(memory, day, drawdown, equity)
     known = math.isfinite(equity) and equity > 0.0
     if known:
@@ -134,12 +134,12 @@ def similarity(
 ) -> float:
     """How alike the values in force and the *candidate* are, 0..1; the two shares are Jaccard indices of the sets."""
     score = 0.10 * allowed_share + 0.05 * disallowed_share
-    score += 0.20 if slot[FIELD_ALLOW * H_WIDTH] == candidate[FIELD_ALLOW] else 0.0
-    score += 0.15 if slot[FIELD_RISK_PROFILE * H_WIDTH] == candidate[FIELD_RISK_PROFILE] else 0.0
-    score += 0.15 if alike(slot[FIELD_RISK_PCT * H_WIDTH], candidate[FIELD_RISK_PCT]) else 0.0
-    score += 0.15 if alike(slot[FIELD_MIN_CONF * H_WIDTH], candidate[FIELD_MIN_CONF]) else 0.0
-    score += 0.10 if slot[FIELD_ENTRY * H_WIDTH] == candidate[FIELD_ENTRY] else 0.0
-    score += 0.10 if slot[FIELD_EXIT * H_WIDTH] == candidate[FIELD_EXIT] else 0.0
+    score += 0.20 if slot[FIELD_ALLOW * HOLD_WIDTH] == candidate[FIELD_ALLOW] else 0.0
+    score += 0.15 if slot[FIELD_RISK_PROFILE * HOLD_WIDTH] == candidate[FIELD_RISK_PROFILE] else 0.0
+    score += 0.15 if alike(slot[FIELD_RISK_PCT * HOLD_WIDTH], candidate[FIELD_RISK_PCT]) else 0.0
+    score += 0.15 if alike(slot[FIELD_MIN_CONF * HOLD_WIDTH], candidate[FIELD_MIN_CONF]) else 0.0
+    score += 0.10 if slot[FIELD_ENTRY * HOLD_WIDTH] == candidate[FIELD_ENTRY] else 0.0
+    score += 0.10 if slot[FIELD_EXIT * HOLD_WIDTH] == candidate[FIELD_EXIT] else 0.0
     return score
 
 
@@ -154,34 +154,34 @@ def hold_field(
     and *persistence* evaluations in a row, and then takes the safest value of that run. *drift*: a mere numeric drift,
     which goes on waiting.
     """
-    current = slot[at + H_CURRENT]
+    current = slot[at + HOLD_CURRENT]
     if value <= current:
-        slot[at + H_CURRENT] = value
-        slot[at + H_COUNT] = 0.0
+        slot[at + HOLD_CURRENT] = value
+        slot[at + HOLD_COUNT] = 0.0
         return 1 if value < current else 0
-    count = slot[at + H_COUNT]
+    count = slot[at + HOLD_COUNT]
     if count == 0.0:
-        slot[at + H_SINCE] = last_s
-        slot[at + H_PENDING] = value
+        slot[at + HOLD_SINCE] = last_s
+        slot[at + HOLD_PENDING] = value
     else:
-        slot[at + H_PENDING] = min(slot[at + H_PENDING], value)
+        slot[at + HOLD_PENDING] = min(slot[at + HOLD_PENDING], value)
     count = min(count + 1.0, persistence)
-    if drift or count < persistence or now_s - slot[at + H_SINCE] < interval:
-        slot[at + H_COUNT] = count
+    if drift or count < persistence or now_s - slot[at + HOLD_SINCE] < interval:
+        slot[at + HOLD_COUNT] = count
         return 2
-    released = slot[at + H_PENDING]
-    slot[at + H_CURRENT] = released
-    slot[at + H_PENDING] = value
-    slot[at + H_SINCE] = now_s
-    slot[at + H_COUNT] = 0.0 if released == value else 1.0
+    released = slot[at + HOLD_PENDING]
+    slot[at + HOLD_CURRENT] = released
+    slot[at + HOLD_PENDING] = value
+    slot[at + HOLD_SINCE] = now_s
+    slot[at + HOLD_COUNT] = 0.0 if released == value else 1.0
     return 1 if released == value else 3
 
 
 @scalar
 def is_in_force(slot: MutableSequence[float], candidate: Sequence[float]) -> bool:
     """Whether every field of *slot* already has the *candidate*'s value."""
-    for field in range(N_FIELDS):  # noqa: SIM110 - compiled
-        if slot[field * H_WIDTH + H_CURRENT] != candidate[field]:
+    for field in range(FIELD_COUNT):  # noqa: SIM110 - compiled
+        if slot[field * HOLD_WIDTH + HOLD_CURRENT] != candidate[field]:
             return False
     return True
 
@@ -196,23 +196,24 @@ def hold_slot(
         return 0, 0
     if slot[SLOT_STARTED] == 0.0:
         slot[SLOT_STARTED] = 1.0
-        for field in range(N_FIELDS):
-            slot[field * H_WIDTH + H_CURRENT] = candidate[field]
-            slot[field * H_WIDTH + H_COUNT] = 0.0
+        for field in range(FIELD_COUNT):
+            slot[field * HOLD_WIDTH + HOLD_CURRENT] = candidate[field]
+            slot[field * HOLD_WIDTH + HOLD_COUNT] = 0.0
         return 1, 0
     drift = (
-        candidate[FIELD_RISK_PCT] > slot[FIELD_RISK_PCT * H_WIDTH]
-        or candidate[FIELD_MIN_CONF] > slot[FIELD_MIN_CONF * H_WIDTH]
-    ) and similarity(slot, candidate, allowed_share, disallowed_share) >= profile[P_SIMILARITY]
+        candidate[FIELD_RISK_PCT] > slot[FIELD_RISK_PCT * HOLD_WIDTH]
+        or candidate[FIELD_MIN_CONF] > slot[FIELD_MIN_CONF * HOLD_WIDTH]
+    ) and similarity(slot, candidate, allowed_share, disallowed_share) >= profile[PROFILE_SIMILARITY]
     changed = 0
     held = 0
-    for field in range(N_FIELDS):
-        if candidate[field] == slot[field * H_WIDTH + H_CURRENT]:
-            slot[field * H_WIDTH + H_COUNT] = 0.0
+    for field in range(FIELD_COUNT):
+        if candidate[field] == slot[field * HOLD_WIDTH + HOLD_CURRENT]:
+            slot[field * HOLD_WIDTH + HOLD_COUNT] = 0.0
             continue
         numeric = field in (FIELD_RISK_PCT, FIELD_MIN_CONF)
         result = hold_field(
-            slot, field * H_WIDTH, candidate[field], now_s, last_s, profile[P_INTERVAL_S], profile[P_PERSISTENCE],
+            slot, field * HOLD_WIDTH, candidate[field], now_s, last_s, profile[PROFILE_INTERVAL_S],
+            profile[PROFILE_PERSISTENCE],
             drift and numeric,
         )
         changed |= result & 1

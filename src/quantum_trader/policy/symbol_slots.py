@@ -8,11 +8,11 @@ from quantum_trader.policy.core import Account, Cost, Market
 from quantum_trader.policy.evaluation import Candidate, candidate_of, hold_trace, slot_cost
 from quantum_trader.policy.inputs import OVERALL, UNKNOWN_MARKET, Costs
 from quantum_trader.policy.layout import (
+    FIELD_COUNT,
     FIELD_SYMBOL,
-    H_COUNT,
-    H_CURRENT,
-    H_WIDTH,
-    N_FIELDS,
+    HOLD_COUNT,
+    HOLD_CURRENT,
+    HOLD_WIDTH,
     SLOT_STARTED,
 )
 from quantum_trader.policy.policy import Values
@@ -83,17 +83,17 @@ class SymbolSlots:
 
 def in_force(slot: Sequence[float]) -> Values:
     """The values in force in *slot*, as looseness."""
-    return tuple(slot[: N_FIELDS * H_WIDTH : H_WIDTH])
+    return tuple(slot[: FIELD_COUNT * HOLD_WIDTH : HOLD_WIDTH])
 
 
 def close_slot(slot: list[float], closed: Values) -> None:
     """Put *closed* in force in *slot* where it is safer; nothing waits any more."""
     started = slot[SLOT_STARTED] != 0.0
     slot[SLOT_STARTED] = 1.0
-    for field in range(N_FIELDS):
-        at = field * H_WIDTH
-        slot[at + H_CURRENT] = min(slot[at + H_CURRENT], closed[field]) if started else closed[field]
-        slot[at + H_COUNT] = 0.0
+    for field in range(FIELD_COUNT):
+        at = field * HOLD_WIDTH
+        slot[at + HOLD_CURRENT] = min(slot[at + HOLD_CURRENT], closed[field]) if started else closed[field]
+        slot[at + HOLD_COUNT] = 0.0
 
 
 def safer_slot(mine: list[float], theirs: list[float]) -> list[float]:
@@ -103,9 +103,9 @@ def safer_slot(mine: list[float], theirs: list[float]) -> list[float]:
     if not theirs[SLOT_STARTED]:
         return mine
     merged = list(theirs)
-    for at in range(0, N_FIELDS * H_WIDTH, H_WIDTH):
-        merged[at + H_CURRENT] = min(mine[at + H_CURRENT], theirs[at + H_CURRENT])
-        merged[at + H_COUNT] = 0.0
+    for at in range(0, FIELD_COUNT * HOLD_WIDTH, HOLD_WIDTH):
+        merged[at + HOLD_CURRENT] = min(mine[at + HOLD_CURRENT], theirs[at + HOLD_CURRENT])
+        merged[at + HOLD_COUNT] = 0.0
     return merged
 
 
@@ -113,7 +113,7 @@ def _slot_like(overall: list[float], allowed: bool) -> list[float]:
     """A slot that has in force what *overall* has, with nothing waiting, for a symbol that is *allowed* or banned."""
     slot = new_slot()
     slot[SLOT_STARTED] = 1.0
-    for field in range(N_FIELDS):
-        slot[field * H_WIDTH + H_CURRENT] = overall[field * H_WIDTH + H_CURRENT]
-    slot[FIELD_SYMBOL * H_WIDTH + H_CURRENT] = 1.0 if allowed else 0.0
+    for field in range(FIELD_COUNT):
+        slot[field * HOLD_WIDTH + HOLD_CURRENT] = overall[field * HOLD_WIDTH + HOLD_CURRENT]
+    slot[FIELD_SYMBOL * HOLD_WIDTH + HOLD_CURRENT] = 1.0 if allowed else 0.0
     return slot

@@ -24,6 +24,7 @@ from quantum_trader.domain.errors import ConfigError, InputError, StateError, re
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.domain.trading import Intent
+from quantum_trader.risk import account_column, intent_column, limit_column, refusal_code
 from quantum_trader.risk.governor import level_factors
 from quantum_trader.risk.halts import Halt
 from quantum_trader.risk.limits import (
@@ -80,21 +81,8 @@ class Reason(str, Enum):
     MINIMUM = "MINIMUM"
 
 
-# The position of a reason is its code in guard_core; 0 is approved. Append only.
+# The position of a reason is its code in guard_core (see refusal_code); 0 is approved. Append only.
 REASON_CODES: Final[tuple[Reason | None, ...]] = (None, *Reason)
-(OK, R_KILL, R_DISCONNECTED, R_GOVERNOR, R_SYMBOL, R_HALTED, R_POLICY, R_EXPIRED, R_NOT_FINITE, R_INVALID, R_NO_STOP,
- R_RISK, R_NOTIONAL, R_LEVERAGE, R_LIQUIDATION, R_POSITIONS, R_EXPOSURE, R_DAILY_LOSS, R_RATE, R_STALE, R_COST,
- R_MINIMUM) = range(22)
-
-# Columns of the three rows; all values are floats, flags are 0.0 or 1.0.
-(I_SIGN, I_QTY, I_PRICE, I_STOP, I_LEVERAGE, I_STEP, I_MIN_QTY, I_MIN_NOTIONAL, I_COST_R, I_DATA_AGE_S, I_EXPIRED,
- I_SYMBOL_OK, I_NEW_POSITION) = range(13)  # I_SYMBOL_OK: 1 allowed, 0 not allowed, 2 halted
-(A_KILL, A_CONNECTED, A_GOVERNOR, A_POLICY_OK, A_EQUITY, A_USED_MARGIN, A_POSITIONS, A_ROLLING_PNL, A_MIDNIGHT_PNL,
- A_LOSS_LATCHED, A_ORDERS_HOUR) = range(11)
-(L_RISK_PCT, L_NOTIONAL_PCT, L_NOTIONAL_USDT, L_LEVERAGE, L_LIQ_BUFFER_PCT, L_POSITIONS, L_EXPOSURE_PCT,
- L_DAILY_LOSS_PCT, L_ORDERS_HOUR, L_DATA_AGE_S, L_COST_R) = range(11)
-INTENT_SIZE, ACCOUNT_SIZE, LIMIT_SIZE = 13, 11, 11
-
 _INTENT_NAMES: Final = (
     "side", "quantity", "price", "stop", "leverage", "step size", "minimum quantity", "minimum notional", "cost in R",
     "age of the data", "expiry", "symbol gate", "new position",
@@ -127,56 +115,56 @@ def tighter(policy_value: float, own_value: float) -> float:
 @scalar
 def _gates(intent_row: Numbers, account_row: Numbers) -> Check:
     """The checks that need no size: switches, governor, symbol, policy, expiry. Anything but a clear yes refuses."""
-    if account_row[A_KILL] != 0.0:
-        return (R_KILL, account_row[A_KILL], 0.0)
-    if account_row[A_CONNECTED] != 1.0:
-        return (R_DISCONNECTED, account_row[A_CONNECTED], 1.0)
-    if not 0.0 <= account_row[A_GOVERNOR] < GOV_EMERGENCY:
-        return (R_GOVERNOR, account_row[A_GOVERNOR], GOV_EMERGENCY - 1.0)
-    if intent_row[I_SYMBOL_OK] == 2.0:
-        return (R_HALTED, 1.0, 0.0)
-    if intent_row[I_SYMBOL_OK] != 1.0:
-        return (R_SYMBOL, intent_row[I_SYMBOL_OK], 1.0)
-    if account_row[A_POLICY_OK] != 1.0:
-        return (R_POLICY, account_row[A_POLICY_OK], 1.0)
-    if intent_row[I_EXPIRED] != 0.0:
-        return (R_EXPIRED, intent_row[I_EXPIRED], 0.0)
-    return (OK, 0.0, 0.0)
+    if account_row[account_column.KILL] != 0.0:
+        return (refusal_code.KILL, account_row[account_column.KILL], 0.0)
+    if account_row[account_column.CONNECTED] != 1.0:
+        return (refusal_code.DISCONNECTED, account_row[account_column.CONNECTED], 1.0)
+    if not 0.0 <= account_row[account_column.GOVERNOR] < GOV_EMERGENCY:
+        return (refusal_code.GOVERNOR, account_row[account_column.GOVERNOR], GOV_EMERGENCY - 1.0)
+    if intent_row[intent_column.SYMBOL_OK] == 2.0:
+        return (refusal_code.HALTED, 1.0, 0.0)
+    if intent_row[intent_column.SYMBOL_OK] != 1.0:
+        return (refusal_code.SYMBOL, intent_row[intent_column.SYMBOL_OK], 1.0)
+    if account_row[account_column.POLICY_OK] != 1.0:
+        return (refusal_code.POLICY, account_row[account_column.POLICY_OK], 1.0)
+    if intent_row[intent_column.EXPIRED] != 0.0:
+        return (refusal_code.EXPIRED, intent_row[intent_column.EXPIRED], 0.0)
+    return (refusal_code.OK, 0.0, 0.0)
 
 
 @scalar
 def _first_not_finite(intent_row: Numbers, account_row: Numbers, limit_row: Numbers) -> int:
     """Index (intent, account, limits in one count) of the first value that is not finite; -1 when all are."""
-    for index in range(INTENT_SIZE):
+    for index in range(intent_column.SIZE):
         if not math.isfinite(intent_row[index]):
             return index
-    for index in range(ACCOUNT_SIZE):
+    for index in range(account_column.SIZE):
         if not math.isfinite(account_row[index]):
-            return INTENT_SIZE + index
-    for index in range(LIMIT_SIZE):
+            return intent_column.SIZE + index
+    for index in range(limit_column.SIZE):
         if not math.isfinite(limit_row[index]):
-            return INTENT_SIZE + ACCOUNT_SIZE + index
+            return intent_column.SIZE + account_column.SIZE + index
     return -1
 
 
 @scalar
 def _sane(intent_row: Numbers, account_row: Numbers) -> Check:
-    """Whether numbers are in their domain (R_INVALID) and the stop lies on the losing side of the price (R_NO_STOP)."""
-    sign = intent_row[I_SIGN]
+    """Whether numbers are in their domain (INVALID) and the stop lies on the losing side of the price (NO_STOP)."""
+    sign, price, stop = intent_row[intent_column.SIGN], intent_row[intent_column.PRICE], intent_row[intent_column.STOP]
     if sign not in (1.0, -1.0):
-        return (R_INVALID, sign, 1.0)
-    for column in (I_QTY, I_PRICE, I_STEP):
+        return (refusal_code.INVALID, sign, 1.0)
+    for column in (intent_column.QTY, intent_column.PRICE, intent_column.STEP):
         if not intent_row[column] > 0.0:
-            return (R_INVALID, intent_row[column], 0.0)
-    if not intent_row[I_LEVERAGE] >= 1.0:
-        return (R_INVALID, intent_row[I_LEVERAGE], 1.0)
-    if not account_row[A_EQUITY] > 0.0:
-        return (R_INVALID, account_row[A_EQUITY], 0.0)
-    if account_row[A_USED_MARGIN] < 0.0:
-        return (R_INVALID, account_row[A_USED_MARGIN], 0.0)
-    if not (intent_row[I_STOP] > 0.0 and sign * (intent_row[I_PRICE] - intent_row[I_STOP]) > 0.0):
-        return (R_NO_STOP, intent_row[I_STOP], intent_row[I_PRICE])
-    return (OK, 0.0, 0.0)
+            return (refusal_code.INVALID, intent_row[column], 0.0)
+    if not intent_row[intent_column.LEVERAGE] >= 1.0:
+        return (refusal_code.INVALID, intent_row[intent_column.LEVERAGE], 1.0)
+    if not account_row[account_column.EQUITY] > 0.0:
+        return (refusal_code.INVALID, account_row[account_column.EQUITY], 0.0)
+    if account_row[account_column.USED_MARGIN] < 0.0:
+        return (refusal_code.INVALID, account_row[account_column.USED_MARGIN], 0.0)
+    if not (stop > 0.0 and sign * (price - stop) > 0.0):
+        return (refusal_code.NO_STOP, stop, price)
+    return (refusal_code.OK, 0.0, 0.0)
 
 
 @scalar
@@ -184,18 +172,19 @@ def _clip_size(
     intent_row: Numbers, account_row: Numbers, limit_row: Numbers, size_factor: float
 ) -> tuple[float, int]:
     """Clip the quantity to the risk and notional limits: (quantity, code of the limit that bound or OK)."""
-    qty = intent_row[I_QTY]
-    price = intent_row[I_PRICE]
-    equity = account_row[A_EQUITY]
-    bound = OK
-    allowed = equity * limit_row[L_RISK_PCT] * size_factor / 100.0 / abs(price - intent_row[I_STOP])
+    qty = intent_row[intent_column.QTY]
+    price = intent_row[intent_column.PRICE]
+    equity = account_row[account_column.EQUITY]
+    bound = refusal_code.OK
+    stop = intent_row[intent_column.STOP]
+    allowed = equity * limit_row[limit_column.RISK_PCT] * size_factor / 100.0 / abs(price - stop)
     if qty > allowed * _SLACK:
         qty = allowed
-        bound = R_RISK
-    allowed = min(limit_row[L_NOTIONAL_USDT], equity * limit_row[L_NOTIONAL_PCT] / 100.0) / price
+        bound = refusal_code.RISK
+    allowed = min(limit_row[limit_column.NOTIONAL_USDT], equity * limit_row[limit_column.NOTIONAL_PCT] / 100.0) / price
     if qty > allowed * _SLACK:
         qty = allowed
-        bound = R_NOTIONAL
+        bound = refusal_code.NOTIONAL
     return (qty, bound)
 
 
@@ -204,31 +193,33 @@ def _leverage_and_liquidation(
     intent_row: Numbers, account_row: Numbers, limit_row: Numbers, tiers: Tiers, qty: float
 ) -> Check:
     """Leverage against the limit and the venue's table, then the gap between stop and liquidation."""
-    price = intent_row[I_PRICE]
-    leverage = intent_row[I_LEVERAGE]
-    cap = leverage_cap(limit_row[L_LEVERAGE], account_row[A_GOVERNOR], qty * price, tiers)
+    price = intent_row[intent_column.PRICE]
+    leverage = intent_row[intent_column.LEVERAGE]
+    cap = leverage_cap(limit_row[limit_column.LEVERAGE], account_row[account_column.GOVERNOR], qty * price, tiers)
     if not leverage <= cap:
-        return (R_LEVERAGE, leverage, cap)
-    gap = liquidation_gap_pct(intent_row[I_SIGN], price, intent_row[I_STOP], qty, leverage, tiers)
-    if not gap >= limit_row[L_LIQ_BUFFER_PCT]:
-        return (R_LIQUIDATION, gap, limit_row[L_LIQ_BUFFER_PCT])
-    return (OK, 0.0, 0.0)
+        return (refusal_code.LEVERAGE, leverage, cap)
+    sign, stop = intent_row[intent_column.SIGN], intent_row[intent_column.STOP]
+    gap = liquidation_gap_pct(sign, price, stop, qty, leverage, tiers)
+    if not gap >= limit_row[limit_column.LIQ_BUFFER_PCT]:
+        return (refusal_code.LIQUIDATION, gap, limit_row[limit_column.LIQ_BUFFER_PCT])
+    return (refusal_code.OK, 0.0, 0.0)
 
 
 @scalar
 def _counts_and_losses(intent_row: Numbers, account_row: Numbers, limit_row: Numbers) -> Check:
     """Daily loss, order rate, stale data, cost in R: the checks after the size is known, in this order."""
-    worst = min(account_row[A_ROLLING_PNL], account_row[A_MIDNIGHT_PNL])
-    if account_row[A_LOSS_LATCHED] != 0.0 or worst <= -limit_row[L_DAILY_LOSS_PCT]:
-        return (R_DAILY_LOSS, worst, -limit_row[L_DAILY_LOSS_PCT])
-    if account_row[A_ORDERS_HOUR] >= limit_row[L_ORDERS_HOUR]:
-        return (R_RATE, account_row[A_ORDERS_HOUR], limit_row[L_ORDERS_HOUR])
-    age = intent_row[I_DATA_AGE_S]
-    if age > limit_row[L_DATA_AGE_S] or age < _FUTURE_S:
-        return (R_STALE, age, limit_row[L_DATA_AGE_S])
-    if intent_row[I_COST_R] > limit_row[L_COST_R] * _SLACK or intent_row[I_COST_R] < 0.0:
-        return (R_COST, intent_row[I_COST_R], limit_row[L_COST_R])
-    return (OK, 0.0, 0.0)
+    worst = min(account_row[account_column.ROLLING_PNL], account_row[account_column.MIDNIGHT_PNL])
+    if account_row[account_column.LOSS_LATCHED] != 0.0 or worst <= -limit_row[limit_column.DAILY_LOSS_PCT]:
+        return (refusal_code.DAILY_LOSS, worst, -limit_row[limit_column.DAILY_LOSS_PCT])
+    if account_row[account_column.ORDERS_HOUR] >= limit_row[limit_column.ORDERS_HOUR]:
+        return (refusal_code.RATE, account_row[account_column.ORDERS_HOUR], limit_row[limit_column.ORDERS_HOUR])
+    age = intent_row[intent_column.DATA_AGE_S]
+    if age > limit_row[limit_column.DATA_AGE_S] or age < _FUTURE_S:
+        return (refusal_code.STALE, age, limit_row[limit_column.DATA_AGE_S])
+    cost = intent_row[intent_column.COST_R]
+    if cost > limit_row[limit_column.COST_R] * _SLACK or cost < 0.0:
+        return (refusal_code.COST, cost, limit_row[limit_column.COST_R])
+    return (refusal_code.OK, 0.0, 0.0)
 
 
 @scalar
@@ -236,8 +227,9 @@ def _clip_exposure(
     intent_row: Numbers, account_row: Numbers, limit_row: Numbers, factor: float, qty: float
 ) -> float:
     """Clip *qty* so that its own margin and the margin in use stay under the exposure limit."""
-    room = account_row[A_EQUITY] * limit_row[L_EXPOSURE_PCT] * factor / 100.0 - account_row[A_USED_MARGIN]
-    return clip_to_margin(qty, intent_row[I_PRICE], intent_row[I_LEVERAGE], room * _SLACK)
+    equity, used = account_row[account_column.EQUITY], account_row[account_column.USED_MARGIN]
+    room = equity * limit_row[limit_column.EXPOSURE_PCT] * factor / 100.0 - used
+    return clip_to_margin(qty, intent_row[intent_column.PRICE], intent_row[intent_column.LEVERAGE], room * _SLACK)
 
 
 @scalar
@@ -249,40 +241,41 @@ def guard_core(intent_row: Numbers, account_row: Numbers, limit_row: Numbers, ti
     *observed* is the index of the offending input. Rows are sequences of floats (see the column names).
     """
     code, observed, limit = _gates(intent_row, account_row)
-    if code != OK:
+    if code != refusal_code.OK:
         return (code, 0.0, observed, limit)
     broken = _first_not_finite(intent_row, account_row, limit_row)
     if broken >= 0:
-        return (R_NOT_FINITE, 0.0, float(broken), 0.0)
+        return (refusal_code.NOT_FINITE, 0.0, float(broken), 0.0)
     code, observed, limit = _sane(intent_row, account_row)
-    if code != OK:
+    if code != refusal_code.OK:
         return (code, 0.0, observed, limit)
-    size_factor, _, exposure_factor = level_factors(int(account_row[A_GOVERNOR]))
-    price = intent_row[I_PRICE]
-    step, min_qty, min_notional = intent_row[I_STEP], intent_row[I_MIN_QTY], intent_row[I_MIN_NOTIONAL]
+    size_factor, _, exposure_factor = level_factors(int(account_row[account_column.GOVERNOR]))
+    price = intent_row[intent_column.PRICE]
+    step, min_qty = intent_row[intent_column.STEP], intent_row[intent_column.MIN_QTY]
+    min_notional = intent_row[intent_column.MIN_NOTIONAL]
     wanted, bound = _clip_size(intent_row, account_row, limit_row, size_factor)
     qty = tradable(wanted, price, step, min_qty, min_notional)
     if qty <= 0.0:
-        return (bound if bound != OK else R_MINIMUM, 0.0, wanted * price, min_notional)
+        return (bound if bound != refusal_code.OK else refusal_code.MINIMUM, 0.0, wanted * price, min_notional)
     code, observed, limit = _leverage_and_liquidation(intent_row, account_row, limit_row, tiers, qty)
-    if code != OK:
+    if code != refusal_code.OK:
         return (code, 0.0, observed, limit)
-    positions = account_row[A_POSITIONS] + intent_row[I_NEW_POSITION]
-    if positions > limit_row[L_POSITIONS]:
-        return (R_POSITIONS, 0.0, positions, limit_row[L_POSITIONS])
+    positions = account_row[account_column.POSITIONS] + intent_row[intent_column.NEW_POSITION]
+    if positions > limit_row[limit_column.POSITIONS]:
+        return (refusal_code.POSITIONS, 0.0, positions, limit_row[limit_column.POSITIONS])
     fitting = _clip_exposure(intent_row, account_row, limit_row, exposure_factor, qty)
     if fitting < qty:
-        bound = R_EXPOSURE
+        bound = refusal_code.EXPOSURE
         clipped = tradable(fitting, price, step, min_qty, min_notional)
         if clipped <= 0.0:
-            margin = account_row[A_USED_MARGIN] + qty * price / intent_row[I_LEVERAGE]
-            cap = limit_row[L_EXPOSURE_PCT] * exposure_factor
-            return (R_EXPOSURE, 0.0, margin / account_row[A_EQUITY] * 100.0, cap)
+            margin = account_row[account_column.USED_MARGIN] + qty * price / intent_row[intent_column.LEVERAGE]
+            cap = limit_row[limit_column.EXPOSURE_PCT] * exposure_factor
+            return (refusal_code.EXPOSURE, 0.0, margin / account_row[account_column.EQUITY] * 100.0, cap)
         qty = clipped
     code, observed, limit = _counts_and_losses(intent_row, account_row, limit_row)
-    if code != OK:
+    if code != refusal_code.OK:
         return (code, 0.0, observed, limit)
-    return (OK, qty, float(bound), 0.0)
+    return (refusal_code.OK, qty, float(bound), 0.0)
 
 
 SMALLEST_RISK_PCT: Final = 0.05  # a smaller limit is a fraction given for a percentage

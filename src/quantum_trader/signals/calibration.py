@@ -12,18 +12,18 @@ from typing import Final
 
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.market.indicators import Cells
-from quantum_trader.signals.models import N_FEATURES, N_MODELS, logistic
+from quantum_trader.signals.models import FEATURE_COUNT, MODEL_COUNT, logistic
 
 BINS: Final = 5
 
 # Cells of the pool, which all symbols share.
-G_QUALITY: Final = 0  # weighted share of right signals
-G_SIGNALS: Final = 1  # signals whose outcome is known
-G_OUTCOMES: Final = 2  # known outcomes, in independent outcomes
-G_WEIGHTS: Final = 3  # of the regression model
-G_GAINS: Final = G_WEIGHTS + N_FEATURES  # mean log-likelihood gain of each model over probability 0.5, nats
-G_CELLS: Final = G_GAINS + N_MODELS  # per model and bin: right, all
-POOL_SIZE: Final = G_CELLS + N_MODELS * BINS * 2
+POOL_QUALITY: Final = 0  # weighted share of right signals
+POOL_SIGNALS: Final = 1  # signals whose outcome is known
+POOL_OUTCOMES: Final = 2  # known outcomes, in independent outcomes
+POOL_WEIGHTS: Final = 3  # of the regression model
+POOL_GAINS: Final = POOL_WEIGHTS + FEATURE_COUNT  # mean log-likelihood gain of each model over probability 0.5, nats
+POOL_CELLS: Final = POOL_GAINS + MODEL_COUNT  # per model and bin: right, all
+POOL_SIZE: Final = POOL_CELLS + MODEL_COUNT * BINS * 2
 
 
 @scalar
@@ -37,7 +37,7 @@ def calibrated(pool: Cells, model: int, score: float, prior: float) -> float:
     """P(up) of *model*'s *score*; *prior* is the weight of the prior, in independent outcomes."""
     if score == 0.0:
         return 0.5
-    cell = G_CELLS + 2 * (model * BINS + score_bin(score))
+    cell = POOL_CELLS + 2 * (model * BINS + score_bin(score))
     right = (pool[cell] + 0.5 * prior) / (pool[cell + 1] + prior)
     return right if score > 0.0 else 1.0 - right
 
@@ -47,7 +47,7 @@ def learn_cell(pool: Cells, model: int, score: float, rose: float, weight: float
     """Count an outcome (*rose* 1, 0, or 0.5 for unchanged) of *weight* independent outcomes in the score's cell."""
     if score == 0.0:
         return
-    cell = G_CELLS + 2 * (model * BINS + score_bin(score))
+    cell = POOL_CELLS + 2 * (model * BINS + score_bin(score))
     keep = 1.0 - weight / memory
     pool[cell] = pool[cell] * keep + weight * (rose if score > 0.0 else 1.0 - rose)
     pool[cell + 1] = pool[cell + 1] * keep + weight
@@ -57,9 +57,9 @@ def learn_cell(pool: Cells, model: int, score: float, rose: float, weight: float
 def learn_regression(pool: Cells, row: Cells, features_at: int, rose: float, rate: float) -> None:
     """One gradient step of the logistic model towards an outcome of the features at *features_at* of *row*."""
     logit = 0.0
-    for place in range(N_FEATURES):
-        logit += pool[G_WEIGHTS + place] * row[features_at + place]
+    for place in range(FEATURE_COUNT):
+        logit += pool[POOL_WEIGHTS + place] * row[features_at + place]
     error = rose - logistic(logit)
-    for place in range(N_FEATURES):
-        weight = pool[G_WEIGHTS + place]
-        pool[G_WEIGHTS + place] = weight + rate * (error * row[features_at + place] - 0.1 * weight)
+    for place in range(FEATURE_COUNT):
+        weight = pool[POOL_WEIGHTS + place]
+        pool[POOL_WEIGHTS + place] = weight + rate * (error * row[features_at + place] - 0.1 * weight)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from quantum_trader.signals.models import MODEL_NAMES, N_MODELS
+from quantum_trader.signals.models import MODEL_COUNT, MODEL_NAMES
 
 CLOSE: Final = 0
 ATR_1H: Final = 1  # price units, Wilder ATR(14) of completed trend bars (1 hour); NaN until ready
@@ -21,10 +21,10 @@ SIGNAL: Final = 11  # -1, 0, +1: a new signal at this bar
 CONFIDENCE: Final = 12  # probability of the favoured direction, from the last decision
 CONSENSUS: Final = 13  # share of the models that favour the same direction
 QUALITY: Final = 14  # share of recent signals that were right, over all symbols; 0.5 at the start
-P_UP: Final = 15  # pooled probability that the close is higher after the horizon
+UP_PROBABILITY: Final = 15  # pooled probability that the close is higher after the horizon
 ADX_1H: Final = 16
 VOTE_0: Final = 17  # calibrated P(up) of each model
-N_OUT: Final = VOTE_0 + N_MODELS
+SIZE: Final = VOTE_0 + MODEL_COUNT
 
 COLUMN_NAMES: Final = (
     "close", "atr_1h", "vol_ratio", "trend", "direction", "regime_age", "market_age", "volume_ratio_24h",

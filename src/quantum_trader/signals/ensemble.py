@@ -12,8 +12,8 @@ from typing import Final
 
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.market.indicators import Cells
-from quantum_trader.signals.calibration import G_GAINS
-from quantum_trader.signals.models import N_MODELS, logistic
+from quantum_trader.signals.calibration import POOL_GAINS
+from quantum_trader.signals.models import MODEL_COUNT, logistic
 
 LOG_TWO: Final = math.log(2.0)
 
@@ -22,25 +22,25 @@ LOG_TWO: Final = math.log(2.0)
 def learn_gain(pool: Cells, model: int, vote: float, rose: float, rate: float) -> None:
     """Update *model*'s mean gain over probability 0.5 with the outcome of its past *vote* P(up)."""
     gain = LOG_TWO + rose * math.log(vote) + (1.0 - rose) * math.log(1.0 - vote)
-    pool[G_GAINS + model] += rate * (gain - pool[G_GAINS + model])
+    pool[POOL_GAINS + model] += rate * (gain - pool[POOL_GAINS + model])
 
 
 @scalar
 def pooled(pool: Cells, votes: Cells, votes_at: int, trust: float) -> tuple[float, float]:
-    """Return (P(up), consensus) of the votes (N_MODELS probabilities in *votes* from *votes_at*)."""
+    """Return (P(up), consensus) of the votes (MODEL_COUNT probabilities in *votes* from *votes_at*)."""
     total = 0.0
     logit = 0.0
-    for model in range(N_MODELS):
-        gain = pool[G_GAINS + model]
+    for model in range(MODEL_COUNT):
+        gain = pool[POOL_GAINS + model]
         if gain > 0.0:
             vote = votes[votes_at + model]
             total += gain
             logit += gain * math.log(vote / (1.0 - vote))
     up = logistic(logit / (total + trust))
     agree = 0.0
-    for model in range(N_MODELS):
+    for model in range(MODEL_COUNT):
         agree += 1.0 if (votes[votes_at + model] > 0.5) == (up > 0.5) and votes[votes_at + model] != 0.5 else 0.0
-    return up, (agree / N_MODELS if up != 0.5 else 0.0)
+    return up, (agree / MODEL_COUNT if up != 0.5 else 0.0)
 
 
 @scalar

@@ -25,14 +25,14 @@ from quantum_trader.market.costs import known_atr_ratio, spread_bps, taker_cost_
 from quantum_trader.market.indicators import NAN, Cells
 from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.market.regime import (
-    M_ADX,
-    M_ATR,
-    M_DIRECTION,
-    M_REGIME_AGE,
-    M_TREND,
-    M_VOL_RATIO,
-    M_VOLUME_RATIO,
+    MEASURE_ADX,
+    MEASURE_ATR,
+    MEASURE_DIRECTION,
+    MEASURE_REGIME_AGE,
     MEASURE_SIZE,
+    MEASURE_TREND,
+    MEASURE_VOL_RATIO,
+    MEASURE_VOLUME_RATIO,
     MarketSettings,
     measure_clear,
     measure_trend,
@@ -41,24 +41,24 @@ from quantum_trader.market.regime import (
 from quantum_trader.market.resample import BUCKET_SIZE, bucket_add, bucket_waits
 from quantum_trader.signals import columns as c
 from quantum_trader.signals.calibration import (
-    G_OUTCOMES,
-    G_QUALITY,
-    G_SIGNALS,
-    G_WEIGHTS,
+    POOL_OUTCOMES,
+    POOL_QUALITY,
+    POOL_SIGNALS,
     POOL_SIZE,
+    POOL_WEIGHTS,
     calibrated,
     learn_cell,
     learn_regression,
 )
 from quantum_trader.signals.ensemble import emitted, learn_gain, pooled
 from quantum_trader.signals.models import (
+    CELL_BARS,
+    CELL_FEATURES,
+    CELL_SCORES,
+    FEATURE_COUNT,
+    MODEL_COUNT,
     MODELS_SIZE,
-    N_FEATURES,
-    N_MODELS,
     WARMUP_BARS,
-    X_BARS,
-    X_FEATURES,
-    X_SCORES,
     update_models,
 )
 from quantum_trader.signals.settings import SignalSettings
@@ -67,14 +67,14 @@ from quantum_trader.signals.settings import SignalSettings
 _TICK: Final = 0
 _CLOSE: Final = 1
 _SIGNAL: Final = 2
-_P_UP: Final = 3
+_UP_PROBABILITY: Final = 3
 _CONSENSUS: Final = 4
 _LAST_DIRECTION: Final = 5
 _BARS_SINCE: Final = 6
 _OPEN_DECISIONS: Final = 7  # decisions written since the start (place in the ring)
 _UNLEARNED: Final = 8  # of them, those of the moment in hand, whose outcomes are not learned yet: at most two
 _VOTES: Final = 9
-_MEASURE: Final = _VOTES + N_MODELS
+_MEASURE: Final = _VOTES + MODEL_COUNT
 _DECISION_BAR: Final = _MEASURE + MEASURE_SIZE
 _TREND_BAR: Final = _DECISION_BAR + BUCKET_SIZE
 _VOL_BAR: Final = _TREND_BAR + BUCKET_SIZE
@@ -82,10 +82,10 @@ _MODELS: Final = _VOL_BAR + BUCKET_SIZE
 _RING: Final = _MODELS + MODELS_SIZE
 
 # Columns of one open decision in the ring.
-_E_CLOSE, _E_SIGNAL, _E_FEATURES = 0, 1, 2
-_E_SCORES: Final = _E_FEATURES + N_FEATURES
-_E_VOTES: Final = _E_SCORES + N_MODELS
-_ENTRY: Final = _E_VOTES + N_MODELS
+_DECISION_CLOSE, _DECISION_SIGNAL, _DECISION_FEATURES = 0, 1, 2
+_DECISION_SCORES: Final = _DECISION_FEATURES + FEATURE_COUNT
+_DECISION_VOTES: Final = _DECISION_SCORES + MODEL_COUNT
+_ENTRY: Final = _DECISION_VOTES + MODEL_COUNT
 _SPARE: Final = 2  # places in the ring beyond the horizon: decisions of one moment overwrite nothing unlearned
 
 # Settings as numbers.
@@ -93,7 +93,7 @@ _SPARE: Final = 2  # places in the ring beyond the horizon: decisions of one mom
     _INTERVAL, _DECISION_NS, _TREND_NS, _VOL_NS, _EMA, _ENTER, _LEAVE, _MIN_BARS, _HORIZON, _COOLDOWN, _EDGE, _PRIOR,
     _MEMORY, _WARMUP, _RATE, _TRUST, _QUALITY_RATE, _WEIGHT, _GAIN_RATE,
 ) = range(19)
-_N_PARAMS: Final = 19
+_SETTINGS_SIZE: Final = 19
 
 _HOLE_NS: Final = NS_PER_DAY  # from a close to the next open, as a recording counts it
 _LAST_TS, _FEATURES_TS = 0, 1  # columns of clocks; -1: never
@@ -105,8 +105,8 @@ def clear_symbol(row: Any) -> None:
     for cell in range(_CLOSE, row.shape[0]):
         row[cell] = 0.0
     row[_CLOSE] = NAN
-    row[_P_UP] = 0.5
-    for model in range(N_MODELS):
+    row[_UP_PROBABILITY] = 0.5
+    for model in range(MODEL_COUNT):
         row[_VOTES + model] = 0.5
     measure_clear(row, _MEASURE)
 
@@ -114,31 +114,31 @@ def clear_symbol(row: Any) -> None:
 @scalar
 def learn(row: Cells, entry: int, close: float, pool: Cells, params: Cells) -> None:
     """Learn from the decision at *entry* of *row*, whose outcome *close* is now known."""
-    then = row[entry + _E_CLOSE]
+    then = row[entry + _DECISION_CLOSE]
     rose = 1.0 if close > then else (0.0 if close < then else 0.5)
     weight = params[_WEIGHT]
-    for model in range(N_MODELS):
-        score = row[entry + _E_SCORES + model]
-        learn_gain(pool, model, row[entry + _E_VOTES + model], rose, params[_GAIN_RATE])
+    for model in range(MODEL_COUNT):
+        score = row[entry + _DECISION_SCORES + model]
+        learn_gain(pool, model, row[entry + _DECISION_VOTES + model], rose, params[_GAIN_RATE])
         learn_cell(pool, model, score, rose, weight, params[_MEMORY])
-    learn_regression(pool, row, entry + _E_FEATURES, rose, params[_RATE] * weight)
-    pool[G_OUTCOMES] += weight
-    signal = row[entry + _E_SIGNAL]
+    learn_regression(pool, row, entry + _DECISION_FEATURES, rose, params[_RATE] * weight)
+    pool[POOL_OUTCOMES] += weight
+    signal = row[entry + _DECISION_SIGNAL]
     if signal != 0.0:
         right = rose if signal > 0.0 else 1.0 - rose
-        pool[G_QUALITY] += params[_QUALITY_RATE] * (right - pool[G_QUALITY])
-        pool[G_SIGNALS] += 1.0
+        pool[POOL_QUALITY] += params[_QUALITY_RATE] * (right - pool[POOL_QUALITY])
+        pool[POOL_SIGNALS] += 1.0
 
 
 @scalar
 def decide_signal(row: Cells, pool: Cells, params: Cells, fresh: bool) -> int:
     """Pool the models' calibrated scores into P(up), and return the signal (-1, 0, +1), only if *fresh*."""
-    for model in range(N_MODELS):
-        row[_VOTES + model] = calibrated(pool, model, row[_MODELS + X_SCORES + model], params[_PRIOR])
+    for model in range(MODEL_COUNT):
+        row[_VOTES + model] = calibrated(pool, model, row[_MODELS + CELL_SCORES + model], params[_PRIOR])
     up, consensus = pooled(pool, row, _VOTES, params[_TRUST])
-    row[_P_UP] = up
+    row[_UP_PROBABILITY] = up
     row[_CONSENSUS] = consensus
-    if not fresh or pool[G_OUTCOMES] < params[_WARMUP]:
+    if not fresh or pool[POOL_OUTCOMES] < params[_WARMUP]:
         return 0
     signal = emitted(up, params[_EDGE], int(row[_LAST_DIRECTION]), row[_BARS_SINCE], params[_COOLDOWN])
     if signal != 0:
@@ -157,22 +157,22 @@ def decision_bar(row: Cells, pool: Cells, params: Cells, fresh: bool) -> int:
     count = int(row[_OPEN_DECISIONS])
     entry = _RING + (count % (int(params[_HORIZON]) + _SPARE)) * _ENTRY
     update_models(
-        row, _MODELS, row[_DECISION_BAR + 3], row[_DECISION_BAR + 4], close, row[_DECISION_BAR + 6], pool, G_WEIGHTS
+        row, _MODELS, row[_DECISION_BAR + 3], row[_DECISION_BAR + 4], close, row[_DECISION_BAR + 6], pool, POOL_WEIGHTS
     )
     row[_DECISION_BAR] = 0.0
     row[_OPEN_DECISIONS] = count + 1.0
     row[_UNLEARNED] += 1.0
     row[_BARS_SINCE] += 1.0
-    if row[_MODELS + X_BARS] <= WARMUP_BARS:
+    if row[_MODELS + CELL_BARS] <= WARMUP_BARS:
         return 0
     signal = decide_signal(row, pool, params, fresh)
-    row[entry + _E_CLOSE] = close
-    row[entry + _E_SIGNAL] = float(signal)
-    for place in range(N_FEATURES):
-        row[entry + _E_FEATURES + place] = row[_MODELS + X_FEATURES + place]
-    for model in range(N_MODELS):
-        row[entry + _E_SCORES + model] = row[_MODELS + X_SCORES + model]
-        row[entry + _E_VOTES + model] = row[_VOTES + model]
+    row[entry + _DECISION_CLOSE] = close
+    row[entry + _DECISION_SIGNAL] = float(signal)
+    for place in range(FEATURE_COUNT):
+        row[entry + _DECISION_FEATURES + place] = row[_MODELS + CELL_FEATURES + place]
+    for model in range(MODEL_COUNT):
+        row[entry + _DECISION_SCORES + model] = row[_MODELS + CELL_SCORES + model]
+        row[entry + _DECISION_VOTES + model] = row[_VOTES + model]
     return signal
 
 
@@ -183,8 +183,8 @@ def learn_symbol(row: Cells, pool: Cells, params: Cells) -> None:
     newest = int(row[_OPEN_DECISIONS])
     for number in range(newest - int(row[_UNLEARNED]), newest):
         then = _RING + ((number - horizon) % (horizon + _SPARE)) * _ENTRY
-        if number >= horizon and row[then + _E_CLOSE] > 0.0:
-            learn(row, then, row[_RING + (number % (horizon + _SPARE)) * _ENTRY + _E_CLOSE], pool, params)
+        if number >= horizon and row[then + _DECISION_CLOSE] > 0.0:
+            learn(row, then, row[_RING + (number % (horizon + _SPARE)) * _ENTRY + _DECISION_CLOSE], pool, params)
     row[_UNLEARNED] = 0.0
 
 
@@ -240,29 +240,29 @@ def symbol_bar(
 
 @scalar
 def write_out(row: Cells, signal: int, age: float, out: Cells) -> None:
-    """Write the output of one symbol, except the quality, into *out* (N_OUT,)."""
+    """Write the output of one symbol, except the quality, into *out* (SIZE,)."""
     close = row[_CLOSE]
-    ratio = known_atr_ratio(row[_MEASURE + M_VOL_RATIO])
+    ratio = known_atr_ratio(row[_MEASURE + MEASURE_VOL_RATIO])
     spread = spread_bps(close, row[_TICK], ratio)
     slippage = taker_slippage_bps(ratio)
-    up = row[_P_UP]
+    up = row[_UP_PROBABILITY]
     out[c.CLOSE] = close
-    out[c.ATR_1H] = row[_MEASURE + M_ATR]
-    out[c.VOL_RATIO] = row[_MEASURE + M_VOL_RATIO]
-    out[c.TREND] = row[_MEASURE + M_TREND]
-    out[c.DIRECTION] = row[_MEASURE + M_DIRECTION]
-    out[c.REGIME_AGE] = row[_MEASURE + M_REGIME_AGE]
+    out[c.ATR_1H] = row[_MEASURE + MEASURE_ATR]
+    out[c.VOL_RATIO] = row[_MEASURE + MEASURE_VOL_RATIO]
+    out[c.TREND] = row[_MEASURE + MEASURE_TREND]
+    out[c.DIRECTION] = row[_MEASURE + MEASURE_DIRECTION]
+    out[c.REGIME_AGE] = row[_MEASURE + MEASURE_REGIME_AGE]
     out[c.MARKET_AGE] = age
-    out[c.VOLUME_RATIO_24H] = row[_MEASURE + M_VOLUME_RATIO]
+    out[c.VOLUME_RATIO_24H] = row[_MEASURE + MEASURE_VOLUME_RATIO]
     out[c.SPREAD_BPS] = spread
     out[c.SLIPPAGE_BPS] = slippage
     out[c.TAKER_COST_BPS] = taker_cost_bps(spread, slippage)
     out[c.SIGNAL] = float(signal)
     out[c.CONFIDENCE] = max(up, 1.0 - up)
     out[c.CONSENSUS] = row[_CONSENSUS]
-    out[c.P_UP] = up
-    out[c.ADX_1H] = row[_MEASURE + M_ADX]
-    for model in range(N_MODELS):
+    out[c.UP_PROBABILITY] = up
+    out[c.ADX_1H] = row[_MEASURE + MEASURE_ADX]
+    for model in range(MODEL_COUNT):
         out[c.VOTE_0 + model] = row[_VOTES + model]
 
 
@@ -326,7 +326,7 @@ def _moment(
         row = rows[side[s], s]
         if not present[s]:
             _write_out(row, 0, (ts_ns - last) / int(params[_INTERVAL]) if last >= 0 else np.inf, out[s])
-            out[s, c.QUALITY] = pool[G_QUALITY]
+            out[s, c.QUALITY] = pool[POOL_QUALITY]
             continue
         if ahead_ts[s] == ts_ns and _same(ohlcv[s], ahead[s]):
             side[s] = 1 - side[s]
@@ -338,7 +338,7 @@ def _moment(
         if row[_UNLEARNED] > 0.0:
             clocks[s, _FEATURES_TS] = ts_ns
         signals += int(abs(out[s, c.SIGNAL]))
-        out[s, c.QUALITY] = pool[G_QUALITY]
+        out[s, c.QUALITY] = pool[POOL_QUALITY]
     return signals
 
 
@@ -381,7 +381,7 @@ def _params(interval_ns: int, market: MarketSettings, signals: SignalSettings) -
 class SignalKernel:
     """Measures, regime, costs and signals of all symbols, advanced a moment at a time.
 
-    ``out`` (S, N_OUT) float64 is the output of the last moment, columns in signals.columns; the array is reused.
+    ``out`` (S, SIZE) float64 is the output of the last moment, columns in signals.columns; the array is reused.
     ``features_ts`` (S,) int64 is the open of the newest base bar in each symbol's last decision, -1 before it.
     Base bars of *interval_ns* must divide an hour (1 minute to 1 hour). Raises InputError for settings that do not fit.
     """
@@ -417,13 +417,13 @@ class SignalKernel:
         self._clocks: Ints = np.full((count, 2), -1, dtype=np.int64)
         self._ahead: Floats = np.zeros((count, 5))
         self._ahead_ts: Ints = np.full(count, -1, dtype=np.int64)
-        self._ahead_out: Floats = np.zeros((count, c.N_OUT))
+        self._ahead_out: Floats = np.zeros((count, c.SIZE))
         self._pool: Floats = np.zeros(POOL_SIZE)
-        self._pool[G_QUALITY] = 0.5
+        self._pool[POOL_QUALITY] = 0.5
         self._last_ns = -1
         self._learned = True
         self.features_ts = self._clocks[:, _FEATURES_TS]
-        self.out: Floats = np.zeros((count, c.N_OUT))
+        self.out: Floats = np.zeros((count, c.SIZE))
         self._write_before_first_bar(self.out)
 
     def advance(self, batch: MarketBatch) -> int:
@@ -463,13 +463,13 @@ class SignalKernel:
             )
 
     def advance_all(self, ts_ns: Ints, ohlcv: Floats, present: Bools, out: Floats | None = None) -> Floats:
-        """Process T moments at once: (T,), (T, S, 5), (T, S); return every moment's ``out`` (T, S, N_OUT).
+        """Process T moments at once: (T,), (T, S, 5), (T, S); return every moment's ``out`` (T, S, SIZE).
 
         The state advances, so chunks can follow one another. Raises DataError when time does not move forward.
         """
         moments = ts_ns.shape[0]
-        answers = np.empty((moments, len(self.symbols), c.N_OUT)) if out is None else out
-        require(answers.shape == (moments, len(self.symbols), c.N_OUT), "out", answers.shape, "wrong shape")
+        answers = np.empty((moments, len(self.symbols), c.SIZE)) if out is None else out
+        require(answers.shape == (moments, len(self.symbols), c.SIZE), "out", answers.shape, "wrong shape")
         if moments == 0:
             return answers
         if ts_ns[0] <= self._last_ns or bool((np.diff(ts_ns) <= 0).any()):
@@ -517,4 +517,4 @@ class SignalKernel:
             write_out(row, 0, np.inf, answer)
         out[:, c.TREND] = TREND_UNKNOWN
         out[:, c.DIRECTION] = DIR_NONE
-        out[:, c.QUALITY] = self._pool[G_QUALITY]
+        out[:, c.QUALITY] = self._pool[POOL_QUALITY]

@@ -29,11 +29,11 @@ _OPEN: Final = -1  # no exit yet
 
 # Columns of a resolved row.
 RESOLVED_SYMBOL, RESOLVED_SEQ, RESOLVED_NET_R, RESOLVED_EXIT, RESOLVED_BARS = 0, 1, 2, 3, 4
-_N_RESOLVED: Final = 5
+_RESULT_SIZE: Final = 5
 
 # Columns of one held shadow; entry 0.0 until it has entered.
 _SEQ, _SIGN, _RISK, _REACH, _ENTRY, _FROM, _BARS = 0, 1, 2, 3, 4, 5, 6
-_N_SHADOW: Final = 7
+_SHADOW_SIZE: Final = 7
 _COUNT, _LAST_TS, _OVERFLOW, _DROPPED = 0, 1, 2, 3  # columns of the per-symbol integers
 
 
@@ -159,8 +159,8 @@ class ShadowBook:
         self.interval_ns = interval_ns
         self.taker_fee_bps = float(taker_fee_bps)
         self.max_bars = float(max(1, round(max_hours * NS_PER_HOUR / interval_ns)))
-        self.resolved: Floats = np.zeros((n_symbols * MAX_OPEN, _N_RESOLVED))
-        self._held: Floats = np.zeros((n_symbols, MAX_OPEN, _N_SHADOW))
+        self.resolved: Floats = np.zeros((n_symbols * MAX_OPEN, _RESULT_SIZE))
+        self._held: Floats = np.zeros((n_symbols, MAX_OPEN, _SHADOW_SIZE))
         self._counts: Ints = np.zeros((n_symbols, 4), dtype=np.int64)
         self._counts[:, _LAST_TS] = -1
         self._closes: Floats = np.full(n_symbols, np.nan)

@@ -32,122 +32,28 @@ from quantum_trader.engine.road import (
     size_entry,
     size_intent,
 )
+from quantum_trader.lab.sweep.columns import (
+    bar,
+    counter,
+    exit_reason,
+    instrument,
+    money,
+    position,
+    signal,
+    stamp,
+    trade,
+    trade_whole,
+)
 from quantum_trader.lab.sweep.layout import (
-    BAR_CLOSE,
-    BAR_HIGH,
-    BAR_LOW,
-    BAR_OPEN,
-    BAR_SIZE,
-    C_BLOCKED,
-    C_BROKEN,
-    C_ERROR,
-    C_HELD,
-    C_LAST_CLOSE,
-    C_LEVEL,
-    C_LOSING,
-    C_LOSS_HALTED,
-    C_OPENED,
-    C_PENDING,
-    C_REDUCED,
-    C_RESULTS,
-    C_SHADOW_WINS,
-    C_TRADES,
-    C_WAITING,
-    C_WINS,
-    D_ATR,
-    D_BEST,
-    D_BREAKEVEN_R,
-    D_CLOSING,
-    D_ENTRY,
-    D_EQUITY,
-    D_EXIT_MODE,
-    D_FEES,
-    D_FIRST_STOP,
-    D_FUNDING,
-    D_LEVERAGE,
-    D_MARGIN,
-    D_MAX_HOURS,
-    D_QTY,
-    D_REASON,
-    D_RESERVE,
-    D_SIGN,
-    D_SIZE,
-    D_STATE,
-    D_STOP,
-    D_STOP_ATR,
-    D_TARGET,
-    D_TARGET_ATR,
-    D_TRAIL_ATR,
     ERROR_NOT_FLAT,
-    G_AGE_S,
-    G_ATR,
-    G_CONFIDENCE,
-    G_EXPIRED,
-    G_LEVERAGE,
-    G_PRICE,
-    G_QTY,
-    G_REDUCES,
-    G_SIGN,
-    G_SIZE,
-    G_STOP,
-    G_TREND,
     GUARD_CODE,
-    I_LEAST_NOTIONAL,
-    I_LEAST_QTY,
-    I_SIZE,
-    I_STEP_SIZE,
-    I_TAKER_BPS,
-    I_TICK,
-    M_CASH,
-    M_DRAWDOWN,
-    M_EQUITY,
-    M_FEES,
-    M_FUNDING,
-    M_PEAK,
-    M_VENUE_CASH,
     PURPOSE_CLOSE,
     PURPOSE_LIQUIDATION,
     PURPOSE_STOP,
     PURPOSE_TARGET,
-    REASON_NONE,
-    S_ENTRY_NS,
-    S_FUNDED,
-    S_SIGNAL,
-    S_SIZE,
     STATE_HELD,
     STATE_PENDING,
-    T_ENTRY,
-    T_ENTRY_NS,
-    T_EQUITY,
-    T_EXIT,
-    T_EXIT_NS,
-    T_FEES,
-    T_FUNDING,
-    T_PNL,
-    T_QTY,
-    T_R,
-    T_REASON,
-    T_RISK,
-    T_SIGN,
-    T_SIGNAL,
-    T_SIZE,
-    T_SYMBOL,
-    T_WHOLE_SIZE,
     TIER_SIZE,
-    V_ENTRY,
-    V_LIQUIDATION,
-    V_MARGIN,
-    V_QTY,
-    V_STOP,
-    V_TARGET,
-    X_DATA_HOLE,
-    X_LIQUIDATION,
-    X_SIGNAL_FLIP,
-    X_STOP,
-    X_TAKE_PROFIT,
-    X_TIMEOUT,
-    X_TRAILING_STOP,
-    X_UNPROTECTED,
     Bars,
     Desk,
     Levels,
@@ -162,7 +68,17 @@ from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.core import next_streak
 from quantum_trader.policy.enforcement import SWITCH_POSITION_LIMITS, Settings, settings_in_use
-from quantum_trader.risk import exits, governor, guard, limits, sizing
+from quantum_trader.risk import (
+    account_column,
+    exits,
+    governor,
+    guard,
+    intent_column,
+    limit_column,
+    limits,
+    refusal_code,
+    sizing,
+)
 from quantum_trader.venues.paper import fills
 
 _round_to = compiled(round_to)
@@ -226,7 +142,7 @@ def _bars(t, tape, levels, rules):
     """The rows of moment *t*."""
     at = t * rules.size
     return Bars(
-        tape.ts_ns[t], tape.ts_ns[t] + rules.interval_ns, shift(tape.ohlc, at * BAR_SIZE), shift(tape.present, at),
+        tape.ts_ns[t], tape.ts_ns[t] + rules.interval_ns, shift(tape.ohlc, at * bar.SIZE), shift(tape.present, at),
         shift(tape.mark, at), shift(tape.cost_bps, at), shift(tape.cost_bps, at + rules.size),
         shift(tape.funding_count, at), shift(levels.key, at + t), tape.quality[t],
     )
@@ -247,33 +163,33 @@ def _remove(items, count, value):
 @kernel
 def _wait(desk, order):
     """Put an order behind those that fill at the next open."""
-    desk.waiting[desk.counts[C_WAITING]] = order
-    desk.counts[C_WAITING] += 1
+    desk.waiting[desk.counts[counter.WAITING]] = order
+    desk.counts[counter.WAITING] += 1
 
 
 @kernel
 def _close_at_next_open(desk, s, reason):
     """Send the order that closes symbol *s*, unless one is on its way."""
-    row = shift(desk.symbols, s * D_SIZE)
-    row[D_REASON] = reason
-    if row[D_CLOSING] == 0.0:
-        row[D_CLOSING] = 1.0
+    row = shift(desk.symbols, s * position.SIZE)
+    row[position.REASON] = reason
+    if row[position.CLOSING] == 0.0:
+        row[position.CLOSING] = 1.0
         _wait(desk, 2 * s + 1)
 
 
 @kernel
 def _clear(desk, s):
     """Make symbol *s* flat and drop whatever rests for it."""
-    row = shift(desk.symbols, s * D_SIZE)
-    for column in range(D_SIZE):
+    row = shift(desk.symbols, s * position.SIZE)
+    for column in range(position.SIZE):
         row[column] = 0.0
-    row[D_REASON] = REASON_NONE
+    row[position.REASON] = exit_reason.NONE
 
 
 @kernel
 def _drop_pending(desk, s):
     """Forget an opening order that will not fill."""
-    desk.counts[C_PENDING] = _remove(desk.pending, desk.counts[C_PENDING], s)
+    desk.counts[counter.PENDING] = _remove(desk.pending, desk.counts[counter.PENDING], s)
     _clear(desk, s)
 
 
@@ -283,7 +199,7 @@ def _margin_used(rules, desk):
     """Isolated margins of all positions at the venue."""
     total = 0.0
     for s in range(rules.size):
-        total += desk.symbols[s * D_SIZE + V_MARGIN]
+        total += desk.symbols[s * position.SIZE + position.VENUE_MARGIN]
     return total
 
 
@@ -293,8 +209,8 @@ def _reserved(desk, first, last, total):
     for at in range(first, last):
         order = desk.waiting[at]
         if order % 2 == 0:
-            row = shift(desk.symbols, order // 2 * D_SIZE)
-            total += row[D_RESERVE] * row[D_QTY] / row[D_QTY]
+            row = shift(desk.symbols, order // 2 * position.SIZE)
+            total += row[position.RESERVE] * row[position.QTY] / row[position.QTY]
     return total
 
 
@@ -302,25 +218,28 @@ def _reserved(desk, first, last, total):
 @kernel
 def _book_entry(s, qty, price, fee, ts_ns, funded, rules, desk):
     """Book an opening fill at the venue and in the engine's books."""
-    row, money, counts = shift(desk.symbols, s * D_SIZE), desk.money, desk.counts
-    sign, step = int(row[D_SIGN]), rules.instruments[s * I_SIZE + I_STEP_SIZE]
-    row[V_ENTRY] = _entry_after_fill(0.0, 0.0, qty, price)
-    row[V_MARGIN] = _initial_margin(qty, price, row[D_LEVERAGE])
-    row[V_QTY] = _round_to(qty, step)
-    row[V_LIQUIDATION] = _liquidation_price(sign, row[V_QTY], row[V_ENTRY], row[V_MARGIN], _tiers(s, rules))
-    money[M_VENUE_CASH] += 0.0 - fee
-    money[M_CASH] -= fee
-    money[M_FEES] += fee
-    counts[C_PENDING] = _remove(desk.pending, counts[C_PENDING], s)
-    desk.held[counts[C_HELD]] = s
-    counts[C_HELD] += 1
-    desk.opened[counts[C_OPENED]] = s
-    counts[C_OPENED] += 1
-    desk.stamps[s * S_SIZE + S_ENTRY_NS] = ts_ns
-    desk.stamps[s * S_SIZE + S_FUNDED] = funded
-    row[D_STATE] = STATE_HELD
-    row[D_QTY], row[D_ENTRY], row[D_BEST], row[D_FEES], row[D_FUNDING] = qty, price, price, fee, 0.0
-    row[D_MARGIN] = row[D_RESERVE] = 0.0
+    row, amounts, counts = shift(desk.symbols, s * position.SIZE), desk.money, desk.counts
+    sign, step = int(row[position.SIGN]), rules.instruments[s * instrument.SIZE + instrument.STEP_SIZE]
+    row[position.VENUE_ENTRY] = _entry_after_fill(0.0, 0.0, qty, price)
+    row[position.VENUE_MARGIN] = _initial_margin(qty, price, row[position.LEVERAGE])
+    row[position.VENUE_QTY] = _round_to(qty, step)
+    row[position.VENUE_LIQUIDATION] = _liquidation_price(
+        sign, row[position.VENUE_QTY], row[position.VENUE_ENTRY], row[position.VENUE_MARGIN], _tiers(s, rules)
+    )
+    amounts[money.VENUE_CASH] += 0.0 - fee
+    amounts[money.CASH] -= fee
+    amounts[money.FEES] += fee
+    counts[counter.PENDING] = _remove(desk.pending, counts[counter.PENDING], s)
+    desk.held[counts[counter.HELD]] = s
+    counts[counter.HELD] += 1
+    desk.opened[counts[counter.OPENED]] = s
+    counts[counter.OPENED] += 1
+    desk.stamps[s * stamp.SIZE + stamp.ENTRY_NS] = ts_ns
+    desk.stamps[s * stamp.SIZE + stamp.FUNDED] = funded
+    row[position.STATE] = STATE_HELD
+    row[position.QTY], row[position.ENTRY], row[position.BEST] = qty, price, price
+    row[position.FEES], row[position.FUNDING] = fee, 0.0
+    row[position.MARGIN] = row[position.RESERVE] = 0.0
 
 
 @kernel
@@ -329,16 +248,16 @@ def _fill_entry(s, kept, at, count, bars, rules, desk):
 
     Orders at places 0 to *kept* and *at* to *count* of the waiting ones are still open, this one included.
     """
-    row, instrument = shift(desk.symbols, s * D_SIZE), shift(rules.instruments, s * I_SIZE)
-    sign, open_ = int(row[D_SIGN]), bars.ohlc[s * BAR_SIZE + BAR_OPEN]
+    row, terms = shift(desk.symbols, s * position.SIZE), shift(rules.instruments, s * instrument.SIZE)
+    sign, open_ = int(row[position.SIGN]), bars.ohlc[s * bar.SIZE + bar.OPEN]
     cost = _taker_cost(bars.cost_bps[s], rules.default_cost_bps)
-    price = _market_price(sign, open_, cost, instrument[I_TICK])
-    qty = _round_to(row[D_QTY], instrument[I_STEP_SIZE])
-    fee = _fee(qty, price, instrument[I_TAKER_BPS])
+    price = _market_price(sign, open_, cost, terms[instrument.TICK])
+    qty = _round_to(row[position.QTY], terms[instrument.STEP_SIZE])
+    fee = _fee(qty, price, terms[instrument.TAKER_BPS])
     reserved = _reserved(desk, at, count, _reserved(desk, 0, kept, 0.0))
-    available = desk.money[M_VENUE_CASH] - _margin_used(rules, desk) - reserved
-    room = available + row[D_RESERVE] * row[D_QTY] / row[D_QTY]
-    if _initial_margin(qty, price, row[D_LEVERAGE]) + fee > room:
+    available = desk.money[money.VENUE_CASH] - _margin_used(rules, desk) - reserved
+    room = available + row[position.RESERVE] * row[position.QTY] / row[position.QTY]
+    if _initial_margin(qty, price, row[position.LEVERAGE]) + fee > room:
         _drop_pending(desk, s)
         return
     _book_entry(s, qty, price, fee, bars.ts_ns, bars.funding_count[s], rules, desk)
@@ -348,64 +267,71 @@ def _fill_entry(s, kept, at, count, bars, rules, desk):
 def _exit_code(row, purpose):
     """Why a closing fill of *purpose* ends the position."""
     if purpose == PURPOSE_TARGET:
-        return X_TAKE_PROFIT
+        return exit_reason.TAKE_PROFIT
     if purpose == PURPOSE_STOP:
-        return X_STOP if row[D_STOP] == row[D_FIRST_STOP] else X_TRAILING_STOP
-    if row[D_REASON] != REASON_NONE:
-        return int(row[D_REASON])
-    return X_LIQUIDATION
+        return exit_reason.STOP if row[position.STOP] == row[position.FIRST_STOP] else exit_reason.TRAILING_STOP
+    if row[position.REASON] != exit_reason.NONE:
+        return int(row[position.REASON])
+    return exit_reason.LIQUIDATION
 
 
 @kernel
 def _book_exit(s, purpose, qty, price, fee, ts_ns, profile, rules, desk, outcome):
     """Book a closing fill at the venue and in the engine's books, and close the trade."""
-    row, money, counts = shift(desk.symbols, s * D_SIZE), desk.money, desk.counts
-    sign = int(row[D_SIGN])
-    left = _round_to(row[V_QTY] - qty, rules.instruments[s * I_SIZE + I_STEP_SIZE])
-    if left != 0.0 or row[D_QTY] - qty > row[D_QTY] * 1e-9:
-        counts[C_ERROR] = ERROR_NOT_FLAT
-    money[M_VENUE_CASH] += _realised_pnl(sign, row[V_ENTRY], qty, price) - fee
-    money[M_CASH] -= fee
-    money[M_FEES] += fee
-    realised = _realised_pnl(sign, row[D_ENTRY], qty, price)
-    money[M_CASH] += realised
-    row[D_FEES] += fee
-    pnl = _net_pnl(realised, row[D_FEES], row[D_FUNDING])
+    row, amounts, counts = shift(desk.symbols, s * position.SIZE), desk.money, desk.counts
+    sign = int(row[position.SIGN])
+    left = _round_to(row[position.VENUE_QTY] - qty, rules.instruments[s * instrument.SIZE + instrument.STEP_SIZE])
+    if left != 0.0 or row[position.QTY] - qty > row[position.QTY] * 1e-9:
+        counts[counter.ERROR] = ERROR_NOT_FLAT
+    amounts[money.VENUE_CASH] += _realised_pnl(sign, row[position.VENUE_ENTRY], qty, price) - fee
+    amounts[money.CASH] -= fee
+    amounts[money.FEES] += fee
+    realised = _realised_pnl(sign, row[position.ENTRY], qty, price)
+    amounts[money.CASH] += realised
+    row[position.FEES] += fee
+    pnl = _net_pnl(realised, row[position.FEES], row[position.FUNDING])
     won = 1 if pnl >= 0.0 else 0
-    counts[C_LOSING], counts[C_BROKEN], counts[C_WINS] = _next_streak(
-        counts[C_LOSING], counts[C_BROKEN], counts[C_WINS], won, int(profile[pol.P_RECOVERY_AFTER])
+    counts[counter.LOSING], counts[counter.BROKEN], counts[counter.WINS] = _next_streak(
+        counts[counter.LOSING], counts[counter.BROKEN], counts[counter.WINS], won,
+        int(profile[pol.PROFILE_RECOVERY_AFTER]),
     )
-    risk = _risk_amount(sign, row[D_ENTRY], row[D_FIRST_STOP], row[D_STOP_ATR], row[D_ATR], row[D_QTY])
+    risk = _risk_amount(
+        sign, row[position.ENTRY], row[position.FIRST_STOP], row[position.STOP_ATR], row[position.ATR],
+        row[position.QTY],
+    )
     _write_trade(s, _exit_code(row, purpose), qty * price / qty, pnl, risk, ts_ns, desk, outcome)
-    _record_trade(shift(desk.performance, s * perf.N_PERF), pnl / risk, pnl)
-    counts[C_RESULTS], counts[C_SHADOW_WINS], counts[C_LAST_CLOSE] = 1, 0, ts_ns
+    _record_trade(shift(desk.performance, s * perf.SIZE), pnl / risk, pnl)
+    counts[counter.RESULTS], counts[counter.SHADOW_WINS], counts[counter.LAST_CLOSE] = 1, 0, ts_ns
     _governor_trade(desk.governor, pnl)
-    counts[C_HELD] = _remove(desk.held, counts[C_HELD], s)
-    if row[D_CLOSING] != 0.0 and purpose != PURPOSE_CLOSE:
-        counts[C_WAITING] = _remove(desk.waiting, counts[C_WAITING], 2 * s + 1)
+    counts[counter.HELD] = _remove(desk.held, counts[counter.HELD], s)
+    if row[position.CLOSING] != 0.0 and purpose != PURPOSE_CLOSE:
+        counts[counter.WAITING] = _remove(desk.waiting, counts[counter.WAITING], 2 * s + 1)
     _clear(desk, s)
 
 
 @kernel
 def _write_trade(s, reason, exit_price, pnl, risk, ts_ns, desk, outcome):
     """Note a round trip."""
-    number, row = desk.counts[C_TRADES], shift(desk.symbols, s * D_SIZE)
-    whole, trade = shift(outcome.trade_whole, number * T_WHOLE_SIZE), shift(outcome.trade, number * T_SIZE)
-    whole[T_SYMBOL], whole[T_SIGN], whole[T_SIGNAL] = s, int(row[D_SIGN]), desk.stamps[s * S_SIZE + S_SIGNAL]
-    whole[T_ENTRY_NS], whole[T_EXIT_NS], whole[T_REASON] = desk.stamps[s * S_SIZE + S_ENTRY_NS], ts_ns, reason
-    trade[T_QTY], trade[T_ENTRY], trade[T_EXIT] = row[D_QTY], row[D_ENTRY], exit_price
-    trade[T_PNL], trade[T_R], trade[T_RISK] = pnl, pnl / risk, risk
-    trade[T_FEES], trade[T_FUNDING], trade[T_EQUITY] = row[D_FEES], row[D_FUNDING], row[D_EQUITY]
-    desk.counts[C_TRADES] += 1
+    number, row = desk.counts[counter.TRADES], shift(desk.symbols, s * position.SIZE)
+    whole, figures = shift(outcome.trade_whole, number * trade_whole.SIZE), shift(outcome.trade, number * trade.SIZE)
+    whole[trade_whole.SYMBOL], whole[trade_whole.SIGN] = s, int(row[position.SIGN])
+    whole[trade_whole.SIGNAL] = desk.stamps[s * stamp.SIZE + stamp.SIGNAL]
+    whole[trade_whole.ENTRY_NS], whole[trade_whole.EXIT_NS] = desk.stamps[s * stamp.SIZE + stamp.ENTRY_NS], ts_ns
+    whole[trade_whole.REASON] = reason
+    figures[trade.QTY], figures[trade.ENTRY], figures[trade.EXIT] = row[position.QTY], row[position.ENTRY], exit_price
+    figures[trade.PNL], figures[trade.R], figures[trade.RISK] = pnl, pnl / risk, risk
+    figures[trade.FEES], figures[trade.FUNDING] = row[position.FEES], row[position.FUNDING]
+    figures[trade.EQUITY] = row[position.EQUITY]
+    desk.counts[counter.TRADES] += 1
 
 
 @kernel
 def _fill_exit(s, purpose, reference, open_, cost_bps, ts_ns, profile, rules, desk, outcome):
     """Fill what ends the position of *s*: a market order, a stop, a target or the liquidation at *reference*."""
-    row, instrument = shift(desk.symbols, s * D_SIZE), shift(rules.instruments, s * I_SIZE)
-    sign, tick, fee_bps = int(row[D_SIGN]), instrument[I_TICK], instrument[I_TAKER_BPS]
+    row, terms = shift(desk.symbols, s * position.SIZE), shift(rules.instruments, s * instrument.SIZE)
+    sign, tick, fee_bps = int(row[position.SIGN]), terms[instrument.TICK], terms[instrument.TAKER_BPS]
     cost = _taker_cost(cost_bps, rules.default_cost_bps)
-    qty = min(_round_to(row[D_QTY], instrument[I_STEP_SIZE]), row[V_QTY])
+    qty = min(_round_to(row[position.QTY], terms[instrument.STEP_SIZE]), row[position.VENUE_QTY])
     if purpose == PURPOSE_STOP:
         price = _stop_price(-sign, reference, open_, cost, tick)
     elif purpose == PURPOSE_TARGET:
@@ -413,7 +339,7 @@ def _fill_exit(s, purpose, reference, open_, cost_bps, ts_ns, profile, rules, de
     elif purpose == PURPOSE_LIQUIDATION:
         price = _liquidation_fill(sign, reference, open_, tick)
         fee_bps = fee_bps + rules.liquidation_bps
-        qty = row[V_QTY]
+        qty = row[position.VENUE_QTY]
     else:
         price = _market_price(-sign, reference, cost, tick)
     fee = _fee(qty, price, fee_bps)
@@ -425,29 +351,29 @@ def _fill_exit(s, purpose, reference, open_, cost_bps, ts_ns, profile, rules, de
 def _pay_funding(bars, tape, rules, desk):
     """Charge every funding since the last one on the positions whose bar is here, in the order of the symbols."""
     due = False
-    for at in range(desk.counts[C_HELD]):
+    for at in range(desk.counts[counter.HELD]):
         s = desk.held[at]
-        due = due or bars.funding_count[s] > desk.stamps[s * S_SIZE + S_FUNDED]
+        due = due or bars.funding_count[s] > desk.stamps[s * stamp.SIZE + stamp.FUNDED]
     if not due:
         return
     for s in range(rules.size):
-        row = shift(desk.symbols, s * D_SIZE)
-        if row[D_STATE] != STATE_HELD or bars.present[s] == 0:
+        row = shift(desk.symbols, s * position.SIZE)
+        if row[position.STATE] != STATE_HELD or bars.present[s] == 0:
             continue
-        for k in range(desk.stamps[s * S_SIZE + S_FUNDED], bars.funding_count[s]):
+        for k in range(desk.stamps[s * stamp.SIZE + stamp.FUNDED], bars.funding_count[s]):
             rate = tape.funding_rate[tape.funding_from[s] + k]
-            amount = _funding(row[D_SIGN] * row[V_QTY], bars.ohlc[s * BAR_SIZE + BAR_OPEN], rate)
-            desk.money[M_VENUE_CASH] += amount
-            desk.money[M_CASH] += amount
-            desk.money[M_FUNDING] += amount
-            row[D_FUNDING] += amount
-        desk.stamps[s * S_SIZE + S_FUNDED] = bars.funding_count[s]
+            amount = _funding(row[position.SIGN] * row[position.VENUE_QTY], bars.ohlc[s * bar.SIZE + bar.OPEN], rate)
+            desk.money[money.VENUE_CASH] += amount
+            desk.money[money.CASH] += amount
+            desk.money[money.FUNDING] += amount
+            row[position.FUNDING] += amount
+        desk.stamps[s * stamp.SIZE + stamp.FUNDED] = bars.funding_count[s]
 
 
 @kernel
 def _fill_waiting(bars, profile, rules, desk, outcome):
     """Fill the waiting orders whose symbol has a bar, in the order they were sent."""
-    count, kept = desk.counts[C_WAITING], 0
+    count, kept = desk.counts[counter.WAITING], 0
     for at in range(count):
         order = desk.waiting[at]
         s = order // 2
@@ -457,45 +383,48 @@ def _fill_waiting(bars, profile, rules, desk, outcome):
         elif order % 2 == 0:
             _fill_entry(s, kept, at, count, bars, rules, desk)
         else:
-            open_ = bars.ohlc[s * BAR_SIZE + BAR_OPEN]
+            open_ = bars.ohlc[s * bar.SIZE + bar.OPEN]
             _fill_exit(
                 s, PURPOSE_CLOSE, open_, open_, bars.cost_bps[s], bars.ts_ns, profile, rules, desk, outcome
             )
-    desk.counts[C_WAITING] = kept
+    desk.counts[counter.WAITING] = kept
 
 
 @kernel
 def _reaches(s, at_open, bars, desk):
     """What ends the position of *s* in this bar, or at its open alone (paper_fills.EXIT_*)."""
-    row, bar = shift(desk.symbols, s * D_SIZE), shift(bars.ohlc, s * BAR_SIZE)
-    low = bar[0] if at_open else bar[2]
-    high = bar[0] if at_open else bar[1]
-    return _first_exit(int(row[D_SIGN]), row[V_STOP], row[V_TARGET], row[V_LIQUIDATION], bar[0], low, high)
+    row, prices = shift(desk.symbols, s * position.SIZE), shift(bars.ohlc, s * bar.SIZE)
+    low = prices[bar.OPEN] if at_open else prices[bar.LOW]
+    high = prices[bar.OPEN] if at_open else prices[bar.HIGH]
+    return _first_exit(
+        int(row[position.SIGN]), row[position.VENUE_STOP], row[position.VENUE_TARGET], row[position.VENUE_LIQUIDATION],
+        prices[bar.OPEN], low, high,
+    )
 
 
 @kernel
 def _settle(at_open, ts_ns, bars, profile, rules, desk, outcome):
     """Fill what the opens, or the ranges, reach, in the order of the symbols."""
     reached = False
-    for at in range(desk.counts[C_HELD]):
+    for at in range(desk.counts[counter.HELD]):
         s = desk.held[at]
         reached = reached or (bars.present[s] != 0 and _reaches(s, at_open, bars, desk) != fills.EXIT_NONE)
     if not reached:
         return
     for s in range(rules.size):
-        row = shift(desk.symbols, s * D_SIZE)
-        if row[D_STATE] != STATE_HELD or bars.present[s] == 0:
+        row = shift(desk.symbols, s * position.SIZE)
+        if row[position.STATE] != STATE_HELD or bars.present[s] == 0:
             continue
         found = _reaches(s, at_open, bars, desk)
         if found == fills.EXIT_NONE:
             continue
-        level = row[V_STOP]
+        level = row[position.VENUE_STOP]
         if found == fills.EXIT_TARGET:
-            level = row[V_TARGET]
+            level = row[position.VENUE_TARGET]
         elif found == fills.EXIT_LIQUIDATION:
-            level = row[V_LIQUIDATION]
+            level = row[position.VENUE_LIQUIDATION]
         _fill_exit(
-            s, _PURPOSE[found], level, bars.ohlc[s * BAR_SIZE + BAR_OPEN], bars.cost_bps[s], ts_ns, profile, rules,
+            s, _PURPOSE[found], level, bars.ohlc[s * bar.SIZE + bar.OPEN], bars.cost_bps[s], ts_ns, profile, rules,
             desk, outcome,
         )
 
@@ -504,31 +433,34 @@ def _settle(at_open, ts_ns, bars, profile, rules, desk, outcome):
 def _protect_opened(bars, rules, desk):
     """Put stop and target of the positions opened just now at the venue; what cannot be protected is closed."""
     refused = 0
-    for at in range(desk.counts[C_OPENED]):
+    for at in range(desk.counts[counter.OPENED]):
         s = desk.opened[at]
-        row = shift(desk.symbols, s * D_SIZE)
-        if row[D_STATE] != STATE_HELD:
+        row = shift(desk.symbols, s * position.SIZE)
+        if row[position.STATE] != STATE_HELD:
             continue
-        sign, open_ = int(row[D_SIGN]), bars.ohlc[s * BAR_SIZE + BAR_OPEN]
-        liquidation = _risk_liquidation(sign, row[D_ENTRY], row[D_QTY], row[D_LEVERAGE], _tiers(s, rules))
+        sign, open_ = int(row[position.SIGN]), bars.ohlc[s * bar.SIZE + bar.OPEN]
+        liquidation = _risk_liquidation(
+            sign, row[position.ENTRY], row[position.QTY], row[position.LEVERAGE], _tiers(s, rules)
+        )
         stop, target = _bracket(
-            sign, row[D_ENTRY], row[D_ATR], row[D_STOP_ATR], row[D_TARGET_ATR], int(row[D_EXIT_MODE]),
-            rules.instruments[s * I_SIZE + I_TICK], liquidation,
+            sign, row[position.ENTRY], row[position.ATR], row[position.STOP_ATR], row[position.TARGET_ATR],
+            int(row[position.EXIT_MODE]),
+            rules.instruments[s * instrument.SIZE + instrument.TICK], liquidation,
         )
         if stop != stop:
-            _close_at_next_open(desk, s, X_UNPROTECTED)
+            _close_at_next_open(desk, s, exit_reason.UNPROTECTED)
             continue
-        row[D_FIRST_STOP], row[D_STOP], row[D_TARGET] = stop, stop, target
+        row[position.FIRST_STOP], row[position.STOP], row[position.TARGET] = stop, stop, target
         if target > 0.0 and not _would_trigger(-sign, target, open_):
-            row[V_TARGET] = target
+            row[position.VENUE_TARGET] = target
         if _would_trigger(sign, stop, open_):
             desk.opened[refused] = s
             refused += 1
         else:
-            row[V_STOP] = stop
+            row[position.VENUE_STOP] = stop
     for at in range(refused):
-        _close_at_next_open(desk, desk.opened[at], X_UNPROTECTED)
-    desk.counts[C_OPENED] = 0
+        _close_at_next_open(desk, desk.opened[at], exit_reason.UNPROTECTED)
+    desk.counts[counter.OPENED] = 0
 
 
 @kernel
@@ -536,10 +468,10 @@ def _meet_bars(bars, tape, profile, rules, desk, outcome):
     """Let the bars of moment *t* meet positions and orders: opens, then ranges."""
     ts_ns = bars.ts_ns
     _pay_funding(bars, tape, rules, desk)
-    if desk.counts[C_WAITING] > 0:
+    if desk.counts[counter.WAITING] > 0:
         _fill_waiting(bars, profile, rules, desk, outcome)
     _settle(True, ts_ns, bars, profile, rules, desk, outcome)
-    if desk.counts[C_OPENED] > 0:
+    if desk.counts[counter.OPENED] > 0:
         _protect_opened(bars, rules, desk)
     _settle(False, ts_ns + rules.interval_ns - _BAR_END_NS, bars, profile, rules, desk, outcome)
 
@@ -551,16 +483,16 @@ def _take_shadows(first, last, tape, desk, outcome):
     for at in range(first, last):
         if outcome.decision[tape.shadow_signal[at]] != ROAD_APPROVED:
             r = tape.shadow_r[at]
-            _record_shadow(shift(desk.performance, tape.shadow_symbol[at] * perf.N_PERF), r)
-            desk.counts[C_SHADOW_WINS] = desk.counts[C_SHADOW_WINS] + 1 if r > 0.0 else 0
-            desk.counts[C_RESULTS] = 1
+            _record_shadow(shift(desk.performance, tape.shadow_symbol[at] * perf.SIZE), r)
+            desk.counts[counter.SHADOW_WINS] = desk.counts[counter.SHADOW_WINS] + 1 if r > 0.0 else 0
+            desk.counts[counter.RESULTS] = 1
 
 
 @kernel
 def _break_streak(counts):
     """End the losing streak without a win."""
-    counts[C_LOSING], counts[C_BROKEN], counts[C_WINS] = _broken_by_command(
-        counts[C_LOSING], counts[C_BROKEN], counts[C_WINS]
+    counts[counter.LOSING], counts[counter.BROKEN], counts[counter.WINS] = _broken_by_command(
+        counts[counter.LOSING], counts[counter.BROKEN], counts[counter.WINS]
     )
 
 
@@ -568,25 +500,25 @@ def _break_streak(counts):
 def _watch_streak(now_ns, counts):
     """Let shadow wins end a losing streak that keeps the account from ever winning again."""
     if _shadows_break_streak(
-        counts[C_SHADOW_WINS], counts[C_LOSING], counts[C_HELD], counts[C_LAST_CLOSE], now_ns
+        counts[counter.SHADOW_WINS], counts[counter.LOSING], counts[counter.HELD], counts[counter.LAST_CLOSE], now_ns
     ):
         _break_streak(counts)
-        counts[C_SHADOW_WINS] = 0
+        counts[counter.SHADOW_WINS] = 0
 
 
 @kernel
 def _mark(bars, desk):
     """Mark the books; returns (equity, exposure in percent)."""
-    equity = desk.money[M_CASH]
-    count = desk.counts[C_HELD]
+    equity = desk.money[money.CASH]
+    count = desk.counts[counter.HELD]
     if count == 0:
         return equity, 0.0
     margin = 0.0
     for at in range(count):
         s = desk.held[at]
-        row = shift(desk.symbols, s * D_SIZE)
-        equity += _realised_pnl(int(row[D_SIGN]), row[D_ENTRY], row[D_QTY], bars.mark[s])
-        margin += row[D_QTY] * row[D_ENTRY] / row[D_LEVERAGE]
+        row = shift(desk.symbols, s * position.SIZE)
+        equity += _realised_pnl(int(row[position.SIGN]), row[position.ENTRY], row[position.QTY], bars.mark[s])
+        margin += row[position.QTY] * row[position.ENTRY] / row[position.LEVERAGE]
     return equity, _percent_of(margin, equity)
 
 
@@ -595,51 +527,52 @@ def _watch_halts(now_ns, equity, rules, desk):
     """Note the daily-loss latch, and let the simulated operator end an EMERGENCY."""
     counts, now_s = desk.counts, now_ns // _NS_PER_SECOND
     latched = _losses_latched(desk.losses)
-    if counts[C_LEVEL] == 0 and counts[C_LOSS_HALTED] == 0 and not latched:
+    if counts[counter.LEVEL] == 0 and counts[counter.LOSS_HALTED] == 0 and not latched:
         return
-    counts[C_LOSS_HALTED] = 1 if latched else 0
-    if counts[C_LEVEL] == GOV_EMERGENCY and _operator_resumes(
+    counts[counter.LOSS_HALTED] = 1 if latched else 0
+    if counts[counter.LEVEL] == GOV_EMERGENCY and _operator_resumes(
         desk.governor[governor.GOV_ROW_SINCE_S], now_s, rules.resume_hours
     ):
         _governor_resume(desk.governor, equity, now_s)
         _break_streak(counts)
-        counts[C_LEVEL] = int(desk.governor[governor.GOV_ROW_LEVEL])
+        counts[counter.LEVEL] = int(desk.governor[governor.GOV_ROW_LEVEL])
 
 
 @kernel
 def _trail(s, bars, rules, desk):
     """Move the stop where the exit rules say so; it never loosens."""
-    row = shift(desk.symbols, s * D_SIZE)
-    sign = int(row[D_SIGN])
+    row = shift(desk.symbols, s * position.SIZE)
+    sign = int(row[position.SIGN])
     stop = _next_stop(
-        sign, row[D_ENTRY], row[D_FIRST_STOP], row[D_STOP], row[D_BEST], row[D_ATR], row[D_BREAKEVEN_R],
-        row[D_TRAIL_ATR], int(row[D_EXIT_MODE]), rules.instruments[s * I_SIZE + I_TICK],
-        rules.trail_step_atr * row[D_ATR],
+        sign, row[position.ENTRY], row[position.FIRST_STOP], row[position.STOP], row[position.BEST], row[position.ATR],
+        row[position.BREAKEVEN_R],
+        row[position.TRAIL_ATR], int(row[position.EXIT_MODE]), rules.instruments[s * instrument.SIZE + instrument.TICK],
+        rules.trail_step_atr * row[position.ATR],
     )
-    if stop == row[D_STOP]:
+    if stop == row[position.STOP]:
         return
     if _would_trigger(sign, stop, bars.mark[s]):
-        _close_at_next_open(desk, s, X_TRAILING_STOP)
+        _close_at_next_open(desk, s, exit_reason.TRAILING_STOP)
         return
-    row[D_STOP] = stop
-    row[V_STOP] = stop
+    row[position.STOP] = stop
+    row[position.VENUE_STOP] = stop
 
 
 @kernel
 def _manage(bars, rules, desk):
     """Trail and time out the open positions, in the order they were opened."""
-    for at in range(desk.counts[C_HELD]):
+    for at in range(desk.counts[counter.HELD]):
         s = desk.held[at]
         if bars.present[s] == 0:
             continue
-        row = shift(desk.symbols, s * D_SIZE)
-        best = bars.ohlc[s * BAR_SIZE + BAR_HIGH] if row[D_SIGN] > 0.0 else bars.ohlc[s * BAR_SIZE + BAR_LOW]
-        if (best - row[D_BEST]) * row[D_SIGN] > 0.0:
-            row[D_BEST] = best
-        if row[D_REASON] != REASON_NONE:
+        row = shift(desk.symbols, s * position.SIZE)
+        best = bars.ohlc[s * bar.SIZE + bar.HIGH] if row[position.SIGN] > 0.0 else bars.ohlc[s * bar.SIZE + bar.LOW]
+        if (best - row[position.BEST]) * row[position.SIGN] > 0.0:
+            row[position.BEST] = best
+        if row[position.REASON] != exit_reason.NONE:
             continue
-        if _timed_out(desk.stamps[s * S_SIZE + S_ENTRY_NS], bars.now_ns, row[D_MAX_HOURS]):
-            _close_at_next_open(desk, s, X_TIMEOUT)
+        if _timed_out(desk.stamps[s * stamp.SIZE + stamp.ENTRY_NS], bars.now_ns, row[position.MAX_HOURS]):
+            _close_at_next_open(desk, s, exit_reason.TIMEOUT)
         else:
             _trail(s, bars, rules, desk)
 
@@ -649,68 +582,74 @@ def _manage(bars, rules, desk):
 def _limit_row(s, rules, desk):
     """Fill the guard's limits, tightened by the policy's where position limits are enforced."""
     limit_row = desk.limit_row
-    for column in range(guard.LIMIT_SIZE):
+    for column in range(limit_column.SIZE):
         limit_row[column] = rules.limits[column]
     if rules.switches[SWITCH_POSITION_LIMITS] != 0:
         out = shift(desk.policy, (s + 1) * pol.OUT_SIZE)
-        limit_row[guard.L_POSITIONS] = _tighter(out[pol.OUT_MAX_OPEN], rules.limits[guard.L_POSITIONS])
-        limit_row[guard.L_EXPOSURE_PCT] = _tighter(out[pol.OUT_EXPOSURE_LIMIT], rules.limits[guard.L_EXPOSURE_PCT])
+        limit_row[limit_column.POSITIONS] = _tighter(out[pol.OUT_MAX_OPEN], rules.limits[limit_column.POSITIONS])
+        limit_row[limit_column.EXPOSURE_PCT] = _tighter(
+            out[pol.OUT_EXPOSURE_LIMIT], rules.limits[limit_column.EXPOSURE_PCT]
+        )
 
 
 @kernel
 def _account_row(now_ns, open_count, desk):
     """Fill the guard's view of the account."""
-    row, equity = desk.account_row, desk.money[M_EQUITY]
+    row, equity = desk.account_row, desk.money[money.EQUITY]
     used = 0.0
-    for at in range(desk.counts[C_HELD]):
-        held = shift(desk.symbols, desk.held[at] * D_SIZE)
-        used += held[D_QTY] * held[D_ENTRY] / held[D_LEVERAGE]
+    for at in range(desk.counts[counter.HELD]):
+        held = shift(desk.symbols, desk.held[at] * position.SIZE)
+        used += held[position.QTY] * held[position.ENTRY] / held[position.LEVERAGE]
     on_the_way = 0.0
-    for at in range(desk.counts[C_PENDING]):
-        on_the_way += desk.symbols[desk.pending[at] * D_SIZE + D_MARGIN]
-    row[guard.A_KILL], row[guard.A_CONNECTED], row[guard.A_POLICY_OK] = 0.0, 1.0, 1.0
-    row[guard.A_GOVERNOR] = desk.counts[C_LEVEL]
-    row[guard.A_EQUITY] = equity
-    row[guard.A_USED_MARGIN] = used + on_the_way
-    row[guard.A_POSITIONS] = open_count
-    row[guard.A_ROLLING_PNL], row[guard.A_MIDNIGHT_PNL] = _losses_pct(desk.losses, equity)
-    row[guard.A_LOSS_LATCHED] = 1.0 if _losses_latched(desk.losses) else 0.0
-    row[guard.A_ORDERS_HOUR] = _orders_last_hour(desk.rate, now_ns)
+    for at in range(desk.counts[counter.PENDING]):
+        on_the_way += desk.symbols[desk.pending[at] * position.SIZE + position.MARGIN]
+    row[account_column.KILL], row[account_column.CONNECTED], row[account_column.POLICY_OK] = 0.0, 1.0, 1.0
+    row[account_column.GOVERNOR] = desk.counts[counter.LEVEL]
+    row[account_column.EQUITY] = equity
+    row[account_column.USED_MARGIN] = used + on_the_way
+    row[account_column.POSITIONS] = open_count
+    row[account_column.ROLLING_PNL], row[account_column.MIDNIGHT_PNL] = _losses_pct(desk.losses, equity)
+    row[account_column.LOSS_LATCHED] = 1.0 if _losses_latched(desk.losses) else 0.0
+    row[account_column.ORDERS_HOUR] = _orders_last_hour(desk.rate, now_ns)
 
 
 @kernel
-def _intent_row(s, signal, qty, stop, leverage, cost_r, rules, desk):
-    """Fill the guard's view of a *signal* or outside intent for *qty* with its *stop*; those of signals are new."""
-    row, instrument = desk.intent_row, shift(rules.instruments, s * I_SIZE)
-    row[guard.I_SIGN], row[guard.I_PRICE] = int(signal[G_SIGN]), signal[G_PRICE]
-    row[guard.I_QTY], row[guard.I_STOP] = qty, stop
-    row[guard.I_LEVERAGE], row[guard.I_STEP] = leverage, instrument[I_STEP_SIZE]
-    row[guard.I_MIN_QTY], row[guard.I_MIN_NOTIONAL] = instrument[I_LEAST_QTY], instrument[I_LEAST_NOTIONAL]
-    row[guard.I_COST_R], row[guard.I_DATA_AGE_S], row[guard.I_EXPIRED] = cost_r, signal[G_AGE_S], signal[G_EXPIRED]
-    row[guard.I_SYMBOL_OK] = row[guard.I_NEW_POSITION] = 1.0
+def _intent_row(s, signal_row, qty, stop, leverage, cost_r, rules, desk):
+    """Fill the guard's view of a *signal_row* or outside intent for *qty* with its *stop*; those of signals are new."""
+    row, terms = desk.intent_row, shift(rules.instruments, s * instrument.SIZE)
+    row[intent_column.SIGN], row[intent_column.PRICE] = int(signal_row[signal.SIGN]), signal_row[signal.PRICE]
+    row[intent_column.QTY], row[intent_column.STOP] = qty, stop
+    row[intent_column.LEVERAGE], row[intent_column.STEP] = leverage, terms[instrument.STEP_SIZE]
+    row[intent_column.MIN_QTY] = terms[instrument.LEAST_QTY]
+    row[intent_column.MIN_NOTIONAL] = terms[instrument.LEAST_NOTIONAL]
+    row[intent_column.COST_R], row[intent_column.DATA_AGE_S] = cost_r, signal_row[signal.AGE_S]
+    row[intent_column.EXPIRED] = signal_row[signal.EXPIRED]
+    row[intent_column.SYMBOL_OK] = row[intent_column.NEW_POSITION] = 1.0
 
 
 @kernel
 def _open(n, s, qty, stop, stop_atr, leverage, used, now_ns, tape, levels, rules, desk, outcome):
     """Ask the guard about *qty* of signal or intent *n*, plan its position, send its order; returns the decision."""
-    signal, vol = shift(tape.signals, n * G_SIZE), levels.signal_vol[n]
-    _intent_row(s, signal, qty, stop, leverage, levels.signal_cost_r[n], rules, desk)
-    _account_row(now_ns, desk.counts[C_HELD] + desk.counts[C_PENDING], desk)
+    signal_row, vol = shift(tape.signals, n * signal.SIZE), levels.signal_vol[n]
+    _intent_row(s, signal_row, qty, stop, leverage, levels.signal_cost_r[n], rules, desk)
+    _account_row(now_ns, desk.counts[counter.HELD] + desk.counts[counter.PENDING], desk)
     refusal, qty, _, _ = _guard_core(desk.intent_row, desk.account_row, desk.limit_row, _tiers(s, rules))
-    if refusal != guard.OK:
+    if refusal != refusal_code.OK:
         return GUARD_CODE + refusal
     outcome.quantity[n] = qty
-    row = shift(desk.symbols, s * D_SIZE)
-    _, row[D_TARGET_ATR], row[D_BREAKEVEN_R], row[D_TRAIL_ATR], row[D_MAX_HOURS] = _exit_row(
-        int(signal[G_TREND]), vol
-    )
-    row[D_STATE], row[D_SIGN], row[D_QTY], row[D_LEVERAGE] = STATE_PENDING, signal[G_SIGN], qty, leverage
-    row[D_ATR], row[D_STOP_ATR], row[D_EXIT_MODE] = signal[G_ATR], stop_atr, used.exit_code
-    row[D_EQUITY] = desk.money[M_EQUITY]
-    row[D_MARGIN] = qty * signal[G_PRICE] / leverage
-    desk.stamps[s * S_SIZE + S_SIGNAL] = n
-    desk.pending[desk.counts[C_PENDING]] = s
-    desk.counts[C_PENDING] += 1
+    row = shift(desk.symbols, s * position.SIZE)
+    _, target_atr, breakeven_r, trail_atr, max_hours = _exit_row(int(signal_row[signal.TREND]), vol)
+    row[position.TARGET_ATR], row[position.BREAKEVEN_R] = target_atr, breakeven_r
+    row[position.TRAIL_ATR], row[position.MAX_HOURS] = trail_atr, max_hours
+    row[position.STATE], row[position.SIGN] = STATE_PENDING, signal_row[signal.SIGN]
+    row[position.QTY], row[position.LEVERAGE] = qty, leverage
+    row[position.ATR], row[position.STOP_ATR] = signal_row[signal.ATR], stop_atr
+    row[position.EXIT_MODE] = used.exit_code
+    row[position.EQUITY] = desk.money[money.EQUITY]
+    row[position.MARGIN] = qty * signal_row[signal.PRICE] / leverage
+    desk.stamps[s * stamp.SIZE + stamp.SIGNAL] = n
+    desk.pending[desk.counts[counter.PENDING]] = s
+    desk.counts[counter.PENDING] += 1
     _note_order(desk.rate, now_ns)
     _wait(desk, 2 * s)
     return ROAD_APPROVED
@@ -719,20 +658,20 @@ def _open(n, s, qty, stop, stop_atr, leverage, used, now_ns, tape, levels, rules
 @kernel
 def _risk_factor(s, desk):
     """The share of the permitted risk that the symbol's record and the governor's level leave."""
-    return desk.performance[s * perf.N_PERF + perf.P_RISK_FACTOR] * _level_factors(desk.counts[C_LEVEL])[0]
+    return desk.performance[s * perf.SIZE + perf.RISK_FACTOR] * _level_factors(desk.counts[counter.LEVEL])[0]
 
 
 @kernel
 def _enter(n, s, used, now_ns, tape, levels, rules, desk, outcome):
     """Size the entry of signal *n* and open it; returns the decision's code."""
-    signal, instrument = shift(tape.signals, n * G_SIZE), shift(rules.instruments, s * I_SIZE)
-    sign, price, atr = int(signal[G_SIGN]), signal[G_PRICE], signal[G_ATR]
-    stop_atr = _exit_row(int(signal[G_TREND]), levels.signal_vol[n])[0]
+    signal_row, terms = shift(tape.signals, n * signal.SIZE), shift(rules.instruments, s * instrument.SIZE)
+    sign, price, atr = int(signal_row[signal.SIGN]), signal_row[signal.PRICE], signal_row[signal.ATR]
+    stop_atr = _exit_row(int(signal_row[signal.TREND]), levels.signal_vol[n])[0]
     stop = _planned_stop(sign, price, atr, stop_atr)
     _limit_row(s, rules, desk)
     code, qty, leverage = _size_entry(
-        sign, price, stop, desk.money[M_EQUITY], used.risk_pct, _risk_factor(s, desk), desk.counts[C_LEVEL],
-        rules.leverage, (instrument[I_STEP_SIZE], instrument[I_LEAST_QTY], instrument[I_LEAST_NOTIONAL]),
+        sign, price, stop, desk.money[money.EQUITY], used.risk_pct, _risk_factor(s, desk), desk.counts[counter.LEVEL],
+        rules.leverage, (terms[instrument.STEP_SIZE], terms[instrument.LEAST_QTY], terms[instrument.LEAST_NOTIONAL]),
         desk.limit_row, _tiers(s, rules),
     )
     if code != ROAD_APPROVED:
@@ -744,15 +683,15 @@ def _enter(n, s, used, now_ns, tape, levels, rules, desk, outcome):
 @kernel
 def _enter_intent(n, s, used, now_ns, tape, levels, rules, desk, outcome):
     """Clip intent *n* to the risk of a signal and open it; returns the decision's code."""
-    intent = shift(tape.signals, n * G_SIZE)
+    intent = shift(tape.signals, n * signal.SIZE)
     qty, stop, stop_atr = _size_intent(
-        int(intent[G_SIGN]), intent[G_QTY], intent[G_PRICE], intent[G_STOP], intent[G_ATR],
-        _exit_row(int(intent[G_TREND]), levels.signal_vol[n])[0], desk.money[M_EQUITY], used.risk_pct,
+        int(intent[signal.SIGN]), intent[signal.QTY], intent[signal.PRICE], intent[signal.STOP], intent[signal.ATR],
+        _exit_row(int(intent[signal.TREND]), levels.signal_vol[n])[0], desk.money[money.EQUITY], used.risk_pct,
         _risk_factor(s, desk),
     )
     _limit_row(s, rules, desk)
     return _open(
-        n, s, qty, stop, stop_atr, intent[G_LEVERAGE], used, now_ns, tape, levels, rules, desk, outcome
+        n, s, qty, stop, stop_atr, intent[signal.LEVERAGE], used, now_ns, tape, levels, rules, desk, outcome
     )
 
 
@@ -760,7 +699,7 @@ def _enter_intent(n, s, used, now_ns, tape, levels, rules, desk, outcome):
 def _settings_of(s, rules, desk):
     """The settings in force for symbol *s*: the policy's where a switch is on, else the fixed ones."""
     out = shift(desk.policy, (s + 1) * pol.OUT_SIZE)
-    by_tag = 0 if desk.performance[s * perf.N_PERF + perf.P_TAG] == TAG_BAD else 1
+    by_tag = 0 if desk.performance[s * perf.SIZE + perf.TAG] == TAG_BAD else 1
     by_policy = Settings(
         int(out[pol.OUT_ALLOW]), int(out[pol.OUT_SYMBOL_OK]), out[pol.OUT_MIN_CONF], out[pol.OUT_RISK_PCT],
         int(out[pol.OUT_MAX_OPEN]), int(out[pol.OUT_EXIT]),
@@ -774,13 +713,16 @@ def _settings_of(s, rules, desk):
 @kernel
 def _pass_gates(n, s, used, tape, desk):
     """The ROAD code of the gates for signal or intent *n*; one against a position closes it."""
-    signal, row = shift(tape.signals, n * G_SIZE), shift(desk.symbols, s * D_SIZE)
-    open_count = desk.counts[C_HELD] + desk.counts[C_PENDING]
-    held = int(row[D_SIGN]) if row[D_STATE] == STATE_HELD else 0
-    pending = 1 if row[D_STATE] == STATE_PENDING else 0
-    code = _gate(int(signal[G_SIGN]), signal[G_CONFIDENCE], signal[G_ATR], held, pending, open_count, used)
-    if code == ROAD_FLIP and row[D_REASON] == REASON_NONE:
-        _close_at_next_open(desk, s, X_SIGNAL_FLIP)
+    signal_row, row = shift(tape.signals, n * signal.SIZE), shift(desk.symbols, s * position.SIZE)
+    open_count = desk.counts[counter.HELD] + desk.counts[counter.PENDING]
+    held = int(row[position.SIGN]) if row[position.STATE] == STATE_HELD else 0
+    pending = 1 if row[position.STATE] == STATE_PENDING else 0
+    code = _gate(
+        int(signal_row[signal.SIGN]), signal_row[signal.CONFIDENCE], signal_row[signal.ATR], held, pending, open_count,
+        used,
+    )
+    if code == ROAD_FLIP and row[position.REASON] == exit_reason.NONE:
+        _close_at_next_open(desk, s, exit_reason.SIGNAL_FLIP)
     return code
 
 
@@ -799,12 +741,13 @@ def _take_signal(n, now_ns, tape, levels, rules, desk, outcome):
 def _take_intent(n, now_ns, tape, levels, rules, desk, outcome):
     """Take outside intent *n* down the road and note how it fared; a reducing one closes its position."""
     s = tape.signal_symbol[n]
-    row = shift(desk.symbols, s * D_SIZE)
-    if tape.signals[n * G_SIZE + G_REDUCES] != 0.0:
+    row = shift(desk.symbols, s * position.SIZE)
+    if tape.signals[n * signal.SIZE + signal.REDUCES] != 0.0:
         code = ROAD_NO_POSITION
-        if row[D_STATE] == STATE_HELD:
+        if row[position.STATE] == STATE_HELD:
             code = ROAD_REDUCES
-            _close_at_next_open(desk, s, X_SIGNAL_FLIP if row[D_REASON] == REASON_NONE else row[D_REASON])
+            known = row[position.REASON]
+            _close_at_next_open(desk, s, exit_reason.SIGNAL_FLIP if known == exit_reason.NONE else known)
     else:
         used = _settings_of(s, rules, desk)
         code = _pass_gates(n, s, used, tape, desk)
@@ -816,7 +759,7 @@ def _take_intent(n, now_ns, tape, levels, rules, desk, outcome):
 @kernel
 def _expire_entries(first, desk):
     """Cancel the opening orders among the first *first* waiting: they did not fill. Returns how many of those stay."""
-    count, kept, stay = desk.counts[C_WAITING], 0, 0
+    count, kept, stay = desk.counts[counter.WAITING], 0, 0
     for at in range(count):
         order = desk.waiting[at]
         if at < first and order % 2 == 0:
@@ -825,40 +768,40 @@ def _expire_entries(first, desk):
         desk.waiting[kept] = order
         kept += 1
         stay += 1 if at < first else 0
-    desk.counts[C_WAITING] = kept
+    desk.counts[counter.WAITING] = kept
     return stay
 
 
 @kernel
 def _submit_entries(first, bars, rules, desk):
     """Let the venue take or refuse the opening orders sent in this moment (places *first* on of those waiting)."""
-    count, kept = desk.counts[C_WAITING], first
+    count, kept = desk.counts[counter.WAITING], first
     for at in range(first, count):
         order = desk.waiting[at]
         s = order // 2
         if order % 2 == 0:
-            row, price = shift(desk.symbols, s * D_SIZE), bars.ohlc[s * BAR_SIZE + BAR_CLOSE]
-            qty = row[D_QTY]
-            need = _initial_margin(qty, price, row[D_LEVERAGE])
-            need += _fee(qty, price, rules.instruments[s * I_SIZE + I_TAKER_BPS])
-            available = desk.money[M_VENUE_CASH] - _margin_used(rules, desk) - _reserved(desk, 0, kept, 0.0)
-            refused = bars.present[s] == 0 or qty * price > _tier_cap(row[D_LEVERAGE], _tiers(s, rules))
+            row, price = shift(desk.symbols, s * position.SIZE), bars.ohlc[s * bar.SIZE + bar.CLOSE]
+            qty = row[position.QTY]
+            need = _initial_margin(qty, price, row[position.LEVERAGE])
+            need += _fee(qty, price, rules.instruments[s * instrument.SIZE + instrument.TAKER_BPS])
+            available = desk.money[money.VENUE_CASH] - _margin_used(rules, desk) - _reserved(desk, 0, kept, 0.0)
+            refused = bars.present[s] == 0 or qty * price > _tier_cap(row[position.LEVERAGE], _tiers(s, rules))
             if refused or need > available:
                 _drop_pending(desk, s)
                 continue
-            row[D_RESERVE] = need
+            row[position.RESERVE] = need
         desk.waiting[kept] = order
         kept += 1
-    desk.counts[C_WAITING] = kept
+    desk.counts[counter.WAITING] = kept
 
 
 @kernel
 def _take_intents(first, last, bars, tape, levels, rules, desk, outcome):
     """Take the outside intents *first* to *last* one by one; the venue answers each before the next."""
     for n in range(first, last):
-        waiting = desk.counts[C_WAITING]
+        waiting = desk.counts[counter.WAITING]
         _take_intent(n, bars.now_ns, tape, levels, rules, desk, outcome)
-        if desk.counts[C_WAITING] > waiting:
+        if desk.counts[counter.WAITING] > waiting:
             _submit_entries(waiting, bars, rules, desk)
 
 
@@ -868,14 +811,14 @@ def _close_before_holes(t, bars, tape, profile, rules, desk, outcome):
     for at in range(tape.hole_from[t], tape.hole_from[t + 1]):
         s = tape.holes[at * 3]
         _take_shadows(tape.holes[at * 3 + 1], tape.holes[at * 3 + 2], tape, desk, outcome)
-        row = shift(desk.symbols, s * D_SIZE)
-        if row[D_STATE] == STATE_PENDING:
-            desk.counts[C_WAITING] = _remove(desk.waiting, desk.counts[C_WAITING], 2 * s)
+        row = shift(desk.symbols, s * position.SIZE)
+        if row[position.STATE] == STATE_PENDING:
+            desk.counts[counter.WAITING] = _remove(desk.waiting, desk.counts[counter.WAITING], 2 * s)
             _drop_pending(desk, s)
-        elif row[D_STATE] == STATE_HELD:
-            desk.counts[C_WAITING] = _remove(desk.waiting, desk.counts[C_WAITING], 2 * s + 1)
-            row[D_REASON], row[D_CLOSING] = X_DATA_HOLE, 0.0
-            close = bars.ohlc[s * BAR_SIZE + BAR_CLOSE]
+        elif row[position.STATE] == STATE_HELD:
+            desk.counts[counter.WAITING] = _remove(desk.waiting, desk.counts[counter.WAITING], 2 * s + 1)
+            row[position.REASON], row[position.CLOSING] = exit_reason.DATA_HOLE, 0.0
+            close = bars.ohlc[s * bar.SIZE + bar.CLOSE]
             _fill_exit(
                 s, PURPOSE_CLOSE, close, close, bars.cost_after_bps[s], bars.now_ns, profile, rules, desk, outcome
             )
@@ -885,32 +828,32 @@ def _close_before_holes(t, bars, tape, profile, rules, desk, outcome):
 @kernel
 def _note_equity(now_ns, equity, rules, desk, outcome):
     """Keep the newest equity of the period, and the deepest drawdown from the peak."""
-    money = desk.money
+    amounts = desk.money
     outcome.equity[(now_ns - 1) // rules.period_ns - outcome.first_period] = equity
-    if equity > money[M_PEAK]:
-        money[M_PEAK] = equity
-    drawdown = equity / money[M_PEAK] - 1.0
-    if drawdown < money[M_DRAWDOWN]:
-        money[M_DRAWDOWN] = drawdown
+    if equity > amounts[money.PEAK]:
+        amounts[money.PEAK] = equity
+    drawdown = equity / amounts[money.PEAK] - 1.0
+    if drawdown < amounts[money.DRAWDOWN]:
+        amounts[money.DRAWDOWN] = drawdown
 
 
 @kernel
 def _moment(t, tape, levels, profile, rules, desk, outcome):
     """Run one moment."""
     counts, bars = desk.counts, _bars(t, tape, levels, rules)
-    if counts[C_HELD] > 0 or counts[C_WAITING] > 0:
+    if counts[counter.HELD] > 0 or counts[counter.WAITING] > 0:
         _meet_bars(bars, tape, profile, rules, desk, outcome)
     equity, exposure = _mark(bars, desk)
-    desk.money[M_EQUITY] = equity
-    counts[C_LEVEL] = policy_step(bars, equity, exposure, profile, rules, desk)
+    desk.money[money.EQUITY] = equity
+    counts[counter.LEVEL] = policy_step(bars, equity, exposure, profile, rules, desk)
     state = desk.policy[pol.OUT_RISK_PROFILE]
     if state == RISK_NONE:
-        counts[C_BLOCKED] += 1
+        counts[counter.BLOCKED] += 1
     elif state == RISK_REDUCED:
-        counts[C_REDUCED] += 1
+        counts[counter.REDUCED] += 1
     _watch_halts(bars.now_ns, equity, rules, desk)
-    first = counts[C_WAITING]
-    if counts[C_HELD] > 0:
+    first = counts[counter.WAITING]
+    if counts[counter.HELD] > 0:
         _manage(bars, rules, desk)
     if tape.intent_from[t] > tape.signal_from[t]:
         for n in range(tape.signal_from[t], tape.intent_from[t]):
@@ -920,7 +863,7 @@ def _moment(t, tape, levels, profile, rules, desk, outcome):
         _watch_streak(bars.now_ns, counts)
     if first > 0:
         first = _expire_entries(first, desk)
-    if counts[C_WAITING] > first:
+    if counts[counter.WAITING] > first:
         _submit_entries(first, bars, rules, desk)
     if tape.signal_from[t + 1] > tape.intent_from[t]:
         _take_intents(tape.intent_from[t], tape.signal_from[t + 1], bars, tape, levels, rules, desk, outcome)
@@ -982,4 +925,4 @@ def run_setting(first, last, tape, levels, profile, rules, desk, outcome):
     limits_of_policy = pointer(profile)
     for t in range(first, last):
         _moment(t, bare_tape, bare_levels, limits_of_policy, bare_rules, bare_desk, bare_outcome)
-    return desk.counts[C_ERROR]
+    return desk.counts[counter.ERROR]

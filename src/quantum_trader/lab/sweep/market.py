@@ -17,7 +17,8 @@ from quantum_trader.engine import stage
 from quantum_trader.engine.recorded_intents import RecordedIntents
 from quantum_trader.engine.road import shadow_bracket
 from quantum_trader.engine.settings import EngineSettings
-from quantum_trader.lab.sweep.layout import B_SIZE, G_SIZE, I_SIZE, Levels, Rules, Tape
+from quantum_trader.lab.sweep.columns import instrument, measure, signal
+from quantum_trader.lab.sweep.layout import Levels, Rules, Tape
 from quantum_trader.lab.sweep.policy import fill_levels, pack_states
 from quantum_trader.market.arrays import Floats, Ints
 from quantum_trader.market.jit import kernel
@@ -34,7 +35,7 @@ from quantum_trader.venues.paper.funding import FundingSchedule
 from quantum_trader.venues.paper.settings import PaperSettings
 
 _SIGNAL_COLUMNS: Final = (col.SIGNAL, col.CONFIDENCE, col.ATR_1H, col.CLOSE, col.TREND)  # in the order of G_*
-_NO_INTENT: Final = [0.0] * (G_SIZE - len(_SIGNAL_COLUMNS))
+_NO_INTENT: Final = [0.0] * (signal.SIZE - len(_SIGNAL_COLUMNS))
 ENSEMBLE: Final = "ensemble"  # the source of signals: the first of :attr:`Market.sources`
 
 
@@ -144,7 +145,7 @@ def prepare(
     tape, bars = _tape(recording, instruments, settings, signals)
     return Market(
         tape=tape, rules=_rules(recording, instruments, settings),
-        fee_bps=np.array([instrument.taker_fee_bps for instrument in instruments]), symbols=recording.symbols,
+        fee_bps=np.array([one.taker_fee_bps for one in instruments]), symbols=recording.symbols,
         bars=bars, settings=settings, sources=tuple(signals.sources),
         source_of=np.array(signals.source_of, dtype=np.int64),
     )
@@ -175,7 +176,7 @@ def _tape(
         "signal_from": np.array(signal_from, dtype=np.int64),
         "intent_from": np.array(signals.intent_from, dtype=np.int64), "hole_from": np.array(hole_from, dtype=np.int64),
         "signal_symbol": np.array(signals.symbols, dtype=np.int64),
-        "signals": np.array(signals.rows, dtype=np.float64).reshape(-1, G_SIZE),
+        "signals": np.array(signals.rows, dtype=np.float64).reshape(-1, signal.SIZE),
         "shadow_span": np.array(spans, dtype=np.int64).reshape(-1, 2),
         "shadow_symbol": np.array([one[0] for one in shadows], dtype=np.int64),
         "shadow_signal": np.array([one[1] for one in shadows], dtype=np.int64),
@@ -215,7 +216,7 @@ def _append(
     """Keep of a chunk what settings read."""
     count = len(ts_ns)
     state = np.empty((count, size + 1), dtype=np.uint8)
-    measures = np.empty((count, size + 1, B_SIZE))
+    measures = np.empty((count, size + 1, measure.SIZE))
     _pack(columns, SymbolPerformance([str(index) for index in range(size)]).rows, state, measures)
     for name, array in (
         ("ts_ns", np.asarray(ts_ns, dtype=np.int64)), ("ohlc", ohlcv[:, :, :4]), ("present", present.view(np.uint8)),
@@ -258,11 +259,11 @@ def _funding(
 ) -> dict[str, Any]:
     """Funding times and rates as the venue charges them, and the newest known rate as the engine estimates with."""
     counts, rates, starts, estimates = [], [], [0], []
-    for instrument in instruments:
-        times, values = recording.funding.get(instrument.symbol, ((), ()))
+    for one in instruments:
+        times, values = recording.funding.get(one.symbol, ((), ()))
         schedule = FundingSchedule(
-            instrument.symbol, [int(time) for time in times], [float(value) for value in values],
-            settings.venue.assumed_funding_rate, instrument.funding_interval_hours,
+            one.symbol, [int(time) for time in times], [float(value) for value in values],
+            settings.venue.assumed_funding_rate, one.funding_interval_hours,
         )
         due = schedule.due(int(moments[0]) - 1, int(moments[-1]))
         counts.append(np.searchsorted(np.array([moment for moment, _ in due], dtype=np.int64), moments, side="right"))
@@ -280,8 +281,8 @@ def _funding(
 
 def _rules(recording: Recording, instruments: tuple[Instrument, ...], settings: SweepSettings) -> Rules:
     engine, venue, integration = settings.engine, settings.venue, settings.engine.integration
-    table = np.zeros((len(instruments), I_SIZE))
-    depth = max(len(instrument.tiers) for instrument in instruments)
+    table = np.zeros((len(instruments), instrument.SIZE))
+    depth = max(len(one.tiers) for one in instruments)
     tiers = np.zeros((len(instruments), depth, 4))
     for index, one in enumerate(instruments):
         table[index] = (one.tick_size, one.step_size, one.min_qty, one.min_notional, one.taker_fee_bps)
@@ -313,5 +314,8 @@ def levels_of(market: Market, vector: Floats) -> Levels:
 
 def thresholds_of(vector: Floats) -> tuple[float, ...]:
     """The part of a profile *vector* on which :func:`levels_of` depends."""
-    places = (pol.P_HIGH_VOL, pol.P_EXTREME_VOL, pol.P_HIGH_SPREAD_BPS, pol.P_HIGH_SLIPPAGE_BPS, pol.P_MAX_COST_R)
+    places = (
+        pol.PROFILE_HIGH_VOL, pol.PROFILE_EXTREME_VOL, pol.PROFILE_HIGH_SPREAD_BPS, pol.PROFILE_HIGH_SLIPPAGE_BPS,
+        pol.PROFILE_MAX_COST_R,
+    )
     return tuple(float(vector[place]) for place in places)

@@ -14,28 +14,8 @@ import numpy as np
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.engine import stage
 from quantum_trader.engine.stage import account_step, fill_account, measure_symbol
+from quantum_trader.lab.sweep.columns import account_seen, counter, measure, wanted
 from quantum_trader.lab.sweep.layout import (
-    A_BITS,
-    A_BROKEN,
-    A_DAILY_PNL,
-    A_DRAWDOWN,
-    A_EXPOSURE,
-    A_LATCHED,
-    A_OPEN,
-    A_QUALITY,
-    A_STALE,
-    A_STREAK,
-    A_WINS,
-    B_SLIPPAGE_BPS,
-    B_SPREAD_BPS,
-    B_VOL_RATIO,
-    C_BROKEN,
-    C_EVALUATED,
-    C_HELD,
-    C_LOSING,
-    C_MOVED,
-    C_RESULTS,
-    C_WINS,
     KEY_COST,
     KEY_SET,
     KEY_SLIPPAGE,
@@ -45,15 +25,13 @@ from quantum_trader.lab.sweep.layout import (
     STATE_DIRECTION,
     STATE_LIQUIDITY,
     STATE_STALE,
-    W_BITS,
-    W_SIZE,
 )
 from quantum_trader.lab.sweep.memory import shift
 from quantum_trader.market import performance as perf
 from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.policy import core, stability
 from quantum_trader.policy import layout as pol
-from quantum_trader.risk.guard import L_DAILY_LOSS_PCT
+from quantum_trader.risk import limit_column
 from quantum_trader.signals import columns as col
 
 _vol_level = compiled(core.vol_level)
@@ -69,10 +47,10 @@ _looseness = compiled(stability.looseness)
 _similarity = compiled(stability.similarity)
 _hold_slot = compiled(stability.hold_slot)
 
-_OK = pol.FIELD_SYMBOL * pol.H_WIDTH + pol.H_CURRENT
+_OK = pol.FIELD_SYMBOL * pol.HOLD_WIDTH + pol.HOLD_CURRENT
 _NUMERIC = (1 << pol.FIELD_RISK_PCT) | (1 << pol.FIELD_MIN_CONF)
-_RISK_COUNT = pol.FIELD_RISK_PCT * pol.H_WIDTH + pol.H_COUNT
-_CONF_COUNT = pol.FIELD_MIN_CONF * pol.H_WIDTH + pol.H_COUNT
+_RISK_COUNT = pol.FIELD_RISK_PCT * pol.HOLD_WIDTH + pol.HOLD_COUNT
+_CONF_COUNT = pol.FIELD_MIN_CONF * pol.HOLD_WIDTH + pol.HOLD_COUNT
 _NEVER_BARS = np.inf
 _DRIFTS = np.uint32(REST_DRIFT)
 _AT_REST = np.uint32(~REST_DRIFT & 0xFFFFFFFF)
@@ -90,18 +68,18 @@ def pack_states(inputs, state, measures):
             int(row[pol.IN_TREND]) | int(row[pol.IN_DIRECTION]) << STATE_DIRECTION | fresh << STATE_STALE
             | liquidity << STATE_LIQUIDITY
         )
-        measures[s, B_VOL_RATIO] = row[pol.IN_VOL_RATIO]
-        measures[s, B_SPREAD_BPS] = row[pol.IN_SPREAD_BPS]
-        measures[s, B_SLIPPAGE_BPS] = row[pol.IN_SLIPPAGE_BPS]
+        measures[s, measure.VOL_RATIO] = row[pol.IN_VOL_RATIO]
+        measures[s, measure.SPREAD_BPS] = row[pol.IN_SPREAD_BPS]
+        measures[s, measure.SLIPPAGE_BPS] = row[pol.IN_SLIPPAGE_BPS]
 
 
 # ---- once for all settings with the same thresholds ----------------------------------------------------------------
 @kernel
 def _measured(t, s, tape, fee_bps, row, constants):
     """Volatility code (as exits see it) and cost in R of symbol *s* at moment *t*."""
-    row[col.VOL_RATIO] = tape.measures[t, s + 1, B_VOL_RATIO]
-    row[col.SPREAD_BPS] = tape.measures[t, s + 1, B_SPREAD_BPS]
-    row[col.SLIPPAGE_BPS] = tape.measures[t, s + 1, B_SLIPPAGE_BPS]
+    row[col.VOL_RATIO] = tape.measures[t, s + 1, measure.VOL_RATIO]
+    row[col.SPREAD_BPS] = tape.measures[t, s + 1, measure.SPREAD_BPS]
+    row[col.SLIPPAGE_BPS] = tape.measures[t, s + 1, measure.SLIPPAGE_BPS]
     row[col.TREND] = tape.state[t, s + 1] & 3
     row[col.CLOSE], row[col.ATR_1H] = tape.mark[t, s], tape.atr[t, s]
     constants[stage.SYM_FEE_BPS], constants[stage.SYM_FUNDING] = fee_bps[s], tape.funding_8h[t, s]
@@ -111,18 +89,20 @@ def _measured(t, s, tape, fee_bps, row, constants):
 @kernel
 def fill_levels(tape, fee_bps, thresholds, levels):
     """Hold the tape's measures against *thresholds* (a profile vector) for every moment and signal."""
-    row, constants = np.zeros(col.N_OUT), np.zeros(stage.SYM_SIZE)
+    row, constants = np.zeros(col.SIZE), np.zeros(stage.SYM_SIZE)
     moments, slots = tape.state.shape
     for t in range(moments):
         for s in range(slots):
             measures = tape.measures[t, s]
-            vol = _vol_level(measures[B_VOL_RATIO], thresholds[pol.P_HIGH_VOL], thresholds[pol.P_EXTREME_VOL])
-            spread = _cost_level(measures[B_SPREAD_BPS], thresholds[pol.P_HIGH_SPREAD_BPS]) + 1
-            slippage = _cost_level(measures[B_SLIPPAGE_BPS], thresholds[pol.P_HIGH_SLIPPAGE_BPS]) + 1
+            vol = _vol_level(
+                measures[measure.VOL_RATIO], thresholds[pol.PROFILE_HIGH_VOL], thresholds[pol.PROFILE_EXTREME_VOL]
+            )
+            spread = _cost_level(measures[measure.SPREAD_BPS], thresholds[pol.PROFILE_HIGH_SPREAD_BPS]) + 1
+            slippage = _cost_level(measures[measure.SLIPPAGE_BPS], thresholds[pol.PROFILE_HIGH_SLIPPAGE_BPS]) + 1
             dear = 0
             if s > 0:
                 _, cost = _measured(t, s - 1, tape, fee_bps, row, constants)
-                dear = 1 if cost > thresholds[pol.P_MAX_COST_R] else 0
+                dear = 1 if cost > thresholds[pol.PROFILE_MAX_COST_R] else 0
             levels.key[t, s] = (
                 int(tape.state[t, s]) | vol << KEY_VOL | spread << KEY_SPREAD | slippage << KEY_SLIPPAGE
                 | dear << KEY_COST | 1 << KEY_SET
@@ -146,29 +126,31 @@ def _see_account(now_s, profile, desk):
     bits = _account_refusals(
         daily_pnl, drawdown, latched, account[pol.ACC_OPEN_COUNT], account[pol.ACC_EXPOSURE_PCT], profile, None
     )
-    telling = drawdown if profile[pol.P_PER_DRAWDOWN] != 0.0 else 0.0
+    telling = drawdown if profile[pol.PROFILE_PER_DRAWDOWN] != 0.0 else 0.0
     low_quality = 1.0 if account[pol.ACC_QUALITY] < core.QUALITY_FLOOR else 0.0
     same = (
-        seen[A_BITS] == bits and seen[A_STREAK] == account[pol.ACC_STREAK]
-        and seen[A_BROKEN] == account[pol.ACC_BROKEN_STREAK] and seen[A_WINS] == account[pol.ACC_WINS_SINCE]
-        and seen[A_DRAWDOWN] == telling and seen[A_STALE] == stale and seen[A_QUALITY] == low_quality
+        seen[account_seen.BITS] == bits and seen[account_seen.STREAK] == account[pol.ACC_STREAK]
+        and seen[account_seen.BROKEN] == account[pol.ACC_BROKEN_STREAK]
+        and seen[account_seen.WINS] == account[pol.ACC_WINS_SINCE] and seen[account_seen.DRAWDOWN] == telling
+        and seen[account_seen.STALE] == stale and seen[account_seen.QUALITY] == low_quality
     )
-    seen[A_BITS], seen[A_STREAK], seen[A_BROKEN] = bits, account[pol.ACC_STREAK], account[pol.ACC_BROKEN_STREAK]
-    seen[A_WINS], seen[A_DRAWDOWN], seen[A_STALE], seen[A_QUALITY] = (
+    seen[account_seen.BITS], seen[account_seen.STREAK] = bits, account[pol.ACC_STREAK]
+    seen[account_seen.BROKEN] = account[pol.ACC_BROKEN_STREAK]
+    seen[account_seen.WINS], seen[account_seen.DRAWDOWN], seen[account_seen.STALE], seen[account_seen.QUALITY] = (
         account[pol.ACC_WINS_SINCE], telling, stale, low_quality
     )
-    seen[A_DAILY_PNL], seen[A_LATCHED] = daily_pnl, 1.0 if latched else 0.0
-    seen[A_OPEN], seen[A_EXPOSURE] = account[pol.ACC_OPEN_COUNT], account[pol.ACC_EXPOSURE_PCT]
+    seen[account_seen.DAILY_PNL], seen[account_seen.LATCHED] = daily_pnl, 1.0 if latched else 0.0
+    seen[account_seen.OPEN], seen[account_seen.EXPOSURE] = account[pol.ACC_OPEN_COUNT], account[pol.ACC_EXPOSURE_PCT]
     return last_s, drawdown, not same
 
 
 @kernel
 def _refuse(s, key, profile, desk):
     """Refusal bits of the symbol in slot *s*: by its own results, and by its cost as *key* has it."""
-    row = shift(desk.performance, (s - 1) * perf.N_PERF)
+    row = shift(desk.performance, (s - 1) * perf.SIZE)
     cost = np.inf if key >> KEY_COST & 1 else 0.0
     desk.refused[s] = _symbol_refusal(
-        row[perf.P_TAG], row[perf.P_WINRATE], row[perf.P_AVG_R], row[perf.P_TRADES], row[perf.P_LOSSES], cost, profile
+        row[perf.TAG], row[perf.WINRATE], row[perf.AVG_R], row[perf.TRADES], row[perf.LOSSES], cost, profile
     )
 
 
@@ -188,7 +170,7 @@ def _shares(rules, desk):
 @kernel
 def _ask_rules(s, key, drawdown, profile, desk):
     """Note what the rules say of slot *s* with the market packed in *key*."""
-    account, seen, wanted = desk.account, desk.seen, shift(desk.wanted, s * W_SIZE)
+    account, seen, wanted_row = desk.account, desk.seen, shift(desk.wanted, s * wanted.SIZE)
     trend, direction, vol = int(key & 3), int(key >> STATE_DIRECTION & 3), int(key >> KEY_VOL & 7)
     age = _NEVER_BARS if key >> STATE_STALE & 1 else 0.0
     market = (trend, direction, vol, age)
@@ -196,19 +178,20 @@ def _ask_rules(s, key, drawdown, profile, desk):
         int(key >> KEY_SPREAD & 3) - 1, int(key >> KEY_SLIPPAGE & 3) - 1, int(key >> STATE_LIQUIDITY & 3) - 1, np.nan
     )
     judged = core.Account(
-        account[pol.ACC_DAILY_PNL_PCT], drawdown, seen[A_LATCHED] != 0.0, account[pol.ACC_STREAK],
+        account[pol.ACC_DAILY_PNL_PCT], drawdown, seen[account_seen.LATCHED] != 0.0, account[pol.ACC_STREAK],
         account[pol.ACC_BROKEN_STREAK], account[pol.ACC_WINS_SINCE], account[pol.ACC_OPEN_COUNT],
-        account[pol.ACC_EXPOSURE_PCT], seen[A_STALE] != 0.0, desk.memory[pol.MEM_HALT] != 0.0,
+        account[pol.ACC_EXPOSURE_PCT], seen[account_seen.STALE] != 0.0, desk.memory[pol.MEM_HALT] != 0.0,
         account[pol.ACC_QUALITY],
     )
     allow, level, risk, confidence, entry, exit_, bits = _decide(market, cost, judged, profile, None)
     symbol_ok = 1.0 if s == 0 or desk.refused[s] == 0 else 0.0
     candidate = _looseness(
-        allow, level, risk, confidence, entry, exit_, profile[pol.P_MAX_OPEN], profile[pol.P_EXPOSURE_LIMIT], symbol_ok
+        allow, level, risk, confidence, entry, exit_, profile[pol.PROFILE_MAX_OPEN],
+        profile[pol.PROFILE_EXPOSURE_LIMIT], symbol_ok,
     )
-    for field in range(pol.N_FIELDS):
-        wanted[field] = candidate[field]
-    wanted[W_BITS] = bits
+    for field in range(pol.FIELD_COUNT):
+        wanted_row[field] = candidate[field]
+    wanted_row[wanted.BITS] = bits
     desk.wanted_for[s] = key
 
 
@@ -217,12 +200,12 @@ def _resting(slot, candidate, held, allowed, disallowed, profile):
     """Whether the same evaluation would change nothing: mere drift waits, and has waited as often as is counted."""
     if held & ~_NUMERIC:
         return False
-    persistence = profile[pol.P_PERSISTENCE]
+    persistence = profile[pol.PROFILE_PERSISTENCE]
     if held & (1 << pol.FIELD_RISK_PCT) and slot[_RISK_COUNT] < persistence:
         return False
     if held & (1 << pol.FIELD_MIN_CONF) and slot[_CONF_COUNT] < persistence:
         return False
-    return _similarity(slot, candidate, allowed, disallowed) >= profile[pol.P_SIMILARITY]
+    return _similarity(slot, candidate, allowed, disallowed) >= profile[pol.PROFILE_SIMILARITY]
 
 
 @kernel
@@ -232,25 +215,25 @@ def _evaluate(s, key, now_s, last_s, drawdown, anew, allowed, disallowed, profil
     The rules are asked when key or account changed, or *anew*; otherwise they would say the same.
     """
     slot, out = shift(desk.slots, s * pol.SLOT_SIZE), shift(desk.policy, s * pol.OUT_SIZE)
-    candidate = shift(desk.wanted, s * W_SIZE)
+    candidate = shift(desk.wanted, s * wanted.SIZE)
     if anew or desk.wanted_for[s] != key:
         _ask_rules(s, key, drawdown, profile, desk)
     if s > 0:
         allowed = disallowed = 1.0 if candidate[pol.FIELD_SYMBOL] == slot[_OK] else 0.0
     moved, held = _hold_slot(slot, candidate, now_s, last_s, allowed, disallowed, profile)
-    for field in range(pol.N_FIELDS):
-        out[field] = slot[field * pol.H_WIDTH]
+    for field in range(pol.FIELD_COUNT):
+        out[field] = slot[field * pol.HOLD_WIDTH]
     out[pol.OUT_RISK_PROFILE] = 0.0 - out[pol.OUT_RISK_PROFILE]
     out[pol.OUT_MIN_CONF] = 0.0 - out[pol.OUT_MIN_CONF]
     out[pol.OUT_ENTRY] = 0.0 - out[pol.OUT_ENTRY]
     out[pol.OUT_EXIT] = 0.0 - out[pol.OUT_EXIT]
-    out[pol.OUT_BITS], out[pol.OUT_HELD] = int(candidate[W_BITS]) | desk.refused[s], held
+    out[pol.OUT_BITS], out[pol.OUT_HELD] = int(candidate[wanted.BITS]) | desk.refused[s], held
     desk.rest[s] = 0
     if moved == 0 and held == 0:
         desk.rest[s] = key
     elif moved == 0 and _resting(slot, candidate, held, allowed, disallowed, profile):
         desk.rest[s] = key | _DRIFTS
-    desk.counts[C_EVALUATED] += 1
+    desk.counts[counter.EVALUATED] += 1
 
 
 @kernel
@@ -262,8 +245,8 @@ def _step_slots(keys, now_s, last_s, drawdown, anew, profile, rules, desk):
         if anew or (rest[s] & _AT_REST) != keys[s]:
             _refuse(s, keys[s], profile, desk)
             stirred += 1
-    before = desk.counts[C_MOVED]
-    desk.counts[C_MOVED] = stirred
+    before = desk.counts[counter.MOVED]
+    desk.counts[counter.MOVED] = stirred
     drifting = rest[0] & _DRIFTS != 0 and (stirred > 0 or before > 0)
     if anew or drifting or (rest[0] & _AT_REST) != keys[0]:
         allowed, disallowed = _shares(rules, desk)
@@ -279,14 +262,14 @@ def _step_slots(keys, now_s, last_s, drawdown, anew, profile, rules, desk):
 def policy_step(bars, equity, exposure, profile, rules, desk):
     """Run the account stage of a moment: limits, governor, policy. Returns the governor's level."""
     book, counts, now_ns = desk.book, desk.counts, bars.now_ns
-    book[stage.BOOK_EQUITY], book[stage.BOOK_EXPOSURE], book[stage.BOOK_OPEN] = equity, exposure, counts[C_HELD]
-    book[stage.BOOK_STREAK], book[stage.BOOK_BROKEN] = counts[C_LOSING], counts[C_BROKEN]
-    book[stage.BOOK_WINS] = counts[C_WINS]
-    level = account_step(now_ns, book, desk.losses, rules.limits[L_DAILY_LOSS_PCT], desk.governor)
+    book[stage.BOOK_EQUITY], book[stage.BOOK_EXPOSURE], book[stage.BOOK_OPEN] = equity, exposure, counts[counter.HELD]
+    book[stage.BOOK_STREAK], book[stage.BOOK_BROKEN] = counts[counter.LOSING], counts[counter.BROKEN]
+    book[stage.BOOK_WINS] = counts[counter.WINS]
+    level = account_step(now_ns, book, desk.losses, rules.limits[limit_column.DAILY_LOSS_PCT], desk.governor)
     fill_account(book, desk.losses, bars.quality, desk.account)
     now_s = float(now_ns // NS_PER_SECOND)
     last_s, drawdown, another = _see_account(now_s, profile, desk)
-    anew = another or counts[C_RESULTS] != 0
-    counts[C_RESULTS] = 0
+    anew = another or counts[counter.RESULTS] != 0
+    counts[counter.RESULTS] = 0
     _step_slots(bars.keys, now_s, last_s, drawdown, anew, profile, rules, desk)
     return level

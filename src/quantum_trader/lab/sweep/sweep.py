@@ -17,40 +17,22 @@ from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.engine import stage
 from quantum_trader.engine.road import ROAD_REASONS, ROAD_REDUCES
 from quantum_trader.lab.sharpe import Deflated, deflate, probabilistic_sharpe
+from quantum_trader.lab.sweep.columns import (
+    account_seen,
+    counter,
+    exit_reason,
+    money,
+    position,
+    stamp,
+    trade,
+    trade_whole,
+    wanted,
+)
 from quantum_trader.lab.sweep.grid import Setting
 from quantum_trader.lab.sweep.kernel import run_setting
 from quantum_trader.lab.sweep.layout import (
-    A_SIZE,
-    C_BLOCKED,
-    C_REDUCED,
-    C_SIZE,
-    C_TRADES,
-    D_REASON,
-    D_SIZE,
     ERROR_NOT_FLAT,
     GUARD_CODE,
-    M_CASH,
-    M_DRAWDOWN,
-    M_EQUITY,
-    M_FEES,
-    M_FUNDING,
-    M_PEAK,
-    M_SIZE,
-    M_VENUE_CASH,
-    REASON_NONE,
-    S_SIZE,
-    T_ENTRY,
-    T_EQUITY,
-    T_EXIT_NS,
-    T_FEES,
-    T_PNL,
-    T_QTY,
-    T_R,
-    T_RISK,
-    T_SIGNAL,
-    T_SIZE,
-    T_WHOLE_SIZE,
-    W_SIZE,
     Desk,
     Levels,
     Outcome,
@@ -72,8 +54,9 @@ from quantum_trader.market.arrays import Floats
 from quantum_trader.market.performance import SymbolPerformance
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.compiled import new_mem, new_slots
+from quantum_trader.risk import account_column, intent_column, limit_column
 from quantum_trader.risk.governor import empty_governor
-from quantum_trader.risk.guard import ACCOUNT_SIZE, INTENT_SIZE, LIMIT_SIZE, REASON_CODES
+from quantum_trader.risk.guard import REASON_CODES
 from quantum_trader.risk.limits import empty_losses, empty_rate
 
 CONVINCING: Final = 0.95  # probability from which a deflated Sharpe ratio is called more than luck
@@ -83,20 +66,21 @@ DOUBTFUL: Final = 0.50
 def new_desk(market: Market) -> Desk:
     """The desk of a setting before its first moment."""
     size, start = len(market.symbols), market.settings.engine.start_equity
-    symbols, money = np.zeros((size, D_SIZE)), np.zeros(M_SIZE)
-    symbols[:, D_REASON] = REASON_NONE
-    money[[M_CASH, M_VENUE_CASH, M_EQUITY, M_PEAK]] = start
+    symbols, amounts = np.zeros((size, position.SIZE)), np.zeros(money.SIZE)
+    symbols[:, position.REASON] = exit_reason.NONE
+    amounts[[money.CASH, money.VENUE_CASH, money.EQUITY, money.PEAK]] = start
     return Desk(
-        symbols=symbols, stamps=np.zeros((size, S_SIZE), dtype=np.int64), held=np.zeros(size, dtype=np.int64),
+        symbols=symbols, stamps=np.zeros((size, stamp.SIZE), dtype=np.int64), held=np.zeros(size, dtype=np.int64),
         pending=np.zeros(size, dtype=np.int64), waiting=np.zeros(2 * size + 2, dtype=np.int64),
-        opened=np.zeros(size, dtype=np.int64), counts=np.zeros(C_SIZE, dtype=np.int64), money=money,
+        opened=np.zeros(size, dtype=np.int64), counts=np.zeros(counter.SIZE, dtype=np.int64), money=amounts,
         performance=SymbolPerformance(market.symbols).rows, losses=np.array(empty_losses()),
         rate=np.array(empty_rate()), governor=np.array(empty_governor()),
-        book=np.zeros(stage.BOOK_SIZE), account=np.zeros(pol.ACC_SIZE), seen=np.full(A_SIZE, np.nan),
+        book=np.zeros(stage.BOOK_SIZE), account=np.zeros(pol.ACC_SIZE), seen=np.full(account_seen.SIZE, np.nan),
         slots=new_slots(size), memory=new_mem(), policy=np.zeros((size + 1, pol.OUT_SIZE)),
         refused=np.zeros(size + 1, dtype=np.int64), rest=np.zeros(size + 1, dtype=np.uint32),
-        wanted=np.zeros((size + 1, W_SIZE)), wanted_for=np.zeros(size + 1, dtype=np.uint32),
-        intent_row=np.zeros(INTENT_SIZE), account_row=np.zeros(ACCOUNT_SIZE), limit_row=np.zeros(LIMIT_SIZE),
+        wanted=np.zeros((size + 1, wanted.SIZE)), wanted_for=np.zeros(size + 1, dtype=np.uint32),
+        intent_row=np.zeros(intent_column.SIZE), account_row=np.zeros(account_column.SIZE),
+        limit_row=np.zeros(limit_column.SIZE),
     )
 
 
@@ -108,7 +92,7 @@ def new_outcome(market: Market) -> Outcome:
     last = (int(tape.ts_ns[-1]) + interval - 1) // period
     return Outcome(
         decision=np.full(signals, -1, dtype=np.int16), quantity=np.zeros(signals),
-        trade_whole=np.zeros((signals, T_WHOLE_SIZE), dtype=np.int64), trade=np.zeros((signals, T_SIZE)),
+        trade_whole=np.zeros((signals, trade_whole.SIZE), dtype=np.int64), trade=np.zeros((signals, trade.SIZE)),
         equity=np.full(last - first + 1, np.nan), first_period=first,
     )
 
@@ -235,38 +219,40 @@ def _run_all(
 def _measured(market: Market, levels: Levels, setting: Setting) -> SettingResult:
     """Run and measure one setting."""
     desk, outcome = run_one(market, setting.vector, levels)
-    count, moments_run = int(desk.counts[C_TRADES]), len(market.tape.ts_ns)
-    whole, trade = outcome.trade_whole[:count], outcome.trade[:count]
+    count, moments_run = int(desk.counts[counter.TRADES]), len(market.tape.ts_ns)
+    whole, figures = outcome.trade_whole[:count], outcome.trade[:count]
     daily = daily_returns(outcome.equity, market.settings.engine.start_equity)
     curve = Curve(
-        daily=daily, trade_day=(whole[:, T_EXIT_NS] - 1) // NS_PER_DAY - outcome.first_period,
-        trade_r=trade[:, T_R].copy(),
+        daily=daily, trade_day=(whole[:, trade_whole.EXIT_NS] - 1) // NS_PER_DAY - outcome.first_period,
+        trade_r=figures[:, trade.R].copy(),
     )
     sources = tuple(
-        _of_source(market, number, outcome.decision, whole, trade) for number in range(len(market.sources))
+        _of_source(market, number, outcome.decision, whole, figures) for number in range(len(market.sources))
     )
-    equity = trade[:, T_EQUITY]
+    equity = figures[:, trade.EQUITY]
+    notional = figures[:, trade.QTY] * figures[:, trade.ENTRY]
     return SettingResult(
         setting=setting, whole=period(curve, 0, len(daily)),
-        max_drawdown_pct=float(desk.money[M_DRAWDOWN]) * 100.0, fees=float(desk.money[M_FEES]),
-        funding=float(desk.money[M_FUNDING]),
-        mean_notional_pct=float((trade[:, T_QTY] * trade[:, T_ENTRY] / equity).mean()) * 100.0 if count else math.nan,
-        mean_risk_pct=float((trade[:, T_RISK] / equity).mean()) * 100.0 if count else math.nan,
-        blocked_share=int(desk.counts[C_BLOCKED]) / moments_run,
-        reduced_share=int(desk.counts[C_REDUCED]) / moments_run,
+        max_drawdown_pct=float(desk.money[money.DRAWDOWN]) * 100.0, fees=float(desk.money[money.FEES]),
+        funding=float(desk.money[money.FUNDING]),
+        mean_notional_pct=float((notional / equity).mean()) * 100.0 if count else math.nan,
+        mean_risk_pct=float((figures[:, trade.RISK] / equity).mean()) * 100.0 if count else math.nan,
+        blocked_share=int(desk.counts[counter.BLOCKED]) / moments_run,
+        reduced_share=int(desk.counts[counter.REDUCED]) / moments_run,
         decisions=sources[0].decisions, curve=curve, sources=sources if len(sources) > 1 else (),
     )
 
 
-def _of_source(market: Market, number: int, decision: Any, whole: Any, trade: Any) -> SourceResult:
+def _of_source(market: Market, number: int, decision: Any, whole: Any, figures: Any) -> SourceResult:
     """The result of source *number* (of ``market.sources``) from all decisions and all trades of one setting."""
     codes, numbers = np.unique(decision[market.source_of == number], return_counts=True)
-    mine = trade[market.source_of[whole[:, T_SIGNAL]] == number]
+    mine = figures[market.source_of[whole[:, trade_whole.SIGNAL]] == number]
     count = len(mine)
     return SourceResult(
-        source=market.sources[number], trades=count, net=float(mine[:, T_PNL].sum()), fees=float(mine[:, T_FEES].sum()),
-        avg_r=float(mine[:, T_R].mean()) if count else math.nan,
-        hit_rate=float((mine[:, T_PNL] > 0.0).mean()) if count else math.nan,
+        source=market.sources[number], trades=count, net=float(mine[:, trade.PNL].sum()),
+        fees=float(mine[:, trade.FEES].sum()),
+        avg_r=float(mine[:, trade.R].mean()) if count else math.nan,
+        hit_rate=float((mine[:, trade.PNL] > 0.0).mean()) if count else math.nan,
         decisions={_outcome_name(int(code)): int(found) for code, found in zip(codes, numbers, strict=True)},
     )
 

@@ -1,0 +1,8 @@
+"""Columns of guard_core's intent row (SIZE,): floats, flags 0.0 or 1.0; prices in USDT, the age in seconds."""
+
+from __future__ import annotations
+
+(
+    SIGN, QTY, PRICE, STOP, LEVERAGE, STEP, MIN_QTY, MIN_NOTIONAL, COST_R, DATA_AGE_S, EXPIRED, SYMBOL_OK, NEW_POSITION,
+    SIZE,
+) = range(14)  # SYMBOL_OK: 1 allowed, 0 not allowed, 2 halted
