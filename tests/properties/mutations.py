@@ -406,9 +406,8 @@ MUTATIONS: Final = (
         "test_12_what_was_told_cannot_be_changed",
     ),
     Mutation(
-        12, _OPENING, "        verdict = self._judged(intent, index, row, now_ns, data_ns)\n",
-        "        verdict = self._judged(intent, index, row, now_ns, data_ns)\n"
-        '        object.__setattr__(verdict, "qty", 50.0)\n', "test_12_an_intents_numbers_loosen_nothing",
+        12, _OPENING, "self._account.equity, used.risk_pct, self._risk_factor(index),",
+        "self._account.equity, intent.risk_pct, self._risk_factor(index),", "test_12_an_intents_numbers_loosen_nothing",
     ),
     Mutation(
         12, _OPENING, "        row, used = self._market.row(index), self._policy.used(index)\n",

@@ -312,12 +312,13 @@ def test_12_what_was_told_cannot_be_changed(world: World) -> None:
 
 
 def test_12_an_intents_numbers_loosen_nothing(world: World) -> None:
-    """Sure of itself, huge, and with a risk of its own: it gets what the guard allows of its own account."""
+    """Sure of itself, huge, and with a risk of its own: it gets the risk of a signal, within the guard's limits."""
     stop = 9_900.0
     asked = {"confidence": 1.0, "risk_pct": 90.0, "policy_hash": "mine", "qty": 50.0, "stop_price": stop}
     (opening,) = orders(world.wish("x1", leverage=10.0, **asked))
     limits, equity = world.engine.settings.limits, world.engine.account.equity
-    assert opening.qty * (10_000.0 - stop) <= equity * limits.max_risk_pct / 100.0 * (1.0 + 1e-9)
+    risk_pct = min(world.engine.policy.used(0).risk_pct, limits.max_risk_pct)
+    assert 0.0 < opening.qty * (10_000.0 - stop) <= equity * risk_pct / 100.0 * (1.0 + 1e-9)
     assert opening.qty * 10_000.0 / 10.0 <= equity * limits.max_exposure_pct / 100.0 * (1.0 + 1e-9)
     world.update(opening, OrderStatus.REJECTED, reason="-2019 test")
     assert refusal(world, "x2", leverage=50.0) == "LEVERAGE"
