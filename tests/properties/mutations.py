@@ -279,8 +279,9 @@ MUTATIONS: Final = (
         "test_9_reducing_passes_everything_that_stops_openings[flatten]",
     ),
     Mutation(
-        9, _PROTECTION, "            commands += self.close(position, reason, now_ns)\n        return commands",
-        "            return commands + self.close(position, reason, now_ns)\n        return commands",
+        9, _PROTECTION,
+        "            commands += self._records.outgoing(self._gateway.close(position, now_ns))\n        return commands",
+        "            return commands + self._records.outgoing(self._gateway.close(position, now_ns))\n        return commands",
         "test_9_flatten_closes_everything_and_cancels_the_rest",
     ),
     Mutation(
