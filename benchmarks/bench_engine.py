@@ -46,9 +46,9 @@ SYMBOLS = (
 YEAR_BARS = 366 * 1440
 CHUNK = 4096
 TURNS = 3
-MANY_AT_LEAST = 0.0
-EACH_AT_LEAST = 0.0
-ONE_AT_LEAST = 0.0
+MANY_AT_LEAST = 0.075
+EACH_AT_LEAST = 0.052
+ONE_AT_LEAST = 0.22
 DEFAULT_SIGNALS = SignalSettings()
 EVERY_BAR = SignalSettings(decision_minutes=1)  # the models look at each one-minute bar, not at half-hours
 
