@@ -280,8 +280,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         9, _PROTECTION,
-        "            commands += self._records.outgoing(self._gateway.close(position, now_ns))\n        return commands",
-        "            return commands + self._records.outgoing(self._gateway.close(position, now_ns))\n        return commands",
+        "            commands += self._records.outgoing(self._gateway.close(position, now_ns))\n        return",
+        "            return commands + self._records.outgoing(self._gateway.close(position, now_ns))\n        return",
         "test_9_flatten_closes_everything_and_cancels_the_rest",
     ),
     Mutation(
