@@ -162,7 +162,7 @@ class Engine:
 
     def _take_bars(self, batch: MarketBatch, late_ns: int) -> list[Command]:
         """Take a moment's bars up to its signals: measures, limits, policy, orders on their way, open positions."""
-        market, account, records = self.market, self.account, self.records
+        market, account, records, policy = self.market, self.account, self.records, self.policy
         self.tracing.moment()
         batch = market.screened(batch, late_ns)
         now_ns, costs_bps = market.now_ns, market.taker_costs
@@ -171,11 +171,11 @@ class Engine:
         account.mark(market.closes)
         stage_row = account.stage_row(self.halts.health)
         self._step_limits(stage_row, now_ns)
-        if self.settings.policy_enabled:
-            if self.policy.enforces:
-                self.policy.step(now_ns, stage_row, market.kernel.out)
+        if policy.settings.policy_enabled:
+            if policy.enforces:
+                policy.step(now_ns, stage_row, market.kernel.out)
             else:
-                records.afterwards(self.policy.step, now_ns, stage_row, market.kernel.out)
+                records.afterwards(policy.step, now_ns, stage_row, market.kernel.out)
         commands = self.opening.expire(now_ns) if self.opening.pending else []
         if account.books.positions:
             commands += self.protection.manage(batch, market.closes, now_ns)

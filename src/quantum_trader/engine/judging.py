@@ -129,9 +129,9 @@ class Judging:
     ) -> None:
         """Record what the policy, fully enforced, would have done with a signal, and note its evidence."""
         policy, now_ns = self._policy, signal.ts_ns
-        says, integration = policy.says(index), policy.integration
+        says = policy.says(index)
         removed = removed_by_switch(
-            integration.switches, says, integration.fixed_settings(symbol_good), signal.confidence, open_count
+            policy.switches, says, policy.fixed[symbol_good], signal.confidence, open_count
         )
         self.ledger.record(seq, now_ns, (*removed[:SWITCH_EXIT_MODE], 0.0))
         if removed[SWITCH_EXIT_MODE] != 0.0:
@@ -153,7 +153,7 @@ class Judging:
         """Follow a signal whose exit the policy would change under both exit modes, as evidence for that switch."""
         row = self._market.kernel.out[index]
         exits = exit_row(int(row[col.TREND]), int(self._market.levels[index]))
-        fixed_mode = self._policy.integration.fixed[3]
+        fixed_mode = self._policy.fixed[0].exit_code
         if self.exit_shadows.open(
             index, seq, signal.action.sign, float(row[col.ATR_1H]), exits, fixed_mode, policy_mode
         ):

@@ -43,7 +43,7 @@ class PolicyInForce:
     ) -> None:
         self.slots = slots
         self.settings = settings
-        self.integration = settings.integration
+        self.integration = settings.integration  # derives `switches`, `fixed` and `enforces`
         self.watcher = watcher
         self.content_hash = ""
         self.note = ""
@@ -51,9 +51,17 @@ class PolicyInForce:
         self._recorded: tuple[Any, ...] = ()  # what was last put on record: the fields but the risk, the risk
 
     @property
-    def enforces(self) -> bool:
-        """Whether any part of the policy is enforced."""
-        return any(self.integration.switches)
+    def integration(self) -> OrchestratorIntegrationConfig:
+        """The mode, the switches and the fixed settings in force."""
+        return self._integration
+
+    @integration.setter
+    def integration(self, config: OrchestratorIntegrationConfig) -> None:
+        """Put *config* into force; what every signal needs of it is derived here, once."""
+        self._integration = config
+        self.switches = config.switches  # 0 or 1 each, in rollout order
+        self.enforces = any(self.switches)  # whether any part of the policy is enforced
+        self.fixed = (config.fixed_settings(0), config.fixed_settings(1))  # of a symbol tagged BAD, of another one
 
     # ------------------------------------------------------------------ once a moment
 
@@ -148,8 +156,8 @@ class PolicyInForce:
 
     def used(self, index: int) -> Settings:
         """What trading uses for a symbol: the policy's where it is enforced, the fixed settings elsewhere."""
-        fixed = self.integration.fixed_settings(self.symbol_is_good(index))
-        return settings_in_use(self.integration.switches, self.says(index), fixed) if self.enforces else fixed
+        fixed = self.fixed[self.symbol_is_good(index)]
+        return settings_in_use(self.switches, self.says(index), fixed) if self.enforces else fixed
 
     def limits(self, index: int) -> tuple[float, float]:
         """Positions and exposure (percent) that the policy allows for a symbol; infinite where it is not enforced."""

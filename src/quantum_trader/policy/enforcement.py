@@ -210,19 +210,6 @@ def trade_size(settings: Any, confidence: float, open_positions: int) -> float:
 
 
 @scalar
-def turned(switch: int, used: Settings, other: Settings) -> Settings:
-    """*used* with the setting of *switch* replaced by that of *other*."""
-    return Settings(
-        other.gate if switch == SWITCH_TRADING_GATE else used.gate,
-        other.symbol if switch == SWITCH_SIGNAL_FILTER else used.symbol,
-        other.min_confidence if switch == SWITCH_CONFIDENCE_THRESHOLD else used.min_confidence,
-        other.risk_pct if switch == SWITCH_RISK_SIZING else used.risk_pct,
-        other.max_positions if switch == SWITCH_POSITION_LIMITS else used.max_positions,
-        other.exit_code if switch == SWITCH_EXIT_MODE else used.exit_code,
-    )
-
-
-@scalar
 def removed_share(enforced: int, size: float, flipped: float, fixed_risk_pct: float) -> float:
     """The share of a fixed-size trade that enforcing takes away, from the sizes as they are and flipped."""
     return (flipped - size) / fixed_risk_pct if enforced else (size - flipped) / fixed_risk_pct
@@ -244,12 +231,14 @@ def removed_by_switch(
         (1 - switches[0], 1 - switches[1], 1 - switches[2], 1 - switches[3], 1 - switches[4], 1 - switches[5]),
         policy, fixed,
     )
-    size, risk_pct = trade_size(used, confidence, open_positions), fixed.risk_pct
-    by_filter = trade_size(turned(SWITCH_SIGNAL_FILTER, used, other), confidence, open_positions)
-    by_confidence = trade_size(turned(SWITCH_CONFIDENCE_THRESHOLD, used, other), confidence, open_positions)
-    by_sizing = trade_size(turned(SWITCH_RISK_SIZING, used, other), confidence, open_positions)
-    by_limits = trade_size(turned(SWITCH_POSITION_LIMITS, used, other), confidence, open_positions)
-    by_gate = trade_size(turned(SWITCH_TRADING_GATE, used, other), confidence, open_positions)
+    found, others = refusals(used, confidence, open_positions), refusals(other, confidence, open_positions)
+    own, risk_pct = used.risk_pct, fixed.risk_pct
+    size, but_gate = own if found == 0 else 0.0, found & ~NOT_GATE
+    by_filter = own if ((found & ~NOT_SYMBOL) | (others & NOT_SYMBOL)) == 0 else 0.0
+    by_confidence = own if ((found & ~NOT_CONFIDENCE) | (others & NOT_CONFIDENCE)) == 0 else 0.0
+    by_sizing = other.risk_pct if but_gate == 0 and used.gate != 0 and other.risk_pct > 0.0 else 0.0
+    by_limits = own if ((found & ~NOT_POSITIONS) | (others & NOT_POSITIONS)) == 0 else 0.0
+    by_gate = own if but_gate == 0 and other.gate != 0 and own > 0.0 else 0.0
     return (
         removed_share(switches[0], size, by_filter, risk_pct),
         removed_share(switches[1], size, by_confidence, risk_pct),
