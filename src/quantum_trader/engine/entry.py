@@ -1,7 +1,8 @@
-"""An opening decided in one compiled call: gates, size, leverage and guard, on the scalars that the sweep compiles too.
+"""An opening sized and judged in one compiled call, on the scalars that the sweep compiles too.
 
-Between two bars the code of a decision leaves the processor's caches; walked in Python it then takes several times as
-long. The verdict is put into words by the risk room, which alone makes an ``Approved``.
+Between two bars the code of a decision leaves the processor's caches; in Python it then takes several times as long.
+The gates come before, in Python: most signals end there and need nothing of sizing and guard. The verdict is put
+into words by the risk room, which alone makes an ``Approved``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from typing import Any, NamedTuple
 
 from quantum_trader.engine.road import ROAD_APPROVED, gate, planned_stop, size_entry
 from quantum_trader.market.jit import compiled, kernel
-from quantum_trader.policy.enforcement import Settings
 from quantum_trader.risk import account_column
 from quantum_trader.risk.guard import guard_core
 
@@ -24,22 +24,19 @@ Row = tuple[float, ...]
 
 
 class EntryRequest(NamedTuple):
-    """What a signal asks for, and what stands in its way before the guard."""
+    """What a signal that has passed the gates asks for."""
 
     sign: int  # +1 long, -1 short
-    confidence: float
-    held_sign: int  # of the symbol's open position, 0: none
-    pending: int  # 1: an opening order of the symbol is on its way
-    open_count: int  # positions and opening orders on their way
     price: float
     atr: float  # of hourly bars, in price units
     stop_atr: float  # distance of the stop, in ATRs
+    risk_pct: float  # of equity, permitted for the trade
     factor: float  # share of the permitted risk that the symbol's record and the governor leave
     leverage: float  # wanted
 
 
 class EntryDecision(NamedTuple):
-    """How a request fared: at the gates and in sizing (*road*, a ROAD code), then at the guard."""
+    """How a request fared: in sizing (*road*, a ROAD code), then at the guard."""
 
     road: int
     wanted: float  # quantity before the guard, base units
@@ -52,38 +49,34 @@ class EntryDecision(NamedTuple):
 
 
 @kernel
-def _decide(request, settings, sizes, market, account, limits, tiers):  # type: ignore[no-untyped-def]
-    sign, confidence, held_sign, pending, open_count, price, atr, stop_atr, factor, wanted_leverage = request
-    road = _gate(sign, confidence, atr, held_sign, pending, open_count, settings)
-    if road != ROAD_APPROVED:
-        return road, 0.0, 0.0, 0.0, 0, 0.0, 0.0, 0.0
+def _decide(request, sizes, market, account, limits, tiers):  # type: ignore[no-untyped-def]
+    sign, price, atr, stop_atr, risk_pct, factor, wanted_leverage = request
     stop = _planned_stop(sign, price, atr, stop_atr)
     road, wanted, leverage = _size_entry(
-        sign, price, stop, account[account_column.EQUITY], settings[3], factor,
-        int(account[account_column.GOVERNOR]), wanted_leverage, sizes,
-        limits, tiers,
+        sign, price, stop, account[account_column.EQUITY], risk_pct, factor, int(account[account_column.GOVERNOR]),
+        wanted_leverage, sizes, limits, tiers,
     )
     if road != ROAD_APPROVED:
         return road, wanted, 0.0, stop, 0, 0.0, 0.0, 0.0
     intent = (
-        float(sign), wanted, price, stop, leverage, sizes[0], sizes[1], sizes[2], market[0], market[1], market[2],
-        market[3], market[4],
+        sign, wanted, price, stop, leverage, sizes[0], sizes[1], sizes[2], market[0], market[1], market[2], market[3],
+        market[4],
     )
     guard, qty, observed, limit = _guard(intent, account, limits, tiers)
     return road, wanted, leverage, stop, guard, qty, observed, limit
 
 
 def decide_entry(
-    request: EntryRequest, settings: Settings, sizes: Row, market: Row, account: Row, limits: Row, tiers: Any
+    request: EntryRequest, sizes: Row, market: Row, account: Row, limits: Row, tiers: Any
 ) -> EntryDecision:
-    """Decide on an opening.
+    """Decide on an opening that the gates let through.
 
-    *settings*: those in use for the symbol. *sizes*: step, least quantity, least notional. *market*: cost in R, age of
-    the data in seconds, expired, symbol allowed, new position (the last five columns of the guard's intent row).
-    *account*, *limits*: rows of the guard. *tiers* (K, 4) float64: the symbol's leverage table.
+    *sizes*: step, least quantity, least notional. *market*: cost in R, age of the data in seconds, expired, symbol
+    allowed, new position (the last five columns of the guard's intent row). *account*, *limits*: rows of the guard.
+    *tiers* (K, 4) float64: the symbol's leverage table.
     """
     return EntryDecision(*_decide(
-        _floats(request), _floats(settings), _floats(sizes), _floats(market), _floats(account), _floats(limits), tiers
+        _floats(request), _floats(sizes), _floats(market), _floats(account), _floats(limits), tiers
     ))
 
 

@@ -153,36 +153,38 @@ class Opening:
         row, used, open_count = self._market.row(index), self._policy.used(index), self.open_count
         sign, symbol_good = 1 if row[col.SIGNAL] > 0 else -1, self._policy.symbol_is_good(index)
         made_ns = self._tracing.now()
-        view = self._view(index, row, now_ns, now_ns)
-        decision = self._decide(index, sign, row, used, open_count, view)
+        code = self._gate(index, sign, row[col.CONFIDENCE], row[col.ATR_1H], used)
         self._records.afterwards(self._record_signal, seq, index, row, now_ns, made_ns)
-        self._tracing.decided(ids.signal_trace_id(seq), decision.road)
-        refusal = (ROAD_REASONS.get(decision.road, ""), decision.wanted, 0.0)
-        if decision.road == ROAD_APPROVED:
-            intent = self._intent(seq, index, sign, row, used, decision)
-            verdict = judged(intent, decision[4:])
-            refusal = self._open(verdict, index, row, used, self._stop_atr(index), now_ns, commands)
-        elif decision.road == ROAD_FLIP and not self._is_new(index, now_ns):
+        trace_id = ids.signal_trace_id(seq)
+        self._tracing.step("gates", ROAD_REASONS.get(code, "OK"), trace_id)
+        refusal = (ROAD_REASONS.get(code, ""), 0.0, 0.0)
+        if code == ROAD_APPROVED:
+            refusal = self._enter(seq, index, sign, row, used, commands)
+        elif code == ROAD_FLIP and not self._is_new(index, now_ns):
             commands += self._close_opposite(index, now_ns)
         self._records.afterwards(
             self._record_decision, seq, index, row, refusal, used, open_count, symbol_good, now_ns
         )
 
-    def _decide(
-        self, index: int, sign: int, row: list[float], used: Settings, open_count: int, view: AccountView
-    ) -> EntryDecision:
-        """How a signal fares at gates, sizing and guard."""
-        symbol = self._instruments.symbols[index]
-        position = self._account.books.positions.get(symbol)
+    def _enter(
+        self, seq: int, index: int, sign: int, row: list[float], used: Settings, commands: list[Command]
+    ) -> Refusal:
+        """Size the entry of signal *seq*, ask the guard, send the order."""
+        now_ns, instruments = self._market.now_ns, self._instruments
+        view, stop_atr = self._view(index, row, now_ns, now_ns), self._stop_atr(index)
         request = EntryRequest(
-            sign=sign, confidence=row[col.CONFIDENCE], held_sign=position.plan.sign if position is not None else 0,
-            pending=int(symbol in self.pending), open_count=open_count, price=row[col.CLOSE], atr=row[col.ATR_1H],
-            stop_atr=self._stop_atr(index), factor=self._risk_factor(index), leverage=self._settings.leverage,
+            sign=sign, price=row[col.CLOSE], atr=row[col.ATR_1H], stop_atr=stop_atr, risk_pct=used.risk_pct,
+            factor=self._risk_factor(index), leverage=self._settings.leverage,
         )
-        return decide_entry(
-            request, used, self._instruments.sizes[index], market_row(view, self._expires_ns()), view.row(),
-            self._limit_row(index), self._instruments.tier_tables[index],
+        decision = decide_entry(
+            request, instruments.sizes[index], market_row(view, self._expires_ns()), view.row(),
+            self._limit_row(index), instruments.tier_tables[index],
         )
+        self._tracing.step("sizing", ROAD_REASONS.get(decision.road, "OK"), ids.signal_trace_id(seq))
+        if decision.road != ROAD_APPROVED:
+            return ROAD_REASONS[decision.road], decision.wanted, 0.0
+        verdict = judged(self._intent(seq, index, sign, row, used, decision), decision[4:])
+        return self._open(verdict, index, row, used, stop_atr, now_ns, commands)
 
     def _expires_ns(self) -> int:
         """When an intent made at this moment expires."""

@@ -23,9 +23,11 @@ from quantum_trader.engine.reconciliation import Reconciler
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.refusals import FILTERS, ONLY_REDUCE, OTHERS_REDUCE, TOO_LARGE, is_of
 from quantum_trader.engine.supervision import Supervise
+from quantum_trader.market.jit import compiled
 from quantum_trader.risk.exits import bracket, next_stop, timed_out, would_trigger
 from quantum_trader.risk.sizing import liquidation_price
 
+_next_stop = compiled(next_stop)
 _LOST_STOPS: Final = 3  # stops in a row that may get lost before the position is closed
 _TRIES: Final = 3  # of an order that is refused
 _LIQUIDATION_BUFFER: Final = 0.002  # of the entry price, between stop and liquidation
@@ -125,7 +127,7 @@ class Protection:
     def _trail(self, position: Position, close: float, now_ns: int) -> list[Command]:
         """Move the stop where the exit rules say so; it never loosens."""
         plan = position.plan
-        stop = next_stop(
+        stop = _next_stop(
             plan.sign, position.entry_price, position.first_stop, position.stop, position.best, plan.atr,
             plan.breakeven_r, plan.trail_atr, plan.exit_mode, self._instruments[position.index].tick_size,
             self._trail_step_atr * plan.atr,

@@ -31,7 +31,6 @@ ROAD_LEVERAGE: Final = 10
 ROAD_GOVERNOR: Final = 11
 ROAD_NO_POSITION: Final = 12  # a reducing intent without a position
 ROAD_REDUCES: Final = 13  # a reducing intent, which closes its position
-ROAD_SIZING: Final = (ROAD_SIZE, ROAD_LEVERAGE, ROAD_GOVERNOR)  # refusals in sizing, behind the gates
 
 
 EXIT_HIGH_VOL: Final = 0.04  # STANDARD's thresholds

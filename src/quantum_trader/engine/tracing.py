@@ -6,7 +6,6 @@ from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.domain.trading import ClosedTrade, OrderUpdate, Signal
 from quantum_trader.engine.ports import DecisionTracing
 from quantum_trader.engine.records import Records
-from quantum_trader.engine.road import ROAD_APPROVED, ROAD_REASONS, ROAD_SIZING
 
 
 class Tracing:
@@ -36,14 +35,6 @@ class Tracing:
         """Note that a step of a decision ends now."""
         if self.tracer is not None:
             self._records.afterwards(self._mark, name, outcome, trace_id, self.tracer.now())
-
-    def decided(self, trace_id: str, road: int) -> None:
-        """Note how a decision fared at the gates and in sizing; *road* is its ROAD code."""
-        refusal = ROAD_REASONS.get(road, "OK")
-        sized = road == ROAD_APPROVED or road in ROAD_SIZING
-        self.step("gates", "OK" if sized else refusal, trace_id)
-        if sized:
-            self.step("sizing", refusal, trace_id)
 
     def _mark(self, name: str, outcome: str, trace_id: str, at_ns: int) -> None:
         if self.tracer is not None:
