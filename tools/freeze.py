@@ -257,7 +257,7 @@ def folder_item(state: Path) -> dict[str, Any]:
 
 
 def unordered_item(lines: Iterable[bytes]) -> dict[str, Any]:
-    """Digests over what records of a run over the local venue say, whatever the order of messages was.
+    """Digests over the records of a run over the local venue, independent of the order of messages.
 
     Left out: numbers and ids that follow the order of arrival, the cause of a stream that is down for a moment, and
     stops that are taken back in the moment they are made (cancels, and order updates without a fill).

@@ -170,7 +170,7 @@ class Nursery:
 
 
 class Figures:
-    """What is told of a campaign."""
+    """The figures of a campaign: kills, their phases, checks and restart times."""
 
     def __init__(self) -> None:
         self.kills = 0
@@ -381,7 +381,7 @@ class KillWorld:
         self.tell(Told(intents=intents))
 
     def offer_again(self) -> None:
-        """Offer what was offered last once more, as somebody does who never heard what became of it."""
+        """Offer the last opening intents again, like a sender that got no answer."""
         self.offer([intent for intent in self._offered[-12:] if not intent.reduce_only])
 
     def wish(self) -> Intent:

@@ -62,7 +62,7 @@ def flip(path: Path) -> None:
 
 
 def test_every_answer_is_json_when_asked(state: Path) -> None:
-    """Whole numbers stay numbers, whatever SQL made of them."""
+    """Whole numbers stay whole numbers in the JSON, also those that SQL computes."""
     wanted = {
         ("sql", "select sum(seq) as n from events"): [{"n": 78}],
         ("compact",): {"files_gone": 0},

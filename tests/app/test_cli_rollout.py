@@ -148,7 +148,7 @@ def test_status_reports_a_damaged_file_and_leaves_it(tmp_path: Path, name: str) 
 
 
 def test_rollback_works_on_a_damaged_file(tmp_path: Path) -> None:
-    """The way back to safety is open whatever the file looks like."""
+    """Rollback succeeds on a damaged rollout file and leaves every switch off."""
     (tmp_path / ROLLOUT_FILE).write_text("{")
     found = call("rollback", "--state", tmp_path)
     assert (found.exit_code, on(tmp_path)) == (0, ())

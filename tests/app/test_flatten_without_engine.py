@@ -62,7 +62,7 @@ def test_a_closing_order_is_on_record_before_it_is_sent() -> None:
 
 
 def test_a_lost_order_is_asked_for_and_sent_again_only_after_the_receive_window() -> None:
-    """Nobody knows whether it arrived: the second one goes after five seconds of "not found"."""
+    """It is unknown whether the first order arrived: the second one is sent after five seconds of "not found"."""
     account = FakeAccount(held={"AAAUSDT": 2.0}, faults={"submit_order": ["lost"]})
     result, steps = flatten(account)
     sent = [step for step in steps if step.step == "send"]
@@ -116,7 +116,7 @@ def test_a_position_that_cannot_be_closed_keeps_its_stop() -> None:
 
 
 def test_a_venue_that_never_answers_ends_at_the_deadline() -> None:
-    """The last error is told; nothing is claimed."""
+    """The result states the last error and does not claim that the account is flat."""
     account = FakeAccount(held={"AAAUSDT": 1.0}, faults={"open_orders": [VenueError("no route")] * 500})
     result, steps = flatten(account, deadline_s=30.0)
     assert not result.flat

@@ -166,7 +166,7 @@ def say(state: Path, *held: tuple[str, str, float]) -> None:
 
 @pytest.mark.usefixtures("keys_stay")
 def test_what_the_venue_holds_and_the_folder_does_not_know_is_a_problem(account: FakeAccount, bound: Path) -> None:
-    """A position opened while the disk was full, of another size, or gone; an order that nobody here knows."""
+    """A position that the folder lacks, of another size, or gone; an order that the folder does not list."""
     known = ("BBBUSDT", "SHORT", 0.5)
     say(bound, ("AAAUSDT", "LONG", 2.0), known)
     assert "the folder says" not in call(bound, "status", "--venue").stdout
@@ -187,7 +187,7 @@ def test_what_the_venue_holds_and_the_folder_does_not_know_is_a_problem(account:
 def test_what_differs_from_a_living_process_is_looked_at_again(
     account: FakeAccount, bound: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its status may be of before the order that the venue tells of; what stays is a problem."""
+    """The status may be older than the venue's latest fill, so it is read again; a lasting difference is a problem."""
     both = (("AAAUSDT", "LONG", 2.0), ("BBBUSDT", "SHORT", 0.5))
     say(bound)
     held = StateDir(bound)

@@ -116,7 +116,7 @@ def test_grouped_tables_add_up_to_the_whole() -> None:
 
 
 def test_months_compound_to_the_whole_return() -> None:
-    """Whatever the months say, multiplied they are the run."""
+    """The product of the monthly returns is the return of the run."""
     run = facts(days=120)
 
     months = monthly_returns(run.ts_ns, run.equity)
@@ -203,5 +203,5 @@ def test_a_report_is_json_without_nan() -> None:
 
 
 def test_a_run_without_policy_has_no_policy_section() -> None:
-    """None, so that nobody reads zeros as results."""
+    """The section is None, so that zeros are not read as results."""
     assert build_report(facts(with_policy=False), STATS)["policy"] is None

@@ -71,7 +71,7 @@ def test_a_run_over_loopback_trades_and_its_books_are_the_venues(
     assert counts["market.bar"] >= 1800
     assert facts.halts[0].ts_ns > run.session.recording.start_ns + 7 * NS_PER_DAY  # nothing is late at the start
 
-    # Nobody else writes into its folder.
+    # No other run may write into its folder.
     again = RunOptions(state_dir=tmp_path / "state")
     with pytest.raises(StateError, match="name a new folder"):
         run_local.run_over_local_venue(settings_of("2018-01-01", "2018-01-03"), again)

@@ -167,7 +167,7 @@ def test_a_start_whose_venue_cannot_be_reached_shows_nothing(place: str, folder:
 def test_commands_show_masks_alone(
     words: list[str], told: str, place: str, folder: Path, monkeypatch: pytest.MonkeyPatch, dead_address: str
 ) -> None:
-    """Whatever is asked and however it fails: neither key nor secret in output or files."""
+    """Neither key nor secret is in the output or files of any command, also when it fails."""
     from quantum_trader.app.runs.live_settings import LiveMode, LiveSettings, bind_folder
 
     monkeypatch.chdir(folder)
@@ -196,7 +196,7 @@ def test_keys_in_a_file_that_others_may_read_are_refused(folder: Path) -> None:
 
 
 def test_everything_a_run_leaves_is_private(folder: Path) -> None:
-    """State, journal, reports and what is exported from them: files 0600, folders 0700, whatever the umask was."""
+    """State, journal, reports and what is exported from them: files 0600, folders 0700, with any umask."""
     before = os.umask(0o022)
     try:
         for words in (

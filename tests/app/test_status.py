@@ -90,7 +90,7 @@ def test_a_live_process_that_progresses_has_no_problems(tmp_path: Path) -> None:
     ],
 )
 def test_health_means_progress(changes: dict[str, object], told: str, tmp_path: Path) -> None:
-    """Each thing that is missing is told, while the process is up."""
+    """Each fault is listed as a problem, although the process is up."""
     assert told in problems(tmp_path, **changes)
 
 
@@ -146,7 +146,7 @@ def test_a_replays_folder_is_read_from_its_checkpoint(tmp_path: Path) -> None:
 
 
 def test_reading_changes_nothing(tmp_path: Path) -> None:
-    """A damaged checkpoint is told and left where it is; a damaged status file counts as none."""
+    """A damaged checkpoint is reported and left where it is; a damaged status file counts as none."""
     live_folder(tmp_path, None)
     (tmp_path / "status.json").write_bytes(b"{")
     (tmp_path / "checkpoint").write_bytes(b"damaged")

@@ -67,7 +67,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Told(msgspec.Struct, kw_only=True):
-    """What a trader is told: wishes, where to die, or to say how it is once nothing is on its way."""
+    """A message to a trader: intents, where to die, or a request to report its books once nothing is in flight."""
 
     intents: list[Intent] = []
     die: tuple[str, str] | None = None  # "before" or "after" the claim of what

@@ -280,7 +280,7 @@ class WireBench:
         self.ask(self.fund())
 
     def pay(self, amount: float) -> bool:
-        """Nobody can, unless a bench knows how."""
+        """Pay *amount* into the account; False where the bench cannot."""
         return False
 
     def come_back(self, price: float) -> None:
@@ -483,7 +483,7 @@ class DryLocalVenueBench(LocalVenueBench):
         return False
 
     async def move_unseen(self, price: float) -> None:
-        """Nobody hears of the bar."""
+        """One flat bar at *price* while no adapter is connected."""
         await super().move(price)
 
     async def move(self, price: float) -> None:

@@ -17,7 +17,7 @@ ANY = st.floats(allow_nan=True, allow_infinity=True)
 
 @given(MONEY, MONEY, MONEY)
 def test_the_percentage_below_a_remembered_equity_stays(remembered: float, equity: float, after: float) -> None:
-    """Whatever is paid in or out, up to all but a cent of the account."""
+    """Holds for any deposit, and for any withdrawal that leaves at least a cent in the account."""
     amount = after - equity
     moved = after_transfer(remembered, equity, amount)
     assert (equity + amount) / moved == pytest.approx(equity / remembered, rel=1e-12)

@@ -172,7 +172,7 @@ def test_a_policy_that_fails_allows_nothing_and_stops_nothing(monkeypatch: Any) 
 
 
 def test_an_entry_that_met_no_price_is_cancelled_at_the_next_close() -> None:
-    """The symbol stopped trading after the order was sent: the price it was sized for is gone, whatever the expiry."""
+    """The symbol stopped trading after the order was sent: the price it was sized for is gone, with any expiry."""
     trader = engine()
     opening, _ = opened(trader, filled=0.004)
     del trader.account.books.positions[SYMBOL]

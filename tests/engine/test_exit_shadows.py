@@ -37,7 +37,7 @@ def test_a_reached_target_is_taken_by_one_mode_and_trailed_by_the_other() -> Non
 
 
 def test_a_straight_loss_is_the_same_under_both() -> None:
-    """A short that runs 1.5 ATR against its entry loses 1 R whatever the mode."""
+    """A short that runs 1.5 ATR against its entry loses 1 R in either mode."""
     shadows = pairs()
     assert shadows.open(0, 1, -1, 1.0, ROW, EXIT_TREND_FOLLOW, EXIT_FAST_TP)
     ended = run(shadows, [(100.0, 102.0, 100.0, 102.0)])

@@ -131,7 +131,7 @@ def test_training_chooses_what_it_saw_and_the_test_shows_the_rest() -> None:
 
 
 def test_a_setting_that_hardly_trades_is_not_chosen() -> None:
-    """Nine trades are no evidence; with nobody else the split says so."""
+    """Nine trades are too few; without another candidate the split chooses none (-1)."""
     found = walk_forward([_curve(np.full(100, 0.01), trades=9)], splits_of(100, 1))
     assert found[0].chosen == -1
     assert out_of_sample([_curve(np.full(100, 0.01))], found) is None

@@ -147,7 +147,7 @@ class LateMessages:
 
 @pytest.mark.parametrize(("behind_ms", "late_ms"), [(600.0, 0), (0.0, 600), (600.0, 600), (0.0, 100)])
 def test_a_wall_clock_an_hour_wrong_is_not_followed_against_the_venue(behind_ms: float, late_ms: int) -> None:
-    """Whatever else is a little wrong: the first measurement, or words that come late."""
+    """The hour is ignored even if the first measured offset is 0.6 s wrong or messages come up to 0.6 s late."""
     here = LateMessages()
     here.offset_ms = -behind_ms
     here.clock.start(lambda: here.loop_s)

@@ -18,7 +18,7 @@ OTHER_MARK = "0badcafe-"
 
 
 def test_flatten_closes_everything_and_halts(world: World) -> None:
-    """A person's flatten goes out whatever else is wrong."""
+    """An operator's flatten sends its closing order in EMERGENCY and while disconnected."""
     world.opened()
     world.tell(HealthChanged(ts_ns=world.now_ns, level=3, connected=False, reason="all is lost"))
     (close,) = orders(world.request("flatten", "out"))

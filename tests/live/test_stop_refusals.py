@@ -50,7 +50,7 @@ def test_a_target_refused_for_its_tick_is_sent_on_the_new_one(world: World) -> N
 
 
 def test_a_stop_refused_three_times_closes_the_position(world: World) -> None:
-    """Nobody knows the filters: after three tries the position goes, as ever."""
+    """The filters are unknown: after three refusals the position is closed at market."""
     order = orders(world.wish())[0]
     world.update(order, OrderStatus.NEW)
     commands = orders(world.fill(order, 0.01))

@@ -314,7 +314,7 @@ def test_a_deposit_explained_late_makes_no_drawdown() -> None:
 
 
 def test_a_withdrawal_explained_late_does_not_undo_a_resume() -> None:
-    """A person has looked and resumed: drawdown is measured from there, whatever is known later of the time before."""
+    """An operator resumed: drawdown is measured from that equity; a transfer reported later does not change it."""
     world = World().begin()
     twice(world, wallet=8_200.0)
     moved = world.now_ns

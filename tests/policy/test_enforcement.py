@@ -111,7 +111,7 @@ def test_a_setting_out_of_its_domain_is_refused_naming_the_key(key: str, value: 
 
 @given(policy=policies, bad=st.booleans())
 def test_observe_never_changes_the_fixed_settings(policy: PolicyNumbers, bad: bool) -> None:
-    """Whatever the policy says, OBSERVE trades on 0.45, 1.0 %, 8 positions, an open gate and the symbol's own tag."""
+    """With any policy, OBSERVE trades on 0.45, 1.0 %, 8 positions, an open gate and the symbol's own tag."""
     assert effective(OBSERVE, policy, symbol_tag_bad=bad) == EffectiveSettings(
         trading_allowed=True, symbol_allowed=not bad, min_confidence=0.45, risk_pct=1.0, max_positions=8,
         exit_mode=ExitMode.TREND_FOLLOW,

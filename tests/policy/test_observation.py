@@ -116,7 +116,7 @@ def test_the_verdict_follows_the_policy(tmp_path: Path, policy: Policy | None, v
 
 
 def test_files_rotate_by_the_events_own_utc_day(tmp_path: Path) -> None:
-    """A replay of 2024 writes files of 2024, whatever the day is."""
+    """A replay of 2024 writes files of 2024, independent of today's date."""
     observer = PolicyObserver(tmp_path, flush_bytes=65536)
     for hours in (0, 11, 12, 13, 36):
         update(observer, now=NOON + hours * NS_PER_HOUR)
@@ -128,7 +128,7 @@ def test_files_rotate_by_the_events_own_utc_day(tmp_path: Path) -> None:
 
 
 def test_files_and_folder_are_private(tmp_path: Path) -> None:
-    """Nobody but the owner reads what is traded."""
+    """Only the owner may read the files (0600) and the folder (0700)."""
     folder = tmp_path / "policy_observations"
     observer = PolicyObserver(folder)
     update(observer)

@@ -326,6 +326,6 @@ def test_the_library_imports_neither_numpy_nor_a_compiler() -> None:
 
 
 def test_a_policy_is_frozen(orchestrator: OrchestratorPolicy) -> None:
-    """Nobody edits what is in force."""
+    """The policy in force cannot be edited."""
     with pytest.raises(AttributeError, match="frozen"):
         orchestrator.get_policy().max_risk_pct = 9.0

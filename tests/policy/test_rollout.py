@@ -85,7 +85,7 @@ def test_each_missing_condition_is_named_with_its_figures(
 
 
 def test_every_unmet_condition_is_listed_at_once() -> None:
-    """Nobody has to ask three times."""
+    """One refusal lists all three unmet conditions."""
     outcome = promote(
         RolloutState(), "risk_sizing", proof("risk_sizing", resolved=3, market_hours=2, look=0, interval=None),
         now_ns=NOW, actor="ann",

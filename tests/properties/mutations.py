@@ -400,7 +400,7 @@ MUTATIONS: Final = (
         11, "app/runs/state_dir.py", "            if damaged:\n", "            if False:\n",
         "test_11_a_state_that_cannot_be_read_is_not_an_empty_past",
     ),
-    # 12. Nobody rewrites a gate's inputs.
+    # 12. A gate's inputs cannot be rewritten.
     Mutation(
         12, "live/inputs.py", "class FundingRateReceived(msgspec.Struct, frozen=True,",
         "class FundingRateReceived(msgspec.Struct,",

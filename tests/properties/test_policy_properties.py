@@ -1,4 +1,4 @@
-"""What no input and no sequence of calls may break in the policy."""
+"""Properties of the policy that hold for every input and every sequence of calls."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def ask(policy: OrchestratorPolicy, question: PolicyInputs, now: datetime) -> Tr
 
 @given(profiles, st.lists(st.tuples(questions, st.integers(0, 4000)), min_size=1, max_size=12))
 def test_tightening_is_never_delayed(profile: OrchestratorConfig, history: list[tuple[PolicyInputs, int]]) -> None:
-    """Whatever came before, what is in force is never looser than what the rules say now."""
+    """After any history, the policy in force is never looser than the rules' verdict on the newest inputs."""
     policy, now = OrchestratorPolicy(profile), NOON
     for question, seconds in history:
         now += timedelta(seconds=seconds)

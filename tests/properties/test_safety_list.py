@@ -1,7 +1,7 @@
 """What must always hold (spec 2, section 5): the lines that the risk room can hold, one test each.
 
 Line 2: one function makes brackets. 9: reducing is never gated. 10: unknown makes safer, one bad tick halts nothing.
-11: limits survive restarts and midnight. 12: nobody rewrites a gate's inputs. 15: every halt has a way out.
+11: limits survive restarts and midnight. 12: a gate's inputs cannot be rewritten. 15: every halt has a way out.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ def test_line_11_a_state_that_cannot_be_read_is_not_an_empty_past() -> None:
     assert governor.level is GovernorLevel.EMERGENCY
 
 
-# 12. Nobody rewrites a gate's inputs.
+# 12. A gate's inputs cannot be rewritten.
 
 
 def test_line_12_what_the_gate_saw_cannot_be_changed_and_nobody_else_approves() -> None:

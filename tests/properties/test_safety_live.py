@@ -160,7 +160,7 @@ def test_2_a_position_that_can_have_no_bracket_is_closed(world: World) -> None:
 
 
 def test_3_an_acknowledgement_is_not_a_fill(world: World) -> None:
-    """NEW, and even FILLED, move nothing until the fill is told; then cash moves by its fee and nothing else."""
+    """A status, even FILLED, changes neither books nor cash; the fill opens the position, and cash falls by its fee."""
     (opening,) = orders(world.wish())
     for status, qty in ((OrderStatus.NEW, 0.0), (OrderStatus.PARTIALLY_FILLED, 0.005), (OrderStatus.FILLED, 0.01)):
         assert orders(world.update(opening, status, filled=qty)) == []
@@ -370,7 +370,7 @@ def test_5_not_found_proves_absence_only_after_the_receive_window(world: World) 
 
 
 def test_5_an_order_that_arrives_late_is_found_and_protected(world: World) -> None:
-    """Not there when it is first asked for, there a second later, and no message tells of it."""
+    """The first query finds no order, a later one does, and the account stream is silent."""
     road = Road(world)
     road.carries = lambda stream, message: stream != "user"
 
@@ -403,7 +403,7 @@ def test_5_a_cancel_without_an_answer_is_no_cancel(world: World) -> None:
 
 
 def test_5_the_adapter_tells_a_timeout_from_a_refusal() -> None:
-    """-1007 means that nobody knows: asked at once the order is not there, and a moment later it is."""
+    """-1007 means an unknown outcome: a query at once finds no order, and one a moment later finds it filled."""
 
     async def story() -> None:
         async with venue_of() as venue:

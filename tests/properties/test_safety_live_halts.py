@@ -45,7 +45,7 @@ NOW = 1_700_000_000_000_000_000
 
 
 def person(world: World, action: str) -> None:
-    """A request of somebody."""
+    """Send the operator's request *action*."""
     world.request(action, "drill")
 
 
@@ -86,7 +86,7 @@ def broken_input(world: World) -> None:
 
 
 def well_and_resumed(world: World) -> None:
-    """Health is back, and somebody who looked says so."""
+    """Health is NORMAL again, and the operator resumes."""
     health(world, GOV_NORMAL)
     person(world, "resume")
 
@@ -172,7 +172,7 @@ def test_15_the_daily_loss_ends_at_a_midnight_with_losses_inside_the_limit(world
 
 
 def test_15_a_losing_streak_is_ended_by_resume(world: World) -> None:
-    """Five losses: the streak is counted until somebody ends it, and that is on record."""
+    """Five losses: the streak counts until an operator resumes, and its end is on record."""
     losses(world, 5)
     assert world.engine.account.books.losing_streak == 5
     person(world, "resume")
@@ -278,7 +278,7 @@ def listener() -> Iterator[tuple[str, Callable[[], bool]]]:
 
 
 def test_16_real_keys_never_go_to_another_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting, no flag and no hand-made endpoint moves the real venue, and nobody hears of it."""
+    """No setting, flag or hand-made endpoint redirects real keys; the other address receives no connection."""
     monkeypatch.setenv("QT_BINANCE_LIVE_KEY", "real-key-abcdefghijklmnop")
     monkeypatch.setenv("QT_BINANCE_LIVE_SECRET", "real-secret-abcdefghijklmnop")
     path = tmp_path / "live.toml"
@@ -297,7 +297,7 @@ def test_16_real_keys_never_go_to_another_address(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("address", ["http://example.com:80", "https://fapi.binance.com", "http://10.0.0.1:80"])
 def test_16_the_local_endpoint_stays_on_this_machine(address: str) -> None:
-    """Whatever a settings file says: by name, by number, by hand."""
+    """An address of another machine is refused by name and by number, also in a hand-made endpoint."""
     with pytest.raises(ConfigError, match="this machine"):
         endpoint("local", address)
     with pytest.raises(ConfigError, match=r"loopback|this machine"):

@@ -59,7 +59,7 @@ def problems(folder: Path, **changes: Any) -> tuple[str, ...]:
 
 
 def test_13_a_start_that_is_stuck_says_on_what(world: World) -> None:
-    """Nobody tells of the account and nobody can be asked: not ready, it says what it waits for; nothing opens."""
+    """The account stream is silent and the account cannot be read: not ready, waits_for is set, nothing opens."""
     road = Road(world)
     road.wire.down_until["user"] = 1e9
     road.venue.get_positions = unreachable  # type: ignore[method-assign]
@@ -91,7 +91,7 @@ def test_13_a_silent_stream_is_asked_for_its_bars(world: World) -> None:
 
 
 def test_13_bars_that_are_overdue_raise_the_governor(world: World) -> None:
-    """Nothing comes and nothing can be fetched: CAUTIOUS, DEFENSIVE, EMERGENCY by how long, and the lag is told."""
+    """No bar arrives and none can be fetched: CAUTIOUS, DEFENSIVE, EMERGENCY as the lag grows; health shows it."""
     road = Road(world)
 
     async def script() -> list[tuple[int, bool]]:
@@ -112,7 +112,7 @@ def test_13_bars_that_are_overdue_raise_the_governor(world: World) -> None:
 
 @pytest.mark.parametrize(("queue", "level"), [((0.96, False), GOV_DEFENSIVE), ((0.1, True), GOV_EMERGENCY)])
 def test_13_a_queue_that_fills_raises_the_governor(world: World, queue: tuple[float, bool], level: int) -> None:
-    """Nearly full, or critical in the monitor's words; and the fill is told."""
+    """The queue is nearly full, or its monitor reports critical; the health report shows the fill."""
     filling = [(0.0, False)]
     road = Road(world, queue=lambda: filling[0])
 
@@ -243,7 +243,7 @@ def test_14_records_that_cannot_be_written_are_counted_and_stop_openings(tmp_pat
 
 @pytest.mark.parametrize("what", ["records", "inputs", "frames"])
 def test_14_what_was_lost_is_shown(what: str, tmp_path: Path) -> None:
-    """A lost record, an input that could not be written and a frame nobody could read are in the process's status."""
+    """Lost records, unwritten inputs and unreadable frames are counted in the process's status."""
     with live_run(tmp_path) as run:
         if what == "records":
             run.records.lost = 3

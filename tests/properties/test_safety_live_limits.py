@@ -1,6 +1,6 @@
 """What must always hold (spec 2, section 5) on the live road, lines 10 to 12; ``mutations.py`` breaks each on purpose.
 
-10: what is unknown makes safer. 11: limits survive restarts and midnight. 12: nobody rewrites a gate's inputs.
+10: what is unknown makes safer. 11: limits survive restarts and midnight. 12: a gate's inputs cannot be rewritten.
 """
 
 from __future__ import annotations
@@ -300,11 +300,11 @@ def test_11_a_state_that_cannot_be_read_is_not_an_empty_past(tmp_path: Path) -> 
     again.close()
 
 
-# ---------------------------------------------------------------------- 12. nobody rewrites a gate's inputs
+# ---------------------------------------------------------------------- 12. a gate's inputs cannot be rewritten
 
 
 def test_12_what_was_told_cannot_be_changed(world: World) -> None:
-    """Everything an engine is told or judges by is frozen: inputs, intents, views, limits, snapshots, events."""
+    """Every type an engine receives or decides by is frozen: inputs, intents, views, limits, snapshots, events."""
     kinds = {*get_args(Input), *get_args(StreamEvent), Intent, AccountView, RiskLimits, VenueSnapshot, OrderRequest}
     assert [kind.__name__ for kind in kinds if not kind.__struct_config__.frozen] == []
     with pytest.raises(AttributeError):
@@ -347,7 +347,7 @@ def test_12_what_is_not_learnt_yet_may_not_trade() -> None:
 
 
 def test_12_an_intent_without_a_name_is_refused(world: World) -> None:
-    """Who wishes, which decision, which order: each must be told, or nobody could say later why it was traded."""
+    """Without intent id, trace id, symbol or source it is INVALID: its order could not be traced to a decision."""
     bus, failed, sent = InMemoryBus(), [], []
     bus.subscribe(TRADE_FAILED, lambda _, event: failed.append(event["reason"]))
     TradeIntentSubscriber(bus, lambda told: sent.extend(world.tell(told)), lambda: world.now_ns)

@@ -52,7 +52,7 @@ def test_6_every_position_has_a_stop_resting_at_the_venue(world: World) -> None:
 
 
 def test_6_a_stop_that_is_gone_is_missed_and_replaced(world: World) -> None:
-    """Somebody cancels it and no message says so: the next comparison finds out, another one rests soon after."""
+    """The stop is cancelled at the venue without a message: the next comparison finds it missing, a new one rests."""
     road = Road(world)
 
     async def script() -> None:
@@ -207,7 +207,7 @@ def test_7_a_leverage_that_reads_back_otherwise_refuses_the_trade(world: World) 
 
 @pytest.mark.parametrize("heard", [True, False])
 def test_7_a_leverage_that_somebody_changed_is_set_again(world: World, heard: bool) -> None:
-    """Whether the stream tells of it, or the read-back has grown old: the next opening sets and reads it anew."""
+    """The stream reports the change, or the read-back is too old: the next opening sets and reads leverage again."""
     road = Road(world)
 
     async def unread() -> dict[str, float]:
@@ -251,7 +251,7 @@ def explained(world: World, kind: DifferenceKind) -> list[dict[str, Any]]:
 
 
 def test_8_books_are_compared_before_anything_is_traded(world: World) -> None:
-    """A position that was made while nobody looked: in the books and protected, on record, openings halted."""
+    """A position made before the start: in the books and protected, on record, openings halted."""
     road = Road(world)
     road.strike(Kind.MANUAL_OPEN, on=SYMBOL, value=0.05)
     road.exchange.fills.clear()  # too long ago to be told
@@ -318,7 +318,7 @@ def test_8_an_unexplained_wallet_halts_and_is_journaled(world: World) -> None:
 
 
 def test_8_counts_are_derived(world: World) -> None:
-    """Opened, adopted, refused, closed by somebody: the guard's count is what books and orders on the way hold."""
+    """Opened, adopted, refused, closed by hand: the guard counts positions in the books and orders in flight."""
     engine = world.engine
 
     def counted() -> float:
@@ -392,7 +392,7 @@ def test_9_flatten_closes_everything_and_cancels_the_rest(world: World) -> None:
 
 
 def test_9_flatten_cancels_what_others_left_resting(world: World) -> None:
-    """A limit order made by hand would open a position later: the rest is cancelled, whoever made it."""
+    """A limit order made by hand would open a position later: flatten cancels the orders of other senders too."""
     road = Road(world)
 
     async def script() -> None:

@@ -64,7 +64,7 @@ class Library:
         return [*losses_pct(self.guard._losses, equity), drawdown], decided
 
     def transfer(self, amount: float) -> None:
-        """Each object is told."""
+        """Note the transfer in guard, governor and policy."""
         for one in (self.guard, self.governor, self.policy):
             one.note_transfer(amount)
 

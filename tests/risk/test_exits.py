@@ -160,7 +160,7 @@ def test_a_stop_never_loosens(
     sign: int, entry: float, first: float, current: float, best: float, atr: float, breakeven: float, trail: float,
     mode: int, tick: float, min_step: float,
 ) -> None:
-    """Whatever the numbers, the next stop is the current one or a tighter one, short of the best price."""
+    """For any numbers, the next stop is the current one or a tighter one, short of the best price."""
     after = next_stop(sign, entry, first, current, best, atr, breakeven, trail, mode, tick, min_step)
     if math.isfinite(current):
         assert sign * (after - current) >= 0.0
@@ -195,7 +195,7 @@ def test_a_small_step_is_not_worth_an_order() -> None:
 
 @pytest.mark.parametrize("min_step", [math.nan, -5.0, 0.0])
 def test_a_strange_min_step_does_not_loosen(min_step: float) -> None:
-    """The trail asks for 106, the stop is at 108: it stays, whatever the smallest step is said to be."""
+    """The trail asks for 106, the stop is at 108: it stays with a *min_step* of NaN, below zero or zero."""
     assert next_stop(1, 100.0, 97.0, 108.0, 110.0, 2.0, 0.5, 2.0, EXIT_TREND_FOLLOW, 0.1, min_step) == 108.0
 
 

@@ -90,7 +90,7 @@ def test_health_level_treats_an_unknown_connection_as_lost() -> None:
 
 @given(st.lists(st.floats(50.0, 150.0), min_size=1, max_size=60))
 def test_the_level_is_never_below_what_drawdown_from_the_all_time_peak_calls_for(path: list[float]) -> None:
-    """At every step, whatever came before; and EMERGENCY is never left by itself."""
+    """Holds at every step of any equity path; and the governor never leaves EMERGENCY by itself."""
     governor, peak, emergency = SafetyGovernor(), 0.0, False
     for at, equity in enumerate(path):
         governor.update(equity, at * 7200 * S)

@@ -1,4 +1,4 @@
-"""The guard: each limit holds whatever the numbers, refusals say why, and reducing is never blocked."""
+"""The guard: each limit holds for all numbers, refusals state the reason, and reducing is never blocked."""
 
 from __future__ import annotations
 
@@ -272,7 +272,7 @@ def test_what_is_approved_is_inside_every_limit(case: tuple[Intent, AccountView,
 
 @given(cases())
 def test_reducing_is_never_blocked(case: tuple[Intent, AccountView, RiskLimits]) -> None:
-    """Whatever the state, through the pure function and through a guard with its kill switch on."""
+    """In any state, through the pure function and through a guard with its kill switch on."""
     intent, view, limits = case
     reducing = msgspec.structs.replace(intent, reduce_only=True, stop_price=0.0)
     guard = RiskGuard(limits)
@@ -471,7 +471,7 @@ def test_an_intent_needs_a_side_that_there_is() -> None:
 
 @pytest.mark.parametrize("amount", [-600.0, 600.0])
 def test_money_paid_in_or_out_is_no_loss_and_hides_none(amount: float) -> None:
-    """6 % paid out, or in, opens and closes nothing; the 5 % lost on what remains does, whatever was paid in."""
+    """A deposit or withdrawal of 6 % raises no halt; a loss of 5 % of the equity after it raises one."""
     guard = RiskGuard()
     guard.note_equity(NOW - NS_PER_HOUR, 10_000.0)
     guard.note_transfer(amount)

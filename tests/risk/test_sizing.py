@@ -32,7 +32,7 @@ POSITIVE = st.floats(1e-3, 1e6)
 
 
 def test_tier_rows_come_in_ascending_order() -> None:
-    """An instrument's tiers become rows whatever their order."""
+    """An instrument's tiers become ascending rows from any order."""
     tiers = tuple(
         LeverageTier(max_notional=n, maintenance_margin_rate=r, max_leverage=lev, maintenance_amount=a)
         for n, r, lev, a in reversed(TIERS)

@@ -22,7 +22,7 @@ from quantum_trader.venues.binance.keys import ENDPOINT_NAMES, FILE_VARIABLE, Re
 
 
 class _Redacted(io.TextIOBase):
-    """A text stream that redacts whatever is written, and is the stream beneath in every other way."""
+    """A text stream that redacts each text written to it; every other call goes to the stream beneath."""
 
     def __init__(self, beneath: TextIO, redactor: Redactor) -> None:
         self._beneath = beneath
@@ -90,7 +90,7 @@ def guarded_process(redactor: Redactor) -> Iterator[None]:
     before, sys.excepthook = sys.excepthook, hook
     try:
         yield
-    except QuantumTraderError as error:  # its text is shown by whoever catches it, outside
+    except QuantumTraderError as error:  # the caller that catches it shows its text
         error.args = (redactor(str(error)),)
         error.__cause__, error.__suppress_context__ = None, True
         sys.excepthook = before

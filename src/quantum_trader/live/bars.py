@@ -138,7 +138,7 @@ class BarCollector:
         """Fetch every completed bar since the last decision, then decide in order; late bars open nothing."""
         try:
             end = self.context.clock.now_ns() // self._interval * self._interval
-            if waiting := self._moments.moments():  # a bar that has arrived is complete, whatever the clock says
+            if waiting := self._moments.moments():  # a bar that has arrived is complete, even if the clock is behind
                 end = max(end, waiting[-1] + self._interval)
             start = self._decided_ns + self._interval
             if self._decided_ns < 0:

@@ -3,8 +3,8 @@
 The number examined is, per changed decision, the result in R of what enforcing takes away (below zero: enforcing
 helps). Three things make a plain 95 % interval wrong here, and each has its answer:
 
-* **Looking again and again.** Looks are taken at fixed counts (30, 45, 68, ...: times 1.5), however often somebody
-  asks; between two of them the interval doesn't move. Look k spends alpha / (k (k + 1)) of the error, which sums
+* **Looking again and again.** Looks are taken at fixed counts (30, 45, 68, ...: times 1.5), however often the interval
+  is read; between two of them the interval doesn't move. Look k spends alpha / (k (k + 1)) of the error, which sums
   to alpha over all looks (an error-spending schedule: Lan and DeMets, Biometrika 70, 1983; added up by Boole's
   inequality, which asks nothing of the dependence between looks).
 * **Neighbouring outcomes share a market.** Decisions are gathered in blocks of time and whole blocks are resampled
@@ -204,7 +204,7 @@ def student_t_quantile(probability: float, freedom: float) -> float:
     """Quantile of Student's t for *probability* in (0.5, 1) and real *freedom* >= 1.
 
     G. W. Hill, Algorithm 396, Communications of the ACM 13, 1970: six significant digits from 3 degrees on; below
-    that the exact forms for 1 and 2, whichever is not above *freedom* (wider, never narrower).
+    that the exact form for *freedom* rounded down to 1 or 2 (wider, never narrower).
     """
     two_sided = 2.0 * (1.0 - probability)
     if freedom < 2.0:

@@ -1,8 +1,8 @@
 """Per signal, what enforcing each switch would have changed, and the result of its shadow trade once it is known.
 
 Decisions are kept in the order they were made, and evidence is read from the longest beginning of that order in
-which every outcome is known. Stops end sooner than targets, so "whatever has closed so far" would be a sample of
-losers; a complete beginning isn't.
+which every outcome is known. Stops end sooner than targets, so the trades closed so far hold too many losers;
+a complete beginning doesn't.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the policy would have done, one JSON object a line, for a person or a notebook to read.
 
-Observing never reaches trading: whatever goes wrong here is counted (``errors``, ``last_error``, ``lost_lines``) and
+Observing never affects trading: an error here is counted (``errors``, ``last_error``, ``lost_lines``) and
 the call returns. One observer writes a folder; files rotate by the event's own UTC day and are private to their owner.
 """
 

@@ -55,7 +55,7 @@ def test_time_and_prices_are_moved_by_hand() -> None:
 
 
 def test_the_admin_state_shows_what_really_is_there() -> None:
-    """Positions, orders and trades, whatever clients were sent; an order of another sender is in it."""
+    """Positions, orders and trades at the venue, independent of the answers to clients; also of other senders."""
 
     async def scenario() -> Any:
         async with served() as (venue, client):

@@ -1,4 +1,4 @@
-"""The tape: one path through every bar, whatever the steps in which it is walked."""
+"""The tape: one path through every bar, independent of the steps in which it is walked."""
 
 from __future__ import annotations
 

@@ -212,7 +212,7 @@ def test_a_low_from_before_the_stop_does_not_trigger_it() -> None:
 
 
 def test_the_close_of_the_bar_a_stop_came_in_triggers_it() -> None:
-    """The close is a price from after the stop, whatever the range was."""
+    """The close is a price after the stop was sent; the bar's range is not used."""
     floor = Floor()
     floor.bar(START, 100.0)
     floor.now_ns += 30 * NS_PER_SECOND

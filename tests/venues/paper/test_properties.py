@@ -1,4 +1,4 @@
-"""What holds for the paper venue whatever is sent to it, and that it agrees with a slow model in decimals."""
+"""Properties of the paper venue under any orders, and its agreement with a slow model in decimals."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def count(value: int | None) -> str:
 
 
 def price(value: float) -> str:
-    """A price with five significant digits or two decimals, whichever shows more."""
+    """A price with two decimals from 100 on, four from 1 on and six below 1."""
     magnitude = abs(value)
     digits = 2 if magnitude >= 100.0 else 4 if magnitude >= 1.0 else 6
     return f"{value:,.{digits}f}"

@@ -131,7 +131,7 @@ class RecordedSettings(RunSettings, frozen=True, kw_only=True):
     profile: OrchestratorConfig | None = None
 
     def active_profile(self) -> ActiveProfile:
-        """The recorded profile, whatever the profile files say today."""
+        """The recorded profile, independent of the profile files on disk."""
         assert self.profile is not None
         return ActiveProfile(name=self.profile.name, source="journal", config=self.profile)
 

@@ -34,8 +34,8 @@ class JournalSink:
         self, state_dir: Path, records: RecordFile, recorded: int, redact: Callable[[bytes], bytes] | None = None,
         wait_s: float = 30.0,
     ) -> None:
-        """*recorded*: how many records the file holds, up to the checkpoint the run continues from. *redact* takes out
-        what no record may hold (keys of a live process). *wait_s*: for room in the journal's queue."""
+        """*recorded*: how many records the file holds, up to the checkpoint the run continues from. *redact* removes
+        secrets (keys of a live process) from each record. *wait_s*: seconds to wait for room in the journal's queue."""
         self.records = records
         self._redact = redact
         self._monitor = QueueMonitor()

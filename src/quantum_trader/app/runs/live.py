@@ -64,7 +64,7 @@ _PAPER_ACCOUNT: Final = "paper_account"
 
 
 class PaperAccountFile:
-    """The paper account of a dry run on disk: like a venue's account it is there whatever becomes of the trader."""
+    """The paper account of a dry run on disk; like an account at a venue it outlives the trader's process."""
 
     def __init__(self, state_dir: Path) -> None:
         self._path = state_dir / _PAPER_ACCOUNT
@@ -116,7 +116,7 @@ def venue_for(
 
 
 def live_engine_settings(loaded: LoadedLive) -> EngineSettings:
-    """The engine's settings for live trading: nobody resumes but a person, and bars that come late open nothing."""
+    """The engine's settings for live trading: no simulated operator resumes a halt, and late bars open no position."""
     settings = loaded.run.settings.engine_settings()
     limits = settings.limits
     return msgspec.structs.replace(
@@ -229,7 +229,7 @@ class LiveRun:
         return (1.0 if stuck else told.fill), stuck or told.governor_level == GOV_EMERGENCY
 
     def _report(self, health: HealthReport) -> None:
-        """Write the status file every few seconds; a full disk is told elsewhere and stops nothing here."""
+        """Write the status file every few seconds; a failed write is counted and raises nothing."""
         self._watchdog.beat()
         if self.words is not None:
             self.words.look(health)
@@ -244,7 +244,7 @@ class LiveRun:
             self.driver.counts["status not written"] += 1
 
     def status(self, health: HealthReport) -> LiveStatus:
-        """What is told of this process."""
+        """The status of this process, as the status file shows it."""
         engine = self.engine
         marks = engine.market.kernel.out[:, col.CLOSE]
         now_ns = self._now_ns()

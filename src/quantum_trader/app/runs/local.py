@@ -169,7 +169,7 @@ class _Stepping:
             keys = ApiKeys(endpoint=LOCAL, key=Secret(pair.key), secret=Secret(pair.secret), source="this run")
             adapter = BinanceFuturesExecutionAdapter(
                 endpoint(LOCAL, venue.url), symbols, keys, rng=Random(0), wall_ns=now,
-                settings=AdapterSettings(quotes=False),  # bars decide; nobody here reads best bid and ask
+                settings=AdapterSettings(quotes=False),  # decisions use bars; best bid and ask are not read
             )
             await adapter.connect()
             driver = SteppedDriver(
@@ -301,7 +301,7 @@ async def _in_a_thread(pace: Pace, close_ns: int) -> None:
 
     def wait() -> None:
         pace(close_ns)
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: no coroutine waits any more
             loop.call_soon_threadsafe(passed.set)
 
     threading.Thread(target=wait, name="pace", daemon=True).start()

@@ -1,4 +1,4 @@
-"""Carries what the engine tells of its policy to the observation files."""
+"""Writes the engine's policy updates and signal decisions to the observation files."""
 
 from __future__ import annotations
 

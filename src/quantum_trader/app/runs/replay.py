@@ -320,7 +320,7 @@ def run(
 ) -> RunResult:
     """Replay the recording that *settings* name and return the facts of the run.
 
-    Raises ConfigError, DataError or StateError with what to do; a state folder stays usable whatever happens.
+    Raises ConfigError, DataError or StateError with what to do; the state folder stays usable after any error.
     """
     session = Run(settings, options or RunOptions())
     try:
@@ -491,7 +491,7 @@ def _shares(counts: dict[str, int]) -> dict[str, float]:
 
 
 def facts_of(session: Run) -> RunFacts:
-    """What is told of a finished run."""
+    """The facts of a finished run."""
     engine, tally, recording = session.engine, session.engine.records.tally, session.recording
     samples = session.samples.state()
     notes = []

@@ -165,7 +165,7 @@ class StateDir:
                 raise StateError(
                     f"--state {path}: cannot be used ({error.strerror}); choose a writable folder"
                 ) from error
-        os.umask(_PRIVATE_UMASK)  # whatever this process and its children make from now on is for their owner alone
+        os.umask(_PRIVATE_UMASK)  # every file this process and its children make from now on is private
         if not self._take_lock():
             os.close(self._lock)
             raise StateError(f"--state {path}: another run is using this folder; stop it or choose another")

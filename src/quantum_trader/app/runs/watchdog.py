@@ -1,4 +1,4 @@
-"""The watchdog: a process that makes no progress ends itself, so that whoever supervises it starts it again.
+"""The watchdog: a process that makes no progress ends itself, so that its supervisor starts it again.
 
 Stops rest at the venue, a checkpoint and the inputs since are on disk, and the next start asks for what was in doubt: a
 dead process is safer than one that hangs with its streams open.
@@ -19,7 +19,7 @@ _LOOKS: Final = 4  # looks within the time allowed
 
 
 class Watchdog:
-    """Ends the process, from a thread of its own, when nobody called :meth:`beat` for *seconds*."""
+    """Ends the process, from a thread of its own, when :meth:`beat` was not called for *seconds*."""
 
     def __init__(
         self, seconds: float, *, clock: Callable[[], float] = time.monotonic, end: Callable[[], None] | None = None

@@ -76,7 +76,7 @@ class OrderChecks:
         self._maybe_sent.discard(order_id)
 
     def check_unsent(self) -> None:
-        """A closing order the engine made leaves for the exchange, whatever is halted."""
+        """Check that each closing order the engine made is sent by its deadline, also during a halt."""
         context, now = self._context, self._context.now_s()
         for order_id, (order, made_s) in list(self._unsent.items()):
             if context.exchange.position_qty(order.symbol) == 0.0:

@@ -297,7 +297,7 @@ class _QuietGateway(Gateway):
         self._tried: set[str] = set()
 
     def close(self, position: Position, now_ns: int) -> list[Command]:
-        """Close a position once, whatever becomes of that order."""
+        """Send one closing order for a position and never another, even when the first one fails."""
         if position.plan.intent_id in self._tried:
             return []
         self._tried.add(position.plan.intent_id)

@@ -179,7 +179,7 @@ def _close_at_next_open(desk, s, reason):
 
 @kernel
 def _clear(desk, s):
-    """Make symbol *s* flat and drop whatever rests for it."""
+    """Make symbol *s* flat and drop its resting orders."""
     row = shift(desk.symbols, s * position.SIZE)
     for column in range(position.SIZE):
         row[column] = 0.0

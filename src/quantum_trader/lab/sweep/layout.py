@@ -115,7 +115,7 @@ class Desk(NamedTuple):
     rate: Any
     governor: Any
     book: Any  # (stage.BOOK_SIZE,)
-    account: Any  # (ACC_SIZE,) the account as the policy is told it
+    account: Any  # (ACC_SIZE,) the account values that the policy reads
     seen: Any  # (account_seen.SIZE,) the account as the rules last saw it
     slots: Any  # (S + 1, SLOT_SIZE)
     memory: Any  # (MEM_SIZE,)

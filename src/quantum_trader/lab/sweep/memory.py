@@ -2,7 +2,7 @@
 
 A numba array view carries a reference count that is kept up to date at every call it is handed to; with bundles of
 some forty arrays that costs more than the rules themselves. So the loop works on pointers: indexed like arrays,
-without shape. Whoever calls :func:`quantum_trader.lab.sweep.kernel.run_setting` holds the arrays alive meanwhile.
+without shape. The caller of :func:`quantum_trader.lab.sweep.kernel.run_setting` keeps the arrays alive during the call.
 """
 
 from __future__ import annotations

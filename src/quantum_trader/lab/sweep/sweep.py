@@ -176,7 +176,7 @@ def sweep(
 ) -> SweepResult:
     """Run every setting over *market* in *jobs* threads and measure them.
 
-    *progress* is told (settings done, settings in all), from the calling thread. Raises ConfigError for a number of
+    *progress* is called with (settings done, settings in all) in the calling thread. Raises ConfigError for a number of
     jobs or splits that makes no sense, StateError for a setting whose books do not close.
     """
     if not 1 <= jobs <= 256:

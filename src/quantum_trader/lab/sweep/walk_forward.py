@@ -1,9 +1,9 @@
-"""Walk-forward: choose a setting on the past, see it on what came after, again and again.
+"""Walk-forward: choose a setting on past days and test it on the days after them, once per split.
 
 The history is cut into equal parts, one more than there are splits. Split k trains on the first k parts and tests on
 the next one, less an embargo at its start: a trade opened in training may still be open there. Every setting trades the
-whole history once; a split looks at the days of its equity. So a setting enters its test with whatever streaks, holds
-and halts its own past left it, as an account under it would.
+whole history once; a split looks at the days of its equity. So a setting enters its test with the streaks, holds and
+halts that its own past left, as an account under it would.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class Exchange:
         self._log.tick(self.source.advance(to_ns, self._path))
 
     def show(self, prices: Mapping[str, float]) -> None:
-        """Let symbols jump to *prices* at once, as in a gap, whatever the tape says."""
+        """Let symbols jump to *prices* at once, as in a gap, independent of the tape."""
         target = self.last.copy()
         for symbol, price in prices.items():
             target[self.row_of(symbol)] = price

@@ -24,7 +24,7 @@ class Market:
         self.trading = np.ones(size, dtype=np.bool_)  # False during a halt and after a delisting
         self.delisted = np.zeros(size, dtype=np.bool_)
         self.volume = np.full(size, AMPLE)  # of the next batches: what one order may fill
-        self.largest_fill = np.full(size, AMPLE)  # at once, whatever volume the market has
+        self.largest_fill = np.full(size, AMPLE)  # of one order at once, independent of the market's volume
         self.rest_expires = [False] * size  # whether the part of an order above the largest fill expires
         self.updates = 0  # counts changes of prices and book
         self.stamp_ns = start_ns  # time of the last batch

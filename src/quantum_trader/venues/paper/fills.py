@@ -119,7 +119,7 @@ def liquidation_price(position_sign: int, qty: float, entry: float, margin: floa
     """Price at which an isolated position's margin and loss meet its maintenance margin; 0.0 when there is none.
 
     ``margin + pnl(P) = max over tiers (qty * P * rate - amount)``: a tier table is convex, so the nearest of the
-    tiers' prices is the exact one whatever tier the notional is in. Source: Binance, "How to calculate liquidation
+    tiers' prices is exact for a notional in any tier. Source: Binance, "How to calculate liquidation
     price of USD-M futures contracts", for one isolated position.
     """
     found = 0.0

@@ -32,7 +32,7 @@ class PaperOrder:
         self.level = request.price if request.type is OrderType.LIMIT else request.stop_price
         rising = (request.type is OrderType.STOP_MARKET) == (self.side_sign > 0)
         self.below = not rising  # whether a falling price reaches it
-        self.waiting = request.type is OrderType.MARKET  # fills at the next open whatever the price
+        self.waiting = request.type is OrderType.MARKET  # fills at the next open at any price
         self.filled = 0.0
         self.cost = 0.0  # sum of qty * price of the fills
         self.reserve = 0.0  # USDT locked for what is not yet filled, at acceptance
@@ -118,7 +118,7 @@ class OrderBook:
         return self.open.get(order.request.client_order_id) is order
 
     def wait(self, order: PaperOrder) -> None:
-        """Let an open order fill at the next open, whatever the price."""
+        """Let an open order fill at the next open, at any price."""
         order.waiting = True
         self.waiting.append(order)
 
