@@ -83,7 +83,7 @@ def test_the_clock_recovers_from_a_sleep_without_messages():
 
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_a_wall_clock_that_was_set_moves_no_time_against_the_venue(hours: int) -> None:
-    """Nothing is decided on a wrong hour; once the venue has borne our time out, the wall's error is taken out."""
+    """Nothing is decided on a wrong hour; once the venue confirms our time, the system clock's error is corrected."""
     clocks = Clocks()
     clocks.passes(10, stamped=True)
     clocks.wall += hours * 3600 * NS_PER_SECOND

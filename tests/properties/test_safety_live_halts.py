@@ -263,7 +263,7 @@ def test_16_a_real_key_whose_rights_are_not_told_is_refused() -> None:
 
 @contextmanager
 def listener() -> Iterator[tuple[str, Callable[[], bool]]]:
-    """An address on this machine, and whether anybody has come there."""
+    """An address on this machine, and whether a client has connected to it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
 

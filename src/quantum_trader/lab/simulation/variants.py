@@ -287,7 +287,7 @@ class _LateStops(Protection):
         return [] if now_ns - position.entry_ns < _LATE_NS else super().rest(position, now_ns)
 
     def replace_missing_stop(self, position: Position, now_ns: int) -> list[Command]:
-        """Miss it as late."""
+        """Notice a missing stop two minutes late as well."""
         return [] if now_ns - position.entry_ns < _LATE_NS else super().replace_missing_stop(position, now_ns)
 
 

@@ -3,7 +3,7 @@
 The history is cut into equal parts, one more than there are splits. Split k trains on the first k parts and tests on
 the next one, less an embargo at its start: a trade opened in training may still be open there. Every setting trades the
 whole history once; a split looks at the days of its equity. So a setting enters its test with the streaks, holds and
-halts that its own past left, as an account under it would.
+halts that its own past left, like a real account that traded this setting.
 """
 
 from __future__ import annotations
