@@ -53,6 +53,27 @@ def inside(path: Path) -> str:
     return path.relative_to(ROOT / "src" / "quantum_trader").as_posix()
 
 
+def defined_names(path: Path) -> set[str]:
+    """Every function, class and method (`Class.method`) that *path* defines."""
+    names = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{item.name}" for item in node.body if isinstance(item, ast.FunctionDef)}
+    return names
+
+
+def test_every_function_named_as_an_answer_in_the_architecture_exists() -> None:
+    """The table "Where to find it" names files and functions that are there."""
+    named = re.findall(r"`([\w/]+\.py): ([\w.]+)`", (ROOT / "docs" / "architecture.md").read_text())
+    assert len(named) >= 15
+    missing = [
+        f"{file}: {name}" for file, name in named if name not in defined_names(ROOT / "src" / "quantum_trader" / file)
+    ]
+    assert not missing
+
+
 def calls(path: Path) -> list[str]:
     """Every called name in *path*."""
     return [ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
