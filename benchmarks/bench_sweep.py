@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.harness import Figure, bench, fastest_in_turns, seconds
 from benchmarks.references import crosses_of_settings
 from quantum_trader.app.settings import load_settings
-from quantum_trader.lab.sweep.market import Market, SweepSettings, levels_of, prepare
+from quantum_trader.lab.sweep.market import SweepMarket, SweepSettings, levels_of, prepare
 from quantum_trader.lab.sweep.sweep import run_one
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import open_recording
@@ -25,7 +25,7 @@ STOPS = np.linspace(0.01, 0.05, 8)
 AT_LEAST = {"SAFE": 0.0, "STANDARD": 0.0, "AGGRESSIVE": 0.0}
 
 
-def bundled_market() -> tuple[Market, int, Any]:
+def bundled_market() -> tuple[SweepMarket, int, Any]:
     """The bundled recording prepared for a sweep, its symbol-bars and its closes."""
     recording = open_recording()
     settings = load_settings(None, {"rollout.mode": ("LIVE", "--mode")}).settings

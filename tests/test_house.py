@@ -45,6 +45,10 @@ SUMS_OF_WHOLE_NUMBERS = {  # calls of the built-in sum that add whole numbers, w
     "sum(self.checkpoint['engine']['seq'].values())": "records of each source",
     "sum(stats.dropped.values())": "dropped events of each producer",
 }
+TWO_HOMES = {  # names that two modules may define, with the reason
+    "main": "the entry point of a process: the command line's and the flusher's",
+    r"\w+_command": "a command of the command line: it is registered where it is written and nobody imports it",
+}
 RUN_QUICKLY = {("policy", "rules"), ("profile", "show"), ("profile", "compare"), ("config", "show")}
 
 
@@ -188,6 +192,42 @@ def test_a_prefix_of_one_letter_is_found_in_a_tuple_too() -> None:
     source = "P_TAG, (P_RING, AVG_R) = 0, (1, 2)\nM_SIZE: Final = 3\nx = row[P_TAG]\n"
 
     assert [name.id for name in constants(ast.parse(source).body)] == ["P_TAG", "P_RING", "AVG_R", "M_SIZE", "x"]
+
+
+def public_names(tree: ast.Module) -> set[str]:
+    """The public classes, functions and type aliases of a module; an alias is an assigned name in CamelCase."""
+    named = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
+    aliases = [name.id for name in constants(tree.body) if re.fullmatch(r"[A-Z]\w*[a-z]\w*", name.id)]
+    return {name for name in named + aliases if not name.startswith("_")}
+
+
+def names_with_two_homes(modules: dict[str, str]) -> list[str]:
+    """Public names that several of *modules* (path -> source) define, those in TWO_HOMES left out."""
+    homes: dict[str, list[str]] = {}
+    for path, source in sorted(modules.items()):
+        for name in public_names(ast.parse(source)):
+            homes.setdefault(name, []).append(path)
+    return [
+        f"{name}: {', '.join(paths)}" for name, paths in sorted(homes.items())
+        if len(paths) > 1 and not any(re.fullmatch(allowed, name) for allowed in TWO_HOMES)
+    ]
+
+
+def test_a_public_name_has_one_home() -> None:
+    """No class, function or type alias is defined in two modules: what is the same is imported."""
+    assert names_with_two_homes({inside(path): path.read_text() for path in SOURCES}) == []
+
+
+def test_a_name_with_two_homes_is_found() -> None:
+    """A class beside an alias of its name too; constants, private names and commands may repeat."""
+    modules = {
+        "a.py": "SIZE = 1\nclass Market: ...\ndef _one(): ...\ndef main(): ...\ndef show_command(): ...\n",
+        "b.py": "SIZE = 2\nMarket = tuple[int, int]\ndef _one(): ...\ndef main(): ...\ndef show_command(): ...\n",
+        "c.py": "from a import Market\nasync def status(): ...\n",
+        "d.py": "def status(): ...\n",
+    }
+
+    assert names_with_two_homes(modules) == ["Market: a.py, b.py", "status: c.py, d.py"]
 
 
 def test_the_engine_imports_no_asyncio() -> None:

@@ -31,7 +31,7 @@ from quantum_trader.live.inputs import IntentReceived, decode_input
 from quantum_trader.market.instruments import instrument_for
 from quantum_trader.venues.local.clock import MarketClock
 from quantum_trader.venues.local.exchange import Exchange, ExchangeSettings
-from quantum_trader.venues.local.faults import Fault
+from quantum_trader.venues.local.faults import InjectedFault
 from quantum_trader.venues.local.limits import Limits, LimitSettings
 from quantum_trader.venues.local.server import LocalVenue, ServerSettings
 from quantum_trader.venues.local.signing import parsed
@@ -90,7 +90,7 @@ class KillVenue(LocalVenue):
         self.answered: Counter[str] = Counter()
         self.saw: Callable[[str, str], None] = lambda stage, road: None
 
-    async def _spoilt(self, fault: Fault | None, act: Callable[[], Any]) -> Any:
+    async def _spoilt(self, fault: InjectedFault | None, act: Callable[[], Any]) -> Any:
         method, path, query, body = act.args[:4] if isinstance(act, partial) and len(act.args) > 4 else ("",) * 4
         if method != "POST" or path not in ROADS:
             return await super()._spoilt(fault, act)
@@ -419,7 +419,7 @@ class KillWorld:
         kinds = ("latency", "latency", "latency", "unknown", "drop", "late", "internal", "overloaded")
         for road in ROADS:
             for _ in range(self.chance.randint(0, 2)):
-                self.venue.faults.add(Fault(
+                self.venue.faults.add(InjectedFault(
                     kind=self.chance.choice(kinds), match=f"POST {road}", alive=self.chance.random() < 0.6,
                     seconds=self.chance.uniform(0.005, 0.15), skip=self.chance.randint(0, 5),
                 ))

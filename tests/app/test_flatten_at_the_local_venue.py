@@ -23,7 +23,7 @@ from quantum_trader.domain.trading import OrderRequest
 from quantum_trader.engine.venue_port import ExecutionVenue
 from quantum_trader.venues.binance.keys import LOCAL, ApiKeys, Secret
 from quantum_trader.venues.local.build import scripted_exchange
-from quantum_trader.venues.local.faults import Fault
+from quantum_trader.venues.local.faults import InjectedFault
 from quantum_trader.venues.local.server import LocalVenue, new_key
 
 SYMBOLS = ("AAAUSDT", "BBBUSDT")
@@ -98,8 +98,8 @@ async def scenario(trouble: Trouble | None) -> tuple[FlattenResult, list[DirectA
 
 def lose_answers(server: LocalVenue) -> None:
     """The first closing order takes effect and its answer is lost; the second one's is lost before it arrives."""
-    server.faults.add(Fault(kind="unknown", match="POST /fapi/v1/order", alive=True))
-    server.faults.add(Fault(kind="unknown", match="POST /fapi/v1/order", alive=False))
+    server.faults.add(InjectedFault(kind="unknown", match="POST /fapi/v1/order", alive=True))
+    server.faults.add(InjectedFault(kind="unknown", match="POST /fapi/v1/order", alive=False))
 
 
 @pytest.mark.long

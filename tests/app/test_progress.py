@@ -17,7 +17,7 @@ from quantum_trader.app.runs.progress import (
     progress_for,
     progress_line,
 )
-from quantum_trader.app.runs.results import EventLine, PolicyView, ProgressView, ShadowTally
+from quantum_trader.app.runs.results import EventLine, PolicyView, ProgressView, ShadowTotals
 
 
 def view(**changes: object) -> ProgressView:
@@ -30,7 +30,7 @@ def view(**changes: object) -> ProgressView:
     base = ProgressView(
         ts_ns=START_NS, bars_done=50, bars_total=200, equity=9_900.0, drawdown_pct=-1.5,
         positions=facts(days=2).positions, policy=policy, signals=12, trades=3, refusals={"CONFIDENCE": 7},
-        shadows=ShadowTally(blocked=4, blocked_r=-2.5, allowed=6, allowed_r=1.0), halts=(),
+        shadows=ShadowTotals(blocked=4, blocked_r=-2.5, allowed=6, allowed_r=1.0), halts=(),
         events=(EventLine(ts_ns=START_NS, kind="trade", text="BTCUSDT LONG closed +1.20 R"),),
     )
     return msgspec.structs.replace(base, **changes)

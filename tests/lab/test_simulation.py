@@ -36,7 +36,7 @@ from quantum_trader.lab.simulation.schedule import (
 )
 from quantum_trader.lab.simulation.variants import VARIANTS, Variant
 from quantum_trader.lab.simulation.warm import SYMBOLS
-from quantum_trader.lab.simulation.world import Day, Outcome, run_day
+from quantum_trader.lab.simulation.world import Day, DayOutcome, run_day
 from quantum_trader.live.driver import DriverParts
 from quantum_trader.live.stopping import Stopping
 
@@ -83,7 +83,7 @@ PROVOCATIONS = {
 }
 
 
-def clean(outcome: Outcome) -> bool:
+def clean(outcome: DayOutcome) -> bool:
     return outcome.finding is None
 
 

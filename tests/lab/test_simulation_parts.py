@@ -16,10 +16,10 @@ from quantum_trader.domain.trading import CancelRequest, Fill, OrderRequest
 from quantum_trader.engine.venue_port import Kline, LeverageChanged, StreamEvent, StreamState
 from quantum_trader.lab.simulation.deadlines import Bounds, Disruptions
 from quantum_trader.lab.simulation.disk import Disk, MemoryLog, MemoryStore
-from quantum_trader.lab.simulation.exchange import Exchange
+from quantum_trader.lab.simulation.exchange import SimulatedExchange
 from quantum_trader.lab.simulation.exchange_faults import EXCHANGE_FAULTS
 from quantum_trader.lab.simulation.loop import Deadlock, Livelock, VirtualLoop, new_loop, run_virtual
-from quantum_trader.lab.simulation.network import RECEIVE_WINDOW_S, TIMEOUT_S, SimulatedVenue, Wire
+from quantum_trader.lab.simulation.network import RECEIVE_WINDOW_S, TIMEOUT_S, SimulatedVenue, WireFaults
 from quantum_trader.lab.simulation.schedule import (
     MAKERS,
     MESSAGE_FAULTS,
@@ -47,10 +47,10 @@ class Place:
     def __init__(self, bars: int = 4) -> None:
         self.loop: VirtualLoop = new_loop()
         ohlcv = np.tile(np.array([10_000.0, 10_000.0, 10_000.0, 10_000.0, 50.0]), (bars, 1, 1))
-        self.exchange = Exchange(
+        self.exchange = SimulatedExchange(
             self.loop, [known_instruments()[SYMBOL]], ohlcv, START_NS, BAR_NS, 10_000.0, Random(1)
         )
-        self.wire = Wire(Random(2))
+        self.wire = WireFaults(Random(2))
         self.exchange.struck = self.wire.strike
         self.venue = SimulatedVenue(self.loop, self.exchange, self.wire, self.exchange.now_ns)
         self.exchange.publish = self.venue.deliver

@@ -16,8 +16,8 @@ from quantum_trader.app.cli.sweep import app
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.lab.sweep.grid import parse_axis, settings_of
-from quantum_trader.lab.sweep.market import Market, SweepSettings, levels_of, prepare, thresholds_of
-from quantum_trader.lab.sweep.sweep import daily_returns, summary, sweep
+from quantum_trader.lab.sweep.market import SweepMarket, SweepSettings, levels_of, prepare, thresholds_of
+from quantum_trader.lab.sweep.sweep import period_returns, summary, sweep
 from quantum_trader.lab.sweep.walk_forward import Criterion, Curve, out_of_sample, period, splits_of, walk_forward
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import open_recording
@@ -27,7 +27,7 @@ from quantum_trader.venues.paper.settings import PaperSettings
 
 
 @pytest.fixture(scope="module")
-def market() -> Market:
+def market() -> SweepMarket:
     """Three months of the bundled bars, policy enforced."""
     recording = open_recording(None, start="2017-11-01", end="2018-01-31")
     instruments = instruments_for(recording.symbols, recording.first_closes().tolist()).instruments
@@ -90,7 +90,7 @@ def test_a_grid_without_end_is_refused() -> None:
 # ---- returns and splits --------------------------------------------------------------------------------------------
 def test_daily_returns_carry_days_without_a_bar_and_stop_at_ruin() -> None:
     """+10 %, 0 (no bar), -50 %, then -100 % and nothing more."""
-    found = daily_returns(np.array([110.0, math.nan, 55.0, -3.0, 40.0]), 100.0)
+    found = period_returns(np.array([110.0, math.nan, 55.0, -3.0, 40.0]), 100.0)
     assert found == pytest.approx([0.1, 0.0, -0.5, -1.0, 0.0])
 
 
@@ -148,7 +148,7 @@ def test_a_period_measures_its_own_days_only() -> None:
 
 
 # ---- the sweep -----------------------------------------------------------------------------------------------------
-def test_threads_change_nothing(market: Market) -> None:
+def test_threads_change_nothing(market: SweepMarket) -> None:
     """One thread or three: the same results in the same order."""
     made = settings_of(["SAFE", "STANDARD", "AGGRESSIVE"], [parse_axis("base_confidence=0.4:0.6:0.1")])
     told: list[tuple[int, int]] = []
@@ -164,7 +164,7 @@ def test_threads_change_nothing(market: Market) -> None:
     assert any("AGGRESSIVE trades" in line for line in summary(one))
 
 
-def test_a_setting_does_not_depend_on_its_neighbours(market: Market) -> None:
+def test_a_setting_does_not_depend_on_its_neighbours(market: SweepMarket) -> None:
     """Thresholds are shared by settings that have the same, and by no others."""
     made = settings_of(["STANDARD"], [parse_axis("high_vol_threshold=0.02,0.04"), parse_axis("base_risk_pct=0.5,1")])
     together = sweep(market, made, splits=0)
@@ -176,13 +176,13 @@ def test_a_setting_does_not_depend_on_its_neighbours(market: Market) -> None:
     assert not np.array_equal(first.key, last.key)
 
 
-def test_the_same_setting_twice_is_one_trial(market: Market) -> None:
+def test_the_same_setting_twice_is_one_trial(market: SweepMarket) -> None:
     """Deflation counts different settings, not rows."""
     twice = settings_of(["SAFE"], [])
     assert sweep(market, [*twice, *twice], splits=0).trials == 1
 
 
-def test_jobs_and_periods_are_checked(market: Market) -> None:
+def test_jobs_and_periods_are_checked(market: SweepMarket) -> None:
     """ConfigError for no thread at all."""
     with pytest.raises(ConfigError, match="jobs = 0"):
         sweep(market, settings_of(["SAFE"], []), jobs=0)
@@ -195,7 +195,7 @@ def test_a_venue_that_fills_parts_cannot_be_swept() -> None:
         SweepSettings(engine=engine, venue=PaperSettings(participation=0.1))
 
 
-def test_best_needs_trades(market: Market) -> None:
+def test_best_needs_trades(market: SweepMarket) -> None:
     """A grid that never trades has no best, and the summary says so."""
     result = sweep(market, settings_of(["SAFE"], [parse_axis("base_confidence=0.95")]), criterion=Criterion.RETURN)
     assert result.best == -1

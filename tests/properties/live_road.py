@@ -23,9 +23,9 @@ from quantum_trader.domain.trading import CancelRequest, OrderRequest, OrderUpda
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
 from quantum_trader.engine.reconciliation import VenueSnapshot
 from quantum_trader.engine.venue_port import StreamEvent
-from quantum_trader.lab.simulation.exchange import Exchange
+from quantum_trader.lab.simulation.exchange import SimulatedExchange
 from quantum_trader.lab.simulation.loop import VirtualLoop, new_loop, run_virtual
-from quantum_trader.lab.simulation.network import SimulatedVenue, Wire
+from quantum_trader.lab.simulation.network import SimulatedVenue, WireFaults
 from quantum_trader.lab.simulation.schedule import Fault, Kind
 from quantum_trader.live.driver import LiveDriver
 from quantum_trader.live.inputs import AccountRead, IntentReceived, OperatorRequestReceived
@@ -86,11 +86,11 @@ class Road:
         self.world, self.engine = world, world.engine
         self.loop: VirtualLoop = new_loop()
         rows = [[price, price * 1.0005, price * 0.9995, price, 100.0] for price in PRICES]
-        self.exchange = Exchange(
+        self.exchange = SimulatedExchange(
             self.loop, world.engine.instruments.all, np.tile(np.array(rows), (bars, 1, 1)), world.now_ns, MINUTE,
             10_000.0, Random(1),
         )
-        self.wire = Wire(Random(2))
+        self.wire = WireFaults(Random(2))
         self.exchange.struck = self.wire.strike
         self.offset_ns = 0  # of our wall clock
         self.venue = LoggedVenue(self.loop, self.exchange, self.wire, self.local_ns)

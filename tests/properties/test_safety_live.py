@@ -39,7 +39,7 @@ from quantum_trader.risk.sizing import liquidation_price
 from quantum_trader.venues.binance.endpoints import endpoint
 from quantum_trader.venues.binance.keys import ApiKeys, Secret
 from quantum_trader.venues.binance.rest import Rest
-from quantum_trader.venues.local.faults import Fault
+from quantum_trader.venues.local.faults import InjectedFault
 
 PACKAGE = Path(quantum_trader.__file__).parent
 SENTENCE = "I accept real losses"
@@ -410,7 +410,7 @@ def test_5_the_adapter_tells_a_timeout_from_a_refusal() -> None:
             adapter = adapter_for(venue)
             await adapter.connect()
             assert adapter.receive_window_s > adapter.settings.receive_window_ms / 1000.0
-            venue.faults.add(Fault(kind="late", match="POST /fapi/v1/order", seconds=0.2))
+            venue.faults.add(InjectedFault(kind="late", match="POST /fapi/v1/order", seconds=0.2))
             with pytest.raises(OutcomeUnknown):
                 await adapter.submit_order(order(1))
             assert await adapter.get_order(COIN, order(1).client_order_id) is None

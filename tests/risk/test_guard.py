@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_EMERGENCY, Side
 from quantum_trader.domain.errors import ConfigError, InputError, StateError
-from quantum_trader.domain.instrument import Instrument, LeverageTier
+from quantum_trader.domain.instrument import Instrument, LeverageTier, tier_rows
 from quantum_trader.domain.trading import Intent
 from quantum_trader.risk import account_column, intent_column, limit_column
 from quantum_trader.risk.governor import level_factors
@@ -34,7 +34,7 @@ from quantum_trader.risk.guard import (
     guard_core,
     tighter,
 )
-from quantum_trader.risk.sizing import leverage_cap, liquidation_gap_pct, tier_rows
+from quantum_trader.risk.sizing import leverage_cap, liquidation_gap_pct
 
 NOW = 20_000 * NS_PER_DAY + 12 * NS_PER_HOUR
 TIERS = tuple(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantum_trader.domain.enums import GOV_CAUTIOUS, GOV_DEFENSIVE, GOV_EMERGENCY, GOV_NORMAL
-from quantum_trader.domain.instrument import Instrument, LeverageTier
+from quantum_trader.domain.instrument import Instrument, LeverageTier, tier_rows
 from quantum_trader.risk.sizing import (
     clip_to_margin,
     fit_leverage,
@@ -19,7 +19,6 @@ from quantum_trader.risk.sizing import (
     quantity,
     risk_quantity,
     tier_index,
-    tier_rows,
     tradable,
 )
 

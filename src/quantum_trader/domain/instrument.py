@@ -7,6 +7,7 @@ forms (1/tick, 1/step) keep decimals exact: 0.07 is 7/100, not 7*0.01.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -15,6 +16,9 @@ from quantum_trader.domain.errors import require
 from quantum_trader.domain.scalar import scalar
 
 _EPSILON: Final = 1e-9
+
+TierRow = tuple[float, float, float, float]  # max notional, maintenance rate, max leverage, maintenance amount
+Tiers = Sequence[Sequence[float]]  # rows of TierRow, ascending by notional
 
 
 class LeverageTier(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +48,15 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
             value = getattr(self, key)
             require(math.isfinite(value) and value > 0.0, f"{self.symbol}.{key}", value, "must be positive")
         require(bool(self.tiers), f"{self.symbol}.tiers", self.tiers, "at least one leverage tier is needed")
+
+
+def tier_rows(instrument: Instrument) -> tuple[TierRow, ...]:
+    """The leverage table of *instrument* as the rows the scalars take, ascending by notional."""
+    ordered = sorted(instrument.tiers, key=lambda tier: tier.max_notional)
+    return tuple(
+        (float(t.max_notional), float(t.maintenance_margin_rate), float(t.max_leverage), float(t.maintenance_amount))
+        for t in ordered
+    )
 
 
 @scalar

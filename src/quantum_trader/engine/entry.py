@@ -20,7 +20,7 @@ _planned_stop = compiled(planned_stop)
 _size_entry = compiled(size_entry)
 _guard = compiled(guard_core)
 
-Row = tuple[float, ...]
+_Row = tuple[float, ...]
 
 
 class EntryRequest(NamedTuple):
@@ -67,7 +67,7 @@ def _decide(request, sizes, market, account, limits, tiers):  # type: ignore[no-
 
 
 def decide_entry(
-    request: EntryRequest, sizes: Row, market: Row, account: Row, limits: Row, tiers: Any
+    request: EntryRequest, sizes: _Row, market: _Row, account: _Row, limits: _Row, tiers: Any
 ) -> EntryDecision:
     """Decide on an opening that the gates let through.
 
@@ -80,6 +80,6 @@ def decide_entry(
     ))
 
 
-def _floats(row: Sequence[float]) -> Row:
+def _floats(row: Sequence[float]) -> _Row:
     """*row* with floats alone: another type would be compiled anew, while an order waits."""
     return tuple(map(float, row))

@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from quantum_trader.domain.instrument import Instrument
-from quantum_trader.risk.sizing import TierRow, tier_rows
+from quantum_trader.domain.instrument import Instrument, TierRow, tier_rows
 
 
 class Instruments:

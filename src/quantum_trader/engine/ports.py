@@ -86,6 +86,14 @@ class VenueOrder(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+def update_of(order: VenueOrder, ts_ns: int, reason: str = "") -> OrderUpdate:
+    """Return the event with *order*'s status."""
+    return OrderUpdate(
+        client_order_id=order.client_order_id, venue_order_id=order.venue_order_id, symbol=order.symbol,
+        status=order.status, ts_ns=ts_ns, filled_qty=order.filled_qty, reason=reason or order.reason,
+    )
+
+
 class Venue(Protocol):
     """An in-process venue: takes orders and returns events; the bars of each moment drive it.
 

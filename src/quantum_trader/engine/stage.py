@@ -77,7 +77,7 @@ def screen(ohlcv, present, ticks, clean, now_ns):  # type: ignore[no-untyped-def
 
 
 @kernel
-def account_step(now_ns, book, losses, loss_limit_pct, governor):  # type: ignore[no-untyped-def]
+def limits_step(now_ns, book, losses, loss_limit_pct, governor):  # type: ignore[no-untyped-def]
     """Latch losses and step the governor at *now_ns*; returns the governor's level."""
     equity = book[BOOK_EQUITY]
     _record_losses(losses, now_ns, equity, loss_limit_pct)
@@ -151,7 +151,7 @@ def trading_stage(  # type: ignore[no-untyped-def]
     now_ns, book, market, performance, symbols, levels, costs, losses, loss_limit_pct, governor, inputs, regimes,
 ):
     """Compute trading's inputs of a moment, with or without a policy; returns (governor level, regimes changed)."""
-    level = account_step(now_ns, book, losses, loss_limit_pct, governor)
+    level = limits_step(now_ns, book, losses, loss_limit_pct, governor)
     return level, fill_inputs(market, performance, levels, costs, symbols, inputs, regimes)
 
 

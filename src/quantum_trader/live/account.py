@@ -7,14 +7,13 @@ from collections.abc import Callable
 from typing import Final
 
 from quantum_trader.domain.clock import NS_PER_SECOND
-from quantum_trader.domain.trading import Fill, FundingPayment, OrderUpdate
+from quantum_trader.engine.ports import VenueEvent
 from quantum_trader.engine.venue_port import ChangingVenue
 from quantum_trader.live.context import LiveContext
 from quantum_trader.live.inputs import FiltersChanged, Input, MoneyTransferred
 from quantum_trader.live.requests import RequestTasks
 from quantum_trader.live.timing import UNREACHED
 
-VenueEvent = OrderUpdate | Fill | FundingPayment
 _OVERLAP_NS: Final = 60 * NS_PER_SECOND  # history is read from this long before books and venue last agreed
 _FILTERS_S: Final = 3600.0  # between two reads of the filters; an order refused for a filter reads them at once
 

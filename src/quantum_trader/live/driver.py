@@ -19,8 +19,9 @@ import msgspec
 
 from quantum_trader.domain.trading import Fill, OrderUpdate
 from quantum_trader.engine.core import Engine
+from quantum_trader.engine.ports import VenueEvent
 from quantum_trader.engine.venue_port import ExecutionVenue
-from quantum_trader.live.account import AccountReader, VenueEvent
+from quantum_trader.live.account import AccountReader
 from quantum_trader.live.bars import BarCollector
 from quantum_trader.live.checkpoints import Checkpoints
 from quantum_trader.live.clock import LiveClock

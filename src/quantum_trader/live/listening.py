@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from quantum_trader.domain.trading import Fill, FundingPayment, OrderUpdate
+from quantum_trader.engine.ports import VenueEvent
 from quantum_trader.engine.venue_port import (
     Kline,
     LeverageChanged,
@@ -16,7 +17,7 @@ from quantum_trader.engine.venue_port import (
     StreamState,
     WalletChanged,
 )
-from quantum_trader.live.account import AccountReader, VenueEvent
+from quantum_trader.live.account import AccountReader
 from quantum_trader.live.bars import BarCollector
 from quantum_trader.live.context import LiveContext
 from quantum_trader.live.health import HealthMonitor, Streams

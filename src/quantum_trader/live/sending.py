@@ -12,10 +12,10 @@ from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.domain.errors import InputError, VenueError, VenueUnavailable
 from quantum_trader.domain.trading import CancelRequest, OrderRequest, OrderUpdate
 from quantum_trader.engine.gateway import Command
-from quantum_trader.engine.ports import Rejection, VenueOrder
+from quantum_trader.engine.ports import Rejection, VenueEvent, VenueOrder
 from quantum_trader.engine.refusals import FILTERS, is_of
 from quantum_trader.engine.venue_port import PreparingVenue
-from quantum_trader.live.account import AccountReader, VenueEvent
+from quantum_trader.live.account import AccountReader
 from quantum_trader.live.context import LiveContext
 from quantum_trader.live.leverage import LeverageKeeper
 from quantum_trader.live.requests import RequestTasks

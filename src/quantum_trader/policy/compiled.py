@@ -19,9 +19,9 @@ from quantum_trader.domain.enums import TREND_RANGING, TREND_TRENDING, TREND_UNK
 from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.policy.core import (
     MAX_MARKET_AGE_BARS,
-    Account,
+    AccountState,
     Cost,
-    Market,
+    MarketCodes,
     cost_level,
     decide,
     liquidity_level,
@@ -73,9 +73,9 @@ from quantum_trader.policy.layout import (
     PROFILE_MAX_OPEN,
     SLOT_SIZE,
 )
-from quantum_trader.policy.policy import TradingPolicy, Values
+from quantum_trader.policy.policy import SlotValues, TradingPolicy
 from quantum_trader.policy.profiles import OrchestratorConfig, profile_vector
-from quantum_trader.policy.rules import Trace, symbol_reasons
+from quantum_trader.policy.rules import RuleChange, symbol_reasons
 from quantum_trader.policy.stability import (
     account_step,
     clamp_clock,
@@ -84,7 +84,7 @@ from quantum_trader.policy.stability import (
     new_memory,
 )
 
-FloatArray = npt.NDArray[np.float64]
+_FloatArray = npt.NDArray[np.float64]
 
 _decide = compiled(decide)
 _symbol_refusal = compiled(symbol_refusal)
@@ -116,12 +116,12 @@ def _at(typingctx, array, offset):  # type: ignore[no-untyped-def]
     return types.CPointer(types.float64)(array, types.intp), codegen
 
 
-def new_slots(symbols: int) -> FloatArray:
+def new_slots(symbols: int) -> _FloatArray:
     """The slots of *symbols* symbols that have seen no evaluation: (symbols + 1, SLOT_SIZE)."""
     return np.zeros((symbols + 1, SLOT_SIZE))
 
 
-def new_mem() -> FloatArray:
+def new_mem() -> _FloatArray:
     """An account memory that has seen nothing: (MEM_SIZE,)."""
     return np.array(new_memory())
 
@@ -216,7 +216,7 @@ def step_slots(now_s, profile, inputs, account, slots, mem, ring, out):  # type:
     )
     account[ACC_DRAWDOWN_PCT] = drawdown
     stale = _risk_is_stale(account[ACC_RISK_AGE_S], account[ACC_EQUITY], True)
-    judged = Account(
+    judged = AccountState(
         account[ACC_DAILY_PNL_PCT], drawdown, latched, account[ACC_STREAK], account[ACC_BROKEN_STREAK],
         account[ACC_WINS_SINCE], account[ACC_OPEN_COUNT], account[ACC_EXPOSURE_PCT], stale, mem[MEM_HALT] != 0.0,
         account[ACC_QUALITY],
@@ -261,14 +261,14 @@ class SlotPolicy:
     def __init__(self, config: OrchestratorConfig, symbols: Sequence[str]) -> None:
         self.config = config
         self.symbols = tuple(symbols)
-        self.profile: FloatArray = np.array(profile_vector(config))
-        self.inputs: FloatArray = np.zeros((len(self.symbols) + 1, IN_SIZE))
-        self.account: FloatArray = np.zeros(ACC_SIZE)
+        self.profile: _FloatArray = np.array(profile_vector(config))
+        self.inputs: _FloatArray = np.zeros((len(self.symbols) + 1, IN_SIZE))
+        self.account: _FloatArray = np.zeros(ACC_SIZE)
         self.slots = new_slots(len(self.symbols))
         self.mem = new_mem()
-        self.out: FloatArray = np.zeros((len(self.symbols) + 1, OUT_SIZE))
+        self.out: _FloatArray = np.zeros((len(self.symbols) + 1, OUT_SIZE))
 
-    def step(self, now_s: float, ring: FloatArray, *, fill: bool = True) -> int:
+    def step(self, now_s: float, ring: _FloatArray, *, fill: bool = True) -> int:
         """Evaluate at *now_s*; *fill* makes row 0 of the inputs from the symbols. Returns the slots changed.
 
         *ring* (RING_SIZE or more,) holds the equities of the last 24 hours; this one is noted in it.
@@ -307,10 +307,10 @@ class SlotPolicy:
             values, frozenset(self.symbols), reasons, self.config.name, ts_ns, trace, parts, refused, waiting
         )
 
-    def _account(self) -> Account:
+    def _account(self) -> AccountState:
         """The account as the rules take it, after the latches of the last step."""
         given = self.account.tolist()
-        return Account(
+        return AccountState(
             given[ACC_DAILY_PNL_PCT], given[ACC_DRAWDOWN_PCT], bool(self.mem[MEM_LATCH_DAY] >= 0.0),
             int(given[ACC_STREAK]), int(given[ACC_BROKEN_STREAK]), int(given[ACC_WINS_SINCE]),
             int(given[ACC_OPEN_COUNT]), given[ACC_EXPOSURE_PCT],
@@ -318,12 +318,12 @@ class SlotPolicy:
         )
 
     def _slot(
-        self, s: int, account: Account, symbol_ok: bool, vector: Sequence[float], held: int
-    ) -> tuple[Values, tuple[Trace, ...]]:
+        self, s: int, account: AccountState, symbol_ok: bool, vector: Sequence[float], held: int
+    ) -> tuple[SlotValues, tuple[RuleChange, ...]]:
         """What is in force in slot *s*, and why."""
         row = self.inputs[s].tolist()
         vol = vol_level(row[IN_VOL_RATIO], vector[PROFILE_HIGH_VOL], vector[PROFILE_EXTREME_VOL])
-        market: Market = (int(row[IN_TREND]), int(row[IN_DIRECTION]), vol, row[IN_AGE_BARS])
+        market: MarketCodes = (int(row[IN_TREND]), int(row[IN_DIRECTION]), vol, row[IN_AGE_BARS])
         cost: Cost = (
             cost_level(row[IN_SPREAD_BPS], vector[PROFILE_HIGH_SPREAD_BPS]),
             cost_level(row[IN_SLIPPAGE_BPS], vector[PROFILE_HIGH_SLIPPAGE_BPS]), liquidity_level(row[IN_VOLUME_RATIO]),

@@ -4,9 +4,9 @@
 symbol. They are plain Python for the library and machine code for the engine and the sweep. *trace* collects
 ``(rule, field, before, after)`` codes for the explanation; compiled callers pass None and the branch vanishes.
 
-The inputs are three values: a :data:`Market`, a :data:`Cost` and an :class:`Account`. A decision under way is the tuple
-``(risk_pct, confidence, entry, exit, bits)``: *entry* and *exit* are codes, *bits* are the refusals so far. A rule that
-changes a decision takes it and returns the changed one.
+The inputs are three values: a :data:`MarketCodes`, a :data:`Cost` and an :class:`AccountState`. A decision under way is
+the tuple ``(risk_pct, confidence, entry, exit, bits)``: *entry* and *exit* are codes, *bits* are the refusals so far. A
+rule that changes a decision takes it and returns the changed one.
 """
 
 from __future__ import annotations
@@ -122,11 +122,11 @@ from quantum_trader.policy.layout import (
 )
 
 State = tuple[float, float, int, int, int]  # risk_pct, confidence, entry, exit, refusal bits
-Market = tuple[int, int, int, float]  # trend, direction, volatility codes and age in bars
+MarketCodes = tuple[int, int, int, float]  # trend, direction, volatility codes and age in bars
 Cost = tuple[int, int, int, float]  # spread, slippage, liquidity codes and cost in R; -1 and NaN where not measured
 
 
-class Account(NamedTuple):
+class AccountState(NamedTuple):
     """The account as the rules take it; percentages are percent, *quality* is NaN where not measured."""
 
     daily_pnl: float  # percent since UTC midnight
@@ -265,7 +265,7 @@ def market_is_stale(trend: int, vol: int, age_bars: float) -> bool:
 
 
 @scalar
-def market_rules(market: Market, profile: Sequence[float], trace: list[Any] | None) -> tuple[State, float]:
+def market_rules(market: MarketCodes, profile: Sequence[float], trace: list[Any] | None) -> tuple[State, float]:
     """The decision after rules A to A4 and F1, and the most risk (percent) that later rules may reach."""
     trend, direction, vol, age_bars = market
     base = profile[PROFILE_BASE_RISK]
@@ -325,7 +325,7 @@ def account_refusals(
 
 
 @scalar
-def streak_rules(account: Account, profile: Sequence[float], state: State, trace: list[Any] | None) -> State:
+def streak_rules(account: AccountState, profile: Sequence[float], state: State, trace: list[Any] | None) -> State:
     """Rule B2 with its recovery (R1), and the penalties per loss (P1) and per percent of drawdown (P2)."""
     drawdown, streak = account.drawdown, account.streak
     broken_streak, wins_since = account.broken_streak, account.wins_since
@@ -433,7 +433,7 @@ def symbol_refusal(
 # ---- the whole ------------------------------------------------------------------------------------------------------
 @scalar
 def decide(
-    market: Market, cost: Cost, account: Account, profile: Sequence[float], trace: list[Any] | None
+    market: MarketCodes, cost: Cost, account: AccountState, profile: Sequence[float], trace: list[Any] | None
 ) -> tuple[int, int, float, float, int, int, int]:
     """Apply every rule to one market and one account: the market's, then the account's, the costs' and the ensemble's.
 

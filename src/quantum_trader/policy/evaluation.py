@@ -13,9 +13,9 @@ from typing import Final
 from quantum_trader.domain.enums import TAG_CODES, PerformanceTag
 from quantum_trader.domain.policy import RiskState, SymbolPerformanceData
 from quantum_trader.policy.core import (
-    Account,
+    AccountState,
     Cost,
-    Market,
+    MarketCodes,
     decide,
     risk_is_stale,
     symbol_is_bad,
@@ -46,32 +46,36 @@ from quantum_trader.policy.layout import (
     REFUSE_BAD_SYMBOL,
     RULE_HOLD,
 )
-from quantum_trader.policy.policy import TradingPolicy, Values
+from quantum_trader.policy.policy import SlotValues, TradingPolicy
 from quantum_trader.policy.profiles import OrchestratorConfig, profile_vector
-from quantum_trader.policy.rules import Trace
+from quantum_trader.policy.rules import RuleChange
 from quantum_trader.policy.stability import looseness
 
-Candidate = tuple[Values, int, tuple[Trace, ...]]
+Candidate = tuple[SlotValues, int, tuple[RuleChange, ...]]
 
 _BAD: Final = PerformanceTag.BAD
 _NEUTRAL: Final = TAG_CODES.index(PerformanceTag.NEUTRAL)
 _REVERSED: Final = (FIELD_RISK_PROFILE, FIELD_MIN_CONF, FIELD_ENTRY, FIELD_EXIT)  # looseness is the negative value
 
 
-def account_of(risk: RiskState, drawdown: float, latched: bool, age_s: float, halted: bool, quality: float) -> Account:
+def account_of(
+    risk: RiskState, drawdown: float, latched: bool, age_s: float, halted: bool, quality: float
+) -> AccountState:
     """The account as the rules take it."""
     equity = risk.equity
     given = equity is not None
-    return Account(
+    return AccountState(
         risk.daily_pnl_pct, drawdown, latched, risk.losing_streak, risk.broken_streak, risk.wins_since,
         risk.open_trades_count, risk.total_exposure_pct,
         risk_is_stale(age_s, math.nan if equity is None else equity, given), halted, quality,
     )
 
 
-def candidate_of(market: Market, cost: Cost, account: Account, symbol_ok: bool, vector: Sequence[float]) -> Candidate:
+def candidate_of(
+    market: MarketCodes, cost: Cost, account: AccountState, symbol_ok: bool, vector: Sequence[float]
+) -> Candidate:
     """The rules' answer for one market: looseness values, refusal bits and the trace."""
-    trace: list[Trace] = []
+    trace: list[RuleChange] = []
     allow, level, risk, confidence, entry, exit_, bits = decide(market, cost, account, vector, trace)
     values = looseness(
         allow, level, risk, confidence, entry, exit_, vector[PROFILE_MAX_OPEN],
@@ -110,9 +114,9 @@ def slot_cost(costs: Costs | None, symbol: str) -> Cost:
     return own[0], own[1], own[2], math.nan
 
 
-def hold_trace(slot: Sequence[float], candidate: Values, held: int) -> list[Trace]:
+def hold_trace(slot: Sequence[float], candidate: SlotValues, held: int) -> list[RuleChange]:
     """The fields of *held* as rule HOLD: the value in force, and the one that waits."""
-    trace: list[Trace] = []
+    trace: list[RuleChange] = []
     for field in range(FIELD_COUNT):
         if held & (1 << field):
             sign = -1.0 if field in _REVERSED else 1.0

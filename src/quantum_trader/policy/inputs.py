@@ -21,7 +21,7 @@ from quantum_trader.domain.enums import (
 from quantum_trader.domain.errors import InputError, require, require_finite
 from quantum_trader.domain.market import MarketState
 from quantum_trader.domain.policy import CostMetrics, RiskState, SymbolPerformanceData
-from quantum_trader.policy.core import NOT_MEASURED, Cost, Market, vol_level
+from quantum_trader.policy.core import NOT_MEASURED, Cost, MarketCodes, vol_level
 from quantum_trader.policy.policy import to_enum
 from quantum_trader.policy.profiles import OrchestratorConfig
 
@@ -30,7 +30,7 @@ Performances = Sequence[SymbolPerformanceData] | Mapping[str, SymbolPerformanceD
 Costs = CostMetrics | Mapping[str, CostMetrics]
 
 NO_COST: Cost = (NOT_MEASURED, NOT_MEASURED, NOT_MEASURED, math.nan)
-UNKNOWN_MARKET: Market = (TREND_CODES.index(Trend.UNKNOWN), 0, VOL_CODES.index(VolLevel.UNKNOWN), 0.0)
+UNKNOWN_MARKET: MarketCodes = (TREND_CODES.index(Trend.UNKNOWN), 0, VOL_CODES.index(VolLevel.UNKNOWN), 0.0)
 
 # A string equals its enum member, so either finds the code.
 _TREND = {member: code for code, member in enumerate(TREND_CODES)}
@@ -63,7 +63,7 @@ def vol_level_of(ratio: float, config: OrchestratorConfig) -> VolLevel:
     return VOL_CODES[vol_level(ratio, config.high_vol_threshold, config.extreme_vol_threshold)]
 
 
-def market_of(regime_tag: object, volatility: object, direction: object, age_bars: float) -> Market:
+def market_of(regime_tag: object, volatility: object, direction: object, age_bars: float) -> MarketCodes:
     """The codes of a market state given as enum members or as their strings."""
     try:
         market = _TREND[regime_tag], _DIRECTION[direction], _VOL[volatility], float(age_bars)  # type: ignore[index]
@@ -77,7 +77,7 @@ def market_of(regime_tag: object, volatility: object, direction: object, age_bar
     return market
 
 
-def market_codes(state: MarketState) -> Market:
+def market_codes(state: MarketState) -> MarketCodes:
     """The codes of a :class:`MarketState`."""
     return market_of(state.trend, state.vol_level, state.direction, state.age_bars)
 

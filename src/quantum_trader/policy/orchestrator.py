@@ -17,7 +17,7 @@ from quantum_trader.domain.market import MarketState
 from quantum_trader.domain.policy import RiskState, SymbolPerformanceData
 from quantum_trader.policy import clock
 from quantum_trader.policy.bans import Bans
-from quantum_trader.policy.core import MAX_RISK_AGE_S, Cost, Market
+from quantum_trader.policy.core import MAX_RISK_AGE_S, Cost, MarketCodes
 from quantum_trader.policy.evaluation import account_of, candidate_of, hold_trace, refused_symbols
 from quantum_trader.policy.history import PolicyHistory
 from quantum_trader.policy.inputs import (
@@ -43,9 +43,9 @@ from quantum_trader.policy.layout import (
     RULE_HALT,
     SLOT_STARTED,
 )
-from quantum_trader.policy.policy import TradingPolicy, Values, jaccard, shared_share, time_ns
+from quantum_trader.policy.policy import SlotValues, TradingPolicy, jaccard, shared_share, time_ns
 from quantum_trader.policy.profiles import ActiveProfile, OrchestratorConfig, get_active_profile, profile_vector
-from quantum_trader.policy.rules import WAITS, Trace
+from quantum_trader.policy.rules import WAITS, RuleChange
 from quantum_trader.policy.stability import (
     account_step,
     clamp_clock,
@@ -55,7 +55,7 @@ from quantum_trader.policy.stability import (
     new_slot,
     scale_memory,
 )
-from quantum_trader.policy.store import SavedPolicy, read_state, write_state
+from quantum_trader.policy.store import SavedPolicy, read_policy_state, write_state
 from quantum_trader.policy.symbol_slots import SymbolSlots, close_slot, in_force, safer_slot
 
 CLOCK_TOLERANCE_S: Final = 60.0  # a clock may step back this much; then time stands still
@@ -177,8 +177,8 @@ class OrchestratorPolicy:
         return self._policy
 
     def _evaluate(
-        self, now_ns: int, risk: RiskState, quality: float, market: Market, cost: Cost, costs: Costs | None,
-        own: dict[str, Market], refused: dict[str, int], known: frozenset[str],
+        self, now_ns: int, risk: RiskState, quality: float, market: MarketCodes, cost: Cost, costs: Costs | None,
+        own: dict[str, MarketCodes], refused: dict[str, int], known: frozenset[str],
     ) -> tuple[TradingPolicy, float]:
         """Run the rules and bring every slot and ban to what they say.
 
@@ -326,7 +326,7 @@ class OrchestratorPolicy:
         if self.state_path is not None:
             self.save()
 
-    def _close(self, trace: tuple[Trace, ...]) -> None:
+    def _close(self, trace: tuple[RuleChange, ...]) -> None:
         """Put NO_NEW_TRADES in force at once, in every slot."""
         closed = _base_values(self.config, allow=False)
         for slot in (self._overall, *self._symbols.rows.values()):
@@ -379,7 +379,7 @@ class OrchestratorPolicy:
 
     def _restore(self, path: Path) -> bool:
         """Take over the state at *path*; False where there is none."""
-        saved = read_state(path, RING_SIZE)
+        saved = read_policy_state(path, RING_SIZE)
         if saved is None:
             return False
         self._memo = None
@@ -449,7 +449,7 @@ def _row(row: Iterable[float | None]) -> list[float]:
     return [0.0 if value is None else float(value) for value in row]
 
 
-def _base_values(config: OrchestratorConfig, *, allow: bool = True) -> Values:
+def _base_values(config: OrchestratorConfig, *, allow: bool = True) -> SlotValues:
     """The profile's base values as looseness."""
     return looseness(
         allow, 0 if allow else 2, config.base_risk_pct if allow else 0.0, config.base_confidence, 1, 0,
@@ -457,7 +457,7 @@ def _base_values(config: OrchestratorConfig, *, allow: bool = True) -> Values:
     )
 
 
-def _closed(config: OrchestratorConfig, ts_ns: int, trace: tuple[Trace, ...]) -> TradingPolicy:
+def _closed(config: OrchestratorConfig, ts_ns: int, trace: tuple[RuleChange, ...]) -> TradingPolicy:
     """The policy before anything was evaluated."""
     return TradingPolicy(
         allow_new_trades=False, risk_profile=RiskProfile.NO_NEW_TRADES, max_risk_pct=0.0,

@@ -23,12 +23,12 @@ from quantum_trader.domain.enums import (
 from quantum_trader.domain.errors import InputError, require, require_finite
 from quantum_trader.domain.policy import RuleFired
 from quantum_trader.policy.layout import FIELD_COUNT, HOLD_WIDTH
-from quantum_trader.policy.rules import Trace, fired, note_of, symbol_reasons, symbols_trace
+from quantum_trader.policy.rules import RuleChange, fired, note_of, symbol_reasons, symbols_trace
 from quantum_trader.policy.stability import looseness, similarity
 
 _E = TypeVar("_E", bound=Enum)
 _DIGITS: Final = 10  # of numbers in the JSON form
-Values = tuple[float, ...]  # looseness values of a slot, in the order of layout.FIELDS
+SlotValues = tuple[float, ...]  # looseness values of a slot, in the order of layout.FIELDS
 NO_BITS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
@@ -69,7 +69,7 @@ class SymbolPolicy(msgspec.Struct, frozen=True, kw_only=True):
     exit_mode: ExitMode
     symbol_allowed: bool = True
     reason: str = ""  # why the symbol is disallowed
-    trace: tuple[Trace, ...] = ()
+    trace: tuple[RuleChange, ...] = ()
 
     @property
     def rules(self) -> tuple[RuleFired, ...]:
@@ -86,7 +86,9 @@ class SymbolPolicy(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def _symbol_policy(symbol: str, values: Values, allowed: bool, reason: str, trace: tuple[Trace, ...]) -> SymbolPolicy:
+def _symbol_policy(
+    symbol: str, values: SlotValues, allowed: bool, reason: str, trace: tuple[RuleChange, ...]
+) -> SymbolPolicy:
     return SymbolPolicy(
         symbol=symbol, allow_new_trades=values[0] == 1.0 and allowed, risk_profile=RISK_PROFILE_CODES[int(-values[1])],
         max_risk_pct=values[2], min_confidence=-values[3] + 0.0, entry_mode=ENTRY_CODES[int(-values[4])],
@@ -108,16 +110,16 @@ class TradingPolicy:
     )
     profile: str
     ts_ns: int
-    _values: Values
+    _values: SlotValues
     _known: frozenset[str]
     _allowed: frozenset[str] | None
     _disallowed: Mapping[str, str] | None
     _whole: bool  # the reasons of the disallowed symbols follow from _refused and _waiting
-    _told: tuple[Trace, ...]
+    _told: tuple[RuleChange, ...]
     _refused: Mapping[str, int]
     _waiting: Collection[str]
-    _trace: tuple[Trace, ...] | None
-    _symbols: Mapping[str, tuple[Values, tuple[Trace, ...]]]
+    _trace: tuple[RuleChange, ...] | None
+    _symbols: Mapping[str, tuple[SlotValues, tuple[RuleChange, ...]]]
     _rules: tuple[RuleFired, ...] | None
     _note: str | None
     _hash: str | None
@@ -154,8 +156,8 @@ class TradingPolicy:
 
     @classmethod
     def in_force(
-        cls, values: Values, known: frozenset[str], disallowed: Mapping[str, str] | None, profile: str, ts_ns: int,
-        trace: tuple[Trace, ...], symbols: Mapping[str, tuple[Values, tuple[Trace, ...]]],
+        cls, values: SlotValues, known: frozenset[str], disallowed: Mapping[str, str] | None, profile: str, ts_ns: int,
+        trace: tuple[RuleChange, ...], symbols: Mapping[str, tuple[SlotValues, tuple[RuleChange, ...]]],
         refused: Mapping[str, int] = NO_BITS, waiting: Collection[str] = (),
     ) -> TradingPolicy:
         """The policy of looseness *values* for the *known* symbols; the words are made when someone asks for them.
@@ -260,7 +262,7 @@ class TradingPolicy:
         return digest
 
     @property
-    def trace(self) -> tuple[Trace, ...]:
+    def trace(self) -> tuple[RuleChange, ...]:
         """The rules that fired, as numbers."""
         trace = self._trace
         if trace is None:
@@ -268,7 +270,7 @@ class TradingPolicy:
             _put(self, "_trace", trace)
         return trace
 
-    def explained_by(self, trace: tuple[Trace, ...], refused: Mapping[str, int], waiting: Collection[str]) -> bool:
+    def explained_by(self, trace: tuple[RuleChange, ...], refused: Mapping[str, int], waiting: Collection[str]) -> bool:
         """Whether a policy in force of these three would say the same."""
         if self._whole:
             return trace == self._told and refused == self._refused and set(waiting) == set(self._waiting)
@@ -376,8 +378,9 @@ _put: Final = object.__setattr__
 
 
 def _fill(
-    policy: TradingPolicy, values: Values, known: frozenset[str], disallowed: Mapping[str, str] | None, profile: str,
-    ts_ns: int, trace: tuple[Trace, ...], symbols: Mapping[str, tuple[Values, tuple[Trace, ...]]],
+    policy: TradingPolicy, values: SlotValues, known: frozenset[str], disallowed: Mapping[str, str] | None,
+    profile: str, ts_ns: int, trace: tuple[RuleChange, ...],
+    symbols: Mapping[str, tuple[SlotValues, tuple[RuleChange, ...]]],
     refused: Mapping[str, int], waiting: Collection[str],
 ) -> None:
     """Set every slot of a new policy."""

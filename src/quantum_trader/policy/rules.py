@@ -25,7 +25,7 @@ from quantum_trader.policy.layout import (
     RULE_HOLD,
 )
 
-Trace = tuple[int, int | str, float, float]  # rule, field (or "symbol X"), before, after; as the rules note it
+RuleChange = tuple[int, int | str, float, float]  # rule, field (or "symbol X"), before, after; as the rules note it
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +115,7 @@ def value_text(field: int | str, value: float) -> str:
     return f"{value:.6g}"
 
 
-def fired(trace: Iterable[Trace]) -> tuple[RuleFired, ...]:
+def fired(trace: Iterable[RuleChange]) -> tuple[RuleFired, ...]:
     """The explanation of a numeric *trace*."""
     return tuple(
         RuleFired(
@@ -138,9 +138,9 @@ def note_of(rules: Sequence[RuleFired]) -> str:
     return "; ".join(f"{name} {why} ({', '.join(effects[name][:4])})" for name, why in says.items())
 
 
-def symbols_trace(refused: Mapping[str, int], waiting: Iterable[str]) -> tuple[Trace, ...]:
+def symbols_trace(refused: Mapping[str, int], waiting: Iterable[str]) -> tuple[RuleChange, ...]:
     """The symbols *refused*, with their bits, and the banned ones *waiting* to be re-admitted (rule HOLD)."""
-    trace: list[Trace] = []
+    trace: list[RuleChange] = []
     for symbol, bits in sorted(refused.items()):
         if bits & REFUSE_BAD_SYMBOL:
             trace.append((RULE_C1, f"symbol {symbol}", 1.0, 0.0))

@@ -12,7 +12,7 @@ from quantum_trader.policy.layout import MEM_SIZE, SLOT_SIZE
 from quantum_trader.policy.storage import set_aside, write_atomically
 
 FORMAT: Final = 1
-Row = list[float | None]  # None stands for NaN and the infinities, which JSON lacks
+_Row = list[float | None]  # None stands for NaN and the infinities, which JSON lacks
 
 
 class SavedPolicy(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -21,10 +21,10 @@ class SavedPolicy(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     format: int = FORMAT
     profile: str
     fingerprint: str
-    memory: Row  # clock, UTC day, the day's peak, latch day, halt
-    ring: Row  # equity of the last 24 hours
-    overall: Row
-    slots: dict[str, Row] = {}
+    memory: _Row  # clock, UTC day, the day's peak, latch day, halt
+    ring: _Row  # equity of the last 24 hours
+    overall: _Row
+    slots: dict[str, _Row] = {}
     own_markets: list[str] = []
     bans: dict[str, list[float]] = {}
     reasons: dict[str, str] = {}
@@ -61,7 +61,7 @@ def write_state(path: Path, saved: SavedPolicy) -> None:
         ) from error
 
 
-def read_state(path: Path, ring_size: int) -> SavedPolicy | str | None:
+def read_policy_state(path: Path, ring_size: int) -> SavedPolicy | str | None:
     """The state at *path*; None where there is none; a sentence when it was damaged and has been set aside."""
     try:
         content = path.read_bytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from quantum_trader.policy.core import Account, Cost, Market
+from quantum_trader.policy.core import AccountState, Cost, MarketCodes
 from quantum_trader.policy.evaluation import Candidate, candidate_of, hold_trace, slot_cost
 from quantum_trader.policy.inputs import OVERALL, UNKNOWN_MARKET, Costs
 from quantum_trader.policy.layout import (
@@ -15,8 +15,8 @@ from quantum_trader.policy.layout import (
     HOLD_WIDTH,
     SLOT_STARTED,
 )
-from quantum_trader.policy.policy import Values
-from quantum_trader.policy.rules import Trace
+from quantum_trader.policy.policy import SlotValues
+from quantum_trader.policy.rules import RuleChange
 from quantum_trader.policy.stability import hold_slot, new_slot
 
 
@@ -31,11 +31,11 @@ class SymbolSlots:
     def __init__(self, vector: Sequence[float]) -> None:
         self._vector = vector
         self.rows: dict[str, list[float]] = {}
-        self.parts: dict[str, tuple[Values, tuple[Trace, ...]]] = {}
+        self.parts: dict[str, tuple[SlotValues, tuple[RuleChange, ...]]] = {}
         self.own_markets: set[str] = set()
 
     def hold(
-        self, overall: Market, costs: Costs | None, own: Mapping[str, Market], account: Account,
+        self, overall: MarketCodes, costs: Costs | None, own: Mapping[str, MarketCodes], account: AccountState,
         refused: Collection[str], banned: Collection[str], start: list[float] | None, now_s: float, last_s: float,
     ) -> tuple[int, int]:
         """Bring every slot to what the rules say; returns (changed, held bits of any).
@@ -48,7 +48,7 @@ class SymbolSlots:
         names.update(dict.fromkeys(own))
         if isinstance(costs, Mapping):
             names.update(dict.fromkeys(costs.keys() - {OVERALL}))
-        seen: dict[tuple[Market, Cost, bool], Candidate] = {}
+        seen: dict[tuple[MarketCodes, Cost, bool], Candidate] = {}
         parts = dict(self.parts)
         changed = any_held = 0
         for symbol in names:
@@ -76,17 +76,17 @@ class SymbolSlots:
             self.parts = parts
         return changed, any_held
 
-    def explain(self, traces: Mapping[str, Iterable[Trace]]) -> None:
+    def explain(self, traces: Mapping[str, Iterable[RuleChange]]) -> None:
         """Make *parts* anew from the slots, each with its trace of *traces* (none where it has none)."""
         self.parts = {symbol: (in_force(slot), tuple(traces.get(symbol, ()))) for symbol, slot in self.rows.items()}
 
 
-def in_force(slot: Sequence[float]) -> Values:
+def in_force(slot: Sequence[float]) -> SlotValues:
     """The values in force in *slot*, as looseness."""
     return tuple(slot[: FIELD_COUNT * HOLD_WIDTH : HOLD_WIDTH])
 
 
-def close_slot(slot: list[float], closed: Values) -> None:
+def close_slot(slot: list[float], closed: SlotValues) -> None:
     """Put *closed* in force in *slot* where it is safer; nothing waits any more."""
     started = slot[SLOT_STARTED] != 0.0
     slot[SLOT_STARTED] = 1.0

@@ -34,7 +34,7 @@ from quantum_trader.domain.errors import StateError, require, require_finite
 from quantum_trader.domain.loss_window import after_transfer
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.risk.halts import Halt
-from quantum_trader.risk.limits import Row, from_plain, to_plain
+from quantum_trader.risk.limits import FloatRow, from_plain, to_plain
 
 CAUTIOUS_DRAWDOWN_PCT: Final = 5.0
 DEFENSIVE_DRAWDOWN_PCT: Final = 6.5
@@ -107,14 +107,14 @@ def empty_governor() -> list[float]:
 
 
 @scalar
-def _level_of(row: Row) -> int:
+def _level_of(row: FloatRow) -> int:
     """The level code in *row*; anything but a known code is EMERGENCY."""
     value = row[GOV_ROW_LEVEL]
     return int(value) if GOV_NORMAL <= value <= GOV_EMERGENCY else GOV_EMERGENCY
 
 
 @scalar
-def _raise_level(row: Row, level: int, cause: int, now_s: float) -> None:
+def _raise_level(row: FloatRow, level: int, cause: int, now_s: float) -> None:
     """Put *row* on the worse *level*."""
     row[GOV_ROW_LEVEL] = float(level)
     row[GOV_ROW_CAUSE] = float(cause)
@@ -123,7 +123,7 @@ def _raise_level(row: Row, level: int, cause: int, now_s: float) -> None:
 
 
 @scalar
-def _drawdown_pct(row: Row, equity: float) -> float:
+def _drawdown_pct(row: FloatRow, equity: float) -> float:
     """Note *equity* and return its drawdown from the all-time peak in percent, 0.0 where equity is unknown."""
     if not math.isfinite(equity):
         row[GOV_ROW_BAD] += 1.0
@@ -137,7 +137,7 @@ def _drawdown_pct(row: Row, equity: float) -> float:
 
 
 @scalar
-def _unknown_level(row: Row) -> int:
+def _unknown_level(row: FloatRow) -> int:
     """The GOV_* code for unknown equity: DEFENSIVE at once, EMERGENCY at the third time in a row."""
     if row[GOV_ROW_BAD] >= BAD_EQUITY_TO_HALT:
         return GOV_EMERGENCY
@@ -145,7 +145,7 @@ def _unknown_level(row: Row) -> int:
 
 
 @scalar
-def governor_step(row: Row, equity: float, now_s: float, health: int) -> int:
+def governor_step(row: FloatRow, equity: float, now_s: float, health: int) -> int:
     """Update *row* with *equity* and the *health* level at *now_s*; returns the level in force.
 
     Worse takes effect at once. Milder levels are left one at a time, after HOLD_S seconds with drawdown HYSTERESIS_PCT
@@ -183,7 +183,7 @@ def governor_step(row: Row, equity: float, now_s: float, health: int) -> int:
 
 
 @scalar
-def governor_trade(row: Row, pnl: float) -> None:
+def governor_trade(row: FloatRow, pnl: float) -> None:
     """Count a closed trade: a loss (or unknown result) lengthens the streak, a win ends it, zero changes nothing."""
     if pnl > 0.0:
         row[GOV_ROW_LOSSES] = 0.0
@@ -195,7 +195,7 @@ def governor_trade(row: Row, pnl: float) -> None:
 
 
 @scalar
-def governor_resume(row: Row, equity: float, now_s: float) -> bool:
+def governor_resume(row: FloatRow, equity: float, now_s: float) -> bool:
     """End an EMERGENCY: the peak becomes *equity*, the streak 0, the level NORMAL. Returns whether it did.
 
     Does nothing outside EMERGENCY, or while equity is not finite and positive.
@@ -210,7 +210,7 @@ def governor_resume(row: Row, equity: float, now_s: float) -> bool:
 
 
 @scalar
-def scale_peak(row: Row, equity: float, amount: float) -> None:
+def scale_peak(row: FloatRow, equity: float, amount: float) -> None:
     """Take a transfer of *amount* at *equity* (USDT) into the all-time peak; the drawdown keeps its percentage.
 
     The last equity seen changes with it: a resume before the next equity starts from the money that is there.

@@ -21,7 +21,7 @@ import msgspec
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_EMERGENCY, Side
 from quantum_trader.domain.errors import ConfigError, InputError, StateError, require, require_finite
-from quantum_trader.domain.instrument import Instrument
+from quantum_trader.domain.instrument import Instrument, TierRow, Tiers, tier_rows
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.domain.trading import Intent
 from quantum_trader.risk import account_column, intent_column, limit_column, refusal_code
@@ -45,12 +45,9 @@ from quantum_trader.risk.limits import (
     to_plain,
 )
 from quantum_trader.risk.sizing import (
-    TierRow,
-    Tiers,
     clip_to_margin,
     leverage_cap,
     liquidation_gap_pct,
-    tier_rows,
     tradable,
 )
 

@@ -20,7 +20,7 @@ from quantum_trader.domain.loss_window import (
 )
 from quantum_trader.domain.scalar import scalar
 
-Row = MutableSequence[float]
+FloatRow = MutableSequence[float]
 
 # A loss row is the 24-hour ring followed by these columns.
 LOSS_DAY: Final = RING_SIZE  # UTC day of the newest equity, -1.0 when empty
@@ -40,7 +40,7 @@ def empty_losses() -> list[float]:
 
 
 @scalar
-def losses_pct(row: Row, equity: float) -> tuple[float, float]:
+def losses_pct(row: FloatRow, equity: float) -> tuple[float, float]:
     """Percent change of *equity* over the rolling 24 hours and since UTC midnight; 0.0 where nothing is known yet.
 
     NaN equity gives NaN, which the guard refuses.
@@ -56,7 +56,7 @@ def losses_pct(row: Row, equity: float) -> tuple[float, float]:
 
 
 @scalar
-def record_losses(row: Row, ts_ns: int, equity: float, limit_pct: float) -> None:
+def record_losses(row: FloatRow, ts_ns: int, equity: float, limit_pct: float) -> None:
     """Note *equity* at *ts_ns* and latch the row when either loss has reached *limit_pct* percent.
 
     A latch ends at the next UTC midnight or later, once both losses are inside the limit again. Equity that is not
@@ -81,13 +81,13 @@ def record_losses(row: Row, ts_ns: int, equity: float, limit_pct: float) -> None
 
 
 @scalar
-def losses_latched(row: Row) -> bool:
+def losses_latched(row: FloatRow) -> bool:
     """Whether the daily loss limit has been breached and not yet been released; a damaged row counts as breached."""
     return not row[LOSS_LATCH] < 0.0
 
 
 @scalar
-def scale_losses(row: Row, equity: float, amount: float) -> None:
+def scale_losses(row: FloatRow, equity: float, amount: float) -> None:
     """Take a transfer of *amount* at *equity* (USDT) into every equity in *row*; both losses keep their percentage."""
     scale_ring(row, equity, amount)
     row[LOSS_MIDNIGHT] = after_transfer(row[LOSS_MIDNIGHT], equity, amount)
@@ -100,7 +100,7 @@ def empty_rate() -> list[float]:
 
 
 @scalar
-def note_order(row: Row, ts_ns: int) -> None:
+def note_order(row: FloatRow, ts_ns: int) -> None:
     """Count one opening order at *ts_ns*; a time before the last order counts as that of the last order."""
     last = int(row[0])
     minute = max(ts_ns // NS_PER_MINUTE, last)
@@ -115,7 +115,7 @@ def note_order(row: Row, ts_ns: int) -> None:
 
 
 @scalar
-def orders_last_hour(row: Row, ts_ns: int) -> float:
+def orders_last_hour(row: FloatRow, ts_ns: int) -> float:
     """Opening orders within the last 60 minutes, counted by whole minutes (so up to 61: never fewer than true)."""
     last = int(row[0])
     if last < 0:

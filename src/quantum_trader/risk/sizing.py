@@ -7,29 +7,16 @@ padding. *room* and notionals are USDT, quantities base units. Unusable numbers 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Final
 
 from quantum_trader.domain.enums import GOV_EMERGENCY
-from quantum_trader.domain.instrument import Instrument, floor_to
+from quantum_trader.domain.instrument import Tiers, floor_to
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.risk.governor import level_factors
 
 _MAX_STEPS: Final = 2.0**52  # beyond this many steps a quantity cannot be rounded exactly
 _MIN_STEP: Final = 1e-12
 _MAX_LEVERAGE: Final = 1000.0
-
-TierRow = tuple[float, float, float, float]
-Tiers = Sequence[Sequence[float]]
-
-
-def tier_rows(instrument: Instrument) -> tuple[TierRow, ...]:
-    """The leverage table of *instrument* as the rows the scalars take, ascending by notional."""
-    ordered = sorted(instrument.tiers, key=lambda tier: tier.max_notional)
-    return tuple(
-        (float(t.max_notional), float(t.maintenance_margin_rate), float(t.max_leverage), float(t.maintenance_amount))
-        for t in ordered
-    )
 
 
 @scalar

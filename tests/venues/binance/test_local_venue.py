@@ -21,7 +21,7 @@ from quantum_trader.venues.binance.adapter import BinanceFuturesExecutionAdapter
 from quantum_trader.venues.binance.endpoints import endpoint
 from quantum_trader.venues.binance.keys import ApiKeys, Secret
 from quantum_trader.venues.binance.streams import StreamTiming
-from quantum_trader.venues.local.faults import Fault
+from quantum_trader.venues.local.faults import InjectedFault
 from quantum_trader.venues.local.signing import ApiKey
 
 
@@ -295,17 +295,22 @@ def test_an_invalid_account_event_takes_the_stream_down(
 @pytest.mark.parametrize(
     ("fault", "alive", "kind"),
     [
-        (Fault(kind="unknown"), True, OutcomeUnknown), (Fault(kind="unknown", alive=False), False, OutcomeUnknown),
-        (Fault(kind="unknown", status=503), True, OutcomeUnknown), (Fault(kind="drop"), True, OutcomeUnknown),
-        (Fault(kind="drop", alive=False), False, OutcomeUnknown), (Fault(kind="internal"), True, OutcomeUnknown),
-        (Fault(kind="latency", seconds=1.0), True, OutcomeUnknown),
-        (Fault(kind="overloaded"), False, VenueUnavailable), (Fault(kind="clock"), False, VenueUnavailable),
-        (Fault(kind="rate_limit"), False, VenueUnavailable), (Fault(kind="ban"), False, VenueUnavailable),
+        (InjectedFault(kind="unknown"), True, OutcomeUnknown),
+        (InjectedFault(kind="unknown", alive=False), False, OutcomeUnknown),
+        (InjectedFault(kind="unknown", status=503), True, OutcomeUnknown),
+        (InjectedFault(kind="drop"), True, OutcomeUnknown),
+        (InjectedFault(kind="drop", alive=False), False, OutcomeUnknown),
+        (InjectedFault(kind="internal"), True, OutcomeUnknown),
+        (InjectedFault(kind="latency", seconds=1.0), True, OutcomeUnknown),
+        (InjectedFault(kind="overloaded"), False, VenueUnavailable),
+        (InjectedFault(kind="clock"), False, VenueUnavailable),
+        (InjectedFault(kind="rate_limit"), False, VenueUnavailable),
+        (InjectedFault(kind="ban"), False, VenueUnavailable),
     ],
-    ids=lambda value: f"{value.kind}-{value.alive}-{value.status}" if isinstance(value, Fault) else "",
+    ids=lambda value: f"{value.kind}-{value.alive}-{value.status}" if isinstance(value, InjectedFault) else "",
 )
 def test_the_outcome_of_an_order_without_an_answer(
-    fault: Fault, alive: bool, kind: type[VenueError]
+    fault: InjectedFault, alive: bool, kind: type[VenueError]
 ) -> None:
     """Unknown where it may be open; certain where the venue says so. A query by client id resolves it."""
     request = order(1, OrderType.LIMIT, price=90.0)
@@ -314,7 +319,7 @@ def test_the_outcome_of_an_order_without_an_answer(
         async with venue_of() as venue:
             adapter = adapter_for(venue, timeout_s=0.4)
             await adapter.connect()
-            venue.faults.add(Fault(**{name: getattr(fault, name) for name in fault.__struct_fields__}
+            venue.faults.add(InjectedFault(**{name: getattr(fault, name) for name in fault.__struct_fields__}
                                    | {"match": "POST /fapi/v1/order"}))
             with pytest.raises(VenueError) as caught:
                 await adapter.submit_order(request)
@@ -338,7 +343,7 @@ def test_a_wrong_clock_is_measured_again_at_once() -> None:
         async with venue_of() as venue:
             adapter = adapter_for(venue)
             await adapter.connect()
-            venue.faults.add(Fault(kind="clock", match="POST /fapi/v1/order"))
+            venue.faults.add(InjectedFault(kind="clock", match="POST /fapi/v1/order"))
             asked = len(venue.faults.done)
             adapter._clock.offset_ns = 10**12
             with pytest.raises(VenueUnavailable, match="-1021"):
@@ -357,7 +362,7 @@ def test_a_429_stops_queries_but_not_reducing_requests() -> None:
     async def story() -> None:
         async with bench() as b:
             await b.adapter.submit_order(order(1))
-            b.venue.faults.add(Fault(kind="rate_limit", match="ticker/price", seconds=30.0))
+            b.venue.faults.add(InjectedFault(kind="rate_limit", match="ticker/price", seconds=30.0))
             with pytest.raises(VenueUnavailable) as caught:
                 await b.adapter.get_ticker_price(SYMBOL)
             assert caught.value.retry_after_s > 0.0
@@ -383,7 +388,7 @@ def test_a_418_stops_everything() -> None:
 
     async def story() -> None:
         async with bench() as b:
-            b.venue.faults.add(Fault(kind="ban", match="ticker/price"))
+            b.venue.faults.add(InjectedFault(kind="ban", match="ticker/price"))
             with pytest.raises(VenueUnavailable):
                 await b.adapter.get_ticker_price(SYMBOL)
             with pytest.raises(VenueUnavailable, match="bans this address"):
@@ -502,7 +507,7 @@ def test_no_secret_is_in_what_is_shown(kind: str, caplog: pytest.LogCaptureFixtu
                 ("DELETE /fapi/v1/order", lambda: b.adapter.cancel_order(cancel(order(1)))),
                 ("positionRisk", b.adapter.get_positions),
             ):
-                b.venue.faults.add(Fault(kind=kind, match=match, count=3))
+                b.venue.faults.add(InjectedFault(kind=kind, match=match, count=3))
                 try:
                     await attempt()
                 except VenueError as error:

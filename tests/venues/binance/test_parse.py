@@ -258,9 +258,9 @@ def test_every_documented_status_has_a_meaning(word: str, status: OrderStatus) -
 
     The two beginning with NEW_ are of the venue's own forced orders; pages before 2024 named them.
     """
-    assert parse.status(word) is status
+    assert parse.order_status(word) is status
     with pytest.raises(VenueError, match="order status 'PARTLY' is not known"):
-        parse.status("PARTLY")
+        parse.order_status("PARTLY")
     with pytest.raises(VenueError, match="algo status 'PARTLY' is not known"):
         parse.algo_status("PARTLY")
 

@@ -26,7 +26,7 @@ from tests.venues.local.world import Client, run, signature
 from quantum_trader.venues import binance
 from quantum_trader.venues.binance import parse, rest, wire
 from quantum_trader.venues.binance.orders import OrderService
-from quantum_trader.venues.local.ws_api import Session
+from quantum_trader.venues.local.ws_api import SocketSession
 
 pytest.importorskip("binance_sdk_derivatives_trading_usds_futures", reason="the SDK comes with the development extra")
 
@@ -403,7 +403,7 @@ def test_the_local_venues_socket_answers_are_the_documentations() -> None:
 
     async def ask() -> tuple[Any, Any]:
         async with venue_of() as venue:
-            session, key = Session(venue.api), venue.keys[0]
+            session, key = SocketSession(venue.api), venue.keys[0]
 
             def signed(**params: Any) -> dict[str, Any]:
                 params |= {"apiKey": key.key, "timestamp": venue.api.server_ms()}

@@ -11,7 +11,7 @@ import ccxt.pro
 import pytest
 from tests.venues.local.world import PATIENCE_S, exchange, run
 
-from quantum_trader.venues.local.faults import Fault
+from quantum_trader.venues.local.faults import InjectedFault
 from quantum_trader.venues.local.server import LocalVenue
 
 SYMBOL = "AAA/USDT:USDT"
@@ -121,7 +121,7 @@ def test_it_understands_the_refusals() -> None:
 
     async def scenario() -> list[str]:
         async with trader() as (venue, client):
-            venue.faults.add(Fault(kind="unknown", match="POST /fapi/v1/order", alive=True))
+            venue.faults.add(InjectedFault(kind="unknown", match="POST /fapi/v1/order", alive=True))
             found_errors = []
             for kind, price, params in (
                 ("market", None, {"newClientOrderId": "first"}), ("market", None, {"reduceOnly": True}),

@@ -21,14 +21,14 @@ from tests.venues.local.world import (
 )
 
 from quantum_trader.domain.errors import ConfigError
-from quantum_trader.venues.local.faults import Fault, FaultRates, Faults
+from quantum_trader.venues.local.faults import FaultRates, Faults, InjectedFault
 from quantum_trader.venues.local.misbehaviour import LASTS, Misbehaviour
 
 ORDER = "/fapi/v1/order"
 BUY = {"symbol": "AAAUSDT", "side": "BUY", "type": "MARKET", "quantity": "1"}
 
 
-async def outcome(client: Client, fault: Fault) -> tuple[Any, int]:
+async def outcome(client: Client, fault: InjectedFault) -> tuple[Any, int]:
     """Send one order into *fault*: (what the client saw, how many trades there are)."""
     client.venue.faults.add(fault)
     try:
@@ -42,20 +42,20 @@ async def outcome(client: Client, fault: Fault) -> tuple[Any, int]:
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [
-        (Fault(kind="rate_limit"), ((429, -1003), 0)),
-        (Fault(kind="ban"), ((418, -1003), 0)),
-        (Fault(kind="clock"), ((400, -1021), 0)),
-        (Fault(kind="overloaded"), ((503, -1008), 0)),
-        (Fault(kind="unknown", alive=True), ((408, -1007), 1)),
-        (Fault(kind="unknown", alive=False), ((408, -1007), 0)),
-        (Fault(kind="unknown", status=503, alive=True), ((503, -1000), 1)),
-        (Fault(kind="internal", alive=True), ((500, -1000), 1)),
-        (Fault(kind="drop", alive=True), ("ServerDisconnectedError", 1)),
-        (Fault(kind="drop", alive=False), ("ServerDisconnectedError", 0)),
-        (Fault(kind="latency", seconds=0.01), ((200, "NEW"), 1)),
+        (InjectedFault(kind="rate_limit"), ((429, -1003), 0)),
+        (InjectedFault(kind="ban"), ((418, -1003), 0)),
+        (InjectedFault(kind="clock"), ((400, -1021), 0)),
+        (InjectedFault(kind="overloaded"), ((503, -1008), 0)),
+        (InjectedFault(kind="unknown", alive=True), ((408, -1007), 1)),
+        (InjectedFault(kind="unknown", alive=False), ((408, -1007), 0)),
+        (InjectedFault(kind="unknown", status=503, alive=True), ((503, -1000), 1)),
+        (InjectedFault(kind="internal", alive=True), ((500, -1000), 1)),
+        (InjectedFault(kind="drop", alive=True), ("ServerDisconnectedError", 1)),
+        (InjectedFault(kind="drop", alive=False), ("ServerDisconnectedError", 0)),
+        (InjectedFault(kind="latency", seconds=0.01), ((200, "NEW"), 1)),
     ],
 )
-def test_a_fault_decides_the_answer_and_whether_the_order_is_executed(fault: Fault, expected: Any) -> None:
+def test_a_fault_decides_the_answer_and_whether_the_order_is_executed(fault: InjectedFault, expected: Any) -> None:
     """For each fault: what the client sees, and how many trades there are."""
 
     async def scenario() -> Any:
@@ -70,7 +70,7 @@ def test_a_late_request_misses_its_window() -> None:
 
     async def scenario() -> Any:
         async with served() as (venue, client):
-            venue.faults.add(Fault(kind="latency", alive=False, seconds=0.05))
+            venue.faults.add(InjectedFault(kind="latency", alive=False, seconds=0.05))
             return (await client.signed("POST", ORDER, **BUY, recvWindow=10))[1]["code"], len(venue.exchange.trades)
 
     assert run(scenario) == (-1021, 0)
@@ -82,14 +82,14 @@ def test_an_order_may_arrive_after_its_timeout() -> None:
     async def scenario() -> Any:
         async with served() as (venue, client):
             named = {"symbol": "AAAUSDT", "origClientOrderId": "late"}
-            venue.faults.add(Fault(kind="late", seconds=0.05))
+            venue.faults.add(InjectedFault(kind="late", seconds=0.05))
             seen = (await client.signed("POST", ORDER, **BUY, newClientOrderId="late"))[1]["code"]
             first = (await client.signed("GET", ORDER, **named))[1]["code"]
             async with asyncio.timeout(PATIENCE_S):
                 while not venue.exchange.trades:
                     await asyncio.sleep(0.005)
             second = (await client.signed("GET", ORDER, **named))[1]["status"]
-            venue.faults.add(Fault(kind="late", seconds=0.05))
+            venue.faults.add(InjectedFault(kind="late", seconds=0.05))
             await client.signed("POST", ORDER, **BUY, recvWindow=10)
             while venue._late:
                 await asyncio.sleep(0.005)
@@ -103,7 +103,7 @@ def test_a_fault_waits_for_its_match_and_is_spent() -> None:
 
     async def scenario() -> list[int]:
         async with served() as (venue, client):
-            venue.faults.add(Fault(kind="overloaded", match="POST /fapi/v1/order", count=2, skip=1))
+            venue.faults.add(InjectedFault(kind="overloaded", match="POST /fapi/v1/order", count=2, skip=1))
             found = [(await client.signed("GET", "/fapi/v2/balance"))[0]]
             return found + [(await client.signed("POST", ORDER, **BUY))[0] for _ in range(4)]
 
@@ -116,9 +116,9 @@ def test_user_frames_are_lost_doubled_and_reordered() -> None:
     async def scenario() -> list[Any]:
         async with served() as (venue, client):
             _, ws = await _user(venue, client, "private", "/ws?listenKey={key}")
-            venue.faults.add(Fault(kind="lose", match="TRADE_LITE"))
-            venue.faults.add(Fault(kind="duplicate", match="ORDER_TRADE_UPDATE", skip=1))
-            venue.faults.add(Fault(kind="delay", match="ACCOUNT_UPDATE"))
+            venue.faults.add(InjectedFault(kind="lose", match="TRADE_LITE"))
+            venue.faults.add(InjectedFault(kind="duplicate", match="ORDER_TRADE_UPDATE", skip=1))
+            venue.faults.add(InjectedFault(kind="delay", match="ACCOUNT_UPDATE"))
             await client.ok("POST", ORDER, **BUY)
             return await frames(ws, 4)
 
@@ -137,7 +137,7 @@ def test_a_silence_keeps_the_socket_open_and_sends_nothing() -> None:
         async with served() as (venue, client):
             ws = await client.http.ws_connect(f"{venue.ws_url}/market/ws/aaausdt@aggTrade")
             await connected(venue, 1)
-            venue.faults.add(Fault(kind="silence", road="market"))
+            venue.faults.add(InjectedFault(kind="silence", road="market"))
             venue.show({"AAAUSDT": 101.0})
             await ws.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 1})
             first = await frame(ws)
@@ -183,7 +183,7 @@ def test_seeded_faults_repeat() -> None:
 def test_an_unknown_fault_is_refused() -> None:
     """The error lists what there is."""
     with pytest.raises(ConfigError, match="rate_limit"):
-        Faults().add(Fault(kind="earthquake"))
+        Faults().add(InjectedFault(kind="earthquake"))
 
 
 def test_a_seed_also_draws_what_markets_do() -> None:

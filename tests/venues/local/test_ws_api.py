@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.venues.local.world import Client, frame, run, served, signature
 
-from quantum_trader.venues.local.faults import Fault
+from quantum_trader.venues.local.faults import InjectedFault
 
 ORDER = {"symbol": "AAAUSDT", "side": "BUY", "type": "MARKET", "quantity": "1"}
 
@@ -105,7 +105,7 @@ def test_faults_apply_to_websocket_requests_too() -> None:
 
     async def scenario() -> Any:
         async with served() as (venue, client), client.http.ws_connect(f"{venue.ws_url}/ws-fapi/v1") as ws:
-            venue.faults.add(Fault(kind="unknown", match="WS order.place"))
+            venue.faults.add(InjectedFault(kind="unknown", match="WS order.place"))
             answer = await asked(ws, "order.place", signed(client, **ORDER))
             return answer["id"], answer["error"]["code"], len(venue.exchange.trades)
 

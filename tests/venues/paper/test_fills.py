@@ -61,8 +61,8 @@ def test_fill_is_never_better_than_its_costs(sign: int, price: float, cost: floa
 def test_margin_at_the_liquidation_price_is_maintenance(sign: int, qty: float, entry: float, leverage: int) -> None:
     """At the price: margin + profit = maintenance; a little nearer to the entry the position still lives."""
     margin = fills.initial_margin(qty, entry, leverage)
-    price = fills.liquidation_price(sign, qty, entry, margin, TIERS)
-    assert price == fills.liquidation_price(sign, qty, entry, margin, PADDED)
+    price = fills.position_liquidation_price(sign, qty, entry, margin, TIERS)
+    assert price == fills.position_liquidation_price(sign, qty, entry, margin, PADDED)
     if price == 0.0:
         assert sign > 0
         assert leverage == 1

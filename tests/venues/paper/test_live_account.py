@@ -41,7 +41,7 @@ from quantum_trader.engine.venue_port import (
     WalletChanged,
 )
 from quantum_trader.venues.paper import live_account as paper_execution
-from quantum_trader.venues.paper.live_account import DrySettings, LiveAccount, PaperExecutionAdapter
+from quantum_trader.venues.paper.live_account import DrySettings, LivePaperVenue, PaperExecutionAdapter
 from quantum_trader.venues.paper.settings import PaperSettings
 from quantum_trader.venues.paper.venue import PaperVenue
 
@@ -78,7 +78,7 @@ class Floor:
     """A live account and a clock."""
 
     def __init__(self, settings: DrySettings = SETTINGS) -> None:
-        self.account = LiveAccount([make_instrument(COIN), make_instrument(OTHER)], settings)
+        self.account = LivePaperVenue([make_instrument(COIN), make_instrument(OTHER)], settings)
         self.now_ns = START
 
     def quote(self, price: float, *, half: float = 0.0, symbol: str = COIN, qty: float = 1e6) -> list[VenueEvent]:

@@ -15,11 +15,11 @@ from tests.venues.paper.reference import Book, Reference, dec
 from tests.venues.paper.world import BUY, LIMIT, MARKET, SELL, STOP, TARGET, World, fills_of, make_instrument
 
 from quantum_trader.domain.enums import OrderStatus
+from quantum_trader.domain.instrument import tier_rows
 from quantum_trader.domain.trading import Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.ports import VenueEvent
 from quantum_trader.risk import sizing
 from quantum_trader.venues.paper import fills as paper_fills
-from quantum_trader.venues.paper.account import tier_rows
 
 SYMBOLS = ("AAAUSDT", "BBBUSDT")
 KINDS = (MARKET, LIMIT, STOP, TARGET)

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from quantum_trader.app.cli.options import JsonOption
 from quantum_trader.domain.clock import from_ns
 from quantum_trader.domain.errors import ConfigError, DataError
 from quantum_trader.market.download import DownloadPlan, DownloadReport, PartDone, download, plan_parts
@@ -37,7 +38,6 @@ _SHOWN: Final = 20
 app = typer.Typer(no_args_is_help=True, help="Market data: download, import, check and list bars.")
 data_app = app
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 OutOption = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Bar store to write into; `run --data DIR` reads it.")
 ]

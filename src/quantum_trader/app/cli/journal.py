@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import typer
 
-from quantum_trader.app.cli.options import JsonOption
+from quantum_trader.app.cli.options import JsonOption, StateOption
 from quantum_trader.domain.errors import InputError, StateError
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ _FAILED: Final = 1
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The flight recorder of a run.")
 
-StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of the run.")]
 KindOption = Annotated[str | None, typer.Option("--kind", help="Only this kind, as trade.closed.")]
 
 

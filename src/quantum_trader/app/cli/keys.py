@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from quantum_trader.app.cli.options import JsonOption
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.venues.binance.keys import (
     ENDPOINT_NAMES,
@@ -25,7 +26,6 @@ from quantum_trader.venues.binance.keys import (
 app = typer.Typer(no_args_is_help=True, help="API keys: store, show masked, remove.")
 
 EndpointArgument = Annotated[str, typer.Argument(metavar="ENDPOINT", help=f"One of: {', '.join(ENDPOINT_NAMES)}.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _keyring() -> OsKeyring:

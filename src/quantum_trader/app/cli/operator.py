@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import typer
 
+from quantum_trader.app.cli.options import JsonOption, ReasonOption, StateOption
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, ask
 from quantum_trader.domain.errors import QuantumTraderError, StateError, VenueError
 
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
 
 NOT_DONE: Final = 1  # exit code: not done, or a problem was found
 _LOOK_AGAIN_S: Final = (3.0,)  # `status --venue` of a live process: seconds until a difference is checked again
-
-StateOption = Annotated[Path, typer.Option("--state", help="The state folder of the run.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _request(action: Action, reason: str) -> OperatorRequest:

@@ -57,6 +57,8 @@ IntentsOption = Annotated[
                  "the first close at or after its creation."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of the run.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
 
 
 def settings_from(config: Path | None, given: Mapping[str, tuple[Any, str]]) -> LoadedSettings:

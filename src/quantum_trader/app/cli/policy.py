@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from quantum_trader.app.cli.options import JsonOption
 from quantum_trader.domain.enums import Direction, Trend, VolLevel
 from quantum_trader.domain.errors import ConfigError, InputError, require
 from quantum_trader.domain.policy import RiskState
@@ -40,7 +41,6 @@ _BASE_RISK: Final = "base risk for this market type, %"
 policy_app = typer.Typer(no_args_is_help=True, help="The policy's rules, and one evaluation of them.")
 profile_app = typer.Typer(no_args_is_help=True, help="The policy's profiles: show, compare, check.")
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 DirectoryOption = Annotated[
     Path | None, typer.Option("--profiles", metavar="DIR", help="Folder of your own profiles (NAME.toml); they win.")
 ]

@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from quantum_trader.app.cli.options import JsonOption, ReasonOption, StateOption
 from quantum_trader.app.report.words import policy_words
 from quantum_trader.domain.clock import from_ns, iso
 from quantum_trader.domain.errors import ConfigError, StateError
@@ -37,11 +38,6 @@ UNUSABLE: Final = 2
 app = typer.Typer(no_args_is_help=True, help="Staged rollout of the policy: evidence, promotion, rollback.")
 rollout_app = app
 
-StateOption = Annotated[
-    Path, typer.Option("--state", metavar="DIR", help="State folder of the run (`quantum-trader run --state DIR`).")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded with the change.")]
 SwitchArgument = Annotated[str, typer.Argument(metavar="SWITCH", help=f"One of: {', '.join(SWITCHES)}.")]
 OptionalSwitch = Annotated[
     str | None, typer.Argument(metavar="[SWITCH]", help="The switch to turn off; all when left out.")

@@ -18,7 +18,7 @@ from quantum_trader.app.cli.options import INTERRUPTED, JsonOption
 if TYPE_CHECKING:
     from quantum_trader.lab.simulation.campaign import Totals
     from quantum_trader.lab.simulation.schedule import Schedule
-    from quantum_trader.lab.simulation.world import Outcome
+    from quantum_trader.lab.simulation.world import DayOutcome
 
 BROKEN: Final = 1  # exit code
 _SHOW_EVERY_S: Final = 5.0
@@ -153,7 +153,7 @@ def _plain(totals: Totals) -> dict[str, Any]:
     return plain
 
 
-def _broken(outcome: Outcome, schedule: Schedule) -> dict[str, Any] | None:
+def _broken(outcome: DayOutcome, schedule: Schedule) -> dict[str, Any] | None:
     """The failure of *outcome* with its schedule; None when there is none."""
     if outcome.finding is None:
         return None

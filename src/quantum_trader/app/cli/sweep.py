@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from quantum_trader.app.runs.intent_file import IntentFile
     from quantum_trader.app.settings import RunSettings
     from quantum_trader.lab.sweep.grid import Axis, Setting
-    from quantum_trader.lab.sweep.market import Market
+    from quantum_trader.lab.sweep.market import SweepMarket
     from quantum_trader.lab.sweep.sweep import SettingResult, SourceResult, SweepResult
     from quantum_trader.lab.sweep.walk_forward import Criterion, Period, SplitResult
     from quantum_trader.market.recording import Recording
@@ -118,9 +118,6 @@ def sweep_command(
     _run(settings, recorded, made, axes, jobs or os.cpu_count() or 1, splits, Criterion(criterion), targets)
 
 
-sweep = sweep_command
-
-
 def _policy(policy: str | None, no_policy: bool, mode: str | None, config: Path | None) -> dict[str, tuple[Any, str]]:
     """The policy's flags; enforced unless an option or a file says otherwise. off sweeps what observe sweeps."""
     flags = policy_flags(policy if policy or no_policy or mode or config else "enforce", no_policy, mode)
@@ -187,7 +184,7 @@ def _check_targets(chart: Path | None, out: Path | None) -> None:
             raise ConfigError(f"{flag} {str(file)!r}: there is no folder {str(file.parent)!r}; make it first")
 
 
-def _prepare(settings: RunSettings, intents: IntentFile | None) -> tuple[Recording, Market]:
+def _prepare(settings: RunSettings, intents: IntentFile | None) -> tuple[Recording, SweepMarket]:
     """Open the recording and compute what all settings share."""
     from quantum_trader.lab.sweep.market import SweepSettings, prepare
     from quantum_trader.market.instruments import instruments_for
@@ -247,7 +244,7 @@ def _split_row(result: SweepResult, one: SplitResult, first_ns: int) -> dict[str
 
 
 def document(
-    recording: Recording, market: Market, result: SweepResult, intents: IntentFile | None = None
+    recording: Recording, market: SweepMarket, result: SweepResult, intents: IntentFile | None = None
 ) -> dict[str, Any]:
     """The whole sweep as plain values; the same for the same data and settings."""
     from quantum_trader.lab.sweep.sweep import summary
@@ -282,7 +279,7 @@ def document(
     }
 
 
-def _signal_count(market: Market) -> int:
+def _signal_count(market: SweepMarket) -> int:
     return int((market.source_of == 0).sum())
 
 
@@ -310,7 +307,8 @@ def _share(value: float) -> str:
 
 
 def _show(
-    recording: Recording, market: Market, result: SweepResult, axes: Sequence[Axis], top: int, timing: dict[str, Any]
+    recording: Recording, market: SweepMarket, result: SweepResult, axes: Sequence[Axis], top: int,
+    timing: dict[str, Any],
 ) -> None:
     from quantum_trader.lab.sweep.sweep import summary
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import typer
 
-from quantum_trader.app.cli.options import JsonOption
+from quantum_trader.app.cli.options import JsonOption, StateOption
 from quantum_trader.domain.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ _GOOD: Final = ("ALLOWED", "ALLOW", "FILLED", "NEW", "OK", "CLOSED")
 _BAD: Final = ("BLOCKED", "BLOCK", "DENIED", "REJECTED", "FAILED", "LIQUIDATION", "UNPROTECTED")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The steps of one decision.")
-
-StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of the run.")]
 
 
 @app.command("show")

@@ -136,14 +136,14 @@ def _speed(text: str) -> float | None:
 
 def _keys(path: Path | None) -> ApiKey:
     """The key pair of *path*, made and written when there is none."""
-    from quantum_trader.venues.local.server import new_key, write_private
+    from quantum_trader.venues.local.server import new_key, write_new_private
     from quantum_trader.venues.local.signing import ApiKey
 
     if path is None:
         return new_key()
     if not path.exists():
         made = new_key()
-        write_private(path, msgspec.json.encode(made).decode())
+        write_new_private(path, msgspec.json.encode(made).decode())
         return made
     try:
         return msgspec.json.decode(_read_private(path), type=ApiKey)
@@ -154,12 +154,12 @@ def _keys(path: Path | None) -> ApiKey:
 def _token(path: Path | None) -> str:
     import secrets
 
-    from quantum_trader.venues.local.server import write_private
+    from quantum_trader.venues.local.server import write_new_private
 
     if path is None:
         return secrets.token_hex(24)
     if not path.exists():
-        write_private(path, secrets.token_hex(24))
+        write_new_private(path, secrets.token_hex(24))
     token = _read_private(path).decode().strip()
     if len(token) < 16:
         raise ConfigError(f"{path}: the admin token must have 16 characters or more")

@@ -34,7 +34,7 @@ def build_report(facts: RunFacts, stats: RunStats) -> dict[str, Any]:
     return {
         "kind": "quantum-trader run report",
         "schema": SCHEMA,
-        "summary": summary(facts),
+        "summary": run_summary(facts),
         "benchmark": benchmark(facts),
         "trades": trade_statistics(facts.trades),
         "costs": costs(facts),
@@ -55,7 +55,7 @@ def build_report(facts: RunFacts, stats: RunStats) -> dict[str, Any]:
 
 
 # ---- equity ----------------------------------------------------------------------------------------------------------
-def summary(facts: RunFacts) -> dict[str, Any]:
+def run_summary(facts: RunFacts) -> dict[str, Any]:
     """Return, risk figures and the interval of the Sharpe ratio."""
     end = float(facts.equity[-1]) if facts.equity.size else facts.start_equity
     span_days = _span_days(facts.ts_ns)

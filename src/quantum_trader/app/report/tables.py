@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -12,9 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from quantum_trader.app.report import formats as fmt
-from quantum_trader.app.report.html import worth_of_blocking
+from quantum_trader.app.report.html import Row, worth_of_blocking
 
-Row = dict[str, Any]
 _MOST_ROWS: Final = 8
 PIPE_WIDTH: Final = 100  # columns where there is no terminal to ask
 

@@ -136,7 +136,7 @@ class RecordedSettings(RunSettings, frozen=True, kw_only=True):
         return ActiveProfile(name=self.profile.name, source="journal", config=self.profile)
 
 
-def settings_of(started: dict[str, Any], data: Path | None) -> RecordedSettings:
+def recorded_settings(started: dict[str, Any], data: Path | None) -> RecordedSettings:
     """The settings that ``run.started`` states, over the bars in *data*; StateError when they cannot be read."""
     effective = {key: dict(value) for key, value in started["effective"].items()}
     bars = started["recording"]
@@ -217,7 +217,7 @@ def rerun(script: Script, until_ns: int, data: Path | None) -> Iterator[RecordLi
 
 def _open(script: Script, data: Path | None) -> Run:
     """A run over the recorded settings and the recorded bars; DataError when the bars are other ones."""
-    session = Run(settings_of(script.started, data), RunOptions())
+    session = Run(recorded_settings(script.started, data), RunOptions())
     wanted, found = script.started["recording"]["fingerprint"], session.recording.fingerprint
     if wanted != found:
         session.close()

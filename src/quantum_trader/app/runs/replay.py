@@ -32,7 +32,7 @@ from quantum_trader.app.runs.results import (
     RunOptions,
     RunResult,
     ShadowFacts,
-    ShadowTally,
+    ShadowTotals,
     TimeShares,
 )
 from quantum_trader.app.runs.state_dir import LOCAL_RUN, RecordFile, ScratchRecordFile, StateDir
@@ -443,7 +443,7 @@ def view_of(session: Run, now_ns: int) -> ProgressView:
         drawdown_pct=min(0.0, (engine.account.equity / peak - 1.0) * 100.0), positions=_positions(engine),
         policy=_policy_view(engine), signals=tally.signals, trades=len(tally.trades),
         refusals=dict(tally.refusals),
-        shadows=ShadowTally(
+        shadows=ShadowTotals(
             allowed=len(shadows.r) - shadows.blocked_count, allowed_r=shadows.allowed_sum,
             blocked=shadows.blocked_count, blocked_r=shadows.blocked_sum,
         ),

@@ -62,7 +62,7 @@ class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
     governor: str = "NORMAL"
 
 
-class ShadowTally(msgspec.Struct, frozen=True, kw_only=True):
+class ShadowTotals(msgspec.Struct, frozen=True, kw_only=True):
     """Resolved shadow trades, by what the policy said of their signals."""
 
     allowed: int = 0
@@ -84,7 +84,7 @@ class ProgressView(msgspec.Struct, frozen=True, kw_only=True):
     signals: int
     trades: int
     refusals: dict[str, int]
-    shadows: ShadowTally
+    shadows: ShadowTotals
     halts: tuple[str, ...]  # active ones, each with its reason
     events: tuple[EventLine, ...]  # newest last
 

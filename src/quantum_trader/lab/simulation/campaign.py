@@ -18,7 +18,7 @@ from quantum_trader.lab.simulation.schedule import Schedule, generate, with_outs
 from quantum_trader.lab.simulation.shrink import shrink
 from quantum_trader.lab.simulation.variants import PRODUCTION, VARIANTS, Variant
 from quantum_trader.lab.simulation.warm import SYMBOLS, warm_world
-from quantum_trader.lab.simulation.world import Finding, Outcome, run_day
+from quantum_trader.lab.simulation.world import DayOutcome, Finding, run_day
 
 _AHEAD: Final = 8  # days handed to each process before its results are taken
 _INTENTS_ABOVE: Final = 1000  # seeds above this one send outside intents ...
@@ -38,7 +38,7 @@ class Totals(msgspec.Struct, kw_only=True):
     struck: Counter[str] = msgspec.field(default_factory=Counter)
     requests: Counter[str] = msgspec.field(default_factory=Counter)
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: DayOutcome) -> None:
         """Count one day."""
         self.days += 1
         for name in ("steps", "lives", "openings", "fills", "trades", "looks"):
@@ -64,12 +64,12 @@ def schedule_of(seed: int, *, intents: bool = False) -> Schedule:
     return schedule
 
 
-def run_seed(seed: int, variant: str = "") -> Outcome:
+def run_seed(seed: int, variant: str = "") -> DayOutcome:
     """Run the day of *seed*."""
     return run_day(schedule_of(seed), variant_of(variant))
 
 
-def run_seeds(seeds: Iterable[int], variant: str = "", jobs: int = 1) -> Iterator[Outcome]:
+def run_seeds(seeds: Iterable[int], variant: str = "", jobs: int = 1) -> Iterator[DayOutcome]:
     """Run the days of *seeds* on *jobs* processes; their outcomes in order."""
     for _, outcome in run_schedules((schedule_of(seed) for seed in seeds), variant, jobs):
         yield outcome
@@ -77,7 +77,7 @@ def run_seeds(seeds: Iterable[int], variant: str = "", jobs: int = 1) -> Iterato
 
 def run_schedules(
     schedules: Iterable[Schedule], variant: str = "", jobs: int = 1
-) -> Generator[tuple[Schedule, Outcome]]:
+) -> Generator[tuple[Schedule, DayOutcome]]:
     """Run *schedules* on *jobs* processes; each with its outcome, in order. Closing the generator stops them."""
     require(jobs >= 1, "jobs", jobs, "must be 1 or more")
     made = variant_of(variant)
@@ -110,7 +110,7 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def run_named(schedule: Schedule, variant: str) -> Outcome:
+def run_named(schedule: Schedule, variant: str) -> DayOutcome:
     """Run one day of the variant called *variant*, in another process."""
     return run_day(schedule, variant_of(variant))
 

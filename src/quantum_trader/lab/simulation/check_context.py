@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quantum_trader.domain.errors import QuantumTraderError
 from quantum_trader.lab.simulation.deadlines import Bounds, Disruptions
-from quantum_trader.lab.simulation.exchange import Exchange
+from quantum_trader.lab.simulation.exchange import SimulatedExchange
 
 
 class Broken(QuantumTraderError):  # noqa: N818 - a finding
@@ -18,7 +18,7 @@ class Broken(QuantumTraderError):  # noqa: N818 - a finding
 class CheckContext:
     """Shared by the checks of one day. *disruptions* holds what struck when, *bounds* how long it takes to find out."""
 
-    def __init__(self, exchange: Exchange, disruptions: Disruptions, bounds: Bounds) -> None:
+    def __init__(self, exchange: SimulatedExchange, disruptions: Disruptions, bounds: Bounds) -> None:
         self.exchange, self.disruptions, self.bounds = exchange, disruptions, bounds
         self.broken: Broken | None = None  # the first finding
 

@@ -23,7 +23,7 @@ from quantum_trader.engine.venue_port import Kline, LeverageChanged, StreamEvent
 from quantum_trader.lab.simulation.deadlines import Disruptions
 from quantum_trader.lab.simulation.exchange_faults import ExchangeFaults
 from quantum_trader.lab.simulation.loop import VirtualLoop
-from quantum_trader.lab.simulation.market import TICKS_PER_BAR, Market
+from quantum_trader.lab.simulation.market import TICKS_PER_BAR, SimulatedMarket
 from quantum_trader.lab.simulation.refusals import Refusals
 from quantum_trader.lab.simulation.schedule import Fault, Kind
 from quantum_trader.venues.paper.settings import PaperSettings
@@ -43,7 +43,7 @@ class Acceptance(msgspec.Struct, frozen=True, kw_only=True):
     by_trader: bool
 
 
-class Exchange:
+class SimulatedExchange:
     """Account and matching of one day. *ohlcv* (T, S, 5) are the day's bars, the first opening at *start_ns*.
 
     *publish* carries each message (stream, events) to the trader; *struck* is called with the kind of every fault that
@@ -58,7 +58,7 @@ class Exchange:
         self.paper = PaperVenue(
             instruments, PaperSettings(initial_cash=wallet, participation=1.0, default_taker_cost_bps=1.0)
         )
-        self.market = Market(instruments, ohlcv, start_ns, interval_ns, rng)
+        self.market = SimulatedMarket(instruments, ohlcv, start_ns, interval_ns, rng)
         self.symbols = self.market.symbols
         self.refusals = Refusals(self.market, self._refused)
         self.faults = ExchangeFaults(self)

@@ -12,7 +12,7 @@ from quantum_trader.engine.venue_port import Kline, LeverageChanged
 from quantum_trader.lab.simulation.schedule import Fault, Kind
 
 if TYPE_CHECKING:
-    from quantum_trader.lab.simulation.exchange import Exchange
+    from quantum_trader.lab.simulation.exchange import SimulatedExchange
 
 _THIN_NOTIONAL: Final = 400.0  # USDT that a tick of a thin market fills at most
 _LIMIT_AWAY: Final = 0.004  # distance of a resting limit order from the price, as a share
@@ -21,7 +21,7 @@ _LIMIT_AWAY: Final = 0.004  # distance of a resting limit order from the price, 
 class ExchangeFaults:
     """Applies faults to *exchange*; one that needs a position waits until there is one."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: SimulatedExchange) -> None:
         self.exchange = exchange
         self._waiting: list[Fault] = []
         self._orders = 0  # orders of other parties so far; numbers their ids

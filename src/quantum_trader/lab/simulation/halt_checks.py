@@ -73,7 +73,7 @@ class HaltChecks:
     def check_midnight(self, engine: Engine) -> None:
         """A new UTC day ends no halt, no streak, and no loss latch while the losses last."""
         now = _Overnight(
-            day=trader_view.now_ns(engine) // NS_PER_DAY, kill=trader_view.is_killed(engine),
+            day=trader_view.engine_now_ns(engine) // NS_PER_DAY, kill=trader_view.is_killed(engine),
             streak=trader_view.losing_streak(engine), trades=trader_view.booked_trades(engine),
             latched=trader_view.is_loss_latched(engine), cleared=self._cleared,
             corrections=self._corrections,

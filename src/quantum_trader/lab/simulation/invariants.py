@@ -19,7 +19,7 @@ from quantum_trader.lab.simulation import trader_view
 from quantum_trader.lab.simulation.account_checks import AccountChecks
 from quantum_trader.lab.simulation.check_context import CheckContext
 from quantum_trader.lab.simulation.deadlines import Bounds, Disruptions
-from quantum_trader.lab.simulation.exchange import Exchange
+from quantum_trader.lab.simulation.exchange import SimulatedExchange
 from quantum_trader.lab.simulation.halt_checks import HaltChecks
 from quantum_trader.lab.simulation.money_checks import MoneyChecks
 from quantum_trader.lab.simulation.order_checks import OrderChecks
@@ -32,7 +32,7 @@ CHECK_EVERY_S: Final = 30.0
 class Watch:
     """Every check of one day. *disruptions* holds what struck when, *bounds* how long it takes to find out."""
 
-    def __init__(self, exchange: Exchange, disruptions: Disruptions, bounds: Bounds) -> None:
+    def __init__(self, exchange: SimulatedExchange, disruptions: Disruptions, bounds: Bounds) -> None:
         self.context = CheckContext(exchange, disruptions, bounds)
         self.orders = OrderChecks(self.context)
         self.money = MoneyChecks(self.context)

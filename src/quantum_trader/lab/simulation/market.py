@@ -22,7 +22,7 @@ UNLIMITED_VOLUME: Final = 1e12  # of a tick, where orders fill whole
 _EXTREMES: Final = (0, 3, 6, 9)  # ticks of a bar at open, one extreme, the other, close
 
 
-class Market:
+class SimulatedMarket:
     """Prices and bars of one day. *ohlcv* (T, S, 5) are the recording's bars, the first opening at *start_ns*."""
 
     def __init__(

@@ -52,7 +52,7 @@ class MoneyChecks:
 
     def bars_taken(self, engine: Engine) -> None:
         """Note the percentages that limits have judged."""
-        self._judged = trader_view.now_ns(engine), trader_view.judged_pct(engine)
+        self._judged = trader_view.engine_now_ns(engine), trader_view.judged_pct(engine)
 
     def adjusted(self, data: dict[str, Any], engine: Engine) -> None:
         """A transfer counts once, and changes no percentage that a limit judges."""
@@ -63,7 +63,7 @@ class MoneyChecks:
             context.fail(
                 "money moved is no result", f"{amount:+.2f} USDT were moved, and booked as a result of trading"
             )
-        before, now = self._judged, (trader_view.now_ns(engine), trader_view.judged_pct(engine))
+        before, now = self._judged, (trader_view.engine_now_ns(engine), trader_view.judged_pct(engine))
         self._judged = now
         if data["why"] != "transfer":
             return

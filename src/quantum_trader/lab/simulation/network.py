@@ -17,7 +17,7 @@ from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, O
 from quantum_trader.engine.ports import VenueBalance, VenueOrder, VenuePosition
 from quantum_trader.engine.venue_port import Kline, StreamEvent, StreamState, Transfer
 from quantum_trader.lab.simulation.deadlines import Disruptions
-from quantum_trader.lab.simulation.exchange import Exchange
+from quantum_trader.lab.simulation.exchange import SimulatedExchange
 from quantum_trader.lab.simulation.loop import VirtualLoop
 from quantum_trader.lab.simulation.schedule import MESSAGE_FAULTS, REQUEST_FAULTS, STREAMS, Fault, Kind
 
@@ -30,7 +30,7 @@ LATENCY_S: Final = (0.004, 0.06)  # of one way
 _AGAIN_S: Final = 2.0  # a duplicated message arrives again within
 
 
-class Wire:
+class WireFaults:
     """Faults armed for requests and messages, and how often each took effect; one for the day, all connections."""
 
     def __init__(self, rng: Random, disruptions: Disruptions | None = None) -> None:
@@ -85,7 +85,7 @@ class SimulatedVenue:
     receive_window_s = RECEIVE_WINDOW_S
 
     def __init__(
-        self, loop: VirtualLoop, exchange: Exchange, wire: Wire, local_ns: Callable[[], int],
+        self, loop: VirtualLoop, exchange: SimulatedExchange, wire: WireFaults, local_ns: Callable[[], int],
         timeouts_s: tuple[float, ...] = (TIMEOUT_S,),
     ) -> None:
         """*timeouts_s*: one is drawn for each request that gets no answer."""

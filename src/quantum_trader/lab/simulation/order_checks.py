@@ -141,7 +141,7 @@ class OrderChecks:
         now = self._context.exchange.now_ns()
         recent = [ts for ts in self._opening_times if now - ts < NS_PER_HOUR - 2 * NS_PER_MINUTE]
         self._opening_times = recent
-        counted = trader_view.orders_last_hour(engine, now)
+        counted = trader_view.engine_orders_last_hour(engine, now)
         if len(recent) > counted:
             self._context.fail(
                 "limits survive", f"{len(recent)} orders opened in the last hour, {counted:g} are counted"

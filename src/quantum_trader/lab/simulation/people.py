@@ -10,7 +10,7 @@ from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import Side
 from quantum_trader.domain.instrument import floor_to, round_to
 from quantum_trader.domain.trading import Intent
-from quantum_trader.lab.simulation.exchange import Exchange
+from quantum_trader.lab.simulation.exchange import SimulatedExchange
 from quantum_trader.lab.simulation.schedule import OUTSIDE_INTENT, Fault, Kind
 from quantum_trader.live.inputs import Input, IntentReceived, OperatorRequestReceived
 
@@ -23,7 +23,7 @@ _REPEAT_S: Final = 15.0  # between two deliveries of the same intent
 class People:
     """Keeps what people have sent until a trader takes it; operators' requests outlive a crash, intents do not."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: SimulatedExchange) -> None:
         self._exchange = exchange
         self.requests: list[OperatorRequestReceived] = []  # of operators, all of the day
         self._intents: list[Input] = []  # not taken yet

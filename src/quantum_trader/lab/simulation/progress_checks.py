@@ -25,7 +25,7 @@ class ProgressChecks:
     def opening_made(self, order: OrderRequest, engine: Engine) -> None:
         """Check the age of the bars that an opening order was made on."""
         exchange = self._context.exchange
-        age_s = (exchange.now_ns() - trader_view.now_ns(engine)) / NS_PER_SECOND
+        age_s = (exchange.now_ns() - trader_view.engine_now_ns(engine)) / NS_PER_SECOND
         between_bars = order.intent_id.startswith(OUTSIDE_INTENT)
         waits_s = exchange.market.interval_ns / NS_PER_SECOND if between_bars else 0.0
         if age_s > waits_s + trader_view.max_data_age_s(engine):
@@ -38,7 +38,7 @@ class ProgressChecks:
         context, now = self._context, self._context.now_s()
         market, disruptions = context.exchange.market, context.disruptions
         newest = max((rows[-1].ts_ns for rows in market.klines.values() if rows), default=0)
-        if newest == 0 or trader_view.now_ns(engine) >= newest + market.interval_ns:
+        if newest == 0 or trader_view.engine_now_ns(engine) >= newest + market.interval_ns:
             self._behind_s = NEVER_S
             return
         if self._behind_s == NEVER_S:

@@ -10,7 +10,7 @@ import msgspec
 from quantum_trader.domain.enums import OrderType
 from quantum_trader.domain.trading import OrderRequest
 from quantum_trader.engine.ports import Rejection
-from quantum_trader.lab.simulation.market import Market
+from quantum_trader.lab.simulation.market import SimulatedMarket
 from quantum_trader.lab.simulation.schedule import Fault, Kind
 
 _OFF_GRID: Final = 1e-6  # of an increment
@@ -20,7 +20,7 @@ _COARSER: Final = (1.0, 2.0, 5.0, 10.0)  # factors by which exchanges coarsen ti
 class Refusals:
     """Refusals that faults have armed. *on_refused* gets kind and symbol of every order that a fault refuses."""
 
-    def __init__(self, market: Market, on_refused: Callable[[Kind, str], None]) -> None:
+    def __init__(self, market: SimulatedMarket, on_refused: Callable[[Kind, str], None]) -> None:
         self._market, self._on_refused = market, on_refused
         self._left = {Kind.ORDER_REFUSED: 0, Kind.STOP_REFUSED: 0, Kind.CLOSE_REFUSED: 0}
         self._leverage_kept: set[str] = set()

@@ -16,8 +16,7 @@ from quantum_trader.engine.books import Position
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.gateway import Ticket
 from quantum_trader.policy.layout import MEM_DAY, MEM_PEAK
-from quantum_trader.risk.limits import LOSS_LAST, losses_latched, losses_pct
-from quantum_trader.risk.limits import orders_last_hour as orders_in_row
+from quantum_trader.risk.limits import LOSS_LAST, losses_latched, losses_pct, orders_last_hour
 from quantum_trader.signals import columns as col
 
 
@@ -68,7 +67,7 @@ def continue_records(engine: Engine, saved: dict[str, Any]) -> None:
 # ---------------------------------------------------------------------- time and halts
 
 
-def now_ns(engine: Engine) -> int:
+def engine_now_ns(engine: Engine) -> int:
     """The engine's time: the end of the newest bar or the time of the newest input."""
     return engine.now_ns
 
@@ -130,9 +129,9 @@ def max_data_age_s(engine: Engine) -> float:
     return engine.settings.limits.max_data_age_s
 
 
-def orders_last_hour(engine: Engine, at_ns: int) -> float:
+def engine_orders_last_hour(engine: Engine, at_ns: int) -> float:
     """Opening orders of the last hour, as the rate limit counts them."""
-    return float(orders_in_row(engine.account.rate, at_ns))
+    return float(orders_last_hour(engine.account.rate, at_ns))
 
 
 # ---------------------------------------------------------------------- account

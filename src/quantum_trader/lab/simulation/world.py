@@ -16,11 +16,11 @@ from quantum_trader.lab.simulation import trader_view
 from quantum_trader.lab.simulation.check_context import Broken
 from quantum_trader.lab.simulation.deadlines import Disruptions
 from quantum_trader.lab.simulation.disk import DISK_FAULTS, Disk
-from quantum_trader.lab.simulation.exchange import Exchange
+from quantum_trader.lab.simulation.exchange import SimulatedExchange
 from quantum_trader.lab.simulation.exchange_faults import EXCHANGE_FAULTS
 from quantum_trader.lab.simulation.invariants import CHECK_EVERY_S, Watch
 from quantum_trader.lab.simulation.loop import Deadlock, Livelock, new_loop
-from quantum_trader.lab.simulation.network import RECONNECT_S, Wire
+from quantum_trader.lab.simulation.network import RECONNECT_S, WireFaults
 from quantum_trader.lab.simulation.people import People
 from quantum_trader.lab.simulation.schedule import MESSAGE_FAULTS, REQUEST_FAULTS, Fault, Kind, Schedule
 from quantum_trader.lab.simulation.settings import BOUNDS, CALM_S, STOP_MOST_S, TIMEOUTS_S, WALLET
@@ -37,7 +37,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     at_s: float
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class DayOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one day."""
 
     seed: int
@@ -69,11 +69,11 @@ class Day:
         self.loop, self.disruptions = new_loop(), Disruptions(TIMEOUTS_S[-1])
         bars = max(1, round(schedule.hours * 3600 * NS_PER_SECOND / self.world.interval_ns))
         ohlcv = self.world.ohlcv[beginning.row: beginning.row + bars]
-        self.exchange = Exchange(
+        self.exchange = SimulatedExchange(
             self.loop, self.world.instruments, ohlcv, beginning.ts_ns, self.world.interval_ns, WALLET, rng,
             self.disruptions,
         )
-        self.wire = Wire(Random(f"wire/{schedule.seed}"), self.disruptions)
+        self.wire = WireFaults(Random(f"wire/{schedule.seed}"), self.disruptions)
         self.disk = Disk()
         self.disk.struck = self.exchange.struck = self.strike
         self.watch = Watch(self.exchange, self.disruptions, BOUNDS)
@@ -90,7 +90,7 @@ class Day:
 
     # ------------------------------------------------------------------ the day
 
-    def run(self) -> Outcome:
+    def run(self) -> DayOutcome:
         """Run it to its end, or to the first thing that breaks."""
         finding = None
         for fault in self.schedule.faults:
@@ -128,12 +128,12 @@ class Day:
         self.loop.run_out()
         self.loop.close()
 
-    def _outcome(self, engine: Engine | None, finding: Finding | None) -> Outcome:
+    def _outcome(self, engine: Engine | None, finding: Finding | None) -> DayOutcome:
         """The day's result; *engine*: of the process that ran at its end."""
         cash_error = 0.0
         if engine is not None:
             cash_error = trader_view.cash(engine) - self.exchange.paper.balance().wallet
-        return Outcome(
+        return DayOutcome(
             seed=self.schedule.seed, steps=self.loop.steps, struck=dict(sorted(self.wire.struck.items())),
             requests=dict(sorted(self.wire.requests.items())), lives=self.processes.started,
             openings=self.watch.orders.openings, fills=len(self.exchange.fills),
@@ -222,7 +222,7 @@ class _Sink:
         return self._hash.hexdigest()
 
 
-def run_day(schedule: Schedule, variant: Variant = PRODUCTION) -> Outcome:
+def run_day(schedule: Schedule, variant: Variant = PRODUCTION) -> DayOutcome:
     """Run one day and return its result."""
     return Day(schedule, variant).run()
 

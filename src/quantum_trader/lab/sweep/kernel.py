@@ -59,7 +59,7 @@ from quantum_trader.lab.sweep.layout import (
     Levels,
     Outcome,
     Rules,
-    Tape,
+    SweepTape,
 )
 from quantum_trader.lab.sweep.memory import pointer, shift
 from quantum_trader.lab.sweep.policy import policy_step
@@ -118,7 +118,7 @@ _market_price = compiled(fills.market_fill_price)
 _stop_price = compiled(fills.stop_fill_price)
 _target_price = compiled(fills.target_fill_price)
 _first_exit = compiled(fills.first_exit)
-_liquidation_price = compiled(fills.liquidation_price)
+_liquidation_price = compiled(fills.position_liquidation_price)
 _liquidation_fill = compiled(fills.liquidation_fill_price)
 _initial_margin = compiled(fills.initial_margin)
 _tier_cap = compiled(fills.tier_cap)
@@ -875,7 +875,7 @@ def _moment(t, tape, levels, profile, rules, desk, outcome):
 @kernel
 def _bare_tape(tape):
     """*tape* as pointers; what only :func:`fill_levels` reads is left as it is."""
-    return Tape(
+    return SweepTape(
         pointer(tape.ts_ns), pointer(tape.ohlc), pointer(tape.present), pointer(tape.mark), pointer(tape.cost_bps),
         pointer(tape.funding_count), pointer(tape.funding_rate), pointer(tape.funding_from), pointer(tape.quality),
         pointer(tape.signal_from), pointer(tape.signal_symbol), pointer(tape.signals), pointer(tape.shadow_span),

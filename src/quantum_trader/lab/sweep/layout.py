@@ -1,8 +1,8 @@
 """The tables of a sweep: what is shared by all settings, and what one setting keeps and leaves behind.
 
-A :class:`Tape` is everything that does not depend on a setting, a :class:`Rules` what is the same for all settings of
-one sweep, a :class:`Desk` the state of one setting under way, a :class:`Outcome` its results. The
-columns of the tables are in ``lab.sweep.columns``, one module a table, which the shapes below name.
+A :class:`SweepTape` is everything that does not depend on a setting, a :class:`Rules` what is the same for all settings
+of one sweep, a :class:`Desk` the state of one setting under way, a :class:`Outcome` its results. The columns of
+the tables are in ``lab.sweep.columns``, one module a table, which the shapes below name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ERROR_NOT_FLAT: Final = 1  # a closing fill left something: the sweep must not b
 GUARD_CODE: Final = 100  # decision codes from here on are the guard's refusals; below, ROAD codes of engine.road
 
 
-class Tape(NamedTuple):
+class SweepTape(NamedTuple):
     """A recording with everything that does not depend on a setting. T moments, S symbols, N signals and intents."""
 
     ts_ns: Any  # int64 (T,) open of the bars

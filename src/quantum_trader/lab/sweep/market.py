@@ -10,7 +10,7 @@ import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.errors import ConfigError, DataError
-from quantum_trader.domain.instrument import Instrument
+from quantum_trader.domain.instrument import Instrument, tier_rows
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import Intent
 from quantum_trader.engine import stage
@@ -18,7 +18,7 @@ from quantum_trader.engine.recorded_intents import RecordedIntents
 from quantum_trader.engine.road import shadow_bracket
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.lab.sweep.columns import instrument, measure, signal
-from quantum_trader.lab.sweep.layout import Levels, Rules, Tape
+from quantum_trader.lab.sweep.layout import Levels, Rules, SweepTape
 from quantum_trader.lab.sweep.policy import fill_levels, pack_states
 from quantum_trader.market.arrays import Floats, Ints
 from quantum_trader.market.jit import kernel
@@ -27,7 +27,6 @@ from quantum_trader.market.recording import Recording
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.compiled import fill_overall
 from quantum_trader.risk.halts import empty_ticks
-from quantum_trader.risk.sizing import tier_rows
 from quantum_trader.signals import columns as col
 from quantum_trader.signals.kernel import SignalKernel
 from quantum_trader.signals.shadow import ShadowBook
@@ -36,7 +35,7 @@ from quantum_trader.venues.paper.settings import PaperSettings
 
 _SIGNAL_COLUMNS: Final = (col.SIGNAL, col.CONFIDENCE, col.ATR_1H, col.CLOSE, col.TREND)  # in the order of G_*
 _NO_INTENT: Final = [0.0] * (signal.SIZE - len(_SIGNAL_COLUMNS))
-ENSEMBLE: Final = "ensemble"  # the source of signals: the first of :attr:`Market.sources`
+ENSEMBLE: Final = "ensemble"  # the source of signals: the first of :attr:`SweepMarket.sources`
 
 
 class SweepSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +119,7 @@ class _Signals:
         self.holes.append((index, before, len(self.shadows)))
 
 
-class Market(msgspec.Struct, frozen=True, kw_only=True):
+class SweepMarket(msgspec.Struct, frozen=True, kw_only=True):
     """The tape of a recording and what else a sweep of it needs."""
 
     tape: Any
@@ -136,14 +135,14 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
 def prepare(
     recording: Recording, instruments: tuple[Instrument, ...], settings: SweepSettings,
     intents: Iterable[Intent] = (),
-) -> Market:
+) -> SweepMarket:
     """Compute once what every setting shares; *intents* are recorded ones from outside, each with an id of its own.
 
     Raises DataError for a recording that holds what is no bar, ConfigError for an intent of a symbol it does not have.
     """
     signals = _Signals(settings.engine, recording.symbols, recording.interval_ns, intents)
     tape, bars = _tape(recording, instruments, settings, signals)
-    return Market(
+    return SweepMarket(
         tape=tape, rules=_rules(recording, instruments, settings),
         fee_bps=np.array([one.taker_fee_bps for one in instruments]), symbols=recording.symbols,
         bars=bars, settings=settings, sources=tuple(signals.sources),
@@ -153,12 +152,12 @@ def prepare(
 
 def _tape(
     recording: Recording, instruments: tuple[Instrument, ...], settings: SweepSettings, signals: _Signals
-) -> tuple[Tape, int]:
+) -> tuple[SweepTape, int]:
     engine = settings.engine
     kernel_ = SignalKernel(
         recording.symbols, recording.interval_ns, engine.market, engine.signals, [i.tick_size for i in instruments]
     )
-    parts: dict[str, list[Any]] = {name: [] for name in Tape._fields}
+    parts: dict[str, list[Any]] = {name: [] for name in SweepTape._fields}
     parts["cost_bps"].append(kernel_.out[None, :, col.TAKER_COST_BPS].copy())
     spans: list[tuple[int, int]] = []
     signal_from, hole_from = [0], [0]
@@ -172,7 +171,7 @@ def _tape(
     joined = {name: np.ascontiguousarray(np.concatenate(arrays)) for name, arrays in parts.items() if arrays}
     joined.update(_funding(recording, instruments, settings, moments))
     shadows = signals.shadows
-    tape = Tape(**joined | {
+    tape = SweepTape(**joined | {
         "signal_from": np.array(signal_from, dtype=np.int64),
         "intent_from": np.array(signals.intent_from, dtype=np.int64), "hole_from": np.array(hole_from, dtype=np.int64),
         "signal_symbol": np.array(signals.symbols, dtype=np.int64),
@@ -300,7 +299,7 @@ def _rules(recording: Recording, instruments: tuple[Instrument, ...], settings: 
     )
 
 
-def levels_of(market: Market, vector: Floats) -> Levels:
+def levels_of(market: SweepMarket, vector: Floats) -> Levels:
     """What the thresholds of the profile *vector* make of the tape."""
     tape = market.tape
     signals = len(tape.signal_symbol)

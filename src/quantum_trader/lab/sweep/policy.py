@@ -13,7 +13,7 @@ import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.engine import stage
-from quantum_trader.engine.stage import account_step, fill_account, measure_symbol
+from quantum_trader.engine.stage import fill_account, limits_step, measure_symbol
 from quantum_trader.lab.sweep.columns import account_seen, counter, measure, wanted
 from quantum_trader.lab.sweep.layout import (
     KEY_COST,
@@ -177,7 +177,7 @@ def _ask_rules(s, key, drawdown, profile, desk):
     cost = (
         int(key >> KEY_SPREAD & 3) - 1, int(key >> KEY_SLIPPAGE & 3) - 1, int(key >> STATE_LIQUIDITY & 3) - 1, np.nan
     )
-    judged = core.Account(
+    judged = core.AccountState(
         account[pol.ACC_DAILY_PNL_PCT], drawdown, seen[account_seen.LATCHED] != 0.0, account[pol.ACC_STREAK],
         account[pol.ACC_BROKEN_STREAK], account[pol.ACC_WINS_SINCE], account[pol.ACC_OPEN_COUNT],
         account[pol.ACC_EXPOSURE_PCT], seen[account_seen.STALE] != 0.0, desk.memory[pol.MEM_HALT] != 0.0,
@@ -265,7 +265,7 @@ def policy_step(bars, equity, exposure, profile, rules, desk):
     book[stage.BOOK_EQUITY], book[stage.BOOK_EXPOSURE], book[stage.BOOK_OPEN] = equity, exposure, counts[counter.HELD]
     book[stage.BOOK_STREAK], book[stage.BOOK_BROKEN] = counts[counter.LOSING], counts[counter.BROKEN]
     book[stage.BOOK_WINS] = counts[counter.WINS]
-    level = account_step(now_ns, book, desk.losses, rules.limits[limit_column.DAILY_LOSS_PCT], desk.governor)
+    level = limits_step(now_ns, book, desk.losses, rules.limits[limit_column.DAILY_LOSS_PCT], desk.governor)
     fill_account(book, desk.losses, bars.quality, desk.account)
     now_s = float(now_ns // NS_PER_SECOND)
     last_s, drawdown, another = _see_account(now_s, profile, desk)

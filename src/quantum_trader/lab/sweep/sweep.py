@@ -37,7 +37,7 @@ from quantum_trader.lab.sweep.layout import (
     Levels,
     Outcome,
 )
-from quantum_trader.lab.sweep.market import Market, levels_of, thresholds_of
+from quantum_trader.lab.sweep.market import SweepMarket, levels_of, thresholds_of
 from quantum_trader.lab.sweep.walk_forward import (
     MIN_TRADES,
     Criterion,
@@ -63,7 +63,7 @@ CONVINCING: Final = 0.95  # probability from which a deflated Sharpe ratio is ca
 DOUBTFUL: Final = 0.50
 
 
-def new_desk(market: Market) -> Desk:
+def new_desk(market: SweepMarket) -> Desk:
     """The desk of a setting before its first moment."""
     size, start = len(market.symbols), market.settings.engine.start_equity
     symbols, amounts = np.zeros((size, position.SIZE)), np.zeros(money.SIZE)
@@ -84,7 +84,7 @@ def new_desk(market: Market) -> Desk:
     )
 
 
-def new_outcome(market: Market) -> Outcome:
+def new_outcome(market: SweepMarket) -> Outcome:
     """Room for what one setting leaves behind."""
     tape, period = market.tape, market.rules.period_ns
     signals, interval = len(tape.signal_symbol), market.rules.interval_ns
@@ -97,7 +97,7 @@ def new_outcome(market: Market) -> Outcome:
     )
 
 
-def run_one(market: Market, vector: Floats, levels: Levels) -> tuple[Desk, Outcome]:
+def run_one(market: SweepMarket, vector: Floats, levels: Levels) -> tuple[Desk, Outcome]:
     """Run the setting of the profile *vector* over the whole tape. Raises StateError when its books do not close."""
     desk, outcome = new_desk(market), new_outcome(market)
     error = run_setting(0, len(market.tape.ts_ns), market.tape, levels, vector, market.rules, desk, outcome)
@@ -171,7 +171,7 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sweep(
-    market: Market, settings: Sequence[Setting], *, jobs: int = 1, splits: int = 4,
+    market: SweepMarket, settings: Sequence[Setting], *, jobs: int = 1, splits: int = 4,
     criterion: Criterion = Criterion.SHARPE, progress: Callable[[int, int], None] | None = None,
 ) -> SweepResult:
     """Run every setting over *market* in *jobs* threads and measure them.
@@ -198,7 +198,7 @@ def sweep(
 
 
 def _run_all(
-    market: Market, settings: Sequence[Setting], jobs: int, progress: Callable[[int, int], None] | None
+    market: SweepMarket, settings: Sequence[Setting], jobs: int, progress: Callable[[int, int], None] | None
 ) -> list[SettingResult]:
     """Run settings threshold set by threshold set, so that one set's levels are in memory at a time."""
     groups: dict[tuple[float, ...], list[int]] = {}
@@ -216,12 +216,12 @@ def _run_all(
     return [results[index] for index in range(len(settings))]
 
 
-def _measured(market: Market, levels: Levels, setting: Setting) -> SettingResult:
+def _measured(market: SweepMarket, levels: Levels, setting: Setting) -> SettingResult:
     """Run and measure one setting."""
     desk, outcome = run_one(market, setting.vector, levels)
     count, moments_run = int(desk.counts[counter.TRADES]), len(market.tape.ts_ns)
     whole, figures = outcome.trade_whole[:count], outcome.trade[:count]
-    daily = daily_returns(outcome.equity, market.settings.engine.start_equity)
+    daily = period_returns(outcome.equity, market.settings.engine.start_equity)
     curve = Curve(
         daily=daily, trade_day=(whole[:, trade_whole.EXIT_NS] - 1) // NS_PER_DAY - outcome.first_period,
         trade_r=figures[:, trade.R].copy(),
@@ -243,7 +243,7 @@ def _measured(market: Market, levels: Levels, setting: Setting) -> SettingResult
     )
 
 
-def _of_source(market: Market, number: int, decision: Any, whole: Any, figures: Any) -> SourceResult:
+def _of_source(market: SweepMarket, number: int, decision: Any, whole: Any, figures: Any) -> SourceResult:
     """The result of source *number* (of ``market.sources``) from all decisions and all trades of one setting."""
     codes, numbers = np.unique(decision[market.source_of == number], return_counts=True)
     mine = figures[market.source_of[whole[:, trade_whole.SIGNAL]] == number]
@@ -261,7 +261,7 @@ def _outcome_name(code: int) -> str:
     return "REDUCED" if code == ROAD_REDUCES else decision_name(code) or "TRADED"
 
 
-def daily_returns(equity: Floats, start: float) -> Floats:
+def period_returns(equity: Floats, start: float) -> Floats:
     """Returns of each period's last *equity* (NaN: no moment, nothing moved); after ruin nothing moves any more."""
     values = np.concatenate(([start], equity))
     known = np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(len(values))))

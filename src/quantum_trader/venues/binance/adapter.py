@@ -17,7 +17,7 @@ from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.domain.errors import ConfigError, InputError, VenueError, VenueUnavailable, require
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
-from quantum_trader.engine.ports import Rejection, VenueBalance, VenueOrder, VenuePosition
+from quantum_trader.engine.ports import Rejection, VenueBalance, VenueOrder, VenuePosition, update_of
 from quantum_trader.engine.venue_port import Kline, LeverageChanged, MarkPrice, StreamEvent, Transfer
 from quantum_trader.venues.binance import errors, history, parse, safety, wire
 from quantum_trader.venues.binance.clock import VenueClock
@@ -316,7 +316,7 @@ class BinanceFuturesExecutionAdapter:
             regular = decoded(answer, _order, prepared.what)
             self._directory.add_order(regular.order_id, regular.client_order_id)
             order = parse.order_view(regular)
-        return parse.update_of(order, self._clock.now_ns())
+        return update_of(order, self._clock.now_ns())
 
     def _rejected(self, request: OrderRequest | CancelRequest, reason: str) -> OrderUpdate:
         return OrderUpdate(
@@ -336,7 +336,7 @@ class BinanceFuturesExecutionAdapter:
         if order is None:
             return self._rejected(request, reason)
         if order.status in _FINISHED:
-            return parse.update_of(order, self._clock.now_ns(), reason)
+            return update_of(order, self._clock.now_ns(), reason)
         return self._rejected(request, f"{reason}; it is {order.status.value}")
 
     async def _cancel_on(self, service: OrderService, request: CancelRequest) -> OrderUpdate | None:
@@ -352,7 +352,7 @@ class BinanceFuturesExecutionAdapter:
             raise VenueError(f"cancel {client_id}: {answer.reason}")
         now_ns = self._clock.now_ns()
         if service is OrderService.REGULAR:
-            return parse.update_of(parse.order_view(decoded(answer, _order, "DELETE order")), now_ns)
+            return update_of(parse.order_view(decoded(answer, _order, "DELETE order")), now_ns)
         algo = decoded(answer, _cancelled, "DELETE algoOrder")
         self._directory.add_algo(client_id, request.symbol, "")
         self._directory.stop_waiting(client_id)  # the stream reports its end, as for every order
@@ -388,7 +388,7 @@ class BinanceFuturesExecutionAdapter:
     async def _whole_algo(self, algo: wire.AlgoAnswer) -> VenueOrder:
         """A conditional order with the fills of the order it became."""
         self._directory.add_algo(algo.client_algo_id, algo.symbol, algo.actual_order_id)
-        if not parse.number(algo.actual_order_id):
+        if not parse.number_or_zero(algo.actual_order_id):
             return parse.algo_view(algo, now_ms=self._clock.stamp_ms())
         answer = await self._find("order", {"symbol": algo.symbol, "orderId": algo.actual_order_id})
         return parse.algo_view(algo, decoded(answer, _order, "GET order") if answer is not None else None)

@@ -84,7 +84,7 @@ _USER_EVENTS: Final = frozenset(
 )
 
 
-def number(text: str | int | None) -> float:
+def number_or_zero(text: str | int | None) -> float:
     """A number that may be missing or empty: 0.0 then."""
     return float(text) if text else 0.0
 
@@ -126,7 +126,7 @@ def tiers(brackets: wire.SymbolBrackets) -> tuple[LeverageTier, ...]:
 # ---------------------------------------------------------------------- orders
 
 
-def status(word: str) -> OrderStatus:
+def order_status(word: str) -> OrderStatus:
     """An order's status; an expired order counts as cancelled. VenueError for an unknown status."""
     if word not in _STATUS:
         raise VenueError(f"order status {word!r} is not known: the venue's protocol changed")
@@ -159,7 +159,7 @@ def order_view(answer: wire.OrderAnswer, client_order_id: str = "") -> VenueOrde
         client_order_id=client_order_id or answer.client_order_id, venue_order_id=str(answer.order_id),
         symbol=answer.symbol, side=side(answer.side), type=order_type(answer.orig_type or answer.type),
         qty=answer.orig_qty, filled_qty=answer.executed_qty, average_price=answer.avg_price, price=answer.price,
-        stop_price=answer.stop_price, reduce_only=answer.reduce_only, status=status(word),
+        stop_price=answer.stop_price, reduce_only=answer.reduce_only, status=order_status(word),
         created_ns=(answer.time or answer.update_time) * NS_PER_MS,
         reason=word if word.startswith("EXPIRED") else "",
     )
@@ -175,20 +175,13 @@ def algo_view(answer: wire.AlgoAnswer, child: wire.OrderAnswer | None = None, no
         word = "EXPIRED"
     return VenueOrder(
         client_order_id=answer.client_algo_id, venue_order_id=str(answer.algo_id), symbol=answer.symbol,
-        side=side(answer.side), type=order_type(answer.order_type), qty=number(answer.quantity),
+        side=side(answer.side), type=order_type(answer.order_type), qty=number_or_zero(answer.quantity),
         filled_qty=child.executed_qty if child is not None else 0.0,
-        average_price=child.avg_price if child is not None else 0.0, price=number(answer.price),
-        stop_price=number(answer.trigger_price), reduce_only=answer.reduce_only,
-        status=status(word) if child is not None else algo_status(word), created_ns=answer.create_time * NS_PER_MS,
+        average_price=child.avg_price if child is not None else 0.0, price=number_or_zero(answer.price),
+        stop_price=number_or_zero(answer.trigger_price), reduce_only=answer.reduce_only,
+        status=order_status(word) if child is not None else algo_status(word),
+        created_ns=answer.create_time * NS_PER_MS,
         reason=word if word in ("EXPIRED", "EXPIRED_IN_MATCH", "REJECTED") else "",
-    )
-
-
-def update_of(order: VenueOrder, ts_ns: int, reason: str = "") -> OrderUpdate:
-    """An order as an update."""
-    return OrderUpdate(
-        client_order_id=order.client_order_id, venue_order_id=order.venue_order_id, symbol=order.symbol,
-        status=order.status, ts_ns=ts_ns, filled_qty=order.filled_qty, reason=reason or order.reason,
     )
 
 
@@ -233,7 +226,7 @@ def update_of_event(body: wire.OrderBody, client_order_id: str) -> OrderUpdate:
     """The status in an order event."""
     expired = body.X.startswith("EXPIRED")
     return OrderUpdate(
-        client_order_id=client_order_id, venue_order_id=str(body.i), symbol=body.s, status=status(body.X),
+        client_order_id=client_order_id, venue_order_id=str(body.i), symbol=body.s, status=order_status(body.X),
         ts_ns=body.T * NS_PER_MS, filled_qty=body.z, reason=f"{body.X} {body.er}".strip() if expired else "",
     )
 
@@ -250,7 +243,7 @@ def funding_of_income(row: wire.IncomeAnswer, rates: Iterable[wire.FundingRateAn
     known = next((rate for rate in rates if rate.symbol == row.symbol and funding_hour(rate.funding_time) == due_ns),
                  None)
     rate = known.funding_rate if known is not None else 0.0
-    mark = number(known.mark_price) if known is not None else 0.0
+    mark = number_or_zero(known.mark_price) if known is not None else 0.0
     qty = -row.income / (rate * mark) if rate * mark != 0.0 else 0.0
     return FundingPayment(
         symbol=row.symbol, ts_ns=due_ns, rate=rate, mark_price=mark, qty=qty, amount=row.income
@@ -359,7 +352,7 @@ def market_event(frame: bytes | str, interval_ns: int) -> StreamEvent | None:
         return Quote(symbol=data.s, bid=data.b, bid_qty=data.B, ask=data.a, ask_qty=data.A, ts_ns=data.T * NS_PER_MS)
     assert type(data) is wire.MarkPriceFrame
     return MarkPrice(
-        symbol=data.s, price=data.p, funding_rate=number(data.r), next_funding_ns=data.T * NS_PER_MS,
+        symbol=data.s, price=data.p, funding_rate=number_or_zero(data.r), next_funding_ns=data.T * NS_PER_MS,
         ts_ns=data.E * NS_PER_MS,
     )
 

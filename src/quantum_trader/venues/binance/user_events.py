@@ -85,7 +85,7 @@ class UserEvents:
         status = parse.algo_status(body.X)
         if body.X not in parse.ALGO_ENDED:
             return [self._update(frame, status)] if body.X == "NEW" else []
-        if self._directory.ended(body.caid) or (body.X == "FINISHED" and parse.number(body.aq) > 0.0):
+        if self._directory.ended(body.caid) or (body.X == "FINISHED" and parse.number_or_zero(body.aq) > 0.0):
             return []  # the order it became reports the end, after its executions
         self._directory.end(body.caid)
         return [self._update(frame, status)]

@@ -8,14 +8,14 @@ from quantum_trader.domain.enums import OrderSide
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import Fill
 from quantum_trader.venues.local.orders import AccountEvent, Income
-from quantum_trader.venues.paper.account import Account, Holding
+from quantum_trader.venues.paper.account import Holding, PaperAccount
 
 
 class AccountMirror:
     """Wallet, positions and income, moved by the same fills and payments as the paper venue's own account."""
 
     def __init__(self, wallet: float, instruments: Sequence[Instrument]) -> None:
-        self._account = Account(wallet, instruments)
+        self._account = PaperAccount(wallet, instruments)
         self._symbols = tuple(instrument.symbol for instrument in instruments)
         self.updated_ns = [0] * len(instruments)
         self.wallet_updated_ns = 0

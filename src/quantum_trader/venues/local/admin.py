@@ -14,13 +14,13 @@ import msgspec
 
 from quantum_trader.domain.errors import QuantumTraderError
 from quantum_trader.venues.local.api_errors import ApiError
-from quantum_trader.venues.local.faults import Fault
+from quantum_trader.venues.local.faults import InjectedFault
 from quantum_trader.venues.local.rest_trade import place, place_algo
 
 if TYPE_CHECKING:
     from quantum_trader.venues.local.server import LocalVenue
 
-Action = Callable[["LocalVenue", dict[str, Any]], Any]
+AdminAction = Callable[["LocalVenue", dict[str, Any]], Any]
 
 
 _MOST_BARS: Final = 100_000  # in one call, which blocks every other request
@@ -110,10 +110,10 @@ def _speed(venue: LocalVenue, given: dict[str, Any]) -> Any:
 
 
 def _fault(venue: LocalVenue, given: dict[str, Any]) -> Any:
-    """A Fault's fields."""
+    """An InjectedFault's fields."""
     for name, most in (("count", 1e6), ("seconds", 3600.0), ("skip", 1e6)):
         _within(given, name, 0.0, most, 0.0)
-    venue.faults.add(msgspec.convert(given, Fault))
+    venue.faults.add(msgspec.convert(given, InjectedFault))
 
 
 def _clear(venue: LocalVenue, given: dict[str, Any]) -> Any:
@@ -165,7 +165,7 @@ def _expire(venue: LocalVenue, given: dict[str, Any]) -> Any:
         venue.api.end_listen_key(key)
 
 
-ACTIONS: Final[dict[str, Action]] = {
+ACTIONS: Final[dict[str, AdminAction]] = {
     "state": _state, "step": _step, "price": _price, "bar": _bar, "speed": _speed, "fault": _fault, "clear": _clear,
     "drop": _drop, "symbol": _symbol, "volume": _volume, "order": _order, "expire": _expire, "money": _money,
 }

@@ -17,13 +17,13 @@ from quantum_trader.venues.local.wire import Wire
 
 LISTEN_KEY_NS: Final = 3_600 * NS_PER_SECOND
 
-Handler = Callable[["Api", Params], Any]
+RequestHandler = Callable[["Api", Params], Any]
 
 
-class Endpoint(msgspec.Struct, frozen=True):
+class Route(msgspec.Struct, frozen=True):
     """One method and path: its handler, its security (NONE, KEY, SIGNED), and its request weight."""
 
-    handler: Handler
+    handler: RequestHandler
     security: str = "NONE"
     weight: int = 1
     orders: bool = False
@@ -33,16 +33,16 @@ class Routes:
     """A table of endpoints that modules fill."""
 
     def __init__(self) -> None:
-        self.table: dict[tuple[str, str], Endpoint] = {}
+        self.table: dict[tuple[str, str], Route] = {}
 
     def add(
         self, method: str, *paths: str, security: str = "NONE", weight: int = 1, orders: bool = False
-    ) -> Callable[[Handler], Handler]:
+    ) -> Callable[[RequestHandler], RequestHandler]:
         """Register a function under *paths*."""
 
-        def register(handler: Handler) -> Handler:
+        def register(handler: RequestHandler) -> RequestHandler:
             for path in paths:
-                self.table[(method, path)] = Endpoint(handler, security, weight, orders)
+                self.table[(method, path)] = Route(handler, security, weight, orders)
             return handler
 
         return register

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from quantum_trader.domain.clock import NS_PER_MINUTE, NS_PER_MS
 from quantum_trader.domain.errors import DataError
 from quantum_trader.domain.instrument import Instrument
+from quantum_trader.market.store import Values
 from quantum_trader.venues.local.orders import DepthDiff, MarketTrade
-from quantum_trader.venues.local.tape import Tape, Values
+from quantum_trader.venues.local.tape import Tape
 
 _KINDS: Final = ("snapshot", "depth", "trades")
 

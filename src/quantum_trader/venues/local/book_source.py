@@ -20,7 +20,7 @@ from quantum_trader.venues.local.event_log import Recorded
 from quantum_trader.venues.local.exchange import Exchange, ExchangeSettings
 from quantum_trader.venues.local.matching import Matching
 from quantum_trader.venues.local.orders import DepthDiff, MarketTrade, Order, OrderTicket
-from quantum_trader.venues.local.sources import Levels, made_up_levels
+from quantum_trader.venues.local.sources import BookLevels, made_up_levels
 
 if TYPE_CHECKING:
     from quantum_trader.venues.local.price_path import PricePath
@@ -155,11 +155,11 @@ class BookSource:
         """Return best recorded bid and ask."""
         return self._books[index].best()
 
-    def levels(self, index: int, count: int) -> tuple[Levels, Levels]:
+    def levels(self, index: int, count: int) -> tuple[BookLevels, BookLevels]:
         """Return the recorded book."""
         return self._books[index].levels(count)
 
-    def levels_at(self, index: int, last: float, count: int) -> tuple[Levels, Levels]:
+    def levels_at(self, index: int, last: float, count: int) -> tuple[BookLevels, BookLevels]:
         """Return a book made up around a *last* price, without any cost."""
         return made_up_levels(self._instruments[index], 0.0, last, count)
 

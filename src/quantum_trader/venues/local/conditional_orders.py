@@ -9,7 +9,7 @@ import msgspec
 
 from quantum_trader.venues.local.api_errors import ApiError
 from quantum_trader.venues.local.event_log import EventLog
-from quantum_trader.venues.local.market import Market
+from quantum_trader.venues.local.market import LocalMarket
 from quantum_trader.venues.local.orders import AlgoOrder, Order, OrderTicket
 from quantum_trader.venues.local.regular_orders import RegularOrders
 
@@ -19,7 +19,7 @@ _FIRST_ID: Final = 1_000_000_000_000_000  # the algo service has its own id spac
 class ConditionalOrders:
     """Keeps conditional orders and finds those that a price triggers; *index* gives each symbol's row."""
 
-    def __init__(self, index: Mapping[str, int], market: Market, log: EventLog, orders: RegularOrders) -> None:
+    def __init__(self, index: Mapping[str, int], market: LocalMarket, log: EventLog, orders: RegularOrders) -> None:
         self.by_id: dict[int, AlgoOrder] = {}
         self.waiting: list[list[AlgoOrder]] = [[] for _ in index]
         self._index = index

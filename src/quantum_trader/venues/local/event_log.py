@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from quantum_trader.venues.local.market import Market
+from quantum_trader.venues.local.market import LocalMarket
 from quantum_trader.venues.local.orders import (
     AccountEvent,
     AlgoEvent,
     AlgoOrder,
     ConfigEvent,
     DepthDiff,
+    ExecutionReport,
     MarketTick,
     MarketTrade,
     Order,
-    OrderEvent,
     Trade,
     UserEvent,
 )
@@ -23,7 +23,7 @@ Recorded = tuple[tuple[DepthDiff, ...], tuple[MarketTrade, ...]]
 class EventLog:
     """Collects events at the market's time until they are taken."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: LocalMarket) -> None:
         self._market = market
         self._events: list[UserEvent | MarketTick] = []
         self._ticked_ns = market.now_ns
@@ -52,7 +52,7 @@ class EventLog:
     def order(self, order: Order, execution: str, trade: Trade | None = None) -> None:
         """Append the state of a regular order, with the trade that changed it."""
         ticket = order.ticket
-        self._events.append(OrderEvent(
+        self._events.append(ExecutionReport(
             execution=execution, order_id=order.order_id, client_id=ticket.client_id, symbol=ticket.symbol,
             side=ticket.side, type=ticket.type, orig_type=order.orig_type, tif=ticket.tif, qty=order.qty,
             price=order.price, trigger_price=ticket.trigger_price, average=order.average, status=order.status,

@@ -20,7 +20,7 @@ from quantum_trader.venues.local.checks import check_algo, check_order
 from quantum_trader.venues.local.conditional_orders import ConditionalOrders
 from quantum_trader.venues.local.event_log import EventLog
 from quantum_trader.venues.local.incidents import Incidents
-from quantum_trader.venues.local.market import Market
+from quantum_trader.venues.local.market import LocalMarket
 from quantum_trader.venues.local.matching import Matching
 from quantum_trader.venues.local.order_entry import OrderEntry
 from quantum_trader.venues.local.orders import (
@@ -68,7 +68,7 @@ class Exchange:
         self.settings = settings
         self.instruments, self.symbols, self.index = tape.instruments, tape.symbols, tape.index
         self.isolated = [False] * len(self.symbols)
-        self.market = Market(tape, start_ns)
+        self.market = LocalMarket(tape, start_ns)
         self.account = AccountMirror(settings.wallet, self.instruments)
         self.paper = PaperVenue(self.instruments, _paper_settings(settings), funding=funding)
         self._log = EventLog(self.market)

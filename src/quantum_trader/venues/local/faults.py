@@ -30,7 +30,7 @@ REQUEST_KINDS: Final = (
 FRAME_KINDS: Final = ("lose", "duplicate", "delay", "silence")
 
 
-class Fault(msgspec.Struct, kw_only=True):
+class InjectedFault(msgspec.Struct, kw_only=True):
     """One added fault. *match* is a part of "METHOD path" for requests, an event type for user frames."""
 
     kind: str
@@ -50,7 +50,7 @@ _REFUSALS: Final = {
 _UNKNOWN_503: Final = "Unknown error, please check your request or try again later."
 
 
-def refusal_of(fault: Fault) -> ApiError:
+def refusal_of(fault: InjectedFault) -> ApiError:
     """Return the error that answers a request under *fault*."""
     code, status = _REFUSALS[fault.kind]
     if fault.kind == "unknown" and fault.status == 503:
@@ -83,13 +83,13 @@ class Faults:
     """The faults in force."""
 
     def __init__(self, seed: int | None = None, rates: FaultRates = FaultRates()) -> None:  # noqa: B008 - frozen
-        self._added: list[Fault] = []
+        self._added: list[InjectedFault] = []
         self._held: list[dict[str, Any]] = []  # user frames a delay keeps back until the next one
         self._random = np.random.default_rng(seed) if seed is not None else None
         self._rates = rates
         self.done: list[str] = []  # the faults and events so far, in order
 
-    def add(self, fault: Fault) -> None:
+    def add(self, fault: InjectedFault) -> None:
         """Add one; ConfigError for an unknown kind."""
         if fault.kind not in REQUEST_KINDS + FRAME_KINDS:
             raise ConfigError(f"fault kind = {fault.kind!r}: use one of {', '.join(REQUEST_KINDS + FRAME_KINDS)}")
@@ -104,17 +104,17 @@ class Faults:
         """End every silence."""
         self._added = [fault for fault in self._added if fault.kind != "silence"]
 
-    def pending(self) -> list[Fault]:
+    def pending(self) -> list[InjectedFault]:
         """Return the faults that are not spent."""
         return list(self._added)
 
     # ------------------------------------------------------------------ requests
 
-    def for_request(self, method: str, path: str) -> Fault | None:
+    def for_request(self, method: str, path: str) -> InjectedFault | None:
         """Return the fault that applies to this request, None without one."""
         return self._take(REQUEST_KINDS, f"{method} {path}") or self._drawn_request(path)
 
-    def _drawn_request(self, path: str) -> Fault | None:
+    def _drawn_request(self, path: str) -> InjectedFault | None:
         if self._random is None:
             return None
         draw = self._random.random()
@@ -122,10 +122,11 @@ class Faults:
             draw -= getattr(self._rates, kind)
             if draw < 0.0:
                 self.done.append(f"{kind} {path}")
-                return Fault(kind=kind, alive=bool(self._random.random() < 0.5), seconds=float(self._random.random()))
+                alive = bool(self._random.random() < 0.5)
+                return InjectedFault(kind=kind, alive=alive, seconds=float(self._random.random()))
         return None
 
-    def _take(self, kinds: Iterable[str], what: str) -> Fault | None:
+    def _take(self, kinds: Iterable[str], what: str) -> InjectedFault | None:
         for fault in self._added:
             if fault.kind not in kinds or fault.match not in what:
                 continue

@@ -14,7 +14,7 @@ AMPLE: Final = 1e12  # a volume that limits no fill
 _BATCH_NS: Final = 1  # length of a batch: the venue's time is the batch's
 
 
-class Market:
+class LocalMarket:
     """Time (ns), last prices (USDT, 0.0 unknown) and tradability of each symbol, in the row order of *tape*."""
 
     def __init__(self, tape: Tape, start_ns: int) -> None:

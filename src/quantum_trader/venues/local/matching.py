@@ -16,7 +16,7 @@ from quantum_trader.venues.local.account import AccountMirror
 from quantum_trader.venues.local.api_errors import ApiError
 from quantum_trader.venues.local.conditional_orders import ConditionalOrders
 from quantum_trader.venues.local.event_log import EventLog
-from quantum_trader.venues.local.market import Market
+from quantum_trader.venues.local.market import LocalMarket
 from quantum_trader.venues.local.orders import Order, OrderTicket, Trade
 from quantum_trader.venues.local.regular_orders import RegularOrders
 from quantum_trader.venues.paper.venue import PaperVenue
@@ -26,7 +26,7 @@ class Matching:
     """Sends orders and prices to the paper venue and reports what follows. *trades* are the account's, oldest first."""
 
     def __init__(
-        self, paper: PaperVenue, market: Market, log: EventLog, account: AccountMirror, orders: RegularOrders,
+        self, paper: PaperVenue, market: LocalMarket, log: EventLog, account: AccountMirror, orders: RegularOrders,
         algos: ConditionalOrders,
     ) -> None:
         self.paper = paper

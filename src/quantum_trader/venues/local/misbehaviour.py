@@ -6,7 +6,7 @@ from typing import Final
 
 from quantum_trader.venues.local.api_errors import ApiError
 from quantum_trader.venues.local.exchange import Exchange
-from quantum_trader.venues.local.faults import Fault, Faults
+from quantum_trader.venues.local.faults import Faults, InjectedFault
 
 LASTS: Final = 40  # steps a halt, a thin market or a silence lasts
 
@@ -44,7 +44,7 @@ class Misbehaviour:
             elif kind == "parts":
                 incidents.limit_volume(symbol, 10.0 * exchange.instruments[exchange.row_of(symbol)].step_size)
             else:
-                self._faults.add(Fault(kind="silence", road="private"))
+                self._faults.add(InjectedFault(kind="silence", road="private"))
         except ApiError:
             return  # there is no position to liquidate: nothing happens
         if kind in ("halt", "parts", "silence"):

@@ -141,7 +141,7 @@ class Income(msgspec.Struct, frozen=True, kw_only=True):
     info: str = ""
 
 
-class OrderEvent(msgspec.Struct, frozen=True, kw_only=True):
+class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True):
     """An order's state at one moment, with the trade that made it, if one did."""
 
     execution: str  # NEW | TRADE | CANCELED | EXPIRED | CALCULATED | AMENDMENT
@@ -207,7 +207,7 @@ class ConfigEvent(msgspec.Struct, frozen=True, kw_only=True):
     multi_assets: bool | None = None
 
 
-UserEvent = OrderEvent | AlgoEvent | AccountEvent | ConfigEvent
+UserEvent = ExecutionReport | AlgoEvent | AccountEvent | ConfigEvent
 
 
 class DepthDiff(msgspec.Struct, frozen=True):

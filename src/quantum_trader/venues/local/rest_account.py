@@ -16,7 +16,7 @@ OK: Final = {"code": 200, "msg": "success"}
 
 
 @routes.add("GET", "/fapi/v2/balance", "/fapi/v3/balance", security="SIGNED", weight=5)
-def balance(api: Api, params: Params) -> Any:
+def account_balance(api: Api, params: Params) -> Any:
     """Money by asset."""
     return api.wire.balances()
 

@@ -77,7 +77,7 @@ def _klines(api: Api, params: Params, name: str) -> list[list[Any]]:
 
 
 @routes.add("GET", "/fapi/v1/klines", weight=5)
-def klines(api: Api, params: Params) -> Any:
+def symbol_klines(api: Api, params: Params) -> Any:
     """Bars, the running one included."""
     return _klines(api, params, "symbol")
 

@@ -20,12 +20,12 @@ from aiohttp import web
 
 from quantum_trader.domain.errors import ConfigError, InputError
 from quantum_trader.venues.local import admin, rest_account, rest_market, rest_trade, ws_api
-from quantum_trader.venues.local.api import Api, Endpoint
+from quantum_trader.venues.local.api import Api, Route
 from quantum_trader.venues.local.api_errors import ApiError
 from quantum_trader.venues.local.build import flat_bar
 from quantum_trader.venues.local.clock import MarketClock
 from quantum_trader.venues.local.exchange import Exchange
-from quantum_trader.venues.local.faults import Fault, Faults, refusal_of
+from quantum_trader.venues.local.faults import Faults, InjectedFault, refusal_of
 from quantum_trader.venues.local.limits import Limits, LimitSettings
 from quantum_trader.venues.local.misbehaviour import Misbehaviour
 from quantum_trader.venues.local.signing import ApiKey, parsed
@@ -249,8 +249,8 @@ class LocalVenue:
         return await self._serve_api(request)
 
     async def _serve_api(self, request: web.Request) -> web.StreamResponse:
-        socket = await ws_api.prepare(request)
-        session = ws_api.Session(self.api)
+        socket = await ws_api.open_socket(request)
+        session = ws_api.SocketSession(self.api)
         async for message in socket:
             if not ws_api.is_text(message.type):
                 continue
@@ -262,7 +262,7 @@ class LocalVenue:
                 _hang_up(request)
                 break
             if isinstance(answer, ApiError):
-                answer = ws_api.refusal_of(message.data, answer)
+                answer = ws_api.refusal_frame(message.data, answer)
             await socket.send_str(_ENCODE(answer).decode())
         return socket
 
@@ -281,7 +281,7 @@ class LocalVenue:
             return _json(answer.status, headers, answer.body())
         return _json(*answer)
 
-    async def _spoilt(self, fault: Fault | None, act: Callable[[], _Answer]) -> _Answer | ApiError | None:
+    async def _spoilt(self, fault: InjectedFault | None, act: Callable[[], _Answer]) -> _Answer | ApiError | None:
         """Return the answer of *act* under *fault*: on time, late, replaced by a refusal, or None for no answer."""
         if fault is None:
             return act()
@@ -342,7 +342,7 @@ class LocalVenue:
         finally:
             self.flush()
 
-    def _authorised(self, endpoint: Endpoint, query: str, body: str, header: str) -> dict[str, str]:
+    def _authorised(self, endpoint: Route, query: str, body: str, header: str) -> dict[str, str]:
         """Return the request's parameters after its key and signature were checked."""
         params = parsed(query, body)
         self.api.caller = None
@@ -364,7 +364,7 @@ def _hang_up(request: web.Request) -> None:
         request.transport.abort()
 
 
-def write_private(path: Path, content: str) -> None:
+def write_new_private(path: Path, content: str) -> None:
     """Write a new file that only its owner may read."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(content)

@@ -20,7 +20,7 @@ MADE_UP_LEVELS: Final = 20
 _LEVEL_USDT: Final = 10_000.0  # notional of the best level of a made-up book
 _MOST_PARTS: Final = 1_000  # fills of one market order
 
-Levels = list[tuple[float, float]]  # (price, quantity), best first
+BookLevels = list[tuple[float, float]]  # (price, quantity), best first
 
 
 class PriceSource(Protocol):
@@ -44,10 +44,10 @@ class PriceSource(Protocol):
     def quote(self, index: int) -> tuple[float, float]:
         """Return best bid and ask."""
 
-    def levels(self, index: int, count: int) -> tuple[Levels, Levels]:
+    def levels(self, index: int, count: int) -> tuple[BookLevels, BookLevels]:
         """Return bids and asks, best first."""
 
-    def levels_at(self, index: int, last: float, count: int) -> tuple[Levels, Levels]:
+    def levels_at(self, index: int, last: float, count: int) -> tuple[BookLevels, BookLevels]:
         """Return the book made up around a *last* price."""
 
     def book_id(self, index: int) -> int:
@@ -127,11 +127,11 @@ class BarSource:
         bids, asks = self.levels_at(index, float(self._market.last[index]), 1)
         return bids[0][0], asks[0][0]
 
-    def levels(self, index: int, count: int) -> tuple[Levels, Levels]:
+    def levels(self, index: int, count: int) -> tuple[BookLevels, BookLevels]:
         """Return bids and asks, best first, at most 20 of each."""
         return self.levels_at(index, float(self._market.last[index]), min(count, MADE_UP_LEVELS))
 
-    def levels_at(self, index: int, last: float, count: int) -> tuple[Levels, Levels]:
+    def levels_at(self, index: int, last: float, count: int) -> tuple[BookLevels, BookLevels]:
         """Return the book made up around a *last* price."""
         return made_up_levels(self._tape.instruments[index], self._taker_cost_bps, last, count)
 
@@ -144,7 +144,7 @@ class BarSource:
         self._market.updates += 1
 
 
-def made_up_levels(instrument: Instrument, cost_bps: float, last: float, count: int) -> tuple[Levels, Levels]:
+def made_up_levels(instrument: Instrument, cost_bps: float, last: float, count: int) -> tuple[BookLevels, BookLevels]:
     """Return *count* bids and asks *cost_bps* away from the *last* price: a tick apart, with growing sizes."""
     cost, tick = cost_bps * 1e-4, instrument.tick_size
     bid = max(floor_to(last * (1.0 - cost), tick), tick)

@@ -17,9 +17,9 @@ from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.market.recording import Recording
+from quantum_trader.market.store import Values
 from quantum_trader.venues.local.api_errors import ApiError
 
-Values = NDArray[np.float64]
 _CORNERS: Final = 3  # open, first extreme, second extreme; the close is the last corner's end
 _ROOM: Final = 64
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from quantum_trader.venues.local.orders import AccountEvent, AlgoEvent, ConfigEvent, OrderEvent, UserEvent
-from quantum_trader.venues.local.wire import Json, Wire, money, ms
+from quantum_trader.venues.local.orders import AccountEvent, AlgoEvent, ConfigEvent, ExecutionReport, UserEvent
+from quantum_trader.venues.local.wire import Json, Wire, ms, usdt
 
 
 def user_frames(wire: Wire, event: UserEvent, listen_now_ms: int) -> list[Json]:
     """Return the frames of *event*, in order. *listen_now_ms* is the event time E; T is the venue's time."""
-    if isinstance(event, OrderEvent):
+    if isinstance(event, ExecutionReport):
         found = [order_frame(wire, event, listen_now_ms)]
         return [_trade_lite(wire, event, listen_now_ms), *found] if event.execution == "TRADE" else found
     if isinstance(event, AlgoEvent):
@@ -20,7 +20,7 @@ def user_frames(wire: Wire, event: UserEvent, listen_now_ms: int) -> list[Json]:
     return [config_frame(event, listen_now_ms)]
 
 
-def order_frame(wire: Wire, event: OrderEvent, now_ms: int) -> Json:
+def order_frame(wire: Wire, event: ExecutionReport, now_ms: int) -> Json:
     """ORDER_TRADE_UPDATE."""
     form, trade = wire.format_of(event.symbol), event.trade
     order: dict[str, Any] = {
@@ -28,10 +28,10 @@ def order_frame(wire: Wire, event: OrderEvent, now_ms: int) -> Json:
         "q": form.qty(event.qty), "p": form.price(event.price), "ap": form.price(event.average),
         "sp": form.price(event.trigger_price), "x": event.execution, "X": event.status, "i": event.order_id,
         "l": form.qty(trade.qty if trade else 0.0), "z": form.qty(event.filled),
-        "L": form.price(trade.price if trade else 0.0), "n": money(trade.fee if trade else 0.0), "N": "USDT",
+        "L": form.price(trade.price if trade else 0.0), "n": usdt(trade.fee if trade else 0.0), "N": "USDT",
         "T": ms(event.ts_ns), "t": trade.trade_id if trade else 0, "b": "0", "a": "0",
         "m": bool(trade and trade.maker), "R": event.reduce_only, "wt": event.working_type, "ot": event.orig_type,
-        "ps": "BOTH", "cp": event.close_position, "rp": money(trade.realised if trade else 0.0), "pP": False,
+        "ps": "BOTH", "cp": event.close_position, "rp": usdt(trade.realised if trade else 0.0), "pP": False,
         "si": 0, "ss": 0, "V": "EXPIRE_MAKER", "pm": "NONE", "gtd": event.good_till_ms, "er": event.expiry,
     }
     if trade is None:
@@ -39,7 +39,7 @@ def order_frame(wire: Wire, event: OrderEvent, now_ms: int) -> Json:
     return {"e": "ORDER_TRADE_UPDATE", "T": ms(event.ts_ns), "E": now_ms, "o": order}
 
 
-def _trade_lite(wire: Wire, event: OrderEvent, now_ms: int) -> Json:
+def _trade_lite(wire: Wire, event: ExecutionReport, now_ms: int) -> Json:
     """TRADE_LITE: the short form of a fill, sent before everything else."""
     form, trade = wire.format_of(event.symbol), event.trade
     assert trade is not None
@@ -58,12 +58,12 @@ def account_frame(wire: Wire, event: AccountEvent, now_ms: int) -> Json:
         isolated = wire.exchange.isolated[wire.exchange.row_of(event.symbol)]
         positions = [{
             "s": event.symbol, "pa": form.qty(event.qty), "ep": form.price(event.entry),
-            "bep": form.price(event.entry), "cr": money(event.realised_total), "up": money(event.unrealised),
-            "mt": "isolated" if isolated else "cross", "iw": money(event.margin if isolated else 0.0), "ps": "BOTH",
+            "bep": form.price(event.entry), "cr": usdt(event.realised_total), "up": usdt(event.unrealised),
+            "mt": "isolated" if isolated else "cross", "iw": usdt(event.margin if isolated else 0.0), "ps": "BOTH",
             "ma": "USDT",
         }]
     balances = [
-        {"a": "USDT", "wb": money(event.wallet), "cw": money(event.free_wallet), "bc": money(event.change)}
+        {"a": "USDT", "wb": usdt(event.wallet), "cw": usdt(event.free_wallet), "bc": usdt(event.change)}
     ]
     return {
         "e": "ACCOUNT_UPDATE", "T": ms(event.ts_ns), "E": now_ms,

@@ -35,7 +35,7 @@ def ms(ts_ns: int) -> int:
     return ts_ns // NS_PER_MS
 
 
-def money(value: float) -> str:
+def usdt(value: float) -> str:
     """An amount of USDT, eight decimals."""
     return f"{value:.8f}"
 
@@ -127,8 +127,8 @@ class Wire:
         volume, close = float(bar[5]), float(bar[4])
         return [
             ms(opened), form.price(bar[1]), form.price(bar[2]), form.price(bar[3]), form.price(close),
-            form.qty(volume), ms(opened + interval_ns) - 1, money(volume * close), max(1, int(volume)),
-            form.qty(volume / 2.0), money(volume * close / 2.0), "0",
+            form.qty(volume), ms(opened + interval_ns) - 1, usdt(volume * close), max(1, int(volume)),
+            form.qty(volume / 2.0), usdt(volume * close / 2.0), "0",
         ]
 
     def ladder(self, index: int, levels: int) -> tuple[list[list[str]], list[list[str]]]:
@@ -176,7 +176,7 @@ class Wire:
             "weightedAvgPrice": form.price((high + low) / 2.0), "lastPrice": form.price(last),
             "lastQty": form.qty(exchange.instruments[index].step_size), "openPrice": form.price(opened),
             "highPrice": form.price(high), "lowPrice": form.price(low), "volume": form.qty(volume),
-            "quoteVolume": money(volume * last), "openTime": ms(exchange.now_ns) - 86_400_000,
+            "quoteVolume": usdt(volume * last), "openTime": ms(exchange.now_ns) - 86_400_000,
             "closeTime": ms(exchange.now_ns), "firstId": 1, "lastId": max(1, exchange.update_id), "count": 1,
         }
 
@@ -212,7 +212,7 @@ class Wire:
             "orderId": order.order_id, "symbol": ticket.symbol, "status": order.status,
             "clientOrderId": ticket.client_id, "price": form.price(order.price), "avgPrice": form.price(order.average),
             "origQty": form.qty(order.qty), "executedQty": form.qty(order.filled), "cumQty": form.qty(order.filled),
-            "cumQuote": money(order.quote), "timeInForce": ticket.tif, "type": ticket.type,
+            "cumQuote": usdt(order.quote), "timeInForce": ticket.tif, "type": ticket.type,
             "reduceOnly": ticket.reduce_only, "closePosition": ticket.close_position, "side": ticket.side,
             "positionSide": "BOTH", "stopPrice": form.price(ticket.trigger_price), "workingType": ticket.working_type,
             "priceProtect": ticket.price_protect, "origType": order.orig_type, "priceMatch": "NONE",
@@ -225,7 +225,7 @@ class Wire:
         form = self.format_of(order.ticket.symbol)
         zero = form.qty(0.0)
         return self.order(order) | {
-            "status": "NEW", "avgPrice": form.price(0.0), "executedQty": zero, "cumQty": zero, "cumQuote": money(0.0),
+            "status": "NEW", "avgPrice": form.price(0.0), "executedQty": zero, "cumQty": zero, "cumQuote": usdt(0.0),
             "updateTime": max(1, ms(order.created_ns)),
         }
 
@@ -255,15 +255,15 @@ class Wire:
         form = self.format_of(trade.symbol)
         return {
             "symbol": trade.symbol, "id": trade.trade_id, "orderId": trade.order_id, "side": trade.side,
-            "price": form.price(trade.price), "qty": form.qty(trade.qty), "realizedPnl": money(trade.realised),
-            "quoteQty": money(trade.qty * trade.price), "commission": money(trade.fee), "commissionAsset": "USDT",
+            "price": form.price(trade.price), "qty": form.qty(trade.qty), "realizedPnl": usdt(trade.realised),
+            "quoteQty": usdt(trade.qty * trade.price), "commission": usdt(trade.fee), "commissionAsset": "USDT",
             "time": ms(trade.ts_ns), "positionSide": "BOTH", "buyer": trade.side == "BUY", "maker": trade.maker,
         }
 
     def income(self, line: Income) -> Json:
         """One row of GET /fapi/v1/income."""
         return {
-            "symbol": line.symbol, "incomeType": line.kind, "income": money(line.amount), "asset": "USDT",
+            "symbol": line.symbol, "incomeType": line.kind, "income": usdt(line.amount), "asset": "USDT",
             "info": line.info, "time": ms(line.ts_ns), "tranId": line.tran_id, "tradeId": line.trade_id,
         }
 
@@ -285,15 +285,15 @@ class Wire:
         return {
             "symbol": symbol, "positionSide": "BOTH", "positionAmt": form.qty(held.qty),
             "entryPrice": form.price(held.entry), "breakEvenPrice": form.price(held.entry),
-            "markPrice": form.price(mark), "unRealizedProfit": money(profit), "unrealizedProfit": money(profit),
+            "markPrice": form.price(mark), "unRealizedProfit": usdt(profit), "unrealizedProfit": usdt(profit),
             "liquidationPrice": form.price(max(0.0, held.liquidation)), "leverage": f"{leverage:g}",
             "maxNotionalValue": f"{cap:.0f}", "maxNotional": f"{cap:.0f}",
             "marginType": "isolated" if isolated else "cross", "isolated": isolated,
-            "isolatedMargin": money(held.margin + profit if isolated and held.qty else 0.0),
-            "isolatedWallet": money(held.margin if isolated else 0.0), "isAutoAddMargin": "false",
-            "notional": money(notional), "marginAsset": "USDT", "initialMargin": money(initial),
-            "maintMargin": money(maintenance), "positionInitialMargin": money(initial),
-            "openOrderInitialMargin": money(0.0), "adl": 1 if held.qty else 0, "bidNotional": "0", "askNotional": "0",
+            "isolatedMargin": usdt(held.margin + profit if isolated and held.qty else 0.0),
+            "isolatedWallet": usdt(held.margin if isolated else 0.0), "isAutoAddMargin": "false",
+            "notional": usdt(notional), "marginAsset": "USDT", "initialMargin": usdt(initial),
+            "maintMargin": usdt(maintenance), "positionInitialMargin": usdt(initial),
+            "openOrderInitialMargin": usdt(0.0), "adl": 1 if held.qty else 0, "bidNotional": "0", "askNotional": "0",
             "updateTime": max(1, ms(exchange.account.updated_ns[index] or exchange.now_ns)) if held.qty else 0,
         }
 
@@ -319,9 +319,9 @@ class Wire:
         """GET /fapi/v2/balance and v3."""
         total = self.totals()
         return [{
-            "accountAlias": "SgsR", "asset": "USDT", "balance": money(total["wallet"]),
-            "crossWalletBalance": money(total["free_wallet"]), "crossUnPnl": money(0.0),
-            "availableBalance": money(total["available"]), "maxWithdrawAmount": money(total["available"]),
+            "accountAlias": "SgsR", "asset": "USDT", "balance": usdt(total["wallet"]),
+            "crossWalletBalance": usdt(total["free_wallet"]), "crossUnPnl": usdt(0.0),
+            "availableBalance": usdt(total["available"]), "maxWithdrawAmount": usdt(total["available"]),
             "marginAvailable": True, "updateTime": self.account_ms(),
         }]
 
@@ -339,15 +339,15 @@ class Wire:
             "PositionInitialMargin": total["initial"], "OpenOrderInitialMargin": total["open_orders"],
             "CrossWalletBalance": total["free_wallet"], "CrossUnPnl": 0.0,
         }
-        answer: Json = {f"total{name}": money(value) for name, value in sums.items()}
+        answer: Json = {f"total{name}": usdt(value) for name, value in sums.items()}
         answer |= {
-            "totalUnrealizedProfit": money(total["unrealised"]), "availableBalance": money(total["available"]),
-            "maxWithdrawAmount": money(total["available"]),
+            "totalUnrealizedProfit": usdt(total["unrealised"]), "availableBalance": usdt(total["available"]),
+            "maxWithdrawAmount": usdt(total["available"]),
         }
-        asset: Json = {name[0].lower() + name[1:]: money(value) for name, value in sums.items()}
+        asset: Json = {name[0].lower() + name[1:]: usdt(value) for name, value in sums.items()}
         asset |= {
-            "asset": "USDT", "unrealizedProfit": money(total["unrealised"]),
-            "availableBalance": money(total["available"]), "maxWithdrawAmount": money(total["available"]),
+            "asset": "USDT", "unrealizedProfit": usdt(total["unrealised"]),
+            "availableBalance": usdt(total["available"]), "maxWithdrawAmount": usdt(total["available"]),
             "marginAvailable": True, "updateTime": self.account_ms(),
         }
         rows = [self.position(i) for i in range(len(self.formats)) if version == 2 or exchange.account.holding(i).qty]

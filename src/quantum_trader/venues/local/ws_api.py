@@ -14,12 +14,12 @@ from quantum_trader.venues.local.api_errors import ApiError
 from quantum_trader.venues.local.params import Params
 
 if TYPE_CHECKING:
-    from quantum_trader.venues.local.api import Api, Handler
+    from quantum_trader.venues.local.api import Api, RequestHandler
 
 _PING_S: Final = 180.0
 
 # method -> (handler, whether it must be signed, whether it counts as an order)
-METHODS: Final[Mapping[str, tuple[Handler, bool, bool]]] = {
+METHODS: Final[Mapping[str, tuple[RequestHandler, bool, bool]]] = {
     "ping": (rest_market.ping, False, False),
     "time": (rest_market.server_time, False, False),
     "depth": (rest_market.depth, False, False),
@@ -32,8 +32,8 @@ METHODS: Final[Mapping[str, tuple[Handler, bool, bool]]] = {
     "algoOrder.place": (rest_trade.place_algo, True, True),
     "algoOrder.cancel": (rest_trade.cancel_algo, True, False),
     "algoOrder.status": (rest_trade.get_algo, True, False),
-    "account.balance": (rest_account.balance, True, False),
-    "v2/account.balance": (rest_account.balance, True, False),
+    "account.balance": (rest_account.account_balance, True, False),
+    "v2/account.balance": (rest_account.account_balance, True, False),
     "account.status": (rest_account.account_v2, True, False),
     "v2/account.status": (rest_account.account_v3, True, False),
     "account.position": (rest_account.positions_v2, True, False),
@@ -45,7 +45,7 @@ METHODS: Final[Mapping[str, tuple[Handler, bool, bool]]] = {
 _KEYED: Final = ("userDataStream.start", "userDataStream.ping", "userDataStream.stop")
 
 
-class Session:
+class SocketSession:
     """What one socket remembers: the key that logged on."""
 
     def __init__(self, api: Api) -> None:
@@ -124,13 +124,13 @@ def method_of(text: str | bytes) -> str:
     return str(message.get("method", "")) if isinstance(message, dict) else ""
 
 
-def refusal_of(text: str | bytes, error: ApiError) -> dict[str, Any]:
+def refusal_frame(text: str | bytes, error: ApiError) -> dict[str, Any]:
     """The refusal of the request in *text*."""
     message = msgspec.json.decode(text)
     return _refusal(message.get("id") if isinstance(message, dict) else None, error)
 
 
-async def prepare(request: web.Request) -> web.WebSocketResponse:
+async def open_socket(request: web.Request) -> web.WebSocketResponse:
     """Shake hands."""
     socket = web.WebSocketResponse(compress=False, heartbeat=_PING_S)
     await socket.prepare(request)

@@ -5,20 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from quantum_trader.domain.instrument import Instrument, round_to
+from quantum_trader.domain.instrument import Instrument, round_to, tier_rows
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.engine.accounting import entry_after_fill, realised_pnl
-from quantum_trader.venues.paper.fills import initial_margin, liquidation_price
-
-TierRows = tuple[tuple[float, float, float, float], ...]
-
-
-def tier_rows(instrument: Instrument) -> TierRows:
-    """Return the leverage table as rows (max notional, maintenance rate, max leverage, maintenance amount)."""
-    return tuple(
-        (tier.max_notional, tier.maintenance_margin_rate, tier.max_leverage, tier.maintenance_amount)
-        for tier in instrument.tiers
-    )
+from quantum_trader.venues.paper.fills import initial_margin, position_liquidation_price
 
 
 class Holding:
@@ -42,7 +32,7 @@ class Holding:
         return max(0.0, qty - abs(self.qty)) if side_sign * self.qty < 0.0 else qty
 
 
-class Account:
+class PaperAccount:
     """Wallet and holdings. The wallet includes the margins, which are only locked."""
 
     def __init__(self, cash: float, instruments: Sequence[Instrument]) -> None:
@@ -71,7 +61,7 @@ class Account:
         if holding.qty == 0.0:
             holding.qty = holding.entry = holding.margin = holding.liquidation = 0.0
         else:
-            holding.liquidation = liquidation_price(
+            holding.liquidation = position_liquidation_price(
                 holding.sign, abs(holding.qty), holding.entry, holding.margin, self.tiers[index]
             )
         self.cash += pnl - fee
@@ -81,7 +71,7 @@ class Account:
         """Add *amount* (USDT, negative takes away) to a position's margin; its liquidation price follows."""
         holding = self.holdings[index]
         holding.margin += amount
-        holding.liquidation = liquidation_price(
+        holding.liquidation = position_liquidation_price(
             holding.sign, abs(holding.qty), holding.entry, holding.margin, self.tiers[index]
         )
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from quantum_trader.domain.enums import OrderSide, OrderStatus
 from quantum_trader.domain.instrument import Instrument, round_to
 from quantum_trader.domain.trading import Fill
-from quantum_trader.engine.ports import Rejection, VenueEvent
+from quantum_trader.engine.ports import Rejection, VenueEvent, update_of
 from quantum_trader.venues.paper import fills
-from quantum_trader.venues.paper.account import Account
+from quantum_trader.venues.paper.account import PaperAccount
 from quantum_trader.venues.paper.funding import FundingLedger
 from quantum_trader.venues.paper.margin import Margin
-from quantum_trader.venues.paper.orders import OrderBook, PaperOrder, refuse, update_of
+from quantum_trader.venues.paper.orders import OrderBook, PaperOrder, refuse
 from quantum_trader.venues.paper.prices import Prices
 from quantum_trader.venues.paper.settings import PaperSettings
 from quantum_trader.venues.paper.watch import PriceWatch
@@ -31,7 +31,8 @@ class Execution:
 
     def __init__(
         self, instruments: Sequence[Instrument], settings: PaperSettings, taker_cost_bps: NDArray[np.float64], *,
-        prices: Prices, account: Account, orders: OrderBook, margin: Margin, funding: FundingLedger, watch: PriceWatch,
+        prices: Prices, account: PaperAccount, orders: OrderBook, margin: Margin, funding: FundingLedger,
+        watch: PriceWatch,
     ) -> None:
         self._instruments = tuple(instruments)
         self._settings = settings

@@ -8,10 +8,9 @@ maintenance amount), ascending; rows with a max notional of 0 are padding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
-from quantum_trader.domain.instrument import ceil_to, floor_to
+from quantum_trader.domain.instrument import Tiers, ceil_to, floor_to
 from quantum_trader.domain.scalar import scalar
 
 EXIT_NONE: Final = 0
@@ -20,8 +19,6 @@ EXIT_LIQUIDATION: Final = 2
 EXIT_TARGET: Final = 3
 
 _BPS: Final = 1e-4
-
-Tiers = Sequence[Sequence[float]]
 
 
 @scalar
@@ -115,7 +112,7 @@ def first_exit(
 
 
 @scalar
-def liquidation_price(position_sign: int, qty: float, entry: float, margin: float, tiers: Tiers) -> float:
+def position_liquidation_price(position_sign: int, qty: float, entry: float, margin: float, tiers: Tiers) -> float:
     """Price at which an isolated position's margin and loss meet its maintenance margin; 0.0 when there is none.
 
     ``margin + pnl(P) = max over tiers (qty * P * rate - amount)``: a tier table is convex, so the nearest of the

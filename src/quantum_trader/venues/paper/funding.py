@@ -16,7 +16,7 @@ from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import FundingPayment
 from quantum_trader.engine.ports import VenueEvent
-from quantum_trader.venues.paper.account import Account
+from quantum_trader.venues.paper.account import PaperAccount
 from quantum_trader.venues.paper.fills import funding_amount
 
 FundingHistory = Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]]  # symbol -> (times in ns, rates)
@@ -113,7 +113,7 @@ class AnnouncedFunding(FundingSchedule):
 class FundingLedger:
     """Charges funding to the open positions. *schedules* are in the row order of the account."""
 
-    def __init__(self, schedules: Sequence[FundingSchedule], account: Account) -> None:
+    def __init__(self, schedules: Sequence[FundingSchedule], account: PaperAccount) -> None:
         self.schedules = tuple(schedules)
         self.next_ns = _NEVER  # when the next funding of any open position is due
         self._account = account

@@ -1,8 +1,8 @@
 """Paper fills on live market data ("dry"): a live venue in everything except the orders, which stay in memory.
 
-Two parts. :class:`LiveAccount` drives a paper venue with quotes and completed bars, one symbol at a time, and reads no
-clock. :class:`PaperExecutionAdapter` is the venue around it: it follows a market feed, answers requests and publishes
-the account's events. The feed is any ``ExecutionVenue``; no order is ever sent to it.
+Two parts. :class:`LivePaperVenue` drives a paper venue with quotes and completed bars, one symbol at a time, and reads
+no clock. :class:`PaperExecutionAdapter` is the venue around it: it follows a market feed, answers requests and
+publishes the account's events. The feed is any ``ExecutionVenue``; no order is ever sent to it.
 
 How prices fill orders:
 
@@ -48,7 +48,7 @@ from quantum_trader.venues.paper.funding import AnnouncedFunding
 from quantum_trader.venues.paper.settings import PaperSettings
 from quantum_trader.venues.paper.venue import PaperVenue
 
-__all__ = ["DrySettings", "LiveAccount", "PaperExecutionAdapter"]
+__all__ = ["DrySettings", "LivePaperVenue", "PaperExecutionAdapter"]
 
 _STATE_VERSION: Final = 1
 _INSTANT_NS: Final = 1_000_000  # a bar's last moment is this long before its end: one so short has but one moment
@@ -72,7 +72,7 @@ class DrySettings(msgspec.Struct, frozen=True, kw_only=True):
             require(value >= 0.0, key, value, "must not be negative")
 
 
-class LiveAccount:
+class LivePaperVenue:
     """A paper venue driven by quotes and completed bars. Rows are those of *instruments*; times are in ns."""
 
     def __init__(self, instruments: Sequence[Instrument], settings: DrySettings = DrySettings()) -> None:  # noqa: B008
@@ -267,7 +267,7 @@ class PaperExecutionAdapter:
         self._feed = feed
         self._clock = now_ns
         self._keep = keep
-        self._account: LiveAccount | None = None
+        self._account: LivePaperVenue | None = None
         self._saved: Mapping[str, Any] | None = None
         self._connected = False
         self._outbox: _Outbox | None = None
@@ -282,7 +282,7 @@ class PaperExecutionAdapter:
         await self._feed.connect()
         self.symbols = self._feed.symbols
         if self._account is None:
-            account = LiveAccount([self._feed.instrument(symbol) for symbol in self.symbols], self.settings)
+            account = LivePaperVenue([self._feed.instrument(symbol) for symbol in self.symbols], self.settings)
             if self._saved is not None:
                 self._restore(account, self._saved)
             self._account, self._saved = account, None
@@ -502,7 +502,7 @@ class PaperExecutionAdapter:
         else:
             self._restore(self._account, state)
 
-    def _restore(self, account: LiveAccount, state: Mapping[str, Any]) -> None:
+    def _restore(self, account: LivePaperVenue, state: Mapping[str, Any]) -> None:
         try:
             fills = [msgspec.convert(raw, Fill) for raw in state["fills"]]
             funding = [msgspec.convert(raw, FundingPayment) for raw in state["funding"]]
@@ -516,7 +516,7 @@ class PaperExecutionAdapter:
         """The time at the feed, whose clock stamps the prices."""
         return self._clock() + int(self._feed.clock_offset_ms() * 1e6)
 
-    def _open_account(self) -> LiveAccount:
+    def _open_account(self) -> LivePaperVenue:
         if self._account is None or not self._connected:
             raise VenueUnavailable(f"{self.name} is closed: connect first")
         return self._account

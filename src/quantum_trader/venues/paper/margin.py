@@ -10,8 +10,8 @@ from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.engine.ports import Rejection
 from quantum_trader.venues.paper import fills
-from quantum_trader.venues.paper.account import Account
-from quantum_trader.venues.paper.orders import OrderBook, PaperOrder, refuse, would_trigger
+from quantum_trader.venues.paper.account import PaperAccount
+from quantum_trader.venues.paper.orders import OrderBook, PaperOrder, level_passed, refuse
 from quantum_trader.venues.paper.prices import Prices
 
 
@@ -19,7 +19,7 @@ class Margin:
     """Leverage of every symbol, and whether the account can carry an order. Money in USDT."""
 
     def __init__(
-        self, instruments: Sequence[Instrument], account: Account, orders: OrderBook, prices: Prices,
+        self, instruments: Sequence[Instrument], account: PaperAccount, orders: OrderBook, prices: Prices,
         default_leverage: float,
     ) -> None:
         self._instruments = tuple(instruments)
@@ -77,7 +77,7 @@ class Margin:
         last = self._prices.at(order.index, order.request.created_ns)
         if order.request.type is OrderType.LIMIT:
             order.waiting = last > 0.0 and fills.limit_marketable(order.side_sign, order.level, last)
-        elif order.request.type is not OrderType.MARKET and last > 0.0 and would_trigger(order, last):
+        elif order.request.type is not OrderType.MARKET and last > 0.0 and level_passed(order, last):
             return refuse(Rejection.WOULD_TRIGGER, f"{order.level!r} is already passed by the last price {last!r}")
         return ""
 

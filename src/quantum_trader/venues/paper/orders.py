@@ -164,14 +164,6 @@ def venue_id(seq: int) -> str:
     return f"paper-{seq:08d}"
 
 
-def update_of(order: VenueOrder, ts_ns: int, reason: str = "") -> OrderUpdate:
-    """Return the event with *order*'s status."""
-    return OrderUpdate(
-        client_order_id=order.client_order_id, venue_order_id=order.venue_order_id, symbol=order.symbol,
-        status=order.status, ts_ns=ts_ns, filled_qty=order.filled_qty, reason=reason or order.reason,
-    )
-
-
 def rejected(client_order_id: str, symbol: str, ts_ns: int, reason: str) -> OrderUpdate:
     """Return the event that refuses a request."""
     return OrderUpdate(
@@ -209,6 +201,6 @@ def filter_refusal(request: OrderRequest, instrument: Instrument) -> str:
     return ""
 
 
-def would_trigger(order: PaperOrder, last: float) -> bool:
+def level_passed(order: PaperOrder, last: float) -> bool:
     """Whether a stop or take-profit is already passed by the *last* price."""
     return last <= order.level if order.below else last >= order.level

@@ -14,7 +14,7 @@ from quantum_trader.domain.errors import require
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.engine.ports import VenueEvent
 from quantum_trader.venues.paper import fills
-from quantum_trader.venues.paper.account import Account
+from quantum_trader.venues.paper.account import PaperAccount
 from quantum_trader.venues.paper.execution import Execution
 from quantum_trader.venues.paper.funding import FundingLedger
 from quantum_trader.venues.paper.orders import OrderBook, PaperOrder
@@ -28,7 +28,7 @@ class Stepper:
     """Takes each bar in two steps, its opens and its ranges, and hands what they reach to the execution."""
 
     def __init__(
-        self, symbols: Sequence[str], maker_slippage_bps: float, *, prices: Prices, account: Account,
+        self, symbols: Sequence[str], maker_slippage_bps: float, *, prices: Prices, account: PaperAccount,
         orders: OrderBook, funding: FundingLedger, watch: PriceWatch, execution: Execution,
     ) -> None:
         self._symbols = tuple(symbols)

@@ -19,12 +19,12 @@ from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import CancelRequest, OrderRequest
-from quantum_trader.engine.ports import Rejection, VenueBalance, VenueEvent, VenueOrder, VenuePosition
-from quantum_trader.venues.paper.account import Account
+from quantum_trader.engine.ports import Rejection, VenueBalance, VenueEvent, VenueOrder, VenuePosition, update_of
+from quantum_trader.venues.paper.account import PaperAccount
 from quantum_trader.venues.paper.execution import Execution
 from quantum_trader.venues.paper.funding import FundingHistory, FundingLedger, FundingSchedule, funding_schedules
 from quantum_trader.venues.paper.margin import Margin
-from quantum_trader.venues.paper.orders import OrderBook, PaperOrder, filter_refusal, refuse, rejected, update_of
+from quantum_trader.venues.paper.orders import OrderBook, PaperOrder, filter_refusal, refuse, rejected
 from quantum_trader.venues.paper.prices import Prices
 from quantum_trader.venues.paper.settings import PaperSettings
 from quantum_trader.venues.paper.stepper import Stepper
@@ -66,7 +66,7 @@ class PaperVenue:
         if schedules is None:
             schedules = funding_schedules(instruments, funding or {}, settings.assumed_funding_rate)
         self._prices = Prices(size)
-        self._account = Account(settings.initial_cash, instruments)
+        self._account = PaperAccount(settings.initial_cash, instruments)
         self._orders = OrderBook(size)
         self._margin = Margin(instruments, self._account, self._orders, self._prices, settings.default_leverage)
         self._funding = FundingLedger(schedules, self._account)

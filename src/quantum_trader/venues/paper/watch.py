@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from quantum_trader.venues.paper.account import Account
+from quantum_trader.venues.paper.account import PaperAccount
 from quantum_trader.venues.paper.orders import OrderBook
 
 
@@ -14,7 +14,7 @@ class PriceWatch:
     *rows* holds (row, price below, price above) in row order; minus and plus infinity where there is none.
     """
 
-    def __init__(self, account: Account, orders: OrderBook) -> None:
+    def __init__(self, account: PaperAccount, orders: OrderBook) -> None:
         self.rows: list[tuple[int, float, float]] = []
         self._account = account
         self._orders = orders
