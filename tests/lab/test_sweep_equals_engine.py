@@ -127,7 +127,7 @@ def assert_equal(
     assert counts[counter.BLOCKED] == engine.records.tally.policy_moments_blocked
     assert counts[counter.REDUCED] == engine.records.tally.policy_moments_reduced
     for mine, theirs in (
-        (desk.policy, engine.policy.slots.out), (desk.memory, engine.policy.slots.mem),
+        (desk.policy.out, engine.policy.slots.out), (desk.policy.memory, engine.policy.slots.mem),
         (desk.performance, engine.account.performance.rows), (desk.governor, engine.account.governor),
         (desk.losses, engine.account.losses),
     ):

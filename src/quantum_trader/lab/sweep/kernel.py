@@ -58,6 +58,7 @@ from quantum_trader.lab.sweep.layout import (
     Desk,
     Levels,
     Outcome,
+    PolicyState,
     Rules,
     SweepTape,
 )
@@ -585,7 +586,7 @@ def _limit_row(s, rules, desk):
     for column in range(limit_column.SIZE):
         limit_row[column] = rules.limits[column]
     if rules.switches[SWITCH_POSITION_LIMITS] != 0:
-        out = shift(desk.policy, (s + 1) * pol.OUT_SIZE)
+        out = shift(desk.policy.out, (s + 1) * pol.OUT_SIZE)
         limit_row[limit_column.POSITIONS] = _tighter(out[pol.OUT_MAX_OPEN], rules.limits[limit_column.POSITIONS])
         limit_row[limit_column.EXPOSURE_PCT] = _tighter(
             out[pol.OUT_EXPOSURE_LIMIT], rules.limits[limit_column.EXPOSURE_PCT]
@@ -698,7 +699,7 @@ def _enter_intent(n, s, used, now_ns, tape, levels, rules, desk, outcome):
 @kernel
 def _settings_of(s, rules, desk):
     """The settings in force for symbol *s*: the policy's where a switch is on, else the fixed ones."""
-    out = shift(desk.policy, (s + 1) * pol.OUT_SIZE)
+    out = shift(desk.policy.out, (s + 1) * pol.OUT_SIZE)
     by_tag = 0 if desk.performance[s * perf.SIZE + perf.TAG] == TAG_BAD else 1
     by_policy = Settings(
         int(out[pol.OUT_ALLOW]), int(out[pol.OUT_SYMBOL_OK]), out[pol.OUT_MIN_CONF], out[pol.OUT_RISK_PCT],
@@ -824,7 +825,7 @@ def _close_before_holes(t, bars, tape, profile, rules, desk, outcome):
             )
 
 
-# ---- the moment ----------------------------------------------------------------------------------------------------
+# ---- the moments ----------------------------------------------------------------------------------------------------
 @kernel
 def _note_equity(now_ns, equity, rules, desk, outcome):
     """Keep the newest equity of the period, and the deepest drawdown from the peak."""
@@ -838,38 +839,42 @@ def _note_equity(now_ns, equity, rules, desk, outcome):
 
 
 @kernel
-def _moment(t, tape, levels, profile, rules, desk, outcome):
-    """Run one moment."""
-    counts, bars = desk.counts, _bars(t, tape, levels, rules)
-    if counts[counter.HELD] > 0 or counts[counter.WAITING] > 0:
-        _meet_bars(bars, tape, profile, rules, desk, outcome)
-    equity, exposure = _mark(bars, desk)
-    desk.money[money.EQUITY] = equity
-    counts[counter.LEVEL] = policy_step(bars, equity, exposure, profile, rules, desk)
-    state = desk.policy[pol.OUT_RISK_PROFILE]
-    if state == RISK_NONE:
-        counts[counter.BLOCKED] += 1
-    elif state == RISK_REDUCED:
-        counts[counter.REDUCED] += 1
-    _watch_halts(bars.now_ns, equity, rules, desk)
-    first = counts[counter.WAITING]
-    if counts[counter.HELD] > 0:
-        _manage(bars, rules, desk)
-    if tape.intent_from[t] > tape.signal_from[t]:
-        for n in range(tape.signal_from[t], tape.intent_from[t]):
-            _take_signal(n, bars.now_ns, tape, levels, rules, desk, outcome)
-    if tape.shadow_span[2 * t + 1] > tape.shadow_span[2 * t]:
-        _take_shadows(tape.shadow_span[2 * t], tape.shadow_span[2 * t + 1], tape, desk, outcome)
-        _watch_streak(bars.now_ns, counts)
-    if first > 0:
-        first = _expire_entries(first, desk)
-    if counts[counter.WAITING] > first:
-        _submit_entries(first, bars, rules, desk)
-    if tape.signal_from[t + 1] > tape.intent_from[t]:
-        _take_intents(tape.intent_from[t], tape.signal_from[t + 1], bars, tape, levels, rules, desk, outcome)
-    _note_equity(bars.now_ns, equity, rules, desk, outcome)
-    if tape.hole_from[t + 1] > tape.hole_from[t]:
-        _close_before_holes(t, bars, tape, profile, rules, desk, outcome)
+def _run_moments(first, last, tape, levels, profile, rules, desk, outcome):
+    """Run moments *first* to *last*, one after the other."""
+    for t in range(first, last):
+        counts, bars = desk.counts, _bars(t, tape, levels, rules)
+        if counts[counter.HELD] > 0 or counts[counter.WAITING] > 0:
+            _meet_bars(bars, tape, profile, rules, desk, outcome)
+        equity, exposure = _mark(bars, desk)
+        desk.money[money.EQUITY] = equity
+        counts[counter.LEVEL] = policy_step(
+            bars.now_ns, bars.quality, bars.keys, equity, exposure, profile, rules.size,
+            rules.limits[limit_column.DAILY_LOSS_PCT], desk,
+        )
+        state = desk.policy.out[pol.OUT_RISK_PROFILE]
+        if state == RISK_NONE:
+            counts[counter.BLOCKED] += 1
+        elif state == RISK_REDUCED:
+            counts[counter.REDUCED] += 1
+        _watch_halts(bars.now_ns, equity, rules, desk)
+        waiting = counts[counter.WAITING]
+        if counts[counter.HELD] > 0:
+            _manage(bars, rules, desk)
+        if tape.intent_from[t] > tape.signal_from[t]:
+            for n in range(tape.signal_from[t], tape.intent_from[t]):
+                _take_signal(n, bars.now_ns, tape, levels, rules, desk, outcome)
+        if tape.shadow_span[2 * t + 1] > tape.shadow_span[2 * t]:
+            _take_shadows(tape.shadow_span[2 * t], tape.shadow_span[2 * t + 1], tape, desk, outcome)
+            _watch_streak(bars.now_ns, counts)
+        if waiting > 0:
+            waiting = _expire_entries(waiting, desk)
+        if counts[counter.WAITING] > waiting:
+            _submit_entries(waiting, bars, rules, desk)
+        if tape.signal_from[t + 1] > tape.intent_from[t]:
+            _take_intents(tape.intent_from[t], tape.signal_from[t + 1], bars, tape, levels, rules, desk, outcome)
+        _note_equity(bars.now_ns, equity, rules, desk, outcome)
+        if tape.hole_from[t + 1] > tape.hole_from[t]:
+            _close_before_holes(t, bars, tape, profile, rules, desk, outcome)
 
 
 @kernel
@@ -886,15 +891,23 @@ def _bare_tape(tape):
 
 
 @kernel
+def _bare_policy(policy):
+    """*policy* as pointers."""
+    return PolicyState(
+        pointer(policy.account), pointer(policy.seen), pointer(policy.slots), pointer(policy.memory),
+        pointer(policy.out), pointer(policy.refused), pointer(policy.rest), pointer(policy.wanted),
+        pointer(policy.wanted_for),
+    )
+
+
+@kernel
 def _bare_desk(desk):
     """*desk* as pointers."""
     return Desk(
         pointer(desk.symbols), pointer(desk.stamps), pointer(desk.held), pointer(desk.pending), pointer(desk.waiting),
         pointer(desk.opened), pointer(desk.counts), pointer(desk.money), pointer(desk.performance),
         pointer(desk.losses), pointer(desk.rate), pointer(desk.governor), pointer(desk.book),
-        pointer(desk.account), pointer(desk.seen), pointer(desk.slots), pointer(desk.memory), pointer(desk.policy),
-        pointer(desk.refused), pointer(desk.rest), pointer(desk.wanted), pointer(desk.wanted_for),
-        pointer(desk.intent_row), pointer(desk.account_row), pointer(desk.limit_row),
+        _bare_policy(desk.policy), pointer(desk.intent_row), pointer(desk.account_row), pointer(desk.limit_row),
     )
 
 
@@ -923,6 +936,5 @@ def run_setting(first, last, tape, levels, profile, rules, desk, outcome):
         pointer(outcome.equity), outcome.first_period,
     )
     limits_of_policy = pointer(profile)
-    for t in range(first, last):
-        _moment(t, bare_tape, bare_levels, limits_of_policy, bare_rules, bare_desk, bare_outcome)
+    _run_moments(first, last, bare_tape, bare_levels, limits_of_policy, bare_rules, bare_desk, bare_outcome)
     return desk.counts[counter.ERROR]

@@ -99,6 +99,20 @@ class Levels(NamedTuple):
     key: Any  # uint32 (T, S + 1) everything the rules see of a market, packed; never 0
 
 
+class PolicyState(NamedTuple):
+    """The policy of one setting under way."""
+
+    account: Any  # (ACC_SIZE,) the account values that the policy reads
+    seen: Any  # (account_seen.SIZE,) the account as the rules last saw it
+    slots: Any  # (S + 1, SLOT_SIZE)
+    memory: Any  # (MEM_SIZE,)
+    out: Any  # (S + 1, OUT_SIZE) what is in force
+    refused: Any  # int64 (S + 1,) refusal bits of the symbols
+    rest: Any  # uint32 (S + 1,) the key under which a slot has come to rest; 0: it has not
+    wanted: Any  # (S + 1, wanted.SIZE) what the rules last said of each slot
+    wanted_for: Any  # uint32 (S + 1,) the key they said it for
+
+
 class Desk(NamedTuple):
     """One setting under way."""
 
@@ -115,15 +129,7 @@ class Desk(NamedTuple):
     rate: Any
     governor: Any
     book: Any  # (stage.BOOK_SIZE,)
-    account: Any  # (ACC_SIZE,) the account values that the policy reads
-    seen: Any  # (account_seen.SIZE,) the account as the rules last saw it
-    slots: Any  # (S + 1, SLOT_SIZE)
-    memory: Any  # (MEM_SIZE,)
-    policy: Any  # (S + 1, OUT_SIZE)
-    refused: Any  # int64 (S + 1,) refusal bits of the symbols
-    rest: Any  # uint32 (S + 1,) the key under which a slot has come to rest; 0: it has not
-    wanted: Any  # (S + 1, wanted.SIZE) what the rules last said of each slot
-    wanted_for: Any  # uint32 (S + 1,) the key they said it for
+    policy: PolicyState
     intent_row: Any
     account_row: Any
     limit_row: Any

@@ -3,6 +3,9 @@
 A numba array view carries a reference count that is kept up to date at every call it is handed to; with bundles of
 some forty arrays that costs more than the rules themselves. So the loop works on pointers: indexed like arrays,
 without shape. The caller of :func:`quantum_trader.lab.sweep.kernel.run_setting` keeps the arrays alive during the call.
+
+A call that the compiler does not inline still copies every pointer of the bundles it is given. So one call runs all
+moments, and what is called at each of them takes the tables that it reads, not whole bundles.
 """
 
 from __future__ import annotations

@@ -31,7 +31,6 @@ from quantum_trader.market import performance as perf
 from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.policy import core, stability
 from quantum_trader.policy import layout as pol
-from quantum_trader.risk import limit_column
 from quantum_trader.signals import columns as col
 
 _vol_level = compiled(core.vol_level)
@@ -114,13 +113,13 @@ def fill_levels(tape, fee_bps, thresholds, levels):
 
 # ---- one setting, one moment ---------------------------------------------------------------------------------------
 @kernel
-def _see_account(now_s, profile, desk):
+def _see_account(now_s, losses, profile, policy):
     """Advance the policy's latches; returns (time of the last evaluation, whether the rules see another account)."""
-    account, memory, seen = desk.account, desk.memory, desk.seen
+    account, memory, seen = policy.account, policy.memory, policy.seen
     now_s, last_s = _clamp_clock(memory, now_s)
     daily_pnl, equity = account[pol.ACC_DAILY_PNL_PCT], account[pol.ACC_EQUITY]
     drawdown, latched = _policy_account(
-        memory, desk.losses, now_s, daily_pnl, account[pol.ACC_DRAWDOWN_PCT], equity, profile
+        memory, losses, now_s, daily_pnl, account[pol.ACC_DRAWDOWN_PCT], equity, profile
     )
     stale = 1.0 if _risk_is_stale(account[pol.ACC_RISK_AGE_S], equity, True) else 0.0
     bits = _account_refusals(
@@ -145,21 +144,21 @@ def _see_account(now_s, profile, desk):
 
 
 @kernel
-def _refuse(s, key, profile, desk):
+def _refuse(s, key, performance, profile, policy):
     """Refusal bits of the symbol in slot *s*: by its own results, and by its cost as *key* has it."""
-    row = shift(desk.performance, (s - 1) * perf.SIZE)
+    row = shift(performance, (s - 1) * perf.SIZE)
     cost = np.inf if key >> KEY_COST & 1 else 0.0
-    desk.refused[s] = _symbol_refusal(
+    policy.refused[s] = _symbol_refusal(
         row[perf.TAG], row[perf.WINRATE], row[perf.AVG_R], row[perf.TRADES], row[perf.LOSSES], cost, profile
     )
 
 
 @kernel
-def _shares(rules, desk):
+def _shares(size, policy):
     """Jaccard indices of the allowed and the disallowed symbols, now and as in force."""
     both_ok = either_ok = both_bad = either_bad = 0
-    for s in range(1, rules.size + 1):
-        now_ok, was_ok = desk.refused[s] == 0, desk.slots[s * pol.SLOT_SIZE + _OK] == 1.0
+    for s in range(1, size):
+        now_ok, was_ok = policy.refused[s] == 0, policy.slots[s * pol.SLOT_SIZE + _OK] == 1.0
         both_ok += 1 if now_ok and was_ok else 0
         either_ok += 1 if now_ok or was_ok else 0
         both_bad += 0 if now_ok or was_ok else 1
@@ -168,9 +167,9 @@ def _shares(rules, desk):
 
 
 @kernel
-def _ask_rules(s, key, drawdown, profile, desk):
+def _ask_rules(s, key, drawdown, profile, policy):
     """Note what the rules say of slot *s* with the market packed in *key*."""
-    account, seen, wanted_row = desk.account, desk.seen, shift(desk.wanted, s * wanted.SIZE)
+    account, seen, wanted_row = policy.account, policy.seen, shift(policy.wanted, s * wanted.SIZE)
     trend, direction, vol = int(key & 3), int(key >> STATE_DIRECTION & 3), int(key >> KEY_VOL & 7)
     age = _NEVER_BARS if key >> STATE_STALE & 1 else 0.0
     market = (trend, direction, vol, age)
@@ -180,11 +179,11 @@ def _ask_rules(s, key, drawdown, profile, desk):
     judged = core.AccountState(
         account[pol.ACC_DAILY_PNL_PCT], drawdown, seen[account_seen.LATCHED] != 0.0, account[pol.ACC_STREAK],
         account[pol.ACC_BROKEN_STREAK], account[pol.ACC_WINS_SINCE], account[pol.ACC_OPEN_COUNT],
-        account[pol.ACC_EXPOSURE_PCT], seen[account_seen.STALE] != 0.0, desk.memory[pol.MEM_HALT] != 0.0,
+        account[pol.ACC_EXPOSURE_PCT], seen[account_seen.STALE] != 0.0, policy.memory[pol.MEM_HALT] != 0.0,
         account[pol.ACC_QUALITY],
     )
     allow, level, risk, confidence, entry, exit_, bits = _decide(market, cost, judged, profile, None)
-    symbol_ok = 1.0 if s == 0 or desk.refused[s] == 0 else 0.0
+    symbol_ok = 1.0 if s == 0 or policy.refused[s] == 0 else 0.0
     candidate = _looseness(
         allow, level, risk, confidence, entry, exit_, profile[pol.PROFILE_MAX_OPEN],
         profile[pol.PROFILE_EXPOSURE_LIMIT], symbol_ok,
@@ -192,7 +191,7 @@ def _ask_rules(s, key, drawdown, profile, desk):
     for field in range(pol.FIELD_COUNT):
         wanted_row[field] = candidate[field]
     wanted_row[wanted.BITS] = bits
-    desk.wanted_for[s] = key
+    policy.wanted_for[s] = key
 
 
 @kernel
@@ -209,15 +208,15 @@ def _resting(slot, candidate, held, allowed, disallowed, profile):
 
 
 @kernel
-def _evaluate(s, key, now_s, last_s, drawdown, anew, allowed, disallowed, profile, desk):
+def _evaluate(s, key, now_s, last_s, drawdown, anew, allowed, disallowed, profile, policy):
     """Evaluate slot *s*, write what is in force, and note whether the slot has come to rest.
 
     The rules are asked when key or account changed, or *anew*; otherwise they would say the same.
     """
-    slot, out = shift(desk.slots, s * pol.SLOT_SIZE), shift(desk.policy, s * pol.OUT_SIZE)
-    candidate = shift(desk.wanted, s * wanted.SIZE)
-    if anew or desk.wanted_for[s] != key:
-        _ask_rules(s, key, drawdown, profile, desk)
+    slot, out = shift(policy.slots, s * pol.SLOT_SIZE), shift(policy.out, s * pol.OUT_SIZE)
+    candidate = shift(policy.wanted, s * wanted.SIZE)
+    if anew or policy.wanted_for[s] != key:
+        _ask_rules(s, key, drawdown, profile, policy)
     if s > 0:
         allowed = disallowed = 1.0 if candidate[pol.FIELD_SYMBOL] == slot[_OK] else 0.0
     moved, held = _hold_slot(slot, candidate, now_s, last_s, allowed, disallowed, profile)
@@ -227,49 +226,53 @@ def _evaluate(s, key, now_s, last_s, drawdown, anew, allowed, disallowed, profil
     out[pol.OUT_MIN_CONF] = 0.0 - out[pol.OUT_MIN_CONF]
     out[pol.OUT_ENTRY] = 0.0 - out[pol.OUT_ENTRY]
     out[pol.OUT_EXIT] = 0.0 - out[pol.OUT_EXIT]
-    out[pol.OUT_BITS], out[pol.OUT_HELD] = int(candidate[wanted.BITS]) | desk.refused[s], held
-    desk.rest[s] = 0
+    out[pol.OUT_BITS], out[pol.OUT_HELD] = int(candidate[wanted.BITS]) | policy.refused[s], held
+    policy.rest[s] = 0
     if moved == 0 and held == 0:
-        desk.rest[s] = key
+        policy.rest[s] = key
     elif moved == 0 and _resting(slot, candidate, held, allowed, disallowed, profile):
-        desk.rest[s] = key | _DRIFTS
-    desk.counts[counter.EVALUATED] += 1
+        policy.rest[s] = key | _DRIFTS
 
 
 @kernel
-def _step_slots(keys, now_s, last_s, drawdown, anew, profile, rules, desk):
-    """Bring every slot to this moment; *anew* evaluates all of them."""
-    rest, size = desk.rest, rules.size + 1
+def _step_slots(keys, now_s, last_s, drawdown, anew, size, counts, performance, profile, policy):
+    """Bring the *size* slots to this moment; *anew* evaluates all of them."""
+    rest = policy.rest
     stirred = 0
     for s in range(1, size):
         if anew or (rest[s] & _AT_REST) != keys[s]:
-            _refuse(s, keys[s], profile, desk)
+            _refuse(s, keys[s], performance, profile, policy)
             stirred += 1
-    before = desk.counts[counter.MOVED]
-    desk.counts[counter.MOVED] = stirred
+    before = counts[counter.MOVED]
+    counts[counter.MOVED] = stirred
+    counts[counter.EVALUATED] += stirred
     drifting = rest[0] & _DRIFTS != 0 and (stirred > 0 or before > 0)
     if anew or drifting or (rest[0] & _AT_REST) != keys[0]:
-        allowed, disallowed = _shares(rules, desk)
-        _evaluate(0, keys[0], now_s, last_s, drawdown, anew, allowed, disallowed, profile, desk)
+        allowed, disallowed = _shares(size, policy)
+        _evaluate(0, keys[0], now_s, last_s, drawdown, anew, allowed, disallowed, profile, policy)
+        counts[counter.EVALUATED] += 1
     if stirred == 0:
         return
     for s in range(1, size):
         if anew or (rest[s] & _AT_REST) != keys[s]:
-            _evaluate(s, keys[s], now_s, last_s, drawdown, anew, 1.0, 1.0, profile, desk)
+            _evaluate(s, keys[s], now_s, last_s, drawdown, anew, 1.0, 1.0, profile, policy)
 
 
 @kernel
-def policy_step(bars, equity, exposure, profile, rules, desk):
-    """Run the account stage of a moment: limits, governor, policy. Returns the governor's level."""
-    book, counts, now_ns = desk.book, desk.counts, bars.now_ns
+def policy_step(now_ns, quality, keys, equity, exposure, profile, symbols, loss_limit_pct, desk):
+    """Run the account stage of a moment at *now_ns*: limits, governor, policy. Returns the governor's level.
+
+    *keys* (symbols + 1,) are the markets as the rules see them.
+    """
+    book, counts, policy = desk.book, desk.counts, desk.policy
     book[stage.BOOK_EQUITY], book[stage.BOOK_EXPOSURE], book[stage.BOOK_OPEN] = equity, exposure, counts[counter.HELD]
     book[stage.BOOK_STREAK], book[stage.BOOK_BROKEN] = counts[counter.LOSING], counts[counter.BROKEN]
     book[stage.BOOK_WINS] = counts[counter.WINS]
-    level = limits_step(now_ns, book, desk.losses, rules.limits[limit_column.DAILY_LOSS_PCT], desk.governor)
-    fill_account(book, desk.losses, bars.quality, desk.account)
+    level = limits_step(now_ns, book, desk.losses, loss_limit_pct, desk.governor)
+    fill_account(book, desk.losses, quality, policy.account)
     now_s = float(now_ns // NS_PER_SECOND)
-    last_s, drawdown, another = _see_account(now_s, profile, desk)
+    last_s, drawdown, another = _see_account(now_s, desk.losses, profile, policy)
     anew = another or counts[counter.RESULTS] != 0
     counts[counter.RESULTS] = 0
-    _step_slots(bars.keys, now_s, last_s, drawdown, anew, profile, rules, desk)
+    _step_slots(keys, now_s, last_s, drawdown, anew, symbols + 1, counts, desk.performance, profile, policy)
     return level

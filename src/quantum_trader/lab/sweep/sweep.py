@@ -36,6 +36,7 @@ from quantum_trader.lab.sweep.layout import (
     Desk,
     Levels,
     Outcome,
+    PolicyState,
 )
 from quantum_trader.lab.sweep.market import SweepMarket, levels_of, thresholds_of
 from quantum_trader.lab.sweep.walk_forward import (
@@ -63,6 +64,16 @@ CONVINCING: Final = 0.95  # probability from which a deflated Sharpe ratio is ca
 DOUBTFUL: Final = 0.50
 
 
+def new_policy_state(size: int) -> PolicyState:
+    """The policy of a setting for *size* symbols before its first moment."""
+    return PolicyState(
+        account=np.zeros(pol.ACC_SIZE), seen=np.full(account_seen.SIZE, np.nan), slots=new_slots(size),
+        memory=new_mem(), out=np.zeros((size + 1, pol.OUT_SIZE)), refused=np.zeros(size + 1, dtype=np.int64),
+        rest=np.zeros(size + 1, dtype=np.uint32), wanted=np.zeros((size + 1, wanted.SIZE)),
+        wanted_for=np.zeros(size + 1, dtype=np.uint32),
+    )
+
+
 def new_desk(market: SweepMarket) -> Desk:
     """The desk of a setting before its first moment."""
     size, start = len(market.symbols), market.settings.engine.start_equity
@@ -75,10 +86,7 @@ def new_desk(market: SweepMarket) -> Desk:
         opened=np.zeros(size, dtype=np.int64), counts=np.zeros(counter.SIZE, dtype=np.int64), money=amounts,
         performance=SymbolPerformance(market.symbols).rows, losses=np.array(empty_losses()),
         rate=np.array(empty_rate()), governor=np.array(empty_governor()),
-        book=np.zeros(stage.BOOK_SIZE), account=np.zeros(pol.ACC_SIZE), seen=np.full(account_seen.SIZE, np.nan),
-        slots=new_slots(size), memory=new_mem(), policy=np.zeros((size + 1, pol.OUT_SIZE)),
-        refused=np.zeros(size + 1, dtype=np.int64), rest=np.zeros(size + 1, dtype=np.uint32),
-        wanted=np.zeros((size + 1, wanted.SIZE)), wanted_for=np.zeros(size + 1, dtype=np.uint32),
+        book=np.zeros(stage.BOOK_SIZE), policy=new_policy_state(size),
         intent_row=np.zeros(intent_column.SIZE), account_row=np.zeros(account_column.SIZE),
         limit_row=np.zeros(limit_column.SIZE),
     )

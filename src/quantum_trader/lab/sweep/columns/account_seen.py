@@ -1,4 +1,4 @@
-"""Places of ``Desk.seen`` (SIZE,): the account as the rules last saw it."""
+"""Places of ``PolicyState.seen`` (SIZE,): the account as the rules last saw it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns of ``Desk.wanted`` (S + 1, SIZE): what the rules last said of a slot."""
+"""Columns of ``PolicyState.wanted`` (S + 1, SIZE): what the rules last said of a slot."""
 
 from __future__ import annotations
 
