@@ -53,7 +53,7 @@ def names(events: list[Any]) -> list[str]:
     found = []
     for event in events:
         kind = type(event).__name__
-        if kind == "OrderEvent":
+        if kind == "ExecutionReport":
             found.append(f"order {event.execution} {event.status}")
         elif kind == "AlgoEvent":
             found.append(f"algo {event.status}")
