@@ -187,7 +187,7 @@ def test_the_events_of_a_fill_come_in_order() -> None:
         "TRADE", "FILLED", "100.010", "0.05000500",
     )
     assert (account["a"]["m"], account["a"]["P"][0]["pa"]) == ("ORDER", "1.000")
-    assert account["a"]["B"][0]["wb"] == "9999.95999600"
+    assert account["a"]["B"][0]["wb"] == "9999.94999500"
 
 
 def test_a_triggered_stop_is_reported_by_both_services() -> None:
