@@ -15,8 +15,8 @@ FREE = np.zeros(1)
 
 
 def pairs() -> ExitShadows:
-    """One symbol, no fees, a fine tick."""
-    return ExitShadows(HOUR, [0.0], [0.001], 0.0)
+    """One symbol, no costs, a fine tick."""
+    return ExitShadows(HOUR, [0.0], [0.001], 0.0, range_slippage_bps=0.0)
 
 
 def run(shadows: ExitShadows, bars: list[tuple[float, float, float, float]]) -> list[tuple[int, float, float]]:

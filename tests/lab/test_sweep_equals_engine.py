@@ -14,10 +14,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from quantum_trader.app.runs.replay import FundingRates
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
 from quantum_trader.domain.enums import Side
 from quantum_trader.domain.trading import Intent
-from quantum_trader.engine import stage
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.recorded_intents import RecordedIntents
 from quantum_trader.engine.replay import ReplayDriver
@@ -81,14 +81,11 @@ def through_engine(
         taker_cost_bps=engine.market.kernel.out[:, col.TAKER_COST_BPS],
     )
     driver = ReplayDriver(engine, venue, recording.interval_ns, RecordedIntents(intents))
+    funding = FundingRates(recording, engine)
     hourly: dict[int, float] = {}
     for ts_ns, ohlcv, present, holes in recording.chunks():
         for at, moment in enumerate(ts_ns.tolist()):
-            for index, symbol in enumerate(recording.symbols):
-                times, rates = recording.funding.get(symbol, ((), ()))
-                known = int(np.searchsorted(np.asarray(times, dtype=np.int64), moment, side="right"))
-                if known:
-                    engine.market.symbols[index, stage.SYM_FUNDING] = rates[known - 1]
+            funding.advance(moment)
             driver.step(moment, ohlcv[at], present[at])
             close_ns = moment + recording.interval_ns
             hourly[(close_ns - 1) // NS_PER_HOUR] = engine.account.equity
@@ -214,7 +211,11 @@ def rough_recording(seed: int, symbols: int = 4, hours: int = 1500) -> Recording
     present[-120:, 1] = False
     present[:, 2] = True
     due = ts_ns[:: 8][5:-5]
-    funding = {names[2]: (due + 3_000_000, random.normal(0.0, 0.002, len(due)))}
+    often = ts_ns[:: 2][5:-5]
+    funding = {
+        names[2]: (due + 3_000_000, random.normal(0.0, 0.002, len(due))),
+        names[3]: (often, random.normal(0.0, 0.0005, len(often))),
+    }
     return recording_from_arrays(names, "1h", ts_ns, ohlcv, present, funding=funding)
 
 

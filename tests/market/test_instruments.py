@@ -32,7 +32,7 @@ def test_known_symbols_have_the_venues_facts() -> None:
     instrument, assumed = instrument_for("BTCUSDT", 1.0)
     assert not assumed
     assert (instrument.tick_size, instrument.step_size, instrument.min_qty) == (0.1, 0.001, 0.001)
-    assert (instrument.maker_fee_bps, instrument.taker_fee_bps) == (2.0, 4.0)
+    assert (instrument.maker_fee_bps, instrument.taker_fee_bps) == (2.0, 5.0)
     first = instrument.tiers[0]
     assert (first.max_notional, first.maintenance_margin_rate, first.max_leverage) == (50_000.0, 0.004, 125.0)
     assert len(known_instruments()) == 13

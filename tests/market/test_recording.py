@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
 from quantum_trader.domain.errors import ConfigError, DataError
 from quantum_trader.market import store
+from quantum_trader.market.funding import rates_per_8h
 from quantum_trader.market.generate import generated_recording, write_generated
 from quantum_trader.market.recording import (
     Chunk,
@@ -253,6 +254,7 @@ def test_funding_is_the_venues_where_there_is_one(tmp_path: Path) -> None:
     assert set(recording.funding) == {"A"}
     assert recording.funding_source == "mixed"
     assert "is assumed for B (no history)" in recording.funding_statement
+    assert recording.funding_8h["A"].tolist() == rate.tolist()
     alone = open_recording(tmp_path, symbols=["A"])
     assert alone.funding_source == "venue history"
 
@@ -268,7 +270,29 @@ def test_missing_payments_inside_a_history_are_filled_and_counted() -> None:
     found, rate = recording.funding["A"]
     assert np.array_equal(found, T0 + np.arange(18) * 8 * NS_PER_HOUR)
     assert rate.tolist() == [3e-4] * 3 + [2e-4] * 6 + [3e-4] * 9
+    assert recording.funding_8h["A"].tolist() == rate.tolist(), "a gap is no interval"
     assert "6 payments missing" in recording.funding_statement
+
+
+@pytest.mark.parametrize("hours", [1, 2, 4, 8])
+def test_a_rate_is_read_by_the_interval_of_its_contract(hours: int) -> None:
+    """-2 % each 2 hours is -8 % per 8 hours; the first payment's interval is told by its hour of the day."""
+    ts = T0 + np.arange(48) * NS_PER_HOUR
+    times = T0 + hours * NS_PER_HOUR + np.arange(48 // hours - 1) * hours * NS_PER_HOUR
+    recording = recording_from_arrays(
+        ["A"], "1h", ts, flat(len(ts), 1), funding={"A": (times, np.full(len(times), -0.02))}
+    )
+    assert recording.funding["A"][1].tolist() == [-0.02] * len(times)
+    assert recording.funding_8h["A"].tolist() == pytest.approx([-0.16 / hours] * len(times))
+
+
+def test_what_is_paid_later_does_not_change_how_a_rate_is_read() -> None:
+    """A contract that changes from 8 hours to 1: each payment counts by the time since the one before it."""
+    times = T0 + np.array([0, 8, 16, 17, 18, 19]) * NS_PER_HOUR
+    rates = np.full(len(times), 1e-4)
+    assert rates_per_8h(times, rates).tolist() == pytest.approx([1e-4] * 3 + [8e-4] * 3)
+    for cut in range(1, len(times)):
+        assert rates_per_8h(times[:cut], rates[:cut]).tolist() == rates_per_8h(times, rates)[:cut].tolist()
 
 
 def test_bad_funding_and_settings_are_refused() -> None:

@@ -141,11 +141,11 @@ def test_timeframes_are_settings(walk: Market) -> None:
 
 
 def test_costs_follow_volatility_and_are_always_numbers(walk: Market) -> None:
-    """2 bps + 50 x ratio; before the ratio is known an ordinary 2 % is assumed."""
+    """2 bps + 50 x ratio is expected; a fill pays the 2 bps and its own bar's range. An ordinary 2 % comes first."""
     out = answers(walk)
     late = out[2000, 0]
     assert late[c.SLIPPAGE_BPS] == pytest.approx(2.0 + 50.0 * late[c.VOL_RATIO])
-    assert late[c.TAKER_COST_BPS] == pytest.approx(late[c.SPREAD_BPS] / 2.0 + late[c.SLIPPAGE_BPS])
+    assert late[c.TAKER_COST_BPS] == pytest.approx(late[c.SPREAD_BPS] / 2.0 + 2.0)
     assert out[1, 0, c.SLIPPAGE_BPS] == 3.0
 
 

@@ -29,9 +29,9 @@ def bar(hour: float, open_: float, high: float, low: float, close: float, presen
     )
 
 
-def book_with(sign: int, fee_bps: float = 0.0) -> ShadowBook:
-    """A book with one waiting shadow: risk 2.0, target 4.0 away."""
-    book = ShadowBook(1, NS_PER_HOUR, taker_fee_bps=fee_bps)
+def book_with(sign: int, fee_bps: float = 0.0, range_bps: float = 0.0) -> ShadowBook:
+    """A book with one waiting shadow: risk 2.0, target 4.0 away; without costs unless they are given."""
+    book = ShadowBook(1, NS_PER_HOUR, fee_bps, range_slippage_bps=range_bps)
     assert book.open(0, 7, sign, 2.0, 1.0, 2.0)
     return book
 
@@ -67,6 +67,14 @@ def test_both_sides_pay_cost_and_fee() -> None:
     assert book.resolved[0, 2] == pytest.approx(expected, rel=1e-12)
 
 
+def test_a_shadow_pays_for_the_range_of_the_bars_it_fills_in() -> None:
+    """In hourly bars 1 % of range costs 1 bp: 4 at the entry, 6 at the exit."""
+    book = book_with(1, range_bps=50.0)
+    assert book.on_bar(bar(0, 100.0, 103.0, 99.0, 101.0), FREE) == 0  # 4 bps: entry 100.04
+    assert book.on_bar(bar(1, 100.0, 105.0, 99.0, 104.0), FREE) == 1  # 6 bps off the target at 104.04
+    assert book.resolved[0, 2] == pytest.approx((104.04 * (1.0 - 6e-4) - 100.04) / 2.0, rel=1e-12)
+
+
 def test_a_shadow_closes_after_24_hours() -> None:
     """After 24 hourly bars it closes at the close."""
     book = book_with(1)
@@ -96,7 +104,7 @@ def test_a_hole_closes_at_the_last_close(by_driver: bool) -> None:
 
 def test_a_waiting_shadow_does_not_enter_across_a_hole() -> None:
     """Its signal is outdated; it is dropped and counted."""
-    book = ShadowBook(1, NS_PER_HOUR)
+    book = ShadowBook(1, NS_PER_HOUR, 5.0)
     book.on_bar(bar(0, 100.0, 101.0, 99.0, 101.0), FREE)
     book.open(0, 1, 1, 2.0, 1.0, 2.0)
     late = bar(26, 50.0, 51.0, 10.0, 50.0)
@@ -106,7 +114,7 @@ def test_a_waiting_shadow_does_not_enter_across_a_hole() -> None:
 
 def test_overflow_is_counted() -> None:
     """The 65th is refused and counted; the 64 resolve in one bar in their order."""
-    book = ShadowBook(1, NS_PER_HOUR)
+    book = ShadowBook(1, NS_PER_HOUR, 5.0)
     assert [book.open(0, k, 1, 2.0, 1.0, 2.0) for k in range(MAX_OPEN + 1)] == [True] * MAX_OPEN + [False]
     assert int(book.overflow[0]) == 1
     assert book.on_bar(bar(0, 100.0, 100.0, 90.0, 95.0), FREE) == MAX_OPEN
@@ -117,12 +125,12 @@ def test_state_continues() -> None:
     """A restored book resolves as the first would; a foreign state is refused."""
     book = book_with(-1)
     book.on_bar(bar(0, 100.0, 101.0, 99.0, 100.0), FREE)
-    copy = ShadowBook(1, NS_PER_HOUR, taker_fee_bps=0.0)
+    copy = ShadowBook(1, NS_PER_HOUR, 0.0, range_slippage_bps=0.0)
     copy.load_state(book.state())
     assert copy.on_bar(bar(1, 100.0, 100.0, 95.0, 95.0), FREE) == 1
     assert copy.resolved[0, 2] == 2.0
     with pytest.raises(StateError, match="shadow state"):
-        ShadowBook(2, NS_PER_HOUR).load_state(book.state())
+        ShadowBook(2, NS_PER_HOUR, 5.0).load_state(book.state())
 
 
 @pytest.mark.parametrize(
@@ -132,7 +140,7 @@ def test_state_continues() -> None:
 def test_bad_input_names_its_key(key: str, values: tuple[int, float, float, float]) -> None:
     """A shadow without risk is refused."""
     with pytest.raises(InputError, match=key):
-        ShadowBook(1, NS_PER_HOUR).open(0, 1, *values)
+        ShadowBook(1, NS_PER_HOUR, 5.0).open(0, 1, *values)
 
 
 def test_the_compiled_book_is_the_scalar_core() -> None:

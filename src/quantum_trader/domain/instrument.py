@@ -38,8 +38,8 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     step_size: float
     min_qty: float
     min_notional: float
-    maker_fee_bps: float = 2.0
-    taker_fee_bps: float = 4.0
+    maker_fee_bps: float = 2.0  # the regular tier; a live account's own rates replace both
+    taker_fee_bps: float = 5.0
     tiers: tuple[LeverageTier, ...] = ()
     funding_interval_hours: int = 8
 

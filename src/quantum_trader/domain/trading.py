@@ -98,6 +98,13 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     slippage_bps: float = 0.0  # against the reference price at the venue, positive is worse
     liquidation: bool = False
 
+    @property
+    def slippage(self) -> float:
+        """What the price was worse than the reference price, in USDT; negative is better."""
+        share = self.slippage_bps * 1e-4  # of the reference price
+        sign = 1.0 if self.side is OrderSide.BUY else -1.0
+        return self.qty * self.price * share / (1.0 + sign * share)
+
 
 class FundingPayment(msgspec.Struct, frozen=True, kw_only=True):
     """Funding charged on an open position; *amount* in USDT, positive is received."""

@@ -256,7 +256,7 @@ class Engine:
 
     def _on_fill(self, fill: Fill) -> list[Command]:
         self.records.record("order.filled", "", fill.ts_ns, fill)
-        self.records.tally.slippage_paid += fill.slippage_bps * 1e-4 * fill.qty * fill.price
+        self.records.tally.slippage_paid += fill.slippage
         ticket = self.gateway.on_fill(fill)
         if ticket is not None and self.fills.is_opening(fill, ticket):
             return self.fills.opened(fill, ticket)

@@ -14,6 +14,7 @@ import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.market import MarketBatch
+from quantum_trader.market.costs import RANGE_SLIPPAGE_BPS, fill_cost_bps
 from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.risk.exits import bracket, next_stop
 from quantum_trader.signals.shadow import shadow_exit, shadow_r
@@ -28,7 +29,9 @@ _VARIANT_SIZE: Final = 6
 _WIDTH: Final = _ROW_VARIANTS + 2 * _VARIANT_SIZE
 FIXED, POLICY = 0, 1
 
-_bracket, _next_stop, _exit, _net_r = (compiled(f) for f in (bracket, next_stop, shadow_exit, shadow_r))
+_bracket, _next_stop, _exit, _net_r, _fill_cost = (
+    compiled(f) for f in (bracket, next_stop, shadow_exit, shadow_r, fill_cost_bps)
+)
 
 
 @kernel
@@ -66,14 +69,17 @@ def _variant_bar(row, v, bar, expired, cost_bps, fee_bps, tick, min_step):  # ty
 
 
 @kernel
-def _move(rows, count, ohlcv, present, costs, fees, ticks, index, max_bars, min_step, done):  # type: ignore[no-untyped-def]
+def _move(  # type: ignore[no-untyped-def]
+    rows, count, ohlcv, present, costs, range_bps, fees, ticks, interval_ns, index, max_bars, min_step, done,
+):
     """Process each symbol's bar for its shadows; returns (still open, ended) with the ended rows in *done*."""
     kept = ended = 0
     for n in range(count):
         row = rows[n]
         s = int(row[_ROW_SYMBOL])
         if present[s]:
-            bar, cost = ohlcv[s], costs[s]
+            bar = ohlcv[s]
+            cost = _fill_cost(costs[s], range_bps, bar[0], bar[1], bar[2], interval_ns)
             if row[_ROW_ENTRY] == 0.0:
                 _enter(row, bar[0], cost, index, ticks[s])
             best = bar[1] if row[_ROW_SIGN] > 0.0 else bar[2]
@@ -97,8 +103,12 @@ def _move(rows, count, ohlcv, present, costs, fees, ticks, index, max_bars, min_
 class ExitShadows:
     """Entries whose exit mode the policy would change, each under both modes."""
 
-    def __init__(self, interval_ns: int, fees_bps: Any, ticks: Any, min_step: float) -> None:
+    def __init__(
+        self, interval_ns: int, fees_bps: Any, ticks: Any, min_step: float,
+        range_slippage_bps: float = RANGE_SLIPPAGE_BPS,
+    ) -> None:
         self._interval_ns = interval_ns
+        self._range_bps = range_slippage_bps
         self._fees, self._ticks = np.asarray(fees_bps, dtype=np.float64), np.asarray(ticks, dtype=np.float64)
         self._min_step = min_step
         self._max_bars = MAX_HOURS * NS_PER_HOUR / interval_ns
@@ -129,8 +139,8 @@ class ExitShadows:
             return []
         index = float(batch.ts_ns // self._interval_ns)
         kept, ended = _move(
-            self._rows, self._count, batch.ohlcv, batch.present, costs_bps, self._fees, self._ticks, index,
-            self._max_bars, self._min_step, self._done,
+            self._rows, self._count, batch.ohlcv, batch.present, costs_bps, self._range_bps, self._fees,
+            self._ticks, self._interval_ns, index, self._max_bars, self._min_step, self._done,
         )
         self._count = int(kept)
         return [_result(row) for row in self._done[:ended].tolist()]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import Signal
-from quantum_trader.engine import ids
+from quantum_trader.engine import ids, stage
 from quantum_trader.engine.account import Account
 from quantum_trader.engine.accounting import shadows_break_streak
 from quantum_trader.engine.exit_shadows import ExitShadows
@@ -39,7 +39,7 @@ class Judging:
     ) -> None:
         self._market, self._account, self._policy = market, account, policy
         self._records, self._shield, self._symbols = records, shield, symbols
-        self.shadows = ShadowBook(len(symbols), market.interval_ns)
+        self.shadows = ShadowBook(len(symbols), market.interval_ns, market.symbols[:, stage.SYM_FEE_BPS])
         self.exit_shadows = exit_shadows
         self.ledger = RolloutLedger(policy.settings.profile.name)
         self._flags: dict[int, int] = {}  # signal number -> _TRADED, _BLOCKED

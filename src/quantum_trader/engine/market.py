@@ -42,7 +42,7 @@ class Market:
             instruments.symbols, interval_ns, settings.market, settings.signals, instruments.ticks.tolist()
         )
         self.closes: Any = self.kernel.out[:, col.CLOSE]  # the newest close of each symbol, (S,)
-        self.taker_costs: Any = self.kernel.out[:, col.TAKER_COST_BPS]  # half spread and slippage of a taker, (S,)
+        self.taker_costs: Any = self.kernel.out[:, col.TAKER_COST_BPS]  # of a taker in a calm market, (S,)
         self.symbols = np.zeros((count, stage.SYM_SIZE))
         self.symbols[:, stage.SYM_FEE_BPS] = [i.taker_fee_bps for i in instruments.all]
         self.symbols[:, stage.SYM_FUNDING] = settings.funding_rate_8h

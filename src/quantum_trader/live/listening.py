@@ -23,8 +23,9 @@ from quantum_trader.live.context import LiveContext
 from quantum_trader.live.health import HealthMonitor, Streams
 from quantum_trader.live.inputs import FundingRateReceived, Input, MoneyTransferred
 from quantum_trader.live.leverage import LeverageKeeper
+from quantum_trader.market.costs import FUNDING_HOURS
 
-_RATE_STEP: Final = 1e-5  # a funding rate that changed by less is not handed on
+_RATE_STEP: Final = 1e-5  # a funding rate per 8 hours that changed by less is not handed on
 
 
 class Listening:
@@ -102,9 +103,12 @@ class Listening:
             self._account.read_funding_soon()
 
     def _take_rate(self, event: MarkPrice) -> None:
-        """Hand on a funding rate that differs from the last one handed on."""
-        known, rate = self._rates.get(event.symbol), event.funding_rate
+        """Hand on a funding rate, per 8 hours, that differs from the last one handed on."""
+        if event.symbol not in self._symbols:
+            return
+        hours = self.context.venue.instrument(event.symbol).funding_interval_hours
+        known, rate = self._rates.get(event.symbol), event.funding_rate * FUNDING_HOURS / hours
         same = known is not None and (abs(rate - known) < _RATE_STEP or (math.isnan(rate) and math.isnan(known)))
-        if event.symbol in self._symbols and not same:
+        if not same:
             self._rates[event.symbol] = rate
             self._apply(FundingRateReceived(ts_ns=event.ts_ns, symbol=event.symbol, rate_8h=rate))

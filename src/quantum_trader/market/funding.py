@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import msgspec
@@ -19,6 +20,7 @@ class Funding(msgspec.Struct, frozen=True, kw_only=True):
     """Funding of a recording's symbols within its range."""
 
     history: dict[str, tuple[Times, Values]]  # only symbols with payments of the venue
+    per_8h: dict[str, Values]  # of each payment in *history*, what its rate amounts to in 8 hours
     assumed_rate: float  # per 8 hours, a fraction; at 00, 08 and 16 UTC
     source: str  # "venue history" | "mixed" | "assumed"
     statement: str
@@ -30,6 +32,17 @@ def assumed_times(start_ns: int, end_ns: int) -> Times:
     return np.arange(first, end_ns, _PERIOD_NS, dtype=np.int64)
 
 
+def rates_per_8h(ts: Times, rate: Values) -> Values:
+    """Return what each payment amounts to in 8 hours: its rate x 8 / the hours since the payment before it.
+
+    More than 8 hours is a gap in the history and counts as 8. The first payment's interval is the longest of 1, 2, 4
+    and 8 hours whose payments, aligned to UTC, fall on its hour: what comes later is not looked at.
+    """
+    first = math.gcd(int(ts[0]) // NS_PER_HOUR, ASSUMED_FUNDING_HOURS) * NS_PER_HOUR if len(ts) else _PERIOD_NS
+    interval_ns = np.minimum(np.diff(ts, prepend=ts[:1] - first), _PERIOD_NS)
+    return rate * (_PERIOD_NS / interval_ns)
+
+
 def select_funding(
     known: Mapping[str, tuple[Times, Values]], spans: Mapping[str, tuple[int, int]], assumed_rate: float
 ) -> Funding:
@@ -39,7 +52,7 @@ def select_funding(
     the middle of a history is filled at the assumed rate, and counted in the statement. DataError when *known*
     is not in order or not finite.
     """
-    history, filled = {}, 0
+    history, per_8h, filled = {}, {}, 0
     for symbol, (start_ns, end_ns) in spans.items():
         if symbol not in known:
             continue
@@ -48,11 +61,11 @@ def select_funding(
         _require_usable(symbol, ts, rate)
         inside = (ts >= start_ns) & (ts <= end_ns)
         if inside.any():
-            ts, rate, added = _fill(ts[inside], rate[inside], assumed_rate)
+            ts, rate, rate_8h, added = _fill(ts[inside], rate[inside], rates_per_8h(ts, rate)[inside], assumed_rate)
             filled += added
-            history[symbol] = (ts, rate)
+            history[symbol], per_8h[symbol] = (ts, rate), rate_8h
     source, statement = _statement(history, spans, assumed_rate, filled)
-    return Funding(history=history, assumed_rate=assumed_rate, source=source, statement=statement)
+    return Funding(history=history, per_8h=per_8h, assumed_rate=assumed_rate, source=source, statement=statement)
 
 
 def _require_usable(symbol: str, ts: Times, rate: Values) -> None:
@@ -64,18 +77,19 @@ def _require_usable(symbol: str, ts: Times, rate: Values) -> None:
         raise DataError(f"funding of {symbol}: row {late[0] + 2} ({iso(int(ts[late[0] + 1]))}): time does not move on")
 
 
-def _fill(ts: Times, rate: Values, assumed_rate: float) -> tuple[Times, Values, int]:
+def _fill(ts: Times, rate: Values, rate_8h: Values, assumed_rate: float) -> tuple[Times, Values, Values, int]:
     missing = [
         assumed_times(int(ts[index]) + 1, int(ts[index + 1]))
         for index in np.flatnonzero(np.diff(ts) > NS_PER_DAY)
     ]
     if not missing:
-        return ts, rate, 0
+        return ts, rate, rate_8h, 0
     extra = np.concatenate(missing)
     times = np.concatenate((ts, extra))
-    rates = np.concatenate((rate, np.full(len(extra), assumed_rate)))
+    assumed = np.full(len(extra), assumed_rate)
     order = np.argsort(times, kind="stable")
-    return times[order], rates[order], len(extra)
+    rates, rates_8h = np.concatenate((rate, assumed))[order], np.concatenate((rate_8h, assumed))[order]
+    return times[order], rates, rates_8h, len(extra)
 
 
 def _statement(

@@ -145,6 +145,11 @@ class Recording:
         return self._funding.history
 
     @property
+    def funding_8h(self) -> dict[str, Values]:
+        """The rate of each payment in :attr:`funding`, per 8 hours, whatever the interval of its contract."""
+        return self._funding.per_8h
+
+    @property
     def assumed_funding_rate(self) -> float:
         """Rate per 8 hours where there is no history, a fraction."""
         return self._funding.assumed_rate

@@ -21,7 +21,7 @@ from quantum_trader.domain.errors import DataError, StateError, require
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.market.arrays import Bools, Floats, Ints
-from quantum_trader.market.costs import known_atr_ratio, spread_bps, taker_cost_bps, taker_slippage_bps
+from quantum_trader.market.costs import known_atr_ratio, liquidity_of, spread_bps, taker_cost_bps, taker_slippage_bps
 from quantum_trader.market.indicators import NAN, Cells
 from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.market.regime import (
@@ -65,15 +65,17 @@ from quantum_trader.signals.settings import SignalSettings
 
 # Columns of one symbol's row.
 _TICK: Final = 0
-_CLOSE: Final = 1
-_SIGNAL: Final = 2
-_UP_PROBABILITY: Final = 3
-_CONSENSUS: Final = 4
-_LAST_DIRECTION: Final = 5
-_BARS_SINCE: Final = 6
-_OPEN_DECISIONS: Final = 7  # decisions written since the start (place in the ring)
-_UNLEARNED: Final = 8  # of them, those of the moment in hand, whose outcomes are not learned yet: at most two
-_VOTES: Final = 9
+_SPREAD_FLOOR: Final = 1
+_BASE_SLIPPAGE: Final = 2
+_CLOSE: Final = 3
+_SIGNAL: Final = 4
+_UP_PROBABILITY: Final = 5
+_CONSENSUS: Final = 6
+_LAST_DIRECTION: Final = 7
+_BARS_SINCE: Final = 8
+_OPEN_DECISIONS: Final = 9  # decisions written since the start (place in the ring)
+_UNLEARNED: Final = 10  # of them, those of the moment in hand, whose outcomes are not learned yet: at most two
+_VOTES: Final = 11
 _MEASURE: Final = _VOTES + MODEL_COUNT
 _DECISION_BAR: Final = _MEASURE + MEASURE_SIZE
 _TREND_BAR: Final = _DECISION_BAR + BUCKET_SIZE
@@ -101,7 +103,7 @@ _LAST_TS, _FEATURES_TS = 0, 1  # columns of clocks; -1: never
 
 @scalar
 def clear_symbol(row: Any) -> None:
-    """Reset *row*, except for the tick size and the position in the ring."""
+    """Reset *row*, except for tick size, liquidity and the position in the ring."""
     for cell in range(_CLOSE, row.shape[0]):
         row[cell] = 0.0
     row[_CLOSE] = NAN
@@ -243,8 +245,7 @@ def write_out(row: Cells, signal: int, age: float, out: Cells) -> None:
     """Write the output of one symbol, except the quality, into *out* (SIZE,)."""
     close = row[_CLOSE]
     ratio = known_atr_ratio(row[_MEASURE + MEASURE_VOL_RATIO])
-    spread = spread_bps(close, row[_TICK], ratio)
-    slippage = taker_slippage_bps(ratio)
+    spread, base = spread_bps(close, row[_TICK], row[_SPREAD_FLOOR], ratio), row[_BASE_SLIPPAGE]
     up = row[_UP_PROBABILITY]
     out[c.CLOSE] = close
     out[c.ATR_1H] = row[_MEASURE + MEASURE_ATR]
@@ -255,8 +256,8 @@ def write_out(row: Cells, signal: int, age: float, out: Cells) -> None:
     out[c.MARKET_AGE] = age
     out[c.VOLUME_RATIO_24H] = row[_MEASURE + MEASURE_VOLUME_RATIO]
     out[c.SPREAD_BPS] = spread
-    out[c.SLIPPAGE_BPS] = slippage
-    out[c.TAKER_COST_BPS] = taker_cost_bps(spread, slippage)
+    out[c.SLIPPAGE_BPS] = taker_slippage_bps(base, ratio)
+    out[c.TAKER_COST_BPS] = taker_cost_bps(spread, base)
     out[c.SIGNAL] = float(signal)
     out[c.CONFIDENCE] = max(up, 1.0 - up)
     out[c.CONSENSUS] = row[_CONSENSUS]
@@ -411,6 +412,7 @@ class SignalKernel:
         count = len(self.symbols)
         self._rows: Floats = np.zeros((2, count, width))  # the row in use, and a second one for prepared bars
         self._rows[:, :, _TICK] = 0.0 if tick_sizes is None else np.asarray(tick_sizes, dtype=np.float64)
+        self._rows[:, :, _SPREAD_FLOOR : _BASE_SLIPPAGE + 1] = [liquidity_of(symbol) for symbol in self.symbols]
         for row in self._rows.reshape(2 * count, width):
             clear_symbol(row)
         self._side: Ints = np.zeros(count, dtype=np.int64)

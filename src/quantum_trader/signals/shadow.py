@@ -1,7 +1,7 @@
 """Shadow trades: a paper copy of every signal under one standard bracket, traded or not.
 
-A shadow enters at the open of its symbol's next bar, pays half the spread, slippage and the taker fee on both sides,
-and ends at its stop, its target, after 24 hours at the close, or at the last close before a hole of more than a day.
+A shadow enters at the open of its symbol's next bar, pays a taker's cost (``market.costs``) and fee on both sides, and
+ends at its stop, its target, after 24 hours at the close, or at the last close before a hole of more than a day.
 When a bar touches stop and target the stop came first; a gap fills at the open. Funding is left out: it is the same
 for the traded and the shadow side and far below the noise of one R.
 """
@@ -20,6 +20,7 @@ from quantum_trader.domain.errors import StateError, require
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.market.arrays import Floats, Ints
+from quantum_trader.market.costs import RANGE_SLIPPAGE_BPS, fill_cost_bps
 from quantum_trader.market.jit import compiled, kernel
 
 SHADOW_STOP, SHADOW_TARGET, SHADOW_TIMEOUT, SHADOW_HOLE = 0, 1, 2, 3
@@ -65,6 +66,7 @@ def shadow_r(sign: float, entry: float, level: float, risk: float, cost_bps: flo
 
 _exit = compiled(shadow_exit)
 _net_r = compiled(shadow_r)
+_fill_cost = compiled(fill_cost_bps)
 
 
 @kernel
@@ -89,11 +91,12 @@ def _close_all(
 
 @kernel
 def _symbol_bar(
-    s: int, bar: Any, index: float, max_bars: float, held: Any, counts: Any, cost: float, fee_bps: float,
-    resolved: Any, at: int,
+    s: int, bar: Any, interval_ns: Any, index: float, max_bars: float, held: Any, counts: Any, calm_cost: float,
+    range_bps: float, fee_bps: float, resolved: Any, at: int,
 ) -> int:
     """Process one bar (number *index*) for symbol *s*'s shadows; return the next free row of *resolved*."""
     kept = 0
+    cost = _fill_cost(calm_cost, range_bps, bar[0], bar[1], bar[2], interval_ns)
     for slot in range(counts[s, _COUNT]):
         shadow = held[s, slot]
         sign = shadow[_SIGN]
@@ -123,8 +126,8 @@ def _symbol_bar(
 
 @kernel
 def _moment(
-    ts_ns: Any, interval_ns: Any, max_bars: float, fee_bps: float, ohlcv: Any, present: Any, costs: Any, held: Any,
-    counts: Any, closes: Any, resolved: Any,
+    ts_ns: Any, interval_ns: Any, max_bars: float, range_bps: float, fees_bps: Any, ohlcv: Any, present: Any,
+    costs: Any, held: Any, counts: Any, closes: Any, resolved: Any,
 ) -> int:
     """Process the bar of every present symbol for its shadows; return how many were resolved."""
     made = 0
@@ -135,29 +138,34 @@ def _moment(
         last = counts[s, _LAST_TS]
         if counts[s, _COUNT] > 0:
             if last >= 0 and ts_ns - last - interval_ns > NS_PER_DAY:
-                made = _close_all(s, held, counts, closes[s], costs[s], fee_bps, resolved, made)
-            made = _symbol_bar(s, ohlcv[s], index, max_bars, held, counts, costs[s], fee_bps, resolved, made)
+                made = _close_all(s, held, counts, closes[s], costs[s], fees_bps[s], resolved, made)
+            made = _symbol_bar(
+                s, ohlcv[s], interval_ns, index, max_bars, held, counts, costs[s], range_bps, fees_bps[s], resolved,
+                made,
+            )
         counts[s, _LAST_TS] = ts_ns
         closes[s] = ohlcv[s, 3]
     return made
 
 
 class ShadowBook:
-    """The shadows of all symbols, at most 64 a symbol.
+    """The shadows of all symbols, at most 64 a symbol. *taker_fee_bps* is one rate for all, or one a symbol (S,).
 
     ``resolved`` (S*64, 5) float64: symbol index, signal sequence, net R, exit code, bars held; the first n rows are
     valid after a call that returned n, until the next call. Raises InputError for settings out of their domain.
     """
 
     def __init__(
-        self, n_symbols: int, interval_ns: int, taker_fee_bps: float = 4.0, max_hours: float = 24.0
+        self, n_symbols: int, interval_ns: int, taker_fee_bps: npt.ArrayLike, max_hours: float = 24.0,
+        range_slippage_bps: float = RANGE_SLIPPAGE_BPS,
     ) -> None:
         require(n_symbols > 0, "n_symbols", n_symbols, "at least one symbol is needed")
         require(interval_ns > 0, "interval_ns", interval_ns, "must be positive")
-        require(math.isfinite(taker_fee_bps), "taker_fee_bps", taker_fee_bps, "must be a finite number of basis points")
+        fees: Floats = np.broadcast_to(np.asarray(taker_fee_bps, dtype=np.float64), (n_symbols,)).copy()
+        require(bool(np.isfinite(fees).all()), "taker_fee_bps", taker_fee_bps, "must be finite numbers of basis points")
         require(0.0 < max_hours < 1e6, "max_hours", max_hours, "must be above 0")
         self.interval_ns = interval_ns
-        self.taker_fee_bps = float(taker_fee_bps)
+        self.taker_fees_bps, self.range_slippage_bps = fees, float(range_slippage_bps)
         self.max_bars = float(max(1, round(max_hours * NS_PER_HOUR / interval_ns)))
         self.resolved: Floats = np.zeros((n_symbols * MAX_OPEN, _RESULT_SIZE))
         self._held: Floats = np.zeros((n_symbols, MAX_OPEN, _SHADOW_SIZE))
@@ -193,12 +201,12 @@ class ShadowBook:
     def on_bar(self, batch: MarketBatch, cost_bps: Floats) -> int:
         """Process the bars of one moment; return how many rows of ``resolved`` are new.
 
-        *cost_bps* (S,): half spread and slippage a side as known before the bar.
+        *cost_bps* (S,): what a fill costs a side in a calm market, as known before the bar.
         """
         self._costs[:] = cost_bps
         return _moment(  # type: ignore[no-any-return]
-            batch.ts_ns, self.interval_ns, self.max_bars, self.taker_fee_bps, batch.ohlcv, batch.present, self._costs,
-            self._held, self._counts, self._closes, self.resolved,
+            batch.ts_ns, self.interval_ns, self.max_bars, self.range_slippage_bps, self.taker_fees_bps, batch.ohlcv,
+            batch.present, self._costs, self._held, self._counts, self._closes, self.resolved,
         )
 
     def close_before_hole(self, symbol_index: int) -> int:
@@ -208,7 +216,7 @@ class ShadowBook:
         """
         return _close_all(  # type: ignore[no-any-return]
             symbol_index, self._held, self._counts, float(self._closes[symbol_index]), float(self._costs[symbol_index]),
-            self.taker_fee_bps, self.resolved, 0,
+            float(self.taker_fees_bps[symbol_index]), self.resolved, 0,
         )
 
     def state(self) -> dict[str, npt.NDArray[Any]]:

@@ -14,6 +14,7 @@ from quantum_trader.domain.errors import ConfigError
 from quantum_trader.engine.venue_port import ChangingVenue
 from quantum_trader.venues.binance.adapter import AdapterSettings, BinanceFuturesExecutionAdapter
 from quantum_trader.venues.binance.endpoints import endpoint
+from quantum_trader.venues.binance.errors import VenueRefusal
 from quantum_trader.venues.local.server import LocalVenue
 
 
@@ -64,5 +65,31 @@ def test_a_delisted_symbol_does_not_keep_the_others_from_being_closed() -> None:
             assert (refused.status, refused.reason[:5]) == (OrderStatus.REJECTED, "-1121")
             await closing.close()
             await starting.close()
+
+    asyncio.run(story())
+
+
+def test_a_changed_funding_interval_is_read_with_the_filters() -> None:
+    """Every 4 hours at the start, then every hour: Binance shortens it in wild markets. Unanswered, it stays."""
+
+    async def story() -> None:
+        async with bench() as b:
+            venue, adapter = b.venue, b.adapter
+            venue.exchange.funding_hours = lambda index: 4
+            await adapter.read_instruments()
+            assert adapter.instrument(SYMBOL).funding_interval_hours == 4
+            venue.exchange.funding_hours = lambda index: 1
+            await adapter.read_instruments()
+            assert adapter.instrument(SYMBOL).funding_interval_hours == 1
+            ask = adapter._rest.ask
+
+            async def refused(method: str, api: str, path: str, *arguments: object, **keywords: object) -> object:
+                if path == "fundingInfo":
+                    return VenueRefusal(code=-1003, message="too many requests")
+                return await ask(method, api, path, *arguments, **keywords)
+
+            adapter._rest.ask = refused
+            await adapter.read_instruments()
+            assert adapter.instrument(SYMBOL).funding_interval_hours == 1
 
     asyncio.run(story())

@@ -6,7 +6,7 @@ import contextlib
 
 import numpy as np
 import pytest
-from tests.venues.local.world import exchange, names, ticket
+from tests.venues.local.world import QUIET, START_NS, exchange, names, ticket
 
 from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.venues.local.api_errors import ApiError
@@ -323,6 +323,19 @@ def test_the_funding_shown_is_the_funding_charged() -> None:
     assert market.funding_paid(0, due_ns, due_ns) == [(due_ns, rate)] == [(due_ns, 0.0003)]
     paid = [line for line in market.account.income if line.kind == "FUNDING_FEE"]
     assert [(line.ts_ns, line.amount) for line in paid] == [(due_ns, pytest.approx(-0.03))]
+
+
+def test_the_funding_interval_told_is_that_of_the_record() -> None:
+    """Paid at 01, 02 and 03 UTC by the record, then as assumed, each 8 hours: 1 hour, then 8."""
+    times = START_NS + np.arange(1, 4) * NS_PER_HOUR
+    tape = exchange().tape
+    market = Exchange(tape, START_NS, QUIET, funding={"AAAUSDT": (times, np.full(3, 1e-4))})
+    assert [market.funding_hours(row) for row in (0, 1)] == [8, 8]
+    told = []
+    for _ in range(3):
+        play(market, 100.0, 100.0, 100.0, 100.0)
+        told.append(market.funding_hours(0))
+    assert told == [1, 1, 8]
 
 
 def test_margin_can_be_added_and_taken_back() -> None:

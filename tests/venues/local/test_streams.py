@@ -184,10 +184,10 @@ def test_the_events_of_a_fill_come_in_order() -> None:
     ]
     assert (new["o"]["x"], new["o"]["X"], new["o"]["c"], "n" in new["o"]) == ("NEW", "NEW", "mine", False)
     assert (trade["o"]["x"], trade["o"]["X"], trade["o"]["L"], trade["o"]["n"]) == (
-        "TRADE", "FILLED", "100.010", "0.04000400",
+        "TRADE", "FILLED", "100.010", "0.05000500",
     )
     assert (account["a"]["m"], account["a"]["P"][0]["pa"]) == ("ORDER", "1.000")
-    assert account["a"]["B"][0]["wb"] == "9999.95999600"
+    assert account["a"]["B"][0]["wb"] == "9999.94999500"
 
 
 def test_a_triggered_stop_is_reported_by_both_services() -> None:

@@ -15,7 +15,7 @@ from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.trading import OrderRequest
 
 TICK, STEP = Decimal("0.01"), Decimal("0.001")
-TAKER, MAKER = Decimal("0.0004"), Decimal("0.0002")
+TAKER, MAKER = Decimal("0.0005"), Decimal("0.0002")
 ZERO = Decimal(0)
 
 
@@ -57,6 +57,7 @@ class Reference:
     symbols: tuple[str, ...]
     cash: Decimal
     cost_bps: Decimal
+    range_bps: Decimal  # times twice the range over the open: the bars are hours, a quarter of 4
     maker_bps: Decimal
     liquidation_bps: Decimal
     funding_rate: Decimal
@@ -168,7 +169,7 @@ class Reference:
             book.funded = self.now
 
     def _at_open(self, order: Order, bar: tuple[Decimal, ...], seen: set[str]) -> None:
-        price = self._worse(order.sign, bar[0])
+        price = self._worse(order, bar[0])
         if order.kind is LIMIT:
             order.phase = "rest"
             if order.sign * (order.level - bar[0]) < 0:
@@ -199,7 +200,7 @@ class Reference:
                 worse, better = (max, min) if order.sign > 0 else (min, max)
                 met = worse(order.level, open_) if order.kind is STOP else better(order.level, open_)
                 order.phase = "market"
-                self._fill(order, self._worse(order.sign, met), TAKER)
+                self._fill(order, self._worse(order, met), TAKER)
 
     def _reached(self, order: Order, low: Decimal, high: Decimal) -> bool:
         through = order.level * self.maker_bps / 10_000
@@ -208,9 +209,12 @@ class Reference:
         rising = (order.kind is STOP) == (order.sign > 0)
         return high >= order.level if rising else low <= order.level
 
-    def _worse(self, sign: int, price: Decimal) -> Decimal:
-        paid = price * (1 + sign * self.cost_bps / 10_000) / TICK
-        return paid.to_integral_value(ROUND_CEILING if sign > 0 else ROUND_FLOOR) * TICK
+    def _worse(self, order: Order, price: Decimal) -> Decimal:
+        bar = self.bars[order.symbol]
+        assert bar is not None
+        cost = self.cost_bps + self.range_bps * 2 * (bar[1] - bar[2]) / bar[0]
+        paid = round(price * (1 + order.sign * cost / 10_000) / TICK, 12)
+        return paid.to_integral_value(ROUND_CEILING if order.sign > 0 else ROUND_FLOOR) * TICK
 
     def _fill(self, order: Order, price: Decimal, rate: Decimal) -> None:
         book, bar = self.books[order.symbol], self.bars[order.symbol]

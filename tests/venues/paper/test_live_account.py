@@ -48,7 +48,10 @@ from quantum_trader.venues.paper.venue import PaperVenue
 COIN, OTHER = "AAAUSDT", "BBBUSDT"
 BAR = NS_PER_MINUTE
 SETTINGS = DrySettings(
-    paper=PaperSettings(assumed_funding_rate=0.0, default_taker_cost_bps=0.0, default_leverage=10.0), slippage_bps=0.0,
+    paper=PaperSettings(
+        assumed_funding_rate=0.0, default_taker_cost_bps=0.0, range_slippage_bps=0.0, default_leverage=10.0
+    ),
+    slippage_bps=0.0,
 )
 
 

@@ -52,14 +52,17 @@ STEPS = st.builds(draw_steps, st.integers(0, 2**32), st.integers(1, 60))
 SETTINGS = st.tuples(st.sampled_from([0.0, 3.0, 5.0]), st.sampled_from([None, 0.1]), st.sampled_from([2.0, 10.0, 20.0]))
 
 
+RANGE = 50.0  # bps, times the range
+
+
 class Stream:
     """Plays drawn steps into a world and keeps what was said."""
 
     def __init__(self, choice: tuple[float, float | None, float], initial_cash: float = 10_000.0) -> None:
         cost, participation, self.leverage = choice
         self.world = World(
-            SYMBOLS, default_taker_cost_bps=cost, participation=participation, maker_slippage_bps=0.37,
-            liquidation_fee_bps=125.0, assumed_funding_rate=1e-4, initial_cash=initial_cash,
+            SYMBOLS, default_taker_cost_bps=cost, range_slippage_bps=RANGE, participation=participation,
+            maker_slippage_bps=0.37, liquidation_fee_bps=125.0, assumed_funding_rate=1e-4, initial_cash=initial_cash,
         )
         for symbol in SYMBOLS:
             self.world.venue.set_leverage(symbol, self.leverage)
@@ -125,7 +128,7 @@ def test_agrees_with_the_slow_model(choice, steps) -> None:
     stream = Stream(choice)
     cost, participation, leverage = choice
     model = Reference(
-        SYMBOLS, Decimal(10_000), dec(cost), dec(0.37), Decimal(125), dec(1e-4), dec(participation or 0.0),
+        SYMBOLS, Decimal(10_000), dec(cost), dec(RANGE), dec(0.37), Decimal(125), dec(1e-4), dec(participation or 0.0),
         dec(leverage), {symbol: Book() for symbol in SYMBOLS},
     )
     fills: list[Fill] = []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import msgspec
 import numpy as np
 import pytest
 from tests.venues.paper.world import (
@@ -22,7 +25,7 @@ from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.domain.errors import ConfigError, InputError, StateError
 from quantum_trader.domain.trading import Fill, FundingPayment, OrderUpdate
-from quantum_trader.engine.ports import Rejection
+from quantum_trader.engine.ports import Rejection, VenueEvent
 from quantum_trader.venues.paper.settings import PaperSettings
 from quantum_trader.venues.paper.venue import PaperVenue
 
@@ -39,7 +42,7 @@ def test_market_order_fills_at_the_next_open_with_costs_against_it() -> None:
         fill, update = world.open((100.0, 101.0, 99.0, 100.0))
         assert isinstance(fill, Fill)
         assert (fill.price, fill.qty, fill.liquidity) == (price, 1.0, "taker")
-        assert fill.fee == pytest.approx(price * 4e-4, rel=1e-12)
+        assert fill.fee == pytest.approx(price * 5e-4, rel=1e-12)
         assert fill.slippage_bps == pytest.approx(5.0)
         assert fill.ts_ns == world.ts_ns
         assert statuses_of([update]) == [(order, "FILLED")]
@@ -55,6 +58,49 @@ def test_measured_costs_are_read_at_the_fill() -> None:
     world.accept(BUY, MARKET, 1.0)
     costs[0] = 20.0
     assert fills_of(world.bar(FLAT))[0].price == 100.2
+
+
+def test_a_fill_pays_for_the_range_of_its_bar() -> None:
+    """An hour of 12 % range: 100 x 12 % = 12 bps on top of the 5, at the open, at a stop and at a target."""
+    rough = (100.0, 106.0, 94.0, 100.0)
+    for kind, level, price in ((MARKET, 0.0, 99.83), (STOP, 95.0, 94.83), (TARGET, 105.0, 104.82)):
+        world = World(default_taker_cost_bps=5.0, range_slippage_bps=50.0)
+        world.hold(BUY, 1.0)
+        world.accept(SELL, kind, 1.0, level, reduce_only=True)
+        (fill,) = fills_of(world.bar(rough))
+        assert fill.price == price
+
+
+def test_a_range_costs_no_limit_order_no_liquidation_and_no_close_before_a_hole() -> None:
+    """A maker fills at its limit, a liquidation at its price with its own fee, a hole closes between bars."""
+    def fill_of(change: Callable[[World], list[VenueEvent]]) -> Fill:
+        world = World(range_slippage_bps=50.0)
+        world.hold(BUY, 10.0)
+        return fills_of(change(world))[0]
+
+    def limit(world: World) -> list[VenueEvent]:
+        world.accept(SELL, LIMIT, 10.0, 104.0, reduce_only=True)
+        return world.bar((100.0, 106.0, 94.0, 100.0))
+
+    def hole(world: World) -> list[VenueEvent]:
+        world.bar((100.0, 106.0, 94.0, 100.0))
+        return world.venue.close_before_hole("AAAUSDT", world.ts_ns + NS_PER_HOUR)
+
+    assert fill_of(limit).price == 104.0
+    assert fill_of(lambda world: world.bar((100.0, 100.0, 80.0, 85.0))).price == 90.9
+    assert fill_of(hole).price == 100.0
+
+
+def test_slippage_in_usdt_is_counted_from_the_reference_price() -> None:
+    """A short's stop at 100 is gapped by 35 %: 10 coins lose 350 USDT to it, not 35 % of the fill's 1,350."""
+    world = World()
+    world.hold(SELL, 10.0, 99.0, leverage=1.0)
+    world.accept(BUY, STOP, 10.0, 100.0, reduce_only=True)
+    (fill,) = fills_of(world.bar((135.0, 135.0, 135.0, 135.0)))
+    assert (fill.price, fill.slippage_bps) == (135.0, pytest.approx(3500.0))
+    assert fill.slippage == pytest.approx(350.0)
+    sold = msgspec.structs.replace(fill, side=SELL, price=65.0)
+    assert sold.slippage == pytest.approx(350.0)
 
 
 def test_second_open_of_one_moment_returns_nothing() -> None:
@@ -360,7 +406,7 @@ def test_liquidation_inside_the_bar_and_at_a_gap() -> None:
         events = world.bar(bar)
         (fill,) = fills_of(events)
         assert (fill.price, fill.liquidation, fill.client_order_id) == (price, True, "autoclose-1")
-        assert fill.fee == pytest.approx(10.0 * price * (4 + 125) * 1e-4, rel=1e-12)
+        assert fill.fee == pytest.approx(10.0 * price * (5 + 125) * 1e-4, rel=1e-12)
         assert statuses_of(events) == [(limit, "CANCELED")]
         assert world.venue.balance().wallet == pytest.approx(before + 10 * (price - 100.0) - fill.fee, rel=1e-12)
         assert world.qty == 0.0
@@ -443,11 +489,11 @@ def test_balance_and_margin_of_a_position() -> None:
     world.hold(BUY, 10.0)
     world.bar((100.0, 103.0, 99.0, 102.0))
     balance = world.venue.balance()
-    assert balance.wallet == pytest.approx(10_000.0 - 0.4)
+    assert balance.wallet == pytest.approx(10_000.0 - 0.5)
     assert (balance.unrealised_pnl, balance.margin_used) == (pytest.approx(20.0), pytest.approx(100.0))
-    assert balance.equity == pytest.approx(10_019.6)
+    assert balance.equity == pytest.approx(10_019.5)
     world.accept(BUY, LIMIT, 10.0, 90.0)
-    assert world.venue.balance().available == pytest.approx(balance.available - 90.0 - 0.36)
+    assert world.venue.balance().available == pytest.approx(balance.available - 90.0 - 0.45)
 
 
 def test_margin_that_is_gone_at_the_fill_cancels_the_order() -> None:

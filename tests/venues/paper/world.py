@@ -37,7 +37,7 @@ class World:
 
     def __init__(self, symbols: tuple[str, ...] = ("AAAUSDT",), *, hours_before: int = -1, **settings: Any) -> None:
         extra = {key: settings.pop(key) for key in ("funding", "taker_cost_bps") if key in settings}
-        chosen = {"assumed_funding_rate": 0.0, "default_taker_cost_bps": 0.0} | settings
+        chosen = {"assumed_funding_rate": 0.0, "default_taker_cost_bps": 0.0, "range_slippage_bps": 0.0} | settings
         self.symbols = symbols
         self.venue = PaperVenue([make_instrument(s) for s in symbols], PaperSettings(**chosen), **extra)
         self.ts_ns = START - hours_before * NS_PER_HOUR - NS_PER_HOUR

@@ -70,14 +70,15 @@ class NullSink:
 
 
 class FundingRates:
-    """Hands the engine the newest known funding rate of each symbol as the recording reaches it."""
+    """Hands the engine the newest known funding rate of each symbol, per 8 hours, as the recording reaches it."""
 
     def __init__(self, recording: Recording, engine: Engine) -> None:
         events: list[tuple[int, int, float]] = []
         for index, symbol in enumerate(recording.symbols):
             history = recording.funding.get(symbol)
             if history is not None:
-                events += [(int(ts), index, float(rate)) for ts, rate in zip(*history, strict=True)]
+                rates = zip(history[0], recording.funding_8h[symbol], strict=True)
+                events += [(int(ts), index, float(rate)) for ts, rate in rates]
         self._events = sorted(events)
         self._engine = engine
         self._next = 0

@@ -65,6 +65,7 @@ from quantum_trader.lab.sweep.layout import (
 from quantum_trader.lab.sweep.memory import pointer, shift
 from quantum_trader.lab.sweep.policy import policy_step
 from quantum_trader.market import performance as perf
+from quantum_trader.market.costs import fill_cost_bps
 from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.core import next_streak
@@ -115,6 +116,7 @@ _note_order = compiled(limits.note_order)
 _orders_last_hour = compiled(limits.orders_last_hour)
 _risk_liquidation = compiled(sizing.liquidation_price)
 _taker_cost = compiled(fills.taker_cost)
+_fill_cost = compiled(fill_cost_bps)
 _market_price = compiled(fills.market_fill_price)
 _stop_price = compiled(fills.stop_fill_price)
 _target_price = compiled(fills.target_fill_price)
@@ -217,6 +219,16 @@ def _reserved(desk, first, last, total):
 
 # ---- fills ---------------------------------------------------------------------------------------------------------
 @kernel
+def _cost_in_bar(s, bars, rules):
+    """What a taker's fill of *s* costs in the bar of the moment, in basis points a side."""
+    prices = shift(bars.ohlc, s * bar.SIZE)
+    return _fill_cost(
+        _taker_cost(bars.cost_bps[s], rules.default_cost_bps), rules.range_bps, prices[bar.OPEN], prices[bar.HIGH],
+        prices[bar.LOW], rules.interval_ns,
+    )
+
+
+@kernel
 def _book_entry(s, qty, price, fee, ts_ns, funded, rules, desk):
     """Book an opening fill at the venue and in the engine's books."""
     row, amounts, counts = shift(desk.symbols, s * position.SIZE), desk.money, desk.counts
@@ -251,8 +263,7 @@ def _fill_entry(s, kept, at, count, bars, rules, desk):
     """
     row, terms = shift(desk.symbols, s * position.SIZE), shift(rules.instruments, s * instrument.SIZE)
     sign, open_ = int(row[position.SIGN]), bars.ohlc[s * bar.SIZE + bar.OPEN]
-    cost = _taker_cost(bars.cost_bps[s], rules.default_cost_bps)
-    price = _market_price(sign, open_, cost, terms[instrument.TICK])
+    price = _market_price(sign, open_, _cost_in_bar(s, bars, rules), terms[instrument.TICK])
     qty = _round_to(row[position.QTY], terms[instrument.STEP_SIZE])
     fee = _fee(qty, price, terms[instrument.TAKER_BPS])
     reserved = _reserved(desk, at, count, _reserved(desk, 0, kept, 0.0))
@@ -327,11 +338,10 @@ def _write_trade(s, reason, exit_price, pnl, risk, ts_ns, desk, outcome):
 
 
 @kernel
-def _fill_exit(s, purpose, reference, open_, cost_bps, ts_ns, profile, rules, desk, outcome):
+def _fill_exit(s, purpose, reference, open_, cost, ts_ns, profile, rules, desk, outcome):
     """Fill what ends the position of *s*: a market order, a stop, a target or the liquidation at *reference*."""
     row, terms = shift(desk.symbols, s * position.SIZE), shift(rules.instruments, s * instrument.SIZE)
     sign, tick, fee_bps = int(row[position.SIGN]), terms[instrument.TICK], terms[instrument.TAKER_BPS]
-    cost = _taker_cost(cost_bps, rules.default_cost_bps)
     qty = min(_round_to(row[position.QTY], terms[instrument.STEP_SIZE]), row[position.VENUE_QTY])
     if purpose == PURPOSE_STOP:
         price = _stop_price(-sign, reference, open_, cost, tick)
@@ -386,7 +396,8 @@ def _fill_waiting(bars, profile, rules, desk, outcome):
         else:
             open_ = bars.ohlc[s * bar.SIZE + bar.OPEN]
             _fill_exit(
-                s, PURPOSE_CLOSE, open_, open_, bars.cost_bps[s], bars.ts_ns, profile, rules, desk, outcome
+                s, PURPOSE_CLOSE, open_, open_, _cost_in_bar(s, bars, rules), bars.ts_ns, profile, rules, desk,
+                outcome,
             )
     desk.counts[counter.WAITING] = kept
 
@@ -425,8 +436,8 @@ def _settle(at_open, ts_ns, bars, profile, rules, desk, outcome):
         elif found == fills.EXIT_LIQUIDATION:
             level = row[position.VENUE_LIQUIDATION]
         _fill_exit(
-            s, _PURPOSE[found], level, bars.ohlc[s * bar.SIZE + bar.OPEN], bars.cost_bps[s], ts_ns, profile, rules,
-            desk, outcome,
+            s, _PURPOSE[found], level, bars.ohlc[s * bar.SIZE + bar.OPEN], _cost_in_bar(s, bars, rules), ts_ns,
+            profile, rules, desk, outcome,
         )
 
 
@@ -820,9 +831,8 @@ def _close_before_holes(t, bars, tape, profile, rules, desk, outcome):
             desk.counts[counter.WAITING] = _remove(desk.waiting, desk.counts[counter.WAITING], 2 * s + 1)
             row[position.REASON], row[position.CLOSING] = exit_reason.DATA_HOLE, 0.0
             close = bars.ohlc[s * bar.SIZE + bar.CLOSE]
-            _fill_exit(
-                s, PURPOSE_CLOSE, close, close, bars.cost_after_bps[s], bars.now_ns, profile, rules, desk, outcome
-            )
+            cost = _taker_cost(bars.cost_after_bps[s], rules.default_cost_bps)
+            _fill_exit(s, PURPOSE_CLOSE, close, close, cost, bars.now_ns, profile, rules, desk, outcome)
 
 
 # ---- the moments ----------------------------------------------------------------------------------------------------
@@ -918,7 +928,7 @@ def _bare_rules(rules):
         rules.size, rules.depth, rules.interval_ns, rules.period_ns, pointer(rules.switches), rules.fixed_confidence,
         rules.fixed_risk_pct, rules.fixed_positions, rules.fixed_exit, pointer(rules.limits),
         pointer(rules.instruments), pointer(rules.tiers), rules.leverage, rules.resume_hours, rules.trail_step_atr,
-        rules.default_cost_bps, rules.liquidation_bps,
+        rules.default_cost_bps, rules.range_bps, rules.liquidation_bps,
     )
 
 

@@ -33,7 +33,7 @@ class SweepTape(NamedTuple):
     ohlc: Any  # (T, S, 4)
     present: Any  # uint8 (T, S)
     mark: Any  # (T, S) newest close as the engine knows it
-    cost_bps: Any  # (T + 1, S) taker's cost: row t before moment t, row t + 1 after it
+    cost_bps: Any  # (T + 1, S) taker's cost in a calm market: row t before moment t, row t + 1 after it
     funding_count: Any  # int64 (T, S) funding times up to the open
     funding_rate: Any  # (F,) rates, symbol after symbol
     funding_from: Any  # int64 (S + 1,)
@@ -50,7 +50,7 @@ class SweepTape(NamedTuple):
     state: Any  # uint8 (T, S + 1) trend, direction, staleness and liquidity of every market, packed; row 0 overall
     measures: Any  # (T, S + 1, measure.SIZE) what thresholds are held against
     atr: Any  # (T, S) ATR of hourly bars
-    funding_8h: Any  # (T, S) the newest known funding rate
+    funding_8h: Any  # (T, S) the newest known funding rate, per 8 hours
     intent_from: Any  # int64 (T,) the row behind a moment's last signal, where its intents begin
 
 
@@ -88,6 +88,7 @@ class Rules(NamedTuple):
     resume_hours: Any
     trail_step_atr: Any
     default_cost_bps: Any
+    range_bps: Any  # of a taker's slippage, times range/price of a 4-hour bar
     liquidation_bps: Any  # fee of a liquidation on top of the taker's
 
 

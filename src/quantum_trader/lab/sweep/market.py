@@ -60,14 +60,14 @@ class _Signals:
     """Signals, outside intents and shadow results as they appear."""
 
     def __init__(
-        self, settings: EngineSettings, symbols: tuple[str, ...], interval_ns: int, intents: Iterable[Intent]
+        self, settings: EngineSettings, instruments: tuple[Instrument, ...], interval_ns: int, intents: Iterable[Intent]
     ) -> None:
-        self.book = ShadowBook(len(symbols), interval_ns)
+        self.book = ShadowBook(len(instruments), interval_ns, [one.taker_fee_bps for one in instruments])
         self.intents = RecordedIntents(intents)
         self.intent_from: list[int] = []
         self.sources = {ENSEMBLE: 0}
         self.source_of: list[int] = []  # of each row
-        self._index = {symbol: index for index, symbol in enumerate(symbols)}
+        self._index = {one.symbol: index for index, one in enumerate(instruments)}
         self._interval_ns = interval_ns
         self.symbols: list[int] = []
         self.rows: list[list[float]] = []
@@ -140,7 +140,7 @@ def prepare(
 
     Raises DataError for a recording that holds what is no bar, ConfigError for an intent of a symbol it does not have.
     """
-    signals = _Signals(settings.engine, recording.symbols, recording.interval_ns, intents)
+    signals = _Signals(settings.engine, instruments, recording.interval_ns, intents)
     tape, bars = _tape(recording, instruments, settings, signals)
     return SweepMarket(
         tape=tape, rules=_rules(recording, instruments, settings),
@@ -269,7 +269,7 @@ def _funding(
         rates += [rate for _, rate in due]
         starts.append(len(rates))
         known = np.searchsorted(np.asarray(times, dtype=np.int64), moments, side="right")
-        table = np.array([settings.engine.funding_rate_8h, *(float(value) for value in values)])
+        table = np.array([settings.engine.funding_rate_8h, *recording.funding_8h.get(one.symbol, ())])
         estimates.append(table[known])
     return {
         "funding_count": np.ascontiguousarray(np.stack(counts, axis=1).astype(np.int64)),
@@ -295,7 +295,8 @@ def _rules(recording: Recording, instruments: tuple[Instrument, ...], settings: 
         fixed_risk_pct=float(risk_pct), fixed_positions=int(positions), fixed_exit=int(exit_mode),
         limits=np.array(engine.limits.row()), instruments=table, tiers=tiers, leverage=float(engine.leverage),
         resume_hours=float(engine.operator_resume_hours), trail_step_atr=float(engine.trail_step_atr),
-        default_cost_bps=float(venue.default_taker_cost_bps), liquidation_bps=float(venue.liquidation_fee_bps),
+        default_cost_bps=float(venue.default_taker_cost_bps), range_bps=float(venue.range_slippage_bps),
+        liquidation_bps=float(venue.liquidation_fee_bps),
     )
 
 

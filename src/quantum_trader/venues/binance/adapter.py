@@ -148,8 +148,12 @@ class BinanceFuturesExecutionAdapter:
         return self._instruments[symbol]
 
     async def read_instruments(self) -> None:
-        """Read the filters of every symbol; fees, tiers and symbols that the venue no longer lists stay."""
+        """Read the filters and funding intervals of every symbol.
+
+        Fees, tiers and symbols that the venue no longer lists stay; so do intervals where it does not tell them.
+        """
         info = await self._rest.read(PUBLIC, "exchangeInfo", _info)
+        hours = await safety.funding_hours(self._rest)
         for entry in info.symbols:
             before = self._instruments.get(entry.symbol)
             if before is None:
@@ -157,7 +161,7 @@ class BinanceFuturesExecutionAdapter:
             try:
                 told = parse.instrument(
                     entry, before.tiers, maker_bps=before.maker_fee_bps, taker_bps=before.taker_fee_bps,
-                    funding_hours=before.funding_interval_hours,
+                    funding_hours=before.funding_interval_hours if hours is None else hours.get(entry.symbol, 8),
                 )
             except (ConfigError, InputError):  # the venue lists no filters: the symbol is being delisted
                 continue

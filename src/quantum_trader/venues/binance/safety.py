@@ -63,7 +63,7 @@ async def load_instruments(
     if not symbols:
         return {}
     fees = await _fees(rest, symbols[0]) if signed else Fees()
-    hours = await _funding_hours(rest)
+    hours = await funding_hours(rest) or {}
     return {
         symbol: parse.instrument(
             known[symbol], tables[symbol], maker_bps=fees.maker_bps, taker_bps=fees.taker_bps,
@@ -114,11 +114,11 @@ async def _fees(rest: Rest, symbol: str) -> Fees:
     return Fees(maker_bps=rate.maker_commission_rate * _BPS, taker_bps=rate.taker_commission_rate * _BPS)
 
 
-async def _funding_hours(rest: Rest) -> dict[str, int]:
-    """Symbols whose funding is not due every eight hours."""
+async def funding_hours(rest: Rest) -> dict[str, int] | None:
+    """Hours between fundings, of symbols that do not pay every eight; None where the venue does not tell."""
     answer = await rest.ask("GET", PUBLIC, "fundingInfo")
     if isinstance(answer, VenueRefusal):
-        return {}
+        return None
     return {row.symbol: row.funding_interval_hours for row in decoded(answer, _intervals, "GET fundingInfo")}
 
 

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.errors import InputError
 from quantum_trader.venues.local.account import AccountMirror
 from quantum_trader.venues.local.api_errors import ApiError
@@ -128,6 +129,11 @@ class Exchange:
         schedule = self.paper.funding_schedule(self.symbols[index])
         moment = schedule.next_after(self.now_ns)
         return schedule.rate_at(moment), moment
+
+    def funding_hours(self, index: int) -> int:
+        """Return the hours between the symbol's last funding and the next; a gap in the record counts as 8."""
+        interval_ns = self.paper.funding_schedule(self.symbols[index]).interval_ns(self.now_ns)
+        return min(8, max(1, round(interval_ns / NS_PER_HOUR)))
 
     def funding_paid(self, index: int, start_ns: int, end_ns: int) -> list[tuple[int, float]]:
         """Return (time, rate) of the symbol's fundings in [start, end]."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from quantum_trader.domain.clock import NS_PER_HOUR, NS_PER_MS
+from quantum_trader.domain.clock import NS_PER_MS
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.venues.local.checks import MAX_QTY, PRICE_BAND, decimals_of, price_precision, qty_precision
@@ -378,13 +378,8 @@ class Wire:
 
     def funding_info(self, index: int) -> Json:
         """One row of GET /fapi/v1/fundingInfo."""
-        instrument = self.exchange.instruments[index]
         return {
-            "symbol": instrument.symbol, "adjustedFundingRateCap": "0.02000000",
-            "adjustedFundingRateFloor": "-0.02000000", "fundingIntervalHours": instrument.funding_interval_hours,
+            "symbol": self.exchange.symbols[index], "adjustedFundingRateCap": "0.02000000",
+            "adjustedFundingRateFloor": "-0.02000000", "fundingIntervalHours": self.exchange.funding_hours(index),
             "disclaimer": False,
         }
-
-    def funding_interval_ns(self, index: int) -> int:
-        """Time between a symbol's fundings."""
-        return self.exchange.instruments[index].funding_interval_hours * NS_PER_HOUR

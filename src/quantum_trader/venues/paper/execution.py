@@ -12,6 +12,7 @@ from quantum_trader.domain.enums import OrderSide, OrderStatus
 from quantum_trader.domain.instrument import Instrument, round_to
 from quantum_trader.domain.trading import Fill
 from quantum_trader.engine.ports import Rejection, VenueEvent, update_of
+from quantum_trader.market.costs import fill_cost_bps
 from quantum_trader.venues.paper import fills
 from quantum_trader.venues.paper.account import PaperAccount
 from quantum_trader.venues.paper.funding import FundingLedger
@@ -50,7 +51,7 @@ class Execution:
 
     def fill_at_open(self, order: PaperOrder, price: float, events: list[VenueEvent]) -> None:
         """Fill a waiting order at the open *price*; a limit that is no longer marketable goes to rest."""
-        instrument, cost = self._instruments[order.index], self._cost(order.index)
+        instrument, cost = self._instruments[order.index], self._cost_in_bar(order.index)
         order.touched_ns = self._prices.bar_ns
         if not order.is_limit:
             filled = fills.market_fill_price(order.side_sign, price, cost, instrument.tick_size)
@@ -72,7 +73,7 @@ class Execution:
             self._execute(order, order.level, order.level, instrument.maker_fee_bps, events, maker=True)
             return
         fill_price = fills.stop_fill_price if order.is_stop else fills.target_fill_price
-        price = fill_price(order.side_sign, order.level, open_, self._cost(order.index), instrument.tick_size)
+        price = fill_price(order.side_sign, order.level, open_, self._cost_in_bar(order.index), instrument.tick_size)
         self._execute(order, price, order.level, instrument.taker_fee_bps, events)
         if self._orders.is_open(order):
             self._orders.wait(order)
@@ -130,7 +131,7 @@ class Execution:
         self.cancel_all(index, "liquidation", now, events)
 
     def close(self, index: int, ts_ns: int, events: list[VenueEvent]) -> None:
-        """Close the symbol's position at its last price, as a taker."""
+        """Close the symbol's position at its last price, as a taker between bars: no range is added to the cost."""
         holding, price = self._account.holdings[index], self._prices.mark(index)
         if holding.qty != 0.0:
             sign, qty, instrument = -holding.sign, abs(holding.qty), self._instruments[index]
@@ -179,8 +180,18 @@ class Execution:
             self.finish(order, OrderStatus.CANCELED, reason, ts_ns, events)
 
     def _cost(self, index: int) -> float:
-        """The taker's cost per side in basis points."""
+        """The taker's cost a side in basis points, in a calm market."""
         return fills.taker_cost(float(self._costs[index]), self._settings.default_taker_cost_bps)
+
+    def _cost_in_bar(self, index: int) -> float:
+        """The taker's cost a side in basis points, in the current bar with its range."""
+        batch = self._prices.batch
+        assert batch is not None
+        item = batch.ohlcv.item
+        return fill_cost_bps(
+            self._cost(index), self._settings.range_slippage_bps, item(index, 0), item(index, 1), item(index, 2),
+            batch.interval_ns,
+        )
 
     def state(self) -> list[int]:
         """Return the numbers of the last fill and of the last close by the venue."""

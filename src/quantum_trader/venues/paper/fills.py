@@ -23,7 +23,7 @@ _BPS: Final = 1e-4
 
 @scalar
 def taker_cost(cost_bps: float, default_bps: float) -> float:
-    """The taker's cost per side, without fee; *default_bps* when the measured one is NaN, negative or infinite."""
+    """The taker's cost a side in a calm market, without fee; *default_bps* where the measured one is no cost."""
     if cost_bps >= 0.0 and cost_bps < 1e4:
         return cost_bps
     return default_bps

@@ -62,6 +62,13 @@ class FundingSchedule:
         index = bisect_right(self._times, ts_ns) - 1
         return self._rates[index] if index >= 0 and self._times[index] == ts_ns else self._assumed
 
+    def interval_ns(self, ts_ns: int) -> int:
+        """Return the time between the last funding up to *ts_ns* and the next; within the record as recorded."""
+        index = bisect_right(self._times, ts_ns)
+        if 0 < index < len(self._times):
+            return self._times[index] - self._times[index - 1]
+        return self._interval_ns
+
     def due(self, after_ns: int, until_ns: int) -> list[tuple[int, float]]:
         """Return (time, rate) of every funding after *after_ns* and up to *until_ns*."""
         found = []

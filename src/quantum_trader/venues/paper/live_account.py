@@ -44,6 +44,7 @@ from quantum_trader.engine.venue_port import (
     Transfer,
     WalletChanged,
 )
+from quantum_trader.market.costs import liquidity_of
 from quantum_trader.venues.paper.funding import AnnouncedFunding
 from quantum_trader.venues.paper.settings import PaperSettings
 from quantum_trader.venues.paper.venue import PaperVenue
@@ -58,18 +59,23 @@ _BACKLOG: Final = 20_000  # events a slow reader may be behind before the feed h
 
 
 class DrySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How paper fills follow live prices; *paper* holds money, fees, leverage and participation."""
+    """How paper fills follow live prices; *paper* holds money, fees, leverage and participation.
+
+    A fill at a quote costs half its spread and *slippage_bps*, one inside a bar ``paper.default_taker_cost_bps`` and
+    the bar's range.
+    """
 
     paper: PaperSettings = PaperSettings()
-    slippage_bps: float = 2.0  # beyond the touch; fills inside a bar cost paper.default_taker_cost_bps instead
+    slippage_bps: float | None = None  # beyond the touch; None: by the symbol's measured liquidity
     quote_max_age_s: float = 5.0  # an older quote is ignored; an opening order then asks for the last price first
     open_grace_s: float = 3.0  # how long after a bar's open an order still counts as sent before it
 
     def __post_init__(self) -> None:
         for key in ("slippage_bps", "quote_max_age_s", "open_grace_s"):
             value = getattr(self, key)
-            require_finite(key, value)
-            require(value >= 0.0, key, value, "must not be negative")
+            if value is not None:
+                require_finite(key, value)
+                require(value >= 0.0, key, value, "must not be negative")
 
 
 class LivePaperVenue:
@@ -78,6 +84,10 @@ class LivePaperVenue:
     def __init__(self, instruments: Sequence[Instrument], settings: DrySettings = DrySettings()) -> None:  # noqa: B008
         size = len(instruments)
         self.settings = settings
+        self._slippage = [
+            liquidity_of(one.symbol).slippage_bps if settings.slippage_bps is None else settings.slippage_bps
+            for one in instruments
+        ]
         self._costs = np.full(size, np.nan)
         self._announced = [AnnouncedFunding(each, settings.paper.assumed_funding_rate) for each in instruments]
         self.venue = PaperVenue(instruments, settings.paper, schedules=self._announced, taker_cost_bps=self._costs)
@@ -100,7 +110,7 @@ class LivePaperVenue:
         if not 0.0 < quote.bid <= quote.ask < math.inf:
             return []
         price = (quote.bid + quote.ask) / 2.0
-        self._costs[row] = (quote.ask - quote.bid) / 2.0 / price * 1e4 + self.settings.slippage_bps
+        self._costs[row] = (quote.ask - quote.bid) / 2.0 / price * 1e4 + self._slippage[row]
         qty = min(quote.bid_qty, quote.ask_qty)
         moment = max(self._moment_ns + 1, min(quote.ts_ns, now_ns))
         return self._step(row, (price, price, price, price, qty), moment, moment, opens=True)

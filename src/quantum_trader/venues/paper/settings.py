@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from quantum_trader.domain.errors import require, require_finite
+from quantum_trader.market.costs import RANGE_SLIPPAGE_BPS
 
 
 class PaperSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -12,7 +13,8 @@ class PaperSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     initial_cash: float = 10_000.0
     default_leverage: float = 1.0
-    default_taker_cost_bps: float = 5.0  # half spread and slippage, per side, where no measured one is known
+    default_taker_cost_bps: float = 5.0  # half spread and slippage, a side, in a calm market that is not measured
+    range_slippage_bps: float = RANGE_SLIPPAGE_BPS  # of a taker on top, times range/price of a 4-hour bar; 0: none
     maker_slippage_bps: float = 0.4  # how far the price must trade through a resting limit: 20 % of base slippage
     liquidation_fee_bps: float = 125.0  # on top of the taker's fee
     participation: float | None = None  # largest share of a bar's volume one order may fill; None: no limit
@@ -20,7 +22,7 @@ class PaperSettings(msgspec.Struct, frozen=True, kw_only=True):
     trigger_price: str = "last"  # what stops, targets and liquidation look at: bars know no other price
 
     def __post_init__(self) -> None:
-        for key in ("default_taker_cost_bps", "maker_slippage_bps", "liquidation_fee_bps"):
+        for key in ("default_taker_cost_bps", "range_slippage_bps", "maker_slippage_bps", "liquidation_fee_bps"):
             value = getattr(self, key)
             require_finite(key, value)
             require(0.0 <= value < 10_000.0, key, value, "must be between 0 and 10000 basis points")

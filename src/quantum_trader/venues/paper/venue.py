@@ -41,8 +41,8 @@ class PaperVenue:
     *instruments* are in the row order of the batches. *funding* maps a symbol to (times in ns, rates); a symbol
     without one pays the assumed rate. *schedules*, in row order, replace *funding* where fundings are announced while
     the venue runs. *taker_cost_bps* (S,) is kept as a reference and read at every taker's fill, so that a cost model
-    refreshes it in place; NaN takes the default. A batch must stay unchanged until the next one is given to
-    :meth:`on_open`.
+    refreshes it in place; NaN takes the default, and the range of the bar adds to it. A batch must stay unchanged until
+    the next one is given to :meth:`on_open`.
     """
 
     def __init__(
