@@ -28,7 +28,7 @@ def view(**changes: object) -> ProgressView:
         bans=("XRPUSDT",),
     )
     base = ProgressView(
-        ts_ns=START_NS, bars_done=50, bars_total=200, equity=9_900.0, drawdown_pct=-1.5,
+        ts_ns=START_NS, bars_done=50, bars_total=200, equity=9_900.0, return_pct=-1.0, drawdown_pct=-1.5,
         positions=facts(days=2).positions, policy=policy, signals=12, trades=3, refusals={"CONFIDENCE": 7},
         shadows=ShadowTotals(blocked=4, blocked_r=-2.5, allowed=6, allowed_r=1.0), halts=(),
         events=(EventLine(ts_ns=START_NS, kind="trade", text="BTCUSDT LONG closed +1.20 R"),),

@@ -28,13 +28,14 @@ from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
 
 
 def test_daily_returns_use_the_last_sample_of_each_utc_day() -> None:
-    """A close at midnight belongs to the day that it ends; the samples in between do not matter."""
+    """The first sample is the opening; a close at midnight belongs to the day that it ends; samples between do not
+    matter."""
     hours = np.array([0, 12, 24, 30, 48], dtype=np.int64)
     equity = np.array([100.0, 55.0, 110.0, 1.0, 99.0])
 
     returns = daily_returns(START_NS + hours * NS_PER_HOUR, equity)
 
-    assert returns.tolist() == pytest.approx([0.0, 0.10, -0.10])
+    assert returns.tolist() == pytest.approx([0.10, -0.10])
 
 
 def test_sharpe_is_mean_over_deviation_of_daily_returns_times_root_of_365() -> None:
@@ -45,8 +46,7 @@ def test_sharpe_is_mean_over_deviation_of_daily_returns_times_root_of_365() -> N
 
     found = curve_statistics(ts, equity)
 
-    expected_returns = np.concatenate(([0.0], changes))
-    expected = expected_returns.mean() / expected_returns.std(ddof=1) * math.sqrt(365.0)
+    expected = changes.mean() / changes.std(ddof=1) * math.sqrt(365.0)
     assert found["sharpe"] == pytest.approx(expected)
     assert found["sharpe_low"] < expected < found["sharpe_high"]
     assert found["sortino"] is None, "without a losing day there is no downside to divide by"

@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 from quantum_trader.app.cli.sweep import app
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.lab.sharpe import period_returns
 from quantum_trader.lab.sweep.grid import parse_axis, settings_of
 from quantum_trader.lab.sweep.market import SweepMarket, SweepSettings, levels_of, prepare, thresholds_of
-from quantum_trader.lab.sweep.sweep import period_returns, summary, sweep
+from quantum_trader.lab.sweep.sweep import summary, sweep
 from quantum_trader.lab.sweep.walk_forward import Criterion, Curve, out_of_sample, period, splits_of, walk_forward
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import open_recording
