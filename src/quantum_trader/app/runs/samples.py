@@ -26,11 +26,12 @@ class Drawdown:
         self.peak = start_equity
         self.now = 0.0
         self.depth = 0.0
-        self._peak_ns = self._fallen_from_ns = self._trough_ns = 0
+        self._peak_ns = -1  # nothing noted yet
+        self._fallen_from_ns = self._trough_ns = 0
 
     def note(self, ts_ns: int, equity: float) -> None:
         """Take the *equity* at *ts_ns*."""
-        if equity > self.peak or not self._peak_ns:
+        if equity > self.peak or self._peak_ns < 0:
             self._peak_ns = ts_ns
             self.peak = max(equity, self.peak)
         self.now = equity / self.peak - 1.0
