@@ -73,6 +73,16 @@ def test_the_dashboard_fits_the_terminal(height: int) -> None:
         assert words in text
 
 
+def test_return_and_drawdown_are_told_apart() -> None:
+    """10,018.78 of 10,000 is +0.19 %; 0.54 % below the peak is a drawdown, in the line and in the dashboard."""
+    now = view(equity=10_018.78, return_pct=0.1878, drawdown_pct=-0.54)
+
+    assert "equity 10,018.78 (return +0.19 %, drawdown -0.54 %)" in progress_line(now, 1.0)
+    text = drawn(dashboard(now, [9_000.0, 10_018.78], 2.0, 100, 40))
+    assert "+0.19 %" in text, "since the start of the run, not since the first frame"
+    assert "-0.54 %" in text
+
+
 def test_a_tall_dashboard_shows_events() -> None:
     """The newest lines of the feed."""
     assert "BTCUSDT LONG closed" in drawn(dashboard(view(), [1.0], 2.0, 100, 40))
