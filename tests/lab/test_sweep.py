@@ -215,7 +215,7 @@ def test_best_needs_trades(market: SweepMarket) -> None:
     assert "nothing to choose from" in summary(result)[0]
 
 
-def test_without_a_trade_nothing_is_said_of_the_sharpe_ratio(market: Market) -> None:
+def test_without_a_trade_nothing_is_said_of_the_sharpe_ratio(market: SweepMarket) -> None:
     """A grid that never trades: unknown instead of 0, every signal refused, however seldom the gate was closed."""
     result = sweep(market, settings_of(["SAFE"], [parse_axis("base_confidence=0.95")]), splits=0)
     one = result.results[0]

@@ -351,7 +351,7 @@ def _show(
         console.print(f"  {line}", style="dim", highlight=False)
 
 
-def _mode_notes(market: Market, axes: Sequence[Axis]) -> tuple[str, ...]:
+def _mode_notes(market: SweepMarket, axes: Sequence[Axis]) -> tuple[str, ...]:
     """Say that a grid changes next to nothing where the policy only observes."""
     mode = market.settings.engine.integration.mode.value
     if mode == "LIVE" or not axes:
