@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quantum_trader.app.report.data import build_report, summary
+from quantum_trader.app.report.data import build_report, run_summary
 from quantum_trader.app.runs import local as run_local
 from quantum_trader.app.runs import replay
 from quantum_trader.app.runs.results import RunOptions, RunStats
@@ -46,7 +46,7 @@ def swept(settings: RunSettings) -> SettingResult:
 def test_drawdown_and_sharpe_of_a_run_are_those_of_the_sweep() -> None:
     """To the last bit, over 36 days from a midnight on: every bar counts, and no day is counted that was not there."""
     settings = enforced("2018-01-01", "2018-02-05")
-    found, told = summary(replay.run(settings).facts), swept(settings)
+    found, told = run_summary(replay.run(settings).facts), swept(settings)
 
     assert found["max_drawdown_pct"] == told.max_drawdown_pct < -0.5
     assert found["sharpe"] == told.whole.sharpe

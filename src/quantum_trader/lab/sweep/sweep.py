@@ -261,13 +261,13 @@ def _measured(market: SweepMarket, levels: Levels, setting: Setting) -> SettingR
         mean_risk_pct=float((figures[:, trade.RISK] / equity).mean()) * 100.0 if count else math.nan,
         blocked_share=int(desk.counts[counter.BLOCKED]) / moments_run,
         reduced_share=int(desk.counts[counter.REDUCED]) / moments_run,
-        refused_share=_refused_share(sources[0].decisions), decisions=sources[0].decisions, curve=curve,
+        refused_share=_refused_share(market, sources[0].decisions), decisions=sources[0].decisions, curve=curve,
         sources=sources if len(sources) > 1 else (),
     )
 
 
-def _refused_share(decisions: dict[str, int]) -> float:
-    signals = sum(decisions.values())
+def _refused_share(market: SweepMarket, decisions: dict[str, int]) -> float:
+    signals = int((market.source_of == 0).sum())
     return 1.0 - decisions.get("TRADED", 0) / signals if signals else math.nan
 
 
