@@ -7,6 +7,7 @@ import numpy as np
 from quantum_trader.app.runs.results import (
     CostFacts,
     DataStatement,
+    DrawdownFacts,
     EvidenceRow,
     HaltRow,
     PolicyFacts,
@@ -59,6 +60,9 @@ def facts(days: int = 400, trades: int = 300, *, with_policy: bool = True, seed:
             funding_statement="The bars are spot and carry no funding: 0.0100 % per 8 hours is assumed.",
         ),
         start_equity=10_000.0, ts_ns=ts, equity=equity, closes=closes,
+        lows=equity / np.maximum.accumulate(equity) - 1.0,
+        drawdown=DrawdownFacts(depth=-0.061, peak_ns=int(ts[3]), trough_ns=int(ts[5])),
+        hold_drawdown=DrawdownFacts(depth=-0.5, peak_ns=int(ts[2]), trough_ns=int(ts[9])),
         policy_state=state if with_policy else np.full(hours, -1, dtype=np.int8),
         trades=[trade(i, float(r)) for i, r in enumerate(rng.normal(0.05, 1.3, trades))],
         costs=CostFacts(fees=812.4, funding=-61.2, slippage=433.0), signals=2400, intents=trades,
@@ -66,6 +70,7 @@ def facts(days: int = 400, trades: int = 300, *, with_policy: bool = True, seed:
         shadows=ShadowFacts(
             r=rng.normal(-0.05, 1.0, shadow_count), blocked=rng.random(shadow_count) < 0.4,
             ts_ns=np.sort(START_NS + rng.integers(0, days * 24, shadow_count) * NS_PER_HOUR),
+            life_ns=rng.integers(1, 25, shadow_count) * NS_PER_HOUR, complete=np.ones(shadow_count, dtype=np.bool_),
         ),
         policy=PolicyFacts(
             updates=9000, changes=700, moments=9000, moments_blocked=900, moments_reduced=1400,

@@ -28,7 +28,7 @@ def view(**changes: object) -> ProgressView:
         bans=("XRPUSDT",),
     )
     base = ProgressView(
-        ts_ns=START_NS, bars_done=50, bars_total=200, equity=9_900.0, drawdown_pct=-1.5,
+        ts_ns=START_NS, bars_done=50, bars_total=200, equity=9_900.0, return_pct=-1.0, drawdown_pct=-1.5,
         positions=facts(days=2).positions, policy=policy, signals=12, trades=3, refusals={"CONFIDENCE": 7},
         shadows=ShadowTotals(blocked=4, blocked_r=-2.5, allowed=6, allowed_r=1.0), halts=(),
         events=(EventLine(ts_ns=START_NS, kind="trade", text="BTCUSDT LONG closed +1.20 R"),),
@@ -71,6 +71,16 @@ def test_the_dashboard_fits_the_terminal(height: int) -> None:
     assert len(text.splitlines()) <= height
     for words in ("9,900.00 USDT", "stopped", "SAFE, observe", "XRPUSDT", "BTCUSDT", "-2.5 R"):
         assert words in text
+
+
+def test_return_and_drawdown_are_told_apart() -> None:
+    """10,018.78 of 10,000 is +0.19 %; 0.54 % below the peak is a drawdown, in the line and in the dashboard."""
+    now = view(equity=10_018.78, return_pct=0.1878, drawdown_pct=-0.54)
+
+    assert "equity 10,018.78 (return +0.19 %, drawdown -0.54 %)" in progress_line(now, 1.0)
+    text = drawn(dashboard(now, [9_000.0, 10_018.78], 2.0, 100, 40))
+    assert "+0.19 %" in text, "since the start of the run, not since the first frame"
+    assert "-0.54 %" in text
 
 
 def test_a_tall_dashboard_shows_events() -> None:

@@ -24,17 +24,21 @@ from quantum_trader.app.report.data import (
     thinned,
     trade_statistics,
 )
+from quantum_trader.app.runs.results import DrawdownFacts
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
+from quantum_trader.policy.evidence import evidence, verdict_of
+from quantum_trader.policy.ledger import RolloutLedger
 
 
 def test_daily_returns_use_the_last_sample_of_each_utc_day() -> None:
-    """A close at midnight belongs to the day that it ends; the samples in between do not matter."""
+    """The first sample is the opening; a close at midnight belongs to the day that it ends; samples between do not
+    matter."""
     hours = np.array([0, 12, 24, 30, 48], dtype=np.int64)
     equity = np.array([100.0, 55.0, 110.0, 1.0, 99.0])
 
     returns = daily_returns(START_NS + hours * NS_PER_HOUR, equity)
 
-    assert returns.tolist() == pytest.approx([0.0, 0.10, -0.10])
+    assert returns.tolist() == pytest.approx([0.10, -0.10])
 
 
 def test_sharpe_is_mean_over_deviation_of_daily_returns_times_root_of_365() -> None:
@@ -45,8 +49,7 @@ def test_sharpe_is_mean_over_deviation_of_daily_returns_times_root_of_365() -> N
 
     found = curve_statistics(ts, equity)
 
-    expected_returns = np.concatenate(([0.0], changes))
-    expected = expected_returns.mean() / expected_returns.std(ddof=1) * math.sqrt(365.0)
+    expected = changes.mean() / changes.std(ddof=1) * math.sqrt(365.0)
     assert found["sharpe"] == pytest.approx(expected)
     assert found["sharpe_low"] < expected < found["sharpe_high"]
     assert found["sortino"] is None, "without a losing day there is no downside to divide by"
@@ -175,6 +178,52 @@ def test_the_interval_of_blocked_shadows_surrounds_their_mean() -> None:
     assert whole["low_r"] < whole["mean_r"] < whole["high_r"]
     assert few["count"] == 4
     assert few["low_r"] is None
+
+
+def test_blocked_signals_have_one_verdict_and_one_interval() -> None:
+    """Signals that one switch alone blocks: the same numbers above the table of switches and in it."""
+    run = facts()
+    known = run.shadows
+    rows = np.flatnonzero(known.blocked)
+    ledger = RolloutLedger()
+    for row in rows.tolist():
+        ledger.record(row, int(known.ts_ns[row]), (1.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+        ledger.resolve(row, float(known.r[row]), end_ns=int(known.ts_ns[row] + known.life_ns[row]))
+    found, group = evidence(ledger, "signal_filter"), shadow_group(run, known.blocked)
+
+    assert (group["low_r"], group["high_r"]) == found.interval
+    assert group["mean_r"] == pytest.approx(found.mean_r)
+    assert (group["count"], group["verdict"]) == (found.resolved, verdict_of(found.interval))
+
+
+def test_signals_after_the_first_open_shadow_wait() -> None:
+    """Stops end sooner than targets: what was given after a signal whose result is not known is not counted yet."""
+    run = facts()
+    complete = np.arange(run.shadows.r.size) < 500
+    known = msgspec.structs.replace(run.shadows, complete=complete)
+    found = shadow_group(msgspec.structs.replace(run, shadows=known), known.blocked)
+
+    assert found["count"] == int((known.blocked & complete).sum())
+    assert found["sum_r"] == pytest.approx(float(known.r[known.blocked & complete].sum()))
+
+
+def test_a_day_without_a_bar_is_a_day_without_a_change() -> None:
+    """As in a sweep: three days in all, nothing happened on the second."""
+    ts = START_NS + np.array([0, 1, 3], dtype=np.int64) * NS_PER_DAY
+    assert daily_returns(ts, np.array([100.0, 110.0, 99.0])).tolist() == pytest.approx([0.10, 0.0, -0.10])
+
+
+def test_the_drawdown_of_the_report_is_the_one_seen_at_every_bar() -> None:
+    """The figure, its days and the deepest point of the chart, where the hourly samples show less."""
+    run = facts()
+    lows = run.lows.copy()
+    lows[5_000] = -0.5
+    fallen = DrawdownFacts(depth=-0.5, peak_ns=int(run.ts_ns[4_990]), trough_ns=int(run.ts_ns[5_000]))
+    report = build_report(msgspec.structs.replace(run, lows=lows, drawdown=fallen), STATS)
+
+    assert report["summary"]["max_drawdown_pct"] == -50.0
+    assert min(report["curves"]["drawdown_pct"]) == -50.0
+    assert report["benchmark"]["max_drawdown_pct"] == run.hold_drawdown.depth * 100.0
 
 
 def test_costs_explain_the_difference_between_before_and_after() -> None:

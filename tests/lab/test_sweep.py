@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 from quantum_trader.app.cli.sweep import app
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.lab.sharpe import period_returns
 from quantum_trader.lab.sweep.grid import parse_axis, settings_of
 from quantum_trader.lab.sweep.market import SweepMarket, SweepSettings, levels_of, prepare, thresholds_of
-from quantum_trader.lab.sweep.sweep import period_returns, summary, sweep
+from quantum_trader.lab.sweep.sweep import summary, sweep
 from quantum_trader.lab.sweep.walk_forward import Criterion, Curve, out_of_sample, period, splits_of, walk_forward
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import open_recording
@@ -147,6 +148,18 @@ def test_a_period_measures_its_own_days_only() -> None:
     assert (one.days, one.trades, one.win_rate) == (10, 10, 1.0)
 
 
+def test_a_test_without_a_trade_beats_nobody() -> None:
+    """Chosen in training, no trade in the test: no rank, no Sharpe ratio and no probability, rather than 100 % or 0."""
+    quiet = np.concatenate((np.tile([0.01, 0.002], 25), np.zeros(50)))
+    curve = Curve(daily=quiet, trade_day=np.arange(50, dtype=np.int64), trade_r=np.full(50, 0.5))
+    found = walk_forward([curve, curve], splits_of(100, 1))
+    assert found[0].chosen == 0
+    assert found[0].test is not None
+    assert (found[0].test.trades, found[0].test.return_pct) == (0, 0.0)
+    assert math.isnan(found[0].rank)
+    assert math.isnan(found[0].test.sharpe)
+
+
 # ---- the sweep -----------------------------------------------------------------------------------------------------
 def test_threads_change_nothing(market: SweepMarket) -> None:
     """One thread or three: the same results in the same order."""
@@ -202,6 +215,18 @@ def test_best_needs_trades(market: SweepMarket) -> None:
     assert "nothing to choose from" in summary(result)[0]
 
 
+def test_without_a_trade_nothing_is_said_of_the_sharpe_ratio(market: SweepMarket) -> None:
+    """A grid that never trades: unknown instead of 0, every signal refused, however seldom the gate was closed."""
+    result = sweep(market, settings_of(["SAFE"], [parse_axis("base_confidence=0.95")]), splits=0)
+    one = result.results[0]
+    assert one.whole.trades == 0
+    assert math.isnan(one.whole.sharpe)
+    assert math.isnan(result.spreads[0].sharpe)
+    assert math.isnan(result.out_of_sample_above_zero)
+    assert one.refused_share == 1.0
+    assert one.blocked_share < 1.0
+
+
 # ---- the command ---------------------------------------------------------------------------------------------------
 def _invoke(*arguments: str) -> Any:
     return CliRunner().invoke(app, ["--from", "2017-11-01", "--to", "2017-12-31", "--splits", "2", *arguments])
@@ -228,6 +253,42 @@ def test_the_command_speaks_json() -> None:
     assert set(whole["run"]) == {"wall_s", "prepare_s", "jobs", "symbol_bars_x_settings_per_s"}
     again = json.loads(_invoke("--profiles", "SAFE", "--grid", "base_risk_pct=0.5,0.8", "--json", "--jobs", "2").stdout)
     assert {**whole, "run": {}} == {**again, "run": {}}
+
+
+@pytest.mark.parametrize(
+    ("content", "mode"),
+    [
+        ("[account]\nstart_equity = 10000.0\n", "LIVE"), ("[policy]\nenabled = true\n", "LIVE"),
+        ("[rollout]\nuse_for_trading_gate = true\n", "LIVE"), ('[rollout]\nmode = "OBSERVE"\n', "OBSERVE"),
+        ("[policy]\nenabled = false\n", "OBSERVE"),
+    ],
+)
+def test_a_settings_file_leaves_the_policy_enforced_unless_it_says_otherwise(
+    tmp_path: Path, content: str, mode: str
+) -> None:
+    """A file about other things gives what no file gives; one that names the mode is obeyed, and that is said."""
+    file = tmp_path / "settings.toml"
+    file.write_text(content)
+    grid = ("--profiles", "SAFE", "--grid", "base_confidence=0.4,0.52,0.7")
+    told = json.loads(_invoke(*grid, "--config", str(file), "--json").stdout)
+    assert told["mode"] == mode
+    if "start_equity" in content:
+        plain = json.loads(_invoke(*grid, "--json").stdout)
+        assert told["settings"] == plain["settings"]
+        assert len({one["refused_share"] for one in told["settings"]}) == 3
+    if mode == "OBSERVE":
+        assert "The policy is not enforced" in _invoke(*grid, "--config", str(file)).output
+
+
+def test_the_tables_tell_refused_signals_from_a_closed_gate() -> None:
+    """Both columns stand in the table; no Sharpe ratio stands where nothing was traded."""
+    output = _invoke("--profiles", "SAFE", "--grid", "base_confidence=0.95").output
+    assert "refused" in output
+    assert "gate closed" in output
+    assert "blocked" not in output
+    row = next(line for line in output.splitlines() if "SAFE base_confidence=0.95" in line)
+    assert row.split()[2:5] == ["0.0", "–", "0.0"]
+    assert "100 %" in row
 
 
 @pytest.mark.parametrize(

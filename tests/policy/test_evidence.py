@@ -20,6 +20,7 @@ from quantum_trader.policy.evidence import (
     look_for,
     look_sizes,
     student_t_quantile,
+    verdict_of,
 )
 from quantum_trader.policy.ledger import RolloutLedger
 
@@ -90,6 +91,50 @@ def test_a_real_loss_is_found() -> None:
     """Trades that drift against themselves by 0.2 R an hour are found out in most worlds."""
     _, below = ever(40, 400, 2.0, 0.7, drift=-0.2, seed=3)
     assert below >= 0.8
+
+
+def overlapping(
+    rng: np.random.Generator, days: int, gap_hours: float, lives: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Outcomes over one random walk, each the walk's change over one of *lives* (hours): times, results and lives."""
+    hours = np.cumsum(rng.exponential(gap_hours, int(days * 24 / gap_hours)))
+    hours = hours[hours < days * 24]
+    walk = np.concatenate(([0.0], np.cumsum(rng.standard_normal(days * 24 + max(lives)))))
+    first, life = hours.astype(int), rng.choice(lives, len(hours))
+    return START + (hours * NS_PER_HOUR).astype(np.int64), walk[first + life] - walk[first], life * NS_PER_HOUR
+
+
+def block_coverage(worlds: int, days: int, gap_hours: float, lives: tuple[int, ...]) -> float:
+    """Share of *worlds* in which the 95 % interval holds the true mean, zero."""
+    rng = np.random.default_rng(11)
+    held = 0
+    for _ in range(worlds):
+        low, high = block_interval(*overlapping(rng, days, gap_hours, lives), 0.05).interval or (1.0, -1.0)
+        held += low <= 0.0 <= high
+    return held / worlds
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("days", [60, 90, 180, 365])
+@pytest.mark.parametrize(("gap_hours", "lives"), [(1.0, (48,)), (6.0, (48,)), (6.0, (6, 6, 48))])
+def test_the_interval_covers_where_outcomes_overlap_48_hours(
+    days: int, gap_hours: float, lives: tuple[int, ...]
+) -> None:
+    """0.93 to 0.98 of 400 worlds; also where most outcomes are short and a third lasts 48 hours."""
+    assert 0.93 <= block_coverage(400, days, gap_hours, lives) <= 0.98
+
+
+def test_the_longest_lives_decide_how_long_a_block_is() -> None:
+    """One outcome of 48 hours among eight of one hour: blocks of three times 41.3 hours, not of three times 6.2."""
+    times = START + np.arange(9, dtype=np.int64) * 20 * NS_PER_HOUR
+    lives = [48 * NS_PER_HOUR, *[NS_PER_HOUR] * 8]
+    assert block_interval(times, np.ones(9), lives, 0.05).hours == pytest.approx(3.0 * (48.0**2 + 8.0) / 56.0)
+
+
+def test_one_verdict_for_each_interval() -> None:
+    """Of the mean result of what is taken away: below zero it helps."""
+    told = [verdict_of(bounds) for bounds in ((-0.3, -0.1), (0.1, 0.2), (-0.1, 0.1), None)]
+    assert told == ["helps", "harms", "undecided", "not enough evidence"]
 
 
 def losing_ledger(count: int, hours: float, result: float = -1.0) -> RolloutLedger:

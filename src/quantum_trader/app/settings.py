@@ -196,7 +196,7 @@ def load_settings(file: Path | None = None, flags: Mapping[str, tuple[Any, str]]
     values: dict[str, Any] = {}
     sources = dict.fromkeys(known_keys(), "default")
     if file is not None:
-        for key, value in _flatten(read_toml(file), file.name).items():
+        for key, value in keys_of(file).items():
             values[key], sources[key] = value, file.name
     for key, (value, flag) in (flags or {}).items():
         values[key], sources[key] = value, flag
@@ -240,6 +240,11 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise ConfigError(f"--config {file}: cannot be read: {why}") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"--config {file}: is not TOML: {error}") from None
+
+
+def keys_of(file: Path) -> dict[str, Any]:
+    """Every dotted key that the settings file *file* sets, with its value; ConfigError for one that is not known."""
+    return _flatten(read_toml(file), file.name)
 
 
 def _flatten(raw: Mapping[str, Any], file: str) -> dict[str, Any]:

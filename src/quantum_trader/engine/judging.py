@@ -42,7 +42,7 @@ class Judging:
         self.shadows = ShadowBook(len(symbols), market.interval_ns, market.symbols[:, stage.SYM_FEE_BPS])
         self.exit_shadows = exit_shadows
         self.ledger = RolloutLedger(policy.settings.profile.name)
-        self._flags: dict[int, int] = {}  # signal number -> _TRADED, _BLOCKED
+        self._open: dict[int, tuple[int, int]] = {}  # signal number -> its time (ns); _TRADED, _BLOCKED
         self._shadow_wins = 0  # untraded signals in a row that would have won, since the last closed trade
         self._last_close_ns = 0
         self._resolved = 0  # shadow trades that the moment's bars have ended
@@ -78,7 +78,7 @@ class Judging:
     def _shadows_closed(self, count: int, now_ns: int) -> None:
         """Take the results of shadow trades: for the symbol's record, the evidence and the tally."""
         for index, seq, r, code, bars in self.shadows.resolved[:count].tolist():
-            flags = self._flags.pop(int(seq), 0)
+            ts_ns, flags = self._open.pop(int(seq), (now_ns, 0))
             if not flags & _TRADED:
                 self._account.performance.shadow(int(index), r)
                 self._shadow_wins = self._shadow_wins + 1 if r > 0.0 else 0
@@ -86,10 +86,10 @@ class Judging:
                 signal_id=ids.signal_id(int(seq)), symbol=self._symbols[int(index)], r=r,
                 exit=_EXITS.get(int(code), "HOLE"), bars_held=int(bars), traded=bool(flags & _TRADED),
             )
-            self._records.afterwards(self._record_shadow, int(seq), result, bool(flags & _BLOCKED), now_ns)
+            self._records.afterwards(self._record_shadow, int(seq), result, ts_ns, bool(flags & _BLOCKED), now_ns)
 
-    def _record_shadow(self, seq: int, result: ShadowResult, blocked: bool, now_ns: int) -> None:
-        self._records.tally.shadow(now_ns, result.r, blocked)
+    def _record_shadow(self, seq: int, result: ShadowResult, ts_ns: int, blocked: bool, now_ns: int) -> None:
+        self._records.tally.shadows.add(seq, ts_ns, now_ns, result.r, blocked)
         self._shield.run(self.ledger.resolve, seq, result.r)
         self._records.record("shadow.closed", ids.signal_trace_id(seq), now_ns, result)
 
@@ -122,7 +122,7 @@ class Judging:
             return
         stop_atr, target_atr = shadow_bracket(int(row[col.TREND]), row[col.VOL_RATIO])
         if self.shadows.open(index, seq, sign, atr, stop_atr, target_atr):
-            self._flags[seq] = _TRADED if traded else 0
+            self._open[seq] = (self._market.now_ns, _TRADED if traded else 0)
 
     def judge(
         self, seq: int, index: int, signal: Signal, decision: SignalDecision, open_count: int, symbol_good: int
@@ -137,10 +137,11 @@ class Judging:
         if removed[SWITCH_EXIT_MODE] != 0.0:
             self._follow_exits(seq, index, signal, says.exit_code, removed[SWITCH_EXIT_MODE])
         reasons = refusal_names(refusals(says, signal.confidence, open_count))
-        if reasons and seq in self._flags:
-            self._flags[seq] |= _BLOCKED
-        if seq not in self._flags:
+        if seq not in self._open:
             self.ledger.abandon(seq)
+        elif reasons:
+            ts_ns, flags = self._open[seq]
+            self._open[seq] = (ts_ns, flags | _BLOCKED)
         verdict = PolicyVerdict(
             signal_id=signal.signal_id, verdict="BLOCK" if reasons else "ALLOW", reasons=reasons, removed=removed,
             policy_hash=policy.content_hash, min_confidence=says.min_confidence, risk_pct=says.risk_pct,
@@ -159,13 +160,18 @@ class Judging:
         ):
             self.ledger.record(ids.exit_pair_id(seq), signal.ts_ns, (0.0,) * 5 + (share,), again=True)
 
+    def first_open(self, *, blocked: bool) -> int | None:
+        """Number of the earliest signal of this kind whose shadow trade is open; None: none is."""
+        known = (seq for seq, (_, flags) in self._open.items() if bool(flags & _BLOCKED) is blocked)
+        return min(known, default=None)
+
     # ------------------------------------------------------------------ state
 
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values and arrays."""
         return {
             "shadows": self.shadows.state(), "exit_shadows": self.exit_shadows.state(), "ledger": self.ledger.state(),
-            "flags": [[seq, flags] for seq, flags in self._flags.items()], "shadow_wins": self._shadow_wins,
+            "open": [[seq, *known] for seq, known in self._open.items()], "shadow_wins": self._shadow_wins,
             "last_close_ns": self._last_close_ns,
         }
 
@@ -174,6 +180,6 @@ class Judging:
         self.shadows.load_state(state["shadows"])
         self.exit_shadows.load_state(state["exit_shadows"])
         self.ledger = RolloutLedger.load_state(state["ledger"])
-        self._flags = {int(seq): int(flags) for seq, flags in state["flags"]}
+        self._open = {int(seq): (int(ts_ns), int(flags)) for seq, ts_ns, flags in state["open"]}
         self._shadow_wins, self._last_close_ns = state["shadow_wins"], state["last_close_ns"]
 

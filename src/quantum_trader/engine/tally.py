@@ -23,23 +23,28 @@ class HaltEntry(msgspec.Struct, kw_only=True):
 
 
 class ShadowTally:
-    """Resolved shadow trades in order: result in R, whether the policy would have blocked the signal, and when."""
+    """Resolved shadow trades in order of their end: result in R, whether the policy would have blocked the signal,
+    the signal's number and time, and when it ended."""
 
-    __slots__ = ("allowed_sum", "blocked", "blocked_count", "blocked_sum", "r", "ts_ns")
+    __slots__ = ("allowed_sum", "blocked", "blocked_count", "blocked_sum", "end_ns", "r", "seq", "ts_ns")
 
     def __init__(self) -> None:
         self.r: list[float] = []
         self.blocked: list[bool] = []
+        self.seq: list[int] = []
         self.ts_ns: list[int] = []
+        self.end_ns: list[int] = []
         self.allowed_sum = 0.0
         self.blocked_sum = 0.0
         self.blocked_count = 0
 
-    def add(self, ts_ns: int, r: float, blocked: bool) -> None:
-        """Append one result."""
+    def add(self, seq: int, ts_ns: int, end_ns: int, r: float, blocked: bool) -> None:
+        """Append the result of signal *seq*, given at *ts_ns*."""
         self.r.append(r)
         self.blocked.append(blocked)
+        self.seq.append(seq)
         self.ts_ns.append(ts_ns)
+        self.end_ns.append(end_ns)
         if blocked:
             self.blocked_sum += r
             self.blocked_count += 1
@@ -67,10 +72,6 @@ class Tally:
         self.governor: Counter[str] = Counter()
         self.topics: Counter[str] = Counter()
         self.feed: deque[tuple[int, str, str]] = deque(maxlen=_FEED)
-
-    def shadow(self, ts_ns: int, r: float, blocked: bool) -> None:
-        """Count a resolved shadow trade; *blocked*: the policy, enforced, would have refused its signal."""
-        self.shadows.add(ts_ns, r, blocked)
 
     def event(self, ts_ns: int, kind: str, text: str) -> None:
         """Add a line to the feed."""

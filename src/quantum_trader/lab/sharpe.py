@@ -1,8 +1,11 @@
-"""Sharpe ratios with the doubt they deserve: probabilistic and deflated.
+"""Sharpe ratios with their uncertainty: an interval, the probabilistic and the deflated ratio.
 
 Sources: D. Bailey and M. Lopez de Prado, "The Sharpe Ratio Efficient Frontier" (Journal of Risk 15(2), 2012) for the
 probabilistic ratio, and "The Deflated Sharpe Ratio" (Journal of Portfolio Management 40(5), 2014) for the deflated
-one. Ratios are per observation (not annualised) unless a name says otherwise; kurtosis is 3.0 for a normal law.
+one. Both take returns as independent; :func:`effective_count` says how many independent returns tell as much as the
+given ones. A. Lo, "The Statistics of Sharpe Ratios" (Financial Analysts Journal 58(4), 2002) and E. Mertens (2002) have
+the variance for dependent returns and for returns with skew and fat tails. Ratios are per observation (not annualised)
+unless a name says otherwise; kurtosis is 3.0 for a normal law.
 """
 
 from __future__ import annotations
@@ -16,10 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from quantum_trader.domain.errors import require, require_finite
+from quantum_trader.policy.evidence import student_t_quantile
 
 DAYS_PER_YEAR: Final = 365.0  # crypto trades every day
 MIN_OBSERVATIONS: Final = 10
 _EULER_GAMMA: Final = 0.5772156649015329
+_MOST_CORRELATION: Final = 0.97  # a first-order correlation is taken as at most this (Andrews and Monahan)
 _NORMAL: Final = NormalDist()
 
 
@@ -37,6 +42,11 @@ class Moments(msgspec.Struct, frozen=True, kw_only=True):
     def annual_sharpe(self) -> float:
         """The ratio of daily returns, annualised."""
         return self.sharpe * math.sqrt(DAYS_PER_YEAR)
+
+    @property
+    def spread(self) -> float:
+        """Variance of the ratio times the number of independent returns, by their skew and kurtosis (Mertens)."""
+        return 1.0 - self.skew * self.sharpe + (self.kurtosis - 1.0) / 4.0 * self.sharpe * self.sharpe
 
 
 def moments(returns: npt.NDArray[np.float64]) -> Moments:
@@ -59,10 +69,88 @@ def moments(returns: npt.NDArray[np.float64]) -> Moments:
     )
 
 
+def period_returns(equity: npt.NDArray[np.float64], start: float) -> npt.NDArray[np.float64]:
+    """Returns (P,) of each period's last *equity* (P,), the first against *start*.
+
+    A period without a moment is NaN in *equity*: nothing moved. After ruin nothing moves any more.
+    """
+    values = np.concatenate(([start], equity))
+    known = np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(len(values))))
+    filled = values[known]
+    ruined = np.maximum.accumulate(filled <= 0.0)
+    filled = np.where(ruined, 0.0, filled)
+    before = filled[:-1]
+    changes: npt.NDArray[np.float64] = np.where(
+        before > 0.0, filled[1:] / np.where(before > 0.0, before, 1.0) - 1.0, 0.0
+    )
+    return changes
+
+
+def effective_count(returns: npt.NDArray[np.float64]) -> float:
+    """How many independent returns bound the Sharpe ratio as well as *returns* (n,) do: n unless they are correlated.
+
+    It compares the variance of each return's influence on the ratio (delta method) with its long-run variance: the
+    quadratic-spectral kernel with automatic bandwidth over residuals of a first-order autoregression (D. Andrews and
+    J. Monahan, Econometrica 60(4), 1992), whose coefficient is corrected for its bias (M. Kendall, Biometrika 41,
+    1954).
+    """
+    values = np.asarray(returns, dtype=np.float64)
+    shape = moments(values)
+    if shape.deviation == 0.0:
+        return float(shape.count)
+    z = (values - values.mean()) / values.std()
+    influence = z - shape.sharpe / 2.0 * (z * z - 1.0)
+    long_run = _long_run_variance(influence)
+    variance = float((influence**2).mean())
+    return shape.count * variance / long_run if long_run > 1e-12 * variance else float(shape.count)
+
+
+def _long_run_variance(values: npt.NDArray[np.float64]) -> float:
+    """Variance of the mean of *values* (n,), which have mean 0, times n."""
+    count = len(values)
+    slope = _first_order(values)
+    slope = min(slope + (1.0 + 3.0 * slope) / count, _MOST_CORRELATION)
+    rest = values[1:] - slope * values[:-1]
+    left = _first_order(rest)
+    bandwidth = 1.3221 * (4.0 * left * left / (1.0 - left) ** 4 * len(rest)) ** 0.2
+    covariances = np.correlate(rest, rest, "full")[len(rest) - 1 :] / len(rest)
+    lags = np.arange(1, len(rest)) / max(bandwidth, 1e-6)
+    angle = 6.0 * math.pi * lags / 5.0
+    weights = 25.0 / (12.0 * math.pi**2 * lags**2) * (np.sin(angle) / angle - np.cos(angle))
+    return float(covariances[0] + 2.0 * (weights * covariances[1:]).sum()) / (1.0 - slope) ** 2
+
+
+def _first_order(values: npt.NDArray[np.float64]) -> float:
+    """First-order autocorrelation of *values*, which have mean 0."""
+    whole = float((values**2).sum())
+    found = float((values[1:] * values[:-1]).sum()) / whole if whole > 0.0 else 0.0
+    return min(max(found, -_MOST_CORRELATION), _MOST_CORRELATION)
+
+
+def sharpe_interval(shape: Moments, effective: float, alpha: float = 0.05) -> tuple[float, float] | None:
+    """Bounds of the true ratio at two-sided error *alpha*; None below ten observations that count as independent.
+
+    *effective* is :func:`effective_count` of the returns. The bounds are Student's, with as many degrees of freedom as
+    independent observations, less one. The simulated coverage stands in docs/how-to-run.md.
+    """
+    if shape.deviation == 0.0 or min(effective, shape.count) < MIN_OBSERVATIONS:
+        return None
+    error = math.sqrt(shape.spread / (effective - 1.0))
+    reach = student_t_quantile(1.0 - alpha / 2.0, min(effective, float(shape.count)) - 1.0) * error
+    return shape.sharpe - reach, shape.sharpe + reach
+
+
+def probability_above(shape: Moments, benchmark: float, effective: float) -> float:
+    """Probability that the true ratio behind *shape* is above *benchmark*; NaN where the returns do not vary."""
+    if shape.deviation == 0.0:
+        return math.nan
+    return probabilistic_sharpe(shape.sharpe, benchmark, effective, shape.skew, shape.kurtosis)
+
+
 def probabilistic_sharpe(
-    sharpe: float, benchmark: float, count: int, skew: float = 0.0, kurtosis: float = 3.0
+    sharpe: float, benchmark: float, count: float, skew: float = 0.0, kurtosis: float = 3.0
 ) -> float:
-    """Probability that the true ratio is above *benchmark*, given *sharpe* measured on *count* observations.
+    """Probability that the true ratio is above *benchmark*, given *sharpe* of *count* independent observations.
 
     NaN with fewer than ten observations, where no such statement is honest. Raises InputError for numbers that are
     not finite.
@@ -104,21 +192,26 @@ class Deflated(msgspec.Struct, frozen=True, kw_only=True):
 
     trials: int
     days: int
+    effective_days: float  # as many independent days would tell as much
     sharpe: float
     expected_best: float
     probability: float  # deflated Sharpe ratio
     above_zero: float  # probabilistic Sharpe ratio against 0
 
 
-def deflate(best: Moments, sharpes: npt.NDArray[np.float64]) -> Deflated:
-    """Deflate *best*, chosen among settings with the per-day ratios *sharpes* (n,), for having looked at n."""
+def deflate(best: Moments, sharpes: npt.NDArray[np.float64], effective: float | None = None) -> Deflated:
+    """Deflate *best*, chosen among settings with the per-day ratios *sharpes* (n,), for having looked at n.
+
+    *effective* is :func:`effective_count` of its returns; independent returns when left out.
+    """
+    effective = float(best.count) if effective is None else effective
     tried: Any = np.asarray(sharpes, dtype=np.float64)
     trials = max(1, int(tried.size))
     variance = float(tried.var(ddof=1)) if trials > 1 else 0.0
     expected = expected_best_sharpe(variance, trials)
     scale = math.sqrt(DAYS_PER_YEAR)
     return Deflated(
-        trials=trials, days=best.count, sharpe=best.sharpe * scale, expected_best=expected * scale,
-        probability=probabilistic_sharpe(best.sharpe, expected, best.count, best.skew, best.kurtosis),
-        above_zero=probabilistic_sharpe(best.sharpe, 0.0, best.count, best.skew, best.kurtosis),
+        trials=trials, days=best.count, effective_days=effective, sharpe=best.sharpe * scale,
+        expected_best=expected * scale, probability=probability_above(best, expected, effective),
+        above_zero=probability_above(best, 0.0, effective),
     )

@@ -9,8 +9,11 @@ helps). Three things make a plain 95 % interval wrong here, and each has its ans
   inequality, which asks nothing of the dependence between looks).
 * **Neighbouring outcomes share a market.** Decisions are gathered in blocks of time and whole blocks are resampled
   (block bootstrap: Carlstein, Annals of Statistics 14, 1986), studentised (Goetze and Kuensch, Annals of Statistics
-  24, 1996). Shadow trades that overlap in time end alike, so a block lasts at least three times their mean life;
-  beyond that it grows with the span, 4 hours at first, a day once there are twelve, and at most 60 blocks.
+  24, 1996). Shadow trades that overlap in time end alike, so a block lasts at least three times their mean life
+  (weighted by life: the long ones overlap most); beyond that it grows with the span, 4 hours at first, a day once
+  there are twelve, and at most 60 blocks. Outcomes also overlap across the edge of two blocks. Where they last the
+  life L and depend on each other by the share of it that they have in common, blocks of length B see all but L / 3B
+  of the variance of the mean; the standard error is enlarged by that.
 * **Few blocks.** The critical value is never below Student's t with (effective blocks - 1) degrees of freedom, which
   is valid for few, unequal groups (Ibragimov and Mueller, JBES 28, 2010); under four effective blocks there is no
   interval. Outcomes that are all alike say that one market was seen, not that there is no risk: the standard
@@ -87,25 +90,68 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     alpha_spent: float = 0.0  # and on all so far
 
 
+class BlockInterval(msgspec.Struct, frozen=True, kw_only=True):
+    """An interval and the blocks it rests on; None where they are too few."""
+
+    count: int
+    effective: float
+    hours: float
+    interval: tuple[float, float] | None
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """The latest look at a list of outcomes: which it is, what it rests on, and what it saw."""
+
+    number: int  # 0: none yet
+    size: int  # outcomes it rests on
+    upcoming: int  # outcomes at which the next one is taken
+    alpha: float = 0.0  # error spent on it
+    blocks: BlockInterval | None = None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The interval of the mean; None: too few outcomes or too few blocks."""
+        return self.blocks.interval if self.blocks is not None else None
+
+
+def look_at(
+    ts_ns: Sequence[int], values: Sequence[float], life_ns: Sequence[int], rules: RolloutRules | None = None
+) -> Look:
+    """Take the latest look at outcomes in the order of their decisions: an interval that may be read at any time."""
+    rules = rules or RolloutRules()
+    number, size, upcoming = look_for(len(values), rules.min_count)
+    if number == 0:
+        return Look(number=0, size=size, upcoming=upcoming)
+    alpha = rules.alpha / (number * (number + 1))
+    blocks = block_interval(ts_ns[:size], values[:size], life_ns[:size], alpha)
+    return Look(number=number, size=size, upcoming=upcoming, alpha=alpha, blocks=blocks)
+
+
+def verdict_of(interval: tuple[float, float] | None) -> str:
+    """What an interval of the mean R that is taken away says: helps, harms, undecided, not enough evidence."""
+    if interval is None:
+        return "not enough evidence"
+    return "helps" if interval[1] < 0.0 else "harms" if interval[0] > 0.0 else "undecided"
+
+
 def evidence(ledger: RolloutLedger, switch: str, rules: RolloutRules | None = None) -> Evidence:
     """Weigh what *ledger* holds about *switch*; a pure function of the ledger, so asking is free."""
     rules = rules or RolloutRules()
     switch_index(switch)
     known = ledger.switch(switch)
     count = len(known.result_r)
-    look, size, upcoming = look_for(count, rules.min_count)
+    look = look_at(known.ts_ns, known.result_r, known.life_ns, rules)
     base = Evidence(
         switch=switch, signals=ledger.signals, changed=known.changed, resolved=count, open=known.open, void=known.void,
         sum_r=math.fsum(known.result_r), mean_r=math.fsum(known.result_r) / count if count else None,
-        market_hours=ledger.market_hours, look=look, look_size=size, next_look=upcoming,
+        market_hours=ledger.market_hours, look=look.number, look_size=look.size, next_look=look.upcoming,
     )
-    if look == 0:
+    if look.blocks is None:
         return base
-    alpha = rules.alpha / (look * (look + 1))
-    blocks = block_interval(known.ts_ns[:size], known.result_r[:size], known.life_ns[:size], alpha)
     return msgspec.structs.replace(
-        base, interval=blocks.interval, blocks=blocks.count, effective_blocks=blocks.effective,
-        block_hours=blocks.hours, alpha_look=alpha, alpha_spent=rules.alpha * look / (look + 1),
+        base, interval=look.interval, blocks=look.blocks.count, effective_blocks=look.blocks.effective,
+        block_hours=look.blocks.hours, alpha_look=look.alpha,
+        alpha_spent=rules.alpha * look.number / (look.number + 1),
     )
 
 
@@ -127,15 +173,6 @@ def look_for(count: int, first: int) -> tuple[int, int, int]:
     raise AssertionError("look sizes never end")
 
 
-class BlockInterval(msgspec.Struct, frozen=True, kw_only=True):
-    """An interval and the blocks it rests on; None where they are too few."""
-
-    count: int
-    effective: float
-    hours: float
-    interval: tuple[float, float] | None
-
-
 def block_hours_for(span_hours: float, mean_life_hours: float) -> float:
     """Length of a block, for decisions that span *span_hours* and whose shadows live *mean_life_hours*."""
     by_span = min(max(span_hours / WANTED_BLOCKS, MIN_BLOCK_HOURS), DAY_BLOCK_HOURS)
@@ -151,8 +188,8 @@ def block_interval(
     times = np.asarray(ts_ns, dtype=np.int64)
     x = np.asarray(values, dtype=np.float64)
     first = int(times.min())
-    mean_life = float(np.mean(np.asarray(life_ns, dtype=np.float64))) / NS_PER_HOUR
-    hours = block_hours_for((int(times.max()) - first) / NS_PER_HOUR, mean_life)
+    life = _mean_life_hours(np.asarray(life_ns, dtype=np.float64) / NS_PER_HOUR)
+    hours = block_hours_for((int(times.max()) - first) / NS_PER_HOUR, life)
     _, owner = np.unique((times - first) // int(hours * NS_PER_HOUR), return_inverse=True)
     counts = np.bincount(owner).astype(np.float64)
     effective = float(counts.sum() ** 2 / (counts**2).sum())
@@ -160,14 +197,21 @@ def block_interval(
     if effective >= MIN_EFFECTIVE_BLOCKS:
         sums = np.bincount(owner, weights=x)
         squares = np.bincount(owner, weights=x * x)
-        interval = _studentised(sums, counts, squares, effective - 1.0, alpha)
+        unseen = life / (3.0 * hours)  # of the variance: overlaps across the edges of blocks
+        interval = _studentised(sums, counts, squares, effective - 1.0, alpha, 1.0 / math.sqrt(1.0 - unseen))
     return BlockInterval(count=len(counts), effective=effective, hours=hours, interval=interval)
 
 
+def _mean_life_hours(lives: np.ndarray) -> float:
+    """Mean of *lives* weighted by themselves: of all moments that outcomes last, the mean life of the one it is in."""
+    whole = float(lives.sum())
+    return float((lives * lives).sum()) / whole if whole > 0.0 else 0.0
+
+
 def _studentised(
-    sums: np.ndarray, counts: np.ndarray, squares: np.ndarray, freedom: float, alpha: float
+    sums: np.ndarray, counts: np.ndarray, squares: np.ndarray, freedom: float, alpha: float, widening: float
 ) -> tuple[float, float]:
-    """Bootstrap-t over blocks (each array has one entry per block), no tighter than Student's t."""
+    """Bootstrap-t over blocks (each array has one entry per block), no tighter than Student's t, times *widening*."""
     import numpy as np
 
     blocks = len(sums)
@@ -182,7 +226,7 @@ def _studentised(
     student, student_tail = student_t_quantile(1.0 - alpha / 2.0, freedom), student_t_quantile(1.0 - tail, freedom)
     above = student * max(1.0, -low / student_tail)
     below = student * max(1.0, high / student_tail)
-    return mean - below * error, mean + above * error
+    return mean - below * error * widening, mean + above * error * widening
 
 
 def _mean_and_error(

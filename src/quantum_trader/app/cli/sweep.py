@@ -54,7 +54,8 @@ TOP: Final = 20
 _WIDE: Final = 150  # columns of a terminal that has no width of its own
 _NONE: Final = "–"
 _COLUMNS: Final = (
-    "setting", "return %", "Sharpe", "max DD %", "trades", "win rate", "avg R", "fees", "risk %", "size %", "blocked",
+    "setting", "return %", "Sharpe", "max DD %", "trades", "win rate", "avg R", "fees", "risk %", "size %", "refused",
+    "gate closed",
 )
 
 app = typer.Typer(help="Evaluate many profiles and settings over a whole history.")
@@ -120,10 +121,20 @@ def sweep_command(
 
 def _policy(policy: str | None, no_policy: bool, mode: str | None, config: Path | None) -> dict[str, tuple[Any, str]]:
     """The policy's flags; enforced unless an option or a file says otherwise. off sweeps what observe sweeps."""
-    flags = policy_flags(policy if policy or no_policy or mode or config else "enforce", no_policy, mode)
+    flags = policy_flags(policy, no_policy, mode)
+    if not flags and not _says_policy(config):
+        flags = policy_flags("enforce")
     if "rollout.mode" not in flags and flags.get("policy.enabled", (True, ""))[0] is False:
         flags["rollout.mode"] = ("OBSERVE", f"--policy {OFF}")
     return flags
+
+
+def _says_policy(config: Path | None) -> bool:
+    """Whether the settings file itself says what the policy does; other keys of it change no default of a sweep."""
+    from quantum_trader.app.settings import keys_of
+
+    given = keys_of(config) if config is not None else {}
+    return "rollout.mode" in given or given.get("policy.enabled") is False
 
 
 class _Targets(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,7 +217,8 @@ def _period_row(one: Period | None) -> dict[str, Any] | None:
     if one is None:
         return None
     return {
-        "days": one.days, "return_pct": one.return_pct, "sharpe": one.sharpe, "max_drawdown_pct": one.max_drawdown_pct,
+        "days": one.days, "return_pct": one.return_pct, "sharpe": _known(one.sharpe),
+        "max_drawdown_pct": one.max_drawdown_pct,
         "trades": one.trades, "win_rate": _known(one.win_rate), "avg_r": _known(one.avg_r),
     }
 
@@ -219,7 +231,8 @@ def setting_row(one: SettingResult) -> dict[str, Any]:
         "profile": one.setting.profile, "changes": dict(one.setting.changes), **whole,
         "max_drawdown_pct": one.max_drawdown_pct, "fees": one.fees, "funding": one.funding,
         "mean_risk_pct": _known(one.mean_risk_pct), "mean_notional_pct": _known(one.mean_notional_pct),
-        "blocked_share": one.blocked_share, "reduced_share": one.reduced_share, "decisions": one.decisions,
+        "blocked_share": one.blocked_share, "reduced_share": one.reduced_share,
+        "refused_share": _known(one.refused_share), "decisions": one.decisions,
         **({"sources": [_source_row(source) for source in one.sources]} if one.sources else {}),
     }
 
@@ -262,12 +275,14 @@ def document(
         "settings": [setting_row(one) for one in result.results],
         "best": result.results[result.best].setting.label if result.best >= 0 else None,
         "deflated": None if judged is None else {
-            "trials": judged.trials, "days": judged.days, "sharpe": judged.sharpe,
+            "trials": judged.trials, "days": judged.days, "effective_days": judged.effective_days,
+            "sharpe": judged.sharpe,
             "expected_best_by_chance": judged.expected_best, "probability": _known(judged.probability),
             "probability_above_zero": _known(judged.above_zero),
         },
         "splits": [_split_row(result, one, recording.start_ns) for one in result.splits],
         "out_of_sample": _period_row(result.out_of_sample),
+        "out_of_sample_probability_above_zero": _known(result.out_of_sample_above_zero),
         "profiles": [
             {
                 key: _known(value) if isinstance(value, float) else value
@@ -330,10 +345,21 @@ def _show(
     if result.splits:
         console.print(_splits_table(result))
     console.print(_profiles_table(result))
-    for line in summary(result):
+    for line in (*_mode_notes(market, axes), *summary(result)):
         console.print(f"- {line}", highlight=False)
     for line in (recording.funding_statement, *recording.notes):
         console.print(f"  {line}", style="dim", highlight=False)
+
+
+def _mode_notes(market: SweepMarket, axes: Sequence[Axis]) -> tuple[str, ...]:
+    """Say that a grid changes next to nothing where the policy only observes."""
+    mode = market.settings.engine.integration.mode.value
+    if mode == "LIVE" or not axes:
+        return ()
+    return (
+        "The policy is not enforced: a setting changes which exit row applies and nothing else. --policy enforce "
+        "sweeps what the settings do.",
+    )
 
 
 def _settings_table(result: SweepResult, top: int) -> Table:
@@ -353,7 +379,8 @@ def _settings_table(result: SweepResult, top: int) -> Table:
         table.add_row(
             one.setting.label, _number(whole.return_pct, 1), _number(whole.sharpe), _number(one.max_drawdown_pct, 1),
             f"{whole.trades:,}", _share(whole.win_rate), _number(whole.avg_r), _number(one.fees, 0),
-            _number(one.mean_risk_pct), _number(one.mean_notional_pct, 0), _share(one.blocked_share),
+            _number(one.mean_risk_pct), _number(one.mean_notional_pct, 0), _share(one.refused_share),
+            _share(one.blocked_share),
         )
     return table
 
@@ -390,13 +417,15 @@ def _splits_table(result: SweepResult) -> Table:
 
 def _profiles_table(result: SweepResult) -> Table:
     table = Table(box=SIMPLE_HEAD, title="Profiles, means over their settings")
-    for name in ("profile", "settings", "trades", "risk %", "size %", "return %", "Sharpe", "max DD %", "blocked"):
+    for name in (
+        "profile", "settings", "trades", "risk %", "size %", "return %", "Sharpe", "max DD %", "refused", "gate closed",
+    ):
         table.add_column(name, justify="left" if name == "profile" else "right", no_wrap=True)
     for one in result.spreads:
         table.add_row(
             one.profile, str(one.settings), _number(one.trades, 0), _number(one.mean_risk_pct),
             _number(one.mean_notional_pct, 0), _number(one.return_pct, 1), _number(one.sharpe),
-            _number(one.max_drawdown_pct, 1), _share(one.blocked_share),
+            _number(one.max_drawdown_pct, 1), _share(one.refused_share), _share(one.blocked_share),
         )
     return table
 

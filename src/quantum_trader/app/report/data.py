@@ -14,17 +14,22 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from quantum_trader.app.runs.results import FloatArray, IntArray, RunFacts, RunStats
+from quantum_trader.app.runs.results import DrawdownFacts, FloatArray, IntArray, RunFacts, RunStats
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, from_ns, iso
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import ClosedTrade
-from quantum_trader.lab.sharpe import DAYS_PER_YEAR, moments, probabilistic_sharpe
-from quantum_trader.policy.evidence import block_interval
+from quantum_trader.lab.sharpe import (
+    DAYS_PER_YEAR,
+    effective_count,
+    moments,
+    period_returns,
+    probability_above,
+    sharpe_interval,
+)
+from quantum_trader.policy.evidence import look_at, verdict_of
 
 SCHEMA: Final = 1
 CURVE_POINTS: Final = 1_200
-_SHADOW_LIFE_NS: Final = 24 * NS_PER_HOUR  # the longest a shadow trade lives
-_ALPHA: Final = 0.05
 _MIN_DAYS_FOR_YEARLY: Final = 90.0
 _R_EDGES: Final = tuple(round(-3.0 + 0.25 * i, 2) for i in range(33))  # -3 .. 5 R
 
@@ -65,7 +70,7 @@ def run_summary(facts: RunFacts) -> dict[str, Any]:
         "profit": end - facts.start_equity,
         "return_pct": (end / facts.start_equity - 1.0) * 100.0,
         "days": span_days,
-        **curve_statistics(facts.ts_ns, facts.equity),
+        **curve_statistics(facts.ts_ns, facts.equity, facts.drawdown),
     }
     growth = end / facts.start_equity
     yearly = span_days >= _MIN_DAYS_FOR_YEARLY and growth > 0.0
@@ -73,36 +78,46 @@ def run_summary(facts: RunFacts) -> dict[str, Any]:
     return result
 
 
-def curve_statistics(ts_ns: IntArray, equity: FloatArray) -> dict[str, Any]:
-    """Sharpe with its 95 % interval, Sortino, volatility and the deepest drawdown of one equity curve."""
+def curve_statistics(
+    ts_ns: IntArray, equity: FloatArray, drawdown: DrawdownFacts | None = None
+) -> dict[str, Any]:
+    """Sharpe with its 95 % interval, Sortino, volatility and drawdown of an equity curve (N,) of samples.
+
+    *drawdown* was measured at every bar; that of the samples when left out.
+    """
+    drawdown = deepest(ts_ns, equity) if drawdown is None else drawdown
     returns = daily_returns(ts_ns, equity)
     shape = moments(returns)
     known = shape.count >= 10 and shape.deviation > 0.0
     downside = float(np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2))) if returns.size else 0.0
-    error = math.sqrt((1.0 + 0.5 * shape.sharpe**2) / shape.count) * math.sqrt(DAYS_PER_YEAR) if known else None
-    above = probabilistic_sharpe(shape.sharpe, 0.0, shape.count, shape.skew, shape.kurtosis) if known else None
+    effective, yearly = effective_count(returns) if known else 0.0, math.sqrt(DAYS_PER_YEAR)
+    bounds = sharpe_interval(shape, effective) if known else None
+    above = probability_above(shape, 0.0, effective)
     return {
         "sharpe": shape.annual_sharpe if known else None,
-        "sharpe_low": shape.annual_sharpe - 1.96 * error if error is not None else None,
-        "sharpe_high": shape.annual_sharpe + 1.96 * error if error is not None else None,
-        "sharpe_above_zero_probability": above,
-        "sortino": shape.mean / downside * math.sqrt(DAYS_PER_YEAR) if known and downside > 0.0 else None,
-        "volatility_pct": shape.deviation * math.sqrt(DAYS_PER_YEAR) * 100.0 if known else None,
-        **_deepest(ts_ns, equity),
+        "sharpe_low": bounds[0] * yearly if bounds else None,
+        "sharpe_high": bounds[1] * yearly if bounds else None,
+        "sharpe_above_zero_probability": above if known and math.isfinite(above) else None,
+        "effective_days": effective if known else None,
+        "sortino": shape.mean / downside * yearly if known and downside > 0.0 else None,
+        "volatility_pct": shape.deviation * yearly * 100.0 if known else None,
+        "max_drawdown_pct": drawdown.depth * 100.0,
+        "drawdown_from": iso(drawdown.peak_ns) if drawdown.depth < 0.0 else None,
+        "drawdown_to": iso(drawdown.trough_ns) if drawdown.depth < 0.0 else None,
     }
 
 
 def daily_returns(ts_ns: IntArray, equity: FloatArray) -> FloatArray:
-    """Fractional change of *equity* (N,) from one UTC day's last sample to the next day's, gaps carried over."""
+    """Fractional change of *equity* (N,) over each UTC day, to its last sample; the first sample is the opening.
+
+    A day without a sample is one on which nothing moved, as in a sweep.
+    """
     if equity.size < 2:
         return np.empty(0)
-    day = (ts_ns - 1) // NS_PER_DAY  # a close at midnight belongs to the day it ends
-    last = np.flatnonzero(np.append(np.diff(day) > 0, True))
-    levels = np.concatenate(([equity[0]], equity[last]))
-    if np.any(levels[:-1] <= 0.0):
-        levels = levels[: int(np.argmax(levels <= 0.0)) + 1]
-    changes: FloatArray = levels[1:] / levels[:-1] - 1.0
-    return changes
+    day = (ts_ns[1:] - 1) // NS_PER_DAY  # a close at midnight belongs to the day it ends
+    levels = np.full(int(day[-1] - day[0]) + 1, np.nan)
+    levels[day - day[0]] = equity[1:]
+    return period_returns(levels, float(equity[0]))
 
 
 def drawdowns(equity: FloatArray) -> FloatArray:
@@ -113,19 +128,14 @@ def drawdowns(equity: FloatArray) -> FloatArray:
     return result
 
 
-def _deepest(ts_ns: IntArray, equity: FloatArray) -> dict[str, Any]:
-    if not equity.size:
-        return {"max_drawdown_pct": 0.0, "drawdown_from": None, "drawdown_to": None}
-    depth = drawdowns(equity)
+def deepest(ts_ns: IntArray, equity: FloatArray) -> DrawdownFacts:
+    """The deepest drawdown that the samples of a curve (N,) show."""
+    depth = drawdowns(equity) / 100.0
+    if not equity.size or depth.min() == 0.0:
+        return DrawdownFacts()
     at = int(np.argmin(depth))
-    if depth[at] == 0.0:
-        return {"max_drawdown_pct": 0.0, "drawdown_from": None, "drawdown_to": None}
-    start = int(np.argmax(equity[: at + 1]))
-    return {
-        "max_drawdown_pct": float(depth[at]),
-        "drawdown_from": iso(int(ts_ns[start])),
-        "drawdown_to": iso(int(ts_ns[at])),
-    }
+    peak = int(np.argmax(equity[: at + 1]))
+    return DrawdownFacts(depth=float(depth[at]), peak_ns=int(ts_ns[peak]), trough_ns=int(ts_ns[at]))
 
 
 def hold_curve(facts: RunFacts) -> FloatArray:
@@ -153,7 +163,7 @@ def benchmark(facts: RunFacts) -> dict[str, Any]:
         "name": "buy and hold, equal parts, unleveraged, no costs",
         "end_equity": end,
         "return_pct": (end / facts.start_equity - 1.0) * 100.0,
-        **curve_statistics(facts.ts_ns, worth),
+        **curve_statistics(facts.ts_ns, worth, facts.hold_drawdown),
     }
 
 
@@ -227,15 +237,21 @@ def policy_section(facts: RunFacts) -> dict[str, Any] | None:
 
 
 def shadow_group(facts: RunFacts, mask: Any) -> dict[str, Any]:
-    """Resolved shadow trades of one kind: count, R, and a 95 % block-bootstrap interval of the mean R."""
-    r, times = facts.shadows.r[mask], facts.shadows.ts_ns[mask]
+    """Shadow trades of one kind: count, R, and the interval of the mean R by the method of the evidence per switch.
+
+    It holds the signals up to the first whose shadow trade is still open: see ``ShadowFacts``.
+    """
+    known = facts.shadows
+    mask = mask & known.complete
+    r = known.r[mask]
     if not r.size:
-        return {"count": 0, "sum_r": 0.0, "mean_r": None, "low_r": None, "high_r": None, "win_rate": None}
-    bounds = block_interval(times.tolist(), r.tolist(), [_SHADOW_LIFE_NS] * r.size, _ALPHA).interval
+        return {"count": 0, "sum_r": 0.0, "mean_r": None, "low_r": None, "high_r": None, "win_rate": None,
+                "verdict": verdict_of(None)}
+    bounds = look_at(known.ts_ns[mask].tolist(), r.tolist(), known.life_ns[mask].tolist()).interval
     return {
         "count": int(r.size), "sum_r": float(r.sum()), "mean_r": float(r.mean()),
         "low_r": bounds[0] if bounds else None, "high_r": bounds[1] if bounds else None,
-        "win_rate": float((r > 0.0).mean()),
+        "win_rate": float((r > 0.0).mean()), "verdict": verdict_of(bounds),
     }
 
 
@@ -312,13 +328,13 @@ def r_histogram(trades: Iterable[ClosedTrade]) -> dict[str, Any]:
 
 def curves(facts: RunFacts) -> dict[str, Any]:
     """The values of the charts, thinned to about CURVE_POINTS samples that keep the peak and the trough."""
-    rows = thinned(facts.equity, CURVE_POINTS)
-    depth, worth = drawdowns(facts.equity), hold_curve(facts)
+    rows = sorted({*thinned(facts.equity, CURVE_POINTS), *([int(np.argmin(facts.lows))] if facts.lows.size else [])})
+    worth = hold_curve(facts)
     main = facts.closes[:, 0] if facts.closes.size else np.full(facts.ts_ns.shape, np.nan)
     return {
         "ts_s": [int(ts) // 1_000_000_000 for ts in facts.ts_ns[rows]],
         "equity": _rounded(facts.equity[rows], 2),
-        "drawdown_pct": _rounded(depth[rows], 4),
+        "drawdown_pct": _rounded(facts.lows[rows] * 100.0, 4),
         "hold": _rounded(worth[rows], 2),
         "main_symbol": facts.data.symbols[0] if facts.data.symbols else "",
         "price": _rounded(main[rows], 8),

@@ -11,12 +11,26 @@ import msgspec
 from quantum_trader.app.report import formats as fmt
 from quantum_trader.app.report.charts import Line, bar_rows, histogram, time_chart
 from quantum_trader.app.report.style import SCRIPT, STYLE
+from quantum_trader.policy.evidence import verdict_of
 
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _FULL_COLOUR_PCT: Final = 10.0  # a month of this size has the strongest colour
 _MAX_HALTS: Final = 60
 _LOG_ABOVE: Final = 8.0  # a curve that spans more than this factor is drawn logarithmically
 _MAX_BARS: Final = 16
+
+_WORTH: Final = {
+    "not enough evidence": "There are too few blocked signals to say whether blocking them helps.",
+    "helps": "The interval lies below zero: blocking these signals would have avoided losses.",
+    "harms": "The interval lies above zero: blocking these signals would have cost profits.",
+    "undecided": "No clear effect: the interval includes zero, so this run does not show whether blocking helps or "
+                 "harms.",
+}
+INTERVAL_NOTE: Final = (  # under the results of blocked signals, and under the evidence per switch
+    "All intervals here are made alike: 95 % hold the true average, however often they are read. They rest on whole "
+    "blocks of time and are renewed at 30, 45, 68, ... closed trades. A switch is judged by the signals that it alone "
+    "would have blocked, so all together can be decided where each by itself is not."
+)
 
 Row = dict[str, Any]
 Column = tuple[str, Callable[[Row], str], bool]  # heading, cell, whether its sign is coloured
@@ -182,7 +196,7 @@ def _policy(report: Row) -> str:
         ("won", lambda row: fmt.share(row["win_rate"]), False),
         ("sum", lambda row: fmt.multiple(row["sum_r"]), True),
         ("average", lambda row: fmt.multiple(row["mean_r"]), True),
-        ("95 % interval of the average", lambda row: fmt.interval(row["low_r"], row["high_r"]), False),
+        ("interval of the average", lambda row: fmt.interval(row["low_r"], row["high_r"]), False),
     ))
     fired = list(policy["rules"].items())[:_MAX_BARS]
     rules = bar_rows("Rules that fired", [(rule, float(found), fmt.count(found)) for rule, found in fired])
@@ -197,14 +211,7 @@ def _policy(report: Row) -> str:
 
 def worth_of_blocking(blocked: Row) -> str:
     """Whether blocking these signals helped, by the interval of their shadow results, in one sentence."""
-    low, high = blocked["low_r"], blocked["high_r"]
-    if low is None or high is None:
-        return "There are too few blocked signals to say whether blocking them helps."
-    if high < 0.0:
-        return "The interval lies below zero: blocking these signals would have avoided losses."
-    if low > 0.0:
-        return "The interval lies above zero: blocking these signals would have cost profits."
-    return "No clear effect: the interval includes zero, so this run does not show whether blocking helps or harms."
+    return _WORTH[verdict_of(None if blocked["low_r"] is None else (blocked["low_r"], blocked["high_r"]))]
 
 
 def _evidence(report: Row) -> str:
@@ -220,8 +227,8 @@ def _evidence(report: Row) -> str:
         ("average of blocked", lambda row: fmt.multiple(row["mean_r"]), False),
         ("interval", lambda row: fmt.interval(row["low_r"], row["high_r"]), False),
         ("verdict", lambda row: fmt.words(row["verdict"]), False),
-    )), note="For each switch by itself: average result of the trades it would have blocked (negative: it helps). The "
-        "interval stays valid however often it is read.")
+    )), note="For each switch by itself: average result of the trades it would have blocked (negative: it helps). "
+        + INTERVAL_NOTE)
 
 
 def _signals(report: Row) -> str:

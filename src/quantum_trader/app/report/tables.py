@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quantum_trader.app.report import formats as fmt
-from quantum_trader.app.report.html import Row, worth_of_blocking
+from quantum_trader.app.report.html import INTERVAL_NOTE, Row, worth_of_blocking
 
 _MOST_ROWS: Final = 8
 PIPE_WIDTH: Final = 100  # columns where there is no terminal to ask
@@ -143,7 +143,7 @@ def _policy(report: Row) -> list[RenderableType]:
     ]
     found: list[RenderableType] = [
         _table("Signals the policy would have blocked, by their shadow trades (a paper copy of every signal)",
-               ("The policy", "closed", "won", "sum", "average", "95 % interval of the average"), rows),
+               ("The policy", "closed", "won", "sum", "average", "interval of the average"), rows),
         Text(f"\n{worth_of_blocking(policy['blocked'])}"),
         Text(
             f"No new trades permitted {fmt.share(policy['blocked_share'])} of the time, risk reduced "
@@ -164,6 +164,7 @@ def _policy(report: Row) -> list[RenderableType]:
             "Evidence per switch: average result of the trades it would have blocked (negative: it helps)",
             ("Switch", "enforced", "changed", "closed", "average", "interval", "verdict"), evidence,
         ))
+        found.append(Text(f"\n{INTERVAL_NOTE}", style="dim"))
     return found
 
 

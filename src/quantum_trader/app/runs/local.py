@@ -193,6 +193,7 @@ class _Stepping:
         session, tape = self.session, self.exchange.tape
         interval = tape.interval_ns
         present = np.array([tape.present[row].sum() for row in range(len(tape))])
+        session.samples.begin(self.engine, session.recording.start_ns)
         for row, opened in enumerate(tape.ts_ns.tolist()):
             closes = int(opened) + interval
             if closes <= self._now_ns():
@@ -204,6 +205,7 @@ class _Stepping:
                 await asyncio.sleep(0)
                 venue.advance(int((_TIMING.bar_wait_s + 0.1) * NS_PER_SECOND))
             await self._until(lambda: self._answered(driver, closes), driver, trading)  # noqa: B023 - awaited here
+            session.samples.note(closes, self.engine.account.equity)
             await asyncio.sleep(0)  # orders of a moment go out turn by turn: the next one may be about to
             await self._until(lambda: self._heard(driver), driver, trading)
             await self._take_intents(driver, trading)
@@ -236,7 +238,7 @@ class _Stepping:
     def _sample(self, close_ns: int, row: int) -> None:
         """Keep what the report shows; look up now and then."""
         session = self.session
-        if close_ns % NS_PER_HOUR == 0 or not session.samples.ts_ns:
+        if close_ns % NS_PER_HOUR == 0:
             session.samples.take(self.engine, close_ns)
         if row % _LOOK_EVERY == 0 and self._progress is not None and self._progress.due():
             self._progress.show(view_of(session, close_ns))
@@ -244,7 +246,7 @@ class _Stepping:
     def _end(self, close_ns: int) -> None:
         """Keep and show how it ended."""
         samples = self.session.samples
-        if not samples.ts_ns or samples.ts_ns[-1] != close_ns:
+        if samples.ts_ns[-1] != close_ns:
             samples.take(self.engine, close_ns)
         self.engine.ended(close_ns)
         if self._progress is not None:

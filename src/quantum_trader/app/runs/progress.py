@@ -77,7 +77,8 @@ def progress_line(view: ProgressView, elapsed_s: float) -> str:
     done = view.bars_done / max(view.bars_total, 1)
     return (
         f"{from_ns(view.ts_ns):%Y-%m-%d %H:%M} {done:6.1%} {view.bars_done / max(elapsed_s, 1e-9):>9,.0f} bars/s  "
-        f"equity {view.equity:,.2f} ({view.drawdown_pct:+.2f} %)  {view.trades} trades, {len(view.positions)} open"
+        f"equity {view.equity:,.2f} (return {view.return_pct:+.2f} %, drawdown {view.drawdown_pct:+.2f} %)  "
+        f"{view.trades} trades, {len(view.positions)} open"
         + (f"  [{view.halts[-1]}]" if view.halts else "")
     )
 
@@ -174,10 +175,9 @@ def _header(view: ProgressView, elapsed_s: float, width: int) -> Panel:
 
 
 def _equity(view: ProgressView, equity: list[float], width: int) -> Panel:
-    first = equity[0] if equity else view.equity
     grid = Table.grid(padding=(0, 2))
     grid.add_row("equity", Text(f"{fmt.money(view.equity)} USDT", style="bold"))
-    grid.add_row("return", coloured(fmt.percent((view.equity / first - 1.0) * 100.0)))
+    grid.add_row("return", coloured(fmt.percent(view.return_pct)))
     grid.add_row("drawdown", coloured(fmt.percent(view.drawdown_pct)))
     halts = Text(", ".join(view.halts), style="bold red") if view.halts else Text("no halt", style="dim")
     return _panel("Account", Group(grid, Text(sparkline(equity, max(width, 10)), style="blue"), halts))

@@ -35,6 +35,7 @@ from quantum_trader.app.runs.results import (
     ShadowTotals,
     TimeShares,
 )
+from quantum_trader.app.runs.samples import Samples, hold_drawdown
 from quantum_trader.app.runs.state_dir import LOCAL_RUN, RecordFile, ScratchRecordFile, StateDir
 from quantum_trader.app.runs.trace_file import TraceFile
 from quantum_trader.app.settings import RunSettings
@@ -52,7 +53,7 @@ from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import Recording, open_recording
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.enforcement import SWITCHES
-from quantum_trader.policy.evidence import evidence
+from quantum_trader.policy.evidence import evidence, verdict_of
 from quantum_trader.policy.observation import PolicyObserver
 from quantum_trader.policy.rollout_file import RolloutFile
 from quantum_trader.signals import columns as col
@@ -91,41 +92,6 @@ class FundingRates:
             self._engine.market.note_funding_rate(self._engine.symbols[index], rate)
             self._next += 1
         self.next_ns = self._events[self._next][0] if self._next < len(self._events) else 1 << 62
-
-
-class Samples:
-    """Equity, closes and the policy's state, once an hour of market time."""
-
-    def __init__(self, symbols: int) -> None:
-        self.ts_ns: list[int] = []
-        self.equity: list[float] = []
-        self.policy_state: list[int] = []
-        self.closes: list[list[float]] = []
-        self._symbols = symbols
-
-    def take(self, engine: Engine, now_ns: int) -> None:
-        """Sample *engine* at *now_ns*."""
-        self.ts_ns.append(now_ns)
-        self.equity.append(engine.account.equity)
-        self.closes.append(engine.market.kernel.out[:, col.CLOSE].tolist())
-        enabled = engine.settings.policy_enabled
-        self.policy_state.append(int(engine.policy.slots.out[0, pol.OUT_RISK_PROFILE]) if enabled else -1)
-        engine.records.tally.governor[GOVERNOR_CODES[int(engine.account.governor[0])].value] += 1
-        for index in range(self._symbols):
-            engine.records.tally.regimes[engine.market.regime_name(index)] += 1
-
-    def state(self) -> dict[str, Any]:
-        """Everything sampled, as arrays."""
-        return {
-            "ts_ns": np.array(self.ts_ns, dtype=np.int64), "equity": np.array(self.equity),
-            "policy_state": np.array(self.policy_state, dtype=np.int8),
-            "closes": np.array(self.closes, dtype=np.float64).reshape(len(self.ts_ns), self._symbols),
-        }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from :meth:`state`."""
-        for name in ("ts_ns", "equity", "policy_state", "closes"):
-            setattr(self, name, state[name].tolist())
 
 
 class Run:
@@ -176,7 +142,7 @@ class Run:
         self.driver = ReplayDriver(self.engine, self.venue, self.recording.interval_ns, intents)
         self.outside = OutsideIntents(bus, self.engine, intents.add, lambda: self.engine.now_ns, options.state_dir)
         self.funding = FundingRates(self.recording, self.engine)
-        self.samples = Samples(len(self.recording.symbols))
+        self.samples = Samples(len(self.recording.symbols), engine_settings.start_equity)
         self.row = 0
         self.bars = 0
         if self.checkpoint is not None:
@@ -351,14 +317,14 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
     close_ns = 0
     for ts_ns, ohlcv, present, holes in session.recording.chunks(start_row=session.row):
         times, hole_rows = ts_ns.tolist(), np.any(holes, axis=1).tolist()
-        if not samples.ts_ns and times:
-            samples.take(engine, times[0])
+        samples.begin(engine, times[0])
         counts = present.sum(axis=1).tolist()
         for i, moment in enumerate(times):
             if moment >= funding.next_ns:
                 funding.advance(moment)
             driver.step(moment, ohlcv[i], present[i])
             close_ns = moment + interval
+            samples.note(close_ns, engine.account.equity)
             if hole_rows[i]:
                 driver.hole(close_ns, np.flatnonzero(holes[i]).tolist())
             session.row += 1
@@ -436,12 +402,11 @@ def _set_rollout(session: Run, change: dict[str, Any], now_ns: int) -> None:
 def view_of(session: Run, now_ns: int) -> ProgressView:
     """What is shown of a run that goes on."""
     engine, tally = session.engine, session.engine.records.tally
-    peak = max(session.samples.equity, default=engine.account.equity)
-    shadows = tally.shadows
+    shadows, start = tally.shadows, engine.settings.start_equity
     return ProgressView(
         ts_ns=now_ns, bars_done=session.bars, bars_total=session.recording.report.bars,
-        equity=engine.account.equity,
-        drawdown_pct=min(0.0, (engine.account.equity / peak - 1.0) * 100.0), positions=_positions(engine),
+        equity=engine.account.equity, return_pct=(engine.account.equity / start - 1.0) * 100.0,
+        drawdown_pct=session.samples.drawdown.now * 100.0, positions=_positions(engine),
         policy=_policy_view(engine), signals=tally.signals, trades=len(tally.trades),
         refusals=dict(tally.refusals),
         shadows=ShadowTotals(
@@ -494,8 +459,27 @@ def _shares(counts: dict[str, int]) -> dict[str, float]:
 def facts_of(session: Run) -> RunFacts:
     """The facts of a finished run."""
     engine, tally, recording = session.engine, session.engine.records.tally, session.recording
-    samples = session.samples.state()
-    notes = []
+    samples = session.samples.arrays()
+    return RunFacts(
+        settings=session.settings.effective(), data=_data_statement(session), start_equity=engine.settings.start_equity,
+        **samples, drawdown=session.samples.drawdown.facts(),
+        hold_drawdown=hold_drawdown(recording, samples["ts_ns"], samples["closes"]), trades=tally.trades,
+        costs=CostFacts(
+            fees=engine.account.books.fees_paid, funding=engine.account.books.funding_received,
+            slippage=tally.slippage_paid,
+        ),
+        signals=tally.signals, intents=tally.intents, refusals=dict(tally.refusals),
+        shadows=_shadow_facts(engine),
+        policy=_policy_facts(engine), evidence=_evidence_rows(engine),
+        halts=tuple(HaltRow(**msgspec.structs.asdict(halt)) for halt in tally.halts), positions=_positions(engine),
+        shares=TimeShares(regime=_shares(tally.regimes), governor=_shares(tally.governor)), records=dict(tally.topics),
+        notes=(*_notes(session), f"records hash {engine.records.recorder.digest}", *recording.notes),
+    )
+
+
+def _notes(session: Run) -> list[str]:
+    """What else a reader must know of the run."""
+    engine, notes = session.engine, []
     if session.intents_statement():
         notes.append(session.intents_statement())
     if session.rollout is not None and session.rollout.notice:
@@ -507,23 +491,20 @@ def facts_of(session: Run) -> RunFacts:
             "An EMERGENCY halt is resumed by a simulated operator after "
             f"{engine.settings.operator_resume_hours:g} h of market time; a live system waits for a person."
         )
-    return RunFacts(
-        settings=session.settings.effective(), data=_data_statement(session), start_equity=engine.settings.start_equity,
-        ts_ns=samples["ts_ns"], equity=samples["equity"], closes=samples["closes"],
-        policy_state=samples["policy_state"], trades=tally.trades,
-        costs=CostFacts(
-            fees=engine.account.books.fees_paid, funding=engine.account.books.funding_received,
-            slippage=tally.slippage_paid,
-        ),
-        signals=tally.signals, intents=tally.intents, refusals=dict(tally.refusals),
-        shadows=ShadowFacts(
-            r=np.array(tally.shadows.r), blocked=np.array(tally.shadows.blocked, dtype=np.bool_),
-            ts_ns=np.array(tally.shadows.ts_ns, dtype=np.int64),
-        ),
-        policy=_policy_facts(engine), evidence=_evidence_rows(engine),
-        halts=tuple(HaltRow(**msgspec.structs.asdict(halt)) for halt in tally.halts), positions=_positions(engine),
-        shares=TimeShares(regime=_shares(tally.regimes), governor=_shares(tally.governor)), records=dict(tally.topics),
-        notes=(*notes, f"records hash {engine.records.recorder.digest}", *recording.notes),
+    return notes
+
+
+def _shadow_facts(engine: Engine) -> ShadowFacts:
+    """The shadow trades with a result, in the order of their signals."""
+    shadows = engine.records.tally.shadows
+    order = np.argsort(np.array(shadows.seq, dtype=np.int64), kind="stable")
+    seq, blocked = np.array(shadows.seq, dtype=np.int64)[order], np.array(shadows.blocked, dtype=np.bool_)[order]
+    ts_ns, end_ns = np.array(shadows.ts_ns, dtype=np.int64)[order], np.array(shadows.end_ns, dtype=np.int64)[order]
+    first = [engine.judging.first_open(blocked=kind) for kind in (False, True)]
+    allowed_until, blocked_until = (np.iinfo(np.int64).max if one is None else one for one in first)
+    return ShadowFacts(
+        r=np.array(shadows.r)[order], blocked=blocked, ts_ns=ts_ns, life_ns=end_ns - ts_ns,
+        complete=seq < np.where(blocked, blocked_until, allowed_until),
     )
 
 
@@ -545,14 +526,11 @@ def _evidence_rows(engine: Engine) -> tuple[EvidenceRow, ...]:
     for switch in SWITCHES:
         found = evidence(engine.judging.ledger, switch)
         low, high = found.interval if found.interval is not None else (float("nan"), float("nan"))
-        verdict = "not enough evidence" if found.interval is None else (
-            "helps" if high < 0.0 else "harms" if low > 0.0 else "undecided"
-        )
         rows.append(
             EvidenceRow(
                 switch=switch, enforced=engine.policy.integration.is_enforced(switch), decisions=found.signals,
                 changed=found.changed, shadows=found.resolved, mean_r=found.mean_r, low_r=low, high_r=high,
-                verdict=verdict,
+                verdict=verdict_of(found.interval),
             )
         )
     return tuple(rows)

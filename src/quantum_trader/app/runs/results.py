@@ -78,7 +78,8 @@ class ProgressView(msgspec.Struct, frozen=True, kw_only=True):
     bars_done: int
     bars_total: int
     equity: float
-    drawdown_pct: float  # from the all-time peak, 0 or negative
+    return_pct: float  # since the start of the run
+    drawdown_pct: float  # from the highest equity at any bar, 0 or negative
     positions: tuple[PositionView, ...]
     policy: PolicyView | None
     signals: int
@@ -178,11 +179,17 @@ class TimeShares(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShadowFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Resolved shadow trades in order of resolution; the arrays share one axis of M trades."""
+    """Shadow trades with a known result, in the order of their signals; the arrays share one axis of M trades.
+
+    Stops end sooner than targets, so the results known so far hold too many losers. Those that end before the first
+    open shadow trade of the same kind (*blocked* or not) do not: a beginning in which every result is known.
+    """
 
     r: FloatArray  # (M,) result in R after costs
     blocked: BoolArray  # (M,) whether the policy, enforced, would have refused the signal
-    ts_ns: IntArray  # (M,) when it was resolved
+    ts_ns: IntArray  # (M,) time of the signal
+    life_ns: IntArray  # (M,) how long the shadow trade lasted
+    complete: BoolArray  # (M,) whether every earlier signal of its kind has a known result
 
 
 class CostFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,18 +200,30 @@ class CostFacts(msgspec.Struct, frozen=True, kw_only=True):
     slippage: float  # spread and slippage against the reference price; positive is paid
 
 
+class DrawdownFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The deepest fall of the equity from its highest value so far, both seen at every bar; 0.0: it never fell."""
+
+    depth: float = 0.0  # fraction of the peak, 0 or negative
+    peak_ns: int = 0
+    trough_ns: int = 0
+
+
 class RunFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The raw facts of a finished run, as the runner collected them.
 
-    Sampled arrays share one axis of N samples, evenly spaced in market time, over S symbols.
+    Sampled arrays share one axis of N samples, evenly spaced in market time, over S symbols: the state at the first
+    bar's open, then at closes. Between two samples lie many bars; *lows* and the drawdowns have seen each of them.
     """
 
     settings: dict[str, Any]  # effective settings as plain builtins
     data: DataStatement
     start_equity: float
-    ts_ns: IntArray  # (N,) closes of the sampled moments
+    ts_ns: IntArray  # (N,) times of the samples
     equity: FloatArray  # (N,)
+    lows: FloatArray  # (N,) deepest drawdown at any bar since the sample before, a fraction, 0 or negative
     closes: FloatArray  # (N, S), NaN before a symbol's first bar
+    drawdown: DrawdownFacts
+    hold_drawdown: DrawdownFacts  # of the symbols bought in equal parts and held
     policy_state: npt.NDArray[np.int8]  # (N,) RISK_* codes, -1 without a policy
     trades: list[ClosedTrade]
     costs: CostFacts

@@ -16,7 +16,7 @@ from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.engine import stage
 from quantum_trader.engine.road import ROAD_REASONS, ROAD_REDUCES
-from quantum_trader.lab.sharpe import Deflated, deflate, probabilistic_sharpe
+from quantum_trader.lab.sharpe import Deflated, deflate, effective_count, moments, period_returns, probability_above
 from quantum_trader.lab.sweep.columns import (
     account_seen,
     counter,
@@ -45,6 +45,7 @@ from quantum_trader.lab.sweep.walk_forward import (
     Curve,
     Period,
     SplitResult,
+    joined_tests,
     out_of_sample,
     period,
     score,
@@ -144,8 +145,9 @@ class SettingResult(msgspec.Struct, frozen=True, kw_only=True):
     funding: float  # positive is received
     mean_notional_pct: float  # of equity at entry, NaN without trades
     mean_risk_pct: float  # loss at the first stop, of equity at entry; NaN without trades
-    blocked_share: float  # of the moments: the overall policy permits no new trades
+    blocked_share: float  # of the moments: the overall policy permits no new trades, whether there are signals or not
     reduced_share: float
+    refused_share: float  # of the signals: not traded, for whatever reason; NaN without signals
     decisions: dict[str, int]  # of the signals
     curve: Curve
     sources: tuple[SourceResult, ...] = ()  # signals and each source of intents apart; empty without intents
@@ -163,6 +165,7 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
     sharpe: float
     max_drawdown_pct: float
     blocked_share: float
+    refused_share: float
 
 
 class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,6 +174,7 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
     results: tuple[SettingResult, ...]
     splits: tuple[SplitResult, ...]
     out_of_sample: Period | None
+    out_of_sample_above_zero: float  # probability that its true Sharpe is above 0; NaN: nothing can be said
     best: int  # by the criterion among those that traded enough; -1: none did
     deflated: Deflated | None
     trials: int  # different settings tried
@@ -198,11 +202,21 @@ def sweep(
     found = walk_forward(curves, cut, criterion)
     best = _best(results, criterion)
     ratios = {result.setting.vector.tobytes(): result.whole.moments.sharpe for result in results}
-    deflated = deflate(results[best].whole.moments, np.array(list(ratios.values()))) if best >= 0 else None
+    deflated = _deflated(results[best], np.array(list(ratios.values()))) if best >= 0 else None
+    joined = joined_tests(curves, found)
     return SweepResult(
-        results=results, splits=found, out_of_sample=out_of_sample(curves, found), best=best, deflated=deflated,
-        trials=len(ratios), criterion=criterion, spreads=_spreads(results),
+        results=results, splits=found, out_of_sample=out_of_sample(curves, found),
+        out_of_sample_above_zero=_above_zero(joined.daily) if joined is not None else math.nan, best=best,
+        deflated=deflated, trials=len(ratios), criterion=criterion, spreads=_spreads(results),
     )
+
+
+def _deflated(best: SettingResult, ratios: Floats) -> Deflated:
+    return deflate(best.whole.moments, ratios, effective_count(best.curve.daily))
+
+
+def _above_zero(daily: Floats) -> float:
+    return probability_above(moments(daily), 0.0, effective_count(daily))
 
 
 def _run_all(
@@ -247,8 +261,14 @@ def _measured(market: SweepMarket, levels: Levels, setting: Setting) -> SettingR
         mean_risk_pct=float((figures[:, trade.RISK] / equity).mean()) * 100.0 if count else math.nan,
         blocked_share=int(desk.counts[counter.BLOCKED]) / moments_run,
         reduced_share=int(desk.counts[counter.REDUCED]) / moments_run,
-        decisions=sources[0].decisions, curve=curve, sources=sources if len(sources) > 1 else (),
+        refused_share=_refused_share(market, sources[0].decisions), decisions=sources[0].decisions, curve=curve,
+        sources=sources if len(sources) > 1 else (),
     )
+
+
+def _refused_share(market: SweepMarket, decisions: dict[str, int]) -> float:
+    signals = int((market.source_of == 0).sum())
+    return 1.0 - decisions.get("TRADED", 0) / signals if signals else math.nan
 
 
 def _of_source(market: SweepMarket, number: int, decision: Any, whole: Any, figures: Any) -> SourceResult:
@@ -267,17 +287,6 @@ def _of_source(market: SweepMarket, number: int, decision: Any, whole: Any, figu
 
 def _outcome_name(code: int) -> str:
     return "REDUCED" if code == ROAD_REDUCES else decision_name(code) or "TRADED"
-
-
-def period_returns(equity: Floats, start: float) -> Floats:
-    """Returns of each period's last *equity* (NaN: no moment, nothing moved); after ruin nothing moves any more."""
-    values = np.concatenate(([start], equity))
-    known = np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(len(values))))
-    filled = values[known]
-    ruined = np.maximum.accumulate(filled <= 0.0)
-    filled = np.where(ruined, 0.0, filled)
-    before = filled[:-1]
-    return np.where(before > 0.0, filled[1:] / np.where(before > 0.0, before, 1.0) - 1.0, 0.0)
 
 
 def _best(results: Sequence[SettingResult], criterion: Criterion) -> int:
@@ -300,6 +309,7 @@ def _spreads(results: Sequence[SettingResult]) -> tuple[Spread, ...]:
                 sharpe=_mean([one.whole.sharpe for one in mine]),
                 max_drawdown_pct=_mean([one.max_drawdown_pct for one in mine]),
                 blocked_share=_mean([one.blocked_share for one in mine]),
+                refused_share=_mean([one.refused_share for one in mine]),
             )
         )
     return tuple(made)
@@ -328,13 +338,10 @@ def summary(result: SweepResult) -> tuple[str, ...]:
         )
     joined = result.out_of_sample
     if joined is not None:
-        chance = probabilistic_sharpe(
-            joined.moments.sharpe, 0.0, joined.days, joined.moments.skew, joined.moments.kurtosis
-        )
         lines.append(
             f"Out of sample, {sum(one.chosen >= 0 for one in result.splits)} tests with {joined.days} days in all: "
-            f"return {joined.return_pct:+.1f} %, Sharpe {joined.sharpe:.2f}, {joined.trades} trades; probability that "
-            f"the true Sharpe is above 0: {_probability(chance)}."
+            f"return {joined.return_pct:+.1f} %, Sharpe {_ratio(joined.sharpe)}, {joined.trades} trades; probability "
+            f"that the true Sharpe is above 0: {_probability(result.out_of_sample_above_zero)}."
         )
     return (*lines, *_comparison(result.spreads))
 
@@ -358,7 +365,11 @@ def _comparison(spreads: Sequence[Spread]) -> tuple[str, ...]:
 
 
 def _probability(value: float) -> str:
-    return "unknown (too few days)" if math.isnan(value) else f"{value * 100.0:.0f} %"
+    return "unknown (too few days with a result)" if math.isnan(value) else f"{value * 100.0:.0f} %"
+
+
+def _ratio(value: float) -> str:
+    return "unknown" if math.isnan(value) else f"{value:.2f}"
 
 
 def _verdict(probability: float) -> str:

@@ -57,7 +57,7 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
 
     days: int
     return_pct: float
-    sharpe: float  # annualised
+    sharpe: float  # annualised; NaN where the equity did not move
     max_drawdown_pct: float  # 0 or negative
     trades: int
     win_rate: float  # NaN without trades
@@ -72,7 +72,7 @@ class SplitResult(msgspec.Struct, frozen=True, kw_only=True):
     chosen: int
     train: Period | None
     test: Period | None
-    rank: float  # share of the settings that did no better in the test than the chosen one, 0..1
+    rank: float  # share of the settings that did no better in the test than the chosen one, 0..1; NaN: no trade in it
 
 
 def splits_of(days: int, count: int, embargo_days: int = EMBARGO_DAYS) -> tuple[Split, ...]:
@@ -104,7 +104,8 @@ def period(curve: Curve, first: int, last: int) -> Period:
     grown = np.concatenate(([1.0], np.cumprod(1.0 + daily)))
     found = moments(daily)
     return Period(
-        days=len(daily), return_pct=float(grown[-1] - 1.0) * 100.0, sharpe=found.annual_sharpe,
+        days=len(daily), return_pct=float(grown[-1] - 1.0) * 100.0,
+        sharpe=found.annual_sharpe if found.deviation > 0.0 else math.nan,
         max_drawdown_pct=float((grown / np.maximum.accumulate(grown) - 1.0).min()) * 100.0, trades=len(r),
         win_rate=float((r > 0.0).mean()) if len(r) else math.nan, avg_r=float(r.mean()) if len(r) else math.nan,
         moments=found,
@@ -112,9 +113,9 @@ def period(curve: Curve, first: int, last: int) -> Period:
 
 
 def score(one: Period, criterion: Criterion) -> float:
-    """The number that training ranks by; greater is better."""
+    """The number that training ranks by; greater is better. An equity that did not move ranks as a ratio of 0."""
     if criterion is Criterion.SHARPE:
-        return one.sharpe
+        return 0.0 if math.isnan(one.sharpe) else one.sharpe
     if criterion is Criterion.RETURN:
         return one.return_pct
     return one.return_pct / max(-one.max_drawdown_pct, 0.01)
@@ -137,12 +138,22 @@ def _one_split(curves: Sequence[Curve], split: Split, criterion: Criterion) -> S
     mine = score(tested[best], criterion)
     no_better = sum(score(one, criterion) <= mine for one in tested)
     return SplitResult(
-        split=split, chosen=best, train=trained[best], test=tested[best], rank=no_better / len(tested)
+        split=split, chosen=best, train=trained[best], test=tested[best],
+        rank=no_better / len(tested) if tested[best].trades else math.nan,
     )
 
 
 def out_of_sample(curves: Sequence[Curve], results: Sequence[SplitResult]) -> Period | None:
-    """The chosen settings' tests joined into one history; None when nothing was ever chosen."""
+    """How the chosen settings did in their tests together; None when nothing was ever chosen."""
+    joined = joined_tests(curves, results)
+    return period(joined, 0, len(joined.daily)) if joined is not None else None
+
+
+def joined_tests(curves: Sequence[Curve], results: Sequence[SplitResult]) -> Curve | None:
+    """The chosen settings' tests joined into one history; None when nothing was ever chosen.
+
+    The trades stand on its first day: it is measured whole.
+    """
     daily: list[Floats] = []
     r: list[Floats] = []
     for result in results:
@@ -153,4 +164,4 @@ def out_of_sample(curves: Sequence[Curve], results: Sequence[SplitResult]) -> Pe
     if not daily:
         return None
     days, trades = np.concatenate(daily), np.concatenate(r)
-    return period(Curve(daily=days, trade_day=np.zeros(len(trades), dtype=np.int64), trade_r=trades), 0, len(days))
+    return Curve(daily=days, trade_day=np.zeros(len(trades), dtype=np.int64), trade_r=trades)
