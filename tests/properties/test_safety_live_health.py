@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.journal.records import NOW, decision, record_line
 from tests.live.live_world import MINUTE, SYMBOL, World, orders
 from tests.properties.live_road import ETH, Road, live_run, refusal
 from typer.testing import CliRunner
@@ -336,8 +337,7 @@ def test_14_a_lost_message_of_the_account_is_made_up_for(world: World) -> None:
 def test_14_a_decision_from_its_future_is_lost_and_counted(tmp_path: Path) -> None:
     """It is not put on record, and what is missing there is counted."""
     sink = LiveSink(tmp_path, RecordFile(tmp_path / "records.jsonl", 0), 0)
-    leaky = {"seq": 1, "event_id": "e1", "topic": "signal.decided", "ts_ns": 5, "data": {"features_ts_ns": 9}}
-    sink.append(msgspec.json.encode(leaky), "signal.decided", 5)
+    sink.append(record_line("signal.decided", decision(features_ts_ns=NOW + 4)), "signal.decided", NOW)
     assert (sink.lost, sink.waiting, sink.size) == (1, 0, 0)
-    assert "future" in sink.trouble
+    assert "after the decision" in sink.trouble
     sink.close()

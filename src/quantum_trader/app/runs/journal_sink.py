@@ -125,7 +125,7 @@ class LiveSink(JournalSink):
             check_line(topic, ts_ns, line)
         except (DataError, InputError) as refused:
             self.lost += 1
-            self.trouble = f"a {topic} is not on record: {refused}"
+            self.trouble = f"a record of {topic} was refused: {refused}"
             return
         if self.waiting >= self._most:
             self.lost += 1
