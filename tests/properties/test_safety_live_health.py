@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.journal.records import NOW, decision, record_line
+from tests.journal.records import decision, fill, record_line
 from tests.live.live_world import MINUTE, SYMBOL, World, orders
 from tests.properties.live_road import ETH, Road, live_run, refusal
 from typer.testing import CliRunner
@@ -228,9 +228,7 @@ def test_14_records_that_cannot_be_written_are_counted_and_stop_openings(tmp_pat
     """They wait in order; beyond what can wait each is counted as lost; no checkpoint says that all is well."""
     records = FullDisk(tmp_path / "records.jsonl", 0)
     sink = LiveSink(tmp_path, records, 0, most=2)
-    lines = [
-        msgspec.json.encode({"seq": n, "event_id": f"e{n}", "topic": "order.filled", "ts_ns": n}) for n in range(5)
-    ]
+    lines = [record_line("order.filled", fill(n), n) for n in range(5)]
     sink.append(lines[0], "order.filled", 0)
     size, records.full = records.size, True
     for number in range(1, 5):

@@ -129,7 +129,7 @@ class FillEvent(Event, frozen=True, kw_only=True):
     side: Word
     qty: Finite
     price: Finite
-    fee: Finite
+    fee: float  # NaN where the venue does not say
     liquidity: str
     slippage_bps: float  # NaN where it is not measured
     reason: str = ""
