@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pyarrow.parquet as pq
 import pytest
+from tests.journal.records import record_line, signal
 from typer.testing import CliRunner, Result
 
 from quantum_trader.app.cli import journal as cli_journal
@@ -23,10 +24,11 @@ from quantum_trader.journal.lake import Lake
 
 DAY = 17_600
 LINES = [
-    b'{"event_id":"e%d","topic":"signal.generated","trace_id":"tr%d","ts_ns":%d,"data":{"signal_id":"s%d",'
-    b'"symbol":"BTCUSDT","reason":"[red] below [/x]","features_ts_ns":0}}'
-    % (n, n, (DAY + n // 4) * NS_PER_DAY + n, n)
-    for n in range(12)
+    record_line(
+        "signal.generated",
+        signal(signal_id=f"s{n}", ts_ns=ts_ns, features_ts_ns=0, model="[red] below [/x]"), ts_ns, f"tr{n}",
+    )
+    for n, ts_ns in ((n, (DAY + n // 4) * NS_PER_DAY + n) for n in range(12))
 ]
 
 
@@ -84,7 +86,7 @@ def test_every_answer_is_json_when_asked(state: Path) -> None:
 
 def test_brackets_of_a_record_are_shown(state: Path) -> None:
     """They are no colours."""
-    said = ask("sql", "select payload->>'$.data.reason' as r from events limit 1", "--state", state).stdout
+    said = ask("sql", "select payload->>'$.data.model' as m from events limit 1", "--state", state).stdout
 
     assert "[red] below [/x]" in said
 
@@ -116,7 +118,7 @@ def test_a_damaged_manifest_is_named_by_verify(state: Path) -> None:
 def test_another_producer_does_not_disturb_the_replay(state: Path) -> None:
     """Only the engine's own records are run again."""
     with EventLogger(state / "journal", "a.first", ring_bytes=1 << 18) as logger:
-        logger.log_line("note", 1, b"not a record")
+        logger.log_line("note", 1, b'{"not":"a record"}')
 
     with pytest.raises(StateError, match="first record is signal.generated"):
         raise_of(ask("replay", "--day", "2018-03-10", "--state", state))
@@ -142,7 +144,7 @@ def test_a_run_goes_on_after_retention(state: Path) -> None:
     """Records that were removed from the lake on purpose are not missed."""
     Lake(state / "journal").retain(1, today=date(2099, 1, 1))
     sink = JournalSink(state, RecordFile(state / "records.jsonl", (state / "records.jsonl").stat().st_size), 12)
-    sink.append(LINES[0], "signal.generated", 1)
+    sink.append(LINES[0], "signal.generated", DAY * NS_PER_DAY)
     sink.close()
 
     assert [(seq, line) for seq, _, line in Lake(state / "journal").lines()] == [(13, LINES[0])]

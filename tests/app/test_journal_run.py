@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -19,8 +20,11 @@ from quantum_trader.app.runs.replay import run
 from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.runs.state_dir import RecordFile
 from quantum_trader.app.settings import RunSettings, load_settings
+from quantum_trader.domain.enums import ExitMode
+from quantum_trader.journal.kinds import DecisionEvent, SignalEvent
 from quantum_trader.journal.lake import Lake
 from quantum_trader.journal.leakage import LeakageError
+from quantum_trader.journal.lines import check_line
 
 CHILD = """
 import sys, pathlib
@@ -112,6 +116,38 @@ def test_a_day_run_again_from_its_journal_is_identical(finished: Path) -> None:
     )
     assert proof.identical, proof.difference
     assert proof.records > 10
+
+
+def test_every_record_of_a_run_is_an_event_of_its_topic(finished: Path) -> None:
+    """Each line decodes with its topic's types; the typed kinds read back what the run wrote."""
+    topics: Counter[str] = Counter()
+    for line in recorded(finished):
+        head = msgspec.json.decode(line)
+        check_line(head["topic"], head["ts_ns"], line)
+        topics[head["topic"]] += 1
+    lake = Lake(finished / "journal")
+    orders = topics["order.submitted"] + topics["order.updated"] + topics["order.cancel"]
+
+    assert topics["signal.generated"] == sum(isinstance(one, SignalEvent) for one in lake.events("signal")) > 0
+    assert topics["signal.decided"] == sum(isinstance(one, DecisionEvent) for one in lake.events("decision"))
+    assert topics["order.filled"] == len(list(lake.events("fill")))
+    assert orders == len(list(lake.events("order")))
+    assert topics["trade.intent"] == len(list(lake.events("intent")))
+    assert topics["policy.updated"] == len(list(lake.events("policy")))
+    assert topics["trade.closed"] == len(list(lake.events("trade"))) > 0
+
+
+def test_a_closed_trade_names_its_exit_mode_and_the_policy_it_was_opened_under(finished: Path) -> None:
+    """A word of the exit modes, and the hash of a policy on record; an observed policy is one too."""
+    rows = Lake(finished / "journal").sql(
+        "select kind, payload->>'$.data.exit_mode' as mode, payload->>'$.data.policy_hash' as used, "
+        "payload->>'$.data.content_hash' as made from events where kind in ('trade.closed', 'policy.updated')"
+    ).to_pylist()
+    trades = [row for row in rows if row["kind"] == "trade.closed"]
+
+    assert {row["mode"] for row in trades} <= {mode.value for mode in ExitMode}
+    assert {row["used"] for row in trades} <= {row["made"] for row in rows if row["kind"] == "policy.updated"}
+    assert len(trades) > 0
 
 
 def test_a_decision_that_saw_its_future_is_not_accepted(finished: Path, tmp_path: Path) -> None:

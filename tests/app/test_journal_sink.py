@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 import pytest
+from tests.journal.records import fill, record_line
 
 from quantum_trader.app.runs.journal_sink import LiveSink
 from quantum_trader.app.runs.state_dir import RecordFile
@@ -28,7 +28,7 @@ class FullDisk(RecordFile):
 
 def line(number: int) -> bytes:
     """An encoded record."""
-    return msgspec.json.encode({"seq": number, "event_id": f"e{number}", "topic": "order.filled", "ts_ns": number})
+    return record_line("order.filled", fill(number), number)
 
 
 def test_records_wait_for_the_disk_in_their_order(tmp_path: Path) -> None:

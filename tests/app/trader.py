@@ -19,6 +19,7 @@ from random import Random
 from typing import Any, Final
 
 import msgspec
+from tests.journal.records import CheckedSink
 
 from quantum_trader.app.runs.kernels import compile_kernels
 from quantum_trader.app.runs.live import LiveRun, connect, live_engine_settings, run_async, stop_on_signals
@@ -29,7 +30,6 @@ from quantum_trader.domain.errors import QuantumTraderError
 from quantum_trader.domain.trading import Intent
 from quantum_trader.engine.core import Engine, LiveAccount
 from quantum_trader.engine.gateway import Purpose
-from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.live.inputs import (
     Input,
     IntentReceived,
@@ -296,7 +296,7 @@ class Trader:
         live.session.finish_bars()
         saved = None if whole else live.state_dir.load_checkpoint()
         engine = Engine(
-            live.engine.instruments, live.engine.interval_ns, live.engine.settings, MemorySink(),
+            live.engine.instruments, live.engine.interval_ns, live.engine.settings, CheckedSink(),
             live=LiveAccount(),
         )
         session = Session(engine, live.log, Saved(saved), live.engine.interval_ns)
@@ -328,7 +328,7 @@ def _nursery() -> None:
     address = "http://127.0.0.1:1"
     settings = live_engine_settings(loaded(address))
     compile_kernels(Engine(
-        [instrument_for(symbol, 100.0)[0] for symbol in SYMBOLS], 60_000_000_000, settings, MemorySink(),
+        [instrument_for(symbol, 100.0)[0] for symbol in SYMBOLS], 60_000_000_000, settings, CheckedSink(),
         live=LiveAccount(),
     ))
     parent = os.getpid()

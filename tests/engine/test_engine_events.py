@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.journal.records import CheckedSink
 
 from quantum_trader.domain.enums import ExitReason, OrderSide, OrderStatus, OrderType, Side
 from quantum_trader.domain.trading import CancelRequest, Fill, Intent, OrderRequest, OrderUpdate
@@ -12,7 +13,6 @@ from quantum_trader.engine.books import Plan
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.gateway import Command
 from quantum_trader.engine.opening import Pending
-from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market.instruments import instrument_for
 from quantum_trader.policy.profiles import OrchestratorConfig
@@ -24,7 +24,7 @@ SYMBOL = "BTCUSDT"
 def engine() -> Engine:
     """An engine of one symbol that has seen nothing."""
     settings = EngineSettings(profile=OrchestratorConfig.from_profile("STANDARD"))
-    return Engine([instrument_for(SYMBOL, 10_000.0)[0]], 60_000_000_000, settings, MemorySink())
+    return Engine([instrument_for(SYMBOL, 10_000.0)[0]], 60_000_000_000, settings, CheckedSink())
 
 
 def update(order_id: str, status: OrderStatus, reason: str = "", filled: float = 0.0) -> OrderUpdate:

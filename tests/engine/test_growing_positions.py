@@ -8,6 +8,7 @@ from tests.engine.test_engine_events import SYMBOL, engine, opened, orders, upda
 
 from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.trading import Fill
+from quantum_trader.engine.facts import HoleNotice
 from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.tally import Tally
@@ -42,7 +43,7 @@ def test_a_failing_record_leaves_out_nothing_behind_it() -> None:
     records.defer()
     records.afterwards(broken)
     records.afterwards(done.append, 1)
-    records.record("market.hole", "", 5, {"symbol": SYMBOL})
+    records.record("market.hole", "", 5, HoleNotice(symbol=SYMBOL))
 
     with pytest.raises(RuntimeError, match="observer"):
         records.catch_up()

@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from tests.journal.records import CheckedSink
 
 from quantum_trader.domain.enums import ExitReason, OrderSide, OrderStatus, OrderType, Side
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import Fill, Intent, OrderRequest, OrderUpdate
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.recorded_intents import RecordedIntents
-from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market import performance as perf
 from quantum_trader.market.instruments import instrument_for
@@ -30,7 +30,7 @@ class Desk:
     """An engine that has seen bars of 10,000 with an hourly ATR of 133, and what it recorded."""
 
     def __init__(self, **limits: Any) -> None:
-        self.sink = MemorySink()
+        self.sink = CheckedSink()
         settings = EngineSettings(
             profile=OrchestratorConfig.from_profile("STANDARD"),
             integration=OrchestratorIntegrationConfig(fixed_risk_pct=2.0, fixed_confidence=0.5),

@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from tests.journal.producer import START_NS, health, order
+from tests.journal.records import decision, record_line, trade
 
 from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.journal import event_logger, lake
@@ -309,10 +310,11 @@ def test_roll_ups_answer_the_common_questions(tmp_path: Path) -> None:
     """Events by day, trades by day and symbol, refusals by reason."""
     with EventLogger(tmp_path, ring_bytes=SMALL) as logger:
         for pnl in (5.0, -2.0):
-            logger.log_line("trade.closed", 1, b'{"data":{"symbol":"BTCUSDT","pnl":%r}}' % pnl)
-        logger.log_line("signal.decided", DAY_NS, b'{"data":{"decision":"BLOCKED","reason":"LOW_CONFIDENCE"}}')
-        logger.log_line("signal.decided", DAY_NS, b'{"data":{"decision":"ALLOWED","reason":""}}')
-        logger.log_line("risk.denied", DAY_NS, b'{"data":{"reason":"LEVERAGE"}}')
+            logger.log_line("trade.closed", 1, record_line("trade.closed", trade(pnl), 1))
+        blocked = decision(decision="BLOCKED", reason="LOW_CONFIDENCE", features_ts_ns=1)
+        for made in (blocked, decision(features_ts_ns=1)):
+            logger.log_line("signal.decided", DAY_NS, record_line("signal.decided", made, DAY_NS))
+        logger.log_checked_line("risk.denied", DAY_NS, b'{"data":{"reason":"LEVERAGE"}}')
     lake = Lake(tmp_path)
 
     assert lake.sql("select symbol, trades, pnl, wins from trades_by_day").to_pylist() == [

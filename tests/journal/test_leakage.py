@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from tests.journal.records import record_line
 
 from quantum_trader.domain.enums import Side
-from quantum_trader.domain.errors import DataError
+from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.trading import Signal
+from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.kinds import DecisionEvent, SignalEvent
-from quantum_trader.journal.leakage import LeakageError, check, check_line, ensure
+from quantum_trader.journal.lake import Lake
+from quantum_trader.journal.leakage import LeakageError, check, ensure
+from quantum_trader.journal.lines import check_line
 
 NOW = 1_700_000_000_000_000_000
 
@@ -68,14 +75,51 @@ def test_a_signal_must_state_the_time_of_its_features() -> None:
 
 
 def test_encoded_records_are_checked_the_same() -> None:
-    """A line that is no record is refused as such."""
-    line = msgspec.json.encode({"topic": "signal.generated", "ts_ns": NOW, "data": signal(NOW + 1)})
+    """A record of a run and a foreign line of any kind; a line that is no record of its topic is refused as such."""
+    line = record_line("signal.generated", signal(NOW + 1))
+    foreign = msgspec.json.encode({"model": "mine", "features": {"rsi": {"ts_ns": NOW + 1}}})
 
-    assert check_line(line) is not None
-    assert check_line(line.replace(str(NOW + 1).encode(), str(NOW).encode())) is None
-    assert check_line(b'{"topic":"order.filled","ts_ns":1}') is None
-    with pytest.raises(DataError, match="not a record"):
-        check_line(line[:-9])
+    for kind, late in (("signal.generated", line), ("my.decision", foreign)):
+        with pytest.raises(LeakageError, match="after the decision"):
+            check_line(kind, NOW, late)
+        check_line(kind, NOW, late.replace(str(NOW + 1).encode(), str(NOW).encode()))
+    with pytest.raises(InputError, match=r"line of kind 'signal\.generated'"):
+        check_line("signal.generated", NOW, line[:-9])
+
+
+def test_a_decision_that_is_logged_as_a_line_is_checked_like_a_typed_one(tmp_path: Path) -> None:
+    """``log_line("decision", …)`` with a feature from the future is refused before it is stored."""
+    line = msgspec.json.encode({
+        "trace_id": "t", "symbol": "BTCUSDT", "ts_ns": NOW, "signal_id": "s", "decision": "ALLOWED", "reason": "",
+        "confidence": 0.6, "feature_times": {"rsi": NOW + 1},
+    })
+    with EventLogger(tmp_path, ring_bytes=1 << 20) as logger:
+        with pytest.raises(LeakageError, match="used rsi of"):
+            logger.log_line("decision", NOW, line)
+        logger.log_line("decision", NOW + 1, line.replace(b'"ts_ns":%d' % NOW, b'"ts_ns":%d' % (NOW + 1)))
+
+    assert Lake(tmp_path).counts() == {"decision": 1}
+
+
+def test_feature_times_cannot_be_changed_after_construction() -> None:
+    """Neither through the event nor through the dict that it was made with; copies are the same."""
+    times = {"rsi": NOW}
+    event = DecisionEvent(
+        trace_id="t", symbol="BTCUSDT", ts_ns=NOW, signal_id="s", decision="ALLOWED", reason="", confidence=0.6,
+        feature_times=times, facts={"a": 1},
+    )
+    times["rsi"] = NOW + 1
+    for change in (
+        lambda: event.feature_times.update(rsi=NOW + 1), lambda: event.feature_times.setdefault("atr", NOW + 1),
+        lambda: event.feature_times.__setitem__("rsi", NOW + 1), lambda: event.facts.clear(),
+        lambda: event.feature_times.__ior__({"rsi": NOW + 1}), lambda: event.facts.pop("a"),
+    ):
+        with pytest.raises(TypeError, match="cannot be changed"):
+            change()
+
+    assert event.feature_times == {"rsi": NOW}
+    assert copy.deepcopy(event) == pickle.loads(pickle.dumps(event)) == event
+    assert msgspec.json.decode(msgspec.json.encode(event))["feature_times"] == {"rsi": NOW}
 
 
 def test_typed_events_are_refused_when_they_are_made() -> None:

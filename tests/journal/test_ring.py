@@ -48,7 +48,7 @@ def test_what_goes_in_comes_out_in_order_over_many_rounds(
     for number, size in enumerate(sizes):
         payload = bytes([number % 251]) * min(size, ring.payload_bytes // 4)
         before = logger.stats().dropped.get("x", 0)
-        logger.log_line("x", number, payload)
+        logger.log_checked_line("x", number, payload)
         if logger.stats().dropped.get("x", 0) == before:
             given_in.append(payload)
         if number % every == 0:
@@ -65,8 +65,8 @@ def test_an_event_larger_than_a_quarter_of_the_ring_is_refused(tmp_path: Path, a
     """The error names the size, and the logger continues."""
     with EventLogger(tmp_path, ring_bytes=1 << 18) as logger:
         with pytest.raises(InputError, match="100000 bytes"):
-            logger.log_line("x", 1, b"x" * 100_000)
-        logger.log_line("x", 1, b"{}")
+            logger.log_checked_line("x", 1, b"x" * 100_000)
+        logger.log_checked_line("x", 1, b"{}")
 
         assert logger.stats().accepted == 1
 
@@ -74,12 +74,12 @@ def test_an_event_larger_than_a_quarter_of_the_ring_is_refused(tmp_path: Path, a
 def test_a_half_written_event_is_not_there(tmp_path: Path, alone: None) -> None:
     """Record and payload without the count, as a kill leaves them, are no event; the next one takes their place."""
     logger = EventLogger(tmp_path, ring_bytes=1 << 18)
-    logger.log_line("x", 1, b"first")
+    logger.log_checked_line("x", 1, b"first")
     ring = logger._ring
     ring.map.write(b"half an ev")
     os.close(logger._lock)
     again = EventLogger(tmp_path, ring_bytes=1 << 18)
-    again.log_line("x", 2, b"second")
+    again.log_checked_line("x", 2, b"second")
 
     assert payloads(again._ring, RingCursor(0, 0, 0))[0] == [b"first", b"second"]
     again.close()
@@ -88,15 +88,15 @@ def test_a_half_written_event_is_not_there(tmp_path: Path, alone: None) -> None:
 def test_a_ring_from_before_a_restart_of_the_machine_is_not_trusted(tmp_path: Path, alone: None) -> None:
     """After a power cut its pages may be of any age: numbers go on behind what is durable."""
     logger = EventLogger(tmp_path, ring_bytes=1 << 18)
-    logger.log_line("x", 1, b"durable")
+    logger.log_checked_line("x", 1, b"durable")
     committer = Committer(tmp_path, "main", publish_s=99.0)
     committer.step(0.0)
     committer.close()
-    logger.log_line("x", 2, b"lost with the power")
+    logger.log_checked_line("x", 2, b"lost with the power")
     logger._ring.words[4] += 1
     os.close(logger._lock)
     again = EventLogger(tmp_path, ring_bytes=1 << 18)
-    again.log_line("x", 3, b"after")
+    again.log_checked_line("x", 3, b"after")
 
     assert again.stats().durable == 1
     assert payloads(again._ring, again._ring.cursor())[0] == [b"after"]
@@ -137,14 +137,14 @@ def test_an_event_that_ends_exactly_where_the_area_ends(tmp_path: Path, alone: N
     quarter = ring.payload_bytes // 4
     sizes = [quarter, quarter, quarter, ring.payload_bytes - 3 * quarter - 7, 7]
     for size in sizes:
-        logger.log_line("x", 1, b"a" * size)
+        logger.log_checked_line("x", 1, b"a" * size)
     found, cursor = payloads(ring, cursor)
-    logger.log_line("x", 1, b"")
+    logger.log_checked_line("x", 1, b"")
     ring.set_cursor(cursor)
     if restart:
         os.close(logger._lock)
         logger = EventLogger(tmp_path, ring_bytes=1 << 18)
-    logger.log_line("x", 1, b"b" * 100)
+    logger.log_checked_line("x", 1, b"b" * 100)
     found += payloads(logger._ring, cursor)[0]
     logger.close()
 

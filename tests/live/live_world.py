@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from tests.journal.records import CheckedSink
 
 from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType, Side
 from quantum_trader.domain.errors import StateError
@@ -14,7 +15,6 @@ from quantum_trader.engine.core import Engine, LiveAccount
 from quantum_trader.engine.gateway import Command, Purpose
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
 from quantum_trader.engine.reconciliation import VenueSnapshot
-from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.live.inputs import (
     AccountRead,
@@ -90,7 +90,7 @@ class World:
         **settings: Any,
     ) -> None:
         self.log, self.store = log or MemoryLog(), store or MemoryStore()
-        self.sink = MemorySink()
+        self.sink = CheckedSink()
         profile = OrchestratorConfig.from_profile("STANDARD")
         self.engine = Engine(
             [instrument_for(SYMBOL, 10_000.0)[0], instrument_for(OTHER, 1_000.0)[0]], MINUTE,

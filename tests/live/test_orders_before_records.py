@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.journal.records import CheckedSink
 from tests.live.live_world import MINUTE, MemoryLog, MemoryStore
 
 from quantum_trader.domain.enums import OrderStatus, OrderType
 from quantum_trader.domain.trading import Fill, OrderRequest, OrderUpdate
 from quantum_trader.engine.core import Engine, LiveAccount
 from quantum_trader.engine.gateway import Command
-from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.live.inputs import BarsReceived, HealthChanged, SessionStarted, VenueEventReceived
 from quantum_trader.live.session import Session
@@ -61,7 +61,7 @@ class Life:
 
     def __init__(self, log: MemoryLog | None = None, store: MemoryStore | None = None) -> None:
         table = instruments_for(RECORDING.symbols, RECORDING.first_closes().tolist())
-        self.log, self.store, self.sink = log or MemoryLog(), store or MemoryStore(), MemorySink()
+        self.log, self.store, self.sink = log or MemoryLog(), store or MemoryStore(), CheckedSink()
         self.engine = Engine(table.instruments, MINUTE, SETTINGS, self.sink, live=LiveAccount())
         self.session = Session(self.engine, self.log, self.store, MINUTE)
         self.sent: list[str] = []

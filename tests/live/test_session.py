@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
+
 from tests.live.live_world import MemoryLog, MemoryStore, World, orders, world_of
 
 from quantum_trader.domain.enums import OrderStatus
@@ -105,3 +108,115 @@ def test_the_bus_keeps_its_order_and_survives_a_handler() -> None:
     bus.publish("t", 3)
     assert calls == [("first", 1), ("second", 1), ("first", 2), ("second", 2), ("first", 3)]
     assert bus.shield.failures == 3
+
+
+def test_asynchronous_handlers_are_awaited_and_their_failures_counted() -> None:
+    """``await bus.publish`` returns when they have ended; who only publishes loses nothing either."""
+    bus, calls = InMemoryBus(), []
+
+    async def slowly(name: str, event: int) -> None:
+        await asyncio.sleep(0)
+        if event == 2:
+            raise ValueError("no")
+        calls.append((name, event))
+
+    async def publish() -> None:
+        bus.subscribe("t", slowly)
+        await bus.publish("t", 1)
+        assert calls == [("t", 1)]
+        for event in (2, 3, 4):
+            bus.publish("t", event)
+        await bus.drain()
+
+    asyncio.run(publish())
+    assert calls == [("t", 1), ("t", 3), ("t", 4)]
+    assert bus.shield.failures == 1
+    assert bus.notice == "calls of bus handlers that failed: 1, the last with ValueError: no"
+
+
+def test_an_asynchronous_handler_gets_its_events_one_after_the_other() -> None:
+    """The first takes longest; the second waits for it. Another handler does not."""
+    bus, calls = InMemoryBus(), []
+
+    async def shorter_each_time(_name: str, event: int) -> None:
+        for _ in range(10 - event):
+            await asyncio.sleep(0)
+        calls.append(("a", event))
+
+    async def at_once(_name: str, event: int) -> None:
+        calls.append(("b", event))
+
+    async def publish() -> None:
+        for handler in (shorter_each_time, at_once):
+            bus.subscribe("t", handler)
+        for event in (1, 2, 3):
+            bus.publish("t", event)
+        await bus.drain()
+
+    asyncio.run(publish())
+    assert [call for call in calls if call[0] == "a"] == [("a", 1), ("a", 2), ("a", 3)]
+    assert calls[:3] == [("b", 1), ("b", 2), ("b", 3)]
+
+
+def test_handlers_that_publish_to_each_other_do_not_wait_for_themselves() -> None:
+    """A handler awaits an event whose handler awaits one for the first: both end."""
+    bus, calls = InMemoryBus(), []
+
+    async def ping(_name: str, event: int) -> None:
+        calls.append(("ping", event))
+        if event < 3:
+            await bus.publish("pong", event + 1)
+
+    async def pong(_name: str, event: int) -> None:
+        calls.append(("pong", event))
+        await bus.publish("ping", event + 1)
+
+    async def publish() -> None:
+        bus.subscribe("ping", ping)
+        bus.subscribe("pong", pong)
+        await asyncio.wait_for(_awaited(bus.publish("ping", 1)), 5.0)
+
+    asyncio.run(publish())
+    assert calls == [("ping", 1), ("pong", 2), ("ping", 3)]
+    assert bus.shield.failures == 0
+
+
+async def _awaited(delivery: Awaitable[None]) -> None:
+    await delivery
+
+
+def test_without_an_event_loop_asynchronous_handlers_run_before_publish_returns() -> None:
+    """As in a replay, which is no coroutine; all of them on one loop."""
+    bus, calls, loops = InMemoryBus(), [], set()
+
+    async def handler(_name: str, event: int) -> None:
+        await asyncio.sleep(0)
+        loops.add(asyncio.get_running_loop())
+        calls.append(event)
+        if event == 1:
+            await bus.publish("t", 2)
+
+    bus.subscribe("t", handler)
+    bus.publish("t", 1)
+    assert calls == [1, 2]
+    bus.publish("t", 3)
+    bus.close()
+    assert calls == [1, 2, 3]
+    assert len(loops) == 1
+
+
+def test_a_handler_that_does_not_end_is_cancelled_and_counted() -> None:
+    """The end of a process waits for its subscribers for some seconds only."""
+    bus = InMemoryBus()
+
+    async def for_ever(_name: str, _event: int) -> None:
+        await asyncio.Event().wait()
+
+    async def publish() -> None:
+        bus.subscribe("t", for_ever)
+        bus.publish("t", 1)
+        await bus.drain(0.01)
+
+    asyncio.run(publish())
+    assert bus.shield.failures == 1
+    assert "still running after 0.01 s" in bus.notice

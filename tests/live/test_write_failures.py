@@ -14,6 +14,7 @@ from tests.live.live_world import OTHER, SYMBOL, World, orders
 from quantum_trader.app.runs.input_log import FileInputLog
 from quantum_trader.domain.enums import OrderStatus, OrderType
 from quantum_trader.domain.errors import StateError
+from quantum_trader.engine.facts import InputFailure
 from quantum_trader.live.inputs import HealthChanged, decode_input
 
 
@@ -94,7 +95,7 @@ def test_records_that_could_not_be_written_do_not_forbid_the_next_start(tmp_path
 
     def note(n):
         with suppress(StateError):  # Records.record goes on
-            recorder.record("note", "", n, {"n": n})
+            recorder.record("input.failed", "", n, InputFailure(input=str(n), error=""))
 
     note(1)
     note(2)
@@ -183,7 +184,7 @@ def test_records_that_cannot_be_written_stop_openings_until_a_checkpoint(warm: b
         await until(lambda: driver.ready and world.engine.halts.connected)
         recorder = world.engine.records.recorder
         sound, recorder._sink, world.store.full = recorder._sink, Broken(), True
-        world.engine.note("x", world.now_ns, {})
+        world.engine.note("input.failed", world.now_ns, InputFailure(input="x", error=""))
         await until(lambda: not world.engine.halts.connected)
         recorder._sink, world.store.full = sound, False
         await until(lambda: world.engine.halts.connected)

@@ -9,7 +9,7 @@ import pytest
 
 from quantum_trader.domain.enums import Direction, Trend, VolLevel
 from quantum_trader.domain.errors import InputError
-from quantum_trader.domain.policy import RiskState
+from quantum_trader.domain.policy import RiskState, RuleFired
 from quantum_trader.policy import (
     CostMetrics,
     MarketState,
@@ -23,7 +23,7 @@ from quantum_trader.policy import (
 )
 from quantum_trader.policy.core import next_streak, vol_level
 from quantum_trader.policy.layout import RULE_A, RULE_HALT, RULE_HOLD
-from quantum_trader.policy.rules import RULE_NAMES, RULES
+from quantum_trader.policy.rules import RULE_NAMES, RULES, note_of
 
 COSTLY = create_cost_metrics("HIGH", "HIGH")
 CALM: dict[str, Any] = {"losing_streak": 0, "current_drawdown_pct": 0.0}
@@ -279,6 +279,17 @@ def test_a_limit_closes_trading_and_says_which(rule: str, more: dict[str, Any]) 
     assert (policy.allow_new_trades, policy.risk_profile) == (False, "NO_NEW_TRADES")
     assert rule in fired(policy)
     assert rule in policy.note
+
+
+def test_a_note_that_leaves_symbols_out_says_how_many() -> None:
+    """Four effects of a rule are listed, the others counted; with four nothing is said of more."""
+    fired_for = [
+        RuleFired(rule="C1", field=f"symbol {symbol}", before="allowed", after="disallowed", why="barred")
+        for symbol in "ABCDEF"
+    ]
+
+    assert note_of(fired_for).endswith("symbol D allowed → disallowed and 2 more)")
+    assert note_of(fired_for[:4]).endswith("symbol D allowed → disallowed)")
 
 
 @pytest.mark.parametrize(

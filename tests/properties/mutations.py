@@ -492,8 +492,8 @@ MUTATIONS: Final = (
         "test_14_a_lost_message_of_the_account_is_made_up_for",
     ),
     Mutation(
-        14, "app/runs/journal_sink.py", 'self.lost += 1\n            self.trouble = f"a decision',
-        'self.trouble = f"a decision',
+        14, "app/runs/journal_sink.py", 'self.lost += 1\n            self.trouble = f"a record',
+        'self.trouble = f"a record',
         "test_14_a_decision_from_its_future_is_lost_and_counted",
     ),
     *(

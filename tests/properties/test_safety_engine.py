@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.journal.records import CheckedSink
 
 from quantum_trader.app.runs.replay import Run
 from quantum_trader.app.runs.results import RunOptions
@@ -30,7 +31,7 @@ def session() -> Iterator[Run]:
 
 def replay(session: Run, moments: int = MOMENTS, each: Any = None) -> MemorySink:
     """Run *moments* through the driver; *each* is called after every one. Returns the records."""
-    sink = MemorySink()
+    sink = CheckedSink()
     session.engine.records.recorder = Recorder(sink)
     done = 0
     for ts_ns, ohlcv, present, _ in session.recording.chunks():

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.journal.records import decision, fill, record_line
 from tests.live.live_world import MINUTE, SYMBOL, World, orders
 from tests.properties.live_road import ETH, Road, live_run, refusal
 from typer.testing import CliRunner
@@ -227,9 +228,7 @@ def test_14_records_that_cannot_be_written_are_counted_and_stop_openings(tmp_pat
     """They wait in order; beyond what can wait each is counted as lost; no checkpoint says that all is well."""
     records = FullDisk(tmp_path / "records.jsonl", 0)
     sink = LiveSink(tmp_path, records, 0, most=2)
-    lines = [
-        msgspec.json.encode({"seq": n, "event_id": f"e{n}", "topic": "order.filled", "ts_ns": n}) for n in range(5)
-    ]
+    lines = [record_line("order.filled", fill(n), n) for n in range(5)]
     sink.append(lines[0], "order.filled", 0)
     size, records.full = records.size, True
     for number in range(1, 5):
@@ -336,8 +335,7 @@ def test_14_a_lost_message_of_the_account_is_made_up_for(world: World) -> None:
 def test_14_a_decision_from_its_future_is_lost_and_counted(tmp_path: Path) -> None:
     """It is not put on record, and what is missing there is counted."""
     sink = LiveSink(tmp_path, RecordFile(tmp_path / "records.jsonl", 0), 0)
-    leaky = {"seq": 1, "event_id": "e1", "topic": "signal.decided", "ts_ns": 5, "data": {"features_ts_ns": 9}}
-    sink.append(msgspec.json.encode(leaky), "signal.decided", 5)
+    sink.append(record_line("signal.decided", decision(features_ts_ns=NOW + 4)), "signal.decided", NOW)
     assert (sink.lost, sink.waiting, sink.size) == (1, 0, 0)
-    assert "future" in sink.trouble
+    assert "after the decision" in sink.trouble
     sink.close()

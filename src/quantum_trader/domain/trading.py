@@ -8,20 +8,21 @@ from __future__ import annotations
 import msgspec
 
 from quantum_trader.domain.enums import ExitReason, OrderSide, OrderStatus, OrderType, Side
+from quantum_trader.domain.fields import Finite, Probability, TimeNs, Word
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
     """A direction forecast of the ensemble for one symbol at one bar."""
 
-    signal_id: str
+    signal_id: Word
     trace_id: str
-    symbol: str
+    symbol: Word
     action: Side
-    confidence: float  # calibrated probability that the direction is right, 0..1
+    confidence: Probability  # calibrated probability that the direction is right
     model: str
-    ts_ns: int
-    features_ts_ns: int  # time of the newest bar any feature used
-    consensus: float = 0.0  # share of the models that agree, 0..1
+    ts_ns: TimeNs
+    features_ts_ns: TimeNs  # time of the newest bar any feature used
+    consensus: Probability = 0.0  # share of the models that agree
     votes: dict[str, float] = msgspec.field(default_factory=dict)  # model -> calibrated P(up)
 
 
@@ -120,21 +121,21 @@ class FundingPayment(msgspec.Struct, frozen=True, kw_only=True):
 class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     """One round trip, enriched as a trade log needs it. Money in USDT, net of fees and funding."""
 
-    trade_id: str
+    trade_id: Word
     trace_id: str
-    symbol: str
+    symbol: Word
     side: Side
-    qty: float
-    entry_ns: int
-    exit_ns: int
-    entry_price: float
-    exit_price: float
+    qty: Finite
+    entry_ns: TimeNs
+    exit_ns: TimeNs
+    entry_price: Finite
+    exit_price: Finite
     stop_price: float  # the stop at entry
     target_price: float
     exit_reason: ExitReason
-    pnl: float
-    fees: float
-    funding: float
+    pnl: Finite
+    fees: Finite
+    funding: Finite
     slippage_bps: float  # mean of entry and exit
     risk_amount: float  # USDT between entry and the first stop
     r_multiple: float

@@ -17,6 +17,7 @@ from quantum_trader.domain.trading import Fill, FundingPayment, OrderUpdate
 from quantum_trader.engine import ids
 from quantum_trader.engine.account import Account
 from quantum_trader.engine.books import Plan, Position, closing_side
+from quantum_trader.engine.facts import AdoptedPosition
 from quantum_trader.engine.fills import Fills
 from quantum_trader.engine.gateway import Command, Gateway
 from quantum_trader.engine.halts import Halts
@@ -43,15 +44,6 @@ from quantum_trader.signals import columns as col
 UNKNOWN_ATR: Final = 0.01  # of the price, for a position taken over before the ATR is known
 _MUCH: Final = 1e-4  # of the wallet: more than a funding payment that was missed
 _ASKING_NS: Final = 60 * NS_PER_SECOND  # a wallet that differs for longer is believed, asked for or not
-
-
-class AdoptedPosition(msgspec.Struct, frozen=True, kw_only=True):
-    """A position that this program did not open is in the books from now on."""
-
-    symbol: str
-    qty: float  # signed
-    entry_price: float
-    why: str
 
 
 class VenueTruth(Protocol):
@@ -204,7 +196,8 @@ class Adopting:
             intent_id=ids.adopted_intent_id(self._adopted), trace_id=ids.adopted_trace_id(self._adopted), sign=sign,
             leverage=leverage if leverage > 0.0 else self._policy.settings.leverage, atr=atr, stop_atr=stop_atr,
             target_atr=target_atr, breakeven_r=breakeven_r, trail_atr=trail_atr, max_hours=max_hours,
-            exit_mode=self._policy.integration.fixed[3], confidence=0.0, policy_hash="", model="adopted",
+            exit_mode=self._policy.integration.fixed[3], confidence=0.0,
+            policy_hash=self._policy.content_hash, model="adopted",
             regime=self._market.regime_name(index),
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from quantum_trader.domain.enums import ExitReason, OrderSide, Side
+from quantum_trader.domain.enums import EXIT_CODES, ExitReason, OrderSide, Side
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import ClosedTrade, Fill, FundingPayment
@@ -241,7 +241,8 @@ def _closed_trade(
         stop_distance_pct=distance / entry * 100.0, stop_distance_atr=distance / plan.atr,
         target_distance_atr=abs(position.target - entry) / plan.atr if position.target > 0.0 else 0.0,
         bars_held=position.bars_held, regime_entry=plan.regime, regime_exit=regime,
-        exit_mode=str(plan.exit_mode), confidence=plan.confidence, policy_hash=plan.policy_hash, model=plan.model,
+        exit_mode=EXIT_CODES[plan.exit_mode].value, confidence=plan.confidence, policy_hash=plan.policy_hash,
+        model=plan.model,
     )
 
 

@@ -27,6 +27,7 @@ from quantum_trader.engine.account import Account
 from quantum_trader.engine.adopting import Adopting, RefuseUnexplained, VenueTruth
 from quantum_trader.engine.books import closing_side
 from quantum_trader.engine.exit_shadows import ExitShadows
+from quantum_trader.engine.facts import BarsRecord, HoleNotice, RunEnded, SessionContinued
 from quantum_trader.engine.fills import Fills
 from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
 from quantum_trader.engine.halts import Halts
@@ -72,14 +73,6 @@ class EngineParts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 PRODUCTION: Final = EngineParts()
-
-
-class BarsRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The completed bars of one moment, as they came."""
-
-    symbols: list[str]
-    ohlcv: list[list[float]]
-    received_ns: int
 
 
 class Engine:
@@ -238,7 +231,7 @@ class Engine:
         if position is not None:
             position.exit_reason = ExitReason.DATA_HOLE
         self.judging.before_hole(self.instruments.index[symbol], ts_ns)
-        self.records.record("market.hole", "", ts_ns, {"symbol": symbol})
+        self.records.record("market.hole", "", ts_ns, HoleNotice(symbol=symbol))
 
     # ------------------------------------------------------------------ what a venue says
 
@@ -374,17 +367,17 @@ class Engine:
     def continue_as(self, process: str, now_ns: int) -> None:
         """Note that another process has taken the session over; its orders get ids of their own."""
         self.gateway.take_over(process)
-        self.note("session.continued", now_ns, {
-            "life": process, "open_positions": len(self.account.books.positions)
-        })
+        self.note("session.continued", now_ns, SessionContinued(
+            life=process, open_positions=len(self.account.books.positions)
+        ))
 
     def ended(self, now_ns: int) -> None:
         """Record the books at the end of the data."""
         books = self.account.books
-        self.note("run.ended", now_ns, {
-            "equity": self.account.equity, "cash": books.cash, "trades": len(self.records.tally.trades),
-            "open_positions": len(books.positions),
-        })
+        self.note("run.ended", now_ns, RunEnded(
+            equity=self.account.equity, cash=books.cash, trades=len(self.records.tally.trades),
+            open_positions=len(books.positions),
+        ))
 
     def note(self, topic: str, now_ns: int, data: Any) -> None:
         """Record something that happened around the engine."""

@@ -1,10 +1,13 @@
-"""The data of the engine's records: one frozen struct a topic."""
+"""The data of the engine's records: one frozen struct a topic. ``record_types`` states which topic holds which."""
 
 from __future__ import annotations
+
+from typing import Any, Literal
 
 import msgspec
 
 from quantum_trader.domain.enums import Trend, VolLevel
+from quantum_trader.domain.fields import Probability, TimeNs, Word
 from quantum_trader.domain.policy import RiskState
 from quantum_trader.policy.enforcement import EffectiveSettings
 
@@ -12,15 +15,15 @@ from quantum_trader.policy.enforcement import EffectiveSettings
 class SignalDecision(msgspec.Struct, frozen=True, kw_only=True):
     """The decision on one signal, with its reason."""
 
-    signal_id: str
-    symbol: str
-    action: str
-    confidence: float
-    decision: str  # ALLOWED | BLOCKED
+    signal_id: Word
+    symbol: Word
+    action: Word
+    confidence: Probability
+    decision: Literal["ALLOWED", "BLOCKED"]
     reason: str  # empty when allowed
     observed: float
     limit: float
-    features_ts_ns: int  # the newest bar any feature used; never later than the decision
+    features_ts_ns: TimeNs  # the newest bar any feature used; never later than the decision
     min_confidence_used: float
     risk_pct_used: float
 
@@ -74,6 +77,118 @@ class HealthNotice(msgspec.Struct, frozen=True, kw_only=True):
     level: int
     connected: bool
     reason: str
+
+
+class BarsRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The completed bars of one moment, as they came."""
+
+    symbols: list[str]
+    ohlcv: list[list[float]]
+    received_ns: int
+
+
+class HoleNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """A symbol's data ends for more than a day."""
+
+    symbol: str
+
+
+class RefusedBar(msgspec.Struct, frozen=True, kw_only=True):
+    """A bar that is no bar; *halted*: bad bars keep its symbol from opening."""
+
+    symbol: str
+    ohlcv: list[float]
+    halted: bool
+
+
+class FailedIntent(msgspec.Struct, frozen=True, kw_only=True):
+    """An intent from outside that led to no order, with the reason."""
+
+    intent_id: str
+    symbol: str
+    reason: str
+    source: str
+
+
+class InputFailure(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine failed on an input."""
+
+    input: str
+    error: str
+
+
+class OperatorRequested(msgspec.Struct, frozen=True, kw_only=True):
+    """An operator's request: halt, resume or flatten."""
+
+    action: str
+    reason: str
+    actor: str
+    ts_ns: int
+
+
+class CashAdjusted(msgspec.Struct, frozen=True, kw_only=True):
+    """The books' money was set to the wallet's."""
+
+    before: float
+    wallet: float
+    explained: bool  # the venue reported a transfer
+    why: str
+
+
+class AdoptedPosition(msgspec.Struct, frozen=True, kw_only=True):
+    """A position that this program did not open is in the books from now on."""
+
+    symbol: str
+    qty: float  # signed
+    entry_price: float
+    why: str
+
+
+class SessionContinued(msgspec.Struct, frozen=True, kw_only=True):
+    """Another process has taken the session over."""
+
+    life: str
+    open_positions: int
+
+
+class RunEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """The books at the end of the data."""
+
+    equity: float
+    cash: float
+    trades: int
+    open_positions: int
+
+
+class RunStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """What every run states at its start; a run's identity stands beside these keys."""
+
+    symbols: list[str]
+    interval_ns: int
+
+
+class PolicyUpdated(msgspec.Struct, frozen=True, kw_only=True):
+    """A policy in force, as ``TradingPolicy.to_dict`` writes it; the values by symbol stand beside these keys."""
+
+    allow_new_trades: bool
+    risk_profile: str
+    max_risk_pct: float
+    min_confidence: Probability
+    entry_mode: str
+    exit_mode: str
+    max_open_positions: int
+    total_exposure_limit_pct: float
+    allowed_symbols: list[str]
+    disallowed_symbols: dict[str, str]
+    note: str
+    content_hash: Word
+    rules: list[dict[str, str]]
+
+
+class RolloutTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """What is enforced from now on; the change that led there, or a notice, stands beside it."""
+
+    in_force: dict[str, Any]
 
 
 class PolicyContext(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from quantum_trader.domain.enums import DIRECTION_CODES, TREND_CODES, VOL_CODES,
 from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.engine import stage
-from quantum_trader.engine.facts import RegimeChange
+from quantum_trader.engine.facts import RefusedBar, RegimeChange
 from quantum_trader.engine.halts import BAD_BARS, Halts
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.records import Records
@@ -82,9 +82,9 @@ class Market:
     def _refuse_bad_bars(self, batch: MarketBatch, now_ns: int) -> None:
         for index in np.flatnonzero(batch.present & ~self._clean).tolist():
             symbol, halted = self._instruments.symbols[index], self.is_halted(index)
-            self._records.record("market.refused", "", now_ns, {
-                "symbol": symbol, "ohlcv": batch.ohlcv[index].tolist(), "halted": halted,
-            })
+            self._records.record("market.refused", "", now_ns, RefusedBar(
+                symbol=symbol, ohlcv=batch.ohlcv[index].tolist(), halted=halted,
+            ))
             if halted and index not in self._halted:
                 self._halted.add(index)
                 reason = f"{symbol}: {BAD_TICKS_TO_HALT} bad bars in a row; nothing opens in it"

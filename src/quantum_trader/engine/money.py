@@ -14,6 +14,7 @@ import msgspec
 
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.engine.account import Account, Remembered
+from quantum_trader.engine.facts import CashAdjusted
 from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.market import Market
 from quantum_trader.engine.reconciliation import RecentIds, Reconciler
@@ -23,15 +24,6 @@ _ASKING_ON_NS: Final = 3600 * NS_PER_SECOND  # transfers are asked for this long
 _SAME_MOVE_NS: Final = 60 * NS_PER_SECOND  # stream and answer stamp one transfer no farther apart
 _SAME_MONEY: Final = 1e-6  # USDT
 _MOVES_KEPT: Final = 100
-
-
-class CashAdjusted(msgspec.Struct, frozen=True, kw_only=True):
-    """The books' money was set to the wallet's."""
-
-    before: float
-    wallet: float
-    explained: bool  # the venue reported a transfer
-    why: str
 
 
 class MoneyMove(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from quantum_trader.engine import ids
 from quantum_trader.engine.account import Account
 from quantum_trader.engine.books import Plan
 from quantum_trader.engine.entry import EntryDecision, EntryRequest, decide_entry
-from quantum_trader.engine.facts import SignalDecision
+from quantum_trader.engine.facts import FailedIntent, SignalDecision
 from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
 from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.instruments import Instruments
@@ -199,7 +199,7 @@ class Opening:
             symbol=self._instruments.symbols[index], side=Side.LONG if sign > 0 else Side.SHORT, qty=decision.wanted,
             reduce_only=False, reference_price=row[col.CLOSE], stop_price=decision.stop, leverage=decision.leverage,
             created_ns=self._market.now_ns, expires_ns=self._expires_ns(), source=ENSEMBLE, risk_pct=used.risk_pct,
-            confidence=row[col.CONFIDENCE], policy_hash=self._policy.content_hash if self._policy.enforces else "",
+            confidence=row[col.CONFIDENCE], policy_hash=self._policy.content_hash,
         )
 
     def _gate(self, index: int, sign: int, confidence: float, atr: float, used: Settings) -> int:
@@ -337,9 +337,9 @@ class Opening:
         return msgspec.structs.replace(intent, qty=qty, stop_price=stop), stop_atr
 
     def _failed(self, intent: Intent, reason: str, now_ns: int) -> list[Command]:
-        self._records.record("trade.failed", intent.trace_id, now_ns, {
-            "intent_id": intent.intent_id, "symbol": intent.symbol, "reason": reason, "source": intent.source,
-        })
+        self._records.record("trade.failed", intent.trace_id, now_ns, FailedIntent(
+            intent_id=intent.intent_id, symbol=intent.symbol, reason=reason, source=intent.source,
+        ))
         return []
 
     # ------------------------------------------------------------------ records
@@ -385,13 +385,13 @@ class Opening:
 
     def _record_intent(self, intent: Intent, plan: Plan) -> None:
         intent = self._with_policy_hash(intent)
-        plan.policy_hash = intent.policy_hash
+        plan.policy_hash = self._policy.content_hash
         self._records.record("trade.intent", intent.trace_id, intent.created_ns, intent)
 
     def _with_policy_hash(self, intent: Intent) -> Intent:
         """*intent* with the hash of the policy in force, which may not have been known when it was made."""
         content_hash = self._policy.content_hash
-        if intent.source != ENSEMBLE or not self._policy.enforces or intent.policy_hash == content_hash:
+        if intent.source != ENSEMBLE or intent.policy_hash == content_hash:
             return intent
         return msgspec.structs.replace(intent, policy_hash=content_hash)
 

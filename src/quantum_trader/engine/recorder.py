@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 import numpy as np
 
+from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.records import SCHEMA_VERSION, Record
 from quantum_trader.engine.ports import RecordSink
+from quantum_trader.engine.record_types import WRITTEN
 
 ENGINE: Final = "engine"
 POLICY: Final = "policy"
@@ -26,6 +28,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"a record cannot hold a {type(value).__name__}")
+
+
+def _refuse(topic: str, data: Any) -> NoReturn:
+    types = " or ".join(one.__name__ for one in WRITTEN.get(topic, ()))
+    hint = f"must be {types}" if types else "the topic is unknown; add it to engine/record_types.py"
+    raise InputError(f"data of topic {topic!r} = {type(data).__name__}: {hint}")
 
 
 class MemorySink:
@@ -40,7 +48,7 @@ class MemorySink:
 
 
 class Recorder:
-    """Numbers, stamps and encodes events for one sink.
+    """Numbers, stamps and encodes events for one sink. The data of a topic is of the topic's type.
 
     Each source has its own sequence, so that observation records do not shift the numbers of trading records.
     """
@@ -52,7 +60,12 @@ class Recorder:
         self.seq = {ENGINE: 0, POLICY: 0, RUN: 0}
 
     def record(self, topic: str, trace_id: str, ts_ns: int, data: Any, source: str = "engine") -> None:
-        """Append one event that happened at *ts_ns*; in replay it is received when it happens."""
+        """Append one event that happened at *ts_ns*; in replay it is received when it happens.
+
+        Raises InputError for a topic or data that the schema of records does not have.
+        """
+        if type(data) not in WRITTEN.get(topic, ()):
+            _refuse(topic, data)
         seq = self.seq[source] + 1
         line = self._encode(
             Record(

@@ -6,7 +6,7 @@ kept for the operator; trading continues.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 
@@ -22,9 +22,21 @@ class Shield:
         try:
             return call(*arguments)
         except Exception as error:
-            self.failures += 1
-            self.last = f"{type(error).__name__}: {error}"
+            self.failed(error)
             return None
+
+    async def wait(self, started: Awaitable[Any]) -> None:
+        """Await what an asynchronous observer has *started*."""
+        try:
+            await started
+        except Exception as error:
+            self.failed(error)
+
+    def failed(self, error: Exception) -> None:
+        """Count *error* and keep it as the last one."""
+        self.failures += 1
+        self.last = f"{type(error).__name__}: {error}"
+
 
 def run_all(calls: Iterable[tuple[Callable[..., Any], tuple[Any, ...]]]) -> None:
     """Run every call with its arguments, in order, and raise the first failure once all have run."""

@@ -24,6 +24,7 @@ import msgspec
 
 from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.journal.kinds import BY_TYPE, PAD, Event, KindTable, check_name
+from quantum_trader.journal.lines import check_line
 from quantum_trader.journal.recovery import known_kinds, last_number
 from quantum_trader.journal.ring import (
     HEAD_BYTES,
@@ -126,7 +127,7 @@ class EventLogger:
     """One producer of a journal. ``log`` may be called from any thread and from a coroutine; it never awaits."""
 
     log: Callable[[Event], None]
-    log_line: Callable[..., None]
+    log_checked_line: Callable[..., None]
 
     def __init__(
         self, directory: Path | str, producer: str = "main", *, ring_bytes: int = 64 << 20, commit_ms: float = 5.0,
@@ -197,7 +198,7 @@ class EventLogger:
     # order is: record, payload, then the count in word 8 of the head, which publishes the event. After a call that
     # ends early (a refusal, ctrl-C between two steps) the next call reads its position from the ring.
     def _build(self) -> None:
-        """Make ``log`` and ``log_line``: closures, because a local name is the fastest thing Python can look up."""
+        """Make ``log`` and ``log_checked_line``: closures, because Python looks a local name up fastest."""
         encode_into, pack_into, now = msgspec.msgpack.Encoder().encode_into, _RECORD.pack_into, time.time_ns
         area, words, write = self._ring.map, self._ring.words, self._ring.map.write
         pop, push, wait_turn, room = self._token.pop, self._token.append, self._wait_turn, self._room
@@ -230,8 +231,8 @@ class EventLogger:
             finally:
                 push(None)
 
-        def log_line(kind: str, ts_ns: int, line: bytes, schema: int = 1) -> None:
-            """Append one event that is already JSON; the journal keeps its bytes unchanged."""
+        def log_checked_line(kind: str, ts_ns: int, line: bytes, schema: int = 1) -> None:
+            """Append one line that ``lines.check_line`` has accepted; the journal keeps its bytes unchanged."""
             nonlocal at, count, position, stop, limit
             word = (numbers.get(kind) or self._line_word(kind)) | len(line)
             word |= (schema if 0 < schema < 256 else _wrong_schema(schema)) << 48
@@ -256,7 +257,17 @@ class EventLogger:
         def refuse() -> None:
             nonlocal stop
             stop = _NEVER
-        self.log, self.log_line, self._refuse = log, log_line, refuse
+        self.log, self.log_checked_line, self._refuse = log, log_checked_line, refuse
+
+    def log_line(self, kind: str, ts_ns: int, line: bytes, schema: int = 1) -> None:
+        """Append one event that is already JSON; the journal keeps its bytes unchanged.
+
+        Raises InputError for a line that is not JSON of its *kind*, and LeakageError for one that states a feature
+        from its future, before anything is stored.
+        """
+        check_name(kind)
+        check_line(kind, ts_ns, line)
+        self.log_checked_line(kind, ts_ns, line, schema)
 
     def _place(self) -> _Place:
         """The position after the last published event."""

@@ -7,12 +7,14 @@ read as ``unknown-<number>``.
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
 from quantum_trader.domain.errors import InputError
+from quantum_trader.domain.fields import Finite, Probability, TimeNs, Word
 from quantum_trader.domain.records import TOPICS
+from quantum_trader.journal.checked import check_fields
 from quantum_trader.journal.leakage import ensure
 
 PAD: Final = 0  # not an event: skipped bytes at the end of a ring
@@ -22,42 +24,51 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """Fields of every event: its trace, its symbol ("" for none) and its time (ns)."""
+    """Fields of every event: its trace, its symbol ("" for none) and its time (ns).
+
+    Every field is checked when an event is made, and a mapping is kept as a copy that cannot be changed. A subclass
+    with a ``__post_init__`` of its own calls this one first.
+    """
 
     trace_id: str
     symbol: str
-    ts_ns: int
+    ts_ns: TimeNs
+
+    def __post_init__(self) -> None:
+        """Raise InputError for a field that is not of its type or range."""
+        check_fields(self)
 
 
 class SignalEvent(Event, frozen=True, kw_only=True):
     """A signal of the models for one symbol."""
 
-    signal_id: str
-    side: str
-    confidence: float
-    consensus: float
+    signal_id: Word
+    side: Word
+    confidence: Probability
+    consensus: Probability
     model: str
-    features_ts_ns: int
-    price: float = 0.0
+    features_ts_ns: TimeNs
+    price: Finite = 0.0
     reason: str = ""
     votes: dict[str, float] = {}
 
     def __post_init__(self) -> None:
         """Refuse a signal with a feature from its future."""
+        check_fields(self)
         if self.features_ts_ns > self.ts_ns:
             ensure("signal", self.ts_ns, self)
 
 
 class GateEvent(Event, frozen=True, kw_only=True):
-    """The result of one gate for one signal."""
+    """The result of one gate for one signal; *observed* and *limit* are NaN where they are not measured."""
 
-    signal_id: str
-    gate: str
+    signal_id: Word
+    gate: Word
     passed: bool
     observed: float
     limit: float
     mode: str = ""
-    price: float = 0.0
+    price: Finite = 0.0
     reason: str = ""
     inputs: dict[str, Any] = {}
 
@@ -65,18 +76,19 @@ class GateEvent(Event, frozen=True, kw_only=True):
 class DecisionEvent(Event, frozen=True, kw_only=True):
     """A signal was allowed or blocked; *feature_times* states when each feature it used was known."""
 
-    signal_id: str
-    decision: str
+    signal_id: Word
+    decision: Literal["ALLOWED", "BLOCKED"]
     reason: str
-    confidence: float
-    price: float
-    qty: float
-    policy_hash: str
-    feature_times: dict[str, int]
+    confidence: Probability
+    feature_times: dict[str, TimeNs]
+    price: Finite = 0.0
+    qty: Finite = 0.0
+    policy_hash: str = ""
     facts: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
         """Refuse a decision with a feature from its future."""
+        check_fields(self)
         if self.feature_times and max(self.feature_times.values()) > self.ts_ns:
             ensure("decision", self.ts_ns, self)
 
@@ -84,27 +96,27 @@ class DecisionEvent(Event, frozen=True, kw_only=True):
 class IntentEvent(Event, frozen=True, kw_only=True):
     """A proposed position change."""
 
-    intent_id: str
-    side: str
-    qty: float
-    reference_price: float
-    stop_price: float
+    intent_id: Word
+    side: Word
+    qty: Finite
+    reference_price: Finite
+    stop_price: Finite
     reduce_only: bool
-    leverage: float
+    leverage: Finite
     reason: str = ""
     facts: dict[str, Any] = {}
 
 
 class OrderEvent(Event, frozen=True, kw_only=True):
-    """An order was sent, acknowledged, refused or cancelled."""
+    """An order was sent, acknowledged, refused or cancelled; a venue's report states no side, type and quantity."""
 
-    client_order_id: str
-    side: str
-    type: str
-    status: str
-    qty: float
-    price: float
-    filled_qty: float = 0.0
+    client_order_id: Word
+    status: Word
+    side: str = ""
+    type: str = ""
+    qty: Finite = 0.0
+    price: Finite = 0.0
+    filled_qty: Finite = 0.0
     reason: str = ""
     facts: dict[str, Any] = {}
 
@@ -112,14 +124,14 @@ class OrderEvent(Event, frozen=True, kw_only=True):
 class FillEvent(Event, frozen=True, kw_only=True):
     """One execution."""
 
-    fill_id: str
+    fill_id: Word
     client_order_id: str
-    side: str
-    qty: float
-    price: float
-    fee: float
+    side: Word
+    qty: Finite
+    price: Finite
+    fee: float  # NaN where the venue does not say
     liquidity: str
-    slippage_bps: float
+    slippage_bps: float  # NaN where it is not measured
     reason: str = ""
     facts: dict[str, Any] = {}
 
@@ -127,11 +139,11 @@ class FillEvent(Event, frozen=True, kw_only=True):
 class TradeEvent(Event, frozen=True, kw_only=True):
     """One round trip has ended; money in USDT."""
 
-    trade_id: str
-    side: str
-    pnl: float
-    r_multiple: float
-    fees: float
+    trade_id: Word
+    side: Word
+    pnl: Finite
+    r_multiple: float  # NaN without a stop
+    fees: Finite
     exit_reason: str
     bars_held: int
     reason: str = ""
@@ -139,15 +151,15 @@ class TradeEvent(Event, frozen=True, kw_only=True):
 
 
 class PolicyEvent(Event, frozen=True, kw_only=True):
-    """The policy has changed."""
+    """The policy has changed; *observe* is None where the event does not state it."""
 
-    policy_hash: str
-    regime: str
-    vol_level: str
-    risk_pct: float
-    min_confidence: float
-    observe: bool
-    evaluated_ns: int = 0
+    policy_hash: Word
+    risk_pct: Finite
+    min_confidence: Probability
+    regime: str = ""
+    vol_level: str = ""
+    observe: bool | None = None
+    evaluated_ns: TimeNs = 0
     reason: str = ""
     facts: dict[str, Any] = {}
 
@@ -155,10 +167,10 @@ class PolicyEvent(Event, frozen=True, kw_only=True):
 class TrainingEvent(Event, frozen=True, kw_only=True):
     """A training session has ended."""
 
-    session_id: str
+    session_id: Word
     rows: int
     seed: int
-    duration_s: float
+    duration_s: Finite
     data_hash: str
     reason: str = ""
     metrics: dict[str, float] = {}
@@ -168,7 +180,7 @@ class TrainingEvent(Event, frozen=True, kw_only=True):
 class ModelEvent(Event, frozen=True, kw_only=True):
     """A model was registered, promoted, exported or rolled back."""
 
-    model_id: str
+    model_id: Word
     alias: str
     change: str
     actor: str
@@ -179,21 +191,21 @@ class ModelEvent(Event, frozen=True, kw_only=True):
 class HealthEvent(Event, frozen=True, kw_only=True):
     """The health of a part of the system."""
 
-    part: str
-    level: str
-    queue_fill: float
-    lag_s: float
+    part: Word
+    level: Word
+    queue_fill: Finite
+    lag_s: Finite
     drops: int
     errors: int
-    throughput: float = 0.0
+    throughput: Finite = 0.0
     reason: str = ""
     facts: dict[str, Any] = {}
 
 
 class MarketContextEvent(Event, frozen=True, kw_only=True):
-    """Market measures at one moment, as used by decisions."""
+    """Market measures at one moment, as used by decisions; NaN where one is not known."""
 
-    price: float
+    price: Finite
     spread_bps: float
     volume_ratio: float
     volatility: float

@@ -25,7 +25,8 @@ from duckdb.sqltypes import BIGINT, VARCHAR
 
 from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.journal.columns import Rows
-from quantum_trader.journal.kinds import kind_name
+from quantum_trader.journal.kinds import BY_NAME, Event, kind_name
+from quantum_trader.journal.lines import KIND_TOPICS, typed_event
 from quantum_trader.journal.manifest import Manifest, Part, read_manifest
 from quantum_trader.journal.publish import without
 from quantum_trader.journal.ring import WORD_BOOT, EventChunk, Ring, boot_id
@@ -266,6 +267,20 @@ class Lake:
                 for seq, ts_ns, payload in rows:
                     yield seq, ts_ns, payload.encode()
                 after = found["seq"][-1].as_py()
+
+    def events(self, kind: str) -> Iterator[Event]:
+        """The events of one typed *kind* ("signal", "fill", ...): those that were logged, then those of runs' records.
+
+        Raises InputError for a kind without a type, and for a payload that does not have the fields of its kind.
+        """
+        if kind not in BY_NAME or BY_NAME[kind].type is None:
+            typed = ", ".join(sorted(name for name, one in BY_NAME.items() if one.type is not None))
+            raise InputError(f"kind = {kind!r}: has no typed events; choose one of {typed}, or read lines()")
+        for name in (kind, *KIND_TOPICS.get(kind, ())):
+            for _, _, payload in self.lines(kind=name):
+                event = typed_event(name, payload)
+                assert event is not None, f"{name}: is a typed kind"
+                yield event
 
     def producers(self) -> list[str]:
         """Names of all producers of this journal."""

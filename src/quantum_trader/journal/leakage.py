@@ -56,20 +56,25 @@ def check(topic: str, ts_ns: int, data: Any) -> Leak | None:
     *data* is the event's own value: a struct or a mapping. A decision's own ``ts_ns`` wins over the record's.
     """
     if isinstance(data, Mapping):
-        newest, decided = data.get(NEWEST), data.get("ts_ns", ts_ns)
+        newest, decided = _time_of(data.get(NEWEST)), _time_of(data.get("ts_ns"))
         each = next((data[key] for key in EACH if key in data), None)
     else:
         newest = getattr(data, NEWEST, None)
         each = next((getattr(data, key) for key in EACH if hasattr(data, key)), None)
-        decided = getattr(data, "ts_ns", ts_ns)
+        decided = getattr(data, "ts_ns", None)
     if newest is None and each is None:
         if topic in STATES_FEATURES:
             return Leak(topic=topic, feature="", decision_ns=ts_ns, feature_ns=-1)
         return None
-    decided = min(decided, ts_ns)
+    decided = ts_ns if decided is None else min(decided, ts_ns)
     if newest is not None and newest > decided:
         return Leak(topic=topic, feature=NEWEST, decision_ns=decided, feature_ns=newest)
     return _check_each(topic, decided, each) if isinstance(each, Mapping) else None
+
+
+def _time_of(value: Any) -> int | None:
+    """*value* where it is a time; None for anything else that a foreign mapping may hold under such a name."""
+    return value if isinstance(value, int) else None
 
 
 def _check_each(topic: str, decided: int, features: Mapping[str, Any]) -> Leak | None:
@@ -87,23 +92,3 @@ def ensure(topic: str, ts_ns: int, data: Any) -> None:
     leak = check(topic, ts_ns, data)
     if leak is not None:
         raise LeakageError(leak)
-
-
-class _Line(msgspec.Struct):
-    topic: str
-    ts_ns: int
-    data: Any = None
-
-
-_decode: Final = msgspec.json.Decoder(_Line).decode
-
-
-def check_line(line: bytes) -> Leak | None:
-    """As :func:`check`, for one encoded record; DataError when it is not a record."""
-    if b'"feature' not in line and not any(topic.encode() in line for topic in STATES_FEATURES):
-        return None
-    try:
-        record = _decode(line)
-    except ValueError as error:
-        raise DataError(f"not a record: {error}") from None
-    return check(record.topic, record.ts_ns, record.data)

@@ -15,6 +15,7 @@ import msgspec
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.engine.core import Engine
+from quantum_trader.engine.facts import InputFailure, OperatorRequested
 from quantum_trader.engine.gateway import Command
 from quantum_trader.engine.supervision import Shield
 from quantum_trader.live.inputs import (
@@ -166,7 +167,7 @@ class Session:
         """Record that the engine failed on *what*, and halt openings until a person resumes."""
         engine, reason = self.engine, self.shield.last
         now_ns = max(self._now_ns, engine.now_ns)
-        self.shield.run(engine.note, "input.failed", now_ns, {"input": what, "error": reason})
+        self.shield.run(engine.note, "input.failed", now_ns, InputFailure(input=what, error=reason))
         self.shield.run(engine.halt, f"the engine failed on {what}: {reason}", now_ns)
 
     def _take(self, event: Input) -> list[Command] | None:
@@ -224,9 +225,9 @@ class Session:
         """Carry out an operator's request; it is recorded before its effects."""
         engine = self.engine
         self.request_count += 1
-        engine.note("operator.requested", event.ts_ns, {
-            "action": event.action, "reason": event.reason, "actor": event.actor, "ts_ns": event.ts_ns,
-        })
+        engine.note("operator.requested", event.ts_ns, OperatorRequested(
+            action=event.action, reason=event.reason, actor=event.actor, ts_ns=event.ts_ns,
+        ))
         reason = f"{event.reason} ({event.actor})"
         if event.action == "resume":
             engine.resume(reason, event.ts_ns)

@@ -25,6 +25,8 @@ from quantum_trader.policy.layout import (
     RULE_HOLD,
 )
 
+_SHOWN: Final = 4  # effects of one rule that the note lists
+
 RuleChange = tuple[int, int | str, float, float]  # rule, field (or "symbol X"), before, after; as the rules note it
 
 
@@ -135,7 +137,13 @@ def note_of(rules: Sequence[RuleFired]) -> str:
         effects.setdefault(one.rule, []).append(f"{one.field} {one.before} → {one.after}")
     if not says:
         return "no rule fired"
-    return "; ".join(f"{name} {why} ({', '.join(effects[name][:4])})" for name, why in says.items())
+    return "; ".join(f"{name} {why} ({_shortened(effects[name])})" for name, why in says.items())
+
+
+def _shortened(effects: Sequence[str]) -> str:
+    """The first effects, and how many more there are; ``rules`` holds all."""
+    more = len(effects) - _SHOWN
+    return ", ".join(effects[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def symbols_trace(refused: Mapping[str, int], waiting: Iterable[str]) -> tuple[RuleChange, ...]:

@@ -246,6 +246,8 @@ def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
             f"{fill} full, books matched exchange {_seconds(found.unreconciled_s)} ago, {found.in_doubt} order "
             f"outcomes unknown, {found.dropped_events} events lost"
         )
+    if found.bus:
+        lines.append(f"bus          {found.bus}")
     for position in found.positions:
         stop = f"stop {position.stop:g}" if position.protected else "NO STOP at the venue"
         size = f"{position.side} {position.qty:g} from {position.entry_price:g}"

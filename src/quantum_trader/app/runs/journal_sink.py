@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from quantum_trader.app.runs.state_dir import RecordFile
-from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.errors import DataError, InputError, StateError
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.lake import Lake
-from quantum_trader.journal.leakage import STATES_FEATURES, LeakageError, check_line
+from quantum_trader.journal.lines import check_line
 from quantum_trader.journal.private import private_folder
 from quantum_trader.journal.queue_monitor import QueueMonitor, QueueReading, QueueStatus
 
@@ -53,12 +53,12 @@ class JournalSink:
     def append(self, line: bytes, topic: str, ts_ns: int) -> None:
         """Take one record; the journal passes over what it already holds.
 
-        Raises LeakageError, before anything is written, for a decision with a feature from its future.
+        Raises, before anything is written, LeakageError for a decision with a feature from its future, and InputError
+        for a record that is not what its topic says.
         """
         if self._redact is not None:
             line = self._redact(line)
-        if topic in STATES_FEATURES and (leak := check_line(line)) is not None:
-            raise LeakageError(leak)
+        check_line(topic, ts_ns, line)
         self.records.append(line)
         self._log(line, topic, ts_ns)
 
@@ -66,7 +66,7 @@ class JournalSink:
         if self._held:
             self._held -= 1
         else:
-            self._logger.log_line(topic, ts_ns, line)
+            self._logger.log_checked_line(topic, ts_ns, line)
 
     def queue(self) -> QueueStatus:
         """Fill, lag and level of the journal's queue now."""
@@ -121,9 +121,11 @@ class LiveSink(JournalSink):
         """Take one record; never raises."""
         if self._redact is not None:
             line = self._redact(line)
-        if topic in STATES_FEATURES and (leak := check_line(line)) is not None:
+        try:
+            check_line(topic, ts_ns, line)
+        except (DataError, InputError) as refused:
             self.lost += 1
-            self.trouble = f"a decision with a feature from its future is not on record: {leak}"
+            self.trouble = f"a record of {topic} was refused: {refused}"
             return
         if self.waiting >= self._most:
             self.lost += 1

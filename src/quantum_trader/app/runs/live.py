@@ -59,6 +59,7 @@ from quantum_trader.venues.paper.settings import PaperSettings
 T = TypeVar("T")
 
 _INPUTS: Final = "inputs"
+_DRAIN_S: Final = 5.0  # at the end, subscribers of the bus get this long to finish
 _LEVERAGE_PACE_S: Final = 0.5  # 222 symbols take two minutes and a third of the requests the venue allows
 _PAPER_ACCOUNT: Final = "paper_account"
 
@@ -150,10 +151,12 @@ class LiveRun:
         self._stack.callback(self.records.close)
         self.log = FileInputLog(state_dir.path / _INPUTS)
         self._stack.callback(self.log.close)
-        bus, self._intents = InMemoryBus(), IntentQueue()
+        self.bus, self._intents = InMemoryBus(), IntentQueue()
+        self._stack.callback(self.bus.close)
         self.engine = Engine(
             [venue.instrument(symbol) for symbol in live.symbols], live.interval_ns, live_engine_settings(loaded),
-            BusSink(self.records, bus, BUS_TOPICS), live=LiveAccount(adopt_quietly=live.on_foreign is OnForeign.ADOPT),
+            BusSink(self.records, self.bus, BUS_TOPICS),
+            live=LiveAccount(adopt_quietly=live.on_foreign is OnForeign.ADOPT),
         )
         self.traces = TraceFile(state_dir.path)
         self._stack.callback(self.traces.flush)
@@ -164,7 +167,9 @@ class LiveRun:
             namespace=f"{self.started_ns:x}-", statement=self._statement(loaded), operator=self._asked,
             inputs=lambda: [*self._received_intents(), *inputs()], queue=self._queue, report=self._report,
         )
-        self.outside = OutsideIntents(bus, self.engine, self._intents.put, self.driver.clock.now_ns, state_dir.path)
+        self.outside = OutsideIntents(
+            self.bus, self.engine, self._intents.put, self.driver.clock.now_ns, state_dir.path
+        )
         self._reported = 0.0
         self.words: LiveWords | None = None
         self._watchdog = Watchdog(live.watchdog_s)
@@ -181,6 +186,7 @@ class LiveRun:
     async def run(self) -> None:
         """Trade until told to stop; the last word in the status is then that it stopped in order."""
         await self.driver.run(connected=True)
+        await self.bus.drain(_DRAIN_S)
         with suppress(StateError):
             write_status(self.state_dir.path, msgspec.structs.replace(self.status(self.driver.health()), stage=STOPPED))
 
@@ -289,7 +295,7 @@ class LiveRun:
                 )
                 for halt in engine.records.tally.halts if halt.cleared_ns == 0
             ),
-            operator_taken=self.session.request_count,
+            operator_taken=self.session.request_count, bus=self.bus.notice,
         )
 
 

@@ -44,6 +44,7 @@ from quantum_trader.domain.enums import ENTRY_CODES, EXIT_CODES, GOVERNOR_CODES,
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.trading import Intent
 from quantum_trader.engine.core import Engine
+from quantum_trader.engine.facts import OperatorRequested
 from quantum_trader.engine.recorded_intents import RecordedIntents
 from quantum_trader.engine.recorder import RUN, MemorySink, Recorder
 from quantum_trader.engine.replay import ReplayDriver
@@ -255,6 +256,7 @@ class Run:
     def close(self) -> None:
         """Release files."""
         with ExitStack() as stack:
+            stack.callback(self.outside.bus.close)
             if self.state_dir is not None:
                 stack.callback(self.state_dir.close)
             if self.traces is not None:
@@ -362,7 +364,9 @@ def take_request(session: Run, request: OperatorRequest, now_ns: int) -> None:
     """Record *request*, then do it: a replay finds what came from outside before its effects."""
     engine = session.engine
     engine.records.tally.topics["operator.requested"] += 1
-    engine.records.recorder.record("operator.requested", "", now_ns, request, RUN)
+    engine.records.recorder.record("operator.requested", "", now_ns, OperatorRequested(
+        action=request.action.value, reason=request.reason, actor=request.actor, ts_ns=request.ts_ns,
+    ), RUN)
     reason = f"{request.reason} ({request.actor})"
     if request.action is Action.RESUME:
         engine.resume(reason, now_ns)
@@ -486,6 +490,8 @@ def _notes(session: Run) -> list[str]:
         notes.append(session.rollout.notice)
     if engine.shield.failures:
         notes.append(f"{engine.shield.failures} observation failures were kept from trading: {engine.shield.last}")
+    if session.outside.bus.notice:
+        notes.append(session.outside.bus.notice)
     if engine.settings.operator_resume_hours > 0.0:
         notes.append(
             "An EMERGENCY halt is resumed by a simulated operator after "

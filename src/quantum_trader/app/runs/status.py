@@ -105,6 +105,7 @@ class LiveStatus(msgspec.Struct, frozen=True, kw_only=True):
     orders: tuple[OrderLine, ...] = ()
     halts: tuple[HaltLine, ...] = ()
     operator_taken: int = 0
+    bus: str = ""  # handlers of the bus that failed; empty: none
     notes: tuple[str, ...] = ()
 
 
@@ -135,6 +136,7 @@ class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
     orders: tuple[OrderLine, ...]
     halts: tuple[HaltLine, ...]
     pending_requests: tuple[OperatorRequest, ...]
+    bus: str  # handlers of the bus that failed; empty: none
     direct_actions: int  # lines that commands wrote while the process was dead
     problems: tuple[str, ...]
 
@@ -279,7 +281,7 @@ def _from_live(live: LiveStatus) -> dict[str, Any]:
         "stage": live.stage, "last_event_age_s": live.last_event_age_s, "lag_s": live.lag_s,
         "queue_fill": live.queue_fill, "unreconciled_s": live.unreconciled_s, "in_doubt": live.in_doubt,
         "dropped_events": live.dropped_events, "positions": live.positions, "orders": live.orders,
-        "halts": live.halts, "operator_taken": live.operator_taken,
+        "halts": live.halts, "operator_taken": live.operator_taken, "bus": live.bus,
     }
 
 
@@ -289,6 +291,7 @@ def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
         "source": "nothing yet", "as_of_ns": 0, "equity": None, "equity_ns": 0, "governor": None, "stage": "",
         "last_event_age_s": None, "lag_s": None, "queue_fill": None, "unreconciled_s": None, "in_doubt": 0,
         "dropped_events": 0, "positions": (), "orders": (), "halts": (), "operator_taken": 0,
+        "bus": "",
     }
     if saved is None or "engine" not in saved:
         return view

@@ -13,8 +13,10 @@ from typing import Any, Final
 
 import msgspec
 
+from quantum_trader.domain.errors import DataError, InputError
 from quantum_trader.domain.trading import OrderRequest
 from quantum_trader.engine.core import Engine
+from quantum_trader.journal.lines import check_line
 from quantum_trader.lab.simulation import trader_view
 from quantum_trader.lab.simulation.account_checks import AccountChecks
 from quantum_trader.lab.simulation.check_context import CheckContext
@@ -85,6 +87,10 @@ class Watch:
     def append(self, line: bytes, topic: str, ts_ns: int) -> None:
         """Take one record of the engine, as its sink."""
         self._records += 1
+        try:
+            check_line(topic, ts_ns, line)
+        except (DataError, InputError) as error:
+            self.context.fail("every record is what its topic says", str(error))
         check = _RECORDS.get(topic)
         if check is not None and self.engine is not None:
             check(self, msgspec.json.decode(line)["data"], self.engine)

@@ -1,0 +1,36 @@
+"""Field types that state what a value may be, and the mapping whose entries cannot change.
+
+A plain ``float`` field may hold NaN or infinity: a figure that is not known. JSON writes it as ``null``.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any, Final, NoReturn, TypeVar
+
+import msgspec
+
+_LARGEST: Final = sys.float_info.max
+_WORD_NS: Final = 1 << 63
+
+Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Finite = Annotated[float, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
+Word = Annotated[str, msgspec.Meta(min_length=1)]
+TimeNs = Annotated[int, msgspec.Meta(ge=-_WORD_NS, le=_WORD_NS - 1)]  # ns since the epoch, in 64 bits
+
+V = TypeVar("V")
+
+
+class FrozenDict(dict[str, V]):
+    """A dict that cannot be changed after it was made. Its nested values are as given."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("this mapping is part of an event and cannot be changed; make another event")
+
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle as a whole: an empty one cannot be filled."""
+        return (type(self), (dict(self),))
