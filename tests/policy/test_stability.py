@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
 
 from quantum_trader.domain.clock import to_ns
-from quantum_trader.domain.enums import Trend, VolLevel
+from quantum_trader.domain.enums import Direction, Trend, VolLevel
 from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.policy import (
     CostMetrics,
     MarketState,
     OrchestratorConfig,
     OrchestratorPolicy,
+    PolicyInputs,
     RiskState,
     TradingPolicy,
     create_symbol_performance,
+    evaluate,
 )
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -163,6 +166,31 @@ def test_a_confidence_raised_by_a_passing_cause_comes_back_after_ten_evaluations
     got = [ask(policy, 3_600 * hour, ensemble_quality=0.6).min_confidence for hour in range(2, 32)]
     assert got[:9] == pytest.approx([0.52] * 9)
     assert got[9:] == pytest.approx([0.47] * 21)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_number_that_the_rules_do_not_ask_for_stays_in_force_longer_than_ten_evaluations(seed: int) -> None:
+    """Random qualities, drawdowns and markets, hourly: a tighter value is in force for ten evaluations at most."""
+    chance, policy = Random(seed), OrchestratorPolicy(profile_name="SAFE")
+    profile, longest = policy.config, 0
+    runs = {"max_risk_pct": (0.0, 0), "min_confidence": (0.0, 0)}
+    quality, drawdown, trend = 0.6, 0.0, "TRENDING"
+    for hour in range(600):
+        if chance.random() < 0.1:
+            quality, drawdown = chance.choice([0.3, 0.6]), -chance.choice([0.0, 0.2, 0.5, 2.0])
+        trend = chance.choice(["TRENDING", "RANGING"]) if chance.random() < 0.03 else trend
+        inputs = PolicyInputs(
+            regime_tag=Trend(trend), direction=Direction.UP, vol_level=VolLevel.NORMAL, ensemble_quality=quality,
+            risk_state=RiskState(day_drawdown_pct=drawdown),
+        )
+        asked = evaluate(inputs, profile)
+        got = ask(policy, 3_600 * hour, trend, risk=inputs.risk_state, ensemble_quality=quality, direction="UP")
+        for field, sign in (("max_risk_pct", 1.0), ("min_confidence", -1.0)):
+            value, wanted = getattr(got, field), getattr(asked, field)
+            looser = sign * (wanted - value) > 1e-12
+            run = runs[field][1] + 1 if looser and runs[field][0] == value else int(looser)
+            runs[field], longest = (value, run), max(longest, run)
+    assert 3 <= longest <= 10
 
 
 def test_a_hold_says_how_long_it_still_waits() -> None:
