@@ -54,7 +54,7 @@ def account(exchange: Any) -> RiskState:
     """The account as the policy sees it. A real bot reads balance and positions here and keeps its own streak."""
     del exchange
     return create_risk_state(
-        daily_pnl_pct=-0.4, current_drawdown_pct=-0.6, losing_streak=1, open_trades_count=1, total_exposure_pct=2.0,
+        daily_pnl_pct=-0.4, day_drawdown_pct=-0.6, losing_streak=1, open_trades_count=1, total_exposure_pct=2.0,
         equity=10_000.0,
     )
 

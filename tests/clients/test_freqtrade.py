@@ -35,6 +35,7 @@ FIRST = 7 * 60 + 40  # the hour plays from 07:40, with a funding at 08:00 in it
 MINUTES = FIRST + 150
 STARTED_WITHIN_S = 120.0
 HALF_SPREAD = 1.1e-4
+LIMITS = LimitSettings(weight_1m=2_400 * int(SPEED), orders_1m=1_200 * int(SPEED), orders_10s=300 * int(SPEED))
 
 
 def market() -> list[float]:
@@ -48,7 +49,9 @@ def market() -> list[float]:
     return list(1.0 + steps + 0.0005 * np.sin(when * 2 * np.pi / 7))
 
 
-def configuration(served: Served, folder: Path, *, dry_run: bool) -> Path:
+def configuration(
+    served: Served, folder: Path, *, dry_run: bool, strategy: str = "Often", path: Path = HERE
+) -> Path:
     """Write freqtrade's configuration: where the exchange is, what to trade and how."""
     key = served.venue.keys[0]
     prices = {"price_side": "other", "use_order_book": True, "order_book_top": 1}
@@ -58,8 +61,8 @@ def configuration(served: Served, folder: Path, *, dry_run: bool) -> Path:
         "initial_state": "running", "dry_run": dry_run, "dry_run_wallet": WALLET,
         "trading_mode": "futures", "margin_mode": "isolated", "stake_currency": "USDT", "stake_amount": 300,
         "max_open_trades": 2, "timeframe": "1m",
-        "db_url": f"sqlite:///{folder / 'trades.sqlite'}", "user_data_dir": str(folder), "strategy": "Often",
-        "strategy_path": str(HERE), "entry_pricing": prices, "exit_pricing": prices,
+        "db_url": f"sqlite:///{folder / 'trades.sqlite'}", "user_data_dir": str(folder), "strategy": strategy,
+        "strategy_path": str(path), "entry_pricing": prices, "exit_pricing": prices,
         "order_types": {
             "entry": "market", "exit": "market", "emergency_exit": "market", "stoploss": "market",
             "stoploss_on_exchange": True, "stoploss_on_exchange_interval": 60, "stoploss_price_type": "last",
@@ -87,13 +90,13 @@ def clock_of(python: Path, served: Served) -> dict[str, str]:
     }
 
 
-def trade_for_an_hour(python: Path, served: Served, folder: Path, *, dry_run: bool) -> str:
+def trade_for_an_hour(python: Path, served: Served, folder: Path, config: Path, more: dict[str, str]) -> str:
     """Run freqtrade for an hour of recorded time from when it trades, and stop it; return its log."""
-    config, log = configuration(served, folder, dry_run=dry_run), folder / "log.txt"
+    log = folder / "log.txt"
     never = threading.Event()
     with log.open("w") as output, subprocess.Popen(
         [str(python.parent / "freqtrade"), "trade", "--config", str(config)], cwd=folder,
-        env=clock_of(python, served), stdout=output, stderr=subprocess.STDOUT,
+        env={**clock_of(python, served), **more}, stdout=output, stderr=subprocess.STDOUT,
     ) as process:
         try:
             deadline = time.monotonic() + STARTED_WITHIN_S
@@ -128,12 +131,13 @@ def hour(folder: Path, *, dry_run: bool) -> tuple[str, Exchange, Counter[str]]:
     python = environment(HERE / "requirements.txt")
     settings = ServerSettings(
         server_clock="market", tick_s=0.02,  # limits count by the wall's minutes, which hold SPEED of the market's
-        limits=LimitSettings(weight_1m=2_400 * int(SPEED), orders_1m=1_200 * int(SPEED), orders_10s=300 * int(SPEED)),
+        limits=LIMITS,
     )
     with serve(
         minutes(market()), settings=settings, clock=MarketClock(SPEED), start_ns=START_NS + FIRST * NS_PER_MINUTE,
     ) as served:
-        log = trade_for_an_hour(python, served, folder, dry_run=dry_run)
+        config = configuration(served, folder, dry_run=dry_run)
+        log = trade_for_an_hour(python, served, folder, config, {})
     return log, served.venue.exchange, served.unanswered
 
 

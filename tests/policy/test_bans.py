@@ -24,7 +24,7 @@ def hold_each(
 ) -> set[str]:
     """One hold per banned symbol, in place; returns who waits."""
     for symbol in (rows.keys() & known) - refused.keys():
-        if hold_field(rows[symbol], 0, 1.0, *times, *limits, False) == 1:
+        if hold_field(rows[symbol], 0, 1.0, *times, *limits) == 1:
             del rows[symbol]
     for symbol in refused:
         rows.setdefault(symbol, [0.0] * 4)[HOLD_COUNT] = 0.0

@@ -22,7 +22,7 @@ from quantum_trader.policy import (
     load_profile,
 )
 from quantum_trader.policy.core import next_streak, vol_level
-from quantum_trader.policy.layout import RULE_A, RULE_HALT, RULE_HOLD
+from quantum_trader.policy.layout import RULE_A, RULE_HOLD, RULE_STREAK_END
 from quantum_trader.policy.rules import RULE_NAMES, RULES, note_of
 
 COSTLY = create_cost_metrics("HIGH", "HIGH")
@@ -408,7 +408,7 @@ def test_stale_markets_never_loosen_what_was_known() -> None:
 
 def test_every_rule_code_has_its_row() -> None:
     """The codes of the layout and the rows of the table are one list."""
-    assert len(set(RULE_NAMES)) == len(RULES) == RULE_HALT + 1
+    assert len(set(RULE_NAMES)) == len(RULES) == RULE_STREAK_END + 1
     assert (RULE_NAMES[RULE_A], RULE_NAMES[RULE_HOLD]) == ("A", "HOLD")
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
 
 from quantum_trader.domain.clock import to_ns
-from quantum_trader.domain.enums import Trend, VolLevel
+from quantum_trader.domain.enums import Direction, Trend, VolLevel
 from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.policy import (
     CostMetrics,
     MarketState,
     OrchestratorConfig,
     OrchestratorPolicy,
+    PolicyInputs,
     RiskState,
     TradingPolicy,
     create_symbol_performance,
+    evaluate,
 )
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -139,16 +142,83 @@ def test_banning_a_symbol_cannot_smuggle_in_reopened_trading() -> None:
 
 
 def test_numeric_drift_is_suppressed_and_a_real_change_is_not() -> None:
-    """A risk within a tenth never loosens by itself; beyond it, it does after the wait."""
+    """A risk within a tenth loosens at the tenth evaluation in a row; beyond it, it does at the third."""
     config = OrchestratorConfig(risk_multipliers={"drawdown_per_pct": 0.1})
     policy = OrchestratorPolicy(config)
     ask(policy, 0, risk=RiskState(current_drawdown_pct=-1.0))
-    for minute in range(1, 9):
+    for minute in range(1, 10):
         assert ask(policy, 60 * minute, risk=RiskState(current_drawdown_pct=-0.5)).max_risk_pct == pytest.approx(0.9)
     assert ask(policy, 600, risk=RiskState(current_drawdown_pct=-1.1)).max_risk_pct == pytest.approx(0.89)
-    for minute in range(11, 14):
+    for minute in range(11, 21):
+        got = ask(policy, 60 * minute, risk=RiskState(current_drawdown_pct=-0.5))
+        assert got.max_risk_pct == pytest.approx(0.89 if minute < 20 else 0.95)
+    ask(policy, 1_260, risk=RiskState(current_drawdown_pct=-1.1))
+    for minute in range(22, 25):
         got = ask(policy, 60 * minute)
     assert got.max_risk_pct == 1.0
+
+
+def test_a_confidence_raised_by_a_passing_cause_comes_back_after_ten_evaluations() -> None:
+    """STANDARD, TRENDING and NORMAL, quality .6 → .39 → .6: .47 → .52, and .47 again at the tenth evaluation."""
+    policy = standard()
+    assert ask(policy, 0, ensemble_quality=0.6).min_confidence == pytest.approx(0.47)
+    assert ask(policy, 3_600, ensemble_quality=0.39).min_confidence == pytest.approx(0.52)
+    got = [ask(policy, 3_600 * hour, ensemble_quality=0.6).min_confidence for hour in range(2, 32)]
+    assert got[:9] == pytest.approx([0.52] * 9)
+    assert got[9:] == pytest.approx([0.47] * 21)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_number_that_the_rules_do_not_ask_for_stays_in_force_longer_than_ten_evaluations(seed: int) -> None:
+    """Random qualities, drawdowns and markets, hourly: a tighter value is in force for ten evaluations at most."""
+    chance, policy = Random(seed), OrchestratorPolicy(profile_name="SAFE")
+    profile, longest = policy.config, 0
+    runs = {"max_risk_pct": (0.0, 0), "min_confidence": (0.0, 0)}
+    quality, drawdown, trend = 0.6, 0.0, "TRENDING"
+    for hour in range(600):
+        if chance.random() < 0.1:
+            quality, drawdown = chance.choice([0.3, 0.6]), -chance.choice([0.0, 0.2, 0.5, 2.0])
+        trend = chance.choice(["TRENDING", "RANGING"]) if chance.random() < 0.03 else trend
+        inputs = PolicyInputs(
+            regime_tag=Trend(trend), direction=Direction.UP, vol_level=VolLevel.NORMAL, ensemble_quality=quality,
+            risk_state=RiskState(day_drawdown_pct=drawdown),
+        )
+        asked = evaluate(inputs, profile)
+        got = ask(policy, 3_600 * hour, trend, risk=inputs.risk_state, ensemble_quality=quality, direction="UP")
+        for field, sign in (("max_risk_pct", 1.0), ("min_confidence", -1.0)):
+            value, wanted = getattr(got, field), getattr(asked, field)
+            looser = sign * (wanted - value) > 1e-12
+            run = runs[field][1] + 1 if looser and runs[field][0] == value else int(looser)
+            runs[field], longest = (value, run), max(longest, run)
+    assert 3 <= longest <= 10
+
+
+def test_a_hold_says_how_long_it_still_waits() -> None:
+    """Evaluations in a row, and seconds where the interval is not over; the policy in force stays one policy."""
+    policy = standard()
+    ask(policy, 0, ensemble_quality=0.6)
+    tight = ask(policy, 3_600, ensemble_quality=0.39)
+    whys = []
+    for second in (3_610, 3_620, 3_660):
+        got = ask(policy, second, ensemble_quality=0.6)
+        whys += [rule.why for rule in got.rules if rule.rule == "HOLD"]
+        assert got.content_hash == tight.content_hash
+    assert whys == [
+        "looser value waits: 9 more evaluations and 50 s", "looser value waits: 8 more evaluations and 40 s",
+        "looser value waits: 7 more evaluations",
+    ]
+    assert len(policy.get_history()) == 3
+
+
+def test_a_ban_that_ends_says_how_long_it_still_waits() -> None:
+    """The line of a symbol counts down like that of a field, and saves nothing more than the ban."""
+    good, bad = (create_symbol_performance("A", 0.5, 0.1, 0, tag) for tag in ("GOOD", "BAD"))
+    policy = standard()
+    ask(policy, 0, symbol_performance=[bad])
+    for second, rest in ((60, "2 more evaluations"), (120, "1 more evaluation")):
+        got = ask(policy, second, symbol_performance=[good])
+        assert [rule.why for rule in got.rules if rule.rule == "HOLD"] == [f"looser value waits: {rest}"]
+    assert len(policy.get_history()) == 2
 
 
 def test_a_ban_is_lifted_after_its_wait_per_symbol() -> None:

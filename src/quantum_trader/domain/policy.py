@@ -20,16 +20,27 @@ def _require_count(key: str, value: object) -> None:
     )
 
 
+def _require_drawdown(key: str, value: float) -> None:
+    """Raise InputError unless *value* is a drawdown in percent."""
+    require_finite(key, value)
+    require(
+        -100.0 <= value <= 0.0, key, value,
+        "a drawdown is 0 or negative, in percent (-3.5 means 3.5 % below the UTC day's peak)",
+    )
+
+
 class RiskState(msgspec.Struct, frozen=True, kw_only=True):
     """The account figures that the policy reads.
 
-    *current_drawdown_pct* is 0 or negative: equity (unrealised included) against the UTC day's peak.
+    *day_drawdown_pct* is 0 or negative: equity (unrealised included) against the UTC day's peak, not the all-time peak.
+    With *equity* the policy derives it and it may be left out. *current_drawdown_pct* is its published name: either is
+    taken, both then have the value, and the worse counts where they differ.
     *total_exposure_pct* is initial margin over equity. *equity* is optional; NaN or <= 0 makes rule F2 fire.
     *ts_ns* is when it was true (0: unknown, taken as now).
     """
 
     daily_pnl_pct: float = 0.0
-    current_drawdown_pct: float = 0.0
+    day_drawdown_pct: float = 0.0
     losing_streak: int = 0
     open_trades_count: int = 0
     total_exposure_pct: float = 0.0
@@ -37,14 +48,16 @@ class RiskState(msgspec.Struct, frozen=True, kw_only=True):
     wins_since: int = 0
     equity: float | None = None
     ts_ns: int = 0
+    current_drawdown_pct: float = 0.0
 
     def __post_init__(self) -> None:
         require_finite("daily_pnl_pct", self.daily_pnl_pct)
-        require_finite("current_drawdown_pct", self.current_drawdown_pct)
-        require(
-            -100.0 <= self.current_drawdown_pct <= 0.0, "current_drawdown_pct", self.current_drawdown_pct,
-            "a drawdown is 0 or negative, in percent (-3.5 means 3.5 % below the day's peak)",
-        )
+        _require_drawdown("day_drawdown_pct", self.day_drawdown_pct)
+        _require_drawdown("current_drawdown_pct", self.current_drawdown_pct)
+        if self.day_drawdown_pct != self.current_drawdown_pct:
+            worse = min(self.day_drawdown_pct, self.current_drawdown_pct)
+            msgspec.structs.force_setattr(self, "day_drawdown_pct", worse)
+            msgspec.structs.force_setattr(self, "current_drawdown_pct", worse)
         require_finite("total_exposure_pct", self.total_exposure_pct)
         require(self.total_exposure_pct >= 0.0, "total_exposure_pct", self.total_exposure_pct, "cannot be negative")
         for key in ("losing_streak", "open_trades_count", "broken_streak", "wins_since", "ts_ns"):

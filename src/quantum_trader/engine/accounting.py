@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from quantum_trader.domain.scalar import scalar
 
 
@@ -38,25 +36,9 @@ def risk_amount(sign: int, entry: float, first_stop: float, stop_atr: float, atr
     return abs(entry - stop) * qty
 
 
-STREAK_SHADOW_WINS: Final = 3
-STREAK_QUIET_NS: Final = 24 * 3_600_000_000_000
-
-
-@scalar
-def shadows_break_streak(shadow_wins: int, losing: int, open_count: int, last_close_ns: int, now_ns: int) -> bool:
-    """Whether a losing streak that keeps the account from trading ends without a trade.
-
-    A penalty per loss can reach zero risk, and with no trade no win could ever follow. Three winning shadow
-    trades in a row, and a day without a position or a closed trade, end the streak; rule B2's latch stays until real
-    wins clear it.
-    """
-    quiet = open_count == 0 and now_ns - last_close_ns >= STREAK_QUIET_NS
-    return losing > 0 and shadow_wins >= STREAK_SHADOW_WINS and quiet
-
-
 @scalar
 def broken_by_command(losing: int, broken: int, wins: int) -> tuple[int, int, int]:
-    """The (losing, broken, wins_since) streak after it was ended by a person or by shadow wins, not by a win."""
+    """The (losing, broken, wins_since) streak after a person ended it, not a win."""
     if losing == 0:
         return 0, broken, wins
     return 0, max(losing, broken), 0

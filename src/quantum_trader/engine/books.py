@@ -173,6 +173,10 @@ class Books:
             self.losing_streak, self.broken_streak, self.wins_since
         )
 
+    def forget_streak(self) -> None:
+        """End the losing streak and the latch of rule B2 without a trade."""
+        self.losing_streak = self.broken_streak = self.wins_since = 0
+
     def equity(self, marks: Any) -> float:
         """Cash plus the unrealised profit at *marks* (indexable by symbol index)."""
         total = self.cash

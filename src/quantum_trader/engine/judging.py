@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import Signal
 from quantum_trader.engine import ids, stage
 from quantum_trader.engine.account import Account
-from quantum_trader.engine.accounting import shadows_break_streak
 from quantum_trader.engine.exit_shadows import ExitShadows
 from quantum_trader.engine.facts import HaltNotice, PolicyVerdict, ShadowResult, SignalDecision
 from quantum_trader.engine.market import Market
@@ -21,7 +21,9 @@ from quantum_trader.engine.records import Records
 from quantum_trader.engine.road import shadow_bracket
 from quantum_trader.engine.supervision import Shield
 from quantum_trader.policy.enforcement import SWITCH_EXIT_MODE, refusal_names, refusals, removed_by_switch
+from quantum_trader.policy.layout import PROFILE_RECOVERY_AFTER, PROFILE_STREAK_LIMIT
 from quantum_trader.policy.ledger import RolloutLedger
+from quantum_trader.policy.streaks import streak_ends
 from quantum_trader.risk.exits import exit_row
 from quantum_trader.signals import columns as col
 from quantum_trader.signals.shadow import SHADOW_STOP, SHADOW_TARGET, SHADOW_TIMEOUT, ShadowBook
@@ -94,13 +96,19 @@ class Judging:
         self._records.record("shadow.closed", ids.signal_trace_id(seq), now_ns, result)
 
     def _end_streak(self, now_ns: int) -> None:
-        """End a losing streak that no trade can end any more."""
-        books = self._account.books
-        if shadows_break_streak(
-            self._shadow_wins, books.losing_streak, len(books.positions), self._last_close_ns, now_ns
+        """End a losing streak, and rule B2's latch, that no trade may be permitted to end (policy.streaks)."""
+        books, profile = self._account.books, self._policy.slots.profile
+        flat_s = 0.0 if books.positions else (now_ns - self._last_close_ns) / NS_PER_SECOND
+        if streak_ends(
+            books.losing_streak, books.broken_streak, books.wins_since, flat_s, self._shadow_wins,
+            float(profile[PROFILE_STREAK_LIMIT]), float(profile[PROFILE_RECOVERY_AFTER]),
         ):
-            reason = f"losing streak of {books.losing_streak} ended by {self._shadow_wins} shadow wins in a row"
-            books.break_streak()
+            streak = books.losing_streak or books.broken_streak
+            reason = (
+                f"losing streak of {streak} ended by {self._shadow_wins} shadow wins in a row and "
+                f"{flat_s / 3_600.0:.0f} h without a position"
+            )
+            books.forget_streak()
             self._shadow_wins = 0
             notice = HaltNotice(kind="streak", reason=reason, owner="engine", exit_path="")
             self._records.record("halt.cleared", "", now_ns, notice)

@@ -123,7 +123,7 @@ class PolicyInForce:
         row, books = self.slots.account.tolist(), self._account.books
         return RiskState(
             daily_pnl_pct=row[pol.ACC_DAILY_PNL_PCT],
-            current_drawdown_pct=max(-100.0, row[pol.ACC_DRAWDOWN_PCT]), losing_streak=books.losing_streak,
+            day_drawdown_pct=max(-100.0, row[pol.ACC_DRAWDOWN_PCT]), losing_streak=books.losing_streak,
             open_trades_count=len(books.positions), total_exposure_pct=row[pol.ACC_EXPOSURE_PCT],
             broken_streak=books.broken_streak, wins_since=books.wins_since, equity=self._account.equity, ts_ns=now_ns,
         )

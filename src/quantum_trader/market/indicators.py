@@ -14,31 +14,26 @@ from the mean of the first *period* changes. Sources: J. W. Wilder, New Concepts
 from __future__ import annotations
 
 import math
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from quantum_trader.domain.indicators import (
+    ADX_SIZE,
+    ATR_SIZE,
+    EMA_SIZE,
+    NAN,
+    Cells,
+    adx_step,
+    atr_step,
+    ema_step,
+)
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.market.arrays import Floats
 from quantum_trader.market.jit import compiled, kernel
 
-
-class Cells(Protocol):
-    """A mutable sequence of floats: an array in kernels, an array or a list in plain Python."""
-
-    def __getitem__(self, place: int, /) -> float:
-        """The number in *place*."""
-
-    def __setitem__(self, place: int, value: float, /) -> None:
-        """Put *value* in *place*."""
-
-
-NAN: Final = math.nan
-EMA_SIZE: Final = 2
 RSI_SIZE: Final = 4
-ATR_SIZE: Final = 3
-ADX_SIZE: Final = 8
 MACD_SIZE: Final = 1 + 3 * EMA_SIZE
 ROLLING_HEAD: Final = 4  # cells before the ring: count, anchor, sum, sum of squares (or of products)
 EXTREME_HEAD: Final = 3  # cells before the ring: count, extreme, its age
@@ -52,20 +47,6 @@ def rolling_size(period: int) -> int:
 def extreme_size(period: int) -> int:
     """Cells of :func:`highest_step`."""
     return EXTREME_HEAD + period
-
-
-@scalar
-def ema_step(state: Cells, at: int, x: float, period: int) -> float:
-    """Exponential mean with weight 2/(period+1). Cells: count, value."""
-    if state[at] < period:
-        state[at] += 1.0
-        state[at + 1] += x
-        if state[at] < period:
-            return NAN
-        state[at + 1] /= period
-        return state[at + 1]
-    state[at + 1] = (x - state[at + 1]) * (2.0 / (period + 1.0)) + state[at + 1]
-    return state[at + 1]
 
 
 @scalar
@@ -89,64 +70,6 @@ def rsi_step(state: Cells, at: int, x: float, period: int) -> float:
         state[at + 3] = (state[at + 3] * (period - 1.0) + loss) / period
     both = state[at + 2] + state[at + 3]
     return 100.0 * state[at + 2] / both if both > 0.0 else 0.0
-
-
-@scalar
-def true_range(high: float, low: float, last_close: float) -> float:
-    """The bar's range, extended to the previous close, in price units."""
-    return max(high - low, abs(high - last_close), abs(low - last_close))
-
-
-@scalar
-def atr_step(state: Cells, at: int, high: float, low: float, close: float, period: int) -> float:
-    """Wilder's average true range, price units. Cells: count, last close, value."""
-    seen = state[at]
-    last_close = state[at + 1]
-    state[at] = seen + 1.0
-    state[at + 1] = close
-    if seen < 1.0:
-        return NAN
-    span = true_range(high, low, last_close)
-    if seen <= period:
-        state[at + 2] += span
-        if seen < period:
-            return NAN
-        state[at + 2] /= period
-        return state[at + 2]
-    state[at + 2] = (state[at + 2] * (period - 1.0) + span) / period
-    return state[at + 2]
-
-
-@scalar
-def adx_step(state: Cells, at: int, high: float, low: float, close: float, period: int) -> tuple[float, float, float]:
-    """Return (ADX, +DI, -DI), 0..100. Cells: count, last high, low, close, smoothed +DM, -DM, TR, ADX."""
-    seen = state[at]
-    rise = high - state[at + 1]
-    fall = state[at + 2] - low
-    span = true_range(high, low, state[at + 3])
-    state[at] = seen + 1.0
-    state[at + 1] = high
-    state[at + 2] = low
-    state[at + 3] = close
-    if seen < 1.0:
-        return NAN, NAN, NAN
-    keep = 1.0 if seen < period else (period - 1.0) / period
-    state[at + 4] = state[at + 4] * keep + (rise if rise > 0.0 and rise > fall else 0.0)
-    state[at + 5] = state[at + 5] * keep + (fall if fall > 0.0 and fall > rise else 0.0)
-    state[at + 6] = state[at + 6] * keep + span
-    if seen < period:
-        return NAN, NAN, NAN
-    total = state[at + 6]
-    plus = 100.0 * state[at + 4] / total if total > 0.0 else 0.0
-    minus = 100.0 * state[at + 5] / total if total > 0.0 else 0.0
-    moves = plus + minus
-    index = 100.0 * abs(plus - minus) / moves if moves > 0.0 else 0.0
-    if seen < 2.0 * period:
-        state[at + 7] += index / period
-        return (state[at + 7] if seen == 2.0 * period - 1.0 else NAN), plus, minus
-    if moves > 0.0:
-        state[at + 7] = (state[at + 7] * (period - 1.0) + index) / period
-    return state[at + 7], plus, minus
 
 
 @scalar

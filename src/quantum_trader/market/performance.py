@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from quantum_trader.domain.enums import TAG_BAD, TAG_CODES, TAG_GOOD, TAG_NEUTRAL
 from quantum_trader.domain.errors import StateError, require_finite
+from quantum_trader.domain.indicators import Cells
 from quantum_trader.domain.policy import SymbolPerformanceData
 from quantum_trader.domain.scalar import scalar
-from quantum_trader.market.indicators import Cells
 
 WINDOW: Final = 50
 JUDGED_FROM: Final = 5

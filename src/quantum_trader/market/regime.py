@@ -13,17 +13,8 @@ from typing import Final
 import msgspec
 
 from quantum_trader.domain.clock import NS_PER_MINUTE
-from quantum_trader.domain.enums import (
-    DIR_DOWN,
-    DIR_NONE,
-    DIR_UP,
-    TREND_RANGING,
-    TREND_TRENDING,
-    TREND_UNKNOWN,
-)
 from quantum_trader.domain.errors import require
-from quantum_trader.domain.scalar import scalar
-from quantum_trader.market.indicators import (
+from quantum_trader.domain.indicators import (
     ADX_SIZE,
     ATR_SIZE,
     EMA_SIZE,
@@ -32,9 +23,10 @@ from quantum_trader.market.indicators import (
     adx_step,
     atr_step,
     ema_step,
-    rolling_size,
-    rolling_step,
+    regime_step,
 )
+from quantum_trader.domain.scalar import scalar
+from quantum_trader.market.indicators import rolling_size, rolling_step
 
 ATR_PERIOD: Final = 14
 ADX_PERIOD: Final = 14
@@ -69,34 +61,6 @@ class MarketSettings(msgspec.Struct, frozen=True, kw_only=True):
     def vol_ns(self) -> int:
         """Length of a volatility bar."""
         return self.vol_minutes * NS_PER_MINUTE
-
-
-@scalar
-def regime_step(
-    trend: int, direction: int, age: int, adx: float, slope: float, plus_di: float, minus_di: float, enter: float,
-    leave: float, min_bars: float,
-) -> tuple[int, int, int]:
-    """Return the next (trend, direction, age): codes, and bars since the trend state began.
-
-    *slope* is the change of the EMA over the bar. UNKNOWN until ADX and slope are numbers; the direction is none
-    outside a trend.
-    """
-    if not (adx == adx and slope == slope):
-        return TREND_UNKNOWN, DIR_NONE, 0
-    threshold = leave if trend == TREND_TRENDING else enter
-    wanted = TREND_TRENDING if adx >= threshold else TREND_RANGING
-    next_age = age + 1
-    if wanted != trend and (trend == TREND_UNKNOWN or next_age >= min_bars):
-        trend = wanted
-        direction = DIR_NONE
-        next_age = 0
-    if trend == TREND_RANGING:
-        direction = DIR_NONE
-    elif slope > 0.0 and plus_di > minus_di:
-        direction = DIR_UP
-    elif slope < 0.0 and minus_di > plus_di:
-        direction = DIR_DOWN
-    return trend, direction, next_age
 
 
 # One symbol's measures in a row of floats: results first, then the indicators' cells.

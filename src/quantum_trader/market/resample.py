@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quantum_trader.domain.errors import require
+from quantum_trader.domain.indicators import Cells
 from quantum_trader.domain.scalar import scalar
-from quantum_trader.market.indicators import Cells
 from quantum_trader.market.jit import compiled, kernel
 
 BUCKET_SIZE: Final = 7

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import filterfalse
 
 from quantum_trader.policy.layout import HOLD_WIDTH, PROFILE_INTERVAL_S, PROFILE_PERSISTENCE
-from quantum_trader.policy.stability import hold_field
+from quantum_trader.policy.rules import Wait
+from quantum_trader.policy.stability import hold_field, wait_left
 
 Cohort = tuple[list[float], Collection[str]]
 
@@ -31,14 +32,14 @@ class Bans:
 
     def hold(
         self, refused: Mapping[str, int], known: frozenset[str], now_s: float, last_s: float, vector: Sequence[float]
-    ) -> list[str]:
+    ) -> dict[str, Wait]:
         """Ban the *refused* and release the symbols whose wait is over; returns those that wait, longest first.
 
         A symbol that is not *known* now waits on and its wait gets no shorter: absence is no evidence.
         """
         interval, persistence = vector[PROFILE_INTERVAL_S], vector[PROFILE_PERSISTENCE]
         before = kept = 0
-        waiting: list[str] = []
+        waiting: dict[str, Wait] = {}
         cohorts: list[Cohort] = []
         all_known = known is self.within
         within: frozenset[str] | None = known
@@ -51,10 +52,10 @@ class Bans:
                 absent = [symbol for symbol in free if symbol not in known]
                 free = [symbol for symbol in free if symbol in known]
                 cohorts.append((row.copy(), absent))
-                waiting += absent
-            if free and hold_field(row, 0, 1.0, now_s, last_s, interval, persistence, False) != 1:
+                waiting.update(dict.fromkeys(absent, wait_left(row, 0, now_s, interval, persistence)))
+            if free and hold_field(row, 0, 1.0, now_s, last_s, interval, persistence) != 1:
                 cohorts.append((row, free))
-                waiting += free
+                waiting.update(dict.fromkeys(free, wait_left(row, 0, now_s, interval, persistence)))
         self._refused, self._cohorts, self.within = refused, cohorts, within
         self.before, self.again = before, before - kept
         return waiting

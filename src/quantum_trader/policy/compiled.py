@@ -61,6 +61,7 @@ from quantum_trader.policy.layout import (
     IN_VOLUME_RATIO,
     IN_WINRATE,
     MEM_HALT,
+    MEM_LAST_S,
     MEM_LATCH_DAY,
     OUT_BITS,
     OUT_HELD,
@@ -70,7 +71,9 @@ from quantum_trader.policy.layout import (
     PROFILE_HIGH_SLIPPAGE_BPS,
     PROFILE_HIGH_SPREAD_BPS,
     PROFILE_HIGH_VOL,
+    PROFILE_INTERVAL_S,
     PROFILE_MAX_OPEN,
+    PROFILE_PERSISTENCE,
     SLOT_SIZE,
 )
 from quantum_trader.policy.policy import SlotValues, TradingPolicy
@@ -82,6 +85,7 @@ from quantum_trader.policy.stability import (
     hold_slot,
     looseness,
     new_memory,
+    wait_left,
 )
 
 _FloatArray = npt.NDArray[np.float64]
@@ -296,7 +300,14 @@ class SlotPolicy:
                 refused[symbol] = bits
         in_force = self.slots[1:, _OK].tolist()
         banned = [name for name, ok in zip(self.symbols, in_force, strict=True) if ok != 1.0]
-        waiting = [name for name in banned if name not in refused]
+        waiting = {
+            name: wait_left(
+                slot, FIELD_SYMBOL * HOLD_WIDTH, float(self.mem[MEM_LAST_S]), vector[PROFILE_INTERVAL_S],
+                vector[PROFILE_PERSISTENCE],
+            )
+            for name, slot in zip(self.symbols, self.slots[1:].tolist(), strict=True)
+            if slot[_OK] != 1.0 and name not in refused
+        }
         reasons = symbol_reasons({name: refused[name] for name in banned if name in refused}, waiting)
         values, trace = self._slot(0, account, True, vector, int(out[0][OUT_HELD]))
         parts = {
@@ -332,7 +343,9 @@ class SlotPolicy:
         candidate, _, trace = candidate_of(market, cost, account, symbol_ok, vector)
         slot = self.slots[s].tolist()
         values = tuple(slot[: FIELD_COUNT * HOLD_WIDTH : HOLD_WIDTH])
-        return values, (*trace, *hold_trace(slot, candidate, held)) if held else trace
+        return values, (
+            (*trace, *hold_trace(slot, candidate, held, float(self.mem[MEM_LAST_S]), vector)) if held else trace
+        )
 
     def state(self) -> dict[str, Any]:
         """Everything mutable, as arrays."""

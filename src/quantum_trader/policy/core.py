@@ -204,6 +204,12 @@ def next_streak(losing: int, broken: int, wins: int, won: bool, recovery_after: 
     return 0, broken, wins + 1
 
 
+@scalar
+def is_recovering(broken: float, wins: float, limit: float, recovery_after: float) -> bool:
+    """Whether rule B2 is latched after its streak was broken: until *recovery_after* wins have followed."""
+    return broken >= limit and wins < recovery_after
+
+
 # ---- A and F1: the market -----------------------------------------------------------------------------------------
 @scalar
 def trend_label(trend: int, direction: int) -> int:
@@ -331,8 +337,9 @@ def streak_rules(account: AccountState, profile: Sequence[float], state: State, 
     broken_streak, wins_since = account.broken_streak, account.wins_since
     before = state
     risk, confidence, entry, exit_, bits = state
-    in_streak = streak >= profile[PROFILE_STREAK_LIMIT]
-    recovering = broken_streak >= profile[PROFILE_STREAK_LIMIT] and wins_since < profile[PROFILE_RECOVERY_AFTER]
+    limit = profile[PROFILE_STREAK_LIMIT]
+    in_streak = streak >= limit
+    recovering = is_recovering(broken_streak, wins_since, limit, profile[PROFILE_RECOVERY_AFTER])
     if in_streak or recovering:
         risk, confidence, entry = risk * STREAK_RISK, confidence + STREAK_CONFIDENCE, ENTRY_DEFENSIVE
         bits |= FLAG_STREAK_LATCH

@@ -36,36 +36,41 @@ from quantum_trader.policy.layout import (
     FIELD_ENTRY,
     FIELD_EXIT,
     FIELD_MIN_CONF,
+    FIELD_RISK_PCT,
     FIELD_RISK_PROFILE,
     HOLD_WIDTH,
     PROFILE_BAD_STREAK,
     PROFILE_EXPOSURE_LIMIT,
+    PROFILE_INTERVAL_S,
     PROFILE_MAX_OPEN,
     PROFILE_MIN_AVG_R,
     PROFILE_MIN_WINRATE,
+    PROFILE_PERSISTENCE,
     REFUSE_BAD_SYMBOL,
     RULE_HOLD,
 )
 from quantum_trader.policy.policy import SlotValues, TradingPolicy
 from quantum_trader.policy.profiles import OrchestratorConfig, profile_vector
 from quantum_trader.policy.rules import RuleChange
-from quantum_trader.policy.stability import looseness
+from quantum_trader.policy.stability import HELD_DRIFT, evaluations_needed, looseness, wait_left
 
 Candidate = tuple[SlotValues, int, tuple[RuleChange, ...]]
 
 _BAD: Final = PerformanceTag.BAD
 _NEUTRAL: Final = TAG_CODES.index(PerformanceTag.NEUTRAL)
+_NUMBERS: Final = (FIELD_RISK_PCT, FIELD_MIN_CONF)
 _REVERSED: Final = (FIELD_RISK_PROFILE, FIELD_MIN_CONF, FIELD_ENTRY, FIELD_EXIT)  # looseness is the negative value
 
 
 def account_of(
-    risk: RiskState, drawdown: float, latched: bool, age_s: float, halted: bool, quality: float
+    risk: RiskState, streak: tuple[int, int, int], drawdown: float, latched: bool, age_s: float, halted: bool,
+    quality: float,
 ) -> AccountState:
-    """The account as the rules take it."""
+    """The account as the rules take it; *streak* is (losing, broken, wins since) as far as it counts."""
     equity = risk.equity
     given = equity is not None
     return AccountState(
-        risk.daily_pnl_pct, drawdown, latched, risk.losing_streak, risk.broken_streak, risk.wins_since,
+        risk.daily_pnl_pct, drawdown, latched, *streak,
         risk.open_trades_count, risk.total_exposure_pct,
         risk_is_stale(age_s, math.nan if equity is None else equity, given), halted, quality,
     )
@@ -114,13 +119,21 @@ def slot_cost(costs: Costs | None, symbol: str) -> Cost:
     return own[0], own[1], own[2], math.nan
 
 
-def hold_trace(slot: Sequence[float], candidate: SlotValues, held: int) -> list[RuleChange]:
-    """The fields of *held* as rule HOLD: the value in force, and the one that waits."""
+def hold_trace(
+    slot: Sequence[float], candidate: SlotValues, held: int, now_s: float, vector: Sequence[float]
+) -> list[RuleChange]:
+    """The fields of *held* as rule HOLD: the value in force, the one that waits, and how long it does from *now_s*."""
     trace: list[RuleChange] = []
     for field in range(FIELD_COUNT):
         if held & (1 << field):
             sign = -1.0 if field in _REVERSED else 1.0
-            trace.append((RULE_HOLD, field, sign * slot[field * HOLD_WIDTH] + 0.0, sign * candidate[field] + 0.0))
+            drift = bool(held & HELD_DRIFT) and field in _NUMBERS
+            wait = wait_left(
+                slot, field * HOLD_WIDTH, now_s, vector[PROFILE_INTERVAL_S],
+                evaluations_needed(vector[PROFILE_PERSISTENCE], drift),
+            )
+            before, after = sign * slot[field * HOLD_WIDTH] + 0.0, sign * candidate[field] + 0.0
+            trace.append((RULE_HOLD, field, before, after, *wait))
     return trace
 
 
@@ -141,7 +154,8 @@ def evaluate(inputs: PolicyInputs, profile: OrchestratorConfig, *, ts_ns: int = 
     vector = tuple(profile_vector(profile))
     risk, costs = inputs.risk_state, inputs.cost_metrics
     account = account_of(
-        risk, risk.current_drawdown_pct, False, inputs.risk_age_s, False, quality_of(inputs.ensemble_quality)
+        risk, (risk.losing_streak, risk.broken_streak, risk.wins_since), risk.day_drawdown_pct, False,
+        inputs.risk_age_s, False, quality_of(inputs.ensemble_quality),
     )
     overall = market_of(inputs.regime_tag, inputs.vol_level, inputs.direction, inputs.market_age_bars)
     refused = refused_symbols(inputs.symbol_performance, costs, vector)

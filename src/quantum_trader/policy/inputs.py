@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import msgspec
 
@@ -121,14 +122,31 @@ def quality_of(ensemble_quality: float | None) -> float:
 
 
 def create_risk_state(
-    daily_pnl_pct: float, current_drawdown_pct: float, losing_streak: int, open_trades_count: int,
-    total_exposure_pct: float, broken_streak: int = 0, wins_since: int = 0, equity: float | None = None, ts_ns: int = 0,
+    daily_pnl_pct: float, day_drawdown_pct: float | None = None, losing_streak: int | None = None,
+    open_trades_count: int | None = None, total_exposure_pct: float | None = None, broken_streak: int = 0,
+    wins_since: int = 0, equity: float | None = None, ts_ns: int = 0, *, current_drawdown_pct: float | None = None,
 ) -> RiskState:
-    """A validated RiskState; percent are percent, the drawdown is 0 or negative."""
+    """A validated RiskState; percent are percent.
+
+    *day_drawdown_pct* is 0 or negative, against the UTC day's peak; the policy derives it where *equity* is given, and
+    without an equity it must be given. *current_drawdown_pct* is its published name. Raises InputError for a figure
+    that is missing or out of its domain.
+    """
+    if day_drawdown_pct is None and current_drawdown_pct is None and equity is None:
+        raise InputError("day_drawdown_pct: is missing; give it, or give equity and the policy derives it")
+    for key, value in (
+        ("losing_streak", losing_streak), ("open_trades_count", open_trades_count),
+        ("total_exposure_pct", total_exposure_pct),
+    ):
+        if value is None:
+            raise InputError(f"{key}: is missing")
+    names = {"day_drawdown_pct": day_drawdown_pct, "current_drawdown_pct": current_drawdown_pct}
+    drawdowns = {key: value for key, value in names.items() if value is not None}
     return RiskState(
-        daily_pnl_pct=daily_pnl_pct, current_drawdown_pct=current_drawdown_pct, losing_streak=losing_streak,
-        open_trades_count=open_trades_count, total_exposure_pct=total_exposure_pct, broken_streak=broken_streak,
-        wins_since=wins_since, equity=equity, ts_ns=ts_ns,
+        daily_pnl_pct=daily_pnl_pct, **drawdowns,
+        losing_streak=cast(int, losing_streak), open_trades_count=cast(int, open_trades_count),
+        total_exposure_pct=cast(float, total_exposure_pct), broken_streak=broken_streak, wins_since=wins_since,
+        equity=equity, ts_ns=ts_ns,
     )
 
 

@@ -35,17 +35,17 @@ from quantum_trader.policy.layout import (
     HOLD_COUNT,
     HOLD_CURRENT,
     HOLD_WIDTH,
+    MEM_DAY,
     MEM_HALT,
     MEM_LAST_S,
     MEM_LATCH_DAY,
-    PROFILE_RECOVERY_AFTER,
-    PROFILE_STREAK_LIMIT,
+    MEM_PEAK,
     RULE_HALT,
     SLOT_STARTED,
 )
 from quantum_trader.policy.policy import SlotValues, TradingPolicy, jaccard, shared_share, time_ns
 from quantum_trader.policy.profiles import ActiveProfile, OrchestratorConfig, get_active_profile, profile_vector
-from quantum_trader.policy.rules import WAITS, RuleChange
+from quantum_trader.policy.rules import WAITS, RuleChange, said
 from quantum_trader.policy.stability import (
     account_step,
     clamp_clock,
@@ -56,6 +56,7 @@ from quantum_trader.policy.stability import (
     scale_memory,
 )
 from quantum_trader.policy.store import SavedPolicy, read_policy_state, write_state
+from quantum_trader.policy.streaks import StreakWatch
 from quantum_trader.policy.symbol_slots import SymbolSlots, close_slot, in_force, safer_slot
 
 CLOCK_TOLERANCE_S: Final = 60.0  # a clock may step back this much; then time stands still
@@ -93,7 +94,7 @@ class OrchestratorPolicy:
         self._bans = Bans()
         self._performed: list[str] = []
         self._known: frozenset[str] = frozenset()
-        self._streaks: dict[str, int] = {}
+        self._streaks = StreakWatch()
         self._history = PolicyHistory(keeps_json=self.state_path is not None)
         self._memo: _Memo | None = None
         self._last_risk: RiskState | None = None
@@ -121,6 +122,11 @@ class OrchestratorPolicy:
     def halted(self) -> bool:
         """Whether nothing may be traded until :meth:`resume`."""
         return self._memory[MEM_HALT] != 0.0
+
+    @property
+    def day_peak(self) -> tuple[int, float]:
+        """The last UTC day seen (days since the epoch) and its peak equity in USDT; day -1 before any equity."""
+        return int(self._memory[MEM_DAY]), self._memory[MEM_PEAK]
 
     # ---- evaluating -------------------------------------------------------------------------------------------------
     def update_policy(
@@ -163,15 +169,20 @@ class OrchestratorPolicy:
         refused = refused_symbols(performances, cost_metrics, self._vector)
         known = self._known_now(performances, markets, cost_metrics)
         before = () if self.state_path is None else self._remembered()
-        policy, until_s = self._evaluate(now_ns, risk_state, quality, market, cost, cost_metrics, own, refused, known)
+        policy, another, until_s = self._evaluate(
+            now_ns, risk_state, quality, market, cost, cost_metrics, own, refused, known
+        )
         if risk_state is self._last_risk:  # the same object again: the whole call may be repeated
             self._memo = (
                 risk_state, regime_tag, vol_level, direction, market_age_bars, ensemble_quality, _frozen(cost_metrics),
                 _frozen(symbol_performance), _frozen(markets), until_s,
             )
         self._last_risk = risk_state
-        due = self.state_path is not None and (policy is not self._policy or self._remembered() != before)
-        self._adopt(policy)
+        due = self.state_path is not None and (another or self._remembered() != before)
+        if another:
+            self._adopt(policy)
+        else:
+            self._policy = policy
         if due:
             self.save()
         return self._policy
@@ -179,22 +190,22 @@ class OrchestratorPolicy:
     def _evaluate(
         self, now_ns: int, risk: RiskState, quality: float, market: MarketCodes, cost: Cost, costs: Costs | None,
         own: dict[str, MarketCodes], refused: dict[str, int], known: frozenset[str],
-    ) -> tuple[TradingPolicy, float]:
+    ) -> tuple[TradingPolicy, bool, float]:
         """Run the rules and bring every slot and ban to what they say.
 
-        Returns the policy in force, and until when (seconds) the same inputs give the same policy.
+        Returns the policy in force, whether it is another one than before, and until when (seconds) the same inputs
+        give the same policy.
         """
         memory, vector = self._memory, self._vector
         now_s, last_s = clamp_clock(memory, now_ns / NS_PER_SECOND)
         equity = math.nan if risk.equity is None else risk.equity
         drawdown, latched = account_step(
-            memory, self._ring, now_s, risk.daily_pnl_pct, risk.current_drawdown_pct, equity, vector
+            memory, self._ring, now_s, risk.daily_pnl_pct, risk.day_drawdown_pct, equity, vector
         )
         age_s = (now_ns - risk.ts_ns) / NS_PER_SECOND if risk.ts_ns else 0.0
-        account = account_of(risk, drawdown, latched, age_s, memory[MEM_HALT] != 0.0, quality)
-        self._streaks = {
-            "losing_streak": risk.losing_streak, "broken_streak": risk.broken_streak, "wins_since": risk.wins_since,
-        }
+        given = risk.losing_streak, risk.broken_streak, risk.wins_since
+        streak = self._streaks.see(given, risk.open_trades_count, now_s, vector)
+        account = account_of(risk, streak, drawdown, latched, age_s, memory[MEM_HALT] != 0.0, quality)
         waiting = self._bans.hold(refused, known, now_s, last_s, vector)
         shares = self._set_shares(refused, known)
         candidate, _, trace = candidate_of(market, cost, account, True, vector)
@@ -208,18 +219,20 @@ class OrchestratorPolicy:
             )
             changed |= slots_changed
             pending |= slots_held
-        if held:
-            trace = (*trace, *hold_trace(self._overall, candidate, held))
+        waits = hold_trace(self._overall, candidate, held, now_s, vector) if held else ()
+        trace = (*trace, *self._streaks.trace(), *waits)
         until_s = self._quiet_until(risk, now_s, bool(pending or waiting))
         before = self._policy
         if not changed and known is self._known and before.ts_ns and before.explained_by(trace, refused, waiting):
-            return before, until_s
+            if pending or waiting:
+                return before.waiting_on(trace, self._symbols.parts, waiting), False, until_s
+            return before, False, until_s
         self._known = known
         policy = TradingPolicy.in_force(
             in_force(self._overall), self._known, None, self.config.name, now_ns, trace, self._symbols.parts, refused,
             waiting,
         )
-        return policy, until_s
+        return policy, True, until_s
 
     def _known_now(
         self, performances: Iterable[SymbolPerformanceData], markets: Mapping[str, MarketState] | None,
@@ -248,7 +261,9 @@ class OrchestratorPolicy:
         """Until when (seconds) the same inputs give the same policy; -inf when time alone may change it."""
         if pending or self._memory[MEM_LATCH_DAY] >= 0.0:
             return -math.inf
-        until = math.inf if risk.equity is None else (math.floor(now_s / _HOUR_S) + 1.0) * _HOUR_S
+        until = self._streaks.quiet_until()
+        if risk.equity is not None:
+            until = min(until, (math.floor(now_s / _HOUR_S) + 1.0) * _HOUR_S)
         return min(until, risk.ts_ns / NS_PER_SECOND + MAX_RISK_AGE_S) if risk.ts_ns else until
 
     def _adopt(self, policy: TradingPolicy) -> None:
@@ -269,7 +284,7 @@ class OrchestratorPolicy:
         if self._overall[SLOT_STARTED] and self._policy.allow_new_trades and not self.latched and not self.halted:
             now_ns = clock.now_ns() if now is None else time_ns("now", now)
             values = _base_values(self.config)
-            if self._streak_holds():  # rule B2 is lifted by wins, not by midnight
+            if self._streaks.holds(self._vector):  # rule B2 is lifted by wins, not by midnight
                 values = tuple(min(pair) for pair in zip(values, in_force(self._overall), strict=True))
             for field in range(FIELD_COUNT):
                 self._overall[field * HOLD_WIDTH + HOLD_CURRENT] = values[field]
@@ -280,12 +295,6 @@ class OrchestratorPolicy:
             if self.state_path is not None:
                 self.save()
         return self._policy
-
-    def _streak_holds(self) -> bool:
-        """Whether the last risk state had rule B2 in force."""
-        limit, streaks = self._vector[PROFILE_STREAK_LIMIT], self._streaks
-        recovering = streaks.get("wins_since", 0) < self._vector[PROFILE_RECOVERY_AFTER]
-        return streaks.get("losing_streak", 0) >= limit or (streaks.get("broken_streak", 0) >= limit and recovering)
 
     def note_transfer(self, amount: float) -> None:
         """Note *amount* (USDT) paid into the account, negative when paid out, before the first equity that shows it.
@@ -358,7 +367,7 @@ class OrchestratorPolicy:
 
     def _remembered(self) -> tuple[Any, ...]:
         """The parts of the memory whose change makes a save due: latch, halt, day's peak, the hour, the streaks."""
-        return (*self._memory[1:], self._ring[0], *self._streaks.values())
+        return (*self._memory[1:], self._ring[0], *self._streaks.saved().values())
 
     def _saved(self) -> SavedPolicy:
         latch_day = self._memory[MEM_LATCH_DAY]
@@ -371,9 +380,10 @@ class OrchestratorPolicy:
             ring=_finite(self._ring), overall=_finite(self._overall),
             slots={symbol: _finite(slot) for symbol, slot in self._symbols.rows.items()},
             own_markets=sorted(self._symbols.own_markets), bans=self._bans.rows(),
-            reasons=dict(self._policy.disallowed_symbols), known=sorted(self._known), trace=list(self._policy.trace),
-            symbol_traces={symbol: list(part[1]) for symbol, part in self._symbols.parts.items()},
-            policy_ns=self._policy.ts_ns, streaks=self._streaks, latch=latch, halt_reason=self.halt_reason,
+            reasons=dict(self._policy.disallowed_symbols), known=sorted(self._known),
+            trace=list(said(self._policy.trace)),
+            symbol_traces={symbol: list(said(part[1])) for symbol, part in self._symbols.parts.items()},
+            policy_ns=self._policy.ts_ns, streaks=self._streaks.saved(), latch=latch, halt_reason=self.halt_reason,
             resumed=self._resumed, history=self._history.encoded(),
         )
 
@@ -424,7 +434,8 @@ class OrchestratorPolicy:
         ]
         self.halt_reason = self.halt_reason or saved.halt_reason
         self._resumed = saved.resumed or self._resumed
-        self._streaks = saved.streaks or self._streaks
+        if saved.streaks:
+            self._streaks.load(saved.streaks)
 
 
 def _same(kept: Any, given: Any) -> bool:

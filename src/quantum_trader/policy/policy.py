@@ -23,13 +23,24 @@ from quantum_trader.domain.enums import (
 from quantum_trader.domain.errors import InputError, require, require_finite
 from quantum_trader.domain.policy import RuleFired
 from quantum_trader.policy.layout import FIELD_COUNT, HOLD_WIDTH
-from quantum_trader.policy.rules import RuleChange, fired, note_of, symbol_reasons, symbols_trace
+from quantum_trader.policy.rules import (
+    RuleChange,
+    Wait,
+    closed_because,
+    fired,
+    is_symbol,
+    note_of,
+    said,
+    symbol_reasons,
+    symbols_trace,
+)
 from quantum_trader.policy.stability import looseness, similarity
 
 _E = TypeVar("_E", bound=Enum)
 _DIGITS: Final = 10  # of numbers in the JSON form
 SlotValues = tuple[float, ...]  # looseness values of a slot, in the order of layout.FIELDS
 NO_BITS: Final[Mapping[str, int]] = MappingProxyType({})
+NO_WAITS: Final[Mapping[str, Wait]] = MappingProxyType({})
 
 
 def to_enum(kind: type[_E], key: str, value: object) -> _E:
@@ -68,7 +79,7 @@ class SymbolPolicy(msgspec.Struct, frozen=True, kw_only=True):
     entry_mode: EntryMode
     exit_mode: ExitMode
     symbol_allowed: bool = True
-    reason: str = ""  # why the symbol is disallowed
+    reason: str = ""  # why no new trade is permitted; empty where one is
     trace: tuple[RuleChange, ...] = ()
 
     @property
@@ -117,7 +128,7 @@ class TradingPolicy:
     _whole: bool  # the reasons of the disallowed symbols follow from _refused and _waiting
     _told: tuple[RuleChange, ...]
     _refused: Mapping[str, int]
-    _waiting: Collection[str]
+    _waiting: Mapping[str, Wait]
     _trace: tuple[RuleChange, ...] | None
     _symbols: Mapping[str, tuple[SlotValues, tuple[RuleChange, ...]]]
     _rules: tuple[RuleFired, ...] | None
@@ -148,7 +159,7 @@ class TradingPolicy:
         named = disallowed_symbols
         banned = named if isinstance(named, Mapping) else dict.fromkeys(named, "")
         _fill(self, values, frozenset(allowed_symbols), MappingProxyType(dict(banned)), profile,
-              time_ns("timestamp", timestamp), (), {}, {}, ())
+              time_ns("timestamp", timestamp), (), {}, {}, {})
         _put(self, "_allowed", self._known)
         _put(self, "_rules", tuple(rules))
         if note:
@@ -158,12 +169,13 @@ class TradingPolicy:
     def in_force(
         cls, values: SlotValues, known: frozenset[str], disallowed: Mapping[str, str] | None, profile: str, ts_ns: int,
         trace: tuple[RuleChange, ...], symbols: Mapping[str, tuple[SlotValues, tuple[RuleChange, ...]]],
-        refused: Mapping[str, int] = NO_BITS, waiting: Collection[str] = (),
+        refused: Mapping[str, int] = NO_BITS, waiting: Mapping[str, Wait] = NO_WAITS,
     ) -> TradingPolicy:
         """The policy of looseness *values* for the *known* symbols; the words are made when someone asks for them.
 
         They say what the numeric *trace* does, which symbols are *refused*, with their bits, and which banned ones are
-        *waiting* to be re-admitted. *disallowed* None: these two, each with its reason. No argument may change later.
+        *waiting* to be re-admitted, and how long. *disallowed* None: these two, each with its reason. No argument may
+        change later.
         """
         policy = cls.__new__(cls)
         _fill(policy, values, known, disallowed, profile, ts_ns, trace, symbols, refused, waiting)
@@ -270,14 +282,30 @@ class TradingPolicy:
             _put(self, "_trace", trace)
         return trace
 
-    def explained_by(self, trace: tuple[RuleChange, ...], refused: Mapping[str, int], waiting: Collection[str]) -> bool:
-        """Whether a policy in force of these three would say the same."""
+    def explained_by(
+        self, trace: tuple[RuleChange, ...], refused: Mapping[str, int], waiting: Mapping[str, Wait]
+    ) -> bool:
+        """Whether a policy in force of these three would say the same, apart from how long something still waits."""
         if self._whole:
-            return trace == self._told and refused == self._refused and set(waiting) == set(self._waiting)
+            same = trace == self._told or said(trace) == said(self._told)
+            return same and refused == self._refused and waiting.keys() == self._waiting.keys()
         return (
             symbol_reasons(refused, waiting) == self.disallowed_symbols
-            and (*trace, *symbols_trace(refused, waiting)) == self.trace
+            and said((*trace, *symbols_trace(refused, waiting))) == said(self.trace)
         )
+
+    def waiting_on(
+        self, trace: tuple[RuleChange, ...], symbols: Mapping[str, tuple[SlotValues, tuple[RuleChange, ...]]],
+        waiting: Mapping[str, Wait],
+    ) -> TradingPolicy:
+        """This policy, of the same moment, with what these three say of how long something still waits."""
+        policy = TradingPolicy.in_force(
+            self._values, self._known, None if self._whole else self._disallowed, self.profile, self.ts_ns, trace,
+            symbols, self._refused, waiting,
+        )
+        _put(policy, "_allowed", self._allowed)
+        _put(policy, "_hash", self._hash)
+        return policy
 
     @property
     def symbols(self) -> Collection[str]:
@@ -296,7 +324,9 @@ class TradingPolicy:
         reason = self.disallowed_symbols.get(symbol, "" if allowed else "not among the known symbols")
         values, trace = self._symbols.get(symbol, (self._values, self.trace))
         about = tuple(one for one in self.trace if one[1] == f"symbol {symbol}")
-        trace = (*(one for one in trace if not isinstance(one[1], str)), *about)
+        trace = (*(one for one in trace if not is_symbol(one[1])), *about)
+        if values[0] != 1.0:
+            reason = "; ".join(filter(None, (reason, closed_because(trace) or self.note)))
         return _symbol_policy(symbol, values, allowed, reason, trace)
 
     def similarity_score(self, other: TradingPolicy) -> float:
@@ -381,7 +411,7 @@ def _fill(
     policy: TradingPolicy, values: SlotValues, known: frozenset[str], disallowed: Mapping[str, str] | None,
     profile: str, ts_ns: int, trace: tuple[RuleChange, ...],
     symbols: Mapping[str, tuple[SlotValues, tuple[RuleChange, ...]]],
-    refused: Mapping[str, int], waiting: Collection[str],
+    refused: Mapping[str, int], waiting: Mapping[str, Wait],
 ) -> None:
     """Set every slot of a new policy."""
     _put(policy, "_values", values)

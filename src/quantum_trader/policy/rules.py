@@ -27,7 +27,10 @@ from quantum_trader.policy.layout import (
 
 _SHOWN: Final = 4  # effects of one rule that the note lists
 
-RuleChange = tuple[int, int | str, float, float]  # rule, field (or "symbol X"), before, after; as the rules note it
+# Rule, field ("symbol X", or a figure of the account by its name), before, after, as the rules note it; rule HOLD adds
+# how many more evaluations and seconds the looser value waits.
+RuleChange = tuple[int, int | str, float, float] | tuple[int, int | str, float, float, int, float]
+Wait = tuple[int, float]  # evaluations in a row, seconds
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,16 +96,51 @@ RULES: Final = (
           "confidence within [0, 0.95]; risk within [0, base × max(1, the label's multiplier)]", "all",
           "kept within its bounds"),
     _rule("ZERO", "risk is 0", "no new trades", "all", "risk is zero"),
-    _rule("HOLD", "a field would loosen", "waits for the interval and `persistence` evaluations in a row", "all",
+    _rule("HOLD", "a field would loosen",
+          "waits for the interval and `persistence` evaluations in a row; a number of alike policies for ten", "all",
           "looser value waits"),
     _rule("HALT", "the saved state was damaged, or an operator halted", "no new trades until resumed", "all", "halted"),
+    _rule("B2-END",
+          "flat for 24 h and `recovery_after_streak` shadow trades in a row won; without shadow trades flat for 72 h",
+          "the losing streak counts as 0", "all", "losing streak ended: 72 h without a position"),
 )
+_SYMBOL: Final = "symbol "  # before the name, as the field of a trace
 RULE_NAMES: Final = tuple(rule.name for rule in RULES)
+
+
+def is_symbol(field: int | str) -> bool:
+    """Whether *field* of a trace is a symbol."""
+    return isinstance(field, str) and field.startswith(_SYMBOL)
+
+
+def said(trace: Iterable[RuleChange]) -> tuple[tuple[int, int | str, float, float], ...]:
+    """What *trace* says apart from how long something still waits."""
+    return tuple((one[0], one[1], one[2], one[3]) for one in trace)
+
+
+def wait_text(wait: Wait) -> str:
+    """How long a looser value still waits."""
+    evaluations, seconds = wait
+    parts = [f"{evaluations} more evaluation{'' if evaluations == 1 else 's'}"] if evaluations else []
+    if seconds > 0.0:
+        parts.append(f"{seconds:.0f} s")
+    return " and ".join(parts)
+
+
+def _why(one: RuleChange) -> str:
+    rest = wait_text((one[4], one[5])) if len(one) == 6 else ""
+    return f"{RULES[one[0]].says}: {rest}" if rest else RULES[one[0]].says
+
+
+def closed_because(trace: Iterable[RuleChange]) -> str:
+    """The rules of *trace* that permit no new trades, each once."""
+    rules = dict.fromkeys(one[0] for one in trace if one[1] == FIELD_ALLOW and (one[0] == RULE_HOLD or not one[3]))
+    return "; ".join(f"{RULES[rule].name} {RULES[rule].says}" for rule in rules)
 
 
 def value_text(field: int | str, value: float) -> str:
     """*value* of *field* in the words of the enums."""
-    if isinstance(field, str) or field == FIELD_SYMBOL:
+    if field == FIELD_SYMBOL or is_symbol(field):
         return "allowed" if value else "disallowed"
     if field == FIELD_ALLOW:
         return "true" if value else "false"
@@ -121,10 +159,10 @@ def fired(trace: Iterable[RuleChange]) -> tuple[RuleFired, ...]:
     """The explanation of a numeric *trace*."""
     return tuple(
         RuleFired(
-            rule=RULES[rule].name, field=field if isinstance(field, str) else FIELDS[field],
-            before=value_text(field, before), after=value_text(field, after), why=RULES[rule].says,
+            rule=RULES[one[0]].name, field=one[1] if isinstance(one[1], str) else FIELDS[one[1]],
+            before=value_text(one[1], one[2]), after=value_text(one[1], one[3]), why=_why(one),
         )
-        for rule, field, before, after in trace
+        for one in trace
     )
 
 
@@ -146,15 +184,15 @@ def _shortened(effects: Sequence[str]) -> str:
     return ", ".join(effects[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def symbols_trace(refused: Mapping[str, int], waiting: Iterable[str]) -> tuple[RuleChange, ...]:
-    """The symbols *refused*, with their bits, and the banned ones *waiting* to be re-admitted (rule HOLD)."""
+def symbols_trace(refused: Mapping[str, int], waiting: Mapping[str, Wait]) -> tuple[RuleChange, ...]:
+    """The symbols *refused*, with their bits, and the banned ones *waiting* to be re-admitted (rule HOLD), how long."""
     trace: list[RuleChange] = []
     for symbol, bits in sorted(refused.items()):
         if bits & REFUSE_BAD_SYMBOL:
-            trace.append((RULE_C1, f"symbol {symbol}", 1.0, 0.0))
+            trace.append((RULE_C1, _SYMBOL + symbol, 1.0, 0.0))
         if bits & REFUSE_COST:
-            trace.append((RULE_D2, f"symbol {symbol}", 1.0, 0.0))
-    trace.extend((RULE_HOLD, f"symbol {symbol}", 0.0, 1.0) for symbol in sorted(waiting))
+            trace.append((RULE_D2, _SYMBOL + symbol, 1.0, 0.0))
+    trace.extend((RULE_HOLD, _SYMBOL + symbol, 0.0, 1.0, *waiting[symbol]) for symbol in sorted(waiting))
     return tuple(trace)
 
 

@@ -40,6 +40,8 @@ from quantum_trader.policy.layout import (
 )
 
 NUMBERS_ALIKE: Final = 0.1  # numbers within a tenth of the larger count as equal
+DRIFT_EVALUATIONS: Final = 10.0  # in a row, that a looser number waits for while the policies are alike
+HELD_DRIFT: Final = 1 << FIELD_COUNT  # among the bits of the fields held: the numbers wait for DRIFT_EVALUATIONS
 _DAY_S: Final = 86_400.0
 _HOUR_S: Final = 3_600.0
 
@@ -145,14 +147,12 @@ def similarity(
 
 @scalar
 def hold_field(
-    slot: MutableSequence[float], at: int, value: float, now_s: float, last_s: float, interval: float,
-    persistence: float, drift: bool
+    slot: MutableSequence[float], at: int, value: float, now_s: float, last_s: float, interval: float, needed: float
 ) -> int:
     """Bring one field of *slot* to *value*; returns bits: 1 changed, 2 a looser value waits.
 
     Safer or equal is taken at once. Looser waits from the last evaluation that did not want it, for *interval* seconds
-    and *persistence* evaluations in a row, and then takes the safest value of that run. *drift*: a mere numeric drift,
-    which goes on waiting.
+    and *needed* evaluations in a row, and then takes the safest value of that run.
     """
     current = slot[at + HOLD_CURRENT]
     if value <= current:
@@ -165,8 +165,8 @@ def hold_field(
         slot[at + HOLD_PENDING] = value
     else:
         slot[at + HOLD_PENDING] = min(slot[at + HOLD_PENDING], value)
-    count = min(count + 1.0, persistence)
-    if drift or count < persistence or now_s - slot[at + HOLD_SINCE] < interval:
+    count += 1.0
+    if count < needed or now_s - slot[at + HOLD_SINCE] < interval:
         slot[at + HOLD_COUNT] = count
         return 2
     released = slot[at + HOLD_PENDING]
@@ -175,6 +175,19 @@ def hold_field(
     slot[at + HOLD_SINCE] = now_s
     slot[at + HOLD_COUNT] = 0.0 if released == value else 1.0
     return 1 if released == value else 3
+
+
+@scalar
+def evaluations_needed(persistence: float, drift: bool) -> float:
+    """The evaluations in a row after which a looser value comes into force; *drift*: a number of alike policies."""
+    return max(persistence, DRIFT_EVALUATIONS) if drift else persistence
+
+
+def wait_left(
+    slot: Sequence[float], at: int, now_s: float, interval: float, needed: float
+) -> tuple[int, float]:
+    """How many more evaluations in a row, and seconds, the field at *at* waits to loosen if the rules agree."""
+    return int(max(0.0, needed - slot[at + HOLD_COUNT])), max(0.0, slot[at + HOLD_SINCE] + interval - now_s)
 
 
 @scalar
@@ -191,7 +204,10 @@ def hold_slot(
     slot: MutableSequence[float], candidate: Sequence[float], now_s: float, last_s: float, allowed_share: float,
     disallowed_share: float, profile: Sequence[float]
 ) -> tuple[int, int]:
-    """Bring all fields of *slot* to *candidate* (looseness values); returns (changed, bits of the fields held)."""
+    """Bring all fields of *slot* to *candidate* (looseness values); returns (changed, bits of the fields held).
+
+    The bits have HELD_DRIFT as well where the numbers among those fields wait for DRIFT_EVALUATIONS.
+    """
     if slot[SLOT_STARTED] != 0.0 and slot[SLOT_WAITING] == 0.0 and is_in_force(slot, candidate):
         return 0, 0
     if slot[SLOT_STARTED] == 0.0:
@@ -213,12 +229,13 @@ def hold_slot(
         numeric = field in (FIELD_RISK_PCT, FIELD_MIN_CONF)
         result = hold_field(
             slot, field * HOLD_WIDTH, candidate[field], now_s, last_s, profile[PROFILE_INTERVAL_S],
-            profile[PROFILE_PERSISTENCE],
-            drift and numeric,
+            evaluations_needed(profile[PROFILE_PERSISTENCE], drift and numeric),
         )
         changed |= result & 1
         if result & 2:
             held |= 1 << field
+    if held and drift:
+        held |= HELD_DRIFT
     slot[SLOT_WAITING] = 1.0 if held else 0.0
     return changed, held
 

@@ -32,7 +32,7 @@ class SavedPolicy(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     trace: list[tuple[int, int | str, float, float]] = []
     symbol_traces: dict[str, list[tuple[int, int | str, float, float]]] = {}
     policy_ns: int = 0
-    streaks: dict[str, int] = {}  # as last given: losing_streak, broken_streak, wins_since
+    streaks: dict[str, int] = {}  # as StreakWatch.saved() gives them; the first three as the account gave them last
     latch: dict[str, str] = {}  # for people: reason and expiry
     halt_reason: str = ""
     resumed: str = ""

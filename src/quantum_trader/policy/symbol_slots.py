@@ -16,7 +16,7 @@ from quantum_trader.policy.layout import (
     SLOT_STARTED,
 )
 from quantum_trader.policy.policy import SlotValues
-from quantum_trader.policy.rules import RuleChange
+from quantum_trader.policy.rules import RuleChange, said
 from quantum_trader.policy.stability import hold_slot, new_slot
 
 
@@ -51,6 +51,7 @@ class SymbolSlots:
         seen: dict[tuple[MarketCodes, Cost, bool], Candidate] = {}
         parts = dict(self.parts)
         changed = any_held = 0
+        told_again = False
         for symbol in names:
             market = own.get(symbol)
             if market is None:
@@ -66,13 +67,16 @@ class SymbolSlots:
                 slot = self.rows[symbol] = new_slot() if start is None else _slot_like(start, symbol not in banned)
             share = 1.0 if allowed == (symbol not in banned) else 0.0
             moved, held = hold_slot(slot, candidate, now_s, last_s, share, share, self._vector)
-            part = in_force(slot), (*trace, *hold_trace(slot, candidate, held)) if held else trace
-            if parts.get(symbol) != part:
+            waits = hold_trace(slot, candidate, held, now_s, self._vector) if held else ()
+            part, old = (in_force(slot), (*trace, *waits)), parts.get(symbol)
+            if old != part:
                 parts[symbol] = part
-                changed = 1
+                told_again = True
+                if old is None or old[0] != part[0] or said(old[1]) != said(part[1]):
+                    changed = 1
             changed |= moved
             any_held |= held
-        if changed:
+        if told_again:
             self.parts = parts
         return changed, any_held
 

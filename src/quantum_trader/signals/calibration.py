@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from quantum_trader.domain.indicators import Cells
 from quantum_trader.domain.scalar import scalar
-from quantum_trader.market.indicators import Cells
 from quantum_trader.signals.models import FEATURE_COUNT, MODEL_COUNT, logistic
 
 BINS: Final = 5

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from quantum_trader.domain.indicators import Cells
 from quantum_trader.domain.scalar import scalar
-from quantum_trader.market.indicators import Cells
 from quantum_trader.signals.calibration import POOL_GAINS
 from quantum_trader.signals.models import MODEL_COUNT, logistic
 

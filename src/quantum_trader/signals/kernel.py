@@ -18,11 +18,11 @@ import numpy.typing as npt
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, iso
 from quantum_trader.domain.enums import DIR_NONE, TREND_UNKNOWN
 from quantum_trader.domain.errors import DataError, StateError, require
+from quantum_trader.domain.indicators import NAN, Cells
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.market.arrays import Bools, Floats, Ints
 from quantum_trader.market.costs import known_atr_ratio, liquidity_of, spread_bps, taker_cost_bps, taker_slippage_bps
-from quantum_trader.market.indicators import NAN, Cells
 from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.market.regime import (
     MEASURE_ADX,

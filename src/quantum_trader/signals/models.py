@@ -19,12 +19,10 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from quantum_trader.domain.indicators import EMA_SIZE, Cells, ema_step
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.market.indicators import (
-    EMA_SIZE,
     RSI_SIZE,
-    Cells,
-    ema_step,
     extreme_size,
     highest_step,
     rolling_size,

@@ -141,8 +141,9 @@ def _age(value: Any) -> float:
 
 
 def _risk_state(data: Any) -> RiskState:
-    required = ("daily_pnl_pct", "current_drawdown_pct", "losing_streak", "open_trades_count", "total_exposure_pct")
-    _check_keys("risk_state", data, (*required, "broken_streak", "wins_since", "equity"), required)
+    required = ("daily_pnl_pct", "losing_streak", "open_trades_count", "total_exposure_pct")
+    drawdown = ("day_drawdown_pct", "current_drawdown_pct")  # the second is the published name
+    _check_keys("risk_state", data, (*required, *drawdown, "broken_streak", "wins_since", "equity"), required)
     equity = data.get("equity")
     is_number = isinstance(equity, (int, float)) and not isinstance(equity, bool)
     require(equity is None or is_number, "risk_state.equity", equity, "must be a number or null")

@@ -20,7 +20,6 @@ from quantum_trader.engine.accounting import (
     percent_of,
     realised_pnl,
     risk_amount,
-    shadows_break_streak,
 )
 from quantum_trader.engine.road import (
     ROAD_APPROVED,
@@ -70,6 +69,7 @@ from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.core import next_streak
 from quantum_trader.policy.enforcement import SWITCH_POSITION_LIMITS, Settings, settings_in_use
+from quantum_trader.policy.streaks import streak_ends
 from quantum_trader.risk import (
     account_column,
     exits,
@@ -96,7 +96,7 @@ _size_intent = compiled(size_intent)
 _settings_in_use = compiled(settings_in_use)
 _next_streak = compiled(next_streak)
 _broken_by_command = compiled(broken_by_command)
-_shadows_break_streak = compiled(shadows_break_streak)
+_streak_ends = compiled(streak_ends)
 _record_trade = compiled(perf.record_trade)
 _record_shadow = compiled(perf.record_shadow)
 _bracket = compiled(exits.bracket)
@@ -509,12 +509,14 @@ def _break_streak(counts):
 
 
 @kernel
-def _watch_streak(now_ns, counts):
+def _watch_streak(now_ns, profile, counts):
     """Let shadow wins end a losing streak that keeps the account from ever winning again."""
-    if _shadows_break_streak(
-        counts[counter.SHADOW_WINS], counts[counter.LOSING], counts[counter.HELD], counts[counter.LAST_CLOSE], now_ns
+    flat_s = 0.0 if counts[counter.HELD] > 0 else (now_ns - counts[counter.LAST_CLOSE]) / _NS_PER_SECOND
+    if _streak_ends(
+        counts[counter.LOSING], counts[counter.BROKEN], counts[counter.WINS], flat_s, counts[counter.SHADOW_WINS],
+        profile[pol.PROFILE_STREAK_LIMIT], profile[pol.PROFILE_RECOVERY_AFTER],
     ):
-        _break_streak(counts)
+        counts[counter.LOSING] = counts[counter.BROKEN] = counts[counter.WINS] = 0
         counts[counter.SHADOW_WINS] = 0
 
 
@@ -875,7 +877,7 @@ def _run_moments(first, last, tape, levels, profile, rules, desk, outcome):
                 _take_signal(n, bars.now_ns, tape, levels, rules, desk, outcome)
         if tape.shadow_span[2 * t + 1] > tape.shadow_span[2 * t]:
             _take_shadows(tape.shadow_span[2 * t], tape.shadow_span[2 * t + 1], tape, desk, outcome)
-            _watch_streak(bars.now_ns, counts)
+            _watch_streak(bars.now_ns, profile, counts)
         if waiting > 0:
             waiting = _expire_entries(waiting, desk)
         if counts[counter.WAITING] > waiting:

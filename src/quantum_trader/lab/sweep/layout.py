@@ -17,7 +17,6 @@ STATE_FLAT, STATE_PENDING, STATE_HELD = 0.0, 1.0, 2.0
 # spread + 1 11-12, slippage + 1 13-14, cost above the limit 15, always set 16.
 STATE_DIRECTION, STATE_STALE, STATE_LIQUIDITY = 2, 4, 5
 KEY_VOL, KEY_SPREAD, KEY_SLIPPAGE, KEY_COST, KEY_SET = 8, 11, 13, 15, 16
-REST_DRIFT: Final = 1 << 17  # the slot rests, but the overall one only while the symbols' slots do
 
 TIER_SIZE: Final = 4  # columns of a leverage tier
 

@@ -21,7 +21,6 @@ from quantum_trader.lab.sweep.layout import (
     KEY_SLIPPAGE,
     KEY_SPREAD,
     KEY_VOL,
-    REST_DRIFT,
     STATE_DIRECTION,
     STATE_LIQUIDITY,
     STATE_STALE,
@@ -43,16 +42,10 @@ _risk_is_stale = compiled(core.risk_is_stale)
 _policy_account = compiled(stability.account_step)
 _clamp_clock = compiled(stability.clamp_clock)
 _looseness = compiled(stability.looseness)
-_similarity = compiled(stability.similarity)
 _hold_slot = compiled(stability.hold_slot)
 
 _OK = pol.FIELD_SYMBOL * pol.HOLD_WIDTH + pol.HOLD_CURRENT
-_NUMERIC = (1 << pol.FIELD_RISK_PCT) | (1 << pol.FIELD_MIN_CONF)
-_RISK_COUNT = pol.FIELD_RISK_PCT * pol.HOLD_WIDTH + pol.HOLD_COUNT
-_CONF_COUNT = pol.FIELD_MIN_CONF * pol.HOLD_WIDTH + pol.HOLD_COUNT
 _NEVER_BARS = np.inf
-_DRIFTS = np.uint32(REST_DRIFT)
-_AT_REST = np.uint32(~REST_DRIFT & 0xFFFFFFFF)
 
 
 # ---- once for all settings -----------------------------------------------------------------------------------------
@@ -195,19 +188,6 @@ def _ask_rules(s, key, drawdown, profile, policy):
 
 
 @kernel
-def _resting(slot, candidate, held, allowed, disallowed, profile):
-    """Whether the same evaluation would change nothing: mere drift waits, and has waited as often as is counted."""
-    if held & ~_NUMERIC:
-        return False
-    persistence = profile[pol.PROFILE_PERSISTENCE]
-    if held & (1 << pol.FIELD_RISK_PCT) and slot[_RISK_COUNT] < persistence:
-        return False
-    if held & (1 << pol.FIELD_MIN_CONF) and slot[_CONF_COUNT] < persistence:
-        return False
-    return _similarity(slot, candidate, allowed, disallowed) >= profile[pol.PROFILE_SIMILARITY]
-
-
-@kernel
 def _evaluate(s, key, now_s, last_s, drawdown, anew, allowed, disallowed, profile, policy):
     """Evaluate slot *s*, write what is in force, and note whether the slot has come to rest.
 
@@ -227,11 +207,7 @@ def _evaluate(s, key, now_s, last_s, drawdown, anew, allowed, disallowed, profil
     out[pol.OUT_ENTRY] = 0.0 - out[pol.OUT_ENTRY]
     out[pol.OUT_EXIT] = 0.0 - out[pol.OUT_EXIT]
     out[pol.OUT_BITS], out[pol.OUT_HELD] = int(candidate[wanted.BITS]) | policy.refused[s], held
-    policy.rest[s] = 0
-    if moved == 0 and held == 0:
-        policy.rest[s] = key
-    elif moved == 0 and _resting(slot, candidate, held, allowed, disallowed, profile):
-        policy.rest[s] = key | _DRIFTS
+    policy.rest[s] = key if moved == 0 and held == 0 else 0  # what waits to loosen counts each evaluation
 
 
 @kernel
@@ -240,21 +216,18 @@ def _step_slots(keys, now_s, last_s, drawdown, anew, size, counts, performance, 
     rest = policy.rest
     stirred = 0
     for s in range(1, size):
-        if anew or (rest[s] & _AT_REST) != keys[s]:
+        if anew or rest[s] != keys[s]:
             _refuse(s, keys[s], performance, profile, policy)
             stirred += 1
-    before = counts[counter.MOVED]
-    counts[counter.MOVED] = stirred
     counts[counter.EVALUATED] += stirred
-    drifting = rest[0] & _DRIFTS != 0 and (stirred > 0 or before > 0)
-    if anew or drifting or (rest[0] & _AT_REST) != keys[0]:
+    if anew or rest[0] != keys[0]:
         allowed, disallowed = _shares(size, policy)
         _evaluate(0, keys[0], now_s, last_s, drawdown, anew, allowed, disallowed, profile, policy)
         counts[counter.EVALUATED] += 1
     if stirred == 0:
         return
     for s in range(1, size):
-        if anew or (rest[s] & _AT_REST) != keys[s]:
+        if anew or rest[s] != keys[s]:
             _evaluate(s, keys[s], now_s, last_s, drawdown, anew, 1.0, 1.0, profile, policy)
 
 

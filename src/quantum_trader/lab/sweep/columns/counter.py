@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 (
-    HELD, PENDING, WAITING, OPENED, TRADES, LOSING, BROKEN, WINS, LEVEL, LOSS_HALTED, BLOCKED, REDUCED, RESULTS, MOVED,
+    HELD, PENDING, WAITING, OPENED, TRADES, LOSING, BROKEN, WINS, LEVEL, LOSS_HALTED, BLOCKED, REDUCED, RESULTS,
     EVALUATED, SHADOW_WINS, LAST_CLOSE, ERROR, SIZE,
-) = range(19)  # RESULTS: a symbol's results changed; MOVED: symbols evaluated last; EVALUATED: slots in all
+) = range(18)  # RESULTS: a symbol's results changed; EVALUATED: slots in all
