@@ -95,8 +95,8 @@ def venue_for(
 ) -> ExecutionVenue:
     """The venue that *live* trades at, not connected: Binance or the local venue, or paper fills on their prices.
 
-    *closing*: only to close positions; what forbids opening them does not keep it from connecting. *account* keeps the
-    paper account of a dry run.
+    *closing*: only to read the account and to close positions; what forbids opening them does not keep it from
+    connecting. *account* keeps the paper account of a dry run.
     """
     binance = BinanceFuturesExecutionAdapter(
         endpoint(live.venue, live.address), live.symbols, keys if live.needs_keys else None, rng=Random(time.time_ns()),

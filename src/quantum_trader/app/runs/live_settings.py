@@ -19,6 +19,7 @@ from quantum_trader.app.runs.state_dir import LOCAL_RUN
 from quantum_trader.app.settings import LIVE_SECTION as SECTION
 from quantum_trader.app.settings import LoadedSettings, load_settings, read_toml, unknown_key
 from quantum_trader.domain.errors import ConfigError, StateError
+from quantum_trader.domain.symbols import check_symbols
 from quantum_trader.market.intervals import INTERVALS, interval_ns
 from quantum_trader.policy.storage import write_atomically
 from quantum_trader.venues.binance.endpoints import endpoint
@@ -87,11 +88,7 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigError(f"live.{key} = {value!r}: must be between {low:g} and {high:g}")
         if not self.symbols:
             raise ConfigError("live.symbols = []: name at least one symbol, such as BTCUSDT")
-        for symbol in self.symbols:
-            if not symbol or symbol != symbol.strip().upper() or not symbol.isascii():
-                raise ConfigError(f"live.symbols: {symbol!r} is not a symbol; write it like 'BTCUSDT'")
-        if len(set(self.symbols)) != len(self.symbols):
-            raise ConfigError(f"live.symbols = {list(self.symbols)}: names a symbol twice")
+        check_symbols("live.symbols", self.symbols)
         self._check_interval()
         self._check_endpoint()
         self._check_confirmation()
