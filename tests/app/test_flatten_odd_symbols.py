@@ -82,7 +82,7 @@ def run_cli(state: Path, server: LocalVenue, *words: str) -> subprocess.Complete
 
 
 def test_flatten_now_closes_a_symbol_in_another_script_that_the_run_does_not_trade(tmp_path: Path) -> None:
-    """The run trades AAAUSDT; the account holds that and 币安人生USDT: both are closed, exit code 0; status shows both."""
+    """The run trades AAAUSDT, the account also holds 币安人生USDT: both are closed; status shows both."""
 
     async def script() -> tuple[LocalVenue, Any, Any]:
         async with local_venue() as server:

@@ -328,6 +328,8 @@ class StartPlan(msgspec.Struct, frozen=True, kw_only=True):
     on_foreign: str
     on_orphan: str
     on_stop: str
+    keys_missing: str = ""  # why the keys could not be loaded, and what to do
+    refusals: tuple[str, ...] = ()  # why a start would be refused before it connects; empty: it would not
 
 
 _MONEY: Final = {LiveMode.DRY: "none", LiveMode.LOCAL: "none", LiveMode.TESTNET: "testnet", LiveMode.LIVE: "REAL"}
@@ -337,8 +339,10 @@ _ORPHANS: Final = {
 }
 
 
-def start_plan(live: LiveSettings, run: LoadedSettings, key: KeyLocation | None, state: Path) -> StartPlan:
-    """The plan of a start with these settings and keys."""
+def start_plan(
+    live: LiveSettings, run: LoadedSettings, key: KeyLocation | None, state: Path, keys_missing: str = ""
+) -> StartPlan:
+    """The plan of a start with these settings and keys; *keys_missing* says why there are none."""
     settings = run.settings
     limits = msgspec.to_builtins(settings.risk)
     shown = {name: float(value) for name, value in limits.items() if isinstance(value, (int, float))}
@@ -351,7 +355,18 @@ def start_plan(live: LiveSettings, run: LoadedSettings, key: KeyLocation | None,
         leverage=settings.account.leverage, limits=shown, trigger_on=live.trigger_on.value,
         reconcile_s=live.reconcile_s, on_foreign=live.on_foreign.value, on_orphan=_ORPHANS[live.on_foreign],
         on_stop="positions stay open, their stops rest at the venue; restart with the same command to resume",
+        keys_missing=keys_missing, refusals=tuple(_refusals(live, state, keys_missing)),
     )
+
+
+def _refusals(live: LiveSettings, state: Path, keys_missing: str) -> list[str]:
+    """Why a start would be refused before it connects."""
+    found = [f"keys missing: {keys_missing}"] if keys_missing else []
+    try:
+        check_folder(state, live)
+    except StateError as error:
+        found.append(str(error))
+    return found
 
 
 def plan_lines(plan: StartPlan) -> list[str]:
@@ -365,7 +380,7 @@ def plan_lines(plan: StartPlan) -> list[str]:
     return [
         f"mode         {plan.mode} ({what})",
         f"endpoint     {where}",
-        f"keys         {f'{plan.key} from {plan.key_source}' if plan.key else 'none are used'}",
+        f"keys         {_keys_line(plan)}",
         f"state        {plan.state}",
         f"symbols      {', '.join(plan.symbols)}",
         f"bars         {plan.interval}, {plan.warmup_bars} to warm up",
@@ -376,4 +391,11 @@ def plan_lines(plan: StartPlan) -> list[str]:
         f"reconciles   books against the exchange, at start and every {plan.reconcile_s:g} s",
         f"others       positions not opened by this bot: {plan.on_orphan} (on_foreign = {plan.on_foreign})",
         f"on a stop    {plan.on_stop}",
+        *(f"REFUSED      {why}" for why in plan.refusals),
     ]
+
+
+def _keys_line(plan: StartPlan) -> str:
+    if plan.keys_missing:
+        return "missing"
+    return f"{plan.key} from {plan.key_source}" if plan.key else "none are used"
