@@ -1,4 +1,4 @@
-"""``live --plan`` says what a start would do, refusals included; it ends with exit code 0 only where a start would go."""
+"""``live --plan`` says what a start would do, refusals included; exit code 0 only where a start would go."""
 
 from __future__ import annotations
 

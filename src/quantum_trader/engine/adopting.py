@@ -16,9 +16,9 @@ from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.trading import Fill, FundingPayment, OrderUpdate
 from quantum_trader.engine import ids
 from quantum_trader.engine.account import Account
-from quantum_trader.engine.books import Plan, Position, closing_side
+from quantum_trader.engine.books import ADOPTED, Plan, Position, closing_side
 from quantum_trader.engine.fills import Fills
-from quantum_trader.engine.gateway import Command, Gateway
+from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
 from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.market import Market
@@ -41,6 +41,7 @@ from quantum_trader.risk.exits import exit_row
 from quantum_trader.signals import columns as col
 
 UNKNOWN_ATR: Final = 0.01  # of the price, for a position taken over before the ATR is known
+_SAME: Final = 1e-9  # of a quantity: less is nothing
 _MUCH: Final = 1e-4  # of the wallet: more than a funding payment that was missed
 _ASKING_NS: Final = 60 * NS_PER_SECOND  # a wallet that differs for longer is believed, asked for or not
 
@@ -54,6 +55,14 @@ class AdoptedPosition(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+class ByOthers(msgspec.Struct, frozen=True, kw_only=True):
+    """A person or another client did something on the account."""
+
+    symbol: str
+    order_id: str  # theirs, or ours that they cancelled; empty where no order shows it
+    what: str
+
+
 class VenueTruth(Protocol):
     """What an engine does where venue and books disagree."""
 
@@ -63,6 +72,14 @@ class VenueTruth(Protocol):
 
     def unexplained(self, fill: Fill) -> list[Command]:
         """Answer a fill that fits no order and no position."""
+        ...
+
+    def is_by_others(self, fill: Fill, position: Position) -> bool:
+        """Whether a person or another client reduced *position* with *fill*, whose order is not known here."""
+        ...
+
+    def order_cancelled(self, ticket: Ticket, update: OrderUpdate) -> None:
+        """Note that an order of ours was cancelled."""
         ...
 
     def on_snapshot(self, snapshot: VenueSnapshot) -> list[Command]:
@@ -92,6 +109,13 @@ class RefuseUnexplained:
     def unexplained(self, fill: Fill) -> list[Command]:
         """Raise StateError: the books cannot place *fill*."""
         raise StateError(f"{fill.symbol}: fill {fill.fill_id} fits no position and no order; the books halt")
+
+    def is_by_others(self, fill: Fill, position: Position) -> bool:
+        """Never: nobody else trades on a replay's account."""
+        return False
+
+    def order_cancelled(self, ticket: Ticket, update: OrderUpdate) -> None:
+        """Note nothing: nobody else cancels here."""
 
     def on_snapshot(self, snapshot: VenueSnapshot) -> list[Command]:
         """Raise StateError: a replay has no account beyond its own to compare with."""
@@ -143,16 +167,64 @@ class Adopting:
             return False
         return True
 
+    def is_by_others(self, fill: Fill, position: Position) -> bool:
+        """Whether a person or another client reduced *position* with *fill*; it is told once for each of their orders.
+
+        The venue's own orders (liquidation, delisting) and those of commands of this program are nobody else's.
+        """
+        if fill.liquidation or not self._is_foreign(fill.client_order_id):
+            return False
+        left = position.qty - fill.qty
+        what = f"reduced {position.side.value} {position.qty:g} to {left:g}" if left > position.qty * _SAME else (
+            f"closed {position.side.value} {position.qty:g}"
+        )
+        self._told(fill.symbol, fill.client_order_id, f"{what} at {fill.price:g}", fill.ts_ns)
+        return True
+
+    def order_cancelled(self, ticket: Ticket, update: OrderUpdate) -> None:
+        """Tell that somebody else cancelled the stop or target of an open position; another stop is placed."""
+        position = self._account.books.positions.get(ticket.symbol)
+        if ticket.cancelled or position is None or position.exit_reason is not None or update.reason:
+            return
+        if ticket.purpose in (Purpose.STOP, Purpose.TARGET):
+            again = ", and it is placed again" if ticket.purpose is Purpose.STOP else ""
+            text = f"cancelled the {ticket.purpose.value.lower()} at {ticket.price:g}{again}"
+            self._told(ticket.symbol, ticket.client_order_id, text, update.ts_ns)
+
+    def _is_foreign(self, order_id: str) -> bool:
+        """Whether an order was sent by a person or another client."""
+        if self._gateway.is_own(order_id):
+            return False
+        return bool(ids.mark_of(order_id)) or not order_id.startswith(ids.OWN_PREFIX)
+
+    def _told(self, symbol: str, order_id: str, what: str, now_ns: int) -> None:
+        """Record and show, once for each order of others (or of ours that they cancelled), what they did."""
+        if self._seen.add(f"others/{order_id}"):
+            text = f"{symbol}: a person or another client {what} (order {order_id})"
+            self._records.record("account.by_others", "", now_ns, ByOthers(
+                symbol=symbol, order_id=order_id, what=what
+            ))
+            self._records.tally.by_others(now_ns, text)
+
+    def _told_at(self, symbol: str, what: str, now_ns: int) -> None:
+        """As :meth:`_told`, for what the account shows without an order."""
+        if self._seen.add(f"others/{symbol}/{now_ns}"):
+            self._records.record("account.by_others", "", now_ns, ByOthers(symbol=symbol, order_id="", what=what))
+            self._records.tally.by_others(now_ns, f"{symbol}: a person or another client {what}")
+
     def unexplained(self, fill: Fill) -> list[Command]:
         """Book a trade that was not ordered here: what it closes is closed, what it opens is taken over."""
         books = self._account.books
         position = books.positions.get(fill.symbol)
+        if self._is_foreign(fill.client_order_id):
+            side = "bought" if fill.side is OrderSide.BUY else "sold"
+            self._told(fill.symbol, fill.client_order_id, f"{side} {fill.qty:g} at {fill.price:g}", fill.ts_ns)
         commands: list[Command] = []
         if position is not None and fill.side is closing_side(position.sign):
             share = position.qty / fill.qty
             first = msgspec.structs.replace(fill, qty=position.qty, fee=fill.fee * share)
             position.exit_reason = ExitReason.EXTERNAL
-            commands += self._fills.reduced(first, None)
+            commands += self._fills.reduced(first, None, by_others=True)
             fill = msgspec.structs.replace(fill, qty=fill.qty - first.qty, fee=fill.fee * (1.0 - share))
         elif position is not None:
             books.add(fill)
@@ -204,7 +276,7 @@ class Adopting:
             intent_id=ids.adopted_intent_id(self._adopted), trace_id=ids.adopted_trace_id(self._adopted), sign=sign,
             leverage=leverage if leverage > 0.0 else self._policy.settings.leverage, atr=atr, stop_atr=stop_atr,
             target_atr=target_atr, breakeven_r=breakeven_r, trail_atr=trail_atr, max_hours=max_hours,
-            exit_mode=self._policy.integration.fixed[3], confidence=0.0, policy_hash="", model="adopted",
+            exit_mode=self._policy.integration.fixed[3], confidence=0.0, policy_hash="", model=ADOPTED,
             regime=self._market.regime_name(index),
         )
 
@@ -213,6 +285,8 @@ class Adopting:
     def on_snapshot(self, snapshot: VenueSnapshot) -> list[Command]:
         """Compare the books with the venue; what two looks in a row show alike is acted on."""
         gateway, books, symbols = self._gateway, self._account.books, self._instruments.symbols
+        if snapshot.mode:
+            self._halts.hold(f"{snapshot.mode}; then resume", snapshot.ts_ns)
         found = compare(snapshot, books.positions, gateway.tickets(), books.cash, symbols, gateway.is_own)
         commands: list[Command] = []
         for difference in self._reconciler.look(found, snapshot, symbols):
@@ -286,6 +360,8 @@ class Adopting:
     def _take_leverage(self, position: Position, leverage: float, now_ns: int) -> list[Command]:
         """Take over a leverage that was changed; a stop that would come after the liquidation is made anew."""
         if leverage > 0.0:  # 0.0: the venue does not say
+            what = f"changed the leverage from {position.plan.leverage:g} to {leverage:g}"
+            self._told_at(position.symbol, what, now_ns)
             position.plan.leverage = leverage
         if self._protection.is_behind_liquidation(position):
             return self._protection.bracket(position, position.entry_price, now_ns)
@@ -319,10 +395,15 @@ class Adopting:
             side=closing_side(position.sign), qty=position.qty, price=mark if mark > 0.0 else position.entry_price,
             fee=0.0, liquidity="taker", ts_ns=now_ns,
         )
+        if position.exit_reason is None:
+            what = f"closed {position.side.value} {position.qty:g}: the venue holds it no longer"
+            self._told_at(position.symbol, what, now_ns)
         position.exit_reason = ExitReason.EXTERNAL
         return self._fills.reduced(fill, None)
 
     def _resize(self, position: Position, theirs: VenuePosition, now_ns: int) -> list[Command]:
+        what = f"changed {position.side.value} {position.qty:g} to {abs(theirs.qty):g}"
+        self._told_at(position.symbol, what, now_ns)
         position.qty = abs(theirs.qty)
         position.peak_qty = max(position.peak_qty, position.qty)
         position.entry_price = theirs.entry_price

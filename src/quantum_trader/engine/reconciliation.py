@@ -34,6 +34,7 @@ class VenueSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     orders: tuple[VenueOrder, ...]
     busy: tuple[str, ...] = ()
     moves_known: bool = True
+    mode: str = ""  # why the account cannot be traded in its position or asset mode; empty: it can
 
 
 class DifferenceKind(str, Enum):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from quantum_trader.engine.reconciliation import VenueSnapshot
+from quantum_trader.engine.venue_port import ModeVenue
 from quantum_trader.live.account import AccountReader
 from quantum_trader.live.context import LiveContext
 from quantum_trader.live.inputs import AccountRead, Input
@@ -25,6 +26,7 @@ class Reconciling:
         """*apply* takes an input."""
         self.context, self._requests, self._account = context, requests, account
         self._sending, self._leverages, self._apply = sending, leverages, apply
+        self.account_mode = ""  # why the account cannot be traded in its mode, as last read
         self._running = 0  # comparisons and reads of leverages under way
         self._requested = False  # a comparison was requested and has not been made yet
 
@@ -105,8 +107,20 @@ class Reconciling:
                 orders = await venue.open_orders()
         except UNREACHED:
             return None
+        mode = await self._read_mode()
         busy |= requests.symbols() | requests.touched()
         return VenueSnapshot(
             ts_ns=asked_ns, wallet=balance.wallet, positions=tuple(positions), orders=tuple(orders),
-            busy=tuple(sorted(busy)), moves_known=self._account.transfers_known,
+            busy=tuple(sorted(busy)), moves_known=self._account.transfers_known, mode=mode,
         )
+
+    async def _read_mode(self) -> str:
+        """Why the account cannot be traded in its mode; as last read where the venue does not answer."""
+        venue = self.context.venue
+        if isinstance(venue, ModeVenue):
+            try:
+                async with asyncio.timeout(self.context.timing.request_timeout_s):
+                    self.account_mode = await venue.account_mode()
+            except UNREACHED:
+                self.context.counts["modes not read"] += 1
+        return self.account_mode

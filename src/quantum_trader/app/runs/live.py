@@ -33,13 +33,22 @@ from quantum_trader.app.runs.live_settings import (
 from quantum_trader.app.runs.operator_requests import OperatorRequests
 from quantum_trader.app.runs.outside_intents import BUS_TOPICS, IntentQueue, OutsideIntents
 from quantum_trader.app.runs.state_dir import RecordFile, StateDir, sealed, unsealed
-from quantum_trader.app.runs.status import STOPPED, HaltLine, LiveStatus, OrderLine, PositionLine, write_status
+from quantum_trader.app.runs.status import (
+    STOPPED,
+    HaltLine,
+    LiveStatus,
+    OrderLine,
+    OthersLine,
+    PositionLine,
+    write_status,
+)
 from quantum_trader.app.runs.trace_file import TraceFile
 from quantum_trader.app.runs.watchdog import Watchdog
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_EMERGENCY, GOVERNOR_CODES
 from quantum_trader.domain.errors import StateError, VenueError
 from quantum_trader.engine.core import Engine, LiveAccount
+from quantum_trader.engine.halts import OPERATOR
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.venue_port import ExecutionVenue
 from quantum_trader.journal.tracer import DecisionTracer
@@ -290,11 +299,16 @@ class LiveRun:
                 for halt in engine.records.tally.halts if halt.cleared_ns == 0
             ),
             operator_taken=self.session.request_count,
+            entries_halted=engine.halts.in_force.get(OPERATOR) or engine.halts.closed(),
+            by_others=tuple(OthersLine(ts_ns=at_ns, text=text) for at_ns, text in engine.records.tally.others),
         )
 
-
     def _notes(self) -> tuple[str, ...]:
-        """What keeps this process from opening though no halt stands."""
+        """What keeps this process from opening though no halt stands, and what else needs a person."""
+        mode = self.driver.reconciling.account_mode
+        return (*([mode] if mode and mode not in self.engine.halts.held else ()), *self._unwritten())
+
+    def _unwritten(self) -> tuple[str, ...]:
         if self.engine.halts.inputs_written and not self.session.checkpoint_error and not self.driver.records_lost:
             return ()
         why = self.session.checkpoint_error or self.records.trouble or self.engine.recording.last or "a write failed"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,10 +19,11 @@ from quantum_trader.app.runs.live_settings import FOLDER_FILE, LiveFolder, LiveM
 from quantum_trader.app.runs.operator_requests import OperatorRequest, OperatorRequests
 from quantum_trader.app.runs.state_dir import unsealed
 from quantum_trader.domain.clock import NS_PER_SECOND
-from quantum_trader.domain.enums import GOVERNOR_CODES
+from quantum_trader.domain.enums import GOVERNOR_CODES, GovernorLevel
 from quantum_trader.domain.errors import StateError
 from quantum_trader.engine.books import Position
 from quantum_trader.engine.gateway import Purpose, Ticket
+from quantum_trader.engine.halts import DAILY_LOSS, OPERATOR, RECONCILIATION
 from quantum_trader.engine.tally import HaltEntry
 from quantum_trader.policy.storage import write_atomically
 from quantum_trader.risk.governor import GOV_ROW_LEVEL
@@ -62,6 +63,13 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
     qty: float
     price: float = 0.0  # trigger or limit
     resting: bool = True  # acknowledged; False: in flight, or its outcome is unknown
+
+
+class OthersLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a person or another client did on the account."""
+
+    ts_ns: int
+    text: str
 
 
 class HaltLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +114,8 @@ class LiveStatus(msgspec.Struct, frozen=True, kw_only=True):
     halts: tuple[HaltLine, ...] = ()
     operator_taken: int = 0
     notes: tuple[str, ...] = ()
+    entries_halted: str = ""  # why no new position is opened; empty: nothing keeps one from being opened
+    by_others: tuple[OthersLine, ...] = ()  # the last ones, oldest first
 
 
 class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +145,8 @@ class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
     orders: tuple[OrderLine, ...]
     halts: tuple[HaltLine, ...]
     pending_requests: tuple[OperatorRequest, ...]
+    entries_halted: str  # why no new position is opened, as last known
+    by_others: tuple[OthersLine, ...]
     direct_actions: int  # lines that commands wrote while the process was dead
     problems: tuple[str, ...]
 
@@ -279,7 +291,8 @@ def _from_live(live: LiveStatus) -> dict[str, Any]:
         "stage": live.stage, "last_event_age_s": live.last_event_age_s, "lag_s": live.lag_s,
         "queue_fill": live.queue_fill, "unreconciled_s": live.unreconciled_s, "in_doubt": live.in_doubt,
         "dropped_events": live.dropped_events, "positions": live.positions, "orders": live.orders,
-        "halts": live.halts, "operator_taken": live.operator_taken,
+        "halts": live.halts, "operator_taken": live.operator_taken, "entries_halted": live.entries_halted,
+        "by_others": live.by_others,
     }
 
 
@@ -289,6 +302,7 @@ def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
         "source": "nothing yet", "as_of_ns": 0, "equity": None, "equity_ns": 0, "governor": None, "stage": "",
         "last_event_age_s": None, "lag_s": None, "queue_fill": None, "unreconciled_s": None, "in_doubt": 0,
         "dropped_events": 0, "positions": (), "orders": (), "halts": (), "operator_taken": 0,
+        "entries_halted": "", "by_others": (),
     }
     if saved is None or "engine" not in saved:
         return view
@@ -308,8 +322,17 @@ def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
         governor=level.value, positions=position_lines(positions, tickets),
         orders=order_lines(tickets), halts=halt_lines(halts),
         operator_taken=int(saved.get("asked", saved.get("operator_taken", 0))),
+        entries_halted=_halted(engine["halts"]["in_force"], level), by_others=tuple(
+            OthersLine(ts_ns=ts_ns, text=text) for ts_ns, text in engine["tally"].get("others", ())
+        ),
     )
     return view
+
+
+def _halted(in_force: Mapping[str, str], level: GovernorLevel) -> str:
+    """Why no new position is opened, from the halts of a checkpoint."""
+    found = [in_force[kind] for kind in (OPERATOR, RECONCILIATION, DAILY_LOSS) if kind in in_force]
+    return next(iter(found), "the governor is in EMERGENCY" if level is GovernorLevel.EMERGENCY else "")
 
 
 def position_lines(positions: Iterable[Position], tickets: Iterable[Ticket]) -> tuple[PositionLine, ...]:
