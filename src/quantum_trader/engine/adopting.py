@@ -37,10 +37,10 @@ from quantum_trader.engine.reconciliation import (
     compare,
 )
 from quantum_trader.engine.records import Records
+from quantum_trader.engine.untraded import UNKNOWN_ATR, UntradedPosition, UntradedPositions
 from quantum_trader.risk.exits import exit_row
 from quantum_trader.signals import columns as col
 
-UNKNOWN_ATR: Final = 0.01  # of the price, for a position taken over before the ATR is known
 _SAME: Final = 1e-9  # of a quantity: less is nothing
 _MUCH: Final = 1e-4  # of the wallet: more than a funding payment that was missed
 _ASKING_NS: Final = 60 * NS_PER_SECOND  # a wallet that differs for longer is believed, asked for or not
@@ -90,6 +90,10 @@ class VenueTruth(Protocol):
         """Symbols on which the last look disagreed."""
         ...
 
+    def untraded_positions(self) -> list[UntradedPosition]:
+        """The positions of the account in symbols that are not traded here."""
+        ...
+
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values."""
         ...
@@ -125,6 +129,10 @@ class RefuseUnexplained:
         """Nothing is ever in doubt."""
         return set()
 
+    def untraded_positions(self) -> list[UntradedPosition]:
+        """None: nobody else trades on a replay's account."""
+        return []
+
     def state(self) -> dict[str, Any]:
         """Nothing to keep."""
         return {}
@@ -146,6 +154,9 @@ class Adopting:
         self._opening, self._protection, self._fills, self._money = opening, protection, fills, money
         self._policy, self._gateway, self._halts, self._records = policy, gateway, halts, records
         self._reconciler, self._seen, self._quietly = reconciler, seen, quietly
+        self.untraded = UntradedPositions(
+            instruments, gateway, halts, records, self._told_at, quietly=quietly
+        )
         self._adopted = 0  # number of the last position that was taken over or closed as gone
         self._looked_ns: dict[str, int] = {}  # when a symbol's position was last taken from the venue
 
@@ -154,6 +165,7 @@ class Adopting:
     def admits(self, event: OrderUpdate | Fill | FundingPayment) -> bool:
         """Whether *event* is new: of a symbol traded here, not reported before, and of an order that may be alive."""
         if event.symbol not in self._instruments.index:
+            self.untraded.on_event(event)
             return False
         if isinstance(event, FundingPayment):
             return self._seen.add(f"{event.symbol}/{event.ts_ns}")
@@ -288,7 +300,7 @@ class Adopting:
         if snapshot.mode:
             self._halts.hold(f"{snapshot.mode}; then resume", snapshot.ts_ns)
         found = compare(snapshot, books.positions, gateway.tickets(), books.cash, symbols, gateway.is_own)
-        commands: list[Command] = []
+        commands = self.untraded.on_snapshot(snapshot)
         for difference in self._reconciler.look(found, snapshot, symbols):
             commands += self._mend(difference, snapshot)
         commands += self._records.outgoing(gateway.cancel_stale(books.positions, snapshot.ts_ns))
@@ -411,6 +423,10 @@ class Adopting:
             position.plan.leverage = theirs.leverage
         return self._protection.bracket(position, position.entry_price, now_ns, position.stop)
 
+    def untraded_positions(self) -> list[UntradedPosition]:
+        """The positions of the account in symbols that are not traded here."""
+        return list(self.untraded.held.values())
+
     def suspects(self) -> set[str]:
         """Symbols on which the last look disagreed; every one of them when much of the wallet is unexplained."""
         suspects = set()
@@ -425,8 +441,10 @@ class Adopting:
 
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values."""
-        return {"adopted": self._adopted, "looked_ns": dict(self._looked_ns)}
+        return {"adopted": self._adopted, "looked_ns": dict(self._looked_ns), "untraded": self.untraded.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state`."""
         self._adopted, self._looked_ns = state["adopted"], dict(state["looked_ns"])
+        if "untraded" in state:
+            self.untraded.load_state(state["untraded"])

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
+from quantum_trader.domain.errors import InputError
+from quantum_trader.domain.instrument import Instrument
 from quantum_trader.engine.reconciliation import VenueSnapshot
 from quantum_trader.engine.venue_port import ModeVenue
 from quantum_trader.live.account import AccountReader
@@ -112,7 +115,16 @@ class Reconciling:
         return VenueSnapshot(
             ts_ns=asked_ns, wallet=balance.wallet, positions=tuple(positions), orders=tuple(orders),
             busy=tuple(sorted(busy)), moves_known=self._account.transfers_known, mode=mode,
+            filters=self._filters({one.symbol for one in positions} - set(self.context.symbols)),
         )
+
+    def _filters(self, untraded: set[str]) -> tuple[Instrument, ...]:
+        """The filters of symbols that are held and not traded here, where the venue lists them."""
+        found: list[Instrument] = []
+        for symbol in sorted(untraded):
+            with suppress(InputError):
+                found.append(self.context.venue.instrument(symbol))
+        return tuple(found)
 
     async def _read_mode(self) -> str:
         """Why the account cannot be traded in its mode; as last read where the venue does not answer."""

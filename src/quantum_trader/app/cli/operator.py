@@ -248,7 +248,8 @@ def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
     for position in found.positions:
         stop = f"stop {position.stop:g}" if position.protected else "NO STOP at the venue"
         size = f"{position.side} {position.qty:g} from {position.entry_price:g}"
-        lines.append(f"position     {position.symbol} {size}, {stop}")
+        whose = "" if position.traded else ", not opened by this bot, in a symbol that it does not trade"
+        lines.append(f"position     {position.symbol} {size}, {stop}{whose}")
     for order in found.orders:
         at = f" at {order.price:g}" if order.price else ""
         rest = "" if order.resting else ", not acknowledged"

@@ -40,6 +40,7 @@ from quantum_trader.app.runs.status import (
     OrderLine,
     OthersLine,
     PositionLine,
+    untraded_lines,
     write_status,
 )
 from quantum_trader.app.runs.trace_file import TraceFile
@@ -276,7 +277,7 @@ class LiveRun:
             equity=engine.account.equity, wallet=engine.account.books.cash, every_s=self.live.status_s,
             equity_ns=max(engine.now_ns, engine.money.began_ns) if engine.halts.started else 0,
             governor=GOVERNOR_CODES[int(engine.account.governor[0])].value,
-            positions=tuple(
+            positions=untraded_lines(engine.adopting.untraded_positions()) + tuple(
                 PositionLine(
                     symbol=held.symbol, side=held.side.value, qty=held.qty, entry_price=held.entry_price,
                     stop=engine.gateway.resting_stop(held), target=held.target, mark_price=float(marks[held.index]),

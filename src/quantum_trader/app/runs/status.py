@@ -19,12 +19,13 @@ from quantum_trader.app.runs.live_settings import FOLDER_FILE, LiveFolder, LiveM
 from quantum_trader.app.runs.operator_requests import OperatorRequest, OperatorRequests
 from quantum_trader.app.runs.state_dir import unsealed
 from quantum_trader.domain.clock import NS_PER_SECOND
-from quantum_trader.domain.enums import GOVERNOR_CODES, GovernorLevel
+from quantum_trader.domain.enums import GOVERNOR_CODES, GovernorLevel, Side
 from quantum_trader.domain.errors import StateError
 from quantum_trader.engine.books import Position
 from quantum_trader.engine.gateway import Purpose, Ticket
 from quantum_trader.engine.halts import DAILY_LOSS, OPERATOR, RECONCILIATION
 from quantum_trader.engine.tally import HaltEntry
+from quantum_trader.engine.untraded import UntradedPosition
 from quantum_trader.policy.storage import write_atomically
 from quantum_trader.risk.governor import GOV_ROW_LEVEL
 
@@ -52,6 +53,7 @@ class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
     target: float = 0.0
     mark_price: float = 0.0  # 0.0: not known
     protected: bool = True  # an acknowledged stop for the whole quantity rests at the venue
+    traded: bool = True  # False: somebody else's, in a symbol that this run does not trade
 
 
 class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -319,7 +321,10 @@ def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
     view.update(
         source="checkpoint", as_of_ns=now_ns, equity=float(account["equity"]),
         equity_ns=max(now_ns, int(engine["money"]["began_ns"])),
-        governor=level.value, positions=position_lines(positions, tickets),
+        governor=level.value, positions=(*position_lines(positions, tickets), *untraded_lines(
+            msgspec.convert(raw, UntradedPosition)
+            for raw in engine["adopting"].get("untraded", {}).get("held", {}).values()
+        )),
         orders=order_lines(tickets), halts=halt_lines(halts),
         operator_taken=int(saved.get("asked", saved.get("operator_taken", 0))),
         entries_halted=_halted(engine["halts"]["in_force"], level), by_others=tuple(
@@ -350,6 +355,18 @@ def position_lines(positions: Iterable[Position], tickets: Iterable[Ticket]) -> 
             )
         )
     return tuple(lines)
+
+
+def untraded_lines(held: Iterable[UntradedPosition]) -> tuple[PositionLine, ...]:
+    """Positions of others in symbols that the run does not trade."""
+    return tuple(
+        PositionLine(
+            symbol=one.symbol, side=(Side.SHORT if one.qty < 0.0 else Side.LONG).value, qty=abs(one.qty),
+            entry_price=one.entry_price, stop=one.stop, mark_price=one.mark_price, protected=one.stop > 0.0,
+            traded=False,
+        )
+        for one in held
+    )
 
 
 def order_lines(tickets: Iterable[Ticket]) -> tuple[OrderLine, ...]:
