@@ -232,7 +232,7 @@ def algo_view(
         average_price=finite(child.avg_price) if child is not None else 0.0, price=loose_number(answer.price),
         stop_price=loose_number(answer.trigger_price) if sided else 0.0, reduce_only=reduces,
         status=known.get(word, unknown), created_ns=milliseconds(answer.create_time) * NS_PER_MS,
-        reason=_reason_of(word, answer.side, _ALGO_STATUS if known is _ALGO_STATUS else _STATUS),
+        reason=_reason_of(word, answer.side, known),
     )
 
 
