@@ -23,7 +23,7 @@ from quantum_trader.app.runs.live_settings import LiveMode, LiveSettings, bind_f
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequests
 from quantum_trader.app.runs.state_dir import StateDir
 from quantum_trader.app.runs.status import STOPPED, LiveStatus, OrderLine, PositionLine, read_status, write_status
-from quantum_trader.domain.errors import ConfigError, StateError, VenueUnavailable
+from quantum_trader.domain.errors import StateError, VenueUnavailable
 
 KEYS = {"QT_LOCAL_KEY": "local-key-abcdefghij", "QT_LOCAL_SECRET": "local-secret-abcdefghij"}
 
@@ -241,22 +241,21 @@ def test_flatten_now_closes_everything_and_leaves_it_on_record(account: FakeAcco
 
 
 def test_positions_the_run_does_not_trade_are_closed_too(account: FakeAccount, tmp_path: Path) -> None:
-    """The account is connected to once more, for the symbols it holds."""
+    """One connection takes closing orders of every symbol."""
     account.symbols = ("AAAUSDT",)
     result = call(folder(tmp_path), "flatten", "--now", "--reason", "x")
     assert result.exit_code == 0, result.output
-    assert account.calls["connect"] == 2
+    assert account.calls["connect"] == 1
     assert not any(account.held.values())
 
 
-def test_what_cannot_be_traded_here_is_left_alone_and_told(account: FakeAccount, tmp_path: Path) -> None:
-    """The symbols of the run are closed all the same."""
+def test_what_cannot_be_closed_is_named_and_the_rest_is_closed(account: FakeAccount, tmp_path: Path) -> None:
+    """The venue refuses one symbol's orders; the symbols of the run are closed all the same."""
     account.symbols = ("AAAUSDT",)
-    account.faults["connect"] = ["", ConfigError("not a USDT perpetual")]
     account.refuses = ("BBBUSDT",)
     result = call(folder(tmp_path), "flatten", "--now", "--reason", "x", "--deadline", "15")
     assert result.exit_code == 1
-    assert "BBBUSDT: not traded by this run, and not closed: not a USDT perpetual" in result.stderr
+    assert "BBBUSDT -0.5 is open (symbol = 'BBBUSDT': not connected)" in result.output
     assert account.held["AAAUSDT"] == 0.0
 
 

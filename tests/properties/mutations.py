@@ -168,8 +168,8 @@ MUTATIONS: Final = (
         "test_5_the_adapter_tells_a_timeout_from_a_refusal",
     ),
     Mutation(
-        5, "app/runs/flatten.py", "over = self._now_ns() - sent_ns > self._venue.receive_window_s * NS_PER_SECOND",
-        "over = True", "test_5_flatten_of_a_dead_process_asks_too",
+        5, "app/runs/flatten.py", "late = self._now_ns() - sent_ns > self._venue.receive_window_s * NS_PER_SECOND",
+        "late = True", "test_5_flatten_of_a_dead_process_asks_too",
     ),
     # 6. A stop at the venue for every position.
     Mutation(

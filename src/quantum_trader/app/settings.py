@@ -19,6 +19,7 @@ import msgspec
 
 from quantum_trader.domain.enums import OrchestratorMode
 from quantum_trader.domain.errors import ConfigError
+from quantum_trader.domain.symbols import check_symbols
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market.recording import RecordingSettings
 from quantum_trader.market.regime import MarketSettings
@@ -61,11 +62,7 @@ class DataSettings(msgspec.Struct, frozen=True, kw_only=True):
         first, last = moment("data.start", self.start), moment("data.end", self.end)
         if first is not None and last is not None and str(last)[:10] < str(first)[:10]:
             raise ConfigError(f"data.end = {self.end!r}: lies before data.start = {self.start!r}")
-        for symbol in self.symbols:
-            if not symbol or symbol != symbol.strip().upper():
-                raise ConfigError(f"data.symbols: {symbol!r} is not a symbol; write it like 'BTCUSDT'")
-        if len(set(self.symbols)) != len(self.symbols):
-            raise ConfigError(f"data.symbols = {list(self.symbols)}: a symbol stands there twice")
+        check_symbols("data.symbols", self.symbols)
 
 
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):

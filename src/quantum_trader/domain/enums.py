@@ -147,6 +147,7 @@ class ExitReason(str, Enum):
     UNPROTECTED = "UNPROTECTED"
     FLATTEN = "FLATTEN"
     EXTERNAL = "EXTERNAL"  # closed at the venue by an order that this bot did not send
+    INTENT = "INTENT"  # closed by a reducing intent from outside the signals
 
 
 # The position of a member is its code in every kernel. Append only: saved states hold these numbers.

@@ -33,5 +33,5 @@ TOPICS: Final = (
     "order.cancel", "order.filled", "funding.paid", "trade.executed", "trade.failed", "trade.closed",
     "shadow.closed", "halt.raised", "halt.cleared", "rollout.changed", "operator.requested", "run.ended",
     "market.bar", "health.changed", "stream.changed", "position.adopted", "reconciliation.difference", "cash.adjusted",
-    "input.failed", "session.continued", "fill.known", "intent.received", "instrument.changed",
+    "account.by_others", "input.failed", "session.continued", "fill.known", "intent.received", "instrument.changed",
 )

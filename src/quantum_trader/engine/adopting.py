@@ -16,10 +16,10 @@ from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.trading import Fill, FundingPayment, OrderUpdate
 from quantum_trader.engine import ids
 from quantum_trader.engine.account import Account
-from quantum_trader.engine.books import Plan, Position, closing_side
-from quantum_trader.engine.facts import AdoptedPosition
+from quantum_trader.engine.books import ADOPTED, Plan, Position, closing_side
+from quantum_trader.engine.facts import AdoptedPosition, ByOthers
 from quantum_trader.engine.fills import Fills
-from quantum_trader.engine.gateway import Command, Gateway
+from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
 from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.market import Market
@@ -38,10 +38,11 @@ from quantum_trader.engine.reconciliation import (
     compare,
 )
 from quantum_trader.engine.records import Records
+from quantum_trader.engine.untraded import UNKNOWN_ATR, UntradedPosition, UntradedPositions
 from quantum_trader.risk.exits import exit_row
 from quantum_trader.signals import columns as col
 
-UNKNOWN_ATR: Final = 0.01  # of the price, for a position taken over before the ATR is known
+_SAME: Final = 1e-9  # of a quantity: less is nothing
 _MUCH: Final = 1e-4  # of the wallet: more than a funding payment that was missed
 _ASKING_NS: Final = 60 * NS_PER_SECOND  # a wallet that differs for longer is believed, asked for or not
 
@@ -57,12 +58,24 @@ class VenueTruth(Protocol):
         """Answer a fill that fits no order and no position."""
         ...
 
+    def is_by_others(self, fill: Fill, position: Position) -> bool:
+        """Whether a person or another client reduced *position* with *fill*, whose order is not known here."""
+        ...
+
+    def order_cancelled(self, ticket: Ticket, update: OrderUpdate) -> None:
+        """Note that an order of ours was cancelled."""
+        ...
+
     def on_snapshot(self, snapshot: VenueSnapshot) -> list[Command]:
         """Compare the books with the venue."""
         ...
 
     def suspects(self) -> set[str]:
         """Symbols on which the last look disagreed."""
+        ...
+
+    def untraded_positions(self) -> list[UntradedPosition]:
+        """The positions of the account in symbols that are not traded here."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -85,6 +98,13 @@ class RefuseUnexplained:
         """Raise StateError: the books cannot place *fill*."""
         raise StateError(f"{fill.symbol}: fill {fill.fill_id} fits no position and no order; the books halt")
 
+    def is_by_others(self, fill: Fill, position: Position) -> bool:
+        """Never: nobody else trades on a replay's account."""
+        return False
+
+    def order_cancelled(self, ticket: Ticket, update: OrderUpdate) -> None:
+        """Note nothing: nobody else cancels here."""
+
     def on_snapshot(self, snapshot: VenueSnapshot) -> list[Command]:
         """Raise StateError: a replay has no account beyond its own to compare with."""
         raise StateError("account read: this engine replays a recording; only a live one is compared with a venue")
@@ -92,6 +112,10 @@ class RefuseUnexplained:
     def suspects(self) -> set[str]:
         """Nothing is ever in doubt."""
         return set()
+
+    def untraded_positions(self) -> list[UntradedPosition]:
+        """None: nobody else trades on a replay's account."""
+        return []
 
     def state(self) -> dict[str, Any]:
         """Nothing to keep."""
@@ -114,6 +138,9 @@ class Adopting:
         self._opening, self._protection, self._fills, self._money = opening, protection, fills, money
         self._policy, self._gateway, self._halts, self._records = policy, gateway, halts, records
         self._reconciler, self._seen, self._quietly = reconciler, seen, quietly
+        self.untraded = UntradedPositions(
+            instruments, gateway, halts, records, self._told_at, quietly=quietly
+        )
         self._adopted = 0  # number of the last position that was taken over or closed as gone
         self._looked_ns: dict[str, int] = {}  # when a symbol's position was last taken from the venue
 
@@ -122,6 +149,7 @@ class Adopting:
     def admits(self, event: OrderUpdate | Fill | FundingPayment) -> bool:
         """Whether *event* is new: of a symbol traded here, not reported before, and of an order that may be alive."""
         if event.symbol not in self._instruments.index:
+            self.untraded.on_event(event)
             return False
         if isinstance(event, FundingPayment):
             return self._seen.add(f"{event.symbol}/{event.ts_ns}")
@@ -135,16 +163,64 @@ class Adopting:
             return False
         return True
 
+    def is_by_others(self, fill: Fill, position: Position) -> bool:
+        """Whether a person or another client reduced *position* with *fill*; it is told once for each of their orders.
+
+        The venue's own orders (liquidation, delisting) and those of commands of this program are nobody else's.
+        """
+        if fill.liquidation or not self._is_foreign(fill.client_order_id):
+            return False
+        left = position.qty - fill.qty
+        what = f"reduced {position.side.value} {position.qty:g} to {left:g}" if left > position.qty * _SAME else (
+            f"closed {position.side.value} {position.qty:g}"
+        )
+        self._told(fill.symbol, fill.client_order_id, f"{what} at {fill.price:g}", fill.ts_ns)
+        return True
+
+    def order_cancelled(self, ticket: Ticket, update: OrderUpdate) -> None:
+        """Tell that somebody else cancelled the stop or target of an open position; another stop is placed."""
+        position = self._account.books.positions.get(ticket.symbol)
+        if ticket.cancelled or position is None or position.exit_reason is not None or update.reason:
+            return
+        if ticket.purpose in (Purpose.STOP, Purpose.TARGET):
+            again = ", and it is placed again" if ticket.purpose is Purpose.STOP else ""
+            text = f"cancelled the {ticket.purpose.value.lower()} at {ticket.price:g}{again}"
+            self._told(ticket.symbol, ticket.client_order_id, text, update.ts_ns)
+
+    def _is_foreign(self, order_id: str) -> bool:
+        """Whether an order was sent by a person or another client."""
+        if self._gateway.is_own(order_id):
+            return False
+        return bool(ids.mark_of(order_id)) or not order_id.startswith(ids.OWN_PREFIX)
+
+    def _told(self, symbol: str, order_id: str, what: str, now_ns: int) -> None:
+        """Record and show, once for each order of others (or of ours that they cancelled), what they did."""
+        if self._seen.add(f"others/{order_id}"):
+            text = f"{symbol}: a person or another client {what} (order {order_id})"
+            self._records.record("account.by_others", "", now_ns, ByOthers(
+                symbol=symbol, order_id=order_id, what=what
+            ))
+            self._records.tally.by_others(now_ns, text)
+
+    def _told_at(self, symbol: str, what: str, now_ns: int) -> None:
+        """As :meth:`_told`, for what the account shows without an order."""
+        if self._seen.add(f"others/{symbol}/{now_ns}"):
+            self._records.record("account.by_others", "", now_ns, ByOthers(symbol=symbol, order_id="", what=what))
+            self._records.tally.by_others(now_ns, f"{symbol}: a person or another client {what}")
+
     def unexplained(self, fill: Fill) -> list[Command]:
         """Book a trade that was not ordered here: what it closes is closed, what it opens is taken over."""
         books = self._account.books
         position = books.positions.get(fill.symbol)
+        if self._is_foreign(fill.client_order_id):
+            side = "bought" if fill.side is OrderSide.BUY else "sold"
+            self._told(fill.symbol, fill.client_order_id, f"{side} {fill.qty:g} at {fill.price:g}", fill.ts_ns)
         commands: list[Command] = []
         if position is not None and fill.side is closing_side(position.sign):
             share = position.qty / fill.qty
             first = msgspec.structs.replace(fill, qty=position.qty, fee=fill.fee * share)
             position.exit_reason = ExitReason.EXTERNAL
-            commands += self._fills.reduced(first, None)
+            commands += self._fills.reduced(first, None, by_others=True)
             fill = msgspec.structs.replace(fill, qty=fill.qty - first.qty, fee=fill.fee * (1.0 - share))
         elif position is not None:
             books.add(fill)
@@ -197,7 +273,7 @@ class Adopting:
             leverage=leverage if leverage > 0.0 else self._policy.settings.leverage, atr=atr, stop_atr=stop_atr,
             target_atr=target_atr, breakeven_r=breakeven_r, trail_atr=trail_atr, max_hours=max_hours,
             exit_mode=self._policy.integration.fixed[3], confidence=0.0,
-            policy_hash=self._policy.content_hash, model="adopted",
+            policy_hash=self._policy.content_hash, model=ADOPTED,
             regime=self._market.regime_name(index),
         )
 
@@ -206,8 +282,10 @@ class Adopting:
     def on_snapshot(self, snapshot: VenueSnapshot) -> list[Command]:
         """Compare the books with the venue; what two looks in a row show alike is acted on."""
         gateway, books, symbols = self._gateway, self._account.books, self._instruments.symbols
+        if snapshot.mode:
+            self._halts.hold(f"{snapshot.mode}; then resume", snapshot.ts_ns)
         found = compare(snapshot, books.positions, gateway.tickets(), books.cash, symbols, gateway.is_own)
-        commands: list[Command] = []
+        commands = self.untraded.on_snapshot(snapshot)
         for difference in self._reconciler.look(found, snapshot, symbols):
             commands += self._mend(difference, snapshot)
         commands += self._records.outgoing(gateway.cancel_stale(books.positions, snapshot.ts_ns))
@@ -279,6 +357,8 @@ class Adopting:
     def _take_leverage(self, position: Position, leverage: float, now_ns: int) -> list[Command]:
         """Take over a leverage that was changed; a stop that would come after the liquidation is made anew."""
         if leverage > 0.0:  # 0.0: the venue does not say
+            what = f"changed the leverage from {position.plan.leverage:g} to {leverage:g}"
+            self._told_at(position.symbol, what, now_ns)
             position.plan.leverage = leverage
         if self._protection.is_behind_liquidation(position):
             return self._protection.bracket(position, position.entry_price, now_ns)
@@ -312,16 +392,25 @@ class Adopting:
             side=closing_side(position.sign), qty=position.qty, price=mark if mark > 0.0 else position.entry_price,
             fee=0.0, liquidity="taker", ts_ns=now_ns,
         )
+        if position.exit_reason is None:
+            what = f"closed {position.side.value} {position.qty:g}: the venue holds it no longer"
+            self._told_at(position.symbol, what, now_ns)
         position.exit_reason = ExitReason.EXTERNAL
         return self._fills.reduced(fill, None)
 
     def _resize(self, position: Position, theirs: VenuePosition, now_ns: int) -> list[Command]:
+        what = f"changed {position.side.value} {position.qty:g} to {abs(theirs.qty):g}"
+        self._told_at(position.symbol, what, now_ns)
         position.qty = abs(theirs.qty)
         position.peak_qty = max(position.peak_qty, position.qty)
         position.entry_price = theirs.entry_price
         if theirs.leverage > 0.0:  # 0.0: the venue does not say
             position.plan.leverage = theirs.leverage
         return self._protection.bracket(position, position.entry_price, now_ns, position.stop)
+
+    def untraded_positions(self) -> list[UntradedPosition]:
+        """The positions of the account in symbols that are not traded here."""
+        return list(self.untraded.held.values())
 
     def suspects(self) -> set[str]:
         """Symbols on which the last look disagreed; every one of them when much of the wallet is unexplained."""
@@ -337,8 +426,10 @@ class Adopting:
 
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values."""
-        return {"adopted": self._adopted, "looked_ns": dict(self._looked_ns)}
+        return {"adopted": self._adopted, "looked_ns": dict(self._looked_ns), "untraded": self.untraded.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state`."""
         self._adopted, self._looked_ns = state["adopted"], dict(state["looked_ns"])
+        if "untraded" in state:
+            self.untraded.load_state(state["untraded"])

@@ -6,7 +6,7 @@ streaks) is derived or updated at the one place where a trade closes.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -24,6 +24,8 @@ from quantum_trader.engine.accounting import (
 )
 from quantum_trader.engine.ids import trade_id
 from quantum_trader.policy.core import next_streak
+
+ADOPTED: Final = "adopted"  # model of the plan of a position that this program did not open
 
 
 class Plan(msgspec.Struct, kw_only=True):

@@ -256,7 +256,8 @@ class Engine:
         position = self.account.books.positions.get(fill.symbol)
         reduces = position is not None and fill.side is closing_side(position.sign)
         if position is not None and reduces and fill.qty <= position.qty * (1.0 + _EPSILON):
-            return self.fills.reduced(fill, ticket.purpose if ticket is not None else None)
+            by_others = ticket is None and self.adopting.is_by_others(fill, position)
+            return self.fills.reduced(fill, ticket.purpose if ticket is not None else None, by_others=by_others)
         return self.adopting.unexplained(fill)
 
     def _on_update(self, update: OrderUpdate) -> list[Command]:
@@ -284,6 +285,8 @@ class Engine:
 
     def _order_ended(self, ticket: Ticket, update: OrderUpdate) -> list[Command]:
         """Answer an order that was refused or cancelled."""
+        if update.status is OrderStatus.CANCELED:
+            self.adopting.order_cancelled(ticket, update)
         if ticket.purpose is Purpose.OPEN and ticket.settled:
             plan = self.opening.forget(ticket)
             if update.filled_qty <= 0.0:

@@ -144,6 +144,14 @@ class AdoptedPosition(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+class ByOthers(msgspec.Struct, frozen=True, kw_only=True):
+    """A person or another client did something on the account."""
+
+    symbol: str
+    order_id: str  # theirs, or ours that they cancelled; empty where no order shows it
+    what: str
+
+
 class SessionContinued(msgspec.Struct, frozen=True, kw_only=True):
     """Another process has taken the session over."""
 

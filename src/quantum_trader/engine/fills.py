@@ -63,13 +63,16 @@ class Fills:
         self._records.tally.event(fill.ts_ns, "trade", f"{position.side.value} {symbol} {fill.qty:g} at {fill.price:g}")
         return self._protection.bracket(position, position.entry_price, fill.ts_ns)
 
-    def reduced(self, fill: Fill, purpose: Purpose | None) -> list[Command]:
-        """Book a closing fill; when it leaves nothing, close the trade and cancel what rests."""
+    def reduced(self, fill: Fill, purpose: Purpose | None, *, by_others: bool = False) -> list[Command]:
+        """Book a closing fill; when it leaves nothing, close the trade and cancel what rests.
+
+        *by_others*: of an order that this program did not send.
+        """
         position, flat = self._account.books.reduce(fill)
         self._protection.reduced(fill.symbol)
         was_closing = position.exit_reason is not None
         if not was_closing or fill.liquidation or purpose in (Purpose.STOP, Purpose.TARGET):
-            position.exit_reason = _exit_reason(position, fill, purpose)
+            position.exit_reason = _exit_reason(position, fill, purpose, by_others=by_others)
         if flat:
             return self._trade_closed(position, fill)
         if fill.liquidation:  # the venue took a part: the rest is closed at once
@@ -97,7 +100,7 @@ class Fills:
         return self._records.outgoing(self._gateway.cancel_all(fill.symbol, fill.ts_ns))
 
 
-def _exit_reason(position: Position, fill: Fill, purpose: Purpose | None) -> ExitReason:
+def _exit_reason(position: Position, fill: Fill, purpose: Purpose | None, *, by_others: bool) -> ExitReason:
     """Why *fill* reduced *position*."""
     if fill.liquidation:
         return ExitReason.LIQUIDATION
@@ -105,4 +108,4 @@ def _exit_reason(position: Position, fill: Fill, purpose: Purpose | None) -> Exi
         return ExitReason.TAKE_PROFIT
     if purpose is Purpose.STOP:
         return ExitReason.STOP if position.stop == position.first_stop else ExitReason.TRAILING_STOP
-    return position.exit_reason or ExitReason.FLATTEN
+    return position.exit_reason or (ExitReason.EXTERNAL if by_others else ExitReason.FLATTEN)

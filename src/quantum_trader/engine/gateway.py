@@ -50,6 +50,7 @@ class Ticket(msgspec.Struct, kw_only=True):
     created_ns: int = 0
     resting: bool = False
     filled: float = 0.0  # quantity of the fills booked
+    cancelled: bool = False  # a cancel was requested
     final_qty: float = msgspec.field(default=-1.0, name="told")  # filled at the final status; -1.0 before it
 
     @property
@@ -66,6 +67,12 @@ class Ticket(msgspec.Struct, kw_only=True):
     def settled(self) -> bool:
         """Whether the order has a final status and all its fills are booked."""
         return self.over and self.filled >= self.final_qty * (1.0 - _EPSILON)
+
+
+def _cancel(ticket: Ticket, now_ns: int) -> Command:
+    """The request to cancel an order of ours."""
+    ticket.cancelled = True
+    return CancelRequest(client_order_id=ticket.client_order_id, symbol=ticket.symbol, created_ns=now_ns)
 
 
 class Gateway:
@@ -174,10 +181,7 @@ class Gateway:
         if newest.purpose not in (Purpose.STOP, Purpose.TARGET):
             return []
         resting = [ticket for ticket in self._find(newest.symbol, newest.purpose) if ticket.resting]  # oldest first
-        return [
-            CancelRequest(client_order_id=old.client_order_id, symbol=old.symbol, created_ns=now_ns)
-            for old in resting[:-1]
-        ]
+        return [_cancel(old, now_ns) for old in resting[:-1]]
 
     def in_flight(self, symbol: str, purpose: Purpose) -> bool:
         """Whether an order of *purpose* for *symbol* was made and has no report from the venue yet."""
@@ -190,7 +194,7 @@ class Gateway:
     def cancel_all(self, symbol: str, now_ns: int) -> list[Command]:
         """Cancel every order of *symbol* that may be open, the remainder of its opening order included."""
         return [
-            CancelRequest(client_order_id=ticket.client_order_id, symbol=symbol, created_ns=now_ns)
+            _cancel(ticket, now_ns)
             for ticket in self._tickets.values()
             if ticket.symbol == symbol and not (ticket.over or ticket.filled >= ticket.qty * (1.0 - _EPSILON))
         ]
@@ -202,7 +206,7 @@ class Gateway:
             if ticket.resting:
                 newest[ticket.symbol, ticket.purpose] = ticket
         return [
-            CancelRequest(client_order_id=ticket.client_order_id, symbol=ticket.symbol, created_ns=now_ns)
+            _cancel(ticket, now_ns)
             for ticket in self._tickets.values()
             if ticket.resting and ticket.purpose in (Purpose.STOP, Purpose.TARGET)
             and (ticket.symbol not in positions or newest[ticket.symbol, ticket.purpose] is not ticket)
@@ -215,7 +219,7 @@ class Gateway:
     def cancel_openings(self, now_ns: int, symbol: str = "") -> list[Command]:
         """Cancel every opening order that may be open, or only those of *symbol*."""
         return [
-            CancelRequest(client_order_id=ticket.client_order_id, symbol=ticket.symbol, created_ns=now_ns)
+            _cancel(ticket, now_ns)
             for ticket in self._tickets.values()
             if ticket.purpose is Purpose.OPEN and not ticket.over and symbol in ("", ticket.symbol)
         ]

@@ -16,7 +16,7 @@ from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import Intent, OrderRequest, Signal
 from quantum_trader.engine import ids
 from quantum_trader.engine.account import Account
-from quantum_trader.engine.books import Plan
+from quantum_trader.engine.books import ADOPTED, Plan
 from quantum_trader.engine.entry import EntryDecision, EntryRequest, decide_entry
 from quantum_trader.engine.facts import FailedIntent, SignalDecision
 from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
@@ -30,6 +30,7 @@ from quantum_trader.engine.records import Records
 from quantum_trader.engine.road import (
     ROAD_APPROVED,
     ROAD_FLIP,
+    ROAD_HELD,
     ROAD_NO_POSITION,
     ROAD_REASONS,
     gate,
@@ -203,11 +204,15 @@ class Opening:
         )
 
     def _gate(self, index: int, sign: int, confidence: float, atr: float, used: Settings) -> int:
-        """The ROAD code of the gates before sizing."""
+        """The ROAD code of the gates before sizing.
+
+        A position that somebody else opened is not this program's to turn: it counts as held, whatever its side.
+        """
         symbol = self._instruments.symbols[index]
         position = self._account.books.positions.get(symbol)
         held = position.plan.sign if position is not None else 0
-        return int(gate(sign, confidence, atr, held, int(symbol in self.pending), self.open_count, used))
+        code = int(gate(sign, confidence, atr, held, int(symbol in self.pending), self.open_count, used))
+        return ROAD_HELD if code == ROAD_FLIP and position is not None and position.plan.model == ADOPTED else code
 
     def _close_opposite(self, index: int, now_ns: int) -> list[Command]:
         """Close the position that a signal or intent points against, unless it is closing already."""
@@ -308,7 +313,7 @@ class Opening:
         if intent.reduce_only:
             if position is None:
                 return self._failed(intent, ROAD_REASONS[ROAD_NO_POSITION], now_ns)
-            return self._protection.close(position, position.exit_reason or ExitReason.SIGNAL_FLIP, now_ns)
+            return self._protection.close(position, position.exit_reason or ExitReason.INTENT, now_ns)
         if self._gateway.is_claimed(intent.intent_id):
             return []
         self._account.mark(self._market.closes)

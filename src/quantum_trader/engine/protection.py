@@ -21,7 +21,7 @@ from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.ports import Rejection
 from quantum_trader.engine.reconciliation import Reconciler
 from quantum_trader.engine.records import Records
-from quantum_trader.engine.refusals import FILTERS, ONLY_REDUCE, OTHERS_REDUCE, TOO_LARGE, is_of
+from quantum_trader.engine.refusals import FILTERS, ONLY_REDUCE, OTHER_MODE, OTHERS_REDUCE, TOO_LARGE, is_of
 from quantum_trader.engine.supervision import Supervise
 from quantum_trader.market.jit import compiled
 from quantum_trader.risk.exits import bracket, next_stop, timed_out, would_trigger
@@ -242,6 +242,11 @@ class Protection:
         if ticket.purpose is Purpose.OPEN:
             if is_of(update.reason, ONLY_REDUCE):
                 self._halts.hold(f"the venue takes orders that reduce alone: {update.reason}", update.ts_ns)
+            elif is_of(update.reason, OTHER_MODE):
+                self._halts.hold(
+                    f"another client has switched the account to hedge mode ({update.reason}); switch it back to "
+                    "one-way mode, then resume", update.ts_ns,
+                )
         elif position is not None and ticket.purpose is Purpose.TARGET and is_of(update.reason, FILTERS):
             before = position.target
             self._put_on_grid(position)

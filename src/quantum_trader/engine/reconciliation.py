@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from quantum_trader.domain.instrument import Instrument
 from quantum_trader.engine.books import Position
 from quantum_trader.engine.gateway import Ticket
 from quantum_trader.engine.ids import OWN_PREFIX
@@ -34,6 +35,8 @@ class VenueSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     orders: tuple[VenueOrder, ...]
     busy: tuple[str, ...] = ()
     moves_known: bool = True
+    mode: str = ""  # why the account cannot be traded in its position or asset mode; empty: it can
+    filters: tuple[Instrument, ...] = ()  # of the symbols held that are not traded here, where the venue lists them
 
 
 class DifferenceKind(str, Enum):
@@ -87,7 +90,9 @@ def _positions(
     snapshot: VenueSnapshot, positions: Mapping[str, Position], watched: list[str]
 ) -> list[Difference]:
     found = []
-    held = {position.symbol: position for position in snapshot.positions}
+    held: dict[str, VenuePosition] = {}
+    for position in snapshot.positions:  # in hedge mode a symbol has one of each side: the first one counts
+        held.setdefault(position.symbol, position)
     for symbol in watched:
         theirs, ours = held.get(symbol), positions.get(symbol)
         venue_qty = theirs.qty if theirs is not None else 0.0

@@ -26,6 +26,7 @@ from quantum_trader.domain.trading import (
 from quantum_trader.engine.facts import (
     AdoptedPosition,
     BarsRecord,
+    ByOthers,
     CashAdjusted,
     FailedIntent,
     HaltNotice,
@@ -58,6 +59,7 @@ DATA_TYPES: Final[dict[str, tuple[type[msgspec.Struct], ...]]] = {
     "order.filled": (Fill,), "fill.known": (Fill,), "funding.paid": (FundingPayment,),
     "trade.executed": (Fill, AdoptedPosition), "trade.failed": (FailedIntent, OrderUpdate),
     "trade.closed": (ClosedTrade,), "position.adopted": (AdoptedPosition,),
+    "account.by_others": (ByOthers,),
     "reconciliation.difference": (Difference,), "cash.adjusted": (CashAdjusted,),
     "halt.raised": (HaltNotice,), "halt.cleared": (HaltNotice,), "health.changed": (HealthNotice,),
     "input.failed": (InputFailure,), "operator.requested": (OperatorRequested,),

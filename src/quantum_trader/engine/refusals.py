@@ -24,6 +24,7 @@ ONLY_REDUCE: Final = frozenset({
     "-4400",  # TRADING_QUANTITATIVE_RULE: ten symbols in a day lock the account
     "-4401",  # LARGE_POSITION_SYM_RULE
 })
+OTHER_MODE: Final = frozenset({"-4061"})  # the account is in hedge mode: another client has switched it
 
 
 def is_of(reason: str, codes: Collection[str]) -> bool:

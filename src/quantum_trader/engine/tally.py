@@ -72,6 +72,14 @@ class Tally:
         self.governor: Counter[str] = Counter()
         self.topics: Counter[str] = Counter()
         self.feed: deque[tuple[int, str, str]] = deque(maxlen=_FEED)
+        self.others: list[tuple[int, str]] = []  # what others did on the account lately: time, text
+        self.others_count = 0  # all of it since the start
+
+    def by_others(self, ts_ns: int, text: str) -> None:
+        """Keep what a person or another client did on the account."""
+        self.others = [*self.others[1 - _FEED:], (ts_ns, text)]
+        self.others_count += 1
+        self.event(ts_ns, "others", text)
 
     def event(self, ts_ns: int, kind: str, text: str) -> None:
         """Add a line to the feed."""
@@ -101,3 +109,4 @@ class Tally:
         self.trades = [msgspec.convert(raw, ClosedTrade) for raw in state["trades"]]
         self.halts = [msgspec.convert(raw, HaltEntry) for raw in state["halts"]]
         self.feed = deque((tuple(line) for line in state["feed"]), maxlen=_FEED)
+        self.others = [(int(ts_ns), str(text)) for ts_ns, text in state.get("others", ())]

@@ -191,6 +191,15 @@ class ChangingVenue(Protocol):
 
 
 @runtime_checkable
+class ModeVenue(Protocol):
+    """A venue whose accounts have modes that another client may switch."""
+
+    async def account_mode(self) -> str:
+        """Return why the account cannot be traded in its mode; empty when it can."""
+        ...
+
+
+@runtime_checkable
 class PreparingVenue(Protocol):
     """A venue that prepares an order's signed bytes synchronously and sends them afterwards."""
 

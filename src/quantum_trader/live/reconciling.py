@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
+from quantum_trader.domain.errors import InputError
+from quantum_trader.domain.instrument import Instrument
 from quantum_trader.engine.reconciliation import VenueSnapshot
+from quantum_trader.engine.venue_port import ModeVenue
 from quantum_trader.live.account import AccountReader
 from quantum_trader.live.context import LiveContext
 from quantum_trader.live.inputs import AccountRead, Input
@@ -25,6 +29,7 @@ class Reconciling:
         """*apply* takes an input."""
         self.context, self._requests, self._account = context, requests, account
         self._sending, self._leverages, self._apply = sending, leverages, apply
+        self.account_mode = ""  # why the account cannot be traded in its mode, as last read
         self._running = 0  # comparisons and reads of leverages under way
         self._requested = False  # a comparison was requested and has not been made yet
 
@@ -105,8 +110,29 @@ class Reconciling:
                 orders = await venue.open_orders()
         except UNREACHED:
             return None
+        mode = await self._read_mode()
         busy |= requests.symbols() | requests.touched()
         return VenueSnapshot(
             ts_ns=asked_ns, wallet=balance.wallet, positions=tuple(positions), orders=tuple(orders),
-            busy=tuple(sorted(busy)), moves_known=self._account.transfers_known,
+            busy=tuple(sorted(busy)), moves_known=self._account.transfers_known, mode=mode,
+            filters=self._filters({one.symbol for one in positions} - set(self.context.symbols)),
         )
+
+    def _filters(self, untraded: set[str]) -> tuple[Instrument, ...]:
+        """The filters of symbols that are held and not traded here, where the venue lists them."""
+        found: list[Instrument] = []
+        for symbol in sorted(untraded):
+            with suppress(InputError):
+                found.append(self.context.venue.instrument(symbol))
+        return tuple(found)
+
+    async def _read_mode(self) -> str:
+        """Why the account cannot be traded in its mode; as last read where the venue does not answer."""
+        venue = self.context.venue
+        if isinstance(venue, ModeVenue):
+            try:
+                async with asyncio.timeout(self.context.timing.request_timeout_s):
+                    self.account_mode = await venue.account_mode()
+            except UNREACHED:
+                self.context.counts["modes not read"] += 1
+        return self.account_mode

@@ -242,7 +242,7 @@ def test_what_the_venue_itself_closes_is_marked(client_id: str) -> None:
     body = order_event(c=client_id, x="TRADE", X="FILLED", l="1", z="1", L="7000", t=5)
 
     assert parse.fill_of_event(body, client_id, 0.0).liquidation
-    assert parse.fill_of_event(order_event(x="CALCULATED", l="1", t=0), "x", 0.0).liquidation
+    assert parse.fill_of_event(order_event(x="CALCULATED", l="1", L="7000", t=0), "x", 0.0).liquidation
 
 
 @pytest.mark.parametrize(

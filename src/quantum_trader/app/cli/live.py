@@ -56,7 +56,8 @@ def live_command(
         str | None, typer.Option(_OLD_POLICY, metavar="OBSERVE|LIVE", hidden=True, help="Old form of --policy.")
     ] = None,
     equity: EquityOption = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Print what a start does, and end without starting.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what a start does, and end without starting. Exit "
+                                            "code 1 when a start would be refused.")] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Print no messages while trading, except errors.")
     ] = False,
@@ -88,24 +89,34 @@ def _given(flags: dict[str, tuple[Any, str]]) -> dict[str, tuple[Any, str]]:
 
 
 def start(loaded: LoadedLive, state: Path, only_plan: bool, as_json: bool, quiet: bool = False) -> int:
-    """Load the keys, print the plan and trade; returns the exit code."""
+    """Load the keys, print the plan and trade; returns the exit code.
+
+    With *only_plan* it ends there: exit code 1 when a start would be refused, and the plan says why.
+    """
     from quantum_trader.app.process_guard import forget_keys, guarded_process
     from quantum_trader.app.runs.live_settings import plan_lines, start_plan
     from quantum_trader.venues.binance.keys import KeyLocation, Redactor, load_keys, os_keyring
 
-    keys = load_keys(loaded.live.venue, os.environ, os_keyring()) if loaded.live.needs_keys else None
+    keys, missing = None, ""
+    if loaded.live.needs_keys:
+        try:
+            keys = load_keys(loaded.live.venue, os.environ, os_keyring())
+        except ConfigError as error:
+            if not only_plan:
+                raise
+            missing = str(error)
     redactor = Redactor(keys.secrets if keys is not None else ())
     with guarded_process(redactor):
         shown = None
         if keys is not None:
             shown = KeyLocation(endpoint=keys.endpoint, key=keys.masked, source=keys.source)
-        plan = start_plan(loaded.live, loaded.run, shown, state)
+        plan = start_plan(loaded.live, loaded.run, shown, state, missing)
         if as_json:
             typer.echo(msgspec.json.encode(plan).decode())
         else:
             typer.echo("\n".join(plan_lines(plan)))
         if only_plan:
-            return 0
+            return 1 if plan.refusals else 0
         forget_keys(os.environ)
         from quantum_trader.app.runs.live import run_live
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from itertools import pairwise
 from typing import Annotated, Any, Final
 
@@ -125,7 +126,13 @@ def root(
 
 
 def main() -> None:
-    """Run the command line of this process."""
+    """Run the command line of this process.
+
+    A letter that the terminal cannot show is printed as its code: a symbol's name must not end a command.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app(prog_name="quantum-trader", args=sys.argv[1:])
 
 

@@ -231,11 +231,10 @@ def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
     from quantum_trader.app.report.words import words
     from quantum_trader.domain.clock import iso
 
-    process = (f"alive (pid {found.pid})" if found.pid else "alive") if found.alive else "dead"
     as_of = f"{found.source} of {iso(found.as_of_ns)[:19]}Z" if found.as_of_ns else found.source
     lines = [
         f"state        {found.state}: {found.mode} at {found.endpoint}",
-        f"process      {process}{f', {found.stage}' if found.stage and found.alive else ''}",
+        f"process      {_process(found)}",
         f"figures      {as_of}, {_old(found.age_s)}; checkpoint {_old(found.checkpoint_age_s)}",
         f"equity       {_equity(found)}",
     ]
@@ -251,7 +250,8 @@ def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
     for position in found.positions:
         stop = f"stop {position.stop:g}" if position.protected else "NO STOP at the venue"
         size = f"{position.side} {position.qty:g} from {position.entry_price:g}"
-        lines.append(f"position     {position.symbol} {size}, {stop}")
+        whose = "" if position.traded else ", not opened by this bot, in a symbol that it does not trade"
+        lines.append(f"position     {position.symbol} {size}, {stop}{whose}")
     for order in found.orders:
         at = f" at {order.price:g}" if order.price else ""
         rest = "" if order.resting else ", not acknowledged"
@@ -264,12 +264,27 @@ def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
         f"request      {one.action.value} by {one.actor}: {one.reason} (waiting)"
         for one in found.pending_requests
     ]
+    lines += [f"by others    {iso(one.ts_ns)[:19]}Z {one.text}" for one in found.by_others]
     if found.direct_actions:
         lines.append(f"by command   {found.direct_actions} steps at the venue while the process was dead")
     if view is not None:
         lines += _venue_lines(view)
     lines += [f"PROBLEM      {problem}" for problem in found.problems]
     return lines
+
+
+def _process(found: FolderStatus) -> str:
+    """Whether the process runs, and whether it opens positions."""
+    from quantum_trader.app.runs.status import BY_HAND, STOPPED
+
+    if not found.alive:
+        return {STOPPED: "stopped", BY_HAND: "stopped; flattened at the venue by command"}.get(found.stage, "dead")
+    parts = [f"alive (pid {found.pid})" if found.pid else "alive"]
+    if found.stage == "trading" and found.entries_halted:
+        parts.append(f"no new entries: {found.entries_halted}")
+    elif found.stage:
+        parts.append(found.stage)
+    return ", ".join(parts)
 
 
 def _equity(found: FolderStatus) -> str:

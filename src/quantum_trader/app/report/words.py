@@ -55,6 +55,7 @@ CODE_WORDS: Final = {
     "UNPROTECTED": "stop could not be placed",
     "FLATTEN": "flatten requested",
     "EXTERNAL": "closed outside this bot",
+    "INTENT": "closed by an intent",
     # what halted new entries
     "operator": "new entries stop: operator",
     "governor": "safety governor",

@@ -158,37 +158,13 @@ def _refused(state_dir: Path, request: OperatorRequest) -> str:
 async def _flatten_over(
     make: MakeVenue, symbols: tuple[str, ...], now_ns: Callable[[], int], log: DirectLog, deadline_s: float
 ) -> FlattenResult:
-    """Flatten over one connection, or over a second one when the account holds symbols that the run does not trade."""
+    """Flatten the whole account over one connection; it takes reducing orders of every symbol that is held."""
     venue = make(symbols)
     try:
         await _connect(venue, now_ns, log, deadline_s)
-        others = await _others(venue)
-        if not others:
-            return await flatten_account(venue, now_ns, log, deadline_s=deadline_s)
-        wider = make((*symbols, *others))
-        try:
-            await _connect(wider, now_ns, log, deadline_s)
-        except (ConfigError, VenueError) as error:
-            text = f"{', '.join(others)}: not traded by this run, and not closed: {error}"
-            log(DirectAction(ts_ns=now_ns(), step="trouble", text=text))
-            return await flatten_account(venue, now_ns, log, deadline_s=deadline_s)
-        else:
-            return await flatten_account(wider, now_ns, log, deadline_s=deadline_s)
-        finally:
-            await wider.close()
+        return await flatten_account(venue, now_ns, log, deadline_s=deadline_s)
     finally:
         await venue.close()
-
-
-async def _others(venue: ExecutionVenue) -> tuple[str, ...]:
-    """Symbols with a position or an order outside *venue*'s own symbols; empty when the venue does not answer."""
-    try:
-        async with asyncio.timeout(_ANSWER_S):
-            positions, orders = await venue.get_positions(), await venue.open_orders()
-    except (VenueError, TimeoutError):
-        return ()
-    found = {one.symbol for one in positions if one.qty != 0.0} | {one.symbol for one in orders}
-    return tuple(sorted(found - set(venue.symbols)))
 
 
 async def _connect(
@@ -270,11 +246,13 @@ def differences(found: FolderStatus, view: VenueView) -> list[str]:
             "restart with the same command, which compares first, or close everything with quantum-trader flatten --now"
         )
     says = {line.symbol: line.qty if line.side == "LONG" else -line.qty for line in found.positions}
-    holds = {held.symbol: held.qty for held in view.positions}
+    holds: dict[str, float] = {}
+    for held in view.positions:
+        holds[held.symbol] = holds.get(held.symbol, 0.0) + held.qty
     told = [
         f"{symbol}: the venue holds {holds.get(symbol, 0.0):+g}, the folder says {says.get(symbol, 0.0):+g}; {advice}"
         for symbol in sorted({*says, *holds})
-        if abs(holds.get(symbol, 0.0) - says.get(symbol, 0.0)) > _SAME_QTY * abs(says.get(symbol, 0.0))
+        if not abs(holds.get(symbol, 0.0) - says.get(symbol, 0.0)) <= _SAME_QTY * abs(says.get(symbol, 0.0))
     ]
     known = {order.client_order_id for order in found.orders}
     told += [

@@ -8,6 +8,7 @@ Orders that may open a position are cancelled first; stops and targets stay unti
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -38,6 +39,7 @@ _LONGEST_PAUSE_S: Final = 5.0
 _ANSWER_S: Final = 20.0  # without an answer for this long a call's outcome is unknown
 
 Answer = TypeVar("Answer")
+Leg = tuple[str, bool]  # symbol, and whether it is short: in hedge mode a symbol has a position of each side
 
 
 class DirectAction(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,9 +100,10 @@ class _Flattening:
         self._started_ns = now_ns()
         self._deadline_ns = self._started_ns + round(deadline_s * NS_PER_SECOND)
         self._settled_ns = self._started_ns + round(venue.receive_window_s * NS_PER_SECOND)
-        self._unanswered: dict[str, tuple[str, int]] = {}  # symbol -> client id, when it was sent
+        self._unanswered: dict[Leg, tuple[str, int]] = {}  # leg -> client id, when it was sent
         self._attempts: dict[str, int] = {}
         self._largest: dict[str, float] = {}
+        self._refusals: dict[str, str] = {}  # symbol -> why its last closing order was not taken
         self._closed: set[str] = set()
         self._cancelled = 0
         self._looks = 0
@@ -114,19 +117,32 @@ class _Flattening:
         wait = _FIRST_PAUSE_S
         try:
             while True:
-                before = (len(self._orders), ordered_sum(abs(position.qty) for position in self._positions))
+                before = (len(self._orders), self._held())
                 await self._look()
                 if not (self._orders or self._positions or self._unanswered) and self._now_ns() >= self._settled_ns:
                     self._note("flat", text="no position and no order left")
                     return self._result(True, "flat: no position and no order left")
                 await self._act()
-                after = (len(self._orders), ordered_sum(abs(position.qty) for position in self._positions))
+                after = (len(self._orders), self._held())
                 wait = _FIRST_PAUSE_S if after != before else min(2.0 * wait, _LONGEST_PAUSE_S)
                 await self._wait(wait)
         except _OutOfTimeError as error:
             text = f"not flat before the deadline: {error}" if str(error) else "not flat before the deadline"
+            text += "".join(f"; {line}" for line in self._left())
             self._note("left", text=text)
             return self._result(False, text)
+
+    def _held(self) -> float:
+        """What is held, in sum; positions whose quantity cannot be read do not count."""
+        return ordered_sum(abs(one.qty) for one in self._positions if math.isfinite(one.qty))
+
+    def _left(self) -> list[str]:
+        """Each position that is still open, with why, and each order."""
+        held = [
+            f"{one.symbol} {one.qty:+g} is open" + (f" ({why})" if (why := self._refusals.get(one.symbol)) else "")
+            for one in self._positions
+        ]
+        return held + [f"{one.symbol} has order {one.client_order_id or one.venue_order_id}" for one in self._orders]
 
     async def _look(self) -> None:
         """Read orders, then positions, so that a position opened by a listed order is not missed."""
@@ -138,15 +154,15 @@ class _Flattening:
 
     async def _act(self) -> None:
         """Cancel and close according to the last read, all symbols at once."""
-        held = {position.symbol: position.qty for position in self._positions}
+        held = {(one.symbol, one.qty < 0.0): one.qty for one in self._positions}
         openings = [order for order in self._orders if not _protects(order, held) and not _is_bracket(order)]
         moot = [order for order in self._orders if not _protects(order, held) and _is_bracket(order)]
         doubtful = bool(openings) or self._now_ns() < self._settled_ns
         async with asyncio.TaskGroup() as group:
             for order in openings if doubtful else (*openings, *moot):
                 group.create_task(self._cancel(order))
-            for symbol in sorted({*held, *self._unanswered}):
-                group.create_task(self._close(symbol, held.get(symbol, 0.0)))
+            for leg in sorted({*held, *self._unanswered}):
+                group.create_task(self._close(leg, held.get(leg, 0.0)))
 
     async def _cancel(self, order: VenueOrder) -> None:
         """Request one cancel; the next read shows whether it took effect."""
@@ -164,11 +180,15 @@ class _Flattening:
         self._cancelled += update.status is OrderStatus.CANCELED
         self._note("answer", order.symbol, order.client_order_id, text=f"{update.status.value} {update.reason}".strip())
 
-    async def _close(self, symbol: str, qty: float) -> None:
+    async def _close(self, leg: Leg, qty: float) -> None:
         """Send a closing order unless an earlier one is in flight or its outcome unknown."""
-        if symbol in self._unanswered and not await self._resolved(symbol):
+        symbol, _ = leg
+        if leg in self._unanswered and not await self._resolved(leg):
             return
         if qty == 0.0:
+            return
+        if not math.isfinite(qty):
+            self._refuse(symbol, "", "the venue reports a quantity that cannot be read; close it in the exchange's app")
             return
         self._closed.add(symbol)
         size = self._part(symbol, abs(qty))
@@ -181,51 +201,64 @@ class _Flattening:
             created_ns=self._now_ns(), reduce_only=True,
         )
         self._note("send", symbol, order_id, -size if qty > 0.0 else size)
-        self._unanswered[symbol] = (order_id, self._now_ns())
+        self._unanswered[leg] = (order_id, self._now_ns())
         try:
             async with asyncio.timeout(_ANSWER_S):
                 update = await self._venue.submit_order(request)
         except (VenueUnavailable, InputError, ConfigError) as error:  # certainly not sent
-            del self._unanswered[symbol]
+            del self._unanswered[leg]
+            self._refusals[symbol] = _text(error)
             self._trouble(error, symbol, order_id)
         except (VenueError, TimeoutError) as error:
             self._note("unknown", symbol, order_id, text=_text(error))
         else:
             if update.status in _OVER:
-                del self._unanswered[symbol]
+                del self._unanswered[leg]
             if update.status is OrderStatus.REJECTED:
                 if update.reason.startswith(_TOO_LARGE):
                     self._largest[symbol] = size / 2.0
-                self._note("refused", symbol, order_id, text=update.reason)
+                self._refuse(symbol, order_id, update.reason)
             else:
+                self._refusals.pop(symbol, None)
                 self._note("answer", symbol, order_id, text=update.status.value)
 
+    def _refuse(self, symbol: str, order_id: str, why: str) -> None:
+        """Note why a closing order of *symbol* was not taken; the same reason once."""
+        if order_id or self._refusals.get(symbol) != why:
+            self._note("refused", symbol, order_id, text=why)
+        self._refusals[symbol] = why
+
     def _part(self, symbol: str, size: float) -> float:
-        """The part of *size* that one order closes, rounded up to the symbol's step."""
+        """The part of *size* that one order closes, rounded up to the symbol's step where that is known."""
+        most = self._largest.get(symbol, math.inf)
         try:
             instrument = self._venue.instrument(symbol)
-        except InputError:
-            return size  # the venue refuses it with its own message
-        size = max(ceil_to(size, instrument.step_size), instrument.min_qty)
-        if symbol not in self._largest:
-            return size
-        return min(size, max(floor_to(self._largest[symbol], instrument.step_size), instrument.min_qty))
+            size = max(ceil_to(size, instrument.step_size), instrument.min_qty)
+            if most < size:
+                return max(floor_to(most, instrument.step_size), instrument.min_qty)
+        except (InputError, ArithmeticError):  # no filters, or a quantity beyond them: the venue decides
+            return min(size, most)
+        return size
 
-    async def _resolved(self, symbol: str) -> bool:
-        """Whether the last closing order has ended; "not found" counts only after the receive window."""
-        order_id, sent_ns = self._unanswered[symbol]
+    async def _resolved(self, leg: Leg) -> bool:
+        """Whether the last closing order has ended; "not found" counts only after the receive window.
+
+        So does an answer that cannot be read: a second reducing order opens nothing, and the positions tell the rest.
+        """
+        symbol, (order_id, sent_ns) = leg[0], self._unanswered[leg]
+        late = self._now_ns() - sent_ns > self._venue.receive_window_s * NS_PER_SECOND
         try:
             async with asyncio.timeout(_ANSWER_S):
                 found = await self._venue.get_order(symbol, order_id)
         except (VenueError, TimeoutError) as error:
             self._trouble(error, symbol, order_id)
-            return False
-        if found is None:
-            over = self._now_ns() - sent_ns > self._venue.receive_window_s * NS_PER_SECOND
-        else:
-            over = found.status in _OVER
+            if isinstance(error, (VenueUnavailable, OutcomeUnknown, TimeoutError)) or not late:
+                return False
+            del self._unanswered[leg]
+            return True
+        over = late if found is None else found.status in _OVER
         if over:
-            del self._unanswered[symbol]
+            del self._unanswered[leg]
             what = "never arrived" if found is None else f"{found.status.value} {found.filled_qty:g} {found.reason}"
             self._note("answer", symbol, order_id, text=what.strip())
         return over
@@ -276,10 +309,9 @@ def _is_bracket(order: VenueOrder) -> bool:
     return order.reduce_only and (order.type in _TRIGGERED or order.stop_price > 0.0)
 
 
-def _protects(order: VenueOrder, held: dict[str, float]) -> bool:
+def _protects(order: VenueOrder, held: dict[Leg, float]) -> bool:
     """Whether *order* is a stop or target that reduces an open position."""
-    qty = held.get(order.symbol, 0.0)
-    reduces = qty > 0.0 if order.side is OrderSide.SELL else qty < 0.0
+    reduces = (order.symbol, order.side is OrderSide.BUY) in held
     return reduces and (order.type in _TRIGGERED or order.stop_price > 0.0)
 
 

@@ -33,13 +33,23 @@ from quantum_trader.app.runs.live_settings import (
 from quantum_trader.app.runs.operator_requests import OperatorRequests
 from quantum_trader.app.runs.outside_intents import BUS_TOPICS, IntentQueue, OutsideIntents
 from quantum_trader.app.runs.state_dir import RecordFile, StateDir, sealed, unsealed
-from quantum_trader.app.runs.status import STOPPED, HaltLine, LiveStatus, OrderLine, PositionLine, write_status
+from quantum_trader.app.runs.status import (
+    STOPPED,
+    HaltLine,
+    LiveStatus,
+    OrderLine,
+    OthersLine,
+    PositionLine,
+    untraded_lines,
+    write_status,
+)
 from quantum_trader.app.runs.trace_file import TraceFile
 from quantum_trader.app.runs.watchdog import Watchdog
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_EMERGENCY, GOVERNOR_CODES
 from quantum_trader.domain.errors import StateError, VenueError
 from quantum_trader.engine.core import Engine, LiveAccount
+from quantum_trader.engine.halts import OPERATOR
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.venue_port import ExecutionVenue
 from quantum_trader.journal.tracer import DecisionTracer
@@ -96,8 +106,8 @@ def venue_for(
 ) -> ExecutionVenue:
     """The venue that *live* trades at, not connected: Binance or the local venue, or paper fills on their prices.
 
-    *closing*: only to close positions; what forbids opening them does not keep it from connecting. *account* keeps the
-    paper account of a dry run.
+    *closing*: only to read the account and to close positions; what forbids opening them does not keep it from
+    connecting. *account* keeps the paper account of a dry run.
     """
     binance = BinanceFuturesExecutionAdapter(
         endpoint(live.venue, live.address), live.symbols, keys if live.needs_keys else None, rng=Random(time.time_ns()),
@@ -273,7 +283,7 @@ class LiveRun:
             equity=engine.account.equity, wallet=engine.account.books.cash, every_s=self.live.status_s,
             equity_ns=max(engine.now_ns, engine.money.began_ns) if engine.halts.started else 0,
             governor=GOVERNOR_CODES[int(engine.account.governor[0])].value,
-            positions=tuple(
+            positions=untraded_lines(engine.adopting.untraded_positions()) + tuple(
                 PositionLine(
                     symbol=held.symbol, side=held.side.value, qty=held.qty, entry_price=held.entry_price,
                     stop=engine.gateway.resting_stop(held), target=held.target, mark_price=float(marks[held.index]),
@@ -296,11 +306,16 @@ class LiveRun:
                 for halt in engine.records.tally.halts if halt.cleared_ns == 0
             ),
             operator_taken=self.session.request_count, bus=self.bus.notice,
+            entries_halted=engine.halts.in_force.get(OPERATOR) or engine.halts.closed(),
+            by_others=tuple(OthersLine(ts_ns=at_ns, text=text) for at_ns, text in engine.records.tally.others),
         )
 
-
     def _notes(self) -> tuple[str, ...]:
-        """What keeps this process from opening though no halt stands."""
+        """What keeps this process from opening though no halt stands, and what else needs a person."""
+        mode = self.driver.reconciling.account_mode
+        return (*([mode] if mode and mode not in self.engine.halts.held else ()), *self._unwritten())
+
+    def _unwritten(self) -> tuple[str, ...]:
         if self.engine.halts.inputs_written and not self.session.checkpoint_error and not self.driver.records_lost:
             return ()
         why = self.session.checkpoint_error or self.records.trouble or self.engine.recording.last or "a write failed"

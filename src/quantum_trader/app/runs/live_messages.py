@@ -35,6 +35,7 @@ class LiveWords:
         self._driver, self._engine, self._say = driver, driver.engine, say
         self._open = set(self._engine.account.books.positions)
         self._trades = len(self._engine.records.tally.trades)
+        self._others = self._engine.records.tally.others_count
         self._halts = {id(halt): halt for halt in self._engine.records.tally.halts if not halt.cleared_ns}
         self._governor = int(self._engine.account.governor[0])
         self._ready = False
@@ -48,6 +49,7 @@ class LiveWords:
     def look(self, health: HealthReport) -> None:
         """Print what changed since the last look."""
         self._streams(health)
+        self._others_did()
         self._trading()
         self._safety()
 
@@ -89,6 +91,13 @@ class LiveWords:
             if symbol not in self._open:
                 self._say(f"opened {_position(position)} at {position.entry_price:g}")
         self._open = set(books.positions)
+
+    def _others_did(self) -> None:
+        tally = self._engine.records.tally
+        if new := tally.others_count - self._others:
+            self._others = tally.others_count
+            for _, text in tally.others[-new:]:
+                self._say(text)
 
     def _safety(self) -> None:
         engine = self._engine

@@ -19,6 +19,7 @@ from quantum_trader.app.runs.state_dir import LOCAL_RUN
 from quantum_trader.app.settings import LIVE_SECTION as SECTION
 from quantum_trader.app.settings import LoadedSettings, load_settings, read_toml, unknown_key
 from quantum_trader.domain.errors import ConfigError, StateError
+from quantum_trader.domain.symbols import check_symbols
 from quantum_trader.market.intervals import INTERVALS, interval_ns
 from quantum_trader.policy.storage import write_atomically
 from quantum_trader.venues.binance.endpoints import endpoint
@@ -87,11 +88,7 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigError(f"live.{key} = {value!r}: must be between {low:g} and {high:g}")
         if not self.symbols:
             raise ConfigError("live.symbols = []: name at least one symbol, such as BTCUSDT")
-        for symbol in self.symbols:
-            if not symbol or symbol != symbol.strip().upper() or not symbol.isascii():
-                raise ConfigError(f"live.symbols: {symbol!r} is not a symbol; write it like 'BTCUSDT'")
-        if len(set(self.symbols)) != len(self.symbols):
-            raise ConfigError(f"live.symbols = {list(self.symbols)}: names a symbol twice")
+        check_symbols("live.symbols", self.symbols)
         self._check_interval()
         self._check_endpoint()
         self._check_confirmation()
@@ -331,6 +328,8 @@ class StartPlan(msgspec.Struct, frozen=True, kw_only=True):
     on_foreign: str
     on_orphan: str
     on_stop: str
+    keys_missing: str = ""  # why the keys could not be loaded, and what to do
+    refusals: tuple[str, ...] = ()  # why a start would be refused before it connects; empty: it would not
 
 
 _MONEY: Final = {LiveMode.DRY: "none", LiveMode.LOCAL: "none", LiveMode.TESTNET: "testnet", LiveMode.LIVE: "REAL"}
@@ -340,8 +339,10 @@ _ORPHANS: Final = {
 }
 
 
-def start_plan(live: LiveSettings, run: LoadedSettings, key: KeyLocation | None, state: Path) -> StartPlan:
-    """The plan of a start with these settings and keys."""
+def start_plan(
+    live: LiveSettings, run: LoadedSettings, key: KeyLocation | None, state: Path, keys_missing: str = ""
+) -> StartPlan:
+    """The plan of a start with these settings and keys; *keys_missing* says why there are none."""
     settings = run.settings
     limits = msgspec.to_builtins(settings.risk)
     shown = {name: float(value) for name, value in limits.items() if isinstance(value, (int, float))}
@@ -354,7 +355,18 @@ def start_plan(live: LiveSettings, run: LoadedSettings, key: KeyLocation | None,
         leverage=settings.account.leverage, limits=shown, trigger_on=live.trigger_on.value,
         reconcile_s=live.reconcile_s, on_foreign=live.on_foreign.value, on_orphan=_ORPHANS[live.on_foreign],
         on_stop="positions stay open, their stops rest at the venue; restart with the same command to resume",
+        keys_missing=keys_missing, refusals=tuple(_refusals(live, state, keys_missing)),
     )
+
+
+def _refusals(live: LiveSettings, state: Path, keys_missing: str) -> list[str]:
+    """Why a start would be refused before it connects."""
+    found = [f"keys missing: {keys_missing}"] if keys_missing else []
+    try:
+        check_folder(state, live)
+    except StateError as error:
+        found.append(str(error))
+    return found
 
 
 def plan_lines(plan: StartPlan) -> list[str]:
@@ -368,7 +380,7 @@ def plan_lines(plan: StartPlan) -> list[str]:
     return [
         f"mode         {plan.mode} ({what})",
         f"endpoint     {where}",
-        f"keys         {f'{plan.key} from {plan.key_source}' if plan.key else 'none are used'}",
+        f"keys         {_keys_line(plan)}",
         f"state        {plan.state}",
         f"symbols      {', '.join(plan.symbols)}",
         f"bars         {plan.interval}, {plan.warmup_bars} to warm up",
@@ -379,4 +391,11 @@ def plan_lines(plan: StartPlan) -> list[str]:
         f"reconciles   books against the exchange, at start and every {plan.reconcile_s:g} s",
         f"others       positions not opened by this bot: {plan.on_orphan} (on_foreign = {plan.on_foreign})",
         f"on a stop    {plan.on_stop}",
+        *(f"REFUSED      {why}" for why in plan.refusals),
     ]
+
+
+def _keys_line(plan: StartPlan) -> str:
+    if plan.keys_missing:
+        return "missing"
+    return f"{plan.key} from {plan.key_source}" if plan.key else "none are used"

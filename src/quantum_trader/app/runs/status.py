@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,11 +19,13 @@ from quantum_trader.app.runs.live_settings import FOLDER_FILE, LiveFolder, LiveM
 from quantum_trader.app.runs.operator_requests import OperatorRequest, OperatorRequests
 from quantum_trader.app.runs.state_dir import unsealed
 from quantum_trader.domain.clock import NS_PER_SECOND
-from quantum_trader.domain.enums import GOVERNOR_CODES
+from quantum_trader.domain.enums import GOVERNOR_CODES, GovernorLevel, Side
 from quantum_trader.domain.errors import StateError
 from quantum_trader.engine.books import Position
 from quantum_trader.engine.gateway import Purpose, Ticket
+from quantum_trader.engine.halts import DAILY_LOSS, OPERATOR, RECONCILIATION
 from quantum_trader.engine.tally import HaltEntry
+from quantum_trader.engine.untraded import UntradedPosition
 from quantum_trader.policy.storage import write_atomically
 from quantum_trader.risk.governor import GOV_ROW_LEVEL
 
@@ -51,6 +53,7 @@ class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
     target: float = 0.0
     mark_price: float = 0.0  # 0.0: not known
     protected: bool = True  # an acknowledged stop for the whole quantity rests at the venue
+    traded: bool = True  # False: somebody else's, in a symbol that this run does not trade
 
 
 class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +65,13 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
     qty: float
     price: float = 0.0  # trigger or limit
     resting: bool = True  # acknowledged; False: in flight, or its outcome is unknown
+
+
+class OthersLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a person or another client did on the account."""
+
+    ts_ns: int
+    text: str
 
 
 class HaltLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +117,8 @@ class LiveStatus(msgspec.Struct, frozen=True, kw_only=True):
     operator_taken: int = 0
     bus: str = ""  # handlers of the bus that failed; empty: none
     notes: tuple[str, ...] = ()
+    entries_halted: str = ""  # why no new position is opened; empty: nothing keeps one from being opened
+    by_others: tuple[OthersLine, ...] = ()  # the last ones, oldest first
 
 
 class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,6 +149,8 @@ class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
     halts: tuple[HaltLine, ...]
     pending_requests: tuple[OperatorRequest, ...]
     bus: str  # handlers of the bus that failed; empty: none
+    entries_halted: str  # why no new position is opened, as last known
+    by_others: tuple[OthersLine, ...]
     direct_actions: int  # lines that commands wrote while the process was dead
     problems: tuple[str, ...]
 
@@ -282,6 +296,7 @@ def _from_live(live: LiveStatus) -> dict[str, Any]:
         "queue_fill": live.queue_fill, "unreconciled_s": live.unreconciled_s, "in_doubt": live.in_doubt,
         "dropped_events": live.dropped_events, "positions": live.positions, "orders": live.orders,
         "halts": live.halts, "operator_taken": live.operator_taken, "bus": live.bus,
+        "entries_halted": live.entries_halted, "by_others": live.by_others,
     }
 
 
@@ -291,7 +306,7 @@ def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
         "source": "nothing yet", "as_of_ns": 0, "equity": None, "equity_ns": 0, "governor": None, "stage": "",
         "last_event_age_s": None, "lag_s": None, "queue_fill": None, "unreconciled_s": None, "in_doubt": 0,
         "dropped_events": 0, "positions": (), "orders": (), "halts": (), "operator_taken": 0,
-        "bus": "",
+        "bus": "", "entries_halted": "", "by_others": (),
     }
     if saved is None or "engine" not in saved:
         return view
@@ -308,11 +323,23 @@ def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
     view.update(
         source="checkpoint", as_of_ns=now_ns, equity=float(account["equity"]),
         equity_ns=max(now_ns, int(engine["money"]["began_ns"])),
-        governor=level.value, positions=position_lines(positions, tickets),
+        governor=level.value, positions=(*position_lines(positions, tickets), *untraded_lines(
+            msgspec.convert(raw, UntradedPosition)
+            for raw in engine["adopting"].get("untraded", {}).get("held", {}).values()
+        )),
         orders=order_lines(tickets), halts=halt_lines(halts),
         operator_taken=int(saved.get("asked", saved.get("operator_taken", 0))),
+        entries_halted=_halted(engine["halts"]["in_force"], level), by_others=tuple(
+            OthersLine(ts_ns=ts_ns, text=text) for ts_ns, text in engine["tally"].get("others", ())
+        ),
     )
     return view
+
+
+def _halted(in_force: Mapping[str, str], level: GovernorLevel) -> str:
+    """Why no new position is opened, from the halts of a checkpoint."""
+    found = [in_force[kind] for kind in (OPERATOR, RECONCILIATION, DAILY_LOSS) if kind in in_force]
+    return next(iter(found), "the governor is in EMERGENCY" if level is GovernorLevel.EMERGENCY else "")
 
 
 def position_lines(positions: Iterable[Position], tickets: Iterable[Ticket]) -> tuple[PositionLine, ...]:
@@ -330,6 +357,18 @@ def position_lines(positions: Iterable[Position], tickets: Iterable[Ticket]) -> 
             )
         )
     return tuple(lines)
+
+
+def untraded_lines(held: Iterable[UntradedPosition]) -> tuple[PositionLine, ...]:
+    """Positions of others in symbols that the run does not trade."""
+    return tuple(
+        PositionLine(
+            symbol=one.symbol, side=(Side.SHORT if one.qty < 0.0 else Side.LONG).value, qty=abs(one.qty),
+            entry_price=one.entry_price, stop=one.stop, mark_price=one.mark_price, protected=one.stop > 0.0,
+            traded=False,
+        )
+        for one in held
+    )
 
 
 def order_lines(tickets: Iterable[Ticket]) -> tuple[OrderLine, ...]:

@@ -761,7 +761,7 @@ def _take_intent(n, now_ns, tape, levels, rules, desk, outcome):
         if row[position.STATE] == STATE_HELD:
             code = ROAD_REDUCES
             known = row[position.REASON]
-            _close_at_next_open(desk, s, exit_reason.SIGNAL_FLIP if known == exit_reason.NONE else known)
+            _close_at_next_open(desk, s, exit_reason.INTENT if known == exit_reason.NONE else known)
     else:
         used = _settings_of(s, rules, desk)
         code = _pass_gates(n, s, used, tape, desk)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from random import Random
 from typing import Final
 
 import msgspec
 
 from quantum_trader.domain.enums import OrderStatus
-from quantum_trader.domain.errors import ConfigError, InputError, VenueError, VenueUnavailable, require
+from quantum_trader.domain.errors import ConfigError, VenueError, VenueUnavailable, require
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.ports import Rejection, VenueBalance, VenueOrder, VenuePosition, update_of
@@ -24,9 +25,10 @@ from quantum_trader.venues.binance.clock import VenueClock
 from quantum_trader.venues.binance.endpoints import Endpoint
 from quantum_trader.venues.binance.errors import VenueRefusal
 from quantum_trader.venues.binance.feeds import Feeds
+from quantum_trader.venues.binance.filters import Filters
 from quantum_trader.venues.binance.keys import ApiKeys
 from quantum_trader.venues.binance.limits import Priority
-from quantum_trader.venues.binance.orders import Grid, OrderDirectory, OrderService, order_fields, service_of
+from quantum_trader.venues.binance.orders import OrderDirectory, OrderService, order_fields, service_of
 from quantum_trader.venues.binance.rest import (
     PRIVATE,
     PRIVATE_V3,
@@ -36,6 +38,7 @@ from quantum_trader.venues.binance.rest import (
     Rest,
     decoded,
 )
+from quantum_trader.venues.binance.rows import all_rows, with_readable
 from quantum_trader.venues.binance.streams import StreamTiming
 
 _MARGIN_S: Final = 1.5  # beyond the receive window: clock differences and the answer's travel time
@@ -43,13 +46,12 @@ _PRICE_KEPT_S: Final = 1800.0  # how long the price of a fee asset is cached
 _TRIGGERS: Final = ("CONTRACT_PRICE", "MARK_PRICE")
 _FINISHED: Final = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED})
 
-_info = wire.decoder(wire.ExchangeInfo).decode
 _order = wire.decoder(wire.OrderAnswer).decode
-_orders = wire.decoder(list[wire.OrderAnswer]).decode
+_orders = all_rows(wire.OrderAnswer)
 _algo = wire.decoder(wire.AlgoAnswer).decode
-_algos = wire.decoder(list[wire.AlgoAnswer]).decode
+_algos = all_rows(wire.AlgoAnswer)
 _cancelled = wire.decoder(wire.AlgoCancelled).decode
-_account = wire.decoder(wire.AccountAnswer).decode
+_account = with_readable(wire.AccountAnswer, "positions", wire.AccountPosition)
 _leverage = wire.decoder(wire.LeverageAnswer).decode
 _price = wire.decoder(wire.TickerPrice).decode
 
@@ -102,8 +104,8 @@ class BinanceFuturesExecutionAdapter:
         self._now_s = now_s
         self._rank = {symbol: index for index, symbol in enumerate(self.symbols)}
         self._directory = OrderDirectory()
-        self._instruments: dict[str, Instrument] = {}
-        self._grids: dict[str, Grid] = {}
+        self._filters = Filters()
+        self._mode = safety.AccountMode(self._rest, now_s)
         self._leverage: dict[str, float] = {}
         self._marks: dict[str, float] = {}
         self._prices: dict[str, tuple[float, float]] = {}  # fee asset -> (price, time read in s)
@@ -115,24 +117,21 @@ class BinanceFuturesExecutionAdapter:
         """Load filters and tiers, measure the clock, refuse what is not safe to trade on (ConfigError)."""
         self._rest.open()
         await self._rest.measure_clock()
-        if self._signed:
-            await safety.refuse_hedge_mode(self._rest)
-        self._instruments = await safety.load_instruments(
-            self._rest, self.symbols, signed=self._signed, closing=self.settings.closing
-        )
-        self._grids = {symbol: Grid(instrument) for symbol, instrument in self._instruments.items()}
+        if self.settings.closing:
+            await self._mode.read_hedged(must=False)
+            self._filters.use({}, await safety.load_filters(self._rest))
+            return
+        if self._signed and await self._mode.read_hedged():
+            raise ConfigError(safety.HEDGE_MODE)
+        listed = await safety.load_instruments(self._rest, self.symbols, signed=self._signed)
+        self._filters.use(listed.traded, listed.others)
         if not self._signed:
             self.notes = (f"{self.name}: no keys, so the market alone is read",)
             return
-        notes: list[str] = []
-        if self.settings.closing:
-            await self._read_leverage()
-        else:
-            notes = await safety.refuse_unsafe_account(self._rest)
-            self._leverage, more = await safety.isolate_margins(self._rest, self.symbols)
-            notes += more
+        notes = await safety.refuse_unsafe_account(self._rest)
+        self._leverage, more = await safety.isolate_margins(self._rest, self.symbols)
         await self._open_algos(None)  # so that a trigger is assigned to its order from the start
-        self.notes = tuple(notes)
+        self.notes = (*notes, *more)
 
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
@@ -142,31 +141,19 @@ class BinanceFuturesExecutionAdapter:
         await self._rest.close()
 
     def instrument(self, symbol: str) -> Instrument:
-        """Return the filters, fees and tiers of *symbol*; InputError when it is unknown or before :meth:`connect`."""
-        if symbol not in self._instruments:
-            raise InputError(f"symbol = {symbol!r}: not one of those connected: {', '.join(self._instruments)}")
-        return self._instruments[symbol]
+        """Return the filters, fees and tiers of *symbol*; InputError when it is unknown or before :meth:`connect`.
+
+        A symbol that is not traded here is known where the venue lists it: somebody else may hold a position in it.
+        """
+        return self._filters.instrument(symbol)
 
     async def read_instruments(self) -> None:
         """Read the filters and funding intervals of every symbol.
 
         Fees, tiers and symbols that the venue no longer lists stay; so do intervals where it does not tell them.
         """
-        info = await self._rest.read(PUBLIC, "exchangeInfo", _info)
-        hours = await safety.funding_hours(self._rest)
-        for entry in info.symbols:
-            before = self._instruments.get(entry.symbol)
-            if before is None:
-                continue
-            try:
-                told = parse.instrument(
-                    entry, before.tiers, maker_bps=before.maker_fee_bps, taker_bps=before.taker_fee_bps,
-                    funding_hours=before.funding_interval_hours if hours is None else hours.get(entry.symbol, 8),
-                )
-            except (ConfigError, InputError):  # the venue lists no filters: the symbol is being delisted
-                continue
-            if told != before:
-                self._instruments[entry.symbol], self._grids[entry.symbol] = told, Grid(told)
+        info = await self._rest.read(PUBLIC, "exchangeInfo", safety.exchange_info)
+        self._filters.update(info, await safety.funding_hours(self._rest))
 
     def clock_offset_ms(self) -> float:
         """The venue's clock minus ours in ms, at the last measurement."""
@@ -204,13 +191,21 @@ class BinanceFuturesExecutionAdapter:
         rows = await self._rest.read(PRIVATE_V3, "positionRisk", safety.position_rows, weight=5)
         held = {row.symbol for row in rows if row.position_amt != 0.0}
         if held - set(self._leverage):
-            await self._read_leverage()
+            with suppress(VenueError):  # an unknown leverage is 0.0; positions are read with it or without
+                await self._read_leverage()
         return parse.positions(rows, self._leverage, self._rank)
 
     async def _read_leverage(self, symbol: str = "") -> None:
         fields = {"symbol": symbol} if symbol else None
         for row in await self._rest.read(PRIVATE, "symbolConfig", safety.symbol_configs, fields, weight=5):
             self._leverage[row.symbol] = row.leverage
+
+    async def account_mode(self) -> str:
+        """Why the account cannot be traded in its position or asset mode; empty when it can.
+
+        Another client may switch it while nothing is open. It is read at most once in 50 seconds.
+        """
+        return await self._mode.problem() if self._signed else ""
 
     async def get_cash_balance(self) -> VenueBalance:
         """Return the account's money."""
@@ -258,7 +253,7 @@ class BinanceFuturesExecutionAdapter:
             self._prices[asset] = (price, self._now_s())
         if price > 0.0:
             return amount * price
-        instrument = self._instruments.get(symbol)
+        instrument = self._filters.get(symbol)
         return notional * (instrument.taker_fee_bps if instrument is not None else 5.0) / 10_000.0
 
     # ------------------------------------------------------------------ leverage
@@ -283,22 +278,25 @@ class BinanceFuturesExecutionAdapter:
     # ------------------------------------------------------------------ orders
 
     def prepare_order(self, request: OrderRequest) -> PreparedRequest:
-        """Return the order's bytes, signed now. InputError for a symbol that is not connected."""
-        grid = self._grids.get(request.symbol)
-        if grid is None:
-            raise InputError(f"symbol = {request.symbol!r}: not one of those connected: {', '.join(self._grids)}")
-        service = service_of(request.type)
+        """Return the order's bytes, signed now.
+
+        A reducing order may be of any symbol. InputError for an opening one of a symbol that is not traded here.
+        """
+        if not self._filters.takes(request):
+            raise self._filters.unknown(request.symbol)
+        service, grid = service_of(request.type), self._filters.grid(request.symbol)
+        fields = order_fields(request, grid, self.settings.trigger_on, hedged=self._mode.hedged)
         return self._rest.prepare(
-            "POST", PRIVATE, service.value, order_fields(request, grid, self.settings.trigger_on),
+            "POST", PRIVATE, service.value, fields,
             priority=Priority.REDUCING if request.reduce_only else Priority.OPENING, weight=0,
             what=f"order {request.client_order_id}",
         )
 
     async def submit_order(self, request: OrderRequest) -> OrderUpdate:
         """Acknowledge (NEW, or further where the venue is quick) or refuse (REJECTED) an order."""
-        if not self._grids:
+        if not self._filters.known:
             raise VenueUnavailable(f"order {request.client_order_id}: {self.name} is not connected")
-        if request.symbol not in self._grids:
+        if not self._filters.takes(request):
             return self._rejected(request, f"{Rejection.UNKNOWN_SYMBOL.value} no symbol {request.symbol!r} here")
         return await self.submit_prepared(request, self.prepare_order(request))
 
@@ -392,7 +390,7 @@ class BinanceFuturesExecutionAdapter:
     async def _whole_algo(self, algo: wire.AlgoAnswer) -> VenueOrder:
         """A conditional order with the fills of the order it became."""
         self._directory.add_algo(algo.client_algo_id, algo.symbol, algo.actual_order_id)
-        if not parse.number_or_zero(algo.actual_order_id):
+        if not parse.loose_number(algo.actual_order_id):
             return parse.algo_view(algo, now_ms=self._clock.stamp_ms())
         answer = await self._find("order", {"symbol": algo.symbol, "orderId": algo.actual_order_id})
         return parse.algo_view(algo, decoded(answer, _order, "GET order") if answer is not None else None)
@@ -406,10 +404,10 @@ class BinanceFuturesExecutionAdapter:
         found: dict[str, VenueOrder] = {}
         for order in regular:
             self._directory.add_order(order.order_id, order.client_order_id)
-            view = parse.order_view(order, self._directory.client_id_of(order.order_id) or "")
-            found[view.client_order_id] = view
+            view = parse.order_view(order, self._directory.client_id_of(order.order_id) or "", is_open=True)
+            found[view.client_order_id or f"#{view.venue_order_id}"] = view
         for algo in algos:
-            view = parse.algo_view(algo, now_ms=self._clock.stamp_ms())
+            view = parse.algo_view(algo, now_ms=self._clock.stamp_ms(), is_open=True)
             if view.status is OrderStatus.NEW:
                 found.setdefault(algo.client_algo_id, view)
         return sorted(found.values(), key=lambda view: (view.created_ns, view.client_order_id))

@@ -16,6 +16,7 @@ from quantum_trader.venues.binance.errors import VenueRefusal
 from quantum_trader.venues.binance.limits import Priority
 from quantum_trader.venues.binance.orders import OrderDirectory
 from quantum_trader.venues.binance.rest import PRIVATE, PUBLIC, Rest, decoded
+from quantum_trader.venues.binance.rows import readable_rows
 
 BARS_PER_PAGE: Final = 1500
 ROWS_PER_PAGE: Final = 1000
@@ -27,10 +28,10 @@ _WEIGHTS: Final = ((99, 1), (499, 2), (1000, 5), (BARS_PER_PAGE, 10))  # of /kli
 _HEAVY: Final = {"userTrades": 5, "income": 30, "allAlgoOrders": 5, "fundingRate": 1}
 
 _klines = wire.decoder(list[wire.KlineRow]).decode
-_trades = wire.decoder(list[wire.TradeAnswer]).decode
-_income = wire.decoder(list[wire.IncomeAnswer]).decode
-_rates = wire.decoder(list[wire.FundingRateAnswer]).decode
-_algos = wire.decoder(list[wire.AlgoAnswer]).decode
+_trades = readable_rows(wire.TradeAnswer)
+_income = readable_rows(wire.IncomeAnswer)
+_rates = readable_rows(wire.FundingRateAnswer)
+_algos = readable_rows(wire.AlgoAnswer)
 _order = wire.decoder(wire.OrderAnswer).decode
 
 

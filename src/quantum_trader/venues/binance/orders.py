@@ -11,7 +11,7 @@ from collections.abc import Hashable
 from enum import Enum
 from typing import Final, Generic, TypeVar
 
-from quantum_trader.domain.enums import OrderType
+from quantum_trader.domain.enums import OrderSide, OrderType
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import OrderRequest
 
@@ -57,13 +57,39 @@ class Grid:
         return _written(value, self._qty)
 
 
+class PlainGrid(Grid):
+    """Formats in as few digits as a number needs, for a symbol whose filters are not known."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self._price = self._qty = ".12f"
+
+    def price(self, value: float) -> str:
+        """*value* in full."""
+        return plain_decimal(value)
+
+    def qty(self, value: float) -> str:
+        """*value* in full."""
+        return plain_decimal(value)
+
+
+def plain_decimal(value: float) -> str:
+    """*value* without an exponent and without trailing zeros."""
+    return f"{value:.12f}".rstrip("0").rstrip(".")
+
+
 def _written(value: float, spec: str) -> str:
     text = format(value, spec)
-    return text if abs(float(text) - value) <= _NOISE * abs(value) else f"{value:.12f}".rstrip("0").rstrip(".")
+    return text if abs(float(text) - value) <= _NOISE * abs(value) else plain_decimal(value)
 
 
-def order_fields(request: OrderRequest, grid: Grid, trigger_on: str) -> dict[str, str]:
-    """The fields of *request* for its order service; *trigger_on* is the trigger price of stops."""
+def order_fields(request: OrderRequest, grid: Grid, trigger_on: str, *, hedged: bool = False) -> dict[str, str]:
+    """The fields of *request* for its order service; *trigger_on* is the trigger price of stops.
+
+    In hedge mode (*hedged*) a reducing order names the side of the position instead: the venue takes no reduceOnly
+    there, and an order of that side cannot open another.
+    """
     fields = {"symbol": request.symbol, "side": request.side.value, "type": request.type.value}
     qty = grid.qty(request.qty)
     if service_of(request.type) is OrderService.ALGO:
@@ -75,7 +101,9 @@ def order_fields(request: OrderRequest, grid: Grid, trigger_on: str) -> dict[str
         fields |= {"quantity": qty, "newClientOrderId": request.client_order_id, "newOrderRespType": "ACK"}
         if request.type is OrderType.LIMIT:
             fields |= {"price": grid.price(request.price), "timeInForce": "GTC"}
-    if request.reduce_only:
+    if request.reduce_only and hedged:
+        fields["positionSide"] = "LONG" if request.side is OrderSide.SELL else "SHORT"
+    elif request.reduce_only:
         fields["reduceOnly"] = "true"
     return fields
 
@@ -94,6 +122,14 @@ class _Memory(Generic[K, V]):
 
     def get(self, key: K) -> V | None:
         return self._entries.get(key)
+
+
+def _order_id(told: str | int) -> int:
+    """An order id that may be missing or none: 0 then."""
+    try:
+        return int(told or 0)
+    except ValueError:
+        return 0
 
 
 class OrderDirectory:
@@ -126,8 +162,8 @@ class OrderDirectory:
     def add_algo(self, client_order_id: str, symbol: str, actual_order_id: str | int) -> None:
         """Add a conditional order and, if it has triggered, the regular order it became."""
         self._services[client_order_id] = OrderService.ALGO
-        if actual_order_id and int(actual_order_id):
-            self._children[int(actual_order_id)] = client_order_id
+        if order_id := _order_id(actual_order_id):
+            self._children[order_id] = client_order_id
             self._waiting.pop(client_order_id, None)
         elif self._ended.get(client_order_id) is None:
             self._waiting[client_order_id] = symbol

@@ -6,7 +6,8 @@ another shape; :mod:`rest` and :mod:`streams` turn it into a VenueError.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -28,6 +29,7 @@ from quantum_trader.engine.venue_port import (
     WalletChanged,
 )
 from quantum_trader.venues.binance import wire
+from quantum_trader.venues.binance.rows import finite, milliseconds
 
 QUOTE_ASSET: Final = "USDT"
 LIQUIDATION_IDS: Final = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
@@ -74,6 +76,8 @@ _MOVED_INCOME: Final = frozenset({
     "TRANSFER", "INTERNAL_TRANSFER", "CROSS_COLLATERAL_TRANSFER", "STRATEGY_UMFUTURES_TRANSFER", "COIN_SWAP_DEPOSIT",
     "COIN_SWAP_WITHDRAW", "AUTO_EXCHANGE", "WELCOME_BONUS", "CONTEST_REWARD", "REFERRAL_KICKBACK", "BFUSD_REWARD",
 })
+_SIDES: Final = ("BUY", "SELL")
+_LARGEST_FILTER: Final = 1e12  # beyond 1e-12 to 1e12 a step or a least quantity is none
 _FILLING: Final = ("TRADE", "CALCULATED")  # CALCULATED: taken over by the venue in a liquidation
 
 decode_market = wire.decoder(wire.MarketFrame).decode
@@ -89,6 +93,14 @@ def number_or_zero(text: str | int | None) -> float:
     return float(text) if text else 0.0
 
 
+def loose_number(text: str | int | None) -> float:
+    """A number that may be missing, empty or none at all: 0.0 then."""
+    try:
+        return finite(number_or_zero(text))
+    except (ValueError, OverflowError):
+        return 0.0
+
+
 # ---------------------------------------------------------------------- instruments
 
 
@@ -96,7 +108,7 @@ def instrument(
     info: wire.SymbolInfo, tiers: tuple[LeverageTier, ...], *, maker_bps: float, taker_bps: float,
     funding_hours: int = 8,
 ) -> Instrument:
-    """A symbol's filters, tiers and fees; ConfigError when a filter it needs is missing."""
+    """A symbol's filters, tiers and fees; ConfigError when a filter it needs is missing or no usable number."""
     filters = {entry.filter_type: entry for entry in info.filters}
     try:
         price, lot, notional = filters["PRICE_FILTER"], filters["LOT_SIZE"], filters["MIN_NOTIONAL"]
@@ -105,6 +117,12 @@ def instrument(
             f"symbol {info.symbol!r}: exchangeInfo has no filter {error.args[0]}: take it off the list"
         ) from None
     market = filters.get("MARKET_LOT_SIZE", lot)
+    for key, value in (
+        ("tickSize", price.tick_size), ("stepSize", max(lot.step_size, market.step_size)),
+        ("minQty", max(lot.min_qty, market.min_qty)), ("notional", notional.notional),
+    ):
+        if not 1.0 / _LARGEST_FILTER <= value <= _LARGEST_FILTER:
+            raise ConfigError(f"symbol {info.symbol!r}: its {key} is {value!r}: take it off the list")
     return Instrument(
         symbol=info.symbol, tick_size=price.tick_size, step_size=max(lot.step_size, market.step_size),
         min_qty=max(lot.min_qty, market.min_qty), min_notional=notional.notional, maker_fee_bps=maker_bps,
@@ -133,6 +151,17 @@ def order_status(word: str) -> OrderStatus:
     return _STATUS[word]
 
 
+def status_found(word: str, *, reduces: bool, is_open: bool) -> OrderStatus:
+    """The status of an order that was queried. An unknown one counts as open where the venue lists the order as open.
+
+    Elsewhere an unknown status counts as what is safer: an order that reduces is gone (another is sent), one that may
+    open a position is still there.
+    """
+    if word in _STATUS:
+        return _STATUS[word]
+    return OrderStatus.CANCELED if reduces and not is_open else OrderStatus.NEW
+
+
 def algo_status(word: str) -> OrderStatus:
     """A conditional order's own status; VenueError for an unknown status."""
     if word not in _ALGO_STATUS:
@@ -142,7 +171,7 @@ def algo_status(word: str) -> OrderStatus:
 
 def side(word: str) -> OrderSide:
     """An order's direction; VenueError for an unknown side."""
-    if word not in ("BUY", "SELL"):
+    if word not in _SIDES:
         raise VenueError(f"order side {word!r} is not known: the venue's protocol changed")
     return OrderSide(word)
 
@@ -152,36 +181,58 @@ def order_type(word: str) -> OrderType:
     return _TYPE.get(word, OrderType.MARKET)
 
 
-def order_view(answer: wire.OrderAnswer, client_order_id: str = "") -> VenueOrder:
-    """A regular order; *client_order_id* replaces its own where it was sent under another (a triggered stop)."""
-    word = answer.status
+def order_view(answer: wire.OrderAnswer, client_order_id: str = "", *, is_open: bool = False) -> VenueOrder:
+    """A regular order; *client_order_id* replaces its own where it was sent under another (a triggered stop).
+
+    *is_open*: it is of the list of open orders. An order whose side cannot be read counts as one that may open a
+    position.
+    """
+    word, sided = answer.status, answer.side in _SIDES
+    reduces = answer.reduce_only and sided
     return VenueOrder(
         client_order_id=client_order_id or answer.client_order_id, venue_order_id=str(answer.order_id),
-        symbol=answer.symbol, side=side(answer.side), type=order_type(answer.orig_type or answer.type),
-        qty=answer.orig_qty, filled_qty=answer.executed_qty, average_price=answer.avg_price, price=answer.price,
-        stop_price=answer.stop_price, reduce_only=answer.reduce_only, status=order_status(word),
-        created_ns=(answer.time or answer.update_time) * NS_PER_MS,
-        reason=word if word.startswith("EXPIRED") else "",
+        symbol=answer.symbol, side=side(answer.side) if sided else OrderSide.BUY,
+        type=order_type(answer.orig_type or answer.type) if sided else OrderType.MARKET,
+        qty=finite(answer.orig_qty), filled_qty=finite(answer.executed_qty), average_price=finite(answer.avg_price),
+        price=finite(answer.price), stop_price=finite(answer.stop_price) if sided else 0.0, reduce_only=reduces,
+        status=status_found(word, reduces=reduces, is_open=is_open),
+        created_ns=milliseconds(answer.time or answer.update_time) * NS_PER_MS,
+        reason=_reason_of(word, answer.side, _STATUS),
     )
 
 
-def algo_view(answer: wire.AlgoAnswer, child: wire.OrderAnswer | None = None, now_ms: int = 0) -> VenueOrder:
+def _reason_of(word: str, side_word: str, known: Mapping[str, OrderStatus]) -> str:
+    """Why an order ended, or what of it cannot be read."""
+    if side_word not in _SIDES:
+        return f"side {side_word!r} is not known"
+    if word not in known:
+        return f"status {word!r} is not known"
+    return word if word in ("EXPIRED", "EXPIRED_IN_MATCH") or (word == "REJECTED" and known is _ALGO_STATUS) else ""
+
+
+def algo_view(
+    answer: wire.AlgoAnswer, child: wire.OrderAnswer | None = None, now_ms: int = 0, *, is_open: bool = False
+) -> VenueOrder:
     """A conditional order; the order it became (*child*) gives the filled quantity and the final status.
 
-    An order that has long been TRIGGERING at *now_ms* protects nothing: it counts as cancelled and is replaced.
+    *is_open*: it is of the list of open orders. An order that has long been TRIGGERING at *now_ms* protects nothing:
+    it counts as cancelled and is replaced.
     """
     word = child.status if child is not None else answer.algo_status
     if word == "TRIGGERING" and now_ms - answer.update_time > _TRIGGERING_MS and answer.update_time > 0:
         word = "EXPIRED"
+    known, sided = (_STATUS if child is not None else _ALGO_STATUS), answer.side in _SIDES
+    reduces = answer.reduce_only and sided
+    unknown = OrderStatus.CANCELED if reduces and not is_open else OrderStatus.NEW
     return VenueOrder(
         client_order_id=answer.client_algo_id, venue_order_id=str(answer.algo_id), symbol=answer.symbol,
-        side=side(answer.side), type=order_type(answer.order_type), qty=number_or_zero(answer.quantity),
-        filled_qty=child.executed_qty if child is not None else 0.0,
-        average_price=child.avg_price if child is not None else 0.0, price=number_or_zero(answer.price),
-        stop_price=number_or_zero(answer.trigger_price), reduce_only=answer.reduce_only,
-        status=order_status(word) if child is not None else algo_status(word),
-        created_ns=answer.create_time * NS_PER_MS,
-        reason=word if word in ("EXPIRED", "EXPIRED_IN_MATCH", "REJECTED") else "",
+        side=side(answer.side) if sided else OrderSide.BUY,
+        type=order_type(answer.order_type) if sided else OrderType.MARKET, qty=loose_number(answer.quantity),
+        filled_qty=finite(child.executed_qty) if child is not None else 0.0,
+        average_price=finite(child.avg_price) if child is not None else 0.0, price=loose_number(answer.price),
+        stop_price=loose_number(answer.trigger_price) if sided else 0.0, reduce_only=reduces,
+        status=known.get(word, unknown), created_ns=milliseconds(answer.create_time) * NS_PER_MS,
+        reason=_reason_of(word, answer.side, known),
     )
 
 
@@ -199,7 +250,8 @@ def is_liquidation(client_order_id: str) -> bool:
 
 
 def fill_of_trade(trade: wire.TradeAnswer, client_order_id: str, fee: float) -> Fill:
-    """A row of userTrades; *fee* in USDT."""
+    """A row of userTrades; *fee* in USDT. VenueError for figures that cannot be booked."""
+    _check_bookable(trade.symbol, trade.qty, trade.price, fee)
     return Fill(
         fill_id=fill_id(trade.symbol, trade.id, trade.order_id, trade.qty), client_order_id=client_order_id,
         symbol=trade.symbol, side=side(trade.side), qty=trade.qty, price=trade.price, fee=fee,
@@ -208,13 +260,19 @@ def fill_of_trade(trade: wire.TradeAnswer, client_order_id: str, fee: float) -> 
     )
 
 
+def _check_bookable(symbol: str, qty: float, price: float, fee: float) -> None:
+    if not (finite(qty) > 0.0 and finite(price) > 0.0 and math.isfinite(finite(fee, math.nan))):
+        raise VenueError(f"{symbol}: an execution of {qty!r} at {price!r} with a fee of {fee!r} cannot be read")
+
+
 def fills_now(body: wire.OrderBody) -> bool:
     """Whether an order event is an execution."""
     return body.x in _FILLING and body.l > 0.0
 
 
 def fill_of_event(body: wire.OrderBody, client_order_id: str, fee: float) -> Fill:
-    """The fill in an order event; *fee* in USDT."""
+    """The fill in an order event; *fee* in USDT. VenueError for figures that cannot be booked."""
+    _check_bookable(body.s, body.l, body.L, fee)
     return Fill(
         fill_id=fill_id(body.s, body.t, body.i, body.l), client_order_id=client_order_id, symbol=body.s,
         side=side(body.S), qty=body.l, price=body.L, fee=fee, liquidity="maker" if body.m else "taker",
@@ -266,13 +324,16 @@ def transfer_of_income(row: wire.IncomeAnswer) -> Transfer | None:
 def positions(
     rows: Sequence[wire.PositionAnswer], leverage: dict[str, float], order: dict[str, int]
 ) -> list[VenuePosition]:
-    """The open positions, those of *order* (symbol to rank) first. An unknown leverage is 0.0."""
+    """The open positions, those of *order* (symbol to rank) first. An unknown leverage is 0.0.
+
+    A quantity that cannot be read is NaN: something is held. Other figures that cannot be read are 0.0.
+    """
     found = [
         VenuePosition(
-            symbol=row.symbol, qty=row.position_amt, entry_price=row.entry_price,
-            leverage=leverage.get(row.symbol, 0.0), margin=row.isolated_wallet or row.initial_margin,
-            liquidation_price=row.liquidation_price, mark_price=row.mark_price,
-            unrealised_pnl=row.un_realized_profit,
+            symbol=row.symbol, qty=finite(row.position_amt, math.nan), entry_price=finite(row.entry_price),
+            leverage=leverage.get(row.symbol, 0.0), margin=finite(row.isolated_wallet or row.initial_margin),
+            liquidation_price=finite(row.liquidation_price), mark_price=finite(row.mark_price),
+            unrealised_pnl=finite(row.un_realized_profit),
         )
         for row in rows
         if row.position_amt != 0.0
@@ -281,13 +342,15 @@ def positions(
 
 
 def balance(account: wire.AccountAnswer) -> VenueBalance:
-    """The account's money."""
+    """The account's money; VenueError where the wallet is no number. Margins that cannot be read are left out."""
+    if not math.isfinite(account.total_wallet_balance):
+        raise VenueError(f"totalWalletBalance = {account.total_wallet_balance!r}: the answer cannot be read")
     return VenueBalance(
-        wallet=account.total_wallet_balance, unrealised_pnl=account.total_unrealized_profit,
+        wallet=account.total_wallet_balance, unrealised_pnl=finite(account.total_unrealized_profit),
         margin_used=ordered_sum(
-            row.isolated_wallet or row.initial_margin for row in account.positions if row.position_amt
+            finite(row.isolated_wallet or row.initial_margin) for row in account.positions if row.position_amt
         ),
-        available=account.available_balance,
+        available=finite(account.available_balance),
     )
 
 
@@ -295,6 +358,8 @@ def wallet_change(frame: wire.AccountFrame) -> WalletChanged | None:
     """The wallet in an account event; None when it is about another asset."""
     for row in frame.a.B:
         if row.a == QUOTE_ASSET:
+            if not (math.isfinite(row.wb) and math.isfinite(row.bc)):
+                raise VenueError(f"a wallet of {row.wb!r}, changed by {row.bc!r}, cannot be read")
             moved = row.bc if frame.a.m in _MOVES else 0.0
             return WalletChanged(wallet=row.wb, reason=frame.a.m, ts_ns=frame.T * NS_PER_MS, moved=moved)
     return None
@@ -306,10 +371,10 @@ def funding_of_event(frame: wire.AccountFrame, mark_price: float) -> FundingPaym
     *mark_price* is the last one seen; it gives the rate.
     """
     change = next((row.bc for row in frame.a.B if row.a == QUOTE_ASSET), 0.0)
-    if frame.a.m != "FUNDING_FEE" or len(frame.a.P) != 1 or change == 0.0:
+    if frame.a.m != "FUNDING_FEE" or len(frame.a.P) != 1 or not math.isfinite(change) or change == 0.0:
         return None
     position = frame.a.P[0]
-    value = position.pa * mark_price
+    value = finite(position.pa * mark_price)
     return FundingPayment(
         symbol=position.s, ts_ns=funding_hour(frame.T), rate=-change / value if value else 0.0, mark_price=mark_price,
         qty=position.pa, amount=change,

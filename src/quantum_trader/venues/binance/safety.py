@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
-from quantum_trader.domain.errors import ConfigError, VenueError
+from quantum_trader.domain.errors import ConfigError, InputError, VenueError, VenueUnavailable
 from quantum_trader.domain.instrument import Instrument, LeverageTier
 from quantum_trader.market.instruments import instrument_for
 from quantum_trader.venues.binance import errors, parse, wire
 from quantum_trader.venues.binance.errors import VenueRefusal
 from quantum_trader.venues.binance.limits import Priority, RequestBudget
 from quantum_trader.venues.binance.rest import ACCOUNT_API, PRIVATE, PRIVATE_V3, PUBLIC, Rest, decoded
+from quantum_trader.venues.binance.rows import all_rows, readable_rows, with_readable
 
 _AT_ONCE: Final = 4  # requests that set margin types
 _BPS: Final = 10_000.0
 _MAKER_BPS: Final = 2.0  # where the account's own rates cannot be read
 _TAKER_BPS: Final = 5.0
+_MODE_KEPT_S: Final = 50.0  # the account's mode is read with a comparison of books and venue each minute
 _ISOLATED: Final = "ISOLATED"
 
-_info = wire.decoder(wire.ExchangeInfo).decode
-_brackets = wire.decoder(list[wire.SymbolBrackets]).decode
-_intervals = wire.decoder(list[wire.FundingInterval]).decode
+exchange_info = with_readable(wire.ExchangeInfo, "symbols", wire.SymbolInfo)
+_brackets = readable_rows(wire.SymbolBrackets)
+_intervals = readable_rows(wire.FundingInterval)
 _commission = wire.decoder(wire.CommissionRate).decode
 _mode = wire.decoder(wire.PositionMode).decode
 _multi = wire.decoder(wire.MultiAssetsMode).decode
 _restrictions = wire.decoder(wire.ApiRestrictions).decode
-_prices = wire.decoder(list[wire.TickerPrice]).decode
-symbol_configs = wire.decoder(list[wire.SymbolConfig]).decode
-position_rows = wire.decoder(list[wire.PositionAnswer]).decode
+_prices = readable_rows(wire.TickerPrice)
+symbol_configs = readable_rows(wire.SymbolConfig)
+position_rows = all_rows(wire.PositionAnswer)
+_ANY_SIZE: Final = LeverageTier(  # where a position is only to be closed, its leverage table does not matter
+    max_notional=1e12, maintenance_margin_rate=0.01, max_leverage=1.0, maintenance_amount=0.0
+)
 
 
 class Fees(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,36 +48,70 @@ class Fees(msgspec.Struct, frozen=True, kw_only=True):
     taker_bps: float = _TAKER_BPS
 
 
-async def load_instruments(
-    rest: Rest, symbols: Sequence[str], *, signed: bool, closing: bool = False
-) -> dict[str, Instrument]:
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue lists: the instruments that are *traded* here, and what is known of the *others*."""
+
+    traded: dict[str, Instrument]
+    others: dict[str, Instrument]  # only to protect and to close a position that somebody else opened
+
+
+async def load_instruments(rest: Rest, symbols: Sequence[str], *, signed: bool) -> Listed:
     """Filters from the venue; tiers and fees from it too where requests are *signed*, else the package's table.
 
-    Raises ConfigError for a symbol that is not a perpetual paid in USDT; with *closing* (no openings) it is left out.
+    Raises ConfigError for one of *symbols* that is not a perpetual paid in USDT. A symbol that is not traded here is
+    left out where the venue's rows about it cannot be used.
     """
-    info = await rest.read(PUBLIC, "exchangeInfo", _info)
+    info = await rest.read(PUBLIC, "exchangeInfo", exchange_info)
     set_limits(rest.budget, info.rate_limits)
     known = {entry.symbol: entry for entry in info.symbols}
-    refusals = {symbol: why for symbol in symbols if (why := _refusal(symbol, known.get(symbol), rest.endpoint.name))}
-    if refusals and not closing:
-        raise ConfigError(next(iter(refusals.values())))
-    symbols = [symbol for symbol in symbols if symbol not in refusals]
+    for symbol in symbols:
+        if why := _refusal(symbol, known.get(symbol), rest.endpoint.name):
+            raise ConfigError(why)
     tables = await _tiers(rest) if signed else await _assumed_tiers(rest, symbols)
     missing = [symbol for symbol in symbols if not tables.get(symbol)]
-    if missing and not closing:
+    if missing:
         raise VenueError(f"the venue has no leverage table of {', '.join(missing)}")
-    symbols = [symbol for symbol in symbols if symbol not in missing]
-    if not symbols:
-        return {}
     fees = await _fees(rest, symbols[0]) if signed else Fees()
     hours = await funding_hours(rest) or {}
-    return {
+    traded = {
         symbol: parse.instrument(
             known[symbol], tables[symbol], maker_bps=fees.maker_bps, taker_bps=fees.taker_bps,
             funding_hours=hours.get(symbol, 8),
         )
         for symbol in symbols
     }
+    return Listed(traded=traded, others=_usable(known, tables, set(symbols)) if signed else {})
+
+
+async def load_filters(rest: Rest) -> dict[str, Instrument]:
+    """What is needed to close a position in any symbol: the filters of all that the venue lists and that can be used.
+
+    Empty where the venue's answer cannot be read: quantities are then sent as the venue reports them. VenueUnavailable
+    when it does not answer.
+    """
+    try:
+        info = await rest.read(PUBLIC, "exchangeInfo", exchange_info)
+    except VenueUnavailable:
+        raise
+    except VenueError:
+        return {}
+    set_limits(rest.budget, info.rate_limits)
+    return _usable({entry.symbol: entry for entry in info.symbols}, {}, set())
+
+
+def _usable(
+    known: dict[str, wire.SymbolInfo], tables: dict[str, tuple[LeverageTier, ...]], without: set[str]
+) -> dict[str, Instrument]:
+    """The instruments of every listed symbol but *without* whose filters can be used."""
+    found: dict[str, Instrument] = {}
+    for symbol, entry in known.items():
+        if symbol in without:
+            continue
+        with suppress(ConfigError, InputError):
+            found[symbol] = parse.instrument(
+                entry, tables.get(symbol) or (_ANY_SIZE,), maker_bps=_MAKER_BPS, taker_bps=_TAKER_BPS
+            )
+    return found
 
 
 def _refusal(symbol: str, entry: wire.SymbolInfo | None, endpoint: str) -> str:
@@ -122,10 +163,20 @@ async def funding_hours(rest: Rest) -> dict[str, int] | None:
     return {row.symbol: row.funding_interval_hours for row in decoded(answer, _intervals, "GET fundingInfo")}
 
 
-async def refuse_hedge_mode(rest: Rest) -> None:
-    """Raise ConfigError for an account in hedge mode, where one order may reduce one position and open another.
+HEDGE_MODE: Final = (
+    "the account is in hedge mode (dualSidePosition = true), where reducing orders open positions: close all "
+    "positions and switch to one-way mode (Binance: Futures, Preferences, Position Mode)"
+)
+MULTI_ASSETS: Final = (
+    "the account is in multi-assets mode (multiAssetsMargin = true), which has no isolated margin: switch to "
+    "single-asset mode (Binance: Futures, Preferences, Asset Mode)"
+)
 
-    It is the first signed request, so a key that the venue refuses raises ConfigError here too.
+
+async def is_hedged(rest: Rest) -> bool:
+    """Whether the account is in hedge mode, where a symbol has a position of each side.
+
+    It is the first signed request of a connection: ConfigError for a key that the venue refuses.
     """
     answer = await rest.ask("GET", PRIVATE, "positionSide/dual", weight=30)
     if isinstance(answer, VenueRefusal):
@@ -135,21 +186,48 @@ async def refuse_hedge_mode(rest: Rest) -> None:
                 f"machine's address, then `quantum-trader keys set {rest.endpoint.name}`"
             )
         raise VenueError(f"GET positionSide/dual: {rest.redact(answer.reason)}")
-    if decoded(answer, _mode, "GET positionSide/dual").dual_side_position:
-        raise ConfigError(
-            "the account is in hedge mode (dualSidePosition = true), where reducing orders open positions: close all "
-            "positions and switch to one-way mode (Binance: Futures, Preferences, Position Mode)"
-        )
+    return decoded(answer, _mode, "GET positionSide/dual").dual_side_position
+
+
+async def is_multi_asset(rest: Rest) -> bool:
+    """Whether the account is in multi-assets mode."""
+    return (await rest.read(PRIVATE, "multiAssetsMargin", _multi, weight=30)).multi_assets_margin
+
+
+class AccountMode:
+    """The account's position and asset mode, which another client may switch while nothing is open."""
+
+    def __init__(self, rest: Rest, now_s: Callable[[], float]) -> None:
+        self.hedged = False
+        self._rest, self._now_s = rest, now_s
+        self._problem, self._read_s = "", -math.inf
+
+    async def read_hedged(self, *, must: bool = True) -> bool:
+        """Read whether the account is in hedge mode; unless it *must* be known an unreadable answer means no."""
+        try:
+            self.hedged = await is_hedged(self._rest)
+        except VenueUnavailable:
+            raise
+        except VenueError:
+            if must:
+                raise
+        return self.hedged
+
+    async def problem(self) -> str:
+        """Why the account cannot be traded in its mode; empty when it can. Read at most once in 50 seconds."""
+        now_s = self._now_s()
+        if now_s - self._read_s >= _MODE_KEPT_S:
+            hedged, multi = await self.read_hedged(), await is_multi_asset(self._rest)
+            self._problem = HEDGE_MODE if hedged else MULTI_ASSETS if multi else ""
+            self._read_s = now_s
+        return self._problem
 
 
 async def refuse_unsafe_account(rest: Rest) -> list[str]:
     """Raise ConfigError for an account or a key that must not open positions; return warnings."""
     notes = await _check_key(rest)
-    if (await rest.read(PRIVATE, "multiAssetsMargin", _multi, weight=30)).multi_assets_margin:
-        raise ConfigError(
-            "the account is in multi-assets mode (multiAssetsMargin = true), which has no isolated margin: switch to "
-            "single-asset mode (Binance: Futures, Preferences, Asset Mode)"
-        )
+    if await is_multi_asset(rest):
+        raise ConfigError(MULTI_ASSETS)
     return notes
 
 

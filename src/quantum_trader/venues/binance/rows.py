@@ -1,0 +1,150 @@
+"""Decodes lists of rows of which some may be unreadable: one odd row, of whatever symbol, hides no other row.
+
+A row is unreadable when a field is missing or of another kind, or when a number is not finite or beyond any real
+quantity, price or amount of money.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.venues.binance import wire
+from quantum_trader.venues.binance.wire import T
+
+LARGEST: Final = 1e18  # beyond it a number is no quantity, price or amount of money
+_LATEST_MS: Final = 10**14  # the year 5138
+_BLANKS: Final[dict[Any, Any]] = {str: "", int: 0, float: math.nan, bool: False}
+
+
+def finite(value: float, otherwise: float = 0.0) -> float:
+    """*value*, or *otherwise* when it is no finite number below 1e18."""
+    return value if abs(value) < LARGEST else otherwise  # a comparison with NaN is False
+
+
+def readable_rows(kind: type[T]) -> Callable[[bytes], list[T]]:
+    """A decoder of a list of *kind* that leaves unreadable rows out.
+
+    It raises msgspec.DecodeError for an answer that is no list.
+    """
+    whole = wire.decoder(list[kind]).decode  # type: ignore[valid-type]
+
+    def decode(answer: bytes) -> list[T]:
+        try:
+            rows: list[Any] = whole(answer)
+        except msgspec.DecodeError as error:
+            found = [_strict(kind, row) for row in _loose_list(answer, error)]
+            rows = [row for row in found if row is not None]
+        return [row for row in rows if _is_readable(row)]
+
+    return decode
+
+
+def all_rows(kind: type[T]) -> Callable[[bytes], list[T]]:
+    """A decoder of a list of *kind* that keeps every row, with what can be read of it.
+
+    A field that cannot be read has its default; without one a number is NaN, an integer 0 and a text empty. It raises
+    msgspec.DecodeError for an answer that is no list.
+    """
+    whole = wire.decoder(list[kind]).decode  # type: ignore[valid-type]
+
+    def decode(answer: bytes) -> list[T]:
+        try:
+            rows: list[T] = whole(answer)
+        except msgspec.DecodeError as error:
+            return [salvaged(kind, row) for row in _loose_list(answer, error)]
+        return rows
+
+    return decode
+
+
+def with_readable(kind: type[T], key: str, row_kind: type[Any]) -> Callable[[bytes], T]:
+    """A decoder of *kind* that leaves out what it cannot read of the list *key*, whose rows are *row_kind*.
+
+    It raises msgspec.DecodeError where the rest has another shape.
+    """
+    whole = wire.decoder(kind).decode
+
+    def decode(answer: bytes) -> T:
+        try:
+            return whole(answer)
+        except msgspec.DecodeError as error:
+            found = _loose(answer, error)
+            if not isinstance(found, dict) or not isinstance(found.get(key), list):
+                raise
+            rows = [row for row in found[key] if _strict(row_kind, row) is not None]
+            try:
+                return msgspec.convert(_plain({**found, key: rows}), kind, strict=False)
+            except (ValueError, OverflowError):
+                raise error from None
+
+    return decode
+
+
+def salvaged(kind: type[T], row: object) -> T:
+    """What can be read of *row* as a *kind*."""
+    known = row if isinstance(row, dict) else {}
+    fields = msgspec.structs.fields(kind)  # type: ignore[arg-type]
+    return kind(**{field.name: _field(field, known.get(field.encode_name)) for field in fields})
+
+
+def milliseconds(value: int) -> int:
+    """A time stamp, or 0 when it is none."""
+    return value if 0 <= value < _LATEST_MS else 0
+
+
+def _field(field: Any, value: object) -> Any:
+    if value is not None:
+        try:
+            return msgspec.convert(_plain(value), field.type, strict=False)
+        except (msgspec.ValidationError, ValueError, OverflowError):
+            pass
+    if field.default is not msgspec.NODEFAULT:
+        return field.default
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return _BLANKS.get(field.type)
+
+
+def _strict(kind: type[T], row: object) -> T | None:
+    """*row* as a *kind*; None when it is none."""
+    try:
+        return msgspec.convert(_plain(row), kind, strict=False)
+    except (msgspec.ValidationError, ValueError, OverflowError):
+        return None
+
+
+def _is_readable(row: Any) -> bool:
+    return all(not isinstance(value, float) or abs(value) < LARGEST for value in _values(row))
+
+
+def _values(row: Any) -> list[Any]:
+    return [getattr(row, name) for name in row.__struct_fields__]
+
+
+def _loose_list(answer: bytes, error: msgspec.DecodeError) -> list[Any]:
+    """The rows of *answer*, also where a single number or text of it is malformed; raises *error* for another shape."""
+    found = _loose(answer, error)
+    if not isinstance(found, list):
+        raise error
+    return found
+
+
+def _loose(answer: bytes, error: msgspec.DecodeError) -> Any:
+    try:
+        return json.loads(answer)
+    except (ValueError, RecursionError):
+        raise error from None
+
+
+def _plain(value: Any) -> Any:
+    """*value* with texts that can be written (no lone surrogates)."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_plain(key): _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list) else value

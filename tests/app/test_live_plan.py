@@ -1,0 +1,69 @@
+"""``live --plan`` says what a start would do, refusals included; exit code 0 only where a start would go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from typer.testing import CliRunner, Result
+
+from quantum_trader.app.cli.main import app
+from quantum_trader.app.runs.live_settings import bind_folder, load_live_settings
+
+PLAN = ["live", "--plan"]
+LOCAL = [*PLAN, "--mode", "LOCAL", "--address", "http://127.0.0.1:8080", "--symbols", "BTCUSDT"]
+
+
+@pytest.fixture(autouse=True)
+def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("QT_LOCAL_KEY", "QT_LOCAL_SECRET", "QT_KEYS_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def invoke(*words: str) -> Result:
+    """Run one command."""
+    return CliRunner().invoke(app, list(words))
+
+
+def test_a_plan_without_keys_is_printed_and_says_that_keys_are_missing(tmp_path: Path) -> None:
+    """The whole plan, the names of the settings to set, and exit code 1: a start would be refused."""
+    result = invoke(*LOCAL, "--state", str(tmp_path / "state"))
+    assert result.exit_code == 1
+    assert "mode         LOCAL" in result.output
+    assert "keys         missing" in result.output
+    assert "REFUSED      keys missing: no keys for local: set QT_LOCAL_KEY and QT_LOCAL_SECRET" in result.output
+
+
+def test_a_start_without_keys_is_still_refused(tmp_path: Path) -> None:
+    """Only the plan goes on without keys."""
+    result = invoke("live", *LOCAL[2:], "--state", str(tmp_path / "state"))
+    assert result.exit_code == 2
+    assert "no keys for local" in result.output
+
+
+def test_a_plan_on_a_folder_of_another_kind_says_what_the_start_says(tmp_path: Path) -> None:
+    """A replay's folder: the plan names the refusal and ends with exit code 1, in JSON too."""
+    (tmp_path / "checkpoint").write_bytes(b"x")
+    result = invoke(*PLAN, "--state", str(tmp_path))
+    assert result.exit_code == 1
+    assert f"REFUSED      --state {tmp_path}: holds a replay" in result.output
+    told = invoke(*PLAN, "--json", "--state", str(tmp_path))
+    assert told.exit_code == 1
+    assert "holds a replay" in msgspec.json.decode(told.output)["refusals"][0]
+
+
+def test_a_plan_on_a_folder_that_trades_something_else_is_refused(tmp_path: Path) -> None:
+    """Other symbols than the folder's."""
+    bind_folder(tmp_path, load_live_settings(None, {"symbols": (["ETHUSDT"], "--symbols")}).live)
+    result = invoke(*PLAN, "--symbols", "BTCUSDT", "--state", str(tmp_path))
+    assert result.exit_code == 1
+    assert "trades with symbols = ETHUSDT, now BTCUSDT" in result.output
+
+
+def test_a_plan_of_a_start_that_would_go_ends_with_zero(tmp_path: Path) -> None:
+    """A dry run in a new folder; nothing is written."""
+    result = invoke(*PLAN, "--state", str(tmp_path / "new"))
+    assert result.exit_code == 0, result.output
+    assert "REFUSED" not in result.output
+    assert not (tmp_path / "new").exists()
