@@ -114,8 +114,8 @@ class Floor:
 
 
 def test_market_orders_pay_the_touch_and_the_slippage_beyond_it() -> None:
-    """100.1 to a buyer and 99.9 to a seller at 99.9/100.1; two basis points more of slippage: 100.12 and 99.88."""
-    for slippage, bought, sold in ((0.0, 100.1, 99.9), (2.0, 100.12, 99.88)):
+    """100.1 to a buyer and 99.9 to a seller at 99.9/100.1; 2 bps more, as where none was measured: 100.12, 99.88."""
+    for slippage, bought, sold in ((0.0, 100.1, 99.9), (2.0, 100.12, 99.88), (None, 100.12, 99.88)):
         for side, price in ((BUY, bought), (SELL, sold)):
             floor = Floor(msgspec.structs.replace(SETTINGS, slippage_bps=slippage))
             floor.quote(50.0, half=0.1)
