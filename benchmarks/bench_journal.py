@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.harness import Figure, bench, fastest_in_turns, seconds
+from quantum_trader.domain.fields import Probability
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.kinds import (
     DecisionEvent,
@@ -66,14 +67,19 @@ def event_of(kind: type[Event], number: int, chance: random.Random) -> Event:
     reason = f"confidence {chance.random():.2f} is below the minimum of {limit:.2f} that the policy asks for"
     fields: dict[str, Any] = {}
     for field in msgspec.structs.fields(kind):
-        if field.type is float:
+        base = getattr(field.type, "__origin__", field.type)  # of Annotated
+        if field.type == Probability:
+            fields[field.name] = chance.random()
+        elif base is float:
             fields[field.name] = round(chance.gauss(30_000.0, 300.0), 2)
-        elif field.type is int:
+        elif base is int:
             fields[field.name] = START_NS + number * 1_000_003 if field.name.endswith("_ns") else chance.randrange(500)
-        elif field.type is bool:
+        elif base is bool or field.name == "observe":
             fields[field.name] = chance.random() < 0.5
-        elif field.type is str:
+        elif base is str:
             fields[field.name] = chance.choice(("LONG", "SHORT", "TREND_UP", "CHOP", "taker", "NEW"))
+        elif field.name == "decision":
+            fields[field.name] = chance.choice(("ALLOWED", "BLOCKED"))
         elif field.name == "feature_times":
             fields[field.name] = {"bar_1h": START_NS + number * 1_000_003 - 1, "bar_4h": START_NS}
         else:
@@ -81,8 +87,6 @@ def event_of(kind: type[Event], number: int, chance: random.Random) -> Event:
         if field.name.endswith("_id"):
             fields[field.name] = f"{field.name[0]}{number:010d}"
     fields |= {"symbol": chance.choice(SYMBOLS), "reason": reason}
-    if "confidence" in fields:
-        fields["confidence"] = chance.random()
     return msgspec.convert(fields, kind)
 
 
