@@ -8,7 +8,7 @@ import pytest
 from tests.live.live_world import HOUR, MINUTE, START, World, held, orders, twice
 
 from quantum_trader.domain.enums import OrderSide, OrderStatus
-from quantum_trader.live.inputs import MoneyTransferred, ProcessStarted, SessionStarted
+from quantum_trader.live.inputs import HealthChanged, MoneyTransferred, ProcessStarted, SessionStarted
 from quantum_trader.risk.governor import GOV_ROW_PEAK
 from quantum_trader.risk.limits import LOSS_LAST
 
@@ -88,6 +88,16 @@ def test_a_high_from_before_the_adoption_moves_no_stop() -> None:
     assert (position.best, position.stop, position.bars_held) == (10_000.0, stop, 1)
     world.bar(BARS + 1, 10_000.0, 1_000.0)
     assert position.best == pytest.approx(10_010.0)
+
+
+def test_an_account_smaller_than_the_settings_say_has_lost_nothing() -> None:
+    """Health is judged before the account is read: the equity of the settings is no peak, and 2,000 no loss."""
+    world = World()
+    world.tell(HealthChanged(ts_ns=NOW - MINUTE, level=0, connected=True, reason=""))
+    world.tell(SessionStarted(ts_ns=NOW, wallet=2_000.0, namespace="n-"))
+    world.bar(BARS, 10_000.0, 1_000.0)
+    assert world.engine.account.governor_level == 0
+    assert world.engine.account.peak == 2_000.0
 
 
 def restarted(world: World) -> World:

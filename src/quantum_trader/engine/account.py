@@ -80,6 +80,11 @@ class Account:
         """Value the account at *closes* (S,)."""
         self.equity = self.books.equity(closes) if self.books.positions else self.books.cash
 
+    def begin(self, wallet: float) -> None:
+        """Begin with the *wallet* that is there; a peak noted before, at the equity of the settings, is none."""
+        self.books.cash = self.equity = wallet
+        self.governor[GOV_ROW_PEAK] = 0.0
+
     def follow(self, before: Any, closes: Any, since_ns: int) -> None:
         """Follow the account through a bar of the past, from the closes *before* (S,) at *since_ns* to *closes* (S,).
 

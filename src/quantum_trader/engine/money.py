@@ -65,7 +65,7 @@ class Money:
     def begin(self, wallet: float, start_equity: float, now_ns: int) -> None:
         """Start the books with the money that is there."""
         self.began_ns = now_ns
-        self._account.books.cash = self._account.equity = wallet
+        self._account.begin(wallet)
         self._records.record("cash.adjusted", "", now_ns, CashAdjusted(
             before=start_equity, wallet=wallet, explained=True, why="the account at the first start"
         ))
@@ -126,11 +126,11 @@ class Money:
     def on_fee_in_coin(self, fill: Fill) -> None:
         """Take in a fee that another coin pays, before it is booked: the wallet keeps it, and yet it is a cost.
 
-        Its worth moves from that coin into the account, in proportion as every transfer; the fill then pays the fee.
-        So the books' money stays the wallet's, and every limit judges the fee as a loss.
+        It is lost as one paid in USDT, and its worth moves from that coin into the account, in proportion as every
+        transfer. So the books' money stays the wallet's once the fill has paid, and limits judge the fee as a loss.
         """
         account, before = self._account, self._account.books.cash
-        account.equity = self._equity()
+        account.equity = self._equity() - fill.fee
         if self._remembered is not None:
             self._remembered = self._remembered.after(fill.fee, account.equity)
         account.books.cash += fill.fee
