@@ -20,7 +20,7 @@ from quantum_trader.lab.simulation.deadlines import NEVER_S
 from quantum_trader.lab.simulation.schedule import CLIENT, Fault, Kind
 
 if TYPE_CHECKING:
-    from quantum_trader.lab.simulation.exchange import Exchange
+    from quantum_trader.lab.simulation.exchange import SimulatedExchange
 
 HEDGE_REFUSAL: Final = "-4061 Order's position side does not match user's setting."
 _PRICE: Final = 2.5  # USDT of a foreign symbol at the day's first price of the first symbol
@@ -40,10 +40,10 @@ class _Foreign:
 class ClientFaults:
     """Applies the faults of other clients to *exchange*; one that is not possible yet waits."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: SimulatedExchange) -> None:
         self.exchange = exchange
         self.held: dict[str, _Foreign] = {}  # by symbol
-        self.hedge_until_s = NEVER_S
+        self.hedge_since_s = self.hedge_until_s = NEVER_S
         self.coin_until_s = NEVER_S  # until when BNB pays the fees
         self.result_s = NEVER_S  # when another client last moved the wallet
         self.coin_fees: list[Fill] = []  # fills whose fee BNB paid
@@ -190,7 +190,8 @@ class ClientFaults:
         paper = self.exchange.paper
         if paper.positions() or paper.open_orders() or self.held:
             return False
-        self.hedge_until_s = self.exchange.loop.time() + fault.seconds
+        self.hedge_since_s = self.exchange.loop.time()
+        self.hedge_until_s = self.hedge_since_s + fault.seconds
         for symbol in self.exchange.symbols:
             self.exchange.disruptions.refused(symbol, self.hedge_until_s)
         return True

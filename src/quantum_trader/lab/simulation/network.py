@@ -222,6 +222,10 @@ class SimulatedVenue:
         """Return the account's money."""
         return await self._ask("query", self.exchange.paper.balance)
 
+    async def account_mode(self) -> str:
+        """Return why the account cannot be traded in its mode."""
+        return await self._ask("query", lambda: "the account is in hedge mode" if self.exchange.clients.hedged else "")
+
     async def get_klines(self, symbol: str, interval_ns: int, start_ns: int, end_ns: int) -> list[Kline]:
         """Return the completed bars that open in [start, end), oldest first."""
         if (delay_s := self.exchange.bars_delay_s()) > 0.0:
