@@ -23,6 +23,7 @@ from quantum_trader.lab.simulation.campaign import (
     variant_of,
 )
 from quantum_trader.lab.simulation.schedule import (
+    CLIENT_MAKERS,
     MAKERS,
     OUTSIDE_INTENT,
     Fault,
@@ -43,6 +44,7 @@ from quantum_trader.live.stopping import Stopping
 WITHIN = 60  # seeds within which every broken variant is caught
 # Caught by other invariants than each other, each on its first day; the others are in the long set.
 QUICK = (
+    "history-judged", "coin-fee-in-usdt", "coin-fee-free",
     "ack-is-fill", "double-intent", "long-for-short", "reduce-gated", "not-found-is-gone", "stop-late",
     "close-gone-quiet", "seen-forgotten", "halt-forgets",
 )
@@ -59,8 +61,17 @@ def after_bars(
     ]
 
 
+# Caught by chance on days with other clients; the others on days without them.
+BY_CLIENTS = ("history-judged", "coin-fee-in-usdt", "coin-fee-free")
 # What each variant is weak against, where it does not break by itself.
 PROVOCATIONS = {
+    "history-judged": [
+        Fault(at_s=0.0, kind=Kind.LATE_START, seconds=20_000.0, value=8.0),
+        Fault(at_s=19_000.0, kind=Kind.PRICE_GAP, on="BTCUSDT", value=0.06),
+        Fault(at_s=19_900.0, kind=Kind.MANUAL_OPEN, on="BTCUSDT", value=0.9),
+    ],
+    "coin-fee-in-usdt": [Fault(at_s=60.0, kind=Kind.FEE_COIN, on="account", seconds=80_000.0)],
+    "coin-fee-free": [Fault(at_s=60.0, kind=Kind.FEE_COIN, on="account", seconds=80_000.0)],
     "transfer-unseen": [Fault(at_s=hour * 3600.0 + 100.0, kind=Kind.TRANSFER, value=-500.0) for hour in (6, 12, 18)],
     "blind-retry": after_bars(Kind.ANSWER_LOST, on="submit"),
     "fills-twice": after_bars(Kind.MESSAGE_DUPLICATED, on="user", count=4),
@@ -138,6 +149,53 @@ def test_outside_intents_leave_every_other_fault_as_it_is() -> None:
     assert [seed for seed in range(990, 1023) if schedule_of(seed) != generate(seed, SYMBOLS)] == [1010, 1020]
 
 
+def test_other_clients_leave_every_other_fault_as_it_is() -> None:
+    """They come on request alone, from a random stream of their own: the day of every seed stays what it was."""
+    with_clients = schedule_of(7, clients=True)
+    added = [fault for fault in with_clients.faults if fault not in generate(7, SYMBOLS).faults]
+
+    assert [fault for fault in with_clients.faults if fault not in added] == list(generate(7, SYMBOLS).faults)
+    assert {fault.kind for fault in added} <= {*CLIENT_MAKERS, Kind.LATE_START, Kind.MANUAL_OPEN}
+    assert all(schedule_of(seed) == generate(seed, SYMBOLS) for seed in range(50))
+
+
+def test_what_another_client_does_breaks_nothing() -> None:
+    """A day of each kind alone: it strikes, and every invariant holds."""
+    for kind, (_, make) in CLIENT_MAKERS.items():
+        faults = tuple(make(Random(f"{kind.value}/{hour}"), hour * 3600.0, SYMBOLS) for hour in (3, 5, 8, 12))
+        outcome = run_day(Schedule(seed=2, faults=faults, hours=16.0))
+        assert (outcome.finding, set(outcome.struck)) == (None, {kind.value})
+
+
+def test_a_position_held_before_a_late_first_start_is_adopted_and_judges_nothing_old() -> None:
+    """Bought after a jump of 6 %, adopted while the day's bars are fetched: protected, and nothing halts for losses."""
+    day = Day(Schedule(seed=0, faults=tuple(PROVOCATIONS["history-judged"]), hours=6.0))
+
+    outcome = day.run()
+
+    assert outcome.finding is None
+    assert outcome.struck["late_start"] == 1
+    trader = day.processes
+    assert trader.started == 1
+    assert any(
+        one.by_trader and one.request.reduce_only and one.request.symbol == "BTCUSDT" for one in day.exchange.accepted
+    )
+
+
+@pytest.mark.long
+def test_days_with_other_clients_break_nothing() -> None:
+    """All kinds of them, among every other fault."""
+    struck: set[str] = set()
+    broken = []
+    for schedule, outcome in run_schedules([schedule_of(seed, clients=True) for seed in range(150)], jobs=2):
+        struck |= set(outcome.struck)
+        if not clean(outcome):
+            broken.append((schedule.seed, outcome.finding))
+
+    assert broken == []
+    assert {kind.value for kind in (*CLIENT_MAKERS, Kind.LATE_START)} <= struck
+
+
 @pytest.mark.long
 def test_fifty_days_with_faults_and_outside_intents_break_nothing() -> None:
     """The same seeds as without them."""
@@ -173,7 +231,7 @@ def test_every_kind_of_fault_happens_and_nothing_breaks() -> None:
         broken += [] if clean(outcome) else [(outcome.seed, outcome.finding)]
 
     assert broken == []
-    assert {kind.value for kind in Kind} == set(totals.struck)
+    assert {kind.value for kind in MAKERS} == set(totals.struck)
     assert totals.trades > 1_000
     assert totals.lives > 300
 
@@ -189,7 +247,7 @@ BESIDE = {
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", list(MAKERS))
 def test_each_kind_of_fault_changes_the_day(kind: Kind) -> None:
     """It strikes, the day goes another way than without it, and still nothing breaks."""
     rng, beside = Random(7), BESIDE.get(kind, [])
@@ -247,7 +305,8 @@ def test_a_broken_trader_is_caught_when_provoked(name: str) -> None:
 @pytest.mark.parametrize("name", list(VARIANTS))
 def test_a_broken_trader_is_caught_by_chance_too(name: str) -> None:
     """Random schedules find it within the stated number of seeds."""
-    assert any(not clean(outcome) for outcome in run_seeds(range(WITHIN), name))
+    schedules = [schedule_of(seed, clients=name in BY_CLIENTS) for seed in range(WITHIN)]
+    assert any(not clean(outcome) for _, outcome in run_schedules(schedules, name))
 
 
 class _HastyStop(Stopping):
@@ -348,7 +407,7 @@ def test_generated_days_are_short_enough_to_run_and_long_enough_to_matter() -> N
 
 def test_pairs_hold_every_two_kinds_once() -> None:
     """But for the delisting, after which there is nothing to trade."""
-    kinds = len(Kind) - 1
+    kinds = len(MAKERS) - 1
     made = [frozenset(fault.kind for fault in one.faults) - {Kind.RESUME} for one in pairs(1, SYMBOLS)]
 
     assert len(made) == kinds * (kinds + 1) // 2

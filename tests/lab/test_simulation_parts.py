@@ -14,6 +14,7 @@ from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import InputError, OutcomeUnknown, StateError, VenueError, VenueUnavailable
 from quantum_trader.domain.trading import CancelRequest, Fill, OrderRequest
 from quantum_trader.engine.venue_port import Kline, LeverageChanged, StreamEvent, StreamState
+from quantum_trader.lab.simulation.client_faults import CLIENT_FAULTS
 from quantum_trader.lab.simulation.deadlines import Bounds, Disruptions
 from quantum_trader.lab.simulation.disk import Disk, MemoryLog, MemoryStore
 from quantum_trader.lab.simulation.exchange import SimulatedExchange
@@ -21,6 +22,7 @@ from quantum_trader.lab.simulation.exchange_faults import EXCHANGE_FAULTS
 from quantum_trader.lab.simulation.loop import Deadlock, Livelock, VirtualLoop, new_loop, run_virtual
 from quantum_trader.lab.simulation.network import RECEIVE_WINDOW_S, TIMEOUT_S, SimulatedVenue, WireFaults
 from quantum_trader.lab.simulation.schedule import (
+    CLIENT_MAKERS,
     MAKERS,
     MESSAGE_FAULTS,
     REQUEST_FAULTS,
@@ -31,6 +33,7 @@ from quantum_trader.lab.simulation.schedule import (
     encode,
     generate,
     tally,
+    with_other_clients,
 )
 from quantum_trader.lab.simulation.shrink import shrink
 from quantum_trader.live.timing import LiveTiming
@@ -582,8 +585,12 @@ def test_every_kind_of_fault_is_generated_and_belongs_to_one_part() -> None:
     for seed in range(400):
         made |= set(tally(generate(seed, ("BTCUSDT",))))
 
-    assert made == {kind.value for kind in Kind}
-    assert set(MAKERS) == set(Kind)
+    assert made == {kind.value for kind in MAKERS}
+    one = ("BTCUSDT",)
+    others = set().union(*(tally(with_other_clients(generate(seed, one), one)) for seed in range(400)))
+    assert others == {kind.value for kind in Kind}
+    assert {*MAKERS, *CLIENT_MAKERS, Kind.LATE_START} == set(Kind)
+    assert set(CLIENT_MAKERS) == CLIENT_FAULTS
     assert not EXCHANGE_FAULTS & set(REQUEST_FAULTS) & set(MESSAGE_FAULTS)
 
 

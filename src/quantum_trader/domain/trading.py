@@ -93,11 +93,12 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     side: OrderSide
     qty: float
     price: float
-    fee: float  # USDT, positive is paid
+    fee: float  # its worth in USDT, positive is paid
     liquidity: str  # "maker" | "taker"
     ts_ns: int
     slippage_bps: float = 0.0  # against the reference price at the venue, positive is worse
     liquidation: bool = False
+    fee_asset: str | msgspec.UnsetType = msgspec.UNSET  # the coin that paid the fee, where that was not USDT
 
     @property
     def slippage(self) -> float:

@@ -18,6 +18,7 @@ import numpy as np
 from quantum_trader.domain.enums import GOV_EMERGENCY
 from quantum_trader.domain.loss_window import RING_SIZE, after_transfer
 from quantum_trader.engine import stage
+from quantum_trader.engine.accounting import realised_pnl
 from quantum_trader.engine.books import Books
 from quantum_trader.market.jit import compiled
 from quantum_trader.market.performance import SymbolPerformance
@@ -79,6 +80,22 @@ class Account:
         """Value the account at *closes* (S,)."""
         self.equity = self.books.equity(closes) if self.books.positions else self.books.cash
 
+    def begin(self, wallet: float) -> None:
+        """Begin with the *wallet* that is there; a peak noted before, at the equity of the settings, is none."""
+        self.books.cash = self.equity = wallet
+        self.governor[GOV_ROW_PEAK] = 0.0
+
+    def follow(self, before: Any, closes: Any, since_ns: int) -> None:
+        """Follow the account through a bar of the past, from the closes *before* (S,) at *since_ns* to *closes* (S,).
+
+        What was held all that time moves with the prices. What came or went since is valued with the first bar of the
+        present, when it is known to be there.
+        """
+        for position in self.books.positions.values():
+            start, end = float(before[position.index]), float(closes[position.index])
+            if position.entry_ns <= since_ns and start > 0.0 and end > 0.0:
+                self.equity += realised_pnl(position.sign, start, position.qty, end)
+
     # ------------------------------------------------------------------ money that moved
 
     def move_money(self, amount: float) -> None:
@@ -95,8 +112,10 @@ class Account:
             day=float(self.policy_memory[MEM_DAY]), day_peak=float(self.policy_memory[MEM_PEAK]),
         )
 
-    def money_moved_then(self, then: Remembered, amount: float, closes: Any) -> Remembered:
-        """Take in *amount* USDT that moved *then* and was taken for a result; returns what was to be remembered then.
+    def money_moved_then(self, then: Remembered, amount: float, equity: float) -> Remembered:
+        """Take in *amount* USDT that moved *then* and was taken for a result; *equity* is the account's now.
+
+        Returns what was to be remembered then.
 
         What still is as it was then changes in proportion. What was noted since was noted with the money moved; only
         the peaks are at least those of then.
@@ -105,7 +124,7 @@ class Account:
         for cell, before, after in zip(_LOSS_CELLS, then.losses, moved.losses, strict=True):
             if self.losses[cell] == before:
                 self.losses[cell] = after
-        equity, memory = self.books.equity(closes), self.policy_memory
+        memory = self.policy_memory
         self.governor[GOV_ROW_PEAK] = _corrected_peak(self.peak, then.peak, moved.peak, equity)
         if memory[MEM_DAY] == then.day >= 0.0:
             memory[MEM_PEAK] = _corrected_peak(float(memory[MEM_PEAK]), then.day_peak, moved.day_peak, equity)

@@ -157,11 +157,16 @@ class Engine:
         """Take a moment's bars up to its signals: measures, limits, policy, orders on their way, open positions."""
         market, account, records, policy = self.market, self.account, self.records, self.policy
         self.tracing.moment()
+        since_ns = market.now_ns
         batch = market.screened(batch, late_ns)
+        closes_before = market.closes.copy() if market.is_past else None
         now_ns, costs_bps = market.now_ns, market.taker_costs
         records.afterwards(self.judging.move_shadows, batch, costs_bps.copy() if records.deferring else costs_bps)
         self.opening.due = market.advance(batch)
-        account.mark(market.closes)
+        if closes_before is None:
+            account.mark(market.closes)
+        else:
+            account.follow(closes_before, market.closes, since_ns)
         stage_row = account.stage_row(self.halts.health)
         self._step_limits(stage_row, now_ns)
         if policy.settings.policy_enabled:
@@ -250,6 +255,8 @@ class Engine:
     def _on_fill(self, fill: Fill) -> list[Command]:
         self.records.record("order.filled", "", fill.ts_ns, fill)
         self.records.tally.slippage_paid += fill.slippage
+        if fill.fee_asset:
+            self.money.on_fee_in_coin(fill)
         ticket = self.gateway.on_fill(fill)
         if ticket is not None and self.fills.is_opening(fill, ticket):
             return self.fills.opened(fill, ticket)

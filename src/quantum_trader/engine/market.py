@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import DIRECTION_CODES, TREND_CODES, VOL_CODES, VolLevel
 from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.market import MarketBatch
@@ -35,6 +36,8 @@ class Market:
     ) -> None:
         self._instruments, self._records, self._halts = instruments, records, halts
         self.interval_ns = interval_ns
+        # Bars decided on this long after their close are of the past: a newer one is complete, and they open nothing.
+        self._past_ns = max(interval_ns, int(settings.limits.max_data_age_s * NS_PER_SECOND) + 1)
         self.now_ns = 0  # close of the newest bars
         self.late_ns = 0  # how long after their close they were decided on; a replay is never late
         count = len(instruments.symbols)
@@ -62,6 +65,14 @@ class Market:
     def close(self, index: int) -> float:
         """A symbol's newest close."""
         return float(self.kernel.out[index, col.CLOSE])
+
+    @property
+    def is_past(self) -> bool:
+        """Whether the newest closes are of the past (a warm-up, bars missed before a start or during an outage).
+
+        The account of now is not valued at them: what it holds may not have been there, and what it held may be gone.
+        """
+        return self.now_ns == 0 or self.late_ns >= self._past_ns
 
     # ------------------------------------------------------------------ bars
 

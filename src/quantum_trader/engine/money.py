@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.trading import Fill
 from quantum_trader.engine.account import Account, Remembered
 from quantum_trader.engine.facts import CashAdjusted
 from quantum_trader.engine.halts import Halts
@@ -64,7 +65,7 @@ class Money:
     def begin(self, wallet: float, start_equity: float, now_ns: int) -> None:
         """Start the books with the money that is there."""
         self.began_ns = now_ns
-        self._account.books.cash = self._account.equity = wallet
+        self._account.begin(wallet)
         self._records.record("cash.adjusted", "", now_ns, CashAdjusted(
             before=start_equity, wallet=wallet, explained=True, why="the account at the first start"
         ))
@@ -75,7 +76,7 @@ class Money:
 
     def take_wallet(self, wallet: float, now_ns: int) -> None:
         """Set the books' money to the wallet's: no transfer was reported, so it counts as profit or loss."""
-        equity = self._account.books.equity(self._market.closes)
+        equity = self._equity()
         before, self._account.books.cash = self._account.books.cash, wallet
         agreed_ns = self._reconciler.agreed_ns
         if not self.is_unexplained(now_ns):
@@ -89,6 +90,11 @@ class Money:
         ))
         if not abs(wallet - before) <= self._wallet_halt_share * max(abs(before), 1.0):
             self._halts.hold(f"the wallet holds {wallet:.2f} USDT, the books {before:.2f}", now_ns)
+
+    def _equity(self) -> float:
+        """The account's equity by its books now; as last known while bars of the past are taken."""
+        account, market = self._account, self._market
+        return account.equity if market.is_past else account.books.equity(market.closes)
 
     # ------------------------------------------------------------------ transfers
 
@@ -105,16 +111,33 @@ class Money:
         self._moves = [*self._moves[1 - _MOVES_KEPT:], move]
         account, before, late = self._account, self._account.books.cash, ts_ns <= self._wallet_ns
         if not late:
-            account.mark(self._market.closes)
+            account.equity = self._equity()
             if self._remembered is not None:
                 self._remembered = self._remembered.after(amount, account.equity)
             account.books.cash += amount
             account.move_money(amount)
         elif self._remembered is not None:
-            self._remembered = account.money_moved_then(self._remembered, amount, self._market.closes)
+            self._remembered = account.money_moved_then(self._remembered, amount, self._equity())
         self._records.record("cash.adjusted", "", ts_ns, CashAdjusted(
             before=before, wallet=account.books.cash, explained=True,
             why="transfer" if not late else f"a transfer of {amount:.2f} USDT that was taken for a result",
+        ))
+
+    def on_fee_in_coin(self, fill: Fill) -> None:
+        """Take in a fee that another coin pays, before it is booked: the wallet keeps it, and yet it is a cost.
+
+        It is lost as one paid in USDT, and its worth moves from that coin into the account, in proportion as every
+        transfer. So the books' money stays the wallet's once the fill has paid, and limits judge the fee as a loss.
+        """
+        account, before = self._account, self._account.books.cash
+        account.equity = self._equity() - fill.fee
+        if self._remembered is not None:
+            self._remembered = self._remembered.after(fill.fee, account.equity)
+        account.books.cash += fill.fee
+        account.move_money(fill.fee)
+        self._records.record("cash.adjusted", "", fill.ts_ns, CashAdjusted(
+            before=before, wallet=account.books.cash, explained=True,
+            why=f"{fill.fee_asset} pays a fee of {fill.symbol}",
         ))
 
     def is_unexplained(self, now_ns: int) -> bool:

@@ -316,7 +316,8 @@ class Opening:
             return self._protection.close(position, position.exit_reason or ExitReason.INTENT, now_ns)
         if self._gateway.is_claimed(intent.intent_id):
             return []
-        self._account.mark(self._market.closes)
+        if not self._market.is_past:
+            self._account.mark(self._market.closes)
         row, used = self._market.row(index), self._policy.used(index)
         code = self._gate(index, intent.side.sign, intent.confidence, row[col.ATR_1H], used)
         if code == ROAD_FLIP:

@@ -14,7 +14,7 @@ from quantum_trader.domain.instrument import ceil_to, floor_to
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import OrderUpdate
 from quantum_trader.engine.account import Account
-from quantum_trader.engine.books import Position
+from quantum_trader.engine.books import ADOPTED, Position
 from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
 from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.instruments import Instruments
@@ -111,6 +111,8 @@ class Protection:
         index, sign = position.index, position.plan.sign
         position.bars_held += 1
         high, low = float(batch.ohlcv[index, 1]), float(batch.ohlcv[index, 2])
+        if position.plan.model == ADOPTED and batch.ts_ns < position.entry_ns:  # the bar began before it was taken over
+            high = low = float(closes[index])
         best, worst = (high, low) if sign > 0 else (low, high)
         if (best - position.best) * sign > 0.0:
             position.best = best

@@ -97,6 +97,9 @@ POSITION_MODE = '{"dualSidePosition": true}'
 # account/rest-api/Get-Current-Multi-Assets-Mode
 MULTI_ASSETS_MODE = '{"multiAssetsMargin": true}'
 
+# account/rest-api/Get-BNB-Burn-Status
+FEE_BURN = '{"feeBurn": true}'
+
 # https://developers.binance.com/docs/wallet/account/api-key-permission
 API_RESTRICTIONS = """
 {"ipRestrict": false, "createTime": 1698645219000, "enableReading": true, "enableWithdrawals": false,

@@ -8,7 +8,7 @@ import pytest
 from tests.venues.binance.bench import bench, order
 
 from quantum_trader.engine.venue_port import Transfer, WalletChanged
-from quantum_trader.venues.binance import history, parse, wire
+from quantum_trader.venues.binance import history, parse, safety, wire
 from quantum_trader.venues.local import admin
 
 
@@ -82,3 +82,42 @@ def test_the_admin_api_moves_money() -> None:
             assert (await b.adapter.get_cash_balance()).wallet == b.venue.exchange.account.wallet
 
     asyncio.run(story())
+
+
+def test_other_coins_are_no_part_of_the_money_and_are_said_at_the_start() -> None:
+    """USDC and BNB beside USDT: the wallet is the USDT row, whatever the total adds up, and a note names the rest."""
+    account = wire.AccountAnswer(
+        total_wallet_balance=400.0, total_unrealized_profit=0.0, available_balance=400.0,
+        assets=[
+            wire.AccountAsset(asset=asset, wallet_balance=amount, available_balance=amount)
+            for asset, amount in (("USDC", 300.0), ("USDT", 100.0), ("BNB", 0.5), ("BTC", 0.0))
+        ],
+    )
+    balance = parse.balance(account)
+    assert (balance.wallet, balance.available) == (100.0, 100.0)
+    assert parse.other_coins(account) == {"BNB": 0.5, "USDC": 300.0}
+
+    class Answers:
+        """A connection that answers two questions."""
+
+        async def read(self, group: str, path: str, *rest: object, **more: object) -> wire.AccountAnswer:
+            return account
+
+        async def ask(self, method: str, group: str, path: str, **more: object) -> bytes:
+            return b'{"feeBurn": true}'
+
+    notes = asyncio.run(safety.money_outside(Answers()))  # type: ignore[arg-type]
+    assert notes == [
+        "the account also holds 0.5 BNB, 300 USDC: only USDT is counted in equity, sizes and limits",
+        "BNB pays fees while there is some (feeBurn = true): each counts as a loss at its worth in USDT; the wallet "
+        "keeps it",
+    ]
+
+
+def test_an_account_without_usdt_has_none() -> None:
+    """Coins of other kinds are not taken for it."""
+    account = wire.AccountAnswer(
+        total_wallet_balance=300.0, total_unrealized_profit=0.0, available_balance=300.0,
+        assets=[wire.AccountAsset(asset="USDC", wallet_balance=300.0)],
+    )
+    assert parse.balance(account).wallet == 0.0

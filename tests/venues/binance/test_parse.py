@@ -106,8 +106,9 @@ def test_the_documented_position_and_balance() -> None:
     ]
     account = read(wire.AccountAnswer, examples.ACCOUNT)
     assert parse.balance(account) == VenueBalance(
-        wallet=103.12345678, unrealised_pnl=0.0, margin_used=0.0, available=103.12345678
-    )
+        wallet=23.72469206, unrealised_pnl=0.0, margin_used=0.0, available=23.72469206
+    )  # of USDT; the total adds up another coin
+    assert parse.other_coins(account) == {"USDC": 103.12345678}
     account.positions[0].isolated_wallet = 9.5
     assert parse.balance(account).margin_used == 9.5
 

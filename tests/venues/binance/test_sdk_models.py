@@ -54,6 +54,7 @@ ENDPOINTS: Final = (
     Row("GET /fapi/v1/commissionRate", wire.CommissionRate, examples.COMMISSION_RATE),
     Row("GET /fapi/v1/positionSide/dual", wire.PositionMode, examples.POSITION_MODE),
     Row("GET /fapi/v1/multiAssetsMargin", wire.MultiAssetsMode, examples.MULTI_ASSETS_MODE),
+    Row("GET /fapi/v1/feeBurn", wire.FeeBurn, examples.FEE_BURN),
     Row("GET /sapi/v1/account/apiRestrictions", wire.ApiRestrictions, examples.API_RESTRICTIONS),
     Row("GET /fapi/v3/account", wire.AccountAnswer, examples.ACCOUNT),
     Row("GET /fapi/v3/positionRisk", list[wire.PositionAnswer], examples.POSITION_RISK),

@@ -138,6 +138,10 @@ def test_fees_are_in_usdt() -> None:
 
     assert isinstance(events[0], Fill)
     assert events[0].fee == pytest.approx(6.0)
+    assert events[0].fee_asset == "BNB"
+    in_usdt = Account().events_of(execution("qt-1", n="0.01", N="USDT"))[0]
+    assert isinstance(in_usdt, Fill)
+    assert in_usdt.fee_asset is msgspec.UNSET
 
 
 def test_trade_lite_frames_are_ignored() -> None:

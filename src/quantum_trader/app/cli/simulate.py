@@ -52,6 +52,9 @@ def simulate(
     intents: Annotated[
         bool, typer.Option("--intents", help="Also send intents from outside, with stops of their own, on every day.")
     ] = False,
+    clients: Annotated[
+        bool, typer.Option("--clients", help="Also let other clients trade, cancel and change settings on every day.")
+    ] = False,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes.")] = 2,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write the smallest failing schedule here.")
@@ -75,7 +78,7 @@ def simulate(
         if schedule is not None:
             report = _one(schedule, variant, totals)
         else:
-            report = _many(_schedules(first_seed, seeds, pairs, intents), variant, jobs, totals)
+            report = _many(_schedules(first_seed, seeds, pairs, intents, clients), variant, jobs, totals)
     except KeyboardInterrupt:
         typer.echo(f"stopped after {totals.days:,} days", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -110,16 +113,17 @@ def _one(path: Path, variant: str, totals: Totals) -> Report:
     )
 
 
-def _schedules(first: int, count: int, pairs: bool, intents: bool) -> Sequence[Schedule]:
-    """The schedules of all pairs, or of *count* seeds; *intents*: with intents from outside."""
+def _schedules(first: int, count: int, pairs: bool, intents: bool, clients: bool) -> Sequence[Schedule]:
+    """The schedules of all pairs, or of *count* seeds; with *intents* from outside, with other *clients*."""
     from quantum_trader.lab.simulation import schedule
     from quantum_trader.lab.simulation.campaign import schedule_of
     from quantum_trader.lab.simulation.warm import SYMBOLS
 
     if pairs:
         both = schedule.pairs(first, SYMBOLS)
+        both = [schedule.with_other_clients(one, SYMBOLS) for one in both] if clients else both
         return [schedule.with_outside_intents(one, SYMBOLS) for one in both] if intents else both
-    return [schedule_of(seed, intents=intents) for seed in range(first, first + count)]
+    return [schedule_of(seed, intents=intents, clients=clients) for seed in range(first, first + count)]
 
 
 def _many(schedules: Sequence[Schedule], variant: str, jobs: int, totals: Totals) -> Report:

@@ -42,9 +42,12 @@ class LiveWords:
         self._up = {"market": True, "account": True}
 
     def connected(self, taken: int) -> None:
-        """Print the venue, and how many inputs were applied again after the last checkpoint (*taken*)."""
+        """Print the venue, how many inputs were applied again after the last checkpoint (*taken*), and its warnings."""
         again = f"; {taken} inputs since the last checkpoint were applied again" if taken else ""
-        self._say(f"{self._driver.venue.name}: connected{again}")
+        venue = self._driver.venue
+        self._say(f"{venue.name}: connected{again}")
+        for note in getattr(venue, "notes", ()):
+            self._say(f"{venue.name}: {note}")
 
     def look(self, health: HealthReport) -> None:
         """Print what changed since the last look."""

@@ -120,7 +120,10 @@ class AccountChecks:
         if engine is None:
             return
         positions, orders = self.exchange.paper.positions(), self.exchange.paper.open_orders()
-        wrong = [*self._books(engine, positions), *self._symbols(engine, positions, orders), *self._outcomes(engine)]
+        wrong = [
+            *self._books(engine, positions), *self._symbols(engine, positions, orders), *self._outcomes(engine),
+            *self._foreign(),
+        ]
         if self._since:
             still = {one.key for one in wrong}
             for key in [key for key in self._since if key not in still]:
@@ -166,10 +169,16 @@ class AccountChecks:
                 )
         cash = trader_view.cash(engine)
         if abs(self._wallet - cash) > _CENT:
+            by_others = self._moved_by_others()
+            moved_s = self._wallet_s + (self.bounds.found_s if by_others else 0.0)  # its fills may be read after that
             yield _Wrong(
                 "wallet", "the books' money equals the wallet", f"books {cash:.4f} USDT, wallet {self._wallet:.4f}",
-                self._wallet_s, "", self._wallet_s,
+                self._wallet_s, "", moved_s, by_look=by_others,
             )
+
+    def _moved_by_others(self) -> bool:
+        """Whether another client has moved the wallet lately: a reconciliation shows it, once its trades are over."""
+        return self.exchange.loop.time() - self.exchange.clients.result_s <= 3.0 * self.bounds.found_s
 
     def _symbols(
         self, engine: Engine, positions: list[VenuePosition], orders: list[VenueOrder]
@@ -196,8 +205,10 @@ class AccountChecks:
         symbol, qty, position = held.symbol, held.qty, trader_view.position(engine, held.symbol)
         leaves = position is not None and position.exit_reason is not None
         if not is_protected(symbol, qty, orders):
-            yield self._now(
-                f"stop/{symbol}", "every position has its stop", f"{qty:g} has no stop for all of it", by_tick=leaves
+            interfered_s = self.exchange.loop.time() - self.disruptions.people_s.get(symbol, NEVER_S)
+            yield self._now(  # a stop whose cancelling was found out is placed again at a tick
+                f"stop/{symbol}", "every position has its stop", f"{qty:g} has no stop for all of it",
+                by_tick=leaves or interfered_s <= 2.0 * self.bounds.found_s,
             )
         stops = [o.stop_price for o in own if o.type is OrderType.STOP_MARKET and is_protected(symbol, qty, [o])]
         liquidation = held.liquidation_price
@@ -216,6 +227,17 @@ class AccountChecks:
             )
         if stays and self._flatten_s >= 0.0:
             yield self._now(f"flatten/{symbol}", "flatten ends flat", f"{qty:g} is open", by_tick=True)
+
+    def _foreign(self) -> Iterator[_Wrong]:
+        """A position in a symbol that is not traded here has a stop too."""
+        clients = self.exchange.clients
+        orders = clients.orders()
+        for position in clients.positions():
+            if not is_protected(position.symbol, position.qty, orders):
+                yield self._now(
+                    f"foreign/{position.symbol}", "every foreign position has its stop",
+                    f"{position.qty:g} has no stop for all of it", by_look=True, by_tick=True,
+                )
 
     def _outcomes(self, engine: Engine) -> Iterator[_Wrong]:
         """The outcome of every sent order becomes known."""

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from quantum_trader.domain.errors import InputError, require
-from quantum_trader.lab.simulation.schedule import Schedule, generate, with_outside_intents
+from quantum_trader.lab.simulation.schedule import Schedule, generate, with_other_clients, with_outside_intents
 from quantum_trader.lab.simulation.shrink import shrink
 from quantum_trader.lab.simulation.variants import PRODUCTION, VARIANTS, Variant
 from quantum_trader.lab.simulation.warm import SYMBOLS, warm_world
@@ -56,9 +56,14 @@ def variant_of(name: str) -> Variant:
     return VARIANTS[name]
 
 
-def schedule_of(seed: int, *, intents: bool = False) -> Schedule:
-    """The schedule of *seed*; *intents*: with outside intents, which every tenth seed above 1000 has anyway."""
+def schedule_of(seed: int, *, intents: bool = False, clients: bool = False) -> Schedule:
+    """The schedule of *seed*; *intents*: with outside intents, which every tenth seed above 1000 has anyway.
+
+    *clients*: with other clients of the account.
+    """
     schedule = generate(seed, SYMBOLS)
+    if clients:
+        schedule = with_other_clients(schedule, SYMBOLS)
     if intents or (seed > _INTENTS_ABOVE and seed % _INTENTS_EVERY == 0):
         return with_outside_intents(schedule, SYMBOLS)
     return schedule

@@ -18,18 +18,20 @@ from quantum_trader.domain.errors import VenueError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
-from quantum_trader.engine.ports import VenueEvent, VenueOrder
+from quantum_trader.engine.ports import VenueEvent, VenueOrder, VenuePosition
 from quantum_trader.engine.venue_port import Kline, LeverageChanged, StreamEvent, Transfer, WalletChanged
+from quantum_trader.lab.simulation.client_faults import CLIENT_FAULTS, HEDGE_REFUSAL, ClientFaults
 from quantum_trader.lab.simulation.deadlines import Disruptions
 from quantum_trader.lab.simulation.exchange_faults import ExchangeFaults
 from quantum_trader.lab.simulation.loop import VirtualLoop
 from quantum_trader.lab.simulation.market import TICKS_PER_BAR, SimulatedMarket
 from quantum_trader.lab.simulation.refusals import Refusals
-from quantum_trader.lab.simulation.schedule import Fault, Kind
+from quantum_trader.lab.simulation.schedule import FOREIGN_SYMBOLS, Fault, Kind
 from quantum_trader.venues.paper.settings import PaperSettings
 from quantum_trader.venues.paper.venue import PaperVenue
 
 KLINE_DELAY_S: Final = 0.02  # from the end of a bar to its message
+_SLOW_BARS_S: Final = 60.0  # how long questions for bars are slow
 Publish = Callable[[str, tuple[StreamEvent, ...]], None]
 
 
@@ -61,7 +63,7 @@ class SimulatedExchange:
         self.market = SimulatedMarket(instruments, ohlcv, start_ns, interval_ns, rng)
         self.symbols = self.market.symbols
         self.refusals = Refusals(self.market, self._refused)
-        self.faults = ExchangeFaults(self)
+        self.faults, self.clients = ExchangeFaults(self), ClientFaults(self)
         self.fills: list[Fill] = []
         self.funding: list[FundingPayment] = []
         self.transfers: list[Transfer] = []
@@ -72,6 +74,7 @@ class SimulatedExchange:
         self.publish: Publish = ignore_message
         self.struck: Callable[[Kind], None] = lambda kind: None
         self.version = 0  # rises whenever an order or a position changes
+        self._bars_take_s = self._slow_bars_until_s = 0.0
         self._batch_ns = 0
         self.settle()
         self._schedule_bar(0)
@@ -98,6 +101,7 @@ class SimulatedExchange:
         self.settle()
         self.publish_prices()
         self.faults.retry()
+        self.clients.retry()
 
     def _end_bar(self, bar: int) -> None:
         for kline in self.market.complete(bar):
@@ -126,6 +130,7 @@ class SimulatedExchange:
         for raw in events:
             event = _with_exchange_id(raw)
             if isinstance(event, Fill):
+                event = self.clients.paid(event)
                 self.fills.append(event)
             elif isinstance(event, FundingPayment):
                 self.funding.append(event)
@@ -150,8 +155,12 @@ class SimulatedExchange:
 
     def submit(self, request: OrderRequest, *, by_trader: bool = True) -> OrderUpdate:
         """Accept or refuse an order; a market order meets the price at once, and the stream reports its fill."""
-        refused = self.refusals.reason(request) if by_trader else ""
         now = self.now_ns()
+        if by_trader and request.symbol in FOREIGN_SYMBOLS:
+            return self.clients.submit(request)
+        refused = self.refusals.reason(request) if by_trader else ""
+        if self.clients.hedged:
+            refused = HEDGE_REFUSAL
         if refused:
             return _rejection(request, refused, now)
         position = self.position_qty(request.symbol)
@@ -176,6 +185,8 @@ class SimulatedExchange:
 
     def cancel(self, request: CancelRequest, *, by_trader: bool = True) -> OrderUpdate:
         """Cancel an open order; for any other, answer its final status."""
+        if request.symbol in FOREIGN_SYMBOLS:
+            return self.clients.cancel(request)
         orders = self.paper.open_orders(request.symbol)
         open_now = [order for order in orders if order.client_order_id == request.client_order_id]
         if by_trader:
@@ -189,6 +200,8 @@ class SimulatedExchange:
 
     def set_leverage(self, symbol: str, leverage: float) -> float:
         """Set a leverage, unless a fault keeps the old one; returns the leverage in force."""
+        if symbol in FOREIGN_SYMBOLS:
+            return leverage
         in_force = self.paper.leverage(symbol)
         if self.refusals.keeps_leverage(symbol, in_force, leverage):
             return in_force
@@ -208,14 +221,43 @@ class SimulatedExchange:
             self.struck(Kind.KLINES_REFUSED)
             self.disruptions.bars_s = self.loop.time()
             raise VenueError(f"{symbol}: bars cannot be asked for now")
-        return [kline for kline in self.market.klines[symbol] if start_ns <= kline.ts_ns < end_ns]
+        return [kline for kline in self.market.klines.get(symbol, ()) if start_ns <= kline.ts_ns < end_ns]
+
+    def slow_bars(self, seconds: float) -> None:
+        """Let each question for bars take *seconds* for a minute."""
+        now_s = self.loop.time()
+        self._bars_take_s, self._slow_bars_until_s = seconds, now_s + _SLOW_BARS_S
+        self.disruptions.bars_s = max(self.disruptions.bars_s, now_s + _SLOW_BARS_S + seconds)
+
+    def bars_delay_s(self) -> float:
+        """How long a question for bars takes now beyond its way over the wire."""
+        return self._bars_take_s if self.loop.time() < self._slow_bars_until_s else 0.0
 
     def ticker(self, symbol: str) -> float:
         """The last price; VenueError for a delisted symbol."""
+        if symbol in FOREIGN_SYMBOLS:
+            return self.clients.price(symbol)
         index = self.market.index[symbol]
         if self.market.delisted[index]:
             raise VenueError(f"{symbol}: is not traded any more")
         return self.market.prices[index]
+
+    def positions(self) -> list[VenuePosition]:
+        """Every position of the account, in symbols that are not traded here too."""
+        return [*self.paper.positions(), *self.clients.positions()]
+
+    def open_orders(self, symbol: str | None = None) -> list[VenueOrder]:
+        """Every open order of the account, or those of *symbol*."""
+        foreign = [order for order in self.clients.orders() if symbol in (None, order.symbol)]
+        if symbol in FOREIGN_SYMBOLS:
+            return foreign
+        return [*self.paper.open_orders(symbol), *foreign]
+
+    def order(self, symbol: str, client_order_id: str) -> VenueOrder | None:
+        """An order by its client id; None when it is not known."""
+        if symbol in FOREIGN_SYMBOLS:
+            return next((one for one in self.clients.orders() if one.client_order_id == client_order_id), None)
+        return self.paper.get_order(client_order_id)
 
     def position_qty(self, symbol: str) -> float:
         """Signed quantity held of *symbol*."""
@@ -225,7 +267,10 @@ class SimulatedExchange:
 
     def apply(self, fault: Fault) -> None:
         """Do what *fault* says; one that needs a position waits for the first."""
-        self.faults.apply(fault)
+        if fault.kind in CLIENT_FAULTS:
+            self.clients.apply(fault)
+        else:
+            self.faults.apply(fault)
 
     def transfer(self, amount: float) -> None:
         """Pay *amount* USDT into the account (below 0: out of it) and report it."""

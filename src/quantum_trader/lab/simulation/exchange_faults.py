@@ -54,7 +54,7 @@ class ExchangeFaults:
         held.sort(key=lambda position: position.symbol != wanted)
         return (market.index[held[0].symbol], held[0].qty) if held else None
 
-    def _market_order(self, prefix: str, index: int, sign: int, qty: float, *, reduce_only: bool) -> None:
+    def market_order(self, prefix: str, index: int, sign: int, qty: float, *, reduce_only: bool) -> None:
         """Submit a market order that the trader did not send."""
         exchange = self.exchange
         self._orders += 1
@@ -85,7 +85,7 @@ class ExchangeFaults:
         size = abs(qty) if fault.value >= 0.999 else abs(qty) * fault.value
         fill_steps = self.exchange.market.fill_steps
         steps, fill_steps[index] = fill_steps[index], 0
-        self._market_order(prefix, index, -1 if qty > 0.0 else 1, size, reduce_only=True)
+        self.market_order(prefix, index, -1 if qty > 0.0 else 1, size, reduce_only=True)
         fill_steps[index] = steps
         return True
 
@@ -95,7 +95,7 @@ class ExchangeFaults:
         if market.halted[index]:
             return False
         notional = abs(fault.value) * max(self.exchange.paper.balance().available, 0.0)
-        self._market_order(
+        self.market_order(
             "web_", index, 1 if fault.value > 0.0 else -1, notional / market.prices[index], reduce_only=False
         )
         return True
@@ -138,7 +138,7 @@ class ExchangeFaults:
         self.exchange.transfer(max(fault.value, -0.5 * free) if fault.value < 0.0 else fault.value)
         return True
 
-    def _raise_leverage(self, fault: Fault) -> bool:
+    def raise_leverage(self, fault: Fault) -> bool:
         """A person raises the leverage of an open position; margin is freed, and the liquidation comes nearer."""
         exchange, held = self.exchange, self._held(fault.on)
         if held is None:
@@ -231,7 +231,7 @@ class ExchangeFaults:
             exchange.cancel(gone, by_trader=False)
         qty, market.fill_steps[index] = exchange.position_qty(fault.on), 0
         if qty != 0.0:
-            self._market_order("settlement_autoclose-", index, -1 if qty > 0.0 else 1, abs(qty), reduce_only=True)
+            self.market_order("settlement_autoclose-", index, -1 if qty > 0.0 else 1, abs(qty), reduce_only=True)
         market.delisted[index] = market.halted[index] = True
         return True
 
@@ -287,7 +287,7 @@ _STRIKES: Final[dict[Kind, Callable[[ExchangeFaults, Fault], bool]]] = {
     Kind.FILTERS_CHANGED: ExchangeFaults._coarsen_filters,
     Kind.KLINES_REFUSED: ExchangeFaults._refuse_klines,
     Kind.BAR_FROM_FUTURE: ExchangeFaults._publish_future_bar,
-    Kind.LEVERAGE_RAISED: ExchangeFaults._raise_leverage,
+    Kind.LEVERAGE_RAISED: ExchangeFaults.raise_leverage,
     Kind.PRICE_GAP: ExchangeFaults._gap,
     Kind.MANUAL_OPEN: ExchangeFaults._open_manually,
     Kind.STOP_CANCELLED: ExchangeFaults._cancel_stop,

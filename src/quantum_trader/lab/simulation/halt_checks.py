@@ -51,6 +51,11 @@ class HaltChecks:
         why = trader_view.why_no_openings(engine)
         if why:
             self._context.fail("nothing opens while halted", f"{order.symbol} opens, and {why}")
+        context, clients = self._context, self._context.exchange.clients
+        known_s = max(clients.hedge_since_s, context.disruptions.requests_s, context.disruptions.began_s)
+        hedged_s = context.now_s() - known_s
+        if clients.hedged and hedged_s > context.bounds.found_s:
+            context.fail("nothing opens in hedge mode", f"{order.symbol} opens, {hedged_s:.0f} s after the switch")
 
     def opening_accepted(self, order: OrderRequest) -> None:
         """Check an opening order the exchange accepted."""

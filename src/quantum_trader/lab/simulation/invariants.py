@@ -1,6 +1,6 @@
 """What must always hold (spec/2, section 5), checked against the exchange's truth while a day runs.
 
-``Watch`` passes each event to the checks that it concerns: orders, money, halts, progress, and the account as a whole.
+``Watch`` passes each event to the checks that it concerns: orders, money, halts, limits, progress, and the account.
 What can break at a step is checked when something changed at the exchange or in the records; what may be wrong for a
 moment (a fill on its way, a stop being placed) has a deadline that follows from what struck
 (:mod:`.account_checks`); what only time shows is checked every half minute. No check changes the engine.
@@ -23,6 +23,7 @@ from quantum_trader.lab.simulation.check_context import CheckContext
 from quantum_trader.lab.simulation.deadlines import Bounds, Disruptions
 from quantum_trader.lab.simulation.exchange import SimulatedExchange
 from quantum_trader.lab.simulation.halt_checks import HaltChecks
+from quantum_trader.lab.simulation.limit_checks import LimitChecks
 from quantum_trader.lab.simulation.money_checks import MoneyChecks
 from quantum_trader.lab.simulation.order_checks import OrderChecks
 from quantum_trader.lab.simulation.progress_checks import ProgressChecks
@@ -39,6 +40,7 @@ class Watch:
         self.orders = OrderChecks(self.context)
         self.money = MoneyChecks(self.context)
         self.halts = HaltChecks(self.context)
+        self.limits = LimitChecks(self.context)
         self.progress = ProgressChecks(self.context)
         self.account = AccountChecks(self.context)
         self.engine: Engine | None = None  # of the trader that runs now
@@ -55,6 +57,7 @@ class Watch:
         if self.context.exchange.version != self._version:
             self._version = self.context.exchange.version
             self._take_in()
+            self.limits.sample()
             self.account.moved()
         if self.context.broken is not None:
             raise self.context.broken
@@ -93,7 +96,10 @@ class Watch:
             self.context.fail("every record is what its topic says", str(error))
         check = _RECORDS.get(topic)
         if check is not None and self.engine is not None:
-            check(self, msgspec.json.decode(line)["data"], self.engine)
+            record = msgspec.json.decode(line)
+            check(self, record["data"], self.engine)
+            if topic == "halt.raised":
+                self.limits.raised(record["data"], ts_ns, self.engine)
 
     def _order_made(self, data: dict[str, Any], engine: Engine) -> None:
         order = msgspec.convert(data, OrderRequest)
@@ -150,13 +156,14 @@ class Watch:
         self.orders.check_rate(engine)
         self.progress.check_bars(engine)
         self.halts.check_midnight(engine)
+        self.limits.check(engine, books_agree=self.account.books_agree())
 
     # ------------------------------------------------------------------ restarts
 
     def begin(self, engine: Engine, before: Safety | None) -> None:
         """A trader has continued from disk; what must survive a restart is as it was *before*."""
         self.engine, self.replaying = engine, False
-        for checks in (self.orders, self.progress, self.halts):
+        for checks in (self.orders, self.progress, self.halts, self.limits):
             checks.begin()
         if before is None:
             self.money.begin(engine)

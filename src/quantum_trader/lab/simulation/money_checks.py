@@ -46,6 +46,8 @@ class MoneyChecks:
             fail("only fills move books", f"{fill_id} is no fill of the exchange")
         elif abs(truth.qty - data["qty"]) > _SAME * truth.qty or truth.price != data["price"]:
             fail("only fills move books", f"{fill_id} was {truth.qty:g} at {truth.price:g}")
+        elif abs(truth.fee - data["fee"]) > _SAME:
+            fail("every fee is a cost", f"{fill_id} cost {truth.fee:g} USDT, the books say {data['fee']:g}")
         if fill_id in self._booked:
             fail("a fill counts once", f"{fill_id} was booked twice")
         self._booked.add(fill_id)
@@ -65,6 +67,9 @@ class MoneyChecks:
             )
         before, now = self._judged, (trader_view.engine_now_ns(engine), trader_view.judged_pct(engine))
         self._judged = now
+        in_coin = any(abs(fill.fee - amount) <= _SAME for fill in context.exchange.clients.coin_fees)
+        if data["explained"] and in_coin and data["why"] != "transfer":
+            self._coin_fee(before, now, amount)
         if data["why"] != "transfer":
             return
         same = all(abs(new - old) <= _SAME_PCT for new, old in zip(now[1], before[1], strict=False))
@@ -73,6 +78,16 @@ class MoneyChecks:
         self._transfers_booked.append(amount)
         if sum(abs(booked - amount) < _CENT for booked in self._transfers_booked) > len(real):
             context.fail("money counts once", f"{amount:+.2f} USDT were booked more often than they moved")
+
+    def _coin_fee(
+        self, before: tuple[int, tuple[float, ...]], now: tuple[int, tuple[float, ...]], amount: float
+    ) -> None:
+        """The coin that pays a fee changes no percentage; the fee does, with the next mark."""
+        same = all(abs(new - old) <= _SAME_PCT for new, old in zip(now[1], before[1], strict=False))
+        if now[0] == before[0] and not same:
+            self._context.fail(
+                "every fee is a cost", f"a fee of {amount:g} USDT in BNB: {before[1]} % became {now[1]} %"
+            )
 
     def sized(self, engine: Engine, *, books_agree: bool) -> None:
         """The equity an order was sized with is that of the books now, and near the exchange's."""

@@ -19,7 +19,7 @@ from quantum_trader.engine.venue_port import Kline, StreamEvent, StreamState, Tr
 from quantum_trader.lab.simulation.deadlines import Disruptions
 from quantum_trader.lab.simulation.exchange import SimulatedExchange
 from quantum_trader.lab.simulation.loop import VirtualLoop
-from quantum_trader.lab.simulation.schedule import MESSAGE_FAULTS, REQUEST_FAULTS, STREAMS, Fault, Kind
+from quantum_trader.lab.simulation.schedule import FOREIGN_SYMBOLS, MESSAGE_FAULTS, REQUEST_FAULTS, STREAMS, Fault, Kind
 
 T = TypeVar("T")
 RECEIVE_WINDOW_S: Final = 5.0
@@ -123,6 +123,8 @@ class SimulatedVenue:
 
     def instrument(self, symbol: str) -> Instrument:
         """Return the filters, fees and tiers of *symbol*; InputError when it is unknown."""
+        if symbol in FOREIGN_SYMBOLS:
+            return self.exchange.clients.instrument(symbol)
         if symbol not in self._filters:
             raise InputError(f"symbol = {symbol!r}: this venue trades {', '.join(self.symbols)}")
         return self._filters[symbol]
@@ -214,14 +216,20 @@ class SimulatedVenue:
 
     async def get_positions(self) -> list[VenuePosition]:
         """Return the open positions."""
-        return await self._ask("query", self.exchange.paper.positions)
+        return await self._ask("query", self.exchange.positions)
 
     async def get_cash_balance(self) -> VenueBalance:
         """Return the account's money."""
         return await self._ask("query", self.exchange.paper.balance)
 
+    async def account_mode(self) -> str:
+        """Return why the account cannot be traded in its mode."""
+        return await self._ask("query", lambda: "the account is in hedge mode" if self.exchange.clients.hedged else "")
+
     async def get_klines(self, symbol: str, interval_ns: int, start_ns: int, end_ns: int) -> list[Kline]:
         """Return the completed bars that open in [start, end), oldest first."""
+        if (delay_s := self.exchange.bars_delay_s()) > 0.0:
+            await asyncio.sleep(delay_s)
         return await self._ask("query", lambda: self.exchange.bars(symbol, start_ns, end_ns))
 
     async def get_ticker_price(self, symbol: str) -> float:
@@ -247,11 +255,11 @@ class SimulatedVenue:
 
     async def get_order(self, symbol: str, client_order_id: str) -> VenueOrder | None:
         """Return an order by its client id; None when the venue does not know it."""
-        return await self._ask("query", lambda: self.exchange.paper.get_order(client_order_id))
+        return await self._ask("query", lambda: self.exchange.order(symbol, client_order_id))
 
     async def open_orders(self, symbol: str | None = None) -> list[VenueOrder]:
         """Return the orders that may still fill, oldest first."""
-        return await self._ask("query", lambda: self.exchange.paper.open_orders(symbol))
+        return await self._ask("query", lambda: self.exchange.open_orders(symbol))
 
     async def get_fills(self, symbol: str, since_ns: int) -> list[Fill]:
         """Return the account's fills since *since_ns*, oldest first."""

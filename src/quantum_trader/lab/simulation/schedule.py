@@ -60,6 +60,14 @@ class Kind(str, Enum):
     LEVERAGE_RAISED = "leverage_raised"  # of an open position: its liquidation comes nearer
     TRANSFER = "transfer"  # money is paid in or taken out
     TRANSFER_UNHEARD = "transfer_unheard"  # the same between a graceful stop and the next start
+    # other clients of the account
+    FOREIGN_SYMBOL = "foreign_symbol"  # a position in a symbol that is not traded here, for some seconds
+    HEDGE_MODE = "hedge_mode"  # the account is switched to hedge mode for some seconds, once nothing is open
+    FEE_COIN = "fee_coin"  # BNB pays the fees for some seconds
+    CLIENT_TRADES = "client_trades"  # another client trades in and out of one of our symbols
+    CLIENT_CANCELS = "client_cancels"  # ... cancels every order, our stops included
+    CLIENT_LEVERAGE = "client_leverage"  # ... sets the leverage of every symbol
+    LATE_START = "late_start"  # the first start is so many seconds into the day; value: bars take so long then
     # the trader's own machine
     CRASH = "crash"  # at any await; restarted from disk
     CRASH_IN_ORDER = "crash_in_order"  # some steps after the next order is handed over
@@ -83,6 +91,8 @@ REQUEST_FAULTS: Final = (
 MESSAGE_FAULTS: Final = (
     Kind.MESSAGE_LOST, Kind.MESSAGE_DUPLICATED, Kind.MESSAGE_LATE, Kind.MESSAGE_REORDERED,
 )
+FOREIGN_SYMBOLS: Final = ("DOGEUSDT", "币安人生USDT")  # names as the exchange lists them
+CLIENT: Final = "x-client-"  # prefix of another client's order ids
 OUTSIDE_INTENT: Final = "wish-"  # prefix of the ids of intents from outside, which come between bars
 REQUESTS: Final = ("submit", "cancel", "leverage", "query")
 STREAMS: Final = ("user", "market")
@@ -224,6 +234,20 @@ def _transfer(rng: Random, at_s: float, symbols: tuple[str, ...]) -> Fault:
     )
 
 
+def _foreign_symbol(rng: Random, at_s: float, symbols: tuple[str, ...]) -> Fault:
+    return Fault(
+        at_s=at_s, kind=Kind.FOREIGN_SYMBOL, on=rng.choice(FOREIGN_SYMBOLS),
+        seconds=round(rng.uniform(60.0, 14_400.0), 3), value=round(rng.uniform(0.02, 0.3) * rng.choice((-1.0, 1.0)), 4),
+    )
+
+
+def _client_trades(rng: Random, at_s: float, symbols: tuple[str, ...]) -> Fault:
+    return Fault(
+        at_s=at_s, kind=Kind.CLIENT_TRADES, on=rng.choice(symbols), count=rng.choice((1, 2, 2, 5)),
+        value=round(rng.uniform(0.02, 0.2) * rng.choice((-1.0, 1.0)), 4),
+    )
+
+
 # kind -> (weight, how one is made)
 MAKERS: Final[dict[Kind, tuple[float, _Maker]]] = {
     **{kind: (2.0, _request(kind)) for kind in REQUEST_FAULTS},
@@ -265,6 +289,17 @@ MAKERS: Final[dict[Kind, tuple[float, _Maker]]] = {
     Kind.FLATTEN: (0.6, _plain(Kind.FLATTEN)),
     Kind.INTENT: (1.5, _intent),
 }
+
+# The same for other clients, who come to a day on request only: :func:`with_other_clients`.
+CLIENT_MAKERS: Final[dict[Kind, tuple[float, _Maker]]] = {
+    Kind.FOREIGN_SYMBOL: (2.0, _foreign_symbol),
+    Kind.HEDGE_MODE: (1.0, _lasting(Kind.HEDGE_MODE, 60.0, 5400.0, ("account",))),
+    Kind.FEE_COIN: (2.0, _lasting(Kind.FEE_COIN, 3600.0, 36_000.0, ("account",))),
+    Kind.CLIENT_TRADES: (2.0, _client_trades),
+    Kind.CLIENT_CANCELS: (1.5, _plain(Kind.CLIENT_CANCELS)),
+    Kind.CLIENT_LEVERAGE: (1.5, _sized(Kind.CLIENT_LEVERAGE, 2.0, 40.0)),
+}
+_LATE: Final = 0.3  # of the days with other clients the trader starts hours into the day
 
 
 def generate(
@@ -320,12 +355,34 @@ def with_outside_intents(schedule: Schedule, symbols: tuple[str, ...], *, bar_s:
     return schedule.with_faults(tuple(sorted((*schedule.faults, *intents), key=lambda fault: fault.at_s)))
 
 
+def with_other_clients(schedule: Schedule, symbols: tuple[str, ...], *, bar_s: float = 1800.0) -> Schedule:
+    """*schedule* with what other clients of the account do added to its faults.
+
+    It is drawn from a random stream of its own, so that every other fault stays what it is. On some of the days the
+    trader's first start comes late: what was opened until then is in the account before the missed bars are taken.
+    """
+    rng = Random(f"clients/{schedule.seed}")
+    last = max(60.0, (schedule.hours - 1.0) * 3600.0)
+    added = []
+    if rng.random() < _LATE:
+        late_s, bars_s = round(rng.uniform(0.1, 0.5) * last, 3), rng.choice((0.0, 8.0))
+        added.append(Fault(at_s=0.0, kind=Kind.LATE_START, seconds=late_s, value=bars_s))
+        added.append(MAKERS[Kind.MANUAL_OPEN][1](rng, round(rng.uniform(0.0, added[0].seconds), 3), symbols))
+    kinds, weights = list(CLIENT_MAKERS), [weight for weight, _ in CLIENT_MAKERS.values()]
+    for kind in rng.choices(kinds, weights, k=rng.randint(4, 14)):
+        at_s = rng.uniform(1.0, last)
+        if rng.random() < 0.5:  # around a completed bar, when orders are sent
+            at_s = rng.randrange(1, max(2, int(last / bar_s))) * bar_s + rng.uniform(-5.0, 15.0)
+        added.append(CLIENT_MAKERS[kind][1](rng, round(max(at_s, 1.0), 3), symbols))
+    return schedule.with_faults(tuple(sorted((*schedule.faults, *added), key=lambda fault: fault.at_s)))
+
+
 def pairs(seed: int, symbols: tuple[str, ...], *, hours: float = 12.0, bar_s: float = 1800.0) -> list[Schedule]:
     """One schedule for every pair of kinds (and each kind with itself): both at every bar, with a resume each hour.
 
     Most bugs need two faults at once; random days seldom bring the right two into the same second.
     """
-    kinds = [kind for kind in Kind if kind is not Kind.DELISTED]  # nothing is left to trade after it
+    kinds = [kind for kind in MAKERS if kind is not Kind.DELISTED]  # nothing is left to trade after it
     return [
         _pair(first, second, seed, symbols, hours, bar_s)
         for index, first in enumerate(kinds) for second in kinds[index:]

@@ -222,6 +222,38 @@ class MidnightReset(_Engine):
         return super().on_bars(batch, received_ns)
 
 
+class HistoryJudged(_Engine):
+    """Values the account of now at the prices of bars that were missed."""
+
+    def on_bars(self, batch: Any, received_ns: int) -> list[Command]:
+        """Take every bar for one that has just closed."""
+        setattr(self.account, "follow", self._valued)  # noqa: B010
+        return super().on_bars(batch, received_ns)
+
+    def _valued(self, _before: Any, closes: Any, _since_ns: int) -> None:
+        self.account.mark(closes)
+
+
+class CoinFeeInUsdt(_Engine):
+    """Deducts a fee that BNB pays from the wallet's USDT."""
+
+    def on_event(self, event: OrderUpdate | Fill | FundingPayment) -> list[Command]:
+        """Forget which coin paid."""
+        if isinstance(event, Fill):
+            event = msgspec.structs.replace(event, fee_asset=msgspec.UNSET)
+        return super().on_event(event)
+
+
+class CoinFeeFree(_Engine):
+    """Takes a fee that BNB pays for none, because the wallet keeps its USDT."""
+
+    def on_event(self, event: OrderUpdate | Fill | FundingPayment) -> list[Command]:
+        """Forget the fee."""
+        if isinstance(event, Fill) and event.fee_asset:
+            event = msgspec.structs.replace(event, fee=0.0, fee_asset=msgspec.UNSET)
+        return super().on_event(event)
+
+
 class TransferUnseen(_Engine):
     """Takes a transfer into every remembered equity but the policy's."""
 
@@ -384,6 +416,9 @@ VARIANTS: Final[dict[str, Variant]] = {
                 engine=_with(EngineParts(gateway=_BackwardGateway))),
         Variant(name="halt-forgets", wrong="a halt ends with the process", engine=HaltForgets),
         Variant(name="midnight-reset", wrong="limits and halts end with the UTC day", engine=MidnightReset),
+        Variant(name="history-judged", wrong="bars that were missed judge the positions of now", engine=HistoryJudged),
+        Variant(name="coin-fee-in-usdt", wrong="a fee paid in BNB is deducted from USDT", engine=CoinFeeInUsdt),
+        Variant(name="coin-fee-free", wrong="a fee paid in BNB is no cost", engine=CoinFeeFree),
         Variant(name="transfer-unseen", wrong="a transfer is a loss or profit for the policy", engine=TransferUnseen),
     )
 }

@@ -14,6 +14,7 @@ from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.engine.core import Engine
 from quantum_trader.lab.simulation import trader_view
 from quantum_trader.lab.simulation.check_context import Broken
+from quantum_trader.lab.simulation.client_faults import CLIENT_FAULTS
 from quantum_trader.lab.simulation.deadlines import Disruptions
 from quantum_trader.lab.simulation.disk import DISK_FAULTS, Disk
 from quantum_trader.lab.simulation.exchange import SimulatedExchange
@@ -23,7 +24,7 @@ from quantum_trader.lab.simulation.loop import Deadlock, Livelock, new_loop
 from quantum_trader.lab.simulation.network import RECONNECT_S, WireFaults
 from quantum_trader.lab.simulation.people import People
 from quantum_trader.lab.simulation.schedule import MESSAGE_FAULTS, REQUEST_FAULTS, Fault, Kind, Schedule
-from quantum_trader.lab.simulation.settings import BOUNDS, CALM_S, STOP_MOST_S, TIMEOUTS_S, WALLET
+from quantum_trader.lab.simulation.settings import BOUNDS, CALM_S, STOP_MOST_S, TIMEOUTS_S, TIMING, WALLET
 from quantum_trader.lab.simulation.trader import Processes, describe
 from quantum_trader.lab.simulation.variants import PRODUCTION, Variant
 from quantum_trader.lab.simulation.warm import WarmWorld, engine_settings, warm_world
@@ -111,7 +112,11 @@ class Day:
 
     async def _main(self) -> None:
         self.main = asyncio.current_task()
-        self.processes.start()
+        late = next((fault for fault in self.schedule.faults if fault.kind is Kind.LATE_START), None)
+        if late is None:
+            self.processes.start()
+        else:
+            self.loop.call_later(late.seconds, self._start_late, late)
         self.loop.call_later(CHECK_EVERY_S, self._check)
         await asyncio.sleep(self.length_s + CALM_S)
         trader = self.processes.trader
@@ -119,6 +124,14 @@ class Day:
             trader.driver.stop()
             await asyncio.wait([trader.task], timeout=STOP_MOST_S)
             self.watch.stopped()
+
+    def _start_late(self, fault: Fault) -> None:
+        """Start the first process; questions for bars take *value* seconds at first, as those for many bars do."""
+        self.strike(Kind.LATE_START)
+        self.exchange.slow_bars(fault.value)
+        self.disruptions.message("user", self.loop.time())  # nobody heard those before
+        self.processes.start()
+        self.disruptions.begins(self.loop.time() + TIMING.reconcile_s)  # a look while orders are sent shows nothing
 
     def _clear(self) -> None:
         """Cancel what is left, so that no task is destroyed while it waits."""
@@ -153,7 +166,7 @@ class Day:
     def _apply(self, fault: Fault) -> None:
         """Let *fault* happen, or arm it."""
         kind = fault.kind
-        if kind in EXCHANGE_FAULTS:
+        if kind in EXCHANGE_FAULTS or kind in CLIENT_FAULTS:
             self.exchange.apply(fault)
         elif kind in REQUEST_FAULTS or kind in MESSAGE_FAULTS:
             self.wire.arm(fault)
@@ -167,7 +180,7 @@ class Day:
         elif kind in (Kind.HALT, Kind.RESUME, Kind.FLATTEN, Kind.INTENT):
             self.strike(kind)
             self.people.apply(fault)
-        else:
+        elif kind is not Kind.LATE_START:  # of the trader's first start
             self.processes.apply(fault)
 
     def _ban(self, fault: Fault, until: float) -> None:

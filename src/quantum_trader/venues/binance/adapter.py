@@ -129,6 +129,7 @@ class BinanceFuturesExecutionAdapter:
             self.notes = (f"{self.name}: no keys, so the market alone is read",)
             return
         notes = await safety.refuse_unsafe_account(self._rest)
+        notes += await safety.money_outside(self._rest)
         self._leverage, more = await safety.isolate_margins(self._rest, self.symbols)
         await self._open_algos(None)  # so that a trigger is assigned to its order from the start
         self.notes = (*notes, *more)

@@ -256,7 +256,7 @@ def fill_of_trade(trade: wire.TradeAnswer, client_order_id: str, fee: float) -> 
         fill_id=fill_id(trade.symbol, trade.id, trade.order_id, trade.qty), client_order_id=client_order_id,
         symbol=trade.symbol, side=side(trade.side), qty=trade.qty, price=trade.price, fee=fee,
         liquidity="maker" if trade.maker else "taker", ts_ns=trade.time * NS_PER_MS,
-        liquidation=is_liquidation(client_order_id),
+        liquidation=is_liquidation(client_order_id), fee_asset=fee_asset(trade.commission_asset),
     )
 
 
@@ -277,6 +277,7 @@ def fill_of_event(body: wire.OrderBody, client_order_id: str, fee: float) -> Fil
         fill_id=fill_id(body.s, body.t, body.i, body.l), client_order_id=client_order_id, symbol=body.s,
         side=side(body.S), qty=body.l, price=body.L, fee=fee, liquidity="maker" if body.m else "taker",
         ts_ns=body.T * NS_PER_MS, liquidation=body.x == "CALCULATED" or is_liquidation(client_order_id),
+        fee_asset=fee_asset(body.N or ""),
     )
 
 
@@ -342,16 +343,39 @@ def positions(
 
 
 def balance(account: wire.AccountAnswer) -> VenueBalance:
-    """The account's money; VenueError where the wallet is no number. Margins that cannot be read are left out."""
-    if not math.isfinite(account.total_wallet_balance):
-        raise VenueError(f"totalWalletBalance = {account.total_wallet_balance!r}: the answer cannot be read")
+    """The account's money in USDT; other coins are no part of it, whatever the venue's totals add up.
+
+    VenueError where the wallet is no number. Margins that cannot be read are left out.
+    """
+    wallet, unrealised = account.total_wallet_balance, account.total_unrealized_profit
+    available = account.available_balance
+    if account.assets:
+        rows = [row for row in account.assets if row.asset == QUOTE_ASSET]
+        wallet = ordered_sum(row.wallet_balance for row in rows)
+        unrealised = ordered_sum(row.unrealized_profit for row in rows)
+        available = ordered_sum(row.available_balance for row in rows)
+    if not math.isfinite(wallet):
+        raise VenueError(f"walletBalance of {QUOTE_ASSET} = {wallet!r}: the answer cannot be read")
     return VenueBalance(
-        wallet=account.total_wallet_balance, unrealised_pnl=finite(account.total_unrealized_profit),
+        wallet=wallet, unrealised_pnl=finite(unrealised),
         margin_used=ordered_sum(
             finite(row.isolated_wallet or row.initial_margin) for row in account.positions if row.position_amt
         ),
-        available=finite(account.available_balance),
+        available=finite(available),
     )
+
+
+def other_coins(account: wire.AccountAnswer) -> dict[str, float]:
+    """The coins beside USDT that the account holds, by name."""
+    return {
+        row.asset: row.wallet_balance for row in sorted(account.assets, key=lambda row: row.asset)
+        if row.asset != QUOTE_ASSET and row.wallet_balance != 0.0
+    }
+
+
+def fee_asset(asset: str) -> str | msgspec.UnsetType:
+    """The coin that pays a fee; unset for USDT."""
+    return asset if asset not in ("", QUOTE_ASSET) else msgspec.UNSET
 
 
 def wallet_change(frame: wire.AccountFrame) -> WalletChanged | None:

@@ -32,6 +32,8 @@ _intervals = readable_rows(wire.FundingInterval)
 _commission = wire.decoder(wire.CommissionRate).decode
 _mode = wire.decoder(wire.PositionMode).decode
 _multi = wire.decoder(wire.MultiAssetsMode).decode
+_account = wire.decoder(wire.AccountAnswer).decode
+_burn = wire.decoder(wire.FeeBurn).decode
 _restrictions = wire.decoder(wire.ApiRestrictions).decode
 _prices = readable_rows(wire.TickerPrice)
 symbol_configs = readable_rows(wire.SymbolConfig)
@@ -248,6 +250,21 @@ async def _check_key(rest: Rest) -> list[str]:
     if not rights.enable_futures:
         raise ConfigError("the key may not trade futures (enableFutures = false): allow it, and nothing else")
     return [] if rights.ip_restrict else ["the key may be used from every address: restrict it to this machine's"]
+
+
+async def money_outside(rest: Rest) -> list[str]:
+    """What is to be said of the account's other coins: which there are, and whether BNB pays the fees."""
+    notes, coins = [], parse.other_coins(await rest.read(PRIVATE_V3, "account", _account, weight=5))
+    if coins:
+        held = ", ".join(f"{amount:g} {asset}" for asset, amount in coins.items())
+        notes.append(f"the account also holds {held}: only {parse.QUOTE_ASSET} is counted in equity, sizes and limits")
+    answer = await rest.ask("GET", PRIVATE, "feeBurn", weight=30)
+    if not isinstance(answer, VenueRefusal) and decoded(answer, _burn, "GET feeBurn").fee_burn:
+        notes.append(
+            f"BNB pays fees while there is some (feeBurn = true): each counts as a loss at its worth in "
+            f"{parse.QUOTE_ASSET}; the wallet keeps it"
+        )
+    return notes
 
 
 async def isolate_margins(rest: Rest, symbols: Sequence[str]) -> tuple[dict[str, float], list[str]]:

@@ -171,13 +171,23 @@ class AccountPosition(_Rest):
     initial_margin: float = 0.0
 
 
+class AccountAsset(_Rest):
+    """One coin of the account."""
+
+    asset: str
+    wallet_balance: float
+    unrealized_profit: float = 0.0
+    available_balance: float = 0.0
+
+
 class AccountAnswer(_Rest):
-    """The account, v3."""
+    """The account, v3. Totals may be a sum over coins; only the rows say how much of each there is."""
 
     total_wallet_balance: float
     total_unrealized_profit: float
     available_balance: float
     positions: list[AccountPosition] = []
+    assets: list[AccountAsset] = []
 
 
 class SymbolConfig(_Rest):
@@ -197,6 +207,10 @@ class PositionMode(_Rest):
 
 class MultiAssetsMode(_Rest):
     multi_assets_margin: bool
+
+
+class FeeBurn(_Rest):
+    fee_burn: bool
 
 
 class ApiRestrictions(_Rest):

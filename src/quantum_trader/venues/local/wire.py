@@ -362,7 +362,7 @@ class Wire:
     def config(self) -> Json:
         """GET /fapi/v1/accountConfig."""
         return {
-            "feeTier": 0, "feeBurn": True, "canTrade": True, "canDeposit": True, "canWithdraw": True,
+            "feeTier": 0, "feeBurn": False, "canTrade": True, "canDeposit": True, "canWithdraw": True,
             "dualSidePosition": self.dual_side, "updateTime": 0, "multiAssetsMargin": self.multi_assets,
             "tradeGroupId": -1,
         }
