@@ -143,7 +143,8 @@ def test_the_how_to_works_as_written(tmp_path: Path, server: Any, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     csv_file(tmp_path / "BTCUSDT-1m-2024-01.csv")
     csv_file(tmp_path / "broken.csv", bad=True)
-    (tmp_path / "prices.csv").write_text("time,open,high,low,close,volume\n0,1,1,1,1,1\n60,1,1,1,1,1\n", "utf-8")
+    rows = "1704067200,1,1,1,1,1\n1704067260,1,1,1,1,1\n"
+    (tmp_path / "prices.csv").write_text(f"time,open,high,low,close,volume\n{rows}", "utf-8")
     futures = tmp_path / "user_data" / "data" / "binance" / "futures"
     futures.mkdir(parents=True)
     dates = pl.Series([T0_MS, T0_MS + 300_000]).cast(pl.Datetime("ms", "UTC"))

@@ -79,18 +79,14 @@ def test_freqtrade_feather(tmp_path: Path) -> None:
     )
     frame.write_ipc(tmp_path / "BTC_USDT_USDT-5m-futures.feather")
     frame.write_ipc(tmp_path / "BTC_USDT_USDT-5m-mark.feather")
-    frame.write_ipc(tmp_path / "ETH_USDT-5m.feather")
     report = import_files([tmp_path], tmp_path / "store")
     assert [(one.kind, one.symbol, one.interval) for one in report.series] == [
-        ("bars", "BTCUSDT", "5m"), ("bars", "ETHUSDT", "5m"), ("mark", "BTCUSDT", "5m"),
+        ("bars", "BTCUSDT", "5m"), ("mark", "BTCUSDT", "5m"),
     ]
     ts, values = stored(tmp_path / "store", interval="5m")
     assert ts[0] == T0_MS * 1_000_000
     assert len(ts) == 13
     assert stored(tmp_path / "store", interval="5m", kind="mark")[1].shape == (13, 4)
-    frame.write_ipc(tmp_path / "BTC_USDT_USDT-8h-funding_rate.feather")
-    with pytest.raises(DataError, match="funding files are not imported; use"):
-        read_bar_file(tmp_path / "BTC_USDT_USDT-8h-funding_rate.feather")
 
 
 TIMES = [
@@ -197,15 +193,18 @@ def test_a_stored_series_out_of_order_is_not_sorted_in_silence(tmp_path: Path) -
 
 
 UNREADABLE = [
-    ("prices.csv", "time,open,high,low,close\n1704067200,1,1,1,1\n", "column volume is missing; it has time, open"),
+    ("prices.csv", "time,open,high,low,volume\n1704067200,1,1,1,1\n", "column close is missing; it has time, open"),
     ("prices.csv", "a,b\n1,2\n", "a time .* is missing"),
     ("prices.csv", "time,open,high,low,close,volume\n1704067200,1,1,1,1,1\nsoon,1,1,1,1,1\n", "row 2: time 'soon'"),
     ("prices.csv", "time,open,high,low,close,volume\n1704067200,1,1,1,1,1\n", "one bar tells no interval"),
-    ("odd.csv", "time,open,high,low,close,volume\n0,1,1,1,1,1\n7,1,1,1,1,1\n", "7 s apart, which is no known interval"),
+    (
+        "odd.csv", "time,open,high,low,close,volume\n1704067200,1,1,1,1,1\n1704067207,1,1,1,1,1\n",
+        "7 s apart, which is no known interval",
+    ),
     ("BTCUSDT-1m.feather", "no feather", "cannot be read as feather"),
     ("BTCUSDT-1m.parquet", "no parquet", "cannot be read as parquet"),
     ("BTCUSDT-1m.zip", "no zip", "is no whole zip file"),
-    ("BTCUSDT-1m.txt", "text", "files of this kind are not read"),
+    ("BTCUSDT-1m.doc", "text", "files of this kind are not read"),
 ]
 
 
@@ -221,7 +220,8 @@ def test_unreadable_files_are_reported(tmp_path: Path, name: str, text: str, mes
 
 def test_symbol_must_be_given_and_files_must_exist(tmp_path: Path) -> None:
     """A file name without a symbol needs --symbol; a missing file and an empty folder are errors."""
-    path = write(tmp_path / "prices.csv", ["time,open,high,low,close,volume", "0,1,1,1,1,1", "60,1,1,1,1,1"])
+    rows = ["1704067200,1,1,1,1,1", "1704067260,1,1,1,1,1"]
+    path = write(tmp_path / "prices.csv", ["time,open,high,low,close,volume", *rows])
     with pytest.raises(DataError, match="give it with --symbol"):
         import_files([path], tmp_path / "store")
     with pytest.raises(DataError, match="there is no such file"):

@@ -253,7 +253,7 @@ def _flatten(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
             _check_live(content, file)
             continue
         if section not in _SECTIONS:
-            raise ConfigError(f"{file}: {unknown_key(section, tuple(_SECTIONS), known)}")
+            raise ConfigError(f"{file}: {unknown_key(section, (*_SECTIONS, LIVE_SECTION), known)}")
         if not isinstance(content, Mapping):
             raise ConfigError(f"{file}: {section} = {content!r}: is a section; write [{section}] and its keys below")
         for key, value in content.items():

@@ -1,14 +1,13 @@
-"""Readers for bar files of other programs: the public archive's CSV, freqtrade's feather, plain CSV and Parquet.
+"""Readers for data files of other programs: Binance's public archive, freqtrade, exchanges' exports, plain tables.
 
-Symbol and interval come from the file's name or from the caller. Non-numeric cells become NaN, which the checks
-refuse with their row number; a time that cannot be parsed is an error here, because such a row cannot be placed.
+Symbol, interval and kind come from the file's name, its columns or the caller. Cells that are no number become NaN,
+which the checks refuse with their row; a time that cannot be read is an error here, because such a row has no place.
 """
 
 from __future__ import annotations
 
-import io
 import re
-import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,215 +16,200 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from quantum_trader.domain.errors import DataError
+from quantum_trader.domain.errors import DataError, InputError
+from quantum_trader.domain.symbols import parse_symbol
+from quantum_trader.market.cells import numbers_of, times_of
 from quantum_trader.market.checks import COLUMNS
-from quantum_trader.market.intervals import INTERVALS, interval_name, interval_ns
+from quantum_trader.market.file_names import BARS, FUNDING, MARK, FileName, NotBarsError, parse_file_name
+from quantum_trader.market.intervals import interval_name, interval_ns
 from quantum_trader.market.store import Times, Values
+from quantum_trader.market.text_tables import (
+    ARCHIVE_COLUMNS,
+    FUNDING_COLUMNS,
+    TIME_NAMES,
+    plain_name,
+    read_text_table,
+    shown,
+    shown_columns,
+    unzip_csv,
+)
 
-SUFFIXES: Final = (".csv", ".zip", ".feather", ".parquet")
-ARCHIVE_COLUMNS: Final = (
-    "open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume", "count",
-    "taker_buy_volume", "taker_buy_quote_volume", "ignore",
-)
-_TIME_NAMES: Final = ("ts", "open_time", "date", "datetime", "time", "timestamp")
-_SHORT_NAMES: Final = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume", "vol": "volume"}
-# BTCUSDT-1m-2024-01.csv, BTCUSDT-5m.parquet
-_ARCHIVE_NAME: Final = re.compile(r"^(?P<symbol>[0-9A-Z]+(?:_\d{6})?)-(?P<interval>\d+[mhd])(?:-[\d-]+)?$")
-# BTC_USDT_USDT-5m-futures.feather, BTC_USDT-5m.feather
-_FREQTRADE_NAME: Final = re.compile(
-    r"^(?P<base>[0-9A-Za-z]+)_(?P<quote>[0-9A-Za-z]+)(?:_[0-9A-Za-z]+)?-(?P<interval>\d+[mhd])(?:-(?P<kind>\w+))?$"
-)
-_SYMBOL_NAME: Final = re.compile(r"^[0-9A-Z]{5,}$")
-_MAX_NS: Final = 2**63 - 1
+SUFFIXES: Final = (".csv", ".txt", ".zip", ".feather", ".parquet")
+NO_VOLUME: Final = 1e9  # the steady volume of every bar of a file that has none
+_RATE_NAMES: Final = ("last_funding_rate", "funding_rate", "fundingrate", "rate")
+_OTHER_KINDS: Final = {
+    "side": "trades", "is_buyer_maker": "trades", "bid_price": "best bids and asks", "asks": "order books",
+    "sum_open_interest": "open interest",
+}
 
 
 class BarFile(msgspec.Struct, frozen=True, kw_only=True):
-    """Bars of one symbol in the order of their file. Shapes: ts (n,), ohlcv (n, 5), rows (n,)."""
+    """Data of one symbol in the order of time its file has, oldest first.
+
+    Shapes: ts (n,), rows (n,), ohlcv (n, 5); of funding ohlcv is (n, 1), the rate as a fraction.
+    """
 
     path: str
-    kind: str  # "bars" | "mark"
+    kind: str  # BARS | MARK | FUNDING
     symbol: str
-    interval: str
+    interval: str  # empty for funding
     ts_ns: Times
     ohlcv: Values
     rows: Times  # data row in the file, from 1
-
-
-class _Name(msgspec.Struct, frozen=True, kw_only=True):
-    """Symbol, interval and kind parsed from a file's name."""
-
-    symbol: str = ""
-    interval: str = ""
-    kind: str = "bars"
-
-
-def parse_file_name(path: Path) -> _Name:
-    """Read symbol, interval and kind from a file's name (and, for the store's own layout, its folder)."""
-    stem = path.stem
-    if found := _FREQTRADE_NAME.match(stem):
-        label = found["kind"] or ""
-        if label == "funding_rate":
-            raise DataError(f"{path}: freqtrade's funding files are not imported; use `quantum-trader data download`")
-        symbol = (found["base"] + found["quote"]).upper()
-        return _Name(symbol=symbol, interval=found["interval"], kind="mark" if label == "mark" else "bars")
-    if found := _ARCHIVE_NAME.match(stem):
-        mark = any("markprice" in part.lower() for part in path.parts)
-        return _Name(symbol=found["symbol"], interval=found["interval"], kind="mark" if mark else "bars")
-    if _SYMBOL_NAME.match(stem):
-        folder, _, interval = path.parent.name.partition("_")
-        return _Name(
-            symbol=stem, interval=interval if interval in INTERVALS else "", kind="mark" if folder == "mark" else "bars"
-        )
-    return _Name()
+    notices: tuple[str, ...] = ()  # what was assumed, each as a sentence
 
 
 def read_bar_file(path: Path, symbol: str | None = None, interval: str | None = None) -> list[BarFile]:
     """Read one file; several symbols in one file (a ``symbol`` column) come as several values.
 
     *symbol* and *interval* override the file's name and content. DataError when one of them is missing everywhere,
-    when the file cannot be read, lacks a column, or has a time that cannot be parsed.
+    when the file cannot be read, lacks a column, or has a time that cannot be parsed; NotBarsError for another kind of
+    data.
     """
-    name = parse_file_name(path)
-    frame = _normalised(path, _read_frame(path), name.kind)
-    ts = _times(path, frame["ts"])
-    ohlcv = _numbers(frame, name.kind)
+    name = _name(path, symbol)
+    frame = _read_frame(path, FUNDING_COLUMNS if name.kind == FUNDING else ARCHIVE_COLUMNS)
+    columns = {plain_name(column): frame[column] for column in reversed(frame.columns)}
+    kind = name.kind or _kind(path, columns)
+    ts = _times(path, columns, frame)
+    wanted, notices = _values(path, columns, kind, symbol or name.symbol, frame)
     rows = np.arange(1, len(ts) + 1, dtype=np.int64)
-    groups = _groups(path, frame, symbol or name.symbol)
+    if len(ts) > 1 and ts[0] > ts[-1] and (np.diff(ts) <= 0).all():  # newest first
+        ts, wanted, rows = ts[::-1].copy(), wanted[::-1].copy(), rows[::-1].copy()
+        columns = {label: column.reverse() for label, column in columns.items() if label == "symbol"}
     files = []
-    for label, mask in groups:
-        length = interval or name.interval or _inferred(path, ts[mask])
-        interval_ns(length)
-        files.append(
-            BarFile(
-                path=str(path), kind=name.kind, symbol=label, interval=length, ts_ns=ts[mask], ohlcv=ohlcv[mask],
-                rows=rows[mask],
-            )
-        )
+    for label, mask in _groups(path, columns.get("symbol"), symbol or name.symbol, len(ts)):
+        length = "" if kind == FUNDING else interval or name.interval or _inferred(path, ts[mask])
+        if length:
+            interval_ns(length)
+        files.append(BarFile(
+            path=str(path), kind=kind, symbol=label, interval=length, ts_ns=ts[mask], ohlcv=wanted[mask],
+            rows=rows[mask], notices=notices,
+        ))
     return files
 
 
-def _read_frame(path: Path) -> pl.DataFrame:
+def _name(path: Path, symbol: str | None) -> FileName:
+    """What the file's name says; a symbol that the caller names settles what a name leaves in doubt."""
+    try:
+        return parse_file_name(path)
+    except NotBarsError:
+        if symbol is None or ("spot" not in str(path) and not re.match(r"^\w+_\w+-\d+[mhd]$", path.stem)):
+            raise
+        return FileName(interval=path.stem.rpartition("-")[2])
+
+
+def _read_frame(path: Path, bare: Sequence[str]) -> pl.DataFrame:
+    """The table in *path*; *bare* names the columns of a text without a header."""
     suffix = path.suffix.lower()
     try:
-        if suffix == ".csv":
-            return read_archive_csv(path.read_bytes())
+        if suffix in (".csv", ".txt"):
+            return read_text_table(path.read_bytes(), str(path), bare)
         if suffix == ".zip":
-            return read_archive_csv(unzip_csv(path.read_bytes(), str(path)))
+            return read_text_table(unzip_csv(path.read_bytes(), str(path)), str(path), bare)
         if suffix == ".feather":
             return pl.read_ipc(path)
         if suffix == ".parquet":
             return pl.read_parquet(path)
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file") from error
-    except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
-        raise DataError(f"{path}: cannot be read as {suffix[1:]} ({str(error).splitlines()[0]})") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path}: is a folder, not a file") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read as {suffix[1:]}; is it whole, and may it be read?") from error
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"{path}: cannot be read as {suffix[1:]}; it is damaged or of another kind") from error
     raise DataError(f"{path}: files of this kind are not read; use {', '.join(SUFFIXES)}")
 
 
-def unzip_csv(content: bytes, where: str) -> bytes:
-    """Return the one CSV inside an archive's zip file; DataError when it is damaged or holds another number."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names = [name for name in archive.namelist() if name.lower().endswith(".csv")]
-            if len(names) != 1:
-                raise DataError(f"{where}: holds {len(names)} CSV files, expected one")
-            return archive.read(names[0])
-    except zipfile.BadZipFile as error:
-        raise DataError(f"{where}: is no whole zip file ({error}); fetch it again") from error
+def _kind(path: Path, columns: dict[str, pl.Series]) -> str:
+    """The kind of data that the columns show."""
+    if "close" in columns:
+        return BARS
+    if any(name in columns for name in _RATE_NAMES):
+        return FUNDING
+    for name, what in _OTHER_KINDS.items():
+        if name in columns:
+            raise NotBarsError(f"{path}: holds {what}, not bars")
+    return BARS
 
 
-def read_archive_csv(content: bytes) -> pl.DataFrame:
-    """Read CSV text with or without a header; without one the columns are the public archive's. All cells are text."""
-    first = content.lstrip(b"\xef\xbb\xbf").split(b"\n", 1)[0]
-    headed = any(character.isalpha() for character in first.decode("utf-8", errors="replace").replace("e", ""))
-    frame = pl.read_csv(content, has_header=headed, infer_schema=False)
-    if not headed:
-        frame.columns = list(ARCHIVE_COLUMNS[: frame.width]) + [f"extra_{n}" for n in range(frame.width - 12)]
-    return frame
-
-
-def _normalised(path: Path, frame: pl.DataFrame, kind: str) -> pl.DataFrame:
-    names = {column: _plain(column) for column in frame.columns}
-    known = [name for name in _TIME_NAMES if name in names.values()]
-    wanted = COLUMNS if kind == "bars" else COLUMNS[:4]
-    missing = [name for name in wanted if name not in names.values()]
-    if not known or missing:
-        lacking = missing if known else ["a time (ts, open_time, date, timestamp)", *missing]
-        raise DataError(f"{path}: column {', '.join(lacking)} is missing; it has {', '.join(frame.columns)}")
-    columns = []
-    for wanted_name, plain in [("ts", known[0]), *((name, name) for name in wanted), ("symbol", "symbol")]:
-        source = [column for column, name in names.items() if name == plain]
-        if source:
-            columns.append(frame[source[0]].alias(wanted_name))
-    return pl.DataFrame(columns)
-
-
-def _plain(column: str) -> str:
-    name = column.strip().lower().replace(" ", "_").rsplit(".", 1)[-1]
-    return _SHORT_NAMES.get(name, name)
-
-
-def _numbers(frame: pl.DataFrame, kind: str) -> Values:
-    wanted = COLUMNS if kind == "bars" else COLUMNS[:4]
-    parts = [frame[name].cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy() for name in wanted]
-    if kind == "mark":
-        parts.append(np.zeros(frame.height))
-    return np.column_stack(parts) if frame.height else np.empty((0, 5))
-
-
-def _times(path: Path, column: pl.Series) -> Times:
-    if isinstance(column.dtype, pl.Datetime):
-        stamps = column.dt.replace_time_zone(None) if column.dtype.time_zone in (None, "UTC") else (
-            column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+def _times(path: Path, columns: dict[str, pl.Series], frame: pl.DataFrame) -> Times:
+    known = [name for name in TIME_NAMES if name in columns]
+    if not known:
+        raise DataError(
+            f"{path}: column a time (ts, open_time, date, timestamp) is missing; it has {shown_columns(frame.columns)}"
         )
-        numbers = stamps.dt.timestamp("us") * 1_000
-    elif column.dtype == pl.Date:
-        numbers = column.cast(pl.Datetime("us")).dt.timestamp("us") * 1_000
-    elif column.dtype == pl.String:
-        numeric = column.str.strip_chars().cast(pl.Int64, strict=False)
-        numbers = _scaled(numeric) if numeric.null_count() < len(column) or column.is_empty() else _parsed(column)
-    else:
-        numbers = _scaled(column.cast(pl.Int64, strict=False))
-    if numbers.null_count():
-        row = int(numbers.is_null().arg_max() or 0)
-        raise DataError(f"{path}: row {row + 1}: time {column[row]!r} cannot be read; every bar needs its opening time")
-    return np.asarray(numbers.to_numpy(), dtype=np.int64)
+    if known[0] == "date" and "time" in columns and _has_no_clock(columns["date"]):
+        return times_of(str(path), columns["date"], columns["time"])
+    return times_of(str(path), columns[known[0]])
 
 
-def _scaled(numbers: pl.Series) -> pl.Series:
-    """Epoch numbers as ns: the unit (s, ms, us, ns) follows from the size, cell by cell."""
-    size = numbers.abs()
-    factor = (
-        pl.when(size < 10**11).then(10**9).when(size < 10**14).then(10**6).when(size < 10**17).then(10**3).otherwise(1)
-    )
-    return pl.select(pl.lit(numbers) * factor).to_series()
+def _has_no_clock(dates: pl.Series) -> bool:
+    """Whether *dates* are text or numbers without a time of day."""
+    return dates.dtype in (pl.String, pl.Int64) and not dates.cast(pl.String).str.contains(":").any()
 
 
-def _parsed(column: pl.Series) -> pl.Series:
-    """Times from ISO text; without a zone it is UTC, another zone is converted."""
-    text = column.str.strip_chars().str.replace("T", " ", literal=True).str.replace(r"(Z|\+00:?00)$", "")
-    zoned = text.str.contains(r"\d\s?[+-]\d\d:?\d\d$").any()
-    if zoned:
-        return text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f%z", strict=False, time_unit="us").dt.timestamp("us") * 1_000
-    best = text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us")
-    for pattern in ("%Y-%m-%d %H:%M", "%Y-%m-%d"):
-        if best.null_count():
-            other = text.str.to_date(pattern, strict=False).cast(pl.Datetime("us")) if pattern == "%Y-%m-%d" else (
-                text.str.to_datetime(pattern, strict=False, time_unit="us")
-            )
-            best = best.fill_null(other) if best.null_count() < len(best) else other
-    return best.dt.timestamp("us") * 1_000
+def _values(
+    path: Path, columns: dict[str, pl.Series], kind: str, symbol: str, frame: pl.DataFrame
+) -> tuple[Values, tuple[str, ...]]:
+    """The numbers of *kind* (n, 5) or (n, 1), and what was assumed."""
+    if kind == FUNDING:
+        named = [name for name in (*_RATE_NAMES, "open") if name in columns]  # freqtrade keeps the rate as the open
+        if not named:
+            raise DataError(f"{path}: column rate is missing; it has {shown_columns(frame.columns)}")
+        return numbers_of(columns[named[0]])[:, None], ()
+    if missing := [name for name in COLUMNS[:4] if name not in columns]:
+        raise DataError(f"{path}: column {', '.join(missing)} is missing; it has {shown_columns(frame.columns)}")
+    parts = [numbers_of(columns[name]) for name in COLUMNS[:4]]
+    if kind == MARK:
+        return np.column_stack([*parts, np.zeros(len(parts[0]))]), ()
+    volume = _volume(columns, symbol)
+    if volume is not None:
+        return np.column_stack([*parts, numbers_of(volume)]), ()
+    notice = f"{path}: has no volume; every bar counts as traded, with a steady volume of {NO_VOLUME:g}"
+    return np.column_stack([*parts, np.full(len(parts[0]), NO_VOLUME)]), (notice,)
 
 
-def _groups(path: Path, frame: pl.DataFrame, symbol: str) -> list[tuple[str, NDArray[np.bool_]]]:
-    if "symbol" in frame.columns:
-        labels = frame["symbol"].cast(pl.String).to_numpy()
-        unique = sorted({str(label) for label in labels})
-        if len(unique) > 1 or not symbol:
-            return [(label, np.asarray(labels == label)) for label in unique]
+def _volume(columns: dict[str, pl.Series], symbol: str) -> pl.Series | None:
+    """The column of the volume in the base asset: ``volume``, else ``volume_<base>`` (Volume BTC)."""
+    if "volume" in columns:
+        return columns["volume"]
+    named = [name for name in columns if name.startswith("volume_") or name.endswith("_volume")]
+    for name in reversed(named):
+        asset = name.removeprefix("volume_").removesuffix("_volume").upper()
+        if symbol and symbol.startswith(asset):
+            return columns[name]
+    return None
+
+
+def _groups(
+    path: Path, labels: pl.Series | None, symbol: str, rows: int
+) -> list[tuple[str, NDArray[np.bool_]]]:
+    if labels is not None:
+        told = labels.cast(pl.String).fill_null("").to_numpy()
+        unique = sorted({str(label) for label in told})
+        names = {label: _checked(path, label, told) for label in unique} if len(unique) > 1 or not symbol else {}
+        if names:
+            return [
+                (name, np.isin(told, [label for label in unique if names[label] == name]))
+                for name in sorted(set(names.values()))
+            ]
     if not symbol:
         raise DataError(f"{path}: neither name nor content tells the symbol; give it with --symbol")
-    return [(symbol, np.ones(frame.height, dtype=bool))]
+    try:
+        return [(parse_symbol(symbol), np.ones(rows, dtype=bool))]
+    except InputError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _checked(path: Path, label: str, labels: NDArray[np.object_]) -> str:
+    try:
+        return parse_symbol(label)
+    except InputError as error:
+        row = int(np.flatnonzero(labels == label)[0]) + 1
+        raise DataError(
+            f"{path}: row {row}: symbol {shown(label)} is none; write it like 'BTCUSDT'. Nothing was imported"
+        ) from error
 
 
 def _inferred(path: Path, ts: Times) -> str:

@@ -18,9 +18,9 @@ import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_MS, from_ns, to_ns
 from quantum_trader.domain.errors import DataError
-from quantum_trader.market.bar_files import read_archive_csv, unzip_csv
 from quantum_trader.market.intervals import interval_ns
 from quantum_trader.market.store import Times, Values
+from quantum_trader.market.text_tables import ARCHIVE_COLUMNS, FUNDING_COLUMNS, read_text_table, unzip_csv
 
 ARCHIVE_URL: Final = "https://data.binance.vision"
 ATTEMPTS: Final = 6
@@ -272,9 +272,8 @@ def _klines(content: bytes, name: str, width: int) -> tuple[Times, Values]:
 
 def _table(content: bytes, name: str, columns: Sequence[str]) -> Values:
     """Return the named columns of an archive's file as numbers; a file without a header has them by position."""
-    frame = read_archive_csv(unzip_csv(content, name))
-    if "calc_time" in columns and "calc_time" not in frame.columns:
-        frame.columns = ["calc_time", "funding_interval_hours", "last_funding_rate"][: frame.width]
+    bare = FUNDING_COLUMNS if "calc_time" in columns else ARCHIVE_COLUMNS
+    frame = read_text_table(unzip_csv(content, name), name, bare)
     if lacking := [column for column in columns if column not in frame.columns]:
         raise DataError(f"{name}: column {', '.join(lacking)} is missing; it has {', '.join(frame.columns)}")
     numbers: Values = frame.select(columns).cast(dict.fromkeys(columns, float), strict=False).to_numpy()

@@ -18,17 +18,25 @@ from quantum_trader.domain.clock import iso
 from quantum_trader.domain.errors import DataError
 from quantum_trader.market.bar_files import SUFFIXES, BarFile, read_bar_file
 from quantum_trader.market.checks import BarFault, Gap, find_faults, find_gaps, is_hole
+from quantum_trader.market.file_names import FUNDING, NotBarsError
 from quantum_trader.market.intervals import interval_ns
 from quantum_trader.market.store import (
     Times,
     Values,
     columns_of,
     intervals_of,
+    joined_funding,
     merge_series,
+    read_funding,
     read_series,
     series_path,
     symbols_of,
+    write_funding,
 )
+
+
+class BadBarsError(DataError):
+    """Files that can be read, with bars that cannot be used."""
 
 
 class FileFault(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,12 +71,26 @@ class SeriesReport(msgspec.Struct, frozen=True, kw_only=True):
     added: int = 0  # rows new to the store
 
 
+class FundingReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts and range of one symbol's funding payments over its files."""
+
+    symbol: str
+    files: int
+    rows: int
+    first_ns: int
+    last_ns: int
+    added: int = 0  # payments new to the store
+
+
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     """The series, faults and gaps of an import, and whether bad rows were left out."""
 
     series: tuple[SeriesReport, ...]
     faults: tuple[FileFault, ...]
     dropped: bool = False
+    funding: tuple[FundingReport, ...] = ()
+    skipped: tuple[str, ...] = ()  # files of a folder that are no bars, each as a sentence
+    notices: tuple[str, ...] = ()  # what was assumed, each as a sentence
 
     @property
     def bad_rows(self) -> int:
@@ -89,13 +111,32 @@ class _Joined(msgspec.Struct, kw_only=True):
     bad_rows: int
 
 
+class _Funding(msgspec.Struct, kw_only=True):
+    """One symbol's funding payments over its files: times (n,) rising, rates (n,)."""
+
+    symbol: str
+    files: int
+    ts_ns: Times
+    rates: Values
+
+
+class _Read(msgspec.Struct, kw_only=True):
+    """Everything that the files of an import hold."""
+
+    bars: list[_Joined]
+    funding: list[_Funding]
+    skipped: list[str]
+    notices: list[str]
+
+
 def bar_paths(paths: Iterable[Path]) -> list[Path]:
     """Return the bar files among *paths*, folders searched through, in order; DataError when there are none."""
     found: list[Path] = []
     given = list(paths)
     for path in given:
         if path.is_dir():
-            found += sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES)
+            tables = (one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
+            found += sorted(one for one in tables if not _is_leftover(one))
         else:
             found.append(path)
     if not found:
@@ -103,11 +144,17 @@ def bar_paths(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
+def _is_leftover(path: Path) -> bool:
+    """Whether macOS put the file there beside the real one."""
+    return path.name.startswith("._") or "__MACOSX" in path.parts
+
+
 def inspect_files(
     paths: Sequence[Path], symbol: str | None = None, interval: str | None = None
 ) -> ImportReport:
     """Read and check *paths* (files or folders) and report; nothing is written."""
-    return _report(_read_all(paths, symbol, interval))
+    read = _read_all(paths, symbol, interval)
+    return _with_others(_report(read.bars), read)
 
 
 def inspect_store(root: Path) -> ImportReport:
@@ -152,33 +199,54 @@ def import_files(
     Nothing is written unless every file can be read and, without *drop_bad*, every bar is good: DataError names the
     first bad one. Bars of the files replace stored bars of the same time.
     """
-    joined = _read_all(paths, symbol, interval)
+    read = _read_all(paths, symbol, interval)
+    joined = read.bars
     report = _report(joined, dropped=drop_bad)
     if report.faults and not drop_bad:
         more = f" ({len(report.faults) - 1} more faults)" if len(report.faults) > 1 else ""
-        raise DataError(
+        raise BadBarsError(
             f"{report.faults[0].text()}{more}. Nothing was imported; repair the source, or say --drop-bad to leave "
             f"out the {report.bad_rows} bad rows"
         )
     if empty := [one.symbol for one in joined if not len(one.ts_ns)]:
-        raise DataError(f"{', '.join(empty)}: no good bar is left. Nothing was imported")
-    added = _write_all(joined, root)
+        raise BadBarsError(f"{', '.join(empty)}: no good bar is left. Nothing was imported")
+    added, paid = _write_all(joined, read.funding, root)
     series = [msgspec.structs.replace(told, added=new) for told, new in zip(report.series, added, strict=True)]
-    return msgspec.structs.replace(report, series=tuple(series))
+    return _with_others(msgspec.structs.replace(report, series=tuple(series)), read, paid)
 
 
-def _write_all(joined: Sequence[_Joined], root: Path) -> list[int]:
-    """Write every series beside the store, then move all of them into place; return the new rows of each."""
+def _with_others(report: ImportReport, read: _Read, added: Sequence[int] = ()) -> ImportReport:
+    """*report* with the funding, the files left out and the notices of *read*; *added* payments of each symbol."""
+    funding = tuple(
+        FundingReport(
+            symbol=one.symbol, files=one.files, rows=len(one.ts_ns), first_ns=int(one.ts_ns[0]),
+            last_ns=int(one.ts_ns[-1]), added=added[index] if added else 0,
+        )
+        for index, one in enumerate(read.funding)
+    )
+    return msgspec.structs.replace(
+        report, funding=funding, skipped=tuple(read.skipped), notices=tuple(read.notices)
+    )
+
+
+def _write_all(joined: Sequence[_Joined], funding: Sequence[_Funding], root: Path) -> tuple[list[int], list[int]]:
+    """Write all beside the store, then move it into place; return the new rows of each series and each funding."""
     incoming = root / ".incoming"
     made_root = not root.exists()
     shutil.rmtree(incoming, ignore_errors=True)
     try:
-        paths, added = [], []
+        paths: list[Path] = []
+        added, paid = [], []
         for one in joined:
             values = one.values[:, : len(columns_of(one.kind))]
             path, new = merge_series(root, one.interval, one.symbol, one.ts_ns, values, one.kind, into=incoming)
             paths.append(path)
             added.append(new)
+        if funding:
+            stored = read_funding(root)
+            for payments in funding:
+                paid.append(joined_funding(stored, payments.symbol, payments.ts_ns, payments.rates))
+            paths.append(write_funding(incoming, stored))
         for path in paths:
             place = root / path.relative_to(incoming)
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -189,15 +257,55 @@ def _write_all(joined: Sequence[_Joined], root: Path) -> list[int]:
         shutil.rmtree(incoming, ignore_errors=True)
         if made_root and root.is_dir() and not any(root.iterdir()):
             root.rmdir()
-    return added
+    return added, paid
 
 
-def _read_all(paths: Sequence[Path], symbol: str | None, interval: str | None) -> list[_Joined]:
+def _read_all(paths: Sequence[Path], symbol: str | None, interval: str | None) -> _Read:
+    """Read all files; of a folder those of another kind are left out, a file that was named alone is refused."""
     groups: dict[tuple[str, str, str], list[BarFile]] = {}
+    skipped, notices = [], []
     for path in bar_paths(paths):
-        for file in read_bar_file(path, symbol, interval):
+        try:
+            files = read_bar_file(path, symbol, interval)
+        except NotBarsError as error:
+            if path in paths:
+                raise
+            skipped.append(str(error))
+            continue
+        notices += list(dict.fromkeys(notice for file in files for notice in file.notices))
+        for file in files:
             groups.setdefault((file.kind, file.symbol, file.interval), []).append(file)
-    return [_join(files) for _, files in sorted(groups.items(), key=lambda item: item[0])]
+    if not groups:
+        raise DataError(f"there are no bars to import: {'; '.join(skipped[:3])}")
+    ordered = [files for _, files in sorted(groups.items(), key=lambda item: item[0])]
+    return _Read(
+        bars=[_join(files) for files in ordered if files[0].kind != FUNDING],
+        funding=[_join_funding(files) for files in ordered if files[0].kind == FUNDING],
+        skipped=skipped, notices=notices,
+    )
+
+
+def _join_funding(files: Sequence[BarFile]) -> _Funding:
+    """The payments of one symbol over its files; DataError for a rate that is not finite, or two at one time."""
+    for file in files:
+        if (bad := np.flatnonzero(~np.isfinite(file.ohlcv[:, 0]))).size:
+            raise BadBarsError(
+                f"{file.path}: row {file.rows[bad[0]]}: rate is no finite number; a funding rate is a fraction such as "
+                "0.0001. Nothing was imported"
+            )
+    ts = np.concatenate([file.ts_ns for file in files])
+    rates = np.concatenate([file.ohlcv[:, 0] for file in files])
+    order = np.argsort(ts, kind="stable")
+    ts, rates = ts[order], rates[order]
+    same = np.flatnonzero(np.diff(ts) == 0)
+    if (differs := same[rates[same] != rates[same + 1]]).size:
+        raise BadBarsError(
+            f"{files[0].path}: {files[0].symbol} has two funding rates at {iso(int(ts[differs[0]]))}. "
+            "Nothing was imported"
+        )
+    kept = np.ones(len(ts), dtype=bool)
+    kept[same] = False
+    return _Funding(symbol=files[0].symbol, files=len(files), ts_ns=ts[kept], rates=rates[kept])
 
 
 def _join(files: Sequence[BarFile]) -> _Joined:

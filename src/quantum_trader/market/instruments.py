@@ -87,7 +87,15 @@ def _power_of_ten(exponent: int) -> float:
 
 
 def instruments_for(symbols: Sequence[str], prices: Sequence[float]) -> InstrumentTable:
-    """Return the instruments of *symbols*; *prices* (a close each) matter for unknown ones."""
+    """Return the instruments of *symbols*; *prices* (a close each) matter for unknown ones.
+
+    DataError for a symbol whose price is NaN: none of its bars was traded.
+    """
+    if untraded := [symbol for symbol, price in zip(symbols, prices, strict=True) if math.isnan(price)]:
+        raise DataError(
+            f"{', '.join(untraded)}: no bar was traded (volume 0 in every one), so there is no market; repair "
+            "the volume, or import the bars without that column to have every bar count as traded"
+        )
     found = [instrument_for(symbol, price) for symbol, price in zip(symbols, prices, strict=True)]
     return InstrumentTable(
         instruments=tuple(instrument for instrument, _ in found),

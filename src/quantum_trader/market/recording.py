@@ -358,8 +358,10 @@ def _choose_series(
         if twice := sorted({symbol for symbol in symbols if list(symbols).count(symbol) > 1}):
             raise DataError(f"symbols: {', '.join(twice)} is named twice")
         if unknown := [symbol for symbol in symbols if symbol not in there]:
+            near = [name for name in there if name.startswith(unknown[0])][:1]
             raise DataError(
-                f"{bars_folder(root, interval)}: no bars of {', '.join(unknown)}; there are {', '.join(there)}"
+                f"{bars_folder(root, interval)}: no bars of {', '.join(unknown)}"
+                f"{f' (did you mean {near[0]}?)' if near else ''}; there are {', '.join(there)}"
             )
         return [StoredSeries(symbol, series_path(root, interval, symbol)) for symbol in symbols], []
     every = [StoredSeries(symbol, series_path(root, interval, symbol)) for symbol in there]

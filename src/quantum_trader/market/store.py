@@ -28,6 +28,7 @@ from quantum_trader.market.intervals import INTERVALS
 ROW_GROUP: Final = 32_768
 _TS = pa.timestamp("ms", tz="UTC")
 _MAX_NS: Final = 2**63 - 1
+_NO_NAME: Final = frozenset("/\\:\0")
 _NS_PER_UNIT: Final = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
 Times = NDArray[np.int64]
@@ -52,7 +53,9 @@ def bars_folder(root: Path, interval: str, kind: str = "bars") -> Path:
 
 
 def series_path(root: Path, interval: str, symbol: str, kind: str = "bars") -> Path:
-    """File of one series."""
+    """File of one series; DataError for a symbol that is no single file name, so that nothing leaves the store."""
+    if not symbol or symbol.startswith(".") or any(letter in _NO_NAME for letter in symbol):
+        raise DataError(f"symbol = {symbol[:60]!r}: is not a symbol; write it like 'BTCUSDT'")
     return bars_folder(root, interval, kind) / f"{symbol}.parquet"
 
 
@@ -291,12 +294,18 @@ def write_funding(root: Path, funding: dict[str, tuple[Times, Values]]) -> Path:
 def merge_funding(root: Path, symbol: str, ts_ns: Times, rate: Values) -> int:
     """Add funding of one symbol to the store; return how many payments are new."""
     funding = read_funding(root)
+    added = joined_funding(funding, symbol, ts_ns, rate)
+    write_funding(root, funding)
+    return added
+
+
+def joined_funding(funding: dict[str, tuple[Times, Values]], symbol: str, ts_ns: Times, rate: Values) -> int:
+    """Add payments to the *funding* of a store in memory; return how many are new. A new rate replaces the old."""
     known = dict(zip(*(array.tolist() for array in funding[symbol]), strict=True)) if symbol in funding else {}
     before = len(known)
     known.update(zip(ts_ns.tolist(), rate.tolist(), strict=True))
     times = sorted(known)
     funding[symbol] = (np.array(times, dtype=np.int64), np.array([known[time] for time in times]))
-    write_funding(root, funding)
     return len(known) - before
 
 

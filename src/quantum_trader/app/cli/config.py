@@ -68,7 +68,7 @@ def show_command(
 def check_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Settings file (TOML).")], as_json: JsonOption = False
 ) -> None:
-    """Check a settings file, its section [live] too where it has one; name the first key that is wrong."""
+    """Check a settings file, its section `live` too where it has one; name the first key that is wrong."""
     from quantum_trader.app.runs.live_settings import load_live_settings
 
     loaded = settings_from(file, {})

@@ -17,9 +17,11 @@ from rich.table import Table
 
 from quantum_trader.app.cli.options import JsonOption
 from quantum_trader.domain.clock import from_ns
-from quantum_trader.domain.errors import ConfigError, DataError
+from quantum_trader.domain.errors import ConfigError, DataError, InputError
+from quantum_trader.domain.symbols import listed_symbols
 from quantum_trader.market.download import DownloadPlan, DownloadReport, PartDone, download, plan_parts
 from quantum_trader.market.importers import (
+    BadBarsError,
     ImportReport,
     SeriesReport,
     gap_text,
@@ -77,13 +79,13 @@ def download_command(
     try:
         now_ns = time.time_ns()
         plan = DownloadPlan(
-            symbols=tuple(dict.fromkeys(name.strip().upper() for name in symbols.split(",") if name.strip())),
+            symbols=tuple(dict.fromkeys(listed_symbols(symbols))),
             interval=interval, start_ns=moment_ns(start),
             end_ns=now_ns if end is None else moment_ns(end, end=True), now_ns=now_ns, root=out, source=source,
             base_url=base_url, funding=funding, mark_interval=None if mark == "none" else mark,
         )
         report = _download(plan, quiet=as_json)
-    except (ConfigError, DataError) as error:
+    except (ConfigError, DataError, InputError) as error:
         _fail(str(error), as_json)
     if as_json:
         _echo_json({"parts": report.parts, "rows": report.rows, "resumed": report.resumed, "missing": report.missing})
@@ -137,7 +139,7 @@ def import_command(
     try:
         report = import_files(paths, out, symbol, interval, drop_bad=drop_bad)
     except (ConfigError, DataError) as error:
-        _fail(str(error), as_json, BAD_BARS)
+        _fail(str(error), as_json, BAD_BARS if isinstance(error, BadBarsError) else UNUSABLE)
     if as_json:
         _echo_json(_report_object(report))
     else:
@@ -169,12 +171,16 @@ def _inspect(paths: Sequence[Path], symbol: str | None, interval: str | None) ->
     return ImportReport(
         series=tuple(one for report in reports for one in report.series),
         faults=tuple(fault for report in reports for fault in report.faults),
+        funding=tuple(one for report in reports for one in report.funding),
+        skipped=tuple(line for report in reports for line in report.skipped),
+        notices=tuple(line for report in reports for line in report.notices),
     )
 
 
 def _report_object(report: ImportReport) -> dict[str, Any]:
     return {
-        "series": report.series, "faults": report.faults, "bad_rows": report.bad_rows, "dropped": report.dropped
+        "series": report.series, "funding": report.funding, "faults": report.faults, "bad_rows": report.bad_rows,
+        "dropped": report.dropped, "skipped": report.skipped, "notices": report.notices,
     }
 
 
@@ -187,6 +193,12 @@ def _show_report(report: ImportReport, console: Console, imported: bool) -> None
             str(one.outages), _bad(one),
         ]
         table.add_row(*cells, *([f"{one.added:,}"] if imported else []))
+    for paid in report.funding:
+        cells = [
+            f"{paid.symbol} funding", f"{from_ns(paid.first_ns):%Y-%m-%d}", f"{from_ns(paid.last_ns):%Y-%m-%d}",
+            f"{paid.rows:,}", "", "", "", "0",
+        ]
+        table.add_row(*cells, *([f"{paid.added:,}"] if imported else []))
     console.print(table)
     for line in _details(report):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -216,7 +228,8 @@ def _details(report: ImportReport) -> list[str]:
     lines += [f"{word}: {fault.text()}" for fault in faults]
     if len(report.faults) > len(faults):
         lines.append(f"… and {len(report.faults) - len(faults)} more (--json lists all)")
-    return lines or ["No gaps, no faults."]
+    lines = lines or ["No gaps, no faults."]
+    return [*lines, *(f"skipped: {line}" for line in report.skipped), *(f"note: {line}" for line in report.notices)]
 
 
 def _label(one: SeriesReport) -> str:

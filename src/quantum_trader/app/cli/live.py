@@ -19,6 +19,7 @@ from quantum_trader.app.cli.options import (
     policy_flags,
 )
 from quantum_trader.domain.errors import ConfigError
+from quantum_trader.domain.symbols import listed_symbols
 
 if TYPE_CHECKING:
     from quantum_trader.app.runs.live_settings import LoadedLive
@@ -70,7 +71,7 @@ def live_command(
     """
     from quantum_trader.app.runs.live_settings import load_live_settings
 
-    names = [name.strip().upper() for name in symbols.split(",") if name.strip()] if symbols is not None else None
+    names = listed_symbols(symbols) if symbols is not None else None
     if names == []:
         raise ConfigError(f"--symbols {symbols!r}: names no symbol; write it like BTCUSDT,ETHUSDT, or leave it out")
     live_flags = _given({

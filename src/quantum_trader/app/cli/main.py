@@ -43,6 +43,14 @@ COMMANDS: Final = {
 }
 
 
+# what people type who know other programs -> what it is called here
+OTHER_NAMES: Final = {
+    "backtest": "run", "backtesting": "run", "replay": "run", "trade": "live", "start": "live", "hyperopt": "sweep",
+    "optimize": "sweep", "download-data": "data download", "import": "data import", "stop": "halt",
+    "close": "flatten", "sql": "journal sql", "show-trades": "report", "positions": "status", "settings": "config show",
+}
+
+
 class LazyGroup(TyperGroup):
     """Lists its commands without importing them, and prints errors as one line."""
 
@@ -62,6 +70,8 @@ class LazyGroup(TyperGroup):
             module, holder, _ = COMMANDS[args[0]]
             found = getattr(import_module(f"quantum_trader.app.cli.{module}"), holder)
             self.commands[args[0]] = _command(args[0], found)
+        elif args and args[0] in OTHER_NAMES:
+            raise ConfigError(f"{args[0]!r} is called `quantum-trader {OTHER_NAMES[args[0]]}` here")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:

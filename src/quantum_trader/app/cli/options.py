@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from quantum_trader.domain.errors import ConfigError
+from quantum_trader.domain.symbols import listed_symbols
 
 if TYPE_CHECKING:
     from quantum_trader.app.settings import LoadedSettings
@@ -104,7 +105,7 @@ def shared_flags(  # the command's own parameters, by the keys they set
     equity: float | None, policy: Mapping[str, tuple[Any, str]],
 ) -> dict[str, tuple[Any, str]]:
     """The dotted key and the flag's name for each shared option; *policy* is what ``policy_flags`` returned."""
-    names = [name.strip().upper() for name in symbols.split(",") if name.strip()] if symbols is not None else None
+    names = listed_symbols(symbols) if symbols is not None else None
     if names == []:
         raise ConfigError(f"--symbols {symbols!r}: names no symbol; write it like BTCUSDT,ETHUSDT, or leave it out")
     return {

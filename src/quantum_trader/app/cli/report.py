@@ -43,6 +43,10 @@ def read_report(state: Path) -> dict[str, Any]:
                 f"--state {state}: holds a live session, which has no report; its trades: quantum-trader journal sql "
                 f"'select * from trades_by_day' --state {state}; its state: quantum-trader status --state {state}"
             )
+        if not state.exists():
+            raise StateError(
+                f"--state {state}: there is no such folder; a run makes it: quantum-trader run --state {state}"
+            )
         raise StateError(
             f"--state {state}: holds no {REPORT_JSON}, which a run writes when it ends; resume it first: "
             f"quantum-trader run --state {state}"

@@ -23,6 +23,7 @@ from quantum_trader.app.cli.options import (
     ToOption,
 )
 from quantum_trader.domain.errors import ConfigError
+from quantum_trader.domain.symbols import listed_symbols
 
 if TYPE_CHECKING:
     from quantum_trader.venues.local.exchange import Exchange
@@ -99,7 +100,7 @@ def _exchange(
 
     if shift not in ("now", "none"):
         raise ConfigError(f"--shift {shift}: use now or none")
-    names = [name.strip().upper() for name in symbols.split(",") if name.strip()] if symbols is not None else None
+    names = listed_symbols(symbols) if symbols is not None else None
     settings = ExchangeSettings() if equity is None else ExchangeSettings(wallet=equity)
     now_ns = time.time_ns() if shift == "now" else None
     if l2 is not None:
