@@ -25,6 +25,7 @@ from quantum_trader.journal.kinds import DecisionEvent, SignalEvent
 from quantum_trader.journal.lake import Lake
 from quantum_trader.journal.leakage import LeakageError
 from quantum_trader.journal.lines import check_line
+from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 
 CHILD = """
 import sys, pathlib
@@ -137,16 +138,15 @@ def test_every_record_of_a_run_is_an_event_of_its_topic(finished: Path) -> None:
     assert topics["trade.closed"] == len(list(lake.events("trade"))) > 0
 
 
-def test_a_closed_trade_names_its_exit_mode_and_the_policy_it_was_opened_under(finished: Path) -> None:
-    """A word of the exit modes, and the hash of a policy on record; an observed policy is one too."""
-    rows = Lake(finished / "journal").sql(
-        "select kind, payload->>'$.data.exit_mode' as mode, payload->>'$.data.policy_hash' as used, "
-        "payload->>'$.data.content_hash' as made from events where kind in ('trade.closed', 'policy.updated')"
+def test_a_closed_trade_names_its_exit_mode_and_what_decided_it(finished: Path) -> None:
+    """A word of the exit modes, and the hash of the fixed settings, since the policy is only observed."""
+    trades = Lake(finished / "journal").sql(
+        "select kind, payload->>'$.data.exit_mode' as mode, payload->>'$.data.policy_hash' as used "
+        "from events where kind = 'trade.closed'"
     ).to_pylist()
-    trades = [row for row in rows if row["kind"] == "trade.closed"]
 
     assert {row["mode"] for row in trades} <= {mode.value for mode in ExitMode}
-    assert {row["used"] for row in trades} <= {row["made"] for row in rows if row["kind"] == "policy.updated"}
+    assert {row["used"] for row in trades} == {OrchestratorIntegrationConfig().fixed_hash}
     assert len(trades) > 0
 
 

@@ -66,6 +66,16 @@ def test_enforcing_the_policy_changes_what_is_traded(observed: tuple[RunResult, 
     assert live.facts.refusals.get("LOW_CONFIDENCE", 0) + live.facts.refusals.get("TRADING_GATE", 0) > 0
 
 
+def test_a_trade_under_an_enforced_policy_names_the_policy_that_decided_it() -> None:
+    """The hash of each closed trade is that of a policy on record."""
+    _, sink = memory_run(settings(**{"rollout.mode": "LIVE", **LIVE}, policy__profile="AGGRESSIVE"))
+    records = [msgspec.json.decode(line) for line in sink.lines]
+    made = {one["data"]["content_hash"] for one in records if one["topic"] == "policy.updated"}
+    used = {one["data"]["policy_hash"] for one in records if one["topic"] == "trade.closed"}
+    assert used
+    assert used <= made
+
+
 def test_every_position_has_a_stop_on_the_right_side(observed: tuple[RunResult, MemorySink]) -> None:
     """Long stops lie below the entry and short stops above, and no trade lost much more than its risk but by a gap."""
     trades = observed[0].facts.trades

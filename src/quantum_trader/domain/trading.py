@@ -150,5 +150,5 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     regime_exit: str
     exit_mode: str
     confidence: float
-    policy_hash: str
+    policy_hash: str  # of the policy that decided; while it is only observed, of the fixed settings
     model: str

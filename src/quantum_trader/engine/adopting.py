@@ -273,7 +273,7 @@ class Adopting:
             leverage=leverage if leverage > 0.0 else self._policy.settings.leverage, atr=atr, stop_atr=stop_atr,
             target_atr=target_atr, breakeven_r=breakeven_r, trail_atr=trail_atr, max_hours=max_hours,
             exit_mode=self._policy.integration.fixed[3], confidence=0.0,
-            policy_hash=self._policy.content_hash, model=ADOPTED,
+            policy_hash=self._policy.deciding_hash, model=ADOPTED,
             regime=self._market.regime_name(index),
         )
 

@@ -200,7 +200,7 @@ class Opening:
             symbol=self._instruments.symbols[index], side=Side.LONG if sign > 0 else Side.SHORT, qty=decision.wanted,
             reduce_only=False, reference_price=row[col.CLOSE], stop_price=decision.stop, leverage=decision.leverage,
             created_ns=self._market.now_ns, expires_ns=self._expires_ns(), source=ENSEMBLE, risk_pct=used.risk_pct,
-            confidence=row[col.CONFIDENCE], policy_hash=self._policy.content_hash,
+            confidence=row[col.CONFIDENCE], policy_hash=self._policy.deciding_hash,
         )
 
     def _gate(self, index: int, sign: int, confidence: float, atr: float, used: Settings) -> int:
@@ -391,15 +391,15 @@ class Opening:
 
     def _record_intent(self, intent: Intent, plan: Plan) -> None:
         intent = self._with_policy_hash(intent)
-        plan.policy_hash = self._policy.content_hash
+        plan.policy_hash = self._policy.deciding_hash
         self._records.record("trade.intent", intent.trace_id, intent.created_ns, intent)
 
     def _with_policy_hash(self, intent: Intent) -> Intent:
-        """*intent* with the hash of the policy in force, which may not have been known when it was made."""
-        content_hash = self._policy.content_hash
-        if intent.source != ENSEMBLE or intent.policy_hash == content_hash:
+        """*intent* with the hash of what decided it, which may not have been known when it was made."""
+        deciding_hash = self._policy.deciding_hash
+        if intent.source != ENSEMBLE or intent.policy_hash == deciding_hash:
             return intent
-        return msgspec.structs.replace(intent, policy_hash=content_hash)
+        return msgspec.structs.replace(intent, policy_hash=deciding_hash)
 
     # ------------------------------------------------------------------ state
 

@@ -62,6 +62,15 @@ class PolicyInForce:
         self.switches = config.switches  # 0 or 1 each, in rollout order
         self.enforces = any(self.switches)  # whether any part of the policy is enforced
         self.fixed = (config.fixed_settings(0), config.fixed_settings(1))  # of a symbol tagged BAD, of another one
+        self._fixed_hash = config.fixed_hash
+
+    @property
+    def deciding_hash(self) -> str:
+        """Hash of the settings that decide a trade: of the policy where a part of it is enforced, else of the fixed ones.
+
+        A policy that is only observed leaves no trace on what is traded.
+        """
+        return self.content_hash if self.enforces else self._fixed_hash
 
     # ------------------------------------------------------------------ once a moment
 

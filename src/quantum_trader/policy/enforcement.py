@@ -8,6 +8,7 @@ compiles it.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -112,6 +113,11 @@ class OrchestratorIntegrationConfig(msgspec.Struct, frozen=True, kw_only=True, f
     def fixed_settings(self, symbol_by_tag: int) -> Settings:
         """The settings where nothing is enforced: an open gate; *symbol_by_tag* is 0 for a symbol tagged BAD."""
         return Settings(1, symbol_by_tag, *self.fixed)
+
+    @property
+    def fixed_hash(self) -> str:
+        """Hash of the fixed settings: what decided a trade while no part of the policy is enforced."""
+        return hashlib.blake2b(msgspec.json.encode(self.fixed), digest_size=8).hexdigest()
 
     def is_enforced(self, switch: str) -> bool:
         """Whether *switch* (one of SWITCHES) is enforced."""
