@@ -66,7 +66,7 @@ class PolicyInForce:
 
     @property
     def deciding_hash(self) -> str:
-        """Hash of the settings that decide a trade: of the policy where a part of it is enforced, else of the fixed ones.
+        """Hash of what decides a trade: of the policy where a part of it is enforced, else of the fixed settings.
 
         A policy that is only observed leaves no trace on what is traded.
         """
