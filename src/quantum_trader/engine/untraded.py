@@ -118,7 +118,7 @@ class UntradedPositions:
     def _see_to(self, known: UntradedPosition, theirs: VenuePosition, snapshot: VenueSnapshot) -> list[Command]:
         """Leave the position where a stop for all of it rests; else send one, or close it."""
         now_ns = snapshot.ts_ns
-        if not math.isfinite(theirs.qty):
+        if not (theirs.symbol and math.isfinite(theirs.qty)):  # nothing can be sent for it: a person has to look
             known.stop = 0.0
             return []
         stops = [order for order in snapshot.orders if _covers(order, theirs)]

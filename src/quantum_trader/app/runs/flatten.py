@@ -139,7 +139,7 @@ class _Flattening:
     def _left(self) -> list[str]:
         """Each position that is still open, with why, and each order."""
         held = [
-            f"{one.symbol} {one.qty:+g} is open" + (f" ({why})" if (why := self._refusals.get(one.symbol)) else "")
+            f"{one.symbol or '(no symbol)'} {one.qty:+g} is open" + (f" ({why})" if (why := self._refusals.get(one.symbol)) else "")
             for one in self._positions
         ]
         return held + [f"{one.symbol} has order {one.client_order_id or one.venue_order_id}" for one in self._orders]
@@ -187,8 +187,9 @@ class _Flattening:
             return
         if qty == 0.0:
             return
-        if not math.isfinite(qty):
-            self._refuse(symbol, "", "the venue reports a quantity that cannot be read; close it in the exchange's app")
+        if not (symbol and math.isfinite(qty)):
+            what = "quantity" if symbol else "symbol"
+            self._refuse(symbol, "", f"the venue reports a {what} that cannot be read; close it in the exchange's app")
             return
         self._closed.add(symbol)
         size = self._part(symbol, abs(qty))
