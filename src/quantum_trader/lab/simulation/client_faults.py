@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 HEDGE_REFUSAL: Final = "-4061 Order's position side does not match user's setting."
 _PRICE: Final = 2.5  # USDT of a foreign symbol at the day's first price of the first symbol
+_SLOW_BARS_S: Final = 60.0  # how long questions for bars are slow after a late start
 _FEE_SHARE: Final = 0.0005
 _BETWEEN_S: Final = 45.0  # two trades of another client
 _REDUCING: Final = (OrderType.MARKET, OrderType.STOP_MARKET)
@@ -47,6 +48,7 @@ class ClientFaults:
         self.coin_until_s = NEVER_S  # until when BNB pays the fees
         self.result_s = NEVER_S  # when another client last moved the wallet
         self.coin_fees: list[Fill] = []  # fills whose fee BNB paid
+        self._bars_take_s = self._slow_bars_until_s = 0.0
         self._first_price = exchange.market.prices[0]
         self._waiting: list[Fault] = []
         self._trades = 0
@@ -221,6 +223,19 @@ class ClientFaults:
             elif exchange.change_leverage(symbol, float(int(fault.value))) == float(int(fault.value)):
                 exchange.leverage_changed_ns[symbol] = exchange.now_ns()
         return True
+
+    # ------------------------------------------------------------------ a late first start
+
+    def slow_bars(self, seconds: float) -> None:
+        """Let each question for bars take *seconds* for a minute."""
+        exchange = self.exchange
+        now_s = exchange.loop.time()
+        self._bars_take_s, self._slow_bars_until_s = seconds, now_s + _SLOW_BARS_S
+        exchange.disruptions.bars_s = max(exchange.disruptions.bars_s, now_s + _SLOW_BARS_S + seconds)
+
+    def bars_delay_s(self) -> float:
+        """How long a question for bars takes now beyond its way over the wire."""
+        return self._bars_take_s if self.exchange.loop.time() < self._slow_bars_until_s else 0.0
 
     # ------------------------------------------------------------------ orders
 

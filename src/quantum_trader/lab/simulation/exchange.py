@@ -31,7 +31,6 @@ from quantum_trader.venues.paper.settings import PaperSettings
 from quantum_trader.venues.paper.venue import PaperVenue
 
 KLINE_DELAY_S: Final = 0.02  # from the end of a bar to its message
-_SLOW_BARS_S: Final = 60.0  # how long questions for bars are slow
 Publish = Callable[[str, tuple[StreamEvent, ...]], None]
 
 
@@ -74,7 +73,6 @@ class SimulatedExchange:
         self.publish: Publish = ignore_message
         self.struck: Callable[[Kind], None] = lambda kind: None
         self.version = 0  # rises whenever an order or a position changes
-        self._bars_take_s = self._slow_bars_until_s = 0.0
         self._batch_ns = 0
         self.settle()
         self._schedule_bar(0)
@@ -222,16 +220,6 @@ class SimulatedExchange:
             self.disruptions.bars_s = self.loop.time()
             raise VenueError(f"{symbol}: bars cannot be asked for now")
         return [kline for kline in self.market.klines.get(symbol, ()) if start_ns <= kline.ts_ns < end_ns]
-
-    def slow_bars(self, seconds: float) -> None:
-        """Let each question for bars take *seconds* for a minute."""
-        now_s = self.loop.time()
-        self._bars_take_s, self._slow_bars_until_s = seconds, now_s + _SLOW_BARS_S
-        self.disruptions.bars_s = max(self.disruptions.bars_s, now_s + _SLOW_BARS_S + seconds)
-
-    def bars_delay_s(self) -> float:
-        """How long a question for bars takes now beyond its way over the wire."""
-        return self._bars_take_s if self.loop.time() < self._slow_bars_until_s else 0.0
 
     def ticker(self, symbol: str) -> float:
         """The last price; VenueError for a delisted symbol."""

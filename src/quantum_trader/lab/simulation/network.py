@@ -228,7 +228,7 @@ class SimulatedVenue:
 
     async def get_klines(self, symbol: str, interval_ns: int, start_ns: int, end_ns: int) -> list[Kline]:
         """Return the completed bars that open in [start, end), oldest first."""
-        if (delay_s := self.exchange.bars_delay_s()) > 0.0:
+        if (delay_s := self.exchange.clients.bars_delay_s()) > 0.0:
             await asyncio.sleep(delay_s)
         return await self._ask("query", lambda: self.exchange.bars(symbol, start_ns, end_ns))
 

@@ -128,7 +128,7 @@ class Day:
     def _start_late(self, fault: Fault) -> None:
         """Start the first process; questions for bars take *value* seconds at first, as those for many bars do."""
         self.strike(Kind.LATE_START)
-        self.exchange.slow_bars(fault.value)
+        self.exchange.clients.slow_bars(fault.value)
         self.disruptions.message("user", self.loop.time())  # nobody heard those before
         self.processes.start()
         self.disruptions.begins(self.loop.time() + TIMING.reconcile_s)  # a look while orders are sent shows nothing
