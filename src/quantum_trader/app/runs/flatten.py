@@ -139,7 +139,8 @@ class _Flattening:
     def _left(self) -> list[str]:
         """Each position that is still open, with why, and each order."""
         held = [
-            f"{one.symbol or '(no symbol)'} {one.qty:+g} is open" + (f" ({why})" if (why := self._refusals.get(one.symbol)) else "")
+            f"{one.symbol or '(no symbol)'} {one.qty:+g} is open"
+            + (f" ({why})" if (why := self._refusals.get(one.symbol)) else "")
             for one in self._positions
         ]
         return held + [f"{one.symbol} has order {one.client_order_id or one.venue_order_id}" for one in self._orders]
