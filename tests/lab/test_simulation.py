@@ -182,6 +182,11 @@ def test_a_position_held_before_a_late_first_start_is_adopted_and_judges_nothing
     )
 
 
+def test_a_stop_and_a_target_cancelled_while_the_trader_is_down_are_both_asked_for_at_once() -> None:
+    """A crash, and another client cancels every order meanwhile: the position has a stop again within the start."""
+    assert run_day(schedule_of(39, clients=True)).finding is None
+
+
 @pytest.mark.long
 def test_days_with_other_clients_break_nothing() -> None:
     """All kinds of them, among every other fault."""

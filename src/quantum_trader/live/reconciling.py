@@ -90,8 +90,9 @@ class Reconciling:
             await self._account.read_funding()
         if engine.reconciler.misses_money or engine.money.is_unexplained(context.clock.now_ns()):
             await self._account.read_transfers()
-        for symbol, order_id in engine.reconciler.missing_orders():
-            if symbol not in self._requests.symbols():
+        under_way = set(self._requests.symbols())
+        for symbol, order_id in engine.reconciler.missing_orders():  # a stop and a target of one symbol: both now
+            if symbol not in under_way:
                 self._requests.start(self._sending.query(symbol, order_id), symbol)
         return True
 

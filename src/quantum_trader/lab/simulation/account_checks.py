@@ -234,9 +234,11 @@ class AccountChecks:
         orders = clients.orders()
         for position in clients.positions():
             if not is_protected(position.symbol, position.qty, orders):
-                yield self._now(
-                    f"foreign/{position.symbol}", "every foreign position has its stop",
-                    f"{position.qty:g} has no stop for all of it", by_look=True, by_tick=True,
+                symbol, lost_s = position.symbol, self.disruptions.requests_s  # a lost stop shows at the next look
+                yield _Wrong(
+                    f"foreign/{symbol}", "every foreign position has its stop",
+                    f"{symbol}: {position.qty:g} has no stop for all of it", self.exchange.loop.time(), symbol,
+                    lost_s + self.bounds.found_s, by_look=True, by_tick=True,
                 )
 
     def _outcomes(self, engine: Engine) -> Iterator[_Wrong]:

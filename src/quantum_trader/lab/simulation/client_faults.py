@@ -258,14 +258,18 @@ class ClientFaults:
     def _cancel_all(self, fault: Fault) -> bool:
         """Cancel every order of the account, ours included."""
         exchange = self.exchange
-        orders = exchange.paper.open_orders()
+        orders, foreign_orders, now_s = exchange.paper.open_orders(), self.orders(), exchange.loop.time()
+        if not orders and not foreign_orders:
+            return False
+        exchange.disruptions.message("user", now_s)  # while the trader is down only a look shows it
+        for order in (*orders, *foreign_orders):
+            exchange.disruptions.people(order.symbol, now_s)
         for order in orders:
-            exchange.disruptions.people(order.symbol, exchange.loop.time())
             gone = CancelRequest(client_order_id=order.client_order_id, symbol=order.symbol, created_ns=0)
             exchange.cancel(gone, by_trader=False)
         for foreign in self.held.values():
             foreign.orders.clear()
-        return bool(orders)
+        return True
 
 
 _STRIKES: Final[dict[Kind, Callable[[ClientFaults, Fault], bool]]] = {
