@@ -88,7 +88,7 @@ def test_version() -> None:
         (("run", "--report", "no/such/folder/report.html"), "--report no/such/folder/report.html"),
         (("run", "--config", "none.toml"), "none.toml"),
         (("config", "check", "none.toml"), "none.toml"),
-        (("report", "--state", "no/such/state"), "report.json"),
+        (("report", "--state", "no/such/state"), "there is no such folder"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_exit_code_two(arguments: tuple[str, ...], words: str) -> None:
