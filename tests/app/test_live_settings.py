@@ -85,7 +85,7 @@ def test_the_mode_says_where(values: dict[str, Any], venue: str) -> None:
         ({"mode": "REAL"}, "must be one of DRY, TESTNET, LIVE, LOCAL"),
         ({"modus": "LIVE"}, "did you mean 'live.mode'"),
         ({"endpoint": "binance"}, "must be one of binance-live"),
-        ({"symbols": []}, "at least one symbol"), ({"symbols": ["btcusdt"]}, "'btcusdt' is not a symbol"),
+        ({"symbols": []}, "at least one symbol"), ({"symbols": ["btcusdt"]}, "'btcusdt' is not how the exchange writes it"),
         ({"symbols": ["BTCUSDT", "BTCUSDT"]}, "twice"), ({"symbols": "BTCUSDT"}, "live.symbols = 'BTCUSDT'"),
         ({"interval": "7m"}, "live.interval = '7m'"), ({"reconcile_s": 1}, "between 5 and 600"),
         ({"reconcile_s": float("nan")}, "between 5 and 600"), ({"warmup_bars": 1.5}, "live.warmup_bars = 1.5"),
