@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import msgspec
 import pytest
 from tests.app.test_flatten_at_the_local_venue import instrument
 from tests.app.test_flatten_odd_symbols import ODD, SYMBOLS, hold, live, run_cli
+from tests.live.live_world import World
 from typer.testing import CliRunner
 
 from quantum_trader.app.cli.main import app
@@ -27,6 +29,7 @@ from quantum_trader.app.runs.status import (
     LiveStatus,
     OthersLine,
     PositionLine,
+    _from_checkpoint,
     write_status,
 )
 from quantum_trader.venues.local.build import scripted_exchange
@@ -91,6 +94,31 @@ def test_what_others_did_and_hold_is_shown(tmp_path: Path) -> None:
     assert "by others    2023-11-14T22:13:20Z AAAUSDT: a person sold" in output
     assert f"position     {ODD} LONG 500 from 1, stop 0.9, not opened by this bot, in a symbol" in output
     assert code == 0
+
+
+def test_a_status_with_an_unknown_number_can_be_read(tmp_path: Path) -> None:
+    """A quantity that the venue reports as no number, and a mark before the first bar: shown, not damaged."""
+    code, output = said(tmp_path, alive=True, positions=(PositionLine(
+        symbol=ODD, side="LONG", qty=math.nan, entry_price=1.0, mark_price=math.nan, protected=False, traded=False
+    ),))
+    assert f"position     {ODD} LONG nan from 1, NO STOP at the venue" in output
+    assert "status file" in output
+    assert code == 1
+
+
+def test_a_checkpoint_with_an_open_order_can_be_shown(world: World) -> None:
+    """Every order of a saved state has a field with another name on disk than in the program."""
+    world.opened()
+    world.session.checkpoint()
+    view = _from_checkpoint(world.store.load())
+    assert [line.purpose for line in view["orders"]] == ["STOP"]
+    assert [line.protected for line in view["positions"]] == [True]
+
+
+@pytest.fixture
+def world() -> World:
+    """A live engine with a few bars behind it."""
+    return World().begin(1500)
 
 
 async def until_status(state: Path, server: LocalVenue, check: Any) -> dict[str, Any]:

@@ -286,7 +286,8 @@ class LiveRun:
             positions=untraded_lines(engine.adopting.untraded_positions()) + tuple(
                 PositionLine(
                     symbol=held.symbol, side=held.side.value, qty=held.qty, entry_price=held.entry_price,
-                    stop=engine.gateway.resting_stop(held), target=held.target, mark_price=float(marks[held.index]),
+                    stop=engine.gateway.resting_stop(held), target=held.target,
+                    mark_price=max(0.0, float(marks[held.index])),  # 0.0 before the first bar
                     protected=engine.gateway.is_protected(held),
                 )
                 for held in engine.account.books.positions.values()

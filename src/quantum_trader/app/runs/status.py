@@ -7,6 +7,7 @@ the only source for a replay. Reading changes no file and does not take the lock
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -167,9 +168,23 @@ def write_status(state_dir: Path, status: LiveStatus) -> None:
 def read_status(state_dir: Path) -> LiveStatus | None:
     """The status a live process last wrote; None when there is none or it is damaged."""
     try:
-        return msgspec.json.decode((state_dir / STATUS_FILE).read_bytes(), type=LiveStatus)
-    except (OSError, msgspec.DecodeError):
+        raw = msgspec.json.decode((state_dir / STATUS_FILE).read_bytes())
+        return msgspec.convert(_with_unknown_numbers(raw, LiveStatus), LiveStatus)
+    except (OSError, msgspec.DecodeError, TypeError):
         return None
+
+
+def _with_unknown_numbers(raw: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """*raw* with NaN for each number that is not known: JSON has no NaN, and holds null for it."""
+    known = {
+        field.encode_name: math.nan if field.type is float and raw.get(field.encode_name, 0.0) is None
+        else raw[field.encode_name]
+        for field in msgspec.structs.fields(kind) if field.encode_name in raw
+    }
+    for name, line in (("positions", PositionLine), ("orders", OrderLine)):
+        if name in known:
+            known[name] = [_with_unknown_numbers(one, line) for one in known[name]]
+    return known
 
 
 def is_alive(state_dir: Path) -> bool:
@@ -316,7 +331,7 @@ def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
             "checkpoint: written by another version of this program; ask that version, or start in a new --state folder"
         )
     account, now_ns = engine["account"], int(engine["market"]["now_ns"])
-    tickets = [Ticket(**{**raw, "purpose": Purpose(raw["purpose"])}) for raw in engine["gateway"]["tickets"]]
+    tickets = [msgspec.convert(raw, Ticket) for raw in engine["gateway"]["tickets"]]
     positions = [msgspec.convert(raw, Position) for raw in account["books"]["positions"]]
     halts = [msgspec.convert(raw, HaltEntry) for raw in engine["tally"]["halts"]]
     level = GOVERNOR_CODES[int(account["governor"][GOV_ROW_LEVEL])]
