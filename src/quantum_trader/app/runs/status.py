@@ -176,7 +176,7 @@ def read_status(state_dir: Path) -> LiveStatus | None:
 
 def _with_unknown_numbers(raw: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
     """*raw* with NaN for each number that is not known: JSON has no NaN, and holds null for it."""
-    known = {
+    known: dict[str, Any] = {
         field.encode_name: math.nan if field.type is float and raw.get(field.encode_name, 0.0) is None
         else raw[field.encode_name]
         for field in msgspec.structs.fields(kind) if field.encode_name in raw
