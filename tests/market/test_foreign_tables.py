@@ -101,6 +101,62 @@ def test_date_and_time_in_two_columns(tmp_path: Path) -> None:
     expect(write(tmp_path / "x.csv", "\r\n".join([head, *rows])))
 
 
+@pytest.mark.parametrize("date", ["%Y%m%d", "%d.%m.%Y"])
+def test_four_digits_of_a_clock_are_hours_and_minutes(tmp_path: Path, date: str) -> None:
+    """0100 is one o'clock, not a minute past midnight."""
+    rows = [f"{t.strftime(date)},{t:%H%M},{o},{h},{low},{c},{v}" for t, (o, h, low, c, v) in bars()]
+    expect(write(tmp_path / "x.csv", "\n".join(["Date,Time,Open,High,Low,Close,Volume", *rows])))
+
+
+def test_a_clock_that_may_be_read_two_ways_is_refused(tmp_path: Path) -> None:
+    """100 may be one o'clock or a minute past midnight."""
+    rows = [f"20240113,{hour * 100},1,2,0.5,1,3" for hour in range(24)]
+    path = write(tmp_path / "x.csv", "\n".join(["Date,Time,Open,High,Low,Close,Volume", *rows]))
+    with pytest.raises(DataError, match="can be read as HHMM or as HMMSS"):
+        read_bar_file(path, "A")
+
+
+@pytest.mark.parametrize("spelling", ["%Y%m%d%H%M%S", "%Y%m%d%H%M"])
+def test_fourteen_digits_are_a_date(tmp_path: Path, spelling: str) -> None:
+    """20240113000000 is no epoch number."""
+    rows = [f"{t.strftime(spelling)},{o},{h},{low},{c},{v}" for t, (o, h, low, c, v) in bars()]
+    expect(write(tmp_path / "x.csv", "\n".join(["time,open,high,low,close,volume", *rows])))
+
+
+def test_numbers_that_are_no_time_of_this_age_are_refused(tmp_path: Path) -> None:
+    """99999999999999 ms lie past the year 2262."""
+    path = write(tmp_path / "x.csv", "time,open,high,low,close,volume\n99999999999999,1,1,1,1,1\n")
+    with pytest.raises(DataError, match="row 1: time '99999999999999' cannot be read"):
+        read_bar_file(path, "A", "1h")
+
+
+@pytest.mark.parametrize("name", ["BTCUSDT_2024-01-15.csv", "BTCUSDT-2024-01-15.csv", "BTCUSDT_1.csv", "30.csv"])
+def test_a_date_in_a_name_is_no_interval(tmp_path: Path, name: str) -> None:
+    """Hourly bars stay hourly bars, whatever numbers the name has."""
+    rows = [f"{int(t.timestamp())},{o},{h},{low},{c},{v}" for t, (o, h, low, c, v) in bars()]
+    assert expect(write(tmp_path / name, "\n".join(["time,open,high,low,close,volume", *rows]))).interval == "1h"
+
+
+def test_a_name_that_contradicts_the_bars_is_refused(tmp_path: Path) -> None:
+    """The name says 5 minutes, the bars are an hour apart."""
+    rows = [f"{int(t.timestamp())},{o},{h},{low},{c},{v}" for t, (o, h, low, c, v) in bars()]
+    path = write(tmp_path / "BTC_USDT_5m.csv", "\n".join(["time,open,high,low,close,volume", *rows]))
+    with pytest.raises(DataError, match="its name says 5m, its bars are 1h apart"):
+        read_bar_file(path)
+    assert read_bar_file(path, interval="1h")[0].interval == "1h"
+
+
+def test_funding_of_two_sources_is_one_payment(tmp_path: Path) -> None:
+    """The archive stamps a payment some milliseconds late, freqtrade on the hour: one row each in the store."""
+    rows = [f"{int(t.timestamp()) * 1000 + n % 3 * 4},8,0.0003" for n, (t, _) in enumerate(bars(3, 8 * 3600))]
+    head = "calc_time,funding_interval_hours,last_funding_rate"
+    archive = write(tmp_path / "BTCUSDT-fundingRate-2024-01.csv", "\n".join([head, *rows]))
+    freqtrade_frame(rate=0.0003).write_ipc(tmp_path / "BTC_USDT_USDT-8h-funding_rate.feather")
+    import_files([archive], tmp_path / "store")
+    assert import_files([tmp_path / "BTC_USDT_USDT-8h-funding_rate.feather"], tmp_path / "store").funding[0].added == 0
+    assert len(store.read_funding(tmp_path / "store")["BTCUSDT"][0]) == 3
+
+
 def test_dates_as_eight_digits_are_no_epoch(tmp_path: Path) -> None:
     """20240113 is a day, not a second of 1970, also with the clock in a second column without zeros in front."""
     rows = [f"{t:%Y%m%d},{int(f'{t:%H%M%S}')},{o},{h},{low},{c},{v}" for t, (o, h, low, c, v) in bars()]
@@ -299,7 +355,10 @@ def test_symbols_of_other_programs_are_the_same_symbol(text: str) -> None:
     assert parse_symbol(text) == SYMBOLS[text]
 
 
-@pytest.mark.parametrize("text", ["", " ", "../../evil", "/etc/passwd", "BTC/USD:BTC", "a b", "A" * 31, "..", "x\x00y"])
+NO_SYMBOLS = ["", " ", "../../evil", "/etc/passwd", "BTC/USD:BTC", "BTCUSD_PERP", "a b", "A" * 31, "..", "x\x00y"]
+
+
+@pytest.mark.parametrize("text", NO_SYMBOLS)
 def test_texts_that_are_no_symbol_are_refused(text: str) -> None:
     """Paths, coin-margined contracts, blanks and long texts."""
     with pytest.raises(InputError, match="is not a symbol of a USD-M contract"):

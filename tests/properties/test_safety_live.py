@@ -94,10 +94,13 @@ def test_1_keys_work_at_their_endpoint_alone(tmp_path: Path) -> None:
     environment = {"QT_BINANCE_LIVE_KEY": KEY, "QT_BINANCE_LIVE_SECRET": SECRET}
     path = tmp_path / "live.toml"
     path.write_text('[live]\nmode = "LOCAL"\naddress = "http://127.0.0.1:1"\n')
-    words = ["live", "--state", str(tmp_path / "state"), "--config", str(path), "--plan"]
+    words = ["live", "--state", str(tmp_path / "state"), "--config", str(path)]
     result = CliRunner().invoke(app, words, env=environment)
     assert result.exit_code == 2
     assert "QT_LOCAL_KEY" in result.stderr
+    planned = CliRunner().invoke(app, [*words, "--plan"], env=environment)
+    assert planned.exit_code == 1
+    assert "keys missing" in planned.output
 
 
 def test_1_the_start_says_where_with_which_key_masked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

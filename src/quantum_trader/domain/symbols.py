@@ -21,7 +21,7 @@ def parse_symbol(text: str) -> str:
 
     Read are ``btcusdt``, ``BTC/USDT`` and ``BTC/USDT:USDT`` (ccxt, freqtrade), ``BTC_USDT_USDT`` (freqtrade's files),
     ``BTC-USDT``, ``BINANCE:BTCUSDT.P`` (TradingView) and contracts with an expiry (``BTCUSDT_240628``). Letters of
-    every script are allowed. InputError for anything else, such as a coin-margined contract or a path.
+    every script are allowed. InputError for anything else, such as a coin-margined contract (``BTCUSD_PERP``), a path.
     """
     name = text.strip().upper()
     if re.match(r"^[A-Z0-9]+:[^:/]+$", name):  # EXCHANGE:SYMBOL
@@ -35,7 +35,8 @@ def parse_symbol(text: str) -> str:
     if not settled and len(parts) == 3:
         settled = parts.pop()
     plain = "".join(parts)
-    whole = all(parts) and len(parts) <= 2 and plain.isalnum() and len(plain + expiry) <= MAX_LENGTH
+    paired = all(parts) and len(parts) <= 2 and "PERP" not in parts
+    whole = paired and plain.isalnum() and len(plain + expiry) <= MAX_LENGTH
     if not whole or (settled and settled != parts[-1]):
         shown = repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}…"
         raise InputError(f"symbol = {shown}: is not a symbol of a USD-M contract; write it like 'BTCUSDT'")

@@ -102,7 +102,8 @@ def effective_count(returns: npt.NDArray[np.float64]) -> float:
     influence = z - shape.sharpe / 2.0 * (z * z - 1.0)
     long_run = _long_run_variance(influence)
     variance = float((influence**2).mean())
-    return shape.count * variance / long_run if long_run > 1e-12 * variance else float(shape.count)
+    effective = shape.count * variance / long_run if long_run > 1e-12 * variance else float(shape.count)
+    return min(effective, float(shape.count))  # days that seem to cancel each other out are no further observations
 
 
 def _long_run_variance(values: npt.NDArray[np.float64]) -> float:

@@ -78,7 +78,7 @@ def read_bar_file(path: Path, symbol: str | None = None, interval: str | None = 
         columns = {label: column.reverse() for label, column in columns.items() if label == "symbol"}
     files = []
     for label, mask in _groups(path, columns.get("symbol"), symbol or name.symbol, len(ts)):
-        length = "" if kind == FUNDING else interval or name.interval or _inferred(path, ts[mask])
+        length = "" if kind == FUNDING else interval or _interval(path, name, ts[mask])
         if length:
             interval_ns(length)
         files.append(BarFile(
@@ -210,6 +210,18 @@ def _checked(path: Path, label: str, labels: NDArray[np.object_]) -> str:
         raise DataError(
             f"{path}: row {row}: symbol {shown(label)} is none; write it like 'BTCUSDT'. Nothing was imported"
         ) from error
+
+
+def _interval(path: Path, name: FileName, ts: Times) -> str:
+    """The interval that the name states, else the step of the bars; DataError where a word of the name differs."""
+    if name.interval and (not name.guessed or len(ts) < 2):
+        return name.interval
+    step = _inferred(path, ts)
+    if name.interval and name.interval != step:
+        raise DataError(
+            f"{path}: its name says {name.interval}, its bars are {step} apart; give the right one with --interval"
+        )
+    return step
 
 
 def _inferred(path: Path, ts: Times) -> str:

@@ -15,6 +15,7 @@ from quantum_trader.market.store import Times, Values
 from quantum_trader.market.text_tables import shown
 
 _EARLIEST_S: Final = 1_230_768_000  # 2009-01-01, before the first bitcoin block: a smaller epoch number is no time
+_LATEST_NS: Final = 2**63 - 1  # the year 2262
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _CLOCK: Final = (
     r"(?:[T ,]+(?P<hour>\d{1,2})(?::?(?P<minute>\d{2}))?(?::?(?P<second>\d{2}))?(?:[.,](?P<fraction>\d{1,9}))?"
@@ -74,7 +75,7 @@ def times_of(where: str, column: pl.Series, clock: pl.Series | None = None) -> T
     elif column.dtype == pl.Date and clock is None:
         numbers = column.cast(pl.Datetime("us")).dt.timestamp("us") * 1_000
     elif column.dtype == pl.String or clock is not None:
-        numbers = _times_of_text(where, _joined(column, clock), whole=clock is None)
+        numbers = _times_of_text(where, _joined(where, column, clock), whole=clock is None)
     else:
         numbers = _scaled(column.cast(pl.Float64, strict=False)) if column.dtype.is_float() else (
             _scaled_whole(column.cast(pl.Int64, strict=False))
@@ -88,17 +89,23 @@ def times_of(where: str, column: pl.Series, clock: pl.Series | None = None) -> T
     return np.asarray(numbers.to_numpy(), dtype=np.int64)
 
 
-def _joined(column: pl.Series, clock: pl.Series | None) -> pl.Series:
+def _joined(where: str, column: pl.Series, clock: pl.Series | None) -> pl.Series:
     text = column.cast(pl.String).str.strip_chars()
     if clock is None:
         return text
     time = clock.cast(pl.String).str.strip_chars()
-    time = pl.select(pl.when(time.str.contains(r"^\d{1,5}$")).then(time.str.zfill(6)).otherwise(time)).to_series()
+    if time.str.contains(r"^\d{1,6}$").all() and not time.str.contains(r"^\d{4}$").all():
+        if not time.str.contains(r"^\d{5,6}$").any():
+            raise DataError(
+                f"{where}: the times of day ({shown(time[-1])}) can be read as HHMM or as HMMSS; write them as 09:30"
+            )
+        time = time.str.zfill(6)
     return text + " " + time
 
 
 def _times_of_text(where: str, text: pl.Series, *, whole: bool) -> pl.Series:
     if whole:
+        text = text.str.replace(r"^((?:19|20)\d{6})(\d{4}(?:\d{2})?)$", "$1 $2")  # 20240131093000
         digits = text.cast(pl.Int64, strict=False)
         days = text.str.contains(r"^(19|20)\d{6}$").fill_null(False)
         if digits.null_count() == 0 and not bool(days.all()):
@@ -121,7 +128,8 @@ def _scaled_whole(numbers: pl.Series) -> pl.Series:
     factor = (
         pl.when(size < 10**11).then(10**9).when(size < 10**14).then(10**6).when(size < 10**17).then(10**3).otherwise(1)
     )
-    fits = size < 9_223_372_036 * pl.when(size < 10**11).then(1).otherwise(10**9)  # of seconds, up to the year 2262
+    factor = factor.cast(pl.Int64)
+    fits = size < pl.lit(_LATEST_NS, dtype=pl.Int64) // factor
     stamps = pl.select(pl.when(fits).then(pl.lit(numbers) * factor)).to_series()
     return pl.select(pl.when(stamps >= _EARLIEST_S * 10**9).then(stamps)).to_series()
 

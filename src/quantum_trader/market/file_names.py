@@ -30,9 +30,8 @@ _NOT_BARS: Final = {
 }
 _QUOTES: Final = ("USDT", "USDC", "BUSD", "FDUSD", "USD1")  # of symbols recognised inside a name
 _WORDS: Final = {
-    "1min": "1m", "minute": "1m", "minutely": "1m", "hour": "1h", "hourly": "1h", "daily": "1d", "day": "1d",
-    "d": "1d", "60": "1h", "1d": "1d",
-} | {str(minutes): f"{minutes}m" for minutes in (1, 3, 5, 15, 30)} | {"120": "2h", "240": "4h"}
+    "1min": "1m", "minute": "1m", "minutely": "1m", "hour": "1h", "hourly": "1h", "daily": "1d", "day": "1d", "d": "1d",
+}
 
 
 class NotBarsError(DataError):
@@ -44,6 +43,7 @@ class FileName(msgspec.Struct, frozen=True, kw_only=True):
 
     symbol: str = ""
     interval: str = ""
+    guessed: bool = False  # a word of the name that looks like an interval: the bars' own step decides
     kind: str = ""  # BARS | MARK | FUNDING; empty: the name does not tell
 
 
@@ -101,17 +101,17 @@ def _store(path: Path, stem: str) -> FileName | None:
 
 
 def _words(stem: str) -> FileName:
-    """Symbol and interval among the words of a name: Binance_BTCUSDT_1h, BTC_USDT_5m, BINANCE_BTCUSDT.P, 60."""
+    """Symbol and interval among the words of a name: Binance_BTCUSDT_1h, BTC_USDT_5m; a bare number is no interval."""
     words = [word for word in re.split(r"[\s,_-]+", stem) if word]
     interval = next((found for word in reversed(words) if (found := _WORDS.get(word.lower(), word)) in INTERVALS), "")
     for first, word in enumerate(words):
         second = words[first + 1] if first + 1 < len(words) else ""
         if second.upper() in _QUOTES and word.isalnum() and word.upper() not in _QUOTES:
-            return FileName(symbol=_symbol(word + second), interval=interval)
+            return FileName(symbol=_symbol(word + second), interval=interval, guessed=True)
         upper = word.upper().removesuffix(".P")
         if upper.isalnum() and any(upper.endswith(quote) and upper != quote for quote in _QUOTES):
-            return FileName(symbol=upper, interval=interval)
-    return FileName(interval=interval)
+            return FileName(symbol=upper, interval=interval, guessed=True)
+    return FileName(interval=interval, guessed=True)
 
 
 def _symbol(text: str) -> str:

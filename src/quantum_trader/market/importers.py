@@ -31,6 +31,7 @@ from quantum_trader.market.store import (
     read_series,
     series_path,
     symbols_of,
+    whole_minutes,
     write_funding,
 )
 
@@ -293,7 +294,7 @@ def _join_funding(files: Sequence[BarFile]) -> _Funding:
                 f"{file.path}: row {file.rows[bad[0]]}: rate is no finite number; a funding rate is a fraction such as "
                 "0.0001. Nothing was imported"
             )
-    ts = np.concatenate([file.ts_ns for file in files])
+    ts = whole_minutes(np.concatenate([file.ts_ns for file in files]))
     rates = np.concatenate([file.ohlcv[:, 0] for file in files])
     order = np.argsort(ts, kind="stable")
     ts, rates = ts[order], rates[order]

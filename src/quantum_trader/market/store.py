@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from quantum_trader.domain.clock import NS_PER_MS
+from quantum_trader.domain.clock import NS_PER_MINUTE, NS_PER_MS
 from quantum_trader.domain.errors import DataError
 from quantum_trader.market.checks import COLUMNS
 from quantum_trader.market.intervals import INTERVALS
@@ -301,12 +301,18 @@ def merge_funding(root: Path, symbol: str, ts_ns: Times, rate: Values) -> int:
 
 def joined_funding(funding: dict[str, tuple[Times, Values]], symbol: str, ts_ns: Times, rate: Values) -> int:
     """Add payments to the *funding* of a store in memory; return how many are new. A new rate replaces the old."""
-    known = dict(zip(*(array.tolist() for array in funding[symbol]), strict=True)) if symbol in funding else {}
+    stored = funding.get(symbol, (np.empty(0, dtype=np.int64), np.empty(0)))
+    known = dict(zip(whole_minutes(stored[0]).tolist(), stored[1].tolist(), strict=True))
     before = len(known)
-    known.update(zip(ts_ns.tolist(), rate.tolist(), strict=True))
+    known.update(zip(whole_minutes(ts_ns).tolist(), rate.tolist(), strict=True))
     times = sorted(known)
     funding[symbol] = (np.array(times, dtype=np.int64), np.array([known[time] for time in times]))
     return len(known) - before
+
+
+def whole_minutes(ts_ns: Times) -> Times:
+    """*ts_ns* cut to the minute: sources stamp one funding payment some milliseconds apart."""
+    return ts_ns - ts_ns % NS_PER_MINUTE
 
 
 def list_store(root: Path) -> list[StoreEntry]:

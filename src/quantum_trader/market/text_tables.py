@@ -122,7 +122,7 @@ def _layout(content: bytes, where: str) -> _Layout:
             if names.intersection(TIME_NAMES) and not any(_is_number(cell) for cell in cells):
                 return _Layout(number, delimiter, True, len(cells))
             numeric = [_is_number(cell) for cell in cells]
-            if sum(numeric[1:]) >= _LEAST_CELLS - 1 or (len(cells) == len(FUNDING_COLUMNS) and all(numeric)):
+            if numeric[1:].count(True) >= _LEAST_CELLS - 1 or (len(cells) == len(FUNDING_COLUMNS) and all(numeric)):
                 return _Layout(number, delimiter, False, len(cells))
     if not lines:
         raise DataError(f"{where}: is empty")
