@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import random
 import sys
 import types
 from collections.abc import Iterator
@@ -365,3 +367,70 @@ def test_the_overall_market_is_the_commonest_of_the_fresh_ones() -> None:
     assert overall([up, up, flat, old, old]) == (Trend.TRENDING, Direction.UP, pytest.approx(0.05 / 3))
     assert overall([up, flat])[0] is Trend.RANGING
     assert overall([old])[0] is Trend.UNKNOWN
+
+
+class Unbuilt(Strategy):
+    """A strategy whose own bot_start does not call the guard's, so that a wrong setting does not show at the start."""
+
+    def bot_start(self, **kwargs: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("guard_profile", "SAEF"), ("timeframe", "1y"), ("dp", None), ("config", {})]
+)
+def test_a_guard_that_cannot_be_built_refuses(
+    host: Host, tmp_path: Path, caplog: pytest.LogCaptureFixture, setting: str, value: Any
+) -> None:
+    """freqtrade would take the exception as consent; each callback says once in the log what is wrong."""
+    host.runmode = "dry_run"
+    strategy = Unbuilt(host, tmp_path)
+    setattr(strategy, setting, value)
+    strategy.bot_start()
+    for _ in range(3):
+        strategy.bot_loop_start(START)
+        stake = strategy.custom_stake_amount(PAIRS[0], START, 1.0, 1e9, None, 1e9, 1.0, None, "long")
+        entry = strategy.confirm_trade_entry(PAIRS[0], "limit", 1.0, 1.0, "GTC", START, None, "long")
+        assert (stake, entry) == (0.0, False)
+    lines = [line for line in caplog.messages if line.startswith("policy guard")]
+    assert len(lines) == len(set(lines)) == 3
+    if setting == "guard_profile":
+        assert all("SAEF" in line for line in lines)
+
+
+def test_a_guard_whose_constructor_fails_refuses_until_it_can_be_built(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also an error of no kind of ours; the next loop tries again."""
+    def fails(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("quantum_trader.policy.freqtrade.FreqtradeGuard.__init__", fails)
+        strategy = Unbuilt(host, tmp_path)
+        play(strategy)
+        assert (strategy.stake(), strategy.confirms()) == (0.0, False)
+    assert (strategy.stake(), strategy.confirms()) == (0.0, False)
+    play(strategy)
+    assert strategy.stake() > 0.0
+    assert strategy.confirms()
+
+
+@pytest.mark.parametrize("bar_s", [3_600, 4 * 3_600, 8 * 3_600, 86_400])
+def test_the_volatility_of_a_market_does_not_depend_on_the_length_of_the_bars(bar_s: int) -> None:
+    """A random walk of 55 % a year is NORMAL on bars of any length: longer ones count as 4-hour bars."""
+    config, draw = load_profile("SAFE"), random.Random(7)
+    step = 0.55 * math.sqrt(300 / (365 * 86_400))
+    market, price, levels, ratios = PairMarket(bar_s), 100.0, [], []
+    for start in range(0, 400 * 86_400, bar_s):
+        high = low = price
+        for _ in range(bar_s // 300):
+            price *= math.exp(step * draw.gauss(0.0, 1.0))
+            high, low = max(high, price), min(low, price)
+        market.add(start, high, low, price)
+        if not math.isnan(market.vol_ratio):
+            levels.append(market.state(float(start + bar_s), config).vol_level)
+            ratios.append(market.vol_ratio)
+    assert levels.count(VolLevel.NORMAL) > 0.95 * len(levels)
+    assert VolLevel.EXTREME not in levels
+    assert math.fsum(ratios) / len(ratios) == pytest.approx(0.0175, rel=0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,61 @@ def test_what_has_ended_stays_ended_while_the_caller_goes_on_counting(then: tupl
     assert watch.see(given, 0, 72 * HOUR_S, SAFE) == fresh
     for place, won in enumerate(then):
         given, fresh = next_streak(*given, won, 2), next_streak(*fresh, won, 2)
-        losing, broken, _ = watch.see(given, 0, (73 + place) * HOUR_S, SAFE)
-        assert (losing, broken) == fresh[:2]
+        assert watch.see(given, 0, (73 + place) * HOUR_S, SAFE) == fresh
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_library_counts_like_the_engine_which_forgets_what_has_ended(seed: int) -> None:
+    """Any trades with 72 flat hours between some of them: the engine's figures, whatever the caller's are."""
+    draw, watch = random.Random(seed), StreakWatch()
+    given, engine, now_s = (0, 0, 0), (0, 0, 0), 0.0
+    for _ in range(400):
+        won = draw.random() < 0.3
+        given, engine = next_streak(*given, won, 2), next_streak(*engine, won, 2)
+        now_s += HOUR_S
+        assert watch.see(given, 0, now_s, SAFE) == engine
+        if draw.random() < 0.1:
+            now_s += 72 * HOUR_S
+            if streak_ends(*engine, 72 * HOUR_S, NO_SHADOWS, 4.0, 2.0):
+                engine = (0, 0, 0)
+            assert watch.see(given, 0, now_s, SAFE) == engine
+            again = StreakWatch()
+            again.load(watch.saved())
+            watch = again
+
+
+def test_a_win_after_a_streak_that_ended_leaves_rule_b2_in_force() -> None:
+    """L, 72 h flat, LLLL W LLLL W: the caller's own streak of five is recovered from, the one of four is not."""
+    watch, given = StreakWatch(), (1, 0, 0)
+    watch.see(given, 0, 0.0, SAFE)
+    watch.see(given, 0, 72 * HOUR_S, SAFE)
+    for place, letter in enumerate("LLLLWLLLLW"):
+        given = next_streak(*given, letter == "W", 2)
+        got = watch.see(given, 0, (73 + place) * HOUR_S, SAFE)
+    assert (given, got) == ((0, 5, 2), (0, 4, 1))
+    assert watch.holds(SAFE)
+
+
+def test_a_state_saved_before_counts_on() -> None:
+    """Files with what has ended in place of what counts."""
+    watch = StreakWatch()
+    watch.load({"losing_streak": 5, "broken_streak": 0, "wins_since": 0, "flat_since_s": 0, "ended_losing": 4,
+                "ended_broken": 0})
+    assert watch.counted() == (1, 0, 0)
+    watch.load({"losing_streak": 3, "broken_streak": 4, "wins_since": 1})
+    assert watch.counted() == (3, 4, 1)
+
+
+def test_several_trades_between_two_evaluations_are_counted() -> None:
+    """Wins, then losses, in one step; and a caller that gives its losing streak alone."""
+    watch = StreakWatch()
+    watch.see((4, 0, 0), 0, 0.0, SAFE)
+    watch.see((4, 0, 0), 0, 72 * HOUR_S, SAFE)
+    assert watch.see((2, 4, 2), 0, 73 * HOUR_S, SAFE) == (2, 0, 2)
+    alone = StreakWatch()
+    alone.see((4, 0, 0), 0, 0.0, SAFE)
+    alone.see((4, 0, 0), 0, 72 * HOUR_S, SAFE)
+    assert alone.see((1, 0, 0), 0, 73 * HOUR_S, SAFE) == (1, 0, 0)
 
 
 def test_the_end_of_a_streak_survives_a_restart(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 freqtrade decides when to enter and exit; the policy says whether a trade may be opened and how much it may risk.
 freqtrade takes an exception in ``custom_stake_amount`` as consent to the proposed stake, and one in
-``confirm_trade_entry`` as True. So nothing leaves these callbacks as an exception: whatever fails is a refusal, and the
-log says why. Nothing of freqtrade is imported here; the guard runs inside a freqtrade that runs already.
+``confirm_trade_entry`` as True. So nothing leaves these callbacks as an exception: whatever fails is a refusal, making
+the guard included, and the log says why. Nothing of freqtrade is imported here; the guard runs inside a freqtrade that
+runs already.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from quantum_trader.domain.enums import Direction, Trend
@@ -40,14 +42,16 @@ _RECENT_S: Final = 2 * _DAY_S  # a closed trade is looked for among the last two
 class PolicyGuard:
     """A mixin that lets the policy refuse and size the entries of a freqtrade strategy.
 
-    Name it before IStrategy and set *guard_confidence*. A strategy that has ``bot_loop_start``, ``custom_stake_amount``
-    or ``confirm_trade_entry`` of its own calls ``super()`` in it: without the first nothing is permitted.
+    Name it before IStrategy and set *guard_confidence*. A strategy that has ``bot_start``, ``bot_loop_start``,
+    ``custom_stake_amount`` or ``confirm_trade_entry`` of its own calls ``super()`` in it. Without the first a wrong
+    setting does not stop the start, it refuses every entry; without the second nothing is permitted.
     """
 
     guard_confidence: float | None = None  # what entries of this strategy have earned in your own tests, 0..1
     guard_stop_pct: float | None = None  # percent of the stake that a stopped trade loses; None: the stoploss
     guard_profile: str | None = None  # a profile's name; None: ORCH_PROFILE, else SAFE
     _guard: FreqtradeGuard | None = None
+    _guard_failures: Mapping[tuple[str, str], str] = MappingProxyType({})  # by callback and pair, as the log has them
 
     @property
     def guard(self) -> FreqtradeGuard:
@@ -69,10 +73,7 @@ class PolicyGuard:
 
     def bot_loop_start(self, current_time: datetime, **kwargs: Any) -> None:
         """Evaluate the policy for all pairs."""
-        try:
-            self.guard.evaluate(current_time)
-        except Exception as error:  # a host that suppresses it would trade on what was permitted before
-            self.guard.failed(error)
+        self._attempt("entry", "all pairs", None, lambda: self._evaluate(current_time))
         _inherited(super(), "bot_loop_start", current_time=current_time, **kwargs)
 
     def custom_stake_amount(
@@ -80,8 +81,9 @@ class PolicyGuard:
         max_stake: float, leverage: float, entry_tag: str | None, side: str, **kwargs: Any,
     ) -> float:
         """The stake whose stop costs no more than the policy's risk; 0.0 where nothing may be opened."""
-        return self.guard.attempt(
-            pair, 0.0, lambda: self.guard.stake(pair, current_time, proposed_stake, min_stake, max_stake)
+        return self._attempt(
+            "stake", pair, 0.0,
+            lambda: self.guard.stake(pair, current_time, proposed_stake, min_stake, max_stake),
         )
 
     def confirm_trade_entry(
@@ -89,11 +91,31 @@ class PolicyGuard:
         entry_tag: str | None, side: str, **kwargs: Any,
     ) -> bool:
         """Whether the policy in force permits the entry at its confidence."""
-        return self.guard.attempt(
-            pair, False, lambda: self.guard.confirm(
-                pair, current_time, self.guard_confidence_of(pair, side, entry_tag)
-            )
+        return self._attempt(
+            "entry", pair, False,
+            lambda: self.guard.confirm(pair, current_time, self.guard_confidence_of(pair, side, entry_tag)),
         )
+
+    def _evaluate(self, now: datetime) -> None:
+        guard = self.guard
+        try:
+            guard.evaluate(now)
+        except Exception as error:  # a host that suppresses it would trade on what was permitted before
+            guard.failed(error)
+
+    def _attempt(self, what: str, pair: str, refused: _T, ask: Callable[[], _T]) -> _T:
+        """The answer of *ask*; *refused* where it fails, also where the guard cannot be made, and the log says why."""
+        key, reason = (what, pair), ""
+        try:
+            return ask()
+        except Exception as error:  # the host would take it as consent
+            reason = f"the guard failed: {error or type(error).__name__}"
+            if self._guard_failures.get(key) != reason:
+                _LOG.error("policy guard: %s: no %s: %s", pair, what, reason, exc_info=error)
+            return refused
+        finally:
+            if self._guard_failures.get(key, "") != reason:
+                self._guard_failures = {**self._guard_failures, key: reason}
 
 
 def _inherited(parent: Any, name: str, **arguments: Any) -> None:
@@ -244,17 +266,6 @@ class FreqtradeGuard:
         return self._streak
 
     # ---- answering --------------------------------------------------------------------------------------------------
-    def attempt(self, pair: str, refused: _T, ask: Callable[[], _T]) -> _T:
-        """The answer of *ask*; *refused* where it fails, and the log says why."""
-        try:
-            return ask()
-        except Exception as error:  # the host would take it as consent
-            reason = f"the guard failed: {error or type(error).__name__}"
-            if self._told.get(pair) != reason:
-                _LOG.error("policy guard: %s: no entry: %s", pair, reason, exc_info=error)
-                self._told[pair] = reason
-            return refused
-
     def stake(
         self, pair: str, now: datetime, proposed: float, min_stake: float | None, max_stake: float
     ) -> float:

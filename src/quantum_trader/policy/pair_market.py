@@ -1,7 +1,8 @@
 """One market measured from its bars, for a bot that brings bars of its own and no array library.
 
 Trend from 1-hour bars, volatility from 4-hour bars, both aggregated from the bars given, by the indicators that the
-engine uses.
+engine uses. Bars that are longer are taken as they are, and their ATR ratio times √(4 h / bar): ranges grow with the
+root of time, and the profiles' thresholds are those of 4-hour bars.
 """
 
 from __future__ import annotations
@@ -54,11 +55,12 @@ class PairMarket:
     """Trend and volatility of one pair from its bars of *bar_s* seconds, oldest first."""
 
     __slots__ = ("_adx", "_age", "_bar_s", "_direction", "_ema", "_last_ema", "_ratio", "_trend", "_trend_bars",
-                 "_vol_atr", "_vol_bars", "end_s", "seen_s")
+                 "_vol_atr", "_vol_bars", "_vol_scale", "end_s", "seen_s")
 
     def __init__(self, bar_s: int) -> None:
         self._bar_s = bar_s
         self._trend_bars, self._vol_bars = _Longer(max(bar_s, TREND_S)), _Longer(max(bar_s, VOL_S))
+        self._vol_scale = math.sqrt(VOL_S / self._vol_bars.length_s)
         self._adx, self._ema, self._vol_atr = [0.0] * ADX_SIZE, [0.0] * EMA_SIZE, [0.0] * ATR_SIZE
         self._last_ema = self._ratio = math.nan
         self._trend, self._direction, self._age = TREND_UNKNOWN, DIR_NONE, 0
@@ -73,7 +75,7 @@ class PairMarket:
         for bar in self._trend_bars.add(start_s, self.end_s, high, low, close):
             self._take_trend(*bar)
         for top, bottom, last in self._vol_bars.add(start_s, self.end_s, high, low, close):
-            self._ratio = atr_step(self._vol_atr, 0, top, bottom, last, PERIOD) / last
+            self._ratio = atr_step(self._vol_atr, 0, top, bottom, last, PERIOD) / last * self._vol_scale
 
     def _take_trend(self, high: float, low: float, close: float) -> None:
         adx, plus, minus = adx_step(self._adx, 0, high, low, close, PERIOD)
@@ -86,7 +88,7 @@ class PairMarket:
 
     @property
     def vol_ratio(self) -> float:
-        """ATR(14) over price of 4-hour bars; NaN while too few were seen."""
+        """ATR(14) over price of 4-hour bars, scaled to them from longer ones; NaN while too few were seen."""
         return self._ratio
 
     def state(self, now_s: float, config: OrchestratorConfig) -> MarketState:

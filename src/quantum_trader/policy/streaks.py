@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from quantum_trader.domain.scalar import scalar
-from quantum_trader.policy.core import is_recovering
+from quantum_trader.policy.core import is_recovering, next_streak
 from quantum_trader.policy.layout import PROFILE_RECOVERY_AFTER, PROFILE_STREAK_LIMIT, RULE_STREAK_END
 from quantum_trader.policy.rules import RuleChange
 
@@ -20,7 +20,8 @@ FLAT_S: Final = 24 * 3_600.0
 FLAT_ALONE_S: Final = 72 * 3_600.0
 NO_SHADOWS: Final = -1  # in place of a count of shadow wins: there are no shadow trades
 
-_SAVED: Final = ("losing_streak", "broken_streak", "wins_since", "flat_since_s", "ended_losing", "ended_broken")
+_GIVEN: Final = ("losing_streak", "broken_streak", "wins_since")
+_COUNTED: Final = ("counted_losing", "counted_broken", "counted_wins")
 Streak = tuple[int, int, int]  # losing trades in a row, the streak that a win ended last, wins since then
 
 
@@ -42,47 +43,38 @@ def streak_ends(
 
 
 class StreakWatch:
-    """The losing streak that a caller of the library gives, and how much of it has ended without a trade.
+    """The losing streak that a caller of the library gives, and what of it counts after one has ended without a trade.
 
-    The caller counts trades and knows nothing of that end. What ended is taken off what the caller gives, until wins
-    take it out of the caller's own figures.
+    The caller counts trades and knows nothing of that end. The trades between two of its figures (losses; or wins, then
+    losses) are counted again from what was left, so the figures are the engine's, which forgets what has ended. Figures
+    that no such trades explain count without what has ended.
     """
 
-    __slots__ = ("_ended_broken", "_ended_losing", "_flat_since_s", "_given")
+    __slots__ = ("_counted", "_flat_since_s", "_given")
 
     def __init__(self) -> None:
         self._given: Streak = (0, 0, 0)
+        self._counted: Streak = (0, 0, 0)
         self._flat_since_s = -1  # -1: a position is open, or nothing was seen yet
-        self._ended_losing = self._ended_broken = 0
 
     def see(self, given: Streak, open_count: int, now_s: float, vector: Sequence[float]) -> Streak:
         """Take the account's figures at *now_s*; returns those that count."""
+        limit, recovery_after = vector[PROFILE_STREAK_LIMIT], vector[PROFILE_RECOVERY_AFTER]
         if given != self._given:
-            self._follow(given)
+            self._counted = _follow(given, self._given, self._counted, int(recovery_after))
         if open_count > 0:
             self._flat_since_s = -1
         elif given != self._given or self._flat_since_s < 0:
             self._flat_since_s = math.ceil(now_s)
         self._given = given
-        limit, recovery_after = vector[PROFILE_STREAK_LIMIT], vector[PROFILE_RECOVERY_AFTER]
         flat_s = now_s - self._flat_since_s if self._flat_since_s >= 0 else 0.0
-        if streak_ends(*self.counted(), flat_s, NO_SHADOWS, limit, recovery_after):
-            self._ended_losing, self._ended_broken = given[0], given[1]
-        return self.counted()
-
-    def _follow(self, given: Streak) -> None:
-        """Let go of what ended where a win has ended the streak in the caller's figures too."""
-        (losing, broken, wins), (last_losing, last_broken, last_wins) = given, self._given
-        if losing >= last_losing and broken == last_broken and wins == last_wins:
-            return
-        if broken != last_broken or wins < last_wins or broken == last_losing:  # the streak that was going on is broken
-            self._ended_broken = self._ended_losing
-        self._ended_losing = 0
+        if streak_ends(*self._counted, flat_s, NO_SHADOWS, limit, recovery_after):
+            self._counted = (0, 0, 0)
+        return self._counted
 
     def counted(self) -> Streak:
-        """The figures last given without what has ended."""
-        losing, broken, wins = self._given
-        return max(0, losing - self._ended_losing), max(0, broken - self._ended_broken), wins
+        """The figures that count."""
+        return self._counted
 
     def holds(self, vector: Sequence[float]) -> bool:
         """Whether rule B2 is in force."""
@@ -99,18 +91,39 @@ class StreakWatch:
         """What of the caller's figures does not count any more, as rule B2-END."""
         rows = zip(("losing_streak", "broken_streak"), self._given, self.counted(), strict=False)
         return tuple(
-            (RULE_STREAK_END, name, float(given), float(counted)) for name, given, counted in rows if given != counted
+            (RULE_STREAK_END, name, float(given), float(counted)) for name, given, counted in rows if given > counted
         )
 
     def saved(self) -> dict[str, int]:
         """Everything, for the saved state."""
-        return dict(zip(
-            _SAVED, (*self._given, self._flat_since_s, self._ended_losing, self._ended_broken), strict=True
-        ))
+        names = (*_GIVEN, "flat_since_s", *_COUNTED)
+        return dict(zip(names, (*self._given, self._flat_since_s, *self._counted), strict=True))
 
     def load(self, saved: Mapping[str, int]) -> None:
-        """Continue from :meth:`saved`, or from the three figures of an older file."""
-        losing, broken, wins = (saved.get(key, 0) for key in _SAVED[:3])
+        """Continue from :meth:`saved`, or from an older file: with what has ended, or with the three figures alone."""
+        losing, broken, wins = (saved.get(key, 0) for key in _GIVEN)
         self._given = losing, broken, wins
         self._flat_since_s = saved.get("flat_since_s", -1)
-        self._ended_losing, self._ended_broken = saved.get("ended_losing", 0), saved.get("ended_broken", 0)
+        left = (
+            max(0, losing - saved.get("ended_losing", 0)), max(0, broken - saved.get("ended_broken", 0)), wins,
+        )
+        counted_losing, counted_broken, counted_wins = (
+            saved.get(key, old) for key, old in zip(_COUNTED, left, strict=True)
+        )
+        self._counted = counted_losing, counted_broken, counted_wins
+
+
+def _follow(given: Streak, last: Streak, counted: Streak, recovery_after: int) -> Streak:
+    """What counts when a caller's figures go from *last*, of which *counted* counted, to *given*."""
+    if counted == last:  # nothing has ended
+        return given
+    if given[0] >= last[0] and given[1:] == last[1:]:
+        return counted[0] + given[0] - last[0], counted[1], counted[2]
+    won, then = last, counted
+    for _ in range(given[2]):  # each win after the first adds one to the wins
+        won, then = next_streak(*won, True, recovery_after), next_streak(*then, True, recovery_after)
+        if won[1:] == given[1:]:
+            return given[0], then[1], then[2]
+    broken_now = given[1] != last[1] or given[2] < last[2] or given[1] == last[0]  # the streak going on is broken
+    ended = last[0] - counted[0] if broken_now else last[1] - counted[1]
+    return given[0], max(0, given[1] - max(0, ended)), given[2]
