@@ -17,7 +17,16 @@ from quantum_trader.domain.records import TOPICS
 from quantum_trader.engine.record_types import DATA_TYPES
 from quantum_trader.engine.recorder import MemorySink, Recorder
 from quantum_trader.journal.event_logger import EventLogger
-from quantum_trader.journal.kinds import FillEvent, GateEvent, SignalEvent, TradeEvent
+from quantum_trader.journal.kinds import (
+    BY_TYPE,
+    Event,
+    FillEvent,
+    GateEvent,
+    HealthEvent,
+    SignalEvent,
+    TradeEvent,
+    TrainingEvent,
+)
 from quantum_trader.journal.lake import Lake
 from quantum_trader.journal.lines import check_line, typed_event
 
@@ -38,6 +47,74 @@ def test_a_typed_event_with_a_wrong_field_is_refused_by_name(field: str, value: 
         SignalEvent(**{**SIGNAL, field: value})
     with pytest.raises(InputError):
         msgspec.structs.replace(SignalEvent(**SIGNAL), **{field: value})
+
+
+TRADE: dict[str, Any] = {
+    "trace_id": "t", "symbol": "BTCUSDT", "ts_ns": NOW, "trade_id": "t1", "side": "LONG", "pnl": 1.0, "r_multiple": 0.1,
+    "fees": 0.1, "exit_reason": "STOP", "bars_held": 3,
+}
+TRAINING: dict[str, Any] = {
+    "trace_id": "t", "symbol": "", "ts_ns": NOW, "session_id": "s", "rows": 1, "seed": 7, "duration_s": 1.0,
+    "data_hash": "",
+}
+HEALTH: dict[str, Any] = {
+    "trace_id": "t", "symbol": "", "ts_ns": NOW, "part": "p", "level": "OK", "queue_fill": 0.0, "lag_s": 0.0,
+    "drops": 0, "errors": 0,
+}
+
+
+@pytest.mark.parametrize("value", [10**30, 2**63, -(2**63) - 1])
+@pytest.mark.parametrize(("event", "fields", "field"), [
+    (TradeEvent, TRADE, "bars_held"), (TrainingEvent, TRAINING, "rows"), (TrainingEvent, TRAINING, "seed"),
+    (HealthEvent, HEALTH, "drops"), (HealthEvent, HEALTH, "errors"),
+])
+def test_a_count_beyond_64_bits_is_refused(
+    event: type[Event], fields: dict[str, Any], field: str, value: int, tmp_path: Path
+) -> None:
+    """When an event is made and when a line is logged: SQL reads these fields as BIGINT."""
+    kind = BY_TYPE[event].name
+    with pytest.raises(InputError, match=rf"{event.__name__}\.{field} = "):
+        event(**{**fields, field: value})
+    line = msgspec.json.encode({**fields, field: value})
+    with EventLogger(tmp_path, ring_bytes=1 << 20) as logger, pytest.raises(InputError, match="the line is refused"):
+        logger.log_line(kind, NOW, line)
+    assert getattr(event(**{**fields, field: 2**63 - 1}), field) == 2**63 - 1
+
+
+def test_no_whole_number_of_a_typed_event_is_without_bounds() -> None:
+    """A field added later is held to it as well."""
+    unbounded = [
+        f"{event.__name__}.{field.name}" for event in BY_TYPE for field in msgspec.structs.fields(event)
+        if field.type is int and event.__module__.startswith("quantum_trader.")
+    ]
+
+    assert unbounded == []
+
+
+_LOOP: dict[str, Any] = {}
+_LOOP["again"] = _LOOP
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("symbol", "\ud800"), ("trace_id", "a\udfff"), ("exit_reason", "\ud800"), ("facts", {"x": object()}),
+    ("facts", {"x": "\ud800"}), ("facts", {"\ud800": 1}), ("facts", {"x": {"y": [object()]}}), ("facts", {"x": 2**64}),
+    ("facts", {"x": np.zeros(2)}), ("facts", _LOOP),
+])
+def test_a_typed_event_that_cannot_be_written_is_refused_by_name(field: str, value: Any) -> None:
+    """The error comes when it is made, not from a logger that has taken it."""
+    with pytest.raises(InputError, match=rf"TradeEvent\.{field} = .*cannot be written"):
+        TradeEvent(**{**TRADE, field: value})
+
+
+def test_what_an_event_may_state_is_written(tmp_path: Path) -> None:
+    """Text beyond ASCII, numbers of numpy at any depth, and NaN."""
+    facts = {"name": "\u00e4\U0001f600", "n": np.float64(0.5), "deep": {"list": [np.int64(3), math.nan]}, "none": None}
+    with EventLogger(tmp_path, ring_bytes=1 << 20) as logger:
+        logger.log(TradeEvent(**{**TRADE, "facts": facts}))
+    read, = Lake(tmp_path).events("trade")
+
+    assert isinstance(read, TradeEvent)
+    assert read.facts == {"name": "\u00e4\U0001f600", "n": 0.5, "deep": {"list": [3, None]}, "none": None}
 
 
 def test_numbers_of_numpy_and_enums_are_taken_as_what_they_stand_for() -> None:
@@ -74,6 +151,8 @@ def test_a_gate_that_is_not_measured_may_say_so() -> None:
     ("trade.closed", b'{"data":{"symbol":"BTCUSDT","pnl":5.0}}'),
     ("order.filled", record_line("trade.closed", trade(1.0))),
     ("trade.closed", record_line("trade.closed", trade(math.nan))),
+    ("trade.closed", record_line("trade.closed", trade(1.0)).replace(b'"bars_held":3', b'"bars_held":' + b"9" * 30)),
+    ("trade", msgspec.json.encode({**TRADE, "facts": {"x": 10**30}})),
     ("signal.generated", record_line("signal.generated", signal(confidence=7.0))),
     ("trade.executed", record_line("order.filled", fill())),
 ])

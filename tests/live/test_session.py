@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 
+import pytest
 from tests.live.live_world import MemoryLog, MemoryStore, World, orders, world_of
 
 from quantum_trader.domain.enums import OrderStatus
@@ -179,6 +180,138 @@ def test_handlers_that_publish_to_each_other_do_not_wait_for_themselves() -> Non
     asyncio.run(publish())
     assert calls == [("ping", 1), ("pong", 2), ("ping", 3)]
     assert bus.shield.failures == 0
+
+
+def test_two_handlers_that_await_each_other_at_the_same_time_both_end() -> None:
+    """One event for each, at once: neither waits for what waits for it, and later events keep their order."""
+    bus, calls = InMemoryBus(), []
+
+    async def relay(name: str, event: int) -> None:
+        await asyncio.sleep(0)
+        if event < 10:
+            await bus.publish("b" if name == "a" else "a", event + 10)
+        calls.append((name, event))
+
+    async def publish() -> None:
+        for topic in ("a", "b"):
+            bus.subscribe(topic, relay)
+        for event in (1, 2, 3):
+            for topic in ("a", "b"):
+                bus.publish(topic, event)
+        await bus.drain(2.0)
+
+    asyncio.run(publish())
+    assert bus.notice == ""
+    for topic in ("a", "b"):
+        assert [event for name, event in calls if name == topic and event < 10] == [1, 2, 3]
+        assert sorted(event for name, event in calls if name == topic and event > 10) == [11, 12, 13]
+
+
+def test_three_handlers_in_a_ring_all_end() -> None:
+    """The wait for each other is found through any number of handlers."""
+    bus, calls = InMemoryBus(), []
+    after = {"a": "b", "b": "c", "c": "a"}
+
+    async def relay(name: str, event: int) -> None:
+        await asyncio.sleep(0)
+        if event < 3:
+            await bus.publish(after[name], event + 1)
+        calls.append((name, event))
+
+    async def publish() -> None:
+        for topic in after:
+            bus.subscribe(topic, relay)
+        for topic in after:
+            bus.publish(topic, 0)
+        await bus.drain(2.0)
+
+    asyncio.run(publish())
+    assert bus.notice == ""
+    assert len(calls) == 12
+
+
+def test_events_that_a_handler_publishes_keep_their_order() -> None:
+    """The receiver has no part in the sender: it gets them one after the other, after what it is still at."""
+    bus, calls, running = InMemoryBus(), [], []
+
+    async def sender(_name: str, _event: int) -> None:
+        for event in (1, 2, 3):
+            bus.publish("t", event)
+
+    async def receiver(_name: str, event: int) -> None:
+        running.append(event)
+        assert len(running) == 1
+        for _ in range(10 - event):
+            await asyncio.sleep(0)
+        calls.append(event)
+        running.remove(event)
+
+    async def publish() -> None:
+        bus.subscribe("s", sender)
+        bus.subscribe("t", receiver)
+        bus.publish("t", 0)
+        bus.publish("s", 0)
+        await bus.drain()
+        bus.publish("t", 4)
+        await bus.drain()
+
+    asyncio.run(publish())
+    assert (calls, bus.notice) == ([0, 1, 2, 3, 4], "")
+
+
+def test_an_event_from_outside_waits_for_every_call_of_its_handler() -> None:
+    """Also for the first of two calls, the second of which did not wait for it."""
+    bus, calls = InMemoryBus(), []
+
+    async def handler(_name: str, event: int) -> None:
+        if event == 1:
+            await bus.publish("t", 2)
+            for _ in range(5):
+                await asyncio.sleep(0)
+        calls.append(event)
+
+    async def publish() -> None:
+        bus.subscribe("t", handler)
+        bus.publish("t", 1)
+        await asyncio.sleep(0)  # the first has published the second
+        bus.publish("t", 3)
+        await bus.drain(2.0)
+
+    asyncio.run(publish())
+    assert (calls, bus.notice) == ([2, 1, 3], "")
+
+
+@pytest.mark.parametrize("loop", [True, False])
+@pytest.mark.parametrize("how", ["raises", "awaits", "cancels itself", "is no coroutine"])
+def test_a_cancelled_handler_counts_as_failed_and_stops_nothing(how: str, loop: bool) -> None:
+    """A handler's CancelledError is its own: the publisher and the other handlers go on, with and without a loop."""
+    bus, calls = InMemoryBus(), []
+
+    async def handler(_name: str, _event: int) -> None:
+        if how == "raises":
+            raise asyncio.CancelledError
+        task = asyncio.current_task() if how == "cancels itself" else asyncio.ensure_future(asyncio.sleep(9.0))
+        assert task is not None
+        task.cancel()
+        await (asyncio.sleep(0) if how == "cancels itself" else task)
+
+    def plain(_name: str, _event: int) -> None:
+        raise asyncio.CancelledError
+
+    async def publish() -> None:
+        await bus.publish("t", 1)
+        await bus.publish("t", 2)
+
+    bus.subscribe("t", plain if how == "is no coroutine" else handler)
+    bus.subscribe("t", lambda _name, event: calls.append(event))
+    if loop:
+        asyncio.run(publish())
+    else:
+        bus.publish("t", 1)
+        bus.publish("t", 2)
+        bus.close()
+    assert calls == [1, 2]
+    assert bus.notice == "calls of bus handlers that failed: 2, the last with CancelledError: the handler was cancelled"
 
 
 async def _awaited(delivery: Awaitable[None]) -> None:

@@ -11,12 +11,13 @@ from typing import Annotated, Any, Final, NoReturn, TypeVar
 import msgspec
 
 _LARGEST: Final = sys.float_info.max
-_WORD_NS: Final = 1 << 63
+_WORD: Final = 1 << 63
 
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Finite = Annotated[float, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
 Word = Annotated[str, msgspec.Meta(min_length=1)]
-TimeNs = Annotated[int, msgspec.Meta(ge=-_WORD_NS, le=_WORD_NS - 1)]  # ns since the epoch, in 64 bits
+Int64 = Annotated[int, msgspec.Meta(ge=-_WORD, le=_WORD - 1)]  # what SQL and the journal hold
+TimeNs = Int64  # ns since the epoch
 
 V = TypeVar("V")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from quantum_trader.domain.enums import ExitReason, OrderSide, OrderStatus, OrderType, Side
-from quantum_trader.domain.fields import Finite, Probability, TimeNs, Word
+from quantum_trader.domain.fields import Finite, Int64, Probability, TimeNs, Word
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,7 +145,7 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     stop_distance_pct: float
     stop_distance_atr: float
     target_distance_atr: float
-    bars_held: int
+    bars_held: Int64
     regime_entry: str
     regime_exit: str
     exit_mode: str

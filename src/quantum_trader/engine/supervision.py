@@ -32,7 +32,7 @@ class Shield:
         except Exception as error:
             self.failed(error)
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, error: BaseException) -> None:
         """Count *error* and keep it as the last one."""
         self.failures += 1
         self.last = f"{type(error).__name__}: {error}"

@@ -1,7 +1,9 @@
 """The check of an event's fields when it is made.
 
 msgspec checks types when it decodes, not in a constructor. Each struct gets a second one, an array of the same field
-types, and its values are converted to that: one compiled call, with the bounds of ``domain.fields``.
+types, and its values are converted to that: one compiled call, with the bounds of ``domain.fields``. A second call
+encodes them: text that is not UTF-8, a number beyond 64 bits or an object in ``facts`` is refused here, and not first by
+a logger.
 """
 
 from __future__ import annotations
@@ -25,17 +27,30 @@ class _Shape(NamedTuple):
 
 
 _shapes: Final[dict[type[msgspec.Struct], _Shape]] = {}
+_encode: Final = msgspec.msgpack.Encoder().encode  # the journal's encoding
+_UNWRITABLE: Final = (UnicodeEncodeError, TypeError, OverflowError, RecursionError, ValueError)
 
 
 def check_fields(event: msgspec.Struct) -> None:
     """Raise InputError for a field of *event* that is not of its type or range; make its mappings unchangeable."""
     shape = _shapes.get(type(event)) or _shape_of(type(event))
+    values = astuple(event)
     try:
-        msgspec.convert(astuple(event), shape.array)
-    except msgspec.ValidationError:
+        msgspec.convert(values, shape.array)
+        _encode(values)
+    except _UNWRITABLE:
         _check_each(event)
     for name in shape.mappings:
         force_setattr(event, name, FrozenDict(getattr(event, name)))
+
+
+def unwritable(value: Any) -> str:
+    """Why the journal cannot write *value*; empty when it can."""
+    try:
+        _encode(value)
+    except _UNWRITABLE as error:
+        return f"cannot be written: {error}"
+    return ""
 
 
 def _shape_of(kind: type[msgspec.Struct]) -> _Shape:
@@ -48,13 +63,17 @@ def _shape_of(kind: type[msgspec.Struct]) -> _Shape:
 def _check_each(event: msgspec.Struct) -> None:
     """Check field by field: numbers of numpy become Python's, and the first wrong field is named."""
     for field in msgspec.structs.fields(type(event)):
-        value = _plain(getattr(event, field.name))
+        value = given = getattr(event, field.name)
         try:
+            value = _plain(given)
             msgspec.convert(value, field.type)
+            wrong = unwritable(value)
         except msgspec.ValidationError as error:
-            raise InputError(
-                f"{type(event).__name__}.{field.name} = {value!r}: {_sentence(str(error))}; the event is refused"
-            ) from None
+            wrong = _sentence(str(error))
+        except RecursionError:
+            wrong = "cannot be written: it contains itself or is nested too deeply"
+        if wrong:
+            raise InputError(f"{type(event).__name__}.{field.name} = {given!r}: {wrong}; the event is refused")
         force_setattr(event, field.name, value)
 
 
@@ -64,6 +83,8 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, numbers.Real):

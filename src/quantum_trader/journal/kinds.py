@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from quantum_trader.domain.errors import InputError
-from quantum_trader.domain.fields import Finite, Probability, TimeNs, Word
+from quantum_trader.domain.fields import Finite, Int64, Probability, TimeNs, Word
 from quantum_trader.domain.records import TOPICS
 from quantum_trader.journal.checked import check_fields
 from quantum_trader.journal.leakage import ensure
@@ -145,7 +145,7 @@ class TradeEvent(Event, frozen=True, kw_only=True):
     r_multiple: float  # NaN without a stop
     fees: Finite
     exit_reason: str
-    bars_held: int
+    bars_held: Int64
     reason: str = ""
     facts: dict[str, Any] = {}
 
@@ -168,8 +168,8 @@ class TrainingEvent(Event, frozen=True, kw_only=True):
     """A training session has ended."""
 
     session_id: Word
-    rows: int
-    seed: int
+    rows: Int64
+    seed: Int64
     duration_s: Finite
     data_hash: str
     reason: str = ""
@@ -195,8 +195,8 @@ class HealthEvent(Event, frozen=True, kw_only=True):
     level: Word
     queue_fill: Finite
     lag_s: Finite
-    drops: int
-    errors: int
+    drops: Int64
+    errors: Int64
     throughput: Finite = 0.0
     reason: str = ""
     facts: dict[str, Any] = {}

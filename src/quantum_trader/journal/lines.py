@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.domain.errors import InputError
+from quantum_trader.journal.checked import unwritable
 from quantum_trader.journal.kinds import (
     BY_NAME,
     DecisionEvent,
@@ -69,6 +70,8 @@ def check_line(kind: str, ts_ns: int, line: bytes) -> Any:
         event = _other(decoders[1:], kind, line, error)
     if kind in _open:
         _check_open(kind, event)
+    if (kind in TYPED_TOPICS or not isinstance(event, dict)) and (wrong := unwritable(event)):
+        raise InputError(f"line of kind {kind!r} = {line[:80]!r}: {wrong}; the line is refused")
     stated = event.get("data") if isinstance(event, dict) else getattr(event, "data", None)
     for data in (event, stated) if isinstance(event, dict) else (event if stated is None else stated,):
         if data is not None and (leak := check(kind, ts_ns, data)) is not None:

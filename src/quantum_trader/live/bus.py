@@ -2,7 +2,8 @@
 
 In memory it is deterministic: handlers run in the order they subscribed, and an event that is published while handlers
 run is delivered after the current one. A handler may be a coroutine function: it is awaited. A failure of a handler is
-counted and stops no other handler.
+counted and stops no other handler; that it is cancelled counts as one. No delivery waits for a handler that waits for
+that delivery.
 """
 
 from __future__ import annotations
@@ -62,17 +63,38 @@ class _Subscription:
 
     def __init__(self, topic: str, handler: Handler) -> None:
         self.topic, self.handler = topic, handler
-        self.last: asyncio.Task[None] | None = None
+        self.last: tuple[_Call, ...] = ()  # the next delivery waits for these
 
 
-_inside: Final[ContextVar[frozenset[_Subscription]]] = ContextVar("inside", default=frozenset())
+class _Call:
+    """One call of an asynchronous handler, and the calls that it may wait for: earlier ones, and those it caused."""
+
+    def __init__(self) -> None:
+        self.waits: set[_Call] = set()
+        self.task: asyncio.Task[None] | None = None
+        self.ended = False
+
+    def reaches(self, other: _Call) -> bool:
+        """Whether this call may wait for *other*, directly or through more calls."""
+        seen, left = {self}, [self]
+        while left:
+            one = left.pop()
+            if one is other:
+                return True
+            left += one.waits - seen
+            seen |= one.waits
+        return False
+
+
+_inside: Final[ContextVar[_Call | None]] = ContextVar("inside", default=None)
 
 
 class InMemoryBus:
     """The bus of one process. *shield* counts the failures of handlers; :attr:`notice` says them in a sentence.
 
     Where an event loop runs, an asynchronous handler runs as a task of that loop, one event after the other, whether or
-    not the publisher awaits; without a loop ``publish`` returns when it has ended. Not thread-safe.
+    not the publisher awaits; without a loop ``publish`` returns when it has ended. An event that a handler publishes does
+    not wait for a call that may wait for that handler: the two run side by side. Not thread-safe.
     """
 
     def __init__(self) -> None:
@@ -94,9 +116,7 @@ class InMemoryBus:
             while self._waiting:
                 name, waiting, its = self._waiting.popleft()
                 for one in [held for held in self._subscriptions if held.topic == name]:
-                    started = self.shield.run(one.handler, name, waiting)
-                    if inspect.isawaitable(started):
-                        self._await(one, started, its)
+                    self._call(one, name, waiting, its)
         finally:
             self._running = False
         return delivery
@@ -120,6 +140,7 @@ class InMemoryBus:
             left = None if ends is None else ends - loop.time()
             if left is not None and left <= 0.0:
                 for task in tuple(self._tasks):
+                    self._tasks.discard(task)
                     task.cancel()
                     self.shield.failed(TimeoutError(f"still running after {timeout_s:g} s"))
                 return
@@ -139,27 +160,67 @@ class InMemoryBus:
             return ""
         return f"calls of bus handlers that failed: {shield.failures}, the last with {shield.last}"
 
-    def _await(self, one: _Subscription, started: Awaitable[None], delivery: Delivery) -> None:
-        """Await *started*, the handler's answer: as a task of the running loop, or here and now where none runs."""
+    def _call(self, one: _Subscription, topic: str, event: Any, delivery: Delivery) -> None:
+        """Call one handler and await its answer: as a task of the running loop, or here and now where none runs."""
+        try:
+            started = self.shield.run(one.handler, topic, event)
+        except asyncio.CancelledError as error:  # a plain handler's own: a task is cancelled where it awaits
+            self._cancelled(error)
+            return
+        if not inspect.isawaitable(started):
+            return
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._runner = self._runner or asyncio.Runner()
-            self._runner.run(self._finish(one, started, None))
+            self._run(started)
             return
-        before = None if one in _inside.get() else one.last  # a handler that caused this event would wait for itself
-        task = one.last = loop.create_task(self._finish(one, started, before))
+        call, cause = _Call(), _inside.get()
+        if cause is not None and cause.ended:
+            cause = None
+        busy = [held for held in one.last if not held.ended]
+        call.waits = {held for held in busy if cause is None or not held.reaches(cause)}
+        one.last = (*(held for held in busy if held not in call.waits), call)
+        if cause is not None:
+            cause.waits.add(call)
+        task = call.task = loop.create_task(self._finish(call, started))
+        task.add_done_callback(lambda _: _end(call, cause))
         self._tasks.add(task)  # the loop holds tasks weakly
         task.add_done_callback(self._tasks.discard)
         delivery.tasks.append(task)
 
-    async def _finish(
-        self, one: _Subscription, started: Awaitable[None], before: asyncio.Task[None] | None
-    ) -> None:
-        _inside.set(_inside.get() | {one})
-        if before is not None and not before.done():
-            await asyncio.wait((before,))
-        await self.shield.wait(started)
+    def _run(self, started: Awaitable[None]) -> None:
+        """Await *started* on the bus's own loop."""
+        self._runner = self._runner or asyncio.Runner()
+        try:
+            self._runner.run(self._finish(_Call(), started))
+        except asyncio.CancelledError as error:
+            self._cancelled(error)
+
+    async def _finish(self, call: _Call, started: Awaitable[None]) -> None:
+        _inside.set(call)
+        before = [held.task for held in call.waits if held.task is not None and not held.ended]
+        if before:
+            await asyncio.wait(before)
+        try:
+            await self.shield.wait(started)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            cancelled = task is not None and task.cancelling() > 0
+            if not cancelled or task in self._tasks:  # drain takes out what it cancels, and counts it
+                self._cancelled(error)
+            if cancelled:
+                raise
+
+    def _cancelled(self, error: asyncio.CancelledError) -> None:
+        self.shield.failed(error if error.args else asyncio.CancelledError("the handler was cancelled"))
+
+
+def _end(call: _Call, cause: _Call | None) -> None:
+    """Forget what an ended *call* waited for, and that its *cause* may wait for it."""
+    call.ended = True
+    call.waits.clear()
+    if cause is not None:
+        cause.waits.discard(call)
 
 
 class BusSink:
