@@ -2,8 +2,8 @@
 
 msgspec checks types when it decodes, not in a constructor. Each struct gets a second one, an array of the same field
 types, and its values are converted to that: one compiled call, with the bounds of ``domain.fields``. A second call
-encodes them: text that is not UTF-8, a number beyond 64 bits or an object in ``facts`` is refused here, and not first by
-a logger.
+encodes them: text that is not UTF-8, a number beyond 64 bits or an object in ``facts`` is refused here and not later,
+by a logger.
 """
 
 from __future__ import annotations

@@ -93,8 +93,9 @@ class InMemoryBus:
     """The bus of one process. *shield* counts the failures of handlers; :attr:`notice` says them in a sentence.
 
     Where an event loop runs, an asynchronous handler runs as a task of that loop, one event after the other, whether or
-    not the publisher awaits; without a loop ``publish`` returns when it has ended. An event that a handler publishes does
-    not wait for a call that may wait for that handler: the two run side by side. Not thread-safe.
+    not the publisher awaits; without a loop ``publish`` returns when it has ended.
+    An event that a handler publishes does not wait for a call that may wait for that handler: the two run side by side.
+    Not thread-safe.
     """
 
     def __init__(self) -> None:
