@@ -101,3 +101,14 @@ def test_saved_books_continue_with_the_same_positions() -> None:
     again.load_state(books.state())
     assert again.state() == books.state()
     assert again.equity([90.0]) == books.equity([90.0])
+
+
+def test_a_trade_of_an_unknown_entry_price_closes() -> None:
+    """Nothing is divided by an entry of 0.0, nor by the risk and the range that follow from it."""
+    books = Books(1_000.0, 2)
+    position = books.adopt("BTCUSDT", 0, plan(), 2.0, 0.0, 1)
+    position.plan.atr = 0.0
+    last = fill(OrderSide.SELL, 2.0, 110.0, number=3)
+    closed, _ = books.reduce(last)
+    trade = books.close_trade(closed, last, "RANGING NORMAL", 0.0)
+    assert (trade.r_multiple, trade.stop_distance_pct, trade.stop_distance_atr) == (0.0, 0.0, 0.0)

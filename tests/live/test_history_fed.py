@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 from tests.live.live_world import HOUR, MINUTE, START, World, held, orders, twice
 
 from quantum_trader.domain.enums import OrderSide, OrderStatus
-from quantum_trader.live.inputs import HealthChanged, MoneyTransferred, ProcessStarted, SessionStarted
+from quantum_trader.live.inputs import (
+    HealthChanged,
+    IntentReceived,
+    MoneyTransferred,
+    ProcessStarted,
+    SessionStarted,
+)
 from quantum_trader.risk.governor import GOV_ROW_PEAK
 from quantum_trader.risk.limits import LOSS_LAST
 
@@ -173,3 +180,85 @@ def test_the_trades_of_old_bars_are_the_same_after_a_kill(stopped: World) -> Non
     again = restarted(world)
     assert again.engine.account.equity == world.engine.account.equity
     assert again.engine.account.losses.tolist() == world.engine.account.losses.tolist()
+
+
+def stop_filled(world: World, now_ns: int, parts: int = 1, **coin: Any) -> None:
+    """The stop of the long filled at 8,900 ten minutes ago, in *parts*: 5.5 % of the account are lost."""
+    stop = next(t for t in world.engine.gateway.tickets() if t.symbol == "BTCUSDT")
+    for part in range(parts):
+        world.fill(
+            stop.client_order_id, 0.5 / parts, 8_900.0, side=OrderSide.SELL, ts_ns=now_ns - 10 * MINUTE + part,
+            fee=0.1, **coin,
+        )
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+@pytest.mark.parametrize("case", ["alone", "fees in a coin", "a transfer", "an intent"])
+def test_a_loss_of_an_outage_is_judged_whole_whatever_is_read_before_the_missed_bars(
+    stopped: World, case: str, restarts: bool
+) -> None:
+    """Fills, fees, transfers and intents are taken before the first missed bar: none books the loss days ago."""
+    minutes = 2 * 24 * 60 if restarts else 26 * 60
+    stopped.request("resume")
+    stopped.session.checkpoint()
+    now_ns = stopped.now_ns + minutes * MINUTE
+    world = restarted(stopped) if restarts else stopped
+    if restarts:
+        world.tell(ProcessStarted(ts_ns=now_ns, life="b-"))
+    stop_filled(world, now_ns, **({"parts": 6, "fee_asset": "BNB"} if case == "fees in a coin" else {}))
+    if case == "a transfer":
+        world.tell(MoneyTransferred(ts_ns=now_ns - 5 * MINUTE, amount=1.0, move_id="m1"))
+    if case == "an intent":
+        world.tell(IntentReceived(ts_ns=now_ns, intent=world.intent()))
+    missed(world, BARS + minutes - 2, lambda minute: 10_000.0, now_ns)
+    assert not world.engine.account.loss_latched, "not at a bar of the past"
+    for minute in range(BARS + minutes - 2, BARS + minutes + 2):
+        world.bar(minute, 10_000.0, 1_000.0)
+    assert world.engine.account.losses_pct()[0] == pytest.approx(-5.5, abs=0.01)
+    assert world.engine.account.loss_latched
+    raised = [one["ts_ns"] for one in world.records("halt.raised") if one["data"]["kind"] == "daily_loss"]
+    assert min(raised) >= now_ns - 5 * MINUTE
+
+
+def test_a_transfer_reported_out_of_order_books_no_loss_into_the_past(stopped: World) -> None:
+    """A fill of now was read before a transfer of just after the newest bar."""
+    now_ns = stopped.now_ns + 600 * MINUTE
+    stop_filled(stopped, now_ns)
+    stopped.tell(MoneyTransferred(ts_ns=stopped.now_ns + 1, amount=1.0, move_id="m1"))
+    assert stopped.engine.account.equity == pytest.approx(10_001.0)
+
+
+def test_a_transfer_between_two_bars_is_a_share_of_what_is_left(stopped: World) -> None:
+    """While bars come in time, a fill since the newest bar counts at once: half is lost, then doubled."""
+    stop = next(t for t in stopped.engine.gateway.tickets() if t.symbol == "BTCUSDT")
+    stopped.fill(stop.client_order_id, 0.5, 8_000.0, side=OrderSide.SELL, ts_ns=stopped.now_ns + 1)
+    stopped.tell(MoneyTransferred(ts_ns=stopped.now_ns + 2, amount=9_000.0, move_id="m1"))
+    stopped.bar(BARS + 1, 10_000.0, 1_000.0)
+    assert stopped.engine.account.losses_pct()[0] == pytest.approx(-10.0, abs=0.01)
+
+
+@pytest.mark.parametrize("seen_by", ["a fill", "a look"])
+def test_a_position_enlarged_after_missed_bars_is_not_followed_through_them(seen_by: str) -> None:
+    """0.01 BTC were held for ten hours, 3 BTC since two minutes: a dip in between lost nothing of note."""
+    world, minutes = World().begin(), 600
+    for order in orders(twice(world, held(0.01), ts_ns=world.now_ns)):
+        world.update(order, OrderStatus.NEW)
+    world.bar(BARS, 10_000.0, 1_000.0)
+    world.session.checkpoint()
+    now_ns = world.now_ns + minutes * MINUTE
+    world = restarted(world)
+    world.tell(ProcessStarted(ts_ns=now_ns, life="b-"))
+    if seen_by == "a fill":
+        world.fill("web_7", 2.99, side=OrderSide.BUY, ts_ns=now_ns - 2 * MINUTE)
+    else:
+        twice(world, held(3.0), ts_ns=now_ns)
+    world.session.checkpoint()
+    world = restarted(world)  # what is known of its growth is saved
+    dip = 1_000.0
+    missed(world, BARS + minutes - 2, lambda m: 10_000.0 - dip * math.sin(math.pi * (m - BARS) / (minutes - 2)), now_ns)
+    for minute in range(BARS + minutes - 2, BARS + minutes + 2):
+        world.bar(minute, 10_000.0, 1_000.0)
+    kinds = {one["data"]["kind"] for one in world.records("halt.raised")}
+    assert kinds <= {"reconciliation"}
+    assert world.engine.account.governor_level == 0
+    assert world.engine.account.equity == pytest.approx(10_000.0)

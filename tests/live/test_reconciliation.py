@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tests.live.live_world import SYMBOL, World, alive, cancels, held, look, orders, resting
+import pytest
+from tests.live.live_world import SYMBOL, World, alive, cancels, held, look, orders, resting, twice
 
-from quantum_trader.domain.enums import OrderStatus, OrderType
+from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.trading import OrderRequest
 from quantum_trader.engine.ids import client_order_id
 from quantum_trader.live.inputs import TimerFired
@@ -126,3 +127,39 @@ def test_timers_close_no_position_while_its_stop_is_in_doubt(world):
     for n in range(5):  # 25 s of a start whose user stream is not up
         sent += orders(world.tell(TimerFired(ts_ns=world.now_ns + n * 5 * 10**9, busy=())))
     assert not [o for o in sent if o.type is OrderType.MARKET], "closed as UNPROTECTED, the stop may rest at the venue"
+
+
+@pytest.mark.parametrize(("qty", "mark"), [(0.5, 10_000.0), (-0.5, 10_000.0), (0.5, 0.0)])
+def test_an_entry_price_that_cannot_be_read_earns_and_loses_nothing(world: World, qty: float, mark: float) -> None:
+    """0.0 as entry would be a gain of the whole value: the mark takes its place, or the newest close without one."""
+    close = world.engine.market.close(0)
+    twice(world, held(qty, 0.0, mark=mark))
+    position, books = world.engine.account.books.positions[SYMBOL], world.engine.account.books
+    assert position.entry_price == (mark or close)
+    assert books.equity([mark or close, 1_000.0]) == pytest.approx(10_000.0)
+    side = OrderSide.SELL if qty > 0.0 else OrderSide.BUY
+    world.fill("web_1", abs(qty), mark or close, side=side, ts_ns=world.now_ns + 10**9)
+    assert (books.positions, books.cash) == ({}, pytest.approx(10_000.0))
+    assert world.engine.shield.failures == 0
+    assert world.records("trade.closed")[-1]["data"]["pnl"] == pytest.approx(0.0)
+
+
+def test_a_resized_position_keeps_its_entry_where_the_venues_cannot_be_read(world: World) -> None:
+    """The gain since it was opened stays what it was, per unit."""
+    twice(world, held(0.5, 9_000.0))
+    twice(world, held(0.4, 0.0))
+    position = world.engine.account.books.positions[SYMBOL]
+    assert (position.qty, position.entry_price) == (0.4, 9_000.0)
+
+
+def test_a_position_without_any_price_is_taken_over_once_one_is_known() -> None:
+    """At a first start, before a bar: neither entry, mark nor close can be read."""
+    world = World().begin(0)
+    for minute in range(3):
+        assert orders(look(world, held(0.5, 0.0, mark=0.0), ts_ns=world.now_ns + minute)) == []
+    assert world.engine.account.books.positions == {}
+    assert world.engine.halts.held, "nothing opens"
+    world.bar(0, 10_000.0, 1_000.0)
+    stop = orders(twice(world, held(0.5, 0.0, mark=0.0)))[-1]
+    assert stop.type is OrderType.STOP_MARKET
+    assert world.engine.account.books.positions[SYMBOL].entry_price == 10_000.0

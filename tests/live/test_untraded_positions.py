@@ -151,3 +151,10 @@ def test_it_is_not_told_again_after_a_restart(world: World) -> None:
     assert [one.symbol for one in again.engine.adopting.untraded_positions()] == [FOREIGN]
     seen(again, theirs(), after_s=5)
     assert again.records("account.by_others") == []
+
+
+@pytest.mark.parametrize(("qty", "stop_price"), [(500.0, 97.5), (-500.0, 102.5)])
+def test_an_entry_price_that_cannot_be_read_is_the_mark(qty: float, stop_price: float) -> None:
+    """Its stop lies beyond the mark, and nothing is closed for want of an entry."""
+    (order,) = orders(seen(World().begin(50), msgspec.structs.replace(theirs(qty), entry_price=0.0)))
+    assert (order.type, order.stop_price) == (OrderType.STOP_MARKET, stop_price)

@@ -88,12 +88,12 @@ class Account:
     def follow(self, before: Any, closes: Any, since_ns: int) -> None:
         """Follow the account through a bar of the past, from the closes *before* (S,) at *since_ns* to *closes* (S,).
 
-        What was held all that time moves with the prices. What came or went since is valued with the first bar of the
-        present, when it is known to be there.
+        What was held all that time moves with the prices. What came or went since, and a position that has grown since,
+        is valued with the first bar of the present, when it is known to be there.
         """
         for position in self.books.positions.values():
             start, end = float(before[position.index]), float(closes[position.index])
-            if position.entry_ns <= since_ns and start > 0.0 and end > 0.0:
+            if position.complete_ns <= since_ns and start > 0.0 and end > 0.0:
                 self.equity += realised_pnl(position.sign, start, position.qty, end)
 
     # ------------------------------------------------------------------ money that moved

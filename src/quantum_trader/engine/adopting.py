@@ -376,12 +376,23 @@ class Adopting:
             position = None
         if theirs is None:
             return commands
+        entry_price = self._entry_price(theirs, position)
+        if not entry_price > 0.0:  # no price is known: the next comparison takes it over
+            return commands
         if position is None:
             return commands + self._adopt(
-                symbol, theirs.qty, theirs.entry_price, theirs.leverage, now_ns, "found at the venue",
-                theirs.mark_price,
+                symbol, theirs.qty, entry_price, theirs.leverage, now_ns, "found at the venue", theirs.mark_price
             )
-        return commands + self._resize(position, theirs, now_ns)
+        return commands + self._resize(position, theirs, entry_price, now_ns)
+
+    def _entry_price(self, theirs: VenuePosition, position: Position | None) -> float:
+        """The entry price that the venue reports; without one that of *position*, the mark or the newest close.
+
+        0.0 where none of them is known.
+        """
+        known = position.entry_price if position is not None else 0.0
+        close = self._market.close(self._instruments.index[theirs.symbol])
+        return next((price for price in (theirs.entry_price, known, theirs.mark_price, close) if price > 0.0), 0.0)
 
     def _close_vanished(self, position: Position, now_ns: int) -> list[Command]:
         """Close in the books what the venue no longer holds; the wallet shows what it really earned."""
@@ -398,12 +409,16 @@ class Adopting:
         position.exit_reason = ExitReason.EXTERNAL
         return self._fills.reduced(fill, None)
 
-    def _resize(self, position: Position, theirs: VenuePosition, now_ns: int) -> list[Command]:
+    def _resize(
+        self, position: Position, theirs: VenuePosition, entry_price: float, now_ns: int
+    ) -> list[Command]:
         what = f"changed {position.side.value} {position.qty:g} to {abs(theirs.qty):g}"
         self._told_at(position.symbol, what, now_ns)
+        if abs(theirs.qty) > position.qty:
+            position.grown_ns = now_ns
         position.qty = abs(theirs.qty)
         position.peak_qty = max(position.peak_qty, position.qty)
-        position.entry_price = theirs.entry_price
+        position.entry_price = entry_price
         if theirs.leverage > 0.0:  # 0.0: the venue does not say
             position.plan.leverage = theirs.leverage
         return self._protection.bracket(position, position.entry_price, now_ns, position.stop)

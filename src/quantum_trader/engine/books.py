@@ -72,6 +72,7 @@ class Position(msgspec.Struct, kw_only=True):
     bars_held: int = 0
     exit_reason: ExitReason | None = None
     lost_stops: int = 0  # consecutive stop orders that did not reach the venue
+    grown_ns: int = 0  # when it last became larger; 0: not since its entry
 
     @property
     def sign(self) -> int:
@@ -82,6 +83,11 @@ class Position(msgspec.Struct, kw_only=True):
     def side(self) -> Side:
         """LONG or SHORT."""
         return Side.LONG if self.plan.sign > 0 else Side.SHORT
+
+    @property
+    def complete_ns(self) -> int:
+        """Since when all of its quantity has been held."""
+        return max(self.entry_ns, self.grown_ns)
 
     @property
     def margin(self) -> float:
@@ -130,6 +136,7 @@ class Books:
         position.entry_price = entry_after_fill(position.qty, position.entry_price, fill.qty, fill.price)
         position.qty += fill.qty
         position.peak_qty = max(position.peak_qty, position.qty)
+        position.grown_ns = max(position.grown_ns, fill.ts_ns)
         position.fees += fill.fee
         return position
 
@@ -243,13 +250,19 @@ def _closed_trade(
         stop_price=first_stop, target_price=position.target,
         exit_reason=position.exit_reason or ExitReason.FLATTEN, pnl=pnl, fees=position.fees,
         funding=position.funding, slippage_bps=(position.entry_slippage_bps + slippage_bps) / 2.0, risk_amount=risk,
-        r_multiple=pnl / risk, mfe_r=sign * (best - entry) / distance, mae_r=sign * (worst - entry) / distance,
-        stop_distance_pct=distance / entry * 100.0, stop_distance_atr=distance / plan.atr,
-        target_distance_atr=abs(position.target - entry) / plan.atr if position.target > 0.0 else 0.0,
+        r_multiple=_ratio(pnl, risk), mfe_r=_ratio(sign * (best - entry), distance),
+        mae_r=_ratio(sign * (worst - entry), distance), stop_distance_pct=_ratio(distance, entry) * 100.0,
+        stop_distance_atr=_ratio(distance, plan.atr),
+        target_distance_atr=_ratio(abs(position.target - entry), plan.atr) if position.target > 0.0 else 0.0,
         bars_held=position.bars_held, regime_entry=plan.regime, regime_exit=regime,
         exit_mode=EXIT_CODES[plan.exit_mode].value, confidence=plan.confidence, policy_hash=plan.policy_hash,
         model=plan.model,
     )
+
+
+def _ratio(part: float, whole: float) -> float:
+    """*part* / *whole*; 0.0 where the whole is 0.0, as of a position whose entry price or stop is unknown."""
+    return part / whole if whole != 0.0 else 0.0
 
 
 def closing_side(sign: int) -> OrderSide:

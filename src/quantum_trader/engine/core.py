@@ -243,6 +243,7 @@ class Engine:
     def on_event(self, event: OrderUpdate | Fill | FundingPayment) -> list[Command]:
         """Take one venue event; returns what is to be sent because of it."""
         self.last_event_ns = max(self.last_event_ns, event.ts_ns)
+        self.market.heard(event.ts_ns)
         if not self.adopting.admits(event):
             return []
         if isinstance(event, Fill):
@@ -307,10 +308,12 @@ class Engine:
 
     def on_snapshot(self, snapshot: VenueSnapshot) -> list[Command]:
         """Compare the books with the venue; what two looks in a row show alike is acted on."""
+        self.market.heard(snapshot.ts_ns)
         return self.adopting.on_snapshot(snapshot)
 
     def on_transfer(self, amount: float, ts_ns: int, move_id: str = "") -> None:
         """Book money paid in or taken out at *ts_ns* (USDT, signed), once: no profit, no loss, no drawdown."""
+        self.market.heard(ts_ns)
         self.money.on_transfer(amount, ts_ns, move_id)
 
     def on_health(self, level: int, connected: bool, reason: str, now_ns: int) -> None:
@@ -339,6 +342,7 @@ class Engine:
 
         It is recorded before its effects, so that a replay finds it.
         """
+        self.market.heard(now_ns)
         self.records.record("intent.received", intent.trace_id, now_ns, intent, RUN)
         return self.opening.take_intent(intent, now_ns)
 
@@ -376,6 +380,7 @@ class Engine:
 
     def continue_as(self, process: str, now_ns: int) -> None:
         """Note that another process has taken the session over; its orders get ids of their own."""
+        self.market.heard(now_ns)
         self.gateway.take_over(process)
         self.note("session.continued", now_ns, SessionContinued(
             life=process, open_positions=len(self.account.books.positions)

@@ -40,6 +40,7 @@ class Market:
         self._past_ns = max(interval_ns, int(settings.limits.max_data_age_s * NS_PER_SECOND) + 1)
         self.now_ns = 0  # close of the newest bars
         self.late_ns = 0  # how long after their close they were decided on; a replay is never late
+        self.heard_ns = 0  # the newest time of anything else taken since those bars; 0: nothing
         count = len(instruments.symbols)
         self.kernel = SignalKernel(
             instruments.symbols, interval_ns, settings.market, settings.signals, instruments.ticks.tolist()
@@ -70,9 +71,18 @@ class Market:
     def is_past(self) -> bool:
         """Whether the newest closes are of the past (a warm-up, bars missed before a start or during an outage).
 
-        The account of now is not valued at them: what it holds may not have been there, and what it held may be gone.
+        They are as well where something later was heard of before the missed bars are taken: the next bar then comes
+        too late. The account of now is not valued at them: what it holds may not have been there, and what it held may
+        be gone.
         """
-        return self.now_ns == 0 or self.late_ns >= self._past_ns
+        return (
+            self.now_ns == 0 or self.late_ns >= self._past_ns
+            or self.heard_ns - self.now_ns >= self.interval_ns + self._past_ns
+        )
+
+    def heard(self, ts_ns: int) -> None:
+        """Note that something of *ts_ns* is taken after the newest bars."""
+        self.heard_ns = max(self.heard_ns, ts_ns)
 
     # ------------------------------------------------------------------ bars
 
@@ -82,7 +92,7 @@ class Market:
         The third bad bar in a row halts its symbol, the third good one ends that.
         """
         now_ns = self.now_ns = batch.ts_ns + self.interval_ns
-        self.late_ns = late_ns
+        self.late_ns, self.heard_ns = late_ns, 0
         if stage.screen(batch.ohlcv, batch.present, self._ticks, self._clean, now_ns):
             self._refuse_bad_bars(batch, now_ns)
             batch = MarketBatch(batch.ts_ns, batch.interval_ns, batch.ohlcv, self._clean.copy())
@@ -159,7 +169,7 @@ class Market:
         return {
             "kernel": self.kernel.state(), "symbols": self.symbols, "levels": self.levels, "costs": self.costs,
             "ticks": self._ticks, "regimes": self.regimes, "regime_names": self._regime_names,
-            "now_ns": self.now_ns, "late_ns": self.late_ns,
+            "now_ns": self.now_ns, "late_ns": self.late_ns, "heard_ns": self.heard_ns,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -168,5 +178,5 @@ class Market:
         self.symbols[...], self.levels[...], self.costs[...] = state["symbols"], state["levels"], state["costs"]
         self._ticks[...], self.regimes[...] = state["ticks"], state["regimes"]
         self._regime_names = list(state["regime_names"])
-        self.now_ns, self.late_ns = state["now_ns"], state["late_ns"]
+        self.now_ns, self.late_ns, self.heard_ns = state["now_ns"], state["late_ns"], state.get("heard_ns", 0)
         self._halted = {index for index in range(len(self.levels)) if self.is_halted(index)}

@@ -92,7 +92,7 @@ class Money:
             self._halts.hold(f"the wallet holds {wallet:.2f} USDT, the books {before:.2f}", now_ns)
 
     def _equity(self) -> float:
-        """The account's equity by its books now; as last known while bars of the past are taken."""
+        """The account's equity by its books now; as last known where the newest bars are of the past."""
         account, market = self._account, self._market
         return account.equity if market.is_past else account.books.equity(market.closes)
 

@@ -200,8 +200,9 @@ def _stop_price(theirs: VenuePosition, filters: Instrument | None) -> float:
     if filters is None:
         return math.nan
     sign = 1 if theirs.qty > 0.0 else -1
-    mark = theirs.mark_price if theirs.mark_price > 0.0 else theirs.entry_price
-    price = min(theirs.entry_price, mark) if sign > 0 else max(theirs.entry_price, mark)
+    entry = theirs.entry_price if theirs.entry_price > 0.0 else theirs.mark_price
+    mark = theirs.mark_price if theirs.mark_price > 0.0 else entry
+    price = min(entry, mark) if sign > 0 else max(entry, mark)
     stop_atr, target_atr, _, _, _ = exit_row(TREND_UNKNOWN, VOL_UNKNOWN)
     try:
         stop, _ = bracket(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from tests.venues.binance import examples
@@ -14,6 +16,7 @@ from quantum_trader.domain.trading import Fill, FundingPayment, OrderUpdate
 from quantum_trader.engine.ports import VenueBalance, VenuePosition
 from quantum_trader.engine.venue_port import Kline, LeverageChanged, MarkPrice, Quote, WalletChanged
 from quantum_trader.venues.binance import parse, wire
+from quantum_trader.venues.binance.rows import readable_rows
 
 MS = 1_000_000
 TIER = LeverageTier(max_notional=1e6, maintenance_margin_rate=0.01, max_leverage=20.0, maintenance_amount=0.0)
@@ -364,3 +367,24 @@ def test_a_stop_that_never_stops_triggering_protects_nothing() -> None:
     stuck = algo(answer, now_ms=1_011_000)
 
     assert (stuck.status, stuck.reason) == (OrderStatus.CANCELED, "EXPIRED")
+
+
+@pytest.mark.parametrize("ms", [10**18, 10**14, -1])
+def test_a_row_of_an_absurd_time_is_left_out(ms: int) -> None:
+    """It would end the process at each start: its time fits no clock, and no input can hold it."""
+    rows = (
+        (wire.TradeAnswer, "time", {
+            "id": 1, "orderId": 2, "symbol": "BTCUSDT", "side": "BUY", "price": "1", "qty": "1", "commission": "0",
+            "commissionAsset": "USDT", "time": 1_700_000_000_000, "maker": False,
+        }),
+        (wire.IncomeAnswer, "time", {
+            "symbol": "", "incomeType": "TRANSFER", "income": "5", "asset": "USDT", "time": 1_700_000_000_000,
+            "tranId": 10**18,
+        }),
+        (wire.FundingRateAnswer, "fundingTime", {
+            "symbol": "BTCUSDT", "fundingRate": "0.0001", "fundingTime": 1_700_000_000_000,
+        }),
+    )
+    for kind, field, row in rows:
+        found: list[Any] = readable_rows(kind)(msgspec.json.encode([row, row | {field: ms}]))  # type: ignore[arg-type]
+        assert len(found) == 1

@@ -10,6 +10,7 @@ import pytest
 from tests.venues.binance import examples
 
 from quantum_trader.domain.enums import OrderStatus
+from quantum_trader.domain.errors import VenueError
 from quantum_trader.domain.trading import Fill, OrderUpdate
 from quantum_trader.engine.venue_port import StreamEvent
 from quantum_trader.venues.binance import parse
@@ -154,3 +155,18 @@ def test_wallet_and_leverage_changes_are_events() -> None:
     events = Account().events_of(examples.ACCOUNT_UPDATE, examples.ACCOUNT_CONFIG_UPDATE, examples.MULTI_ASSETS_UPDATE)
 
     assert [type(event).__name__ for event in events] == ["WalletChanged", "LeverageChanged"]
+
+
+@pytest.mark.parametrize("ms", [10**18, 10**14, -1])
+def test_an_event_at_an_absurd_time_is_read_again_from_the_account(ms: int) -> None:
+    """It could be neither written nor placed in time: the connection ends, and the account is read."""
+    account = Account()
+    filled = execution("qt-1")
+    filled["o"]["T"] = ms
+    acknowledged = order("qt-1", "NEW", "NEW", T=ms)
+    ended = algo("qt-2", "EXPIRED") | {"T": ms}
+    wallet = msgspec.json.decode(examples.ACCOUNT_UPDATE) | {"T": ms}
+    leverage = msgspec.json.decode(examples.ACCOUNT_CONFIG_UPDATE) | {"T": ms}
+    for frame in (filled, acknowledged, ended, wallet, leverage):
+        with pytest.raises(VenueError, match="cannot be read"):
+            account.events_of(frame)

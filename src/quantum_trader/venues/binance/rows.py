@@ -1,7 +1,7 @@
 """Decodes lists of rows of which some may be unreadable: one odd row, of whatever symbol, hides no other row.
 
-A row is unreadable when a field is missing or of another kind, or when a number is not finite or beyond any real
-quantity, price or amount of money.
+A row is unreadable when a field is missing or of another kind, when a number is not finite or beyond any real
+quantity, price or amount of money, or when the time of what it reports is none.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from quantum_trader.venues.binance.wire import T
 
 LARGEST: Final = 1e18  # beyond it a number is no quantity, price or amount of money
 _LATEST_MS: Final = 10**14  # the year 5138
+_TIMES: Final = ("time", "funding_time")  # of an execution, a payment or a transfer, ms
 _BLANKS: Final[dict[Any, Any]] = {str: "", int: 0, float: math.nan, bool: False}
 
 
@@ -94,7 +95,12 @@ def salvaged(kind: type[T], row: object) -> T:
 
 def milliseconds(value: int) -> int:
     """A time stamp, or 0 when it is none."""
-    return value if 0 <= value < _LATEST_MS else 0
+    return value if is_time(value) else 0
+
+
+def is_time(value: int) -> bool:
+    """Whether *value* can be a time stamp in ms."""
+    return 0 <= value < _LATEST_MS
 
 
 def _field(field: Any, value: object) -> Any:
@@ -119,7 +125,10 @@ def _strict(kind: type[T], row: object) -> T | None:
 
 
 def _is_readable(row: Any) -> bool:
-    return all(not isinstance(value, float) or abs(value) < LARGEST for value in _values(row))
+    return (
+        all(not isinstance(value, float) or abs(value) < LARGEST for value in _values(row))
+        and all(is_time(getattr(row, name, 0)) for name in _TIMES)
+    )
 
 
 def _values(row: Any) -> list[Any]:

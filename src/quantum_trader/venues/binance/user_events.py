@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from quantum_trader.domain.clock import NS_PER_MS
 from quantum_trader.domain.enums import OrderStatus
 from quantum_trader.domain.trading import OrderUpdate
 from quantum_trader.engine.venue_port import StreamEvent
@@ -96,5 +95,5 @@ class UserEvents:
         word = body.X if body.X in ("EXPIRED", "REJECTED") else ""
         return OrderUpdate(
             client_order_id=body.caid, venue_order_id=str(body.aid), symbol=body.s, status=status,
-            ts_ns=frame.T * NS_PER_MS, reason=f"{word} {body.rm}".strip(),
+            ts_ns=parse.time_ns(frame.T), reason=f"{word} {body.rm}".strip(),
         )
