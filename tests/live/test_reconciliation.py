@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from tests.live.live_world import SYMBOL, World, alive, cancels, held, look, orders, resting
+import math
+
+import pytest
+from tests.live.live_world import SYMBOL, World, alive, cancels, held, look, orders, resting, twice
 
 from quantum_trader.domain.enums import OrderStatus, OrderType
 from quantum_trader.domain.trading import OrderRequest
+from quantum_trader.engine.core import LiveAccount
 from quantum_trader.engine.ids import client_order_id
 from quantum_trader.live.inputs import TimerFired
 
@@ -126,3 +130,40 @@ def test_timers_close_no_position_while_its_stop_is_in_doubt(world):
     for n in range(5):  # 25 s of a start whose user stream is not up
         sent += orders(world.tell(TimerFired(ts_ns=world.now_ns + n * 5 * 10**9, busy=())))
     assert not [o for o in sent if o.type is OrderType.MARKET], "closed as UNPROTECTED, the stop may rest at the venue"
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_quantity_that_cannot_be_read_halts_openings_and_is_not_taken_over(world: World, own: bool) -> None:
+    """NaN in two looks: the halt names the symbol, the books keep what they hold; so after a resume."""
+    if own:
+        world.opened()
+    before = {symbol: one.qty for symbol, one in world.engine.account.books.positions.items()}
+    rest = alive(world)
+    assert orders(twice(world, held(qty=math.nan), orders=rest)) == []
+    assert f"{SYMBOL}: the position as the venue reports it cannot be read" in world.engine.halts.held
+    assert len(world.records("reconciliation.difference")) == 1
+    assert {symbol: one.qty for symbol, one in world.engine.account.books.positions.items()} == before
+    assert orders(world.wish("x2")) == []
+    world.request("resume")
+    twice(world, held(qty=math.nan), orders=rest)
+    assert world.engine.halts.held
+
+
+def test_a_wallet_that_cannot_be_read_halts_openings_and_is_not_taken_over() -> None:
+    """NaN in two looks: the books keep their money."""
+    world = World(live=LiveAccount(adopt_quietly=False)).begin(50)
+    before = world.engine.account.books.cash
+    twice(world, wallet=math.nan)
+    assert "the wallet as the venue reports it cannot be read" in world.engine.halts.held
+    assert world.engine.account.books.cash == before
+
+
+def test_a_quantity_that_cannot_be_read_is_the_same_after_a_restart() -> None:
+    """The look before the restart counts."""
+    world = World(live=LiveAccount(adopt_quietly=False)).begin(50)
+    look(world, held(qty=math.nan))
+    world.session.checkpoint()
+    again = World(world.log, world.store, live=LiveAccount(adopt_quietly=False))
+    again.session.recover()
+    look(again, held(qty=math.nan))
+    assert again.engine.halts.held
