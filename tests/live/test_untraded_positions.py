@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from tests.live.live_world import SYMBOL, World, cancels, held, look, orders, resting
@@ -78,6 +80,23 @@ def test_a_stop_of_theirs_is_enough(world: World) -> None:
     assert [one.stop for one in world.engine.adopting.untraded_positions()] == [90.0]
     small = resting("web_1", symbol=FOREIGN, qty=499.0, stop_price=90.0)
     assert len(orders(seen(world, theirs(), orders=(small,), after_s=60))) == 1
+
+
+@pytest.mark.parametrize(("qty", "liquidation", "order"), [
+    (500.0, 0.0, {"stop_price": 0.0}),  # a trailing stop
+    (500.0, 0.0, {"stop_price": 90.0, "price": 89.0}),  # a stop-limit
+    (500.0, 95.0, {"stop_price": 90.0}),  # liquidated before it triggers
+    (-500.0, 105.0, {"stop_price": 110.0, "side": OrderSide.BUY}),
+])
+def test_an_order_that_cannot_stop_the_loss_is_no_stop(
+    world: World, qty: float, liquidation: float, order: dict[str, Any]
+) -> None:
+    """The position gets one of ours, before the liquidation."""
+    own = resting("web_1", symbol=FOREIGN, qty=500.0, **order)
+    (stop,) = orders(seen(world, theirs(qty, liquidation_price=liquidation), orders=(own,)))
+    assert stop.type is OrderType.STOP_MARKET
+    assert liquidation == 0.0 or (stop.stop_price - liquidation) * qty > 0.0
+    assert [one.stop for one in world.engine.adopting.untraded_positions()] == [0.0]
 
 
 def test_a_position_without_a_possible_stop_is_closed(world: World) -> None:

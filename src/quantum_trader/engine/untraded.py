@@ -121,7 +121,7 @@ class UntradedPositions:
         if not (theirs.symbol and math.isfinite(theirs.qty)):  # nothing can be sent for it: a person has to look
             known.stop = 0.0
             return []
-        stops = [order for order in snapshot.orders if _covers(order, theirs)]
+        stops = [order for order in snapshot.orders if is_stop_for(order, theirs)]
         known.stop = stops[-1].stop_price if stops else 0.0
         waits = now_ns - known.sent_ns < _PATIENCE_NS
         filters = next((one for one in snapshot.filters if one.symbol == theirs.symbol), None)
@@ -186,12 +186,17 @@ class UntradedPositions:
         self.held = {key: msgspec.convert(raw, UntradedPosition) for key, raw in state["held"].items()}
 
 
-def _covers(order: VenueOrder, theirs: VenuePosition) -> bool:
-    """Whether *order* is a stop for the whole position."""
+def is_stop_for(order: VenueOrder, theirs: VenuePosition) -> bool:
+    """Whether *order* is a stop at market for the whole position that triggers before the venue liquidates it.
+
+    A stop-limit (it has a price) may stay unfilled; a trailing stop has no stop price.
+    """
+    sign, liquidation = 1 if theirs.qty > 0.0 else -1, theirs.liquidation_price
     return (
-        order.symbol == theirs.symbol and order.type is OrderType.STOP_MARKET
-        and order.side is closing_side(1 if theirs.qty > 0.0 else -1)
+        order.symbol == theirs.symbol and order.type is OrderType.STOP_MARKET and order.side is closing_side(sign)
         and order.qty >= abs(theirs.qty) * (1.0 - _SAME)
+        and order.stop_price > 0.0 and not order.price > 0.0
+        and not (liquidation > 0.0 and (order.stop_price - liquidation) * sign <= 0.0)
     )
 
 
