@@ -359,6 +359,22 @@ def test_status_asks_the_venue_itself(account: FakeAccount, tmp_path: Path) -> N
     assert unprotected(asyncio.run(look(account))) == ["BBBUSDT"]
 
 
+def test_an_order_that_cannot_stop_the_loss_is_shown_as_no_stop(account: FakeAccount) -> None:
+    """A trailing stop, a stop-limit, a stop behind the liquidation."""
+    view = asyncio.run(look(account))
+    assert unprotected(view) == []
+    long = next(one for one in view.positions if one.qty > 0.0)
+    stop = next(one for one in view.orders if one.client_order_id == "qt-stop-a")
+    for changed in (
+        msgspec.structs.replace(stop, stop_price=0.0), msgspec.structs.replace(stop, price=stop.stop_price - 1.0)
+    ):
+        orders = tuple(changed if one is stop else one for one in view.orders)
+        assert unprotected(msgspec.structs.replace(view, orders=orders)) == [long.symbol]
+    closer = msgspec.structs.replace(long, liquidation_price=stop.stop_price + 1.0)
+    positions = tuple(closer if one is long else one for one in view.positions)
+    assert unprotected(msgspec.structs.replace(view, positions=positions)) == [long.symbol]
+
+
 def test_a_full_disk_does_not_stop_closing(tmp_path: Path) -> None:
     """The step is shown with a note that it is not recorded."""
     shown: list[DirectAction] = []

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from tests.live.live_world import SYMBOL, World, alive, cancels, held, look, orders, resting, twice
 
 from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.trading import OrderRequest
+from quantum_trader.engine.core import LiveAccount
 from quantum_trader.engine.ids import client_order_id
 from quantum_trader.live.inputs import TimerFired
 
@@ -163,3 +166,40 @@ def test_a_position_without_any_price_is_taken_over_once_one_is_known() -> None:
     stop = orders(twice(world, held(0.5, 0.0, mark=0.0)))[-1]
     assert stop.type is OrderType.STOP_MARKET
     assert world.engine.account.books.positions[SYMBOL].entry_price == 10_000.0
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_quantity_that_cannot_be_read_halts_openings_and_is_not_taken_over(world: World, own: bool) -> None:
+    """NaN in two looks: the halt names the symbol, the books keep what they hold; so after a resume."""
+    if own:
+        world.opened()
+    before = {symbol: one.qty for symbol, one in world.engine.account.books.positions.items()}
+    rest = alive(world)
+    assert orders(twice(world, held(qty=math.nan), orders=rest)) == []
+    assert f"{SYMBOL}: the position as the venue reports it cannot be read" in world.engine.halts.held
+    assert len(world.records("reconciliation.difference")) == 1
+    assert {symbol: one.qty for symbol, one in world.engine.account.books.positions.items()} == before
+    assert orders(world.wish("x2")) == []
+    world.request("resume")
+    twice(world, held(qty=math.nan), orders=rest)
+    assert world.engine.halts.held
+
+
+def test_a_wallet_that_cannot_be_read_halts_openings_and_is_not_taken_over() -> None:
+    """NaN in two looks: the books keep their money."""
+    world = World(live=LiveAccount(adopt_quietly=False)).begin(50)
+    before = world.engine.account.books.cash
+    twice(world, wallet=math.nan)
+    assert "the wallet as the venue reports it cannot be read" in world.engine.halts.held
+    assert world.engine.account.books.cash == before
+
+
+def test_a_quantity_that_cannot_be_read_is_the_same_after_a_restart() -> None:
+    """The look before the restart counts."""
+    world = World(live=LiveAccount(adopt_quietly=False)).begin(50)
+    look(world, held(qty=math.nan))
+    world.session.checkpoint()
+    again = World(world.log, world.store, live=LiveAccount(adopt_quietly=False))
+    again.session.recover()
+    look(again, held(qty=math.nan))
+    assert again.engine.halts.held

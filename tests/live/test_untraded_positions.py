@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from tests.live.live_world import SYMBOL, World, cancels, held, look, orders, resting
@@ -78,6 +80,23 @@ def test_a_stop_of_theirs_is_enough(world: World) -> None:
     assert [one.stop for one in world.engine.adopting.untraded_positions()] == [90.0]
     small = resting("web_1", symbol=FOREIGN, qty=499.0, stop_price=90.0)
     assert len(orders(seen(world, theirs(), orders=(small,), after_s=60))) == 1
+
+
+@pytest.mark.parametrize(("qty", "liquidation", "order"), [
+    (500.0, 0.0, {"stop_price": 0.0}),  # a trailing stop
+    (500.0, 0.0, {"stop_price": 90.0, "price": 89.0}),  # a stop-limit
+    (500.0, 95.0, {"stop_price": 90.0}),  # liquidated before it triggers
+    (-500.0, 105.0, {"stop_price": 110.0, "side": OrderSide.BUY}),
+])
+def test_an_order_that_cannot_stop_the_loss_is_no_stop(
+    world: World, qty: float, liquidation: float, order: dict[str, Any]
+) -> None:
+    """The position gets one of ours, before the liquidation."""
+    own = resting("web_1", symbol=FOREIGN, qty=500.0, **order)
+    (stop,) = orders(seen(world, theirs(qty, liquidation_price=liquidation), orders=(own,)))
+    assert stop.type is OrderType.STOP_MARKET
+    assert liquidation == 0.0 or (stop.stop_price - liquidation) * qty > 0.0
+    assert [one.stop for one in world.engine.adopting.untraded_positions()] == [0.0]
 
 
 def test_a_position_without_a_possible_stop_is_closed(world: World) -> None:
@@ -158,3 +177,76 @@ def test_an_entry_price_that_cannot_be_read_is_the_mark(qty: float, stop_price: 
     """Its stop lies beyond the mark, and nothing is closed for want of an entry."""
     (order,) = orders(seen(World().begin(50), msgspec.structs.replace(theirs(qty), entry_price=0.0)))
     assert (order.type, order.stop_price) == (OrderType.STOP_MARKET, stop_price)
+
+
+def refused(world: World, order: OrderRequest, reason: str) -> None:
+    """The venue refuses *order*."""
+    world.say(OrderUpdate(
+        client_order_id=order.client_order_id, venue_order_id="", symbol=FOREIGN, status=OrderStatus.REJECTED,
+        ts_ns=world.now_ns, reason=reason,
+    ))
+
+
+def test_a_position_larger_than_the_largest_order_is_closed_in_parts(world: World) -> None:
+    """5,000,000 contracts where the venue takes 1,000,000 in an order: smaller parts until all of it is closed."""
+    left, sizes, minute = 5_000_000.0, [], 0
+    while left > 0.0 and minute < 30:
+        for one in orders(seen(world, theirs(left), after_s=60 * minute)):
+            if one.qty > 1_000_000.0:
+                refused(world, one, "-4005 Quantity greater than max quantity.")
+            elif one.type is OrderType.MARKET:
+                sizes.append(one.qty)
+                left -= one.qty
+        minute += 1
+    assert left == 0.0
+    assert minute <= 6
+    assert max(sizes) == 625_000.0
+    assert world.engine.halts.closed() == "", "two refusals, then a part is taken"
+
+
+def test_a_close_that_is_refused_again_and_again_halts_also_with_adopt(world: World) -> None:
+    """Three in a row, whatever their size; the halt comes once."""
+    tried = []
+    for minute in range(6):
+        (close,) = orders(seen(world, theirs(-8.0), after_s=60 * minute, known=False))[:1]
+        tried.append(close.qty)
+        assert (world.engine.halts.held != "") is (minute >= 3)
+        refused(world, close, "-4005 Quantity greater than max quantity.")
+    assert tried == [8.0, 4.0, 2.0, 1.0, 0.5, 0.25]
+    assert f"{FOREIGN}: closing is refused again and again: -4005" in world.engine.halts.held
+    assert len(world.records("halt.raised")) == 1
+
+
+def test_an_unreachable_venue_does_not_count_as_a_refused_close(world: World) -> None:
+    """Nothing was refused: the same close is sent again."""
+    for minute in range(5):
+        (close,) = orders(seen(world, theirs(-8.0), after_s=60 * minute, known=False))
+        assert close.qty == 8.0
+        refused(world, close, "LOST: the venue does not know it")
+    assert world.engine.halts.held == ""
+
+
+def test_it_halts_after_another_difference_was_resumed(halting: World) -> None:
+    """The wallet differs already: the position's halt is raised at the comparison after the resume, once."""
+    halting.engine.halts.hold("the wallet holds 9.00 USDT, the books 10.00", halting.now_ns)
+    (stop,) = orders(seen(halting, theirs()))
+    halting.request("resume", "paid in")
+    seen(halting, theirs(), orders=(at_venue(stop),), after_s=60)
+    assert f"{FOREIGN}: a position of +500" in halting.engine.halts.held
+    assert len(halting.records("halt.raised")) == 2
+    halting.request("resume", "that is mine")
+    seen(halting, theirs(), orders=(at_venue(stop),), after_s=120)
+    assert halting.engine.halts.closed() == ""
+
+
+def test_two_of_them_halt_one_after_the_other_also_after_a_restart(halting: World) -> None:
+    """A checkpoint keeps what was not raised yet."""
+    both = (theirs(), msgspec.structs.replace(theirs(), symbol="XYZUSDT"))
+    seen(halting, *both)
+    halting.request("resume", "seen")
+    halting.session.checkpoint()
+    again = World(halting.log, halting.store, live=LiveAccount(adopt_quietly=False))
+    again.session.recover()
+    seen(again, *both, after_s=60)
+    assert len(again.records("halt.raised")) == 1
+    assert f"{FOREIGN}: " in again.engine.halts.held

@@ -6,6 +6,7 @@ A replay is given :class:`RefuseUnexplained`: its venue is its own, so such a fi
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -323,7 +324,13 @@ class Adopting:
             )
         if kind is DifferenceKind.LEVERAGE:
             return self._take_leverage(self._account.books.positions[difference.symbol], difference.venue, now_ns)
-        if kind is DifferenceKind.WALLET:
+        if kind in (DifferenceKind.WALLET, DifferenceKind.POSITION) and not math.isfinite(difference.venue):
+            what = f"{difference.symbol}: the position" if difference.symbol else "the wallet"
+            self._halts.hold(
+                f"{what} as the venue reports it cannot be read (the books hold {difference.books:g}); look at the "
+                "venue, then resume", now_ns,
+            )
+        elif kind is DifferenceKind.WALLET:
             self._money.take_wallet(snapshot.wallet, now_ns)
         elif kind is DifferenceKind.POSITION:
             self._halts.hold(

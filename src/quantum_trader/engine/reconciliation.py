@@ -6,6 +6,7 @@ because a fill may be in transit during the first; the driver queries the named 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, Final
@@ -139,6 +140,11 @@ def _order_kind(order_id: str, is_own: Callable[[str], bool]) -> DifferenceKind:
     return DifferenceKind.STRAY_ORDER if is_own(order_id) else DifferenceKind.OTHER_TRADER
 
 
+def _is_same(before: float, now: float) -> bool:
+    """Whether two looks read the same figure; one that cannot be read (NaN) is the same as another such."""
+    return before == now or (math.isnan(before) and math.isnan(now))
+
+
 class Reconciler:
     """Keeps the differences of the last comparison and since when there are any."""
 
@@ -153,7 +159,8 @@ class Reconciler:
     def look(self, found: list[Difference], snapshot: VenueSnapshot, symbols: Iterable[str]) -> list[Difference]:
         """Store the differences *found* in one snapshot; return those that the previous snapshot showed as well."""
         ts_ns = snapshot.ts_ns
-        confirmed = [one for one in found if self._before.get(one.key) == one.venue]
+        before = self._before
+        confirmed = [one for one in found if one.key in before and _is_same(before[one.key], one.venue)]
         gone = {one.key for one in confirmed}
         self._before = {one.key: one.venue for one in found if one.key not in gone}
         self.open = found

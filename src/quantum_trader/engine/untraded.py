@@ -16,7 +16,7 @@ import msgspec
 
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import EXIT_TREND_FOLLOW, TREND_UNKNOWN, VOL_UNKNOWN, OrderStatus, OrderType
-from quantum_trader.domain.instrument import Instrument, ceil_to
+from quantum_trader.domain.instrument import Instrument, ceil_to, floor_to
 from quantum_trader.domain.trading import Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine import ids
 from quantum_trader.engine.books import closing_side
@@ -26,10 +26,12 @@ from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.ports import Rejection, VenueOrder, VenuePosition
 from quantum_trader.engine.reconciliation import VenueSnapshot
 from quantum_trader.engine.records import Records
+from quantum_trader.engine.refusals import TOO_LARGE, is_of
 from quantum_trader.risk.exits import bracket, exit_row
 
 UNKNOWN_ATR: Final = 0.01  # of the price, for a position whose ATR is not known
-_TRIES: Final = 3  # stops that may be refused or lost in a row before the position is closed
+_TRIES: Final = 3  # stops that may be refused or lost in a row before the position is closed; closes, before a halt
+_PARTS: Final = 10  # closing orders of one comparison, where the venue takes no order for the whole position
 _PATIENCE_NS: Final = 10 * NS_PER_SECOND  # an order that does not show in the account for this long has failed
 _SAME: Final = 1e-9  # of a quantity: less is nothing
 
@@ -46,6 +48,10 @@ class UntradedPosition(msgspec.Struct, kw_only=True):
     sent_ns: int = 0  # when it was made; 0: it has ended
     tries: int = 0  # stops in a row that did not come to rest
     closing: bool = False
+    order_qty: float = 0.0  # of our last order
+    most: float = 0.0  # what one order may hold at most; 0.0: not known
+    refusals: int = 0  # closes that were refused in a row
+    unraised: str = ""  # why openings must halt, while another difference holds them
 
 
 class UntradedPositions:
@@ -71,6 +77,7 @@ class UntradedPositions:
         commands: list[Command] = []
         for key, theirs in sorted(shown.items()):
             known = self._seen(key, theirs, snapshot.ts_ns)
+            self._raise(known, snapshot.ts_ns)
             if theirs.symbol not in snapshot.busy:
                 commands += self._see_to(known, theirs, snapshot)
         symbols = {one.symbol for one in shown.values()}
@@ -90,7 +97,28 @@ class UntradedPositions:
             if known.order_id == event.client_order_id and known.sent_ns:
                 self._records.record("order.updated", "", event.ts_ns, event)
                 known.sent_ns = 0
-                known.closing = known.closing or event.reason.startswith(Rejection.WOULD_TRIGGER.value)
+                self._ended(known, event)
+
+    def _ended(self, known: UntradedPosition, update: OrderUpdate) -> None:
+        """Make the next try one that may succeed; after several refused closes in a row a person has to look."""
+        reason, too_large = update.reason, is_of(update.reason, TOO_LARGE)
+        if too_large:
+            known.most = known.order_qty / 2.0
+        if not known.closing:  # it was a stop
+            known.closing = too_large or reason.startswith(Rejection.WOULD_TRIGGER.value)
+        elif update.status is OrderStatus.REJECTED and not is_of(
+            reason, (Rejection.LOST.value, Rejection.UNAVAILABLE.value)
+        ):
+            known.refusals += 1
+            if known.refusals == _TRIES:
+                known.unraised = f"{known.symbol}: closing is refused again and again: {reason}"
+                self._raise(known, update.ts_ns)
+
+    def _raise(self, known: UntradedPosition, now_ns: int) -> None:
+        """Halt openings for *known*, once; while another difference holds them, the next comparison tries again."""
+        if known.unraised and not self._halts.held:
+            self._halts.hold(known.unraised, now_ns)
+            known.unraised = ""
 
     def _seen(self, key: str, theirs: VenuePosition, now_ns: int) -> UntradedPosition:
         """The position as it is now; one that is new or has changed is told, one that is new or has grown halts."""
@@ -102,6 +130,8 @@ class UntradedPositions:
         else:
             before, known.qty = known.qty, theirs.qty
             known.entry_price, known.mark_price = theirs.entry_price, theirs.mark_price
+            if abs(known.qty) < abs(before):
+                known.refusals = 0
         same = known.qty == before or (math.isnan(known.qty) and math.isnan(before))
         if same or known.closing or self._halts.flattening:
             return known
@@ -109,9 +139,9 @@ class UntradedPositions:
         what = f"holds {theirs.qty:+g}, in a symbol that this run does not trade"
         self._tell(theirs.symbol, what if before == 0.0 else f"changed {before:+g} to {theirs.qty:+g}", now_ns)
         if not self._quietly and not abs(theirs.qty) < abs(before):
-            self._halts.hold(
+            known.unraised = (
                 f"{theirs.symbol}: a position of {theirs.qty:+g} that this bot did not open, in a symbol that it does "
-                "not trade; it gets a stop at the venue or is closed; check it, then resume", now_ns,
+                "not trade; it gets a stop at the venue or is closed; check it, then resume"
             )
         return known
 
@@ -121,15 +151,14 @@ class UntradedPositions:
         if not (theirs.symbol and math.isfinite(theirs.qty)):  # nothing can be sent for it: a person has to look
             known.stop = 0.0
             return []
-        stops = [order for order in snapshot.orders if _covers(order, theirs)]
+        stops = [order for order in snapshot.orders if is_stop_for(order, theirs)]
         known.stop = stops[-1].stop_price if stops else 0.0
         waits = now_ns - known.sent_ns < _PATIENCE_NS
         filters = next((one for one in snapshot.filters if one.symbol == theirs.symbol), None)
         if known.closing or self._halts.flattening:
             if known.closing and waits:
                 return []
-            known.closing = True
-            return [self._order(known, theirs, filters, Purpose.CLOSE, 0.0, now_ns)]
+            return self._closes(known, filters, now_ns)
         if stops:
             known.tries = 0
             return self._replaced(stops, theirs, snapshot)
@@ -137,10 +166,28 @@ class UntradedPositions:
             return []
         stop = _stop_price(theirs, filters) if known.tries < _TRIES else math.nan
         if math.isnan(stop):
-            known.closing = True
-            return [self._order(known, theirs, filters, Purpose.CLOSE, 0.0, now_ns)]
+            return self._closes(known, filters, now_ns)
         known.tries += 1
-        return [self._order(known, theirs, filters, Purpose.STOP, stop, now_ns)]
+        return [self._order(known, filters, Purpose.STOP, abs(known.qty), stop, now_ns)]
+
+    def _closes(self, known: UntradedPosition, filters: Instrument | None, now_ns: int) -> list[Command]:
+        """Close the position: with one order, or in parts where the venue refused one for all of it as too large.
+
+        While closes are refused one part is sent, else several.
+        """
+        known.closing = True
+        whole = left = abs(known.qty)
+        part = known.most or whole
+        if filters is not None and part < whole:
+            with suppress(ArithmeticError):
+                part = max(floor_to(part, filters.step_size), filters.min_qty)
+        commands: list[Command] = []
+        for _ in range(1 if known.refusals else _PARTS):
+            commands.append(self._order(known, filters, Purpose.CLOSE, min(part, left), 0.0, now_ns))
+            left -= part
+            if left <= whole * _SAME:
+                break
+        return commands
 
     def _replaced(
         self, stops: list[VenueOrder], theirs: VenuePosition, snapshot: VenueSnapshot
@@ -155,23 +202,23 @@ class UntradedPositions:
         ]
 
     def _order(
-        self, known: UntradedPosition, theirs: VenuePosition, filters: Instrument | None, purpose: Purpose,
-        price: float, now_ns: int,
+        self, known: UntradedPosition, filters: Instrument | None, purpose: Purpose, qty: float, price: float,
+        now_ns: int,
     ) -> OrderRequest:
-        """A reducing order for the whole position."""
+        """A reducing order for *qty* of the position."""
         self._orders += 1
-        name = f"untraded/{theirs.symbol}/{self._orders}"
+        name = f"untraded/{known.symbol}/{self._orders}"
         known.order_id = ids.client_order_id(
             f"{self._gateway.namespace}{self._gateway.process}{name}", purpose.value, 0, self._gateway.mark
         )
         known.sent_ns = now_ns
-        qty = abs(theirs.qty)
         if filters is not None:
             with suppress(ArithmeticError):  # a quantity beyond the filters: as the venue reports it
                 qty = max(ceil_to(qty, filters.step_size), filters.min_qty)
+        known.order_qty = qty
         return OrderRequest(
-            client_order_id=known.order_id, intent_id=name, trace_id=name, symbol=theirs.symbol,
-            side=closing_side(1 if theirs.qty > 0.0 else -1),
+            client_order_id=known.order_id, intent_id=name, trace_id=name, symbol=known.symbol,
+            side=closing_side(1 if known.qty > 0.0 else -1),
             type=OrderType.STOP_MARKET if purpose is Purpose.STOP else OrderType.MARKET, qty=qty, created_ns=now_ns,
             stop_price=price, reduce_only=True,
         )
@@ -186,12 +233,17 @@ class UntradedPositions:
         self.held = {key: msgspec.convert(raw, UntradedPosition) for key, raw in state["held"].items()}
 
 
-def _covers(order: VenueOrder, theirs: VenuePosition) -> bool:
-    """Whether *order* is a stop for the whole position."""
+def is_stop_for(order: VenueOrder, theirs: VenuePosition) -> bool:
+    """Whether *order* is a stop at market for the whole position that triggers before the venue liquidates it.
+
+    A stop-limit (it has a price) may stay unfilled; a trailing stop has no stop price.
+    """
+    sign, liquidation = 1 if theirs.qty > 0.0 else -1, theirs.liquidation_price
     return (
-        order.symbol == theirs.symbol and order.type is OrderType.STOP_MARKET
-        and order.side is closing_side(1 if theirs.qty > 0.0 else -1)
+        order.symbol == theirs.symbol and order.type is OrderType.STOP_MARKET and order.side is closing_side(sign)
         and order.qty >= abs(theirs.qty) * (1.0 - _SAME)
+        and order.stop_price > 0.0 and not order.price > 0.0
+        and not (liquidation > 0.0 and (order.stop_price - liquidation) * sign <= 0.0)
     )
 
 

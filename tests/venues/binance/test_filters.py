@@ -10,7 +10,7 @@ import pytest
 from tests.venues.binance.bench import COIN, SYMBOL, bench, keys_of, order
 
 from quantum_trader.domain.enums import OrderSide, OrderStatus
-from quantum_trader.domain.errors import ConfigError
+from quantum_trader.domain.errors import ConfigError, InputError
 from quantum_trader.engine.venue_port import ChangingVenue
 from quantum_trader.venues.binance.adapter import AdapterSettings, BinanceFuturesExecutionAdapter
 from quantum_trader.venues.binance.endpoints import endpoint
@@ -91,5 +91,33 @@ def test_a_changed_funding_interval_is_read_with_the_filters() -> None:
             adapter._rest.ask = refused
             await adapter.read_instruments()
             assert adapter.instrument(SYMBOL).funding_interval_hours == 1
+
+    asyncio.run(story())
+
+
+def test_a_symbol_listed_after_the_start_is_known_with_the_next_filters() -> None:
+    """Somebody may hold it: its filters make a stop possible."""
+
+    async def story() -> None:
+        async with bench() as b:
+            with pytest.raises(InputError):
+                b.adapter.instrument("NEWUSDT")
+            read = b.adapter._rest.read
+
+            async def longer(api: str, path: str, decode: object) -> object:
+                info = await read(api, path, decode)
+                return msgspec.structs.replace(info, symbols=[
+                    *info.symbols, msgspec.structs.replace(info.symbols[0], symbol="NEWUSDT"),
+                    msgspec.structs.replace(info.symbols[0], symbol="BADUSDT", filters=[]),
+                ])
+
+            b.adapter._rest.read = longer
+            await b.adapter.read_instruments()
+            assert b.adapter.instrument("NEWUSDT").tick_size == COIN.tick_size
+            with pytest.raises(InputError):  # its filters cannot be used
+                b.adapter.instrument("BADUSDT")
+            assert b.adapter.symbols == (SYMBOL,)
+            refused = await b.adapter.submit_order(order(1, symbol="NEWUSDT"))
+            assert refused.status is OrderStatus.REJECTED, "only what reduces may be sent for it"
 
     asyncio.run(story())

@@ -60,12 +60,12 @@ def test_a_missing_filter_is_named() -> None:
 
 
 def test_the_documented_order() -> None:
-    """Query-Order: another client's trailing stop becomes a stop."""
+    """Query-Order: another client's trailing stop becomes a stop without a stop price ("please ignore")."""
     order = parse.order_view(read(wire.OrderAnswer, examples.ORDER))
 
     assert (order.client_order_id, order.venue_order_id) == ("abc", "1917641")
     assert (order.type, order.side, order.status) == (OrderType.STOP_MARKET, OrderSide.BUY, OrderStatus.NEW)
-    assert (order.qty, order.stop_price, order.created_ns) == (0.4, 9300.0, 1579276756075 * MS)
+    assert (order.qty, order.stop_price, order.created_ns) == (0.4, 0.0, 1579276756075 * MS)
 
 
 def test_the_documented_conditional_order() -> None:
@@ -157,6 +157,15 @@ def test_the_documented_acknowledgement_of_a_conditional_order() -> None:
     assert (placed.status, placed.filled_qty, placed.stop_price) == (OrderStatus.NEW, 0.0, 750.0)
     assert parse.algo_view(waiting).client_order_id == "MRumok0dkhrP4kCm12AHaB"
     assert (waiting.actual_order_id, waiting.algo_status) == ("", "NEW")
+
+
+def test_a_trailing_stop_has_no_stop_price() -> None:
+    """Query-Order: "please ignore" the stopPrice of a TRAILING_STOP_MARKET; so for one that is conditional."""
+    assert parse.order_view(read(wire.OrderAnswer, examples.ORDER)).stop_price == 0.0
+    (waiting,) = read(list[wire.AlgoAnswer], examples.OPEN_ALGO_ORDERS)
+    trailing = msgspec.structs.replace(waiting, order_type="TRAILING_STOP_MARKET")
+    assert parse.algo_view(waiting).stop_price > 0.0
+    assert parse.algo_view(trailing).stop_price == 0.0
 
 
 def test_the_other_requests_of_a_connection() -> None:

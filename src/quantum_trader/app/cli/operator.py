@@ -313,19 +313,12 @@ def _venue_lines(view: VenueView) -> list[str]:
 
 
 def unprotected(view: VenueView) -> list[str]:
-    """Symbols whose position has no stop for its whole quantity at the venue."""
-    from quantum_trader.domain.enums import OrderSide, OrderType
+    """Symbols whose position has no stop for its whole quantity at the venue that triggers before the liquidation."""
+    from quantum_trader.engine.untraded import is_stop_for
 
-    bare = []
-    for held in view.positions:
-        closing = OrderSide.SELL if held.qty > 0.0 else OrderSide.BUY
-        if not any(
-            order.symbol == held.symbol and order.type is OrderType.STOP_MARKET and order.side is closing
-            and order.qty >= abs(held.qty) * (1.0 - 1e-9)
-            for order in view.orders
-        ):
-            bare.append(held.symbol)
-    return bare
+    return [
+        held.symbol for held in view.positions if not any(is_stop_for(order, held) for order in view.orders)
+    ]
 
 
 def _old(age_s: float | None) -> str:

@@ -149,12 +149,12 @@ class BinanceFuturesExecutionAdapter:
         return self._filters.instrument(symbol)
 
     async def read_instruments(self) -> None:
-        """Read the filters and funding intervals of every symbol.
+        """Read the filters and funding intervals of every symbol, also of those listed since the start.
 
         Fees, tiers and symbols that the venue no longer lists stay; so do intervals where it does not tell them.
         """
         info = await self._rest.read(PUBLIC, "exchangeInfo", safety.exchange_info)
-        self._filters.update(info, await safety.funding_hours(self._rest))
+        self._filters.update(info, await safety.funding_hours(self._rest), with_new=self._signed)
 
     def clock_offset_ms(self) -> float:
         """The venue's clock minus ours in ms, at the last measurement."""

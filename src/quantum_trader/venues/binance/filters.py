@@ -5,7 +5,7 @@ from __future__ import annotations
 from quantum_trader.domain.errors import ConfigError, InputError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import OrderRequest
-from quantum_trader.venues.binance import parse, wire
+from quantum_trader.venues.binance import parse, safety, wire
 from quantum_trader.venues.binance.orders import Grid, PlainGrid
 
 
@@ -23,11 +23,16 @@ class Filters:
         self.known, self._traded, self._others = True, traded, others
         self._grids = {symbol: Grid(instrument) for symbol, instrument in {**others, **traded}.items()}
 
-    def update(self, info: wire.ExchangeInfo, funding_hours: dict[str, int] | None) -> None:
+    def update(self, info: wire.ExchangeInfo, funding_hours: dict[str, int] | None, *, with_new: bool = True) -> None:
         """Take the filters of *info* and the funding intervals; fees, tiers and symbols that it does not list stay.
 
         *funding_hours* lists the symbols whose interval is not 8 hours; None where the venue did not answer.
+        *with_new*: take in the symbols that were listed, or became usable, since.
         """
+        if with_new:
+            unknown = {entry.symbol: entry for entry in info.symbols if self.get(entry.symbol) is None}
+            for symbol, found in safety.usable(unknown, {}, set()).items():
+                self._others[symbol], self._grids[symbol] = found, Grid(found)
         for entry in info.symbols:
             held = self._traded if entry.symbol in self._traded else self._others
             before = held.get(entry.symbol)

@@ -188,6 +188,14 @@ def order_type(word: str) -> OrderType:
     return _TYPE.get(word, OrderType.MARKET)
 
 
+def _stop_price(word: str, price: float) -> float:
+    """Where an order of type *word* triggers; 0.0 for a trailing stop, whose trigger is not told.
+
+    Binance USD-M, "Query Order": "stopPrice: please ignore when order type is TRAILING_STOP_MARKET".
+    """
+    return 0.0 if word == "TRAILING_STOP_MARKET" else price
+
+
 def order_view(answer: wire.OrderAnswer, client_order_id: str = "", *, is_open: bool = False) -> VenueOrder:
     """A regular order; *client_order_id* replaces its own where it was sent under another (a triggered stop).
 
@@ -201,7 +209,9 @@ def order_view(answer: wire.OrderAnswer, client_order_id: str = "", *, is_open: 
         symbol=answer.symbol, side=side(answer.side) if sided else OrderSide.BUY,
         type=order_type(answer.orig_type or answer.type) if sided else OrderType.MARKET,
         qty=finite(answer.orig_qty), filled_qty=finite(answer.executed_qty), average_price=finite(answer.avg_price),
-        price=finite(answer.price), stop_price=finite(answer.stop_price) if sided else 0.0, reduce_only=reduces,
+        price=finite(answer.price),
+        stop_price=_stop_price(answer.orig_type or answer.type, finite(answer.stop_price)) if sided else 0.0,
+        reduce_only=reduces,
         status=status_found(word, reduces=reduces, is_open=is_open),
         created_ns=milliseconds(answer.time or answer.update_time) * NS_PER_MS,
         reason=_reason_of(word, answer.side, _STATUS),
@@ -237,7 +247,8 @@ def algo_view(
         type=order_type(answer.order_type) if sided else OrderType.MARKET, qty=loose_number(answer.quantity),
         filled_qty=finite(child.executed_qty) if child is not None else 0.0,
         average_price=finite(child.avg_price) if child is not None else 0.0, price=loose_number(answer.price),
-        stop_price=loose_number(answer.trigger_price) if sided else 0.0, reduce_only=reduces,
+        stop_price=_stop_price(answer.order_type, loose_number(answer.trigger_price)) if sided else 0.0,
+        reduce_only=reduces,
         status=known.get(word, unknown), created_ns=milliseconds(answer.create_time) * NS_PER_MS,
         reason=_reason_of(word, answer.side, known),
     )

@@ -82,7 +82,7 @@ async def load_instruments(rest: Rest, symbols: Sequence[str], *, signed: bool) 
         )
         for symbol in symbols
     }
-    return Listed(traded=traded, others=_usable(known, tables, set(symbols)) if signed else {})
+    return Listed(traded=traded, others=usable(known, tables, set(symbols)) if signed else {})
 
 
 async def load_filters(rest: Rest) -> dict[str, Instrument]:
@@ -98,10 +98,10 @@ async def load_filters(rest: Rest) -> dict[str, Instrument]:
     except VenueError:
         return {}
     set_limits(rest.budget, info.rate_limits)
-    return _usable({entry.symbol: entry for entry in info.symbols}, {}, set())
+    return usable({entry.symbol: entry for entry in info.symbols}, {}, set())
 
 
-def _usable(
+def usable(
     known: dict[str, wire.SymbolInfo], tables: dict[str, tuple[LeverageTier, ...]], without: set[str]
 ) -> dict[str, Instrument]:
     """The instruments of every listed symbol but *without* whose filters can be used."""
