@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from quantum_trader.app.cli.main import app
 from quantum_trader.app.runs.live_settings import bind_folder, load_live_settings
+from quantum_trader.app.runs.state_dir import StateDir
 
 PLAN = ["live", "--plan"]
 LOCAL = [*PLAN, "--mode", "LOCAL", "--address", "http://127.0.0.1:8080", "--symbols", "BTCUSDT"]
@@ -59,6 +60,18 @@ def test_a_plan_on_a_folder_that_trades_something_else_is_refused(tmp_path: Path
     result = invoke(*PLAN, "--symbols", "BTCUSDT", "--state", str(tmp_path))
     assert result.exit_code == 1
     assert "trades with symbols = ETHUSDT, now BTCUSDT" in result.output
+
+
+def test_a_plan_on_a_folder_that_a_process_holds_is_refused(tmp_path: Path) -> None:
+    """In the words of the start; once the process has ended the same plan would go."""
+    held = StateDir(tmp_path)
+    try:
+        result = invoke(*PLAN, "--state", str(tmp_path))
+    finally:
+        held.close()
+    assert result.exit_code == 1
+    assert f"REFUSED      --state {tmp_path}: another run is using this folder" in result.output
+    assert invoke(*PLAN, "--state", str(tmp_path)).exit_code == 0
 
 
 def test_a_plan_of_a_start_that_would_go_ends_with_zero(tmp_path: Path) -> None:

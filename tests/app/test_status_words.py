@@ -24,6 +24,7 @@ from quantum_trader.app.runs.live_settings import bind_folder
 from quantum_trader.app.runs.state_dir import StateDir
 from quantum_trader.app.runs.status import (
     BY_HAND,
+    STATUS_FILE,
     STOPPED,
     HaltLine,
     LiveStatus,
@@ -104,6 +105,23 @@ def test_a_status_with_an_unknown_number_can_be_read(tmp_path: Path) -> None:
     assert f"position     {ODD} LONG nan from 1, NO STOP at the venue" in output
     assert "status file" in output
     assert code == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"positions": ["qty"]}', b"7"])
+def test_a_status_that_cannot_be_read_is_called_that(tmp_path: Path, content: bytes) -> None:
+    """A process that has traded for an hour is not said to start, nor to have written nothing."""
+    bind_folder(tmp_path, live("http://127.0.0.1:1"))
+    held = StateDir(tmp_path)
+    try:
+        (tmp_path / STATUS_FILE).write_bytes(content)
+        os.utime(tmp_path / "lock", (time.time() - 3600.0,) * 2)
+        result = CliRunner().invoke(app, ["status", "--state", str(tmp_path)])
+    finally:
+        held.close()
+    assert "status.json cannot be read" in result.output
+    assert "wrote no status" not in result.output
+    assert "starting" not in result.output
+    assert result.exit_code == 1
 
 
 def test_a_checkpoint_with_an_open_order_can_be_shown(world: World) -> None:

@@ -10,6 +10,7 @@ from tests.live.live_world import SYMBOL, World, alive, held, look, orders, twic
 
 from quantum_trader.app.runs.live_messages import LiveWords
 from quantum_trader.domain.enums import ExitReason, OrderSide, OrderStatus, OrderType, Side
+from quantum_trader.domain.errors import ConfigError
 from quantum_trader.engine.ids import closing_order_id
 from quantum_trader.live.inputs import IntentReceived
 
@@ -167,6 +168,30 @@ def test_a_live_process_says_what_others_did_and_reads_the_mode() -> None:
     assert [line for line in lines if "another client" in line] == [
         f"{SYMBOL}: a person or another client bought 0.02 at 10000 (order web_1)"
     ]
+
+
+def test_a_key_that_is_refused_between_two_reads_fails_a_read_and_ends_nothing() -> None:
+    """The account was read, the mode is not: the driver goes on, and reads it when the key is taken again."""
+
+    async def run() -> tuple[int, str]:
+        _, venue, driver = make(World().begin(50))
+        refusals = [ConfigError("local refuses the key (-2015)")] * 2
+
+        async def account_mode() -> str:
+            if refusals:
+                raise refusals.pop()
+            return "hedge mode"
+
+        venue.account_mode = account_mode
+        task = asyncio.create_task(driver.run(connected=True))
+        await until(lambda: driver.ready)
+        for _ in range(3):
+            await driver.reconciling.compare()
+        driver.stop()
+        await task
+        return driver.counts["modes not read"], driver.reconciling.account_mode
+
+    assert asyncio.run(run()) == (2, "hedge mode")
 
 
 def test_what_others_did_survives_a_restart(world: World) -> None:

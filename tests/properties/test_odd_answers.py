@@ -7,25 +7,36 @@ import json
 import math
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.live.live_world import SYMBOL, World
 
 from quantum_trader.app.cli.operator import status_lines
-from quantum_trader.app.runs.direct import VenueView, differences
+from quantum_trader.app.runs.direct import VenueView, differences, venue_line
 from quantum_trader.app.runs.flatten import DirectAction, FlattenResult, flatten_account
 from quantum_trader.app.runs.live_settings import bind_folder, load_live_settings
-from quantum_trader.app.runs.status import FolderStatus, folder_status
+from quantum_trader.app.runs.status import (
+    FolderStatus,
+    HaltLine,
+    LiveStatus,
+    folder_status,
+    untraded_lines,
+    write_status,
+)
+from quantum_trader.domain.errors import VenueError
 from quantum_trader.engine.reconciliation import VenueSnapshot
 from quantum_trader.live.inputs import AccountRead, decode_input, encode_input
+from quantum_trader.venues.binance import parse, safety
 from quantum_trader.venues.binance.adapter import AdapterSettings, BinanceFuturesExecutionAdapter
 from quantum_trader.venues.binance.endpoints import endpoint
 from quantum_trader.venues.binance.keys import LOCAL, ApiKeys, Secret
 from quantum_trader.venues.binance.rest import PreparedRequest
+from quantum_trader.venues.binance.safety import account_answer
 
 START_NS: Final = 1_700_000_000_000_000_000
 POSITION: Final = {
@@ -49,6 +60,7 @@ LISTED: Final = {
         {"filterType": "MIN_NOTIONAL", "notional": "5"},
     ],
 }
+COIN: Final = {"asset": "FOO", "walletBalance": "3", "unrealizedProfit": "0", "availableBalance": "3"}
 CONFIG: Final = {"symbol": SYMBOL, "marginType": "ISOLATED", "leverage": 5}
 
 ODD: Final = st.one_of(
@@ -76,8 +88,11 @@ def odd_rows(row: dict[str, Any], symbol: bool = True) -> st.SearchStrategy[list
 class OddVenue:
     """A venue's answers: one ordinary position in BTCUSDT, and odd rows beside every row."""
 
-    def __init__(self, rows: dict[str, list[Any]], reply: Any) -> None:
-        self.rows, self.reply = rows, reply
+    def __init__(
+        self, rows: dict[str, list[Any]], reply: Any, *, side: str = "BOTH", dual: Any = False
+    ) -> None:
+        """*side* is that of the ordinary position, *dual* the answer to whether there are two."""
+        self.rows, self.reply, self.side, self.dual = rows, reply, side, dual
         self.open = True
         self.closed: list[dict[str, list[str]]] = []
 
@@ -95,7 +110,7 @@ class OddVenue:
         if method != "GET":
             return self.reply
         if path == "positionRisk":
-            return [*([POSITION] if self.open else []), *self.rows["position"]]
+            return [*([{**POSITION, "positionSide": self.side}] if self.open else []), *self.rows["position"]]
         lists = {"openOrders": "order", "openAlgoOrders": "algo", "symbolConfig": "config"}
         if path in lists:
             return self.rows[lists[path]]
@@ -104,8 +119,9 @@ class OddVenue:
             "account": {
                 "totalWalletBalance": "1000", "totalUnrealizedProfit": "0", "availableBalance": "900",
                 "positions": self.rows["account"],
+                "assets": [{"asset": "USDT", "walletBalance": "1000"}, *self.rows["asset"]],
             },
-            "time": {"serverTime": START_NS // 1_000_000}, "dual": {"dualSidePosition": False},
+            "time": {"serverTime": START_NS // 1_000_000}, "dual": {"dualSidePosition": self.dual},
             "multiAssetsMargin": {"multiAssetsMargin": False},
         }.get(path, self.reply)
 
@@ -157,8 +173,11 @@ async def read(venue: OddVenue) -> tuple[VenueView, VenueSnapshot]:
 
 ROWS: Final = st.fixed_dictionaries({
     "position": odd_rows(POSITION), "order": odd_rows(ORDER), "algo": odd_rows(ALGO), "config": odd_rows(CONFIG),
-    "listed": odd_rows(LISTED), "account": odd_rows(POSITION),
+    "listed": odd_rows(LISTED), "account": odd_rows(POSITION), "asset": odd_rows(COIN),
 })
+NO_ROWS: Final[dict[str, list[Any]]] = {
+    name: [] for name in ("position", "order", "algo", "config", "listed", "account", "asset")
+}
 CALM: Final = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -212,12 +231,89 @@ def test_status_and_comparison_take_whatever_is_said(
     assert isinstance(decode_input(encode_input(event)), AccountRead)
     odd_world.tell(event)
     assert odd_world.session.shield.failures == failures, odd_world.session.shield.last
+    _check_status_file(Path(known.state), LiveStatus(
+        written_ns=START_NS, pid=1, started_ns=START_NS, mode="LIVE", endpoint="x", equity=math.nan, equity_ns=1,
+        positions=(
+            *untraded_lines(odd_world.engine.adopting.untraded_positions()),
+            *(venue_line(position, False) for position in view.positions),
+        ),
+        halts=(HaltLine(kind="operator", reason="halted: news", exit_path="resume"),),
+    ))
+
+
+def _check_status_file(folder: Path, status: LiveStatus) -> None:
+    """A status file that holds what was said shows every position and every halt."""
+    write_status(folder, status)
+    found = folder_status(folder, START_NS)
+    assert found.source == "status file"
+    assert [line.symbol for line in found.positions] == [line.symbol for line in status.positions]
+    assert found.halts == status.halts
+    assert "halted: news" in "\n".join(status_lines(found, None))
+    assert msgspec.json.encode(found)
+
+
+def test_an_odd_coin_hides_no_money() -> None:
+    """The wallet is the USDT row; where that row cannot be read the wallet is not taken for 0."""
+    odd = [{"asset": "FOO", "walletBalance": None}, None, {"walletBalance": "7"}]
+    view, _ = asyncio.run(read(OddVenue({**NO_ROWS, "asset": odd}, {})))
+    assert view.balance.wallet == 1000.0
+    for rows in ([{"asset": "USDT", "walletBalance": None}], [{"asset": None, "walletBalance": "7"}]):
+        answer = {
+            "totalWalletBalance": "1", "totalUnrealizedProfit": "0", "availableBalance": "1",
+            "assets": [*rows, {"asset": "FOO", "walletBalance": "2"}],
+        }
+        with pytest.raises(VenueError):
+            parse.balance(account_answer(json.dumps(answer).encode()))
+
+
+def test_the_notes_of_the_start_leave_an_unreadable_coin_out() -> None:
+    """One coin without an amount, one with."""
+    answer = {
+        "totalWalletBalance": "1", "totalUnrealizedProfit": "0", "availableBalance": "1",
+        "assets": [{"asset": "FOO", "walletBalance": None}, {"asset": "BNB", "walletBalance": "2"}],
+    }
+    assert parse.other_coins(account_answer(json.dumps(answer).encode())) == {"BNB": 2.0}
+
+
+@pytest.mark.parametrize("dual", [None, "?", True, False])
+@pytest.mark.parametrize("side", ["BOTH", "LONG"])
+def test_flatten_goes_by_the_positions_where_the_mode_cannot_be_read(side: str, dual: Any) -> None:
+    """In hedge mode alone a position has a side, and an order without it is refused; a mode that is read counts."""
+    venue = OddVenue(NO_ROWS, {}, side=side, dual=dual)
+    asyncio.run(flattened(venue))
+    hedged = dual if isinstance(dual, bool) else side == "LONG"
+    assert venue.closed[0].get("positionSide") == (["LONG"] if hedged else None)
+    assert ("reduceOnly" in venue.closed[0]) is not hedged
+
+
+def test_a_mode_that_was_switched_back_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While there is a problem every read asks the venue; without one it asks once in 50 seconds."""
+    now, hedged, reads = [0.0], [True], [0]
+
+    async def is_hedged(_: object) -> bool:
+        reads[0] += 1
+        return hedged[0]
+
+    async def is_multi_asset(_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(safety, "is_hedged", is_hedged)
+    monkeypatch.setattr(safety, "is_multi_asset", is_multi_asset)
+    mode = safety.AccountMode(cast("Any", None), lambda: now[0])
+
+    async def problem() -> str:
+        now[0] += 2.0
+        return await mode.problem()
+
+    assert asyncio.run(problem()) == safety.HEDGE_MODE
+    hedged[0] = False
+    assert [asyncio.run(problem()) for _ in range(3)] == ["", "", ""]
+    assert reads[0] == 2
 
 
 def test_unreadable_rows_are_kept_where_something_may_be_held() -> None:
     """A row without a quantity is a position of unknown size, named by its symbol."""
-    rows: dict[str, list[Any]] = {name: [] for name in ("order", "algo", "config", "listed", "account")}
-    view, _ = asyncio.run(read(OddVenue({**rows, "position": [{"symbol": "币安人生USDT", "positionAmt": "x"}]}, {})))
+    view, _ = asyncio.run(read(OddVenue({**NO_ROWS, "position": [{"symbol": "币安人生USDT", "positionAmt": "x"}]}, {})))
     assert [(one.symbol, math.isnan(one.qty)) for one in view.positions] == [
         (SYMBOL, False), ("币安人生USDT", True)
     ]

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from quantum_trader.domain.errors import InputError
+from quantum_trader.domain.errors import ConfigError, InputError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.engine.reconciliation import VenueSnapshot
 from quantum_trader.engine.venue_port import ModeVenue
@@ -128,12 +128,15 @@ class Reconciling:
         return tuple(found)
 
     async def _read_mode(self) -> str:
-        """Why the account cannot be traded in its mode; as last read where the venue does not answer."""
+        """Why the account cannot be traded in its mode; as last read where the venue does not answer it.
+
+        A key that the venue refuses from now on is no reason to end: the next look fails, and is made again.
+        """
         venue = self.context.venue
         if isinstance(venue, ModeVenue):
             try:
                 async with asyncio.timeout(self.context.timing.request_timeout_s):
                     self.account_mode = await venue.account_mode()
-            except UNREACHED:
+            except (*UNREACHED, ConfigError):
                 self.context.counts["modes not read"] += 1
         return self.account_mode

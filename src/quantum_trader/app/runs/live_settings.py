@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.app.report.words import policy_words
-from quantum_trader.app.runs.state_dir import LOCAL_RUN
+from quantum_trader.app.runs.state_dir import LOCAL_RUN, in_use, is_held
 from quantum_trader.app.settings import LIVE_SECTION as SECTION
 from quantum_trader.app.settings import LoadedSettings, load_settings, read_toml, unknown_key
 from quantum_trader.domain.errors import ConfigError, StateError
@@ -366,6 +367,9 @@ def _refusals(live: LiveSettings, state: Path, keys_missing: str) -> list[str]:
         check_folder(state, live)
     except StateError as error:
         found.append(str(error))
+    with suppress(OSError):  # without a lock file nothing holds the folder
+        if is_held(state):
+            found.append(in_use(state))
     return found
 
 

@@ -78,6 +78,24 @@ def _restore(value: Any) -> Any:
     return value
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process holds the folder's lock; OSError when it has none. The lock is taken for an instant only."""
+    descriptor = os.open(path / "lock", os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def in_use(path: Path) -> str:
+    """Why a start on a folder that is held is refused."""
+    return f"--state {path}: another run is using this folder; stop it or choose another"
+
+
 class RecordFile:
     """Appends encoded records to ``records.jsonl``; buffered, flushed at each checkpoint."""
 
@@ -168,7 +186,7 @@ class StateDir:
         os.umask(_PRIVATE_UMASK)  # every file this process and its children make from now on is private
         if not self._take_lock():
             os.close(self._lock)
-            raise StateError(f"--state {path}: another run is using this folder; stop it or choose another")
+            raise StateError(in_use(path))
         self._sign()
 
     def _sign(self) -> None:

@@ -6,7 +6,6 @@ the only source for a replay. Reading changes no file and does not take the lock
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -18,7 +17,7 @@ import msgspec
 from quantum_trader.app.report.words import words
 from quantum_trader.app.runs.live_settings import FOLDER_FILE, LiveFolder, LiveMode, read_folder
 from quantum_trader.app.runs.operator_requests import OperatorRequest, OperatorRequests
-from quantum_trader.app.runs.state_dir import unsealed
+from quantum_trader.app.runs.state_dir import is_held, unsealed
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOVERNOR_CODES, GovernorLevel, Side
 from quantum_trader.domain.errors import StateError
@@ -170,7 +169,7 @@ def read_status(state_dir: Path) -> LiveStatus | None:
     try:
         raw = msgspec.json.decode((state_dir / STATUS_FILE).read_bytes())
         return msgspec.convert(_with_unknown_numbers(raw, LiveStatus), LiveStatus)
-    except (OSError, msgspec.DecodeError, TypeError):
+    except (OSError, msgspec.DecodeError, TypeError, AttributeError):
         return None
 
 
@@ -190,21 +189,13 @@ def _with_unknown_numbers(raw: dict[str, Any], kind: type[msgspec.Struct]) -> di
 def is_alive(state_dir: Path) -> bool:
     """Whether a process holds the folder's lock; StateError when *state_dir* is no run's folder."""
     try:
-        descriptor = os.open(state_dir / "lock", os.O_RDONLY)
+        return is_held(state_dir)
     except OSError:
         if (state_dir / FOLDER_FILE).exists():
             return False  # the lock file is gone, the positions are not
         raise StateError(
             f"--state {state_dir}: is not a run's state folder; give the folder of `run --state` or `live --state`"
         ) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(descriptor)
 
 
 def holder(state_dir: Path) -> int:
@@ -219,6 +210,7 @@ class _Known(msgspec.Struct, kw_only=True):
     """What was read from a folder."""
 
     live: LiveStatus | None = None
+    unreadable: bool = False  # there is a status file, and it cannot be read
     holder: int = 0
     held_s: float = 0.0  # since the holder took the lock
     disk: str = ""  # why the folder cannot be written; empty: it can
@@ -234,7 +226,7 @@ def folder_status(state_dir: Path, now_ns: int) -> FolderStatus:
     known = _read(state_dir, now_ns)
     view = _from_live(known.live) if known.live is not None else _from_checkpoint(known.checkpoint)
     empty = folder is None and known.checkpoint_age_s is None
-    if alive and _is_others(known) and (folder is not None or empty):
+    if alive and _is_others(known) and not known.unreadable and (folder is not None or empty):
         view["stage"] = "starting"
     taken = view.pop("operator_taken")
     pending = tuple(OperatorRequests(state_dir, taken).poll())
@@ -253,6 +245,7 @@ def folder_status(state_dir: Path, now_ns: int) -> FolderStatus:
 def _read(state_dir: Path, now_ns: int) -> _Known:
     """The status file, or the checkpoint where there is no status file."""
     known = _Known(live=read_status(state_dir), holder=holder(state_dir), disk=_disk(state_dir))
+    known.unreadable = known.live is None and (state_dir / STATUS_FILE).exists()
     path = state_dir / "checkpoint"
     try:
         known.held_s = _age(now_ns, (state_dir / "lock").stat().st_mtime_ns)
@@ -408,6 +401,11 @@ def halt_lines(halts: Iterable[HaltEntry]) -> tuple[HaltLine, ...]:
 def _problems(status: FolderStatus, known: _Known, folder: LiveFolder | None) -> list[str]:
     """What needs a person, each with the remedy."""
     found = [known.damage] if known.damage else []
+    if known.unreadable:
+        found.append(
+            f"{STATUS_FILE} cannot be read (damaged, or written by another version of this program): the figures shown "
+            "are those of the checkpoint and may miss positions and halts; ask the version that runs, or restart"
+        )
     found += [f"{words(halt.kind)}: {halt.reason}; ends: {halt.exit_path}" for halt in status.halts]
     found += [
         f"{line.symbol}: {line.side} {line.qty:g} has no stop at the venue" for line in status.positions
@@ -415,7 +413,7 @@ def _problems(status: FolderStatus, known: _Known, folder: LiveFolder | None) ->
     ]
     if status.kind == "nothing" and not status.alive:
         found.append("nothing ran here yet: the last start was refused or ended at once; start again")
-    if status.alive and _is_others(known) and status.kind != "replay":
+    if status.alive and _is_others(known) and not known.unreadable and status.kind != "replay":
         found += _start_problems(known)
     if folder is None:
         return found

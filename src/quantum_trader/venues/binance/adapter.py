@@ -38,7 +38,7 @@ from quantum_trader.venues.binance.rest import (
     Rest,
     decoded,
 )
-from quantum_trader.venues.binance.rows import all_rows, with_readable
+from quantum_trader.venues.binance.rows import all_rows
 from quantum_trader.venues.binance.streams import StreamTiming
 
 _MARGIN_S: Final = 1.5  # beyond the receive window: clock differences and the answer's travel time
@@ -51,7 +51,6 @@ _orders = all_rows(wire.OrderAnswer)
 _algo = wire.decoder(wire.AlgoAnswer).decode
 _algos = all_rows(wire.AlgoAnswer)
 _cancelled = wire.decoder(wire.AlgoCancelled).decode
-_account = with_readable(wire.AccountAnswer, "positions", wire.AccountPosition)
 _leverage = wire.decoder(wire.LeverageAnswer).decode
 _price = wire.decoder(wire.TickerPrice).decode
 
@@ -190,6 +189,7 @@ class BinanceFuturesExecutionAdapter:
     async def get_positions(self) -> list[VenuePosition]:
         """Return the open positions of the whole account."""
         rows = await self._rest.read(PRIVATE_V3, "positionRisk", safety.position_rows, weight=5)
+        self._mode.note_sides(rows)
         held = {row.symbol for row in rows if row.position_amt != 0.0}
         if held - set(self._leverage):
             with suppress(VenueError):  # an unknown leverage is 0.0; positions are read with it or without
@@ -204,13 +204,13 @@ class BinanceFuturesExecutionAdapter:
     async def account_mode(self) -> str:
         """Why the account cannot be traded in its position or asset mode; empty when it can.
 
-        Another client may switch it while nothing is open. It is read at most once in 50 seconds.
+        Another client may switch it while nothing is open. It is read at most once in 50 seconds while it can.
         """
         return await self._mode.problem() if self._signed else ""
 
     async def get_cash_balance(self) -> VenueBalance:
         """Return the account's money."""
-        return parse.balance(await self._rest.read(PRIVATE_V3, "account", _account, weight=5))
+        return parse.balance(await self._rest.read(PRIVATE_V3, "account", safety.account_answer, weight=5))
 
     async def get_klines(self, symbol: str, interval_ns: int, start_ns: int, end_ns: int) -> list[Kline]:
         """Return the completed bars that open in [start, end), oldest first, however many requests it takes."""
@@ -286,7 +286,7 @@ class BinanceFuturesExecutionAdapter:
         if not self._filters.takes(request):
             raise self._filters.unknown(request.symbol)
         service, grid = service_of(request.type), self._filters.grid(request.symbol)
-        fields = order_fields(request, grid, self.settings.trigger_on, hedged=self._mode.hedged)
+        fields = order_fields(request, grid, self.settings.trigger_on, hedged=self._mode.hedges(request.symbol))
         return self._rest.prepare(
             "POST", PRIVATE, service.value, fields,
             priority=Priority.REDUCING if request.reduce_only else Priority.OPENING, weight=0,

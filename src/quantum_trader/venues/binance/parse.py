@@ -363,12 +363,15 @@ def positions(
 def balance(account: wire.AccountAnswer) -> VenueBalance:
     """The account's money in USDT; other coins are no part of it, whatever the venue's totals add up.
 
-    VenueError where the wallet is no number. Margins that cannot be read are left out.
+    VenueError where the wallet is no number, or where only a coin without a readable name can be it. Margins that
+    cannot be read are left out.
     """
     wallet, unrealised = account.total_wallet_balance, account.total_unrealized_profit
     available = account.available_balance
     if account.assets:
         rows = [row for row in account.assets if row.asset == QUOTE_ASSET]
+        if not rows and any(not row.asset for row in account.assets):
+            raise VenueError(f"no coin of the account is named {QUOTE_ASSET}, and one has no name that can be read")
         wallet = ordered_sum(row.wallet_balance for row in rows)
         unrealised = ordered_sum(row.unrealized_profit for row in rows)
         available = ordered_sum(row.available_balance for row in rows)
@@ -384,10 +387,10 @@ def balance(account: wire.AccountAnswer) -> VenueBalance:
 
 
 def other_coins(account: wire.AccountAnswer) -> dict[str, float]:
-    """The coins beside USDT that the account holds, by name."""
+    """The coins beside USDT that the account holds, by name; those that cannot be read are left out."""
     return {
         row.asset: row.wallet_balance for row in sorted(account.assets, key=lambda row: row.asset)
-        if row.asset != QUOTE_ASSET and row.wallet_balance != 0.0
+        if row.asset not in ("", QUOTE_ASSET) and finite(row.wallet_balance) != 0.0
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +19,7 @@ from quantum_trader.venues.binance.wire import T
 LARGEST: Final = 1e18  # beyond it a number is no quantity, price or amount of money
 _LATEST_MS: Final = 10**14  # the year 5138
 _TIMES: Final = ("time", "funding_time")  # of an execution, a payment or a transfer, ms
+_NONE: Final[dict[str, type[Any]]] = {}
 _BLANKS: Final[dict[Any, Any]] = {str: "", int: 0, float: math.nan, bool: False}
 
 
@@ -63,25 +64,37 @@ def all_rows(kind: type[T]) -> Callable[[bytes], list[T]]:
     return decode
 
 
-def with_readable(kind: type[T], key: str, row_kind: type[Any]) -> Callable[[bytes], T]:
-    """A decoder of *kind* that leaves out what it cannot read of the list *key*, whose rows are *row_kind*.
+def with_readable(
+    kind: type[T], lists: Mapping[str, type[Any]], *, whole: Mapping[str, type[Any]] = _NONE
+) -> Callable[[bytes], T]:
+    """A decoder of *kind* whose lists may hold rows that cannot be read.
 
-    It raises msgspec.DecodeError where the rest has another shape.
+    *lists* names lists and the kind of their rows: unreadable rows are left out. Of the lists *whole* every row is
+    kept, with what can be read of it (:func:`salvaged`). It raises msgspec.DecodeError where the rest has another
+    shape.
     """
-    whole = wire.decoder(kind).decode
+    strict = wire.decoder(kind).decode
 
     def decode(answer: bytes) -> T:
         try:
-            return whole(answer)
+            return strict(answer)
         except msgspec.DecodeError as error:
             found = _loose(answer, error)
-            if not isinstance(found, dict) or not isinstance(found.get(key), list):
+            if not isinstance(found, dict):
                 raise
-            rows = [row for row in found[key] if _strict(row_kind, row) is not None]
+            rows: dict[str, list[Any]] = {}
+            for key, row_kind in {**lists, **whole}.items():
+                if not isinstance(told := found.get(key, []), list):
+                    raise
+                read = [salvaged(row_kind, row) if key in whole else _strict(row_kind, row) for row in told]
+                rows[key] = [row for row in read if row is not None]
             try:
-                return msgspec.convert(_plain({**found, key: rows}), kind, strict=False)
+                rest = {key: value for key, value in found.items() if key not in rows}
+                blank: dict[str, list[Any]] = {key: [] for key in rows if key in found}
+                made = msgspec.convert(_plain({**rest, **blank}), kind, strict=False)
             except (ValueError, OverflowError):
                 raise error from None
+            return msgspec.structs.replace(made, **rows)  # type: ignore[type-var]
 
     return decode
 

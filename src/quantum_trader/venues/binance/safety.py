@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -25,19 +25,22 @@ _MAKER_BPS: Final = 2.0  # where the account's own rates cannot be read
 _TAKER_BPS: Final = 5.0
 _MODE_KEPT_S: Final = 50.0  # the account's mode is read with a comparison of books and venue each minute
 _ISOLATED: Final = "ISOLATED"
+_SIDES: Final = ("LONG", "SHORT")  # of positions in hedge mode; in one-way mode it is BOTH
 
-exchange_info = with_readable(wire.ExchangeInfo, "symbols", wire.SymbolInfo)
+exchange_info = with_readable(wire.ExchangeInfo, {"symbols": wire.SymbolInfo})
 _brackets = readable_rows(wire.SymbolBrackets)
 _intervals = readable_rows(wire.FundingInterval)
 _commission = wire.decoder(wire.CommissionRate).decode
 _mode = wire.decoder(wire.PositionMode).decode
 _multi = wire.decoder(wire.MultiAssetsMode).decode
-_account = wire.decoder(wire.AccountAnswer).decode
 _burn = wire.decoder(wire.FeeBurn).decode
 _restrictions = wire.decoder(wire.ApiRestrictions).decode
 _prices = readable_rows(wire.TickerPrice)
 symbol_configs = readable_rows(wire.SymbolConfig)
 position_rows = all_rows(wire.PositionAnswer)
+account_answer = with_readable(
+    wire.AccountAnswer, {"positions": wire.AccountPosition}, whole={"assets": wire.AccountAsset}
+)
 _ANY_SIZE: Final = LeverageTier(  # where a position is only to be closed, its leverage table does not matter
     max_notional=1e12, maintenance_margin_rate=0.01, max_leverage=1.0, maintenance_amount=0.0
 )
@@ -201,13 +204,19 @@ class AccountMode:
 
     def __init__(self, rest: Rest, now_s: Callable[[], float]) -> None:
         self.hedged = False
+        self._known = False  # whether *hedged* has been read
+        self._two_sided: frozenset[str] = frozenset()  # symbols whose positions have a side, as last read
         self._rest, self._now_s = rest, now_s
         self._problem, self._read_s = "", -math.inf
 
     async def read_hedged(self, *, must: bool = True) -> bool:
-        """Read whether the account is in hedge mode; unless it *must* be known an unreadable answer means no."""
+        """Read whether the account is in hedge mode; where it cannot be read :meth:`hedges` goes by the positions.
+
+        An unreadable answer raises VenueError where the mode *must* be known.
+        """
         try:
             self.hedged = await is_hedged(self._rest)
+            self._known = True
         except VenueUnavailable:
             raise
         except VenueError:
@@ -215,10 +224,21 @@ class AccountMode:
                 raise
         return self.hedged
 
+    def note_sides(self, rows: Iterable[wire.PositionAnswer]) -> None:
+        """Note the symbols whose positions have a side, as they have in hedge mode alone."""
+        self._two_sided = frozenset(row.symbol for row in rows if row.position_side in _SIDES)
+
+    def hedges(self, symbol: str) -> bool:
+        """Whether orders of *symbol* name the side of a position."""
+        return self.hedged if self._known else symbol in self._two_sided
+
     async def problem(self) -> str:
-        """Why the account cannot be traded in its mode; empty when it can. Read at most once in 50 seconds."""
+        """Why the account cannot be traded in its mode; empty when it can.
+
+        Read at most once in 50 seconds, and each time while it cannot be traded: `resume` follows the switch back.
+        """
         now_s = self._now_s()
-        if now_s - self._read_s >= _MODE_KEPT_S:
+        if self._problem or now_s - self._read_s >= _MODE_KEPT_S:
             hedged, multi = await self.read_hedged(), await is_multi_asset(self._rest)
             self._problem = HEDGE_MODE if hedged else MULTI_ASSETS if multi else ""
             self._read_s = now_s
@@ -254,7 +274,7 @@ async def _check_key(rest: Rest) -> list[str]:
 
 async def money_outside(rest: Rest) -> list[str]:
     """What is to be said of the account's other coins: which there are, and whether BNB pays the fees."""
-    notes, coins = [], parse.other_coins(await rest.read(PRIVATE_V3, "account", _account, weight=5))
+    notes, coins = [], parse.other_coins(await rest.read(PRIVATE_V3, "account", account_answer, weight=5))
     if coins:
         held = ", ".join(f"{amount:g} {asset}" for asset, amount in coins.items())
         notes.append(f"the account also holds {held}: only {parse.QUOTE_ASSET} is counted in equity, sizes and limits")
