@@ -177,8 +177,9 @@ class AccountChecks:
             )
 
     def _moved_by_others(self) -> bool:
-        """Whether another client has moved the wallet lately: a reconciliation shows it, once its trades are over."""
-        return self.exchange.loop.time() - self.exchange.clients.result_s <= 3.0 * self.bounds.found_s
+        """Whether another client has moved the wallet lately, or last: a reconciliation shows it."""
+        now_s, result_s = self.exchange.loop.time(), self.exchange.clients.result_s
+        return now_s - result_s <= 3.0 * self.bounds.found_s or self._wallet_s - result_s <= 1.0
 
     def _symbols(
         self, engine: Engine, positions: list[VenuePosition], orders: list[VenueOrder]
