@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.live.live_world import SYMBOL, World, alive, cancels, held, look, orders, resting
+from tests.live.live_world import OTHER, SYMBOL, World, alive, cancels, held, look, orders, resting
 
 from quantum_trader.domain.enums import OrderStatus, OrderType
 from quantum_trader.domain.trading import OrderRequest
@@ -126,3 +126,13 @@ def test_timers_close_no_position_while_its_stop_is_in_doubt(world):
     for n in range(5):  # 25 s of a start whose user stream is not up
         sent += orders(world.tell(TimerFired(ts_ns=world.now_ns + n * 5 * 10**9, busy=())))
     assert not [o for o in sent if o.type is OrderType.MARKET], "closed as UNPROTECTED, the stop may rest at the venue"
+
+
+def test_a_difference_is_not_gone_because_its_symbol_was_busy_at_the_next_look(world: World) -> None:
+    """Orders are under way at the second look, which compares nothing: the third comes at once, not in a minute."""
+    look(world, held())
+    since_ns = world.engine.reconciler.since_ns
+    look(world, held(), busy=(SYMBOL, OTHER))
+    assert world.engine.reconciler.since_ns == since_ns > 0
+    look(world)
+    assert world.engine.reconciler.since_ns == 0
