@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from tests.live.live_world import SYMBOL, World, alive, cancels, held, look, orders, resting, twice
+from tests.live.live_world import OTHER, SYMBOL, World, alive, cancels, held, look, orders, resting, twice
 
 from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.trading import OrderRequest
@@ -203,3 +203,13 @@ def test_a_quantity_that_cannot_be_read_is_the_same_after_a_restart() -> None:
     again.session.recover()
     look(again, held(qty=math.nan))
     assert again.engine.halts.held
+
+
+def test_a_difference_is_not_gone_because_its_symbol_was_busy_at_the_next_look(world: World) -> None:
+    """Orders are under way at the second look, which compares nothing: the third comes at once, not in a minute."""
+    look(world, held())
+    since_ns = world.engine.reconciler.since_ns
+    look(world, held(), busy=(SYMBOL, OTHER))
+    assert world.engine.reconciler.since_ns == since_ns > 0
+    look(world)
+    assert world.engine.reconciler.since_ns == 0

@@ -445,7 +445,7 @@ MUTATIONS: Final = (
         "test_13_a_queue_that_fills_raises_the_governor[queue1-3]",
     ),
     Mutation(
-        13, "engine/reconciliation.py", "self.since_ns = (self.since_ns or ts_ns) if serious else 0",
+        13, "engine/reconciliation.py", "self.since_ns = (self.since_ns or ts_ns) if serious or unseen else 0",
         "self.since_ns = 0", "test_13_a_difference_that_lasts_is_told_with_its_age",
     ),
     Mutation(

@@ -128,6 +128,21 @@ class Gateway:
         """Place the new stop; the one it replaces is cancelled when the new one is acknowledged."""
         return [self._resting(position, Purpose.STOP, position.stop, now_ns)]
 
+    def reduce_untraded(
+        self, name: str, symbol: str, sign: int, purpose: Purpose, qty: float, price: float, now_ns: int
+    ) -> OrderRequest:
+        """Return a stop or a close, by *purpose*, for a position of *sign* in a symbol that is not traded here.
+
+        It has no ticket: the account as it is read shows what became of it. *name* is its own, so that no two orders
+        have one id.
+        """
+        order_id = ids.client_order_id(f"{self.namespace}{self.process}{name}", purpose.value, 0, self.mark)
+        return OrderRequest(
+            client_order_id=order_id, intent_id=name, trace_id=name, symbol=symbol, side=closing_side(sign),
+            type=OrderType.STOP_MARKET if purpose is Purpose.STOP else OrderType.MARKET, qty=qty, created_ns=now_ns,
+            stop_price=price, reduce_only=True,
+        )
+
     def close_in_parts(self, symbol: str, refused: float) -> None:
         """Limit each close order of *symbol* to half of the quantity that the venue *refused*."""
         step = self._instruments[self._instruments.index[symbol]].step_size

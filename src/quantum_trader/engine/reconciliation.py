@@ -166,7 +166,8 @@ class Reconciler:
         self.open = found
         self.checked_ns = ts_ns
         serious = any(one.kind not in NOT_OURS for one in found)
-        self.since_ns = (self.since_ns or ts_ns) if serious else 0
+        unseen = bool(snapshot.busy) and self.since_ns > 0  # what differed may not be compared now
+        self.since_ns = (self.since_ns or ts_ns) if serious or unseen else 0
         if not serious and not snapshot.busy:
             self.agreed_ns = ts_ns
         doubtful = {one.symbol for one in found} | set(snapshot.busy)

@@ -18,7 +18,6 @@ from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import EXIT_TREND_FOLLOW, TREND_UNKNOWN, VOL_UNKNOWN, OrderStatus, OrderType
 from quantum_trader.domain.instrument import Instrument, ceil_to, floor_to
 from quantum_trader.domain.trading import Fill, FundingPayment, OrderRequest, OrderUpdate
-from quantum_trader.engine import ids
 from quantum_trader.engine.books import closing_side
 from quantum_trader.engine.gateway import Command, Gateway, Purpose
 from quantum_trader.engine.halts import Halts
@@ -208,20 +207,14 @@ class UntradedPositions:
         """A reducing order for *qty* of the position."""
         self._orders += 1
         name = f"untraded/{known.symbol}/{self._orders}"
-        known.order_id = ids.client_order_id(
-            f"{self._gateway.namespace}{self._gateway.process}{name}", purpose.value, 0, self._gateway.mark
-        )
-        known.sent_ns = now_ns
         if filters is not None:
             with suppress(ArithmeticError):  # a quantity beyond the filters: as the venue reports it
                 qty = max(ceil_to(qty, filters.step_size), filters.min_qty)
-        known.order_qty = qty
-        return OrderRequest(
-            client_order_id=known.order_id, intent_id=name, trace_id=name, symbol=known.symbol,
-            side=closing_side(1 if known.qty > 0.0 else -1),
-            type=OrderType.STOP_MARKET if purpose is Purpose.STOP else OrderType.MARKET, qty=qty, created_ns=now_ns,
-            stop_price=price, reduce_only=True,
+        request = self._gateway.reduce_untraded(
+            name, known.symbol, 1 if known.qty > 0.0 else -1, purpose, qty, price, now_ns
         )
+        known.order_id, known.order_qty, known.sent_ns = request.client_order_id, qty, now_ns
+        return request
 
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values."""

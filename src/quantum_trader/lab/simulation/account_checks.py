@@ -177,8 +177,10 @@ class AccountChecks:
             )
 
     def _moved_by_others(self) -> bool:
-        """Whether another client has moved the wallet lately: a reconciliation shows it, once its trades are over."""
-        return self.exchange.loop.time() - self.exchange.clients.result_s <= 3.0 * self.bounds.found_s
+        """Whether another client has moved the wallet lately, or before this start: a reconciliation shows it."""
+        result_s, lately_s = self.exchange.clients.result_s, 3.0 * self.bounds.found_s
+        since_s = max(result_s, self.disruptions.began_s)
+        return result_s > NEVER_S and self.exchange.loop.time() - since_s <= lately_s
 
     def _symbols(
         self, engine: Engine, positions: list[VenuePosition], orders: list[VenueOrder]

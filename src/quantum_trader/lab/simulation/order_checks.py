@@ -9,6 +9,7 @@ import msgspec
 from quantum_trader.domain.clock import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_SECOND
 from quantum_trader.domain.enums import OrderStatus, OrderType
 from quantum_trader.domain.trading import OrderRequest, OrderUpdate
+from quantum_trader.engine.books import ADOPTED
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.ports import Rejection
 from quantum_trader.lab.simulation import trader_view
@@ -52,6 +53,8 @@ class OrderChecks:
         if position is None:
             return
         is_stop = order.type is OrderType.STOP_MARKET
+        if not is_stop and position.plan.model == ADOPTED:  # its target is measured from the price it was found at
+            return
         gap = (order.stop_price - position.entry_price) * position.sign * (-1.0 if is_stop else 1.0)
         if (is_stop and position.stop != position.first_stop) or gap > 0.0:
             return
