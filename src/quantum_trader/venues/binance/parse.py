@@ -93,7 +93,7 @@ def number_or_zero(text: str | int | None) -> float:
     return float(text) if text else 0.0
 
 
-def time_ns(ms: int) -> int:
+def event_time_ns(ms: int) -> int:
     """The time of an event, in ns; VenueError for what is no time."""
     if not is_time(ms):
         raise VenueError(f"an event at {ms} ms cannot be read")
@@ -294,7 +294,7 @@ def fill_of_event(body: wire.OrderBody, client_order_id: str, fee: float) -> Fil
     return Fill(
         fill_id=fill_id(body.s, body.t, body.i, body.l), client_order_id=client_order_id, symbol=body.s,
         side=side(body.S), qty=body.l, price=body.L, fee=fee, liquidity="maker" if body.m else "taker",
-        ts_ns=time_ns(body.T), liquidation=body.x == "CALCULATED" or is_liquidation(client_order_id),
+        ts_ns=event_time_ns(body.T), liquidation=body.x == "CALCULATED" or is_liquidation(client_order_id),
         fee_asset=fee_asset(body.N or ""),
     )
 
@@ -304,7 +304,7 @@ def update_of_event(body: wire.OrderBody, client_order_id: str) -> OrderUpdate:
     expired = body.X.startswith("EXPIRED")
     return OrderUpdate(
         client_order_id=client_order_id, venue_order_id=str(body.i), symbol=body.s, status=order_status(body.X),
-        ts_ns=time_ns(body.T), filled_qty=body.z, reason=f"{body.X} {body.er}".strip() if expired else "",
+        ts_ns=event_time_ns(body.T), filled_qty=body.z, reason=f"{body.X} {body.er}".strip() if expired else "",
     )
 
 
@@ -406,7 +406,7 @@ def wallet_change(frame: wire.AccountFrame) -> WalletChanged | None:
             if not (math.isfinite(row.wb) and math.isfinite(row.bc)):
                 raise VenueError(f"a wallet of {row.wb!r}, changed by {row.bc!r}, cannot be read")
             moved = row.bc if frame.a.m in _MOVES else 0.0
-            return WalletChanged(wallet=row.wb, reason=frame.a.m, ts_ns=time_ns(frame.T), moved=moved)
+            return WalletChanged(wallet=row.wb, reason=frame.a.m, ts_ns=event_time_ns(frame.T), moved=moved)
     return None
 
 
@@ -418,7 +418,7 @@ def funding_of_event(frame: wire.AccountFrame, mark_price: float) -> FundingPaym
     change = next((row.bc for row in frame.a.B if row.a == QUOTE_ASSET), 0.0)
     if frame.a.m != "FUNDING_FEE" or len(frame.a.P) != 1 or not math.isfinite(change) or change == 0.0:
         return None
-    time_ns(frame.T)
+    event_time_ns(frame.T)
     position = frame.a.P[0]
     value = finite(position.pa * mark_price)
     return FundingPayment(
@@ -431,7 +431,7 @@ def leverage_change(frame: wire.ConfigFrame) -> LeverageChanged | None:
     """The leverage in a configuration event; None for another change."""
     if frame.ac is None:
         return None
-    return LeverageChanged(symbol=frame.ac.s, leverage=frame.ac.l, ts_ns=time_ns(frame.T))
+    return LeverageChanged(symbol=frame.ac.s, leverage=frame.ac.l, ts_ns=event_time_ns(frame.T))
 
 
 # ---------------------------------------------------------------------- market

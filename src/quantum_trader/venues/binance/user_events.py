@@ -95,5 +95,5 @@ class UserEvents:
         word = body.X if body.X in ("EXPIRED", "REJECTED") else ""
         return OrderUpdate(
             client_order_id=body.caid, venue_order_id=str(body.aid), symbol=body.s, status=status,
-            ts_ns=parse.time_ns(frame.T), reason=f"{word} {body.rm}".strip(),
+            ts_ns=parse.event_time_ns(frame.T), reason=f"{word} {body.rm}".strip(),
         )
