@@ -54,6 +54,14 @@ def test_a_forgotten_own_stop_is_cancelled_once_another_rests(world: World) -> N
     assert cancels(twice(world, held(), orders=(resting(lost), *alive(world)))) == [lost]
 
 
+def test_a_forgotten_own_stop_stays_while_the_other_is_not_at_the_venue(world: World) -> None:
+    """A person cancelled the stop that the books know, and the newest one is forgotten: that one alone protects."""
+    _, stop = world.opened()
+    lost = client_order_id("gone", "STOP", 0, world.engine.gateway.mark)
+    assert cancels(twice(world, held(), orders=(resting(lost),))) == []
+    assert cancels(twice(world, held(), orders=(resting(lost), resting(stop)))) == [lost]
+
+
 def test_orders_of_another_trader_are_never_cancelled_and_halt_openings(world: World) -> None:
     """Its stop protects its position; the halt says what to do."""
     theirs = client_order_id("x", "STOP", 0, OTHER_MARK)

@@ -359,7 +359,12 @@ class Adopting:
         if not order.reduce_only or all(theirs.symbol != stray.symbol for theirs in snapshot.positions):
             return False
         position = self._account.books.positions.get(stray.symbol)
-        return position is None or not self._gateway.is_protected(position)
+        shown = {one.client_order_id for one in snapshot.orders}
+        rests = any(  # at the venue, and not by the books alone: ours may have been cancelled while nobody listened
+            ticket.symbol == stray.symbol and ticket.purpose is Purpose.STOP and ticket.client_order_id in shown
+            for ticket in self._gateway.tickets()
+        )
+        return position is None or not self._gateway.is_protected(position) or not rests
 
     def _take_leverage(self, position: Position, leverage: float, now_ns: int) -> list[Command]:
         """Take over a leverage that was changed; a stop that would come after the liquidation is made anew."""
