@@ -25,6 +25,7 @@ DAYS_PER_YEAR: Final = 365.0  # crypto trades every day
 MIN_OBSERVATIONS: Final = 10
 _EULER_GAMMA: Final = 0.5772156649015329
 _MOST_CORRELATION: Final = 0.97  # a first-order correlation is taken as at most this (Andrews and Monahan)
+_FEW_DAYS: Final = 60  # from fewer the memory of the returns is estimated too poorly to count more days than there are
 _NORMAL: Final = NormalDist()
 
 
@@ -103,7 +104,7 @@ def effective_count(returns: npt.NDArray[np.float64]) -> float:
     long_run = _long_run_variance(influence)
     variance = float((influence**2).mean())
     effective = shape.count * variance / long_run if long_run > 1e-12 * variance else float(shape.count)
-    return min(effective, float(shape.count))  # days that seem to cancel each other out are no further observations
+    return min(effective, (1.0 if shape.count < _FEW_DAYS else 2.0) * shape.count)
 
 
 def _long_run_variance(values: npt.NDArray[np.float64]) -> float:
