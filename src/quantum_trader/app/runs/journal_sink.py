@@ -58,7 +58,7 @@ class JournalSink:
         """
         if self._redact is not None:
             line = self._redact(line)
-        check_line(topic, ts_ns, line)
+        check_line(topic, ts_ns, line, own=True)
         self.records.append(line)
         self._log(line, topic, ts_ns)
 
@@ -122,7 +122,7 @@ class LiveSink(JournalSink):
         if self._redact is not None:
             line = self._redact(line)
         try:
-            check_line(topic, ts_ns, line)
+            check_line(topic, ts_ns, line, own=True)
         except (DataError, InputError) as refused:
             self.lost += 1
             self.trouble = f"a record of {topic} was refused: {refused}"
