@@ -281,6 +281,16 @@ def test_spot_bars_need_a_name(tmp_path: Path) -> None:
     assert import_files([path], tmp_path / "store", "BTCUSDT").series[0].symbol == "BTCUSDT"
 
 
+def test_a_symbol_does_not_make_bars_of_trades(tmp_path: Path) -> None:
+    """Trades stay trades, also in a folder called spot and with a symbol named."""
+    folder = tmp_path / "spot"
+    folder.mkdir()
+    path = folder / "BTC_USDT-trades.feather"
+    freqtrade_frame().write_ipc(path)
+    with pytest.raises(DataError, match="holds trades, not bars"):
+        import_files([path], tmp_path / "store", "BTCUSDT")
+
+
 def test_funding_of_the_archive(tmp_path: Path) -> None:
     """The archive's funding file goes to the funding; a folder of other kinds is left out by name."""
     rows = [f"{int(t.timestamp()) * 1000},8,0.0001" for t, _ in bars(5, 8 * 3600)]

@@ -100,11 +100,11 @@ class RefuseUnexplained:
         raise StateError(f"{fill.symbol}: fill {fill.fill_id} fits no position and no order; the books halt")
 
     def is_by_others(self, fill: Fill, position: Position) -> bool:
-        """Never: nobody else trades on a replay's account."""
+        """Always False: a replay's account has no other trader."""
         return False
 
     def order_cancelled(self, ticket: Ticket, update: OrderUpdate) -> None:
-        """Note nothing: nobody else cancels here."""
+        """Do nothing: a replay's account has no other trader who could cancel an order."""
 
     def on_snapshot(self, snapshot: VenueSnapshot) -> list[Command]:
         """Raise StateError: a replay has no account beyond its own to compare with."""
@@ -115,7 +115,7 @@ class RefuseUnexplained:
         return set()
 
     def untraded_positions(self) -> list[UntradedPosition]:
-        """None: nobody else trades on a replay's account."""
+        """An empty list: a replay's account has no other trader."""
         return []
 
     def state(self) -> dict[str, Any]:
@@ -165,9 +165,9 @@ class Adopting:
         return True
 
     def is_by_others(self, fill: Fill, position: Position) -> bool:
-        """Whether a person or another client reduced *position* with *fill*; it is told once for each of their orders.
+        """Whether a person or another client reduced *position* with *fill*; recorded once for each of their orders.
 
-        The venue's own orders (liquidation, delisting) and those of commands of this program are nobody else's.
+        Orders of the venue (liquidation, delisting) and orders of this program's commands do not count.
         """
         if fill.liquidation or not self._is_foreign(fill.client_order_id):
             return False

@@ -6,7 +6,6 @@ which the checks refuse with their row; a time that cannot be read is an error h
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -20,7 +19,7 @@ from quantum_trader.domain.errors import DataError, InputError
 from quantum_trader.domain.symbols import parse_symbol
 from quantum_trader.market.cells import numbers_of, times_of
 from quantum_trader.market.checks import COLUMNS
-from quantum_trader.market.file_names import BARS, FUNDING, MARK, FileName, NotBarsError, parse_file_name
+from quantum_trader.market.file_names import BARS, FUNDING, MARK, FileName, NotBarsError, SpotBarsError, parse_file_name
 from quantum_trader.market.intervals import interval_name, interval_ns
 from quantum_trader.market.store import Times, Values
 from quantum_trader.market.text_tables import (
@@ -92,10 +91,10 @@ def _name(path: Path, symbol: str | None) -> FileName:
     """What the file's name says; a symbol that the caller names settles what a name leaves in doubt."""
     try:
         return parse_file_name(path)
-    except NotBarsError:
-        if symbol is None or ("spot" not in str(path) and not re.match(r"^\w+_\w+-\d+[mhd]$", path.stem)):
+    except SpotBarsError as spot:
+        if symbol is None:
             raise
-        return FileName(interval=path.stem.rpartition("-")[2])
+        return FileName(interval=spot.interval)
 
 
 def _read_frame(path: Path, bare: Sequence[str]) -> pl.DataFrame:

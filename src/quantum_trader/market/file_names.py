@@ -38,6 +38,14 @@ class NotBarsError(DataError):
     """A file of a kind that is not imported. In a folder it is left out with a line."""
 
 
+class SpotBarsError(NotBarsError):
+    """Bars of a spot market. They are imported only under a symbol that the caller names."""
+
+    def __init__(self, message: str, interval: str) -> None:
+        super().__init__(message)
+        self.interval = interval
+
+
 class FileName(msgspec.Struct, frozen=True, kw_only=True):
     """Symbol and interval that a file's name contains (empty: it does not), and the kind of its data."""
 
@@ -68,9 +76,9 @@ def _freqtrade(path: Path, stem: str) -> FileName | None:
     if label.replace("_", "") in _NOT_BARS:
         raise NotBarsError(f"{path}: holds {_NOT_BARS[label.replace('_', '')]}, not bars")
     if found["contract"] is None:
-        raise NotBarsError(
+        raise SpotBarsError(
             f"{path}: holds spot bars of freqtrade, and a spot price is not the perpetual's; to store it all the same, "
-            f"import the file alone with --symbol {found['pair'].replace('_', '').upper()}"
+            f"import the file alone with --symbol {found['pair'].replace('_', '').upper()}", interval,
         )
     return FileName(symbol=_symbol(found["pair"]), interval=interval, kind=MARK if label == "mark" else BARS)
 
