@@ -28,7 +28,7 @@ from quantum_trader.engine.money import Money
 from quantum_trader.engine.opening import Opening
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.ports import VenueOrder, VenuePosition
-from quantum_trader.engine.protection import Protection
+from quantum_trader.engine.protection import Protection, reported_liquidation
 from quantum_trader.engine.reconciliation import (
     NOT_OURS,
     Difference,
@@ -37,6 +37,7 @@ from quantum_trader.engine.reconciliation import (
     Reconciler,
     VenueSnapshot,
     compare,
+    is_same_qty,
 )
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.untraded import UNKNOWN_ATR, UntradedPosition, UntradedPositions
@@ -231,7 +232,11 @@ class Adopting:
             sign = 1 if fill.side is OrderSide.BUY else -1
             books.cash -= fill.fee
             books.fees_paid += fill.fee
-            commands += self._adopt(fill.symbol, sign * fill.qty, fill.price, 0.0, fill.ts_ns, "a trade by hand")
+            traded = VenuePosition(
+                symbol=fill.symbol, qty=sign * fill.qty, entry_price=fill.price, leverage=0.0, margin=0.0,
+                liquidation_price=0.0, mark_price=0.0, unrealised_pnl=0.0,
+            )
+            commands += self._adopt(traded, fill.price, fill.ts_ns, "a trade by hand")
         if ids.mark_of(fill.client_order_id) and not self._gateway.is_own(fill.client_order_id):
             reason = f"{fill.symbol}: another trader trades on this account; stop it, then resume"
             self._halts.hold(reason, fill.ts_ns)
@@ -241,16 +246,16 @@ class Adopting:
 
     # ------------------------------------------------------------------ taking over
 
-    def _adopt(
-        self, symbol: str, qty: float, entry_price: float, leverage: float, now_ns: int, why: str, mark: float = 0.0
-    ) -> list[Command]:
-        """Take a position over (*qty* is signed) and protect it as if it had been opened now at *mark*."""
+    def _adopt(self, theirs: VenuePosition, entry_price: float, now_ns: int, why: str) -> list[Command]:
+        """Take the venue's position over and protect it as if it had been opened now at its mark price."""
+        symbol, qty, mark = theirs.symbol, theirs.qty, theirs.mark_price
         index, sign = self._instruments.index[symbol], 1 if qty > 0.0 else -1
         self._adopted += 1
         pending = self._opening.pending.pop(symbol, None)
         own = pending is not None and pending.plan.sign == sign
-        plan = pending.plan if pending is not None and own else self._plan(index, sign, entry_price, leverage)
+        plan = pending.plan if pending is not None and own else self._plan(index, sign, entry_price, theirs.leverage)
         position = self._account.books.adopt(symbol, index, plan, abs(qty), entry_price, now_ns)
+        position.venue_liquidation = reported_liquidation(theirs)
         adopted = AdoptedPosition(symbol=symbol, qty=qty, entry_price=entry_price, why=why)
         if own:  # its fill was never reported: this is our opening, seen at the venue
             self._records.record("trade.executed", plan.trace_id, now_ns, adopted)
@@ -289,6 +294,10 @@ class Adopting:
         commands = self.untraded.on_snapshot(snapshot)
         for difference in self._reconciler.look(found, snapshot, symbols):
             commands += self._mend(difference, snapshot)
+        for theirs in snapshot.positions:
+            position = books.positions.get(theirs.symbol)
+            if position is not None and is_same_qty(theirs.qty, position.sign * position.qty):
+                commands += self._protection.take_liquidation(position, theirs, snapshot.ts_ns)
         commands += self._records.outgoing(gateway.cancel_stale(books.positions, snapshot.ts_ns))
         if self._halts.flattening:
             commands += self._records.outgoing(self._unknown_orders_cancelled(snapshot))
@@ -392,9 +401,7 @@ class Adopting:
         if not entry_price > 0.0:  # no price is known: the next comparison takes it over
             return commands
         if position is None:
-            return commands + self._adopt(
-                symbol, theirs.qty, entry_price, theirs.leverage, now_ns, "found at the venue", theirs.mark_price
-            )
+            return commands + self._adopt(theirs, entry_price, now_ns, "found at the venue")
         return commands + self._resize(position, theirs, entry_price, now_ns)
 
     def _entry_price(self, theirs: VenuePosition, position: Position | None) -> float:
@@ -433,6 +440,7 @@ class Adopting:
         position.entry_price = entry_price
         if theirs.leverage > 0.0:  # 0.0: the venue does not say
             position.plan.leverage = theirs.leverage
+        position.venue_liquidation = reported_liquidation(theirs)
         return self._protection.bracket(position, position.entry_price, now_ns, position.stop)
 
     def untraded_positions(self) -> list[UntradedPosition]:

@@ -73,6 +73,7 @@ class Position(msgspec.Struct, kw_only=True):
     exit_reason: ExitReason | None = None
     lost_stops: int = 0  # consecutive stop orders that did not reach the venue
     grown_ns: int = 0  # when it last became larger; 0: not since its entry
+    venue_liquidation: float = 0.0  # liquidation price by the venue's last report; 0.0: none, or none since it grew
 
     @property
     def sign(self) -> int:
@@ -137,6 +138,7 @@ class Books:
         position.qty += fill.qty
         position.peak_qty = max(position.peak_qty, position.qty)
         position.grown_ns = max(position.grown_ns, fill.ts_ns)
+        position.venue_liquidation = 0.0
         position.fees += fill.fee
         return position
 

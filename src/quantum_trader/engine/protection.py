@@ -6,6 +6,7 @@ the new one first, and never loosens. This is the only module that moves a stop.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from quantum_trader.engine.books import ADOPTED, Position
 from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
 from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.instruments import Instruments
-from quantum_trader.engine.ports import Rejection
+from quantum_trader.engine.ports import Rejection, VenuePosition
 from quantum_trader.engine.reconciliation import Reconciler
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.refusals import FILTERS, ONLY_REDUCE, OTHER_MODE, OTHERS_REDUCE, TOO_LARGE, is_of
@@ -31,6 +32,12 @@ _next_stop = compiled(next_stop)
 _LOST_STOPS: Final = 3  # stops in a row that may get lost before the position is closed
 _TRIES: Final = 3  # of an order that is refused
 _LIQUIDATION_BUFFER: Final = 0.002  # of the entry price, between stop and liquidation
+
+
+def reported_liquidation(theirs: VenuePosition) -> float:
+    """The liquidation price that the venue reports; 0.0 where it reports none that can be read."""
+    price = theirs.liquidation_price
+    return price if math.isfinite(price) and price > 0.0 else 0.0
 
 
 class Protection:
@@ -82,17 +89,37 @@ class Protection:
         return self._records.outgoing(self._gateway.protect(position, now_ns))
 
     def liquidation_price(self, position: Position) -> float:
-        """The price at which the venue liquidates *position*; 0.0 where it cannot be."""
-        return float(liquidation_price(
+        """The price at which the venue liquidates *position*; 0.0 where it cannot be.
+
+        It is computed from entry, quantity and leverage. Where the venue has reported a price nearer to the entry (a
+        margin that funding or another client has reduced), that one.
+        """
+        computed = float(liquidation_price(
             position.sign, position.entry_price, position.qty, position.plan.leverage,
             self._instruments.tiers[position.index],
         ))
+        reported = position.venue_liquidation
+        if reported > 0.0 and not (computed > 0.0 and (computed - reported) * position.sign >= 0.0):
+            return reported
+        return computed
 
     def is_behind_liquidation(self, position: Position) -> bool:
         """Whether the venue would liquidate *position* before its stop triggers, or next to it."""
         liquidation = self.liquidation_price(position)
         buffer = _LIQUIDATION_BUFFER * position.entry_price
         return bool(liquidation > 0.0 and (position.stop - liquidation) * position.sign < buffer)
+
+    def take_liquidation(self, position: Position, theirs: VenuePosition, now_ns: int) -> list[Command]:
+        """Take over the liquidation price that the venue reports; a stop that would trigger after it is made anew."""
+        reported = position.venue_liquidation = reported_liquidation(theirs)
+        late = reported > 0.0 and (position.stop - reported) * position.sign <= 0.0
+        if not late or position.exit_reason is not None:
+            return []
+        mark, sign = theirs.mark_price, position.sign
+        worse = position.entry_price
+        if mark > 0.0:
+            worse = min(worse, mark) if sign > 0 else max(worse, mark)
+        return self.bracket(position, worse, now_ns, position.stop)
 
     # ------------------------------------------------------------------ bars and time
 

@@ -70,6 +70,11 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.kind.value}/{self.symbol}/{self.order_id}"
 
 
+def is_same_qty(one: float, other: float) -> bool:
+    """Whether two signed quantities are equal but for rounding."""
+    return abs(one - other) <= _SAME * max(abs(one), abs(other))
+
+
 def compare(
     snapshot: VenueSnapshot, positions: Mapping[str, Position], tickets: Iterable[Ticket], cash: float,
     symbols: Iterable[str], is_own: Callable[[str], bool],
@@ -98,7 +103,7 @@ def _positions(
         theirs, ours = held.get(symbol), positions.get(symbol)
         venue_qty = theirs.qty if theirs is not None else 0.0
         own_qty = ours.sign * ours.qty if ours is not None else 0.0
-        if not abs(venue_qty - own_qty) <= _SAME * max(abs(venue_qty), abs(own_qty)):
+        if not is_same_qty(venue_qty, own_qty):
             found.append(Difference(kind=DifferenceKind.POSITION, symbol=symbol, venue=venue_qty, books=own_qty))
         elif ours is not None and theirs is not None and theirs.leverage != ours.plan.leverage:
             found.append(
