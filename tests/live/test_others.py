@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from tests.live.live_account import make, until
 from tests.live.live_world import SYMBOL, World, alive, held, look, orders, twice
 
@@ -202,3 +203,24 @@ def test_what_others_did_survives_a_restart(world: World) -> None:
     fresh = World()
     fresh.engine.records.tally.load_state(state)
     assert fresh.engine.records.tally.others == world.engine.records.tally.others
+
+
+def test_trades_heard_in_another_order_leave_no_result(world: World) -> None:
+    """A client sells 0.004 at 10,100 and buys them back at 9,800; the sale is heard last.
+
+    The venue has realised 0.4 USDT and holds 0.01 from 9,920. The books realise 0.63 and hold it from 9,942.86; the
+    next look takes the venue's wallet together with its entry price, and the account is worth what it was.
+    """
+    world.opened()
+    world.fill("web-2", 0.004, 9_800.0, side=OrderSide.BUY)
+    world.fill("web-1", 0.004, 10_100.0, side=OrderSide.SELL)
+    books, closes = world.engine.account.books, world.engine.market.closes
+    position, worth = books.positions[SYMBOL], books.equity(closes)
+    assert position.entry_price == pytest.approx(9_942.857, abs=1e-3)
+    for _ in range(2):
+        look(world, held(entry=9_920.0), orders=alive(world), wallet=10_000.4)
+    assert (books.cash, position.entry_price) == (10_000.4, 9_920.0)
+    assert books.equity(closes) == pytest.approx(worth, abs=1e-9)
+    (adjusted,) = [one["data"] for one in world.records("cash.adjusted") if one["data"]["before"] > 10_000.4]
+    assert adjusted["explained"]
+    assert adjusted["why"] == "trades were heard in another order than they came"

@@ -340,7 +340,8 @@ class Adopting:
                 "venue, then resume", now_ns,
             )
         elif kind is DifferenceKind.WALLET:
-            self._money.take_wallet(snapshot.wallet, now_ns)
+            equity = self._money.equity()
+            self._money.take_wallet(snapshot.wallet, now_ns, equity, self._take_entry_prices(snapshot))
         elif kind is DifferenceKind.POSITION:
             self._halts.hold(
                 f"{difference.symbol}: the venue holds {difference.venue:g}, the books {difference.books:g}", now_ns
@@ -403,6 +404,22 @@ class Adopting:
         if position is None:
             return commands + self._adopt(theirs, entry_price, now_ns, "found at the venue")
         return commands + self._resize(position, theirs, entry_price, now_ns)
+
+    def _take_entry_prices(self, snapshot: VenueSnapshot) -> float:
+        """Take the venue's entry prices of positions that agree in quantity; returns the unrealised profit this moves.
+
+        Trades that are heard in another order than they happened realise another profit here than at the venue, and
+        leave another entry price: the sum of both is the same.
+        """
+        moved = 0.0
+        for theirs in snapshot.positions:
+            position = self._account.books.positions.get(theirs.symbol)
+            if position is None or not is_same_qty(theirs.qty, position.sign * position.qty):
+                continue
+            if math.isfinite(theirs.entry_price) and theirs.entry_price > 0.0:
+                moved += position.sign * position.qty * (position.entry_price - theirs.entry_price)
+                position.entry_price = theirs.entry_price
+        return moved
 
     def _entry_price(self, theirs: VenuePosition, position: Position | None) -> float:
         """The entry price that the venue reports; without one that of *position*, the mark or the newest close.

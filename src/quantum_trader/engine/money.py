@@ -18,7 +18,7 @@ from quantum_trader.engine.account import Account, Remembered
 from quantum_trader.engine.facts import CashAdjusted
 from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.market import Market
-from quantum_trader.engine.reconciliation import RecentIds, Reconciler
+from quantum_trader.engine.reconciliation import WALLET_CENT, RecentIds, Reconciler
 from quantum_trader.engine.records import Records
 
 _ASKING_ON_NS: Final = 3600 * NS_PER_SECOND  # transfers are asked for this long after a wallet was taken over
@@ -74,10 +74,20 @@ class Money:
         """Whether a wallet read at *look_ns* may not include the newest transfer."""
         return look_ns <= self._moved_ns
 
-    def take_wallet(self, wallet: float, now_ns: int) -> None:
-        """Set the books' money to the wallet's: no transfer was reported, so it counts as profit or loss."""
-        equity = self._equity()
-        before, self._account.books.cash = self._account.books.cash, wallet
+    def take_wallet(self, wallet: float, now_ns: int, equity: float, moved: float) -> None:
+        """Set the books' money to the wallet's: no transfer was reported, so it counts as profit or loss.
+
+        *equity*: the account's before that, and before the venue's entry prices were taken. *moved*: by how much these
+        have changed the open profit. Where that is the whole difference, nothing was earned or lost.
+        """
+        before = self._account.books.cash
+        if moved != 0.0 and abs(wallet - before + moved) <= WALLET_CENT:
+            self._account.books.cash = wallet
+            self._records.record("cash.adjusted", "", now_ns, CashAdjusted(
+                before=before, wallet=wallet, explained=True, why="trades were heard in another order than they came",
+            ))
+            return
+        self._account.books.cash = wallet
         agreed_ns = self._reconciler.agreed_ns
         if not self.is_unexplained(now_ns):
             self._remembered = self._account.remembered(equity)
@@ -91,7 +101,7 @@ class Money:
         if not abs(wallet - before) <= self._wallet_halt_share * max(abs(before), 1.0):
             self._halts.hold(f"the wallet holds {wallet:.2f} USDT, the books {before:.2f}", now_ns)
 
-    def _equity(self) -> float:
+    def equity(self) -> float:
         """The account's equity by its books now; as last known where the newest bars are of the past."""
         account, market = self._account, self._market
         return account.equity if market.is_past else account.books.equity(market.closes)
@@ -111,13 +121,13 @@ class Money:
         self._moves = [*self._moves[1 - _MOVES_KEPT:], move]
         account, before, late = self._account, self._account.books.cash, ts_ns <= self._wallet_ns
         if not late:
-            account.equity = self._equity()
+            account.equity = self.equity()
             if self._remembered is not None:
                 self._remembered = self._remembered.after(amount, account.equity)
             account.books.cash += amount
             account.move_money(amount)
         elif self._remembered is not None:
-            self._remembered = account.money_moved_then(self._remembered, amount, self._equity())
+            self._remembered = account.money_moved_then(self._remembered, amount, self.equity())
         self._records.record("cash.adjusted", "", ts_ns, CashAdjusted(
             before=before, wallet=account.books.cash, explained=True,
             why="transfer" if not late else f"a transfer of {amount:.2f} USDT that was taken for a result",
@@ -130,7 +140,7 @@ class Money:
         transfer. So the books' money stays the wallet's once the fill has paid, and limits judge the fee as a loss.
         """
         account, before = self._account, self._account.books.cash
-        account.equity = self._equity() - fill.fee
+        account.equity = self.equity() - fill.fee
         if self._remembered is not None:
             self._remembered = self._remembered.after(fill.fee, account.equity)
         account.books.cash += fill.fee
