@@ -357,8 +357,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         10, "engine/reconciliation.py",
-        "not abs(venue_qty - own_qty) <= _SAME * max(abs(venue_qty), abs(own_qty))",
-        "abs(venue_qty - own_qty) > _SAME * max(abs(venue_qty), abs(own_qty))",
+        "return abs(one - other) <= _SAME * max(abs(one), abs(other))",
+        "return not abs(one - other) > _SAME * max(abs(one), abs(other))",
         "test_10_a_look_that_tells_no_number_is_not_agreement[position]",
     ),
     Mutation(
