@@ -148,6 +148,7 @@ class ExitReason(str, Enum):
     FLATTEN = "FLATTEN"
     EXTERNAL = "EXTERNAL"  # closed at the venue by an order that this bot did not send
     INTENT = "INTENT"  # closed by a reducing intent from outside the signals
+    SCORE = "SCORE"  # the model's score no longer wants the position: 0, NaN or of the other sign
 
 
 # The position of a member is its code in every kernel. Append only: saved states hold these numbers.

@@ -46,6 +46,7 @@ class Plan(msgspec.Struct, kw_only=True):
     policy_hash: str
     model: str
     regime: str
+    by_score: bool = False  # left when the model's score no longer wants it
 
 
 class Position(msgspec.Struct, kw_only=True):

@@ -46,6 +46,7 @@ from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.supervision import HaltOnFailure, Shield, unsupervised
 from quantum_trader.engine.tally import Tally
 from quantum_trader.engine.tracing import Tracing
+from quantum_trader.models.forecasts import Forecasts
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.compiled import SlotPolicy
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
@@ -81,8 +82,9 @@ class Engine:
     def __init__(
         self, instruments: Sequence[Instrument], interval_ns: int, settings: EngineSettings, sink: RecordSink,
         watcher: PolicyWatcher | None = None, tracer: DecisionTracing | None = None, *,
-        live: LiveAccount | None = None, parts: EngineParts = PRODUCTION,
+        live: LiveAccount | None = None, parts: EngineParts = PRODUCTION, forecasts: Forecasts | None = None,
     ) -> None:
+        """*forecasts*: of the models that give the signals; without them the intraday ensemble does."""
         self.shield = Shield()  # around what observes
         self.recording = Shield()  # around records of a live account; of this process alone
         self.instruments = Instruments(instruments)
@@ -92,7 +94,7 @@ class Engine:
         recovery_after = int(slots.profile[pol.PROFILE_RECOVERY_AFTER])
         self.account = Account(self.instruments.symbols, settings.start_equity, recovery_after, slots.mem)
         self.halts = Halts(self.records, self.account)
-        self.market = Market(self.instruments, interval_ns, settings, self.records, self.halts)
+        self.market = Market(self.instruments, interval_ns, settings, self.records, self.halts, forecasts)
         self.policy = PolicyInForce(slots, settings, self.account, self.records, self.shield, watcher)
         self.seen = parts.seen()
         self.reconciler = Reconciler()
@@ -162,7 +164,7 @@ class Engine:
         closes_before = market.closes.copy() if market.is_past else None
         now_ns, costs_bps = market.now_ns, market.taker_costs
         records.afterwards(self.judging.move_shadows, batch, costs_bps.copy() if records.deferring else costs_bps)
-        self.opening.due = market.advance(batch)
+        self.opening.due = self.opening.wanted(market.advance(batch))
         if closes_before is None:
             account.mark(market.closes)
         else:
@@ -176,7 +178,7 @@ class Engine:
                 records.afterwards(policy.step, now_ns, stage_row, market.kernel.out)
         commands = self.opening.expire(now_ns) if self.opening.pending else []
         if account.books.positions:
-            commands += self.protection.manage(batch, market.closes, now_ns)
+            commands += self.protection.manage(batch, market.closes, now_ns, market.targets)
         return commands
 
     def _step_limits(self, stage_row: Any, now_ns: int) -> None:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_SECOND
-from quantum_trader.domain.enums import DIRECTION_CODES, TREND_CODES, VOL_CODES, VolLevel
-from quantum_trader.domain.errors import InputError
+from quantum_trader.domain.enums import (
+    DIRECTION_CODES,
+    EXIT_DEFENSIVE_TRAIL,
+    EXIT_TREND_FOLLOW,
+    TREND_CODES,
+    VOL_CODES,
+    VolLevel,
+)
+from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.engine import stage
 from quantum_trader.engine.facts import RefusedBar, RegimeChange
@@ -17,11 +24,29 @@ from quantum_trader.engine.halts import BAD_BARS, Halts
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.models import forecast as fc
+from quantum_trader.models.forecasts import NEVER_HOURS, Forecasts
+from quantum_trader.risk.exits import DEFENSIVE_TRAIL_FACTOR, exit_row
 from quantum_trader.risk.halts import BAD_TICKS_TO_HALT, GOOD_TICKS_TO_CLEAR, TICK_HALTED_SINCE, empty_ticks
 from quantum_trader.signals import columns as col
 from quantum_trader.signals.kernel import SignalKernel
 
 UNKNOWN_REGIME: Final = "UNKNOWN UNKNOWN"
+_SAVED: Final = (stage.SYM_FEE_BPS, stage.SYM_FUNDING)  # the rest follows from the forecasts
+_FAST_TP_R: Final = 2.0  # where FAST_TP takes profit of a position that the score holds, in R
+_DEFENSIVE_ATR: Final = 2.0  # how far DEFENSIVE_TRAIL trails it, in ATRs of the model's bars
+
+
+class ExitPlan(NamedTuple):
+    """How a position opened now would be left: its ATR in price units, and the exit row in multiples of it."""
+
+    atr: float
+    stop_atr: float
+    target_atr: float
+    breakeven_r: float
+    trail_atr: float
+    max_hours: float
+    by_score: bool  # it is left when the model's score no longer wants it
 
 
 class Market:
@@ -32,8 +57,11 @@ class Market:
     """
 
     def __init__(
-        self, instruments: Instruments, interval_ns: int, settings: EngineSettings, records: Records, halts: Halts
+        self, instruments: Instruments, interval_ns: int, settings: EngineSettings, records: Records, halts: Halts,
+        forecasts: Forecasts | None = None,
     ) -> None:
+        """*forecasts*: of the models that give the signals; without them the intraday ensemble does."""
+        self.forecasts = forecasts
         self._instruments, self._records, self._halts = instruments, records, halts
         self.interval_ns = interval_ns
         # Bars decided on this long after their close are of the past: a newer one is complete, and they open nothing.
@@ -125,10 +153,63 @@ class Market:
 
     def advance(self, batch: MarketBatch) -> list[int]:
         """Measure the bars of one moment; returns the symbols that have a new signal, in order."""
-        if not self.kernel.advance(batch):
+        made = self.kernel.advance(batch)
+        if self.forecasts is not None:
+            return self._forecast(batch, self.forecasts)
+        if not made:
             return []
         signals: list[int] = np.flatnonzero(self.kernel.out[:, col.SIGNAL]).tolist()
         return signals
+
+    def _forecast(self, batch: MarketBatch, forecasts: Forecasts) -> list[int]:
+        """Put the models' forecasts in the place of the ensemble's; returns the symbols that have a new target."""
+        out = self.kernel.out
+        fees, funding = self.symbols[:, stage.SYM_FEE_BPS], self.symbols[:, stage.SYM_FUNDING]
+        new = forecasts.take(batch, 2.0 * (fees + out[:, col.SLIPPAGE_BPS]) + out[:, col.SPREAD_BPS], funding)
+        self._show(forecasts)
+        return np.flatnonzero(out[:, col.SIGNAL]).tolist() if new else []
+
+    def _show(self, forecasts: Forecasts) -> None:
+        """Write the forecasts into the columns that a signal is made of."""
+        out, told = self.kernel.out, forecasts.out
+        out[:, col.SIGNAL] = np.where(forecasts.decided, told[:, fc.TARGET], 0.0)
+        out[:, col.CONFIDENCE] = np.nan_to_num(told[:, fc.CONFIDENCE])
+        out[:, col.UP_PROBABILITY] = 0.5
+        out[:, col.CONSENSUS] = 0.0
+        out[:, col.QUALITY] = 0.5
+        out[:, col.VOTE_0:] = 0.5
+        if forecasts.exit.on == "score":
+            distances = forecasts.exit.stop_atr * told[:, fc.ATR]
+            self.symbols[:, stage.SYM_STOP] = np.where(distances > 0.0, distances, np.nan)
+            self.symbols[:, stage.SYM_HOURS] = forecasts.horizon_hours / stage.EXPECTED_HOLD_SHARE
+
+    def target(self, index: int) -> int:
+        """The direction that the models want of a symbol now: +1, -1 or 0."""
+        return int(self.forecasts.out[index, fc.TARGET]) if self.forecasts is not None else 0
+
+    @property
+    def targets(self) -> Any:
+        """The directions (S,) that the models want; None where positions are not left by the score."""
+        by_score = self.forecasts is not None and self.forecasts.exit.on == "score"
+        return self.forecasts.out[:, fc.TARGET] if self.forecasts is not None and by_score else None
+
+    def exit_plan(self, index: int, exit_code: int = EXIT_TREND_FOLLOW) -> ExitPlan:
+        """How a position that a signal opens now would be left under the exit mode *exit_code*."""
+        forecasts = self.forecasts
+        if forecasts is None or forecasts.exit.on == "regime":
+            return self.regime_plan(index)
+        stop_atr, never = forecasts.exit.stop_atr, NEVER_HOURS
+        trailing = exit_code == EXIT_DEFENSIVE_TRAIL
+        return ExitPlan(
+            atr=float(forecasts.out[index, fc.ATR]), stop_atr=stop_atr, target_atr=_FAST_TP_R * stop_atr,
+            breakeven_r=_DEFENSIVE_ATR / stop_atr if trailing else never,
+            trail_atr=_DEFENSIVE_ATR / DEFENSIVE_TRAIL_FACTOR, max_hours=never, by_score=True,
+        )
+
+    def regime_plan(self, index: int) -> ExitPlan:
+        """How a position is left by the table of its symbol's market regime."""
+        row = self.kernel.out[index]
+        return ExitPlan(float(row[col.ATR_1H]), *exit_row(int(row[col.TREND]), int(self.levels[index])), False)
 
     def prepare(self, ts_ns: int, index: int, bar: Any) -> None:
         """Measure a symbol's next bar (5,) before its moment is complete; nothing that counts changes."""
@@ -167,15 +248,21 @@ class Market:
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values and arrays."""
         return {
-            "kernel": self.kernel.state(), "symbols": self.symbols, "levels": self.levels, "costs": self.costs,
+            "kernel": self.kernel.state(), "symbols": self.symbols[:, _SAVED], "levels": self.levels, "costs": self.costs,
             "ticks": self._ticks, "regimes": self.regimes, "regime_names": self._regime_names,
             "now_ns": self.now_ns, "late_ns": self.late_ns, "heard_ns": self.heard_ns,
+            "forecasts": self.forecasts.state() if self.forecasts is not None else None,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state`."""
         self.kernel.load_state(state["kernel"])
-        self.symbols[...], self.levels[...], self.costs[...] = state["symbols"], state["levels"], state["costs"]
+        self.symbols[:, _SAVED], self.levels[...], self.costs[...] = state["symbols"], state["levels"], state["costs"]
+        if self.forecasts is not None:
+            if not state.get("forecasts"):
+                raise StateError("models: the saved state has none; give the models it was made with")
+            self.forecasts.load_state(state["forecasts"])
+            self._show(self.forecasts)
         self._ticks[...], self.regimes[...] = state["ticks"], state["regimes"]
         self._regime_names = list(state["regime_names"])
         self.now_ns, self.late_ns, self.heard_ns = state["now_ns"], state["late_ns"], state.get("heard_ns", 0)

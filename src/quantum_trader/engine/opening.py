@@ -16,14 +16,14 @@ from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import Intent, OrderRequest, Signal
 from quantum_trader.engine import ids
 from quantum_trader.engine.account import Account
-from quantum_trader.engine.books import ADOPTED, Plan
+from quantum_trader.engine.books import ADOPTED, Plan, Position
 from quantum_trader.engine.entry import EntryDecision, EntryRequest, decide_entry
 from quantum_trader.engine.facts import FailedIntent, SignalDecision
 from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
 from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.judging import Judging
-from quantum_trader.engine.market import Market
+from quantum_trader.engine.market import ExitPlan, Market
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.protection import Protection
 from quantum_trader.engine.records import Records
@@ -32,6 +32,7 @@ from quantum_trader.engine.road import (
     ROAD_FLIP,
     ROAD_HELD,
     ROAD_NO_POSITION,
+    ROAD_PENDING,
     ROAD_REASONS,
     gate,
     size_intent,
@@ -41,13 +42,13 @@ from quantum_trader.engine.supervision import Shield, Supervise
 from quantum_trader.engine.tracing import Tracing
 from quantum_trader.market import performance as perf
 from quantum_trader.policy.enforcement import Settings
-from quantum_trader.risk.exits import exit_row
 from quantum_trader.risk.governor import level_factors
 from quantum_trader.risk.guard import AccountView, Approved, Refused, can_execute, judged, market_row
 from quantum_trader.signals import columns as col
 from quantum_trader.signals.models import MODEL_NAMES
 
-ENSEMBLE: Final = "ENSEMBLE"  # the source of the intents that signals become
+ENSEMBLE: Final = "ENSEMBLE"  # the source of the intents that the intraday ensemble's signals become
+MODEL: Final = "MODEL"  # that of the signals of models behind the port
 UNKNOWN_SYMBOL: Final = "UNKNOWN_SYMBOL"  # why an intent for a symbol that is not traded here fails
 
 Refusal = tuple[str, float, float]  # reason, figure observed, limit; an empty reason: it was sent
@@ -78,6 +79,9 @@ class Opening:
         self.pending: dict[str, Pending] = {}  # by symbol
         self.due: list[int] = []  # symbols whose signals of the moment are still to be taken
         self._signals = 0  # number of the last signal
+        self._again: set[int] = set()  # symbols whose target waits for the opposite position to close
+        self._stopped: dict[int, int] = {}  # symbols that a stop has taken out of a target, and its direction
+        self._source, self._model = (ENSEMBLE, "ensemble") if market.forecasts is None else (MODEL, market.forecasts.name)
 
     @property
     def open_count(self) -> int:
@@ -130,6 +134,33 @@ class Opening:
 
     # ------------------------------------------------------------------ signals
 
+    def wanted(self, signals: list[int]) -> list[int]:
+        """The *signals* of the moment to be taken; of models, those of a target that is not held.
+
+        A target whose stop was reached waits until the score has been small or has changed its sign. One that waits
+        for the opposite position to close is taken as soon as that is gone.
+        """
+        forecasts = self._market.forecasts
+        if forecasts is None or not (signals or self._again):
+            return signals
+        for index in [one for one in self._stopped if forecasts.decided[one]]:
+            if self._market.target(index) != self._stopped[index] or forecasts.is_small(index):
+                del self._stopped[index]
+        due = sorted(set(signals) | self._again)
+        self._again.clear()
+        return [index for index in due if self._is_wanted(index)]
+
+    def _is_wanted(self, index: int) -> bool:
+        target = self._market.target(index)
+        position = self._account.books.positions.get(self._instruments.symbols[index])
+        held = position.sign if position is not None else 0
+        return target not in (0, held) and self._stopped.get(index) != target
+
+    def stopped(self, position: Position) -> None:
+        """Note that a stop took *position* out, which the score would hold on to."""
+        if position.plan.by_score:
+            self._stopped[position.index] = position.sign
+
     def take_all(self, commands: list[Command]) -> None:
         """Take the moment's signals, in the order of their symbols."""
         while self.due:
@@ -152,29 +183,34 @@ class Opening:
         self._records.tally.signals += 1
         seq, now_ns = self._signals, self._market.now_ns
         row, used, open_count = self._market.row(index), self._policy.used(index), self.open_count
+        if self._market.forecasts is not None:
+            row[col.SIGNAL] = float(self._market.target(index))
         sign, symbol_good = 1 if row[col.SIGNAL] > 0 else -1, self._policy.symbol_is_good(index)
-        made_ns = self._tracing.now()
-        code = self._gate(index, sign, row[col.CONFIDENCE], row[col.ATR_1H], used)
+        made_ns, exits = self._tracing.now(), self._market.exit_plan(index, used.exit_code)
+        code = self._gate(index, sign, row[col.CONFIDENCE], exits.atr, used)
         self._records.afterwards(self._record_signal, seq, index, row, now_ns, made_ns)
         trace_id = ids.signal_trace_id(seq)
         self._tracing.step("gates", ROAD_REASONS.get(code, "OK"), trace_id)
         refusal = (ROAD_REASONS.get(code, ""), 0.0, 0.0)
         if code == ROAD_APPROVED:
-            refusal = self._enter(seq, index, sign, row, used, commands)
+            refusal = self._enter(seq, index, sign, row, used, exits, commands)
         elif code == ROAD_FLIP and not self._is_new(index, now_ns):
             commands += self._close_opposite(index, now_ns)
+        if self._market.forecasts is not None and code in (ROAD_FLIP, ROAD_PENDING):
+            self._again.add(index)
         self._records.afterwards(
             self._record_decision, seq, index, row, refusal, used, open_count, symbol_good, now_ns
         )
 
     def _enter(
-        self, seq: int, index: int, sign: int, row: list[float], used: Settings, commands: list[Command]
+        self, seq: int, index: int, sign: int, row: list[float], used: Settings, exits: ExitPlan,
+        commands: list[Command],
     ) -> Refusal:
         """Size the entry of signal *seq*, ask the guard, send the order."""
         now_ns, instruments = self._market.now_ns, self._instruments
-        view, stop_atr = self._view(index, row, now_ns, now_ns), self._stop_atr(index)
+        view = self._view(index, row, now_ns, now_ns)
         request = EntryRequest(
-            sign=sign, price=row[col.CLOSE], atr=row[col.ATR_1H], stop_atr=stop_atr, risk_pct=used.risk_pct,
+            sign=sign, price=row[col.CLOSE], atr=exits.atr, stop_atr=exits.stop_atr, risk_pct=used.risk_pct,
             factor=self._risk_factor(index), leverage=self._settings.leverage,
         )
         decision = decide_entry(
@@ -185,7 +221,7 @@ class Opening:
         if decision.road != ROAD_APPROVED:
             return ROAD_REASONS[decision.road], decision.wanted, 0.0
         verdict = judged(self._intent(seq, index, sign, row, used, decision), decision[4:])
-        return self._open(verdict, index, row, used, stop_atr, now_ns, commands)
+        return self._open(verdict, index, used, exits, now_ns, commands)
 
     def _expires_ns(self) -> int:
         """When an intent made at this moment expires."""
@@ -199,7 +235,7 @@ class Opening:
             intent_id=ids.signal_intent_id(seq), trace_id=ids.signal_trace_id(seq),
             symbol=self._instruments.symbols[index], side=Side.LONG if sign > 0 else Side.SHORT, qty=decision.wanted,
             reduce_only=False, reference_price=row[col.CLOSE], stop_price=decision.stop, leverage=decision.leverage,
-            created_ns=self._market.now_ns, expires_ns=self._expires_ns(), source=ENSEMBLE, risk_pct=used.risk_pct,
+            created_ns=self._market.now_ns, expires_ns=self._expires_ns(), source=self._source, risk_pct=used.risk_pct,
             confidence=row[col.CONFIDENCE], policy_hash=self._policy.deciding_hash,
         )
 
@@ -226,27 +262,19 @@ class Opening:
         return now_ns <= self._account.books.positions[self._instruments.symbols[index]].entry_ns
 
     def _open(
-        self, verdict: Approved | Refused, index: int, row: list[float], used: Settings, stop_atr: float, now_ns: int,
+        self, verdict: Approved | Refused, index: int, used: Settings, exits: ExitPlan, now_ns: int,
         commands: list[Command],
     ) -> Refusal:
-        """Plan the position of an approved intent with the stop that was judged, and send its order.
-
-        *stop_atr* is the distance of that stop in ATRs.
-        """
+        """Plan the position of an approved intent with the *exits* that were judged, and send its order."""
         if not isinstance(verdict, Approved):
             self._tracing.step("risk", verdict.reason.value, verdict.intent.trace_id)
             self._records.afterwards(self._record_denied, verdict)
             return verdict.reason.value, verdict.observed, verdict.limit
         self._tracing.step("risk", "OK", verdict.intent.trace_id)
-        self._plan(index, verdict, row[col.ATR_1H], stop_atr, used.exit_code, now_ns)
+        self._plan(index, verdict, exits, used.exit_code, now_ns)
         commands += self._records.outgoing(self._gateway.open(verdict))
         self._tracing.step("order", "OK", verdict.intent.trace_id)
         return _SENT
-
-    def _stop_atr(self, index: int) -> float:
-        """The stop's distance of the symbol's regime, in ATRs."""
-        trend, vol = int(self._market.kernel.out[index, col.TREND]), int(self._market.levels[index])
-        return float(exit_row(trend, vol)[0])
 
     def _risk_factor(self, index: int) -> float:
         """The share of the permitted risk that a symbol's record and the governor's level leave."""
@@ -276,19 +304,15 @@ class Opening:
             orders_last_hour=account.orders_last_hour(now_ns),
         )
 
-    def _plan(
-        self, index: int, approved: Approved, atr: float, stop_atr: float, exit_mode: int, now_ns: int
-    ) -> None:
+    def _plan(self, index: int, approved: Approved, exits: ExitPlan, exit_mode: int, now_ns: int) -> None:
         """Remember what the position will need once its fill comes; count the order."""
         intent = approved.intent
-        trend, vol = int(self._market.kernel.out[index, col.TREND]), int(self._market.levels[index])
-        _, target_atr, breakeven_r, trail_atr, max_hours = exit_row(trend, vol)
         plan = Plan(
             intent_id=intent.intent_id, trace_id=intent.trace_id, sign=intent.side.sign, leverage=intent.leverage,
-            atr=atr, stop_atr=stop_atr, target_atr=target_atr, breakeven_r=breakeven_r, trail_atr=trail_atr,
-            max_hours=max_hours, exit_mode=exit_mode, confidence=intent.confidence, policy_hash=intent.policy_hash,
-            model="ensemble" if intent.source == ENSEMBLE else intent.source,
-            regime=self._market.regime_name(index),
+            atr=exits.atr, stop_atr=exits.stop_atr, target_atr=exits.target_atr, breakeven_r=exits.breakeven_r,
+            trail_atr=exits.trail_atr, max_hours=exits.max_hours, exit_mode=exit_mode, confidence=intent.confidence,
+            policy_hash=intent.policy_hash, model=self._model if intent.source == self._source else intent.source,
+            regime=self._market.regime_name(index), by_score=exits.by_score,
         )
         margin = approved.qty * intent.reference_price / intent.leverage
         self.pending[intent.symbol] = Pending(plan=plan, margin=margin, expires_ns=intent.expires_ns)
@@ -324,23 +348,24 @@ class Opening:
             return self._close_opposite(index, now_ns) + self._failed(intent, ROAD_REASONS[code], now_ns)
         if code != ROAD_APPROVED:
             return self._failed(intent, ROAD_REASONS[code], now_ns)
-        sized, stop_atr = self._sized(intent, index, row, used)
+        sized, exits = self._sized(intent, index, used)
         commands: list[Command] = []
         data_ns = min(now_ns, self._market.now_ns + self._market.interval_ns)  # until the next bar is due
         verdict = can_execute(
             sized, self._view(index, row, now_ns, data_ns), self._instruments[index], self._settings.limits,
             self._instruments.tiers[index],
         )
-        reason, _, _ = self._open(verdict, index, row, used, stop_atr, now_ns, commands)
+        reason, _, _ = self._open(verdict, index, used, exits, now_ns, commands)
         return self._failed(intent, reason, now_ns) if reason else commands
 
-    def _sized(self, intent: Intent, index: int, row: list[float], used: Settings) -> tuple[Intent, float]:
-        """*intent* clipped to the risk a signal would get, with its stop; and that stop's distance in ATRs."""
+    def _sized(self, intent: Intent, index: int, used: Settings) -> tuple[Intent, ExitPlan]:
+        """*intent* clipped to the risk a signal would get, with its stop; and its regime's exits with that stop."""
+        exits = self._market.regime_plan(index)
         qty, stop, stop_atr = size_intent(
-            intent.side.sign, intent.qty, intent.reference_price, intent.stop_price, row[col.ATR_1H],
-            self._stop_atr(index), self._account.equity, used.risk_pct, self._risk_factor(index),
+            intent.side.sign, intent.qty, intent.reference_price, intent.stop_price, exits.atr, exits.stop_atr,
+            self._account.equity, used.risk_pct, self._risk_factor(index),
         )
-        return msgspec.structs.replace(intent, qty=qty, stop_price=stop), stop_atr
+        return msgspec.structs.replace(intent, qty=qty, stop_price=stop), exits._replace(stop_atr=stop_atr)
 
     def _failed(self, intent: Intent, reason: str, now_ns: int) -> list[Command]:
         self._records.record("trade.failed", intent.trace_id, now_ns, FailedIntent(
@@ -351,6 +376,15 @@ class Opening:
     # ------------------------------------------------------------------ records
 
     def _signal(self, seq: int, index: int, row: list[float], now_ns: int) -> Signal:
+        forecasts = self._market.forecasts
+        if forecasts is not None:
+            return Signal(
+                signal_id=ids.signal_id(seq), trace_id=ids.signal_trace_id(seq),
+                symbol=self._instruments.symbols[index], action=Side.LONG if row[col.SIGNAL] > 0 else Side.SHORT,
+                confidence=row[col.CONFIDENCE], model=self._model, ts_ns=now_ns,
+                features_ts_ns=int(forecasts.features_ts[index]), consensus=forecasts.consensus(index),
+                votes=forecasts.votes(index),
+            )
         return Signal(
             signal_id=ids.signal_id(seq), trace_id=ids.signal_trace_id(seq), symbol=self._instruments.symbols[index],
             action=Side.LONG if row[col.SIGNAL] > 0 else Side.SHORT, confidence=row[col.CONFIDENCE], model="ensemble",
@@ -397,7 +431,7 @@ class Opening:
     def _with_policy_hash(self, intent: Intent) -> Intent:
         """*intent* with the hash of what decided it, which may not have been known when it was made."""
         deciding_hash = self._policy.deciding_hash
-        if intent.source != ENSEMBLE or intent.policy_hash == deciding_hash:
+        if intent.source != self._source or intent.policy_hash == deciding_hash:
             return intent
         return msgspec.structs.replace(intent, policy_hash=deciding_hash)
 
@@ -407,10 +441,13 @@ class Opening:
         """Everything needed to continue, as plain values."""
         return {
             "pending": {symbol: msgspec.to_builtins(pending) for symbol, pending in self.pending.items()},
-            "signals": self._signals,
+            "signals": self._signals, "again": sorted(self._again),
+            "stopped": sorted(self._stopped.items()),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state`."""
         self.pending = {symbol: msgspec.convert(plain, Pending) for symbol, plain in state["pending"].items()}
         self._signals = state["signals"]
+        self._again = set(state.get("again", ()))
+        self._stopped = {int(index): int(sign) for index, sign in state.get("stopped", ())}

@@ -123,17 +123,22 @@ class Protection:
 
     # ------------------------------------------------------------------ bars and time
 
-    def manage(self, batch: MarketBatch, closes: Any, now_ns: int) -> list[Command]:
-        """Trail, time out and verify the protection of every open position that has a bar; *closes* (S,)."""
+    def manage(self, batch: MarketBatch, closes: Any, now_ns: int, targets: Any = None) -> list[Command]:
+        """Trail, time out and verify the protection of every open position that has a bar; *closes* (S,).
+
+        *targets* (S,): the directions that the models want; a position held by the score is closed without its own.
+        """
         commands: list[Command] = []
         for position in list(self._books.positions.values()):
             if batch.present[position.index] and now_ns > position.entry_ns:  # no bar from before it was there
                 commands += self._supervise(
-                    "position", position.symbol, now_ns, self._take_bar, position, batch, closes, now_ns
+                    "position", position.symbol, now_ns, self._take_bar, position, batch, closes, now_ns, targets
                 ) or []
         return commands
 
-    def _take_bar(self, position: Position, batch: MarketBatch, closes: Any, now_ns: int) -> list[Command]:
+    def _take_bar(
+        self, position: Position, batch: MarketBatch, closes: Any, now_ns: int, targets: Any
+    ) -> list[Command]:
         """Take one open position through its bar."""
         index, sign = position.index, position.plan.sign
         position.bars_held += 1
@@ -147,6 +152,8 @@ class Protection:
             position.worst = worst
         if position.exit_reason is not None:
             return self._records.outgoing(self._gateway.close(position, now_ns))
+        if position.plan.by_score and targets is not None and targets[index] != sign:
+            return self.close(position, ExitReason.SCORE, now_ns)
         if not self._gateway.is_protected(position):
             return self.replace_missing_stop(position, now_ns)
         if timed_out(position.entry_ns, now_ns, position.plan.max_hours):

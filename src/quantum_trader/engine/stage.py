@@ -25,7 +25,7 @@ from quantum_trader.signals import columns as col
 # The engine's inputs of each moment.
 BOOK_EQUITY, BOOK_EXPOSURE, BOOK_OPEN, BOOK_STREAK, BOOK_BROKEN, BOOK_WINS, BOOK_HEALTH, BOOK_SIZE = range(8)
 # Constants of a symbol.
-SYM_FEE_BPS, SYM_FUNDING, SYM_SIZE = range(3)
+SYM_FEE_BPS, SYM_FUNDING, SYM_STOP, SYM_HOURS, SYM_SIZE = range(5)  # stop: distance in price units, 0: by regime
 
 EXPECTED_HOLD_SHARE: Final = 0.25  # share of the exit row's time limit over which a round trip's funding is estimated
 _NS_PER_SECOND: Final = 1_000_000_000
@@ -89,9 +89,12 @@ def measure_symbol(row, symbol):  # type: ignore[no-untyped-def]
     """Volatility code and round-trip cost in R of one symbol; *row* is its row of the signal kernel's output."""
     level = _exit_vol_level(row[col.VOL_RATIO])
     stop_atr, _, _, _, max_hours = _exit_row(int(row[col.TREND]), level)
+    atr = row[col.ATR_1H]
+    if symbol[SYM_STOP] != 0.0:
+        atr, stop_atr, max_hours = symbol[SYM_STOP], 1.0, symbol[SYM_HOURS]
     cost = _cost_r(
-        row[col.CLOSE], row[col.ATR_1H], stop_atr, max_hours, symbol[SYM_FEE_BPS], row[col.SPREAD_BPS],
-        row[col.SLIPPAGE_BPS], symbol[SYM_FUNDING],
+        row[col.CLOSE], atr, stop_atr, max_hours, symbol[SYM_FEE_BPS], row[col.SPREAD_BPS], row[col.SLIPPAGE_BPS],
+        symbol[SYM_FUNDING],
     )
     return level, cost
 

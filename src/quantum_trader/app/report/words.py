@@ -51,6 +51,7 @@ CODE_WORDS: Final = {
     "TAKE_PROFIT": "take-profit",
     "TIMEOUT": "longest holding time reached",
     "SIGNAL_FLIP": "opposite signal",
+    "SCORE": "score ended or flipped",
     "DATA_HOLE": "gap in the market data",
     "UNPROTECTED": "stop could not be placed",
     "FLATTEN": "flatten requested",

@@ -1,0 +1,143 @@
+"""Where models come from: a built-in name, or a class in a user's file."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.domain.errors import ConfigError
+from quantum_trader.models.forecast import ForecastSettings
+from quantum_trader.models.forecasts import LoadedModel
+from quantum_trader.models.port import Exit, FrameModel, Model
+
+INTRADAY: Final = "intraday-demo"  # the compiled ensemble of six intraday models; it stands outside the port's classes
+BUILT_IN: Final[Mapping[str, type[Model]]] = {}  # the trend set comes with the forecasts' next issue
+
+_PREFIX: Final = "quantum_trader_user_model_"
+
+
+class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One ``[[models]]`` entry of a settings file."""
+
+    model: str  # a built-in name, or FILE.py:Class
+    name: str = ""  # as shown in records and reports; empty: the class's own name
+    params: dict[str, Any] = msgspec.field(default_factory=dict)
+    prior: tuple[float, float] = (0.0, 0.5)  # mean and deviation of the annual gross portfolio Sharpe ratio
+    symbols: tuple[str, ...] = ()
+    exit: Exit | None = None  # instead of the model's own
+    enabled: bool = True
+
+
+def load_model(settings: ModelSettings, folder: Path | None = None) -> LoadedModel:
+    """The model that *settings* name; a relative FILE.py is looked for in *folder*, then in the current one.
+
+    Runs the user's file. Raises ConfigError naming what is wrong with it.
+    """
+    kind, file, source = _class_of(settings.model, folder)
+    params = _params(kind, settings)
+    digest = hashlib.sha256(source)
+    digest.update(msgspec.json.encode([settings.model.rpartition(":")[2], params, settings.exit], order="deterministic"))
+    return LoadedModel(
+        name=settings.name or kind.__name__, model=kind(params), fingerprint=digest.hexdigest(),
+        forecast=ForecastSettings(prior_mean=settings.prior[0], prior_sd=settings.prior[1]),
+        exit=settings.exit or kind.exit, symbols=settings.symbols, file=str(file) if file is not None else "",
+    )
+
+
+def _class_of(text: str, folder: Path | None) -> tuple[type[Model] | type[FrameModel], Path | None, bytes]:
+    """The class named by *text*, its file and its source."""
+    path, colon, name = text.rpartition(":")
+    if not colon or not path.endswith(".py"):
+        if text in BUILT_IN:
+            kind = BUILT_IN[text]
+            return kind, None, inspect.getsource(kind).encode()
+        near = difflib.get_close_matches(text, (*BUILT_IN, INTRADAY), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        if text.endswith(".py"):
+            hint = f"; name the class too, as {text}:MyModel"
+        raise ConfigError(f"--model {text!r}: is no built-in model ({', '.join((*BUILT_IN, INTRADAY))}){hint}")
+    file = _find(Path(path), folder)
+    source = file.read_bytes()
+    found = getattr(_run_file(file, source), name, None)
+    if found is None:
+        names = _model_names(file, source)
+        known = f"it has {', '.join(names)}" if names else "it has no model class"
+        raise ConfigError(f"--model {text!r}: {file.name} has no {name!r}; {known}")
+    if not (isinstance(found, type) and issubclass(found, (Model, FrameModel))):
+        raise ConfigError(f"--model {text!r}: {name} is no class of Model or FrameModel")
+    return found, file, source
+
+
+def _find(path: Path, folder: Path | None) -> Path:
+    places = [path] if path.is_absolute() or folder is None else [folder / path, path]
+    for place in places:
+        if place.is_file():
+            return place.resolve()
+    raise ConfigError(f"--model {path}: there is no such file; `quantum-trader model new NAME` writes one")
+
+
+def _run_file(file: Path, source: bytes) -> ModuleType:
+    """Run the user's *file* once for each content, with its folder importable."""
+    name = _PREFIX + hashlib.sha256(str(file).encode() + source).hexdigest()[:16]
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"--model {file}: is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(file.parent))
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise
+        raise ConfigError(f"--model {file}: {_at(error, file)}{type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(file.parent))
+    return module
+
+
+def _at(error: BaseException, file: Path) -> str:
+    """The line of *file* at fault, as "line 3: "."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f"line {error.lineno}: "
+    trace, line = error.__traceback__, 0
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(file):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f"line {line}: " if line else ""
+
+
+def _model_names(file: Path, source: bytes) -> list[str]:
+    """The model classes that *file* defines."""
+    module = _run_file(file, source)
+    return [
+        name for name, kind in vars(module).items()
+        if isinstance(kind, type) and issubclass(kind, (Model, FrameModel)) and kind.__module__ == module.__name__
+    ]
+
+
+def _params(kind: type[Model] | type[FrameModel], settings: ModelSettings) -> msgspec.Struct:
+    """The parameters of *settings* as the class's own struct; ConfigError names the nearest one."""
+    known = {field.name for field in msgspec.structs.fields(kind.Params)}
+    for key in settings.params:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(known)) or 'none'}"
+            raise ConfigError(f"{settings.model}: unknown parameter {key!r}; {hint}")
+    try:
+        return msgspec.convert(settings.params, kind.Params)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{settings.model}: params: {error}") from None
