@@ -23,6 +23,7 @@ from quantum_trader.domain.symbols import check_symbols
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market.recording import RecordingSettings
 from quantum_trader.market.regime import MarketSettings
+from quantum_trader.models.loading import ModelSettings
 from quantum_trader.policy.enforcement import SWITCHES, OrchestratorIntegrationConfig
 from quantum_trader.policy.profiles import ActiveProfile, get_active_profile
 from quantum_trader.risk.guard import RiskLimits
@@ -100,6 +101,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     risk: RiskLimits = RiskLimits()
     venue: PaperSettings = PaperSettings()
     engine: EngineOptions = EngineOptions()
+    models: tuple[ModelSettings, ...] = ()  # instead of the default set
 
     def active_profile(self) -> ActiveProfile:
         """The profile in use and where the choice came from."""
@@ -139,6 +141,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         plain: dict[str, Any] = msgspec.to_builtins(self)
         for section, key in _VARYING:
             del plain[section][key]
+        for entry in plain[MODELS]:
+            entry["model"] = Path(entry["model"]).name  # where the file lies decides nothing
         for key in _SET_ELSEWHERE:
             section, _, name = key.partition(".")
             del plain[section][name]
@@ -165,7 +169,10 @@ _NAMED_ELSEWHERE: Final = {
     "funding_rate_8h": "data.assumed_funding_rate", "assumed_funding_rate": "data.assumed_funding_rate",
     **{name: f"engine.{name}" for name in EngineOptions.__struct_fields__},
 }
-_SECTIONS: Final = {field.name: field.type for field in msgspec.structs.fields(RunSettings)}
+MODELS: Final = "models"  # an array of tables, one a model: [[models]]
+_SECTIONS: Final = {
+    field.name: field.type for field in msgspec.structs.fields(RunSettings) if field.name != MODELS
+}
 
 
 class LoadedSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,11 +202,15 @@ def load_settings(file: Path | None = None, flags: Mapping[str, tuple[Any, str]]
     if file is not None:
         for key, value in keys_of(file).items():
             values[key], sources[key] = value, file.name
+        values[MODELS] = _beside(values.get(MODELS, ()), file)
     for key, (value, flag) in (flags or {}).items():
         values[key], sources[key] = value, flag
     if values.get("rollout.mode") == OrchestratorMode.LIVE.value and sources["rollout.mode"].startswith("--"):
         _enforce_all(values, sources)
-    settings = RunSettings(**{section: _section(section, kind, values) for section, kind in _SECTIONS.items()})
+    settings = RunSettings(
+        **{section: _section(section, kind, values) for section, kind in _SECTIONS.items()},
+        models=_models(values.get(MODELS, ()), sources.get(MODELS, "default")),
+    )
     _validate(settings)
     active = settings.active_profile()
     if not settings.policy.profile and active.source != "default":
@@ -252,8 +263,11 @@ def _flatten(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
         if section == LIVE_SECTION:
             _check_live(content, file)
             continue
+        if section == MODELS:
+            flat[MODELS] = content
+            continue
         if section not in _SECTIONS:
-            raise ConfigError(f"{file}: {unknown_key(section, (*_SECTIONS, LIVE_SECTION), known)}")
+            raise ConfigError(f"{file}: {unknown_key(section, (*_SECTIONS, MODELS, LIVE_SECTION), known)}")
         if not isinstance(content, Mapping):
             raise ConfigError(f"{file}: {section} = {content!r}: is a section; write [{section}] and its keys below")
         for key, value in content.items():
@@ -264,6 +278,43 @@ def _flatten(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
                 raise ConfigError(f"{file}: {unknown_key(dotted, known)}")
             flat[dotted] = value.isoformat() if isinstance(value, (date, datetime)) else value
     return flat
+
+
+def _beside(given: Any, file: Path) -> Any:
+    """The models of a settings *file*, whose own files are looked for beside it."""
+    if not isinstance(given, list):
+        return given
+    made = []
+    for entry in given:
+        model = entry.get("model") if isinstance(entry, dict) else None
+        if isinstance(model, str) and ".py:" in model and not Path(model).is_absolute():
+            entry = {**entry, "model": str(file.parent / model)}
+        made.append(entry)
+    return made
+
+
+def _models(given: Any, source: str) -> tuple[ModelSettings, ...]:
+    """The models of ``[[models]]`` or of --model; ConfigError naming the key."""
+    if not isinstance(given, (list, tuple)):
+        raise ConfigError(f"{source}: models = {given!r}: is a list; write [[models]] and its keys below, once a model")
+    known = tuple(field.name for field in msgspec.structs.fields(ModelSettings))
+    made = []
+    for number, entry in enumerate(given, 1):
+        if isinstance(entry, ModelSettings):
+            made.append(entry)
+            continue
+        for key in entry if isinstance(entry, Mapping) else ():
+            if key not in known:
+                raise ConfigError(f"{source}: models[{number}]: {unknown_key(key, known)}")
+        try:
+            made.append(msgspec.convert(entry, ModelSettings, strict=True))
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{source}: models[{number}]: {error}") from None
+    names = [one.shown for one in made]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{source}: models: two are called {twice!r}; give one of them another name")
+    return tuple(made)
 
 
 def _check_live(content: Any, file: str) -> None:

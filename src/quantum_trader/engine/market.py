@@ -248,8 +248,8 @@ class Market:
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values and arrays."""
         return {
-            "kernel": self.kernel.state(), "symbols": self.symbols[:, _SAVED], "levels": self.levels, "costs": self.costs,
-            "ticks": self._ticks, "regimes": self.regimes, "regime_names": self._regime_names,
+            "kernel": self.kernel.state(), "symbols": self.symbols[:, _SAVED], "levels": self.levels,
+            "costs": self.costs, "ticks": self._ticks, "regimes": self.regimes, "regime_names": self._regime_names,
             "now_ns": self.now_ns, "late_ns": self.late_ns, "heard_ns": self.heard_ns,
             "forecasts": self.forecasts.state() if self.forecasts is not None else None,
         }

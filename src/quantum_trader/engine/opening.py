@@ -81,7 +81,8 @@ class Opening:
         self._signals = 0  # number of the last signal
         self._again: set[int] = set()  # symbols whose target waits for the opposite position to close
         self._stopped: dict[int, int] = {}  # symbols that a stop has taken out of a target, and its direction
-        self._source, self._model = (ENSEMBLE, "ensemble") if market.forecasts is None else (MODEL, market.forecasts.name)
+        forecasts = market.forecasts
+        self._source, self._model = (ENSEMBLE, "ensemble") if forecasts is None else (MODEL, forecasts.name)
 
     @property
     def open_count(self) -> int:

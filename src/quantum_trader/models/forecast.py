@@ -186,7 +186,7 @@ def _forecast(scores, present, cost_bps, funding_8h, memory, pool, params, out):
             if target != row[_TARGET]:
                 pool[_ENTRIES] += 1.0
         row[_TARGET] = target
-        side = 0.0 if not x == x else (1.0 if x > 0.0 else -1.0)
+        side = 0.0 if np.isnan(x) else (1.0 if x > 0.0 else -1.0)
         paid = max(0.0, side * funding_8h[s]) * 3.0 / bars_a_day
         cost = trips * cost_bps[s] / 10_000.0 + paid
         expected, doubt = mean * abs(x) * vol, error * abs(x) * vol

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_HOUR, NS_PER_MINUTE
-from quantum_trader.domain.errors import ConfigError, InputError
+from quantum_trader.domain.errors import ConfigError, InputError, StateError
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.market.intervals import interval_ns
 from quantum_trader.models.forecast import (
@@ -126,6 +126,11 @@ class Forecasts:
         """The models by name."""
         return "+".join(loaded.name for loaded in self.models)
 
+    @property
+    def fingerprints(self) -> list[str]:
+        """Hashes of each model's source and parameters."""
+        return [loaded.fingerprint for loaded in self.models]
+
     def is_small(self, index: int) -> bool:
         """Whether a symbol's score would not enter a position from flat."""
         return not abs(self.out[index, SCORE]) >= ENTER_AT
@@ -202,14 +207,19 @@ class Forecasts:
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values and arrays."""
         return {
-            "models": [loaded.fingerprint for loaded in self.models], "history": self.history.state(),
+            "models": self.fingerprints, "history": self.history.state(),
             "combined": self._combined.state(), "single": [single.state() for single in self._single],
             "own": [loaded.model.state() for loaded in self.models], "features_ts": self.features_ts.copy(),
             "decided": self.decided.copy(), "decisions": self.decisions,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from :meth:`state`; who owns the folder has compared the fingerprints."""
+        """Continue from :meth:`state`. Raises StateError where a model or its parameters have changed since."""
+        if state["models"] != self.fingerprints:
+            raise StateError(
+                f"models: {self.name} is not what the saved state was made with (a file or parameter has changed); "
+                "take the change back, or start a new --state folder"
+            )
         self.history.load_state(state["history"])
         for single, saved in zip(self._single, state["single"], strict=True):
             single.load_state(saved)

@@ -7,7 +7,7 @@ import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -16,7 +16,7 @@ import msgspec
 
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.models.forecast import ForecastSettings
-from quantum_trader.models.forecasts import LoadedModel
+from quantum_trader.models.forecasts import Forecasts, LoadedModel
 from quantum_trader.models.port import Exit, FrameModel, Model
 
 INTRADAY: Final = "intraday-demo"  # the compiled ensemble of six intraday models; it stands outside the port's classes
@@ -36,6 +36,11 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     exit: Exit | None = None  # instead of the model's own
     enabled: bool = True
 
+    @property
+    def shown(self) -> str:
+        """Its name in records and reports."""
+        return self.name or self.model.rpartition(":")[2]
+
 
 def load_model(settings: ModelSettings, folder: Path | None = None) -> LoadedModel:
     """The model that *settings* name; a relative FILE.py is looked for in *folder*, then in the current one.
@@ -45,12 +50,34 @@ def load_model(settings: ModelSettings, folder: Path | None = None) -> LoadedMod
     kind, file, source = _class_of(settings.model, folder)
     params = _params(kind, settings)
     digest = hashlib.sha256(source)
-    digest.update(msgspec.json.encode([settings.model.rpartition(":")[2], params, settings.exit], order="deterministic"))
+    stated = [settings.model.rpartition(":")[2], params, settings.exit, settings.prior, settings.symbols]
+    digest.update(msgspec.json.encode(stated, order="deterministic"))
     return LoadedModel(
-        name=settings.name or kind.__name__, model=kind(params), fingerprint=digest.hexdigest(),
+        name=settings.shown, model=kind(params), fingerprint=digest.hexdigest(),
         forecast=ForecastSettings(prior_mean=settings.prior[0], prior_sd=settings.prior[1]),
         exit=settings.exit or kind.exit, symbols=settings.symbols, file=str(file) if file is not None else "",
     )
+
+
+def load_models(settings: Sequence[ModelSettings], folder: Path | None = None) -> tuple[LoadedModel, ...]:
+    """The enabled models of *settings*, loaded; empty where the compiled intraday ensemble is meant.
+
+    Raises ConfigError where the ensemble is to be combined with another model.
+    """
+    enabled = [one for one in settings if one.enabled]
+    if any(one.model == INTRADAY for one in enabled):
+        if len(enabled) > 1:
+            raise ConfigError(f"models: {INTRADAY} has a calibration of its own and cannot be combined with others")
+        return ()
+    if settings and not enabled:
+        raise ConfigError("models: none is enabled; enable one of them, or leave [[models]] out")
+    return tuple(load_model(one, folder) for one in enabled)
+
+
+def make_forecasts(settings: Sequence[ModelSettings], symbols: tuple[str, ...], base_ns: int) -> Forecasts | None:
+    """The forecasts of *settings*' models over base bars of *base_ns*; None where the intraday ensemble is meant."""
+    loaded = load_models(settings)
+    return Forecasts(symbols, base_ns, loaded) if loaded else None
 
 
 def _class_of(text: str, folder: Path | None) -> tuple[type[Model] | type[FrameModel], Path | None, bytes]:

@@ -57,6 +57,11 @@ IntentsOption = Annotated[
     typer.Option("--intents", metavar="FILE", help="Recorded outside intents, one JSON object a line; each is given at "
                  "the first close at or after its creation."),
 ]
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option("--model", metavar="NAME|FILE.py:Class", help="Model that gives the signals, instead of the default "
+                 "set; repeat it to combine several. A file is run as Python code."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of the run.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
@@ -98,6 +103,11 @@ def policy_flags(
             typer.echo(f"notice: {old_name} {wanted} is now --policy {new}; the old form will be removed", err=True)
         flags["rollout.mode"] = (wanted, f"{old_name} {wanted}")
     return flags
+
+
+def model_flags(models: list[str] | None) -> dict[str, tuple[Any, str]]:
+    """The dotted key that ``--model`` sets; empty without it."""
+    return {"models": (tuple({"model": name} for name in models), "--model")} if models else {}
 
 
 def shared_flags(  # the command's own parameters, by the keys they set

@@ -22,12 +22,14 @@ from quantum_trader.app.cli.options import (
     FromOption,
     IntentsOption,
     JsonOption,
+    ModelOption,
     NoPolicyOption,
     OldModeOption,
     PolicyOption,
     ProfileOption,
     SymbolsOption,
     ToOption,
+    model_flags,
     policy_flags,
     settings_from,
     shared_flags,
@@ -82,6 +84,7 @@ def run_command(
         str, typer.Option("--venue", metavar="paper|local", help="Where orders go: the paper venue in memory, or the "
                           "local venue over loopback through the Binance adapter (such a run cannot be resumed).")
     ] = "paper",
+    model: ModelOption = None,
     intents: IntentsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -91,6 +94,7 @@ def run_command(
     """
     wanted = policy_flags(policy, no_policy, mode)
     flags = shared_flags(data, bars, symbols, first, last, profile, equity, wanted)
+    flags |= model_flags(model)
     loaded = settings_from(config, flags)
     pace = pace_for(speed)
     _check_outputs(state, report, records)

@@ -58,6 +58,7 @@ from quantum_trader.live.driver import LiveDriver
 from quantum_trader.live.inputs import Input, IntentReceived, OperatorRequestReceived
 from quantum_trader.live.session import Session
 from quantum_trader.live.timing import HealthReport, LiveTiming
+from quantum_trader.models.loading import make_forecasts
 from quantum_trader.policy.storage import write_atomically
 from quantum_trader.signals import columns as col
 from quantum_trader.venues.binance.adapter import AdapterSettings, BinanceFuturesExecutionAdapter
@@ -167,6 +168,7 @@ class LiveRun:
             [venue.instrument(symbol) for symbol in live.symbols], live.interval_ns, live_engine_settings(loaded),
             BusSink(self.records, self.bus, BUS_TOPICS),
             live=LiveAccount(adopt_quietly=live.on_foreign is OnForeign.ADOPT),
+            forecasts=make_forecasts(loaded.run.settings.models, tuple(live.symbols), live.interval_ns),
         )
         self.traces = TraceFile(state_dir.path)
         self._stack.callback(self.traces.flush)

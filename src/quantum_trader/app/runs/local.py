@@ -107,9 +107,9 @@ class SteppedDriver(LiveDriver):
 class LocalRun(Run):
     """A run whose orders go over loopback."""
 
-    def make_engine(self, *arguments: Any) -> Engine:
+    def make_engine(self, *arguments: Any, **keywords: Any) -> Engine:
         """The live engine in the place of the replay's."""
-        return Engine(*arguments, live=LiveAccount())
+        return Engine(*arguments, live=LiveAccount(), **keywords)
 
 
 def run_over_local_venue(

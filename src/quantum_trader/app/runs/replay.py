@@ -52,6 +52,7 @@ from quantum_trader.journal.tracer import DecisionTracer
 from quantum_trader.live.bus import BusSink, InMemoryBus
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import Recording, open_recording
+from quantum_trader.models.loading import make_forecasts
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.enforcement import SWITCHES
 from quantum_trader.policy.evidence import evidence, verdict_of
@@ -101,6 +102,7 @@ class Run:
     def __init__(self, settings: RunSettings, options: RunOptions) -> None:
         self.settings, self._options = settings, options
         self.recording = open_recording(**settings.recording_arguments())
+        self.forecasts = make_forecasts(settings.models, tuple(self.recording.symbols), self.recording.interval_ns)
         intents = RecordedIntents(self._recorded_intents())
         if options.state_dir is not None:
             check_replay_folder(options.state_dir)
@@ -132,7 +134,7 @@ class Run:
         bus = InMemoryBus()
         self.engine = self.make_engine(
             instruments, self.recording.interval_ns, engine_settings, BusSink(self.records, bus, BUS_TOPICS),
-            self.watcher, tracer,
+            self.watcher, tracer, forecasts=self.forecasts,
         )
         if self.rollout is not None:
             self.engine.policy.integration = self.rollout.config
@@ -149,9 +151,9 @@ class Run:
         if self.checkpoint is not None:
             self._restore(self.checkpoint)
 
-    def make_engine(self, *arguments: Any) -> Engine:
+    def make_engine(self, *arguments: Any, **keywords: Any) -> Engine:
         """The engine of this run."""
-        return Engine(*arguments)
+        return Engine(*arguments, **keywords)
 
     def _recorded_intents(self) -> tuple[Intent, ...]:
         """The recorded intents of this run's symbols and time."""
@@ -174,6 +176,7 @@ class Run:
         return {
             "settings": self.settings.settings_hash(), "data": self.recording.fingerprint,
             **({"intents": file.fingerprint} if file is not None else {}),
+            **({"models": "+".join(self.forecasts.fingerprints)} if self.forecasts is not None else {}),
         }
 
     def statement(self) -> dict[str, Any]:
