@@ -284,13 +284,11 @@ def _beside(given: Any, file: Path) -> Any:
     """The models of a settings *file*, whose own files are looked for beside it."""
     if not isinstance(given, list):
         return given
-    made = []
-    for entry in given:
-        model = entry.get("model") if isinstance(entry, dict) else None
-        if isinstance(model, str) and ".py:" in model and not Path(model).is_absolute():
-            entry = {**entry, "model": str(file.parent / model)}
-        made.append(entry)
-    return made
+    return [
+        {**entry, "model": str(file.parent / entry["model"])}  # an absolute path stays as it is
+        if isinstance(entry, dict) and ".py:" in str(entry.get("model")) else entry
+        for entry in given
+    ]
 
 
 def _models(given: Any, source: str) -> tuple[ModelSettings, ...]:

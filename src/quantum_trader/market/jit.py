@@ -14,7 +14,10 @@ from numba import njit
 
 from quantum_trader.domain.scalar import is_scalar
 
-_NO_KERNELS = ("app/", "lab/simulation/", "venues/binance/", "venues/local/", "live/")
+_NO_KERNELS = (
+    "app/", "lab/simulation/", "venues/binance/", "venues/local/", "live/", "models/check", "models/forecasts",
+    "models/loading", "models/port", "models/score_file",
+)
 _CACHE: dict[Callable[..., Any], Any] = {}
 
 
