@@ -1,0 +1,209 @@
+"""A model of the user's own runs behind the same costs, policy, guard and order road as everything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quantum_trader.app.runs import replay as runner
+from quantum_trader.app.runs.replay import memory_run, run
+from quantum_trader.app.runs.results import RunOptions
+from quantum_trader.app.settings import RunSettings, load_settings
+from quantum_trader.domain.enums import ExitReason
+from quantum_trader.domain.errors import ConfigError, StateError
+from quantum_trader.models.forecasts import ModelError
+
+TREND = '''
+import msgspec
+import numpy as np
+
+from quantum_trader.models import Exit, FrameModel, Model, Panel
+
+
+class Trend(Model):
+    """Long what rose."""
+
+    bars, warmup, horizon = "4h", 40, "3d"
+
+    class Params(msgspec.Struct, frozen=True):
+        bars: int = 18
+
+    def score(self, panel: Panel) -> np.ndarray:
+        return panel.close[-1] / panel.close[-1 - self.params.bars] - 1.0
+
+
+class Counting(Trend):
+    """The same, and it remembers how often it was asked."""
+
+    def __init__(self, params=None):
+        super().__init__(params)
+        self.asked = 0
+
+    def score(self, panel):
+        self.asked += 1
+        return super().score(panel) * (1.0 + 0.01 * (self.asked % 7))
+
+    def state(self):
+        return {"asked": self.asked}
+
+    def load_state(self, state):
+        self.asked = state["asked"]
+
+
+class ByRegime(Trend):
+    exit = Exit(on="regime")
+
+
+class Broken(Trend):
+    def score(self, panel):
+        return panel.close[-1] / self.nothing
+
+
+class Wide(Trend):
+    def score(self, panel):
+        return panel.close
+
+
+class Infinite(Trend):
+    def score(self, panel):
+        return panel.close[-1] * np.inf
+
+
+class Columns(FrameModel):
+    """The same trend as a column of a frame."""
+
+    bars, warmup, horizon = "4h", 40, "3d"
+
+    def scores(self, frame):
+        import polars as pl
+
+        return frame.with_columns(score=pl.col("close") / pl.col("close").shift(18) - 1.0)
+'''
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A user's file with several models."""
+    path = tmp_path / "mine.py"
+    path.write_text(TREND)
+    return path
+
+
+def settings(file: Path, kind: str = "Trend", **more: Any) -> RunSettings:
+    """Three months of the bundled bars with one model; a low threshold, so that it trades."""
+    values = {
+        "data.start": "2018-01-01", "data.end": "2018-03-31", "models": [{"model": f"{file}:{kind}"}],
+        "rollout.fixed_confidence": 0.2, **more,
+    }
+    return load_settings(None, {key: (value, "test") for key, value in values.items()}).settings
+
+
+def test_a_model_trades_and_its_positions_are_left_by_its_score(file: Path) -> None:
+    """Every trade ends by its score or its stop; none by a target, trailing or time, which are the regime table's."""
+    result, sink = memory_run(settings(file))
+    trades = result.facts.trades
+    assert len(trades) >= 20
+    assert {trade.exit_reason for trade in trades} == {ExitReason.SCORE, ExitReason.STOP}
+    assert {trade.model for trade in trades} == {"Trend"}
+    assert sum(b'"topic":"signal.generated"' in line and b'"model":"Trend"' in line for line in sink.lines) >= 20
+
+
+def test_a_model_with_regime_exits_uses_the_table(file: Path) -> None:
+    """Its positions trail and time out."""
+    result, _ = memory_run(settings(file, "ByRegime"))
+    reasons = {trade.exit_reason for trade in result.facts.trades}
+    assert ExitReason.SCORE not in reasons
+    assert reasons & {ExitReason.TRAILING_STOP, ExitReason.TIMEOUT}
+
+
+def test_the_column_form_decides_as_the_panel_form(file: Path) -> None:
+    """The same scores give the same trades."""
+    panel, columns = (
+        [(one.symbol, one.entry_ns, one.exit_ns, one.pnl) for one in memory_run(settings(file, kind))[0].facts.trades]
+        for kind in ("Trend", "Columns")
+    )
+    assert panel == columns
+
+
+def test_an_observed_policy_leaves_no_trace_on_a_model(file: Path) -> None:
+    """The trades with an observed policy are those without one."""
+    observed = memory_run(settings(file))[0]
+    without = memory_run(settings(file, **{"policy.enabled": False}))[0]
+    assert observed.facts.trades == without.facts.trades
+
+
+@pytest.mark.parametrize("kind", ["Trend", "Counting"])
+def test_a_stopped_run_continues_as_if_it_had_not_been(
+    kind: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bars in the making, forecasts, targets and the model's own state are in the checkpoint."""
+    chosen = settings(file, kind)
+    run(chosen, RunOptions(state_dir=tmp_path / "whole"))
+    monkeypatch.setattr(runner, "_CHECKPOINT_EVERY_S", -1.0)
+    moments: list[int] = []
+
+    def pace(ts_ns: int) -> None:
+        moments.append(ts_ns)
+        if len(moments) == 2_005:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(chosen, RunOptions(state_dir=tmp_path / "cut"), pace=pace)
+    run(chosen, RunOptions(state_dir=tmp_path / "cut"))
+    whole, cut = ((tmp_path / name / "records.jsonl").read_bytes() for name in ("whole", "cut"))
+    assert whole == cut
+
+
+def test_a_changed_file_does_not_continue_a_run(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state folder belongs to the code it was made with."""
+    run(settings(file), RunOptions(state_dir=tmp_path / "state"))
+    file.write_text(TREND.replace("- 1.0", "- 1.001"))
+    with pytest.raises(StateError, match="the saved run used other models"):
+        run(settings(file), RunOptions(state_dir=tmp_path / "state"))
+
+
+def test_where_a_file_lies_changes_nothing(file: Path, tmp_path: Path) -> None:
+    """The same file in another folder is the same run."""
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    (other / "mine.py").write_text(TREND)
+    assert settings(file).settings_hash() == settings(other / "mine.py").settings_hash()
+
+
+@pytest.mark.parametrize(("kind", "says"), [
+    ("Broken", r"Broken: mine.py:\d+: AttributeError"), ("Wide", r"scores of shape \(40, 5\); expected 5"),
+    ("Infinite", "the score of BTCUSDT is infinite"),
+])
+def test_a_model_that_fails_is_named_with_its_line(file: Path, kind: str, says: str) -> None:
+    """A replay ends with what the user must mend."""
+    with pytest.raises(ModelError, match=says):
+        memory_run(settings(file, kind))
+
+
+@pytest.mark.parametrize(("entry", "says"), [
+    ({"model": "mine.py:Trend"}, "there is no such file"),
+    ({"model": "{file}:Trand"}, "has no 'Trand'; it has Trend, Counting"),
+    ({"model": "{file}"}, "name the class too"),
+    ({"model": "{file}:np"}, "is no class of Model or FrameModel"),
+    ({"model": "intraday-dem"}, "did you mean 'intraday-demo'"),
+    ({"model": "{file}:Trend", "params": {"bar": 3}}, "unknown parameter 'bar'; did you mean 'bars'"),
+    ({"model": "{file}:Trend", "params": {"bars": "x"}}, "Expected `int`"),
+    ({"model": "{file}:Trend", "prio": [0, 1]}, "unknown key 'prio'; did you mean 'prior'"),
+    ({"model": "{file}:Trend", "enabled": False}, "none is enabled"),
+    ({"model": "{file}:Trend", "exit": {"on": "never"}}, "Invalid enum value 'never'"),
+])
+def test_a_model_that_cannot_be_used_says_why(file: Path, entry: dict[str, Any], says: str) -> None:
+    """The key, the value and what to do."""
+    entry = {**entry, "model": entry["model"].format(file=file)}
+    with pytest.raises(ConfigError, match=says):
+        memory_run(settings(file, models=[entry]))
+
+
+def test_the_intraday_set_is_the_default_and_has_its_own_name(file: Path) -> None:
+    """`--model intraday-demo` decides as no model at all."""
+    span = {"data.start": ("2018-01-01", "test"), "data.end": ("2018-01-31", "test")}
+    _, named = memory_run(load_settings(None, {**span, "models": ([{"model": "intraday-demo"}], "test")}).settings)
+    _, default = memory_run(load_settings(None, span).settings)
+    assert named.lines[1:] == default.lines[1:]
