@@ -42,7 +42,7 @@ TRIPS_WEIGHT: Final = 5.0  # round trips that the stated horizon counts for, bes
     ERROR_DAY,  # its standard error
     COST_DAY,  # cost of holding the target a day: round trips and funding paid, fraction
     CONFIDENCE,  # P(expected return - cost > 0)
-    P_WIN,  # P(the return over the horizon is above its cost)
+    WIN_PROBABILITY,  # P(the return over the horizon is above its cost)
     PRIOR_SHARE,  # share of the forecast's precision that is the prior's
     VOL_DAY,  # daily volatility, fraction
     ATR,  # of ATR_PERIOD bars, price units
@@ -50,8 +50,8 @@ TRIPS_WEIGHT: Final = 5.0  # round trips that the stated horizon counts for, bes
 ) = range(11)
 FORECAST_SIZE: Final = 11
 FORECAST_COLUMNS: Final = (
-    "score", "target", "expected_day", "error_day", "cost_day", "confidence", "p_win", "prior_share", "vol_day", "atr",
-    "raw_score",
+    "score", "target", "expected_day", "error_day", "cost_day", "confidence", "win_probability", "prior_share",
+    "vol_day", "atr", "raw_score",
 )
 
 # Pooled sums.
@@ -195,7 +195,8 @@ def _forecast(scores, present, cost_bps, funding_8h, memory, pool, params, out):
         told[COST_DAY] = cost * bars_a_day
         told[CONFIDENCE] = _normal_cdf((expected - cost) / max(doubt, 1e-12)) if doubt == doubt else np.nan
         spread = math.sqrt(noise * vol * vol * horizon + doubt * doubt * horizon * horizon)
-        told[P_WIN] = _normal_cdf((expected - cost) * horizon / max(spread, 1e-12)) if spread == spread else np.nan
+        gain = (expected - cost) * horizon / max(spread, 1e-12)
+        told[WIN_PROBABILITY] = _normal_cdf(gain) if gain == gain else np.nan
         told[PRIOR_SHARE], told[VOL_DAY] = prior_share, vol * math.sqrt(bars_a_day)
         told[ATR] = row[_ATR] if row[_RANGES] >= ATR_PERIOD else np.nan
         row[_LAST_X], row[_LAST_VOL] = x, vol

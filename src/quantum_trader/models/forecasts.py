@@ -13,6 +13,7 @@ import numpy as np
 from quantum_trader.domain.clock import NS_PER_HOUR, NS_PER_MINUTE
 from quantum_trader.domain.errors import ConfigError, InputError, StateError
 from quantum_trader.domain.market import MarketBatch
+from quantum_trader.market.arrays import Floats
 from quantum_trader.market.intervals import interval_ns
 from quantum_trader.models.forecast import (
     ATR,
@@ -25,7 +26,7 @@ from quantum_trader.models.forecast import (
     duration_ns,
 )
 from quantum_trader.models.history import BarHistory, Completed
-from quantum_trader.models.port import FIELDS, Exit, Floats, FrameModel, Model, Panel
+from quantum_trader.models.port import FIELDS, Exit, FrameModel, Model, Panel
 
 ATR_BARS: Final = 23  # bars that an ATR(22) needs
 NEVER_HOURS: Final = 1e9

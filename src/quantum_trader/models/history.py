@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quantum_trader.domain.errors import StateError, require
-from quantum_trader.models.port import FIELDS, Floats, Panel
+from quantum_trader.market.arrays import Floats
+from quantum_trader.models.port import FIELDS, Panel
 
 OPEN, HIGH, LOW, CLOSE, VOLUME, FUNDING = range(len(FIELDS))
 NO_BAR: Final = -1

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from quantum_trader.domain.errors import require
+from quantum_trader.market.arrays import Floats
 
 if TYPE_CHECKING:
     import polars as pl
 
-Floats = npt.NDArray[np.float64]
 FIELDS: Final = ("open", "high", "low", "close", "volume", "funding")  # what a model may ask for in ``needs``
 
 

@@ -138,7 +138,7 @@ class RecordedSettings(RunSettings, frozen=True, kw_only=True):
 
 def recorded_settings(started: dict[str, Any], data: Path | None) -> RecordedSettings:
     """The settings that ``run.started`` states, over the bars in *data*; StateError when they cannot be read."""
-    effective = {key: dict(value) for key, value in started["effective"].items()}
+    effective = {key: dict(value) if isinstance(value, dict) else value for key, value in started["effective"].items()}
     bars = started["recording"]
     effective["data"] |= {
         "path": str(data) if data is not None else "", "interval": bars["interval"], "symbols": bars["symbols"],

@@ -113,7 +113,6 @@ class Run:
         self.rollout: RolloutFile | None = None
         self.operator: OperatorRequests | None = None
         self.watcher: ObservationFiles | None = None
-        self.observer: PolicyObserver | None = None
         engine_settings = settings.engine_settings()
         if self.state_dir is not None:
             seen = self.checkpoint["rollout_revision"] if self.checkpoint is not None else 0
@@ -123,8 +122,8 @@ class Run:
             self.rollout.ensure()
             taken = self.checkpoint["operator_taken"] if self.checkpoint is not None else 0
             self.operator = OperatorRequests(self.state_dir.path, taken)
-            self.observer = PolicyObserver(self.state_dir.path / "policy_observations", flush_bytes=1 << 16)
-            self.watcher = ObservationFiles(self.observer, self.rollout.config)
+            observer = PolicyObserver(self.state_dir.path / "policy_observations", flush_bytes=1 << 16)
+            self.watcher = ObservationFiles(observer, self.rollout.config)
         self.table = instruments_for(self.recording.symbols, self.recording.first_closes().tolist())
         instruments = self.table.instruments
         self.traces = TraceFile(self.state_dir.path) if self.state_dir is not None else None
@@ -233,8 +232,8 @@ class Run:
         if "intents" in saved:
             self.driver.intents.load_state(saved["intents"])
             self.outside.resume(saved["intents_taken"])
-        if self.observer is not None:
-            self.observer.rewind(saved["observed"])
+        if self.watcher is not None:
+            self.watcher.observer.rewind(saved["observed"])
 
     def save(self, ts_ns: int) -> None:
         """Publish a checkpoint: the records first, then what refers to them."""
@@ -248,7 +247,7 @@ class Run:
                 "records_digest": self.engine.records.recorder.digest, "row": self.row, "bars": self.bars,
                 "ts_ns": ts_ns, "engine": self.engine.state(), "venue": self.venue.state(),
                 "samples": self.samples.state(),
-                "observed": self.observer.mark() if self.observer is not None else None,
+                "observed": self.watcher.observer.mark() if self.watcher is not None else None,
                 "operator_taken": self.operator.taken if self.operator is not None else 0,
                 "rollout_revision": self.rollout.state.revision if self.rollout is not None else 0,
                 "intents": self.driver.intents.state(), "intents_taken": self.outside.taken,
@@ -264,8 +263,8 @@ class Run:
                 stack.callback(self.state_dir.close)
             if self.traces is not None:
                 stack.callback(self.traces.flush)
-            if self.observer is not None:
-                stack.callback(self.observer.close)
+            if self.watcher is not None:
+                stack.callback(self.watcher.observer.close)
             if not isinstance(self.records, NullSink):
                 stack.callback(self.records.close)
 
