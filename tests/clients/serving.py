@@ -89,17 +89,19 @@ class Served:
         """Environment variables of a script: addresses and keys."""
         key = self.venue.keys[0]
         told = {"VENUE_URL": self.venue.url, "VENUE_WS": self.venue.ws_url, "VENUE_KEY": key.key,
-                "VENUE_SECRET": key.secret}
+                "VENUE_SECRET": key.secret, "VENUE_CCXT": json.dumps(self.venue.ccxt_urls())}
         return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "TZ": "UTC"} | told
 
 
 @contextmanager
 def serve(
     recording: Recording, *, wallet: float = WALLET, settings: ServerSettings | None = None,
-    clock: MarketClock | None = None, start_ns: int = START_NS,
+    clock: MarketClock | None = None, start_ns: int = START_NS, now_ns: int | None = None,
 ) -> Iterator[Served]:
-    """Serve *recording* from *start_ns* on an ephemeral port until the block ends."""
-    exchange = recorded_exchange(recording, settings=ExchangeSettings(wallet=wallet), start_ns=start_ns)
+    """Serve *recording* from *start_ns* on an ephemeral port until the block ends; moved to *now_ns* where given."""
+    exchange = recorded_exchange(
+        recording, settings=ExchangeSettings(wallet=wallet), start_ns=start_ns, now_ns=now_ns
+    )
     venue = LocalVenue(exchange, settings=settings or ServerSettings(), clock=clock)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="local-venue")
@@ -117,15 +119,16 @@ def serve(
 def run_script(
     name: str, served: Served, *, python: Path | str = sys.executable,
     react: Mapping[str, Callable[[], None]] | None = None, timeout_s: float = _PATIENCE_S,
+    more: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Run scripts/*name* against *served*; return what it printed, by step.
+    """Run scripts/*name* against *served*, with *more* environment variables; return what it printed, by step.
 
     A script prints one JSON object a line: {"step": ..., ...}. When it comes to a step named in *react*, that is
     called: so market time moves exactly where the script waits for it. AssertionError when the script fails.
     """
     steps: dict[str, Any] = {}
     with subprocess.Popen(
-        [str(python), str(SCRIPTS / name)], env=served.environment, text=True,
+        [str(python), str(SCRIPTS / name)], env=served.environment | dict(more or {}), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None

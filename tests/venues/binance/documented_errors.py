@@ -21,6 +21,7 @@ DOCUMENTED: Final = {
             "Please try again."),
     -1015: ("TOO_MANY_ORDERS", "Too many new orders; current limit is %s orders per %s."),
     -1016: ("SERVICE_SHUTTING_DOWN", "This service is no longer available."),
+    -1020: ("UNSUPPORTED_OPERATION", "This operation is not supported."),
     -1021: ("INVALID_TIMESTAMP", "Timestamp for this request is outside of the recvWindow."),
     -1022: ("INVALID_SIGNATURE", "Signature for this request is not valid."),
     -1100: ("ILLEGAL_CHARS", "Illegal characters found in parameter '%s'; legal range is '%s'."),
@@ -87,6 +88,11 @@ DOCUMENTED: Final = {
     -5022: ("GTX_ORDER_REJECT",
             "Due to the order could not be executed as maker, the Post Only order will be rejected."),
     -5027: ("SAME_ORDER", "No need to modify the order."),
+    -5037: ("INVALID_PRICE_MATCH", "Invalid price match"),
+    -5038: ("UNSUPPORTED_ORDER_TYPE_PRICE_MATCH", "Price match only supports order type: LIMIT, STOP AND TAKE_PROFIT"),
+    -5040: ("FUTURE_GOOD_TILL_DATE", "The goodTillDate timestamp must be greater than the current time plus 600 "
+            "seconds and smaller than 253402300799000 (UTC 9999-12-31 23:59:59)"),
+    -5041: ("BBO_ORDER_REJECT", "No depth matches this BBO order"),
 }
 # Texts of the real venue that are not on the page, and where they were seen.
 SEEN: Final = {
@@ -96,5 +102,4 @@ SEEN: Final = {
     -4024: "Limit price can't be lower than %s.",  # the page has it under -4184
     # testnet, 2026
     -4130: "An open stop or take profit order with GTE and closePosition in the direction is existing.",
-    -5000: "Path %s, Method %s is invalid",  # ccxt, binance.ts
 }

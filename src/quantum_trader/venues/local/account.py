@@ -55,6 +55,11 @@ class AccountMirror:
         self._earned("FUNDING_FEE", self._symbols[index], amount, now_ns)
         return self._event("FUNDING_FEE", index, price, amount, now_ns)
 
+    def add_margin(self, index: int, amount: float) -> None:
+        """Book margin that a change of leverage adds to a position, which is no event of its own."""
+        if amount:
+            self._account.move_margin(index, amount)
+
     def moved_margin(self, index: int, amount: float, price: float, now_ns: int) -> AccountEvent:
         """Book margin added to (negative: taken from) a position."""
         self._account.move_margin(index, amount)

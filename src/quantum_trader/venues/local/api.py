@@ -11,6 +11,7 @@ import msgspec
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.venues.local.exchange import Exchange
 from quantum_trader.venues.local.limits import Limits
+from quantum_trader.venues.local.orders import AlgoOrder, Order
 from quantum_trader.venues.local.params import Params
 from quantum_trader.venues.local.signing import ApiKey, Signing
 from quantum_trader.venues.local.wire import Wire
@@ -64,6 +65,7 @@ class Api:
         self.listen_keys: dict[str, int] = {}  # key -> wall time (ms) it expires at
         self.expired_keys: list[str] = []
         self.caller: ApiKey | None = None  # key of the request in progress
+        self.good_till: list[tuple[int, Order | AlgoOrder]] = []  # server time (ms) at which an order ends
         self.countdowns: dict[str, int] = {}  # symbol -> wall time (ms) at which its orders are cancelled
 
     def start_listen_key(self) -> str:
@@ -82,13 +84,24 @@ class Api:
         return True
 
     def on_time(self) -> None:
-        """Do what is due by the wall's time: expire listen keys, cancel what a countdown covers."""
+        """Do what is due: expire listen keys and orders that are good till a date, cancel what a countdown covers."""
         now = self.wall_ms()
         for key, expires in tuple(self.listen_keys.items()):
             if expires <= now:
                 self.end_listen_key(key)
+        self._expire_orders()
         for symbol, due in tuple(self.countdowns.items()):
             if due <= now:
                 del self.countdowns[symbol]
                 for order in self.exchange.open_orders(symbol):
                     self.exchange.cancel(order)
+
+    def _expire_orders(self) -> None:
+        """End the orders whose goodTillDate the server's clock has reached."""
+        if not self.good_till:
+            return
+        now = self.server_ms()
+        due = [order for moment, order in self.good_till if moment <= now]
+        self.good_till = [row for row in self.good_till if row[0] > now]
+        for order in due:
+            self.exchange.expire(order)

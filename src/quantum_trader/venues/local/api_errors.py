@@ -12,6 +12,7 @@ MESSAGES: Final = {
     -1008: "Request throttled by system-level protection. Reduce-only/close-position orders are exempt. "
            "Please try again.",
     -1015: "Too many new orders; current limit is {} orders per {}.",
+    -1020: "This operation is not supported.",
     -1021: "Timestamp for this request is outside of the recvWindow.",
     -1022: "Signature for this request is not valid.",
     -1100: "Illegal characters found in parameter '{}'; legal range is '{}'.",
@@ -35,6 +36,7 @@ MESSAGES: Final = {
     -2022: "ReduceOnly Order is rejected.",
     -2025: "Reach max open order limit.",
     -2027: "Exceeded the maximum allowable position at current leverage.",
+    -2028: "Leverage is smaller than permitted: insufficient margin balance.",
     -4003: "Quantity less than or equal to zero.",
     -4004: "Quantity less than min quantity.",
     -4005: "Quantity greater than max quantity.",
@@ -67,12 +69,21 @@ MESSAGES: Final = {
     -4161: "Leverage reduction is not supported in Isolated Margin Mode with open positions.",
     -4164: "Order's notional must be no smaller than {} (unless you choose reduce only).",
     -4171: "Adjusted asset mode is currently set and does not need to be adjusted repeatedly.",
-    -5000: "Path {}, Method {} is invalid",
     -5021: "Due to the order could not be filled immediately, the FOK order has been rejected.",
     -5022: "Due to the order could not be executed as maker, the Post Only order will be rejected.",
     -5027: "No need to modify the order.",
+    -5037: "Invalid price match.",
+    -5038: "Price match only supports order type: LIMIT, STOP AND TAKE_PROFIT.",
+    -5040: "The goodTillDate timestamp must be greater than the current time plus 600 seconds and smaller than "
+           "253402300799000 (UTC 9999-12-31 23:59:59).",
+    -5041: "No depth matches this BBO order.",
 }
-_STATUS: Final = {-2014: 401, -2015: 401, -1003: 429, -1015: 429, -1007: 408, -1008: 503, -5000: 404}
+_STATUS: Final = {-2014: 401, -2015: 401, -1003: 429, -1015: 429, -1007: 408, -1008: 503, -1020: 404}
+
+
+def not_here(what: str) -> ApiError:
+    """Return the refusal of a request to *what*, which the local venue does not have."""
+    return ApiError(-1020, message=f"{MESSAGES[-1020]} The local venue has no {what}.")
 
 
 class ApiError(Exception):

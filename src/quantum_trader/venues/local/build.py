@@ -29,21 +29,26 @@ def recorded_exchange(
 ) -> Exchange:
     """Return an exchange that plays *recording*.
 
-    With *now_ns* the recording is moved by whole days so that it plays at that moment (decision 0061); without, bars
-    keep their times. *start_ns* (in recorded time) is where playing begins; by default after 1500 bars of history, or
-    a quarter of the recording when it is shorter. ConfigError when the start lies outside.
+    With *now_ns* the recording is moved so that it plays at that moment (decision 0061); without, bars keep their
+    times. *start_ns* (in recorded time) is where playing begins; by default after 1500 bars of history, or a quarter
+    of the recording when it is shorter, and moved by whole days. A given start, and one in a recording without this
+    time of day, is moved by whole bars, and playing begins as far into its bar as *now_ns* is (decision 0104).
+    ConfigError when the start lies outside.
     """
-    first, last = recording.start_ns, recording.end_ns
+    first, last, step = recording.start_ns, recording.end_ns, recording.interval_ns
     if start_ns is None:
         history = min(HISTORY_ROWS, recording.moments // 4) * recording.interval_ns
         start_ns = first + history
         if now_ns is not None:  # the same time of day, so that hours and fundings stay where they are
-            start_ns += (now_ns - start_ns) % NS_PER_DAY
-            if start_ns >= last:
-                start_ns -= NS_PER_DAY
+            moment = start_ns + (now_ns - start_ns) % NS_PER_DAY
+            moment -= NS_PER_DAY if moment >= last else 0
+            if moment >= first:
+                start_ns, step = moment, NS_PER_DAY
     if not first <= start_ns < last:
         raise ConfigError(f"start {iso(start_ns)}: the recording has {iso(first)} to {iso(last)}")
-    shift = 0 if now_ns is None else (now_ns - start_ns) // NS_PER_DAY * NS_PER_DAY
+    shift = 0 if now_ns is None else (now_ns - start_ns) // step * step
+    if now_ns is not None:
+        start_ns = min(now_ns - shift, last - 1)
     table = instruments or instruments_for(recording.symbols, list(recording.first_closes())).instruments
     funding = {symbol: (times + shift, rates) for symbol, (times, rates) in recording.funding.items()}
     tape = Tape.of_recording(recording, table, shift)

@@ -70,7 +70,7 @@ def check_algo(exchange: Exchange, index: int, ticket: OrderTicket) -> None:
             raise ApiError(-1130, "callbackRate")
     else:
         _check_price(instrument, ticket.trigger_price, "triggerPrice")
-    if ticket.type in ("STOP", "TAKE_PROFIT"):
+    if ticket.type in ("STOP", "TAKE_PROFIT") and ticket.price_match == "NONE":
         _check_price(instrument, ticket.price, "price")
     waiting = exchange.open_algos()
     if any(algo.ticket.client_id == ticket.client_id for algo in waiting):
@@ -111,10 +111,8 @@ def _check_symbol(exchange: Exchange, index: int, ticket: OrderTicket) -> None:
         raise ApiError(-1117)
     if exchange.market.delisted[index]:
         raise ApiError(-4141)
-    if not exchange.market.trading[index]:
+    if not exchange.market.trading[index] or float(exchange.last[index]) <= 0.0:
         raise ApiError(-1122)
-    if float(exchange.last[index]) <= 0.0:
-        raise ApiError(-4131)
 
 
 def _check_qty(instrument: Instrument, qty: float) -> None:

@@ -58,7 +58,7 @@ class EventLog:
             price=order.price, trigger_price=ticket.trigger_price, average=order.average, status=order.status,
             filled=order.filled, reduce_only=ticket.reduce_only, close_position=ticket.close_position,
             working_type=ticket.working_type, ts_ns=self._market.now_ns, expiry=order.expiry,
-            good_till_ms=ticket.good_till_ms, trade=trade,
+            good_till_ms=ticket.good_till_ms, price_match=ticket.price_match, trade=trade,
         ))
 
     def algo(self, algo: AlgoOrder, actual: Order | None) -> None:

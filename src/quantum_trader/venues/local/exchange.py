@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.errors import InputError
+from quantum_trader.engine.ports import Rejection
 from quantum_trader.venues.local.account import AccountMirror
 from quantum_trader.venues.local.api_errors import ApiError
 from quantum_trader.venues.local.checks import check_algo, check_order
@@ -160,6 +161,24 @@ class Exchange:
         check_order(self, self.row_of(ticket.symbol), ticket)
         return self._entry.enter(ticket)
 
+    def check(self, ticket: OrderTicket) -> Order:
+        """Return the order that *ticket* would be, without placing it; refused where :meth:`place` checks it."""
+        check_order(self, self.row_of(ticket.symbol), ticket)
+        return Order(0, ticket, self.now_ns)
+
+    def expire(self, order: Order | AlgoOrder) -> None:
+        """End an order whose goodTillDate has come; nothing where it is not open any more."""
+        if isinstance(order, AlgoOrder):
+            if order in self._algos.waiting[self.row_of(order.ticket.symbol)]:
+                self._algos.cancel(order, "EXPIRED")
+                return
+            actual = self.orders.get(order.actual_id)
+            if actual is None:
+                return
+            order = actual
+        if order.is_open:
+            self._entry.expire(order)
+
     def cancel(self, order: Order) -> Order:
         """Cancel an open order; -2011 when it is not open."""
         return self._entry.cancel(order)
@@ -209,15 +228,24 @@ class Exchange:
     # ------------------------------------------------------------------ account
 
     def set_leverage(self, symbol: str, leverage: int) -> int:
-        """Set and return the leverage in force: -4028 outside the table, -4161 for less with an open position."""
+        """Set and return the leverage in force, whatever is open.
+
+        -4028 outside the table, -4161 for less on an isolated position, -2027 where the position is too large for it,
+        -2028 where the wallet does not carry the margin it asks for.
+        """
         index = self.row_of(symbol)
         if not 1 <= leverage <= max(tier.max_leverage for tier in self.instruments[index].tiers):
             raise ApiError(-4028, leverage)
-        before = self.paper.leverage(symbol)
-        if self.paper.set_leverage(symbol, float(leverage)) != leverage:
+        before, held = self.paper.leverage(symbol), self.account.holding(index)
+        if leverage == before:
+            return leverage
+        if leverage < before and held.qty and self.isolated[index]:
             raise ApiError(-4161)
-        if before != leverage:
-            self.add_event(ConfigEvent(ts_ns=self.now_ns, symbol=symbol, leverage=leverage))
+        added = self.paper.change_leverage(symbol, float(leverage))
+        if isinstance(added, Rejection):
+            raise ApiError(-2027 if added is Rejection.MAX_POSITION else -2028)
+        self.account.add_margin(index, added)
+        self.add_event(ConfigEvent(ts_ns=self.now_ns, symbol=symbol, leverage=leverage))
         return leverage
 
     def move_margin(self, index: int, amount: float) -> None:

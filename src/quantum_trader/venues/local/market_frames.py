@@ -12,7 +12,7 @@ from quantum_trader.venues.local.exchange import Exchange
 from quantum_trader.venues.local.orders import MarketTick, MarketTrade
 from quantum_trader.venues.local.rest_market import LENGTHS
 from quantum_trader.venues.local.sources import MADE_UP_LEVELS
-from quantum_trader.venues.local.wire import Wire, ms
+from quantum_trader.venues.local.wire import Wire, mean_price, ms
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 _NAME: Final = re.compile(r"(?P<symbol>[a-z0-9_]+)@(?P<kind>[A-Za-z]+?)(?P<levels>\d*)(?:_(?P<interval>\w+))?(?:@\w+)?")
@@ -64,7 +64,6 @@ class MarketFrames:
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
-        self._bars: tuple[int, int, list[list[float]]] = (-2, -1, [])
         self._last_before = wire.exchange.last.copy()
         self._id_before = wire.exchange.update_id
         self._makers: dict[str, Callable[[int, int], dict[str, Any]]] = {
@@ -77,6 +76,8 @@ class MarketFrames:
         if stream.kind == "kline":
             return self._klines(stream, tick)
         now = ms(tick.ts_ns)
+        if stream.index >= 0 and self.wire.exchange.last[stream.index] <= 0.0:
+            return []  # not traded yet
         if tick.recorded and stream.index >= 0 and stream.kind in ("depth", "aggTrade", "trade"):
             return [_ENCODE(frame) for frame in self._recorded(stream, tick)]
         if stream.kind in ("depth", "rpiDepth"):
@@ -117,12 +118,7 @@ class MarketFrames:
         row = tape.row_at(opened)
         if row < 0 or int(tape.ts_ns[row]) != opened or not tape.present[row, index]:
             return []
-        return self._running(row, now_ns)[index]
-
-    def _running(self, row: int, now_ns: int) -> list[list[float]]:
-        if self._bars[:2] != (row, now_ns):
-            self._bars = (row, now_ns, self.wire.exchange.tape.bar_so_far(row, now_ns).tolist())
-        return self._bars[2]
+        return self.wire.running_bars(row, now_ns)[index]
 
     def _kline(
         self, stream: Stream, opened_ns: int, length_ns: int, bar: list[float], now_ms: int, closed: bool
@@ -130,6 +126,7 @@ class MarketFrames:
         form = self.wire.formats[stream.index]
         symbol, open_, high, low, close, volume = form.instrument.symbol, *bar
         opened, price, qty = ms(opened_ns), form.price, form.qty
+        quote = volume * mean_price(open_, high, low, close)
         head = f'"ps":"{symbol}","ct":"PERPETUAL"' if stream.continuous else f'"s":"{symbol}"'
         inner = "" if stream.continuous else f'"s":"{symbol}",'
         kind = "continuous_kline" if stream.continuous else "kline"
@@ -137,8 +134,8 @@ class MarketFrames:
             f'{{"e":"{kind}","E":{now_ms},{head},"k":{{"t":{opened},"T":{opened + ms(length_ns) - 1},{inner}'
             f'"i":"{stream.interval}","f":{opened},"L":{opened + 1},"o":"{price(open_)}","c":"{price(close)}",'
             f'"h":"{price(high)}","l":"{price(low)}","v":"{qty(volume)}","n":{max(1, int(volume))},'
-            f'"x":{"true" if closed else "false"},"q":"{volume * close:.8f}","V":"{qty(volume / 2.0)}",'
-            f'"Q":"{volume * close / 2.0:.8f}","B":"0"}}}}'
+            f'"x":{"true" if closed else "false"},"q":"{quote:.8f}","V":"{qty(volume / 2.0)}",'
+            f'"Q":"{quote / 2.0:.8f}","B":"0"}}}}'
         ).encode()
 
     # ------------------------------------------------------------------ prices

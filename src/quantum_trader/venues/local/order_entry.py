@@ -13,7 +13,7 @@ from quantum_trader.venues.local.event_log import EventLog
 from quantum_trader.venues.local.matching import Matching
 from quantum_trader.venues.local.orders import AlgoOrder, Order, OrderTicket
 from quantum_trader.venues.local.regular_orders import RegularOrders
-from quantum_trader.venues.local.sources import PriceSource
+from quantum_trader.venues.local.sources import PriceSource, matched_price
 
 
 class OrderEntry:
@@ -64,6 +64,10 @@ class OrderEntry:
         self._matching.cancel(order, "CANCELED", "0")
         return order
 
+    def expire(self, order: Order) -> None:
+        """End an open order whose time is over."""
+        self._matching.cancel(order, "EXPIRED", "0")
+
     def amend(self, order: Order, changed: OrderTicket) -> Order:
         """Give an open limit order the quantity and price of *changed*; it keeps its id and its fills."""
         if changed.qty <= order.filled:
@@ -92,6 +96,10 @@ class OrderEntry:
         try:
             if qty <= 0.0:
                 raise ApiError(-2022)
+            if kind == "LIMIT" and ticket.price_match != "NONE":
+                index = self._index[ticket.symbol]
+                price = matched_price(self._source, index, ticket.sign, ticket.price_match)
+                regular = msgspec.structs.replace(regular, price=price)
             order = self.enter(regular, ticket.type, algo)
         except ApiError as error:
             algo.reason = "Reduce Only reject" if error.code == -2022 else error.message

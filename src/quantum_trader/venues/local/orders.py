@@ -28,7 +28,8 @@ class OrderTicket(msgspec.Struct, frozen=True, kw_only=True):
     price_protect: bool = False
     callback_rate: float = 0.0  # percent, TRAILING_STOP_MARKET
     activate_price: float = 0.0
-    good_till_ms: int = 0
+    good_till_ms: int = 0  # 0 without an end
+    price_match: str = "NONE"  # the price is the book's: OPPONENT, QUEUE, each also with _5, _10 or _20
 
     @property
     def sign(self) -> int:
@@ -164,6 +165,7 @@ class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True):
     ts_ns: int
     expiry: str = "0"
     good_till_ms: int = 0
+    price_match: str = "NONE"
     trade: Trade | None = None
 
 

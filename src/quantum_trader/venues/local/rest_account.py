@@ -42,9 +42,9 @@ def positions_v2(api: Api, params: Params) -> Any:
 
 @routes.add("GET", "/fapi/v3/positionRisk", security="SIGNED", weight=5)
 def positions_v3(api: Api, params: Params) -> Any:
-    """Open positions only."""
+    """Symbols with a position or an open order."""
     rows, _ = symbol_rows(api, params)
-    return [api.wire.position_v3(index) for index in rows if api.exchange.account.holding(index).qty]
+    return [api.wire.position_v3(index) for index in api.wire.in_use(rows)]
 
 
 @routes.add("GET", "/fapi/v1/accountConfig", security="SIGNED", weight=5)
@@ -216,8 +216,15 @@ def adl_quantile(api: Api, params: Params) -> Any:
 
 @routes.add("GET", "/fapi/v1/feeBurn", security="SIGNED", weight=30)
 def fee_burn(api: Api, params: Params) -> Any:
-    """Fees are paid in USDT."""
-    return {"feeBurn": False}
+    """Whether BNB pays fees while there is some; this account never has any."""
+    return {"feeBurn": api.wire.fee_burn}
+
+
+@routes.add("POST", "/fapi/v1/feeBurn", security="SIGNED")
+def set_fee_burn(api: Api, params: Params) -> Any:
+    """Switch it; without BNB fees are paid in USDT either way."""
+    api.wire.fee_burn = flag(params, "feeBurn")
+    return OK
 
 
 @routes.add("GET", "/sapi/v1/capital/config/getall", security="SIGNED", weight=10)

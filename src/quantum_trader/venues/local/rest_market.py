@@ -25,6 +25,21 @@ def symbol_rows(api: Api, params: Params) -> tuple[list[int], bool]:
     return list(range(len(api.exchange.symbols))), False
 
 
+def priced_rows(api: Api, params: Params) -> tuple[list[int], bool]:
+    """Return the requested rows that have a price; -1122 where the one that is named has none yet."""
+    rows, one = symbol_rows(api, params)
+    found = [index for index in rows if api.exchange.last[index] > 0.0]
+    if one and not found:
+        raise ApiError(-1122)
+    return found, one
+
+
+def one_priced_row(api: Api, params: Params) -> int:
+    """Return the row of the symbol that must be named; -1122 where it has no price yet."""
+    text(params, "symbol")
+    return priced_rows(api, params)[0][0]
+
+
 def one_or_all(rows: list[Any], one: bool) -> Any:
     """A single object when one symbol was named."""
     return rows[0] if one else rows
@@ -107,7 +122,7 @@ def premium_klines(api: Api, params: Params) -> Any:
 @routes.add("GET", "/fapi/v1/depth", "/fapi/v1/rpiDepth", weight=5)
 def depth(api: Api, params: Params) -> Any:
     """The book: recorded where there is one, else a ladder around the quote."""
-    index, limit = api.exchange.row_of(text(params, "symbol")), whole(params, "limit", 500, low=1)
+    index, limit = one_priced_row(api, params), whole(params, "limit", 500, low=1)
     if limit not in _DEPTHS:
         raise ApiError(-4021, message=f"{limit} is not valid depth limit.")
     api.exchange.source.touch()
@@ -119,7 +134,7 @@ def depth(api: Api, params: Params) -> Any:
 @routes.add("GET", "/fapi/v1/trades", "/fapi/v1/historicalTrades", weight=5)
 def trades(api: Api, params: Params) -> Any:
     """Market trades: one for the current price."""
-    index = api.exchange.row_of(text(params, "symbol"))
+    index = one_priced_row(api, params)
     form, price = api.wire.formats[index], float(api.exchange.last[index])
     qty = api.exchange.instruments[index].step_size
     return [{
@@ -139,14 +154,14 @@ def agg_trades(api: Api, params: Params) -> Any:
 @routes.add("GET", "/fapi/v1/ticker/24hr", weight=1)
 def day_ticker(api: Api, params: Params) -> Any:
     """Figures of the last 24 hours."""
-    rows, one = symbol_rows(api, params)
+    rows, one = priced_rows(api, params)
     return one_or_all([api.wire.day_ticker(index) for index in rows], one)
 
 
 @routes.add("GET", "/fapi/v1/ticker/price", "/fapi/v2/ticker/price")
 def price_ticker(api: Api, params: Params) -> Any:
     """Last prices."""
-    rows, one = symbol_rows(api, params)
+    rows, one = priced_rows(api, params)
     exchange, now = api.exchange, ms(api.exchange.now_ns)
     return one_or_all([
         {"symbol": exchange.symbols[index], "price": api.wire.formats[index].price(float(exchange.last[index])),
@@ -158,14 +173,14 @@ def price_ticker(api: Api, params: Params) -> Any:
 @routes.add("GET", "/fapi/v1/ticker/bookTicker", weight=2)
 def book_ticker(api: Api, params: Params) -> Any:
     """Best bids and asks."""
-    rows, one = symbol_rows(api, params)
+    rows, one = priced_rows(api, params)
     return one_or_all([api.wire.book_ticker(index) for index in rows], one)
 
 
 @routes.add("GET", "/fapi/v1/premiumIndex")
 def premium_index(api: Api, params: Params) -> Any:
     """Mark price and funding."""
-    rows, one = symbol_rows(api, params)
+    rows, one = priced_rows(api, params)
     return one_or_all([api.wire.premium(index) for index in rows], one)
 
 

@@ -12,12 +12,15 @@ from quantum_trader.venues.local.api import Api, Routes
 from quantum_trader.venues.local.api_errors import ApiError
 from quantum_trader.venues.local.orders import AlgoOrder, Order, OrderTicket
 from quantum_trader.venues.local.params import Params, choice, flag, number, text, whole
+from quantum_trader.venues.local.sources import PRICE_MATCHES, matched_price
 from quantum_trader.venues.local.wire import ms
 
 routes: Final = Routes()
 _CLIENT_ID: Final = re.compile(r"[\.A-Z\:/a-z0-9_-]{1,36}")
 _TIFS: Final = ("GTC", "IOC", "FOK", "GTX", "GTD", "GTE_GTC", "RPI")
 _LONGEST_ID: Final = 36
+_SHORTEST_LIFE_MS: Final = 600_000  # of an order that is good till a date
+_LAST_DATE_MS: Final = 253_402_300_799_000
 _BATCH: Final = 5
 
 
@@ -31,6 +34,7 @@ def _common(api: Api, params: Params, id_name: str, trigger_name: str) -> OrderT
     tif = text(params, "timeInForce", "GTC")
     if tif not in _TIFS:
         raise ApiError(-1115)
+    price_match = _price_match(params, kind)
     if text(params, "positionSide", "BOTH") != "BOTH" or api.wire.dual_side:
         raise ApiError(-4061)
     close = flag(params, "closePosition", False)
@@ -42,39 +46,68 @@ def _common(api: Api, params: Params, id_name: str, trigger_name: str) -> OrderT
         working_type=choice(params, "workingType", ("CONTRACT_PRICE", "MARK_PRICE"), "CONTRACT_PRICE"),
         price_protect=flag(params, "priceProtect", False), callback_rate=number(params, "callbackRate", 0.0),
         activate_price=number(params, "activatePrice", number(params, "activationPrice", 0.0)),
-        good_till_ms=whole(params, "goodTillDate", 0),
+        good_till_ms=_good_till(api, params) if tif == "GTD" else 0, price_match=price_match,
     )
+
+
+def _price_match(params: Params, kind: str) -> str:
+    """Parse priceMatch: for limit prices alone, and never beside a price."""
+    found = text(params, "priceMatch", "NONE")
+    if found == "NONE":
+        return found
+    if found not in PRICE_MATCHES:
+        raise ApiError(-5037)
+    if kind not in ("LIMIT", "STOP", "TAKE_PROFIT"):
+        raise ApiError(-5038)
+    if params.get("price"):
+        raise ApiError(-1106, "price")
+    return found
+
+
+def _good_till(api: Api, params: Params) -> int:
+    """Parse the goodTillDate that timeInForce GTD asks for: whole seconds, in ms."""
+    found = whole(params, "goodTillDate")
+    if not api.server_ms() + _SHORTEST_LIFE_MS < found < _LAST_DATE_MS:
+        raise ApiError(-5040)
+    return found // 1_000 * 1_000
 
 
 def regular_ticket(api: Api, params: Params) -> OrderTicket:
     """Parse a regular order; what may be missing depends on its type."""
-    api.exchange.row_of(text(params, "symbol"))
+    index = api.exchange.row_of(text(params, "symbol"))
     kind = text(params, "type").upper()
     if kind in ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"):
         raise ApiError(-4120)
     if kind == "LIMIT":
-        text(params, "price")
+        if text(params, "priceMatch", "NONE") == "NONE":
+            text(params, "price")
         text(params, "timeInForce")
-    return _common(api, params, "newClientOrderId", "stopPrice")
+    ticket = _common(api, params, "newClientOrderId", "stopPrice")
+    if ticket.price_match == "NONE":
+        return ticket
+    price = matched_price(api.exchange.source, index, ticket.sign, ticket.price_match)
+    return msgspec.structs.replace(ticket, price=price)
 
 
 def _answer(api: Api, order: Order, params: Params) -> Any:
     wanted = text(params, "newOrderRespType", "ACK")
-    return api.wire.order(order) if wanted in ("RESULT", "FULL") else api.wire.acknowledgement(order)
+    return api.wire.sent_order(order) if wanted in ("RESULT", "FULL") else api.wire.acknowledgement(order)
 
 
 @routes.add("POST", "/fapi/v1/order", security="SIGNED", weight=0, orders=True)
 def place(api: Api, params: Params) -> Any:
     """Place a regular order."""
     ticket = regular_ticket(api, params)
-    return _answer(api, api.exchange.place(ticket), params)
+    order = api.exchange.place(ticket)
+    if ticket.good_till_ms:
+        api.good_till.append((ticket.good_till_ms, order))
+    return _answer(api, order, params)
 
 
 @routes.add("POST", "/fapi/v1/order/test", security="SIGNED", weight=0)
 def place_test(api: Api, params: Params) -> Any:
-    """Parse an order and do nothing with it."""
-    regular_ticket(api, params)
-    return {}
+    """Check an order as a real one, and do nothing with it."""
+    return api.wire.acknowledgement(api.exchange.check(regular_ticket(api, params)))
 
 
 def order_named(api: Api, params: Params, missing: int) -> Order:
@@ -99,7 +132,7 @@ def get_order(api: Api, params: Params) -> Any:
 @routes.add("DELETE", "/fapi/v1/order", security="SIGNED")
 def cancel(api: Api, params: Params) -> Any:
     """Cancel one order; -2011 when it is not open."""
-    return api.wire.order(api.exchange.cancel(order_named(api, params, -2011)))
+    return api.wire.sent_order(api.exchange.cancel(order_named(api, params, -2011)))
 
 
 @routes.add("PUT", "/fapi/v1/order", security="SIGNED", orders=True)
@@ -108,7 +141,7 @@ def amend(api: Api, params: Params) -> Any:
     order = order_named(api, params, -2013)
     if text(params, "side").upper() != order.ticket.side:
         raise ApiError(-1117)
-    return api.wire.order(api.exchange.amend(order, number(params, "quantity"), number(params, "price")))
+    return api.wire.sent_order(api.exchange.amend(order, number(params, "quantity"), number(params, "price")))
 
 
 def _each(rows: list[Any], act: Callable[[Any], Any]) -> list[Any]:
@@ -261,7 +294,10 @@ def place_algo(api: Api, params: Params) -> Any:
     if text(params, "type").upper() != "TRAILING_STOP_MARKET":
         text(params, "triggerPrice")
     ticket = _common(api, params, "clientAlgoId", "triggerPrice")
-    return api.wire.algo(api.exchange.place_algo(ticket))
+    algo = api.exchange.place_algo(ticket)
+    if ticket.good_till_ms:
+        api.good_till.append((ticket.good_till_ms, algo))
+    return api.wire.sent_algo(algo)
 
 
 def algo_named(api: Api, params: Params, missing: int) -> AlgoOrder:

@@ -21,7 +21,7 @@ from aiohttp import web
 from quantum_trader.domain.errors import ConfigError, InputError
 from quantum_trader.venues.local import admin, rest_account, rest_market, rest_trade, ws_api
 from quantum_trader.venues.local.api import Api, Route
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import ApiError, not_here
 from quantum_trader.venues.local.build import flat_bar
 from quantum_trader.venues.local.clock import MarketClock
 from quantum_trader.venues.local.exchange import Exchange
@@ -29,7 +29,7 @@ from quantum_trader.venues.local.faults import Faults, InjectedFault, refusal_of
 from quantum_trader.venues.local.limits import Limits, LimitSettings
 from quantum_trader.venues.local.misbehaviour import Misbehaviour
 from quantum_trader.venues.local.signing import ApiKey, parsed
-from quantum_trader.venues.local.streams import ROADS, Hub
+from quantum_trader.venues.local.streams import ALL, ROADS, Hub
 
 ENDPOINTS: Final = rest_market.routes.table | rest_account.routes.table | rest_trade.routes.table
 _ENCODE: Final = msgspec.json.Encoder().encode
@@ -37,6 +37,24 @@ _BODY_LIMIT: Final = 1 << 20
 _REFUSALS_KEPT: Final = 1_000
 _FAULT_RETRY_S: Final = 1  # Retry-After of a 429 or 418 that a fault makes up
 _Answer = TypeVar("_Answer")
+# The paths of ccxt's addresses. What this venue does not have (spot, coin-margined futures, options, stocks) is there
+# too, and answers that it is not here.
+_CCXT_REST: Final = {
+    "fapiPublic": "fapi/v1", "fapiPublicV2": "fapi/v2", "fapiPublicV3": "fapi/v3", "fapiPrivate": "fapi/v1",
+    "fapiPrivateV2": "fapi/v2", "fapiPrivateV3": "fapi/v3", "fapiData": "futures/data", "sapi": "sapi/v1",
+    "sapiV2": "sapi/v2", "sapiV3": "sapi/v3", "sapiV4": "sapi/v4", "dapiPublic": "dapi/v1", "dapiPrivate": "dapi/v1",
+    "dapiPrivateV2": "dapi/v2", "dapiData": "dapi/data", "eapiPublic": "eapi/v1", "eapiPrivate": "eapi/v1",
+    "public": "api/v3", "private": "api/v3", "v1": "api/v1", "papi": "papi/v1", "papiV2": "papi/v2",
+}
+_CCXT_STREAMS: Final = {
+    "linear": "ws", "future": "ws", "inverse": "coin/ws", "delivery": "coin/ws", "spot": "spot/ws",
+    "margin": "spot/ws", "stock": "equity/ws", "option": "option/public/ws", "optionMarket": "option/market/ws",
+    "optionPrivate": "option/private/ws", "papi": "pm/ws",
+}
+_CCXT_REQUESTS: Final = {
+    "linear": "ws-fapi/v1", "future": "ws-fapi/v1", "inverse": "ws-dapi/v1", "delivery": "ws-dapi/v1",
+    "spot": "ws-api/v3",
+}
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,17 +172,15 @@ class LocalVenue:
         return f"ws://{self.settings.host}:{self.port}"
 
     def ccxt_urls(self) -> dict[str, Any]:
-        """Return ccxt's ``urls.api`` for an unmodified client of this venue."""
-        fapi = f"{self.url}/fapi"
-        return {
-            "fapiPublic": f"{fapi}/v1", "fapiPublicV2": f"{fapi}/v2", "fapiPublicV3": f"{fapi}/v3",
-            "fapiPrivate": f"{fapi}/v1", "fapiPrivateV2": f"{fapi}/v2", "fapiPrivateV3": f"{fapi}/v3",
-            "fapiData": f"{self.url}/futures/data", "sapi": f"{self.url}/sapi/v1", "sapiV2": f"{self.url}/sapi/v2",
-            "sapiV3": f"{self.url}/sapi/v3", "dapiPublic": f"{self.url}/dapi/v1",
-            "dapiPrivate": f"{self.url}/dapi/v1", "public": f"{self.url}/api/v3", "private": f"{self.url}/api/v3",
-            "v1": f"{self.url}/api/v1",
-            "ws": {"linear": f"{self.ws_url}/ws", "ws-api": {"linear": f"{self.ws_url}/ws-fapi/v1"}},
-        }
+        """Return ccxt's ``urls.api`` for an unmodified client of this venue: every address that any ccxt has.
+
+        A ccxt in Python names the sockets of USD-M futures ``linear``, one in JavaScript ``future``. An address that
+        was left out would be the real venue's, for signed orders too.
+        """
+        rest = {name: f"{self.url}/{path}" for name, path in _CCXT_REST.items()}
+        streams = {name: f"{self.ws_url}/{path}" for name, path in _CCXT_STREAMS.items()}
+        requests = {name: f"{self.ws_url}/{path}" for name, path in _CCXT_REQUESTS.items()}
+        return rest | {"ws": streams | {"ws-api": requests}}
 
     # ------------------------------------------------------------------ time
 
@@ -241,12 +257,15 @@ class LocalVenue:
         return await self._rest(request)
 
     async def _socket(self, request: web.Request, head: str, rest: str) -> web.StreamResponse:
-        """A stream on its road, or the WebSocket API; the stream paths of before 2026 do not exist."""
+        """A stream on its road or on the root of all, or the WebSocket API."""
         if head in ROADS and rest.partition("/")[0] in ("ws", "stream"):
             return await self.hub.serve(request, head, rest)
-        if request.path != "/ws-fapi/v1":
-            return _json(404, {}, ApiError(-5000, request.path, "GET").body())
-        return await self._serve_api(request)
+        if head in ("ws", "stream"):
+            return await self.hub.serve(request, ALL, request.path.lstrip("/"))
+        if request.path == "/ws-fapi/v1":
+            return await self._serve_api(request)
+        roads = ", ".join(f"/{road}" for road in ROADS)
+        return _json(404, {}, not_here(f"socket at {request.path}: use {roads}, /ws, /stream or /ws-fapi/v1").body())
 
     async def _serve_api(self, request: web.Request) -> web.StreamResponse:
         socket = await ws_api.open_socket(request)
@@ -325,7 +344,7 @@ class LocalVenue:
         try:
             if endpoint is None:
                 self.unknown_paths.append(f"{method} {path}")
-                raise ApiError(-5000, path, method)
+                raise not_here(f"{method} {path}")
             self.api.limits.spend(endpoint.weight, now)
             result = self._authorised(endpoint, query, body, key)
             if endpoint.orders:

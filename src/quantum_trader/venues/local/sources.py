@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import numpy as np
 
 from quantum_trader.domain.instrument import Instrument, ceil_to, floor_to
+from quantum_trader.venues.local.api_errors import ApiError
 from quantum_trader.venues.local.event_log import Recorded
 from quantum_trader.venues.local.matching import Matching
 from quantum_trader.venues.local.orders import Order, OrderTicket
@@ -21,6 +22,11 @@ _LEVEL_USDT: Final = 10_000.0  # notional of the best level of a made-up book
 _MOST_PARTS: Final = 1_000  # fills of one market order
 
 BookLevels = list[tuple[float, float]]  # (price, quantity), best first
+# priceMatch: whether the price is of the other side, and which level of it (from 1).
+PRICE_MATCHES: Final = {
+    "OPPONENT": (True, 1), "OPPONENT_5": (True, 5), "OPPONENT_10": (True, 10), "OPPONENT_20": (True, 20),
+    "QUEUE": (False, 1), "QUEUE_5": (False, 5), "QUEUE_10": (False, 10), "QUEUE_20": (False, 20),
+}
 
 
 class PriceSource(Protocol):
@@ -55,6 +61,16 @@ class PriceSource(Protocol):
 
     def touch(self) -> None:
         """Count an update of the book, so that a snapshot's id lies within the next update's."""
+
+
+def matched_price(source: PriceSource, index: int, sign: int, price_match: str) -> float:
+    """Return the price that *price_match* means for an order of *sign* now; -5041 where the book is not that deep."""
+    opponent, level = PRICE_MATCHES[price_match]
+    bids, asks = source.levels(index, level)
+    side = asks if (sign > 0) == opponent else bids
+    if len(side) < level:
+        raise ApiError(-5041)
+    return side[level - 1][0]
 
 
 class BarSource:

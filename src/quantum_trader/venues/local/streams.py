@@ -1,11 +1,13 @@
 """WebSocket streams: subscriptions, and a sender for each connection.
 
-A *road* is the first part of a stream's path: public, market or private.
+A *road* is the first part of a stream's path: public, market or private. A path without one is of the road ALL, which
+carries the streams of every road (decision 0103).
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from quantum_trader.venues.local.faults import Faults
 
 ROADS: Final = ("public", "market", "private")
+ALL: Final = "all"
+_LISTEN_KEY: Final = re.compile("[0-9a-f]{64}")
 _ENCODE: Final = msgspec.json.Encoder().encode
 _SLOW: Final = 20_000  # frames a client may be behind before its connection is broken
 _PING_S: Final = 180.0
@@ -113,7 +117,7 @@ class Hub:
 
     def drop(self, road: str = "") -> int:
         """Break every connection (of one road); return how many."""
-        chosen = [connection for connection in self.connections if not road or connection.road == road]
+        chosen = [connection for connection in self.connections if not road or connection.road in (road, ALL)]
         for connection in chosen:
             connection.close()
         return len(chosen)
@@ -150,20 +154,20 @@ class Hub:
 
     def _subscribe(self, connection: Connection, names: list[str]) -> None:
         for name in names:
-            if connection.road == "private":
-                key, _, events = name.partition("@")
+            key, _, events = name.partition("@")
+            if connection.road == "private" or (connection.road == ALL and _LISTEN_KEY.fullmatch(key)):
                 self._listen(connection, key, events)
                 continue
             connection.names[name] = None
             stream = self._streams.get(name) or stream_of(self.api.exchange, name)
-            if stream is None or stream.road != connection.road:
+            if stream is None or connection.road not in (stream.road, ALL):
                 continue  # accepted and silent, as at the venue
             self._streams[name] = stream
             self._listeners.setdefault(name, {})[connection] = None
 
     def _listen(self, connection: Connection, key: str, events: str) -> None:
-        """Subscribe to the user stream of *key*; only the private road has one."""
-        if key and connection.road == "private":
+        """Subscribe to the user stream of *key*, where the road has one."""
+        if key and connection.road in ("private", ALL):
             connection.events[key] = frozenset(events.split("/")) if events else None
 
     def _leave(self, connection: Connection, name: str) -> None:

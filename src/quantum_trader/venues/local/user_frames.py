@@ -32,7 +32,7 @@ def order_frame(wire: Wire, event: ExecutionReport, now_ms: int) -> Json:
         "T": ms(event.ts_ns), "t": trade.trade_id if trade else 0, "b": "0", "a": "0",
         "m": bool(trade and trade.maker), "R": event.reduce_only, "wt": event.working_type, "ot": event.orig_type,
         "ps": "BOTH", "cp": event.close_position, "rp": usdt(trade.realised if trade else 0.0), "pP": False,
-        "si": 0, "ss": 0, "V": "EXPIRE_MAKER", "pm": "NONE", "gtd": event.good_till_ms, "er": event.expiry,
+        "si": 0, "ss": 0, "V": "EXPIRE_MAKER", "pm": event.price_match, "gtd": event.good_till_ms, "er": event.expiry,
     }
     if trade is None:
         del order["n"], order["N"]
@@ -79,7 +79,7 @@ def algo_frame(wire: Wire, event: AlgoEvent, now_ms: int) -> Json:
         "S": ticket.side, "ps": "BOTH", "f": ticket.tif, "q": form.qty(ticket.qty), "X": event.status,
         "ai": str(event.actual_id or ""), "ap": form.price(event.average), "aq": form.qty(event.filled),
         "act": event.actual_type or "0", "tp": form.price(ticket.trigger_price), "p": form.price(ticket.price),
-        "V": "EXPIRE_MAKER", "wt": ticket.working_type, "pm": "NONE", "cp": ticket.close_position,
+        "V": "EXPIRE_MAKER", "wt": ticket.working_type, "pm": ticket.price_match, "cp": ticket.close_position,
         "pP": ticket.price_protect, "R": ticket.reduce_only or ticket.close_position, "tt": ms(event.triggered_ns),
         "gtd": ticket.good_till_ms, "rm": event.reason,
     }

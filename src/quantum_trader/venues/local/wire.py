@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from quantum_trader.domain.clock import NS_PER_MS
@@ -45,6 +46,11 @@ def _whole(value: float) -> float | int:
     return int(value) if value.is_integer() else value
 
 
+def mean_price(open_: Any, high: Any, low: Any, close: Any) -> Any:
+    """Mean price of a bar, of figures or of columns: along the path that the venue assumes inside it."""
+    return (open_ + 2.0 * high + 2.0 * low + close) / 6.0
+
+
 class Format:
     """How one symbol's prices and quantities are written."""
 
@@ -72,6 +78,8 @@ class Wire:
         self.formats = [Format(instrument) for instrument in exchange.instruments]
         self.multi_assets = False
         self.dual_side = False
+        self.fee_burn = False
+        self._bars: tuple[int, int, list[list[float]]] = (-2, -1, [])
 
     def format_of(self, symbol: str) -> Format:
         """How *symbol*'s numbers are written."""
@@ -89,10 +97,12 @@ class Wire:
         }
 
     def status_of(self, index: int) -> str:
-        """Return a symbol's status: TRADING, BREAK or SETTLING."""
+        """Return a symbol's status: TRADING, PENDING_TRADING before its first price, TRADING_HALT or SETTLING."""
         if self.exchange.market.delisted[index]:
             return "SETTLING"
-        return "TRADING" if self.exchange.market.trading[index] else "BREAK"
+        if self.exchange.last[index] <= 0.0:
+            return "PENDING_TRADING"
+        return "TRADING" if self.exchange.market.trading[index] else "TRADING_HALT"
 
     def _symbol_info(self, index: int) -> Json:
         instrument, form = self.exchange.instruments[index], self.formats[index]
@@ -123,12 +133,12 @@ class Wire:
 
     def kline(self, index: int, bar: Any, interval_ns: int) -> list[Any]:
         """One row of GET /fapi/v1/klines from (open time, o, h, l, c, v)."""
-        form, opened = self.formats[index], int(bar[0])
-        volume, close = float(bar[5]), float(bar[4])
+        form, opened, volume = self.formats[index], int(bar[0]), float(bar[5])
+        quote = volume * mean_price(*bar[1:5])
         return [
-            ms(opened), form.price(bar[1]), form.price(bar[2]), form.price(bar[3]), form.price(close),
-            form.qty(volume), ms(opened + interval_ns) - 1, usdt(volume * close), max(1, int(volume)),
-            form.qty(volume / 2.0), usdt(volume * close / 2.0), "0",
+            ms(opened), form.price(bar[1]), form.price(bar[2]), form.price(bar[3]), form.price(bar[4]),
+            form.qty(volume), ms(opened + interval_ns) - 1, usdt(quote), max(1, int(volume)),
+            form.qty(volume / 2.0), usdt(quote / 2.0), "0",
         ]
 
     def ladder(self, index: int, levels: int) -> tuple[list[list[str]], list[list[str]]]:
@@ -153,30 +163,41 @@ class Wire:
             "lastUpdateId": self.book_id(index),
         }
 
-    def day_figures(self, index: int) -> tuple[float, float, float, float, float]:
-        """Open, high, low, last and volume of the last 24 hours."""
+    def running_bars(self, row: int, now_ns: int) -> list[list[float]]:
+        """The bars of *row* as they are at *now_ns*, by symbol; made once for all that ask at one moment."""
+        if self._bars[:2] != (row, now_ns):
+            self._bars = (row, now_ns, self.exchange.tape.bar_so_far(row, now_ns).tolist())
+        return self._bars[2]
+
+    def day_figures(self, index: int) -> tuple[float, float, float, float, float, float]:
+        """Open, high, low, last, volume and quote volume of the last 24 hours."""
         exchange = self.exchange
         rows, last = exchange.tape.day_rows(exchange.now_ns), float(exchange.last[index])
         there = exchange.tape.present[rows, index]
         bars = exchange.tape.ohlcv[rows, index][there]
         if not len(bars):
-            return last, last, last, last, 0.0
+            return last, last, last, last, 0.0, 0.0
+        if there[-1]:
+            bars = bars.copy()
+            bars[-1] = self.running_bars(rows.stop - 1, exchange.now_ns)[index]
+        open_, high, low, close, volume = bars.T
+        quote = volume * mean_price(open_, high, low, close)
         return (
-            float(bars[0, 0]), max(float(bars[:-1, 1].max(initial=last)), last),
-            min(float(bars[:-1, 2].min(initial=last)), last), last, float(bars[:, 4].sum()),
+            float(bars[0, 0]), max(float(high.max()), last), min(float(low.min()), last), last, float(volume.sum()),
+            float(quote.sum()),
         )
 
     def day_ticker(self, index: int) -> Json:
         """One row of GET /fapi/v1/ticker/24hr."""
         exchange, form = self.exchange, self.formats[index]
-        opened, high, low, last, volume = self.day_figures(index)
+        opened, high, low, last, volume, quote = self.day_figures(index)
         return {
             "symbol": exchange.symbols[index], "priceChange": form.price(last - opened),
             "priceChangePercent": f"{(last / opened - 1.0) * 100.0 if opened else 0.0:.3f}",
-            "weightedAvgPrice": form.price((high + low) / 2.0), "lastPrice": form.price(last),
+            "weightedAvgPrice": form.price(quote / volume if volume else last), "lastPrice": form.price(last),
             "lastQty": form.qty(exchange.instruments[index].step_size), "openPrice": form.price(opened),
             "highPrice": form.price(high), "lowPrice": form.price(low), "volume": form.qty(volume),
-            "quoteVolume": usdt(volume * last), "openTime": ms(exchange.now_ns) - 86_400_000,
+            "quoteVolume": usdt(quote), "openTime": ms(exchange.now_ns) - 86_400_000,
             "closeTime": ms(exchange.now_ns), "firstId": 1, "lastId": max(1, exchange.update_id), "count": 1,
         }
 
@@ -206,46 +227,75 @@ class Wire:
     # ------------------------------------------------------------------ orders
 
     def order(self, order: Order) -> Json:
-        """A regular order as GET /fapi/v1/order answers it."""
+        """A regular order as the questions about orders answer it."""
+        return self._order(order) | {"time": ms(order.created_ns)}
+
+    def sent_order(self, order: Order) -> Json:
+        """A regular order as the answer to a request that places, changes or cancels it."""
+        return self._order(order) | {"cumQty": self.format_of(order.ticket.symbol).qty(order.filled)}
+
+    def _order(self, order: Order) -> Json:
         ticket, form = order.ticket, self.format_of(order.ticket.symbol)
+        trailing = {"activatePrice": form.price(ticket.activate_price), "priceRate": f"{ticket.callback_rate:g}"}
         return {
             "orderId": order.order_id, "symbol": ticket.symbol, "status": order.status,
             "clientOrderId": ticket.client_id, "price": form.price(order.price), "avgPrice": form.price(order.average),
-            "origQty": form.qty(order.qty), "executedQty": form.qty(order.filled), "cumQty": form.qty(order.filled),
+            "origQty": form.qty(order.qty), "executedQty": form.qty(order.filled),
             "cumQuote": usdt(order.quote), "timeInForce": ticket.tif, "type": ticket.type,
             "reduceOnly": ticket.reduce_only, "closePosition": ticket.close_position, "side": ticket.side,
             "positionSide": "BOTH", "stopPrice": form.price(ticket.trigger_price), "workingType": ticket.working_type,
-            "priceProtect": ticket.price_protect, "origType": order.orig_type, "priceMatch": "NONE",
+            "priceProtect": ticket.price_protect, "origType": order.orig_type, "priceMatch": ticket.price_match,
             "selfTradePreventionMode": "EXPIRE_MAKER", "goodTillDate": ticket.good_till_ms,
-            "time": ms(order.created_ns), "updateTime": max(1, ms(order.updated_ns)),
-        }
+            "updateTime": max(1, ms(order.updated_ns)),
+        } | (trailing if order.orig_type == "TRAILING_STOP_MARKET" else {})
 
     def acknowledgement(self, order: Order) -> Json:
         """The answer to an order with newOrderRespType ACK: accepted, and nothing about fills."""
         form = self.format_of(order.ticket.symbol)
         zero = form.qty(0.0)
-        return self.order(order) | {
+        return self.sent_order(order) | {
             "status": "NEW", "avgPrice": form.price(0.0), "executedQty": zero, "cumQty": zero, "cumQuote": usdt(0.0),
             "updateTime": max(1, ms(order.created_ns)),
         }
 
-    def algo(self, algo: AlgoOrder) -> Json:
-        """A conditional order as GET /fapi/v1/algoOrder answers it."""
+    def sent_algo(self, algo: AlgoOrder) -> Json:
+        """A conditional order as the answer to the request that places it."""
         ticket, form = algo.ticket, self.format_of(algo.ticket.symbol)
-        actual = self.exchange.orders.get(algo.actual_id)
+        return self._algo(algo) | {
+            "activatePrice": form.price(ticket.activate_price) if ticket.activate_price else "",
+            "callbackRate": f"{ticket.callback_rate:g}" if ticket.callback_rate else "",
+        }
+
+    def algo(self, algo: AlgoOrder) -> Json:
+        """A conditional order as the questions about orders answer it; only there are the fields of a trailing stop.
+
+        Clients read a rate wherever the field is: in the answers to questions there is none for other orders.
+        """
+        form, actual = self.format_of(algo.ticket.symbol), self.exchange.orders.get(algo.actual_id)
+        answer = self._algo(algo) | {
+            "actualOrderId": str(algo.actual_id or ""), "actualPrice": form.price(actual.average if actual else 0.0),
+            "tpTriggerPrice": "0.000", "tpPrice": "0.000", "slTriggerPrice": "0.000", "slPrice": "0.000",
+            "tpOrderType": "",
+        }
+        if actual is not None:
+            answer |= {"actualQty": form.qty(actual.filled), "actualType": actual.ticket.type}
+        if algo.ticket.type == "TRAILING_STOP_MARKET":
+            answer |= {
+                "activatePrice": form.price(algo.ticket.activate_price),
+                "callbackRate": f"{algo.ticket.callback_rate:g}",
+            }
+        return answer
+
+    def _algo(self, algo: AlgoOrder) -> Json:
+        ticket, form = algo.ticket, self.format_of(algo.ticket.symbol)
         return {
             "algoId": algo.algo_id, "clientAlgoId": ticket.client_id, "algoType": "CONDITIONAL",
             "orderType": ticket.type, "symbol": ticket.symbol, "side": ticket.side, "positionSide": "BOTH",
             "timeInForce": ticket.tif, "quantity": form.qty(ticket.qty), "algoStatus": algo.status,
-            "actualOrderId": str(algo.actual_id or ""), "actualPrice": form.price(actual.average if actual else 0.0),
-            "actualQty": form.qty(actual.filled if actual else 0.0), "actualType": actual.ticket.type if actual else "",
             "triggerPrice": form.price(algo.level), "price": form.price(ticket.price), "icebergQuantity": None,
-            "tpTriggerPrice": "0.000", "tpPrice": "0.000", "slTriggerPrice": "0.000", "slPrice": "0.000",
-            "tpOrderType": "", "selfTradePreventionMode": "EXPIRE_MAKER", "workingType": ticket.working_type,
-            "priceMatch": "NONE", "closePosition": ticket.close_position, "priceProtect": ticket.price_protect,
-            "reduceOnly": ticket.reduce_only or ticket.close_position,
-            "activatePrice": form.price(ticket.activate_price) if ticket.activate_price else "",
-            "callbackRate": f"{ticket.callback_rate:g}" if ticket.callback_rate else "",
+            "selfTradePreventionMode": "EXPIRE_MAKER", "workingType": ticket.working_type,
+            "priceMatch": ticket.price_match, "closePosition": ticket.close_position,
+            "priceProtect": ticket.price_protect, "reduceOnly": ticket.reduce_only or ticket.close_position,
             "createTime": ms(algo.created_ns), "updateTime": ms(algo.updated_ns),
             "triggerTime": ms(algo.triggered_ns), "goodTillDate": ticket.good_till_ms,
         }
@@ -282,6 +332,8 @@ class Wire:
         initial = abs(notional) / leverage
         isolated = exchange.isolated[index]
         cap = max((tier[0] for tier in tiers if tier[2] >= leverage), default=tiers[0][0])
+        bids, asks = self._resting(symbol)
+        opening = max(bids, asks) / leverage
         return {
             "symbol": symbol, "positionSide": "BOTH", "positionAmt": form.qty(held.qty),
             "entryPrice": form.price(held.entry), "breakEvenPrice": form.price(held.entry),
@@ -291,11 +343,29 @@ class Wire:
             "marginType": "isolated" if isolated else "cross", "isolated": isolated,
             "isolatedMargin": usdt(held.margin + profit if isolated and held.qty else 0.0),
             "isolatedWallet": usdt(held.margin if isolated else 0.0), "isAutoAddMargin": "false",
-            "notional": usdt(notional), "marginAsset": "USDT", "initialMargin": usdt(initial),
+            "notional": usdt(notional), "marginAsset": "USDT", "initialMargin": usdt(initial + opening),
             "maintMargin": usdt(maintenance), "positionInitialMargin": usdt(initial),
-            "openOrderInitialMargin": usdt(0.0), "adl": 1 if held.qty else 0, "bidNotional": "0", "askNotional": "0",
+            "openOrderInitialMargin": usdt(opening), "adl": 1 if held.qty else 0,
+            "bidNotional": usdt(bids) if bids else "0", "askNotional": usdt(asks) if asks else "0",
             "updateTime": max(1, ms(exchange.account.updated_ns[index] or exchange.now_ns)) if held.qty else 0,
         }
+
+    def in_use(self, rows: Iterable[int]) -> list[int]:
+        """Those of *rows* whose symbols have a position or an open order, as version 3 of the account shows them."""
+        waiting = {order.ticket.symbol for order in self.exchange.open_orders()}
+        return [
+            index for index in rows
+            if self.exchange.account.holding(index).qty or self.exchange.symbols[index] in waiting
+        ]
+
+    def _resting(self, symbol: str) -> tuple[float, float]:
+        """Notional of a symbol's open buy and sell orders that may open or add to a position (USDT)."""
+        resting = [order for order in self.exchange.open_orders(symbol) if not order.ticket.reduce_only]
+        bids, asks = (
+            ordered_sum((order.qty - order.filled) * order.price for order in resting if order.ticket.sign == sign)
+            for sign in (1, -1)
+        )
+        return bids, asks
 
     def position_v3(self, index: int) -> Json:
         """A row of GET /fapi/v3/positionRisk."""
@@ -309,7 +379,7 @@ class Wire:
         balance = exchange.paper.balance()
         return {
             "wallet": balance.wallet, "unrealised": balance.unrealised_pnl, "available": max(0.0, balance.available),
-            "initial": ordered_sum(float(row["initialMargin"]) for row in positions),
+            "initial": ordered_sum(float(row["positionInitialMargin"]) for row in positions),
             "maintenance": ordered_sum(float(row["maintMargin"]) for row in positions),
             "open_orders": max(0.0, balance.wallet - balance.margin_used - balance.available),
             "free_wallet": balance.wallet - balance.margin_used,
@@ -331,7 +401,7 @@ class Wire:
 
     def account(self, version: int) -> Json:
         """GET /fapi/v2/account (every symbol) and v3 (what is open)."""
-        total, exchange = self.totals(), self.exchange
+        total = self.totals()
         margin_balance = total["wallet"] + total["unrealised"]
         sums = {
             "InitialMargin": total["initial"] + total["open_orders"], "MaintMargin": total["maintenance"],
@@ -350,7 +420,8 @@ class Wire:
             "availableBalance": usdt(total["available"]), "maxWithdrawAmount": usdt(total["available"]),
             "marginAvailable": True, "updateTime": self.account_ms(),
         }
-        rows = [self.position(i) for i in range(len(self.formats)) if version == 2 or exchange.account.holding(i).qty]
+        every = range(len(self.formats))
+        rows = [self.position(index) for index in (every if version == 2 else self.in_use(every))]
         if version == 3:
             del asset["marginAvailable"]
             rows = [{name: row[name] for name in _ACCOUNT_POSITION_V3} for row in rows]
@@ -362,7 +433,7 @@ class Wire:
     def config(self) -> Json:
         """GET /fapi/v1/accountConfig."""
         return {
-            "feeTier": 0, "feeBurn": False, "canTrade": True, "canDeposit": True, "canWithdraw": True,
+            "feeTier": 0, "feeBurn": self.fee_burn, "canTrade": True, "canDeposit": True, "canWithdraw": True,
             "dualSidePosition": self.dual_side, "updateTime": 0, "multiAssetsMargin": self.multi_assets,
             "tradeGroupId": -1,
         }

@@ -10,7 +10,7 @@ from aiohttp import WSMsgType, web
 
 from quantum_trader.domain.errors import InputError
 from quantum_trader.venues.local import rest_account, rest_market, rest_trade
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import ApiError, not_here
 from quantum_trader.venues.local.params import Params
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class SocketSession:
             return self._session(method, given)
         found = METHODS.get(method)
         if found is None:
-            raise ApiError(-1130, "method")
+            raise not_here(f"method {method!r} on its socket: use one of {', '.join(METHODS)}")
         handler, signed, counts = found
         self.api.caller = None
         if signed or method in _KEYED:

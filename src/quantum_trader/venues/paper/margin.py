@@ -35,6 +35,23 @@ class Margin:
             self.leverage[index] = self._allowed(index, leverage)
         return self.leverage[index]
 
+    def change_leverage(self, index: int, leverage: float) -> Rejection | float:
+        """Set *leverage* under what is open; return the margin its position lacks then, or why that is refused."""
+        holding, before = self._account.holdings[index], self.leverage[index]
+        opening = [order for order in self._orders.by_row[index] if not order.request.reduce_only]
+        sides = [ordered_sum(order.remaining for order in opening if order.side_sign == sign) for sign in (1, -1)]
+        largest = max(max(holding.qty, 0.0) + sides[0], max(-holding.qty, 0.0) + sides[1])
+        if largest * self._prices.mark(index) > fills.tier_cap(leverage, self._account.tiers[index]):
+            return Rejection.MAX_POSITION
+        added = max(0.0, abs(holding.qty) * holding.entry / leverage - holding.margin)
+        reserved = ordered_sum(order.reserved for order in opening) * max(0.0, before / leverage - 1.0)
+        if leverage < before and added + reserved > self.available():
+            return Rejection.MARGIN
+        self.leverage[index] = leverage
+        for order in opening:
+            order.reserve *= before / leverage
+        return added
+
     def may_move(self, index: int, amount: float) -> bool:
         """Whether *amount* may be added to (negative: taken from) the margin of the symbol's position."""
         holding = self._account.holdings[index]

@@ -157,6 +157,19 @@ class PaperVenue:
         """
         return self._margin.set_leverage(self._row(symbol), leverage)
 
+    def change_leverage(self, symbol: str, leverage: float) -> Rejection | float:
+        """Set a whole *leverage* whatever is open; return the margin (USDT) that this adds to the position.
+
+        A higher one leaves the position's margin as it is. MAX_POSITION where position and orders are too large for
+        it, MARGIN where the wallet does not carry the rest. Raises InputError for an unknown symbol.
+        """
+        index = self._row(symbol)
+        added = self._margin.change_leverage(index, leverage)
+        if added and not isinstance(added, Rejection):
+            self._account.move_margin(index, added)
+            self._watch.refresh(index)
+        return added
+
     def move_margin(self, symbol: str, amount: float) -> bool:
         """Add *amount* (USDT, negative takes away) to a position's margin; False where it may not.
 
