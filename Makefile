@@ -10,7 +10,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 JOBS   ?= 2
 VENUE  ?= paper
 
-.PHONY: run test test-all pythons bench check docs clean
+.PHONY: run test test-node test-all pythons bench check docs clean
 
 # Replay the bundled recording (BTC ETH EOS LTC XRP, two years) under the policy in OBSERVE, and end with the report.
 # It leaves its state and journal in build/last-run, where the next `make run` starts anew. `make run VENUE=local` sends the
@@ -22,6 +22,10 @@ run: $(VENV)/.core
 # Lint, types, import rules, then every quick test.
 test: check
 	$(BIN)/python -m pytest -n $(JOBS) -m "not long"
+
+# What runs in Node.js: npm's ccxt on the local venue. Where node or npm is missing, a line names what is skipped.
+test-node: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/clients/test_npm_ccxt.py
 
 # Everything: the long ones too, and many more examples of every property; then the quick ones on the other Pythons.
 test-all: check pythons

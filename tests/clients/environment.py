@@ -21,7 +21,7 @@ _COMPLETE = "complete"
 _INSTALL_S = 1_200
 
 
-class NotInstalled(RuntimeError):
+class InstallationError(RuntimeError):
     """An environment could not be made; the message names it and the installer's last words."""
 
 
@@ -92,4 +92,4 @@ def _made(requirements: Path, base: Path, make: Callable[[Path], None]) -> Path:
 def _run(requirements: Path, command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=_INSTALL_S, check=False)
     if done.returncode:
-        raise NotInstalled(f"{' '.join(command[1:4])} for {requirements.name} failed:\n{done.stderr[-2_000:]}")
+        raise InstallationError(f"{' '.join(command[1:4])} for {requirements.name} failed:\n{done.stderr[-2_000:]}")

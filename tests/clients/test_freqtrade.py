@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -30,6 +31,7 @@ from quantum_trader.venues.local.limits import LimitSettings
 from quantum_trader.venues.local.server import ServerSettings
 
 HERE = Path(__file__).resolve().parent / "freqtrade"
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "how-to-local-venue.md"
 SPEED = 30.0
 FIRST = 7 * 60 + 40  # the hour plays from 07:40, with a funding at 08:00 in it
 MINUTES = FIRST + 150
@@ -49,32 +51,30 @@ def market() -> list[float]:
     return list(1.0 + steps + 0.0005 * np.sin(when * 2 * np.pi / 7))
 
 
+def documented() -> dict[str, Any]:
+    """The configuration that the guide shows."""
+    (block,) = re.findall("```json\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    found: dict[str, Any] = json.loads(block)
+    return found
+
+
 def configuration(
     served: Served, folder: Path, *, dry_run: bool, strategy: str = "Often", path: Path = HERE
 ) -> Path:
-    """Write freqtrade's configuration: where the exchange is, what to trade and how."""
+    """Write freqtrade's configuration: that of the guide, with this venue's address and keys."""
     key = served.venue.keys[0]
-    prices = {"price_side": "other", "use_order_book": True, "order_book_top": 1}
-    there = {"urls": {"api": served.venue.ccxt_urls()}}
     written = folder / "config.json"
-    written.write_text(json.dumps({
-        "initial_state": "running", "dry_run": dry_run, "dry_run_wallet": WALLET,
-        "trading_mode": "futures", "margin_mode": "isolated", "stake_currency": "USDT", "stake_amount": 300,
-        "max_open_trades": 2, "timeframe": "1m",
-        "db_url": f"sqlite:///{folder / 'trades.sqlite'}", "user_data_dir": str(folder), "strategy": strategy,
-        "strategy_path": str(path), "entry_pricing": prices, "exit_pricing": prices,
-        "order_types": {
-            "entry": "market", "exit": "market", "emergency_exit": "market", "stoploss": "market",
-            "stoploss_on_exchange": True, "stoploss_on_exchange_interval": 60, "stoploss_price_type": "last",
-        },
-        "unfilledtimeout": {"entry": 10, "exit": 10, "unit": "minutes"},
-        "pairlists": [{"method": "StaticPairList"}], "internals": {"process_throttle_secs": 1},
-        "exchange": {
-            "name": "binance", "key": key.key, "secret": key.secret, "enable_ws": False,
-            "pair_whitelist": ["BTC/USDT:USDT", "ETH/USDT:USDT"], "ccxt_config": there,
-            "ccxt_async_config": {"enableRateLimit": False}, "ccxt_sync_config": {"enableRateLimit": False},
-        },
-    }))
+    config = documented()
+    config |= {
+        "dry_run": dry_run, "dry_run_wallet": WALLET, "timeframe": "1m", "strategy": strategy,
+        "db_url": f"sqlite:///{folder / 'trades.sqlite'}", "user_data_dir": str(folder), "strategy_path": str(path),
+        "internals": {"process_throttle_secs": 1},
+    }
+    config["exchange"] |= {
+        "key": key.key, "secret": key.secret, "ccxt_config": {"urls": {"api": served.venue.ccxt_urls()}},
+        "ccxt_async_config": {"enableRateLimit": False}, "ccxt_sync_config": {"enableRateLimit": False},
+    }
+    written.write_text(json.dumps(config))
     written.chmod(0o600)
     return written
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.clients.environment import NotInstalled, node_packages
+from tests.clients.environment import InstallationError, node_packages
 from tests.clients.serving import SCRIPTS, WALLET, minutes, run_script, serve
 
 from quantum_trader.venues.local.clock import MarketClock
@@ -32,7 +32,7 @@ def packages() -> Path:
     """The npm packages; the test is skipped where npm cannot install them."""
     try:
         return node_packages(PACKAGE)
-    except NotInstalled as error:
+    except InstallationError as error:
         pytest.skip(f"npm cannot install ccxt, which is not tried on the local venue: {error}")
 
 

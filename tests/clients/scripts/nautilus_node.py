@@ -74,7 +74,7 @@ class Protected(Strategy):
             return
         if event.order_side == OrderSide.BUY:
             instrument = self.cache.instrument(ETHER)
-            tell("entry", price=float(event.last_px), qty=float(event.last_qty), fee=float(event.commission.as_decimal()))
+            tell("entry", price=float(event.last_px), qty=float(event.last_qty))
             stop = self.order_factory.stop_market(
                 ETHER, OrderSide.SELL, instrument.make_qty(Decimal("0.5")),
                 trigger_price=instrument.make_price(float(event.last_px) * 0.99),
@@ -83,7 +83,8 @@ class Protected(Strategy):
             self.stop_id = stop.client_order_id
             self.submit_order(stop)
             return
-        tell("stopped", price=float(event.last_px), qty=float(event.last_qty), mine=event.client_order_id == self.stop_id)
+        mine = event.client_order_id == self.stop_id
+        tell("stopped", price=float(event.last_px), qty=float(event.last_qty), mine=mine)
 
     def on_order_accepted(self, event):
         """Who runs the market lets it fall when the stop waits."""

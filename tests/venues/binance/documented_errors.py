@@ -47,6 +47,7 @@ DOCUMENTED: Final = {
     -2022: ("REDUCE_ONLY_REJECT", "ReduceOnly Order is rejected."),
     -2025: ("MAX_OPEN_ORDER_EXCEEDED", "Reach max open order limit."),
     -2027: ("MAX_LEVERAGE_RATIO", "Exceeded the maximum allowable position at current leverage."),
+    -2028: ("MIN_LEVERAGE_RATIO", "Leverage is smaller than permitted: insufficient margin balance."),
     -4003: ("QTY_LESS_THAN_ZERO", "Quantity less than zero."),
     -4004: ("QTY_LESS_THAN_MIN_QTY", "Quantity less than min quantity."),
     -4005: ("QTY_GREATER_THAN_MAX_QTY", "Quantity greater than max quantity."),

@@ -141,3 +141,25 @@ def test_it_understands_the_refusals() -> None:
     assert run(scenario) == [
         "RequestTimeout -1007", "ExchangeError -2022", "ExchangeError -2021", "closed",
     ]
+
+
+def test_every_address_of_any_ccxt_is_the_venues() -> None:
+    """What is left out would be the real exchange's: ccxt in Python says linear, ccxt in JavaScript future."""
+
+    def found(listed: Any) -> dict[tuple[str, ...], str]:
+        if isinstance(listed, str):
+            return {(): listed}
+        return {(name, *rest): url for name, below in listed.items() for rest, url in found(below).items()}
+
+    async def scenario() -> Any:
+        async with LocalVenue(exchange()) as venue:
+            return found(venue.ccxt_urls()), venue.url, venue.ws_url
+
+    ours, url, ws_url = run(scenario)
+
+    for client in (ccxt.pro.binanceusdm, ccxt.pro.binance, ccxt.pro.binancecoinm):
+        assert set(found(client().urls["api"])) - set(ours) == set()
+    for kind in ("linear", "future"):
+        assert ours["ws", kind] == f"{ws_url}/ws"
+        assert ours["ws", "ws-api", kind] == f"{ws_url}/ws-fapi/v1"
+    assert all(address.startswith((f"{url}/", f"{ws_url}/")) for address in ours.values())

@@ -240,17 +240,74 @@ def test_a_limited_volume_fills_in_parts_or_expires() -> None:
 
 
 def test_leverage_is_whole_and_within_the_table() -> None:
-    """-4028 outside, -4161 with an open position, reported once when it changed."""
+    """-4028 outside; reported once when it changed."""
     market = exchange()
     market.take_events()
-    assert market.set_leverage("AAAUSDT", 7) == 7
+    assert market.set_leverage("AAAUSDT", 7) == market.set_leverage("AAAUSDT", 7) == 7
     with pytest.raises(ApiError, match="-4028"):
         market.set_leverage("AAAUSDT", 21)
-    market.place(ticket("BUY", "MARKET"))
-    with pytest.raises(ApiError, match="-4161"):
-        market.set_leverage("AAAUSDT", 3)
 
-    assert names(market.take_events())[0] == "config"
+    assert names(market.take_events()) == ["config"]
+
+
+@pytest.mark.parametrize("isolated", [True, False])
+def test_leverage_can_be_raised_with_an_open_position(isolated: bool) -> None:
+    """The position keeps its margin; what is opened next needs less."""
+    market = exchange()
+    market.isolated[0] = isolated
+    market.place(ticket("BUY", "MARKET"))
+    margin, available = market.account.holding(0).margin, market.paper.balance().available
+
+    assert market.set_leverage("AAAUSDT", 10) == 10
+
+    assert market.account.holding(0).margin == margin == pytest.approx(100.01 / 5)
+    assert market.paper.balance().available == available
+    market.place(ticket("BUY", "MARKET"))
+    assert market.account.holding(0).margin == pytest.approx(100.01 / 5 + 100.01 / 10)
+
+
+def test_leverage_is_lowered_on_cross_margin_alone() -> None:
+    """-4161 on isolated margin; on cross the position takes the margin it asks for, -2028 where there is none."""
+    market = exchange()
+    market.place(ticket("BUY", "MARKET", 400.0))  # 40 004 of notional at 5x on a wallet of 10 000
+    market.isolated[0] = True
+    with pytest.raises(ApiError, match="-4161"):
+        market.set_leverage("AAAUSDT", 4)
+    market.isolated[0] = False
+
+    with pytest.raises(ApiError, match="-2028"):
+        market.set_leverage("AAAUSDT", 4)
+    market.place(ticket("SELL", "MARKET", 300.0))
+    before = market.account.holding(0).liquidation
+
+    assert market.set_leverage("AAAUSDT", 2) == 2
+    held = market.account.holding(0)
+    assert held.margin == pytest.approx(100.0 * held.entry / 2)
+    assert market.account.margins == pytest.approx(market.paper.balance().margin_used)
+    assert held.liquidation < before
+
+
+def test_a_position_too_large_for_a_higher_leverage_refuses_it() -> None:
+    """-2027: more than 10x allows 50 000 only."""
+    market = exchange(ExchangeSettings(assumed_funding_rate=0.0, leverage=10.0, wallet=100_000.0))
+    market.place(ticket("BUY", "MARKET", 600.0))
+
+    with pytest.raises(ApiError, match="-2027"):
+        market.set_leverage("AAAUSDT", 20)
+    assert market.paper.leverage("AAAUSDT") == 10.0
+
+
+def test_an_order_under_a_changed_leverage_reserves_what_it_needs() -> None:
+    """A resting order at 5x holds a fifth; at 10x a tenth; at 5x again a fifth."""
+    market = exchange()
+    market.place(ticket("BUY", "LIMIT", 10.0, price=90.0))
+    free = [market.paper.balance().available]
+    for leverage in (10, 5):
+        market.set_leverage("AAAUSDT", leverage)
+        free.append(market.paper.balance().available)
+
+    assert free[0] == pytest.approx(free[2])
+    assert free[1] - free[0] == pytest.approx(90.0, rel=0.01)
 
 
 def test_liquidation_is_the_venues_own_order() -> None:

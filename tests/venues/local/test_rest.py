@@ -128,7 +128,7 @@ def test_acknowledgement_and_result() -> None:
         ("POST", "/fapi/v1/positionSide/dual", {"dualSidePosition": "false"}, -4059),
         ("POST", "/fapi/v1/multiAssetsMargin", {"multiAssetsMargin": "false"}, -4171),
         ("PUT", "/fapi/v1/listenKey", {}, -1125),
-        ("GET", "/fapi/v1/nonsense", {}, -5000),
+        ("GET", "/fapi/v1/nonsense", {}, -1020),
         ("GET", "/fapi/v1/klines", {"symbol": "AAAUSDT", "interval": "7h"}, -1120),
         ("GET", "/fapi/v1/depth", {"symbol": "AAAUSDT", "limit": "7"}, -4021),
     ],
@@ -333,7 +333,7 @@ def test_refusals_and_unknown_paths_are_remembered() -> None:
             return venue.unknown_paths, list(venue.refusals)
 
     assert run(scenario) == (
-        ["GET /fapi/v1/nonsense"], ["GET /fapi/v1/nonsense -5000", "GET /fapi/v1/order -1102"],
+        ["GET /fapi/v1/nonsense"], ["GET /fapi/v1/nonsense -1020", "GET /fapi/v1/order -1102"],
     )
 
 

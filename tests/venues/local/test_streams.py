@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
-from tests.venues.local.world import START_NS, TIERS, connected, frame, frames, run, served
+from tests.venues.local.world import COIN, OTHER, QUIET, START_NS, TIERS, connected, frame, frames, run, served
 
 from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.instrument import Instrument
@@ -92,16 +92,70 @@ def test_a_stream_on_the_wrong_road_is_silent() -> None:
     assert [row["e"] for row in sent] == ["aggTrade", "aggTrade"]
 
 
-def test_the_stream_paths_of_before_2026_do_not_exist() -> None:
-    """A socket on the bare /ws is refused in the handshake."""
+def test_one_root_serves_the_streams_of_all_roads() -> None:
+    """For clients with one address: /ws and /stream carry quotes, bars and the account, asked for in any way."""
 
-    async def scenario() -> int:
+    async def scenario() -> Any:
+        async with served() as (venue, client):
+            headers = {"X-MBX-APIKEY": client.key.key}
+            key = (await client.ask("POST", "/fapi/v1/listenKey", headers=headers))[1]["listenKey"]
+            ws = await client.http.ws_connect(f"{venue.ws_url}/stream?streams=aaausdt@bookTicker")
+            await ws.send_json({"method": "SUBSCRIBE", "params": ["aaausdt@kline_1h", key], "id": 1})
+            answer = await frame(ws)
+            plain = await client.http.ws_connect(f"{venue.ws_url}/ws/aaausdt@aggTrade")
+            alone = await client.http.ws_connect(f"{venue.ws_url}/ws?listenKey={key}")
+            await connected(venue, 3)
+            await client.ok("POST", "/fapi/v1/leverage", symbol="AAAUSDT", leverage=7)
+            account = await frames(ws, 1)
+            venue.show({"AAAUSDT": 101.0})
+            sent = sorted(row["data"]["e"] for row in await frames(ws, 2))
+            found = answer, account[0]["data"]["e"], sent, (await frame(plain))["e"], (await frame(alone))["e"]
+            return *found, venue.hub.drop("private")
+
+    answer, account, sent, plain, alone, dropped = run(scenario)
+
+    assert answer == {"result": None, "id": 1}
+    assert (account, alone) == ("ACCOUNT_CONFIG_UPDATE", "ACCOUNT_CONFIG_UPDATE")
+    assert (sent, plain) == (["bookTicker", "kline"], "aggTrade")
+    assert dropped == 3, "each of them may carry the account"
+
+
+def test_a_socket_that_is_not_there_says_where_the_others_are() -> None:
+    """Refused in the handshake; the body names the paths there are."""
+
+    async def scenario() -> Any:
         async with served() as (venue, client):
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-                await client.http.ws_connect(f"{venue.ws_url}/ws/aaausdt@bookTicker")
-            return refused.value.status
+                await client.http.ws_connect(f"{venue.ws_url}/ws-dapi/v1")
+            upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"}
+            return refused.value.status, await client.ask("GET", "/spot/ws", headers=upgrade)
 
-    assert run(scenario) == 404
+    status, (code, body, _) = run(scenario)
+
+    assert (status, code, body["code"]) == (404, 404, -1020)
+    assert "The local venue has no socket at /spot/ws: use /public, /market, /private, /ws" in body["msg"]
+
+
+def test_a_symbol_without_a_price_is_silent() -> None:
+    """Its streams are accepted and send nothing until it trades."""
+
+    async def scenario() -> list[Any]:
+        market = scripted_exchange(
+            [COIN, OTHER], {"BBBUSDT": 50.0}, interval_ns=NS_PER_HOUR, settings=QUIET, start_ns=START_NS, history=3
+        )
+        async with served(market) as (venue, client):
+            names = "aaausdt@bookTicker/aaausdt@depth5/bbbusdt@bookTicker"
+            ws = await client.http.ws_connect(f"{venue.ws_url}/public/stream?streams={names}")
+            await connected(venue, 1)
+            venue.show({"BBBUSDT": 51.0})
+            first = await frame(ws)
+            venue.show({"AAAUSDT": 100.0})
+            return [first["stream"], *(row["stream"] for row in await frames(ws, 3))]
+
+    first, *later = run(scenario)
+
+    assert first == "bbbusdt@bookTicker"
+    assert sorted(later) == ["aaausdt@bookTicker", "aaausdt@depth5", "bbbusdt@bookTicker"]
 
 
 def test_every_kind_of_market_stream_speaks() -> None:

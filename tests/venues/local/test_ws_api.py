@@ -83,7 +83,7 @@ def test_requests_are_checked_like_those_of_rest() -> None:
             answers.append(await frame(ws))
             return [(answer["status"], answer["error"]["code"]) for answer in answers]
 
-    assert run(scenario) == [(401, -2014), (400, -1102), (400, -1022), (400, -1130), (400, -1100)]
+    assert run(scenario) == [(401, -2014), (400, -1102), (400, -1022), (404, -1020), (400, -1100)]
 
 
 def test_a_session_that_logged_on_needs_no_more_signatures() -> None:

@@ -49,7 +49,8 @@ def serve_command(
     first: FromOption = None,
     last: ToOption = None,
     start: Annotated[
-        str | None, typer.Option("--start", metavar="TIME", help="Start of playing; earlier bars are history.")
+        str | None, typer.Option("--start", metavar="TIME", help="Start of playing, within a bar; earlier bars are "
+                                 "history.")
     ] = None,
     speed: Annotated[
         str, typer.Option("--speed", metavar="N|max|manual", help="Times real time; manual: time moves only by admin "
@@ -211,6 +212,8 @@ def _page(told: dict[str, Any]) -> str:
         f"  admin      {told['admin_url']} (this machine only), token {token}",
         "  ccxt       ccxt.pro.binanceusdm({'apiKey': ..., 'secret': ..., 'urls': {'api': {",
         f"               'fapiPublic': '{told['url']}/fapi/v1', 'fapiPrivate': '{told['url']}/fapi/v1', ...",
-        "             all of them: quantum-trader venue serve --json",
+        "             all of them (needed: an address left out is the real exchange's): venue serve --json;",
+        "             in JavaScript first: await exchange.loadHttpProxyAgent()",
+        f"  one address for all sockets: {told['ws_url']}/ws and {told['ws_url']}/stream",
         "Ctrl-C stops it.",
     ])
