@@ -8,7 +8,7 @@ from quantum_trader.venues.local.api import Api, Routes
 from quantum_trader.venues.local.api_errors import ApiError
 from quantum_trader.venues.local.orders import ConfigEvent
 from quantum_trader.venues.local.params import Params, choice, flag, number, text, whole
-from quantum_trader.venues.local.rest_market import one_or_all, symbol_rows
+from quantum_trader.venues.local.rest_market import symbol_rows
 from quantum_trader.venues.local.wire import ms
 
 routes: Final = Routes()
@@ -37,7 +37,7 @@ def account_v3(api: Api, params: Params) -> Any:
 def positions_v2(api: Api, params: Params) -> Any:
     """Positions of every symbol, empty ones too."""
     rows, _ = symbol_rows(api, params)
-    return [api.wire.position(index) for index in rows]
+    return [api.wire.position_v2(index) for index in rows]
 
 
 @routes.add("GET", "/fapi/v3/positionRisk", security="SIGNED", weight=5)
@@ -205,13 +205,13 @@ def order_rate_limit(api: Api, params: Params) -> Any:
 
 @routes.add("GET", "/fapi/v1/adlQuantile", security="SIGNED", weight=5)
 def adl_quantile(api: Api, params: Params) -> Any:
-    """Place in the deleveraging queue by symbol."""
-    rows, one = symbol_rows(api, params)
-    return one_or_all([
+    """Place in the deleveraging queue by symbol; a list even for one."""
+    rows, _ = symbol_rows(api, params)
+    return [
         {"symbol": api.exchange.symbols[index],
          "adlQuantile": {"LONG": 0, "SHORT": 0, "BOTH": int(api.exchange.account.holding(index).qty != 0.0)}}
         for index in rows
-    ], one)
+    ]
 
 
 @routes.add("GET", "/fapi/v1/feeBurn", security="SIGNED", weight=30)

@@ -140,6 +140,7 @@ def trades(api: Api, params: Params) -> Any:
     return [{
         "id": max(1, api.exchange.update_id), "price": form.price(price), "qty": form.qty(qty),
         "quoteQty": form.price(price * qty), "time": ms(api.exchange.now_ns), "isBuyerMaker": False,
+        "isRPITrade": False,
     }]
 
 

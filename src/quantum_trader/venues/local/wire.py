@@ -19,7 +19,17 @@ ORDER_TYPES: Final = (
     "LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET",
 )
 Json = dict[str, Any]
-# The fields of a position in version 3; leverage and margin type moved to symbolConfig.
+# The fields of a position in each answer; in version 3 leverage and margin type moved to symbolConfig.
+_POSITION_V2: Final = (
+    "symbol", "positionSide", "positionAmt", "entryPrice", "breakEvenPrice", "markPrice", "unRealizedProfit",
+    "liquidationPrice", "leverage", "maxNotionalValue", "marginType", "isolatedMargin", "isAutoAddMargin", "notional",
+    "isolatedWallet", "updateTime",
+)
+_ACCOUNT_POSITION_V2: Final = (
+    "symbol", "positionSide", "positionAmt", "entryPrice", "leverage", "isolated", "maxNotional", "unrealizedProfit",
+    "initialMargin", "maintMargin", "positionInitialMargin", "openOrderInitialMargin", "bidNotional", "askNotional",
+    "updateTime",
+)
 _POSITION_V3: Final = (
     "symbol", "positionSide", "positionAmt", "entryPrice", "breakEvenPrice", "markPrice", "unRealizedProfit",
     "liquidationPrice", "isolatedMargin", "notional", "marginAsset", "isolatedWallet", "initialMargin", "maintMargin",
@@ -39,6 +49,11 @@ def ms(ts_ns: int) -> int:
 def usdt(value: float) -> str:
     """An amount of USDT, eight decimals."""
     return f"{value:.8f}"
+
+
+def _chosen(row: Json, fields: Iterable[str]) -> Json:
+    """Return those *fields* of *row*."""
+    return {name: row[name] for name in fields}
 
 
 def _whole(value: float) -> float | int:
@@ -367,10 +382,13 @@ class Wire:
         )
         return bids, asks
 
+    def position_v2(self, index: int) -> Json:
+        """A row of GET /fapi/v2/positionRisk."""
+        return _chosen(self.position(index), _POSITION_V2)
+
     def position_v3(self, index: int) -> Json:
         """A row of GET /fapi/v3/positionRisk."""
-        row = self.position(index)
-        return {name: row[name] for name in _POSITION_V3}
+        return _chosen(self.position(index), _POSITION_V3)
 
     def totals(self) -> Json:
         """Sums over the account, as figures."""
@@ -420,22 +438,25 @@ class Wire:
             "availableBalance": usdt(total["available"]), "maxWithdrawAmount": usdt(total["available"]),
             "marginAvailable": True, "updateTime": self.account_ms(),
         }
-        every = range(len(self.formats))
-        rows = [self.position(index) for index in (every if version == 2 else self.in_use(every))]
+        every: Iterable[int] = range(len(self.formats))
+        fields: Iterable[str] = _ACCOUNT_POSITION_V2
         if version == 3:
             del asset["marginAvailable"]
-            rows = [{name: row[name] for name in _ACCOUNT_POSITION_V3} for row in rows]
-        answer |= {"assets": [asset], "positions": rows}
+            every, fields = self.in_use(every), _ACCOUNT_POSITION_V3
+        answer |= {"assets": [asset], "positions": [_chosen(self.position(index), fields) for index in every]}
         if version == 2:
-            answer |= self.config() | {"updateTime": 0}
+            answer |= self._permissions() | {"feeBurn": self.fee_burn}
         return answer
 
     def config(self) -> Json:
-        """GET /fapi/v1/accountConfig."""
+        """GET /fapi/v1/accountConfig; whether BNB pays fees is told by feeBurn and version 2 of the account."""
+        return self._permissions() | {"dualSidePosition": self.dual_side}
+
+    def _permissions(self) -> Json:
+        """What both the account's configuration and its version 2 tell."""
         return {
-            "feeTier": 0, "feeBurn": self.fee_burn, "canTrade": True, "canDeposit": True, "canWithdraw": True,
-            "dualSidePosition": self.dual_side, "updateTime": 0, "multiAssetsMargin": self.multi_assets,
-            "tradeGroupId": -1,
+            "feeTier": 0, "canTrade": True, "canDeposit": True, "canWithdraw": True, "updateTime": 0,
+            "multiAssetsMargin": self.multi_assets, "tradeGroupId": -1,
         }
 
     def symbol_config(self, index: int) -> Json:
