@@ -56,6 +56,19 @@ def test_a_price_match_takes_the_price_from_the_book() -> None:
     ]
 
 
+def test_an_amended_order_may_match_the_price_too() -> None:
+    """Modify-Order: a price or priceMatch, not both."""
+
+    async def scenario() -> Any:
+        async with served() as (venue, client):
+            order = await client.ok("POST", ORDER, **BUY, price="90")
+            change = {"symbol": "AAAUSDT", "side": "BUY", "quantity": "1", "orderId": order["orderId"]}
+            both = await client.refused("PUT", ORDER, **change, priceMatch="QUEUE", price="91")
+            return both, (await client.ok("PUT", ORDER, **change, priceMatch="QUEUE"))["price"]
+
+    assert run(scenario) == (-1106, "99.990")
+
+
 def test_a_triggered_stop_matches_the_price_of_that_moment() -> None:
     """A STOP with priceMatch has no price until it triggers."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import signal
 import stat
 import subprocess
@@ -11,9 +13,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from tests.venues.local.world import exchange
 from typer.testing import CliRunner
 
-from quantum_trader.app.cli.venue import app
+from quantum_trader.app.cli.venue import _page, _told, app
+from quantum_trader.venues.local.server import LocalVenue
 
 _PATIENCE_S = 60
 
@@ -39,6 +43,18 @@ def test_it_serves_until_it_is_stopped(tmp_path: Path) -> None:
     assert [stat.S_IMODE(path.stat().st_mode) for path in (keys, token)] == [0o600, 0o600]
     assert json.loads(keys.read_text())["key"] == printed["api_key"]
     assert printed["admin_token"] == "", "a token in a file is not printed"
+
+
+def test_the_page_says_what_a_client_in_javascript_needs() -> None:
+    """The agent that ccxt opens ws:// addresses with, all addresses, and the one for clients that take one."""
+    async def page() -> str:
+        async with LocalVenue(exchange()) as venue:
+            return _page(_told(venue, None, None))
+
+    shown = asyncio.run(page())
+
+    assert "await exchange.loadHttpProxyAgent()" in shown
+    assert re.search(r"one address for all sockets: ws://127\.0\.0\.1:\d+/ws and ws://127\.0\.0\.1:\d+/stream", shown)
 
 
 @pytest.mark.parametrize(

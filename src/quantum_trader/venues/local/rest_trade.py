@@ -141,7 +141,13 @@ def amend(api: Api, params: Params) -> Any:
     order = order_named(api, params, -2013)
     if text(params, "side").upper() != order.ticket.side:
         raise ApiError(-1117)
-    return api.wire.sent_order(api.exchange.amend(order, number(params, "quantity"), number(params, "price")))
+    price_match = _price_match(params, order.ticket.type)
+    if price_match == "NONE":
+        price = number(params, "price")
+    else:
+        index = api.exchange.row_of(order.ticket.symbol)
+        price = matched_price(api.exchange.source, index, order.ticket.sign, price_match)
+    return api.wire.sent_order(api.exchange.amend(order, number(params, "quantity"), price))
 
 
 def _each(rows: list[Any], act: Callable[[Any], Any]) -> list[Any]:
