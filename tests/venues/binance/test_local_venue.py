@@ -550,3 +550,22 @@ def test_an_order_is_prepared_quickly_and_signed() -> None:
 def test_quick_timing_is_only_for_tests() -> None:
     """The real one waits for a silent market longer than the venue's slowest stream takes to speak."""
     assert StreamTiming().no_data_s > 3.0 > QUICK.silent_s
+
+
+def test_a_fee_that_bnb_paid_arrives_as_one() -> None:
+    """The fill names the coin, live and asked for afterwards, and the USDT wallet is whole."""
+
+    async def scenario() -> Any:
+        async with bench() as b:
+            b.venue.exchange.pay_coin(1.0)
+            b.venue.exchange.account.coin.burn = True
+            b.venue.flush()
+            await b.adapter.submit_order(order(1))
+            await b.until(lambda: b.of(Fill), "the fill arrives")
+            return b.of(Fill), await b.adapter.get_fills(SYMBOL, 0), await b.adapter.get_cash_balance()
+
+    live, later, balance = run(scenario())
+
+    assert [fill.fee_asset for fill in (*live, *later)] == ["BNB", "BNB"]
+    assert live[0].fee == later[0].fee > 0.0
+    assert balance.wallet == 10_000.0

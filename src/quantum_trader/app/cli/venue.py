@@ -67,6 +67,10 @@ def serve_command(
     host: Annotated[str, typer.Option("--host", help="Address to listen on; loopback unless --remote.")] = "127.0.0.1",
     remote: Annotated[bool, typer.Option("--remote", help="Permit an address that other machines can reach.")] = False,
     equity: EquityOption = None,
+    bnb: Annotated[
+        float, typer.Option("--bnb", min=0.0, metavar="AMOUNT", help="BNB in the account, which pays fees while it "
+                            "lasts.")
+    ] = 0.0,
     l2: Annotated[
         Path | None, typer.Option("--l2", metavar="DIR", help="Play recorded order books and trades instead of bars.")
     ] = None,
@@ -86,14 +90,14 @@ def serve_command(
 
     The key pair is created at the start and printed; it is valid for this venue only.
     """
-    exchange = _exchange(data, bars, symbols, first, last, start, shift, equity, l2)
+    exchange = _exchange(data, bars, symbols, first, last, start, shift, equity, bnb, l2)
     served = _venue(exchange, speed, server_clock, host, port, remote, faults, _keys(keys_file), _token(token_file))
     asyncio.run(_serve(served, as_json, keys_file, token_file))
 
 
 def _exchange(
     data: str | None, bars: str | None, symbols: str | None, first: str | None, last: str | None, start: str | None,
-    shift: str, equity: float | None, l2: Path | None,
+    shift: str, equity: float | None, bnb: float, l2: Path | None,
 ) -> Exchange:
     from quantum_trader.market.recording import moment_ns, open_recording
     from quantum_trader.venues.local.build import book_exchange, recorded_exchange
@@ -102,7 +106,7 @@ def _exchange(
     if shift not in ("now", "none"):
         raise ConfigError(f"--shift {shift}: use now or none")
     names = listed_symbols(symbols) if symbols is not None else None
-    settings = ExchangeSettings() if equity is None else ExchangeSettings(wallet=equity)
+    settings = ExchangeSettings(bnb=bnb) if equity is None else ExchangeSettings(wallet=equity, bnb=bnb)
     now_ns = time.time_ns() if shift == "now" else None
     if l2 is not None:
         return book_exchange(l2, settings=settings, now_ns=now_ns, symbols=names)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from quantum_trader.domain.enums import OrderSide
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import Fill
+from quantum_trader.venues.local.coin_fees import COIN, CoinFees
 from quantum_trader.venues.local.orders import AccountEvent, Income
 from quantum_trader.venues.paper.account import Holding, PaperAccount
 
 
 class AccountMirror:
-    """Wallet, positions and income, moved by the same fills and payments as the paper venue's own account."""
+    """Wallet, positions and income, moved by the same fills and payments as the paper venue's own account.
 
-    def __init__(self, wallet: float, instruments: Sequence[Instrument]) -> None:
+    *coin* is the account's BNB.
+    """
+
+    def __init__(self, wallet: float, instruments: Sequence[Instrument], coin: CoinFees) -> None:
+        self.coin = coin
         self._account = PaperAccount(wallet, instruments)
         self._symbols = tuple(instrument.symbol for instrument in instruments)
         self.updated_ns = [0] * len(instruments)
@@ -37,17 +44,25 @@ class AccountMirror:
         return self._account.holdings[index]
 
     def filled(
-        self, index: int, fill: Fill, leverage: float, trade_id: int, now_ns: int
+        self, index: int, fill: Fill, leverage: float, trade_id: int, now_ns: int, coin_fee: float = 0.0
     ) -> tuple[float, AccountEvent]:
-        """Book *fill*; return its realised profit before fees, and the event of the account stream."""
+        """Book *fill*; return its realised profit before fees, and the event of the account stream.
+
+        *coin_fee* is the BNB that paid its fee; USDT paid it where that is 0.0.
+        """
         sign = 1 if fill.side is OrderSide.BUY else -1
-        realised = self._account.apply(index, sign, fill.qty, fill.price, fill.fee, leverage)
+        fee = 0.0 if coin_fee else fill.fee
+        realised = self._account.apply(index, sign, fill.qty, fill.price, fee, leverage)
         self.realised[index] += realised
         symbol = self._symbols[index]
         if realised:
             self._earned("REALIZED_PNL", symbol, realised, now_ns, str(trade_id))
-        self._earned("COMMISSION", symbol, -fill.fee, now_ns, str(trade_id))
-        return realised, self._event("ORDER", index, fill.price, 0.0, now_ns)
+        asset = COIN if coin_fee else "USDT"
+        self._earned("COMMISSION", symbol, -(coin_fee or fill.fee), now_ns, str(trade_id), asset)
+        event = self._event("ORDER", index, fill.price, 0.0, now_ns)
+        if coin_fee:
+            event = msgspec.structs.replace(event, coin_wallet=self.coin.balance)
+        return realised, event
 
     def funded(self, index: int, amount: float, price: float, now_ns: int) -> AccountEvent:
         """Book a funding payment."""
@@ -68,17 +83,28 @@ class AccountMirror:
     def paid(self, amount: float, now_ns: int) -> AccountEvent:
         """Book money paid in or (negative) taken out."""
         self._account.cash += amount
+        return self._transferred(amount, now_ns, "USDT")
+
+    def paid_coin(self, amount: float, now_ns: int) -> AccountEvent:
+        """Book BNB paid in or (negative) taken out."""
+        self.coin.move(amount, now_ns)
+        event = self._transferred(amount, now_ns, COIN)
+        return msgspec.structs.replace(event, change=0.0, coin_wallet=self.coin.balance, coin_change=amount)
+
+    def _transferred(self, amount: float, now_ns: int, asset: str) -> AccountEvent:
         self.wallet_updated_ns = now_ns
-        self._earned("TRANSFER", "", amount, now_ns)
+        self._earned("TRANSFER", "", amount, now_ns, asset=asset)
         return AccountEvent(
             reason="DEPOSIT" if amount > 0.0 else "WITHDRAW", wallet=self.wallet, change=amount,
             free_wallet=self.wallet - self.margins, ts_ns=now_ns,
         )
 
-    def _earned(self, kind: str, symbol: str, amount: float, now_ns: int, trade_id: str = "") -> None:
+    def _earned(
+        self, kind: str, symbol: str, amount: float, now_ns: int, trade_id: str = "", asset: str = "USDT"
+    ) -> None:
         self.income.append(Income(
             kind=kind, symbol=symbol, amount=amount, ts_ns=now_ns, tran_id=len(self.income) + 1, trade_id=trade_id,
-            info=trade_id or kind,
+            info=trade_id or kind, asset=asset,
         ))
 
     def _event(self, reason: str, index: int, price: float, change: float, now_ns: int) -> AccountEvent:

@@ -14,6 +14,7 @@ import msgspec
 
 from quantum_trader.domain.errors import QuantumTraderError
 from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.coin_fees import COIN
 from quantum_trader.venues.local.faults import InjectedFault
 from quantum_trader.venues.local.rest_trade import place, place_algo
 
@@ -155,8 +156,12 @@ def _order(venue: LocalVenue, given: dict[str, Any]) -> Any:
 
 
 def _money(venue: LocalVenue, given: dict[str, Any]) -> Any:
-    """{"amount": 100}: pay in, negative takes out."""
-    venue.exchange.pay(_within(given, "amount", -1e15, 1e15))
+    """{"amount": 100}: pay in, negative takes out; {"asset": "BNB"} that coin, else USDT."""
+    amount, asset = _within(given, "amount", -1e15, 1e15), str(given.get("asset", "USDT"))
+    payments = {"USDT": venue.exchange.pay, COIN: venue.exchange.pay_coin}
+    if asset not in payments:
+        raise ValueError(f"asset = {asset!r}: use one of {', '.join(payments)}")
+    payments[asset](amount)
 
 
 def _expire(venue: LocalVenue, given: dict[str, Any]) -> Any:

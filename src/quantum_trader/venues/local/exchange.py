@@ -19,6 +19,7 @@ from quantum_trader.engine.ports import Rejection
 from quantum_trader.venues.local.account import AccountMirror
 from quantum_trader.venues.local.api_errors import ApiError
 from quantum_trader.venues.local.checks import check_algo, check_order
+from quantum_trader.venues.local.coin_fees import COIN, CoinFees
 from quantum_trader.venues.local.conditional_orders import ConditionalOrders
 from quantum_trader.venues.local.event_log import EventLog
 from quantum_trader.venues.local.incidents import Incidents
@@ -54,6 +55,8 @@ class ExchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     assumed_funding_rate: float = 0.0001
     link_by_order_id: bool = False  # a triggered order gets a client id of its own; TRIGGERED is reported first
     max_algo_orders: int = 200  # of all symbols together
+    bnb: float = 0.0  # BNB in the wallet, which pays fees while it lasts
+    bnb_price: float = 600.0  # USDT, where BNBUSDT is not traded here
 
 
 class Exchange:
@@ -71,7 +74,7 @@ class Exchange:
         self.instruments, self.symbols, self.index = tape.instruments, tape.symbols, tape.index
         self.isolated = [False] * len(self.symbols)
         self.market = LocalMarket(tape, start_ns)
-        self.account = AccountMirror(settings.wallet, self.instruments)
+        self.account = AccountMirror(settings.wallet, self.instruments, CoinFees(settings.bnb, self._coin_price))
         self.paper = PaperVenue(self.instruments, _paper_settings(settings), funding=funding)
         self._log = EventLog(self.market)
         self._orders = RegularOrders()
@@ -259,6 +262,17 @@ class Exchange:
         if not self.paper.pay(amount):
             raise ApiError(-4051)
         self.add_event(self.account.paid(amount, self.now_ns))
+
+    def pay_coin(self, amount: float) -> None:
+        """Pay BNB into (negative: out of) the account; -4051 for more than there is."""
+        if self.account.coin.balance + amount < 0.0:
+            raise ApiError(-4051)
+        self.add_event(self.account.paid_coin(amount, self.now_ns))
+
+    def _coin_price(self) -> float:
+        """Return what one BNB is worth (USDT): its last price here, else the setting."""
+        row = self.index.get(f"{COIN}USDT")
+        return (float(self.last[row]) if row is not None else 0.0) or self.settings.bnb_price
 
     def add_event(self, event: AccountEvent | ConfigEvent) -> None:
         """Add an event of the account to those that :meth:`take_events` returns."""

@@ -14,6 +14,7 @@ from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, O
 from quantum_trader.engine.ports import VenueEvent
 from quantum_trader.venues.local.account import AccountMirror
 from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.coin_fees import COIN
 from quantum_trader.venues.local.conditional_orders import ConditionalOrders
 from quantum_trader.venues.local.event_log import EventLog
 from quantum_trader.venues.local.market import LocalMarket
@@ -128,7 +129,11 @@ class Matching:
         index, now = self._index[fill.symbol], self.market.now_ns
         order = self._orders.open.get(fill.client_order_id) or self._forced_order(fill, forced_id)
         trade_id, self._next_trade = self._next_trade, self._next_trade + 1
-        realised, account = self._account.filled(index, fill, self.paper.leverage(fill.symbol), trade_id, now)
+        coin_fee = 0.0 if fill.liquidation else self._account.coin.pay(fill.fee, now)
+        if coin_fee:
+            self.paper.pay(fill.fee)  # it took USDT, which stay
+        leverage = self.paper.leverage(fill.symbol)
+        realised, account = self._account.filled(index, fill, leverage, trade_id, now, coin_fee)
         order.filled = round(order.filled + fill.qty, 12)
         order.quote += fill.qty * fill.price
         order.average = order.quote / order.filled
@@ -136,8 +141,8 @@ class Matching:
         order.status = "FILLED" if order.filled >= order.qty * (1.0 - 1e-12) else "PARTIALLY_FILLED"
         trade = Trade(
             trade_id=trade_id, order_id=order.order_id, client_id=order.ticket.client_id, symbol=fill.symbol,
-            side=fill.side.value, qty=fill.qty, price=fill.price, fee=fill.fee, realised=realised, maker=order.maker,
-            ts_ns=now, liquidation=fill.liquidation,
+            side=fill.side.value, qty=fill.qty, price=fill.price, fee=coin_fee or fill.fee, realised=realised,
+            maker=order.maker, ts_ns=now, liquidation=fill.liquidation, fee_asset=COIN if coin_fee else "USDT",
         )
         self.trades.append(trade)
         self._log.add(account)

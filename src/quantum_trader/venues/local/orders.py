@@ -128,6 +128,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     maker: bool
     ts_ns: int
     liquidation: bool = False
+    fee_asset: str = "USDT"  # the coin that *fee* is an amount of
 
 
 class Income(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +140,7 @@ class Income(msgspec.Struct, frozen=True, kw_only=True):
     ts_ns: int
     tran_id: int
     trade_id: str = ""
+    asset: str = "USDT"
     info: str = ""
 
 
@@ -198,6 +200,8 @@ class AccountEvent(msgspec.Struct, frozen=True, kw_only=True):
     margin: float = 0.0
     unrealised: float = 0.0
     realised_total: float = 0.0
+    coin_wallet: float | None = None  # BNB after the event, where the event moved some
+    coin_change: float = 0.0  # BNB paid in or (negative) out
 
 
 class ConfigEvent(msgspec.Struct, frozen=True, kw_only=True):

@@ -216,14 +216,14 @@ def adl_quantile(api: Api, params: Params) -> Any:
 
 @routes.add("GET", "/fapi/v1/feeBurn", security="SIGNED", weight=30)
 def fee_burn(api: Api, params: Params) -> Any:
-    """Whether BNB pays fees while there is some; this account never has any."""
-    return {"feeBurn": api.wire.fee_burn}
+    """Whether BNB pays fees while there is some."""
+    return {"feeBurn": api.exchange.account.coin.burn}
 
 
 @routes.add("POST", "/fapi/v1/feeBurn", security="SIGNED")
 def set_fee_burn(api: Api, params: Params) -> Any:
-    """Switch it; without BNB fees are paid in USDT either way."""
-    api.wire.fee_burn = flag(params, "feeBurn")
+    """Switch it."""
+    api.exchange.account.coin.burn = flag(params, "feeBurn")
     return OK
 
 

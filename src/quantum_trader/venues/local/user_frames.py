@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from quantum_trader.venues.local.coin_fees import COIN
 from quantum_trader.venues.local.orders import AccountEvent, AlgoEvent, ConfigEvent, ExecutionReport, UserEvent
 from quantum_trader.venues.local.wire import Json, Wire, ms, usdt
 
@@ -28,7 +29,8 @@ def order_frame(wire: Wire, event: ExecutionReport, now_ms: int) -> Json:
         "q": form.qty(event.qty), "p": form.price(event.price), "ap": form.price(event.average),
         "sp": form.price(event.trigger_price), "x": event.execution, "X": event.status, "i": event.order_id,
         "l": form.qty(trade.qty if trade else 0.0), "z": form.qty(event.filled),
-        "L": form.price(trade.price if trade else 0.0), "n": usdt(trade.fee if trade else 0.0), "N": "USDT",
+        "L": form.price(trade.price if trade else 0.0), "n": usdt(trade.fee if trade else 0.0),
+        "N": trade.fee_asset if trade else "USDT",
         "T": ms(event.ts_ns), "t": trade.trade_id if trade else 0, "b": "0", "a": "0",
         "m": bool(trade and trade.maker), "R": event.reduce_only, "wt": event.working_type, "ot": event.orig_type,
         "ps": "BOTH", "cp": event.close_position, "rp": usdt(trade.realised if trade else 0.0), "pP": False,
@@ -65,6 +67,9 @@ def account_frame(wire: Wire, event: AccountEvent, now_ms: int) -> Json:
     balances = [
         {"a": "USDT", "wb": usdt(event.wallet), "cw": usdt(event.free_wallet), "bc": usdt(event.change)}
     ]
+    if event.coin_wallet is not None:
+        held = usdt(event.coin_wallet)
+        balances.append({"a": COIN, "wb": held, "cw": held, "bc": usdt(event.coin_change)})
     return {
         "e": "ACCOUNT_UPDATE", "T": ms(event.ts_ns), "E": now_ms,
         "a": {"m": event.reason, "B": balances, "P": positions},

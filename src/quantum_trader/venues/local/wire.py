@@ -9,6 +9,7 @@ from quantum_trader.domain.clock import NS_PER_MS
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.venues.local.checks import MAX_QTY, PRICE_BAND, decimals_of, price_precision, qty_precision
+from quantum_trader.venues.local.coin_fees import COIN
 from quantum_trader.venues.local.exchange import Exchange
 from quantum_trader.venues.local.orders import AlgoOrder, Income, Order, Trade
 from quantum_trader.venues.paper.fills import maintenance_margin
@@ -93,7 +94,6 @@ class Wire:
         self.formats = [Format(instrument) for instrument in exchange.instruments]
         self.multi_assets = False
         self.dual_side = False
-        self.fee_burn = False
         self._bars: tuple[int, int, list[list[float]]] = (-2, -1, [])
 
     def format_of(self, symbol: str) -> Format:
@@ -321,14 +321,15 @@ class Wire:
         return {
             "symbol": trade.symbol, "id": trade.trade_id, "orderId": trade.order_id, "side": trade.side,
             "price": form.price(trade.price), "qty": form.qty(trade.qty), "realizedPnl": usdt(trade.realised),
-            "quoteQty": usdt(trade.qty * trade.price), "commission": usdt(trade.fee), "commissionAsset": "USDT",
-            "time": ms(trade.ts_ns), "positionSide": "BOTH", "buyer": trade.side == "BUY", "maker": trade.maker,
+            "quoteQty": usdt(trade.qty * trade.price), "commission": usdt(trade.fee),
+            "commissionAsset": trade.fee_asset, "time": ms(trade.ts_ns), "positionSide": "BOTH",
+            "buyer": trade.side == "BUY", "maker": trade.maker,
         }
 
     def income(self, line: Income) -> Json:
         """One row of GET /fapi/v1/income."""
         return {
-            "symbol": line.symbol, "incomeType": line.kind, "income": usdt(line.amount), "asset": "USDT",
+            "symbol": line.symbol, "incomeType": line.kind, "income": usdt(line.amount), "asset": line.asset,
             "info": line.info, "time": ms(line.ts_ns), "tranId": line.tran_id, "tradeId": line.trade_id,
         }
 
@@ -406,12 +407,21 @@ class Wire:
     def balances(self) -> list[Json]:
         """GET /fapi/v2/balance and v3."""
         total = self.totals()
-        return [{
+        rows = [{
             "accountAlias": "SgsR", "asset": "USDT", "balance": usdt(total["wallet"]),
             "crossWalletBalance": usdt(total["free_wallet"]), "crossUnPnl": usdt(0.0),
             "availableBalance": usdt(total["available"]), "maxWithdrawAmount": usdt(total["available"]),
             "marginAvailable": True, "updateTime": self.account_ms(),
         }]
+        coin = self.exchange.account.coin
+        if coin.is_held:
+            row = dict.fromkeys(rows[0], usdt(0.0)) | {"accountAlias": "SgsR", "asset": COIN, "marginAvailable": False}
+            amounts = dict.fromkeys(("balance", "crossWalletBalance", "availableBalance"), usdt(coin.balance))
+            rows.append(row | amounts | {"maxWithdrawAmount": usdt(coin.balance), "updateTime": self._coin_ms()})
+        return rows
+
+    def _coin_ms(self) -> int:
+        return max(1, ms(self.exchange.account.coin.updated_ns or self.exchange.now_ns))
 
     def account_ms(self) -> int:
         """When the account last changed; never 0, clients drop such balances."""
@@ -443,10 +453,23 @@ class Wire:
         if version == 3:
             del asset["marginAvailable"]
             every, fields = self.in_use(every), _ACCOUNT_POSITION_V3
-        answer |= {"assets": [asset], "positions": [_chosen(self.position(index), fields) for index in every]}
+        positions = [_chosen(self.position(index), fields) for index in every]
+        answer |= {"assets": self._assets(asset), "positions": positions}
         if version == 2:
-            answer |= self._permissions() | {"feeBurn": self.fee_burn}
+            answer |= self._permissions() | {"feeBurn": self.exchange.account.coin.burn}
         return answer
+
+    def _assets(self, asset: Json) -> list[Json]:
+        """USDT as *asset* tells it, and BNB where the account has or had some."""
+        coin = self.exchange.account.coin
+        if not coin.is_held:
+            return [asset]
+        row = dict.fromkeys(asset, usdt(0.0)) | {"asset": COIN, "updateTime": self._coin_ms()}
+        row |= dict.fromkeys(
+            ("walletBalance", "marginBalance", "crossWalletBalance", "availableBalance", "maxWithdrawAmount"),
+            usdt(coin.balance),
+        )
+        return [asset, row | ({"marginAvailable": False} if "marginAvailable" in asset else {})]
 
     def config(self) -> Json:
         """GET /fapi/v1/accountConfig; whether BNB pays fees is told by feeBurn and version 2 of the account."""
