@@ -11,6 +11,7 @@ import pytest
 
 from quantum_trader.domain.clock import NS_PER_SECOND, to_ns
 from quantum_trader.domain.enums import DIRECTION_CODES, LEVEL_CODES, TAG_CODES, TREND_CODES, VOL_CODES
+from quantum_trader.domain.indicators import vol_level
 from quantum_trader.domain.loss_window import empty_ring
 from quantum_trader.domain.market import MarketState
 from quantum_trader.policy import (
@@ -22,7 +23,7 @@ from quantum_trader.policy import (
 )
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.compiled import SlotPolicy, fill_overall
-from quantum_trader.policy.core import cost_level, liquidity_level, vol_level
+from quantum_trader.policy.core import cost_level, liquidity_level
 
 SYMBOLS = ("A", "B", "C")
 START_S = to_ns(datetime(2024, 3, 1, 20, tzinfo=UTC)) // NS_PER_SECOND

@@ -79,9 +79,9 @@ def test_the_rollout_order_is_the_one_of_the_specification() -> None:
 def test_observe_mode_enforces_nothing_and_is_the_default() -> None:
     """OBSERVE has every switch off; the full live mode has every switch on."""
     assert OrchestratorIntegrationConfig() == OBSERVE
-    assert OBSERVE.is_observe_mode is True
+    assert (OBSERVE.is_observe_mode, OBSERVE.is_observe_mode()) == (True, True)
     assert OBSERVE.switches == (0, 0, 0, 0, 0, 0)
-    assert FULL.is_observe_mode is False
+    assert (FULL.is_observe_mode, FULL.is_observe_mode()) == (False, False)
     assert FULL.switches == (1, 1, 1, 1, 1, 1)
 
 

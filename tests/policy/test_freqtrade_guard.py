@@ -272,7 +272,7 @@ def test_the_daily_loss_counts_open_positions(host: Host, tmp_path: Path) -> Non
     play(strategy)
     assert strategy.stake() == 0.0
     answer = strategy.guard.policy.get_policy().for_symbol(PAIRS[0])
-    assert answer.reason.startswith("B1 daily DD limit hit")
+    assert answer.reason.startswith("B1 Daily DD limit hit")
 
 
 def test_the_daily_loss_is_the_same_after_a_restart(host: Host, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_signal_decision_has_exactly_the_fields_of_the_specification(tmp_path:
     PolicyObserver(tmp_path).log_signal_decision(signal, Policy(), "ALLOWED", "passed every gate")
     assert lines(tmp_path / "signals_2024-05-17.jsonl") == [{
         "timestamp": "2024-05-17T12:00:00Z", "type": "signal_decision",
-        "signal": {"symbol": "XRPUSDT", "action": "SHORT", "confidence": 0.5, "model": "ensemble"},
+        "signal": {"symbol": "XRPUSDT", "action": "SELL", "confidence": 0.5, "model": "ensemble"},
         "actual_decision": "ALLOWED", "policy_verdict": "BLOCK", "agreement": False,
         "reasons": ["passed every gate", "XRPUSDT is disallowed", "confidence 0.50 is below 0.53"],
     }]

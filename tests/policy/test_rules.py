@@ -9,6 +9,7 @@ import pytest
 
 from quantum_trader.domain.enums import Direction, Trend, VolLevel
 from quantum_trader.domain.errors import InputError
+from quantum_trader.domain.indicators import vol_level
 from quantum_trader.domain.policy import RiskState, RuleFired
 from quantum_trader.policy import (
     CostMetrics,
@@ -21,7 +22,7 @@ from quantum_trader.policy import (
     evaluate,
     load_profile,
 )
-from quantum_trader.policy.core import next_streak, vol_level
+from quantum_trader.policy.core import next_streak
 from quantum_trader.policy.layout import RULE_A, RULE_HOLD, RULE_STREAK_END
 from quantum_trader.policy.rules import RULE_NAMES, RULES, note_of
 

@@ -95,7 +95,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     data: DataSettings = DataSettings()
     account: AccountSettings = AccountSettings()
     policy: PolicySettings = PolicySettings()
-    rollout: OrchestratorIntegrationConfig = OrchestratorIntegrationConfig()
+    rollout: OrchestratorIntegrationConfig = msgspec.field(default_factory=OrchestratorIntegrationConfig)
     market: MarketSettings = MarketSettings()
     signals: SignalSettings = SignalSettings()
     risk: RiskLimits = RiskLimits()

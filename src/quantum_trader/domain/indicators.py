@@ -1,4 +1,4 @@
-"""The indicators of trend and volatility, one step a bar: exponential mean, true range, ATR, ADX and the regime.
+"""The indicators of trend and volatility, one step a bar: exponential mean, true range, ATR, ADX, regime, levels.
 
 They need no array library, so that the policy as a library can measure a market. ``market.indicators`` has the other
 indicators and the batch forms; the conventions of a step, its cells and its warm-up are stated there.
@@ -9,7 +9,19 @@ from __future__ import annotations
 import math
 from typing import Final, Protocol
 
-from quantum_trader.domain.enums import DIR_DOWN, DIR_NONE, DIR_UP, TREND_RANGING, TREND_TRENDING, TREND_UNKNOWN
+from quantum_trader.domain.enums import (
+    DIR_DOWN,
+    DIR_NONE,
+    DIR_UP,
+    TREND_RANGING,
+    TREND_TRENDING,
+    TREND_UNKNOWN,
+    VOL_EXTREME,
+    VOL_HIGH,
+    VOL_LOW,
+    VOL_NORMAL,
+    VOL_UNKNOWN,
+)
 from quantum_trader.domain.scalar import scalar
 
 
@@ -27,6 +39,7 @@ NAN: Final = math.nan
 EMA_SIZE: Final = 2
 ATR_SIZE: Final = 3
 ADX_SIZE: Final = 8
+LOW_VOL_RATIO: Final = 0.005  # ATR(14) / price of 4-hour bars below which volatility is LOW
 
 
 @scalar
@@ -127,3 +140,15 @@ def regime_step(
     elif slope < 0.0 and minus_di > plus_di:
         direction = DIR_DOWN
     return trend, direction, next_age
+
+
+@scalar
+def vol_level(ratio: float, high: float, extreme: float) -> int:
+    """VOL_* code of ATR/price *ratio* (4-hour bars) against the thresholds; UNKNOWN when not finite or negative."""
+    if not math.isfinite(ratio) or ratio < 0.0:
+        return VOL_UNKNOWN
+    if ratio >= extreme:
+        return VOL_EXTREME
+    if ratio >= high:
+        return VOL_HIGH
+    return VOL_LOW if ratio < LOW_VOL_RATIO else VOL_NORMAL

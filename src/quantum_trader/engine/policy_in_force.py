@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.domain.enums import EXIT_CODES, RISK_NONE, RISK_REDUCED, TAG_BAD, TREND_CODES, VOL_CODES
+from quantum_trader.domain.indicators import vol_level
 from quantum_trader.domain.policy import RiskState
 from quantum_trader.engine import stage
 from quantum_trader.engine.account import Account
@@ -19,7 +20,6 @@ from quantum_trader.engine.supervision import Shield
 from quantum_trader.market import performance as perf
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.compiled import SlotPolicy
-from quantum_trader.policy.core import vol_level
 from quantum_trader.policy.enforcement import (
     EffectiveSettings,
     OrchestratorIntegrationConfig,
@@ -58,7 +58,7 @@ class PolicyInForce:
     @integration.setter
     def integration(self, config: OrchestratorIntegrationConfig) -> None:
         """Put *config* into force; what every signal needs of it is derived here, once."""
-        self._integration = config
+        self._integration = msgspec.structs.replace(config)  # a copy: its switches may be assigned
         self.switches = config.switches  # 0 or 1 each, in rollout order
         self.enforces = any(self.switches)  # whether any part of the policy is enforced
         self.fixed = (config.fixed_settings(0), config.fixed_settings(1))  # of a symbol tagged BAD, of another one

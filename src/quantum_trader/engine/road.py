@@ -11,8 +11,8 @@ import math
 from typing import Any, Final
 
 from quantum_trader.domain.enums import GOV_EMERGENCY
+from quantum_trader.domain.indicators import vol_level
 from quantum_trader.domain.scalar import scalar
-from quantum_trader.policy.core import vol_level
 from quantum_trader.policy.enforcement import NOT_CONFIDENCE, NOT_GATE, NOT_SYMBOL, refusals
 from quantum_trader.risk.exits import exit_row
 from quantum_trader.risk.sizing import fit_leverage, quantity, risk_quantity

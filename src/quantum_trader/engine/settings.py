@@ -21,7 +21,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     start_equity: float = 10_000.0  # USDT
     leverage: float = 10.0  # requested; the guard and the venue's tiers may lower it
     policy_enabled: bool = True
-    integration: OrchestratorIntegrationConfig = OrchestratorIntegrationConfig()
+    integration: OrchestratorIntegrationConfig = msgspec.field(default_factory=OrchestratorIntegrationConfig)
     market: MarketSettings = MarketSettings()
     signals: SignalSettings = SignalSettings()
     limits: RiskLimits = RiskLimits()

@@ -5,6 +5,7 @@ Importing this room costs neither numpy nor a compiler; :mod:`quantum_trader.pol
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,7 +45,18 @@ from quantum_trader.policy.rules import RULES, Rule
 if TYPE_CHECKING:
     from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
     from quantum_trader.policy.observation import PolicyObserver
+    from quantum_trader.policy.profiles import ProfileMapping
 
+    SAFE_PROFILE: ProfileMapping
+    AGGRESSIVE_PROFILE: ProfileMapping
+    CURRENT_PROFILE: str
+
+# Made anew at each access: a copy of a shipped profile's numbers, and the name of the profile in use.
+_PUBLISHED: Final[dict[str, Callable[[], Any]]] = {
+    "SAFE_PROFILE": lambda: load_profile("SAFE").categories,
+    "AGGRESSIVE_PROFILE": lambda: load_profile("AGGRESSIVE").categories,
+    "CURRENT_PROFILE": lambda: get_active_profile().name,
+}
 # Loaded when first used: evaluating a policy needs no file handling.
 _LATER: Final = {
     "OrchestratorIntegrationConfig": "quantum_trader.policy.enforcement",
@@ -52,16 +64,18 @@ _LATER: Final = {
 }
 
 __all__ = [
-    "RULES", "ActiveProfile", "CostMetrics", "Direction", "EntryMode", "ExitMode", "Level", "MarketState",
-    "OrchestratorConfig", "OrchestratorIntegrationConfig", "OrchestratorMode", "OrchestratorPolicy", "PerformanceTag",
-    "PolicyInputs", "PolicyObserver", "RiskProfile", "RiskState", "Rule", "RuleFired", "SymbolPerformanceData",
-    "SymbolPolicy", "TradingPolicy", "Trend", "VolLevel", "create_cost_metrics", "create_risk_state",
-    "create_symbol_performance", "evaluate", "get_active_profile", "load_profile", "profile_names", "read_profile",
-    "vol_level_of",
+    "AGGRESSIVE_PROFILE", "CURRENT_PROFILE", "RULES", "SAFE_PROFILE", "ActiveProfile", "CostMetrics", "Direction",
+    "EntryMode", "ExitMode", "Level", "MarketState", "OrchestratorConfig", "OrchestratorIntegrationConfig",
+    "OrchestratorMode", "OrchestratorPolicy", "PerformanceTag", "PolicyInputs", "PolicyObserver", "RiskProfile",
+    "RiskState", "Rule", "RuleFired", "SymbolPerformanceData", "SymbolPolicy", "TradingPolicy", "Trend", "VolLevel",
+    "create_cost_metrics", "create_risk_state", "create_symbol_performance", "evaluate", "get_active_profile",
+    "load_profile", "profile_names", "read_profile", "vol_level_of",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PUBLISHED:
+        return _PUBLISHED[name]()
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_LATER[name]), name)

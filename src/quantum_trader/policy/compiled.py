@@ -16,6 +16,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from quantum_trader.domain.enums import TREND_RANGING, TREND_TRENDING, TREND_UNKNOWN
+from quantum_trader.domain.indicators import vol_level
 from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.policy.core import (
     MAX_MARKET_AGE_BARS,
@@ -27,7 +28,6 @@ from quantum_trader.policy.core import (
     liquidity_level,
     risk_is_stale,
     symbol_refusal,
-    vol_level,
 )
 from quantum_trader.policy.evaluation import candidate_of, hold_trace
 from quantum_trader.policy.layout import (

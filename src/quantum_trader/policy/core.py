@@ -35,7 +35,6 @@ from quantum_trader.domain.enums import (
     TREND_UNKNOWN,
     VOL_EXTREME,
     VOL_HIGH,
-    VOL_LOW,
     VOL_NORMAL,
     VOL_UNKNOWN,
 )
@@ -141,7 +140,6 @@ class AccountState(NamedTuple):
     halted: bool
     quality: float  # recent hit rate of the signal ensemble, 0..1
 
-LOW_VOL_RATIO: Final = 0.005  # ATR(14) / price of 4-hour bars below which volatility is LOW
 MAX_CONFIDENCE: Final = 0.95
 STREAK_RISK: Final = 0.3  # B2
 STREAK_CONFIDENCE: Final = 0.05  # B2
@@ -160,18 +158,6 @@ _REFUSALS: Final = (
 
 
 # ---- measures to levels -------------------------------------------------------------------------------------------
-@scalar
-def vol_level(ratio: float, high: float, extreme: float) -> int:
-    """VOL_* code of ATR/price *ratio* (4-hour bars) against the thresholds; UNKNOWN when not finite or negative."""
-    if not math.isfinite(ratio) or ratio < 0.0:
-        return VOL_UNKNOWN
-    if ratio >= extreme:
-        return VOL_EXTREME
-    if ratio >= high:
-        return VOL_HIGH
-    return VOL_LOW if ratio < LOW_VOL_RATIO else VOL_NORMAL
-
-
 @scalar
 def cost_level(bps: float, high_bps: float) -> int:
     """LEVEL_* code of a spread or slippage against *high_bps*; LOW below half of it; NaN: not measured."""
@@ -315,10 +301,12 @@ def account_refusals(
     """Rules B1 (latched from outside), B3 and B4 as refusal bits."""
     bits = 0
     limit = -profile[PROFILE_DD_LIMIT]
-    if latched or drawdown <= limit or daily_pnl <= limit:
+    hit = drawdown <= limit or daily_pnl <= limit
+    if latched or hit:
         bits |= REFUSE_DAILY_LOSS
         if trace is not None:
-            trace.append((RULE_B1, FIELD_ALLOW, 1.0, 0.0))
+            figure = (min(drawdown, daily_pnl),) if hit else ()
+            trace.append((RULE_B1, FIELD_ALLOW, 1.0, 0.0, *figure))
     if open_count >= profile[PROFILE_MAX_OPEN]:
         bits |= REFUSE_POSITIONS
         if trace is not None:

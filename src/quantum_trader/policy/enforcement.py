@@ -9,6 +9,7 @@ compiles it.
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -19,6 +20,7 @@ from quantum_trader.domain.enums import EXIT_CODES, ExitMode, OrchestratorMode
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.domain.scalar import scalar
 
+_log: Final = logging.getLogger(__name__)
 SWITCHES: Final = (
     "signal_filter", "confidence_threshold", "risk_sizing", "position_limits", "trading_gate", "exit_mode",
 )
@@ -45,10 +47,22 @@ class Settings(NamedTuple):
     exit_code: int  # EXIT_* code
 
 
-class OrchestratorIntegrationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CallableFlag(int):
+    """A truth value that may be called too: ``config.is_observe_mode`` and ``config.is_observe_mode()``."""
+
+    def __call__(self) -> bool:
+        return bool(self)
+
+    def __repr__(self) -> str:
+        return str(bool(self))
+
+
+class OrchestratorIntegrationConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The mode, the six switches, and the fixed settings for what is not enforced.
 
-    Raises ConfigError for settings that contradict each other: OBSERVE enforces nothing.
+    Raises ConfigError for settings that contradict each other: OBSERVE enforces nothing. In LIVE mode the six
+    ``use_for_…`` may be assigned, as it was published; everything else is frozen. What takes a configuration keeps a
+    copy of its own, so that an assignment changes nothing that runs: `quantum-trader rollout` does that.
     """
 
     mode: OrchestratorMode = OrchestratorMode.OBSERVE
@@ -76,10 +90,26 @@ class OrchestratorIntegrationConfig(msgspec.Struct, frozen=True, kw_only=True, f
         if not 1 <= self.fixed_max_positions <= 10_000:
             raise ConfigError(f"fixed_max_positions = {self.fixed_max_positions!r}: must be between 1 and 10000")
 
+    def __setattr__(self, name: str, value: object) -> None:
+        """Assign one switch; ConfigError for a value that is no truth value, or that contradicts OBSERVE."""
+        if name.removeprefix("use_for_") not in SWITCHES or not name.startswith("use_for_"):
+            raise AttributeError(f"{name}: is frozen; make another OrchestratorIntegrationConfig")
+        msgspec.structs.replace(self, **{name: value})  # raises where the two contradict each other
+        msgspec.structs.force_setattr(self, name, value)
+
+    def __hash__(self) -> int:
+        return hash(msgspec.structs.astuple(self))
+
     @classmethod
     def create_observe_mode(cls) -> OrchestratorIntegrationConfig:
         """Compute and log the policy, enforce nothing."""
+        _log.info("OBSERVE mode: the policy is computed and logged, nothing of it is enforced")
         return cls()
+
+    @classmethod
+    def create_live_mode_gradual(cls) -> OrchestratorIntegrationConfig:
+        """Enforce the first two subsystems of the rollout: the signal filter and the confidence threshold."""
+        return cls(mode=OrchestratorMode.LIVE, use_for_signal_filter=True, use_for_confidence_threshold=True)
 
     @classmethod
     def create_live_mode_full(cls) -> OrchestratorIntegrationConfig:
@@ -90,9 +120,9 @@ class OrchestratorIntegrationConfig(msgspec.Struct, frozen=True, kw_only=True, f
         )
 
     @property
-    def is_observe_mode(self) -> bool:
-        """Whether nothing is enforced because the mode is OBSERVE."""
-        return self.mode is OrchestratorMode.OBSERVE
+    def is_observe_mode(self) -> CallableFlag:
+        """Whether nothing is enforced because the mode is OBSERVE; as a property or, as it was published, a call."""
+        return CallableFlag(self.mode is OrchestratorMode.OBSERVE)
 
     @property
     def switches(self) -> tuple[int, int, int, int, int, int]:

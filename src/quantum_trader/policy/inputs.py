@@ -20,9 +20,10 @@ from quantum_trader.domain.enums import (
     VolLevel,
 )
 from quantum_trader.domain.errors import InputError, require, require_finite
+from quantum_trader.domain.indicators import vol_level
 from quantum_trader.domain.market import MarketState
 from quantum_trader.domain.policy import CostMetrics, RiskState, SymbolPerformanceData
-from quantum_trader.policy.core import NOT_MEASURED, Cost, MarketCodes, vol_level
+from quantum_trader.policy.core import NOT_MEASURED, Cost, MarketCodes
 from quantum_trader.policy.policy import to_enum
 from quantum_trader.policy.profiles import OrchestratorConfig
 

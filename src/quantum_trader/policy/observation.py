@@ -24,6 +24,7 @@ from quantum_trader.policy.clock import now_ns
 from quantum_trader.policy.storage import PRIVATE, PRIVATE_FOLDER
 
 HISTORY: Final = 100
+_ACTIONS: Final[dict[str, str]] = {"LONG": "BUY", "SHORT": "SELL"}  # the published words of a line
 MAX_BUFFER: Final = 4 * 1024 * 1024  # bytes held while the disk refuses them; older lines are lost and counted
 # What a value of the wrong kind or a failing disk can raise on its way to a line.
 _HARMLESS: Final = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError, msgspec.MsgspecError)
@@ -353,12 +354,14 @@ def _symbols(disallowed: Any) -> list[str]:
 
 
 def _signal_fields(signal: Signal | Mapping[str, Any]) -> tuple[str, str, float, str]:
-    """Symbol, action, confidence and model of *signal*."""
+    """Symbol, action (BUY or SELL), confidence and model of *signal*."""
     if isinstance(signal, Mapping):
+        action = _text(signal["action"])
         return (
-            str(signal["symbol"]), _text(signal["action"]), float(signal["confidence"]), _text(signal.get("model", "")),
+            str(signal["symbol"]), _ACTIONS.get(action, action), float(signal["confidence"]),
+            _text(signal.get("model", "")),
         )
-    return signal.symbol, _text(signal.action), signal.confidence, signal.model
+    return signal.symbol, _ACTIONS[signal.action], signal.confidence, signal.model
 
 
 def _objections(policy: ObservedPolicy | None, symbol: str, confidence: float) -> list[str]:

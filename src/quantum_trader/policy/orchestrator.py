@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -14,7 +15,7 @@ from quantum_trader.domain.enums import Direction, EntryMode, ExitMode, RiskProf
 from quantum_trader.domain.errors import InputError, StateError, require, require_finite
 from quantum_trader.domain.loss_window import RING_SIZE, empty_ring, newest_equity, scale_ring
 from quantum_trader.domain.market import MarketState
-from quantum_trader.domain.policy import RiskState, SymbolPerformanceData
+from quantum_trader.domain.policy import CostMetrics, RiskState, SymbolPerformanceData
 from quantum_trader.policy import clock
 from quantum_trader.policy.bans import Bans
 from quantum_trader.policy.core import MAX_RISK_AGE_S, Cost, MarketCodes
@@ -40,12 +41,22 @@ from quantum_trader.policy.layout import (
     MEM_LAST_S,
     MEM_LATCH_DAY,
     MEM_PEAK,
+    RULE_B1,
+    RULE_B2,
+    RULE_B3,
+    RULE_B4,
     RULE_HALT,
     SLOT_STARTED,
 )
 from quantum_trader.policy.policy import SlotValues, TradingPolicy, jaccard, shared_share, time_ns
-from quantum_trader.policy.profiles import ActiveProfile, OrchestratorConfig, get_active_profile, profile_vector
-from quantum_trader.policy.rules import WAITS, RuleChange, said
+from quantum_trader.policy.profiles import (
+    ActiveProfile,
+    OrchestratorConfig,
+    ProfileMapping,
+    get_active_profile,
+    profile_vector,
+)
+from quantum_trader.policy.rules import RULES, WAITS, RuleChange, said, with_loss
 from quantum_trader.policy.stability import (
     account_step,
     clamp_clock,
@@ -61,6 +72,8 @@ from quantum_trader.policy.symbol_slots import SymbolSlots, close_slot, in_force
 
 CLOCK_TOLERANCE_S: Final = 60.0  # a clock may step back this much; then time stands still
 _HOUR_S: Final = 3_600.0
+_LIMITS: Final = frozenset({RULE_B1, RULE_B2, RULE_B3, RULE_B4})
+_log: Final = logging.getLogger(__name__)
 _Memo = tuple[Any, ...]
 
 
@@ -101,6 +114,10 @@ class OrchestratorPolicy:
         self._policy = _closed(self.config, 0, ())
         if self.state_path is not None:
             self._restore(self.state_path)
+        _log.info(
+            "OrchestratorPolicy initialized: Base confidence=%.2f, Base risk=%.2f%%", self.config.base_confidence,
+            self.config.base_risk_pct,
+        )
 
     # ---- asking -----------------------------------------------------------------------------------------------------
     def get_policy(self) -> TradingPolicy:
@@ -112,6 +129,11 @@ class OrchestratorPolicy:
         require(limit is None or limit >= 0, "limit", limit, "cannot be negative")
         history = list(self._history.policies)
         return history if limit is None else history[len(history) - min(limit, len(history)):]
+
+    @property
+    def profile(self) -> ProfileMapping:
+        """The profile in use as a mapping of its ten categories; a copy, so that changing it changes no policy."""
+        return self.config.categories
 
     @property
     def latched(self) -> bool:
@@ -131,26 +153,27 @@ class OrchestratorPolicy:
     # ---- evaluating -------------------------------------------------------------------------------------------------
     def update_policy(
         self, regime_tag: Trend | str, vol_level: VolLevel | str, risk_state: RiskState,
-        symbol_performance: Performances | None = (), ensemble_quality: float | None = None,
-        cost_metrics: Costs | None = None, *, direction: Direction | str | None = None,
+        symbol_performance: Performances | None = (), ensemble_quality: float | Costs | None = None,
+        cost_metrics: Costs | float | None = None, *, direction: Direction | str | None = None,
         markets: Mapping[str, MarketState] | None = None, market_age_bars: float = 0.0,
         now: datetime | int | None = None,
     ) -> TradingPolicy:
         """Evaluate, hold, and return the policy in force.
 
-        *now* is a UTC datetime or ns since the epoch (the clock when None). *markets* gives symbols a market of their
-        own, a mapping of *cost_metrics* costs of their own (``"*"`` for overall). Raises InputError for a value out of
-        its domain or a *now* more than a minute before the last one, StateError when the state cannot be saved.
+        The fifth argument may be the costs, as it was published: it is recognised by its type, and the sixth is then
+        the quality. *now* is a UTC datetime or ns since the epoch (the clock when None). *markets* gives symbols a
+        market of their own, a mapping of *cost_metrics* costs of their own (``"*"`` for overall). Raises InputError for
+        a value out of its domain or a *now* more than a minute before the last one, StateError when the state cannot be saved.
         """
         now_ns = clock.now_ns() if now is None else time_ns("now", now)
         now_s = now_ns / NS_PER_SECOND
-        if symbol_performance is None:
-            symbol_performance = ()
+        symbol_performance = () if symbol_performance is None else symbol_performance
+        measured, costs = _ordered(ensemble_quality, cost_metrics)
         memo = self._memo
         if (
             memo is not None and memo[0] is risk_state and self._memory[MEM_LAST_S] <= now_s < memo[9]
-            and memo[1:6] == (regime_tag, vol_level, direction, market_age_bars, ensemble_quality)
-            and _same(memo[6], cost_metrics) and _same(memo[7], symbol_performance) and _same(memo[8], markets)
+            and memo[1:6] == (regime_tag, vol_level, direction, market_age_bars, measured)
+            and _same(memo[6], costs) and _same(memo[7], symbol_performance) and _same(memo[8], markets)
         ):
             self._memory[MEM_LAST_S] = now_s
             return self._policy
@@ -162,19 +185,19 @@ class OrchestratorPolicy:
         require(isinstance(risk_state, RiskState), "risk_state", risk_state, "must be a RiskState: create_risk_state()")
         self._memo = None
         market = market_of(regime_tag, vol_level, direction, market_age_bars)
-        quality = quality_of(ensemble_quality)
+        quality = quality_of(measured)
         performances = symbol_performance.values() if isinstance(symbol_performance, Mapping) else symbol_performance
         own = {symbol: market_codes(state) for symbol, state in markets.items()} if markets else {}
-        cost = overall_cost(cost_metrics)
-        refused = refused_symbols(performances, cost_metrics, self._vector)
-        known = self._known_now(performances, markets, cost_metrics)
+        cost = overall_cost(costs)
+        refused = refused_symbols(performances, costs, self._vector)
+        known = self._known_now(performances, markets, costs)
         before = () if self.state_path is None else self._remembered()
         policy, another, until_s = self._evaluate(
-            now_ns, risk_state, quality, market, cost, cost_metrics, own, refused, known
+            now_ns, risk_state, quality, market, cost, costs, own, refused, known
         )
         if risk_state is self._last_risk:  # the same object again: the whole call may be repeated
             self._memo = (
-                risk_state, regime_tag, vol_level, direction, market_age_bars, ensemble_quality, _frozen(cost_metrics),
+                risk_state, regime_tag, vol_level, direction, market_age_bars, measured, _frozen(costs),
                 _frozen(symbol_performance), _frozen(markets), until_s,
             )
         self._last_risk = risk_state
@@ -270,6 +293,8 @@ class OrchestratorPolicy:
         """Make *policy* the one in force and the last of the history."""
         if policy is self._policy:
             return
+        if _log.isEnabledFor(logging.WARNING):
+            _tell(self._policy, policy)
         self._policy = policy
         self._history.add(policy)
 
@@ -372,7 +397,7 @@ class OrchestratorPolicy:
     def _saved(self) -> SavedPolicy:
         latch_day = self._memory[MEM_LATCH_DAY]
         latch = {} if latch_day < 0.0 else {
-            "reason": "B1 daily DD limit hit",
+            "reason": "B1 Daily DD limit hit",
             "expires": f"{iso(int(latch_day + 1) * NS_PER_DAY)} or later: when the 24 h loss is inside the limit",
         }
         return SavedPolicy(
@@ -383,6 +408,7 @@ class OrchestratorPolicy:
             reasons=dict(self._policy.disallowed_symbols), known=sorted(self._known),
             trace=list(said(self._policy.trace)),
             symbol_traces={symbol: list(said(part[1])) for symbol, part in self._symbols.parts.items()},
+            loss_pct=next((one[4] for one in self._policy.trace if len(one) == 5), None),
             policy_ns=self._policy.ts_ns, streaks=self._streaks.saved(), latch=latch, halt_reason=self.halt_reason,
             resumed=self._resumed, history=self._history.encoded(),
         )
@@ -416,7 +442,7 @@ class OrchestratorPolicy:
         if self._overall[SLOT_STARTED]:
             self._policy = TradingPolicy.in_force(
                 in_force(self._overall), self._known, reasons, self.config.name,
-                max(saved.policy_ns, self._policy.ts_ns), tuple(saved.trace), slots.parts,
+                max(saved.policy_ns, self._policy.ts_ns), with_loss(saved.trace, saved.loss_pct), slots.parts,
             )
         return True
 
@@ -436,6 +462,23 @@ class OrchestratorPolicy:
         self._resumed = saved.resumed or self._resumed
         if saved.streaks:
             self._streaks.load(saved.streaks)
+
+
+def _ordered(fifth: Any, sixth: Any) -> tuple[float | None, Costs | None]:
+    """(quality, costs) from the two arguments in either order, told apart by their types."""
+    if fifth is None or type(fifth) is float:
+        return (sixth, None) if type(sixth) is float and fifth is None else (fifth, sixth)
+    return (sixth, fifth) if isinstance(fifth, (CostMetrics, Mapping)) else (fifth, sixth)
+
+
+def _tell(before: TradingPolicy, policy: TradingPolicy) -> None:
+    """Log the change of policy, and each limit that it newly names."""
+    _log.info("Policy changed: %s", policy)
+    known = {one[0] for one in before.trace}
+    for rule in dict.fromkeys(one[0] for one in policy.trace if one[0] in _LIMITS and one[0] not in known):
+        name = RULES[rule].name
+        said_of = "; ".join(dict.fromkeys(one.why for one in policy.rules if one.rule == name))
+        _log.warning("Limit hit: %s %s", name, said_of)
 
 
 def _same(kept: Any, given: Any) -> bool:

@@ -11,9 +11,17 @@ import math
 from typing import Final
 
 from quantum_trader.domain.enums import DIR_NONE, DIRECTION_CODES, TREND_CODES, TREND_UNKNOWN, VOL_CODES
-from quantum_trader.domain.indicators import ADX_SIZE, ATR_SIZE, EMA_SIZE, adx_step, atr_step, ema_step, regime_step
+from quantum_trader.domain.indicators import (
+    ADX_SIZE,
+    ATR_SIZE,
+    EMA_SIZE,
+    adx_step,
+    atr_step,
+    ema_step,
+    regime_step,
+    vol_level,
+)
 from quantum_trader.domain.market import MarketState
-from quantum_trader.policy.core import vol_level
 from quantum_trader.policy.profiles import OrchestratorConfig
 
 TREND_S: Final = 3_600

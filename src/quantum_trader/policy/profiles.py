@@ -7,11 +7,12 @@ unknown key or a value out of its range is an error that names the key.
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import os
 import struct
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -75,7 +76,16 @@ _CONFIDENCE_KEYS: Final = {
     **dict.fromkeys(LABELS, _ADJUSTMENT),
     "high_spread": _RAISE, "high_slippage": _RAISE, "low_liquidity": _RAISE, "extreme_vol": _RAISE,
 }
-_SPELLINGS: Final = {"max_cost_in_R": "max_cost_in_r", "min_avg_R": "min_avg_r"}
+# Other spellings that are accepted: at the top of a file, and in its tables.
+_SPELLINGS: Final[dict[str, dict[str, str]]] = {
+    "": {"max_cost_in_R": "max_cost_in_r"},
+    "risk_multipliers": {
+        "high_spread_multiplier": "high_spread", "high_slippage_multiplier": "high_slippage",
+        "extreme_vol_multiplier": "extreme_vol",
+    },
+    "symbol_performance_thresholds": {"min_avg_R": "min_avg_r"},
+}
+_log: Final = logging.getLogger(__name__)
 _TABLES: Final = (
     "risk_multipliers", "confidence_adjustments", "symbol_performance_thresholds", "exit_mode_bias", "entry_mode_bias",
 )
@@ -93,8 +103,64 @@ def _copied(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
-class OrchestratorConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """All numbers of one profile; without arguments those of STANDARD.
+class ProfileMapping(dict[str, Any]):
+    """The ten categories of a profile as a mapping; a copy, so that changing it changes no profile.
+
+    A core parameter is found under its own name too, and every key in each accepted spelling (``min_avg_R``,
+    ``high_spread_multiplier``).
+    """
+
+    def __init__(self, categories: Mapping[str, Any], others: Mapping[str, Any], spellings: Mapping[str, str]) -> None:
+        super().__init__(categories)
+        self._others, self._spellings = others, spellings
+
+    def __missing__(self, key: str) -> Any:
+        proper = self._spellings.get(key, key)
+        if proper in self.keys():
+            return self[proper]
+        return self._others[proper]
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or key in self._others or key in self._spellings
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of *key*, else *default*."""
+        try:
+            return self[key]
+        except KeyError:
+            return default
+
+
+class ProfileLookup:
+    """Lookup by key beside the attributes: ``profile["base_confidence"]``."""
+
+    __slots__ = ()
+
+    @property
+    def categories(self) -> ProfileMapping:
+        """The ten categories as a mapping; a copy."""
+        raise NotImplementedError
+
+    def __getitem__(self, key: str) -> Any:
+        return self.categories[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.categories
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.categories)
+
+    def keys(self) -> Iterable[str]:
+        """The names of the ten categories."""
+        return self.categories.keys()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of *key*, else *default*."""
+        return self.categories.get(key, default)
+
+
+class OrchestratorConfig(ProfileLookup, msgspec.Struct, frozen=True, kw_only=True):
+    """All numbers of one profile; without arguments those of STANDARD. Read as attributes or by key.
 
     ``_pct`` and the two limits are percent, ``_bps`` basis points, volatility thresholds fractions. Raises
     ConfigError naming the key of a value that is not acceptable.
@@ -146,9 +212,14 @@ class OrchestratorConfig(msgspec.Struct, frozen=True, kw_only=True):
         _check_order(self)
 
     @classmethod
-    def from_profile(cls, name: str, *, directory: Path | str | None = None, **overrides: Any) -> OrchestratorConfig:
-        """The profile *name* (any case), with single values replaced by *overrides*."""
-        config = load_profile(name, directory=directory)
+    def from_profile(
+        cls, profile_name: str | None = None, *, directory: Path | str | None = None, **overrides: Any
+    ) -> OrchestratorConfig:
+        """The profile *profile_name* (any case), with single values replaced by *overrides*.
+
+        Without a name: ``ORCH_PROFILE`` of the environment, else SAFE.
+        """
+        config = get_active_profile(profile_name=profile_name, directory=directory).config
         if not overrides:
             return config
         unknown = sorted(set(overrides) - set(cls.__struct_fields__))
@@ -157,18 +228,35 @@ class OrchestratorConfig(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(config, **overrides)
 
     @property
+    def categories(self) -> ProfileMapping:
+        """The ten categories as a mapping; a copy."""
+        core = {key: getattr(self, key) for key in _CORE}
+        tables = {key: ProfileMapping(getattr(self, key), {}, _SPELLINGS.get(key, {})) for key in _TABLES}
+        rest = {key: getattr(self, key) for key in CATEGORIES if key != "core" and key not in tables}
+        others = {**core, "name": self.name, "description": self.description, "labels": self.labels}
+        return ProfileMapping({"core": core, **tables, **rest}, others, _SPELLINGS[""])
+
+    @property
     def fingerprint(self) -> str:
         """Hash of every number that decides; the same for two profiles that decide alike."""
         vector = profile_vector(self)
         return hashlib.blake2b(struct.pack(f"<{len(vector)}d", *vector), digest_size=8).hexdigest()
 
 
-class ActiveProfile(msgspec.Struct, frozen=True, kw_only=True):
-    """The profile in use, and where the choice came from (an argument, the environment or the default)."""
+class ActiveProfile(ProfileLookup, msgspec.Struct, frozen=True, kw_only=True):
+    """The profile in use, and where the choice came from (an argument, the environment or the default).
+
+    Its numbers are read from ``config`` or by key.
+    """
 
     name: str
     source: str
     config: OrchestratorConfig
+
+    @property
+    def categories(self) -> ProfileMapping:
+        """The ten categories as a mapping; a copy."""
+        return self.config.categories
 
 
 # ---- validation -----------------------------------------------------------------------------------------------------
@@ -189,7 +277,7 @@ def _numbers(table: str, values: Any, known: Mapping[str, tuple[float, float, bo
         raise ConfigError(f"{table} = {values!r}: must be a table of numbers")
     result: dict[str, float] = {}
     for key, value in values.items():
-        proper = _SPELLINGS.get(str(key), str(key))
+        proper = _SPELLINGS.get(table, {}).get(str(key), str(key))
         if proper not in known:
             raise ConfigError(_unknown(f"{table}.{key}", str(key), known))
         if proper in result:
@@ -305,6 +393,12 @@ def profile_names(directory: Path | str | None = None) -> tuple[str, ...]:
 
 def load_profile(name: str, *, directory: Path | str | None = None) -> OrchestratorConfig:
     """The profile *name* (any case); a file of *directory* wins over a shipped one. ConfigError lists the names."""
+    config = _found(name, directory)
+    _log.info("Loading %s profile: %s", config.name, config.description)
+    return config
+
+
+def _found(name: str, directory: Path | str | None) -> OrchestratorConfig:
     if not isinstance(name, str):
         raise ConfigError(f"profile = {name!r}: must be a name, one of {', '.join(profile_names(directory))}")
     wanted = name.strip().upper()
@@ -364,7 +458,8 @@ def _merged(base: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, A
     result = {key: _copied(value) for key, value in base.items()}
     for key, value in settings.items():
         if key in _TABLES and isinstance(value, Mapping):
-            renamed = {_SPELLINGS.get(name, name): number for name, number in value.items()}
+            spellings = _SPELLINGS.get(key, {})
+            renamed = {spellings.get(name, name): number for name, number in value.items()}
             if len(renamed) != len(value):
                 raise ConfigError(f"{key}: a key is given in two spellings")
             result[key] = {**result.get(key, {}), **renamed}
@@ -386,7 +481,7 @@ def _flatten(raw: Mapping[str, Any], origin: str) -> dict[str, Any]:
                     raise ConfigError(f"{origin}: {inner!r} is given twice")
                 settings[inner] = number
             continue
-        proper = _SPELLINGS.get(key, key)
+        proper = _SPELLINGS[""].get(key, key)
         if proper not in known:
             raise ConfigError(f"{origin}: {_unknown(key, key, known)}")
         if proper in settings:
@@ -400,6 +495,15 @@ def get_active_profile(
     directory: Path | str | None = None, environ: Mapping[str, str] | None = None,
 ) -> ActiveProfile:
     """The profile in use: *config*, else *profile_name*, else ``ORCH_PROFILE`` of the environment, else SAFE."""
+    active = _chosen(config, profile_name, directory, environ)
+    _log.info("Using profile: %s (%s)", active.name, active.source)
+    return active
+
+
+def _chosen(
+    config: OrchestratorConfig | None, profile_name: str | None, directory: Path | str | None,
+    environ: Mapping[str, str] | None,
+) -> ActiveProfile:
     if config is not None:
         if not isinstance(config, OrchestratorConfig):
             raise ConfigError(f"config = {config!r}: must be an OrchestratorConfig")

@@ -58,7 +58,7 @@ class RolloutChange(msgspec.Struct, frozen=True, kw_only=True):
 class RolloutState(msgspec.Struct, frozen=True, kw_only=True):
     """What is enforced now, and the changes that led there (the latest HISTORY)."""
 
-    config: OrchestratorIntegrationConfig = OrchestratorIntegrationConfig()
+    config: OrchestratorIntegrationConfig = msgspec.field(default_factory=OrchestratorIntegrationConfig)
     revision: int = 0
     changes: tuple[RolloutChange, ...] = ()
 

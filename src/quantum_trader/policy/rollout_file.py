@@ -44,7 +44,7 @@ class RolloutFile:
     ) -> None:
         self.path = Path(directory) / ROLLOUT_FILE
         self.notice = ""
-        self.state = RolloutState(config=initial or OrchestratorIntegrationConfig())
+        self.state = RolloutState(config=msgspec.structs.replace(initial or OrchestratorIntegrationConfig()))
         self._seen = seen_revision
         self._stamp: _Stamp | None = None
         self._fresh: list[RolloutChange] = []

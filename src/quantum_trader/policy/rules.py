@@ -20,6 +20,7 @@ from quantum_trader.policy.layout import (
     FIELDS,
     REFUSE_BAD_SYMBOL,
     REFUSE_COST,
+    RULE_B1,
     RULE_C1,
     RULE_D2,
     RULE_HOLD,
@@ -28,8 +29,11 @@ from quantum_trader.policy.layout import (
 _SHOWN: Final = 4  # effects of one rule that the note lists
 
 # Rule, field ("symbol X", or a figure of the account by its name), before, after, as the rules note it; rule HOLD adds
-# how many more evaluations and seconds the looser value waits.
-RuleChange = tuple[int, int | str, float, float] | tuple[int, int | str, float, float, int, float]
+# how many more evaluations and seconds the looser value waits, rule B1 the loss in percent that reached the limit.
+RuleChange = (
+    tuple[int, int | str, float, float] | tuple[int, int | str, float, float, float]
+    | tuple[int, int | str, float, float, int, float]
+)
 Wait = tuple[int, float]  # evaluations in a row, seconds
 
 
@@ -65,7 +69,7 @@ RULES: Final = (
     _rule("A5", "volatility HIGH", "risk profile REDUCED", "all", "HIGH volatility: risk profile REDUCED"),
     _rule("B1", "drawdown or daily PnL ≤ −daily_dd_limit",
           "no new trades until the next UTC midnight and until the rolling 24 h loss is inside the limit", "all",
-          "daily DD limit hit"),
+          "Daily DD limit hit"),
     _rule("B2", "losing streak ≥ losing_streak_limit; stays until recovery_after_streak wins",
           "risk ×0.3, entry DEFENSIVE, confidence +0.05", "all", "losing streak"),
     _rule("B3", "open positions ≥ max_open_positions", "no new trades (POSITION_LIMIT)", "all",
@@ -114,8 +118,15 @@ def is_symbol(field: int | str) -> bool:
 
 
 def said(trace: Iterable[RuleChange]) -> tuple[tuple[int, int | str, float, float], ...]:
-    """What *trace* says apart from how long something still waits."""
+    """What *trace* says apart from figures that change by themselves: how long something waits, and the loss of B1."""
     return tuple((one[0], one[1], one[2], one[3]) for one in trace)
+
+
+def with_loss(trace: Iterable[RuleChange], loss_pct: float | None) -> tuple[RuleChange, ...]:
+    """*trace* with the loss that rule B1 names, where it is known."""
+    if loss_pct is None:
+        return tuple(trace)
+    return tuple((one[0], one[1], one[2], one[3], loss_pct) if one[0] == RULE_B1 else one for one in trace)
 
 
 def wait_text(wait: Wait) -> str:
@@ -128,6 +139,8 @@ def wait_text(wait: Wait) -> str:
 
 
 def _why(one: RuleChange) -> str:
+    if len(one) == 5:
+        return f"{RULES[one[0]].says} ({one[4]:.2f}%)"
     rest = wait_text((one[4], one[5])) if len(one) == 6 else ""
     return f"{RULES[one[0]].says}: {rest}" if rest else RULES[one[0]].says
 

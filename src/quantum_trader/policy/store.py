@@ -31,6 +31,7 @@ class SavedPolicy(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     known: list[str] = []
     trace: list[tuple[int, int | str, float, float]] = []
     symbol_traces: dict[str, list[tuple[int, int | str, float, float]]] = {}
+    loss_pct: float | None = None  # the loss that rule B1 names in its note
     policy_ns: int = 0
     streaks: dict[str, int] = {}  # as StreakWatch.saved() gives them; the first three as the account gave them last
     latch: dict[str, str] = {}  # for people: reason and expiry

@@ -23,14 +23,16 @@ if TYPE_CHECKING:
         create_intent,
     )
     from quantum_trader.risk.halts import Halt
+    from quantum_trader.risk.published import ExitPolicyRegimeConfig, get_exit_params
 
 __all__ = [
-    "AccountView", "Approved", "Halt", "Health", "Reason", "Refused", "RiskGuard", "RiskLimits", "SafetyGovernor",
-    "can_execute", "create_intent",
+    "AccountView", "Approved", "ExitPolicyRegimeConfig", "Halt", "Health", "Reason", "Refused", "RiskGuard",
+    "RiskLimits", "SafetyGovernor", "can_execute", "create_intent", "get_exit_params",
 ]
 
 # Loaded when first used, so that importing one module of this room does not load them all.
 _HOMES: Final = {
+    "ExitPolicyRegimeConfig": "published", "get_exit_params": "published",
     "Halt": "halts", "Health": "governor", "SafetyGovernor": "governor",
     **dict.fromkeys(
         ("AccountView", "Approved", "Reason", "Refused", "RiskGuard", "RiskLimits", "can_execute", "create_intent"),

@@ -54,6 +54,11 @@ _TABLE_KEYS: Final = (
     "risk_multipliers", "confidence_adjustments", "symbol_performance_thresholds", "exit_mode_bias", "entry_mode_bias",
 )
 _SCALAR_KEYS: Final = ("recovery_multiplier", "recovery_after_streak", "cost_sensitivity", "max_cost_in_r", "labels")
+_USE_WHEN: Final = {
+    "SAFE": "real money, a small account, a low tolerance for drawdown, a strategy that is new to you",
+    "STANDARD": "the numbers of the rule table as they stand: between the other two",
+    "AGGRESSIVE": "a testnet or a paper account, to collect results faster; it allows larger losses before it stops",
+}
 # market type -> a market of that type
 _MARKETS: Final = {
     "BULL": (Trend.TRENDING, Direction.UP, VolLevel.NORMAL),
@@ -279,6 +284,7 @@ def profile_report(config: OrchestratorConfig, directory: Path | None = None) ->
             f"{ENVIRONMENT}=NAME in the environment, --profile NAME, or profile_name=NAME in code (NAME: {names})",
             "your own: NAME.toml in a folder given with --profiles DIR; check it with `quantum-trader profile check`",
         ],
+        "use_when": _USE_WHEN,
     }
 
 
@@ -339,6 +345,8 @@ def _print_active(console: Console, report: dict[str, Any]) -> None:
     console.print(f"Active: {report['active']['name']} (from: {report['active']['source']})", highlight=False)
     for line in report["switch"]:
         console.print(f"To switch: {line}", highlight=False, markup=False)
+    for name, when in report["use_when"].items():
+        console.print(f"Use {name} for {when}.", highlight=False, markup=False)
 
 
 def _fail(message: str) -> NoReturn:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.indicators import vol_level
 from quantum_trader.engine import stage
 from quantum_trader.engine.stage import fill_account, limits_step, measure_symbol
 from quantum_trader.lab.sweep.columns import account_seen, counter, measure, wanted
@@ -32,7 +33,7 @@ from quantum_trader.policy import core, stability
 from quantum_trader.policy import layout as pol
 from quantum_trader.signals import columns as col
 
-_vol_level = compiled(core.vol_level)
+_vol_level = compiled(vol_level)
 _cost_level = compiled(core.cost_level)
 _liquidity_level = compiled(core.liquidity_level)
 _symbol_refusal = compiled(core.symbol_refusal)
