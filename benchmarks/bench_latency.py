@@ -48,7 +48,7 @@ from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.replay import ReplayDriver
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.venue_port import Kline, StreamEvent
-from quantum_trader.journal.tracer import DecisionTracer
+from quantum_trader.journal.tracer import SpanTracer
 from quantum_trader.live.bars import BarCollector
 from quantum_trader.live.driver import DriverParts, LiveDriver
 from quantum_trader.live.session import Session
@@ -268,7 +268,7 @@ class Rehearsal:
             [adapter.instrument(symbol) for symbol in self.told["symbols"]], NS_PER_MINUTE, engine_settings(), records,
             live=LiveAccount(),
         )
-        engine.tracing.tracer = DecisionTracer(clock=time.time_ns, finished=traces.add)
+        engine.tracing.tracer = SpanTracer(clock=time.time_ns, finished=traces.add)
         compile_kernels(engine)
         session = WatchedSession(engine, log, _NoStore(), NS_PER_MINUTE)
         session.watch = self.watch

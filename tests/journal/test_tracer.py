@@ -11,8 +11,8 @@ import pytest
 from quantum_trader.domain.errors import InputError
 from quantum_trader.journal.otlp import otlp_request, write_otlp
 from quantum_trader.journal.tracer import (
-    DecisionTracer,
     Span,
+    SpanTracer,
     Trace,
     analyze,
     duration,
@@ -25,7 +25,7 @@ MS = 1_000_000
 T = 1_700_000_000_000_000_000
 
 
-def decided(tracer: DecisionTracer, trace_id: str = "tr1") -> str:
+def decided(tracer: SpanTracer, trace_id: str = "tr1") -> str:
     """A decision of 50 ms, 45 of them in execution."""
     tracer.start_trace(trace_id, T, symbol="BTCUSDT")
     tracer.record_step("signal", T, T + 2 * MS, "LONG", confidence=0.6)
@@ -37,7 +37,7 @@ def decided(tracer: DecisionTracer, trace_id: str = "tr1") -> str:
 
 def test_the_bottleneck_is_named_with_its_share() -> None:
     """The sentence names step, duration and share."""
-    tracer = DecisionTracer()
+    tracer = SpanTracer()
     analysis = tracer.analyze_trace(decided(tracer))
 
     assert analysis.sentence == "execution 45 ms, 90 %"
@@ -49,7 +49,7 @@ def test_the_bottleneck_is_named_with_its_share() -> None:
 
 def test_a_step_that_only_contains_the_slow_one_is_not_the_bottleneck() -> None:
     """Its own time counts, without the steps inside it."""
-    tracer = DecisionTracer()
+    tracer = SpanTracer()
     tracer.start_trace("tr1", T)
     tracer.record_step("road", T, T + 10 * MS)
     tracer.record_step("guard", T + 1 * MS, T + 9 * MS)
@@ -62,7 +62,7 @@ def test_a_step_that_only_contains_the_slow_one_is_not_the_bottleneck() -> None:
 
 def test_steps_without_duration_give_no_bottleneck() -> None:
     """No step, or all at one moment: there is no bottleneck."""
-    tracer = DecisionTracer()
+    tracer = SpanTracer()
     tracer.start_trace("tr1", T)
     assert tracer.analyze_trace("tr1").sentence == "no steps"
     tracer.record_step("signal", T, T)
@@ -72,7 +72,7 @@ def test_steps_without_duration_give_no_bottleneck() -> None:
 
 def test_traces_are_bounded_in_number_and_length() -> None:
     """The oldest trace is dropped, and steps beyond the bound are counted."""
-    tracer = DecisionTracer(max_traces=3, max_steps=2)
+    tracer = SpanTracer(max_traces=3, max_steps=2)
     for number in range(5):
         decided(tracer, f"tr{number}")
 
@@ -85,7 +85,7 @@ def test_traces_are_bounded_in_number_and_length() -> None:
 
 def test_a_symbol_gives_each_decision_its_own_id() -> None:
     """Several traces may be open at once."""
-    tracer = DecisionTracer()
+    tracer = SpanTracer()
     first, second = tracer.start_trace("BTCUSDT", T), tracer.start_trace("BTCUSDT", T + 1)
     tracer.record_step("signal", T, T + 5, trace_id=first)
     tracer.record_step("signal", T + 1, T + 2)
@@ -98,7 +98,7 @@ def test_a_symbol_gives_each_decision_its_own_id() -> None:
 def test_marks_measure_from_one_to_the_next() -> None:
     """With the clock that was handed in; without one there is none."""
     times = iter([100, 130, 230])
-    tracer = DecisionTracer(clock=lambda: next(times))
+    tracer = SpanTracer(clock=lambda: next(times))
     tracer.start_trace("tr1")
     tracer.mark("gates")
     tracer.mark("guard", "DENIED", limit=3)
@@ -107,7 +107,7 @@ def test_marks_measure_from_one_to_the_next() -> None:
         ("gates", 30, "OK"), ("guard", 100, "DENIED"),
     ]
     with pytest.raises(InputError, match="clock"):
-        DecisionTracer().start_trace("tr1")
+        SpanTracer().start_trace("tr1")
 
 
 @pytest.mark.parametrize(("ns", "text"), [

@@ -22,6 +22,25 @@ TimeNs = Int64  # ns since the epoch
 V = TypeVar("V")
 
 
+class FieldLookup:
+    """Lookup by key beside the attributes of a struct: ``stats["win_rate"]``."""
+
+    __slots__ = ()
+
+    def keys(self) -> tuple[str, ...]:
+        """The names that can be looked up."""
+        return tuple(self.__struct_fields__)  # type: ignore[attr-defined]
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self.keys():
+            raise KeyError(key)
+        return getattr(self, key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of *key*, else *default*."""
+        return getattr(self, key) if key in self.keys() else default
+
+
 class FrozenDict(dict[str, V]):
     """A dict that cannot be changed after it was made. Its nested values are as given."""
 

@@ -15,10 +15,10 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -43,6 +43,10 @@ from quantum_trader.journal.ring import (
     create_ring,
 )
 
+if TYPE_CHECKING:
+    import polars as pl
+
+DEFAULT_DIRECTORY: Final = Path("journal")
 _RECORD: Final = struct.Struct("<Qqq")
 _NEVER: Final = -1
 _WAIT_S: Final = 0.0002
@@ -62,6 +66,17 @@ class LoggerStats(msgspec.Struct, frozen=True, kw_only=True):
     waits: int
     write_errors: int
     flusher_starts: int
+
+
+class _Done:
+    """The answer of a call that has ended: awaiting it waits for nothing."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        return
+        yield  # makes this a generator
+
+
+_DONE: Final = _Done()
 
 
 class _Place(NamedTuple):
@@ -124,14 +139,17 @@ class _KindWords:
 
 
 class EventLogger:
-    """One producer of a journal. ``log`` may be called from any thread and from a coroutine; it never awaits."""
+    """One producer of a journal. ``log`` may be called from any thread and from a coroutine; it never awaits.
 
-    log: Callable[[Event], None]
+    ``await logger.log(event)`` is the same call: the event is accepted when ``log`` returns.
+    """
+
+    log: Callable[[Event], Awaitable[None]]
     log_checked_line: Callable[..., None]
 
     def __init__(
-        self, directory: Path | str, producer: str = "main", *, ring_bytes: int = 64 << 20, commit_ms: float = 5.0,
-        may_drop: frozenset[str] = frozenset(), wait_s: float = 30.0, publish_s: float = 30.0,
+        self, directory: Path | str = DEFAULT_DIRECTORY, producer: str = "main", *, ring_bytes: int = 64 << 20,
+        commit_ms: float = 5.0, may_drop: frozenset[str] = frozenset(), wait_s: float = 30.0, publish_s: float = 30.0,
     ) -> None:
         if not 1 << 18 <= ring_bytes <= 1 << 34:
             raise InputError(f"ring_bytes = {ring_bytes!r}: must be 256 KiB to 16 GiB")
@@ -206,8 +224,8 @@ class EventLogger:
         payload = bytearray(1024)  # used by the thread that holds the token
         at, count, position, stop, limit, _ = self._place()
 
-        def log(event: Event) -> None:
-            """Append one event; it is accepted when this returns."""
+        def log(event: Event) -> _Done:
+            """Append one event; it is accepted when this returns. The answer may be awaited."""
             nonlocal at, count, position, stop, limit
             try:
                 pop()
@@ -220,10 +238,11 @@ class EventLogger:
                 if at >= stop or position + size > limit:
                     at, count, position, stop, limit, free = room(word, at, count, position)
                     if not free:
-                        return
+                        return _DONE
                 pack_into(area, at, word, event.ts_ns, now())
                 position, at, count = position + write(payload), at + 24, count + 1
                 words[8] = count
+                return _DONE
             except BaseException as error:
                 self._stale, stop = True, _NEVER
                 _explain(error, event.ts_ns)
@@ -258,6 +277,13 @@ class EventLogger:
             nonlocal stop
             stop = _NEVER
         self.log, self.log_checked_line, self._refuse = log, log_checked_line, refuse
+
+    def query(self, sql: str) -> pl.DataFrame:
+        """Answer one SELECT over everything accepted so far, with the published short kinds (``kind = 'signal'``)."""
+        from quantum_trader.journal.published import query
+
+        self.flush()
+        return query(self.directory, sql)
 
     def log_line(self, kind: str, ts_ns: int, line: bytes, schema: int = 1) -> None:
         """Append one event that is already JSON; the journal keeps its bytes unchanged.

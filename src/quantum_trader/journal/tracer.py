@@ -1,6 +1,6 @@
 """Decision traces: the steps of one decision, their durations and the bottleneck.
 
-Traces have two sources: live, :class:`DecisionTracer`, which the engine's driver feeds while it decides; and
+Traces have two sources: live, :class:`SpanTracer`, which the engine's driver feeds while it decides; and
 afterwards, the records of one trace, whose spans are the times between its events. Measured times never enter a
 record: records depend on the market only.
 """
@@ -95,7 +95,7 @@ class _Open:
         self.dropped = 0
 
 
-class DecisionTracer:
+class SpanTracer:
     """Keeps the latest *max_traces* decisions with up to *max_steps* steps each.
 
     Times are arguments; only :meth:`mark` reads *clock*. One tracer belongs to one thread; with several open

@@ -17,18 +17,20 @@ from types import TracebackType
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, make_url, select, text
+from sqlalchemy import Connection, Engine, Select, Table, create_engine, event, func, inspect, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
 
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.errors import ConfigError, InputError, StateError
+from quantum_trader.domain.fields import FieldLookup
 from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.journal import tables
 from quantum_trader.journal.private import create_private
 
 NEWEST_MIGRATION: Final = "0001"  # the newest migration
 REPLAY: Final = "REPLAY"
+DEFAULT_FILE: Final = Path("journal") / "journal.db"
 _BUSY_S: Final = 10.0
 _CHUNK: Final = 500  # rows a statement
 _MOST_DAYS: Final = 36_500
@@ -42,13 +44,18 @@ _TABLES: Final = {table.name: table for table in (
 )}
 
 
-class TradeStats(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of the trades closed in a span of time; None where there are no trades. Money in USDT, net."""
+class TradeStats(FieldLookup, msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of the trades closed in a span of time, as attributes or by key; None where there are none.
+
+    ``total_trades``, ``wins``, ``losses`` and ``win_rate`` count shadow trades of signals that were not traded too.
+    Money in the account's currency (USDT), net; a shadow trade moves none.
+    """
 
     mode: str  # "" for all
     since_ns: int  # 0: from the beginning
     until_ns: int
     total_trades: int
+    shadow_trades: int  # of the total
     wins: int
     losses: int
     win_rate: float | None  # 0..1; trades with a result of exactly 0 count as trades, not as wins
@@ -62,11 +69,24 @@ class TradeStats(msgspec.Struct, frozen=True, kw_only=True):
     funding: float | None
     mean_duration_s: float | None
 
+    @property
+    def total_pnl_gbp(self) -> float | None:
+        """*total_pnl* under its published name: the account's currency, whatever the name says."""
+        return self.total_pnl
+
+    def keys(self) -> tuple[str, ...]:
+        """The names that can be looked up."""
+        return (*super().keys(), "total_pnl_gbp")
+
 
 class TradeJournal:
-    """One journal; use it as a context manager or call :meth:`close`. Safe to use from several threads."""
+    """One journal; use it as a context manager or call :meth:`close`. Safe to use from several threads.
 
-    def __init__(self, url: str | Path, *, clock: Callable[[], int] = time.time_ns) -> None:
+    Without a URL it is ``journal/journal.db`` of the current folder: the trade journal of a run whose state folder that
+    is.
+    """
+
+    def __init__(self, url: str | Path = DEFAULT_FILE, *, clock: Callable[[], int] = time.time_ns) -> None:
         self._clock = clock
         self.url = _url(url)
         self._engine = _engine(self.url)
@@ -148,7 +168,7 @@ class TradeJournal:
         return [dict(row) for row in reversed(found)]
 
     def get_stats(self, mode: str | None = None, days: float | None = None, now_ns: int | None = None) -> TradeStats:
-        """Figures of the trades closed in the last *days* (all when None), of one *mode* or of all.
+        """Figures of the trades closed in the last *days* (all when None), of one *mode* (PAPER, scalp) or of all.
 
         The days count back from *now_ns*; without it from now, or, where every selected trade is of a replay, from the
         newest of them.
@@ -167,7 +187,8 @@ class TradeJournal:
             ).where(*wanted, trades.exit_ns >= since, trades.exit_ns <= until).order_by(
                 trades.exit_ns, trades.run_id, trades.trade_id
             )).all()
-        return _stats(mode.strip().upper() if mode else "", since, until, rows)
+            shadows = connection.execute(_untraded(mode, since, until)).scalars().all()
+        return _stats(mode.strip().upper() if mode else "", since, until, rows, shadows)
 
     def _now(self, connection: Connection, wanted: Sequence[Any]) -> int:
         trades = tables.TRADES.c
@@ -316,13 +337,28 @@ def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) ->
     return len(connection.execute(sqlite.insert(table).values(rows).on_conflict_do_nothing().returning(key)).all())
 
 
-def _stats(mode: str, since_ns: int, until_ns: int, rows: Sequence[Any]) -> TradeStats:
-    """The figures of *rows*: (pnl, r_multiple, fees, funding, entry_ns, exit_ns)."""
+def _untraded(mode: str | None, since_ns: int, until_ns: int) -> Select[Any]:
+    """The results in R of shadow trades whose signals were not traded: a traded one is in the trades."""
+    shadows = tables.SHADOW_TRADES.c
+    wanted = [func.upper(shadows.mode) == mode.strip().upper()] if mode else []
+    return select(shadows.r).where(
+        *wanted, func.coalesce(shadows.traded, 0) == 0, shadows.closed_ns >= since_ns, shadows.closed_ns <= until_ns
+    )
+
+
+def _stats(
+    mode: str, since_ns: int, until_ns: int, rows: Sequence[Any], shadows: Sequence[float | None]
+) -> TradeStats:
+    """The figures of *rows*: (pnl, r_multiple, fees, funding, entry_ns, exit_ns), and of the *shadows*' R."""
     pnls = [row[0] for row in rows if row[0] is not None]
     wins, losses = [p for p in pnls if p > 0.0], [p for p in pnls if p < 0.0]
+    results = [*pnls, *(r for r in shadows if r is not None)]
+    won = len([result for result in results if result > 0.0])
     return TradeStats(
-        mode=mode, since_ns=since_ns, until_ns=until_ns, total_trades=len(rows), wins=len(wins), losses=len(losses),
-        win_rate=len(wins) / len(pnls) if pnls else None, total_pnl=_sum(pnls), mean_pnl=_mean(pnls),
+        mode=mode, since_ns=since_ns, until_ns=until_ns, total_trades=len(rows) + len(shadows),
+        shadow_trades=len(shadows), wins=won, losses=len([result for result in results if result < 0.0]),
+        win_rate=won / len(results) if results else None,
+        total_pnl=0.0 if shadows and not pnls else _sum(pnls), mean_pnl=_mean(pnls),
         mean_r=_mean([row[1] for row in rows if row[1] is not None]),
         profit_factor=math.fsum(wins) / -math.fsum(losses) if losses else None, best_pnl=max(pnls, default=None),
         worst_pnl=min(pnls, default=None), fees=_sum([row[2] for row in rows if row[2] is not None]),

@@ -38,6 +38,10 @@ class Bus(Protocol):
         """Call *handler* with every event of *topic*; the returned function ends the subscription."""
         ...
 
+    def wants(self, topic: str) -> bool:
+        """Whether *topic* has a subscriber, as far as this process knows."""
+        ...
+
     def close(self) -> None:
         """Release what the bus holds; nothing is published afterwards."""
         ...
@@ -133,6 +137,10 @@ class InMemoryBus:
 
         return end
 
+    def wants(self, topic: str) -> bool:
+        """Whether *topic* has a subscriber."""
+        return any(held.topic == topic for held in self._subscriptions)
+
     async def drain(self, timeout_s: float | None = None) -> None:
         """Wait until no delivery is running; what still runs after *timeout_s* is cancelled and counts as failed."""
         loop = asyncio.get_running_loop()
@@ -225,13 +233,17 @@ def _end(call: _Call, cause: _Call | None) -> None:
 
 
 class BusSink:
-    """A record sink that also publishes the records of chosen topics, as :class:`Record`, after they were kept."""
+    """A record sink that also publishes records, as :class:`Record`, after they were kept.
+
+    It publishes those of the chosen *topics*, and of every topic that has a subscriber; never ``trade.intent``, by
+    which intents come in.
+    """
 
     def __init__(self, sink: RecordSink, bus: Bus, topics: frozenset[str]) -> None:
         self._sink, self._bus, self._topics = sink, bus, topics
 
     def append(self, line: bytes, topic: str, ts_ns: int) -> None:
-        """Keep one record, then publish it if its topic is one of those chosen."""
+        """Keep one record, then publish it where its topic is chosen or subscribed to."""
         self._sink.append(line, topic, ts_ns)
-        if topic in self._topics:
+        if topic in self._topics or (topic != TRADE_INTENT and self._bus.wants(topic)):
             self._bus.publish(topic, msgspec.json.decode(line, type=Record))

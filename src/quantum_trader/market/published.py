@@ -83,7 +83,7 @@ class RegimeDetector:
     """Trend and volatility of one symbol, from its completed 1-hour bars or from indicators of your own.
 
     The thresholds are this system's (spec 1 section 6), not the original's: volatility is measured on 4-hour bars, and
-    the trend has a hysteresis, so that an ADX on the boundary does not flap. What is not known is UNKNOWN, never NORMAL.
+    the trend has a hysteresis, so that an ADX on the boundary does not flap. What is not known is UNKNOWN.
     """
 
     def __init__(self, config: RegimeConfig | None = None) -> None:
@@ -101,9 +101,8 @@ class RegimeDetector:
         if self._open and self._open[0] != number:
             self._close_bar()
         first = not self._open
-        self._open = [
-            float(number), high if first else max(self._open[1], high), low if first else min(self._open[2], low), close,
-        ]
+        highest, lowest = (high, low) if first else (max(self._open[1], high), min(self._open[2], low))
+        self._open = [float(number), highest, lowest, close]
         if ts_ns // NS_PER_HOUR % _VOL_HOURS == _VOL_HOURS - 1:
             self._close_bar()
         config = self.config
@@ -114,7 +113,7 @@ class RegimeDetector:
         return self._result(self._row[MEASURE_VOL_RATIO], self._row[MEASURE_ADX])
 
     def detect_regime(self, indicators: Mapping[str, float] | Any) -> RegimeResult:
-        """The regime from *indicators*, a mapping or an object: ``price``, ``atr`` (4-hour bars), ``adx`` (1-hour bars).
+        """The regime from *indicators*, a mapping or an object: ``price``, ``atr`` (4-hour bars), ``adx`` (hourly).
 
         ``ema_slope``, ``plus_di`` and ``minus_di`` give the direction where they are known. One call counts as one bar.
         A missing or unusable figure makes its part UNKNOWN.
@@ -374,7 +373,7 @@ class SymbolPerformanceManager:
                 file.write(msgspec.json.encode(self.state()))
             os.replace(partial, self._file)
         except OSError as error:
-            raise StateError(f"{self._file}: cannot be written ({error.strerror}); the figures go on in memory") from None
+            raise StateError(f"{self._file}: cannot be written ({error.strerror}); it goes on in memory") from None
 
 
 def _empty_row() -> list[float]:

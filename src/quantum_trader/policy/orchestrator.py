@@ -163,7 +163,8 @@ class OrchestratorPolicy:
         The fifth argument may be the costs, as it was published: it is recognised by its type, and the sixth is then
         the quality. *now* is a UTC datetime or ns since the epoch (the clock when None). *markets* gives symbols a
         market of their own, a mapping of *cost_metrics* costs of their own (``"*"`` for overall). Raises InputError for
-        a value out of its domain or a *now* more than a minute before the last one, StateError when the state cannot be saved.
+        a value out of its domain or a *now* more than a minute before the last one, StateError when the state cannot
+        be saved.
         """
         now_ns = clock.now_ns() if now is None else time_ns("now", now)
         now_s = now_ns / NS_PER_SECOND

@@ -195,7 +195,17 @@ def _rest(report: Row) -> list[RenderableType]:
     )
     parts.append(Text(f"\n{statement}", style="dim"))
     parts += [Text(note, style="dim") for note in report["notes"]]
-    return [*parts, _run_line(report["run"])]
+    return [*parts, _run_line(report["run"]), _totals(report)]
+
+
+def _totals(report: Row) -> Text:
+    """Signals, trades and the share of the signals that became orders."""
+    road = report["signals"]
+    rate = road["intents"] / road["signals"] if road["signals"] else None
+    return Text(
+        f"\nTotal Signals: {road['signals']}\nTotal Trades: {report['trades']['count']}\n"
+        f"Approval Rate: {'no data' if rate is None else f'{rate:.1%}'}"
+    )
 
 
 def _run_line(run: Row) -> Text:

@@ -52,7 +52,7 @@ from quantum_trader.engine.core import Engine, LiveAccount
 from quantum_trader.engine.halts import OPERATOR
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.venue_port import ExecutionVenue
-from quantum_trader.journal.tracer import DecisionTracer
+from quantum_trader.journal.tracer import SpanTracer
 from quantum_trader.live.bus import BusSink, InMemoryBus
 from quantum_trader.live.driver import LiveDriver
 from quantum_trader.live.inputs import Input, IntentReceived, OperatorRequestReceived
@@ -145,7 +145,7 @@ class LiveRun:
     def __init__(
         self, loaded: LoadedLive, venue: ExecutionVenue, state_dir: StateDir, redactor: Redactor,
         now_ns: Callable[[], int] = time.time_ns, timing: LiveTiming | None = None,
-        inputs: Callable[[], list[Input]] = list,
+        inputs: Callable[[], list[Input]] = list, bus: InMemoryBus | None = None,
     ) -> None:
         """*venue* is connected; *state_dir* is locked and bound. *inputs* is polled for what other parts wish."""
         live = loaded.live
@@ -162,7 +162,7 @@ class LiveRun:
         self._stack.callback(self.records.close)
         self.log = FileInputLog(state_dir.path / _INPUTS)
         self._stack.callback(self.log.close)
-        self.bus, self._intents = InMemoryBus(), IntentQueue()
+        self.bus, self._intents = bus or InMemoryBus(), IntentQueue()
         self._stack.callback(self.bus.close)
         self.engine = Engine(
             [venue.instrument(symbol) for symbol in live.symbols], live.interval_ns, live_engine_settings(loaded),
@@ -189,7 +189,7 @@ class LiveRun:
     def recover(self) -> int:
         """Continue where the last process ended; returns how many inputs were taken again."""
         taken = self.session.recover(self._restore_more)
-        self.engine.tracing.tracer = DecisionTracer(clock=self._now_ns, finished=self.traces.add)
+        self.engine.tracing.tracer = SpanTracer(clock=self._now_ns, finished=self.traces.add)
         more = self.checkpoint["more"] if self.checkpoint is not None else {"operator_taken": 0, "asked": 0}
         self.outside.resume(more.get("intents_taken", 0), frozenset(self.session.recent_intents))
         self.operator.taken = more["operator_taken"] + self.session.request_count - more["asked"]
@@ -349,17 +349,19 @@ def timing_of(live: LiveSettings) -> LiveTiming:
 
 
 def run_live(
-    loaded: LoadedLive, keys: ApiKeys | None, state: Path, redactor: Redactor, *, quiet: bool = False
+    loaded: LoadedLive, keys: ApiKeys | None, state: Path, redactor: Redactor, *, quiet: bool = False,
+    bus: InMemoryBus | None = None,
 ) -> int:
     """Trade until Ctrl-C, SIGTERM or SIGHUP, telling what happens unless *quiet*; returns the exit code.
 
+    *bus* publishes each record whose topic has a subscriber, and takes intents; None: a bus of the process's own.
     Raises ConfigError or StateError with what to do.
     """
     folder = StateDir(state)
     try:
         check_folder(state, loaded.live)
         with _sole_trader(keys):
-            exposed = run_async(_trade(loaded, keys, folder, redactor, quiet=quiet))
+            exposed = run_async(_trade(loaded, keys, folder, redactor, quiet=quiet, bus=bus))
         close_books(state, loaded.live)
     finally:
         folder.close()
@@ -429,7 +431,8 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _trade(
-    loaded: LoadedLive, keys: ApiKeys | None, folder: StateDir, redactor: Redactor, *, quiet: bool
+    loaded: LoadedLive, keys: ApiKeys | None, folder: StateDir, redactor: Redactor, *, quiet: bool,
+    bus: InMemoryBus | None = None,
 ) -> tuple[str, ...]:
     """Trade until told to stop; returns the symbols whose position has no stop at the venue then."""
     venue = venue_for(
@@ -438,7 +441,7 @@ async def _trade(
     try:
         await connect(venue)
         bind_folder(folder.path, loaded.live)  # not before: a start that the venue refuses binds nothing
-        live = LiveRun(loaded, venue, folder, redactor)
+        live = LiveRun(loaded, venue, folder, redactor, bus=bus)
         compile_kernels(live.engine)
         try:
             taken = live.recover()

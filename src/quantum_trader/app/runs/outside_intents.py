@@ -67,7 +67,10 @@ class OutsideIntents:
         self.bus, self._engine = bus, engine
         self.requests = RequestLines(folder / FILE_NAME, 0) if folder is not None else None
         self._done: Collection[str] = ()
-        self._subscriber = TradeIntentSubscriber(bus, lambda received: tell(received.intent), now_ns)
+        self._subscriber = TradeIntentSubscriber(
+            bus, lambda received: tell(received.intent), now_ns,
+            lambda symbol: (engine.account.equity, self._price(symbol)),
+        )
 
     @property
     def taken(self) -> int:

@@ -48,8 +48,8 @@ from quantum_trader.engine.facts import OperatorRequested
 from quantum_trader.engine.recorded_intents import RecordedIntents
 from quantum_trader.engine.recorder import RUN, MemorySink, Recorder
 from quantum_trader.engine.replay import ReplayDriver
-from quantum_trader.journal.tracer import DecisionTracer
-from quantum_trader.live.bus import BusSink, InMemoryBus
+from quantum_trader.journal.tracer import SpanTracer
+from quantum_trader.live.bus import Bus, BusSink, InMemoryBus
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import Recording, open_recording
 from quantum_trader.models.loading import make_forecasts
@@ -127,10 +127,10 @@ class Run:
         self.table = instruments_for(self.recording.symbols, self.recording.first_closes().tolist())
         instruments = self.table.instruments
         self.traces = TraceFile(self.state_dir.path) if self.state_dir is not None else None
-        tracer = DecisionTracer(
+        tracer = SpanTracer(
             clock=time.time_ns, finished=self.traces.add if self.traces is not None else None
         )
-        bus = InMemoryBus()
+        bus: Bus = options.bus or InMemoryBus()
         self.engine = self.make_engine(
             instruments, self.recording.interval_ns, engine_settings, BusSink(self.records, bus, BUS_TOPICS),
             self.watcher, tracer, forecasts=self.forecasts,

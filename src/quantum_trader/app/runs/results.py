@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from quantum_trader.app.runs.intent_file import IntentFile
 from quantum_trader.domain.trading import ClosedTrade
+from quantum_trader.live.bus import Bus
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -116,6 +117,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     state_dir: Path | None = None
     records: Path | None = None
     intents: IntentFile | None = None
+    bus: Bus | None = None  # publishes each record whose topic has a subscriber; None: a bus of the run's own
 
 
 class DataStatement(msgspec.Struct, frozen=True, kw_only=True):
