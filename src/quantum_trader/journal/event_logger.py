@@ -233,9 +233,8 @@ class EventLogger:
                 wait_turn()
             try:
                 encode_into(event, payload)
-                size = len(payload)
-                word = (known(type(event)) or self._word(type(event))) | size
-                if at >= stop or position + size > limit:
+                word = (known(type(event)) or self._word(type(event))) | len(payload)
+                if at >= stop or position + len(payload) > limit:
                     at, count, position, stop, limit, free = room(word, at, count, position)
                     if not free:
                         return _DONE

@@ -1,6 +1,6 @@
 """The journal's published names that another design stands behind: thin faces over tracer, lake and logger.
 
-:class:`DecisionTracer` times steps by durations in milliseconds, over :class:`quantum_trader.journal.tracer.SpanTracer`;
+:class:`DecisionTracer` times steps by durations in milliseconds, over the tracer of live decisions;
 :func:`query` is the lake's SQL with the short kinds; :class:`MarketContextLogger` logs events of the kind ``market``;
 :class:`LoggingExtensions` makes the fields of a trade log.
 """

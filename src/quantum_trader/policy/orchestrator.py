@@ -248,7 +248,7 @@ class OrchestratorPolicy:
         until_s = self._quiet_until(risk, now_s, bool(pending or waiting))
         before = self._policy
         if not changed and known is self._known and before.ts_ns and before.explained_by(trace, refused, waiting):
-            if pending or waiting:
+            if pending or waiting or any(one[0] == RULE_B1 for one in trace):  # figures that change by themselves
                 return before.waiting_on(trace, self._symbols.parts, waiting), False, until_s
             return before, False, until_s
         self._known = known
