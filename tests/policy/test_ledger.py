@@ -58,13 +58,23 @@ def test_only_a_complete_beginning_counts() -> None:
     assert (list(record.result_r), record.open, record.void) == ([3.0, -1.0, -1.0], 0, 1)
 
 
-def test_a_signal_that_never_ends_is_forgotten_after_two_days() -> None:
+def test_a_result_that_comes_after_three_days_counts() -> None:
+    """With outages a shadow ends up to 72 hours after its signal."""
+    ledger = RolloutLedger()
+    ledger.record("a", START, BLOCKED)
+    ledger.advance(START + 72 * NS_PER_HOUR)
+    ledger.resolve("a", 2.0)
+    record = ledger.switch("signal_filter")
+    assert (list(record.result_r), record.void) == ([2.0], 0)
+
+
+def test_a_signal_that_never_ends_is_forgotten_after_four_days() -> None:
     """It would hold up the evidence for ever."""
     ledger = RolloutLedger()
     ledger.record("a", START, BLOCKED)
-    ledger.advance(START + 47 * NS_PER_HOUR)
+    ledger.advance(START + 95 * NS_PER_HOUR)
     assert ledger.switch("signal_filter").open == 1
-    ledger.advance(START + 49 * NS_PER_HOUR)
+    ledger.advance(START + 97 * NS_PER_HOUR)
     record = ledger.switch("signal_filter")
     assert (record.open, record.void) == (0, 1)
     ledger.resolve("a", 1.0)

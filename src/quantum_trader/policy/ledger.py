@@ -22,7 +22,8 @@ from quantum_trader.policy.storage import set_aside, write_atomically
 
 LEDGER_FILE: Final = "rollout_ledger.json"
 SCHEMA: Final = 1
-MAX_OPEN_NS: Final = 48 * NS_PER_HOUR  # a shadow lives 24 hours; twice that and it is forgotten
+# A shadow lives 24 hours, and with outages up to 72: a day until its entry, a day open, a day until its last bar.
+MAX_OPEN_NS: Final = 96 * NS_PER_HOUR  # then its result never comes
 CAPACITY: Final = 100_000  # decisions kept per switch: years of them; later ones are counted as overflow
 
 OPEN, KNOWN, VOID = 0, 1, 2

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+import msgspec
 import pytest
 from tests.venues.binance.bench import bench, order
 
@@ -67,6 +69,44 @@ def test_moves_are_read_page_by_page_between_results_of_trading(monkeypatch: pyt
             return [one.amount for one in await b.adapter.get_transfers(since_ns)]
 
     assert asyncio.run(story()) == [1.0, 2.0, 3.0]
+
+
+class Pages:
+    """A connection that pages through *rows* by start time, three at a time, as the venue does."""
+
+    class budget:  # noqa: N801 - an attribute of the connection
+        """Room for every request."""
+
+        rate_limited = False
+
+        @staticmethod
+        def wait_s(priority: object, weight: int) -> float:
+            return 0.0
+
+    def __init__(self, rows: list[dict[str, object]]) -> None:
+        self.rows = rows
+
+    async def read(self, group: str, path: str, decode: Any, fields: dict[str, Any], *, weight: int) -> Any:
+        later = [row for row in self.rows if int(str(row["time"])) >= fields["startTime"]]
+        return decode(msgspec.json.encode(later[:3]))
+
+
+@pytest.mark.parametrize("odd", [{"income": "much"}, {"income": "1e300"}])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_unreadable_row_of_a_full_page_does_not_end_the_paging(
+    place: int, odd: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page is full by the rows that the venue sent: what lies behind it is read."""
+    monkeypatch.setattr(history, "ROWS_PER_PAGE", 3)
+    rows: list[dict[str, object]] = [
+        {"symbol": "", "incomeType": "TRANSFER", "income": str(one), "asset": "USDT", "time": one, "tranId": one}
+        for one in range(1, 8)
+    ]
+    rows[place] |= odd
+
+    found = asyncio.run(history.transfers(Pages(rows), 1_000_000))  # type: ignore[arg-type]
+
+    assert [one.amount for one in found] == [float(one) for one in range(1, 8) if one != place + 1]
 
 
 def test_the_admin_api_moves_money() -> None:

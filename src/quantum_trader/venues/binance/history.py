@@ -102,7 +102,7 @@ async def _trades_since(rest: Rest, symbol: str, since_ms: int, now_ms: int) -> 
             rows = await _page(rest, PRIVATE, "userTrades", _trades, fields, _HEAVY["userTrades"])
             fresh = [row for row in rows if row.id not in seen]
             seen.update((row.id, row) for row in fresh)
-            if len(rows) < ROWS_PER_PAGE or not fresh or rows[-1].time > end:
+            if rows.told < ROWS_PER_PAGE or not fresh or rows[-1].time > end:
                 break
             fields = {"symbol": symbol, "fromId": rows[-1].id + 1, "limit": ROWS_PER_PAGE}
         start = end + 1
@@ -146,7 +146,7 @@ async def transfers(rest: Rest, since_ns: int) -> list[Transfer]:
         fields = {"startTime": start, "limit": ROWS_PER_PAGE}
         page = await _page(rest, PRIVATE, "income", _income, fields, _HEAVY["income"])
         rows.update(((row.income_type, row.tran_id, row.time), row) for row in page)
-        if len(page) < ROWS_PER_PAGE or page[-1].time <= start:
+        if page.told < ROWS_PER_PAGE or not page or page[-1].time <= start:
             break
         start = page[-1].time
     moved = [parse.transfer_of_income(row) for row in sorted(rows.values(), key=lambda row: row.time)]
@@ -161,7 +161,7 @@ async def funding(rest: Rest, since_ns: int, symbols: frozenset[str]) -> list[Fu
         fields = {"incomeType": "FUNDING_FEE", "startTime": start, "limit": ROWS_PER_PAGE}
         page = await _page(rest, PRIVATE, "income", _income, fields, _HEAVY["income"])
         rows.update(((row.symbol, row.time), row) for row in page if row.income_type == "FUNDING_FEE")
-        if len(page) < ROWS_PER_PAGE or page[-1].time <= start:
+        if page.told < ROWS_PER_PAGE or not page or page[-1].time <= start:
             break
         start = page[-1].time
     paid = sorted((row for row in rows.values() if row.symbol in symbols), key=lambda row: (row.time, row.symbol))

@@ -23,25 +23,32 @@ _NONE: Final[dict[str, type[Any]]] = {}
 _BLANKS: Final[dict[Any, Any]] = {str: "", int: 0, float: math.nan, bool: False}
 
 
+class Readable(list[T]):
+    """The readable rows of an answer; *told* is how many rows it had, which says whether its page was full."""
+
+    told: int = 0
+
+
 def finite(value: float, otherwise: float = 0.0) -> float:
     """*value*, or *otherwise* when it is no finite number below 1e18."""
     return value if abs(value) < LARGEST else otherwise  # a comparison with NaN is False
 
 
-def readable_rows(kind: type[T]) -> Callable[[bytes], list[T]]:
-    """A decoder of a list of *kind* that leaves unreadable rows out.
+def readable_rows(kind: type[T]) -> Callable[[bytes], Readable[T]]:
+    """A decoder of a list of *kind* that leaves unreadable rows out, and counts them.
 
     It raises msgspec.DecodeError for an answer that is no list.
     """
     whole = wire.decoder(list[kind]).decode  # type: ignore[valid-type]
 
-    def decode(answer: bytes) -> list[T]:
+    def decode(answer: bytes) -> Readable[T]:
         try:
             rows: list[Any] = whole(answer)
         except msgspec.DecodeError as error:
-            found = [_strict(kind, row) for row in _loose_list(answer, error)]
-            rows = [row for row in found if row is not None]
-        return [row for row in rows if _is_readable(row)]
+            rows = [_strict(kind, row) for row in _loose_list(answer, error)]
+        found = Readable(row for row in rows if row is not None and _is_readable(row))
+        found.told = len(rows)
+        return found
 
     return decode
 
