@@ -224,3 +224,21 @@ def test_trades_heard_in_another_order_leave_no_result(world: World) -> None:
     (adjusted,) = [one["data"] for one in world.records("cash.adjusted") if one["data"]["before"] > 10_000.4]
     assert adjusted["explained"]
     assert adjusted["why"] == "trades were heard in another order than they came"
+
+
+def test_a_second_reason_that_waits_for_a_person_is_kept_and_recorded(world: World) -> None:
+    """Two symbols, two reasons, each once: a reason whose figures alone change is the same one."""
+    halts = world.engine.halts
+    for reason in (
+        "BTCUSDT: the venue holds 0.5, the books 0.4", "ETHUSDT: closing is refused again and again: -1000",
+        "BTCUSDT: the venue holds 0.6, the books 0.4",
+    ):
+        halts.hold(reason, world.now_ns)
+
+    assert halts.held == (
+        "BTCUSDT: the venue holds 0.5, the books 0.4; also: ETHUSDT: closing is refused again and again: -1000"
+    )
+    raised = [record["data"]["reason"] for record in world.records("halt.raised")]
+    assert [reason[:7] for reason in raised] == ["BTCUSDT", "ETHUSDT"]
+    halts.resume("looked at both", world.now_ns)
+    assert halts.held == ""

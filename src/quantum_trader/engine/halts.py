@@ -6,6 +6,7 @@ never ask.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from quantum_trader.domain.clock import NS_PER_SECOND
@@ -32,6 +33,8 @@ DAILY_LOSS: Final = "daily_loss"
 GOVERNOR: Final = "governor"
 STREAK: Final = "streak"
 BAD_BARS: Final = "bad_bars"  # followed by the symbol
+_ALSO: Final = "; also: "  # between the reasons of one halt
+_MOST_REASONS: Final = 8
 
 
 class Halts:
@@ -118,9 +121,15 @@ class Halts:
             self.begin(OPERATOR, f"halted: {reason}", "resume --reason", now_ns)
 
     def hold(self, reason: str, now_ns: int) -> None:
-        """Stop all openings because the account is not what the books say, until a person has looked."""
-        if not self.held:
-            self.begin(RECONCILIATION, reason, "resume --reason", now_ns)
+        """Stop all openings because the account is not what the books say, until a person has looked.
+
+        Every reason is kept and recorded once; one that differs in its figures alone is the same reason.
+        """
+        before = self.held.split(_ALSO) if self.held else []
+        if len(before) >= _MOST_REASONS or _without_figures(reason) in map(_without_figures, before):
+            return
+        self.begin(RECONCILIATION, reason, "resume --reason", now_ns)
+        self.in_force[RECONCILIATION] = _ALSO.join([*before, reason])
 
     def resume(self, reason: str, now_ns: int) -> None:
         """End what waits for a person: a halt by command, a difference from the exchange, a flatten, an EMERGENCY.
@@ -203,3 +212,8 @@ class Halts:
         self.in_force = dict(state["in_force"])
         self.flattening, self.connected, self.started = state["flattening"], state["connected"], state["started"]
         self.health, self._health_reason = state["health"], state["health_reason"]
+
+
+def _without_figures(reason: str) -> str:
+    """*reason* with its numbers left out."""
+    return re.sub(r"[-+]?\d[\d.,e+-]*", "", reason)
