@@ -135,7 +135,7 @@ class Adopting:
         fills: Fills, money: Money, policy: PolicyInForce, gateway: Gateway, halts: Halts, records: Records,
         reconciler: Reconciler, seen: RecentIds, *, quietly: bool,
     ) -> None:
-        """*quietly*: a trade made by hand and seen as such is taken over without halting openings."""
+        """*quietly*: a trade that a person made by hand is taken over without halting openings."""
         self._account, self._market, self._instruments = account, market, instruments
         self._opening, self._protection, self._fills, self._money = opening, protection, fills, money
         self._policy, self._gateway, self._halts, self._records = policy, gateway, halts, records
@@ -196,7 +196,7 @@ class Adopting:
         return bool(ids.mark_of(order_id)) or not order_id.startswith(ids.OWN_PREFIX)
 
     def _told(self, symbol: str, order_id: str, what: str, now_ns: int) -> None:
-        """Record and show, once for each order of others (or of ours that they cancelled), what they did."""
+        """Record and show what a person or another client did, once for each order concerned."""
         if self._seen.add(f"others/{order_id}"):
             text = f"{symbol}: a person or another client {what} (order {order_id})"
             self._records.record("account.by_others", "", now_ns, ByOthers(
@@ -211,7 +211,7 @@ class Adopting:
             self._records.tally.by_others(now_ns, f"{symbol}: a person or another client {what}")
 
     def unexplained(self, fill: Fill) -> list[Command]:
-        """Book a trade that was not ordered here: what it closes is closed, what it opens is taken over."""
+        """Book a fill of no order of this program: it closes our position, and what it opens is taken over."""
         books = self._account.books
         position = books.positions.get(fill.symbol)
         if self._is_foreign(fill.client_order_id):
@@ -431,7 +431,7 @@ class Adopting:
         return next((price for price in (theirs.entry_price, known, theirs.mark_price, close) if price > 0.0), 0.0)
 
     def _close_vanished(self, position: Position, now_ns: int) -> list[Command]:
-        """Close in the books what the venue no longer holds; the wallet shows what it really earned."""
+        """Close in the books a position that the venue no longer holds; the wallet gives its profit."""
         mark = self._market.close(position.index)
         self._adopted += 1
         fill = Fill(

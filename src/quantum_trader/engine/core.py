@@ -137,7 +137,7 @@ class Engine:
     # ------------------------------------------------------------------ completed bars
 
     def on_batch(self, batch: MarketBatch) -> list[Command]:
-        """Take the completed bars of one moment, in time and all at once; returns what is to be sent."""
+        """Process the completed bars of one moment as one batch; returns the commands to be sent."""
         commands = self._take_bars(batch, 0)
         self.opening.take_all(commands)
         self.records.afterwards(self.judging.learn, self.market.now_ns)
@@ -222,7 +222,7 @@ class Engine:
             self.market.prepare(ts_ns, index, bar)
 
     def record_bars(self) -> None:
-        """Record the newest bars and what came of them, once, before the next input; orders did not wait for that."""
+        """Write the records of the newest bars, once, before the next input; orders are sent before that."""
         self.records.catch_up()
         if self._unrecorded is None:
             return
@@ -243,7 +243,7 @@ class Engine:
     # ------------------------------------------------------------------ what a venue says
 
     def on_event(self, event: OrderUpdate | Fill | FundingPayment) -> list[Command]:
-        """Take one venue event; returns what is to be sent because of it."""
+        """Process one venue event; returns the commands to be sent."""
         self.last_event_ns = max(self.last_event_ns, event.ts_ns)
         self.market.heard(event.ts_ns)
         if not self.adopting.admits(event):

@@ -58,7 +58,7 @@ class Judging:
             self._shield.run(self._exits_closed, ended)
 
     def learn(self, now_ns: int) -> None:
-        """Let what the moment's bars have settled count from the next moment on."""
+        """Count the results of this moment's bars from the next moment on."""
         self._market.kernel.learn()
         self._shield.run(self.ledger.advance, now_ns)
         if self._resolved:

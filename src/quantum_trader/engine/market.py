@@ -115,7 +115,7 @@ class Market:
     # ------------------------------------------------------------------ bars
 
     def screened(self, batch: MarketBatch, late_ns: int) -> MarketBatch:
-        """*batch*, decided on *late_ns* after its close, without what is no bar.
+        """*batch* without unusable bars, for a decision *late_ns* after its close.
 
         The third bad bar in a row halts its symbol, the third good one ends that.
         """

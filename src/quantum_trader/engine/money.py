@@ -151,7 +151,7 @@ class Money:
         ))
 
     def is_unexplained(self, now_ns: int) -> bool:
-        """Whether a wallet was taken over lately that nothing explained: a transfer may still be reported."""
+        """Whether an unexplained wallet balance was taken over recently; a transfer may still be reported for it."""
         return self._asked_from_ns > 0 and now_ns - self._wallet_ns <= _ASKING_ON_NS
 
     def transfers_since(self, now_ns: int) -> int:

@@ -96,7 +96,7 @@ class Opening:
     # ------------------------------------------------------------------ orders on their way
 
     def expires_ns(self, request: OrderRequest) -> int:
-        """When the intent of an opening order expires; in the past where it is not remembered any more."""
+        """The time at which an opening order's intent expires; a time in the past where its plan has been dropped."""
         pending = self.pending.get(request.symbol)
         return pending.expires_ns if pending is not None and pending.plan.intent_id == request.intent_id else 0
 
@@ -123,7 +123,7 @@ class Opening:
         return commands
 
     def expired(self, now_ns: int, busy: Any) -> list[str]:
-        """Symbols, but for *busy* ones, whose opening order has outlived its intent."""
+        """Symbols whose opening order is still open after its intent expired, without the *busy* ones."""
         return [s for s, pending in self.pending.items() if now_ns > pending.expires_ns and s not in busy]
 
     def cancel_expired(self, now_ns: int, busy: Any) -> list[Command]:
@@ -179,7 +179,7 @@ class Opening:
         self._supervise("signal", symbol, self._market.now_ns, self._take_signal, index, commands)
 
     def _take_signal(self, index: int, commands: list[Command]) -> None:
-        """Take a symbol's signal through gates, sizing and guard, and have it recorded how it fared."""
+        """Pass a symbol's signal through gates, sizing and guard, and record the result."""
         self._signals += 1
         self._records.tally.signals += 1
         seq, now_ns = self._signals, self._market.now_ns
@@ -243,7 +243,7 @@ class Opening:
     def _gate(self, index: int, sign: int, confidence: float, atr: float, used: Settings) -> int:
         """The ROAD code of the gates before sizing.
 
-        A position that somebody else opened is not this program's to turn: it counts as held, whatever its side.
+        A signal does not reverse a position that a person or another client opened: it counts as held on either side.
         """
         symbol = self._instruments.symbols[index]
         position = self._account.books.positions.get(symbol)
@@ -306,7 +306,7 @@ class Opening:
         )
 
     def _plan(self, index: int, approved: Approved, exits: ExitPlan, exit_mode: int, now_ns: int) -> None:
-        """Remember what the position will need once its fill comes; count the order."""
+        """Keep the plan of the position until its fill comes, and count the order."""
         intent = approved.intent
         plan = Plan(
             intent_id=intent.intent_id, trace_id=intent.trace_id, sign=intent.side.sign, leverage=intent.leverage,
@@ -402,7 +402,7 @@ class Opening:
         self, seq: int, index: int, row: list[float], refusal: Refusal, used: Settings, open_count: int,
         symbol_good: int, now_ns: int,
     ) -> None:
-        """Record how signal number *seq* fared, start its shadow trade and judge it by the policy."""
+        """Record the decision on signal number *seq*, start its shadow trade and give the policy's verdict."""
         signal = self._signal(seq, index, row, now_ns)
         reason, observed, limit = refusal
         if reason:

@@ -68,7 +68,7 @@ class Records:
             self._deferred.append((call, arguments))
 
     def catch_up(self) -> None:
-        """Do what was put off, in the order in which it came up; a failure leaves out nothing behind it.
+        """Do the deferred calls in their order; a call that fails stops none of the later ones.
 
         Raises the first failure once everything was done.
         """

@@ -120,7 +120,7 @@ class UntradedPositions:
             known.unraised = ""
 
     def _seen(self, key: str, theirs: VenuePosition, now_ns: int) -> UntradedPosition:
-        """The position as it is now; one that is new or has changed is told, one that is new or has grown halts."""
+        """Note the position as it is now: a new or changed one is reported, a new or larger one halts openings."""
         known, before = self.held.get(key), 0.0
         if known is None:
             known = self.held[key] = UntradedPosition(

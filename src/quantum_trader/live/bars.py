@@ -89,7 +89,7 @@ class BarCollector:
         return self.context.ready and not self.context.winding_down
 
     def _work_ahead(self, ts_ns: int, index: int) -> None:
-        """Do what can be done for the next moment before its last bar arrives."""
+        """Write and prepare the bars of the next moment that have arrived, before its last one."""
         if self._moments.unwritten(ts_ns) == _WRITE_TOGETHER:
             self.context.session.write_bars(ts_ns)
         bar = self._moments.traded_bar(ts_ns, index)

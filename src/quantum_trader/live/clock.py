@@ -97,5 +97,5 @@ class LiveClock:
         self._base_ns, self._base_s, self._apart_s, self._agreed_s = at_ns, self._monotonic(), -1.0, -1.0
 
     def _wall_ns(self) -> int:
-        """The wall clock, corrected by the measured offset and by what it was set off."""
+        """The wall clock, corrected by the measured offset and by later changes of the host's clock."""
         return self._wall() + int(self._offset() * 1e6) + self._set_ns

@@ -80,7 +80,7 @@ class Listening:
             self._take_wallet(event)
 
     def stream_changed(self, event: StreamState) -> None:
-        """A stream is down, or up again; then what was missed is read before anything is decided."""
+        """Note that a stream is down, or up again: then the missed events are read before the next decision."""
         self._streams.note(event)
         self.context.counts[f"{event.stream} {'up' if event.up else 'down'}"] += 1
         self._health.check()

@@ -53,7 +53,7 @@ SPREAD_FLOOR: Final = 0.5  # of the root mean square
 
 
 class RolloutRules(msgspec.Struct, frozen=True, kw_only=True):
-    """What a promotion asks for."""
+    """The conditions for promoting a switch."""
 
     min_count: int = 30  # changed decisions with a known outcome; also the first look
     min_market_hours: float = 24.0
@@ -100,7 +100,7 @@ class BlockInterval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """The latest look at a list of outcomes: which it is, what it rests on, and what it saw."""
+    """The latest interval of a list of outcomes: its number, the count of outcomes, and the interval."""
 
     number: int  # 0: none yet
     size: int  # outcomes it rests on

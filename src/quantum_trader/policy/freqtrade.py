@@ -119,7 +119,7 @@ class PolicyGuard:
 
 
 def _inherited(parent: Any, name: str, **arguments: Any) -> None:
-    """Call what the strategy inherits besides the guard, where there is something."""
+    """Call the same method of the strategy's other base classes, where one has it."""
     method = getattr(parent, name, None)
     if method is not None:
         method(**arguments)

@@ -89,7 +89,7 @@ class _Decisions:
 
 
 class SwitchRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ledger knows of one switch: the complete beginning (void decisions left out) and the counts."""
+    """The outcomes of one switch up to the first open decision (void ones left out), and the counts of all."""
 
     changed: int  # decisions enforcing would have changed
     open: int  # of those, with an outcome still to come

@@ -104,7 +104,7 @@ def unmet_conditions(
 
 
 def _interval_conditions(evidence: Evidence) -> tuple[Unmet, ...]:
-    """What the interval lacks, once there are enough decisions for one."""
+    """The conditions that the interval does not meet, once there are enough decisions for one."""
     if evidence.interval is None:
         return (Unmet(
             condition="independent blocks of time",

@@ -69,7 +69,7 @@ class Disruptions:
         self.last_s = max(self.last_s, until_s)
 
     def request(self, until_s: float) -> None:
-        """Requests fail until then; a start during which this happens has to wait for it."""
+        """Note that requests fail until then; a start meanwhile may take that much longer."""
         if not self.is_ready():
             self.began_s = max(self.began_s, until_s + self._patience_s)
         self.requests_s = max(self.requests_s, until_s)

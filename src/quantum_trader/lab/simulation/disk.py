@@ -42,7 +42,7 @@ class Disk:
         self.struck: Callable[[Kind], None] = lambda kind: None
 
     def arm(self, fault: Fault) -> None:
-        """Let the next writes fail, or the next crash damage what was written."""
+        """Make the next writes fail, or the next crash damage the files."""
         if fault.kind is Kind.DISK_FULL:
             self.failing += fault.count
         elif fault.kind is Kind.RECORDS_FULL:

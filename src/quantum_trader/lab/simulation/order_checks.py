@@ -33,7 +33,7 @@ class OrderChecks:
         self._opening_times: list[int] = []
 
     def begin(self) -> None:
-        """A trader starts: what an earlier one made and did not send is gone."""
+        """A trader starts: orders that an earlier one made and did not send are forgotten."""
         self._unsent.clear()
 
     # ------------------------------------------------------------------ made and sent

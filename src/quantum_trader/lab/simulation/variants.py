@@ -63,7 +63,7 @@ def _unchanged(venue: Any) -> Any:
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts a trader is made of, and what is wrong with them."""
+    """The parts of one trader, and which of them is broken on purpose."""
 
     name: str
     wrong: str

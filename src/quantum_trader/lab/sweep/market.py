@@ -301,7 +301,7 @@ def _rules(recording: Recording, instruments: tuple[Instrument, ...], settings: 
 
 
 def levels_of(market: SweepMarket, vector: Floats) -> Levels:
-    """What the thresholds of the profile *vector* make of the tape."""
+    """The levels of the tape by the thresholds of the profile *vector*."""
     tape = market.tape
     signals = len(tape.signal_symbol)
     levels = Levels(

@@ -321,7 +321,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def summary(result: SweepResult) -> tuple[str, ...]:
-    """What the sweep says, in sentences that claim no more than it shows."""
+    """The result of the sweep in sentences, with its limits."""
     lines = []
     if result.best < 0 or result.deflated is None:
         lines.append(f"None of the {result.trials} settings traded {MIN_TRADES} times: nothing to choose from.")

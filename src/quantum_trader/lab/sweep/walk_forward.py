@@ -45,7 +45,7 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Curve(msgspec.Struct, frozen=True, kw_only=True):
-    """What a split looks at of one setting."""
+    """The figures of one setting that a split compares."""
 
     daily: Floats  # (D,) returns, fractions
     trade_day: npt.NDArray[np.int64]  # (n,) day of each trade's exit
