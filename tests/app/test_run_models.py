@@ -207,3 +207,41 @@ def test_the_intraday_set_is_the_default_and_has_its_own_name(file: Path) -> Non
     _, named = memory_run(load_settings(None, {**span, "models": ([{"model": "intraday-demo"}], "test")}).settings)
     _, default = memory_run(load_settings(None, span).settings)
     assert named.lines[1:] == default.lines[1:]
+
+
+def signals(sink: Any) -> list[tuple[str, int, str, float]]:
+    """Symbol, time, side and confidence of every signal."""
+    import msgspec
+
+    records = [msgspec.json.decode(line) for line in sink.lines if b'"topic":"signal.generated"' in line]
+    return [(one["data"]["symbol"], one["ts_ns"], one["data"]["action"], one["data"]["confidence"]) for one in records]
+
+
+def test_a_run_from_the_middle_gives_the_forecasts_of_the_longer_run(file: Path) -> None:
+    """Bars of before --from warm up and are not traded: each signal has the confidence it has in the longer run."""
+    more = {"data.end": "2018-02-28"}
+    longer = memory_run(settings(file, **{**more, "data.start": "2017-12-01"}))[1]
+    shorter = memory_run(settings(file, **{**more, "data.start": "2018-02-01"}))[1]
+    start_ns = 1_517_443_200 * 10**9
+    known = {one[:2]: one[2:] for one in signals(longer) if one[1] > start_ns}
+    both = [one for one in signals(shorter) if one[:2] in known]
+    assert len(both) >= 10
+    assert all(known[one[:2]] == one[2:] for one in both)
+    assert all(one[1] > start_ns for one in signals(shorter))
+
+
+def test_an_intraday_run_from_the_middle_gives_the_signals_of_the_longer_run() -> None:
+    """The calibration begins with the store, so the same months have the same signals."""
+    def of(start: str) -> list[tuple[str, int, str, float]]:
+        span = {"data.start": (start, "test"), "data.end": ("2018-02-28", "test")}
+        return signals(memory_run(load_settings(None, span).settings)[1])
+
+    longer, shorter = of("2017-10-01"), of("2018-02-01")
+    assert len(shorter) >= 20
+    assert shorter == [one for one in longer if one[1] > 1_517_443_200 * 10**9]
+
+
+def test_a_run_without_warm_up_begins_to_learn_with_its_first_bar(file: Path) -> None:
+    """`data.warm_up = false` is what the bars alone give."""
+    result, _ = memory_run(settings(file, **{"data.warm_up": False, "data.start": "2018-03-25"}))
+    assert not result.facts.trades

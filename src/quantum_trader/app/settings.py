@@ -57,6 +57,7 @@ class DataSettings(msgspec.Struct, frozen=True, kw_only=True):
     start: str = ""  # ISO date or time, UTC; included
     end: str = ""  # ISO date (the whole day is included) or time (excluded), UTC
     assumed_funding_rate: float = 0.0001  # per 8 hours, for symbols without a funding history
+    warm_up: bool = True  # indicators, models and calibration begin with the store's first bar, not with start
     zero_volume_is_outage: bool = True  # a bar without volume is no market
 
     def __post_init__(self) -> None:
@@ -130,7 +131,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         return {
             "path": Path(data.path) if data.path else None, "interval": data.interval or None,
             "symbols": data.symbols or None, "start": moment("data.start", data.start),
-            "end": moment("data.end", data.end),
+            "end": moment("data.end", data.end), "warm_up": data.warm_up,
             "settings": RecordingSettings(
                 assumed_funding_rate=data.assumed_funding_rate, zero_volume_is_outage=data.zero_volume_is_outage
             ),

@@ -161,6 +161,13 @@ class Market:
         signals: list[int] = np.flatnonzero(self.kernel.out[:, col.SIGNAL]).tolist()
         return signals
 
+    def warm(self, batch: MarketBatch) -> None:
+        """Let indicators, models and calibration see bars of before the trading begins; nothing else notes them."""
+        self.kernel.advance(batch)
+        if self.forecasts is not None:
+            self._forecast(batch, self.forecasts)
+        self.kernel.learn()
+
     def _forecast(self, batch: MarketBatch, forecasts: Forecasts) -> list[int]:
         """Put the models' forecasts in the place of the ensemble's; returns the symbols that have a new target."""
         out = self.kernel.out

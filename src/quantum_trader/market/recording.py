@@ -114,7 +114,9 @@ class Recording:
         source: str,
         known_funding: Mapping[str, tuple[Times, Values]],
         notes: Sequence[str] = (),
+        earlier: Recording | None = None,
     ) -> None:
+        """*earlier*: the bars of the same store from before the range, of those symbols that have any."""
         self.interval = interval
         self.interval_ns = interval_ns(interval)
         self.source = source
@@ -129,6 +131,7 @@ class Recording:
             for symbol, scan in zip(self.symbols, self._scans, strict=True)
         }
         self._funding = select_funding(known_funding, spans, settings.assumed_funding_rate)
+        self.earlier = earlier
         self._holes = [self._hole_times(scan) for scan in self._scans]
         self.fingerprint = self._fingerprint()
         self.notes = tuple(notes)
@@ -165,8 +168,24 @@ class Recording:
         return self._funding.statement
 
     def first_closes(self) -> Values:
-        """Close of each symbol's first traded bar, shape (S,); NaN for one that never traded."""
-        return np.array([scan.first_close for scan in self._scans])
+        """Close of each symbol's first traded bar, shape (S,), of before the range where it has one; else NaN."""
+        known = dict(zip(self.symbols, (scan.first_close for scan in self._scans), strict=True))
+        if self.earlier is not None:
+            before = zip(self.earlier.symbols, self.earlier.first_closes().tolist(), strict=True)
+            known |= {symbol: close for symbol, close in before if close > 0.0}
+        return np.array([known[symbol] for symbol in self.symbols])
+
+    def chunks_before(self) -> Iterator[Chunk]:
+        """The moments of before the range, in the columns of this recording's symbols."""
+        if self.earlier is None:
+            return
+        columns = [self.symbols.index(symbol) for symbol in self.earlier.symbols]
+        for part in self.earlier.chunks():
+            ohlcv = np.full((len(part.ts_ns), len(self.symbols), 5), np.nan)
+            present, hole_after = (np.zeros(ohlcv.shape[:2], dtype=np.bool_) for _ in range(2))
+            ohlcv[:, columns], present[:, columns] = part.ohlcv, part.present
+            hole_after[:, columns] = part.hole_after
+            yield Chunk(part.ts_ns, ohlcv, present, hole_after)
 
     def chunks(
         self, max_rows: int = CHUNK_ROWS, start_row: int = 0, start_ns: int | None = None
@@ -212,6 +231,8 @@ class Recording:
 
     def _fingerprint(self) -> str:
         digest = hashlib.sha256(f"bars/1 {self.interval} {self.start_ns} {self.end_ns}".encode())
+        if self.earlier is not None:
+            digest.update(self.earlier.fingerprint.encode())
         for symbol, scan in zip(self.symbols, self._scans, strict=True):
             digest.update(symbol.encode() + b"\0" + scan.digest)
             if symbol in self.funding:
@@ -307,12 +328,14 @@ def open_recording(
     end: Moment | None = None,
     *,
     settings: RecordingSettings | None = None,
+    warm_up: bool = False,
 ) -> Recording:
     """Open the bar store at *path* (the bundled bars when None) and check every bar that is used.
 
-    *interval* defaults to the finest stored one, *symbols* to all that have bars in the range; *start* is included,
-    *end* excluded (a date: the whole day is included). DataError names what is missing and what is stored, or
-    the file, row, time, column and value of a bad bar.
+    With *warm_up* the bars from before *start* are there too, as ``earlier``. *interval* defaults to the finest stored
+    one, *symbols* to all that have bars in the range; *start* is included, *end* excluded (a date: the whole day is
+    included). DataError names what is missing and what is stored, or the file, row, time, column and value of a bad
+    bar.
     """
     settings = settings or RecordingSettings()
     root = bundled_path() if path is None else Path(path)
@@ -325,9 +348,15 @@ def open_recording(
     notes = BUNDLED_NOTES if path is None else ()
     if left_out:
         notes = (*notes, f"Left out, without bars in the range: {', '.join(left_out)}.")
+    source, funding = "bundled" if path is None else root.resolve().name, read_funding(root)
+    before = [one for one in series if warm_up and start is not None and one.span()[0] < start_ns]
+    earlier = Recording(
+        [one for one in before if has_bars(one, _FIRST_NS, start_ns)], name, _FIRST_NS, start_ns, settings=settings,
+        source=source, known_funding=funding,
+    ) if before else None
     return Recording(
-        series, name, start_ns, end_ns, settings=settings, source="bundled" if path is None else root.resolve().name,
-        known_funding=read_funding(root), notes=notes,
+        series, name, start_ns, end_ns, settings=settings, source=source, known_funding=funding, notes=notes,
+        earlier=earlier,
     )
 
 

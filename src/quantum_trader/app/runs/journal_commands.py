@@ -244,6 +244,7 @@ def _moments(session: Run, script: Script, until_ns: int) -> Iterator[None]:
     waiting = [one for one in script.inputs if one.topic != INTENT]
     driver.intents = RecordedIntents(msgspec.convert(one.data, Intent) for one in script.inputs if one.topic == INTENT)
     identity = {key: value for key, value in script.started.items() if key not in ("symbols", "interval_ns")}
+    session.warm_up()
     engine.started(identity, script.started_ns)
     _apply(session, waiting, script.started_ns, after_end=False)
     yield

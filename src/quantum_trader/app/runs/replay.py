@@ -42,6 +42,7 @@ from quantum_trader.app.settings import RunSettings
 from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.enums import ENTRY_CODES, EXIT_CODES, GOVERNOR_CODES, RISK_PROFILE_CODES
 from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import Intent
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.facts import OperatorRequested
@@ -76,12 +77,12 @@ class FundingRates:
     """Hands the engine the newest known funding rate of each symbol, per 8 hours, as the recording reaches it."""
 
     def __init__(self, recording: Recording, engine: Engine) -> None:
-        events: list[tuple[int, int, float]] = []
-        for index, symbol in enumerate(recording.symbols):
+        events: list[tuple[int, str, float]] = []
+        for symbol in recording.symbols:
             history = recording.funding.get(symbol)
             if history is not None:
                 rates = zip(history[0], recording.funding_8h[symbol], strict=True)
-                events += [(int(ts), index, float(rate)) for ts, rate in rates]
+                events += [(int(ts), symbol, float(rate)) for ts, rate in rates]
         self._events = sorted(events)
         self._engine = engine
         self._next = 0
@@ -90,8 +91,8 @@ class FundingRates:
     def advance(self, ts_ns: int) -> None:
         """Apply every rate known at *ts_ns*."""
         while self._next < len(self._events) and self._events[self._next][0] <= ts_ns:
-            _, index, rate = self._events[self._next]
-            self._engine.market.note_funding_rate(self._engine.symbols[index], rate)
+            _, symbol, rate = self._events[self._next]
+            self._engine.market.note_funding_rate(symbol, rate)
             self._next += 1
         self.next_ns = self._events[self._next][0] if self._next < len(self._events) else 1 << 62
 
@@ -163,6 +164,20 @@ class Run:
         """One sentence on the recorded intents; empty where there are none."""
         file = self._options.intents
         return file.statement(self.recording.start_ns, self.recording.end_ns) if file is not None else ""
+
+    def warm_up(self) -> int:
+        """Show the engine the bars of before the range; returns how many moments they were."""
+        earlier = self.recording.earlier
+        if earlier is None:
+            return 0
+        funding, market, moments = FundingRates(earlier, self.engine), self.engine.market, 0
+        for ts_ns, ohlcv, present, _ in self.recording.chunks_before():
+            for row, moment in enumerate(ts_ns.tolist()):
+                if moment >= funding.next_ns:
+                    funding.advance(moment)
+                market.warm(MarketBatch(moment, self.recording.interval_ns, ohlcv[row], present[row]))
+            moments += len(ts_ns)
+        return moments
 
     def publish_records(self) -> None:
         """Give records without a state folder their name, now that they are whole."""
@@ -313,6 +328,7 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
     engine, driver, funding, samples = session.engine, session.driver, session.funding, session.samples
     interval = session.recording.interval_ns
     if session.checkpoint is None:
+        session.warm_up()
         engine.started(session.statement(), session.recording.start_ns)
         session.save(0)
     _poll_rollout(session, engine.now_ns)
