@@ -32,6 +32,10 @@ from quantum_trader.venues.paper.settings import PaperSettings
 
 LIVE_SECTION: Final = "live"  # of live trading alone; see live_settings
 _ENGINE: Final = {field.name: field.default for field in msgspec.structs.fields(EngineSettings)}
+UNGATED_LIMITS: Final = RiskLimits(
+    max_notional_pct=10_000.0, max_notional_usdt=1e9, max_positions=1000, max_exposure_pct=100.0, daily_loss_pct=50.0,
+    max_orders_per_hour=100_000, max_cost_r=10.0,
+)
 _VARYING: Final = (("data", "path"), ("policy", "profile_directory"))  # where things lie decides nothing
 
 
@@ -88,6 +92,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     operator_resume_hours: float = _ENGINE["operator_resume_hours"]  # simulated operator of a replay; 0: never
     trail_step_atr: float = _ENGINE["trail_step_atr"]
     intent_ttl_s: int = _ENGINE["intent_ttl_s"]
+    ungated: bool = False  # replay only: every target is traded, to compare; no policy, threshold, limit or governor
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,10 +117,12 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def engine_settings(self) -> EngineSettings:
         """What the engine is built from."""
+        ungated = self.engine.ungated
         return EngineSettings(
             profile=self.active_profile().config, start_equity=self.account.start_equity,
-            leverage=self.account.leverage, policy_enabled=self.policy.enabled, integration=self.rollout,
-            market=self.market, signals=self.signals, limits=self.risk,
+            leverage=self.account.leverage, policy_enabled=self.policy.enabled and not ungated,
+            integration=self.rollout, market=self.market, signals=self.signals,
+            limits=self.risk if not ungated else UNGATED_LIMITS,
             funding_rate_8h=self.data.assumed_funding_rate, **msgspec.structs.asdict(self.engine),
         )
 

@@ -132,6 +132,10 @@ class Account:
 
     # ------------------------------------------------------------------ limits
 
+    def forget_losses(self) -> None:
+        """Begin anew with every loss and drawdown that limits and governor judge."""
+        self.losses[:], self.governor[:] = empty_losses(), empty_governor()
+
     @property
     def governor_level(self) -> int:
         """The governor's level in force, a GOV_* code."""

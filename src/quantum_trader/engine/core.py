@@ -184,6 +184,8 @@ class Engine:
     def _step_limits(self, stage_row: Any, now_ns: int) -> None:
         """Step loss limits and governor, and measure every symbol."""
         account, market, halts = self.account, self.market, self.halts
+        if self.settings.ungated:
+            account.forget_losses()
         level_before = account.governor_level
         level, moved = stage.trading_stage(
             now_ns, stage_row, market.kernel.out, account.performance.rows, market.symbols, market.levels,

@@ -279,6 +279,8 @@ class Opening:
 
     def _risk_factor(self, index: int) -> float:
         """The share of the permitted risk that a symbol's record and the governor's level leave."""
+        if self._settings.ungated:
+            return 1.0
         own = float(self._account.performance.rows[index, perf.RISK_FACTOR])
         return own * float(level_factors(self._account.governor_level)[0])
 
@@ -407,6 +409,8 @@ class Opening:
         reason, observed, limit = refusal
         if reason:
             self._records.tally.refusals[reason] += 1
+            if self._market.forecasts is not None:
+                self._records.tally.refused.append((now_ns, signal.symbol, reason))
         self._judging.open_shadow(seq, index, row, signal.action.sign, traded=not reason)
         decision = SignalDecision(
             signal_id=signal.signal_id, symbol=signal.symbol, action=signal.action.value,

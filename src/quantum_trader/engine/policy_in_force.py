@@ -31,6 +31,7 @@ from quantum_trader.policy.enforcement import (
 from quantum_trader.policy.policy import TradingPolicy
 
 _NO_POLICY: Final = Settings(1, 1, 0.0, 0.0, 0, 0)
+_ANY_POSITIONS: Final = 1_000_000
 _MATERIAL_RISK: Final = 0.01  # relative change of the permitted risk worth a record
 
 
@@ -166,6 +167,8 @@ class PolicyInForce:
     def used(self, index: int) -> Settings:
         """What trading uses for a symbol: the policy's where it is enforced, the fixed settings elsewhere."""
         fixed = self.fixed[self.symbol_is_good(index)]
+        if self.settings.ungated:
+            return Settings(1, 1, 0.0, fixed.risk_pct, _ANY_POSITIONS, fixed.exit_code)
         return settings_in_use(self.switches, self.says(index), fixed) if self.enforces else fixed
 
     def limits(self, index: int) -> tuple[float, float]:

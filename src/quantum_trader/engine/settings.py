@@ -29,6 +29,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     operator_resume_hours: float = 24.0  # replay only: a simulated operator resumes an EMERGENCY after this; 0 never
     trail_step_atr: float = 0.1  # a trailing stop moves by at least this share of the ATR
     intent_ttl_s: int = 30
+    ungated: bool = False  # replay only: every target is traded, whatever confidence, policy, limits and governor say
     wallet_halt_share: float = 0.01  # live: an unexplained change of the wallet beyond this share halts openings
 
     def __post_init__(self) -> None:

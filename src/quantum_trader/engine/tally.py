@@ -59,6 +59,7 @@ class Tally:
         self.signals = 0
         self.intents = 0
         self.refusals: Counter[str] = Counter()
+        self.refused: list[tuple[int, str, str]] = []  # of models' signals: time, symbol, why it was not traded
         self.rules: Counter[str] = Counter()
         self.policy_steps = 0
         self.policy_changes = 0
@@ -109,4 +110,5 @@ class Tally:
         self.trades = [msgspec.convert(raw, ClosedTrade) for raw in state["trades"]]
         self.halts = [msgspec.convert(raw, HaltEntry) for raw in state["halts"]]
         self.feed = deque((tuple(line) for line in state["feed"]), maxlen=_FEED)
+        self.refused = [(int(ts_ns), str(symbol), str(why)) for ts_ns, symbol, why in state.get("refused", ())]
         self.others = [(int(ts_ns), str(text)) for ts_ns, text in state.get("others", ())]

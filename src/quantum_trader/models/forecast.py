@@ -55,11 +55,12 @@ FORECAST_COLUMNS: Final = (
 )
 
 # Pooled sums.
-_SEEN, _COUNT, _N, _BARS, _SXX, _SXY, _SYY, _OWN, _JOINT, _ENTRIES, _HELD, _SIZE = range(12)
+_SEEN, _COUNT, _N, _BARS, _SXX, _SXY, _SYY, _OWN, JOINT_SUM, _ENTRIES, _HELD, _SIZE = range(12)
+SUMS: Final = slice(_N, JOINT_SUM)  # of outcomes; they grow with their number
 # Columns of one symbol's memory.
 _LAST_CLOSE, _LAST_X, _LAST_VOL, _MEAN_SQUARE, _RETURNS, _ATR, _RANGES, _TARGET, _WIDTH = range(9)
 # Settings as numbers.
-_PRIOR_MEAN, _PRIOR_SD, _YEAR_BARS, _BARS_A_DAY, _HORIZON, _PARAMS = range(6)
+PRIOR_MEAN, _PRIOR_SD, _YEAR_BARS, BARS_A_DAY, _HORIZON, _PARAMS = range(6)
 
 
 class ForecastSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,7 +75,7 @@ class ForecastSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 @kernel
-def _normal_cdf(z):  # type: ignore[no-untyped-def]
+def normal_cdf(z):  # type: ignore[no-untyped-def]
     return 0.5 * math.erfc(-z / math.sqrt(2.0))
 
 
@@ -110,7 +111,7 @@ def _learn(closes, present, skipped, memory, pool):  # type: ignore[no-untyped-d
     if seen:
         pool[_N] += count
         pool[_BARS] += 1.0
-        pool[_JOINT] += joint * joint
+        pool[JOINT_SUM] += joint * joint
 
 
 @kernel
@@ -129,13 +130,13 @@ def _measure_ranges(bars, present, skipped, memory):  # type: ignore[no-untyped-
 
 
 @kernel
-def _posterior(pool, params):  # type: ignore[no-untyped-def]
+def posterior(pool, params):  # type: ignore[no-untyped-def]
     """Slope per unit of scaled score (volatilities a bar), its standard error, the prior's share, the noise."""
     n, bars = pool[_N], pool[_BARS]
     symbols = max(n / max(bars, 1.0), 1.0)
     rho = RHO_PRIOR
     if pool[_OWN] > 0.0:
-        rho = (pool[_JOINT] - pool[_OWN]) / max((symbols - 1.0) * pool[_OWN], 1e-9)
+        rho = (pool[JOINT_SUM] - pool[_OWN]) / max((symbols - 1.0) * pool[_OWN], 1e-9)
     rho = min(max((rho * bars + RHO_PRIOR * RHO_WEIGHT) / (bars + RHO_WEIGHT), 0.0), 1.0)
     independent = symbols / (1.0 + (symbols - 1.0) * rho)
     noise = (pool[_SYY] + NOISE_WEIGHT) / (n + NOISE_WEIGHT)
@@ -145,7 +146,7 @@ def _posterior(pool, params):  # type: ignore[no-untyped-def]
     data = pool[_SXX] * (independent / symbols) / noise
     fitted = pool[_SXY] / pool[_SXX] if pool[_SXX] > 0.0 else 0.0
     precision = prior + data
-    mean = (params[_PRIOR_MEAN] * unit * prior + fitted * data) / precision
+    mean = (params[PRIOR_MEAN] * unit * prior + fitted * data) / precision
     return mean, 1.0 / math.sqrt(precision), prior / precision, noise
 
 
@@ -169,8 +170,8 @@ def _forecast(scores, present, cost_bps, funding_8h, memory, pool, params, out):
             pool[_SEEN] += raw * raw
             pool[_COUNT] += 1.0
     scale = math.sqrt(pool[_SEEN] / pool[_COUNT]) if pool[_SEEN] > 0.0 else 0.0
-    mean, error, prior_share, noise = _posterior(pool, params)
-    bars_a_day, horizon = params[_BARS_A_DAY], params[_HORIZON]
+    mean, error, prior_share, noise = posterior(pool, params)
+    bars_a_day, horizon = params[BARS_A_DAY], params[_HORIZON]
     trips = (pool[_ENTRIES] + TRIPS_WEIGHT) / (pool[_HELD] + TRIPS_WEIGHT * horizon)
     for s in range(scores.shape[0]):
         if not present[s]:
@@ -193,10 +194,10 @@ def _forecast(scores, present, cost_bps, funding_8h, memory, pool, params, out):
         told[SCORE], told[TARGET], told[RAW] = x, target, raw
         told[EXPECTED_DAY], told[ERROR_DAY] = expected * bars_a_day, doubt * bars_a_day
         told[COST_DAY] = cost * bars_a_day
-        told[CONFIDENCE] = _normal_cdf((expected - cost) / max(doubt, 1e-12)) if doubt == doubt else np.nan
+        told[CONFIDENCE] = normal_cdf((expected - cost) / max(doubt, 1e-12)) if doubt == doubt else np.nan
         spread = math.sqrt(noise * vol * vol * horizon + doubt * doubt * horizon * horizon)
         gain = (expected - cost) * horizon / max(spread, 1e-12)
-        told[WIN_PROBABILITY] = _normal_cdf(gain) if gain == gain else np.nan
+        told[WIN_PROBABILITY] = normal_cdf(gain) if gain == gain else np.nan
         told[PRIOR_SHARE], told[VOL_DAY] = prior_share, vol * math.sqrt(bars_a_day)
         told[ATR] = row[_ATR] if row[_RANGES] >= ATR_PERIOD else np.nan
         row[_LAST_X], row[_LAST_VOL] = x, vol

@@ -109,15 +109,15 @@ class Forecasts:
         self.history = BarHistory(symbols, base_ns, self.length_ns, capacity)
         count = len(symbols)
         horizon_ns = max(loaded.horizon_ns for loaded in models)
-        self._combined = Forecaster(count, self.length_ns, horizon_ns, first.forecast)
-        self._single = [
+        self.combined = Forecaster(count, self.length_ns, horizon_ns, first.forecast)
+        self.single = [
             Forecaster(count, self.length_ns, loaded.horizon_ns, loaded.forecast) for loaded in models
-        ] if len(models) > 1 else [self._combined]
+        ] if len(models) > 1 else [self.combined]
         self._wanted = np.array([
             [not loaded.symbols or symbol in loaded.symbols for symbol in symbols] for loaded in models
         ])
         self.horizon_hours = horizon_ns / NS_PER_HOUR
-        self.out = self._combined.out
+        self.out = self.combined.out
         self.features_ts = np.full(count, -1, dtype=np.int64)  # open of the newest base bar in each symbol's forecast
         self.decided = np.zeros(count, dtype=np.bool_)  # symbols whose forecast the last bars have renewed
         self.decisions = 0  # moments with a forecast so far
@@ -140,13 +140,13 @@ class Forecasts:
         """Each model's own confidence in its own score of a symbol; NaN where it has none."""
         return {
             loaded.name: float(single.out[index, CONFIDENCE])
-            for loaded, single in zip(self.models, self._single, strict=True)
+            for loaded, single in zip(self.models, self.single, strict=True)
         }
 
     def consensus(self, index: int) -> float:
         """Share of the models whose score points the way of the target."""
         target = self.out[index, TARGET]
-        same = [float(single.out[index, SCORE]) * target > 0.0 for single in self._single]
+        same = [float(single.out[index, SCORE]) * target > 0.0 for single in self.single]
         return same.count(True) / len(same)
 
     def lacks(self) -> list[Lack]:
@@ -178,18 +178,18 @@ class Forecasts:
 
     def _score(self, bar: Completed, cost_bps: Any, funding_8h: Any) -> None:
         """Learn from a completed bar, ask every model for its scores, and forecast."""
-        for single in {id(one): one for one in (*self._single, self._combined)}.values():
+        for single in {id(one): one for one in (*self.single, self.combined)}.values():
             single.learn(bar)
         scores = [self._scores_of(number) for number in range(len(self.models))]
-        for single, own in zip(self._single, scores, strict=True):
+        for single, own in zip(self.single, scores, strict=True):
             single.forecast(own, bar.present, cost_bps, funding_8h)
         if len(self.models) > 1:
-            scaled = np.array([single.out[:, SCORE] for single in self._single])
+            scaled = np.array([single.out[:, SCORE] for single in self.single])
             known = ~np.isnan(scaled)
             count = known.sum(axis=0)
             total = np.where(known, scaled, 0.0).sum(axis=0)
             combined = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-            self._combined.forecast(combined, bar.present, cost_bps, funding_8h)
+            self.combined.forecast(combined, bar.present, cost_bps, funding_8h)
         self.decided |= bar.present
         self.decisions += 1
 
@@ -209,7 +209,7 @@ class Forecasts:
         """Everything needed to continue, as plain values and arrays."""
         return {
             "models": self.fingerprints, "history": self.history.state(),
-            "combined": self._combined.state(), "single": [single.state() for single in self._single],
+            "combined": self.combined.state(), "single": [single.state() for single in self.single],
             "own": [loaded.model.state() for loaded in self.models], "features_ts": self.features_ts.copy(),
             "decided": self.decided.copy(), "decisions": self.decisions,
         }
@@ -222,9 +222,9 @@ class Forecasts:
                 "take the change back, or start a new --state folder"
             )
         self.history.load_state(state["history"])
-        for single, saved in zip(self._single, state["single"], strict=True):
+        for single, saved in zip(self.single, state["single"], strict=True):
             single.load_state(saved)
-        self._combined.load_state(state["combined"])
+        self.combined.load_state(state["combined"])
         for loaded, own in zip(self.models, state["own"], strict=True):
             loaded.model.load_state(own)
         self.features_ts[...], self.decided[...] = state["features_ts"], state["decided"]

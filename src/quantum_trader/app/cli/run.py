@@ -39,7 +39,7 @@ from quantum_trader.domain.errors import ConfigError, StateError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from quantum_trader.app.runs.results import Pace, RunOptions, RunResult
+    from quantum_trader.app.runs.results import Pace, RunFacts, RunOptions, RunResult
     from quantum_trader.app.settings import RunSettings
 
 REPORT_JSON: Final = "report.json"
@@ -85,6 +85,10 @@ def run_command(
                           "local venue over loopback through the Binance adapter (such a run cannot be resumed).")
     ] = "paper",
     model: ModelOption = None,
+    ungated: Annotated[
+        bool, typer.Option("--ungated", help="Trade every target of the models, costs included, without policy, "
+                           "threshold, limit or governor: to compare, never live.")
+    ] = False,
     intents: IntentsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -95,6 +99,8 @@ def run_command(
     wanted = policy_flags(policy, no_policy, mode)
     flags = shared_flags(data, bars, symbols, first, last, profile, equity, wanted)
     flags |= model_flags(model)
+    if ungated:
+        flags["engine.ungated"] = (True, "--ungated")
     loaded = settings_from(config, flags)
     pace = pace_for(speed)
     _check_outputs(state, report, records)
@@ -125,7 +131,7 @@ def _run(
         _close_journal(state)
     page = report or (state / REPORT_HTML if state is not None else None)
     stats = _stats(settings, result, time.perf_counter() - started, state, options.records, page)
-    content = build_report(result.facts, stats)
+    content = build_report(result.facts, stats, _ungated(settings))
     if state is not None:
         write_result(state / REPORT_JSON, msgspec.json.encode(content))
     for target in {path for path in (page, state / REPORT_HTML if state is not None else None) if path is not None}:
@@ -134,6 +140,20 @@ def _run(
         typer.echo(msgspec.json.encode({key: value for key, value in content.items() if key != "curves"}).decode())
     else:
         print_report(content, Console(width=None if sys.stdout.isatty() else PIPE_WIDTH))
+
+
+def _ungated(settings: RunSettings) -> RunFacts | None:
+    """The same run with every target of its models traded; None without models, or where it is that run already."""
+    if not any(one.enabled for one in settings.models) or settings.engine.ungated:
+        return None
+    from quantum_trader.app.runs.model_facts import ungated_settings
+    from quantum_trader.app.runs.replay import memory_run
+    from quantum_trader.models.loading import INTRADAY
+
+    if any(one.enabled and one.model == INTRADAY for one in settings.models):
+        return None
+    typer.echo("Comparing: the same scores with every target traded ...", err=True)
+    return memory_run(ungated_settings(settings))[0].facts
 
 
 def _close_journal(state: Path) -> None:

@@ -201,6 +201,8 @@ def _prepare(settings: RunSettings, intents: IntentFile | None) -> tuple[Recordi
     from quantum_trader.market.instruments import instruments_for
     from quantum_trader.market.recording import open_recording
 
+    if settings.engine.ungated:
+        raise ConfigError("engine.ungated = true: is for `quantum-trader run`; a sweep compares settings of the policy")
     recording = open_recording(**settings.recording_arguments())
     instruments = instruments_for(recording.symbols, recording.first_closes().tolist()).instruments
     fixed = SweepSettings(engine=settings.engine_settings(), venue=settings.paper_settings())

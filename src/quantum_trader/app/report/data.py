@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from quantum_trader.app.report.models import models_section
 from quantum_trader.app.runs.results import DrawdownFacts, FloatArray, IntArray, RunFacts, RunStats
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, from_ns, iso
 from quantum_trader.domain.ordered_sum import ordered_sum
@@ -34,8 +35,11 @@ _MIN_DAYS_FOR_YEARLY: Final = 90.0
 _R_EDGES: Final = tuple(round(-3.0 + 0.25 * i, 2) for i in range(33))  # -3 .. 5 R
 
 
-def build_report(facts: RunFacts, stats: RunStats) -> dict[str, Any]:
-    """The whole report of *facts*; only the part ``run`` differs between two runs of the same settings and data."""
+def build_report(facts: RunFacts, stats: RunStats, ungated: RunFacts | None = None) -> dict[str, Any]:
+    """The whole report of *facts*; only the part ``run`` differs between two runs of the same settings and data.
+
+    *ungated*: the same run with every target of the models traded, to stand beside it.
+    """
     return {
         "kind": "quantum-trader run report",
         "schema": SCHEMA,
@@ -44,6 +48,7 @@ def build_report(facts: RunFacts, stats: RunStats) -> dict[str, Any]:
         "trades": trade_statistics(facts.trades),
         "costs": costs(facts),
         "signals": signal_road(facts),
+        "models": models_section(facts, ungated, _side),
         "policy": policy_section(facts),
         "tables": tables(facts),
         "halts": [_plain_halt(halt) for halt in facts.halts],
@@ -57,6 +62,11 @@ def build_report(facts: RunFacts, stats: RunStats) -> dict[str, Any]:
         "curves": curves(facts),
         "run": msgspec.to_builtins(stats),
     }
+
+
+def _side(facts: RunFacts) -> dict[str, Any]:
+    """What stands side by side of two runs."""
+    return {"summary": run_summary(facts), "trades": trade_statistics(facts.trades), "signals": facts.signals}
 
 
 # ---- equity ----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from quantum_trader.app.report import formats as fmt
 from quantum_trader.app.report.html import INTERVAL_NOTE, Row, worth_of_blocking
+from quantum_trader.app.report.models import models_view
 
 _MOST_ROWS: Final = 8
 PIPE_WIDTH: Final = 100  # columns where there is no terminal to ask
@@ -26,7 +27,8 @@ def print_report(report: Row, console: Console) -> None:
 def report_view(report: Row) -> RenderableType:
     """The whole report, the most important part first."""
     return Group(
-        _headline(report), _result(report), _trade_groups(report), _refusals(report), *_policy(report), *_rest(report)
+        _headline(report), _result(report), *models_view(report), _trade_groups(report), _refusals(report),
+        *_policy(report), *_rest(report),
     )
 
 

@@ -19,6 +19,7 @@ CODE_WORDS: Final = {
     "BELOW_MINIMUM_SIZE": "size below the exchange's minimum",
     "NO_SAFE_LEVERAGE": "no leverage keeps liquidation safe",
     "GOVERNOR": "safety governor: reduce only",
+    "NO_SIGNAL": "no signal there: something was held, or a stop came before",
     # why the guard refused an order
     "KILL_SWITCH": "new entries stopped (halt)",
     "DISCONNECTED": "no connection to the exchange",

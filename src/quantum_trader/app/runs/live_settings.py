@@ -176,6 +176,8 @@ def load_live_settings(
     for name, (value, flag) in (live_flags or {}).items():
         values[name], sources[f"{SECTION}.{name}"] = value, flag
     live = read_section(values)
+    if run.settings.engine.ungated:
+        raise ConfigError("engine.ungated = true: is for comparing in a replay; live trading keeps its limits")
     _check_together(live, run)
     return LoadedLive(live=live, run=run, sources=sources)
 

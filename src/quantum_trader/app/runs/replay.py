@@ -13,6 +13,7 @@ import numpy as np
 from quantum_trader import __version__
 from quantum_trader.app.runs.journal_sink import JournalSink
 from quantum_trader.app.runs.live_settings import FOLDER_FILE
+from quantum_trader.app.runs.model_facts import model_facts
 from quantum_trader.app.runs.observation_files import ObservationFiles
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, OperatorRequests
 from quantum_trader.app.runs.outside_intents import BUS_TOPICS, OutsideIntents
@@ -496,6 +497,7 @@ def facts_of(session: Run) -> RunFacts:
         halts=tuple(HaltRow(**msgspec.structs.asdict(halt)) for halt in tally.halts), positions=_positions(engine),
         shares=TimeShares(regime=_shares(tally.regimes), governor=_shares(tally.governor)), records=dict(tally.topics),
         notes=(*_notes(session), f"records hash {engine.records.recorder.digest}", *recording.notes),
+        models=model_facts(engine),
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantum_trader.app.runs.intent_file import IntentFile
+from quantum_trader.app.runs.model_facts import ModelFacts
 from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.live.bus import Bus
 
@@ -240,6 +241,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     shares: TimeShares = TimeShares()
     records: dict[str, int] = {}  # topic -> records written
     notes: tuple[str, ...] = ()  # anything else a reader must know
+    models: ModelFacts | None = None  # None: the intraday ensemble gave the signals
 
 
 class RunStats(msgspec.Struct, frozen=True, kw_only=True):

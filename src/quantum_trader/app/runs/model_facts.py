@@ -1,0 +1,106 @@
+"""The models of a run in its facts: what they are, what they lack, what would let them trade, and the run ungated."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.app.settings import RunSettings
+from quantum_trader.domain.ordered_sum import ordered_sum
+from quantum_trader.domain.trading import ClosedTrade
+from quantum_trader.engine.core import Engine
+from quantum_trader.models.forecasts import Lack, LoadedModel
+from quantum_trader.models.outlook import Outlook, outlook
+
+NOT_ASKED: Final = "NO_SIGNAL"  # the gated run had no signal there: it held something, or a stop had taken it out
+
+
+class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One model of a run."""
+
+    name: str
+    file: str
+    fingerprint: str
+    bars: str
+    warmup: int
+    horizon: str
+    exit: str
+    prior: tuple[float, float]
+    outlook: Outlook | None
+
+
+class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The models of a run, what they lack, and the signals that were not traded."""
+
+    rows: tuple[ModelRow, ...]
+    combined: Outlook | None
+    lacks: tuple[Lack, ...]
+    refused: tuple[tuple[int, str, str], ...]  # time, symbol, reason
+    ungated: bool
+
+
+def model_facts(engine: Engine) -> ModelFacts | None:
+    """The facts of *engine*'s models; None where the intraday ensemble gave the signals."""
+    forecasts = engine.market.forecasts
+    if forecasts is None:
+        return None
+    threshold = engine.policy.used(0).min_confidence
+    return ModelFacts(
+        rows=tuple(
+            _row(loaded, outlook(single, threshold))
+            for loaded, single in zip(forecasts.models, forecasts.single, strict=True)
+        ),
+        combined=outlook(forecasts.combined, threshold), lacks=tuple(forecasts.lacks()),
+        refused=tuple(engine.records.tally.refused), ungated=engine.settings.ungated,
+    )
+
+
+def _row(loaded: LoadedModel, found: Outlook | None) -> ModelRow:
+    leaves = f"score, stop {loaded.exit.stop_atr:g} ATR" if loaded.exit.on == "score" else "regime table"
+    return ModelRow(
+        name=loaded.name, file=Path(loaded.file).name, fingerprint=loaded.fingerprint, bars=loaded.model.bars,
+        warmup=loaded.model.warmup, horizon=loaded.model.horizon, exit=leaves,
+        prior=(loaded.forecast.prior_mean, loaded.forecast.prior_sd), outlook=found,
+    )
+
+
+def ungated_settings(settings: RunSettings) -> RunSettings:
+    """The same run with every target traded."""
+    return msgspec.structs.replace(settings, engine=msgspec.structs.replace(settings.engine, ungated=True))
+
+
+def missed(facts: ModelFacts, traded: list[ClosedTrade], ungated: list[ClosedTrade]) -> list[dict[str, Any]]:
+    """Why trades of the *ungated* run were not made, the weightiest reason first.
+
+    Each trade counts under the reason of the last signal of its symbol before its entry: trades, their sum in R, net
+    USDT of the ungated account.
+    """
+    why: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    for ts_ns, symbol, reason in facts.refused:
+        why[symbol].append((ts_ns, reason))
+    made = {(one.symbol, one.entry_ns) for one in traded}
+    count: Counter[str] = Counter()
+    results: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    for one in ungated:
+        if (one.symbol, one.entry_ns) in made:
+            continue
+        reason = _reason(why[one.symbol], one.entry_ns)
+        count[reason] += 1
+        results[reason].append((one.r_multiple, one.pnl))
+    rows = [
+        {"reason": reason, "trades": number, "sum_r": ordered_sum(r for r, _ in results[reason]),
+         "net": ordered_sum(pnl for _, pnl in results[reason])}
+        for reason, number in count.items()
+    ]
+    return sorted(rows, key=lambda row: -abs(row["sum_r"]))
+
+
+def _reason(refused: list[tuple[int, str]], entry_ns: int) -> str:
+    """The reason of the newest of *refused* that is no later than *entry_ns* and at most two days older."""
+    for ts_ns, reason in reversed(refused):
+        if ts_ns <= entry_ns:
+            return reason if entry_ns - ts_ns <= 172_800 * 10**9 else NOT_ASKED
+    return NOT_ASKED
