@@ -245,3 +245,49 @@ def test_a_run_without_warm_up_begins_to_learn_with_its_first_bar(file: Path) ->
     """`data.warm_up = false` is what the bars alone give."""
     result, _ = memory_run(settings(file, **{"data.warm_up": False, "data.start": "2018-03-25"}))
     assert not result.facts.trades
+
+
+def test_ungated_every_target_is_traded(file: Path) -> None:
+    """No threshold, policy, limit or governor: no signal is refused but for what is held; live refuses the setting."""
+    from quantum_trader.app.runs.live_settings import load_live_settings
+
+    gated = memory_run(settings(file, **{"rollout.fixed_confidence": 0.6}))[0].facts
+    free = memory_run(settings(file, **{"rollout.fixed_confidence": 0.6, "engine.ungated": True}))[0].facts
+    assert gated.refusals["LOW_CONFIDENCE"] > 50
+    assert set(free.refusals) <= {"CLOSES_FIRST", "ORDER_PENDING"}
+    assert len(free.trades) > 2 * len(gated.trades)
+    assert free.models is not None
+    assert free.models.ungated
+    with pytest.raises(ConfigError, match=r"engine.ungated = true: is for comparing in a replay"):
+        load_live_settings(None, {}, {"engine.ungated": (True, "test")})
+
+
+def test_the_trades_that_were_not_made_are_counted_by_their_reason(file: Path) -> None:
+    """Every trade of the ungated run is one of the gated run or stands under a reason; the weightiest is first."""
+    from quantum_trader.app.runs.model_facts import missed, ungated_settings
+
+    chosen = settings(file, **{"rollout.fixed_confidence": 0.45})
+    gated, free = memory_run(chosen)[0].facts, memory_run(ungated_settings(chosen))[0].facts
+    assert gated.models is not None
+    rows = missed(gated.models, gated.trades, free.trades)
+    both = {(one.symbol, one.entry_ns) for one in gated.trades} & {(one.symbol, one.entry_ns) for one in free.trades}
+    assert sum(row["trades"] for row in rows) == len(free.trades) - len(both)
+    assert rows[0]["reason"] == "LOW_CONFIDENCE"
+    assert [abs(row["sum_r"]) for row in rows] == sorted((abs(row["sum_r"]) for row in rows), reverse=True)
+
+
+def test_the_report_says_what_would_let_a_model_trade(file: Path, tmp_path: Path) -> None:
+    """The command shows both results, the sentence and the reasons; a new model starts sceptical."""
+    from typer.testing import CliRunner
+
+    from quantum_trader.app.cli.main import app
+
+    arguments = ["run", "--model", f"{file}:Trend", "--from", "2018-01-01", "--to", "2018-02-28"]
+    said = CliRunner().invoke(app, arguments).output
+    for words in (
+        "ungated", "as this system trades it", "from the prior", "Why trades of the ungated run were not made",
+        "confidence below the threshold",
+    ):
+        assert words in said, said
+    ungated = CliRunner().invoke(app, [*arguments, "--ungated"]).output
+    assert "UNGATED: every target is traded" in ungated

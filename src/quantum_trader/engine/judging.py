@@ -110,8 +110,9 @@ class Judging:
             )
             books.forget_streak()
             self._shadow_wins = 0
-            notice = HaltNotice(kind="streak", reason=reason, owner="engine", exit_path="")
-            self._records.record("halt.cleared", "", now_ns, notice)
+            if self._policy.settings.policy_enabled:  # the policy alone asks for the streak, by its profile's limits
+                notice = HaltNotice(kind="streak", reason=reason, owner="policy", exit_path="")
+                self._records.record("halt.cleared", "", now_ns, notice, POLICY)
 
     def _exits_closed(self, ended: list[tuple[int, float, float]]) -> None:
         """Hand the results of ended exit pairs to the evidence."""
