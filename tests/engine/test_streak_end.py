@@ -13,13 +13,16 @@ from quantum_trader.engine.judging import Judging
 from quantum_trader.policy.profiles import load_profile, profile_vector
 
 
-def judging(streak: tuple[int, int, int], wins: int) -> tuple[Judging, Books, list[Any]]:
+def judging(streak: tuple[int, int, int], wins: int, enabled: bool = True) -> tuple[Judging, Books, list[Any]]:
     """The part of the engine that ends streaks, after *wins* shadow wins in a row, SAFE, the last trade closed at 0."""
     books, records = Books(10_000.0, 2), []
     books.losing_streak, books.broken_streak, books.wins_since = streak
     part = Judging.__new__(Judging)
     part._account = SimpleNamespace(books=books)  # type: ignore[assignment]
-    part._policy = SimpleNamespace(slots=SimpleNamespace(profile=profile_vector(load_profile("SAFE"))))  # type: ignore[assignment]
+    part._policy = SimpleNamespace(  # type: ignore[assignment]
+        slots=SimpleNamespace(profile=profile_vector(load_profile("SAFE"))),
+        settings=SimpleNamespace(policy_enabled=enabled),
+    )
     part._records = SimpleNamespace(record=lambda *what: records.append(what))  # type: ignore[assignment]
     part._shadow_wins, part._last_close_ns = wins, 0
     return part, books, records
@@ -31,8 +34,8 @@ def test_two_shadow_wins_after_a_flat_day_end_the_streak_and_the_latch(streak: t
     part, books, records = judging(streak, 2)
     part._end_streak(24 * NS_PER_HOUR)
     assert (books.losing_streak, books.broken_streak, books.wins_since) == (0, 0, 0)
-    ((topic, _, _, notice),) = records
-    assert (topic, notice.kind) == ("halt.cleared", "streak")
+    ((topic, _, _, notice, source),) = records
+    assert (topic, notice.kind, source) == ("halt.cleared", "streak", "policy")
     assert notice.reason.endswith("ended by 2 shadow wins in a row and 24 h without a position")
 
 
@@ -55,4 +58,12 @@ def test_an_open_position_keeps_the_streak() -> None:
     books.positions["BTCUSDT"] = SimpleNamespace()  # type: ignore[assignment]
     part._end_streak(48 * NS_PER_HOUR)
     assert books.losing_streak == 4
+    assert not records
+
+
+def test_without_a_policy_nothing_is_said_of_a_streak() -> None:
+    """The policy alone asks for it, by the limits of its profile: what is traded does not depend on the profile."""
+    part, books, records = judging((4, 0, 0), 2, enabled=False)
+    part._end_streak(48 * NS_PER_HOUR)
+    assert books.losing_streak == 0
     assert not records
