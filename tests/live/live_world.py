@@ -27,6 +27,7 @@ from quantum_trader.live.inputs import (
 )
 from quantum_trader.live.session import Session
 from quantum_trader.market.instruments import instrument_for
+from quantum_trader.models.forecasts import Forecasts
 from quantum_trader.policy.profiles import OrchestratorConfig
 from quantum_trader.risk.governor import GOV_ROW_PEAK
 
@@ -87,7 +88,7 @@ class World:
 
     def __init__(
         self, log: MemoryLog | None = None, store: MemoryStore | None = None, live: LiveAccount = ADOPTING,
-        **settings: Any,
+        forecasts: Forecasts | None = None, **settings: Any,
     ) -> None:
         self.log, self.store = log or MemoryLog(), store or MemoryStore()
         self.sink = CheckedSink()
@@ -95,7 +96,7 @@ class World:
         self.engine = Engine(
             [instrument_for(SYMBOL, 10_000.0)[0], instrument_for(OTHER, 1_000.0)[0]], MINUTE,
             EngineSettings(profile=profile, operator_resume_hours=0.0, **settings), self.sink,
-            live=live,
+            live=live, forecasts=forecasts,
         )
         self.session = Session(self.engine, self.log, self.store, MINUTE)
         self.fills = 0

@@ -94,13 +94,15 @@ class Engine:
         recovery_after = int(slots.profile[pol.PROFILE_RECOVERY_AFTER])
         self.account = Account(self.instruments.symbols, settings.start_equity, recovery_after, slots.mem)
         self.halts = Halts(self.records, self.account)
-        self.market = Market(self.instruments, interval_ns, settings, self.records, self.halts, forecasts)
+        supervise = unsupervised if live is None else HaltOnFailure(self.shield, self.halt)
+        self.market = Market(
+            self.instruments, interval_ns, settings, self.records, self.halts, supervise, forecasts
+        )
         self.policy = PolicyInForce(slots, settings, self.account, self.records, self.shield, watcher)
         self.seen = parts.seen()
         self.reconciler = Reconciler()
         tracing = Tracing(tracer, self.records)
         self.tracing = tracing
-        supervise = unsupervised if live is None else HaltOnFailure(self.shield, self.halt)
         self.judging = Judging(
             self.market, self.account, self.policy, self.records, self.shield, self.instruments.symbols,
             ExitShadows(
@@ -233,6 +235,10 @@ class Engine:
         self.note("market.bar", batch.ts_ns + batch.interval_ns, BarsRecord(
             symbols=[self.symbols[index] for index in rows], ohlcv=batch.ohlcv[rows].tolist(), received_ns=received_ns,
         ))
+
+    def warm_models(self, ts_ns: int, ohlcv: Any, present: Any) -> None:
+        """Show the models whole bars (S, 5) of their own interval, from before the first bar that is decided on."""
+        self.market.warm_models(ts_ns, ohlcv, present)
 
     def before_hole(self, symbol: str, ts_ns: int) -> None:
         """Note that *symbol*'s data ends here for more than a day; the venue will close what is held."""

@@ -24,6 +24,7 @@ from quantum_trader.engine.halts import BAD_BARS, Halts
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.engine.supervision import Supervise
 from quantum_trader.models import forecast as fc
 from quantum_trader.models.forecasts import NEVER_HOURS, Forecasts
 from quantum_trader.risk.exits import DEFENSIVE_TRAIL_FACTOR, exit_row
@@ -58,10 +59,14 @@ class Market:
 
     def __init__(
         self, instruments: Instruments, interval_ns: int, settings: EngineSettings, records: Records, halts: Halts,
-        forecasts: Forecasts | None = None,
+        supervise: Supervise, forecasts: Forecasts | None = None,
     ) -> None:
-        """*forecasts*: of the models that give the signals; without them the intraday ensemble does."""
+        """*forecasts*: of the models that give the signals; without them the intraday ensemble does.
+
+        *supervise*: runs the models of a live account so that one that fails halts openings and nothing else.
+        """
         self.forecasts = forecasts
+        self._supervise = supervise
         self._instruments, self._records, self._halts = instruments, records, halts
         self.interval_ns = interval_ns
         # Bars decided on this long after their close are of the past: a newer one is complete, and they open nothing.
@@ -161,6 +166,16 @@ class Market:
         signals: list[int] = np.flatnonzero(self.kernel.out[:, col.SIGNAL]).tolist()
         return signals
 
+    def warm_models(self, ts_ns: int, ohlcv: Any, present: Any) -> None:
+        """Show the models whole bars (S, 5) of their own interval; the market's own measures do not see them."""
+        forecasts = self.forecasts
+        if forecasts is None:
+            return
+        fees, funding = self.symbols[:, stage.SYM_FEE_BPS], self.symbols[:, stage.SYM_FUNDING]
+        self._supervise(
+            "model", forecasts.name, self.now_ns, forecasts.warm, ts_ns, ohlcv, present, 2.0 * fees, funding
+        )
+
     def warm(self, batch: MarketBatch) -> None:
         """Let indicators, models and calibration see bars of before the trading begins; nothing else notes them."""
         self.kernel.advance(batch)
@@ -172,7 +187,9 @@ class Market:
         """Put the models' forecasts in the place of the ensemble's; returns the symbols that have a new target."""
         out = self.kernel.out
         fees, funding = self.symbols[:, stage.SYM_FEE_BPS], self.symbols[:, stage.SYM_FUNDING]
-        new = forecasts.take(batch, 2.0 * (fees + out[:, col.SLIPPAGE_BPS]) + out[:, col.SPREAD_BPS], funding)
+        costs_bps = 2.0 * (fees + out[:, col.SLIPPAGE_BPS]) + out[:, col.SPREAD_BPS]
+        now_ns = batch.ts_ns + self.interval_ns
+        new = self._supervise("model", forecasts.name, now_ns, forecasts.take, batch, costs_bps, funding)
         self._show(forecasts)
         return np.flatnonzero(out[:, col.SIGNAL]).tolist() if new else []
 

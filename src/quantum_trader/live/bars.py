@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.errors import OutcomeUnknown, VenueError, VenueUnavailable
@@ -12,12 +14,19 @@ from quantum_trader.engine.gateway import Command
 from quantum_trader.engine.supervision import Shield
 from quantum_trader.engine.venue_port import Kline
 from quantum_trader.live.context import LiveContext
+from quantum_trader.live.inputs import ModelBarsReceived
 from quantum_trader.live.requests import RequestTasks
 from quantum_trader.live.timing import Backoff
 
 _WRITE_TOGETHER: Final = 16  # bars written to the input log together while others are awaited
 _FETCHES: Final = 8  # requests for bars at a time
+_MODEL_BARS: Final = 1_000  # of the models' own interval, fetched at a first start where the venue has them
 _FUTURE_NS: Final = 60 * NS_PER_SECOND  # a bar that closes this far ahead of the venue's time is discarded
+
+
+def _no_bars(count: int) -> tuple[Any, Any]:
+    """An empty row of bars (count, 5), and which are there."""
+    return np.full((count, 5), np.nan), np.zeros(count, dtype=np.bool_)
 
 
 class BarCollector:
@@ -142,7 +151,7 @@ class BarCollector:
                 end = max(end, waiting[-1] + self._interval)
             start = self._decided_ns + self._interval
             if self._decided_ns < 0:
-                start = end - self.context.timing.warm_bars * self._interval
+                start = await self._warm_models(end - self.context.timing.warm_bars * self._interval)
             if start < end:
                 self.context.counts["repairs"] += 1
                 await self._fetch_all(start, end)
@@ -154,6 +163,31 @@ class BarCollector:
         finally:
             self._fetching = None
         self.decide_due()
+
+    async def _warm_models(self, start: int) -> int:
+        """Fetch the models' own bars from before *start*, as many as they need to warm up and to be judged by.
+
+        Returns where the other bars begin: where one of the models' does.
+        """
+        context, forecasts = self.context, self.context.engine.market.forecasts
+        if forecasts is None or forecasts.decisions:  # they have seen their bars
+            return start
+        length = forecasts.length_ns
+        start = start // length * length
+        first = start - max(forecasts.history.capacity, _MODEL_BARS) * length
+        rows: dict[int, tuple[Any, Any]] = {}
+        for index, symbol in enumerate(context.symbols):
+            for bar in await self._request_bars(symbol, first, start, length) or ():
+                if bar.volume > 0.0:
+                    ohlcv, present = rows.setdefault(bar.ts_ns, _no_bars(len(context.symbols)))
+                    ohlcv[index] = bar.open, bar.high, bar.low, bar.close, bar.volume
+                    present[index] = True
+        for ts_ns in sorted(rows):
+            ohlcv, present = rows[ts_ns]
+            self._send(context.session.apply(ModelBarsReceived(
+                ts_ns=ts_ns, ohlcv=ohlcv.tobytes(), present=present.tobytes()
+            )))
+        return start
 
     async def _fetch_all(self, start: int, end: int) -> None:
         """Fetch until at least one symbol is answered; a symbol that is refused stays out and delays no other."""
@@ -169,15 +203,20 @@ class BarCollector:
             self._add(index, bar)
         return bars is not None
 
-    async def _request_bars(self, symbol: str, start: int, end: int) -> list[Kline] | None:
-        """The bars of one symbol; None when the venue refuses them, or cannot be reached for ``klines_s``."""
+    async def _request_bars(
+        self, symbol: str, start: int, end: int, interval_ns: int = 0
+    ) -> list[Kline] | None:
+        """The bars of one symbol, of *interval_ns* (0: those that are decided on).
+
+        None when the venue refuses them, or cannot be reached for ``klines_s``.
+        """
         context, backoff = self.context, Backoff(self.context.timing)
         clock = asyncio.get_running_loop().time
         deadline = clock() + context.timing.klines_s
         while clock() < deadline:
             try:
                 async with self._few, asyncio.timeout(context.timing.klines_timeout_s):
-                    return await context.venue.get_klines(symbol, self._interval, start, end)
+                    return await context.venue.get_klines(symbol, interval_ns or self._interval, start, end)
             except (VenueUnavailable, OutcomeUnknown, TimeoutError) as error:
                 context.counts["klines failed"] += 1
                 await backoff.pause(error)

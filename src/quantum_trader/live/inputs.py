@@ -144,6 +144,17 @@ class FundingRateReceived(msgspec.Struct, frozen=True, kw_only=True, tag="rate")
     rate_8h: float
 
 
+class ModelBarsReceived(msgspec.Struct, frozen=True, kw_only=True, tag="warm"):
+    """Whole bars of the models' own interval, from before the first bar that a new session decides on.
+
+    *ohlcv* is a (S, 5) float64 matrix and *present* (S,) bool, as bytes.
+    """
+
+    ts_ns: int
+    ohlcv: bytes
+    present: bytes
+
+
 class FiltersChanged(msgspec.Struct, frozen=True, kw_only=True, tag="filters"):
     """The venue changed a symbol's filters (tick, step, smallest order)."""
 
@@ -161,7 +172,7 @@ class TimerFired(msgspec.Struct, frozen=True, kw_only=True, tag="tick"):
 Input = (
     SessionStarted | ProcessStarted | BarsReceived | VenueEventReceived | AccountRead | HealthChanged
     | OperatorRequestReceived | RolloutChanged | IntentReceived | MoneyTransferred | FundingRateReceived
-    | FiltersChanged | TimerFired
+    | FiltersChanged | ModelBarsReceived | TimerFired
 )
 
 encode_input: Final = msgspec.msgpack.Encoder().encode

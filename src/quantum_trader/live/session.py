@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.market import MarketBatch
@@ -28,6 +29,7 @@ from quantum_trader.live.inputs import (
     Input,
     InputLog,
     IntentReceived,
+    ModelBarsReceived,
     MoneyTransferred,
     OperatorRequestReceived,
     ProcessStarted,
@@ -200,7 +202,7 @@ class Session:
     def _take_news(
         self,
         event: SessionStarted | ProcessStarted | HealthChanged | RolloutChanged | MoneyTransferred
-        | FundingRateReceived | FiltersChanged,
+        | FundingRateReceived | FiltersChanged | ModelBarsReceived,
     ) -> None:
         """Hand an input that leads to no command to the engine."""
         engine = self.engine
@@ -208,6 +210,9 @@ class Session:
             engine.on_health(event.level, event.connected, event.reason, event.ts_ns)
         elif isinstance(event, FundingRateReceived):
             engine.market.note_funding_rate(event.symbol, event.rate_8h)
+        elif isinstance(event, ModelBarsReceived):
+            ohlcv = np.frombuffer(event.ohlcv, dtype=np.float64).reshape(-1, 5)
+            engine.warm_models(event.ts_ns, ohlcv, np.frombuffer(event.present, dtype=np.bool_))
         elif isinstance(event, FiltersChanged):
             engine.note_filters(event.instrument, event.ts_ns)
         elif isinstance(event, MoneyTransferred):

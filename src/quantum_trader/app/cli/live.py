@@ -13,9 +13,11 @@ from quantum_trader.app.cli.options import (
     ConfigOption,
     EquityOption,
     JsonOption,
+    ModelOption,
     NoPolicyOption,
     PolicyOption,
     ProfileOption,
+    model_flags,
     policy_flags,
 )
 from quantum_trader.domain.errors import ConfigError
@@ -57,6 +59,7 @@ def live_command(
         str | None, typer.Option(_OLD_POLICY, metavar="OBSERVE|LIVE", hidden=True, help="Old form of --policy.")
     ] = None,
     equity: EquityOption = None,
+    model: ModelOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what a start does, and end without starting. Exit "
                                             "code 1 when a start would be refused.")] = False,
     quiet: Annotated[
@@ -80,7 +83,7 @@ def live_command(
     })
     run_flags = _given({
         "policy.profile": (profile, "--profile"), "account.start_equity": (equity, "--equity"),
-        **policy_flags(policy, no_policy, policy_mode, _OLD_POLICY),
+        **policy_flags(policy, no_policy, policy_mode, _OLD_POLICY), **model_flags(model),
     })
     raise typer.Exit(start(load_live_settings(config, live_flags, run_flags), state, plan, as_json, quiet))
 
