@@ -1,0 +1,87 @@
+"""The pages on models do what they say: their code is run, and their commands answer."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from tests.test_house import ROOT
+from typer.testing import CliRunner
+
+from quantum_trader.app.cli.main import app
+from quantum_trader.app.settings import keys_of
+
+FIRST, FREQTRADE, SCORES = (
+    (ROOT / "docs" / f"how-to-{name}.md").read_text() for name in ("first-model", "from-freqtrade", "score-file")
+)
+SPAN = ("--from", "2018-01-15", "--to", "2018-03-15")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The code blocks of a page."""
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def commands(text: str) -> list[list[str]]:
+    """The commands of a page, as words."""
+    return [shlex.split(line)[1:] for line in re.findall(r"^    (quantum-trader .*)$", text, re.MULTILINE)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with the files that the pages name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "cross.py").write_text(blocks(FREQTRADE, "python")[0])
+    (tmp_path / "scores.csv").write_text(blocks(SCORES, "csv")[0])
+    return tmp_path
+
+
+def invoked(words: list[str]) -> str:
+    """The output of a command; a run or sweep is cut to two months."""
+    result = CliRunner().invoke(app, [*words, *(SPAN if words[0] in ("run", "sweep") else ())])
+    assert result.exit_code == 0, f"{shlex.join(words)}: {result.output}"
+    return result.output
+
+
+def test_the_first_model_of_the_page_is_the_one_that_the_command_writes(folder: Path) -> None:
+    """`model new` writes it, `check` passes it, `run` shows both results, `sweep` varies it."""
+    written = [words for words in commands(FIRST) if words[0] in ("model", "run", "sweep")]
+    assert [words[0] for words in written] == ["model", "model", "run", "sweep"]
+    new, check, run, sweep = (invoked(words) for words in written)
+    assert "my_trend.py written" in new
+    assert "my_trend.py:MyTrend" in check
+    assert "ungated" in run
+    assert "MyTrend.days" in sweep
+    code = (folder / "my_trend.py").read_text()
+    for part in ("class MyTrend(Model)", "days: int = 28", "panel.close[-1] / panel.close[-1 - self.params.days] - 1.0"):
+        assert part in code
+        assert part in FIRST
+
+
+def test_the_classes_and_settings_of_the_page_run(folder: Path) -> None:
+    """The class as printed, the column form, and the settings file beside it."""
+    panel, columns = blocks(FIRST, "python")
+    (folder / "my_trend.py").write_text(panel)
+    (folder / "columns.py").write_text(columns)
+    (folder / "run.toml").write_text(blocks(FIRST, "toml")[0])
+    assert keys_of(folder / "run.toml")["models"][0]["params"] == {"days": 20}
+    assert "Model trend" in invoked(["run", "--config", "run.toml"])
+    assert "Model MyColumns" in invoked(["run", "--model", "columns.py:MyColumns"])
+
+
+def test_the_commands_for_people_of_freqtrade_answer(folder: Path) -> None:
+    """The crossing passes the check and runs."""
+    check, run = (invoked(words) for words in commands(FREQTRADE))
+    assert "cross.py:Cross" in check
+    assert "as this system trades it" in run
+
+
+def test_the_scores_of_the_page_are_read(folder: Path) -> None:
+    """The file of the page is a model; so is its settings section."""
+    (words,) = commands(SCORES)
+    assert "as this system trades it" in invoked(words)
+    (folder / "run.toml").write_text(blocks(SCORES, "toml")[0])
+    assert "bars 4h" in invoked(["run", "--config", "run.toml"])
