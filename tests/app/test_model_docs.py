@@ -56,7 +56,8 @@ def test_the_first_model_of_the_page_is_the_one_that_the_command_writes(folder: 
     assert "ungated" in run
     assert "MyTrend.days" in sweep
     code = (folder / "my_trend.py").read_text()
-    for part in ("class MyTrend(Model)", "days: int = 28", "panel.close[-1] / panel.close[-1 - self.params.days] - 1.0"):
+    change = "panel.close[-1] / panel.close[-1 - self.params.days] - 1.0"
+    for part in ("class MyTrend(Model)", "days: int = 28", change):
         assert part in code
         assert part in FIRST
 

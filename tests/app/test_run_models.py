@@ -291,3 +291,20 @@ def test_the_report_says_what_would_let_a_model_trade(file: Path, tmp_path: Path
         assert words in said, said
     ungated = CliRunner().invoke(app, [*arguments, "--ungated"]).output
     assert "UNGATED: every target is traded" in ungated
+
+
+def test_a_model_decides_over_loopback_as_in_the_replay(file: Path) -> None:
+    """The live engine, the driver and the adapter against the local venue: the same signals and trades."""
+    from quantum_trader.app.runs.local import run_over_local_venue
+
+    chosen = settings(file, **{"data.start": "2018-01-10", "data.end": "2018-01-31"})
+    paper, local = memory_run(chosen)[0].facts, run_over_local_venue(chosen).facts
+    assert len(paper.trades) >= 5
+    assert local.signals == paper.signals
+    assert local.refusals == paper.refusals
+
+    def bars(trades: Any) -> list[tuple[str, int, str]]:
+        half_hour = 1_800 * 10**9
+        return sorted((one.symbol, one.entry_ns // half_hour, one.exit_reason.value) for one in trades)
+
+    assert bars(local.trades) == bars(paper.trades)
