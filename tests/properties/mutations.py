@@ -605,7 +605,7 @@ MUTATIONS: Final = (
         "test_16_state_files_are_private",
     ),
     Mutation(
-        16, "app/runs/state_dir.py", 'os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)',
-        'os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)', "test_16_state_files_are_private",
+        16, "domain/private_files.py", "flags | _NO_FOLLOW | _NO_BLOCK, PRIVATE)",
+        "flags | _NO_FOLLOW | _NO_BLOCK, 0o644)", "test_16_state_files_are_private",
     ),
 )

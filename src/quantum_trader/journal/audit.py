@@ -21,6 +21,7 @@ import msgspec
 
 from quantum_trader.domain.clock import NS_PER_DAY, from_ns
 from quantum_trader.domain.errors import InputError, StateError
+from quantum_trader.domain.private_files import open_to_read, read_private
 from quantum_trader.journal.keys import SigningKey, signed_by
 from quantum_trader.journal.private import write_private
 
@@ -137,7 +138,7 @@ def record_lines(path: Path) -> Iterator[RecordLine]:
     ts_ns = 0
     if not path.exists():
         return
-    with path.open("rb") as handle:
+    with open(open_to_read(path), "rb") as handle:
         for raw in handle:
             line = raw.removesuffix(b"\n")
             with suppress(ValueError):
@@ -344,7 +345,7 @@ class AuditChain:
 
     def _public_key(self) -> str:
         path = self.directory / _PUBLIC
-        return path.read_text("ascii", errors="replace").strip() if path.exists() else ""
+        return read_private(path).decode("ascii", errors="replace").strip() if path.exists() else ""
 
     def _load(self, problems: list[Problem] | None = None) -> tuple[list[Seal], Anchor | None]:
         """Return the seals in the order of the chain, and the anchor they start from.
@@ -357,9 +358,9 @@ class AuditChain:
         for path in sorted(self.directory.glob("*.json")):
             try:
                 if path.name == _ANCHOR:
-                    anchor = msgspec.json.decode(path.read_bytes(), type=Anchor)
+                    anchor = msgspec.json.decode(read_private(path), type=Anchor)
                 else:
-                    seals.append(msgspec.json.decode(path.read_bytes(), type=Seal))
+                    seals.append(msgspec.json.decode(read_private(path), type=Seal))
             except ValueError as error:
                 found.append(Problem(kind="seal", day=path.stem[:10], detail=f"{path.name} cannot be read: {error}"))
         if anchor is not None:  # a kill during retire may leave seals that the anchor covers
@@ -568,7 +569,7 @@ class _DayCheck:
         sums = b""
         for seal in self._seals:
             path = self._directory / f"{seal.name}.checks"
-            content = path.read_bytes() if path.exists() else b""
+            content = read_private(path) if path.exists() else b""
             if hashlib.sha256(content).hexdigest() != seal.checks:
                 return None
             sums += content

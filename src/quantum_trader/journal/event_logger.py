@@ -23,10 +23,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from quantum_trader.domain.errors import InputError, StateError
+from quantum_trader.domain.private_files import (
+    UnsafePathError,
+    check_regular_file,
+    make_private_folder,
+    open_private,
+    why_unwritable,
+)
 from quantum_trader.journal.kinds import BY_TYPE, PAD, Event, KindTable, check_name
 from quantum_trader.journal.lines import check_line
 from quantum_trader.journal.recovery import known_kinds, last_number
 from quantum_trader.journal.ring import (
+    DISK_REFUSED,
     HEAD_BYTES,
     JSON_FLAG,
     RECORD_BYTES,
@@ -50,6 +58,10 @@ DEFAULT_DIRECTORY: Final = Path("journal")
 _RECORD: Final = struct.Struct("<Qqq")
 _NEVER: Final = -1
 _WAIT_S: Final = 0.0002
+_LOG_ROOM: Final = 8 << 20  # bytes of a new journal's disk that its ring leaves to the log
+_REFUSED_S: Final = 2.0  # a disk that refuses for this long is reported; the flusher goes on trying
+_FIRST_PAUSE_S: Final = 0.2
+_MOST_PAUSE_S: Final = 5.0  # between two starts of a flusher that ends at once
 _loggers: weakref.WeakSet[EventLogger] = weakref.WeakSet()
 
 
@@ -138,6 +150,25 @@ class _KindWords:
         self._lock = threading.Lock()
 
 
+class _Refusal:
+    """How long the disk has refused the flusher's writes, as far as it was asked."""
+
+    def __init__(self, ring: Ring, why: Callable[[], str]) -> None:
+        self._ring, self._why = ring, why
+        self._since_s = 0.0
+        self._seen = 0  # write errors when the disk was first found refusing
+
+    def lasts(self) -> str:
+        """Why the disk refuses when it has done so for long; else empty."""
+        words, now_s = self._ring.words, time.monotonic()
+        if not words[WORD_ERRNO]:
+            self._since_s = 0.0
+            return ""
+        if not self._since_s:
+            self._since_s, self._seen = now_s, int(words[WORD_ERRORS])
+        return self._why() if now_s - self._since_s >= _REFUSED_S and words[WORD_ERRORS] > self._seen else ""
+
+
 class EventLogger:
     """One producer of a journal. ``log`` may be called from any thread and from a coroutine; it never awaits.
 
@@ -165,6 +196,7 @@ class EventLogger:
         self._lock = self._own()
         self._ring = self._open_ring(ring_bytes)
         self._words = _KindWords(self._ring)
+        self._refusal = _Refusal(self._ring, self._why)
         self._flusher: subprocess.Popen[bytes] | None = None
         self._build()
         self._start_flusher()
@@ -184,8 +216,13 @@ class EventLogger:
         """Lock the producer's name for this process."""
         folder = self.directory / "rings"
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(folder / f"{self.producer}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            for used in (self.directory, folder, self.directory / "wal", self.directory / "lake"):
+                make_private_folder(used)
+            for suffix in ("ring", "flusher"):
+                check_regular_file(folder / f"{self.producer}.{suffix}")
+            descriptor = open_private(folder / f"{self.producer}.lock", os.O_RDWR | os.O_CREAT)
+        except UnsafePathError as error:
+            raise StateError(f"{error.filename}: {error.strerror}") from None
         except OSError as error:
             raise StateError(f"{folder}: cannot be used ({error.strerror}); choose a writable folder") from error
         try:
@@ -198,7 +235,10 @@ class EventLogger:
         return descriptor
 
     def _open_ring(self, ring_bytes: int) -> Ring:
-        """Return the ring of this name: the one that an ended process left, or a new one."""
+        """Return the ring of this name: the one that an ended process left, or a new one.
+
+        StateError, and no ring is left, where a new one would leave the disk no room for the log.
+        """
         path = self.directory / "rings" / f"{self.producer}.ring"
         if path.exists():
             ring = Ring(path, writable=True)
@@ -206,7 +246,7 @@ class EventLogger:
                 ring.words[WORD_CLOSED], ring.words[WORD_PRODUCER] = 0, os.getpid()
                 return ring
             ring.close()  # from before a restart of the machine: its events are in the log or were not durable
-        create_ring(path, ring_bytes, last_number(self.directory, self.producer))
+        create_ring(path, ring_bytes, last_number(self.directory, self.producer), spare=_LOG_ROOM)
         ring = Ring(path, writable=True)
         ring.set_kinds(KindTable(known_kinds(self.directory, self.producer)).encode())
         ring.words[WORD_PRODUCER] = os.getpid()
@@ -364,16 +404,31 @@ class EventLogger:
             self._dropped[name] = self._dropped.get(name, 0) + 1
             self._ring.words[WORD_DROPPED] += 1
             return False
-        if time.monotonic() > deadline:
-            number = int(self._ring.words[WORD_ERRNO])
-            cause = f"the disk says: {os.strerror(number)}" if number else "its flusher does not keep up"
+        refused = self._refusal.lasts()
+        if refused or time.monotonic() > deadline:
+            cause = refused or self._why() or "its flusher does not keep up"
             raise StateError(
-                f"{self.directory}: full for {self.wait_s:g} s, {cause}. This event was not accepted; "
+                f"{self.directory}: full, {cause}. This event was not accepted; "
                 "free space, the journal goes on by itself"
             )
         self.waits += 1
         time.sleep(_WAIT_S)
         return True
+
+    def _why(self) -> str:
+        """Why the disk refuses now; empty when it does not."""
+        number = int(self._ring.words[WORD_ERRNO])
+        if not number:
+            return ""
+        return f"the disk refuses ({why_unwritable(self.directory, OSError(number, os.strerror(number)))})"
+
+    def _what_is_safe(self) -> str:
+        """How many events are durable, where the others wait, and what to do."""
+        cursor, head = self._ring.cursor(), int(self._ring.words[WORD_HEAD])
+        return (
+            f"{cursor.seq:,} events are durable; {head - cursor.count:,} wait in {self._ring.path}, and the next start "
+            "on this folder makes them durable: free space, then start again"
+        )
 
     def _start_flusher(self) -> None:
         self._flusher = subprocess.Popen(
@@ -387,14 +442,18 @@ class EventLogger:
         self._ring.words[WORD_STARTS] += 1
 
     def _supervise(self) -> None:
-        """Restart the flusher when it ends before the logger."""
+        """Restart the flusher when it ends before the logger; the pause grows while it ends at once."""
+        pause_s = _FIRST_PAUSE_S
         while self._flusher is not None:
             started = time.monotonic()
             self._flusher.wait()
             if self._shutting():
                 return
             if time.monotonic() - started < 1.0:
-                time.sleep(0.2)
+                time.sleep(pause_s)
+                pause_s = min(2.0 * pause_s, _MOST_PAUSE_S)
+            else:
+                pause_s = _FIRST_PAUSE_S
             self._start_flusher()
 
     def _shutting(self) -> bool:
@@ -426,10 +485,10 @@ class EventLogger:
             cursor = self._ring.cursor()
             if cursor.count >= wanted:
                 return cursor.seq
-            if time.monotonic() > deadline:
-                number = int(self._ring.words[WORD_ERRNO])
-                cause = f"the disk says: {os.strerror(number)}" if number else "its flusher does not answer"
-                raise StateError(f"{self.directory}: not durable after {timeout_s:g} s, {cause}")
+            refused = self._refusal.lasts()
+            if refused or time.monotonic() > deadline:
+                cause = refused or self._why() or f"its flusher has not answered for {timeout_s:g} s"
+                raise StateError(f"{self.directory}: not durable, {cause}. {self._what_is_safe()}")
             time.sleep(_WAIT_S)
 
     def close(self, timeout_s: float = 120.0) -> None:
@@ -442,8 +501,8 @@ class EventLogger:
         self._token.append(None)
         self._ring.words[WORD_CLOSED] = 1
         try:
-            if self._flusher is not None:
-                self._flusher.wait(timeout_s)
+            if self._flusher is not None and self._flusher.wait(timeout_s) == DISK_REFUSED:
+                raise StateError(f"{self.directory}: not durable, {self._why()}. {self._what_is_safe()}")
         except subprocess.TimeoutExpired:
             raise StateError(f"{self.directory}: the flusher did not finish in {timeout_s:g} s; it goes on") from None
         finally:

@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Final
 
 from quantum_trader.domain.errors import QuantumTraderError, StateError
+from quantum_trader.domain.private_files import make_private_folder, open_private
 from quantum_trader.journal.recovery import drain_start
 from quantum_trader.journal.ring import (
+    DISK_REFUSED,
     WORD_BEAT,
     WORD_BOOT,
     WORD_CLOSED,
@@ -47,6 +49,7 @@ SEGMENT_BYTES: Final = 32 << 20
 BACKLOG: Final = 4  # finished segments that may be pending before the committer waits
 TAKE_EVENTS: Final = 1 << 15
 RETRY_S: Final = 0.05
+GIVE_UP_S: Final = 2.0  # a flusher whose producer ended waits this long for a disk that refuses
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
@@ -60,7 +63,7 @@ class Committer:
         self.directory, self.producer = directory, producer
         self.ring = Ring(directory / "rings" / f"{producer}.ring", writable=True)
         self.wal = directory / "wal"
-        self.wal.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_folder(self.wal)
         self._cursor = drain_start(directory, producer, self.ring) if self.of_this_boot else self.ring.cursor()
         self.finished: list[Path] = segments_of(self.wal, producer)
         self._publish_s, self._segment_bytes = publish_s, segment_bytes
@@ -140,14 +143,19 @@ class Flusher:
         self.committer = Committer(directory, producer, publish_s=publish_s)
         self.ready: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
         self.failure: BaseException | None = None
+        self.committed = threading.Event()  # nothing more comes from the committer
 
     def run(self) -> None:
-        """Work until the producer closed or died and everything is published."""
+        """Work until the producer closed or died and everything is published.
+
+        Raises OSError when the disk refused until the end; the events then wait in the ring's file for the next start.
+        """
         publisher = threading.Thread(target=self._publish, name="publish")
         publisher.start()
         try:
             self._commit()
         finally:
+            self.committed.set()
             self._hand_over()
             self.ready.put(None)
             publisher.join()
@@ -155,22 +163,32 @@ class Flusher:
             raise self.failure
         adopt(self.directory)
 
+    @property
+    def _over(self) -> bool:
+        """Whether the producer closed or died."""
+        return bool(self.committer.ring.words[WORD_CLOSED]) or os.getppid() != self.parent
+
     def _commit(self) -> None:
-        committer, words = self.committer, self.committer.ring.words
+        committer = self.committer
+        refused_s = 0.0  # how long the disk has refused since the producer ended
         while True:
-            over = bool(words[WORD_CLOSED]) or os.getppid() != self.parent  # read before the ring
+            over = self._over  # read before the ring
             try:
                 moved = committer.step(time.monotonic())
+                refused_s = 0.0
+                if over and committer.drained:
+                    committer.close()
+                    return
             except OSError as error:
                 committer.failed(error)
+                refused_s += RETRY_S if over else 0.0
+                if refused_s >= GIVE_UP_S:
+                    raise
                 time.sleep(RETRY_S)
                 continue
             self._hand_over()
-            while self.ready.qsize() > BACKLOG and self.failure is None:
+            while self.ready.qsize() > BACKLOG and self.failure is None and not self._over:
                 time.sleep(self.commit_s)
-            if over and committer.drained:
-                committer.close()
-                return
             if self.failure is not None:
                 raise self.failure
             if moved < TAKE_EVENTS:
@@ -208,22 +226,22 @@ class Flusher:
                     publish_segments(self.directory, paths)
                     break
                 except OSError:  # a full disk: durable events stay in the log, which readers read too
-                    if ended:
+                    if ended or self.committed.is_set():
                         return True
-                    time.sleep(1.0)
+                    self.committed.wait(1.0)
                 except QuantumTraderError as error:
                     self.failure = error
                     return False
         return True
 
 
-def lock(directory: Path, producer: str, *, wait: bool) -> int | None:
-    """Lock *producer* for this flusher; None when another holds the lock and *wait* is False."""
+def lock(directory: Path, producer: str) -> int | None:
+    """Lock *producer* for this flusher; None when another holds the lock."""
     path = directory / "rings" / f"{producer}.flusher"
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    make_private_folder(path.parent)
+    descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         return None
@@ -238,7 +256,7 @@ def adopt(directory: Path) -> list[str]:
     names |= {parts[0] for path in segments_of(directory / "wal") if (parts := segment_parts(path))}
     adopted = []
     for name in sorted(names):
-        held = lock(directory, name, wait=False)
+        held = lock(directory, name)
         if held is None:
             continue
         try:
@@ -280,11 +298,16 @@ def main() -> int:
     _keep_memory()
     gc.disable()  # no code here makes reference cycles, and a batch has a hundred thousand objects
     sys.setswitchinterval(0.0005)  # the committer must not wait for the publisher
-    held = lock(given.directory, given.producer, wait=True)
-    assert held is not None
-    Flusher(
-        given.directory, given.producer, commit_ms=given.commit_ms, publish_s=given.publish_s, parent=given.parent,
-    ).run()
+    try:
+        while lock(given.directory, given.producer) is None:  # an earlier flusher of this producer finishes its work
+            if os.getppid() != given.parent:
+                return 0
+            time.sleep(RETRY_S)
+        Flusher(
+            given.directory, given.producer, commit_ms=given.commit_ms, publish_s=given.publish_s, parent=given.parent,
+        ).run()
+    except OSError:
+        return DISK_REFUSED
     return 0
 
 

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.private_files import create_file, make_private_folder, open_private, read_private
 from quantum_trader.journal.segments import Damage, sync_folder
 
 NAME: Final = "manifest.json"
@@ -63,7 +64,7 @@ def read_manifest(directory: Path) -> Manifest:
     """Return the manifest in force; an empty one when there is none yet."""
     path = directory / "lake" / NAME
     try:
-        text, _, check = path.read_bytes().partition(b"\n")
+        text, _, check = read_private(path).partition(b"\n")
     except FileNotFoundError:
         return Manifest()
     try:
@@ -85,8 +86,8 @@ def _check(text: bytes) -> bytes:
 def changing(directory: Path) -> Iterator[Manifest]:
     """Lock the manifest and yield it for changes; it is written and takes force when the block ends."""
     lake = directory / "lake"
-    lake.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = os.open(lake / "manifest.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    make_private_folder(lake)
+    lock = open_private(lake / "manifest.lock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         manifest = read_manifest(directory)
@@ -100,14 +101,9 @@ def changing(directory: Path) -> Iterator[Manifest]:
         os.close(lock)
 
 
-def _private(path: str, flags: int) -> int:
-    """Open a file readable by its owner alone (mode 0600)."""
-    return os.open(path, flags, 0o600)
-
-
 def write_durably(path: Path, content: bytes | memoryview) -> None:
     """Write *path*, readable by its owner alone, and wait until the disk has it."""
-    with open(path, "wb", opener=_private) as handle:
+    with open(create_file(path), "wb") as handle:
         handle.write(content)
         handle.flush()
         os.fsync(handle.fileno())

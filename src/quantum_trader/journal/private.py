@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 from quantum_trader.domain.errors import StateError
-
-PRIVATE: Final = 0o600
-PRIVATE_FOLDER: Final = 0o700
+from quantum_trader.domain.private_files import (
+    UnsafePathError,
+    create_file,
+    make_private_folder,
+    open_private,
+    why_unwritable,
+)
 
 
 def private_folder(path: Path) -> None:
-    """Make *path* a folder, readable by its owner alone where it is new; StateError when that fails."""
+    """Make *path* a folder, mode 0700 where it is new; StateError when it is not usable or not private."""
     try:
-        path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        make_private_folder(path)
+    except UnsafePathError as error:
+        raise StateError(f"{path}: {error.strerror}") from None
     except OSError as error:
         raise StateError(f"{path}: cannot be made ({error.strerror}); choose a writable folder") from error
 
@@ -25,7 +30,7 @@ def create_private(path: Path, content: bytes = b"") -> bool:
     """Create *path* with *content*, mode 0600; False when it exists, StateError when it cannot be made."""
     private_folder(path.parent)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+        descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
         return False
     except OSError as error:
@@ -42,8 +47,7 @@ def write_private(path: Path, content: bytes) -> None:
     private_folder(path.parent)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), PRIVATE)
-        with open(descriptor, "wb") as handle:
+        with open(create_file(partial), "wb") as handle:
             handle.write(content)
             handle.flush()
             os.fsync(handle.fileno())
@@ -51,4 +55,4 @@ def write_private(path: Path, content: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             partial.unlink()
-        raise StateError(f"{path}: cannot be written ({error.strerror}); nothing was changed") from error
+        raise StateError(f"{path}: cannot be written ({why_unwritable(path, error)}); nothing was changed") from error

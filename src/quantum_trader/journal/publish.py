@@ -16,6 +16,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from quantum_trader.domain.private_files import make_private_folder
 from quantum_trader.journal.columns import concatenated, tables_of
 from quantum_trader.journal.manifest import Part, Published, changing, read_manifest, write_durably
 from quantum_trader.journal.ring import EventChunk
@@ -113,7 +114,7 @@ def _kept(directory: Path, damage: list[Damage]) -> list[Damage]:
     """Move damaged segments aside for inspection instead of removing them."""
     for name in {found.path for found in damage}:
         aside = directory / "damaged"
-        aside.mkdir(exist_ok=True, mode=0o700)
+        make_private_folder(aside)
         kept = directory / "wal" / name
         for number in count():
             other = aside / (f"{name}.{number}" if number else name)  # segment names are reused
@@ -136,7 +137,7 @@ def write_part(
     """Write one part durably under its final name; readers ignore it until the manifest lists it."""
     name = f"date={day}/kind={kind}/part-{producer}-{first:012d}-{last:012d}.parquet"
     path = directory / "lake" / name
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private_folder(path.parent)
     content = parquet_bytes(table, level)
     temporary = path.with_suffix(".new")
     write_durably(temporary, content)

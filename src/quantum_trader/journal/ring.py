@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.private_files import open_private, open_to_read, why_unwritable
 from quantum_trader.journal.kinds import decode_table
 
 MAGIC: Final = int.from_bytes(b"QTRING01", "little")
@@ -29,6 +30,7 @@ TABLE_BYTES: Final = (HEAD_BYTES - TABLE_AT) // 2
 RECORD: Final = np.dtype([("word", "<u8"), ("ts_ns", "<i8"), ("received_ns", "<i8")])
 RECORD_BYTES: Final = 24
 JSON_FLAG: Final = 1
+DISK_REFUSED: Final = 3  # exit code of a flusher whose disk refused until the end; its events wait in the ring's file
 EVENT_GUESS: Final = 256  # expected payload bytes of an event, which sets the sizes of the two areas
 
 # words of the head
@@ -71,7 +73,7 @@ class Ring:
 
     def __init__(self, path: Path, *, writable: bool) -> None:
         self.path = path
-        descriptor = os.open(path, os.O_RDWR if writable else os.O_RDONLY)
+        descriptor = open_private(path, os.O_RDWR) if writable else open_to_read(path)
         try:
             size = os.fstat(descriptor).st_size
             if size < HEAD_BYTES:
@@ -192,15 +194,20 @@ class Ring:
                 return [chunk for chunk, _ in chunks], start.seq
 
 
-def create_ring(path: Path, ring_bytes: int, seq: int) -> None:
-    """Make an empty ring whose next event gets number *seq* + 1; its disk space is reserved at once."""
+def create_ring(path: Path, ring_bytes: int, seq: int, *, spare: int = 0) -> None:
+    """Make an empty ring whose next event gets number *seq* + 1; its disk space is reserved at once.
+
+    StateError, and nothing is left behind, when the disk has no room for it and *spare* bytes besides.
+    """
     slots = max(1024, (ring_bytes - HEAD_BYTES) // (RECORD_BYTES + EVENT_GUESS))
     payload = max(1 << 16, ring_bytes - HEAD_BYTES - slots * RECORD_BYTES)
     size = HEAD_BYTES + slots * RECORD_BYTES + payload
     temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    temporary.unlink(missing_ok=True)
+    descriptor = open_private(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
-        os.posix_fallocate(descriptor, 0, size)  # a full disk fails here, not by a signal during a store
+        os.posix_fallocate(descriptor, 0, size + spare)  # a full disk fails here, not by a signal during a store
+        os.ftruncate(descriptor, size)
         with mmap.mmap(descriptor, size) as area:
             for page in range(0, size, mmap.PAGESIZE):
                 area[page] = 0
@@ -210,7 +217,11 @@ def create_ring(path: Path, ring_bytes: int, seq: int) -> None:
                 words[WORD_CURSORS + 2] = seq
                 words[WORD_MAGIC] = MAGIC
     except OSError as error:
-        raise StateError(f"{path}: cannot be made ({error.strerror}); free {size >> 20} MiB") from error
+        temporary.unlink(missing_ok=True)
+        raise StateError(
+            f"{path}: cannot be made ({why_unwritable(path, error)}); nothing was recorded. Free "
+            f"{size + spare >> 20} MiB there, or choose a folder on another disk"
+        ) from error
     finally:
         os.close(descriptor)
     os.replace(temporary, path)

@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from quantum_trader.domain.private_files import open_private, read_private
 from quantum_trader.journal.kinds import decode_table
 from quantum_trader.journal.ring import RECORD, RECORD_BYTES, EventChunk, RingCursor
 
@@ -104,7 +105,7 @@ class SegmentWriter:
         self.path = path
         self.size = 0
         self.first_seq = 0
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             os.posix_fallocate(self._descriptor, 0, reserve)
             os.fsync(self._descriptor)
@@ -149,7 +150,7 @@ def sync_folder(path: Path) -> None:
 def read_segment(path: Path, damage: list[Damage]) -> Iterator[Block]:
     """Intact blocks of *path* in order; unreadable bytes are appended to *damage*. A missing file is empty."""
     try:
-        content = memoryview(path.read_bytes())
+        content = memoryview(read_private(path))
     except FileNotFoundError:
         return
     parts = segment_parts(path)

@@ -24,6 +24,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLA
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.errors import ConfigError, InputError, StateError
 from quantum_trader.domain.fields import FieldLookup
+from quantum_trader.domain.private_files import UnsafePathError, check_regular_file
 from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.journal import tables
 from quantum_trader.journal.private import create_private
@@ -253,11 +254,21 @@ def _engine(url: str) -> Engine:
             "for PostgreSQL: pip install 'quantum-trader[postgres]'"
         ) from None
     if parsed.database and parsed.database != ":memory:":
-        create_private(Path(parsed.database))
+        _own_database(Path(parsed.database))
     engine = create_engine(parsed, connect_args={"timeout": _BUSY_S})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _own_database(path: Path) -> None:
+    """Make the database file private where it is new; StateError when it, or a file beside it, is a link or no file."""
+    create_private(path)
+    try:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            check_regular_file(path.with_name(path.name + suffix))
+    except UnsafePathError as error:
+        raise StateError(f"{error.filename}: {error.strerror}") from None
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

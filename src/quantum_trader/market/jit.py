@@ -12,6 +12,7 @@ from typing import Any
 import numba
 from numba import njit
 
+from quantum_trader.domain.private_files import make_private_folder
 from quantum_trader.domain.scalar import is_scalar
 
 _NO_KERNELS = (
@@ -41,7 +42,7 @@ def _cache_folder() -> Path:
     """Per-user folder for compiled kernels; a private temporary folder where the home is not writable."""
     try:
         folder = Path.home() / ".cache" / "quantum-trader" / f"kernels-{_source_hash()}"
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)  # others who could write here would choose the machine code that runs
         return folder
     except (OSError, RuntimeError):
         return Path(tempfile.mkdtemp(prefix="quantum-trader-kernels-"))

@@ -17,6 +17,7 @@ import msgspec
 
 from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.errors import StateError, require_finite
+from quantum_trader.domain.private_files import read_private
 from quantum_trader.policy.enforcement import SWITCH_EXIT_MODE, SWITCHES, switch_index
 from quantum_trader.policy.storage import set_aside, write_atomically
 
@@ -260,7 +261,7 @@ def read_ledger(directory: str | Path) -> RolloutLedger:
     """Read the ledger in *directory*; an empty one when there is no file; StateError when it is damaged."""
     path = Path(directory) / LEDGER_FILE
     try:
-        return RolloutLedger.load_state(msgspec.json.decode(path.read_bytes()))
+        return RolloutLedger.load_state(msgspec.json.decode(read_private(path)))
     except FileNotFoundError:
         return RolloutLedger()
     except (OSError, msgspec.MsgspecError) as error:

@@ -19,9 +19,9 @@ import msgspec
 from quantum_trader.domain.clock import NS_PER_DAY, iso, to_ns, utc_day
 from quantum_trader.domain.enums import OrchestratorMode
 from quantum_trader.domain.policy import RiskState
+from quantum_trader.domain.private_files import make_private_folder, open_private
 from quantum_trader.domain.trading import Signal
 from quantum_trader.policy.clock import now_ns
-from quantum_trader.policy.storage import PRIVATE, PRIVATE_FOLDER
 
 HISTORY: Final = 100
 _ACTIONS: Final[dict[str, str]] = {"LONG": "BUY", "SHORT": "SELL"}  # the published words of a line
@@ -290,11 +290,9 @@ class _DailyFile:
 
     def _open(self) -> None:
         """Open the day's file for appending and cut off a half-written last line, counted."""
-        self._folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-        descriptor = os.open(self._path(self._day), flags, PRIVATE)
+        make_private_folder(self._folder)
+        descriptor = open_private(self._path(self._day), os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
-            os.fchmod(descriptor, PRIVATE)
             size = os.fstat(descriptor).st_size
             whole = _whole_lines(descriptor, size)
             if whole < size:

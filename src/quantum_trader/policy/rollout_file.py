@@ -13,6 +13,7 @@ import msgspec
 
 from quantum_trader.domain.enums import OrchestratorMode
 from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.private_files import read_private
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.policy.rollout import SET_ASIDE, RolloutChange, RolloutState, enforced
 from quantum_trader.policy.storage import set_aside, write_atomically
@@ -99,7 +100,7 @@ class RolloutFile:
                 self._observe(f"{self.path.name} vanished", now_ns)
             return
         try:
-            state = _decode(self.path.read_bytes())
+            state = _decode(read_private(self.path))
         except (OSError, ValueError) as error:
             set_aside_as = set_aside(self.path, "damaged")
             self._stamp = self._look()
@@ -142,7 +143,7 @@ def read_state(directory: str | Path) -> RolloutState | None:
     """Read the state in *directory* and change nothing; None when there is no file, StateError when it is damaged."""
     path = Path(directory) / ROLLOUT_FILE
     try:
-        return _decode(path.read_bytes())
+        return _decode(read_private(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

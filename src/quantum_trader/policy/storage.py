@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
-PRIVATE: Final = 0o600
-PRIVATE_FOLDER: Final = 0o700
+from quantum_trader.domain.private_files import create_file, make_missing_folders
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -16,12 +14,11 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     The bytes are on disk before the name points at them, and a failed write leaves the old file and no other.
     """
-    path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    make_missing_folders(path.parent)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), PRIVATE)
+        descriptor = create_file(partial)
         with open(descriptor, "wb") as file:
-            os.fchmod(descriptor, PRIVATE)
             file.write(content)
             file.flush()
             os.fsync(descriptor)

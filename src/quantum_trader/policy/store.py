@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.private_files import read_private, why_unwritable
 from quantum_trader.policy.layout import MEM_SIZE, SLOT_SIZE
 from quantum_trader.policy.storage import set_aside, write_atomically
 
@@ -57,15 +58,15 @@ def write_state(path: Path, saved: SavedPolicy) -> None:
         write_atomically(path, msgspec.json.encode(saved))
     except OSError as error:
         raise StateError(
-            f"policy state {path.name!r} cannot be written: {error.strerror or error}; the policy goes on in memory, "
-            "the file is as it was before"
+            f"policy state {path.name!r} cannot be written: {why_unwritable(path, error)}; the policy goes on in "
+            "memory, the file is as it was before"
         ) from error
 
 
 def read_policy_state(path: Path, ring_size: int) -> SavedPolicy | str | None:
     """The state at *path*; None where there is none; a sentence when it was damaged and has been set aside."""
     try:
-        content = path.read_bytes()
+        content = read_private(path)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import suppress
@@ -13,6 +14,7 @@ import typer
 
 from quantum_trader.app.cli.options import JsonOption, StateOption
 from quantum_trader.domain.errors import InputError, StateError
+from quantum_trader.domain.private_files import create_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +144,7 @@ def export_command(
         raise InputError(f"--out {out}: must end in .parquet or .jsonl")
     lake, partial = _lake(state), out.with_name(f".{out.name}.partial")
     try:
-        partial.touch(0o600)
+        os.close(create_file(partial))
         if out.suffix == ".parquet":
             written = _export_parquet(lake, kind, partial)
         else:

@@ -166,12 +166,14 @@ def _close_journal(state: Path) -> None:
 
 def write_result(path: Path, content: bytes) -> None:
     """Write *content* to *path*, whole or not at all; StateError says why it cannot be written."""
+    from quantum_trader.domain.private_files import why_unwritable
     from quantum_trader.policy.storage import write_atomically
 
     try:
         write_atomically(path, content)
     except OSError as error:
-        raise StateError(f"{path}: cannot be written ({error.strerror}); nothing was left behind") from None
+        why = why_unwritable(path, error)
+        raise StateError(f"{path}: cannot be written ({why}); nothing was left behind") from None
 
 
 def _watched(

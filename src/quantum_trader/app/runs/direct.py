@@ -32,6 +32,7 @@ from quantum_trader.app.runs.status import (
     write_status,
 )
 from quantum_trader.domain.errors import ConfigError, StateError, VenueError
+from quantum_trader.domain.private_files import open_private, read_private
 from quantum_trader.engine.ports import VenueBalance, VenueOrder, VenuePosition
 from quantum_trader.engine.venue_port import ExecutionVenue
 
@@ -60,7 +61,7 @@ class DirectLog:
         self._show = show
         self._refused: OSError | None = None
         try:
-            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            self._descriptor = open_private(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         except OSError as error:  # closing continues without a disk: each step is shown as not recorded
             self._descriptor, self._refused = -1, error
 
@@ -86,7 +87,7 @@ class DirectLog:
 def read_direct(state_dir: Path) -> list[DirectAction]:
     """Steps of commands at the venue for this folder, oldest first; a damaged line is skipped."""
     try:
-        lines = (state_dir / DIRECT_FILE).read_bytes().split(b"\n")
+        lines = read_private(state_dir / DIRECT_FILE).split(b"\n")
     except OSError:
         return []
     actions = []

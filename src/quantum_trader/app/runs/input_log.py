@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.private_files import make_private_folder, open_private, read_private, why_unwritable
 
 _HEAD: Final = struct.Struct("<II")
 _SEGMENT_BYTES: Final = 64 << 20
@@ -28,12 +29,12 @@ class FileInputLog:
         """Open *folder* to append behind its last whole entry. Raises StateError when it cannot be used."""
         self.folder = folder
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private_folder(folder)
             numbers = self._numbers()
             self._number = numbers[-1] if numbers else 1
             self._torn = False
             self._descriptor = self._open(self._number)
-            self._size = _whole(self._path(self._number).read_bytes())[1]
+            self._size = _whole(read_private(self._path(self._number)))[1]
             os.ftruncate(self._descriptor, self._size)
         except OSError as error:
             raise StateError(f"{folder}: cannot be used ({error.strerror}); choose another --state folder") from error
@@ -52,7 +53,8 @@ class FileInputLog:
             except OSError:
                 self._torn = True
             raise StateError(
-                f"{self._path(self._number)}: cannot be written ({error.strerror}); nothing opens until it can"
+                f"{self._path(self._number)}: cannot be written ({why_unwritable(self.folder, error)}); nothing opens "
+                "until it can"
             ) from error
         self._size += len(block)
         if self._size >= _SEGMENT_BYTES:
@@ -94,13 +96,13 @@ class FileInputLog:
 
     def _content(self, number: int) -> bytes:
         """What file *number* holds, without what a failed append left behind its end."""
-        content, cut = self._path(number).read_bytes(), self._path(number).with_suffix(".cut")
-        return content[:int(cut.read_text())] if cut.exists() else content
+        content, cut = read_private(self._path(number)), self._path(number).with_suffix(".cut")
+        return content[:int(read_private(cut))] if cut.exists() else content
 
     def _rotate(self) -> None:
         os.fdatasync(self._descriptor)
         if self._torn:
-            cut = os.open(self._path(self._number).with_suffix(".cut"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            cut = open_private(self._path(self._number).with_suffix(".cut"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             try:
                 os.write(cut, str(self._size).encode())
             finally:
@@ -111,7 +113,7 @@ class FileInputLog:
         self._descriptor, self._size, self._torn = fresh, 0, False
 
     def _open(self, number: int) -> int:
-        return os.open(self._path(number), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        return open_private(self._path(number), os.O_RDWR | os.O_CREAT | os.O_APPEND)
 
     def _path(self, number: int) -> Path:
         return self.folder / _NAME.format(number)

@@ -48,6 +48,7 @@ from quantum_trader.app.runs.watchdog import Watchdog
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_EMERGENCY, GOVERNOR_CODES
 from quantum_trader.domain.errors import StateError, VenueError
+from quantum_trader.domain.private_files import make_private_folder, open_private, read_private, why_unwritable
 from quantum_trader.engine.core import Engine, LiveAccount
 from quantum_trader.engine.halts import OPERATOR
 from quantum_trader.engine.settings import EngineSettings
@@ -84,9 +85,11 @@ class PaperAccountFile:
     def load(self) -> dict[str, Any] | None:
         """The account as it was last kept; None when there is none. StateError when the file is damaged."""
         try:
-            content = self._path.read_bytes()
+            content = read_private(self._path)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise StateError(f"{self._path}: cannot be read ({error.strerror})") from None
         account: dict[str, Any] | None = unsealed(content)
         if account is None:
             raise StateError(f"{self._path}: damaged; remove it to begin with a fresh paper account")
@@ -98,7 +101,7 @@ class PaperAccountFile:
         try:
             write_atomically(self._path, content)
         except OSError as error:
-            raise StateError(f"{self._path}: cannot be written ({error.strerror})") from error
+            raise StateError(f"{self._path}: cannot be written ({why_unwritable(self._path, error)})") from error
 
 
 def venue_for(
@@ -396,8 +399,8 @@ def _sole_trader(keys: ApiKeys | None) -> Iterator[None]:
     name = hashlib.blake2b(f"{keys.endpoint}/{keys.key.reveal()}".encode(), digest_size=12).hexdigest()
     folder = Path.home() / ".local" / "state" / "quantum-trader" / "accounts"
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        make_private_folder(folder)
+        descriptor = open_private(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise StateError(f"{folder}: cannot be used ({error.strerror}); nothing was started") from error
     try:

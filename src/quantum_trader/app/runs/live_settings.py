@@ -20,6 +20,7 @@ from quantum_trader.app.runs.state_dir import LOCAL_RUN, in_use, is_held
 from quantum_trader.app.settings import LIVE_SECTION as SECTION
 from quantum_trader.app.settings import LoadedSettings, load_settings, read_toml, unknown_key
 from quantum_trader.domain.errors import ConfigError, StateError
+from quantum_trader.domain.private_files import read_private
 from quantum_trader.domain.symbols import check_symbols
 from quantum_trader.market.intervals import INTERVALS, interval_ns
 from quantum_trader.policy.storage import write_atomically
@@ -255,7 +256,7 @@ def read_folder(state_dir: Path) -> LiveFolder | None:
     """What the folder trades; None when it is no live folder. StateError when the file is damaged."""
     path = state_dir / FOLDER_FILE
     try:
-        raw = path.read_bytes()
+        raw = read_private(path)
     except FileNotFoundError:
         return None
     except OSError as error:

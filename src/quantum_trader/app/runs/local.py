@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from quantum_trader.app.runs.state_dir import LOCAL_RUN
 from quantum_trader.app.settings import RunSettings
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_SECOND
 from quantum_trader.domain.errors import StateError, VenueError
+from quantum_trader.domain.private_files import open_private
 from quantum_trader.engine.core import Engine, LiveAccount
 from quantum_trader.live.bars import BarCollector
 from quantum_trader.live.driver import DriverParts, LiveDriver
@@ -128,7 +130,7 @@ def run_over_local_venue(
         )
     session = LocalRun(settings, options or RunOptions())
     if folder is not None:
-        (folder / LOCAL_RUN).touch(0o600)
+        os.close(open_private(folder / LOCAL_RUN, os.O_WRONLY | os.O_CREAT))
     try:
         started = time.perf_counter()
         run_async(_Stepping(session, progress, pace).run())

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.private_files import open_private, read_private, why_unwritable
 
 
 def append_request(state_dir: Path, name: str, request: Any) -> None:
@@ -22,8 +23,11 @@ def append_request(state_dir: Path, name: str, request: Any) -> None:
             f"--state {state_dir}: is not a run's state folder; give the folder of `run --state` or `live --state`"
         )
     try:
-        descriptor = os.open(state_dir / name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        folder = state_dir.stat()
+        descriptor = open_private(state_dir / name, os.O_RDWR | os.O_CREAT | os.O_APPEND, owner=folder.st_uid)
         try:
+            if os.fstat(descriptor).st_uid != folder.st_uid:  # root halts another user's run, which has to read it
+                os.fchown(descriptor, folder.st_uid, folder.st_gid)
             size = os.fstat(descriptor).st_size
             torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # a full disk truncated the last request
             line = (b"\n" if torn else b"") + msgspec.json.encode(request) + b"\n"
@@ -34,7 +38,7 @@ def append_request(state_dir: Path, name: str, request: Any) -> None:
             os.close(descriptor)
     except OSError as error:
         raise StateError(
-            f"{state_dir / name}: cannot be written ({error.strerror}); the request was not recorded"
+            f"{state_dir / name}: cannot be written ({why_unwritable(state_dir, error)}); the request was not recorded"
         ) from error
 
 
@@ -54,7 +58,10 @@ class RequestLines:
             return []
         if size == self._size:
             return []
-        lines = self._path.read_bytes().split(b"\n")[:-1]
+        try:
+            lines = read_private(self._path).split(b"\n")[:-1]
+        except OSError:  # a link or no regular file: append_request writes nothing to one either, and says so
+            return []
         self._size = sum(len(line) + 1 for line in lines)
         fresh = lines[self.taken:]
         self.taken = len(lines)

@@ -19,6 +19,14 @@ import msgspec
 import numpy as np
 
 from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.private_files import (
+    UnsafePathError,
+    make_private_folder,
+    open_private,
+    open_to_read,
+    read_private,
+    why_unwritable,
+)
 from quantum_trader.policy.storage import set_aside, write_atomically
 
 LOCAL_RUN: Final = "local-run"  # marks the folder of a run over the local venue
@@ -80,7 +88,7 @@ def _restore(value: Any) -> Any:
 
 def is_held(path: Path) -> bool:
     """Whether a process holds the folder's lock; OSError when it has none. The lock is taken for an instant only."""
-    descriptor = os.open(path / "lock", os.O_RDONLY)
+    descriptor = open_to_read(path / "lock")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
@@ -103,7 +111,10 @@ class RecordFile:
 
     def __init__(self, path: Path, keep_bytes: int) -> None:
         self.path = path
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            raise self._failed(error) from error
         self._handle: IO[bytes] = os.fdopen(descriptor, "r+b", buffering=1 << 20)
         self._handle.truncate(keep_bytes)
         self._handle.seek(keep_bytes)
@@ -133,7 +144,7 @@ class RecordFile:
             raise self._failed(error) from error
 
     def _failed(self, error: OSError) -> StateError:
-        return StateError(f"{self.path}: cannot be written ({error.strerror}). {self.advice}")
+        return StateError(f"{self.path}: cannot be written ({why_unwritable(self.path, error)}). {self.advice}")
 
 
 class ScratchRecordFile(RecordFile):
@@ -157,10 +168,15 @@ class ScratchRecordFile(RecordFile):
         self.path.unlink(missing_ok=True)
 
 
+def _named(path: Path, error: OSError) -> str:
+    """The name of the file in *path* that *error* is about, and a blank; empty where it is *path* itself."""
+    return "" if error.filename == str(path) else f"{Path(error.filename).name} "
+
+
 def _open_lock(path: Path) -> int:
     """A descriptor of the lock that is there, for reading; -1 where there is none."""
     try:
-        return os.open(path / "lock", os.O_RDONLY)
+        return open_to_read(path / "lock")
     except OSError:
         return -1
 
@@ -175,10 +191,12 @@ class StateDir:
         """
         self.path = path
         try:
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            make_private_folder(path)
+            self._lock = open_private(path / "lock", os.O_RDWR | os.O_CREAT)
         except OSError as error:
             self._lock = _open_lock(path) if or_read_only else -1
+            if self._lock < 0 and isinstance(error, UnsafePathError):
+                raise StateError(f"--state {path}: {_named(path, error)}{error.strerror}") from None
             if self._lock < 0:
                 raise StateError(
                     f"--state {path}: cannot be used ({error.strerror}); choose a writable folder"
@@ -213,19 +231,22 @@ class StateDir:
             write_atomically(path, content)
         except OSError as error:
             raise StateError(
-                f"{path}: cannot be written ({error.strerror}); the previous checkpoint is intact. "
+                f"{path}: cannot be written ({why_unwritable(path, error)}); the previous checkpoint is intact. "
                 "Free space, then start again with the same --state to continue from it."
             ) from error
 
     def load_checkpoint(self) -> dict[str, Any] | None:
         """The last checkpoint; None when there is none. A damaged one is set aside and reported."""
         path = self.path / "checkpoint"
-        if not path.exists():
+        if not os.path.lexists(path):
             damaged = sorted(self.path.glob("checkpoint.damaged-*"))
             if damaged:
                 raise StateError(f"{damaged[-1]}: {_DAMAGED}")
             return None
-        state: dict[str, Any] | None = unsealed(path.read_bytes())
+        try:
+            state: dict[str, Any] | None = unsealed(read_private(path))
+        except OSError as error:
+            raise StateError(f"{path}: cannot be read ({error.strerror}); put it back to continue") from error
         if state is None:
             raise StateError(f"{path}: damaged; {set_aside(path, 'damaged')}. {_DAMAGED}")
         return state
@@ -244,7 +265,7 @@ class StateDir:
         if not size:
             return
         read = 0
-        with (self.path / "records.jsonl").open("rb") as handle:
+        with open(open_to_read(self.path / "records.jsonl"), "rb") as handle:
             for line in handle:
                 read += len(line)
                 yield line[:-1]

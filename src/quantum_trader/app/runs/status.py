@@ -21,6 +21,7 @@ from quantum_trader.app.runs.state_dir import is_held, unsealed
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOVERNOR_CODES, GovernorLevel, Side
 from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.private_files import read_private, why_unwritable
 from quantum_trader.engine.books import Position
 from quantum_trader.engine.gateway import Purpose, Ticket
 from quantum_trader.engine.halts import DAILY_LOSS, OPERATOR, RECONCILIATION
@@ -161,13 +162,13 @@ def write_status(state_dir: Path, status: LiveStatus) -> None:
     try:
         write_atomically(path, msgspec.json.encode(status) + b"\n")
     except OSError as error:
-        raise StateError(f"{path}: cannot be written ({error.strerror})") from error
+        raise StateError(f"{path}: cannot be written ({why_unwritable(path, error)})") from error
 
 
 def read_status(state_dir: Path) -> LiveStatus | None:
     """The status a live process last wrote; None when there is none or it is damaged."""
     try:
-        raw = msgspec.json.decode((state_dir / STATUS_FILE).read_bytes())
+        raw = msgspec.json.decode(read_private(state_dir / STATUS_FILE))
         return msgspec.convert(_with_unknown_numbers(raw, LiveStatus), LiveStatus)
     except (OSError, msgspec.DecodeError, TypeError, AttributeError):
         return None
@@ -201,7 +202,7 @@ def is_alive(state_dir: Path) -> bool:
 def holder(state_dir: Path) -> int:
     """Pid of the process that holds the folder's lock, or held it last; 0 when it is not recorded."""
     try:
-        return int((state_dir / "lock").read_bytes())
+        return int(read_private(state_dir / "lock"))
     except (OSError, ValueError):
         return 0
 
@@ -250,7 +251,7 @@ def _read(state_dir: Path, now_ns: int) -> _Known:
     try:
         known.held_s = _age(now_ns, (state_dir / "lock").stat().st_mtime_ns)
         known.checkpoint_age_s = _age(now_ns, path.stat().st_mtime_ns)
-        content = path.read_bytes() if known.live is None else b""
+        content = read_private(path) if known.live is None else b""
     except OSError:
         return known
     if known.live is None:
@@ -291,7 +292,7 @@ def _age(now_ns: int, then_ns: int) -> float:
 
 def _lines(path: Path) -> int:
     try:
-        return path.read_bytes().count(b"\n")
+        return read_private(path).count(b"\n")
     except OSError:
         return 0
 

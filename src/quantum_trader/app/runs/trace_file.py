@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from quantum_trader.domain.private_files import create_file, open_private, open_to_read, read_private
 from quantum_trader.journal.tracer import Span, Trace
 
 FILE_NAME: Final = "traces.jsonl"
@@ -44,7 +45,7 @@ class TraceFile:
         block, count = b"\n".join(self._pending) + b"\n", len(self._pending)
         self._pending, self._bytes = [], 0
         try:
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            descriptor = open_private(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             try:
                 os.write(descriptor, block)
                 size = os.fstat(descriptor).st_size
@@ -56,10 +57,10 @@ class TraceFile:
             self.lost += count
 
     def _halve(self) -> None:
-        content = self.path.read_bytes()
+        content = read_private(self.path)
         kept = content[content.index(b"\n", len(content) // 2) + 1:]
         fresh = self.path.with_suffix(".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = create_file(fresh)
         try:
             os.write(descriptor, kept)
         finally:
@@ -73,7 +74,7 @@ def measured(state_dir: Path, trace_id: str) -> Trace | None:
     token = f'"trace_id":"{trace_id}"'.encode()
     if not path.is_file():
         return None
-    with path.open("rb") as lines:
+    with open(open_to_read(path), "rb") as lines:
         for line in lines:
             if token in line:
                 found = line
