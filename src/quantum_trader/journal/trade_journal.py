@@ -7,7 +7,9 @@ has no effect: every table's key is (run, id).
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +26,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLA
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.errors import ConfigError, InputError, StateError
 from quantum_trader.domain.fields import FieldLookup
-from quantum_trader.domain.private_files import UnsafePathError, check_regular_file
+from quantum_trader.domain.private_files import UnsafePathError, check_regular_file, why_unwritable
 from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.journal import tables
 from quantum_trader.journal.private import create_private
@@ -32,6 +34,7 @@ from quantum_trader.journal.private import create_private
 NEWEST_MIGRATION: Final = "0001"  # the newest migration
 REPLAY: Final = "REPLAY"
 DEFAULT_FILE: Final = Path("journal") / "journal.db"
+_FULL: Final = "disk is full"  # as SQLite says it
 _BUSY_S: Final = 10.0
 _CHUNK: Final = 500  # rows a statement
 _MOST_DAYS: Final = 36_500
@@ -215,9 +218,15 @@ class TradeJournal:
         try:
             yield
         except SQLAlchemyError as error:
-            where = make_url(self.url).render_as_string(hide_password=True)
+            url = make_url(self.url)
+            where = url.render_as_string(hide_password=True)
             cause = str(error.orig) if isinstance(error, DatabaseError) and error.orig is not None else str(error)
-            raise StateError(f"trade journal {where}: {cause.splitlines()[0] if cause else 'not usable'}") from error
+            told = cause.splitlines()[0] if cause else "not usable"
+            if url.get_backend_name() == "sqlite" and _FULL in told:
+                full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                where_full = why_unwritable(Path(url.database or "."), full)
+                told += f" ({where_full}); none of these rows was added, free space"
+            raise StateError(f"trade journal {where}: {told}") from error
 
     def close(self) -> None:
         """Release the connections."""

@@ -319,13 +319,16 @@ class LiveRun:
     def _notes(self) -> tuple[str, ...]:
         """What keeps this process from opening though no halt stands, and what else needs a person."""
         mode = self.driver.reconciling.account_mode
-        return (*([mode] if mode and mode not in self.engine.halts.held else ()), *self._unwritten())
+        unwritten = self.unwritten()
+        return (*([mode] if mode and mode not in self.engine.halts.held else ()), *([unwritten] if unwritten else ()))
 
-    def _unwritten(self) -> tuple[str, ...]:
-        if self.engine.halts.inputs_written and not self.session.checkpoint_error and not self.driver.records_lost:
-            return ()
+    def unwritten(self) -> str:
+        """Why inputs or records cannot be written; empty when they can."""
+        failed = not self.engine.halts.inputs_written or self.session.checkpoint_error or self.driver.records_lost
+        if not failed and not self.records.trouble:
+            return ""
         why = self.session.checkpoint_error or self.records.trouble or self.engine.recording.last or "a write failed"
-        return (f"nothing opens until inputs and records can be written again: {why}",)
+        return f"nothing opens until inputs and records can be written again: {why}"
 
 
 class _Checkpoints:
@@ -449,7 +452,7 @@ async def _trade(
         try:
             taken = live.recover()
             settle_memory()
-            words = LiveWords(live.driver, _unsaid if quiet else say)
+            words = LiveWords(live.driver, _unsaid if quiet else say, live.unwritten)
             words.connected(taken)
             live.words = words
             stop_on_signals(live.driver.stop, words.stopping)

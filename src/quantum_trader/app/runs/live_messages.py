@@ -30,9 +30,12 @@ def say(text: str) -> None:
 class LiveWords:
     """Prints what has changed in a driver since the last look; the state at the start is not printed."""
 
-    def __init__(self, driver: LiveDriver, say: Callable[[str], None] = say) -> None:
-        """*driver*'s session has been recovered. *say* takes one line."""
-        self._driver, self._engine, self._say = driver, driver.engine, say
+    def __init__(
+        self, driver: LiveDriver, say: Callable[[str], None] = say, unwritten: Callable[[], str] = str
+    ) -> None:
+        """*driver*'s session has been recovered. *say* takes one line; *unwritten* says why the disk refuses."""
+        self._driver, self._engine, self._say, self._unwritten = driver, driver.engine, say, unwritten
+        self._refused = False
         self._open = set(self._engine.account.books.positions)
         self._trades = len(self._engine.records.tally.trades)
         self._others = self._engine.records.tally.others_count
@@ -52,6 +55,7 @@ class LiveWords:
     def look(self, health: HealthReport) -> None:
         """Print what changed since the last look."""
         self._streams(health)
+        self._disk()
         self._others_did()
         self._trading()
         self._safety()
@@ -80,6 +84,16 @@ class LiveWords:
             if up != self._up[name]:
                 self._up[name] = up
                 self._say(f"{name} stream {'is back' if up else 'lost; new entries stop until it is back'}")
+
+    def _disk(self) -> None:
+        """Print once that the disk refuses, and once that it takes everything again."""
+        why = self._unwritten()
+        if bool(why) != self._refused:
+            self._refused = bool(why)
+            self._say(
+                f"{why}; positions keep their stops at the venue" if why
+                else "inputs and records are written again; openings go on"
+            )
 
     def _trading(self) -> None:
         books, trades = self._engine.account.books, self._engine.records.tally.trades
