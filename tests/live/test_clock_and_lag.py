@@ -220,3 +220,47 @@ def test_no_session_begins_on_a_market_ahead_of_the_clock(warm: bytes) -> None:
     waits_for, begun = asyncio.run(run())
     assert not begun
     assert "speed 1" in waits_for
+
+
+def test_a_venue_clock_a_day_behind_its_market_is_named_as_what_it_is(warm: bytes) -> None:
+    """Nothing opens and the reason says by how much; with times that agree it is over. The lag is not the cause."""
+
+    async def run() -> tuple[bool, list[str], bool, float]:
+        world = World()
+        world.store.content = warm
+        world.session.recover()
+        world, venue, driver = make(world)
+        task = asyncio.create_task(driver.run(connected=True))
+        await until(lambda: driver.ready and not driver.requests)
+        mark = MarkPrice(symbol=SYMBOL, price=1e4, funding_rate=0.0, next_funding_ns=0, ts_ns=0)
+        venue.push(msgspec.structs.replace(mark, ts_ns=driver.clock.now_ns() + 86_400 * NS_PER_SECOND))
+        await until(lambda: not world.engine.halts.connected)
+        reasons = [one["data"]["reason"] for one in world.records("health.changed")]
+        behind = world.engine.halts.connected
+        venue.push(msgspec.structs.replace(mark, ts_ns=driver.clock.now_ns()))
+        await until(lambda: world.engine.halts.connected)
+        lag_s = driver.health().lag_s
+        driver.stop()
+        await task
+        return behind, reasons, world.engine.halts.connected, lag_s
+
+    behind, reasons, after, lag_s = asyncio.run(run())
+    assert not behind
+    assert "the market's times are +86400 s from the venue's clock" in reasons[-1]
+    assert after
+    assert lag_s < 1e6
+
+
+def test_without_any_bar_the_lag_counts_from_the_start() -> None:
+    """Not from 1970: a venue without bars was "1795875931.0 s" behind."""
+
+    async def run() -> float:
+        _, _, driver = make()
+        task = asyncio.create_task(driver.run(connected=True))
+        await until(lambda: driver.ready and driver.bars.caught_up)
+        lag_s = driver.health().lag_s
+        driver.stop()
+        await task
+        return lag_s
+
+    assert asyncio.run(run()) < 60.0

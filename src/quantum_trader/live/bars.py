@@ -42,6 +42,7 @@ class BarCollector:
         self._index = {symbol: index for index, symbol in enumerate(context.symbols)}
         self._decided_ns = 0  # open of the newest bars decided on
         self._caught_up = False  # the bars missed before this start have been decided on
+        self._caught_up_ns = 0  # when
         self._fetching: asyncio.Task[None] | None = None
         self._few = asyncio.Semaphore(_FETCHES)
         self._silent_until = 0.0  # no fetch of overdue bars before this, on the loop's clock
@@ -159,7 +160,8 @@ class BarCollector:
                 if ts_ns < end and not self.context.winding_down:
                     self._decide(ts_ns)
                     await asyncio.sleep(0)
-            self._caught_up = True
+            if not self._caught_up:
+                self._caught_up, self._caught_up_ns = True, self.context.clock.now_ns()
         finally:
             self._fetching = None
         self.decide_due()
@@ -230,9 +232,11 @@ class BarCollector:
     def lag_s(self) -> float:
         """How long the next bars are overdue, beyond the wait for the last symbol.
 
-        While the bars missed before a start are fetched nothing opens, and the lag is 0.
+        While the bars missed before a start are fetched nothing opens, and the lag is 0. Where no bar came at all
+        the lag counts from the end of that fetch.
         """
-        due = self._decided_ns + 2 * self._interval + int(self.context.timing.bar_wait_s * NS_PER_SECOND)
+        newest = self._decided_ns if self._decided_ns > 0 else self._caught_up_ns - self._interval
+        due = newest + 2 * self._interval + int(self.context.timing.bar_wait_s * NS_PER_SECOND)
         return max(0.0, (self.context.clock.now_ns() - due) / NS_PER_SECOND) if self._caught_up else 0.0
 
     def fetch_overdue(self) -> None:

@@ -17,6 +17,7 @@ from quantum_trader.live.inputs import HealthChanged, Input
 from quantum_trader.live.timing import HealthReport
 from quantum_trader.risk.governor import health_level
 
+_APART_NS: Final = 60 * NS_PER_SECOND  # the market's time stamps may be this far from the venue's clock
 _UNRECONCILED: Final = 3.0  # periods of comparison without agreement: trade smaller
 
 
@@ -26,6 +27,7 @@ class Streams:
     def __init__(self) -> None:
         self.up = {"market": False, "user": False}
         self._down_since: dict[str, float] = {}  # on the loop's clock
+        self._apart_ns = 0  # how far the market's newest time stamp was from the venue's clock, 0 within a minute
 
     def note(self, event: StreamState) -> None:
         """Note that a stream is up or down."""
@@ -34,6 +36,16 @@ class Streams:
             self._down_since.pop(event.stream, None)
         else:
             self._down_since.setdefault(event.stream, asyncio.get_running_loop().time())
+
+    def note_time(self, ts_ns: int, now_ns: int) -> None:
+        """Note the time stamp of a price that has just arrived, and the venue's time then."""
+        apart_ns = ts_ns - now_ns
+        self._apart_ns = apart_ns if abs(apart_ns) > _APART_NS else 0
+
+    @property
+    def apart_s(self) -> float:
+        """How far the market's time stamps are ahead of the venue's clock (behind: below 0); 0.0 within a minute."""
+        return self._apart_ns / NS_PER_SECOND
 
     def down_for(self, seconds: float) -> bool:
         """Whether a stream has been down for that long."""
@@ -58,7 +70,8 @@ class HealthMonitor:
         context, up = self.context, self._streams.up
         fill, critical = self._queue()
         offset, lag = context.clock.offset_ms(), self._bars.lag_s()
-        time_is_certain = abs(offset) < FOLLOW_MS  # while the clocks disagree, lateness cannot be judged
+        # while the clocks disagree, and while prices come from the future, lateness cannot be judged
+        time_is_certain = abs(offset) < FOLLOW_MS and self._streams.apart_s <= 0.0
         connected = up["market"] and up["user"] and time_is_certain and not self._checkpoints.records_lost
         lost = self._streams.down_for(context.timing.lost_s)
         level = max(health_level(lag, float(not lost), offset, fill), GOV_EMERGENCY if critical else 0)
@@ -71,6 +84,8 @@ class HealthMonitor:
         reason = (
             f"lag {lag:.1f} s, clock {offset:+.0f} ms, queue {100.0 * fill:.0f} %, unreconciled {unreconciled_s:.0f} s"
         )
+        if self._streams.apart_s:
+            reason += f", the market's times are {self._streams.apart_s:+.0f} s from the venue's clock"
         if not connected:
             reason += "".join(f", {name} stream down" for name, is_up in up.items() if not is_up)
             if self._checkpoints.records_lost:

@@ -65,11 +65,13 @@ class Listening:
         if isinstance(event, Kline):
             if not self.context.clock.observe(event.ts_ns + event.interval_ns):
                 self._health.check()  # before it is decided on: the bar may be as old as the clock is wrong
+            self._note_time(event.ts_ns + event.interval_ns)
             self._bars.take(event)
         elif isinstance(event, (OrderUpdate, Fill, FundingPayment)):
             self._report(event)
         elif isinstance(event, MarkPrice):
             self.context.clock.observe(event.ts_ns)
+            self._note_time(event.ts_ns)
             self.market_ns = max(self.market_ns, event.ts_ns)
             self._take_rate(event)
         elif isinstance(event, StreamState):
@@ -78,6 +80,10 @@ class Listening:
             self._leverages.note(event.symbol, event.leverage)
         elif isinstance(event, WalletChanged):
             self._take_wallet(event)
+
+    def _note_time(self, ts_ns: int) -> None:
+        """Note how far a time stamp is from the venue's clock, which the first of them may have set right."""
+        self._streams.note_time(ts_ns, self.context.clock.now_ns())
 
     def stream_changed(self, event: StreamState) -> None:
         """Note that a stream is down, or up again: then the missed events are read before the next decision."""

@@ -28,8 +28,35 @@ def test_without_the_token_nothing_is_done() -> None:
 
     venue = LocalVenue(exchange())
     assert run(scenario) == [403, 403]
-    assert not admin.allowed(venue, "192.0.2.1", f"Bearer {venue.admin_token}")
-    assert admin.allowed(venue, "127.0.0.1", f"Bearer {venue.admin_token}")
+    bearer = {"Authorization": f"Bearer {venue.admin_token}"}
+    assert admin.refusal(venue, "192.0.2.1", bearer)
+    assert not admin.refusal(venue, "127.0.0.1", bearer)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [
+        ("Origin", "http://evil.example", 403), ("Origin", "null", 403), ("Origin", "http://127.0.0.1:1", 403),
+        ("Origin", "http://127.0.0.1.evil.example:{port}", 403), ("Origin", "http://[::1", 403),
+        ("Origin", "http://127.0.0.1:{port}", 200), ("Origin", "http://localhost:{port}", 200),
+        ("Host", "evil.example", 403), ("Host", "evil.example:{port}", 403), ("Host", "x" * 5000, 403),
+        ("Host", "localhost", 200), ("Host", "127.0.0.1:{port}", 200), ("Host", "[::1]:{port}", 200),
+    ],
+)
+def test_a_page_of_another_site_administers_nothing_even_with_the_token(name: str, value: str, status: int) -> None:
+    """A foreign Origin or Host (a rebound name): 403 with the header's name, not the whole of a long value."""
+
+    async def scenario() -> tuple[int, bytes]:
+        async with served() as (venue, client):
+            headers = {"Authorization": f"Bearer {venue.admin_token}", name: value.format(port=venue.port)}
+            async with client.http.get(f"{venue.url}/admin/state", headers=headers) as answer:
+                return answer.status, await answer.read()
+
+    found, body = run(scenario)
+    assert found == status
+    if status == 403:
+        assert f"{name} = ".encode() in body
+        assert len(body) < 400
 
 
 def test_time_and_prices_are_moved_by_hand() -> None:
@@ -138,4 +165,4 @@ def test_a_number_out_of_its_domain_is_refused_by_name(action: str, given: dict[
 def test_a_token_beyond_ascii_is_no_token() -> None:
     """It is refused like any other wrong one."""
     venue = LocalVenue(exchange())
-    assert not admin.allowed(venue, "127.0.0.1", "Bearer \u00e9")
+    assert admin.refusal(venue, "127.0.0.1", {"Authorization": "Bearer \u00e9"})

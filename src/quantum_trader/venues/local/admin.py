@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -27,24 +28,47 @@ AdminAction = Callable[["LocalVenue", dict[str, Any]], Any]
 _MOST_BARS: Final = 100_000  # in one call, which blocks every other request
 _MOST_MS: Final = 366 * 86_400_000
 _LEAST: Final = 1e-12
+_SHOWN: Final = 100  # characters of a header or an action that an answer repeats
 
 
-def allowed(venue: LocalVenue, remote: str | None, authorization: str) -> bool:
-    """Whether the caller is on this machine and knows the token."""
+def refusal(venue: LocalVenue, remote: str | None, headers: Mapping[str, str]) -> str:
+    """Why a caller may not administer the venue; empty for one on this machine that knows the token.
+
+    A web page of another site cannot do it through a browser on this machine, with the token or without: the names
+    in ``Host`` and ``Origin`` must be this machine's, and the port in ``Origin`` this venue's.
+    """
+    given = headers.get("Authorization", "").encode(errors="replace")
+    if not _is_loopback(remote or "") or not hmac.compare_digest(given, f"Bearer {venue.admin_token}".encode()):
+        return "admin requests come from this machine, with the token the venue printed"
+    for name, own_port in (("Host", False), ("Origin", True)):
+        value = headers.get(name)
+        if value is not None and not _is_ours(venue, value, own_port=own_port):
+            return f"{name} = {value[:_SHOWN]!r}: admin requests come from no other site; call {venue.url}/admin"
+    return ""
+
+
+def _is_ours(venue: LocalVenue, value: str, *, own_port: bool) -> bool:
+    """Whether a ``Host`` or an ``Origin`` names this machine, and with *own_port* this venue's port."""
     try:
-        local = ipaddress.ip_address(remote or "").is_loopback
+        parts = urlsplit(value if own_port else f"//{value}")
+        host, port = parts.hostname or "", parts.port
     except ValueError:
-        local = False
-    return local and hmac.compare_digest(
-        authorization.encode(errors="replace"), f"Bearer {venue.admin_token}".encode()
-    )
+        return False
+    return (host == venue.settings.host or _is_loopback(host)) and (port == venue.port or not own_port)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def perform(venue: LocalVenue, action: str, body: str) -> tuple[int, Any]:
     """Do *action*: status and JSON."""
     found = ACTIONS.get(action)
     if found is None:
-        return 404, {"error": f"no action {action!r}: use one of {', '.join(ACTIONS)}"}
+        return 404, {"error": f"no action {action[:_SHOWN]!r}: use one of {', '.join(ACTIONS)}"}
     try:
         given = msgspec.json.decode(body, type=dict[str, Any]) if body else {}
         answer = found(venue, given)

@@ -332,8 +332,8 @@ class LocalVenue:
             self.flush()
 
     async def _administer(self, request: web.Request, action: str) -> web.StreamResponse:
-        if not admin.allowed(self, request.remote, request.headers.get("Authorization", "")):
-            return _json(403, {}, {"error": "admin requests come from this machine, with the token the venue printed"})
+        if refused := admin.refusal(self, request.remote, request.headers):
+            return _json(403, {}, {"error": refused})
         body = (await request.read()).decode(errors="replace")
         status, answer = admin.perform(self, action, body)
         return _json(status, {}, answer)
