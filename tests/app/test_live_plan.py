@@ -10,7 +10,9 @@ from typer.testing import CliRunner, Result
 
 from quantum_trader.app.cli.main import app
 from quantum_trader.app.runs.live_settings import bind_folder, load_live_settings
+from quantum_trader.app.runs.sole_trader import other_trader, sole_trader
 from quantum_trader.app.runs.state_dir import StateDir
+from quantum_trader.venues.binance.keys import ApiKeys, Secret
 
 PLAN = ["live", "--plan"]
 LOCAL = [*PLAN, "--mode", "LOCAL", "--address", "http://127.0.0.1:8080", "--symbols", "BTCUSDT"]
@@ -80,3 +82,33 @@ def test_a_plan_of_a_start_that_would_go_ends_with_zero(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "REFUSED" not in result.output
     assert not (tmp_path / "new").exists()
+
+
+def test_a_plan_whose_key_another_folder_trades_with_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the start would be: exit 1 with the masked key; free again once that process ends."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    keys = ApiKeys("local", Secret("k" * 64), Secret("s" * 64), "environment")
+    assert other_trader(keys) == ""
+    with sole_trader(keys):
+        taken = other_trader(keys)
+        monkeypatch.setenv("QT_LOCAL_KEY", "k" * 64)
+        monkeypatch.setenv("QT_LOCAL_SECRET", "s" * 64)
+        refused = invoke(*LOCAL, "--state", str(tmp_path / "other"))
+    assert "another process trades with it" in taken
+    assert "k" * 64 not in taken
+    assert refused.exit_code == 1
+    assert "REFUSED" in refused.output
+    assert "another process trades with it" in refused.output
+    assert other_trader(keys) == ""
+
+
+def test_a_plan_on_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
+    """As the start would be; the plan itself changes nothing."""
+    (tmp_path / "st").mkdir()
+    (tmp_path / "st").chmod(0o777)
+    result = invoke(*PLAN, "--state", str(tmp_path / "st"))
+    assert result.exit_code == 1
+    assert "REFUSED" in result.output
+    assert "lets others write it" in result.output

@@ -98,7 +98,7 @@ _LOOP["again"] = _LOOP
 @pytest.mark.parametrize(("field", "value"), [
     ("symbol", "\ud800"), ("trace_id", "a\udfff"), ("exit_reason", "\ud800"), ("facts", {"x": object()}),
     ("facts", {"x": "\ud800"}), ("facts", {"\ud800": 1}), ("facts", {"x": {"y": [object()]}}), ("facts", {"x": 2**64}),
-    ("facts", {"x": np.zeros(2)}), ("facts", _LOOP),
+    ("facts", {"x": np.zeros(2)}), ("facts", _LOOP), ("facts", {"x": {1: 2}}), ("facts", {"x": [{None: 1}]}),
 ])
 def test_a_typed_event_that_cannot_be_written_is_refused_by_name(field: str, value: Any) -> None:
     """The error comes when it is made, not from a logger that has taken it."""

@@ -15,7 +15,7 @@ from quantum_trader.app.runs.input_log import FileInputLog
 from quantum_trader.domain.enums import OrderStatus, OrderType
 from quantum_trader.domain.errors import StateError
 from quantum_trader.engine.facts import InputFailure
-from quantum_trader.live.inputs import HealthChanged, decode_input
+from quantum_trader.live.inputs import HealthChanged, OperatorRequestReceived, decode_input
 
 
 class BrokenSink:
@@ -196,3 +196,13 @@ def test_records_that_cannot_be_written_stop_openings_until_a_checkpoint(warm: b
     health = asyncio.run(run())
     assert any(not up and why.endswith(", records cannot be written: StateError: disk full") for up, why in health)
     assert health[-1][0]
+
+
+def test_an_input_that_cannot_be_encoded_is_unwritten_and_stops_no_session() -> None:
+    """A number beyond 64 bits and text that is not UTF-8: nothing opens until a checkpoint, as with a full disk."""
+    world = World().begin()
+    for reason in ("x", "\ud800"):
+        big = 2**70 if reason == "x" else world.now_ns
+        world.session.apply(OperatorRequestReceived(ts_ns=big, action="halt", reason=reason, actor="me"))
+    assert world.session.unwritten_inputs == 2
+    assert not world.engine.halts.inputs_written

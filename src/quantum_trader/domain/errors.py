@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Final
+
+_MOST_SHOWN: Final = 200
 
 
 class QuantumTraderError(Exception):
@@ -28,13 +31,43 @@ class InputError(QuantumTraderError, ValueError):
 def require(condition: bool, key: str, value: object, hint: str) -> None:
     """Raise InputError naming *key*, *value* and *hint* unless *condition* holds."""
     if not condition:
-        raise InputError(f"{key} = {value!r}: {hint}")
+        raise InputError(f"{key} = {shown(value)}: {hint}")
 
 
 def require_finite(key: str, value: float, hint: str = "must be a finite number") -> None:
     """Raise InputError unless *value* is a finite number (bool is not a number)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InputError(f"{key} = {value!r}: {hint}")
+    if not is_finite_number(value):
+        raise InputError(f"{key} = {shown(value)}: {hint}")
+
+
+def is_number(value: object) -> bool:
+    """Whether *value* is an int or a float (bool is neither) that a float can hold: NaN and the infinities too."""
+    return isinstance(value, float) or is_finite_number(value)
+
+
+def is_finite_number(value: object) -> bool:
+    """Whether *value* is an int or a float (bool is neither) that a finite float can hold."""
+    try:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an int beyond the largest float
+        return False
+
+
+def is_text(value: object) -> bool:
+    """Whether *value* is a str that UTF-8 can hold: half of a surrogate pair can be written nowhere."""
+    try:
+        return isinstance(value, str) and (value.isascii() or value.encode() != b"")
+    except UnicodeEncodeError:
+        return False
+
+
+def shown(value: object) -> str:
+    """*value* as an error repeats it: its repr, cut off after 200 characters; its type where it has none."""
+    try:
+        text = repr(value)
+    except (ValueError, TypeError, AttributeError, RecursionError):  # an int of 5,000 digits, a broken object
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}… ({len(text):,} characters)"
 
 
 class VenueError(QuantumTraderError):

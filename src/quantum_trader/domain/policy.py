@@ -6,16 +6,20 @@ Units: `_pct` is percent (1.0 = 1 %), `_bps` basis points, `_r` multiples of the
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from quantum_trader.domain.enums import Level, PerformanceTag
-from quantum_trader.domain.errors import require, require_finite
+from quantum_trader.domain.errors import is_number, is_text, require, require_finite
+
+_MOST: Final = 1 << 63
 
 
 def _require_count(key: str, value: object) -> None:
     """Raise InputError unless *value* is a whole number, 0 or more."""
     require(
-        isinstance(value, int) and not isinstance(value, bool) and value >= 0, key, value,
+        isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST, key, value,
         "must be a whole number, 0 or more",
     )
 
@@ -64,8 +68,7 @@ class RiskState(msgspec.Struct, frozen=True, kw_only=True):
             _require_count(key, getattr(self, key))
         if self.equity is not None:  # rule F2 handles a number that is not finite or not positive
             require(
-                isinstance(self.equity, (int, float)) and not isinstance(self.equity, bool), "equity", self.equity,
-                "must be a number or None",
+                type(self.equity) is float or is_number(self.equity), "equity", self.equity, "must be a number or None",
             )
 
 
@@ -82,7 +85,7 @@ class SymbolPerformanceData(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         require(
-            isinstance(self.symbol, str) and bool(self.symbol) and self.symbol == self.symbol.strip(), "symbol",
+            is_text(self.symbol) and bool(self.symbol) and self.symbol == self.symbol.strip(), "symbol",
             self.symbol, "must be a symbol like 'BTCUSDT'",
         )
         require_finite("winrate", self.winrate)
@@ -91,9 +94,9 @@ class SymbolPerformanceData(msgspec.Struct, frozen=True, kw_only=True):
         require_finite("cumulative_pnl", self.cumulative_pnl)
         require(isinstance(self.performance_tag, PerformanceTag), "performance_tag", self.performance_tag,
                 "must be GOOD, NEUTRAL or BAD")
-        if type(self.trades) is not int or self.trades < 0:
+        if type(self.trades) is not int or not 0 <= self.trades < _MOST:
             _require_count("trades", self.trades)
-        if type(self.consecutive_losses) is not int or self.consecutive_losses < 0:
+        if type(self.consecutive_losses) is not int or not 0 <= self.consecutive_losses < _MOST:
             _require_count("consecutive_losses", self.consecutive_losses)
 
 

@@ -9,6 +9,7 @@ by a logger.
 from __future__ import annotations
 
 import numbers
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Final, NamedTuple, get_origin
 
@@ -41,7 +42,24 @@ def check_fields(event: msgspec.Struct) -> None:
     except _UNWRITABLE:
         _check_each(event)
     for name in shape.mappings:
+        given = getattr(event, name)
+        if odd := _odd_keys(given.values()):
+            raise InputError(
+                f"{type(event).__name__}.{name} = {given!r}: cannot be written: the key {odd[0]!r} is no text; the "
+                "event is refused"
+            )
         force_setattr(event, name, FrozenDict(getattr(event, name)))
+
+
+def _odd_keys(values: Iterable[Any]) -> list[Any]:
+    """The keys of mappings within *values* that are no text: JSON would turn them into text."""
+    odd: list[Any] = []
+    for value in values:
+        if isinstance(value, dict):
+            odd += [key for key in value if not isinstance(key, str)] + _odd_keys(value.values())
+        elif isinstance(value, (list, tuple)):
+            odd += _odd_keys(value)
+    return odd
 
 
 def unwritable(value: Any) -> str:

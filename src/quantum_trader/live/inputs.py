@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 import msgspec
 import numpy as np
 
+from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderUpdate
 from quantum_trader.engine.reconciliation import VenueSnapshot
@@ -175,7 +176,17 @@ Input = (
     | FiltersChanged | ModelBarsReceived | TimerFired
 )
 
-encode_input: Final = msgspec.msgpack.Encoder().encode
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+def encode_input(event: Input) -> bytes:
+    """*event* as an entry of the input log; StateError for a value that cannot be written, such as 2**64."""
+    try:
+        return _encode(event)
+    except (OverflowError, ValueError, TypeError, RecursionError) as error:
+        raise StateError(f"an input of the kind {type(event).__name__} cannot be written ({error})") from None
+
+
 decode_input: Final = msgspec.msgpack.Decoder(Input).decode
 
 

@@ -12,7 +12,15 @@ from typing import Any, Final
 
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_SECOND, iso
 from quantum_trader.domain.enums import Direction, EntryMode, ExitMode, RiskProfile, Trend, VolLevel
-from quantum_trader.domain.errors import InputError, StateError, require, require_finite
+from quantum_trader.domain.errors import (
+    InputError,
+    QuantumTraderError,
+    StateError,
+    is_text,
+    require,
+    require_finite,
+    shown,
+)
 from quantum_trader.domain.loss_window import RING_SIZE, empty_ring, newest_equity, scale_ring
 from quantum_trader.domain.market import MarketState
 from quantum_trader.domain.policy import CostMetrics, RiskState, SymbolPerformanceData
@@ -66,10 +74,12 @@ from quantum_trader.policy.stability import (
     new_slot,
     scale_memory,
 )
+from quantum_trader.policy.storage import path_of
 from quantum_trader.policy.store import SavedPolicy, read_policy_state, write_state
 from quantum_trader.policy.streaks import StreakWatch
 from quantum_trader.policy.symbol_slots import SymbolSlots, close_slot, in_force, safer_slot
 
+_WRONG_TYPE: Final = (TypeError, AttributeError, ValueError, KeyError, OverflowError, RecursionError)
 CLOCK_TOLERANCE_S: Final = 60.0  # a clock may step back this much; then time stands still
 _HOUR_S: Final = 3_600.0
 _LIMITS: Final = frozenset({RULE_B1, RULE_B2, RULE_B3, RULE_B4})
@@ -94,7 +104,7 @@ class OrchestratorPolicy:
     ) -> None:
         self.active: ActiveProfile = get_active_profile(config, profile_name, directory=profile_directory)
         self.config: OrchestratorConfig = self.active.config
-        self.state_path = None if state_path is None else Path(state_path)
+        self.state_path = None if state_path is None else path_of("state_path", state_path)
         self.recovered_from = ""
         self.halt_reason = ""
         self._resumed = ""
@@ -126,7 +136,8 @@ class OrchestratorPolicy:
 
     def get_history(self, limit: int | None = None) -> list[TradingPolicy]:
         """The last policies, oldest first; at most 100, at most *limit*."""
-        require(limit is None or limit >= 0, "limit", limit, "cannot be negative")
+        whole = isinstance(limit, int) and not isinstance(limit, bool)
+        require(limit is None or (whole and limit >= 0), "limit", limit, "must be a whole number, 0 or more")
         history = list(self._history.policies)
         return history if limit is None else history[len(history) - min(limit, len(history)):]
 
@@ -166,6 +177,27 @@ class OrchestratorPolicy:
         a value out of its domain or a *now* more than a minute before the last one, StateError when the state cannot
         be saved.
         """
+        try:
+            return self._update(
+                regime_tag, vol_level, risk_state, symbol_performance, ensemble_quality, cost_metrics, direction,
+                markets, market_age_bars, now,
+            )
+        except _WRONG_TYPE as error:  # checked after the failure: this is the hot path
+            if isinstance(error, QuantumTraderError):
+                raise
+            raise _refusal({
+                "risk_state": (risk_state, RiskState),
+                "symbol_performance": (symbol_performance, SymbolPerformanceData),
+                "cost_metrics": (cost_metrics, CostMetrics), "markets": (markets, MarketState),
+            }, error) from None
+
+    def _update(
+        self, regime_tag: Trend | str, vol_level: VolLevel | str, risk_state: RiskState,
+        symbol_performance: Performances | None, ensemble_quality: float | None, cost_metrics: Costs | None,
+        direction: Direction | str | None, markets: Mapping[str, MarketState] | None, market_age_bars: float,
+        now: datetime | int | None,
+    ) -> TradingPolicy:
+        """Evaluate, hold, and return the policy in force; nothing changes before every input has been read."""
         now_ns = clock.now_ns() if now is None else time_ns("now", now)
         now_s = now_ns / NS_PER_SECOND
         symbol_performance = () if symbol_performance is None else symbol_performance
@@ -269,6 +301,8 @@ class OrchestratorPolicy:
         known = {*performed, *self._symbols.rows, *(markets or ())}
         if isinstance(costs, Mapping):
             known.update(costs.keys() - {OVERALL})
+        if known != self._known:
+            require(all(map(is_text, known)), "symbols", known, "must be symbols like 'BTCUSDT'")
         self._performed = performed
         return self._known if known == self._known else frozenset(known)
 
@@ -339,7 +373,7 @@ class OrchestratorPolicy:
 
     def halt(self, reason: str) -> None:
         """Permit no new trades until :meth:`resume`; *reason* is kept."""
-        require(bool(reason.strip()), "reason", reason, "say why")
+        _require_reason(reason, "say why")
         self._memo = None
         self._memory[MEM_HALT] = 1.0
         self.halt_reason = reason
@@ -352,7 +386,7 @@ class OrchestratorPolicy:
 
         Raises StateError when nothing is halted.
         """
-        require(bool(reason.strip()), "reason", reason, "say why it is safe to resume")
+        _require_reason(reason, "say why it is safe to resume")
         if not self.halted:
             raise StateError("nothing to resume: the policy is not halted")
         self._memo = None
@@ -376,7 +410,7 @@ class OrchestratorPolicy:
     # ---- persistence ------------------------------------------------------------------------------------------------
     def save(self, path: Path | str | None = None) -> None:
         """Write the memory to *path* (default: the state path), atomically; StateError when that fails."""
-        target = self.state_path if path is None else Path(path)
+        target = self.state_path if path is None else path_of("path", path)
         if target is None:
             raise StateError("no path: give save() one, or the policy a state_path")
         write_state(target, self._saved())
@@ -386,8 +420,9 @@ class OrchestratorPolicy:
 
         A damaged file is set aside and halts. Raises StateError when there is no file.
         """
-        if not self._restore(Path(path)):
-            raise StateError(f"policy state {Path(path).name!r}: no such file")
+        file = path_of("path", path)
+        if not self._restore(file):
+            raise StateError(f"policy state {file.name!r}: no such file")
         if self.state_path is not None:
             self.save()
 
@@ -487,6 +522,21 @@ def _same(kept: Any, given: Any) -> bool:
     if kept is given:
         return True
     return type(kept) is type(given) and isinstance(given, (list, dict, tuple)) and bool(kept == given)
+
+
+def _require_reason(reason: object, hint: str) -> None:
+    """Raise InputError unless *reason* is text that says something and can be saved."""
+    require(is_text(reason) and bool(str(reason).strip()), "reason", reason, hint)
+
+
+def _refusal(named: Mapping[str, tuple[Any, type]], error: Exception) -> InputError:
+    """Why update_policy cannot use what it was given, where *error* says that something is of a wrong type."""
+    for key, (given, kind) in named.items():
+        each = given.values() if isinstance(given, Mapping) else given if isinstance(given, (list, tuple)) else (given,)
+        by_name = not isinstance(given, Mapping) or all(map(is_text, given))
+        if given is not None and not (by_name and all(isinstance(one, kind) for one in each)):
+            return InputError(f"{key} = {shown(given)}: must be made of {kind.__name__}; a mapping is by symbol")
+    return InputError(f"update_policy: its arguments cannot be used ({error})")
 
 
 def _frozen(value: Any) -> Any:

@@ -20,7 +20,7 @@ from quantum_trader.domain.enums import (
     ExitMode,
     RiskProfile,
 )
-from quantum_trader.domain.errors import InputError, require, require_finite
+from quantum_trader.domain.errors import InputError, require, require_finite, shown
 from quantum_trader.domain.policy import RuleFired
 from quantum_trader.policy.layout import FIELD_COUNT, HOLD_WIDTH
 from quantum_trader.policy.rules import (
@@ -37,6 +37,7 @@ from quantum_trader.policy.rules import (
 from quantum_trader.policy.stability import looseness, similarity
 
 _E = TypeVar("_E", bound=Enum)
+_NO_TIME: Final = 1 << 63
 _DIGITS: Final = 10  # of numbers in the JSON form
 SlotValues = tuple[float, ...]  # looseness values of a slot, in the order of layout.FIELDS
 NO_BITS: Final[Mapping[str, int]] = MappingProxyType({})
@@ -49,23 +50,27 @@ def to_enum(kind: type[_E], key: str, value: object) -> _E:
         return value
     try:
         return kind(value)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         words = ", ".join(str(member.value) for member in kind)
-        raise InputError(f"{key} = {value!r}: must be one of {words}") from None
+        raise InputError(f"{key} = {shown(value)}: must be one of {words}") from None
 
 
 def time_ns(key: str, moment: datetime | int | str | None) -> int:
     """*moment* (UTC datetime, ns, or ISO 8601) in ns; 0 for None."""
     if moment is None:
         return 0
-    if isinstance(moment, datetime):
-        return to_ns(moment)
-    if isinstance(moment, int) and not isinstance(moment, bool):
-        return moment
     try:
-        return to_ns(datetime.fromisoformat(str(moment)))
-    except ValueError:
-        raise InputError(f"{key} = {moment!r}: must be a datetime, ns since the epoch, or ISO 8601 text") from None
+        if isinstance(moment, int) and not isinstance(moment, bool):
+            found = moment
+        else:
+            found = to_ns(moment if isinstance(moment, datetime) else datetime.fromisoformat(str(moment)))
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        found = _NO_TIME
+    if not -_NO_TIME < found < _NO_TIME:
+        raise InputError(
+            f"{key} = {shown(moment)}: must be a datetime, ns since the epoch, or ISO 8601 text, of 1678 to 2261"
+        )
+    return found
 
 
 class SymbolPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -314,6 +319,8 @@ class TradingPolicy:
 
     def allows(self, symbol: str) -> bool:
         """Whether *symbol* may be traded as far as symbols go; unlisted ones only when no symbol is known."""
+        if not isinstance(symbol, str):
+            raise InputError(f"symbol = {shown(symbol)}: must be a symbol like 'BTCUSDT'")
         if symbol in self.disallowed_symbols:
             return False
         return symbol in self._known or not (self._known or self.disallowed_symbols)
@@ -331,6 +338,8 @@ class TradingPolicy:
 
     def similarity_score(self, other: TradingPolicy) -> float:
         """How alike two policies are, 0..1, symmetric; 1.0 for equal ones."""
+        if not isinstance(other, TradingPolicy):
+            raise InputError(f"other = {shown(other)}: must be a TradingPolicy")
         slot = [0.0] * (FIELD_COUNT * HOLD_WIDTH)
         slot[::HOLD_WIDTH] = self._values
         return round(float(similarity(
@@ -364,7 +373,9 @@ class TradingPolicy:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TradingPolicy:
-        """The policy of :meth:`to_dict`, without the per-symbol part."""
+        """The policy of :meth:`to_dict`, without the per-symbol part; InputError for what is not such a form."""
+        if not isinstance(data, Mapping):
+            raise InputError(f"data = {shown(data)}: must be the mapping that to_dict() made")
         names = (
             "allow_new_trades", "risk_profile", "max_risk_pct", "min_confidence", "entry_mode", "exit_mode",
             "max_open_positions", "total_exposure_limit_pct", "allowed_symbols", "disallowed_symbols", "note",
@@ -373,8 +384,11 @@ class TradingPolicy:
         missing = [name for name in names if name not in data]
         if missing:
             raise InputError(f"{missing[0]}: missing from a saved policy")
-        rules = msgspec.convert(data.get("rules", []), tuple[RuleFired, ...])
-        return cls(rules=rules, **{name: data[name] for name in names})
+        try:
+            rules = msgspec.convert(data.get("rules", []), tuple[RuleFired, ...])
+            return cls(rules=rules, **{name: data[name] for name in names})
+        except (TypeError, AttributeError, msgspec.ValidationError) as error:
+            raise InputError(f"a saved policy: {error}") from None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle through :meth:`to_dict`, without the per-symbol part."""

@@ -99,6 +99,7 @@ def start(loaded: LoadedLive, state: Path, only_plan: bool, as_json: bool, quiet
     """
     from quantum_trader.app.process_guard import forget_keys, guarded_process
     from quantum_trader.app.runs.live_settings import plan_lines, start_plan
+    from quantum_trader.app.runs.sole_trader import other_trader
     from quantum_trader.venues.binance.keys import KeyLocation, Redactor, load_keys, os_keyring
 
     keys, missing = None, ""
@@ -114,7 +115,7 @@ def start(loaded: LoadedLive, state: Path, only_plan: bool, as_json: bool, quiet
         shown = None
         if keys is not None:
             shown = KeyLocation(endpoint=keys.endpoint, key=keys.masked, source=keys.source)
-        plan = start_plan(loaded.live, loaded.run, shown, state, missing)
+        plan = start_plan(loaded.live, loaded.run, shown, state, missing, other_trader(keys))
         if as_json:
             typer.echo(msgspec.json.encode(plan).decode())
         else:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import gc
-import hashlib
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import Random
 from typing import Any, Final, TypeVar
@@ -32,6 +30,7 @@ from quantum_trader.app.runs.live_settings import (
 )
 from quantum_trader.app.runs.operator_requests import OperatorRequests
 from quantum_trader.app.runs.outside_intents import BUS_TOPICS, IntentQueue, OutsideIntents
+from quantum_trader.app.runs.sole_trader import sole_trader
 from quantum_trader.app.runs.state_dir import RecordFile, StateDir, sealed, unsealed
 from quantum_trader.app.runs.status import (
     STOPPED,
@@ -48,7 +47,7 @@ from quantum_trader.app.runs.watchdog import Watchdog
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_EMERGENCY, GOVERNOR_CODES
 from quantum_trader.domain.errors import StateError, VenueError
-from quantum_trader.domain.private_files import make_private_folder, open_private, read_private, why_unwritable
+from quantum_trader.domain.private_files import read_private, why_unwritable
 from quantum_trader.engine.core import Engine, LiveAccount
 from quantum_trader.engine.halts import OPERATOR
 from quantum_trader.engine.settings import EngineSettings
@@ -366,7 +365,7 @@ def run_live(
     folder = StateDir(state)
     try:
         check_folder(state, loaded.live)
-        with _sole_trader(keys):
+        with sole_trader(keys):
             exposed = run_async(_trade(loaded, keys, folder, redactor, quiet=quiet, bus=bus))
         close_books(state, loaded.live)
     finally:
@@ -388,36 +387,6 @@ def close_books(state: Path, live: LiveSettings) -> None:
         feed_book(state, mode=live.mode.value)
     except (StateError, OSError) as error:
         say(f"the journal's books could not be closed ({error}); the next stop does it")
-
-
-@contextmanager
-def _sole_trader(keys: ApiKeys | None) -> Iterator[None]:
-    """Be the one process of this user that trades with *keys*: two would take each other's orders for strays.
-
-    Raises StateError when another does.
-    """
-    if keys is None:
-        yield
-        return
-    name = hashlib.blake2b(f"{keys.endpoint}/{keys.key.reveal()}".encode(), digest_size=12).hexdigest()
-    folder = Path.home() / ".local" / "state" / "quantum-trader" / "accounts"
-    try:
-        make_private_folder(folder)
-        descriptor = open_private(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        raise StateError(f"{folder}: cannot be used ({error.strerror}); nothing was started") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise StateError(
-            f"key {keys.masked} of {keys.endpoint}: another process trades with it, from another --state folder; stop "
-            "that one first, or use another account"
-        ) from None
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def settle_memory() -> None:

@@ -7,6 +7,7 @@ market data, without keys. Only LIVE risks money, and it needs a confirmation se
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from enum import Enum
@@ -20,7 +21,7 @@ from quantum_trader.app.runs.state_dir import LOCAL_RUN, in_use, is_held
 from quantum_trader.app.settings import LIVE_SECTION as SECTION
 from quantum_trader.app.settings import LoadedSettings, load_settings, read_toml, unknown_key
 from quantum_trader.domain.errors import ConfigError, StateError
-from quantum_trader.domain.private_files import read_private
+from quantum_trader.domain.private_files import check_private_folder, read_private
 from quantum_trader.domain.symbols import check_symbols
 from quantum_trader.market.intervals import INTERVALS, interval_ns
 from quantum_trader.policy.storage import write_atomically
@@ -344,9 +345,13 @@ _ORPHANS: Final = {
 
 
 def start_plan(
-    live: LiveSettings, run: LoadedSettings, key: KeyLocation | None, state: Path, keys_missing: str = ""
+    live: LiveSettings, run: LoadedSettings, key: KeyLocation | None, state: Path, keys_missing: str = "",
+    key_taken: str = "",
 ) -> StartPlan:
-    """The plan of a start with these settings and keys; *keys_missing* says why there are none."""
+    """The plan of a start with these settings and keys; *keys_missing* says why there are none.
+
+    *key_taken* says that another process trades with the key; empty when none does.
+    """
     settings = run.settings
     limits = msgspec.to_builtins(settings.risk)
     shown = {name: float(value) for name, value in limits.items() if isinstance(value, (int, float))}
@@ -359,21 +364,27 @@ def start_plan(
         leverage=settings.account.leverage, limits=shown, trigger_on=live.trigger_on.value,
         reconcile_s=live.reconcile_s, on_foreign=live.on_foreign.value, on_orphan=_ORPHANS[live.on_foreign],
         on_stop="positions stay open, their stops rest at the venue; restart with the same command to resume",
-        keys_missing=keys_missing, refusals=tuple(_refusals(live, state, keys_missing)),
+        keys_missing=keys_missing, refusals=tuple(_refusals(live, state, keys_missing, key_taken)),
     )
 
 
-def _refusals(live: LiveSettings, state: Path, keys_missing: str) -> list[str]:
+def _refusals(live: LiveSettings, state: Path, keys_missing: str, key_taken: str) -> list[str]:
     """Why a start would be refused before it connects."""
     found = [f"keys missing: {keys_missing}"] if keys_missing else []
     try:
         check_folder(state, live)
     except StateError as error:
         found.append(str(error))
+    if os.path.lexists(state):
+        try:
+            check_private_folder(state)
+        except OSError as error:
+            found.append(f"--state {state}: {error.strerror}")
     with suppress(OSError):  # without a lock file nothing holds the folder
         if is_held(state):
             found.append(in_use(state))
-    return found
+            return found  # the key is that process's
+    return [*found, key_taken] if key_taken else found
 
 
 def plan_lines(plan: StartPlan) -> list[str]:
