@@ -68,7 +68,7 @@ anything = st.recursive(
     max_leaves=6,
 )
 right = {
-    "regime_tag": st.sampled_from([*Trend, "TREND", "TRENDING"]), "vol_level": st.sampled_from([*VolLevel, "HIGH"]),
+    "regime_tag": st.sampled_from([*Trend, "TRENDING"]), "vol_level": st.sampled_from([*VolLevel, "HIGH"]),
     "ensemble_quality": st.none() | st.floats(0.0, 1.0), "direction": st.none() | st.sampled_from(Direction),
     "market_age_bars": st.floats(0.0, 100.0),
 }
@@ -121,7 +121,7 @@ def arguments_of(name: str, draw: Callable[[Any], Any], folder: Path) -> tuple[t
     if name == "update_policy":
         risk = create_risk_state(-1.0, None, 0, 0, 0.0, equity=draw(st.floats(0.0, 1e6)))
         cost = create_cost_metrics("LOW", "LOW")
-        state = MarketState(trend=Trend.RANGING, vol_level=VolLevel.NORMAL)
+        state = MarketState(trend=Trend.RANGING, direction=None, vol_level=VolLevel.NORMAL)
         named = {
             **{key: draw(st.one_of(value, value, value, anything)) for key, value in right.items()},
             "risk_state": draw(st.one_of(st.just(risk), st.just(risk), anything)),
@@ -163,7 +163,7 @@ def test_a_policy_takes_or_refuses_any_arguments_in_any_order(data: st.DataObjec
             assert 0.0 <= told.max_risk_pct < math.inf
         resumed_if_halted(policy)
         risk = create_risk_state(0.0, 0.0, 0, 0, 0.0)
-        assert policy.update_policy("TREND", "NORMAL", risk, now=2**62) is policy.get_policy()
+        assert policy.update_policy("TRENDING", "NORMAL", risk, now=2**63 - 1) is policy.get_policy()
 
 
 def resumed_if_halted(policy: OrchestratorPolicy) -> None:
