@@ -19,6 +19,7 @@ import msgspec
 
 from quantum_trader.domain.enums import OrchestratorMode
 from quantum_trader.domain.errors import ConfigError
+from quantum_trader.domain.private_files import MOST_SETTINGS, read_bounded
 from quantum_trader.domain.symbols import check_symbols
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market.recording import RecordingSettings
@@ -250,11 +251,11 @@ def _validate(settings: RunSettings) -> None:
 def read_toml(file: Path) -> dict[str, Any]:
     """The content of a settings file; ConfigError when it cannot be read."""
     try:
-        return tomllib.loads(file.read_text("utf-8"))
+        return tomllib.loads(read_bounded(file, MOST_SETTINGS).decode("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"--config {file}: cannot be read: {why}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"--config {file}: is not TOML: {error}") from None
 
 

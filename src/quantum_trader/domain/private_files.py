@@ -20,6 +20,7 @@ _NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 _NO_BLOCK: Final = getattr(os, "O_NONBLOCK", 0)
 _FOLDER: Final = getattr(os, "O_DIRECTORY", 0)
 _ROOT: Final = 0
+MOST_SETTINGS: Final = 1 << 20  # bytes of a settings file or a profile
 _LINK: Final = "is a symbolic link, and state is never read or written through one; remove the link"
 _NO_FILE: Final = "is not a regular file; remove it"
 _NO_FOLDER: Final = "is not a folder; name another one"
@@ -92,6 +93,15 @@ def read_private(path: Path) -> bytes:
     """The content of *path*; raises as :func:`open_to_read` does."""
     with open(open_to_read(path), "rb") as file:
         return file.read()
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """The content of a file that a user names, at most *most* bytes; OSError for more, however large it says it is."""
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most >> 10:,} KiB", str(path))
+    return content
 
 
 def check_regular_file(path: Path) -> None:

@@ -22,6 +22,7 @@ import msgspec
 
 from quantum_trader.domain.enums import ENTRY_CODES, EXIT_CODES, EntryMode, ExitMode
 from quantum_trader.domain.errors import ConfigError, is_finite_number, shown
+from quantum_trader.domain.private_files import MOST_SETTINGS, read_bounded
 from quantum_trader.policy.layout import LABELS, PROFILE_ROWS
 from quantum_trader.policy.storage import path_of
 
@@ -419,10 +420,10 @@ def read_profile(path: Path | str, *, directory: Path | str | None = None) -> Or
     """
     file = Path(path)
     try:
-        raw = tomllib.loads(file.read_text("utf-8"))
+        raw = tomllib.loads(read_bounded(file, MOST_SETTINGS).decode("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"profile file {file.name!r} cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"profile file {file.name!r} is not TOML: {error}") from None
     name = file.stem.upper()
     parent = raw.pop("extends", name if name in packaged_names() else None)

@@ -370,3 +370,56 @@ def test_frames_are_whole_json() -> None:
     text = run(scenario)
 
     assert msgspec.json.encode(msgspec.json.decode(text)).decode() == text
+
+
+def test_a_reader_that_reads_nothing_is_disconnected_and_delays_nobody() -> None:
+    """Its sender waits for the socket for ever: the connection is broken when it is too far behind, by both roads."""
+
+    async def scenario() -> tuple[int, list[Any], int]:
+        async with served() as (venue, client):
+            slow = await client.http.ws_connect(f"{venue.ws_url}/public/stream?streams=aaausdt@bookTicker")
+            chatty = await client.http.ws_connect(f"{venue.ws_url}/public/stream")
+            quick = await client.http.ws_connect(f"{venue.ws_url}/public/ws/aaausdt@bookTicker")
+            await connected(venue, 3)
+            told: list[Any] = []
+            (one,) = [found for found in venue.hub.connections if found.names and found.combined]
+            (other,) = [found for found in venue.hub.connections if not found.names]
+            filler = b'"' + b"x" * 2_000 + b'"'
+            for number in range(25_000):
+                one.send("aaausdt@bookTicker", filler)
+                other.answer({"result": "x" * 2_000, "id": number})
+                if number % 1_000 == 0:
+                    await asyncio.sleep(0)
+            for _ in range(200):
+                if len(venue.hub.connections) == 1:
+                    break
+                await asyncio.sleep(0.01)
+            venue.show({"AAAUSDT": 101.0})
+            told += await frames(quick, 1)
+            left = len(venue.hub.connections)
+            await slow.close()
+            await chatty.close()
+            return left, told, len(one._waiting) + len(other._waiting)
+
+    left, told, waiting = run(scenario)
+    assert left == 1
+    assert told[0]["s"] == "AAAUSDT"
+    assert waiting == 0, "nothing is kept for a connection that is gone"
+
+
+def test_a_connection_takes_no_more_streams_than_the_venue() -> None:
+    """1,024, whatever they are called; more are refused, and the refusal is short."""
+
+    async def scenario() -> list[Any]:
+        async with served() as (venue, client):
+            ws = await client.http.ws_connect(f"{venue.ws_url}/public/stream")
+            await ws.send_json({"method": "SUBSCRIBE", "params": [f"x{one}@y" for one in range(1024)], "id": 1})
+            await ws.send_json({"method": "SUBSCRIBE", "params": ["x0@y"], "id": 2})
+            await ws.send_json({"method": "SUBSCRIBE", "params": ["one@more"], "id": 3})
+            await ws.send_json({"method": "M" * 100_000, "id": 4})
+            return await frames(ws, 4)
+
+    first, again, more, odd = run(scenario)
+    assert (first["result"], again["result"]) == (None, None)
+    assert "1025 streams; one connection takes 1024" in more["error"]["msg"]
+    assert len(odd["error"]["msg"]) < 200

@@ -11,6 +11,7 @@ import typer
 from quantum_trader.app.cli.options import JsonOption
 from quantum_trader.app.cli.run import REPORT_HTML, REPORT_JSON, write_result
 from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.json_text import decode_json
 from quantum_trader.domain.private_files import read_private
 
 app = typer.Typer()
@@ -53,7 +54,7 @@ def read_report(state: Path) -> dict[str, Any]:
             f"quantum-trader run --state {state}"
         )
     try:
-        content = msgspec.json.decode(read_private(path))
+        content = decode_json(read_private(path))
     except msgspec.DecodeError as error:
         raise StateError(f"{path}: damaged ({error}); run again with the same --state to rewrite it") from None
     if not isinstance(content, dict) or content.get("kind") != "quantum-trader run report":

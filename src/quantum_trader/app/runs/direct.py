@@ -32,6 +32,7 @@ from quantum_trader.app.runs.status import (
     write_status,
 )
 from quantum_trader.domain.errors import ConfigError, StateError, VenueError
+from quantum_trader.domain.json_text import decode_json
 from quantum_trader.domain.private_files import open_private, read_private
 from quantum_trader.engine.ports import VenueBalance, VenueOrder, VenuePosition
 from quantum_trader.engine.venue_port import ExecutionVenue
@@ -93,7 +94,7 @@ def read_direct(state_dir: Path) -> list[DirectAction]:
     actions = []
     for line in lines:
         try:
-            actions.append(msgspec.json.decode(line, type=DirectAction))
+            actions.append(decode_json(line, DirectAction))
         except msgspec.DecodeError:
             continue
     return actions

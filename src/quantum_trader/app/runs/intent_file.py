@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.domain.errors import ConfigError, InputError
+from quantum_trader.domain.errors import ConfigError, InputError, shown
+from quantum_trader.domain.json_text import decode_json
 from quantum_trader.domain.trading import Intent
 from quantum_trader.live.intents import checked_intent
 
@@ -75,16 +76,16 @@ def read_intents(path: Path) -> IntentFile:
 
 def _intent(line: bytes, where: str) -> Intent:
     try:
-        row = msgspec.json.decode(line)
+        row = decode_json(line)
     except msgspec.DecodeError as error:
         text = line[:_SHOWN].decode("utf-8", errors="backslashreplace")
         raise ConfigError(f"{where}: {text!r}: is not JSON ({error}); write one intent a line") from None
     if not isinstance(row, dict):
-        raise ConfigError(f"{where}: {row!r}: is not an object with the fields of an intent")
+        raise ConfigError(f"{where}: {shown(row)}: is not an object with the fields of an intent")
     for key in row:
         if key not in _FIELDS:
             raise ConfigError(
-                f"{where}: {key} = {row[key]!r}: is not a field of an intent; use {', '.join(_FIELDS)}"
+                f"{where}: {key[:_SHOWN]} = {shown(row[key])}: is not a field of an intent; use {', '.join(_FIELDS)}"
             )
     values = {key: _value(row, key, where) for key, field in _FIELDS.items() if key in row or field.required}
     try:
@@ -101,7 +102,8 @@ def _value(row: dict[str, Any], key: str, where: str) -> Any:
     try:
         return msgspec.convert(row[key], _FIELDS[key].type, strict=True)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {key} = {row[key]!r}: {str(error)[:1].lower()}{str(error)[1:]}") from None
+        told = f"{str(error)[:1].lower()}{str(error)[1:]}"
+        raise ConfigError(f"{where}: {key} = {shown(row[key])}: {told}") from None
 
 
 def _check_more(intent: Intent) -> None:

@@ -21,6 +21,7 @@ from quantum_trader.app.runs.state_dir import LOCAL_RUN, in_use, is_held
 from quantum_trader.app.settings import LIVE_SECTION as SECTION
 from quantum_trader.app.settings import LoadedSettings, load_settings, read_toml, unknown_key
 from quantum_trader.domain.errors import ConfigError, StateError
+from quantum_trader.domain.json_text import decode_json
 from quantum_trader.domain.private_files import check_private_folder, read_private
 from quantum_trader.domain.symbols import check_symbols
 from quantum_trader.market.intervals import INTERVALS, interval_ns
@@ -263,7 +264,7 @@ def read_folder(state_dir: Path) -> LiveFolder | None:
     except OSError as error:
         raise StateError(f"{path}: cannot be read ({error.strerror})") from None
     try:
-        return msgspec.json.decode(raw, type=LiveFolder)
+        return decode_json(raw, LiveFolder)
     except (msgspec.DecodeError, ConfigError):
         raise StateError(
             f"{path}: damaged; nothing is traded from it. Put back a copy, or choose another --state folder"

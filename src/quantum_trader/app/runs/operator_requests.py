@@ -13,6 +13,7 @@ import msgspec
 
 from quantum_trader.app.runs.request_file import RequestLines, append_request
 from quantum_trader.domain.errors import InputError
+from quantum_trader.domain.json_text import decode_json
 
 FILE_NAME = "operator.jsonl"
 
@@ -61,7 +62,7 @@ class OperatorRequests:
         requests = []
         for line in self._lines.poll():
             try:
-                requests.append(msgspec.json.decode(line, type=OperatorRequest))
+                requests.append(decode_json(line, OperatorRequest))
             except msgspec.DecodeError:
                 continue
         return requests

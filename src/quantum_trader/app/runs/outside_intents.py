@@ -14,6 +14,7 @@ import msgspec
 from quantum_trader.app.runs.request_file import RequestLines, append_request
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import Side
+from quantum_trader.domain.json_text import decode_json
 from quantum_trader.domain.trading import Intent
 from quantum_trader.engine.core import Engine
 from quantum_trader.live.bus import TRADE_EXECUTED, TRADE_FAILED, TRADE_INTENT, Bus
@@ -88,7 +89,7 @@ class OutsideIntents:
         lines = self.requests.poll() if self.requests is not None else []
         for line in lines:
             try:
-                request = msgspec.json.decode(line, type=IntentRequest)
+                request = decode_json(line, IntentRequest)
             except msgspec.DecodeError:
                 continue  # a damaged line: the command that wrote it has reported an error
             if request.intent_id not in self._done:

@@ -21,6 +21,7 @@ from quantum_trader.app.runs.state_dir import is_held, unsealed
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOVERNOR_CODES, GovernorLevel, Side
 from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.json_text import decode_json
 from quantum_trader.domain.private_files import read_private, why_unwritable
 from quantum_trader.engine.books import Position
 from quantum_trader.engine.gateway import Purpose, Ticket
@@ -168,7 +169,7 @@ def write_status(state_dir: Path, status: LiveStatus) -> None:
 def read_status(state_dir: Path) -> LiveStatus | None:
     """The status a live process last wrote; None when there is none or it is damaged."""
     try:
-        raw = msgspec.json.decode(read_private(state_dir / STATUS_FILE))
+        raw = decode_json(read_private(state_dir / STATUS_FILE))
         return msgspec.convert(_with_unknown_numbers(raw, LiveStatus), LiveStatus)
     except (OSError, msgspec.DecodeError, TypeError, AttributeError):
         return None

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from quantum_trader.domain.json_text import decode_json
 from quantum_trader.domain.private_files import create_file, open_private, open_to_read, read_private
 from quantum_trader.journal.tracer import Span, Trace
 
@@ -79,7 +80,7 @@ def measured(state_dir: Path, trace_id: str) -> Trace | None:
             if token in line:
                 found = line
     try:
-        return msgspec.json.decode(found, type=Trace) if found is not None else None
+        return decode_json(found, Trace) if found is not None else None
     except msgspec.DecodeError:
         return None
 

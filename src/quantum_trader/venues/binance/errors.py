@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from quantum_trader.domain.errors import OutcomeUnknown, VenueError, VenueUnavailable
+from quantum_trader.domain.json_text import UNREADABLE
 
 TIMESTAMP: Final = -1021
 TOO_LATE: Final = -5028  # ME_RECVWINDOW_REJECT: it reached the matching engine after its receive window
@@ -69,7 +70,7 @@ def interpret(status: int, body: bytes, *, what: str, writes: bool, retry_after_
     """
     try:
         error = _decode_error(body)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         error = _ErrorBody(code=0, msg="")
     text = f"{what}: HTTP {status}" + (f", {error.code} {error.msg}" if error.code else "")
     if status in _BACK_OFF or error.code in NOT_EXECUTED or status == _FORBIDDEN:

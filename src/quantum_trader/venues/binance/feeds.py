@@ -9,9 +9,8 @@ from random import Random
 from typing import Final
 from urllib.parse import quote
 
-import msgspec
-
 from quantum_trader.domain.errors import VenueError, VenueUnavailable
+from quantum_trader.domain.json_text import UNREADABLE
 from quantum_trader.engine.venue_port import Unreadable
 from quantum_trader.market.intervals import interval_name
 from quantum_trader.venues.binance import history, parse, wire
@@ -108,7 +107,7 @@ class Feeds:
     def _on_market_frame(self, frame: bytes) -> None:
         try:
             event = parse.market_event(frame, self._interval_ns)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             self.queue.put(Unreadable(stream="market"))
             return
         if event is not None:
@@ -140,7 +139,7 @@ class Feeds:
     async def _on_user_frame(self, frame: bytes) -> None:
         try:
             decoded_frame = parse.user_frame(frame)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             self.queue.put(Unreadable(stream="user"))
             raise VenueError("a frame of the account could not be read: query the account for its content") from None
         if type(decoded_frame) is wire.ListenKeyExpiredFrame:

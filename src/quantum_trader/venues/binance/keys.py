@@ -342,7 +342,7 @@ def _read_file(environ: Mapping[str, str]) -> dict[str, _Pair]:
         raw = handle.read()
     try:
         return msgspec.convert(tomllib.loads(raw.decode()), dict[str, _Pair])
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError):
+    except (ValueError, RecursionError, msgspec.ValidationError):
         raise ConfigError(
             f"{FILE_VARIABLE} = {place!r}: must be TOML with a section for each endpoint, such as "
             f'["{TESTNET}"], and in it key and secret'

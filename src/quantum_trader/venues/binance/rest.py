@@ -16,6 +16,7 @@ import msgspec
 from yarl import URL
 
 from quantum_trader.domain.errors import OutcomeUnknown, VenueError, VenueUnavailable
+from quantum_trader.domain.json_text import UNREADABLE
 from quantum_trader.venues.binance import errors, wire
 from quantum_trader.venues.binance.clock import SAMPLES, ClockSample, VenueClock
 from quantum_trader.venues.binance.endpoints import Endpoint
@@ -221,7 +222,7 @@ def decoded(answer: bytes, decode: Callable[[bytes], wire.T], what: str) -> wire
     """Decode an answer; VenueError when it has another shape."""
     try:
         return decode(answer)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise VenueError(f"{what}: the answer has another shape than documented: {error}") from None
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from quantum_trader.domain.json_text import UNREADABLE
 from quantum_trader.venues.binance import wire
 from quantum_trader.venues.binance.wire import T
 
@@ -44,7 +45,7 @@ def readable_rows(kind: type[T]) -> Callable[[bytes], Readable[T]]:
     def decode(answer: bytes) -> Readable[T]:
         try:
             rows: list[Any] = whole(answer)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             rows = [_strict(kind, row) for row in _loose_list(answer, error)]
         found = Readable(row for row in rows if row is not None and _is_readable(row))
         found.told = len(rows)
@@ -64,7 +65,7 @@ def all_rows(kind: type[T]) -> Callable[[bytes], list[T]]:
     def decode(answer: bytes) -> list[T]:
         try:
             rows: list[T] = whole(answer)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             return [salvaged(kind, row) for row in _loose_list(answer, error)]
         return rows
 
@@ -85,7 +86,7 @@ def with_readable(
     def decode(answer: bytes) -> T:
         try:
             return strict(answer)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             found = _loose(answer, error)
             if not isinstance(found, dict):
                 raise
@@ -155,7 +156,7 @@ def _values(row: Any) -> list[Any]:
     return [getattr(row, name) for name in row.__struct_fields__]
 
 
-def _loose_list(answer: bytes, error: msgspec.DecodeError) -> list[Any]:
+def _loose_list(answer: bytes, error: Exception) -> list[Any]:
     """The rows of *answer*, also where a single number or text of it is malformed; raises *error* for another shape."""
     found = _loose(answer, error)
     if not isinstance(found, list):
@@ -163,7 +164,7 @@ def _loose_list(answer: bytes, error: msgspec.DecodeError) -> list[Any]:
     return found
 
 
-def _loose(answer: bytes, error: msgspec.DecodeError) -> Any:
+def _loose(answer: bytes, error: Exception) -> Any:
     try:
         return json.loads(answer)
     except (ValueError, RecursionError):

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from quantum_trader.domain.errors import QuantumTraderError
+from quantum_trader.domain.json_text import decode_json
 from quantum_trader.venues.local.api_errors import ApiError
 from quantum_trader.venues.local.coin_fees import COIN
 from quantum_trader.venues.local.faults import InjectedFault
@@ -70,7 +71,7 @@ def perform(venue: LocalVenue, action: str, body: str) -> tuple[int, Any]:
     if found is None:
         return 404, {"error": f"no action {action[:_SHOWN]!r}: use one of {', '.join(ACTIONS)}"}
     try:
-        given = msgspec.json.decode(body, type=dict[str, Any]) if body else {}
+        given = decode_json(body, dict[str, Any]) if body else {}
         answer = found(venue, given)
     except ApiError as error:
         return 400, error.body()

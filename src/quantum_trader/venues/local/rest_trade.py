@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from quantum_trader.domain.json_text import decode_json
 from quantum_trader.venues.local.api import Api, Routes
 from quantum_trader.venues.local.api_errors import ApiError
 from quantum_trader.venues.local.orders import AlgoOrder, Order, OrderTicket
@@ -163,7 +164,7 @@ def _each(rows: list[Any], act: Callable[[Any], Any]) -> list[Any]:
 
 def _batch(params: Params, name: str) -> list[Any]:
     try:
-        rows = msgspec.json.decode(text(params, name), type=list[Any])
+        rows = decode_json(text(params, name), list[Any])
     except msgspec.DecodeError:
         raise ApiError(-1130, name) from None
     if not 1 <= len(rows) <= 2 * _BATCH:

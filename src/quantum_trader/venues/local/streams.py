@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from aiohttp import ClientConnectionError, WSMsgType, web
 
+from quantum_trader.domain.json_text import decode_json
 from quantum_trader.venues.local.market_frames import MarketFrames, Stream, stream_of
 from quantum_trader.venues.local.orders import MarketTick, UserEvent
 from quantum_trader.venues.local.user_frames import expired_frame, user_frames
@@ -27,6 +28,8 @@ ALL: Final = "all"
 _LISTEN_KEY: Final = re.compile("[0-9a-f]{64}")
 _ENCODE: Final = msgspec.json.Encoder().encode
 _SLOW: Final = 20_000  # frames a client may be behind before its connection is broken
+_MOST_STREAMS: Final = 1024  # of one connection, as at Binance
+_SHOWN: Final = 100  # characters of a request that an answer repeats
 _PING_S: Final = 180.0
 
 
@@ -48,20 +51,25 @@ class Connection:
         """Queue one frame, wrapped when the connection is a combined one."""
         if self.closing:
             return
-        self._waiting.append(b'{"stream":"' + stream.encode() + b'","data":' + data + b"}" if self.combined else data)
-        if len(self._waiting) > _SLOW:
-            self.close()
-        self._wake.set()
+        self._queue(b'{"stream":"' + stream.encode() + b'","data":' + data + b"}" if self.combined else data)
 
     def answer(self, body: dict[str, Any]) -> None:
         """Queue the answer to a request on this socket."""
         if not self.closing:
-            self._waiting.append(_ENCODE(body))
-            self._wake.set()
+            self._queue(_ENCODE(body))
+
+    def _queue(self, frame: bytes) -> None:
+        """Queue one frame; a client that is too far behind is disconnected."""
+        self._waiting.append(frame)
+        if len(self._waiting) > _SLOW:
+            self.close()
+        self._wake.set()
 
     def close(self) -> None:
-        """Break the connection without a close frame as soon as the sender runs."""
+        """Break the connection without a close frame, now: its sender may wait for a client that reads nothing."""
         self.closing = True
+        self._waiting.clear()
+        self._abort()
         self._wake.set()
 
     async def pump(self) -> None:
@@ -71,6 +79,9 @@ class Connection:
             self._wake.clear()
             while self._waiting and not self.closing:
                 await self.socket.send_frame(self._waiting.popleft(), WSMsgType.TEXT)
+        self._abort()
+
+    def _abort(self) -> None:
         if self._request.transport is not None:
             self._request.transport.abort()
 
@@ -132,13 +143,18 @@ class Hub:
     def _request(self, connection: Connection, text: str) -> None:
         """SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS."""
         try:
-            message = msgspec.json.decode(text)
+            message = decode_json(text)
             method, number = message["method"], message.get("id")
             names = [str(name) for name in message.get("params") or []]
+            streams = len({*connection.names, *names}) if method == "SUBSCRIBE" else 0
         except (msgspec.DecodeError, TypeError, KeyError, AttributeError):
             connection.answer({"error": {"code": 3, "msg": "Invalid JSON: expected value"}})
             return
         result: Any = None
+        if streams > _MOST_STREAMS:
+            told = f"Invalid request: {streams} streams; one connection takes {_MOST_STREAMS}"
+            connection.answer({"error": {"code": 2, "msg": told}, "id": number})
+            return
         if method == "SUBSCRIBE":
             self._subscribe(connection, names)
         elif method == "UNSUBSCRIBE":
@@ -148,7 +164,9 @@ class Hub:
         elif method == "LIST_SUBSCRIPTIONS":
             result = list(connection.names) + list(connection.events)
         else:
-            connection.answer({"error": {"code": 2, "msg": f"Invalid request: unknown variant `{method}`"}})
+            connection.answer({
+                "error": {"code": 2, "msg": f"Invalid request: unknown variant `{str(method)[:_SHOWN]}`"},
+            })
             return
         connection.answer({"result": result, "id": number})
 

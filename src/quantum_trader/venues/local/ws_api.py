@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from quantum_trader.domain.errors import InputError
+from quantum_trader.domain.json_text import decode_json
 from quantum_trader.venues.local import rest_account, rest_market, rest_trade
 from quantum_trader.venues.local.api_errors import ApiError, not_here
 from quantum_trader.venues.local.params import Params
@@ -57,11 +58,13 @@ class SocketSession:
         number: Any = None
         now = self.api.wall_ms()
         try:
-            message = msgspec.json.decode(text)
+            message = decode_json(text)
             if not isinstance(message, dict):
                 raise ApiError(-1100, "request", "JSON")
             number = message.get("id")
             params = message.get("params") or {}
+            if not isinstance(params, dict):
+                raise ApiError(-1100, "params", "JSON object")
             self.api.limits.spend(1, now)
             result = self._result(str(message.get("method", "")), params, now)
             return {"id": number, "status": 200, "result": result, "rateLimits": self.api.limits.used(now)}
@@ -118,7 +121,7 @@ def _refusal(number: Any, error: ApiError) -> dict[str, Any]:
 def method_of(text: str | bytes) -> str:
     """The method a request names; empty when it is not readable."""
     try:
-        message = msgspec.json.decode(text)
+        message = decode_json(text)
     except msgspec.DecodeError:
         return ""
     return str(message.get("method", "")) if isinstance(message, dict) else ""
@@ -126,7 +129,7 @@ def method_of(text: str | bytes) -> str:
 
 def refusal_frame(text: str | bytes, error: ApiError) -> dict[str, Any]:
     """The refusal of the request in *text*."""
-    message = msgspec.json.decode(text)
+    message = decode_json(text)
     return _refusal(message.get("id") if isinstance(message, dict) else None, error)
 
 
