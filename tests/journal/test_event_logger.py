@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import suppress
@@ -464,3 +465,16 @@ def test_a_change_of_folder_moves_no_journal(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     with EventLogger("journal", ring_bytes=SMALL) as logger:
         assert logger.directory == tmp_path / "journal"
+
+
+def test_a_clock_set_back_while_it_logs_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers give the order, not times; the queue's lag is never below nothing."""
+    wall = [1_700_000_000_000_000_000]
+    monkeypatch.setattr(time, "time_ns", lambda: wall[0])
+    with EventLogger(tmp_path, ring_bytes=1 << 20) as logger:
+        for number in range(1, 101):
+            wall[0] -= 3_600 * 10**9
+            logger.log(order(number))
+            assert logger.stats().lag_s >= 0.0
+    assert [seq for seq, _, _ in Lake(tmp_path).lines()] == list(range(1, 101))
+    assert Lake(tmp_path).check() == []

@@ -473,8 +473,8 @@ class EventLogger:
         used = max(len(waiting) / ring.slots, float((events["word"] & 0xFFFFFFFF).sum()) / ring.payload_bytes)
         return LoggerStats(
             accepted=cursor.seq + len(events), durable=cursor.seq, waiting=len(events), fill=used, oldest_ns=oldest,
-            lag_s=max(0.0, (time.time_ns() - oldest) / 1e9) if oldest else 0.0, dropped=dict(self._dropped), waits=self.waits,
-            write_errors=int(ring.words[WORD_ERRORS]), flusher_starts=int(ring.words[WORD_STARTS]),
+            lag_s=max(0.0, (time.time_ns() - oldest) / 1e9) if oldest else 0.0, dropped=dict(self._dropped),
+            waits=self.waits, write_errors=int(ring.words[WORD_ERRORS]), flusher_starts=int(ring.words[WORD_STARTS]),
         )
 
     def flush(self, timeout_s: float = 30.0) -> int:
