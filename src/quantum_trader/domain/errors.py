@@ -31,13 +31,13 @@ class InputError(QuantumTraderError, ValueError):
 def require(condition: bool, key: str, value: object, hint: str) -> None:
     """Raise InputError naming *key*, *value* and *hint* unless *condition* holds."""
     if not condition:
-        raise InputError(f"{key} = {shown(value)}: {hint}")
+        raise InputError(f"{key} = {brief(value)}: {hint}")
 
 
 def require_finite(key: str, value: float, hint: str = "must be a finite number") -> None:
     """Raise InputError unless *value* is a finite number (bool is not a number)."""
     if not is_finite_number(value):
-        raise InputError(f"{key} = {shown(value)}: {hint}")
+        raise InputError(f"{key} = {brief(value)}: {hint}")
 
 
 def is_number(value: object) -> bool:
@@ -53,7 +53,7 @@ def is_finite_number(value: object) -> bool:
         return False
 
 
-def is_text(value: object) -> bool:
+def is_utf8_text(value: object) -> bool:
     """Whether *value* is a str that UTF-8 can hold: half of a surrogate pair can be written nowhere."""
     try:
         return isinstance(value, str) and (value.isascii() or value.encode() != b"")
@@ -61,7 +61,7 @@ def is_text(value: object) -> bool:
         return False
 
 
-def shown(value: object) -> str:
+def brief(value: object) -> str:
     """*value* as an error repeats it: its repr, cut off after 200 characters; its type where it has none."""
     try:
         text = repr(value)

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from quantum_trader.domain.enums import Level, PerformanceTag
-from quantum_trader.domain.errors import is_number, is_text, require, require_finite
+from quantum_trader.domain.errors import is_number, is_utf8_text, require, require_finite
 
 _MOST: Final = 1 << 63
 
@@ -85,7 +85,7 @@ class SymbolPerformanceData(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         require(
-            is_text(self.symbol) and bool(self.symbol) and self.symbol == self.symbol.strip(), "symbol",
+            is_utf8_text(self.symbol) and bool(self.symbol) and self.symbol == self.symbol.strip(), "symbol",
             self.symbol, "must be a symbol like 'BTCUSDT'",
         )
         require_finite("winrate", self.winrate)

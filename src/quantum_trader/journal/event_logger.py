@@ -196,7 +196,6 @@ class EventLogger:
         self._lock = self._own()
         self._ring = self._open_ring(ring_bytes)
         self._words = _KindWords(self._ring)
-        self._refusal = _Refusal(self._ring, self._why)
         self._flusher: subprocess.Popen[bytes] | None = None
         self._build()
         self._start_flusher()
@@ -352,7 +351,7 @@ class EventLogger:
         if self._stale:
             at, count, position, *_ = self._place()
             self._stale = False
-        end = HEAD_BYTES + ring.slots * RECORD_BYTES
+        end, refusal = HEAD_BYTES + ring.slots * RECORD_BYTES, _Refusal(ring, self._why)
         full = ring.payload_at + ring.payload_bytes
         while True:
             if at == end:
@@ -369,7 +368,7 @@ class EventLogger:
                 at, count, position = at + RECORD_BYTES, count + 1, edge
                 ring.map.seek(ring.payload_at)
                 ring.words[WORD_HEAD] = count
-            elif not self._wait(deadline, word):
+            elif not self._wait(deadline, word, refusal):
                 return _Place(at, count, position, at, limit, False)
 
     def _line_word(self, kind: str) -> int:
@@ -397,14 +396,14 @@ class EventLogger:
             except IndexError:
                 continue
 
-    def _wait(self, deadline: float, word: int) -> bool:
+    def _wait(self, deadline: float, word: int, refusal: _Refusal) -> bool:
         """The ring is full: count a drop and return False when this kind may drop, else wait briefly."""
         name = self._words.name(word >> 32 & 0xFFFF)
         if name in self.may_drop:
             self._dropped[name] = self._dropped.get(name, 0) + 1
             self._ring.words[WORD_DROPPED] += 1
             return False
-        refused = self._refusal.lasts()
+        refused = refusal.lasts()
         if refused or time.monotonic() > deadline:
             cause = refused or self._why() or "its flusher does not keep up"
             raise StateError(
@@ -479,13 +478,13 @@ class EventLogger:
 
     def flush(self, timeout_s: float = 30.0) -> int:
         """Wait until everything accepted so far is durable; returns the number of the last durable event."""
-        wanted = int(self._ring.words[WORD_HEAD])
+        wanted, refusal = int(self._ring.words[WORD_HEAD]), _Refusal(self._ring, self._why)
         deadline = time.monotonic() + timeout_s
         while True:
             cursor = self._ring.cursor()
             if cursor.count >= wanted:
                 return cursor.seq
-            refused = self._refusal.lasts()
+            refused = refusal.lasts()
             if refused or time.monotonic() > deadline:
                 cause = refused or self._why() or f"its flusher has not answered for {timeout_s:g} s"
                 raise StateError(f"{self.directory}: not durable, {cause}. {self._what_is_safe()}")

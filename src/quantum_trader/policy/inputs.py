@@ -19,7 +19,7 @@ from quantum_trader.domain.enums import (
     Trend,
     VolLevel,
 )
-from quantum_trader.domain.errors import InputError, require, require_finite, shown
+from quantum_trader.domain.errors import InputError, brief, require, require_finite
 from quantum_trader.domain.indicators import vol_level
 from quantum_trader.domain.market import MarketState
 from quantum_trader.domain.policy import CostMetrics, RiskState, SymbolPerformanceData
@@ -74,7 +74,7 @@ def market_of(regime_tag: object, volatility: object, direction: object, age_bar
         to_enum(VolLevel, "vol_level", volatility)
         if direction is not None:
             to_enum(Direction, "direction", direction)
-        raise InputError(f"market_age_bars = {shown(age_bars)}: must be a number") from None
+        raise InputError(f"market_age_bars = {brief(age_bars)}: must be a number") from None
     require(not market[3] < 0.0, "market_age_bars", age_bars, "cannot be negative")
     return market
 
@@ -94,7 +94,7 @@ def cost_codes(cost: CostMetrics | None) -> Cost:
         return _LEVEL[cost.spread_level], _LEVEL[cost.slippage_level], liquidity, in_r
     except (AttributeError, KeyError, TypeError):  # checked after the failure: this is the hot path
         raise InputError(
-            f"cost_metrics = {shown(cost)}: must be a CostMetrics with levels LOW, NORMAL or HIGH: "
+            f"cost_metrics = {brief(cost)}: must be a CostMetrics with levels LOW, NORMAL or HIGH: "
             "create_cost_metrics()"
         ) from None
 

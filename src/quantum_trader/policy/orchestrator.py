@@ -16,10 +16,10 @@ from quantum_trader.domain.errors import (
     InputError,
     QuantumTraderError,
     StateError,
-    is_text,
+    brief,
+    is_utf8_text,
     require,
     require_finite,
-    shown,
 )
 from quantum_trader.domain.loss_window import RING_SIZE, empty_ring, newest_equity, scale_ring
 from quantum_trader.domain.market import MarketState
@@ -302,7 +302,7 @@ class OrchestratorPolicy:
         if isinstance(costs, Mapping):
             known.update(costs.keys() - {OVERALL})
         if known != self._known:
-            require(all(map(is_text, known)), "symbols", known, "must be symbols like 'BTCUSDT'")
+            require(all(map(is_utf8_text, known)), "symbols", known, "must be symbols like 'BTCUSDT'")
         self._performed = performed
         return self._known if known == self._known else frozenset(known)
 
@@ -526,16 +526,16 @@ def _same(kept: Any, given: Any) -> bool:
 
 def _require_reason(reason: object, hint: str) -> None:
     """Raise InputError unless *reason* is text that says something and can be saved."""
-    require(is_text(reason) and bool(str(reason).strip()), "reason", reason, hint)
+    require(is_utf8_text(reason) and bool(str(reason).strip()), "reason", reason, hint)
 
 
 def _refusal(named: Mapping[str, tuple[Any, type]], error: Exception) -> InputError:
     """Why update_policy cannot use what it was given, where *error* says that something is of a wrong type."""
     for key, (given, kind) in named.items():
         each = given.values() if isinstance(given, Mapping) else given if isinstance(given, (list, tuple)) else (given,)
-        by_name = not isinstance(given, Mapping) or all(map(is_text, given))
+        by_name = not isinstance(given, Mapping) or all(map(is_utf8_text, given))
         if given is not None and not (by_name and all(isinstance(one, kind) for one in each)):
-            return InputError(f"{key} = {shown(given)}: must be made of {kind.__name__}; a mapping is by symbol")
+            return InputError(f"{key} = {brief(given)}: must be made of {kind.__name__}; a mapping is by symbol")
     return InputError(f"update_policy: its arguments cannot be used ({error})")
 
 

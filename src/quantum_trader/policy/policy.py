@@ -20,7 +20,7 @@ from quantum_trader.domain.enums import (
     ExitMode,
     RiskProfile,
 )
-from quantum_trader.domain.errors import InputError, require, require_finite, shown
+from quantum_trader.domain.errors import InputError, brief, require, require_finite
 from quantum_trader.domain.policy import RuleFired
 from quantum_trader.policy.layout import FIELD_COUNT, HOLD_WIDTH
 from quantum_trader.policy.rules import (
@@ -52,7 +52,7 @@ def to_enum(kind: type[_E], key: str, value: object) -> _E:
         return kind(value)
     except (ValueError, TypeError, RecursionError):
         words = ", ".join(str(member.value) for member in kind)
-        raise InputError(f"{key} = {shown(value)}: must be one of {words}") from None
+        raise InputError(f"{key} = {brief(value)}: must be one of {words}") from None
 
 
 def time_ns(key: str, moment: datetime | int | str | None) -> int:
@@ -68,7 +68,7 @@ def time_ns(key: str, moment: datetime | int | str | None) -> int:
         found = _NO_TIME
     if not -_NO_TIME < found < _NO_TIME:
         raise InputError(
-            f"{key} = {shown(moment)}: must be a datetime, ns since the epoch, or ISO 8601 text, of 1678 to 2261"
+            f"{key} = {brief(moment)}: must be a datetime, ns since the epoch, or ISO 8601 text, of 1678 to 2261"
         )
     return found
 
@@ -320,7 +320,7 @@ class TradingPolicy:
     def allows(self, symbol: str) -> bool:
         """Whether *symbol* may be traded as far as symbols go; unlisted ones only when no symbol is known."""
         if not isinstance(symbol, str):
-            raise InputError(f"symbol = {shown(symbol)}: must be a symbol like 'BTCUSDT'")
+            raise InputError(f"symbol = {brief(symbol)}: must be a symbol like 'BTCUSDT'")
         if symbol in self.disallowed_symbols:
             return False
         return symbol in self._known or not (self._known or self.disallowed_symbols)
@@ -339,7 +339,7 @@ class TradingPolicy:
     def similarity_score(self, other: TradingPolicy) -> float:
         """How alike two policies are, 0..1, symmetric; 1.0 for equal ones."""
         if not isinstance(other, TradingPolicy):
-            raise InputError(f"other = {shown(other)}: must be a TradingPolicy")
+            raise InputError(f"other = {brief(other)}: must be a TradingPolicy")
         slot = [0.0] * (FIELD_COUNT * HOLD_WIDTH)
         slot[::HOLD_WIDTH] = self._values
         return round(float(similarity(
@@ -375,7 +375,7 @@ class TradingPolicy:
     def from_dict(cls, data: Mapping[str, Any]) -> TradingPolicy:
         """The policy of :meth:`to_dict`, without the per-symbol part; InputError for what is not such a form."""
         if not isinstance(data, Mapping):
-            raise InputError(f"data = {shown(data)}: must be the mapping that to_dict() made")
+            raise InputError(f"data = {brief(data)}: must be the mapping that to_dict() made")
         names = (
             "allow_new_trades", "risk_profile", "max_risk_pct", "min_confidence", "entry_mode", "exit_mode",
             "max_open_positions", "total_exposure_limit_pct", "allowed_symbols", "disallowed_symbols", "note",

@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.domain.enums import ENTRY_CODES, EXIT_CODES, EntryMode, ExitMode
-from quantum_trader.domain.errors import ConfigError, is_finite_number, shown
+from quantum_trader.domain.errors import ConfigError, brief, is_finite_number
 from quantum_trader.domain.private_files import MOST_SETTINGS, read_bounded
 from quantum_trader.policy.layout import LABELS, PROFILE_ROWS
 from quantum_trader.policy.storage import path_of
@@ -265,18 +265,18 @@ class ActiveProfile(ProfileLookup, msgspec.Struct, frozen=True, kw_only=True):
 def _number(key: str, value: Any, least: float, most: float, whole: bool, hint: str) -> float | int:
     """*value* as a number of its kind; ConfigError when it is none or out of range."""
     if not is_finite_number(value):
-        raise ConfigError(f"{key} = {shown(value)}: must be a number; it {hint}")
+        raise ConfigError(f"{key} = {brief(value)}: must be a number; it {hint}")
     if whole and value != int(value):
-        raise ConfigError(f"{key} = {shown(value)}: must be a whole number; it {hint}")
+        raise ConfigError(f"{key} = {brief(value)}: must be a whole number; it {hint}")
     if not least <= value <= most:
-        raise ConfigError(f"{key} = {shown(value)}: it {hint}")
+        raise ConfigError(f"{key} = {brief(value)}: it {hint}")
     return int(value) if whole else float(value)
 
 
 def _numbers(table: str, values: Any, known: Mapping[str, tuple[float, float, bool, str]]) -> dict[str, float]:
     """The numbers of one table, with accepted spellings made one."""
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{table} = {shown(values)}: must be a table of numbers")
+        raise ConfigError(f"{table} = {brief(values)}: must be a table of numbers")
     result: dict[str, float] = {}
     for key, value in values.items():
         proper = _SPELLINGS.get(table, {}).get(str(key), str(key))
@@ -292,7 +292,7 @@ def _numbers(table: str, values: Any, known: Mapping[str, tuple[float, float, bo
 def _modes(table: str, values: Any, modes: type[EntryMode] | type[ExitMode]) -> dict[str, str]:
     """Mode per label, as the mode's word."""
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{table} = {shown(values)}: must be a table of modes per label")
+        raise ConfigError(f"{table} = {brief(values)}: must be a table of modes per label")
     words = [mode.value for mode in modes]
     result = {}
     for key, value in values.items():
@@ -305,13 +305,13 @@ def _modes(table: str, values: Any, modes: type[EntryMode] | type[ExitMode]) -> 
 
 def _one_of(key: str, value: Any, words: Iterable[str]) -> None:
     if not isinstance(value, str) or value not in words:
-        raise ConfigError(f"{key} = {shown(value)}: must be one of {', '.join(words)}")
+        raise ConfigError(f"{key} = {brief(value)}: must be one of {', '.join(words)}")
 
 
 def _unknown(path: str, key: str, known: Iterable[str]) -> str:
     near = [name for name in known if name.strip().lower() == key.strip().lower()]
     hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-    return f"unknown key {shown(path)}; {hint}"
+    return f"unknown key {brief(path)}; {hint}"
 
 
 def _check_order(config: OrchestratorConfig) -> None:
@@ -384,7 +384,7 @@ def _user_files(directory: Path | str | None) -> dict[str, Path]:
         return {}
     folder = path_of("profile directory", directory)
     if not os.path.isdir(folder):  # false, too, for a name that is too long
-        raise ConfigError(f"profile directory = {shown(str(folder))}: no such directory")
+        raise ConfigError(f"profile directory = {brief(str(folder))}: no such directory")
     return {path.stem.upper(): path for path in sorted(folder.glob("*.toml"))}
 
 
@@ -402,14 +402,14 @@ def load_profile(name: str, *, directory: Path | str | None = None) -> Orchestra
 
 def _found(name: str, directory: Path | str | None) -> OrchestratorConfig:
     if not isinstance(name, str):
-        raise ConfigError(f"profile = {shown(name)}: must be a name, one of {', '.join(profile_names(directory))}")
+        raise ConfigError(f"profile = {brief(name)}: must be a name, one of {', '.join(profile_names(directory))}")
     wanted = name.strip().upper()
     files = _user_files(directory)
     if wanted in files:
         return read_profile(files[wanted], directory=directory)
     if wanted in packaged_names():
         return OrchestratorConfig(name=wanted, **{key: _copied(value) for key, value in _packaged(wanted).items()})
-    raise ConfigError(f"unknown profile {shown(name)}; profiles: {', '.join(profile_names(directory))}")
+    raise ConfigError(f"unknown profile {brief(name)}; profiles: {', '.join(profile_names(directory))}")
 
 
 def read_profile(path: Path | str, *, directory: Path | str | None = None) -> OrchestratorConfig:
@@ -451,8 +451,8 @@ def _parent(parent: Any, name: str, directory: Path | str | None) -> dict[str, A
     if isinstance(parent, str) and parent.strip().upper() in packaged_names():
         return _packaged(parent.strip().upper())
     if isinstance(parent, str) and parent.strip().upper() == name:
-        raise ConfigError(f"extends = {shown(parent)}: a profile cannot extend itself")
-    raise ConfigError(f"extends = {shown(parent)}: must be a shipped profile: {', '.join(packaged_names())}")
+        raise ConfigError(f"extends = {brief(parent)}: a profile cannot extend itself")
+    raise ConfigError(f"extends = {brief(parent)}: must be a shipped profile: {', '.join(packaged_names())}")
 
 
 def _merged(base: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -508,7 +508,7 @@ def _chosen(
 ) -> ActiveProfile:
     if config is not None:
         if not isinstance(config, OrchestratorConfig):
-            raise ConfigError(f"config = {shown(config)}: must be an OrchestratorConfig")
+            raise ConfigError(f"config = {brief(config)}: must be an OrchestratorConfig")
         return ActiveProfile(name=config.name, source="argument config", config=config)
     if profile_name is not None:
         chosen = load_profile(profile_name, directory=directory)

@@ -6,14 +6,14 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from quantum_trader.domain.errors import InputError, is_text, shown
+from quantum_trader.domain.errors import InputError, brief, is_utf8_text
 from quantum_trader.domain.private_files import create_file, make_missing_folders
 
 
 def path_of(key: str, given: Path | str) -> Path:
     """*given* as a path; InputError that names *key* where it cannot be one."""
-    if not isinstance(given, (str, Path)) or not is_text(str(given)) or "\0" in str(given):
-        raise InputError(f"{key} = {shown(given)}: must be a path")
+    if not isinstance(given, (str, Path)) or not is_utf8_text(str(given)) or "\0" in str(given):
+        raise InputError(f"{key} = {brief(given)}: must be a path")
     return Path(given)
 
 

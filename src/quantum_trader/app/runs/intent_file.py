@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.domain.errors import ConfigError, InputError, shown
+from quantum_trader.domain.errors import ConfigError, InputError, brief
 from quantum_trader.domain.json_text import decode_json
 from quantum_trader.domain.trading import Intent
 from quantum_trader.live.intents import checked_intent
@@ -81,11 +81,11 @@ def _intent(line: bytes, where: str) -> Intent:
         text = line[:_SHOWN].decode("utf-8", errors="backslashreplace")
         raise ConfigError(f"{where}: {text!r}: is not JSON ({error}); write one intent a line") from None
     if not isinstance(row, dict):
-        raise ConfigError(f"{where}: {shown(row)}: is not an object with the fields of an intent")
+        raise ConfigError(f"{where}: {brief(row)}: is not an object with the fields of an intent")
     for key in row:
         if key not in _FIELDS:
             raise ConfigError(
-                f"{where}: {key[:_SHOWN]} = {shown(row[key])}: is not a field of an intent; use {', '.join(_FIELDS)}"
+                f"{where}: {key[:_SHOWN]} = {brief(row[key])}: is not a field of an intent; use {', '.join(_FIELDS)}"
             )
     values = {key: _value(row, key, where) for key, field in _FIELDS.items() if key in row or field.required}
     try:
@@ -103,7 +103,7 @@ def _value(row: dict[str, Any], key: str, where: str) -> Any:
         return msgspec.convert(row[key], _FIELDS[key].type, strict=True)
     except msgspec.ValidationError as error:
         told = f"{str(error)[:1].lower()}{str(error)[1:]}"
-        raise ConfigError(f"{where}: {key} = {shown(row[key])}: {told}") from None
+        raise ConfigError(f"{where}: {key} = {brief(row[key])}: {told}") from None
 
 
 def _check_more(intent: Intent) -> None:

@@ -78,12 +78,13 @@ MESSAGES: Final = {
            "253402300799000 (UTC 9999-12-31 23:59:59).",
     -5041: "No depth matches this BBO order.",
 }
+_SHOWN: Final = 200  # characters of a name that an answer repeats
 _STATUS: Final = {-2014: 401, -2015: 401, -1003: 429, -1015: 429, -1007: 408, -1008: 503, -1020: 404}
 
 
 def not_here(what: str) -> ApiError:
     """Return the refusal of a request to *what*, which the local venue does not have."""
-    return ApiError(-1020, message=f"{MESSAGES[-1020]} The local venue has no {what}.")
+    return ApiError(-1020, message=f"{MESSAGES[-1020]} The local venue has no {what[:_SHOWN]}.")
 
 
 class ApiError(Exception):
