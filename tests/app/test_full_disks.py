@@ -98,7 +98,7 @@ def within(seconds: float, done: object) -> bool:
 def logged_until_refused(logger: EventLogger) -> int:
     """How many events the logger accepted, a hundred before these; its refusal names the disk."""
     number = 100
-    with pytest.raises(StateError, match=r"full, the disk refuses \(No space.*24 MiB.*not accepted"):  # noqa: PT012
+    with pytest.raises(StateError, match=r"full, the disk says: No space.*24 MiB.*not accepted"):  # noqa: PT012
         while True:
             logger.log(order(number + 1))
             number += 1
@@ -139,7 +139,7 @@ def test_a_disk_that_fills_in_the_middle_is_named_at_once_and_nothing_is_lost(di
     filler = disk.fill()
     accepted = logged_until_refused(logger)
     began, pid = time.monotonic(), logger.flusher_pid()
-    with pytest.raises(StateError, match=r"not durable, the disk refuses \(No space.*of 24 MiB are free on"):
+    with pytest.raises(StateError, match=r"not durable, the disk says: No space.*of 24 MiB are free on"):
         logger.flush()
     with pytest.raises(StateError, match="wait in .*main.ring, and the next start on this folder makes them durable"):
         logger.close()

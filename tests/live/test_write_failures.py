@@ -8,6 +8,7 @@ import os
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from tests.live.live_account import FAST, make, until
 from tests.live.live_world import OTHER, SYMBOL, World, orders
 
@@ -15,7 +16,7 @@ from quantum_trader.app.runs.input_log import FileInputLog
 from quantum_trader.domain.enums import OrderStatus, OrderType
 from quantum_trader.domain.errors import StateError
 from quantum_trader.engine.facts import InputFailure
-from quantum_trader.live.inputs import HealthChanged, OperatorRequestReceived, decode_input
+from quantum_trader.live.inputs import FundingRateReceived, HealthChanged, decode_input, encode_input
 
 
 class BrokenSink:
@@ -199,10 +200,10 @@ def test_records_that_cannot_be_written_stop_openings_until_a_checkpoint(warm: b
 
 
 def test_an_input_that_cannot_be_encoded_is_unwritten_and_stops_no_session() -> None:
-    """A number beyond 64 bits and text that is not UTF-8: nothing opens until a checkpoint, as with a full disk."""
+    """A number beyond 64 bits: nothing opens until a checkpoint, as with a full disk."""
     world = World().begin()
-    for reason in ("x", "\ud800"):
-        big = 2**70 if reason == "x" else world.now_ns
-        world.session.apply(OperatorRequestReceived(ts_ns=big, action="halt", reason=reason, actor="me"))
-    assert world.session.unwritten_inputs == 2
+    world.session.apply(FundingRateReceived(ts_ns=2**70, symbol=SYMBOL, rate_8h=0.0001))
+    assert world.session.unwritten_inputs == 1
     assert not world.engine.halts.inputs_written
+    with pytest.raises(StateError, match="FundingRateReceived cannot be written"):
+        encode_input(FundingRateReceived(ts_ns=1, symbol="\ud800", rate_8h=0.0))

@@ -419,7 +419,7 @@ class EventLogger:
         number = int(self._ring.words[WORD_ERRNO])
         if not number:
             return ""
-        return f"the disk refuses ({why_unwritable(self.directory, OSError(number, os.strerror(number)))})"
+        return f"the disk says: {why_unwritable(self.directory, OSError(number, os.strerror(number)))}"
 
     def _what_is_safe(self) -> str:
         """How many events are durable, where the others wait, and what to do."""
