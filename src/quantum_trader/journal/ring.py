@@ -219,8 +219,8 @@ def create_ring(path: Path, ring_bytes: int, seq: int, *, spare: int = 0) -> Non
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise StateError(
-            f"{path}: cannot be made: the journal needs {size + spare >> 20} MiB ({why_unwritable(path, error)}); nothing "
-            "was recorded. Free space there, or choose a folder on another disk"
+            f"{path}: cannot be made: the journal needs {size + spare >> 20} MiB ({why_unwritable(path, error)}); "
+            "nothing was recorded. Free space there, or choose a folder on another disk"
         ) from error
     finally:
         os.close(descriptor)

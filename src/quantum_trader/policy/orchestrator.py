@@ -185,16 +185,18 @@ class OrchestratorPolicy:
         except _WRONG_TYPE as error:  # checked after the failure: this is the hot path
             if isinstance(error, QuantumTraderError):
                 raise
+            costs = ensemble_quality if isinstance(cost_metrics, (int, float)) else cost_metrics
             raise _refusal({
                 "risk_state": (risk_state, RiskState),
                 "symbol_performance": (symbol_performance, SymbolPerformanceData),
-                "cost_metrics": (cost_metrics, CostMetrics), "markets": (markets, MarketState),
+                "cost_metrics": (costs, CostMetrics), "markets": (markets, MarketState),
             }, error) from None
 
     def _update(
         self, regime_tag: Trend | str, vol_level: VolLevel | str, risk_state: RiskState,
-        symbol_performance: Performances | None, ensemble_quality: float | None, cost_metrics: Costs | None,
-        direction: Direction | str | None, markets: Mapping[str, MarketState] | None, market_age_bars: float,
+        symbol_performance: Performances | None, ensemble_quality: float | Costs | None,
+        cost_metrics: Costs | float | None, direction: Direction | str | None,
+        markets: Mapping[str, MarketState] | None, market_age_bars: float,
         now: datetime | int | None,
     ) -> TradingPolicy:
         """Evaluate, hold, and return the policy in force; nothing changes before every input has been read."""
