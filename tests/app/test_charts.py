@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantum_trader.app.report.charts import (
-    WIDTH,
+    WIDE,
     Line,
     bar_rows,
     histogram,
@@ -70,7 +70,7 @@ def test_coordinates_stay_inside_the_picture() -> None:
     chart = time_chart("x", [0, 1, 2, 3], [line], str, log=True)
 
     points = re.findall(r"([\d.]+),([\d.-]+)", re.findall(r'points="([^"]+)"', chart)[0])
-    assert all(0.0 <= float(x) <= WIDTH and 0.0 <= float(y) <= 260.0 for x, y in points)
+    assert all(0.0 <= float(x) <= WIDE.width and 0.0 <= float(y) <= 260.0 for x, y in points)
 
 
 def test_empty_charts_say_so() -> None:

@@ -23,17 +23,41 @@ def report_command(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Where to write; DIR/report.html when left out.")
     ] = None,
+    trades: Annotated[
+        Path | None, typer.Option("--trades", metavar="FILE.csv", help="Write every closed trade here, one row each, "
+                                  "instead of the page (which --out still asks for).")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write one HTML page with every chart and table of a run; it needs no network and no other file."""
-    from quantum_trader.app.report.html import html_report
+    for flag, path in (("--out", out), ("--trades", trades)):
+        if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
+            raise StateError(f"{flag} {path}: must be a file in a folder that exists")
+    written: dict[str, Any] = {}
+    if trades is not None:
+        written |= {"trades": str(trades), "rows": write_trades(state, trades)}
+    if trades is None or out is not None:
+        from quantum_trader.app.report.html import html_report
 
-    content = read_report(state)
-    target = out or state / REPORT_HTML
-    if target.is_dir() or not target.resolve().parent.is_dir():
-        raise StateError(f"--out {target}: must be a file in a folder that exists")
-    write_result(target, html_report(content).encode())
-    typer.echo(msgspec.json.encode({"report": str(target)}).decode() if as_json else f"{target}")
+        content, target = read_report(state), out or state / REPORT_HTML
+        write_result(target, html_report(content).encode())
+        written["report"] = str(target)
+    if as_json:
+        typer.echo(msgspec.json.encode(written).decode())
+        return
+    if trades is not None:
+        typer.echo(f"{trades}: {written['rows']:,} trades")
+    if "report" in written:
+        typer.echo(written["report"])
+
+
+def write_trades(state: Path, path: Path) -> int:
+    """Write the closed trades of *state* to *path* as CSV; returns how many there are."""
+    from quantum_trader.app.report.trades import recorded_trades, trades_csv
+
+    found = recorded_trades(state)
+    write_result(path, trades_csv(found))
+    return len(found)
 
 
 def read_report(state: Path) -> dict[str, Any]:

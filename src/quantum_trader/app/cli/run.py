@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 REPORT_JSON: Final = "report.json"
 REPORT_HTML: Final = "report.html"
+_DRAWN: Final = frozenset(("curves", "closed_trades", "prices"))  # parts of a report for charts alone
 _FOLDER_MODE: Final = 0o700
 _NAP_S: Final = 0.25  # the longest single sleep, so that an interrupt takes effect soon
 
@@ -137,7 +138,7 @@ def _run(
     for target in {path for path in (page, state / REPORT_HTML if state is not None else None) if path is not None}:
         write_result(target, html_report(content).encode())
     if as_json:
-        typer.echo(msgspec.json.encode({key: value for key, value in content.items() if key != "curves"}).decode())
+        typer.echo(msgspec.json.encode({key: value for key, value in content.items() if key not in _DRAWN}).decode())
     else:
         print_report(content, Console(width=None if sys.stdout.isatty() else PIPE_WIDTH))
 

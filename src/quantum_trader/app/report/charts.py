@@ -1,6 +1,7 @@
 """Charts as plain SVG text, coloured by the page's style sheet; no library, no network.
 
-Every function returns one self-contained ``<svg>`` element. Coordinates are rounded to a tenth of a pixel.
+Every function returns one self-contained ``<svg>`` element of the size asked for; ``both`` returns a wide and a narrow
+one, of which the style sheet shows the one that fits. Coordinates are rounded to a tenth of a pixel.
 """
 
 from __future__ import annotations
@@ -16,10 +17,30 @@ import msgspec
 from quantum_trader.app.report.formats import UNKNOWN
 from quantum_trader.domain.clock import NS_PER_SECOND, from_ns
 
-WIDTH: Final = 1040
-_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 14, 12, 26
+_TOP, _BOTTOM = 12, 26
 
 Value = float | None
+
+
+class Size(msgspec.Struct, frozen=True, kw_only=True):
+    """The measures of a chart in pixels, and the style class that shows it on screens of its kind."""
+
+    style: str
+    width: int
+    left: int  # room for the labels of the values
+    right: int
+    label: int  # room for the labels of bars; 0: above them
+    words: int  # room for the values of bars
+    time_ticks: int
+
+
+WIDE: Final = Size(style="wide", width=1040, left=66, right=14, label=270, words=130, time_ticks=8)
+NARROW: Final = Size(style="narrow", width=340, left=52, right=6, label=0, words=84, time_ticks=3)  # of a telephone
+
+
+def both(draw: Callable[[Size], str]) -> str:
+    """What *draw* makes for wide screens and for narrow ones."""
+    return draw(WIDE) + draw(NARROW)
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,10 +61,12 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     high: float
     height: int
     log: bool = False
+    size: Size = WIDE
 
     def x(self, second: float) -> float:
         """Pixel of a time."""
-        return _LEFT + (second - self.first) / max(self.last - self.first, 1.0) * (WIDTH - _LEFT - _RIGHT)
+        room = self.size.width - self.size.left - self.size.right
+        return self.size.left + (second - self.first) / max(self.last - self.first, 1.0) * room
 
     def y(self, value: float) -> float:
         """Pixel of a value."""
@@ -55,25 +78,35 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
 
 def time_chart(
     title: str, seconds: Sequence[int], lines: Sequence[Line], write: Callable[[float], str], *,
-    height: int = 260, bands: Sequence[Sequence[int]] = (), log: bool = False,
+    height: int = 260, bands: Sequence[Sequence[int]] = (), log: bool = False, size: Size = WIDE,
 ) -> str:
     """Draw *lines* over *seconds* with optional bands [from, to, code]; *write* words a value of the axis."""
     known = [value for line in lines for value in line.values if value is not None]
     if len(seconds) < 2 or not known:
-        return empty_chart(title)
-    frame = Frame(
-        first=float(seconds[0]), last=float(seconds[-1]), height=height,
-        **_range(min(known), max(known), log), log=log and min(known) > 0.0,
+        return empty_chart(title, size)
+    frame = frame_of(seconds, min(known), max(known), height=height, log=log, size=size)
+    parts = [_band(frame, *band) for band in merged_bands(bands, seconds[0], seconds[-1], size)]
+    parts += [*axes(frame, write), *(curve(frame, seconds, line) for line in lines)]
+    return svg(title, height, parts, size, frame)
+
+
+def frame_of(seconds: Sequence[int], low: float, high: float, *, height: int, log: bool, size: Size) -> Frame:
+    """The frame of a chart over *seconds* that shows the values from *low* to *high* with a margin."""
+    return Frame(
+        first=float(seconds[0]), last=float(seconds[-1]), height=height, **_range(low, high, log),
+        log=log and low > 0.0, size=size,
     )
-    parts = [_band(frame, *band) for band in merged_bands(bands, seconds[0], seconds[-1])]
+
+
+def axes(frame: Frame, write: Callable[[float], str]) -> list[str]:
+    """Lines and labels of the values and of the times."""
     levels = log_ticks(frame.low, frame.high) if frame.log else ticks(frame.low, frame.high)
-    parts += [_value_line(frame, tick, write) for tick in levels]
-    parts += [
-        _time_line(frame, second, label) for second, label in time_ticks(seconds[0], seconds[-1])
-        if frame.x(second) < WIDTH - 3 * _RIGHT
+    first, last = int(frame.first), int(frame.last)
+    end = frame.size.width - 42  # a label farther right is cut off
+    return [_value_line(frame, tick, write) for tick in levels] + [
+        _time_line(frame, second, label) for second, label in time_ticks(first, last, frame.size.time_ticks)
+        if frame.x(second) < end
     ]
-    parts += [_curve(frame, seconds, line) for line in lines]
-    return _svg(title, height, parts, frame)
 
 
 def _range(low: float, high: float, log: bool) -> dict[str, float]:
@@ -124,9 +157,11 @@ def time_ticks(first: int, last: int, wanted: int = 8) -> list[tuple[int, str]]:
         index += 1
 
 
-def merged_bands(bands: Sequence[Sequence[int]], first: int, last: int) -> list[tuple[int, int, int]]:
+def merged_bands(
+    bands: Sequence[Sequence[int]], first: int, last: int, size: Size = WIDE
+) -> list[tuple[int, int, int]]:
     """*bands* at the chart's resolution: the state that fills most of each pixel, joined, without the normal ones."""
-    columns = WIDTH - _LEFT - _RIGHT
+    columns = size.width - size.left - size.right
     width = max(last - first, 1) / columns
     filled = [[0.0, 0.0, 0.0] for _ in range(columns)]
     for start, end, code in bands:
@@ -149,8 +184,8 @@ def _band(frame: Frame, start: int, end: int, code: int) -> str:
 def _value_line(frame: Frame, value: float, write: Callable[[float], str]) -> str:
     y = frame.y(value)
     return (
-        f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        f'<text class="tick" text-anchor="end" x="{_LEFT - 8}" y="{y + 4:.1f}">{escape(write(value))}</text>'
+        f'<line class="grid" x1="{frame.size.left}" x2="{frame.size.width - frame.size.right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<text class="tick" text-anchor="end" x="{frame.size.left - 6}" y="{y + 4:.1f}">{escape(write(value))}</text>'
     )
 
 
@@ -162,7 +197,8 @@ def _time_line(frame: Frame, second: int, label: str) -> str:
     )
 
 
-def _curve(frame: Frame, seconds: Sequence[int], line: Line) -> str:
+def curve(frame: Frame, seconds: Sequence[int], line: Line) -> str:
+    """*line* over *seconds*; a gap in the values is a gap in the curve."""
     runs: list[list[str]] = [[]]
     for second, value in zip(seconds, line.values, strict=True):
         if value is None:
@@ -180,46 +216,52 @@ def _curve(frame: Frame, seconds: Sequence[int], line: Line) -> str:
     return "".join(drawn)
 
 
-def _svg(title: str, height: int, parts: Sequence[str], frame: Frame | None = None) -> str:
-    area = f' data-left="{_LEFT}" data-right="{WIDTH - _RIGHT}"' if frame is not None else ""
+def svg(title: str, height: int, parts: Sequence[str], size: Size, frame: Frame | None = None) -> str:
+    """The element around *parts*; a *frame* states where the times begin and end."""
+    area = f' data-left="{size.left}" data-right="{size.width - size.right}"' if frame is not None else ""
     return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}"{area}>'
-        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
+        f'<svg class="chart {size.style}" viewBox="0 0 {size.width} {height}" role="img" aria-label="{escape(title)}"'
+        f"{area}><title>{escape(title)}</title>{''.join(parts)}</svg>"
     )
 
 
-def empty_chart(title: str) -> str:
+def empty_chart(title: str, size: Size = WIDE) -> str:
     """Say that there is nothing to draw."""
-    return _svg(title, 60, [f'<text class="tick" x="{WIDTH / 2}" y="34" text-anchor="middle">Nothing to draw.</text>'])
+    text = f'<text class="tick" x="{size.width / 2}" y="34" text-anchor="middle">Nothing to draw.</text>'
+    return svg(title, 60, [text], size)
 
 
-def bar_rows(title: str, rows: Sequence[tuple[str, float, str]], style: str = "bar") -> str:
+def bar_rows(title: str, rows: Sequence[tuple[str, float, str]], style: str = "bar", size: Size = WIDE) -> str:
     """Horizontal bars: (label, value, the value in words); negative values take the style ``loss``."""
     if not rows:
-        return empty_chart(title)
-    label_width, value_width, pitch = 270, 130, 26
-    room = WIDTH - label_width - value_width
+        return empty_chart(title, size)
+    above = 0 if size.label else 18  # height of a label above its bar
+    pitch = 26 + above
+    room = size.width - size.label - size.words
     most = max(abs(value) for _, value, _ in rows) or 1.0
+    anchor = f'text-anchor="end" x="{size.label - 12}"' if size.label else 'x="2"'
     parts = []
     for index, (label, value, words) in enumerate(rows):
         y = 6 + index * pitch
         width = max(abs(value) / most * room, 1.0)
         kind = "loss" if value < 0.0 else style
         parts.append(
-            f'<text class="label" text-anchor="end" x="{label_width - 12}" y="{y + 15}">{escape(label)}</text>'
-            f'<rect class="{kind}" x="{label_width}" y="{y + 3}" width="{width:.1f}" height="16" rx="2"/>'
-            f'<text class="label" x="{label_width + width + 8:.1f}" y="{y + 15}">{escape(words)}</text>'
+            f'<text class="label" {anchor} y="{y + 15}">{escape(label)}</text>'
+            f'<rect class="{kind}" x="{size.label}" y="{y + above + 3}" width="{width:.1f}" height="16" rx="2"/>'
+            f'<text class="label" x="{size.label + width + 8:.1f}" y="{y + above + 15}">{escape(words)}</text>'
         )
-    return _svg(title, 12 + len(rows) * pitch, parts)
+    return svg(title, 12 + len(rows) * pitch, parts, size)
 
 
-def histogram(title: str, edges: Sequence[float], counts: Sequence[int], write: Callable[[float], str]) -> str:
+def histogram(
+    title: str, edges: Sequence[float], counts: Sequence[int], write: Callable[[float], str], size: Size = WIDE
+) -> str:
     """Vertical bars between *edges*; bins below zero take the style ``loss``, the others ``gain``."""
     if not sum(counts):
-        return empty_chart(title)
+        return empty_chart(title, size)
     height = 220
     most = max(counts)
-    frame = Frame(first=edges[0], last=edges[-1], low=0.0, high=most * 1.08, height=height)
+    frame = Frame(first=edges[0], last=edges[-1], low=0.0, high=most * 1.08, height=height, size=size)
     parts = [_value_line(frame, tick, lambda value: f"{value:.0f}") for tick in ticks(0.0, float(most), 4)]
     for low, high, found in zip(edges, edges[1:], counts, strict=False):
         left, right = frame.x(low), frame.x(high)
@@ -233,7 +275,7 @@ def histogram(title: str, edges: Sequence[float], counts: Sequence[int], write: 
             parts.append(
                 f'<text class="tick" text-anchor="middle" x="{left:.1f}" y="{height - 8}">{escape(write(low))}</text>'
             )
-    return _svg(title, height, parts)
+    return svg(title, height, parts, size)
 
 
 def sparkline(values: Sequence[float], width: int) -> str:

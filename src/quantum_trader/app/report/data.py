@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from quantum_trader.app.report.models import models_section
+from quantum_trader.app.report.trade_charts import chart_trades, price_lines
 from quantum_trader.app.runs.results import DrawdownFacts, FloatArray, IntArray, RunFacts, RunStats
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, from_ns, iso
 from quantum_trader.domain.ordered_sum import ordered_sum
@@ -60,6 +61,8 @@ def build_report(facts: RunFacts, stats: RunStats, ungated: RunFacts | None = No
         "settings": facts.settings,
         "notes": list(facts.notes),
         "curves": curves(facts),
+        "closed_trades": msgspec.to_builtins(chart_trades(facts.trades)),
+        "prices": price_lines(traded_prices(facts)),
         "run": msgspec.to_builtins(stats),
     }
 
@@ -350,6 +353,13 @@ def curves(facts: RunFacts) -> dict[str, Any]:
         "price": _rounded(main[rows], 8),
         "policy_bands": policy_bands(facts),
     }
+
+
+def traded_prices(facts: RunFacts) -> dict[str, tuple[IntArray, FloatArray]]:
+    """Times (N,) in ns and sampled prices (N,) of the symbols that were traded."""
+    traded = {trade.symbol for trade in facts.trades}
+    columns = {symbol: column for column, symbol in enumerate(facts.data.symbols) if symbol in traded}
+    return {symbol: (facts.ts_ns, facts.closes[:, column]) for symbol, column in columns.items()}
 
 
 def thinned(values: FloatArray, most: int) -> list[int]:

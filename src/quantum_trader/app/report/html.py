@@ -9,8 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.app.report import formats as fmt
-from quantum_trader.app.report.charts import Line, bar_rows, histogram, time_chart
+from quantum_trader.app.report.charts import Line, bar_rows, both, histogram, time_chart
 from quantum_trader.app.report.style import SCRIPT, STYLE
+from quantum_trader.app.report.trade_charts import legend, trade_sections
 from quantum_trader.policy.evidence import verdict_of
 
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -18,6 +19,7 @@ _FULL_COLOUR_PCT: Final = 10.0  # a month of this size has the strongest colour
 _MAX_HALTS: Final = 60
 _LOG_ABOVE: Final = 8.0  # a curve that spans more than this factor is drawn logarithmically
 _MAX_BARS: Final = 16
+_LONG_CELL: Final = 30  # characters above which the text of a cell is wrapped
 
 _WORTH: Final = {
     "not enough evidence": "There are too few blocked signals to say whether blocking them helps.",
@@ -40,12 +42,19 @@ def html_report(report: Row) -> str:
     """Render *report* (what ``build_report`` made, or a ``report.json`` read back) as one HTML page."""
     sections = [
         _header(report), _cards(report), _equity(report), _drawdown(report), _price(report), _policy(report),
-        _evidence(report), _signals(report), _months(report), _trades(report), _groups(report), _costs(report),
-        _halts(report), _positions(report), _data(report), _settings(report),
+        _evidence(report), _signals(report), _months(report), trades_on_prices(report), _trades(report),
+        _groups(report), _costs(report), _halts(report), _positions(report), _data(report), _settings(report),
     ]
     data = report["data"]
     title = f"Quantum Trader · {', '.join(data['symbols'][:4])} · {fmt.day(data['first'])} to {fmt.day(data['last'])}"
-    curves = msgspec.json.encode({k: v for k, v in report["curves"].items() if k != "policy_bands"}).decode()
+    return page_of(title, sections, report)
+
+
+def page_of(title: str, sections: Sequence[str], report: Row) -> str:
+    """The whole page around *sections*, with the values that its script needs from *report*."""
+    values = {k: v for k, v in report["curves"].items() if k != "policy_bands"}
+    values |= {"prices": report.get("prices", {}), "trades": report.get("closed_trades", {})}
+    curves = msgspec.json.encode(values).decode()
     curves = curves.replace("</", "<\\/")  # a symbol's name must not end the script element
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -72,7 +81,7 @@ def _table(rows: Sequence[Row], columns: Sequence[Column], empty: str = "None.")
 
 
 def _cell(text: str, coloured: bool) -> str:
-    style = _sign_style(text) if coloured else ""
+    style = _sign_style(text) if coloured else "text" if len(text) > _LONG_CELL else ""
     return f'<td class="{style}">{escape(text)}</td>' if style else f"<td>{escape(text)}</td>"
 
 
@@ -129,6 +138,10 @@ def _span(summary: Row) -> str:
 
 
 # ---- charts over time ------------------------------------------------------------------------------------------------
+def _bars(title: str, rows: Sequence[tuple[str, float, str]], style: str = "bar") -> str:
+    return both(lambda size: bar_rows(title, rows, style, size))
+
+
 def _framed(svg: str, names: dict[str, str]) -> str:
     return (
         f'<div class="frame" data-lines="{escape(msgspec.json.encode(names).decode())}">{svg}'
@@ -150,9 +163,9 @@ def _equity(report: Row) -> str:
     )
     known = [value for line in lines for value in line.values if value is not None]
     log = bool(known) and min(known) > 0.0 and max(known) / min(known) > _LOG_ABOVE
-    chart = time_chart(
-        "Equity over time", curves["ts_s"], lines, lambda value: fmt.money(value, 0), height=300, log=log
-    )
+    chart = both(lambda size: time_chart(
+        "Equity over time", curves["ts_s"], lines, lambda value: fmt.money(value, 0), height=300, log=log, size=size,
+    ))
     return _section(
         "Equity, logarithmic" if log else "Equity",
         _key(("blue", "equity, USDT"), ("grey", report["benchmark"]["name"])),
@@ -163,17 +176,19 @@ def _equity(report: Row) -> str:
 def _drawdown(report: Row) -> str:
     curves = report["curves"]
     line = Line(name="drawdown", values=curves["drawdown_pct"], style="down", filled=True)
-    chart = time_chart("Drawdown over time", curves["ts_s"], (line,), lambda value: f"{value:.0f} %", height=170)
+    chart = both(lambda size: time_chart(
+        "Drawdown over time", curves["ts_s"], (line,), lambda value: f"{value:g} %", height=170, size=size
+    ))
     return _section("Drawdown from the peak", _framed(chart, {"drawdown_pct": "drawdown %"}))
 
 
 def _price(report: Row) -> str:
     curves = report["curves"]
     line = Line(name="price", values=curves["price"], style="price")
-    chart = time_chart(
+    chart = both(lambda size: time_chart(
         f"{curves['main_symbol']} and the policy's state", curves["ts_s"], (line,), lambda value: fmt.money(value, 0),
-        height=260, bands=curves["policy_bands"], log=True,
-    )
+        height=260, bands=curves["policy_bands"], log=True, size=size,
+    ))
     return _section(
         f"{curves['main_symbol']} and the policy's state",
         _key(("ink", "price, logarithmic"), ("band1", "risk REDUCED"), ("band2", "no new trades")),
@@ -199,7 +214,7 @@ def _policy(report: Row) -> str:
         ("interval of the average", lambda row: fmt.interval(row["low_r"], row["high_r"]), False),
     ))
     fired = list(policy["rules"].items())[:_MAX_BARS]
-    rules = bar_rows("Rules that fired", [(rule, float(found), fmt.count(found)) for rule, found in fired])
+    rules = _bars("Rules that fired", [(rule, float(found), fmt.count(found)) for rule, found in fired])
     return _section(
         "Signals the policy would have blocked, and their result", table,
         f"<p>{escape(policy['shadow_statement'])} {escape(worth_of_blocking(policy['blocked']))}</p>",
@@ -236,7 +251,7 @@ def _signals(report: Row) -> str:
     refusals = list(road["refusals"].items())[:_MAX_BARS]
     rows = [(fmt.words(reason), float(found), fmt.count(found)) for reason, found in refusals]
     return _section(
-        "What happened to the signals", bar_rows("Signals not traded, by reason", rows),
+        "What happened to the signals", _bars("Signals not traded, by reason", rows),
         note=f"{fmt.count(road['signals'])} signals, {fmt.count(road['intents'])} orders attempted, "
         f"{fmt.count(road['refused'])} signals not traded, by reason:",
     )
@@ -278,6 +293,17 @@ def _compound(changes: Sequence[float | None]) -> float | None:
     return (growth - 1.0) * 100.0
 
 
+def trades_on_prices(report: Row) -> str:
+    """The price of each traded symbol with its trades; nothing where *report* was made before there were such charts."""
+    if not report.get("closed_trades"):
+        return ""
+    return _section(
+        "Trades on the price", legend(), trade_sections(report["closed_trades"], report["prices"]),
+        note="Every trade is marked; the price line is thinned. Prices are logarithmic. As a table with every figure: "
+        "quantum-trader report --state DIR --trades FILE.csv",
+    )
+
+
 def _trades(report: Row) -> str:
     trades, bins = report["trades"], report["tables"]["r_histogram"]
     note = (
@@ -286,7 +312,10 @@ def _trades(report: Row) -> str:
         f"{fmt.multiple(trades['median_r'])}, best {fmt.multiple(trades['best_r'])}, worst "
         f"{fmt.multiple(trades['worst_r'])}. The outermost bars include all results beyond them."
     )
-    chart = histogram("Distribution of R", bins["edges"], bins["counts"], lambda value: f"{value:g} R")
+    chart = both(lambda size: histogram(
+        "Distribution of R", bins["edges"], bins["counts"],
+        lambda value: f"{value:g} R" if size.label else f"{value:g}", size,
+    ))
     return _section("Results in R", chart, note=note)
 
 
@@ -325,7 +354,7 @@ def _costs(report: Row) -> str:
         ("funding", costs["funding"], fmt.signed_money(costs["funding"])),
         ("profit", costs["profit"], fmt.signed_money(costs["profit"])),
     ]
-    return _section("Costs", bar_rows("Profit before and after costs", rows, "gain"), note=costs["funding_statement"])
+    return _section("Costs", _bars("Profit before and after costs", rows, "gain"), note=costs["funding_statement"])
 
 
 # ---- the rest --------------------------------------------------------------------------------------------------------
