@@ -69,6 +69,7 @@ class Account:
         """*policy_memory* (MEM_SIZE,) is the compiled policy's, which saves it: the UTC day's peak is in it alone."""
         self.books = Books(start_equity, recovery_after)
         self.equity = start_equity  # USDT, unrealised profit included, at the newest prices known
+        self.moved = 0.0  # USDT that moved without a trade since the books began, net; for reports
         self.losses: Any = np.array(empty_losses())
         self.governor: Any = np.array(empty_governor())
         self.policy_memory = policy_memory
@@ -101,6 +102,7 @@ class Account:
     def move_money(self, amount: float) -> None:
         """Take *amount* USDT that moved without a trade into the equity and every equity that it is compared with."""
         equity, self.equity = self.equity, self.equity + amount
+        self.moved += amount
         scale_losses(self.losses, equity, amount)
         scale_peak(self.governor, equity, amount)
         scale_memory(self.policy_memory, equity, amount)
@@ -120,6 +122,7 @@ class Account:
         What still is as it was then changes in proportion. What was noted since was noted with the money moved; only
         the peaks are at least those of then.
         """
+        self.moved += amount
         moved = then.after(amount, then.equity)
         for cell, before, after in zip(_LOSS_CELLS, then.losses, moved.losses, strict=True):
             if self.losses[cell] == before:
@@ -181,8 +184,8 @@ class Account:
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values and arrays."""
         return {
-            "books": self.books.state(), "equity": self.equity, "losses": self.losses, "governor": self.governor,
-            "rate": self.rate, "performance": self.performance.state(),
+            "books": self.books.state(), "equity": self.equity, "moved": self.moved, "losses": self.losses,
+            "governor": self.governor, "rate": self.rate, "performance": self.performance.state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -190,6 +193,7 @@ class Account:
         self.books.load_state(state["books"])
         self.performance.load_state(state["performance"])
         self.equity = state["equity"]
+        self.moved = state.get("moved", 0.0)
         for name in ("losses", "governor", "rate"):
             getattr(self, name)[...] = state[name]
 

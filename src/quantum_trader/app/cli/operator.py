@@ -18,6 +18,7 @@ from quantum_trader.domain.errors import QuantumTraderError, StateError, VenueEr
 if TYPE_CHECKING:
     from quantum_trader.app.runs.direct import MakeVenue, VenueView
     from quantum_trader.app.runs.flatten import DirectAction
+    from quantum_trader.app.runs.live_history import Result
     from quantum_trader.app.runs.status import FolderStatus
     from quantum_trader.engine.venue_port import ExecutionVenue
     from quantum_trader.venues.binance.keys import Redactor
@@ -238,6 +239,8 @@ def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
         f"figures      {as_of}, {_old(found.age_s)}; checkpoint {_old(found.checkpoint_age_s)}",
         f"equity       {_equity(found)}",
     ]
+    if found.result is not None:
+        lines.append(f"result       {_result(found.result)}")
     if found.lag_s is not None:
         fill = f"{found.queue_fill:.0%}" if found.queue_fill is not None else "–"
         lines.append(
@@ -295,6 +298,18 @@ def _equity(found: FolderStatus) -> str:
         return "not known yet, nor the governor's level"
     when = f" as of {iso(found.equity_ns)[:19]}Z (updated at each bar)" if found.equity_ns else ""
     return f"{found.equity:,.2f} USDT{when}, governor {found.governor}"
+
+
+def _result(result: Result) -> str:
+    """What the run has made since its start, and the deepest drawdown."""
+    from quantum_trader.domain.clock import iso
+
+    moved = f", {result.moved:+,.2f} USDT paid in or out left out" if result.moved else ""
+    fell = f", from {iso(result.peak_ns)[:16]}Z to {iso(result.trough_ns)[:16]}Z" if result.trough_ns else ""
+    return (
+        f"{result.profit:+,.2f} USDT ({result.return_pct:+.2f} %) since {iso(result.since_ns)[:19]}Z{moved}; drawdown "
+        f"{result.drawdown_pct:.2f} %, deepest {result.deepest_drawdown_pct:.2f} %{fell}"
+    )
 
 
 def _venue_lines(view: VenueView) -> list[str]:

@@ -182,9 +182,9 @@ def _band(frame: Frame, start: int, end: int, code: int) -> str:
 
 
 def _value_line(frame: Frame, value: float, write: Callable[[float], str]) -> str:
-    y = frame.y(value)
+    y, end = frame.y(value), frame.size.width - frame.size.right
     return (
-        f'<line class="grid" x1="{frame.size.left}" x2="{frame.size.width - frame.size.right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<line class="grid" x1="{frame.size.left}" x2="{end}" y1="{y:.1f}" y2="{y:.1f}"/>'
         f'<text class="tick" text-anchor="end" x="{frame.size.left - 6}" y="{y + 4:.1f}">{escape(write(value))}</text>'
     )
 

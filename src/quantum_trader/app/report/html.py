@@ -42,8 +42,8 @@ def html_report(report: Row) -> str:
     """Render *report* (what ``build_report`` made, or a ``report.json`` read back) as one HTML page."""
     sections = [
         _header(report), _cards(report), _equity(report), _drawdown(report), _price(report), _policy(report),
-        _evidence(report), _signals(report), _months(report), trades_on_prices(report), _trades(report),
-        _groups(report), _costs(report), _halts(report), _positions(report), _data(report), _settings(report),
+        _evidence(report), signals_section(report), _months(report), trades_on_prices(report), results_section(report),
+        _groups(report), _costs(report), halts_section(report), _positions(report), _data(report), _settings(report),
     ]
     data = report["data"]
     title = f"Quantum Trader · {', '.join(data['symbols'][:4])} · {fmt.day(data['first'])} to {fmt.day(data['last'])}"
@@ -65,12 +65,14 @@ def page_of(title: str, sections: Sequence[str], report: Row) -> str:
     )
 
 
-def _section(title: str, *content: str, note: str = "") -> str:
+def section(title: str, *content: str, note: str = "") -> str:
+    """A part of the page below its heading and an optional *note*."""
     lead = f"<p>{escape(note)}</p>" if note else ""
     return f"<section><h2>{escape(title)}</h2>{lead}{''.join(content)}</section>"
 
 
-def _table(rows: Sequence[Row], columns: Sequence[Column], empty: str = "None.") -> str:
+def table_of(rows: Sequence[Row], columns: Sequence[Column], empty: str = "None.") -> str:
+    """A table of *rows* that scrolls by itself where the screen is narrower; *empty* where there are none."""
     if not rows:
         return f"<p>{escape(empty)}</p>"
     heads = "".join(f"<th>{escape(name)}</th>" for name, _, _ in columns)
@@ -106,7 +108,8 @@ def _header(report: Row) -> str:
     )
 
 
-def _card(name: str, value: str, more: str, coloured: bool = False) -> str:
+def card(name: str, value: str, more: str, coloured: bool = False) -> str:
+    """One figure of the top of the page."""
     style = f" {_sign_style(value)}" if coloured else ""
     return (
         f'<div class="card"><div class="name">{escape(name)}</div><div class="value{style}">{escape(value)}</div>'
@@ -119,14 +122,14 @@ def _cards(report: Row) -> str:
     low, high = summary["sharpe_low"], summary["sharpe_high"]
     doubt = f"95 %: {low:.2f} to {high:.2f}" if low is not None else "too few days"
     return '<div class="cards">' + "".join((
-        _card("Return", fmt.percent(summary["return_pct"]), f"{fmt.money(summary['end_equity'])} USDT", True),
-        _card("Buy and hold", fmt.percent(hold["return_pct"]), f"drawdown {fmt.percent(hold['max_drawdown_pct'])}",
+        card("Return", fmt.percent(summary["return_pct"]), f"{fmt.money(summary['end_equity'])} USDT", True),
+        card("Buy and hold", fmt.percent(hold["return_pct"]), f"drawdown {fmt.percent(hold['max_drawdown_pct'])}",
               True),
-        _card("Sharpe (daily, a year)", fmt.ratio(summary["sharpe"]), doubt),
-        _card("Deepest drawdown", fmt.percent(summary["max_drawdown_pct"]), _span(summary), True),
-        _card("Trades", fmt.count(trades["count"]),
+        card("Sharpe (daily, a year)", fmt.ratio(summary["sharpe"]), doubt),
+        card("Deepest drawdown", fmt.percent(summary["max_drawdown_pct"]), _span(summary), True),
+        card("Trades", fmt.count(trades["count"]),
               f"{fmt.share(trades['win_rate'])} won, {fmt.multiple(trades['avg_r'])} each"),
-        _card("Fees and slippage", fmt.money(costs["fees"] + costs["slippage"]),
+        card("Fees and slippage", fmt.money(costs["fees"] + costs["slippage"]),
               f"funding {fmt.signed_money(costs['funding'])} USDT"),
     )) + "</div>"
 
@@ -142,14 +145,16 @@ def _bars(title: str, rows: Sequence[tuple[str, float, str]], style: str = "bar"
     return both(lambda size: bar_rows(title, rows, style, size))
 
 
-def _framed(svg: str, names: dict[str, str]) -> str:
+def framed(svg: str, names: dict[str, str]) -> str:
+    """A time chart with a crosshair that shows the curves of *names*: key of the values, and its word."""
     return (
         f'<div class="frame" data-lines="{escape(msgspec.json.encode(names).decode())}">{svg}'
         '<div class="cross"></div><div class="tip"></div></div>'
     )
 
 
-def _key(*entries: tuple[str, str]) -> str:
+def key_of(*entries: tuple[str, str]) -> str:
+    """A legend: colour and name of each curve."""
     return '<div class="key">' + "".join(
         f'<span><i style="background:var(--{colour})"></i>{escape(name)}</span>' for colour, name in entries
     ) + "</div>"
@@ -166,10 +171,10 @@ def _equity(report: Row) -> str:
     chart = both(lambda size: time_chart(
         "Equity over time", curves["ts_s"], lines, lambda value: fmt.money(value, 0), height=300, log=log, size=size,
     ))
-    return _section(
+    return section(
         "Equity, logarithmic" if log else "Equity",
-        _key(("blue", "equity, USDT"), ("grey", report["benchmark"]["name"])),
-        _framed(chart, {"equity": "equity", "hold": "buy and hold"}),
+        key_of(("blue", "equity, USDT"), ("grey", report["benchmark"]["name"])),
+        framed(chart, {"equity": "equity", "hold": "buy and hold"}),
     )
 
 
@@ -179,7 +184,7 @@ def _drawdown(report: Row) -> str:
     chart = both(lambda size: time_chart(
         "Drawdown over time", curves["ts_s"], (line,), lambda value: f"{value:g} %", height=170, size=size
     ))
-    return _section("Drawdown from the peak", _framed(chart, {"drawdown_pct": "drawdown %"}))
+    return section("Drawdown from the peak", framed(chart, {"drawdown_pct": "drawdown %"}))
 
 
 def _price(report: Row) -> str:
@@ -189,10 +194,10 @@ def _price(report: Row) -> str:
         f"{curves['main_symbol']} and the policy's state", curves["ts_s"], (line,), lambda value: fmt.money(value, 0),
         height=260, bands=curves["policy_bands"], log=True, size=size,
     ))
-    return _section(
+    return section(
         f"{curves['main_symbol']} and the policy's state",
-        _key(("ink", "price, logarithmic"), ("band1", "risk REDUCED"), ("band2", "no new trades")),
-        _framed(chart, {"price": "price"}),
+        key_of(("ink", "price, logarithmic"), ("band1", "risk REDUCED"), ("band2", "no new trades")),
+        framed(chart, {"price": "price"}),
         note="The bands show the policy's overall state. With --policy observe it is recorded and not enforced.",
     )
 
@@ -201,11 +206,11 @@ def _price(report: Row) -> str:
 def _policy(report: Row) -> str:
     policy = report["policy"]
     if policy is None:
-        return _section("Policy", note="This run had no policy.")
+        return section("Policy", note="This run had no policy.")
     rows = [
         {"what": "would have blocked", **policy["blocked"]}, {"what": "would have allowed", **policy["allowed"]}
     ]
-    table = _table(rows, (
+    table = table_of(rows, (
         ("Signals the policy", lambda row: row["what"], False),
         ("closed", lambda row: fmt.count(row["count"]), False),
         ("won", lambda row: fmt.share(row["win_rate"]), False),
@@ -215,7 +220,7 @@ def _policy(report: Row) -> str:
     ))
     fired = list(policy["rules"].items())[:_MAX_BARS]
     rules = _bars("Rules that fired", [(rule, float(found), fmt.count(found)) for rule, found in fired])
-    return _section(
+    return section(
         "Signals the policy would have blocked, and their result", table,
         f"<p>{escape(policy['shadow_statement'])} {escape(worth_of_blocking(policy['blocked']))}</p>",
         f"<p>No new trades permitted {fmt.share(policy['blocked_share'])} of the time, risk reduced "
@@ -233,7 +238,7 @@ def _evidence(report: Row) -> str:
     rows = report["policy"]["evidence"] if report["policy"] is not None else []
     if not rows:
         return ""
-    return _section("Evidence per switch", _table(rows, (
+    return section("Evidence per switch", table_of(rows, (
         ("Switch", lambda row: fmt.words(row["switch"]), False),
         ("enforced", lambda row: "yes" if row["enforced"] else "no", False),
         ("decisions", lambda row: fmt.count(row["decisions"]), False),
@@ -246,11 +251,12 @@ def _evidence(report: Row) -> str:
         + INTERVAL_NOTE)
 
 
-def _signals(report: Row) -> str:
+def signals_section(report: Row) -> str:
+    """What happened to the signals, by reason."""
     road = report["signals"]
     refusals = list(road["refusals"].items())[:_MAX_BARS]
     rows = [(fmt.words(reason), float(found), fmt.count(found)) for reason, found in refusals]
-    return _section(
+    return section(
         "What happened to the signals", _bars("Signals not traded, by reason", rows),
         note=f"{fmt.count(road['signals'])} signals, {fmt.count(road['intents'])} orders attempted, "
         f"{fmt.count(road['refused'])} signals not traded, by reason:",
@@ -268,7 +274,7 @@ def _months(report: Row) -> str:
         f"{_heat(_compound([found[key] for key in sorted(found) if key[0] == year]))}</tr>"
         for year in years
     )
-    return _section(
+    return section(
         "Monthly returns",
         f'<div class="scroll"><table class="heat"><thead><tr><th></th>{head}<th>Year</th></tr></thead>'
         f"<tbody>{body}</tbody></table></div>",
@@ -294,17 +300,18 @@ def _compound(changes: Sequence[float | None]) -> float | None:
 
 
 def trades_on_prices(report: Row) -> str:
-    """The price of each traded symbol with its trades; nothing where *report* was made before there were such charts."""
+    """The price of each traded symbol with its trades; nothing for a *report* of a version without such charts."""
     if not report.get("closed_trades"):
         return ""
-    return _section(
+    return section(
         "Trades on the price", legend(), trade_sections(report["closed_trades"], report["prices"]),
         note="Every trade is marked; the price line is thinned. Prices are logarithmic. As a table with every figure: "
         "quantum-trader report --state DIR --trades FILE.csv",
     )
 
 
-def _trades(report: Row) -> str:
+def results_section(report: Row) -> str:
+    """The distribution of the results in R."""
     trades, bins = report["trades"], report["tables"]["r_histogram"]
     note = (
         f"{fmt.count(trades['count'])} trades after fees and funding: {fmt.share(trades['win_rate'])} won, "
@@ -316,7 +323,7 @@ def _trades(report: Row) -> str:
         "Distribution of R", bins["edges"], bins["counts"],
         lambda value: f"{value:g} R" if size.label else f"{value:g}", size,
     ))
-    return _section("Results in R", chart, note=note)
+    return section("Results in R", chart, note=note)
 
 
 def trade_columns(name: str) -> tuple[Column, ...]:
@@ -336,9 +343,9 @@ def trade_columns(name: str) -> tuple[Column, ...]:
 def _groups(report: Row) -> str:
     tables = report["tables"]
     sources = tables.get("per_source", ())
-    by_source = _section("Results by source", _table(sources, trade_columns("Source"))) if len(sources) > 1 else ""
+    by_source = section("Results by source", table_of(sources, trade_columns("Source"))) if len(sources) > 1 else ""
     return by_source + "".join(
-        _section(f"Trades by {name.lower()}", _table(tables[key], trade_columns(name), "No trades."))
+        section(f"Trades by {name.lower()}", table_of(tables[key], trade_columns(name), "No trades."))
         for name, key in (
             ("Regime", "per_regime"), ("Symbol", "per_symbol"), ("Exit", "per_exit"), ("Side", "per_side")
         )
@@ -354,14 +361,15 @@ def _costs(report: Row) -> str:
         ("funding", costs["funding"], fmt.signed_money(costs["funding"])),
         ("profit", costs["profit"], fmt.signed_money(costs["profit"])),
     ]
-    return _section("Costs", _bars("Profit before and after costs", rows, "gain"), note=costs["funding_statement"])
+    return section("Costs", _bars("Profit before and after costs", rows, "gain"), note=costs["funding_statement"])
 
 
 # ---- the rest --------------------------------------------------------------------------------------------------------
-def _halts(report: Row) -> str:
+def halts_section(report: Row) -> str:
+    """The halts, each with its reason and its end."""
     halts = report["halts"]
     note = f"{len(halts)} in all; the first {_MAX_HALTS} are listed." if len(halts) > _MAX_HALTS else ""
-    return _section("Halts (new entries stop) and safety levels", _table(halts[:_MAX_HALTS], (
+    return section("Halts (new entries stop) and safety levels", table_of(halts[:_MAX_HALTS], (
         ("When", lambda row: row["at"].replace("T", " ")[:16], False),
         ("kind", lambda row: fmt.words(row["kind"]), False),
         ("reason", lambda row: row["reason"], False),
@@ -370,7 +378,7 @@ def _halts(report: Row) -> str:
 
 
 def _positions(report: Row) -> str:
-    return _section("Open at the end", _table(report["positions"], (
+    return section("Open at the end", table_of(report["positions"], (
         ("Symbol", lambda row: row["symbol"], False),
         ("side", lambda row: row["side"], False),
         ("quantity", lambda row: f"{row['qty']:g}", False),
@@ -396,14 +404,14 @@ def _data(report: Row) -> str:
         )
     ]
     notes = "".join(f"<p>{escape(note)}</p>" for note in report["notes"])
-    table = _table(rows, (("What", lambda row: row["name"], False), ("Value", lambda row: row["value"], False)))
-    return _section("Data", table, notes)
+    table = table_of(rows, (("What", lambda row: row["name"], False), ("Value", lambda row: row["value"], False)))
+    return section("Data", table, notes)
 
 
 def _settings(report: Row) -> str:
     settings = msgspec.json.format(msgspec.json.encode(report["settings"])).decode()
     run = msgspec.json.format(msgspec.json.encode(report["run"])).decode()
-    return _section(
+    return section(
         "Settings and run",
         f"<details><summary>All settings in force</summary><pre>{escape(settings)}</pre></details>",
         f"<details><summary>This run (varies between runs)</summary><pre>{escape(run)}</pre></details>",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-# Buttons that go from trade to trade. A zoomed chart is drawn anew from the values: line, marks, and two labels an axis.
+# Buttons that go from trade to trade. A zoomed chart is drawn anew from the values.
 TRADE_SCRIPT: Final = """
 document.querySelectorAll('.frame[data-symbol]').forEach(function(frame){
   var trades=DATA.trades[frame.dataset.symbol]||[], line=DATA.prices[frame.dataset.symbol]||{ts_s:[],price:[]};
@@ -46,7 +46,7 @@ document.querySelectorAll('.frame[data-symbol]').forEach(function(frame){
     function x(s){return (left+(s-from)/(to-from)*(right-left)).toFixed(1);}
     function y(v){return (top+(most-v)/(most-low)*(base-top)).toFixed(1);}
     svg.querySelectorAll('.grid,.tick,polyline').forEach(function(one){one.remove();});
-    var space='http://www.w3.org/2000/svg', box=document.createElementNS(space,'svg');
+    var space=svg.namespaceURI, box=document.createElementNS(space,'svg');
     box.setAttribute('x',left); box.setAttribute('width',right-left); box.setAttribute('height',high);
     box.setAttribute('viewBox',left+' 0 '+(right-left)+' '+high);
     function label(text,at,up,anchor){var one=document.createElementNS(space,'text'); one.setAttribute('class','tick');

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -86,8 +87,8 @@ def extremes(values: FloatArray, most: int) -> IntArray:
     if values.size <= most:
         return np.arange(values.size)
     edges = np.linspace(0, values.size, max(most // 2, 1) + 1).astype(np.int64)
-    lows = [int(a + np.argmin(values[a:b])) for a, b in zip(edges, edges[1:], strict=False)]
-    highs = [int(a + np.argmax(values[a:b])) for a, b in zip(edges, edges[1:], strict=False)]
+    lows = [int(a + np.argmin(values[a:b])) for a, b in pairwise(edges)]
+    highs = [int(a + np.argmax(values[a:b])) for a, b in pairwise(edges)]
     return np.array(sorted({0, values.size - 1, *lows, *highs}), dtype=np.int64)
 
 
@@ -122,10 +123,12 @@ def _symbol(symbol: str, trades: list[ChartTrade], line: Row, first: bool) -> st
 
 def _list(trades: list[ChartTrade]) -> str:
     """The newest trades as a table."""
-    heads = ("Entry (UTC)", "side", "quantity", "entry", "first stop", "exit (UTC)", "exit", "R", "net USDT", "closed by")
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in _cells(one)) + "</tr>"
         for one in reversed(trades[-_LISTED:])
+    )
+    heads = (
+        "Entry (UTC)", "side", "quantity", "entry", "first stop", "exit (UTC)", "exit", "R", "net USDT", "closed by",
     )
     more = f" (the newest {_LISTED} of {fmt.count(len(trades))})" if len(trades) > _LISTED else ""
     return (
@@ -143,7 +146,7 @@ def _cells(one: ChartTrade) -> tuple[str, ...]:
 
 
 def _side(one: ChartTrade) -> str:
-    return (Side.LONG if one.sign > 0 else Side.SHORT).value
+    return str((Side.LONG if one.sign > 0 else Side.SHORT).value)
 
 
 def _minute(second: int) -> str:
@@ -158,8 +161,9 @@ def trade_chart(title: str, line: Row, trades: Sequence[ChartTrade], size: Size)
     shown = [*drawn, *(price for one in trades for price in (one.entry, one.exit) if price > 0.0)]
     if not trades or not shown:
         return empty_chart(title, size)
-    span = [min([*seconds[:1], *(one.entry_s for one in trades)]), max([*seconds[-1:], *(one.exit_s for one in trades)])]
-    frame = frame_of(span, min(shown), max(shown), height=340 if size.label else 260, log=True, size=size)
+    times = [*seconds[:1], *seconds[-1:], *(second for one in trades for second in (one.entry_s, one.exit_s))]
+    height = 340 if size.label else 260
+    frame = frame_of((min(times), max(times)), min(shown), max(shown), height=height, log=True, size=size)
     parts = axes(frame, axis_price)
     parts += [curve(frame, seconds, Line(name="price", values=drawn, style="price")), *marks(frame, trades)]
     return svg(title, frame.height, parts, size, frame)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from quantum_trader.app.runs.results import DrawdownFacts, FloatArray, IntArray
 from quantum_trader.domain.enums import GOVERNOR_CODES
-from quantum_trader.engine.core import Engine
-from quantum_trader.market.recording import Recording
 from quantum_trader.policy import layout as pol
 from quantum_trader.signals import columns as col
+
+if TYPE_CHECKING:
+    from quantum_trader.engine.core import Engine
+    from quantum_trader.market.recording import Recording
 
 _ARRAYS: Final = {
     "ts_ns": np.int64, "equity": np.float64, "lows": np.float64, "policy_state": np.int8, "closes": np.float64

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.app.report.words import words
+from quantum_trader.app.runs.live_history import Result, saved_result
 from quantum_trader.app.runs.live_settings import FOLDER_FILE, LiveFolder, LiveMode, read_folder
 from quantum_trader.app.runs.operator_requests import OperatorRequest, OperatorRequests
 from quantum_trader.app.runs.state_dir import is_held, unsealed
@@ -113,6 +114,7 @@ class LiveStatus(msgspec.Struct, frozen=True, kw_only=True):
     equity_ns: int = 0  # time of the equity: the newest bar's close, or the start; 0: not known yet
     wallet: float = 0.0
     governor: str = "NORMAL"
+    result: Result | None = None  # since the books began; None: not known yet
     positions: tuple[PositionLine, ...] = ()
     orders: tuple[OrderLine, ...] = ()
     halts: tuple[HaltLine, ...] = ()
@@ -139,6 +141,7 @@ class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
     equity: float | None  # None: not known
     equity_ns: int  # time of the equity: the newest bar's close; 0: not known
     governor: str | None  # None: not known
+    result: Result | None  # since the start; None: not known
     stage: str
     last_event_age_s: float | None
     lag_s: float | None
@@ -182,6 +185,8 @@ def _with_unknown_numbers(raw: dict[str, Any], kind: type[msgspec.Struct]) -> di
         else raw[field.encode_name]
         for field in msgspec.structs.fields(kind) if field.encode_name in raw
     }
+    if known.get("result") is not None:
+        known["result"] = _with_unknown_numbers(known["result"], Result)
     for name, line in (("positions", PositionLine), ("orders", OrderLine)):
         if name in known:
             known[name] = [_with_unknown_numbers(one, line) for one in known[name]]
@@ -301,7 +306,7 @@ def _lines(path: Path) -> int:
 def _from_live(live: LiveStatus) -> dict[str, Any]:
     return {
         "source": "status file", "as_of_ns": live.written_ns, "equity": live.equity if live.equity_ns else None,
-        "equity_ns": live.equity_ns, "governor": live.governor if live.equity_ns else None,
+        "equity_ns": live.equity_ns, "governor": live.governor if live.equity_ns else None, "result": live.result,
         "stage": live.stage, "last_event_age_s": live.last_event_age_s, "lag_s": live.lag_s,
         "queue_fill": live.queue_fill, "unreconciled_s": live.unreconciled_s, "in_doubt": live.in_doubt,
         "dropped_events": live.dropped_events, "positions": live.positions, "orders": live.orders,
@@ -313,7 +318,8 @@ def _from_live(live: LiveStatus) -> dict[str, Any]:
 def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
     """The same figures from a checkpoint; those that only a running process knows are None."""
     view: dict[str, Any] = {
-        "source": "nothing yet", "as_of_ns": 0, "equity": None, "equity_ns": 0, "governor": None, "stage": "",
+        "source": "nothing yet", "as_of_ns": 0, "equity": None, "equity_ns": 0, "governor": None, "result": None,
+        "stage": "",
         "last_event_age_s": None, "lag_s": None, "queue_fill": None, "unreconciled_s": None, "in_doubt": 0,
         "dropped_events": 0, "positions": (), "orders": (), "halts": (), "operator_taken": 0,
         "bus": "", "entries_halted": "", "by_others": (),
@@ -333,7 +339,8 @@ def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
     view.update(
         source="checkpoint", as_of_ns=now_ns, equity=float(account["equity"]),
         equity_ns=max(now_ns, int(engine["money"]["began_ns"])),
-        governor=level.value, positions=(*position_lines(positions, tickets), *untraded_lines(
+        governor=level.value, result=saved_result(saved),
+        positions=(*position_lines(positions, tickets), *untraded_lines(
             msgspec.convert(raw, UntradedPosition)
             for raw in engine["adopting"].get("untraded", {}).get("held", {}).values()
         )),
