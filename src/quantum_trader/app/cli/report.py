@@ -1,7 +1,8 @@
-"""``quantum-trader report``: the HTML report of a run with a state folder."""
+"""``quantum-trader report``: the HTML report and the trades of a run or a live session with a state folder."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,8 @@ app = typer.Typer()
 
 @app.command("report")
 def report_command(
-    state: Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of a finished run.")],
+    state: Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of a finished run, or of a "
+                                                  "live session.")],
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Where to write; DIR/report.html when left out.")
     ] = None,
@@ -29,7 +31,11 @@ def report_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write one HTML page with every chart and table of a run; it needs no network and no other file."""
+    """Write one HTML page with every chart and table of a run or a live session; it needs no network.
+
+    A live session is reported while it trades, stopped or dead: result since the start, by model and by source, open
+    positions, halts, deepest drawdown. The folder's own files stay as they are.
+    """
     for flag, path in (("--out", out), ("--trades", trades)):
         if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
             raise StateError(f"{flag} {path}: must be a file in a folder that exists")
@@ -37,10 +43,8 @@ def report_command(
     if trades is not None:
         written |= {"trades": str(trades), "rows": write_trades(state, trades)}
     if trades is None or out is not None:
-        from quantum_trader.app.report.html import html_report
-
-        content, target = read_report(state), out or state / REPORT_HTML
-        write_result(target, html_report(content).encode())
+        target = out or state / REPORT_HTML
+        write_result(target, page_for(state).encode())
         written["report"] = str(target)
     if as_json:
         typer.echo(msgspec.json.encode(written).decode())
@@ -49,6 +53,19 @@ def report_command(
         typer.echo(f"{trades}: {written['rows']:,} trades")
     if "report" in written:
         typer.echo(written["report"])
+
+
+def page_for(state: Path) -> str:
+    """The page of the run or of the live session in *state*."""
+    from quantum_trader.app.runs.live_settings import FOLDER_FILE
+
+    if (state / FOLDER_FILE).exists():
+        from quantum_trader.app.report.live import build_live_report, live_page
+
+        return live_page(build_live_report(state, time.time_ns()))
+    from quantum_trader.app.report.html import html_report
+
+    return html_report(read_report(state))
 
 
 def write_trades(state: Path, path: Path) -> int:
@@ -64,11 +81,6 @@ def read_report(state: Path) -> dict[str, Any]:
     """The report that a run left in *state*; StateError says what is missing."""
     path = state / REPORT_JSON
     if not path.is_file():
-        if (state / "live.json").exists():
-            raise StateError(
-                f"--state {state}: holds a live session, which has no report; its trades: quantum-trader journal sql "
-                f"'select * from trades_by_day' --state {state}; its state: quantum-trader status --state {state}"
-            )
         if not state.exists():
             raise StateError(
                 f"--state {state}: there is no such folder; a run makes it: quantum-trader run --state {state}"

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from quantum_trader.app.report.formats import words
+from quantum_trader.app.runs.results import FloatArray, IntArray
 from quantum_trader.domain.clock import iso
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.trading import ClosedTrade
@@ -24,6 +27,8 @@ TRADE_COLUMNS: Final = (  # the heading of the CSV file; an empty cell: not know
     "regime_at_entry", "confidence_0_to_1", "trace_id",
 )
 _CLOSED: Final = b'"topic":"trade.closed"'
+_BARS: Final = b'"topic":"market.bar"'
+_CLOSE: Final = 3  # column of a bar
 _INTENTS: Final = (b'"topic":"trade.intent"', b'"topic":"intent.received"')
 _TOPIC_WITHIN: Final = 200  # bytes of a line that hold its topic
 _SOURCES: Final = {"ENSEMBLE": "ensemble", "MODEL": "model"}  # of the program's own intents
@@ -64,6 +69,32 @@ def recorded_trades(state: Path) -> list[SourcedTrade]:
             origin = msgspec.json.decode(line, type=_Wanted).data
             sources.setdefault(origin.trace_id, origin.source)
     return [SourcedTrade(trade=one, source=source_of(one, sources)) for one in found]
+
+
+class _Bars(msgspec.Struct):
+    symbols: list[str]
+    ohlcv: list[list[float | None]]
+
+
+class _BarsRecord(msgspec.Struct):
+    ts_ns: int  # of the close
+    data: _Bars
+
+
+def recorded_closes(state: Path, symbols: Collection[str]) -> dict[str, tuple[IntArray, FloatArray]]:
+    """Times (N,) of the closes in ns and closing prices (N,) of each of *symbols*, of the bars in the records."""
+    times: dict[str, array[int]] = {symbol: array("q") for symbol in symbols}
+    closes: dict[str, array[float]] = {symbol: array("d") for symbol in symbols}
+    decode = msgspec.json.Decoder(_BarsRecord).decode
+    for line in record_lines(state / RECORDS):
+        if _BARS not in line[:_TOPIC_WITHIN]:
+            continue
+        record = decode(line)
+        for symbol, bar in zip(record.data.symbols, record.data.ohlcv, strict=True):
+            if symbol in closes and bar[_CLOSE] is not None:
+                times[symbol].append(record.ts_ns)
+                closes[symbol].append(bar[_CLOSE])
+    return {symbol: (np.array(times[symbol], dtype=np.int64), np.array(closes[symbol])) for symbol in symbols}
 
 
 def record_lines(path: Path) -> Iterator[bytes]:
