@@ -144,13 +144,12 @@ def test_an_empty_state_is_refused_by_every_command(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_live_folder_is_refused_by_run_and_report(tmp_path: Path) -> None:
-    """It is neither resumed as a replay nor reported; nothing is written."""
+def test_a_live_folder_is_refused_by_run(tmp_path: Path) -> None:
+    """It is not resumed as a replay; nothing is written."""
     (tmp_path / "live.json").write_text("{}")
-    for words in (("run", "--symbols", "BTCUSDT", "--to", "2017-11-01"), ("report",)):
-        result = CliRunner().invoke(app, [*words, "--state", str(tmp_path)])
-        assert result.exit_code == 2, result.output
-        assert f"{tmp_path}: holds a live session" in result.stderr
+    result = CliRunner().invoke(app, ["run", "--symbols", "BTCUSDT", "--to", "2017-11-01", "--state", str(tmp_path)])
+    assert result.exit_code == 2, result.output
+    assert f"{tmp_path}: holds a live session" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["live.json"]
 
 
