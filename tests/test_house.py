@@ -39,6 +39,7 @@ SUMS_OF_WHOLE_NUMBERS = {  # calls of the built-in sum that add whole numbers, w
     "sum(counts)": "trades in each class of a histogram",
     "sum(counts.values())": "records of each kind; moments of each kind",
     "sum(facts.refusals.values())": "refusals of each reason",
+    "sum(refusals.values())": "refusals of each reason",
     "sum(source.decisions.values())": "decisions of each reason",
     "sum(loose.values())": "records of each day",
     "sum(map(len, blocks))": "bytes",

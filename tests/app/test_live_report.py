@@ -105,10 +105,10 @@ def test_after_a_kill_the_history_is_the_same(tmp_path: Path) -> None:
         with live_run(tmp_path / name, on_foreign=("adopt", "t")) as live:
             trade(live)
             if kept:
-                expected = live.history.state()
+                expected = live.records.history.state()
     with live_run(tmp_path / "killed", on_foreign=("adopt", "t")) as live:
         assert live.recover() > 0
-        assert live.history.state() == expected
+        assert live.records.history.state() == expected
 
 
 def test_the_report_of_a_live_folder_has_every_part(folder: Path) -> None:

@@ -84,13 +84,13 @@ def time_chart(
     known = [value for line in lines for value in line.values if value is not None]
     if len(seconds) < 2 or not known:
         return empty_chart(title, size)
-    frame = frame_of(seconds, min(known), max(known), height=height, log=log, size=size)
+    frame = framed_by(seconds, min(known), max(known), height=height, log=log, size=size)
     parts = [_band(frame, *band) for band in merged_bands(bands, seconds[0], seconds[-1], size)]
     parts += [*axes(frame, write), *(curve(frame, seconds, line) for line in lines)]
     return svg(title, height, parts, size, frame)
 
 
-def frame_of(seconds: Sequence[int], low: float, high: float, *, height: int, log: bool, size: Size) -> Frame:
+def framed_by(seconds: Sequence[int], low: float, high: float, *, height: int, log: bool, size: Size) -> Frame:
     """The frame of a chart over *seconds* that shows the values from *low* to *high* with a margin."""
     return Frame(
         first=float(seconds[0]), last=float(seconds[-1]), height=height, **_range(low, high, log),

@@ -71,7 +71,7 @@ def section(title: str, *content: str, note: str = "") -> str:
     return f"<section><h2>{escape(title)}</h2>{lead}{''.join(content)}</section>"
 
 
-def table_of(rows: Sequence[Row], columns: Sequence[Column], empty: str = "None.") -> str:
+def html_table(rows: Sequence[Row], columns: Sequence[Column], empty: str = "None.") -> str:
     """A table of *rows* that scrolls by itself where the screen is narrower; *empty* where there are none."""
     if not rows:
         return f"<p>{escape(empty)}</p>"
@@ -210,7 +210,7 @@ def _policy(report: Row) -> str:
     rows = [
         {"what": "would have blocked", **policy["blocked"]}, {"what": "would have allowed", **policy["allowed"]}
     ]
-    table = table_of(rows, (
+    table = html_table(rows, (
         ("Signals the policy", lambda row: row["what"], False),
         ("closed", lambda row: fmt.count(row["count"]), False),
         ("won", lambda row: fmt.share(row["win_rate"]), False),
@@ -238,7 +238,7 @@ def _evidence(report: Row) -> str:
     rows = report["policy"]["evidence"] if report["policy"] is not None else []
     if not rows:
         return ""
-    return section("Evidence per switch", table_of(rows, (
+    return section("Evidence per switch", html_table(rows, (
         ("Switch", lambda row: fmt.words(row["switch"]), False),
         ("enforced", lambda row: "yes" if row["enforced"] else "no", False),
         ("decisions", lambda row: fmt.count(row["decisions"]), False),
@@ -343,9 +343,9 @@ def trade_columns(name: str) -> tuple[Column, ...]:
 def _groups(report: Row) -> str:
     tables = report["tables"]
     sources = tables.get("per_source", ())
-    by_source = section("Results by source", table_of(sources, trade_columns("Source"))) if len(sources) > 1 else ""
+    by_source = section("Results by source", html_table(sources, trade_columns("Source"))) if len(sources) > 1 else ""
     return by_source + "".join(
-        section(f"Trades by {name.lower()}", table_of(tables[key], trade_columns(name), "No trades."))
+        section(f"Trades by {name.lower()}", html_table(tables[key], trade_columns(name), "No trades."))
         for name, key in (
             ("Regime", "per_regime"), ("Symbol", "per_symbol"), ("Exit", "per_exit"), ("Side", "per_side")
         )
@@ -369,7 +369,7 @@ def halts_section(report: Row) -> str:
     """The halts, each with its reason and its end."""
     halts = report["halts"]
     note = f"{len(halts)} in all; the first {_MAX_HALTS} are listed." if len(halts) > _MAX_HALTS else ""
-    return section("Halts (new entries stop) and safety levels", table_of(halts[:_MAX_HALTS], (
+    return section("Halts (new entries stop) and safety levels", html_table(halts[:_MAX_HALTS], (
         ("When", lambda row: row["at"].replace("T", " ")[:16], False),
         ("kind", lambda row: fmt.words(row["kind"]), False),
         ("reason", lambda row: row["reason"], False),
@@ -378,7 +378,7 @@ def halts_section(report: Row) -> str:
 
 
 def _positions(report: Row) -> str:
-    return section("Open at the end", table_of(report["positions"], (
+    return section("Open at the end", html_table(report["positions"], (
         ("Symbol", lambda row: row["symbol"], False),
         ("side", lambda row: row["side"], False),
         ("quantity", lambda row: f"{row['qty']:g}", False),
@@ -404,7 +404,7 @@ def _data(report: Row) -> str:
         )
     ]
     notes = "".join(f"<p>{escape(note)}</p>" for note in report["notes"])
-    table = table_of(rows, (("What", lambda row: row["name"], False), ("Value", lambda row: row["value"], False)))
+    table = html_table(rows, (("What", lambda row: row["name"], False), ("Value", lambda row: row["value"], False)))
     return section("Data", table, notes)
 
 

@@ -21,12 +21,12 @@ from quantum_trader.app.report.html import (
     card,
     framed,
     halts_section,
+    html_table,
     key_of,
     page_of,
     results_section,
     section,
     signals_section,
-    table_of,
     trade_columns,
     trades_on_prices,
 )
@@ -138,8 +138,8 @@ def _signals(saved: dict[str, Any]) -> Row:
     tally = saved.get("engine", {}).get("tally", {})
     refusals = dict(sorted(tally.get("refusals", {}).items(), key=lambda item: (-item[1], item[0])))
     return {
-        "signals": tally.get("signals", 0), "intents": tally.get("intents", 0), "refused": sum(refusals.values()),
-        "refusals": refusals,
+        "signals": tally.get("signals", 0), "intents": tally.get("intents", 0),
+        "refused": sum(refusals.values()), "refusals": refusals,
     }
 
 
@@ -166,7 +166,7 @@ def live_page(report: Row) -> str:
     sections = [
         _header(report), _cards(report), _problems(report), _worth(report), _drawdown(report),
         _open_positions(report), *(
-            section(title, table_of(report["tables"][key], trade_columns(name), "No trades were closed."))
+            section(title, html_table(report["tables"][key], trade_columns(name), "No trades were closed."))
             for title, name, key in _GROUPS
         ),
         trades_on_prices(report), results, halts_section(report), signals_section(report),
@@ -242,7 +242,7 @@ def _drawdown(report: Row) -> str:
 
 
 def _open_positions(report: Row) -> str:
-    return section("Open positions", table_of(report["positions"], (
+    return section("Open positions", html_table(report["positions"], (
         ("Symbol", lambda row: row["symbol"], False),
         ("side", lambda row: row["side"], False),
         ("quantity", lambda row: f"{row['qty']:g}", False),

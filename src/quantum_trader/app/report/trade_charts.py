@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from quantum_trader.app.report import formats as fmt
-from quantum_trader.app.report.charts import Frame, Line, Size, axes, both, curve, empty_chart, frame_of, svg
+from quantum_trader.app.report.charts import Frame, Line, Size, axes, both, curve, empty_chart, framed_by, svg
 from quantum_trader.app.runs.results import FloatArray, IntArray
 from quantum_trader.domain.clock import NS_PER_SECOND, from_ns
 from quantum_trader.domain.enums import Side
@@ -35,8 +35,6 @@ _MARKS: Final = (  # style class, what it shows, its shape in the legend
     ("stop", "first stop, while the position was open", "M0,8h16"),
     ("held", "from entry to exit", "M1,12L15,4"),
 )
-
-Row = dict[str, Any]
 
 
 class ChartTrade(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -70,7 +68,7 @@ def chart_trades(trades: Iterable[ClosedTrade]) -> dict[str, list[ChartTrade]]:
     return {symbol: sorted(found[symbol], key=lambda one: (one.entry_s, one.exit_s)) for symbol in order}
 
 
-def price_lines(prices: dict[str, tuple[IntArray, FloatArray]]) -> dict[str, Row]:
+def price_lines(prices: dict[str, tuple[IntArray, FloatArray]]) -> dict[str, dict[str, Any]]:
     """The prices (N,) of each symbol at times (N,) in ns, thinned to PRICE_POINTS in all; unknown ones left out."""
     most = max(_LEAST_POINTS, min(SYMBOL_POINTS, PRICE_POINTS // max(len(prices), 1)))
     lines = {}
@@ -93,7 +91,7 @@ def extremes(values: FloatArray, most: int) -> IntArray:
 
 
 # ---- the page --------------------------------------------------------------------------------------------------------
-def trade_sections(trade_lists: dict[str, list[list[Any]]], prices: dict[str, Row]) -> str:
+def trade_sections(trade_lists: dict[str, list[list[Any]]], prices: dict[str, dict[str, Any]]) -> str:
     """One chart for each traded symbol, the first one open, with the newest trades as a table."""
     return "".join(
         _symbol(symbol, msgspec.convert(rows, list[ChartTrade]), prices.get(symbol, {"ts_s": [], "price": []}), not at)
@@ -109,7 +107,7 @@ def legend() -> str:
     ) + "</div>"
 
 
-def _symbol(symbol: str, trades: list[ChartTrade], line: Row, first: bool) -> str:
+def _symbol(symbol: str, trades: list[ChartTrade], line: dict[str, Any], first: bool) -> str:
     won = sum(one.net > 0.0 for one in trades)
     net = fmt.signed_money(float(np.sum([one.net for one in trades])))
     title = f"{symbol}: {fmt.count(len(trades))} trades, {fmt.share(won / len(trades))} won, net {net} USDT"
@@ -153,7 +151,7 @@ def _minute(second: int) -> str:
     return from_ns(second * NS_PER_SECOND).strftime("%Y-%m-%d %H:%M")
 
 
-def trade_chart(title: str, line: Row, trades: Sequence[ChartTrade], size: Size) -> str:
+def trade_chart(title: str, line: dict[str, Any], trades: Sequence[ChartTrade], size: Size) -> str:
     """The price *line* and a mark for each entry, exit and first stop."""
     values = np.array(line["price"], dtype=np.float64)
     rows = extremes(values, _DRAWN_POINTS[size.style]).tolist()
@@ -163,7 +161,7 @@ def trade_chart(title: str, line: Row, trades: Sequence[ChartTrade], size: Size)
         return empty_chart(title, size)
     times = [*seconds[:1], *seconds[-1:], *(second for one in trades for second in (one.entry_s, one.exit_s))]
     height = 340 if size.label else 260
-    frame = frame_of((min(times), max(times)), min(shown), max(shown), height=height, log=True, size=size)
+    frame = framed_by((min(times), max(times)), min(shown), max(shown), height=height, log=True, size=size)
     parts = axes(frame, axis_price)
     parts += [curve(frame, seconds, Line(name="price", values=drawn, style="price")), *marks(frame, trades)]
     return svg(title, frame.height, parts, size, frame)

@@ -61,7 +61,7 @@ def recorded_trades(state: Path) -> list[SourcedTrade]:
         raise StateError(f"--state {state}: holds no {RECORDS}; give the folder of `run --state` or `live --state`")
     sources: dict[str, str] = {}
     found: list[ClosedTrade] = []
-    for line in record_lines(path):
+    for line in whole_lines(path):
         head = line[:_TOPIC_WITHIN]
         if _CLOSED in head:
             found.append(_trade(msgspec.json.decode(line, type=_Closed).data))
@@ -86,7 +86,7 @@ def recorded_closes(state: Path, symbols: Collection[str]) -> dict[str, tuple[In
     times: dict[str, array[int]] = {symbol: array("q") for symbol in symbols}
     closes: dict[str, array[float]] = {symbol: array("d") for symbol in symbols}
     decode = msgspec.json.Decoder(_BarsRecord).decode
-    for line in record_lines(state / RECORDS):
+    for line in whole_lines(state / RECORDS):
         if _BARS not in line[:_TOPIC_WITHIN]:
             continue
         record = decode(line)
@@ -97,7 +97,7 @@ def recorded_closes(state: Path, symbols: Collection[str]) -> dict[str, tuple[In
     return {symbol: (np.array(times[symbol], dtype=np.int64), np.array(closes[symbol])) for symbol in symbols}
 
 
-def record_lines(path: Path) -> Iterator[bytes]:
+def whole_lines(path: Path) -> Iterator[bytes]:
     """The whole lines of a file of records; a process may be writing the last one."""
     with path.open("rb") as handle:
         for line in handle:

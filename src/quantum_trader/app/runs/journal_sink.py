@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from quantum_trader.app.runs.live_history import LiveHistory
 from quantum_trader.app.runs.state_dir import RecordFile
 from quantum_trader.domain.errors import DataError, InputError, StateError
 from quantum_trader.journal.event_logger import EventLogger
@@ -111,6 +112,7 @@ class LiveSink(JournalSink):
         self._for_journal: deque[tuple[bytes, str, int]] = deque()
         self.lost = 0
         self.trouble = ""  # why records wait; empty: none does
+        self.history = LiveHistory()  # of the equity, noted with the records of bars
 
     @property
     def waiting(self) -> int:

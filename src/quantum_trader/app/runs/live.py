@@ -19,7 +19,7 @@ from quantum_trader import __version__
 from quantum_trader.app.runs.input_log import FileInputLog
 from quantum_trader.app.runs.journal_sink import LiveSink
 from quantum_trader.app.runs.kernels import compile_kernels
-from quantum_trader.app.runs.live_history import HistorySink, LiveHistory
+from quantum_trader.app.runs.live_history import HistorySink
 from quantum_trader.app.runs.live_messages import LiveWords, say
 from quantum_trader.app.runs.live_settings import (
     LiveMode,
@@ -167,8 +167,7 @@ class LiveRun:
         self._stack.callback(self.log.close)
         self.bus, self._intents = bus or InMemoryBus(), IntentQueue()
         self._stack.callback(self.bus.close)
-        self.history = LiveHistory()
-        sink = HistorySink(BusSink(self.records, self.bus, BUS_TOPICS), self.history)
+        sink = HistorySink(BusSink(self.records, self.bus, BUS_TOPICS), self.records.history)
         self.engine = sink.engine = Engine(
             [venue.instrument(symbol) for symbol in live.symbols], live.interval_ns, live_engine_settings(loaded), sink,
             live=LiveAccount(adopt_quietly=live.on_foreign is OnForeign.ADOPT),
@@ -224,7 +223,7 @@ class LiveRun:
         more: dict[str, Any] = {
             "record_bytes": self.records.size, "operator_taken": self.operator.taken,
             "asked": self.session.request_count, "intents_taken": self.outside.taken,
-            "history": self.history.state(),
+            "history": self.records.history.state(),
         }
         return more
 
@@ -232,7 +231,7 @@ class LiveRun:
         assert self.checkpoint is not None
         self.engine.records.recorder.resume(self.checkpoint["engine"]["seq"], ())
         if "history" in more:
-            self.history.load_state(more["history"])
+            self.records.history.load_state(more["history"])
 
     def _asked(self) -> list[OperatorRequestReceived]:
         return [
@@ -292,7 +291,7 @@ class LiveRun:
             equity=engine.account.equity, wallet=engine.account.books.cash, every_s=self.live.status_s,
             equity_ns=max(engine.now_ns, engine.money.began_ns) if engine.halts.started else 0,
             governor=GOVERNOR_CODES[int(engine.account.governor[0])].value,
-            result=self.history.result(engine.account.equity, engine.account.moved),
+            result=self.records.history.result(engine.account.equity, engine.account.moved),
             positions=untraded_lines(engine.adopting.untraded_positions()) + tuple(
                 PositionLine(
                     symbol=held.symbol, side=held.side.value, qty=held.qty, entry_price=held.entry_price,

@@ -29,7 +29,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     moved: float  # paid in since, net of what was taken out
     profit: float  # of trading: what was moved is left out
     return_pct: float  # time-weighted
-    drawdown_pct: float  # now
+    drawdown_pct: float  # at the newest bar
     deepest_drawdown_pct: float
     peak_ns: int  # of the deepest drawdown; 0: it never fell
     trough_ns: int
@@ -96,13 +96,12 @@ class LiveHistory:
         if not self.began_ns or not math.isfinite(equity):
             return None
         worth, found = equity * self._scale, self.drawdown.facts()
-        now = min(0.0, worth / self.drawdown.peak - 1.0) if self.drawdown.peak > 0.0 else 0.0
         paid = moved - self._moved_before
         return Result(
             since_ns=self.began_ns, start_equity=self.start_equity, moved=paid,
             profit=equity - self.start_equity - paid,
             return_pct=(worth / self.start_equity - 1.0) * 100.0 if self.start_equity > 0.0 else 0.0,
-            drawdown_pct=now * 100.0, deepest_drawdown_pct=found.depth * 100.0, peak_ns=found.peak_ns,
+            drawdown_pct=self.drawdown.now * 100.0, deepest_drawdown_pct=found.depth * 100.0, peak_ns=found.peak_ns,
             trough_ns=found.trough_ns,
         )
 
