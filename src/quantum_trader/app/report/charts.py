@@ -35,7 +35,7 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
 
 
 WIDE: Final = Size(style="wide", width=1040, left=66, right=14, label=270, words=130, time_ticks=8)
-NARROW: Final = Size(style="narrow", width=340, left=52, right=6, label=0, words=84, time_ticks=3)  # of a telephone
+NARROW: Final = Size(style="narrow", width=340, left=60, right=6, label=0, words=84, time_ticks=3)  # of a telephone
 
 
 def both(draw: Callable[[Size], str]) -> str:

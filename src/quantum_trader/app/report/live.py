@@ -223,7 +223,7 @@ def _worth(report: Row) -> str:
     curves = report["curves"]
     line = Line(name="worth", values=curves["worth"], style="equity")
     chart = both(lambda size: time_chart(
-        "Worth of the start's money over time", curves["ts_s"], (line,), lambda value: fmt.money(value, 0), height=300,
+        "Worth of the start's money over time", curves["ts_s"], (line,), lambda value: f"{value:,.7g}", height=300,
         size=size,
     ))
     return section(
