@@ -68,7 +68,6 @@ class Market:
         self.forecasts = forecasts
         self._supervise = supervise
         self._instruments, self._records, self._halts = instruments, records, halts
-        self.interval_ns = interval_ns
         # Bars decided on this long after their close are of the past: a newer one is complete, and they open nothing.
         self._past_ns = max(interval_ns, int(settings.limits.max_data_age_s * NS_PER_SECOND) + 1)
         self.now_ns = 0  # close of the newest bars
@@ -90,6 +89,11 @@ class Market:
         self._ticks = np.array([empty_ticks()] * count)
         self._clean = np.zeros(count, dtype=np.bool_)
         self._halted: set[int] = set()  # symbols whose halt by bad bars is on record
+
+    @property
+    def interval_ns(self) -> int:
+        """Length of the bars that are decided on."""
+        return self.kernel.interval_ns
 
     def row(self, index: int) -> list[float]:
         """A symbol's measures as plain numbers, columns in signals.columns."""

@@ -12,6 +12,7 @@ from quantum_trader.app.report import formats as fmt
 from quantum_trader.app.report.charts import Line, bar_rows, both, histogram, time_chart
 from quantum_trader.app.report.style import SCRIPT, STYLE
 from quantum_trader.app.report.trade_charts import legend, trade_sections
+from quantum_trader.app.report.words import words
 from quantum_trader.policy.evidence import verdict_of
 
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -41,9 +42,10 @@ Column = tuple[str, Callable[[Row], str], bool]  # heading, cell, whether its si
 def html_report(report: Row) -> str:
     """Render *report* (what ``build_report`` made, or a ``report.json`` read back) as one HTML page."""
     sections = [
-        _header(report), _cards(report), _equity(report), _drawdown(report), _price(report), _policy(report),
-        _evidence(report), signals_section(report), _months(report), trades_on_prices(report), results_section(report),
-        _groups(report), _costs(report), halts_section(report), _positions(report), _data(report), _settings(report),
+        _header(report), _cards(report), _models(report), _equity(report), _drawdown(report), _price(report),
+        _policy(report), _evidence(report), signals_section(report), _months(report), trades_on_prices(report),
+        results_section(report), _groups(report), _costs(report), halts_section(report), _positions(report),
+        _data(report), _settings(report),
     ]
     data = report["data"]
     title = f"Quantum Trader · {', '.join(data['symbols'][:4])} · {fmt.day(data['first'])} to {fmt.day(data['last'])}"
@@ -176,6 +178,38 @@ def _equity(report: Row) -> str:
         key_of(("blue", "equity, USDT"), ("grey", report["benchmark"]["name"])),
         framed(chart, {"equity": "equity", "hold": "buy and hold"}),
     )
+
+
+def _models(report: Row) -> str:
+    """The models, what would let them trade, and the run with every target traded beside this one."""
+    found = report.get("models")
+    if not found:
+        return ""
+    note = f"UNGATED: every target is traded. {found['sentence']}" if found["ungated_run"] else found["sentence"]
+    models = html_table(found["models"], (
+        ("Model", lambda row: row["name"], False), ("bars", lambda row: row["bars"], False),
+        ("warm-up", lambda row: fmt.count(row["warmup"]), False), ("horizon", lambda row: row["horizon"], False),
+        ("exit", lambda row: row["exit"], False),
+        ("prior (Sharpe a year)", lambda row: f"{row['prior'][0]:g} ± {row['prior'][1]:g}", False),
+    ))
+    if not found["side_by_side"]:
+        return section("Models", models, note=note)
+    beside = html_table(found["side_by_side"], (
+        ("The same scores", lambda row: row["run"], False),
+        ("return", lambda row: fmt.percent(row["summary"]["return_pct"]), True),
+        ("Sharpe", lambda row: fmt.ratio(row["summary"]["sharpe"]), True),
+        ("drawdown", lambda row: fmt.percent(row["summary"]["max_drawdown_pct"]), True),
+        ("trades", lambda row: fmt.count(row["trades"]["count"]), False),
+        ("won", lambda row: fmt.share(row["trades"]["win_rate"]), False),
+        ("average", lambda row: fmt.multiple(row["trades"]["avg_r"]), True),
+    ))
+    reasons = html_table(found["missed"], (
+        ("Why trades of the ungated run were not made", lambda row: words(row["reason"]), False),
+        ("trades", lambda row: fmt.count(row["trades"]), False),
+        ("sum", lambda row: fmt.multiple(row["sum_r"]), True),
+        ("net USDT, ungated", lambda row: fmt.signed_money(row["net"]), True),
+    ), "All of them were made.")
+    return section("Models", models, beside, reasons, note=note)
 
 
 def _drawdown(report: Row) -> str:

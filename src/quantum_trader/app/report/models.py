@@ -11,11 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from quantum_trader.app.report import formats as fmt
+from quantum_trader.app.report.html import Row
 from quantum_trader.app.report.words import words
 from quantum_trader.app.runs.model_facts import ModelFacts, missed
 from quantum_trader.app.runs.results import RunFacts
-
-Row = dict[str, Any]
 
 
 def models_section(facts: RunFacts, ungated: RunFacts | None, figures: Callable[[RunFacts], Row]) -> Row | None:
