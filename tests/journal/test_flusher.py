@@ -1,31 +1,24 @@
-"""The flusher: it resumes where the log ends, and its compiled texts are those of the encoder."""
+"""The flusher: it resumes where the log ends, and nothing is written twice or lost."""
 
 from __future__ import annotations
 
 import errno
-import math
 import os
 import select
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tests.journal.producer import order
 
 from quantum_trader.domain.errors import StateError
-from quantum_trader.journal import columns, event_logger
-from quantum_trader.journal.columns import tables_of
+from quantum_trader.journal import event_logger
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.flusher import BACKLOG, Committer, Flusher, adopt
 from quantum_trader.journal.lake import Lake
 from quantum_trader.journal.manifest import read_manifest
 from quantum_trader.journal.publish import publish_segments
-from quantum_trader.journal.ring import RECORD, WORD_BOOT, EventChunk, RingCursor
+from quantum_trader.journal.ring import WORD_BOOT, RingCursor
 
 SMALL = 1 << 20
 
@@ -136,73 +129,6 @@ def test_a_ring_from_before_a_restart_of_the_machine_is_not_adopted(tmp_path: Pa
     logger.close()
 
     assert [seq for seq, _, _ in Lake(tmp_path).lines()] == [1]
-
-
-values: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=20,
-)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.text(), st.text(), values), min_size=1, max_size=20))
-def test_compiled_text_is_the_encoders_text(events: list[tuple[str, str, Any]]) -> None:
-    """For any JSON value: byte for byte the output of msgspec, with trace and symbol."""
-    plain = [{"trace_id": trace, "symbol": symbol, "value": value} for trace, symbol, value in events]
-    found = texts_of([msgspec.msgpack.encode(event) for event in plain])
-
-    assert [line.encode() for line in found[2]] == [msgspec.json.encode(event) for event in plain]
-    assert list(found[0]) == [trace for trace, _, _ in events]
-    assert list(found[1]) == [symbol for _, symbol, _ in events]
-
-
-def texts_of(payloads: list[bytes]) -> tuple[list[str], list[str], list[str]]:
-    """Trace ids, symbols and payloads, by the compiled form."""
-    records = np.zeros(len(payloads), RECORD)
-    records["word"] = [len(payload) | 5 << 32 for payload in payloads]
-    few, columns.COMPILED_FROM = columns.COMPILED_FROM, 0
-    try:
-        _, kind, table = next(iter(tables_of(EventChunk(records, b"".join(payloads), 1), "main", {5: "order"})))
-    finally:
-        columns.COMPILED_FROM = few
-    assert kind == "order"
-    return table["trace_id"].to_pylist(), table["symbol"].to_pylist(), table["payload"].to_pylist()
-
-
-def test_doubles_are_written_as_the_encoder_writes_them() -> None:
-    """Any bits, round decimals, the edges of the format."""
-    rng = np.random.default_rng(1)
-    doubles = [
-        *rng.integers(0, 2**64, 20_000, dtype=np.uint64).view(np.float64).tolist(),
-        *[round(x, 4) for x in rng.normal(0, 1000, 5000).tolist()], *[2.0**k for k in range(-1074, 1024)],
-        *[10.0**k for k in range(-323, 309)], 0.0, -0.0, 5e-324, 1.7976931348623157e308, 9007199254740993.0,
-    ]
-    found = texts_of([msgspec.msgpack.encode({"trace_id": "", "symbol": "", "value": value}) for value in doubles])[2]
-
-    assert found == [
-        msgspec.json.encode({"trace_id": "", "symbol": "", "value": value}).decode() for value in doubles
-    ]
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.integers(-(10**15), 10**15), min_size=20, max_size=60), st.integers(0, 9))
-def test_rounded_doubles_are_written_as_the_encoder_writes_them(numbers: list[int], places: int) -> None:
-    """Prices and quantities, which have a faster form than other doubles, and their neighbours, which do not."""
-    rounded = [number / 10**places for number in numbers]
-    doubles = [*rounded, *(math.nextafter(number, math.inf) for number in rounded)]
-    found = texts_of([msgspec.msgpack.encode({"trace_id": "", "symbol": "", "value": value}) for value in doubles])[2]
-
-    assert found == [
-        msgspec.json.encode({"trace_id": "", "symbol": "", "value": value}).decode() for value in doubles
-    ]
-
-
-def test_values_without_a_compiled_form_use_python() -> None:
-    """A date and bytes: as the encoder writes them."""
-    event = {"trace_id": "t", "symbol": "s", "when": datetime(2024, 1, 1, tzinfo=UTC), "raw": b"abc"}
-    found = texts_of([msgspec.msgpack.encode(event)])
-
-    assert found == (["t"], ["s"], ['{"trace_id":"t","symbol":"s","when":"2024-01-01T00:00:00Z","raw":"YWJj"}'])
 
 
 def test_kinds_without_a_name_are_still_read(tmp_path: Path, logger: EventLogger) -> None:

@@ -318,14 +318,17 @@ class AuditChain:
         kept: dict[str, _DayCheck] = {day: _DayCheck(self.directory, parts) for day, parts in wanted.items()}
         loose: dict[str, int] = {}
         slipped = _InsertedRecords(anchor.through if anchor is not None else "")
+        after = _AfterTheEnd()
         for ts_ns, line in lines:
             day = day_of(ts_ns)
             sealed = kept[day].take(line) if day in kept else False
+            after.take(day, line, sealed)
             if day not in kept:
                 loose[day] = loose.get(day, 0) + 1
             slipped.take(day, line, sealed)
         if not any(one.kind in ("chain", "seal") for one in problems):  # else a lost seal may have covered them
             problems += slipped.problems
+        problems += after.problems()
         days = []
         for day, check in sorted(kept.items()):
             found = check.problems()
@@ -453,6 +456,39 @@ class _InsertedRecords:
             self._open[day] = (count + 1, first)
 
 
+class _AfterTheEnd:
+    """Finds records without a seal behind the sealed end of the run: a run that has ended writes nothing more.
+
+    Requests that arrive with the end are records too, and are sealed with it.
+    """
+
+    def __init__(self) -> None:
+        self._ended = ""  # the day of the sealed end
+        self._count = 0
+        self._first = ("", b"")
+
+    def take(self, day: str, line: bytes, sealed: bool | None) -> None:
+        """Add the next record."""
+        if sealed and b'"topic":"run.ended"' in line[:_TOPIC_WITHIN]:
+            self._ended = day
+        elif self._ended and sealed is False:
+            self._first = self._first if self._count else (day, line)
+            self._count += 1
+
+    def problems(self) -> list[Problem]:
+        """The problem, where there is one; call it after the last record."""
+        if not self._count:
+            return []
+        day, line = self._first
+        name = record_name(line)
+        return [Problem(
+            kind="added", day=day, record=name.partition(" ")[0],
+            detail=f"{day}: {self._count:,} records behind the run's end of {self._ended}, which is the last record of a "
+            f"run ({name or 'the first cannot be read'})",
+        )]
+
+
+_TOPIC_WITHIN: Final = 120  # bytes at the beginning of a record in which its topic stands
 _NAMED: Final = 20  # problems listed one by one for a day
 
 

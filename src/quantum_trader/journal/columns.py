@@ -1,21 +1,27 @@
-"""Conversion of logged events to Arrow columns."""
+"""Conversion of logged events to Arrow columns.
+
+Events of a kind with a schema become typed columns. Any other event, and one that does not fit its schema, becomes its
+JSON text.
+"""
 
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.journal.kinds import kind_name
 from quantum_trader.journal.ring import JSON_FLAG, RECORD, EventChunk
+from quantum_trader.journal.schema import JSON, Column, Shape, decoder, shape_of
 
 EVENT_SCHEMA: Final = pa.schema(
     [
@@ -24,97 +30,78 @@ EVENT_SCHEMA: Final = pa.schema(
         ("payload", pa.string()),
     ]
 )
+_ARROW: Final = {"BOOLEAN": pa.bool_(), "BIGINT": pa.int64(), "DOUBLE": pa.float64()}
+_UNFIT: Final = (msgspec.DecodeError, ValueError, TypeError, OverflowError, RecursionError, AttributeError)
 _decode: Final = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _encode: Final = msgspec.json.Encoder().encode
-_TRACE: Final = re.compile(r'"trace_id":"([^"]*)"')
-_SYMBOL: Final = re.compile(r'"symbol":"([^"]*)"')
-COMPILED_FROM: Final = 2000  # below this number of events, loading compiled code costs more than it saves
-Bytes = npt.NDArray[np.uint8]
-Places = npt.NDArray[np.int64]
-Texts = tuple[pa.Array, pa.Array, pa.Array]  # trace ids, symbols, payloads
+_TRACE: Final = re.compile(rb'"trace_id":"([^"]*)"')
+_SYMBOL: Final = re.compile(rb'"symbol":"([^"]*)"')
 
 
-class _Scratch(threading.local):
-    """Reused buffers of each thread for texts of unknown length; new memory is slower."""
+class Group(NamedTuple):
+    """What the events of one part have in common; *form* is "" where the part has no columns of a schema."""
 
-    def __init__(self) -> None:
-        self.held: dict[str, Bytes] = {}
-
-    def room(self, name: str, count: int, size: int) -> tuple[Bytes, npt.NDArray[np.int32]]:
-        """Return a buffer of at least *size* bytes, reused where it suffices, and offsets of *count* texts."""
-        held = self.held.get(name)
-        if held is None or len(held) < size + 64:
-            held = self.held[name] = np.empty(size + 64, np.uint8)
-        return held, np.zeros(count + 1, np.int32)
+    day: str
+    kind: str
+    form: str = ""
+    columns: tuple[Column, ...] = ()  # from which the payload is made; empty where the part holds it
 
 
-_scratch: Final = _Scratch()
+# ---------------------------------------------------------------------- texts
 
 
-def _array(data: Bytes, offsets: npt.NDArray[np.int32]) -> pa.Array:
-    """An Arrow text column of the written bytes."""
-    used = data[: int(offsets[-1])].copy()
-    return pa.Array.from_buffers(pa.string(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(used)])
+def _first(pattern: re.Pattern[bytes], line: bytes) -> str:
+    found = pattern.search(line)
+    return found[1].decode("utf-8", "replace") if found else ""
 
 
-def _texts(raw: Bytes, starts: Places, rows: Places, plain: bool) -> Texts:
-    """The three texts of *rows*, whose bytes begin at *starts*; *plain*: they are already JSON."""
-    if len(rows) < COMPILED_FROM:
-        return _texts_in_python(raw, starts, rows, plain)
-    from quantum_trader.journal.shortest import POWERS
-    from quantum_trader.journal.transcode import ROOM, SLACK, copy_lines, msgpack_to_json
-
-    count, size = len(rows), int((starts[rows + 1] - starts[rows]).sum())
-    if len(raw) < starts[rows[-1] + 1] + SLACK:
-        raw = np.concatenate([raw, np.zeros(SLACK, np.uint8)])
-    payload, payload_at = _scratch.room("payload", count, size if plain else 6 * size)
-    trace, trace_at = _scratch.room("trace", count, size)
-    symbol, symbol_at = _scratch.room("symbol", count, size)
-    if plain:
-        copy_lines(raw, starts, rows, payload, payload_at, trace, trace_at, symbol, symbol_at)
-    elif msgpack_to_json(
-        raw, starts, rows, payload, payload_at, trace, trace_at, symbol, symbol_at, POWERS, np.empty(ROOM, np.int64)
-    ) >= 0:
-        return _texts_in_python(raw, starts, rows, plain)
-    columns = _array(trace, trace_at), _array(symbol, symbol_at), _array(payload, payload_at)
-    if plain:
-        try:
-            for column in columns:
-                column.validate(full=True)
-        except pa.ArrowInvalid:
-            return _texts_in_python(raw, starts, rows, plain)
-    return columns
+def trace_id(payload: bytes, plain: bool) -> str:
+    """The trace id of one event; *plain*: it is JSON."""
+    return _first(_TRACE, payload) if plain else _own(payload, "trace_id")
 
 
-def _texts_in_python(raw: Bytes, starts: Places, rows: Places, plain: bool) -> Texts:
-    """The same in Python: for few events, and for values that the compiled form does not support, such as dates.
+def symbol(payload: bytes, plain: bool) -> str:
+    """The symbol of one event: of a line the first that it names."""
+    return _first(_SYMBOL, payload) if plain else _own(payload, "symbol")
+
+
+def _own(payload: bytes, key: str) -> str:
+    try:
+        return str(_decode(payload).get(key, ""))
+    except _UNFIT:
+        return ""
+
+
+def json_text(payload: bytes, plain: bool) -> str:
+    """One event as JSON.
 
     A line that is not UTF-8 is shown with replacement marks, and an event without a JSON form as its bytes: an
     accepted event must not block the events after it.
     """
-    payloads = [raw[starts[row] : starts[row + 1]].tobytes() for row in rows.tolist()]
-    if not plain:
-        return _columns([_readable(payload) for payload in payloads])
-    texts = [payload.decode("utf-8", "replace") for payload in payloads]
-    found = [(_TRACE.search(text), _SYMBOL.search(text)) for text in texts]
-    traces = [trace[1] if trace else "" for trace, _ in found]
-    symbols = [symbol[1] if symbol else "" for _, symbol in found]
-    return _columns(list(zip(traces, symbols, texts, strict=True)))
-
-
-def _columns(rows: list[tuple[str, str, str]]) -> Texts:
-    traces, symbols, texts = zip(*rows, strict=True) if rows else ((), (), ())
-    return pa.array(traces, pa.string()), pa.array(symbols, pa.string()), pa.array(texts, pa.string())
-
-
-def _readable(payload: bytes) -> tuple[str, str, str]:
-    """Trace id, symbol and JSON text of one event."""
+    if plain:
+        return payload.decode("utf-8", "replace")
     try:
-        event = _decode(payload)
-        text = _encode(event).decode()
-    except (ValueError, TypeError, RecursionError):  # keys without a JSON form, nested too deep, or damaged
-        return "", "", _encode({"not_json": payload}).decode()
-    return str(event.get("trace_id", "")), str(event.get("symbol", "")), text
+        return _encode(_decode(payload)).decode()
+    except _UNFIT:  # keys without a JSON form, nested too deep, or damaged
+        return _encode({"not_json": payload}).decode()
+
+
+TEXTS: Final[tuple[Callable[[bytes, bool], str], ...]] = (trace_id, symbol, json_text)
+
+
+def payloads(columns: Sequence[Column], arrays: Sequence[pa.Array]) -> pa.Array:
+    """The JSON text of events whose *columns* are *arrays*, as the encoder of typed events writes it."""
+    names = [column.path[0] for column in columns]
+    values = [_values(column, array) for column, array in zip(columns, arrays, strict=True)]
+    return pa.array([_encode(dict(zip(names, row, strict=True))) for row in zip(*values, strict=True)], pa.string())
+
+
+def _values(column: Column, array: pa.Array) -> list[Any]:
+    found: list[Any] = array.to_pylist()
+    return found if column.type != JSON else [None if one is None else msgspec.Raw(one.encode()) for one in found]
+
+
+# ---------------------------------------------------------------------- events in no part yet
 
 
 def concatenated(chunks: list[EventChunk]) -> npt.NDArray[Any]:
@@ -161,52 +148,93 @@ class Rows:
         })
 
     @cached_property
-    def _raw(self) -> npt.NDArray[np.uint8]:
-        return np.frombuffer(b"".join(self._payloads), np.uint8)
+    def _raw(self) -> bytes:
+        return b"".join(self._payloads)
 
-    def texts(self, rows: npt.NDArray[np.int64]) -> Texts:
-        """Trace ids, symbols and payloads of *rows*."""
-        plain = self._plain[rows]
-        if plain.all() or not plain.any():
-            return _texts(self._raw, self._starts, rows, bool(plain.all()))
-        order = np.concatenate([np.flatnonzero(plain), np.flatnonzero(~plain)])
-        back = pa.array(np.argsort(order))
-        first = _texts(self._raw, self._starts, rows[plain], True)
-        second = _texts(self._raw, self._starts, rows[~plain], False)
-        pairs = zip(first, second, strict=True)
-        trace, symbol, payload = (pa.concat_arrays(list(pair)).take(back) for pair in pairs)
-        return trace, symbol, payload
+    def texts(self, rows: npt.NDArray[np.int64], text: Callable[[bytes, bool], str]) -> pa.Array:
+        """*text* of each of *rows*."""
+        raw, plain = self._raw, self._plain[rows].tolist()
+        places = zip(self._starts[rows].tolist(), self._starts[rows + 1].tolist(), plain, strict=True)
+        return pa.array([text(raw[begin:end], is_plain) for begin, end, is_plain in places], pa.string())
 
 
-def tables_of(chunk: EventChunk, producer: str, kinds: dict[int, str]) -> Iterator[tuple[str, str, pa.Table]]:
-    """The events of *chunk* by (day, kind), in order within each."""
+# ---------------------------------------------------------------------- parts
+
+
+def tables_of(chunk: EventChunk, producer: str, kinds: dict[int, str]) -> Iterator[tuple[Group, pa.Table]]:
+    """The events of *chunk* by what a part has in common, in order within each."""
     if not len(chunk.records):
         return
     words = chunk.records["word"]
     seqs = np.arange(chunk.first_seq, chunk.first_seq + len(words), dtype=np.int64)
-    numbers = ((words >> np.uint64(32)) & np.uint64(0xFFFF)).astype(np.int64)
-    flags = ((words >> np.uint64(56)) & np.uint64(JSON_FLAG)).astype(np.int64)
+    heads = (words >> np.uint64(32)).astype(np.int64)  # kind, schema and flags
     days = chunk.records["received_ns"] // NS_PER_DAY
     starts = np.zeros(len(words) + 1, np.int64)
     np.cumsum((words & np.uint64(0xFFFFFFFF)).astype(np.int64), out=starts[1:])
-    raw = np.frombuffer(chunk.payload, np.uint8)
-    group = (days - days.min()) * (1 << 17) + numbers * 2 + flags
+    raw = memoryview(chunk.payload)
+    group = (days - days.min()) * (1 << 32) + heads
     order = np.argsort(group, kind="stable")
-    cuts = np.flatnonzero(np.diff(group[order])) + 1
-    for rows in np.split(order, cuts):
-        first = rows[0]
-        day = str(np.datetime64(int(days[first]), "D"))
-        texts = _texts(raw, starts, rows, bool(flags[first]))
-        yield day, kind_name(kinds, int(numbers[first])), _table(chunk.records[rows], seqs[rows], texts, producer)
+    for rows in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+        head, day = int(heads[rows[0]]), str(np.datetime64(int(days[rows[0]]), "D"))
+        found = [raw[a:b] for a, b in zip(starts[rows].tolist(), starts[rows + 1].tolist(), strict=True)]
+        key, texts = _texts(Group(day, kind_name(kinds, head & 0xFFFF)), head >> 16 & 0xFF, found, bool(head >> 24 & 1))
+        yield key, _table(chunk.records[rows], seqs[rows], texts, producer)
 
 
-def _table(records: npt.NDArray[Any], seqs: npt.NDArray[np.int64], texts: Texts, producer: str) -> pa.Table:
+def _texts(key: Group, version: int, events: list[memoryview], plain: bool) -> tuple[Group, dict[str, pa.Array]]:
+    """The group of *events* of one kind, and their columns: typed ones where the events fit their schema."""
+    shape = shape_of(key.kind)
+    if shape is None or (not plain and version != shape.version):
+        return key, _as_text(events, plain)
+    try:
+        columns = _typed(shape, events, plain)
+    except _UNFIT:
+        return key, _as_text(events, plain)
+    if not plain:
+        return key._replace(form=shape.form, columns=shape.columns), columns
+    own = {name: array for name, array in columns.items() if name not in EVENT_SCHEMA.names}
+    return key._replace(form=shape.form), {**_as_text(events, plain), **own}
+
+
+def _as_text(events: list[memoryview], plain: bool) -> dict[str, pa.Array]:
+    found = [bytes(event) for event in events]
+    texts = ([text(event, plain) for event in found] for text in TEXTS)
+    return {
+        name: pa.array(some, pa.string()) for name, some in zip(("trace_id", "symbol", "payload"), texts, strict=True)
+    }
+
+
+def _typed(shape: Shape, events: list[memoryview], plain: bool) -> dict[str, pa.Array]:
+    decode = decoder(shape, json=plain)
+    values = attrgetter(*(".".join(column.path) for column in shape.columns))
+    found = zip(*map(values, map(decode, events)), strict=True)
+    return {column.name: _array(column.type, some) for column, some in zip(shape.columns, found, strict=True)}
+
+
+def _array(kind: str, values: tuple[Any, ...]) -> pa.Array:
+    """An Arrow column of *values*; a figure that is not finite is null, as in JSON."""
+    if kind == JSON:
+        return pa.array([None if one is None else _encode(one) for one in values], pa.string())
+    array = pa.array(values, arrow_type(kind), from_pandas=kind == "DOUBLE")
+    if kind == "DOUBLE" and not pc.all(pc.is_finite(array)).as_py():
+        return pc.if_else(pc.is_finite(array), array, None)
+    return array
+
+
+def arrow_type(kind: str) -> pa.DataType:
+    """The Arrow type of the SQL type *kind*."""
+    if kind.endswith("[]"):
+        return pa.list_(arrow_type(kind.removesuffix("[]")))
+    return _ARROW.get(kind, pa.string())
+
+
+def _table(
+    records: npt.NDArray[Any], seqs: npt.NDArray[np.int64], columns: dict[str, pa.Array], producer: str
+) -> pa.Table:
     count = len(records)
-    return pa.Table.from_arrays(
-        [
-            pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([producer])),
-            pa.array(seqs), pa.array(records["ts_ns"]), pa.array(records["received_ns"]),
-            pa.array(((records["word"] >> np.uint64(48)) & np.uint64(0xFF)).astype(np.int16)), *texts,
-        ],
-        schema=EVENT_SCHEMA,
-    )
+    return pa.table({
+        "producer": pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([producer])),
+        "seq": pa.array(seqs), "ts_ns": pa.array(records["ts_ns"]), "received_ns": pa.array(records["received_ns"]),
+        "schema": pa.array(((records["word"] >> np.uint64(48)) & np.uint64(0xFF)).astype(np.int16)),
+        **{name: array for name, array in columns.items() if name != "ts_ns"},
+    })

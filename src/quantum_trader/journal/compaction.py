@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from quantum_trader.domain.errors import InputError
-from quantum_trader.journal.columns import EVENT_SCHEMA
+from quantum_trader.journal.columns import EVENT_SCHEMA, Group
 from quantum_trader.journal.manifest import Manifest, Part, Retired, changing, read_manifest
 from quantum_trader.journal.publish import write_part
 
@@ -24,11 +24,11 @@ _LEVEL: Final = 3
 
 
 def compact(directory: Path, now_ns: int, least: int = 8) -> int:
-    """Merge the parts of every day and kind that has at least *least* small ones; returns the files removed."""
-    groups: dict[tuple[str, str], list[Part]] = defaultdict(list)
+    """Merge the parts of every day, kind and form that has at least *least* small ones; returns the files removed."""
+    groups: dict[tuple[str, str, str, bool], list[Part]] = defaultdict(list)
     for part in read_manifest(directory).parts:
         if part.rows < MERGED_ROWS // 2:
-            groups[part.day, part.kind].append(part)
+            groups[part.day, part.kind, part.form, part.payload].append(part)
     merged = 0
     for parts in groups.values():
         for batch in _batches(parts):
@@ -58,7 +58,7 @@ def _merge(directory: Path, parts: list[Part], now_ns: int) -> bool:
             return False
         if zlib.crc32(content) != part.crc:
             return False  # left unchanged: ``check`` reports it, and the operator restores it
-        tables.append(pq.read_table(pa.BufferReader(content), schema=EVENT_SCHEMA, partitioning=None))
+        tables.append(_read(content))
     table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     keys = pa.table({"producer": table["producer"].cast(pa.string()), "seq": table["seq"]})
     table = table.take(pc.sort_indices(keys, [("producer", "ascending"), ("seq", "ascending")]))
@@ -68,12 +68,24 @@ def _merge(directory: Path, parts: list[Part], now_ns: int) -> bool:
             return False
         manifest.merges += 1
         whole = write_part(
-            directory, table, day=parts[0].day, kind=parts[0].kind, producer=f"merged{manifest.merges:06d}",
+            directory, table, _group(parts[0], manifest), producer=f"merged{manifest.merges:06d}",
             first=min(p.first for p in parts), last=max(p.last for p in parts), level=_LEVEL,
         )
         manifest.parts = [part for part in manifest.parts if part.path not in names] + [whole]
         _retire(directory, manifest, names, now_ns)
     return True
+
+
+def _read(content: bytes) -> pa.Table:
+    """The table of one part; the columns of every event have the types they were made with."""
+    known = {field.name: field for field in EVENT_SCHEMA}
+    found = pq.read_schema(pa.BufferReader(content))
+    schema = pa.schema([known.get(field.name, field) for field in found])
+    return pq.read_table(pa.BufferReader(content), schema=schema, partitioning=None)
+
+
+def _group(part: Part, manifest: Manifest) -> Group:
+    return Group(part.day, part.kind, part.form, () if part.payload else tuple(manifest.forms[part.form]))
 
 
 def retain(directory: Path, days: int, today: date, now_ns: int) -> int:
@@ -85,6 +97,8 @@ def retain(directory: Path, days: int, today: date, now_ns: int) -> int:
         old = [part for part in manifest.parts if part.day < first]
         names = {part.path for part in old}
         manifest.parts = [part for part in manifest.parts if part.path not in names]
+        if manifest.removed is not None:
+            manifest.removed += sum(part.rows for part in old)
         _retire(directory, manifest, names, now_ns)
     return sum(part.rows for part in old)
 

@@ -7,56 +7,65 @@ ring was read count: later blocks may be incomplete, and the ring already had th
 
 from __future__ import annotations
 
+import re
 import time
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime
+from functools import partial
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import duckdb
 import msgspec
 import numpy as np
 import pyarrow as pa
-from duckdb.func import PythonUDFType
+from duckdb.func import FunctionNullHandling, PythonUDFType
 from duckdb.sqltypes import BIGINT, VARCHAR
 
 from quantum_trader.domain.errors import InputError, StateError
-from quantum_trader.journal.columns import Rows
+from quantum_trader.journal.answers import Bounds, named, nested_of, printable, rows_of
+from quantum_trader.journal.columns import TEXTS, Rows, payloads
 from quantum_trader.journal.kinds import BY_NAME, Event, kind_name
 from quantum_trader.journal.lines import KIND_TOPICS, typed_event
-from quantum_trader.journal.manifest import Manifest, Part, read_manifest
+from quantum_trader.journal.manifest import NAME, Manifest, Part, read_manifest
 from quantum_trader.journal.publish import without
 from quantum_trader.journal.ring import WORD_BOOT, EventChunk, Ring, boot_id
+from quantum_trader.journal.schema import JSON, Column, shape_of
 from quantum_trader.journal.segments import Damage, read_segment, segment_parts, segments_of
+from quantum_trader.journal.views import SUMMARIES, View, quoted, select_of, views
 
 _BY_THE_QUERY: Final = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)  # not by damage
 _COLUMNS: Final = "producer, seq, kind, ts_ns, received_ns, schema"
+_ROW_TEXTS: Final = ("journal_trace", "journal_symbol", "journal_payload")
 _TEXTS: Final = 'journal_trace("row") as trace_id, journal_symbol("row") as symbol, journal_payload("row") as payload'
 _TIME: Final = "make_timestamp(ts_ns // 1000) as ts"
 _DAY: Final = "cast(make_timestamp(ts_ns // 1000) as date) as day"  # parts are grouped by the day of receipt
-_VIEWS: Final = (
-    "create view events_by_day as select day, kind, count(*) as events from events group by all",
-    "create view trades_by_day as select day, symbol, count(*) as trades, "
-    "sum(cast(coalesce(payload->>'$.data.pnl', payload->>'$.pnl') as double)) as pnl, "
-    "count(*) filter (cast(coalesce(payload->>'$.data.pnl', payload->>'$.pnl') as double) > 0) as wins "
-    "from events where kind in ('trade.closed', 'trade') group by all",
-    "create view refusals_by_reason as select day, kind, "
-    "coalesce(payload->>'$.data.reason', payload->>'$.reason') as reason, count(*) as refusals from events "
-    "where kind = 'risk.denied' or (kind in ('signal.decided', 'decision') and "
-    "coalesce(payload->>'$.data.decision', payload->>'$.decision') = 'BLOCKED') group by all",
-)
+_CUT: Final = "was cut: durable events are not there; restore it"
+_WORD: Final = re.compile(r"\w+")
 
 
-def _text_of(rows: Rows, position: int) -> Callable[[pa.Array], pa.Array]:
+def _text_of(rows: Rows, text: Callable[[bytes, bool], str]) -> Callable[[pa.Array], pa.Array]:
     """Return the function that makes one text column for the rows of a query only."""
 
-    def text(wanted: pa.Array) -> pa.Array:
-        numbers = wanted.to_numpy(zero_copy_only=False)
-        return pa.chunked_array([rows.texts(numbers)[position]])
+    def texts(wanted: pa.Array) -> pa.Array:
+        return pa.chunked_array([rows.texts(wanted.to_numpy(zero_copy_only=False), text)])
 
+    return texts
+
+
+def _payload_of(columns: Sequence[Column]) -> Callable[..., pa.Array]:
+    """Return the function that makes the payloads of events that are in *columns*."""
+
+    def text(*arrays: pa.ChunkedArray) -> pa.Array:
+        whole = [array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array for array in arrays]
+        return pa.chunked_array([payloads(columns, whole)])
+
+    names = [Parameter(f"column_{number}", Parameter.POSITIONAL_ONLY) for number in range(len(columns))]
+    text.__signature__ = Signature(names)  # type: ignore[attr-defined]  # DuckDB counts the parameters
     return text
 
 
@@ -74,7 +83,7 @@ Found = tuple[str, dict[int, str], EventChunk]  # producer, its table of kinds, 
 def snapshot(directory: Path) -> Snapshot:
     """Return the current content of the journal, each event once."""
     damage: list[Damage] = []
-    live, durable = _waiting(directory, damage)
+    live, durable, written = _waiting(directory, damage)
     logged = _logged(directory, durable, damage)
     manifest = read_manifest(directory)
     seen = {name: found.seq for name, found in manifest.producers.items()}
@@ -84,7 +93,36 @@ def snapshot(directory: Path) -> Snapshot:
         if last > seen.get(producer, 0):
             chunks.append((producer, kinds, without(chunk, seen.get(producer, 0))))
             seen[producer] = last
-    return Snapshot(manifest, chunks, [found for found in damage if not _published(found, durable, manifest)])
+    found = [one for one in damage if not _published(one, durable, manifest)]
+    return Snapshot(manifest, chunks, found + _missing(directory, manifest, written, seen, found))
+
+
+def _missing(
+    directory: Path, manifest: Manifest, written: dict[str, int], held: dict[str, int], known: list[Damage]
+) -> list[Damage]:
+    """Events that were durable and are nowhere: *written* is each ring's last durable number, *held* the last found.
+
+    What *known* or published damage explains is not told twice.
+    """
+    told = {one.producer for one in (*known, *manifest.damage)}
+    gone = [
+        Damage(path="lake", offset=0, size=0, reason=_CUT, producer=name, first_seq=held.get(name, 0) + 1, last_seq=last)
+        for name, last in sorted(written.items()) if last > held.get(name, 0) and name not in told
+    ]
+    if not manifest.producers and _no_manifest(directory):
+        gone.append(Damage(path=f"lake/{NAME}", offset=0, size=0, reason="is missing, and its parts are there; restore it"))
+    published = sum(one.seq for one in manifest.producers.values())
+    kept = sum(part.rows for part in manifest.parts)
+    if manifest.removed is not None and not told and kept + manifest.removed < published:
+        lost = published - kept - manifest.removed
+        gone.append(Damage(path=f"lake/{NAME}", offset=0, size=0, reason=f"lists {lost:,} events fewer than were published"))
+    return gone
+
+
+def _no_manifest(directory: Path) -> bool:
+    """Whether there are parts that no manifest lists; the first parts are written before it, and their log stays."""
+    parts = any((directory / "lake").rglob("*.parquet"))
+    return parts and not segments_of(directory / "wal") and not read_manifest(directory).producers
 
 
 def _published(found: Damage, durable: dict[str, int], manifest: Manifest) -> bool:
@@ -93,20 +131,25 @@ def _published(found: Damage, durable: dict[str, int], manifest: Manifest) -> bo
     return published is not None and published.seq >= durable.get(found.producer, published.seq + 1)
 
 
-def _waiting(directory: Path, damage: list[Damage]) -> tuple[list[Found], dict[str, int]]:
-    """Events that are in rings only, and each ring's last event number that is completely in the log."""
+def _waiting(directory: Path, damage: list[Damage]) -> tuple[list[Found], dict[str, int], dict[str, int]]:
+    """Events that are in rings only, each ring's last number that is completely in the log, and its last durable one.
+
+    The second is of rings of this start of the machine only: of an older one all that the log has counts.
+    """
     found: list[Found] = []
     durable: dict[str, int] = {}
+    written: dict[str, int] = {}
     for path in sorted((directory / "rings").glob("*.ring")):
         try:
             with closing(Ring(path, writable=False)) as ring:
+                written[path.stem] = ring.cursor().seq
                 if ring.words[WORD_BOOT] == boot_id():
                     chunks, durable[path.stem] = ring.tail()
                     kinds = ring.kinds()  # read after the events, so that it has all their names
                     found += [(path.stem, kinds, chunk) for chunk in chunks]
         except (StateError, OSError) as error:
             damage.append(Damage(path=path.name, offset=0, size=0, reason=str(error), producer=path.stem))
-    return found, durable
+    return found, durable, written
 
 
 def _logged(directory: Path, durable: dict[str, int], damage: list[Damage]) -> list[Found]:
@@ -130,6 +173,27 @@ def _logged(directory: Path, durable: dict[str, int], damage: list[Damage]) -> l
     return found
 
 
+Params = Sequence[Any] | Mapping[str, Any] | None
+T = TypeVar("T")
+
+
+def _check_one_select(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    statements = connection.extract_statements(query)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise InputError("query: must be one SELECT; SQL cannot change the journal")
+
+
+def _ask(
+    connection: duckdb.DuckDBPyConnection, query: str, params: Params, fetch: Callable[[duckdb.DuckDBPyRelation], T]
+) -> T:
+    return fetch(connection.sql(query, params=params))
+
+
+def _stored(kind: str) -> str:
+    """The SQL type of a part's column of type *kind*: JSON is text there."""
+    return "VARCHAR" if kind == JSON else kind
+
+
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
@@ -137,34 +201,52 @@ def _quoted(text: str) -> str:
 class Lake:
     """Reads a journal; only ``compact`` and ``retain`` change it."""
 
-    def __init__(self, directory: Path | str, *, threads: int = 2) -> None:
+    def __init__(
+        self, directory: Path | str, *, threads: int = 2, timeout_s: float = 0.0, memory_mb: int = 1024
+    ) -> None:
+        """*timeout_s* and *memory_mb* bound each query (0 seconds: no end)."""
         self.directory = Path(directory)
         self._threads = threads
+        self._bounds = Bounds(timeout_s=timeout_s, memory_mb=memory_mb)
         self._damaged: set[str] = set()
         self.damage: list[Damage] = []  # damage found by queries and left out of their results
         if not self.directory.is_dir():
             raise StateError(f"{self.directory}: there is no journal; a run with --state makes one")
 
-    def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
+    def sql(self, query: str, params: Params = None) -> pa.Table:
         """Answer one SELECT over the views; InputError for anything else or for SQL that is not valid.
 
-        The query reads the journal and nothing else: no other file, no network, no setting, no write.
+        The query reads the journal and nothing else: no other file, no network, no setting, no write. A column whose
+        name stands before it already gets ``_1``, ``_2`` ... behind it.
         """
+        return self._answer(query, params, lambda relation: self._bounds.fetched(named(relation)))
+
+    def rows(self, query: str, params: Params = None) -> list[dict[str, Any]]:
+        """Answer as ``sql`` does, in values that a JSON encoder writes and a terminal prints, whatever their type."""
+
+        def fetch(relation: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:
+            return list(rows_of(self._bounds.fetched(printable(relation)), nested_of(relation)))
+
+        return self._answer(query, params, fetch)
+
+    def _answer(self, query: str, params: Params, fetch: Callable[[duckdb.DuckDBPyRelation], T]) -> T:
+        try:
+            query.encode()
+        except UnicodeEncodeError:
+            raise InputError("query: is not UTF-8") from None
         for _ in range(5):
             try:
-                connection = self._connect()
+                connection = self._connect(query)
             except duckdb.Error as error:  # a part is missing or unreadable
                 if not self._set_damaged_aside():
                     raise StateError(f"{self.directory}: cannot be read ({error})") from None
                 continue
             try:
-                statements = connection.extract_statements(query)
-                if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                    raise InputError("query: must be one SELECT; SQL cannot change the journal")
-                return connection.sql(query, params=params).to_arrow_table()
+                _check_one_select(connection, query)
+                return self._bounds.run(connection, partial(_ask, connection, query, params, fetch))
             except duckdb.PermissionException as error:
                 raise InputError(f"query: reads the journal and nothing else ({error})") from None
-            except duckdb.Error as error:
+            except (duckdb.Error, pa.ArrowException) as error:
                 if isinstance(error, _BY_THE_QUERY) or not self._set_damaged_aside():
                     raise InputError(f"query: {error}") from None
             finally:
@@ -195,41 +277,90 @@ class Lake:
                 ))
         return damage
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
-        """Return an in-memory database over this journal's parts and tail, then locked."""
+    def _connect(self, query: str) -> duckdb.DuckDBPyConnection:
+        """Return an in-memory database over this journal's parts and tail, with the views that *query* names."""
         found = snapshot(self.directory)
         self.damage += [one for one in found.damage if one not in self.damage]
-        paths = [str(self.directory.resolve() / "lake" / part.path) for part in self._sound(found.manifest.parts)]
+        parts = self._sound(found.manifest.parts)
         connection = duckdb.connect(":memory:", config={
             "threads": self._threads, "python_enable_replacements": "false", "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false", "allow_community_extensions": "false", "temp_directory": "",
+            "memory_limit": f"{self._bounds.memory_mb}MB",
         })
         rows = Rows(found.chunks)
         connection.register("journal_tail", rows.table())
-        for position, name in enumerate(("journal_trace", "journal_symbol", "journal_payload")):
+        for name, text in zip(_ROW_TEXTS, TEXTS, strict=True):
             connection.create_function(
-                name, _text_of(rows, position), [BIGINT], VARCHAR, type=PythonUDFType.ARROW, side_effects=False
+                name, _text_of(rows, text), [BIGINT], VARCHAR, type=PythonUDFType.ARROW, side_effects=False
             )
-        view = f"create view events as select {_COLUMNS}, {_TEXTS}, day, {_TIME} from journal_tail"
-        view += "".join(f" union all {one}" for one in self._selects(found.manifest.parts))
-        connection.execute("set allowed_paths = ?", [paths])
+        for form in sorted({part.form for part in parts if not part.payload}):
+            columns = found.manifest.forms[form]
+            connection.create_function(
+                f"journal_json_{form}", _payload_of(columns), [duckdb.sqltype(_stored(one.type)) for one in columns],
+                VARCHAR, type=PythonUDFType.ARROW, null_handling=FunctionNullHandling.SPECIAL, side_effects=False,
+            )
+        connection.execute("set allowed_paths = ?", [[self._path(part) for part in parts]])
         connection.execute("set enable_external_access = false")
-        for statement in (view, *_VIEWS, "set lock_configuration = true"):
+        events = f"create view events as {' union all '.join(self._selects(parts, found.manifest))}"
+        for statement in (events, *self._views(query, parts, found.manifest), "set lock_configuration = true"):
             connection.execute(statement)
         return connection
 
-    def _selects(self, parts: list[Part]) -> list[str]:
-        """SELECTs over *parts*: one, or one per kind where the journal's own path would be parsed as columns."""
-        lake, groups = self.directory.resolve() / "lake", defaultdict(list)
-        plain = "=" not in str(lake)
-        for part in self._sound(parts):
-            groups["" if plain else part.kind].append(str(lake / part.path))
+    def _path(self, part: Part) -> str:
+        return str(self.directory.resolve() / "lake" / part.path)
+
+    def _selects(self, parts: list[Part], manifest: Manifest) -> list[str]:
+        """SELECTs of all events: of the tail, and of *parts* by what they hold.
+
+        Parts with payloads are one, or one per kind where the journal's own path would be parsed as columns.
+        """
+        plain = "=" not in str(self.directory.resolve())
+        texts: dict[str, list[Part]] = defaultdict(list)
+        typed: dict[tuple[str, str], list[Part]] = defaultdict(list)
+        for part in parts:
+            if part.payload:
+                texts["" if plain else part.kind].append(part)
+            else:
+                typed[part.kind, part.form].append(part)
         hive = "true, hive_types = {'date': date, 'kind': varchar}" if plain else "false"
-        return [
-            f"select {_COLUMNS if plain else _COLUMNS.replace('kind', f'{_quoted(kind)} as kind')}, trace_id, symbol, "
-            f"payload, {_DAY}, {_TIME} from read_parquet([{', '.join(map(_quoted, some))}], hive_partitioning = {hive})"
-            for kind, some in groups.items()
-        ]
+        found = [f"select {_COLUMNS}, {_TEXTS}, day, {_TIME} from journal_tail"]
+        for kind, some in texts.items():
+            columns = _COLUMNS if plain else _COLUMNS.replace("kind", f"{_quoted(kind)} as kind")
+            found.append(f"select {columns}, trace_id, symbol, payload, {_DAY}, {_TIME} from {self._read(some, hive)}")
+        for (kind, form), some in typed.items():
+            columns = _COLUMNS.replace("kind", f"{_quoted(kind)} as kind")
+            payload = f"journal_json_{form}({', '.join(quoted(one.name) for one in manifest.forms[form])})"
+            found.append(
+                f"select {columns}, trace_id, symbol, {payload} as payload, {_DAY}, {_TIME} from {self._read(some)}"
+            )
+        return found
+
+    def _read(self, parts: list[Part], hive: str = "false") -> str:
+        paths = ", ".join(_quoted(self._path(part)) for part in parts)
+        return f"read_parquet([{paths}], hive_partitioning = {hive})"
+
+    def _views(self, query: str, parts: list[Part], manifest: Manifest) -> Iterator[str]:
+        """Statements that make the views whose names stand in *query*: binding all of them would open every kind."""
+        words = set(_WORD.findall(query.lower()))
+        summaries = [name for name in SUMMARIES if name in words]
+        wanted = words.union(*(SUMMARIES[name][1] for name in summaries))
+        for view in views():
+            if view.name in wanted:
+                selects = [one for kind in view.kinds for one in self._of_kind(view, kind, parts, manifest)]
+                yield f"create view {quoted(view.name)} as {' union all '.join(selects)}"
+        for name in summaries:
+            yield f"create view {name} as {SUMMARIES[name][0]}"
+
+    def _of_kind(self, view: View, kind: str, parts: list[Part], manifest: Manifest) -> Iterator[str]:
+        """SELECTs of one kind for *view*: over parts with its columns, and over the payloads of all other events."""
+        shape = shape_of(kind)
+        assert shape is not None, f"{kind}: views are of kinds with a schema"
+        own = [part for part in parts if part.kind == kind]
+        typed = [part for part in own if part.form == shape.form]
+        if typed:
+            yield select_of(view, kind, f"(select *, {_DAY}, {_TIME} from {self._read(typed)})", typed=True)
+        rest = " union all ".join(self._selects([part for part in own if part not in typed], manifest))
+        yield select_of(view, kind, f"(select * from ({rest}) where kind = {_quoted(kind)})", typed=False)
 
     def _sound(self, parts: list[Part]) -> list[Part]:
         """The parts that queries read: damaged ones are left out until they are restored."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from functools import cache
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import msgspec
 
@@ -25,7 +26,7 @@ from quantum_trader.journal.kinds import (
     SignalEvent,
     TradeEvent,
 )
-from quantum_trader.journal.leakage import LeakageError, check
+from quantum_trader.journal.leakage import STATES_FEATURES, LeakageError, check
 
 Decode = Callable[[bytes], Any]
 _object: Final = msgspec.json.Decoder(dict[str, Any]).decode
@@ -58,13 +59,42 @@ KIND_TOPICS: Final[dict[str, tuple[str, ...]]] = {  # the topics of a run whose 
 }
 
 
-def check_line(kind: str, ts_ns: int, line: bytes, *, own: bool = False) -> Any:
+def check_record(topic: str, ts_ns: int, line: bytes) -> None:
+    """Check what the recorder that wrote *line* has not: InputError or LeakageError.
+
+    A recorder accepts only the structs of a topic, whose fields have their types. It does not look at values: a topic
+    that is written as a mapping, or has a field with bounds or with the time of a feature, is decoded here. Any other
+    line cannot be wrong, and decoding it again would cost more than all other recording.
+    """
+    if topic in _unchecked():
+        _decoded(topic, ts_ns, line, own=True)
+
+
+@cache
+def _unchecked() -> frozenset[str]:
+    """The topics whose values a recorder does not check."""
+    from quantum_trader.engine.record_types import DATA_TYPES, OPEN
+
+    return STATES_FEATURES | {
+        topic for topic, types in DATA_TYPES.items()
+        if types[0] in OPEN or any(_bounded(field.type) for one in types for field in msgspec.structs.fields(one))
+    }
+
+
+def _bounded(kind: Any) -> bool:
+    return get_origin(kind) in (Annotated, Literal) or any(map(_bounded, get_args(kind)))
+
+
+def check_line(kind: str, ts_ns: int, line: bytes) -> Any:
     """Return *line* decoded as an event of *kind* that happened at *ts_ns*.
 
-    *own* lines were written by this program's encoder from declared fields: what such an encoder cannot write is not
-    looked for in them again.
     Raises InputError when it is not JSON of its kind, LeakageError when it states a feature from its future.
     """
+    return _decoded(kind, ts_ns, line, own=False)
+
+
+def _decoded(kind: str, ts_ns: int, line: bytes, *, own: bool) -> Any:
+    """*own*: written by this program's encoder; what it cannot write is not looked for again."""
     decoders = _decoders.get(kind) or _decoders_of(kind)
     try:
         event = decoders[0](line)

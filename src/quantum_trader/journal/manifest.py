@@ -17,13 +17,18 @@ import msgspec
 
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.private_files import create_file, make_private_folder, open_private, read_private
+from quantum_trader.journal.schema import Column
 from quantum_trader.journal.segments import Damage, sync_folder
 
 NAME: Final = "manifest.json"
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One Parquet file: *path* within the lake; numbers *first* to *last* of one producer, or 0 after a merge."""
+    """One Parquet file: *path* within the lake; numbers *first* to *last* of one producer, or 0 after a merge.
+
+    *form* names its typed columns (``schema.Shape.form``), "" where it has none; without a *payload* column the event's
+    JSON is made from the columns that the manifest's ``forms`` lists.
+    """
 
     path: str
     day: str
@@ -34,6 +39,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     size: int
     crc: int
+    form: str = ""
+    payload: bool = True
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -58,6 +65,8 @@ class Manifest(msgspec.Struct, kw_only=True):
     producers: dict[str, Published] = {}
     retired: list[Retired] = []
     damage: list[Damage] = []
+    forms: dict[str, list[Column]] = {}
+    removed: int | None = None  # events removed by retention; None in a manifest that an older version began
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -66,7 +75,7 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         text, _, check = read_private(path).partition(b"\n")
     except FileNotFoundError:
-        return Manifest()
+        return Manifest(removed=0)
     try:
         if check != _check(text):
             raise ValueError("its checksum does not match")

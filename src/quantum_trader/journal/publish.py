@@ -17,25 +17,36 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quantum_trader.domain.private_files import make_private_folder
-from quantum_trader.journal.columns import concatenated, tables_of
+from quantum_trader.journal.columns import Group, concatenated, tables_of
 from quantum_trader.journal.manifest import Part, Published, changing, read_manifest, write_durably
 from quantum_trader.journal.ring import EventChunk
+from quantum_trader.journal.schema import JSON
 from quantum_trader.journal.segments import Damage, read_segment, segment_parts, sync_folder
 
 GROUP_ROWS: Final = 122_880
 _JOIN_BYTES: Final = 16 << 20  # payload bytes turned into columns at a time
+_ENCODINGS: Final = {
+    pa.int64(): "DELTA_BINARY_PACKED", pa.float64(): "BYTE_STREAM_SPLIT", pa.bool_(): "PLAIN",
+}
 
 
-def parquet_bytes(table: pa.Table, level: int = 1) -> bytes:
-    """*table* as a Parquet file: numbers as differences, texts compressed, every page with a checksum."""
-    out = io.BytesIO()
+def parquet_bytes(table: pa.Table, unlike: Iterable[str] = ("payload",), level: int = 1) -> bytes:
+    """*table* as a Parquet file: numbers as differences, texts compressed, every page with a checksum.
+
+    *unlike*: the text columns whose values differ from row to row; a dictionary holds those of the others.
+    """
+    out, plain = io.BytesIO(), set(unlike)
+    encodings = {field.name: _ENCODINGS[field.type] for field in table.schema if field.type in _ENCODINGS}
+    for field in table.schema:
+        if field.type == pa.string() and (field.name in plain or field.name.endswith("_id")):
+            encodings[field.name] = "PLAIN" if field.name in plain else "DELTA_BYTE_ARRAY"
     pq.write_table(
         table, out, compression="zstd", compression_level=level, row_group_size=GROUP_ROWS,
-        use_dictionary=["producer", "symbol", "schema"], write_page_checksum=True, store_schema=False,
-        column_encoding={
-            "seq": "DELTA_BINARY_PACKED", "ts_ns": "DELTA_BINARY_PACKED", "received_ns": "DELTA_BINARY_PACKED",
-            "trace_id": "DELTA_BYTE_ARRAY", "payload": "PLAIN",
-        },
+        use_dictionary=[
+            field.name for field in table.schema
+            if field.name not in encodings and not pa.types.is_list(field.type)
+        ],
+        write_page_checksum=True, store_schema=False, column_encoding=encodings,
         write_statistics=["seq", "ts_ns", "received_ns", "trace_id", "symbol"],
     )
     return out.getvalue()
@@ -83,7 +94,7 @@ def publish_segments(directory: Path, paths: list[Path]) -> int:
     producer = parts_of[0] if parts_of else ""
     done = read_manifest(directory).producers.get(producer, Published(0)).seq
     damage: list[Damage] = []
-    tables: dict[tuple[str, str], list[pa.Table]] = defaultdict(list)
+    tables: dict[Group, list[pa.Table]] = defaultdict(list)
     kinds: dict[int, str] = {}
     last = done
 
@@ -97,11 +108,12 @@ def publish_segments(directory: Path, paths: list[Path]) -> int:
 
     for chunk in joined(chunks(), done):
         last = chunk.first_seq + len(chunk.records) - 1
-        for day, kind, table in tables_of(chunk, producer, kinds):
-            tables[day, kind].append(table)
+        for key, table in tables_of(chunk, producer, kinds):
+            tables[key].append(table)
         time.sleep(0)  # yield to the committing thread
-    parts = [_write(directory, producer, day, kind, pa.concat_tables(found)) for (day, kind), found in tables.items()]
+    parts = [_write(directory, producer, key, pa.concat_tables(found)) for key, found in tables.items()]
     with changing(directory) as manifest:
+        manifest.forms |= {key.form: list(key.columns) for key in tables if key.columns}
         manifest.parts += parts
         manifest.producers[producer] = Published(max(last, done))
         manifest.damage += _kept(directory, damage)
@@ -126,25 +138,25 @@ def _kept(directory: Path, damage: list[Damage]) -> list[Damage]:
     return damage
 
 
-def _write(directory: Path, producer: str, day: str, kind: str, table: pa.Table) -> Part:
+def _write(directory: Path, producer: str, key: Group, table: pa.Table) -> Part:
     first, last = table["seq"][0].as_py(), table["seq"][-1].as_py()
-    return write_part(directory, table, day=day, kind=kind, producer=producer, first=first, last=last)
+    return write_part(directory, table, key, producer=producer, first=first, last=last)
 
 
 def write_part(
-    directory: Path, table: pa.Table, *, day: str, kind: str, producer: str, first: int, last: int, level: int = 1
+    directory: Path, table: pa.Table, key: Group, *, producer: str, first: int, last: int, level: int = 1
 ) -> Part:
     """Write one part durably under its final name; readers ignore it until the manifest lists it."""
-    name = f"date={day}/kind={kind}/part-{producer}-{first:012d}-{last:012d}.parquet"
+    name = f"date={key.day}/kind={key.kind}/part-{producer}-{first:012d}-{last:012d}.parquet"
     path = directory / "lake" / name
     make_private_folder(path.parent)
-    content = parquet_bytes(table, level)
+    content = parquet_bytes(table, ["payload", *(one.name for one in key.columns if one.type == JSON)], level)
     temporary = path.with_suffix(".new")
     write_durably(temporary, content)
     os.replace(temporary, path)
     sync_folder(path.parent)
     return Part(
-        path=name, day=day, kind=kind, producer=producer, first=first, last=last, rows=table.num_rows,
-        size=len(content), crc=zlib.crc32(content),
+        path=name, day=key.day, kind=key.kind, producer=producer, first=first, last=last, rows=table.num_rows,
+        size=len(content), crc=zlib.crc32(content), form=key.form, payload="payload" in table.column_names,
     )
 

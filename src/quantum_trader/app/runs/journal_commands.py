@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
+from quantum_trader.app.runs.journal_sink import PRODUCER
 from quantum_trader.app.runs.operator_requests import OperatorRequest
 from quantum_trader.app.runs.replay import Run, take_request
 from quantum_trader.app.runs.results import RunOptions
+from quantum_trader.app.runs.state_dir import unsealed
 from quantum_trader.app.settings import RunSettings
 from quantum_trader.domain.clock import from_ns
 from quantum_trader.domain.errors import ConfigError, DataError, StateError
@@ -68,7 +71,7 @@ def _last_whole_day(lines: Iterable[RecordLine]) -> str | None:
     days: set[str] = set()
     ended = False
     for ts_ns, line in lines:
-        ended = b'"topic":"run.ended"' in line[:120]
+        ended = ended or b'"topic":"run.ended"' in line[:120]  # requests may follow the end
         days.add(day_of(ts_ns))
     return None if ended else max(sorted(days)[:-1], default="")
 
@@ -85,13 +88,56 @@ def verify(
 
 
 def damage_of(state: Path) -> list[Damage]:
-    """What of the journal beside the records is not what was written: parts, log, manifest, rings."""
+    """What of the journal beside the records is not what was written: parts, log, manifest, rings, or is gone."""
     if not (state / "journal").is_dir():
         return []
     try:
-        return Lake(state / "journal").check()
+        lake = Lake(state / "journal")
+        return with_missing(state, lake, lake.check())
     except StateError as error:
         return [Damage(path="manifest.json", offset=0, size=0, reason=str(error))]
+
+
+def with_missing(state: Path, lake: Lake, damage: list[Damage]) -> list[Damage]:
+    """*damage*, and the events that *lake* lacks of those that the checkpoint and the seals of *state* count."""
+    wanted, source = max(_sealed_records(state), _saved_records(state))
+    held = lake.last_number(PRODUCER)
+    if held >= wanted or any(one.producer == PRODUCER for one in damage):
+        return damage
+    reason = f"was cut: holds {held:,} records where {source} {wanted:,}; restore it"
+    return [*damage, Damage(
+        path="journal", offset=0, size=0, reason=reason, producer=PRODUCER, first_seq=held + 1, last_seq=wanted,
+    )]
+
+
+def _sealed_records(state: Path) -> tuple[int, str]:
+    """How many records the seals count, removed ones too; what cannot be read is ``verify``'s to tell."""
+    count = 0
+    for path in (state / AUDIT).glob("*.json"):
+        with suppress(ValueError, OSError):
+            count += msgspec.json.decode(path.read_bytes(), type=_Counted).of_file
+    return count, "the seals count"
+
+
+class _Counted(msgspec.Struct):
+    """A seal's or an anchor's count."""
+
+    count: int = 0
+    records: int = 0
+
+    @property
+    def of_file(self) -> int:
+        return self.count + self.records
+
+
+def _saved_records(state: Path) -> tuple[int, str]:
+    """How many records the checkpoint counts; 0 without a readable one."""
+    said = "the checkpoint counts"
+    try:
+        saved = unsealed((state / "checkpoint").read_bytes())
+        return sum(saved["engine"]["seq"].values()), said
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0, said
 
 
 def retire(state: Path, through: str, *, key: Path | None = None, now_ns: int | None = None) -> Anchor:

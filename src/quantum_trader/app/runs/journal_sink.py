@@ -17,7 +17,7 @@ from quantum_trader.app.runs.state_dir import RecordFile
 from quantum_trader.domain.errors import DataError, InputError, StateError
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.lake import Lake
-from quantum_trader.journal.lines import check_line
+from quantum_trader.journal.lines import check_record
 from quantum_trader.journal.private import private_folder
 from quantum_trader.journal.queue_monitor import QueueMonitor, QueueReading, QueueStatus
 
@@ -55,11 +55,11 @@ class JournalSink:
         """Take one record; the journal passes over what it already holds.
 
         Raises, before anything is written, LeakageError for a decision with a feature from its future, and InputError
-        for a record that is not what its topic says.
+        for a record whose values are not what its topic says.
         """
         if self._redact is not None:
             line = self._redact(line)
-        check_line(topic, ts_ns, line, own=True)
+        check_record(topic, ts_ns, line)
         self.records.append(line)
         self._log(line, topic, ts_ns)
 
@@ -124,7 +124,7 @@ class LiveSink(JournalSink):
         if self._redact is not None:
             line = self._redact(line)
         try:
-            check_line(topic, ts_ns, line, own=True)
+            check_record(topic, ts_ns, line)
         except (DataError, InputError) as refused:
             self.lost += 1
             self.trouble = f"a record of {topic} was refused: {refused}"

@@ -1,0 +1,286 @@
+"""The views of SQL: which kinds each one shows, and what each of its columns means.
+
+The columns and their types come from :mod:`quantum_trader.journal.schema`; here are the names of the views and the
+sentences for people.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from quantum_trader.domain.errors import InputError
+from quantum_trader.journal.kinds import BY_NAME
+from quantum_trader.journal.schema import Column, shape_of
+
+
+class View(msgspec.Struct, frozen=True):
+    """One view: its name, the kinds whose events are its rows, and what they are."""
+
+    name: str
+    kinds: tuple[str, ...]
+    description: str
+
+
+class ColumnText(msgspec.Struct, frozen=True):
+    """One column of a view for a person."""
+
+    name: str
+    type: str
+    unit: str
+    description: str
+
+
+EVENT_COLUMNS: Final[dict[str, str]] = {  # of every view, in this order: the SQL type
+    "ts": "TIMESTAMP", "kind": "VARCHAR", "symbol": "VARCHAR", "trace_id": "VARCHAR", "day": "DATE", "ts_ns": "BIGINT",
+    "received_ns": "BIGINT", "producer": "VARCHAR", "seq": "BIGINT",
+}
+
+_VIEWS: Final = (
+    View("runs", ("run.started", "run.ended"), "Starts and ends of runs, with the books at the end."),
+    View("sessions", ("session.continued",), "A process has taken over a live session."),
+    View("bars", ("market.bar",), "Completed bars of one moment, as they came."),
+    View("refused_bars", ("market.refused",), "Bars that are no bars."),
+    View("holes", ("market.hole",), "Symbols whose data ends for more than a day."),
+    View("regimes", ("regime.changed",), "Changes of a symbol's market state."),
+    View("instruments", ("instrument.changed",), "Filters, fees and leverage tiers, when they change."),
+    View("market_context", ("market",), "Market measures at one moment."),
+    View("signals", ("signal.generated", "signal"), "Direction forecasts of the models."),
+    View("decisions", ("signal.decided", "decision"), "Signals allowed or blocked, with the reason."),
+    View("gates", ("gate",), "Results of single gates."),
+    View("verdicts", ("policy.verdict",), "What the fully enforced policy says of a signal."),
+    View("policies", ("policy.updated", "policy"), "Policies in force, from each change on."),
+    View("rollouts", ("rollout.changed",), "What of the policy is enforced, from each change on."),
+    View("intents", ("trade.intent", "intent.received", "intent"), "Proposed position changes, ours and from outside."),
+    View("refusals", ("risk.denied",), "Intents that the risk guard refused."),
+    View("failures", ("trade.failed",), "Intents from outside that led to no position, with the reason."),
+    View("orders", ("order.submitted", "order.cancel", "order.updated", "order"),
+         "Orders sent, cancelled and reported by the venue; kind tells which."),
+    View("fills", ("order.filled", "fill.known", "fill"), "Executions of our orders."),
+    View("executions", ("trade.executed",), "Executions announced to other programs."),
+    View("trades", ("trade.closed", "trade"), "Round trips that have ended."),
+    View("shadows", ("shadow.closed",), "Shadow trades that have ended, of traded and of blocked signals."),
+    View("funding", ("funding.paid",), "Funding charged on open positions."),
+    View("adoptions", ("position.adopted",), "Positions that were taken over without an order of this program."),
+    View("others", ("account.by_others",), "What people or other programs did on the account."),
+    View("differences", ("reconciliation.difference",), "Differences between venue and books."),
+    View("cash_changes", ("cash.adjusted",), "The books' money was set to the wallet's."),
+    View("halts", ("halt.raised", "halt.cleared"), "Halts raised and cleared; kind tells which."),
+    View("health", ("health.changed", "health"), "Health of the system and of its parts."),
+    View("requests", ("operator.requested",), "Requests of operators."),
+    View("input_failures", ("input.failed",), "Inputs on which the engine failed."),
+    View("trainings", ("training",), "Training sessions that have ended."),
+    View("models", ("model",), "Models registered, promoted, exported or rolled back."),
+)
+SUMMARIES: Final[dict[str, tuple[str, tuple[str, ...], str]]] = {  # name: SELECT, the views it reads, description
+    "events_by_day": ("select day, kind, count(*) as events from events group by all", (), "Events by day and kind."),
+    "trades_by_day": (
+        "select day, symbol, count(*) as trades, sum(pnl) as pnl, count(*) filter (pnl > 0) as wins "
+        "from trades group by all", ("trades",), "Trades, wins and profit (USDT) by day and symbol.",
+    ),
+    "refusals_by_reason": (
+        "select day, kind, reason, count(*) as refusals from (select day, kind, reason from refusals union all "
+        "select day, kind, reason from decisions where decision = 'BLOCKED') group by all",
+        ("refusals", "decisions"), "Blocked signals and refused intents by day and reason.",
+    ),
+}
+
+
+def views() -> tuple[View, ...]:
+    """Every view, also of kinds that this process has registered beside the built-in ones."""
+    shown = {kind for view in _VIEWS for kind in view.kinds}
+    others = [
+        View(re.sub(r"\W", "_", name), (name,), (kind.type.__doc__ or "").partition("\n")[0])
+        for name, kind in sorted(BY_NAME.items()) if kind.type is not None and name not in shown
+    ]
+    taken = {view.name for view in _VIEWS} | SUMMARIES.keys() | {"events"}
+    return (*_VIEWS, *(view for view in others if view.name not in taken and shape_of(view.kinds[0]) is not None))
+
+
+def view_of(name: str) -> View:
+    """The view with that name, or the one that shows the kind *name*; InputError when there is none."""
+    for view in views():
+        if name == view.name or name in view.kinds:
+            return view
+    raise InputError(
+        f"kind = {name!r}: there is no such view or kind; `quantum-trader journal tables` lists them: "
+        + ", ".join(view.name for view in views())
+    )
+
+
+def columns_of(view: View) -> dict[str, str]:
+    """The SQL types of a view's own columns, by name; text where two of its kinds differ in the type."""
+    found: dict[str, str] = {}
+    for kind in view.kinds:
+        shape = shape_of(kind)
+        for column in shape.columns if shape is not None else ():
+            if column.name not in EVENT_COLUMNS:
+                same = found.setdefault(column.name, column.type) == column.type
+                found[column.name] = column.type if same else "VARCHAR"
+    return found
+
+
+def described(view: View) -> list[ColumnText]:
+    """Every column of *view*, with its unit and what it means."""
+    return [
+        ColumnText(name, kind, unit_of(name), DESCRIPTIONS.get(f"{view.name}.{name}") or DESCRIPTIONS.get(name, ""))
+        for name, kind in {**EVENT_COLUMNS, **columns_of(view)}.items()
+    ]
+
+
+def unit_of(name: str) -> str:
+    """The unit that a column's name or its meaning states; "" for none."""
+    return next((unit for ending, unit in _ENDINGS.items() if name.endswith(ending)), _UNITS.get(name, ""))
+
+
+# ---------------------------------------------------------------------- SQL
+
+
+def quoted(name: str) -> str:
+    """*name* as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def select_of(view: View, kind: str, source: str, *, typed: bool) -> str:
+    """A SELECT of *view*'s columns over the events of *kind* in *source*, which has typed columns or payloads."""
+    shape = shape_of(kind)
+    assert shape is not None, f"{kind}: views are of kinds with a schema"
+    own = {column.name: column for column in shape.columns}
+    base = ", ".join(name if name != "kind" else f"'{kind}' as kind" for name in EVENT_COLUMNS)
+    parts = []
+    for name, wanted in columns_of(view).items():
+        column = own.get(name)
+        value = "null" if column is None else quoted(name) if typed else _extracted(column)
+        parts.append(f"cast({value} as {wanted}) as {quoted(name)}")
+    structure = "" if typed else f", {_decoded(list(shape.columns))} as fields"
+    return f"select {', '.join([base, *parts])} from (select *{structure} from {source})"
+
+
+def _extracted(column: Column) -> str:
+    return "fields." + ".".join(map(quoted, column.path))
+
+
+def _decoded(columns: list[Column]) -> str:
+    """The expression that decodes a payload into a struct of the columns' paths."""
+    tree: dict[str, object] = {}
+    for column in columns:
+        place = tree
+        for name in column.path[:-1]:
+            place = place.setdefault(name, {})  # type: ignore[assignment]
+        place[column.path[-1]] = _structure(column.type)
+    text = msgspec.json.encode(tree).decode().replace("'", "''")
+    return f"from_json(case when json_valid(payload) then payload end, '{text}')"
+
+
+def _structure(kind: str) -> object:
+    return [_structure(kind.removesuffix("[]"))] if kind.endswith("[]") else kind
+
+
+# ---------------------------------------------------------------------- words
+
+_ENDINGS: Final = {
+    "_ns": "ns since 1970 (UTC)", "_bps": "basis points", "_pct": "percent", "_r": "multiples of the risk taken",
+    "_hours": "hours", "_atr": "multiples of the ATR",
+}
+_PRICE: Final = "USDT per unit"
+_UNITS: Final = {
+    "interval_ns": "ns", "ts": "UTC", "day": "UTC", "r": _ENDINGS["_r"], "r_multiple": _ENDINGS["_r"],
+    "lag_s": "seconds", "duration_s": "seconds",
+    **dict.fromkeys(("qty", "filled_qty", "min_qty", "step_size"), "units of the base coin"),
+    **dict.fromkeys(
+        ("price", "entry_price", "exit_price", "stop_price", "target_price", "reference_price", "mark_price",
+         "tick_size", "atr_1h"), _PRICE,
+    ),
+    **dict.fromkeys(
+        ("pnl", "fee", "fees", "funding", "amount", "risk_amount", "equity", "cash", "wallet", "min_notional"), "USDT",
+    ),
+    **dict.fromkeys(
+        ("confidence", "consensus", "min_confidence", "min_confidence_used", "queue_fill", "rate", "funding_rate"),
+        "share, 1 = 100 %",
+    ),
+}
+DESCRIPTIONS: Final[dict[str, str]] = {  # "view.column" before "column"
+    "ts": "When it happened.", "kind": "The kind of event: a run's topic or a typed kind.",
+    "symbol": "The symbol; empty for none.", "trace_id": "The decision it belongs to; empty for none.",
+    "day": "The day it happened; of older parts the day it was received.", "ts_ns": "When it happened.",
+    "received_ns": "When the journal accepted it.", "producer": "The logger that wrote it.",
+    "seq": "The event's number of its producer, from 1 without a gap.",
+    "event_id": "The record's own id; NULL for events that were logged by a program.",
+    "stated_ns": "The time that the event itself states: of a report the venue's.",
+    "stated_received_ns": "When the bars were received.",
+    "action": "LONG, SHORT or what was asked for.", "requests.action": "halt, resume or flatten.",
+    "actor": "Who asked for it.", "after": "The state after it.", "alias": "The model's name in use, as champion.",
+    "allow_new_trades": "Whether new positions may be opened.",
+    "allowed_symbols": "The only symbols that may be traded; empty: all.",
+    "amount": "Funding; positive is received.", "atr_1h": "Average true range of 14 one-hour bars.",
+    "bars_held": "How many bars the position was held.", "before": "The state before it.",
+    "cash_changes.before": "The books' money before, in USDT.", "books": "The figure in the books.",
+    "cash": "Money in the books without open profit.", "change": "What happened to the model.",
+    "client_order_id": "Our id of the order.", "confidence": "Calibrated probability that the direction is right.",
+    "connected": "Whether the venue is connected.", "consensus": "Share of the models that agree.",
+    "created_ns": "When it was made.", "data_hash": "Hash of the training data.", "decision": "ALLOWED or BLOCKED.",
+    "direction": "Where the trend goes.", "disallowed_symbols": "Symbols that may not be traded, with the reason.",
+    "drops": "Events dropped.", "duration_s": "How long it took.", "entry_mode": "How entries are taken.",
+    "entry_ns": "When the position was opened.", "entry_price": "Mean price of the entry.",
+    "equity": "Money and open profit at the end.", "error": "What failed.", "errors": "Errors so far.",
+    "evaluated_ns": "When the policy was evaluated.", "exit": "What ended it: target, stop or timeout.",
+    "exit_mode": "How exits are managed.", "exit_ns": "When the position was closed.",
+    "exit_path": "How the halt ends.",
+    "exit_price": "Mean price of the exit.", "exit_reason": "What closed it.", "expires_ns": "When the intent expires.",
+    "explained": "Whether the venue reported a transfer.", "facts": "What the event says beyond these columns.",
+    "feature_times": "The time of each feature it used (ns since 1970).",
+    "features_ts_ns": "Time of the newest bar that any feature used.", "fee": "The fee; positive is paid.",
+    "fee_asset": "The coin that paid the fee; NULL for USDT.", "fees": "Fees of entry and exit.",
+    "fill_id": "The execution's id.", "filled_qty": "What was executed of the order so far.",
+    "funding": "Funding over the trade; positive is received.", "funding_interval_hours": "Hours between two fundings.",
+    "funding_rate": "Funding rate for 8 hours.", "gate": "The gate's name.", "halt_kind": "What kind of halt it is.",
+    "halted": "Whether bad bars keep the symbol from opening.", "in_force": "What is enforced from now on.",
+    "input": "The input.", "inputs": "What the gate looked at.", "intent_id": "The intent's id.",
+    "intent_reason": "Why the position change was proposed.", "interval_ns": "Length of a bar.",
+    "lag_s": "Age of the oldest event that is not durable.", "level": "The level: of a halt or of health.",
+    "leverage": "Leverage to be set.", "life": "The process that goes on.",
+    "limit": "The limit it was compared with; NULL where none was.",
+    "liquidation": "Whether the venue liquidated the position.", "liquidity": "maker or taker.",
+    "mae_r": "Worst point of the trade.", "maker_fee_bps": "Fee of a resting order.",
+    "mark_price": "The venue's mark price.", "max_open_positions": "How many positions may be open.",
+    "metrics": "The measures of the model.", "mfe_r": "Best point of the trade.",
+    "min_confidence": "The least confidence that the policy asks for.",
+    "min_confidence_used": "The least confidence in force.", "min_notional": "Least value of an order.",
+    "min_qty": "Least quantity of an order.", "mode": "scalp, runner or trend.", "model": "The model that decided.",
+    "model_id": "The model's id.", "observe": "Whether the policy is only observed; NULL where not stated.",
+    "observed": "The figure that was compared; NULL where it was not measured.",
+    "ohlcv": "Open, high, low, close and volume; of several symbols one list each.",
+    "open_positions": "How many positions are open.", "order_id": "The order's id; empty where none shows it.",
+    "owner": "Who raised the halt.", "parameters": "The parameters of the training.", "part": "The part of the system.",
+    "passed": "Whether the gate let the signal through.", "pnl": "Profit after fees and funding.",
+    "policy_hash": "Hash of the policy that was in force.", "price": "The price; 0 for none.",
+    "qty": "The quantity.", "adoptions.qty": "The position; negative is short.",
+    "executions.qty": "The quantity; of an adopted position negative is short.",
+    "funding.qty": "The position; negative is short.", "queue_fill": "How full the journal's queue is.",
+    "r": "Result of the shadow trade.", "r_multiple": "Result of the trade; NULL without a stop.",
+    "rate": "The funding rate of the interval.", "reason": "Why; empty where nothing was to be said.",
+    "reasons": "The switches that would block.", "reconciliation_kind": "What differs.",
+    "reduce_only": "Whether it can only reduce a position.", "reference_price": "The price it was decided at.",
+    "regime": "The market regime.", "regime_entry": "Market state at entry.", "regime_exit": "Market state at exit.",
+    "removed": "The share of the trade that each switch removes.", "risk_amount": "Money between entry and first stop.",
+    "risk_pct": "Risk of one trade in percent of equity.", "risk_pct_used": "Risk of one trade in force.",
+    "risk_profile": "NORMAL, REDUCED or NO_NEW_TRADES.", "rows": "Rows of training data.",
+    "rules": "The rules that fired.", "seed": "The seed of the training.", "sentence": "The refusal for a person.",
+    "session_id": "The training session's id.", "side": "LONG, SHORT; of orders and fills BUY or SELL.",
+    "signal_id": "The signal's id.", "slippage_bps": "Against the reference price; positive is worse.",
+    "source": "Who made the intent.", "spread_bps": "Ask over bid.", "status": "The order's status.",
+    "step_size": "Step of quantities.", "stop_distance_atr": "Distance of the first stop.",
+    "stop_distance_pct": "Distance of the first stop.", "stop_price": "The stop; 0 for none.",
+    "symbols": "The symbols.", "taker_fee_bps": "Fee of an order that executes at once.",
+    "target_distance_atr": "Distance of the target.", "target_price": "The target; 0 for none.",
+    "throughput": "Events a second.", "tick_size": "Step of prices.", "tiers": "The leverage table.",
+    "total_exposure_limit_pct": "Most exposure of all positions together.", "trade_id": "The trade's id.",
+    "traded": "Whether the signal was traded.", "trades": "How many trades were closed.", "trend": "The trend.",
+    "type": "The order's type.", "venue": "The figure at the venue.", "venue_order_id": "The venue's id of the order.",
+    "verdict": "ALLOW or BLOCK.", "vol_level": "The volatility level.",
+    "vol_ratio": "Volatility against its average.", "volatility": "ATR over price.",
+    "volume_ratio": "Volume against its average.", "votes": "The probability of up, by model.",
+    "wallet": "The wallet's money.", "what": "What was done.", "why": "Why.",
+}
