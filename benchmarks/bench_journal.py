@@ -46,6 +46,8 @@ from quantum_trader.journal.kinds import (
 from quantum_trader.journal.lake import Lake
 
 EVENTS = 20_000_000
+TIMES_STDLIB = 4.0  # accepted, durable and counted, against logging that waits for no disk
+BYTES = 70.0  # of an event in the lake, at most
 POOL = 100_000
 STDLIB = 30_000
 KINDS: tuple[type[Event], ...] = (
@@ -263,9 +265,9 @@ def journal(count: int = EVENTS) -> Iterator[Figure]:
     run = sustained(events, count)
     rates.append(stdlib_rate(events[:STDLIB]))
     yield Figure(name="journal.accepted_durable_counted", value=run.rate, unit="events/s",
-                 reference=statistics.median(rates), reference_name=name, at_least=0.0)
-    yield Figure(name="journal.bytes_per_event", value=run.bytes_per_event, unit="B", reference=plain,
-                 reference_name="the event as JSON, B", at_most=0.2)
+                 reference=statistics.median(rates), reference_name=name, at_least=TIMES_STDLIB)
+    yield Figure(name="journal.bytes_per_event", value=run.bytes_per_event, unit="B", reference=BYTES,
+                 reference_name=f"the bar; the event as JSON has {plain:.0f} B", at_most=1.0)
     yield Figure(name=f"journal.group_by_kind_{count // 1_000_000}m", value=run.group_by_s, unit="s",
                  reference=run.plain_group_by_s, reference_name="DuckDB on one plain Parquet file, s", at_most=99.0)
     yield Figure(name="journal.other_process_asks_while_writing", value=run.other_process_s, unit="s",

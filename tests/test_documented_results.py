@@ -46,6 +46,8 @@ LOOKED_AT: dict[tuple[str, ...], Callable[[str, Path], bool]] = {
     ("trace", "show"): has("tr00000004", "signal", "decision"),
     ("journal", "verify"): has("records under seal"),
     ("journal", "replay"): has("identical"),
+    ("journal", "tables"): has("decisions"),
+    ("journal", "describe"): has("reason", "VARCHAR"),
     ("run",): ran,
     ("report",): drawn,
     ("policy", "rules"): has("B1", "C1", "HOLD"),

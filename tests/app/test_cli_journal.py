@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal as signals
+import subprocess
+import sys
+import time
 from datetime import date
 from pathlib import Path
 
@@ -14,13 +18,16 @@ from typer.testing import CliRunner, Result
 
 from quantum_trader.app.cli import journal as cli_journal
 from quantum_trader.app.cli import trace as cli_trace
+from quantum_trader.app.cli.options import INTERRUPTED
 from quantum_trader.app.runs import journal_commands
 from quantum_trader.app.runs.journal_sink import JournalSink
-from quantum_trader.app.runs.state_dir import RecordFile
+from quantum_trader.app.runs.state_dir import RecordFile, sealed
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.errors import InputError, QuantumTraderError, StateError
+from quantum_trader.engine.facts import OperatorRequested, RunEnded
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.lake import Lake
+from quantum_trader.journal.manifest import changing
 
 DAY = 17_600
 LINES = [
@@ -168,3 +175,153 @@ def test_an_export_is_of_a_known_form(state: Path) -> None:
     """Named with the value."""
     with pytest.raises(InputError, match=r"out\.csv: must end in"):
         raise_of(ask("export", "--out", state / "out.csv", "--state", state))
+
+
+GONE = {
+    "the manifest": lambda journal: (journal / "lake" / "manifest.json").unlink(),
+    "the lake": lambda journal: shutil.rmtree(journal / "lake"),
+    "the lake and the rings": lambda journal: [shutil.rmtree(journal / name) for name in ("lake", "rings")],
+    "everything but the seals": lambda journal: [
+        shutil.rmtree(path) for path in journal.iterdir() if path.name != "audit"
+    ],
+}
+
+
+@pytest.mark.parametrize("what", GONE)
+def test_a_lake_that_is_gone_is_a_problem(what: str, state: Path) -> None:
+    """``verify`` and SQL compare with what the ring, the checkpoint and the seals say should be there."""
+    GONE[what](state / "journal")
+    verified = ask("verify", "--state", state)
+    asked = ask("sql", "select count(*) as n from events", "--state", state, "--json")
+
+    assert verified.exit_code == 1
+    assert "events 1 to 12 of engine" in verified.stdout
+    assert "NOT intact" in verified.stdout
+    assert (asked.exit_code, msgspec.json.decode(asked.stdout)) == (1, [{"n": 0}])
+    assert "events 1 to 12 of engine" in asked.stderr
+    assert "events 1 to 12 of engine" in ask("stats", "--state", state).stdout
+
+
+def test_a_manifest_that_lists_too_little_is_a_problem(state: Path) -> None:
+    """One part fewer than was published, with a checksum that matches."""
+    with changing(state / "journal") as manifest:
+        gone = manifest.parts.pop()
+    said = ask("verify", "--state", state)
+
+    assert said.exit_code == 1
+    assert f"lists {gone.rows} events fewer than were published" in said.stdout
+
+
+def test_an_older_manifest_is_not_accused(state: Path) -> None:
+    """Versions before did not count what retention removed."""
+    with changing(state / "journal") as manifest:
+        manifest.removed = None
+        manifest.parts.pop()
+
+    assert ask("verify", "--state", state).exit_code == 0
+
+
+def test_a_checkpoint_counts_what_is_not_sealed_yet(state: Path) -> None:
+    """A run that was stopped before a day was over."""
+    shutil.rmtree(state / "journal" / "rings")
+    (state / "checkpoint").write_bytes(sealed({"engine": {"seq": {"engine": 10, "policy": 4}}}))
+    said = ask("verify", "--state", state)
+
+    assert said.exit_code == 1
+    assert "holds 12 records where the checkpoint counts 14" in said.stdout
+    shutil.rmtree(state / "journal")
+    with pytest.raises(StateError, match="its journal folder is gone"):
+        raise_of(ask("verify", "--state", state))
+
+
+def test_records_behind_the_end_of_a_run_are_a_problem(tmp_path: Path) -> None:
+    """A run that has ended writes nothing; a request that is sealed with the end is no problem."""
+    ended = record_line("run.ended", RunEnded(equity=1.0, cash=1.0, trades=0, open_positions=0), DAY * NS_PER_DAY)
+    asked = record_line(
+        "operator.requested", OperatorRequested(action="halt", reason="r", actor="a", ts_ns=1), DAY * NS_PER_DAY + 1
+    )
+    state = tmp_path / "state"
+    (state / "journal").mkdir(parents=True)
+    (state / "records.jsonl").write_bytes(ended + b"\n" + asked + b"\n")
+    journal_commands.seal(state)
+
+    assert journal_commands.verify(state).ok
+    for ts_ns in (DAY * NS_PER_DAY + 2, (DAY + 3) * NS_PER_DAY):
+        added = record_line("signal.generated", signal(ts_ns=ts_ns, features_ts_ns=0), ts_ns)
+        (state / "records.jsonl").write_bytes(ended + b"\n" + asked + b"\n" + added + b"\n")
+        report = journal_commands.verify(state)
+        assert [(one.kind, one.day) for one in report.problems] == [("added", journal_commands.day_of(ts_ns))]
+        assert "1 records behind the end of the run" in report.problems[0].detail
+
+
+ODD = {
+    "'infinity'::timestamp": "infinity", "'290000-01-01'::timestamp": "290000-01-01T00:00:00",
+    "timestamp '2024-01-01 10:00:00'": "2024-01-01T10:00:00", "'-infinity'::date": "-infinity",
+    "interval 3 month": "3 months", "'101'::bit": "101", "'\\xFFa'::blob": "\\xFFa",
+    "{'a': 1, 't': 'infinity'::timestamp}": {"a": 1, "t": "infinity"}, "map{[1]: 2}": {"[1]": 2}, "[1, 2]": [1, 2],
+    "[1.5, 'nan'::double]": "[1.5,NaN]", "'nan'::double": None, "union_value(n := 1)": {"n": 1},
+    "340282366920938463463374607431768211455::uhugeint": "340282366920938463463374607431768211455",
+    "99999999999999999999::hugeint": 99999999999999999999, "'x'::enum('x')": "x", "time '10:00'": "10:00:00",
+    "12345678901234567890123::bignum": "12345678901234567890123", "null": None,
+}
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_values_of_any_type_are_answered(value: str, state: Path) -> None:
+    """As JSON and as a table, without a traceback."""
+    asked = f"select {value} as v"
+
+    assert msgspec.json.decode(ask("sql", asked, "--state", state, "--json").stdout) == [{"v": ODD[value]}]
+    assert ask("sql", asked, "--state", state).exit_code == 0
+
+
+def test_columns_of_equal_names_are_all_there(state: Path) -> None:
+    """The second one gets a number behind its name that no other column has."""
+    asked = "select x.seq, y.seq, x.seq as Seq, 7 as seq_1 from events x join events y using (seq) order by 1 limit 1"
+    told = msgspec.json.decode(ask("sql", asked, "--state", state, "--json").stdout)
+
+    assert told == [{"seq": 1, "seq_2": 1, "Seq_3": 1, "seq_1": 7}]
+    assert Lake(state / "journal").sql(asked).column_names == ["seq", "seq_2", "Seq_3", "seq_1"]
+
+
+@pytest.mark.parametrize(("query", "words", "said"), [
+    ("select count(*) from range(1000000000000)", ("--timeout-s", "0.3"), r"more than 0\.3 s"),
+    ("select list(x) from range(100000000) t(x)", ("--memory-mb", "64"), "more than 64 MB"),
+    ("select repeat('x', 10000) from range(20000)", ("--memory-mb", "64"), "more than 64 MB"),
+    ("select '\udcff'", (), "not UTF-8"), ("select decode('\\xFF'::blob)", (), "invalid UTF8"),
+])
+def test_a_query_is_bounded_in_time_and_memory(query: str, words: tuple[str, ...], said: str, state: Path) -> None:
+    """With what to do; the machine stays usable."""
+    with pytest.raises(InputError, match=said):
+        raise_of(ask("sql", query, *words, "--state", state))
+
+
+def test_ctrl_c_ends_a_query(state: Path) -> None:
+    """At once, with the exit code of an interruption."""
+    code = "import sys; from quantum_trader.app.cli.main import main; sys.exit(main())"
+    words = ["journal", "sql", "select count(*) from range(1000000000000)", "--state", str(state), "--timeout-s", "300"]
+    child = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, text=True)
+    begun = time.monotonic()
+    while child.poll() is None and time.monotonic() - begun < 60.0:  # until the query runs
+        child.send_signal(signals.SIGINT) if time.monotonic() - begun > 3.0 else None
+        time.sleep(0.5)
+    said = child.communicate()[1]
+
+    assert child.returncode == INTERRUPTED
+    assert "Traceback" not in said
+
+
+def test_the_views_and_their_columns_are_listed() -> None:
+    """For a person and for a program; a kind leads to its view."""
+    listed = msgspec.json.decode(ask("tables", "--json").stdout)
+    told = msgspec.json.decode(ask("describe", "trade.closed", "--json").stdout)
+
+    assert {"events", "signals", "decisions", "orders", "fills", "trades", "policies", "halts"} <= {
+        one["view"] for one in listed
+    }
+    assert told["name"] == "trades"
+    assert {"name": "pnl", "type": "DOUBLE", "unit": "USDT", "description": "Profit after fees and funding."} in told[
+        "columns"
+    ]
+    assert "signal.decided" in ask("tables").stdout
+    assert "Calibrated probability" in ask("describe", "decisions").stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import duckdb
 import msgspec
@@ -15,6 +15,7 @@ from quantum_trader.domain.errors import InputError
 
 T = TypeVar("T")
 _BATCH: Final = 100_000
+_ROWS: Final = 1_000  # turned into Python values at a time
 _AS_THEY_ARE: Final = frozenset({
     "boolean", "tinyint", "smallint", "integer", "bigint", "utinyint", "usmallint", "uinteger", "ubigint", "hugeint",
     "float", "double", "decimal", "varchar", "null", "sqlnull",
@@ -122,15 +123,21 @@ def _printable(number: int, kind: str) -> str:
     return f"replace({text}, ' ', 'T')" if kind.startswith("timestamp") else text
 
 
-def rows_of(table: pa.Table, nested: Sequence[bool]) -> Iterator[dict[str, Any]]:
-    """The rows of a ``printable`` table for a JSON encoder; *nested*: columns of JSON text."""
-    for batch in table.to_batches(_BATCH):
-        columns = [
-            [_raw(value) for value in column.to_pylist()] if is_nested else column.to_pylist()
-            for column, is_nested in zip(batch.columns, nested, strict=True)
-        ]
-        for row in zip(*columns, strict=True):
-            yield dict(zip(table.column_names, row, strict=True))
+class Answer(NamedTuple):
+    """The rows of a ``printable`` relation for a JSON encoder or a terminal; *nested*: columns of JSON text."""
+
+    table: pa.Table
+    nested: Sequence[bool]
+
+    def rows(self, most: int | None = None) -> Iterator[dict[str, Any]]:
+        """The first *most* rows, or all."""
+        for batch in self.table.slice(0, most).to_batches(_ROWS):
+            columns = [
+                [_raw(value) for value in column.to_pylist()] if is_nested else column.to_pylist()
+                for column, is_nested in zip(batch.columns, self.nested, strict=True)
+            ]
+            for row in zip(*columns, strict=True):
+                yield dict(zip(self.table.column_names, row, strict=True))
 
 
 def _raw(text: str | None) -> Any:

@@ -483,8 +483,8 @@ class _AfterTheEnd:
         name = record_name(line)
         return [Problem(
             kind="added", day=day, record=name.partition(" ")[0],
-            detail=f"{day}: {self._count:,} records behind the run's end of {self._ended}, which is the last record of a "
-            f"run ({name or 'the first cannot be read'})",
+            detail=f"{day}: {self._count:,} records behind the end of the run on {self._ended}; a run that has ended "
+            f"writes none ({name or 'the first cannot be read'})",
         )]
 
 

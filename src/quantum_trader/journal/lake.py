@@ -27,7 +27,7 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 from duckdb.sqltypes import BIGINT, VARCHAR
 
 from quantum_trader.domain.errors import InputError, StateError
-from quantum_trader.journal.answers import Bounds, named, nested_of, printable, rows_of
+from quantum_trader.journal.answers import Answer, Bounds, named, nested_of, printable
 from quantum_trader.journal.columns import TEXTS, Rows, payloads
 from quantum_trader.journal.kinds import BY_NAME, Event, kind_name
 from quantum_trader.journal.lines import KIND_TOPICS, typed_event
@@ -106,17 +106,21 @@ def _missing(
     """
     told = {one.producer for one in (*known, *manifest.damage)}
     gone = [
-        Damage(path="lake", offset=0, size=0, reason=_CUT, producer=name, first_seq=held.get(name, 0) + 1, last_seq=last)
+        _gap("lake", _CUT, name, held.get(name, 0) + 1, last)
         for name, last in sorted(written.items()) if last > held.get(name, 0) and name not in told
     ]
     if not manifest.producers and _no_manifest(directory):
-        gone.append(Damage(path=f"lake/{NAME}", offset=0, size=0, reason="is missing, and its parts are there; restore it"))
+        gone.append(_gap(f"lake/{NAME}", "is missing, and its parts are there; restore it"))
     published = sum(one.seq for one in manifest.producers.values())
     kept = sum(part.rows for part in manifest.parts)
     if manifest.removed is not None and not told and kept + manifest.removed < published:
         lost = published - kept - manifest.removed
-        gone.append(Damage(path=f"lake/{NAME}", offset=0, size=0, reason=f"lists {lost:,} events fewer than were published"))
+        gone.append(_gap(f"lake/{NAME}", f"lists {lost:,} events fewer than were published"))
     return gone
+
+
+def _gap(path: str, reason: str, producer: str = "", first: int = 0, last: int = 0) -> Damage:
+    return Damage(path=path, offset=0, size=0, reason=reason, producer=producer, first_seq=first, last_seq=last)
 
 
 def _no_manifest(directory: Path) -> bool:
@@ -221,13 +225,11 @@ class Lake:
         """
         return self._answer(query, params, lambda relation: self._bounds.fetched(named(relation)))
 
-    def rows(self, query: str, params: Params = None) -> list[dict[str, Any]]:
+    def answer(self, query: str, params: Params = None) -> Answer:
         """Answer as ``sql`` does, in values that a JSON encoder writes and a terminal prints, whatever their type."""
-
-        def fetch(relation: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:
-            return list(rows_of(self._bounds.fetched(printable(relation)), nested_of(relation)))
-
-        return self._answer(query, params, fetch)
+        return self._answer(
+            query, params, lambda found: Answer(self._bounds.fetched(printable(found)), nested_of(found))
+        )
 
     def _answer(self, query: str, params: Params, fetch: Callable[[duckdb.DuckDBPyRelation], T]) -> T:
         try:

@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import typer
 
-from quantum_trader.app.cli.options import JsonOption, StateOption
+from quantum_trader.app.cli.options import INTERRUPTED, JsonOption, StateOption
 from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.domain.private_files import create_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from quantum_trader.journal.answers import Answer
     from quantum_trader.journal.lake import Lake
     from quantum_trader.journal.segments import Damage
 
 _POLL_S: Final = 0.25
+_encode: Final = msgspec.json.Encoder(decimal_format="number").encode
+_SHOWN: Final = 10_000  # rows of a table on the terminal
+_WIDEST: Final = 1_000  # characters of a value in such a table
 _BATCH: Final = 100_000  # rows an export holds in memory
 _FAILED: Final = 1
 
@@ -31,16 +35,24 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="The flight r
 KindOption = Annotated[str | None, typer.Option("--kind", help="Only this kind, as trade.closed.")]
 
 
-def _lake(state: Path) -> Lake:
+TimeoutOption = Annotated[
+    float, typer.Option("--timeout-s", min=0.0, help="Seconds the query may take; 0: no end.")
+]
+MemoryOption = Annotated[
+    int, typer.Option("--memory-mb", min=64, help="MB the query may use, and as many for its answer.")
+]
+
+
+def _lake(state: Path, **bounds: Any) -> Lake:
     from quantum_trader.journal.lake import Lake
 
-    return Lake(state / "journal")
+    return Lake(state / "journal", **bounds)
 
 
 def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     """Print rows as one JSON list or as a table."""
     if as_json:
-        typer.echo(msgspec.json.Encoder(decimal_format="number").encode(rows).decode())
+        typer.echo(_encode(rows).decode())
         return
     from rich.console import Console
     from rich.table import Table
@@ -49,14 +61,45 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     for name in rows[0] if rows else ("no rows",):
         table.add_column(name)
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        table.add_row(*map(_shown, row.values()))
     Console(width=None if sys.stdout.isatty() else 160, markup=False).print(table)
 
 
-def _tell(damage: list[Damage]) -> None:
-    """Print on standard error what an answer omits."""
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    text = bytes(value).decode() if isinstance(value, msgspec.Raw) else str(value)
+    return text if len(text) <= _WIDEST else f"{text[:_WIDEST]}…"
+
+
+def _print_answer(answer: Answer, as_json: bool) -> None:
+    """Print an answer: all of it as JSON, row by row, or its beginning as a table."""
+    if not as_json:
+        _print_rows(list(answer.rows(_SHOWN)), False)
+        if answer.table.num_rows > _SHOWN:
+            typer.echo(f"{answer.table.num_rows - _SHOWN:,} more rows; --json prints all", err=True)
+        return
+    comma = "["
+    for row in answer.rows():
+        typer.echo(comma + _encode(row).decode(), nl=False)
+        comma = ","
+    typer.echo("]" if answer.table.num_rows else "[]")
+
+
+def _tell(state: Path, lake: Lake) -> bool:
+    """Print on standard error what an answer lacks; True where it lacks anything."""
+    from quantum_trader.app.runs.journal_commands import with_missing
+
+    damage = with_missing(state, lake, lake.damage)
     for one in damage:
         typer.echo(_damage_text(one), err=True)
+    return bool(damage)
+
+
+def _end(lacks: bool) -> None:
+    """End with exit code 1 where an answer lacks events."""
+    if lacks:
+        raise typer.Exit(_FAILED)
 
 
 def _damage_text(one: Damage) -> str:
@@ -66,23 +109,59 @@ def _damage_text(one: Damage) -> str:
 
 @app.command("sql")
 def sql_command(
-    query: Annotated[str, typer.Argument(help="One SELECT; views: events, events_by_day, trades_by_day.")],
+    query: Annotated[str, typer.Argument(help="One SELECT; `journal tables` lists the views.")],
     state: StateOption,
+    timeout_s: TimeoutOption = 120.0,
+    memory_mb: MemoryOption = 1024,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer one SELECT over the journal; it reads no other file."""
-    lake = _lake(state)
-    _print_rows(lake.sql(query).to_pylist(), as_json)
-    _tell(lake.damage)
+    """Answer one SELECT over the journal; it reads no other file. Exit code 1 when events are missing or damaged."""
+    lake = _lake(state, timeout_s=timeout_s, memory_mb=memory_mb)
+    try:
+        _print_answer(lake.answer(query), as_json)
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    _end(_tell(state, lake))
+
+
+@app.command("tables")
+def tables_command(as_json: JsonOption = False) -> None:
+    """List the views that SQL can ask."""
+    from quantum_trader.journal.views import SUMMARIES, views
+
+    rows: list[dict[str, Any]] = [{"view": "events", "kinds": [], "description": "Every event, with its JSON."}]
+    rows += [{"view": one.name, "kinds": list(one.kinds), "description": one.description} for one in views()]
+    rows += [{"view": name, "kinds": [], "description": one[2]} for name, one in SUMMARIES.items()]
+    _print_rows(rows if as_json else [{**row, "kinds": ", ".join(row["kinds"])} for row in rows], as_json)
+
+
+@app.command("describe")
+def describe_command(
+    kind: Annotated[str, typer.Argument(help="A view or a kind: decisions, signal.decided.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Describe the columns of one view: type, unit and meaning."""
+    from quantum_trader.journal.views import described, view_of
+
+    view = view_of(kind)
+    columns = [msgspec.to_builtins(column) for column in described(view)]
+    if as_json:
+        typer.echo(msgspec.json.encode({**msgspec.structs.asdict(view), "columns": columns}).decode())
+        return
+    typer.echo(f"{view.name}: {view.description} Kinds: {', '.join(view.kinds)}.")
+    _print_rows(columns, False)
 
 
 @app.command("stats")
 def stats_command(state: StateOption, as_json: JsonOption = False) -> None:
     """Events by kind, files, bytes and damage."""
+    from quantum_trader.app.runs.journal_commands import with_missing
     from quantum_trader.journal.manifest import read_manifest
 
     lake = _lake(state)
-    parts, counts, damage = read_manifest(lake.directory).parts, lake.counts(), lake.check()
+    parts, counts = read_manifest(lake.directory).parts, lake.counts()
+    damage = with_missing(state, lake, lake.check())
     told = {
         "events": sum(counts.values()), "kinds": counts, "producers": lake.producers(),
         "parts": len(parts), "bytes": sum(part.size for part in parts),
@@ -125,11 +204,12 @@ def tail_command(
     for row in reversed(rows):
         if row["seq"] <= after.get(row["producer"], 0) or not follow:
             typer.echo(row["payload"])
-    _tell(lake.damage)
+    lacks = _tell(state, lake)
     while follow:
         for line in _tail(lake, kind, after):
             typer.echo(line.decode())
         time.sleep(_POLL_S)
+    _end(lacks)
 
 
 @app.command("export")
@@ -159,8 +239,8 @@ def export_command(
     finally:
         with suppress(OSError):
             partial.unlink()
-    _tell(lake.damage)
     typer.echo(f'{{"rows": {written}}}' if as_json else f"{written:,} records written to {out}")
+    _end(_tell(state, lake))
 
 
 def _export_parquet(lake: Lake, kind: str | None, path: Path) -> int:
@@ -194,7 +274,7 @@ def verify_command(
         told = {**msgspec.to_builtins(report), "damage": [msgspec.to_builtins(one) for one in damage]}
         typer.echo(msgspec.json.encode(told).decode())
     else:
-        typer.echo("\n".join([*map(_damage_text, damage), journal_commands.verify_text(report)]))
+        typer.echo("\n".join([*map(_damage_text, damage), journal_commands.verify_text(report, len(damage))]))
     if damage or not report.ok:
         raise typer.Exit(_FAILED)
 

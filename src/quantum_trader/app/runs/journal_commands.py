@@ -82,6 +82,8 @@ def verify(
     """Hold a run's records against its audit chain; StateError when nothing was ever sealed."""
     source = lines or recorded(state)
     folder = state / AUDIT
+    if not (state / "journal").is_dir() and _saved_records(state)[0]:
+        raise StateError(f"--state {state}: its journal folder is gone, with the seals; restore {state / 'journal'}")
     if not any(folder.glob("*.json")):
         raise StateError(f"--state {state}: nothing was sealed yet; a run seals its days, the last one when it ends")
     return AuditChain(folder).verify(source(), trusted=public_key, expect_head=head)
@@ -134,7 +136,7 @@ def _saved_records(state: Path) -> tuple[int, str]:
     """How many records the checkpoint counts; 0 without a readable one."""
     said = "the checkpoint counts"
     try:
-        saved = unsealed((state / "checkpoint").read_bytes())
+        saved = unsealed((state / "checkpoint").read_bytes()) or {}
         return sum(saved["engine"]["seq"].values()), said
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return 0, said
@@ -145,14 +147,15 @@ def retire(state: Path, through: str, *, key: Path | None = None, now_ns: int | 
     return AuditChain(state / AUDIT, key=key).retire(through, time.time_ns() if now_ns is None else now_ns)
 
 
-def verify_text(report: AuditReport) -> str:
-    """The outcome of a verification for a person."""
+def verify_text(report: AuditReport, damaged: int = 0) -> str:
+    """The outcome of a verification for a person; *damaged*: how many places of the journal beside the records are."""
     said = [f"{report.sealed:,} records under seal on {len(report.days):,} days, {report.unsealed:,} not sealed yet"]
     if report.retired_through:
         said.append(f"{report.retired_records:,} records through {report.retired_through} were removed by retention")
     said += [f"{one.kind}: {one.detail}" for one in report.problems]
     said.append(f"head {report.head}  key {report.public_key}")
-    said.append("intact" if report.ok else f"NOT intact: {len(report.problems):,} problems")
+    problems = len(report.problems) + damaged
+    said.append(f"NOT intact: {problems:,} problem{'s' if problems > 1 else ''}" if problems else "intact")
     return "\n".join(said)
 
 
