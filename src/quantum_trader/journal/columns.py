@@ -30,12 +30,16 @@ EVENT_SCHEMA: Final = pa.schema(
         ("payload", pa.string()),
     ]
 )
+_AT_A_TIME: Final = 1_000  # events decoded at a time: as many as stay in the processor's cache
 _ARROW: Final = {"BOOLEAN": pa.bool_(), "BIGINT": pa.int64(), "DOUBLE": pa.float64()}
 _UNFIT: Final = (msgspec.DecodeError, ValueError, TypeError, OverflowError, RecursionError, AttributeError)
 _decode: Final = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _encode: Final = msgspec.json.Encoder().encode
 _TRACE: Final = re.compile(rb'"trace_id":"([^"]*)"')
 _SYMBOL: Final = re.compile(rb'"symbol":"([^"]*)"')
+
+
+Columns = dict[str, pa.Array | pa.ChunkedArray]
 
 
 class Group(NamedTuple):
@@ -181,7 +185,7 @@ def tables_of(chunk: EventChunk, producer: str, kinds: dict[int, str]) -> Iterat
         yield key, _table(chunk.records[rows], seqs[rows], texts, producer)
 
 
-def _texts(key: Group, version: int, events: list[memoryview], plain: bool) -> tuple[Group, dict[str, pa.Array]]:
+def _texts(key: Group, version: int, events: list[memoryview], plain: bool) -> tuple[Group, Columns]:
     """The group of *events* of one kind, and their columns: typed ones where the events fit their schema."""
     shape = shape_of(key.kind)
     if shape is None or (not plain and version != shape.version):
@@ -196,7 +200,7 @@ def _texts(key: Group, version: int, events: list[memoryview], plain: bool) -> t
     return key._replace(form=shape.form), {**_as_text(events, plain), **own}
 
 
-def _as_text(events: list[memoryview], plain: bool) -> dict[str, pa.Array]:
+def _as_text(events: list[memoryview], plain: bool) -> Columns:
     found = [bytes(event) for event in events]
     texts = ([text(event, plain) for event in found] for text in TEXTS)
     return {
@@ -204,14 +208,18 @@ def _as_text(events: list[memoryview], plain: bool) -> dict[str, pa.Array]:
     }
 
 
-def _typed(shape: Shape, events: list[memoryview], plain: bool) -> dict[str, pa.Array]:
+def _typed(shape: Shape, events: list[memoryview], plain: bool) -> Columns:
     decode = decoder(shape, json=plain)
-    values = attrgetter(*(".".join(column.path) for column in shape.columns))
-    found = zip(*map(values, map(decode, events)), strict=True)
-    return {column.name: _array(column.type, some) for column, some in zip(shape.columns, found, strict=True)}
+    values = [attrgetter(".".join(column.path)) for column in shape.columns]
+    pieces: list[list[pa.Array]] = [[] for _ in values]
+    for begin in range(0, len(events), _AT_A_TIME):
+        rows = list(map(decode, events[begin : begin + _AT_A_TIME]))
+        for column, value, some in zip(shape.columns, values, pieces, strict=True):
+            some.append(_array(column.type, list(map(value, rows))))
+    return {column.name: pa.chunked_array(some) for column, some in zip(shape.columns, pieces, strict=True)}
 
 
-def _array(kind: str, values: tuple[Any, ...]) -> pa.Array:
+def _array(kind: str, values: list[Any]) -> pa.Array:
     """An Arrow column of *values*; a figure that is not finite is null, as in JSON."""
     if kind == JSON:
         return pa.array([None if one is None else _encode(one) for one in values], pa.string())
@@ -229,7 +237,7 @@ def arrow_type(kind: str) -> pa.DataType:
 
 
 def _table(
-    records: npt.NDArray[Any], seqs: npt.NDArray[np.int64], columns: dict[str, pa.Array], producer: str
+    records: npt.NDArray[Any], seqs: npt.NDArray[np.int64], columns: Columns, producer: str
 ) -> pa.Table:
     count = len(records)
     return pa.table({
