@@ -43,6 +43,8 @@ SUMS_OF_WHOLE_NUMBERS = {  # calls of the built-in sum that add whole numbers, w
     "sum(source.decisions.values())": "decisions of each reason",
     "sum(loose.values())": "records of each day",
     "sum(map(len, blocks))": "bytes",
+    "sum((one.seq for one in manifest.producers.values()))": "events of each producer",
+    "sum(saved['engine']['seq'].values())": "records of each source",
     "sum(self.checkpoint['engine']['seq'].values())": "records of each source",
     "sum(stats.dropped.values())": "dropped events of each producer",
 }

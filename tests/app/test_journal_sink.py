@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.journal.records import fill, record_line
+from tests.journal.records import NOW, decision, fill, record_line, signal, trade
 
 from quantum_trader.app.runs.journal_sink import LiveSink
 from quantum_trader.app.runs.state_dir import RecordFile
 from quantum_trader.domain.enums import GOV_EMERGENCY, GOV_NORMAL
 from quantum_trader.domain.errors import StateError
+from quantum_trader.engine.record_types import DATA_TYPES
+from quantum_trader.journal import lines
 from quantum_trader.journal.lake import Lake
 
 
@@ -73,3 +76,31 @@ def test_the_queue_is_watched(tmp_path: Path) -> None:
     sink.close()
     assert (told.governor_level, told.drops, told.waiting) == (GOV_NORMAL, 0, 0)
     assert told.governor_level != GOV_EMERGENCY
+
+
+@pytest.mark.parametrize(("topic", "data", "wrong"), [
+    ("signal.generated", signal(confidence=7.0), "confidence"), ("trade.closed", trade(float("nan")), "exit_price"),
+    ("signal.decided", decision(decision="MAYBE"), "decision"), ("rollout.changed", {"in": "force"}, "in_force"),
+])
+def test_a_record_with_a_value_out_of_its_bounds_is_lost_and_counted(
+    topic: str, data: Any, wrong: str, tmp_path: Path
+) -> None:
+    """The recorder takes any value of the right struct; the sink does not."""
+    sink = LiveSink(tmp_path, RecordFile(tmp_path / "records.jsonl", 0), 0)
+    sink.append(record_line(topic, data), topic, NOW)
+    sink.close()
+
+    assert (sink.lost, sink.size) == (1, 0)
+    assert wrong in sink.trouble
+
+
+def test_a_record_that_cannot_be_wrong_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recorder has checked its struct; decoding it again cost more than all other recording."""
+    decoded: list[str] = []
+    monkeypatch.setattr(lines, "_decoded", lambda topic, *_, **__: decoded.append(topic))
+    for topic in sorted(DATA_TYPES):
+        lines.check_record(topic, 1, b"")
+
+    assert decoded == [
+        "policy.updated", "rollout.changed", "run.started", "signal.decided", "signal.generated", "trade.closed",
+    ]

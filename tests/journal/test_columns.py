@@ -28,7 +28,7 @@ from quantum_trader.journal.manifest import read_manifest
 from quantum_trader.journal.publish import publish_segments
 from quantum_trader.journal.ring import RECORD, EventChunk
 from quantum_trader.journal.schema import shape_of
-from quantum_trader.journal.views import DESCRIPTIONS, columns_of, described, view_of, views
+from quantum_trader.journal.views import DESCRIPTIONS, described, event_view, view_columns, views
 
 SMALL = 1 << 20
 GATE, UNKNOWN = 2, 77
@@ -271,7 +271,7 @@ def test_every_column_is_described_and_no_description_is_left_over() -> None:
     own = [view for view in views() if all(known(kind) for kind in view.kinds)]
     missing = [f"{view.name}.{column.name}" for view in own for column in described(view) if not column.description]
     used = {column.name for view in own for column in described(view)}
-    used |= {f"{view.name}.{name}" for view in own for name in columns_of(view)}
+    used |= {f"{view.name}.{name}" for view in own for name in view_columns(view)}
 
     assert missing == []
     assert set(DESCRIPTIONS) - used == set()
@@ -285,6 +285,6 @@ def known(kind: str) -> bool:
 
 def test_a_view_is_found_by_a_kind_too() -> None:
     """And an unknown name is answered with the names there are."""
-    assert view_of("signal.decided") == view_of("decisions")
+    assert event_view("signal.decided") == event_view("decisions")
     with pytest.raises(InputError, match=r"kind = 'orders_sent'.*orders"):
-        view_of("orders_sent")
+        event_view("orders_sent")

@@ -23,7 +23,7 @@ _AS_THEY_ARE: Final = frozenset({
 _NESTED: Final = frozenset({"list", "array", "struct", "map", "union"})
 
 
-class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+class QueryBounds(msgspec.Struct, frozen=True, kw_only=True):
     """What one query may use: seconds (0: no end) and MB of memory, for the work and again for the answer."""
 
     timeout_s: float = 0.0
@@ -123,7 +123,7 @@ def _printable(number: int, kind: str) -> str:
     return f"replace({text}, ' ', 'T')" if kind.startswith("timestamp") else text
 
 
-class Answer(NamedTuple):
+class SqlAnswer(NamedTuple):
     """The rows of a ``printable`` relation for a JSON encoder or a terminal; *nested*: columns of JSON text."""
 
     table: pa.Table

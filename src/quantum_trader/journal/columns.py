@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.journal.kinds import kind_name
 from quantum_trader.journal.ring import JSON_FLAG, RECORD, EventChunk
-from quantum_trader.journal.schema import JSON, Column, Shape, decoder, shape_of
+from quantum_trader.journal.schema import JSON, EventColumn, Shape, row_decoder, shape_of
 
 EVENT_SCHEMA: Final = pa.schema(
     [
@@ -48,7 +48,7 @@ class Group(NamedTuple):
     day: str
     kind: str
     form: str = ""
-    columns: tuple[Column, ...] = ()  # from which the payload is made; empty where the part holds it
+    columns: tuple[EventColumn, ...] = ()  # from which the payload is made; empty where the part holds it
 
 
 # ---------------------------------------------------------------------- texts
@@ -93,14 +93,14 @@ def json_text(payload: bytes, plain: bool) -> str:
 TEXTS: Final[tuple[Callable[[bytes, bool], str], ...]] = (trace_id, symbol, json_text)
 
 
-def payloads(columns: Sequence[Column], arrays: Sequence[pa.Array]) -> pa.Array:
+def payloads(columns: Sequence[EventColumn], arrays: Sequence[pa.Array]) -> pa.Array:
     """The JSON text of events whose *columns* are *arrays*, as the encoder of typed events writes it."""
     names = [column.path[0] for column in columns]
     values = [_values(column, array) for column, array in zip(columns, arrays, strict=True)]
     return pa.array([_encode(dict(zip(names, row, strict=True))) for row in zip(*values, strict=True)], pa.string())
 
 
-def _values(column: Column, array: pa.Array) -> list[Any]:
+def _values(column: EventColumn, array: pa.Array) -> list[Any]:
     found: list[Any] = array.to_pylist()
     return found if column.type != JSON else [None if one is None else msgspec.Raw(one.encode()) for one in found]
 
@@ -209,7 +209,7 @@ def _as_text(events: list[memoryview], plain: bool) -> Columns:
 
 
 def _typed(shape: Shape, events: list[memoryview], plain: bool) -> Columns:
-    decode = decoder(shape, json=plain)
+    decode = row_decoder(shape, json=plain)
     values = [attrgetter(".".join(column.path)) for column in shape.columns]
     pieces: list[list[pa.Array]] = [[] for _ in values]
     for begin in range(0, len(events), _AT_A_TIME):

@@ -27,14 +27,14 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 from duckdb.sqltypes import BIGINT, VARCHAR
 
 from quantum_trader.domain.errors import InputError, StateError
-from quantum_trader.journal.answers import Answer, Bounds, named, nested_of, printable
+from quantum_trader.journal.answers import QueryBounds, SqlAnswer, named, nested_of, printable
 from quantum_trader.journal.columns import TEXTS, Rows, payloads
 from quantum_trader.journal.kinds import BY_NAME, Event, kind_name
 from quantum_trader.journal.lines import KIND_TOPICS, typed_event
 from quantum_trader.journal.manifest import NAME, Manifest, Part, read_manifest
 from quantum_trader.journal.publish import without
 from quantum_trader.journal.ring import WORD_BOOT, EventChunk, Ring, boot_id
-from quantum_trader.journal.schema import JSON, Column, shape_of
+from quantum_trader.journal.schema import JSON, EventColumn, shape_of
 from quantum_trader.journal.segments import Damage, read_segment, segment_parts, segments_of
 from quantum_trader.journal.views import SUMMARIES, View, quoted, select_of, views
 
@@ -57,7 +57,7 @@ def _text_of(rows: Rows, text: Callable[[bytes, bool], str]) -> Callable[[pa.Arr
     return texts
 
 
-def _payload_of(columns: Sequence[Column]) -> Callable[..., pa.Array]:
+def _payload_of(columns: Sequence[EventColumn]) -> Callable[..., pa.Array]:
     """Return the function that makes the payloads of events that are in *columns*."""
 
     def text(*arrays: pa.ChunkedArray) -> pa.Array:
@@ -177,7 +177,7 @@ def _logged(directory: Path, durable: dict[str, int], damage: list[Damage]) -> l
     return found
 
 
-Params = Sequence[Any] | Mapping[str, Any] | None
+QueryParams = Sequence[Any] | Mapping[str, Any] | None
 T = TypeVar("T")
 
 
@@ -188,7 +188,8 @@ def _check_one_select(connection: duckdb.DuckDBPyConnection, query: str) -> None
 
 
 def _ask(
-    connection: duckdb.DuckDBPyConnection, query: str, params: Params, fetch: Callable[[duckdb.DuckDBPyRelation], T]
+    connection: duckdb.DuckDBPyConnection, query: str, params: QueryParams,
+    fetch: Callable[[duckdb.DuckDBPyRelation], T],
 ) -> T:
     return fetch(connection.sql(query, params=params))
 
@@ -211,13 +212,13 @@ class Lake:
         """*timeout_s* and *memory_mb* bound each query (0 seconds: no end)."""
         self.directory = Path(directory)
         self._threads = threads
-        self._bounds = Bounds(timeout_s=timeout_s, memory_mb=memory_mb)
+        self._bounds = QueryBounds(timeout_s=timeout_s, memory_mb=memory_mb)
         self._damaged: set[str] = set()
         self.damage: list[Damage] = []  # damage found by queries and left out of their results
         if not self.directory.is_dir():
             raise StateError(f"{self.directory}: there is no journal; a run with --state makes one")
 
-    def sql(self, query: str, params: Params = None) -> pa.Table:
+    def sql(self, query: str, params: QueryParams = None) -> pa.Table:
         """Answer one SELECT over the views; InputError for anything else or for SQL that is not valid.
 
         The query reads the journal and nothing else: no other file, no network, no setting, no write. A column whose
@@ -225,13 +226,13 @@ class Lake:
         """
         return self._answer(query, params, lambda relation: self._bounds.fetched(named(relation)))
 
-    def answer(self, query: str, params: Params = None) -> Answer:
+    def answer(self, query: str, params: QueryParams = None) -> SqlAnswer:
         """Answer as ``sql`` does, in values that a JSON encoder writes and a terminal prints, whatever their type."""
         return self._answer(
-            query, params, lambda found: Answer(self._bounds.fetched(printable(found)), nested_of(found))
+            query, params, lambda found: SqlAnswer(self._bounds.fetched(printable(found)), nested_of(found))
         )
 
-    def _answer(self, query: str, params: Params, fetch: Callable[[duckdb.DuckDBPyRelation], T]) -> T:
+    def _answer(self, query: str, params: QueryParams, fetch: Callable[[duckdb.DuckDBPyRelation], T]) -> T:
         try:
             query.encode()
         except UnicodeEncodeError:

@@ -17,7 +17,7 @@ import msgspec
 
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.private_files import create_file, make_private_folder, open_private, read_private
-from quantum_trader.journal.schema import Column
+from quantum_trader.journal.schema import EventColumn
 from quantum_trader.journal.segments import Damage, sync_folder
 
 NAME: Final = "manifest.json"
@@ -65,7 +65,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     producers: dict[str, Published] = {}
     retired: list[Retired] = []
     damage: list[Damage] = []
-    forms: dict[str, list[Column]] = {}
+    forms: dict[str, list[EventColumn]] = {}
     removed: int | None = None  # events removed by retention; None in a manifest that an older version began
 
 

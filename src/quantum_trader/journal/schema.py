@@ -24,12 +24,13 @@ BASE: Final = (  # of every event; a field with such a name gets another one
 JSON: Final = "JSON"  # text; mappings and lists of structs
 _LIST: Final = "[]"
 _SAME: Final = ("trace_id", "symbol")  # of a record's data: the columns of every event hold them
+_OWN: Final = ("trace_id", "symbol", "ts_ns")  # of a typed event: they are columns of every event
 _OTHER_NAMES: Final = {"ts_ns": "stated_ns"}
 _SCALARS: Final[dict[type, str]] = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", str: "VARCHAR"}
 _DECODED: Final[dict[str, Any]] = {name: kind | None for kind, name in _SCALARS.items()}
 
 
-class Column(msgspec.Struct, frozen=True):
+class EventColumn(msgspec.Struct, frozen=True):
     """One column: its name, where its value stands in the event, and its SQL type."""
 
     name: str
@@ -40,7 +41,7 @@ class Column(msgspec.Struct, frozen=True):
 class Shape(msgspec.Struct, frozen=True):
     """The columns of one kind; *record*: the events are a run's records, with the fields under ``data``."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[EventColumn, ...]
     record: bool
     version: int  # of the struct
 
@@ -82,9 +83,8 @@ def _typed_shape(struct: type[Event], version: int) -> Shape | None:
     if struct.__struct_config__.omit_defaults or any(msgspec.UNSET is field.default for field in fields):
         return None  # an event may lack a field
     columns = [
-        Column(field.encode_name if field.encode_name in ("trace_id", "symbol", "ts_ns") else _free(field.encode_name),
-               (field.encode_name,), sql_type(field.type))
-        for field in fields
+        EventColumn(name if name in _OWN else _free(name), (name,), sql_type(field.type))
+        for field in fields for name in (field.encode_name,)
     ]
     names = [column.name.lower() for column in columns]
     return Shape(tuple(columns), False, version) if len(set(names)) == len(names) else None
@@ -101,10 +101,10 @@ def _record_shape(topic: str) -> Shape | None:
 
     if topic not in DATA_TYPES:
         return None
-    columns = {"event_id": Column("event_id", ("event_id",), "VARCHAR")}
+    columns = {"event_id": EventColumn("event_id", ("event_id",), "VARCHAR")}
     for struct in DATA_TYPES[topic]:
         for name, path, kind in _fields(struct, topic, ("data",)):
-            columns.setdefault(name, Column(name, path, kind))
+            columns.setdefault(name, EventColumn(name, path, kind))
     return Shape(tuple(columns.values()), True, 0)
 
 
@@ -130,7 +130,7 @@ def _fields(struct: type[msgspec.Struct], topic: str, place: tuple[str, ...]) ->
 
 
 @cache
-def decoder(shape: Shape, *, json: bool) -> Callable[[bytes | memoryview], Any]:
+def row_decoder(shape: Shape, *, json: bool) -> Callable[[bytes | memoryview], Any]:
     """A decoder of one event into a struct that has every path of *shape*.
 
     A value that a line lacks is None. A logged event has these fields and no others: its payload is made from them.

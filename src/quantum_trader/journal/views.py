@@ -13,7 +13,7 @@ import msgspec
 
 from quantum_trader.domain.errors import InputError
 from quantum_trader.journal.kinds import BY_NAME
-from quantum_trader.journal.schema import Column, shape_of
+from quantum_trader.journal.schema import EventColumn, shape_of
 
 
 class View(msgspec.Struct, frozen=True):
@@ -99,7 +99,7 @@ def views() -> tuple[View, ...]:
     return (*_VIEWS, *(view for view in others if view.name not in taken and shape_of(view.kinds[0]) is not None))
 
 
-def view_of(name: str) -> View:
+def event_view(name: str) -> View:
     """The view with that name, or the one that shows the kind *name*; InputError when there is none."""
     for view in views():
         if name == view.name or name in view.kinds:
@@ -110,7 +110,7 @@ def view_of(name: str) -> View:
     )
 
 
-def columns_of(view: View) -> dict[str, str]:
+def view_columns(view: View) -> dict[str, str]:
     """The SQL types of a view's own columns, by name; text where two of its kinds differ in the type."""
     found: dict[str, str] = {}
     for kind in view.kinds:
@@ -126,7 +126,7 @@ def described(view: View) -> list[ColumnText]:
     """Every column of *view*, with its unit and what it means."""
     return [
         ColumnText(name, kind, unit_of(name), DESCRIPTIONS.get(f"{view.name}.{name}") or DESCRIPTIONS.get(name, ""))
-        for name, kind in {**EVENT_COLUMNS, **columns_of(view)}.items()
+        for name, kind in {**EVENT_COLUMNS, **view_columns(view)}.items()
     ]
 
 
@@ -150,7 +150,7 @@ def select_of(view: View, kind: str, source: str, *, typed: bool) -> str:
     own = {column.name: column for column in shape.columns}
     base = ", ".join(name if name != "kind" else f"'{kind}' as kind" for name in EVENT_COLUMNS)
     parts = []
-    for name, wanted in columns_of(view).items():
+    for name, wanted in view_columns(view).items():
         column = own.get(name)
         value = "null" if column is None else quoted(name) if typed else _extracted(column)
         parts.append(f"cast({value} as {wanted}) as {quoted(name)}")
@@ -158,11 +158,11 @@ def select_of(view: View, kind: str, source: str, *, typed: bool) -> str:
     return f"select {', '.join([base, *parts])} from (select *{structure} from {source})"
 
 
-def _extracted(column: Column) -> str:
+def _extracted(column: EventColumn) -> str:
     return "fields." + ".".join(map(quoted, column.path))
 
 
-def _decoded(columns: list[Column]) -> str:
+def _decoded(columns: list[EventColumn]) -> str:
     """The expression that decodes a payload into a struct of the columns' paths."""
     tree: dict[str, object] = {}
     for column in columns:

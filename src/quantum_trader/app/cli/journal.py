@@ -19,7 +19,7 @@ from quantum_trader.domain.private_files import create_file
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from quantum_trader.journal.answers import Answer
+    from quantum_trader.journal.answers import SqlAnswer
     from quantum_trader.journal.lake import Lake
     from quantum_trader.journal.segments import Damage
 
@@ -72,7 +72,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _WIDEST else f"{text[:_WIDEST]}…"
 
 
-def _print_answer(answer: Answer, as_json: bool) -> None:
+def _print_answer(answer: SqlAnswer, as_json: bool) -> None:
     """Print an answer: all of it as JSON, row by row, or its beginning as a table."""
     if not as_json:
         _print_rows(list(answer.rows(_SHOWN)), False)
@@ -142,9 +142,9 @@ def describe_command(
     as_json: JsonOption = False,
 ) -> None:
     """Describe the columns of one view: type, unit and meaning."""
-    from quantum_trader.journal.views import described, view_of
+    from quantum_trader.journal.views import described, event_view
 
-    view = view_of(kind)
+    view = event_view(kind)
     columns = [msgspec.to_builtins(column) for column in described(view)]
     if as_json:
         typer.echo(msgspec.json.encode({**msgspec.structs.asdict(view), "columns": columns}).decode())
