@@ -26,7 +26,7 @@ from quantum_trader.journal.kinds import (
     SignalEvent,
     TradeEvent,
 )
-from quantum_trader.journal.leakage import STATES_FEATURES, LeakageError, check
+from quantum_trader.journal.leakage import LeakageError, check, ensure
 
 Decode = Callable[[bytes], Any]
 _object: Final = msgspec.json.Decoder(dict[str, Any]).decode
@@ -62,23 +62,35 @@ KIND_TOPICS: Final[dict[str, tuple[str, ...]]] = {  # the topics of a run whose 
 def check_record(topic: str, ts_ns: int, line: bytes) -> None:
     """Check what the recorder that wrote *line* has not: InputError or LeakageError.
 
-    A recorder accepts only the structs of a topic, whose fields have their types. It does not look at values: a topic
-    that is written as a mapping, or has a field with bounds or with the time of a feature, is decoded here. Any other
-    line cannot be wrong, and decoding it again would cost more than all other recording.
+    A recorder accepts only the structs of a topic, whose fields have their types. It does not look at values: fields
+    with bounds, those of a topic that is written as a mapping, and the times of features are decoded here. Decoding
+    the rest again would cost more than all other recording.
     """
-    if topic in _unchecked():
-        _decoded(topic, ts_ns, line, own=True)
+    decode = _unchecked().get(topic)
+    if decode is None:
+        return
+    try:
+        event = decode(line)
+    except ValueError as error:
+        raise InputError(f"record of {topic!r} = {line[:80]!r}: {error}; the record is refused") from None
+    if event.topic != topic:
+        raise InputError(f"record of {topic!r}: its topic is {event.topic!r}; the record is refused")
+    ensure(topic, ts_ns, event.data)
 
 
 @cache
-def _unchecked() -> frozenset[str]:
-    """The topics whose values a recorder does not check."""
+def _unchecked() -> dict[str, Decode]:
+    """The topics with values that a recorder does not check, each with a decoder of these values alone."""
     from quantum_trader.engine.record_types import DATA_TYPES, OPEN
 
-    return STATES_FEATURES | {
-        topic for topic, types in DATA_TYPES.items()
-        if types[0] in OPEN or any(_bounded(field.type) for one in types for field in msgspec.structs.fields(one))
-    }
+    found: dict[str, Decode] = {}
+    for topic, types in DATA_TYPES.items():
+        fields = {field.name: field.type for one in types for field in msgspec.structs.fields(one)}
+        bounded = [(name, kind) for name, kind in fields.items() if _bounded(kind)]
+        if types[0] in OPEN or bounded:
+            data = types[0] if types[0] in OPEN else msgspec.defstruct("Values", bounded)
+            found[topic] = msgspec.json.Decoder(msgspec.defstruct("Line", [("topic", str), ("data", data)])).decode
+    return found
 
 
 def _bounded(kind: Any) -> bool:
@@ -90,11 +102,6 @@ def check_line(kind: str, ts_ns: int, line: bytes) -> Any:
 
     Raises InputError when it is not JSON of its kind, LeakageError when it states a feature from its future.
     """
-    return _decoded(kind, ts_ns, line, own=False)
-
-
-def _decoded(kind: str, ts_ns: int, line: bytes, *, own: bool) -> Any:
-    """*own*: written by this program's encoder; what it cannot write is not looked for again."""
     decoders = _decoders.get(kind) or _decoders_of(kind)
     try:
         event = decoders[0](line)
@@ -102,7 +109,7 @@ def _decoded(kind: str, ts_ns: int, line: bytes, *, own: bool) -> Any:
         event = _other(decoders[1:], kind, line, error)
     if kind in _open:
         _check_open(kind, event)
-    if not own and (kind in TYPED_TOPICS or not isinstance(event, dict)) and (wrong := unwritable(event)):
+    if (kind in TYPED_TOPICS or not isinstance(event, dict)) and (wrong := unwritable(event)):
         raise InputError(f"line of kind {kind!r} = {line[:80]!r}: {wrong}; the line is refused")
     stated = event.get("data") if isinstance(event, dict) else getattr(event, "data", None)
     for data in (event, stated) if isinstance(event, dict) else (event if stated is None else stated,):
