@@ -7,7 +7,7 @@ all profiles, enforced and observed. There is no tolerance anywhere in this file
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ import pytest
 
 from quantum_trader.app.runs.replay import FundingRates
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
-from quantum_trader.domain.enums import Side
+from quantum_trader.domain.enums import ExitMode, Side
 from quantum_trader.domain.trading import Intent
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.recorded_intents import RecordedIntents
@@ -24,9 +24,13 @@ from quantum_trader.engine.replay import ReplayDriver
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.lab.sweep.columns import counter, exit_reason, money, trade, trade_whole
 from quantum_trader.lab.sweep.market import SweepSettings, levels_of, prepare
-from quantum_trader.lab.sweep.sweep import decision_name, run_one
+from quantum_trader.lab.sweep.sweep import decision_name, run_one, sources_of
+from quantum_trader.lab.sweep.targets import targets_of
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import Recording, open_recording, recording_from_arrays
+from quantum_trader.models import Exit, Model, Panel
+from quantum_trader.models.forecast import ForecastSettings
+from quantum_trader.models.forecasts import Forecasts, LoadedModel
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.policy.profiles import load_profile, profile_vector
 from quantum_trader.risk.guard import RiskLimits
@@ -39,6 +43,8 @@ LIVE = OrchestratorIntegrationConfig.create_live_mode_full()
 OBSERVE = OrchestratorIntegrationConfig.create_observe_mode()
 EAGER = SignalSettings(edge=0.5, cooldown_hours=0.5, warmup_outcomes=0.0)
 PROFILES = ("SAFE", "STANDARD", "AGGRESSIVE")
+
+Models = Callable[[], Sequence[LoadedModel]]  # makes the models anew: they may keep a state
 
 
 class Decisions:
@@ -70,12 +76,14 @@ class Decisions:
 
 
 def through_engine(
-    recording: Recording, settings: SweepSettings, intents: Sequence[Intent] = ()
+    recording: Recording, settings: SweepSettings, intents: Sequence[Intent] = (), models: Models = list
 ) -> tuple[Engine, Decisions, Any, PaperVenue]:
     """Replay *recording* through engine and paper venue; returns them with the decisions and the hourly equity."""
     sink = Decisions()
     instruments = instruments_for(recording.symbols, recording.first_closes().tolist()).instruments
-    engine = Engine(instruments, recording.interval_ns, settings.engine, sink)
+    engine = Engine(
+        instruments, recording.interval_ns, settings.engine, sink, forecasts=forecasts_of(recording, models)
+    )
     venue = PaperVenue(
         instruments, settings.venue, funding=recording.funding,
         taker_cost_bps=engine.market.kernel.out[:, col.TAKER_COST_BPS],
@@ -94,16 +102,25 @@ def through_engine(
     return engine, sink, np.array(list(hourly.values())), venue
 
 
+def forecasts_of(recording: Recording, models: Models) -> Forecasts | None:
+    """The forecasts of new *models* before the first bar; None where the intraday ensemble gives the signals."""
+    made = models()
+    return Forecasts(recording.symbols, recording.interval_ns, made) if made else None
+
+
 def assert_equal(
-    recording: Recording, settings: SweepSettings, intents: Sequence[Intent] = ()
+    recording: Recording, settings: SweepSettings, intents: Sequence[Intent] = (), models: Models = list
 ) -> tuple[Engine, Decisions]:
     """Run both and compare everything they leave behind."""
-    engine, sink, hourly, venue = through_engine(recording, settings, intents)
+    engine, sink, hourly, venue = through_engine(recording, settings, intents, models)
     instruments = instruments_for(recording.symbols, recording.first_closes().tolist()).instruments
-    market = prepare(recording, instruments, settings, intents)
+    forecasts = forecasts_of(recording, models)
+    market = prepare(recording, instruments, settings, intents, forecasts.name if forecasts is not None else "")
+    targets = targets_of(recording, market.tape, market.fee_bps, forecasts) if forecasts is not None else None
     vector = np.array(profile_vector(settings.engine.profile))
-    desk, outcome = run_one(market, vector, levels_of(market, vector))
-    of_signals = market.source_of == 0
+    desk, outcome = run_one(market, vector, levels_of(market, vector, targets))
+    sources = sources_of(market, outcome)
+    of_signals = sources == 0
     assert [decision_name(code) for code in outcome.decision[of_signals].tolist()] == sink.reasons
     assert [decision_name(code) for code in outcome.decision[~of_signals].tolist()] == sink.intents
     traces = _traces(of_signals, list(sink.received))
@@ -113,7 +130,7 @@ def assert_equal(
     trades = engine.records.tally.trades
     assert [_of_sweep(recording, outcome, n) for n in range(count)] == [_of_engine(t) for t in trades]
     rows = outcome.trade_whole[:count, trade_whole.SIGNAL]
-    assert [market.sources[market.source_of[row]] for row in rows] == [one.model for one in trades]
+    assert [market.sources[sources[row]] for row in rows] == [one.model for one in trades]
     np.testing.assert_array_equal(outcome.equity[~np.isnan(outcome.equity)], hourly)
     books, amounts, counts = engine.account.books, desk.money, desk.counts
     assert (amounts[money.CASH], amounts[money.VENUE_CASH]) == (books.cash, venue.balance().wallet)
@@ -304,3 +321,107 @@ def test_days_are_days() -> None:
     recording = rough_recording(0)
     assert int(recording.times[0]) % NS_PER_HOUR == 0
     assert int(recording.times[-1]) - int(recording.times[0]) > 30 * NS_PER_DAY
+
+
+# ---- models --------------------------------------------------------------------------------------------------------
+class Rising(Model):
+    """Long what rose over the last *bars*."""
+
+    bars, warmup, horizon, needs = "4h", 60, "2d", ("close", "funding")
+
+    class Params(msgspec.Struct, frozen=True):
+        """How far it looks back, and whether it bets on the opposite."""
+
+        bars: int = 18
+        sign: float = 1.0
+
+    def score(self, panel: Panel) -> Any:
+        """The change of the price."""
+        return self.params.sign * (panel.close[-1] / panel.close[-1 - self.params.bars] - 1.0)
+
+
+class Hourly(Rising):
+    """The same on short bars: it decides often, and turns often."""
+
+    bars, horizon = "1h", "8h"
+
+
+class Remembering(Rising):
+    """Scores that depend on how often it was asked."""
+
+    bars, horizon = "1h", "8h"
+
+    def __init__(self, params: Any = None) -> None:
+        super().__init__(params)
+        self.asked = 0
+
+    def score(self, panel: Panel) -> Any:
+        """The change of the price, at times without a view."""
+        self.asked += 1
+        return super().score(panel) * (np.nan if self.asked % 11 == 0 else 1.0 + 0.1 * (self.asked % 7))
+
+
+BY_SCORE, BY_REGIME = Exit(), Exit(on="regime")
+NEAR = Exit(on="score", stop_atr=0.8)
+
+
+def loaded(
+    kind: type[Model] = Rising, exit_: Exit = BY_SCORE, mean: float = 3.0, symbols: tuple[str, ...] = (), **params: Any
+) -> LoadedModel:
+    """A model with a prior that lets it trade."""
+    name = f"{kind.__name__}{params.get('bars', '')}"
+    model = kind(kind.Params(**params))
+    prior = ForecastSettings(prior_mean=mean, prior_sd=0.5)
+    return LoadedModel(name=name, model=model, fingerprint=name, forecast=prior, exit=exit_, symbols=symbols)
+
+
+@pytest.mark.parametrize("exit_", [BY_SCORE, BY_REGIME], ids=["score", "regime"])
+@pytest.mark.parametrize("integration", [LIVE, OBSERVE], ids=["live", "observe"])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_sweep_equals_engine_with_a_model(
+    bundled: Recording, profile: str, integration: OrchestratorIntegrationConfig, exit_: Exit
+) -> None:
+    """Its targets, shadow trades, costs and exits: the same decisions, trades, equity and policy."""
+    engine, sink = assert_equal(bundled, sweep_settings(profile, integration), models=lambda: [loaded(exit_=exit_)])
+    assert len(sink.reasons) > 100
+    assert engine.shield.failures == 0
+
+
+@pytest.mark.parametrize("exit_", [BY_SCORE, NEAR, BY_REGIME], ids=["score", "near", "regime"])
+@pytest.mark.parametrize("integration", [LIVE, OBSERVE], ids=["live", "observe"])
+@pytest.mark.parametrize(("seed", "profile"), list(enumerate(PROFILES)))
+def test_sweep_equals_engine_with_models_where_markets_are_rough(
+    seed: int, profile: str, integration: OrchestratorIntegrationConfig, exit_: Exit
+) -> None:
+    """Several models of short bars that turn often, one of them for two symbols, among outages, holes and intents."""
+    recording = rough_recording(seed)
+    limits = RiskLimits(
+        max_risk_pct=10.0, max_leverage=50.0, max_exposure_pct=100.0, daily_loss_pct=40.0, max_positions=20,
+        liquidation_buffer_pct=0.05, max_notional_pct=4000.0, max_cost_r=5.0,
+    )
+    settings = sweep_settings(profile, integration, limits=limits, leverage=50.0 if seed % 2 else 10.0)
+
+    def models() -> list[LoadedModel]:
+        return [
+            loaded(Hourly, exit_, bars=5), loaded(Remembering, exit_, bars=13, sign=-1.0),
+            loaded(Hourly, exit_, bars=30, symbols=recording.symbols[1:3]),
+        ]
+
+    engine, sink = assert_equal(recording, settings, random_intents(recording, seed, 200), models)
+    assert len(sink.reasons) > 100
+    assert engine.shield.failures == 0
+
+
+def test_the_models_reach_the_rare_roads() -> None:
+    """Stops that keep a symbol out, targets that wait for a close, holes, targets and trailing are compared above."""
+    seen: set[str] = set()
+    limits = RiskLimits(max_risk_pct=10.0, max_exposure_pct=100.0, daily_loss_pct=40.0)
+    for seed, exit_mode in ((1, "TREND_FOLLOW"), (2, "FAST_TP"), (4, "DEFENSIVE_TRAIL")):
+        integration = OrchestratorIntegrationConfig.create_observe_mode()
+        integration = msgspec.structs.replace(integration, fixed_exit_mode=ExitMode(exit_mode))
+        settings = sweep_settings("AGGRESSIVE", integration, limits=limits, leverage=10.0)
+        engine, sink = assert_equal(
+            rough_recording(seed), settings, models=lambda: [loaded(Hourly, NEAR, bars=5)]
+        )
+        seen |= {one.exit_reason.value for one in engine.records.tally.trades} | set(sink.reasons) | sink.topics
+    assert {"STOP", "TRAILING_STOP", "SCORE", "TAKE_PROFIT", "DATA_HOLE", "CLOSES_FIRST"} <= seen

@@ -10,7 +10,6 @@ import numpy as np
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import (
     DIRECTION_CODES,
-    EXIT_DEFENSIVE_TRAIL,
     EXIT_TREND_FOLLOW,
     TREND_CODES,
     VOL_CODES,
@@ -26,16 +25,14 @@ from quantum_trader.engine.records import Records
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.supervision import Supervise
 from quantum_trader.models import forecast as fc
-from quantum_trader.models.forecasts import NEVER_HOURS, Forecasts
-from quantum_trader.risk.exits import DEFENSIVE_TRAIL_FACTOR, exit_row
+from quantum_trader.models.forecasts import Forecasts
+from quantum_trader.risk.exits import exit_row, score_exit_row
 from quantum_trader.risk.halts import BAD_TICKS_TO_HALT, GOOD_TICKS_TO_CLEAR, TICK_HALTED_SINCE, empty_ticks
 from quantum_trader.signals import columns as col
 from quantum_trader.signals.kernel import SignalKernel
 
 UNKNOWN_REGIME: Final = "UNKNOWN UNKNOWN"
 _SAVED: Final = (stage.SYM_FEE_BPS, stage.SYM_FUNDING)  # the rest follows from the forecasts
-_FAST_TP_R: Final = 2.0  # where FAST_TP takes profit of a position that the score holds, in R
-_DEFENSIVE_ATR: Final = 2.0  # how far DEFENSIVE_TRAIL trails it, in ATRs of the model's bars
 
 
 class ExitPlan(NamedTuple):
@@ -226,13 +223,8 @@ class Market:
         forecasts = self.forecasts
         if forecasts is None or forecasts.exit.on == "regime":
             return self.regime_plan(index)
-        stop_atr, never = forecasts.exit.stop_atr, NEVER_HOURS
-        trailing = exit_code == EXIT_DEFENSIVE_TRAIL
-        return ExitPlan(
-            atr=float(forecasts.out[index, fc.ATR]), stop_atr=stop_atr, target_atr=_FAST_TP_R * stop_atr,
-            breakeven_r=_DEFENSIVE_ATR / stop_atr if trailing else never,
-            trail_atr=_DEFENSIVE_ATR / DEFENSIVE_TRAIL_FACTOR, max_hours=never, by_score=True,
-        )
+        row = score_exit_row(forecasts.exit.stop_atr, exit_code)
+        return ExitPlan(float(forecasts.out[index, fc.ATR]), *row, True)
 
     def regime_plan(self, index: int) -> ExitPlan:
         """How a position is left by the table of its symbol's market regime."""

@@ -142,7 +142,7 @@ class Opening:
         for the opposite position to close is taken as soon as that is gone.
         """
         forecasts = self._market.forecasts
-        if forecasts is None or not (signals or self._again):
+        if forecasts is None or not (signals or self._again or self._stopped):
             return signals
         for index in [one for one in self._stopped if forecasts.decided[one]]:
             if self._market.target(index) != self._stopped[index] or forecasts.is_small(index):

@@ -29,7 +29,6 @@ from quantum_trader.models.history import BarHistory, Completed
 from quantum_trader.models.port import FIELDS, Exit, FrameModel, Model, Panel
 
 ATR_BARS: Final = 23  # bars that an ATR(22) needs
-NEVER_HOURS: Final = 1e9
 
 
 class ModelError(InputError):

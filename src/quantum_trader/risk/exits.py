@@ -25,6 +25,9 @@ from quantum_trader.domain.scalar import scalar
 
 LIQUIDATION_BUFFER: Final = 0.1  # share of the way from liquidation to entry that a stop keeps clear of
 DEFENSIVE_TRAIL_FACTOR: Final = 0.6  # DEFENSIVE_TRAIL trails at this share of the row's distance
+_NEVER: Final = 1e9  # R or hours that no position reaches
+_FAST_TP_R: Final = 2.0  # where FAST_TP takes profit of a position that the score holds, in R
+_DEFENSIVE_ATR: Final = 2.0  # how far DEFENSIVE_TRAIL trails it, in ATRs of the model's bars
 _MAX_TICKS: Final = 2.0**52  # beyond this many ticks a price cannot be rounded exactly
 _MIN_TICK: Final = 1e-12
 _HAIR: Final = 1e-6  # of a tick: nearer than this two prices are the same
@@ -54,6 +57,17 @@ def exit_row(trend: int, vol: int) -> ExitRow:
             return (1.2, 3.5, 0.3, 1.8, 48.0)
         return (1.5, 3.0, 0.5, 2.0, 36.0)
     return (2.5, 2.0, 0.3, 1.5, 12.0)
+
+
+@scalar
+def score_exit_row(stop_atr: float, exit_mode: int) -> ExitRow:
+    """The row of a position that a model's score holds, in the columns of :func:`exit_row`, under *exit_mode*.
+
+    A catastrophe stop, *stop_atr* ATRs of the model's bars away. FAST_TP alone has a target and DEFENSIVE_TRAIL alone
+    trails; the position is never timed out.
+    """
+    breakeven_r = _DEFENSIVE_ATR / stop_atr if exit_mode == EXIT_DEFENSIVE_TRAIL else _NEVER
+    return (stop_atr, _FAST_TP_R * stop_atr, breakeven_r, _DEFENSIVE_ATR / DEFENSIVE_TRAIL_FACTOR, _NEVER)
 
 
 @scalar

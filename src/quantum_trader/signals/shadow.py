@@ -30,12 +30,13 @@ _OPEN: Final = -1  # no exit yet
 
 # Columns of a resolved row.
 RESOLVED_SYMBOL, RESOLVED_SEQ, RESOLVED_NET_R, RESOLVED_EXIT, RESOLVED_BARS = 0, 1, 2, 3, 4
-_RESULT_SIZE: Final = 5
+RESULT_SIZE: Final = 5
 
 # Columns of one held shadow; entry 0.0 until it has entered.
 _SEQ, _SIGN, _RISK, _REACH, _ENTRY, _FROM, _BARS = 0, 1, 2, 3, 4, 5, 6
-_SHADOW_SIZE: Final = 7
+SHADOW_SIZE: Final = 7
 _COUNT, _LAST_TS, _OVERFLOW, _DROPPED = 0, 1, 2, 3  # columns of the per-symbol integers
+COUNTS_SIZE: Final = 4
 
 
 @scalar
@@ -70,7 +71,7 @@ _fill_cost = compiled(fill_cost_bps)
 
 
 @kernel
-def _close_all(
+def close_shadows(
     s: int, held: Any, counts: Any, close: float, cost: float, fee_bps: float, resolved: Any, at: int
 ) -> int:
     """Resolve symbol *s*'s entered shadows at *close* and drop the waiting ones; return the next free row."""
@@ -125,7 +126,7 @@ def _symbol_bar(
 
 
 @kernel
-def _moment(
+def shadow_moment(
     ts_ns: Any, interval_ns: Any, max_bars: float, range_bps: float, fees_bps: Any, ohlcv: Any, present: Any,
     costs: Any, held: Any, counts: Any, closes: Any, resolved: Any,
 ) -> int:
@@ -138,7 +139,7 @@ def _moment(
         last = counts[s, _LAST_TS]
         if counts[s, _COUNT] > 0:
             if last >= 0 and ts_ns - last - interval_ns > NS_PER_DAY:
-                made = _close_all(s, held, counts, closes[s], costs[s], fees_bps[s], resolved, made)
+                made = close_shadows(s, held, counts, closes[s], costs[s], fees_bps[s], resolved, made)
             made = _symbol_bar(
                 s, ohlcv[s], interval_ns, index, max_bars, held, counts, costs[s], range_bps, fees_bps[s], resolved,
                 made,
@@ -146,6 +147,20 @@ def _moment(
         counts[s, _LAST_TS] = ts_ns
         closes[s] = ohlcv[s, 3]
     return made
+
+
+@kernel
+def queue_shadow(s: int, seq: int, sign: int, risk: float, reach: float, held: Any, counts: Any) -> bool:
+    """Queue a shadow as :meth:`ShadowBook.open` does; *risk* and *reach* are distances in price units."""
+    count = counts[s, _COUNT]
+    if count >= MAX_OPEN:
+        counts[s, _OVERFLOW] += 1
+        return False
+    shadow = held[s, count]
+    shadow[_SEQ], shadow[_SIGN], shadow[_RISK], shadow[_REACH] = seq, sign, risk, reach
+    shadow[_ENTRY] = shadow[_FROM] = shadow[_BARS] = 0.0
+    counts[s, _COUNT] = count + 1
+    return True
 
 
 class ShadowBook:
@@ -167,9 +182,9 @@ class ShadowBook:
         self.interval_ns = interval_ns
         self.taker_fees_bps, self.range_slippage_bps = fees, float(range_slippage_bps)
         self.max_bars = float(max(1, round(max_hours * NS_PER_HOUR / interval_ns)))
-        self.resolved: Floats = np.zeros((n_symbols * MAX_OPEN, _RESULT_SIZE))
-        self._held: Floats = np.zeros((n_symbols, MAX_OPEN, _SHADOW_SIZE))
-        self._counts: Ints = np.zeros((n_symbols, 4), dtype=np.int64)
+        self.resolved: Floats = np.zeros((n_symbols * MAX_OPEN, RESULT_SIZE))
+        self._held: Floats = np.zeros((n_symbols, MAX_OPEN, SHADOW_SIZE))
+        self._counts: Ints = np.zeros((n_symbols, COUNTS_SIZE), dtype=np.int64)
         self._counts[:, _LAST_TS] = -1
         self._closes: Floats = np.full(n_symbols, np.nan)
         self._costs: Floats = np.zeros(n_symbols)
@@ -204,7 +219,7 @@ class ShadowBook:
         *cost_bps* (S,): what a fill costs a side in a calm market, as known before the bar.
         """
         self._costs[:] = cost_bps
-        return _moment(  # type: ignore[no-any-return]
+        return shadow_moment(  # type: ignore[no-any-return]
             batch.ts_ns, self.interval_ns, self.max_bars, self.range_slippage_bps, self.taker_fees_bps, batch.ohlcv,
             batch.present, self._costs, self._held, self._counts, self._closes, self.resolved,
         )
@@ -214,10 +229,14 @@ class ShadowBook:
 
         Shadows still waiting for their entry are dropped and counted in ``dropped``.
         """
-        return _close_all(  # type: ignore[no-any-return]
+        return close_shadows(  # type: ignore[no-any-return]
             symbol_index, self._held, self._counts, float(self._closes[symbol_index]), float(self._costs[symbol_index]),
             float(self.taker_fees_bps[symbol_index]), self.resolved, 0,
         )
+
+    def arrays(self) -> tuple[Floats, Ints, Floats, Floats]:
+        """What its kernels work on: shadows held, counts, newest closes, and results."""
+        return self._held, self._counts, self._closes, self.resolved
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Copies of the arrays to save for a restart."""

@@ -8,6 +8,7 @@ import math
 import os
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -28,11 +29,13 @@ from quantum_trader.app.cli.options import (
     FromOption,
     IntentsOption,
     JsonOption,
+    ModelOption,
     NoPolicyOption,
     OldModeOption,
     PolicyOption,
     SymbolsOption,
     ToOption,
+    model_flags,
     policy_flags,
     settings_from,
     shared_flags,
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from quantum_trader.app.runs.intent_file import IntentFile
     from quantum_trader.app.settings import RunSettings
     from quantum_trader.lab.sweep.grid import Axis, Setting
+    from quantum_trader.lab.sweep.layout import Targets
     from quantum_trader.lab.sweep.market import SweepMarket
     from quantum_trader.lab.sweep.sweep import SettingResult, SourceResult, SweepResult
     from quantum_trader.lab.sweep.walk_forward import Criterion, Period, SplitResult
@@ -71,8 +75,10 @@ def sweep_command(
         list[str] | None,
         typer.Option("--grid", metavar="KEY=LOW:HIGH:STEP",
                      help="A number of the profile to vary, such as base_confidence=0.4:0.7:0.05 or "
-                     "risk_multipliers.BULL=0.8,1.0; may be given more than once."),
+                     "risk_multipliers.BULL=0.8,1.0, or a model's parameter, such as MyTrend.days=7:60:7; may be "
+                     "given more than once."),
     ] = None,
+    model: ModelOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
     bars: BarsOption = None,
@@ -102,7 +108,7 @@ def sweep_command(
     that of `quantum-trader run` with the same setting on the same bars.
     """
     from quantum_trader.app.runs.intent_file import read_intents
-    from quantum_trader.lab.sweep.grid import parse_axis, settings_of
+    from quantum_trader.lab.sweep.grid import model_keys, parse_axis, settings_of
     from quantum_trader.lab.sweep.walk_forward import Criterion
 
     if criterion not in [one.value for one in Criterion]:
@@ -111,9 +117,10 @@ def sweep_command(
     names = [name.strip() for name in profiles.split(",") if name.strip()]
     wanted = _policy(policy, no_policy, mode, config)
     flags = shared_flags(data, bars, symbols, first, last, names[0] if names else None, equity, wanted)
-    settings = settings_from(config, flags).settings
-    axes = [parse_axis(text) for text in grid or ()]
-    made = settings_of(names, axes, settings.policy.profile_directory or None)
+    settings = settings_from(config, flags | model_flags(model)).settings
+    keys = model_keys(settings.models)
+    axes = [parse_axis(text, keys) for text in grid or ()]
+    made = settings_of(names, axes, settings.policy.profile_directory or None, settings.models)
     recorded = read_intents(intents) if intents is not None else None
     targets = _Targets(top=top, chart=chart, out=out, as_json=as_json)
     _run(settings, recorded, made, axes, jobs or os.cpu_count() or 1, splits, Criterion(criterion), targets)
@@ -153,6 +160,7 @@ def _run(
     """Prepare, sweep, write and show."""
     from quantum_trader.app.report.sweep_chart import write_chart
     from quantum_trader.lab.sweep.sweep import sweep
+    from quantum_trader.lab.sweep.targets import embargo_of
 
     started = time.perf_counter()
     with Progress(
@@ -166,6 +174,7 @@ def _run(
         result = sweep(
             market, made, jobs=jobs, splits=splits, criterion=criterion,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
+            targets=partial(_wanted, recording, market) if market.models else None, embargo_days=embargo_of(made),
         )
     ended = time.perf_counter()
     timing = {
@@ -186,6 +195,16 @@ def _run(
             typer.echo(f"written: {file}")
 
 
+def _wanted(recording: Recording, market: SweepMarket, setting: Setting) -> Targets:
+    """What the models of *setting* want of *recording*."""
+    from quantum_trader.lab.sweep.targets import targets_of
+    from quantum_trader.models.loading import make_forecasts
+
+    forecasts = make_forecasts(setting.models, recording.symbols, recording.interval_ns)
+    assert forecasts is not None, "a sweep of models has models"
+    return targets_of(recording, market.tape, market.fee_bps, forecasts)
+
+
 def _check_targets(chart: Path | None, out: Path | None) -> None:
     """Refuse, before any work, files that could not be written afterwards."""
     if chart is not None and chart.suffix.lower() not in (".svg", ".html"):
@@ -200,14 +219,16 @@ def _prepare(settings: RunSettings, intents: IntentFile | None) -> tuple[Recordi
     from quantum_trader.lab.sweep.market import SweepSettings, prepare
     from quantum_trader.market.instruments import instruments_for
     from quantum_trader.market.recording import open_recording
+    from quantum_trader.models.loading import make_forecasts
 
     if settings.engine.ungated:
         raise ConfigError("engine.ungated = true: is for `quantum-trader run`; a sweep compares settings of the policy")
     recording = open_recording(**settings.recording_arguments())
+    forecasts = make_forecasts(settings.models, recording.symbols, recording.interval_ns)
     instruments = instruments_for(recording.symbols, recording.first_closes().tolist()).instruments
     fixed = SweepSettings(engine=settings.engine_settings(), venue=settings.paper_settings())
     recorded = intents.of_run(recording.symbols, recording.start_ns) if intents is not None else ()
-    return recording, prepare(recording, instruments, fixed, recorded)
+    return recording, prepare(recording, instruments, fixed, recorded, forecasts.name if forecasts is not None else "")
 
 
 # ---- for machines --------------------------------------------------------------------------------------------------

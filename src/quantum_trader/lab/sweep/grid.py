@@ -1,7 +1,8 @@
-"""Grids of settings: which numbers of which profiles are tried, each validated by the profile itself."""
+"""Grids of settings: which numbers of which profiles and models are tried, each validated by its owner."""
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import math
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantum_trader.domain.errors import ConfigError
+from quantum_trader.models.loading import ModelSettings, load_models
 from quantum_trader.policy.layout import LABELS
 from quantum_trader.policy.profiles import OrchestratorConfig, load_profile, profile_vector
 
@@ -28,18 +30,23 @@ _TABLES: Final = {
 
 
 class Axis(msgspec.Struct, frozen=True, kw_only=True):
-    """One number of the profile and the values it takes; ``table.key`` for a number in a table."""
+    """One number of the profile or of a model and the values it takes.
+
+    *key* is ``table.key`` for a number in a table, ``model.parameter`` for one of a model.
+    """
 
     key: str
     values: tuple[float, ...]
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting of a sweep: a profile with some of its numbers changed."""
+    """One setting of a sweep: a profile, and models, with some of their numbers changed."""
 
     profile: str
     changes: tuple[tuple[str, float], ...]
     config: OrchestratorConfig
+    models: tuple[ModelSettings, ...] = ()  # that give the signals; empty: the intraday ensemble does
+    variant: int = 0  # the same for settings with the same models and parameters
 
     @property
     def label(self) -> str:
@@ -51,6 +58,11 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         """The numbers the rules read."""
         return np.array(profile_vector(self.config))
 
+    @property
+    def identity(self) -> tuple[int, bytes]:
+        """The same for settings that are the same."""
+        return self.variant, self.vector.tobytes()
+
 
 def numeric_keys() -> tuple[str, ...]:
     """Every key a grid may vary."""
@@ -61,16 +73,26 @@ def numeric_keys() -> tuple[str, ...]:
     return (*plain, *(f"{table}.{key}" for table, keys in _TABLES.items() for key in keys))
 
 
-def parse_axis(text: str) -> Axis:
-    """Read ``key=low:high:step`` (both ends included) or ``key=1,2,3``. Raises ConfigError saying what is wrong."""
+def model_keys(models: Sequence[ModelSettings]) -> tuple[str, ...]:
+    """Every parameter of *models* that a grid may vary, as ``model.parameter``. Raises ConfigError."""
+    return tuple(
+        f"{loaded.name}.{field.name}"
+        for loaded in load_models(models) for field in msgspec.structs.fields(type(loaded.model.params))
+    )
+
+
+def parse_axis(text: str, more_keys: Sequence[str] = ()) -> Axis:
+    """Read ``key=low:high:step`` (both ends included) or ``key=1,2,3``. Raises ConfigError saying what is wrong.
+
+    *more_keys*: those of :func:`model_keys`, beside the profile's.
+    """
     key, equals, content = text.partition("=")
     key = key.strip()
     if not equals or not content.strip():
         raise ConfigError(f"--grid {text!r}: write key=low:high:step or key=value,value")
-    if key not in numeric_keys():
-        near = [name for name in numeric_keys() if name.rpartition(".")[2].lower() == key.rpartition(".")[2].lower()]
-        hint = f"did you mean {', '.join(near)}?" if near else f"numeric keys: {', '.join(numeric_keys())}"
-        raise ConfigError(f"--grid {text!r}: unknown key {key!r}; {hint}")
+    known = (*more_keys, *numeric_keys())
+    if key not in known:
+        raise ConfigError(f"--grid {text!r}: unknown key {key!r}; {_hint(key, known)}")
     try:
         parts = [float(part) for part in content.split(":" if ":" in content else ",")]
     except ValueError:
@@ -79,6 +101,15 @@ def parse_axis(text: str) -> Axis:
     if not all(math.isfinite(value) for value in values) or len(set(values)) != len(values):
         raise ConfigError(f"--grid {text!r}: the values must be finite and each stand once")
     return Axis(key=key, values=values)
+
+
+def _hint(key: str, known: Sequence[str]) -> str:
+    """Which of the *known* keys may be meant by *key*."""
+    table, _, name = key.rpartition(".")
+    near = [one for one in known if one.rpartition(".")[2].lower() == name.lower()]
+    own = [one for one in known if table and one.startswith(f"{table}.")]
+    near = near or difflib.get_close_matches(key, own, n=1, cutoff=0.0) or difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {', '.join(near)}?" if near else f"numeric keys: {', '.join(known)}"
 
 
 def _range(content: str, parts: Sequence[float]) -> tuple[float, ...]:
@@ -94,9 +125,13 @@ def _range(content: str, parts: Sequence[float]) -> tuple[float, ...]:
 
 
 def settings_of(
-    profiles: Sequence[str], axes: Sequence[Axis], directory: Path | str | None = None
+    profiles: Sequence[str], axes: Sequence[Axis], directory: Path | str | None = None,
+    models: Sequence[ModelSettings] = (),
 ) -> tuple[Setting, ...]:
-    """Every combination of *axes* for every profile, profiles first. Raises ConfigError for one that is not valid."""
+    """Every combination of *axes* for every profile, profiles first. Raises ConfigError for one that is not valid.
+
+    *models* give the signals, without them the intraday ensemble does.
+    """
     names = [axis.key for axis in axes]
     if len(set(names)) != len(names):
         raise ConfigError(f"--grid: a key is given twice ({', '.join(names)})")
@@ -105,13 +140,50 @@ def settings_of(
     total = len(profiles) * math.prod(len(axis.values) for axis in axes)
     if total > MAX_SETTINGS:
         raise ConfigError(f"the grid has {total} settings; at most {MAX_SETTINGS}: take wider steps or fewer keys")
-    made = []
+    made, variants = [], _Variants(models)
     for name in profiles:
         base = load_profile(name, directory=directory)
         for values in itertools.product(*(axis.values for axis in axes)):
             changes = tuple(zip(names, values, strict=True))
-            made.append(Setting(profile=base.name, changes=changes, config=_changed(base, changes)))
+            number, own = variants.of(changes)
+            config = _changed(base, [one for one in changes if one[0] not in variants.keys])
+            made.append(Setting(profile=base.name, changes=changes, config=config, models=own, variant=number))
     return tuple(made)
+
+
+class _Variants:
+    """The models of a sweep under each combination of their parameters."""
+
+    def __init__(self, models: Sequence[ModelSettings]) -> None:
+        self._models = tuple(models)
+        self.keys = frozenset(model_keys(models))
+        self._made: dict[tuple[tuple[str, float], ...], tuple[int, tuple[ModelSettings, ...]]] = {}
+
+    def of(self, changes: Sequence[tuple[str, float]]) -> tuple[int, tuple[ModelSettings, ...]]:
+        """Number and models of the variant with *changes*; ConfigError where a model refuses a value."""
+        mine = tuple(one for one in changes if one[0] in self.keys)
+        if mine not in self._made:
+            made = tuple(_with_params(one, mine) for one in self._models)
+            try:
+                load_models(made)
+            except ConfigError as error:
+                raise ConfigError(f"--grid: {_in_words(mine)}: {error}") from None
+            self._made[mine] = len(self._made), made
+        return self._made[mine]
+
+
+def _with_params(settings: ModelSettings, changes: Sequence[tuple[str, float]]) -> ModelSettings:
+    """*settings* with those of the *changes* that are of its model's parameters."""
+    params = dict(settings.params)
+    for key, value in changes:
+        model, _, name = key.rpartition(".")
+        if model == settings.shown:
+            params[name] = int(value) if value.is_integer() else value
+    return msgspec.structs.replace(settings, params=params)
+
+
+def _in_words(changes: Sequence[tuple[str, float]]) -> str:
+    return ", ".join(f"{key}={value:g}" for key, value in changes)
 
 
 def _changed(base: OrchestratorConfig, changes: Sequence[tuple[str, float]]) -> OrchestratorConfig:
@@ -126,5 +198,4 @@ def _changed(base: OrchestratorConfig, changes: Sequence[tuple[str, float]]) -> 
     try:
         return msgspec.structs.replace(base, **plain)
     except ConfigError as error:
-        what = ", ".join(f"{key}={value:g}" for key, value in changes)
-        raise ConfigError(f"--grid: {base.name} with {what}: {error}") from None
+        raise ConfigError(f"--grid: {base.name} with {_in_words(changes)}: {error}") from None

@@ -3,7 +3,8 @@
 Nothing is decided here. Every number comes from the scalars that the engine, the policy, the risk room and the paper
 venue use themselves; this module only keeps their order of events, which is that of ``engine.replay``: funding, then
 waiting orders in the order they were sent, then what the open gapped through, then new stops, then the range, then
-the completed bars. Markets, signals and shadow trades come ready made on the tape.
+the completed bars. Markets, signals and shadow trades come ready made on the tape. Where models give the signals, what
+they want comes ready made; which of it becomes a signal depends on what is held, and shadow trades are followed here.
 """
 
 # mypy: allow-untyped-defs
@@ -25,6 +26,7 @@ from quantum_trader.engine.road import (
     ROAD_APPROVED,
     ROAD_FLIP,
     ROAD_NO_POSITION,
+    ROAD_PENDING,
     ROAD_REDUCES,
     gate,
     planned_stop,
@@ -36,6 +38,7 @@ from quantum_trader.lab.sweep.columns import (
     counter,
     exit_reason,
     instrument,
+    measure,
     money,
     position,
     signal,
@@ -44,6 +47,7 @@ from quantum_trader.lab.sweep.columns import (
     trade_whole,
 )
 from quantum_trader.lab.sweep.layout import (
+    ERROR_FULL,
     ERROR_NOT_FLAT,
     GUARD_CODE,
     PURPOSE_CLOSE,
@@ -55,14 +59,17 @@ from quantum_trader.lab.sweep.layout import (
     TIER_SIZE,
     Bars,
     Desk,
+    Entry,
+    Following,
     Levels,
     Outcome,
     PolicyState,
     Rules,
     SweepTape,
+    Targets,
 )
 from quantum_trader.lab.sweep.memory import pointer, shift
-from quantum_trader.lab.sweep.policy import policy_step
+from quantum_trader.lab.sweep.policy import measured, policy_step, stop_distance
 from quantum_trader.market import performance as perf
 from quantum_trader.market.costs import fill_cost_bps
 from quantum_trader.market.jit import compiled, kernel
@@ -81,6 +88,7 @@ from quantum_trader.risk import (
     refusal_code,
     sizing,
 )
+from quantum_trader.signals import shadow
 from quantum_trader.venues.paper import fills
 
 _round_to = compiled(round_to)
@@ -101,6 +109,7 @@ _record_trade = compiled(perf.record_trade)
 _record_shadow = compiled(perf.record_shadow)
 _bracket = compiled(exits.bracket)
 _exit_row = compiled(exits.exit_row)
+_score_exit_row = compiled(exits.score_exit_row)
 _next_stop = compiled(exits.next_stop)
 _timed_out = compiled(exits.timed_out)
 _would_trigger = compiled(exits.would_trigger)
@@ -288,6 +297,14 @@ def _exit_code(row, purpose):
 
 
 @kernel
+def _note_stopped(s, sign, reason, desk):
+    """Keep symbol *s* out of the target that a stop has taken it out of."""
+    by_stop = reason == exit_reason.STOP or reason == exit_reason.TRAILING_STOP or reason == exit_reason.LIQUIDATION
+    if by_stop and desk.symbols[s * position.SIZE + position.BY_SCORE] != 0.0:
+        desk.stamps[s * stamp.SIZE + stamp.STOPPED] = sign
+
+
+@kernel
 def _book_exit(s, purpose, qty, price, fee, ts_ns, profile, rules, desk, outcome):
     """Book a closing fill at the venue and in the engine's books, and close the trade."""
     row, amounts, counts = shift(desk.symbols, s * position.SIZE), desk.money, desk.counts
@@ -311,7 +328,9 @@ def _book_exit(s, purpose, qty, price, fee, ts_ns, profile, rules, desk, outcome
         sign, row[position.ENTRY], row[position.FIRST_STOP], row[position.STOP_ATR], row[position.ATR],
         row[position.QTY],
     )
-    _write_trade(s, _exit_code(row, purpose), qty * price / qty, pnl, risk, ts_ns, desk, outcome)
+    reason = _exit_code(row, purpose)
+    _note_stopped(s, sign, reason, desk)
+    _write_trade(s, reason, qty * price / qty, pnl, risk, ts_ns, desk, outcome)
     _record_trade(shift(desk.performance, s * perf.SIZE), pnl / risk, pnl)
     counts[counter.RESULTS], counts[counter.SHADOW_WINS], counts[counter.LAST_CLOSE] = 1, 0, ts_ns
     _governor_trade(desk.governor, pnl)
@@ -573,8 +592,8 @@ def _trail(s, bars, rules, desk):
 
 
 @kernel
-def _manage(bars, rules, desk):
-    """Trail and time out the open positions, in the order they were opened."""
+def _manage(bars, targets, rules, desk):
+    """Trail and time out the open positions, in the order they were opened; *targets* (S,) are what models want."""
     for at in range(desk.counts[counter.HELD]):
         s = desk.held[at]
         if bars.present[s] == 0:
@@ -585,7 +604,9 @@ def _manage(bars, rules, desk):
             row[position.BEST] = best
         if row[position.REASON] != exit_reason.NONE:
             continue
-        if _timed_out(desk.stamps[s * stamp.SIZE + stamp.ENTRY_NS], bars.now_ns, row[position.MAX_HOURS]):
+        if row[position.BY_SCORE] != 0.0 and targets[s] != row[position.SIGN]:
+            _close_at_next_open(desk, s, exit_reason.SCORE)
+        elif _timed_out(desk.stamps[s * stamp.SIZE + stamp.ENTRY_NS], bars.now_ns, row[position.MAX_HOURS]):
             _close_at_next_open(desk, s, exit_reason.TIMEOUT)
         else:
             _trail(s, bars, rules, desk)
@@ -642,19 +663,20 @@ def _intent_row(s, signal_row, qty, stop, leverage, cost_r, rules, desk):
 
 
 @kernel
-def _open(n, s, qty, stop, stop_atr, leverage, used, now_ns, tape, levels, rules, desk, outcome):
+def _open(n, s, entry, qty, stop, leverage, used, now_ns, rules, desk, outcome):
     """Ask the guard about *qty* of signal or intent *n*, plan its position, send its order; returns the decision."""
-    signal_row, vol = shift(tape.signals, n * signal.SIZE), levels.signal_vol[n]
-    _intent_row(s, signal_row, qty, stop, leverage, levels.signal_cost_r[n], rules, desk)
+    signal_row = entry.row
+    _intent_row(s, signal_row, qty, stop, leverage, entry.cost_r, rules, desk)
     _account_row(now_ns, desk.counts[counter.HELD] + desk.counts[counter.PENDING], desk)
     refusal, qty, _, _ = _guard_core(desk.intent_row, desk.account_row, desk.limit_row, _tiers(s, rules))
     if refusal != refusal_code.OK:
         return GUARD_CODE + refusal
     outcome.quantity[n] = qty
     row = shift(desk.symbols, s * position.SIZE)
-    _, target_atr, breakeven_r, trail_atr, max_hours = _exit_row(int(signal_row[signal.TREND]), vol)
+    stop_atr, target_atr, breakeven_r, trail_atr, max_hours = entry.exits
     row[position.TARGET_ATR], row[position.BREAKEVEN_R] = target_atr, breakeven_r
     row[position.TRAIL_ATR], row[position.MAX_HOURS] = trail_atr, max_hours
+    row[position.BY_SCORE] = entry.by_score
     row[position.STATE], row[position.SIGN] = STATE_PENDING, signal_row[signal.SIGN]
     row[position.QTY], row[position.LEVERAGE] = qty, leverage
     row[position.ATR], row[position.STOP_ATR] = signal_row[signal.ATR], stop_atr
@@ -676,12 +698,11 @@ def _risk_factor(s, desk):
 
 
 @kernel
-def _enter(n, s, used, now_ns, tape, levels, rules, desk, outcome):
+def _enter(n, s, entry, used, now_ns, rules, desk, outcome):
     """Size the entry of signal *n* and open it; returns the decision's code."""
-    signal_row, terms = shift(tape.signals, n * signal.SIZE), shift(rules.instruments, s * instrument.SIZE)
+    signal_row, terms = entry.row, shift(rules.instruments, s * instrument.SIZE)
     sign, price, atr = int(signal_row[signal.SIGN]), signal_row[signal.PRICE], signal_row[signal.ATR]
-    stop_atr = _exit_row(int(signal_row[signal.TREND]), levels.signal_vol[n])[0]
-    stop = _planned_stop(sign, price, atr, stop_atr)
+    stop = _planned_stop(sign, price, atr, entry.exits[0])
     _limit_row(s, rules, desk)
     code, qty, leverage = _size_entry(
         sign, price, stop, desk.money[money.EQUITY], used.risk_pct, _risk_factor(s, desk), desk.counts[counter.LEVEL],
@@ -691,22 +712,27 @@ def _enter(n, s, used, now_ns, tape, levels, rules, desk, outcome):
     if code != ROAD_APPROVED:
         outcome.quantity[n] = qty
         return code
-    return _open(n, s, qty, stop, stop_atr, leverage, used, now_ns, tape, levels, rules, desk, outcome)
+    return _open(n, s, entry, qty, stop, leverage, used, now_ns, rules, desk, outcome)
 
 
 @kernel
-def _enter_intent(n, s, used, now_ns, tape, levels, rules, desk, outcome):
+def _enter_intent(n, s, entry, used, now_ns, rules, desk, outcome):
     """Clip intent *n* to the risk of a signal and open it; returns the decision's code."""
-    intent = shift(tape.signals, n * signal.SIZE)
+    intent, planned = entry.row, entry.exits
     qty, stop, stop_atr = _size_intent(
         int(intent[signal.SIGN]), intent[signal.QTY], intent[signal.PRICE], intent[signal.STOP], intent[signal.ATR],
-        _exit_row(int(intent[signal.TREND]), levels.signal_vol[n])[0], desk.money[money.EQUITY], used.risk_pct,
-        _risk_factor(s, desk),
+        planned[0], desk.money[money.EQUITY], used.risk_pct, _risk_factor(s, desk),
     )
     _limit_row(s, rules, desk)
-    return _open(
-        n, s, qty, stop, stop_atr, intent[signal.LEVERAGE], used, now_ns, tape, levels, rules, desk, outcome
-    )
+    own = Entry(intent, (stop_atr, planned[1], planned[2], planned[3], planned[4]), 0.0, entry.cost_r)
+    return _open(n, s, own, qty, stop, intent[signal.LEVERAGE], used, now_ns, rules, desk, outcome)
+
+
+@kernel
+def _on_tape(n, tape, levels):
+    """Signal or intent *n* of the tape, which is left by the regime table."""
+    row = shift(tape.signals, n * signal.SIZE)
+    return Entry(row, _exit_row(int(row[signal.TREND]), levels.signal_vol[n]), 0.0, levels.signal_cost_r[n])
 
 
 @kernel
@@ -725,9 +751,9 @@ def _settings_of(s, rules, desk):
 
 
 @kernel
-def _pass_gates(n, s, used, tape, desk):
-    """The ROAD code of the gates for signal or intent *n*; one against a position closes it."""
-    signal_row, row = shift(tape.signals, n * signal.SIZE), shift(desk.symbols, s * position.SIZE)
+def _pass_gates(s, signal_row, used, desk):
+    """The ROAD code of the gates for a signal or intent; one against a position closes it."""
+    row = shift(desk.symbols, s * position.SIZE)
     open_count = desk.counts[counter.HELD] + desk.counts[counter.PENDING]
     held = int(row[position.SIGN]) if row[position.STATE] == STATE_HELD else 0
     pending = 1 if row[position.STATE] == STATE_PENDING else 0
@@ -743,11 +769,11 @@ def _pass_gates(n, s, used, tape, desk):
 @kernel
 def _take_signal(n, now_ns, tape, levels, rules, desk, outcome):
     """Take signal *n* down the road and note how it fared."""
-    s = tape.signal_symbol[n]
+    s, entry = tape.signal_symbol[n], _on_tape(n, tape, levels)
     used = _settings_of(s, rules, desk)
-    code = _pass_gates(n, s, used, tape, desk)
+    code = _pass_gates(s, entry.row, used, desk)
     if code == ROAD_APPROVED:
-        code = _enter(n, s, used, now_ns, tape, levels, rules, desk, outcome)
+        code = _enter(n, s, entry, used, now_ns, rules, desk, outcome)
     outcome.decision[n] = code
 
 
@@ -763,11 +789,137 @@ def _take_intent(n, now_ns, tape, levels, rules, desk, outcome):
             known = row[position.REASON]
             _close_at_next_open(desk, s, exit_reason.INTENT if known == exit_reason.NONE else known)
     else:
-        used = _settings_of(s, rules, desk)
-        code = _pass_gates(n, s, used, tape, desk)
+        used, entry = _settings_of(s, rules, desk), _on_tape(n, tape, levels)
+        code = _pass_gates(s, entry.row, used, desk)
         if code == ROAD_APPROVED:
-            code = _enter_intent(n, s, used, now_ns, tape, levels, rules, desk, outcome)
+            code = _enter_intent(n, s, entry, used, now_ns, rules, desk, outcome)
     outcome.decision[n] = code
+
+
+# ---- models --------------------------------------------------------------------------------------------------------
+@kernel
+def _move_shadows(bars, rules, following):
+    """Take the shadow trades of models' signals through the bars; returns how many results there are."""
+    size, arrays = rules.size, _shadow_arrays(rules, following)
+    return shadow.shadow_moment(
+        bars.ts_ns, rules.interval_ns, following.max_bars, following.range_bps, following.fees,
+        carray(bars.ohlc, (size, bar.SIZE)), bars.present, bars.cost_bps, *arrays,
+    )
+
+
+@kernel
+def _shadow_arrays(rules, following):
+    """The shadow book's arrays: held, counts, closes, results."""
+    size = rules.size
+    return (
+        carray(following.held, (size, shadow.MAX_OPEN, shadow.SHADOW_SIZE)),
+        carray(following.counts, (size, shadow.COUNTS_SIZE)), carray(following.closes, (size,)),
+        carray(following.resolved, (size * shadow.MAX_OPEN, shadow.RESULT_SIZE)),
+    )
+
+
+@kernel
+def _take_results(count, rules, desk, following, outcome):
+    """Let *count* results of shadow trades count for the symbols whose signals were not traded."""
+    for at in range(count):
+        row = shift(following.resolved, at * shadow.RESULT_SIZE)
+        if outcome.decision[int(row[shadow.RESOLVED_SEQ])] != ROAD_APPROVED:
+            s, r = int(row[shadow.RESOLVED_SYMBOL]), row[shadow.RESOLVED_NET_R]
+            _record_shadow(shift(desk.performance, s * perf.SIZE), r)
+            desk.counts[counter.SHADOW_WINS] = desk.counts[counter.SHADOW_WINS] + 1 if r > 0.0 else 0
+            desk.counts[counter.RESULTS] = 1
+
+
+@kernel
+def _age_s(t, s, tape, rules):
+    """Age of the newest bar of symbol *s* at moment *t*, in seconds, as the engine counts it."""
+    last = t
+    while last > 0 and tape.present[last * rules.size + s] == 0:
+        last -= 1
+    age = (tape.ts_ns[t] - tape.ts_ns[last]) / rules.interval_ns
+    return int(age * rules.interval_ns) / _NS_PER_SECOND
+
+
+@kernel
+def _see_target(t, s, bars, tape, targets, rules, following):
+    """Write the signal that the target of symbol *s* makes at moment *t*; returns (volatility code, cost in R)."""
+    size, row = rules.size, following.signal
+    at, slot, here = targets.row[t] * size + s, t * (size + 1) + s + 1, t * size + s
+    hourly, state, stop = tape.atr[here], tape.state[slot], 0.0
+    if targets.by_score != 0:
+        stop = stop_distance(targets.stop_atr, targets.atr[at])
+    vol, cost = measured(
+        shift(tape.measures, slot * measure.SIZE), state, bars.mark[s], hourly,
+        rules.instruments[s * instrument.SIZE + instrument.TAKER_BPS], tape.funding_8h[here], stop, targets.hours,
+        following.market, following.terms,
+    )
+    row[signal.SIGN], row[signal.CONFIDENCE] = targets.target[at], targets.confidence[at]
+    row[signal.ATR] = targets.atr[at] if targets.by_score != 0 else hourly
+    row[signal.PRICE], row[signal.TREND] = bars.mark[s], int(state) & 3
+    row[signal.AGE_S] = 0.0 if bars.present[s] != 0 else _age_s(t, s, tape, rules)
+    row[signal.EXPIRED] = 0.0
+    return vol, cost
+
+
+@kernel
+def _open_shadow(n, s, hourly, vol, rules, following):
+    """Start the shadow trade of signal *n*, where its symbol is warm and has room for one."""
+    row = following.signal
+    if hourly > 0.0:
+        regime = _exit_row(int(row[signal.TREND]), vol)
+        held, counts, _, _ = _shadow_arrays(rules, following)
+        shadow.queue_shadow(s, n, int(row[signal.SIGN]), regime[0] * hourly, regime[1] * hourly, held, counts)
+
+
+@kernel
+def _take_target(t, s, bars, tape, levels, rules, desk, following, outcome):
+    """Take the signal of symbol *s*'s target down the road and note how it fared."""
+    counts, targets = desk.counts, levels.targets
+    if counts[counter.SIGNALS] >= following.room:
+        counts[counter.ERROR] = ERROR_FULL
+        return
+    n = following.first + counts[counter.SIGNALS]
+    counts[counter.SIGNALS] += 1
+    vol, cost_r = _see_target(t, s, bars, tape, targets, rules, following)
+    row, used = following.signal, _settings_of(s, rules, desk)
+    planned, by_score = _exit_row(int(row[signal.TREND]), vol), 0.0
+    if targets.by_score != 0:
+        planned, by_score = _score_exit_row(targets.stop_atr, used.exit_code), 1.0
+    code = _pass_gates(s, row, used, desk)
+    if code in (ROAD_FLIP, ROAD_PENDING):
+        desk.stamps[s * stamp.SIZE + stamp.AGAIN] = counts[counter.AGAIN] = 1
+    if code == ROAD_APPROVED:
+        code = _enter(n, s, Entry(row, planned, by_score, cost_r), used, bars.now_ns, rules, desk, outcome)
+    outcome.decision[n] = code
+    _open_shadow(n, s, tape.atr[t * rules.size + s], vol, rules, following)
+
+
+@kernel
+def _is_wanted(s, target, desk):
+    """Whether *target* of symbol *s* is one that is not held, and that no stop keeps it out of."""
+    row = shift(desk.symbols, s * position.SIZE)
+    held = int(row[position.SIGN]) if row[position.STATE] == STATE_HELD else 0
+    return target != 0 and target != held and desk.stamps[s * stamp.SIZE + stamp.STOPPED] != target
+
+
+@kernel
+def _take_targets(t, bars, tape, levels, rules, desk, following, outcome):
+    """Take the signals of the targets that are wanted and not held, in the order of the symbols."""
+    targets, counts = levels.targets, desk.counts
+    number = targets.row[t]
+    fresh = number != (targets.row[t - 1] if t > 0 else 0)
+    if not fresh and counts[counter.AGAIN] == 0:
+        return
+    counts[counter.AGAIN] = 0
+    for s in range(rules.size):
+        at, row = number * rules.size + s, shift(desk.stamps, s * stamp.SIZE)
+        target, decided = int(targets.target[at]), fresh and targets.decided[at] != 0
+        if decided and (target != row[stamp.STOPPED] or targets.small[at] != 0):
+            row[stamp.STOPPED] = 0
+        due = row[stamp.AGAIN] != 0 or (decided and target != 0)
+        row[stamp.AGAIN] = 0
+        if due and _is_wanted(s, target, desk):
+            _take_target(t, s, bars, tape, levels, rules, desk, following, outcome)
 
 
 @kernel
@@ -820,11 +972,15 @@ def _take_intents(first, last, bars, tape, levels, rules, desk, outcome):
 
 
 @kernel
-def _close_before_holes(t, bars, tape, profile, rules, desk, outcome):
+def _close_before_holes(t, bars, tape, profile, rules, desk, following, outcome):
     """Close what is held in symbols whose data ends here for more than a day."""
     for at in range(tape.hole_from[t], tape.hole_from[t + 1]):
         s = tape.holes[at * 3]
         _take_shadows(tape.holes[at * 3 + 1], tape.holes[at * 3 + 2], tape, desk, outcome)
+        if following.room > 0:
+            held, marks, closes, resolved = _shadow_arrays(rules, following)
+            ended = shadow.close_shadows(s, held, marks, closes[s], bars.cost_bps[s], following.fees[s], resolved, 0)
+            _take_results(ended, rules, desk, following, outcome)
         row = shift(desk.symbols, s * position.SIZE)
         if row[position.STATE] == STATE_PENDING:
             desk.counts[counter.WAITING] = _remove(desk.waiting, desk.counts[counter.WAITING], 2 * s)
@@ -839,6 +995,15 @@ def _close_before_holes(t, bars, tape, profile, rules, desk, outcome):
 
 # ---- the moments ----------------------------------------------------------------------------------------------------
 @kernel
+def _count_state(state, counts):
+    """Count a moment in which the overall policy, in this *state* (RISK_*), permits no new trades or smaller ones."""
+    if state == RISK_NONE:
+        counts[counter.BLOCKED] += 1
+    elif state == RISK_REDUCED:
+        counts[counter.REDUCED] += 1
+
+
+@kernel
 def _note_equity(now_ns, equity, rules, desk, outcome):
     """Keep the newest equity of the period, and the deepest drawdown from the peak."""
     amounts = desk.money
@@ -851,10 +1016,13 @@ def _note_equity(now_ns, equity, rules, desk, outcome):
 
 
 @kernel
-def _run_moments(first, last, tape, levels, profile, rules, desk, outcome):
+def _run_moments(first, last, tape, levels, profile, rules, desk, following, outcome):
     """Run moments *first* to *last*, one after the other."""
+    targets = levels.targets
     for t in range(first, last):
-        counts, bars = desk.counts, _bars(t, tape, levels, rules)
+        counts, bars, results, wanted = desk.counts, _bars(t, tape, levels, rules), 0, targets.target
+        if targets.on != 0:
+            results, wanted = _move_shadows(bars, rules, following), shift(wanted, targets.row[t] * rules.size)
         if counts[counter.HELD] > 0 or counts[counter.WAITING] > 0:
             _meet_bars(bars, tape, profile, rules, desk, outcome)
         equity, exposure = _mark(bars, desk)
@@ -863,15 +1031,16 @@ def _run_moments(first, last, tape, levels, profile, rules, desk, outcome):
             bars.now_ns, bars.quality, bars.keys, equity, exposure, profile, rules.size,
             rules.limits[limit_column.DAILY_LOSS_PCT], desk,
         )
-        state = desk.policy.out[pol.OUT_RISK_PROFILE]
-        if state == RISK_NONE:
-            counts[counter.BLOCKED] += 1
-        elif state == RISK_REDUCED:
-            counts[counter.REDUCED] += 1
+        _count_state(desk.policy.out[pol.OUT_RISK_PROFILE], counts)
         _watch_halts(bars.now_ns, equity, rules, desk)
         waiting = counts[counter.WAITING]
         if counts[counter.HELD] > 0:
-            _manage(bars, rules, desk)
+            _manage(bars, wanted, rules, desk)
+        if targets.on != 0:
+            _take_targets(t, bars, tape, levels, rules, desk, following, outcome)
+            if results > 0:
+                _take_results(results, rules, desk, following, outcome)
+                _watch_streak(bars.now_ns, profile, counts)
         if tape.intent_from[t] > tape.signal_from[t]:
             for n in range(tape.signal_from[t], tape.intent_from[t]):
                 _take_signal(n, bars.now_ns, tape, levels, rules, desk, outcome)
@@ -886,7 +1055,7 @@ def _run_moments(first, last, tape, levels, profile, rules, desk, outcome):
             _take_intents(tape.intent_from[t], tape.signal_from[t + 1], bars, tape, levels, rules, desk, outcome)
         _note_equity(bars.now_ns, equity, rules, desk, outcome)
         if tape.hole_from[t + 1] > tape.hole_from[t]:
-            _close_before_holes(t, bars, tape, profile, rules, desk, outcome)
+            _close_before_holes(t, bars, tape, profile, rules, desk, following, outcome)
 
 
 @kernel
@@ -935,18 +1104,41 @@ def _bare_rules(rules):
 
 
 @kernel
-def run_setting(first, last, tape, levels, profile, rules, desk, outcome):
+def _bare_targets(targets):
+    """*targets* as pointers."""
+    return Targets(
+        targets.on, targets.by_score, targets.stop_atr, targets.hours, pointer(targets.row), pointer(targets.target),
+        pointer(targets.decided), pointer(targets.small), pointer(targets.confidence), pointer(targets.atr),
+    )
+
+
+@kernel
+def _bare_following(following):
+    """*following* as pointers."""
+    return Following(
+        pointer(following.signal), pointer(following.market), pointer(following.terms), pointer(following.fees),
+        pointer(following.held), pointer(following.counts), pointer(following.closes), pointer(following.resolved),
+        following.max_bars, following.range_bps, following.first, following.room,
+    )
+
+
+@kernel
+def run_setting(first, last, tape, levels, profile, rules, desk, following, outcome):
     """Run moments *first* to *last* of *tape* under one setting; returns the error code, 0 when there is none.
 
-    All arrays are contiguous. *desk* is changed, *outcome* filled. Nothing is allocated, and the interpreter's lock is
-    not held.
+    All arrays are contiguous. *desk* and *following* are changed, *outcome* filled. Nothing is allocated, and the
+    interpreter's lock is not held.
     """
     bare_tape, bare_rules, bare_desk = _bare_tape(tape), _bare_rules(rules), _bare_desk(desk)
-    bare_levels = Levels(pointer(levels.signal_vol), pointer(levels.signal_cost_r), pointer(levels.key))
+    bare_levels = Levels(
+        pointer(levels.signal_vol), pointer(levels.signal_cost_r), pointer(levels.key), _bare_targets(levels.targets)
+    )
     bare_outcome = Outcome(
         pointer(outcome.decision), pointer(outcome.quantity), pointer(outcome.trade_whole), pointer(outcome.trade),
         pointer(outcome.equity), outcome.first_period,
     )
-    limits_of_policy = pointer(profile)
-    _run_moments(first, last, bare_tape, bare_levels, limits_of_policy, bare_rules, bare_desk, bare_outcome)
+    limits_of_policy, bare_following = pointer(profile), _bare_following(following)
+    _run_moments(
+        first, last, bare_tape, bare_levels, limits_of_policy, bare_rules, bare_desk, bare_following, bare_outcome
+    )
     return desk.counts[counter.ERROR]

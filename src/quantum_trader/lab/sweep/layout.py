@@ -22,6 +22,7 @@ TIER_SIZE: Final = 4  # columns of a leverage tier
 
 PURPOSE_STOP, PURPOSE_TARGET, PURPOSE_CLOSE, PURPOSE_LIQUIDATION = 0, 1, 2, 3
 ERROR_NOT_FLAT: Final = 1  # a closing fill left something: the sweep must not be trusted
+ERROR_FULL: Final = 2  # more signals of models than the outcome has room for: run it again with more
 GUARD_CODE: Final = 100  # decision codes from here on are the guard's refusals; below, ROAD codes of engine.road
 
 
@@ -91,12 +92,60 @@ class Rules(NamedTuple):
     liquidation_bps: Any  # fee of a liquidation on top of the taker's
 
 
+class Targets(NamedTuple):
+    """What the models of a setting want at each moment. D decisions, S symbols; row 0 is before the first decision.
+
+    A decision is a moment with new forecasts. Without models all arrays are empty.
+    """
+
+    on: Any  # 1: models give the signals; 0: those of the tape do
+    by_score: Any  # 1: positions are left by the score; 0: by the regime table
+    stop_atr: Any  # of the catastrophe stop, in ATRs of the models' bars
+    hours: Any  # time over which the funding of a round trip is estimated, before the share that a trade is held
+    row: Any  # int64 (T,) the newest decision at each moment
+    target: Any  # int8 (D, S) +1, -1 or 0
+    decided: Any  # uint8 (D, S) symbols whose forecast this decision has renewed
+    small: Any  # uint8 (D, S) scores that would not enter a position from flat
+    confidence: Any  # (D, S)
+    atr: Any  # (D, S) of the models' bars, price units; NaN: not known yet
+
+
+class Following(NamedTuple):
+    """What one setting keeps to follow models: the signal in hand and the shadow trades, as ``signals.shadow`` has it.
+
+    Which signals there are depends on what is held, so that shadow trades cannot be computed once for all settings.
+    """
+
+    signal: Any  # (signal.SIZE,)
+    market: Any  # (signals.columns.SIZE,) the symbol's measures, as far as its cost needs them
+    terms: Any  # (stage.SYM_SIZE,)
+    fees: Any  # (S,) taker fees, basis points
+    held: Any  # (S, MAX_OPEN, 7)
+    counts: Any  # int64 (S, 4)
+    closes: Any  # (S,)
+    resolved: Any  # (S * MAX_OPEN, 5)
+    max_bars: Any
+    range_bps: Any
+    first: Any  # row of the first signal in the outcome: the tape has the ones before
+    room: Any  # signals that the outcome has room for
+
+
+class Entry(NamedTuple):
+    """A signal or intent on its way in: what it says, and how its position would be left."""
+
+    row: Any  # (signal.SIZE,)
+    exits: Any  # stop ATR, target ATR, break-even R, trail ATR, longest hours
+    by_score: Any  # 1.0: left when the score no longer wants it
+    cost_r: Any
+
+
 class Levels(NamedTuple):
-    """What depends on a setting's thresholds alone; shared by the settings that have the same."""
+    """What depends on a setting's thresholds and models alone; shared by the settings that have the same."""
 
     signal_vol: Any  # int64 (N,) VOL_* code of the symbol at its signal
     signal_cost_r: Any  # (N,) estimated round trip at the signal, in R
     key: Any  # uint32 (T, S + 1) everything the rules see of a market, packed; never 0
+    targets: Targets
 
 
 class PolicyState(NamedTuple):
@@ -138,7 +187,7 @@ class Desk(NamedTuple):
 class Outcome(NamedTuple):
     """What one setting leaves behind."""
 
-    decision: Any  # int16 (N,)
+    decision: Any  # int16 (N,) rows of the tape, then the signals of models as they come
     quantity: Any  # (N,)
     trade_whole: Any  # int64 (N, trade_whole.SIZE)
     trade: Any  # (N, trade.SIZE)

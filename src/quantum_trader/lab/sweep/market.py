@@ -18,8 +18,9 @@ from quantum_trader.engine.recorded_intents import RecordedIntents
 from quantum_trader.engine.road import shadow_bracket
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.lab.sweep.columns import instrument, measure, signal
-from quantum_trader.lab.sweep.layout import Levels, Rules, SweepTape
+from quantum_trader.lab.sweep.layout import Levels, Rules, SweepTape, Targets
 from quantum_trader.lab.sweep.policy import fill_levels, pack_states
+from quantum_trader.lab.sweep.targets import no_targets
 from quantum_trader.market.arrays import Floats, Ints
 from quantum_trader.market.jit import kernel
 from quantum_trader.market.performance import SymbolPerformance
@@ -35,7 +36,8 @@ from quantum_trader.venues.paper.settings import PaperSettings
 
 _SIGNAL_COLUMNS: Final = (col.SIGNAL, col.CONFIDENCE, col.ATR_1H, col.CLOSE, col.TREND)  # in the order of G_*
 _NO_INTENT: Final = [0.0] * (signal.SIZE - len(_SIGNAL_COLUMNS))
-ENSEMBLE: Final = "ensemble"  # the source of signals: the first of :attr:`SweepMarket.sources`
+ENSEMBLE: Final = "ensemble"  # the source of signals without models: the first of :attr:`SweepMarket.sources`
+_NO_QUALITY: Final = 0.5  # the quality that the engine shows for signals of models
 
 
 class SweepSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,12 +62,14 @@ class _Signals:
     """Signals, outside intents and shadow results as they appear."""
 
     def __init__(
-        self, settings: EngineSettings, instruments: tuple[Instrument, ...], interval_ns: int, intents: Iterable[Intent]
+        self, settings: EngineSettings, instruments: tuple[Instrument, ...], interval_ns: int,
+        intents: Iterable[Intent], models: str,
     ) -> None:
+        self.of_models = bool(models)  # their signals depend on the setting
         self.book = ShadowBook(len(instruments), interval_ns, [one.taker_fee_bps for one in instruments])
         self.intents = RecordedIntents(intents)
         self.intent_from: list[int] = []
-        self.sources = {ENSEMBLE: 0}
+        self.sources = {models or ENSEMBLE: 0}
         self.source_of: list[int] = []  # of each row
         self._index = {one.symbol: index for index, one in enumerate(instruments)}
         self._interval_ns = interval_ns
@@ -129,24 +133,26 @@ class SweepMarket(msgspec.Struct, frozen=True, kw_only=True):
     bars: int  # present ones
     settings: SweepSettings
     sources: tuple[str, ...] = (ENSEMBLE,)
-    source_of: Any = None  # int64 (N,) of each signal and intent, its place in *sources*
+    source_of: Any = None  # int64 (N,) of each signal and intent of the tape, its place in *sources*
+    models: str = ""  # names of the models that give the signals; empty: the tape has the signals
 
 
 def prepare(
     recording: Recording, instruments: tuple[Instrument, ...], settings: SweepSettings,
-    intents: Iterable[Intent] = (),
+    intents: Iterable[Intent] = (), models: str = "",
 ) -> SweepMarket:
     """Compute once what every setting shares; *intents* are recorded ones from outside, each with an id of its own.
 
+    *models* names the models that give the signals (``lab.sweep.targets``); without them the intraday ensemble does.
     Raises DataError for a recording that holds what is no bar, ConfigError for an intent of a symbol it does not have.
     """
-    signals = _Signals(settings.engine, instruments, recording.interval_ns, intents)
+    signals = _Signals(settings.engine, instruments, recording.interval_ns, intents, models)
     tape, bars = _tape(recording, instruments, settings, signals)
     return SweepMarket(
         tape=tape, rules=_rules(recording, instruments, settings),
         fee_bps=np.array([one.taker_fee_bps for one in instruments]), symbols=recording.symbols,
         bars=bars, settings=settings, sources=tuple(signals.sources),
-        source_of=np.array(signals.source_of, dtype=np.int64),
+        source_of=np.array(signals.source_of, dtype=np.int64), models=models,
     )
 
 
@@ -166,6 +172,8 @@ def _tape(
         before = kernel_.out[:, col.TAKER_COST_BPS].copy()
         columns = kernel_.advance_all(ts_ns, ohlcv, present)
         _walk(recording, ts_ns, ohlcv, present, holes, columns, before, signals, spans, signal_from, hole_from)
+        if signals.of_models:
+            columns[:, :, col.QUALITY] = _NO_QUALITY
         _append(parts, ts_ns, ohlcv, present, columns, len(recording.symbols))
     moments = np.concatenate(parts["ts_ns"])
     joined = {name: np.ascontiguousarray(np.concatenate(arrays)) for name, arrays in parts.items() if arrays}
@@ -191,7 +199,7 @@ def _walk(
 ) -> None:
     """Go through a chunk's moments as the engine does: shadows meet the bars, then signals, intents, holes."""
     hole_rows = holes.any(axis=1)
-    fresh = (columns[:, :, col.SIGNAL] != 0.0).any(axis=1)
+    fresh = (columns[:, :, col.SIGNAL] != 0.0).any(axis=1) & (not signals.of_models)
     cost = before
     for at, moment in enumerate(ts_ns.tolist()):
         first = len(signals.shadows)
@@ -300,13 +308,13 @@ def _rules(recording: Recording, instruments: tuple[Instrument, ...], settings: 
     )
 
 
-def levels_of(market: SweepMarket, vector: Floats) -> Levels:
-    """The levels of the tape by the thresholds of the profile *vector*."""
+def levels_of(market: SweepMarket, vector: Floats, targets: Targets | None = None) -> Levels:
+    """The levels of the tape by the thresholds of the profile *vector*, under the *targets* of a setting's models."""
     tape = market.tape
     signals = len(tape.signal_symbol)
     levels = Levels(
         signal_vol=np.zeros(signals, dtype=np.int64), signal_cost_r=np.zeros(signals),
-        key=np.zeros(tape.state.shape, dtype=np.uint32),
+        key=np.zeros(tape.state.shape, dtype=np.uint32), targets=no_targets() if targets is None else targets,
     )
     fill_levels(tape, market.fee_bps, vector, levels)
     return levels

@@ -68,21 +68,43 @@ def pack_states(inputs, state, measures):
 
 # ---- once for all settings with the same thresholds ----------------------------------------------------------------
 @kernel
-def _measured(t, s, tape, fee_bps, row, constants):
-    """Volatility code (as exits see it) and cost in R of symbol *s* at moment *t*."""
-    row[col.VOL_RATIO] = tape.measures[t, s + 1, measure.VOL_RATIO]
-    row[col.SPREAD_BPS] = tape.measures[t, s + 1, measure.SPREAD_BPS]
-    row[col.SLIPPAGE_BPS] = tape.measures[t, s + 1, measure.SLIPPAGE_BPS]
-    row[col.TREND] = tape.state[t, s + 1] & 3
-    row[col.CLOSE], row[col.ATR_1H] = tape.mark[t, s], tape.atr[t, s]
-    constants[stage.SYM_FEE_BPS], constants[stage.SYM_FUNDING] = fee_bps[s], tape.funding_8h[t, s]
+def stop_distance(stop_atr, atr):
+    """Distance of a catastrophe stop in price units, as ``stage.SYM_STOP`` has it; NaN before the *atr* is known."""
+    distance = stop_atr * atr
+    return distance if distance > 0.0 else np.nan
+
+
+@kernel
+def measured(measures, state, close, atr, fee_bps, funding_8h, stop, hours, row, constants):
+    """Volatility code (as exits see it) and cost in R of a symbol with *measures* (measure.SIZE,) and packed *state*.
+
+    *stop* and *hours* are those of ``stage.SYM_STOP`` and ``stage.SYM_HOURS``. Fills *row* (signals.columns.SIZE,) and
+    *constants* (stage.SYM_SIZE,).
+    """
+    row[col.VOL_RATIO], row[col.SPREAD_BPS] = measures[measure.VOL_RATIO], measures[measure.SPREAD_BPS]
+    row[col.SLIPPAGE_BPS], row[col.TREND] = measures[measure.SLIPPAGE_BPS], int(state) & 3
+    row[col.CLOSE], row[col.ATR_1H] = close, atr
+    constants[stage.SYM_FEE_BPS], constants[stage.SYM_FUNDING] = fee_bps, funding_8h
+    constants[stage.SYM_STOP], constants[stage.SYM_HOURS] = stop, hours
     return measure_symbol(row, constants)
+
+
+@kernel
+def _measured_at(t, s, tape, fee_bps, targets, row, constants):
+    """Volatility code and cost in R of symbol *s* at moment *t*."""
+    stop = 0.0
+    if targets.by_score != 0:
+        stop = stop_distance(targets.stop_atr, targets.atr[targets.row[t], s])
+    return measured(
+        tape.measures[t, s + 1], tape.state[t, s + 1], tape.mark[t, s], tape.atr[t, s], fee_bps[s],
+        tape.funding_8h[t, s], stop, targets.hours, row, constants,
+    )
 
 
 @kernel
 def fill_levels(tape, fee_bps, thresholds, levels):
     """Hold the tape's measures against *thresholds* (a profile vector) for every moment and signal."""
-    row, constants = np.zeros(col.SIZE), np.zeros(stage.SYM_SIZE)
+    row, constants, targets = np.zeros(col.SIZE), np.zeros(stage.SYM_SIZE), levels.targets
     moments, slots = tape.state.shape
     for t in range(moments):
         for s in range(slots):
@@ -94,14 +116,14 @@ def fill_levels(tape, fee_bps, thresholds, levels):
             slippage = _cost_level(measures[measure.SLIPPAGE_BPS], thresholds[pol.PROFILE_HIGH_SLIPPAGE_BPS]) + 1
             dear = 0
             if s > 0:
-                _, cost = _measured(t, s - 1, tape, fee_bps, row, constants)
+                _, cost = _measured_at(t, s - 1, tape, fee_bps, targets, row, constants)
                 dear = 1 if cost > thresholds[pol.PROFILE_MAX_COST_R] else 0
             levels.key[t, s] = (
                 int(tape.state[t, s]) | vol << KEY_VOL | spread << KEY_SPREAD | slippage << KEY_SLIPPAGE
                 | dear << KEY_COST | 1 << KEY_SET
             )
         for n in range(tape.signal_from[t], tape.signal_from[t + 1]):
-            vol, cost = _measured(t, tape.signal_symbol[n], tape, fee_bps, row, constants)
+            vol, cost = _measured_at(t, tape.signal_symbol[n], tape, fee_bps, targets, row, constants)
             levels.signal_vol[n], levels.signal_cost_r[n] = vol, cost
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +22,7 @@ from quantum_trader.lab.sweep.columns import (
     exit_reason,
     money,
     position,
+    signal,
     stamp,
     trade,
     trade_whole,
@@ -31,15 +31,19 @@ from quantum_trader.lab.sweep.columns import (
 from quantum_trader.lab.sweep.grid import Setting
 from quantum_trader.lab.sweep.kernel import run_setting
 from quantum_trader.lab.sweep.layout import (
+    ERROR_FULL,
     ERROR_NOT_FLAT,
     GUARD_CODE,
     Desk,
+    Following,
     Levels,
     Outcome,
     PolicyState,
+    Targets,
 )
 from quantum_trader.lab.sweep.market import SweepMarket, levels_of, thresholds_of
 from quantum_trader.lab.sweep.walk_forward import (
+    EMBARGO_DAYS,
     MIN_TRADES,
     Criterion,
     Curve,
@@ -60,9 +64,14 @@ from quantum_trader.risk import account_column, intent_column, limit_column
 from quantum_trader.risk.governor import empty_governor
 from quantum_trader.risk.guard import REASON_CODES
 from quantum_trader.risk.limits import empty_losses, empty_rate
+from quantum_trader.signals import columns as col
+from quantum_trader.signals.shadow import ShadowBook
 
 CONVINCING: Final = 0.95  # probability from which a deflated Sharpe ratio is called more than luck
 DOUBTFUL: Final = 0.50
+_LEAST_ROOM: Final = 64  # signals of models
+
+TargetsOf = Callable[[Setting], Targets]  # what the models of a setting want
 
 
 def new_policy_state(size: int) -> PolicyState:
@@ -93,10 +102,22 @@ def new_desk(market: SweepMarket) -> Desk:
     )
 
 
-def new_outcome(market: SweepMarket) -> Outcome:
-    """Room for what one setting leaves behind."""
+def new_following(market: SweepMarket, room: int) -> Following:
+    """What a setting follows its models with before its first moment; *room* for as many of their signals."""
+    size, rules = len(market.symbols), market.rules
+    book = ShadowBook(size, rules.interval_ns, market.fee_bps)
+    held, counts, closes, resolved = book.arrays()
+    return Following(
+        signal=np.zeros(signal.SIZE), market=np.zeros(col.SIZE), terms=np.zeros(stage.SYM_SIZE),
+        fees=book.taker_fees_bps, held=held, counts=counts, closes=closes, resolved=resolved, max_bars=book.max_bars,
+        range_bps=book.range_slippage_bps, first=len(market.tape.signal_symbol), room=room,
+    )
+
+
+def new_outcome(market: SweepMarket, room: int = 0) -> Outcome:
+    """Room for what one setting leaves behind, *room* signals of models among it."""
     tape, period = market.tape, market.rules.period_ns
-    signals, interval = len(tape.signal_symbol), market.rules.interval_ns
+    signals, interval = len(tape.signal_symbol) + room, market.rules.interval_ns
     first = (int(tape.ts_ns[0]) + interval - 1) // period
     last = (int(tape.ts_ns[-1]) + interval - 1) // period
     return Outcome(
@@ -107,12 +128,34 @@ def new_outcome(market: SweepMarket) -> Outcome:
 
 
 def run_one(market: SweepMarket, vector: Floats, levels: Levels) -> tuple[Desk, Outcome]:
-    """Run the setting of the profile *vector* over the whole tape. Raises StateError when its books do not close."""
-    desk, outcome = new_desk(market), new_outcome(market)
-    error = run_setting(0, len(market.tape.ts_ns), market.tape, levels, vector, market.rules, desk, outcome)
+    """Run the setting of the profile *vector* over the whole tape. Raises StateError when its books do not close.
+
+    Where models give the signals, theirs stand behind the rows of the tape, in the order they came.
+    """
+    room, error = _likely_signals(levels.targets), ERROR_FULL
+    while error == ERROR_FULL:
+        desk, outcome, following = new_desk(market), new_outcome(market, room), new_following(market, room)
+        error = run_setting(
+            0, len(market.tape.ts_ns), market.tape, levels, vector, market.rules, desk, following, outcome
+        )
+        room *= 2
     if error == ERROR_NOT_FLAT:
         raise StateError("a closing fill left a rest: the sweep does not equal the engine here; report the profile")
-    return desk, outcome
+    count = following.first + int(desk.counts[counter.SIGNALS])
+    return desk, outcome._replace(decision=outcome.decision[:count], quantity=outcome.quantity[:count])
+
+
+def _likely_signals(targets: Targets) -> int:
+    """How many signals *targets* are likely to make at most: each one once more after the opposite one has closed."""
+    if not targets.on:
+        return 0
+    return 2 * int(np.count_nonzero((targets.target != 0) & (targets.decided != 0))) + _LEAST_ROOM
+
+
+def sources_of(market: SweepMarket, outcome: Outcome) -> Any:
+    """The place in ``market.sources`` of each row of *outcome*'s decisions; 0 for signals."""
+    of_models = np.zeros(len(outcome.decision) - len(market.source_of), dtype=np.int64)
+    return np.concatenate([market.source_of, of_models])
 
 
 def decision_name(code: int) -> str:
@@ -185,23 +228,25 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
 def sweep(
     market: SweepMarket, settings: Sequence[Setting], *, jobs: int = 1, splits: int = 4,
     criterion: Criterion = Criterion.SHARPE, progress: Callable[[int, int], None] | None = None,
+    targets: TargetsOf | None = None, embargo_days: int = EMBARGO_DAYS,
 ) -> SweepResult:
     """Run every setting over *market* in *jobs* threads and measure them.
 
-    *progress* is called with (settings done, settings in all) in the calling thread. Raises ConfigError for a number of
-    jobs or splits that makes no sense, StateError for a setting whose books do not close.
+    *targets* is asked once for each setting of the models. *progress* is called with (settings done, settings in all)
+    in the calling thread. Raises ConfigError for a number of jobs or splits that makes no sense, StateError for a
+    setting whose books do not close.
     """
     if not 1 <= jobs <= 256:
         raise ConfigError(f"jobs = {jobs!r}: must be from 1 to 256")
     if market.settings.period_ns != NS_PER_DAY:
         raise ConfigError("period_ns: a sweep measures daily returns; prepare the market with the default")
     days = new_outcome(market).equity.size
-    cut = splits_of(days, splits)
-    results = tuple(_run_all(market, settings, jobs, progress))
+    cut = splits_of(days, splits, embargo_days)
+    results = tuple(_run_all(market, settings, jobs, progress, targets))
     curves = [result.curve for result in results]
     found = walk_forward(curves, cut, criterion)
     best = _best(results, criterion)
-    ratios = {result.setting.vector.tobytes(): result.whole.moments.sharpe for result in results}
+    ratios = {result.setting.identity: result.whole.moments.sharpe for result in results}
     deflated = _deflated(results[best], np.array(list(ratios.values()))) if best >= 0 else None
     joined = joined_tests(curves, found)
     return SweepResult(
@@ -220,22 +265,44 @@ def _above_zero(daily: Floats) -> float:
 
 
 def _run_all(
-    market: SweepMarket, settings: Sequence[Setting], jobs: int, progress: Callable[[int, int], None] | None
+    market: SweepMarket, settings: Sequence[Setting], jobs: int, progress: Callable[[int, int], None] | None,
+    targets: TargetsOf | None,
 ) -> list[SettingResult]:
-    """Run settings threshold set by threshold set, so that one set's levels are in memory at a time."""
-    groups: dict[tuple[float, ...], list[int]] = {}
-    for index, setting in enumerate(settings):
-        groups.setdefault(thresholds_of(setting.vector), []).append(index)
+    """Run settings group by group, so that the levels of two groups at most are in memory at a time.
+
+    What a group shares is computed while the group before it runs.
+    """
     results: dict[int, SettingResult] = {}
+
+    def collect(running: list[tuple[int, Future[SettingResult]]]) -> None:
+        for index, future in running:
+            results[index] = future.result()
+            if progress is not None:
+                progress(len(results), len(settings))
+
+    running: list[tuple[int, Future[SettingResult]]] = []
     with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="sweep") as pool:
-        for members in groups.values():
-            levels = levels_of(market, settings[members[0]].vector)
-            made = pool.map(partial(_measured, market, levels), [settings[index] for index in members])
-            for index, result in zip(members, made, strict=True):
-                results[index] = result
-                if progress is not None:
-                    progress(len(results), len(settings))
+        for levels, members in _groups(market, settings, targets):
+            before = running
+            running = [(index, pool.submit(_measured, market, levels, settings[index])) for index in members]
+            collect(before)
+        collect(running)
     return [results[index] for index in range(len(settings))]
+
+
+def _groups(
+    market: SweepMarket, settings: Sequence[Setting], targets: TargetsOf | None
+) -> Iterator[tuple[Levels, list[int]]]:
+    """The settings that share models and thresholds, by their places, and the levels they share."""
+    groups: dict[int, dict[tuple[float, ...], list[int]]] = {}
+    for index, setting in enumerate(settings):
+        groups.setdefault(setting.variant, {}).setdefault(thresholds_of(setting.vector), []).append(index)
+    for by_thresholds in groups.values():
+        wanted: Targets | None = None
+        for members in by_thresholds.values():
+            if wanted is None and targets is not None:
+                wanted = targets(settings[members[0]])
+            yield levels_of(market, settings[members[0]].vector, wanted), members
 
 
 def _measured(market: SweepMarket, levels: Levels, setting: Setting) -> SettingResult:
@@ -248,8 +315,10 @@ def _measured(market: SweepMarket, levels: Levels, setting: Setting) -> SettingR
         daily=daily, trade_day=(whole[:, trade_whole.EXIT_NS] - 1) // NS_PER_DAY - outcome.first_period,
         trade_r=figures[:, trade.R].copy(),
     )
+    rows = sources_of(market, outcome)
     sources = tuple(
-        _of_source(market, number, outcome.decision, whole, figures) for number in range(len(market.sources))
+        _of_source(name, rows == number, outcome.decision, whole, figures)
+        for number, name in enumerate(market.sources)
     )
     equity = figures[:, trade.EQUITY]
     notional = figures[:, trade.QTY] * figures[:, trade.ENTRY]
@@ -261,23 +330,23 @@ def _measured(market: SweepMarket, levels: Levels, setting: Setting) -> SettingR
         mean_risk_pct=float((figures[:, trade.RISK] / equity).mean()) * 100.0 if count else math.nan,
         blocked_share=int(desk.counts[counter.BLOCKED]) / moments_run,
         reduced_share=int(desk.counts[counter.REDUCED]) / moments_run,
-        refused_share=_refused_share(market, sources[0].decisions), decisions=sources[0].decisions, curve=curve,
+        refused_share=_refused_share(sources[0].decisions), decisions=sources[0].decisions, curve=curve,
         sources=sources if len(sources) > 1 else (),
     )
 
 
-def _refused_share(market: SweepMarket, decisions: dict[str, int]) -> float:
-    signals = int((market.source_of == 0).sum())
+def _refused_share(decisions: dict[str, int]) -> float:
+    signals = sum(decisions.values())
     return 1.0 - decisions.get("TRADED", 0) / signals if signals else math.nan
 
 
-def _of_source(market: SweepMarket, number: int, decision: Any, whole: Any, figures: Any) -> SourceResult:
-    """The result of source *number* (of ``market.sources``) from all decisions and all trades of one setting."""
-    codes, numbers = np.unique(decision[market.source_of == number], return_counts=True)
-    mine = figures[market.source_of[whole[:, trade_whole.SIGNAL]] == number]
+def _of_source(name: str, rows: Any, decision: Any, whole: Any, figures: Any) -> SourceResult:
+    """The result of the source *name*, whose *rows* (N,) are marked, from all decisions and trades of one setting."""
+    codes, numbers = np.unique(decision[rows], return_counts=True)
+    mine = figures[rows[whole[:, trade_whole.SIGNAL]]]
     count = len(mine)
     return SourceResult(
-        source=market.sources[number], trades=count, net=float(mine[:, trade.PNL].sum()),
+        source=name, trades=count, net=float(mine[:, trade.PNL].sum()),
         fees=float(mine[:, trade.FEES].sum()),
         avg_r=float(mine[:, trade.R].mean()) if count else math.nan,
         hit_rate=float((mine[:, trade.PNL] > 0.0).mean()) if count else math.nan,

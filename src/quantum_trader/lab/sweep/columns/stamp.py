@@ -1,5 +1,9 @@
-"""Columns of ``Desk.stamps`` (S, SIZE): the whole numbers of a symbol's position."""
+"""Columns of ``Desk.stamps`` (S, SIZE): the whole numbers of a symbol's position, and of what models wait for.
+
+FUNDED counts the funding times paid. STOPPED is the direction of the target that a stop has taken the symbol out of, 0:
+none. AGAIN is 1 where a target waits for the opposite position to close.
+"""
 
 from __future__ import annotations
 
-ENTRY_NS, FUNDED, SIGNAL, SIZE = range(4)  # FUNDED counts the funding times paid
+ENTRY_NS, FUNDED, SIGNAL, STOPPED, AGAIN, SIZE = range(6)

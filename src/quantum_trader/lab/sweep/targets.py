@@ -1,0 +1,93 @@
+"""What the models of a setting want at every moment of a recording: their scores and forecasts, computed once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from quantum_trader.domain.clock import NS_PER_DAY
+from quantum_trader.domain.market import MarketBatch
+from quantum_trader.engine.stage import EXPECTED_HOLD_SHARE
+from quantum_trader.lab.sweep.columns import measure
+from quantum_trader.lab.sweep.grid import Setting
+from quantum_trader.lab.sweep.layout import SweepTape, Targets
+from quantum_trader.lab.sweep.walk_forward import EMBARGO_DAYS
+from quantum_trader.market.arrays import Floats
+from quantum_trader.market.recording import Recording
+from quantum_trader.models import forecast as fc
+from quantum_trader.models.forecasts import Forecasts
+from quantum_trader.models.loading import load_models
+
+_COLUMNS: Final = (fc.TARGET, fc.SCORE, fc.CONFIDENCE, fc.ATR)
+
+
+class _Decisions:
+    """The forecasts of each decision as they come; the first row is before all of them."""
+
+    def __init__(self, forecasts: Forecasts) -> None:
+        self._forecasts = forecasts
+        self._rows: list[Floats] = []
+        self._decided: list[npt.NDArray[np.bool_]] = []
+        self.keep()
+
+    def keep(self) -> None:
+        """Keep the forecasts as they are now."""
+        self._rows.append(self._forecasts.out[:, _COLUMNS])
+        self._decided.append(self._forecasts.decided.copy())
+
+    @property
+    def newest(self) -> int:
+        """Row of the newest decision."""
+        return len(self._rows) - 1
+
+    def targets(self, row: list[int]) -> Targets:
+        """The decisions as the sweep reads them; *row* (T,) names the newest one at each moment."""
+        forecasts, told = self._forecasts, np.array(self._rows)
+        target, score, confidence, atr = (np.ascontiguousarray(told[:, :, column]) for column in range(4))
+        return Targets(
+            on=1, by_score=int(forecasts.exit.on == "score"), stop_atr=float(forecasts.exit.stop_atr),
+            hours=forecasts.horizon_hours / EXPECTED_HOLD_SHARE, row=np.array(row, dtype=np.int64),
+            target=target.astype(np.int8), decided=np.array(self._decided, dtype=np.uint8),
+            small=np.logical_not(np.abs(score) >= fc.ENTER_AT).astype(np.uint8),
+            confidence=np.nan_to_num(confidence), atr=atr,
+        )
+
+
+def no_targets() -> Targets:
+    """Those of a sweep without models: the tape has its signals."""
+    return Targets(
+        on=0, by_score=0, stop_atr=0.0, hours=0.0, row=np.zeros(0, dtype=np.int64),
+        target=np.zeros((0, 0), dtype=np.int8), decided=np.zeros((0, 0), dtype=np.uint8),
+        small=np.zeros((0, 0), dtype=np.uint8), confidence=np.zeros((0, 0)), atr=np.zeros((0, 0)),
+    )
+
+
+def targets_of(recording: Recording, tape: SweepTape, fee_bps: Floats, forecasts: Forecasts) -> Targets:
+    """Take *forecasts* through *recording* as the engine does, and keep what they want at each moment.
+
+    *tape* is that of the recording, *fee_bps* (S,) the taker fees. Raises ModelError.
+    """
+    decisions, row, first = _Decisions(forecasts), [], 0
+    for ts_ns, ohlcv, present, _ in recording.chunks():
+        here = slice(first, first + len(ts_ns))
+        measures = tape.measures[here, 1:]
+        costs = 2.0 * (fee_bps + measures[:, :, measure.SLIPPAGE_BPS]) + measures[:, :, measure.SPREAD_BPS]
+        funding = tape.funding_8h[here]
+        for at, moment in enumerate(ts_ns.tolist()):
+            batch = MarketBatch(moment, recording.interval_ns, ohlcv[at], present[at])
+            if forecasts.take(batch, costs[at], funding[at]):
+                decisions.keep()
+            row.append(decisions.newest)
+        first = here.stop
+    return decisions.targets(row)
+
+
+def embargo_of(settings: Iterable[Setting]) -> int:
+    """Days between training and test: the longest time an exit row allows a position, or that a score is meant for."""
+    models = {one.variant: one.models for one in settings}.values()
+    horizons = [loaded.horizon_ns for one in models for loaded in load_models(one) if loaded.exit.on == "score"]
+    return max(EMBARGO_DAYS, math.ceil(max(horizons, default=0) / NS_PER_DAY))
