@@ -16,7 +16,7 @@ import pytest
 
 from quantum_trader.app.runs.replay import FundingRates
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
-from quantum_trader.domain.enums import ExitMode, Side
+from quantum_trader.domain.enums import ExitMode, ExitReason, Side
 from quantum_trader.domain.trading import Intent
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.recorded_intents import RecordedIntents
@@ -425,3 +425,35 @@ def test_the_models_reach_the_rare_roads() -> None:
         )
         seen |= {one.exit_reason.value for one in engine.records.tally.trades} | set(sink.reasons) | sink.topics
     assert {"STOP", "TRAILING_STOP", "SCORE", "TAKE_PROFIT", "DATA_HOLE", "CLOSES_FIRST"} <= seen
+
+
+class Scripted(Model):
+    """Long, but for six hours after a fall."""
+
+    bars, warmup, horizon = "1h", 2, "2d"
+
+    def score(self, panel: Panel) -> Any:
+        """1, and 0 from the second to the seventh hour after the fall."""
+        since = panel.now_ns // NS_PER_HOUR - FALL_HOUR
+        return np.array([0.0 if 2 <= since < 8 else 1.0])
+
+
+FALL_HOUR = 1_700_006_400_000_000_000 // NS_PER_HOUR + 400
+
+
+def test_a_target_that_was_given_up_after_a_stop_is_taken_again() -> None:
+    """One symbol is stopped out, its target becomes 0 and then long again: it is entered a second time."""
+    hours = 600
+    ts_ns = 1_700_006_400_000_000_000 + np.arange(hours, dtype=np.int64) * NS_PER_HOUR
+    close = 100.0 + np.where(np.arange(hours) % 2 == 0, 0.2, -0.2)
+    close[400:] -= 10.0
+    open_ = np.concatenate([close[:1], close[:-1]])
+    bars = [open_, np.maximum(open_, close) + 0.1, np.minimum(open_, close) - 0.1, close, np.full(hours, 1e4)]
+    recording = recording_from_arrays(
+        ["ONEUSDT"], "1h", ts_ns, np.stack(bars, axis=1)[:, None, :].round(2), np.ones((hours, 1), dtype=bool)
+    )
+    integration = msgspec.structs.replace(OBSERVE, fixed_confidence=0.0)
+    settings = sweep_settings("SAFE", integration, limits=RiskLimits(max_cost_r=10.0))
+    engine, _ = assert_equal(recording, settings, models=lambda: [loaded(Scripted)])
+    assert [one.exit_reason for one in engine.records.tally.trades] == [ExitReason.STOP]
+    assert engine.account.books.positions["ONEUSDT"].entry_ns == ts_ns[408]

@@ -260,6 +260,28 @@ def setting_row(one: SettingResult) -> dict[str, Any]:
     }
 
 
+def _setting_rows(result: SweepResult, market: SweepMarket) -> list[dict[str, Any]]:
+    """The results of all settings; with models, what each setting's are, and how many signals they gave."""
+    rows = [setting_row(one) for one in result.results]
+    if market.models:
+        known = {one.setting.variant: _models_row(one.setting) for one in result.results}
+        for row, one in zip(rows, result.results, strict=True):
+            row |= {"signals": sum(one.decisions.values()), "models": known[one.setting.variant]}
+    return rows
+
+
+def _models_row(setting: Setting) -> list[dict[str, Any]]:
+    from quantum_trader.models.loading import load_models
+
+    return [
+        {
+            "name": one.name, "bars": one.model.bars, "params": msgspec.to_builtins(one.model.params),
+            "exit": msgspec.to_builtins(one.exit), "fingerprint": one.fingerprint,
+        }
+        for one in load_models(setting.models)
+    ]
+
+
 def _source_row(one: SourceResult) -> dict[str, Any]:
     return {
         "source": one.source, "trades": one.trades, "net": one.net, "avg_r": _known(one.avg_r),
@@ -290,12 +312,13 @@ def document(
         "data": {
             "source": recording.source, "symbols": list(recording.symbols), "interval": recording.interval,
             "from": from_ns(recording.start_ns).isoformat(), "to": from_ns(recording.end_ns).isoformat(),
-            "bars": market.bars, "signals": _signal_count(market), "fingerprint": recording.fingerprint,
+            "bars": market.bars, "signals": None if market.models else _signal_count(market),
+            "fingerprint": recording.fingerprint,
             **({"intents": intents.fingerprint} if intents is not None else {}),
             "funding": recording.funding_statement, "notes": list(recording.notes),
         },
         "mode": market.settings.engine.integration.mode.value, "criterion": result.criterion.value,
-        "settings": [setting_row(one) for one in result.results],
+        "settings": _setting_rows(result, market),
         "best": result.results[result.best].setting.label if result.best >= 0 else None,
         "deflated": None if judged is None else {
             "trials": judged.trials, "days": judged.days, "effective_days": judged.effective_days,
@@ -319,6 +342,10 @@ def document(
 
 def _signal_count(market: SweepMarket) -> int:
     return int((market.source_of == 0).sum())
+
+
+def _what_signals(market: SweepMarket) -> str:
+    return f"signals of {market.models}" if market.models else f"{_signal_count(market):,} signals"
 
 
 def csv_text(result: SweepResult) -> str:
@@ -357,7 +384,7 @@ def _show(
     console.print(
         f"{recording.source}: {', '.join(recording.symbols)}, {recording.interval}, "
         f"{from_ns(recording.start_ns):%Y-%m-%d} to {from_ns(recording.end_ns):%Y-%m-%d}, {market.bars:,} bars, "
-        f"{_signal_count(market):,} signals; {len(result.results)} settings, policy "
+        f"{_what_signals(market)}; {len(result.results)} settings, policy "
         f"{policy_words(market.settings.engine.integration.mode.value)}; {speed:.1f} M bars x settings a second"
     )
     console.print(_settings_table(result, top))
@@ -375,13 +402,13 @@ def _show(
 
 
 def _mode_notes(market: SweepMarket, axes: Sequence[Axis]) -> tuple[str, ...]:
-    """Say that a grid changes next to nothing where the policy only observes."""
+    """Say that a grid over the profile changes next to nothing where the policy only observes."""
     mode = market.settings.engine.integration.mode.value
-    if mode == "LIVE" or not axes:
+    if mode == "LIVE" or all(axis.of_model for axis in axes):
         return ()
     return (
-        "The policy is not enforced: a setting changes which exit row applies and nothing else. --policy enforce "
-        "sweeps what the settings do.",
+        "The policy is not enforced: a number of the profile changes which exit row applies and nothing else. "
+        "--policy enforce sweeps what the settings do.",
     )
 
 

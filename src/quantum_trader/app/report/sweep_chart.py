@@ -28,7 +28,7 @@ def write_chart(file: Path, result: SweepResult, axes: Sequence[Axis]) -> None:
         picture = (
             "<!doctype html><html lang='en'><meta charset='utf-8'><title>Sweep</title>"
             "<body style='font-family:system-ui,sans-serif;max-width:60rem;margin:2rem auto;color:#1b2733'>"
-            f"<h1>Policy sweep</h1>{picture}{lines}</body></html>"
+            f"<h1>Sweep</h1>{picture}{lines}</body></html>"
         )
     elif file.suffix.lower() != ".svg":
         raise ConfigError(f"--chart {str(file)!r}: the name must end in .svg or .html")

@@ -37,6 +37,7 @@ class Axis(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     values: tuple[float, ...]
+    of_model: bool = False
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +101,7 @@ def parse_axis(text: str, more_keys: Sequence[str] = ()) -> Axis:
     values = _range(content, parts) if ":" in content else tuple(parts)
     if not all(math.isfinite(value) for value in values) or len(set(values)) != len(values):
         raise ConfigError(f"--grid {text!r}: the values must be finite and each stand once")
-    return Axis(key=key, values=values)
+    return Axis(key=key, values=values, of_model=key in more_keys)
 
 
 def _hint(key: str, known: Sequence[str]) -> str:
