@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from quantum_trader.app.cli.options import policy_flags
 from quantum_trader.app.cli.sweep import app
 from quantum_trader.app.runs.replay import memory_run
 from quantum_trader.app.settings import load_settings
@@ -165,10 +166,11 @@ def test_the_command_equals_the_runs(file: Path) -> None:
     for row in whole["settings"]:
         bars = int(row["changes"]["Mine.bars"])
         flags = {
-            "data.start": "2017-11-01", "data.end": "2018-01-15", "policy.profile": "STANDARD", "rollout.mode": "LIVE",
+            "data.start": "2017-11-01", "data.end": "2018-01-15", "policy.profile": "STANDARD",
             "models": [{"name": "Mine", "model": f"{file}:Trend", "prior": [3.0, 0.5], "params": {"bars": bars}}],
         }
-        loaded = load_settings(None, {key: (value, "test") for key, value in flags.items()})
+        given = {key: (value, "test") for key, value in flags.items()}
+        loaded = load_settings(None, given | policy_flags("enforce"))
         facts = memory_run(loaded.settings)[0].facts
         assert row["trades"] == len(facts.trades) > 10
         assert row["return_pct"] == pytest.approx((facts.equity[-1] / facts.start_equity - 1.0) * 100.0, rel=1e-9)
@@ -185,7 +187,7 @@ def test_the_command_names_the_parameters_everywhere(file: Path, tmp_path: Path)
     assert done.exit_code == 0, done.exception
     assert "signals of Trend" in done.output
     assert "SAFE Trend.bars=18" in done.output
-    assert "Sharpe by Trend.bars" in done.output
+    assert "Sharpe by Trend.bars" in " ".join(done.output.split())
     assert "The policy is not enforced" not in done.output
     assert "Trend.bars" in page.read_text()
     assert [row["Trend.bars"] for row in csv.DictReader(rows.open())] == ["6.0", "18.0"]
