@@ -593,7 +593,10 @@ def _trail(s, bars, rules, desk):
 
 @kernel
 def _manage(bars, targets, rules, desk):
-    """Trail and time out the open positions, in the order they were opened; *targets* (S,) are what models want."""
+    """Trail and time out the open positions, in the order they were opened.
+
+    *targets* (S,): the directions that models want; None without models.
+    """
     for at in range(desk.counts[counter.HELD]):
         s = desk.held[at]
         if bars.present[s] == 0:
@@ -604,7 +607,7 @@ def _manage(bars, targets, rules, desk):
             row[position.BEST] = best
         if row[position.REASON] != exit_reason.NONE:
             continue
-        if row[position.BY_SCORE] != 0.0 and targets[s] != row[position.SIGN]:
+        if targets is not None and row[position.BY_SCORE] != 0.0 and targets[s] != row[position.SIGN]:
             _close_at_next_open(desk, s, exit_reason.SCORE)
         elif _timed_out(desk.stamps[s * stamp.SIZE + stamp.ENTRY_NS], bars.now_ns, row[position.MAX_HOURS]):
             _close_at_next_open(desk, s, exit_reason.TIMEOUT)
@@ -800,6 +803,8 @@ def _take_intent(n, now_ns, tape, levels, rules, desk, outcome):
 @kernel
 def _move_shadows(bars, rules, following):
     """Take the shadow trades of models' signals through the bars; returns how many results there are."""
+    if following is None:
+        return 0
     size, arrays = rules.size, _shadow_arrays(rules, following)
     return shadow.shadow_moment(
         bars.ts_ns, rules.interval_ns, following.max_bars, following.range_bps, following.fees,
@@ -872,9 +877,9 @@ def _open_shadow(n, s, hourly, vol, rules, following):
 
 
 @kernel
-def _take_target(t, s, bars, tape, levels, rules, desk, following, outcome):
+def _take_target(t, s, bars, tape, targets, rules, desk, following, outcome):
     """Take the signal of symbol *s*'s target down the road and note how it fared."""
-    counts, targets = desk.counts, levels.targets
+    counts = desk.counts
     if counts[counter.SIGNALS] >= following.room:
         counts[counter.ERROR] = ERROR_FULL
         return
@@ -903,10 +908,9 @@ def _is_wanted(s, target, desk):
 
 
 @kernel
-def _take_targets(t, bars, tape, levels, rules, desk, following, outcome):
+def _take_targets(t, bars, tape, targets, rules, desk, following, outcome):
     """Take the signals of the targets that are wanted and not held, in the order of the symbols."""
-    targets, counts = levels.targets, desk.counts
-    number = targets.row[t]
+    counts, number = desk.counts, targets.row[t]
     fresh = number != (targets.row[t - 1] if t > 0 else 0)
     if not fresh and counts[counter.AGAIN] == 0:
         return
@@ -919,7 +923,35 @@ def _take_targets(t, bars, tape, levels, rules, desk, following, outcome):
         due = row[stamp.AGAIN] != 0 or (decided and target != 0)
         row[stamp.AGAIN] = 0
         if due and _is_wanted(s, target, desk):
-            _take_target(t, s, bars, tape, levels, rules, desk, following, outcome)
+            _take_target(t, s, bars, tape, targets, rules, desk, following, outcome)
+
+
+@kernel
+def _follow_models(t, results, bars, tape, targets, profile, rules, desk, following, outcome):
+    """Take the signals of models, then let *results* of their shadow trades count; nothing without models."""
+    if targets is not None:
+        _take_targets(t, bars, tape, targets, rules, desk, following, outcome)
+        if results > 0:
+            _take_results(results, rules, desk, following, outcome)
+            _watch_streak(bars.now_ns, profile, desk.counts)
+
+
+@kernel
+def _manage_all(t, bars, targets, rules, desk):
+    """Manage the open positions by what models want at moment *t*, if there are any."""
+    if targets is None:
+        _manage(bars, None, rules, desk)
+    else:
+        _manage(bars, shift(targets.target, targets.row[t] * rules.size), rules, desk)
+
+
+@kernel
+def _close_shadows(s, bars, rules, desk, following, outcome):
+    """End the shadow trades of models' signals of symbol *s*, whose data ends here."""
+    if following is not None:
+        held, marks, closes, resolved = _shadow_arrays(rules, following)
+        ended = shadow.close_shadows(s, held, marks, closes[s], bars.cost_bps[s], following.fees[s], resolved, 0)
+        _take_results(ended, rules, desk, following, outcome)
 
 
 @kernel
@@ -977,10 +1009,7 @@ def _close_before_holes(t, bars, tape, profile, rules, desk, following, outcome)
     for at in range(tape.hole_from[t], tape.hole_from[t + 1]):
         s = tape.holes[at * 3]
         _take_shadows(tape.holes[at * 3 + 1], tape.holes[at * 3 + 2], tape, desk, outcome)
-        if following.room > 0:
-            held, marks, closes, resolved = _shadow_arrays(rules, following)
-            ended = shadow.close_shadows(s, held, marks, closes[s], bars.cost_bps[s], following.fees[s], resolved, 0)
-            _take_results(ended, rules, desk, following, outcome)
+        _close_shadows(s, bars, rules, desk, following, outcome)
         row = shift(desk.symbols, s * position.SIZE)
         if row[position.STATE] == STATE_PENDING:
             desk.counts[counter.WAITING] = _remove(desk.waiting, desk.counts[counter.WAITING], 2 * s)
@@ -1016,13 +1045,11 @@ def _note_equity(now_ns, equity, rules, desk, outcome):
 
 
 @kernel
-def _run_moments(first, last, tape, levels, profile, rules, desk, following, outcome):
+def _run_moments(first, last, tape, levels, targets, profile, rules, desk, following, outcome):
     """Run moments *first* to *last*, one after the other."""
-    targets = levels.targets
     for t in range(first, last):
-        counts, bars, results, wanted = desk.counts, _bars(t, tape, levels, rules), 0, targets.target
-        if targets.on != 0:
-            results, wanted = _move_shadows(bars, rules, following), shift(wanted, targets.row[t] * rules.size)
+        counts, bars = desk.counts, _bars(t, tape, levels, rules)
+        results = _move_shadows(bars, rules, following)
         if counts[counter.HELD] > 0 or counts[counter.WAITING] > 0:
             _meet_bars(bars, tape, profile, rules, desk, outcome)
         equity, exposure = _mark(bars, desk)
@@ -1035,12 +1062,8 @@ def _run_moments(first, last, tape, levels, profile, rules, desk, following, out
         _watch_halts(bars.now_ns, equity, rules, desk)
         waiting = counts[counter.WAITING]
         if counts[counter.HELD] > 0:
-            _manage(bars, wanted, rules, desk)
-        if targets.on != 0:
-            _take_targets(t, bars, tape, levels, rules, desk, following, outcome)
-            if results > 0:
-                _take_results(results, rules, desk, following, outcome)
-                _watch_streak(bars.now_ns, profile, counts)
+            _manage_all(t, bars, targets, rules, desk)
+        _follow_models(t, results, bars, tape, targets, profile, rules, desk, following, outcome)
         if tape.intent_from[t] > tape.signal_from[t]:
             for n in range(tape.signal_from[t], tape.intent_from[t]):
                 _take_signal(n, bars.now_ns, tape, levels, rules, desk, outcome)
@@ -1106,8 +1129,10 @@ def _bare_rules(rules):
 @kernel
 def _bare_targets(targets):
     """*targets* as pointers."""
+    if targets is None:
+        return None
     return Targets(
-        targets.on, targets.by_score, targets.stop_atr, targets.hours, pointer(targets.row), pointer(targets.target),
+        targets.by_score, targets.stop_atr, targets.hours, pointer(targets.row), pointer(targets.target),
         pointer(targets.decided), pointer(targets.small), pointer(targets.confidence), pointer(targets.atr),
     )
 
@@ -1115,6 +1140,8 @@ def _bare_targets(targets):
 @kernel
 def _bare_following(following):
     """*following* as pointers."""
+    if following is None:
+        return None
     return Following(
         pointer(following.signal), pointer(following.market), pointer(following.terms), pointer(following.fees),
         pointer(following.held), pointer(following.counts), pointer(following.closes), pointer(following.resolved),
@@ -1130,15 +1157,15 @@ def run_setting(first, last, tape, levels, profile, rules, desk, following, outc
     interpreter's lock is not held.
     """
     bare_tape, bare_rules, bare_desk = _bare_tape(tape), _bare_rules(rules), _bare_desk(desk)
-    bare_levels = Levels(
-        pointer(levels.signal_vol), pointer(levels.signal_cost_r), pointer(levels.key), _bare_targets(levels.targets)
-    )
+    bare_levels = Levels(pointer(levels.signal_vol), pointer(levels.signal_cost_r), pointer(levels.key), None)
+    targets = _bare_targets(levels.targets)
     bare_outcome = Outcome(
         pointer(outcome.decision), pointer(outcome.quantity), pointer(outcome.trade_whole), pointer(outcome.trade),
         pointer(outcome.equity), outcome.first_period,
     )
     limits_of_policy, bare_following = pointer(profile), _bare_following(following)
     _run_moments(
-        first, last, bare_tape, bare_levels, limits_of_policy, bare_rules, bare_desk, bare_following, bare_outcome
+        first, last, bare_tape, bare_levels, targets, limits_of_policy, bare_rules, bare_desk, bare_following,
+        bare_outcome,
     )
     return desk.counts[counter.ERROR]

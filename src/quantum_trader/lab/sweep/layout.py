@@ -95,10 +95,10 @@ class Rules(NamedTuple):
 class Targets(NamedTuple):
     """What the models of a setting want at each moment. D decisions, S symbols; row 0 is before the first decision.
 
-    A decision is a moment with new forecasts. Without models all arrays are empty.
+    A decision is a moment with new forecasts. A sweep without models has None in the place of this and of
+    :class:`Following`, and code of its own is compiled for it, which knows nothing of models.
     """
 
-    on: Any  # 1: models give the signals; 0: those of the tape do
     by_score: Any  # 1: positions are left by the score; 0: by the regime table
     stop_atr: Any  # of the catastrophe stop, in ATRs of the models' bars
     hours: Any  # time over which the funding of a round trip is estimated, before the share that a trade is held
@@ -145,7 +145,7 @@ class Levels(NamedTuple):
     signal_vol: Any  # int64 (N,) VOL_* code of the symbol at its signal
     signal_cost_r: Any  # (N,) estimated round trip at the signal, in R
     key: Any  # uint32 (T, S + 1) everything the rules see of a market, packed; never 0
-    targets: Targets
+    targets: Targets | None  # None: the tape has the signals
 
 
 class PolicyState(NamedTuple):

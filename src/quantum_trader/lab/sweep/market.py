@@ -20,7 +20,6 @@ from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.lab.sweep.columns import instrument, measure, signal
 from quantum_trader.lab.sweep.layout import Levels, Rules, SweepTape, Targets
 from quantum_trader.lab.sweep.policy import fill_levels, pack_states
-from quantum_trader.lab.sweep.targets import no_targets
 from quantum_trader.market.arrays import Floats, Ints
 from quantum_trader.market.jit import kernel
 from quantum_trader.market.performance import SymbolPerformance
@@ -314,7 +313,7 @@ def levels_of(market: SweepMarket, vector: Floats, targets: Targets | None = Non
     signals = len(tape.signal_symbol)
     levels = Levels(
         signal_vol=np.zeros(signals, dtype=np.int64), signal_cost_r=np.zeros(signals),
-        key=np.zeros(tape.state.shape, dtype=np.uint32), targets=no_targets() if targets is None else targets,
+        key=np.zeros(tape.state.shape, dtype=np.uint32), targets=targets,
     )
     fill_levels(tape, market.fee_bps, vector, levels)
     return levels

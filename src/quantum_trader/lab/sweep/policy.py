@@ -92,13 +92,21 @@ def measured(measures, state, close, atr, fee_bps, funding_8h, stop, hours, row,
 @kernel
 def _measured_at(t, s, tape, fee_bps, targets, row, constants):
     """Volatility code and cost in R of symbol *s* at moment *t*."""
-    stop = 0.0
-    if targets.by_score != 0:
-        stop = stop_distance(targets.stop_atr, targets.atr[targets.row[t], s])
+    stop, hours = _score_terms(t, s, targets)
     return measured(
         tape.measures[t, s + 1], tape.state[t, s + 1], tape.mark[t, s], tape.atr[t, s], fee_bps[s],
-        tape.funding_8h[t, s], stop, targets.hours, row, constants,
+        tape.funding_8h[t, s], stop, hours, row, constants,
     )
+
+
+@kernel
+def _score_terms(t, s, targets):
+    """Stop and hours of a position that a model's score would hold, as ``stage.SYM_STOP`` and ``SYM_HOURS``."""
+    if targets is None:
+        return 0.0, 0.0
+    if targets.by_score == 0:
+        return 0.0, 0.0
+    return stop_distance(targets.stop_atr, targets.atr[targets.row[t], s]), targets.hours
 
 
 @kernel

@@ -134,20 +134,21 @@ def run_one(market: SweepMarket, vector: Floats, levels: Levels) -> tuple[Desk, 
     """
     room, error = _likely_signals(levels.targets), ERROR_FULL
     while error == ERROR_FULL:
-        desk, outcome, following = new_desk(market), new_outcome(market, room), new_following(market, room)
+        desk, outcome = new_desk(market), new_outcome(market, room)
+        following = new_following(market, room) if levels.targets is not None else None
         error = run_setting(
             0, len(market.tape.ts_ns), market.tape, levels, vector, market.rules, desk, following, outcome
         )
         room *= 2
     if error == ERROR_NOT_FLAT:
         raise StateError("a closing fill left a rest: the sweep does not equal the engine here; report the profile")
-    count = following.first + int(desk.counts[counter.SIGNALS])
+    count = len(market.tape.signal_symbol) + int(desk.counts[counter.SIGNALS])
     return desk, outcome._replace(decision=outcome.decision[:count], quantity=outcome.quantity[:count])
 
 
-def _likely_signals(targets: Targets) -> int:
+def _likely_signals(targets: Targets | None) -> int:
     """How many signals *targets* are likely to make at most: each one once more after the opposite one has closed."""
-    if not targets.on:
+    if targets is None:
         return 0
     return 2 * int(np.count_nonzero((targets.target != 0) & (targets.decided != 0))) + _LEAST_ROOM
 

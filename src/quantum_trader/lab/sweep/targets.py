@@ -49,21 +49,12 @@ class _Decisions:
         forecasts, told = self._forecasts, np.array(self._rows)
         target, score, confidence, atr = (np.ascontiguousarray(told[:, :, column]) for column in range(4))
         return Targets(
-            on=1, by_score=int(forecasts.exit.on == "score"), stop_atr=float(forecasts.exit.stop_atr),
+            by_score=int(forecasts.exit.on == "score"), stop_atr=float(forecasts.exit.stop_atr),
             hours=forecasts.horizon_hours / EXPECTED_HOLD_SHARE, row=np.array(row, dtype=np.int64),
             target=target.astype(np.int8), decided=np.array(self._decided, dtype=np.uint8),
             small=np.logical_not(np.abs(score) >= fc.ENTER_AT).astype(np.uint8),
             confidence=np.nan_to_num(confidence), atr=atr,
         )
-
-
-def no_targets() -> Targets:
-    """Those of a sweep without models: the tape has its signals."""
-    return Targets(
-        on=0, by_score=0, stop_atr=0.0, hours=0.0, row=np.zeros(0, dtype=np.int64),
-        target=np.zeros((0, 0), dtype=np.int8), decided=np.zeros((0, 0), dtype=np.uint8),
-        small=np.zeros((0, 0), dtype=np.uint8), confidence=np.zeros((0, 0)), atr=np.zeros((0, 0)),
-    )
 
 
 def targets_of(recording: Recording, tape: SweepTape, fee_bps: Floats, forecasts: Forecasts) -> Targets:
