@@ -17,6 +17,7 @@ import pytest
 from quantum_trader.app.runs.replay import FundingRates
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
 from quantum_trader.domain.enums import ExitMode, ExitReason, Side
+from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import Intent
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.recorded_intents import RecordedIntents
@@ -89,6 +90,7 @@ def through_engine(
         taker_cost_bps=engine.market.kernel.out[:, col.TAKER_COST_BPS],
     )
     driver = ReplayDriver(engine, venue, recording.interval_ns, RecordedIntents(intents))
+    _warm_up(engine, recording)
     funding = FundingRates(recording, engine)
     hourly: dict[int, float] = {}
     for ts_ns, ohlcv, present, holes in recording.chunks():
@@ -100,6 +102,16 @@ def through_engine(
             if holes[at].any():
                 driver.hole(close_ns, np.flatnonzero(holes[at]).tolist())
     return engine, sink, np.array(list(hourly.values())), venue
+
+
+def _warm_up(engine: Engine, recording: Recording) -> None:
+    """Show the engine the bars from before the range, as a run does."""
+    if recording.earlier is not None:
+        funding = FundingRates(recording.earlier, engine)
+        for ts_ns, ohlcv, present, _ in recording.chunks_before():
+            for at, moment in enumerate(ts_ns.tolist()):
+                funding.advance(moment)
+                engine.market.warm(MarketBatch(moment, recording.interval_ns, ohlcv[at], present[at]))
 
 
 def forecasts_of(recording: Recording, models: Models) -> Forecasts | None:
@@ -116,7 +128,7 @@ def assert_equal(
     instruments = instruments_for(recording.symbols, recording.first_closes().tolist()).instruments
     forecasts = forecasts_of(recording, models)
     market = prepare(recording, instruments, settings, intents, forecasts.name if forecasts is not None else "")
-    targets = targets_of(recording, market.tape, market.fee_bps, forecasts) if forecasts is not None else None
+    targets = targets_of(recording, market, forecasts) if forecasts is not None else None
     vector = np.array(profile_vector(settings.engine.profile))
     desk, outcome = run_one(market, vector, levels_of(market, vector, targets))
     sources = sources_of(market, outcome)
@@ -425,6 +437,15 @@ def test_the_models_reach_the_rare_roads() -> None:
         )
         seen |= {one.exit_reason.value for one in engine.records.tally.trades} | set(sink.reasons) | sink.topics
     assert {"STOP", "TRAILING_STOP", "SCORE", "TAKE_PROFIT", "DATA_HOLE", "CLOSES_FIRST"} <= seen
+
+
+@pytest.mark.parametrize("models", [list, lambda: [loaded()]], ids=["ensemble", "model"])
+def test_sweep_equals_engine_after_a_warm_up(models: Models) -> None:
+    """Bars from before the range warm measures, calibration and models up on both sides."""
+    recording = open_recording(None, start="2018-01-01", end="2018-02-28", warm_up=True)
+    assert recording.earlier is not None
+    _, sink = assert_equal(recording, sweep_settings("STANDARD", LIVE), models=models)
+    assert len(sink.reasons) > 30
 
 
 class Scripted(Model):

@@ -138,7 +138,7 @@ def test_scores_are_computed_once_a_setting_of_the_model(file: Path) -> None:
         asked.append(setting.variant)
         forecasts = make_forecasts(setting.models, recording.symbols, recording.interval_ns)
         assert forecasts is not None
-        return targets_of(recording, market.tape, market.fee_bps, forecasts)
+        return targets_of(recording, market, forecasts)
 
     models = models_of(file)
     axes = [parse_axis(text, model_keys(models)) for text in ("high_vol_threshold=0.02,0.03,0.04", "Trend.bars=6,18")]

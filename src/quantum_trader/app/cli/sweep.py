@@ -202,7 +202,7 @@ def _wanted(recording: Recording, market: SweepMarket, setting: Setting) -> Targ
 
     forecasts = make_forecasts(setting.models, recording.symbols, recording.interval_ns)
     assert forecasts is not None, "a sweep of models has models"
-    return targets_of(recording, market.tape, market.fee_bps, forecasts)
+    return targets_of(recording, market, forecasts)
 
 
 def _check_targets(chart: Path | None, out: Path | None) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -47,6 +47,8 @@ class SweepSettings(msgspec.Struct, frozen=True, kw_only=True):
     period_ns: int = 86_400_000_000_000  # of the equity samples
 
     def __post_init__(self) -> None:
+        if self.engine.ungated:
+            raise ConfigError("engine.ungated = true: a sweep trades as the system does; leave it out")
         if self.venue.participation is not None:
             raise ConfigError(
                 f"participation = {self.venue.participation!r}: a sweep fills whole orders; leave it out"
@@ -122,6 +124,13 @@ class _Signals:
         self.holes.append((index, before, len(self.shadows)))
 
 
+class WarmUp(NamedTuple):
+    """What models are told of the bars from before the range beside the bars; T moments, S symbols."""
+
+    costs_bps: Floats  # (T, S) of a round trip
+    funding_8h: Floats  # (T, S) the newest known rate, per 8 hours
+
+
 class SweepMarket(msgspec.Struct, frozen=True, kw_only=True):
     """The tape of a recording and what else a sweep of it needs."""
 
@@ -134,6 +143,7 @@ class SweepMarket(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...] = (ENSEMBLE,)
     source_of: Any = None  # int64 (N,) of each signal and intent of the tape, its place in *sources*
     models: str = ""  # names of the models that give the signals; empty: the tape has the signals
+    warm_up: Any = None  # WarmUp, where models give the signals
 
 
 def prepare(
@@ -146,22 +156,25 @@ def prepare(
     Raises DataError for a recording that holds what is no bar, ConfigError for an intent of a symbol it does not have.
     """
     signals = _Signals(settings.engine, instruments, recording.interval_ns, intents, models)
-    tape, bars = _tape(recording, instruments, settings, signals)
+    tape, bars, warm_up = _tape(recording, instruments, settings, signals)
     return SweepMarket(
         tape=tape, rules=_rules(recording, instruments, settings),
         fee_bps=np.array([one.taker_fee_bps for one in instruments]), symbols=recording.symbols,
         bars=bars, settings=settings, sources=tuple(signals.sources),
         source_of=np.array(signals.source_of, dtype=np.int64), models=models,
+        warm_up=warm_up,
     )
 
 
 def _tape(
     recording: Recording, instruments: tuple[Instrument, ...], settings: SweepSettings, signals: _Signals
-) -> tuple[SweepTape, int]:
+) -> tuple[SweepTape, int, WarmUp]:
     engine = settings.engine
     kernel_ = SignalKernel(
         recording.symbols, recording.interval_ns, engine.market, engine.signals, [i.tick_size for i in instruments]
     )
+    fees = np.array([one.taker_fee_bps for one in instruments])
+    warm_up = _warm_up(recording, kernel_, fees, engine.funding_rate_8h)
     parts: dict[str, list[Any]] = {name: [] for name in SweepTape._fields}
     parts["cost_bps"].append(kernel_.out[None, :, col.TAKER_COST_BPS].copy())
     spans: list[tuple[int, int]] = []
@@ -176,7 +189,10 @@ def _tape(
         _append(parts, ts_ns, ohlcv, present, columns, len(recording.symbols))
     moments = np.concatenate(parts["ts_ns"])
     joined = {name: np.ascontiguousarray(np.concatenate(arrays)) for name, arrays in parts.items() if arrays}
+    known = warm_up.funding_8h
+    start = known[-1] if len(known) else np.full(len(fees), engine.funding_rate_8h)
     joined.update(_funding(recording, instruments, settings, moments))
+    joined["funding_8h"] = np.ascontiguousarray(_known_rates(recording, recording.symbols, start, moments))
     shadows = signals.shadows
     tape = SweepTape(**joined | {
         "signal_from": np.array(signal_from, dtype=np.int64),
@@ -189,7 +205,37 @@ def _tape(
         "shadow_r": np.array([one[2] for one in shadows], dtype=np.float64),
         "holes": np.array(signals.holes, dtype=np.int64).reshape(-1, 3),
     })
-    return tape, int(tape.present.sum())
+    return tape, int(tape.present.sum()), warm_up
+
+
+def _warm_up(recording: Recording, kernel_: SignalKernel, fees: Floats, assumed_8h: float) -> WarmUp:
+    """Let measures and calibration see the bars from before the range, as ``engine.market.Market.warm`` does."""
+    costs, times = [np.zeros((0, len(fees)))], [np.zeros(0, dtype=np.int64)]
+    for ts_ns, ohlcv, present, _ in recording.chunks_before():
+        columns = kernel_.advance_all(ts_ns, ohlcv, present)
+        costs.append(round_trip_bps(fees, columns[:, :, col.SLIPPAGE_BPS], columns[:, :, col.SPREAD_BPS]))
+        times.append(np.asarray(ts_ns, dtype=np.int64))
+    start = np.full(len(fees), assumed_8h)
+    rates = start[None, :][:0]
+    if recording.earlier is not None:
+        rates = _known_rates(recording.earlier, recording.symbols, start, np.concatenate(times))
+    return WarmUp(np.concatenate(costs), rates)
+
+
+def round_trip_bps(fees: Floats, slippage_bps: Floats, spread_bps: Floats) -> Floats:
+    """What a round trip costs a model's position, as ``engine.market.Market`` tells the models."""
+    return 2.0 * (fees + slippage_bps) + spread_bps
+
+
+def _known_rates(recording: Recording, symbols: Sequence[str], start: Floats, moments: Ints) -> Floats:
+    """The newest funding rates known at *moments* (T,), per 8 hours (T, S); *start* (S,) before the first one."""
+    known = np.repeat(start[None, :], len(moments), axis=0)
+    for index, symbol in enumerate(symbols):
+        if symbol in recording.funding:
+            times = np.asarray(recording.funding[symbol][0], dtype=np.int64)
+            table = np.array([start[index], *recording.funding_8h[symbol]])
+            known[:, index] = table[np.searchsorted(times, moments, side="right")]
+    return known
 
 
 def _walk(
@@ -263,8 +309,8 @@ def _refuse_bad_bars(recording: Recording, ts_ns: Ints, ohlcv: Floats, present: 
 def _funding(
     recording: Recording, instruments: tuple[Instrument, ...], settings: SweepSettings, moments: Ints
 ) -> dict[str, Any]:
-    """Funding times and rates as the venue charges them, and the newest known rate as the engine estimates with."""
-    counts, rates, starts, estimates = [], [], [0], []
+    """Funding times and rates as the venue charges them."""
+    counts, rates, starts = [], [], [0]
     for one in instruments:
         times, values = recording.funding.get(one.symbol, ((), ()))
         schedule = FundingSchedule(
@@ -275,13 +321,9 @@ def _funding(
         counts.append(np.searchsorted(np.array([moment for moment, _ in due], dtype=np.int64), moments, side="right"))
         rates += [rate for _, rate in due]
         starts.append(len(rates))
-        known = np.searchsorted(np.asarray(times, dtype=np.int64), moments, side="right")
-        table = np.array([settings.engine.funding_rate_8h, *recording.funding_8h.get(one.symbol, ())])
-        estimates.append(table[known])
     return {
         "funding_count": np.ascontiguousarray(np.stack(counts, axis=1).astype(np.int64)),
         "funding_rate": np.array(rates, dtype=np.float64), "funding_from": np.array(starts, dtype=np.int64),
-        "funding_8h": np.ascontiguousarray(np.stack(estimates, axis=1)),
     }
 
 

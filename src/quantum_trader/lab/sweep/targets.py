@@ -14,7 +14,8 @@ from quantum_trader.domain.market import MarketBatch
 from quantum_trader.engine.stage import EXPECTED_HOLD_SHARE
 from quantum_trader.lab.sweep.columns import measure
 from quantum_trader.lab.sweep.grid import Setting
-from quantum_trader.lab.sweep.layout import SweepTape, Targets
+from quantum_trader.lab.sweep.layout import Targets
+from quantum_trader.lab.sweep.market import SweepMarket, WarmUp, round_trip_bps
 from quantum_trader.lab.sweep.walk_forward import EMBARGO_DAYS
 from quantum_trader.market.arrays import Floats
 from quantum_trader.market.recording import Recording
@@ -57,24 +58,37 @@ class _Decisions:
         )
 
 
-def targets_of(recording: Recording, tape: SweepTape, fee_bps: Floats, forecasts: Forecasts) -> Targets:
+def targets_of(recording: Recording, market: SweepMarket, forecasts: Forecasts) -> Targets:
     """Take *forecasts* through *recording* as the engine does, and keep what they want at each moment.
 
-    *tape* is that of the recording, *fee_bps* (S,) the taker fees. Raises ModelError.
+    *market* is made of the recording. The bars from before the range come first. Raises ModelError.
     """
+    tape, interval_ns = market.tape, recording.interval_ns
+    _warm_up(recording, market.warm_up, forecasts)
     decisions, row, first = _Decisions(forecasts), [], 0
     for ts_ns, ohlcv, present, _ in recording.chunks():
         here = slice(first, first + len(ts_ns))
         measures = tape.measures[here, 1:]
-        costs = 2.0 * (fee_bps + measures[:, :, measure.SLIPPAGE_BPS]) + measures[:, :, measure.SPREAD_BPS]
+        slippage_bps, spread_bps = measures[:, :, measure.SLIPPAGE_BPS], measures[:, :, measure.SPREAD_BPS]
+        costs = round_trip_bps(market.fee_bps, slippage_bps, spread_bps)
         funding = tape.funding_8h[here]
         for at, moment in enumerate(ts_ns.tolist()):
-            batch = MarketBatch(moment, recording.interval_ns, ohlcv[at], present[at])
+            batch = MarketBatch(moment, interval_ns, ohlcv[at], present[at])
             if forecasts.take(batch, costs[at], funding[at]):
                 decisions.keep()
             row.append(decisions.newest)
         first = here.stop
     return decisions.targets(row)
+
+
+def _warm_up(recording: Recording, known: WarmUp, forecasts: Forecasts) -> None:
+    """Show *forecasts* the bars from before the range."""
+    row = 0
+    for ts_ns, ohlcv, present, _ in recording.chunks_before():
+        for at, moment in enumerate(ts_ns.tolist()):
+            batch = MarketBatch(moment, recording.interval_ns, ohlcv[at], present[at])
+            forecasts.take(batch, known.costs_bps[row], known.funding_8h[row])
+            row += 1
 
 
 def embargo_of(settings: Iterable[Setting]) -> int:
