@@ -25,6 +25,7 @@ from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market.recording import RecordingSettings
 from quantum_trader.market.regime import MarketSettings
 from quantum_trader.models.loading import ModelSettings
+from quantum_trader.models.score_file import SCORE_FILES
 from quantum_trader.policy.enforcement import SWITCHES, OrchestratorIntegrationConfig
 from quantum_trader.policy.profiles import ActiveProfile, get_active_profile
 from quantum_trader.risk.guard import RiskLimits
@@ -152,6 +153,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             del plain[section][key]
         for entry in plain[MODELS]:
             entry["model"] = Path(entry["model"]).name  # where the file lies decides nothing
+            if isinstance(file := entry["params"].get("file"), str):
+                entry["params"]["file"] = Path(file).name
         for key in _SET_ELSEWHERE:
             section, _, name = key.partition(".")
             del plain[section][name]
@@ -293,11 +296,17 @@ def _beside(given: Any, file: Path) -> Any:
     """The models of a settings *file*, whose own files are looked for beside it."""
     if not isinstance(given, list):
         return given
-    return [
-        {**entry, "model": str(file.parent / entry["model"])}  # an absolute path stays as it is
-        if isinstance(entry, dict) and ".py:" in str(entry.get("model")) else entry
-        for entry in given
-    ]
+    return [_with_paths(entry, file.parent) if isinstance(entry, dict) else entry for entry in given]
+
+
+def _with_paths(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """One model's *entry* with the paths of its files in *folder*; an absolute path stays as it is."""
+    entry, model, params = {**entry}, str(entry.get("model")), entry.get("params")
+    if ".py:" in model or Path(model).suffix.lower() in SCORE_FILES:
+        entry["model"] = str(folder / model)
+    if model == "ScoreFile" and isinstance(params, dict) and isinstance(params.get("file"), str):
+        entry["params"] = {**params, "file": str(folder / params["file"])}
+    return entry
 
 
 def _models(given: Any, source: str) -> tuple[ModelSettings, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,10 +27,13 @@ from quantum_trader.models.forecast import (
     ForecastSettings,
     duration_ns,
 )
-from quantum_trader.models.history import BarHistory, Completed
+from quantum_trader.models.history import CLOSE, BarHistory, Completed
 from quantum_trader.models.port import FIELDS, Exit, FrameModel, Model, Panel
+from quantum_trader.models.whole_bars import WholeBars
 
 ATR_BARS: Final = 23  # bars that an ATR(22) needs
+FRAME_SPAN: Final = 2  # a column model is called on its warm-up's bars, found among so many times as many intervals
+_MOST_ROWS: Final = 100_000
 
 
 class ModelError(InputError):
@@ -45,6 +50,7 @@ class LoadedModel(msgspec.Struct, kw_only=True):
     exit: Exit = Exit()
     symbols: tuple[str, ...] = ()  # those it is for; empty: all
     file: str = ""  # the user's file; empty for a built-in model
+    code: str = ""  # hash of its source, its class and its parameters: what the look-ahead check has judged
 
     @property
     def length_ns(self) -> int:
@@ -55,6 +61,23 @@ class LoadedModel(msgspec.Struct, kw_only=True):
     def horizon_ns(self) -> int:
         """For how long its score is meant, in nanoseconds."""
         return duration_ns(self.model.horizon, f"{self.name}.horizon")
+
+
+class ScoreTable(msgspec.Struct, frozen=True):
+    """The scores (T, S) of a column model over a whole recording, with the closes that they were made of."""
+
+    first_ns: int
+    length_ns: int
+    closes: Floats
+    scores: Floats
+
+    def scores_at(self, bar: Completed) -> Floats | None:
+        """The scores (S,) of *bar*; None where it is not among the bars that the table was made of."""
+        row, rest = divmod(bar.ts_ns - self.first_ns, self.length_ns)
+        if rest or not 0 <= row < len(self.closes):
+            return None
+        same = np.array_equal(self.closes[row], bar.bars[CLOSE], equal_nan=True)
+        return self.scores[row] if same else None
 
 
 class Lack(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +127,7 @@ class Forecasts:
                 )
         self.symbols, self.models = symbols, tuple(models)
         self.length_ns, self.exit = first.length_ns, first.exit
-        capacity = max(ATR_BARS, *(loaded.model.warmup for loaded in models))
+        capacity = max(ATR_BARS, *(panel_rows(loaded.model) for loaded in models))
         self.history = BarHistory(symbols, base_ns, self.length_ns, capacity)
         count = len(symbols)
         horizon_ns = max(loaded.horizon_ns for loaded in models)
@@ -115,6 +138,7 @@ class Forecasts:
         self._wanted = np.array([
             [not loaded.symbols or symbol in loaded.symbols for symbol in symbols] for loaded in models
         ])
+        self._tables: dict[int, ScoreTable] = {}  # number of a column model -> its scores over the recording
         self.horizon_hours = horizon_ns / NS_PER_HOUR
         self.out = self.combined.out
         self.features_ts = np.full(count, -1, dtype=np.int64)  # open of the newest base bar in each symbol's forecast
@@ -159,6 +183,22 @@ class Forecasts:
 
     # ------------------------------------------------------------------ bars
 
+    @property
+    def has_columns(self) -> bool:
+        """Whether one of the models computes whole columns."""
+        return any(isinstance(loaded.model, FrameModel) for loaded in self.models)
+
+    def use_columns(self, bars: WholeBars) -> None:
+        """Compute the scores of the column models over all *bars* of the run now; each bar's are then looked up.
+
+        Raises ModelError.
+        """
+        for number, loaded in enumerate(self.models):
+            if isinstance(loaded.model, FrameModel) and len(bars.opens):
+                self._tables[number] = ScoreTable(
+                    int(bars.opens[0]), bars.length_ns, bars.fields[CLOSE], column_scores(loaded, bars)
+                )
+
     def take(self, batch: MarketBatch, cost_bps: Any, funding_8h: Any) -> bool:
         """Take the base bars of one moment; True where forecasts are new (``decided`` says for which symbols).
 
@@ -179,7 +219,7 @@ class Forecasts:
         """Learn from a completed bar, ask every model for its scores, and forecast."""
         for single in {id(one): one for one in (*self.single, self.combined)}.values():
             single.learn(bar)
-        scores = [self._scores_of(number) for number in range(len(self.models))]
+        scores = [self._scores_of(number, bar) for number in range(len(self.models))]
         for single, own in zip(self.single, scores, strict=True):
             single.forecast(own, bar.present, cost_bps, funding_8h)
         if len(self.models) > 1:
@@ -192,14 +232,18 @@ class Forecasts:
         self.decided |= bar.present
         self.decisions += 1
 
-    def _scores_of(self, number: int) -> Floats:
-        """The scores (S,) of one model now; NaN for symbols that it lacks bars of, or is not for."""
+    def _scores_of(self, number: int, bar: Completed) -> Floats:
+        """The scores (S,) of one model at *bar*; NaN for symbols that it lacks bars of, or is not for."""
         loaded = self.models[number]
         count = len(self.symbols)
         warm = (self.history.seen >= loaded.model.warmup) & self._wanted[number]
         if not warm.any():
             return np.full(count, np.nan)
-        panel = self.history.panel(loaded.model.needs, loaded.model.warmup)
+        table = self._tables.get(number)
+        looked_up = table.scores_at(bar) if table is not None else None
+        if looked_up is not None:
+            return np.where(warm, looked_up, np.nan)
+        panel = self.history.panel(loaded.model.needs, panel_rows(loaded.model))
         return np.where(warm, scores_of(loaded, panel), np.nan)
 
     # ------------------------------------------------------------------ state
@@ -233,26 +277,69 @@ class Forecasts:
 def scores_of(loaded: LoadedModel, panel: Panel) -> Floats:
     """The scores (S,) that a model gives for *panel*. Raises ModelError naming the model and the line at fault."""
     count = len(panel.symbols)
-    try:
-        with np.errstate(all="ignore"):
-            model = loaded.model
-            given = model.score(panel) if isinstance(model, Model) else _frame_scores(model, panel)
-        scores = np.asarray(given, dtype=np.float64)
-    except Exception as error:
-        raise ModelError(f"{loaded.name}: {_where(error, loaded.file)}{type(error).__name__}: {error}") from error
+    model = loaded.model
+    scores = _called(loaded, lambda: model.score(panel) if isinstance(model, Model) else _frame_scores(model, panel))
     if scores.shape != (count,):
         raise ModelError(f"{loaded.name}: gave scores of shape {scores.shape}; expected {count}, one for each symbol")
-    if np.isinf(scores).any():
-        at = int(np.flatnonzero(np.isinf(scores))[0])
-        raise ModelError(f"{loaded.name}: the score of {panel.symbols[at]} is infinite; NaN says that there is no view")
+    _check_finite(loaded, scores, panel.symbols)
     return scores
 
 
+def column_scores(loaded: LoadedModel, bars: WholeBars) -> Floats:
+    """The scores (T, S) of a column model over all *bars* at once; NaN where a symbol has no bar.
+
+    Raises ModelError as :func:`scores_of` does.
+    """
+    model, count = loaded.model, len(bars.symbols)
+    assert isinstance(model, FrameModel)
+    panel = bars.panel(model.needs, len(bars.opens) - 1, len(bars.opens))
+    scores = np.full((len(bars.opens), count), np.nan)
+    for s in range(count):
+        known = ~np.isnan(panel.field(model.needs[0])[:, s])
+        if known.any():
+            scores[known, s] = _called(loaded, partial(_whole_column, model, panel, s))
+            bars_known = np.cumsum(known)
+            bars_known[panel_rows(model):] -= bars_known[: -panel_rows(model)].copy()
+            scores[bars_known < model.warmup, s] = np.nan  # a call has no score there either
+    _check_finite(loaded, scores, bars.symbols)
+    return scores
+
+
+def _whole_column(model: FrameModel, panel: Panel, index: int) -> Floats:
+    return frame_scores(model, frame_of(model, panel, index))
+
+
+def _called(loaded: LoadedModel, ask: Callable[[], Any]) -> Floats:
+    """What the user's code gives as numbers; ModelError with the model and the line where it raises."""
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, where every value is NaN
+            return np.asarray(ask(), dtype=np.float64)
+    except Exception as error:
+        raise ModelError(f"{loaded.name}: {_where(error, loaded.file)}{type(error).__name__}: {error}") from error
+
+
+def _check_finite(loaded: LoadedModel, scores: Floats, symbols: tuple[str, ...]) -> None:
+    """Raise ModelError where a score is infinite."""
+    endless = np.argwhere(np.isinf(scores))
+    if len(endless):
+        symbol = symbols[int(endless[0][-1])]
+        raise ModelError(f"{loaded.name}: the score of {symbol} is infinite; NaN says that there is no view")
+
+
+def panel_rows(model: Model | FrameModel) -> int:
+    """Intervals of the panel that *model* is called with."""
+    return model.warmup if isinstance(model, Model) else min(FRAME_SPAN * model.warmup, _MOST_ROWS)
+
+
 def _frame_scores(model: FrameModel, panel: Panel) -> Floats:
-    """The newest score of each symbol, from the frame of its panel."""
-    return np.array([
-        float(frame_scores(model, frame_of(model, panel, s))[-1]) for s in range(len(panel.symbols))
-    ])
+    """The newest score of each symbol, from the frame of its last *warmup* bars; NaN where it has fewer."""
+    scores = np.full(len(panel.symbols), np.nan)
+    for s in range(len(panel.symbols)):
+        frame = frame_of(model, panel, s).tail(model.warmup)
+        if frame.height == model.warmup:
+            scores[s] = frame_scores(model, frame)[-1]
+    return scores
 
 
 def frame_of(model: FrameModel, panel: Panel, index: int) -> Any:

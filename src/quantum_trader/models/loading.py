@@ -18,9 +18,10 @@ from quantum_trader.domain.errors import ConfigError
 from quantum_trader.models.forecast import ForecastSettings
 from quantum_trader.models.forecasts import Forecasts, LoadedModel
 from quantum_trader.models.port import Exit, FrameModel, Model
+from quantum_trader.models.score_file import SCORE_FILES, ScoreFile
 
 INTRADAY: Final = "intraday-demo"  # the compiled ensemble of six intraday models; it stands outside the port's classes
-BUILT_IN: Final[Mapping[str, type[Model]]] = {}  # the trend set comes with the forecasts' next issue
+BUILT_IN: Final[Mapping[str, type[Model]]] = {"ScoreFile": ScoreFile}  # the trend set comes with the next issue
 
 _PREFIX: Final = "quantum_trader_user_model_"
 
@@ -28,7 +29,7 @@ _PREFIX: Final = "quantum_trader_user_model_"
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One ``[[models]]`` entry of a settings file."""
 
-    model: str  # a built-in name, or FILE.py:Class
+    model: str  # a built-in name, FILE.py:Class, or a CSV or Parquet file of scores
     name: str = ""  # as shown in records and reports; empty: the class's own name
     params: dict[str, Any] = msgspec.field(default_factory=dict)
     prior: tuple[float, float] = (0.0, 0.5)  # mean and deviation of the annual gross portfolio Sharpe ratio
@@ -39,21 +40,28 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     @property
     def shown(self) -> str:
         """Its name in records and reports."""
-        return self.name or self.model.rpartition(":")[2]
+        path = Path(self.model)
+        return self.name or (path.stem if path.suffix in SCORE_FILES else self.model.rpartition(":")[2])
 
 
-def load_model(settings: ModelSettings, folder: Path | None = None) -> LoadedModel:
+def load_model(settings: ModelSettings, folder: Path | None = None, *, fresh: bool = False) -> LoadedModel:
     """The model that *settings* name; a relative FILE.py is looked for in *folder*, then in the current one.
 
-    Runs the user's file. Raises ConfigError naming what is wrong with it.
+    Runs the user's file: once for each content, or once more where *fresh* is asked for. Raises ConfigError naming what
+    is wrong with it.
     """
-    kind, file, source = _class_of(settings.model, folder)
-    params = _params(kind, settings)
-    digest = hashlib.sha256(source)
-    stated = [settings.model.rpartition(":")[2], params, settings.exit, settings.prior, settings.symbols]
+    kind, file, source = _class_of(settings.model, folder, fresh)
+    given, source = _score_file(settings, folder, source) if kind is ScoreFile else (settings, source)
+    params = _params(kind, given)
+    digest, code = hashlib.sha256(source), hashlib.sha256(source)
+    # Where a score file lies decides nothing; its content is part of the source.
+    stated_params = msgspec.structs.replace(params, file="") if kind is ScoreFile else params
+    name = "ScoreFile" if kind is ScoreFile else settings.model.rpartition(":")[2]
+    stated = [name, stated_params, settings.exit, settings.prior, settings.symbols]
     digest.update(msgspec.json.encode(stated, order="deterministic"))
+    code.update(msgspec.json.encode([name, stated_params], order="deterministic"))
     return LoadedModel(
-        name=settings.shown, model=kind(params), fingerprint=digest.hexdigest(),
+        name=settings.shown, model=kind(params), fingerprint=digest.hexdigest(), code=code.hexdigest(),
         forecast=ForecastSettings(prior_mean=settings.prior[0], prior_sd=settings.prior[1]),
         exit=settings.exit or kind.exit, symbols=settings.symbols, file=str(file) if file is not None else "",
     )
@@ -80,8 +88,12 @@ def make_forecasts(settings: Sequence[ModelSettings], symbols: tuple[str, ...], 
     return Forecasts(symbols, base_ns, loaded) if loaded else None
 
 
-def _class_of(text: str, folder: Path | None) -> tuple[type[Model] | type[FrameModel], Path | None, bytes]:
+def _class_of(
+    text: str, folder: Path | None, fresh: bool = False
+) -> tuple[type[Model] | type[FrameModel], Path | None, bytes]:
     """The class named by *text*, its file and its source."""
+    if Path(text).suffix.lower() in SCORE_FILES:
+        return ScoreFile, None, inspect.getsource(ScoreFile).encode()
     path, colon, name = text.rpartition(":")
     if not colon or not path.endswith(".py"):
         if text in BUILT_IN:
@@ -94,7 +106,7 @@ def _class_of(text: str, folder: Path | None) -> tuple[type[Model] | type[FrameM
         raise ConfigError(f"--model {text!r}: is no built-in model ({', '.join((*BUILT_IN, INTRADAY))}){hint}")
     file = _find(Path(path), folder)
     source = file.read_bytes()
-    found = getattr(_run_file(file, source), name, None)
+    found = getattr(_run_file(file, source, fresh), name, None)
     if found is None:
         names = _model_names(file, source)
         known = f"it has {', '.join(names)}" if names else "it has no model class"
@@ -109,12 +121,25 @@ def _find(path: Path, folder: Path | None) -> Path:
     for place in places:
         if place.is_file():
             return place.resolve()
-    raise ConfigError(f"--model {path}: there is no such file; `quantum-trader model new NAME` writes one")
+    hint = "" if path.suffix.lower() in SCORE_FILES else "; `quantum-trader model new NAME` writes one"
+    raise ConfigError(f"--model {path}: there is no such file{hint}")
 
 
-def _run_file(file: Path, source: bytes) -> ModuleType:
-    """Run the user's *file* once for each content, with its folder importable."""
+def _score_file(settings: ModelSettings, folder: Path | None, source: bytes) -> tuple[ModelSettings, bytes]:
+    """*settings* with the path of the score file among the parameters, and its content behind the *source*."""
+    named = Path(settings.model).suffix.lower() in SCORE_FILES
+    name = settings.model if named else settings.params.get("file")
+    if not isinstance(name, str) or Path(name).suffix.lower() not in SCORE_FILES:
+        raise ConfigError(f"ScoreFile: params.file = {name!r}: name a CSV or Parquet file, as \"scores.csv\"")
+    path = _find(Path(name), folder)
+    return msgspec.structs.replace(settings, params={**settings.params, "file": str(path)}), source + path.read_bytes()
+
+
+def _run_file(file: Path, source: bytes, fresh: bool = False) -> ModuleType:
+    """Run the user's *file* once for each content (once more where *fresh*), with its folder importable."""
     name = _PREFIX + hashlib.sha256(str(file).encode() + source).hexdigest()[:16]
+    if fresh:
+        sys.modules.pop(name, None)
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)

@@ -97,12 +97,12 @@ class NoParams(msgspec.Struct, frozen=True):
 class _Forecasts:
     """What both forms of a model state about themselves."""
 
-    bars: ClassVar[str] = "1d"  # the interval of its bars, as "1h", "4h", "1d"
+    bars: str = "1d"  # the interval of its bars, as "1h", "4h", "1d"
     warmup: ClassVar[int] = 100  # bars that a score needs, the newest one included
-    horizon: ClassVar[str] = "7d"  # for how long a score is meant, as "12h", "7d"
+    horizon: str = "7d"  # for how long a score is meant, as "12h", "7d"
     needs: ClassVar[tuple[str, ...]] = ("close",)  # of open, high, low, close, volume, funding
     exit: Exit = Exit()
-    tolerance: ClassVar[float] = 1e-9  # by how much (relative) more history than *warmup* may change a score
+    tolerance: ClassVar[float] = 1e-6  # by how much (relative) more history than *warmup* may change a score
 
     Params: ClassVar[type[msgspec.Struct]] = NoParams
 

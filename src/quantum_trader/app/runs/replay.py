@@ -13,6 +13,7 @@ import numpy as np
 from quantum_trader import __version__
 from quantum_trader.app.runs.journal_sink import JournalSink
 from quantum_trader.app.runs.live_settings import FOLDER_FILE
+from quantum_trader.app.runs.model_bars import use_columns
 from quantum_trader.app.runs.model_facts import model_facts
 from quantum_trader.app.runs.observation_files import ObservationFiles
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, OperatorRequests
@@ -105,6 +106,7 @@ class Run:
         self.settings, self._options = settings, options
         self.recording = open_recording(**settings.recording_arguments())
         self.forecasts = make_forecasts(settings.models, tuple(self.recording.symbols), self.recording.interval_ns)
+        use_columns(self.forecasts, self.recording)
         intents = RecordedIntents(self._recorded_intents())
         if options.state_dir is not None:
             check_replay_folder(options.state_dir)
