@@ -42,11 +42,11 @@ from quantum_trader.models.whole_bars import WholeBars
 
 CHECK_VERSION: Final = 1  # a model that has passed another version is checked again
 CUTS: Final = 240  # moments at which the future of a column is cut off and replaced
-PASSES_CUT: Final = (0.35, 0.7)  # of the rows, where the future of a panel model's recording is
+PASSES_CUT: Final = (0.25, 0.4, 0.55, 0.7, 0.9)  # of the rows, where the future of a panel model's recording is
 CALLS: Final = 48  # moments at which columns are compared with calls
 LEAST_BARS: Final = 60  # bars beside the warm-up without which nothing is judged
 SLOWEST_CALL_S: Final = 1.0  # that the scores of one bar may take
-TIME_LIMIT_S: Final = 10.0  # of one pass; slow models are judged on fewer bars
+TIME_LIMIT_S: Final = 4.0  # of one pass; slow models are judged on fewer bars
 LEAST_ROWS: Final = 120
 KNOWS_NEXT: Final = 0.2  # correlation of a score's changes with the return after it that no honest score has
 _CERTAIN: Final = 6.0  # standard errors of that correlation

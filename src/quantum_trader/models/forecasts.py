@@ -50,6 +50,7 @@ class LoadedModel(msgspec.Struct, kw_only=True):
     exit: Exit = Exit()
     symbols: tuple[str, ...] = ()  # those it is for; empty: all
     file: str = ""  # the user's file; empty for a built-in model
+    source: str = ""  # what names it: FILE.py:Class, a file of scores, or a built-in name
     code: str = ""  # hash of its source, its class and its parameters: what the look-ahead check has judged
 
     @property

@@ -44,6 +44,12 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return self.name or (path.stem if path.suffix in SCORE_FILES else self.model.rpartition(":")[2])
 
 
+    @property
+    def is_intraday(self) -> bool:
+        """Whether it names the compiled ensemble instead of a model."""
+        return self.model == INTRADAY
+
+
 def load_model(settings: ModelSettings, folder: Path | None = None, *, fresh: bool = False) -> LoadedModel:
     """The model that *settings* name; a relative FILE.py is looked for in *folder*, then in the current one.
 
@@ -62,6 +68,7 @@ def load_model(settings: ModelSettings, folder: Path | None = None, *, fresh: bo
     code.update(msgspec.json.encode([name, stated_params], order="deterministic"))
     return LoadedModel(
         name=settings.shown, model=kind(params), fingerprint=digest.hexdigest(), code=code.hexdigest(),
+        source=settings.params["file"] if settings.model == "ScoreFile" else settings.model,
         forecast=ForecastSettings(prior_mean=settings.prior[0], prior_sd=settings.prior[1]),
         exit=settings.exit or kind.exit, symbols=settings.symbols, file=str(file) if file is not None else "",
     )

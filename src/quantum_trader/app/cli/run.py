@@ -110,9 +110,20 @@ def run_command(
     from quantum_trader.app.runs.intent_file import read_intents
     from quantum_trader.app.runs.results import RunOptions
 
+    _warn_unchecked(loaded.settings)
     recorded = read_intents(intents) if intents is not None else None
     options = RunOptions(state_dir=state, records=records, intents=recorded)
     _run(loaded.settings, options, report, pace, as_json, venue == "local")
+
+
+def _warn_unchecked(settings: RunSettings) -> None:
+    """One line on standard error for each model that has not passed the look-ahead check."""
+    if settings.models:
+        from quantum_trader.app.runs.model_check import unchecked_notes
+        from quantum_trader.models.loading import load_models
+
+        for note in unchecked_notes(load_models(settings.models)):
+            typer.echo(f"warning: {note}", err=True)
 
 
 def _run(

@@ -29,6 +29,7 @@ from quantum_trader.app.runs.live_settings import (
     bind_folder,
     check_folder,
 )
+from quantum_trader.app.runs.model_check import check_before_live
 from quantum_trader.app.runs.operator_requests import OperatorRequests
 from quantum_trader.app.runs.outside_intents import BUS_TOPICS, IntentQueue, OutsideIntents
 from quantum_trader.app.runs.sole_trader import sole_trader
@@ -367,6 +368,7 @@ def run_live(
     *bus* publishes each record whose topic has a subscriber, and takes intents; None: a bus of the process's own.
     Raises ConfigError or StateError with what to do.
     """
+    check_before_live(loaded.run.settings.models, say)
     folder = StateDir(state)
     try:
         check_folder(state, loaded.live)

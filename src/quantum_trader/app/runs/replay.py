@@ -14,6 +14,7 @@ from quantum_trader import __version__
 from quantum_trader.app.runs.journal_sink import JournalSink
 from quantum_trader.app.runs.live_settings import FOLDER_FILE
 from quantum_trader.app.runs.model_bars import use_columns
+from quantum_trader.app.runs.model_check import unchecked_notes
 from quantum_trader.app.runs.model_facts import model_facts
 from quantum_trader.app.runs.observation_files import ObservationFiles
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, OperatorRequests
@@ -506,6 +507,8 @@ def facts_of(session: Run) -> RunFacts:
 def _notes(session: Run) -> list[str]:
     """What else a reader must know of the run."""
     engine, notes = session.engine, []
+    if session.forecasts is not None:
+        notes += unchecked_notes(session.forecasts.models)
     if session.intents_statement():
         notes.append(session.intents_statement())
     if session.rollout is not None and session.rollout.notice:

@@ -1,0 +1,234 @@
+"""``quantum-trader model``: write a model of one's own, check it, list and show models."""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+import typer
+
+from quantum_trader.app.cli.options import (
+    BarsOption,
+    DataOption,
+    FromOption,
+    JsonOption,
+    SymbolsOption,
+    ToOption,
+    settings_from,
+    shared_flags,
+)
+from quantum_trader.domain.errors import ConfigError, StateError
+
+if TYPE_CHECKING:
+    from quantum_trader.market.recording import Recording
+    from quantum_trader.models.loading import ModelSettings
+
+NOT_PASSED: Final = 1
+_FORMS: Final = ("Model", "FrameModel")
+
+app = typer.Typer(no_args_is_help=True, help="Your own models: write one, check it for look-ahead, list and show them.")
+
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="FILE.py:Class, a CSV or Parquet file of scores, or a built-in name.")
+]
+
+_HEAD: Final = '''"""{title}: a model of your own.
+
+    quantum-trader model check {file}:{name}
+    quantum-trader run --model {file}:{name}
+"""
+
+import msgspec
+import {library}
+
+from quantum_trader.models import Exit, {form}{more}
+
+
+class {name}({form}):
+    """Long what rose over the last days, short what fell."""
+
+    bars = "1d"  # the bars that it looks at: 1h, 4h, 1d ...
+    warmup = 60  # how many of them a score needs, the newest one included
+    horizon = "7d"  # for how long a score is meant
+    needs = ("close",)  # also open, high, low, volume, funding
+    exit = Exit(on="score", stop_atr=3)  # left when the score flips; the stop is 3 ATR(22) away
+
+    class Params(msgspec.Struct, frozen=True):
+        days: int = 28  # what a sweep varies: --grid {name}.days=7:60:7
+
+'''
+_PANEL: Final = _HEAD + '''    def score(self, panel: Panel) -> np.ndarray:
+        """One number for each symbol: above 0 long, below 0 short, NaN for no view. Its size is scaled for you."""
+        # panel.close is (warmup, symbols), oldest first; nothing later than now is in it
+        return panel.close[-1] / panel.close[-1 - self.params.days] - 1.0
+'''
+_FRAME: Final = _HEAD + '''    def scores(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame of one symbol with a column `score`: above 0 long, below 0 short, null for no view."""
+        # one row a bar, oldest first: ts and the columns of `needs`; a row may be made of earlier rows alone
+        close = pl.col("close")
+        return frame.with_columns(score=close / close.shift(self.params.days) - 1.0)
+'''
+
+
+@app.command("new")
+def new_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the file, such as my_trend.")],
+    frame: Annotated[
+        bool, typer.Option("--frame", help="The form for dataframes: whole columns of one symbol (polars).")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a commented NAME.py that runs, into the current folder."""
+    stem = name.removesuffix(".py")
+    if not re.fullmatch(r"[A-Za-z_]\w*", stem) or keyword.iskeyword(stem):
+        raise ConfigError(f"model new {name!r}: write a name of letters, digits and _, such as my_trend")
+    kind = "".join(part[:1].upper() + part[1:] for part in stem.split("_") if part) or "MyModel"
+    kind = f"{kind}Model" if kind in (*_FORMS, "Panel", "Exit") or kind[0].isdigit() else kind
+    path = Path(f"{stem}.py")
+    text = (_FRAME if frame else _PANEL).format(
+        title=kind, file=path, name=kind, form="FrameModel" if frame else "Model",
+        library="polars as pl" if frame else "numpy as np", more="" if frame else ", Panel",
+    )
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError(f"{path}: is there already; choose another name") from None
+    except OSError as error:
+        raise StateError(f"{path}: cannot be written ({error.strerror})") from None
+    if as_json:
+        _echo({"file": str(path), "model": f"{path}:{kind}"})
+        return
+    typer.echo(f"{path} written. Next:\n  quantum-trader model check {path}:{kind}\n"
+               f"  quantum-trader run --model {path}:{kind}")
+
+
+@app.command("list")
+def list_command(as_json: JsonOption = False) -> None:
+    """List the built-in models, and those in the Python files of the current folder, whose code is not run."""
+    from quantum_trader.models.loading import BUILT_IN, INTRADAY
+
+    rows = [{"model": INTRADAY, "about": "six intraday models and their ensemble, compiled; the default"}]
+    rows += [{"model": name, "about": _first_line(kind.__doc__)} for name, kind in sorted(BUILT_IN.items())]
+    for path in sorted(Path().glob("*.py")):
+        rows += [{"model": f"{path}:{name}", "about": about} for name, about in _classes(path)]
+    if as_json:
+        _echo({"models": rows})
+        return
+    width = max(len(row["model"]) for row in rows)
+    for row in rows:
+        typer.echo(f"{row['model']:<{width}}  {row['about']}")
+
+
+def _classes(path: Path) -> list[tuple[str, str]]:
+    """The model classes that a file defines, by their names alone, with the first line of their docstrings."""
+    try:
+        tree = ast.parse(path.read_text("utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return []
+    known, found = set(_FORMS), []
+    for node in tree.body:
+        bases = {ast.unparse(base).rpartition(".")[2] for base in getattr(node, "bases", ())}
+        if isinstance(node, ast.ClassDef) and bases & known:
+            known.add(node.name)
+            found.append((node.name, _first_line(ast.get_docstring(node))))
+    return found
+
+
+@app.command("show")
+def show_command(model: ModelArgument, as_json: JsonOption = False) -> None:
+    """Show what a model states about itself, and whether it has passed the check. Runs the user's file."""
+    from quantum_trader.app.runs.model_check import passed_check
+    from quantum_trader.models.loading import BUILT_IN, load_model
+    from quantum_trader.models.port import FrameModel
+
+    settings = _settings_of(model)
+    if model in BUILT_IN and model == "ScoreFile":
+        raise ConfigError("ScoreFile is shown with its file: `quantum-trader model show scores.csv`")
+    loaded = load_model(settings)
+    own, passed = loaded.model, passed_check(loaded.code)
+    content: dict[str, Any] = {
+        "model": loaded.name, "about": _first_line(type(own).__doc__),
+        "form": "columns" if isinstance(own, FrameModel) else "panel", "bars": own.bars, "warmup": own.warmup,
+        "horizon": own.horizon, "needs": list(own.needs), "exit": msgspec.to_builtins(loaded.exit),
+        "tolerance": own.tolerance, "params": msgspec.to_builtins(own.params), "code": loaded.code,
+        "checked": passed.at if passed is not None else None,
+    }
+    if as_json:
+        _echo(content)
+        return
+    content["exit"] = f"on {loaded.exit.on}, stop {loaded.exit.stop_atr:g} ATR"
+    content["needs"] = ", ".join(own.needs)
+    content["params"] = ", ".join(f"{key} = {value}" for key, value in content["params"].items()) or "none"
+    content["checked"] = f"passed {passed.at} UTC" if passed is not None else (
+        f"not passed as it is now: quantum-trader model check {model}")
+    for key, value in content.items():
+        typer.echo(f"{key:<10} {value}")
+
+
+@app.command("check")
+def check_command(
+    model: ModelArgument, data: DataOption = None, bars: BarsOption = None, symbols: SymbolsOption = None,
+    first: FromOption = None, last: ToOption = None, as_json: JsonOption = False,
+) -> None:
+    """Check a model's scores: made of the past alone, of enough of it, always the same, in time. Runs the user's file.
+
+    On the bundled bars, or on those of --data. Exit code 0 when every property holds, 1 when one does not. `live`
+    trades no model that has not passed.
+    """
+    from quantum_trader.app.runs.model_check import check_user_model, finding_lines
+
+    settings = _settings_of(model)
+    recording = _recording(data, bars, symbols, first, last)
+    report = check_user_model(settings, recording, None if as_json else _show_progress)
+    if as_json:
+        typer.echo(msgspec.json.encode(report).decode())
+    else:
+        typer.echo(f"{report.model}: {report.rows} bars of {report.bars}, {', '.join(report.symbols)}")
+        for one in report.findings:
+            typer.echo("\n".join(finding_lines(one, report.file)))
+        typer.echo("passed" if report.passed else "not passed: a replay trades it with a warning, live does not")
+    if not report.passed:
+        raise typer.Exit(NOT_PASSED)
+
+
+def _recording(
+    data: str | None, bars: str | None, symbols: str | None, first: str | None, last: str | None
+) -> Recording | None:
+    """The bars that the options name; None where they name none."""
+    if (data, bars, symbols, first, last) == (None,) * 5:
+        return None
+    from quantum_trader.market.recording import open_recording
+
+    flags = shared_flags(data, bars, symbols, first, last, None, None, {})
+    return open_recording(**settings_from(None, flags).settings.recording_arguments())
+
+
+def _show_progress(name: str, done: int, total: int) -> None:
+    import sys
+
+    if sys.stderr.isatty():
+        typer.echo(f"\r{done}/{total} {name:<12}" if name else f"\r{'':<20}\r", err=True, nl=False)
+
+
+def _settings_of(model: str) -> ModelSettings:
+    """The settings of a model by its name; ConfigError where it is no class behind the port."""
+    from quantum_trader.models.loading import ModelSettings
+
+    settings = ModelSettings(model=model)
+    if settings.is_intraday:
+        raise ConfigError(f"{model} is compiled and has no class behind the model port; docs/concepts-signals.md "
+                          "describes it, and its tests check it")
+    return settings
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]
+
+
+def _echo(content: Any) -> None:
+    typer.echo(msgspec.json.encode(content).decode())

@@ -1,0 +1,154 @@
+"""The look-ahead check of users' models: on which bars, and which files have passed it on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from quantum_trader.app.runs.model_bars import bars_of
+from quantum_trader.app.runs.state_dir import pack, unpack
+from quantum_trader.domain.errors import ConfigError, StateError
+from quantum_trader.market.generate import generated_recording
+from quantum_trader.market.recording import Recording, open_recording
+from quantum_trader.models.check import (
+    CHECK_VERSION,
+    LEAST_BARS,
+    CheckReport,
+    CheckTools,
+    Finding,
+    check_scores,
+    where_at,
+)
+from quantum_trader.models.forecasts import LoadedModel, check_model, panel_rows
+from quantum_trader.models.loading import ModelSettings, load_model
+from quantum_trader.models.score_file import ScoreFile
+from quantum_trader.policy.storage import write_atomically
+
+_GENERATED_ROWS: Final = 1_000  # made-up bars beside those of the warm-up, where no real ones are at hand
+
+
+class PassedCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that has passed the check, as it is kept in the user's state folder."""
+
+    model: str
+    file: str
+    code: str
+    version: int
+    at: str  # UTC
+
+
+def checked_folder() -> Path:
+    """Where this user's passed checks are kept."""
+    return Path.home() / ".local" / "state" / "quantum-trader" / "models"
+
+
+def passed_check(code: str) -> PassedCheck | None:
+    """The passed check of the model with this hash of source, class and parameters; None without one."""
+    try:
+        content = (checked_folder() / f"{code}.json").read_bytes()
+        kept = msgspec.json.decode(content, type=PassedCheck)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return kept if kept.code == code and kept.version == CHECK_VERSION else None
+
+
+def keep_result(report: CheckReport) -> None:
+    """Keep a passed check, and forget one that a failed check contradicts. StateError where that cannot be written."""
+    path = checked_folder() / f"{report.code}.json"
+    try:
+        if not report.passed:
+            path.unlink(missing_ok=True)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_atomically(path, msgspec.json.encode(PassedCheck(
+            model=report.model, file=report.file, code=report.code, version=CHECK_VERSION,
+            at=f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
+        )))
+    except OSError as error:
+        raise StateError(f"{path}: the result of the check cannot be kept ({error.strerror})") from None
+
+
+def check_user_model(
+    settings: ModelSettings, recording: Recording | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> CheckReport:
+    """Check the model that *settings* name on *recording* (by default on the bundled bars) and keep the result.
+
+    Raises ConfigError where the model cannot be loaded or the bars do not suit it.
+    """
+    loaded = load_model(settings, fresh=True)
+    chosen = recording if recording is not None else _bars_for(loaded)
+    check_model(loaded, chosen.interval_ns)
+    report = check_scores(loaded, bars_of(chosen, loaded.length_ns), CheckTools(
+        reload=lambda: load_model(settings, fresh=True), roundtrip=lambda state: unpack(pack(state)),
+        clock=time.perf_counter, source=_source(loaded), progress=progress,
+    ))
+    keep_result(report)
+    return report
+
+
+def _bars_for(loaded: LoadedModel) -> Recording:
+    """The bundled bars; made-up ones where the model's bars are shorter, or its warm-up is longer than they last."""
+    bundled = open_recording()
+    length, warmup = loaded.length_ns, int(loaded.model.warmup)
+    if length % bundled.interval_ns == 0:
+        if (bundled.end_ns - bundled.start_ns) // length >= warmup + LEAST_BARS:
+            return bundled
+        if isinstance(loaded.model, ScoreFile):
+            return bundled
+    return generated_recording(5, loaded.model.bars, bars=_GENERATED_ROWS + 2 * panel_rows(loaded.model))
+
+
+def _source(loaded: LoadedModel) -> str:
+    if not loaded.file:
+        return ""
+    with suppress(OSError, UnicodeDecodeError):
+        return Path(loaded.file).read_text("utf-8")
+    return ""
+
+
+def needs_check(loaded: LoadedModel) -> bool:
+    """Whether a model is the user's own, and has not passed the check as it is now."""
+    own = bool(loaded.file) or isinstance(loaded.model, ScoreFile)
+    return own and passed_check(loaded.code) is None
+
+
+def unchecked_notes(models: Sequence[LoadedModel]) -> list[str]:
+    """A sentence for each model of a run that has not passed the check."""
+    return [
+        f"{loaded.name} has not passed the look-ahead check: its result may be one that nobody can have. Run "
+        f"`quantum-trader model check {loaded.source}`; live refuses it until it passes."
+        for loaded in models if needs_check(loaded)
+    ]
+
+
+def check_before_live(models: Sequence[ModelSettings], say: Callable[[str], None]) -> None:
+    """Check every user's model that has not passed yet. Raises ConfigError where one does not pass."""
+    for settings in models:
+        if not settings.enabled or settings.is_intraday:
+            continue
+        loaded = load_model(settings)
+        if not needs_check(loaded):
+            continue
+        say(f"{loaded.name} has not passed the look-ahead check as it is now; checking it on the bundled bars")
+        report = check_user_model(settings)
+        if not report.passed:
+            failed = [one for one in report.findings if not one.passed]
+            raise ConfigError(
+                f"{loaded.name} has not passed the look-ahead check, and live trades no such model. "
+                f"{'; '.join(f'{one.name}: {one.text}' for one in failed[:2])}. `quantum-trader model check "
+                f"{loaded.source}` shows everything; --data DIR checks it on other bars"
+            )
+        say(f"{loaded.name} has passed the look-ahead check")
+
+
+def finding_lines(one: Finding, file: str) -> list[str]:
+    """A finding as lines of text."""
+    return [f"{'ok  ' if one.passed else 'FAIL'} {one.name:<12} {one.text}",
+            *(f"     {'':<12} {where_at(line, file)}" for line in one.lines)]
