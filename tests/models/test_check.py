@@ -53,7 +53,7 @@ class Forgets(Base):
 
     def score(self, panel):
         self.asked += 1
-        return (panel.close[-1] / panel.close[-10] - 1.0) * (1 + self.asked % 2)
+        return (panel.close[-1] / panel.close[-10] - 1.0) * (1 + self.asked % 7)
 
 
 class Random(Base):
@@ -75,7 +75,7 @@ class Endless(Base):
     """Divides by a range that may be none."""
 
     def score(self, panel):
-        return 1.0 / (panel.close[-1] - panel.close[-2])
+        return 1.0 / (np.max(panel.close[-9:], axis=0) - np.min(panel.close[-9:], axis=0))
 
 
 class Nothing(Base):

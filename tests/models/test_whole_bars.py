@@ -8,7 +8,7 @@ from tests.models.conftest import SYMBOLS, Feed, daily
 
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
 from quantum_trader.models.port import FIELDS
-from quantum_trader.models.whole_bars import Moments, WholeBars, rates_at, whole_bars
+from quantum_trader.models.whole_bars import BaseBars, WholeBars, rates_at, whole_bars
 
 
 def made(feed: Feed) -> WholeBars:
@@ -17,7 +17,7 @@ def made(feed: Feed) -> WholeBars:
     ts_ns, ohlcv, present = feed.ts_ns[some], feed.ohlcv[some], feed.present[some]
     funding = np.tile(feed.funding, (len(ts_ns), 1))
     parts = [
-        Moments(ts_ns[at], ohlcv[at], present[at], funding[at])
+        BaseBars(ts_ns[at], ohlcv[at], present[at], funding[at])
         for at in (slice(0, 100), slice(100, 101), slice(101, None))
     ]
     return whole_bars(SYMBOLS, NS_PER_HOUR, NS_PER_DAY, (int(ts_ns[0]), int(ts_ns[-1])), parts)

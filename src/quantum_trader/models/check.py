@@ -25,7 +25,7 @@ from quantum_trader.models.check_market import (
     with_another_future,
     with_gaps,
 )
-from quantum_trader.models.check_source import Fault, Suspect, suspects
+from quantum_trader.models.check_source import FaultKind, Suspect, suspects
 from quantum_trader.models.forecasts import (
     LoadedModel,
     ModelError,
@@ -60,7 +60,7 @@ RUNS, AHEAD, TIMING, WARM_UP, DETERMINISM, STATE, GAPS, COLUMNS, SPEED = (
 NAMES: Final = (RUNS, AHEAD, TIMING, WARM_UP, DETERMINISM, STATE, GAPS, COLUMNS, SPEED)
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class CheckFinding(msgspec.Struct, frozen=True, kw_only=True):
     """One property of a model: whether it holds, how that was found out, and the lines that may be at fault."""
 
     name: str
@@ -82,7 +82,7 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     symbols: tuple[str, ...]
     first_ns: int
     last_ns: int
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckFinding, ...]
 
 
 class CheckTools(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +103,7 @@ def check_scores(loaded: LoadedModel, bars: WholeBars, tools: CheckTools) -> Che
     """Judge the scores of a model on *bars*, which are of its own interval."""
     chosen = stretch(bars, panel_rows(loaded.model))
     subject = _Columns(loaded, chosen, tools) if isinstance(loaded.model, FrameModel) else _Calls(loaded, chosen, tools)
-    findings: list[Finding] = []
+    findings: list[CheckFinding] = []
     for done, (name, look) in enumerate(subject.properties()):
         if tools.progress is not None:
             tools.progress(name, done, _STEPS)
@@ -118,13 +118,13 @@ def check_scores(loaded: LoadedModel, bars: WholeBars, tools: CheckTools) -> Che
     )
 
 
-def _found(subject: _Subject, name: str, look: Callable[[], str], broken: bool) -> Finding:
+def _found(subject: _Subject, name: str, look: Callable[[], str], broken: bool) -> CheckFinding:
     if broken:
-        return Finding(name=name, passed=False, text="not judged: the model does not run")
+        return CheckFinding(name=name, passed=False, text="not judged: the model does not run")
     try:
-        return Finding(name=name, passed=True, text=look())
+        return CheckFinding(name=name, passed=True, text=look())
     except (_Broken, ModelError) as error:
-        return Finding(name=name, passed=False, text=str(error), lines=subject.lines(name))
+        return CheckFinding(name=name, passed=False, text=str(error), lines=subject.lines(name))
 
 
 class _Subject:
@@ -152,9 +152,9 @@ class _Subject:
         """The lines that may be at fault where property *name* does not hold."""
         columns = isinstance(self.model, FrameModel)
         faults = {
-            AHEAD: (Fault.AHEAD,) if columns else (Fault.MEMORY, Fault.FILE, Fault.AHEAD),
-            TIMING: (Fault.AHEAD, Fault.FILE),
-            DETERMINISM: (Fault.CHANCE, Fault.MEMORY), STATE: (Fault.MEMORY, Fault.CHANCE),
+            AHEAD: (FaultKind.AHEAD,) if columns else (FaultKind.MEMORY, FaultKind.FILE, FaultKind.AHEAD),
+            TIMING: (FaultKind.AHEAD, FaultKind.FILE),
+            DETERMINISM: (FaultKind.CHANCE, FaultKind.MEMORY), STATE: (FaultKind.MEMORY, FaultKind.CHANCE),
         }.get(name, ())
         found = suspects(self.tools.source, type(self.model).__name__, columns) if self.tools.source else ()
         picked = [one for fault in faults for one in found if one.fault is fault]
@@ -327,8 +327,8 @@ class _Calls(_Subject):
         rows, run, changed = len(self.bars.opens), self.again(), False
         before = dict(vars(run.model))
         done = 0
-        for share in (0.5, 0.8):
-            row = max(int(share * rows), done + 1)
+        for number, share in enumerate((0.5, 0.65, 0.8)):
+            row = max(int(share * rows) + number, done + 1)
             self.run(run, self.bars, done, row)
             done = row + 1
             saved = _state_of(run, self.tools.roundtrip)

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 
-class Fault(StrEnum):
+class FaultKind(StrEnum):
     """What a line may do wrong."""
 
     AHEAD = "reads later rows"
@@ -25,7 +25,7 @@ class Suspect(msgspec.Struct, frozen=True, kw_only=True):
     line: int
     text: str  # the line itself
     why: str
-    fault: Fault
+    fault: FaultKind
 
 
 _WINDOWED: Final = ("rolling", "ewm", "expanding", "cum_", "cum", "tail", "head")
@@ -97,57 +97,57 @@ def _parts(tree: ast.Module, name: str) -> list[ast.stmt]:
     return [wanted[line] for line in sorted(wanted)]
 
 
-def _faults(node: ast.AST, top: ast.stmt, columns: bool) -> Iterator[tuple[Fault, str]]:
+def _faults(node: ast.AST, top: ast.stmt, columns: bool) -> Iterator[tuple[FaultKind, str]]:
     if isinstance(node, ast.Call):
         yield from _of_call(node, columns)
     elif isinstance(node, ast.Subscript) and columns:
         yield from _of_index(node)
     elif isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict | ast.List | ast.Set):
         if node is top or (isinstance(top, ast.ClassDef) and node in top.body):
-            yield Fault.MEMORY, "is one object for every run in this process; keep it on self, and in state()"
+            yield FaultKind.MEMORY, "is one object for every run in this process; keep it on self, and in state()"
     elif isinstance(node, ast.Global):
-        yield Fault.MEMORY, "is shared by every run in this process; keep it on self, and in state()"
+        yield FaultKind.MEMORY, "is shared by every run in this process; keep it on self, and in state()"
 
 
-def _of_call(node: ast.Call, columns: bool) -> Iterator[tuple[Fault, str]]:
+def _of_call(node: ast.Call, columns: bool) -> Iterator[tuple[FaultKind, str]]:
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     words = {word.arg: word.value for word in node.keywords}
     if name in _TAKES_ROWS and any(map(_is_negative, [*node.args, *words.values()])):
-        yield Fault.AHEAD, f"{name} by a negative number takes a later row"
+        yield FaultKind.AHEAD, f"{name} by a negative number takes a later row"
     if isinstance(words.get("center"), ast.Constant) and words["center"].value is True:  # type: ignore[attr-defined]
-        yield Fault.AHEAD, "a centred window holds later rows"
+        yield FaultKind.AHEAD, "a centred window holds later rows"
     for key in ("strategy", "direction", "method"):
         value = getattr(words.get(key), "value", None)
         if value in ("backward", "bfill") and name not in ("join_asof", "merge_asof"):
-            yield Fault.AHEAD, "fills from later rows"
+            yield FaultKind.AHEAD, "fills from later rows"
         elif value in ("forward", "nearest") and name in ("join_asof", "merge_asof"):
-            yield Fault.AHEAD, "joins with a later row"
+            yield FaultKind.AHEAD, "joins with a later row"
     if name in _FILES:
-        yield Fault.FILE, "reads a file: each row must carry the time at which it was known"
+        yield FaultKind.FILE, "reads a file: each row must carry the time at which it was known"
     if name in _CHANCE:
-        yield Fault.CHANCE, "gives something else each time"
+        yield FaultKind.CHANCE, "gives something else each time"
     if not columns:
         return
     if name in _AHEAD:
-        yield Fault.AHEAD, _AHEAD[name]
+        yield FaultKind.AHEAD, _AHEAD[name]
     if name in _WHOLE and not _is_windowed(node):
-        yield Fault.AHEAD, f"{name} of the whole column holds later rows; use a rolling or an expanding one"
+        yield FaultKind.AHEAD, f"{name} of the whole column holds later rows; use a rolling or an expanding one"
 
 
-def _of_index(node: ast.Subscript) -> Iterator[tuple[Fault, str]]:
+def _of_index(node: ast.Subscript) -> Iterator[tuple[FaultKind, str]]:
     where = node.slice
     if isinstance(where, ast.Slice):
         if where.step is not None and _is_negative(where.step):
-            yield Fault.AHEAD, "turns the order of time"
+            yield FaultKind.AHEAD, "turns the order of time"
         elif isinstance(where.lower, ast.Constant) and isinstance(where.lower.value, int) and where.lower.value > 0:
-            yield Fault.AHEAD, "moves later rows to earlier places"
+            yield FaultKind.AHEAD, "moves later rows to earlier places"
     elif isinstance(where, ast.BinOp) and isinstance(where.right, ast.Constant):
         if isinstance(node.ctx, ast.Store) and isinstance(where.op, ast.Sub):
-            yield Fault.AHEAD, "writes a row before the one that it has read"
+            yield FaultKind.AHEAD, "writes a row before the one that it has read"
         elif isinstance(node.ctx, ast.Load) and isinstance(where.op, ast.Add):
-            yield Fault.AHEAD, "reads a later row"
+            yield FaultKind.AHEAD, "reads a later row"
     elif isinstance(node.ctx, ast.Load) and _is_negative(where):
-        yield Fault.AHEAD, "takes a row counted from the last one, which lies ahead of the others"
+        yield FaultKind.AHEAD, "takes a row counted from the last one, which lies ahead of the others"
 
 
 def _is_negative(node: ast.AST) -> bool:

@@ -102,7 +102,7 @@ class _Forecasts:
     horizon: str = "7d"  # for how long a score is meant, as "12h", "7d"
     needs: ClassVar[tuple[str, ...]] = ("close",)  # of open, high, low, close, volume, funding
     exit: Exit = Exit()
-    tolerance: ClassVar[float] = 1e-6  # by how much (relative) more history than *warmup* may change a score
+    tolerance: ClassVar[float] = 1e-6  # by how much more history may change a score, in sizes of its scores
 
     Params: ClassVar[type[msgspec.Struct]] = NoParams
 
@@ -132,6 +132,7 @@ class FrameModel(_Forecasts):
         """*frame* with a column ``score`` (any scale, above 0 long, NaN or null: no view).
 
         *frame* has one row a bar, oldest first: ``ts`` (UTC datetime of the open) and the columns of ``needs``. In a
-        replay it holds all bars so far; live it is called on the last *warmup* bars. Only past rows may enter a row.
+        replay it holds all bars of the run, and is asked for once; live it holds the last *warmup* bars. A row's score
+        may be made of that row and earlier ones alone.
         """
         raise NotImplementedError(f"{type(self).__name__}: write scores(self, frame)")

@@ -15,12 +15,13 @@ from quantum_trader.domain.errors import ConfigError, DataError, InputError
 from quantum_trader.market.arrays import Floats, Ints
 from quantum_trader.market.cells import times_of
 from quantum_trader.market.intervals import interval_ns
-from quantum_trader.market.text_tables import plain_name, read_text_table, shown, shown_columns
+from quantum_trader.market.text_tables import plain_name, shown, shown_columns
 from quantum_trader.models.forecast import duration_ns
 from quantum_trader.models.port import Model, Panel
 
 SCORE_FILES: Final = (".csv", ".parquet")
 _TIME: Final = ("ts", "time", "timestamp", "date", "datetime")
+_SEPARATORS: Final = (",", ";", "\t")
 _EMPTY: Final = ("", "nan", "null", "none", "na")
 _SHOWN_SYMBOLS: Final = 8
 
@@ -84,7 +85,8 @@ def read_scores(path: Path) -> dict[str, tuple[Ints, Floats]]:
     try:
         frame = _table(path)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise ConfigError(f"{path}: cannot be read as a table of scores: {error}") from None
+        why = str(error).partition("\n")[0]
+        raise ConfigError(f"{path}: cannot be read as a table of scores: {why}") from None
     except DataError as error:
         raise ConfigError(str(error)) from None
     columns = {plain_name(name): name for name in frame.columns}
@@ -112,7 +114,13 @@ def read_scores(path: Path) -> dict[str, tuple[Ints, Floats]]:
 def _table(path: Path) -> pl.DataFrame:
     if path.suffix.lower() == ".parquet":
         return pl.read_parquet(path)
-    return read_text_table(path.read_bytes(), str(path), ("ts", "symbol", "score"))
+    content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    head = content.partition(b"\n")[0]
+    separator = max(_SEPARATORS, key=lambda one: head.count(one.encode()))
+    frame = pl.read_csv(content, separator=separator, infer_schema=False)
+    if not frame.height:
+        raise DataError(f"{path}: holds a header and no row; nothing to read")
+    return frame
 
 
 def _symbol(name: Any) -> str:

@@ -14,7 +14,7 @@ from quantum_trader.models.history import CLOSE, FUNDING, HIGH, LOW, OPEN, VOLUM
 from quantum_trader.models.port import FIELDS, Panel
 
 
-class Moments(NamedTuple):
+class BaseBars(NamedTuple):
     """Consecutive base bars: opens (n,), bars (n, S, 5), which are there (n, S), funding rates known then (n, S)."""
 
     ts_ns: Ints
@@ -82,7 +82,7 @@ def _merge(ts_ns, ohlcv, present, funding, length_ns, first, fields):  # type: i
 
 
 def whole_bars(
-    symbols: tuple[str, ...], interval_ns: int, length_ns: int, span: tuple[int, int], moments: Iterable[Moments]
+    symbols: tuple[str, ...], interval_ns: int, length_ns: int, span: tuple[int, int], moments: Iterable[BaseBars]
 ) -> WholeBars:
     """The bars of *length_ns* that base bars of *interval_ns* make; *span*: first and last base bar's open.
 

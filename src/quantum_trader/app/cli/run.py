@@ -110,7 +110,6 @@ def run_command(
     from quantum_trader.app.runs.intent_file import read_intents
     from quantum_trader.app.runs.results import RunOptions
 
-    _warn_unchecked(loaded.settings)
     recorded = read_intents(intents) if intents is not None else None
     options = RunOptions(state_dir=state, records=records, intents=recorded)
     _run(loaded.settings, options, report, pace, as_json, venue == "local")
@@ -137,6 +136,7 @@ def _run(
     from quantum_trader.app.report.html import html_report
     from quantum_trader.app.report.tables import PIPE_WIDTH, print_report
 
+    _warn_unchecked(settings)
     started, state = time.perf_counter(), options.state_dir
     result = _watched(settings, options, pace, Console(stderr=True), local)
     if state is not None:

@@ -19,9 +19,9 @@ from quantum_trader.market.recording import Recording, open_recording
 from quantum_trader.models.check import (
     CHECK_VERSION,
     LEAST_BARS,
+    CheckFinding,
     CheckReport,
     CheckTools,
-    Finding,
     check_scores,
     where_at,
 )
@@ -148,7 +148,7 @@ def check_before_live(models: Sequence[ModelSettings], say: Callable[[str], None
         say(f"{loaded.name} has passed the look-ahead check")
 
 
-def finding_lines(one: Finding, file: str) -> list[str]:
+def finding_lines(one: CheckFinding, file: str) -> list[str]:
     """A finding as lines of text."""
     return [f"{'ok  ' if one.passed else 'FAIL'} {one.name:<12} {one.text}",
             *(f"     {'':<12} {where_at(line, file)}" for line in one.lines)]

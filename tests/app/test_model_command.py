@@ -1,0 +1,191 @@
+"""`quantum-trader model`, and what a run and `live` do with a model that has not passed the check."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from quantum_trader.app.cli.main import app
+from quantum_trader.app.runs.model_check import check_before_live, passed_check
+from quantum_trader.app.runs.replay import memory_run
+from quantum_trader.app.settings import load_settings
+from quantum_trader.domain.errors import ConfigError
+from quantum_trader.models.loading import ModelSettings, load_model
+
+MONTH = ("run", "--exit", "--from", "2018-01-01", "--to", "2018-01-14", "--json")
+
+COUNTED = '''
+import polars as pl
+from quantum_trader.models import FrameModel
+
+
+class Counted(FrameModel):
+    bars, warmup, horizon = "4h", 40, "3d"
+    heights = []
+
+    def scores(self, frame):
+        self.heights.append(frame.height)
+        return frame.with_columns(score=pl.col("close") / pl.col("close").shift(18) - 1.0)
+'''
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own, and an empty current folder."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return work
+
+
+def call(*arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of one command."""
+    result = CliRunner().invoke(app, list(arguments))
+    return result.exit_code, result.stdout, result.stderr
+
+
+def told(*arguments: str) -> Any:
+    """The JSON document of one command."""
+    return json.loads(call(*arguments, "--json")[1])
+
+
+@pytest.mark.parametrize("form", [(), ("--frame",)])
+def test_a_new_model_is_written_passes_the_check_and_is_listed(form: tuple[str, ...]) -> None:
+    """As `new` leaves it, with its next commands."""
+    code, out, _ = call("model", "new", "my_trend", *form)
+    assert code == 0
+    assert "quantum-trader model check my_trend.py:MyTrend" in out
+    assert told("model", "show", "my_trend.py:MyTrend")["checked"] is None
+
+    report = told("model", "check", "my_trend.py:MyTrend")
+
+    assert report["passed"]
+    assert [one["name"] for one in report["findings"] if not one["passed"]] == []
+    listed = {row["model"]: row["about"] for row in told("model", "list")["models"]}
+    assert listed["my_trend.py:MyTrend"] == "Long what rose over the last days, short what fell."
+    assert {"intraday-demo", "ScoreFile"} <= set(listed)
+    shown = told("model", "show", "my_trend.py:MyTrend")
+    assert shown["params"] == {"days": 28}
+    assert shown["checked"]
+
+
+def test_listing_runs_no_file(home: Path) -> None:
+    """A file in the folder is read, not run."""
+    (home / "loud.py").write_text("raise SystemExit(3)\nclass Mine(Model):\n    pass\nclass Other(Mine):\n    pass\n")
+    code, out, _ = call("model", "list")
+    assert code == 0
+    assert "loud.py:Mine" in out
+    assert "loud.py:Other" in out
+
+
+def test_a_file_that_is_there_is_not_overwritten() -> None:
+    """Nor is a name taken that is none."""
+    assert call("model", "new", "mine")[0] == 0
+    code, _, error = call("model", "new", "mine")
+    assert code == 2
+    assert "mine.py: is there already" in error
+    assert call("model", "new", "2nd-try")[0] == 2
+
+
+def test_a_failed_check_names_the_line_and_has_an_exit_code(home: Path) -> None:
+    """Exit code 1, and the passed check of before is of another hash."""
+    call("model", "new", "mine", "--frame")
+    path = home / "mine.py"
+    path.write_text(path.read_text().replace("close.shift(self.params.days)", "close.shift(-1)"))
+    code, out, _ = call("model", "check", "mine.py:Mine")
+    assert code == 1
+    assert "FAIL look-ahead" in out
+    assert "mine.py:29" in out
+    assert "shift by a negative number" in out
+    assert "not passed" in out
+
+
+def test_live_checks_a_model_once_and_refuses_one_that_looks_ahead(home: Path) -> None:
+    """A changed file is checked again."""
+    call("model", "new", "mine", "--frame")
+    models, words = (ModelSettings(model=str(home / "mine.py") + ":Mine"),), []
+    check_before_live(models, words.append)
+    assert [word.partition(" ")[2] for word in words] == [
+        "has not passed the look-ahead check as it is now; checking it on the bundled bars",
+        "has passed the look-ahead check",
+    ]
+    assert passed_check(load_model(models[0]).code) is not None
+    words.clear()
+    check_before_live(models, words.append)
+    assert words == []
+
+    path = home / "mine.py"
+    path.write_text(path.read_text().replace("close.shift(self.params.days)", "close.shift(-1)"))
+    with pytest.raises(ConfigError, match=r"live trades no such model. look-ahead: the score of"):
+        check_before_live(models, words.append)
+
+
+def test_bars_that_the_bundled_ones_cannot_make_are_made_up(home: Path) -> None:
+    """A model of 5-minute bars is checked too."""
+    call("model", "new", "quick")
+    path = home / "quick.py"
+    path.write_text(path.read_text().replace('bars = "1d"', 'bars = "5m"'))
+    report = told("model", "check", "quick.py:Quick")
+    assert report["passed"]
+    assert report["bars"] == "5m"
+    assert report["symbols"][0].startswith("GEN")
+
+
+def test_a_run_warns_of_a_model_that_has_not_passed() -> None:
+    """On standard error and in the report's notes, until it has passed."""
+    call("model", "new", "mine")
+    _, out, error = call(*MONTH, "--model", "mine.py:Mine")
+    assert "warning: Mine has not passed the look-ahead check" in error
+    assert any("model check mine.py:Mine" in note for note in json.loads(out)["notes"])
+
+    assert call("model", "check", "mine.py:Mine")[0] == 0
+
+    _, out, error = call(*MONTH, "--model", "mine.py:Mine")
+    assert "look-ahead" not in error
+    assert not any("look-ahead" in note for note in json.loads(out)["notes"])
+
+
+def test_a_replay_computes_columns_once(home: Path) -> None:
+    """Once for each symbol, over all bars of the run."""
+    path = home / "counted.py"
+    path.write_text(COUNTED)
+    memory_run(load_settings(None, {
+        "data.start": ("2018-01-01", "test"), "data.end": ("2018-02-28", "test"),
+        "models": ([{"model": f"{path}:Counted"}], "test"),
+    }).settings)
+    heights = load_model(ModelSettings(model=f"{path}:Counted")).model.heights  # type: ignore[union-attr]
+    assert len(heights) == 5
+    assert min(heights) > 300
+
+
+def test_a_file_of_scores_runs_and_lies_beside_its_settings(home: Path) -> None:
+    """As --model and in [[models]]; an unknown class is named."""
+    lines = [f"2018-01-{day:02d},BTCUSDT,{(-1) ** (day // 4)}" for day in range(1, 15)]
+    (home / "scores.csv").write_text("ts,symbol,score\n" + "\n".join(lines) + "\n")
+    code, out, _ = call(*MONTH, "--model", "scores.csv")
+    assert code == 0
+    assert json.loads(out)["notes"]
+    folder = home / "elsewhere"
+    folder.mkdir()
+    (home / "scores.csv").rename(folder / "scores.csv")
+    for entry in ('model = "scores.csv"', 'model = "ScoreFile"\nparams = {file = "scores.csv", max_age = "3d"}'):
+        (folder / "run.toml").write_text(f"[[models]]\n{entry}\n")
+        code, _, error = call(*MONTH, "--config", str(folder / "run.toml"))
+        assert code == 0, error
+
+
+def test_a_run_from_a_middle_day_looks_its_columns_up_too(home: Path) -> None:
+    """The bars of before the range are part of the column: no bar is asked for by itself."""
+    path = home / "counted.py"
+    path.write_text(COUNTED.replace("shift(18)", "shift(17)"))
+    memory_run(load_settings(None, {
+        "data.start": ("2018-02-01", "test"), "data.end": ("2018-02-28", "test"),
+        "models": ([{"model": f"{path}:Counted"}], "test"),
+    }).settings)
+    heights = load_model(ModelSettings(model=f"{path}:Counted")).model.heights  # type: ignore[union-attr]
+    assert len(heights) == 5
