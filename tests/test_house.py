@@ -41,6 +41,8 @@ SUMS_OF_WHOLE_NUMBERS = {  # calls of the built-in sum that add whole numbers, w
     "sum(facts.refusals.values())": "refusals of each reason",
     "sum(refusals.values())": "refusals of each reason",
     "sum(source.decisions.values())": "decisions of each reason",
+    "sum(one.decisions.values())": "decisions of each reason",
+    "sum(decisions.values())": "decisions of each reason",
     "sum(loose.values())": "records of each day",
     "sum(map(len, blocks))": "bytes",
     "sum((one.seq for one in manifest.producers.values()))": "events of each producer",

@@ -18,7 +18,6 @@ from quantum_trader.domain.market import MarketBatch
 from quantum_trader.market.arrays import Floats
 from quantum_trader.market.intervals import interval_ns
 from quantum_trader.models.forecast import (
-    ATR,
     CONFIDENCE,
     ENTER_AT,
     SCORE,
@@ -369,8 +368,3 @@ def _where(error: Exception, file: str) -> str:
     """The line of the user's *file* that raised *error*, as "mine.py:12: "."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if file and frame.filename == file]
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}: " if frames else ""
-
-
-def stop_distance(forecasts: Forecasts, index: int) -> float:
-    """Distance (price units) of the catastrophe stop of a symbol's position; NaN before its ATR is known."""
-    return float(forecasts.exit.stop_atr * forecasts.out[index, ATR])

@@ -69,7 +69,7 @@ from quantum_trader.lab.sweep.layout import (
     Targets,
 )
 from quantum_trader.lab.sweep.memory import pointer, shift
-from quantum_trader.lab.sweep.policy import measured, policy_step, stop_distance
+from quantum_trader.lab.sweep.policy import measured_symbol, policy_step, stop_distance
 from quantum_trader.market import performance as perf
 from quantum_trader.market.costs import fill_cost_bps
 from quantum_trader.market.jit import compiled, kernel
@@ -853,7 +853,7 @@ def _see_target(t, s, bars, tape, targets, rules, following):
     hourly, state, stop = tape.atr[here], tape.state[slot], 0.0
     if targets.by_score != 0:
         stop = stop_distance(targets.stop_atr, targets.atr[at])
-    vol, cost = measured(
+    vol, cost = measured_symbol(
         shift(tape.measures, slot * measure.SIZE), state, bars.mark[s], hourly,
         rules.instruments[s * instrument.SIZE + instrument.TAKER_BPS], tape.funding_8h[here], stop, targets.hours,
         following.market, following.terms,

@@ -75,7 +75,7 @@ def stop_distance(stop_atr, atr):
 
 
 @kernel
-def measured(measures, state, close, atr, fee_bps, funding_8h, stop, hours, row, constants):
+def measured_symbol(measures, state, close, atr, fee_bps, funding_8h, stop, hours, row, constants):
     """Volatility code (as exits see it) and cost in R of a symbol with *measures* (measure.SIZE,) and packed *state*.
 
     *stop* and *hours* are those of ``stage.SYM_STOP`` and ``stage.SYM_HOURS``. Fills *row* (signals.columns.SIZE,) and
@@ -93,7 +93,7 @@ def measured(measures, state, close, atr, fee_bps, funding_8h, stop, hours, row,
 def _measured_at(t, s, tape, fee_bps, targets, row, constants):
     """Volatility code and cost in R of symbol *s* at moment *t*."""
     stop, hours = _score_terms(t, s, targets)
-    return measured(
+    return measured_symbol(
         tape.measures[t, s + 1], tape.state[t, s + 1], tape.mark[t, s], tape.atr[t, s], fee_bps[s],
         tape.funding_8h[t, s], stop, hours, row, constants,
     )
