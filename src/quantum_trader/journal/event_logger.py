@@ -60,6 +60,7 @@ _NEVER: Final = -1
 _WAIT_S: Final = 0.0002
 _LOG_ROOM: Final = 8 << 20  # bytes of a new journal's disk that its ring leaves to the log
 _REFUSED_S: Final = 2.0  # a disk that refuses for this long is reported; the flusher goes on trying
+_REFUSALS: Final = 10  # at least, in that time: a flusher that is starved of processor time has fewer
 _FIRST_PAUSE_S: Final = 0.2
 _MOST_PAUSE_S: Final = 5.0  # between two starts of a flusher that ends at once
 _loggers: weakref.WeakSet[EventLogger] = weakref.WeakSet()
@@ -166,7 +167,8 @@ class _Refusal:
             return ""
         if not self._since_s:
             self._since_s, self._seen = now_s, int(words[WORD_ERRORS])
-        return self._why() if now_s - self._since_s >= _REFUSED_S and words[WORD_ERRORS] > self._seen else ""
+        lasts = now_s - self._since_s >= _REFUSED_S and words[WORD_ERRORS] >= self._seen + _REFUSALS
+        return self._why() if lasts else ""
 
 
 class EventLogger:
