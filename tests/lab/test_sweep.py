@@ -269,7 +269,7 @@ def test_a_settings_file_leaves_the_policy_enforced_unless_it_says_otherwise(
     """A file about other things gives what no file gives; one that names the mode is obeyed, and that is said."""
     file = tmp_path / "settings.toml"
     file.write_text(content)
-    grid = ("--profiles", "SAFE", "--grid", "base_confidence=0.4,0.52,0.7")
+    grid = ("--profiles", "SAFE", "--grid", "base_confidence=0.4,0.44,0.7")
     told = json.loads(_invoke(*grid, "--config", str(file), "--json").stdout)
     assert told["mode"] == mode
     if "start_equity" in content:
