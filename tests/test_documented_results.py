@@ -33,6 +33,13 @@ def drawn(out: str, folder: Path) -> bool:
     return "<svg" in page and "Sharpe" in page and "report.html" in out
 
 
+def reported(out: str, folder: Path) -> bool:
+    """The page of a run, the report of its result on the screen, or its trades as a table."""
+    if (folder / "trades.csv").is_file():
+        return (folder / "trades.csv").read_text().startswith("symbol,") and "trades" in out
+    return drawn(out, folder) if (folder / "report.html").is_file() else "return" in out.lower()
+
+
 def ran(out: str, _folder: Path) -> bool:
     """The last block of a run, or its JSON with signals and trades."""
     if out.lstrip().startswith("{"):
@@ -49,7 +56,7 @@ LOOKED_AT: dict[tuple[str, ...], Callable[[str, Path], bool]] = {
     ("journal", "tables"): has("decisions"),
     ("journal", "describe"): has("reason", "VARCHAR"),
     ("run",): ran,
-    ("report",): drawn,
+    ("report",): reported,
     ("policy", "rules"): has("B1", "C1", "HOLD"),
     ("policy", "eval"): has('"allow_new_trades": true', '"rules"'),
     ("profile", "show"): has("base_confidence", "SAFE", "AGGRESSIVE"),
@@ -70,7 +77,8 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("keys", "show"): "tests/app/test_cli_keys.py", ("keys", "remove"): "tests/app/test_cli_keys.py",
     ("venue", "serve"): "tests/venues", ("intent",): "tests/app/test_outside_intents.py",
     ("data", "download"): "tests/app/test_cli_data.py", ("data", "import"): "tests/app/test_cli_data.py",
-    ("data", "check"): "tests/app/test_cli_data.py",
+    ("data", "check"): "tests/app/test_cli_data.py", ("model", "new"): "tests/app/test_model_docs.py",
+    ("model", "check"): "tests/app/test_model_docs.py",
 }
 NEEDS = ("--data ", "--intents ", "--speed ", "--venue ", " my_data")  # a store, a file, hours, a server
 

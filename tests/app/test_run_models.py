@@ -308,3 +308,24 @@ def test_a_model_decides_over_loopback_as_in_the_replay(file: Path) -> None:
         return sorted((one.symbol, one.entry_ns // half_hour, one.exit_reason.value) for one in trades)
 
     assert bars(local.trades) == bars(paper.trades)
+
+
+def test_from_flat_every_entry_has_a_score_of_half_a_unit(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after a near stop has taken the position out while the score went on: 0.03 is no entry."""
+    from quantum_trader.engine.opening import Opening
+    from quantum_trader.models import forecast as fc
+
+    scores: list[float] = []
+    enter = Opening._enter
+
+    def entered(opening: Opening, seq: int, index: int, *rest: Any) -> Any:
+        forecasts = opening._market.forecasts
+        assert forecasts is not None
+        scores.append(abs(float(forecasts.out[index, fc.SCORE])))
+        return enter(opening, seq, index, *rest)
+
+    monkeypatch.setattr(Opening, "_enter", entered)
+    near = [{"model": f"{file}:Trend", "exit": {"stop_atr": 1.0}}]
+    facts = memory_run(settings(file, models=near, **{"engine.ungated": True}))[0].facts
+    assert sum(one.exit_reason is ExitReason.STOP for one in facts.trades) > 20
+    assert min(scores) >= fc.ENTER_AT

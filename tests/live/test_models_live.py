@@ -141,3 +141,18 @@ def test_a_session_with_a_model_continues_from_its_checkpoint_and_its_inputs() -
     assert whole.engine.account.books.state() == second.engine.account.books.state()
     assert isinstance(first.log, MemoryLog)
     assert isinstance(first.store, MemoryStore)
+
+
+def test_a_target_of_a_late_moment_is_taken_with_the_first_bar_of_the_present() -> None:
+    """A restart across the close of the model's bar costs no target: late bars open nothing, the next one does."""
+    world = started()
+    late = 3 * NS_PER_HOUR
+    sent = []
+    for minute in range(40 * 60):
+        price = 10_000.0 * (1.0 + 0.002 * minute / 60 + 0.001 * math.sin(minute / 7.0))
+        sent += orders(world.bar(minute, price, 1_000.0, late_ns=late))
+    assert sent == []
+    assert world.engine.records.tally.signals == 0
+    assert world.engine.market.target(0) == 1
+    opening = orders(world.bar(40 * 60, 10_800.0, 1_000.0))
+    assert [(one.symbol, one.reduce_only) for one in opening] == [(SYMBOL, False)]

@@ -177,3 +177,40 @@ def test_priors_out_of_range_are_refused(prior: tuple[float, float]) -> None:
     """Both numbers have a range."""
     with pytest.raises(InputError, match="prior"):
         ForecastSettings(prior_mean=prior[0], prior_sd=prior[1])
+
+
+def test_a_hole_of_one_symbol_is_no_return_of_one_bar() -> None:
+    """Ten absent days in which the price trebles change neither its volatility nor its range beyond one bar's."""
+    closes, scores = walk(60)
+    made = forecaster()
+    run(made, closes[:41], scores[:40])
+    before = made.out[0, fc.VOL_DAY]
+    absent = np.array([False, True, True, True])
+    for day in range(40, 50):
+        made.learn(bar(closes[day], day, absent))
+        made.forecast(scores[day], absent, COST, NO_FUNDING)
+    grown = closes[50] * np.array([3.0, 1.0, 1.0, 1.0])
+    made.learn(bar(grown, 50))
+    made.forecast(scores[50], ALL, COST, NO_FUNDING)
+    assert made.out[0, fc.VOL_DAY] == before
+    assert made.out[0, fc.ATR] < 0.06 * grown[0]
+
+
+@pytest.mark.parametrize("rate", [math.inf, -math.inf, math.nan])
+def test_unknown_funding_costs_too_much_on_both_sides(rate: float) -> None:
+    """Neither a long nor a short has confidence then."""
+    closes, _ = walk(40)
+    made = forecaster(mean=3.0)
+    for day in range(40):
+        made.learn(bar(closes[day], day))
+        made.forecast(np.array([1.0, -1.0, 1.0, -1.0]), ALL, COST, np.full(COUNT, rate))
+    assert (made.out[:, fc.COST_DAY] == math.inf).all()
+    assert (made.out[:, fc.CONFIDENCE] == 0.0).all()
+
+
+def test_one_score_beyond_measure_does_not_silence_the_later_ones() -> None:
+    """A division by almost zero counts as ten root-mean-squares at most."""
+    closes, scores = walk(200)
+    scores[100, 0] = 1e200
+    told = run(forecaster(), closes, scores)
+    assert np.abs(told[150:, :, fc.SCORE]).mean() > 0.4

@@ -80,6 +80,7 @@ def _tradable(rng: np.random.Generator) -> tuple[float, ...]:
 
 
 PURE: dict[Callable[..., Any], Draw] = {
+    exits.score_exit_row: lambda rng: (float(rng.uniform(0.1, 20.0)), int(rng.integers(0, 4))),
     exits.exit_row: lambda rng: (int(rng.integers(0, 4)), int(rng.integers(0, 6))),
     exits.bracket: _bracket,
     exits.next_stop: _next_stop,

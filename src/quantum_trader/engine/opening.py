@@ -139,7 +139,7 @@ class Opening:
         """The *signals* of the moment to be taken; of models, those of a target that is not held.
 
         A target whose stop was reached waits until the score has been small or has changed its sign. One that waits
-        for the opposite position to close is taken as soon as that is gone.
+        for the opposite position to close is taken as soon as that is gone. From flat a score of ENTER_AT is needed.
         """
         forecasts = self._market.forecasts
         if forecasts is None or not (signals or self._again or self._stopped):
@@ -149,13 +149,17 @@ class Opening:
                 del self._stopped[index]
         due = sorted(set(signals) | self._again)
         self._again.clear()
+        if self._market.is_past:  # late bars open nothing: the first bar of the present takes them
+            self._again.update(due)
+            return []
         return [index for index in due if self._is_wanted(index)]
 
     def _is_wanted(self, index: int) -> bool:
         target = self._market.target(index)
         position = self._account.books.positions.get(self._instruments.symbols[index])
         held = position.sign if position is not None else 0
-        return target not in (0, held) and self._stopped.get(index) != target
+        enters = held != 0 or (self._market.forecasts is not None and not self._market.forecasts.is_small(index))
+        return target not in (0, held) and enters and self._stopped.get(index) != target
 
     def stopped(self, position: Position) -> None:
         """Note that a stop took *position* out, which the score would hold on to."""
@@ -410,7 +414,7 @@ class Opening:
         if reason:
             self._records.tally.refusals[reason] += 1
             if self._market.forecasts is not None:
-                self._records.tally.refused.append((now_ns, signal.symbol, reason))
+                self._records.tally.refuse(now_ns, signal.symbol, reason)
         self._judging.open_shadow(seq, index, row, signal.action.sign, traded=not reason)
         decision = SignalDecision(
             signal_id=signal.signal_id, symbol=signal.symbol, action=signal.action.value,

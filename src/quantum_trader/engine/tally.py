@@ -10,6 +10,7 @@ import msgspec
 from quantum_trader.domain.trading import ClosedTrade
 
 _FEED: Final = 12
+_MOST_REFUSED: Final = 20_000
 
 
 class HaltEntry(msgspec.Struct, kw_only=True):
@@ -81,6 +82,12 @@ class Tally:
         self.others = [*self.others[1 - _FEED:], (ts_ns, text)]
         self.others_count += 1
         self.event(ts_ns, "others", text)
+
+    def refuse(self, ts_ns: int, symbol: str, reason: str) -> None:
+        """Keep why a model's signal was not traded; the oldest of very many are left out."""
+        self.refused.append((ts_ns, symbol, reason))
+        if len(self.refused) > _MOST_REFUSED:
+            del self.refused[:_MOST_REFUSED // 2]
 
     def event(self, ts_ns: int, kind: str, text: str) -> None:
         """Add a line to the feed."""

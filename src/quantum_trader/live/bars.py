@@ -171,25 +171,37 @@ class BarCollector:
 
         Returns where the other bars begin: where one of the models' does.
         """
-        context, forecasts = self.context, self.context.engine.market.forecasts
-        if forecasts is None or forecasts.decisions:  # they have seen their bars
+        forecasts = self.context.engine.market.forecasts
+        if forecasts is None:
             return start
         length = forecasts.length_ns
         start = start // length * length
         first = start - max(forecasts.history.capacity, _MODEL_BARS) * length
+        first = max(first, forecasts.history.next_ns)  # a start that was interrupted goes on behind what it has seen
+        if first < start:
+            await self._fetch_model_bars(first, start, length)
+        return start
+
+    async def _fetch_model_bars(self, first: int, start: int, length: int) -> None:
+        """Fetch the models' bars from *first* to *start*, until at least one symbol is answered, and take them."""
+        session, backoff, symbols = self.context.session, Backoff(self.context.timing), self.context.symbols
+        while True:
+            answers = await asyncio.gather(*(self._request_bars(one, first, start, length) for one in symbols))
+            if any(bars is not None for bars in answers):
+                break
+            await backoff.pause()
         rows: dict[int, tuple[Any, Any]] = {}
-        for index, symbol in enumerate(context.symbols):
-            for bar in await self._request_bars(symbol, first, start, length) or ():
+        for index, bars in enumerate(answers):
+            for bar in bars or ():
                 if bar.volume > 0.0:
-                    ohlcv, present = rows.setdefault(bar.ts_ns, _no_bars(len(context.symbols)))
+                    ohlcv, present = rows.setdefault(bar.ts_ns, _no_bars(len(symbols)))
                     ohlcv[index] = bar.open, bar.high, bar.low, bar.close, bar.volume
                     present[index] = True
         for ts_ns in sorted(rows):
             ohlcv, present = rows[ts_ns]
-            self._send(context.session.apply(ModelBarsReceived(
+            self._send(session.apply(ModelBarsReceived(
                 ts_ns=ts_ns, ohlcv=ohlcv.tobytes(), present=present.tobytes()
             )))
-        return start
 
     async def _fetch_all(self, start: int, end: int) -> None:
         """Fetch until at least one symbol is answered; a symbol that is refused stays out and delays no other."""

@@ -23,6 +23,8 @@ from quantum_trader.market.jit import kernel
 from quantum_trader.models.history import CLOSE, HIGH, LOW, Completed
 
 SCORE_CAP: Final = 3.0  # of a scaled score
+OUTLIER_CAP: Final = 10.0  # root-mean-squares that a score counts for at most in that of the later ones
+OUTLIER_AFTER: Final = 30.0  # scores before that holds
 ENTER_AT: Final = 0.5  # absolute scaled score at which a position is entered from flat
 OUTCOME_CAP: Final = 8.0  # of a return, in volatilities
 VOL_SPAN: Final = 36.0  # bars of the exponentially weighted volatility
@@ -86,7 +88,7 @@ def _learn(closes, present, skipped, memory, pool):  # type: ignore[no-untyped-d
     for s in range(closes.shape[0]):
         row = memory[s]
         if not present[s]:
-            row[_LAST_X] = np.nan
+            row[_LAST_X], row[_LAST_CLOSE] = np.nan, np.nan  # what comes after a hole is no return of one bar
             continue
         if row[_LAST_CLOSE] > 0.0 and not skipped:
             change = closes[s] / row[_LAST_CLOSE] - 1.0
@@ -167,7 +169,10 @@ def _forecast(scores, present, cost_bps, funding_8h, memory, pool, params, out):
     for s in range(scores.shape[0]):
         raw = scores[s]
         if present[s] and raw == raw:
-            pool[_SEEN] += raw * raw
+            square = raw * raw
+            if pool[_COUNT] >= OUTLIER_AFTER:  # one score beyond measure must not make all later ones small
+                square = min(square, OUTLIER_CAP * OUTLIER_CAP * pool[_SEEN] / pool[_COUNT])
+            pool[_SEEN] += square
             pool[_COUNT] += 1.0
     scale = math.sqrt(pool[_SEEN] / pool[_COUNT]) if pool[_SEEN] > 0.0 else 0.0
     mean, error, prior_share, noise = posterior(pool, params)
@@ -188,7 +193,8 @@ def _forecast(scores, present, cost_bps, funding_8h, memory, pool, params, out):
                 pool[_ENTRIES] += 1.0
         row[_TARGET] = target
         side = 0.0 if np.isnan(x) else (1.0 if x > 0.0 else -1.0)
-        paid = max(0.0, side * funding_8h[s]) * 3.0 / bars_a_day
+        rate = funding_8h[s]
+        paid = max(0.0, side * rate) * 3.0 / bars_a_day if abs(rate) < np.inf else np.inf  # unknown costs too much
         cost = trips * cost_bps[s] / 10_000.0 + paid
         expected, doubt = mean * abs(x) * vol, error * abs(x) * vol
         told[SCORE], told[TARGET], told[RAW] = x, target, raw

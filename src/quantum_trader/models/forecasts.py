@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -90,6 +91,15 @@ class Lack(msgspec.Struct, frozen=True, kw_only=True):
     interval: str
 
 
+def _check_symbols(loaded: LoadedModel, symbols: tuple[str, ...]) -> None:
+    """Raise ConfigError where a model is for a symbol that is not of the run."""
+    for symbol in loaded.symbols:
+        if symbol not in symbols:
+            near = difflib.get_close_matches(symbol.upper(), symbols, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the run has {', '.join(symbols)}"
+            raise ConfigError(f"{loaded.name}.symbols: {symbol!r} is not traded here; {hint}")
+
+
 def check_model(loaded: LoadedModel, base_ns: int) -> None:
     """Raise ConfigError where what a model states about itself cannot be run on bars of *base_ns*."""
     model, name = loaded.model, loaded.name
@@ -125,6 +135,13 @@ class Forecasts:
                     f"models: {first.name} ({first.model.bars}, exit {first.exit.on}) and {other.name} "
                     f"({other.model.bars}, exit {other.exit.on}) cannot be combined: use the same bars and exit"
                 )
+            if other.forecast != first.forecast:
+                raise ConfigError(
+                    f"models: {first.name} and {other.name} state different priors; their combined score has one: "
+                    "give both the same"
+                )
+        for loaded in models:
+            _check_symbols(loaded, symbols)
         self.symbols, self.models = symbols, tuple(models)
         self.length_ns, self.exit = first.length_ns, first.exit
         capacity = max(ATR_BARS, *(panel_rows(loaded.model) for loaded in models))
@@ -205,14 +222,16 @@ class Forecasts:
         *cost_bps* (S,): a round trip; *funding_8h* (S,): rates known now. Raises ModelError.
         """
         self.decided[:] = False
-        for bar in self.history.take(batch.ts_ns, batch.ohlcv, batch.present, funding_8h):
+        known = np.where(np.isfinite(funding_8h), funding_8h, np.nan)
+        for bar in self.history.take(batch.ts_ns, batch.ohlcv, batch.present, known):
             self._score(bar, cost_bps, funding_8h)
             self.features_ts[bar.present] = min(batch.ts_ns, bar.ts_ns + self.length_ns - self.history.interval_ns)
         return bool(self.decided.any())
 
     def warm(self, ts_ns: int, ohlcv: Any, present: Any, cost_bps: Any, funding_8h: Any) -> None:
         """Take whole bars (S, 5) of the models' own interval from before the first base bar."""
-        self._score(self.history.take_whole(ts_ns, ohlcv, present, funding_8h), cost_bps, funding_8h)
+        unknown = np.full(len(self.symbols), np.nan)  # of those days; today's rate was not known then
+        self._score(self.history.take_whole(ts_ns, ohlcv, present, unknown), cost_bps, funding_8h)
         self.decided[:] = False
 
     def _score(self, bar: Completed, cost_bps: Any, funding_8h: Any) -> None:

@@ -51,11 +51,18 @@ class BarHistory:
         *funding_8h* (S,): rates known now. The panel shows an interval from the moment it is yielded.
         """
         number = ts_ns // self.length_ns
-        if self._number not in (NO_BAR, number):
-            yield self._complete()
-        self._merge(number, ohlcv, present, funding_8h)
+        try:
+            if self._number not in (NO_BAR, number):
+                yield self._complete()
+        finally:  # also where a model failed on that interval: these bars belong to the next one
+            self._merge(number, ohlcv, present, funding_8h)
         if self._number != NO_BAR and (ts_ns + self.interval_ns) % self.length_ns == 0:
             yield self._complete()
+
+    @property
+    def next_ns(self) -> int:
+        """Open of the interval after the newest completed one; 0 before the first."""
+        return 0 if self._newest == NO_BAR else (self._newest + 1) * self.length_ns
 
     def take_whole(self, ts_ns: int, ohlcv: Any, present: Any, funding_8h: Any) -> Completed:
         """Take whole bars (S, 5) of the model's own interval that opened at *ts_ns* (a warm-up from the venue)."""

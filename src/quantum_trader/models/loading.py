@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import hashlib
 import importlib.util
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.domain.errors import ConfigError
+from quantum_trader.domain.errors import ConfigError, InputError
 from quantum_trader.models.forecast import ForecastSettings
 from quantum_trader.models.forecasts import Forecasts, LoadedModel
 from quantum_trader.models.port import Exit, FrameModel, Model
@@ -34,7 +35,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     params: dict[str, Any] = msgspec.field(default_factory=dict)
     prior: tuple[float, float] = (0.0, 0.5)  # mean and deviation of the annual gross portfolio Sharpe ratio
     symbols: tuple[str, ...] = ()
-    exit: Exit | None = None  # instead of the model's own
+    exit: dict[str, Any] = msgspec.field(default_factory=dict)  # what differs from the model's own
     enabled: bool = True
 
     @property
@@ -59,6 +60,7 @@ def load_model(settings: ModelSettings, folder: Path | None = None, *, fresh: bo
     kind, file, source = _class_of(settings.model, folder, fresh)
     given, source = _score_file(settings, folder, source) if kind is ScoreFile else (settings, source)
     params = _params(kind, given)
+    source += b"".join(helpers(file)) if file is not None else b""
     digest, code = hashlib.sha256(source), hashlib.sha256(source)
     # Where a score file lies decides nothing; its content is part of the source.
     stated_params = msgspec.structs.replace(params, file="") if kind is ScoreFile else params
@@ -70,8 +72,16 @@ def load_model(settings: ModelSettings, folder: Path | None = None, *, fresh: bo
         name=settings.shown, model=kind(params), fingerprint=digest.hexdigest(), code=code.hexdigest(),
         source=settings.params["file"] if settings.model == "ScoreFile" else settings.model,
         forecast=ForecastSettings(prior_mean=settings.prior[0], prior_sd=settings.prior[1]),
-        exit=settings.exit or kind.exit, symbols=settings.symbols, file=str(file) if file is not None else "",
+        exit=_exit(kind, settings), symbols=settings.symbols, file=str(file) if file is not None else "",
     )
+
+
+def _exit(kind: type[Model] | type[FrameModel], settings: ModelSettings) -> Exit:
+    """The class's exit with what *settings* change of it."""
+    try:
+        return msgspec.convert({**msgspec.structs.asdict(kind.exit), **settings.exit}, Exit)
+    except (msgspec.ValidationError, InputError) as error:
+        raise ConfigError(f"{settings.shown}: exit = {settings.exit!r}: {error}") from None
 
 
 def load_models(settings: Sequence[ModelSettings], folder: Path | None = None) -> tuple[LoadedModel, ...]:
@@ -83,6 +93,11 @@ def load_models(settings: Sequence[ModelSettings], folder: Path | None = None) -
     if any(one.model == INTRADAY for one in enabled):
         if len(enabled) > 1:
             raise ConfigError(f"models: {INTRADAY} has a calibration of its own and cannot be combined with others")
+        plain = ModelSettings(model=INTRADAY, name=enabled[0].name)
+        for key in ("params", "prior", "symbols", "exit"):
+            if getattr(enabled[0], key) != getattr(plain, key):
+                given = getattr(enabled[0], key)
+                raise ConfigError(f"models: {INTRADAY}.{key} = {given!r}: cannot be set; leave it out")
         return ()
     if settings and not enabled:
         raise ConfigError("models: none is enabled; enable one of them, or leave [[models]] out")
@@ -142,6 +157,31 @@ def _score_file(settings: ModelSettings, folder: Path | None, source: bytes) -> 
     return msgspec.structs.replace(settings, params={**settings.params, "file": str(path)}), source + path.read_bytes()
 
 
+def helpers(file: Path) -> list[bytes]:
+    """The sources that *file* imports from its own folder, and those that they import, in the order of their names."""
+    found: dict[Path, bytes] = {}
+    waiting = [file]
+    while waiting:
+        one = waiting.pop()
+        for name in _imported(one):
+            near = [file.parent / f"{name}.py", *sorted((file.parent / name).rglob("*.py"))]
+            new = [path for path in near if path.is_file() and path != file and path not in found]
+            found |= {path: path.read_bytes() for path in new}
+            waiting += new
+    return [found[path] for path in sorted(found)]
+
+
+def _imported(file: Path) -> set[str]:
+    """The first parts of the module names that *file* imports."""
+    try:
+        nodes = list(ast.walk(ast.parse(file.read_bytes())))
+    except (SyntaxError, ValueError):
+        return set()
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    named = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    return {name.partition(".")[0] for name in plain | named} - {"quantum_trader"}
+
+
 def _run_file(file: Path, source: bytes, fresh: bool = False) -> ModuleType:
     """Run the user's *file* once for each content (once more where *fresh*), with its folder importable."""
     name = _PREFIX + hashlib.sha256(str(file).encode() + source).hexdigest()[:16]
@@ -156,7 +196,7 @@ def _run_file(file: Path, source: bytes, fresh: bool = False) -> ModuleType:
     sys.modules[name] = module
     sys.path.insert(0, str(file.parent))
     try:
-        spec.loader.exec_module(module)
+        exec(compile(source, str(file), "exec"), module.__dict__)  # what is hashed is what runs, not an older .pyc
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, (KeyboardInterrupt, SystemExit)):

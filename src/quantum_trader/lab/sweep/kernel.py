@@ -900,11 +900,12 @@ def _take_target(t, s, bars, tape, targets, rules, desk, following, outcome):
 
 
 @kernel
-def _is_wanted(s, target, desk):
-    """Whether *target* of symbol *s* is one that is not held, and that no stop keeps it out of."""
+def _is_wanted(s, target, small, desk):
+    """Whether *target* of symbol *s* is not held, no stop keeps it out, and from flat its score is not *small*."""
     row = shift(desk.symbols, s * position.SIZE)
     held = int(row[position.SIGN]) if row[position.STATE] == STATE_HELD else 0
-    return target != 0 and target != held and desk.stamps[s * stamp.SIZE + stamp.STOPPED] != target
+    enters = held != 0 or small == 0
+    return target != 0 and target != held and enters and desk.stamps[s * stamp.SIZE + stamp.STOPPED] != target
 
 
 @kernel
@@ -922,7 +923,7 @@ def _take_targets(t, bars, tape, targets, rules, desk, following, outcome):
             row[stamp.STOPPED] = 0
         due = row[stamp.AGAIN] != 0 or (decided and target != 0)
         row[stamp.AGAIN] = 0
-        if due and _is_wanted(s, target, desk):
+        if due and _is_wanted(s, target, targets.small[at], desk):
             _take_target(t, s, bars, tape, targets, rules, desk, following, outcome)
 
 

@@ -1,0 +1,72 @@
+"""Where models come from: what is hashed is what runs, and no setting is dropped in silence."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quantum_trader.domain.errors import ConfigError
+from quantum_trader.models.loading import ModelSettings, load_model, make_forecasts
+
+
+def test_a_change_of_an_imported_file_is_another_model(tmp_path: Path) -> None:
+    """What a model's file imports from its folder belongs to its hash, at any depth; other folders' files do not."""
+    (tmp_path / "deep.py").write_text("DAYS = 5\n")
+    (tmp_path / "helper.py").write_text("from deep import DAYS\n")
+    (tmp_path / "unused.py").write_text("A = 1\n")
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import helper\nfrom quantum_trader.models import Model\n\n\nclass Mine(Model):\n    days = helper.DAYS\n"
+    )
+    first = load_model(ModelSettings(model=f"{file}:Mine"))
+    (tmp_path / "unused.py").write_text("A = 2\n")
+    assert load_model(ModelSettings(model=f"{file}:Mine")).fingerprint == first.fingerprint
+    (tmp_path / "deep.py").write_text("DAYS = 6\n")
+    assert load_model(ModelSettings(model=f"{file}:Mine")).fingerprint != first.fingerprint
+
+
+def test_what_runs_is_what_was_hashed(tmp_path: Path) -> None:
+    """A file changed within a second, to the same size and time, is not run from an older compiled one."""
+    file = tmp_path / "mine.py"
+    text = "from quantum_trader.models import Model\n\n\nclass Mine(Model):\n    sign = {}\n"
+    for sign in ("+1", "-1"):
+        file.write_text(text.format(sign))
+        os.utime(file, (1_000_000_000, 1_000_000_000))
+        loaded = load_model(ModelSettings(model=f"{file}:Mine"))
+        assert loaded.model.sign == int(sign)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("entry", "says"), [
+    ({"symbols": ("btcusdt",)}, "'btcusdt' is not traded here; did you mean 'BTCUSDT'"),
+    ({"exit": {"on": "sometimes"}}, "Invalid enum value 'sometimes'"), ({"exit": {"stop_atr": 0.0}}, "0.1 to 20 ATRs"),
+])
+def test_a_setting_that_cannot_hold_is_refused(tmp_path: Path, entry: dict[str, Any], says: str) -> None:
+    """Nothing of a model's settings is dropped in silence."""
+    file = tmp_path / "mine.py"
+    file.write_text("from quantum_trader.models import Model\n\n\nclass Mine(Model):\n    pass\n")
+    with pytest.raises(ConfigError, match=says):
+        make_forecasts([ModelSettings(model=f"{file}:Mine", **entry)], ("BTCUSDT",), 3_600 * 10**9)
+
+
+def test_an_exit_changes_only_what_it_names(tmp_path: Path) -> None:
+    """A stop alone leaves the way of leaving as the class states it."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from quantum_trader.models import Exit, Model\n\n\nclass Mine(Model):\n    exit = Exit(on='regime')\n"
+    )
+    loaded = load_model(ModelSettings(model=f"{file}:Mine", exit={"stop_atr": 5.0}))
+    assert (loaded.exit.on, loaded.exit.stop_atr) == ("regime", 5.0)
+
+
+def test_models_of_different_priors_and_settings_of_the_intraday_set_are_refused(tmp_path: Path) -> None:
+    """One combined score has one prior; the compiled set has none of these settings."""
+    file = tmp_path / "mine.py"
+    file.write_text("from quantum_trader.models import Model\n\n\nclass Mine(Model):\n    pass\n")
+    two = [ModelSettings(model=f"{file}:Mine", name=name, prior=(mean, 0.5)) for name, mean in (("a", 0.0), ("b", 1.0))]
+    with pytest.raises(ConfigError, match="a and b state different priors"):
+        make_forecasts(two, ("BTCUSDT",), 3_600 * 10**9)
+    with pytest.raises(ConfigError, match=r"intraday-demo.symbols = \('BTCUSDT',\): cannot be set"):
+        make_forecasts([ModelSettings(model="intraday-demo", symbols=("BTCUSDT",))], ("BTCUSDT",), 3_600 * 10**9)
