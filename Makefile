@@ -79,3 +79,9 @@ $(VENV)/.core: pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.core
 	$(PIP) install --constraint constraints.txt --editable ".[dev]"
 	touch $@
+
+# backtesting.py in an environment of its own, for `make bench ONLY=models`.
+build/backtesting: benchmarks/backtesting.txt
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip --disable-pip-version-check --quiet install --requirement $<
+	touch $@
