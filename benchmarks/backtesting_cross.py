@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """The reference of bench_models: a cross of two averages in backtesting.py, in an environment of its own.
 
 ``python backtesting_cross.py BARS.npy KIND``: *BARS* (n, 5) are one-minute bars of one symbol, *KIND* is "averages"
