@@ -14,6 +14,7 @@ from quantum_trader.app.settings import RunSettings, load_settings
 from quantum_trader.domain.enums import ExitReason
 from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.models.forecasts import ModelError
+from quantum_trader.policy.enforcement import SWITCHES
 
 TREND = '''
 import msgspec
@@ -160,7 +161,7 @@ def test_a_changed_file_does_not_continue_a_run(file: Path, tmp_path: Path, monk
     """A state folder belongs to the code it was made with."""
     run(settings(file), RunOptions(state_dir=tmp_path / "state"))
     file.write_text(TREND.replace("- 1.0", "- 1.001"))
-    with pytest.raises(StateError, match="the saved run used other models"):
+    with pytest.raises(StateError, match="a file or a parameter of them has changed"):
         run(settings(file), RunOptions(state_dir=tmp_path / "state"))
 
 
@@ -253,6 +254,11 @@ def test_ungated_every_target_is_traded(file: Path) -> None:
 
     gated = memory_run(settings(file, **{"rollout.fixed_confidence": 0.6}))[0].facts
     free = memory_run(settings(file, **{"rollout.fixed_confidence": 0.6, "engine.ungated": True}))[0].facts
+    switches = {f"rollout.use_for_{name}": True for name in SWITCHES}
+    enforced = memory_run(settings(file, **{
+        "rollout.fixed_confidence": 0.6, "engine.ungated": True, "rollout.mode": "LIVE", **switches,
+    }))[0].facts
+    assert enforced.trades == free.trades
     assert gated.refusals["LOW_CONFIDENCE"] > 50
     assert set(free.refusals) <= {"CLOSES_FIRST", "ORDER_PENDING"}
     assert len(free.trades) > 2 * len(gated.trades)
@@ -329,3 +335,12 @@ def test_from_flat_every_entry_has_a_score_of_half_a_unit(file: Path, monkeypatc
     facts = memory_run(settings(file, models=near, **{"engine.ungated": True}))[0].facts
     assert sum(one.exit_reason is ExitReason.STOP for one in facts.trades) > 20
     assert min(scores) >= fc.ENTER_AT
+
+
+def test_scores_of_symbols_that_are_not_there_are_named(tmp_path: Path) -> None:
+    """Nothing of a file is left out without a word."""
+    path = tmp_path / "scores.csv"
+    path.write_text("ts,symbol,score\n2018-01-10,BTCUSDT,1\n2018-01-12,BTC-PERP,1\n")
+    models = [{"model": str(path)}]
+    facts = memory_run(settings(path, models=models, **{"data.end": "2018-01-20"}))[0].facts
+    assert any("not used: no such symbol in this run" in note and "BTC" in note for note in facts.notes)

@@ -442,3 +442,23 @@ def test_any_mixture_of_real_formats_gives_the_right_bars_or_a_refusal(tmp_path_
     right = np.array([row for _, row in wanted])
     read = np.isfinite(found.ohlcv)
     np.testing.assert_allclose(found.ohlcv[read], right[read], rtol=1e-9, atol=1e-8)
+
+
+def test_a_symbol_column_names_the_asset_of_the_volume(tmp_path: Path) -> None:
+    """CryptoDataDownload's "Volume BTC" is read whatever the file is called."""
+    file = tmp_path / "other.csv"
+    file.write_text(
+        "Unix,Date,Symbol,Open,High,Low,Close,Volume BTC,Volume USDT\n"
+        "1704067200000,2024-01-01 00:00:00,BTCUSDT,1,2,1,2,5,10\n1704070800000,2024-01-01 01:00:00,BTCUSDT,2,3,2,3,6,18\n"
+    )
+    assert read_bar_file(file)[0].ohlcv[:, 4].tolist() == [5.0, 6.0]
+
+
+def test_price_changes_stand_for_a_volume_that_is_not_known(tmp_path: Path) -> None:
+    """MetaTrader writes 0 for the volume of a currency, and how often its price changed."""
+    file = tmp_path / "EURUSDT.csv"
+    file.write_text(
+        "<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>\n"
+        "2024.01.01\t00:00:00\t1.1\t1.2\t1.0\t1.1\t5\t0\t1\n2024.01.01\t01:00:00\t1.1\t1.2\t1.0\t1.1\t6\t0\t1\n"
+    )
+    assert read_bar_file(file)[0].ohlcv[:, 4].tolist() == [5.0, 6.0]

@@ -61,7 +61,7 @@ class PolicyInForce:
         """Put *config* into force; what every signal needs of it is derived here, once."""
         self._integration = msgspec.structs.replace(config)  # a copy: its switches may be assigned
         self.switches = config.switches  # 0 or 1 each, in rollout order
-        self.enforces = any(self.switches)  # whether any part of the policy is enforced
+        self.enforces = any(self.switches) and not self.settings.ungated  # whether any part of it is enforced
         self.fixed = (config.fixed_settings(0), config.fixed_settings(1))  # of a symbol tagged BAD, of another one
         self._fixed_hash = config.fixed_hash
 
@@ -173,7 +173,7 @@ class PolicyInForce:
 
     def limits(self, index: int) -> tuple[float, float]:
         """Positions and exposure (percent) that the policy allows for a symbol; infinite where it is not enforced."""
-        if not self.integration.use_for_position_limits:
+        if not (self.enforces and self.integration.use_for_position_limits):
             return float("inf"), float("inf")
         out = self.slots.out[index + 1]
         return float(out[pol.OUT_MAX_OPEN]), float(out[pol.OUT_EXPOSURE_LIMIT])

@@ -34,6 +34,7 @@ from quantum_trader.market.text_tables import (
 )
 
 SUFFIXES: Final = (".csv", ".txt", ".zip", ".feather", ".parquet")
+_TICK_VOLUMES: Final = ("tickvol", "tick_volume")
 NO_VOLUME: Final = 1e9  # the steady volume of every bar of a file that has none
 _RATE_NAMES: Final = ("last_funding_rate", "funding_rate", "fundingrate", "rate")
 _OTHER_KINDS: Final = {
@@ -170,9 +171,18 @@ def _values(
 
 
 def _volume(columns: dict[str, pl.Series], symbol: str) -> pl.Series | None:
-    """The column of the volume in the base asset: ``volume``, else ``volume_<base>`` (Volume BTC)."""
+    """The column of the volume in the base asset: ``volume``, else ``volume_<base>`` (Volume BTC).
+
+    Where a terminal of currencies knows no volume and writes 0, it is the number of price changes (TICKVOL).
+    """
+    ticks = next((columns[name] for name in _TICK_VOLUMES if name in columns), None)
     if "volume" in columns:
-        return columns["volume"]
+        unknown = ticks is not None and not np.any(numbers_of(columns["volume"]))
+        return ticks if unknown else columns["volume"]
+    if ticks is not None:
+        return ticks
+    if not symbol and "symbol" in columns and len(columns["symbol"]):
+        symbol = str(columns["symbol"][0]).upper()
     named = [name for name in columns if name.startswith("volume_") or name.endswith("_volume")]
     for name in reversed(named):
         asset = name.removeprefix("volume_").removesuffix("_volume").upper()

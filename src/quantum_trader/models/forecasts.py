@@ -335,7 +335,9 @@ def _called(loaded: LoadedModel, ask: Callable[[], Any]) -> Floats:
             warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, where every value is NaN
             return np.asarray(ask(), dtype=np.float64)
     except Exception as error:
-        raise ModelError(f"{loaded.name}: {_where(error, loaded.file)}{type(error).__name__}: {error}") from error
+        hint = f"; is warmup = {loaded.model.warmup} shorter than what it looks back?" * isinstance(error, IndexError)
+        where = _where(error, loaded.file)
+        raise ModelError(f"{loaded.name}: {where}{type(error).__name__}: {error}{hint}") from error
 
 
 def _check_finite(loaded: LoadedModel, scores: Floats, symbols: tuple[str, ...]) -> None:
@@ -376,6 +378,9 @@ def frame_scores(model: FrameModel, frame: Any) -> Floats:
     if frame.height == 0:
         return np.array([np.nan])
     result = model.scores(frame)
+    if result is None or "score" not in result:
+        what = "nothing" if result is None else "a frame without a column 'score'"
+        raise ValueError(f"scores() returned {what}; return frame.with_columns(score=...)")
     column: Any = result["score"]  # of polars or of pandas
     scores = np.array([np.nan if one is None else one for one in column.to_list()], dtype=np.float64)
     if scores.shape != (frame.height,):

@@ -191,6 +191,8 @@ def check_command(
         typer.echo(f"{report.model}: {report.rows} bars of {report.bars}, {', '.join(report.symbols)}")
         for one in report.findings:
             typer.echo("\n".join(finding_lines(one, report.file)))
+        if settings.model == "ScoreFile" or Path(settings.model).suffix in (".csv", ".parquet"):
+            typer.echo("note: the times in the file are taken as true; nobody can check when a score was really known")
         typer.echo("passed" if report.passed else "not passed: a replay trades it with a warning, live does not")
     if not report.passed:
         raise typer.Exit(NOT_PASSED)

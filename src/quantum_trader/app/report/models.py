@@ -40,7 +40,7 @@ def outlook_sentence(models: ModelFacts) -> str:
     """What the models' forecast is worth at a score of 1, and what would let it trade."""
     found = models.combined
     if found is None:
-        return "No forecast yet: " + (lack_words(models) or "the models had no view.")
+        return "No forecast at the end: " + (lack_words(models) or "the models had no view at the last bar.")
     said = (
         f"At a score of 1 the forecast is {found.expected_bps:+.1f} bps a day (standard error {found.error_bps:.1f}), "
         f"its cost {found.cost_bps:.1f}: confidence {found.confidence:.2f} that it pays its cost, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.engine.core import Engine
 from quantum_trader.models.forecasts import Lack, LoadedModel
 from quantum_trader.models.outlook import Outlook, outlook
+from quantum_trader.models.score_file import ScoreFile
 
 NOT_ASKED: Final = "NO_SIGNAL"  # the gated run had no signal there: it held something, or a stop had taken it out
 
@@ -104,3 +106,14 @@ def _reason(refused: list[tuple[int, str]], entry_ns: int) -> str:
         if ts_ns <= entry_ns:
             return reason if entry_ns - ts_ns <= 172_800 * 10**9 else NOT_ASKED
     return NOT_ASKED
+
+
+def unknown_symbols(models: Iterable[LoadedModel], symbols: Sequence[str]) -> list[str]:
+    """A line for each file of scores that has symbols which are not among *symbols*, those of the run."""
+    lines = []
+    for loaded in models:
+        if isinstance(loaded.model, ScoreFile):
+            unknown = [symbol for symbol in loaded.model.symbols if symbol not in symbols]
+            if unknown:
+                lines.append(f"{loaded.name}: scores of {', '.join(unknown)} are not used: no such symbol in this run.")
+    return lines

@@ -15,7 +15,7 @@ from quantum_trader.app.runs.journal_sink import JournalSink
 from quantum_trader.app.runs.live_settings import FOLDER_FILE
 from quantum_trader.app.runs.model_bars import use_columns
 from quantum_trader.app.runs.model_check import unchecked_notes
-from quantum_trader.app.runs.model_facts import model_facts
+from quantum_trader.app.runs.model_facts import model_facts, unknown_symbols
 from quantum_trader.app.runs.observation_files import ObservationFiles
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, OperatorRequests
 from quantum_trader.app.runs.outside_intents import BUS_TOPICS, OutsideIntents
@@ -220,6 +220,11 @@ class Run:
             if before != value:
                 assert self.state_dir is not None
                 self.state_dir.close()
+                if key == "models" and "none" not in (before, value):
+                    raise StateError(
+                        "--state: the saved run used other models: a file or a parameter of them has changed since; "
+                        "take the change back to continue it, or choose another --state folder"
+                    )
                 raise StateError(
                     f"--state: the saved run used other {key} ({before[:12]}, now {value[:12]}); give the same {key} "
                     "to continue it, or choose another --state folder"
@@ -509,6 +514,7 @@ def _notes(session: Run) -> list[str]:
     engine, notes = session.engine, []
     if session.forecasts is not None:
         notes += unchecked_notes(session.forecasts.models)
+        notes += unknown_symbols(session.forecasts.models, session.recording.symbols)
     if session.intents_statement():
         notes.append(session.intents_statement())
     if session.rollout is not None and session.rollout.notice:
