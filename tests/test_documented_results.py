@@ -36,7 +36,7 @@ def drawn(out: str, folder: Path) -> bool:
 def reported(out: str, folder: Path) -> bool:
     """The page of a run, the report of its result on the screen, or its trades as a table."""
     if (folder / "trades.csv").is_file():
-        return (folder / "trades.csv").read_text().startswith("symbol,") and "trades" in out
+        return len((folder / "trades.csv").read_text().splitlines()) > 10 and "trades" in out
     return drawn(out, folder) if (folder / "report.html").is_file() else "return" in out.lower()
 
 
@@ -80,7 +80,7 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("data", "check"): "tests/app/test_cli_data.py", ("model", "new"): "tests/app/test_model_docs.py",
     ("model", "check"): "tests/app/test_model_docs.py",
 }
-NEEDS = ("--data ", "--intents ", "--speed ", "--venue ", " my_data")  # a store, a file, hours, a server
+NEEDS = ("--data ", "--intents ", "--speed ", "--venue ", " my_data", " live-run")  # a store, a file, hours, a server
 
 
 def queries() -> list[tuple[str, str]]:

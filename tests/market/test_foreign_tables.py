@@ -449,7 +449,8 @@ def test_a_symbol_column_names_the_asset_of_the_volume(tmp_path: Path) -> None:
     file = tmp_path / "other.csv"
     file.write_text(
         "Unix,Date,Symbol,Open,High,Low,Close,Volume BTC,Volume USDT\n"
-        "1704067200000,2024-01-01 00:00:00,BTCUSDT,1,2,1,2,5,10\n1704070800000,2024-01-01 01:00:00,BTCUSDT,2,3,2,3,6,18\n"
+        "1704067200000,2024-01-01 00:00:00,BTCUSDT,1,2,1,2,5,10\n"
+        "1704070800000,2024-01-01 01:00:00,BTCUSDT,2,3,2,3,6,18\n"
     )
     assert read_bar_file(file)[0].ohlcv[:, 4].tolist() == [5.0, 6.0]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import hashlib
+import importlib.abc
 import importlib.util
 import inspect
 import sys
@@ -182,6 +183,21 @@ def _imported(file: Path) -> set[str]:
     return {name.partition(".")[0] for name in plain | named} - {"quantum_trader"}
 
 
+class _ReadSource(importlib.abc.SourceLoader):
+    """Loads a file's source as it was read and hashed: not read again, and not from an older compiled file."""
+
+    def __init__(self, file: Path, source: bytes) -> None:
+        self._file, self._source = file, source
+
+    def get_filename(self, fullname: str) -> str:
+        """The file's path."""
+        return str(self._file)
+
+    def get_data(self, path: str) -> bytes:
+        """The source that was read."""
+        return self._source
+
+
 def _run_file(file: Path, source: bytes, fresh: bool = False) -> ModuleType:
     """Run the user's *file* once for each content (once more where *fresh*), with its folder importable."""
     name = _PREFIX + hashlib.sha256(str(file).encode() + source).hexdigest()[:16]
@@ -189,14 +205,14 @@ def _run_file(file: Path, source: bytes, fresh: bool = False) -> ModuleType:
         sys.modules.pop(name, None)
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"--model {file}: is no Python file")
+    loader = _ReadSource(file, source)
+    spec = importlib.util.spec_from_loader(name, loader)
+    assert spec is not None, "a loader of source has a spec"
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     sys.path.insert(0, str(file.parent))
     try:
-        exec(compile(source, str(file), "exec"), module.__dict__)  # what is hashed is what runs, not an older .pyc
+        loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
