@@ -94,7 +94,7 @@ def test_a_first_start_fetches_the_models_bars_before_it_decides() -> None:
 
     asyncio.run(run())
     assert {(SYMBOL, NS_PER_HOUR), (OTHER, NS_PER_HOUR)} <= set(asked)
-    assert world.engine.market.forecasts.decisions == 40
+    assert world.engine.market.forecasts.history.seen.tolist() == [40, 40]
     assert not np.isnan(world.engine.market.forecasts.out[:, fc.SCORE]).any()
 
 

@@ -236,10 +236,6 @@ class Engine:
             symbols=[self.symbols[index] for index in rows], ohlcv=batch.ohlcv[rows].tolist(), received_ns=received_ns,
         ))
 
-    def warm_models(self, ts_ns: int, ohlcv: Any, present: Any) -> None:
-        """Show the models whole bars (S, 5) of their own interval, from before the first bar that is decided on."""
-        self.market.warm_models(ts_ns, ohlcv, present)
-
     def before_hole(self, symbol: str, ts_ns: int) -> None:
         """Note that *symbol*'s data ends here for more than a day; the venue will close what is held."""
         position = self.account.books.positions.get(symbol)

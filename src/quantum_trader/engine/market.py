@@ -24,6 +24,7 @@ from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.supervision import Supervise
+from quantum_trader.market.costs import round_trip_bps
 from quantum_trader.models import forecast as fc
 from quantum_trader.models.forecasts import Forecasts
 from quantum_trader.risk.exits import exit_row, score_exit_row
@@ -188,7 +189,7 @@ class Market:
         """Put the models' forecasts in the place of the ensemble's; returns the symbols that have a new target."""
         out = self.kernel.out
         fees, funding = self.symbols[:, stage.SYM_FEE_BPS], self.symbols[:, stage.SYM_FUNDING]
-        costs_bps = 2.0 * (fees + out[:, col.SLIPPAGE_BPS]) + out[:, col.SPREAD_BPS]
+        costs_bps = round_trip_bps(fees, out[:, col.SLIPPAGE_BPS], out[:, col.SPREAD_BPS])
         now_ns = batch.ts_ns + self.interval_ns
         new = self._supervise("model", forecasts.name, now_ns, forecasts.take, batch, costs_bps, funding)
         self._show(forecasts)

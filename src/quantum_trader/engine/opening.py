@@ -384,19 +384,16 @@ class Opening:
 
     def _signal(self, seq: int, index: int, row: list[float], now_ns: int) -> Signal:
         forecasts = self._market.forecasts
-        if forecasts is not None:
-            return Signal(
-                signal_id=ids.signal_id(seq), trace_id=ids.signal_trace_id(seq),
-                symbol=self._instruments.symbols[index], action=Side.LONG if row[col.SIGNAL] > 0 else Side.SHORT,
-                confidence=row[col.CONFIDENCE], model=self._model, ts_ns=now_ns,
-                features_ts_ns=int(forecasts.features_ts[index]), consensus=forecasts.consensus(index),
-                votes=forecasts.votes(index),
-            )
+        if forecasts is None:
+            features_ns, consensus = int(self._market.kernel.features_ts[index]), row[col.CONSENSUS]
+            votes = {name: row[col.VOTE_0 + k] for k, name in enumerate(MODEL_NAMES)}
+        else:
+            features_ns, consensus = int(forecasts.features_ts[index]), forecasts.consensus(index)
+            votes = forecasts.votes(index)
         return Signal(
             signal_id=ids.signal_id(seq), trace_id=ids.signal_trace_id(seq), symbol=self._instruments.symbols[index],
-            action=Side.LONG if row[col.SIGNAL] > 0 else Side.SHORT, confidence=row[col.CONFIDENCE], model="ensemble",
-            ts_ns=now_ns, features_ts_ns=int(self._market.kernel.features_ts[index]), consensus=row[col.CONSENSUS],
-            votes={name: row[col.VOTE_0 + k] for k, name in enumerate(MODEL_NAMES)},
+            action=Side.LONG if row[col.SIGNAL] > 0 else Side.SHORT, confidence=row[col.CONFIDENCE], model=self._model,
+            ts_ns=now_ns, features_ts_ns=features_ns, consensus=consensus, votes=votes,
         )
 
     def _record_signal(self, seq: int, index: int, row: list[float], now_ns: int, made_ns: int) -> None:

@@ -212,7 +212,7 @@ class Session:
             engine.market.note_funding_rate(event.symbol, event.rate_8h)
         elif isinstance(event, ModelBarsReceived):
             ohlcv = np.frombuffer(event.ohlcv, dtype=np.float64).reshape(-1, 5)
-            engine.warm_models(event.ts_ns, ohlcv, np.frombuffer(event.present, dtype=np.bool_))
+            engine.market.warm_models(event.ts_ns, ohlcv, np.frombuffer(event.present, dtype=np.bool_))
         elif isinstance(event, FiltersChanged):
             engine.note_filters(event.instrument, event.ts_ns)
         elif isinstance(event, MoneyTransferred):

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from quantum_trader.domain.clock import NS_PER_HOUR, NS_PER_SECOND
 from quantum_trader.domain.scalar import scalar
+from quantum_trader.market.arrays import Floats
 
 BPS: Final = 10_000.0
 TAKER_BASE_SLIPPAGE_BPS: Final = 2.0  # of a symbol whose liquidity was not measured
@@ -110,3 +111,8 @@ def cost_in_r(
     funding = max(0.0, funding_rate_8h) * hours / FUNDING_HOURS
     share = (2.0 * (fee_bps + slippage_bps) + spread) / BPS + funding
     return entry_price * share / stop_distance
+
+
+def round_trip_bps(fee_bps: Floats, slippage_bps: Floats, spread: Floats) -> Floats:
+    """What a round trip costs in bps, without funding; fee and slippage are a side, the spread is full."""
+    return 2.0 * (fee_bps + slippage_bps) + spread

@@ -160,7 +160,6 @@ class Forecasts:
         self.out = self.combined.out
         self.features_ts = np.full(count, -1, dtype=np.int64)  # open of the newest base bar in each symbol's forecast
         self.decided = np.zeros(count, dtype=np.bool_)  # symbols whose forecast the last bars have renewed
-        self.decisions = 0  # moments with a forecast so far
 
     @property
     def name(self) -> str:
@@ -249,7 +248,6 @@ class Forecasts:
             combined = np.where(count > 0, total / np.maximum(count, 1), np.nan)
             self.combined.forecast(combined, bar.present, cost_bps, funding_8h)
         self.decided |= bar.present
-        self.decisions += 1
 
     def _scores_of(self, number: int, bar: Completed) -> Floats:
         """The scores (S,) of one model at *bar*; NaN for symbols that it lacks bars of, or is not for."""
@@ -273,7 +271,7 @@ class Forecasts:
             "models": self.fingerprints, "history": self.history.state(),
             "combined": self.combined.state(), "single": [single.state() for single in self.single],
             "own": [loaded.model.state() for loaded in self.models], "features_ts": self.features_ts.copy(),
-            "decided": self.decided.copy(), "decisions": self.decisions,
+            "decided": self.decided.copy(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -290,7 +288,6 @@ class Forecasts:
         for loaded, own in zip(self.models, state["own"], strict=True):
             loaded.model.load_state(own)
         self.features_ts[...], self.decided[...] = state["features_ts"], state["decided"]
-        self.decisions = int(state["decisions"])
 
 
 def scores_of(loaded: LoadedModel, panel: Panel) -> Floats:

@@ -21,6 +21,7 @@ from quantum_trader.lab.sweep.columns import instrument, measure, signal
 from quantum_trader.lab.sweep.layout import Levels, Rules, SweepTape, Targets
 from quantum_trader.lab.sweep.policy import fill_levels, pack_states
 from quantum_trader.market.arrays import Floats, Ints
+from quantum_trader.market.costs import round_trip_bps
 from quantum_trader.market.jit import kernel
 from quantum_trader.market.performance import SymbolPerformance
 from quantum_trader.market.recording import Recording
@@ -220,11 +221,6 @@ def _warm_up(recording: Recording, kernel_: SignalKernel, fees: Floats, assumed_
     if recording.earlier is not None:
         rates = _known_rates(recording.earlier, recording.symbols, start, np.concatenate(times))
     return WarmUp(np.concatenate(costs), rates)
-
-
-def round_trip_bps(fees: Floats, slippage_bps: Floats, spread_bps: Floats) -> Floats:
-    """What a round trip costs a model's position, as ``engine.market.Market`` tells the models."""
-    return 2.0 * (fees + slippage_bps) + spread_bps
 
 
 def _known_rates(recording: Recording, symbols: Sequence[str], start: Floats, moments: Ints) -> Floats:

@@ -15,9 +15,10 @@ from quantum_trader.engine.stage import EXPECTED_HOLD_SHARE
 from quantum_trader.lab.sweep.columns import measure
 from quantum_trader.lab.sweep.grid import Setting
 from quantum_trader.lab.sweep.layout import Targets
-from quantum_trader.lab.sweep.market import SweepMarket, WarmUp, round_trip_bps
+from quantum_trader.lab.sweep.market import SweepMarket, WarmUp
 from quantum_trader.lab.sweep.walk_forward import EMBARGO_DAYS
 from quantum_trader.market.arrays import Floats
+from quantum_trader.market.costs import round_trip_bps
 from quantum_trader.market.recording import Recording
 from quantum_trader.models import forecast as fc
 from quantum_trader.models.forecasts import Forecasts
