@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from quantum_trader.app.runs import replay as runner
@@ -109,6 +111,23 @@ def test_a_model_trades_and_its_positions_are_left_by_its_score(file: Path) -> N
     assert {trade.exit_reason for trade in trades} == {ExitReason.SCORE, ExitReason.STOP}
     assert {trade.model for trade in trades} == {"Trend"}
     assert sum(b'"topic":"signal.generated"' in line and b'"model":"Trend"' in line for line in sink.lines) >= 20
+
+
+def test_a_target_refused_again_for_the_same_reason_is_no_new_signal(file: Path) -> None:
+    """A target that waits for its confidence is one signal, not one at every bar."""
+    _, sink = memory_run(settings(file, **{"rollout.fixed_confidence": 0.45}))
+    decided: dict[str, list[tuple[str, str, int]]] = {}
+    for line in sink.lines:
+        record = msgspec.json.decode(line)
+        if record["topic"] == "signal.decided":
+            of = record["data"]
+            decided.setdefault(of["symbol"], []).append((of["action"], of["reason"], record["ts_ns"]))
+    refusals = [one for rows in decided.values() for one in rows if one[1] == "LOW_CONFIDENCE"]
+    assert len(refusals) >= 5
+    for rows in decided.values():
+        for before, after in pairwise(rows):
+            again = before[:2] == after[:2] and after[1] == "LOW_CONFIDENCE"
+            assert not again or after[2] - before[2] > 4 * 3_600_000_000_000  # it was flat or refused otherwise between
 
 
 def test_a_model_with_regime_exits_uses_the_table(file: Path) -> None:

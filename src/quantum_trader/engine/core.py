@@ -166,7 +166,7 @@ class Engine:
         closes_before = market.closes.copy() if market.is_past else None
         now_ns, costs_bps = market.now_ns, market.taker_costs
         records.afterwards(self.judging.move_shadows, batch, costs_bps.copy() if records.deferring else costs_bps)
-        self.opening.due = self.opening.wanted(market.advance(batch))
+        self.opening.due = self.opening.targets.due(market.advance(batch))
         if closes_before is None:
             account.mark(market.closes)
         else:

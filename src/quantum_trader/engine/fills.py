@@ -88,7 +88,7 @@ class Fills:
         tally.trades.append(trade)
         self._judging.trade_closed(fill.ts_ns)
         if position.exit_reason in (ExitReason.STOP, ExitReason.TRAILING_STOP, ExitReason.LIQUIDATION):
-            self._opening.stopped(position)
+            self._opening.targets.stopped(position)
         account.performance.trade(position.index, trade.r_multiple, trade.pnl)
         level_before = account.governor_level
         governor_trade(account.governor, trade.pnl)

@@ -197,21 +197,19 @@ class Market:
 
     def _show(self, forecasts: Forecasts) -> None:
         """Write the forecasts into the columns that a signal is made of."""
-        out, told = self.kernel.out, forecasts.out
-        out[:, col.SIGNAL] = np.where(forecasts.decided, told[:, fc.TARGET], 0.0)
-        out[:, col.CONFIDENCE] = np.nan_to_num(told[:, fc.CONFIDENCE])
-        out[:, col.UP_PROBABILITY] = 0.5
-        out[:, col.CONSENSUS] = 0.0
-        out[:, col.QUALITY] = 0.5
-        out[:, col.VOTE_0:] = 0.5
-        if forecasts.exit.on == "score":
-            distances = forecasts.exit.stop_atr * told[:, fc.ATR]
-            self.symbols[:, stage.SYM_STOP] = np.where(distances > 0.0, distances, np.nan)
-            self.symbols[:, stage.SYM_HOURS] = forecasts.horizon_hours / stage.EXPECTED_HOLD_SHARE
+        stage.show_forecasts(
+            forecasts.out, forecasts.decided, forecasts.exit.on == "score", forecasts.exit.stop_atr,
+            forecasts.horizon_hours, self.kernel.out, self.symbols,
+        )
 
     def target(self, index: int) -> int:
         """The direction that the models want of a symbol now: +1, -1 or 0."""
         return int(self.forecasts.out[index, fc.TARGET]) if self.forecasts is not None else 0
+
+    def signal(self, index: int) -> tuple[int, float]:
+        """Direction (+1 or -1) and confidence of a symbol's signal; of models, of their target."""
+        wants = self.target(index) if self.forecasts is not None else self.kernel.out.item(index, col.SIGNAL)
+        return 1 if wants > 0 else -1, self.kernel.out.item(index, col.CONFIDENCE)
 
     @property
     def targets(self) -> Any:

@@ -16,7 +16,7 @@ from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import Intent, OrderRequest, Signal
 from quantum_trader.engine import ids
 from quantum_trader.engine.account import Account
-from quantum_trader.engine.books import ADOPTED, Plan, Position
+from quantum_trader.engine.books import ADOPTED, Plan
 from quantum_trader.engine.entry import EntryDecision, EntryRequest, decide_entry
 from quantum_trader.engine.facts import FailedIntent, SignalDecision
 from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
@@ -24,6 +24,7 @@ from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.judging import Judging
 from quantum_trader.engine.market import ExitPlan, Market
+from quantum_trader.engine.model_targets import ModelTargets
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.protection import Protection
 from quantum_trader.engine.records import Records
@@ -79,8 +80,7 @@ class Opening:
         self.pending: dict[str, Pending] = {}  # by symbol
         self.due: list[int] = []  # symbols whose signals of the moment are still to be taken
         self._signals = 0  # number of the last signal
-        self._again: set[int] = set()  # symbols whose target waits for the opposite position to close
-        self._stopped: dict[int, int] = {}  # symbols that a stop has taken out of a target, and its direction
+        self.targets = ModelTargets(market, account, instruments)
         forecasts = market.forecasts
         self._source, self._model = (ENSEMBLE, "ensemble") if forecasts is None else (MODEL, forecasts.name)
 
@@ -135,37 +135,6 @@ class Opening:
 
     # ------------------------------------------------------------------ signals
 
-    def wanted(self, signals: list[int]) -> list[int]:
-        """The *signals* of the moment to be taken; of models, those of a target that is not held.
-
-        A target whose stop was reached waits until the score has been small or has changed its sign. One that waits
-        for the opposite position to close is taken as soon as that is gone. From flat a score of ENTER_AT is needed.
-        """
-        forecasts = self._market.forecasts
-        if forecasts is None or not (signals or self._again or self._stopped):
-            return signals
-        for index in [one for one in self._stopped if forecasts.decided[one]]:
-            if self._market.target(index) != self._stopped[index] or forecasts.is_small(index):
-                del self._stopped[index]
-        due = sorted(set(signals) | self._again)
-        self._again.clear()
-        if self._market.is_past:  # late bars open nothing: the first bar of the present takes them
-            self._again.update(due)
-            return []
-        return [index for index in due if self._is_wanted(index)]
-
-    def _is_wanted(self, index: int) -> bool:
-        target = self._market.target(index)
-        position = self._account.books.positions.get(self._instruments.symbols[index])
-        held = position.sign if position is not None else 0
-        enters = held != 0 or (self._market.forecasts is not None and not self._market.forecasts.is_small(index))
-        return target not in (0, held) and enters and self._stopped.get(index) != target
-
-    def stopped(self, position: Position) -> None:
-        """Note that a stop took *position* out, which the score would hold on to."""
-        if position.plan.by_score:
-            self._stopped[position.index] = position.sign
-
     def take_all(self, commands: list[Command]) -> None:
         """Take the moment's signals, in the order of their symbols."""
         while self.due:
@@ -183,50 +152,62 @@ class Opening:
         self._supervise("signal", symbol, self._market.now_ns, self._take_signal, index, commands)
 
     def _take_signal(self, index: int, commands: list[Command]) -> None:
-        """Pass a symbol's signal through gates, sizing and guard, and record the result."""
+        """Pass a symbol's signal through gates, sizing and guard, and record the result.
+
+        A model's target that is refused again for the same reason is no new signal.
+        """
+        now_ns, of_model = self._market.now_ns, self._market.forecasts is not None
+        sign, confidence = self._market.signal(index)
+        used, made_ns = self._policy.used(index), self._tracing.now()
+        exits = self._market.exit_plan(index, used.exit_code)
+        code = self._gate(index, sign, confidence, exits.atr, used)
+        if code == ROAD_FLIP and not self._is_new(index, now_ns):
+            commands += self._close_opposite(index, now_ns)
+        if of_model and code in (ROAD_FLIP, ROAD_PENDING):
+            self.targets.waits(index)
+        if code != ROAD_APPROVED and of_model and self.targets.is_refused_again(index, sign, code, 0):
+            return
+        row, open_count = self._market.row(index), self.open_count
+        row[col.SIGNAL] = float(sign)
+        decision = self._decide(index, sign, row, used, exits) if code == ROAD_APPROVED else None
+        if decision is not None and of_model:
+            if self.targets.is_refused_again(index, sign, decision.road, decision.guard):
+                return
         self._signals += 1
         self._records.tally.signals += 1
-        seq, now_ns = self._signals, self._market.now_ns
-        row, used, open_count = self._market.row(index), self._policy.used(index), self.open_count
-        if self._market.forecasts is not None:
-            row[col.SIGNAL] = float(self._market.target(index))
-        sign, symbol_good = 1 if row[col.SIGNAL] > 0 else -1, self._policy.symbol_is_good(index)
-        made_ns, exits = self._tracing.now(), self._market.exit_plan(index, used.exit_code)
-        code = self._gate(index, sign, row[col.CONFIDENCE], exits.atr, used)
+        seq, symbol_good = self._signals, self._policy.symbol_is_good(index)
         self._records.afterwards(self._record_signal, seq, index, row, now_ns, made_ns)
-        trace_id = ids.signal_trace_id(seq)
-        self._tracing.step("gates", ROAD_REASONS.get(code, "OK"), trace_id)
+        self._tracing.step("gates", ROAD_REASONS.get(code, "OK"), ids.signal_trace_id(seq))
         refusal = (ROAD_REASONS.get(code, ""), 0.0, 0.0)
-        if code == ROAD_APPROVED:
-            refusal = self._enter(seq, index, sign, row, used, exits, commands)
-        elif code == ROAD_FLIP and not self._is_new(index, now_ns):
-            commands += self._close_opposite(index, now_ns)
-        if self._market.forecasts is not None and code in (ROAD_FLIP, ROAD_PENDING):
-            self._again.add(index)
+        if decision is not None:
+            refusal = self._enter(seq, index, sign, row, used, exits, decision, commands)
         self._records.afterwards(
             self._record_decision, seq, index, row, refusal, used, open_count, symbol_good, now_ns
         )
 
-    def _enter(
-        self, seq: int, index: int, sign: int, row: list[float], used: Settings, exits: ExitPlan,
-        commands: list[Command],
-    ) -> Refusal:
-        """Size the entry of signal *seq*, ask the guard, send the order."""
+    def _decide(self, index: int, sign: int, row: list[float], used: Settings, exits: ExitPlan) -> EntryDecision:
+        """Size the entry of a signal that the gates let through, and ask the guard."""
         now_ns, instruments = self._market.now_ns, self._instruments
         view = self._view(index, row, now_ns, now_ns)
         request = EntryRequest(
             sign=sign, price=row[col.CLOSE], atr=exits.atr, stop_atr=exits.stop_atr, risk_pct=used.risk_pct,
             factor=self._risk_factor(index), leverage=self._settings.leverage,
         )
-        decision = decide_entry(
+        return decide_entry(
             request, instruments.sizes[index], market_row(view, self._expires_ns()), view.row(),
             self._limit_row(index), instruments.tier_tables[index],
         )
+
+    def _enter(
+        self, seq: int, index: int, sign: int, row: list[float], used: Settings, exits: ExitPlan,
+        decision: EntryDecision, commands: list[Command],
+    ) -> Refusal:
+        """Send the order of signal *seq* where sizing and guard allow it."""
         self._tracing.step("sizing", ROAD_REASONS.get(decision.road, "OK"), ids.signal_trace_id(seq))
         if decision.road != ROAD_APPROVED:
             return ROAD_REASONS[decision.road], decision.wanted, 0.0
         verdict = judged(self._intent(seq, index, sign, row, used, decision), decision[4:])
-        return self._open(verdict, index, used, exits, now_ns, commands)
+        return self._open(verdict, index, used, exits, self._market.now_ns, commands)
 
     def _expires_ns(self) -> int:
         """When an intent made at this moment expires."""
@@ -447,13 +428,11 @@ class Opening:
         """Everything needed to continue, as plain values."""
         return {
             "pending": {symbol: msgspec.to_builtins(pending) for symbol, pending in self.pending.items()},
-            "signals": self._signals, "again": sorted(self._again),
-            "stopped": sorted(self._stopped.items()),
+            "signals": self._signals, **self.targets.state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state`."""
         self.pending = {symbol: msgspec.convert(plain, Pending) for symbol, plain in state["pending"].items()}
         self._signals = state["signals"]
-        self._again = set(state.get("again", ()))
-        self._stopped = {int(index): int(sign) for index, sign in state.get("stopped", ())}
+        self.targets.load_state(state)

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.engine.road import exit_vol_level
 from quantum_trader.market import performance as perf
 from quantum_trader.market.costs import cost_in_r
 from quantum_trader.market.jit import compiled, kernel
+from quantum_trader.models import forecast as fc
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.compiled import fill_overall, step_slots
 from quantum_trader.risk.exits import exit_row
@@ -97,6 +100,26 @@ def measure_symbol(row, symbol):  # type: ignore[no-untyped-def]
         symbol[SYM_FUNDING],
     )
     return level, cost
+
+
+@kernel
+def show_forecasts(forecasts, decided, by_score, stop_atr, hours, out, symbols):  # type: ignore[no-untyped-def]
+    """Write *forecasts* (columns in models.forecast) into the columns *out* that a signal is made of.
+
+    With exits *by_score* the symbols' stops are *stop_atr* ATRs of the model's bars, and a trade is meant for *hours*.
+    """
+    for s in range(out.shape[0]):
+        told, row = forecasts[s], out[s]
+        confidence, distance = told[fc.CONFIDENCE], stop_atr * told[fc.ATR]
+        row[col.SIGNAL] = told[fc.TARGET] if decided[s] else 0.0
+        row[col.CONFIDENCE] = confidence if confidence == confidence else 0.0
+        row[col.UP_PROBABILITY] = 0.5
+        row[col.CONSENSUS] = 0.0
+        row[col.QUALITY] = 0.5
+        row[col.VOTE_0:] = 0.5
+        if by_score:
+            symbols[s, SYM_STOP] = distance if distance > 0.0 else np.nan
+            symbols[s, SYM_HOURS] = hours / EXPECTED_HOLD_SHARE
 
 
 @kernel

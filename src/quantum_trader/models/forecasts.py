@@ -173,7 +173,7 @@ class Forecasts:
 
     def is_small(self, index: int) -> bool:
         """Whether a symbol's score would not enter a position from flat."""
-        return not abs(self.out[index, SCORE]) >= ENTER_AT
+        return not abs(self.out.item(index, SCORE)) >= ENTER_AT
 
     def votes(self, index: int) -> dict[str, float]:
         """Each model's own confidence in its own score of a symbol; NaN where it has none."""

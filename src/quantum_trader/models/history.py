@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from quantum_trader.domain.errors import StateError, require
 from quantum_trader.market.arrays import Floats
+from quantum_trader.market.jit import kernel
 from quantum_trader.models.port import FIELDS, Panel
 
 OPEN, HIGH, LOW, CLOSE, VOLUME, FUNDING = range(len(FIELDS))
@@ -27,6 +28,32 @@ class Completed(NamedTuple):
     bars: Floats  # (6, S) in the order of FIELDS, NaN where a symbol has none
     present: npt.NDArray[np.bool_]  # (S,)
     skipped: int  # intervals without any bar since the one before
+
+
+@kernel
+def _merge(ohlcv, present, funding_8h, making):  # type: ignore[no-untyped-def]
+    """Merge the base bars (S, 5) of the *present* symbols into the interval in the *making* (6, S)."""
+    for s in range(present.shape[0]):
+        if not present[s]:
+            continue
+        if np.isnan(making[OPEN, s]):
+            making[:5, s] = ohlcv[s]
+        else:
+            making[HIGH, s] = max(making[HIGH, s], ohlcv[s, HIGH])
+            making[LOW, s] = min(making[LOW, s], ohlcv[s, LOW])
+            making[CLOSE, s] = ohlcv[s, CLOSE]
+            making[VOLUME, s] += ohlcv[s, VOLUME]
+        making[FUNDING, s] = funding_8h[s]
+
+
+@kernel
+def _count(here, skipped, seen):  # type: ignore[no-untyped-def]
+    """Count one more interval, and those *skipped* before it, for the symbols that have had a bar."""
+    for s in range(here.shape[0]):
+        if seen[s] > 0:
+            seen[s] += skipped + 1
+        elif here[s]:
+            seen[s] = 1
 
 
 class BarHistory:
@@ -72,21 +99,12 @@ class BarHistory:
 
     def _merge(self, number: int, ohlcv: Any, present: Any, funding_8h: Any) -> None:
         """Merge the bars into the interval in the making."""
-        here = np.flatnonzero(present)
-        if not len(here):
+        if not present.any():
             return
-        making = self._making
         if self._number != number:
             self._number = number
-            making[...] = np.nan
-        bars = ohlcv[here].T
-        first = np.isnan(making[OPEN, here])
-        making[OPEN, here] = np.where(first, bars[OPEN], making[OPEN, here])
-        making[HIGH, here] = np.fmax(making[HIGH, here], bars[HIGH])
-        making[LOW, here] = np.fmin(making[LOW, here], bars[LOW])
-        making[CLOSE, here] = bars[CLOSE]
-        making[VOLUME, here] = np.where(first, bars[VOLUME], making[VOLUME, here] + bars[VOLUME])
-        making[FUNDING, here] = np.asarray(funding_8h)[here]
+            self._making[...] = np.nan
+        _merge(ohlcv, present, funding_8h, self._making)
 
     def _complete(self) -> Completed:
         """Move the interval in the making into the history."""
@@ -96,7 +114,7 @@ class BarHistory:
             self._append(np.nan)
         self._append(made)
         here = ~np.isnan(made[CLOSE])
-        self.seen = np.where(self.seen > 0, self.seen + skipped + 1, here.astype(np.int64))
+        _count(here, skipped, self.seen)
         self._newest, self._number = number, NO_BAR
         return Completed(number * self.length_ns, made, here, skipped)
 

@@ -878,13 +878,12 @@ def _open_shadow(n, s, hourly, vol, rules, following):
 
 @kernel
 def _take_target(t, s, bars, tape, targets, rules, desk, following, outcome):
-    """Take the signal of symbol *s*'s target down the road and note how it fared."""
+    """Take symbol *s*'s target down the road; unless it is refused as before, that is a signal: note how it fared."""
     counts = desk.counts
     if counts[counter.SIGNALS] >= following.room:
         counts[counter.ERROR] = ERROR_FULL
         return
     n = following.first + counts[counter.SIGNALS]
-    counts[counter.SIGNALS] += 1
     vol, cost_r = _see_target(t, s, bars, tape, targets, rules, following)
     row, used = following.signal, _settings_of(s, rules, desk)
     planned, by_score = _exit_row(int(row[signal.TREND]), vol), 0.0
@@ -895,6 +894,12 @@ def _take_target(t, s, bars, tape, targets, rules, desk, following, outcome):
         desk.stamps[s * stamp.SIZE + stamp.AGAIN] = counts[counter.AGAIN] = 1
     if code == ROAD_APPROVED:
         code = _enter(n, s, Entry(row, planned, by_score, cost_r), used, bars.now_ns, rules, desk, outcome)
+    fared = 0 if code == ROAD_APPROVED else int(row[signal.SIGN]) * code
+    again = fared != 0 and fared == desk.stamps[s * stamp.SIZE + stamp.REFUSED]
+    desk.stamps[s * stamp.SIZE + stamp.REFUSED] = fared
+    if again:
+        return
+    counts[counter.SIGNALS] += 1
     outcome.decision[n] = code
     _open_shadow(n, s, tape.atr[t * rules.size + s], vol, rules, following)
 
@@ -923,7 +928,10 @@ def _take_targets(t, bars, tape, targets, rules, desk, following, outcome):
             row[stamp.STOPPED] = 0
         due = row[stamp.AGAIN] != 0 or (decided and target != 0)
         row[stamp.AGAIN] = 0
-        if due and _is_wanted(s, target, targets.small[at], desk):
+        wanted = _is_wanted(s, target, targets.small[at], desk)
+        if decided and not wanted:
+            row[stamp.REFUSED] = 0
+        if due and wanted:
             _take_target(t, s, bars, tape, targets, rules, desk, following, outcome)
 
 
