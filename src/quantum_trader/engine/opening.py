@@ -170,9 +170,8 @@ class Opening:
         row, open_count = self._market.row(index), self.open_count
         row[col.SIGNAL] = float(sign)
         decision = self._decide(index, sign, row, used, exits) if code == ROAD_APPROVED else None
-        if decision is not None and of_model:
-            if self.targets.is_refused_again(index, sign, decision.road, decision.guard):
-                return
+        if of_model and decision and self.targets.is_refused_again(index, sign, decision.road, decision.guard):
+            return
         self._signals += 1
         self._records.tally.signals += 1
         seq, symbol_good = self._signals, self._policy.symbol_is_good(index)

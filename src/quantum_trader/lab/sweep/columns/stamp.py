@@ -1,7 +1,7 @@
 """Columns of ``Desk.stamps`` (S, SIZE): the whole numbers of a symbol's position, and of what models wait for.
 
-FUNDED counts the funding times paid. STOPPED is the direction of the target that a stop has taken the symbol out
-of, 0: none. AGAIN is 1 where a target waits for the opposite position to close. REFUSED is the decision code of the target
+FUNDED counts the funding times paid. STOPPED is the direction of the target that a stop has taken the symbol out of, 0:
+none. AGAIN is 1 where a target waits for the opposite position to close. REFUSED is the decision code of the target
 that was refused last, with its direction as the sign; 0: none.
 """
 
