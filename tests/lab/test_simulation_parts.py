@@ -20,6 +20,7 @@ from quantum_trader.lab.simulation.disk import Disk, MemoryLog, MemoryStore
 from quantum_trader.lab.simulation.exchange import SimulatedExchange
 from quantum_trader.lab.simulation.exchange_faults import EXCHANGE_FAULTS
 from quantum_trader.lab.simulation.loop import Deadlock, Livelock, VirtualLoop, new_loop, run_virtual
+from quantum_trader.lab.simulation.market import BarsBefore
 from quantum_trader.lab.simulation.network import RECEIVE_WINDOW_S, TIMEOUT_S, SimulatedVenue, WireFaults
 from quantum_trader.lab.simulation.schedule import (
     CLIENT_MAKERS,
@@ -47,11 +48,12 @@ START_NS = 1_600_000_000 * 10**9 // BAR_NS * BAR_NS
 class Place:
     """An exchange with one symbol standing at 10,000, and a connection to it."""
 
-    def __init__(self, bars: int = 4) -> None:
+    def __init__(self, bars: int = 4, before: BarsBefore | None = None) -> None:
         self.loop: VirtualLoop = new_loop()
         ohlcv = np.tile(np.array([10_000.0, 10_000.0, 10_000.0, 10_000.0, 50.0]), (bars, 1, 1))
         self.exchange = SimulatedExchange(
-            self.loop, [known_instruments()[SYMBOL]], ohlcv, START_NS, BAR_NS, 10_000.0, Random(1)
+            self.loop, [known_instruments()[SYMBOL]], ohlcv, START_NS, BAR_NS, 10_000.0, Random(1),
+            before=before,
         )
         self.wire = WireFaults(Random(2))
         self.exchange.struck = self.wire.strike

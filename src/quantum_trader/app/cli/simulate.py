@@ -13,12 +13,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from quantum_trader.app.cli.options import INTERRUPTED, JsonOption
+from quantum_trader.app.cli.options import INTERRUPTED, JsonOption, ModelOption, model_flags, settings_from
 
 if TYPE_CHECKING:
     from quantum_trader.lab.simulation.campaign import Totals
     from quantum_trader.lab.simulation.schedule import Schedule
     from quantum_trader.lab.simulation.world import DayOutcome
+    from quantum_trader.models.loading import ModelSettings
 
 BROKEN: Final = 1  # exit code
 _SHOW_EVERY_S: Final = 5.0
@@ -31,6 +32,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     seeds: tuple[int, int] | None  # first and last seed that ran; None for one schedule
     variant: str
+    models: tuple[str, ...]
     seconds: float
     totals: dict[str, Any]
     broken: dict[str, Any] | None
@@ -55,6 +57,7 @@ def simulate(
     clients: Annotated[
         bool, typer.Option("--clients", help="Also let other clients trade, cancel and change settings on every day.")
     ] = False,
+    model: ModelOption = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes.")] = 2,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write the smallest failing schedule here.")
@@ -65,6 +68,9 @@ def simulate(
 
     Each day runs engine, live driver, network, exchange and disk in one process on virtual time, and checks every
     invariant after every step. A failing schedule is reduced to the smallest one and printed; --schedule repeats it.
+
+    With --model the trader begins each day without a memory, fetches the bars of before the day to warm up, and trades
+    at any confidence.
     """
     from quantum_trader.lab.simulation.variants import VARIANTS
 
@@ -73,12 +79,12 @@ def simulate(
         for one in VARIANTS.values():
             console.print(f"{one.name:22} {one.wrong}")
         return
-    totals = _no_days()
+    totals, models = _no_days(), _models(model)
     try:
         if schedule is not None:
-            report = _one(schedule, variant, totals)
+            report = _one(schedule, variant, totals, models)
         else:
-            report = _many(_schedules(first_seed, seeds, pairs, intents, clients), variant, jobs, totals)
+            report = _many(_schedules(first_seed, seeds, pairs, intents, clients), variant, jobs, totals, models)
     except KeyboardInterrupt:
         typer.echo(f"stopped after {totals.days:,} days", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -98,17 +104,28 @@ def _no_days() -> Totals:
     return Totals()
 
 
-def _one(path: Path, variant: str, totals: Totals) -> Report:
+def _models(named: list[str] | None) -> Sequence[ModelSettings]:
+    """The models that ``--model`` names, known to load; empty without it."""
+    if not named:
+        return ()
+    from quantum_trader.lab.simulation.campaign import check_models
+
+    models = settings_from(None, model_flags(named)).settings.models
+    check_models(models)
+    return models
+
+
+def _one(path: Path, variant: str, totals: Totals, models: Sequence[ModelSettings]) -> Report:
     """Run the schedule of one file, counted in *totals*."""
     from quantum_trader.lab.simulation.campaign import variant_of
     from quantum_trader.lab.simulation.schedule import load
     from quantum_trader.lab.simulation.world import run_day
 
     started, schedule = time.monotonic(), load(path)
-    outcome = run_day(schedule, variant_of(variant))
+    outcome = run_day(schedule, variant_of(variant), models)
     totals.add(outcome)
     return Report(
-        seeds=None, variant=variant, seconds=time.monotonic() - started, totals=_plain(totals),
+        seeds=None, variant=variant, models=_names(models), seconds=time.monotonic() - started, totals=_plain(totals),
         broken=_broken(outcome, schedule),
     )
 
@@ -126,19 +143,25 @@ def _schedules(first: int, count: int, pairs: bool, intents: bool, clients: bool
     return [schedule_of(seed, intents=intents, clients=clients) for seed in range(first, first + count)]
 
 
-def _many(schedules: Sequence[Schedule], variant: str, jobs: int, totals: Totals) -> Report:
+def _names(models: Sequence[ModelSettings]) -> tuple[str, ...]:
+    return tuple(one.model for one in models)
+
+
+def _many(
+    schedules: Sequence[Schedule], variant: str, jobs: int, totals: Totals, models: Sequence[ModelSettings]
+) -> Report:
     """Run *schedules* in order up to the first that fails, and reduce that one."""
     from quantum_trader.lab.simulation.campaign import run_schedules, smallest, variant_of
 
     started, broken, last = time.monotonic(), None, schedules[0].seed
     shown = started
-    with closing(run_schedules(schedules, variant, min(jobs, len(schedules)))) as days:
+    with closing(run_schedules(schedules, variant, min(jobs, len(schedules)), models)) as days:
         for schedule, outcome in days:
             totals.add(outcome)
             last = outcome.seed
             if (finding := outcome.finding) is not None:
                 typer.echo(f"seed {outcome.seed}: {finding.invariant}; looking for the smallest schedule", err=True)
-                broken = _broken(outcome, smallest(schedule, finding, variant_of(variant)))
+                broken = _broken(outcome, smallest(schedule, finding, variant_of(variant), models=models))
                 break
             if time.monotonic() - shown >= _SHOW_EVERY_S:
                 shown = time.monotonic()
@@ -147,8 +170,8 @@ def _many(schedules: Sequence[Schedule], variant: str, jobs: int, totals: Totals
                     f"faults, {totals.trades:,} trades, {totals.days / (shown - started):.1f} days/s", err=True,
                 )
     return Report(
-        seeds=(schedules[0].seed, last), variant=variant, seconds=time.monotonic() - started, totals=_plain(totals),
-        broken=broken,
+        seeds=(schedules[0].seed, last), variant=variant, models=_names(models), seconds=time.monotonic() - started,
+        totals=_plain(totals), broken=broken,
     )
 
 
@@ -170,7 +193,8 @@ def _show(console: Console, report: Report, file: Path | None) -> None:
     totals = report.totals
     what = "one schedule" if report.seeds is None else f"seeds {report.seeds[0]} to {report.seeds[1]}"
     console.print(
-        f"{what}{f', variant {report.variant}' if report.variant else ''}: {totals['days']:,} days, "
+        f"{what}{f', variant {report.variant}' if report.variant else ''}"
+        f"{', models ' * bool(report.models)}{', '.join(report.models)}: {totals['days']:,} days, "
         f"{totals['steps']:,} steps in {report.seconds:.1f} s; {totals['openings']:,} positions opened, "
         f"{totals['trades']:,} closed, {totals['fills']:,} fills, {totals['lives'] - totals['days']:,} restarts, "
         f"{totals['looks']:,} checks of the account"
@@ -191,5 +215,6 @@ def _show(console: Console, report: Report, file: Path | None) -> None:
     console.print(
         msgspec.json.format(msgspec.json.encode(broken["schedule"]), indent=1).decode(), markup=False, soft_wrap=True
     )
-    named = f" --variant {report.variant}" if report.variant else ""
+    named = "".join(f" --model {one}" for one in report.models)
+    named += f" --variant {report.variant}" if report.variant else ""
     console.print(f"To repeat: quantum-trader simulate{named} --schedule {file or 'FILE'} (FILE: the lines above)")

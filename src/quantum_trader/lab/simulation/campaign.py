@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections import Counter, deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -19,6 +20,8 @@ from quantum_trader.lab.simulation.shrink import shrink
 from quantum_trader.lab.simulation.variants import PRODUCTION, VARIANTS, Variant
 from quantum_trader.lab.simulation.warm import SYMBOLS, warm_world
 from quantum_trader.lab.simulation.world import DayOutcome, Finding, run_day
+from quantum_trader.market.recording import open_recording
+from quantum_trader.models.loading import ModelSettings, make_forecasts
 
 _AHEAD: Final = 8  # days handed to each process before its results are taken
 _INTENTS_ABOVE: Final = 1000  # seeds above this one send outside intents ...
@@ -80,26 +83,35 @@ def run_seeds(seeds: Iterable[int], variant: str = "", jobs: int = 1) -> Iterato
         yield outcome
 
 
+def check_models(models: Sequence[ModelSettings]) -> None:
+    """Raise ConfigError where *models* cannot be loaded, or cannot be run on the bars of simulated days."""
+    make_forecasts(models, SYMBOLS, open_recording(symbols=SYMBOLS).interval_ns)
+
+
 def run_schedules(
-    schedules: Iterable[Schedule], variant: str = "", jobs: int = 1
+    schedules: Iterable[Schedule], variant: str = "", jobs: int = 1, models: Sequence[ModelSettings] = ()
 ) -> Generator[tuple[Schedule, DayOutcome]]:
-    """Run *schedules* on *jobs* processes; each with its outcome, in order. Closing the generator stops them."""
+    """Run *schedules* on *jobs* processes; each with its outcome, in order. Closing the generator stops them.
+
+    *models* give the signals; without them the intraday ensemble does.
+    """
     require(jobs >= 1, "jobs", jobs, "must be 1 or more")
     made = variant_of(variant)
     if jobs == 1:
         for schedule in schedules:
-            yield schedule, run_day(schedule, made)
+            yield schedule, run_day(schedule, made, models)
         return
+    run = partial(run_named, variant=variant, models=tuple(models))
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=warm_world) as pool:
         rest = iter(schedules)
         with _interrupts_blocked():  # the first of these starts the processes
-            waiting = deque((one, pool.submit(run_named, one, variant)) for one in islice(rest, jobs * _AHEAD))
+            waiting = deque((one, pool.submit(run, one)) for one in islice(rest, jobs * _AHEAD))
         try:
             while waiting:
                 schedule, future = waiting.popleft()
                 yield schedule, future.result()
-                waiting.extend((one, pool.submit(run_named, one, variant)) for one in islice(rest, 1))
+                waiting.extend((one, pool.submit(run, one)) for one in islice(rest, 1))
         finally:
             for _, future in waiting:
                 future.cancel()
@@ -115,16 +127,19 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def run_named(schedule: Schedule, variant: str) -> DayOutcome:
+def run_named(schedule: Schedule, variant: str, models: Sequence[ModelSettings] = ()) -> DayOutcome:
     """Run one day of the variant called *variant*, in another process."""
-    return run_day(schedule, variant_of(variant))
+    return run_day(schedule, variant_of(variant), models)
 
 
-def smallest(schedule: Schedule, finding: Finding, variant: Variant, most_runs: int = 150) -> Schedule:
+def smallest(
+    schedule: Schedule, finding: Finding, variant: Variant, most_runs: int = 150,
+    models: Sequence[ModelSettings] = (),
+) -> Schedule:
     """The smallest schedule found that breaks the same invariant."""
 
     def fails(candidate: Schedule) -> bool:
-        found = run_day(candidate, variant).finding
+        found = run_day(candidate, variant, models).finding
         return found is not None and found.invariant == finding.invariant
 
     return shrink(schedule, fails, most_runs=most_runs)

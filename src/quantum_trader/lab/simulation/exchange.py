@@ -24,7 +24,7 @@ from quantum_trader.lab.simulation.client_faults import CLIENT_FAULTS, HEDGE_REF
 from quantum_trader.lab.simulation.deadlines import Disruptions
 from quantum_trader.lab.simulation.exchange_faults import ExchangeFaults
 from quantum_trader.lab.simulation.loop import VirtualLoop
-from quantum_trader.lab.simulation.market import TICKS_PER_BAR, SimulatedMarket
+from quantum_trader.lab.simulation.market import TICKS_PER_BAR, BarsBefore, SimulatedMarket
 from quantum_trader.lab.simulation.refusals import Refusals
 from quantum_trader.lab.simulation.schedule import FOREIGN_SYMBOLS, Fault, Kind
 from quantum_trader.venues.paper.settings import PaperSettings
@@ -47,19 +47,21 @@ class Acceptance(msgspec.Struct, frozen=True, kw_only=True):
 class SimulatedExchange:
     """Account and matching of one day. *ohlcv* (T, S, 5) are the day's bars, the first opening at *start_ns*.
 
+    *before*: the bars of before it, which can be asked for.
+
     *publish* carries each message (stream, events) to the trader; *struck* is called with the kind of every fault that
     takes effect here. Both are set by the owner of the day.
     """
 
     def __init__(
         self, loop: VirtualLoop, instruments: Sequence[Instrument], ohlcv: Any, start_ns: int, interval_ns: int,
-        wallet: float, rng: Random, disruptions: Disruptions | None = None,
+        wallet: float, rng: Random, disruptions: Disruptions | None = None, before: BarsBefore | None = None,
     ) -> None:
         self.loop, self.disruptions = loop, disruptions or Disruptions()
         self.paper = PaperVenue(
             instruments, PaperSettings(initial_cash=wallet, participation=1.0, default_taker_cost_bps=1.0)
         )
-        self.market = SimulatedMarket(instruments, ohlcv, start_ns, interval_ns, rng)
+        self.market = SimulatedMarket(instruments, ohlcv, start_ns, interval_ns, rng, before)
         self.symbols = self.market.symbols
         self.refusals = Refusals(self.market, self._refused)
         self.faults, self.clients = ExchangeFaults(self), ClientFaults(self)
@@ -213,13 +215,13 @@ class SimulatedExchange:
             self.publish("user", (LeverageChanged(symbol=symbol, leverage=actual, ts_ns=self.now_ns()),))
         return actual
 
-    def bars(self, symbol: str, start_ns: int, end_ns: int) -> list[Kline]:
-        """The completed bars of *symbol* that open in [start, end); VenueError while they are refused."""
+    def bars(self, symbol: str, interval_ns: int, start_ns: int, end_ns: int) -> list[Kline]:
+        """The completed bars of *symbol* that open in [start, end), of *interval_ns*; VenueError while refused."""
         if self.refusals.refuses_klines(symbol, self.loop.time()):
             self.struck(Kind.KLINES_REFUSED)
             self.disruptions.bars_s = self.loop.time()
             raise VenueError(f"{symbol}: bars cannot be asked for now")
-        return [kline for kline in self.market.klines.get(symbol, ()) if start_ns <= kline.ts_ns < end_ns]
+        return self.market.bars(symbol, interval_ns, start_ns, end_ns)
 
     def ticker(self, symbol: str) -> float:
         """The last price; VenueError for a delisted symbol."""

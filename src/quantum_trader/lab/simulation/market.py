@@ -8,25 +8,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.errors import VenueError
 from quantum_trader.domain.instrument import Instrument, round_to
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.engine.venue_port import Kline, MarkPrice, Quote, StreamEvent
+from quantum_trader.market.resample import resample
 
 TICKS_PER_BAR: Final = 10
 UNLIMITED_VOLUME: Final = 1e12  # of a tick, where orders fill whole
 _EXTREMES: Final = (0, 3, 6, 9)  # ticks of a bar at open, one extreme, the other, close
 
 
+class BarsBefore(NamedTuple):
+    """The recording's bars of before a day: opens (n,), bars (n, S, 5), which symbols have one (n, S)."""
+
+    ts_ns: Any
+    ohlcv: Any
+    present: Any
+
+
 class SimulatedMarket:
-    """Prices and bars of one day. *ohlcv* (T, S, 5) are the recording's bars, the first opening at *start_ns*."""
+    """Prices and bars of one day. *ohlcv* (T, S, 5) are the recording's bars, the first opening at *start_ns*.
+
+    *before* is what :meth:`bars` answers of the time before the day; None: nothing.
+    """
 
     def __init__(
-        self, instruments: Sequence[Instrument], ohlcv: Any, start_ns: int, interval_ns: int, rng: Random
+        self, instruments: Sequence[Instrument], ohlcv: Any, start_ns: int, interval_ns: int, rng: Random,
+        before: BarsBefore | None = None,
     ) -> None:
         self.instruments = tuple(instruments)
         self.symbols = tuple(instrument.symbol for instrument in instruments)
@@ -36,6 +50,7 @@ class SimulatedMarket:
         size = len(self.symbols)
         self._path = tick_path(ohlcv, [i.tick_size for i in instruments], rng)
         self._volumes = ohlcv[:, :, 4].tolist()
+        self._before = before
         self._scale = [1.0] * size  # product of all price gaps so far
         self._unfinished = [[0.0, 0.0, 0.0, 0.0] for _ in range(size)]  # open, high, low, close of the bar so far
         self.prices = [float(price) for price in self._path[0]]
@@ -110,6 +125,37 @@ class SimulatedMarket:
             row[:] = (0.0, 0.0, 0.0, 0.0)
             completed.append(kline)
         return completed
+
+    def bars(self, symbol: str, interval_ns: int, start_ns: int, end_ns: int) -> list[Kline]:
+        """The completed bars of *interval_ns* that open in [start, end), oldest first, made from the base bars.
+
+        Raises VenueError for an interval that the base bars do not make.
+        """
+        if interval_ns <= 0 or interval_ns % self.interval_ns:
+            raise VenueError(f"interval_ns = {interval_ns}: there are bars of {self.interval_ns} and of its multiples")
+        ts_ns, ohlcv = self._base_bars(symbol, start_ns // interval_ns * interval_ns, end_ns + interval_ns)
+        if interval_ns != self.interval_ns:
+            ts_ns, ohlcv = resample(ts_ns, ohlcv, self.interval_ns, interval_ns)
+        return [
+            Kline(symbol=symbol, interval_ns=interval_ns, ts_ns=opened, open=row[0], high=row[1], low=row[2],
+                  close=row[3], volume=row[4])
+            for opened, row in zip(ts_ns.tolist(), ohlcv.tolist(), strict=True) if start_ns <= opened < end_ns
+        ]
+
+    def _base_bars(self, symbol: str, start_ns: int, end_ns: int) -> tuple[Any, Any]:
+        """The completed base bars that open in [start, end): opens (n,) and bars (n, 5)."""
+        today = [kline for kline in self.klines.get(symbol, ()) if start_ns <= kline.ts_ns < end_ns]
+        times = np.array([kline.ts_ns for kline in today], dtype=np.int64)
+        rows = np.array([(one.open, one.high, one.low, one.close, one.volume) for one in today]).reshape(-1, 5)
+        if self._before is None or symbol not in self.index:
+            return times, rows
+        first, last = np.searchsorted(self._before.ts_ns, (start_ns, end_ns)).tolist()
+        index, span = self.index[symbol], slice(first, last)
+        there = self._before.present[span, index]
+        return (
+            np.concatenate([self._before.ts_ns[span][there], times]),
+            np.concatenate([self._before.ohlcv[span, index][there], rows]),
+        )
 
 
 def tick_path(ohlcv: Any, tick_sizes: Sequence[float], rng: Random) -> Any:

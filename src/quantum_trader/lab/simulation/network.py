@@ -227,10 +227,10 @@ class SimulatedVenue:
         return await self._ask("query", lambda: "the account is in hedge mode" if self.exchange.clients.hedged else "")
 
     async def get_klines(self, symbol: str, interval_ns: int, start_ns: int, end_ns: int) -> list[Kline]:
-        """Return the completed bars that open in [start, end), oldest first."""
+        """Return the completed bars of *interval_ns* that open in [start, end), oldest first."""
         if (delay_s := self.exchange.clients.bars_delay_s()) > 0.0:
             await asyncio.sleep(delay_s)
-        return await self._ask("query", lambda: self.exchange.bars(symbol, start_ns, end_ns))
+        return await self._ask("query", lambda: self.exchange.bars(symbol, interval_ns, start_ns, end_ns))
 
     async def get_ticker_price(self, symbol: str) -> float:
         """Return the last traded price."""

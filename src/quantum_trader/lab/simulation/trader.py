@@ -19,6 +19,7 @@ from quantum_trader.lab.simulation.trader_view import Safety
 from quantum_trader.live.driver import LiveDriver
 from quantum_trader.live.inputs import OperatorRequestReceived
 from quantum_trader.live.session import Session
+from quantum_trader.models.loading import make_forecasts
 
 if TYPE_CHECKING:
     from quantum_trader.lab.simulation.world import Day
@@ -33,8 +34,12 @@ class Trader:
     def __init__(self, day: Day, processes: Processes, before: Safety | None) -> None:
         self.day, self._processes = day, processes
         variant, interval_ns = day.variant, day.world.interval_ns
-        self.engine = variant.engine(day.world.instruments, interval_ns, day.settings, day.sink)
-        trader_view.begin_warm(self.engine, copied(day.kernel), day.exchange.market.start_ns)
+        self.engine = variant.engine(
+            day.world.instruments, interval_ns, day.settings, day.sink,
+            forecasts=make_forecasts(day.models, day.exchange.symbols, interval_ns),
+        )
+        if not day.models:  # they learn from the bars that the driver fetches at a first start
+            trader_view.begin_warm(self.engine, copied(day.kernel), day.exchange.market.start_ns)
         self.log, self.store = MemoryLog(day.disk), MemoryStore(day.disk)
         self.session: Session = variant.session(self.engine, self.log, self.store, interval_ns)
         self.venue = SimulatedVenue(day.loop, day.exchange, day.wire, day.local_ns, TIMEOUTS_S)

@@ -6,10 +6,12 @@ Every function takes the engine of a live session and changes nothing, except :f
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from quantum_trader.domain.enums import GOV_EMERGENCY
 from quantum_trader.engine.books import Position
@@ -32,6 +34,7 @@ class Safety(msgspec.Struct, frozen=True, kw_only=True):
     claimed: dict[str, int]
     positions: dict[str, float]
     cash: float
+    models: str  # hash of what forecasts and models have learned and remember; empty without models
 
     @classmethod
     def of(cls, engine: Engine) -> Safety:
@@ -41,13 +44,27 @@ class Safety(msgspec.Struct, frozen=True, kw_only=True):
             governor=tuple(_comparable(engine.account.governor)), losses=tuple(_comparable(engine.account.losses)),
             rate=tuple(_comparable(engine.account.rate)), claimed=dict(engine.gateway.state()["claimed"]),
             positions={symbol: p.sign * p.qty for symbol, p in engine.account.books.positions.items()},
-            cash=engine.account.books.cash,
+            cash=engine.account.books.cash, models=_models_hash(engine),
         )
 
 
 def _comparable(row: Any) -> list[float]:
     """A row with a number in place of each NaN, which equals nothing."""
     return [-1e300 if value != value else value for value in row.tolist()]
+
+
+def _models_hash(engine: Engine) -> str:
+    """Hash of the whole state of the models; equal states give equal hashes."""
+    forecasts = engine.market.forecasts
+    if forecasts is None:
+        return ""
+    return hashlib.sha256(msgspec.msgpack.encode(forecasts.state(), enc_hook=_plain, order="deterministic")).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """An array, or a scalar of one, as values that are equal where it is equal to the bit."""
+    array = np.asarray(value)
+    return [array.dtype.str, list(array.shape), array.tobytes()]
 
 
 # ---------------------------------------------------------------------- a new engine

@@ -18,6 +18,7 @@ from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.lab.simulation.disk import copied
+from quantum_trader.lab.simulation.market import BarsBefore
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import open_recording
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
@@ -45,17 +46,30 @@ class WarmWorld(msgspec.Struct, frozen=True, kw_only=True):
 
     instruments: tuple[Instrument, ...]
     interval_ns: int
+    ts_ns: Any  # opens (T,)
     ohlcv: Any  # (T, S, 5)
+    present: Any  # which symbols have a bar (T, S)
     beginnings: tuple[Beginning, ...]
 
+    def before(self, beginning: Beginning) -> BarsBefore:
+        """The bars of before *beginning*."""
+        row = beginning.row
+        return BarsBefore(self.ts_ns[:row], self.ohlcv[:row], self.present[:row])
 
-def engine_settings(*, targets: bool) -> EngineSettings:
-    """Settings that trade many times a day; *targets*: positions have a take-profit beside their stop."""
+
+def engine_settings(*, targets: bool, models: bool = False) -> EngineSettings:
+    """Settings that trade many times a day; *targets*: positions have a take-profit beside their stop.
+
+    *models*: signals come from models, which trade at any confidence, as they have learned little.
+    """
     mode = ExitMode.FAST_TP if targets else ExitMode.TREND_FOLLOW
+    integration = OrchestratorIntegrationConfig(fixed_exit_mode=mode)
+    if models:
+        integration = msgspec.structs.replace(integration, fixed_confidence=0.0)
     return EngineSettings(
         profile=load_profile("STANDARD"), operator_resume_hours=0.0,
         signals=SignalSettings(edge=0.5, cooldown_hours=0.5, horizon_hours=4.0, warmup_outcomes=5.0),
-        integration=OrchestratorIntegrationConfig(fixed_exit_mode=mode),
+        integration=integration,
         limits=RiskLimits(daily_loss_pct=3.0, max_exposure_pct=40.0),
     )
 
@@ -82,5 +96,6 @@ def warm_world() -> WarmWorld:
                 beginnings.append(Beginning(ts_ns=ts_ns, row=row, kernel=copied(kernel.state())))
         kernel.advance(MarketBatch(ts_ns, interval_ns, arrays.ohlcv[row], arrays.present[row]))
     return WarmWorld(
-        instruments=instruments, interval_ns=interval_ns, ohlcv=arrays.ohlcv, beginnings=tuple(beginnings)
+        instruments=instruments, interval_ns=interval_ns, ts_ns=arrays.ts_ns, ohlcv=arrays.ohlcv,
+        present=arrays.present, beginnings=tuple(beginnings),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from quantum_trader.lab.simulation.settings import BOUNDS, CALM_S, STOP_MOST_S, 
 from quantum_trader.lab.simulation.trader import Processes, describe
 from quantum_trader.lab.simulation.variants import PRODUCTION, Variant
 from quantum_trader.lab.simulation.warm import WarmWorld, engine_settings, warm_world
+from quantum_trader.models.loading import ModelSettings, load_models
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,19 +61,24 @@ class DayOutcome(msgspec.Struct, frozen=True, kw_only=True):
 class Day:
     """Runs one schedule."""
 
-    def __init__(self, schedule: Schedule, variant: Variant = PRODUCTION, world: WarmWorld | None = None) -> None:
+    def __init__(
+        self, schedule: Schedule, variant: Variant = PRODUCTION, world: WarmWorld | None = None,
+        models: Sequence[ModelSettings] = (),
+    ) -> None:
+        """*models* give the signals; without them the intraday ensemble does, with what it has learned before."""
         self.schedule, self.variant = schedule, variant
+        self.models = models if load_models(models) else ()  # empty where they name the ensemble
         self.world = world or warm_world()
         rng = Random(f"day/{schedule.seed}")
         beginning = self.world.beginnings[rng.randrange(len(self.world.beginnings))]
-        self.settings = engine_settings(targets=rng.random() < 0.5)
+        self.settings = engine_settings(targets=rng.random() < 0.5, models=bool(self.models))
         self.kernel = beginning.kernel
         self.loop, self.disruptions = new_loop(), Disruptions(TIMEOUTS_S[-1])
         bars = max(1, round(schedule.hours * 3600 * NS_PER_SECOND / self.world.interval_ns))
         ohlcv = self.world.ohlcv[beginning.row: beginning.row + bars]
         self.exchange = SimulatedExchange(
             self.loop, self.world.instruments, ohlcv, beginning.ts_ns, self.world.interval_ns, WALLET, rng,
-            self.disruptions,
+            self.disruptions, self.world.before(beginning),
         )
         self.wire = WireFaults(Random(f"wire/{schedule.seed}"), self.disruptions)
         self.disk = Disk()
@@ -235,9 +241,11 @@ class _Sink:
         return self._hash.hexdigest()
 
 
-def run_day(schedule: Schedule, variant: Variant = PRODUCTION) -> DayOutcome:
-    """Run one day and return its result."""
-    return Day(schedule, variant).run()
+def run_day(
+    schedule: Schedule, variant: Variant = PRODUCTION, models: Sequence[ModelSettings] = ()
+) -> DayOutcome:
+    """Run one day, with signals of *models* where some are given, and return its result."""
+    return Day(schedule, variant, models=models).run()
 
 
 _CONNECTION_FAULTS: Final[dict[Kind, Callable[[Day, Fault, float], None]]] = {
