@@ -262,6 +262,14 @@ class Market:
             raise InputError(f"symbol = {symbol!r}: is not traded here")
         self.symbols[index, stage.SYM_FUNDING] = rate_8h if math.isfinite(rate_8h) else math.inf
 
+    def note_past_rates(self, symbol: str, times_ns: Any, rates_8h: Any, until_ns: int) -> None:
+        """Show the models what funding of *symbol* was, per 8 hours, at bars that open before *until_ns*."""
+        index = self._instruments.index.get(symbol)
+        if index is None:
+            raise InputError(f"symbol = {symbol!r}: is not traded here")
+        if self.forecasts is not None:
+            self.forecasts.past_rates.note(index, times_ns, rates_8h, until_ns)
+
     # ------------------------------------------------------------------ state
 
     def state(self) -> dict[str, Any]:

@@ -88,6 +88,14 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class FundingRate(msgspec.Struct, frozen=True, kw_only=True):
+    """A rate that the venue has charged, as a fraction of a position's value."""
+
+    symbol: str
+    ts_ns: int
+    rate: float
+
+
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
     """A frame that could not be decoded; its content is lost, and the frame is counted."""
 
@@ -196,6 +204,15 @@ class ModeVenue(Protocol):
 
     async def account_mode(self) -> str:
         """Return why the account cannot be traded in its mode; empty when it can."""
+        ...
+
+
+@runtime_checkable
+class FundingHistoryVenue(Protocol):
+    """A venue that can be asked for the funding rates of the past."""
+
+    async def get_funding_rates(self, symbol: str, start_ns: int, end_ns: int) -> list[FundingRate]:
+        """Return the rates charged in [start, end), oldest first, however many requests it takes."""
         ...
 
 

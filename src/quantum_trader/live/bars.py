@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_MINUTE, NS_PER_SECOND
 from quantum_trader.domain.errors import OutcomeUnknown, VenueError, VenueUnavailable
 from quantum_trader.engine.gateway import Command
 from quantum_trader.engine.supervision import Shield
-from quantum_trader.engine.venue_port import Kline
+from quantum_trader.engine.venue_port import FundingHistoryVenue, Kline
 from quantum_trader.live.context import LiveContext
-from quantum_trader.live.inputs import ModelBarsReceived
+from quantum_trader.live.inputs import FundingHistoryReceived, ModelBarsReceived
 from quantum_trader.live.requests import RequestTasks
 from quantum_trader.live.timing import Backoff
+from quantum_trader.market.funding import rates_per_8h
 
+T = TypeVar("T")
 _WRITE_TOGETHER: Final = 16  # bars written to the input log together while others are awaited
 _FETCHES: Final = 8  # requests for bars at a time
 _MODEL_BARS: Final = 1_000  # of the models' own interval, fetched at a first start where the venue has them
@@ -152,7 +155,9 @@ class BarCollector:
                 end = max(end, waiting[-1] + self._interval)
             start = self._decided_ns + self._interval
             if self._decided_ns < 0:
-                start = await self._warm_models(end - self.context.timing.warm_bars * self._interval)
+                start = await self._warm_models(end - self.context.timing.warm_bars * self._interval, end)
+            elif start < end and not self._caught_up:
+                await self._fetch_past_rates(start, end)
             if start < end:
                 self.context.counts["repairs"] += 1
                 await self._fetch_all(start, end)
@@ -166,10 +171,11 @@ class BarCollector:
             self._fetching = None
         self.decide_due()
 
-    async def _warm_models(self, start: int) -> int:
+    async def _warm_models(self, start: int, end: int) -> int:
         """Fetch the models' own bars from before *start*, as many as they need to warm up and to be judged by.
 
-        Returns where the other bars begin: where one of the models' does.
+        And the funding rates up to *end*, where they look at them. Returns where the other bars begin: where one of the
+        models' does.
         """
         forecasts = self.context.engine.market.forecasts
         if forecasts is None:
@@ -178,6 +184,7 @@ class BarCollector:
         start = start // length * length
         first = start - max(forecasts.history.capacity, _MODEL_BARS) * length
         first = max(first, forecasts.history.next_ns)  # a start that was interrupted goes on behind what it has seen
+        await self._fetch_past_rates(min(first, start), end)
         if first < start:
             await self._fetch_model_bars(first, start, length)
         return start
@@ -203,6 +210,28 @@ class BarCollector:
                 ts_ns=ts_ns, ohlcv=ohlcv.tobytes(), present=present.tobytes()
             )))
 
+    async def _fetch_past_rates(self, first: int, end: int) -> None:
+        """Fetch the funding rates that were known at the bars from *first* to *end*, where models look at them.
+
+        A symbol whose rates are refused has none on those bars.
+        """
+        context = self.context
+        venue, forecasts = context.venue, context.engine.market.forecasts
+        if forecasts is None or not forecasts.needs_funding or not isinstance(venue, FundingHistoryVenue):
+            return
+        begin = first - NS_PER_DAY  # the rate known at the first bar was charged before it
+        answers = await asyncio.gather(*(
+            self._answered(partial(venue.get_funding_rates, symbol, begin, end)) for symbol in context.symbols
+        ))
+        for symbol, charged in zip(context.symbols, answers, strict=True):
+            by_minute = {one.ts_ns // NS_PER_MINUTE * NS_PER_MINUTE: one.rate for one in charged or ()}
+            times = np.array(sorted(by_minute), dtype=np.int64)
+            rates = np.array([by_minute[ts_ns] for ts_ns in sorted(by_minute)], dtype=np.float64)
+            self._send(context.session.apply(FundingHistoryReceived(
+                ts_ns=context.clock.now_ns(), symbol=symbol, until_ns=end, times_ns=times.tobytes(),
+                rates_8h=rates_per_8h(times, rates).tobytes(),
+            )))
+
     async def _fetch_all(self, start: int, end: int) -> None:
         """Fetch until at least one symbol is answered; a symbol that is refused stays out and delays no other."""
         backoff = Backoff(self.context.timing)
@@ -224,13 +253,19 @@ class BarCollector:
 
         None when the venue refuses them, or cannot be reached for ``klines_s``.
         """
+        return await self._answered(
+            partial(self.context.venue.get_klines, symbol, interval_ns or self._interval, start, end)
+        )
+
+    async def _answered(self, request: Callable[[], Awaitable[T]]) -> T | None:
+        """The answer of *request*, tried again and again; None when it is refused, or not answered for ``klines_s``."""
         context, backoff = self.context, Backoff(self.context.timing)
         clock = asyncio.get_running_loop().time
         deadline = clock() + context.timing.klines_s
         while clock() < deadline:
             try:
                 async with self._few, asyncio.timeout(context.timing.klines_timeout_s):
-                    return await context.venue.get_klines(symbol, interval_ns or self._interval, start, end)
+                    return await request()
             except (VenueUnavailable, OutcomeUnknown, TimeoutError) as error:
                 context.counts["klines failed"] += 1
                 await backoff.pause(error)

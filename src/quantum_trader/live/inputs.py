@@ -156,6 +156,20 @@ class ModelBarsReceived(msgspec.Struct, frozen=True, kw_only=True, tag="warm"):
     present: bytes
 
 
+class FundingHistoryReceived(msgspec.Struct, frozen=True, kw_only=True, tag="rates"):
+    """The funding rates that the venue charged for one symbol, for bars that are fetched late.
+
+    *times_ns* (n,) int64 and *rates_8h* (n,) float64 (fractions per 8 hours) as bytes; they count for bars that open
+    before *until_ns*.
+    """
+
+    ts_ns: int
+    symbol: str
+    until_ns: int
+    times_ns: bytes
+    rates_8h: bytes
+
+
 class FiltersChanged(msgspec.Struct, frozen=True, kw_only=True, tag="filters"):
     """The venue changed a symbol's filters (tick, step, smallest order)."""
 
@@ -173,7 +187,7 @@ class TimerFired(msgspec.Struct, frozen=True, kw_only=True, tag="tick"):
 Input = (
     SessionStarted | ProcessStarted | BarsReceived | VenueEventReceived | AccountRead | HealthChanged
     | OperatorRequestReceived | RolloutChanged | IntentReceived | MoneyTransferred | FundingRateReceived
-    | FiltersChanged | ModelBarsReceived | TimerFired
+    | FundingHistoryReceived | FiltersChanged | ModelBarsReceived | TimerFired
 )
 
 _encode: Final = msgspec.msgpack.Encoder().encode

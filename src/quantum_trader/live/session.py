@@ -24,6 +24,7 @@ from quantum_trader.live.inputs import (
     BarsReceived,
     CheckpointStore,
     FiltersChanged,
+    FundingHistoryReceived,
     FundingRateReceived,
     HealthChanged,
     Input,
@@ -202,7 +203,7 @@ class Session:
     def _take_news(
         self,
         event: SessionStarted | ProcessStarted | HealthChanged | RolloutChanged | MoneyTransferred
-        | FundingRateReceived | FiltersChanged | ModelBarsReceived,
+        | FundingRateReceived | FundingHistoryReceived | FiltersChanged | ModelBarsReceived,
     ) -> None:
         """Hand an input that leads to no command to the engine."""
         engine = self.engine
@@ -210,6 +211,10 @@ class Session:
             engine.on_health(event.level, event.connected, event.reason, event.ts_ns)
         elif isinstance(event, FundingRateReceived):
             engine.market.note_funding_rate(event.symbol, event.rate_8h)
+        elif isinstance(event, FundingHistoryReceived):
+            times = np.frombuffer(event.times_ns, dtype=np.int64)
+            rates = np.frombuffer(event.rates_8h, dtype=np.float64)
+            engine.market.note_past_rates(event.symbol, times, rates, event.until_ns)
         elif isinstance(event, ModelBarsReceived):
             ohlcv = np.frombuffer(event.ohlcv, dtype=np.float64).reshape(-1, 5)
             engine.market.warm_models(event.ts_ns, ohlcv, np.frombuffer(event.present, dtype=np.bool_))

@@ -28,6 +28,7 @@ from quantum_trader.models.forecast import (
     duration_ns,
 )
 from quantum_trader.models.history import CLOSE, BarHistory, Completed
+from quantum_trader.models.past_rates import PastRates
 from quantum_trader.models.port import FIELDS, Exit, FrameModel, Model, Panel
 from quantum_trader.models.whole_bars import WholeBars
 
@@ -155,6 +156,7 @@ class Forecasts:
         self._wanted = np.array([
             [not loaded.symbols or symbol in loaded.symbols for symbol in symbols] for loaded in models
         ])
+        self.past_rates = PastRates()
         self._tables: dict[int, ScoreTable] = {}  # number of a column model -> its scores over the recording
         self.horizon_hours = horizon_ns / NS_PER_HOUR
         self.out = self.combined.out
@@ -165,6 +167,11 @@ class Forecasts:
     def name(self) -> str:
         """The models by name."""
         return "+".join(loaded.name for loaded in self.models)
+
+    @property
+    def needs_funding(self) -> bool:
+        """Whether one of the models looks at funding rates."""
+        return any("funding" in loaded.model.needs for loaded in self.models)
 
     @property
     def fingerprints(self) -> list[str]:
@@ -221,7 +228,7 @@ class Forecasts:
         *cost_bps* (S,): a round trip; *funding_8h* (S,): rates known now. Raises ModelError.
         """
         self.decided[:] = False
-        known = np.where(np.isfinite(funding_8h), funding_8h, np.nan)
+        known = self.past_rates.at(batch.ts_ns, np.where(np.isfinite(funding_8h), funding_8h, np.nan))
         for bar in self.history.take(batch.ts_ns, batch.ohlcv, batch.present, known):
             self._score(bar, cost_bps, funding_8h)
             self.features_ts[bar.present] = min(batch.ts_ns, bar.ts_ns + self.length_ns - self.history.interval_ns)
@@ -229,8 +236,9 @@ class Forecasts:
 
     def warm(self, ts_ns: int, ohlcv: Any, present: Any, cost_bps: Any, funding_8h: Any) -> None:
         """Take whole bars (S, 5) of the models' own interval from before the first base bar."""
-        unknown = np.full(len(self.symbols), np.nan)  # of those days; today's rate was not known then
-        self._score(self.history.take_whole(ts_ns, ohlcv, present, unknown), cost_bps, funding_8h)
+        newest_base_ns = ts_ns + self.length_ns - self.history.interval_ns
+        known = self.past_rates.at(newest_base_ns, np.full(len(self.symbols), np.nan))  # not today's rate
+        self._score(self.history.take_whole(ts_ns, ohlcv, present, known), cost_bps, funding_8h)
         self.decided[:] = False
 
     def _score(self, bar: Completed, cost_bps: Any, funding_8h: Any) -> None:
@@ -271,7 +279,7 @@ class Forecasts:
             "models": self.fingerprints, "history": self.history.state(),
             "combined": self.combined.state(), "single": [single.state() for single in self.single],
             "own": [loaded.model.state() for loaded in self.models], "features_ts": self.features_ts.copy(),
-            "decided": self.decided.copy(),
+            "decided": self.decided.copy(), "past_rates": self.past_rates.state(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -287,6 +295,7 @@ class Forecasts:
         self.combined.load_state(state["combined"])
         for loaded, own in zip(self.models, state["own"], strict=True):
             loaded.model.load_state(own)
+        self.past_rates.load_state(state.get("past_rates", {}))
         self.features_ts[...], self.decided[...] = state["features_ts"], state["decided"]
 
 

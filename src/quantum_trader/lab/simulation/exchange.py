@@ -19,7 +19,7 @@ from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.ports import VenueEvent, VenueOrder, VenuePosition
-from quantum_trader.engine.venue_port import Kline, LeverageChanged, StreamEvent, Transfer, WalletChanged
+from quantum_trader.engine.venue_port import FundingRate, Kline, LeverageChanged, StreamEvent, Transfer, WalletChanged
 from quantum_trader.lab.simulation.client_faults import CLIENT_FAULTS, HEDGE_REFUSAL, ClientFaults
 from quantum_trader.lab.simulation.deadlines import Disruptions
 from quantum_trader.lab.simulation.exchange_faults import ExchangeFaults
@@ -222,6 +222,11 @@ class SimulatedExchange:
             self.disruptions.bars_s = self.loop.time()
             raise VenueError(f"{symbol}: bars cannot be asked for now")
         return self.market.bars(symbol, interval_ns, start_ns, end_ns)
+
+    def funding_rates(self, symbol: str, start_ns: int, end_ns: int) -> list[FundingRate]:
+        """The funding rates of *symbol* charged in [start, end)."""
+        due = self.paper.funding_schedule(symbol).due(start_ns - 1, min(end_ns - 1, self.now_ns()))
+        return [FundingRate(symbol=symbol, ts_ns=ts_ns, rate=rate) for ts_ns, rate in due]
 
     def ticker(self, symbol: str) -> float:
         """The last price; VenueError for a delisted symbol."""

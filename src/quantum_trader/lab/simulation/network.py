@@ -15,7 +15,7 @@ from quantum_trader.domain.errors import InputError, OutcomeUnknown, VenueError,
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.ports import VenueBalance, VenueOrder, VenuePosition
-from quantum_trader.engine.venue_port import Kline, StreamEvent, StreamState, Transfer
+from quantum_trader.engine.venue_port import FundingRate, Kline, StreamEvent, StreamState, Transfer
 from quantum_trader.lab.simulation.deadlines import Disruptions
 from quantum_trader.lab.simulation.exchange import SimulatedExchange
 from quantum_trader.lab.simulation.loop import VirtualLoop
@@ -231,6 +231,10 @@ class SimulatedVenue:
         if (delay_s := self.exchange.clients.bars_delay_s()) > 0.0:
             await asyncio.sleep(delay_s)
         return await self._ask("query", lambda: self.exchange.bars(symbol, interval_ns, start_ns, end_ns))
+
+    async def get_funding_rates(self, symbol: str, start_ns: int, end_ns: int) -> list[FundingRate]:
+        """Return the funding rates charged in [start, end), oldest first."""
+        return await self._ask("query", lambda: self.exchange.funding_rates(symbol, start_ns, end_ns))
 
     async def get_ticker_price(self, symbol: str) -> float:
         """Return the last traded price."""

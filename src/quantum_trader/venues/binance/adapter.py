@@ -19,7 +19,7 @@ from quantum_trader.domain.errors import ConfigError, VenueError, VenueUnavailab
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.ports import Rejection, VenueBalance, VenueOrder, VenuePosition, update_of
-from quantum_trader.engine.venue_port import Kline, LeverageChanged, MarkPrice, StreamEvent, Transfer
+from quantum_trader.engine.venue_port import FundingRate, Kline, LeverageChanged, MarkPrice, StreamEvent, Transfer
 from quantum_trader.venues.binance import errors, history, parse, safety, wire
 from quantum_trader.venues.binance.clock import VenueClock
 from quantum_trader.venues.binance.endpoints import Endpoint
@@ -231,6 +231,10 @@ class BinanceFuturesExecutionAdapter:
     async def get_funding(self, since_ns: int) -> list[FundingPayment]:
         """Return funding of our symbols since *since_ns*, oldest first."""
         return await history.funding(self._rest, since_ns, frozenset(self.symbols))
+
+    async def get_funding_rates(self, symbol: str, start_ns: int, end_ns: int) -> list[FundingRate]:
+        """Return the funding rates of *symbol* charged in [start, end), oldest first."""
+        return await history.funding_rates(self._rest, symbol, start_ns, end_ns)
 
     async def get_transfers(self, since_ns: int) -> list[Transfer]:
         """Return money paid in or taken out since *since_ns*, oldest first."""

@@ -9,7 +9,7 @@ from typing import Final
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_MS
 from quantum_trader.domain.errors import VenueUnavailable
 from quantum_trader.domain.trading import Fill, FundingPayment
-from quantum_trader.engine.venue_port import Kline, Transfer
+from quantum_trader.engine.venue_port import FundingRate, Kline, Transfer
 from quantum_trader.market.intervals import interval_name
 from quantum_trader.venues.binance import errors, parse, wire
 from quantum_trader.venues.binance.errors import VenueRefusal
@@ -171,6 +171,23 @@ async def funding(rest: Rest, since_ns: int, symbols: frozenset[str]) -> list[Fu
         rate = rates.get((row.symbol, parse.funding_hour(row.time)))
         found.append(parse.funding_of_income(row, () if rate is None else (rate,)))
     return found
+
+
+async def funding_rates(rest: Rest, symbol: str, start_ns: int, end_ns: int) -> list[FundingRate]:
+    """The funding rates of *symbol* charged in [start, end), oldest first."""
+    start, last = -(-start_ns // NS_PER_MS), (end_ns - 1) // NS_PER_MS
+    found: dict[int, FundingRate] = {}
+    while start <= last:
+        fields = {"symbol": symbol, "startTime": start, "endTime": last, "limit": ROWS_PER_PAGE}
+        page = await _page(rest, PUBLIC, "fundingRate", _rates, fields, _HEAVY["fundingRate"])
+        for row in page:
+            if row.symbol == symbol and start <= row.funding_time <= last:
+                ts_ns = row.funding_time * NS_PER_MS
+                found[ts_ns] = FundingRate(symbol=symbol, ts_ns=ts_ns, rate=row.funding_rate)
+        if page.told < ROWS_PER_PAGE or not page or page[-1].funding_time < start:
+            break
+        start = page[-1].funding_time + 1
+    return [found[ts_ns] for ts_ns in sorted(found)]
 
 
 async def _paid_rates(rest: Rest, wanted: set[tuple[str, int]]) -> dict[tuple[str, int], wire.FundingRateAnswer]:

@@ -35,6 +35,8 @@ from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, O
 from quantum_trader.engine.ports import VenueBalance, VenueEvent, VenueOrder, VenuePosition
 from quantum_trader.engine.venue_port import (
     ExecutionVenue,
+    FundingHistoryVenue,
+    FundingRate,
     Kline,
     LeverageChanged,
     MarkPrice,
@@ -423,6 +425,13 @@ class PaperExecutionAdapter:
         """Return the feed's completed bars that open in [start, end), oldest first."""
         self._open_account()
         return await self._feed.get_klines(symbol, interval_ns, start_ns, end_ns)
+
+    async def get_funding_rates(self, symbol: str, start_ns: int, end_ns: int) -> list[FundingRate]:
+        """Return the rates that the feed's venue charged in [start, end), oldest first; none where it keeps none."""
+        self._open_account()
+        if not isinstance(self._feed, FundingHistoryVenue):
+            return []
+        return await self._feed.get_funding_rates(symbol, start_ns, end_ns)
 
     async def get_ticker_price(self, symbol: str) -> float:
         """Return the feed's last traded price."""
