@@ -189,3 +189,71 @@ def test_a_run_from_a_middle_day_looks_its_columns_up_too(home: Path) -> None:
     }).settings)
     heights = load_model(ModelSettings(model=f"{path}:Counted")).model.heights  # type: ignore[union-attr]
     assert len(heights) == 5
+
+
+SETTINGS = '''
+[[models]]
+model = "mine.py:Mine"
+params = {days = 20}
+
+[[models]]
+name = "fast"
+model = "mine.py:Mine"
+params = {days = 7}
+
+[[models]]
+name = "resting"
+model = "mine.py:Mine"
+enabled = false
+'''
+
+
+def test_models_of_a_settings_file_are_checked_with_their_parameters(home: Path) -> None:
+    """Each enabled one; the run's notice, which names this command, is gone then; with the class's own it stays."""
+    call("model", "new", "mine")
+    (home / "run.toml").write_text(SETTINGS)
+    _, _, error = call(*MONTH, "--config", "run.toml")
+    assert "`quantum-trader model check --config FILE --name Mine`" in error
+    assert "`quantum-trader model check --config FILE --name fast`" in error
+
+    document = told("model", "check", "--config", "run.toml")
+
+    assert document["passed"]
+    assert [one["model"] for one in document["models"]] == ["Mine", "fast"]
+    assert len({one["code"] for one in document["models"]}) == 2
+    _, out, error = call(*MONTH, "--config", "run.toml")
+    assert "look-ahead" not in error + out
+    assert "model check mine.py:Mine`" in call(*MONTH, "--model", "mine.py:Mine")[2]
+
+
+def test_one_model_of_a_settings_file_is_checked_by_its_name(home: Path) -> None:
+    """A resting one too; the result is one model's, and the exit code tells whether it passed."""
+    call("model", "new", "mine", "--frame")
+    (home / "run.toml").write_text(SETTINGS)
+    code, out, _ = call("model", "check", "--config", "run.toml", "--name", "resting")
+    assert code == 0
+    assert out.splitlines()[0].startswith("resting: ")
+    assert [line for line in out.splitlines() if line == "passed"] == ["passed"]
+    path = home / "mine.py"
+    path.write_text(path.read_text().replace("shift(self.params.days)", "shift(self.params.days - 20)"))
+    assert call("model", "check", "--config", "run.toml", "--name", "Mine")[0] == 1  # looks at its own bar alone
+    assert call("model", "check", "--config", "run.toml", "--name", "fast")[0] == 1  # shift(-13)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--config", "run.toml", "--name", "fats"), "did you mean 'fast'"),
+        (("mine.py:Mine", "--config", "run.toml"), "name a MODEL"), ((), "name a MODEL"),
+        (("mine.py:Mine", "--name", "fast"), "give --config FILE with it"),
+        (("--config", "plain.toml"), "has no model to check"),
+    ],
+)
+def test_a_check_that_does_not_say_of_which_model_is_refused(words: tuple[str, ...], text: str, home: Path) -> None:
+    """With what to write instead."""
+    call("model", "new", "mine")
+    (home / "run.toml").write_text(SETTINGS)
+    (home / "plain.toml").write_text("[policy]\nprofile = \"SAFE\"\n")
+    code, _, error = call("model", "check", *words)
+    assert code == 2
+    assert text in error

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import keyword
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -25,6 +27,7 @@ from quantum_trader.domain.errors import ConfigError, StateError
 
 if TYPE_CHECKING:
     from quantum_trader.market.recording import Recording
+    from quantum_trader.models.check import CheckReport
     from quantum_trader.models.loading import ModelSettings
 
 NOT_PASSED: Final = 1
@@ -172,30 +175,77 @@ def show_command(model: ModelArgument, as_json: JsonOption = False) -> None:
 
 @app.command("check")
 def check_command(
-    model: ModelArgument, data: DataOption = None, bars: BarsOption = None, symbols: SymbolsOption = None,
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", help="FILE.py:Class, a CSV or Parquet file of scores, or a built-in name."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Check the models of this settings file, with their parameters."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Of the settings file's models this one alone.")
+    ] = None,
+    data: DataOption = None, bars: BarsOption = None, symbols: SymbolsOption = None,
     first: FromOption = None, last: ToOption = None, as_json: JsonOption = False,
 ) -> None:
     """Check a model's scores: made of the past alone, of enough of it, always the same, in time. Runs the user's file.
 
     On the bundled bars, or on those of --data. Exit code 0 when every property holds, 1 when one does not. `live`
-    trades no model that has not passed.
+    trades no model that has not passed. A passed check is one of the parameters too: models that have parameters in a
+    settings file are checked with --config FILE, each that is enabled, or the one that --name names.
     """
-    from quantum_trader.app.runs.model_check import check_user_model, finding_lines
+    from quantum_trader.app.runs.model_check import check_user_model
 
-    settings = _settings_of(model)
+    chosen = _chosen(model, config, name)
     recording = _recording(data, bars, symbols, first, last)
-    report = check_user_model(settings, recording, None if as_json else _show_progress)
+    reports = []
+    for settings in chosen:
+        reports.append(check_user_model(settings, recording, None if as_json else _show_progress))
+        if not as_json:
+            _show_report(reports[-1], settings)
+    passed = all(report.passed for report in reports)
     if as_json:
-        typer.echo(msgspec.json.encode(report).decode())
-    else:
-        typer.echo(f"{report.model}: {report.rows} bars of {report.bars}, {', '.join(report.symbols)}")
-        for one in report.findings:
-            typer.echo("\n".join(finding_lines(one, report.file)))
-        if settings.model == "ScoreFile" or Path(settings.model).suffix in (".csv", ".parquet"):
-            typer.echo("note: the times in the file are taken as true; nobody can check when a score was really known")
-        typer.echo("passed" if report.passed else "not passed: a replay trades it with a warning, live does not")
-    if not report.passed:
+        document = reports[0] if config is None else {"config": str(config), "passed": passed, "models": reports}
+        typer.echo(msgspec.json.encode(document).decode())
+    if not passed:
         raise typer.Exit(NOT_PASSED)
+
+
+def _chosen(model: str | None, config: Path | None, name: str | None) -> Sequence[ModelSettings]:
+    """The models to check: MODEL, or those of a settings file. Raises ConfigError where it is not clear which."""
+    if (model is None) == (config is None):
+        raise ConfigError("model check: name a MODEL, such as mine.py:Mine, or --config FILE whose models to check")
+    if config is None:
+        if name is not None:
+            raise ConfigError(f"--name {name!r}: names a model of a settings file; give --config FILE with it")
+        return [_settings_of(model or "")]
+    models = settings_from(config, {}).settings.models
+    if name is None:
+        enabled = [one for one in models if one.enabled and not one.is_intraday]
+        if not enabled:
+            raise ConfigError(f"--config {config}: [[models]] has no model to check")
+        return enabled
+    named = [one for one in models if one.shown == name]
+    if not named:
+        known = [one.shown for one in models]
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'none'}"
+        raise ConfigError(f"--name {name!r}: {config} has no such model; {hint}")
+    _refuse_compiled(named[0])
+    return named
+
+
+def _show_report(report: CheckReport, settings: ModelSettings) -> None:
+    """Print what the check found of one model."""
+    from quantum_trader.app.runs.model_check import finding_lines
+
+    typer.echo(f"{report.model}: {report.rows} bars of {report.bars}, {', '.join(report.symbols)}")
+    for one in report.findings:
+        typer.echo("\n".join(finding_lines(one, report.file)))
+    if settings.model == "ScoreFile" or Path(settings.model).suffix in (".csv", ".parquet"):
+        typer.echo("note: the times in the file are taken as true; nobody can check when a score was really known")
+    typer.echo("passed" if report.passed else "not passed: a replay trades it with a warning, live does not")
 
 
 def _recording(
@@ -222,10 +272,14 @@ def _settings_of(model: str) -> ModelSettings:
     from quantum_trader.models.loading import ModelSettings
 
     settings = ModelSettings(model=model)
-    if settings.is_intraday:
-        raise ConfigError(f"{model} is compiled and has no class behind the model port; docs/concepts-signals.md "
-                          "describes it, and its tests check it")
+    _refuse_compiled(settings)
     return settings
+
+
+def _refuse_compiled(settings: ModelSettings) -> None:
+    if settings.is_intraday:
+        raise ConfigError(f"{settings.model} is compiled and has no class behind the model port; "
+                          "docs/concepts-signals.md describes it, and its tests check it")
 
 
 def _first_line(text: str | None) -> str:

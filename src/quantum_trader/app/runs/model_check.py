@@ -123,9 +123,17 @@ def unchecked_notes(models: Sequence[LoadedModel]) -> list[str]:
     """A sentence for each model of a run that has not passed the check."""
     return [
         f"{loaded.name} has not passed the look-ahead check: its result may be one that nobody can have. Run "
-        f"`quantum-trader model check {loaded.source}`; live refuses it until it passes."
+        f"{_check_command(loaded)}; live refuses it until it passes."
         for loaded in models if needs_check(loaded)
     ]
+
+
+def _check_command(loaded: LoadedModel) -> str:
+    """The command that checks *loaded* with the parameters that it has."""
+    with suppress(ConfigError):
+        if load_model(ModelSettings(model=loaded.source)).code == loaded.code:
+            return f"`quantum-trader model check {loaded.source}`"
+    return f"`quantum-trader model check --config FILE --name {loaded.name}` (FILE: the settings with its parameters)"
 
 
 def check_before_live(models: Sequence[ModelSettings], say: Callable[[str], None]) -> None:
@@ -142,8 +150,8 @@ def check_before_live(models: Sequence[ModelSettings], say: Callable[[str], None
             failed = [one for one in report.findings if not one.passed]
             raise ConfigError(
                 f"{loaded.name} has not passed the look-ahead check, and live trades no such model. "
-                f"{'; '.join(f'{one.name}: {one.text}' for one in failed[:2])}. `quantum-trader model check "
-                f"{loaded.source}` shows everything; --data DIR checks it on other bars"
+                f"{'; '.join(f'{one.name}: {one.text}' for one in failed[:2])}. {_check_command(loaded)} shows "
+                "everything; --data DIR checks it on other bars"
             )
         say(f"{loaded.name} has passed the look-ahead check")
 
