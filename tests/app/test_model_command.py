@@ -257,3 +257,67 @@ def test_a_check_that_does_not_say_of_which_model_is_refused(words: tuple[str, .
     code, _, error = call("model", "check", *words)
     assert code == 2
     assert text in error
+
+
+WRONG = {
+    "unknown model": ('model = "trnd"', "is no built-in model"),
+    "file missing": ('model = "other.py:Mine"', "there is no such file"),
+    "class missing": ('model = "mine.py:Yours"', "it has Mine"),
+    "parameter unknown": ('model = "mine.py:Mine"\nparams = {day = 3}', "did you mean 'days'"),
+    "parameter of another type": ('model = "mine.py:Mine"\nparams = {days = "3"}', "Expected `int`"),
+    "exit unknown": ('model = "mine.py:Mine"\nexit = {on = "luck"}', "exit = {'on': 'luck'}"),
+    "symbol unknown": ('model = "mine.py:Mine"\nsymbols = ["BTCUSD"]', "did you mean 'BTCUSDT'"),
+    "bars that do not divide": ('model = "short.py:Mine"', "Mine.bars = '15m'"),
+    "other priors": (
+        'model = "mine.py:Mine"\n[[models]]\nname = "b"\nmodel = "mine.py:Mine"\nprior = [0.3, 0.5]', "different priors"
+    ),
+    "other exits": (
+        'model = "mine.py:Mine"\n[[models]]\nname = "b"\nmodel = "mine.py:Mine"\nexit = {stop_atr = 2}',
+        "cannot be combined",
+    ),
+    "the ensemble among others": (
+        'model = "mine.py:Mine"\n[[models]]\nmodel = "intraday-demo"', "cannot be combined with others"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_config_check_refuses_the_models_that_a_run_refuses(what: str, home: Path) -> None:
+    """In the same words, and reads no bar for it."""
+    entry, text = WRONG[what]
+    call("model", "new", "mine")
+    (home / "short.py").write_text((home / "mine.py").read_text().replace('bars = "1d"', 'bars = "15m"'))
+    (home / "run.toml").write_text(f"[[models]]\n{entry}\n")
+
+    code, _, error = call("config", "check", "run.toml")
+    ran, _, run_error = call(*MONTH, "--config", "run.toml")
+
+    assert (code, ran) == (2, 2)
+    assert text in " ".join(error.split())
+    assert error.splitlines() == [line for line in run_error.splitlines() if not line.startswith("warning: ")]
+
+
+def test_config_check_compares_models_with_the_bars_of_live_where_there_is_that_section(home: Path) -> None:
+    """A model of 5 minutes suits live bars of a minute, and not the bundled half-hours; symbols are those of live."""
+    call("model", "new", "mine")
+    (home / "mine.py").write_text((home / "mine.py").read_text().replace('bars = "1d"', 'bars = "5m"'))
+    (home / "run.toml").write_text('[[models]]\nmodel = "mine.py:Mine"\n')
+    assert "do not make them" in call("config", "check", "run.toml")[2]
+    live = (
+        '[live]\nmode = "TESTNET"\ninterval = "1m"\nsymbols = ["SOLUSDT"]\n'
+        '[[models]]\nmodel = "mine.py:Mine"\nsymbols = ["{}"]\n'
+    )
+    (home / "live.toml").write_text(live.format("SOLUSDT"))
+    assert call("config", "check", "live.toml")[0] == 0
+    (home / "live.toml").write_text(live.format("BTCUSDT"))
+    assert "is not traded here" in call("config", "check", "live.toml")[2]
+
+
+def test_config_check_of_a_store_that_is_not_there_checks_the_models_all_the_same(home: Path) -> None:
+    """Its symbols are not known, so those of a model are taken as they are."""
+    call("model", "new", "mine")
+    there = '[data]\npath = "nowhere"\ninterval = "1h"\n[[models]]\nmodel = "mine.py:{}"\nsymbols = ["ANYUSDT"]\n'
+    (home / "run.toml").write_text(there.format("Mine"))
+    assert call("config", "check", "run.toml")[0] == 0
+    (home / "run.toml").write_text(there.format("Yours"))
+    assert "it has Mine" in call("config", "check", "run.toml")[2]

@@ -360,6 +360,22 @@ def open_recording(
     )
 
 
+def stored_symbols(
+    path: Path | str | None = None, interval: str | None = None, symbols: Sequence[str] | None = None,
+    start: Moment | None = None, end: Moment | None = None, **_others: object,
+) -> tuple[tuple[str, ...], int]:
+    """The symbols that :func:`open_recording` would have with these arguments, and the length of its bars in ns.
+
+    Reads no bar. Raises DataError as it does.
+    """
+    root = bundled_path() if path is None else Path(path)
+    name = _choose_interval(root, interval)
+    first_ns = _FIRST_NS if start is None else moment_ns(start)
+    last_ns = _LAST_NS if end is None else moment_ns(end, end=True)
+    series, _ = _choose_series(root, name, symbols, first_ns, last_ns)
+    return tuple(one.symbol for one in series), interval_ns(name)
+
+
 def _choose_interval(root: Path, interval: str | None) -> str:
     if not root.is_dir():
         raise DataError(
@@ -443,5 +459,5 @@ def recording_from_arrays(
 
 __all__ = [
     "BUNDLED_NOTES", "Chunk", "Recording", "RecordingReport", "RecordingSettings", "bundled_path",
-    "moment_ns", "open_recording", "recording_from_arrays",
+    "moment_ns", "open_recording", "recording_from_arrays", "stored_symbols",
 ]

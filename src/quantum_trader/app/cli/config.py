@@ -68,13 +68,20 @@ def show_command(
 def check_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Settings file (TOML).")], as_json: JsonOption = False
 ) -> None:
-    """Check a settings file, its section `live` too where it has one; name the first key that is wrong."""
+    """Check a settings file, its section `live` too where it has one; name the first key that is wrong.
+
+    Models are loaded as `run` loads them (with a section `live`: as `live` does), which runs their files.
+    """
     from quantum_trader.app.runs.live_settings import load_live_settings
+    from quantum_trader.app.runs.model_check import check_model_settings
 
     loaded = settings_from(file, {})
     _, live_sources = _live_of(file)
     if file.name in live_sources.values():
-        load_live_settings(file)
+        live = load_live_settings(file)
+        check_model_settings(live.run.settings, live.live)
+    else:
+        check_model_settings(loaded.settings)
     sources = {**loaded.sources, **live_sources}
     own = sorted(key for key, source in sources.items() if source == file.name)
     if as_json:

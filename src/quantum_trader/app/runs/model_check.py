@@ -7,15 +7,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from quantum_trader.app.runs.model_bars import bars_of
 from quantum_trader.app.runs.state_dir import pack, unpack
-from quantum_trader.domain.errors import ConfigError, StateError
+from quantum_trader.domain.clock import NS_PER_MINUTE
+from quantum_trader.domain.errors import ConfigError, DataError, StateError
 from quantum_trader.market.generate import generated_recording
-from quantum_trader.market.recording import Recording, open_recording
+from quantum_trader.market.intervals import interval_ns
+from quantum_trader.market.recording import Recording, open_recording, stored_symbols
 from quantum_trader.models.check import (
     CHECK_VERSION,
     LEAST_BARS,
@@ -26,9 +28,13 @@ from quantum_trader.models.check import (
     where_at,
 )
 from quantum_trader.models.forecasts import LoadedModel, check_model, panel_rows
-from quantum_trader.models.loading import ModelSettings, load_model
+from quantum_trader.models.loading import ModelSettings, load_model, load_models, make_forecasts
 from quantum_trader.models.score_file import ScoreFile
 from quantum_trader.policy.storage import write_atomically
+
+if TYPE_CHECKING:
+    from quantum_trader.app.runs.live_settings import LiveSettings
+    from quantum_trader.app.settings import RunSettings
 
 _GENERATED_ROWS: Final = 1_000  # made-up bars beside those of the warm-up, where no real ones are at hand
 
@@ -111,6 +117,27 @@ def _source(loaded: LoadedModel) -> str:
     with suppress(OSError, UnicodeDecodeError):
         return Path(loaded.file).read_text("utf-8")
     return ""
+
+
+def check_model_settings(settings: RunSettings, live: LiveSettings | None = None) -> None:
+    """Raise ConfigError where a run with *settings* would refuse their models; with *live*, where `live` would.
+
+    Runs the models' files and reads no bar. Where the bars are not there, their symbols are not compared.
+    """
+    if not settings.models:
+        return
+    if live is not None:
+        make_forecasts(settings.models, tuple(live.symbols), live.interval_ns)
+        return
+    try:
+        symbols, base_ns = stored_symbols(**settings.recording_arguments())
+    except DataError:
+        loaded = load_models(settings.models)
+        symbols = tuple(sorted({symbol for one in loaded for symbol in one.symbols})) or ("BTCUSDT",)
+        base_ns = interval_ns(settings.data.interval) if settings.data.interval else min(
+            (one.length_ns for one in loaded), default=NS_PER_MINUTE
+        )
+    make_forecasts(settings.models, symbols, base_ns)
 
 
 def needs_check(loaded: LoadedModel) -> bool:
