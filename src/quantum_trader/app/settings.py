@@ -24,7 +24,7 @@ from quantum_trader.domain.symbols import check_symbols
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market.recording import RecordingSettings
 from quantum_trader.market.regime import MarketSettings
-from quantum_trader.models.loading import ModelSettings
+from quantum_trader.models.loading import ModelSettings, expanded
 from quantum_trader.models.score_file import SCORE_FILES
 from quantum_trader.policy.enforcement import SWITCHES, OrchestratorIntegrationConfig
 from quantum_trader.policy.profiles import ActiveProfile, get_active_profile
@@ -326,6 +326,10 @@ def _models(given: Any, source: str) -> tuple[ModelSettings, ...]:
             made.append(msgspec.convert(entry, ModelSettings, strict=True))
         except msgspec.ValidationError as error:
             raise ConfigError(f"{source}: models[{number}]: {error}") from None
+    try:
+        made = list(expanded(made))
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
     names = [one.shown for one in made]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

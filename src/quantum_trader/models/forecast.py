@@ -42,7 +42,7 @@ TRIPS_WEIGHT: Final = 5.0  # round trips that the stated horizon counts for, bes
     TARGET,  # +1 long, -1 short, 0 flat
     EXPECTED_DAY,  # expected gross return a day in the target's direction, fraction
     ERROR_DAY,  # its standard error
-    COST_DAY,  # cost of holding the target a day: round trips and funding paid, fraction
+    COST_DAY,  # cost of holding the target a day: round trips and funding paid, fraction; below 0: funding earned
     CONFIDENCE,  # P(expected return - cost > 0)
     WIN_PROBABILITY,  # P(the return over the horizon is above its cost)
     PRIOR_SHARE,  # share of the forecast's precision that is the prior's
@@ -62,7 +62,7 @@ SUMS: Final = slice(_N, JOINT_SUM)  # of outcomes; they grow with their number
 # Columns of one symbol's memory.
 _LAST_CLOSE, _LAST_X, _LAST_VOL, _MEAN_SQUARE, _RETURNS, _ATR, _RANGES, _TARGET, _WIDTH = range(9)
 # Settings as numbers.
-PRIOR_MEAN, _PRIOR_SD, _YEAR_BARS, BARS_A_DAY, _HORIZON, _PARAMS = range(6)
+PRIOR_MEAN, _PRIOR_SD, _YEAR_BARS, BARS_A_DAY, _HORIZON, _EARNS, _PARAMS = range(7)
 
 
 class ForecastSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -194,7 +194,9 @@ def _forecast(scores, present, cost_bps, funding_8h, memory, pool, params, out):
         row[_TARGET] = target
         side = 0.0 if np.isnan(x) else (1.0 if x > 0.0 else -1.0)
         rate = funding_8h[s]
-        paid = max(0.0, side * rate) * 3.0 / bars_a_day if abs(rate) < np.inf else np.inf  # unknown costs too much
+        paid = side * rate * 3.0 / bars_a_day if abs(rate) < np.inf else np.inf  # unknown costs too much
+        if not params[_EARNS]:
+            paid = max(0.0, paid)
         cost = trips * cost_bps[s] / 10_000.0 + paid
         expected, doubt = mean * abs(x) * vol, error * abs(x) * vol
         told[SCORE], told[TARGET], told[RAW] = x, target, raw
@@ -219,13 +221,19 @@ def _close_bar(closes, present, memory):  # type: ignore[no-untyped-def]
 class Forecaster:
     """The forecasts of one combined score over all symbols; ``out`` (S, FORECAST_SIZE), columns in this module."""
 
-    def __init__(self, count: int, length_ns: int, horizon_ns: int, settings: ForecastSettings) -> None:
-        """*count* symbols, bars of *length_ns*; the score is meant for *horizon_ns*."""
+    def __init__(
+        self, count: int, length_ns: int, horizon_ns: int, settings: ForecastSettings, earns_funding: bool = False
+    ) -> None:
+        """*count* symbols, bars of *length_ns*; the score is meant for *horizon_ns*.
+
+        *earns_funding*: the score is about funding, so that funding received lowers the cost.
+        """
         self.settings = settings
         self.params = np.zeros(_PARAMS)
         bars_a_day = NS_PER_DAY / length_ns
         self.params[:] = (
-            settings.prior_mean, settings.prior_sd, YEAR_DAYS * bars_a_day, bars_a_day, max(1.0, horizon_ns / length_ns)
+            settings.prior_mean, settings.prior_sd, YEAR_DAYS * bars_a_day, bars_a_day,
+            max(1.0, horizon_ns / length_ns), earns_funding,
         )
         self.memory = np.zeros((count, _WIDTH))
         self.memory[:, [_LAST_CLOSE, _LAST_X, _LAST_VOL]] = np.nan

@@ -53,6 +53,7 @@ class LoadedModel(msgspec.Struct, kw_only=True):
     file: str = ""  # the user's file; empty for a built-in model
     source: str = ""  # what names it: FILE.py:Class, a file of scores, or a built-in name
     code: str = ""  # hash of its source, its class and its parameters: what the look-ahead check has judged
+    weight: float = 1.0  # of its scaled score in the average of several models
 
     @property
     def length_ns(self) -> int:
@@ -143,16 +144,24 @@ class Forecasts:
                 )
         for loaded in models:
             _check_symbols(loaded, symbols)
+        if all(loaded.model.least_symbols > len(loaded.symbols or symbols) for loaded in models):
+            raise ConfigError(
+                f"{first.name}: has no view of fewer than {first.model.least_symbols} symbols; here are "
+                f"{len(first.symbols or symbols)}: add symbols with --symbols, or choose another model"
+            )
         self.symbols, self.models = symbols, tuple(models)
         self.length_ns, self.exit = first.length_ns, first.exit
         capacity = max(ATR_BARS, *(panel_rows(loaded.model) for loaded in models))
         self.history = BarHistory(symbols, base_ns, self.length_ns, capacity)
         count = len(symbols)
         horizon_ns = max(loaded.horizon_ns for loaded in models)
-        self.combined = Forecaster(count, self.length_ns, horizon_ns, first.forecast)
+        earns = [loaded.model.earns_funding for loaded in models]
+        self.combined = Forecaster(count, self.length_ns, horizon_ns, first.forecast, all(earns))
         self.single = [
-            Forecaster(count, self.length_ns, loaded.horizon_ns, loaded.forecast) for loaded in models
+            Forecaster(count, self.length_ns, loaded.horizon_ns, loaded.forecast, own)
+            for loaded, own in zip(models, earns, strict=True)
         ] if len(models) > 1 else [self.combined]
+        self._weights = np.array([[loaded.weight] for loaded in models])
         self._wanted = np.array([
             [not loaded.symbols or symbol in loaded.symbols for symbol in symbols] for loaded in models
         ])
@@ -250,11 +259,7 @@ class Forecasts:
             single.forecast(own, bar.present, cost_bps, funding_8h)
         if len(self.models) > 1:
             scaled = np.array([single.out[:, SCORE] for single in self.single])
-            known = ~np.isnan(scaled)
-            count = known.sum(axis=0)
-            total = np.where(known, scaled, 0.0).sum(axis=0)
-            combined = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-            self.combined.forecast(combined, bar.present, cost_bps, funding_8h)
+            self.combined.forecast(weighted_mean(scaled, self._weights), bar.present, cost_bps, funding_8h)
         self.decided |= bar.present
 
     def _scores_of(self, number: int, bar: Completed) -> Floats:
@@ -297,6 +302,13 @@ class Forecasts:
             loaded.model.load_state(own)
         self.past_rates.load_state(state.get("past_rates", {}))
         self.features_ts[...], self.decided[...] = state["features_ts"], state["decided"]
+
+
+def weighted_mean(scaled: Floats, weights: Floats) -> Floats:
+    """Mean (S,) of *scaled* scores (models, S) by *weights* (models, 1), of those with a view; NaN where none has."""
+    known = ~np.isnan(scaled)
+    total = np.where(known, weights, 0.0).sum(axis=0)
+    return np.asarray(np.where(known, weights * scaled, 0.0).sum(axis=0) / np.where(total > 0.0, total, np.nan))
 
 
 def scores_of(loaded: LoadedModel, panel: Panel) -> Floats:

@@ -21,9 +21,13 @@ from quantum_trader.models.forecast import ForecastSettings
 from quantum_trader.models.forecasts import Forecasts, LoadedModel
 from quantum_trader.models.port import Exit, FrameModel, Model
 from quantum_trader.models.score_file import SCORE_FILES, ScoreFile
+from quantum_trader.models.trend import NOT_ENABLED, TREND_MODELS
 
 INTRADAY: Final = "intraday-demo"  # the compiled ensemble of six intraday models; it stands outside the port's classes
-BUILT_IN: Final[Mapping[str, type[Model]]] = {"ScoreFile": ScoreFile}  # the trend set comes with the next issue
+TREND: Final = "trend"  # the set of slow models; each also stands alone, by its own name
+BUILT_IN: Final[Mapping[str, type[Model]]] = {"ScoreFile": ScoreFile, **TREND_MODELS}
+BUILT_IN_PRIOR: Final = (0.25, 0.4)  # published Sharpe ratios, halved twice
+USER_PRIOR: Final = (0.0, 0.5)
 
 _PREFIX: Final = "quantum_trader_user_model_"
 
@@ -34,7 +38,8 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     model: str  # a built-in name, FILE.py:Class, or a CSV or Parquet file of scores
     name: str = ""  # as shown in records and reports; empty: the class's own name
     params: dict[str, Any] = msgspec.field(default_factory=dict)
-    prior: tuple[float, float] = (0.0, 0.5)  # mean and deviation of the annual gross portfolio Sharpe ratio
+    prior: tuple[float, float] | None = None  # mean and deviation of the annual gross portfolio Sharpe ratio
+    weight: float | None = None  # in the average of several models; None: the class's own
     symbols: tuple[str, ...] = ()
     exit: dict[str, Any] = msgspec.field(default_factory=dict)  # what differs from the model's own
     enabled: bool = True
@@ -66,15 +71,58 @@ def load_model(settings: ModelSettings, folder: Path | None = None, *, fresh: bo
     # Where a score file lies decides nothing; its content is part of the source.
     stated_params = msgspec.structs.replace(params, file="") if kind is ScoreFile else params
     name = "ScoreFile" if kind is ScoreFile else settings.model.rpartition(":")[2]
-    stated = [name, stated_params, settings.exit, settings.prior, settings.symbols]
+    prior, weight = prior_of(settings), _weight(kind, settings)
+    stated = [name, stated_params, settings.exit, prior, settings.symbols, weight]
     digest.update(msgspec.json.encode(stated, order="deterministic"))
     code.update(msgspec.json.encode([name, stated_params], order="deterministic"))
     return LoadedModel(
-        name=settings.shown, model=kind(params), fingerprint=digest.hexdigest(), code=code.hexdigest(),
+        name=settings.shown, weight=weight, model=kind(params), fingerprint=digest.hexdigest(), code=code.hexdigest(),
         source=settings.params["file"] if settings.model == "ScoreFile" else settings.model,
-        forecast=ForecastSettings(prior_mean=settings.prior[0], prior_sd=settings.prior[1]),
+        forecast=ForecastSettings(prior_mean=prior[0], prior_sd=prior[1]),
         exit=_exit(kind, settings), symbols=settings.symbols, file=str(file) if file is not None else "",
     )
+
+
+def expanded(settings: Sequence[ModelSettings]) -> tuple[ModelSettings, ...]:
+    """*settings* with the models of the set ``trend`` in the place of its name; ConfigError for what a set has not.
+
+    What the entry states (prior, symbols, exit, enabled) holds for each of them; ``weight`` multiplies their own.
+    """
+    made: list[ModelSettings] = []
+    for one in settings:
+        if one.model != TREND:
+            made.append(one)
+            continue
+        for key in ("name", "params"):
+            if getattr(one, key):
+                raise ConfigError(
+                    f"models: {TREND}.{key} = {getattr(one, key)!r}: {TREND} is a set; leave it out, or name its "
+                    f"models one by one ({', '.join(TREND_MODELS)})"
+                )
+        times = 1.0 if one.weight is None else one.weight
+        made += [
+            msgspec.structs.replace(one, model=name, weight=times * kind.weight)
+            for name, kind in TREND_MODELS.items() if name not in NOT_ENABLED
+        ]
+    return tuple(made)
+
+
+def prior_of(settings: ModelSettings) -> tuple[float, float]:
+    """Mean and deviation of the prior of a model: as stated, or by where it comes from."""
+    if settings.prior is not None:
+        return settings.prior
+    return BUILT_IN_PRIOR if settings.model in TREND_MODELS else USER_PRIOR
+
+
+def _weight(kind: type[Model] | type[FrameModel], settings: ModelSettings) -> float:
+    """The class's weight or that of *settings*; ConfigError where it is none."""
+    weight = kind.weight if settings.weight is None else settings.weight
+    if not 0.0 < weight <= 100.0:
+        raise ConfigError(
+            f"{settings.shown}: weight = {weight!r}: must be above 0 and at most 100; "
+            "enabled = false leaves a model out"
+        )
+    return float(weight)
 
 
 def _exit(kind: type[Model] | type[FrameModel], settings: ModelSettings) -> Exit:
@@ -90,12 +138,12 @@ def load_models(settings: Sequence[ModelSettings], folder: Path | None = None) -
 
     Raises ConfigError where the ensemble is to be combined with another model.
     """
-    enabled = [one for one in settings if one.enabled]
+    enabled = [one for one in expanded(settings) if one.enabled]
     if any(one.model == INTRADAY for one in enabled):
         if len(enabled) > 1:
             raise ConfigError(f"models: {INTRADAY} has a calibration of its own and cannot be combined with others")
         plain = ModelSettings(model=INTRADAY, name=enabled[0].name)
-        for key in ("params", "prior", "symbols", "exit"):
+        for key in ("params", "prior", "symbols", "exit", "weight"):
             if getattr(enabled[0], key) != getattr(plain, key):
                 given = getattr(enabled[0], key)
                 raise ConfigError(f"models: {INTRADAY}.{key} = {given!r}: cannot be set; leave it out")
@@ -116,17 +164,19 @@ def _class_of(
 ) -> tuple[type[Model] | type[FrameModel], Path | None, bytes]:
     """The class named by *text*, its file and its source."""
     if Path(text).suffix.lower() in SCORE_FILES:
-        return ScoreFile, None, inspect.getsource(ScoreFile).encode()
+        return ScoreFile, None, _module_source(ScoreFile)
     path, colon, name = text.rpartition(":")
     if not colon or not path.endswith(".py"):
         if text in BUILT_IN:
             kind = BUILT_IN[text]
-            return kind, None, inspect.getsource(kind).encode()
-        near = difflib.get_close_matches(text, (*BUILT_IN, INTRADAY), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+            return kind, None, _module_source(kind)
+        names = [TREND, *BUILT_IN, INTRADAY]
+        begun = [one for one in names if text and one.startswith(text)]
+        near = begun or difflib.get_close_matches(text, names, n=1)
+        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
         if text.endswith(".py"):
             hint = f"; name the class too, as {text}:MyModel"
-        raise ConfigError(f"--model {text!r}: is no built-in model ({', '.join((*BUILT_IN, INTRADAY))}){hint}")
+        raise ConfigError(f"--model {text!r}: is no built-in model ({', '.join(names)}){hint}")
     file = _find(Path(path), folder)
     source = file.read_bytes()
     found = getattr(_run_file(file, source, fresh), name, None)
@@ -137,6 +187,13 @@ def _class_of(
     if not (isinstance(found, type) and issubclass(found, (Model, FrameModel))):
         raise ConfigError(f"--model {text!r}: {name} is no class of Model or FrameModel")
     return found, file, source
+
+
+def _module_source(kind: type[Model]) -> bytes:
+    """The source of a built-in model with that of the functions it calls."""
+    module = inspect.getmodule(kind)
+    assert module is not None, "a built-in class has a module"
+    return inspect.getsource(module).encode()
 
 
 def _find(path: Path, folder: Path | None) -> Path:

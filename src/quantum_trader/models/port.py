@@ -103,6 +103,9 @@ class _Forecasts:
     needs: ClassVar[tuple[str, ...]] = ("close",)  # of open, high, low, close, volume, funding
     exit: Exit = Exit()
     tolerance: ClassVar[float] = 1e-6  # by how much more history may change a score, in sizes of its scores
+    weight: ClassVar[float] = 1.0  # of its scaled score in the average with other models'
+    least_symbols: ClassVar[int] = 1  # with fewer it has no view
+    earns_funding: ClassVar[bool] = False  # its score is about funding: what a position receives counts as income
 
     Params: ClassVar[type[msgspec.Struct]] = NoParams
 
