@@ -74,6 +74,26 @@ def test_a_new_model_is_written_passes_the_check_and_is_listed(form: tuple[str, 
     assert shown["checked"]
 
 
+def test_the_built_in_set_is_listed_shown_and_checked_model_by_model() -> None:
+    """Its name stands for its models; one alone is shown as a user's is, without asking for a check."""
+    listed = {row["model"]: row["about"] for row in told("model", "list")["models"]}
+    assert listed["trend"].endswith("tsmom_fast, tsmom_slow, ewmac, donchian, carry")
+    assert listed["xsmom"].endswith("Not enabled in the set.")
+    shown = told("model", "show", "trend")
+    assert [(one["model"], one["weight"]) for one in shown["models"]][-2:] == [("donchian", 1.0), ("carry", 0.25)]
+    alone = told("model", "show", "carry")
+    assert alone == shown["models"][-1]
+    assert (alone["prior"], alone["least_symbols"]) == ([0.25, 0.4], 4)
+    assert "checked       built in" in call("model", "show", "ewmac")[1]
+
+    code, out, _ = call("model", "check", "trend", "--symbols", "BTCUSDT,ETHUSDT", "--json")
+
+    assert code == 1
+    reports = {one["model"]: one for one in json.loads(out)["models"]}
+    assert [name for name, one in reports.items() if not one["passed"]] == ["carry"]
+    assert "it needs 4 symbols, and here are 2" in reports["carry"]["findings"][0]["text"]
+
+
 def test_listing_runs_no_file(home: Path) -> None:
     """A file in the folder is read, not run."""
     (home / "loud.py").write_text("raise SystemExit(3)\nclass Mine(Model):\n    pass\nclass Other(Mine):\n    pass\n")

@@ -174,6 +174,8 @@ class _Subject:
         asked = int((self.bars.present & (self.bars.seen() >= self.model.warmup)).sum())
         if not known:
             why = f"is warmup = {self.model.warmup} enough for its longest window?"
+            if self.model.least_symbols > len(self.bars.symbols):
+                why = f"it needs {self.model.least_symbols} symbols, and here are {len(self.bars.symbols)}"
             if isinstance(self.model, ScoreFile):
                 first, last = self.model.span
                 why = missing_symbols(self.model, self.bars.symbols) or (

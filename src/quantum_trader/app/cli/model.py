@@ -28,6 +28,7 @@ from quantum_trader.domain.errors import ConfigError, StateError
 if TYPE_CHECKING:
     from quantum_trader.market.recording import Recording
     from quantum_trader.models.check import CheckReport
+    from quantum_trader.models.forecasts import LoadedModel
     from quantum_trader.models.loading import ModelSettings
 
 NOT_PASSED: Final = 1
@@ -113,10 +114,12 @@ def new_command(
 @app.command("list")
 def list_command(as_json: JsonOption = False) -> None:
     """List the built-in models, and those in the Python files of the current folder, whose code is not run."""
-    from quantum_trader.models.loading import BUILT_IN, INTRADAY
+    from quantum_trader.models.loading import BUILT_IN, INTRADAY, TREND, ModelSettings, expanded
 
+    members = ", ".join(one.model for one in expanded([ModelSettings(model=TREND)]))
     rows = [{"model": INTRADAY, "about": "six intraday models and their ensemble, compiled; the default"}]
-    rows += [{"model": name, "about": _first_line(kind.__doc__)} for name, kind in sorted(BUILT_IN.items())]
+    rows += [{"model": TREND, "about": f"the set of slow models on daily bars: {members}"}]
+    rows += [{"model": name, "about": _first_line(kind.__doc__)} for name, kind in BUILT_IN.items()]
     for path in sorted(Path().glob("*.py")):
         rows += [{"model": f"{path}:{name}", "about": about} for name, about in _classes(path)]
     if as_json:
@@ -145,32 +148,49 @@ def _classes(path: Path) -> list[tuple[str, str]]:
 @app.command("show")
 def show_command(model: ModelArgument, as_json: JsonOption = False) -> None:
     """Show what a model states about itself, and whether it has passed the check. Runs the user's file."""
+    from quantum_trader.models.loading import load_model
+
+    if model == "ScoreFile":
+        raise ConfigError("ScoreFile is shown with its file: `quantum-trader model show scores.csv`")
+    found = [load_model(settings) for settings in _settings_of(model)]
+    if as_json:
+        _echo(_facts(found[0]) if _is_one(model) else {"model": model, "models": [_facts(one) for one in found]})
+        return
+    typer.echo("\n\n".join(_facts_text(one) for one in found))
+
+
+def _facts(loaded: LoadedModel) -> dict[str, Any]:
+    """What a model states about itself, and when it has passed the check."""
     from quantum_trader.app.runs.model_check import passed_check
-    from quantum_trader.models.loading import BUILT_IN, load_model
     from quantum_trader.models.port import FrameModel
 
-    settings = _settings_of(model)
-    if model in BUILT_IN and model == "ScoreFile":
-        raise ConfigError("ScoreFile is shown with its file: `quantum-trader model show scores.csv`")
-    loaded = load_model(settings)
     own, passed = loaded.model, passed_check(loaded.code)
-    content: dict[str, Any] = {
+    return {
         "model": loaded.name, "about": _first_line(type(own).__doc__),
         "form": "columns" if isinstance(own, FrameModel) else "panel", "bars": own.bars, "warmup": own.warmup,
-        "horizon": own.horizon, "needs": list(own.needs), "exit": msgspec.to_builtins(loaded.exit),
-        "tolerance": own.tolerance, "params": msgspec.to_builtins(own.params), "code": loaded.code,
-        "checked": passed.at if passed is not None else None,
+        "horizon": own.horizon, "needs": list(own.needs), "least_symbols": own.least_symbols,
+        "exit": msgspec.to_builtins(loaded.exit), "prior": [loaded.forecast.prior_mean, loaded.forecast.prior_sd],
+        "weight": loaded.weight, "tolerance": own.tolerance, "params": msgspec.to_builtins(own.params),
+        "code": loaded.code, "checked": passed.at if passed is not None else None,
     }
-    if as_json:
-        _echo(content)
-        return
-    content["exit"] = f"on {loaded.exit.on}, stop {loaded.exit.stop_atr:g} ATR"
-    content["needs"] = ", ".join(own.needs)
-    content["params"] = ", ".join(f"{key} = {value}" for key, value in content["params"].items()) or "none"
-    content["checked"] = f"passed {passed.at} UTC" if passed is not None else (
-        f"not passed as it is now: quantum-trader model check {model}")
-    for key, value in content.items():
-        typer.echo(f"{key:<10} {value}")
+
+
+def _facts_text(loaded: LoadedModel) -> str:
+    """The facts of a model as lines."""
+    from quantum_trader.app.runs.model_check import needs_check
+
+    facts = _facts(loaded)
+    facts["exit"] = f"on {loaded.exit.on}, stop {loaded.exit.stop_atr:g} ATR"
+    facts["needs"] = ", ".join(facts["needs"])
+    facts["prior"] = "Sharpe ratio {:g} ± {:g} a year".format(*facts["prior"])
+    facts["params"] = ", ".join(f"{key} = {value}" for key, value in facts["params"].items()) or "none"
+    if facts["checked"] is not None:
+        facts["checked"] = f"passed {facts['checked']} UTC"
+    elif needs_check(loaded):
+        facts["checked"] = f"not passed as it is now: quantum-trader model check {loaded.source}"
+    else:
+        facts["checked"] = "built in: the project's tests check it"
+    return "\n".join(f"{key:<13} {value}" for key, value in facts.items())
 
 
 @app.command("check")
@@ -206,8 +226,9 @@ def check_command(
             _show_report(reports[-1], settings)
     passed = all(report.passed for report in reports)
     if as_json:
-        document = reports[0] if config is None else {"config": str(config), "passed": passed, "models": reports}
-        typer.echo(msgspec.json.encode(document).decode())
+        source = {"config": str(config)} if config is not None else {"model": model}
+        is_one = config is None and _is_one(model or "")
+        _echo(reports[0] if is_one else {**source, "passed": passed, "models": reports})
     if not passed:
         raise typer.Exit(NOT_PASSED)
 
@@ -219,10 +240,12 @@ def _chosen(model: str | None, config: Path | None, name: str | None) -> Sequenc
     if config is None:
         if name is not None:
             raise ConfigError(f"--name {name!r}: names a model of a settings file; give --config FILE with it")
-        return [_settings_of(model or "")]
+        return _settings_of(model or "")
+    from quantum_trader.models.loading import expanded
+
     models = settings_from(config, {}).settings.models
     if name is None:
-        enabled = [one for one in models if one.enabled and not one.is_intraday]
+        enabled = [one for one in expanded([m for m in models if not m.is_intraday]) if one.enabled]
         if not enabled:
             raise ConfigError(f"--config {config}: [[models]] has no model to check")
         return enabled
@@ -233,7 +256,7 @@ def _chosen(model: str | None, config: Path | None, name: str | None) -> Sequenc
         hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'none'}"
         raise ConfigError(f"--name {name!r}: {config} has no such model; {hint}")
     _refuse_compiled(named[0])
-    return named
+    return expanded(named)
 
 
 def _show_report(report: CheckReport, settings: ModelSettings) -> None:
@@ -267,13 +290,20 @@ def _show_progress(name: str, done: int, total: int) -> None:
         typer.echo(f"\r{done}/{total} {name:<12}" if name else f"\r{'':<20}\r", err=True, nl=False)
 
 
-def _settings_of(model: str) -> ModelSettings:
-    """The settings of a model by its name; ConfigError where it is no class behind the port."""
-    from quantum_trader.models.loading import ModelSettings
+def _settings_of(model: str) -> tuple[ModelSettings, ...]:
+    """The settings of a model by its name, or of each of a set; ConfigError where it is no class behind the port."""
+    from quantum_trader.models.loading import ModelSettings, expanded
 
     settings = ModelSettings(model=model)
     _refuse_compiled(settings)
-    return settings
+    return expanded([settings])
+
+
+def _is_one(model: str) -> bool:
+    """Whether *model* names one model, not a set."""
+    from quantum_trader.models.loading import TREND
+
+    return model != TREND
 
 
 def _refuse_compiled(settings: ModelSettings) -> None:

@@ -191,6 +191,7 @@ def _models(report: Row) -> str:
         ("warm-up", lambda row: fmt.count(row["warmup"]), False), ("horizon", lambda row: row["horizon"], False),
         ("exit", lambda row: row["exit"], False),
         ("prior (Sharpe a year)", lambda row: f"{row['prior'][0]:g} ± {row['prior'][1]:g}", False),
+        ("weight", lambda row: f"{row['weight']:g}", True),
     ))
     if not found["side_by_side"]:
         return section("Models", models, note=note)

@@ -80,7 +80,7 @@ def models_view(report: Row) -> list[RenderableType]:
     for one in section["models"]:
         parts.append(Text(
             f"Model {one['name']}: bars {one['bars']}, warm-up {one['warmup']}, horizon {one['horizon']}, exit by "
-            f"{one['exit']}, prior {one['prior'][0]:g} ± {one['prior'][1]:g}"
+            f"{one['exit']}, prior {one['prior'][0]:g} ± {one['prior'][1]:g}, weight {one['weight']:g}"
         ))
     parts.append(Text(section["sentence"]))
     if section["side_by_side"]:

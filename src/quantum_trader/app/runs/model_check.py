@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from quantum_trader.app.runs.live_settings import LiveSettings
     from quantum_trader.app.settings import RunSettings
 
+_SPARE_SYMBOLS: Final = 2  # beside the fewest that the model has a view with: gaps take some
 _GENERATED_ROWS: Final = 1_000  # made-up bars beside those of the warm-up, where no real ones are at hand
 
 
@@ -100,15 +101,18 @@ def check_user_model(
 
 
 def _bars_for(loaded: LoadedModel) -> Recording:
-    """The bundled bars; made-up ones where the model's bars are shorter, or its warm-up is longer than they last."""
+    """The bundled bars; made-up ones where they are too few: of too long an interval, too short a time, or symbols."""
     bundled = open_recording()
     length, warmup = loaded.length_ns, int(loaded.model.warmup)
-    if length % bundled.interval_ns == 0:
+    least = loaded.model.least_symbols
+    if length % bundled.interval_ns == 0 and len(bundled.symbols) >= least:
         if (bundled.end_ns - bundled.start_ns) // length >= warmup + LEAST_BARS:
             return bundled
         if isinstance(loaded.model, ScoreFile):
             return bundled
-    return generated_recording(5, loaded.model.bars, bars=_GENERATED_ROWS + 2 * panel_rows(loaded.model))
+    return generated_recording(
+        max(5, least + _SPARE_SYMBOLS), loaded.model.bars, bars=_GENERATED_ROWS + 2 * panel_rows(loaded.model)
+    )
 
 
 def _source(loaded: LoadedModel) -> str:

@@ -31,6 +31,7 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     horizon: str
     exit: str
     prior: tuple[float, float]
+    weight: float  # in the average of several models
     outlook: Outlook | None
 
 
@@ -65,7 +66,7 @@ def _row(loaded: LoadedModel, found: Outlook | None) -> ModelRow:
     return ModelRow(
         name=loaded.name, file=Path(loaded.file).name, fingerprint=loaded.fingerprint, bars=loaded.model.bars,
         warmup=loaded.model.warmup, horizon=loaded.model.horizon, exit=leaves,
-        prior=(loaded.forecast.prior_mean, loaded.forecast.prior_sd), outlook=found,
+        prior=(loaded.forecast.prior_mean, loaded.forecast.prior_sd), weight=loaded.weight, outlook=found,
     )
 
 
