@@ -13,7 +13,9 @@ from tests.live.live_world import MINUTE, OTHER, START, SYMBOL, MemoryLog, Memor
 
 from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.enums import ExitReason, OrderStatus
+from quantum_trader.domain.errors import StateError, VenueError, VenueUnavailable
 from quantum_trader.engine.venue_port import Kline
+from quantum_trader.live.inputs import ModelBarsReceived, decode_input
 from quantum_trader.models import Model, Panel
 from quantum_trader.models import forecast as fc
 from quantum_trader.models.forecast import ForecastSettings
@@ -54,8 +56,10 @@ def rising(world: World, hours: int, start: int = 0, slope: float = 0.002) -> li
             sent.append(order)
             world.update(order, OrderStatus.NEW)
             if order.type.value == "MARKET":
-                world.fill(order, order.qty, price, symbol=order.symbol)
+                stops = orders(world.fill(order, order.qty, price, symbol=order.symbol))
                 world.update(order, OrderStatus.FILLED, filled=order.qty)
+                for stop in stops:
+                    world.update(stop, OrderStatus.NEW)
     return sent
 
 
@@ -68,34 +72,147 @@ def started(model: Model | None = None) -> World:
     return world
 
 
-def test_a_first_start_fetches_the_models_bars_before_it_decides() -> None:
-    """A model of hourly bars is warm at the first minute, from bars of before it."""
-    world, venue, driver = make(World(forecasts=forecasts()), timing=FAST)
-    asked: list[tuple[str, int]] = []
-    now_hour = (START + 5_000_000_000) // NS_PER_HOUR * NS_PER_HOUR
+class Hourly:
+    """Forty hourly bars of each symbol; *troubles* are raised first, one for each request of them."""
 
-    async def get_klines(symbol: str, interval_ns: int, start_ns: int, end_ns: int) -> list[Kline]:
-        asked.append((symbol, interval_ns))
+    def __init__(self, *troubles: Exception) -> None:
+        self.troubles = list(troubles)
+        self.asked: list[tuple[str, int]] = []
+        self.spans: list[int] = []  # the starts of the requests for hourly bars
+
+    async def get_klines(self, symbol: str, interval_ns: int, start_ns: int, end_ns: int) -> list[Kline]:
+        """The bars from *start_ns* on."""
+        self.asked.append((symbol, interval_ns))
         if interval_ns != NS_PER_HOUR:
             return []
+        if self.troubles:
+            raise self.troubles.pop(0)
+        self.spans.append(start_ns)
+        now_hour = (START + 5_000_000_000) // NS_PER_HOUR * NS_PER_HOUR
         return [
             Kline(symbol=symbol, interval_ns=interval_ns, ts_ns=ts, open=100.0, high=102.0, low=99.0,
                   close=100.0 + number % 3, volume=5.0)
-            for number, ts in enumerate(range(now_hour - 40 * NS_PER_HOUR, now_hour, NS_PER_HOUR))
+            for number, ts in enumerate(range(now_hour - 40 * NS_PER_HOUR, now_hour, NS_PER_HOUR)) if ts >= start_ns
         ]
+
+
+def warmed(world: World, *troubles: Exception) -> list[tuple[str, int]]:
+    """Start *world* and stop it once its models are warm; returns the symbols and intervals that were asked for."""
+    _, venue, driver = make(world, timing=FAST)
+    bars = Hourly(*troubles)
+    venue.get_klines = bars.get_klines
+
+    async def run() -> None:
+        running = asyncio.create_task(driver.run())
+        await until(lambda: not world.engine.market.forecasts.lacks() and driver.bars.caught_up, 10.0)
+        driver.stop()
+        await running
+
+    asyncio.run(run())
+    return bars.asked
+
+
+def test_a_first_start_fetches_the_models_bars_before_it_decides() -> None:
+    """A model of hourly bars is warm at the first minute, from bars of before it."""
+    world = World(forecasts=forecasts())
+    asked = warmed(world)
+    assert {(SYMBOL, NS_PER_HOUR), (OTHER, NS_PER_HOUR)} <= set(asked)
+    assert world.engine.market.forecasts.history.seen.tolist() == [40, 40]
+    assert not np.isnan(world.engine.market.forecasts.out[:, fc.SCORE]).any()
+
+
+@pytest.mark.parametrize("trouble", [VenueUnavailable("no answer"), VenueError("GET klines: -1003 too many")])
+def test_a_warm_up_that_the_venue_fails_is_asked_for_again(trouble: Exception) -> None:
+    """Both symbols fail once, then answer: the models are as warm as without the failure, and nothing is twice."""
+    world = World(forecasts=forecasts())
+    asked = warmed(world, trouble, trouble)
+    assert [interval for _, interval in asked].count(NS_PER_HOUR) == 4
+    plain = World(forecasts=forecasts())
+    warmed(plain)
+    assert world.engine.market.forecasts.history.seen.tolist() == [40, 40]
+    np.testing.assert_array_equal(world.engine.market.forecasts.out, plain.engine.market.forecasts.out)
+
+
+def test_a_symbol_that_is_refused_does_not_hold_up_the_warm_up_of_the_others() -> None:
+    """It lacks its bars, and says so."""
+    world = World(forecasts=forecasts())
+    _, venue, driver = make(world, timing=FAST)
+    bars = Hourly()
+
+    async def get_klines(symbol: str, *span: int) -> list[Kline]:
+        if symbol == OTHER:
+            raise VenueError("GET klines: -1121 Invalid symbol.")
+        return await bars.get_klines(symbol, *span)
 
     venue.get_klines = get_klines
 
     async def run() -> None:
         running = asyncio.create_task(driver.run())
-        await until(lambda: not world.engine.market.forecasts.lacks(), 10.0)
+        await until(lambda: driver.bars.caught_up, 10.0)
         driver.stop()
         await running
 
     asyncio.run(run())
-    assert {(SYMBOL, NS_PER_HOUR), (OTHER, NS_PER_HOUR)} <= set(asked)
-    assert world.engine.market.forecasts.history.seen.tolist() == [40, 40]
-    assert not np.isnan(world.engine.market.forecasts.out[:, fc.SCORE]).any()
+    assert [(one.symbol, one.bars, one.needed) for one in world.engine.market.forecasts.lacks()] == [(OTHER, 0, 10)]
+
+
+def test_a_stop_during_the_warm_up_ends_at_once_and_the_next_start_warms_up() -> None:
+    """A venue that does not answer holds up no stop; no bar is decided on before the models are warm."""
+    world = World(forecasts=forecasts())
+    _, venue, driver = make(world, timing=FAST)
+    waiting = asyncio.Event()
+
+    async def get_klines(*_: Any) -> list[Kline]:
+        waiting.set()
+        await asyncio.Event().wait()
+        return []
+
+    venue.get_klines = get_klines
+
+    async def run() -> float:
+        running = asyncio.create_task(driver.run())
+        await asyncio.wait_for(waiting.wait(), 10.0)
+        began = asyncio.get_running_loop().time()
+        driver.stop()
+        await asyncio.wait_for(running, 10.0)
+        return asyncio.get_running_loop().time() - began
+
+    assert asyncio.run(run()) < FAST.stop_s + 1.0
+    assert not driver.bars.caught_up
+    assert world.engine.now_ns == 0
+
+    second = World(world.log, world.store, forecasts=forecasts())
+    second.session.recover()
+    warmed(second)
+    assert second.engine.market.forecasts.history.seen.tolist() == [40, 40]
+
+
+def test_a_warm_up_that_was_cut_goes_on_behind_what_it_has_seen() -> None:
+    """The process dies after 25 of 40 bars are written: the next one asks for the other 15 alone, and ends the same."""
+    whole = World(forecasts=forecasts())
+    warmed(whole)
+    warm = [entry for entry in whole.log.entries if isinstance(decode_input(entry), ModelBarsReceived)]
+    assert len(warm) == 40
+    cut = MemoryLog()
+    cut.entries = whole.log.entries[:whole.log.entries.index(warm[24]) + 1]
+    second = World(cut, forecasts=forecasts())
+    second.session.recover()
+    assert second.engine.market.forecasts.history.seen.tolist() == [25, 25]
+    _, venue, driver = make(second, timing=FAST)
+    bars = Hourly()
+    venue.get_klines = bars.get_klines
+
+    async def run() -> None:
+        running = asyncio.create_task(driver.run())
+        await until(lambda: driver.bars.caught_up, 10.0)
+        driver.stop()
+        await running
+
+    asyncio.run(run())
+    assert set(bars.spans) == {decode_input(warm[24]).ts_ns + NS_PER_HOUR}
+    np.testing.assert_array_equal(
+        second.engine.market.forecasts.out, whole.engine.market.forecasts.out
+    )
 
 
 def test_a_model_trades_live_and_leaves_when_its_score_flips() -> None:
@@ -122,7 +239,91 @@ def test_a_model_that_fails_halts_openings_and_leaves_positions_protected() -> N
     assert world.engine.halts.kill_switch
     assert SYMBOL in world.engine.account.books.positions
     assert world.engine.market.target(0) == 1
+    position = world.engine.account.books.positions[SYMBOL]
+    assert world.engine.gateway.is_protected(position)
     assert orders(world.request("flatten"))
+
+
+def test_a_target_from_before_a_failure_is_not_traded_after_a_resume() -> None:
+    """It waited for a bar of the present; the next bar of the model that works again is the first to be traded."""
+    model = Trend()
+    world = started(model)
+    late, hours = 3 * NS_PER_HOUR, 40
+    for minute in range(hours * 60 - 1):
+        price = 10_000.0 * (1.0 + 0.002 * minute / 60 + 0.001 * math.sin(minute / 7.0))
+        world.bar(minute, price, 1_000.0, late_ns=late)
+    assert world.engine.market.target(0) == 1
+    model.fails = True
+    world.bar(hours * 60 - 1, 10_800.0, 1_000.0, late_ns=late)
+    failed_ns = START + hours * NS_PER_HOUR
+    assert world.engine.market.forecasts.failed_ns == failed_ns
+    world.request("resume")
+    for minute in range(hours * 60, hours * 60 + 59):
+        assert orders(world.bar(minute, 10_800.0, 1_000.0)) == []
+    assert world.engine.records.tally.signals == 0
+
+    model.fails = False
+    opening = orders(world.bar(hours * 60 + 59, 10_810.0, 1_000.0))
+    assert [(one.symbol, one.reduce_only) for one in opening] == [(SYMBOL, False)]
+    assert world.engine.market.forecasts.failed_ns == 0
+
+
+def test_a_failure_outlives_a_restart() -> None:
+    """Targets of before stay untraded in the next process too."""
+    model = Trend()
+    world = started(model)
+    rising(world, 40)
+    model.fails = True
+    rising(world, 2, 40)
+    assert world.session.checkpoint()
+    second = World(world.log, world.store, forecasts=forecasts(), **EAGER)
+    second.session.recover()
+    assert second.engine.market.forecasts.failed_ns == START + 41 * NS_PER_HOUR
+
+
+class Leaving(Trend):
+    """Ends the process from within."""
+
+    def score(self, panel: Panel) -> Any:
+        """Nothing."""
+        raise SystemExit(3)
+
+
+def test_a_model_cannot_end_the_process() -> None:
+    """What it raises is a failure like any other."""
+    world = started(Leaving())
+    rising(world, 11)
+    assert "ModelError: Trend: SystemExit: 3" in world.engine.halts.in_force["operator"]
+
+
+class Forgetful(Trend):
+    """Cannot say what it remembers."""
+
+    def state(self) -> dict[str, Any]:
+        """Nothing."""
+        raise RuntimeError("lost it")
+
+
+def test_a_state_that_cannot_be_saved_halts_openings_and_not_the_process() -> None:
+    """The checkpoint is not written, and says which model is the reason."""
+    world = started(Forgetful())
+    rising(world, 2)
+    assert not world.session.checkpoint()
+    assert "Trend: state(): RuntimeError: lost it" in world.session.checkpoint_error
+    assert world.engine.halts.closed() == "inputs cannot be written"
+
+
+def test_a_session_of_a_model_is_not_continued_without_it() -> None:
+    """Nor one without models with one: their positions are left by other rules."""
+    world = started()
+    rising(world, 2)
+    assert world.session.checkpoint()
+    with pytest.raises(StateError, match="none is given now"):
+        World(world.log, world.store, **EAGER).session.recover()
+    plain = World(**EAGER).begin(3)
+    assert plain.session.checkpoint()
+    with pytest.raises(StateError, match="was made without Trend"):
+        World(plain.log, plain.store, forecasts=forecasts(), **EAGER).session.recover()
 
 
 def test_a_session_with_a_model_continues_from_its_checkpoint_and_its_inputs() -> None:

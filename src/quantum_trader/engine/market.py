@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -192,6 +193,8 @@ class Market:
         costs_bps = round_trip_bps(fees, out[:, col.SLIPPAGE_BPS], out[:, col.SPREAD_BPS])
         now_ns = batch.ts_ns + self.interval_ns
         new = self._supervise("model", forecasts.name, now_ns, forecasts.take, batch, costs_bps, funding)
+        if forecasts.failed_ns:
+            forecasts.decided[:] = False
         self._show(forecasts)
         return np.flatnonzero(out[:, col.SIGNAL]).tolist() if new else []
 
@@ -285,12 +288,30 @@ class Market:
         """Continue from :meth:`state`."""
         self.kernel.load_state(state["kernel"])
         self.symbols[:, _SAVED], self.levels[...], self.costs[...] = state["symbols"], state["levels"], state["costs"]
+        check_saved_models(self.forecasts, state)
         if self.forecasts is not None:
-            if not state.get("forecasts"):
-                raise StateError("models: the saved state has none; give the models it was made with")
             self.forecasts.load_state(state["forecasts"])
             self._show(self.forecasts)
         self._ticks[...], self.regimes[...] = state["ticks"], state["regimes"]
         self._regime_names = list(state["regime_names"])
         self.now_ns, self.late_ns, self.heard_ns = state["now_ns"], state["late_ns"], state.get("heard_ns", 0)
         self._halted = {index for index in range(len(self.levels)) if self.is_halted(index)}
+
+
+def check_saved_models(forecasts: Forecasts | None, state: Mapping[str, Any]) -> None:
+    """Raise StateError where a market's saved *state* was made with other models than *forecasts*'.
+
+    None: the intraday ensemble gives the signals.
+    """
+    saved = state.get("forecasts")
+    if forecasts is None and saved:
+        raise StateError(
+            "models: the saved state was made with --model (or [[models]]), and none is given now; give the same ones, "
+            "or start a new --state folder"
+        )
+    if forecasts is not None and not saved:
+        raise StateError(
+            f"models: the saved state was made without {forecasts.name}; leave it out, or start a new --state folder"
+        )
+    if forecasts is not None and saved:
+        forecasts.check_saved(saved["models"])

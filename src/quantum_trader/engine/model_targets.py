@@ -8,8 +8,9 @@ from quantum_trader.engine.account import Account
 from quantum_trader.engine.books import Position
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.market import Market
-from quantum_trader.engine.road import ROAD_APPROVED
+from quantum_trader.engine.road import ROAD_APPROVED, ROAD_REASONS
 from quantum_trader.models.forecast import TARGET
+from quantum_trader.risk.guard import REASON_CODES
 
 
 class ModelTargets:
@@ -26,10 +27,14 @@ class ModelTargets:
 
         A target whose stop was reached waits until the score has been small or has changed its sign. One that waits
         for the opposite position to close is taken as soon as that is gone. From flat a score of ENTER_AT is needed.
+        Targets from before a failure of the models are not taken.
         """
         forecasts = self._market.forecasts
         if forecasts is None or not (signals or self._again or self._stopped or self._refused):
             return signals
+        if forecasts.failed_ns:
+            self._again.clear()
+            return []
         targets, decided = forecasts.out[:, TARGET].tolist(), forecasts.decided.tolist()
         for index in [one for one in self._stopped if decided[one]]:
             if targets[index] != self._stopped[index] or forecasts.is_small(index):
@@ -71,6 +76,18 @@ class ModelTargets:
         again = self._refused.get(index) == fared
         self._refused[index] = fared
         return again
+
+    def is_stopped_out(self, index: int) -> bool:
+        """Whether a stop has taken a symbol out of the target that its models still want."""
+        return self._stopped.get(index, 0) == self._market.target(index) != 0
+
+    def refusal(self, index: int) -> str:
+        """Why a symbol's target was refused when it was last asked about; empty where it was not."""
+        sign, road, guard = self._refused.get(index, (0, ROAD_APPROVED, 0))
+        if sign != self._market.target(index) or not sign:
+            return ""
+        reason = REASON_CODES[guard]
+        return reason.value if reason is not None else ROAD_REASONS.get(road, "")
 
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values."""

@@ -174,6 +174,7 @@ class Opening:
             return
         self._signals += 1
         self._records.tally.signals += 1
+        self._records.tally.last_signal_ns = now_ns
         seq, symbol_good = self._signals, self._policy.symbol_is_good(index)
         self._records.afterwards(self._record_signal, seq, index, row, now_ns, made_ns)
         self._tracing.step("gates", ROAD_REASONS.get(code, "OK"), ids.signal_trace_id(seq))

@@ -58,6 +58,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.signals = 0
+        self.last_signal_ns = 0  # when the newest of them was given; 0: none yet
         self.intents = 0
         self.refusals: Counter[str] = Counter()
         self.refused: list[tuple[int, str, str]] = []  # of models' signals: time, symbol, why it was not traded

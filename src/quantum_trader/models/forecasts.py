@@ -171,6 +171,7 @@ class Forecasts:
         self.out = self.combined.out
         self.features_ts = np.full(count, -1, dtype=np.int64)  # open of the newest base bar in each symbol's forecast
         self.decided = np.zeros(count, dtype=np.bool_)  # symbols whose forecast the last bars have renewed
+        self.failed_ns = 0  # close of the first bar since which the models have failed; 0: they have not
 
     @property
     def name(self) -> str:
@@ -204,13 +205,19 @@ class Forecasts:
         same = [float(single.out[index, SCORE]) * target > 0.0 for single in self.single]
         return same.count(True) / len(same)
 
+    def symbols_of(self, loaded: LoadedModel) -> tuple[str, ...]:
+        """The symbols of the run that a model is for."""
+        return tuple(symbol for symbol in self.symbols if not loaded.symbols or symbol in loaded.symbols)
+
     def lacks(self) -> list[Lack]:
         """What each model still lacks, by symbol; empty once all are warm."""
-        seen = self.history.seen.tolist()
+        seen = dict(zip(self.symbols, self.history.seen.tolist(), strict=True))
         return [
-            Lack(model=loaded.name, symbol=symbol, bars=seen[s], needed=loaded.model.warmup, interval=loaded.model.bars)
-            for loaded in self.models for s, symbol in enumerate(self.symbols)
-            if seen[s] < loaded.model.warmup and (not loaded.symbols or symbol in loaded.symbols)
+            Lack(
+                model=loaded.name, symbol=symbol, bars=seen[symbol], needed=loaded.model.warmup,
+                interval=loaded.model.bars,
+            )
+            for loaded in self.models for symbol in self.symbols_of(loaded) if seen[symbol] < loaded.model.warmup
         ]
 
     # ------------------------------------------------------------------ bars
@@ -251,7 +258,11 @@ class Forecasts:
         self.decided[:] = False
 
     def _score(self, bar: Completed, cost_bps: Any, funding_8h: Any) -> None:
-        """Learn from a completed bar, ask every model for its scores, and forecast."""
+        """Learn from a completed bar, ask every model for its scores, and forecast.
+
+        Where a model raises, the forecasts stay those of before, and ``failed_ns`` says since when.
+        """
+        self.failed_ns = self.failed_ns or bar.ts_ns + self.length_ns  # until all models have answered
         for single in {id(one): one for one in (*self.single, self.combined)}.values():
             single.learn(bar)
         scores = [self._scores_of(number, bar) for number in range(len(self.models))]
@@ -261,6 +272,7 @@ class Forecasts:
             scaled = np.array([single.out[:, SCORE] for single in self.single])
             self.combined.forecast(weighted_mean(scaled, self._weights), bar.present, cost_bps, funding_8h)
         self.decided |= bar.present
+        self.failed_ns = 0
 
     def _scores_of(self, number: int, bar: Completed) -> Floats:
         """The scores (S,) of one model at *bar*; NaN for symbols that it lacks bars of, or is not for."""
@@ -279,29 +291,35 @@ class Forecasts:
     # ------------------------------------------------------------------ state
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to continue, as plain values and arrays."""
+        """Everything needed to continue, as plain values and arrays. Raises StateError where a model's own fails."""
         return {
             "models": self.fingerprints, "history": self.history.state(),
             "combined": self.combined.state(), "single": [single.state() for single in self.single],
-            "own": [loaded.model.state() for loaded in self.models], "features_ts": self.features_ts.copy(),
-            "decided": self.decided.copy(), "past_rates": self.past_rates.state(),
+            "own": [_own_state(loaded, "state", loaded.model.state) for loaded in self.models],
+            "features_ts": self.features_ts.copy(), "decided": self.decided.copy(), "failed_ns": self.failed_ns,
+            "past_rates": self.past_rates.state(),
         }
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from :meth:`state`. Raises StateError where a model or its parameters have changed since."""
-        if state["models"] != self.fingerprints:
+    def check_saved(self, fingerprints: Sequence[str]) -> None:
+        """Raise StateError where a saved state was made with other models than these, by their *fingerprints*."""
+        if list(fingerprints) != self.fingerprints:
             raise StateError(
                 f"models: {self.name} is not what the saved state was made with (a file or parameter has changed); "
                 "take the change back, or start a new --state folder"
             )
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state`. Raises StateError where a model or its parameters have changed since."""
+        self.check_saved(state["models"])
         self.history.load_state(state["history"])
         for single, saved in zip(self.single, state["single"], strict=True):
             single.load_state(saved)
         self.combined.load_state(state["combined"])
         for loaded, own in zip(self.models, state["own"], strict=True):
-            loaded.model.load_state(own)
+            _own_state(loaded, "load_state", partial(loaded.model.load_state, own))
         self.past_rates.load_state(state.get("past_rates", {}))
         self.features_ts[...], self.decided[...] = state["features_ts"], state["decided"]
+        self.failed_ns = state.get("failed_ns", 0)
 
 
 def weighted_mean(scaled: Floats, weights: Floats) -> Floats:
@@ -352,10 +370,22 @@ def _called(loaded: LoadedModel, ask: Callable[[], Any]) -> Floats:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, where every value is NaN
             return np.asarray(ask(), dtype=np.float64)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         hint = f"; is warmup = {loaded.model.warmup} shorter than what it looks back?" * isinstance(error, IndexError)
         where = _where(error, loaded.file)
         raise ModelError(f"{loaded.name}: {where}{type(error).__name__}: {error}{hint}") from error
+
+
+def _own_state(loaded: LoadedModel, what: str, ask: Callable[[], Any]) -> Any:
+    """What the user's ``state`` or ``load_state`` gives; StateError with the model and the line where it raises."""
+    try:
+        return ask()
+    except (Exception, SystemExit) as error:
+        where = _where(error, loaded.file)
+        raise StateError(
+            f"{loaded.name}: {where}{what}(): {type(error).__name__}: {error}; mend the model, and start a new --state "
+            "folder with it"
+        ) from error
 
 
 def _check_finite(loaded: LoadedModel, scores: Floats, symbols: tuple[str, ...]) -> None:
@@ -406,7 +436,7 @@ def frame_scores(model: FrameModel, frame: Any) -> Floats:
     return scores
 
 
-def _where(error: Exception, file: str) -> str:
+def _where(error: BaseException, file: str) -> str:
     """The line of the user's *file* that raised *error*, as "mine.py:12: "."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if file and frame.filename == file]
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}: " if frames else ""
