@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.properties.live_road import live_run
 from typer.testing import CliRunner, Result
 
 from quantum_trader.app.cli.main import app
@@ -112,3 +113,98 @@ def test_a_plan_on_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> 
     assert result.exit_code == 1
     assert "REFUSED" in result.output
     assert "lets others write it" in result.output
+
+
+# ---------------------------------------------------------------------- models
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own, and a model written by `model new` in the current folder."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert invoke("model", "new", "mine").exit_code == 0
+    return tmp_path / "mine.py"
+
+
+def planned(tmp_path: Path, *words: str) -> Result:
+    """The plan of a dry run with the model."""
+    return invoke(*PLAN, "--state", str(tmp_path / "state"), "--model", "mine.py:Mine", *words)
+
+
+def test_a_plan_names_the_models_checks_them_as_the_start_does_and_says_what_they_lack(
+    mine: Path, tmp_path: Path
+) -> None:
+    """Name, source, bars, horizon, exit, prior, the check that has just passed; in a new folder nothing is warm."""
+    result = planned(tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "Mine has passed the look-ahead check" in result.stderr
+    assert (
+        "model        Mine (mine.py:Mine): bars 1d, warm-up 60, horizon 7d, exit by score, stop 3 ATR, prior 0 ± 0.5; "
+        "check: passed 20"
+    ) in result.stdout
+    assert "warm-up      Mine: 0 of 60 bars of 1d; the start fetches up to 1,000 from the venue" in result.stdout
+    again = planned(tmp_path, "--json")
+    assert again.stderr == ""  # it is not checked twice
+    (row,) = msgspec.json.decode(again.stdout)["models"]
+    assert (row["name"], row["bars"], row["horizon"], row["prior"]) == ("Mine", "1d", "7d", [0.0, 0.5])
+    assert row["check"].startswith("passed 20")
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_plan_of_a_model_that_looks_ahead_is_refused_in_the_words_of_the_start(mine: Path, tmp_path: Path) -> None:
+    """Exit code 1; the start itself ends with the same sentence."""
+    mine.unlink()
+    assert invoke("model", "new", "mine", "--frame").exit_code == 0
+    mine.write_text(mine.read_text().replace("close.shift(self.params.days)", "close.shift(-1)"))
+    plan, start = planned(tmp_path), invoke("live", "--state", str(tmp_path / "s"), "--model", "mine.py:Mine")
+    assert plan.exit_code == 1
+    assert "check: not passed\n" in plan.stdout
+    (refused,) = [line for line in plan.stdout.splitlines() if line.startswith("REFUSED")]
+    why = refused.removeprefix("REFUSED      ")
+    assert why.startswith("Mine has not passed the look-ahead check, and live trades no such model. look-ahead: ")
+    assert start.exit_code == 2
+    assert why in start.stderr
+
+
+@pytest.mark.parametrize(("broken", "says"), [
+    ('raise ValueError("not today")\n', "ValueError: not today"),
+    ("def (:\n", "SyntaxError"),
+])
+def test_a_plan_of_a_model_that_cannot_be_loaded_says_why(broken: str, says: str, mine: Path, tmp_path: Path) -> None:
+    """One refusal, in the words of the start."""
+    mine.write_text(broken + mine.read_text())
+    plan, start = planned(tmp_path), invoke("live", "--state", str(tmp_path / "s"), "--model", "mine.py:Mine")
+    assert plan.exit_code == 1
+    assert plan.stdout.count("REFUSED") == 1
+    assert says in plan.stdout
+    assert (start.exit_code, says in start.output) == (2, True)
+
+
+def test_a_plan_of_bars_that_the_models_cannot_use_is_refused(mine: Path, tmp_path: Path) -> None:
+    """A model of 5-minute bars on bars of half an hour."""
+    mine.write_text(mine.read_text().replace('bars = "1d"', 'bars = "5m"'))
+    plan = planned(tmp_path)
+    assert plan.exit_code == 1
+    assert "REFUSED      Mine.bars = '5m': the recording's bars (30 minutes) do not make them" in plan.stdout
+
+
+def test_a_plan_on_a_folder_says_what_its_models_lack_and_refuses_a_changed_file(mine: Path, tmp_path: Path) -> None:
+    """As it was last saved; a parameter of the file has changed since: the sentence of the start."""
+    flags = {"models": ([{"model": f"{mine}:Mine"}], "t")}
+    with live_run(tmp_path / "state", flags) as live:
+        assert live.session.checkpoint()
+    where = ["--mode", "LOCAL", "--address", "http://127.0.0.1:1", "--symbols", "BTCUSDT,ETHUSDT", "--bars", "1m"]
+    same = planned(tmp_path, *where)
+    assert "models       still lacking: Mine: 0 of 60 days" in same.stdout
+    assert "signals      none yet: no bar of theirs is complete yet" in same.stdout
+    assert same.stdout.count("REFUSED") == 1  # the keys
+    mine.write_text(mine.read_text().replace("days: int = 28", "days: int = 21"))
+    changed = planned(tmp_path, *where)
+    assert "REFUSED      models: Mine is not what the saved state was made with" in changed.stdout
+    without = invoke(*PLAN, "--state", str(tmp_path / "state"), *where)
+    assert "REFUSED      models: the saved state was made with --model" in without.stdout
+
+
+def test_a_plan_without_models_names_the_intraday_ensemble(tmp_path: Path) -> None:
+    """It has no class that a check could judge."""
+    result = invoke(*PLAN, "--state", str(tmp_path / "new"))
+    assert "model        intraday-demo (six intraday models and their ensemble, compiled)" in result.stdout

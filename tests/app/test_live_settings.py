@@ -11,6 +11,7 @@ from tests.app.fake_account import FakeAccount
 from typer.testing import CliRunner
 
 from quantum_trader.app.cli.main import app
+from quantum_trader.app.runs.live_plan import plan_lines, start_plan
 from quantum_trader.app.runs.live_settings import (
     CONFIRMATION,
     LiveMode,
@@ -20,10 +21,8 @@ from quantum_trader.app.runs.live_settings import (
     bind_folder,
     check_folder,
     load_live_settings,
-    plan_lines,
     read_folder,
     read_section,
-    start_plan,
 )
 from quantum_trader.app.settings import load_settings
 from quantum_trader.domain.errors import ConfigError, StateError

@@ -10,7 +10,7 @@ The batch form calls the same step, so all three give the same bits.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -379,6 +379,16 @@ def _params(interval_ns: int, market: MarketSettings, signals: SignalSettings) -
     ], dtype=np.float64)  # fmt: skip
 
 
+class EnsembleWarmUp(NamedTuple):
+    """The warm-up of the intraday models: bars of each symbol, and known outcomes of all."""
+
+    bars: list[int]  # decision bars seen since each symbol's first one
+    bars_needed: int
+    length_ns: int  # of a decision bar
+    outcomes: float  # independent outcomes known
+    outcomes_needed: float
+
+
 class SignalKernel:
     """Measures, regime, costs and signals of all symbols, advanced a moment at a time.
 
@@ -508,6 +518,13 @@ class SignalKernel:
             array[:] = state[key]
         self._side[:], self._ahead_ts[:], self._learned = 0, -1, True
         self._last_ns = int(state["last_ns"][0])
+
+    def warm_up(self) -> EnsembleWarmUp:
+        """How far the models are with their warm-up; nothing is given before all of it is there."""
+        return EnsembleWarmUp(
+            [int(bars) for bars in self._in_use()[:, _MODELS + CELL_BARS].tolist()], WARMUP_BARS + 1,
+            int(self.params[_DECISION_NS]), float(self._pool[POOL_OUTCOMES]), float(self.params[_WARMUP]),
+        )
 
     def _in_use(self) -> Floats:
         """A copy (S, width) of the rows in use."""

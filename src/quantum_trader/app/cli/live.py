@@ -98,7 +98,8 @@ def start(loaded: LoadedLive, state: Path, only_plan: bool, as_json: bool, quiet
     With *only_plan* it ends there: exit code 1 when a start would be refused, and the plan says why.
     """
     from quantum_trader.app.process_guard import forget_keys, guarded_process
-    from quantum_trader.app.runs.live_settings import plan_lines, start_plan
+    from quantum_trader.app.runs.live_messages import say
+    from quantum_trader.app.runs.live_plan import plan_lines, start_plan
     from quantum_trader.app.runs.sole_trader import other_trader
     from quantum_trader.venues.binance.keys import KeyLocation, Redactor, load_keys, os_keyring
 
@@ -115,14 +116,16 @@ def start(loaded: LoadedLive, state: Path, only_plan: bool, as_json: bool, quiet
         shown = None
         if keys is not None:
             shown = KeyLocation(endpoint=keys.endpoint, key=keys.masked, source=keys.source)
-        plan = start_plan(loaded.live, loaded.run, shown, state, missing, other_trader(keys))
+        taken = other_trader(keys)
+        forget_keys(os.environ)  # before files of users' models are run
+        check = say if only_plan else None
+        plan = start_plan(loaded.live, loaded.run, shown, state, missing, taken, check)
         if as_json:
             typer.echo(msgspec.json.encode(plan).decode())
         else:
             typer.echo("\n".join(plan_lines(plan)))
         if only_plan:
             return 1 if plan.refusals else 0
-        forget_keys(os.environ)
         from quantum_trader.app.runs.live import run_live
 
         return int(run_live(loaded, keys, state, redactor, quiet=quiet))

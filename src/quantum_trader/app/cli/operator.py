@@ -230,6 +230,7 @@ def _compared(state: Path) -> tuple[FolderStatus, VenueView]:
 def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
     """The status as text, one line for each fact."""
     from quantum_trader.app.report.words import words
+    from quantum_trader.app.runs.model_state import models_lines
     from quantum_trader.domain.clock import iso
 
     as_of = f"{found.source} of {iso(found.as_of_ns)[:19]}Z" if found.as_of_ns else found.source
@@ -248,6 +249,8 @@ def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
             f"{fill} full, books matched exchange {_seconds(found.unreconciled_s)} ago, {found.in_doubt} order "
             f"outcomes unknown, {found.dropped_events} events lost"
         )
+    if found.models is not None:
+        lines += models_lines(found.models)
     if found.bus:
         lines.append(f"bus          {found.bus}")
     for position in found.positions:

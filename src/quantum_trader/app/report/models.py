@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 from rich.console import Group, RenderableType
@@ -14,6 +13,7 @@ from quantum_trader.app.report import formats as fmt
 from quantum_trader.app.report.html import Row
 from quantum_trader.app.report.words import words
 from quantum_trader.app.runs.model_facts import ModelFacts, missed
+from quantum_trader.app.runs.model_state import lack_words
 from quantum_trader.app.runs.results import RunFacts
 
 
@@ -40,7 +40,7 @@ def outlook_sentence(models: ModelFacts) -> str:
     """What the models' forecast is worth at a score of 1, and what would let it trade."""
     found = models.combined
     if found is None:
-        return "No forecast at the end: " + (lack_words(models) or "the models had no view at the last bar.")
+        return "No forecast at the end: " + (_lacking(models) or "the models had no view at the last bar.")
     said = (
         f"At a score of 1 the forecast is {found.expected_bps:+.1f} bps a day (standard error {found.error_bps:.1f}), "
         f"its cost {found.cost_bps:.1f}: confidence {found.confidence:.2f} that it pays its cost, "
@@ -57,15 +57,8 @@ def outlook_sentence(models: ModelFacts) -> str:
     return f"{said}The threshold is {found.threshold:.2f}; it would be reached with {what}."
 
 
-def lack_words(models: ModelFacts) -> str:
-    """What each model still lacks, as "MyTrend: 12 of 90 bars of 1d (BTCUSDT)"; the symbol that lacks most."""
-    worst: dict[str, Any] = {}
-    for lack in models.lacks:
-        if lack.model not in worst or lack.bars < worst[lack.model].bars:
-            worst[lack.model] = lack
-    return "; ".join(
-        f"{one.model}: {one.bars} of {one.needed} bars of {one.interval} ({one.symbol})" for one in worst.values()
-    )
+def _lacking(models: ModelFacts) -> str:
+    return lack_words(models.lacks, {row.name: len(row.symbols) for row in models.rows})
 
 
 def models_view(report: Row) -> list[RenderableType]:

@@ -30,6 +30,7 @@ from quantum_trader.app.runs.live_settings import (
     check_folder,
 )
 from quantum_trader.app.runs.model_check import check_before_live
+from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.operator_requests import OperatorRequests
 from quantum_trader.app.runs.outside_intents import BUS_TOPICS, IntentQueue, OutsideIntents
 from quantum_trader.app.runs.sole_trader import sole_trader
@@ -225,6 +226,7 @@ class LiveRun:
             "record_bytes": self.records.size, "operator_taken": self.operator.taken,
             "asked": self.session.request_count, "intents_taken": self.outside.taken,
             "history": self.records.history.state(),
+            "models": msgspec.to_builtins(models_state(self.engine, self.engine.money.began_ns)),
         }
         return more
 
@@ -319,6 +321,7 @@ class LiveRun:
             operator_taken=self.session.request_count, bus=self.bus.notice,
             entries_halted=engine.halts.in_force.get(OPERATOR) or engine.halts.closed(),
             by_others=tuple(OthersLine(ts_ns=at_ns, text=text) for at_ns, text in engine.records.tally.others),
+            models=models_state(engine, engine.money.began_ns),
         )
 
     def _notes(self) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     exit: str
     prior: tuple[float, float]
     weight: float  # in the average of several models
+    symbols: tuple[str, ...]  # those it is for
     outlook: Outlook | None
 
 
@@ -53,7 +54,7 @@ def model_facts(engine: Engine) -> ModelFacts | None:
     threshold = engine.policy.used(0).min_confidence
     return ModelFacts(
         rows=tuple(
-            _row(loaded, outlook(single, threshold))
+            _row(loaded, outlook(single, threshold), forecasts.symbols_of(loaded))
             for loaded, single in zip(forecasts.models, forecasts.single, strict=True)
         ),
         combined=outlook(forecasts.combined, threshold), lacks=tuple(forecasts.lacks()),
@@ -61,11 +62,15 @@ def model_facts(engine: Engine) -> ModelFacts | None:
     )
 
 
-def _row(loaded: LoadedModel, found: Outlook | None) -> ModelRow:
-    leaves = f"score, stop {loaded.exit.stop_atr:g} ATR" if loaded.exit.on == "score" else "regime table"
+def leaving(loaded: LoadedModel) -> str:
+    """How positions of a model are left, in words."""
+    return f"score, stop {loaded.exit.stop_atr:g} ATR" if loaded.exit.on == "score" else "regime table"
+
+
+def _row(loaded: LoadedModel, found: Outlook | None, symbols: tuple[str, ...]) -> ModelRow:
     return ModelRow(
         name=loaded.name, file=Path(loaded.file).name, fingerprint=loaded.fingerprint, bars=loaded.model.bars,
-        warmup=loaded.model.warmup, horizon=loaded.model.horizon, exit=leaves,
+        warmup=loaded.model.warmup, horizon=loaded.model.horizon, exit=leaving(loaded), symbols=symbols,
         prior=(loaded.forecast.prior_mean, loaded.forecast.prior_sd), weight=loaded.weight, outlook=found,
     )
 

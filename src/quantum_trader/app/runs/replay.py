@@ -16,6 +16,7 @@ from quantum_trader.app.runs.live_settings import FOLDER_FILE
 from quantum_trader.app.runs.model_bars import use_columns
 from quantum_trader.app.runs.model_check import unchecked_notes
 from quantum_trader.app.runs.model_facts import model_facts, unknown_symbols
+from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.observation_files import ObservationFiles
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, OperatorRequests
 from quantum_trader.app.runs.outside_intents import BUS_TOPICS, OutsideIntents
@@ -271,6 +272,7 @@ class Run:
                 "records_digest": self.engine.records.recorder.digest, "row": self.row, "bars": self.bars,
                 "ts_ns": ts_ns, "engine": self.engine.state(), "venue": self.venue.state(),
                 "samples": self.samples.state(),
+                "models": msgspec.to_builtins(models_state(self.engine, self.recording.start_ns)),
                 "observed": self.watcher.observer.mark() if self.watcher is not None else None,
                 "operator_taken": self.operator.taken if self.operator is not None else 0,
                 "rollout_revision": self.rollout.state.revision if self.rollout is not None else 0,

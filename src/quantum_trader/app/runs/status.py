@@ -17,6 +17,7 @@ import msgspec
 from quantum_trader.app.report.words import words
 from quantum_trader.app.runs.live_history import Result, saved_result
 from quantum_trader.app.runs.live_settings import FOLDER_FILE, LiveFolder, LiveMode, read_folder
+from quantum_trader.app.runs.model_state import ModelsState, saved_models
 from quantum_trader.app.runs.operator_requests import OperatorRequest, OperatorRequests
 from quantum_trader.app.runs.state_dir import is_held, unsealed
 from quantum_trader.domain.clock import NS_PER_SECOND
@@ -123,6 +124,7 @@ class LiveStatus(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     entries_halted: str = ""  # why no new position is opened; empty: nothing keeps one from being opened
     by_others: tuple[OthersLine, ...] = ()  # the last ones, oldest first
+    models: ModelsState | None = None  # what they lack, and since when there has been no signal; None: not known
 
 
 class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,6 +158,7 @@ class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
     bus: str  # handlers of the bus that failed; empty: none
     entries_halted: str  # why no new position is opened, as last known
     by_others: tuple[OthersLine, ...]
+    models: ModelsState | None  # what they lack, and since when there has been no signal; None: not known
     direct_actions: int  # lines that commands wrote while the process was dead
     problems: tuple[str, ...]
 
@@ -312,6 +315,7 @@ def _from_live(live: LiveStatus) -> dict[str, Any]:
         "dropped_events": live.dropped_events, "positions": live.positions, "orders": live.orders,
         "halts": live.halts, "operator_taken": live.operator_taken, "bus": live.bus,
         "entries_halted": live.entries_halted, "by_others": live.by_others,
+        "models": live.models,
     }
 
 
@@ -322,7 +326,7 @@ def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
         "stage": "",
         "last_event_age_s": None, "lag_s": None, "queue_fill": None, "unreconciled_s": None, "in_doubt": 0,
         "dropped_events": 0, "positions": (), "orders": (), "halts": (), "operator_taken": 0,
-        "bus": "", "entries_halted": "", "by_others": (),
+        "bus": "", "entries_halted": "", "by_others": (), "models": None,
     }
     if saved is None or "engine" not in saved:
         return view
@@ -348,7 +352,7 @@ def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
         operator_taken=int(saved.get("asked", saved.get("operator_taken", 0))),
         entries_halted=_halted(engine["halts"]["in_force"], level), by_others=tuple(
             OthersLine(ts_ns=ts_ns, text=text) for ts_ns, text in engine["tally"].get("others", ())
-        ),
+        ), models=saved_models(saved),
     )
     return view
 
