@@ -166,7 +166,7 @@ class Engine:
         closes_before = market.closes.copy() if market.is_past else None
         now_ns, costs_bps = market.now_ns, market.taker_costs
         records.afterwards(self.judging.move_shadows, batch, costs_bps.copy() if records.deferring else costs_bps)
-        self.opening.due = self.opening.targets.due(market.advance(batch))
+        signals = market.advance(batch)
         if closes_before is None:
             account.mark(market.closes)
         else:
@@ -181,6 +181,7 @@ class Engine:
         commands = self.opening.expire(now_ns) if self.opening.pending else []
         if account.books.positions:
             commands += self.protection.manage(batch, market.closes, now_ns, market.targets)
+        self.opening.due = self.opening.targets.due(signals, self.opening.pending)
         return commands
 
     def _step_limits(self, stage_row: Any, now_ns: int) -> None:

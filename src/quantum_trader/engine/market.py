@@ -215,6 +215,19 @@ class Market:
         return 1 if wants > 0 else -1, self.kernel.out.item(index, col.CONFIDENCE)
 
     @property
+    def confidences(self) -> Any:
+        """The confidence (S,) of each symbol's signal."""
+        return self.kernel.out[:, col.CONFIDENCE]
+
+    @property
+    def exit_ranges(self) -> Any:
+        """The ATR (S,) that exits are measured in, in price units: of the model's bars, or of hourly ones."""
+        forecasts = self.forecasts
+        if forecasts is not None and forecasts.exit.on == "score":
+            return forecasts.out[:, fc.ATR]
+        return self.kernel.out[:, col.ATR_1H]
+
+    @property
     def targets(self) -> Any:
         """The directions (S,) that the models want; None where positions are not left by the score."""
         by_score = self.forecasts is not None and self.forecasts.exit.on == "score"

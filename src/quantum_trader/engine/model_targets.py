@@ -2,65 +2,110 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Final
 
+import numpy as np
+
+from quantum_trader.domain.enums import TAG_BAD
 from quantum_trader.engine.account import Account
 from quantum_trader.engine.books import Position
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.market import Market
-from quantum_trader.engine.road import ROAD_APPROVED, ROAD_REASONS
-from quantum_trader.models.forecast import TARGET
+from quantum_trader.engine.policy_in_force import PolicyInForce
+from quantum_trader.engine.road import ROAD_APPROVED, ROAD_REASONS, gate
+from quantum_trader.market import performance as perf
+from quantum_trader.market.jit import compiled, kernel
+from quantum_trader.models.forecast import ENTER_AT, SCORE, TARGET
+from quantum_trader.policy import layout as pol
+from quantum_trader.policy.enforcement import Settings, settings_in_use
 from quantum_trader.risk.guard import REASON_CODES
+
+_SIGN, _ROAD, _GUARD, _FARED = range(4)  # columns of how a target fared: direction, the road's code, the guard's
+
+_NONE: Final = (0, 0, 0, 0, 0, 0)  # switches where nothing of the policy is enforced
+
+_gate = compiled(gate)
+_settings_in_use = compiled(settings_in_use)
+
+
+@kernel
+def _choose(  # type: ignore[no-untyped-def]
+    forecasts, confidence, atr, decided, late, asks_gates, held, pending, open_count, fixed, switches, policy,
+    performance, again, stopped, fared, due,
+):
+    """Mark in *due* (S,) the targets to be taken, and forget what held only for targets that are not wanted now."""
+    for s in range(due.shape[0]):
+        target, small = forecasts[s, TARGET], not abs(forecasts[s, SCORE]) >= ENTER_AT
+        if decided[s] and (target != stopped[s] or small):
+            stopped[s] = 0
+        wanted = target != 0.0 and target != held[s] and target != stopped[s] and (held[s] != 0 or not small)
+        if decided[s] and not wanted:
+            fared[s] = 0
+        asked = (decided[s] and target != 0.0) or again[s]
+        again[s] = asked and late
+        due[s] = wanted and asked and not late
+        sign = 1 if target > 0.0 else -1
+        known = fared[s, _SIGN] == sign and fared[s, _GUARD] == 0 and held[s] == 0 and not pending[s]
+        if not (due[s] and known and asks_gates):
+            continue
+        out, allowed = policy[s + 1], 0 if performance[s, perf.TAG] == TAG_BAD else 1
+        by_policy = Settings(
+            int(out[pol.OUT_ALLOW]), int(out[pol.OUT_SYMBOL_OK]), out[pol.OUT_MIN_CONF], out[pol.OUT_RISK_PCT],
+            int(out[pol.OUT_MAX_OPEN]), int(out[pol.OUT_EXIT]),
+        )
+        asked_for, risk_pct, positions, exit_code = fixed
+        used = _settings_in_use(switches, by_policy, Settings(1, allowed, asked_for, risk_pct, positions, exit_code))
+        if _gate(sign, confidence[s], atr[s], 0, 0, open_count, used) == fared[s, _ROAD]:
+            due[s] = False
 
 
 class ModelTargets:
     """The targets of a run's models, by symbol; without models every signal is taken as it comes."""
 
-    def __init__(self, market: Market, account: Account, instruments: Instruments) -> None:
-        self._market, self._account, self._instruments = market, account, instruments
-        self._again: set[int] = set()  # symbols whose target waits for the opposite position to close
-        self._stopped: dict[int, int] = {}  # symbols that a stop has taken out of a target, and its direction
-        self._refused: dict[int, tuple[int, int, int]] = {}  # symbols whose target is refused: direction, both codes
+    def __init__(self, market: Market, account: Account, policy: PolicyInForce, instruments: Instruments) -> None:
+        self._market, self._account, self._policy, self._instruments = market, account, policy, instruments
+        count = len(instruments.symbols)
+        self._again = np.zeros(count, dtype=np.bool_)  # targets that wait for the opposite position to close
+        self._stopped = np.zeros(count, dtype=np.int64)  # direction of the target that a stop took the symbol out of
+        self._fared = np.zeros((count, _FARED), dtype=np.int64)  # how a refused target fared last; zeros: none is
+        self._held, self._pending = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.bool_)
+        self._due = np.zeros(count, dtype=np.bool_)
 
-    def due(self, signals: list[int]) -> list[int]:
+    def due(self, signals: list[int], pending: Collection[str]) -> list[int]:
         """The *signals* of the moment to be taken; of models, those of a target that is not held.
 
-        A target whose stop was reached waits until the score has been small or has changed its sign. One that waits
-        for the opposite position to close is taken as soon as that is gone. From flat a score of ENTER_AT is needed.
-        Targets from before a failure of the models are not taken.
+        *pending*: symbols with an opening order on its way. A target whose stop was reached waits until the score has
+        been small or has changed its sign. One that waits for the opposite position to close is taken as soon as that
+        is gone. From flat a score of ENTER_AT is needed. One that the gates refuse as before is not taken, nor is any
+        from before a failure of the models.
         """
-        forecasts = self._market.forecasts
-        if forecasts is None or not (signals or self._again or self._stopped or self._refused):
+        market, policy, positions = self._market, self._policy, self._account.books.positions
+        forecasts = market.forecasts
+        if forecasts is None:
             return signals
         if forecasts.failed_ns:
-            self._again.clear()
+            self._again[:] = False
             return []
-        targets, decided = forecasts.out[:, TARGET].tolist(), forecasts.decided.tolist()
-        for index in [one for one in self._stopped if decided[one]]:
-            if targets[index] != self._stopped[index] or forecasts.is_small(index):
-                del self._stopped[index]
-        due = sorted({*signals, *self._again})
-        wanted = [index for index in due if self._is_wanted(index, targets[index])]
-        for index in self._refused.keys() - set(wanted):
-            if decided[index]:
-                del self._refused[index]
-        late = self._market.is_past  # late bars open nothing: the first bar of the present takes their targets
-        self._again = set(due) if late else set()
-        return [] if late else wanted
-
-    def _is_wanted(self, index: int, target: float) -> bool:
-        """Whether the *target* of a symbol is not held, no stop keeps it out, and from flat its score is not small."""
-        if target == 0.0 or self._stopped.get(index) == target:
-            return False
-        position = self._account.books.positions.get(self._instruments.symbols[index])
-        if position is not None:
-            return position.sign != target
-        forecasts = self._market.forecasts
-        return forecasts is not None and not forecasts.is_small(index)
+        self._held[:], self._pending[:] = 0, False
+        for position in positions.values():
+            self._held[position.index] = position.sign
+        for symbol in pending:
+            self._pending[self._instruments.index[symbol]] = True
+        _, _, confidence, risk_pct, most, exit_code = policy.fixed[1]
+        _choose(
+            forecasts.out, market.confidences, market.exit_ranges, forecasts.decided, market.is_past,
+            not policy.settings.ungated, self._held, self._pending, len(positions) + len(pending),
+            (float(confidence), float(risk_pct), int(most), int(exit_code)),  # other types are compiled anew
+            policy.switches if policy.enforces else _NONE, policy.slots.out, self._account.performance.rows,
+            self._again, self._stopped, self._fared, self._due,
+        )
+        chosen: list[int] = self._due.nonzero()[0].tolist()
+        return chosen
 
     def waits(self, index: int) -> None:
         """Note that a symbol's target waits for the opposite position, or for an order on its way."""
-        self._again.add(index)
+        self._again[index] = True
 
     def stopped(self, position: Position) -> None:
         """Note that a stop took *position* out, which the score would hold on to."""
@@ -69,21 +114,21 @@ class ModelTargets:
 
     def is_refused_again(self, index: int, sign: int, road: int, guard: int) -> bool:
         """Whether a target meets the refusal (the road's code, the guard's) that it met last; notes how it fared."""
-        fared = (sign, road, guard)
+        fared = self._fared[index]
         if road == ROAD_APPROVED and guard == 0:
-            self._refused.pop(index, None)
+            fared[:] = 0
             return False
-        again = self._refused.get(index) == fared
-        self._refused[index] = fared
+        again: bool = fared.tolist() == [sign, road, guard]
+        fared[:] = sign, road, guard
         return again
 
     def is_stopped_out(self, index: int) -> bool:
         """Whether a stop has taken a symbol out of the target that its models still want."""
-        return self._stopped.get(index, 0) == self._market.target(index) != 0
+        return bool(self._stopped[index] == self._market.target(index) != 0)
 
     def refusal(self, index: int) -> str:
         """Why a symbol's target was refused when it was last asked about; empty where it was not."""
-        sign, road, guard = self._refused.get(index, (0, ROAD_APPROVED, 0))
+        sign, road, guard = self._fared[index].tolist()
         if sign != self._market.target(index) or not sign:
             return ""
         reason = REASON_CODES[guard]
@@ -92,12 +137,15 @@ class ModelTargets:
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values."""
         return {
-            "again": sorted(self._again), "stopped": sorted(self._stopped.items()),
-            "refused": sorted(self._refused.items()),
+            "again": self._again.copy(), "stopped": self._stopped.copy(), "fared": self._fared.copy(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from :meth:`state`; what an older folder lacks is nothing that waits."""
-        self._again = set(state.get("again", ()))
-        self._stopped = {int(index): int(sign) for index, sign in state.get("stopped", ())}
-        self._refused = {int(index): (fared[0], fared[1], fared[2]) for index, fared in state.get("refused", ())}
+        """Continue from :meth:`state`; a folder of before 0125 lists what a stop took out, and knows no refusals."""
+        if isinstance(state["stopped"], np.ndarray):
+            self._again[...], self._stopped[...] = state["again"], state["stopped"]
+            self._fared[...] = state["fared"]
+            return
+        self._again[list(state["again"])] = True
+        for index, sign in state["stopped"]:
+            self._stopped[index] = sign

@@ -80,7 +80,7 @@ class Opening:
         self.pending: dict[str, Pending] = {}  # by symbol
         self.due: list[int] = []  # symbols whose signals of the moment are still to be taken
         self._signals = 0  # number of the last signal
-        self.targets = ModelTargets(market, account, instruments)
+        self.targets = ModelTargets(market, account, policy, instruments)
         forecasts = market.forecasts
         self._source, self._model = (ENSEMBLE, "ensemble") if forecasts is None else (MODEL, forecasts.name)
 

@@ -132,6 +132,16 @@ def _measure_ranges(bars, present, skipped, memory):  # type: ignore[no-untyped-
 
 
 @kernel
+def _learn_bar(bars, present, skipped, memory, pool):  # type: ignore[no-untyped-def]
+    closes = bars[CLOSE]
+    _measure_ranges(bars, present, skipped, memory)
+    _learn(closes, present, skipped, memory, pool)
+    for s in range(closes.shape[0]):
+        if present[s]:
+            memory[s, _LAST_CLOSE] = closes[s]
+
+
+@kernel
 def posterior(pool, params):  # type: ignore[no-untyped-def]
     """Slope per unit of scaled score (volatilities a bar), its standard error, the prior's share, the noise."""
     n, bars = pool[_N], pool[_BARS]
@@ -211,13 +221,6 @@ def _forecast(scores, present, cost_bps, funding_8h, memory, pool, params, out):
         row[_LAST_X], row[_LAST_VOL] = x, vol
 
 
-@kernel
-def _close_bar(closes, present, memory):  # type: ignore[no-untyped-def]
-    for s in range(closes.shape[0]):
-        if present[s]:
-            memory[s, _LAST_CLOSE] = closes[s]
-
-
 class Forecaster:
     """The forecasts of one combined score over all symbols; ``out`` (S, FORECAST_SIZE), columns in this module."""
 
@@ -243,10 +246,7 @@ class Forecaster:
 
     def learn(self, bar: Completed) -> None:
         """Learn from a completed bar what the scores before it were worth."""
-        closes, skipped = bar.bars[CLOSE], bar.skipped > 0
-        _measure_ranges(bar.bars, bar.present, skipped, self.memory)
-        _learn(closes, bar.present, skipped, self.memory, self.pool)
-        _close_bar(closes, bar.present, self.memory)
+        _learn_bar(bar.bars, bar.present, bar.skipped > 0, self.memory, self.pool)
 
     def forecast(self, scores: Any, present: Any, cost_bps: Any, funding_8h: Any) -> None:
         """Forecast from the *scores* (S,) of the bar just learned from, for the symbols *present* (S,).

@@ -27,7 +27,7 @@ from quantum_trader.models.forecast import (
     ForecastSettings,
     duration_ns,
 )
-from quantum_trader.models.history import CLOSE, BarHistory, Completed
+from quantum_trader.models.history import CLOSE, BarHistory, Completed, same_numbers
 from quantum_trader.models.past_rates import PastRates
 from quantum_trader.models.port import FIELDS, Exit, FrameModel, Model, Panel
 from quantum_trader.models.whole_bars import WholeBars
@@ -79,8 +79,7 @@ class ScoreTable(msgspec.Struct, frozen=True):
         row, rest = divmod(bar.ts_ns - self.first_ns, self.length_ns)
         if rest or not 0 <= row < len(self.closes):
             return None
-        same = np.array_equal(self.closes[row], bar.bars[CLOSE], equal_nan=True)
-        return self.scores[row] if same else None
+        return self.scores[row] if same_numbers(self.closes[row], bar.bars[CLOSE]) else None
 
 
 class Lack(msgspec.Struct, frozen=True, kw_only=True):
@@ -284,7 +283,7 @@ class Forecasts:
         table = self._tables.get(number)
         looked_up = table.scores_at(bar) if table is not None else None
         if looked_up is not None:
-            return np.where(warm, looked_up, np.nan)
+            return looked_up if warm.all() else np.where(warm, looked_up, np.nan)
         panel = self.history.panel(loaded.model.needs, panel_rows(loaded.model))
         return np.where(warm, scores_of(loaded, panel), np.nan)
 

@@ -47,6 +47,16 @@ def _merge(ohlcv, present, funding_8h, making):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def same_numbers(one, other):  # type: ignore[no-untyped-def]
+    """Whether two arrays (S,) are equal; NaN equals NaN."""
+    differ = 0
+    for s in range(one.shape[0]):
+        if one[s] != other[s] and (one[s] == one[s] or other[s] == other[s]):
+            differ += 1
+    return differ == 0
+
+
+@kernel
 def _count(here, skipped, seen):  # type: ignore[no-untyped-def]
     """Count one more interval, and those *skipped* before it, for the symbols that have had a bar."""
     for s in range(here.shape[0]):
