@@ -97,6 +97,51 @@ def test_brackets_of_a_record_are_shown(state: Path) -> None:
     assert "[red] below [/x]" in said
 
 
+def test_rows_too_wide_for_a_table_are_shown_one_below_the_other(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row is a block with every column's name and whole value; a narrow answer stays a table."""
+    monkeypatch.setattr(cli_journal, "_PIPE_WIDTH", 80)
+    wide = ask("sql", "select * from signals order by seq limit 2", "--state", state).stdout
+    long = ask("sql", "select payload, 'a' || chr(10) || 'b' as text from events limit 1", "--state", state).stdout
+    narrow = ask("sql", "select kind, seq, symbol from events order by seq limit 2", "--state", state).stdout
+
+    lines = wide.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[:3] for line in lines if line.startswith("──")] == [["──", "row", "1"], ["──", "row", "2"]]
+    assert "signal_id" in wide
+    assert sum(line.split() == ["model", "[red]", "below", "[/x]"] for line in lines) == 2
+    assert "┃ seq ┃" in narrow
+    assert "┃ text ┃" in long
+
+
+def test_values_longer_than_a_line_go_on_below_their_beginning(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a character of a long value is lost."""
+    monkeypatch.setattr(cli_journal, "_PIPE_WIDTH", 80)
+    columns = ", ".join(f"payload as p{number}" for number in range(9))
+    said = ask("sql", f"select {columns}, 'a' || chr(10) || 'b' as text from events order by seq limit 1",
+               "--state", state).stdout
+    lines = said.splitlines()
+
+    assert max(map(len, lines)) <= 80
+    assert lines[-2:] == ["text  a", "      b"]
+    assert "".join(line[6:] for line in lines[1:-2]).startswith(LINES[0].decode())
+
+
+@pytest.mark.parametrize(("query", "hint"), [
+    ("select * from signal", "did you mean signals?"),
+    ("select * from trade.closed", "did you mean trades?"),
+    ("select * from trade_by_day", "did you mean trades_by_day?"),
+    ("select * from xyzzy", "tables"),
+])
+def test_a_view_that_is_not_there_is_answered_with_our_own_names(state: Path, query: str, hint: str) -> None:
+    """The tables of the database's own catalogue are no help to anybody."""
+    with pytest.raises(InputError, match="there is no view") as refused:
+        Lake(state / "journal").sql(query)
+
+    assert hint in str(refused.value)
+    assert "pg_" not in str(refused.value)
+    assert "`quantum-trader journal tables`" in str(refused.value)
+
+
 def test_a_damaged_part_is_told_by_every_command_that_meets_it(state: Path) -> None:
     """The answer is what can be read, with a word of the rest; ``verify`` fails."""
     part = next((state / "journal" / "lake").rglob("*.parquet"))

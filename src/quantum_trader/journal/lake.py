@@ -36,7 +36,7 @@ from quantum_trader.journal.publish import without
 from quantum_trader.journal.ring import WORD_BOOT, EventChunk, Ring, boot_id
 from quantum_trader.journal.schema import JSON, EventColumn, shape_of
 from quantum_trader.journal.segments import Damage, read_segment, segment_parts, segments_of
-from quantum_trader.journal.views import SUMMARIES, View, quoted, select_of, views
+from quantum_trader.journal.views import LISTED, SUMMARIES, View, nearest_view, quoted, select_of, views
 
 _BY_THE_QUERY: Final = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)  # not by damage
 _COLUMNS: Final = "producer, seq, kind, ts_ns, received_ns, schema"
@@ -46,6 +46,7 @@ _TIME: Final = "make_timestamp(ts_ns // 1000) as ts"
 _DAY: Final = "cast(make_timestamp(ts_ns // 1000) as date) as day"  # parts are grouped by the day of receipt
 _CUT: Final = "was cut: durable events are not there; restore it"
 _WORD: Final = re.compile(r"\w+")
+_NO_TABLE: Final = re.compile(r"Table with name (.+?) does not exist")
 
 
 def _text_of(rows: Rows, text: Callable[[bytes, bool], str]) -> Callable[[pa.Array], pa.Array]:
@@ -203,6 +204,18 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def _no_view(error: str) -> str:
+    """What to say of a view that there is not, with the nearest one that there is; empty for any other *error*.
+
+    DuckDB itself would name the nearest of its own catalogue: it knows no view but those that the query names.
+    """
+    found = _NO_TABLE.search(error)
+    if found is None:
+        return ""
+    near = nearest_view(found[1])
+    return f"there is no view {found[1]!r}{f'; did you mean {near}?' if near else ''}; {LISTED}"
+
+
 class Lake:
     """Reads a journal; only ``compact`` and ``retain`` change it."""
 
@@ -251,7 +264,7 @@ class Lake:
                 raise InputError(f"query: reads the journal and nothing else ({error})") from None
             except (duckdb.Error, pa.ArrowException) as error:
                 if isinstance(error, _BY_THE_QUERY) or not self._set_damaged_aside():
-                    raise InputError(f"query: {error}") from None
+                    raise InputError(f"query: {_no_view(str(error)) or error}") from None
             finally:
                 connection.close()
         raise StateError(f"{self.directory}: changes faster than it can be read; try again")

@@ -6,6 +6,7 @@ sentences for people.
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import Final
 
@@ -37,6 +38,8 @@ EVENT_COLUMNS: Final[dict[str, str]] = {  # of every view, in this order: the SQ
     "ts": "TIMESTAMP", "kind": "VARCHAR", "symbol": "VARCHAR", "trace_id": "VARCHAR", "day": "DATE", "ts_ns": "BIGINT",
     "received_ns": "BIGINT", "producer": "VARCHAR", "seq": "BIGINT",
 }
+
+LISTED: Final = "`quantum-trader journal tables` lists them"
 
 _VIEWS: Final = (
     View("runs", ("run.started", "run.ended"), "Starts and ends of runs, with the books at the end."),
@@ -104,10 +107,20 @@ def event_view(name: str) -> View:
     for view in views():
         if name == view.name or name in view.kinds:
             return view
+    near = nearest_view(name)
     raise InputError(
-        f"kind = {name!r}: there is no such view or kind; `quantum-trader journal tables` lists them: "
+        f"kind = {name!r}: there is no such view or kind{f'; did you mean {near}?' if near else ''}; {LISTED}: "
         + ", ".join(view.name for view in views())
     )
+
+
+def nearest_view(name: str) -> str:
+    """The view whose name is most like *name*, or that shows the kind *name*; empty where none is near."""
+    for view in views():
+        if name in view.kinds:
+            return view.name
+    near = difflib.get_close_matches(name.lower(), ["events", *(view.name for view in views()), *SUMMARIES], n=1)
+    return near[0] if near else ""
 
 
 def view_columns(view: View) -> dict[str, str]:

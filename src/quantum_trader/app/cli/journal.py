@@ -27,6 +27,10 @@ _POLL_S: Final = 0.25
 _encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 _SHOWN: Final = 10_000  # rows of a table on the terminal
 _WIDEST: Final = 1_000  # characters of a value in such a table
+_READABLE: Final = 16  # characters that a column needs at least for what is wider
+_FRAME: Final = 3  # characters of a table's frame and margin beside each column
+_RULE: Final = 40  # characters of the line above each row that is shown by itself
+_PIPE_WIDTH: Final = 160
 _BATCH: Final = 100_000  # rows an export holds in memory
 _FAILED: Final = 1
 
@@ -50,19 +54,48 @@ def _lake(state: Path, **bounds: Any) -> Lake:
 
 
 def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
-    """Print rows as one JSON list or as a table."""
+    """Print rows as one JSON list, as a table, or one below the other where a table would be too wide to read."""
     if as_json:
         typer.echo(_encode(rows).decode())
         return
     from rich.console import Console
     from rich.table import Table
 
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, markup=False)
+    names = list(rows[0]) if rows else ["no rows"]
+    texts = [[_shown(value) for value in row.values()] for row in rows]
+    if not _fits(names, texts, console.width):
+        typer.echo("\n".join(_blocks(names, texts, console.width)))
+        return
     table = Table()
-    for name in rows[0] if rows else ("no rows",):
+    for name in names:
         table.add_column(name)
-    for row in rows:
-        table.add_row(*map(_shown, row.values()))
-    Console(width=None if sys.stdout.isatty() else 160, markup=False).print(table)
+    for row in texts:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _fits(names: list[str], texts: list[list[str]], width: int) -> bool:
+    """Whether a table of *width* characters leaves each column its own width, or enough to read it wrapped."""
+    least = [
+        min(_READABLE, max([len(name), *(len(row[number]) for row in texts)])) for number, name in enumerate(names)
+    ]
+    return sum(least) + _FRAME * len(names) + 1 <= width
+
+
+def _blocks(names: list[str], texts: list[list[str]], width: int) -> Iterator[str]:
+    """The lines of each row as a block of its own: a column's name and its value on each line."""
+    left = max(map(len, names)) + 2
+    room = max(width - left, _READABLE)
+    for number, row in enumerate(texts, 1):
+        yield f"── row {number} ".ljust(min(width, _RULE), "─")
+        for name, text in zip(names, row, strict=True):
+            parts = [
+                line[start:start + room] for line in text.splitlines() for start in range(0, len(line) or 1, room)
+            ] or [""]
+            yield from (f"{head:<{left}}{part}".rstrip() for head, part in zip(
+                [name, *[""] * (len(parts) - 1)], parts, strict=True
+            ))
 
 
 def _shown(value: Any) -> str:
