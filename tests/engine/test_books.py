@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quantum_trader.domain.enums import ExitReason, OrderSide
+from quantum_trader.domain.enums import EXIT_CODES, ExitMode, ExitReason, OrderSide
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.trading import Fill, FundingPayment
 from quantum_trader.engine.books import Books, Plan
@@ -42,6 +42,23 @@ def test_a_round_trip_changes_cash_by_pnl_less_fees_plus_funding() -> None:
     assert trade.pnl == pytest.approx(15.0)
     assert trade.r_multiple == pytest.approx(15.0 / 6.0)
     assert not books.positions
+
+
+@pytest.mark.parametrize(("mode", "by_score", "expected"), [
+    (ExitMode.TREND_FOLLOW, False, "TREND_FOLLOW"), (ExitMode.FAST_TP, False, "FAST_TP"),
+    (ExitMode.TREND_FOLLOW, True, "SCORE"), (ExitMode.FAST_TP, True, "SCORE_FAST_TP"),
+    (ExitMode.DEFENSIVE_TRAIL, True, "SCORE_DEFENSIVE_TRAIL"),
+])
+def test_a_trade_says_how_its_exit_was_managed(mode: ExitMode, by_score: bool, expected: str) -> None:
+    """A position that a model's score holds has no trailing stop, so that TREND_FOLLOW alone would be wrong of it."""
+    books = Books(1_000.0, 2)
+    planned = plan()
+    planned.exit_mode, planned.by_score = EXIT_CODES.index(mode), by_score
+    books.open_position("BTCUSDT", 0, planned, fill(OrderSide.BUY, 2.0, 100.0))
+    last = fill(OrderSide.SELL, 2.0, 110.0, number=2)
+    position, _ = books.reduce(last)
+
+    assert books.close_trade(position, last, "", 0.0).exit_mode == expected
 
 
 @pytest.mark.parametrize(("sign", "mark", "expected"), [(1, 105.0, 1_010.0), (-1, 105.0, 990.0), (-1, 90.0, 1_020.0)])

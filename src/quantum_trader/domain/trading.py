@@ -148,7 +148,7 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     bars_held: Int64
     regime_entry: str
     regime_exit: str
-    exit_mode: str
+    exit_mode: str  # a word of ExitMode; SCORE, or SCORE_ and that word, where a model's score held it
     confidence: float
     policy_hash: str  # of the policy that decided; while it is only observed, of the fixed settings
     model: str

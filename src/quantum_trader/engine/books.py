@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.domain.enums import EXIT_CODES, ExitReason, OrderSide, Side
+from quantum_trader.domain.enums import EXIT_CODES, ExitMode, ExitReason, OrderSide, Side
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import ClosedTrade, Fill, FundingPayment
@@ -47,6 +47,17 @@ class Plan(msgspec.Struct, kw_only=True):
     model: str
     regime: str
     by_score: bool = False  # left when the model's score no longer wants it
+
+    @property
+    def exit_name(self) -> str:
+        """How its exit is managed, as trades state it: the policy's mode, behind SCORE where a score holds it.
+
+        SCORE alone means what TREND_FOLLOW means there: the score and a stop that does not move.
+        """
+        mode = EXIT_CODES[self.exit_mode]
+        if not self.by_score:
+            return mode.value
+        return "SCORE" if mode is ExitMode.TREND_FOLLOW else f"SCORE_{mode.value}"
 
 
 class Position(msgspec.Struct, kw_only=True):
@@ -258,7 +269,7 @@ def _closed_trade(
         stop_distance_atr=_ratio(distance, plan.atr),
         target_distance_atr=_ratio(abs(position.target - entry), plan.atr) if position.target > 0.0 else 0.0,
         bars_held=position.bars_held, regime_entry=plan.regime, regime_exit=regime,
-        exit_mode=EXIT_CODES[plan.exit_mode].value, confidence=plan.confidence, policy_hash=plan.policy_hash,
+        exit_mode=plan.exit_name, confidence=plan.confidence, policy_hash=plan.policy_hash,
         model=plan.model,
     )
 
