@@ -16,6 +16,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from quantum_trader.app.cli.data import app
+from quantum_trader.app.runs.replay import Run
+from quantum_trader.app.runs.results import RunOptions
+from quantum_trader.app.settings import DataSettings, RunSettings
+from quantum_trader.domain.errors import ConfigError
 from quantum_trader.market.store import list_store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +46,13 @@ def call(*arguments: str) -> Result:
 def answer(result: Result) -> Any:
     """The JSON a command printed."""
     return json.loads(result.stdout)
+
+
+def long_bars(path: Path, hours: int) -> Path:
+    """Forty bars of *hours* hours in the archive's form."""
+    rows = [f"{T0_MS + number * hours * 3_600_000},10,12,9,11,5,0,0,0,0,0,0" for number in range(40)]
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
 
 
 def csv_file(path: Path, bad: bool = False) -> Path:
@@ -87,6 +98,39 @@ def test_import_then_check_then_list(tmp_path: Path) -> None:
     assert "BTCUSDT bars 1m" in call("list", store).stdout
 
 
+@pytest.mark.parametrize(("interval", "hours"), [("4h", 4), ("1d", 24)])
+def test_bars_that_no_run_takes_are_named_where_they_are_imported_and_checked(
+    tmp_path: Path, interval: str, hours: int
+) -> None:
+    """With the intervals that runs take; a run refuses them with the same sentence."""
+    store = str(tmp_path / "store")
+    path = str(long_bars(tmp_path / f"BTCUSDT-{interval}-2024-01.csv", hours))
+    expected = f"no run takes bars of {interval}: runs take bars of 1m, 3m, 5m, 15m, 30m, 1h"
+    for words in (("check", path), ("import", path, "--out", store), ("check", store)):
+        (notice,) = answer(call(*words, "--json"))["notices"]
+        assert notice.startswith(expected)
+        assert f"note: {expected}" in call(*words).stdout
+
+    with pytest.raises(ConfigError, match=f"--bars {interval}: {expected}"):
+        Run(RunSettings(data=DataSettings(path=store)), RunOptions())
+    assert answer(call("check", str(csv_file(tmp_path / "BTCUSDT-1m-2024-01.csv")), "--json"))["notices"] == []
+
+
+def test_a_download_of_bars_that_no_run_takes_says_so(tmp_path: Path, server: Any) -> None:
+    """It is made all the same: `model check` can use them."""
+    running, out = server, str(tmp_path / "store")
+    running.publish_klines(
+        "monthly/klines/BTCUSDT/4h/BTCUSDT-4h-2024-01.zip", T0_MS, 31 * 6, 4 * SERVER.LENGTHS["1h"]
+    )
+    words = ["download", "--symbols", "BTCUSDT", "--from", "2024-01-01", "--to", "2024-01-31", "--interval", "4h",
+             "--mark", "none", "--no-funding", "--base-url", running.url, "--out", out]
+    said = call(*words).stdout
+
+    assert "note: no run takes bars of 4h" in said
+    assert "Use it" not in said
+    assert answer(call(*words, "--json"))["notices"][0].startswith("no run takes bars of 4h")
+
+
 def test_bad_bars_exit_with_one_and_are_named(tmp_path: Path) -> None:
     """check and import both tell the row; only --drop-bad imports, and lists what it left out."""
     store = str(tmp_path / "store")
@@ -108,6 +152,8 @@ def test_bad_bars_exit_with_one_and_are_named(tmp_path: Path) -> None:
 UNUSABLE = [
     (["list", "nowhere"], "there is no such folder"),
     (["check", "nowhere.csv"], "there is no such file"),
+    (["check", "nope"], "nope: there is no such file or folder"),
+    (["import", "nope", "--out", "x"], "nope: there is no such file or folder"),
     (["download", "--symbols", "BTCUSDT", "--from", "soon", "--out", "x"], "'soon' is no time"),
     (["download", "--symbols", ",", "--from", "2024-01-01", "--out", "x"], "symbols = ()"),
     (["download", "--symbols", "A", "--from", "2024-01-01", "--out", "x", "--interval", "7m"], "'7m' is not known"),

@@ -87,7 +87,7 @@ def test_the_mode_says_where(values: dict[str, Any], venue: str) -> None:
         ({"symbols": []}, "at least one symbol"),
         ({"symbols": ["btcusdt"]}, "'btcusdt' is not how the exchange writes it"),
         ({"symbols": ["BTCUSDT", "BTCUSDT"]}, "twice"), ({"symbols": "BTCUSDT"}, "live.symbols = 'BTCUSDT'"),
-        ({"interval": "7m"}, "live.interval = '7m'"), ({"reconcile_s": 1}, "between 5 and 600"),
+        ({"interval": "7m"}, "live.interval = '7m'"), ({"interval": "4h"}, "live.interval 4h: no run takes"), ({"reconcile_s": 1}, "between 5 and 600"),
         ({"reconcile_s": float("nan")}, "between 5 and 600"), ({"warmup_bars": 1.5}, "live.warmup_bars = 1.5"),
         ({"order_timeout_s": "10"}, "live.order_timeout_s = '10'"), ({"on_foreign": "ignore"}, "adopt, halt"),
     ],

@@ -19,7 +19,7 @@ from quantum_trader.domain.errors import DataError
 from quantum_trader.market.bar_files import SUFFIXES, BarFile, read_bar_file
 from quantum_trader.market.checks import BarFault, Gap, find_faults, find_gaps, is_hole
 from quantum_trader.market.file_names import FUNDING, NotBarsError
-from quantum_trader.market.intervals import interval_ns
+from quantum_trader.market.intervals import interval_ns, why_no_run
 from quantum_trader.market.store import (
     Times,
     Values,
@@ -131,13 +131,15 @@ class _Read(msgspec.Struct, kw_only=True):
 
 
 def bar_paths(paths: Iterable[Path]) -> list[Path]:
-    """Return the bar files among *paths*, folders searched through, in order; DataError when there are none."""
+    """Return the bar files among *paths*, folders searched through, in order; DataError when there are none, or not that path."""
     found: list[Path] = []
     given = list(paths)
     for path in given:
         if path.is_dir():
             tables = (one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
             found += sorted(one for one in tables if not _is_leftover(one))
+        elif not path.exists():
+            raise DataError(f"{path}: there is no such file or folder")
         else:
             found.append(path)
     if not found:
@@ -167,7 +169,7 @@ def inspect_store(root: Path) -> ImportReport:
                 joined.append(_join([_stored(root, kind, interval, symbol)]))
     if not joined:
         raise DataError(f"{root}: there are no bars (expected {root}/bars_1m/BTCUSDT.parquet or the like)")
-    return _report(joined)
+    return _noted(_report(joined))
 
 
 def _mark_intervals(root: Path) -> list[str]:
@@ -225,9 +227,15 @@ def _with_others(report: ImportReport, read: _Read, added: Sequence[int] = ()) -
         )
         for index, one in enumerate(read.funding)
     )
-    return msgspec.structs.replace(
+    return _noted(msgspec.structs.replace(
         report, funding=funding, skipped=tuple(read.skipped), notices=tuple(read.notices)
-    )
+    ))
+
+
+def _noted(report: ImportReport) -> ImportReport:
+    """*report* with a notice for each interval of bars that no run takes."""
+    longer = dict.fromkeys(one.interval for one in report.series if one.kind == "bars" and why_no_run(one.interval))
+    return msgspec.structs.replace(report, notices=(*report.notices, *map(why_no_run, longer)))
 
 
 def _write_all(joined: Sequence[_Joined], funding: Sequence[_Funding], root: Path) -> tuple[list[int], list[int]]:

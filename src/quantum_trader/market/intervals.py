@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
-from quantum_trader.domain.errors import DataError
+from quantum_trader.domain.errors import ConfigError, DataError
 
 INTERVALS: Final = {
     "1m": NS_PER_MINUTE,
@@ -21,6 +21,25 @@ INTERVALS: Final = {
     "12h": 12 * NS_PER_HOUR,
     "1d": NS_PER_DAY,
 }
+
+RUN_INTERVALS: Final = tuple(name for name, length in INTERVALS.items() if NS_PER_HOUR % length == 0)
+"""The intervals of bars that runs take; for models of longer bars they make those of them."""
+
+
+def why_no_run(interval: str) -> str:
+    """Why no run takes bars of *interval*, and what to do, as a sentence; empty where runs take them."""
+    if interval in RUN_INTERVALS:
+        return ""
+    return (
+        f"no run takes bars of {interval}: runs take bars of {', '.join(RUN_INTERVALS)}, and make longer ones of them "
+        "for the models that look at those; get the same time in bars of 1h or shorter"
+    )
+
+
+def check_run_interval(interval: str, key: str = "--bars") -> None:
+    """Raise ConfigError where no run takes bars of *interval*, which *key* names."""
+    if why := why_no_run(interval):
+        raise ConfigError(f"{key} {interval}: {why}")
 
 
 def interval_ns(interval: str) -> int:

@@ -29,7 +29,7 @@ from quantum_trader.market.importers import (
     inspect_files,
     inspect_store,
 )
-from quantum_trader.market.intervals import INTERVALS
+from quantum_trader.market.intervals import INTERVALS, why_no_run
 from quantum_trader.market.recording import bundled_path, moment_ns
 from quantum_trader.market.store import intervals_of, list_store
 
@@ -88,9 +88,12 @@ def download_command(
     except (ConfigError, DataError, InputError) as error:
         _fail(str(error), as_json)
     if as_json:
-        _echo_json({"parts": report.parts, "rows": report.rows, "resumed": report.resumed, "missing": report.missing})
+        _echo_json({
+            "parts": report.parts, "rows": report.rows, "resumed": report.resumed, "missing": report.missing,
+            "notices": [why] if (why := why_no_run(interval)) else [],
+        })
     else:
-        _show_download(report, Console(), out)
+        _show_download(report, Console(), out, interval)
 
 
 def _download(plan: DownloadPlan, quiet: bool) -> DownloadReport:
@@ -106,7 +109,7 @@ def _download(plan: DownloadPlan, quiet: bool) -> DownloadReport:
         return download(plan, progress=show)
 
 
-def _show_download(report: DownloadReport, console: Console, out: Path) -> None:
+def _show_download(report: DownloadReport, console: Console, out: Path, interval: str) -> None:
     table = _table("symbol", "what", "months", "rows", "missing", "already there")
     groups: dict[tuple[str, str], list[PartDone]] = {}
     for done in report.parts:
@@ -121,7 +124,8 @@ def _show_download(report: DownloadReport, console: Console, out: Path) -> None:
         console.print(f"The source does not have {escape(name)}.", highlight=False)
     if len(report.missing) > _SHOWN:
         console.print(f"… and {len(report.missing) - _SHOWN} more.", highlight=False)
-    console.print(f"Use it: quantum-trader run --data {escape(str(out))}", highlight=False, soft_wrap=True)
+    used = f"note: {why}" if (why := why_no_run(interval)) else f"Use it: quantum-trader run --data {out}"
+    console.print(used, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command("import")

@@ -218,12 +218,14 @@ def _prepare(settings: RunSettings, intents: IntentFile | None) -> tuple[Recordi
     """Open the recording and compute what all settings share."""
     from quantum_trader.lab.sweep.market import SweepSettings, prepare
     from quantum_trader.market.instruments import instruments_for
+    from quantum_trader.market.intervals import check_run_interval
     from quantum_trader.market.recording import open_recording
     from quantum_trader.models.loading import make_forecasts
 
     if settings.engine.ungated:
         raise ConfigError("engine.ungated = true: is for `quantum-trader run`; a sweep compares settings of the policy")
     recording = open_recording(**settings.recording_arguments())
+    check_run_interval(recording.interval)
     forecasts = make_forecasts(settings.models, recording.symbols, recording.interval_ns)
     instruments = instruments_for(recording.symbols, recording.first_closes().tolist()).instruments
     fixed = SweepSettings(engine=settings.engine_settings(), venue=settings.paper_settings())

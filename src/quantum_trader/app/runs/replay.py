@@ -56,6 +56,7 @@ from quantum_trader.engine.replay import ReplayDriver
 from quantum_trader.journal.tracer import SpanTracer
 from quantum_trader.live.bus import Bus, BusSink, InMemoryBus
 from quantum_trader.market.instruments import instruments_for
+from quantum_trader.market.intervals import check_run_interval
 from quantum_trader.market.recording import Recording, open_recording
 from quantum_trader.models.loading import make_forecasts
 from quantum_trader.policy import layout as pol
@@ -107,6 +108,7 @@ class Run:
     def __init__(self, settings: RunSettings, options: RunOptions) -> None:
         self.settings, self._options = settings, options
         self.recording = open_recording(**settings.recording_arguments())
+        check_run_interval(self.recording.interval)
         self.forecasts = make_forecasts(settings.models, tuple(self.recording.symbols), self.recording.interval_ns)
         use_columns(self.forecasts, self.recording)
         intents = RecordedIntents(self._recorded_intents())
