@@ -131,7 +131,7 @@ class _Read(msgspec.Struct, kw_only=True):
 
 
 def bar_paths(paths: Iterable[Path]) -> list[Path]:
-    """Return the bar files among *paths*, folders searched through, in order; DataError when there are none, or not that path."""
+    """Return the bar files among *paths*, folders searched through, in order; DataError for a path without any."""
     found: list[Path] = []
     given = list(paths)
     for path in given:

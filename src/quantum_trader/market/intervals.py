@@ -36,10 +36,10 @@ def why_no_run(interval: str) -> str:
     )
 
 
-def check_run_interval(interval: str, key: str = "--bars") -> None:
-    """Raise ConfigError where no run takes bars of *interval*, which *key* names."""
+def check_run_interval(interval: str) -> None:
+    """Raise ConfigError where no run takes bars of *interval*."""
     if why := why_no_run(interval):
-        raise ConfigError(f"{key} {interval}: {why}")
+        raise ConfigError(f"--bars {interval}: {why}")
 
 
 def interval_ns(interval: str) -> int:

@@ -21,7 +21,7 @@ from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.domain.json_text import decode_json
 from quantum_trader.domain.private_files import read_private
 from quantum_trader.domain.symbols import check_symbols
-from quantum_trader.market.intervals import INTERVALS, RUN_INTERVALS, check_run_interval, interval_ns
+from quantum_trader.market.intervals import RUN_INTERVALS, interval_ns
 from quantum_trader.policy.storage import write_atomically
 from quantum_trader.venues.binance.endpoints import endpoint
 from quantum_trader.venues.binance.keys import ENDPOINT_NAMES, LIVE, LOCAL, TESTNET
@@ -95,9 +95,11 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True):
         self._check_confirmation()
 
     def _check_interval(self) -> None:
-        if self.interval not in INTERVALS:
-            raise ConfigError(f"live.interval = {self.interval!r}: must be one of {', '.join(RUN_INTERVALS)}")
-        check_run_interval(self.interval, "live.interval")
+        if self.interval not in RUN_INTERVALS:
+            raise ConfigError(
+                f"live.interval = {self.interval!r}: must be one of {', '.join(RUN_INTERVALS)}; longer bars are made of "
+                "them for the models that look at those"
+            )
 
     def _check_endpoint(self) -> None:
         if self.endpoint and self.endpoint not in ENDPOINT_NAMES:
