@@ -14,6 +14,7 @@ import pytest
 
 from quantum_trader.app.runs.replay import Run, run
 from quantum_trader.app.runs.results import RunOptions
+from quantum_trader.app.runs.run_identity import Statement, why_another_run
 from quantum_trader.app.settings import RunSettings, load_settings
 from quantum_trader.domain.errors import StateError
 
@@ -32,7 +33,7 @@ runner.run(load_settings(None, flags).settings, RunOptions(state_dir=pathlib.Pat
 """
 
 
-def settings(**more: str) -> RunSettings:
+def settings(**more: str | float) -> RunSettings:
     """Two months of the bundled bars."""
     return load_settings(None, {key: (value, "test") for key, value in {**FLAGS, **more}.items()}).settings
 
@@ -84,6 +85,51 @@ def test_other_settings_do_not_continue_a_saved_run(whole: tuple[Path, float]) -
     with pytest.raises(StateError, match="other settings"):
         run(settings(**{"policy.profile": "AGGRESSIVE"}), RunOptions(state_dir=whole[0]))
     assert contents(whole[0]) == before
+
+
+def test_a_refused_resume_names_each_setting_that_differs(whole: tuple[Path, float]) -> None:
+    """Its key, the value of the saved run and the value now; of a profile the name, not its numbers."""
+    changed = {"policy.profile": "AGGRESSIVE", "data.end": "2018-03-31", "account.start_equity": 500.0}
+    with pytest.raises(StateError) as refused:
+        run(settings(**changed), RunOptions(state_dir=whole[0]))
+    said = str(refused.value)
+
+    assert said.startswith(f"--state {whole[0]}: the saved run used other settings: ")
+    assert 'data.end = "2018-02-28", now "2018-03-31"' in said
+    assert 'policy.profile = "SAFE", now "AGGRESSIVE"' in said
+    assert "account.start_equity = 10000.0, now 500.0" in said
+    assert said.count(", now ") == 3
+
+
+def test_a_refused_resume_names_a_parameter_of_a_model() -> None:
+    """By the model's name; a parameter that was not given is not set. Other models are named as a whole."""
+    one = {"model": "mine.py:Mine", "name": "", "params": {}, "enabled": True}
+    more = {**one, "params": {"days": 20}}
+    for now, expected in (
+        ([more], "models.mine.py:Mine.params.days = not set, now 20"),
+        ([one, more], 'models = ["mine.py:Mine"], now ["mine.py:Mine","mine.py:Mine"]'),
+    ):
+        said = why_another_run(
+            {"settings": "a"}, {"settings": "b"}, Statement({"models": [one]}), Statement({"models": now}), ["Mine"]
+        )
+        assert f"other settings: {expected}. Give the saved values" in said
+
+
+@pytest.mark.parametrize(("saved", "now", "expected"), [
+    ({"models": "m1+m2"}, {"models": "m1+m3"}, "the file of Slow has changed since"),
+    ({"data": "d1"}, {"data": "d2"}, "other bars: bars = 10, now 12"),
+    ({"intents": "i1"}, {}, "other intents (i1, now none)"),
+    ({"settings": "s1"}, {"settings": "s1"}, ""),
+])
+def test_what_differs_beside_the_settings_is_named_too(
+    saved: dict[str, str], now: dict[str, str], expected: str
+) -> None:
+    """The model whose file has changed, the bars, the recorded intents."""
+    before = Statement({"a": 1}, {"bars": 10}, saved.get("models", ""))
+    after = Statement({"a": 1}, {"bars": 12 if "data" in now else 10}, now.get("models", ""))
+    said = why_another_run(saved, now, before, after, ["Fast", "Slow"])
+
+    assert (expected in said) if expected else said == ""
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_nothing_is_traded(tmp_path: Path) -> None:

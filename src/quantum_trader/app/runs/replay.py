@@ -39,6 +39,7 @@ from quantum_trader.app.runs.results import (
     ShadowTotals,
     TimeShares,
 )
+from quantum_trader.app.runs.run_identity import Statement, saved_statement, why_another_run
 from quantum_trader.app.runs.samples import Samples, hold_drawdown
 from quantum_trader.app.runs.state_dir import LOCAL_RUN, RecordFile, ScratchRecordFile, StateDir
 from quantum_trader.app.runs.trace_file import TraceFile
@@ -202,36 +203,34 @@ class Run:
 
     def statement(self) -> dict[str, Any]:
         """What a replay from the records alone needs: every setting, what is enforced, and which bars, by content."""
-        recording = self.recording
         return {
             **self.identity(), "version": __version__, "effective": self.settings.effective(),
-            "rollout": msgspec.to_builtins(self.engine.policy.integration),
-            "recording": {
-                "source": recording.source, "interval": recording.interval, "symbols": list(recording.symbols),
-                "start_ns": recording.start_ns, "end_ns": recording.end_ns, "bars": recording.report.bars,
-                "fingerprint": recording.fingerprint,
-            },
+            "rollout": msgspec.to_builtins(self.engine.policy.integration), "recording": self._recording_statement(),
+        }
+
+    def _recording_statement(self) -> dict[str, Any]:
+        """Which bars this run replays, by content."""
+        recording = self.recording
+        return {
+            "source": recording.source, "interval": recording.interval, "symbols": list(recording.symbols),
+            "start_ns": recording.start_ns, "end_ns": recording.end_ns, "bars": recording.report.bars,
+            "fingerprint": recording.fingerprint,
         }
 
     def _check_identity(self) -> None:
         """Refuse to continue a state that belongs to other settings, other data or other recorded intents."""
         if self.checkpoint is None:
             return
-        saved, now = self.checkpoint["identity"], self.identity()
-        for key in {**now, **saved}:
-            before, value = saved.get(key, "none"), now.get(key, "none")
-            if before != value:
-                assert self.state_dir is not None
-                self.state_dir.close()
-                if key == "models" and "none" not in (before, value):
-                    raise StateError(
-                        "--state: the saved run used other models: a file or a parameter of them has changed since; "
-                        "take the change back to continue it, or choose another --state folder"
-                    )
-                raise StateError(
-                    f"--state: the saved run used other {key} ({before[:12]}, now {value[:12]}); give the same {key} "
-                    "to continue it, or choose another --state folder"
-                )
+        assert self.state_dir is not None
+        why = why_another_run(
+            self.checkpoint["identity"], self.identity(),
+            saved_statement(self.state_dir, self.checkpoint["record_bytes"]),
+            Statement(self.settings.effective(), self._recording_statement(), self.identity().get("models", "")),
+            [loaded.name for loaded in self.forecasts.models] if self.forecasts is not None else (),
+        )
+        if why:
+            self.state_dir.close()
+            raise StateError(f"--state {self.state_dir.path}: {why}")
 
     def _record_sink(self, options: RunOptions) -> JournalSink | ScratchRecordFile | NullSink:
         if self.state_dir is not None:

@@ -1,0 +1,123 @@
+"""Why a state folder does not continue a run: the settings, models, bars or intents that differ, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.app.runs.state_dir import StateDir
+
+_MOST: Final = 8  # differences that are listed
+_LONGEST: Final = 60  # characters of a value
+_NONE: Final = "none"  # the identity of models or intents where there are none
+_ABSENT: Final = object()
+
+
+class Statement(msgspec.Struct):
+    """What a run states of itself: every setting, its bars by content, and its models' hashes."""
+
+    effective: dict[str, Any] = msgspec.field(default_factory=dict)
+    recording: dict[str, Any] = msgspec.field(default_factory=dict)
+    models: str = ""  # joined by +, in the order of the enabled models
+
+
+class _Started(msgspec.Struct):
+    topic: str
+    data: Statement
+
+
+def saved_statement(folder: StateDir, record_bytes: int) -> Statement:
+    """What the first record of *folder* states; empty where it cannot be read."""
+    for line in folder.record_lines(record_bytes):
+        try:
+            started = msgspec.json.decode(line, type=_Started)
+        except msgspec.DecodeError:
+            break
+        return started.data if started.topic == "run.started" else Statement()
+    return Statement()
+
+
+def why_another_run(
+    saved: Mapping[str, str], now: Mapping[str, str], before: Statement, after: Statement, names: Sequence[str]
+) -> str:
+    """Why the run of the identity *saved* is not the one of *now*, and what to do; empty where it is the same run.
+
+    *before* and *after* are the statements of both, *names* those of the models of *now*.
+    """
+    other = [key for key in {**now, **saved} if saved.get(key, _NONE) != now.get(key, _NONE)]
+    if not other:
+        return ""
+    listed = _listed(_settings_changes(before.effective, after.effective)) if before.effective else ""
+    if "settings" in other and listed:
+        return (
+            f"the saved run used other settings: {listed}. Give the saved values to continue it, or choose another "
+            "--state folder"
+        )
+    if other[0] == "models" and _NONE not in (saved.get("models", _NONE), now.get("models", _NONE)):
+        return (
+            f"the saved run used other models: the file of {_changed_models(before.models, after.models, names)} has "
+            "changed since, or a file that it imports; take the change back to continue it, or choose another --state "
+            "folder for the changed one"
+        )
+    if other[0] == "data":
+        bars = _listed(_changes(before.recording, after.recording, "")) if before.recording else ""
+        return (
+            f"the saved run used other bars{f': {bars}' if bars else ''}. Put the same bars back to continue it, or "
+            "choose another --state folder"
+        )
+    key = other[0]
+    return (
+        f"the saved run used other {key} ({saved.get(key, _NONE)[:12]}, now {now.get(key, _NONE)[:12]}); give the same "
+        f"{key} to continue it, or choose another --state folder"
+    )
+
+
+def _changed_models(before: str, after: str, names: Sequence[str]) -> str:
+    """The names of the models whose hashes differ; all of them where that cannot be told."""
+    pairs = list(zip(before.split("+"), after.split("+"), names, strict=False))
+    return ", ".join([name for had, has, name in pairs if had != has] or names)
+
+
+def _settings_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """One text for each setting that differs; the numbers of another profile are left out behind its name."""
+    had, has = dict(before), dict(after)
+    if had.get("policy", {}).get("profile") != has.get("policy", {}).get("profile"):
+        had.pop("profile", None)
+        has.pop("profile", None)
+    models, now = had.pop("models", []), has.pop("models", [])
+    yield from _changes(had, has, "")
+    if [one["model"] for one in models] != [one["model"] for one in now]:
+        yield _change("models", [one["model"] for one in models], [one["model"] for one in now])
+        return
+    for one, other in zip(models, now, strict=True):
+        yield from _changes(one, other, f"models.{one['name'] or one['model']}.")
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    for key in dict.fromkeys([*before, *after]):
+        had, has = before.get(key, _ABSENT), after.get(key, _ABSENT)
+        if isinstance(had, Mapping) and isinstance(has, Mapping):
+            yield from _changes(had, has, f"{prefix}{key}.")
+        elif _text(had) != _text(has):  # a tuple here is a list there
+            yield _change(prefix + key, had, has)
+
+
+def _change(key: str, had: Any, has: Any) -> str:
+    return f"{key} = {_shown(had)}, now {_shown(has)}"
+
+
+def _text(value: Any) -> str:
+    return "not set" if value is _ABSENT else msgspec.json.encode(value).decode()
+
+
+def _shown(value: Any) -> str:
+    text = _text(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _listed(changes: Iterator[str]) -> str:
+    found = list(changes)
+    more = f"; and {len(found) - _MOST} more" if len(found) > _MOST else ""
+    return "; ".join(found[:_MOST]) + more
