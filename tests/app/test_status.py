@@ -145,6 +145,21 @@ def test_a_replays_folder_is_read_from_its_checkpoint(tmp_path: Path) -> None:
     assert "at no venue" in told.stderr
 
 
+def test_a_replay_is_called_finished_or_stopped_and_never_dead(tmp_path: Path) -> None:
+    """One that was interrupted says how it goes on."""
+    flags = {"data.start": ("2018-03-01", "t"), "data.end": ("2018-03-02", "t"), "data.symbols": (["BTCUSDT"], "t")}
+    run(load_settings(None, flags).settings, RunOptions(state_dir=tmp_path))
+    finished = CliRunner().invoke(app, ["status", "--state", str(tmp_path)])
+    folder = StateDir(tmp_path)
+    folder.save_checkpoint({**(folder.load_checkpoint() or {}), "finished": False})
+    folder.close()
+    stopped = CliRunner().invoke(app, ["status", "--state", str(tmp_path)])
+
+    assert "process      finished: every bar is replayed\n" in finished.stdout
+    assert "process      stopped before its last bar; the same command continues it\n" in stopped.stdout
+    assert (finished.exit_code, stopped.exit_code) == (0, 0)
+
+
 def test_reading_changes_nothing(tmp_path: Path) -> None:
     """A damaged checkpoint is reported and left where it is; a damaged status file counts as none."""
     live_folder(tmp_path, None)

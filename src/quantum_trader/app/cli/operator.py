@@ -281,10 +281,14 @@ def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
 
 def _process(found: FolderStatus) -> str:
     """Whether the process runs, and whether it opens positions."""
-    from quantum_trader.app.runs.status import BY_HAND, STOPPED
+    from quantum_trader.app.runs.status import BY_HAND, FINISHED, STOPPED
 
     if not found.alive:
-        return {STOPPED: "stopped", BY_HAND: "stopped; flattened at the venue by command"}.get(found.stage, "dead")
+        ended = "stopped before its last bar; the same command continues it" if found.kind == "replay" else "dead"
+        return {
+            STOPPED: "stopped", BY_HAND: "stopped; flattened at the venue by command",
+            FINISHED: "finished: every bar is replayed",
+        }.get(found.stage, ended)
     parts = [f"alive (pid {found.pid})" if found.pid else "alive"]
     if found.stage == "trading" and found.entries_halted:
         parts.append(f"no new entries: {found.entries_halted}")

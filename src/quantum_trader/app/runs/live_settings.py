@@ -97,8 +97,8 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True):
     def _check_interval(self) -> None:
         if self.interval not in RUN_INTERVALS:
             raise ConfigError(
-                f"live.interval = {self.interval!r}: must be one of {', '.join(RUN_INTERVALS)}; longer bars are made of "
-                "them for the models that look at those"
+                f"live.interval = {self.interval!r}: must be one of {', '.join(RUN_INTERVALS)}; longer bars are "
+                "made of them for the models that look at those"
             )
 
     def _check_endpoint(self) -> None:

@@ -261,8 +261,8 @@ class Run:
         if self.watcher is not None:
             self.watcher.observer.rewind(saved["observed"])
 
-    def save(self, ts_ns: int) -> None:
-        """Publish a checkpoint: the records first, then what refers to them."""
+    def save(self, ts_ns: int, *, finished: bool = False) -> None:
+        """Publish a checkpoint: the records first, then what refers to them. *finished*: no bar is left to replay."""
         if self.state_dir is None:
             return
         assert isinstance(self.records, JournalSink)
@@ -271,7 +271,7 @@ class Run:
             {
                 "identity": self.identity(), "record_bytes": self.records.size,
                 "records_digest": self.engine.records.recorder.digest, "row": self.row, "bars": self.bars,
-                "ts_ns": ts_ns, "engine": self.engine.state(), "venue": self.venue.state(),
+                "finished": finished, "ts_ns": ts_ns, "engine": self.engine.state(), "venue": self.venue.state(),
                 "samples": self.samples.state(),
                 "models": msgspec.to_builtins(models_state(self.engine, self.recording.start_ns)),
                 "observed": self.watcher.observer.mark() if self.watcher is not None else None,
@@ -377,7 +377,7 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
         samples.take(engine, close_ns)
     if close_ns:
         engine.ended(close_ns)
-    session.save(close_ns or engine.now_ns)
+    session.save(close_ns or engine.now_ns, finished=True)
     if progress is not None:
         progress.show(view_of(session, close_ns or engine.now_ns))
 

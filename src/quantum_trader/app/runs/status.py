@@ -36,6 +36,7 @@ from quantum_trader.risk.governor import GOV_ROW_LEVEL
 STATUS_FILE: Final = "status.json"
 DIRECT_FILE: Final = "direct_actions.jsonl"
 STOPPED: Final = "stopped"  # stage after a graceful stop
+FINISHED: Final = "finished"  # stage of a replay that has reached its last bar
 BY_HAND: Final = "flattened by hand"  # stage after a command closed everything at the venue
 _SILENT_WRITES: Final = 3.0  # missed status writes after which a live process counts as hanging
 _SILENT_S: Final = 5.0  # and the least time without a status for that
@@ -238,6 +239,8 @@ def folder_status(state_dir: Path, now_ns: int) -> FolderStatus:
     empty = folder is None and known.checkpoint_age_s is None
     if alive and _is_others(known) and not known.unreadable and (folder is not None or empty):
         view["stage"] = "starting"
+    if alive and view["stage"] == FINISHED:
+        view["stage"] = ""  # the folder is being read again
     taken = view.pop("operator_taken")
     pending = tuple(OperatorRequests(state_dir, taken).poll())
     status = FolderStatus(
@@ -352,7 +355,7 @@ def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
         operator_taken=int(saved.get("asked", saved.get("operator_taken", 0))),
         entries_halted=_halted(engine["halts"]["in_force"], level), by_others=tuple(
             OthersLine(ts_ns=ts_ns, text=text) for ts_ns, text in engine["tally"].get("others", ())
-        ), models=saved_models(saved),
+        ), models=saved_models(saved), stage=FINISHED if saved.get("finished") else "",
     )
     return view
 
