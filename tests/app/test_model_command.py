@@ -74,6 +74,25 @@ def test_a_new_model_is_written_passes_the_check_and_is_listed(form: tuple[str, 
     assert shown["checked"]
 
 
+@pytest.mark.parametrize(("changed", "why"), [
+    (('bars = "1d"', 'bars = "5m"'), "the bundled bars of 30m do not make the model's of 5m"),
+    (("warmup = 60", "warmup = 800"), "bars of 1d and the bundled ones make 730"),
+])
+def test_a_check_on_made_up_bars_says_so_and_why(home: Path, changed: tuple[str, str], why: str) -> None:
+    """In text and in JSON; a check on recorded bars names their source instead."""
+    call("model", "new", "mine")
+    real = told("model", "check", "mine.py:Mine")
+    (home / "mine.py").write_text((home / "mine.py").read_text().replace(*changed))
+    report = told("model", "check", "mine.py:Mine")
+    out = call("model", "check", "mine.py:Mine")[1]
+
+    assert (real["source"], real["made_up"]) == ("bundled", "")
+    assert report["source"] == "generated"
+    assert why in report["made_up"]
+    assert " made-up bars of " in out
+    assert "note: these bars are made up, since " in out
+
+
 def test_the_built_in_set_is_listed_shown_and_checked_model_by_model() -> None:
     """Its name stands for its models; one alone is shown as a user's is, without asking for a check."""
     listed = {row["model"]: row["about"] for row in told("model", "list")["models"]}

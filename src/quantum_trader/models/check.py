@@ -83,6 +83,8 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     first_ns: int
     last_ns: int
     findings: tuple[CheckFinding, ...]
+    source: str = ""  # of the bars: "bundled", a folder, "generated"
+    made_up: str = ""  # why the bars are made up; empty: they are recorded ones
 
 
 class CheckTools(msgspec.Struct, frozen=True, kw_only=True):

@@ -263,7 +263,10 @@ def _show_report(report: CheckReport, settings: ModelSettings) -> None:
     """Print what the check found of one model."""
     from quantum_trader.app.runs.model_check import finding_lines
 
-    typer.echo(f"{report.model}: {report.rows} bars of {report.bars}, {', '.join(report.symbols)}")
+    made_up = "made-up " if report.made_up else ""
+    typer.echo(f"{report.model}: {report.rows} {made_up}bars of {report.bars}, {', '.join(report.symbols)}")
+    if report.made_up:
+        typer.echo(f"note: these bars are made up, since {report.made_up}; --data DIR checks it on your own")
     for one in report.findings:
         typer.echo("\n".join(finding_lines(one, report.file)))
     if settings.model == "ScoreFile" or Path(settings.model).suffix in (".csv", ".parquet"):

@@ -90,29 +90,39 @@ def check_user_model(
     Raises ConfigError where the model cannot be loaded or the bars do not suit it.
     """
     loaded = load_model(settings, fresh=True)
-    chosen = recording if recording is not None else _bars_for(loaded)
+    chosen, made_up = (recording, "") if recording is not None else _bars_for(loaded)
     check_model(loaded, chosen.interval_ns)
     report = check_scores(loaded, bars_of(chosen, loaded.length_ns), CheckTools(
         reload=lambda: load_model(settings, fresh=True), roundtrip=lambda state: unpack(pack(state)),
         clock=time.perf_counter, source=_source(loaded), progress=progress,
     ))
     keep_result(report)
-    return report
+    return msgspec.structs.replace(report, source=chosen.source, made_up=made_up)
 
 
-def _bars_for(loaded: LoadedModel) -> Recording:
-    """The bundled bars; made-up ones where they are too few: of too long an interval, too short a time, or symbols."""
+def _bars_for(loaded: LoadedModel) -> tuple[Recording, str]:
+    """The bundled bars; made-up ones where those do not suit the model, and why they do not."""
     bundled = open_recording()
-    length, warmup = loaded.length_ns, int(loaded.model.warmup)
-    least = loaded.model.least_symbols
-    if length % bundled.interval_ns == 0 and len(bundled.symbols) >= least:
-        if (bundled.end_ns - bundled.start_ns) // length >= warmup + LEAST_BARS:
-            return bundled
-        if isinstance(loaded.model, ScoreFile):
-            return bundled
+    why = _unsuited(loaded, bundled)
+    if not why:
+        return bundled, ""
     return generated_recording(
-        max(5, least + _SPARE_SYMBOLS), loaded.model.bars, bars=_GENERATED_ROWS + 2 * panel_rows(loaded.model)
-    )
+        max(5, loaded.model.least_symbols + _SPARE_SYMBOLS), loaded.model.bars,
+        bars=_GENERATED_ROWS + 2 * panel_rows(loaded.model),
+    ), why
+
+
+def _unsuited(loaded: LoadedModel, bundled: Recording) -> str:
+    """Why the *bundled* bars are too few for a model: in length, in number or in symbols; empty where they are not."""
+    own, length = loaded.model, loaded.length_ns
+    if length % bundled.interval_ns:
+        return f"the bundled bars of {bundled.interval} do not make the model's of {own.bars}"
+    if len(bundled.symbols) < own.least_symbols:
+        return f"the model needs {own.least_symbols} symbols and the bundled bars have {len(bundled.symbols)}"
+    there, needed = (bundled.end_ns - bundled.start_ns) // length, int(own.warmup) + LEAST_BARS
+    if there < needed and not isinstance(own, ScoreFile):
+        return f"the check needs {needed} bars of {own.bars} and the bundled ones make {there}"
+    return ""
 
 
 def _source(loaded: LoadedModel) -> str:
@@ -175,7 +185,7 @@ def check_before_live(models: Sequence[ModelSettings], say: Callable[[str], None
         loaded = load_model(settings)
         if not needs_check(loaded):
             continue
-        say(f"{loaded.name} has not passed the look-ahead check as it is now; checking it on the bundled bars")
+        say(f"{loaded.name} has not passed the look-ahead check as it is now; checking it")
         report = check_user_model(settings)
         if not report.passed:
             failed = [one for one in report.findings if not one.passed]
@@ -184,7 +194,8 @@ def check_before_live(models: Sequence[ModelSettings], say: Callable[[str], None
                 f"{'; '.join(f'{one.name}: {one.text}' for one in failed[:2])}. {_check_command(loaded)} shows "
                 "everything; --data DIR checks it on other bars"
             )
-        say(f"{loaded.name} has passed the look-ahead check")
+        on = f"made-up bars, since {report.made_up}" if report.made_up else "the bundled bars"
+        say(f"{loaded.name} has passed the look-ahead check on {on}")
 
 
 def finding_lines(one: CheckFinding, file: str) -> list[str]:
