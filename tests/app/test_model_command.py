@@ -93,6 +93,22 @@ def test_a_check_on_made_up_bars_says_so_and_why(home: Path, changed: tuple[str,
     assert "note: these bars are made up, since " in out
 
 
+def test_a_score_file_of_another_time_than_the_bars_says_so_in_check_and_run(home: Path) -> None:
+    """Both ranges, and how many scores are not used: in the text, in JSON, and in the notes of a run."""
+    days = ("2018-01-05", "2018-01-06", "2022-01-01")
+    (home / "part.csv").write_text("\n".join(["ts,symbol,score", *(f"{day},BTCUSDT,1" for day in days)]))
+    (home / "late.csv").write_text("ts,symbol,score\n2022-01-01,BTCUSDT,1\n2022-01-02,BTCUSDT,2\n")
+    part, late = told("model", "check", "part.csv"), told("model", "check", "late.csv")
+    ran = told(*MONTH[:-1], "--model", "part.csv")
+
+    expected = "part.csv has scores of 2018-01-05 to 2022-01-01, and the bars are of 2017-10-01 to 2019-10-01: "
+    assert part["outside"] == expected + "1 of its 3 scores are not used"
+    assert f"note: {expected}" in call("model", "check", "part.csv")[1]
+    assert late["outside"].endswith("none of its scores is used")
+    assert "give bars of its time with --data" in late["findings"][0]["text"]
+    assert any("part.csv has scores of" in note and "1 of its 3 scores" in note for note in ran["notes"])
+
+
 def test_the_built_in_set_is_listed_shown_and_checked_model_by_model() -> None:
     """Its name stands for its models; one alone is shown as a user's is, without asking for a check."""
     listed = {row["model"]: row["about"] for row in told("model", "list")["models"]}
@@ -150,8 +166,8 @@ def test_live_checks_a_model_once_and_refuses_one_that_looks_ahead(home: Path) -
     models, words = (ModelSettings(model=str(home / "mine.py") + ":Mine"),), []
     check_before_live(models, words.append)
     assert [word.partition(" ")[2] for word in words] == [
-        "has not passed the look-ahead check as it is now; checking it on the bundled bars",
-        "has passed the look-ahead check",
+        "has not passed the look-ahead check as it is now; checking it",
+        "has passed the look-ahead check on the bundled bars",
     ]
     assert passed_check(load_model(models[0]).code) is not None
     words.clear()

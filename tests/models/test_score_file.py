@@ -12,6 +12,7 @@ from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.models import Panel, ScoreFile
 from quantum_trader.models.loading import ModelSettings, load_model
+from quantum_trader.models.score_file import outside_scores
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 DAY = 1_704_067_200 * 10**9  # 2024-01-01
@@ -51,6 +52,18 @@ def test_a_score_grows_old(tmp_path: Path) -> None:
     second = DAY + NS_PER_DAY
     assert at(model, second + 12 * NS_PER_HOUR)[0] == 0.5
     assert np.isnan(at(model, second + 13 * NS_PER_HOUR)[0])
+
+
+@pytest.mark.parametrize(("first", "last", "says"), [
+    (0, 5, ""), (2, 5, ""),
+    (20, 30, "scores of 2024-01-02 to 2024-01-03, and the bars are of 2024-01-21 to 2024-01-31: none of its scores"),
+    (-9, 1, "the bars are of 2023-12-23 to 2024-01-02: 2 of its 3 scores are not used"),
+])
+def test_scores_outside_the_bars_are_counted(first: int, last: int, says: str, tmp_path: Path) -> None:
+    """Of after the last bar, or older than max_age at the first one; both ranges are named."""
+    said = outside_scores(made(tmp_path, LONG), DAY + first * NS_PER_DAY, DAY + last * NS_PER_DAY)
+
+    assert (says in said) if says else said == ""
 
 
 def test_parquet_and_csv_are_the_same_model(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from quantum_trader.models.forecasts import (
 )
 from quantum_trader.models.history import CLOSE
 from quantum_trader.models.port import FrameModel, Model
-from quantum_trader.models.score_file import ScoreFile, missing_symbols
+from quantum_trader.models.score_file import ScoreFile, missing_symbols, outside_scores
 from quantum_trader.models.whole_bars import WholeBars
 
 CHECK_VERSION: Final = 1  # a model that has passed another version is checked again
@@ -84,6 +84,7 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     last_ns: int
     findings: tuple[CheckFinding, ...]
     source: str = ""  # of the bars: "bundled", a folder, "generated"
+    outside: str = ""  # of a score file: which of its scores no bar can use; empty: none
     made_up: str = ""  # why the bars are made up; empty: they are recorded ones
 
 
@@ -116,8 +117,15 @@ def check_scores(loaded: LoadedModel, bars: WholeBars, tools: CheckTools) -> Che
         model=loaded.name, file=loaded.file, code=loaded.code, version=CHECK_VERSION,
         passed=all(one.passed for one in findings), bars=interval_name(chosen.length_ns), rows=len(chosen.opens),
         symbols=chosen.symbols, first_ns=int(chosen.opens[0]), last_ns=int(chosen.opens[-1]) + chosen.length_ns,
-        findings=tuple(findings),
+        findings=tuple(findings), outside=_outside(loaded, bars),
     )
+
+
+def _outside(loaded: LoadedModel, bars: WholeBars) -> str:
+    """Which scores of a file no bar can use; empty for any other model."""
+    if not isinstance(loaded.model, ScoreFile):
+        return ""
+    return outside_scores(loaded.model, int(bars.opens[0]), int(bars.opens[-1]) + bars.length_ns)
 
 
 def _found(subject: _Subject, name: str, look: Callable[[], str], broken: bool) -> CheckFinding:
@@ -179,11 +187,10 @@ class _Subject:
             if self.model.least_symbols > len(self.bars.symbols):
                 why = f"it needs {self.model.least_symbols} symbols, and here are {len(self.bars.symbols)}"
             if isinstance(self.model, ScoreFile):
-                first, last = self.model.span
-                why = missing_symbols(self.model, self.bars.symbols) or (
-                    f"its scores are of {from_ns(first):%Y-%m-%d} to {from_ns(last):%Y-%m-%d}, the bars of "
-                    f"{self.moment(0)} to {self.moment(-1)}; give those of its time with --data"
-                )
+                first_ns, last_ns = int(self.bars.opens[0]), int(self.bars.opens[-1]) + self.bars.length_ns
+                outside = outside_scores(self.model, first_ns, last_ns)
+                outside = f"{outside}; give bars of its time with --data" if outside else ""
+                why = "; ".join(filter(None, (outside, missing_symbols(self.model, self.bars.symbols)))) or why
             raise _Broken(f"every score is NaN: it never has a view; {why}")
         if not np.nanmax(np.abs(self.base)) > 0.0:
             raise _Broken("every score is 0: it never has a view")

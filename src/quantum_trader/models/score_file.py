@@ -79,6 +79,12 @@ class ScoreFile(Model):
         times = [one for one, _ in self._scores.values()]
         return min(int(one[0]) for one in times), max(int(one[-1]) for one in times)
 
+    def outside(self, first_ns: int, last_ns: int) -> tuple[int, int]:
+        """How many scores there are, and how many are too old at *first_ns* or of after *last_ns*."""
+        times = np.concatenate([one for one, _ in self._scores.values()])
+        unused = (times > last_ns) | (times < first_ns - self.max_age_ns)
+        return len(times), int(np.count_nonzero(unused))
+
 
 def read_scores(path: Path) -> dict[str, tuple[Ints, Floats]]:
     """Times (ns, in order) and scores of each symbol in *path*; ConfigError names the row that cannot be used."""
@@ -170,3 +176,23 @@ def missing_symbols(model: ScoreFile, wanted: tuple[str, ...]) -> str:
         return ""
     names = ", ".join(model.symbols[:_SHOWN_SYMBOLS])
     return f"{Path(model.params.file).name} has no scores for {', '.join(lacking)} (it has {names})"
+
+
+def outside_scores(model: ScoreFile, first_ns: int, last_ns: int) -> str:
+    """A sentence on the scores that no bar from *first_ns* to *last_ns* can use; empty where there are none.
+
+    They are too old at the first close, or of after the last one.
+    """
+    total, unused = model.outside(first_ns, last_ns)
+    if not unused:
+        return ""
+    first, last = model.span
+    many = "none of its scores is used" if unused == total else f"{unused:,} of its {total:,} scores are not used"
+    return (
+        f"{Path(model.params.file).name} has scores of {_day(first)} to {_day(last)}, and the bars are of "
+        f"{_day(first_ns)} to {_day(last_ns)}: {many}"
+    )
+
+
+def _day(ts_ns: int) -> str:
+    return f"{datetime.fromtimestamp(ts_ns // NS_PER_SECOND, tz=UTC):%Y-%m-%d}"

@@ -269,6 +269,8 @@ def _show_report(report: CheckReport, settings: ModelSettings) -> None:
         typer.echo(f"note: these bars are made up, since {report.made_up}; --data DIR checks it on your own")
     for one in report.findings:
         typer.echo("\n".join(finding_lines(one, report.file)))
+    if report.outside:
+        typer.echo(f"note: {report.outside}")
     if settings.model == "ScoreFile" or Path(settings.model).suffix in (".csv", ".parquet"):
         typer.echo("note: the times in the file are taken as true; nobody can check when a score was really known")
     typer.echo("passed" if report.passed else "not passed: a replay trades it with a warning, live does not")

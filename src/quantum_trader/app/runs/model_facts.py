@@ -13,9 +13,10 @@ from quantum_trader.app.settings import RunSettings
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.engine.core import Engine
+from quantum_trader.market.recording import Recording
 from quantum_trader.models.forecasts import Lack, LoadedModel
 from quantum_trader.models.outlook import Outlook, outlook
-from quantum_trader.models.score_file import ScoreFile
+from quantum_trader.models.score_file import ScoreFile, outside_scores
 
 NOT_ASKED: Final = "NO_SIGNAL"  # the gated run had no signal there: it held something, or a stop had taken it out
 
@@ -112,6 +113,16 @@ def _reason(refused: list[tuple[int, str]], entry_ns: int) -> str:
         if ts_ns <= entry_ns:
             return reason if entry_ns - ts_ns <= 172_800 * 10**9 else NOT_ASKED
     return NOT_ASKED
+
+
+def unused_scores(models: Iterable[LoadedModel], recording: Recording) -> list[str]:
+    """A line for each file with scores that are of before or after the bars of a run, those of its warm-up included."""
+    first_ns = recording.start_ns if recording.earlier is None else recording.earlier.start_ns
+    found = [
+        outside_scores(loaded.model, first_ns, recording.end_ns) for loaded in models
+        if isinstance(loaded.model, ScoreFile)
+    ]
+    return [f"{line}." for line in found if line]
 
 
 def unknown_symbols(models: Iterable[LoadedModel], symbols: Sequence[str]) -> list[str]:
