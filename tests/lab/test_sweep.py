@@ -58,6 +58,10 @@ def test_a_list_and_a_number_in_a_table_are_read() -> None:
         ("base_confidence=a,b", "numbers with commas"), ("base_confidence=0.7:0.4:0.1", "high not below low"),
         ("base_confidence=0.4:0.7:0", "step must be above 0"), ("base_confidence=0:0.9:0.0001", "at most 1000"),
         ("base_confidence=0.4,0.4", "once"), ("base_confidence=nan", "finite"),
+        ("base_confidence=0.5,a", "base_confidence = 'a': is no finite number"),
+        ("base_confidence=0.5,0.4,0.5", "base_confidence = 0.5: stands there twice"),
+        ("base_confidence=0.7:0.4:0.1", "base_confidence = '0.7:0.4:0.1': step must"),
+        ("Mine.days=7,14", "Mine is no table of a profile and no model of this sweep .none.; name its model with"),
     ],
 )
 def test_a_grid_that_means_nothing_is_refused(text: str, message: str) -> None:
@@ -295,6 +299,7 @@ def test_the_tables_tell_refused_signals_from_a_closed_gate() -> None:
     ("arguments", "message"),
     [
         (["--grid", "nothing=1"], "unknown key"), (["--profiles", "BOLD"], "BOLD"),
+        (["--profiles", "SAFR"], "did you mean SAFE?"),
         (["--criterion", "luck"], "--criterion 'luck'"), (["--chart", "a.png"], ".svg or .html"),
         (["--out", "nowhere/at/all.csv"], "there is no folder"), (["--splits", "50"], "splits = 50"),
     ],

@@ -198,6 +198,7 @@ def test_the_command_names_the_parameters_everywhere(file: Path, tmp_path: Path)
     (["--model", "{file}:Trend", "--grid", "Trend.bar=1,2"], "did you mean Trend.bars?"),
     (["--model", "{file}:Trend", "--model", "{file}:Table"], "cannot be combined"),
     (["--grid", "Trend.bars=1,2"], "unknown key 'Trend.bars'"),
+    (["--model", "{file}:Trend", "--grid", "Trend.bars=6,900"], "--grid: Trend.bars=900: Trend: "),
 ])
 def test_the_command_says_what_is_wrong_with_a_model(file: Path, arguments: list[str], says: str) -> None:
     """Before any work."""

@@ -6,6 +6,7 @@ unknown key or a value out of its range is an error that names the key.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import logging
 import math
@@ -409,7 +410,10 @@ def _found(name: str, directory: Path | str | None) -> OrchestratorConfig:
         return read_profile(files[wanted], directory=directory)
     if wanted in packaged_names():
         return OrchestratorConfig(name=wanted, **{key: _copied(value) for key, value in _packaged(wanted).items()})
-    raise ConfigError(f"unknown profile {brief(name)}; profiles: {', '.join(profile_names(directory))}")
+    names = profile_names(directory)
+    near = difflib.get_close_matches(name.upper(), names, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise ConfigError(f"unknown profile {brief(name)}; {hint}profiles: {', '.join(names)}")
 
 
 def read_profile(path: Path | str, *, directory: Path | str | None = None) -> OrchestratorConfig:

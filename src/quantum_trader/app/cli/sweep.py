@@ -42,7 +42,7 @@ from quantum_trader.app.cli.options import (
 )
 from quantum_trader.app.report.words import policy_words
 from quantum_trader.domain.clock import from_ns
-from quantum_trader.domain.errors import ConfigError
+from quantum_trader.domain.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from quantum_trader.app.runs.intent_file import IntentFile
@@ -196,13 +196,18 @@ def _run(
 
 
 def _wanted(recording: Recording, market: SweepMarket, setting: Setting) -> Targets:
-    """What the models of *setting* want of *recording*."""
+    """What the models of *setting* want of *recording*; ConfigError names the parameters with which one fails."""
     from quantum_trader.lab.sweep.targets import targets_of
     from quantum_trader.models.loading import make_forecasts
 
-    forecasts = make_forecasts(setting.models, recording.symbols, recording.interval_ns)
-    assert forecasts is not None, "a sweep of models has models"
-    return targets_of(recording, market, forecasts)
+    try:
+        forecasts = make_forecasts(setting.models, recording.symbols, recording.interval_ns)
+        assert forecasts is not None, "a sweep of models has models"
+        return targets_of(recording, market, forecasts)
+    except (ConfigError, InputError) as error:
+        if not setting.model_changes:
+            raise
+        raise ConfigError(f"--grid: {setting.model_changes}: {error}") from error
 
 
 def _check_targets(chart: Path | None, out: Path | None) -> None:

@@ -55,6 +55,12 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         return " ".join((self.profile, *(f"{key}={value:g}" for key, value in self.changes)))
 
     @property
+    def model_changes(self) -> str:
+        """The changed parameters of the models in words, as "MyTrend.days=14"; empty where none is changed."""
+        names = {one.shown for one in self.models}
+        return _in_words([one for one in self.changes if one[0].rpartition(".")[0] in names])
+
+    @property
     def vector(self) -> npt.NDArray[np.float64]:
         """The numbers the rules read."""
         return np.array(profile_vector(self.config))
@@ -93,35 +99,52 @@ def parse_axis(text: str, more_keys: Sequence[str] = ()) -> Axis:
         raise ConfigError(f"--grid {text!r}: write key=low:high:step or key=value,value")
     known = (*more_keys, *numeric_keys())
     if key not in known:
-        raise ConfigError(f"--grid {text!r}: unknown key {key!r}; {_hint(key, known)}")
-    try:
-        parts = [float(part) for part in content.split(":" if ":" in content else ",")]
-    except ValueError:
-        raise ConfigError(f"--grid {text!r}: {content!r} is not low:high:step nor numbers with commas") from None
-    values = _range(content, parts) if ":" in content else tuple(parts)
-    if not all(math.isfinite(value) for value in values) or len(set(values)) != len(values):
-        raise ConfigError(f"--grid {text!r}: the values must be finite and each stand once")
+        raise ConfigError(f"--grid {text!r}: unknown key {key!r}; {_hint(key, more_keys)}")
+    parts = [_number(text, key, part) for part in content.split(":" if ":" in content else ",")]
+    values = _range(text, key, content, parts) if ":" in content else tuple(parts)
+    for value in values:
+        if values.count(value) > 1:
+            raise ConfigError(f"--grid {text!r}: {key} = {value:g}: stands there twice; each value may stand once")
     return Axis(key=key, values=values, of_model=key in more_keys)
 
 
-def _hint(key: str, known: Sequence[str]) -> str:
-    """Which of the *known* keys may be meant by *key*."""
+def _number(text: str, key: str, part: str) -> float:
+    try:
+        value = float(part)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ConfigError(
+            f"--grid {text!r}: {key} = {part.strip()!r}: is no finite number; write low:high:step, or numbers with "
+            "commas"
+        )
+    return value
+
+
+def _hint(key: str, more_keys: Sequence[str]) -> str:
+    """Which key may be meant by *key*; where none is like it, what there is. *more_keys*: those of models."""
+    known = (*more_keys, *numeric_keys())
     table, _, name = key.rpartition(".")
     near = [one for one in known if one.rpartition(".")[2].lower() == name.lower()]
     own = [one for one in known if table and one.startswith(f"{table}.")]
     near = near or difflib.get_close_matches(key, own, n=1, cutoff=0.0) or difflib.get_close_matches(key, known, n=1)
-    return f"did you mean {', '.join(near)}?" if near else f"numeric keys: {', '.join(known)}"
+    if near:
+        return f"did you mean {', '.join(near)}?"
+    if table and table not in _TABLES:
+        models = ", ".join(dict.fromkeys(one.rpartition(".")[0] for one in more_keys)) or "none"
+        return f"{table} is no table of a profile and no model of this sweep ({models}); name its model with --model"
+    return f"a profile has {', '.join(numeric_keys())}" + (f"; the models {', '.join(more_keys)}" if more_keys else "")
 
 
-def _range(content: str, parts: Sequence[float]) -> tuple[float, ...]:
+def _range(text: str, key: str, content: str, parts: Sequence[float]) -> tuple[float, ...]:
     if len(parts) != 3:
-        raise ConfigError(f"--grid: {content!r} is not low:high:step")
+        raise ConfigError(f"--grid {text!r}: {key} = {content!r}: is not low:high:step")
     low, high, step = parts
-    if not (all(math.isfinite(part) for part in parts) and step > 0.0 and high >= low):
-        raise ConfigError(f"--grid: {content!r}: step must be above 0 and high not below low")
+    if not (step > 0.0 and high >= low):
+        raise ConfigError(f"--grid {text!r}: {key} = {content!r}: step must be above 0 and high not below low")
     count = math.floor((high - low) / step + 1e-9) + 1
     if count > MAX_VALUES:
-        raise ConfigError(f"--grid: {content!r} has {count} values; at most {MAX_VALUES}")
+        raise ConfigError(f"--grid {text!r}: {key} = {content!r}: has {count} values; at most {MAX_VALUES}")
     return tuple(round(low + step * number, 12) for number in range(count))
 
 
