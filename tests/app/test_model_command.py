@@ -93,6 +93,42 @@ def test_a_check_on_made_up_bars_says_so_and_why(home: Path, changed: tuple[str,
     assert "note: these bars are made up, since " in out
 
 
+def test_the_class_may_be_left_out_where_the_file_has_one(home: Path) -> None:
+    """For check, show and run alike, and beside a settings file; with two classes they are listed."""
+    call("model", "new", "mine")
+    (home / "run.toml").write_text('[[models]]\nmodel = "mine.py"\n')
+    checked = told("model", "check", "mine.py")
+    ran = [told(*MONTH[:-1], *words)["models"]["models"][0]["name"] for words in (
+        ("--model", "mine.py"), ("--config", "run.toml"),
+    )]
+
+    assert (checked["model"], checked["passed"]) == ("Mine", True)
+    assert told("model", "show", "mine.py")["code"] == told("model", "show", "mine.py:Mine")["code"]
+    assert ran == ["Mine", "Mine"]
+    path = home / "mine.py"
+    path.write_text(path.read_text() + "\n\nclass Other(Mine):\n    pass\n")
+    for words in (("model", "check", "mine.py"), ("run", "--exit", "--model", "mine.py")):
+        code, _, said = call(*words)
+        assert code != 0
+        assert "name the class too, as mine.py:Mine; it has Mine, Other" in said
+
+
+@pytest.mark.parametrize(("name", "content", "says"), [
+    ("x.xlsx", "", "--model 'x.xlsx': is no file of a model; name FILE.py:Class, or scores in a .csv or .parquet file"),
+    ("nope.py", None, "--model nope.py: there is no such file"),
+    ("none.py", "x = 1\n", "--model 'none.py': none.py has no model class"),
+    ("broken.py", "x = (\n", "--model broken.py: line 1: SyntaxError"),
+])
+def test_a_file_that_holds_no_model_says_what_to_name(home: Path, name: str, content: str | None, says: str) -> None:
+    """The same words from check and run."""
+    if content is not None:
+        (home / name).write_text(content)
+    for words in (("model", "check", name), ("run", "--exit", "--model", name)):
+        code, _, said = call(*words)
+        assert code != 0
+        assert says in said
+
+
 def test_a_score_file_of_another_time_than_the_bars_says_so_in_check_and_run(home: Path) -> None:
     """Both ranges, and how many scores are not used: in the text, in JSON, and in the notes of a run."""
     days = ("2018-01-05", "2018-01-06", "2022-01-01")

@@ -24,7 +24,7 @@ from quantum_trader.domain.symbols import check_symbols
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market.recording import RecordingSettings
 from quantum_trader.market.regime import MarketSettings
-from quantum_trader.models.loading import ModelSettings, expanded
+from quantum_trader.models.loading import ModelSettings, expanded, with_class
 from quantum_trader.models.score_file import SCORE_FILES
 from quantum_trader.policy.enforcement import SWITCHES, OrchestratorIntegrationConfig
 from quantum_trader.policy.profiles import ActiveProfile, get_active_profile
@@ -302,7 +302,7 @@ def _beside(given: Any, file: Path) -> Any:
 def _with_paths(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
     """One model's *entry* with the paths of its files in *folder*; an absolute path stays as it is."""
     entry, model, params = {**entry}, str(entry.get("model")), entry.get("params")
-    if ".py:" in model or Path(model).suffix.lower() in SCORE_FILES:
+    if ".py:" in model or Path(model).suffix.lower() in (".py", *SCORE_FILES):
         entry["model"] = str(folder / model)
     if model == "ScoreFile" and isinstance(params, dict) and isinstance(params.get("file"), str):
         entry["params"] = {**params, "file": str(folder / params["file"])}
@@ -323,9 +323,10 @@ def _models(given: Any, source: str) -> tuple[ModelSettings, ...]:
             if key not in known:
                 raise ConfigError(f"{source}: models[{number}]: {unknown_key(key, known)}")
         try:
-            made.append(msgspec.convert(entry, ModelSettings, strict=True))
+            one = msgspec.convert(entry, ModelSettings, strict=True)
         except msgspec.ValidationError as error:
             raise ConfigError(f"{source}: models[{number}]: {error}") from None
+        made.append(msgspec.structs.replace(one, model=with_class(one.model)))
     try:
         made = list(expanded(made))
     except ConfigError as error:

@@ -107,6 +107,43 @@ def expanded(settings: Sequence[ModelSettings]) -> tuple[ModelSettings, ...]:
     return tuple(made)
 
 
+def classes_in(file: Path) -> list[tuple[str, str]]:
+    """The model classes that *file* defines, by their bases' names, with their docstrings; its code is not run.
+
+    Raises OSError or SyntaxError where it cannot be read.
+    """
+    known, found = {"Model", "FrameModel"}, []
+    for node in ast.parse(file.read_bytes()).body:
+        bases = {ast.unparse(base).rpartition(".")[2] for base in getattr(node, "bases", ())}
+        if isinstance(node, ast.ClassDef) and bases & known:
+            known.add(node.name)
+            found.append((node.name, ast.get_docstring(node) or ""))
+    return found
+
+
+def with_class(text: str) -> str:
+    """FILE.py as FILE.py:Class where it has one model class; any other *text* as it is.
+
+    Raises ConfigError with the classes where the file has several, or none.
+    """
+    if not text.endswith(".py"):
+        return text
+    file = _find(Path(text), None)
+    try:
+        names = [name for name, _ in classes_in(file)]
+    except OSError as error:
+        raise ConfigError(f"--model {text}: cannot be read ({error.strerror})") from None
+    except (SyntaxError, ValueError) as error:
+        raise ConfigError(f"--model {text}: {_at(error, file)}{type(error).__name__}: {error}") from None
+    if len(names) == 1:
+        return f"{text}:{names[0]}"
+    if not names:
+        raise ConfigError(
+            f"--model {text!r}: {file.name} has no model class; `quantum-trader model new NAME` writes one"
+        )
+    raise ConfigError(f"--model {text!r}: name the class too, as {text}:{names[0]}; it has {', '.join(names)}")
+
+
 def prior_of(settings: ModelSettings) -> tuple[float, float]:
     """Mean and deviation of the prior of a model: as stated, or by where it comes from."""
     if settings.prior is not None:
@@ -166,6 +203,8 @@ def _class_of(
     if Path(text).suffix.lower() in SCORE_FILES:
         return ScoreFile, None, _module_source(ScoreFile)
     path, colon, name = text.rpartition(":")
+    if text.endswith(".py"):
+        return _class_of(with_class(str(_find(Path(text), folder))), folder, fresh)
     if not colon or not path.endswith(".py"):
         if text in BUILT_IN:
             kind = BUILT_IN[text]
@@ -174,8 +213,11 @@ def _class_of(
         begun = [one for one in names if text and one.startswith(text)]
         near = begun or difflib.get_close_matches(text, names, n=1)
         hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-        if text.endswith(".py"):
-            hint = f"; name the class too, as {text}:MyModel"
+        if Path(text).suffix and not near:
+            raise ConfigError(
+                f"--model {text!r}: is no file of a model; name FILE.py:Class, or scores in a "
+                f"{' or '.join(SCORE_FILES)} file (save a spreadsheet as .csv)"
+            )
         raise ConfigError(f"--model {text!r}: is no built-in model ({', '.join(names)}){hint}")
     file = _find(Path(path), folder)
     source = file.read_bytes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 import keyword
 import re
@@ -131,18 +130,13 @@ def list_command(as_json: JsonOption = False) -> None:
 
 
 def _classes(path: Path) -> list[tuple[str, str]]:
-    """The model classes that a file defines, by their names alone, with the first line of their docstrings."""
+    """The model classes that a file defines, with the first line of their docstrings; none where it is unreadable."""
+    from quantum_trader.models.loading import classes_in
+
     try:
-        tree = ast.parse(path.read_text("utf-8"))
+        return [(name, _first_line(about)) for name, about in classes_in(path)]
     except (OSError, SyntaxError, ValueError):
         return []
-    known, found = set(_FORMS), []
-    for node in tree.body:
-        bases = {ast.unparse(base).rpartition(".")[2] for base in getattr(node, "bases", ())}
-        if isinstance(node, ast.ClassDef) and bases & known:
-            known.add(node.name)
-            found.append((node.name, _first_line(ast.get_docstring(node))))
-    return found
 
 
 @app.command("show")
@@ -297,9 +291,9 @@ def _show_progress(name: str, done: int, total: int) -> None:
 
 def _settings_of(model: str) -> tuple[ModelSettings, ...]:
     """The settings of a model by its name, or of each of a set; ConfigError where it is no class behind the port."""
-    from quantum_trader.models.loading import ModelSettings, expanded
+    from quantum_trader.models.loading import ModelSettings, expanded, with_class
 
-    settings = ModelSettings(model=model)
+    settings = ModelSettings(model=with_class(model))
     _refuse_compiled(settings)
     return expanded([settings])
 
