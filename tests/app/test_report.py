@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import msgspec
 import pytest
 from rich.console import Console
-from tests.app.sample import STATS, facts
+from tests.app.sample import START_NS, STATS, facts
 
 from quantum_trader.app.report.data import build_report
-from quantum_trader.app.report.html import html_report, worth_of_blocking
+from quantum_trader.app.report.html import NO_SHADOWS, html_report, worth_of_blocking
 from quantum_trader.app.report.tables import print_report
+from quantum_trader.app.runs.model_state import ModelLine, ModelsState
+from quantum_trader.models.forecasts import Lack
 
 VOID = {"meta", "line", "rect", "polyline", "polygon", "br", "img", "link"}
 
@@ -110,7 +113,56 @@ def test_a_run_without_policy_trades_or_days_still_has_a_report() -> None:
     print_report(report, console)
 
     assert read(html_report(report)).open == []
-    assert "No trades were closed" in console.export_text()
+    said = " ".join(console.export_text().split())
+    assert "No trade was closed: no order of the 2,400 signals was filled. Another range" in said
+    assert "none was closed" in said
+
+
+QUIET = ModelsState(
+    models=(ModelLine(name="Mine", symbols=("BTCUSDT",)),), silent_since_ns=START_NS,
+    silence="the score is between -0.5 and 0.5",
+)
+
+
+def test_a_report_without_trades_says_why_and_what_would_change_it() -> None:
+    """In JSON, terminal and page; no empty table, no unknown figure, and since when there has been no signal."""
+    none = msgspec.structs.replace(facts(days=30, trades=0), halts=(), positions=(), signals=0, intents=0,
+                                   refusals={}, evidence=(), models_at_end=QUIET)
+    report = build_report(none, STATS)
+    console = Console(record=True, width=100)
+    print_report(report, console)
+    said, page = " ".join(console.export_text().split()), html_report(report)
+
+    assert report["no_trades"].startswith(
+        "No trade was closed, since there was no signal: the score is between -0.5 and 0.5. Another range (--from, "
+    )
+    assert report["signals"]["silence"] == (
+        "No signal since the start (2017-10-01T00:00Z): the score is between -0.5 and 0.5."
+    )
+    for sentence in (report["no_trades"], report["signals"]["silence"], NO_SHADOWS):
+        assert sentence in said
+        assert sentence in page
+    for unknown in ("– won", "profit factor –", "nan", "Not traded because", "would have blocked 0", "Trades by"):
+        assert unknown not in said
+        assert unknown not in page
+
+
+@pytest.mark.parametrize(("changes", "says"), [
+    ({"refusals": {"LOW_CONFIDENCE": 9, "COST": 1}},
+     "of 12 signals 9 were not traded for this reason: confidence below the threshold. A lower threshold"),
+    ({"positions": facts().positions}, "1 position opened, and open at the end"),
+    ({"signals": 0, "models_at_end": msgspec.structs.replace(QUIET, models=(ModelLine(
+        name="Mine", symbols=("BTCUSDT",),
+        lacks=(Lack(model="Mine", symbol="BTCUSDT", bars=3, needed=60, interval="1d"),),
+    ),))}, "More bars would change it (Mine: 3 of 60 days)"),
+])
+def test_what_kept_a_run_from_trading_is_named(changes: dict[str, Any], says: str) -> None:
+    """The most frequent reason, the positions that are open, or the bars that are missing."""
+    plain: dict[str, Any] = {"positions": (), "signals": 12, "refusals": {}}
+    run = msgspec.structs.replace(facts(days=5, trades=0), **{**plain, **changes})
+
+    assert says in build_report(run, STATS)["no_trades"]
+    assert build_report(facts(), STATS)["no_trades"] == ""
 
 
 def test_the_terminal_report_fits_a_hundred_columns() -> None:

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from quantum_trader.app.report.models import models_section
+from quantum_trader.app.report.no_trades import silence_sentence, why_no_trades
 from quantum_trader.app.report.trade_charts import chart_trades, price_lines
 from quantum_trader.app.runs.results import DrawdownFacts, FloatArray, IntArray, RunFacts, RunStats
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, from_ns, iso
@@ -49,6 +50,7 @@ def build_report(facts: RunFacts, stats: RunStats, ungated: RunFacts | None = No
         "trades": trade_statistics(facts.trades),
         "costs": costs(facts),
         "signals": signal_road(facts),
+        "no_trades": why_no_trades(facts),
         "models": models_section(facts, ungated, _side),
         "policy": policy_section(facts),
         "tables": tables(facts),
@@ -219,10 +221,11 @@ def costs(facts: RunFacts) -> dict[str, Any]:
 
 
 def signal_road(facts: RunFacts) -> dict[str, Any]:
-    """Counts of signals, of orders attempted, and of refusals by reason."""
+    """Counts of signals, of orders attempted and of refusals by reason; since when there is no signal at the end."""
     return {
         "signals": facts.signals, "intents": facts.intents, "refused": sum(facts.refusals.values()),
         "refusals": dict(sorted(facts.refusals.items(), key=lambda item: (-item[1], item[0]))),
+        "silence": silence_sentence(facts.models_at_end),
     }
 
 

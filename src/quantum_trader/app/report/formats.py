@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from quantum_trader.app.report.words import policy_words, words
 
 __all__ = [
     "UNKNOWN", "count", "day", "interval", "money", "multiple", "percent", "policy_words", "price", "ratio", "share",
-    "signed_money", "words",
+    "signed_money", "trades_words", "words",
 ]
 
 UNKNOWN: Final = "–"
@@ -37,6 +37,14 @@ def share(value: float | None, digits: int = 1) -> str:
 def multiple(value: float | None) -> str:
     """A multiple of the risk taken, with its sign."""
     return UNKNOWN if value is None else f"{value:+.3f} R"
+
+
+def trades_words(trades: dict[str, Any]) -> str:
+    """What stands beside the number of closed trades, given by :func:`trade_statistics`."""
+    if not trades["count"]:
+        return "none was closed"
+    factor = f"profit factor {ratio(trades['profit_factor'])}"
+    return f"{share(trades['win_rate'])} won, {factor}, {multiple(trades['avg_r'])} each"
 
 
 def ratio(value: float | None) -> str:

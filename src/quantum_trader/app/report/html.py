@@ -35,6 +35,10 @@ INTERVAL_NOTE: Final = (  # under the results of blocked signals, and under the 
     "would have blocked, so all together can be decided where each by itself is not."
 )
 
+NO_SHADOWS: Final = (
+    "No shadow trade (a paper copy of every signal) has ended, so there is nothing to judge the policy by."
+)
+
 Row = dict[str, Any]
 Column = tuple[str, Callable[[Row], str], bool]  # heading, cell, whether its sign is coloured
 
@@ -127,10 +131,12 @@ def _cards(report: Row) -> str:
         card("Return", fmt.percent(summary["return_pct"]), f"{fmt.money(summary['end_equity'])} USDT", True),
         card("Buy and hold", fmt.percent(hold["return_pct"]), f"drawdown {fmt.percent(hold['max_drawdown_pct'])}",
               True),
-        card("Sharpe (daily, a year)", fmt.ratio(summary["sharpe"]), doubt),
+        card("Sharpe (daily, a year)", fmt.ratio(summary["sharpe"]), doubt if summary["sharpe"] is not None
+             else "equity moved on too few days"),
         card("Deepest drawdown", fmt.percent(summary["max_drawdown_pct"]), _span(summary), True),
         card("Trades", fmt.count(trades["count"]),
-              f"{fmt.share(trades['win_rate'])} won, {fmt.multiple(trades['avg_r'])} each"),
+              f"{fmt.share(trades['win_rate'])} won, {fmt.multiple(trades['avg_r'])} each" if trades["count"]
+              else "none was closed"),
         card("Fees and slippage", fmt.money(costs["fees"] + costs["slippage"]),
               f"funding {fmt.signed_money(costs['funding'])} USDT"),
     )) + "</div>"
@@ -204,12 +210,13 @@ def _models(report: Row) -> str:
         ("won", lambda row: fmt.share(row["trades"]["win_rate"]), False),
         ("average", lambda row: fmt.multiple(row["trades"]["avg_r"]), True),
     ))
+    traded = found["side_by_side"][0]["trades"]["count"]
     reasons = html_table(found["missed"], (
         ("Why trades of the ungated run were not made", lambda row: words(row["reason"]), False),
         ("trades", lambda row: fmt.count(row["trades"]), False),
         ("sum", lambda row: fmt.multiple(row["sum_r"]), True),
         ("net USDT, ungated", lambda row: fmt.signed_money(row["net"]), True),
-    ), "All of them were made.")
+    ), "All of them were made." if traded else "Ungated there was no trade either.")
     return section("Models", models, beside, reasons, note=note)
 
 
@@ -242,6 +249,7 @@ def _policy(report: Row) -> str:
     policy = report["policy"]
     if policy is None:
         return section("Policy", note="This run had no policy.")
+    worth = worth_of_blocking(policy["blocked"])
     rows = [
         {"what": "would have blocked", **policy["blocked"]}, {"what": "would have allowed", **policy["allowed"]}
     ]
@@ -253,11 +261,13 @@ def _policy(report: Row) -> str:
         ("average", lambda row: fmt.multiple(row["mean_r"]), True),
         ("interval of the average", lambda row: fmt.interval(row["low_r"], row["high_r"]), False),
     ))
+    if not policy["blocked"]["count"] and not policy["allowed"]["count"]:
+        table, worth = f"<p>{escape(NO_SHADOWS)}</p>", ""
     fired = list(policy["rules"].items())[:_MAX_BARS]
     rules = _bars("Rules that fired", [(rule, float(found), fmt.count(found)) for rule, found in fired])
     return section(
         "Signals the policy would have blocked, and their result", table,
-        f"<p>{escape(policy['shadow_statement'])} {escape(worth_of_blocking(policy['blocked']))}</p>",
+        f"<p>{escape(policy['shadow_statement'])} {escape(worth)}</p>",
         f"<p>No new trades permitted {fmt.share(policy['blocked_share'])} of the time, risk reduced "
         f"{fmt.share(policy['reduced_share'])}; {fmt.count(policy['updates'])} evaluations, "
         f"{fmt.count(policy['changes'])} changes. Evaluations in which each rule fired:</p>", rules,
@@ -271,7 +281,7 @@ def worth_of_blocking(blocked: Row) -> str:
 
 def _evidence(report: Row) -> str:
     rows = report["policy"]["evidence"] if report["policy"] is not None else []
-    if not rows:
+    if not any(row["shadows"] for row in rows):
         return ""
     return section("Evidence per switch", html_table(rows, (
         ("Switch", lambda row: fmt.words(row["switch"]), False),
@@ -291,10 +301,13 @@ def signals_section(report: Row) -> str:
     road = report["signals"]
     refusals = list(road["refusals"].items())[:_MAX_BARS]
     rows = [(fmt.words(reason), float(found), fmt.count(found)) for reason, found in refusals]
+    silence = f"<p>{escape(road['silence'])}</p>" if road.get("silence") else ""
+    note = f"{fmt.count(road['signals'])} signals, {fmt.count(road['intents'])} orders attempted"
+    if not rows:
+        return section("What happened to the signals", silence, note=f"{note}.")
     return section(
-        "What happened to the signals", _bars("Signals not traded, by reason", rows),
-        note=f"{fmt.count(road['signals'])} signals, {fmt.count(road['intents'])} orders attempted, "
-        f"{fmt.count(road['refused'])} signals not traded, by reason:",
+        "What happened to the signals", _bars("Signals not traded, by reason", rows), silence,
+        note=f"{note}, {fmt.count(road['refused'])} signals not traded, by reason:",
     )
 
 
@@ -348,6 +361,8 @@ def trades_on_prices(report: Row) -> str:
 def results_section(report: Row) -> str:
     """The distribution of the results in R."""
     trades, bins = report["trades"], report["tables"]["r_histogram"]
+    if not trades["count"]:
+        return section("Results in R", note=report.get("no_trades") or "No trade was closed.")
     note = (
         f"{fmt.count(trades['count'])} trades after fees and funding: {fmt.share(trades['win_rate'])} won, "
         f"profit factor {fmt.ratio(trades['profit_factor'])}, average {fmt.multiple(trades['avg_r'])}, median "
@@ -377,6 +392,8 @@ def trade_columns(name: str) -> tuple[Column, ...]:
 
 def _groups(report: Row) -> str:
     tables = report["tables"]
+    if not report["trades"]["count"]:
+        return ""
     sources = tables.get("per_source", ())
     by_source = section("Results by source", html_table(sources, trade_columns("Source"))) if len(sources) > 1 else ""
     return by_source + "".join(

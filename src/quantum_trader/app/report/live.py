@@ -30,6 +30,7 @@ from quantum_trader.app.report.html import (
     trade_columns,
     trades_on_prices,
 )
+from quantum_trader.app.report.no_trades import silence_sentence
 from quantum_trader.app.report.trade_charts import chart_trades, price_lines
 from quantum_trader.app.report.trades import RECORDS, SourcedTrade, recorded_closes, recorded_trades
 from quantum_trader.app.runs.live_history import history_of
@@ -60,7 +61,7 @@ def build_live_report(state: Path, now_ns: int) -> Row:
     return {
         "kind": KIND, "status": msgspec.to_builtins(status), "data": _data(folder, status),
         "trades": trade_statistics(closed), "tables": _tables(trades), "costs": _costs(saved),
-        "positions": _positions(status, saved), "halts": _halts(status, saved), "signals": _signals(saved),
+        "positions": _positions(status, saved), "halts": _halts(status, saved), "signals": _signals(status, saved),
         "curves": _curves(status, saved), "closed_trades": msgspec.to_builtins(chart_trades(closed)),
         "prices": price_lines(recorded_closes(state, shown)) if shown else {},
     }
@@ -134,12 +135,12 @@ def _halts(status: FolderStatus, saved: dict[str, Any]) -> list[Row]:
     ]
 
 
-def _signals(saved: dict[str, Any]) -> Row:
+def _signals(status: FolderStatus, saved: dict[str, Any]) -> Row:
     tally = saved.get("engine", {}).get("tally", {})
     refusals = dict(sorted(tally.get("refusals", {}).items(), key=lambda item: (-item[1], item[0])))
     return {
         "signals": tally.get("signals", 0), "intents": tally.get("intents", 0),
-        "refused": sum(refusals.values()), "refusals": refusals,
+        "refused": sum(refusals.values()), "refusals": refusals, "silence": silence_sentence(status.models),
     }
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quantum_trader.app.report import formats as fmt
-from quantum_trader.app.report.html import INTERVAL_NOTE, Row, worth_of_blocking
+from quantum_trader.app.report.html import INTERVAL_NOTE, NO_SHADOWS, Row, worth_of_blocking
 from quantum_trader.app.report.models import models_view
 
 _MOST_ROWS: Final = 8
@@ -65,20 +65,15 @@ def _headline(report: Row) -> Panel:
 
 def _result(report: Row) -> Table:
     summary, hold, trades, costs = report["summary"], report["benchmark"], report["trades"], report["costs"]
-    low, high = summary["sharpe_low"], summary["sharpe_high"]
-    doubt = f"95 %: {low:.2f} to {high:.2f}" if low is not None else "too few days for an interval"
+    yearly = f"; a year {fmt.percent(summary['cagr_pct'])}" if summary["cagr_pct"] is not None else ""
     rows: list[tuple[str, str | Text, str]] = [
         ("Return", coloured(fmt.percent(summary["return_pct"])),
-         f"{fmt.money(summary['start_equity'])} to {fmt.money(summary['end_equity'])} USDT; a year "
-         f"{fmt.percent(summary['cagr_pct'])}"),
+         f"{fmt.money(summary['start_equity'])} to {fmt.money(summary['end_equity'])} USDT{yearly}"),
         ("Buy and hold", coloured(fmt.percent(hold["return_pct"])),
          f"equal parts, unleveraged, no costs; drawdown {fmt.percent(hold['max_drawdown_pct'])}"),
-        ("Sharpe", fmt.ratio(summary["sharpe"]), f"daily returns, 365 days a year; {doubt}"),
-        ("Sortino", fmt.ratio(summary["sortino"]), f"volatility {fmt.percent(summary['volatility_pct'])[1:]} a year"),
+        *_risk_rows(summary),
         ("Deepest drawdown", coloured(fmt.percent(summary["max_drawdown_pct"])), _span(summary)),
-        ("Trades", fmt.count(trades["count"]),
-         f"{fmt.share(trades['win_rate'])} won, profit factor {fmt.ratio(trades['profit_factor'])}, "
-         f"{fmt.multiple(trades['avg_r'])} each"),
+        ("Trades", fmt.count(trades["count"]), fmt.trades_words(trades)),
         ("Fees", fmt.money(costs["fees"]), f"spread and slippage {fmt.money(costs['slippage'])} inside the prices"),
         ("Funding", coloured(fmt.signed_money(costs["funding"])), costs["funding_statement"]),
         ("Before costs", coloured(fmt.signed_money(costs["profit_before_costs"])),
@@ -91,6 +86,18 @@ def _result(report: Row) -> Table:
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _risk_rows(summary: Row) -> list[tuple[str, str | Text, str]]:
+    """Sharpe and Sortino ratio; nothing where too few days, or an equity that never moved, give none."""
+    if summary["sharpe"] is None:
+        return []
+    low, high = summary["sharpe_low"], summary["sharpe_high"]
+    doubt = f"95 %: {low:.2f} to {high:.2f}" if low is not None else "too few days for an interval"
+    return [
+        ("Sharpe", fmt.ratio(summary["sharpe"]), f"daily returns, 365 days a year; {doubt}"),
+        ("Sortino", fmt.ratio(summary["sortino"]), f"volatility {fmt.percent(summary['volatility_pct'])[1:]} a year"),
+    ]
 
 
 def _span(summary: Row) -> str:
@@ -118,7 +125,7 @@ def _trade_groups(report: Row) -> RenderableType:
             )
             for row in tables[key][:_MOST_ROWS]
         ]))
-    return Group(*parts) if parts else Text("\nNo trades were closed.\n")
+    return Group(*parts) if parts else Text(f"\n{report['no_trades']}")
 
 
 def _refusals(report: Row) -> RenderableType:
@@ -127,9 +134,12 @@ def _refusals(report: Row) -> RenderableType:
         f"What happened to the signals: {fmt.count(road['signals'])} signals, {fmt.count(road['intents'])} orders "
         "attempted"
     )
+    silence = [Text(road["silence"])] if road["silence"] else []
     rows = list(road["refusals"].items())[:_MOST_ROWS]
+    if not rows:
+        return Group(Text(), Text(title, style="bold"), *silence)
     cells = [(fmt.words(reason), fmt.count(found)) for reason, found in rows]
-    return _table(title, ("Not traded because", "count"), cells)
+    return Group(_table(title, ("Not traded because", "count"), cells), *silence)
 
 
 def _policy(report: Row) -> list[RenderableType]:
@@ -144,16 +154,14 @@ def _policy(report: Row) -> list[RenderableType]:
         for words, group in (("would have blocked", policy["blocked"]), ("would have allowed", policy["allowed"]))
     ]
     found: list[RenderableType] = [
-        _table("Signals the policy would have blocked, by their shadow trades (a paper copy of every signal)",
-               ("The policy", "closed", "won", "sum", "average", "interval of the average"), rows),
-        Text(f"\n{worth_of_blocking(policy['blocked'])}"),
+        *_shadows(policy, rows),
         Text(
             f"No new trades permitted {fmt.share(policy['blocked_share'])} of the time, risk reduced "
             f"{fmt.share(policy['reduced_share'])}; {fmt.count(policy['updates'])} evaluations, "
             f"{fmt.count(policy['changes'])} changes."
         ),
     ]
-    evidence = [
+    evidence = [] if not any(row["shadows"] for row in policy["evidence"]) else [
         (
             fmt.words(row["switch"]), "yes" if row["enforced"] else "no", fmt.count(row["changed"]),
             fmt.count(row["shadows"]), fmt.multiple(row["mean_r"]), fmt.interval(row["low_r"], row["high_r"]),
@@ -168,6 +176,15 @@ def _policy(report: Row) -> list[RenderableType]:
         ))
         found.append(Text(f"\n{INTERVAL_NOTE}", style="dim"))
     return found
+
+
+def _shadows(policy: Row, rows: list[tuple[str | Text, ...]]) -> list[RenderableType]:
+    """The table of the shadow trades, and whether blocking helped; one line where there are none."""
+    title = "Signals the policy would have blocked, by their shadow trades (a paper copy of every signal)"
+    if not policy["blocked"]["count"] and not policy["allowed"]["count"]:
+        return [Text(f"\n{NO_SHADOWS}\n")]
+    columns = ("The policy", "closed", "won", "sum", "average", "interval of the average")
+    return [_table(title, columns, rows), Text(f"\n{worth_of_blocking(policy['blocked'])}")]
 
 
 def _rest(report: Row) -> list[RenderableType]:

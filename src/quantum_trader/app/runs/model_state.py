@@ -162,16 +162,20 @@ def lacks_of(state: ModelsState) -> str:
     return lack_words(lacks, {line.name: len(line.symbols) for line in state.models})
 
 
+def silence_words(state: ModelsState) -> str:
+    """Since when there has been no signal, and why, as "since the start (2018-06-01T00:00Z): warming up"."""
+    when = f"{iso(state.silent_since_ns)[:16]}Z"
+    since = f"since {when}" if state.last_signal_ns else f"since the start ({when})"
+    return f"{since if state.silent_since_ns else 'yet'}: {state.silence}"
+
+
 def models_lines(state: ModelsState) -> list[str]:
     """The models of a session as lines of text: what they lack, and since when there has been no signal."""
     lacks = lacks_of(state)
     names = ", ".join(line.name for line in state.models)
     lines = [f"models       {f'still lacking: {lacks}' if lacks else f'{names}: warm'}"]
     if state.silence:
-        when = f"{iso(state.silent_since_ns)[:16]}Z"
-        since = f"since {when}" if state.last_signal_ns else f"since the start ({when})"
-        since = since if state.silent_since_ns else "yet"
-        lines.append(f"signals      none {since}: {state.silence}")
+        lines.append(f"signals      none {silence_words(state)}")
     elif state.last_signal_ns:
         lines.append(f"signals      the last {iso(state.last_signal_ns)[:16]}Z")
     return lines

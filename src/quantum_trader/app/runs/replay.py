@@ -508,7 +508,7 @@ def facts_of(session: Run) -> RunFacts:
         halts=tuple(HaltRow(**msgspec.structs.asdict(halt)) for halt in tally.halts), positions=_positions(engine),
         shares=TimeShares(regime=_shares(tally.regimes), governor=_shares(tally.governor)), records=dict(tally.topics),
         notes=(*_notes(session), f"records hash {engine.records.recorder.digest}", *recording.notes),
-        models=model_facts(engine),
+        models=model_facts(engine), models_at_end=models_state(engine, recording.start_ns),
     )
 
 

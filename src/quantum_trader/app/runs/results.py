@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from quantum_trader.app.runs.intent_file import IntentFile
 from quantum_trader.app.runs.model_facts import ModelFacts
+from quantum_trader.app.runs.model_state import ModelsState
 from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.live.bus import Bus
 
@@ -242,6 +243,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     records: dict[str, int] = {}  # topic -> records written
     notes: tuple[str, ...] = ()  # anything else a reader must know
     models: ModelFacts | None = None  # None: the intraday ensemble gave the signals
+    models_at_end: ModelsState | None = None  # what they lack, and since when there has been no signal
 
 
 class RunStats(msgspec.Struct, frozen=True, kw_only=True):
