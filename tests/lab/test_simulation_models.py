@@ -134,6 +134,15 @@ def test_a_model_that_cannot_be_loaded_is_refused_before_the_first_day(model: st
     assert text in str(result.exception)
 
 
+def test_a_model_that_has_not_passed_the_check_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `run` does, on standard error, before the first day."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    done = CliRunner().invoke(app, ["--seeds", "1", "--model", REVERSAL.model, "--json"])
+
+    assert f"warning: {REVERSAL.shown} has not passed the look-ahead check" in done.stderr
+    assert done.stdout.startswith("{")
+
+
 def test_the_exchange_answers_longer_bars_made_of_the_base_bars() -> None:
     """Those of before the day and those of the day; complete ones alone; other intervals are refused."""
     hour = 2 * BAR_NS

@@ -185,6 +185,7 @@ def test_the_command_names_the_parameters_everywhere(file: Path, tmp_path: Path)
         "--chart", str(page), "--out", str(rows),
     )
     assert done.exit_code == 0, done.exception
+    assert "warning: Trend has not passed the look-ahead check" in done.output
     assert "signals of Trend" in done.output
     assert "SAFE Trend.bars=18" in done.output
     assert "Sharpe by Trend.bars" in " ".join(done.output.split())

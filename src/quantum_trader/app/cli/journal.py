@@ -77,10 +77,10 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
 
 def _fits(names: list[str], texts: list[list[str]], width: int) -> bool:
     """Whether a table of *width* characters leaves each column its own width, or enough to read it wrapped."""
-    least = [
-        min(_READABLE, max([len(name), *(len(row[number]) for row in texts)])) for number, name in enumerate(names)
-    ]
-    return sum(least) + _FRAME * len(names) + 1 <= width
+    needed = _FRAME * len(names) + 1
+    for number, name in enumerate(names):
+        needed += min(_READABLE, max([len(name), *(len(row[number]) for row in texts)]))
+    return needed <= width
 
 
 def _blocks(names: list[str], texts: list[list[str]], width: int) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -13,6 +13,7 @@ from quantum_trader.domain.symbols import listed_symbols
 
 if TYPE_CHECKING:
     from quantum_trader.app.settings import LoadedSettings
+    from quantum_trader.models.loading import ModelSettings
 
 INTERRUPTED: Final = 130  # exit code after Ctrl-C
 OFF: Final = "off"
@@ -108,6 +109,16 @@ def policy_flags(
 def model_flags(models: list[str] | None) -> dict[str, tuple[Any, str]]:
     """The dotted key that ``--model`` sets; empty without it."""
     return {"models": (tuple({"model": name} for name in models), "--model")} if models else {}
+
+
+def warn_unchecked(models: Sequence[ModelSettings]) -> None:
+    """Write a line to standard error for each of *models* that has not passed the look-ahead check."""
+    if models:
+        from quantum_trader.app.runs.model_check import unchecked_notes
+        from quantum_trader.models.loading import load_models
+
+        for note in unchecked_notes(load_models(models)):
+            typer.echo(f"warning: {note}", err=True)
 
 
 def shared_flags(  # the command's own parameters, by the keys they set

@@ -33,6 +33,7 @@ from quantum_trader.app.cli.options import (
     policy_flags,
     settings_from,
     shared_flags,
+    warn_unchecked,
 )
 from quantum_trader.domain.errors import ConfigError, StateError
 
@@ -115,16 +116,6 @@ def run_command(
     _run(loaded.settings, options, report, pace, as_json, venue == "local")
 
 
-def _warn_unchecked(settings: RunSettings) -> None:
-    """One line on standard error for each model that has not passed the look-ahead check."""
-    if settings.models:
-        from quantum_trader.app.runs.model_check import unchecked_notes
-        from quantum_trader.models.loading import load_models
-
-        for note in unchecked_notes(load_models(settings.models)):
-            typer.echo(f"warning: {note}", err=True)
-
-
 def _run(
     settings: RunSettings, options: RunOptions, report: Path | None, pace: Pace | None, as_json: bool,
     local: bool = False,
@@ -136,7 +127,7 @@ def _run(
     from quantum_trader.app.report.html import html_report
     from quantum_trader.app.report.tables import PIPE_WIDTH, print_report
 
-    _warn_unchecked(settings)
+    warn_unchecked(settings.models)
     started, state = time.perf_counter(), options.state_dir
     result = _watched(settings, options, pace, Console(stderr=True), local)
     if state is not None:

@@ -13,7 +13,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from quantum_trader.app.cli.options import INTERRUPTED, JsonOption, ModelOption, model_flags, settings_from
+from quantum_trader.app.cli.options import (
+    INTERRUPTED,
+    JsonOption,
+    ModelOption,
+    model_flags,
+    settings_from,
+    warn_unchecked,
+)
 
 if TYPE_CHECKING:
     from quantum_trader.lab.simulation.campaign import Totals
@@ -112,6 +119,7 @@ def _models(named: list[str] | None) -> Sequence[ModelSettings]:
 
     models = settings_from(None, model_flags(named)).settings.models
     check_models(models)
+    warn_unchecked(models)
     return models
 
 

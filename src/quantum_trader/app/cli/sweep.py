@@ -39,6 +39,7 @@ from quantum_trader.app.cli.options import (
     policy_flags,
     settings_from,
     shared_flags,
+    warn_unchecked,
 )
 from quantum_trader.app.report.words import policy_words
 from quantum_trader.domain.clock import from_ns
@@ -118,6 +119,7 @@ def sweep_command(
     wanted = _policy(policy, no_policy, mode, config)
     flags = shared_flags(data, bars, symbols, first, last, names[0] if names else None, equity, wanted)
     settings = settings_from(config, flags | model_flags(model)).settings
+    warn_unchecked(settings.models)
     keys = model_keys(settings.models)
     axes = [parse_axis(text, keys) for text in grid or ()]
     made = settings_of(names, axes, settings.policy.profile_directory or None, settings.models)

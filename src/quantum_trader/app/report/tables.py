@@ -178,7 +178,7 @@ def _policy(report: Row) -> list[RenderableType]:
     return found
 
 
-def _shadows(policy: Row, rows: list[tuple[str | Text, ...]]) -> list[RenderableType]:
+def _shadows(policy: Row, rows: Sequence[Sequence[str | Text]]) -> list[RenderableType]:
     """The table of the shadow trades, and whether blocking helped; one line where there are none."""
     title = "Signals the policy would have blocked, by their shadow trades (a paper copy of every signal)"
     if not policy["blocked"]["count"] and not policy["allowed"]["count"]:
