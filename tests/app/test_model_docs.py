@@ -65,6 +65,24 @@ def test_the_first_model_of_the_page_is_the_one_that_the_command_writes(folder: 
         assert part in FIRST
 
 
+def test_a_changed_file_is_refused_as_the_page_says_and_runs_in_a_new_folder(folder: Path) -> None:
+    """The page names both ways out of a folder with open positions; a replay takes another folder."""
+    invoked(commands(FIRST)[0])
+    words = ["run", "--exit", "--model", "my_trend.py:MyTrend", "--from", "2018-01-15", "--to", "2018-01-20"]
+    assert CliRunner().invoke(app, [*words, "--state", "my-run"]).exit_code == 0
+    path = folder / "my_trend.py"
+    path.write_text(path.read_text() + "# changed\n")
+    refused = CliRunner().invoke(app, [*words, "--state", "my-run"])
+
+    assert refused.exit_code != 0
+    assert "the file of MyTrend has changed since" in refused.stderr
+    assert CliRunner().invoke(app, [*words, "--state", "my-second-run"]).exit_code == 0
+    ways = [line[:3] for line in commands(FIRST) if line[0] in ("flatten", "resume", "live")]
+    assert ways[1:] == [
+        ["flatten", "--state", "my-run"], ["live", "--state", "my-second-run"], ["resume", "--state", "my-second-run"],
+    ]
+
+
 def test_the_classes_and_settings_of_the_page_run(folder: Path) -> None:
     """The class as printed, the column form, and the settings file beside it."""
     panel, columns = blocks(FIRST, "python")

@@ -265,3 +265,4 @@ def test_the_live_command_checks_warms_up_trades_on_and_refuses_a_changed_file(f
     code, out, _ = call(*words, "--plan")
     assert code == 1
     assert "REFUSED      models: Mine is not what the saved state was made with" in out
+    assert "close open positions with `flatten` before that, or the new folder adopts them" in out

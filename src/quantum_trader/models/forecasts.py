@@ -304,7 +304,8 @@ class Forecasts:
         if list(fingerprints) != self.fingerprints:
             raise StateError(
                 f"models: {self.name} is not what the saved state was made with (a file or parameter has changed); "
-                "take the change back, or start a new --state folder"
+                "take the change back, or start a new --state folder: close open positions with `flatten` before that, "
+                "or the new folder adopts them (docs/how-to-first-model.md)"
             )
 
     def load_state(self, state: Mapping[str, Any]) -> None:
