@@ -75,7 +75,7 @@ def test_a_changed_file_is_refused_as_the_page_says_and_runs_in_a_new_folder(fol
     refused = CliRunner().invoke(app, [*words, "--state", "my-run"])
 
     assert refused.exit_code != 0
-    assert "the file of MyTrend has changed since" in refused.stderr
+    assert "the code of MyTrend has changed since" in refused.stderr
     assert CliRunner().invoke(app, [*words, "--state", "my-second-run"]).exit_code == 0
     ways = [line[:3] for line in commands(FIRST) if line[0] in ("flatten", "resume", "live")]
     assert ways[1:] == [

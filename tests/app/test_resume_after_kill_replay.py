@@ -116,7 +116,7 @@ def test_a_refused_resume_names_a_parameter_of_a_model() -> None:
 
 
 @pytest.mark.parametrize(("saved", "now", "expected"), [
-    ({"models": "m1+m2"}, {"models": "m1+m3"}, "the file of Slow has changed since"),
+    ({"models": "m1+m2"}, {"models": "m1+m3"}, "the code of Slow has changed since"),
     ({"data": "d1"}, {"data": "d2"}, "other bars: bars = 10, now 12"),
     ({"intents": "i1"}, {}, "other intents (i1, now none)"),
     ({"settings": "s1"}, {"settings": "s1"}, ""),

@@ -180,7 +180,7 @@ def test_a_changed_file_does_not_continue_a_run(file: Path, tmp_path: Path, monk
     """A state folder belongs to the code it was made with."""
     run(settings(file), RunOptions(state_dir=tmp_path / "state"))
     file.write_text(TREND.replace("- 1.0", "- 1.001"))
-    with pytest.raises(StateError, match="a file or a parameter of them has changed"):
+    with pytest.raises(StateError, match="the code of Trend has changed since .its file"):
         run(settings(file), RunOptions(state_dir=tmp_path / "state"))
 
 

@@ -57,9 +57,9 @@ def why_another_run(
         )
     if other[0] == "models" and _NONE not in (saved.get("models", _NONE), now.get("models", _NONE)):
         return (
-            f"the saved run used other models: the file of {_changed_models(before.models, after.models, names)} has "
-            "changed since, or a file that it imports; take the change back to continue it, or choose another --state "
-            "folder for the changed one"
+            f"the saved run used other models: the code of {_changed_models(before.models, after.models, names)} has "
+            "changed since (its file, one that it imports, or of a built-in model this program); take the change back "
+            "to continue it, or choose another --state folder"
         )
     if other[0] == "data":
         bars = _listed(_changes(before.recording, after.recording, "")) if before.recording else ""
