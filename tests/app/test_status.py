@@ -154,9 +154,16 @@ def test_a_replay_is_called_finished_or_stopped_and_never_dead(tmp_path: Path) -
     folder.save_checkpoint({**(folder.load_checkpoint() or {}), "finished": False})
     folder.close()
     stopped = CliRunner().invoke(app, ["status", "--state", str(tmp_path)])
+    folder = StateDir(tmp_path)
+    saved = folder.load_checkpoint() or {}
+    del saved["finished"]
+    folder.save_checkpoint(saved)
+    folder.close()
+    older = CliRunner().invoke(app, ["status", "--state", str(tmp_path)])
 
     assert "process      finished: every bar is replayed\n" in finished.stdout
     assert "process      stopped before its last bar; the same command continues it\n" in stopped.stdout
+    assert "process      not running\n" in older.stdout, "an older version did not say"
     assert (finished.exit_code, stopped.exit_code) == (0, 0)
 
 

@@ -213,7 +213,7 @@ def _no_view(error: str) -> str:
     if found is None:
         return ""
     near = nearest_view(found[1])
-    return f"there is no view {found[1]!r}{f'; did you mean {near}?' if near else ''}; {LISTED}"
+    return f"there is no view {found[1]!r}{f'; did you mean {near}?' if near else ';'} {LISTED}"
 
 
 class Lake:

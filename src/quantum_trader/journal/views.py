@@ -109,7 +109,7 @@ def event_view(name: str) -> View:
             return view
     near = nearest_view(name)
     raise InputError(
-        f"kind = {name!r}: there is no such view or kind{f'; did you mean {near}?' if near else ''}; {LISTED}: "
+        f"kind = {name!r}: there is no such view or kind{f'; did you mean {near}?' if near else ';'} {LISTED}: "
         + ", ".join(view.name for view in views())
     )
 

@@ -281,13 +281,14 @@ def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
 
 def _process(found: FolderStatus) -> str:
     """Whether the process runs, and whether it opens positions."""
-    from quantum_trader.app.runs.status import BY_HAND, FINISHED, STOPPED
+    from quantum_trader.app.runs.status import BY_HAND, FINISHED, STOPPED, UNFINISHED
 
     if not found.alive:
-        ended = "stopped before its last bar; the same command continues it" if found.kind == "replay" else "dead"
+        ended = "not running" if found.kind == "replay" else "dead"
         return {
             STOPPED: "stopped", BY_HAND: "stopped; flattened at the venue by command",
             FINISHED: "finished: every bar is replayed",
+            UNFINISHED: "stopped before its last bar; the same command continues it",
         }.get(found.stage, ended)
     parts = [f"alive (pid {found.pid})" if found.pid else "alive"]
     if found.stage == "trading" and found.entries_halted:

@@ -37,6 +37,7 @@ STATUS_FILE: Final = "status.json"
 DIRECT_FILE: Final = "direct_actions.jsonl"
 STOPPED: Final = "stopped"  # stage after a graceful stop
 FINISHED: Final = "finished"  # stage of a replay that has reached its last bar
+UNFINISHED: Final = "unfinished"  # stage of a replay that was stopped before it
 BY_HAND: Final = "flattened by hand"  # stage after a command closed everything at the venue
 _SILENT_WRITES: Final = 3.0  # missed status writes after which a live process counts as hanging
 _SILENT_S: Final = 5.0  # and the least time without a status for that
@@ -239,8 +240,8 @@ def folder_status(state_dir: Path, now_ns: int) -> FolderStatus:
     empty = folder is None and known.checkpoint_age_s is None
     if alive and _is_others(known) and not known.unreadable and (folder is not None or empty):
         view["stage"] = "starting"
-    if alive and view["stage"] == FINISHED:
-        view["stage"] = ""  # the folder is being read again
+    if alive and view["stage"] in (FINISHED, UNFINISHED):
+        view["stage"] = ""  # the run goes on
     taken = view.pop("operator_taken")
     pending = tuple(OperatorRequests(state_dir, taken).poll())
     status = FolderStatus(
@@ -355,9 +356,15 @@ def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
         operator_taken=int(saved.get("asked", saved.get("operator_taken", 0))),
         entries_halted=_halted(engine["halts"]["in_force"], level), by_others=tuple(
             OthersLine(ts_ns=ts_ns, text=text) for ts_ns, text in engine["tally"].get("others", ())
-        ), models=saved_models(saved), stage=FINISHED if saved.get("finished") else "",
+        ), models=saved_models(saved), stage=_replay_stage(saved),
     )
     return view
+
+
+def _replay_stage(saved: Mapping[str, Any]) -> str:
+    """How far a replay got; empty for a live session, and where an older version did not say."""
+    known = saved.get("finished")
+    return "" if known is None else FINISHED if known else UNFINISHED
 
 
 def _halted(in_force: Mapping[str, str], level: GovernorLevel) -> str:
