@@ -173,15 +173,28 @@ def oracle(scores: np.ndarray, closes: np.ndarray, prior: tuple[float, float]) -
         side = np.sign(np.where(usable, x[day], 0.0))
         held = (target[day - 1] == side) if day else np.zeros(count, dtype=bool)
         target[day] = np.where(held | (np.abs(x[day]) >= 0.5), side, 0.0)
-    entries = np.cumsum(((target != 0.0) & (np.vstack([np.zeros(count), target[:-1]]) != target)).sum(axis=1))
-    standing = np.cumsum((target != 0.0).sum(axis=1))
-    trips = (np.append(0, entries[:-1]) + 5.0) / (np.append(0, standing[:-1]) + 5.0 * HORIZON_DAYS)
+    usable = ~np.isnan(x) & (np.nan_to_num(vol) > 0.0)
+    symbols_now = usable.sum(axis=1)
+    now_independent = symbols_now / (1.0 + (symbols_now - 1.0) * rho)
+    with np.errstate(all="ignore"):
+        average = np.sqrt(now_independent / YEAR)[:, None] / symbols_now[:, None] / vol
+    least = np.where(target == 0.0, 0.0, np.maximum(np.abs(x) - 0.1, 0.0) * average)
+    most = np.where(target == 0.0, 0.0, (np.abs(x) + 0.1) * average)
+    turned, standing, position = np.zeros(days), np.zeros(days), np.zeros(count)
+    for day in range(days):
+        wanted = np.where(target[day] == 0.0, 0.0, target[day] * np.clip(position * target[day], least[day], most[day]))
+        unit = np.where(np.isnan(average[day]), np.inf, average[day])
+        turned[day], standing[day] = (np.abs(wanted - position) / unit / 2.0).sum(), (np.abs(wanted) / unit).sum()
+        position = wanted
+    turned, standing = np.cumsum(turned), np.cumsum(standing)
+    trips = (np.append(0, turned[:-1]) + 5.0) / (np.append(0, standing[:-1]) + 5.0 * HORIZON_DAYS)
     size = np.abs(x) * vol
     cost = np.broadcast_to((trips * COST_BPS / 1e4)[:, None], size.shape)
     expected, doubt = mean[:, None] * size, error[:, None] * size
     return {
         fc.SCORE: x, fc.TARGET: target, fc.EXPECTED_DAY: expected, fc.ERROR_DAY: doubt, fc.COST_DAY: cost,
         fc.CONFIDENCE: norm.cdf((expected - cost) / doubt), fc.VOL_DAY: vol,
+        fc.LEAST: least, fc.MOST: most,
         fc.PRIOR_SHARE: np.broadcast_to((prior_precision / (prior_precision + data_precision))[:, None], size.shape),
     }
 
@@ -200,4 +213,5 @@ def test_forecasts_are_those_of_the_specification(prior: tuple[float, float], sh
         rows.append(made.out.copy())
     told = np.array(rows)
     for column, wanted in oracle(scores, closes, prior).items():
-        np.testing.assert_allclose(told[:, :, column], wanted, rtol=1e-9, err_msg=fc.FORECAST_COLUMNS[column])
+        name = fc.FORECAST_COLUMNS[column]
+        np.testing.assert_allclose(told[:, :, column], wanted, rtol=1e-9, atol=1e-300, err_msg=name)

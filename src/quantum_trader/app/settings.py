@@ -94,6 +94,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     operator_resume_hours: float = _ENGINE["operator_resume_hours"]  # simulated operator of a replay; 0: never
     trail_step_atr: float = _ENGINE["trail_step_atr"]
     intent_ttl_s: int = _ENGINE["intent_ttl_s"]
+    volatility_target_pct: float = _ENGINE["volatility_target_pct"]  # a year; where risk sizing is not the policy's
     ungated: bool = False  # replay only: every target is traded, to compare; no policy, threshold, limit or governor
 
 

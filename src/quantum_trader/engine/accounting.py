@@ -6,12 +6,6 @@ from quantum_trader.domain.scalar import scalar
 
 
 @scalar
-def entry_after_fill(qty: float, entry: float, fill_qty: float, price: float) -> float:
-    """Average entry price after adding *fill_qty* (> 0) at *price* to a position of *qty* at *entry*."""
-    return (qty * entry + fill_qty * price) / (qty + fill_qty)
-
-
-@scalar
 def realised_pnl(sign: int, entry: float, qty: float, price: float) -> float:
     """Profit, before fees, of closing *qty* of a position of *sign* opened at *entry*."""
     return sign * qty * (price - entry)

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import msgspec
 
+from quantum_trader.domain.average_entry import entry_after_fill
 from quantum_trader.domain.enums import EXIT_CODES, ExitMode, ExitReason, OrderSide, Side
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import ClosedTrade, Fill, FundingPayment
 from quantum_trader.engine.accounting import (
     broken_by_command,
-    entry_after_fill,
     net_pnl,
     percent_of,
     realised_pnl,
@@ -47,6 +47,7 @@ class Plan(msgspec.Struct, kw_only=True):
     model: str
     regime: str
     by_score: bool = False  # left when the model's score no longer wants it
+    volatility_pct: float = 0.0  # of the portfolio a year, for which it was sized; 0.0: by its risk alone
 
     @property
     def exit_name(self) -> str:

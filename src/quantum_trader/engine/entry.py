@@ -7,16 +7,16 @@ into words by the risk room, which alone makes an ``Approved``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from quantum_trader.engine.road import ROAD_APPROVED, gate, planned_stop, size_entry
+from quantum_trader.engine.road import ROAD_APPROVED, entry_stop, size_entry
 from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.risk import account_column
 from quantum_trader.risk.guard import guard_core
 
-_gate = compiled(gate)
-_planned_stop = compiled(planned_stop)
+_entry_stop = compiled(entry_stop)
 _size_entry = compiled(size_entry)
 _guard = compiled(guard_core)
 
@@ -24,7 +24,7 @@ _Row = tuple[float, ...]
 
 
 class EntryRequest(NamedTuple):
-    """What a signal that has passed the gates asks for."""
+    """What a signal that has passed the gates asks for: a new position, or more of one that is held."""
 
     sign: int  # +1 long, -1 short
     price: float
@@ -33,6 +33,10 @@ class EntryRequest(NamedTuple):
     risk_pct: float  # of equity, permitted for the trade
     factor: float  # share of the permitted risk that the symbol's record and the governor leave
     leverage: float  # wanted
+    quantity: float = math.inf  # to hold in all, base units; infinite where the risk alone decides
+    held_qty: float = 0.0  # of the position that is added to
+    held_entry: float = 0.0  # its average entry
+    held_stop: float = 0.0  # its stop
 
 
 class EntryDecision(NamedTuple):
@@ -50,17 +54,17 @@ class EntryDecision(NamedTuple):
 
 @kernel
 def _decide(request, sizes, market, account, limits, tiers):  # type: ignore[no-untyped-def]
-    sign, price, atr, stop_atr, risk_pct, factor, wanted_leverage = request
-    stop = _planned_stop(sign, price, atr, stop_atr)
+    sign, price, atr, stop_atr, risk_pct, factor, wanted_leverage, quantity, held_qty, held_entry, stop = request
+    stop = _entry_stop(sign, price, atr, stop_atr, quantity, (held_qty, held_entry), stop)
     road, wanted, leverage = _size_entry(
         sign, price, stop, account[account_column.EQUITY], risk_pct, factor, int(account[account_column.GOVERNOR]),
-        wanted_leverage, sizes, limits, tiers,
+        wanted_leverage, sizes, limits, tiers, quantity, (held_qty, held_entry),
     )
     if road != ROAD_APPROVED:
         return road, wanted, 0.0, stop, 0, 0.0, 0.0, 0.0
     intent = (
         sign, wanted, price, stop, leverage, sizes[0], sizes[1], sizes[2], market[0], market[1], market[2], market[3],
-        market[4],
+        market[4], held_qty, held_entry,
     )
     guard, qty, observed, limit = _guard(intent, account, limits, tiers)
     return road, wanted, leverage, stop, guard, qty, observed, limit
@@ -72,7 +76,7 @@ def decide_entry(
     """Decide on an opening that the gates let through.
 
     *sizes*: step, least quantity, least notional. *market*: cost in R, age of the data in seconds, expired, symbol
-    allowed, new position (the last five columns of the guard's intent row). *account*, *limits*: rows of the guard.
+    allowed, new position (``guard.market_row``). *account*, *limits*: rows of the guard.
     *tiers* (K, 4) float64: the symbol's leverage table.
     """
     return EntryDecision(*_decide(

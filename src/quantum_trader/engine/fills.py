@@ -15,7 +15,7 @@ from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
 from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.judging import Judging
 from quantum_trader.engine.market import Market
-from quantum_trader.engine.opening import Opening
+from quantum_trader.engine.opening import Opening, Pending
 from quantum_trader.engine.protection import Protection
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.tracing import Tracing
@@ -55,13 +55,27 @@ class Fills:
         if pending is not None and (ticket.settled or ticket.left <= fill.qty * _EPSILON):
             del self._opening.pending[symbol]
         if symbol in books.positions:
-            return self._protection.grown(books.add(fill), fill.ts_ns)
+            return self._added(fill, ticket, pending)
         assert pending is not None, f"{symbol}: an opening fill without its plan"
         position = books.open_position(symbol, self._opening.index_of(symbol), pending.plan, fill)
         self._tracing.step("execution", "OK", position.plan.trace_id)
         self._records.record("trade.executed", position.plan.trace_id, fill.ts_ns, fill)
         self._records.tally.event(fill.ts_ns, "trade", f"{position.side.value} {symbol} {fill.qty:g} at {fill.price:g}")
         return self._protection.bracket(position, position.entry_price, fill.ts_ns)
+
+    def _added(self, fill: Fill, ticket: Ticket, pending: Pending | None) -> list[Command]:
+        """Book a fill that makes a position larger: a further one of its opening order, or one of an addition."""
+        position = self._account.books.add(fill)
+        adds = ticket.intent_id != position.plan.intent_id
+        if adds and pending is not None:
+            position.plan.volatility_pct = pending.plan.volatility_pct
+            if ticket.filled <= fill.qty * (1.0 + _EPSILON):  # the first one
+                self._tracing.step("execution", "OK", pending.plan.trace_id)
+                self._records.record("trade.executed", pending.plan.trace_id, fill.ts_ns, fill)
+        if adds:
+            stop = pending.added_stop if pending is not None else 0.0
+            return self._protection.added_to(position, stop, fill.ts_ns)
+        return self._protection.grown(position, fill.ts_ns)
 
     def reduced(self, fill: Fill, purpose: Purpose | None, *, by_others: bool = False) -> list[Command]:
         """Book a closing fill; when it leaves nothing, close the trade and cancel what rests.
@@ -71,7 +85,8 @@ class Fills:
         position, flat = self._account.books.reduce(fill)
         self._protection.reduced(fill.symbol)
         was_closing = position.exit_reason is not None
-        if not was_closing or fill.liquidation or purpose in (Purpose.STOP, Purpose.TARGET):
+        goes_on = purpose is Purpose.REDUCE and not flat
+        if (not was_closing and not goes_on) or fill.liquidation or purpose in (Purpose.STOP, Purpose.TARGET):
             position.exit_reason = _exit_reason(position, fill, purpose, by_others=by_others)
         if flat:
             return self._trade_closed(position, fill)
@@ -110,4 +125,6 @@ def _exit_reason(position: Position, fill: Fill, purpose: Purpose | None, *, by_
         return ExitReason.TAKE_PROFIT
     if purpose is Purpose.STOP:
         return ExitReason.STOP if position.stop == position.first_stop else ExitReason.TRAILING_STOP
+    if purpose is Purpose.REDUCE and position.exit_reason is None:
+        return ExitReason.SCORE
     return position.exit_reason or (ExitReason.EXTERNAL if by_others else ExitReason.FLATTEN)

@@ -36,6 +36,7 @@ class Purpose(str, Enum):
     STOP = "STOP"
     TARGET = "TARGET"
     CLOSE = "CLOSE"
+    REDUCE = "REDUCE"  # a part of a position that goes on
 
 
 class Ticket(msgspec.Struct, kw_only=True):
@@ -153,9 +154,13 @@ class Gateway:
         rest = min(self.uncovered(position), self._order_limits.get(position.symbol, math.inf))
         return [self._reducing(position, Purpose.CLOSE, OrderType.MARKET, 0.0, now_ns, rest)] if rest > 0.0 else []
 
+    def reduce(self, position: Position, qty: float, now_ns: int) -> list[Command]:
+        """Return a reduce-only market order for *qty* of *position*, which goes on with the rest."""
+        return [self._reducing(position, Purpose.REDUCE, OrderType.MARKET, 0.0, now_ns, qty)]
+
     def uncovered(self, position: Position) -> float:
-        """The quantity of *position* without a pending close order; 0.0 when pending closes cover all of it."""
-        closes = self._find(position.symbol, Purpose.CLOSE)
+        """The quantity of *position* without a pending order that reduces it; 0.0 when such orders cover all of it."""
+        closes = self._find(position.symbol, Purpose.CLOSE) + self._find(position.symbol, Purpose.REDUCE)
         if not closes:
             return position.qty
         rest = position.qty - ordered_sum(ticket.qty - ticket.filled for ticket in closes)

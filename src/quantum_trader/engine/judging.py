@@ -143,7 +143,7 @@ class Judging:
             policy.switches, says, policy.fixed[symbol_good], signal.confidence, open_count
         )
         self.ledger.record(seq, now_ns, (*removed[:SWITCH_EXIT_MODE], 0.0))
-        if removed[SWITCH_EXIT_MODE] != 0.0 and self._market.targets is None:
+        if removed[SWITCH_EXIT_MODE] != 0.0 and self._market.wanted is None:
             self._follow_exits(seq, index, signal, says.exit_code, removed[SWITCH_EXIT_MODE])
         reasons = refusal_names(refusals(says, signal.confidence, open_count))
         if seq not in self._open:

@@ -49,6 +49,14 @@ class ExitPlan(NamedTuple):
     by_score: bool  # it is left when the model's score no longer wants it
 
 
+class Wanted(NamedTuple):
+    """What models want of positions that their scores hold. Arrays have one row a symbol."""
+
+    targets: Any  # (S,) directions
+    most: Any  # (S,) notional to hold at most, in equities, for a portfolio volatility of 100 % a year
+    renewed: Any  # bool (S,) where that is new; positions change their size at these moments alone
+
+
 class Market:
     """The market as completed bars tell it. Arrays have one row a symbol, in the order of the instruments.
 
@@ -228,10 +236,17 @@ class Market:
         return self.kernel.out[:, col.ATR_1H]
 
     @property
-    def targets(self) -> Any:
-        """The directions (S,) that the models want; None where positions are not left by the score."""
-        by_score = self.forecasts is not None and self.forecasts.exit.on == "score"
-        return self.forecasts.out[:, fc.TARGET] if self.forecasts is not None and by_score else None
+    def wanted(self) -> Wanted | None:
+        """What the models want of positions; None where these are not left by the score."""
+        forecasts = self.forecasts
+        if forecasts is None or forecasts.exit.on != "score":
+            return None
+        renewed = forecasts.decided if not self.is_past else np.zeros_like(forecasts.decided)
+        return Wanted(forecasts.out[:, fc.TARGET], forecasts.out[:, fc.MOST], renewed)
+
+    def least_notional(self, index: int) -> float:
+        """Notional of a symbol to hold at least, in equities, for a portfolio volatility of 100 % a year."""
+        return float(self.forecasts.out[index, fc.LEAST]) if self.forecasts is not None else 0.0
 
     def exit_plan(self, index: int, exit_code: int = EXIT_TREND_FOLLOW) -> ExitPlan:
         """How a position that a signal opens now would be left under the exit mode *exit_code*."""

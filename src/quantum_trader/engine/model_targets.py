@@ -16,10 +16,12 @@ from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.road import ROAD_APPROVED, ROAD_REASONS, gate
 from quantum_trader.market import performance as perf
 from quantum_trader.market.jit import compiled, kernel
-from quantum_trader.models.forecast import ENTER_AT, SCORE, TARGET
+from quantum_trader.models.forecast import ENTER_AT, LEAST, SCORE, TARGET
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.enforcement import Settings, settings_in_use
+from quantum_trader.risk.governor import level_factors
 from quantum_trader.risk.guard import REASON_CODES
+from quantum_trader.risk.sizing import volatility_quantity
 
 _SIGN, _ROAD, _GUARD, _FARED = range(4)  # columns of how a target fared: direction, the road's code, the guard's
 
@@ -27,19 +29,30 @@ _NONE: Final = (0, 0, 0, 0, 0, 0)  # switches where nothing of the policy is enf
 
 _gate = compiled(gate)
 _settings_in_use = compiled(settings_in_use)
+_volatility_quantity = compiled(volatility_quantity)
 
 
 @kernel
 def _choose(  # type: ignore[no-untyped-def]
-    forecasts, confidence, atr, decided, late, asks_gates, held, pending, open_count, fixed, switches, policy,
-    performance, again, stopped, fared, due,
+    forecasts, confidence, atr, decided, late, asks_gates, held, quantity, prices, sizing, pending, open_count, fixed,
+    switches, policy, performance, again, stopped, fared, due,
 ):
-    """Mark in *due* (S,) the targets to be taken, and forget what held only for targets that are not wanted now."""
+    """Mark in *due* (S,) the targets to be taken, and forget what held only for targets that are not wanted now.
+
+    *quantity* (S,) is what may grow of a position, infinite where none may; *prices* (S,); *sizing*: equity, volatility
+    target in percent, and the share of it that the governor leaves.
+    """
+    equity, volatility_pct, share = sizing
     for s in range(due.shape[0]):
         target, small = forecasts[s, TARGET], not abs(forecasts[s, SCORE]) >= ENTER_AT
         if decided[s] and (target != stopped[s] or small):
             stopped[s] = 0
-        wanted = target != 0.0 and target != held[s] and target != stopped[s] and (held[s] != 0 or not small)
+        if target == held[s]:
+            factor = performance[s, perf.RISK_FACTOR] * share if asks_gates else 1.0
+            least = _volatility_quantity(forecasts[s, LEAST], volatility_pct * factor, equity, prices[s])
+            wanted = target != 0.0 and quantity[s] < least and not pending[s]
+        else:
+            wanted = target != 0.0 and target != stopped[s] and (held[s] != 0 or not small)
         if decided[s] and not wanted:
             fared[s] = 0
         asked = (decided[s] and target != 0.0) or again[s]
@@ -60,6 +73,11 @@ def _choose(  # type: ignore[no-untyped-def]
             due[s] = False
 
 
+def may_grow(position: Position) -> bool:
+    """Whether the score that holds *position* may make it larger: it has its stop and is not being closed."""
+    return position.plan.volatility_pct > 0.0 and position.exit_reason is None and position.stop > 0.0
+
+
 class ModelTargets:
     """The targets of a run's models, by symbol; without models every signal is taken as it comes."""
 
@@ -70,10 +88,11 @@ class ModelTargets:
         self._stopped = np.zeros(count, dtype=np.int64)  # direction of the target that a stop took the symbol out of
         self._fared = np.zeros((count, _FARED), dtype=np.int64)  # how a refused target fared last; zeros: none is
         self._held, self._pending = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.bool_)
+        self._quantity = np.zeros(count)
         self._due = np.zeros(count, dtype=np.bool_)
 
     def due(self, signals: list[int], pending: Collection[str]) -> list[int]:
-        """The *signals* of the moment to be taken; of models, those of a target that is not held.
+        """The *signals* of the moment to be taken; of models, those of a target that is not held, or held too small.
 
         *pending*: symbols with an opening order on its way. A target whose stop was reached waits until the score has
         been small or has changed its sign. One that waits for the opposite position to close is taken as soon as that
@@ -87,15 +106,19 @@ class ModelTargets:
         if forecasts.failed_ns:
             self._again[:] = False
             return []
-        self._held[:], self._pending[:] = 0, False
+        self._held[:], self._pending[:], self._quantity[:] = 0, False, np.inf
         for position in positions.values():
             self._held[position.index] = position.sign
+            if may_grow(position):
+                self._quantity[position.index] = position.qty
         for symbol in pending:
             self._pending[self._instruments.index[symbol]] = True
         _, _, confidence, risk_pct, most, exit_code = policy.fixed[1]
         _choose(
             forecasts.out, market.confidences, market.exit_ranges, forecasts.decided, market.is_past,
-            not policy.settings.ungated, self._held, self._pending, len(positions) + len(pending),
+            not policy.settings.ungated, self._held, self._quantity, market.closes,
+            (float(self._account.equity), policy.volatility_pct, float(level_factors(self._account.governor_level)[0])),
+            self._pending, len(positions) + len(pending),
             (float(confidence), float(risk_pct), int(most), int(exit_code)),  # other types are compiled anew
             policy.switches if policy.enforces else _NONE, policy.slots.out, self._account.performance.rows,
             self._again, self._stopped, self._fared, self._due,

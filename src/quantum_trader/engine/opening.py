@@ -16,7 +16,7 @@ from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import Intent, OrderRequest, Signal
 from quantum_trader.engine import ids
 from quantum_trader.engine.account import Account
-from quantum_trader.engine.books import ADOPTED, Plan
+from quantum_trader.engine.books import ADOPTED, Plan, Position
 from quantum_trader.engine.entry import EntryDecision, EntryRequest, decide_entry
 from quantum_trader.engine.facts import FailedIntent, SignalDecision
 from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
@@ -24,7 +24,7 @@ from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.judging import Judging
 from quantum_trader.engine.market import ExitPlan, Market
-from quantum_trader.engine.model_targets import ModelTargets
+from quantum_trader.engine.model_targets import ModelTargets, may_grow
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.protection import Protection
 from quantum_trader.engine.records import Records
@@ -35,6 +35,7 @@ from quantum_trader.engine.road import (
     ROAD_NO_POSITION,
     ROAD_PENDING,
     ROAD_REASONS,
+    ROAD_SIZE,
     gate,
     size_intent,
 )
@@ -45,6 +46,7 @@ from quantum_trader.market import performance as perf
 from quantum_trader.policy.enforcement import Settings
 from quantum_trader.risk.governor import level_factors
 from quantum_trader.risk.guard import AccountView, Approved, Refused, can_execute, judged, market_row
+from quantum_trader.risk.sizing import volatility_quantity
 from quantum_trader.signals import columns as col
 from quantum_trader.signals.models import MODEL_NAMES
 
@@ -62,6 +64,7 @@ class Pending(msgspec.Struct, kw_only=True):
     plan: Plan
     margin: float  # initial margin of the whole order, USDT
     expires_ns: int
+    added_stop: float = 0.0  # of the position after this addition; 0.0: it opens one
 
 
 class Opening:
@@ -114,11 +117,12 @@ class Opening:
         """Cancel opening orders whose time is over.
 
         One that did not fill at all at the first price after it was sent met a market that had stopped: the price it
-        was sized for is gone. What is left of a partly filled one goes when its intent has expired.
+        was sized for is gone. What is left of a partly filled one goes when its intent has expired, what is left of an
+        addition at once.
         """
         commands: list[Command] = []
         for symbol, pending in self.pending.items():
-            if symbol not in self._account.books.positions or now_ns > pending.expires_ns:
+            if pending.added_stop > 0.0 or symbol not in self._account.books.positions or now_ns > pending.expires_ns:
                 commands += self._records.outgoing(self._gateway.cancel_openings(now_ns, symbol))
         return commands
 
@@ -159,17 +163,19 @@ class Opening:
         now_ns, of_model = self._market.now_ns, self._market.forecasts is not None
         sign, confidence = self._market.signal(index)
         used, made_ns = self._policy.used(index), self._tracing.now()
-        exits = self._market.exit_plan(index, used.exit_code)
-        code = self._gate(index, sign, confidence, exits.atr, used)
+        exits, added_to = self._market.exit_plan(index, used.exit_code), self._added_to(index, sign)
+        code = self._gate(index, sign, confidence, exits.atr, used, adds=added_to is not None)
         if code == ROAD_FLIP and not self._is_new(index, now_ns):
             commands += self._close_opposite(index, now_ns)
         if of_model and code in (ROAD_FLIP, ROAD_PENDING):
             self.targets.waits(index)
         if code != ROAD_APPROVED and of_model and self.targets.is_refused_again(index, sign, code, 0):
             return
-        row, open_count = self._market.row(index), self.open_count
+        row, open_count = self._market.row(index), self.open_count - (added_to is not None)
         row[col.SIGNAL] = float(sign)
-        decision = self._decide(index, sign, row, used, exits) if code == ROAD_APPROVED else None
+        decision = self._decide(index, sign, row, used, exits, added_to) if code == ROAD_APPROVED else None
+        if added_to is not None and decision and decision.road == ROAD_SIZE:
+            return
         if of_model and decision and self.targets.is_refused_again(index, sign, decision.road, decision.guard):
             return
         self._signals += 1
@@ -182,19 +188,36 @@ class Opening:
         if decision is not None:
             refusal = self._enter(seq, index, sign, row, used, exits, decision, commands)
         self._records.afterwards(
-            self._record_decision, seq, index, row, refusal, used, open_count, symbol_good, now_ns
+            self._record_decision, seq, index, row, refusal, used, open_count, symbol_good, now_ns, added_to is None
         )
 
-    def _decide(self, index: int, sign: int, row: list[float], used: Settings, exits: ExitPlan) -> EntryDecision:
-        """Size the entry of a signal that the gates let through, and ask the guard."""
-        now_ns, instruments = self._market.now_ns, self._instruments
-        view = self._view(index, row, now_ns, now_ns)
+    def _added_to(self, index: int, sign: int) -> Position | None:
+        """The position of *sign* that a symbol's target wants larger; None where it does not."""
+        position = self._account.books.positions.get(self._instruments.symbols[index])
+        can_grow = position is not None and self._market.wanted is not None and may_grow(position)
+        return position if position is not None and can_grow and position.sign == sign else None
+
+    def _decide(
+        self, index: int, sign: int, row: list[float], used: Settings, exits: ExitPlan, added_to: Position | None
+    ) -> EntryDecision:
+        """Size the entry of a signal that the gates let through, or its addition, and ask the guard."""
+        now_ns, instruments, factor = self._market.now_ns, self._instruments, self._risk_factor(index)
+        view = self._view(index, row, now_ns, now_ns, added_to)
         request = EntryRequest(
             sign=sign, price=row[col.CLOSE], atr=exits.atr, stop_atr=exits.stop_atr, risk_pct=used.risk_pct,
-            factor=self._risk_factor(index), leverage=self._settings.leverage,
+            factor=factor, leverage=self._settings.leverage,
         )
+        if exits.by_score:
+            target_pct, least = self._policy.volatility_pct * factor, self._market.least_notional(index)
+            wanted = volatility_quantity(least, target_pct, self._account.equity, row[col.CLOSE])
+            request = request._replace(quantity=wanted)
+        if added_to is not None:
+            request = request._replace(
+                held_qty=added_to.qty, held_entry=added_to.entry_price, held_stop=added_to.stop,
+                atr=added_to.plan.atr, stop_atr=added_to.plan.stop_atr, leverage=added_to.plan.leverage,
+            )
         return decide_entry(
-            request, instruments.sizes[index], market_row(view, self._expires_ns()), view.row(),
+            request, instruments.sizes[index], market_row(view, self._expires_ns(), sign, row[col.CLOSE]), view.row(),
             self._limit_row(index), instruments.tier_tables[index],
         )
 
@@ -225,12 +248,16 @@ class Opening:
             confidence=row[col.CONFIDENCE], policy_hash=self._policy.deciding_hash,
         )
 
-    def _gate(self, index: int, sign: int, confidence: float, atr: float, used: Settings) -> int:
-        """The ROAD code of the gates before sizing.
+    def _gate(
+        self, index: int, sign: int, confidence: float, atr: float, used: Settings, *, adds: bool = False
+    ) -> int:
+        """The ROAD code of the gates before sizing; an addition to a position counts as no further one.
 
         A signal does not reverse a position that a person or another client opened: it counts as held on either side.
         """
         symbol = self._instruments.symbols[index]
+        if adds:
+            return int(gate(sign, confidence, atr, 0, int(symbol in self.pending), self.open_count - 1, used))
         position = self._account.books.positions.get(symbol)
         held = position.plan.sign if position is not None else 0
         code = int(gate(sign, confidence, atr, held, int(symbol in self.pending), self.open_count, used))
@@ -274,7 +301,9 @@ class Opening:
         positions, exposure_pct = self._policy.limits(index)
         return self._settings.limits.row(policy_positions=positions, policy_exposure_pct=exposure_pct)
 
-    def _view(self, index: int, row: list[float], now_ns: int, data_ns: int) -> AccountView:
+    def _view(
+        self, index: int, row: list[float], now_ns: int, data_ns: int, added_to: Position | None = None
+    ) -> AccountView:
         """The account and market as the guard sees them; *data_ns* is when the newest bars were complete."""
         account, halts = self._account, self._halts
         rolling, midnight = account.losses_pct()
@@ -283,7 +312,8 @@ class Opening:
         positions, exposure_pct = self._policy.limits(index)
         return AccountView(
             now_ns=now_ns, equity=account.equity, used_margin=used_margin, open_positions=self.open_count,
-            position_qty=0.0,
+            position_qty=added_to.sign * added_to.qty if added_to is not None else 0.0,
+            position_entry=added_to.entry_price if added_to is not None else 0.0,
             data_ns=data_ns - self._market.late_ns - int(row[col.MARKET_AGE] * self._market.interval_ns),
             cost_in_r=float(self._market.costs[index]), kill=halts.kill_switch, connected=halts.connected,
             symbol_halted=self._market.is_halted(index), governor=account.governor_level,
@@ -301,9 +331,13 @@ class Opening:
             trail_atr=exits.trail_atr, max_hours=exits.max_hours, exit_mode=exit_mode, confidence=intent.confidence,
             policy_hash=intent.policy_hash, model=self._model if intent.source == self._source else intent.source,
             regime=self._market.regime_name(index), by_score=exits.by_score,
+            volatility_pct=self._policy.volatility_pct if exits.by_score else 0.0,
         )
         margin = approved.qty * intent.reference_price / intent.leverage
-        self.pending[intent.symbol] = Pending(plan=plan, margin=margin, expires_ns=intent.expires_ns)
+        adds = intent.symbol in self._account.books.positions
+        self.pending[intent.symbol] = Pending(
+            plan=plan, margin=margin, expires_ns=intent.expires_ns, added_stop=intent.stop_price if adds else 0.0
+        )
         self._account.note_order(now_ns)
         self._records.tally.intents += 1
         self._records.afterwards(self._record_intent, intent, plan)
@@ -384,16 +418,17 @@ class Opening:
 
     def _record_decision(
         self, seq: int, index: int, row: list[float], refusal: Refusal, used: Settings, open_count: int,
-        symbol_good: int, now_ns: int,
+        symbol_good: int, now_ns: int, is_entry: bool,
     ) -> None:
-        """Record the decision on signal number *seq*, start its shadow trade and give the policy's verdict."""
+        """Record the decision on signal number *seq*, give the policy's verdict, and start an entry's shadow trade."""
         signal = self._signal(seq, index, row, now_ns)
         reason, observed, limit = refusal
         if reason:
             self._records.tally.refusals[reason] += 1
             if self._market.forecasts is not None:
                 self._records.tally.refuse(now_ns, signal.symbol, reason)
-        self._judging.open_shadow(seq, index, row, signal.action.sign, traded=not reason)
+        if is_entry:
+            self._judging.open_shadow(seq, index, row, signal.action.sign, traded=not reason)
         decision = SignalDecision(
             signal_id=signal.signal_id, symbol=signal.symbol, action=signal.action.value,
             confidence=signal.confidence, decision="BLOCKED" if reason else "ALLOWED", reason=reason,

@@ -21,6 +21,7 @@ from quantum_trader.market import performance as perf
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.compiled import SlotPolicy
 from quantum_trader.policy.enforcement import (
+    SWITCH_RISK_SIZING,
     EffectiveSettings,
     OrchestratorIntegrationConfig,
     PolicyNumbers,
@@ -170,6 +171,13 @@ class PolicyInForce:
         if self.settings.ungated:
             return Settings(1, 1, 0.0, fixed.risk_pct, _ANY_POSITIONS, fixed.exit_code)
         return settings_in_use(self.switches, self.says(index), fixed) if self.enforces else fixed
+
+    @property
+    def volatility_pct(self) -> float:
+        """The volatility that the portfolio of a model's positions is sized for, percent a year."""
+        if self.enforces and self.switches[SWITCH_RISK_SIZING]:
+            return float(self.slots.profile[pol.PROFILE_VOLATILITY])
+        return self.settings.volatility_target_pct
 
     def limits(self, index: int) -> tuple[float, float]:
         """Positions and exposure (percent) that the policy allows for a symbol; infinite where it is not enforced."""

@@ -19,14 +19,15 @@ from quantum_trader.engine.books import ADOPTED, Position
 from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
 from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.instruments import Instruments
+from quantum_trader.engine.market import Wanted
 from quantum_trader.engine.ports import Rejection, VenuePosition
 from quantum_trader.engine.reconciliation import Reconciler
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.refusals import FILTERS, ONLY_REDUCE, OTHER_MODE, OTHERS_REDUCE, TOO_LARGE, is_of
 from quantum_trader.engine.supervision import Supervise
 from quantum_trader.market.jit import compiled
-from quantum_trader.risk.exits import bracket, next_stop, timed_out, would_trigger
-from quantum_trader.risk.sizing import liquidation_price
+from quantum_trader.risk.exits import added_stop, bracket, next_stop, timed_out, would_trigger
+from quantum_trader.risk.sizing import excess_quantity, liquidation_price, volatility_quantity
 
 _next_stop = compiled(next_stop)
 _LOST_STOPS: Final = 3  # stops in a row that may get lost before the position is closed
@@ -48,7 +49,7 @@ class Protection:
         supervise: Supervise, reconciler: Reconciler, trail_step_atr: float,
     ) -> None:
         """*trail_step_atr*: a trailing stop moves by at least this share of the ATR."""
-        self._books, self._gateway, self._instruments = account.books, gateway, instruments
+        self._account, self._books, self._gateway, self._instruments = account, account.books, gateway, instruments
         self._records, self._halts, self._supervise = records, halts, supervise
         self._reconciler = reconciler
         self._trail_step_atr = trail_step_atr
@@ -78,9 +79,29 @@ class Protection:
         return self.rest(position, now_ns)
 
     def grown(self, position: Position, now_ns: int) -> list[Command]:
-        """Make the brackets of a position anew that has grown; a stop that has moved already never loosens."""
+        """Make the brackets of a position anew that its opening order has made larger.
+
+        A stop that has moved already never loosens.
+        """
         kept = position.stop if position.stop != position.first_stop else 0.0
         return self.bracket(position, position.entry_price, now_ns, kept)
+
+    def added_to(self, position: Position, stop: float, now_ns: int) -> list[Command]:
+        """Rest the brackets of a position for the quantity that it has after an addition.
+
+        Its stop is the one that the addition was judged with (0.0: not known), and never looser than before.
+        """
+        if position.exit_reason is not None or self._halts.flattening:
+            return self.bracket(position, position.entry_price, now_ns)  # it closes
+        has_moved = position.stop != position.first_stop
+        if stop > 0.0:
+            tick = self._instruments[position.index].tick_size
+            position.stop = added_stop(position.sign, stop, position.stop, tick)
+        if not has_moved:
+            position.first_stop = position.stop
+        if self.is_behind_liquidation(position):
+            return self.close(position, ExitReason.UNPROTECTED, now_ns)
+        return self.rest(position, now_ns)
 
     def rest(self, position: Position, now_ns: int) -> list[Command]:
         """Rest stop and target at the venue; while a stop is on its way, its answer leads to the next one."""
@@ -123,21 +144,23 @@ class Protection:
 
     # ------------------------------------------------------------------ bars and time
 
-    def manage(self, batch: MarketBatch, closes: Any, now_ns: int, targets: Any = None) -> list[Command]:
+    def manage(
+        self, batch: MarketBatch, closes: Any, now_ns: int, wanted: Wanted | None = None
+    ) -> list[Command]:
         """Trail, time out and verify the protection of every open position that has a bar; *closes* (S,).
 
-        *targets* (S,): the directions that the models want; a position held by the score is closed without its own.
+        *wanted* by models: a position held by the score is closed where it is not, and reduced where it is too large.
         """
         commands: list[Command] = []
         for position in list(self._books.positions.values()):
             if batch.present[position.index] and now_ns > position.entry_ns:  # no bar from before it was there
                 commands += self._supervise(
-                    "position", position.symbol, now_ns, self._take_bar, position, batch, closes, now_ns, targets
+                    "position", position.symbol, now_ns, self._take_bar, position, batch, closes, now_ns, wanted
                 ) or []
         return commands
 
     def _take_bar(
-        self, position: Position, batch: MarketBatch, closes: Any, now_ns: int, targets: Any
+        self, position: Position, batch: MarketBatch, closes: Any, now_ns: int, wanted: Wanted | None
     ) -> list[Command]:
         """Take one open position through its bar."""
         index, sign = position.index, position.plan.sign
@@ -152,13 +175,27 @@ class Protection:
             position.worst = worst
         if position.exit_reason is not None:
             return self._records.outgoing(self._gateway.close(position, now_ns))
-        if position.plan.by_score and targets is not None and targets[index] != sign:
+        if position.plan.by_score and wanted is not None and wanted.targets[index] != sign:
             return self.close(position, ExitReason.SCORE, now_ns)
         if not self._gateway.is_protected(position):
             return self.replace_missing_stop(position, now_ns)
         if timed_out(position.entry_ns, now_ns, position.plan.max_hours):
             return self.close(position, ExitReason.TIMEOUT, now_ns)
-        return self._trail(position, float(closes[index]), now_ns)
+        commands = self._trail(position, float(closes[index]), now_ns)
+        if position.plan.by_score and wanted is not None and wanted.renewed[index] and position.exit_reason is None:
+            commands += self._reduce_to(position, float(wanted.most[index]), float(closes[index]), now_ns)
+        return commands
+
+    def _reduce_to(self, position: Position, most: float, price: float, now_ns: int) -> list[Command]:
+        """Reduce *position* to the notional *most* (of :class:`Wanted`); never gated, at the target it was sized for.
+
+        A policy that is tightened therefore reduces nothing.
+        """
+        if self._gateway.has(position.symbol, Purpose.REDUCE):
+            return []
+        largest = volatility_quantity(most, position.plan.volatility_pct, self._account.equity, price)
+        excess = excess_quantity(position.qty, largest, price, *self._instruments.sizes[position.index])
+        return self._records.outgoing(self._gateway.reduce(position, excess, now_ns)) if excess > 0.0 else []
 
     def _trail(self, position: Position, close: float, now_ns: int) -> list[Command]:
         """Move the stop where the exit rules say so; it never loosens."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
+from quantum_trader.domain.average_entry import entry_after_fill
 from quantum_trader.domain.enums import GOV_EMERGENCY
 from quantum_trader.domain.indicators import vol_level
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.policy.enforcement import NOT_CONFIDENCE, NOT_GATE, NOT_SYMBOL, refusals
 from quantum_trader.risk.exits import exit_row
-from quantum_trader.risk.sizing import fit_leverage, quantity, risk_quantity
+from quantum_trader.risk.sizing import fit_leverage, quantity_beside, risk_quantity, tradable
 
 ROAD_APPROVED: Final = 0
 ROAD_WARM_UP: Final = 1
@@ -82,22 +83,49 @@ def planned_stop(sign: int, price: float, atr: float, stop_atr: float) -> float:
 
 
 @scalar
+def entry_stop(
+    sign: int, price: float, atr: float, stop_atr: float, wanted: float, held: tuple[float, float], stop: float
+) -> float:
+    """The stop that an entry at *price* is judged with, or that a position has after an addition.
+
+    A position that is *held* (quantity, average entry) has its *stop*; the stop after an addition up to *wanted* in all
+    lies *stop_atr* ATRs from the average entry, where that is nearer to the price.
+    """
+    if not (held[0] > 0.0):
+        return planned_stop(sign, price, atr, stop_atr)
+    if not (wanted > held[0]):
+        return stop
+    after = planned_stop(sign, entry_after_fill(held[0], held[1], wanted - held[0], price), atr, stop_atr)
+    return after if (after - stop) * sign > 0.0 else stop
+
+
+@scalar
 def size_entry(
     sign: int, price: float, stop: float, equity: float, risk_pct: float, factor: float, governor: int,
-    wanted_leverage: float, instrument: Any, limits: Any, tiers: Any,
+    wanted_leverage: float, instrument: Any, limits: Any, tiers: Any, wanted: float, held: tuple[float, float],
 ) -> tuple[int, float, float]:
-    """Quantity and leverage of an entry at *price* with its planned *stop*.
+    """Quantity and leverage of an entry at *price* with its *stop*, or of an addition to what is *held*.
 
     *instrument* is (step, min_qty, min_notional), *limits* the guard's limit row, *factor* the symbol's risk factor
-    times the governor's size. Returns (ROAD code, quantity, leverage).
+    times the governor's size. *wanted*: the quantity to hold in all; infinite where the risk alone decides. *held*:
+    (quantity, average entry); its leverage must be the wanted one. Returns (ROAD code, quantity, leverage).
     """
     if governor >= GOV_EMERGENCY:
         return ROAD_GOVERNOR, 0.0, 0.0
-    qty = quantity(equity, risk_pct, factor, price, stop, instrument[0], instrument[1], instrument[2])
+    adds = held[0] > 0.0
+    qty = risk_quantity(equity, risk_pct, factor, price, stop)
+    if adds and qty > 0.0:
+        qty = quantity_beside(sign, price, stop, equity * risk_pct / 100.0 * factor, held)
+    if not (qty <= wanted - held[0]):
+        qty = wanted - held[0]
+    qty = tradable(qty, price, instrument[0], instrument[1], instrument[2])
     if not (qty > 0.0):
         return ROAD_SIZE, 0.0, 0.0
-    leverage = fit_leverage(wanted_leverage, limits[3], governor, sign, price, stop, qty, limits[4], tiers)
-    if not (leverage > 0.0):
+    entry = entry_after_fill(held[0], held[1], qty, price) if adds else price
+    leverage = fit_leverage(
+        wanted_leverage, limits[3], governor, sign, entry, stop, held[0] + qty, limits[4], tiers
+    )
+    if not (leverage > 0.0) or (adds and leverage < wanted_leverage):
         return ROAD_LEVERAGE, qty, 0.0
     return ROAD_APPROVED, qty, leverage
 

@@ -29,6 +29,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     operator_resume_hours: float = 24.0  # replay only: a simulated operator resumes an EMERGENCY after this; 0 never
     trail_step_atr: float = 0.1  # a trailing stop moves by at least this share of the ATR
     intent_ttl_s: int = 30
+    volatility_target_pct: float = 6.0  # of the portfolio a year; where the profile's is not enforced
     ungated: bool = False  # replay only: every target is traded, whatever confidence, policy, limits and governor say
     wallet_halt_share: float = 0.01  # live: an unexplained change of the wallet beyond this share halts openings
 
@@ -36,6 +37,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         for key, low, high in (
             ("start_equity", 1.0, 1e12), ("leverage", 1.0, 125.0), ("funding_rate_8h", -0.05, 0.05),
             ("operator_resume_hours", 0.0, 8760.0), ("trail_step_atr", 0.0, 10.0), ("intent_ttl_s", 1, 86_400),
+            ("volatility_target_pct", 0.1, 50.0),
             ("wallet_halt_share", 0.0, 1.0),
         ):
             value = getattr(self, key)

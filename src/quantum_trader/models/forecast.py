@@ -35,6 +35,7 @@ RHO_PRIOR: Final = 0.6  # correlation of score-signed returns before it is measu
 RHO_WEIGHT: Final = 30.0  # bars that this prior counts for
 NOISE_WEIGHT: Final = 30.0  # outcomes that a variance of 1 counts for
 TRIPS_WEIGHT: Final = 5.0  # round trips that the stated horizon counts for, beside the target's own
+BAND: Final = 0.1  # of the average position: how far a position may lie from the one wanted before it is traded
 
 # Columns of the output, one row a symbol.
 (
@@ -49,20 +50,22 @@ TRIPS_WEIGHT: Final = 5.0  # round trips that the stated horizon counts for, bes
     VOL_DAY,  # daily volatility, fraction
     ATR,  # of ATR_PERIOD bars, price units
     RAW,  # the score as the model gave it
-) = range(11)
-FORECAST_SIZE: Final = 11
+    LEAST,  # notional to hold at least, in equities, for a portfolio volatility of 1.0 (100 %) a year
+    MOST,  # to hold at most
+) = range(13)
+FORECAST_SIZE: Final = 13
 FORECAST_COLUMNS: Final = (
     "score", "target", "expected_day", "error_day", "cost_day", "confidence", "win_probability", "prior_share",
-    "vol_day", "atr", "raw_score",
+    "vol_day", "atr", "raw_score", "least_notional", "most_notional",
 )
 
 # Pooled sums.
-_SEEN, _COUNT, _N, _BARS, _SXX, _SXY, _SYY, _OWN, JOINT_SUM, _ENTRIES, _HELD, _SIZE = range(12)
+_SEEN, _COUNT, _N, _BARS, _SXX, _SXY, _SYY, _OWN, JOINT_SUM, _TURNED, _HELD, _SIZE = range(12)
 SUMS: Final = slice(_N, JOINT_SUM)  # of outcomes; they grow with their number
 # Columns of one symbol's memory.
-_LAST_CLOSE, _LAST_X, _LAST_VOL, _MEAN_SQUARE, _RETURNS, _ATR, _RANGES, _TARGET, _WIDTH = range(9)
+_LAST_CLOSE, _LAST_X, _LAST_VOL, _MEAN_SQUARE, _RETURNS, _ATR, _RANGES, _TARGET, _POSITION, _AVERAGE, _WIDTH = range(11)
 # Settings as numbers.
-PRIOR_MEAN, _PRIOR_SD, _YEAR_BARS, BARS_A_DAY, _HORIZON, _EARNS, _PARAMS = range(7)
+PRIOR_MEAN, _PRIOR_SD, _YEAR_BARS, BARS_A_DAY, _HORIZON, _EARNS, _BANDED, _PARAMS = range(8)
 
 
 class ForecastSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -142,14 +145,21 @@ def _learn_bar(bars, present, skipped, memory, pool):  # type: ignore[no-untyped
 
 
 @kernel
-def posterior(pool, params):  # type: ignore[no-untyped-def]
-    """Slope per unit of scaled score (volatilities a bar), its standard error, the prior's share, the noise."""
-    n, bars = pool[_N], pool[_BARS]
-    symbols = max(n / max(bars, 1.0), 1.0)
+def _correlation(pool):  # type: ignore[no-untyped-def]
+    """Mean number of symbols with an outcome at a bar, and the mean correlation of their score-signed returns."""
+    bars = pool[_BARS]
+    symbols = max(pool[_N] / max(bars, 1.0), 1.0)
     rho = RHO_PRIOR
     if pool[_OWN] > 0.0:
         rho = (pool[JOINT_SUM] - pool[_OWN]) / max((symbols - 1.0) * pool[_OWN], 1e-9)
-    rho = min(max((rho * bars + RHO_PRIOR * RHO_WEIGHT) / (bars + RHO_WEIGHT), 0.0), 1.0)
+    return symbols, min(max((rho * bars + RHO_PRIOR * RHO_WEIGHT) / (bars + RHO_WEIGHT), 0.0), 1.0)
+
+
+@kernel
+def posterior(pool, params):  # type: ignore[no-untyped-def]
+    """Slope per unit of scaled score (volatilities a bar), its standard error, the prior's share, the noise."""
+    n = pool[_N]
+    symbols, rho = _correlation(pool)
     independent = symbols / (1.0 + (symbols - 1.0) * rho)
     noise = (pool[_SYY] + NOISE_WEIGHT) / (n + NOISE_WEIGHT)
     mean_xx = pool[_SXX] / max(n, 1.0) if n > NOISE_WEIGHT else 1.0
@@ -174,6 +184,57 @@ def _next_target(score, before):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _volatility(row):  # type: ignore[no-untyped-def]
+    """Volatility of a bar; NaN where there are too few returns yet."""
+    return math.sqrt(row[_MEAN_SQUARE]) if row[_RETURNS] >= VOL_BARS else np.nan
+
+
+@kernel
+def _scale(scores, present, scale, memory, out):  # type: ignore[no-untyped-def]
+    """Write the scores in root-mean-squares into *out*; NaN where there is none."""
+    for s in range(scores.shape[0]):
+        if present[s]:
+            known = scores[s] == scores[s] and scale > 0.0
+            out[s, SCORE] = min(max(scores[s] / scale, -SCORE_CAP), SCORE_CAP) if known else np.nan
+
+
+@kernel
+def _risk_share(pool, memory, out):  # type: ignore[no-untyped-def]
+    """Share of the portfolio's volatility that an average position gets: sqrt(independent symbols) / symbols.
+
+    Positions of that volatility in all symbols that have a score now, correlated as their score-signed returns have
+    been, make a portfolio of the volatility wanted.
+    """
+    count = 0
+    for s in range(out.shape[0]):
+        if out[s, SCORE] == out[s, SCORE] and _volatility(memory[s]) > 0.0:
+            count += 1
+    _, rho = _correlation(pool)
+    return math.sqrt((1.0 + (count - 1.0) * rho) ** -1.0 / count) if count else np.nan
+
+
+@kernel
+def _turn(target, least, most, row, pool, banded):  # type: ignore[no-untyped-def]
+    """Move a symbol's own position to what its target wants, and count the round trips and the bars held.
+
+    *banded*: both in average positions; it goes to the nearest edge of the band between the notionals *least* and
+    *most*. Otherwise a target that is entered is one round trip, and held in full.
+    """
+    if banded:
+        before, held = row[_POSITION], 0.0
+        if target != 0.0:
+            held = target * min(max(before * target, least), most)
+        if row[_AVERAGE] > 0.0:
+            pool[_HELD] += abs(held) / row[_AVERAGE]
+            pool[_TURNED] += 0.5 * abs(held - before) / row[_AVERAGE]
+        row[_POSITION] = held
+    elif target != 0.0:
+        pool[_HELD] += 1.0
+        pool[_TURNED] += 1.0 if target != row[_TARGET] else 0.0
+    row[_TARGET] = target
+
+
+@kernel
 def _forecast(scores, present, cost_bps, funding_8h, memory, pool, params, out):  # type: ignore[no-untyped-def]
     """Scale the scores and turn them into forecasts; symbols without a bar keep theirs."""
     for s in range(scores.shape[0]):
@@ -187,21 +248,21 @@ def _forecast(scores, present, cost_bps, funding_8h, memory, pool, params, out):
     scale = math.sqrt(pool[_SEEN] / pool[_COUNT]) if pool[_SEEN] > 0.0 else 0.0
     mean, error, prior_share, noise = posterior(pool, params)
     bars_a_day, horizon = params[BARS_A_DAY], params[_HORIZON]
-    trips = (pool[_ENTRIES] + TRIPS_WEIGHT) / (pool[_HELD] + TRIPS_WEIGHT * horizon)
+    _scale(scores, present, scale, memory, out)
+    risk = _risk_share(pool, memory, out) / math.sqrt(params[_YEAR_BARS])
+    trips = (pool[_TURNED] + TRIPS_WEIGHT) / (pool[_HELD] + TRIPS_WEIGHT * horizon)
     for s in range(scores.shape[0]):
         if not present[s]:
             continue
         row, told, raw = memory[s], out[s], scores[s]
-        x = np.nan
-        if raw == raw and scale > 0.0:
-            x = min(max(raw / scale, -SCORE_CAP), SCORE_CAP)
-        vol = math.sqrt(row[_MEAN_SQUARE]) if row[_RETURNS] >= VOL_BARS else np.nan
+        x, vol = told[SCORE], _volatility(row)
         target = _next_target(x if vol > 0.0 else np.nan, row[_TARGET])
+        least, most = 0.0, 0.0
+        if vol > 0.0 and risk == risk:
+            row[_AVERAGE] = risk / vol
         if target != 0.0:
-            pool[_HELD] += 1.0
-            if target != row[_TARGET]:
-                pool[_ENTRIES] += 1.0
-        row[_TARGET] = target
+            least, most = max(abs(x) - BAND, 0.0) * row[_AVERAGE], (abs(x) + BAND) * row[_AVERAGE]
+        _turn(target, least, most, row, pool, params[_BANDED])
         side = 0.0 if np.isnan(x) else (1.0 if x > 0.0 else -1.0)
         rate = funding_8h[s]
         paid = side * rate * 3.0 / bars_a_day if abs(rate) < np.inf else np.inf  # unknown costs too much
@@ -209,7 +270,7 @@ def _forecast(scores, present, cost_bps, funding_8h, memory, pool, params, out):
             paid = max(0.0, paid)
         cost = trips * cost_bps[s] / 10_000.0 + paid
         expected, doubt = mean * abs(x) * vol, error * abs(x) * vol
-        told[SCORE], told[TARGET], told[RAW] = x, target, raw
+        told[TARGET], told[RAW], told[LEAST], told[MOST] = target, raw, least, most
         told[EXPECTED_DAY], told[ERROR_DAY] = expected * bars_a_day, doubt * bars_a_day
         told[COST_DAY] = cost * bars_a_day
         told[CONFIDENCE] = normal_cdf((expected - cost) / max(doubt, 1e-12)) if doubt == doubt else np.nan
@@ -225,18 +286,20 @@ class Forecaster:
     """The forecasts of one combined score over all symbols; ``out`` (S, FORECAST_SIZE), columns in this module."""
 
     def __init__(
-        self, count: int, length_ns: int, horizon_ns: int, settings: ForecastSettings, earns_funding: bool = False
+        self, count: int, length_ns: int, horizon_ns: int, settings: ForecastSettings, *, earns_funding: bool = False,
+        banded: bool = True,
     ) -> None:
         """*count* symbols, bars of *length_ns*; the score is meant for *horizon_ns*.
 
-        *earns_funding*: the score is about funding, so that funding received lowers the cost.
+        *earns_funding*: the score is about funding, so that funding received lowers the cost. *banded*: its positions
+        follow the score within the band; otherwise each is opened once and left by other rules.
         """
         self.settings = settings
         self.params = np.zeros(_PARAMS)
         bars_a_day = NS_PER_DAY / length_ns
         self.params[:] = (
             settings.prior_mean, settings.prior_sd, YEAR_DAYS * bars_a_day, bars_a_day,
-            max(1.0, horizon_ns / length_ns), earns_funding,
+            max(1.0, horizon_ns / length_ns), earns_funding, banded,
         )
         self.memory = np.zeros((count, _WIDTH))
         self.memory[:, [_LAST_CLOSE, _LAST_X, _LAST_VOL]] = np.nan

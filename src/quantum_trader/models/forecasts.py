@@ -155,9 +155,14 @@ class Forecasts:
         count = len(symbols)
         horizon_ns = max(loaded.horizon_ns for loaded in models)
         earns = [loaded.model.earns_funding for loaded in models]
-        self.combined = Forecaster(count, self.length_ns, horizon_ns, first.forecast, all(earns))
+        banded = first.exit.on == "score"
+        self.combined = Forecaster(
+            count, self.length_ns, horizon_ns, first.forecast, earns_funding=all(earns), banded=banded
+        )
         self.single = [
-            Forecaster(count, self.length_ns, loaded.horizon_ns, loaded.forecast, own)
+            Forecaster(
+                count, self.length_ns, loaded.horizon_ns, loaded.forecast, earns_funding=own, banded=banded
+            )
             for loaded, own in zip(models, earns, strict=True)
         ] if len(models) > 1 else [self.combined]
         self._weights = np.array([[loaded.weight] for loaded in models])

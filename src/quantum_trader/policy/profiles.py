@@ -59,6 +59,7 @@ _SCALARS: Final[dict[str, tuple[float, float, bool, str]]] = {
     "recovery_multiplier": (1.0, 3.0, False, "multiplies the risk per win, 1 to 3"),
     "recovery_after_streak": (0, 100, True, "is a number of wins, 0 to 100"),
     "max_cost_in_r": (0.01, 5.0, False, "is in R, 0.01 to 5"),
+    "volatility_target_pct": (0.1, 50.0, False, f"is of the portfolio, a year; {_PERCENT}; allowed 0.1 to 50"),
 }
 _THRESHOLDS: Final[dict[str, tuple[float, float, bool, str]]] = {
     "min_winrate": (0.0, 1.0, False, "is a rate between 0 and 1 (0.45 means 45 %)"),
@@ -193,6 +194,7 @@ class OrchestratorConfig(ProfileLookup, msgspec.Struct, frozen=True, kw_only=Tru
     recovery_after_streak: int = _default("recovery_after_streak")
     cost_sensitivity: str = _default("cost_sensitivity")
     max_cost_in_r: float = _default("max_cost_in_r")
+    volatility_target_pct: float = _default("volatility_target_pct")
     labels: str = _default("labels")
 
     def __post_init__(self) -> None:
@@ -236,7 +238,10 @@ class OrchestratorConfig(ProfileLookup, msgspec.Struct, frozen=True, kw_only=Tru
         core = {key: getattr(self, key) for key in _CORE}
         tables = {key: ProfileMapping(getattr(self, key), {}, _SPELLINGS.get(key, {})) for key in _TABLES}
         rest = {key: getattr(self, key) for key in CATEGORIES if key != "core" and key not in tables}
-        others = {**core, "name": self.name, "description": self.description, "labels": self.labels}
+        others = {
+            **core, "name": self.name, "description": self.description, "labels": self.labels,
+            "volatility_target_pct": self.volatility_target_pct,
+        }
         return ProfileMapping({"core": core, **tables, **rest}, others, _SPELLINGS[""])
 
     @property
@@ -358,7 +363,7 @@ def profile_vector(config: OrchestratorConfig) -> list[float]:
         confidence.get("high_spread", 0.0), confidence.get("high_slippage", 0.0),
         confidence.get("low_liquidity", 0.0), confidence.get("extreme_vol", 0.0),
         *(float(limits.get(key, math.nan)) for key in ("min_winrate", "min_avg_r", "bad_streak_limit")),
-        min(row[0] for row in rows), max(row[1] for row in rows),
+        min(row[0] for row in rows), max(row[1] for row in rows), config.volatility_target_pct,
     ]
     assert len(head) == PROFILE_ROWS
     return [*head, *(value for row in rows for value in row)]

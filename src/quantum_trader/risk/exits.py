@@ -179,6 +179,13 @@ def next_stop(
 
 
 @scalar
+def added_stop(sign: int, stop: float, current_stop: float, tick: float) -> float:
+    """The stop after an addition that was judged with *stop*: on the grid, and never looser than *current_stop*."""
+    stop = ceil_to(stop, tick) if sign > 0 else floor_to(stop, tick)
+    return stop if (stop - current_stop) * sign > 0.0 else current_stop
+
+
+@scalar
 def would_trigger(sign: int, stop: float, last_price: float) -> bool:
     """Whether *stop* would fire at once (a venue answers -2021): the caller closes instead of placing it."""
     return not sign * (last_price - stop) > 0.0

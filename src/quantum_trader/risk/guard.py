@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
+from quantum_trader.domain.average_entry import entry_after_fill
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_SECOND
 from quantum_trader.domain.enums import GOV_EMERGENCY, Side
 from quantum_trader.domain.errors import ConfigError, InputError, StateError, require, require_finite
@@ -48,6 +49,7 @@ from quantum_trader.risk.sizing import (
     clip_to_margin,
     leverage_cap,
     liquidation_gap_pct,
+    quantity_beside,
     tradable,
 )
 
@@ -82,7 +84,7 @@ class Reason(str, Enum):
 REASON_CODES: Final[tuple[Reason | None, ...]] = (None, *Reason)
 _INTENT_NAMES: Final = (
     "side", "quantity", "price", "stop", "leverage", "step size", "minimum quantity", "minimum notional", "cost in R",
-    "age of the data", "expiry", "symbol gate", "new position",
+    "age of the data", "expiry", "symbol gate", "new position", "quantity held", "entry of what is held",
 )
 _ACCOUNT_NAMES: Final = (
     "kill switch", "connection", "governor level", "policy gate", "equity", "used margin", "open positions",
@@ -174,11 +176,14 @@ def _clip_size(
     equity = account_row[account_column.EQUITY]
     bound = refusal_code.OK
     stop = intent_row[intent_column.STOP]
-    allowed = equity * limit_row[limit_column.RISK_PCT] * size_factor / 100.0 / abs(price - stop)
+    held = (intent_row[intent_column.HELD_QTY], intent_row[intent_column.HELD_ENTRY])
+    amount = equity * limit_row[limit_column.RISK_PCT] * size_factor / 100.0
+    allowed = quantity_beside(intent_row[intent_column.SIGN], price, stop, amount, held)
     if qty > allowed * _SLACK:
         qty = allowed
         bound = refusal_code.RISK
-    allowed = min(limit_row[limit_column.NOTIONAL_USDT], equity * limit_row[limit_column.NOTIONAL_PCT] / 100.0) / price
+    notional = min(limit_row[limit_column.NOTIONAL_USDT], equity * limit_row[limit_column.NOTIONAL_PCT] / 100.0)
+    allowed = (notional - held[0] * price) / price if held[0] > 0.0 else notional / price
     if qty > allowed * _SLACK:
         qty = allowed
         bound = refusal_code.NOTIONAL
@@ -189,9 +194,15 @@ def _clip_size(
 def _leverage_and_liquidation(
     intent_row: Numbers, account_row: Numbers, limit_row: Numbers, tiers: Tiers, qty: float
 ) -> Check:
-    """Leverage against the limit and the venue's table, then the gap between stop and liquidation."""
-    price = intent_row[intent_column.PRICE]
+    """Leverage against the limit and the venue's table, then the gap between stop and liquidation.
+
+    Both are of the whole position, at its average entry, where the intent adds to one.
+    """
+    price, held = intent_row[intent_column.PRICE], intent_row[intent_column.HELD_QTY]
     leverage = intent_row[intent_column.LEVERAGE]
+    if held > 0.0:
+        price = entry_after_fill(held, intent_row[intent_column.HELD_ENTRY], qty, price)
+        qty = held + qty
     cap = leverage_cap(limit_row[limit_column.LEVERAGE], account_row[account_column.GOVERNOR], qty * price, tiers)
     if not leverage <= cap:
         return (refusal_code.LEVERAGE, leverage, cap)
@@ -336,6 +347,7 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     used_margin: float  # initial margin of positions and of opening orders on the way, USDT
     open_positions: int  # positions and opening orders on the way
     position_qty: float  # signed, in the intent's symbol
+    position_entry: float = 0.0  # average entry of that position; 0.0: not known, the intent's price is taken
     data_ns: int  # when the newest market data of the symbol was complete
     cost_in_r: float  # estimated round trip; NaN (not measured) refuses
     symbol_allowed: bool = True
@@ -436,7 +448,8 @@ def _intent_row(intent: Intent, view: AccountView, instrument: Instrument) -> tu
     """The intent row of guard_core."""
     return (
         float(intent.side.sign), intent.qty, intent.reference_price, intent.stop_price, intent.leverage,
-        instrument.step_size, instrument.min_qty, instrument.min_notional, *market_row(view, intent.expires_ns),
+        instrument.step_size, instrument.min_qty, instrument.min_notional,
+        *market_row(view, intent.expires_ns, intent.side.sign, intent.reference_price),
     )
 
 
@@ -446,12 +459,16 @@ def _approve_reducing(intent: Intent, view: AccountView) -> Approved:
     return Approved(_SEAL, intent, intent.qty if usable else abs(view.position_qty), None)
 
 
-def market_row(view: AccountView, expires_ns: int) -> tuple[float, float, float, float, float]:
-    """The columns of guard_core's intent row from the cost on: what *view* says of the market of an opening intent."""
+def market_row(view: AccountView, expires_ns: int, sign: int, price: float) -> tuple[float, ...]:
+    """The columns of guard_core's intent row from the cost on.
+
+    What *view* says of the market of an opening intent of *sign* at *price*, and of the position that it adds to.
+    """
+    held = max(0.0, sign * view.position_qty)
     symbol_ok = 2.0 if view.symbol_halted else float(view.symbol_allowed)
     return (
         view.cost_in_r, (view.now_ns - view.data_ns) / NS_PER_SECOND, float(view.now_ns > expires_ns), symbol_ok,
-        float(view.position_qty == 0.0),
+        float(view.position_qty == 0.0), held, (view.position_entry or price) if held > 0.0 else 0.0,
     )
 
 

@@ -41,6 +41,35 @@ def risk_quantity(equity: float, risk_pct: float, factor: float, price: float, s
 
 
 @scalar
+def volatility_quantity(notional: float, volatility_pct: float, equity: float, price: float) -> float:
+    """Quantity at *price* for a portfolio volatility of *volatility_pct* percent a year; not rounded.
+
+    *notional*: in equities, for a portfolio volatility of 100 %.
+    """
+    return notional * volatility_pct / 100.0 * equity / price
+
+
+@scalar
+def excess_quantity(
+    qty: float, most: float, price: float, step: float, min_qty: float, min_notional: float
+) -> float:
+    """What a position of *qty* holds beyond *most*, if it can be traded; 0.0 where that would close it."""
+    excess = tradable(qty - most, price, step, min_qty, min_notional)
+    return excess if excess < qty else 0.0
+
+
+@scalar
+def quantity_beside(sign: float, price: float, stop: float, amount: float, held: tuple[float, float]) -> float:
+    """Quantity at *price* that loses *amount* USDT at *stop*, together with what is *held* (quantity, average entry).
+
+    Not rounded; below 0.0 where the position alone would lose more.
+    """
+    if held[0] > 0.0:
+        amount -= held[0] * sign * (held[1] - stop)
+    return amount / abs(price - stop)
+
+
+@scalar
 def tradable(qty: float, price: float, step: float, min_qty: float, min_notional: float) -> float:
     """*qty* rounded down to the step; 0.0 when that is under the venue's minimum quantity or notional."""
     if not (math.isfinite(qty) and math.isfinite(price) and qty > 0.0 and price > 0.0):

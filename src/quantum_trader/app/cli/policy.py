@@ -53,7 +53,10 @@ _CORE_KEYS: Final = (
 _TABLE_KEYS: Final = (
     "risk_multipliers", "confidence_adjustments", "symbol_performance_thresholds", "exit_mode_bias", "entry_mode_bias",
 )
-_SCALAR_KEYS: Final = ("recovery_multiplier", "recovery_after_streak", "cost_sensitivity", "max_cost_in_r", "labels")
+_SCALAR_KEYS: Final = (
+    "recovery_multiplier", "recovery_after_streak", "cost_sensitivity", "max_cost_in_r", "volatility_target_pct",
+    "labels",
+)
 _USE_WHEN: Final = {
     "SAFE": "real money, a small account, a low tolerance for drawdown, a strategy that is new to you",
     "STANDARD": "the numbers of the rule table as they stand: between the other two",

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from numba import carray
 
+from quantum_trader.domain.average_entry import entry_after_fill
 from quantum_trader.domain.enums import GOV_EMERGENCY, RISK_NONE, RISK_REDUCED, TAG_BAD
 from quantum_trader.domain.instrument import round_to
 from quantum_trader.engine.accounting import (
     broken_by_command,
-    entry_after_fill,
     net_pnl,
     percent_of,
     realised_pnl,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from quantum_trader.domain.average_entry import entry_after_fill
 from quantum_trader.domain.instrument import Instrument, round_to, tier_rows
 from quantum_trader.domain.ordered_sum import ordered_sum
-from quantum_trader.engine.accounting import entry_after_fill, realised_pnl
+from quantum_trader.engine.accounting import realised_pnl
 from quantum_trader.venues.paper.fills import initial_margin, position_liquidation_price
 
 
