@@ -26,13 +26,12 @@ from quantum_trader.engine.records import Records
 from quantum_trader.engine.refusals import FILTERS, ONLY_REDUCE, OTHER_MODE, OTHERS_REDUCE, TOO_LARGE, is_of
 from quantum_trader.engine.supervision import Supervise
 from quantum_trader.market.jit import compiled
-from quantum_trader.risk.exits import added_stop, bracket, next_stop, timed_out, would_trigger
+from quantum_trader.risk.exits import added_stop, bracket, is_behind_liquidation, next_stop, timed_out, would_trigger
 from quantum_trader.risk.sizing import excess_quantity, liquidation_price, volatility_quantity
 
 _next_stop = compiled(next_stop)
 _LOST_STOPS: Final = 3  # stops in a row that may get lost before the position is closed
 _TRIES: Final = 3  # of an order that is refused
-_LIQUIDATION_BUFFER: Final = 0.002  # of the entry price, between stop and liquidation
 
 
 def reported_liquidation(theirs: VenuePosition) -> float:
@@ -127,8 +126,7 @@ class Protection:
     def is_behind_liquidation(self, position: Position) -> bool:
         """Whether the venue would liquidate *position* before its stop triggers, or next to it."""
         liquidation = self.liquidation_price(position)
-        buffer = _LIQUIDATION_BUFFER * position.entry_price
-        return bool(liquidation > 0.0 and (position.stop - liquidation) * position.sign < buffer)
+        return bool(is_behind_liquidation(position.sign, position.stop, position.entry_price, liquidation))
 
     def take_liquidation(self, position: Position, theirs: VenuePosition, now_ns: int) -> list[Command]:
         """Take over the liquidation price that the venue reports; a stop that would trigger after it is made anew."""

@@ -24,6 +24,7 @@ from quantum_trader.domain.instrument import ceil_to, floor_to
 from quantum_trader.domain.scalar import scalar
 
 LIQUIDATION_BUFFER: Final = 0.1  # share of the way from liquidation to entry that a stop keeps clear of
+BESIDE_LIQUIDATION: Final = 0.002  # of the entry price: a stop nearer than this to liquidation is next to it
 DEFENSIVE_TRAIL_FACTOR: Final = 0.6  # DEFENSIVE_TRAIL trails at this share of the row's distance
 _NEVER: Final = 1e9  # R or hours that no position reaches
 _FAST_TP_R: Final = 2.0  # where FAST_TP takes profit of a position that the score holds, in R
@@ -176,6 +177,12 @@ def next_stop(
     if step <= 0.0 or step < min_step or sign * (best_price - candidate) <= 0.0:
         return current_stop
     return candidate
+
+
+@scalar
+def is_behind_liquidation(sign: int, stop: float, entry: float, liquidation: float) -> bool:
+    """Whether a venue would liquidate at *liquidation* (0.0: never) before *stop* triggers, or next to it."""
+    return liquidation > 0.0 and (stop - liquidation) * sign < BESIDE_LIQUIDATION * entry
 
 
 @scalar

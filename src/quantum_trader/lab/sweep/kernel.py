@@ -10,6 +10,8 @@ they want comes ready made; which of it becomes a signal depends on what is held
 # mypy: allow-untyped-defs
 from __future__ import annotations
 
+import math
+
 from numba import carray
 
 from quantum_trader.domain.average_entry import entry_after_fill
@@ -28,6 +30,8 @@ from quantum_trader.engine.road import (
     ROAD_NO_POSITION,
     ROAD_PENDING,
     ROAD_REDUCES,
+    ROAD_SIZE,
+    entry_stop,
     gate,
     planned_stop,
     size_entry,
@@ -50,8 +54,14 @@ from quantum_trader.lab.sweep.layout import (
     ERROR_FULL,
     ERROR_NOT_FLAT,
     GUARD_CODE,
+    ORDER_ADD,
+    ORDER_CLOSE,
+    ORDER_ENTRY,
+    ORDER_KINDS,
+    ORDER_REDUCE,
     PURPOSE_CLOSE,
     PURPOSE_LIQUIDATION,
+    PURPOSE_REDUCE,
     PURPOSE_STOP,
     PURPOSE_TARGET,
     STATE_HELD,
@@ -75,7 +85,7 @@ from quantum_trader.market.costs import fill_cost_bps
 from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.core import next_streak
-from quantum_trader.policy.enforcement import SWITCH_POSITION_LIMITS, Settings, settings_in_use
+from quantum_trader.policy.enforcement import SWITCH_POSITION_LIMITS, SWITCH_RISK_SIZING, Settings, settings_in_use
 from quantum_trader.policy.streaks import streak_ends
 from quantum_trader.risk import (
     account_column,
@@ -99,6 +109,7 @@ _risk_amount = compiled(risk_amount)
 _percent_of = compiled(percent_of)
 _gate = compiled(gate)
 _planned_stop = compiled(planned_stop)
+_entry_stop = compiled(entry_stop)
 _size_entry = compiled(size_entry)
 _size_intent = compiled(size_intent)
 _settings_in_use = compiled(settings_in_use)
@@ -112,6 +123,7 @@ _exit_row = compiled(exits.exit_row)
 _score_exit_row = compiled(exits.score_exit_row)
 _next_stop = compiled(exits.next_stop)
 _timed_out = compiled(exits.timed_out)
+_added_stop = compiled(exits.added_stop)
 _would_trigger = compiled(exits.would_trigger)
 _governor_trade = compiled(governor.governor_trade)
 _governor_resume = compiled(governor.governor_resume)
@@ -124,6 +136,9 @@ _losses_latched = compiled(limits.losses_latched)
 _note_order = compiled(limits.note_order)
 _orders_last_hour = compiled(limits.orders_last_hour)
 _risk_liquidation = compiled(sizing.liquidation_price)
+_excess_quantity = compiled(sizing.excess_quantity)
+_volatility_quantity = compiled(sizing.volatility_quantity)
+_is_behind_liquidation = compiled(exits.is_behind_liquidation)
 _taker_cost = compiled(fills.taker_cost)
 _fill_cost = compiled(fill_cost_bps)
 _market_price = compiled(fills.market_fill_price)
@@ -180,13 +195,30 @@ def _wait(desk, order):
 
 
 @kernel
+def _withdraw(desk, s, kind):
+    """Take the order of *kind* of symbol *s* off those that wait."""
+    desk.counts[counter.WAITING] = _remove(desk.waiting, desk.counts[counter.WAITING], ORDER_KINDS * s + kind)
+
+
+@kernel
+def _drop_addition(desk, s):
+    """Forget an addition that will not fill."""
+    row = shift(desk.symbols, s * position.SIZE)
+    desk.counts[counter.PENDING] = _remove(desk.pending, desk.counts[counter.PENDING], s)
+    row[position.ADD_QTY] = row[position.MARGIN] = row[position.RESERVE] = 0.0
+
+
+@kernel
 def _close_at_next_open(desk, s, reason):
-    """Send the order that closes symbol *s*, unless one is on its way."""
+    """Send the order that closes symbol *s*, unless one is on its way; an addition on its way is cancelled."""
     row = shift(desk.symbols, s * position.SIZE)
     row[position.REASON] = reason
+    if row[position.ADD_QTY] > 0.0:
+        _withdraw(desk, s, ORDER_ADD)
+        _drop_addition(desk, s)
     if row[position.CLOSING] == 0.0:
         row[position.CLOSING] = 1.0
-        _wait(desk, 2 * s + 1)
+        _wait(desk, ORDER_KINDS * s + ORDER_CLOSE)
 
 
 @kernel
@@ -219,10 +251,11 @@ def _margin_used(rules, desk):
 def _reserved(desk, first, last, total):
     """*total* and what the opening orders at places *first* to *last* have reserved."""
     for at in range(first, last):
-        order = desk.waiting[at]
-        if order % 2 == 0:
-            row = shift(desk.symbols, order // 2 * position.SIZE)
-            total += row[position.RESERVE] * row[position.QTY] / row[position.QTY]
+        kind = desk.waiting[at] % ORDER_KINDS
+        if kind in (ORDER_ENTRY, ORDER_ADD):
+            row = shift(desk.symbols, desk.waiting[at] // ORDER_KINDS * position.SIZE)
+            qty = row[position.QTY] if kind == ORDER_ENTRY else row[position.ADD_QTY]
+            total += row[position.RESERVE] * qty / qty
     return total
 
 
@@ -260,6 +293,7 @@ def _book_entry(s, qty, price, fee, ts_ns, funded, rules, desk):
     desk.stamps[s * stamp.SIZE + stamp.FUNDED] = funded
     row[position.STATE] = STATE_HELD
     row[position.QTY], row[position.ENTRY], row[position.BEST] = qty, price, price
+    row[position.PEAK_QTY] = qty
     row[position.FEES], row[position.FUNDING] = fee, 0.0
     row[position.MARGIN] = row[position.RESERVE] = 0.0
 
@@ -272,16 +306,55 @@ def _fill_entry(s, kept, at, count, bars, rules, desk):
     """
     row, terms = shift(desk.symbols, s * position.SIZE), shift(rules.instruments, s * instrument.SIZE)
     sign, open_ = int(row[position.SIGN]), bars.ohlc[s * bar.SIZE + bar.OPEN]
+    adds = desk.waiting[at] % ORDER_KINDS == ORDER_ADD
+    ordered = row[position.ADD_QTY] if adds else row[position.QTY]
     price = _market_price(sign, open_, _cost_in_bar(s, bars, rules), terms[instrument.TICK])
-    qty = _round_to(row[position.QTY], terms[instrument.STEP_SIZE])
+    qty = _round_to(ordered, terms[instrument.STEP_SIZE])
     fee = _fee(qty, price, terms[instrument.TAKER_BPS])
     reserved = _reserved(desk, at, count, _reserved(desk, 0, kept, 0.0))
     available = desk.money[money.VENUE_CASH] - _margin_used(rules, desk) - reserved
-    room = available + row[position.RESERVE] * row[position.QTY] / row[position.QTY]
+    room = available + row[position.RESERVE] * ordered / ordered
     if _initial_margin(qty, price, row[position.LEVERAGE]) + fee > room:
-        _drop_pending(desk, s)
-        return
-    _book_entry(s, qty, price, fee, bars.ts_ns, bars.funding_count[s], rules, desk)
+        if adds:
+            _drop_addition(desk, s)
+        else:
+            _drop_pending(desk, s)
+    elif adds:
+        _book_addition(s, qty, price, fee, rules, desk)
+    else:
+        _book_entry(s, qty, price, fee, bars.ts_ns, bars.funding_count[s], rules, desk)
+
+
+@kernel
+def _liquidation_of(s, rules, desk):
+    """The price at which the venue liquidates its position of *s*."""
+    row = shift(desk.symbols, s * position.SIZE)
+    return _liquidation_price(
+        int(row[position.SIGN]), row[position.VENUE_QTY], row[position.VENUE_ENTRY], row[position.VENUE_MARGIN],
+        _tiers(s, rules),
+    )
+
+
+@kernel
+def _book_addition(s, qty, price, fee, rules, desk):
+    """Book a fill that makes the position of *s* larger, at the venue and in the engine's books."""
+    row, amounts, counts = shift(desk.symbols, s * position.SIZE), desk.money, desk.counts
+    step, venue_qty = rules.instruments[s * instrument.SIZE + instrument.STEP_SIZE], row[position.VENUE_QTY]
+    row[position.VENUE_ENTRY] = _entry_after_fill(venue_qty, row[position.VENUE_ENTRY], qty, price)
+    row[position.VENUE_MARGIN] += _initial_margin(qty, price, row[position.LEVERAGE])
+    row[position.VENUE_QTY] = _round_to(venue_qty + qty, step)
+    row[position.VENUE_LIQUIDATION] = _liquidation_of(s, rules, desk)
+    amounts[money.VENUE_CASH] += 0.0 - fee
+    amounts[money.CASH] -= fee
+    amounts[money.FEES] += fee
+    row[position.ENTRY] = _entry_after_fill(row[position.QTY], row[position.ENTRY], qty, price)
+    row[position.QTY] += qty
+    row[position.PEAK_QTY] = max(row[position.PEAK_QTY], row[position.QTY])
+    row[position.FEES] += fee
+    row[position.VOLATILITY_PCT], row[position.ADDED] = row[position.ADD_VOLATILITY_PCT], 1.0
+    _drop_addition(desk, s)
+    desk.opened[counts[counter.OPENED]] = s
+    counts[counter.OPENED] += 1
 
 
 @kernel
@@ -293,7 +366,7 @@ def _exit_code(row, purpose):
         return exit_reason.STOP if row[position.STOP] == row[position.FIRST_STOP] else exit_reason.TRAILING_STOP
     if row[position.REASON] != exit_reason.NONE:
         return int(row[position.REASON])
-    return exit_reason.LIQUIDATION
+    return exit_reason.SCORE if purpose == PURPOSE_REDUCE else exit_reason.LIQUIDATION
 
 
 @kernel
@@ -306,19 +379,31 @@ def _note_stopped(s, sign, reason, desk):
 
 @kernel
 def _book_exit(s, purpose, qty, price, fee, ts_ns, profile, rules, desk, outcome):
-    """Book a closing fill at the venue and in the engine's books, and close the trade."""
+    """Book a fill that closes the position, or a part of it, at the venue and in the engine's books; end the trade."""
     row, amounts, counts = shift(desk.symbols, s * position.SIZE), desk.money, desk.counts
-    sign = int(row[position.SIGN])
-    left = _round_to(row[position.VENUE_QTY] - qty, rules.instruments[s * instrument.SIZE + instrument.STEP_SIZE])
-    if left != 0.0 or row[position.QTY] - qty > row[position.QTY] * 1e-9:
-        counts[counter.ERROR] = ERROR_NOT_FLAT
+    sign, venue_qty = int(row[position.SIGN]), row[position.VENUE_QTY]
+    left = _round_to(venue_qty - qty, rules.instruments[s * instrument.SIZE + instrument.STEP_SIZE])
     amounts[money.VENUE_CASH] += _realised_pnl(sign, row[position.VENUE_ENTRY], qty, price) - fee
     amounts[money.CASH] -= fee
     amounts[money.FEES] += fee
     realised = _realised_pnl(sign, row[position.ENTRY], qty, price)
     amounts[money.CASH] += realised
+    row[position.REALISED] += realised
     row[position.FEES] += fee
-    pnl = _net_pnl(realised, row[position.FEES], row[position.FUNDING])
+    row[position.CLOSED_VALUE] += qty * price
+    row[position.CLOSED_QTY] += qty
+    row[position.QTY] -= qty
+    is_flat = row[position.QTY] <= row[position.PEAK_QTY] * 1e-9
+    if is_flat != (left == 0.0) or (not is_flat and (purpose in (PURPOSE_CLOSE, PURPOSE_LIQUIDATION))):
+        counts[counter.ERROR] = ERROR_NOT_FLAT
+    if not is_flat:
+        row[position.VENUE_MARGIN] *= left / venue_qty
+        row[position.VENUE_QTY] = left
+        row[position.VENUE_LIQUIDATION] = _liquidation_of(s, rules, desk)
+        if purpose != PURPOSE_REDUCE:
+            row[position.REASON] = _exit_code(row, purpose)
+        return
+    pnl = _net_pnl(row[position.REALISED], row[position.FEES], row[position.FUNDING])
     won = 1 if pnl >= 0.0 else 0
     counts[counter.LOSING], counts[counter.BROKEN], counts[counter.WINS] = _next_streak(
         counts[counter.LOSING], counts[counter.BROKEN], counts[counter.WINS], won,
@@ -326,17 +411,21 @@ def _book_exit(s, purpose, qty, price, fee, ts_ns, profile, rules, desk, outcome
     )
     risk = _risk_amount(
         sign, row[position.ENTRY], row[position.FIRST_STOP], row[position.STOP_ATR], row[position.ATR],
-        row[position.QTY],
+        row[position.PEAK_QTY],
     )
     reason = _exit_code(row, purpose)
     _note_stopped(s, sign, reason, desk)
-    _write_trade(s, reason, qty * price / qty, pnl, risk, ts_ns, desk, outcome)
+    exit_price = row[position.CLOSED_VALUE] / row[position.CLOSED_QTY]
+    _write_trade(s, reason, exit_price, pnl, risk, ts_ns, desk, outcome)
     _record_trade(shift(desk.performance, s * perf.SIZE), pnl / risk, pnl)
     counts[counter.RESULTS], counts[counter.SHADOW_WINS], counts[counter.LAST_CLOSE] = 1, 0, ts_ns
     _governor_trade(desk.governor, pnl)
     counts[counter.HELD] = _remove(desk.held, counts[counter.HELD], s)
-    if row[position.CLOSING] != 0.0 and purpose != PURPOSE_CLOSE:
-        counts[counter.WAITING] = _remove(desk.waiting, counts[counter.WAITING], 2 * s + 1)
+    if purpose != PURPOSE_CLOSE and purpose != PURPOSE_REDUCE:
+        if row[position.CLOSING] != 0.0:
+            _withdraw(desk, s, ORDER_CLOSE)
+        if row[position.REDUCE_QTY] != 0.0:
+            _withdraw(desk, s, ORDER_REDUCE)
     _clear(desk, s)
 
 
@@ -349,7 +438,8 @@ def _write_trade(s, reason, exit_price, pnl, risk, ts_ns, desk, outcome):
     whole[trade_whole.SIGNAL] = desk.stamps[s * stamp.SIZE + stamp.SIGNAL]
     whole[trade_whole.ENTRY_NS], whole[trade_whole.EXIT_NS] = desk.stamps[s * stamp.SIZE + stamp.ENTRY_NS], ts_ns
     whole[trade_whole.REASON] = reason
-    figures[trade.QTY], figures[trade.ENTRY], figures[trade.EXIT] = row[position.QTY], row[position.ENTRY], exit_price
+    figures[trade.QTY], figures[trade.ENTRY] = row[position.PEAK_QTY], row[position.ENTRY]
+    figures[trade.EXIT] = exit_price
     figures[trade.PNL], figures[trade.R], figures[trade.RISK] = pnl, pnl / risk, risk
     figures[trade.FEES], figures[trade.FUNDING] = row[position.FEES], row[position.FUNDING]
     figures[trade.EQUITY] = row[position.EQUITY]
@@ -358,20 +448,22 @@ def _write_trade(s, reason, exit_price, pnl, risk, ts_ns, desk, outcome):
 
 @kernel
 def _fill_exit(s, purpose, reference, open_, cost, ts_ns, profile, rules, desk, outcome):
-    """Fill what ends the position of *s*: a market order, a stop, a target or the liquidation at *reference*."""
+    """Fill what ends or reduces the position of *s*: a market order, a stop, a target or the liquidation."""
     row, terms = shift(desk.symbols, s * position.SIZE), shift(rules.instruments, s * instrument.SIZE)
     sign, tick, fee_bps = int(row[position.SIGN]), terms[instrument.TICK], terms[instrument.TAKER_BPS]
-    qty = min(_round_to(row[position.QTY], terms[instrument.STEP_SIZE]), row[position.VENUE_QTY])
+    ordered = row[position.REDUCE_QTY] if purpose == PURPOSE_REDUCE else row[position.QTY]
     if purpose == PURPOSE_STOP:
+        ordered, row[position.VENUE_STOP] = row[position.STOP_QTY], 0.0
         price = _stop_price(-sign, reference, open_, cost, tick)
     elif purpose == PURPOSE_TARGET:
+        ordered, row[position.VENUE_TARGET] = row[position.TARGET_QTY], 0.0
         price = _target_price(-sign, reference, open_, cost, tick)
     elif purpose == PURPOSE_LIQUIDATION:
+        ordered, fee_bps = row[position.VENUE_QTY], fee_bps + rules.liquidation_bps
         price = _liquidation_fill(sign, reference, open_, tick)
-        fee_bps = fee_bps + rules.liquidation_bps
-        qty = row[position.VENUE_QTY]
     else:
         price = _market_price(-sign, reference, cost, tick)
+    qty = min(_round_to(ordered, terms[instrument.STEP_SIZE]), row[position.VENUE_QTY])
     fee = _fee(qty, price, fee_bps)
     _book_exit(s, purpose, qty, price, fee, ts_ns, profile, rules, desk, outcome)
 
@@ -406,18 +498,20 @@ def _fill_waiting(bars, profile, rules, desk, outcome):
     count, kept = desk.counts[counter.WAITING], 0
     for at in range(count):
         order = desk.waiting[at]
-        s = order // 2
+        s, kind = order // ORDER_KINDS, order % ORDER_KINDS
         if bars.present[s] == 0:
             desk.waiting[kept] = order
             kept += 1
-        elif order % 2 == 0:
+        elif kind in (ORDER_ENTRY, ORDER_ADD):
             _fill_entry(s, kept, at, count, bars, rules, desk)
-        else:
+        elif desk.symbols[s * position.SIZE + position.STATE] == STATE_HELD:
             open_ = bars.ohlc[s * bar.SIZE + bar.OPEN]
+            purpose = PURPOSE_CLOSE if kind == ORDER_CLOSE else PURPOSE_REDUCE
             _fill_exit(
-                s, PURPOSE_CLOSE, open_, open_, _cost_in_bar(s, bars, rules), bars.ts_ns, profile, rules, desk,
-                outcome,
+                s, purpose, open_, open_, _cost_in_bar(s, bars, rules), bars.ts_ns, profile, rules, desk, outcome,
             )
+            if kind == ORDER_REDUCE:
+                desk.symbols[s * position.SIZE + position.REDUCE_QTY] = 0.0
     desk.counts[counter.WAITING] = kept
 
 
@@ -462,12 +556,15 @@ def _settle(at_open, ts_ns, bars, profile, rules, desk, outcome):
 
 @kernel
 def _protect_opened(bars, rules, desk):
-    """Put stop and target of the positions opened just now at the venue; what cannot be protected is closed."""
+    """Rest stop and target of the positions that have just grown at the venue; what cannot be protected is closed."""
     refused = 0
     for at in range(desk.counts[counter.OPENED]):
         s = desk.opened[at]
         row = shift(desk.symbols, s * position.SIZE)
         if row[position.STATE] != STATE_HELD:
+            continue
+        if row[position.ADDED] != 0.0:
+            refused += _protect_addition(s, refused, bars, rules, desk)
             continue
         sign, open_ = int(row[position.SIGN]), bars.ohlc[s * bar.SIZE + bar.OPEN]
         liquidation = _risk_liquidation(
@@ -482,16 +579,51 @@ def _protect_opened(bars, rules, desk):
             _close_at_next_open(desk, s, exit_reason.UNPROTECTED)
             continue
         row[position.FIRST_STOP], row[position.STOP], row[position.TARGET] = stop, stop, target
-        if target > 0.0 and not _would_trigger(-sign, target, open_):
-            row[position.VENUE_TARGET] = target
-        if _would_trigger(sign, stop, open_):
+        if not _rest(s, open_, desk):
             desk.opened[refused] = s
             refused += 1
-        else:
-            row[position.VENUE_STOP] = stop
     for at in range(refused):
-        _close_at_next_open(desk, desk.opened[at], exit_reason.UNPROTECTED)
+        row = shift(desk.symbols, desk.opened[at] * position.SIZE)
+        reason = row[position.REASON]
+        if reason == exit_reason.NONE:
+            rests = row[position.VENUE_STOP] > 0.0 and row[position.STOP_QTY] >= row[position.QTY] * (1.0 - 1e-9)
+            reason = exit_reason.TRAILING_STOP if rests else exit_reason.UNPROTECTED
+        _close_at_next_open(desk, desk.opened[at], reason)
     desk.counts[counter.OPENED] = 0
+
+
+@kernel
+def _rest(s, open_, desk):
+    """Rest target and stop of the position of *s* at the venue, whose last price is *open_*; False: the stop cannot."""
+    row = shift(desk.symbols, s * position.SIZE)
+    sign = int(row[position.SIGN])
+    if row[position.TARGET] > 0.0 and not _would_trigger(-sign, row[position.TARGET], open_):
+        row[position.VENUE_TARGET], row[position.TARGET_QTY] = row[position.TARGET], row[position.QTY]
+    if _would_trigger(sign, row[position.STOP], open_):
+        return False
+    row[position.VENUE_STOP], row[position.STOP_QTY] = row[position.STOP], row[position.QTY]
+    return True
+
+
+@kernel
+def _protect_addition(s, refused, bars, rules, desk):
+    """Rest stop and target of *s* after an addition; returns 1 where the stop is refused, noted at *refused*."""
+    row, terms = shift(desk.symbols, s * position.SIZE), shift(rules.instruments, s * instrument.SIZE)
+    sign, moved = int(row[position.SIGN]), row[position.STOP] != row[position.FIRST_STOP]
+    row[position.ADDED] = 0.0
+    row[position.STOP] = _added_stop(sign, row[position.ADD_STOP], row[position.STOP], terms[instrument.TICK])
+    if not moved:
+        row[position.FIRST_STOP] = row[position.STOP]
+    liquidation = _risk_liquidation(
+        sign, row[position.ENTRY], row[position.QTY], row[position.LEVERAGE], _tiers(s, rules)
+    )
+    if _is_behind_liquidation(sign, row[position.STOP], row[position.ENTRY], liquidation):
+        _close_at_next_open(desk, s, exit_reason.UNPROTECTED)
+        return 0
+    if _rest(s, bars.ohlc[s * bar.SIZE + bar.OPEN], desk):
+        return 0
+    desk.opened[refused] = s
+    return 1
 
 
 @kernel
@@ -588,14 +720,32 @@ def _trail(s, bars, rules, desk):
         _close_at_next_open(desk, s, exit_reason.TRAILING_STOP)
         return
     row[position.STOP] = stop
-    row[position.VENUE_STOP] = stop
+    row[position.VENUE_STOP], row[position.STOP_QTY] = stop, row[position.QTY]
 
 
 @kernel
-def _manage(bars, targets, rules, desk):
-    """Trail and time out the open positions, in the order they were opened.
+def _reduce_to(s, most, bars, rules, desk):
+    """Reduce the position of *s* to the notional *most*, at the target that it was sized for."""
+    row, terms = shift(desk.symbols, s * position.SIZE), shift(rules.instruments, s * instrument.SIZE)
+    price = bars.mark[s]
+    if row[position.REDUCE_QTY] != 0.0:
+        return
+    largest = _volatility_quantity(most, row[position.VOLATILITY_PCT], desk.money[money.EQUITY], price)
+    excess = _excess_quantity(
+        row[position.QTY], largest, price, terms[instrument.STEP_SIZE], terms[instrument.LEAST_QTY],
+        terms[instrument.LEAST_NOTIONAL],
+    )
+    if excess > 0.0:
+        row[position.REDUCE_QTY] = excess
+        _wait(desk, ORDER_KINDS * s + ORDER_REDUCE)
 
-    *targets* (S,): the directions that models want; None without models.
+
+@kernel
+def _manage(bars, targets, most, decided, fresh, rules, desk):
+    """Trail, time out and reduce the open positions, in the order they were opened.
+
+    What models want, None without them: *targets* (S,), the directions; *most* (S,), the notionals to hold at most,
+    which in a *fresh* decision are new for the symbols *decided* (S,).
     """
     for at in range(desk.counts[counter.HELD]):
         s = desk.held[at]
@@ -606,6 +756,8 @@ def _manage(bars, targets, rules, desk):
         if (best - row[position.BEST]) * row[position.SIGN] > 0.0:
             row[position.BEST] = best
         if row[position.REASON] != exit_reason.NONE:
+            if row[position.CLOSING] == 0.0:  # what rests has closed a part of it
+                _close_at_next_open(desk, s, row[position.REASON])
             continue
         if targets is not None and row[position.BY_SCORE] != 0.0 and targets[s] != row[position.SIGN]:
             _close_at_next_open(desk, s, exit_reason.SCORE)
@@ -613,6 +765,9 @@ def _manage(bars, targets, rules, desk):
             _close_at_next_open(desk, s, exit_reason.TIMEOUT)
         else:
             _trail(s, bars, rules, desk)
+            if targets is not None and fresh:  # noqa: SIM102 - numba drops the branch without models
+                if row[position.BY_SCORE] != 0.0 and decided[s] != 0 and row[position.REASON] == exit_reason.NONE:
+                    _reduce_to(s, most[s], bars, rules, desk)
 
 
 # ---- signals -------------------------------------------------------------------------------------------------------
@@ -652,8 +807,8 @@ def _account_row(now_ns, open_count, desk):
 
 
 @kernel
-def _intent_row(s, signal_row, qty, stop, leverage, cost_r, rules, desk):
-    """Fill the guard's view of a *signal_row* or outside intent for *qty* with its *stop*; those of signals are new."""
+def _intent_row(s, signal_row, qty, stop, leverage, cost_r, held, rules, desk):
+    """Fill the guard's view of a *signal_row* or outside intent for *qty* with its *stop*, beside what is *held*."""
     row, terms = desk.intent_row, shift(rules.instruments, s * instrument.SIZE)
     row[intent_column.SIGN], row[intent_column.PRICE] = int(signal_row[signal.SIGN]), signal_row[signal.PRICE]
     row[intent_column.QTY], row[intent_column.STOP] = qty, stop
@@ -662,14 +817,15 @@ def _intent_row(s, signal_row, qty, stop, leverage, cost_r, rules, desk):
     row[intent_column.MIN_NOTIONAL] = terms[instrument.LEAST_NOTIONAL]
     row[intent_column.COST_R], row[intent_column.DATA_AGE_S] = cost_r, signal_row[signal.AGE_S]
     row[intent_column.EXPIRED] = signal_row[signal.EXPIRED]
-    row[intent_column.SYMBOL_OK] = row[intent_column.NEW_POSITION] = 1.0
+    row[intent_column.SYMBOL_OK], row[intent_column.NEW_POSITION] = 1.0, 1.0 if held[0] == 0.0 else 0.0
+    row[intent_column.HELD_QTY], row[intent_column.HELD_ENTRY] = held
 
 
 @kernel
 def _open(n, s, entry, qty, stop, leverage, used, now_ns, rules, desk, outcome):
     """Ask the guard about *qty* of signal or intent *n*, plan its position, send its order; returns the decision."""
     signal_row = entry.row
-    _intent_row(s, signal_row, qty, stop, leverage, entry.cost_r, rules, desk)
+    _intent_row(s, signal_row, qty, stop, leverage, entry.cost_r, (0.0, 0.0), rules, desk)
     _account_row(now_ns, desk.counts[counter.HELD] + desk.counts[counter.PENDING], desk)
     refusal, qty, _, _ = _guard_core(desk.intent_row, desk.account_row, desk.limit_row, _tiers(s, rules))
     if refusal != refusal_code.OK:
@@ -679,7 +835,7 @@ def _open(n, s, entry, qty, stop, leverage, used, now_ns, rules, desk, outcome):
     stop_atr, target_atr, breakeven_r, trail_atr, max_hours = entry.exits
     row[position.TARGET_ATR], row[position.BREAKEVEN_R] = target_atr, breakeven_r
     row[position.TRAIL_ATR], row[position.MAX_HOURS] = trail_atr, max_hours
-    row[position.BY_SCORE] = entry.by_score
+    row[position.BY_SCORE], row[position.VOLATILITY_PCT] = entry.by_score, entry.volatility_pct
     row[position.STATE], row[position.SIGN] = STATE_PENDING, signal_row[signal.SIGN]
     row[position.QTY], row[position.LEVERAGE] = qty, leverage
     row[position.ATR], row[position.STOP_ATR] = signal_row[signal.ATR], stop_atr
@@ -690,7 +846,39 @@ def _open(n, s, entry, qty, stop, leverage, used, now_ns, rules, desk, outcome):
     desk.pending[desk.counts[counter.PENDING]] = s
     desk.counts[counter.PENDING] += 1
     _note_order(desk.rate, now_ns)
-    _wait(desk, 2 * s)
+    _wait(desk, ORDER_KINDS * s + ORDER_ENTRY)
+    return ROAD_APPROVED
+
+
+@kernel
+def _add(n, s, entry, used, now_ns, rules, desk, outcome):
+    """Size the addition of signal *n* to the position of *s* and open it; returns the decision's code."""
+    row, terms = shift(desk.symbols, s * position.SIZE), shift(rules.instruments, s * instrument.SIZE)
+    signal_row = entry.row
+    sign, price, held = int(signal_row[signal.SIGN]), signal_row[signal.PRICE], (row[position.QTY], row[position.ENTRY])
+    stop = _entry_stop(sign, price, row[position.ATR], row[position.STOP_ATR], entry.wanted, held, row[position.STOP])
+    _limit_row(s, rules, desk)
+    code, qty, leverage = _size_entry(
+        sign, price, stop, desk.money[money.EQUITY], used.risk_pct, _risk_factor(s, desk), desk.counts[counter.LEVEL],
+        row[position.LEVERAGE],
+        (terms[instrument.STEP_SIZE], terms[instrument.LEAST_QTY], terms[instrument.LEAST_NOTIONAL]),
+        desk.limit_row, _tiers(s, rules), entry.wanted, held,
+    )
+    outcome.quantity[n] = qty
+    if code != ROAD_APPROVED:
+        return code
+    _intent_row(s, signal_row, qty, stop, leverage, entry.cost_r, held, rules, desk)
+    _account_row(now_ns, desk.counts[counter.HELD] + desk.counts[counter.PENDING], desk)
+    refusal, qty, _, _ = _guard_core(desk.intent_row, desk.account_row, desk.limit_row, _tiers(s, rules))
+    if refusal != refusal_code.OK:
+        return GUARD_CODE + refusal
+    outcome.quantity[n] = row[position.ADD_QTY] = qty
+    row[position.ADD_STOP], row[position.ADD_VOLATILITY_PCT] = stop, entry.volatility_pct
+    row[position.MARGIN] = qty * price / leverage
+    desk.pending[desk.counts[counter.PENDING]] = s
+    desk.counts[counter.PENDING] += 1
+    _note_order(desk.rate, now_ns)
+    _wait(desk, ORDER_KINDS * s + ORDER_ADD)
     return ROAD_APPROVED
 
 
@@ -710,7 +898,7 @@ def _enter(n, s, entry, used, now_ns, rules, desk, outcome):
     code, qty, leverage = _size_entry(
         sign, price, stop, desk.money[money.EQUITY], used.risk_pct, _risk_factor(s, desk), desk.counts[counter.LEVEL],
         rules.leverage, (terms[instrument.STEP_SIZE], terms[instrument.LEAST_QTY], terms[instrument.LEAST_NOTIONAL]),
-        desk.limit_row, _tiers(s, rules),
+        desk.limit_row, _tiers(s, rules), entry.wanted, (0.0, 0.0),
     )
     if code != ROAD_APPROVED:
         outcome.quantity[n] = qty
@@ -727,7 +915,7 @@ def _enter_intent(n, s, entry, used, now_ns, rules, desk, outcome):
         planned[0], desk.money[money.EQUITY], used.risk_pct, _risk_factor(s, desk),
     )
     _limit_row(s, rules, desk)
-    own = Entry(intent, (stop_atr, planned[1], planned[2], planned[3], planned[4]), 0.0, entry.cost_r)
+    own = Entry(intent, (stop_atr, planned[1], planned[2], planned[3], planned[4]), 0.0, entry.cost_r, math.inf, 0.0)
     return _open(n, s, own, qty, stop, intent[signal.LEVERAGE], used, now_ns, rules, desk, outcome)
 
 
@@ -735,7 +923,8 @@ def _enter_intent(n, s, entry, used, now_ns, rules, desk, outcome):
 def _on_tape(n, tape, levels):
     """Signal or intent *n* of the tape, which is left by the regime table."""
     row = shift(tape.signals, n * signal.SIZE)
-    return Entry(row, _exit_row(int(row[signal.TREND]), levels.signal_vol[n]), 0.0, levels.signal_cost_r[n])
+    planned = _exit_row(int(row[signal.TREND]), levels.signal_vol[n])
+    return Entry(row, planned, 0.0, levels.signal_cost_r[n], math.inf, 0.0)
 
 
 @kernel
@@ -877,7 +1066,30 @@ def _open_shadow(n, s, hourly, vol, rules, following):
 
 
 @kernel
-def _take_target(t, s, bars, tape, targets, rules, desk, following, outcome):
+def _target_pct(profile, rules):
+    """The volatility that the portfolio of models' positions is sized for, percent a year."""
+    return profile[pol.PROFILE_VOLATILITY] if rules.switches[SWITCH_RISK_SIZING] != 0 else rules.fixed_volatility_pct
+
+
+@kernel
+def _least_quantity(at, s, price, targets, target_pct, desk):
+    """The quantity of symbol *s* that its target wants at least, by decision *at*."""
+    return _volatility_quantity(
+        targets.least[at], target_pct * _risk_factor(s, desk), desk.money[money.EQUITY], price
+    )
+
+
+@kernel
+def _pass_gates_to_add(signal_row, used, desk):
+    """The ROAD code of the gates for an addition to a position, which counts as no further one."""
+    open_count = desk.counts[counter.HELD] + desk.counts[counter.PENDING] - 1
+    return _gate(
+        int(signal_row[signal.SIGN]), signal_row[signal.CONFIDENCE], signal_row[signal.ATR], 0, 0, open_count, used
+    )
+
+
+@kernel
+def _take_target(t, s, bars, tape, targets, target_pct, rules, desk, following, outcome):
     """Take symbol *s*'s target down the road; unless it is refused as before, that is a signal: note how it fared."""
     counts = desk.counts
     if counts[counter.SIGNALS] >= following.room:
@@ -886,14 +1098,22 @@ def _take_target(t, s, bars, tape, targets, rules, desk, following, outcome):
     n = following.first + counts[counter.SIGNALS]
     vol, cost_r = _see_target(t, s, bars, tape, targets, rules, following)
     row, used = following.signal, _settings_of(s, rules, desk)
-    planned, by_score = _exit_row(int(row[signal.TREND]), vol), 0.0
+    entry = Entry(row, _exit_row(int(row[signal.TREND]), vol), 0.0, cost_r, math.inf, 0.0)
     if targets.by_score != 0:
-        planned, by_score = _score_exit_row(targets.stop_atr, used.exit_code), 1.0
-    code = _pass_gates(s, row, used, desk)
+        wanted = _least_quantity(targets.row[t] * rules.size + s, s, bars.mark[s], targets, target_pct, desk)
+        entry = Entry(row, _score_exit_row(targets.stop_atr, used.exit_code), 1.0, cost_r, wanted, target_pct)
+    held = shift(desk.symbols, s * position.SIZE)
+    adds = held[position.STATE] == STATE_HELD and held[position.SIGN] == row[signal.SIGN]
+    code = _pass_gates_to_add(row, used, desk) if adds else _pass_gates(s, row, used, desk)
     if code in (ROAD_FLIP, ROAD_PENDING):
         desk.stamps[s * stamp.SIZE + stamp.AGAIN] = counts[counter.AGAIN] = 1
     if code == ROAD_APPROVED:
-        code = _enter(n, s, Entry(row, planned, by_score, cost_r), used, bars.now_ns, rules, desk, outcome)
+        if adds:
+            code = _add(n, s, entry, used, bars.now_ns, rules, desk, outcome)
+            if code == ROAD_SIZE:
+                return
+        else:
+            code = _enter(n, s, entry, used, bars.now_ns, rules, desk, outcome)
     fared = 0 if code == ROAD_APPROVED else int(row[signal.SIGN]) * code
     again = fared != 0 and fared == desk.stamps[s * stamp.SIZE + stamp.REFUSED]
     desk.stamps[s * stamp.SIZE + stamp.REFUSED] = fared
@@ -901,21 +1121,31 @@ def _take_target(t, s, bars, tape, targets, rules, desk, following, outcome):
         return
     counts[counter.SIGNALS] += 1
     outcome.decision[n] = code
-    _open_shadow(n, s, tape.atr[t * rules.size + s], vol, rules, following)
+    if not adds:
+        _open_shadow(n, s, tape.atr[t * rules.size + s], vol, rules, following)
 
 
 @kernel
-def _is_wanted(s, target, small, desk):
-    """Whether *target* of symbol *s* is not held, no stop keeps it out, and from flat its score is not *small*."""
-    row = shift(desk.symbols, s * position.SIZE)
+def _is_wanted(at, s, price, targets, target_pct, desk):
+    """Whether the target of symbol *s* by decision *at* is to be taken.
+
+    It is not held, no stop keeps it out, and from flat its score is not small; or less is held than it wants.
+    """
+    row, target = shift(desk.symbols, s * position.SIZE), int(targets.target[at])
     held = int(row[position.SIGN]) if row[position.STATE] == STATE_HELD else 0
-    enters = held != 0 or small == 0
-    return target != 0 and target != held and enters and desk.stamps[s * stamp.SIZE + stamp.STOPPED] != target
+    if target == 0:
+        return False
+    if target != held:
+        return (held != 0 or targets.small[at] == 0) and desk.stamps[s * stamp.SIZE + stamp.STOPPED] != target
+    may_grow = row[position.VOLATILITY_PCT] > 0.0 and row[position.REASON] == exit_reason.NONE
+    if not may_grow or row[position.ADD_QTY] > 0.0:
+        return False
+    return row[position.QTY] < _least_quantity(at, s, price, targets, target_pct, desk)
 
 
 @kernel
-def _take_targets(t, bars, tape, targets, rules, desk, following, outcome):
-    """Take the signals of the targets that are wanted and not held, in the order of the symbols."""
+def _take_targets(t, bars, tape, targets, target_pct, rules, desk, following, outcome):
+    """Take the signals of the targets that are wanted and not held in full, in the order of the symbols."""
     counts, number = desk.counts, targets.row[t]
     fresh = number != (targets.row[t - 1] if t > 0 else 0)
     if not fresh and counts[counter.AGAIN] == 0:
@@ -928,18 +1158,18 @@ def _take_targets(t, bars, tape, targets, rules, desk, following, outcome):
             row[stamp.STOPPED] = 0
         due = row[stamp.AGAIN] != 0 or (decided and target != 0)
         row[stamp.AGAIN] = 0
-        wanted = _is_wanted(s, target, targets.small[at], desk)
+        wanted = _is_wanted(at, s, bars.mark[s], targets, target_pct, desk)
         if decided and not wanted:
             row[stamp.REFUSED] = 0
         if due and wanted:
-            _take_target(t, s, bars, tape, targets, rules, desk, following, outcome)
+            _take_target(t, s, bars, tape, targets, target_pct, rules, desk, following, outcome)
 
 
 @kernel
 def _follow_models(t, results, bars, tape, targets, profile, rules, desk, following, outcome):
     """Take the signals of models, then let *results* of their shadow trades count; nothing without models."""
     if targets is not None:
-        _take_targets(t, bars, tape, targets, rules, desk, following, outcome)
+        _take_targets(t, bars, tape, targets, _target_pct(profile, rules), rules, desk, following, outcome)
         if results > 0:
             _take_results(results, rules, desk, following, outcome)
             _watch_streak(bars.now_ns, profile, desk.counts)
@@ -949,9 +1179,14 @@ def _follow_models(t, results, bars, tape, targets, profile, rules, desk, follow
 def _manage_all(t, bars, targets, rules, desk):
     """Manage the open positions by what models want at moment *t*, if there are any."""
     if targets is None:
-        _manage(bars, None, rules, desk)
+        _manage(bars, None, None, None, False, rules, desk)
     else:
-        _manage(bars, shift(targets.target, targets.row[t] * rules.size), rules, desk)
+        number, size = targets.row[t], rules.size
+        fresh = number != (targets.row[t - 1] if t > 0 else 0)
+        _manage(
+            bars, shift(targets.target, number * size), shift(targets.most, number * size),
+            shift(targets.decided, number * size), fresh, rules, desk,
+        )
 
 
 @kernel
@@ -969,8 +1204,12 @@ def _expire_entries(first, desk):
     count, kept, stay = desk.counts[counter.WAITING], 0, 0
     for at in range(count):
         order = desk.waiting[at]
-        if at < first and order % 2 == 0:
-            _drop_pending(desk, order // 2)
+        s, kind = order // ORDER_KINDS, order % ORDER_KINDS
+        if at < first and kind == ORDER_ENTRY:
+            _drop_pending(desk, s)
+            continue
+        if at < first and kind == ORDER_ADD:
+            _drop_addition(desk, s)
             continue
         desk.waiting[kept] = order
         kept += 1
@@ -985,16 +1224,20 @@ def _submit_entries(first, bars, rules, desk):
     count, kept = desk.counts[counter.WAITING], first
     for at in range(first, count):
         order = desk.waiting[at]
-        s = order // 2
-        if order % 2 == 0:
+        s, kind = order // ORDER_KINDS, order % ORDER_KINDS
+        if kind in (ORDER_ENTRY, ORDER_ADD):
             row, price = shift(desk.symbols, s * position.SIZE), bars.ohlc[s * bar.SIZE + bar.CLOSE]
-            qty = row[position.QTY]
+            qty = row[position.ADD_QTY] if kind == ORDER_ADD else row[position.QTY]
             need = _initial_margin(qty, price, row[position.LEVERAGE])
             need += _fee(qty, price, rules.instruments[s * instrument.SIZE + instrument.TAKER_BPS])
             available = desk.money[money.VENUE_CASH] - _margin_used(rules, desk) - _reserved(desk, 0, kept, 0.0)
-            refused = bars.present[s] == 0 or qty * price > _tier_cap(row[position.LEVERAGE], _tiers(s, rules))
+            in_all = row[position.VENUE_QTY] + qty
+            refused = bars.present[s] == 0 or in_all * price > _tier_cap(row[position.LEVERAGE], _tiers(s, rules))
             if refused or need > available:
-                _drop_pending(desk, s)
+                if kind == ORDER_ADD:
+                    _drop_addition(desk, s)
+                else:
+                    _drop_pending(desk, s)
                 continue
             row[position.RESERVE] = need
         desk.waiting[kept] = order
@@ -1021,10 +1264,14 @@ def _close_before_holes(t, bars, tape, profile, rules, desk, following, outcome)
         _close_shadows(s, bars, rules, desk, following, outcome)
         row = shift(desk.symbols, s * position.SIZE)
         if row[position.STATE] == STATE_PENDING:
-            desk.counts[counter.WAITING] = _remove(desk.waiting, desk.counts[counter.WAITING], 2 * s)
+            _withdraw(desk, s, ORDER_ENTRY)
             _drop_pending(desk, s)
         elif row[position.STATE] == STATE_HELD:
-            desk.counts[counter.WAITING] = _remove(desk.waiting, desk.counts[counter.WAITING], 2 * s + 1)
+            _withdraw(desk, s, ORDER_CLOSE)
+            _withdraw(desk, s, ORDER_REDUCE)
+            if row[position.ADD_QTY] > 0.0:
+                _withdraw(desk, s, ORDER_ADD)
+                _drop_addition(desk, s)
             row[position.REASON], row[position.CLOSING] = exit_reason.DATA_HOLE, 0.0
             close = bars.ohlc[s * bar.SIZE + bar.CLOSE]
             cost = _taker_cost(bars.cost_after_bps[s], rules.default_cost_bps)
@@ -1129,8 +1376,9 @@ def _bare_rules(rules):
     """*rules* with pointers for arrays."""
     return Rules(
         rules.size, rules.depth, rules.interval_ns, rules.period_ns, pointer(rules.switches), rules.fixed_confidence,
-        rules.fixed_risk_pct, rules.fixed_positions, rules.fixed_exit, pointer(rules.limits),
-        pointer(rules.instruments), pointer(rules.tiers), rules.leverage, rules.resume_hours, rules.trail_step_atr,
+        rules.fixed_risk_pct, rules.fixed_positions, rules.fixed_exit, rules.fixed_volatility_pct,
+        pointer(rules.limits), pointer(rules.instruments), pointer(rules.tiers), rules.leverage, rules.resume_hours,
+        rules.trail_step_atr,
         rules.default_cost_bps, rules.range_bps, rules.liquidation_bps,
     )
 
@@ -1143,6 +1391,7 @@ def _bare_targets(targets):
     return Targets(
         targets.by_score, targets.stop_atr, targets.hours, pointer(targets.row), pointer(targets.target),
         pointer(targets.decided), pointer(targets.small), pointer(targets.confidence), pointer(targets.atr),
+        pointer(targets.least), pointer(targets.most),
     )
 
 

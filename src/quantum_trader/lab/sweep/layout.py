@@ -20,7 +20,8 @@ KEY_VOL, KEY_SPREAD, KEY_SLIPPAGE, KEY_COST, KEY_SET = 8, 11, 13, 15, 16
 
 TIER_SIZE: Final = 4  # columns of a leverage tier
 
-PURPOSE_STOP, PURPOSE_TARGET, PURPOSE_CLOSE, PURPOSE_LIQUIDATION = 0, 1, 2, 3
+PURPOSE_STOP, PURPOSE_TARGET, PURPOSE_CLOSE, PURPOSE_LIQUIDATION, PURPOSE_REDUCE = 0, 1, 2, 3, 4
+ORDER_ENTRY, ORDER_CLOSE, ORDER_ADD, ORDER_REDUCE, ORDER_KINDS = 0, 1, 2, 3, 4  # an order: ORDER_KINDS * symbol + kind
 ERROR_NOT_FLAT: Final = 1  # a closing fill left something: the sweep must not be trusted
 ERROR_FULL: Final = 2  # more signals of models than the outcome has room for: run it again with more
 GUARD_CODE: Final = 100  # decision codes from here on are the guard's refusals; below, ROAD codes of engine.road
@@ -81,6 +82,7 @@ class Rules(NamedTuple):
     fixed_risk_pct: Any
     fixed_positions: Any
     fixed_exit: Any
+    fixed_volatility_pct: Any
     limits: Any  # (limit_column.SIZE,) the guard's own
     instruments: Any  # (S, instrument.SIZE)
     tiers: Any  # (S, K, 4)
@@ -108,6 +110,8 @@ class Targets(NamedTuple):
     small: Any  # uint8 (D, S) scores that would not enter a position from flat
     confidence: Any  # (D, S)
     atr: Any  # (D, S) of the models' bars, price units; NaN: not known yet
+    least: Any  # (D, S) notional to hold at least, in equities, for a portfolio volatility of 100 % a year
+    most: Any  # (D, S) notional to hold at most
 
 
 class Following(NamedTuple):
@@ -137,6 +141,8 @@ class Entry(NamedTuple):
     exits: Any  # stop ATR, target ATR, break-even R, trail ATR, longest hours
     by_score: Any  # 1.0: left when the score no longer wants it
     cost_r: Any
+    wanted: Any  # quantity to hold in all; infinite where the risk alone decides
+    volatility_pct: Any  # target that it is sized for; 0.0: its risk alone
 
 
 class Levels(NamedTuple):
@@ -169,8 +175,8 @@ class Desk(NamedTuple):
     stamps: Any  # int64 (S, stamp.SIZE)
     held: Any  # int64 (S,) symbols held, in the order they were opened
     pending: Any  # int64 (S,) symbols with an opening order, in the order they were approved
-    waiting: Any  # int64 (2 S,) orders that fill at the next open: 2 * symbol, + 1 for a closing one
-    opened: Any  # int64 (S,) symbols opened at this open
+    waiting: Any  # int64 (ORDER_KINDS * S,) orders that fill at the next open
+    opened: Any  # int64 (S,) symbols opened or added to at this open
     counts: Any  # int64 (counter.SIZE,)
     money: Any  # (money.SIZE,)
     performance: Any  # (S, performance.SIZE)

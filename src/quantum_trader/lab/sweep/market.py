@@ -338,6 +338,7 @@ def _rules(recording: Recording, instruments: tuple[Instrument, ...], settings: 
         interval_ns=recording.interval_ns, period_ns=settings.period_ns,
         switches=np.array(integration.switches, dtype=np.int64), fixed_confidence=float(confidence),
         fixed_risk_pct=float(risk_pct), fixed_positions=int(positions), fixed_exit=int(exit_mode),
+        fixed_volatility_pct=float(engine.volatility_target_pct),
         limits=np.array(engine.limits.row()), instruments=table, tiers=tiers, leverage=float(engine.leverage),
         resume_hours=float(engine.operator_resume_hours), trail_step_atr=float(engine.trail_step_atr),
         default_cost_bps=float(venue.default_taker_cost_bps), range_bps=float(venue.range_slippage_bps),

@@ -34,6 +34,7 @@ from quantum_trader.lab.sweep.layout import (
     ERROR_FULL,
     ERROR_NOT_FLAT,
     GUARD_CODE,
+    ORDER_KINDS,
     Desk,
     Following,
     Levels,
@@ -92,7 +93,7 @@ def new_desk(market: SweepMarket) -> Desk:
     amounts[[money.CASH, money.VENUE_CASH, money.EQUITY, money.PEAK]] = start
     return Desk(
         symbols=symbols, stamps=np.zeros((size, stamp.SIZE), dtype=np.int64), held=np.zeros(size, dtype=np.int64),
-        pending=np.zeros(size, dtype=np.int64), waiting=np.zeros(2 * size + 2, dtype=np.int64),
+        pending=np.zeros(size, dtype=np.int64), waiting=np.zeros(ORDER_KINDS * size, dtype=np.int64),
         opened=np.zeros(size, dtype=np.int64), counts=np.zeros(counter.SIZE, dtype=np.int64), money=amounts,
         performance=SymbolPerformance(market.symbols).rows, losses=np.array(empty_losses()),
         rate=np.array(empty_rate()), governor=np.array(empty_governor()),

@@ -24,7 +24,7 @@ from quantum_trader.models import forecast as fc
 from quantum_trader.models.forecasts import Forecasts
 from quantum_trader.models.loading import load_models
 
-_COLUMNS: Final = (fc.TARGET, fc.SCORE, fc.CONFIDENCE, fc.ATR)
+_COLUMNS: Final = (fc.TARGET, fc.SCORE, fc.CONFIDENCE, fc.ATR, fc.LEAST, fc.MOST)
 
 
 class _Decisions:
@@ -49,13 +49,15 @@ class _Decisions:
     def targets(self, row: list[int]) -> Targets:
         """The decisions as the sweep reads them; *row* (T,) names the newest one at each moment."""
         forecasts, told = self._forecasts, np.array(self._rows)
-        target, score, confidence, atr = (np.ascontiguousarray(told[:, :, column]) for column in range(4))
+        target, score, confidence, atr, least, most = (
+            np.ascontiguousarray(told[:, :, column]) for column in range(len(_COLUMNS))
+        )
         return Targets(
             by_score=int(forecasts.exit.on == "score"), stop_atr=float(forecasts.exit.stop_atr),
             hours=forecasts.horizon_hours / EXPECTED_HOLD_SHARE, row=np.array(row, dtype=np.int64),
             target=target.astype(np.int8), decided=np.array(self._decided, dtype=np.uint8),
             small=np.logical_not(np.abs(score) >= fc.ENTER_AT).astype(np.uint8),
-            confidence=np.nan_to_num(confidence), atr=atr,
+            confidence=np.nan_to_num(confidence), atr=atr, least=np.nan_to_num(least), most=np.nan_to_num(most),
         )
 
 
