@@ -57,6 +57,7 @@ class Decisions:
         self.topics: set[str] = set()
         self.intents: list[str] = []  # outcome of each outside intent: why it failed, else empty
         self.received: dict[str, int] = {}  # trace id of an intent -> its place in the above
+        self.reductions = 0  # market orders that closed a position or reduced it
 
     def append(self, line: bytes, topic: str, ts_ns: int) -> None:
         """Keep what a decision or an opening order says."""
@@ -66,6 +67,8 @@ class Decisions:
             data = msgspec.json.decode(line)["data"]
             if not data["reduce_only"]:
                 self.quantities[data["trace_id"]] = data["qty"]
+            elif data["type"] == "MARKET":
+                self.reductions += 1
         elif b'"topic":"intent.received"' in line:
             self.received[msgspec.json.decode(line)["trace_id"]] = len(self.intents)
             self.intents.append("")
@@ -425,8 +428,9 @@ def test_sweep_equals_engine_with_models_where_markets_are_rough(
 
 
 def test_the_models_reach_the_rare_roads() -> None:
-    """Stops that keep a symbol out, targets that wait for a close, holes, targets and trailing are compared above."""
+    """Stops, targets that wait for a close, holes, trailing, additions and reductions are among what was compared."""
     seen: set[str] = set()
+    opened = reduced = trades = 0
     limits = RiskLimits(max_risk_pct=10.0, max_exposure_pct=100.0, daily_loss_pct=40.0)
     for seed, exit_mode in ((1, "TREND_FOLLOW"), (2, "FAST_TP"), (4, "DEFENSIVE_TRAIL")):
         integration = OrchestratorIntegrationConfig.create_observe_mode()
@@ -436,7 +440,11 @@ def test_the_models_reach_the_rare_roads() -> None:
             rough_recording(seed), settings, models=lambda: [loaded(Hourly, NEAR, bars=5)]
         )
         seen |= {one.exit_reason.value for one in engine.records.tally.trades} | set(sink.reasons) | sink.topics
+        opened, reduced = opened + len(sink.quantities), reduced + sink.reductions
+        trades += len(engine.records.tally.trades)
     assert {"STOP", "TRAILING_STOP", "SCORE", "TAKE_PROFIT", "DATA_HOLE", "CLOSES_FIRST"} <= seen
+    assert opened > 1.5 * trades
+    assert reduced > trades
 
 
 @pytest.mark.parametrize("models", [list, lambda: [loaded()]], ids=["ensemble", "model"])
