@@ -17,6 +17,7 @@ from quantum_trader.engine.core import Engine
 from quantum_trader.engine.recorder import MemorySink
 from quantum_trader.engine.replay import ReplayDriver
 from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.market import performance as perf
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import Recording, recording_from_arrays
 from quantum_trader.models import Exit, Model, Panel
@@ -276,3 +277,22 @@ def test_a_stop_that_fills_before_an_addition_leaves_nothing_behind() -> None:
     assert position.qty == pytest.approx(adding.qty)
     closing = [one for one in world.engine.on_timer(world.engine.now_ns + 2) if isinstance(one, OrderRequest)]
     assert [(one.reduce_only, one.qty) for one in closing] == [(True, pytest.approx(adding.qty))]
+
+
+def test_a_streak_counts_the_risk_that_was_lost() -> None:
+    """Small losses add up to little, and the symbol's R is over the risk that was permitted."""
+    world = World(lambda hour: 0.0 if (hour - START) % 6 >= 4 else (1.0 if (hour - START) % 12 < 6 else -1.0))
+    world.until(HOURS - 1)
+    trades = world.records("trade.closed")
+    assert len(trades) > 20
+    lost, permitted = 0.0, 0.1  # of the equity, by the settings of this test
+    equity = 10_000.0
+    for trade in trades:
+        lost = 0.0 if trade["pnl"] >= 0.0 else lost + -trade["pnl"] / (permitted * equity)
+        equity += trade["pnl"]
+    books = world.engine.account.books
+    assert books.lost_r == pytest.approx(lost, rel=0.02)
+    assert books.losing_streak == int(books.lost_r) == 0
+    results = world.engine.account.performance.rows[0]
+    assert abs(results[perf.AVG_R]) < 0.01
+    assert results[perf.TRADES] == len(trades)

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
-from quantum_trader.domain.enums import PerformanceTag
+from quantum_trader.domain.enums import TAG_CODES, PerformanceTag
 from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.market.jit import compiled
 from quantum_trader.market.performance import (
+    JUDGED,
     LOSSES,
     PNL,
+    RISK_FACTOR,
     SIZE,
+    TAG,
     TRADES,
     WINDOW,
     SymbolPerformance,
     record_shadow,
     record_trade,
     reset_row,
+    upper_bound,
 )
 
 
@@ -120,18 +127,74 @@ def test_a_nan_result_is_refused() -> None:
         SymbolPerformance(["BTCUSDT"]).trade(0, float("nan"), 1.0)
 
 
-@given(st.lists(st.tuples(st.booleans(), st.floats(-3.0, 5.0, width=32)), max_size=80))
-def test_compiled_and_plain_forms_agree(events: list[tuple[bool, float]]) -> None:
+@pytest.mark.parametrize("by_score", [0, 1])
+@given(events=st.lists(st.tuples(st.booleans(), st.floats(-3.0, 5.0, width=32)), max_size=80))
+def test_compiled_and_plain_forms_agree(by_score: int, events: list[tuple[bool, float]]) -> None:
     """For any sequence of trades and shadows, bit for bit, and losses never outnumber trades."""
     plain, machine = np.zeros(SIZE), np.zeros(SIZE)
     reset_row(plain)
     reset_row(machine)
     for real, r in events:
         if real:
-            record_trade(plain, r, r)
-            compiled(record_trade)(machine, r, r)
+            lost = min(1.0, max(0.0, -r)) if by_score else 1.0
+            record_trade(plain, r, r, lost, by_score)
+            compiled(record_trade)(machine, r, r, lost, by_score)
         else:
             assert record_shadow(plain, r) == compiled(record_shadow)(machine, r)
         assert plain[LOSSES] <= plain[TRADES]
     np.testing.assert_array_equal(plain, machine)
     assert plain[PNL] == machine[PNL]
+
+
+def by_score(*results: float) -> SymbolPerformance:
+    """One symbol after trades of a model's score with these R, weighted by risk."""
+    book = SymbolPerformance(["BTCUSDT"])
+    for r in results:
+        book.trade(0, r, r, max(0.0, -r), by_score=True)
+    return book
+
+
+def test_a_model_that_loses_often_and_little_keeps_its_symbol_and_its_risk() -> None:
+    """One trade in four wins three times what the others lose: fifteen losses in a row of a tenth of an R bar nothing."""
+    rows = by_score(*([-0.1, -0.1, -0.1, 0.6] * 6), *[-0.1] * 15).rows[0]
+    assert TAG_CODES[int(rows[TAG])] is not PerformanceTag.BAD
+    assert rows[RISK_FACTOR] == 1.0
+    assert rows[LOSSES] == pytest.approx(1.5)
+
+
+def test_an_average_below_zero_halves_the_risk_of_a_symbol_that_models_trade() -> None:
+    """From five trades on, whatever the share of wins."""
+    assert by_score(0.1, 0.1, 0.1, -0.5).rows[0, RISK_FACTOR] == 1.0
+    assert by_score(0.1, 0.1, 0.1, 0.1, -0.5).rows[0, RISK_FACTOR] == 0.5
+
+
+def test_a_symbol_is_barred_once_its_mean_is_below_zero_beyond_doubt() -> None:
+    """From twenty trades on, when the 80 % upper bound of the mean is below zero; ten R lost in a row bar it at once."""
+    losing = [-0.2, 0.1, -0.3, 0.05]
+    assert TAG_CODES[int(by_score(*(losing * 5)[:19]).rows[0, TAG])] is not PerformanceTag.BAD
+    assert TAG_CODES[int(by_score(*(losing * 5)).rows[0, TAG])] is PerformanceTag.BAD
+    doubtful = [-0.2, 0.9, -0.3, -0.5]
+    assert TAG_CODES[int(by_score(*(doubtful * 5)).rows[0, TAG])] is not PerformanceTag.BAD
+    assert TAG_CODES[int(by_score(-4.0, -4.0, -2.0).rows[0, TAG])] is PerformanceTag.BAD
+
+
+def test_the_bound_is_that_of_the_normal_distribution() -> None:
+    """Mean plus 0.8416 standard errors, as scipy has it."""
+    results = np.random.default_rng(3).normal(-0.02, 0.2, 40)
+    expected = norm.ppf(0.8, results.mean(), results.std(ddof=1) / math.sqrt(len(results)))
+    assert upper_bound(by_score(*results).rows[0]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_profile_judges_no_win_rate_of_a_symbol_that_models_trade() -> None:
+    """Its thresholds are for trades that their own stop sized."""
+    assert by_score(*[-0.1] * 12).rows[0, JUDGED] == 0.0
+    assert after(*[1.0] * 12).rows[0, JUDGED] == 12.0
+
+
+def test_a_book_of_an_older_state_folder_is_continued() -> None:
+    """Rows without the last column: what is judged are all trades."""
+    book = after(1.0, -1.0, 1.0)
+    old = {"rows": book.state()["rows"][:, :-1]}
+    copy = SymbolPerformance(["BTCUSDT"])
+    copy.load_state(old)
+    np.testing.assert_array_equal(copy.rows, book.rows)

@@ -51,7 +51,8 @@ def _intent_row(rng: np.random.Generator) -> tuple[float, ...]:
     price = rng.uniform(50.0, 150.0)
     row = (rng.choice([1.0, -1.0]), rng.uniform(0.0, 300.0), price, price * rng.uniform(0.9, 1.1),
            float(rng.integers(1, 15)), 0.001, 0.001, 5.0, rng.uniform(0.0, 0.35), rng.uniform(-1.5, 130.0),
-           rng.choice([0.0, 1.0], p=[0.95, 0.05]), rng.choice([1.0, 0.0, 2.0], p=[0.9, 0.05, 0.05]), 1.0)
+           rng.choice([0.0, 1.0], p=[0.95, 0.05]), rng.choice([1.0, 0.0, 2.0], p=[0.9, 0.05, 0.05]), 1.0,
+           rng.choice([0.0, 2.0]), 95.0)
     return tuple(_odd(rng, value) if rng.random() < 0.05 else float(value) for value in row)
 
 
@@ -84,11 +85,22 @@ PURE: dict[Callable[..., Any], Draw] = {
     exits.exit_row: lambda rng: (int(rng.integers(0, 4)), int(rng.integers(0, 6))),
     exits.bracket: _bracket,
     exits.next_stop: _next_stop,
+    exits.added_stop: lambda rng: (_sign(rng), _price(rng), _price(rng), 0.1),
+    exits.is_behind_liquidation: lambda rng: (_sign(rng), _price(rng), _price(rng), _odd(rng, rng.uniform(0.0, 99.0))),
     exits.would_trigger: lambda rng: (_sign(rng), _price(rng), _price(rng)),
     exits.timed_out: lambda rng: (DAY_NS, DAY_NS + int(rng.integers(0, 10**14)), _odd(rng, rng.uniform(1.0, 30.0))),
     sizing.tier_index: lambda rng: (_odd(rng, rng.uniform(0.0, 6e5)), TIERS),
     sizing.risk_quantity: _risk,
     sizing.tradable: _tradable,
+    sizing.volatility_quantity: lambda rng: (
+        _odd(rng, rng.random()), _odd(rng, 6.0), _odd(rng, rng.uniform(0.0, 1e5)), _price(rng)
+    ),
+    sizing.excess_quantity: lambda rng: (
+        _odd(rng, rng.uniform(0.0, 9.0)), _odd(rng, rng.uniform(0.0, 9.0)), _price(rng), 0.001, 0.01, 5.0
+    ),
+    sizing.quantity_beside: lambda rng: (
+        float(_sign(rng)), 100.0, rng.uniform(80.0, 99.0), _odd(rng, 50.0), (_odd(rng, rng.choice([0.0, 2.0])), 95.0)
+    ),
     sizing.quantity: lambda rng: (*_risk(rng), 0.001, 0.01, 5.0),
     sizing.clip_to_margin: lambda rng: (_odd(rng, 3.0), _price(rng), _odd(rng, 5.0), _odd(rng, rng.uniform(0, 90))),
     sizing.liquidation_price: lambda rng: (float(_sign(rng)), _price(rng), _odd(rng, rng.uniform(0.1, 6e3)),
@@ -118,7 +130,8 @@ STATEFUL: dict[Callable[..., Any], tuple[Callable[[], list[float]], Draw]] = {
     limits.orders_last_hour: (lambda: _orders(), lambda rng: (DAY_NS + int(rng.integers(0, 10**13)),)),
     governor.governor_step: (governor.empty_governor, lambda rng: (
         _odd(rng, rng.uniform(90.0, 101.0)), int(rng.integers(0, 10**5)), int(rng.integers(0, 3)))),
-    governor.governor_trade: (governor.empty_governor, lambda rng: (_odd(rng, rng.normal() - 0.5),)),
+    governor.governor_trade: (governor.empty_governor, lambda rng: (
+        _odd(rng, rng.normal() - 0.5), _odd(rng, rng.random()))),
     governor.scale_peak: (lambda: _emergency(), lambda rng: _transfer(rng)),
     governor.governor_resume: (lambda: _emergency(), lambda rng: (_odd(rng, 90.0), int(rng.integers(0, 10**5)))),
 }

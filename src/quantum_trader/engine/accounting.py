@@ -24,6 +24,21 @@ def net_pnl(realised: float, fees: float, funding: float) -> float:
 
 
 @scalar
+def weighted_r(pnl: float, r: float, permitted: float) -> float:
+    """R of a trade as records and limits count it: over the *permitted* risk (USDT) of a position held by the score.
+
+    *permitted* 0.0: the position was sized by its stop, and its own *r* counts.
+    """
+    return pnl / permitted if permitted > 0.0 else r
+
+
+@scalar
+def counted_loss(pnl: float, permitted: float) -> float:
+    """For how many losses a trade that is none counts: the R of the *permitted* risk lost, or 1.0 (see above)."""
+    return max(0.0, -pnl / permitted) if permitted > 0.0 else 1.0
+
+
+@scalar
 def risk_amount(sign: int, entry: float, first_stop: float, stop_atr: float, atr: float, qty: float) -> float:
     """USDT between *entry* and the first stop; the planned stop where none could be placed (0.0)."""
     stop = first_stop if first_stop != 0.0 else entry - sign * stop_atr * atr

@@ -17,6 +17,7 @@ from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import ClosedTrade, Fill, FundingPayment
 from quantum_trader.engine.accounting import (
     broken_by_command,
+    counted_loss,
     net_pnl,
     percent_of,
     realised_pnl,
@@ -47,6 +48,7 @@ class Plan(msgspec.Struct, kw_only=True):
     model: str
     regime: str
     by_score: bool = False  # left when the model's score no longer wants it
+    permitted_risk: float = 0.0  # USDT: of one trade when it was opened, which weights its result; 0.0: its own risk
     volatility_pct: float = 0.0  # of the portfolio a year, for which it was sized; 0.0: by its risk alone
 
     @property
@@ -116,12 +118,17 @@ class Books:
         self.cash = start_equity
         self.recovery_after = recovery_after
         self.positions: dict[str, Position] = {}
-        self.losing_streak = 0
+        self.lost_r = 0.0  # losses in a row; R lost where results are weighted by risk
         self.broken_streak = 0
         self.wins_since = 0
         self.trade_count = 0
         self.fees_paid = 0.0
         self.funding_received = 0.0
+
+    @property
+    def losing_streak(self) -> int:
+        """Losing trades in a row; where results are weighted by risk, the R lost in a row, rounded down."""
+        return int(self.lost_r)
 
     def open_position(self, symbol: str, index: int, plan: Plan, fill: Fill) -> Position:
         """Book the first fill of an opening order."""
@@ -186,20 +193,25 @@ class Books:
         self.trade_count += 1
         pnl = net_pnl(position.realised, position.fees, position.funding)
         won = pnl >= 0.0
-        self.losing_streak, self.broken_streak, self.wins_since = next_streak(
-            self.losing_streak, self.broken_streak, self.wins_since, won, self.recovery_after
-        )
+        if won:
+            losing, self.broken_streak, self.wins_since = next_streak(
+                self.losing_streak, self.broken_streak, self.wins_since, won, self.recovery_after
+            )
+            self.lost_r = float(losing)
+        else:
+            self.lost_r += counted_loss(pnl, position.plan.permitted_risk)
         return _closed_trade(position, fill, trade_id(self.trade_count), pnl, regime, model_slippage_bps)
 
     def break_streak(self) -> None:
         """End the losing streak without a win; it stays on record until enough real wins have followed."""
-        self.losing_streak, self.broken_streak, self.wins_since = broken_by_command(
+        losing, self.broken_streak, self.wins_since = broken_by_command(
             self.losing_streak, self.broken_streak, self.wins_since
         )
+        self.lost_r = float(losing)
 
     def forget_streak(self) -> None:
         """End the losing streak and the latch of rule B2 without a trade."""
-        self.losing_streak = self.broken_streak = self.wins_since = 0
+        self.lost_r, self.broken_streak, self.wins_since = 0.0, 0, 0
 
     def equity(self, marks: Any) -> float:
         """Cash plus the unrealised profit at *marks* (indexable by symbol index)."""
@@ -230,7 +242,7 @@ class Books:
     def state(self) -> dict[str, Any]:
         """The state to save for a restart, as plain values."""
         return {
-            "cash": self.cash, "losing_streak": self.losing_streak, "broken_streak": self.broken_streak,
+            "cash": self.cash, "lost_r": self.lost_r, "broken_streak": self.broken_streak,
             "wins_since": self.wins_since, "trade_count": self.trade_count, "fees_paid": self.fees_paid,
             "funding_received": self.funding_received,
             "positions": [msgspec.to_builtins(position) for position in self.positions.values()],
@@ -238,9 +250,9 @@ class Books:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state`."""
-        for key in ("cash", "losing_streak", "broken_streak", "wins_since", "trade_count", "fees_paid",
-                    "funding_received"):
+        for key in ("cash", "broken_streak", "wins_since", "trade_count", "fees_paid", "funding_received"):
             setattr(self, key, state[key])
+        self.lost_r = float(state["lost_r"] if "lost_r" in state else state["losing_streak"])
         self.positions = {
             position.symbol: position
             for position in (msgspec.convert(raw, Position) for raw in state["positions"])

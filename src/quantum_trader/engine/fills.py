@@ -10,6 +10,7 @@ from typing import Final
 from quantum_trader.domain.enums import ExitReason
 from quantum_trader.domain.trading import Fill, FundingPayment
 from quantum_trader.engine.account import Account
+from quantum_trader.engine.accounting import counted_loss, weighted_r
 from quantum_trader.engine.books import Position, opening_side
 from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
 from quantum_trader.engine.halts import Halts
@@ -104,9 +105,14 @@ class Fills:
         self._judging.trade_closed(fill.ts_ns)
         if position.exit_reason in (ExitReason.STOP, ExitReason.TRAILING_STOP, ExitReason.LIQUIDATION):
             self._opening.targets.stopped(position)
-        account.performance.trade(position.index, trade.r_multiple, trade.pnl)
+        permitted = position.plan.permitted_risk
+        lost = counted_loss(trade.pnl, permitted)
+        account.performance.trade(
+            position.index, weighted_r(trade.pnl, trade.r_multiple, permitted), trade.pnl, lost,
+            by_score=position.plan.by_score,
+        )
         level_before = account.governor_level
-        governor_trade(account.governor, trade.pnl)
+        governor_trade(account.governor, trade.pnl, lost)
         self._records.record("trade.closed", trade.trace_id, fill.ts_ns, trade)
         self._halts.governor_moved(level_before, fill.ts_ns)
         self._tracing.trade(trade)

@@ -284,7 +284,7 @@ class Opening:
             self._records.afterwards(self._record_denied, verdict)
             return verdict.reason.value, verdict.observed, verdict.limit
         self._tracing.step("risk", "OK", verdict.intent.trace_id)
-        self._plan(index, verdict, exits, used.exit_code, now_ns)
+        self._plan(index, verdict, exits, used, now_ns)
         commands += self._records.outgoing(self._gateway.open(verdict))
         self._tracing.step("order", "OK", verdict.intent.trace_id)
         return _SENT
@@ -322,16 +322,18 @@ class Opening:
             orders_last_hour=account.orders_last_hour(now_ns),
         )
 
-    def _plan(self, index: int, approved: Approved, exits: ExitPlan, exit_mode: int, now_ns: int) -> None:
+    def _plan(self, index: int, approved: Approved, exits: ExitPlan, used: Settings, now_ns: int) -> None:
         """Keep the plan of the position until its fill comes, and count the order."""
         intent = approved.intent
         plan = Plan(
             intent_id=intent.intent_id, trace_id=intent.trace_id, sign=intent.side.sign, leverage=intent.leverage,
             atr=exits.atr, stop_atr=exits.stop_atr, target_atr=exits.target_atr, breakeven_r=exits.breakeven_r,
-            trail_atr=exits.trail_atr, max_hours=exits.max_hours, exit_mode=exit_mode, confidence=intent.confidence,
-            policy_hash=intent.policy_hash, model=self._model if intent.source == self._source else intent.source,
+            trail_atr=exits.trail_atr, max_hours=exits.max_hours, exit_mode=used.exit_code,
+            confidence=intent.confidence, policy_hash=intent.policy_hash,
+            model=self._model if intent.source == self._source else intent.source,
             regime=self._market.regime_name(index), by_score=exits.by_score,
             volatility_pct=self._policy.volatility_pct if exits.by_score else 0.0,
+            permitted_risk=self._account.equity * used.risk_pct / 100.0 if exits.by_score else 0.0,
         )
         margin = approved.qty * intent.reference_price / intent.leverage
         adds = intent.symbol in self._account.books.positions

@@ -146,7 +146,7 @@ def fill_inputs(market, performance, levels, costs, symbols, inputs, regimes):  
         target[pol.IN_TAG] = result[perf.TAG]
         target[pol.IN_WINRATE] = result[perf.WINRATE]
         target[pol.IN_AVG_R] = result[perf.AVG_R]
-        target[pol.IN_TRADES] = result[perf.TRADES]
+        target[pol.IN_TRADES] = result[perf.JUDGED]
         target[pol.IN_LOSSES] = result[perf.LOSSES]
         trend, direction, regime = int(row[col.TREND]), int(row[col.DIRECTION]), regimes[s]
         regime[3] = 0

@@ -188,6 +188,8 @@ def is_behind_liquidation(sign: int, stop: float, entry: float, liquidation: flo
 @scalar
 def added_stop(sign: int, stop: float, current_stop: float, tick: float) -> float:
     """The stop after an addition that was judged with *stop*: on the grid, and never looser than *current_stop*."""
+    if not _roundable(stop, tick):
+        return current_stop
     stop = ceil_to(stop, tick) if sign > 0 else floor_to(stop, tick)
     return stop if (stop - current_stop) * sign > 0.0 else current_stop
 

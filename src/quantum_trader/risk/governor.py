@@ -183,12 +183,15 @@ def governor_step(row: FloatRow, equity: float, now_s: float, health: int) -> in
 
 
 @scalar
-def governor_trade(row: FloatRow, pnl: float) -> None:
-    """Count a closed trade: a loss (or unknown result) lengthens the streak, a win ends it, zero changes nothing."""
+def governor_trade(row: FloatRow, pnl: float, lost: float) -> None:
+    """Count a closed trade: a loss (or unknown result) lengthens the streak, a win ends it, zero changes nothing.
+
+    *lost*: how many losses it counts for; 1.0, or the R lost where results are weighted by risk.
+    """
     if pnl > 0.0:
         row[GOV_ROW_LOSSES] = 0.0
     elif pnl != 0.0:
-        row[GOV_ROW_LOSSES] += 1.0
+        row[GOV_ROW_LOSSES] += lost
         wanted = risk_level(0.0, row[GOV_ROW_LOSSES])
         if wanted > _level_of(row):
             _raise_level(row, wanted, CAUSE_LOSSES, row[GOV_ROW_NOW_S])
@@ -314,7 +317,7 @@ class SafetyGovernor:
         """Count a closed trade's result (USDT, net); the change of level, if there was one."""
         before = self.code
         self.row[GOV_ROW_NOW_S] = float(now_ns // NS_PER_SECOND)
-        governor_trade(self.row, float(pnl))
+        governor_trade(self.row, float(pnl), 1.0)
         return self._change(before, now_ns)
 
     def _change(self, before: int, now_ns: int) -> LevelChange | None:

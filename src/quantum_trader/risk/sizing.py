@@ -46,7 +46,7 @@ def volatility_quantity(notional: float, volatility_pct: float, equity: float, p
 
     *notional*: in equities, for a portfolio volatility of 100 %.
     """
-    return notional * volatility_pct / 100.0 * equity / price
+    return notional * volatility_pct / 100.0 * equity / price if price > 0.0 else 0.0
 
 
 @scalar
@@ -62,8 +62,10 @@ def excess_quantity(
 def quantity_beside(sign: float, price: float, stop: float, amount: float, held: tuple[float, float]) -> float:
     """Quantity at *price* that loses *amount* USDT at *stop*, together with what is *held* (quantity, average entry).
 
-    Not rounded; below 0.0 where the position alone would lose more.
+    Not rounded; below 0.0 where the position alone would lose more, 0.0 where the stop is at the price.
     """
+    if price == stop:
+        return 0.0
     if held[0] > 0.0:
         amount -= held[0] * sign * (held[1] - stop)
     return amount / abs(price - stop)

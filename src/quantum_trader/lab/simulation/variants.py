@@ -215,7 +215,7 @@ class MidnightReset(_Engine):
         if self._today not in (-1, day):
             for kind in (OPERATOR, RECONCILIATION):
                 self.halts.in_force.pop(kind, None)
-            self.account.books.losing_streak = 0
+            self.account.books.lost_r = 0.0
             self.account.losses[LOSS_LATCH] = -1.0
             self.account.rate[:] = empty_rate()
         self._today = day

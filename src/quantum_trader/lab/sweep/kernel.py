@@ -19,10 +19,12 @@ from quantum_trader.domain.enums import GOV_EMERGENCY, RISK_NONE, RISK_REDUCED, 
 from quantum_trader.domain.instrument import round_to
 from quantum_trader.engine.accounting import (
     broken_by_command,
+    counted_loss,
     net_pnl,
     percent_of,
     realised_pnl,
     risk_amount,
+    weighted_r,
 )
 from quantum_trader.engine.road import (
     ROAD_APPROVED,
@@ -107,6 +109,8 @@ _realised_pnl = compiled(realised_pnl)
 _net_pnl = compiled(net_pnl)
 _risk_amount = compiled(risk_amount)
 _percent_of = compiled(percent_of)
+_counted_loss = compiled(counted_loss)
+_weighted_r = compiled(weighted_r)
 _gate = compiled(gate)
 _planned_stop = compiled(planned_stop)
 _entry_stop = compiled(entry_stop)
@@ -404,11 +408,16 @@ def _book_exit(s, purpose, qty, price, fee, ts_ns, profile, rules, desk, outcome
             row[position.REASON] = _exit_code(row, purpose)
         return
     pnl = _net_pnl(row[position.REALISED], row[position.FEES], row[position.FUNDING])
-    won = 1 if pnl >= 0.0 else 0
-    counts[counter.LOSING], counts[counter.BROKEN], counts[counter.WINS] = _next_streak(
-        counts[counter.LOSING], counts[counter.BROKEN], counts[counter.WINS], won,
-        int(profile[pol.PROFILE_RECOVERY_AFTER]),
-    )
+    lost = _counted_loss(pnl, row[position.PERMITTED])
+    if pnl >= 0.0:
+        counts[counter.LOSING], counts[counter.BROKEN], counts[counter.WINS] = _next_streak(
+            counts[counter.LOSING], counts[counter.BROKEN], counts[counter.WINS], 1,
+            int(profile[pol.PROFILE_RECOVERY_AFTER]),
+        )
+        amounts[money.LOST_R] = counts[counter.LOSING]
+    else:
+        amounts[money.LOST_R] += lost
+        counts[counter.LOSING] = int(amounts[money.LOST_R])
     risk = _risk_amount(
         sign, row[position.ENTRY], row[position.FIRST_STOP], row[position.STOP_ATR], row[position.ATR],
         row[position.PEAK_QTY],
@@ -417,9 +426,11 @@ def _book_exit(s, purpose, qty, price, fee, ts_ns, profile, rules, desk, outcome
     _note_stopped(s, sign, reason, desk)
     exit_price = row[position.CLOSED_VALUE] / row[position.CLOSED_QTY]
     _write_trade(s, reason, exit_price, pnl, risk, ts_ns, desk, outcome)
-    _record_trade(shift(desk.performance, s * perf.SIZE), pnl / risk, pnl)
+    result = _weighted_r(pnl, pnl / risk, row[position.PERMITTED])
+    by_score = 1 if row[position.BY_SCORE] != 0.0 else 0
+    _record_trade(shift(desk.performance, s * perf.SIZE), result, pnl, lost, by_score)
     counts[counter.RESULTS], counts[counter.SHADOW_WINS], counts[counter.LAST_CLOSE] = 1, 0, ts_ns
-    _governor_trade(desk.governor, pnl)
+    _governor_trade(desk.governor, pnl, lost)
     counts[counter.HELD] = _remove(desk.held, counts[counter.HELD], s)
     if purpose != PURPOSE_CLOSE and purpose != PURPOSE_REDUCE:
         if row[position.CLOSING] != 0.0:
@@ -652,23 +663,26 @@ def _take_shadows(first, last, tape, desk, outcome):
 
 
 @kernel
-def _break_streak(counts):
+def _break_streak(desk):
     """End the losing streak without a win."""
+    counts = desk.counts
     counts[counter.LOSING], counts[counter.BROKEN], counts[counter.WINS] = _broken_by_command(
         counts[counter.LOSING], counts[counter.BROKEN], counts[counter.WINS]
     )
+    desk.money[money.LOST_R] = counts[counter.LOSING]
 
 
 @kernel
-def _watch_streak(now_ns, profile, counts):
+def _watch_streak(now_ns, profile, desk):
     """Let shadow wins end a losing streak that keeps the account from ever winning again."""
+    counts = desk.counts
     flat_s = 0.0 if counts[counter.HELD] > 0 else (now_ns - counts[counter.LAST_CLOSE]) / _NS_PER_SECOND
     if _streak_ends(
         counts[counter.LOSING], counts[counter.BROKEN], counts[counter.WINS], flat_s, counts[counter.SHADOW_WINS],
         profile[pol.PROFILE_STREAK_LIMIT], profile[pol.PROFILE_RECOVERY_AFTER],
     ):
         counts[counter.LOSING] = counts[counter.BROKEN] = counts[counter.WINS] = 0
-        counts[counter.SHADOW_WINS] = 0
+        counts[counter.SHADOW_WINS], desk.money[money.LOST_R] = 0, 0.0
 
 
 @kernel
@@ -699,7 +713,7 @@ def _watch_halts(now_ns, equity, rules, desk):
         desk.governor[governor.GOV_ROW_SINCE_S], now_s, rules.resume_hours
     ):
         _governor_resume(desk.governor, equity, now_s)
-        _break_streak(counts)
+        _break_streak(desk)
         counts[counter.LEVEL] = int(desk.governor[governor.GOV_ROW_LEVEL])
 
 
@@ -841,6 +855,7 @@ def _open(n, s, entry, qty, stop, leverage, used, now_ns, rules, desk, outcome):
     row[position.ATR], row[position.STOP_ATR] = signal_row[signal.ATR], stop_atr
     row[position.EXIT_MODE] = used.exit_code
     row[position.EQUITY] = desk.money[money.EQUITY]
+    row[position.PERMITTED] = desk.money[money.EQUITY] * used.risk_pct / 100.0 if entry.by_score != 0.0 else 0.0
     row[position.MARGIN] = qty * signal_row[signal.PRICE] / leverage
     desk.stamps[s * stamp.SIZE + stamp.SIGNAL] = n
     desk.pending[desk.counts[counter.PENDING]] = s
@@ -1172,7 +1187,7 @@ def _follow_models(t, results, bars, tape, targets, profile, rules, desk, follow
         _take_targets(t, bars, tape, targets, _target_pct(profile, rules), rules, desk, following, outcome)
         if results > 0:
             _take_results(results, rules, desk, following, outcome)
-            _watch_streak(bars.now_ns, profile, desk.counts)
+            _watch_streak(bars.now_ns, profile, desk)
 
 
 @kernel
@@ -1325,7 +1340,7 @@ def _run_moments(first, last, tape, levels, targets, profile, rules, desk, follo
                 _take_signal(n, bars.now_ns, tape, levels, rules, desk, outcome)
         if tape.shadow_span[2 * t + 1] > tape.shadow_span[2 * t]:
             _take_shadows(tape.shadow_span[2 * t], tape.shadow_span[2 * t + 1], tape, desk, outcome)
-            _watch_streak(bars.now_ns, profile, counts)
+            _watch_streak(bars.now_ns, profile, desk)
         if waiting > 0:
             waiting = _expire_entries(waiting, desk)
         if counts[counter.WAITING] > waiting:

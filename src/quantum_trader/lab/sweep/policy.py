@@ -173,7 +173,7 @@ def _refuse(s, key, performance, profile, policy):
     row = shift(performance, (s - 1) * perf.SIZE)
     cost = np.inf if key >> KEY_COST & 1 else 0.0
     policy.refused[s] = _symbol_refusal(
-        row[perf.TAG], row[perf.WINRATE], row[perf.AVG_R], row[perf.TRADES], row[perf.LOSSES], cost, profile
+        row[perf.TAG], row[perf.WINRATE], row[perf.AVG_R], row[perf.JUDGED], row[perf.LOSSES], cost, profile
     )
 
 

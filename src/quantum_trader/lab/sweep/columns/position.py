@@ -2,8 +2,9 @@
 
 BY_SCORE is 1.0 where a position is left when its model's score no longer wants it. PEAK_QTY is the largest quantity
 held; REALISED, CLOSED_VALUE and CLOSED_QTY are of the parts closed so far. VOLATILITY_PCT is the target that it was
-sized for (0.0: by its risk alone). STOP_QTY and TARGET_QTY are the quantities of the orders that rest. ADD_: an
-addition on its way, ADDED is 1.0 once it has filled and is not protected yet; REDUCE_QTY: a reduction on its way.
+sized for (0.0: by its risk alone), PERMITTED the USDT that weight its result (0.0: its own risk). STOP_QTY and
+TARGET_QTY are the quantities of the orders that rest. ADD_: an addition on its way, ADDED is 1.0 once it has filled and
+is not protected yet; REDUCE_QTY: a reduction on its way.
 """
 
 from __future__ import annotations
@@ -12,5 +13,6 @@ from __future__ import annotations
     STATE, SIGN, QTY, ENTRY, FIRST_STOP, STOP, TARGET, BEST, FEES, FUNDING, LEVERAGE, ATR, STOP_ATR, TARGET_ATR,
     BREAKEVEN_R, TRAIL_ATR, MAX_HOURS, EXIT_MODE, REASON, CLOSING, MARGIN, RESERVE, EQUITY, VENUE_QTY, VENUE_ENTRY,
     VENUE_MARGIN, VENUE_LIQUIDATION, VENUE_STOP, VENUE_TARGET, BY_SCORE, PEAK_QTY, REALISED, CLOSED_VALUE, CLOSED_QTY,
-    VOLATILITY_PCT, STOP_QTY, TARGET_QTY, ADD_QTY, ADD_STOP, ADD_VOLATILITY_PCT, ADDED, REDUCE_QTY, SIZE,
-) = range(43)
+    VOLATILITY_PCT, STOP_QTY, TARGET_QTY, ADD_QTY, ADD_STOP, ADD_VOLATILITY_PCT, ADDED, REDUCE_QTY, PERMITTED,
+    SIZE,
+) = range(44)
