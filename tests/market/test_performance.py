@@ -155,7 +155,7 @@ def by_score(*results: float) -> SymbolPerformance:
 
 
 def test_a_model_that_loses_often_and_little_keeps_its_symbol_and_its_risk() -> None:
-    """One trade in four wins three times what the others lose: fifteen losses in a row of a tenth of an R bar nothing."""
+    """One trade in four wins twice what the others lose: fifteen small losses in a row bar nothing."""
     rows = by_score(*([-0.1, -0.1, -0.1, 0.6] * 6), *[-0.1] * 15).rows[0]
     assert TAG_CODES[int(rows[TAG])] is not PerformanceTag.BAD
     assert rows[RISK_FACTOR] == 1.0
@@ -169,7 +169,7 @@ def test_an_average_below_zero_halves_the_risk_of_a_symbol_that_models_trade() -
 
 
 def test_a_symbol_is_barred_once_its_mean_is_below_zero_beyond_doubt() -> None:
-    """From twenty trades on, when the 80 % upper bound of the mean is below zero; ten R lost in a row bar it at once."""
+    """From twenty trades on, by the 80 % upper bound of the mean; ten R lost in a row bar it at once."""
     losing = [-0.2, 0.1, -0.3, 0.05]
     assert TAG_CODES[int(by_score(*(losing * 5)[:19]).rows[0, TAG])] is not PerformanceTag.BAD
     assert TAG_CODES[int(by_score(*(losing * 5)).rows[0, TAG])] is PerformanceTag.BAD

@@ -73,6 +73,8 @@ class Market:
         *supervise*: runs the models of a live account so that one that fails halts openings and nothing else.
         """
         self.forecasts = forecasts
+        if forecasts is not None:
+            forecasts.judge_trends(settings.market)
         self._supervise = supervise
         self._instruments, self._records, self._halts = instruments, records, halts
         # Bars decided on this long after their close are of the past: a newer one is complete, and they open nothing.
@@ -212,6 +214,8 @@ class Market:
             forecasts.out, forecasts.decided, forecasts.exit.on == "score", forecasts.exit.stop_atr,
             forecasts.horizon_hours, self.kernel.out, self.symbols,
         )
+        if forecasts.trends is not None:
+            stage.show_trends(forecasts.trends.codes, self.symbols)
 
     def target(self, index: int) -> int:
         """The direction that the models want of a symbol now: +1, -1 or 0."""
@@ -270,10 +274,10 @@ class Market:
 
     def regime_name(self, index: int) -> str:
         """A symbol's market state in words, as "TRENDING UP NORMAL"."""
-        row = self.kernel.out[index]
-        trend = TREND_CODES[int(row[col.TREND])].value
-        direction = DIRECTION_CODES[int(row[col.DIRECTION])]
-        return " ".join((trend, *((direction.value,) if direction else ()), VOL_CODES[int(self.levels[index])].value))
+        trend, side, level, _ = self.regimes[index].tolist()
+        direction = DIRECTION_CODES[side]
+        words = (TREND_CODES[trend].value, *((direction.value,) if direction else ()), VOL_CODES[level].value)
+        return " ".join(words)
 
     def record_regimes(self, now_ns: int) -> None:
         """Record every symbol whose market state has changed in this moment."""

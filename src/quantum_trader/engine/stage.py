@@ -28,7 +28,8 @@ from quantum_trader.signals import columns as col
 # The engine's inputs of each moment.
 BOOK_EQUITY, BOOK_EXPOSURE, BOOK_OPEN, BOOK_STREAK, BOOK_BROKEN, BOOK_WINS, BOOK_HEALTH, BOOK_SIZE = range(8)
 # Constants of a symbol.
-SYM_FEE_BPS, SYM_FUNDING, SYM_STOP, SYM_HOURS, SYM_SIZE = range(5)  # stop: distance in price units, 0: by regime
+SYM_FEE_BPS, SYM_FUNDING, SYM_STOP, SYM_HOURS = range(4)  # stop: distance in price units, 0: by regime
+SYM_TREND, SYM_DIRECTION, SYM_SIZE = range(4, 7)  # TREND_* code on the models' bars plus 1, 0: of hourly bars; DIR_*
 
 EXPECTED_HOLD_SHARE: Final = 0.25  # share of the exit row's time limit over which a round trip's funding is estimated
 _NS_PER_SECOND: Final = 1_000_000_000
@@ -103,6 +104,13 @@ def measure_symbol(row, symbol):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def show_trends(trends, symbols):  # type: ignore[no-untyped-def]
+    """Write the *trends* (S, 2) on the models' bars where the policy's inputs are made of them."""
+    for s in range(symbols.shape[0]):
+        symbols[s, SYM_TREND], symbols[s, SYM_DIRECTION] = trends[s, 0] + 1.0, trends[s, 1]
+
+
+@kernel
 def show_forecasts(forecasts, decided, by_score, stop_atr, hours, out, symbols):  # type: ignore[no-untyped-def]
     """Write *forecasts* (columns in models.forecast) into the columns *out* that a signal is made of.
 
@@ -134,8 +142,10 @@ def fill_inputs(market, performance, levels, costs, symbols, inputs, regimes):  
         row = market[s]
         levels[s], costs[s] = measure_symbol(row, symbols[s])
         target = inputs[s + 1]
-        target[pol.IN_TREND] = row[col.TREND]
-        target[pol.IN_DIRECTION] = row[col.DIRECTION]
+        trend, direction = int(row[col.TREND]), int(row[col.DIRECTION])
+        if symbols[s, SYM_TREND] > 0.0:
+            trend, direction = int(symbols[s, SYM_TREND]) - 1, int(symbols[s, SYM_DIRECTION])
+        target[pol.IN_TREND], target[pol.IN_DIRECTION] = trend, direction
         target[pol.IN_VOL_RATIO] = row[col.VOL_RATIO]
         target[pol.IN_AGE_BARS] = row[col.MARKET_AGE]
         target[pol.IN_SPREAD_BPS] = row[col.SPREAD_BPS]
@@ -148,7 +158,7 @@ def fill_inputs(market, performance, levels, costs, symbols, inputs, regimes):  
         target[pol.IN_AVG_R] = result[perf.AVG_R]
         target[pol.IN_TRADES] = result[perf.JUDGED]
         target[pol.IN_LOSSES] = result[perf.LOSSES]
-        trend, direction, regime = int(row[col.TREND]), int(row[col.DIRECTION]), regimes[s]
+        regime = regimes[s]
         regime[3] = 0
         if regime[0] != trend or regime[1] != direction or regime[2] != levels[s]:
             regime[0], regime[1], regime[2], regime[3] = trend, direction, levels[s], 1

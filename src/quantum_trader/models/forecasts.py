@@ -18,6 +18,7 @@ from quantum_trader.domain.errors import ConfigError, InputError, StateError
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.market.arrays import Floats
 from quantum_trader.market.intervals import interval_ns
+from quantum_trader.market.regime import MarketSettings
 from quantum_trader.models.forecast import (
     CONFIDENCE,
     ENTER_AT,
@@ -30,6 +31,7 @@ from quantum_trader.models.forecast import (
 from quantum_trader.models.history import CLOSE, BarHistory, Completed, same_numbers
 from quantum_trader.models.past_rates import PastRates
 from quantum_trader.models.port import FIELDS, Exit, FrameModel, Model, Panel
+from quantum_trader.models.trends import LEAST_NS, ModelTrends
 from quantum_trader.models.whole_bars import WholeBars
 
 ATR_BARS: Final = 23  # bars that an ATR(22) needs
@@ -170,12 +172,18 @@ class Forecasts:
             [not loaded.symbols or symbol in loaded.symbols for symbol in symbols] for loaded in models
         ])
         self.past_rates = PastRates()
+        self.trends: ModelTrends | None = None  # of the symbols on the models' bars; None: hourly bars judge them
         self._tables: dict[int, ScoreTable] = {}  # number of a column model -> its scores over the recording
         self.horizon_hours = horizon_ns / NS_PER_HOUR
         self.out = self.combined.out
         self.features_ts = np.full(count, -1, dtype=np.int64)  # open of the newest base bar in each symbol's forecast
         self.decided = np.zeros(count, dtype=np.bool_)  # symbols whose forecast the last bars have renewed
         self.failed_ns = 0  # close of the first bar since which the models have failed; 0: they have not
+
+    def judge_trends(self, settings: MarketSettings) -> None:
+        """Judge the trend of each symbol on the models' own bars by *settings*, where these are a day or longer."""
+        if self.length_ns >= LEAST_NS:
+            self.trends = ModelTrends(len(self.symbols), settings)
 
     @property
     def name(self) -> str:
@@ -269,6 +277,8 @@ class Forecasts:
         self.failed_ns = self.failed_ns or bar.ts_ns + self.length_ns  # until all models have answered
         for single in {id(one): one for one in (*self.single, self.combined)}.values():
             single.learn(bar)
+        if self.trends is not None:
+            self.trends.take(bar)
         scores = [self._scores_of(number, bar) for number in range(len(self.models))]
         for single, own in zip(self.single, scores, strict=True):
             single.forecast(own, bar.present, cost_bps, funding_8h)
@@ -302,6 +312,7 @@ class Forecasts:
             "own": [_own_state(loaded, "state", loaded.model.state) for loaded in self.models],
             "features_ts": self.features_ts.copy(), "decided": self.decided.copy(), "failed_ns": self.failed_ns,
             "past_rates": self.past_rates.state(),
+            "trends": self.trends.state() if self.trends is not None else None,
         }
 
     def check_saved(self, fingerprints: Sequence[str]) -> None:
@@ -325,6 +336,8 @@ class Forecasts:
         self.past_rates.load_state(state.get("past_rates", {}))
         self.features_ts[...], self.decided[...] = state["features_ts"], state["decided"]
         self.failed_ns = state.get("failed_ns", 0)
+        if self.trends is not None and state.get("trends") is not None:
+            self.trends.load_state(state["trends"])
 
 
 def weighted_mean(scaled: Floats, weights: Floats) -> Floats:

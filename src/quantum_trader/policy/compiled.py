@@ -23,6 +23,7 @@ from quantum_trader.policy.core import (
     AccountState,
     Cost,
     MarketCodes,
+    commonest_trend,
     cost_level,
     decide,
     liquidity_level,
@@ -90,6 +91,7 @@ from quantum_trader.policy.stability import (
 
 _FloatArray = npt.NDArray[np.float64]
 
+_commonest_trend = compiled(commonest_trend)
 _decide = compiled(decide)
 _symbol_refusal = compiled(symbol_refusal)
 _vol_level = compiled(vol_level)
@@ -154,15 +156,9 @@ def fill_overall(inputs):  # type: ignore[no-untyped-def]
                 sums[column] += row[column]
                 counts[column] += 1.0
     top = inputs[0]
-    trend = TREND_UNKNOWN
-    if trends[TREND_TRENDING] > trends[TREND_UNKNOWN]:
-        trend = TREND_TRENDING
-    if trends[TREND_RANGING] > 0.0 and trends[TREND_RANGING] >= trends[trend]:
-        trend = TREND_RANGING
-    top[IN_TREND] = trend
-    top[IN_DIRECTION] = 0.0
-    if trend == TREND_TRENDING and up != down:
-        top[IN_DIRECTION] = 1.0 if up > down else 2.0
+    top[IN_TREND], top[IN_DIRECTION] = _commonest_trend(
+        trends[TREND_UNKNOWN], trends[TREND_RANGING], trends[TREND_TRENDING], up, down
+    )
     top[IN_AGE_BARS] = age
     for column in (IN_VOL_RATIO, IN_SPREAD_BPS, IN_SLIPPAGE_BPS, IN_VOLUME_RATIO):
         top[column] = sums[column] / counts[column] if counts[column] > 0.0 else np.nan

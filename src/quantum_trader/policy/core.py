@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from quantum_trader.domain.enums import (
     DIR_DOWN,
+    DIR_NONE,
     DIR_UP,
     ENTRY_AGGRESSIVE,
     ENTRY_DEFENSIVE,
@@ -174,6 +175,23 @@ def liquidity_level(volume_ratio: float) -> int:
     if math.isnan(volume_ratio):
         return NOT_MEASURED
     return LEVEL_LOW if volume_ratio < LOW_VOLUME_RATIO else LEVEL_NORMAL
+
+
+@scalar
+def commonest_trend(unknown: float, ranging: float, trending: float, up: float, down: float) -> tuple[int, int]:
+    """The TREND_* and DIR_* codes of a market from the numbers of its fresh symbols in each state.
+
+    A tie between trends is RANGING, then UNKNOWN; a tie between directions is none.
+    """
+    trend, most = TREND_UNKNOWN, unknown
+    if trending > unknown:
+        trend, most = TREND_TRENDING, trending
+    if ranging > 0.0 and ranging >= most:
+        trend = TREND_RANGING
+    direction = DIR_NONE
+    if trend == TREND_TRENDING and up != down:
+        direction = DIR_UP if up > down else DIR_DOWN
+    return trend, direction
 
 
 @scalar

@@ -1406,7 +1406,7 @@ def _bare_targets(targets):
     return Targets(
         targets.by_score, targets.stop_atr, targets.hours, pointer(targets.row), pointer(targets.target),
         pointer(targets.decided), pointer(targets.small), pointer(targets.confidence), pointer(targets.atr),
-        pointer(targets.least), pointer(targets.most),
+        pointer(targets.least), pointer(targets.most), pointer(targets.state),
     )
 
 

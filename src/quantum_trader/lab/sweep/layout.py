@@ -112,6 +112,7 @@ class Targets(NamedTuple):
     atr: Any  # (D, S) of the models' bars, price units; NaN: not known yet
     least: Any  # (D, S) notional to hold at least, in equities, for a portfolio volatility of 100 % a year
     most: Any  # (D, S) notional to hold at most
+    state: Any  # uint8 (T, S + 1) as that of the tape, with trends on the models' bars where those are judged
 
 
 class Following(NamedTuple):

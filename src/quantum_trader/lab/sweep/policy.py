@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.enums import DIR_DOWN, DIR_UP, TREND_RANGING, TREND_TRENDING, TREND_UNKNOWN
 from quantum_trader.domain.indicators import vol_level
 from quantum_trader.engine import stage
 from quantum_trader.engine.stage import fill_account, limits_step, measure_symbol
@@ -33,6 +34,7 @@ from quantum_trader.policy import core, stability
 from quantum_trader.policy import layout as pol
 from quantum_trader.signals import columns as col
 
+_commonest_trend = compiled(core.commonest_trend)
 _vol_level = compiled(vol_level)
 _cost_level = compiled(core.cost_level)
 _liquidity_level = compiled(core.liquidity_level)
@@ -64,6 +66,36 @@ def pack_states(inputs, state, measures):
         measures[s, measure.VOL_RATIO] = row[pol.IN_VOL_RATIO]
         measures[s, measure.SPREAD_BPS] = row[pol.IN_SPREAD_BPS]
         measures[s, measure.SLIPPAGE_BPS] = row[pol.IN_SLIPPAGE_BPS]
+
+
+# ---- once for all settings with the same models --------------------------------------------------------------------
+@kernel
+def with_trends(state, row, trends):
+    """The packed *state* (T, S + 1) with the *trends* (D, S, 2) of the decision *row* (T,) names in each moment."""
+    out = state.copy()
+    moments, slots = state.shape
+    for t in range(moments):
+        counts = np.zeros(3)
+        up = down = 0.0
+        for s in range(1, slots):
+            trend, direction = int(trends[row[t], s - 1, 0]), int(trends[row[t], s - 1, 1])
+            out[t, s] = _with_trend(int(state[t, s]), trend, direction)
+            if int(state[t, s]) >> STATE_STALE & 1:
+                continue
+            counts[trend] += 1.0
+            up += 1.0 if direction == DIR_UP else 0.0
+            down += 1.0 if direction == DIR_DOWN else 0.0
+        trend, direction = _commonest_trend(
+            counts[TREND_UNKNOWN], counts[TREND_RANGING], counts[TREND_TRENDING], up, down
+        )
+        out[t, 0] = _with_trend(int(state[t, 0]), trend, direction)
+    return out
+
+
+@kernel
+def _with_trend(state, trend, direction):
+    """The packed *state* of one market with another *trend* and *direction*."""
+    return state >> STATE_STALE << STATE_STALE | trend | direction << STATE_DIRECTION
 
 
 # ---- once for all settings with the same thresholds ----------------------------------------------------------------
@@ -110,6 +142,14 @@ def _score_terms(t, s, targets):
 
 
 @kernel
+def _state_at(t, s, tape, targets):
+    """The packed state of slot *s* at moment *t* as the policy's inputs have it."""
+    if targets is None:
+        return tape.state[t, s]
+    return targets.state[t, s]
+
+
+@kernel
 def fill_levels(tape, fee_bps, thresholds, levels):
     """Hold the tape's measures against *thresholds* (a profile vector) for every moment and signal."""
     row, constants, targets = np.zeros(col.SIZE), np.zeros(stage.SYM_SIZE), levels.targets
@@ -127,7 +167,7 @@ def fill_levels(tape, fee_bps, thresholds, levels):
                 _, cost = _measured_at(t, s - 1, tape, fee_bps, targets, row, constants)
                 dear = 1 if cost > thresholds[pol.PROFILE_MAX_COST_R] else 0
             levels.key[t, s] = (
-                int(tape.state[t, s]) | vol << KEY_VOL | spread << KEY_SPREAD | slippage << KEY_SLIPPAGE
+                int(_state_at(t, s, tape, targets)) | vol << KEY_VOL | spread << KEY_SPREAD | slippage << KEY_SLIPPAGE
                 | dear << KEY_COST | 1 << KEY_SET
             )
         for n in range(tape.signal_from[t], tape.signal_from[t + 1]):

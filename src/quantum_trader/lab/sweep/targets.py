@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from quantum_trader.lab.sweep.columns import measure
 from quantum_trader.lab.sweep.grid import Setting
 from quantum_trader.lab.sweep.layout import Targets
 from quantum_trader.lab.sweep.market import SweepMarket, WarmUp
+from quantum_trader.lab.sweep.policy import with_trends
 from quantum_trader.lab.sweep.walk_forward import EMBARGO_DAYS
 from quantum_trader.market.arrays import Floats
 from quantum_trader.market.costs import round_trip_bps
@@ -34,10 +35,13 @@ class _Decisions:
         self._forecasts = forecasts
         self._rows: list[Floats] = []
         self._decided: list[npt.NDArray[np.bool_]] = []
+        self._trends: list[Floats] = []
         self.keep()
 
     def keep(self) -> None:
         """Keep the forecasts as they are now."""
+        if self._forecasts.trends is not None:
+            self._trends.append(self._forecasts.trends.codes)
         self._rows.append(self._forecasts.out[:, _COLUMNS])
         self._decided.append(self._forecasts.decided.copy())
 
@@ -46,18 +50,25 @@ class _Decisions:
         """Row of the newest decision."""
         return len(self._rows) - 1
 
-    def targets(self, row: list[int]) -> Targets:
-        """The decisions as the sweep reads them; *row* (T,) names the newest one at each moment."""
+    def targets(self, row: list[int], state: Any) -> Targets:
+        """The decisions as the sweep reads them; *row* (T,) names the newest one at each moment.
+
+        *state* (T, S + 1): the markets as the tape has them.
+        """
+        rows = np.array(row, dtype=np.int64)
+        if self._trends:
+            state = with_trends(state, rows, np.array(self._trends))
         forecasts, told = self._forecasts, np.array(self._rows)
         target, score, confidence, atr, least, most = (
             np.ascontiguousarray(told[:, :, column]) for column in range(len(_COLUMNS))
         )
         return Targets(
             by_score=int(forecasts.exit.on == "score"), stop_atr=float(forecasts.exit.stop_atr),
-            hours=forecasts.horizon_hours / EXPECTED_HOLD_SHARE, row=np.array(row, dtype=np.int64),
+            hours=forecasts.horizon_hours / EXPECTED_HOLD_SHARE, row=rows,
             target=target.astype(np.int8), decided=np.array(self._decided, dtype=np.uint8),
             small=np.logical_not(np.abs(score) >= fc.ENTER_AT).astype(np.uint8),
             confidence=np.nan_to_num(confidence), atr=atr, least=np.nan_to_num(least), most=np.nan_to_num(most),
+            state=state,
         )
 
 
@@ -67,6 +78,7 @@ def targets_of(recording: Recording, market: SweepMarket, forecasts: Forecasts) 
     *market* is made of the recording. The bars from before the range come first. Raises ModelError.
     """
     tape, interval_ns = market.tape, recording.interval_ns
+    forecasts.judge_trends(market.settings.engine.market)
     _warm_up(recording, market.warm_up, forecasts)
     decisions, row, first = _Decisions(forecasts), [], 0
     for ts_ns, ohlcv, present, _ in recording.chunks():
@@ -81,7 +93,7 @@ def targets_of(recording: Recording, market: SweepMarket, forecasts: Forecasts) 
                 decisions.keep()
             row.append(decisions.newest)
         first = here.stop
-    return decisions.targets(row)
+    return decisions.targets(row, tape.state)
 
 
 def _warm_up(recording: Recording, known: WarmUp, forecasts: Forecasts) -> None:
