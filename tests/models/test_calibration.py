@@ -132,6 +132,25 @@ def test_a_score_without_any_edge_is_let_in_about_a_quarter_of_the_time() -> Non
     assert shares.max() < 0.3
 
 
+def banded(x: np.ndarray, vol: np.ndarray, target: np.ndarray, rho: np.ndarray) -> tuple[np.ndarray, ...]:
+    """What was held and turned over up to each day, in average positions, and the band's edges (days, S)."""
+    days, count = x.shape
+    usable = ~np.isnan(x) & (np.nan_to_num(vol) > 0.0)
+    symbols_now = usable.sum(axis=1)
+    now_independent = symbols_now / (1.0 + (symbols_now - 1.0) * rho)
+    with np.errstate(all="ignore"):
+        average = np.sqrt(now_independent / YEAR)[:, None] / symbols_now[:, None] / vol
+    least = np.where(target == 0.0, 0.0, np.maximum(np.abs(x) - 0.1, 0.0) * average)
+    most = np.where(target == 0.0, 0.0, (np.abs(x) + 0.1) * average)
+    turned, standing, position = np.zeros(days), np.zeros(days), np.zeros(count)
+    for day in range(days):
+        wanted = np.where(target[day] == 0.0, 0.0, target[day] * np.clip(position * target[day], least[day], most[day]))
+        unit = np.where(np.isnan(average[day]), np.inf, average[day])
+        turned[day], standing[day] = (np.abs(wanted - position) / unit / 2.0).sum(), (np.abs(wanted) / unit).sum()
+        position = wanted
+    return np.cumsum(standing), np.cumsum(turned), least, most
+
+
 def oracle(scores: np.ndarray, closes: np.ndarray, prior: tuple[float, float]) -> dict[int, np.ndarray]:
     """Specification 1, section 7, over whole arrays: columns of the forecast (days, S)."""
     days, count = scores.shape
@@ -173,21 +192,8 @@ def oracle(scores: np.ndarray, closes: np.ndarray, prior: tuple[float, float]) -
         side = np.sign(np.where(usable, x[day], 0.0))
         held = (target[day - 1] == side) if day else np.zeros(count, dtype=bool)
         target[day] = np.where(held | (np.abs(x[day]) >= 0.5), side, 0.0)
-    usable = ~np.isnan(x) & (np.nan_to_num(vol) > 0.0)
-    symbols_now = usable.sum(axis=1)
-    now_independent = symbols_now / (1.0 + (symbols_now - 1.0) * rho)
-    with np.errstate(all="ignore"):
-        average = np.sqrt(now_independent / YEAR)[:, None] / symbols_now[:, None] / vol
-    least = np.where(target == 0.0, 0.0, np.maximum(np.abs(x) - 0.1, 0.0) * average)
-    most = np.where(target == 0.0, 0.0, (np.abs(x) + 0.1) * average)
-    turned, standing, position = np.zeros(days), np.zeros(days), np.zeros(count)
-    for day in range(days):
-        wanted = np.where(target[day] == 0.0, 0.0, target[day] * np.clip(position * target[day], least[day], most[day]))
-        unit = np.where(np.isnan(average[day]), np.inf, average[day])
-        turned[day], standing[day] = (np.abs(wanted - position) / unit / 2.0).sum(), (np.abs(wanted) / unit).sum()
-        position = wanted
-    turned, standing = np.cumsum(turned), np.cumsum(standing)
-    trips = (np.append(0, turned[:-1]) + 5.0) / (np.append(0, standing[:-1]) + 5.0 * HORIZON_DAYS)
+    held, turned, least, most = banded(x, vol, target, rho)
+    trips = (np.append(0, turned[:-1]) + 5.0) / (np.append(0, held[:-1]) + 5.0 * HORIZON_DAYS)
     size = np.abs(x) * vol
     cost = np.broadcast_to((trips * COST_BPS / 1e4)[:, None], size.shape)
     expected, doubt = mean[:, None] * size, error[:, None] * size

@@ -166,7 +166,7 @@ def test_checks_run_in_the_order_of_the_reasons() -> None:
         assert order.index(first[0]) < order.index(later[0])
 
 
-INTENT_ROW = (1.0, 10.0, 100.0, 97.0, 5.0, 0.001, 0.001, 5.0, 0.05, 0.0, 0.0, 1.0, 1.0)
+INTENT_ROW = (1.0, 10.0, 100.0, 97.0, 5.0, 0.001, 0.001, 5.0, 0.05, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0)
 ACCOUNT_ROW = (0.0, 1.0, 0.0, 1.0, 10_000.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 

@@ -55,10 +55,11 @@ class EntryDecision(NamedTuple):
 @kernel
 def _decide(request, sizes, market, account, limits, tiers):  # type: ignore[no-untyped-def]
     sign, price, atr, stop_atr, risk_pct, factor, wanted_leverage, quantity, held_qty, held_entry, stop = request
-    stop = _entry_stop(sign, price, atr, stop_atr, quantity, (held_qty, held_entry), stop)
+    held = (held_qty, held_entry)
+    stop = _entry_stop(sign, price, atr, stop_atr, quantity, held, stop, wanted_leverage, limits, tiers)
     road, wanted, leverage = _size_entry(
         sign, price, stop, account[account_column.EQUITY], risk_pct, factor, int(account[account_column.GOVERNOR]),
-        wanted_leverage, sizes, limits, tiers, quantity, (held_qty, held_entry),
+        wanted_leverage, sizes, limits, tiers, quantity, held,
     )
     if road != ROAD_APPROVED:
         return road, wanted, 0.0, stop, 0, 0.0, 0.0, 0.0

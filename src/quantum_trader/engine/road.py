@@ -16,7 +16,7 @@ from quantum_trader.domain.indicators import vol_level
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.policy.enforcement import NOT_CONFIDENCE, NOT_GATE, NOT_SYMBOL, refusals
 from quantum_trader.risk.exits import exit_row
-from quantum_trader.risk.sizing import fit_leverage, quantity_beside, risk_quantity, tradable
+from quantum_trader.risk.sizing import fit_leverage, liquidation_price, quantity_beside, risk_quantity, tradable
 
 ROAD_APPROVED: Final = 0
 ROAD_WARM_UP: Final = 1
@@ -34,6 +34,7 @@ ROAD_NO_POSITION: Final = 12  # a reducing intent without a position
 ROAD_REDUCES: Final = 13  # a reducing intent, which closes its position
 
 
+_CLEAR: Final = 1.0 + 1e-6  # times the guard's buffer, beyond rounding noise
 EXIT_HIGH_VOL: Final = 0.04  # STANDARD's thresholds
 EXIT_EXTREME_VOL: Final = 0.06
 
@@ -84,18 +85,25 @@ def planned_stop(sign: int, price: float, atr: float, stop_atr: float) -> float:
 
 @scalar
 def entry_stop(
-    sign: int, price: float, atr: float, stop_atr: float, wanted: float, held: tuple[float, float], stop: float
+    sign: int, price: float, atr: float, stop_atr: float, wanted: float, held: tuple[float, float], stop: float,
+    leverage: float, limits: Any, tiers: Any,
 ) -> float:
     """The stop that an entry at *price* is judged with, or that a position has after an addition.
 
-    A position that is *held* (quantity, average entry) has its *stop*; the stop after an addition up to *wanted* in all
-    lies *stop_atr* ATRs from the average entry, where that is nearer to the price.
+    A position that is *held* (quantity, average entry) has its *stop* and *leverage*. After an addition up to *wanted*
+    in all the stop lies *stop_atr* ATRs from the average entry, and clear of liquidation by the guard's buffer
+    (*limits*, its row), where that is nearer to the price.
     """
     if not (held[0] > 0.0):
         return planned_stop(sign, price, atr, stop_atr)
     if not (wanted > held[0]):
         return stop
-    after = planned_stop(sign, entry_after_fill(held[0], held[1], wanted - held[0], price), atr, stop_atr)
+    entry = entry_after_fill(held[0], held[1], wanted - held[0], price)
+    after = planned_stop(sign, entry, atr, stop_atr)
+    liquidation = liquidation_price(sign, entry, wanted, leverage, tiers)
+    if liquidation > 0.0:
+        clear = liquidation + sign * limits[4] * _CLEAR / 100.0 * entry
+        after = clear if (clear - after) * sign > 0.0 else after
     return after if (after - stop) * sign > 0.0 else stop
 
 

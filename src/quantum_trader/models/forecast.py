@@ -322,6 +322,11 @@ class Forecaster:
         )
 
     @property
+    def average_notional(self) -> Any:
+        """Notional (S,) of an average position, in equities, for a volatility of 100 % a year; 0.0: not known."""
+        return self.memory[:, _AVERAGE]
+
+    @property
     def outcomes(self) -> int:
         """How many outcomes of scores it has learned from."""
         return int(self.pool[_N])

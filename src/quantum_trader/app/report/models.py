@@ -25,7 +25,8 @@ def models_section(facts: RunFacts, ungated: RunFacts | None, figures: Callable[
     section: Row = {
         "ungated_run": models.ungated, "models": [msgspec.to_builtins(row) for row in models.rows],
         "combined": msgspec.to_builtins(models.combined), "lacks": [msgspec.to_builtins(one) for one in models.lacks],
-        "sentence": outlook_sentence(models), "side_by_side": None,
+        "sentence": outlook_sentence(models), "sizing": sizing_sentence(models), "side_by_side": None,
+        "volatility_target_pct": models.volatility_pct or None, "least_equity": dict(models.least_equity),
     }
     if ungated is not None:
         section["side_by_side"] = [
@@ -34,6 +35,18 @@ def models_section(facts: RunFacts, ungated: RunFacts | None, figures: Callable[
         ]
         section["missed"] = missed(models, facts.trades, ungated.trades)
     return section
+
+
+def sizing_sentence(models: ModelFacts) -> str:
+    """What positions are sized for, and the equity that the exchange's least orders ask for; empty: by their stop."""
+    if not models.volatility_pct:
+        return ""
+    known = [(symbol, usdt) for symbol, usdt in models.least_equity if usdt == usdt]
+    said = f"Positions are sized for a portfolio volatility of {models.volatility_pct:g} % a year. "
+    if not known:
+        return f"{said}The equity that the exchange's least orders ask for is not known before the models are warm."
+    least = ", ".join(f"{symbol} {usdt:,.0f}" for symbol, usdt in known)
+    return f"{said}Least equity with which each can be traded at a score of 1: {least} USDT."
 
 
 def outlook_sentence(models: ModelFacts) -> str:
@@ -76,6 +89,8 @@ def models_view(report: Row) -> list[RenderableType]:
             f"{one['exit']}, prior {one['prior'][0]:g} ± {one['prior'][1]:g}, weight {one['weight']:g}"
         ))
     parts.append(Text(section["sentence"]))
+    if section["sizing"]:
+        parts.append(Text(section["sizing"]))
     if section["side_by_side"]:
         parts += [_side_by_side(section["side_by_side"]), _missed(section["missed"])]
     return [Group(*parts)]

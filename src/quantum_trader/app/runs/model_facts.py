@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.engine.core import Engine
 from quantum_trader.market.recording import Recording
+from quantum_trader.models.forecast import BAND
 from quantum_trader.models.forecasts import Lack, LoadedModel
 from quantum_trader.models.outlook import Outlook, outlook
 from quantum_trader.models.score_file import ScoreFile, outside_scores
@@ -45,6 +47,25 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     lacks: tuple[Lack, ...]
     refused: tuple[tuple[int, str, str], ...]  # time, symbol, reason
     ungated: bool
+    volatility_pct: float  # of the portfolio a year, for which positions are sized; 0.0: by their stop
+    least_equity: tuple[tuple[str, float], ...]  # symbol, USDT; see :func:`least_equity`
+
+
+def least_equity(engine: Engine) -> tuple[tuple[str, float], ...]:
+    """The smallest equity (USDT) with which each symbol can be traded at a score of 1, by the venue's least order.
+
+    Empty without models whose score holds positions; NaN for a symbol whose volatility is not known yet.
+    """
+    forecasts, market = engine.market.forecasts, engine.market
+    if forecasts is None or market.wanted is None:
+        return ()
+    found = []
+    for index, instrument in enumerate(engine.instruments):
+        price, average = market.close(index), float(forecasts.combined.average_notional[index])
+        share = average * (1.0 - BAND) * engine.policy.volatility_pct / 100.0
+        least = max(instrument.min_notional, instrument.min_qty * price)
+        found.append((instrument.symbol, least / share if share > 0.0 and price > 0.0 else math.nan))
+    return tuple(found)
 
 
 def model_facts(engine: Engine) -> ModelFacts | None:
@@ -60,6 +81,8 @@ def model_facts(engine: Engine) -> ModelFacts | None:
         ),
         combined=outlook(forecasts.combined, threshold), lacks=tuple(forecasts.lacks()),
         refused=tuple(engine.records.tally.refused), ungated=engine.settings.ungated,
+        volatility_pct=engine.policy.volatility_pct if engine.market.wanted is not None else 0.0,
+        least_equity=least_equity(engine),
     )
 
 

@@ -871,8 +871,11 @@ def _add(n, s, entry, used, now_ns, rules, desk, outcome):
     row, terms = shift(desk.symbols, s * position.SIZE), shift(rules.instruments, s * instrument.SIZE)
     signal_row = entry.row
     sign, price, held = int(signal_row[signal.SIGN]), signal_row[signal.PRICE], (row[position.QTY], row[position.ENTRY])
-    stop = _entry_stop(sign, price, row[position.ATR], row[position.STOP_ATR], entry.wanted, held, row[position.STOP])
     _limit_row(s, rules, desk)
+    stop = _entry_stop(
+        sign, price, row[position.ATR], row[position.STOP_ATR], entry.wanted, held, row[position.STOP],
+        row[position.LEVERAGE], desk.limit_row, _tiers(s, rules),
+    )
     code, qty, leverage = _size_entry(
         sign, price, stop, desk.money[money.EQUITY], used.risk_pct, _risk_factor(s, desk), desk.counts[counter.LEVEL],
         row[position.LEVERAGE],
