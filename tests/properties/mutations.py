@@ -393,7 +393,8 @@ MUTATIONS: Final = (
         "test_11_it_survives_a_restart_and_midnight[inputs-operator]",
     ),
     Mutation(
-        11, "engine/books.py", 'for key in ("cash", "losing_streak", ', 'for key in ("cash", ',
+        11, "engine/books.py",
+        '        self.lost_r = float(state["lost_r"] if "lost_r" in state else state["losing_streak"])\n', "",
         "test_11_a_losing_streak_goes_on_over_midnight",
     ),
     Mutation(
