@@ -165,14 +165,14 @@ class InStep:
 
 
 def decisions(records: Path, from_ns: int) -> list[Decision]:
-    """Every signal from *from_ns* on."""
+    """Every signal from *from_ns* on; the venue rounds prices to its tick, which a confidence shows in the ninth digit."""
     found = []
     for line in records.read_bytes().splitlines():
         if b'"topic":"signal.generated"' in line:
             one = json.loads(line)
             if one["ts_ns"] >= from_ns:
                 data = one["data"]
-                found.append((one["ts_ns"], data["symbol"], data["action"], round(data["confidence"], 9)))
+                found.append((one["ts_ns"], data["symbol"], data["action"], round(data["confidence"], 6)))
     return found
 
 
