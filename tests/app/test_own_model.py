@@ -165,7 +165,7 @@ class InStep:
 
 
 def decisions(records: Path, from_ns: int) -> list[Decision]:
-    """Every signal from *from_ns* on; the venue rounds prices to its tick, which a confidence shows in the ninth digit."""
+    """Every signal from *from_ns* on; the venue's rounding of prices shows in the ninth digit of a confidence."""
     found = []
     for line in records.read_bytes().splitlines():
         if b'"topic":"signal.generated"' in line:
