@@ -28,6 +28,7 @@ from quantum_trader.market.performance import (
     reset_row,
     upper_bound,
 )
+from quantum_trader.market.published import SymbolPerformanceManager
 
 
 def after(*results: float) -> SymbolPerformance:
@@ -198,3 +199,15 @@ def test_a_book_of_an_older_state_folder_is_continued() -> None:
     copy = SymbolPerformance(["BTCUSDT"])
     copy.load_state(old)
     np.testing.assert_array_equal(copy.rows, book.rows)
+
+
+def test_a_saved_file_of_an_older_version_is_continued() -> None:
+    """The published manager's rows without the last column lose nothing."""
+    manager = SymbolPerformanceManager()
+    for r in (1.0, -1.0, 0.5):
+        manager.update_stats("BTCUSDT", 10.0 * r, r)
+    saved = manager.state()
+    old = {**saved, "rows": {symbol: row[:-1] for symbol, row in saved["rows"].items()}}
+    other = SymbolPerformanceManager()
+    other.load_state(old)
+    assert other.state() == saved

@@ -303,7 +303,7 @@ class SymbolPerformanceManager:
         """Count a closed trade of *pnl* (net) and *R_multiple*; the sign of R says whether it won, not *was_winner*."""
         require_finite("pnl", pnl)
         require_finite("R_multiple", R_multiple)
-        perf.record_trade(self._row(symbol), float(R_multiple), float(pnl))
+        perf.record_trade(self._row(symbol), float(R_multiple), float(pnl), 1.0, 0)
         self._save()
 
     def update_shadow(self, symbol: str, R_multiple: float) -> bool:  # noqa: N803
@@ -354,6 +354,8 @@ class SymbolPerformanceManager:
             raise StateError("symbol performance: is not what SymbolPerformanceManager.state() gave; start a new one")
         loaded = {str(symbol): _loaded({"version": _VERSION, "row": row}, "row") for symbol, row in rows.items()}
         for symbol, row in loaded.items():
+            if len(row) == perf.JUDGED:  # of before models' trades were judged apart: all trades are judged
+                row.append(row[perf.TRADES])
             if len(row) != perf.SIZE or not all(map(math.isfinite, row)) or int(row[perf.TAG]) >= len(TAG_CODES):
                 raise StateError(f"symbol performance of {symbol!r}: is damaged; start a new one")
         self._rows = loaded
