@@ -95,6 +95,9 @@ PURE: dict[Callable[..., Any], Draw] = {
     sizing.volatility_quantity: lambda rng: (
         _odd(rng, rng.random()), _odd(rng, 6.0), _odd(rng, rng.uniform(0.0, 1e5)), _price(rng)
     ),
+    sizing.risk_weight: lambda rng: (
+        _odd(rng, rng.random()), 6.0, _odd(rng, rng.uniform(0.0, 20.0)), _price(rng), _odd(rng, 1.0)
+    ),
     sizing.excess_quantity: lambda rng: (
         _odd(rng, rng.uniform(0.0, 9.0)), _odd(rng, rng.uniform(0.0, 9.0)), _price(rng), 0.001, 0.01, 5.0
     ),

@@ -167,6 +167,8 @@ class Engine:
         now_ns, costs_bps = market.now_ns, market.taker_costs
         records.afterwards(self.judging.move_shadows, batch, costs_bps.copy() if records.deferring else costs_bps)
         signals = market.advance(batch)
+        if (new_targets := market.new_targets()) is not None:
+            records.afterwards(self.judging.follow_targets, *new_targets)
         if closes_before is None:
             account.mark(market.closes)
         else:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.clock import NS_PER_HOUR, NS_PER_SECOND
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import Signal
 from quantum_trader.engine import ids, stage
 from quantum_trader.engine.account import Account
 from quantum_trader.engine.exit_shadows import ExitShadows
 from quantum_trader.engine.facts import HaltNotice, PolicyVerdict, ShadowResult, SignalDecision
-from quantum_trader.engine.market import Market
+from quantum_trader.engine.market import Market, ShadowTerms, shadow_hours
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.recorder import POLICY
 from quantum_trader.engine.records import Records
@@ -26,9 +26,12 @@ from quantum_trader.policy.ledger import RolloutLedger
 from quantum_trader.policy.streaks import streak_ends
 from quantum_trader.risk.exits import exit_row
 from quantum_trader.signals import columns as col
-from quantum_trader.signals.shadow import SHADOW_STOP, SHADOW_TARGET, SHADOW_TIMEOUT, ShadowBook
+from quantum_trader.signals.shadow import SHADOW_SCORE, SHADOW_STOP, SHADOW_TARGET, SHADOW_TIMEOUT, ShadowBook
 
-_EXITS: Final = {SHADOW_STOP: "STOP", SHADOW_TARGET: "TARGET", SHADOW_TIMEOUT: "TIMEOUT"}
+_EXITS: Final = {
+    SHADOW_STOP: "STOP", SHADOW_TARGET: "TARGET", SHADOW_TIMEOUT: "TIMEOUT", SHADOW_SCORE: "SCORE",
+}
+_OUTAGE_HOURS: Final = 72.0  # a day until the entry and a day until the last bar, with outages, and a day to spare
 _TRADED, _BLOCKED = 1, 2  # flags of a signal whose shadow trade is open
 
 
@@ -41,9 +44,12 @@ class Judging:
     ) -> None:
         self._market, self._account, self._policy = market, account, policy
         self._records, self._shield, self._symbols = records, shield, symbols
-        self.shadows = ShadowBook(len(symbols), market.interval_ns, market.symbols[:, stage.SYM_FEE_BPS])
+        hours = shadow_hours(market.forecasts)
+        self.shadows = ShadowBook(len(symbols), market.interval_ns, market.symbols[:, stage.SYM_FEE_BPS], hours)
+        self._outcome_ns = int((hours + _OUTAGE_HOURS) * NS_PER_HOUR)
         self.exit_shadows = exit_shadows
         self.ledger = RolloutLedger(policy.settings.profile.name)
+        self.ledger.max_open_ns = self._outcome_ns
         self._open: dict[int, tuple[int, int]] = {}  # signal number -> its time (ns); _TRADED, _BLOCKED
         self._shadow_wins = 0  # untraded signals in a row that would have won, since the last closed trade
         self._last_close_ns = 0
@@ -56,6 +62,10 @@ class Judging:
         self._resolved = self.shadows.on_bar(batch, costs_bps)
         if ended := self._shield.run(self.exit_shadows.on_bar, batch, costs_bps):
             self._shield.run(self._exits_closed, ended)
+
+    def follow_targets(self, targets: Any, decided: Any) -> None:
+        """Let the shadow trades end at the next open that are against the models' new *targets* (S,)."""
+        self.shadows.leave(targets, decided)
 
     def learn(self, now_ns: int) -> None:
         """Count the results of this moment's bars from the next moment on."""
@@ -124,13 +134,21 @@ class Judging:
 
     # ------------------------------------------------------------------ signals
 
-    def open_shadow(self, seq: int, index: int, row: list[float], sign: int, *, traded: bool) -> None:
-        """Start the shadow trade of signal *seq*, where its symbol is warm and has room for one."""
-        atr = row[col.ATR_1H]
+    def open_shadow(
+        self, seq: int, index: int, row: list[float], sign: int, by_score: ShadowTerms | None, *, traded: bool
+    ) -> None:
+        """Start the shadow trade of signal *seq*, where its symbol is warm and has room for one.
+
+        *by_score*: of a model whose score holds positions; without it the shadow has the standard bracket.
+        """
+        atr = by_score.atr if by_score is not None else row[col.ATR_1H]
         if not atr > 0.0:
             return
-        stop_atr, target_atr = shadow_bracket(int(row[col.TREND]), row[col.VOL_RATIO])
-        if self.shadows.open(index, seq, sign, atr, stop_atr, target_atr):
+        if by_score is not None:
+            is_open = self.shadows.open(index, seq, sign, atr, by_score.stop_atr, weight=by_score.weight)
+        else:
+            is_open = self.shadows.open(index, seq, sign, atr, *shadow_bracket(int(row[col.TREND]), row[col.VOL_RATIO]))
+        if is_open:
             self._open[seq] = (self._market.now_ns, _TRADED if traded else 0)
 
     def judge(
@@ -189,6 +207,7 @@ class Judging:
         self.shadows.load_state(state["shadows"])
         self.exit_shadows.load_state(state["exit_shadows"])
         self.ledger = RolloutLedger.load_state(state["ledger"])
+        self.ledger.max_open_ns = self._outcome_ns
         self._open = {int(seq): (int(ts_ns), int(flags)) for seq, ts_ns, flags in state["open"]}
         self._shadow_wins, self._last_close_ns = state["shadow_wins"], state["last_close_ns"]
 

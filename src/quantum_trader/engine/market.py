@@ -30,6 +30,7 @@ from quantum_trader.models import forecast as fc
 from quantum_trader.models.forecasts import Forecasts
 from quantum_trader.risk.exits import exit_row, score_exit_row
 from quantum_trader.risk.halts import BAD_TICKS_TO_HALT, GOOD_TICKS_TO_CLEAR, TICK_HALTED_SINCE, empty_ticks
+from quantum_trader.risk.sizing import risk_weight
 from quantum_trader.signals import columns as col
 from quantum_trader.signals.kernel import SignalKernel
 
@@ -47,6 +48,25 @@ class ExitPlan(NamedTuple):
     trail_atr: float
     max_hours: float
     by_score: bool  # it is left when the model's score no longer wants it
+
+
+class ShadowTerms(NamedTuple):
+    """How the shadow trade of a signal ends that a model's score holds; its score ends it too."""
+
+    atr: float  # of the model's bars, price units
+    stop_atr: float
+    weight: float  # of its R, by risk
+
+
+SHADOW_HOURS: Final = 24.0  # longest time of a shadow trade with the standard bracket
+SHADOW_HORIZONS: Final = 4.0  # and of one that a score holds, in horizons of the model
+
+
+def shadow_hours(forecasts: Forecasts | None) -> float:
+    """Longest time of a shadow trade."""
+    if forecasts is None or forecasts.exit.on != "score":
+        return SHADOW_HOURS
+    return SHADOW_HORIZONS * forecasts.horizon_hours
 
 
 class Wanted(NamedTuple):
@@ -247,6 +267,24 @@ class Market:
             return None
         renewed = forecasts.decided if not self.is_past else np.zeros_like(forecasts.decided)
         return Wanted(forecasts.out[:, fc.TARGET], forecasts.out[:, fc.MOST], renewed)
+
+    def new_targets(self) -> tuple[Any, Any] | None:
+        """Copies of the directions (S,) that models want and of which are new (S,); None: none, or not by the score."""
+        forecasts = self.forecasts
+        if forecasts is None or forecasts.exit.on != "score" or not forecasts.decided.any():
+            return None
+        return forecasts.out[:, fc.TARGET].copy(), forecasts.decided.copy()
+
+    def shadow_terms(self, index: int, volatility_pct: float, risk_pct: float) -> ShadowTerms | None:
+        """How a signal's shadow trade ends, with its weight under fixed settings; None: the standard bracket."""
+        forecasts = self.forecasts
+        if forecasts is None or forecasts.exit.on != "score":
+            return None
+        atr, stop_atr = float(forecasts.out[index, fc.ATR]), float(forecasts.exit.stop_atr)
+        weight = risk_weight(
+            self.least_notional(index), volatility_pct, stop_atr * atr, self.close(index), risk_pct
+        )
+        return ShadowTerms(atr, stop_atr, float(weight))
 
     def least_notional(self, index: int) -> float:
         """Notional of a symbol to hold at least, in equities, for a portfolio volatility of 100 % a year."""

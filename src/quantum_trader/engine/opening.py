@@ -23,7 +23,7 @@ from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
 from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.judging import Judging
-from quantum_trader.engine.market import ExitPlan, Market
+from quantum_trader.engine.market import ExitPlan, Market, ShadowTerms
 from quantum_trader.engine.model_targets import ModelTargets, may_grow
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.protection import Protection
@@ -188,7 +188,8 @@ class Opening:
         if decision is not None:
             refusal = self._enter(seq, index, sign, row, used, exits, decision, commands)
         self._records.afterwards(
-            self._record_decision, seq, index, row, refusal, used, open_count, symbol_good, now_ns, added_to is None
+            self._record_decision, seq, index, row, refusal, used, open_count, symbol_good, now_ns, added_to is None,
+            self._market.shadow_terms(index, self._settings.volatility_target_pct, self._policy.fixed[1].risk_pct),
         )
 
     def _added_to(self, index: int, sign: int) -> Position | None:
@@ -420,7 +421,7 @@ class Opening:
 
     def _record_decision(
         self, seq: int, index: int, row: list[float], refusal: Refusal, used: Settings, open_count: int,
-        symbol_good: int, now_ns: int, is_entry: bool,
+        symbol_good: int, now_ns: int, is_entry: bool, shadow: ShadowTerms | None,
     ) -> None:
         """Record the decision on signal number *seq*, give the policy's verdict, and start an entry's shadow trade."""
         signal = self._signal(seq, index, row, now_ns)
@@ -430,7 +431,7 @@ class Opening:
             if self._market.forecasts is not None:
                 self._records.tally.refuse(now_ns, signal.symbol, reason)
         if is_entry:
-            self._judging.open_shadow(seq, index, row, signal.action.sign, traded=not reason)
+            self._judging.open_shadow(seq, index, row, signal.action.sign, shadow, traded=not reason)
         decision = SignalDecision(
             signal_id=signal.signal_id, symbol=signal.symbol, action=signal.action.value,
             confidence=signal.confidence, decision="BLOCKED" if reason else "ALLOWED", reason=reason,

@@ -108,6 +108,7 @@ class RolloutLedger:
 
     def __init__(self, subject: str = "") -> None:
         self.subject = subject
+        self.max_open_ns = MAX_OPEN_NS  # after which an outcome never comes
         self.signals = 0
         self.market_hours = 0  # distinct UTC hours in which the market was seen
         self.first_ns = 0
@@ -127,7 +128,7 @@ class RolloutLedger:
             self.first_ns = ts_ns
         self._last_hour = hour
         self.market_hours += 1
-        self._forget(ts_ns - MAX_OPEN_NS)
+        self._forget(ts_ns - self.max_open_ns)
 
     def record(self, key: str | int, ts_ns: int, removed: Sequence[float], *, again: bool = False) -> bool:
         """Note one signal and what each switch would have taken away of it (see ``removed_by_switch``).

@@ -50,6 +50,18 @@ def volatility_quantity(notional: float, volatility_pct: float, equity: float, p
 
 
 @scalar
+def risk_weight(notional: float, volatility_pct: float, distance: float, price: float, risk_pct: float) -> float:
+    """What one R counts for, of a position of *notional* (as in :func:`volatility_quantity`) with a stop at *distance*.
+
+    Its loss at the stop over that of the permitted *risk_pct*, 1.0 at most; 1.0 where it cannot be said.
+    """
+    if not (price > 0.0 and risk_pct > 0.0):
+        return 1.0
+    weight = notional * volatility_pct * distance / price / risk_pct
+    return weight if weight > 0.0 and weight < 1.0 else 1.0
+
+
+@scalar
 def excess_quantity(
     qty: float, most: float, price: float, step: float, min_qty: float, min_notional: float
 ) -> float:

@@ -1,9 +1,11 @@
-"""Shadow trades: a paper copy of every signal under one standard bracket, traded or not.
+"""Shadow trades: a paper copy of every signal, traded or not.
 
-A shadow enters at the open of its symbol's next bar, pays a taker's cost (``market.costs``) and fee on both sides, and
-ends at its stop, its target, after 24 hours at the close, or at the last close before a hole of more than a day.
-When a bar touches stop and target the stop came first; a gap fills at the open. Funding is left out: it is the same
-for the traded and the shadow side and far below the noise of one R.
+A shadow enters at the open of its symbol's next bar and pays a taker's cost (``market.costs``) and fee on both sides.
+One of the standard bracket ends at its stop, its target, after 24 hours at the close, or at the last close before a
+hole of more than a day. One of a model whose score holds positions has that model's stop and no target; it ends at the
+next open once the model no longer wants it, after four times the model's horizon at the latest, and its R is weighted
+by risk. When a bar touches stop and target the stop came first; a gap fills at the open. Funding is left out: it is the
+same for the traded and the shadow side and far below the noise of one R.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from quantum_trader.market.arrays import Floats, Ints
 from quantum_trader.market.costs import RANGE_SLIPPAGE_BPS, fill_cost_bps
 from quantum_trader.market.jit import compiled, kernel
 
-SHADOW_STOP, SHADOW_TARGET, SHADOW_TIMEOUT, SHADOW_HOLE = 0, 1, 2, 3
-SHADOW_EXITS: Final = ("STOP", "TAKE_PROFIT", "TIMEOUT", "DATA_HOLE")
+SHADOW_STOP, SHADOW_TARGET, SHADOW_TIMEOUT, SHADOW_HOLE, SHADOW_SCORE = 0, 1, 2, 3, 4
+SHADOW_EXITS: Final = ("STOP", "TAKE_PROFIT", "TIMEOUT", "DATA_HOLE", "SCORE")
 MAX_OPEN: Final = 64
 _OPEN: Final = -1  # no exit yet
 
@@ -32,9 +34,10 @@ _OPEN: Final = -1  # no exit yet
 RESOLVED_SYMBOL, RESOLVED_SEQ, RESOLVED_NET_R, RESOLVED_EXIT, RESOLVED_BARS = 0, 1, 2, 3, 4
 RESULT_SIZE: Final = 5
 
-# Columns of one held shadow; entry 0.0 until it has entered.
-_SEQ, _SIGN, _RISK, _REACH, _ENTRY, _FROM, _BARS = 0, 1, 2, 3, 4, 5, 6
-SHADOW_SIZE: Final = 7
+# Columns of one held shadow; entry 0.0 until it has entered, reach negative once its model no longer wants it.
+_SEQ, _SIGN, _RISK, _REACH, _ENTRY, _FROM, _BARS, _WEIGHT = 0, 1, 2, 3, 4, 5, 6, 7
+SHADOW_SIZE: Final = 8
+_LEAVES: Final = -1.0  # reach of a shadow that ends at the next open
 _COUNT, _LAST_TS, _OVERFLOW, _DROPPED = 0, 1, 2, 3  # columns of the per-symbol integers
 COUNTS_SIZE: Final = 4
 
@@ -80,7 +83,8 @@ def close_shadows(
         if shadow[_ENTRY] > 0.0:
             resolved[at, RESOLVED_SYMBOL] = s
             resolved[at, RESOLVED_SEQ] = shadow[_SEQ]
-            resolved[at, RESOLVED_NET_R] = _net_r(shadow[_SIGN], shadow[_ENTRY], close, shadow[_RISK], cost, fee_bps)
+            net_r = _net_r(shadow[_SIGN], shadow[_ENTRY], close, shadow[_RISK], cost, fee_bps)
+            resolved[at, RESOLVED_NET_R] = net_r * shadow[_WEIGHT]
             resolved[at, RESOLVED_EXIT] = SHADOW_HOLE
             resolved[at, RESOLVED_BARS] = shadow[_BARS]
             at += 1
@@ -107,13 +111,16 @@ def _symbol_bar(
         shadow[_BARS] += 1.0
         entry = shadow[_ENTRY]
         expired = index - shadow[_FROM] + 1.0 >= max_bars
-        level, code = _exit(
-            sign, entry - sign * shadow[_RISK], entry + sign * shadow[_REACH], bar[0], bar[1], bar[2], bar[3], expired
-        )
+        level, code = bar[0], SHADOW_SCORE
+        if shadow[_REACH] >= 0.0:
+            level, code = _exit(
+                sign, entry - sign * shadow[_RISK], entry + sign * shadow[_REACH], bar[0], bar[1], bar[2], bar[3],
+                expired,
+            )
         if code >= 0:
             resolved[at, RESOLVED_SYMBOL] = s
             resolved[at, RESOLVED_SEQ] = shadow[_SEQ]
-            resolved[at, RESOLVED_NET_R] = _net_r(sign, entry, level, shadow[_RISK], cost, fee_bps)
+            resolved[at, RESOLVED_NET_R] = _net_r(sign, entry, level, shadow[_RISK], cost, fee_bps) * shadow[_WEIGHT]
             resolved[at, RESOLVED_EXIT] = code
             resolved[at, RESOLVED_BARS] = shadow[_BARS]
             at += 1
@@ -150,14 +157,26 @@ def shadow_moment(
 
 
 @kernel
-def queue_shadow(s: int, seq: int, sign: int, risk: float, reach: float, held: Any, counts: Any) -> bool:
+def leave_shadows(targets: Any, decided: Any, held: Any, counts: Any) -> None:
+    """Let the shadows end at the next open that are against their model's *targets* (S,), where *decided* (S,)."""
+    for s in range(held.shape[0]):
+        if decided[s]:
+            for slot in range(counts[s, _COUNT]):
+                if held[s, slot, _SIGN] != targets[s]:
+                    held[s, slot, _REACH] = _LEAVES
+
+
+@kernel
+def queue_shadow(
+    s: int, seq: int, sign: int, risk: float, reach: float, weight: float, held: Any, counts: Any
+) -> bool:
     """Queue a shadow as :meth:`ShadowBook.open` does; *risk* and *reach* are distances in price units."""
     count = counts[s, _COUNT]
     if count >= MAX_OPEN:
         counts[s, _OVERFLOW] += 1
         return False
     shadow = held[s, count]
-    shadow[_SEQ], shadow[_SIGN], shadow[_RISK], shadow[_REACH] = seq, sign, risk, reach
+    shadow[_SEQ], shadow[_SIGN], shadow[_RISK], shadow[_REACH], shadow[_WEIGHT] = seq, sign, risk, reach, weight
     shadow[_ENTRY] = shadow[_FROM] = shadow[_BARS] = 0.0
     counts[s, _COUNT] = count + 1
     return True
@@ -192,20 +211,25 @@ class ShadowBook:
         self.dropped = self._counts[:, _DROPPED]
 
     def open(
-        self, symbol_index: int, signal_seq: int, sign: int, atr: float, stop_atr: float, target_atr: float
+        self, symbol_index: int, signal_seq: int, sign: int, atr: float, stop_atr: float,
+        target_atr: float = math.inf, weight: float = 1.0,
     ) -> bool:
         """Queue a shadow that enters at the symbol's next bar; False (and counted in ``overflow``) when 64 are held.
 
-        *sign* +1 long, -1 short; *atr* in price units; *stop_atr*, *target_atr* multiples of it. Raises InputError.
+        *sign* +1 long, -1 short; *atr* in price units; *stop_atr*, *target_atr* multiples of it (infinite: no target);
+        *weight* of its R. Raises InputError.
         """
         require(sign in (1, -1), "sign", sign, "is +1 (long) or -1 (short)")
-        for key, value in (("atr", atr), ("stop_atr", stop_atr), ("target_atr", target_atr)):
+        for key, value in (("atr", atr), ("stop_atr", stop_atr), ("weight", weight)):
             require(0.0 < value < math.inf, key, value, "must be a positive number")
+        require(target_atr > 0.0, "target_atr", target_atr, "must be a positive number")
         count = int(self._counts[symbol_index, _COUNT])
         if count >= MAX_OPEN:
             self._counts[symbol_index, _OVERFLOW] += 1
             return False
-        self._held[symbol_index, count] = (signal_seq, sign, stop_atr * atr, target_atr * atr, 0.0, 0.0, 0.0)
+        self._held[symbol_index, count] = (
+            signal_seq, sign, stop_atr * atr, target_atr * atr, 0.0, 0.0, 0.0, weight,
+        )
         self._counts[symbol_index, _COUNT] = count + 1
         return True
 
@@ -223,6 +247,10 @@ class ShadowBook:
             batch.ts_ns, self.interval_ns, self.max_bars, self.range_slippage_bps, self.taker_fees_bps, batch.ohlcv,
             batch.present, self._costs, self._held, self._counts, self._closes, self.resolved,
         )
+
+    def leave(self, targets: Any, decided: Any) -> None:
+        """Let the shadows end at the next open that are against *targets* (S,) of the symbols *decided* (S,)."""
+        leave_shadows(targets, decided, self._held, self._counts)
 
     def close_before_hole(self, symbol_index: int) -> int:
         """Resolve the symbol's open shadows at its last close (exit 3); return how many rows are new.
@@ -248,6 +276,9 @@ class ShadowBook:
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Continue from :meth:`state`. Raises StateError when it has another number of symbols."""
         here = {"held": self._held, "counts": self._counts, "closes": self._closes, "costs": self._costs}
+        state = dict(state)
+        if "held" in state and state["held"].shape == (*self._held.shape[:2], _WEIGHT):  # of before they had weights
+            state["held"] = np.concatenate([state["held"], np.ones((*self._held.shape[:2], 1))], axis=2)
         for key, array in here.items():
             saved = state.get(key)
             if saved is None or saved.shape != array.shape:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import carray
 
 from quantum_trader.domain.average_entry import entry_after_fill
@@ -142,6 +143,7 @@ _orders_last_hour = compiled(limits.orders_last_hour)
 _risk_liquidation = compiled(sizing.liquidation_price)
 _excess_quantity = compiled(sizing.excess_quantity)
 _volatility_quantity = compiled(sizing.volatility_quantity)
+_risk_weight = compiled(sizing.risk_weight)
 _is_behind_liquidation = compiled(exits.is_behind_liquidation)
 _taker_cost = compiled(fills.taker_cost)
 _fill_cost = compiled(fill_cost_bps)
@@ -1074,13 +1076,21 @@ def _see_target(t, s, bars, tape, targets, rules, following):
 
 
 @kernel
-def _open_shadow(n, s, hourly, vol, rules, following):
-    """Start the shadow trade of signal *n*, where its symbol is warm and has room for one."""
-    row = following.signal
-    if hourly > 0.0:
-        regime = _exit_row(int(row[signal.TREND]), vol)
+def _open_shadow(n, s, hourly, vol, least, targets, rules, following):
+    """Start the shadow trade of signal *n*, where its symbol is warm and has room for one.
+
+    *least*: the notional that the signal's target wants at least.
+    """
+    row, atr, weight = following.signal, hourly, 1.0
+    stop_atr, reach, _, _, _ = _exit_row(int(row[signal.TREND]), vol)
+    if targets.by_score != 0:
+        atr, stop_atr, reach = row[signal.ATR], targets.stop_atr, np.inf
+        weight = _risk_weight(
+            least, rules.fixed_volatility_pct, stop_atr * atr, row[signal.PRICE], rules.fixed_risk_pct
+        )
+    if atr > 0.0:
         held, counts, _, _ = _shadow_arrays(rules, following)
-        shadow.queue_shadow(s, n, int(row[signal.SIGN]), regime[0] * hourly, regime[1] * hourly, held, counts)
+        shadow.queue_shadow(s, n, int(row[signal.SIGN]), stop_atr * atr, reach * atr, weight, held, counts)
 
 
 @kernel
@@ -1140,7 +1150,8 @@ def _take_target(t, s, bars, tape, targets, target_pct, rules, desk, following, 
     counts[counter.SIGNALS] += 1
     outcome.decision[n] = code
     if not adds:
-        _open_shadow(n, s, tape.atr[t * rules.size + s], vol, rules, following)
+        least = targets.least[targets.row[t] * rules.size + s]
+        _open_shadow(n, s, tape.atr[t * rules.size + s], vol, least, targets, rules, following)
 
 
 @kernel
@@ -1184,9 +1195,20 @@ def _take_targets(t, bars, tape, targets, target_pct, rules, desk, following, ou
 
 
 @kernel
+def _follow_targets(t, targets, rules, following):
+    """Let the shadow trades end at the next open that are against a new decision's targets."""
+    number, size = targets.row[t], rules.size
+    if targets.by_score != 0 and number != (targets.row[t - 1] if t > 0 else 0):
+        held, counts, _, _ = _shadow_arrays(rules, following)
+        wanted = carray(shift(targets.target, number * size), (size,))
+        shadow.leave_shadows(wanted, carray(shift(targets.decided, number * size), (size,)), held, counts)
+
+
+@kernel
 def _follow_models(t, results, bars, tape, targets, profile, rules, desk, following, outcome):
     """Take the signals of models, then let *results* of their shadow trades count; nothing without models."""
     if targets is not None:
+        _follow_targets(t, targets, rules, following)
         _take_targets(t, bars, tape, targets, _target_pct(profile, rules), rules, desk, following, outcome)
         if results > 0:
             _take_results(results, rules, desk, following, outcome)
@@ -1407,9 +1429,9 @@ def _bare_targets(targets):
     if targets is None:
         return None
     return Targets(
-        targets.by_score, targets.stop_atr, targets.hours, pointer(targets.row), pointer(targets.target),
-        pointer(targets.decided), pointer(targets.small), pointer(targets.confidence), pointer(targets.atr),
-        pointer(targets.least), pointer(targets.most), pointer(targets.state),
+        targets.by_score, targets.stop_atr, targets.shadow_hours, targets.hours, pointer(targets.row),
+        pointer(targets.target), pointer(targets.decided), pointer(targets.small), pointer(targets.confidence),
+        pointer(targets.atr), pointer(targets.least), pointer(targets.most), pointer(targets.state),
     )
 
 

@@ -103,6 +103,7 @@ class Targets(NamedTuple):
 
     by_score: Any  # 1: positions are left by the score; 0: by the regime table
     stop_atr: Any  # of the catastrophe stop, in ATRs of the models' bars
+    shadow_hours: Any  # longest time of a shadow trade
     hours: Any  # time over which the funding of a round trip is estimated, before the share that a trade is held
     row: Any  # int64 (T,) the newest decision at each moment
     target: Any  # int8 (D, S) +1, -1 or 0

@@ -103,10 +103,13 @@ def new_desk(market: SweepMarket) -> Desk:
     )
 
 
-def new_following(market: SweepMarket, room: int) -> Following:
-    """What a setting follows its models with before its first moment; *room* for as many of their signals."""
+def new_following(market: SweepMarket, room: int, shadow_hours: float) -> Following:
+    """What a setting follows its models with before its first moment; *room* for as many of their signals.
+
+    *shadow_hours*: the longest time of a shadow trade.
+    """
     size, rules = len(market.symbols), market.rules
-    book = ShadowBook(size, rules.interval_ns, market.fee_bps)
+    book = ShadowBook(size, rules.interval_ns, market.fee_bps, shadow_hours)
     held, counts, closes, resolved = book.arrays()
     return Following(
         signal=np.zeros(signal.SIZE), market=np.zeros(col.SIZE), terms=np.zeros(stage.SYM_SIZE),
@@ -136,7 +139,8 @@ def run_one(market: SweepMarket, vector: Floats, levels: Levels) -> tuple[Desk, 
     room, error = _likely_signals(levels.targets), ERROR_FULL
     while error == ERROR_FULL:
         desk, outcome = new_desk(market), new_outcome(market, room)
-        following = new_following(market, room) if levels.targets is not None else None
+        targets = levels.targets
+        following = new_following(market, room, targets.shadow_hours) if targets is not None else None
         error = run_setting(
             0, len(market.tape.ts_ns), market.tape, levels, vector, market.rules, desk, following, outcome
         )

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.market import MarketBatch
+from quantum_trader.engine.market import shadow_hours
 from quantum_trader.engine.stage import EXPECTED_HOLD_SHARE
 from quantum_trader.lab.sweep.columns import measure
 from quantum_trader.lab.sweep.grid import Setting
@@ -64,7 +65,7 @@ class _Decisions:
         )
         return Targets(
             by_score=int(forecasts.exit.on == "score"), stop_atr=float(forecasts.exit.stop_atr),
-            hours=forecasts.horizon_hours / EXPECTED_HOLD_SHARE, row=rows,
+            shadow_hours=shadow_hours(forecasts), hours=forecasts.horizon_hours / EXPECTED_HOLD_SHARE, row=rows,
             target=target.astype(np.int8), decided=np.array(self._decided, dtype=np.uint8),
             small=np.logical_not(np.abs(score) >= fc.ENTER_AT).astype(np.uint8),
             confidence=np.nan_to_num(confidence), atr=atr, least=np.nan_to_num(least), most=np.nan_to_num(most),
