@@ -12,10 +12,10 @@ from tests.live.live_account import FAST, make, until
 from tests.live.live_world import MINUTE, OTHER, START, SYMBOL, MemoryLog, MemoryStore, World, orders
 
 from quantum_trader.domain.clock import NS_PER_HOUR
-from quantum_trader.domain.enums import ExitReason, OrderStatus
+from quantum_trader.domain.enums import ExitReason, OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import StateError, VenueError, VenueUnavailable
 from quantum_trader.engine.venue_port import Kline
-from quantum_trader.live.inputs import ModelBarsReceived, decode_input
+from quantum_trader.live.inputs import ModelBarsReceived, SessionStarted, decode_input
 from quantum_trader.models import Model, Panel
 from quantum_trader.models import forecast as fc
 from quantum_trader.models.forecast import ForecastSettings
@@ -29,13 +29,13 @@ class Trend(Model):
     """Long what stands above its mean of ten hours."""
 
     bars, warmup, horizon = "1h", 10, "12h"
-    fails = False
+    fails, sign = False, 1.0
 
     def score(self, panel: Panel) -> Any:
         """The distance from the mean."""
         if self.fails:
             raise RuntimeError("the model is broken")
-        return panel.close[-1] / panel.close.mean(axis=0) - 1.0
+        return self.sign * (panel.close[-1] / panel.close.mean(axis=0) - 1.0)
 
 
 def forecasts(model: Model | None = None, prior: float = 3.0) -> Forecasts:
@@ -58,6 +58,7 @@ def rising(world: World, hours: int, start: int = 0, slope: float = 0.002) -> li
             if order.type.value == "MARKET":
                 stops = orders(world.fill(order, order.qty, price, symbol=order.symbol))
                 world.update(order, OrderStatus.FILLED, filled=order.qty)
+                sent += stops
                 for stop in stops:
                     world.update(stop, OrderStatus.NEW)
     return sent
@@ -65,8 +66,6 @@ def rising(world: World, hours: int, start: int = 0, slope: float = 0.002) -> li
 
 def started(model: Model | None = None) -> World:
     """A world whose session has begun."""
-    from quantum_trader.live.inputs import SessionStarted
-
     world = World(forecasts=forecasts(model), **EAGER)
     world.tell(SessionStarted(ts_ns=START, wallet=10_000.0, namespace="n-"))
     return world
@@ -357,3 +356,27 @@ def test_a_target_of_a_late_moment_is_taken_with_the_first_bar_of_the_present() 
     assert world.engine.market.target(0) == 1
     opening = orders(world.bar(40 * 60, 10_800.0, 1_000.0))
     assert [(one.symbol, one.reduce_only) for one in opening] == [(SYMBOL, False)]
+
+
+def test_a_stop_that_fills_before_the_close_by_the_score_bars_no_later_target() -> None:
+    """One trade is booked, for the stop that filled; the score had left the position, so its next target is taken."""
+    world = started()
+    sent = rising(world, 40)
+    stop = next(one for one in reversed(sent) if one.type is OrderType.STOP_MARKET)
+    world.engine.market.forecasts.models[0].model.sign = 0.0
+    close = []
+    for minute in range(40 * 60, 41 * 60):
+        close += orders(world.bar(minute, 10_800.0, 1_000.0))
+    assert [one.type for one in close] == [OrderType.MARKET]
+    world.fill(stop, stop.qty, 10_700.0, symbol=SYMBOL, side=OrderSide.SELL)
+    world.update(stop, OrderStatus.FILLED, filled=stop.qty)
+    assert orders(world.update(close[0], OrderStatus.REJECTED, reason="-2022: ReduceOnly Order is rejected.")) == []
+    trades = world.engine.records.tally.trades
+    assert [(one.exit_reason, one.qty) for one in trades] == [(ExitReason.STOP, stop.qty)]
+    assert world.engine.account.books.positions == {}
+
+    world.engine.market.forecasts.models[0].model.sign = 1.0
+    opening = []
+    for minute in range(41 * 60, 42 * 60):
+        opening += orders(world.bar(minute, 10_900.0, 1_000.0))
+    assert [(one.type, one.side) for one in opening] == [(OrderType.MARKET, OrderSide.BUY)]

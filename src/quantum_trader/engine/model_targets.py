@@ -108,8 +108,8 @@ class ModelTargets:
         self._again[index] = True
 
     def stopped(self, position: Position) -> None:
-        """Note that a stop took *position* out, which the score would hold on to."""
-        if position.plan.by_score:
+        """Note that a stop took *position* out, where the score would hold on to it."""
+        if position.plan.by_score and self._market.target(position.index) == position.sign:
             self._stopped[position.index] = position.sign
 
     def is_refused_again(self, index: int, sign: int, road: int, guard: int) -> bool:

@@ -50,6 +50,8 @@ from quantum_trader.lab.sweep.layout import (
     ERROR_FULL,
     ERROR_NOT_FLAT,
     GUARD_CODE,
+    HELD_BY_SCORE,
+    LEFT_BY_SCORE,
     PURPOSE_CLOSE,
     PURPOSE_LIQUIDATION,
     PURPOSE_STOP,
@@ -300,7 +302,7 @@ def _exit_code(row, purpose):
 def _note_stopped(s, sign, reason, desk):
     """Keep symbol *s* out of the target that a stop has taken it out of."""
     by_stop = reason == exit_reason.STOP or reason == exit_reason.TRAILING_STOP or reason == exit_reason.LIQUIDATION
-    if by_stop and desk.symbols[s * position.SIZE + position.BY_SCORE] != 0.0:
+    if by_stop and desk.symbols[s * position.SIZE + position.BY_SCORE] == HELD_BY_SCORE:
         desk.stamps[s * stamp.SIZE + stamp.STOPPED] = sign
 
 
@@ -888,7 +890,7 @@ def _take_target(t, s, bars, tape, targets, rules, desk, following, outcome):
     row, used = following.signal, _settings_of(s, rules, desk)
     planned, by_score = _exit_row(int(row[signal.TREND]), vol), 0.0
     if targets.by_score != 0:
-        planned, by_score = _score_exit_row(targets.stop_atr, used.exit_code), 1.0
+        planned, by_score = _score_exit_row(targets.stop_atr, used.exit_code), HELD_BY_SCORE
     code = _pass_gates(s, row, used, desk)
     if code in (ROAD_FLIP, ROAD_PENDING):
         desk.stamps[s * stamp.SIZE + stamp.AGAIN] = counts[counter.AGAIN] = 1
@@ -914,6 +916,13 @@ def _is_wanted(s, target, small, desk):
 
 
 @kernel
+def _note_left(row, target):
+    """Note whether the score still wants a position of its own; where its bar is missing now it closes later."""
+    if row[position.BY_SCORE] != 0.0:
+        row[position.BY_SCORE] = HELD_BY_SCORE if target == row[position.SIGN] else LEFT_BY_SCORE
+
+
+@kernel
 def _take_targets(t, bars, tape, targets, rules, desk, following, outcome):
     """Take the signals of the targets that are wanted and not held, in the order of the symbols."""
     counts, number = desk.counts, targets.row[t]
@@ -931,6 +940,8 @@ def _take_targets(t, bars, tape, targets, rules, desk, following, outcome):
         wanted = _is_wanted(s, target, targets.small[at], desk)
         if decided and not wanted:
             row[stamp.REFUSED] = 0
+        if decided:
+            _note_left(shift(desk.symbols, s * position.SIZE), target)
         if due and wanted:
             _take_target(t, s, bars, tape, targets, rules, desk, following, outcome)
 

@@ -1,6 +1,6 @@
 """Columns of ``Desk.symbols`` (S, SIZE): a symbol's order on its way or position; VENUE_: as the venue has it.
 
-BY_SCORE is 1.0 where a position is left when its model's score no longer wants it.
+BY_SCORE is not 0.0 where a position is left when its model's score no longer wants it: HELD_BY_SCORE while it does.
 """
 
 from __future__ import annotations
