@@ -358,6 +358,21 @@ def test_a_target_of_a_late_moment_is_taken_with_the_first_bar_of_the_present() 
     assert [(one.symbol, one.reduce_only) for one in opening] == [(SYMBOL, False)]
 
 
+def test_a_warm_up_leaves_no_target_to_be_taken_before_the_models_next_bar() -> None:
+    """Bars from before the books began make no trade; the next bar of the model does, as in a replay from there."""
+    hours = 40
+    world = World(forecasts=forecasts(), **EAGER)
+    world.tell(SessionStarted(ts_ns=START + hours * NS_PER_HOUR, wallet=10_000.0, namespace="n-"))
+    for minute in range(hours * 60):
+        price = 10_000.0 * (1.0 + 0.002 * minute / 60 + 0.001 * math.sin(minute / 7.0))
+        world.bar(minute, price, 1_000.0, late_ns=3 * NS_PER_HOUR)
+    assert world.engine.market.target(0) == 1
+    for minute in range(hours * 60, hours * 60 + 59):
+        assert orders(world.bar(minute, 10_800.0, 1_000.0)) == []
+    opening = orders(world.bar(hours * 60 + 59, 10_810.0, 1_000.0))
+    assert [(one.symbol, one.reduce_only) for one in opening] == [(SYMBOL, False)]
+
+
 def test_a_stop_that_fills_before_the_close_by_the_score_bars_no_later_target() -> None:
     """One trade is booked, for the stop that filled; the score had left the position, so its next target is taken."""
     world = started()
