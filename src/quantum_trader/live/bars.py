@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_MINUTE, NS_PER_SECOND
+from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_SECOND
 from quantum_trader.domain.errors import OutcomeUnknown, VenueError, VenueUnavailable
 from quantum_trader.engine.gateway import Command
 from quantum_trader.engine.supervision import Shield
@@ -30,6 +30,11 @@ _FUTURE_NS: Final = 60 * NS_PER_SECOND  # a bar that closes this far ahead of th
 def _no_bars(count: int) -> tuple[Any, Any]:
     """An empty row of bars (count, 5), and which are there."""
     return np.full((count, 5), np.nan), np.zeros(count, dtype=np.bool_)
+
+
+def _is_within_an_hour(start_ns: int, end_ns: int) -> bool:
+    """Whether no full hour, at which alone funding is charged, lies from *start_ns* on and before *end_ns*."""
+    return -(-start_ns // NS_PER_HOUR) * NS_PER_HOUR >= end_ns
 
 
 class BarCollector:
@@ -156,7 +161,7 @@ class BarCollector:
             start = self._decided_ns + self._interval
             if self._decided_ns < 0:
                 start = await self._warm_models(end - self.context.timing.warm_bars * self._interval, end)
-            elif start < end and not self._caught_up:
+            elif start < end and not (self._caught_up and _is_within_an_hour(start, end)):
                 await self._fetch_past_rates(start, end)
             if start < end:
                 self.context.counts["repairs"] += 1
