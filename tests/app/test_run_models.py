@@ -74,6 +74,20 @@ class Infinite(Trend):
         return panel.close[-1] * np.inf
 
 
+class NotAll(Trend):
+    def score(self, panel):
+        return np.where(np.array(panel.symbols) == "ETHUSDT", np.inf, super().score(panel))
+
+
+class NotAllColumns(FrameModel):
+    bars, warmup, horizon = "4h", 40, "3d"
+
+    def scores(self, frame):
+        if frame["close"].mean() < 2_000.0:
+            raise ValueError("is for Bitcoin")
+        return frame.with_columns(score=frame["close"] / frame["close"].shift(18) - 1.0)
+
+
 class Columns(FrameModel):
     """The same trend as a column of a frame."""
 
@@ -200,6 +214,13 @@ def test_a_model_that_fails_is_named_with_its_line(file: Path, kind: str, says: 
     """A replay ends with what the user must mend."""
     with pytest.raises(ModelError, match=says):
         memory_run(settings(file, kind))
+
+
+@pytest.mark.parametrize("kind", ["NotAll", "NotAllColumns"])
+def test_a_model_is_not_judged_by_symbols_that_it_is_not_for(file: Path, kind: str) -> None:
+    """An infinite score, or an error, for another symbol than its own ends no run."""
+    result, _ = memory_run(settings(file, models=[{"model": f"{file}:{kind}", "symbols": ["BTCUSDT"]}]))
+    assert {trade.symbol for trade in result.facts.trades} == {"BTCUSDT"}
 
 
 @pytest.mark.parametrize(("entry", "says"), [

@@ -16,7 +16,7 @@ import numpy as np
 from quantum_trader.domain.clock import NS_PER_HOUR, NS_PER_MINUTE
 from quantum_trader.domain.errors import ConfigError, InputError, StateError
 from quantum_trader.domain.market import MarketBatch
-from quantum_trader.market.arrays import Floats
+from quantum_trader.market.arrays import Bools, Floats
 from quantum_trader.market.intervals import interval_ns
 from quantum_trader.models.forecast import (
     CONFIDENCE,
@@ -234,7 +234,8 @@ class Forecasts:
         for number, loaded in enumerate(self.models):
             if isinstance(loaded.model, FrameModel) and len(bars.opens):
                 self._tables[number] = ScoreTable(
-                    int(bars.opens[0]), bars.length_ns, bars.fields[CLOSE], column_scores(loaded, bars)
+                    int(bars.opens[0]), bars.length_ns, bars.fields[CLOSE],
+                    column_scores(loaded, bars, self._wanted[number]),
                 )
 
     def take(self, batch: MarketBatch, cost_bps: Any, funding_8h: Any) -> bool:
@@ -285,7 +286,7 @@ class Forecasts:
         if looked_up is not None:
             return looked_up if warm.all() else np.where(warm, looked_up, np.nan)
         panel = self.history.panel(loaded.model.needs, panel_rows(loaded.model))
-        return np.where(warm, scores_of(loaded, panel), np.nan)
+        return scores_of(loaded, panel, warm & bar.present)
 
     # ------------------------------------------------------------------ state
 
@@ -329,21 +330,27 @@ def weighted_mean(scaled: Floats, weights: Floats) -> Floats:
     return np.asarray(np.where(known, weights * scaled, 0.0).sum(axis=0) / np.where(total > 0.0, total, np.nan))
 
 
-def scores_of(loaded: LoadedModel, panel: Panel) -> Floats:
-    """The scores (S,) that a model gives for *panel*. Raises ModelError naming the model and the line at fault."""
+def scores_of(loaded: LoadedModel, panel: Panel, asked: Bools) -> Floats:
+    """The scores (S,) that a model gives for *panel*, NaN for symbols that are not *asked* about (S,).
+
+    Raises ModelError naming the model and the line at fault.
+    """
     count = len(panel.symbols)
     model = loaded.model
-    scores = _called(loaded, lambda: model.score(panel) if isinstance(model, Model) else _frame_scores(model, panel))
+    scores = _called(
+        loaded, lambda: model.score(panel) if isinstance(model, Model) else _frame_scores(model, panel, asked)
+    )
     if scores.shape != (count,):
         raise ModelError(f"{loaded.name}: gave scores of shape {scores.shape}; expected {count}, one for each symbol")
+    scores = np.where(asked, scores, np.nan)
     _check_finite(loaded, scores, panel.symbols)
     return scores
 
 
-def column_scores(loaded: LoadedModel, bars: WholeBars) -> Floats:
+def column_scores(loaded: LoadedModel, bars: WholeBars, asked: Bools | None = None) -> Floats:
     """The scores (T, S) of a column model over all *bars* at once; NaN where a symbol has no bar.
 
-    Raises ModelError as :func:`scores_of` does.
+    And NaN for symbols that are not *asked* about (S,); None: all are. Raises ModelError as :func:`scores_of` does.
     """
     model, count = loaded.model, len(bars.symbols)
     assert isinstance(model, FrameModel)
@@ -351,7 +358,7 @@ def column_scores(loaded: LoadedModel, bars: WholeBars) -> Floats:
     scores = np.full((len(bars.opens), count), np.nan)
     for s in range(count):
         known = ~np.isnan(panel.field(model.needs[0])[:, s])
-        if known.any():
+        if known.any() and (asked is None or asked[s]):
             scores[known, s] = _called(loaded, partial(_whole_column, model, panel, s))
             bars_known = np.cumsum(known)
             bars_known[panel_rows(model):] -= bars_known[: -panel_rows(model)].copy()
@@ -401,10 +408,11 @@ def panel_rows(model: Model | FrameModel) -> int:
     return model.warmup if isinstance(model, Model) else min(FRAME_SPAN * model.warmup, _MOST_ROWS)
 
 
-def _frame_scores(model: FrameModel, panel: Panel) -> Floats:
-    """The newest score of each symbol, from the frame of its last *warmup* bars; NaN where it has fewer."""
+def _frame_scores(model: FrameModel, panel: Panel, asked: Bools) -> Floats:
+    """The newest score of each symbol *asked* about, from the frame of its last *warmup* bars; NaN where it has fewer.
+    """
     scores = np.full(len(panel.symbols), np.nan)
-    for s in range(len(panel.symbols)):
+    for s in np.flatnonzero(asked).tolist():
         frame = frame_of(model, panel, s).tail(model.warmup)
         if frame.height == model.warmup:
             scores[s] = frame_scores(model, frame)[-1]
