@@ -28,6 +28,43 @@ def test_a_change_of_an_imported_file_is_another_model(tmp_path: Path) -> None:
     assert load_model(ModelSettings(model=f"{file}:Mine")).fingerprint != first.fingerprint
 
 
+def test_files_of_the_same_name_in_two_folders_are_each_models_own(tmp_path: Path) -> None:
+    """A module that both import by the same name is not the first one's; a package and its parts neither."""
+    text = "import helper\nfrom parts.one import B\nfrom quantum_trader.models import Model\n\n\n"
+    text += "class Mine(Model):\n    known = helper.A, B\n"
+    for number, name in enumerate(("here", "there")):
+        (tmp_path / name / "parts").mkdir(parents=True)
+        (tmp_path / name / "helper.py").write_text(f"A = {number}\n")
+        (tmp_path / name / "parts" / "__init__.py").write_text("")
+        (tmp_path / name / "parts" / "one.py").write_text("from .two import B\n")
+        (tmp_path / name / "parts" / "two.py").write_text(f"B = {10 + number}\n")
+        (tmp_path / name / "mine.py").write_text(text)
+    loaded = [load_model(ModelSettings(model=f"{tmp_path / name}/mine.py:Mine")) for name in ("here", "there")]
+    assert [one.model.known for one in loaded] == [(0, 10), (1, 11)]  # type: ignore[union-attr]
+
+
+def test_an_imported_file_runs_as_it_was_hashed(tmp_path: Path) -> None:
+    """Changed within a second, to the same size and time: its new content runs, not an older compiled one."""
+    (tmp_path / "mine.py").write_text(
+        "from helper import SIGN\nfrom quantum_trader.models import Model\n\n\nclass Mine(Model):\n    sign = SIGN\n"
+    )
+    for sign in ("+1", "-1"):
+        (tmp_path / "helper.py").write_text(f"SIGN = {sign}\n")
+        os.utime(tmp_path / "helper.py", (1_000_000_000, 1_000_000_000))
+        loaded = load_model(ModelSettings(model=f"{tmp_path / 'mine.py'}:Mine"))
+        assert loaded.model.sign == int(sign)  # type: ignore[union-attr]
+
+
+def test_a_file_that_another_module_hides_is_named(tmp_path: Path) -> None:
+    """Python would import its own random, while the file beside the model is the one that was hashed."""
+    (tmp_path / "random.py").write_text("A = 1\n")
+    (tmp_path / "mine.py").write_text(
+        "import random\nfrom quantum_trader.models import Model\n\n\nclass Mine(Model):\n    known = random\n"
+    )
+    with pytest.raises(ConfigError, match="imports random, which is a file of its folder and another module too"):
+        load_model(ModelSettings(model=f"{tmp_path / 'mine.py'}:Mine"))
+
+
 def test_what_runs_is_what_was_hashed(tmp_path: Path) -> None:
     """A file changed within a second, to the same size and time, is not run from an older compiled one."""
     file = tmp_path / "mine.py"

@@ -10,6 +10,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -30,6 +31,7 @@ BUILT_IN_PRIOR: Final = (0.25, 0.4)  # published Sharpe ratios, halved twice
 USER_PRIOR: Final = (0.0, 0.5)
 
 _PREFIX: Final = "quantum_trader_user_model_"
+_imported_helpers: set[str] = set()  # names of the modules that users' files have imported from their own folders
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -259,6 +261,12 @@ def _score_file(settings: ModelSettings, folder: Path | None, source: bytes) -> 
 
 def helpers(file: Path) -> list[bytes]:
     """The sources that *file* imports from its own folder, and those that they import, in the order of their names."""
+    found = _helper_files(file)
+    return [found[path] for path in sorted(found)]
+
+
+def _helper_files(file: Path) -> dict[Path, bytes]:
+    """The files that *file* imports from its own folder, and those that they import, with their sources."""
     found: dict[Path, bytes] = {}
     waiting = [file]
     while waiting:
@@ -268,7 +276,26 @@ def helpers(file: Path) -> list[bytes]:
             new = [path for path in near if path.is_file() and path != file and path not in found]
             found |= {path: path.read_bytes() for path in new}
             waiting += new
-    return [found[path] for path in sorted(found)]
+    return found
+
+
+def _forget_helpers(file: Path, names: set[str]) -> None:
+    """Let *file* import the modules *names* of its own folder anew.
+
+    Another model's folder may have had a module of that name, or this one other content. Raises ConfigError for a
+    name that a module of the program or of Python has: that one would be imported in its place.
+    """
+    for name in sorted(names & set(sys.modules)):
+        if name not in _imported_helpers:
+            origin = getattr(sys.modules[name], "__file__", None) or "part of Python"
+            if Path(origin).parent in (file.parent, file.parent / name):
+                continue
+            raise ConfigError(
+                f"--model {file}: imports {name}, which is a file of its folder and another module too ({origin}); "
+                "rename the file"
+            )
+        for module in [one for one in sys.modules if one == name or one.startswith(f"{name}.")]:
+            del sys.modules[module]
 
 
 def _imported(file: Path) -> set[str]:
@@ -297,9 +324,30 @@ class _ReadSource(importlib.abc.SourceLoader):
         return self._source
 
 
+class _OwnFiles(importlib.abc.MetaPathFinder):
+    """Imports the files of a model's own folder as they were read and hashed."""
+
+    def __init__(self, folder: Path, sources: Mapping[Path, bytes]) -> None:
+        self._sources = sources
+        self._files = {
+            ".".join((path.parent if path.name == "__init__.py" else path.with_suffix("")).relative_to(folder).parts): path
+            for path in sources
+        }
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """The module *fullname*, where it is one of those files."""
+        file = self._files.get(fullname)
+        if file is None:
+            return None
+        loader = _ReadSource(file, self._sources[file])
+        return importlib.util.spec_from_loader(fullname, loader, is_package=file.name == "__init__.py")
+
+
 def _run_file(file: Path, source: bytes, fresh: bool = False) -> ModuleType:
     """Run the user's *file* once for each content (once more where *fresh*), with its folder importable."""
-    name = _PREFIX + hashlib.sha256(str(file).encode() + source).hexdigest()[:16]
+    near = _helper_files(file)
+    content = b"".join([str(file).encode(), source, *(near[path] for path in sorted(near))])
+    name = _PREFIX + hashlib.sha256(content).hexdigest()[:16]
     if fresh:
         sys.modules.pop(name, None)
     if name in sys.modules:
@@ -308,8 +356,12 @@ def _run_file(file: Path, source: bytes, fresh: bool = False) -> ModuleType:
     spec = importlib.util.spec_from_loader(name, loader)
     assert spec is not None, "a loader of source has a spec"
     module = importlib.util.module_from_spec(spec)
+    names = {path.relative_to(file.parent).parts[0].removesuffix(".py") for path in near}
+    _forget_helpers(file, names)
+    finder = _OwnFiles(file.parent, near)
     sys.modules[name] = module
     sys.path.insert(0, str(file.parent))
+    sys.meta_path.insert(0, finder)
     try:
         loader.exec_module(module)
     except BaseException as error:
@@ -318,7 +370,9 @@ def _run_file(file: Path, source: bytes, fresh: bool = False) -> ModuleType:
             raise
         raise ConfigError(f"--model {file}: {_at(error, file)}{type(error).__name__}: {error}") from error
     finally:
+        sys.meta_path.remove(finder)
         sys.path.remove(str(file.parent))
+        _imported_helpers.update(names & set(sys.modules))
     return module
 
 
