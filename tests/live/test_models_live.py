@@ -14,6 +14,7 @@ from tests.live.live_world import MINUTE, OTHER, START, SYMBOL, MemoryLog, Memor
 from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.enums import ExitReason, OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import StateError, VenueError, VenueUnavailable
+from quantum_trader.domain.market import MarketBatch
 from quantum_trader.engine.venue_port import Kline
 from quantum_trader.live.inputs import ModelBarsReceived, SessionStarted, decode_input
 from quantum_trader.models import Model, Panel
@@ -130,6 +131,63 @@ def test_a_warm_up_that_the_venue_fails_is_asked_for_again(trouble: Exception) -
     warmed(plain)
     assert world.engine.market.forecasts.history.seen.tolist() == [40, 40]
     np.testing.assert_array_equal(world.engine.market.forecasts.out, plain.engine.market.forecasts.out)
+
+
+class LongMemory(Trend):
+    """Remembers, and needs 700 bars to be called at all."""
+
+    warmup = 700
+
+
+def test_a_model_that_remembers_is_called_through_its_whole_warm_up_before_it_trades() -> None:
+    """700 bars until its first call, and 700 calls, which is what the check has judged: 1,400 bars are asked for."""
+    world = World(forecasts=forecasts(LongMemory()))
+    _, venue, driver = make(world, timing=FAST)
+    bars = Hourly()
+    venue.get_klines = bars.get_klines
+
+    async def run() -> None:
+        running = asyncio.create_task(driver.run())
+        await until(lambda: driver.bars.caught_up, 10.0)
+        driver.stop()
+        await running
+
+    asyncio.run(run())
+    now_hour = (START + 5_000_000_000) // NS_PER_HOUR * NS_PER_HOUR
+    assert max(bars.spans) <= now_hour - 1_400 * NS_PER_HOUR
+
+
+def test_calls_begin_at_the_same_bar_in_a_warm_up_from_the_venue_and_in_a_replay() -> None:
+    """A model is called once a symbol has its warm-up's bars, whole ones or those made of minutes."""
+    hours, called = 14, []
+    for whole in (True, False):
+        model = Counting()
+        made = forecasts(model)
+        rng = np.random.default_rng(3)
+        for hour in range(hours):
+            closes = 100.0 + rng.random((2, 1))
+            ohlcv, present = np.tile(closes, 5), np.ones(2, dtype=np.bool_)
+            for minute in range(1 if whole else 60):
+                ts_ns = START + hour * NS_PER_HOUR + minute * MINUTE
+                if whole:
+                    made.warm(ts_ns, ohlcv, present, np.ones(2), np.zeros(2))
+                else:
+                    made.take(MarketBatch(ts_ns, MINUTE, ohlcv, present), np.ones(2), np.zeros(2))
+        called.append(model.closes)
+    assert called[0] == called[1] == [START + hour * NS_PER_HOUR for hour in range(10, hours + 1)]
+
+
+class Counting(Trend):
+    """Keeps the time of each call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closes: list[int] = []
+
+    def score(self, panel: Panel) -> Any:
+        """The distance from the mean."""
+        self.closes.append(panel.now_ns)
+        return super().score(panel)
 
 
 def test_a_symbol_that_is_refused_does_not_hold_up_the_warm_up_of_the_others() -> None:

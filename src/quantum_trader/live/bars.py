@@ -23,7 +23,7 @@ from quantum_trader.market.funding import rates_per_8h
 T = TypeVar("T")
 _WRITE_TOGETHER: Final = 16  # bars written to the input log together while others are awaited
 _FETCHES: Final = 8  # requests for bars at a time
-MODEL_BARS: Final = 1_000  # of the models' own interval, fetched at a first start where the venue has them
+MODEL_BARS: Final = 1_000  # of the models' own interval at least, fetched at a first start where the venue has them
 _FUTURE_NS: Final = 60 * NS_PER_SECOND  # a bar that closes this far ahead of the venue's time is discarded
 
 
@@ -187,7 +187,7 @@ class BarCollector:
             return start
         length = forecasts.length_ns
         start = start // length * length
-        first = start - max(forecasts.history.capacity, MODEL_BARS) * length
+        first = start - max(forecasts.warm_up_bars, MODEL_BARS) * length
         first = max(first, forecasts.history.next_ns)  # a start that was interrupted goes on behind what it has seen
         await self._fetch_past_rates(min(first, start), end)
         if first < start:

@@ -183,6 +183,15 @@ class Forecasts:
         return any("funding" in loaded.model.needs for loaded in self.models)
 
     @property
+    def warm_up_bars(self) -> int:
+        """Bars of before now that a start needs: each model's warm-up twice.
+
+        A model is called once it has *warmup* bars, and one that remembers is judged after as many calls. A column
+        model finds its bars among twice as many intervals.
+        """
+        return max(self.history.capacity, *(2 * int(loaded.model.warmup) for loaded in self.models))
+
+    @property
     def fingerprints(self) -> list[str]:
         """Hashes of each model's source and parameters."""
         return [loaded.fingerprint for loaded in self.models]
