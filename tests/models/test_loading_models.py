@@ -107,3 +107,23 @@ def test_models_of_different_priors_and_settings_of_the_intraday_set_are_refused
         make_forecasts(two, ("BTCUSDT",), 3_600 * 10**9)
     with pytest.raises(ConfigError, match=r"intraday-demo.symbols = \('BTCUSDT',\): cannot be set"):
         make_forecasts([ModelSettings(model="intraday-demo", symbols=("BTCUSDT",))], ("BTCUSDT",), 3_600 * 10**9)
+
+
+@pytest.mark.parametrize(("line", "says"), [
+    ('bars = "3h"', r"Odd\.bars = '3h': choose from 1m"), ("bars = 240", r"Odd\.bars = 240: choose from"),
+    ('needs = "close"', r"Odd\.needs = 'close': write a tuple, as \('close',\)"),
+    ("warmup = True", r"Odd\.warmup = True: must be 1 to 100,000 bars"),
+    ('tolerance = "small"', r"Odd\.tolerance = 'small': must be a number"),
+    ("horizon = 7", r'Odd\.horizon = 7: must be a time like "12h"'),
+    ('horizon = "a week"', r"Odd\.horizon = 'a week'"), ('weight = "much"', r"Odd: weight = 'much'"),
+    ('exit = "score"', r"Odd: exit = 'score': write Exit\("),
+    ("class Params:\n        days = 3", r"Params is no msgspec\.Struct"),
+    ("def __init__(self):\n        pass", r"__init__\(\) takes 1 positional argument.*calls super"),
+    ("def __init__(self, params=None):\n        raise RuntimeError('no')", r"line 6: RuntimeError: no"),
+])
+def test_what_a_class_states_wrongly_is_named(tmp_path: Path, line: str, says: str) -> None:
+    """One line with the key, the value and what to write; for every command that loads the model."""
+    file = tmp_path / "odd.py"
+    file.write_text(f"from quantum_trader.models import Model\n\n\nclass Odd(Model):\n    {line}\n")
+    with pytest.raises(ConfigError, match=says):
+        load_model(ModelSettings(model=f"{file}:Odd"))

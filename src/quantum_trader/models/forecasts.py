@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from quantum_trader.domain.clock import NS_PER_HOUR, NS_PER_MINUTE
 from quantum_trader.domain.errors import ConfigError, InputError, StateError
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.market.arrays import Bools, Floats
-from quantum_trader.market.intervals import interval_ns
+from quantum_trader.market.intervals import INTERVALS, interval_ns
 from quantum_trader.models.forecast import (
     CONFIDENCE,
     ENTER_AT,
@@ -101,21 +102,37 @@ def _check_symbols(loaded: LoadedModel, symbols: tuple[str, ...]) -> None:
             raise ConfigError(f"{loaded.name}.symbols: {symbol!r} is not traded here; {hint}")
 
 
-def check_model(loaded: LoadedModel, base_ns: int) -> None:
-    """Raise ConfigError where what a model states about itself cannot be run on bars of *base_ns*."""
+def check_statements(loaded: LoadedModel) -> None:
+    """Raise ConfigError where what a model states about itself is no value of its kind."""
     model, name = loaded.model, loaded.name
-    length_ns = loaded.length_ns
-    if length_ns % base_ns or length_ns < base_ns:
-        raise ConfigError(
-            f"{name}.bars = {model.bars!r}: the recording's bars ({base_ns // NS_PER_MINUTE} minutes) do not make "
-            "them; choose shorter bars with --bars, or longer ones in the model"
-        )
+    if not (isinstance(model.bars, str) and model.bars in INTERVALS):
+        raise ConfigError(f"{name}.bars = {model.bars!r}: choose from {', '.join(INTERVALS)}")
+    if isinstance(model.needs, str):
+        raise ConfigError(f"{name}.needs = {model.needs!r}: write a tuple, as ({model.needs!r},)")
     unknown = [need for need in model.needs if need not in FIELDS]
     if unknown or not model.needs:
         raise ConfigError(f"{name}.needs = {tuple(model.needs)!r}: choose from {', '.join(FIELDS)}")
-    if not (isinstance(model.warmup, int) and 1 <= model.warmup <= 100_000):
-        raise ConfigError(f"{name}.warmup = {model.warmup!r}: must be 1 to 100,000 bars")
-    _ = loaded.horizon_ns
+    whole = isinstance(model.warmup, int) and not isinstance(model.warmup, bool)
+    if not (whole and 1 <= model.warmup <= 100_000):
+        raise ConfigError(f"{name}.warmup = {model.warmup!r}: must be 1 to 100,000 bars, a whole number")
+    if not (isinstance(model.tolerance, int | float) and 0.0 <= model.tolerance < math.inf):
+        raise ConfigError(f"{name}.tolerance = {model.tolerance!r}: must be a number of 0 or more, as 1e-6")
+    if not isinstance(model.horizon, str):
+        raise ConfigError(f'{name}.horizon = {model.horizon!r}: must be a time like "12h" or "7d"')
+    try:
+        _ = loaded.horizon_ns
+    except InputError as error:
+        raise ConfigError(str(error)) from None
+
+
+def check_model(loaded: LoadedModel, base_ns: int) -> None:
+    """Raise ConfigError where what a model states about itself cannot be run on bars of *base_ns*."""
+    check_statements(loaded)
+    if loaded.length_ns % base_ns or loaded.length_ns < base_ns:
+        raise ConfigError(
+            f"{loaded.name}.bars = {loaded.model.bars!r}: the recording's bars ({base_ns // NS_PER_MINUTE} minutes) do "
+            "not make them; choose shorter bars with --bars, or longer ones in the model"
+        )
 
 
 class Forecasts:

@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.domain.errors import ConfigError, InputError
+from quantum_trader.domain.errors import ConfigError, DataError, InputError
 from quantum_trader.models.forecast import ForecastSettings
-from quantum_trader.models.forecasts import Forecasts, LoadedModel
+from quantum_trader.models.forecasts import Forecasts, LoadedModel, check_statements
 from quantum_trader.models.port import Exit, FrameModel, Model
 from quantum_trader.models.score_file import SCORE_FILES, ScoreFile
 from quantum_trader.models.trend import NOT_ENABLED, TREND_MODELS
@@ -77,12 +77,30 @@ def load_model(settings: ModelSettings, folder: Path | None = None, *, fresh: bo
     stated = [name, stated_params, settings.exit, prior, settings.symbols, weight]
     digest.update(msgspec.json.encode(stated, order="deterministic"))
     code.update(msgspec.json.encode([name, stated_params], order="deterministic"))
-    return LoadedModel(
-        name=settings.shown, weight=weight, model=kind(params), fingerprint=digest.hexdigest(), code=code.hexdigest(),
+    loaded = LoadedModel(
+        name=settings.shown, weight=weight, model=_made(kind, params, settings, file), fingerprint=digest.hexdigest(), code=code.hexdigest(),
         source=settings.params["file"] if settings.model == "ScoreFile" else settings.model,
         forecast=ForecastSettings(prior_mean=prior[0], prior_sd=prior[1]),
         exit=_exit(kind, settings), symbols=settings.symbols, file=str(file) if file is not None else "",
     )
+    check_statements(loaded)
+    return loaded
+
+
+def _made(
+    kind: type[Model] | type[FrameModel], params: msgspec.Struct, settings: ModelSettings, file: Path | None
+) -> Model | FrameModel:
+    """The model of *kind*; ConfigError with the line where its own constructor raises."""
+    try:
+        return kind(params)
+    except (ConfigError, DataError):
+        raise
+    except Exception as error:
+        where = _at(error, file) if file is not None else ""
+        raise ConfigError(
+            f"--model {settings.model}: {where}{type(error).__name__}: {error}; a model is made as "
+            f"{kind.__name__}(params), and its __init__(self, params=None) calls super().__init__(params)"
+        ) from error
 
 
 def expanded(settings: Sequence[ModelSettings]) -> tuple[ModelSettings, ...]:
@@ -156,7 +174,7 @@ def prior_of(settings: ModelSettings) -> tuple[float, float]:
 def _weight(kind: type[Model] | type[FrameModel], settings: ModelSettings) -> float:
     """The class's weight or that of *settings*; ConfigError where it is none."""
     weight = kind.weight if settings.weight is None else settings.weight
-    if not 0.0 < weight <= 100.0:
+    if not (isinstance(weight, int | float) and 0.0 < weight <= 100.0):
         raise ConfigError(
             f"{settings.shown}: weight = {weight!r}: must be above 0 and at most 100; "
             "enabled = false leaves a model out"
@@ -166,6 +184,8 @@ def _weight(kind: type[Model] | type[FrameModel], settings: ModelSettings) -> fl
 
 def _exit(kind: type[Model] | type[FrameModel], settings: ModelSettings) -> Exit:
     """The class's exit with what *settings* change of it."""
+    if not isinstance(kind.exit, Exit):
+        raise ConfigError(f'{settings.shown}: exit = {kind.exit!r}: write Exit(on="score", stop_atr=3) in the class')
     try:
         return msgspec.convert({**msgspec.structs.asdict(kind.exit), **settings.exit}, Exit)
     except (msgspec.ValidationError, InputError) as error:
@@ -399,6 +419,10 @@ def _model_names(file: Path, source: bytes) -> list[str]:
 
 def _params(kind: type[Model] | type[FrameModel], settings: ModelSettings) -> msgspec.Struct:
     """The parameters of *settings* as the class's own struct; ConfigError names the nearest one."""
+    if not (isinstance(kind.Params, type) and issubclass(kind.Params, msgspec.Struct)):
+        raise ConfigError(
+            f"--model {settings.model}: Params is no msgspec.Struct; write class Params(msgspec.Struct, frozen=True)"
+        )
     known = {field.name for field in msgspec.structs.fields(kind.Params)}
     for key in settings.params:
         if key not in known:
