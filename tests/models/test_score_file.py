@@ -112,7 +112,7 @@ def test_two_columns_of_one_symbol_are_refused(tmp_path: Path) -> None:
 def test_a_parquet_file_without_a_row_is_refused(tmp_path: Path) -> None:
     """As a CSV file without one is."""
     path = tmp_path / "scores.parquet"
-    pl.DataFrame({"ts": [], "BTCUSDT": []}, schema={"ts": pl.Datetime("ns", "UTC"), "BTCUSDT": pl.Float64}).write_parquet(path)
+    pl.DataFrame(schema={"ts": pl.Datetime("ns", "UTC"), "BTCUSDT": pl.Float64}).write_parquet(path)
     with pytest.raises(ConfigError, match="holds no row"):
         load_model(ModelSettings(model=str(path)))
 

@@ -78,7 +78,8 @@ def load_model(settings: ModelSettings, folder: Path | None = None, *, fresh: bo
     digest.update(msgspec.json.encode(stated, order="deterministic"))
     code.update(msgspec.json.encode([name, stated_params], order="deterministic"))
     loaded = LoadedModel(
-        name=settings.shown, weight=weight, model=_made(kind, params, settings, file), fingerprint=digest.hexdigest(), code=code.hexdigest(),
+        name=settings.shown, weight=weight, model=_made(kind, params, settings, file),
+        fingerprint=digest.hexdigest(), code=code.hexdigest(),
         source=settings.params["file"] if settings.model == "ScoreFile" else settings.model,
         forecast=ForecastSettings(prior_mean=prior[0], prior_sd=prior[1]),
         exit=_exit(kind, settings), symbols=settings.symbols, file=str(file) if file is not None else "",
@@ -349,10 +350,10 @@ class _OwnFiles(importlib.abc.MetaPathFinder):
 
     def __init__(self, folder: Path, sources: Mapping[Path, bytes]) -> None:
         self._sources = sources
-        self._files = {
-            ".".join((path.parent if path.name == "__init__.py" else path.with_suffix("")).relative_to(folder).parts): path
-            for path in sources
-        }
+        self._files: dict[str, Path] = {}  # by the name of the module
+        for path in sources:
+            place = path.parent if path.name == "__init__.py" else path.with_suffix("")
+            self._files[".".join(place.relative_to(folder).parts)] = path
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """The module *fullname*, where it is one of those files."""
