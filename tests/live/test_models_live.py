@@ -370,6 +370,23 @@ def test_a_state_that_cannot_be_saved_halts_openings_and_not_the_process() -> No
     assert world.engine.halts.closed() == "inputs cannot be written"
 
 
+class Growing(Trend):
+    """Comes to remember a number that no checkpoint holds."""
+
+    def state(self) -> dict[str, Any]:
+        """A number beyond 64 bits."""
+        return {"count": 2**70}
+
+
+def test_a_state_that_no_checkpoint_holds_halts_openings_and_not_the_process() -> None:
+    """The model is named; it may have passed the check, which saw a smaller number."""
+    world = started(Growing())
+    rising(world, 2)
+    assert not world.session.checkpoint()
+    assert "Trend: state() cannot be saved: can't serialize ints" in world.session.checkpoint_error
+    assert world.engine.halts.closed() == "inputs cannot be written"
+
+
 def test_a_session_of_a_model_is_not_continued_without_it() -> None:
     """Nor one without models with one: their positions are left by other rules."""
     world = started()

@@ -107,11 +107,11 @@ def check_statements(loaded: LoadedModel) -> None:
     model, name = loaded.model, loaded.name
     if not (isinstance(model.bars, str) and model.bars in INTERVALS):
         raise ConfigError(f"{name}.bars = {model.bars!r}: choose from {', '.join(INTERVALS)}")
-    if isinstance(model.needs, str):
-        raise ConfigError(f"{name}.needs = {model.needs!r}: write a tuple, as ({model.needs!r},)")
-    unknown = [need for need in model.needs if need not in FIELDS]
-    if unknown or not model.needs:
-        raise ConfigError(f"{name}.needs = {tuple(model.needs)!r}: choose from {', '.join(FIELDS)}")
+    needs: Any = model.needs
+    if isinstance(needs, str):
+        raise ConfigError(f"{name}.needs = {needs!r}: write a tuple, as ({needs!r},)")
+    if not needs or any(need not in FIELDS for need in needs):
+        raise ConfigError(f"{name}.needs = {tuple(needs)!r}: choose from {', '.join(FIELDS)}")
     whole = isinstance(model.warmup, int) and not isinstance(model.warmup, bool)
     if not (whole and 1 <= model.warmup <= 100_000):
         raise ConfigError(f"{name}.warmup = {model.warmup!r}: must be 1 to 100,000 bars, a whole number")
@@ -321,7 +321,7 @@ class Forecasts:
         return {
             "models": self.fingerprints, "history": self.history.state(),
             "combined": self.combined.state(), "single": [single.state() for single in self.single],
-            "own": [_own_state(loaded, "state", loaded.model.state) for loaded in self.models],
+            "own": [_remembered(loaded) for loaded in self.models],
             "features_ts": self.features_ts.copy(), "decided": self.decided.copy(), "failed_ns": self.failed_ns,
             "past_rates": self.past_rates.state(),
         }
@@ -419,6 +419,27 @@ def _own_state(loaded: LoadedModel, what: str, ask: Callable[[], Any]) -> Any:
             f"{loaded.name}: {where}{what}(): {type(error).__name__}: {error}; mend the model, and start a new --state "
             "folder with it"
         ) from error
+
+
+def _remembered(loaded: LoadedModel) -> Any:
+    """What the user's ``state`` gives; StateError with the model where that cannot be saved."""
+    own = _own_state(loaded, "state", loaded.model.state)
+    try:
+        msgspec.msgpack.encode(own, enc_hook=_plain)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise StateError(
+            f"{loaded.name}: state() cannot be saved: {error}; give plain values, and arrays of numbers or text"
+        ) from error
+    return own
+
+
+def _plain(value: Any) -> Any:
+    """A stand-in for an array, or the number that *value* is; TypeError for what no checkpoint holds."""
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return None
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no plain value")
 
 
 def _check_finite(loaded: LoadedModel, scores: Floats, symbols: tuple[str, ...]) -> None:
