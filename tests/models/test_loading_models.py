@@ -127,3 +127,23 @@ def test_what_a_class_states_wrongly_is_named(tmp_path: Path, line: str, says: s
     file.write_text(f"from quantum_trader.models import Model\n\n\nclass Odd(Model):\n    {line}\n")
     with pytest.raises(ConfigError, match=says):
         load_model(ModelSettings(model=f"{file}:Odd"))
+
+
+@pytest.mark.parametrize(("params", "says"), [
+    ({"fast": {"dayz": 3}}, "unknown parameter 'dayz'; did you mean 'days'"),
+    ({"more": [{"days": 3}, {"weeks": 3}]}, "unknown parameter 'weeks'; it has days"),
+    ({"named": {"a": {"day": 3}}}, "unknown parameter 'day'; did you mean 'days'"),
+])
+def test_an_unknown_key_of_a_nested_parameter_is_refused(tmp_path: Path, params: dict[str, Any], says: str) -> None:
+    """With the nearest name, at any depth; the right ones are taken."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import msgspec\nfrom quantum_trader.models import Model\n\n\nclass Window(msgspec.Struct, frozen=True):\n"
+        "    days: int = 5\n\n\nclass Mine(Model):\n    class Params(msgspec.Struct, frozen=True):\n"
+        "        fast: Window = Window()\n        more: tuple[Window, ...] = ()\n"
+        "        named: dict[str, Window] = {}\n"
+    )
+    with pytest.raises(ConfigError, match=says):
+        load_model(ModelSettings(model=f"{file}:Mine", params=params))
+    right = {"fast": {"days": 3}, "more": [{"days": 4}], "named": {"a": {}}}
+    assert load_model(ModelSettings(model=f"{file}:Mine", params=right)).model.params.more[0].days == 4

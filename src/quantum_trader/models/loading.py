@@ -424,13 +424,35 @@ def _params(kind: type[Model] | type[FrameModel], settings: ModelSettings) -> ms
         raise ConfigError(
             f"--model {settings.model}: Params is no msgspec.Struct; write class Params(msgspec.Struct, frozen=True)"
         )
-    known = {field.name for field in msgspec.structs.fields(kind.Params)}
-    for key in settings.params:
+    _check_keys(settings.params, msgspec.structs.fields(kind.Params), settings.model)
+    try:
+        made = msgspec.convert(settings.params, kind.Params)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{settings.model}: params: {error}") from None
+    _check_nested(settings.params, made, settings.model)
+    return made
+
+
+def _check_nested(given: Any, made: Any, where: str) -> None:
+    """Raise ConfigError where *given* has a key that the structs in *made* of it have not, at any depth."""
+    if isinstance(made, msgspec.Struct) and isinstance(given, Mapping):
+        fields = msgspec.structs.fields(made)
+        _check_keys(given, fields, where)
+        for field in fields:
+            if field.encode_name in given:
+                _check_nested(given[field.encode_name], getattr(made, field.name), where)
+    elif isinstance(made, Mapping) and isinstance(given, Mapping):
+        for key, value in given.items():
+            _check_nested(value, made.get(key), where)
+    elif isinstance(made, list | tuple) and isinstance(given, list | tuple):
+        for one, other in zip(given, made, strict=False):
+            _check_nested(one, other, where)
+
+
+def _check_keys(given: Mapping[str, Any], fields: Sequence[msgspec.structs.FieldInfo], where: str) -> None:
+    known = [field.encode_name for field in fields]
+    for key in given:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(known)) or 'none'}"
-            raise ConfigError(f"{settings.model}: unknown parameter {key!r}; {hint}")
-    try:
-        return msgspec.convert(settings.params, kind.Params)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{settings.model}: params: {error}") from None
+            raise ConfigError(f"{where}: unknown parameter {key!r}; {hint}")
