@@ -26,7 +26,6 @@ from quantum_trader.app.runs.live import LiveRun
 from quantum_trader.app.runs.live_settings import LoadedLive, bind_folder, load_live_settings
 from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.state_dir import StateDir
-from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.live.driver import DriverParts
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import Recording, moment_ns, open_recording
@@ -189,11 +188,7 @@ def closed(records: Path, from_ns: int) -> list[tuple[str, int, int, str]]:
 
 
 def test_live_decides_as_the_replay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Warmed up from the venue and from the store: the same signals, confidences and exits once both are in step.
-
-    The live start takes the targets that it finds at once; the replay takes them at the next bar of the model. So the
-    comparison begins a day later.
-    """
+    """Warmed up from the venue and from the store: the same signals, confidences and exits from the first bar on."""
     recording = open_recording(None, symbols=list(SYMBOLS), end=END)
     code, _, error = call(
         "run", "--config", "run.toml", "--symbols", ",".join(SYMBOLS), "--from", START, "--to", END,
@@ -207,12 +202,11 @@ def test_live_decides_as_the_replay(folder: Path, monkeypatch: pytest.MonkeyPatc
     })
     live = InStep(recording, start_ns, recording.end_ns, folder / "state").run(loaded, monkeypatch)
 
-    day = start_ns + NS_PER_DAY
     replayed, traded = folder / "replay.jsonl", folder / "state" / "records.jsonl"
-    assert decisions(traded, day) == decisions(replayed, day)
-    assert len(decisions(traded, day)) >= 10
-    assert closed(traded, day) == closed(replayed, day)
-    assert len(closed(traded, day)) >= 10
+    assert decisions(traded, start_ns) == decisions(replayed, start_ns)
+    assert len(decisions(traded, start_ns)) >= 10
+    assert closed(traded, start_ns) == closed(replayed, start_ns)
+    assert len(closed(traded, start_ns)) >= 10
     assert live.session.shield.failures == 0
     assert not models_state(live.engine, 0).models[0].lacks
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from quantum_trader.app.runs import replay as runner
@@ -15,6 +17,8 @@ from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import RunSettings, load_settings
 from quantum_trader.domain.enums import ExitReason
 from quantum_trader.domain.errors import ConfigError, StateError
+from quantum_trader.market import store
+from quantum_trader.market.generate import generated_recording
 from quantum_trader.models.forecasts import ModelError
 from quantum_trader.policy.enforcement import SWITCHES
 
@@ -72,6 +76,20 @@ class Wide(Trend):
 class Infinite(Trend):
     def score(self, panel):
         return panel.close[-1] * np.inf
+
+
+class NotAll(Trend):
+    def score(self, panel):
+        return np.where(np.array(panel.symbols) == "ETHUSDT", np.inf, super().score(panel))
+
+
+class NotAllColumns(FrameModel):
+    bars, warmup, horizon = "4h", 40, "3d"
+
+    def scores(self, frame):
+        if frame["close"].mean() < 2_000.0:
+            raise ValueError("is for Bitcoin")
+        return frame.with_columns(score=frame["close"] / frame["close"].shift(18) - 1.0)
 
 
 class Columns(FrameModel):
@@ -202,6 +220,13 @@ def test_a_model_that_fails_is_named_with_its_line(file: Path, kind: str, says: 
         memory_run(settings(file, kind))
 
 
+@pytest.mark.parametrize("kind", ["NotAll", "NotAllColumns"])
+def test_a_model_is_not_judged_by_symbols_that_it_is_not_for(file: Path, kind: str) -> None:
+    """An infinite score, or an error, for another symbol than its own ends no run."""
+    result, _ = memory_run(settings(file, models=[{"model": f"{file}:{kind}", "symbols": ["BTCUSDT"]}]))
+    assert {trade.symbol for trade in result.facts.trades} == {"BTCUSDT"}
+
+
 @pytest.mark.parametrize(("entry", "says"), [
     ({"model": "mine.py:Trend"}, "there is no such file"),
     ({"model": "{file}:Trand"}, "has no 'Trand'; it has Trend, Counting"),
@@ -248,6 +273,26 @@ def test_a_run_from_the_middle_gives_the_forecasts_of_the_longer_run(file: Path)
     assert len(both) >= 10
     assert all(known[one[:2]] == one[2:] for one in both)
     assert all(one[1] > start_ns for one in signals(shorter))
+
+
+@pytest.mark.parametrize("kind", ["Trend", "Columns"])
+@pytest.mark.parametrize("start", ["2024-02-20T02:00:00Z", "2024-03-10"])
+def test_what_forecasts_have_learned_does_not_depend_on_where_a_run_begins(
+    file: Path, tmp_path: Path, kind: str, start: str
+) -> None:
+    """With the same --symbols the sums of the regression are equal to the bit: one has gaps, one is listed late."""
+    made = generated_recording(["AUSDT", "BUSDT", "CUSDT"], "1h", datetime(2024, 1, 1, tzinfo=UTC), 2_400).arrays()
+    for s, kept in enumerate((slice(None), np.arange(2_400) % 37 > 3, slice(1_200, None))):
+        store.write_series(tmp_path, "1h", "ABC"[s] + "USDT", made.ts_ns[kept], made.ohlcv[kept, s])
+    more = {"data.path": str(tmp_path), "data.end": "2024-04-01", "data.symbols": ["AUSDT", "BUSDT", "CUSDT"]}
+    longer, shorter = (
+        memory_run(settings(file, kind, **more, **{"data.start": one}))[0].facts.models for one in ("", start)
+    )
+    assert longer is not None
+    assert shorter is not None
+    assert longer.combined is not None
+    assert longer.combined.outcomes > 500
+    assert shorter.combined == longer.combined
 
 
 def test_an_intraday_run_from_the_middle_gives_the_signals_of_the_longer_run() -> None:

@@ -6,9 +6,12 @@ import os
 import stat
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -162,3 +165,19 @@ def test_an_export_does_not_follow_a_link_under_its_temporary_name(victim: Path,
     words = ["journal", "export", "--state", str(tmp_path / "st"), "--out", str(tmp_path / "x.jsonl")]
     assert CliRunner().invoke(app, words).exit_code == 0
     assert victim.read_bytes() == b"precious\n"
+
+
+@pytest.mark.parametrize(("value", "says"), [
+    (np.array([1, None], dtype=object), "cannot store an array of objects"), (2**70, "can't serialize ints"),
+    ({1j}, "cannot store complex"), (deque([1]), "cannot store deque"),
+])
+def test_a_state_that_cannot_be_saved_says_so_and_leaves_the_one_before(tmp_path: Path, value: Any, says: str) -> None:
+    """What a model remembers may be anything; it must not end a live session, nor spoil its checkpoint."""
+    folder = StateDir(tmp_path / "state")
+    try:
+        folder.save_checkpoint({"own": [1, 2]})
+        with pytest.raises(StateError, match=says):
+            folder.save_checkpoint({"own": value})
+        assert folder.load_checkpoint() == {"own": [1, 2]}
+    finally:
+        folder.close()

@@ -292,6 +292,46 @@ def asked_after(world: World, now_ns: int) -> list[tuple[str, int, int]]:
     return asked
 
 
+@pytest.mark.parametrize(("minutes", "asks"), [(3 * 60, True), (5, False)])
+def test_bars_missed_while_the_process_runs_have_the_rates_of_their_time_too(minutes: int, asks: bool) -> None:
+    """An outage over a full hour asks for the rates of its bars; a shorter one can have missed no payment."""
+    made = Forecasts(SYMBOLS, MINUTE, [LoadedModel(name="Carry", model=Carry(), fingerprint="f")])
+    world = World(forecasts=made)
+    world.tell(SessionStarted(ts_ns=START, wallet=10_000.0, namespace="n-"))
+    for minute in range(10):
+        world.bar(minute, 10_000.0, 1_000.0)
+    _, venue, _ = make(world)
+    first = world.engine.now_ns
+    end, there = first + minutes * MINUTE, [False]  # whether the exchange has the bars by now
+    asked: list[tuple[str, int, int]] = []
+
+    async def get_klines(symbol: str, interval_ns: int, start_ns: int, end_ns: int) -> list[Kline]:
+        return hours_of(end, interval_ns, start_ns, end_ns, symbol) if there[0] else []
+
+    async def get_funding_rates(symbol: str, start_ns: int, end_ns: int) -> list[FundingRate]:
+        asked.append((symbol, start_ns, end_ns))
+        return [FundingRate(symbol=symbol, ts_ns=START + NS_PER_HOUR, rate=0.0007)] if there[0] else []
+
+    venue.get_klines, venue.get_funding_rates = get_klines, get_funding_rates
+    driver = LiveDriver(world.session, venue, FAST, lambda: end + 1, namespace="t-")
+
+    async def story() -> None:
+        running = asyncio.create_task(driver.run())
+        await until(lambda: driver.bars.caught_up, 10.0)
+        asked.clear()
+        made.past_rates.load_state({})  # of the start, when the exchange had neither bars nor rates
+        there[0] = True
+        driver.bars.fetch_missing()
+        await until(lambda: driver.bars.decided_until_ns >= end, 10.0)
+        driver.stop()
+        await running
+
+    asyncio.run(story())
+    assert asked == [(symbol, first - NS_PER_DAY, end) for symbol in SYMBOLS if asks]
+    rates = made.history.state()["making"][FUNDING].tolist()
+    assert rates == ([8 * 0.0007] * 2 if asks else [world.engine.settings.funding_rate_8h] * 2)
+
+
 def test_past_rates_end_where_the_stream_begins_and_are_then_forgotten() -> None:
     """NaN before the first payment, the newest one from its own moment on, the other rates from the end on."""
     rates, other = PastRates(), np.array([7.0, 8.0])

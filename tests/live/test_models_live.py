@@ -12,10 +12,11 @@ from tests.live.live_account import FAST, make, until
 from tests.live.live_world import MINUTE, OTHER, START, SYMBOL, MemoryLog, MemoryStore, World, orders
 
 from quantum_trader.domain.clock import NS_PER_HOUR
-from quantum_trader.domain.enums import ExitReason, OrderStatus
+from quantum_trader.domain.enums import ExitReason, OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import StateError, VenueError, VenueUnavailable
+from quantum_trader.domain.market import MarketBatch
 from quantum_trader.engine.venue_port import Kline
-from quantum_trader.live.inputs import ModelBarsReceived, decode_input
+from quantum_trader.live.inputs import ModelBarsReceived, SessionStarted, decode_input
 from quantum_trader.models import Model, Panel
 from quantum_trader.models import forecast as fc
 from quantum_trader.models.forecast import ForecastSettings
@@ -29,13 +30,13 @@ class Trend(Model):
     """Long what stands above its mean of ten hours."""
 
     bars, warmup, horizon = "1h", 10, "12h"
-    fails = False
+    fails, sign = False, 1.0
 
     def score(self, panel: Panel) -> Any:
         """The distance from the mean."""
         if self.fails:
             raise RuntimeError("the model is broken")
-        return panel.close[-1] / panel.close.mean(axis=0) - 1.0
+        return self.sign * (panel.close[-1] / panel.close.mean(axis=0) - 1.0)
 
 
 def forecasts(model: Model | None = None, prior: float = 3.0) -> Forecasts:
@@ -58,6 +59,7 @@ def rising(world: World, hours: int, start: int = 0, slope: float = 0.002) -> li
             if order.type.value == "MARKET":
                 stops = orders(world.fill(order, order.qty, price, symbol=order.symbol))
                 world.update(order, OrderStatus.FILLED, filled=order.qty)
+                sent += stops
                 for stop in stops:
                     world.update(stop, OrderStatus.NEW)
     return sent
@@ -65,8 +67,6 @@ def rising(world: World, hours: int, start: int = 0, slope: float = 0.002) -> li
 
 def started(model: Model | None = None) -> World:
     """A world whose session has begun."""
-    from quantum_trader.live.inputs import SessionStarted
-
     world = World(forecasts=forecasts(model), **EAGER)
     world.tell(SessionStarted(ts_ns=START, wallet=10_000.0, namespace="n-"))
     return world
@@ -131,6 +131,63 @@ def test_a_warm_up_that_the_venue_fails_is_asked_for_again(trouble: Exception) -
     warmed(plain)
     assert world.engine.market.forecasts.history.seen.tolist() == [40, 40]
     np.testing.assert_array_equal(world.engine.market.forecasts.out, plain.engine.market.forecasts.out)
+
+
+class LongMemory(Trend):
+    """Remembers, and needs 700 bars to be called at all."""
+
+    warmup = 700
+
+
+def test_a_model_that_remembers_is_called_through_its_whole_warm_up_before_it_trades() -> None:
+    """700 bars until its first call, and 700 calls, which is what the check has judged: 1,400 bars are asked for."""
+    world = World(forecasts=forecasts(LongMemory()))
+    _, venue, driver = make(world, timing=FAST)
+    bars = Hourly()
+    venue.get_klines = bars.get_klines
+
+    async def run() -> None:
+        running = asyncio.create_task(driver.run())
+        await until(lambda: driver.bars.caught_up, 10.0)
+        driver.stop()
+        await running
+
+    asyncio.run(run())
+    now_hour = (START + 5_000_000_000) // NS_PER_HOUR * NS_PER_HOUR
+    assert max(bars.spans) <= now_hour - 1_400 * NS_PER_HOUR
+
+
+def test_calls_begin_at_the_same_bar_in_a_warm_up_from_the_venue_and_in_a_replay() -> None:
+    """A model is called once a symbol has its warm-up's bars, whole ones or those made of minutes."""
+    hours, called = 14, []
+    for whole in (True, False):
+        model = Counting()
+        made = forecasts(model)
+        rng = np.random.default_rng(3)
+        for hour in range(hours):
+            closes = 100.0 + rng.random((2, 1))
+            ohlcv, present = np.tile(closes, 5), np.ones(2, dtype=np.bool_)
+            for minute in range(1 if whole else 60):
+                ts_ns = START + hour * NS_PER_HOUR + minute * MINUTE
+                if whole:
+                    made.warm(ts_ns, ohlcv, present, np.ones(2), np.zeros(2))
+                else:
+                    made.take(MarketBatch(ts_ns, MINUTE, ohlcv, present), np.ones(2), np.zeros(2))
+        called.append(model.closes)
+    assert called[0] == called[1] == [START + hour * NS_PER_HOUR for hour in range(10, hours + 1)]
+
+
+class Counting(Trend):
+    """Keeps the time of each call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closes: list[int] = []
+
+    def score(self, panel: Panel) -> Any:
+        """The distance from the mean."""
+        self.closes.append(panel.now_ns)
+        return super().score(panel)
 
 
 def test_a_symbol_that_is_refused_does_not_hold_up_the_warm_up_of_the_others() -> None:
@@ -313,6 +370,23 @@ def test_a_state_that_cannot_be_saved_halts_openings_and_not_the_process() -> No
     assert world.engine.halts.closed() == "inputs cannot be written"
 
 
+class Growing(Trend):
+    """Comes to remember a number that no checkpoint holds."""
+
+    def state(self) -> dict[str, Any]:
+        """A number beyond 64 bits."""
+        return {"count": 2**70}
+
+
+def test_a_state_that_no_checkpoint_holds_halts_openings_and_not_the_process() -> None:
+    """The model is named; it may have passed the check, which saw a smaller number."""
+    world = started(Growing())
+    rising(world, 2)
+    assert not world.session.checkpoint()
+    assert "Trend: state() cannot be saved: can't serialize ints" in world.session.checkpoint_error
+    assert world.engine.halts.closed() == "inputs cannot be written"
+
+
 def test_a_session_of_a_model_is_not_continued_without_it() -> None:
     """Nor one without models with one: their positions are left by other rules."""
     world = started()
@@ -357,3 +431,42 @@ def test_a_target_of_a_late_moment_is_taken_with_the_first_bar_of_the_present() 
     assert world.engine.market.target(0) == 1
     opening = orders(world.bar(40 * 60, 10_800.0, 1_000.0))
     assert [(one.symbol, one.reduce_only) for one in opening] == [(SYMBOL, False)]
+
+
+def test_a_warm_up_leaves_no_target_to_be_taken_before_the_models_next_bar() -> None:
+    """Bars from before the books began make no trade; the next bar of the model does, as in a replay from there."""
+    hours = 40
+    world = World(forecasts=forecasts(), **EAGER)
+    world.tell(SessionStarted(ts_ns=START + hours * NS_PER_HOUR, wallet=10_000.0, namespace="n-"))
+    for minute in range(hours * 60):
+        price = 10_000.0 * (1.0 + 0.002 * minute / 60 + 0.001 * math.sin(minute / 7.0))
+        world.bar(minute, price, 1_000.0, late_ns=3 * NS_PER_HOUR)
+    assert world.engine.market.target(0) == 1
+    for minute in range(hours * 60, hours * 60 + 59):
+        assert orders(world.bar(minute, 10_800.0, 1_000.0)) == []
+    opening = orders(world.bar(hours * 60 + 59, 10_810.0, 1_000.0))
+    assert [(one.symbol, one.reduce_only) for one in opening] == [(SYMBOL, False)]
+
+
+def test_a_stop_that_fills_before_the_close_by_the_score_bars_no_later_target() -> None:
+    """One trade is booked, for the stop that filled; the score had left the position, so its next target is taken."""
+    world = started()
+    sent = rising(world, 40)
+    stop = next(one for one in reversed(sent) if one.type is OrderType.STOP_MARKET)
+    world.engine.market.forecasts.models[0].model.sign = 0.0
+    close = []
+    for minute in range(40 * 60, 41 * 60):
+        close += orders(world.bar(minute, 10_800.0, 1_000.0))
+    assert [one.type for one in close] == [OrderType.MARKET]
+    world.fill(stop, stop.qty, 10_700.0, symbol=SYMBOL, side=OrderSide.SELL)
+    world.update(stop, OrderStatus.FILLED, filled=stop.qty)
+    assert orders(world.update(close[0], OrderStatus.REJECTED, reason="-2022: ReduceOnly Order is rejected.")) == []
+    trades = world.engine.records.tally.trades
+    assert [(one.exit_reason, one.qty) for one in trades] == [(ExitReason.STOP, stop.qty)]
+    assert world.engine.account.books.positions == {}
+
+    world.engine.market.forecasts.models[0].model.sign = 1.0
+    opening = []
+    for minute in range(41 * 60, 42 * 60):
+        opening += orders(world.bar(minute, 10_900.0, 1_000.0))
+    assert [(one.type, one.side) for one in opening] == [(OrderType.MARKET, OrderSide.BUY)]

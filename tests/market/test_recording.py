@@ -274,6 +274,25 @@ def test_missing_payments_inside_a_history_are_filled_and_counted() -> None:
     assert "6 payments missing" in recording.funding_statement
 
 
+@pytest.mark.parametrize("cut", [24, 40, 71, 80])
+def test_a_range_that_begins_in_a_gap_has_the_payments_of_the_longer_one(tmp_path: Path, cut: int) -> None:
+    """And so have the bars of before it: the same rates at the same times, wherever the range begins."""
+    hours = T0 + np.arange(24 * 6) * NS_PER_HOUR
+    store.write_series(tmp_path, "1h", "A", hours, flat(len(hours), 1)[:, 0])
+    times = T0 + np.array([0, 8, 16, 72, 80, 88, 96, 104, 112, 120, 128, 136]) * NS_PER_HOUR
+    store.merge_funding(tmp_path, "A", times, np.full(len(times), 3e-4))
+    start_ns = int(T0 + cut * NS_PER_HOUR)
+    whole, part = open_recording(tmp_path), open_recording(tmp_path, start=start_ns, warm_up=True)
+    times, rates = whole.funding["A"]
+    later, earlier = times >= start_ns, times < start_ns
+    assert part.funding["A"][0].tolist() == times[later].tolist()
+    assert part.funding["A"][1].tolist() == rates[later].tolist()
+    assert part.earlier is not None
+    before = part.earlier.funding["A"]
+    assert before[0][before[0] < start_ns].tolist() == times[earlier].tolist()
+    assert before[1][before[0] < start_ns].tolist() == rates[earlier].tolist()
+
+
 @pytest.mark.parametrize("hours", [1, 2, 4, 8])
 def test_a_rate_is_read_by_the_interval_of_its_contract(hours: int) -> None:
     """-2 % each 2 hours is -8 % per 8 hours; the first payment's interval is told by its hour of the day."""

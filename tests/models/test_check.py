@@ -78,6 +78,13 @@ class Endless(Base):
         return 1.0 / (np.max(panel.close[-9:], axis=0) - np.min(panel.close[-9:], axis=0))
 
 
+class Deviations(Base):
+    """Divides by a spread that a symbol of one bar does not have; that one is not asked about."""
+
+    def score(self, panel):
+        return (panel.close[-1] - 0.9 * np.nanmean(panel.close, axis=0)) / np.nanstd(panel.close, axis=0)
+
+
 class Nothing(Base):
     """Has no view."""
 
@@ -174,6 +181,12 @@ def test_a_property_that_does_not_hold_is_named(
     report = checked(f"{tmp_path / 'bad.py'}:{kind}", daily)
     assert not report.passed
     assert says in failed(report)[name]
+
+
+def test_an_infinite_score_of_a_symbol_that_is_not_warm_is_no_fault(daily: WholeBars, tmp_path: Path) -> None:
+    """It is not used: a symbol listed late has one bar, which has no spread."""
+    (tmp_path / "bad.py").write_text(BAD)
+    assert failed(checked(f"{tmp_path / 'bad.py'}:Deviations", daily)) == {}
 
 
 def test_a_warm_up_that_is_too_short_names_one_that_is_enough(daily: WholeBars, tmp_path: Path) -> None:

@@ -103,6 +103,20 @@ def test_a_file_that_cannot_be_used_says_where(text: str, says: str, tmp_path: P
         made(tmp_path, text)
 
 
+def test_two_columns_of_one_symbol_are_refused(tmp_path: Path) -> None:
+    """Neither of them is taken for the other in silence."""
+    with pytest.raises(ConfigError, match="has two columns of BTCUSDT, the second one 'BTC/USDT'"):
+        made(tmp_path, "ts,BTCUSDT,BTC/USDT\n2024-01-02,0.5,-0.5\n")
+
+
+def test_a_parquet_file_without_a_row_is_refused(tmp_path: Path) -> None:
+    """As a CSV file without one is."""
+    path = tmp_path / "scores.parquet"
+    pl.DataFrame(schema={"ts": pl.Datetime("ns", "UTC"), "BTCUSDT": pl.Float64}).write_parquet(path)
+    with pytest.raises(ConfigError, match="holds no row"):
+        load_model(ModelSettings(model=str(path)))
+
+
 @pytest.mark.parametrize(("settings", "says"), [
     (ModelSettings(model="no.csv"), "there is no such file"),
     (ModelSettings(model="ScoreFile"), "name a CSV or Parquet file"),

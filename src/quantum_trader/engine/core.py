@@ -183,7 +183,7 @@ class Engine:
         commands = self.opening.expire(now_ns) if self.opening.pending else []
         if account.books.positions:
             commands += self.protection.manage(batch, market.closes, now_ns, market.wanted)
-        self.opening.due = self.opening.targets.due(signals, self.opening.pending)
+        self.opening.due = self.opening.targets.due(signals, self.opening.pending, self.money.began_ns)
         return commands
 
     def _step_limits(self, stage_row: Any, now_ns: int) -> None:

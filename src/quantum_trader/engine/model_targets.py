@@ -91,19 +91,23 @@ class ModelTargets:
         self._quantity = np.zeros(count)
         self._due = np.zeros(count, dtype=np.bool_)
 
-    def due(self, signals: list[int], pending: Collection[str]) -> list[int]:
+    def due(self, signals: list[int], pending: Collection[str], began_ns: int = 0) -> list[int]:
         """The *signals* of the moment to be taken; of models, those of a target that is not held, or held too small.
 
         *pending*: symbols with an opening order on its way. A target whose stop was reached waits until the score has
         been small or has changed its sign. One that waits for the opposite position to close is taken as soon as that
         is gone. From flat a score of ENTER_AT is needed. One that the gates refuse as before is not taken, nor is any
         from before a failure of the models.
+
+        *began_ns*: when the account's books began. A target of bars from before then is a warm-up's; the models' next
+        bar is the first to be traded, as in a replay from there. A later one whose bars came too late is taken with
+        the first bars that are on time.
         """
         market, policy, positions = self._market, self._policy, self._account.books.positions
         forecasts = market.forecasts
         if forecasts is None:
             return signals
-        if forecasts.failed_ns:
+        if forecasts.failed_ns or market.now_ns <= began_ns:
             self._again[:] = False
             return []
         self._held[:], self._pending[:], self._quantity[:] = 0, False, np.inf
@@ -131,8 +135,8 @@ class ModelTargets:
         self._again[index] = True
 
     def stopped(self, position: Position) -> None:
-        """Note that a stop took *position* out, which the score would hold on to."""
-        if position.plan.by_score:
+        """Note that a stop took *position* out, where the score would hold on to it."""
+        if position.plan.by_score and self._market.target(position.index) == position.sign:
             self._stopped[position.index] = position.sign
 
     def is_refused_again(self, index: int, sign: int, road: int, guard: int) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_MINUTE, NS_PER_SECOND
+from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_SECOND
 from quantum_trader.domain.errors import OutcomeUnknown, VenueError, VenueUnavailable
 from quantum_trader.engine.gateway import Command
 from quantum_trader.engine.supervision import Shield
@@ -23,13 +23,18 @@ from quantum_trader.market.funding import rates_per_8h
 T = TypeVar("T")
 _WRITE_TOGETHER: Final = 16  # bars written to the input log together while others are awaited
 _FETCHES: Final = 8  # requests for bars at a time
-MODEL_BARS: Final = 1_000  # of the models' own interval, fetched at a first start where the venue has them
+MODEL_BARS: Final = 1_000  # of the models' own interval at least, fetched at a first start where the venue has them
 _FUTURE_NS: Final = 60 * NS_PER_SECOND  # a bar that closes this far ahead of the venue's time is discarded
 
 
 def _no_bars(count: int) -> tuple[Any, Any]:
     """An empty row of bars (count, 5), and which are there."""
     return np.full((count, 5), np.nan), np.zeros(count, dtype=np.bool_)
+
+
+def _is_within_an_hour(start_ns: int, end_ns: int) -> bool:
+    """Whether no full hour, at which alone funding is charged, lies from *start_ns* on and before *end_ns*."""
+    return -(-start_ns // NS_PER_HOUR) * NS_PER_HOUR >= end_ns
 
 
 class BarCollector:
@@ -156,7 +161,7 @@ class BarCollector:
             start = self._decided_ns + self._interval
             if self._decided_ns < 0:
                 start = await self._warm_models(end - self.context.timing.warm_bars * self._interval, end)
-            elif start < end and not self._caught_up:
+            elif start < end and not (self._caught_up and _is_within_an_hour(start, end)):
                 await self._fetch_past_rates(start, end)
             if start < end:
                 self.context.counts["repairs"] += 1
@@ -182,7 +187,7 @@ class BarCollector:
             return start
         length = forecasts.length_ns
         start = start // length * length
-        first = start - max(forecasts.history.capacity, MODEL_BARS) * length
+        first = start - max(forecasts.warm_up_bars, MODEL_BARS) * length
         first = max(first, forecasts.history.next_ns)  # a start that was interrupted goes on behind what it has seen
         await self._fetch_past_rates(min(first, start), end)
         if first < start:

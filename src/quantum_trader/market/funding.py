@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, iso
 from quantum_trader.domain.errors import DataError
@@ -49,7 +50,8 @@ def select_funding(
     """Cut the venue's payments to each symbol's span [first open, last close] and state which rates are assumed.
 
     Times are floored to the minute (venues stamp them milliseconds late). More than a day without a payment in
-    the middle of a history is filled at the assumed rate, and counted in the statement. DataError when *known*
+    the middle of a history is filled at the assumed rate, and counted in the statement; also where the span begins or
+    ends in it, so that a part of a longer span has the payments of the longer one. DataError when *known*
     is not in order or not finite.
     """
     history, per_8h, filled = {}, {}, 0
@@ -59,11 +61,11 @@ def select_funding(
         ts = np.asarray(known[symbol][0], dtype=np.int64) // NS_PER_MINUTE * NS_PER_MINUTE
         rate = np.asarray(known[symbol][1], dtype=np.float64)
         _require_usable(symbol, ts, rate)
+        ts, rate, rate_8h, made_up = _fill(ts, rate, rates_per_8h(ts, rate), assumed_rate)
         inside = (ts >= start_ns) & (ts <= end_ns)
-        if inside.any():
-            ts, rate, rate_8h, added = _fill(ts[inside], rate[inside], rates_per_8h(ts, rate)[inside], assumed_rate)
-            filled += added
-            history[symbol], per_8h[symbol] = (ts, rate), rate_8h
+        if not made_up[inside].all():
+            filled += int(made_up[inside].sum())
+            history[symbol], per_8h[symbol] = (ts[inside], rate[inside]), rate_8h[inside]
     source, statement = _statement(history, spans, assumed_rate, filled)
     return Funding(history=history, per_8h=per_8h, assumed_rate=assumed_rate, source=source, statement=statement)
 
@@ -77,19 +79,22 @@ def _require_usable(symbol: str, ts: Times, rate: Values) -> None:
         raise DataError(f"funding of {symbol}: row {late[0] + 2} ({iso(int(ts[late[0] + 1]))}): time does not move on")
 
 
-def _fill(ts: Times, rate: Values, rate_8h: Values, assumed_rate: float) -> tuple[Times, Values, Values, int]:
+def _fill(
+    ts: Times, rate: Values, rate_8h: Values, assumed_rate: float
+) -> tuple[Times, Values, Values, NDArray[np.bool_]]:
+    """The payments with those that are missing, and which of them are made up."""
     missing = [
         assumed_times(int(ts[index]) + 1, int(ts[index + 1]))
         for index in np.flatnonzero(np.diff(ts) > NS_PER_DAY)
     ]
     if not missing:
-        return ts, rate, rate_8h, 0
+        return ts, rate, rate_8h, np.zeros(len(ts), dtype=np.bool_)
     extra = np.concatenate(missing)
     times = np.concatenate((ts, extra))
     assumed = np.full(len(extra), assumed_rate)
     order = np.argsort(times, kind="stable")
     rates, rates_8h = np.concatenate((rate, assumed))[order], np.concatenate((rate_8h, assumed))[order]
-    return times[order], rates, rates_8h, len(extra)
+    return times[order], rates, rates_8h, order >= len(ts)
 
 
 def _statement(

@@ -269,7 +269,7 @@ class _Calls(_Subject):
             warm = (seen[row] >= loaded.model.warmup) & present[row]
             if warm.any():
                 panel = bars.panel(loaded.model.needs, row, loaded.model.warmup)
-                scores[row] = np.where(warm, scores_of(loaded, panel), np.nan)
+                scores[row] = scores_of(loaded, panel, warm)
         return scores
 
     def runs(self) -> str:
@@ -409,7 +409,7 @@ class _Columns(_Subject):
         rows = panel_rows(self.model)
         begun = self.tools.clock()
         for row in range(len(self.bars.opens) - 5, len(self.bars.opens)):
-            scores_of(self.loaded, self.bars.panel(self.model.needs, row, rows))
+            scores_of(self.loaded, self.bars.panel(self.model.needs, row, rows), self.bars.present[row])
         self.call_s = (self.tools.clock() - begun) / 5
         return self.check_views()
 
@@ -519,7 +519,8 @@ class _Columns(_Subject):
             whole = column_scores(self.again(), bars)
             scale = _rms(whole)
             for row, s in self.sampled(bars, CALLS // 2):
-                told = scores_of(loaded, bars.panel(self.model.needs, row, panel_rows(self.model)))
+                panel = bars.panel(self.model.needs, row, panel_rows(self.model))
+                told = scores_of(loaded, panel, np.arange(len(bars.symbols)) == s)
                 apart = _apart(told[s: s + 1], whole[row, s: s + 1], scale)
                 compared += 1
                 if apart > tolerance:

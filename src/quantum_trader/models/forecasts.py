@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +17,8 @@ import numpy as np
 from quantum_trader.domain.clock import NS_PER_HOUR, NS_PER_MINUTE
 from quantum_trader.domain.errors import ConfigError, InputError, StateError
 from quantum_trader.domain.market import MarketBatch
-from quantum_trader.market.arrays import Floats
-from quantum_trader.market.intervals import interval_ns
+from quantum_trader.market.arrays import Bools, Floats
+from quantum_trader.market.intervals import INTERVALS, interval_ns
 from quantum_trader.market.regime import MarketSettings
 from quantum_trader.models.forecast import (
     CONFIDENCE,
@@ -103,21 +104,37 @@ def _check_symbols(loaded: LoadedModel, symbols: tuple[str, ...]) -> None:
             raise ConfigError(f"{loaded.name}.symbols: {symbol!r} is not traded here; {hint}")
 
 
+def check_statements(loaded: LoadedModel) -> None:
+    """Raise ConfigError where what a model states about itself is no value of its kind."""
+    model, name = loaded.model, loaded.name
+    if not (isinstance(model.bars, str) and model.bars in INTERVALS):
+        raise ConfigError(f"{name}.bars = {model.bars!r}: choose from {', '.join(INTERVALS)}")
+    needs: Any = model.needs
+    if isinstance(needs, str):
+        raise ConfigError(f"{name}.needs = {needs!r}: write a tuple, as ({needs!r},)")
+    if not needs or any(need not in FIELDS for need in needs):
+        raise ConfigError(f"{name}.needs = {tuple(needs)!r}: choose from {', '.join(FIELDS)}")
+    whole = isinstance(model.warmup, int) and not isinstance(model.warmup, bool)
+    if not (whole and 1 <= model.warmup <= 100_000):
+        raise ConfigError(f"{name}.warmup = {model.warmup!r}: must be 1 to 100,000 bars, a whole number")
+    if not (isinstance(model.tolerance, int | float) and 0.0 <= model.tolerance < math.inf):
+        raise ConfigError(f"{name}.tolerance = {model.tolerance!r}: must be a number of 0 or more, as 1e-6")
+    if not isinstance(model.horizon, str):
+        raise ConfigError(f'{name}.horizon = {model.horizon!r}: must be a time like "12h" or "7d"')
+    try:
+        _ = loaded.horizon_ns
+    except InputError as error:
+        raise ConfigError(str(error)) from None
+
+
 def check_model(loaded: LoadedModel, base_ns: int) -> None:
     """Raise ConfigError where what a model states about itself cannot be run on bars of *base_ns*."""
-    model, name = loaded.model, loaded.name
-    length_ns = loaded.length_ns
-    if length_ns % base_ns or length_ns < base_ns:
+    check_statements(loaded)
+    if loaded.length_ns % base_ns or loaded.length_ns < base_ns:
         raise ConfigError(
-            f"{name}.bars = {model.bars!r}: the recording's bars ({base_ns // NS_PER_MINUTE} minutes) do not make "
-            "them; choose shorter bars with --bars, or longer ones in the model"
+            f"{loaded.name}.bars = {loaded.model.bars!r}: the recording's bars ({base_ns // NS_PER_MINUTE} minutes) do "
+            "not make them; choose shorter bars with --bars, or longer ones in the model"
         )
-    unknown = [need for need in model.needs if need not in FIELDS]
-    if unknown or not model.needs:
-        raise ConfigError(f"{name}.needs = {tuple(model.needs)!r}: choose from {', '.join(FIELDS)}")
-    if not (isinstance(model.warmup, int) and 1 <= model.warmup <= 100_000):
-        raise ConfigError(f"{name}.warmup = {model.warmup!r}: must be 1 to 100,000 bars")
-    _ = loaded.horizon_ns
 
 
 class Forecasts:
@@ -196,6 +213,15 @@ class Forecasts:
         return any("funding" in loaded.model.needs for loaded in self.models)
 
     @property
+    def warm_up_bars(self) -> int:
+        """Bars of before now that a start needs: each model's warm-up twice.
+
+        A model is called once it has *warmup* bars, and one that remembers is judged after as many calls. A column
+        model finds its bars among twice as many intervals.
+        """
+        return max(self.history.capacity, *(2 * int(loaded.model.warmup) for loaded in self.models))
+
+    @property
     def fingerprints(self) -> list[str]:
         """Hashes of each model's source and parameters."""
         return [loaded.fingerprint for loaded in self.models]
@@ -247,7 +273,8 @@ class Forecasts:
         for number, loaded in enumerate(self.models):
             if isinstance(loaded.model, FrameModel) and len(bars.opens):
                 self._tables[number] = ScoreTable(
-                    int(bars.opens[0]), bars.length_ns, bars.fields[CLOSE], column_scores(loaded, bars)
+                    int(bars.opens[0]), bars.length_ns, bars.fields[CLOSE],
+                    column_scores(loaded, bars, self._wanted[number]),
                 )
 
     def take(self, batch: MarketBatch, cost_bps: Any, funding_8h: Any) -> bool:
@@ -300,7 +327,7 @@ class Forecasts:
         if looked_up is not None:
             return looked_up if warm.all() else np.where(warm, looked_up, np.nan)
         panel = self.history.panel(loaded.model.needs, panel_rows(loaded.model))
-        return np.where(warm, scores_of(loaded, panel), np.nan)
+        return scores_of(loaded, panel, warm & bar.present)
 
     # ------------------------------------------------------------------ state
 
@@ -309,7 +336,7 @@ class Forecasts:
         return {
             "models": self.fingerprints, "history": self.history.state(),
             "combined": self.combined.state(), "single": [single.state() for single in self.single],
-            "own": [_own_state(loaded, "state", loaded.model.state) for loaded in self.models],
+            "own": [_remembered(loaded) for loaded in self.models],
             "features_ts": self.features_ts.copy(), "decided": self.decided.copy(), "failed_ns": self.failed_ns,
             "past_rates": self.past_rates.state(),
             "trends": self.trends.state() if self.trends is not None else None,
@@ -347,21 +374,27 @@ def weighted_mean(scaled: Floats, weights: Floats) -> Floats:
     return np.asarray(np.where(known, weights * scaled, 0.0).sum(axis=0) / np.where(total > 0.0, total, np.nan))
 
 
-def scores_of(loaded: LoadedModel, panel: Panel) -> Floats:
-    """The scores (S,) that a model gives for *panel*. Raises ModelError naming the model and the line at fault."""
+def scores_of(loaded: LoadedModel, panel: Panel, asked: Bools) -> Floats:
+    """The scores (S,) that a model gives for *panel*, NaN for symbols that are not *asked* about (S,).
+
+    Raises ModelError naming the model and the line at fault.
+    """
     count = len(panel.symbols)
     model = loaded.model
-    scores = _called(loaded, lambda: model.score(panel) if isinstance(model, Model) else _frame_scores(model, panel))
+    scores = _called(
+        loaded, lambda: model.score(panel) if isinstance(model, Model) else _frame_scores(model, panel, asked)
+    )
     if scores.shape != (count,):
         raise ModelError(f"{loaded.name}: gave scores of shape {scores.shape}; expected {count}, one for each symbol")
+    scores = np.where(asked, scores, np.nan)
     _check_finite(loaded, scores, panel.symbols)
     return scores
 
 
-def column_scores(loaded: LoadedModel, bars: WholeBars) -> Floats:
+def column_scores(loaded: LoadedModel, bars: WholeBars, asked: Bools | None = None) -> Floats:
     """The scores (T, S) of a column model over all *bars* at once; NaN where a symbol has no bar.
 
-    Raises ModelError as :func:`scores_of` does.
+    And NaN for symbols that are not *asked* about (S,); None: all are. Raises ModelError as :func:`scores_of` does.
     """
     model, count = loaded.model, len(bars.symbols)
     assert isinstance(model, FrameModel)
@@ -369,7 +402,7 @@ def column_scores(loaded: LoadedModel, bars: WholeBars) -> Floats:
     scores = np.full((len(bars.opens), count), np.nan)
     for s in range(count):
         known = ~np.isnan(panel.field(model.needs[0])[:, s])
-        if known.any():
+        if known.any() and (asked is None or asked[s]):
             scores[known, s] = _called(loaded, partial(_whole_column, model, panel, s))
             bars_known = np.cumsum(known)
             bars_known[panel_rows(model):] -= bars_known[: -panel_rows(model)].copy()
@@ -406,6 +439,27 @@ def _own_state(loaded: LoadedModel, what: str, ask: Callable[[], Any]) -> Any:
         ) from error
 
 
+def _remembered(loaded: LoadedModel) -> Any:
+    """What the user's ``state`` gives; StateError with the model where that cannot be saved."""
+    own = _own_state(loaded, "state", loaded.model.state)
+    try:
+        msgspec.msgpack.encode(own, enc_hook=_plain)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise StateError(
+            f"{loaded.name}: state() cannot be saved: {error}; give plain values, and arrays of numbers or text"
+        ) from error
+    return own
+
+
+def _plain(value: Any) -> Any:
+    """A stand-in for an array, or the number that *value* is; TypeError for what no checkpoint holds."""
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return None
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no plain value")
+
+
 def _check_finite(loaded: LoadedModel, scores: Floats, symbols: tuple[str, ...]) -> None:
     """Raise ModelError where a score is infinite."""
     endless = np.argwhere(np.isinf(scores))
@@ -419,10 +473,11 @@ def panel_rows(model: Model | FrameModel) -> int:
     return model.warmup if isinstance(model, Model) else min(FRAME_SPAN * model.warmup, _MOST_ROWS)
 
 
-def _frame_scores(model: FrameModel, panel: Panel) -> Floats:
-    """The newest score of each symbol, from the frame of its last *warmup* bars; NaN where it has fewer."""
+def _frame_scores(model: FrameModel, panel: Panel, asked: Bools) -> Floats:
+    """The newest score of each symbol *asked* about, from the frame of its last *warmup* bars; NaN where it has fewer.
+    """
     scores = np.full(len(panel.symbols), np.nan)
-    for s in range(len(panel.symbols)):
+    for s in np.flatnonzero(asked).tolist():
         frame = frame_of(model, panel, s).tail(model.warmup)
         if frame.height == model.warmup:
             scores[s] = frame_scores(model, frame)[-1]

@@ -10,15 +10,16 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.domain.errors import ConfigError, InputError
+from quantum_trader.domain.errors import ConfigError, DataError, InputError
 from quantum_trader.models.forecast import ForecastSettings
-from quantum_trader.models.forecasts import Forecasts, LoadedModel
+from quantum_trader.models.forecasts import Forecasts, LoadedModel, check_statements
 from quantum_trader.models.port import Exit, FrameModel, Model
 from quantum_trader.models.score_file import SCORE_FILES, ScoreFile
 from quantum_trader.models.trend import NOT_ENABLED, TREND_MODELS
@@ -30,6 +31,7 @@ BUILT_IN_PRIOR: Final = (0.25, 0.4)  # published Sharpe ratios, halved twice
 USER_PRIOR: Final = (0.0, 0.5)
 
 _PREFIX: Final = "quantum_trader_user_model_"
+_imported_helpers: set[str] = set()  # names of the modules that users' files have imported from their own folders
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,12 +77,31 @@ def load_model(settings: ModelSettings, folder: Path | None = None, *, fresh: bo
     stated = [name, stated_params, settings.exit, prior, settings.symbols, weight]
     digest.update(msgspec.json.encode(stated, order="deterministic"))
     code.update(msgspec.json.encode([name, stated_params], order="deterministic"))
-    return LoadedModel(
-        name=settings.shown, weight=weight, model=kind(params), fingerprint=digest.hexdigest(), code=code.hexdigest(),
+    loaded = LoadedModel(
+        name=settings.shown, weight=weight, model=_made(kind, params, settings, file),
+        fingerprint=digest.hexdigest(), code=code.hexdigest(),
         source=settings.params["file"] if settings.model == "ScoreFile" else settings.model,
         forecast=ForecastSettings(prior_mean=prior[0], prior_sd=prior[1]),
         exit=_exit(kind, settings), symbols=settings.symbols, file=str(file) if file is not None else "",
     )
+    check_statements(loaded)
+    return loaded
+
+
+def _made(
+    kind: type[Model] | type[FrameModel], params: msgspec.Struct, settings: ModelSettings, file: Path | None
+) -> Model | FrameModel:
+    """The model of *kind*; ConfigError with the line where its own constructor raises."""
+    try:
+        return kind(params)
+    except (ConfigError, DataError):
+        raise
+    except Exception as error:
+        where = _at(error, file) if file is not None else ""
+        raise ConfigError(
+            f"--model {settings.model}: {where}{type(error).__name__}: {error}; a model is made as "
+            f"{kind.__name__}(params), and its __init__(self, params=None) calls super().__init__(params)"
+        ) from error
 
 
 def expanded(settings: Sequence[ModelSettings]) -> tuple[ModelSettings, ...]:
@@ -154,7 +175,7 @@ def prior_of(settings: ModelSettings) -> tuple[float, float]:
 def _weight(kind: type[Model] | type[FrameModel], settings: ModelSettings) -> float:
     """The class's weight or that of *settings*; ConfigError where it is none."""
     weight = kind.weight if settings.weight is None else settings.weight
-    if not 0.0 < weight <= 100.0:
+    if not (isinstance(weight, int | float) and 0.0 < weight <= 100.0):
         raise ConfigError(
             f"{settings.shown}: weight = {weight!r}: must be above 0 and at most 100; "
             "enabled = false leaves a model out"
@@ -164,6 +185,8 @@ def _weight(kind: type[Model] | type[FrameModel], settings: ModelSettings) -> fl
 
 def _exit(kind: type[Model] | type[FrameModel], settings: ModelSettings) -> Exit:
     """The class's exit with what *settings* change of it."""
+    if not isinstance(kind.exit, Exit):
+        raise ConfigError(f'{settings.shown}: exit = {kind.exit!r}: write Exit(on="score", stop_atr=3) in the class')
     try:
         return msgspec.convert({**msgspec.structs.asdict(kind.exit), **settings.exit}, Exit)
     except (msgspec.ValidationError, InputError) as error:
@@ -259,6 +282,12 @@ def _score_file(settings: ModelSettings, folder: Path | None, source: bytes) -> 
 
 def helpers(file: Path) -> list[bytes]:
     """The sources that *file* imports from its own folder, and those that they import, in the order of their names."""
+    found = _helper_files(file)
+    return [found[path] for path in sorted(found)]
+
+
+def _helper_files(file: Path) -> dict[Path, bytes]:
+    """The files that *file* imports from its own folder, and those that they import, with their sources."""
     found: dict[Path, bytes] = {}
     waiting = [file]
     while waiting:
@@ -268,7 +297,26 @@ def helpers(file: Path) -> list[bytes]:
             new = [path for path in near if path.is_file() and path != file and path not in found]
             found |= {path: path.read_bytes() for path in new}
             waiting += new
-    return [found[path] for path in sorted(found)]
+    return found
+
+
+def _forget_helpers(file: Path, names: set[str]) -> None:
+    """Let *file* import the modules *names* of its own folder anew.
+
+    Another model's folder may have had a module of that name, or this one other content. Raises ConfigError for a
+    name that a module of the program or of Python has: that one would be imported in its place.
+    """
+    for name in sorted(names & set(sys.modules)):
+        if name not in _imported_helpers:
+            origin = getattr(sys.modules[name], "__file__", None) or "part of Python"
+            if Path(origin).parent in (file.parent, file.parent / name):
+                continue
+            raise ConfigError(
+                f"--model {file}: imports {name}, which is a file of its folder and another module too ({origin}); "
+                "rename the file"
+            )
+        for module in [one for one in sys.modules if one == name or one.startswith(f"{name}.")]:
+            del sys.modules[module]
 
 
 def _imported(file: Path) -> set[str]:
@@ -297,9 +345,30 @@ class _ReadSource(importlib.abc.SourceLoader):
         return self._source
 
 
+class _OwnFiles(importlib.abc.MetaPathFinder):
+    """Imports the files of a model's own folder as they were read and hashed."""
+
+    def __init__(self, folder: Path, sources: Mapping[Path, bytes]) -> None:
+        self._sources = sources
+        self._files: dict[str, Path] = {}  # by the name of the module
+        for path in sources:
+            place = path.parent if path.name == "__init__.py" else path.with_suffix("")
+            self._files[".".join(place.relative_to(folder).parts)] = path
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """The module *fullname*, where it is one of those files."""
+        file = self._files.get(fullname)
+        if file is None:
+            return None
+        loader = _ReadSource(file, self._sources[file])
+        return importlib.util.spec_from_loader(fullname, loader, is_package=file.name == "__init__.py")
+
+
 def _run_file(file: Path, source: bytes, fresh: bool = False) -> ModuleType:
     """Run the user's *file* once for each content (once more where *fresh*), with its folder importable."""
-    name = _PREFIX + hashlib.sha256(str(file).encode() + source).hexdigest()[:16]
+    near = _helper_files(file)
+    content = b"".join([str(file).encode(), source, *(near[path] for path in sorted(near))])
+    name = _PREFIX + hashlib.sha256(content).hexdigest()[:16]
     if fresh:
         sys.modules.pop(name, None)
     if name in sys.modules:
@@ -308,8 +377,12 @@ def _run_file(file: Path, source: bytes, fresh: bool = False) -> ModuleType:
     spec = importlib.util.spec_from_loader(name, loader)
     assert spec is not None, "a loader of source has a spec"
     module = importlib.util.module_from_spec(spec)
+    names = {path.relative_to(file.parent).parts[0].removesuffix(".py") for path in near}
+    _forget_helpers(file, names)
+    finder = _OwnFiles(file.parent, near)
     sys.modules[name] = module
     sys.path.insert(0, str(file.parent))
+    sys.meta_path.insert(0, finder)
     try:
         loader.exec_module(module)
     except BaseException as error:
@@ -318,7 +391,9 @@ def _run_file(file: Path, source: bytes, fresh: bool = False) -> ModuleType:
             raise
         raise ConfigError(f"--model {file}: {_at(error, file)}{type(error).__name__}: {error}") from error
     finally:
+        sys.meta_path.remove(finder)
         sys.path.remove(str(file.parent))
+        _imported_helpers.update(names & set(sys.modules))
     return module
 
 
@@ -345,13 +420,39 @@ def _model_names(file: Path, source: bytes) -> list[str]:
 
 def _params(kind: type[Model] | type[FrameModel], settings: ModelSettings) -> msgspec.Struct:
     """The parameters of *settings* as the class's own struct; ConfigError names the nearest one."""
-    known = {field.name for field in msgspec.structs.fields(kind.Params)}
-    for key in settings.params:
+    if not (isinstance(kind.Params, type) and issubclass(kind.Params, msgspec.Struct)):
+        raise ConfigError(
+            f"--model {settings.model}: Params is no msgspec.Struct; write class Params(msgspec.Struct, frozen=True)"
+        )
+    _check_keys(settings.params, msgspec.structs.fields(kind.Params), settings.model)
+    try:
+        made = msgspec.convert(settings.params, kind.Params)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{settings.model}: params: {error}") from None
+    _check_nested(settings.params, made, settings.model)
+    return made
+
+
+def _check_nested(given: Any, made: Any, where: str) -> None:
+    """Raise ConfigError where *given* has a key that the structs in *made* of it have not, at any depth."""
+    if isinstance(made, msgspec.Struct) and isinstance(given, Mapping):
+        fields = msgspec.structs.fields(made)
+        _check_keys(given, fields, where)
+        for field in fields:
+            if field.encode_name in given:
+                _check_nested(given[field.encode_name], getattr(made, field.name), where)
+    elif isinstance(made, Mapping) and isinstance(given, Mapping):
+        for key, value in given.items():
+            _check_nested(value, made.get(key), where)
+    elif isinstance(made, list | tuple) and isinstance(given, list | tuple):
+        for one, other in zip(given, made, strict=False):
+            _check_nested(one, other, where)
+
+
+def _check_keys(given: Mapping[str, Any], fields: Sequence[msgspec.structs.FieldInfo], where: str) -> None:
+    known = [field.encode_name for field in fields]
+    for key in given:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(known)) or 'none'}"
-            raise ConfigError(f"{settings.model}: unknown parameter {key!r}; {hint}")
-    try:
-        return msgspec.convert(settings.params, kind.Params)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{settings.model}: params: {error}") from None
+            raise ConfigError(f"{where}: unknown parameter {key!r}; {hint}")

@@ -114,12 +114,20 @@ def read_scores(path: Path) -> dict[str, tuple[Ints, Floats]]:
     wide = [name for name in frame.columns if name != stamp]
     if not wide:
         raise ConfigError(f"{path}: has times and no scores; write ts,symbol,score, or ts and a column for each symbol")
-    return {_symbol(name): _in_order(path, name, times, _numbers(path, frame[name])) for name in wide}
+    found: dict[str, tuple[Ints, Floats]] = {}
+    for name in wide:
+        if _symbol(name) in found:
+            raise ConfigError(f"{path}: has two columns of {_symbol(name)}, the second one {name!r}; leave one out")
+        found[_symbol(name)] = _in_order(path, name, times, _numbers(path, frame[name]))
+    return found
 
 
 def _table(path: Path) -> pl.DataFrame:
     if path.suffix.lower() == ".parquet":
-        return pl.read_parquet(path)
+        frame = pl.read_parquet(path)
+        if not frame.height:
+            raise DataError(f"{path}: holds no row; nothing to read")
+        return frame
     content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     head = content.partition(b"\n")[0]
     separator = max(_SEPARATORS, key=lambda one: head.count(one.encode()))

@@ -137,7 +137,8 @@ def _warm_up_lines(plan: StartPlan) -> list[str]:
     needs = [f"{row.name}: 0 of {row.warmup} bars of {row.bars}" for row in plan.models if row.warmup]
     if not needs:
         return []
-    return [f"warm-up      {'; '.join(needs)}; the start fetches up to {MODEL_BARS:,} from the venue"]
+    most = max(MODEL_BARS, *(2 * row.warmup for row in plan.models))
+    return [f"warm-up      {'; '.join(needs)}; the start fetches up to {most:,} from the venue"]
 
 
 def _keys_line(plan: StartPlan) -> str:

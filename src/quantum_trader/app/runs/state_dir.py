@@ -63,11 +63,12 @@ def _seal(payload: bytes) -> bytes:
 
 
 def _encode_array(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         return {_ARRAY: [value.dtype.str, list(value.shape), value.tobytes()]}
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"cannot store {type(value).__name__} in a checkpoint")
+    kind = "an array of objects" if isinstance(value, np.ndarray) else type(value).__name__
+    raise TypeError(f"cannot store {kind} in a checkpoint")
 
 
 def unpack(content: bytes) -> Any:
@@ -225,8 +226,15 @@ class StateDir:
         return False
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
-        """Publish *state* atomically."""
-        path, content = self.path / "checkpoint", sealed(state)
+        """Publish *state* atomically. Raises StateError where it cannot be; the one before stays."""
+        path = self.path / "checkpoint"
+        try:
+            content = sealed(state)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise StateError(
+                f"{path}: cannot be made ({error}); the previous checkpoint is intact. A model's state() holds plain "
+                "values, and arrays of numbers or text"
+            ) from error
         try:
             write_atomically(path, content)
         except OSError as error:

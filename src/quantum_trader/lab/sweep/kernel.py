@@ -57,6 +57,8 @@ from quantum_trader.lab.sweep.layout import (
     ERROR_FULL,
     ERROR_NOT_FLAT,
     GUARD_CODE,
+    HELD_BY_SCORE,
+    LEFT_BY_SCORE,
     ORDER_ADD,
     ORDER_CLOSE,
     ORDER_ENTRY,
@@ -379,7 +381,7 @@ def _exit_code(row, purpose):
 def _note_stopped(s, sign, reason, desk):
     """Keep symbol *s* out of the target that a stop has taken it out of."""
     by_stop = reason == exit_reason.STOP or reason == exit_reason.TRAILING_STOP or reason == exit_reason.LIQUIDATION
-    if by_stop and desk.symbols[s * position.SIZE + position.BY_SCORE] != 0.0:
+    if by_stop and desk.symbols[s * position.SIZE + position.BY_SCORE] == HELD_BY_SCORE:
         desk.stamps[s * stamp.SIZE + stamp.STOPPED] = sign
 
 
@@ -1129,7 +1131,7 @@ def _take_target(t, s, bars, tape, targets, target_pct, rules, desk, following, 
     entry = Entry(row, _exit_row(int(row[signal.TREND]), vol), 0.0, cost_r, math.inf, 0.0)
     if targets.by_score != 0:
         wanted = _least_quantity(targets.row[t] * rules.size + s, s, bars.mark[s], targets, target_pct, desk)
-        entry = Entry(row, _score_exit_row(targets.stop_atr, used.exit_code), 1.0, cost_r, wanted, target_pct)
+        entry = Entry(row, _score_exit_row(targets.stop_atr, used.exit_code), HELD_BY_SCORE, cost_r, wanted, target_pct)
     held = shift(desk.symbols, s * position.SIZE)
     adds = held[position.STATE] == STATE_HELD and held[position.SIGN] == row[signal.SIGN]
     code = _pass_gates_to_add(row, used, desk) if adds else _pass_gates(s, row, used, desk)
@@ -1173,6 +1175,13 @@ def _is_wanted(at, s, price, targets, target_pct, desk):
 
 
 @kernel
+def _note_left(row, target):
+    """Note whether the score still wants a position of its own; where its bar is missing now it closes later."""
+    if row[position.BY_SCORE] != 0.0:
+        row[position.BY_SCORE] = HELD_BY_SCORE if target == row[position.SIGN] else LEFT_BY_SCORE
+
+
+@kernel
 def _take_targets(t, bars, tape, targets, target_pct, rules, desk, following, outcome):
     """Take the signals of the targets that are wanted and not held in full, in the order of the symbols."""
     counts, number = desk.counts, targets.row[t]
@@ -1190,6 +1199,8 @@ def _take_targets(t, bars, tape, targets, target_pct, rules, desk, following, ou
         wanted = _is_wanted(at, s, bars.mark[s], targets, target_pct, desk)
         if decided and not wanted:
             row[stamp.REFUSED] = 0
+        if decided:
+            _note_left(shift(desk.symbols, s * position.SIZE), target)
         if due and wanted:
             _take_target(t, s, bars, tape, targets, target_pct, rules, desk, following, outcome)
 

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 # ---- a symbol at the desk: flat, an order on its way, or held ------------------------------------------------------
 STATE_FLAT, STATE_PENDING, STATE_HELD = 0.0, 1.0, 2.0
+HELD_BY_SCORE, LEFT_BY_SCORE = 1.0, 2.0  # whether the score still wants a position that is left by it
 
 # ---- a market as the rules see it, packed into bits ----------------------------------------------------------------
 # state (uint8): trend 0-1, direction 2-3, stale 4, liquidity + 1 5-6. key (uint32): state, volatility 8-10,
