@@ -16,7 +16,7 @@ from quantum_trader.policy.profiles import load_profile, profile_vector
 def judging(streak: tuple[int, int, int], wins: int, enabled: bool = True) -> tuple[Judging, Books, list[Any]]:
     """The part of the engine that ends streaks, after *wins* shadow wins in a row, SAFE, the last trade closed at 0."""
     books, records = Books(10_000.0, 2), []
-    books.losing_streak, books.broken_streak, books.wins_since = streak
+    books.lost_r, books.broken_streak, books.wins_since = float(streak[0]), *streak[1:]
     part = Judging.__new__(Judging)
     part._account = SimpleNamespace(books=books)  # type: ignore[assignment]
     part._policy = SimpleNamespace(  # type: ignore[assignment]

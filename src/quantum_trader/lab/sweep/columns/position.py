@@ -1,10 +1,10 @@
 """Columns of ``Desk.symbols`` (S, SIZE): a symbol's order on its way or position; VENUE_: as the venue has it.
 
 BY_SCORE is not 0.0 where a position is left when its model's score no longer wants it: HELD_BY_SCORE while it does.
-PEAK_QTY is the largest quantity held; REALISED, CLOSED_VALUE and CLOSED_QTY are of the parts closed so far. VOLATILITY_PCT is the target that it was
-sized for (0.0: by its risk alone), PERMITTED the USDT that weight its result (0.0: its own risk). STOP_QTY and
-TARGET_QTY are the quantities of the orders that rest. ADD_: an addition on its way, ADDED is 1.0 once it has filled and
-is not protected yet; REDUCE_QTY: a reduction on its way.
+PEAK_QTY is the largest quantity held; REALISED, CLOSED_VALUE and CLOSED_QTY are of the parts closed so far.
+VOLATILITY_PCT is the target that it was sized for (0.0: by its risk alone), PERMITTED the USDT that weight its result
+(0.0: its own risk). STOP_QTY and TARGET_QTY are the quantities of the orders that rest. ADD_: an addition on its way,
+ADDED is 1.0 once it has filled and is not protected yet; REDUCE_QTY: a reduction on its way.
 """
 
 from __future__ import annotations
