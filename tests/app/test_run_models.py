@@ -313,7 +313,7 @@ def test_a_run_without_warm_up_begins_to_learn_with_its_first_bar(file: Path) ->
 
 
 def test_ungated_every_target_is_traded(file: Path) -> None:
-    """No threshold, policy, limit or governor refuses: what is held and old prices alone do; live refuses the setting."""
+    """Nothing but what is held, or an old price, refuses a signal; live refuses the setting."""
     from quantum_trader.app.runs.live_settings import load_live_settings
 
     gated = memory_run(settings(file, **{"rollout.fixed_confidence": 0.6}))[0].facts
