@@ -25,6 +25,7 @@ DAYS_PER_YEAR: Final = 365.0  # crypto trades every day
 MIN_OBSERVATIONS: Final = 10
 _EULER_GAMMA: Final = 0.5772156649015329
 _MOST_CORRELATION: Final = 0.97  # a first-order correlation is taken as at most this (Andrews and Monahan)
+_SAME: Final = 1e-18  # variance of the difference of two rows of returns that are multiples of each other
 _FEW_DAYS: Final = 60  # from fewer the memory of the returns is estimated too poorly to count more days than there are
 _NORMAL: Final = NormalDist()
 
@@ -97,14 +98,22 @@ def effective_count(returns: npt.NDArray[np.float64]) -> float:
     """
     values = np.asarray(returns, dtype=np.float64)
     shape = moments(values)
-    if shape.deviation == 0.0:
-        return float(shape.count)
-    z = (values - values.mean()) / values.std()
-    influence = z - shape.sharpe / 2.0 * (z * z - 1.0)
+    return _independent(_influence(values, shape)) if shape.deviation > 0.0 else float(shape.count)
+
+
+def _influence(values: npt.NDArray[np.float64], shape: Moments) -> npt.NDArray[np.float64]:
+    """How far each of *values* (n,) moves their ratio, times n (delta method); *shape* is theirs and varies."""
+    z: npt.NDArray[np.float64] = (values - values.mean()) / values.std()
+    return z - shape.sharpe / 2.0 * (z * z - 1.0)
+
+
+def _independent(influence: npt.NDArray[np.float64]) -> float:
+    """How many independent observations have a mean of the same variance as those of *influence* (n,), of mean 0."""
+    count = len(influence)
     long_run = _long_run_variance(influence)
     variance = float((influence**2).mean())
-    effective = shape.count * variance / long_run if long_run > 1e-12 * variance else float(shape.count)
-    return min(effective, (1.0 if shape.count < _FEW_DAYS else 2.0) * shape.count)
+    effective = count * variance / long_run if long_run > 1e-12 * variance else float(count)
+    return min(effective, (1.0 if count < _FEW_DAYS else 2.0) * count)
 
 
 def _long_run_variance(values: npt.NDArray[np.float64]) -> float:
@@ -140,6 +149,49 @@ def sharpe_interval(shape: Moments, effective: float, alpha: float = 0.05) -> tu
     error = math.sqrt(shape.spread / (effective - 1.0))
     reach = student_t_quantile(1.0 - alpha / 2.0, min(effective, float(shape.count)) - 1.0) * error
     return shape.sharpe - reach, shape.sharpe + reach
+
+
+class SharpeDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """The Sharpe ratio of one row of returns less that of another on the same days, both annual, with its doubt."""
+
+    difference: float
+    low: float  # bounds of the true difference, 95 % by default
+    high: float
+    probability: float  # that the true difference is above 0
+    effective_days: float  # independent days that would tell as much
+
+    @property
+    def is_told_from_luck(self) -> bool:
+        """Whether the interval leaves out a difference of 0."""
+        return self.low > 0.0 or self.high < 0.0
+
+
+def sharpe_difference(
+    first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], alpha: float = 0.05
+) -> SharpeDifference | None:
+    """Compare the ratios of daily returns (n,) of *first* and *second* on the same days at two-sided error *alpha*.
+
+    A paired test by the delta method with the long-run variance of :func:`effective_count` (O. Ledoit and M. Wolf,
+    "Robust Performance Hypothesis Testing with the Sharpe Ratio", Journal of Empirical Finance 15(5), 2008). None where
+    one of them does not vary, where both are the same, or below ten observations that count as independent. Raises
+    InputError for rows of different lengths or a return that is not finite.
+    """
+    require(len(first) == len(second), "returns", (len(first), len(second)), "both must be of the same days")
+    shapes = moments(first), moments(second)
+    if min(shape.deviation for shape in shapes) == 0.0:
+        return None
+    influence = _influence(np.asarray(first), shapes[0]) - _influence(np.asarray(second), shapes[1])
+    variance = float((influence**2).mean())
+    effective = _independent(influence) if variance > _SAME else 0.0
+    if min(effective, len(influence)) < MIN_OBSERVATIONS:
+        return None
+    yearly = math.sqrt(DAYS_PER_YEAR)
+    found, error = shapes[0].sharpe - shapes[1].sharpe, math.sqrt(variance / (effective - 1.0))
+    reach = student_t_quantile(1.0 - alpha / 2.0, min(effective, float(len(influence))) - 1.0) * error
+    return SharpeDifference(
+        difference=found * yearly, low=(found - reach) * yearly, high=(found + reach) * yearly,
+        probability=_NORMAL.cdf(found / error), effective_days=effective,
+    )
 
 
 def probability_above(shape: Moments, benchmark: float, effective: float) -> float:

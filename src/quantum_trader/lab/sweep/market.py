@@ -167,6 +167,20 @@ def prepare(
     )
 
 
+def with_settings(
+    market: SweepMarket, recording: Recording, instruments: tuple[Instrument, ...], settings: SweepSettings
+) -> SweepMarket:
+    """*market*, made of *recording* and *instruments*, under other *settings*: switches, limits, when to resume.
+
+    The tape stays as it is, so what it is made with must stay: market, signals, assumed funding. Raises ConfigError.
+    """
+    before, after = market.settings.engine, settings.engine
+    for key in ("market", "signals", "funding_rate_8h"):
+        if getattr(before, key) != getattr(after, key):
+            raise ConfigError(f"{key} = {getattr(after, key)!r}: a sweep's tape is made with it; prepare it anew")
+    return msgspec.structs.replace(market, rules=_rules(recording, instruments, settings), settings=settings)
+
+
 def _tape(
     recording: Recording, instruments: tuple[Instrument, ...], settings: SweepSettings, signals: _Signals
 ) -> tuple[SweepTape, int, WarmUp]:

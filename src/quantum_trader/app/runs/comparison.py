@@ -1,0 +1,204 @@
+"""The comparison: buying and holding, the models observed, and each profile enforced, on the same bars.
+
+The rows of the models come from the sweep's evaluation, which equals a run decision by decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from quantum_trader.app.runs.explained import Explained, explain
+from quantum_trader.app.settings import RunSettings
+from quantum_trader.domain.errors import ConfigError
+from quantum_trader.lab.comparison import (
+    Figures,
+    Stop,
+    Traded,
+    daily_returns_of,
+    figures_of,
+    held_at_volatility,
+    held_whole,
+    holding_of,
+    traded_of,
+)
+from quantum_trader.lab.sharpe import SharpeDifference, sharpe_difference
+from quantum_trader.lab.sweep.grid import Setting, settings_of
+from quantum_trader.lab.sweep.layout import Desk, Outcome, Targets
+from quantum_trader.lab.sweep.market import SweepMarket, SweepSettings, levels_of, prepare, with_settings
+from quantum_trader.lab.sweep.sweep import run_one
+from quantum_trader.lab.sweep.targets import targets_of
+from quantum_trader.market.arrays import Floats
+from quantum_trader.market.costs import BPS
+from quantum_trader.market.instruments import instruments_for
+from quantum_trader.market.recording import Recording, open_recording
+from quantum_trader.models.kept import KeptForecasts
+from quantum_trader.models.loading import load_models
+
+HOLD: Final = "hold"
+HOLD_SCALED: Final = "hold_scaled"
+OBSERVED: Final = "observed"
+PROFILES: Final = ("SAFE", "STANDARD", "AGGRESSIVE")
+RESUMED_HOURS: Final = 24.0  # of the result beside a stopped row
+
+Progress = Callable[[str, int, int], None]  # what is being done, how much of how much
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One row of the comparison."""
+
+    key: str  # HOLD, HOLD_SCALED, OBSERVED or a profile's name
+    figures: Figures
+    daily: Floats  # (D,) returns, fractions
+    equity: Floats  # (D,) at the end of each day
+    stop: Stop | None = None
+    resumed: Figures | None = None  # of a stopped row: had a person resumed it after RESUMED_HOURS each time
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """A row's Sharpe ratio less another's, by a paired test on the same days; None: one of them did not move."""
+
+    first: str
+    second: str
+    found: SharpeDifference | None
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Everything that was compared."""
+
+    recording: Recording
+    models: str  # names; empty: the intraday ensemble
+    resume_hours: float  # rule for an EMERGENCY; 0: nobody resumes it
+    rows: tuple[Row, ...]
+    differences: tuple[Difference, ...]
+    scaled_to_pct: float  # volatility a year of buying and holding at equal volatility
+    stated_target: bool  # whether that was asked for; else it is what the observed row realised
+    holding_funding_pct: float  # a year, that longs of perpetuals would have received on the whole money
+    day_s: tuple[int, ...]  # (D,) the end of each day, seconds
+    explained: Explained
+    switches: tuple[str, ...]  # that are enforced
+
+
+class _Run(msgspec.Struct, frozen=True):
+    """One account to be traded."""
+
+    key: str
+    market: SweepMarket
+    setting: Setting
+
+
+def compare(
+    observed: RunSettings, enforced: RunSettings, *, profiles: Sequence[str] = PROFILES, resume_hours: float = 0.0,
+    volatility_pct: float | None = None, jobs: int = 1, progress: Progress | None = None,
+) -> Comparison:
+    """Trade every row and compare.
+
+    *observed* and *enforced* are the same settings under a policy that enforces nothing, and one that does. An
+    EMERGENCY of the governor is resumed after *resume_hours*, never for 0. *volatility_pct* a year is that of buying
+    and holding at equal volatility; what the observed row realised where it is None. Raises ConfigError for settings
+    that a sweep refuses.
+    """
+    told = progress or _silent
+    told("opening the recording", 0, 1)
+    recording = open_recording(**observed.recording_arguments())
+    instruments = instruments_for(recording.symbols, recording.first_closes().tolist()).instruments
+    loaded = load_models(observed.models)
+    forecasts = KeptForecasts(recording.symbols, recording.interval_ns, loaded) if loaded else None
+    fixed = _settings(observed, resume_hours)
+    market = prepare(recording, instruments, fixed, (), forecasts.name if forecasts is not None else "")
+    told("forecasts", 0, 1)
+    targets = targets_of(recording, market, forecasts) if forecasts is not None else None
+    gated = with_settings(market, recording, instruments, _settings(enforced, resume_hours))
+    made = settings_of(list(profiles), [], enforced.policy.profile_directory or None, observed.models)
+    runs = [_Run(OBSERVED, market, made[0]), *(_Run(one.profile, gated, one) for one in made)]
+    left = list(_all(runs, targets, jobs, told, "accounts"))
+    again = [
+        _Run(run.key, with_settings(
+            run.market, recording, instruments,
+            _settings(observed if run.key == OBSERVED else enforced, RESUMED_HOURS),
+        ), run.setting)
+        for run, (traded, _, _) in zip(runs, left, strict=True) if traded.stop is not None
+    ]
+    resumed = dict(zip(
+        [run.key for run in again], [figures_of(one) for one, _, _ in _all(again, targets, jobs, told, "resumed")],
+        strict=True,
+    ))
+    rows = {
+        run.key: _row(run.key, traded, resumed.get(run.key)) for run, (traded, _, _) in zip(runs, left, strict=True)
+    }
+    start = observed.account.start_equity
+    holding = holding_of(recording, market)
+    wanted = volatility_pct if volatility_pct is not None else rows[OBSERVED].figures.volatility_pct
+    side_bps = holding.cost / (1.0 - holding.cost) * BPS
+    held = {
+        HOLD: _row(HOLD, held_whole(holding, start)),
+        HOLD_SCALED: _row(HOLD_SCALED, held_at_volatility(holding, start, wanted, side_bps)),
+    }
+    every = {**held, **rows}
+    pairs = [*((name, OBSERVED) for name in rows if name != OBSERVED), (OBSERVED, HOLD_SCALED)]
+    _, desk, outcome = left[0]
+    return Comparison(
+        recording=recording, models=market.models, resume_hours=resume_hours, rows=tuple(every.values()),
+        differences=tuple(
+            Difference(first=first, second=second, found=sharpe_difference(every[first].daily, every[second].daily))
+            for first, second in pairs
+        ),
+        scaled_to_pct=wanted, stated_target=volatility_pct is not None,
+        holding_funding_pct=holding.funding_a_year * 100.0, day_s=holding.day_s,
+        explained=explain(market, desk, outcome, targets, forecasts), switches=_switches(enforced),
+    )
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    """Show nothing."""
+
+
+def _settings(settings: RunSettings, resume_hours: float) -> SweepSettings:
+    engine = msgspec.structs.replace(settings.engine_settings(), operator_resume_hours=resume_hours)
+    return SweepSettings(engine=engine, venue=settings.paper_settings())
+
+
+def _switches(settings: RunSettings) -> tuple[str, ...]:
+    from quantum_trader.policy.enforcement import SWITCHES
+
+    return tuple(name for name in SWITCHES if getattr(settings.rollout, f"use_for_{name}"))
+
+
+def _all(
+    runs: Sequence[_Run], targets: Targets | None, jobs: int, told: Progress, what: str
+) -> Iterator[tuple[Traded, Desk, Outcome]]:
+    """Trade every one of *runs* in *jobs* threads, in their order."""
+    with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="compare") as pool:
+        waiting = [pool.submit(_trade, run, targets) for run in runs]
+        for done, one in enumerate(waiting, 1):
+            yield one.result()
+            told(what, done, len(runs))
+
+
+def _trade(run: _Run, targets: Targets | None) -> tuple[Traded, Desk, Outcome]:
+    vector = run.setting.vector
+    desk, outcome = run_one(run.market, vector, levels_of(run.market, vector, targets))
+    return traded_of(run.market, desk, outcome, targets), desk, outcome
+
+
+def _row(key: str, traded: Traded, resumed: Figures | None = None) -> Row:
+    daily = daily_returns_of(traded)
+    return Row(
+        key=key, figures=figures_of(traded), daily=daily, equity=traded.start_equity * np.cumprod(1.0 + daily),
+        stop=traded.stop, resumed=resumed,
+    )
+
+
+def plain(value: Any) -> Any:
+    """*value* as plain values; numbers that are not finite are None."""
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    return value
