@@ -340,7 +340,7 @@ def held_at_volatility(holding: Holding, start: float, volatility_pct: float, co
             tops = np.maximum(np.maximum.accumulate(path), peak)
             depth = min(depth, float((path / tops - 1.0).min()))
             peak = float(tops[-1])
-            change = worth[last] / previous - 1.0
+            change = float(worth[last]) / previous - 1.0
             grown = 1.0 + share * change
             share, equity = share * (1.0 + change) / grown, float(path[-1])
             deviation.add(change)

@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "flatten": ("operator", "flatten_app", "Close every position of a run and stop new entries."),
     "intent": ("intent", "app", "Ask a running process to open or to close a position."),
     "sweep": ("sweep", "app", "Evaluate many profiles and settings over a whole history."),
+    "compare": ("compare", "app", "Holding, the models and the profiles on the same bars; what is luck."),
     "model": ("model", "app", "Your own models: write one, check it for look-ahead, list and show them."),
     "simulate": ("simulate", "app", "Simulate trading days with faults, on virtual time."),
     "data": ("data", "app", "Download, import, check and list market data."),

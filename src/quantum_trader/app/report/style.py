@@ -108,6 +108,9 @@ tr:last-child td{border-bottom:0}
 .grid{stroke:var(--rule)}.grid.faint{opacity:.6}
 .curve{fill:none;stroke-width:1.6;stroke-linejoin:round}
 .equity.curve{stroke:var(--blue)}.hold.curve{stroke:var(--grey);stroke-width:1.2}
+.of-grey.curve{stroke:var(--grey)}.of-blue.curve{stroke:var(--blue)}.of-long.curve{stroke:var(--long)}
+.of-short.curve{stroke:var(--short)}.of-stop.curve{stroke:var(--stop)}.of-green.curve{stroke:var(--green)}
+.of-red.curve{stroke:var(--red)}.of-amber.curve{stroke:var(--amber)}
 .price.curve{stroke:var(--ink);stroke-width:1.1}
 .down.curve{stroke:var(--red);stroke-width:1.2}.down.fill{fill:var(--red);opacity:.16}
 .band-1{fill:var(--band1)}.band-2{fill:var(--band2)}

@@ -14,7 +14,6 @@ import numpy as np
 
 from quantum_trader.app.runs.explained import Explained, explain
 from quantum_trader.app.settings import RunSettings
-from quantum_trader.domain.errors import ConfigError
 from quantum_trader.lab.comparison import (
     Figures,
     Stop,
@@ -38,6 +37,7 @@ from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import Recording, open_recording
 from quantum_trader.models.kept import KeptForecasts
 from quantum_trader.models.loading import load_models
+from quantum_trader.policy.enforcement import SWITCHES
 
 HOLD: Final = "hold"
 HOLD_SCALED: Final = "hold_scaled"
@@ -163,8 +163,6 @@ def _settings(settings: RunSettings, resume_hours: float) -> SweepSettings:
 
 
 def _switches(settings: RunSettings) -> tuple[str, ...]:
-    from quantum_trader.policy.enforcement import SWITCHES
-
     return tuple(name for name in SWITCHES if getattr(settings.rollout, f"use_for_{name}"))
 
 
@@ -192,13 +190,3 @@ def _row(key: str, traded: Traded, resumed: Figures | None = None) -> Row:
         stop=traded.stop, resumed=resumed,
     )
 
-
-def plain(value: Any) -> Any:
-    """*value* as plain values; numbers that are not finite are None."""
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
-    return value
