@@ -22,11 +22,12 @@ from quantum_trader.app.runs.explained import ExplainedTrade, Forecast
 from quantum_trader.domain.clock import NS_PER_SECOND, iso
 from quantum_trader.domain.enums import Side
 from quantum_trader.models.forecast import ENTER_AT
+from quantum_trader.models.loading import INTRADAY
 from quantum_trader.models.trend import TREND_MODELS
 
 SCHEMA: Final = 1
 DRAWN: Final = frozenset(("curves",))  # parts for charts alone
-NAMES: Final = {HOLD: "buy and hold", HOLD_SCALED: "the same at equal volatility", OBSERVED: "models observed"}
+NAMES: Final = {HOLD: "buy and hold", HOLD_SCALED: "held, equal volatility", OBSERVED: "models observed"}
 _IN_SENTENCE: Final = {HOLD_SCALED: "buy and hold at equal volatility", OBSERVED: "the models observed"}
 
 # What the built-in models did on 2020-2026, six perpetuals, parameters from the literature: docs/concepts-models.md.
@@ -61,7 +62,8 @@ def comparison_document(found: Comparison, settings: dict[str, Any]) -> dict[str
             "fingerprint": recording.fingerprint, "funding": recording.funding_statement,
             "notes": list(recording.notes),
         },
-        "models": found.models, "switches": list(found.switches),
+        "models": found.models, "model_names": ", ".join(found.models.split("+")) if found.models else INTRADAY,
+        "switches": list(found.switches),
         "rule": {"resume_hours": found.resume_hours or None, "words": rule_words(found.resume_hours)},
         "rows": [_plain_row(row) for row in found.rows],
         "scaled": {
@@ -181,7 +183,8 @@ def notes_of(found: Comparison) -> list[str]:
         "Holding is of coins: bought in equal parts at the first price, with fee and slippage, without funding; the "
         f"same as perpetuals would have {verb} about {abs(funding):.1f} % a year of their notional.",
         "Costs are fees and slippage in percent of the mean equity a year; those of fills are estimated by the bar in "
-        "which each happened. Turnover is what was bought and sold over the mean equity, a year.",
+        "which each happened. Turnover is what was bought and sold over the mean equity, a year. Held is the share of "
+        "the symbols' time with a position, below peak that of the days below the highest equity so far.",
         AGAINST,
     ]
 
@@ -228,8 +231,8 @@ def forecast_words(one: Any) -> str:
 def verdict(one: Forecast) -> str:
     """What follows from a forecast under the fixed settings."""
     if one.expected_bps <= one.cost_bps:
-        return "does not pay its cost"
-    return "pays its cost, as far as expected" if abs(one.score) >= ENTER_AT else "score too small to enter"
+        return "cost above expectation"
+    return "above its cost" if abs(one.score) >= ENTER_AT else "score too small to enter"
 
 
 def flat_sentences(found: Comparison) -> list[str]:
@@ -329,13 +332,13 @@ def _headline(content: dict[str, Any]) -> Panel:
     data = content["data"]
     lines = Text()
     lines.append(f"{', '.join(data['symbols'])}, {data['interval']} bars, {fmt.day(data['first'])} to ")
-    lines.append(f"{fmt.day(data['last'])} ({data['source']})\nSignals of {content['models'] or 'intraday-demo'}.\n")
+    lines.append(f"{fmt.day(data['last'])} ({data['source']})\nSignals of {content['model_names']}.\n")
     lines.append(content["rule"]["words"])
     return Panel(lines, title="Comparison on the same bars", title_align="left", border_style="dim")
 
 
 def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str | Text, ...]], left: int = 1) -> RenderableType:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index < left else "right", no_wrap=True)
     for row in rows:
@@ -343,9 +346,9 @@ def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str | Text, ..
     return Group(*([Text(f"\n{title}", style="bold")] if title else []), table)
 
 
-RESULT_COLUMNS: Final = ("Row", "return", "a year", "volatility", "Sharpe", "95 %", "drawdown", "under water")
+RESULT_COLUMNS: Final = ("Row", "return", "a year", "volatility", "Sharpe", "95 %", "drawdown", "below peak")
 ACTIVITY_COLUMNS: Final = (
-    "Row", "trades", "turnover", "exposure", "in position", "costs", "funding", "against exp.",
+    "Row", "trades", "turnover", "exposure", "held", "costs", "funding", "against exp.",
 )
 
 
@@ -410,14 +413,14 @@ def _trade_view(content: dict[str, Any]) -> RenderableType:
 
 
 NEWEST_COLUMNS: Final = (
-    "At the last bar", "side", "score", "expected a day", "cost", "confidence", "from prior", "verdict",
+    "Symbol", "side", "score", "expected, bps a day", "cost", "confidence", "from prior", "verdict",
 )
 
 
 def newest_cells(one: dict[str, Any]) -> tuple[str, ...]:
     """A forecast, in the order of NEWEST_COLUMNS."""
     return (
-        one["symbol"], one["side"], f"{one['score']:+.2f}", f"{one['expected_bps']:+.1f} ± {one['error_bps']:.1f} bps",
+        one["symbol"], one["side"], f"{one['score']:+.2f}", f"{one['expected_bps']:+.1f} ± {one['error_bps']:.1f}",
         f"{one['cost_bps']:.1f}", f"{one['confidence']:.2f}", fmt.share(one["prior_share"], 0), one["verdict"],
     )
 
@@ -425,4 +428,4 @@ def newest_cells(one: dict[str, Any]) -> tuple[str, ...]:
 def _newest_view(newest: list[dict[str, Any]]) -> RenderableType:
     if not newest:
         return Text()
-    return _table("What the models say at the end", NEWEST_COLUMNS, [newest_cells(one) for one in newest], left=2)
+    return _table("What the models say at the last bar", NEWEST_COLUMNS, [newest_cells(one) for one in newest], left=2)

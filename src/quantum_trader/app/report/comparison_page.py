@@ -23,15 +23,15 @@ from quantum_trader.app.report.html import Column, card, framed, html_table, key
 from quantum_trader.app.report.trade_charts import ChartTrade, legend, trade_chart
 from quantum_trader.app.runs.comparison import HOLD
 
-_COLOURS: Final = ("grey", "blue", "long", "short", "stop", "green", "red", "amber")
+_COLOURS: Final = ("grey", "blue", "green", "stop", "short", "long", "amber", "red")
 _SIGNED: Final = ("return", "a year", "drawdown", "funding")
 
 
 def comparison_page(content: dict[str, Any]) -> str:
     """Render *content*, what ``comparison_document`` made with ``run`` in it."""
     sections = [
-        _header(content), _cards(content), _results(content), _curves(content), _differences(content),
-        _trade(content), _newest(content), _statement(content), _data(content),
+        _header(content), _cards(content), _results(content), _statement(content), _curves(content),
+        _differences(content), _trade(content), _newest(content), _data(content),
     ]
     data = content["data"]
     title = f"Comparison · {', '.join(data['symbols'][:4])} · {fmt.day(data['first'])} to {fmt.day(data['last'])}"
@@ -45,7 +45,7 @@ def _header(content: dict[str, Any]) -> str:
         "<header><h1>Comparison on the same bars</h1>"
         f"<p>{escape(', '.join(data['symbols']))} · {escape(data['interval'])} bars · {fmt.day(data['first'])} to "
         f"{fmt.day(data['last'])} · {escape(data['source'])} data · signals of "
-        f"{escape(content['models'] or 'intraday-demo')}</p>"
+        f"{escape(content['model_names'])}</p>"
         f"<p>{escape(content['rule']['words'])}</p></header>"
     )
 
@@ -131,7 +131,7 @@ def _newest(content: dict[str, Any]) -> str:
     if not content["newest"]:
         return ""
     cells = [newest_cells(one) for one in content["newest"]]
-    return section("What the models say at the end", html_table(cells, _columns(NEWEST_COLUMNS)))
+    return section("What the models say at the last bar", html_table(cells, _columns(NEWEST_COLUMNS)))
 
 
 def _statement(content: dict[str, Any]) -> str:
