@@ -70,6 +70,7 @@ LOOKED_AT: dict[tuple[str, ...], Callable[[str, Path], bool]] = {
 }
 # Where the answers of the other commands are looked at: they need files, a venue, keys or hours.
 ELSEWHERE: dict[tuple[str, ...], str] = {
+    ("compare",): "tests/app/test_compare.py",
     ("sweep",): "tests/lab/test_sweep.py", ("simulate",): "tests/lab/test_simulation.py",
     ("live",): "tests/app/test_live_messages.py", ("status",): "tests/app/test_status.py",
     ("halt",): "tests/app/test_operator_requests.py", ("resume",): "tests/app/test_operator_requests.py",

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from quantum_trader.app.cli.options import model_flags, policy_flags
-from quantum_trader.app.runs.comparison import HOLD, HOLD_SCALED, OBSERVED, Comparison, compare
+from quantum_trader.app.runs.comparison import HOLD, HOLD_SCALED, OBSERVED, Comparison
 from quantum_trader.app.runs.replay import memory_run
 from quantum_trader.app.settings import RunSettings, load_settings
-from quantum_trader.lab.comparison import Holding, Traded, figures_of, held_at_volatility, under_water
+from quantum_trader.lab.comparison import HeldCoins, Traded, figures_of, held_at_volatility, under_water
 
 SPAN = {"data.start": ("2018-01-01", "--from"), "data.end": ("2018-05-31", "--to")}
 
@@ -26,7 +26,7 @@ def settings(mode: str, profile: str = "SAFE", model: str = "trend") -> RunSetti
 @pytest.fixture(scope="module")
 def found() -> Comparison:
     """The comparison, an EMERGENCY resumed after a day, as runs do."""
-    return compare(settings("observe"), settings("enforce"), resume_hours=24.0)
+    return compare_rows(settings("observe"), settings("enforce"), resume_hours=24.0)
 
 
 # ---- against the run ---------------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ def test_a_stopped_row_has_its_date_and_what_it_did_if_resumed() -> None:
     """The intraday models lose until the governor stops them. Until then a row is the one that is resumed after a day,
     and that one's figures stand beside it."""
     observed, enforced = settings("observe", model="intraday-demo"), settings("enforce", model="intraday-demo")
-    never, daily = compare(observed, enforced), compare(observed, enforced, resume_hours=24.0)
+    never, daily = compare_rows(observed, enforced), compare_rows(observed, enforced, resume_hours=24.0)
     stopped = [row for row in never.rows if row.stop is not None]
     assert OBSERVED in [row.key for row in stopped]
     for row in stopped:
@@ -100,9 +100,9 @@ def test_a_stopped_row_has_its_date_and_what_it_did_if_resumed() -> None:
 
 
 # ---- holding -----------------------------------------------------------------------------------------------------
-def holding(changes: np.ndarray, before: np.ndarray) -> Holding:
+def holding(changes: np.ndarray, before: np.ndarray) -> HeldCoins:
     """One coin with one bar a day."""
-    return Holding(
+    return HeldCoins(
         worth=np.cumprod(1.0 + changes), ends=np.arange(len(changes)),
         day_s=tuple(range(86_400, 86_400 * (len(changes) + 1), 86_400)), cost=0.0, before=before, funding_a_year=0.0,
     )

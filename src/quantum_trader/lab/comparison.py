@@ -89,10 +89,15 @@ def daily_returns_of(one: Traded) -> Floats:
     return period_returns(one.equity, one.start_equity)
 
 
+def grown_from(start: float, daily: Floats) -> Floats:
+    """The equity (D,) at the end of each day of the returns *daily* (D,)."""
+    return np.asarray(start * np.cumprod(1.0 + daily), dtype=np.float64)
+
+
 def figures_of(one: Traded) -> Figures:
     """Measure *one*."""
     daily = daily_returns_of(one)
-    grown = one.start_equity * np.cumprod(1.0 + daily)
+    grown = grown_from(one.start_equity, daily)
     years, mean = len(daily) / DAYS_PER_YEAR, float(grown.mean())
     found = moments(daily)
     bounds = sharpe_interval(found, effective_count(daily))
@@ -209,7 +214,7 @@ def _held_share(market: SweepMarket, held: _Positions) -> float:
     end = int(market.tape.ts_ns[-1]) + market.rules.interval_ns
     span = end - int(market.tape.ts_ns[0])
     time = float((np.minimum(held.exit_ns, end) - held.entry_ns).sum())
-    return time / (span * len(market.symbols))
+    return float(time / (span * len(market.symbols)))
 
 
 def _slippage(market: SweepMarket, whole: Any, figures: Any, held: _Positions) -> float:
@@ -231,7 +236,7 @@ def _fill_cost(market: SweepMarket, symbol: int, ts_ns: int) -> float:
     calm = float(tape.cost_bps[row, symbol])
     open_, high, low = (float(tape.ohlc[row, symbol, place]) for place in (bar.OPEN, bar.HIGH, bar.LOW))
     calm = calm if math.isfinite(calm) else rules.default_cost_bps
-    return fill_cost_bps(calm, rules.range_bps, open_, high, low, rules.interval_ns)
+    return float(fill_cost_bps(calm, rules.range_bps, open_, high, low, rules.interval_ns))
 
 
 def decision_rows(market: SweepMarket, targets: Targets, entry_ns: Ints) -> Ints:
@@ -248,7 +253,7 @@ def _against(market: SweepMarket, held: _Positions, targets: Targets | None) -> 
 
 
 # ---- buying and holding --------------------------------------------------------------------------------------------
-class Holding(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class HeldCoins(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Coins of all symbols bought in equal parts at their first price and kept; T moments, D days."""
 
     worth: Floats  # (T,) of one USDT at the start
@@ -259,7 +264,7 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     funding_a_year: float  # what longs of perpetuals would have received, of the notional; mean of the symbols
 
 
-def holding_of(recording: Recording, market: SweepMarket) -> Holding:
+def holding_of(recording: Recording, market: SweepMarket) -> HeldCoins:
     """Buy the symbols of *recording*, from which *market* was made, at the first price of each."""
     tape, size = market.tape, len(market.symbols)
     first = np.argmax(np.isfinite(tape.mark), axis=0)
@@ -271,9 +276,10 @@ def holding_of(recording: Recording, market: SweepMarket) -> Holding:
         worth += np.where(np.arange(len(worth)) < row, 1.0, tape.mark[:, symbol] / price / (1.0 + side)) / size
         cost += side / (1.0 + side) / size
     first_day, days = _days(market)
-    return Holding(
+    return HeldCoins(
         worth=worth, ends=day_ends(market, days, first_day), cost=cost,
-        day_s=tuple(((first_day + 1 + np.arange(days)) * (NS_PER_DAY // NS_PER_SECOND)).tolist()), before=_returns_before(recording),
+        day_s=tuple(((first_day + 1 + np.arange(days)) * (NS_PER_DAY // NS_PER_SECOND)).tolist()),
+        before=_returns_before(recording),
         funding_a_year=-float(np.nanmean(tape.funding_8h)) * 3.0 * DAYS_PER_YEAR,
     )
 
@@ -302,7 +308,7 @@ def _returns_before(recording: Recording) -> Floats:
     return np.asarray(sums / np.maximum(told.sum(axis=1), 1))
 
 
-def held_whole(holding: Holding, start: float) -> Traded:
+def held_whole(holding: HeldCoins, start: float) -> Traded:
     """All of the money bought at the start and kept: nothing is sold, nothing stops it."""
     worth = holding.worth * start
     equity = worth[holding.ends]
@@ -313,7 +319,7 @@ def held_whole(holding: Holding, start: float) -> Traded:
     )
 
 
-def held_at_volatility(holding: Holding, start: float, volatility_pct: float, cost_bps: float) -> Traded:
+def held_at_volatility(holding: HeldCoins, start: float, volatility_pct: float, cost_bps: float) -> Traded:
     """The same coins, of which so many are held that the volatility is *volatility_pct* a year, the rest in money.
 
     The size of each day is that target over the volatility of the returns up to the day before (exponentially weighted,

@@ -131,7 +131,7 @@ def _compared(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from quantum_trader.app.runs.comparison import compare
+    from quantum_trader.app.runs.comparison import compare_rows
 
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=Console(stderr=True),
@@ -142,6 +142,6 @@ def _compared(
         def show(what: Any, done: int, total: int) -> None:
             progress.update(task, description=str(what), completed=done, total=total if done else None)
 
-        return compare(
+        return compare_rows(
             observed, enforced, profiles=names, resume_hours=hours, volatility_pct=volatility, jobs=jobs, progress=show,
         )

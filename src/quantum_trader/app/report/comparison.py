@@ -17,7 +17,7 @@ from quantum_trader.app.report.tables import coloured
 from quantum_trader.app.report.text_chart import text_chart
 from quantum_trader.app.report.trade_charts import ChartTrade
 from quantum_trader.app.report.words import words
-from quantum_trader.app.runs.comparison import HOLD, HOLD_SCALED, OBSERVED, RESUMED_HOURS, Comparison, Row
+from quantum_trader.app.runs.comparison import HOLD, HOLD_SCALED, OBSERVED, ComparedRow, Comparison
 from quantum_trader.app.runs.explained import ExplainedTrade, Forecast
 from quantum_trader.domain.clock import NS_PER_SECOND, iso
 from quantum_trader.domain.enums import Side
@@ -53,7 +53,7 @@ AGAINST: Final = (
 def comparison_document(found: Comparison, settings: dict[str, Any]) -> dict[str, Any]:
     """The whole comparison as plain values, the same for the same bars and settings; None: not known."""
     recording, trade = found.recording, found.explained.trade
-    content = {
+    content: dict[str, Any] = {
         "kind": "quantum-trader comparison",
         "schema": SCHEMA,
         "data": {
@@ -87,20 +87,19 @@ def comparison_document(found: Comparison, settings: dict[str, Any]) -> dict[str
     }
     content["sentence"] = difference_sentence(content["differences"])
     content["flat"] = flat_sentences(found)
-    plain: dict[str, Any] = finite(content)
-    return plain
+    return {key: without_nan(value) for key, value in content.items()}
 
 
-def finite(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
     """*value* with None in the place of numbers that are not finite."""
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: finite(one) for key, one in value.items()}
-    return [finite(one) for one in value] if isinstance(value, (list, tuple)) else value
+        return {key: without_nan(one) for key, one in value.items()}
+    return [without_nan(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
-def _plain_row(row: Row) -> dict[str, Any]:
+def _plain_row(row: ComparedRow) -> dict[str, Any]:
     stop = None
     if row.stop is not None:
         stop = {"at": iso(row.stop.at_ns), "cause": row.stop.cause}
@@ -159,7 +158,9 @@ def chart_trade(one: ExplainedTrade) -> ChartTrade:
 def rule_words(hours: float) -> str:
     """What happens after an EMERGENCY of the governor, for all rows that trade."""
     if hours > 0.0:
-        return f"An EMERGENCY of the safety governor is resumed after {hours:g} hours, each time; nothing stops holding."
+        return (
+            f"An EMERGENCY of the safety governor is resumed after {hours:g} hours, each time; nothing stops holding."
+        )
     return (
         "An EMERGENCY of the safety governor stops a row until a person resumes it, and here nobody does, as live; "
         "nothing stops holding."
@@ -170,8 +171,8 @@ def scaled_words(found: Comparison) -> str:
     """How buying and holding at equal volatility is scaled."""
     whose = "as asked" if found.stated_target else "what the models observed realised"
     return (
-        f"Equal volatility: the same coins, each day so much of them that past returns promise {found.scaled_to_pct:.1f} "
-        f"% a year ({whose}), all of the money at most."
+        f"Equal volatility: the same coins, each day so much of them that past returns promise "
+        f"{found.scaled_to_pct:.1f} % a year ({whose}), all of the money at most."
     )
 
 
@@ -304,12 +305,13 @@ def stop_sentences(content: dict[str, Any]) -> list[str]:
             continue
         after = row["resumed_after_a_day"]
         beside = (
-            f" Resumed after a day each time: {fmt.percent(after['return_pct'], 1)}, Sharpe {fmt.ratio(after['sharpe'])}"
-            f", drawdown {fmt.percent(after['max_drawdown_pct'], 1)}, {fmt.count(after['trades'])} trades."
+            f" Resumed after a day each time: {fmt.percent(after['return_pct'], 1)}, Sharpe "
+            f"{fmt.ratio(after['sharpe'])}, drawdown {fmt.percent(after['max_drawdown_pct'], 1)}, {fmt.count(after['trades'])} trades."
             if after is not None else ""
         )
         said.append(
-            f"{row['name']}: stopped on {row['stopped']['at'][:10]} ({row['stopped']['cause']}) and not resumed.{beside}"
+            f"{row['name']}: stopped on {row['stopped']['at'][:10]} ({row['stopped']['cause']}) and not "
+            f"resumed.{beside}"
         )
     return said
 

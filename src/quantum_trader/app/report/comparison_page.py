@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any, Final
 
@@ -60,22 +61,23 @@ def _cards(content: dict[str, Any]) -> str:
     ) + "</div>"
 
 
-def _columns(names: tuple[str, ...]) -> list[Column]:
-    """Columns over rows that already are cells."""
-    return [(name, _cell(place), name in _SIGNED) for place, name in enumerate(names)]
+def _cells_table(names: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """A table of *rows* that already are cells, below the headings *names*."""
+    columns: list[Column] = [(name, _cell_of(name), name in _SIGNED) for name in names]
+    return html_table([dict(zip(names, row, strict=True)) for row in rows], columns)
 
 
-def _cell(place: int) -> Any:
-    return lambda cells: cells[place]
+def _cell_of(name: str) -> Callable[[dict[str, Any]], str]:
+    return lambda row: str(row[name])
 
 
 def _results(content: dict[str, Any]) -> str:
-    rows: Any = content["rows"]
+    rows = content["rows"]
     said = "".join(f"<p>{escape(line)}</p>" for line in [*stop_sentences(content), *content["flat"]])
     return section(
-        "What the differences are", html_table([result_cells(row) for row in rows], _columns(RESULT_COLUMNS)), said,
+        "What the differences are", _cells_table(RESULT_COLUMNS, [result_cells(row) for row in rows]), said,
         "<h2>How they traded</h2>",
-        html_table([activity_cells(row) for row in rows], _columns(ACTIVITY_COLUMNS)),
+        _cells_table(ACTIVITY_COLUMNS, [activity_cells(row) for row in rows]),
         "<p>Costs and funding in percent of the mean equity a year. * stopped by the safety governor.</p>",
         note=content["sentence"],
     )
@@ -110,7 +112,7 @@ def _differences(content: dict[str, Any]) -> str:
     ]
     names = ("Sharpe ratio of", "difference", "95 %", "probability above 0", "verdict")
     return section(
-        "Differences on the same days", html_table(rows, _columns(names)),
+        "Differences on the same days", _cells_table(names, rows),
         note="A paired test of daily returns that allows for their correlation, skew and memory.",
     )
 
@@ -131,7 +133,7 @@ def _newest(content: dict[str, Any]) -> str:
     if not content["newest"]:
         return ""
     cells = [newest_cells(one) for one in content["newest"]]
-    return section("What the models say at the last bar", html_table(cells, _columns(NEWEST_COLUMNS)))
+    return section("What the models say at the last bar", _cells_table(NEWEST_COLUMNS, cells))
 
 
 def _statement(content: dict[str, Any]) -> str:

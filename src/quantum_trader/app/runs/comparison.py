@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-import numpy as np
 
 from quantum_trader.app.runs.explained import Explained, explain
 from quantum_trader.app.settings import RunSettings
@@ -20,6 +19,7 @@ from quantum_trader.lab.comparison import (
     Traded,
     daily_returns_of,
     figures_of,
+    grown_from,
     held_at_volatility,
     held_whole,
     holding_of,
@@ -48,7 +48,7 @@ RESUMED_HOURS: Final = 24.0  # of the result beside a stopped row
 Progress = Callable[[str, int, int], None]  # what is being done, how much of how much
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class ComparedRow(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One row of the comparison."""
 
     key: str  # HOLD, HOLD_SCALED, OBSERVED or a profile's name
@@ -59,7 +59,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     resumed: Figures | None = None  # of a stopped row: had a person resumed it after RESUMED_HOURS each time
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
+class RowDifference(msgspec.Struct, frozen=True, kw_only=True):
     """A row's Sharpe ratio less another's, by a paired test on the same days; None: one of them did not move."""
 
     first: str
@@ -73,8 +73,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     recording: Recording
     models: str  # names; empty: the intraday ensemble
     resume_hours: float  # rule for an EMERGENCY; 0: nobody resumes it
-    rows: tuple[Row, ...]
-    differences: tuple[Difference, ...]
+    rows: tuple[ComparedRow, ...]
+    differences: tuple[RowDifference, ...]
     scaled_to_pct: float  # volatility a year of buying and holding at equal volatility
     stated_target: bool  # whether that was asked for; else it is what the observed row realised
     holding_funding_pct: float  # a year, that longs of perpetuals would have received on the whole money
@@ -91,7 +91,7 @@ class _Run(msgspec.Struct, frozen=True):
     setting: Setting
 
 
-def compare(
+def compare_rows(
     observed: RunSettings, enforced: RunSettings, *, profiles: Sequence[str] = PROFILES, resume_hours: float = 0.0,
     volatility_pct: float | None = None, jobs: int = 1, progress: Progress | None = None,
 ) -> Comparison:
@@ -144,7 +144,7 @@ def compare(
     return Comparison(
         recording=recording, models=market.models, resume_hours=resume_hours, rows=tuple(every.values()),
         differences=tuple(
-            Difference(first=first, second=second, found=sharpe_difference(every[first].daily, every[second].daily))
+            RowDifference(first=first, second=second, found=sharpe_difference(every[first].daily, every[second].daily))
             for first, second in pairs
         ),
         scaled_to_pct=wanted, stated_target=volatility_pct is not None,
@@ -183,10 +183,10 @@ def _trade(run: _Run, targets: Targets | None) -> tuple[Traded, Desk, Outcome]:
     return traded_of(run.market, desk, outcome, targets), desk, outcome
 
 
-def _row(key: str, traded: Traded, resumed: Figures | None = None) -> Row:
+def _row(key: str, traded: Traded, resumed: Figures | None = None) -> ComparedRow:
     daily = daily_returns_of(traded)
-    return Row(
-        key=key, figures=figures_of(traded), daily=daily, equity=traded.start_equity * np.cumprod(1.0 + daily),
+    return ComparedRow(
+        key=key, figures=figures_of(traded), daily=daily, equity=grown_from(traded.start_equity, daily),
         stop=traded.stop, resumed=resumed,
     )
 
