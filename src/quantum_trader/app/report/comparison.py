@@ -304,11 +304,13 @@ def stop_sentences(content: dict[str, Any]) -> list[str]:
         if row["stopped"] is None:
             continue
         after = row["resumed_after_a_day"]
-        beside = (
-            f" Resumed after a day each time: {fmt.percent(after['return_pct'], 1)}, Sharpe "
-            f"{fmt.ratio(after['sharpe'])}, drawdown {fmt.percent(after['max_drawdown_pct'], 1)}, {fmt.count(after['trades'])} trades."
-            if after is not None else ""
-        )
+        beside = ""
+        if after is not None:
+            beside = (
+                f" Resumed after a day each time: {fmt.percent(after['return_pct'], 1)}, Sharpe "
+                f"{fmt.ratio(after['sharpe'])}, drawdown {fmt.percent(after['max_drawdown_pct'], 1)}, "
+                f"{fmt.count(after['trades'])} trades."
+            )
         said.append(
             f"{row['name']}: stopped on {row['stopped']['at'][:10]} ({row['stopped']['cause']}) and not "
             f"resumed.{beside}"
