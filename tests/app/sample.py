@@ -64,8 +64,9 @@ def facts(days: int = 400, trades: int = 300, *, with_policy: bool = True, seed:
         drawdown=DrawdownFacts(depth=-0.061, peak_ns=int(ts[3]), trough_ns=int(ts[5])),
         hold_drawdown=DrawdownFacts(depth=-0.5, peak_ns=int(ts[2]), trough_ns=int(ts[9])),
         policy_state=state if with_policy else np.full(hours, -1, dtype=np.int8),
+        gross=0.5 * equity, held=np.ones(hours),
         trades=[trade(i, float(r)) for i, r in enumerate(rng.normal(0.05, 1.3, trades))],
-        costs=CostFacts(fees=812.4, funding=-61.2, slippage=433.0), signals=2400, intents=trades,
+        costs=CostFacts(fees=812.4, funding=-61.2, slippage=433.0, turnover=1_624_800.0), signals=2400, intents=trades,
         refusals={"CONFIDENCE": 1500, "POSITION_LIMIT": 310, "COST": 240, "DAILY_LOSS": 50},
         shadows=ShadowFacts(
             r=rng.normal(-0.05, 1.0, shadow_count), blocked=rng.random(shadow_count) < 0.4,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quantum_trader.app.cli.options import model_flags, policy_flags
-from quantum_trader.app.runs.comparison import HOLD, HOLD_SCALED, OBSERVED, Comparison
+from quantum_trader.app.runs.comparison import HOLD, HOLD_SCALED, OBSERVED, Comparison, compare_rows
 from quantum_trader.app.runs.replay import memory_run
 from quantum_trader.app.settings import RunSettings, load_settings
 from quantum_trader.lab.comparison import HeldCoins, Traded, figures_of, held_at_volatility, under_water

@@ -68,6 +68,7 @@ class Tally:
         self.policy_moments_blocked = 0
         self.policy_moments_reduced = 0
         self.slippage_paid = 0.0
+        self.turnover = 0.0  # notional of all fills, USDT
         self.trades: list[ClosedTrade] = []
         self.halts: list[HaltEntry] = []
         self.shadows = ShadowTally()

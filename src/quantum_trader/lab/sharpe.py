@@ -151,6 +151,22 @@ def sharpe_interval(shape: Moments, effective: float, alpha: float = 0.05) -> tu
     return shape.sharpe - reach, shape.sharpe + reach
 
 
+def mean_interval(values: npt.NDArray[np.float64], alpha: float = 0.05) -> tuple[float, float] | None:
+    """Bounds of the true mean behind *values* (n,), one a day, which may remember: the method of the Sharpe ratio's.
+
+    None where they do not vary, or below ten that count as independent. Raises InputError for one that is not finite.
+    """
+    shape = moments(values)
+    if shape.deviation == 0.0:
+        return None
+    effective = _independent(np.asarray(values) - shape.mean)
+    if min(effective, shape.count) < MIN_OBSERVATIONS:
+        return None
+    reach = student_t_quantile(1.0 - alpha / 2.0, min(effective, float(shape.count)) - 1.0)
+    error = shape.deviation / math.sqrt(effective - 1.0)
+    return shape.mean - reach * error, shape.mean + reach * error
+
+
 class SharpeDifference(msgspec.Struct, frozen=True, kw_only=True):
     """The Sharpe ratio of one row of returns less that of another on the same days, both annual, with its doubt."""
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from quantum_trader.app.runs.results import Pace, RunFacts, RunOptions, RunResult
     from quantum_trader.app.settings import RunSettings
+    from quantum_trader.lab.edges import Edges
 
 REPORT_JSON: Final = "report.json"
 REPORT_HTML: Final = "report.html"
@@ -134,7 +135,7 @@ def _run(
         _close_journal(state)
     page = report or (state / REPORT_HTML if state is not None else None)
     stats = _stats(settings, result, time.perf_counter() - started, state, options.records, page)
-    content = build_report(result.facts, stats, _ungated(settings))
+    content = build_report(result.facts, stats, _ungated(settings), _edges(settings))
     if state is not None:
         write_result(state / REPORT_JSON, msgspec.json.encode(content))
     for target in {path for path in (page, state / REPORT_HTML if state is not None else None) if path is not None}:
@@ -157,6 +158,23 @@ def _ungated(settings: RunSettings) -> RunFacts | None:
         return None
     typer.echo("Comparing: the same scores with every target traded ...", err=True)
     return memory_run(ungated_settings(settings))[0].facts
+
+
+def _edges(settings: RunSettings) -> Edges | None:
+    """The forecasts of the run's models over its bars, beside what came; None without models."""
+    from quantum_trader.lab.edges import edges_of
+    from quantum_trader.lab.sweep.market import SweepSettings
+    from quantum_trader.market.recording import open_recording
+    from quantum_trader.models.kept import KeptForecasts
+    from quantum_trader.models.loading import load_models
+
+    loaded = load_models(settings.models)
+    if not loaded:
+        return None
+    recording = open_recording(**settings.recording_arguments())
+    engine = msgspec.structs.replace(settings.engine_settings(), ungated=False)
+    fixed = SweepSettings(engine=engine, venue=msgspec.structs.replace(settings.paper_settings(), participation=None))
+    return edges_of(recording, fixed, KeptForecasts(recording.symbols, recording.interval_ns, loaded))
 
 
 def _close_journal(state: Path) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quantum_trader.app.report import formats as fmt
+from quantum_trader.app.report.statements import models_statement
 from quantum_trader.app.report.tables import coloured
 from quantum_trader.app.report.text_chart import text_chart
 from quantum_trader.app.report.trade_charts import ChartTrade
@@ -23,28 +24,12 @@ from quantum_trader.domain.clock import NS_PER_SECOND, iso
 from quantum_trader.domain.enums import Side
 from quantum_trader.models.forecast import ENTER_AT
 from quantum_trader.models.loading import INTRADAY
-from quantum_trader.models.trend import TREND_MODELS
 
 SCHEMA: Final = 1
 DRAWN: Final = frozenset(("curves",))  # parts for charts alone
 NAMES: Final = {HOLD: "buy and hold", HOLD_SCALED: "held, equal volatility", OBSERVED: "models observed"}
 _IN_SENTENCE: Final = {HOLD_SCALED: "buy and hold at equal volatility", OBSERVED: "the models observed"}
 
-# What the built-in models did on 2020-2026, six perpetuals, parameters from the literature: docs/concepts-models.md.
-TREND_STATEMENT: Final = (
-    "None of the built-in models has a proven edge after costs. On six Binance perpetuals (BTC ETH XRP LTC ADA BCH) "
-    "the four trend models together had a net Sharpe ratio of 0.72 in 2020 to 2024 and -0.43 in 2025 and 2026, 0.48 in "
-    "all (95 %: -0.3 to 1.3), where buying and holding at equal volatility had 0.63 (-0.1 to 1.4): a difference that "
-    "cannot be told from luck. One losing year in three is to be expected."
-)
-INTRADAY_STATEMENT: Final = (
-    "None of the built-in models has a proven edge after costs. The six intraday models of intraday-demo trade so "
-    "often that costs exceed what they earn: over the bundled two years +9.7 bps a trade before costs of 18.2, and "
-    "-64 % on BTC and ETH perpetuals in 2020 to 2024. They demonstrate the system."
-)
-OWN_STATEMENT: Final = (
-    "What a model earned on past bars proves no edge, least of all where its numbers were chosen on the same bars."
-)
 AGAINST: Final = (
     "Against expectation: trades taken at a confidence below 0.50, where the expected return is below the cost."
 )
@@ -80,7 +65,7 @@ def comparison_document(found: Comparison, settings: dict[str, Any]) -> dict[str
         "flat": [],
         "trade": _plain_trade(trade) if trade is not None else None,
         "newest": [_plain_forecast(one) for one in found.explained.newest],
-        "statement": statement_of(found.models),
+        "statement": models_statement(found.models.split("+") if found.models else ()),
         "notes": notes_of(found),
         "settings": settings,
         "curves": _curves(found),
@@ -188,14 +173,6 @@ def notes_of(found: Comparison) -> list[str]:
         "the symbols' time with a position, below peak that of the days below the highest equity so far.",
         AGAINST,
     ]
-
-
-def statement_of(models: str) -> str:
-    """What is known of *models*, whose names are joined by +; of the intraday ensemble where it is empty."""
-    names = set(models.split("+")) if models else set()
-    if not names:
-        return INTRADAY_STATEMENT
-    return TREND_STATEMENT if names <= set(TREND_MODELS) else OWN_STATEMENT
 
 
 def _pair(first: str, second: str) -> str:

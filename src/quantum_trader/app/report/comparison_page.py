@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ from quantum_trader.app.report.comparison import (
     stop_sentences,
     trade_title,
 )
-from quantum_trader.app.report.html import Column, card, framed, html_table, key_of, page_of, section
+from quantum_trader.app.report.html import card, cells_table, framed, key_of, page_of, section
 from quantum_trader.app.report.trade_charts import ChartTrade, legend, trade_chart
 from quantum_trader.app.runs.comparison import HOLD
 
@@ -61,23 +60,13 @@ def _cards(content: dict[str, Any]) -> str:
     ) + "</div>"
 
 
-def _cells_table(names: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """A table of *rows* that already are cells, below the headings *names*."""
-    columns: list[Column] = [(name, _cell_of(name), name in _SIGNED) for name in names]
-    return html_table([dict(zip(names, row, strict=True)) for row in rows], columns)
-
-
-def _cell_of(name: str) -> Callable[[dict[str, Any]], str]:
-    return lambda row: str(row[name])
-
-
 def _results(content: dict[str, Any]) -> str:
     rows = content["rows"]
     said = "".join(f"<p>{escape(line)}</p>" for line in [*stop_sentences(content), *content["flat"]])
     return section(
-        "What the differences are", _cells_table(RESULT_COLUMNS, [result_cells(row) for row in rows]), said,
+        "What the differences are", cells_table(RESULT_COLUMNS, [result_cells(row) for row in rows], _SIGNED), said,
         "<h2>How they traded</h2>",
-        _cells_table(ACTIVITY_COLUMNS, [activity_cells(row) for row in rows]),
+        cells_table(ACTIVITY_COLUMNS, [activity_cells(row) for row in rows], _SIGNED),
         "<p>Costs and funding in percent of the mean equity a year. * stopped by the safety governor.</p>",
         note=content["sentence"],
     )
@@ -112,7 +101,7 @@ def _differences(content: dict[str, Any]) -> str:
     ]
     names = ("Sharpe ratio of", "difference", "95 %", "probability above 0", "verdict")
     return section(
-        "Differences on the same days", _cells_table(names, rows),
+        "Differences on the same days", cells_table(names, rows),
         note="A paired test of daily returns that allows for their correlation, skew and memory.",
     )
 
@@ -133,7 +122,7 @@ def _newest(content: dict[str, Any]) -> str:
     if not content["newest"]:
         return ""
     cells = [newest_cells(one) for one in content["newest"]]
-    return section("What the models say at the last bar", _cells_table(NEWEST_COLUMNS, cells))
+    return section("What the models say at the last bar", cells_table(NEWEST_COLUMNS, cells))
 
 
 def _statement(content: dict[str, Any]) -> str:

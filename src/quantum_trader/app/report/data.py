@@ -14,13 +14,17 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from quantum_trader.app.report.edges import edges_section
 from quantum_trader.app.report.models import models_section
 from quantum_trader.app.report.no_trades import silence_sentence, why_no_trades
+from quantum_trader.app.report.statements import models_statement
 from quantum_trader.app.report.trade_charts import chart_trades, price_lines
 from quantum_trader.app.runs.results import DrawdownFacts, FloatArray, IntArray, RunFacts, RunStats
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, from_ns, iso
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import ClosedTrade
+from quantum_trader.lab.comparison import FAVOURABLE, Traded, figures_of, grown_from
+from quantum_trader.lab.edges import Edges
 from quantum_trader.lab.sharpe import (
     DAYS_PER_YEAR,
     effective_count,
@@ -34,13 +38,20 @@ from quantum_trader.policy.evidence import look_at, verdict_of
 SCHEMA: Final = 1
 CURVE_POINTS: Final = 1_200
 _MIN_DAYS_FOR_YEARLY: Final = 90.0
+_ACTIVITY: Final = (
+    "turnover_a_year", "held_share", "under_water_share", "longest_under_water_days", "fees_pct_a_year",
+    "slippage_pct_a_year", "funding_pct_a_year", "cost_share", "funding_share", "against_expectation",
+)
 _R_EDGES: Final = tuple(round(-3.0 + 0.25 * i, 2) for i in range(33))  # -3 .. 5 R
 
 
-def build_report(facts: RunFacts, stats: RunStats, ungated: RunFacts | None = None) -> dict[str, Any]:
+def build_report(
+    facts: RunFacts, stats: RunStats, ungated: RunFacts | None = None, edges: Edges | None = None
+) -> dict[str, Any]:
     """The whole report of *facts*; only the part ``run`` differs between two runs of the same settings and data.
 
-    *ungated*: the same run with every target of the models traded, to stand beside it.
+    *ungated*: the same run with every target of the models traded, to stand beside it. *edges*: the forecasts of the
+    run's models.
     """
     return {
         "kind": "quantum-trader run report",
@@ -51,7 +62,10 @@ def build_report(facts: RunFacts, stats: RunStats, ungated: RunFacts | None = No
         "costs": costs(facts),
         "signals": signal_road(facts),
         "no_trades": why_no_trades(facts),
+        "activity": activity(facts),
         "models": models_section(facts, ungated, _side),
+        "edges": edges_section(facts.trades, edges),
+        "statement": models_statement([row.name for row in facts.models.rows] if facts.models is not None else ()),
         "policy": policy_section(facts),
         "tables": tables(facts),
         "halts": [_plain_halt(halt) for halt in facts.halts],
@@ -67,6 +81,33 @@ def build_report(facts: RunFacts, stats: RunStats, ungated: RunFacts | None = No
         "prices": price_lines(traded_prices(facts)),
         "run": msgspec.to_builtins(stats),
     }
+
+
+def activity(facts: RunFacts) -> dict[str, Any]:
+    """How much was traded and held, what that cost, and how long the equity was below its highest value.
+
+    A trade "against expectation" had a confidence below 0.50 that it pays its cost; None without models.
+    """
+    returns = daily_returns(facts.ts_ns, facts.equity)
+    against = None
+    if facts.models is not None:
+        against = sum(trade.confidence < FAVOURABLE for trade in facts.trades)
+    if not returns.size:
+        return {"against_expectation": against}
+    symbols = max(len(facts.data.symbols), 1)
+    figures = figures_of(Traded(
+        equity=grown_from(facts.start_equity, returns), start_equity=facts.start_equity,
+        max_drawdown_pct=facts.drawdown.depth * 100.0, gross=np.zeros(returns.size),
+        held_share=float(np.nanmean(facts.held)) / symbols if np.isfinite(facts.held).any() else math.nan,
+        trades=len(facts.trades), turnover=facts.costs.turnover, fees=facts.costs.fees, slippage=facts.costs.slippage,
+        funding=facts.costs.funding, against_expectation=against,
+    ))
+    plain = msgspec.to_builtins(figures)
+    kept = {key: plain[key] for key in _ACTIVITY}
+    positive = np.isfinite(facts.gross) & (facts.equity > 0.0)
+    exposure = float((facts.gross[positive] / facts.equity[positive]).mean()) * 100.0 if positive.any() else None
+    return {**kept, "held_share": kept["held_share"] if math.isfinite(kept["held_share"]) else None,
+            "exposure_pct": exposure}
 
 
 def _side(facts: RunFacts) -> dict[str, Any]:

@@ -10,6 +10,13 @@ import msgspec
 
 from quantum_trader.app.report import formats as fmt
 from quantum_trader.app.report.charts import Line, bar_rows, both, histogram, time_chart
+from quantum_trader.app.report.edges import (
+    DECISION_COLUMNS,
+    TRADED_COLUMNS,
+    activity_lines,
+    decision_cells,
+    traded_cells,
+)
 from quantum_trader.app.report.style import SCRIPT, STYLE
 from quantum_trader.app.report.trade_charts import legend, trade_sections
 from quantum_trader.app.report.words import words
@@ -46,7 +53,8 @@ Column = tuple[str, Callable[[Row], str], bool]  # heading, cell, whether its si
 def html_report(report: Row) -> str:
     """Render *report* (what ``build_report`` made, or a ``report.json`` read back) as one HTML page."""
     sections = [
-        _header(report), _cards(report), _models(report), _equity(report), _drawdown(report), _price(report),
+        _header(report), _cards(report), _activity(report), _models(report), _edges(report), _equity(report),
+        _drawdown(report), _price(report),
         _policy(report), _evidence(report), signals_section(report), _months(report), trades_on_prices(report),
         results_section(report), _groups(report), _costs(report), halts_section(report), _positions(report),
         _data(report), _settings(report),
@@ -86,6 +94,16 @@ def html_table(rows: Sequence[Row], columns: Sequence[Column], empty: str = "Non
         "<tr>" + "".join(_cell(cell(row), coloured) for _, cell, coloured in columns) + "</tr>" for row in rows
     )
     return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def cells_table(names: Sequence[str], rows: Sequence[Sequence[str]], signed: Sequence[str] = ()) -> str:
+    """A table of *rows* that already are cells, below the headings *names*; the *signed* columns are coloured."""
+    columns: list[Column] = [(name, _cell_of(name), name in signed) for name in names]
+    return html_table([dict(zip(names, row, strict=True)) for row in rows], columns)
+
+
+def _cell_of(name: str) -> Callable[[Row], str]:
+    return lambda row: str(row[name])
 
 
 def _cell(text: str, coloured: bool) -> str:
@@ -218,6 +236,26 @@ def _models(report: Row) -> str:
         ("net USDT, ungated", lambda row: fmt.signed_money(row["net"]), True),
     ), "All of them were made." if traded else "Ungated there was no trade either.")
     return section("Models", models, beside, reasons, note=note)
+
+
+def _activity(report: Row) -> str:
+    """How the run traded; nothing for a *report* of a version without it."""
+    lines = "".join(f"<p>{escape(line)}</p>" for line in activity_lines(report))
+    said = f"<p><b>{escape(report['statement'])}</b></p>" if report.get("statement") else ""
+    return section("How it traded", lines, said) if lines or said else ""
+
+
+def _edges(report: Row) -> str:
+    """Expected against realised edges; nothing where no forecasts are known."""
+    found = report.get("edges")
+    if not found or not found["by_model"]:
+        return ""
+    return section(
+        "Edges: expected against realised",
+        cells_table(DECISION_COLUMNS, decision_cells([*found["by_model"], *found["by_symbol"]])),
+        cells_table(TRADED_COLUMNS, traded_cells([*found["trades_by_source"], *found["trades_by_symbol"]])),
+        note=found["statement"],
+    )
 
 
 def _drawdown(report: Row) -> str:

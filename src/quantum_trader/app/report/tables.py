@@ -12,6 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from quantum_trader.app.report import formats as fmt
+from quantum_trader.app.report.edges import (
+    DECISION_COLUMNS,
+    TRADED_COLUMNS,
+    activity_lines,
+    decision_cells,
+    traded_cells,
+)
 from quantum_trader.app.report.html import INTERVAL_NOTE, NO_SHADOWS, Row, worth_of_blocking
 from quantum_trader.app.report.models import models_view
 
@@ -27,8 +34,10 @@ def print_report(report: Row, console: Console) -> None:
 def report_view(report: Row) -> RenderableType:
     """The whole report, the most important part first."""
     return Group(
-        _headline(report), _result(report), *models_view(report), _trade_groups(report), _refusals(report),
-        *_policy(report), *_rest(report),
+        _headline(report), _result(report), *(Text(f"\n{line}") for line in activity_lines(report)),
+        *([Text(f"\n{report['statement']}", style="bold")] if report.get("statement") else []),
+        *models_view(report), *_edges(report), _trade_groups(report), _refusals(report), *_policy(report),
+        *_rest(report),
     )
 
 
@@ -104,6 +113,19 @@ def _span(summary: Row) -> str:
     if summary["drawdown_from"] is None:
         return "equity was never below its start"
     return f"peak {fmt.day(summary['drawdown_from'])}, trough {fmt.day(summary['drawdown_to'])}"
+
+
+def _edges(report: Row) -> list[RenderableType]:
+    """Expected against realised edges; nothing where no forecasts are known."""
+    found = report.get("edges")
+    if not found or not found["by_model"]:
+        return []
+    traded = [*found["trades_by_source"], *found["trades_by_symbol"]]
+    return [
+        _table("Edges: expected against realised", DECISION_COLUMNS,
+               decision_cells([*found["by_model"], *found["by_symbol"]])),
+        _table("", TRADED_COLUMNS, traded_cells(traded)), Text(f"\n{found['statement']}", style="dim"),
+    ]
 
 
 def _trade_groups(report: Row) -> RenderableType:

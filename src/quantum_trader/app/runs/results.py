@@ -202,6 +202,7 @@ class CostFacts(msgspec.Struct, frozen=True, kw_only=True):
     fees: float  # positive is paid
     funding: float  # positive is received
     slippage: float  # spread and slippage against the reference price; positive is paid
+    turnover: float = 0.0  # notional bought and sold
 
 
 class DrawdownFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -229,6 +230,8 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     drawdown: DrawdownFacts
     hold_drawdown: DrawdownFacts  # of the symbols bought in equal parts and held
     policy_state: npt.NDArray[np.int8]  # (N,) RISK_* codes, -1 without a policy
+    gross: FloatArray  # (N,) notional of all positions; NaN where it was not sampled
+    held: FloatArray  # (N,) open positions; NaN likewise
     trades: list[ClosedTrade]
     costs: CostFacts
     signals: int

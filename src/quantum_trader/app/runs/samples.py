@@ -8,6 +8,7 @@ import numpy as np
 
 from quantum_trader.app.runs.results import DrawdownFacts, FloatArray, IntArray
 from quantum_trader.domain.enums import GOVERNOR_CODES
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.policy import layout as pol
 from quantum_trader.signals import columns as col
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from quantum_trader.market.recording import Recording
 
 _ARRAYS: Final = {
-    "ts_ns": np.int64, "equity": np.float64, "lows": np.float64, "policy_state": np.int8, "closes": np.float64
+    "ts_ns": np.int64, "equity": np.float64, "lows": np.float64, "policy_state": np.int8, "closes": np.float64,
+    "gross": np.float64, "held": np.float64,
 }
 _CLOSE: Final = 3  # column of a bar
 
@@ -54,7 +56,10 @@ class Drawdown:
 
 
 class Samples:
-    """Equity, closes and the policy's state, once an hour of market time; the drawdown at every bar."""
+    """Equity, closes, positions and the policy's state, once an hour of market time; the drawdown at every bar.
+
+    What was not sampled yet when an older version saved a state is NaN.
+    """
 
     def __init__(self, symbols: int, start_equity: float) -> None:
         self.ts_ns: list[int] = []
@@ -62,6 +67,8 @@ class Samples:
         self.lows: list[float] = []
         self.policy_state: list[int] = []
         self.closes: list[list[float]] = []
+        self.gross: list[float] = []
+        self.held: list[float] = []
         self.drawdown = Drawdown(start_equity)
         self._low = 0.0  # the deepest drawdown since the last sample
         self._symbols = symbols
@@ -79,6 +86,9 @@ class Samples:
         self.lows.append(min(self._low, self.drawdown.now))
         self._low = 0.0
         self.closes.append(engine.market.kernel.out[:, col.CLOSE].tolist())
+        held, marks = engine.account.books.positions.values(), engine.market.kernel.out[:, col.CLOSE]
+        self.gross.append(ordered_sum(one.qty * float(marks[one.index]) for one in held))
+        self.held.append(len(held))
         enabled = engine.settings.policy_enabled
         self.policy_state.append(int(engine.policy.slots.out[0, pol.OUT_RISK_PROFILE]) if enabled else -1)
         engine.records.tally.governor[GOVERNOR_CODES[int(engine.account.governor[0])].value] += 1
@@ -92,7 +102,7 @@ class Samples:
             self.take(engine, open_ns)
 
     def arrays(self) -> dict[str, Any]:
-        """Everything sampled: ts_ns, equity, lows, policy_state (N,) and closes (N, S)."""
+        """Everything sampled: ts_ns, equity, lows, policy_state, gross, held (N,) and closes (N, S)."""
         made = {name: np.array(getattr(self, name), dtype=kind) for name, kind in _ARRAYS.items()}
         return {**made, "closes": made["closes"].reshape(len(self.ts_ns), self._symbols)}
 
@@ -103,7 +113,7 @@ class Samples:
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state`."""
         for name in _ARRAYS:
-            setattr(self, name, state[name].tolist())
+            setattr(self, name, state[name].tolist() if name in state else [np.nan] * len(state["ts_ns"]))
         self.drawdown.load_state(state["drawdown"])
         self._low = state["low"]
 
