@@ -28,7 +28,7 @@ test-node: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/clients/test_npm_ccxt.py
 
 # Everything: the long ones too, and many more examples of every property; then the quick ones on the other Pythons.
-test-all: check pythons
+test-all: check pythons build/quantstats
 	$(BIN)/python -m pytest -n $(JOBS) --hypothesis-profile=thorough
 	@for version in $(OTHERS); do \
 	    test -x build/python$$version/bin/python || continue; \
@@ -78,6 +78,12 @@ $(VENV)/.core: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.core
 	$(PIP) install --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+# QuantStats in an environment of its own, for the test that compares figures with it.
+build/quantstats: tests/quantstats.txt
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip --disable-pip-version-check --quiet install --requirement $<
 	touch $@
 
 # backtesting.py in an environment of its own, for `make bench ONLY=models`.

@@ -99,7 +99,8 @@ def _at(equity: float) -> Any:
     out = np.full((1, 64), 100.0)
     tally = SimpleNamespace(governor={"NORMAL": 0}, regimes={"": 0})
     return SimpleNamespace(
-        account=SimpleNamespace(equity=equity, governor=[0]), settings=SimpleNamespace(policy_enabled=False),
+        account=SimpleNamespace(equity=equity, governor=[0], books=SimpleNamespace(positions={})),
+        settings=SimpleNamespace(policy_enabled=False),
         market=SimpleNamespace(kernel=SimpleNamespace(out=out), regime_name=lambda index: ""),
         records=SimpleNamespace(tally=tally),
     )
