@@ -264,8 +264,7 @@ class Engine:
 
     def _on_fill(self, fill: Fill) -> list[Command]:
         self.records.record("order.filled", "", fill.ts_ns, fill)
-        self.records.tally.slippage_paid += fill.slippage
-        self.records.tally.turnover += fill.qty * fill.price
+        self.records.tally.fills.add(fill)
         if fill.fee_asset:
             self.money.on_fee_in_coin(fill)
         ticket = self.gateway.on_fill(fill)

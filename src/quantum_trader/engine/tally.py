@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.domain.trading import ClosedTrade
+from quantum_trader.domain.trading import ClosedTrade, Fill
 
 _FEED: Final = 12
 _MOST_REFUSED: Final = 20_000
@@ -53,6 +53,18 @@ class ShadowTally:
             self.allowed_sum += r
 
 
+class FillTotals(msgspec.Struct, kw_only=True):
+    """Sums over all fills, USDT."""
+
+    slippage_paid: float = 0.0  # spread and slippage inside the prices
+    turnover: float = 0.0  # notional
+
+    def add(self, fill: Fill) -> None:
+        """Count one more fill."""
+        self.slippage_paid += fill.slippage
+        self.turnover += fill.qty * fill.price
+
+
 class Tally:
     """Counts of a run, and the lists that its report is made from."""
 
@@ -67,8 +79,7 @@ class Tally:
         self.policy_changes = 0
         self.policy_moments_blocked = 0
         self.policy_moments_reduced = 0
-        self.slippage_paid = 0.0
-        self.turnover = 0.0  # notional of all fills, USDT
+        self.fills = FillTotals()
         self.trades: list[ClosedTrade] = []
         self.halts: list[HaltEntry] = []
         self.shadows = ShadowTally()
@@ -98,7 +109,8 @@ class Tally:
     def state(self) -> dict[str, Any]:
         """Everything, as plain values."""
         plain = dict(vars(self))
-        shadows = plain.pop("shadows")
+        shadows, fills = plain.pop("shadows"), plain.pop("fills")
+        plain.update(msgspec.structs.asdict(fills))
         plain.update({f"shadow_{key}": getattr(shadows, key) for key in ShadowTally.__slots__})
         for key in ("refusals", "rules", "regimes", "governor", "topics"):
             plain[key] = dict(plain[key])
@@ -112,6 +124,8 @@ class Tally:
         for key, value in state.items():
             if key.startswith("shadow_"):
                 setattr(self.shadows, key.removeprefix("shadow_"), value)
+            elif key in FillTotals.__struct_fields__:
+                setattr(self.fills, key, value)
             else:
                 setattr(self, key, value)
         for key in ("refusals", "rules", "regimes", "governor", "topics"):

@@ -500,7 +500,7 @@ def facts_of(session: Run) -> RunFacts:
         hold_drawdown=hold_drawdown(recording, samples["ts_ns"], samples["closes"]), trades=tally.trades,
         costs=CostFacts(
             fees=engine.account.books.fees_paid, funding=engine.account.books.funding_received,
-            slippage=tally.slippage_paid, turnover=tally.turnover,
+            slippage=tally.fills.slippage_paid, turnover=tally.fills.turnover,
         ),
         signals=tally.signals, intents=tally.intents, refusals=dict(tally.refusals),
         shadows=_shadow_facts(engine),
