@@ -87,7 +87,7 @@ def test_a_stopped_row_shows_its_date_and_what_it_did_if_resumed() -> None:
     flat = " ".join(result.stdout.split())
     assert "models observed: stopped on 2018-0" in flat
     assert "Resumed after a day each time:" in flat
-    assert "cost" in flat
+    assert "SAFE: flat. Signals refused: confidence below the threshold" in flat
     assert "-64 % on BTC and ETH perpetuals" in flat
     resumed = told("--model", "intraday-demo", "--resume", "24")
     assert all(row["stopped"] is None for row in resumed["rows"])

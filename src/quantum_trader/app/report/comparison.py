@@ -26,6 +26,7 @@ from quantum_trader.models.forecast import ENTER_AT
 from quantum_trader.models.loading import INTRADAY
 
 SCHEMA: Final = 1
+_MOST_REASONS: Final = 3
 DRAWN: Final = frozenset(("curves",))  # parts for charts alone
 NAMES: Final = {HOLD: "buy and hold", HOLD_SCALED: "held, equal volatility", OBSERVED: "models observed"}
 _IN_SENTENCE: Final = {HOLD_SCALED: "buy and hold at equal volatility", OBSERVED: "the models observed"}
@@ -90,6 +91,7 @@ def _plain_row(row: ComparedRow) -> dict[str, Any]:
         stop = {"at": iso(row.stop.at_ns), "cause": row.stop.cause}
     return {
         "key": row.key, "name": name_of(row.key), **msgspec.to_builtins(row.figures), "stopped": stop,
+        "decisions": row.decisions,
         "resumed_after_a_day": msgspec.to_builtins(row.resumed) if row.resumed is not None else None,
     }
 
@@ -220,7 +222,7 @@ def flat_sentences(found: Comparison) -> list[str]:
         if row.key in (HOLD, HOLD_SCALED) or row.figures.trades or row.figures.held_share > 0.0:
             continue
         if best is None:
-            said.append(f"{name_of(row.key)}: flat, no trade was asked for.")
+            said.append(f"{name_of(row.key)}: flat. {_refusals(row)}")
         elif best.expected_bps <= best.cost_bps:
             said.append(
                 f"{name_of(row.key)}: no trade pays its cost: flat ({forecast_words(best)} for {best.symbol} "
@@ -229,9 +231,19 @@ def flat_sentences(found: Comparison) -> list[str]:
         else:
             said.append(
                 f"{name_of(row.key)}: flat; no forecast was let in. The most confident one: {best.symbol} {best.side} "
-                f"on {iso(best.ts_ns)[:10]}, {forecast_words(best)}, confidence {best.confidence:.2f}."
+                f"on {iso(best.ts_ns)[:10]}, {forecast_words(best)}, confidence {best.confidence:.2f}. {_refusals(row)}"
             )
     return said
+
+
+def _refusals(row: ComparedRow) -> str:
+    """Why the signals of a row that never traded were refused, the commonest reasons."""
+    if not row.decisions:
+        return "There was no signal."
+    reasons = ", ".join(
+        f"{words(reason)} {fmt.count(count)}" for reason, count in list(row.decisions.items())[:_MOST_REASONS]
+    )
+    return f"Signals refused: {reasons}."
 
 
 def trade_lines(one: ExplainedTrade) -> list[str]:

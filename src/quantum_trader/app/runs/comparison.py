@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from quantum_trader.app.runs.explained import Explained, explain
 from quantum_trader.app.settings import RunSettings
@@ -29,7 +30,7 @@ from quantum_trader.lab.sharpe import SharpeDifference, sharpe_difference
 from quantum_trader.lab.sweep.grid import Setting, settings_of
 from quantum_trader.lab.sweep.layout import Desk, Outcome, Targets
 from quantum_trader.lab.sweep.market import SweepMarket, SweepSettings, levels_of, prepare, with_settings
-from quantum_trader.lab.sweep.sweep import run_one
+from quantum_trader.lab.sweep.sweep import decision_name, run_one
 from quantum_trader.lab.sweep.targets import targets_of
 from quantum_trader.market.arrays import Floats
 from quantum_trader.market.costs import BPS
@@ -56,6 +57,7 @@ class ComparedRow(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     daily: Floats  # (D,) returns, fractions
     equity: Floats  # (D,) at the end of each day
     stop: Stop | None = None
+    decisions: dict[str, int] = {}  # what became of the signals: TRADED, or the reason of a refusal -> count
     resumed: Figures | None = None  # of a stopped row: had a person resumed it after RESUMED_HOURS each time
 
 
@@ -128,7 +130,8 @@ def compare_rows(
         strict=True,
     ))
     rows = {
-        run.key: _row(run.key, traded, resumed.get(run.key)) for run, (traded, _, _) in zip(runs, left, strict=True)
+        run.key: _row(run.key, traded, resumed.get(run.key), decisions_of(outcome))
+        for run, (traded, _, outcome) in zip(runs, left, strict=True)
     }
     start = observed.account.start_equity
     holding = holding_of(recording, market)
@@ -183,10 +186,19 @@ def _trade(run: _Run, targets: Targets | None) -> tuple[Traded, Desk, Outcome]:
     return traded_of(run.market, desk, outcome, targets), desk, outcome
 
 
-def _row(key: str, traded: Traded, resumed: Figures | None = None) -> ComparedRow:
+def decisions_of(outcome: Outcome) -> dict[str, int]:
+    """What became of the signals of one account, the most frequent first."""
+    codes, counts = np.unique(outcome.decision, return_counts=True)
+    found = {decision_name(int(code)) or "TRADED": int(count) for code, count in zip(codes, counts, strict=True)}
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _row(
+    key: str, traded: Traded, resumed: Figures | None = None, decisions: dict[str, int] | None = None
+) -> ComparedRow:
     daily = daily_returns_of(traded)
     return ComparedRow(
         key=key, figures=figures_of(traded), daily=daily, equity=grown_from(traded.start_equity, daily),
-        stop=traded.stop, resumed=resumed,
+        stop=traded.stop, resumed=resumed, decisions=decisions or {},
     )
 
