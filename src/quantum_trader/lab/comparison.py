@@ -144,16 +144,11 @@ def traded_of(market: SweepMarket, desk: Desk, outcome: Outcome, targets: Target
     count = int(desk.counts[counter.TRADES])
     whole, figures = outcome.trade_whole[:count], outcome.trade[:count]
     held = _positions(market, desk, whole, figures)
-    fee_rate = market.fee_bps / BPS
-    closed = whole[:, trade_whole.SYMBOL]
-    turnover = float((figures[:, trade.FEES] / fee_rate[closed]).sum()) if count else 0.0
-    still_open = desk.symbols[:, position.STATE] == STATE_HELD
-    turnover += float((desk.symbols[still_open, position.FEES] / fee_rate[still_open]).sum())
     return Traded(
         equity=outcome.equity, start_equity=market.settings.engine.start_equity,
         max_drawdown_pct=float(desk.money[money.DRAWDOWN]) * 100.0, gross=_gross(market, outcome, held),
-        held_share=_held_share(market, held), trades=count, turnover=turnover, fees=float(desk.money[money.FEES]),
-        slippage=_slippage(market, whole, figures, held), funding=float(desk.money[money.FUNDING]),
+        held_share=_held_share(market, held), trades=count, turnover=float(held.traded.sum()), fees=float(desk.money[money.FEES]),
+        slippage=_slippage(market, held), funding=float(desk.money[money.FUNDING]),
         against_expectation=_against(market, held, targets), stop=stop_of(desk),
     )
 
@@ -176,18 +171,20 @@ class _Positions(msgspec.Struct, frozen=True):
     entry_ns: Ints
     exit_ns: Ints  # after the last bar for a position still open
     qty: Floats
-    entry: Floats
+    traded: Floats  # notional bought and sold so far
 
 
 def _positions(market: SweepMarket, desk: Desk, whole: Any, figures: Any) -> _Positions:
     open_ = np.flatnonzero(desk.symbols[:, position.STATE] == STATE_HELD)
     after = int(market.tape.ts_ns[-1]) + market.rules.interval_ns + 1
+    symbol = np.concatenate([whole[:, trade_whole.SYMBOL], open_])
+    fees = np.concatenate([figures[:, trade.FEES], desk.symbols[open_, position.FEES]])
     return _Positions(
-        symbol=np.concatenate([whole[:, trade_whole.SYMBOL], open_]),
+        symbol=symbol,
         entry_ns=np.concatenate([whole[:, trade_whole.ENTRY_NS], desk.stamps[open_, stamp.ENTRY_NS]]),
         exit_ns=np.concatenate([whole[:, trade_whole.EXIT_NS], np.full(len(open_), after)]),
         qty=np.concatenate([figures[:, trade.QTY], desk.symbols[open_, position.QTY]]),
-        entry=np.concatenate([figures[:, trade.ENTRY], desk.symbols[open_, position.ENTRY]]),
+        traded=fees / market.fee_bps[symbol] * BPS,
     )
 
 
@@ -217,15 +214,13 @@ def _held_share(market: SweepMarket, held: _Positions) -> float:
     return float(time / (span * len(market.symbols)))
 
 
-def _slippage(market: SweepMarket, whole: Any, figures: Any, held: _Positions) -> float:
-    """Spread and slippage of all entries and exits, by the cost of a fill in the bar of each."""
-    closed, total = len(whole), 0.0
-    for row in range(len(held.symbol)):
-        symbol, qty = int(held.symbol[row]), float(held.qty[row])
-        total += qty * float(held.entry[row]) * _fill_cost(market, symbol, int(held.entry_ns[row])) / BPS
-        if row < closed:
-            exit_value = qty * float(figures[row, trade.EXIT])
-            total += exit_value * _fill_cost(market, symbol, int(held.exit_ns[row])) / BPS
+def _slippage(market: SweepMarket, held: _Positions) -> float:
+    """Spread and slippage of all that was bought and sold, by the cost of a fill in the bars of entry and exit."""
+    total = 0.0
+    for row, symbol in enumerate(held.symbol.tolist()):
+        entry, exit_ = (_fill_cost(market, symbol, int(moment[row])) for moment in (held.entry_ns, held.exit_ns))
+        closed = int(held.exit_ns[row]) <= int(market.tape.ts_ns[-1]) + market.rules.interval_ns
+        total += float(held.traded[row]) * (0.5 * (entry + exit_) if closed else entry) / BPS
     return total
 
 
