@@ -147,7 +147,8 @@ def traded_of(market: SweepMarket, desk: Desk, outcome: Outcome, targets: Target
     return Traded(
         equity=outcome.equity, start_equity=market.settings.engine.start_equity,
         max_drawdown_pct=float(desk.money[money.DRAWDOWN]) * 100.0, gross=_gross(market, outcome, held),
-        held_share=_held_share(market, held), trades=count, turnover=float(held.traded.sum()), fees=float(desk.money[money.FEES]),
+        held_share=_held_share(market, held), trades=count, turnover=float(held.traded.sum()),
+        fees=float(desk.money[money.FEES]),
         slippage=_slippage(market, held), funding=float(desk.money[money.FUNDING]),
         against_expectation=_against(market, held, targets), stop=stop_of(desk),
     )
