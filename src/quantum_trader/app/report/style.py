@@ -138,6 +138,7 @@ main{padding:16px 10px 40px}section{padding:14px 12px;border-radius:8px}h1{font-
 .chart.wide{display:none}.chart.narrow{display:block}
 .tip{white-space:normal;max-width:75%}td.text{min-width:9em}
 th:first-child,td:first-child{position:sticky;left:0;background:var(--card);white-space:normal;min-width:6.5em}
+td.text:first-child{min-width:9em;overflow-wrap:normal}
 }
 @media print{section,.card{break-inside:avoid}}
 """
