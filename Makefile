@@ -9,19 +9,18 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 JOBS   ?= 2
 VENUE  ?= paper
-MODEL  ?=
-MODELS := $(if $(MODEL),--model $(MODEL))
+MODEL  ?= trend
 
 .PHONY: run test test-node test-all pythons bench check docs clean
 
 # Replay the bundled recording (BTC ETH EOS LTC XRP, two years) under the policy in OBSERVE, report, and compare with holding
 # and with each profile enforced. It leaves its state and journal in build/last-run, where the next `make run` starts anew, and
-# the comparison in build/compare.html. `make run MODEL=trend` takes the signals of other models, `make run VENUE=local` sends
-# the orders through the Binance adapter to the local venue, over loopback.
+# the comparison in build/compare.html. The set `trend` gives the signals; `make run MODEL=intraday-demo` takes the six intraday
+# models, `make run VENUE=local` sends the orders through the Binance adapter to the local venue, over loopback.
 run: $(VENV)/.core
 	rm -rf build/last-run
-	$(BIN)/quantum-trader run --exit --state build/last-run --venue $(VENUE) $(MODELS)
-	$(BIN)/quantum-trader compare --html build/compare.html $(MODELS)
+	$(BIN)/quantum-trader run --exit --state build/last-run --venue $(VENUE) --model $(MODEL)
+	$(BIN)/quantum-trader compare --html build/compare.html --model $(MODEL)
 
 # Lint, types, import rules, then every quick test.
 test: check
