@@ -35,7 +35,7 @@ from quantum_trader.app.cli.options import (
     shared_flags,
     warn_unchecked,
 )
-from quantum_trader.domain.errors import ConfigError, StateError
+from quantum_trader.domain.errors import ConfigError, QuantumTraderError, StateError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 REPORT_JSON: Final = "report.json"
 REPORT_HTML: Final = "report.html"
+MOST_EDGE_BARS: Final = 5_000_000  # of all symbols; about a kilobyte of memory for every four
 _DRAWN: Final = frozenset(("curves", "closed_trades", "prices"))  # parts of a report for charts alone
 _FOLDER_MODE: Final = 0o700
 _NAP_S: Final = 0.25  # the longest single sleep, so that an interrupt takes effect soon
@@ -161,7 +162,12 @@ def _ungated(settings: RunSettings) -> RunFacts | None:
 
 
 def _edges(settings: RunSettings) -> Edges | None:
-    """The forecasts of the run's models over its bars, beside what came; None without models."""
+    """The forecasts of the run's models over its bars, beside what came.
+
+    None without models, and with a line on standard error where they cannot be had: of bars that a run leaves out one
+    by one, or of more bars than memory is taken for.
+    """
+    from quantum_trader.app.runs.model_bars import use_columns
     from quantum_trader.lab.edges import edges_of
     from quantum_trader.lab.sweep.market import SweepSettings
     from quantum_trader.market.recording import open_recording
@@ -172,9 +178,19 @@ def _edges(settings: RunSettings) -> Edges | None:
     if not loaded:
         return None
     recording = open_recording(**settings.recording_arguments())
+    if recording.moments * len(recording.symbols) > MOST_EDGE_BARS:
+        typer.echo(f"No edges in the report: more than {MOST_EDGE_BARS:,} bars; a part of them has some.", err=True)
+        return None
+    typer.echo("Comparing: what the forecasts expected with what came ...", err=True)
     engine = msgspec.structs.replace(settings.engine_settings(), ungated=False)
     fixed = SweepSettings(engine=engine, venue=msgspec.structs.replace(settings.paper_settings(), participation=None))
-    return edges_of(recording, fixed, KeptForecasts(recording.symbols, recording.interval_ns, loaded))
+    try:
+        forecasts = KeptForecasts(recording.symbols, recording.interval_ns, loaded)
+        use_columns(forecasts, recording)
+        return edges_of(recording, fixed, forecasts)
+    except QuantumTraderError as error:
+        typer.echo(f"No edges in the report: {error}", err=True)
+        return None
 
 
 def _close_journal(state: Path) -> None:

@@ -90,7 +90,10 @@ def decision_cells(rows: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
 def traded_cells(rows: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
     """Cells of edges of trades, in the order of TRADED_COLUMNS."""
     return [
-        (row["name"].replace("+", " + "), fmt.count(row["trades"]), _bps(row["expected_net_bps"]), _bps(row["realised_net_bps"]))
+        (
+            row["name"].replace("+", " + "), fmt.count(row["trades"]), _bps(row["expected_net_bps"]),
+            _bps(row["realised_net_bps"]),
+        )
         for row in rows
     ]
 

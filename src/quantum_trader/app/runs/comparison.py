@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from quantum_trader.app.runs.explained import Explained, explain
+from quantum_trader.app.runs.model_bars import use_columns
 from quantum_trader.app.settings import RunSettings
 from quantum_trader.lab.comparison import (
     Figures,
@@ -110,6 +111,7 @@ def compare_rows(
     instruments = instruments_for(recording.symbols, recording.first_closes().tolist()).instruments
     loaded = load_models(observed.models)
     forecasts = KeptForecasts(recording.symbols, recording.interval_ns, loaded) if loaded else None
+    use_columns(forecasts, recording)
     fixed = _settings(observed, resume_hours)
     market = prepare(recording, instruments, fixed, (), forecasts.name if forecasts is not None else "")
     told("forecasts", 0, 1)
