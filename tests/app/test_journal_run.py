@@ -138,6 +138,16 @@ def test_every_record_of_a_run_is_an_event_of_its_topic(finished: Path) -> None:
     assert topics["trade.closed"] == len(list(lake.events("trade"))) > 0
 
 
+def test_signals_of_models_that_partly_have_no_view_are_read_back_from_the_journal(tmp_path: Path) -> None:
+    """The set trend in its first year: the models that lack bars cast no vote, and say so by their absence."""
+    span = {"data.start": ("2017-12-15", "t"), "data.end": ("2018-01-31", "t")}
+    run(load_settings(None, {**span, "models": ([{"model": "trend"}], "t")}).settings, RunOptions(state_dir=tmp_path))
+    journal_commands.seal(tmp_path)
+    signals = [one for one in Lake(tmp_path / "journal").events("signal") if isinstance(one, SignalEvent)]
+    assert signals
+    assert all(set(one.votes) == {"tsmom_fast"} for one in signals)
+
+
 def test_a_closed_trade_names_its_exit_mode_and_what_decided_it(finished: Path) -> None:
     """A word of the exit modes, and the hash of the fixed settings, since the policy is only observed."""
     trades = Lake(finished / "journal").sql(

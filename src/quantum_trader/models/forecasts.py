@@ -231,11 +231,12 @@ class Forecasts:
         return not abs(self.out.item(index, SCORE)) >= ENTER_AT
 
     def votes(self, index: int) -> dict[str, float]:
-        """Each model's own confidence in its own score of a symbol; NaN where it has none."""
-        return {
+        """Each model's own confidence in its own score of a symbol, of the models that have one."""
+        votes = {
             loaded.name: float(single.out[index, CONFIDENCE])
             for loaded, single in zip(self.models, self.single, strict=True)
         }
+        return {name: value for name, value in votes.items() if value == value}
 
     def consensus(self, index: int) -> float:
         """Share of the models whose score points the way of the target."""
