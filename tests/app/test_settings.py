@@ -135,6 +135,28 @@ def test_shown_settings_are_a_settings_file(tmp_path: Path) -> None:
     assert "start_equity = 1234.5  # --equity" in shown
 
 
+def test_shown_models_are_models_of_a_settings_file(tmp_path: Path) -> None:
+    """A set, and a model with everything that an entry may state."""
+    models = """
+[[models]]
+model = "tsmom_fast"
+name = "fast"
+prior = [0.1, 0.3]
+weight = 2.0
+symbols = ["BTCUSDT"]
+exit = {stop_atr = 2.5}
+
+[[models]]
+model = "carry"
+enabled = false
+"""
+    for text in (models, '[[models]]\nmodel = "trend"\n'):
+        loaded = load_settings(write(tmp_path, text))
+        assert loaded.settings.models
+        shown = as_toml(loaded)
+        assert load_settings(write(tmp_path, shown)).settings == loaded.settings
+
+
 def test_every_known_key_is_shown() -> None:
     """Nothing decides a run without being visible."""
     shown = as_toml(load_settings())

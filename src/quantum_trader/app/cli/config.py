@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -126,23 +127,36 @@ def settings_document(loaded: LoadedSettings) -> dict[str, Any]:
 
 def as_toml(loaded: LoadedSettings) -> str:
     """The settings as TOML, each line with its source as a comment; a value that is None is left as a comment."""
+    from quantum_trader.app.settings import MODELS
+
     plain = msgspec.to_builtins(loaded.settings)
     lines: list[str] = []
     section = ""
     for key, source in loaded.sources.items():
+        if key == MODELS:
+            continue
         head, _, name = key.partition(".")
         if head != section:
             lines += [""] * bool(section) + [f"[{head}]"]
             section = head
         value = plain[head][name]
         lines.append(f"# {name} is not set" if value is None else f"{name} = {_toml_value(value)}  # {source}")
+    lines += [line for one in plain[MODELS] for line in _model_lines(one, loaded.sources.get(MODELS, "default"))]
     active = loaded.settings.active_profile()
     lines += ["", f"# profile in use: {active.name} ({active.source})", ""]
     return "\n".join(lines)
 
 
+def _model_lines(one: dict[str, Any], source: str) -> list[str]:
+    """One ``[[models]]`` entry; what is not set is left out."""
+    said = {key: value for key, value in one.items() if value is not None and value not in ("", (), [], {})}
+    return ["", f"[[models]]  # {source}", *(f"{key} = {_toml_value(value)}" for key, value in said.items())]
+
+
 def _toml_value(value: Any) -> str:
-    """A scalar or a list of them; JSON's forms of these are TOML's."""
+    """A scalar, a list of them or a table of them; JSON's forms of scalars and lists are TOML's."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml_value(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
         return f"{value:.1f}"
     if isinstance(value, float):
