@@ -5,7 +5,7 @@ The rows of the models come from the sweep's evaluation, which equals a run deci
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -17,6 +17,7 @@ from quantum_trader.app.runs.model_bars import use_columns
 from quantum_trader.app.settings import RunSettings
 from quantum_trader.lab.comparison import (
     Figures,
+    HeldCoins,
     Stop,
     Traded,
     daily_returns_of,
@@ -120,41 +121,46 @@ def compare_rows(
     made = settings_of(list(profiles), [], enforced.policy.profile_directory or None, observed.models)
     runs = [_Run(OBSERVED, market, made[0]), *(_Run(one.profile, gated, one) for one in made)]
     left = list(_all(runs, targets, jobs, told, "accounts"))
-    again = [
+    later = [
         _Run(run.key, with_settings(
             run.market, recording, instruments,
             _settings(observed if run.key == OBSERVED else enforced, RESUMED_HOURS),
         ), run.setting)
         for run, (traded, _, _) in zip(runs, left, strict=True) if traded.stop is not None
     ]
-    resumed = dict(zip(
-        [run.key for run in again], [figures_of(one) for one, _, _ in _all(again, targets, jobs, told, "resumed")],
-        strict=True,
-    ))
+    again = [figures_of(one) for one, _, _ in _all(later, targets, jobs, told, "resumed")]
+    resumed = dict(zip([run.key for run in later], again, strict=True))
     rows = {
         run.key: _row(run.key, traded, resumed.get(run.key), decisions_of(outcome))
         for run, (traded, _, outcome) in zip(runs, left, strict=True)
     }
-    start = observed.account.start_equity
     holding = holding_of(recording, market)
     wanted = volatility_pct if volatility_pct is not None else rows[OBSERVED].figures.volatility_pct
-    side_bps = holding.cost / (1.0 - holding.cost) * BPS
-    held = {
-        HOLD: _row(HOLD, held_whole(holding, start)),
-        HOLD_SCALED: _row(HOLD_SCALED, held_at_volatility(holding, start, wanted, side_bps)),
-    }
-    every = {**held, **rows}
-    pairs = [*((name, OBSERVED) for name in rows if name != OBSERVED), (OBSERVED, HOLD_SCALED)]
+    every = {**_held_rows(holding, observed.account.start_equity, wanted), **rows}
     _, desk, outcome = left[0]
     return Comparison(
         recording=recording, models=market.models, resume_hours=resume_hours, rows=tuple(every.values()),
-        differences=tuple(
-            RowDifference(first=first, second=second, found=sharpe_difference(every[first].daily, every[second].daily))
-            for first, second in pairs
-        ),
-        scaled_to_pct=wanted, stated_target=volatility_pct is not None,
+        differences=_differences(every), scaled_to_pct=wanted, stated_target=volatility_pct is not None,
         holding_funding_pct=holding.funding_a_year * 100.0, day_s=holding.day_s,
         explained=explain(market, desk, outcome, targets, forecasts), switches=_switches(enforced),
+    )
+
+
+def _held_rows(holding: HeldCoins, start: float, volatility_pct: float) -> dict[str, ComparedRow]:
+    """Buying and holding, whole and at *volatility_pct* a year."""
+    side_bps = holding.cost / (1.0 - holding.cost) * BPS
+    return {
+        HOLD: _row(HOLD, held_whole(holding, start)),
+        HOLD_SCALED: _row(HOLD_SCALED, held_at_volatility(holding, start, volatility_pct, side_bps)),
+    }
+
+
+def _differences(every: Mapping[str, ComparedRow]) -> tuple[RowDifference, ...]:
+    """Each profile against the models observed, and those against holding at equal volatility."""
+    profiles = [name for name in every if name not in (HOLD, HOLD_SCALED, OBSERVED)]
+    return tuple(
+        RowDifference(first=first, second=second, found=sharpe_difference(every[first].daily, every[second].daily))
+        for first, second in [*((name, OBSERVED) for name in profiles), (OBSERVED, HOLD_SCALED)]
     )
 
 
