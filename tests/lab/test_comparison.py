@@ -48,6 +48,8 @@ def test_a_row_is_what_a_run_with_the_same_settings_does(
     assert figures.funding_pct_a_year * mean * years / 100.0 == pytest.approx(facts.costs.funding)
     assert figures.turnover_a_year * mean * years == pytest.approx(facts.costs.fees / 5e-4, rel=1e-6)
     assert figures.slippage_pct_a_year * mean * years / 100.0 == pytest.approx(facts.costs.slippage, rel=0.1)
+    at = np.searchsorted(facts.ts_ns, np.array(found.day_s) * 10**9)  # the hourly sample at the end of each day
+    assert figures.exposure_pct == pytest.approx(float(np.mean(facts.gross[at] / facts.equity[at])) * 100.0)
     below = [trade.confidence < 0.5 for trade in facts.trades]
     assert sum(below) <= (figures.against_expectation or 0) <= sum(below) + len(facts.positions)
 

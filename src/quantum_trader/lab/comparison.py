@@ -146,7 +146,7 @@ def traded_of(market: SweepMarket, desk: Desk, outcome: Outcome, targets: Target
     held = _positions(market, desk, whole, figures)
     return Traded(
         equity=outcome.equity, start_equity=market.settings.engine.start_equity,
-        max_drawdown_pct=float(desk.money[money.DRAWDOWN]) * 100.0, gross=_gross(market, outcome, held),
+        max_drawdown_pct=float(desk.money[money.DRAWDOWN]) * 100.0, gross=np.nan_to_num(outcome.gross),
         held_share=_held_share(market, held), trades=count, turnover=float(held.traded.sum()),
         fees=float(desk.money[money.FEES]),
         slippage=_slippage(market, held), funding=float(desk.money[money.FUNDING]),
@@ -171,7 +171,6 @@ class _Positions(msgspec.Struct, frozen=True):
     symbol: Ints
     entry_ns: Ints
     exit_ns: Ints  # after the last bar for a position still open
-    qty: Floats
     traded: Floats  # notional bought and sold so far
 
 
@@ -184,7 +183,6 @@ def _positions(market: SweepMarket, desk: Desk, whole: Any, figures: Any) -> _Po
         symbol=symbol,
         entry_ns=np.concatenate([whole[:, trade_whole.ENTRY_NS], desk.stamps[open_, stamp.ENTRY_NS]]),
         exit_ns=np.concatenate([whole[:, trade_whole.EXIT_NS], np.full(len(open_), after)]),
-        qty=np.concatenate([figures[:, trade.QTY], desk.symbols[open_, position.QTY]]),
         traded=fees / market.fee_bps[symbol] * BPS,
     )
 
@@ -194,18 +192,6 @@ def day_ends(market: SweepMarket, days: int, first_day: int) -> Ints:
     close = market.tape.ts_ns + market.rules.interval_ns
     ends = (first_day + 1 + np.arange(days)) * NS_PER_DAY
     return np.asarray(np.maximum(np.searchsorted(close, ends, side="right") - 1, 0))
-
-
-def _gross(market: SweepMarket, outcome: Outcome, held: _Positions) -> Floats:
-    """Notional (D,) of all positions at the end of each day, at the newest closes."""
-    days = len(outcome.equity)
-    at = day_ends(market, days, outcome.first_period)
-    close_ns = market.tape.ts_ns[at] + market.rules.interval_ns
-    gross = np.zeros(days)
-    for symbol, entry_ns, exit_ns, qty in zip(held.symbol, held.entry_ns, held.exit_ns, held.qty, strict=True):
-        first, last = np.searchsorted(close_ns, [entry_ns, exit_ns], side="right")
-        gross[first:last] += qty * market.tape.mark[at[first:last], symbol]
-    return gross
 
 
 def _held_share(market: SweepMarket, held: _Positions) -> float:

@@ -1340,10 +1340,15 @@ def _count_state(state, counts):
 
 
 @kernel
-def _note_equity(now_ns, equity, rules, desk, outcome):
-    """Keep the newest equity of the period, and the deepest drawdown from the peak."""
-    amounts = desk.money
-    outcome.equity[(now_ns - 1) // rules.period_ns - outcome.first_period] = equity
+def _note_equity(now_ns, equity, bars, rules, desk, outcome):
+    """Keep the newest equity of the period and the notional held, and the deepest drawdown from the peak."""
+    amounts, place = desk.money, (now_ns - 1) // rules.period_ns - outcome.first_period
+    outcome.equity[place] = equity
+    gross = 0.0
+    for at in range(desk.counts[counter.HELD]):
+        s = desk.held[at]
+        gross += desk.symbols[s * position.SIZE + position.QTY] * bars.mark[s]
+    outcome.gross[place] = gross
     if equity > amounts[money.PEAK]:
         amounts[money.PEAK] = equity
     drawdown = equity / amounts[money.PEAK] - 1.0
@@ -1383,7 +1388,7 @@ def _run_moments(first, last, tape, levels, targets, profile, rules, desk, follo
             _submit_entries(waiting, bars, rules, desk)
         if tape.signal_from[t + 1] > tape.intent_from[t]:
             _take_intents(tape.intent_from[t], tape.signal_from[t + 1], bars, tape, levels, rules, desk, outcome)
-        _note_equity(bars.now_ns, equity, rules, desk, outcome)
+        _note_equity(bars.now_ns, equity, bars, rules, desk, outcome)
         if tape.hole_from[t + 1] > tape.hole_from[t]:
             _close_before_holes(t, bars, tape, profile, rules, desk, following, outcome)
 
@@ -1470,7 +1475,7 @@ def run_setting(first, last, tape, levels, profile, rules, desk, following, outc
     targets = _bare_targets(levels.targets)
     bare_outcome = Outcome(
         pointer(outcome.decision), pointer(outcome.quantity), pointer(outcome.trade_whole), pointer(outcome.trade),
-        pointer(outcome.equity), outcome.first_period,
+        pointer(outcome.equity), pointer(outcome.gross), outcome.first_period,
     )
     limits_of_policy, bare_following = pointer(profile), _bare_following(following)
     _run_moments(

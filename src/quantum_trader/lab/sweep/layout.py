@@ -201,4 +201,5 @@ class Outcome(NamedTuple):
     trade_whole: Any  # int64 (N, trade_whole.SIZE)
     trade: Any  # (N, trade.SIZE)
     equity: Any  # (P,) the last of each period, NaN where it had no moment
+    gross: Any  # (P,) notional of all positions at the same moments
     first_period: Any

@@ -127,7 +127,7 @@ def new_outcome(market: SweepMarket, room: int = 0) -> Outcome:
     return Outcome(
         decision=np.full(signals, -1, dtype=np.int16), quantity=np.zeros(signals),
         trade_whole=np.zeros((signals, trade_whole.SIZE), dtype=np.int64), trade=np.zeros((signals, trade.SIZE)),
-        equity=np.full(last - first + 1, np.nan), first_period=first,
+        equity=np.full(last - first + 1, np.nan), gross=np.full(last - first + 1, np.nan), first_period=first,
     )
 
 
