@@ -252,8 +252,8 @@ def trade_lines(one: ExplainedTrade) -> list[str]:
     notional = one.qty * one.entry
     lines = [*_signal_lines(one)]
     lines.append(
-        f"Size: {one.qty:g} at {fmt.price(one.entry)} on {_minute(one.entry_ns)}, {fmt.money(notional)} USDT or "
-        f"{notional / one.equity * 100.0:.1f} % of the equity; first stop {fmt.price(one.stop)}, so "
+        f"Size: at most {one.qty:g}, entered from {_minute(one.entry_ns)} on at {fmt.price(one.entry)} on average: "
+        f"{fmt.money(notional)} USDT or {notional / one.equity * 100.0:.1f} % of the equity; first stop {fmt.price(one.stop)}, so "
         f"{fmt.money(one.risk)} USDT at risk ({one.risk / one.equity * 100.0:.2f} % of the equity)."
     )
     lines.append(
