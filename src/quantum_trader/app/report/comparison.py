@@ -253,8 +253,9 @@ def trade_lines(one: ExplainedTrade) -> list[str]:
     lines = [*_signal_lines(one)]
     lines.append(
         f"Size: at most {one.qty:g}, entered from {_minute(one.entry_ns)} on at {fmt.price(one.entry)} on average: "
-        f"{fmt.money(notional)} USDT or {notional / one.equity * 100.0:.1f} % of the equity; first stop {fmt.price(one.stop)}, so "
-        f"{fmt.money(one.risk)} USDT at risk ({one.risk / one.equity * 100.0:.2f} % of the equity)."
+        f"{fmt.money(notional)} USDT or {notional / one.equity * 100.0:.1f} % of the equity; first stop "
+        f"{fmt.price(one.stop)}, so {fmt.money(one.risk)} USDT at risk "
+        f"({one.risk / one.equity * 100.0:.2f} % of the equity)."
     )
     lines.append(
         f"Exit: {words(one.reason)}, at {fmt.price(one.exit)} on {_minute(one.exit_ns)} after {held:.0f} days: "
