@@ -21,7 +21,7 @@ from quantum_trader.app.runs.replay import run
 from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.runs.status import write_status
 from quantum_trader.app.settings import load_settings
-from quantum_trader.domain.clock import NS_PER_HOUR
+from quantum_trader.domain.clock import NS_PER_HOUR, iso
 from quantum_trader.domain.enums import OrderStatus, OrderType
 from quantum_trader.domain.trading import Fill, OrderRequest, OrderUpdate
 from quantum_trader.live.inputs import BarsReceived, SessionStarted, VenueEventReceived
@@ -127,7 +127,7 @@ def test_status_says_what_a_model_lacks_and_since_when_it_is_silent(tmp_path: Pa
             last = told["models"]["last_signal_ns"]
             assert last == told["models"]["silent_since_ns"] > START
             assert (
-                "signals      none since 2023-11-15T22:00Z: the target is held (BTCUSDT); the score is between "
+                f"signals      none since {iso(last)[:16]}Z: the target is held (BTCUSDT); the score is between "
                 "-0.5 and 0.5 (ETHUSDT)\n"
             ) in text
 
