@@ -14,8 +14,10 @@ from tests.app.sample import START_NS, STATS, facts
 from quantum_trader.app.report.data import build_report
 from quantum_trader.app.report.html import NO_SHADOWS, html_report, worth_of_blocking
 from quantum_trader.app.report.tables import print_report
+from quantum_trader.app.runs.model_facts import ModelFacts
 from quantum_trader.app.runs.model_state import ModelLine, ModelsState
 from quantum_trader.models.forecasts import Lack
+from quantum_trader.models.outlook import Outlook
 
 VOID = {"meta", "line", "rect", "polyline", "polygon", "br", "img", "link"}
 
@@ -147,9 +149,31 @@ def test_a_report_without_trades_says_why_and_what_would_change_it() -> None:
         assert unknown not in page
 
 
+def models(**changes: Any) -> ModelFacts:
+    """The facts of a run with models, with *changes*."""
+    plain: dict[str, Any] = {
+        "rows": (), "combined": None, "lacks": (), "refused": (), "ungated": False, "volatility_pct": 6.0,
+        "least_equity": (),
+    }
+    return ModelFacts(**{**plain, **changes})
+
+
+def outlook(confidence: float) -> Outlook:
+    """A forecast whose *confidence* is held against a threshold of 0.45."""
+    return Outlook(threshold=0.45, confidence=confidence, expected_bps=9.0, error_bps=8.0, cost_bps=10.0,
+                   prior_share=0.7, outcomes=1_000, outcomes_needed=None, prior_needed=None)
+
+
 @pytest.mark.parametrize(("changes", "says"), [
     ({"refusals": {"LOW_CONFIDENCE": 9, "COST": 1}},
-     "of 12 signals 9 were not traded for this reason: confidence below the threshold. A lower threshold"),
+     "of 12 signals 9 were not traded for this reason: confidence below the threshold, and 1 for this: round-trip "
+     "cost too high. A lower threshold"),
+    ({"refusals": {"BELOW_MINIMUM_SIZE": 9}, "models": models(least_equity=(("BTCUSDT", 505.0),))},
+     "size below the exchange's minimum. More equity (--equity) would change it; the least for each symbol stands"),
+    ({"refusals": {"LOW_CONFIDENCE": 9}, "models": models(combined=outlook(confidence=0.47))},
+     "threshold. The confidence beside the model is that of the end, at a score of 1; at these signals it was below"),
+    ({"refusals": {"LOW_CONFIDENCE": 9}, "models": models(combined=outlook(confidence=0.40))},
+     "confidence below the threshold. What its confidence lacks stands beside the model"),
     ({"positions": facts().positions}, "1 position opened, and open at the end"),
     ({"signals": 0, "models_at_end": msgspec.structs.replace(QUIET, models=(ModelLine(
         name="Mine", symbols=("BTCUSDT",),

@@ -19,10 +19,12 @@ def why_no_trades(facts: RunFacts) -> str:
         held = len(facts.positions)
         return f"No trade was closed: {held} position{'s' * (held > 1)} opened, and open at the end. {_RANGE}."
     if facts.refusals:
-        reason, found = max(facts.refusals.items(), key=lambda item: item[1])
+        (reason, found), *others = sorted(facts.refusals.items(), key=lambda item: -item[1])
+        second = f", and {fmt.count(others[0][1])} for this: {fmt.words(others[0][0])}" if others else ""
         return (
             f"No trade was closed: of {fmt.count(facts.signals)} signals {fmt.count(found)} were not traded for this "
-            f"reason: {fmt.words(reason)}. {_let_through(facts, reason)}"
+            f"reason: {fmt.words(reason)}{second}. "
+            + " ".join(dict.fromkeys(_let_through(facts, one) for one, _ in [(reason, found), *others[:1]]))
         )
     return f"No trade was closed: no order of the {fmt.count(facts.signals)} signals was filled. {_RANGE}."
 
@@ -49,7 +51,15 @@ def _more_signals(facts: RunFacts) -> str:
 def _let_through(facts: RunFacts, reason: str) -> str:
     """What would let signals through that *reason* has stopped."""
     if reason == "LOW_CONFIDENCE" and facts.models is not None:
+        found = facts.models.combined
+        if found is not None and found.confidence >= found.threshold:
+            return (
+                "The confidence beside the model is that of the end, at a score of 1; at these signals it was below "
+                "the threshold. --ungated trades every target, to compare."
+            )
         return "What its confidence lacks stands beside the model; --ungated trades every target, to compare."
+    if reason == "BELOW_MINIMUM_SIZE" and facts.models is not None and facts.models.least_equity:
+        return "More equity (--equity) would change it; the least for each symbol stands beside the model."
     if reason == "LOW_CONFIDENCE":
         return "A lower threshold (another --profile, or rollout.fixed_confidence) would change it."
     return "What the limits are is in the settings: `quantum-trader config show`."
