@@ -14,8 +14,9 @@ from tests.app.sample import START_NS, STATS, facts
 from quantum_trader.app.report.data import build_report
 from quantum_trader.app.report.html import NO_SHADOWS, html_report, worth_of_blocking
 from quantum_trader.app.report.tables import print_report
-from quantum_trader.app.runs.model_facts import ModelFacts
+from quantum_trader.app.runs.model_facts import ModelFacts, missed
 from quantum_trader.app.runs.model_state import ModelLine, ModelsState
+from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.models.forecasts import Lack
 from quantum_trader.models.outlook import Outlook
 
@@ -187,6 +188,21 @@ def test_what_kept_a_run_from_trading_is_named(changes: dict[str, Any], says: st
 
     assert says in build_report(run, STATS)["no_trades"]
     assert build_report(facts(), STATS)["no_trades"] == ""
+
+
+def test_a_refusal_stands_until_the_account_opens_the_symbol() -> None:
+    """Refused again for the same reason is no new signal: a trade of ten days later still counts under it."""
+    trade = facts().trades[0]
+    at = {day: msgspec.structs.replace(trade, entry_ns=START_NS + day * NS_PER_DAY) for day in (1, 3, 5, 10)}
+    refused = models(refused=((at[1].entry_ns, trade.symbol, "LOW_CONFIDENCE"),))
+    other = msgspec.structs.replace(at[5], symbol="OTHER")
+
+    def reasons(*made: Any) -> list[str]:
+        return [row["reason"] for row in missed(refused, list(made), [at[10]])]
+
+    assert reasons() == reasons(other) == ["LOW_CONFIDENCE"]
+    assert reasons(at[5]) == reasons(at[3], other) == ["NO_SIGNAL"]
+    assert reasons(at[10]) == []
 
 
 def test_the_terminal_report_fits_a_hundred_columns() -> None:

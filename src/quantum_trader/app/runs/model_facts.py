@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.app.settings import RunSettings
+from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.engine.core import Engine
@@ -21,6 +22,7 @@ from quantum_trader.models.outlook import Outlook, outlook
 from quantum_trader.models.score_file import ScoreFile, outside_scores
 
 NOT_ASKED: Final = "NO_SIGNAL"  # the gated run had no signal there: it held something, or a stop had taken it out
+_STANDS_NS: Final = 2 * NS_PER_DAY  # so long a refusal counts whatever came after it
 
 
 class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,19 +109,23 @@ def ungated_settings(settings: RunSettings) -> RunSettings:
 def missed(facts: ModelFacts, traded: list[ClosedTrade], ungated: list[ClosedTrade]) -> list[dict[str, Any]]:
     """Why trades of the *ungated* run were not made, the weightiest reason first.
 
-    Each trade counts under the reason of the last signal of its symbol before its entry: trades, their sum in R, net
-    USDT of the ungated account.
+    Each trade counts under the newest refusal of its symbol before its entry: trades, their sum in R, net USDT of the
+    ungated account. A refusal stands for two days, and from then on until *traded* has an entry of the symbol, since a
+    target that is refused again for the same reason is no new signal.
     """
     why: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
     for ts_ns, symbol, reason in facts.refused:
         why[symbol].append((ts_ns, reason))
     made = {(one.symbol, one.entry_ns) for one in traded}
+    entries: defaultdict[str, list[int]] = defaultdict(list)
+    for symbol, entry_ns in made:
+        entries[symbol].append(entry_ns)
     count: Counter[str] = Counter()
     results: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     for one in ungated:
         if (one.symbol, one.entry_ns) in made:
             continue
-        reason = _reason(why[one.symbol], one.entry_ns)
+        reason = _reason(why[one.symbol], entries[one.symbol], one.entry_ns)
         count[reason] += 1
         results[reason].append((one.r_multiple, one.pnl))
     rows = [
@@ -130,11 +136,12 @@ def missed(facts: ModelFacts, traded: list[ClosedTrade], ungated: list[ClosedTra
     return sorted(rows, key=lambda row: -abs(row["sum_r"]))
 
 
-def _reason(refused: list[tuple[int, str]], entry_ns: int) -> str:
-    """The reason of the newest of *refused* that is no later than *entry_ns* and at most two days older."""
+def _reason(refused: list[tuple[int, str]], entries: list[int], entry_ns: int) -> str:
+    """The reason of the newest of *refused* no later than *entry_ns*, where it still stands then."""
     for ts_ns, reason in reversed(refused):
         if ts_ns <= entry_ns:
-            return reason if entry_ns - ts_ns <= 172_800 * 10**9 else NOT_ASKED
+            stands = entry_ns - ts_ns <= _STANDS_NS or not any(ts_ns < entered <= entry_ns for entered in entries)
+            return reason if stands else NOT_ASKED
     return NOT_ASKED
 
 
