@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -195,6 +196,18 @@ def test_a_warm_up_that_is_too_short_names_one_that_is_enough(daily: WholeBars, 
     text = failed(checked(f"{tmp_path / 'short.py'}:Short", daily))["warm-up"]
     assert "the model states a tolerance of 1e-06. Here warmup = 180 is enough" in text
     assert failed(checked(f"{tmp_path / 'short.py'}:Loose", daily)) == {}
+
+
+def test_calls_that_differ_from_the_column_name_a_warm_up_that_mends_them_or_say_that_none_does(
+    daily: WholeBars, tmp_path: Path
+) -> None:
+    """An average that decays is mended by more bars; a mean over the whole column is not."""
+    (tmp_path / "mine.py").write_text(SHORT_WARM_UP)
+    decays = failed(checked(f"{tmp_path / 'mine.py'}:Short", daily))["columns"]
+    ahead = failed(checked(f"{HERE / 'look_ahead_models.py'}:WholeSampleScaling", daily))["columns"]
+
+    assert re.search(r"with warmup = \d+ they agree there; exponential averages", decays)
+    assert "no longer warmup makes them agree: it may look at later rows" in ahead
 
 
 def test_progress_tells_each_property(daily: WholeBars) -> None:

@@ -527,9 +527,19 @@ class _Columns(_Subject):
                     raise _Broken(
                         f"called live on the last {self.model.warmup} bars it gives {bars.symbols[s]} "
                         f"{told[s]:.6g} at {self.moment(row)}, and {whole[row, s]:.6g} "
-                        "as a column; a longer warmup, or no look at later rows, makes them one"
+                        f"as a column; {self.remedy(bars, row, s, whole[row, s: s + 1], scale)}"
                     )
         return f"calls on the last {self.model.warmup} bars agree with the column at {compared} moments"
+
+    def remedy(self, bars: WholeBars, row: int, s: int, aim: Floats, scale: float) -> str:
+        """What would make a call at *row* give *aim* (1,): more of the bars before it, or no look at later ones."""
+        frame, known = self.frame(bars, s)
+        height = int(np.searchsorted(known, row)) + 1
+        for rows in (*(self.model.warmup * more for more in (2, 4, 8)), height):
+            told = self.column(self.again(), frame.head(height).tail(rows))[-1:]
+            if rows <= height and _apart(told, aim, scale) <= self.model.tolerance:
+                return f"with warmup = {rows} they agree there; exponential averages remember more bars than their span"
+        return "no longer warmup makes them agree: it may look at later rows, or at all rows of the column"
 
 
 def _made(loaded: LoadedModel, model: Model | FrameModel) -> Model | FrameModel:
