@@ -94,6 +94,7 @@ def test_its_content_is_in_the_fingerprint_and_its_place_is_not(tmp_path: Path) 
     ("ts,symbol,value\n2024-01-02,BTCUSDT,1\n", "write ts,symbol,score"),
     ("ts,symbol,score\n2024-01-02,BTCUSDT,high\n", "row 1: score = 'high': is no number"),
     ("ts,symbol,score\n2024-01-02,BTCUSDT,inf\n", "is no number"),
+    ("ts;symbol;score\n2024-01-02;BTCUSDT;-0,8\n", "score = '-0,8': is no number; write decimals with a point"),
     ("ts,symbol,score\n2024-01-02,BTCUSDT,1\n2024-01-02,BTCUSDT,2\n", "has two scores at 2024-01-02 00:00:00"),
     ("ts,symbol,score\nsoon,BTCUSDT,1\n", "cannot be read; every score needs its time"),
 ])
