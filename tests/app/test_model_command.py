@@ -117,7 +117,9 @@ def test_the_class_may_be_left_out_where_the_file_has_one(home: Path) -> None:
     ("x.xlsx", "", "--model 'x.xlsx': is no file of a model; name FILE.py:Class, or scores in a .csv or .parquet file"),
     ("nope.py", None, "--model nope.py: there is no such file"),
     ("none.py", "x = 1\n", "--model 'none.py': none.py has no model class"),
-    ("broken.py", "x = (\n", "--model broken.py: line 1: SyntaxError"),
+    ("old.py", "from freqtrade.strategy import IStrategy\n\n\nclass Old(IStrategy):\n    pass\n",
+     "--model 'old.py': old.py has no model class; it looks like a freqtrade strategy, which docs/how-to-"),
+    ("broken.py", "x = (\n", "--model broken.py: line 1: SyntaxError: '(' was never closed\n"),
 ])
 def test_a_file_that_holds_no_model_says_what_to_name(home: Path, name: str, content: str | None, says: str) -> None:
     """The same words from check and run."""

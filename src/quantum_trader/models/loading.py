@@ -155,13 +155,15 @@ def with_class(text: str) -> str:
     except OSError as error:
         raise ConfigError(f"--model {text}: cannot be read ({error.strerror})") from None
     except (SyntaxError, ValueError) as error:
-        raise ConfigError(f"--model {text}: {_at(error, file)}{type(error).__name__}: {error}") from None
+        raise ConfigError(f"--model {text}: {_at(error, file)}{type(error).__name__}: {_said(error)}") from None
     if len(names) == 1:
         return f"{text}:{names[0]}"
     if not names:
-        raise ConfigError(
-            f"--model {text!r}: {file.name} has no model class; `quantum-trader model new NAME` writes one"
+        advice = (
+            "it looks like a freqtrade strategy, which docs/how-to-from-freqtrade.md shows how to write as a model"
+            if b"IStrategy" in file.read_bytes() else "`quantum-trader model new NAME` writes one"
         )
+        raise ConfigError(f"--model {text!r}: {file.name} has no model class; {advice}")
     raise ConfigError(f"--model {text!r}: name the class too, as {text}:{names[0]}; it has {', '.join(names)}")
 
 
@@ -389,7 +391,7 @@ def _run_file(file: Path, source: bytes, fresh: bool = False) -> ModuleType:
         del sys.modules[name]
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise
-        raise ConfigError(f"--model {file}: {_at(error, file)}{type(error).__name__}: {error}") from error
+        raise ConfigError(f"--model {file}: {_at(error, file)}{type(error).__name__}: {_said(error)}") from error
     finally:
         sys.meta_path.remove(finder)
         sys.path.remove(str(file.parent))
@@ -407,6 +409,11 @@ def _at(error: BaseException, file: Path) -> str:
             line = trace.tb_lineno
         trace = trace.tb_next
     return f"line {line}: " if line else ""
+
+
+def _said(error: BaseException) -> str:
+    """What *error* says, without the file and line that Python adds to a fault of syntax."""
+    return error.msg if isinstance(error, SyntaxError) else str(error)
 
 
 def _model_names(file: Path, source: bytes) -> list[str]:
