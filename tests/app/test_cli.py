@@ -103,6 +103,23 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_two(arguments: tuple[str,
     assert all(line.startswith("First run of this version") for line in before)
 
 
+@pytest.mark.parametrize("arguments", [
+    ("run", "--exit"), ("compare",), ("sweep", "--profiles", "SAFE"),
+])
+def test_a_first_run_says_that_it_compiles_before_it_does(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing compiled kept; the bars that are not there end it at once."""
+    import numba
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    code, _, err = call(*arguments, "--from", "2030-01-01")
+
+    assert code == 2
+    assert err.startswith("First run of this version: compiling")
+    assert "no bars from 2030-01-01" in err
+
+
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     """--debug shows where the error was raised."""
     result = process("--debug", "run", "--profile", "BRAVE", cwd=tmp_path)

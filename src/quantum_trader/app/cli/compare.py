@@ -131,11 +131,15 @@ def _compared(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from quantum_trader.app.cli.run import say_first_run
     from quantum_trader.app.runs.comparison import compare_rows
 
+    console = Console(stderr=True)
+    if not quiet:
+        say_first_run(console)
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=Console(stderr=True),
-        transient=True, disable=quiet,
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True,
+        disable=quiet,
     ) as progress:
         task = progress.add_task("comparing", total=None)
 

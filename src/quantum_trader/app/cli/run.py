@@ -213,19 +213,23 @@ def write_result(path: Path, content: bytes) -> None:
         raise StateError(f"{path}: cannot be written ({why}); nothing was left behind") from None
 
 
+def say_first_run(console: Console) -> None:
+    """Say on *console* that the kernels are compiled first, where no compiled ones are kept."""
+    import numba
+
+    if not any(Path(numba.config.CACHE_DIR).rglob("*.nbi")):
+        console.print("First run of this version: compiling the kernels, a minute or two.", style="dim")
+
+
 def _watched(
     settings: RunSettings, options: RunOptions, pace: Pace | None, console: Console, local: bool
 ) -> RunResult:
     """Run with progress on standard error."""
-    import numba
-
     from quantum_trader.app.runs.local import run_over_local_venue
     from quantum_trader.app.runs.progress import progress_for
     from quantum_trader.app.runs.replay import run
 
-    cache = Path(numba.config.CACHE_DIR)
-    if not any(cache.rglob("*.nbi")):
-        console.print("First run of this version: compiling the kernels, about a minute.", style="dim")
+    say_first_run(console)
     with progress_for(console) as progress:
         if not local:
             return run(settings, options, progress=progress, pace=pace)

@@ -160,14 +160,17 @@ def _run(
     splits: int, criterion: Criterion, targets: _Targets,
 ) -> None:
     """Prepare, sweep, write and show."""
+    from quantum_trader.app.cli.run import say_first_run
     from quantum_trader.app.report.sweep_chart import write_chart
     from quantum_trader.lab.sweep.sweep import sweep
     from quantum_trader.lab.sweep.targets import embargo_of
 
-    started = time.perf_counter()
+    started, console = time.perf_counter(), Console(stderr=True)
+    if not targets.as_json:
+        say_first_run(console)
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=Console(stderr=True), transient=True, disable=targets.as_json,
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console,
+        transient=True, disable=targets.as_json,
     ) as progress:
         task = progress.add_task("preparing the recording", total=len(made))
         recording, market = _prepare(settings, intents)
