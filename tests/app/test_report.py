@@ -17,6 +17,7 @@ from quantum_trader.app.report.tables import print_report
 from quantum_trader.app.runs.model_facts import ModelFacts, missed
 from quantum_trader.app.runs.model_state import ModelLine, ModelsState
 from quantum_trader.domain.clock import NS_PER_DAY
+from quantum_trader.lab.edges import Edge
 from quantum_trader.models.forecasts import Lack
 from quantum_trader.models.outlook import Outlook
 
@@ -188,6 +189,20 @@ def test_what_kept_a_run_from_trading_is_named(changes: dict[str, Any], says: st
 
     assert says in build_report(run, STATS)["no_trades"]
     assert build_report(facts(), STATS)["no_trades"] == ""
+
+
+def test_a_run_without_trades_has_no_empty_table_of_their_edges() -> None:
+    """Expected and realised edges of the decisions stand alone, in the terminal and on the page."""
+    edge = Edge(name="all together", decisions=8, expected_bps=1.0, cost_bps=5.0, realised_bps=2.0, low_bps=None,
+                high_bps=None)
+    report = build_report(msgspec.structs.replace(facts(), trades=[]), STATS)
+    report["edges"] |= {"by_model": [msgspec.to_builtins(edge)], "trades_by_source": [], "trades_by_symbol": []}
+    console = Console(record=True, width=100)
+    print_report(report, console)
+
+    for said in (console.export_text(), html_report(report)):
+        assert "Edges: expected against realised" in said
+        assert "Net edge of trades" not in said
 
 
 def test_a_refusal_stands_until_the_account_opens_the_symbol() -> None:

@@ -250,11 +250,11 @@ def _edges(report: Row) -> str:
     found = report.get("edges")
     if not found or not found["by_model"]:
         return ""
+    traded = traded_cells([*found["trades_by_source"], *found["trades_by_symbol"]])
     return section(
         "Edges: expected against realised",
         cells_table(DECISION_COLUMNS, decision_cells([*found["by_model"], *found["by_symbol"]])),
-        cells_table(TRADED_COLUMNS, traded_cells([*found["trades_by_source"], *found["trades_by_symbol"]])),
-        note=found["statement"],
+        cells_table(TRADED_COLUMNS, traded) if traded else "", note=found["statement"],
     )
 
 

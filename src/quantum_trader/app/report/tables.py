@@ -121,11 +121,11 @@ def _edges(report: Row) -> list[RenderableType]:
     if not found or not found["by_model"]:
         return []
     traded = [*found["trades_by_source"], *found["trades_by_symbol"]]
-    return [
-        _table("Edges: expected against realised", DECISION_COLUMNS,
-               decision_cells([*found["by_model"], *found["by_symbol"]])),
-        _table("", TRADED_COLUMNS, traded_cells(traded)), Text(f"\n{found['statement']}", style="dim"),
-    ]
+    decisions = decision_cells([*found["by_model"], *found["by_symbol"]])
+    parts = [_table("Edges: expected against realised", DECISION_COLUMNS, decisions)]
+    if traded:
+        parts.append(_table("", TRADED_COLUMNS, traded_cells(traded)))
+    return [*parts, Text(f"\n{found['statement']}", style="dim")]
 
 
 def _trade_groups(report: Row) -> RenderableType:
