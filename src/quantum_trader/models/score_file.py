@@ -152,8 +152,8 @@ def _numbers(path: Path, column: pl.Series) -> Floats:
     wrong = (numbers.is_null() & values.is_not_null()) | numbers.is_infinite().fill_null(False)
     if wrong.any():
         row = int(wrong.arg_max() or 0)
-        text = str(column[row]).strip()
-        advice = "; write decimals with a point" if text.replace(",", "", 1).lstrip("+-").isdigit() else ""
+        cell = str(column[row]).strip()
+        advice = "; write decimals with a point" if cell.replace(",", "", 1).lstrip("+-").isdigit() else ""
         raise ConfigError(f"{path}: row {row + 1}: {column.name} = {shown(column[row])}: is no number{advice}")
     return np.asarray(numbers.fill_null(float("nan")).to_numpy(), dtype=np.float64)
 
