@@ -171,6 +171,8 @@ def test_documented_commands_answer_with_what_they_promise(place: str, line: str
         words += DAYS
     if path != ("run",) and "--state" in words and "my-run" in words:
         shutil.copytree(folder / "build" / "last-run", folder / "my-run")
+    for name in re.findall(r"(\w+)\.py:\w+", line):
+        CliRunner().invoke(app, ["model", "new", name])
     block = re.search(re.escape(line) + r"\n(.*?)\nJSON\n", (ROOT / place).read_text(), re.DOTALL)
     result = CliRunner().invoke(app, words, input=block[1] if block else None)
 
