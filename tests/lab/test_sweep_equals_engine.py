@@ -508,3 +508,17 @@ def test_sweep_equals_engine_with_a_daily_model(profile: str) -> None:
     assert engine.market.forecasts is not None
     assert engine.market.forecasts.trends is not None
     assert len(sink.reasons) > 20
+
+
+def test_what_a_stop_left_and_the_venue_liquidates_ends_as_a_liquidation() -> None:
+    """An addition fills behind the stop of the position: the stop closes a part, the venue takes the rest."""
+    limits = RiskLimits(
+        max_risk_pct=10.0, max_notional_pct=100.0, max_leverage=50.0, max_exposure_pct=100.0, max_positions=2,
+        daily_loss_pct=40.0,
+    )
+    settings = sweep_settings("STANDARD", LIVE, limits=limits, leverage=50.0)
+    exit_ = Exit(on="score", stop_atr=0.5)
+    engine, _ = assert_equal(
+        rough_recording(1056, hours=900), settings, models=lambda: [loaded(Remembering, exit_, bars=13, sign=-1.0)]
+    )
+    assert ExitReason.LIQUIDATION in {one.exit_reason for one in engine.records.tally.trades}

@@ -367,14 +367,16 @@ def _book_addition(s, qty, price, fee, rules, desk):
 
 @kernel
 def _exit_code(row, purpose):
-    """Why a closing fill of *purpose* ends the position."""
+    """Why a closing fill of *purpose* ends the position; a liquidation is called one whatever was on its way."""
+    if purpose == PURPOSE_LIQUIDATION:
+        return exit_reason.LIQUIDATION
     if purpose == PURPOSE_TARGET:
         return exit_reason.TAKE_PROFIT
     if purpose == PURPOSE_STOP:
         return exit_reason.STOP if row[position.STOP] == row[position.FIRST_STOP] else exit_reason.TRAILING_STOP
-    if row[position.REASON] != exit_reason.NONE:
-        return int(row[position.REASON])
-    return exit_reason.SCORE if purpose == PURPOSE_REDUCE else exit_reason.LIQUIDATION
+    if purpose == PURPOSE_REDUCE and row[position.REASON] == exit_reason.NONE:
+        return exit_reason.SCORE
+    return int(row[position.REASON])
 
 
 @kernel
