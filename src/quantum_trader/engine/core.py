@@ -182,7 +182,7 @@ class Engine:
                 records.afterwards(policy.step, now_ns, stage_row, market.kernel.out)
         commands = self.opening.expire(now_ns) if self.opening.pending else []
         if account.books.positions:
-            commands += self.protection.manage(batch, market.closes, now_ns, market.wanted)
+            commands += self.protection.manage(batch, market.closes, now_ns, market.wanted, policy.volatility_pct)
         self.opening.due = self.opening.targets.due(signals, self.opening.pending, self.money.began_ns)
         return commands
 

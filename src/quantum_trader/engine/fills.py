@@ -62,6 +62,8 @@ class Fills:
         self._tracing.step("execution", "OK", position.plan.trace_id)
         self._records.record("trade.executed", position.plan.trace_id, fill.ts_ns, fill)
         self._records.tally.event(fill.ts_ns, "trade", f"{position.side.value} {symbol} {fill.qty:g} at {fill.price:g}")
+        if position.plan.by_score and self._opening.targets.is_stopped_out(position.index):
+            return self._protection.close(position, ExitReason.STOP, fill.ts_ns)  # the stop was faster than this order
         return self._protection.bracket(position, position.entry_price, fill.ts_ns)
 
     def _added(self, fill: Fill, ticket: Ticket, pending: Pending | None) -> list[Command]:

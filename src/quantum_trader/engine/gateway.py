@@ -145,7 +145,7 @@ class Gateway:
         )
 
     def close_in_parts(self, symbol: str, refused: float) -> None:
-        """Limit each close order of *symbol* to half of the quantity that the venue *refused*."""
+        """Limit each closing or reducing order of *symbol* to half of the quantity that the venue *refused*."""
         step = self._instruments[self._instruments.index[symbol]].step_size
         self._order_limits[symbol] = max(floor_to(refused / 2.0, step), step)
 
@@ -155,7 +155,8 @@ class Gateway:
         return [self._reducing(position, Purpose.CLOSE, OrderType.MARKET, 0.0, now_ns, rest)] if rest > 0.0 else []
 
     def reduce(self, position: Position, qty: float, now_ns: int) -> list[Command]:
-        """Return a reduce-only market order for *qty* of *position*, which goes on with the rest."""
+        """Return a reduce-only market order for *qty* of *position*, up to the largest order size; the rest goes on."""
+        qty = min(qty, self._order_limits.get(position.symbol, math.inf))
         return [self._reducing(position, Purpose.REDUCE, OrderType.MARKET, 0.0, now_ns, qty)]
 
     def uncovered(self, position: Position) -> float:
@@ -257,11 +258,14 @@ class Gateway:
         return self.resting_stop(position) > 0.0
 
     def resting_stop(self, position: Position) -> float:
-        """Price of the newest acknowledged stop for at least the whole position; 0.0 when there is none."""
+        """Price of the newest acknowledged stop for at least the whole position; 0.0 when there is none.
+
+        A stop that is being cancelled is none: one that is larger than its successor would hide that this is too small.
+        """
         price = 0.0
         for ticket in self._by_symbol.get(position.symbol, ()):
             if (
-                ticket.purpose is Purpose.STOP and ticket.resting and not ticket.over
+                ticket.purpose is Purpose.STOP and ticket.resting and not (ticket.over or ticket.cancelled)
                 and ticket.qty >= position.qty * (1.0 - 1e-9)
             ):
                 price = ticket.price

@@ -143,22 +143,25 @@ class Protection:
     # ------------------------------------------------------------------ bars and time
 
     def manage(
-        self, batch: MarketBatch, closes: Any, now_ns: int, wanted: Wanted | None = None
+        self, batch: MarketBatch, closes: Any, now_ns: int, wanted: Wanted | None = None, volatility_pct: float = 0.0
     ) -> list[Command]:
         """Trail, time out and verify the protection of every open position that has a bar; *closes* (S,).
 
-        *wanted* by models: a position held by the score is closed where it is not, and reduced where it is too large.
+        *wanted* by models: a position held by the score is closed where it is not, and reduced where it is too large
+        for both the *volatility_pct* in force and the one it was sized for.
         """
         commands: list[Command] = []
         for position in list(self._books.positions.values()):
             if batch.present[position.index] and now_ns > position.entry_ns:  # no bar from before it was there
                 commands += self._supervise(
-                    "position", position.symbol, now_ns, self._take_bar, position, batch, closes, now_ns, wanted
+                    "position", position.symbol, now_ns, self._take_bar, position, batch, closes, now_ns, wanted,
+                    volatility_pct,
                 ) or []
         return commands
 
     def _take_bar(
-        self, position: Position, batch: MarketBatch, closes: Any, now_ns: int, wanted: Wanted | None
+        self, position: Position, batch: MarketBatch, closes: Any, now_ns: int, wanted: Wanted | None,
+        volatility_pct: float,
     ) -> list[Command]:
         """Take one open position through its bar."""
         index, sign = position.index, position.plan.sign
@@ -181,17 +184,18 @@ class Protection:
             return self.close(position, ExitReason.TIMEOUT, now_ns)
         commands = self._trail(position, float(closes[index]), now_ns)
         if position.plan.by_score and wanted is not None and wanted.renewed[index] and position.exit_reason is None:
-            commands += self._reduce_to(position, float(wanted.most[index]), float(closes[index]), now_ns)
+            target_pct = max(position.plan.volatility_pct, volatility_pct)
+            largest = volatility_quantity(
+                float(wanted.most[index]), target_pct, self._account.equity, float(closes[index])
+            )
+            commands += self._reduce_to(position, largest, float(closes[index]), now_ns)
         return commands
 
-    def _reduce_to(self, position: Position, most: float, price: float, now_ns: int) -> list[Command]:
-        """Reduce *position* to the notional *most* (of :class:`Wanted`); never gated, at the target it was sized for.
-
-        A policy that is tightened therefore reduces nothing.
-        """
-        if self._gateway.has(position.symbol, Purpose.REDUCE):
+    def _reduce_to(self, position: Position, largest: float, price: float, now_ns: int) -> list[Command]:
+        """Reduce *position* to the quantity *largest*; never gated. One that was not sized for a target stays."""
+        unsized = not (position.plan.volatility_pct > 0.0 and largest > 0.0)
+        if unsized or self._gateway.has(position.symbol, Purpose.REDUCE):
             return []
-        largest = volatility_quantity(most, position.plan.volatility_pct, self._account.equity, price)
         excess = excess_quantity(position.qty, largest, price, *self._instruments.sizes[position.index])
         return self._records.outgoing(self._gateway.reduce(position, excess, now_ns)) if excess > 0.0 else []
 
@@ -325,7 +329,16 @@ class Protection:
                 return self._records.outgoing(self._gateway.rest_target(position, update.ts_ns))
         elif position is not None and ticket.purpose is Purpose.CLOSE:
             return self._close_refused(position, ticket, update)
+        elif position is not None and ticket.purpose is Purpose.REDUCE and is_of(update.reason, TOO_LARGE):
+            return self._reduce_less(position, ticket.qty, update.ts_ns)
         return []
+
+    def _reduce_less(self, position: Position, refused: float, now_ns: int) -> list[Command]:
+        """Reduce by half of the quantity that was too large for one order; what is left waits for the next decision."""
+        self._gateway.close_in_parts(position.symbol, refused)
+        if position.exit_reason is not None or refused <= self._instruments.sizes[position.index][0]:
+            return []
+        return self._records.outgoing(self._gateway.reduce(position, refused, now_ns))
 
     def _close_refused(self, position: Position, ticket: Ticket, update: OrderUpdate) -> list[Command]:
         """Make the next try one that may succeed; after several in a row a person has to look."""
