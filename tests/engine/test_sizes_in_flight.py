@@ -101,13 +101,13 @@ def test_a_looser_target_does_not_sell_and_buy_at_the_same_moment() -> None:
     assert [one["side"] for one in late] == ["BUY"]
 
 
-@pytest.mark.parametrize("off_grid", [0.0, 0.4])
+@pytest.mark.parametrize("off_grid", [0.0, 0.6])
 def test_a_position_of_before_there_were_targets_keeps_its_size(off_grid: float) -> None:
     """A state folder of before says no target, and its quantity may lie between two steps of today."""
     world = World(shrinking).until(START + 19)
     position = world.position
     position.plan.volatility_pct = 0.0
-    position.qty += off_grid * world.step_size
+    position.qty -= off_grid * world.step_size
     world.engine.protection.manage(_bars(world), world.engine.market.closes, world.engine.now_ns, _all_new(world))
 
     assert not world.engine.gateway.has(SYMBOL, Purpose.REDUCE)
