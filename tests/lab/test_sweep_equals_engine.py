@@ -522,3 +522,18 @@ def test_what_a_stop_left_and_the_venue_liquidates_ends_as_a_liquidation() -> No
         rough_recording(1056, hours=900), settings, models=lambda: [loaded(Remembering, exit_, bars=13, sign=-1.0)]
     )
     assert ExitReason.LIQUIDATION in {one.exit_reason for one in engine.records.tally.trades}
+
+
+def test_a_stop_and_the_liquidation_behind_it_meet_the_same_bar() -> None:
+    """The stop from before an addition closes a part, and the venue liquidates the rest in the same bar."""
+    integration = msgspec.structs.replace(OBSERVE, fixed_confidence=0.3, fixed_risk_pct=0.1)
+    limits = RiskLimits(
+        max_notional_pct=100.0, max_leverage=50.0, max_exposure_pct=40.0, max_positions=2, daily_loss_pct=40.0,
+        max_orders_per_hour=2, liquidation_buffer_pct=0.05, max_data_age_s=86_400.0,
+    )
+    settings = sweep_settings("STANDARD", integration, limits=limits, leverage=50.0)
+    exit_ = Exit(on="score", stop_atr=1.5)
+    engine, _ = assert_equal(
+        rough_recording(2149, symbols=5, hours=900), settings, models=lambda: [loaded(Remembering, exit_, bars=3)]
+    )
+    assert ExitReason.LIQUIDATION in {one.exit_reason for one in engine.records.tally.trades}

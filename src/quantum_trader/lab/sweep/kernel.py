@@ -546,7 +546,10 @@ def _reaches(s, at_open, bars, desk):
 
 @kernel
 def _settle(at_open, ts_ns, bars, profile, rules, desk, outcome):
-    """Fill what the opens, or the ranges, reach, in the order of the symbols."""
+    """Fill what the opens, or the ranges, reach, in the order of the symbols.
+
+    A stop or target from before an addition closes a part; what else is reached takes the rest.
+    """
     reached = False
     for at in range(desk.counts[counter.HELD]):
         s = desk.held[at]
@@ -558,17 +561,18 @@ def _settle(at_open, ts_ns, bars, profile, rules, desk, outcome):
         if row[position.STATE] != STATE_HELD or bars.present[s] == 0:
             continue
         found = _reaches(s, at_open, bars, desk)
-        if found == fills.EXIT_NONE:
-            continue
-        level = row[position.VENUE_STOP]
-        if found == fills.EXIT_TARGET:
-            level = row[position.VENUE_TARGET]
-        elif found == fills.EXIT_LIQUIDATION:
-            level = row[position.VENUE_LIQUIDATION]
-        _fill_exit(
-            s, _PURPOSE[found], level, bars.ohlc[s * bar.SIZE + bar.OPEN], _cost_in_bar(s, bars, rules), ts_ns,
-            profile, rules, desk, outcome,
-        )
+        while found != fills.EXIT_NONE:
+            level = row[position.VENUE_STOP]
+            if found == fills.EXIT_TARGET:
+                level = row[position.VENUE_TARGET]
+            elif found == fills.EXIT_LIQUIDATION:
+                level = row[position.VENUE_LIQUIDATION]
+            _fill_exit(
+                s, _PURPOSE[found], level, bars.ohlc[s * bar.SIZE + bar.OPEN], _cost_in_bar(s, bars, rules), ts_ns,
+                profile, rules, desk, outcome,
+            )
+            is_held = row[position.STATE] == STATE_HELD
+            found = _reaches(s, at_open, bars, desk) if is_held else fills.EXIT_NONE
 
 
 @kernel
