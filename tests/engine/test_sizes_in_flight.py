@@ -42,7 +42,7 @@ def orders(commands: list[Command]) -> list[OrderRequest]:
 
 
 def test_a_stop_from_before_a_reduction_does_not_stand_for_one_that_an_addition_has_outgrown() -> None:
-    """The addition fills in two parts, the stop for the first one replaces a larger one: another one follows at once."""
+    """The addition fills in two parts; the first one's stop replaces a larger one, and another follows at once."""
     world = World(growing).until(START + 20)
     adding, position, engine = ticket(world, Purpose.OPEN), world.position, world.engine
     reduction = orders(engine.gateway.reduce(position, position.qty / 2.0, engine.now_ns))[0]
