@@ -55,7 +55,14 @@ def test_a_stop_from_before_a_reduction_does_not_stand_for_one_that_an_addition_
     again = told(world, first[0].client_order_id, OrderStatus.NEW)
 
     assert [(one.type, one.qty) for one in again] == [(OrderType.STOP_MARKET, position.qty)]
-    assert not engine.gateway.is_protected(position)
+    stops = [one for one in engine.gateway.tickets() if one.purpose is Purpose.STOP]
+    assert [one.cancelled for one in stops] == [False, False, False]  # the large one goes once the new one rests
+    assert engine.gateway.cancel_stale(engine.account.books.positions, engine.now_ns)[0].client_order_id == (
+        first[0].client_order_id
+    )
+    told(world, again[0].client_order_id, OrderStatus.NEW)
+    assert [one.cancelled for one in stops] == [True, True, False]
+    assert engine.gateway.is_protected(position)
 
 
 @pytest.mark.parametrize("reason", [ExitReason.STOP, ExitReason.LIQUIDATION])

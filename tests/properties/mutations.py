@@ -92,8 +92,8 @@ MUTATIONS: Final = (
     ),
     # 3. Only fills move books.
     Mutation(
-        3, _CORE, "ticket, retired = self.gateway.on_update(update)\n",
-        "ticket, retired = self.gateway.on_update(update)\n"
+        3, _CORE, "ticket, retired = self.gateway.on_update(update, held.qty if held is not None else 0.0)\n",
+        "ticket, retired = self.gateway.on_update(update, held.qty if held is not None else 0.0)\n"
         "        self.account.books.cash -= 0.05 * update.filled_qty\n",
         "test_3_an_acknowledgement_is_not_a_fill",
     ),

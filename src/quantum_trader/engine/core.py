@@ -278,7 +278,8 @@ class Engine:
         return self.adopting.unexplained(fill)
 
     def _on_update(self, update: OrderUpdate) -> list[Command]:
-        ticket, retired = self.gateway.on_update(update)
+        held = self.account.books.positions.get(update.symbol)
+        ticket, retired = self.gateway.on_update(update, held.qty if held is not None else 0.0)
         self.records.record("order.updated", "", update.ts_ns, update)
         if ticket is None:
             return []
@@ -289,7 +290,7 @@ class Engine:
             commands += self._order_ended(ticket, update)
         position = self.account.books.positions.get(ticket.symbol)
         if position is not None and ticket.purpose is Purpose.STOP and ticket.resting:
-            commands += self.protection.stop_acknowledged(position, update.ts_ns)
+            commands += self.protection.stop_acknowledged(position, ticket, update.ts_ns)
         self.opening.forget(ticket)
         return commands
 

@@ -70,6 +70,11 @@ class Ticket(msgspec.Struct, kw_only=True):
         return self.over and self.filled >= self.final_qty * (1.0 - _EPSILON)
 
 
+def _covers(ticket: Ticket, held: float) -> bool:
+    """Whether an order is for at least the *held* quantity of its position."""
+    return ticket.purpose is not Purpose.STOP or ticket.qty >= held * (1.0 - _EPSILON)
+
+
 def _cancel(ticket: Ticket, now_ns: int) -> Command:
     """The request to cancel an order of ours."""
     ticket.cancelled = True
@@ -167,8 +172,10 @@ class Gateway:
         rest = position.qty - ordered_sum(ticket.qty - ticket.filled for ticket in closes)
         return round(rest, 10) if rest > position.qty * _EPSILON else 0.0
 
-    def on_update(self, update: OrderUpdate) -> tuple[Ticket | None, list[Command]]:
+    def on_update(self, update: OrderUpdate, held: float = 0.0) -> tuple[Ticket | None, list[Command]]:
         """Apply a venue's status report of an order; an acknowledged stop or target cancels its predecessors.
+
+        A stop for less than the *held* quantity, of a position that has grown since, cancels none: the next one will.
 
         Reports may arrive late or twice: an order with a final status never becomes open again. Its ticket stays until
         the fills counted in the final status are booked; fills and status may arrive in either order.
@@ -180,7 +187,7 @@ class Gateway:
         if update.status in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED):  # either shows an open order
             if not (ticket.resting or ticket.over):
                 ticket.resting = True
-                commands = self._retire(ticket, update.ts_ns)
+                commands = self._retire(ticket, update.ts_ns) if _covers(ticket, held) else []
         else:
             ticket.resting = False
             ticket.final_qty = max(ticket.final_qty, update.filled_qty)
@@ -225,7 +232,10 @@ class Gateway:
         newest: dict[tuple[str, Purpose], Ticket] = {}
         for ticket in self._tickets.values():
             if ticket.resting:
-                newest[ticket.symbol, ticket.purpose] = ticket
+                key, position = (ticket.symbol, ticket.purpose), positions.get(ticket.symbol)
+                held = position.qty if position is not None else 0.0
+                if key not in newest or _covers(ticket, held) or not _covers(newest[key], held):
+                    newest[key] = ticket
         return [
             _cancel(ticket, now_ns)
             for ticket in self._tickets.values()
@@ -266,7 +276,7 @@ class Gateway:
         for ticket in self._by_symbol.get(position.symbol, ()):
             if (
                 ticket.purpose is Purpose.STOP and ticket.resting and not (ticket.over or ticket.cancelled)
-                and ticket.qty >= position.qty * (1.0 - 1e-9)
+                and _covers(ticket, position.qty)
             ):
                 price = ticket.price
         return price

@@ -30,6 +30,7 @@ from quantum_trader.risk.exits import added_stop, bracket, is_behind_liquidation
 from quantum_trader.risk.sizing import excess_quantity, liquidation_price, volatility_quantity
 
 _next_stop = compiled(next_stop)
+_SAME: Final = 1e-9  # share of a quantity that rounding may leave
 _LOST_STOPS: Final = 3  # stops in a row that may get lost before the position is closed
 _TRIES: Final = 3  # of an order that is refused
 
@@ -304,12 +305,13 @@ class Protection:
             return self.close(position, ExitReason.UNPROTECTED, now_ns)
         return []
 
-    def stop_acknowledged(self, position: Position, now_ns: int) -> list[Command]:
-        """Rest another stop where the position grew, or its stop moved, while one was on its way."""
+    def stop_acknowledged(self, position: Position, ticket: Ticket, now_ns: int) -> list[Command]:
+        """Rest another stop where the position grew, or its stop moved, while that of *ticket* was on its way."""
         if position.exit_reason is not None or self._gateway.in_flight(position.symbol, Purpose.STOP):
             return []
         position.lost_stops = 0
-        return self.rest(position, now_ns) if self._gateway.resting_stop(position) != position.stop else []
+        outgrown = ticket.qty < position.qty * (1.0 - _SAME) and not ticket.cancelled
+        return self.rest(position, now_ns) if outgrown or self._gateway.resting_stop(position) != position.stop else []
 
     def refused(self, ticket: Ticket, update: OrderUpdate) -> list[Command]:
         """Answer a refused opening, target or close that another try alone does not mend."""
