@@ -28,11 +28,13 @@ def filled(world: World, order_id: str, side: OrderSide, qty: float, price: floa
     )))
 
 
-def told(world: World, order_id: str, status: OrderStatus, reason: str = "") -> list[OrderRequest]:
+def told(
+    world: World, order_id: str, status: OrderStatus, reason: str = "", filled_qty: float = 0.0
+) -> list[OrderRequest]:
     """Report a status; returns the orders that it leads to."""
     return orders(world.engine.on_event(OrderUpdate(
         client_order_id=order_id, venue_order_id="1", symbol=SYMBOL, status=status, ts_ns=world.engine.now_ns + 50,
-        reason=reason, filled_qty=0.0,
+        reason=reason, filled_qty=filled_qty,
     )))
 
 
@@ -56,11 +58,11 @@ def test_a_stop_from_before_a_reduction_does_not_stand_for_one_that_an_addition_
 
     assert [(one.type, one.qty) for one in again] == [(OrderType.STOP_MARKET, position.qty)]
     stops = [one for one in engine.gateway.tickets() if one.purpose is Purpose.STOP]
-    assert [one.cancelled for one in stops] == [False, False, False]  # the large one goes once the new one rests
-    assert engine.gateway.cancel_stale(engine.account.books.positions, engine.now_ns)[0].client_order_id == (
-        first[0].client_order_id
-    )
+    assert [one.cancelled for one in stops] == [False, False, False]
     told(world, again[0].client_order_id, OrderStatus.NEW)
+    assert engine.gateway.cancel_stale(engine.account.books.positions, engine.now_ns) == []  # more may still fill
+    told(world, adding.client_order_id, OrderStatus.CANCELED, filled_qty=adding.qty / 2.0)
+    engine.gateway.cancel_stale(engine.account.books.positions, engine.now_ns)
     assert [one.cancelled for one in stops] == [True, True, False]
     assert engine.gateway.is_protected(position)
 
@@ -143,3 +145,18 @@ def test_a_reduction_that_is_too_large_for_one_order_is_halved() -> None:
     assert [(one.type, one.reduce_only) for one in again] == [(OrderType.MARKET, True)]
     assert again[0].qty == pytest.approx(reduction.qty / 2.0, abs=world.step_size)
     assert world.position.exit_reason is None
+
+
+def test_a_larger_old_stop_stays_while_an_addition_may_still_fill() -> None:
+    """The venue may have filled more of it than was heard of: a stop for what is known does not replace it."""
+    world = World(growing).until(START + 20)
+    adding, old = ticket(world, Purpose.OPEN), ticket(world, Purpose.STOP)
+    position, engine = world.position, world.engine
+    old.qty = position.qty + adding.qty  # of before a reduction
+    first = filled(world, adding.client_order_id, OrderSide.BUY, adding.qty / 2.0, position.entry_price, 1)
+    told(world, first[0].client_order_id, OrderStatus.NEW)
+    assert not old.cancelled
+    second = filled(world, adding.client_order_id, OrderSide.BUY, adding.qty / 2.0, position.entry_price, 2)
+    told(world, second[0].client_order_id, OrderStatus.NEW)
+    assert old.cancelled
+    assert engine.gateway.is_protected(position)

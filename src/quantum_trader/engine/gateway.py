@@ -175,7 +175,8 @@ class Gateway:
     def on_update(self, update: OrderUpdate, held: float = 0.0) -> tuple[Ticket | None, list[Command]]:
         """Apply a venue's status report of an order; an acknowledged stop or target cancels its predecessors.
 
-        A stop for less than the *held* quantity, of a position that has grown since, cancels none: the next one will.
+        A stop for less than the *held* quantity, or than that and what an opening order may still fill, cancels none:
+        the next one will.
 
         Reports may arrive late or twice: an order with a final status never becomes open again. Its ticket stays until
         the fills counted in the final status are booked; fills and status may arrive in either order.
@@ -187,7 +188,8 @@ class Gateway:
         if update.status in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED):  # either shows an open order
             if not (ticket.resting or ticket.over):
                 ticket.resting = True
-                commands = self._retire(ticket, update.ts_ns) if _covers(ticket, held) else []
+                covers = _covers(ticket, held + self._to_come(ticket.symbol))
+                commands = self._retire(ticket, update.ts_ns) if covers else []
         else:
             ticket.resting = False
             ticket.final_qty = max(ticket.final_qty, update.filled_qty)
@@ -203,6 +205,13 @@ class Gateway:
             if ticket.settled:
                 self._drop(ticket)
         return ticket
+
+    def _to_come(self, symbol: str) -> float:
+        """What the opening orders of *symbol* may still add to its position, fills that were not heard of included."""
+        return ordered_sum(
+            max(0.0, ticket.final_qty - ticket.filled) if ticket.over else ticket.left
+            for ticket in self._by_symbol.get(symbol, ()) if ticket.purpose is Purpose.OPEN
+        )
 
     def _retire(self, newest: Ticket, now_ns: int) -> list[Command]:
         """Cancel the resting stops or targets that *newest* replaces; *newest* itself where a later one is open."""
@@ -228,7 +237,10 @@ class Gateway:
         ]
 
     def cancel_stale(self, positions: Mapping[str, Position], now_ns: int) -> list[Command]:
-        """Cancel again orders that should be closed: those without a position, and replaced stops and targets."""
+        """Cancel again orders that should be closed: those without a position, and replaced stops and targets.
+
+        While an opening order may still fill, every stop of its position stays.
+        """
         newest: dict[tuple[str, Purpose], Ticket] = {}
         for ticket in self._tickets.values():
             if ticket.resting:
@@ -240,8 +252,12 @@ class Gateway:
             _cancel(ticket, now_ns)
             for ticket in self._tickets.values()
             if ticket.resting and ticket.purpose in (Purpose.STOP, Purpose.TARGET)
-            and (ticket.symbol not in positions or newest[ticket.symbol, ticket.purpose] is not ticket)
+            and (ticket.symbol not in positions or self._is_replaced(ticket, newest))
         ]
+
+    def _is_replaced(self, ticket: Ticket, newest: Mapping[tuple[str, Purpose], Ticket]) -> bool:
+        """Whether a resting order is not the *newest* of its kind, and its position is not growing still."""
+        return newest[ticket.symbol, ticket.purpose] is not ticket and not self._to_come(ticket.symbol) > 0.0
 
     def cancel_stray(self, order_id: str, symbol: str, now_ns: int) -> Command:
         """Cancel an order with our prefix that has no ticket."""
