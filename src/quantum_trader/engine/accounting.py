@@ -34,7 +34,10 @@ def weighted_r(pnl: float, r: float, permitted: float) -> float:
 
 @scalar
 def counted_loss(pnl: float, permitted: float) -> float:
-    """For how many losses a trade that is none counts: the R of the *permitted* risk lost, or 1.0 (see above)."""
+    """What a trade without a profit adds to the losses in a row: its loss over its *permitted* risk (USDT).
+
+    *permitted* 0.0: the position was sized by its stop, and adds 1.0.
+    """
     return max(0.0, -pnl / permitted) if permitted > 0.0 else 1.0
 
 

@@ -69,16 +69,15 @@ class Fills:
     def _added(self, fill: Fill, ticket: Ticket, pending: Pending | None) -> list[Command]:
         """Book a fill that makes a position larger: a further one of its opening order, or one of an addition."""
         position = self._account.books.add(fill)
-        adds = ticket.intent_id != position.plan.intent_id
-        if adds and pending is not None:
+        if ticket.intent_id == position.plan.intent_id:
+            return self._protection.grown(position, fill.ts_ns)
+        if pending is not None:
             position.plan.volatility_pct = pending.plan.volatility_pct
             if ticket.filled <= fill.qty * (1.0 + _EPSILON):  # the first one
                 self._tracing.step("execution", "OK", pending.plan.trace_id)
                 self._records.record("trade.executed", pending.plan.trace_id, fill.ts_ns, fill)
-        if adds:
-            stop = pending.added_stop if pending is not None else 0.0
-            return self._protection.added_to(position, stop, fill.ts_ns)
-        return self._protection.grown(position, fill.ts_ns)
+        stop = pending.added_stop if pending is not None else 0.0
+        return self._protection.added_to(position, stop, fill.ts_ns)
 
     def reduced(self, fill: Fill, purpose: Purpose | None, *, by_others: bool = False) -> list[Command]:
         """Book a closing fill; when it leaves nothing, close the trade and cancel what rests.

@@ -70,7 +70,7 @@ class Ticket(msgspec.Struct, kw_only=True):
         return self.over and self.filled >= self.final_qty * (1.0 - _EPSILON)
 
 
-def _covers(ticket: Ticket, held: float) -> bool:
+def covers_position(ticket: Ticket, held: float) -> bool:
     """Whether an order is for at least the *held* quantity of its position."""
     return ticket.purpose is not Purpose.STOP or ticket.qty >= held * (1.0 - _EPSILON)
 
@@ -188,7 +188,7 @@ class Gateway:
         if update.status in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED):  # either shows an open order
             if not (ticket.resting or ticket.over):
                 ticket.resting = True
-                covers = _covers(ticket, held + self._to_come(ticket.symbol))
+                covers = covers_position(ticket, held + self._to_come(ticket.symbol))
                 commands = self._retire(ticket, update.ts_ns) if covers else []
         else:
             ticket.resting = False
@@ -246,7 +246,7 @@ class Gateway:
             if ticket.resting:
                 key, position = (ticket.symbol, ticket.purpose), positions.get(ticket.symbol)
                 held = position.qty if position is not None else 0.0
-                if key not in newest or _covers(ticket, held) or not _covers(newest[key], held):
+                if key not in newest or covers_position(ticket, held) or not covers_position(newest[key], held):
                     newest[key] = ticket
         return [
             _cancel(ticket, now_ns)
@@ -292,7 +292,7 @@ class Gateway:
         for ticket in self._by_symbol.get(position.symbol, ()):
             if (
                 ticket.purpose is Purpose.STOP and ticket.resting and not (ticket.over or ticket.cancelled)
-                and _covers(ticket, position.qty)
+                and covers_position(ticket, position.qty)
             ):
                 price = ticket.price
         return price

@@ -16,7 +16,7 @@ from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import OrderUpdate
 from quantum_trader.engine.account import Account
 from quantum_trader.engine.books import ADOPTED, Position
-from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
+from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket, covers_position
 from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.market import Wanted
@@ -30,7 +30,6 @@ from quantum_trader.risk.exits import added_stop, bracket, is_behind_liquidation
 from quantum_trader.risk.sizing import excess_quantity, liquidation_price, volatility_quantity
 
 _next_stop = compiled(next_stop)
-_SAME: Final = 1e-9  # share of a quantity that rounding may leave
 _LOST_STOPS: Final = 3  # stops in a row that may get lost before the position is closed
 _TRIES: Final = 3  # of an order that is refused
 
@@ -310,7 +309,7 @@ class Protection:
         if position.exit_reason is not None or self._gateway.in_flight(position.symbol, Purpose.STOP):
             return []
         position.lost_stops = 0
-        outgrown = ticket.qty < position.qty * (1.0 - _SAME) and not ticket.cancelled
+        outgrown = not covers_position(ticket, position.qty) and not ticket.cancelled
         return self.rest(position, now_ns) if outgrown or self._gateway.resting_stop(position) != position.stop else []
 
     def refused(self, ticket: Ticket, update: OrderUpdate) -> list[Command]:

@@ -95,7 +95,7 @@ def reset_row(row: Cells) -> None:
 def record_trade(row: Cells, r: float, pnl: float, lost: float, by_score: int) -> None:
     """Count a closed trade of *r* (net, multiples of risk) and *pnl* (USDT, net) in *row* (SIZE,); r > 0 is a win.
 
-    *lost*: what it counts for among the losses in a row if it is none. *by_score*: 1 for a position that a model's
+    *lost*: what it adds to the losses in a row if it is no win. *by_score*: 1 for a position that a model's
     score held; its *r* is weighted by risk, and the average alone is judged.
     """
     trades = int(row[TRADES])

@@ -190,7 +190,7 @@ def _volatility(row):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _scale(scores, present, scale, memory, out):  # type: ignore[no-untyped-def]
+def _scale(scores, present, scale, out):  # type: ignore[no-untyped-def]
     """Write the scores in root-mean-squares into *out*; NaN where there is none."""
     for s in range(scores.shape[0]):
         if present[s]:
@@ -248,7 +248,7 @@ def _forecast(scores, present, cost_bps, funding_8h, memory, pool, params, out):
     scale = math.sqrt(pool[_SEEN] / pool[_COUNT]) if pool[_SEEN] > 0.0 else 0.0
     mean, error, prior_share, noise = posterior(pool, params)
     bars_a_day, horizon = params[BARS_A_DAY], params[_HORIZON]
-    _scale(scores, present, scale, memory, out)
+    _scale(scores, present, scale, out)
     risk = _risk_share(pool, memory, out) / math.sqrt(params[_YEAR_BARS])
     trips = (pool[_TURNED] + TRIPS_WEIGHT) / (pool[_HELD] + TRIPS_WEIGHT * horizon)
     for s in range(scores.shape[0]):

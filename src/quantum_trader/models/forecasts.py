@@ -453,7 +453,7 @@ def _remembered(loaded: LoadedModel) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A stand-in for an array, or the number that *value* is; TypeError for what no checkpoint holds."""
+    """None in place of an array, a plain number in place of one of NumPy; TypeError for what cannot be saved."""
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         return None
     if isinstance(value, np.generic):

@@ -367,7 +367,7 @@ def _book_addition(s, qty, price, fee, rules, desk):
 
 @kernel
 def _exit_code(row, purpose):
-    """Why a closing fill of *purpose* ends the position; a liquidation is called one whatever was on its way."""
+    """Why a closing fill of *purpose* ends the position; a liquidation comes before an exit already sent."""
     if purpose == PURPOSE_LIQUIDATION:
         return exit_reason.LIQUIDATION
     if purpose == PURPOSE_TARGET:
