@@ -64,7 +64,7 @@ SHADOW_HORIZONS: Final = 4.0  # and of one that a score holds, in horizons of th
 
 def shadow_hours(forecasts: Forecasts | None) -> float:
     """Longest time of a shadow trade."""
-    if forecasts is None or forecasts.exit.on != "score":
+    if forecasts is None or not forecasts.exit.by_score:
         return SHADOW_HOURS
     return SHADOW_HORIZONS * forecasts.horizon_hours
 
@@ -231,7 +231,7 @@ class Market:
     def _show(self, forecasts: Forecasts) -> None:
         """Write the forecasts into the columns that a signal is made of."""
         stage.show_forecasts(
-            forecasts.out, forecasts.decided, forecasts.exit.on == "score", forecasts.exit.stop_atr,
+            forecasts.out, forecasts.decided, forecasts.exit.by_score, forecasts.exit.stop_atr,
             forecasts.horizon_hours, self.kernel.out, self.symbols,
         )
         if forecasts.trends is not None:
@@ -255,7 +255,7 @@ class Market:
     def exit_ranges(self) -> Any:
         """The ATR (S,) that exits are measured in, in price units: of the model's bars, or of hourly ones."""
         forecasts = self.forecasts
-        if forecasts is not None and forecasts.exit.on == "score":
+        if forecasts is not None and forecasts.exit.by_score:
             return forecasts.out[:, fc.ATR]
         return self.kernel.out[:, col.ATR_1H]
 
@@ -263,7 +263,7 @@ class Market:
     def wanted(self) -> Wanted | None:
         """What the models want of positions; None where these are not left by the score."""
         forecasts = self.forecasts
-        if forecasts is None or forecasts.exit.on != "score":
+        if forecasts is None or not forecasts.exit.by_score:
             return None
         renewed = forecasts.decided if not self.is_past else np.zeros_like(forecasts.decided)
         return Wanted(forecasts.out[:, fc.TARGET], forecasts.out[:, fc.MOST], renewed)
@@ -271,14 +271,14 @@ class Market:
     def new_targets(self) -> tuple[Any, Any] | None:
         """Copies of the directions (S,) that models want and of which are new (S,); None: none, or not by the score."""
         forecasts = self.forecasts
-        if forecasts is None or forecasts.exit.on != "score" or not forecasts.decided.any():
+        if forecasts is None or not forecasts.exit.by_score or not forecasts.decided.any():
             return None
         return forecasts.out[:, fc.TARGET].copy(), forecasts.decided.copy()
 
     def shadow_terms(self, index: int, volatility_pct: float, risk_pct: float) -> ShadowTerms | None:
         """How a signal's shadow trade ends, with its weight under fixed settings; None: the standard bracket."""
         forecasts = self.forecasts
-        if forecasts is None or forecasts.exit.on != "score":
+        if forecasts is None or not forecasts.exit.by_score:
             return None
         atr, stop_atr = float(forecasts.out[index, fc.ATR]), float(forecasts.exit.stop_atr)
         weight = risk_weight(
@@ -293,7 +293,7 @@ class Market:
     def exit_plan(self, index: int, exit_code: int = EXIT_TREND_FOLLOW) -> ExitPlan:
         """How a position that a signal opens now would be left under the exit mode *exit_code*."""
         forecasts = self.forecasts
-        if forecasts is None or forecasts.exit.on == "regime":
+        if forecasts is None or not forecasts.exit.by_score:
             return self.regime_plan(index)
         row = score_exit_row(forecasts.exit.stop_atr, exit_code)
         return ExitPlan(float(forecasts.out[index, fc.ATR]), *row, True)

@@ -174,7 +174,7 @@ class Forecasts:
         count = len(symbols)
         horizon_ns = max(loaded.horizon_ns for loaded in models)
         earns = [loaded.model.earns_funding for loaded in models]
-        banded = first.exit.on == "score"
+        banded = first.exit.by_score
         self.combined = Forecaster(
             count, self.length_ns, horizon_ns, first.forecast, earns_funding=all(earns), banded=banded
         )

@@ -37,6 +37,11 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def __post_init__(self) -> None:
         require(0.1 <= self.stop_atr <= 20.0, "exit.stop_atr", self.stop_atr, "must be 0.1 to 20 ATRs")
 
+    @property
+    def by_score(self) -> bool:
+        """Whether the score holds the position and leaves it."""
+        return self.on == "score"
+
 
 class Panel:
     """The last bars of all symbols, up to now and never beyond.

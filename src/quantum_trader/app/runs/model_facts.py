@@ -90,7 +90,7 @@ def model_facts(engine: Engine) -> ModelFacts | None:
 
 def leaving(loaded: LoadedModel) -> str:
     """How positions of a model are left, in words."""
-    return f"score, stop {loaded.exit.stop_atr:g} ATR" if loaded.exit.on == "score" else "regime table"
+    return f"score, stop {loaded.exit.stop_atr:g} ATR" if loaded.exit.by_score else "regime table"
 
 
 def _row(loaded: LoadedModel, found: Outlook | None, symbols: tuple[str, ...]) -> ModelRow:

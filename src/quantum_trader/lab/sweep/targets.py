@@ -64,7 +64,7 @@ class _Decisions:
             np.ascontiguousarray(told[:, :, column]) for column in range(len(_COLUMNS))
         )
         return Targets(
-            by_score=int(forecasts.exit.on == "score"), stop_atr=float(forecasts.exit.stop_atr),
+            by_score=int(forecasts.exit.by_score), stop_atr=float(forecasts.exit.stop_atr),
             shadow_hours=shadow_hours(forecasts), hours=forecasts.horizon_hours / EXPECTED_HOLD_SHARE, row=rows,
             target=target.astype(np.int8), decided=np.array(self._decided, dtype=np.uint8),
             small=np.logical_not(np.abs(score) >= fc.ENTER_AT).astype(np.uint8),
@@ -110,5 +110,5 @@ def _warm_up(recording: Recording, known: WarmUp, forecasts: Forecasts) -> None:
 def embargo_of(settings: Iterable[Setting]) -> int:
     """Days between training and test: the longest time an exit row allows a position, or that a score is meant for."""
     models = {one.variant: one.models for one in settings}.values()
-    horizons = [loaded.horizon_ns for one in models for loaded in load_models(one) if loaded.exit.on == "score"]
+    horizons = [loaded.horizon_ns for one in models for loaded in load_models(one) if loaded.exit.by_score]
     return max(EMBARGO_DAYS, math.ceil(max(horizons, default=0) / NS_PER_DAY))
