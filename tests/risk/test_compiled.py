@@ -104,7 +104,6 @@ PURE: dict[Callable[..., Any], Draw] = {
     sizing.quantity_beside: lambda rng: (
         float(_sign(rng)), 100.0, rng.uniform(80.0, 99.0), _odd(rng, 50.0), (_odd(rng, rng.choice([0.0, 2.0])), 95.0)
     ),
-    sizing.quantity: lambda rng: (*_risk(rng), 0.001, 0.01, 5.0),
     sizing.clip_to_margin: lambda rng: (_odd(rng, 3.0), _price(rng), _odd(rng, 5.0), _odd(rng, rng.uniform(0, 90))),
     sizing.liquidation_price: lambda rng: (float(_sign(rng)), _price(rng), _odd(rng, rng.uniform(0.1, 6e3)),
                                            _odd(rng, rng.integers(1, 30)), TIERS),

@@ -16,7 +16,6 @@ from quantum_trader.risk.sizing import (
     leverage_cap,
     liquidation_gap_pct,
     liquidation_price,
-    quantity,
     risk_quantity,
     tier_index,
     tradable,
@@ -59,8 +58,9 @@ def test_tier_index_skips_rows_of_zeros() -> None:
 
 def test_quantity_worked_by_hand() -> None:
     """1 % of 10,000 over a distance of 3 is 33.333; halved by the governor 16.666; rounded down to the step."""
-    assert quantity(10_000.0, 1.0, 1.0, 100.0, 97.0, 0.001, 0.001, 5.0) == 33.333
-    assert quantity(10_000.0, 1.0, 0.5, 100.0, 97.0, 0.001, 0.001, 5.0) == 16.666
+    for factor, expected in ((1.0, 33.333), (0.5, 16.666)):
+        asked = risk_quantity(10_000.0, 1.0, factor, 100.0, 97.0)
+        assert tradable(asked, 100.0, 0.001, 0.001, 5.0) == expected
 
 
 @given(POSITIVE, st.floats(0.01, 5.0), st.floats(0.0, 1.3), st.floats(0.1, 1e5), st.floats(0.01, 0.5), st.booleans())

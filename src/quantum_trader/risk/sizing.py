@@ -97,15 +97,6 @@ def tradable(qty: float, price: float, step: float, min_qty: float, min_notional
 
 
 @scalar
-def quantity(
-    equity: float, risk_pct: float, factor: float, price: float, stop: float, step: float, min_qty: float,
-    min_notional: float,
-) -> float:
-    """The quantity an intent asks for: risk-sized, on the step grid, 0.0 when too small to trade."""
-    return tradable(risk_quantity(equity, risk_pct, factor, price, stop), price, step, min_qty, min_notional)
-
-
-@scalar
 def clip_to_margin(qty: float, price: float, leverage: float, room: float) -> float:
     """The part of *qty* whose initial margin (notional over leverage) fits into *room* USDT; not rounded."""
     if not (math.isfinite(qty) and math.isfinite(price) and math.isfinite(leverage) and math.isfinite(room)):
