@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
@@ -15,6 +18,7 @@ from quantum_trader.app.runs.replay import memory_run
 from quantum_trader.app.settings import load_settings
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.models.loading import ModelSettings, load_model
+from quantum_trader.models.port import FrameModel
 
 MONTH = ("run", "--exit", "--from", "2018-01-01", "--to", "2018-01-14", "--json")
 
@@ -52,6 +56,24 @@ def call(*arguments: str) -> tuple[int, str, str]:
 def told(*arguments: str) -> Any:
     """The JSON document of one command."""
     return json.loads(call(*arguments, "--json")[1])
+
+
+@pytest.mark.parametrize("form", [(), ("--frame",)])
+def test_a_new_models_scores_are_as_large_in_a_calm_market_as_in_a_wild_one(form: tuple[str, ...], home: Path) -> None:
+    """The same path with returns a twentieth as large has the same scores, but for compounding."""
+    call("model", "new", "my_trend", *form)
+    model = load_model(ModelSettings(model=str(home / "my_trend.py"))).model
+    steps = np.random.default_rng(7).normal(0.0, 0.04, 120)
+    wild, calm = (score_of(model, 100.0 * np.exp(np.cumsum(size * steps))) for size in (1.0, 0.05))
+    assert abs(wild) > 1.0
+    assert calm == pytest.approx(wild, rel=0.25)
+
+
+def score_of(model: Any, close: Any) -> float:
+    """What *model* says of the newest of these closes of one symbol."""
+    if isinstance(model, FrameModel):
+        return float(model.scores(pl.DataFrame({"ts": range(len(close)), "close": close}))["score"][-1])
+    return float(model.score(SimpleNamespace(close=close[-model.warmup:, None]))[0])
 
 
 @pytest.mark.parametrize("form", [(), ("--frame",)])

@@ -67,13 +67,20 @@ class {name}({form}):
 _PANEL: Final = _HEAD + '''    def score(self, panel: Panel) -> np.ndarray:
         """One number for each symbol: above 0 long, below 0 short, NaN for no view. Its size is scaled for you."""
         # panel.close is (warmup, symbols), oldest first; nothing later than now is in it
-        return panel.close[-1] / panel.close[-1 - self.params.days] - 1.0
+        change = panel.close[-1] / panel.close[-1 - self.params.days] - 1.0
+        moves = panel.close[1:] / panel.close[:-1] - 1.0
+        # divided by its volatility, so that calm years give scores as large as wild ones
+        spread = moves[-self.params.days:].std(axis=0)
+        return change / np.where(spread > 0.0, spread, np.nan)
 '''
 _FRAME: Final = _HEAD + '''    def scores(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The frame of one symbol with a column `score`: above 0 long, below 0 short, null for no view."""
         # one row a bar, oldest first: ts and the columns of `needs`; a row may be made of earlier rows alone
         close = pl.col("close")
-        return frame.with_columns(score=close / close.shift(self.params.days) - 1.0)
+        change = close / close.shift(self.params.days) - 1.0
+        # divided by its volatility, so that calm years give scores as large as wild ones
+        spread = (close / close.shift(1) - 1.0).rolling_std(self.params.days)
+        return frame.with_columns(score=change / spread)
 '''
 
 
