@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from quantum_trader.app.cli.main import app
 from quantum_trader.app.report.comparison import difference_sentence
+from quantum_trader.app.report.statements import few_rows_words
 from quantum_trader.app.report.text_chart import text_chart
 from quantum_trader.app.report.trade_charts import ChartTrade
 
@@ -52,6 +53,24 @@ def test_the_screen_has_rule_rows_differences_trade_and_what_the_models_are_wort
         assert words in flat, words
     assert "…" not in text
     assert max(len(line) for line in text.splitlines()) <= 100
+
+
+def test_rows_of_few_trades_are_named_and_prove_nothing() -> None:
+    """Fewer than 20 trades, or 60 days whatever the number of trades; enough of both say nothing."""
+    said = few_rows_words({"models observed": 3, "SAFE": 25}, 150)
+    assert "models observed 3" in said
+    assert "SAFE" not in said
+    assert "neither a row's figures nor its differences are evidence, however large" in said
+    assert "SAFE 25" in few_rows_words({"SAFE": 25}, 40)
+    assert few_rows_words({"SAFE": 25}, 150) == ""
+    assert few_rows_words({}, 10) == ""
+
+
+def test_the_screen_and_the_page_say_which_rows_traded_too_little(page: tuple[str, str]) -> None:
+    """Five months of daily models are few trades."""
+    text, html = page
+    assert "Too few trades in 151 days to tell anything: " in " ".join(text.split())
+    assert "Too few trades in 151 days to tell anything: " in html
 
 
 def test_the_page_draws_the_rows_and_the_trade(page: tuple[str, str]) -> None:

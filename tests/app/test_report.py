@@ -122,6 +122,25 @@ def test_a_run_without_policy_trades_or_days_still_has_a_report() -> None:
     assert "none was closed" in said
 
 
+@pytest.mark.parametrize(("days", "trades", "said"), [
+    (200, 3, "3 trades in 200 days cannot tell a good model from a bad one"),
+    (30, 40, "with fewer than 20 trades or 60 days, no figure here is evidence"), (200, 40, ""), (200, 0, ""),
+])
+def test_a_report_of_few_trades_says_that_they_tell_nothing(days: int, trades: int, said: str) -> None:
+    """In JSON, terminal and page; a run without any says why there are none instead."""
+    report = build_report(facts(days=days, trades=trades), STATS)
+    console = Console(record=True, width=100)
+    print_report(report, console)
+    shown, page = " ".join(console.export_text().split()), html_report(report)
+    assert said in report["few"]
+    assert bool(report["few"]) == bool(said)
+    if said:
+        assert report["few"] in shown
+        assert report["few"] in page
+    assert "additions to open positions counted in both" in shown
+    assert "additions to open positions counted in both" in page
+
+
 QUIET = ModelsState(
     models=(ModelLine(name="Mine", symbols=("BTCUSDT",)),), silent_since_ns=START_NS,
     silence="the score is between -0.5 and 0.5",

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quantum_trader.app.report import formats as fmt
-from quantum_trader.app.report.statements import models_statement
+from quantum_trader.app.report.statements import few_rows_words, models_statement
 from quantum_trader.app.report.tables import coloured
 from quantum_trader.app.report.text_chart import text_chart
 from quantum_trader.app.report.trade_charts import ChartTrade
@@ -63,6 +63,7 @@ def comparison_document(found: Comparison, settings: dict[str, Any]) -> dict[str
             for one in found.differences
         ],
         "sentence": "",
+        "few": few_rows_words(_traded(found), len(found.day_s)),
         "flat": [],
         "trade": _plain_trade(trade) if trade is not None else None,
         "newest": [_plain_forecast(one) for one in found.explained.newest],
@@ -74,6 +75,14 @@ def comparison_document(found: Comparison, settings: dict[str, Any]) -> dict[str
     content["sentence"] = difference_sentence(content["differences"])
     content["flat"] = flat_sentences(found)
     return {key: without_nan(value) for key, value in content.items()}
+
+
+def _traded(found: Comparison) -> dict[str, int]:
+    """How many trades each row of the models closed, by its name; without those that stayed flat."""
+    return {
+        name_of(row.key): row.figures.trades for row in found.rows
+        if row.key not in (HOLD, HOLD_SCALED) and (row.figures.trades or row.figures.held_share > 0.0)
+    }
 
 
 def without_nan(value: Any) -> Any:
@@ -311,7 +320,8 @@ def stop_sentences(content: dict[str, Any]) -> list[str]:
 # ---- the terminal ----------------------------------------------------------------------------------------------------
 def comparison_view(content: dict[str, Any]) -> RenderableType:
     """The whole comparison for a terminal of 100 columns, the most important part first."""
-    parts: list[RenderableType] = [_headline(content), Text(content["sentence"], style="bold"), Text()]
+    parts: list[RenderableType] = [_headline(content), Text(content["sentence"], style="bold")]
+    parts += [*([Text(content["few"], style="bold yellow")] if content["few"] else []), Text()]
     parts += [_results(content["rows"]), _activity(content["rows"])]
     for line in stop_sentences(content) + content["flat"]:
         parts.append(Text(f"\n{line}"))

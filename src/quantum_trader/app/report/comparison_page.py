@@ -63,8 +63,10 @@ def _cards(content: dict[str, Any]) -> str:
 def _results(content: dict[str, Any]) -> str:
     rows = content["rows"]
     said = "".join(f"<p>{escape(line)}</p>" for line in [*stop_sentences(content), *content["flat"]])
+    few = f"<p><strong>{escape(content['few'])}</strong></p>" if content["few"] else ""
     return section(
-        "What the differences are", cells_table(RESULT_COLUMNS, [result_cells(row) for row in rows], _SIGNED), said,
+        "What the differences are", few,
+        cells_table(RESULT_COLUMNS, [result_cells(row) for row in rows], _SIGNED), said,
         "<h2>How they traded</h2>",
         cells_table(ACTIVITY_COLUMNS, [activity_cells(row) for row in rows], _SIGNED),
         "<p>Costs and funding in percent of the mean equity a year. * stopped by the safety governor.</p>",

@@ -17,7 +17,7 @@ import numpy as np
 from quantum_trader.app.report.edges import edges_section
 from quantum_trader.app.report.models import models_section
 from quantum_trader.app.report.no_trades import silence_sentence, why_no_trades
-from quantum_trader.app.report.statements import models_statement
+from quantum_trader.app.report.statements import few_words, models_statement
 from quantum_trader.app.report.trade_charts import chart_trades, price_lines
 from quantum_trader.app.runs.results import DrawdownFacts, FloatArray, IntArray, RunFacts, RunStats
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, from_ns, iso
@@ -59,6 +59,7 @@ def build_report(
         "summary": run_summary(facts),
         "benchmark": benchmark(facts),
         "trades": trade_statistics(facts.trades),
+        "few": few_words(len(facts.trades), _span_days(facts.ts_ns)),
         "costs": costs(facts),
         "signals": signal_road(facts),
         "no_trades": why_no_trades(facts),
@@ -262,7 +263,10 @@ def costs(facts: RunFacts) -> dict[str, Any]:
 
 
 def signal_road(facts: RunFacts) -> dict[str, Any]:
-    """Counts of signals, of orders attempted and of refusals by reason; since when there is no signal at the end."""
+    """Counts of signals, of orders attempted and of refusals by reason; since when there is no signal at the end.
+
+    Additions to open positions are among the signals and the orders attempted; reductions and exits are not.
+    """
     return {
         "signals": facts.signals, "intents": facts.intents, "refused": sum(facts.refusals.values()),
         "refusals": dict(sorted(facts.refusals.items(), key=lambda item: (-item[1], item[0]))),

@@ -47,6 +47,14 @@ def trades_words(trades: dict[str, Any]) -> str:
     return f"{share(trades['win_rate'])} won, {factor}, {multiple(trades['avg_r'])} each"
 
 
+def attempted_words(road: dict[str, Any]) -> str:
+    """How many signals there were and how many orders were attempted for them, given by the report's signals."""
+    return (
+        f"{count(road['signals'])} signals, {count(road['intents'])} orders attempted, additions to open positions "
+        "counted in both"
+    )
+
+
 def ratio(value: float | None) -> str:
     """A plain ratio."""
     return UNKNOWN if value is None else f"{value:.2f}"

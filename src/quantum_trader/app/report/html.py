@@ -157,7 +157,7 @@ def _cards(report: Row) -> str:
               else "none was closed"),
         card("Fees and slippage", fmt.money(costs["fees"] + costs["slippage"]),
               f"funding {fmt.signed_money(costs['funding'])} USDT"),
-    )) + "</div>"
+    )) + "</div>" + (f"<p><strong>{escape(report['few'])}</strong></p>" if report.get("few") else "")
 
 
 def _span(summary: Row) -> str:
@@ -340,7 +340,7 @@ def signals_section(report: Row) -> str:
     refusals = list(road["refusals"].items())[:_MAX_BARS]
     rows = [(fmt.words(reason), float(found), fmt.count(found)) for reason, found in refusals]
     silence = f"<p>{escape(road['silence'])}</p>" if road.get("silence") else ""
-    note = f"{fmt.count(road['signals'])} signals, {fmt.count(road['intents'])} orders attempted"
+    note = fmt.attempted_words(road)
     if not rows:
         return section("What happened to the signals", silence, note=f"{note}.")
     return section(

@@ -34,7 +34,9 @@ def print_report(report: Row, console: Console) -> None:
 def report_view(report: Row) -> RenderableType:
     """The whole report, the most important part first."""
     return Group(
-        _headline(report), _result(report), *(Text(f"\n{line}") for line in activity_lines(report)),
+        _headline(report), _result(report),
+        *([Text(f"\n{report['few']}", style="bold yellow")] if report.get("few") else []),
+        *(Text(f"\n{line}") for line in activity_lines(report)),
         *([Text(f"\n{report['statement']}", style="bold")] if report.get("statement") else []),
         *models_view(report), *_edges(report), _trade_groups(report), _refusals(report), *_policy(report),
         *_rest(report),
@@ -152,10 +154,7 @@ def _trade_groups(report: Row) -> RenderableType:
 
 def _refusals(report: Row) -> RenderableType:
     road = report["signals"]
-    title = (
-        f"What happened to the signals: {fmt.count(road['signals'])} signals, {fmt.count(road['intents'])} orders "
-        "attempted"
-    )
+    title = f"What happened to the signals: {fmt.attempted_words(road)}"
     silence = [Text(road["silence"])] if road["silence"] else []
     rows = list(road["refusals"].items())[:_MOST_ROWS]
     if not rows:
