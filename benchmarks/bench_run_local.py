@@ -22,7 +22,10 @@ from quantum_trader.app.runs.replay import run
 from quantum_trader.app.runs.results import RunResult
 from quantum_trader.app.settings import RunSettings, load_settings
 
-SPAN = {"data.start": ("2018-08-01", "bench"), "data.end": ("2018-09-01", "bench")}  # a month with much trading
+SPAN = {  # a month with much trading, of the models that trade often
+    "data.start": ("2018-08-01", "bench"), "data.end": ("2018-09-01", "bench"),
+    "models": ([{"model": "intraday-demo"}], "bench"),
+}
 FRAMES = 5  # as many as the recording has symbols
 ROUNDS = 3_000
 TURNS = 3
@@ -34,7 +37,7 @@ def steps_per_s(result: RunResult) -> float:
 
 
 def settings() -> RunSettings:
-    """The bundled recording's month, everything else as delivered."""
+    """The bundled recording's month with the intraday models, everything else as delivered."""
     return load_settings(None, SPAN).settings
 
 

@@ -26,9 +26,10 @@ AT_LEAST = {"SAFE": 0.0, "STANDARD": 0.0, "AGGRESSIVE": 0.0}
 
 
 def bundled_market() -> tuple[SweepMarket, int, Any]:
-    """The bundled recording prepared for a sweep, its symbol-bars and its closes."""
+    """The bundled recording prepared for a sweep of the intraday models, its symbol-bars and its closes."""
     recording = open_recording()
-    settings = load_settings(None, {"rollout.mode": ("LIVE", "--mode")}).settings
+    flags = {"rollout.mode": ("LIVE", "--mode"), "models": ([{"model": "intraday-demo"}], "--model")}
+    settings = load_settings(None, flags).settings
     table = instruments_for(recording.symbols, recording.first_closes().tolist())
     sweep_settings = SweepSettings(engine=settings.engine_settings(), venue=settings.paper_settings())
     market = prepare(recording, table.instruments, sweep_settings)

@@ -63,6 +63,7 @@ KILL_AT_BYTES: Final = (10_000_000, 30_000_000)  # of records.jsonl, which grows
 SEEDS: Final = 100
 RECORDED_SEEDS: Final = range(12)
 LOCAL_SPAN: Final = ("2018-08-01", "2018-08-21")  # three weeks with 86 trades
+MODELS: Final = ("--model", "intraday-demo")  # they trade often
 LIVE_SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
 SAME_DIGEST: Final = (("killed-SAFE-OBSERVE", "run-SAFE-OBSERVE"),)
 WAIT_S: Final = 180.0
@@ -329,7 +330,7 @@ def wait_until(what: str, done: Callable[[], bool], process: subprocess.Popen[st
 
 def run_arguments(profile: str, mode: str, state: Path) -> list[object]:
     """The bundled recording under *profile* and *mode*, kept in *state*."""
-    return ["run", "--exit", "--json", "--profile", profile, "--mode", mode, "--state", state]
+    return ["run", "--exit", "--json", *MODELS, "--profile", profile, "--mode", mode, "--state", state]
 
 
 def bundled_run(work: Path, profile: str, mode: str) -> dict[str, Any]:
@@ -359,14 +360,17 @@ def killed_run(work: Path) -> dict[str, Any]:
 
 def local_flags() -> dict[str, Any]:
     """The settings of the recorded run over the local venue, by their keys."""
-    return {"data.start": LOCAL_SPAN[0], "data.end": LOCAL_SPAN[1], "policy.profile": "STANDARD"}
+    return {
+        "data.start": LOCAL_SPAN[0], "data.end": LOCAL_SPAN[1], "policy.profile": "STANDARD",
+        "models": ({"model": MODELS[1]},),
+    }
 
 
 def local_run(work: Path) -> dict[str, Any]:
     """Run three weeks over the local venue."""
     (work / "settings.toml").write_text("[data]\nassumed_funding_rate = 0.0\n")
     run_program(
-        work, "run", "--exit", "--json", "--venue", "local", "--from", LOCAL_SPAN[0], "--to", LOCAL_SPAN[1],
+        work, "run", "--exit", "--json", *MODELS, "--venue", "local", "--from", LOCAL_SPAN[0], "--to", LOCAL_SPAN[1],
         "--profile", "STANDARD", "--config", "settings.toml", "--state", work / "state",
     )
     return unordered_item(records_of(work / "state"))
@@ -520,7 +524,7 @@ def live_process(work: Path, venue: dict[str, Any], state: Path) -> Iterator[sub
     )
     (state / "status.json").unlink(missing_ok=True)
     with started(
-        work, "live", "live", "--state", state, "--config", "live.toml", "--quiet",
+        work, "live", "live", *MODELS, "--state", state, "--config", "live.toml", "--quiet",
         QT_LOCAL_KEY=venue["api_key"], QT_LOCAL_SECRET=venue["api_secret"],
     ) as process:
         wait_until("it traded", lambda: status_of(state).get("stage") == "trading", process)

@@ -34,7 +34,9 @@ runner._CHECKPOINT_EVERY_S = 0.05
 from quantum_trader.app.runs.journal_sink import JournalSink
 from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import load_settings
-flags = {"data.start": ("2018-03-01", "t"), "data.end": ("2018-03-31", "t")}
+flags = {
+    "data.start": ("2018-03-01", "t"), "data.end": ("2018-03-31", "t"), "models": (({"model": "intraday-demo"},), "t"),
+}
 print("go", flush=True)
 pace = lambda ns: __import__("time").sleep(0.0006)
 runner.run(load_settings(None, flags).settings, RunOptions(state_dir=pathlib.Path(sys.argv[1])), pace=pace)
@@ -42,8 +44,11 @@ runner.run(load_settings(None, flags).settings, RunOptions(state_dir=pathlib.Pat
 
 
 def settings() -> RunSettings:
-    """A month of the bundled bars."""
-    flags = {"data.start": ("2018-03-01", "t"), "data.end": ("2018-03-31", "t")}
+    """A month of the bundled bars with the intraday models."""
+    flags = {
+        "data.start": ("2018-03-01", "t"), "data.end": ("2018-03-31", "t"),
+        "models": (({"model": "intraday-demo"},), "t"),
+    }
     return load_settings(None, flags).settings
 
 

@@ -200,11 +200,34 @@ def test_a_plan_on_a_folder_says_what_its_models_lack_and_refuses_a_changed_file
     mine.write_text(mine.read_text().replace("days: int = 28", "days: int = 21"))
     changed = planned(tmp_path, *where)
     assert "REFUSED      models: Mine is not what the saved state was made with" in changed.stdout
-    without = invoke(*PLAN, "--state", str(tmp_path / "state"), *where)
-    assert "REFUSED      models: the saved state was made with --model" in without.stdout
+    for words, said in (((), "tsmom_fast+"), (("--model", "intraday-demo"), "other models than intraday-demo")):
+        other = invoke(*PLAN, "--state", str(tmp_path / "state"), *where, *words)
+        (refused,) = [line for line in other.stdout.splitlines() if line.startswith("REFUSED      models:")]
+        assert said in refused
+        assert "the same --model or [[models]]" in refused
 
 
-def test_a_plan_without_models_names_the_intraday_ensemble(tmp_path: Path) -> None:
-    """It has no class that a check could judge."""
+def test_a_plan_on_a_folder_of_the_intraday_models_says_how_to_go_on(tmp_path: Path) -> None:
+    """Those models were the default once: a start that names none is refused, and one that names them is not."""
+    with live_run(tmp_path / "state") as live:
+        assert live.session.checkpoint()
+    where = ["--mode", "LOCAL", "--address", "http://127.0.0.1:1", "--symbols", "BTCUSDT,ETHUSDT", "--bars", "1m"]
+    unnamed = invoke(*PLAN, "--state", str(tmp_path / "state"), *where)
+    assert "REFUSED      models: the saved state was made with the intraday models, not with tsmom" in unnamed.stdout
+    assert "give --model intraday-demo to continue it" in unnamed.stdout
+    named = invoke(*PLAN, "--state", str(tmp_path / "state"), *where, "--model", "intraday-demo")
+    assert "REFUSED      models" not in named.stdout
+
+
+def test_a_plan_without_models_names_those_of_the_set_trend(tmp_path: Path) -> None:
+    """One line for each, and what each lacks."""
     result = invoke(*PLAN, "--state", str(tmp_path / "new"))
+    named = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("model ")]
+    assert named == ["tsmom_fast", "tsmom_slow", "ewmac", "donchian", "carry"]
+    assert "tsmom_slow: 0 of 373 bars of 1d" in result.stdout
+
+
+def test_a_plan_names_the_intraday_ensemble(tmp_path: Path) -> None:
+    """It has no class that a check could judge."""
+    result = invoke(*PLAN, "--state", str(tmp_path / "new"), "--model", "intraday-demo")
     assert "model        intraday-demo (six intraday models and their ensemble, compiled)" in result.stdout

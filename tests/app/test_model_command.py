@@ -172,7 +172,8 @@ def test_a_score_file_of_another_time_than_the_bars_says_so_in_check_and_run(hom
 def test_the_built_in_set_is_listed_shown_and_checked_model_by_model() -> None:
     """Its name stands for its models; one alone is shown as a user's is, without asking for a check."""
     listed = {row["model"]: row["about"] for row in told("model", "list")["models"]}
-    assert listed["trend"].endswith("tsmom_fast, tsmom_slow, ewmac, donchian, carry")
+    assert listed["trend"].endswith("tsmom_fast, tsmom_slow, ewmac, donchian, carry; the default")
+    assert "default" not in listed["intraday-demo"]
     assert listed["xsmom"].endswith("Not enabled in the set.")
     shown = told("model", "show", "trend")
     assert [(one["model"], one["weight"]) for one in shown["models"]][-2:] == [("donchian", 1.0), ("carry", 0.25)]

@@ -16,8 +16,8 @@ from quantum_trader.app.settings import RunSettings, load_settings
 
 
 def settings(end: str = "2018-04-30") -> RunSettings:
-    """Two months of the bundled bars."""
-    flags = {"data.start": ("2018-03-01", "t"), "data.end": (end, "t")}
+    """Two months of the bundled bars with the intraday models, which hold positions in them."""
+    flags = {"data.start": ("2018-03-01", "t"), "data.end": (end, "t"), "models": (({"model": "intraday-demo"},), "t")}
     return load_settings(None, flags).settings
 
 

@@ -52,8 +52,9 @@ runner.run(settings(), RunOptions(state_dir=state, intents=file), pace=pace)
 
 
 def settings(start: str = SPAN[0], end: str = SPAN[1]) -> RunSettings:
-    """A month of the bundled bars under limits that let intents through."""
+    """A month of the bundled bars with the intraday models, under limits that let intents through."""
     return load_settings(None, {
+        "models": (({"model": "intraday-demo"},), "t"),
         "data.start": (start, "t"), "data.end": (end, "t"), "risk.max_cost_r": (10.0, "t"),
         "risk.max_exposure_pct": (100.0, "t"), "policy.profile": ("STANDARD", "t"),
     }).settings
@@ -283,7 +284,8 @@ def test_intents_from_before_the_run_are_left_out_and_the_report_says_so(tmp_pat
 def test_a_sweep_counts_the_intents_apart(file: IntentFile) -> None:
     """--json has one row a source, and the decisions of a setting are those of its signals."""
     result = CliRunner().invoke(app, [
-        "sweep", "--profiles", "STANDARD", "--from", SPAN[0], "--to", SPAN[1], "--splits", "0", "--intents", file.path,
+        "sweep", "--model", "intraday-demo", "--profiles", "STANDARD", "--from", SPAN[0], "--to", SPAN[1],
+        "--splits", "0", "--intents", file.path,
         "--json",
     ])
     assert result.exit_code == 0, result.output
@@ -296,7 +298,8 @@ def test_a_sweep_counts_the_intents_apart(file: IntentFile) -> None:
     assert sum(one["trades"] for one in rows.values()) == setting["trades"]
     assert told["data"]["intents"] == file.fingerprint
     shown = CliRunner().invoke(app, [
-        "sweep", "--profiles", "STANDARD", "--from", SPAN[0], "--to", SPAN[1], "--splits", "0", "--intents", file.path,
+        "sweep", "--model", "intraday-demo", "--profiles", "STANDARD", "--from", SPAN[0], "--to", SPAN[1],
+        "--splits", "0", "--intents", file.path,
     ])
     assert "Results by source" in shown.stdout
     assert "PILOT" in shown.stdout

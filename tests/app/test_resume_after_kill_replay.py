@@ -18,7 +18,7 @@ from quantum_trader.app.runs.run_identity import Statement, why_another_run
 from quantum_trader.app.settings import RunSettings, load_settings
 from quantum_trader.domain.errors import StateError
 
-FLAGS = {"data.start": "2018-01-01", "data.end": "2018-02-28"}
+FLAGS = {"data.start": "2018-01-01", "data.end": "2018-02-28", "models": ({"model": "intraday-demo"},)}
 
 CHILD = """
 import sys, pathlib
@@ -26,7 +26,9 @@ import quantum_trader.app.runs.replay as runner
 runner._CHECKPOINT_EVERY_S = 0.02
 from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import load_settings
-flags = {"data.start": ("2018-01-01", "t"), "data.end": ("2018-02-28", "t")}
+flags = {
+    "data.start": ("2018-01-01", "t"), "data.end": ("2018-02-28", "t"), "models": (({"model": "intraday-demo"},), "t"),
+}
 print("go", flush=True)
 pace = lambda ns: __import__("time").sleep(0.0004)
 runner.run(load_settings(None, flags).settings, RunOptions(state_dir=pathlib.Path(sys.argv[1])), pace=pace)
@@ -34,7 +36,7 @@ runner.run(load_settings(None, flags).settings, RunOptions(state_dir=pathlib.Pat
 
 
 def settings(**more: str | float) -> RunSettings:
-    """Two months of the bundled bars."""
+    """Two months of the bundled bars with the intraday models."""
     return load_settings(None, {key: (value, "test") for key, value in {**FLAGS, **more}.items()}).settings
 
 

@@ -46,8 +46,9 @@ class Watched:
 
 
 def settings_of(start: str, end: str) -> RunSettings:
-    """The bundled recording from *start* to *end*."""
+    """The bundled recording from *start* to *end* with the intraday models, which trade often."""
     return load_settings(None, {
+        "models": (({"model": "intraday-demo"},), "test"),
         "data.start": (start, "test"), "data.end": (end, "test"), "policy.profile": ("STANDARD", "test"),
     }).settings
 

@@ -28,10 +28,10 @@ STATS = RunStats(wall_s=1.0, bars_per_s=None, version="0")
 
 
 def enforced(start: str, end: str, mode: str = "LIVE") -> RunSettings:
-    """The bundled bars from *start* to *end* under an enforced policy, or one that observes."""
+    """The bundled bars from *start* to *end*, traded by the intraday models; the policy is enforced or observes."""
     return load_settings(None, {
         "data.start": (start, "test"), "data.end": (end, "test"), "policy.profile": ("STANDARD", "test"),
-        "rollout.mode": (mode, "--policy"),
+        "rollout.mode": (mode, "--policy"), "models": (({"model": "intraday-demo"},), "test"),
     }).settings
 
 

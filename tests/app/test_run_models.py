@@ -246,18 +246,29 @@ def test_a_model_that_cannot_be_used_says_why(file: Path, entry: dict[str, Any],
         memory_run(settings(file, models=[entry]))
 
 
-def test_the_intraday_set_is_the_default_and_has_its_own_name(file: Path) -> None:
-    """`--model intraday-demo` decides as no model at all."""
+def test_a_run_without_any_model_setting_takes_the_set_trend() -> None:
+    """The same bytes as `--model trend`, its first record included, which states every setting."""
+    span = {"data.start": ("2019-01-01", "test"), "data.end": ("2019-02-28", "test")}
+    result, default = memory_run(load_settings(None, span).settings)
+    _, named = memory_run(load_settings(None, {**span, "models": ([{"model": "trend"}], "test")}).settings)
+    assert default.lines == named.lines
+    assert result.facts.models is not None
+    assert [row.name for row in result.facts.models.rows] == ["tsmom_fast", "tsmom_slow", "ewmac", "donchian", "carry"]
+    assert any(b'"source":"model"' in line or b"tsmom_fast" in line for line in default.lines[1:])
+
+
+def test_the_name_of_the_intraday_models_gives_the_run_that_they_gave_as_the_default() -> None:
+    """`--model intraday-demo` decides as settings without any model, which is how older records state them."""
     span = {"data.start": ("2018-01-01", "test"), "data.end": ("2018-01-31", "test")}
-    _, named = memory_run(load_settings(None, {**span, "models": ([{"model": "intraday-demo"}], "test")}).settings)
-    _, default = memory_run(load_settings(None, span).settings)
-    assert named.lines[1:] == default.lines[1:]
+    chosen = load_settings(None, {**span, "models": ([{"model": "intraday-demo"}], "test")}).settings
+    _, named = memory_run(chosen)
+    _, older = memory_run(msgspec.structs.replace(chosen, models=()))
+    assert named.lines[1:] == older.lines[1:]
+    assert any(b'"topic":"trade.closed"' in line for line in named.lines)
 
 
 def signals(sink: Any) -> list[tuple[str, int, str, float]]:
     """Symbol, time, side and confidence of every signal."""
-    import msgspec
-
     records = [msgspec.json.decode(line) for line in sink.lines if b'"topic":"signal.generated"' in line]
     return [(one["data"]["symbol"], one["ts_ns"], one["data"]["action"], one["data"]["confidence"]) for one in records]
 
@@ -298,7 +309,10 @@ def test_what_forecasts_have_learned_does_not_depend_on_where_a_run_begins(
 def test_an_intraday_run_from_the_middle_gives_the_signals_of_the_longer_run() -> None:
     """The calibration begins with the store, so the same months have the same signals."""
     def of(start: str) -> list[tuple[str, int, str, float]]:
-        span = {"data.start": (start, "test"), "data.end": ("2018-02-28", "test")}
+        span = {
+            "data.start": (start, "test"), "data.end": ("2018-02-28", "test"),
+            "models": (({"model": "intraday-demo"},), "test"),
+        }
         return signals(memory_run(load_settings(None, span).settings)[1])
 
     longer, shorter = of("2017-10-01"), of("2018-02-01")

@@ -32,6 +32,23 @@ def test_without_anything_the_run_observes_with_safe() -> None:
     assert set(loaded.sources.values()) == {"default"}
 
 
+def test_where_no_model_is_named_the_set_trend_gives_the_signals(tmp_path: Path) -> None:
+    """Without a file, with one that has no [[models]], and with an empty list; its source is the default."""
+    named = load_settings(None, {"models": (({"model": "trend"},), "--model")}).settings
+    for text in ("", "[account]\nleverage = 5\n", "models = []\n"):
+        loaded = load_settings(write(tmp_path, text))
+        assert loaded.settings.models == named.models
+        assert "# run.toml" not in as_toml(loaded).partition("[[models]]")[2]
+    assert load_settings().settings.settings_hash() == named.settings_hash()
+    assert [one.model for one in named.models] == ["tsmom_fast", "tsmom_slow", "ewmac", "donchian", "carry"]
+
+
+def test_the_intraday_models_keep_their_name() -> None:
+    """`--model intraday-demo` names them alone."""
+    (one,) = load_settings(None, {"models": (({"model": "intraday-demo"},), "--model")}).settings.models
+    assert one.is_intraday
+
+
 def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
     """And each key says where its value came from."""
     file = write(tmp_path, '[account]\nstart_equity = 5_000\nleverage = 5\n[policy]\nprofile = "STANDARD"\n')

@@ -130,7 +130,10 @@ def test_the_command_prints_lines_or_json_and_an_exit_code(tmp_path: Path) -> No
 
 def test_a_replays_folder_is_read_from_its_checkpoint(tmp_path: Path) -> None:
     """Its equity, positions with their stops, requests; asking its venue is refused."""
-    flags = {"data.start": ("2018-03-01", "t"), "data.end": ("2018-03-20", "t"), "data.symbols": (["BTCUSDT"], "t")}
+    flags = {
+        "data.start": ("2018-03-01", "t"), "data.end": ("2018-03-20", "t"), "data.symbols": (["BTCUSDT"], "t"),
+        "models": (({"model": "intraday-demo"},), "t"),
+    }
     result = run(load_settings(None, flags).settings, RunOptions(state_dir=tmp_path))
     found = folder_status(tmp_path, NOW)
     assert (found.kind, found.source, found.mode) == ("replay", "checkpoint", "REPLAY")

@@ -174,7 +174,7 @@ def test_status_of_a_replay_says_it_too(tmp_path: Path) -> None:
     span = {"data.start": ("2018-01-01", "t"), "data.end": ("2018-01-02", "t"), "data.warm_up": (False, "t")}
     for name, more, words in (
         ("own", {"models": ([{"model": f"{file}:Trend"}], "t")}, "Trend: 12 of 40 bars of 4h\n"),
-        ("intraday", {}, "intraday-demo: 96 of 151 bars of 30m\n"),
+        ("intraday", {"models": (({"model": "intraday-demo"},), "t")}, "intraday-demo: 96 of 151 bars of 30m\n"),
     ):
         run(load_settings(None, {**span, **more}).settings, RunOptions(state_dir=tmp_path / name))
         text = CliRunner().invoke(app, ["status", "--state", str(tmp_path / name)]).stdout

@@ -27,7 +27,7 @@ def test_every_decision_of_a_run_is_timed_and_shown(tmp_path: Path) -> None:
     """As many traces as signals that ended; one is drawn with what took its time on this machine."""
     settings = load_settings(None, {
         "data.start": ("2018-01-01", "test"), "data.end": ("2018-02-10", "test"),
-        "policy.profile": ("STANDARD", "test"),
+        "policy.profile": ("STANDARD", "test"), "models": (({"model": "intraday-demo"},), "test"),
     }).settings
     result = run(settings, RunOptions(state_dir=tmp_path))
     lines = [msgspec.json.decode(line, type=Trace) for line in (tmp_path / FILE_NAME).read_bytes().splitlines()]

@@ -106,7 +106,7 @@ def loaded(address: str) -> LoadedLive:
         "policy.enabled": False, "rollout.fixed_confidence": 0.95, "rollout.fixed_max_positions": 8,
         "rollout.mode": "LIVE", "rollout.use_for_signal_filter": True,  # a symbol that only loses stays in
         "risk.max_cost_r": 10.0, "risk.max_orders_per_hour": 100_000, "risk.max_exposure_pct": 100.0,
-        "risk.daily_loss_pct": 50.0,
+        "risk.daily_loss_pct": 50.0, "models": ({"model": "intraday-demo"},),
     }
     flags = [{key: (value, "test") for key, value in part.items()} for part in (live, run)]
     return load_live_settings(None, *flags)

@@ -25,7 +25,7 @@ from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.policy.rollout import RolloutChange, RolloutState
 from quantum_trader.policy.rollout_file import RolloutFile
 
-SPAN = {"data.start": "2018-01-01", "data.end": "2018-01-29"}
+SPAN = {"data.start": "2018-01-01", "data.end": "2018-01-29", "models": ({"model": "intraday-demo"},)}
 BUSY = "2018-01-20"
 
 

@@ -236,11 +236,14 @@ def refusal(world: World, name: str, **changes: Any) -> str:
 
 @contextmanager
 def live_run(folder: Path, settings: dict[str, tuple[Any, str]] | None = None, **flags: Any) -> Iterator[LiveRun]:
-    """A live process's parts around a folder of its own, at an account made by hand; *settings* are the run's."""
+    """A live process's parts around a folder of its own, at an account made by hand; *settings* are the run's.
+
+    The intraday models give the signals, where *settings* name no others.
+    """
     loaded = load_live_settings(None, {
         "mode": ("LOCAL", "t"), "address": ("http://127.0.0.1:1", "t"), "symbols": (["BTCUSDT", "ETHUSDT"], "t"),
         "interval": ("1m", "t"), "status_s": (0.2, "t"), **flags,
-    }, settings)
+    }, {"models": (({"model": "intraday-demo"},), "t"), **(settings or {})})
     state = StateDir(folder)
     bind_folder(folder, loaded.live)
     account = Account([instrument_for("BTCUSDT", 1e4)[0], instrument_for("ETHUSDT", 1e3)[0]])

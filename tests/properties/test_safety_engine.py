@@ -22,8 +22,11 @@ MOMENTS = 1_500
 
 @pytest.fixture
 def session() -> Iterator[Run]:
-    """A month of the bundled bars, wired but not yet run."""
-    flags = {"data.start": ("2018-03-01", "t"), "data.end": ("2018-04-05", "t")}
+    """A month of the bundled bars with the intraday models, wired but not yet run."""
+    flags = {
+        "data.start": ("2018-03-01", "t"), "data.end": ("2018-04-05", "t"),
+        "models": (({"model": "intraday-demo"},), "t"),
+    }
     wired = Run(load_settings(None, flags).settings, RunOptions())
     yield wired
     wired.close()

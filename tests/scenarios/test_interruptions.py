@@ -17,7 +17,7 @@ from quantum_trader.domain.errors import StateError
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.policy.rollout_file import RolloutFile
 
-SPAN = {"data.start": "2018-01-01", "data.end": "2018-01-31"}
+SPAN = {"data.start": "2018-01-01", "data.end": "2018-01-31", "models": ({"model": "intraday-demo"},)}
 
 
 class StoppedError(Exception):
@@ -84,6 +84,23 @@ def test_a_rollback_while_stopped_is_in_force_before_the_first_bar(
     monkeypatch.setattr(runner, "_take_requests", looked)
     run(chosen, RunOptions(state_dir=tmp_path))
     assert seen[0] is False
+
+
+def test_a_folder_from_when_the_intraday_models_were_the_default_goes_on_under_their_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its settings name no model. Without a name it is refused, and the message says what to give."""
+    unnamed = msgspec.structs.replace(settings(), models=())
+    half_a_run(tmp_path / "old", monkeypatch, unnamed)
+    with pytest.raises(StateError) as refused:
+        run(settings(models=()), RunOptions(state_dir=tmp_path / "old"))
+    assert 'models = ["intraday-demo"], now ["tsmom_fast"' in str(refused.value)
+    assert "continue with --model intraday-demo" in str(refused.value)
+    run(settings(), RunOptions(state_dir=tmp_path / "old"))
+    _, whole = memory_run(unnamed)
+    assert (tmp_path / "old" / "records.jsonl").read_bytes().splitlines() == whole.lines
+    with pytest.raises(StateError, match="account.start_equity"):
+        run(settings(**{"account.start_equity": 500.0}), RunOptions(state_dir=tmp_path / "old"))
 
 
 def test_a_request_after_a_torn_one_is_not_lost(tmp_path: Path) -> None:

@@ -20,13 +20,13 @@ OTHERS = [version for version in ("3.11", "3.12", "3.13") if not platform.python
 
 
 def digests(python: str, folder: Path) -> dict[str, str]:
-    """SHA-256 of the bundled recording's records on *python*, by profile and mode; *folder* takes the files."""
+    """SHA-256 of the records of the intraday models on *python*, by profile and mode; *folder* takes the files."""
     found = {}
     for profile, mode in product(("SAFE", "STANDARD", "AGGRESSIVE"), ("OBSERVE", "LIVE")):
         records = folder / f"{profile}-{mode}.jsonl"
         subprocess.run(
-            [python, "-m", "quantum_trader", "run", "--exit", "--profile", profile, "--mode", mode, "--json",
-             "--records", str(records)],
+            [python, "-m", "quantum_trader", "run", "--exit", "--model", "intraday-demo", "--profile", profile,
+             "--mode", mode, "--json", "--records", str(records)],
             stdout=subprocess.DEVNULL, check=True, timeout=1800, cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         )

@@ -12,7 +12,7 @@ from quantum_trader.app.runs.results import RunResult
 from quantum_trader.app.settings import RunSettings, load_settings
 from quantum_trader.engine.recorder import MemorySink
 
-SPAN = {"data.start": "2018-01-01", "data.end": "2018-04-30"}
+SPAN = {"data.start": "2018-01-01", "data.end": "2018-04-30", "models": ({"model": "intraday-demo"},)}
 LIVE = {f"rollout.use_for_{name}": True for name in (
     "signal_filter", "confidence_threshold", "risk_sizing", "position_limits", "trading_gate", "exit_mode")}
 

@@ -24,7 +24,7 @@ from quantum_trader.domain.symbols import check_symbols
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market.recording import RecordingSettings
 from quantum_trader.market.regime import MarketSettings
-from quantum_trader.models.loading import ModelSettings, expanded, with_class
+from quantum_trader.models.loading import TREND, ModelSettings, expanded, with_class
 from quantum_trader.models.score_file import SCORE_FILES
 from quantum_trader.policy.enforcement import SWITCHES, OrchestratorIntegrationConfig
 from quantum_trader.policy.profiles import ActiveProfile, get_active_profile
@@ -33,6 +33,7 @@ from quantum_trader.signals.settings import SignalSettings
 from quantum_trader.venues.paper.settings import PaperSettings
 
 LIVE_SECTION: Final = "live"  # of live trading alone; see live_settings
+DEFAULT_SET: Final = TREND  # its models give the signals where neither [[models]] nor --model names any
 _ENGINE: Final = {field.name: field.default for field in msgspec.structs.fields(EngineSettings)}
 UNGATED_LIMITS: Final = RiskLimits(
     max_notional_pct=10_000.0, max_notional_usdt=1e9, max_positions=1000, max_exposure_pct=100.0, daily_loss_pct=50.0,
@@ -99,7 +100,11 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that decides what a run does."""
+    """Everything that decides what a run does.
+
+    Every default stands here, that of the models too: ``load_settings`` gives only what a file or a flag sets. An empty
+    tuple of models, which older records state, means the intraday models.
+    """
 
     data: DataSettings = DataSettings()
     account: AccountSettings = AccountSettings()
@@ -110,7 +115,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     risk: RiskLimits = RiskLimits()
     venue: PaperSettings = PaperSettings()
     engine: EngineOptions = EngineOptions()
-    models: tuple[ModelSettings, ...] = ()  # instead of the default set
+    models: tuple[ModelSettings, ...] = expanded((ModelSettings(model=DEFAULT_SET),))
 
     def active_profile(self) -> ActiveProfile:
         """The profile in use and where the choice came from."""
@@ -215,15 +220,18 @@ def load_settings(file: Path | None = None, flags: Mapping[str, tuple[Any, str]]
     if file is not None:
         for key, value in keys_of(file).items():
             values[key], sources[key] = value, file.name
-        values[MODELS] = _beside(values.get(MODELS, ()), file)
+        if values.get(MODELS) == []:  # names no model: as good as absent
+            del values[MODELS], sources[MODELS]
+        elif MODELS in values:
+            values[MODELS] = _beside(values[MODELS], file)
     for key, (value, flag) in (flags or {}).items():
         values[key], sources[key] = value, flag
     if values.get("rollout.mode") == OrchestratorMode.LIVE.value and sources["rollout.mode"].startswith("--"):
         _enforce_all(values, sources)
-    settings = RunSettings(
-        **{section: _section(section, kind, values) for section, kind in _SECTIONS.items()},
-        models=_models(values.get(MODELS, ()), sources.get(MODELS, "default")),
-    )
+    given: dict[str, Any] = {section: _section(section, kind, values) for section, kind in _SECTIONS.items()}
+    if values.get(MODELS, ()) != ():
+        given[MODELS] = _models(values[MODELS], sources[MODELS])
+    settings = RunSettings(**given)
     _validate(settings)
     active = settings.active_profile()
     if not settings.policy.profile and active.source != "default":

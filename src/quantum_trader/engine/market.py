@@ -28,6 +28,7 @@ from quantum_trader.engine.supervision import Supervise
 from quantum_trader.market.costs import round_trip_bps
 from quantum_trader.models import forecast as fc
 from quantum_trader.models.forecasts import Forecasts
+from quantum_trader.models.loading import INTRADAY
 from quantum_trader.risk.exits import exit_row, score_exit_row
 from quantum_trader.risk.halts import BAD_TICKS_TO_HALT, GOOD_TICKS_TO_CLEAR, TICK_HALTED_SINCE, empty_ticks
 from quantum_trader.risk.sizing import risk_weight
@@ -376,12 +377,13 @@ def check_saved_models(forecasts: Forecasts | None, state: Mapping[str, Any]) ->
     saved = state.get("forecasts")
     if forecasts is None and saved:
         raise StateError(
-            "models: the saved state was made with --model (or [[models]]), and none is given now; give the same ones, "
-            "or start a new --state folder"
+            f"models: the saved state was made with other models than {INTRADAY}; start it with the same --model or "
+            "[[models]] (with neither, if it had neither), or start a new --state folder"
         )
     if forecasts is not None and not saved:
         raise StateError(
-            f"models: the saved state was made without {forecasts.name}; leave it out, or start a new --state folder"
+            f"models: the saved state was made with the intraday models, not with {forecasts.name}; give --model "
+            f"{INTRADAY} to continue it (the intraday models were once the default), or start a new --state folder"
         )
     if forecasts is not None and saved:
         forecasts.check_saved(saved["models"])

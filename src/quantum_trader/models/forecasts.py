@@ -347,9 +347,10 @@ class Forecasts:
         """Raise StateError where a saved state was made with other models than these, by their *fingerprints*."""
         if list(fingerprints) != self.fingerprints:
             raise StateError(
-                f"models: {self.name} is not what the saved state was made with (a file or parameter has changed); "
-                "take the change back, or start a new --state folder: close open positions with `flatten` before that, "
-                "or the new folder adopts them (docs/how-to-first-model.md)"
+                f"models: {self.name} is not what the saved state was made with (other models, or a changed file or "
+                "parameter); start it with the same --model or [[models]] and take a change back, or start a new "
+                "--state folder: close open positions with `flatten` before that, or the new folder adopts them "
+                "(docs/how-to-first-model.md)"
             )
 
     def load_state(self, state: Mapping[str, Any]) -> None:

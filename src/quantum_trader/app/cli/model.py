@@ -120,11 +120,14 @@ def new_command(
 @app.command("list")
 def list_command(as_json: JsonOption = False) -> None:
     """List the built-in models, and those in the Python files of the current folder, whose code is not run."""
+    from quantum_trader.app.settings import DEFAULT_SET
     from quantum_trader.models.loading import BUILT_IN, INTRADAY, TREND, ModelSettings, expanded
 
     members = ", ".join(one.model for one in expanded([ModelSettings(model=TREND)]))
-    rows = [{"model": INTRADAY, "about": "six intraday models and their ensemble, compiled; the default"}]
-    rows += [{"model": TREND, "about": f"the set of slow models on daily bars: {members}"}]
+    rows = [{"model": TREND, "about": f"the set of slow models on daily bars: {members}"}]
+    rows += [{"model": INTRADAY, "about": "six intraday models and their ensemble, compiled"}]
+    for row in rows:
+        row["about"] += "; the default" if row["model"] == DEFAULT_SET else ""
     rows += [{"model": name, "about": _first_line(kind.__doc__)} for name, kind in BUILT_IN.items()]
     for path in sorted(Path().glob("*.py")):
         rows += [{"model": f"{path}:{name}", "about": about} for name, about in _classes(path)]
@@ -242,9 +245,11 @@ def _chosen(model: str | None, config: Path | None, name: str | None) -> Sequenc
         if name is not None:
             raise ConfigError(f"--name {name!r}: names a model of a settings file; give --config FILE with it")
         return _settings_of(model or "")
+    from quantum_trader.app.settings import MODELS
     from quantum_trader.models.loading import expanded
 
-    models = settings_from(config, {}).settings.models
+    loaded = settings_from(config, {})
+    models = loaded.settings.models if MODELS in loaded.sources else ()
     if name is None:
         enabled = [one for one in expanded([m for m in models if not m.is_intraday]) if one.enabled]
         if not enabled:

@@ -60,8 +60,8 @@ IntentsOption = Annotated[
 ]
 ModelOption = Annotated[
     list[str] | None,
-    typer.Option("--model", metavar="NAME|FILE.py:Class", help="Model that gives the signals, instead of the default "
-                 "set; repeat it to combine several. A file is run as Python code."),
+    typer.Option("--model", metavar="NAME|FILE.py:Class", help="Model that gives the signals, instead of the set "
+                 "trend; repeat it to combine several. A file is run as Python code."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of the run.")]

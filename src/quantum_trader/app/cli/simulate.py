@@ -16,7 +16,6 @@ from rich.table import Table
 from quantum_trader.app.cli.options import (
     INTERRUPTED,
     JsonOption,
-    ModelOption,
     model_flags,
     settings_from,
     warn_unchecked,
@@ -64,7 +63,12 @@ def simulate(
     clients: Annotated[
         bool, typer.Option("--clients", help="Also let other clients trade, cancel and change settings on every day.")
     ] = False,
-    model: ModelOption = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="NAME|FILE.py:Class", help="Model that gives the signals, instead of the six "
+                     "intraday models, which trade often enough to be disturbed; repeat it to combine several. A file "
+                     "is run as Python code."),
+    ] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes.")] = 2,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write the smallest failing schedule here.")

@@ -194,6 +194,7 @@ def recorded_settings(started: dict[str, Any], data: Path | None) -> RecordedSet
         "start": _iso(bars["start_ns"]), "end": _iso(bars["end_ns"]),
     }
     effective["rollout"] = started["rollout"]
+    effective.setdefault("models", [])  # records of before there were others: the intraday models
     try:
         return msgspec.convert(effective, RecordedSettings, strict=True)
     except (msgspec.ValidationError, ConfigError) as error:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.app.runs.state_dir import StateDir
+from quantum_trader.models.loading import INTRADAY
 
 _MOST: Final = 8  # differences that are listed
 _LONGEST: Final = 60  # characters of a value
@@ -88,11 +89,19 @@ def _settings_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> It
         has.pop("profile", None)
     models, now = had.pop("models", []), has.pop("models", [])
     yield from _changes(had, has, "")
-    if [one["model"] for one in models] != [one["model"] for one in now]:
-        yield _change("models", [one["model"] for one in models], [one["model"] for one in now])
+    if _names(models) != _names(now):
+        once = f" (continue with --model {INTRADAY}: it was made when those models were the default)"
+        yield _change("models", _names(models), _names(now)) + (once if not models else "")
+        return
+    if len(models) != len(now):  # the intraday models, with and without their name
         return
     for one, other in zip(models, now, strict=True):
         yield from _changes(one, other, f"models.{one['name'] or one['model']}.")
+
+
+def _names(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a statement's *models* are named by; a statement without any is of the intraday models."""
+    return [one["model"] for one in models] or [INTRADAY]
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str) -> Iterator[str]:
