@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from quantum_trader.app.cli.main import app
 from quantum_trader.app.runs.live_settings import bind_folder, load_live_settings
+from quantum_trader.app.runs.model_state import ModelLine, ModelsState, models_lines
 from quantum_trader.app.runs.sole_trader import other_trader, sole_trader
 from quantum_trader.app.runs.state_dir import StateDir
 from quantum_trader.venues.binance.keys import ApiKeys, Secret
@@ -231,3 +232,27 @@ def test_a_plan_names_the_intraday_ensemble(tmp_path: Path) -> None:
     """It has no class that a check could judge."""
     result = invoke(*PLAN, "--state", str(tmp_path / "new"), "--model", "intraday-demo")
     assert "model        intraday-demo (six intraday models and their ensemble, compiled)" in result.stdout
+
+
+def test_a_plan_compares_the_equity_with_the_least_orders(tmp_path: Path) -> None:
+    """Of a new folder by an assumed volatility: 10,000 USDT are enough for the orders known, 100 are not."""
+    (tmp_path / "poor.toml").write_text("[account]\nstart_equity = 100\n")
+    where = ("--state", str(tmp_path / "new"))
+    for words, said in (
+        ((), "10,000 USDT: a score of 1 asks for about 225 USDT in each symbol"),
+        (("--config", str(tmp_path / "poor.toml")), "too small for the least orders known here of BTCUSDT (10)"),
+        (("--model", "intraday-demo"), ""),
+    ):
+        lines = [line for line in invoke(*PLAN, *where, *words).stdout.splitlines() if line.startswith("equity ")]
+        assert (said in lines[0]) if said else lines == []
+
+
+def test_a_saved_state_names_the_symbols_that_the_equity_cannot_trade() -> None:
+    """With the equity that each needs; nothing where all can be traded."""
+    line = ModelLine(name="Mine", symbols=("BTCUSDT", "XRPUSDT"))
+    state = ModelsState(models=(line,), equity=812.0, least_equity=(("BTCUSDT", 5_555.6), ("XRPUSDT", 300.0)))
+    assert models_lines(state)[-1] == (
+        "too small    an equity of 812 USDT cannot trade BTCUSDT (from 5,556 USDT on): the position of a score of 1 is "
+        "below the venue's least order"
+    )
+    assert len(models_lines(msgspec.structs.replace(state, equity=6_000.0))) == 1

@@ -12,13 +12,15 @@ import msgspec
 
 from quantum_trader.app.report.words import policy_words
 from quantum_trader.app.runs.live_settings import LiveMode, LiveSettings, OnForeign, check_folder
-from quantum_trader.app.runs.model_plan import PlannedModel, plan_models, planned_line
+from quantum_trader.app.runs.model_plan import ModelsPlan, PlannedModel, plan_models, planned_line
 from quantum_trader.app.runs.model_state import ModelsState, models_lines
 from quantum_trader.app.runs.state_dir import in_use, is_held
-from quantum_trader.app.settings import LoadedSettings
+from quantum_trader.app.settings import LoadedSettings, RunSettings
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.private_files import check_private_folder
 from quantum_trader.live.bars import MODEL_BARS
+from quantum_trader.market.instruments import known_instruments
+from quantum_trader.models.forecast import BAND
 from quantum_trader.venues.binance.keys import KeyLocation
 
 
@@ -47,8 +49,10 @@ class StartPlan(msgspec.Struct, frozen=True, kw_only=True):
     refusals: tuple[str, ...] = ()  # why a start would be refused before it connects; empty: it would not
     models: tuple[PlannedModel, ...] = ()
     models_state: ModelsState | None = None  # what they lack, as the folder was last saved; None: a new folder
+    equity: str = ""  # whether the equity is enough for each symbol's least order; empty: said by models_state
 
 
+_ASSUMED_VOLATILITY_PCT: Final = 60.0  # of a symbol, a year, where no bar of it has been seen; docs/concepts-models.md
 _MONEY: Final = {LiveMode.DRY: "none", LiveMode.LOCAL: "none", LiveMode.TESTNET: "testnet", LiveMode.LIVE: "REAL"}
 _ORPHANS: Final = {
     OnForeign.HALT: "new entries stop until resume; an orphan position gets a stop at the venue or is closed",
@@ -79,6 +83,7 @@ def start_plan(
         reconcile_s=live.reconcile_s, on_foreign=live.on_foreign.value, on_orphan=_ORPHANS[live.on_foreign],
         on_stop="positions stay open, their stops rest at the venue; restart with the same command to resume",
         keys_missing=keys_missing, models=models.models, models_state=models.state,
+        equity=_equity_words(live, settings, models),
         refusals=(*_refusals(live, state, keys_missing, key_taken), *models.refusals),
     )
 
@@ -102,6 +107,34 @@ def _refusals(live: LiveSettings, state: Path, keys_missing: str, key_taken: str
     return [*found, key_taken] if key_taken else found
 
 
+def _equity_words(live: LiveSettings, settings: RunSettings, models: ModelsPlan) -> str:
+    """Whether the equity is enough for the least orders, before the models have seen a bar.
+
+    Empty where the saved state knows it, and for models whose score does not size positions.
+    """
+    if not models.by_score or (models.state is not None and models.state.least_equity):
+        return ""
+    later = "`status` names the symbols that it is too small for, once the models are warm"
+    if live.mode is not LiveMode.DRY:
+        return f"read from the venue at the start; {later}"
+    equity, target = settings.account.start_equity, settings.engine.volatility_target_pct
+    if settings.policy.enabled and settings.rollout.is_enforced("risk_sizing"):
+        target = settings.active_profile().config.volatility_target_pct
+    about = equity * (1.0 - BAND) * target / _ASSUMED_VOLATILITY_PCT / len(live.symbols)
+    known = known_instruments()
+    short = [
+        f"{symbol} ({known[symbol].min_notional:g})" for symbol in live.symbols
+        if symbol in known and known[symbol].min_notional > about
+    ]
+    said = f"too small for the least orders known here of {', '.join(short)}" if short else (
+        "enough for the least orders known here"
+    )
+    return (
+        f"{equity:,.0f} USDT: a score of 1 asks for about {about:,.0f} USDT in each symbol, if its volatility "
+        f"is {_ASSUMED_VOLATILITY_PCT:g} % a year; {said}, and the venue may ask for more; {later}"
+    )
+
+
 def plan_lines(plan: StartPlan) -> list[str]:
     """*plan* as text, one line for each fact."""
     what = {
@@ -119,6 +152,7 @@ def plan_lines(plan: StartPlan) -> list[str]:
         f"bars         {plan.interval}, {plan.warmup_bars} to warm up",
         *(planned_line(row) for row in plan.models),
         *_warm_up_lines(plan),
+        *([f"equity       {plan.equity}"] if plan.equity else []),
         f"policy       {plan.policy}",
         f"leverage     up to {plan.leverage:g}, isolated, one-way",
         f"limits       {limits}",

@@ -41,6 +41,7 @@ class ModelsPlan(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[PlannedModel, ...] = ()
     state: ModelsState | None = None  # of the state folder as it was last saved; None: a new one, or not known
     refusals: tuple[str, ...] = ()
+    by_score: bool = False  # whether a score holds positions and sizes them
 
 
 def plan_models(
@@ -75,7 +76,8 @@ def plan_models(
         rows: tuple[PlannedModel, ...] = (PlannedModel(name=INTRADAY, source=_ABOUT_INTRADAY),)
     else:
         rows = tuple(_row(loaded, checked=say is not None) for loaded in forecasts.models)
-    return ModelsPlan(models=rows, state=saved_models(saved), refusals=tuple(refusals))
+    return ModelsPlan(models=rows, state=saved_models(saved), refusals=tuple(refusals),
+                      by_score=forecasts is not None and forecasts.exit.by_score)
 
 
 def _row(loaded: LoadedModel, *, checked: bool) -> PlannedModel:

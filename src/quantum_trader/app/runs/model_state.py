@@ -6,12 +6,14 @@ folder runs no user's code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from quantum_trader.app.report.words import words
+from quantum_trader.app.runs.model_facts import least_equity
 from quantum_trader.domain.clock import iso
 from quantum_trader.engine.core import Engine
 from quantum_trader.market.intervals import interval_name
@@ -38,6 +40,8 @@ class ModelsState(msgspec.Struct, frozen=True, kw_only=True):
     last_signal_ns: int = 0  # 0: none yet
     silent_since_ns: int = 0  # the last signal, or the start where there was none; 0: it has not begun
     silence: str = ""  # why the newest bars gave no signal; empty: they gave one
+    equity: float = 0.0  # USDT
+    least_equity: tuple[tuple[str, float], ...] = ()  # symbol, USDT, where known; see model_facts.least_equity
 
 
 def models_state(engine: Engine, began_ns: int) -> ModelsState:
@@ -58,7 +62,8 @@ def models_state(engine: Engine, began_ns: int) -> ModelsState:
         silence, failed_ns = _silence(engine, forecasts, lines), forecasts.failed_ns
     return ModelsState(
         models=lines, failed_ns=failed_ns, last_signal_ns=last_ns, silent_since_ns=last_ns or began_ns,
-        silence=silence,
+        silence=silence, equity=float(engine.account.equity),
+        least_equity=tuple((symbol, usdt) for symbol, usdt in least_equity(engine) if math.isfinite(usdt)),
     )
 
 
@@ -178,7 +183,20 @@ def models_lines(state: ModelsState) -> list[str]:
         lines.append(f"signals      none {silence_words(state)}")
     elif state.last_signal_ns:
         lines.append(f"signals      the last {iso(state.last_signal_ns)[:16]}Z")
+    if said := too_small_words(state):
+        lines.append(f"too small    {said}")
     return lines
+
+
+def too_small_words(state: ModelsState) -> str:
+    """Which symbols cannot be traded with the equity, and from which equity on they can; empty where all can."""
+    short = [f"{symbol} (from {usdt:,.0f} USDT on)" for symbol, usdt in state.least_equity if usdt > state.equity]
+    if not short:
+        return ""
+    return (
+        f"an equity of {state.equity:,.0f} USDT cannot trade {', '.join(short)}: the position of a score of 1 is below "
+        "the venue's least order"
+    )
 
 
 def saved_models(saved: Mapping[str, Any] | None) -> ModelsState | None:
