@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 BROKEN: Final = 1  # exit code
 _SHOW_EVERY_S: Final = 5.0
 
+DayModelOption = Annotated[
+    list[str] | None,
+    typer.Option("--model", metavar="NAME|FILE.py:Class", help="Model that gives the signals, instead of the six "
+                 "intraday models, which trade often enough to be disturbed; repeat it to combine several. A file is "
+                 "run as Python code."),
+]
+
 app = typer.Typer(help="Simulate trading days with faults.")
 
 
@@ -63,12 +70,7 @@ def simulate(
     clients: Annotated[
         bool, typer.Option("--clients", help="Also let other clients trade, cancel and change settings on every day.")
     ] = False,
-    model: Annotated[
-        list[str] | None,
-        typer.Option("--model", metavar="NAME|FILE.py:Class", help="Model that gives the signals, instead of the six "
-                     "intraday models, which trade often enough to be disturbed; repeat it to combine several. A file "
-                     "is run as Python code."),
-    ] = None,
+    model: DayModelOption = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes.")] = 2,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write the smallest failing schedule here.")
