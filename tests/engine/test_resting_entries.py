@@ -25,6 +25,7 @@ from quantum_trader.domain.errors import ConfigError
 from quantum_trader.domain.trading import CancelRequest, Fill, Intent
 from quantum_trader.engine.books import Plan
 from quantum_trader.engine.core import Engine
+from quantum_trader.engine.ids import entry_intent_id
 from quantum_trader.engine.opening import Pending
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market.instruments import instrument_for
@@ -72,7 +73,7 @@ def test_an_entry_rests_at_the_close_and_then_goes_to_market(
     resting = {one["client_order_id"]: one for one in entries if one["type"] == "LIMIT_MAKER"}
     by_intent: dict[str, list[Any]] = {}
     for one in entries:
-        by_intent.setdefault(one["intent_id"], []).append(one)
+        by_intent.setdefault(entry_intent_id(one["intent_id"]), []).append(one)
     assert len(resting) > 20
     for one in resting.values():
         assert one["price"] == pytest.approx(closes[one["symbol"], one["created_ns"]], rel=1e-3)
@@ -159,6 +160,7 @@ def test_what_a_person_cancels_does_not_go_to_market(monkeypatch: pytest.MonkeyP
     trader.opening.pending[SYMBOL].timed_out = True
     assert sent_at_market(trader, order_id) == [0.01]
     assert trader.opening.pending[SYMBOL].rests_until_ns == 0
+    assert trader.opening.pending[SYMBOL].plan.intent_id == "i1-rest"
     assert sent_at_market(trader, order_id) == []
     assert SYMBOL in trader.opening.pending
 

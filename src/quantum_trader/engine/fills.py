@@ -9,6 +9,7 @@ from typing import Final
 
 from quantum_trader.domain.enums import ExitReason
 from quantum_trader.domain.trading import Fill, FundingPayment
+from quantum_trader.engine import ids
 from quantum_trader.engine.account import Account
 from quantum_trader.engine.accounting import counted_loss, weighted_r
 from quantum_trader.engine.books import Position, opening_side
@@ -70,7 +71,7 @@ class Fills:
     def _added(self, fill: Fill, ticket: Ticket, pending: Pending | None) -> list[Command]:
         """Book a fill that makes a position larger: a further one of its opening order, or one of an addition."""
         position = self._account.books.add(fill)
-        if ticket.intent_id == position.plan.intent_id:
+        if ids.entry_intent_id(ticket.intent_id) == ids.entry_intent_id(position.plan.intent_id):
             return self._protection.grown(position, fill.ts_ns)
         if pending is not None:
             position.plan.volatility_pct = pending.plan.volatility_pct

@@ -122,10 +122,6 @@ class Gateway:
             return []
         return [self._opening(approved, resting_price)]
 
-    def open_rest(self, approved: Approved) -> list[Command]:
-        """Return the market order for what a post-only order of the same intent has not filled."""
-        return [self._opening(approved, 0.0)]
-
     def protect(self, position: Position, now_ns: int) -> list[Command]:
         """Place the position's stop, and its target if any, at the venue; the old ones are cancelled afterwards."""
         commands: list[Command] = [self._resting(position, Purpose.STOP, position.stop, now_ns)]

@@ -114,13 +114,8 @@ class Opening:
         return {symbol: p.plan.sign if p.rests_until_ns > 0 else 0 for symbol, p in self.pending.items()}
 
     def forget(self, ticket: Ticket | None) -> Plan | None:
-        """Drop and return an opening order's plan, once the order is over and all its fills are booked.
-
-        Where the rest of it is on its way at market, that order has the plan now.
-        """
+        """Drop and return an opening order's plan, once the order is over and all its fills are booked."""
         if ticket is None or ticket.purpose is not Purpose.OPEN or not ticket.settled:
-            return None
-        if self._gateway.has(ticket.symbol, Purpose.OPEN):
             return None
         pending = self.pending.get(ticket.symbol)
         if pending is None or pending.plan.intent_id != ticket.intent_id:
@@ -175,8 +170,11 @@ class Opening:
         is_left = ticket.filled > 0.0 and (held is None or held.exit_reason is not None)
         if is_left or not qty > 0.0:
             return []
+        if not self._market.is_past:
+            self._account.mark(self._market.closes)
         intent = msgspec.structs.replace(
-            pending.intent, qty=qty, reference_price=price, created_ns=now_ns,
+            pending.intent, intent_id=ids.rest_intent_id(plan.intent_id), qty=qty, reference_price=price,
+            created_ns=now_ns,
             stop_price=planned_stop(sign, price, plan.atr, plan.stop_atr),
             expires_ns=now_ns + self._settings.intent_ttl_s * NS_PER_SECOND,
         )
@@ -188,10 +186,12 @@ class Opening:
             self._records.afterwards(self._record_denied, verdict)
             return [] if held is not None else self._failed(intent, verdict.reason.value, now_ns)
         self.pending[ticket.symbol] = Pending(
-            plan=plan, margin=verdict.qty * price / plan.leverage, expires_ns=intent.expires_ns
+            plan=msgspec.structs.replace(plan, intent_id=intent.intent_id),
+            margin=verdict.qty * price / plan.leverage, expires_ns=intent.expires_ns,
         )
         self._account.note_order(now_ns)
-        return self._records.outgoing(self._gateway.open_rest(verdict))
+        self._records.record("trade.intent", intent.trace_id, now_ns, intent)
+        return self._records.outgoing(self._gateway.open(verdict))
 
     def expired(self, now_ns: int, busy: Any) -> list[str]:
         """Symbols whose opening order must go, without the *busy* ones: its time is over, or it rests in a halt."""
@@ -205,6 +205,11 @@ class Opening:
         if pending.rests_until_ns > 0:
             return pending.rests_until_ns + self._settings.intent_ttl_s * NS_PER_SECOND
         return pending.expires_ns
+
+    def may_rest(self, symbol: str, now_ns: int) -> bool:
+        """Whether a post-only entry of *symbol* may be at the venue at *now_ns*."""
+        pending = self.pending.get(symbol)
+        return pending is not None and pending.rests_until_ns > 0 and now_ns <= self._last_ns(pending)
 
     def _rests_in_halt(self, symbol: str, pending: Pending) -> bool:
         """Whether a post-only entry could still fill although nothing may open; not while the venue is not there."""

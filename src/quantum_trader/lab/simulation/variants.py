@@ -128,7 +128,7 @@ class _StoplessGateway(Gateway):
 class _ForgetfulGateway(Gateway):
     def open(self, approved: Approved, resting_price: float = 0.0) -> list[Command]:
         """Send an intent that was claimed before."""
-        return [*super().open(approved, resting_price), *self.open_rest(approved)]
+        return [*super().open(approved, resting_price), self._opening(approved, 0.0)]
 
 
 class _LongsOnly(Protection):
