@@ -172,7 +172,7 @@ def order(side: str, kind: str, qty: float, price: float = 0.0, **changes: Any) 
         "client_order_id": f"{side}-{kind}-{qty}-{price}".lower(), "intent_id": "intent", "trace_id": "trace",
         "symbol": COIN.symbol, "side": OrderSide(side), "type": OrderType(kind), "qty": qty, "created_ns": 0,
     }
-    fields["price" if kind == "LIMIT" else "stop_price"] = price
+    fields["price" if kind in ("LIMIT", "LIMIT_MAKER") else "stop_price"] = price
     return OrderRequest(**(fields | changes))
 
 
@@ -362,6 +362,21 @@ def check_limit_is_never_worse_than_its_price(bench: Bench) -> None:
     assert [resting.price for resting in bench.open_orders()] == [99.0]
     (fill,) = fills(bench.show(98.0))
     assert (fill.client_order_id, fill.price <= 99.0, fill.liquidity) == (limit, True, "maker")
+
+
+def check_post_only_order_rests_and_makes(bench: Bench) -> None:
+    """Sent at the market's price it rests on its own side, at a price that is only met too, and fills as a maker."""
+    bench.set_leverage(COIN.symbol, 2.0)
+    for side, through in (("BUY", 98.0), ("SELL", 102.0)):
+        bench.show(100.0)
+        order_id = accepted(bench, side, "LIMIT_MAKER", 1.0, 100.0)
+        assert fills(bench.show(100.0), order_id) == []
+        (resting,) = bench.open_orders()
+        assert (resting.client_order_id, 99.5 <= resting.price <= 100.5) == (order_id, True)
+        (fill,) = fills(bench.show(through), order_id)
+        assert (fill.liquidity, fill.price) == ("maker", resting.price)
+        assert abs(fill.price - 100.0) < abs(fill.price - through)
+    assert held(bench) == 0.0
 
 
 def check_reduce_only_never_flips(bench: Bench) -> None:

@@ -75,7 +75,8 @@ class Decisions:
         elif b'"topic":"trade.failed"' in line:
             self.topics.add("trade.failed")
             failed = msgspec.json.decode(line)
-            if failed["data"].get("source"):  # by the engine: what the venue refuses was approved before
+            is_known = failed["trace_id"] in self.received  # others are entries that rested and may not go to market
+            if failed["data"].get("source") and is_known:  # by the engine: what the venue refuses was approved before
                 self.intents[self.received[failed["trace_id"]]] = failed["data"]["reason"]
 
 

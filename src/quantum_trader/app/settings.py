@@ -96,6 +96,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     trail_step_atr: float = _ENGINE["trail_step_atr"]
     intent_ttl_s: int = _ENGINE["intent_ttl_s"]
     volatility_target_pct: float = _ENGINE["volatility_target_pct"]  # a year; where risk sizing is not the policy's
+    maker_entry_bars: int = _ENGINE["maker_entry_bars"]  # bars that an entry rests post-only; 0: at market at once
     ungated: bool = False  # replay only: every target is traded, to compare; no policy, threshold, limit or governor
 
 

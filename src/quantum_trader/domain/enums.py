@@ -111,6 +111,7 @@ class OrderType(str, Enum):
 
     MARKET = "MARKET"
     LIMIT = "LIMIT"
+    LIMIT_MAKER = "LIMIT_MAKER"  # post-only: it rests at the best price of its own side and never takes
     STOP_MARKET = "STOP_MARKET"
     TAKE_PROFIT_MARKET = "TAKE_PROFIT_MARKET"
 

@@ -58,7 +58,7 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
     type: OrderType
     qty: float
     created_ns: int
-    price: float = 0.0  # LIMIT
+    price: float = 0.0  # LIMIT, LIMIT_MAKER
     stop_price: float = 0.0  # STOP_MARKET, TAKE_PROFIT_MARKET
     reduce_only: bool = False
     leverage: float = 0.0  # > 0 on opening orders: the leverage to be set and read back before it

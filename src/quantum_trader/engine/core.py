@@ -183,7 +183,7 @@ class Engine:
         commands = self.opening.expire(now_ns) if self.opening.pending else []
         if account.books.positions:
             commands += self.protection.manage(batch, market.closes, now_ns, market.wanted, policy.volatility_pct)
-        self.opening.due = self.opening.targets.due(signals, self.opening.pending, self.money.began_ns)
+        self.opening.due = self.opening.targets.due(signals, self.opening.on_their_way(), self.money.began_ns)
         return commands
 
     def _step_limits(self, stage_row: Any, now_ns: int) -> None:
@@ -306,7 +306,10 @@ class Engine:
         if update.status is OrderStatus.CANCELED:
             self.adopting.order_cancelled(ticket, update)
         if ticket.purpose is Purpose.OPEN and ticket.settled:
+            pending = self.opening.pending.get(ticket.symbol)
             plan = self.opening.forget(ticket)
+            if commands := self.opening.rest_at_market(pending, ticket, update.ts_ns):
+                return commands
             if update.filled_qty <= 0.0:
                 self.records.record("trade.failed", plan.trace_id if plan else "", update.ts_ns, update)
         if update.status is not OrderStatus.REJECTED:

@@ -9,6 +9,7 @@ from typing import Final
 
 from quantum_trader.domain.enums import ExitReason
 from quantum_trader.domain.trading import Fill, FundingPayment
+from quantum_trader.engine import ids
 from quantum_trader.engine.account import Account
 from quantum_trader.engine.accounting import counted_loss, weighted_r
 from quantum_trader.engine.books import Position, opening_side
@@ -56,7 +57,7 @@ class Fills:
         if pending is not None and (ticket.settled or ticket.left <= fill.qty * _EPSILON):
             del self._opening.pending[symbol]
         if symbol in books.positions:
-            return self._added(fill, ticket, pending)
+            return self._added(fill, ticket, pending) + self._opening.rest_at_market(pending, ticket, fill.ts_ns)
         assert pending is not None, f"{symbol}: an opening fill without its plan"
         position = books.open_position(symbol, self._opening.index_of(symbol), pending.plan, fill)
         self._tracing.step("execution", "OK", position.plan.trace_id)
@@ -64,12 +65,13 @@ class Fills:
         self._records.tally.event(fill.ts_ns, "trade", f"{position.side.value} {symbol} {fill.qty:g} at {fill.price:g}")
         if position.plan.by_score and self._opening.targets.is_stopped_out(position.index):
             return self._protection.close(position, ExitReason.STOP, fill.ts_ns)  # the stop was faster than this order
-        return self._protection.bracket(position, position.entry_price, fill.ts_ns)
+        commands = self._protection.bracket(position, position.entry_price, fill.ts_ns)
+        return commands + self._opening.rest_at_market(pending, ticket, fill.ts_ns)
 
     def _added(self, fill: Fill, ticket: Ticket, pending: Pending | None) -> list[Command]:
         """Book a fill that makes a position larger: a further one of its opening order, or one of an addition."""
         position = self._account.books.add(fill)
-        if ticket.intent_id == position.plan.intent_id:
+        if ids.entry_intent_id(ticket.intent_id) == ids.entry_intent_id(position.plan.intent_id):
             return self._protection.grown(position, fill.ts_ns)
         if pending is not None:
             position.plan.volatility_pct = pending.plan.volatility_pct

@@ -18,7 +18,7 @@ from quantum_trader.domain.enums import OrderStatus, OrderType
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.instrument import ceil_to, floor_to
 from quantum_trader.domain.ordered_sum import ordered_sum
-from quantum_trader.domain.trading import CancelRequest, Fill, Intent, OrderRequest, OrderUpdate
+from quantum_trader.domain.trading import CancelRequest, Fill, OrderRequest, OrderUpdate
 from quantum_trader.engine import ids
 from quantum_trader.engine.books import Position, closing_side, opening_side
 from quantum_trader.engine.instruments import Instruments
@@ -110,14 +110,17 @@ class Gateway:
         """Whether a process of this session made the order, recorded or not."""
         return ids.mark_of(order_id) in self._marks
 
-    def open(self, approved: Approved) -> list[Command]:
-        """Return the market order of an approved opening intent; empty when the intent was claimed before."""
+    def open(self, approved: Approved, resting_price: float = 0.0) -> list[Command]:
+        """Return the order of an approved opening intent; empty when the intent was claimed before.
+
+        It goes at market, or rests post-only at *resting_price* where that is given.
+        """
         if not isinstance(approved, Approved):
             raise StateError(f"the gateway takes Approved intents only, not {type(approved).__name__}")
         intent = approved.intent
         if intent.intent_id in self._claimed:
             return []
-        return [self._order(intent, Purpose.OPEN, approved.qty, intent.created_ns, intent.leverage)]
+        return [self._opening(approved, resting_price)]
 
     def protect(self, position: Position, now_ns: int) -> list[Command]:
         """Place the position's stop, and its target if any, at the venue; the old ones are cancelled afterwards."""
@@ -348,11 +351,14 @@ class Gateway:
         ))
         return order_id
 
-    def _order(self, intent: Intent, purpose: Purpose, qty: float, now_ns: int, leverage: float) -> OrderRequest:
+    def _opening(self, approved: Approved, price: float) -> OrderRequest:
+        """The opening order of an approved intent: at market, or resting at *price* where that is not 0.0."""
+        intent, qty, now_ns = approved.intent, approved.qty, approved.intent.created_ns
         return OrderRequest(
-            client_order_id=self._claim(intent.intent_id, purpose, intent.symbol, qty, 0.0, now_ns),
+            client_order_id=self._claim(intent.intent_id, Purpose.OPEN, intent.symbol, qty, price, now_ns),
             intent_id=intent.intent_id, trace_id=intent.trace_id, symbol=intent.symbol,
-            side=opening_side(intent.side.sign), type=OrderType.MARKET, qty=qty, created_ns=now_ns, leverage=leverage,
+            side=opening_side(intent.side.sign), type=OrderType.LIMIT_MAKER if price > 0.0 else OrderType.MARKET,
+            qty=qty, created_ns=now_ns, price=price, leverage=intent.leverage,
         )
 
     def _resting(self, position: Position, purpose: Purpose, price: float, now_ns: int) -> OrderRequest:

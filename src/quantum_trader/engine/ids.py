@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
+_REST: Final = "-rest"  # ends the id of the intent for what an entry at rest has not filled
 OWN_PREFIX: Final = "qt-"  # every client order id of this program starts with it
 _MARK: Final = slice(len(OWN_PREFIX), len(OWN_PREFIX) + 9)  # the part of an order id that names its process
 
@@ -37,8 +38,19 @@ def adopted_trace_id(seq: int) -> str:
     return f"ad{seq:08d}"
 
 
+def rest_intent_id(intent_id: str) -> str:
+    """The id of the intent that sends to market what the post-only entry of *intent_id* has not filled."""
+    return intent_id + _REST
+
+
+def entry_intent_id(intent_id: str) -> str:
+    """The id of the entry that *intent_id* is, or is the rest of."""
+    return intent_id.removesuffix(_REST)
+
+
 def is_own_intent_id(intent_id: str) -> bool:
     """Whether *intent_id* has the form of the ids made here; an outside intent with such an id could take one."""
+    intent_id = entry_intent_id(intent_id)
     return len(intent_id) > 1 and intent_id[0] in "ia" and intent_id[1:].isdecimal()
 
 

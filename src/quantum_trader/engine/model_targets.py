@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -91,10 +91,11 @@ class ModelTargets:
         self._quantity = np.zeros(count)
         self._due = np.zeros(count, dtype=np.bool_)
 
-    def due(self, signals: list[int], pending: Collection[str], began_ns: int = 0) -> list[int]:
+    def due(self, signals: list[int], pending: Mapping[str, int], began_ns: int = 0) -> list[int]:
         """The *signals* of the moment to be taken; of models, those of a target that is not held, or held too small.
 
-        *pending*: symbols with an opening order on its way. A target whose stop was reached waits until the score has
+        *pending*: symbols with an opening order on its way, with the direction of one that rests post-only (0: none
+        does), which counts as held. A target whose stop was reached waits until the score has
         been small or has changed its sign. One that waits for the opposite position to close is taken as soon as that
         is gone. From flat a score of ENTER_AT is needed. One that the gates refuse as before is not taken, nor is any
         from before a failure of the models.
@@ -115,8 +116,11 @@ class ModelTargets:
             self._held[position.index] = position.sign
             if may_grow(position):
                 self._quantity[position.index] = position.qty
-        for symbol in pending:
-            self._pending[self._instruments.index[symbol]] = True
+        for symbol, resting in pending.items():
+            index = self._instruments.index[symbol]
+            self._pending[index] = True
+            if resting:
+                self._held[index] = resting
         _, _, confidence, risk_pct, most, exit_code = policy.fixed[1]
         _choose(
             forecasts.out, market.confidences, market.exit_ranges, forecasts.decided, market.is_past,

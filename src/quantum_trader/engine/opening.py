@@ -12,6 +12,7 @@ import msgspec
 
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import ExitReason, Side
+from quantum_trader.domain.instrument import floor_to
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import Intent, OrderRequest, Signal
 from quantum_trader.engine import ids
@@ -37,6 +38,8 @@ from quantum_trader.engine.road import (
     ROAD_REASONS,
     ROAD_SIZE,
     gate,
+    planned_stop,
+    resting_price,
     size_intent,
 )
 from quantum_trader.engine.settings import EngineSettings
@@ -65,6 +68,9 @@ class Pending(msgspec.Struct, kw_only=True):
     margin: float  # initial margin of the whole order, USDT
     expires_ns: int
     added_stop: float = 0.0  # of the position after this addition; 0.0: it opens one
+    rests_until_ns: int = 0  # post-only: when what has not filled goes at market; 0: it is at market
+    timed_out: bool = False  # post-only: it is being cancelled to go at market
+    intent: Intent | None = None  # post-only: what was approved
 
 
 class Opening:
@@ -103,6 +109,10 @@ class Opening:
         pending = self.pending.get(request.symbol)
         return pending.expires_ns if pending is not None and pending.plan.intent_id == request.intent_id else 0
 
+    def on_their_way(self) -> dict[str, int]:
+        """The symbols with an opening order on its way; with its direction where it rests post-only, else 0."""
+        return {symbol: p.plan.sign if p.rests_until_ns > 0 else 0 for symbol, p in self.pending.items()}
+
     def forget(self, ticket: Ticket | None) -> Plan | None:
         """Drop and return an opening order's plan, once the order is over and all its fills are booked."""
         if ticket is None or ticket.purpose is not Purpose.OPEN or not ticket.settled:
@@ -118,17 +128,92 @@ class Opening:
 
         One that did not fill at all at the first price after it was sent met a market that had stopped: the price it
         was sized for is gone. What is left of a partly filled one goes when its intent has expired, what is left of an
-        addition at once.
+        addition at once. A post-only one rests for its bars while what approved it still would.
         """
         commands: list[Command] = []
         for symbol, pending in self.pending.items():
-            if pending.added_stop > 0.0 or symbol not in self._account.books.positions or now_ns > pending.expires_ns:
+            if pending.rests_until_ns > 0:
+                wanted = self._still_wanted(symbol, pending)
+                pending.timed_out = wanted and now_ns >= pending.rests_until_ns
+                is_over = pending.timed_out or not wanted
+            else:
+                is_over = (
+                    pending.added_stop > 0.0 or symbol not in self._account.books.positions
+                    or now_ns > pending.expires_ns
+                )
+            if is_over:
                 commands += self._records.outgoing(self._gateway.cancel_openings(now_ns, symbol))
         return commands
 
+    def _still_wanted(self, symbol: str, pending: Pending) -> bool:
+        """Whether the models still want a post-only entry, and halts and gates would still let it through."""
+        index, plan = self._instruments.index[symbol], pending.plan
+        if self._halts.closed(symbol):
+            return False
+        if self._market.forecasts is not None and self._market.target(index) != plan.sign:
+            return False
+        others = self.open_count - 1 - int(symbol in self._account.books.positions)
+        return gate(plan.sign, plan.confidence, plan.atr, 0, 0, others, self._policy.used(index)) == ROAD_APPROVED
+
+    def rest_at_market(self, pending: Pending | None, ticket: Ticket, now_ns: int) -> list[Command]:
+        """Send at market what a post-only entry did not fill in its time, where the guard allows that now.
+
+        *ticket* is that entry's; nothing is sent before it is over and all its fills are booked, nor where the part
+        that filled is closed or closing. The stop keeps its distance, and with it the risk.
+        """
+        if pending is None or not (pending.timed_out and ticket.settled) or pending.intent is None:
+            return []
+        pending.timed_out = False
+        index, plan, sign = self._instruments.index[ticket.symbol], pending.plan, pending.plan.sign
+        qty, price = floor_to(ticket.left, self._instruments.sizes[index][0]), self._market.close(index)
+        held = self._account.books.positions.get(ticket.symbol)
+        is_left = ticket.filled > 0.0 and (held is None or held.exit_reason is not None)
+        if is_left or not qty > 0.0:
+            return []
+        if not self._market.is_past:
+            self._account.mark(self._market.closes)
+        intent = msgspec.structs.replace(
+            pending.intent, intent_id=ids.rest_intent_id(plan.intent_id), qty=qty, reference_price=price,
+            created_ns=now_ns,
+            stop_price=planned_stop(sign, price, plan.atr, plan.stop_atr),
+            expires_ns=now_ns + self._settings.intent_ttl_s * NS_PER_SECOND,
+        )
+        view = self._view(index, self._market.row(index), now_ns, self._market.now_ns, held)
+        verdict = can_execute(
+            intent, view, self._instruments[index], self._settings.limits, self._instruments.tiers[index]
+        )
+        if not isinstance(verdict, Approved):
+            self._records.afterwards(self._record_denied, verdict)
+            return [] if held is not None else self._failed(intent, verdict.reason.value, now_ns)
+        self.pending[ticket.symbol] = Pending(
+            plan=msgspec.structs.replace(plan, intent_id=intent.intent_id),
+            margin=verdict.qty * price / plan.leverage, expires_ns=intent.expires_ns,
+        )
+        self._account.note_order(now_ns)
+        self._records.record("trade.intent", intent.trace_id, now_ns, intent)
+        return self._records.outgoing(self._gateway.open(verdict))
+
     def expired(self, now_ns: int, busy: Any) -> list[str]:
-        """Symbols whose opening order is still open after its intent expired, without the *busy* ones."""
-        return [s for s, pending in self.pending.items() if now_ns > pending.expires_ns and s not in busy]
+        """Symbols whose opening order must go, without the *busy* ones: its time is over, or it rests in a halt."""
+        return [
+            symbol for symbol, pending in self.pending.items()
+            if symbol not in busy and (now_ns > self._last_ns(pending) or self._rests_in_halt(symbol, pending))
+        ]
+
+    def _last_ns(self, pending: Pending) -> int:
+        """When an opening order that is still open goes, whether bars come or not."""
+        if pending.rests_until_ns > 0:
+            return pending.rests_until_ns + self._settings.intent_ttl_s * NS_PER_SECOND
+        return pending.expires_ns
+
+    def may_rest(self, symbol: str, now_ns: int) -> bool:
+        """Whether a post-only entry of *symbol* may be at the venue at *now_ns*."""
+        pending = self.pending.get(symbol)
+        return pending is not None and pending.rests_until_ns > 0 and now_ns <= self._last_ns(pending)
+
+    def _rests_in_halt(self, symbol: str, pending: Pending) -> bool:
+        """Whether a post-only entry could still fill although nothing may open; not while the venue is not there."""
+        return pending.rests_until_ns > 0 and self._halts.connected and bool(self._halts.closed(symbol))
 
     def cancel_expired(self, now_ns: int, busy: Any) -> list[Command]:
         """Cancel the opening orders of :meth:`expired` symbols."""
@@ -285,8 +370,8 @@ class Opening:
             self._records.afterwards(self._record_denied, verdict)
             return verdict.reason.value, verdict.observed, verdict.limit
         self._tracing.step("risk", "OK", verdict.intent.trace_id)
-        self._plan(index, verdict, exits, used, now_ns)
-        commands += self._records.outgoing(self._gateway.open(verdict))
+        price = self._plan(index, verdict, exits, used, now_ns)
+        commands += self._records.outgoing(self._gateway.open(verdict, price))
         self._tracing.step("order", "OK", verdict.intent.trace_id)
         return _SENT
 
@@ -323,8 +408,11 @@ class Opening:
             orders_last_hour=account.orders_last_hour(now_ns),
         )
 
-    def _plan(self, index: int, approved: Approved, exits: ExitPlan, used: Settings, now_ns: int) -> None:
-        """Keep the plan of the position until its fill comes, and count the order."""
+    def _plan(self, index: int, approved: Approved, exits: ExitPlan, used: Settings, now_ns: int) -> float:
+        """Keep the plan of the position until its fill comes, and count the order.
+
+        Returns the price at which an entry from flat rests post-only; 0.0: the order goes at market.
+        """
         intent = approved.intent
         plan = Plan(
             intent_id=intent.intent_id, trace_id=intent.trace_id, sign=intent.side.sign, leverage=intent.leverage,
@@ -338,12 +426,17 @@ class Opening:
         )
         margin = approved.qty * intent.reference_price / intent.leverage
         adds = intent.symbol in self._account.books.positions
-        self.pending[intent.symbol] = Pending(
+        pending = self.pending[intent.symbol] = Pending(
             plan=plan, margin=margin, expires_ns=intent.expires_ns, added_stop=intent.stop_price if adds else 0.0
         )
+        price, bars = 0.0, self._settings.maker_entry_bars
+        if bars > 0 and not adds:
+            price = resting_price(plan.sign, self._market.close(index), self._instruments[index].tick_size)
+            pending.rests_until_ns, pending.intent = self._market.now_ns + bars * self._market.interval_ns, intent
         self._account.note_order(now_ns)
         self._records.tally.intents += 1
         self._records.afterwards(self._record_intent, intent, plan)
+        return price
 
     # ------------------------------------------------------------------ intents from outside
 

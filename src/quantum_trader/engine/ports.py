@@ -34,6 +34,7 @@ class Rejection(str, Enum):
     TICK = "-4014"
     STEP = "-4023"
     DUPLICATE = "-4116"
+    POST_ONLY = "-5022"
     NO_PRICE = "-4131"
     MIN_NOTIONAL = "-4164"
     LOST = "LOST"  # set by the adapter: the request did not reach the venue

@@ -13,6 +13,7 @@ from typing import Any, Final
 from quantum_trader.domain.average_entry import entry_after_fill
 from quantum_trader.domain.enums import GOV_EMERGENCY
 from quantum_trader.domain.indicators import vol_level
+from quantum_trader.domain.instrument import ceil_to, floor_to
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.policy.enforcement import NOT_CONFIDENCE, NOT_GATE, NOT_SYMBOL, refusals
 from quantum_trader.risk.exits import exit_row
@@ -81,6 +82,12 @@ def gate(
 def planned_stop(sign: int, price: float, atr: float, stop_atr: float) -> float:
     """The stop, *stop_atr* ATRs away, of a position opened at *price*, before tick rounding."""
     return price - sign * stop_atr * atr
+
+
+@scalar
+def resting_price(sign: int, price: float, tick: float) -> float:
+    """The best price of the own side when the market stands at *price*: where a post-only entry of *sign* rests."""
+    return max(floor_to(price, tick), tick) if sign > 0 else ceil_to(price, tick)
 
 
 @scalar

@@ -30,6 +30,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     trail_step_atr: float = 0.1  # a trailing stop moves by at least this share of the ATR
     intent_ttl_s: int = 30
     volatility_target_pct: float = 6.0  # of the portfolio a year; where the profile's is not enforced
+    maker_entry_bars: int = 0  # an entry rests post-only for so many bars, then goes at market; 0: at market at once
     ungated: bool = False  # replay only: every target is traded, whatever confidence, policy, limits and governor say
     wallet_halt_share: float = 0.01  # live: an unexplained change of the wallet beyond this share halts openings
 
@@ -37,7 +38,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         for key, low, high in (
             ("start_equity", 1.0, 1e12), ("leverage", 1.0, 125.0), ("funding_rate_8h", -0.05, 0.05),
             ("operator_resume_hours", 0.0, 8760.0), ("trail_step_atr", 0.0, 10.0), ("intent_ttl_s", 1, 86_400),
-            ("volatility_target_pct", 0.1, 50.0),
+            ("volatility_target_pct", 0.1, 50.0), ("maker_entry_bars", 0, 1000),
             ("wallet_halt_share", 0.0, 1.0),
         ):
             value = getattr(self, key)

@@ -58,11 +58,14 @@ class FillTotals(msgspec.Struct, kw_only=True):
 
     slippage_paid: float = 0.0  # spread and slippage inside the prices
     turnover: float = 0.0  # notional
+    maker_turnover: float = 0.0  # of it, what filled at rest
 
     def add(self, fill: Fill) -> None:
         """Count one more fill."""
         self.slippage_paid += fill.slippage
         self.turnover += fill.qty * fill.price
+        if fill.liquidity == "maker":
+            self.maker_turnover += fill.qty * fill.price
 
 
 class Tally:

@@ -108,7 +108,13 @@ def activity(facts: RunFacts) -> dict[str, Any]:
     positive = np.isfinite(facts.gross) & (facts.equity > 0.0)
     exposure = float((facts.gross[positive] / facts.equity[positive]).mean()) * 100.0 if positive.any() else None
     return {**kept, "held_share": kept["held_share"] if math.isfinite(kept["held_share"]) else None,
-            "exposure_pct": exposure}
+            "exposure_pct": exposure, "maker_share": _maker_share(facts)}
+
+
+def _maker_share(facts: RunFacts) -> float | None:
+    """The part of the turnover that filled at rest; None where nothing did."""
+    at_rest = facts.costs.maker_turnover
+    return at_rest / facts.costs.turnover if at_rest > 0.0 else None
 
 
 def _side(facts: RunFacts) -> dict[str, Any]:

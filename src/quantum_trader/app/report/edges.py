@@ -112,6 +112,8 @@ def activity_lines(report: dict[str, Any]) -> list[str]:
         f"A year, of the mean equity: fees {found['fees_pct_a_year']:.2f} %, spread and slippage "
         f"{found['slippage_pct_a_year']:.2f} %, funding {found['funding_pct_a_year']:+.2f} %. " + _shares(found),
     ]
+    if found.get("maker_share") is not None:
+        lines.append(f"{fmt.share(found['maker_share'])} of the turnover filled at rest, at the maker's fee.")
     if found["against_expectation"] is not None:
         lines.append(
             "Trades against expectation (confidence below 0.50 that they pay their cost): "

@@ -23,6 +23,7 @@ from quantum_trader.signals.settings import SignalSettings
 _BARS: Final = 400  # at most; signals are traded after about a hundred
 _TRADES: Final = 2
 _EVERY_SIGNAL: Final = {
+    "maker_entry_bars": 0,
     "limits": RiskLimits(max_orders_per_hour=100_000, max_cost_r=10.0, max_positions=100),
     "integration": OrchestratorIntegrationConfig(fixed_risk_pct=0.5, fixed_confidence=0.0, fixed_max_positions=10),
     "market": MarketSettings(trend_minutes=5, vol_minutes=5),

@@ -508,6 +508,7 @@ def facts_of(session: Run) -> RunFacts:
         costs=CostFacts(
             fees=engine.account.books.fees_paid, funding=engine.account.books.funding_received,
             slippage=tally.fills.slippage_paid, turnover=tally.fills.turnover,
+            maker_turnover=tally.fills.maker_turnover,
         ),
         signals=tally.signals, intents=tally.intents, refusals=dict(tally.refusals),
         shadows=_shadow_facts(engine),

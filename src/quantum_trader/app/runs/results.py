@@ -203,6 +203,7 @@ class CostFacts(msgspec.Struct, frozen=True, kw_only=True):
     funding: float  # positive is received
     slippage: float  # spread and slippage against the reference price; positive is paid
     turnover: float = 0.0  # notional bought and sold
+    maker_turnover: float = 0.0  # of it, what filled at rest
 
 
 class DrawdownFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,8 @@ _AFTER_S: Final = 1e-3  # from a deadline to its examination
 class _Wrong(NamedTuple):
     """One difference that exists now. *moved_s*: when position or money last changed; its deadline counts from then.
 
-    *by_look*: only a reconciliation shows it. *by_tick*: the trader repeats a failed order at a tick.
+    *by_look*: only a reconciliation shows it. *by_tick*: the trader repeats a failed order at a tick. *at_tick*: it
+    acts at a tick alone, also without a fault.
     """
 
     key: str
@@ -37,6 +38,7 @@ class _Wrong(NamedTuple):
     moved_s: float = NEVER_S
     by_look: bool = False
     by_tick: bool = False
+    at_tick: bool = False
 
 
 class AccountChecks:
@@ -150,7 +152,7 @@ class AccountChecks:
         takes: float = getattr(self.bounds, f"{why}_s")
         topic = f"{one.key.partition('/')[0]}, {why}"
         self.worst[topic] = max(self.worst.get(topic, 0.0), now - deadline + takes)
-        if one.by_tick and why != "told":
+        if one.at_tick or (one.by_tick and why != "told"):
             deadline += self.bounds.attended_s
         if now > deadline:
             self._fail(one.invariant, f"{one.detail}, for {now - since:.2f} s; what is {why} takes {takes:.2f} s")
@@ -194,11 +196,21 @@ class AccountChecks:
             position = held.get(symbol)
             if position is not None:
                 yield from self._held(engine, position, own, orders)
-            elif own:
+            elif own and not self._rests(engine, own):
+                entries = all(order.type is OrderType.LIMIT_MAKER for order in own)
                 ids = ", ".join(order.client_order_id for order in own)
-                yield self._now(f"left/{symbol}", "nothing is left behind", f"flat, and at the exchange rest {ids}")
+                detail = f"flat, and at the exchange rest {ids}"
+                yield self._now(f"left/{symbol}", "nothing is left behind", detail, at_tick=entries)
             if self._flatten_s >= 0.0 and any(not order.reduce_only for order in own):
                 yield self._now(f"opening/{symbol}", "flatten ends flat", "an order of ours still opens", by_tick=True)
+
+    def _rests(self, engine: Engine, own: list[VenueOrder]) -> bool:
+        """Whether the *own* orders of a symbol without a position are one entry that may rest there."""
+        now_ns, entry = self.exchange.now_ns(), own[0]
+        return (
+            len(own) == 1 and entry.type is OrderType.LIMIT_MAKER and not entry.reduce_only
+            and trader_view.may_rest(engine, entry.symbol, now_ns)
+        )
 
     def _held(
         self, engine: Engine, held: VenuePosition, own: list[VenueOrder], orders: list[VenueOrder]
@@ -256,12 +268,14 @@ class AccountChecks:
                 )
 
     def _now(
-        self, key: str, invariant: str, detail: str, *, by_look: bool = False, by_tick: bool = False
+        self, key: str, invariant: str, detail: str, *, by_look: bool = False, by_tick: bool = False,
+        at_tick: bool = False,
     ) -> _Wrong:
         """A difference of one symbol that exists from now on, unless it existed before."""
         symbol = key.partition("/")[2]
         return _Wrong(
-            key, invariant, f"{symbol}: {detail}", self.exchange.loop.time(), symbol, by_look=by_look, by_tick=by_tick
+            key, invariant, f"{symbol}: {detail}", self.exchange.loop.time(), symbol, by_look=by_look, by_tick=by_tick,
+            at_tick=at_tick,
         )
 
     def _stop_cancelled(self, order: VenueOrder) -> None:

@@ -67,6 +67,15 @@ def _plain(value: Any) -> Any:
     return [array.dtype.str, list(array.shape), array.tobytes()]
 
 
+def may_rest(engine: Engine, symbol: str, now_ns: int) -> bool:
+    """Whether an entry of *symbol* may rest post-only at *now_ns*: planned, not too old, and openings are not halted.
+
+    While the venue is not there it cannot be cancelled.
+    """
+    halted = engine.halts.connected and bool(engine.halts.closed(symbol))
+    return engine.opening.may_rest(symbol, now_ns) and not halted
+
+
 # ---------------------------------------------------------------------- a new engine
 
 

@@ -126,12 +126,9 @@ class _StoplessGateway(Gateway):
 
 
 class _ForgetfulGateway(Gateway):
-    def open(self, approved: Approved) -> list[Command]:
+    def open(self, approved: Approved, resting_price: float = 0.0) -> list[Command]:
         """Send an intent that was claimed before."""
-        first = super().open(approved)
-        intent = approved.intent
-        again = self._order(intent, Purpose.OPEN, approved.qty, intent.created_ns, intent.leverage)
-        return [*first, again]
+        return [*super().open(approved, resting_price), self._opening(approved, 0.0)]
 
 
 class _LongsOnly(Protection):

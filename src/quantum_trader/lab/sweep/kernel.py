@@ -17,7 +17,7 @@ from numba import carray
 
 from quantum_trader.domain.average_entry import entry_after_fill
 from quantum_trader.domain.enums import GOV_EMERGENCY, RISK_NONE, RISK_REDUCED, TAG_BAD
-from quantum_trader.domain.instrument import round_to
+from quantum_trader.domain.instrument import floor_to, round_to
 from quantum_trader.engine.accounting import (
     broken_by_command,
     counted_loss,
@@ -37,6 +37,7 @@ from quantum_trader.engine.road import (
     entry_stop,
     gate,
     planned_stop,
+    resting_price,
     size_entry,
     size_intent,
 )
@@ -64,11 +65,15 @@ from quantum_trader.lab.sweep.layout import (
     ORDER_ENTRY,
     ORDER_KINDS,
     ORDER_REDUCE,
+    ORDER_REST,
     PURPOSE_CLOSE,
     PURPOSE_LIQUIDATION,
     PURPOSE_REDUCE,
     PURPOSE_STOP,
     PURPOSE_TARGET,
+    REST_ENDS,
+    REST_GOES_TO_MARKET,
+    REST_STAYS,
     STATE_HELD,
     STATE_PENDING,
     TIER_SIZE,
@@ -107,6 +112,7 @@ from quantum_trader.signals import shadow
 from quantum_trader.venues.paper import fills
 
 _round_to = compiled(round_to)
+_floor_to = compiled(floor_to)
 _entry_after_fill = compiled(entry_after_fill)
 _realised_pnl = compiled(realised_pnl)
 _net_pnl = compiled(net_pnl)
@@ -116,6 +122,7 @@ _counted_loss = compiled(counted_loss)
 _weighted_r = compiled(weighted_r)
 _gate = compiled(gate)
 _planned_stop = compiled(planned_stop)
+_resting_price = compiled(resting_price)
 _entry_stop = compiled(entry_stop)
 _size_entry = compiled(size_entry)
 _size_intent = compiled(size_intent)
@@ -152,6 +159,7 @@ _fill_cost = compiled(fill_cost_bps)
 _market_price = compiled(fills.market_fill_price)
 _stop_price = compiled(fills.stop_fill_price)
 _target_price = compiled(fills.target_fill_price)
+_limit_touched = compiled(fills.limit_touched)
 _first_exit = compiled(fills.first_exit)
 _liquidation_price = compiled(fills.position_liquidation_price)
 _liquidation_fill = compiled(fills.liquidation_fill_price)
@@ -239,10 +247,13 @@ def _clear(desk, s):
 
 
 @kernel
-def _drop_pending(desk, s):
-    """Forget an opening order that will not fill."""
-    desk.counts[counter.PENDING] = _remove(desk.pending, desk.counts[counter.PENDING], s)
-    _clear(desk, s)
+def _drop_opening(desk, s, kind):
+    """Forget an opening order of *kind* that will not fill."""
+    if kind == ORDER_ADD:
+        _drop_addition(desk, s)
+    else:
+        desk.counts[counter.PENDING] = _remove(desk.pending, desk.counts[counter.PENDING], s)
+        _clear(desk, s)
 
 
 # ---- the venue's account -------------------------------------------------------------------------------------------
@@ -260,9 +271,9 @@ def _reserved(desk, first, last, total):
     """*total* and what the opening orders at places *first* to *last* have reserved."""
     for at in range(first, last):
         kind = desk.waiting[at] % ORDER_KINDS
-        if kind in (ORDER_ENTRY, ORDER_ADD):
+        if kind in (ORDER_ENTRY, ORDER_ADD, ORDER_REST):
             row = shift(desk.symbols, desk.waiting[at] // ORDER_KINDS * position.SIZE)
-            qty = row[position.QTY] if kind == ORDER_ENTRY else row[position.ADD_QTY]
+            qty = row[position.ADD_QTY] if kind == ORDER_ADD else row[position.QTY]
             total += row[position.RESERVE] * qty / qty
     return total
 
@@ -282,13 +293,11 @@ def _cost_in_bar(s, bars, rules):
 def _book_entry(s, qty, price, fee, ts_ns, funded, rules, desk):
     """Book an opening fill at the venue and in the engine's books."""
     row, amounts, counts = shift(desk.symbols, s * position.SIZE), desk.money, desk.counts
-    sign, step = int(row[position.SIGN]), rules.instruments[s * instrument.SIZE + instrument.STEP_SIZE]
+    step = rules.instruments[s * instrument.SIZE + instrument.STEP_SIZE]
     row[position.VENUE_ENTRY] = _entry_after_fill(0.0, 0.0, qty, price)
     row[position.VENUE_MARGIN] = _initial_margin(qty, price, row[position.LEVERAGE])
     row[position.VENUE_QTY] = _round_to(qty, step)
-    row[position.VENUE_LIQUIDATION] = _liquidation_price(
-        sign, row[position.VENUE_QTY], row[position.VENUE_ENTRY], row[position.VENUE_MARGIN], _tiers(s, rules)
-    )
+    row[position.VENUE_LIQUIDATION] = _liquidation_of(s, rules, desk)
     amounts[money.VENUE_CASH] += 0.0 - fee
     amounts[money.CASH] -= fee
     amounts[money.FEES] += fee
@@ -303,7 +312,41 @@ def _book_entry(s, qty, price, fee, ts_ns, funded, rules, desk):
     row[position.QTY], row[position.ENTRY], row[position.BEST] = qty, price, price
     row[position.PEAK_QTY] = qty
     row[position.FEES], row[position.FUNDING] = fee, 0.0
-    row[position.MARGIN] = row[position.RESERVE] = 0.0
+    row[position.MARGIN] = row[position.RESERVE] = row[position.LIMIT] = 0.0
+
+
+@kernel
+def _rests(s, desk):
+    """Whether an entry of *s* rests post-only."""
+    row = shift(desk.symbols, s * position.SIZE)
+    return row[position.STATE] == STATE_PENDING and row[position.LIMIT] > 0.0
+
+
+@kernel
+def _reaches_entry(s, at_open, bars, rules, desk):
+    """Whether the bar of *s*, or its open alone, trades through the price at which an entry rests."""
+    if bars.present[s] == 0 or not _rests(s, desk):
+        return False
+    row, prices = shift(desk.symbols, s * position.SIZE), shift(bars.ohlc, s * bar.SIZE)
+    low = prices[bar.OPEN] if at_open else prices[bar.LOW]
+    high = prices[bar.OPEN] if at_open else prices[bar.HIGH]
+    return _limit_touched(int(row[position.SIGN]), row[position.LIMIT], low, high, rules.maker_bps)
+
+
+@kernel
+def _fill_resting(s, ts_ns, bars, rules, desk):
+    """Fill the entry of *s* that rests, at its price, or lose it when the margin no longer suffices."""
+    row, terms = shift(desk.symbols, s * position.SIZE), shift(rules.instruments, s * instrument.SIZE)
+    price, qty = row[position.LIMIT], _round_to(row[position.QTY], terms[instrument.STEP_SIZE])
+    fee = _fee(qty, price, terms[instrument.MAKER_BPS])
+    reserved = _reserved(desk, 0, desk.counts[counter.WAITING], 0.0)
+    available = desk.money[money.VENUE_CASH] - _margin_used(rules, desk) - reserved
+    room = available + row[position.RESERVE] * row[position.QTY] / row[position.QTY]
+    _withdraw(desk, s, ORDER_REST)
+    if _initial_margin(qty, price, row[position.LEVERAGE]) + fee > room:
+        _drop_opening(desk, s, ORDER_REST)
+    else:
+        _book_entry(s, qty, price, fee, ts_ns, bars.funding_count[s], rules, desk)
 
 
 @kernel
@@ -323,10 +366,7 @@ def _fill_entry(s, kept, at, count, bars, rules, desk):
     available = desk.money[money.VENUE_CASH] - _margin_used(rules, desk) - reserved
     room = available + row[position.RESERVE] * ordered / ordered
     if _initial_margin(qty, price, row[position.LEVERAGE]) + fee > room:
-        if adds:
-            _drop_addition(desk, s)
-        else:
-            _drop_pending(desk, s)
+        _drop_opening(desk, s, desk.waiting[at] % ORDER_KINDS)
     elif adds:
         _book_addition(s, qty, price, fee, rules, desk)
     else:
@@ -516,7 +556,7 @@ def _fill_waiting(bars, profile, rules, desk, outcome):
     for at in range(count):
         order = desk.waiting[at]
         s, kind = order // ORDER_KINDS, order % ORDER_KINDS
-        if bars.present[s] == 0:
+        if bars.present[s] == 0 or kind == ORDER_REST:
             desk.waiting[kept] = order
             kept += 1
         elif kind in (ORDER_ENTRY, ORDER_ADD):
@@ -551,6 +591,8 @@ def _settle(at_open, ts_ns, bars, profile, rules, desk, outcome):
     A stop or target from before an addition closes a part; what else is reached takes the rest.
     """
     reached = False
+    for at in range(desk.counts[counter.PENDING]):
+        reached = reached or _reaches_entry(desk.pending[at], at_open, bars, rules, desk)
     for at in range(desk.counts[counter.HELD]):
         s = desk.held[at]
         reached = reached or (bars.present[s] != 0 and _reaches(s, at_open, bars, desk) != fills.EXIT_NONE)
@@ -558,6 +600,9 @@ def _settle(at_open, ts_ns, bars, profile, rules, desk, outcome):
         return
     for s in range(rules.size):
         row = shift(desk.symbols, s * position.SIZE)
+        if _reaches_entry(s, at_open, bars, rules, desk):
+            _fill_resting(s, ts_ns, bars, rules, desk)
+            continue
         if row[position.STATE] != STATE_HELD or bars.present[s] == 0:
             continue
         found = _reaches(s, at_open, bars, desk)
@@ -576,8 +621,31 @@ def _settle(at_open, ts_ns, bars, profile, rules, desk, outcome):
 
 
 @kernel
-def _protect_opened(bars, rules, desk):
-    """Rest stop and target of the positions that have just grown at the venue; what cannot be protected is closed."""
+def _settle_opened_inside(ts_ns, bars, profile, rules, desk, outcome):
+    """Let the ranges reach the stops and the liquidation of the positions that an entry at rest opened inside them."""
+    for s in range(rules.size):
+        row, prices = shift(desk.symbols, s * position.SIZE), shift(bars.ohlc, s * bar.SIZE)
+        opened = row[position.STATE] == STATE_HELD and desk.stamps[s * stamp.SIZE + stamp.ENTRY_NS] == ts_ns
+        if not opened or bars.present[s] == 0:
+            continue
+        entry = row[position.ENTRY]
+        found = _first_exit(
+            int(row[position.SIGN]), row[position.VENUE_STOP], 0.0, row[position.VENUE_LIQUIDATION], entry,
+            prices[bar.LOW], prices[bar.HIGH],
+        )
+        if found != fills.EXIT_NONE:
+            level = row[position.VENUE_STOP] if found == fills.EXIT_STOP else row[position.VENUE_LIQUIDATION]
+            _fill_exit(
+                s, _PURPOSE[found], level, entry, _cost_in_bar(s, bars, rules), ts_ns, profile, rules, desk, outcome,
+            )
+
+
+@kernel
+def _protect_opened(inside, bars, rules, desk):
+    """Rest stop and target of the positions that have just grown at the venue; what cannot be protected is closed.
+
+    *inside*: the fills were inside the bars' ranges, so that the last price is theirs.
+    """
     refused = 0
     for at in range(desk.counts[counter.OPENED]):
         s = desk.opened[at]
@@ -587,7 +655,9 @@ def _protect_opened(bars, rules, desk):
         if row[position.ADDED] != 0.0:
             refused += _protect_addition(s, refused, bars, rules, desk)
             continue
-        sign, open_ = int(row[position.SIGN]), bars.ohlc[s * bar.SIZE + bar.OPEN]
+        sign, last = int(row[position.SIGN]), bars.ohlc[s * bar.SIZE + bar.OPEN]
+        if inside:
+            last = row[position.ENTRY]
         liquidation = _risk_liquidation(
             sign, row[position.ENTRY], row[position.QTY], row[position.LEVERAGE], _tiers(s, rules)
         )
@@ -600,7 +670,7 @@ def _protect_opened(bars, rules, desk):
             _close_at_next_open(desk, s, exit_reason.UNPROTECTED)
             continue
         row[position.FIRST_STOP], row[position.STOP], row[position.TARGET] = stop, stop, target
-        if not _rest(s, open_, desk):
+        if not _rest(s, last, desk):
             desk.opened[refused] = s
             refused += 1
     for at in range(refused):
@@ -656,8 +726,12 @@ def _meet_bars(bars, tape, profile, rules, desk, outcome):
         _fill_waiting(bars, profile, rules, desk, outcome)
     _settle(True, ts_ns, bars, profile, rules, desk, outcome)
     if desk.counts[counter.OPENED] > 0:
-        _protect_opened(bars, rules, desk)
-    _settle(False, ts_ns + rules.interval_ns - _BAR_END_NS, bars, profile, rules, desk, outcome)
+        _protect_opened(False, bars, rules, desk)
+    end_ns = ts_ns + rules.interval_ns - _BAR_END_NS
+    _settle(False, end_ns, bars, profile, rules, desk, outcome)
+    if desk.counts[counter.OPENED] > 0:
+        _protect_opened(True, bars, rules, desk)
+        _settle_opened_inside(end_ns, bars, profile, rules, desk, outcome)
 
 
 # ---- completed bars ------------------------------------------------------------------------------------------------
@@ -871,7 +945,13 @@ def _open(n, s, entry, qty, stop, leverage, used, now_ns, rules, desk, outcome):
     desk.pending[desk.counts[counter.PENDING]] = s
     desk.counts[counter.PENDING] += 1
     _note_order(desk.rate, now_ns)
-    _wait(desk, ORDER_KINDS * s + ORDER_ENTRY)
+    order = ORDER_ENTRY
+    if rules.maker_bars > 0:
+        order, tick = ORDER_REST, rules.instruments[s * instrument.SIZE + instrument.TICK]
+        row[position.LIMIT] = _resting_price(int(row[position.SIGN]), signal_row[signal.PRICE], tick)
+        row[position.CONFIDENCE] = signal_row[signal.CONFIDENCE]
+        desk.stamps[s * stamp.SIZE + stamp.RESTS_UNTIL] = now_ns + rules.maker_bars * rules.interval_ns
+    _wait(desk, ORDER_KINDS * s + order)
     return ROAD_APPROVED
 
 
@@ -1063,6 +1143,12 @@ def _age_s(t, s, tape, rules):
 
 
 @kernel
+def _is_fresh(t, targets):
+    """Whether moment *t* has a new decision of the models."""
+    return targets.row[t] != (targets.row[t - 1] if t > 0 else 0)
+
+
+@kernel
 def _see_target(t, s, bars, tape, targets, rules, following):
     """Write the signal that the target of symbol *s* makes at moment *t*; returns (volatility code, cost in R)."""
     size, row = rules.size, following.signal
@@ -1169,12 +1255,13 @@ def _is_wanted(at, s, price, targets, target_pct, desk):
     It is not held, no stop keeps it out, and from flat its score is not small; or less is held than it wants.
     """
     row, target = shift(desk.symbols, s * position.SIZE), int(targets.target[at])
-    held = int(row[position.SIGN]) if row[position.STATE] == STATE_HELD else 0
+    held = int(row[position.SIGN]) if row[position.STATE] == STATE_HELD or _rests(s, desk) else 0
     if target == 0:
         return False
     if target != held:
         return (held != 0 or targets.small[at] == 0) and desk.stamps[s * stamp.SIZE + stamp.STOPPED] != target
     may_grow = row[position.VOLATILITY_PCT] > 0.0 and row[position.REASON] == exit_reason.NONE
+    may_grow = may_grow and row[position.STATE] == STATE_HELD
     if not may_grow or row[position.ADD_QTY] > 0.0:
         return False
     return row[position.QTY] < _least_quantity(at, s, price, targets, target_pct, desk)
@@ -1191,7 +1278,7 @@ def _note_left(row, target):
 def _take_targets(t, bars, tape, targets, target_pct, rules, desk, following, outcome):
     """Take the signals of the targets that are wanted and not held in full, in the order of the symbols."""
     counts, number = desk.counts, targets.row[t]
-    fresh = number != (targets.row[t - 1] if t > 0 else 0)
+    fresh = _is_fresh(t, targets)
     if not fresh and counts[counter.AGAIN] == 0:
         return
     counts[counter.AGAIN] = 0
@@ -1215,7 +1302,7 @@ def _take_targets(t, bars, tape, targets, target_pct, rules, desk, following, ou
 def _follow_targets(t, targets, rules, following):
     """Let the shadow trades end at the next open that are against a new decision's targets."""
     number, size = targets.row[t], rules.size
-    if targets.by_score != 0 and number != (targets.row[t - 1] if t > 0 else 0):
+    if targets.by_score != 0 and _is_fresh(t, targets):
         held, counts, _, _ = _shadow_arrays(rules, following)
         wanted = carray(shift(targets.target, number * size), (size,))
         shadow.leave_shadows(wanted, carray(shift(targets.decided, number * size), (size,)), held, counts)
@@ -1239,7 +1326,7 @@ def _manage_all(t, bars, targets, rules, desk):
         _manage(bars, None, None, None, False, rules, desk)
     else:
         number, size = targets.row[t], rules.size
-        fresh = number != (targets.row[t - 1] if t > 0 else 0)
+        fresh = _is_fresh(t, targets)
         _manage(
             bars, shift(targets.target, number * size), shift(targets.most, number * size),
             shift(targets.decided, number * size), fresh, rules, desk,
@@ -1256,22 +1343,76 @@ def _close_shadows(s, bars, rules, desk, following, outcome):
 
 
 @kernel
-def _expire_entries(first, desk):
-    """Cancel the opening orders among the first *first* waiting: they did not fill. Returns how many of those stay."""
-    count, kept, stay = desk.counts[counter.WAITING], 0, 0
+def _watch_resting(t, now_ns, targets, rules, desk):
+    """Decide which of the entries at rest stay, which go to market and which end, by what is known before signals."""
+    counts = desk.counts
+    is_closed = counts[counter.LEVEL] == GOV_EMERGENCY or _losses_latched(desk.losses)
+    for at in range(counts[counter.PENDING]):
+        s = desk.pending[at]
+        if not _rests(s, desk):
+            continue
+        row, sign = shift(desk.symbols, s * position.SIZE), int(desk.symbols[s * position.SIZE + position.SIGN])
+        others = counts[counter.HELD] + counts[counter.PENDING] - 1
+        code = _gate(
+            sign, row[position.CONFIDENCE], row[position.ATR], 0, 0, others, _settings_of(s, rules, desk)
+        )
+        if is_closed or code != ROAD_APPROVED or int(targets.target[targets.row[t] * rules.size + s]) != sign:
+            row[position.REST] = REST_ENDS
+        elif now_ns >= desk.stamps[s * stamp.SIZE + stamp.RESTS_UNTIL]:
+            row[position.REST] = REST_GOES_TO_MARKET
+
+
+@kernel
+def _goes_to_market(t, s, bars, tape, targets, rules, desk, following, outcome):
+    """Ask the guard about an entry of *s* that has rested long enough, now at market; whether it may go."""
+    row, counts = shift(desk.symbols, s * position.SIZE), desk.counts
+    _, cost_r = _see_target(t, s, bars, tape, targets, rules, following)
+    sign, price, leverage = int(row[position.SIGN]), bars.mark[s], row[position.LEVERAGE]
+    stop = _planned_stop(sign, price, row[position.ATR], row[position.STOP_ATR])
+    qty = _floor_to(row[position.QTY], rules.instruments[s * instrument.SIZE + instrument.STEP_SIZE])
+    counts[counter.PENDING] = _remove(desk.pending, counts[counter.PENDING], s)
+    _limit_row(s, rules, desk)
+    _intent_row(s, following.signal, qty, stop, leverage, cost_r, (0.0, 0.0), rules, desk)
+    _account_row(bars.now_ns, counts[counter.HELD] + counts[counter.PENDING], desk)
+    refusal, qty, _, _ = _guard_core(desk.intent_row, desk.account_row, desk.limit_row, _tiers(s, rules))
+    if refusal != refusal_code.OK:
+        _clear(desk, s)
+        return False
+    outcome.quantity[desk.stamps[s * stamp.SIZE + stamp.SIGNAL]] = qty
+    row[position.QTY], row[position.MARGIN] = qty, qty * price / leverage
+    row[position.LIMIT] = row[position.RESERVE] = 0.0
+    row[position.REST] = REST_STAYS
+    desk.pending[counts[counter.PENDING]] = s
+    counts[counter.PENDING] += 1
+    _note_order(desk.rate, bars.now_ns)
+    return True
+
+
+@kernel
+def _expire_entries(t, first, bars, tape, targets, rules, desk, following, outcome):
+    """Cancel the opening orders among the first *first* waiting whose time is over. Returns how many of those stay.
+
+    Those at market did not fill; those at rest go to market or end, as was decided before the signals.
+    """
+    count, kept, stay, at_market = desk.counts[counter.WAITING], 0, 0, 0
     for at in range(count):
         order = desk.waiting[at]
         s, kind = order // ORDER_KINDS, order % ORDER_KINDS
-        if at < first and kind == ORDER_ENTRY:
-            _drop_pending(desk, s)
+        rest = desk.symbols[s * position.SIZE + position.REST]
+        if at < first and (kind in (ORDER_ENTRY, ORDER_ADD) or (kind == ORDER_REST and rest == REST_ENDS)):
+            _drop_opening(desk, s, kind)
             continue
-        if at < first and kind == ORDER_ADD:
-            _drop_addition(desk, s)
+        if targets is not None and at < first and kind == ORDER_REST and rest == REST_GOES_TO_MARKET:
+            if _goes_to_market(t, s, bars, tape, targets, rules, desk, following, outcome):
+                desk.opened[at_market] = s
+                at_market += 1
             continue
         desk.waiting[kept] = order
         kept += 1
         stay += 1 if at < first else 0
     desk.counts[counter.WAITING] = kept
+    for at in range(at_market):
+        _wait(desk, ORDER_KINDS * desk.opened[at] + ORDER_ENTRY)
     return stay
 
 
@@ -1282,19 +1423,19 @@ def _submit_entries(first, bars, rules, desk):
     for at in range(first, count):
         order = desk.waiting[at]
         s, kind = order // ORDER_KINDS, order % ORDER_KINDS
-        if kind in (ORDER_ENTRY, ORDER_ADD):
+        if kind in (ORDER_ENTRY, ORDER_ADD, ORDER_REST):
             row, price = shift(desk.symbols, s * position.SIZE), bars.ohlc[s * bar.SIZE + bar.CLOSE]
+            if kind == ORDER_REST:
+                price = row[position.LIMIT]
             qty = row[position.ADD_QTY] if kind == ORDER_ADD else row[position.QTY]
             need = _initial_margin(qty, price, row[position.LEVERAGE])
             need += _fee(qty, price, rules.instruments[s * instrument.SIZE + instrument.TAKER_BPS])
             available = desk.money[money.VENUE_CASH] - _margin_used(rules, desk) - _reserved(desk, 0, kept, 0.0)
             in_all = row[position.VENUE_QTY] + qty
             refused = bars.present[s] == 0 or in_all * price > _tier_cap(row[position.LEVERAGE], _tiers(s, rules))
-            if refused or need > available:
-                if kind == ORDER_ADD:
-                    _drop_addition(desk, s)
-                else:
-                    _drop_pending(desk, s)
+            least = rules.instruments[s * instrument.SIZE + instrument.LEAST_NOTIONAL] * (1.0 - 1e-9)
+            if refused or need > available or qty * price < least:
+                _drop_opening(desk, s, kind)
                 continue
             row[position.RESERVE] = need
         desk.waiting[kept] = order
@@ -1322,7 +1463,8 @@ def _close_before_holes(t, bars, tape, profile, rules, desk, following, outcome)
         row = shift(desk.symbols, s * position.SIZE)
         if row[position.STATE] == STATE_PENDING:
             _withdraw(desk, s, ORDER_ENTRY)
-            _drop_pending(desk, s)
+            _withdraw(desk, s, ORDER_REST)
+            _drop_opening(desk, s, ORDER_ENTRY)
         elif row[position.STATE] == STATE_HELD:
             _withdraw(desk, s, ORDER_CLOSE)
             _withdraw(desk, s, ORDER_REDUCE)
@@ -1379,6 +1521,8 @@ def _run_moments(first, last, tape, levels, targets, profile, rules, desk, follo
         _count_state(desk.policy.out[pol.OUT_RISK_PROFILE], counts)
         _watch_halts(bars.now_ns, equity, rules, desk)
         waiting = counts[counter.WAITING]
+        if targets is not None and rules.maker_bars > 0:
+            _watch_resting(t, bars.now_ns, targets, rules, desk)
         if counts[counter.HELD] > 0:
             _manage_all(t, bars, targets, rules, desk)
         _follow_models(t, results, bars, tape, targets, profile, rules, desk, following, outcome)
@@ -1389,7 +1533,7 @@ def _run_moments(first, last, tape, levels, targets, profile, rules, desk, follo
             _take_shadows(tape.shadow_span[2 * t], tape.shadow_span[2 * t + 1], tape, desk, outcome)
             _watch_streak(bars.now_ns, profile, desk)
         if waiting > 0:
-            waiting = _expire_entries(waiting, desk)
+            waiting = _expire_entries(t, waiting, bars, tape, targets, rules, desk, following, outcome)
         if counts[counter.WAITING] > waiting:
             _submit_entries(waiting, bars, rules, desk)
         if tape.signal_from[t + 1] > tape.intent_from[t]:
@@ -1441,7 +1585,7 @@ def _bare_rules(rules):
         rules.fixed_risk_pct, rules.fixed_positions, rules.fixed_exit, rules.fixed_volatility_pct,
         pointer(rules.limits), pointer(rules.instruments), pointer(rules.tiers), rules.leverage, rules.resume_hours,
         rules.trail_step_atr,
-        rules.default_cost_bps, rules.range_bps, rules.liquidation_bps,
+        rules.default_cost_bps, rules.range_bps, rules.liquidation_bps, rules.maker_bars, rules.maker_bps,
     )
 
 

@@ -22,7 +22,9 @@ KEY_VOL, KEY_SPREAD, KEY_SLIPPAGE, KEY_COST, KEY_SET = 8, 11, 13, 15, 16
 TIER_SIZE: Final = 4  # columns of a leverage tier
 
 PURPOSE_STOP, PURPOSE_TARGET, PURPOSE_CLOSE, PURPOSE_LIQUIDATION, PURPOSE_REDUCE = 0, 1, 2, 3, 4
-ORDER_ENTRY, ORDER_CLOSE, ORDER_ADD, ORDER_REDUCE, ORDER_KINDS = 0, 1, 2, 3, 4  # an order: ORDER_KINDS * symbol + kind
+# An order is ORDER_KINDS * symbol + kind; ORDER_REST is an entry that rests post-only.
+ORDER_ENTRY, ORDER_CLOSE, ORDER_ADD, ORDER_REDUCE, ORDER_REST, ORDER_KINDS = 0, 1, 2, 3, 4, 5
+REST_STAYS, REST_GOES_TO_MARKET, REST_ENDS = 0.0, 1.0, 2.0  # what becomes of such an entry after the moment
 ERROR_NOT_FLAT: Final = 1  # a closing fill left something: the sweep must not be trusted
 ERROR_FULL: Final = 2  # more signals of models than the outcome has room for: run it again with more
 GUARD_CODE: Final = 100  # decision codes from here on are the guard's refusals; below, ROAD codes of engine.road
@@ -93,6 +95,8 @@ class Rules(NamedTuple):
     default_cost_bps: Any
     range_bps: Any  # of a taker's slippage, times range/price of a 4-hour bar
     liquidation_bps: Any  # fee of a liquidation on top of the taker's
+    maker_bars: Any  # for how many bars an entry rests post-only; 0: it goes at market
+    maker_bps: Any  # how far the price must trade through an order that rests, basis points
 
 
 class Targets(NamedTuple):
@@ -178,7 +182,7 @@ class Desk(NamedTuple):
     stamps: Any  # int64 (S, stamp.SIZE)
     held: Any  # int64 (S,) symbols held, in the order they were opened
     pending: Any  # int64 (S,) symbols with an opening order, in the order they were approved
-    waiting: Any  # int64 (ORDER_KINDS * S,) orders that fill at the next open
+    waiting: Any  # int64 (ORDER_KINDS * S,) orders that fill at the next open, and entries that rest
     opened: Any  # int64 (S,) symbols opened or added to at this open
     counts: Any  # int64 (counter.SIZE,)
     money: Any  # (money.SIZE,)

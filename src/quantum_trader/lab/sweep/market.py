@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.clock import NS_PER_HOUR, NS_PER_SECOND
 from quantum_trader.domain.errors import ConfigError, DataError
 from quantum_trader.domain.instrument import Instrument, tier_rows
 from quantum_trader.domain.market import MarketBatch
@@ -156,6 +156,8 @@ def prepare(
     *models* names the models that give the signals (``lab.sweep.targets``); without them the intraday ensemble does.
     Raises DataError for a recording that holds what is no bar, ConfigError for an intent of a symbol it does not have.
     """
+    intents = tuple(intents)
+    _refuse_resting(settings.engine.maker_entry_bars, recording.interval_ns, bool(models) and not intents)
     signals = _Signals(settings.engine, instruments, recording.interval_ns, intents, models)
     tape, bars, warm_up = _tape(recording, instruments, settings, signals)
     return SweepMarket(
@@ -167,6 +169,20 @@ def prepare(
     )
 
 
+def _refuse_resting(bars: int, interval_ns: int, is_of_models: bool) -> None:
+    """Refuse to sweep post-only entries where a run knows more than a tape: costs of later moments, funding times."""
+    if bars > 0 and not is_of_models:
+        raise ConfigError(
+            f"engine.maker_entry_bars = {bars!r}: a sweep follows post-only entries of models alone; use `run` for "
+            "intraday-demo and for recorded intents, or set it to 0"
+        )
+    if bars > 0 and interval_ns > NS_PER_HOUR:
+        raise ConfigError(
+            f"engine.maker_entry_bars = {bars!r}: a sweep follows post-only entries on bars of one hour at most, since "
+            "funding may be due inside longer ones; use `run`, shorter bars, or set it to 0"
+        )
+
+
 def with_settings(
     market: SweepMarket, recording: Recording, instruments: tuple[Instrument, ...], settings: SweepSettings
 ) -> SweepMarket:
@@ -175,6 +191,8 @@ def with_settings(
     The tape stays as it is, so what it is made with must stay: market, signals, assumed funding. Raises ConfigError.
     """
     before, after = market.settings.engine, settings.engine
+    is_of_models = bool(market.models) and len(market.sources) == 1
+    _refuse_resting(after.maker_entry_bars, recording.interval_ns, is_of_models)
     for key in ("market", "signals", "funding_rate_8h"):
         if getattr(before, key) != getattr(after, key):
             raise ConfigError(f"{key} = {getattr(after, key)!r}: a sweep's tape is made with it; prepare it anew")
@@ -343,7 +361,9 @@ def _rules(recording: Recording, instruments: tuple[Instrument, ...], settings: 
     depth = max(len(one.tiers) for one in instruments)
     tiers = np.zeros((len(instruments), depth, 4))
     for index, one in enumerate(instruments):
-        table[index] = (one.tick_size, one.step_size, one.min_qty, one.min_notional, one.taker_fee_bps)
+        table[index] = (
+            one.tick_size, one.step_size, one.min_qty, one.min_notional, one.taker_fee_bps, one.maker_fee_bps,
+        )
         rows = tier_rows(one)
         tiers[index, : len(rows)] = rows
     confidence, risk_pct, positions, exit_mode = integration.fixed
@@ -356,7 +376,8 @@ def _rules(recording: Recording, instruments: tuple[Instrument, ...], settings: 
         limits=np.array(engine.limits.row()), instruments=table, tiers=tiers, leverage=float(engine.leverage),
         resume_hours=float(engine.operator_resume_hours), trail_step_atr=float(engine.trail_step_atr),
         default_cost_bps=float(venue.default_taker_cost_bps), range_bps=float(venue.range_slippage_bps),
-        liquidation_bps=float(venue.liquidation_fee_bps),
+        liquidation_bps=float(venue.liquidation_fee_bps), maker_bars=int(engine.maker_entry_bars),
+        maker_bps=float(venue.maker_slippage_bps),
     )
 
 

@@ -1,7 +1,7 @@
 """The wire fields of orders, and the directory of sent orders.
 
-MARKET and LIMIT go to /order. Since December 2025 STOP_MARKET and TAKE_PROFIT_MARKET go to /algoOrder (/order
-answers -4120): such an order has its own id, and when it triggers it becomes a regular order with another id.
+MARKET, LIMIT and LIMIT_MAKER go to /order. Since December 2025 STOP_MARKET and TAKE_PROFIT_MARKET go to /algoOrder
+(/order answers -4120): such an order has its own id, and when it triggers it becomes a regular order with another id.
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ def order_fields(request: OrderRequest, grid: Grid, trigger_on: str, *, hedged: 
         }
     else:
         fields |= {"quantity": qty, "newClientOrderId": request.client_order_id, "newOrderRespType": "ACK"}
-        if request.type is OrderType.LIMIT:
+        if request.type is OrderType.LIMIT_MAKER:  # at the venue's own best price, which a price sent could cross
+            fields |= {"type": "LIMIT", "priceMatch": "QUEUE", "timeInForce": "GTX"}
+        elif request.type is OrderType.LIMIT:
             fields |= {"price": grid.price(request.price), "timeInForce": "GTC"}
     if request.reduce_only and hedged:
         fields["positionSide"] = "LONG" if request.side is OrderSide.SELL else "SHORT"

@@ -90,9 +90,15 @@ class Margin:
         return ""
 
     def price_refusal(self, order: PaperOrder) -> str:
-        """Return why the last price forbids *order*; a limit that is already marketable waits for the next open."""
+        """Return why the last price forbids *order*; a limit that is already marketable waits for the next open.
+
+        A post-only order rests at the last price too: that is where the best of its own side is taken to be.
+        """
         last = self._prices.at(order.index, order.request.created_ns)
-        if order.request.type is OrderType.LIMIT:
+        if order.request.type is OrderType.LIMIT_MAKER:
+            if last > 0.0 and order.side_sign * (order.level - last) > 0.0:
+                return refuse(Rejection.POST_ONLY, f"{order.level!r} would take at the last price {last!r}")
+        elif order.request.type is OrderType.LIMIT:
             order.waiting = last > 0.0 and fills.limit_marketable(order.side_sign, order.level, last)
         elif order.request.type is not OrderType.MARKET and last > 0.0 and level_passed(order, last):
             return refuse(Rejection.WOULD_TRIGGER, f"{order.level!r} is already passed by the last price {last!r}")

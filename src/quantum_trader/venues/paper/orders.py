@@ -15,6 +15,7 @@ from quantum_trader.engine.ports import Rejection, VenueOrder
 
 _TOLERANCE: Final = 1e-6  # of one increment: how far from the grid a float may lie
 _FINISHED_KEPT: Final = 256
+_LIMITS: Final = (OrderType.LIMIT, OrderType.LIMIT_MAKER)
 
 
 class PaperOrder:
@@ -29,7 +30,7 @@ class PaperOrder:
         self.index = index
         self.seq = seq
         self.side_sign = 1 if request.side is OrderSide.BUY else -1
-        self.level = request.price if request.type is OrderType.LIMIT else request.stop_price
+        self.level = request.price if request.type in _LIMITS else request.stop_price
         rising = (request.type is OrderType.STOP_MARKET) == (self.side_sign > 0)
         self.below = not rising  # whether a falling price reaches it
         self.waiting = request.type is OrderType.MARKET  # fills at the next open at any price
@@ -46,7 +47,7 @@ class PaperOrder:
     @property
     def is_limit(self) -> bool:
         """Whether the order is a limit order, which fills as a maker once it rests."""
-        return self.request.type is OrderType.LIMIT
+        return self.request.type in _LIMITS
 
     @property
     def remaining(self) -> float:
@@ -192,8 +193,8 @@ def filter_refusal(request: OrderRequest, instrument: Instrument) -> str:
         return refuse(Rejection.STEP, f"qty {request.qty!r} is not a multiple of {instrument.step_size!r}")
     if request.type is OrderType.MARKET:
         return ""
-    key = "price" if request.type is OrderType.LIMIT else "stop_price"
-    price = request.price if request.type is OrderType.LIMIT else request.stop_price
+    key = "price" if request.type in _LIMITS else "stop_price"
+    price = request.price if request.type in _LIMITS else request.stop_price
     if not (math.isfinite(price) and price > 0.0):
         return refuse(Rejection.BAD_VALUE, f"{key} {price!r} must be positive and finite")
     if not on_grid(price, instrument.tick_size):

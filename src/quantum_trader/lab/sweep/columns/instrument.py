@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-TICK, STEP_SIZE, LEAST_QTY, LEAST_NOTIONAL, TAKER_BPS, SIZE = range(6)
+TICK, STEP_SIZE, LEAST_QTY, LEAST_NOTIONAL, TAKER_BPS, MAKER_BPS, SIZE = range(7)
