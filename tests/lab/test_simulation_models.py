@@ -74,6 +74,20 @@ def test_a_flatten_that_meets_an_addition_leaves_it_the_old_stop() -> None:
     assert outcome.openings > outcome.trades
 
 
+def test_a_stop_cancelled_before_a_start_with_orders_in_doubt_is_missed_soon() -> None:
+    """A person cancels it and the trader is killed in an order: it is found out when the orders are, not a minute on."""
+    faults = (
+        Fault(at_s=55_800.716, kind=Kind.BACKEND_TIMEOUT, on="submit", count=5, seconds=2.926, value=1.0),
+        Fault(at_s=55_800.865, kind=Kind.CRASH_IN_ORDER, seconds=3.189, value=7.0),
+        Fault(at_s=57_600.776, kind=Kind.STOP_CANCELLED, on="XRPUSDT"),
+        Fault(at_s=57_601.526, kind=Kind.RATE_LIMIT, on="requests", seconds=27.013),
+    )
+    outcome = run_day(Schedule(seed=4, faults=faults), models=[SWINGS])
+
+    assert outcome.finding is None
+    assert outcome.lives == 2
+
+
 def test_a_crash_in_the_middle_of_the_warm_up_costs_no_bar() -> None:
     """Killed before the models' bars are fetched, behind them, and among the bars that follow: the day is the same."""
     whole = run_day(Schedule(seed=1, faults=(), hours=6.0), models=[REMEMBERS])
