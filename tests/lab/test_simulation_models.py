@@ -75,7 +75,7 @@ def test_a_flatten_that_meets_an_addition_leaves_it_the_old_stop() -> None:
 
 
 def test_a_stop_cancelled_before_a_start_with_orders_in_doubt_is_missed_soon() -> None:
-    """A person cancels it and the trader is killed in an order: it is found out when the orders are, not a minute on."""
+    """The trader is killed in an order meanwhile: it is found out when the orders are, not a minute later."""
     faults = (
         Fault(at_s=55_800.716, kind=Kind.BACKEND_TIMEOUT, on="submit", count=5, seconds=2.926, value=1.0),
         Fault(at_s=55_800.865, kind=Kind.CRASH_IN_ORDER, seconds=3.189, value=7.0),
