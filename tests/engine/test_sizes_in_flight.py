@@ -10,7 +10,7 @@ from tests.engine.test_position_sizes import START, SYMBOL, World, growing, shri
 
 from quantum_trader.domain.enums import ExitReason, OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.market import MarketBatch
-from quantum_trader.domain.trading import Fill, OrderRequest, OrderUpdate
+from quantum_trader.domain.trading import CancelRequest, Fill, OrderRequest, OrderUpdate
 from quantum_trader.engine.gateway import Command, Purpose, Ticket
 from quantum_trader.models import forecast as fc
 
@@ -26,6 +26,15 @@ def filled(world: World, order_id: str, side: OrderSide, qty: float, price: floa
         fill_id=f"f{number}", client_order_id=order_id, symbol=SYMBOL, side=side, qty=qty, price=price, fee=0.0,
         liquidity="taker", ts_ns=world.engine.now_ns + number,
     )))
+
+
+def close_under_an_addition(world: World) -> tuple[Ticket, Ticket]:
+    """Flatten while an addition is on its way and report the close; returns the addition and the position's stop."""
+    adding, stop, position = ticket(world, Purpose.OPEN), ticket(world, Purpose.STOP), world.position
+    closing = orders(world.engine.flatten(world.engine.now_ns))[0]
+    filled(world, closing.client_order_id, OrderSide.SELL, closing.qty, position.entry_price, 1)
+    assert SYMBOL not in world.engine.account.books.positions
+    return adding, stop
 
 
 def told(
@@ -160,3 +169,49 @@ def test_a_larger_old_stop_stays_while_an_addition_may_still_fill() -> None:
     told(world, second[0].client_order_id, OrderStatus.NEW)
     assert old.cancelled
     assert engine.gateway.is_protected(position)
+
+
+def test_a_stop_outlasts_its_position_while_an_addition_may_still_fill() -> None:
+    """The venue may have filled the addition after the close: its stop goes once what that opened is closed too."""
+    world = World(growing).until(START + 20)
+    adding, stop = close_under_an_addition(world)
+    engine, price = world.engine, stop.price
+    assert engine.gateway.cancel_stale(engine.account.books.positions, engine.now_ns) == []
+    assert (adding.cancelled, stop.cancelled) == (True, False)
+
+    closing = filled(world, adding.client_order_id, OrderSide.BUY, adding.qty, price, 2)
+
+    assert [(one.type, one.reduce_only, one.qty) for one in closing] == [(OrderType.MARKET, True, adding.qty)]
+    assert (stop.cancelled, engine.gateway.is_protected(world.position)) == (False, False)  # it is no stop of its own
+    told(world, adding.client_order_id, OrderStatus.FILLED, filled_qty=adding.qty)
+    filled(world, closing[0].client_order_id, OrderSide.SELL, adding.qty, price, 3)
+    assert stop.cancelled
+
+
+def test_a_stop_kept_for_an_addition_goes_once_that_has_ended_without_a_fill() -> None:
+    """The addition is cancelled at the venue: nothing of the symbol is left there."""
+    world = World(growing).until(START + 20)
+    adding, stop = close_under_an_addition(world)
+
+    commands = world.engine.on_event(OrderUpdate(
+        client_order_id=adding.client_order_id, venue_order_id="1", symbol=SYMBOL, status=OrderStatus.CANCELED,
+        ts_ns=world.engine.now_ns + 50,
+    ))
+
+    assert [one.client_order_id for one in commands if isinstance(one, CancelRequest)] == [stop.client_order_id]
+
+
+def test_the_stop_of_a_new_position_replaces_one_kept_from_before() -> None:
+    """Closed by command while an addition was on its way: what that opens gets its stop, then the older one goes."""
+    world = World(growing).until(START + 20)
+    adding, old = ticket(world, Purpose.OPEN), ticket(world, Purpose.STOP)
+    engine, position = world.engine, world.position
+    closing = orders(engine.protection.close(position, ExitReason.INTENT, engine.now_ns))[0]
+    filled(world, closing.client_order_id, OrderSide.SELL, position.qty, position.entry_price, 1)
+    stop = filled(world, adding.client_order_id, OrderSide.BUY, adding.qty, position.entry_price, 2)[0]
+    assert not old.cancelled
+
+    told(world, stop.client_order_id, OrderStatus.NEW)
+
+    assert old.cancelled
+    assert engine.gateway.is_protected(world.position)

@@ -46,3 +46,15 @@ class Remembers(Model):
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from it."""
         self.mean = state["mean"]
+
+
+class Swings(Model):
+    """Its size swings from hour to hour, so that positions are added to and reduced; its side turns twice a day."""
+
+    bars, warmup, horizon, exit = "1h", 3, "2d", Exit(on="score", stop_atr=3)
+
+    def score(self, panel: Panel) -> Any:
+        """A wave of its own for every symbol."""
+        hour, symbol = panel.now_ns // 3_600_000_000_000, np.arange(len(panel.symbols))
+        side = np.sign(np.sin((hour + 5 * symbol) / 4.0))
+        return side * (1.0 + 0.7 * np.sin(hour * 2.1 + symbol))

@@ -24,7 +24,9 @@ from quantum_trader.lab.simulation.world import Day, run_day
 from quantum_trader.models.loading import ModelSettings
 
 FILE = Path(__file__).with_name("simulated_models.py")
-REVERSAL, REMEMBERS = (ModelSettings(model=f"{FILE}:{name}") for name in ("Reversal", "Remembers"))
+REVERSAL, REMEMBERS, SWINGS = (
+    ModelSettings(model=f"{FILE}:{name}") for name in ("Reversal", "Remembers", "Swings")
+)
 
 
 @pytest.mark.parametrize("model", [REVERSAL, REMEMBERS], ids=lambda one: one.shown)
@@ -61,6 +63,29 @@ def test_days_with_faults_break_nothing(seed: int) -> None:
     assert outcome.finding is None
     assert outcome.lives > 2
     assert outcome.openings > 5
+
+
+def test_a_flatten_that_meets_an_addition_leaves_it_the_old_stop() -> None:
+    """The close comes first, and the addition opens a position: what protects it is not cancelled meanwhile."""
+    flatten = Fault(at_s=21_598.89, kind=Kind.FLATTEN)
+    outcome = run_day(Schedule(seed=33, faults=(flatten,), hours=6.0), models=[SWINGS])
+
+    assert outcome.finding is None
+    assert outcome.openings > outcome.trades
+
+
+def test_a_stop_cancelled_before_a_start_with_orders_in_doubt_is_missed_soon() -> None:
+    """The trader is killed in an order meanwhile: it is found out when the orders are, not a minute later."""
+    faults = (
+        Fault(at_s=55_800.716, kind=Kind.BACKEND_TIMEOUT, on="submit", count=5, seconds=2.926, value=1.0),
+        Fault(at_s=55_800.865, kind=Kind.CRASH_IN_ORDER, seconds=3.189, value=7.0),
+        Fault(at_s=57_600.776, kind=Kind.STOP_CANCELLED, on="XRPUSDT"),
+        Fault(at_s=57_601.526, kind=Kind.RATE_LIMIT, on="requests", seconds=27.013),
+    )
+    outcome = run_day(Schedule(seed=4, faults=faults), models=[SWINGS])
+
+    assert outcome.finding is None
+    assert outcome.lives == 2
 
 
 def test_a_crash_in_the_middle_of_the_warm_up_costs_no_bar() -> None:

@@ -59,6 +59,13 @@ DEFECTS = {
     "a stop stays behind the liquidation price that a raised leverage has moved": Schedule(seed=1, hours=2.0, faults=(
         fault(7200.026, Kind.SERVER_ERROR, "submit", 5), fault(7202.431, Kind.LEVERAGE_RAISED, "ETHUSDT", value=23.0),
     )),
+    "a close that fills in parts does not count where the liquidation comes before the stop": Schedule(
+        seed=1, hours=12.0, faults=(
+            fault(27001.36, Kind.PARTIAL_FILLS, "ETHUSDT", seconds=9508.516),
+            fault(30613.859, Kind.LEVERAGE_RAISED, "ETHUSDT", value=32.8073),
+            fault(30616.525, Kind.BACKEND_TIMEOUT, "submit", 5, 3.433),
+        ),
+    ),
     "a position has no stop after a start until a stream message arrives": Schedule(seed=15, hours=2.0, faults=(
         fault(1799.0, Kind.CRASH_IN_ORDER, seconds=3.0, value=4.0),
         fault(1800.3, Kind.DISCONNECT, "user", seconds=900.0),

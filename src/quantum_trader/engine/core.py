@@ -291,6 +291,8 @@ class Engine:
         position = self.account.books.positions.get(ticket.symbol)
         if position is not None and ticket.purpose is Purpose.STOP and ticket.resting:
             commands += self.protection.stop_acknowledged(position, ticket, update.ts_ns)
+        if position is None and ticket.purpose is Purpose.OPEN and ticket.settled:
+            commands += self.records.outgoing(self.gateway.cancel_kept_stops(ticket.symbol, update.ts_ns))
         self.opening.forget(ticket)
         return commands
 

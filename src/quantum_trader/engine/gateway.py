@@ -191,8 +191,7 @@ class Gateway:
         if update.status in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED):  # either shows an open order
             if not (ticket.resting or ticket.over):
                 ticket.resting = True
-                covers = covers_position(ticket, held + self._to_come(ticket.symbol))
-                commands = self._retire(ticket, update.ts_ns) if covers else []
+                commands = self._retire(ticket, held, update.ts_ns)
         else:
             ticket.resting = False
             ticket.final_qty = max(ticket.final_qty, update.filled_qty)
@@ -216,11 +215,14 @@ class Gateway:
             for ticket in self._by_symbol.get(symbol, ()) if ticket.purpose is Purpose.OPEN
         )
 
-    def _retire(self, newest: Ticket, now_ns: int) -> list[Command]:
-        """Cancel the resting stops or targets that *newest* replaces; *newest* itself where a later one is open."""
-        if newest.purpose not in (Purpose.STOP, Purpose.TARGET):
+    def _retire(self, acknowledged: Ticket, held: float, now_ns: int) -> list[Command]:
+        """Cancel the resting stops or targets that the newest of them replaces, now that one is *acknowledged*."""
+        symbol, purpose = acknowledged.symbol, acknowledged.purpose
+        if purpose not in (Purpose.STOP, Purpose.TARGET):
             return []
-        resting = [ticket for ticket in self._find(newest.symbol, newest.purpose) if ticket.resting]  # oldest first
+        resting = [one for one in self._find(symbol, purpose) if one.resting and not one.cancelled]  # oldest first
+        if not (resting and covers_position(resting[-1], held + self._to_come(symbol))):
+            return []
         return [_cancel(old, now_ns) for old in resting[:-1]]
 
     def in_flight(self, symbol: str, purpose: Purpose) -> bool:
@@ -232,17 +234,29 @@ class Gateway:
         return self._tickets.get(client_order_id)
 
     def cancel_all(self, symbol: str, now_ns: int) -> list[Command]:
-        """Cancel every order of *symbol* that may be open, the remainder of its opening order included."""
+        """Cancel every order of *symbol*, which has no position, the remainder of its opening order included.
+
+        Its stops stay while an opening order may still fill: what that opens has no other stop at first. They are
+        replaced by the stop of the new position, or cancelled by :meth:`cancel_kept_stops`.
+        """
+        grows = self._to_come(symbol) > 0.0
         return [
             _cancel(ticket, now_ns)
-            for ticket in self._tickets.values()
-            if ticket.symbol == symbol and not (ticket.over or ticket.filled >= ticket.qty * (1.0 - _EPSILON))
+            for ticket in self._by_symbol.get(symbol, ())
+            if not (ticket.over or ticket.filled >= ticket.qty * (1.0 - _EPSILON))
+            and not (grows and ticket.purpose is Purpose.STOP)
         ]
+
+    def cancel_kept_stops(self, symbol: str, now_ns: int) -> list[Command]:
+        """Cancel the stops of *symbol*, which has no position, unless an opening order may still fill."""
+        if self._to_come(symbol) > 0.0:
+            return []
+        return [_cancel(stop, now_ns) for stop in self._find(symbol, Purpose.STOP) if not stop.cancelled]
 
     def cancel_stale(self, positions: Mapping[str, Position], now_ns: int) -> list[Command]:
         """Cancel again orders that should be closed: those without a position, and replaced stops and targets.
 
-        While an opening order may still fill, every stop of its position stays.
+        While an opening order may still fill, every stop of its symbol stays.
         """
         newest: dict[tuple[str, Purpose], Ticket] = {}
         for ticket in self._tickets.values():
@@ -255,12 +269,9 @@ class Gateway:
             _cancel(ticket, now_ns)
             for ticket in self._tickets.values()
             if ticket.resting and ticket.purpose in (Purpose.STOP, Purpose.TARGET)
-            and (ticket.symbol not in positions or self._is_replaced(ticket, newest))
+            and (ticket.symbol not in positions or newest[ticket.symbol, ticket.purpose] is not ticket)
+            and not (ticket.purpose is Purpose.STOP and self._to_come(ticket.symbol) > 0.0)
         ]
-
-    def _is_replaced(self, ticket: Ticket, newest: Mapping[tuple[str, Purpose], Ticket]) -> bool:
-        """Whether a resting order is not the *newest* of its kind, and its position is not growing still."""
-        return newest[ticket.symbol, ticket.purpose] is not ticket and not self._to_come(ticket.symbol) > 0.0
 
     def cancel_stray(self, order_id: str, symbol: str, now_ns: int) -> Command:
         """Cancel an order with our prefix that has no ticket."""
@@ -290,12 +301,13 @@ class Gateway:
         """Price of the newest acknowledged stop for at least the whole position; 0.0 when there is none.
 
         A stop that is being cancelled is none: one that is larger than its successor would hide that this is too small.
+        Neither is one that was kept from an earlier position of the symbol.
         """
         price = 0.0
         for ticket in self._by_symbol.get(position.symbol, ()):
             if (
                 ticket.purpose is Purpose.STOP and ticket.resting and not (ticket.over or ticket.cancelled)
-                and covers_position(ticket, position.qty)
+                and ticket.intent_id == position.plan.intent_id and covers_position(ticket, position.qty)
             ):
                 price = ticket.price
         return price

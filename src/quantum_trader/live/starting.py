@@ -82,8 +82,13 @@ class Starting:
         await self._account.read_funding()
         await self._account.read_transfers()
         for ticket in doubtful:
-            self.requests.start(self.sending.query(ticket.symbol, ticket.client_order_id), ticket.symbol)
+            self.requests.start(self._find_out(ticket.symbol, ticket.client_order_id), ticket.symbol)
         self.waits_for = "the first comparison with the venue"
         while not await self._reconciling.compare():
             await asyncio.sleep(context.timing.look_again_s)
         context.ready = True
+
+    async def _find_out(self, symbol: str, order_id: str) -> None:
+        """Query an order in doubt, then compare again: the first comparison concludes nothing about its symbol."""
+        await self.sending.query(symbol, order_id)
+        self._reconciling.compare_now()

@@ -226,14 +226,14 @@ class AccountChecks:
             )
         stops = [o.stop_price for o in own if o.type is OrderType.STOP_MARKET and is_protected(symbol, qty, [o])]
         liquidation = held.liquidation_price
-        if stops and liquidation > 0.0 and all((stop - liquidation) * qty <= 0.0 for stop in stops):
+        stays = not is_protected(symbol, qty, [o for o in own if o.type is OrderType.MARKET and o.reduce_only])
+        if stays and stops and liquidation > 0.0 and all((stop - liquidation) * qty <= 0.0 for stop in stops):
             yield self._now(
                 f"liquidation/{symbol}", "a stop comes before the liquidation",
                 f"{qty:g}: stop {stops}, liquidation {liquidation:g}", by_look=True,
             )
         if not leaves and self._flatten_s < 0.0:
             return
-        stays = not is_protected(symbol, qty, [o for o in own if o.type is OrderType.MARKET and o.reduce_only])
         if stays and leaves and not _is_filling(own):
             yield self._now(
                 f"close/{symbol}", "what should close closes", f"{qty:g} should close, and no order closes it",
