@@ -147,6 +147,7 @@ def test_the_account_is_what_it_says_of_itself() -> None:
 @pytest.mark.parametrize(("change", "words"), [
     ({"side": 2}, "side = 2: must be 1"), ({"stop_share": -0.1}, "stop_share = -0.1: must not be negative"),
     ({"open_r": float("nan")}, "open_r = nan: must be a finite number"),
+    ({"held_bars": 3.0}, "held_bars = 3.0: must be 0 where there is no position"),
 ])
 def test_a_position_that_cannot_be_is_refused(change: dict[str, float], words: str) -> None:
     """The error names the field and the value."""

@@ -14,7 +14,7 @@ from quantum_trader.pilot.features import FEATURES
 from quantum_trader.pilot.observer import Observer, observe, observe_raw
 from quantum_trader.pilot.own_columns import OPEN_R
 from quantum_trader.pilot.recorded_feed import recorded_feed
-from quantum_trader.pilot.scaling import Scale
+from quantum_trader.pilot.scaling import Scaling
 from quantum_trader.pilot.settings import ObservationSettings
 
 HALF_HOUR = 30 * NS_PER_MINUTE
@@ -35,7 +35,7 @@ def live(tape: Tape, observer: Observer) -> list[tuple[np.ndarray, ...]]:
 def assert_live_equals_batch(tape: Tape, interval: str) -> None:
     """The two forms give the same bits: raw, scaled, masked and ready."""
     batch = tape.observed(interval)
-    values, masked = Scale(tape.observer(interval).scalers).of(batch.raw)
+    values, masked = Scaling(tape.observer(interval).scalers).of(batch.raw)
     made = live(tape, tape.observer(interval))
 
     assert len(made) == len(batch.raw)
@@ -144,7 +144,7 @@ def test_a_warm_regime_is_waited_for_on_short_bars() -> None:
 def test_no_observation_holds_nan_or_exceeds_the_limits(tape: Tape) -> None:
     """Scaled features are finite and within ±5, at all times; what is masked is 0."""
     batch = tape.observed()
-    values, masked = Scale(tape.observer().scalers).of(batch.raw)
+    values, masked = Scaling(tape.observer().scalers).of(batch.raw)
 
     assert np.isfinite(values).all()
     assert np.abs(values).max() == 5.0

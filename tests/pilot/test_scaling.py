@@ -13,7 +13,7 @@ from quantum_trader.market.recording import Recording
 from quantum_trader.pilot import feature_columns as col
 from quantum_trader.pilot.features import FEATURES
 from quantum_trader.pilot.observer import Observer, RawObservations, observe_raw
-from quantum_trader.pilot.scaling import Scale, Scalers, default_scalers, fit_scalers, scaled
+from quantum_trader.pilot.scaling import Scalers, Scaling, default_scalers, fit_scalers, scaled
 from quantum_trader.pilot.settings import ObservationSettings
 
 HALF_HOUR = ObservationSettings()
@@ -41,7 +41,7 @@ def test_a_feature_is_centred_scaled_and_clipped(number: float, expected: float)
 
 def test_the_defaults_suit_the_bundled_bars(raw: RawObservations) -> None:
     """A feature of the market varies by about 1, is centred near 0, and few values are clipped."""
-    values, masked = Scale(default_scalers(HALF_HOUR)).of(raw.raw)
+    values, masked = Scaling(default_scalers(HALF_HOUR)).of(raw.raw)
     for place, feature in enumerate(FEATURES[: col.FIRST_OWN]):
         known = values[raw.ready & ~masked[..., place], place]
         if len(known) and feature.fitted:
@@ -87,14 +87,14 @@ def test_what_never_varied_in_training_is_masked_in_use(fitted: Scalers) -> None
     tape = walk(300, 30)
     tape.feed[-1] = 0.5
     book = slice(col.SPREAD, col.FUNDING_RATE + 1)
-    values, masked = Scale(fitted).of(tape.observed().raw[-1])
+    values, masked = Scaling(fitted).of(tape.observed().raw[-1])
 
     assert fitted.unseen == (
         "spread", "depth_imbalance", "order_flow_imbalance", "order_book_known", "funding_rate",
     )
     assert masked[:, book].all()
     assert (values[:, book] == 0.0).all()
-    assert not Scale(default_scalers(HALF_HOUR)).of(tape.observed().raw[-1])[1][:, book].any()
+    assert not Scaling(default_scalers(HALF_HOUR)).of(tape.observed().raw[-1])[1][:, book].any()
 
 
 def test_scalers_are_stored_and_read_as_they_were(fitted: Scalers) -> None:
@@ -124,8 +124,8 @@ def test_an_observer_uses_the_scalers_it_is_given(fitted: Scalers) -> None:
     for t in range(300):
         observer.take(int(tape.ts[t]), tape.ohlcv[t], tape.present[t], tape.feed[t], tape.own[t])
 
-    assert same(observer.values, Scale(fitted).of(tape.observed().raw[-1])[0])
-    assert not same(observer.values, Scale(default_scalers(HALF_HOUR)).of(tape.observed().raw[-1])[0])
+    assert same(observer.values, Scaling(fitted).of(tape.observed().raw[-1])[0])
+    assert not same(observer.values, Scaling(default_scalers(HALF_HOUR)).of(tape.observed().raw[-1])[0])
 
 
 @pytest.mark.parametrize(("change", "words"), [

@@ -19,7 +19,7 @@ from quantum_trader.pilot.feed_columns import FEED_SIZE
 from quantum_trader.pilot.market_factor import bitcoin_index
 from quantum_trader.pilot.own_columns import OWN_SIZE
 from quantum_trader.pilot.recorded_feed import recorded_feed
-from quantum_trader.pilot.scaling import Scale, Scalers, Singles, default_scalers
+from quantum_trader.pilot.scaling import Scalers, Scaling, Singles, default_scalers
 from quantum_trader.pilot.settings import ObservationSettings
 
 
@@ -61,7 +61,7 @@ class Observer:
         self.symbols = tuple(symbols)
         self.scalers = scalers or default_scalers(self.settings)
         self.scalers.check_features(self.settings)
-        self._scale = Scale(self.scalers)
+        self._scale = Scaling(self.scalers)
         count = len(self.symbols)
         self._memory = kernels.Memory(
             rows=np.zeros((count, kernels.ROW_SIZE)), clocks=np.full(count, kernels.NO_BAR, dtype=np.int64),
@@ -92,7 +92,7 @@ class Observer:
             raise DataError(f"bars of {iso(ts_ns)} after bars of {iso(self._last_ns)}: time must move forward")
         self._last_ns = ts_ns
         made = bool(kernels.take_moment(
-            ts_ns, ohlcv, present, feed, _own(own, count), own is not None, self._memory, self.raw, self.ready
+            ts_ns, ohlcv, present, feed, _own_rows(own, count), own is not None, self._memory, self.raw, self.ready
         ))
         if made:
             self._scale.into(self.raw, self.values, self.masked)
@@ -119,7 +119,7 @@ class Observer:
         ready, closes = np.zeros((most + 1, count), dtype=np.bool_), np.zeros(most, dtype=np.int64)
         if moments:
             kernels.take_moments(
-                ts_ns, ohlcv, present, feed, _own(own, count)[None] if own is None else own, own is not None,
+                ts_ns, ohlcv, present, feed, _own_rows(own, count)[None] if own is None else own, own is not None,
                 self._memory, raw, ready, closes,
             )
             self._last_ns = int(ts_ns[-1])
@@ -155,7 +155,7 @@ def _check(key: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
     require(array.shape == shape, key, array.shape, f"must be of the shape {shape}")
 
 
-def _own(own: Floats | None, count: int) -> Floats:
+def _own_rows(own: Floats | None, count: int) -> Floats:
     """*own*, or an array of its shape where there is no account."""
     return np.full((count, OWN_SIZE), np.nan) if own is None else own
 
@@ -185,7 +185,7 @@ def observe(
 ) -> Observations:
     """Every observation of *recording* as a model sees it, without an account; bit-equal to the live form."""
     observer = Observer(recording.symbols, recording.interval_ns, settings, scalers)
-    scale, parts = Scale(observer.scalers), []
+    scale, parts = Scaling(observer.scalers), []
     for part in raw_parts(recording, observer):
         parts.append(Observations(part.closes_ns, *scale.of(part.raw), part.ready))
     return Observations(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))

@@ -24,6 +24,9 @@ class OwnPosition(msgspec.Struct, frozen=True, kw_only=True):
         for key in ("size_share", "held_bars", "stop_share"):
             _require_not_negative(key, getattr(self, key))
         require_finite("open_r", self.open_r)
+        for key in ("size_share", "open_r", "held_bars", "stop_share"):
+            value = getattr(self, key)
+            require(self.side != 0 or value == 0.0, key, value, "must be 0 where there is no position (side = 0)")
 
 
 class AccountInForce(msgspec.Struct, frozen=True, kw_only=True):

@@ -135,8 +135,8 @@ def _scale_rows(raw: Any, centers: Any, scales: Any, seen: Any, values: Any, mas
             masked[row, place] = number != number
 
 
-class Scale:
-    """Scalers as arrays, applied to raw features of any leading shape."""
+class Scaling:
+    """Applies scalers to raw features of any leading shape."""
 
     def __init__(self, scalers: Scalers) -> None:
         self._centers = np.array(scalers.centers)
