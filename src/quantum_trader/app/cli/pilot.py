@@ -1,0 +1,78 @@
+"""``quantum-trader pilot``: what the reinforcement-learning pilot observes."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quantum_trader.app.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from quantum_trader.pilot.feature import Feature
+    from quantum_trader.pilot.scaling import Scalers
+
+app = typer.Typer(no_args_is_help=True, help="The reinforcement-learning pilot: what it observes.")
+
+
+@app.callback()
+def group() -> None:
+    """Hold the sub-commands."""
+
+
+@app.command("features")
+def features_command(
+    interval: Annotated[
+        str, typer.Option("--interval", metavar="INTERVAL", help="Bars that are observed: 1m to 4h.")
+    ] = "30m",
+    as_json: JsonOption = False,
+) -> None:
+    """List the 64 features of an observation: name, formula, unit, range, source, mask, scaling; and their hash.
+
+    A scaled feature is (raw value - center) / scale, clipped to ±5. A masked one is 0. The hash is part of a model's
+    identity: a model with another one does not load.
+    """
+    from quantum_trader.pilot.features import FEATURES, feature_hash
+    from quantum_trader.pilot.scaling import default_scalers
+    from quantum_trader.pilot.settings import ObservationSettings
+
+    settings = ObservationSettings(interval=interval)
+    scalers = default_scalers(settings)
+    rows = [_row(place, feature, scalers) for place, feature in enumerate(FEATURES)]
+    if as_json:
+        typer.echo(json.dumps({
+            "interval": interval, "feature_hash": feature_hash(settings), "features": rows,
+        }, indent=2, ensure_ascii=False))
+        return
+    _print_table(rows)
+    typer.echo(f"interval {interval}, feature hash {feature_hash(settings)}")
+
+
+def _row(place: int, feature: Feature, scalers: Scalers) -> dict[str, Any]:
+    """One feature as JSON shows it; an open end of a range is null."""
+    return {
+        "column": place, "name": feature.name, "formula": feature.formula, "unit": feature.unit,
+        "low": feature.low if math.isfinite(feature.low) else None,
+        "high": feature.high if math.isfinite(feature.high) else None, "range": feature.range_text,
+        "source": feature.source, "masked": feature.mask or None, "center": scalers.centers[place],
+        "scale": scalers.scales[place], "fitted": feature.fitted, "version": feature.version,
+    }
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    """Print the features; each reason for a mask has a number, and stands once below the table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    reasons = list(dict.fromkeys(row["masked"] for row in rows if row["masked"]))
+    table = Table("column", "name", "unit", "range", "source", "mask", "formula", title="What the pilot observes")
+    for row in rows:
+        mask = str(reasons.index(row["masked"]) + 1) if row["masked"] else ""
+        table.add_row(
+            str(row["column"]), row["name"], row["unit"], row["range"], row["source"], mask, row["formula"],
+        )
+    Console().print(table)
+    for number, reason in enumerate(reasons, 1):
+        typer.echo(f"mask {number}: {reason}")
