@@ -12,7 +12,7 @@ from quantum_trader.domain.trading import CancelRequest, Fill, Intent, OrderRequ
 from quantum_trader.engine.books import Plan
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.gateway import Command
-from quantum_trader.engine.opening import Pending
+from quantum_trader.engine.opening_orders import Pending
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market.instruments import instrument_for
 from quantum_trader.policy.profiles import OrchestratorConfig
@@ -50,7 +50,7 @@ def opened(trader: Engine, filled: float = 0.01) -> tuple[str, str]:
         intent_id="i1", trace_id="tr1", sign=1, leverage=5.0, atr=100.0, stop_atr=1.5, target_atr=3.0, breakeven_r=0.5,
         trail_atr=2.0, max_hours=36.0, exit_mode=0, confidence=0.5, policy_hash="", model="m", regime="",
     )
-    trader.opening.pending[SYMBOL] = Pending(plan=plan, margin=20.0, expires_ns=40)
+    trader.opening.orders.pending[SYMBOL] = Pending(plan=plan, margin=20.0, expires_ns=40)
     order = orders(trader.gateway.open(verdict))[0]
     trader.on_event(update(order.client_order_id, OrderStatus.NEW))
     commands = trader.on_event(Fill(
@@ -114,7 +114,7 @@ def test_the_remainder_of_a_partly_filled_entry_goes_when_its_position_is_gone()
     cancelled = {command.client_order_id for command in commands if isinstance(command, CancelRequest)}
     assert opening in cancelled
     trader.on_event(update(opening, OrderStatus.CANCELED, filled=0.004))
-    assert not trader.opening.pending
+    assert not trader.opening.orders.pending
 
 
 @pytest.mark.parametrize(("now_ns", "expected"), [(40, 0), (41, 1)])
@@ -122,7 +122,7 @@ def test_the_remainder_of_an_entry_expires_with_its_intent(now_ns: int, expected
     """Up to the intent's expiry the rest may fill; after it, it is cancelled."""
     trader = engine()
     opened(trader, filled=0.004)
-    assert len(trader.opening.expire(now_ns)) == expected
+    assert len(trader.opening.orders.expire(now_ns)) == expected
 
 
 def test_a_liquidation_is_called_one_whatever_was_on_its_way() -> None:
@@ -176,5 +176,5 @@ def test_an_entry_that_met_no_price_is_cancelled_at_the_next_close() -> None:
     trader = engine()
     opening, _ = opened(trader, filled=0.004)
     del trader.account.books.positions[SYMBOL]
-    commands = trader.opening.expire(40)
+    commands = trader.opening.orders.expire(40)
     assert [c.client_order_id for c in commands if isinstance(c, CancelRequest)] == [opening]

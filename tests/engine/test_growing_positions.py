@@ -56,11 +56,11 @@ def test_a_late_cancel_of_an_old_order_keeps_the_plan_of_the_new_one() -> None:
     """The plan that a symbol's newer opening order is waiting with belongs to that order alone."""
     trader = engine()
     opening, _ = opened(trader, filled=0.004)
-    trader.opening.pending[SYMBOL] = msgspec.structs.replace(
-        trader.opening.pending[SYMBOL],
-        plan=msgspec.structs.replace(trader.opening.pending[SYMBOL].plan, intent_id="i2"),
+    trader.opening.orders.pending[SYMBOL] = msgspec.structs.replace(
+        trader.opening.orders.pending[SYMBOL],
+        plan=msgspec.structs.replace(trader.opening.orders.pending[SYMBOL].plan, intent_id="i2"),
     )
 
     trader.on_event(update(opening, OrderStatus.CANCELED, filled=0.004))
 
-    assert trader.opening.pending[SYMBOL].plan.intent_id == "i2"
+    assert trader.opening.orders.pending[SYMBOL].plan.intent_id == "i2"

@@ -26,7 +26,7 @@ from quantum_trader.domain.trading import CancelRequest, Fill, Intent
 from quantum_trader.engine.books import Plan
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.ids import entry_intent_id
-from quantum_trader.engine.opening import Pending
+from quantum_trader.engine.opening_orders import Pending
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market.instruments import instrument_for
 from quantum_trader.policy.profiles import OrchestratorConfig
@@ -114,7 +114,7 @@ def resting(filled: float = 0.0) -> tuple[Engine, str]:
         intent_id="i1", trace_id="tr1", sign=1, leverage=5.0, atr=100.0, stop_atr=1.5, target_atr=3.0, breakeven_r=0.5,
         trail_atr=2.0, max_hours=36.0, exit_mode=0, confidence=0.9, policy_hash="", model="m", regime="",
     )
-    trader.opening.pending[SYMBOL] = Pending(
+    trader.opening.orders.pending[SYMBOL] = Pending(
         plan=plan, margin=20.0, expires_ns=40, rests_until_ns=100, intent=intent
     )
     order = orders(trader.gateway.open(verdict, 10_000.0))[0]
@@ -153,23 +153,23 @@ def test_what_a_person_cancels_does_not_go_to_market(monkeypatch: pytest.MonkeyP
     trader, order_id = resting()
     guarded(trader, monkeypatch)
     assert sent_at_market(trader, order_id) == []
-    assert not trader.opening.pending
+    assert not trader.opening.orders.pending
 
     trader, order_id = resting()
     guarded(trader, monkeypatch)
-    trader.opening.pending[SYMBOL].timed_out = True
+    trader.opening.orders.pending[SYMBOL].timed_out = True
     assert sent_at_market(trader, order_id) == [0.01]
-    assert trader.opening.pending[SYMBOL].rests_until_ns == 0
-    assert trader.opening.pending[SYMBOL].plan.intent_id == "i1-rest"
+    assert trader.opening.orders.pending[SYMBOL].rests_until_ns == 0
+    assert trader.opening.orders.pending[SYMBOL].plan.intent_id == "i1-rest"
     assert sent_at_market(trader, order_id) == []
-    assert SYMBOL in trader.opening.pending
+    assert SYMBOL in trader.opening.orders.pending
 
 
 def test_only_what_has_not_filled_goes_to_market(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rest waits for the fills that the final status counts, so that nothing is bought twice."""
     trader, order_id = resting(filled=0.004)
     guarded(trader, monkeypatch)
-    trader.opening.pending[SYMBOL].timed_out = True
+    trader.opening.orders.pending[SYMBOL].timed_out = True
     assert sent_at_market(trader, order_id, filled=0.007) == []
     commands = trader.on_event(fill_of(order_id, 0.003, "f2"))
     assert [one.qty for one in orders(commands) if one.type is OrderType.MARKET] == [pytest.approx(0.003)]
@@ -180,7 +180,7 @@ def test_nothing_follows_where_the_part_that_filled_is_being_closed(monkeypatch:
     """A stop or a person has ended that trade."""
     trader, order_id = resting(filled=0.004)
     guarded(trader, monkeypatch)
-    trader.opening.pending[SYMBOL].timed_out = True
+    trader.opening.orders.pending[SYMBOL].timed_out = True
     trader.account.books.positions[SYMBOL].exit_reason = ExitReason.STOP
     assert sent_at_market(trader, order_id, filled=0.004) == []
 
@@ -193,11 +193,11 @@ def test_the_guard_is_asked_again_before_the_market_order(monkeypatch: pytest.Mo
         now_ns=100, equity=10_000.0, used_margin=0.0, open_positions=0, position_qty=0.0, data_ns=100, cost_in_r=0.05,
         kill=True,
     ))
-    trader.opening.pending[SYMBOL].timed_out = True
+    trader.opening.orders.pending[SYMBOL].timed_out = True
     assert sent_at_market(trader, order_id) == []
     assert trader.records.tally.topics["risk.denied"] == 1
     assert trader.records.tally.topics["trade.failed"] >= 1
-    assert not trader.opening.pending
+    assert not trader.opening.orders.pending
 
 
 def test_a_halt_cancels_an_entry_at_rest_before_the_next_bar() -> None:
@@ -218,10 +218,10 @@ def test_a_halt_cancels_an_entry_at_rest_before_the_next_bar() -> None:
 def test_an_entry_at_rest_ends_when_the_gates_close() -> None:
     """At the next bar it is cancelled, and nothing goes to market."""
     trader, _ = resting()
-    assert trader.opening.expire(60) == []
+    assert trader.opening.orders.expire(60) == []
     trader.halt("a look at the account", 60)
-    assert len(trader.opening.expire(61)) == 1
-    assert trader.opening.pending[SYMBOL].timed_out is False
+    assert len(trader.opening.orders.expire(61)) == 1
+    assert trader.opening.orders.pending[SYMBOL].timed_out is False
 
 
 def test_entries_go_at_market_by_default() -> None:

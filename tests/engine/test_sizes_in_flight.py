@@ -58,8 +58,9 @@ def test_a_stop_from_before_a_reduction_does_not_stand_for_one_that_an_addition_
     adding, position, engine = ticket(world, Purpose.OPEN), world.position, world.engine
     reduction = orders(engine.gateway.reduce(position, position.qty / 2.0, engine.now_ns))[0]
     filled(world, reduction.client_order_id, OrderSide.SELL, reduction.qty, position.entry_price, 1)
-    pending = engine.opening.pending[SYMBOL]
-    engine.opening.pending[SYMBOL] = msgspec.structs.replace(pending, added_stop=position.stop)  # it stays where it is
+    pending = engine.opening.orders.pending[SYMBOL]
+    at_its_place = msgspec.structs.replace(pending, added_stop=position.stop)
+    engine.opening.orders.pending[SYMBOL] = at_its_place
 
     first = filled(world, adding.client_order_id, OrderSide.BUY, adding.qty / 4.0, position.entry_price, 2)
     assert filled(world, adding.client_order_id, OrderSide.BUY, adding.qty / 4.0, position.entry_price, 3) == []

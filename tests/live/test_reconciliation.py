@@ -108,7 +108,7 @@ def test_an_opening_adopted_by_a_comparison_leaves_nothing_pending(world):
     assert SYMBOL in world.engine.account.books.positions
     world.fill(order, 0.01, ts_ns=world.now_ns - 1)
     world.update(order, OrderStatus.FILLED, filled=0.01)
-    assert not world.engine.opening.pending, f"pending for ever: {world.engine.opening.pending}"
+    assert not world.engine.opening.orders.pending, f"pending for ever: {world.engine.opening.orders.pending}"
 
 
 def test_an_own_position_adopted_by_a_comparison_keeps_its_plan(world):

@@ -287,7 +287,7 @@ def test_4_the_same_intent_twice_is_one_order(world: World) -> None:
 
     road.run(script)
     assert len(road.accepted(reduce_only=False)) == 1
-    assert world.engine.opening.pending == {}
+    assert world.engine.opening.orders.pending == {}
     assert world.records("trade.failed") == []
 
 

@@ -322,7 +322,7 @@ def test_8_counts_are_derived(world: World) -> None:
     engine = world.engine
 
     def counted() -> float:
-        return float(engine.opening.open_count)
+        return float(engine.opening.orders.count)
 
     world.opened()
     world.fill("web_1", 0.1, 1_000.0, symbol=OTHER, side=OrderSide.BUY)

@@ -160,7 +160,7 @@ class Adopting:
         if not self._seen.add(event.fill_id):
             return False
         if event.ts_ns <= self._looked_ns.get(event.symbol, 0):  # the position taken from the venue includes it
-            self._opening.forget(self._gateway.on_fill(event))
+            self._opening.orders.forget(self._gateway.on_fill(event))
             self._records.record("fill.known", "", event.ts_ns, event)
             return False
         return True
@@ -251,7 +251,7 @@ class Adopting:
         symbol, qty, mark = theirs.symbol, theirs.qty, theirs.mark_price
         index, sign = self._instruments.index[symbol], 1 if qty > 0.0 else -1
         self._adopted += 1
-        pending = self._opening.pending.pop(symbol, None)
+        pending = self._opening.orders.pending.pop(symbol, None)
         own = pending is not None and pending.plan.sign == sign
         plan = pending.plan if pending is not None and own else self._plan(index, sign, entry_price, theirs.leverage)
         position = self._account.books.adopt(symbol, index, plan, abs(qty), entry_price, now_ns)

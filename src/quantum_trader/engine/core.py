@@ -180,10 +180,10 @@ class Engine:
                 policy.step(now_ns, stage_row, market.kernel.out)
             else:
                 records.afterwards(policy.step, now_ns, stage_row, market.kernel.out)
-        commands = self.opening.expire(now_ns) if self.opening.pending else []
+        commands = self.opening.orders.expire(now_ns) if self.opening.orders.pending else []
         if account.books.positions:
             commands += self.protection.manage(batch, market.closes, now_ns, market.wanted, policy.volatility_pct)
-        self.opening.due = self.opening.targets.due(signals, self.opening.on_their_way(), self.money.began_ns)
+        self.opening.due = self.opening.targets.due(signals, self.opening.orders.on_their_way(), self.money.began_ns)
         return commands
 
     def _step_limits(self, stage_row: Any, now_ns: int) -> None:
@@ -293,11 +293,11 @@ class Engine:
             commands += self.protection.stop_acknowledged(position, ticket, update.ts_ns)
         if position is None and ticket.purpose is Purpose.OPEN and ticket.settled:
             commands += self.records.outgoing(self.gateway.cancel_kept_stops(ticket.symbol, update.ts_ns))
-        self.opening.forget(ticket)
+        self.opening.orders.forget(ticket)
         return commands
 
     def _trace_opening(self, ticket: Ticket, update: OrderUpdate) -> None:
-        pending = self.opening.pending.get(ticket.symbol)
+        pending = self.opening.orders.pending.get(ticket.symbol)
         position = self.account.books.positions.get(ticket.symbol)
         plan = pending.plan if pending is not None else position.plan if position is not None else None
         if plan is not None:
@@ -308,8 +308,8 @@ class Engine:
         if update.status is OrderStatus.CANCELED:
             self.adopting.order_cancelled(ticket, update)
         if ticket.purpose is Purpose.OPEN and ticket.settled:
-            pending = self.opening.pending.get(ticket.symbol)
-            plan = self.opening.forget(ticket)
+            pending = self.opening.orders.pending.get(ticket.symbol)
+            plan = self.opening.orders.forget(ticket)
             if commands := self.opening.rest_at_market(pending, ticket, update.ts_ns):
                 return commands
             if update.filled_qty <= 0.0:
@@ -346,11 +346,11 @@ class Engine:
 
     def attention(self, now_ns: int, busy: Collection[str] = ()) -> bool:
         """Whether :meth:`on_timer` would do anything; *busy* symbols have something on its way and are left alone."""
-        return bool(self.opening.expired(now_ns, busy)) or self.protection.needs_attention(now_ns, busy)
+        return bool(self.opening.orders.expired(now_ns, busy)) or self.protection.needs_attention(now_ns, busy)
 
     def on_timer(self, now_ns: int, busy: Collection[str] = ()) -> list[Command]:
         """See to openings that expired, to positions that must close, and to those without a stop."""
-        return self.opening.cancel_expired(now_ns, busy) + self.protection.attend(now_ns, busy)
+        return self.opening.orders.cancel_expired(now_ns, busy) + self.protection.attend(now_ns, busy)
 
     def on_intent(self, intent: Intent, now_ns: int) -> list[Command]:
         """Take an intent from outside the signals (a pilot, a person's strategy) the way of every signal.

@@ -17,7 +17,8 @@ from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
 from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.judging import Judging
 from quantum_trader.engine.market import Market
-from quantum_trader.engine.opening import Opening, Pending
+from quantum_trader.engine.opening import Opening
+from quantum_trader.engine.opening_orders import Pending
 from quantum_trader.engine.protection import Protection
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.tracing import Tracing
@@ -49,13 +50,13 @@ class Fills:
         position = self._account.books.positions.get(fill.symbol)
         if position is not None:
             return fill.side is opening_side(position.sign)
-        return fill.symbol in self._opening.pending
+        return fill.symbol in self._opening.orders.pending
 
     def opened(self, fill: Fill, ticket: Ticket) -> list[Command]:
         """Book an opening fill and put the position's stop at the venue."""
-        symbol, books, pending = fill.symbol, self._account.books, self._opening.pending.get(fill.symbol)
+        symbol, books, pending = fill.symbol, self._account.books, self._opening.orders.pending.get(fill.symbol)
         if pending is not None and (ticket.settled or ticket.left <= fill.qty * _EPSILON):
-            del self._opening.pending[symbol]
+            del self._opening.orders.pending[symbol]
         if symbol in books.positions:
             return self._added(fill, ticket, pending) + self._opening.rest_at_market(pending, ticket, fill.ts_ns)
         assert pending is not None, f"{symbol}: an opening fill without its plan"

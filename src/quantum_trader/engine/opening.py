@@ -14,18 +14,19 @@ from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import ExitReason, Side
 from quantum_trader.domain.instrument import floor_to
 from quantum_trader.domain.ordered_sum import ordered_sum
-from quantum_trader.domain.trading import Intent, OrderRequest, Signal
+from quantum_trader.domain.trading import Intent, Signal
 from quantum_trader.engine import ids
 from quantum_trader.engine.account import Account
 from quantum_trader.engine.books import ADOPTED, Plan, Position
 from quantum_trader.engine.entry import EntryDecision, EntryRequest, decide_entry
 from quantum_trader.engine.facts import FailedIntent, SignalDecision
-from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
+from quantum_trader.engine.gateway import Command, Gateway, Ticket
 from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.judging import Judging
 from quantum_trader.engine.market import ExitPlan, Market, ShadowTerms
 from quantum_trader.engine.model_targets import ModelTargets, may_grow
+from quantum_trader.engine.opening_orders import OpeningOrders, Pending
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.protection import Protection
 from quantum_trader.engine.records import Records
@@ -61,20 +62,8 @@ Refusal = tuple[str, float, float]  # reason, figure observed, limit; an empty r
 _SENT: Final[Refusal] = ("", 0.0, 0.0)
 
 
-class Pending(msgspec.Struct, kw_only=True):
-    """An opening order on its way; the gateway's ticket says how much of it is left."""
-
-    plan: Plan
-    margin: float  # initial margin of the whole order, USDT
-    expires_ns: int
-    added_stop: float = 0.0  # of the position after this addition; 0.0: it opens one
-    rests_until_ns: int = 0  # post-only: when what has not filled goes at market; 0: it is at market
-    timed_out: bool = False  # post-only: it is being cancelled to go at market
-    intent: Intent | None = None  # post-only: what was approved
-
-
 class Opening:
-    """Signals that are due, intents from outside, and opening orders on their way."""
+    """Signals that are due, and intents from outside: what becomes an opening order."""
 
     def __init__(
         self, market: Market, account: Account, policy: PolicyInForce, halts: Halts, protection: Protection,
@@ -86,74 +75,16 @@ class Opening:
         self._instruments, self._records, self._tracing = instruments, records, tracing
         self._shield, self._supervise = shield, supervise
         self._settings: EngineSettings = policy.settings
-        self.pending: dict[str, Pending] = {}  # by symbol
+        self.orders = OpeningOrders(market, account, policy, halts, gateway, instruments, records)
         self.due: list[int] = []  # symbols whose signals of the moment are still to be taken
         self._signals = 0  # number of the last signal
         self.targets = ModelTargets(market, account, policy, instruments)
         forecasts = market.forecasts
         self._source, self._model = (ENSEMBLE, "ensemble") if forecasts is None else (MODEL, forecasts.name)
 
-    @property
-    def open_count(self) -> int:
-        """Positions, and opening orders on their way."""
-        return len(self._account.books.positions) + len(self.pending)
-
     def index_of(self, symbol: str) -> int:
         """The row of *symbol* in every array."""
         return self._instruments.index[symbol]
-
-    # ------------------------------------------------------------------ orders on their way
-
-    def expires_ns(self, request: OrderRequest) -> int:
-        """The time at which an opening order's intent expires; a time in the past where its plan has been dropped."""
-        pending = self.pending.get(request.symbol)
-        return pending.expires_ns if pending is not None and pending.plan.intent_id == request.intent_id else 0
-
-    def on_their_way(self) -> dict[str, int]:
-        """The symbols with an opening order on its way; with its direction where it rests post-only, else 0."""
-        return {symbol: p.plan.sign if p.rests_until_ns > 0 else 0 for symbol, p in self.pending.items()}
-
-    def forget(self, ticket: Ticket | None) -> Plan | None:
-        """Drop and return an opening order's plan, once the order is over and all its fills are booked."""
-        if ticket is None or ticket.purpose is not Purpose.OPEN or not ticket.settled:
-            return None
-        pending = self.pending.get(ticket.symbol)
-        if pending is None or pending.plan.intent_id != ticket.intent_id:
-            return None
-        del self.pending[ticket.symbol]
-        return pending.plan
-
-    def expire(self, now_ns: int) -> list[Command]:
-        """Cancel opening orders whose time is over.
-
-        One that did not fill at all at the first price after it was sent met a market that had stopped: the price it
-        was sized for is gone. What is left of a partly filled one goes when its intent has expired, what is left of an
-        addition at once. A post-only one rests for its bars while what approved it still would.
-        """
-        commands: list[Command] = []
-        for symbol, pending in self.pending.items():
-            if pending.rests_until_ns > 0:
-                wanted = self._still_wanted(symbol, pending)
-                pending.timed_out = wanted and now_ns >= pending.rests_until_ns
-                is_over = pending.timed_out or not wanted
-            else:
-                is_over = (
-                    pending.added_stop > 0.0 or symbol not in self._account.books.positions
-                    or now_ns > pending.expires_ns
-                )
-            if is_over:
-                commands += self._records.outgoing(self._gateway.cancel_openings(now_ns, symbol))
-        return commands
-
-    def _still_wanted(self, symbol: str, pending: Pending) -> bool:
-        """Whether the models still want a post-only entry, and halts and gates would still let it through."""
-        index, plan = self._instruments.index[symbol], pending.plan
-        if self._halts.closed(symbol):
-            return False
-        if self._market.forecasts is not None and self._market.target(index) != plan.sign:
-            return False
-        others = self.open_count - 1 - int(symbol in self._account.books.positions)
-        return gate(plan.sign, plan.confidence, plan.atr, 0, 0, others, self._policy.used(index)) == ROAD_APPROVED
 
     def rest_at_market(self, pending: Pending | None, ticket: Ticket, now_ns: int) -> list[Command]:
         """Send at market what a post-only entry did not fill in its time, where the guard allows that now.
@@ -185,42 +116,13 @@ class Opening:
         if not isinstance(verdict, Approved):
             self._records.afterwards(self._record_denied, verdict)
             return [] if held is not None else self._failed(intent, verdict.reason.value, now_ns)
-        self.pending[ticket.symbol] = Pending(
+        self.orders.pending[ticket.symbol] = Pending(
             plan=msgspec.structs.replace(plan, intent_id=intent.intent_id),
             margin=verdict.qty * price / plan.leverage, expires_ns=intent.expires_ns,
         )
         self._account.note_order(now_ns)
         self._records.record("trade.intent", intent.trace_id, now_ns, intent)
         return self._records.outgoing(self._gateway.open(verdict))
-
-    def expired(self, now_ns: int, busy: Any) -> list[str]:
-        """Symbols whose opening order must go, without the *busy* ones: its time is over, or it rests in a halt."""
-        return [
-            symbol for symbol, pending in self.pending.items()
-            if symbol not in busy and (now_ns > self._last_ns(pending) or self._rests_in_halt(symbol, pending))
-        ]
-
-    def _last_ns(self, pending: Pending) -> int:
-        """When an opening order that is still open goes, whether bars come or not."""
-        if pending.rests_until_ns > 0:
-            return pending.rests_until_ns + self._settings.intent_ttl_s * NS_PER_SECOND
-        return pending.expires_ns
-
-    def may_rest(self, symbol: str, now_ns: int) -> bool:
-        """Whether a post-only entry of *symbol* may be at the venue at *now_ns*."""
-        pending = self.pending.get(symbol)
-        return pending is not None and pending.rests_until_ns > 0 and now_ns <= self._last_ns(pending)
-
-    def _rests_in_halt(self, symbol: str, pending: Pending) -> bool:
-        """Whether a post-only entry could still fill although nothing may open; not while the venue is not there."""
-        return pending.rests_until_ns > 0 and self._halts.connected and bool(self._halts.closed(symbol))
-
-    def cancel_expired(self, now_ns: int, busy: Any) -> list[Command]:
-        """Cancel the opening orders of :meth:`expired` symbols."""
-        commands: list[Command] = []
-        for symbol in self.expired(now_ns, busy):
-            commands += self._records.outgoing(self._gateway.cancel_openings(now_ns, symbol))
-        return commands
 
     # ------------------------------------------------------------------ signals
 
@@ -256,7 +158,7 @@ class Opening:
             self.targets.waits(index)
         if code != ROAD_APPROVED and of_model and self.targets.is_refused_again(index, sign, code, 0):
             return
-        row, open_count = self._market.row(index), self.open_count - (added_to is not None)
+        row, open_count = self._market.row(index), self.orders.count - (added_to is not None)
         row[col.SIGNAL] = float(sign)
         decision = self._decide(index, sign, row, used, exits, added_to) if code == ROAD_APPROVED else None
         if added_to is not None and decision and decision.road == ROAD_SIZE:
@@ -343,10 +245,10 @@ class Opening:
         """
         symbol = self._instruments.symbols[index]
         if adds:
-            return int(gate(sign, confidence, atr, 0, int(symbol in self.pending), self.open_count - 1, used))
+            return int(gate(sign, confidence, atr, 0, int(symbol in self.orders.pending), self.orders.count - 1, used))
         position = self._account.books.positions.get(symbol)
         held = position.plan.sign if position is not None else 0
-        code = int(gate(sign, confidence, atr, held, int(symbol in self.pending), self.open_count, used))
+        code = int(gate(sign, confidence, atr, held, int(symbol in self.orders.pending), self.orders.count, used))
         return ROAD_HELD if code == ROAD_FLIP and position is not None and position.plan.model == ADOPTED else code
 
     def _close_opposite(self, index: int, now_ns: int) -> list[Command]:
@@ -394,10 +296,10 @@ class Opening:
         account, halts = self._account, self._halts
         rolling, midnight = account.losses_pct()
         used_margin = ordered_sum(p.margin for p in account.books.positions.values())
-        used_margin += ordered_sum(p.margin for p in self.pending.values())
+        used_margin += ordered_sum(p.margin for p in self.orders.pending.values())
         positions, exposure_pct = self._policy.limits(index)
         return AccountView(
-            now_ns=now_ns, equity=account.equity, used_margin=used_margin, open_positions=self.open_count,
+            now_ns=now_ns, equity=account.equity, used_margin=used_margin, open_positions=self.orders.count,
             position_qty=added_to.sign * added_to.qty if added_to is not None else 0.0,
             position_entry=added_to.entry_price if added_to is not None else 0.0,
             data_ns=data_ns - self._market.late_ns - int(row[col.MARKET_AGE] * self._market.interval_ns),
@@ -426,7 +328,7 @@ class Opening:
         )
         margin = approved.qty * intent.reference_price / intent.leverage
         adds = intent.symbol in self._account.books.positions
-        pending = self.pending[intent.symbol] = Pending(
+        pending = self.orders.pending[intent.symbol] = Pending(
             plan=plan, margin=margin, expires_ns=intent.expires_ns, added_stop=intent.stop_price if adds else 0.0
         )
         price, bars = 0.0, self._settings.maker_entry_bars
@@ -558,12 +460,12 @@ class Opening:
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values."""
         return {
-            "pending": {symbol: msgspec.to_builtins(pending) for symbol, pending in self.pending.items()},
+            "pending": {symbol: msgspec.to_builtins(pending) for symbol, pending in self.orders.pending.items()},
             "signals": self._signals, **self.targets.state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state`."""
-        self.pending = {symbol: msgspec.convert(plain, Pending) for symbol, plain in state["pending"].items()}
+        self.orders.pending = {symbol: msgspec.convert(plain, Pending) for symbol, plain in state["pending"].items()}
         self._signals = state["signals"]
         self.targets.load_state(state)

@@ -33,7 +33,7 @@ class OpeningCheck:
     def is_ready(self, request: OrderRequest) -> bool:
         """Whether the order can go out at once: its leverage is known and it has not expired."""
         ready = self.leverages.is_ready(request.symbol, request.leverage)
-        return ready and self.context.clock.now_ns() <= self.context.engine.opening.expires_ns(request)
+        return ready and self.context.clock.now_ns() <= self.context.engine.opening.orders.expires_ns(request)
 
     async def refusal(self, request: OrderRequest, ready: bool) -> str:
         """Why the order may not go out; empty when it may. *ready*: its leverage is known.
@@ -48,7 +48,7 @@ class OpeningCheck:
         if halted or ticket is None or ticket.over:
             return f"HALTED: {halted or 'it was given up'}"
         now_ns = self.context.clock.now_ns()
-        if now_ns > engine.opening.expires_ns(request):
+        if now_ns > engine.opening.orders.expires_ns(request):
             return f"EXPIRED: {(now_ns - request.created_ns) / NS_PER_SECOND:.1f} s old"
         return ""
 

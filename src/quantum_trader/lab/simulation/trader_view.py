@@ -73,7 +73,7 @@ def may_rest(engine: Engine, symbol: str, now_ns: int) -> bool:
     While the venue is not there it cannot be cancelled.
     """
     halted = engine.halts.connected and bool(engine.halts.closed(symbol))
-    return engine.opening.may_rest(symbol, now_ns) and not halted
+    return engine.opening.orders.may_rest(symbol, now_ns) and not halted
 
 
 # ---------------------------------------------------------------------- a new engine

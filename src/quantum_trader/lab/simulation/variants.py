@@ -100,7 +100,7 @@ class AckIsFill(_Engine):
         commands: list[Command] = []
         if isinstance(event, OrderUpdate) and event.status is OrderStatus.NEW:
             ticket = self.gateway.ticket(event.client_order_id)
-            pending = self.opening.pending.get(event.symbol)
+            pending = self.opening.orders.pending.get(event.symbol)
             if ticket is not None and ticket.purpose is Purpose.OPEN and pending is not None and not ticket.resting:
                 commands = super().on_event(Fill(
                     fill_id=f"ack-{event.client_order_id}", client_order_id=event.client_order_id,

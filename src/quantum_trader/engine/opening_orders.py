@@ -1,0 +1,129 @@
+"""Opening orders on their way: the plan of each, how long it may wait or rest, and when it is cancelled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.trading import Intent, OrderRequest
+from quantum_trader.engine.account import Account
+from quantum_trader.engine.books import Plan
+from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
+from quantum_trader.engine.halts import Halts
+from quantum_trader.engine.instruments import Instruments
+from quantum_trader.engine.market import Market
+from quantum_trader.engine.policy_in_force import PolicyInForce
+from quantum_trader.engine.records import Records
+from quantum_trader.engine.road import ROAD_APPROVED, gate
+
+
+class Pending(msgspec.Struct, kw_only=True):
+    """An opening order on its way; the gateway's ticket says how much of it is left."""
+
+    plan: Plan
+    margin: float  # initial margin of the whole order, USDT
+    expires_ns: int
+    added_stop: float = 0.0  # of the position after this addition; 0.0: it opens one
+    rests_until_ns: int = 0  # post-only: when what has not filled goes at market; 0: it is at market
+    timed_out: bool = False  # post-only: it is being cancelled to go at market
+    intent: Intent | None = None  # post-only: what was approved
+
+
+class OpeningOrders:
+    """The opening orders on their way, one a symbol."""
+
+    def __init__(
+        self, market: Market, account: Account, policy: PolicyInForce, halts: Halts, gateway: Gateway,
+        instruments: Instruments, records: Records,
+    ) -> None:
+        self._market, self._account, self._policy, self._halts = market, account, policy, halts
+        self._gateway, self._instruments, self._records = gateway, instruments, records
+        self._settings = policy.settings
+        self.pending: dict[str, Pending] = {}  # by symbol
+
+    @property
+    def count(self) -> int:
+        """Positions, and opening orders on their way."""
+        return len(self._account.books.positions) + len(self.pending)
+
+    def expires_ns(self, request: OrderRequest) -> int:
+        """The time at which an opening order's intent expires; a time in the past where its plan has been dropped."""
+        pending = self.pending.get(request.symbol)
+        return pending.expires_ns if pending is not None and pending.plan.intent_id == request.intent_id else 0
+
+    def on_their_way(self) -> dict[str, int]:
+        """The symbols with an opening order on its way; with its direction where it rests post-only, else 0."""
+        return {symbol: p.plan.sign if p.rests_until_ns > 0 else 0 for symbol, p in self.pending.items()}
+
+    def forget(self, ticket: Ticket | None) -> Plan | None:
+        """Drop and return an opening order's plan, once the order is over and all its fills are booked."""
+        if ticket is None or ticket.purpose is not Purpose.OPEN or not ticket.settled:
+            return None
+        pending = self.pending.get(ticket.symbol)
+        if pending is None or pending.plan.intent_id != ticket.intent_id:
+            return None
+        del self.pending[ticket.symbol]
+        return pending.plan
+
+    def expire(self, now_ns: int) -> list[Command]:
+        """Cancel opening orders whose time is over.
+
+        One that did not fill at all at the first price after it was sent met a market that had stopped: the price it
+        was sized for is gone. What is left of a partly filled one goes when its intent has expired, what is left of an
+        addition at once. A post-only one rests for its bars while what approved it still would.
+        """
+        commands: list[Command] = []
+        for symbol, pending in self.pending.items():
+            if pending.rests_until_ns > 0:
+                wanted = self._still_wanted(symbol, pending)
+                pending.timed_out = wanted and now_ns >= pending.rests_until_ns
+                is_over = pending.timed_out or not wanted
+            else:
+                is_over = (
+                    pending.added_stop > 0.0 or symbol not in self._account.books.positions
+                    or now_ns > pending.expires_ns
+                )
+            if is_over:
+                commands += self._records.outgoing(self._gateway.cancel_openings(now_ns, symbol))
+        return commands
+
+    def _still_wanted(self, symbol: str, pending: Pending) -> bool:
+        """Whether the models still want a post-only entry, and halts and gates would still let it through."""
+        index, plan = self._instruments.index[symbol], pending.plan
+        if self._halts.closed(symbol):
+            return False
+        if self._market.forecasts is not None and self._market.target(index) != plan.sign:
+            return False
+        others = self.count - 1 - int(symbol in self._account.books.positions)
+        return gate(plan.sign, plan.confidence, plan.atr, 0, 0, others, self._policy.used(index)) == ROAD_APPROVED
+
+    def expired(self, now_ns: int, busy: Any) -> list[str]:
+        """Symbols whose opening order must go, without the *busy* ones: its time is over, or it rests in a halt."""
+        return [
+            symbol for symbol, pending in self.pending.items()
+            if symbol not in busy and (now_ns > self._last_ns(pending) or self._rests_in_halt(symbol, pending))
+        ]
+
+    def _last_ns(self, pending: Pending) -> int:
+        """When an opening order that is still open goes, whether bars come or not."""
+        if pending.rests_until_ns > 0:
+            return pending.rests_until_ns + self._settings.intent_ttl_s * NS_PER_SECOND
+        return pending.expires_ns
+
+    def may_rest(self, symbol: str, now_ns: int) -> bool:
+        """Whether a post-only entry of *symbol* may be at the venue at *now_ns*."""
+        pending = self.pending.get(symbol)
+        return pending is not None and pending.rests_until_ns > 0 and now_ns <= self._last_ns(pending)
+
+    def _rests_in_halt(self, symbol: str, pending: Pending) -> bool:
+        """Whether a post-only entry could still fill although nothing may open; not while the venue is not there."""
+        return pending.rests_until_ns > 0 and self._halts.connected and bool(self._halts.closed(symbol))
+
+    def cancel_expired(self, now_ns: int, busy: Any) -> list[Command]:
+        """Cancel the opening orders of :meth:`expired` symbols."""
+        commands: list[Command] = []
+        for symbol in self.expired(now_ns, busy):
+            commands += self._records.outgoing(self._gateway.cancel_openings(now_ns, symbol))
+        return commands
