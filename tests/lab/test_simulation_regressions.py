@@ -66,6 +66,10 @@ DEFECTS = {
             fault(30616.525, Kind.BACKEND_TIMEOUT, "submit", 5, 3.433),
         ),
     ),
+    "a transfer that was booked and never written down counts as booked before": Schedule(seed=35, hours=6.0, faults=(
+        fault(14230.01, Kind.CRASH, seconds=0.349, value=36.0), fault(14259.581, Kind.DISK_FULL, count=6),
+        fault(14271.202, Kind.TRANSFER, "BTCUSDT", value=1078.1473),
+    )),
     "a position has no stop after a start until a stream message arrives": Schedule(seed=15, hours=2.0, faults=(
         fault(1799.0, Kind.CRASH_IN_ORDER, seconds=3.0, value=4.0),
         fault(1800.3, Kind.DISCONNECT, "user", seconds=900.0),

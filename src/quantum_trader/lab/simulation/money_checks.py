@@ -29,6 +29,7 @@ class MoneyChecks:
     def begin(self, engine: Engine) -> None:
         """A trader starts without an earlier life to compare with: it has booked what it remembers."""
         self._booked = trader_view.booked_fills(engine)
+        self._transfers_booked = trader_view.booked_transfers(engine, self._context.exchange.transfers)
 
     def index_fills(self) -> None:
         """Take in the exchange's new fills."""

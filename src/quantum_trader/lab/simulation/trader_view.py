@@ -17,6 +17,7 @@ from quantum_trader.domain.enums import GOV_EMERGENCY
 from quantum_trader.engine.books import Position
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.gateway import Ticket
+from quantum_trader.engine.venue_port import Transfer
 from quantum_trader.policy.layout import MEM_DAY, MEM_PEAK
 from quantum_trader.risk.limits import LOSS_LAST, losses_latched, losses_pct, orders_last_hour
 from quantum_trader.signals import columns as col
@@ -201,6 +202,15 @@ def closed_trades(engine: Engine) -> int:
 def booked_fills(engine: Engine) -> set[str]:
     """Ids of the fills that the engine remembers as booked."""
     return set(engine.seen.state())
+
+
+def booked_transfers(engine: Engine, transfers: Iterable[Transfer]) -> list[float]:
+    """The amounts (USDT) of those of the exchange's *transfers* that the engine remembers, by stream or by answer."""
+    seen = engine.seen
+    return [
+        one.amount for one in transfers
+        if f"money/{one.move_id}" in seen or f"money/{one.ts_ns}/{one.amount!r}" in seen
+    ]
 
 
 def tickets(engine: Engine) -> Iterable[Ticket]:
