@@ -392,11 +392,11 @@ def test_a_session_of_a_model_is_not_continued_without_it() -> None:
     world = started()
     rising(world, 2)
     assert world.session.checkpoint()
-    with pytest.raises(StateError, match="none is given now"):
+    with pytest.raises(StateError, match="made with other models than intraday-demo"):
         World(world.log, world.store, **EAGER).session.recover()
     plain = World(**EAGER).begin(3)
     assert plain.session.checkpoint()
-    with pytest.raises(StateError, match="was made without Trend"):
+    with pytest.raises(StateError, match="was made with the intraday models, not with Trend"):
         World(plain.log, plain.store, forecasts=forecasts(), **EAGER).session.recover()
 
 

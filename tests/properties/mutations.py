@@ -73,8 +73,8 @@ MUTATIONS: Final = (
     ),
     # 2. Brackets from the fill price.
     Mutation(
-        2, _FILLS, "return self._protection.bracket(position, position.entry_price, fill.ts_ns)",
-        "return self._protection.bracket(position, self._market.close(position.index), fill.ts_ns)",
+        2, _FILLS, "self._protection.bracket(position, position.entry_price, fill.ts_ns)",
+        "self._protection.bracket(position, self._market.close(position.index), fill.ts_ns)",
         "test_2_brackets_lie_around_the_fill_on_the_tick",
     ),
     Mutation(
@@ -263,7 +263,7 @@ MUTATIONS: Final = (
         "if False:", "test_8_an_unexplained_wallet_halts_and_is_journaled",
     ),
     Mutation(
-        8, _OPENING, "return len(self._account.books.positions) + len(self.pending)",
+        8, "engine/opening_orders.py", "return len(self._account.books.positions) + len(self.pending)",
         "return self._records.tally.intents - len(self._records.tally.trades)",
         "test_8_counts_are_derived",
     ),

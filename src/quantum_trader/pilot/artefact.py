@@ -1,0 +1,162 @@
+"""A trained pilot as a folder: its weights, and a card that says what they are and what they were made of.
+
+The folder holds ``card.json`` and ``weights.npz`` (arrays alone: reading it runs no code). The card has the hash of the
+weights, and the model's identity is the hash of the card, so that neither can be exchanged unnoticed. A model whose
+features, scalers or actions are not those of the running program is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from quantum_trader.domain.errors import ConfigError, DataError, InputError
+from quantum_trader.domain.private_files import create_file, make_missing_folders, read_bounded
+from quantum_trader.pilot.actions import ACTIONS
+from quantum_trader.pilot.network import LAYERS, Weights
+from quantum_trader.pilot.scaling import Scalers
+from quantum_trader.pilot.settings import ObservationSettings
+
+FORMAT: Final = 1
+CARD_FILE: Final = "card.json"
+WEIGHTS_FILE: Final = "weights.npz"
+MOST_BYTES: Final = 64 << 20  # of either file
+ACTION_TABLE: Final = tuple((row.action.value, row.sign, row.share) for row in ACTIONS)
+_PARTS: Final = ("matrix", "bias")
+
+
+class DataSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The bars that a model was trained on."""
+
+    source: str  # in words: a recording's name
+    symbols: tuple[str, ...]
+    interval: str  # of the observed bars
+    first_ns: int  # close of the first
+    last_ns: int  # close of the last
+    content_hash: str = ""  # of the bars
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trained pilot is: everything but the weights themselves."""
+
+    name: str
+    created_ns: int
+    observation: ObservationSettings
+    scalers: Scalers
+    data: DataSnapshot
+    training: dict[str, Any]  # the settings that it was trained with
+    metrics: dict[str, float | None]  # what its evaluation gave, good or bad; None: not known
+    weights_hash: str  # SHA-256 of the weights' numbers
+    actions: tuple[tuple[str, int, float], ...] = ACTION_TABLE
+    licence: str = "MIT"
+    made_with: str = ""  # program and versions
+    format: int = FORMAT
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of the card, and through it of the weights."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+
+
+class Artefact(msgspec.Struct, frozen=True, kw_only=True):
+    """A card with its weights."""
+
+    card: Card
+    weights: Weights
+
+
+def weights_hash(weights: Weights) -> str:
+    """SHA-256 of every layer's name, shape and numbers."""
+    found = hashlib.sha256()
+    for name, array in _arrays(weights).items():
+        found.update(f"{name} {array.shape} ".encode())
+        found.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
+    return found.hexdigest()
+
+
+def _arrays(weights: Weights) -> dict[str, Any]:
+    return {
+        f"{layer}.{part}": array
+        for layer in LAYERS for part, array in zip(_PARTS, getattr(weights, layer), strict=True)
+    }
+
+
+def save_artefact(folder: Path, artefact: Artefact) -> None:
+    """Write *artefact* into *folder*, which is made where it is missing; what it held before is replaced.
+
+    The card is written last, so that a folder without one is not finished. Raises InputError where the card names
+    other weights, OSError where it cannot be written.
+    """
+    made = weights_hash(artefact.weights)
+    if made != artefact.card.weights_hash:
+        raise InputError(f"card.weights_hash = {artefact.card.weights_hash!r}: the weights have {made!r}")
+    make_missing_folders(folder)
+    (folder / CARD_FILE).unlink(missing_ok=True)
+    packed = io.BytesIO()
+    np.savez(packed, **_arrays(artefact.weights))
+    _write(folder / WEIGHTS_FILE, packed.getvalue())
+    card = msgspec.json.encode(artefact.card, order="deterministic")
+    _write(folder / CARD_FILE, msgspec.json.format(card, indent=1) + b"\n")
+
+
+def _write(path: Path, content: bytes) -> None:
+    with os.fdopen(create_file(path), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def load_artefact(folder: Path) -> Artefact:
+    """Read and check a trained pilot.
+
+    Raises DataError for a folder that is not one or is damaged, ConfigError for a model of other features, scalers or
+    actions than those of this program.
+    """
+    card = _read_card(folder)
+    card.scalers.check_features(card.observation)
+    if card.actions != ACTION_TABLE:
+        raise ConfigError(
+            f"{folder / CARD_FILE}: actions = {list(card.actions)!r}: this program has {list(ACTION_TABLE)!r}; train "
+            "the model again"
+        )
+    weights = _read_weights(folder)
+    found = weights_hash(weights)
+    if found != card.weights_hash:
+        raise DataError(
+            f"{folder / WEIGHTS_FILE}: its hash is {found}, and the card names {card.weights_hash}: the weights are "
+            "not those that were trained; take the folder anew from where it was made"
+        )
+    return Artefact(card=card, weights=weights)
+
+
+def _read_card(folder: Path) -> Card:
+    path = folder / CARD_FILE
+    try:
+        card = msgspec.json.decode(read_bounded(path, MOST_BYTES), type=Card, strict=True)
+    except OSError as error:
+        why = error.strerror or error
+        raise DataError(f"{path}: cannot be read: {why}; name the folder of a trained pilot") from None
+    except (msgspec.DecodeError, InputError) as error:
+        raise DataError(f"{path}: is not the card of a trained pilot: {error}") from None
+    if card.format != FORMAT:
+        raise DataError(f"{path}: format = {card.format!r}: this program reads {FORMAT}; train the model again")
+    return card
+
+
+def _read_weights(folder: Path) -> Weights:
+    path = folder / WEIGHTS_FILE
+    try:
+        with np.load(io.BytesIO(read_bounded(path, MOST_BYTES)), allow_pickle=False) as packed:
+            parts = {name: packed[name] for layer in LAYERS for name in (f"{layer}.{part}" for part in _PARTS)}
+        return Weights(*((parts[f"{layer}.matrix"], parts[f"{layer}.bias"]) for layer in LAYERS))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (KeyError, ValueError, EOFError, zipfile.BadZipFile, InputError) as error:
+        raise DataError(f"{path}: does not hold a pilot's weights: {error}") from None
