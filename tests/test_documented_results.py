@@ -80,7 +80,7 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("data", "download"): "tests/app/test_cli_data.py", ("data", "import"): "tests/app/test_cli_data.py",
     ("data", "check"): "tests/app/test_cli_data.py", ("model", "new"): "tests/app/test_model_docs.py",
     ("model", "check"): "tests/app/test_model_docs.py",
-    ("pilot", "features"): "tests/app/test_pilot_cli.py",
+    ("pilot", "features"): "tests/app/test_pilot_cli.py", ("pilot", "show"): "tests/app/test_pilot_cli.py",
 }
 NEEDS = ("--data ", "--intents ", "--speed ", "--venue ", " my_data", " live-run")  # a store, a file, hours, a server
 

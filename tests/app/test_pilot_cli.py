@@ -1,13 +1,16 @@
-"""`quantum-trader pilot features` lists what the pilot observes."""
+"""`quantum-trader pilot features` lists what the pilot observes, `pilot show` what a trained one is."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from tests.pilot.test_artefact import artefact
 from typer.testing import CliRunner
 
 from quantum_trader.app.cli.main import app
+from quantum_trader.pilot.artefact import WEIGHTS_FILE, save_artefact
 from quantum_trader.pilot.features import FEATURES, feature_hash
 from quantum_trader.pilot.settings import ObservationSettings
 
@@ -45,3 +48,28 @@ def test_an_interval_that_is_not_observed_is_one_line() -> None:
     assert result.exit_code == 2
     assert result.stdout == ""
     assert "pilot.interval = '7m': must be one of 1m, 3m, 5m, 15m, 30m, 1h, 2h, 4h" in result.stderr
+
+
+def test_a_trained_pilot_says_what_it_is(tmp_path: Path) -> None:
+    """Identity, features, data, settings, results; as JSON the whole card."""
+    save_artefact(tmp_path / "pilot", artefact())
+    card = artefact().card
+
+    shown = CliRunner().invoke(app, ["pilot", "show", str(tmp_path / "pilot")])
+    assert shown.exit_code == 0
+    for text in (card.identity, "64 features of 30m bars", card.scalers.feature_hash, "made up: BTCUSDT", "steps 10",
+                 "sharpe -0.4, turnover not known", card.weights_hash):
+        assert text in shown.stdout
+
+    told = json.loads(CliRunner().invoke(app, ["pilot", "show", str(tmp_path / "pilot"), "--json"]).stdout)
+    assert (told["identity"], told["metrics"]) == (card.identity, card.metrics)
+
+
+def test_a_damaged_pilot_is_one_line(tmp_path: Path) -> None:
+    """Exit code 2, with the file and what to do."""
+    save_artefact(tmp_path / "pilot", artefact())
+    (tmp_path / "pilot" / WEIGHTS_FILE).write_bytes(b"nothing")
+    result = CliRunner().invoke(app, ["pilot", "show", str(tmp_path / "pilot")])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert WEIGHTS_FILE in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from quantum_trader.domain.errors import InputError
-from quantum_trader.pilot.actions import ACTION_COUNT, ACTIONS, Action
+from quantum_trader.pilot.actions import ACTION_COUNT, ACTIONS, PilotAction
 from quantum_trader.pilot.feature_columns import FEATURE_COUNT
 from quantum_trader.pilot.network import Network, Weights
 
@@ -94,6 +94,6 @@ def test_weights_of_another_shape_are_refused_by_their_name() -> None:
 def test_the_actions_are_those_of_the_specification() -> None:
     """Six, in one order, with their sizes; HOLD and FLAT want no position of their own."""
     assert [(row.action, row.sign, row.share) for row in ACTIONS] == [
-        (Action.FLAT, 0, 0.0), (Action.LONG_SMALL, 1, 0.10), (Action.LONG_LARGE, 1, 0.20),
-        (Action.SHORT_SMALL, -1, 0.10), (Action.SHORT_LARGE, -1, 0.20), (Action.HOLD, 0, 0.0),
+        (PilotAction.FLAT, 0, 0.0), (PilotAction.LONG_SMALL, 1, 0.10), (PilotAction.LONG_LARGE, 1, 0.20),
+        (PilotAction.SHORT_SMALL, -1, 0.10), (PilotAction.SHORT_LARGE, -1, 0.20), (PilotAction.HOLD, 0, 0.0),
     ]

@@ -16,10 +16,10 @@ from quantum_trader.domain.errors import InputError, require
 from quantum_trader.market.jit import kernel
 from quantum_trader.pilot.actions import ACTION_COUNT
 from quantum_trader.pilot.feature_columns import FEATURE_COUNT
+from quantum_trader.pilot.scaling import Singles
 
 LAYERS: Final = ("hidden_1", "hidden_2", "actions")
 MOST_WIDTH: Final = 1024  # units of a hidden layer
-Singles = npt.NDArray[np.float32]
 
 
 class Weights(msgspec.Struct, frozen=True):
@@ -104,8 +104,14 @@ class Network:
 
         Raises InputError for rows of another shape or type, and for a number that is not finite.
         """
-        logits = self.logits(rows)
+        self._check(rows)
+        return self.of_observer(rows)
+
+    def of_observer(self, values: Singles) -> npt.NDArray[np.float64]:
+        """The same for an observer's ``values``, whose shape and numbers are known to be right."""
+        logits = np.empty((values.shape[0], ACTION_COUNT), dtype=np.float32)
         found = np.empty(logits.shape)
+        _evaluate(values, *self._arrays, self._scratch, logits)
         _shares(logits, found)
         return found
 

@@ -1,20 +1,24 @@
-"""``quantum-trader pilot``: what the reinforcement-learning pilot observes."""
+"""``quantum-trader pilot``: what the reinforcement-learning pilot observes, and what a trained one is."""
 
 from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
 from quantum_trader.app.cli.options import JsonOption
+from quantum_trader.domain.clock import iso
 
 if TYPE_CHECKING:
+    from quantum_trader.pilot.artefact import Card
     from quantum_trader.pilot.feature import Feature
     from quantum_trader.pilot.scaling import Scalers
 
-app = typer.Typer(no_args_is_help=True, help="The reinforcement-learning pilot: what it observes.")
+app = typer.Typer(no_args_is_help=True, help="The reinforcement-learning pilot: what it observes, and trained ones.")
 
 
 @app.callback()
@@ -48,6 +52,43 @@ def features_command(
         return
     _print_table(rows)
     typer.echo(f"interval {interval}, feature hash {feature_hash(settings)}")
+
+
+@app.command("show")
+def show_command(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a trained pilot.", show_default=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """Check a trained pilot and show its card: what it observes, what it was trained on, and what that gave.
+
+    Weights that are not those of the card, other features and other actions than this program's are refused.
+    """
+    from quantum_trader.pilot.artefact import load_artefact
+
+    card = load_artefact(folder).card
+    if as_json:
+        plain = msgspec.to_builtins(card)
+        typer.echo(json.dumps({"identity": card.identity, **plain}, indent=2, ensure_ascii=False))
+        return
+    for name, text in _card_lines(card):
+        typer.echo(f"{name:12} {text}")
+
+
+def _card_lines(card: Card) -> list[tuple[str, str]]:
+    """What a person looks for in a card, as names and texts."""
+    data = card.data
+    metrics = ", ".join(
+        f"{name} {'not known' if value is None else f'{value:g}'}" for name, value in card.metrics.items()
+    )
+    return [
+        ("name", card.name), ("identity", card.identity), ("made", f"{iso(card.created_ns)} {card.made_with}".rstrip()),
+        ("observes", f"{len(card.scalers.centers)} features of {card.observation.interval} bars, hash "
+                     f"{card.scalers.feature_hash}"),
+        ("never saw", ", ".join(card.scalers.unseen) or "nothing: every feature varied in training"),
+        ("trained on", f"{data.source}: {', '.join(data.symbols)}, {iso(data.first_ns)} to {iso(data.last_ns)}"),
+        ("settings", ", ".join(f"{name} {value}" for name, value in card.training.items()) or "none stated"),
+        ("results", metrics or "none stated"), ("weights", card.weights_hash), ("licence", card.licence),
+    ]
 
 
 def _row(place: int, feature: Feature, scalers: Scalers) -> dict[str, Any]:
