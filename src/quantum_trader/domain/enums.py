@@ -82,6 +82,25 @@ class OrchestratorMode(str, Enum):
     LIVE = "LIVE"
 
 
+class PilotMode(str, Enum):
+    """What the reinforcement-learning pilot does: nothing, record its decisions, or trade on them."""
+
+    OFF = "OFF"
+    SHADOW = "SHADOW"  # decisions are recorded and never traded
+    PRIMARY = "PRIMARY"  # the pilot's decisions are traded
+    HYBRID = "HYBRID"  # the pilot's and the signals' decisions are traded, the more confident one of each moment
+
+    @property
+    def predicts(self) -> bool:
+        """Whether decisions are made and recorded."""
+        return self is not PilotMode.OFF
+
+    @property
+    def trades(self) -> bool:
+        """Whether decisions pass the guard and become intents."""
+        return self in (PilotMode.PRIMARY, PilotMode.HYBRID)
+
+
 class Side(str, Enum):
     """Side of a position or of the position an intent wants."""
 
