@@ -45,6 +45,7 @@ from quantum_trader.policy.rules import RULES, Rule
 if TYPE_CHECKING:
     from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
     from quantum_trader.policy.observation import PolicyObserver
+    from quantum_trader.policy.policy_store import PolicyStore
     from quantum_trader.policy.profiles import ProfileMapping
 
     SAFE_PROFILE: ProfileMapping
@@ -61,15 +62,16 @@ _PUBLISHED: Final[dict[str, Callable[[], Any]]] = {
 _LATER: Final = {
     "OrchestratorIntegrationConfig": "quantum_trader.policy.enforcement",
     "PolicyObserver": "quantum_trader.policy.observation",
+    "PolicyStore": "quantum_trader.policy.policy_store",
 }
 
 __all__ = [
     "AGGRESSIVE_PROFILE", "CURRENT_PROFILE", "RULES", "SAFE_PROFILE", "ActiveProfile", "CostMetrics", "Direction",
     "EntryMode", "ExitMode", "Level", "MarketState", "OrchestratorConfig", "OrchestratorIntegrationConfig",
-    "OrchestratorMode", "OrchestratorPolicy", "PerformanceTag", "PolicyInputs", "PolicyObserver", "RiskProfile",
-    "RiskState", "Rule", "RuleFired", "SymbolPerformanceData", "SymbolPolicy", "TradingPolicy", "Trend", "VolLevel",
-    "create_cost_metrics", "create_risk_state", "create_symbol_performance", "evaluate", "get_active_profile",
-    "load_profile", "profile_names", "read_profile", "vol_level_of",
+    "OrchestratorMode", "OrchestratorPolicy", "PerformanceTag", "PolicyInputs", "PolicyObserver", "PolicyStore",
+    "RiskProfile", "RiskState", "Rule", "RuleFired", "SymbolPerformanceData", "SymbolPolicy", "TradingPolicy", "Trend",
+    "VolLevel", "create_cost_metrics", "create_risk_state", "create_symbol_performance", "evaluate",
+    "get_active_profile", "load_profile", "profile_names", "read_profile", "vol_level_of",
 ]
 
 

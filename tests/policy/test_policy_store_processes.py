@@ -1,0 +1,77 @@
+"""Real processes that change one policy store at the same time lose nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from quantum_trader.policy import PolicyStore
+
+EACH = 25
+WRITER = """
+import sys
+from quantum_trader.policy import PolicyStore
+from quantum_trader.policy.policy_store import StaleVersionError
+
+path, who, kind = sys.argv[1:]
+store = PolicyStore(path)
+print("ready", flush=True)
+sys.stdin.readline()
+made = refused = 0
+while made < 25:
+    seen = None if kind == "any" else store.version
+    trades = (store.pilot.max_trades_per_hour + 1) % 1000
+    values = {"max_trades_per_hour": trades, "enabled": made % 2 == 0}
+    try:
+        made += len(store.change(values, seen_version=seen, actor=who, reason=f"change {made}").changes)
+    except StaleVersionError:
+        refused += 1
+print(made, refused)
+"""
+
+
+def written_by(path: Path, *kinds: str) -> list[tuple[int, int]]:
+    """(changes made, changes refused as stale) of one process for each of *kinds*, all started at once."""
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path), f"writer {number}", kind], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True,
+        )
+        for number, kind in enumerate(kinds)
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    told = [writer.communicate(timeout=120)[0] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0] * len(writers)
+    return [(int(made), int(refused)) for made, refused in (one.split() for one in told)]
+
+
+def check_history(path: Path, writers: int) -> None:
+    """Every change of every writer is there once, in the order in which it was made."""
+    reading = PolicyStore(path).read()
+    assert (reading.trouble, reading.notice, reading.state.version) == ("", "", writers * EACH)
+    for number in range(writers):
+        own = [one.reason for one in reading.state.changes if one.actor == f"writer {number}"]
+        assert own == [f"change {index}" for index in range(EACH)]
+
+
+def test_two_processes_that_change_at_once_lose_nothing(tmp_path: Path) -> None:
+    """Each change holds for any version: all of them are in the history, which is one."""
+    path = tmp_path / "store.json"
+
+    assert written_by(path, "any", "any") == [(EACH, 0), (EACH, 0)]
+    check_history(path, 2)
+
+
+def test_two_processes_that_compare_versions_lose_nothing(tmp_path: Path) -> None:
+    """A change made against an old version is refused, and made again on the new one."""
+    path = tmp_path / "store.json"
+
+    assert [made for made, _ in written_by(path, "newest", "newest")] == [EACH, EACH]
+    check_history(path, 2)
