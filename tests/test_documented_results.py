@@ -67,6 +67,8 @@ LOOKED_AT: dict[tuple[str, ...], Callable[[str, Path], bool]] = {
     ("rollout", "promote"): has("signal_filter"),
     ("rollout", "rollback"): has("no longer enforced"),
     ("data", "list"): has("BTCUSDT", "2017"),
+    ("pilot", "settings"): has("rl_v3.live.mode", "SHADOW", "SAFE"),
+    ("pilot", "set"): has("version 1: min_confidence 0.6 → 0.7"),
 }
 # Where the answers of the other commands are looked at: they need files, a venue, keys or hours.
 ELSEWHERE: dict[tuple[str, ...], str] = {

@@ -1,4 +1,4 @@
-"""``quantum-trader pilot``: what the reinforcement-learning pilot observes, and what a trained one is."""
+"""``quantum-trader pilot``: what the pilot observes, what a trained one is, and what it may do."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from quantum_trader.app.cli.options import JsonOption
+from quantum_trader.app.cli.pilot_settings import set_command, settings_command
 from quantum_trader.domain.clock import iso
 
 if TYPE_CHECKING:
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
     from quantum_trader.pilot.feature import Feature
     from quantum_trader.pilot.scaling import Scalers
 
-app = typer.Typer(no_args_is_help=True, help="The reinforcement-learning pilot: what it observes, and trained ones.")
+app = typer.Typer(
+    no_args_is_help=True, help="The reinforcement-learning pilot: what it observes, trained ones, what it may do."
+)
+app.command("settings")(settings_command)
+app.command("set")(set_command)
 
 
 @app.callback()
