@@ -76,10 +76,14 @@ def test_without_a_file_the_defaults_hold_and_nothing_is_written(
     assert files(tmp_path) == {}
 
 
-def test_a_change_is_in_force_at_once_and_on_record(clock: Clock, opened: Callable[[], PolicyStore]) -> None:
-    """Who, when, why, and the settings before and after."""
+def test_a_change_is_in_force_at_once_and_on_record(
+    clock: Clock, opened: Callable[[], PolicyStore], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who, when, why, and the settings before and after; the program's log has it too."""
     store = opened()
-    made = put(store, mode="PRIMARY", min_confidence=0.7, reason="  evidence of May ")
+    with caplog.at_level(logging.INFO):
+        made = put(store, mode="PRIMARY", min_confidence=0.7, reason="  evidence of May ")
+    assert f"{STORE_FILE}: version 1 by ann (evidence of May): PilotSettings(" in caplog.text
     clock.now_ns += 1
     put(store, seen=1, max_trades_per_hour=2)
 

@@ -56,6 +56,8 @@ def check_history(path: Path, writers: int) -> None:
     """Every change of every writer is there once, in the order in which it was made."""
     reading = PolicyStore(path).read()
     assert (reading.trouble, reading.notice, reading.state.version) == ("", "", writers * EACH)
+    times = [one.ts_ns for one in reading.state.changes]
+    assert times == sorted(times)
     for number in range(writers):
         own = [one.reason for one in reading.state.changes if one.actor == f"writer {number}"]
         assert own == [f"change {index}" for index in range(EACH)]

@@ -107,8 +107,8 @@ class PolicyStore:
         StaleVersionError for another version, ConfigError and InputError for what is not acceptable, StateError where
         the file cannot be used.
         """
-        now = self._clock()
         with locked_store(self.path, self._pause):
+            now = self._clock()  # after the wait for the lock, so that the history is in order of time
             found = read_store(self.path)
             if found.trouble and not found.damaged:
                 raise StateError(f"{self.path}: {found.trouble}. Nothing was changed")
@@ -119,7 +119,10 @@ class PolicyStore:
             after = self._changed(found, values, now, actor, reason)
             notice = write_store(self.path, after) if after != before else found.notice
         self._take(StoreReading(state=after, notice=notice), now)
-        return StoreChange(state=after, changes=after.changes_after(before.version), notice=notice)
+        changes = after.changes_after(before.version)
+        for one in changes:
+            _log.info("%s: version %d by %s (%s): %s", self.path, one.version, one.actor, one.reason, one.after)
+        return StoreChange(state=after, changes=changes, notice=notice)
 
     def _changed(
         self, found: StoreReading, values: Mapping[str, Any], now: int, actor: str, reason: str
