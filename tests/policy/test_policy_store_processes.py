@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from quantum_trader.policy import PolicyStore
 
 EACH = 25
@@ -77,3 +79,47 @@ def test_two_processes_that_compare_versions_lose_nothing(tmp_path: Path) -> Non
 
     assert [made for made, _ in written_by(path, "newest", "newest")] == [EACH, EACH]
     check_history(path, 2)
+
+
+DYING = """
+import os, sys
+from quantum_trader.policy import PolicyStore
+from quantum_trader.policy import storage
+
+path, last = sys.argv[1], int(sys.argv[2])
+replaced, plain = [], os.replace
+
+
+def replace(*names):
+    if len(replaced) == last:
+        os._exit(9)  # as kill -9: no handler, no cleaning up
+    replaced.append(names)
+    plain(*names)
+
+
+storage.os.replace = replace
+PolicyStore(path).change({"mode": "OFF"}, seen_version=None, actor="b", reason="r")
+"""
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("replaced", [0, 1])
+def test_a_process_killed_in_a_change_leaves_the_store_before_or_after_it(
+    tmp_path: Path, replaced: int, damaged: bool
+) -> None:
+    """Before the file is replaced, and before its copy is. The lock is free, and the next change is made."""
+    path = tmp_path / "store.json"
+    PolicyStore(path).change({"mode": "PRIMARY"}, seen_version=0, actor="a", reason="r")
+    if damaged:
+        path.write_bytes(b"{")
+    killed = subprocess.run([sys.executable, "-c", DYING, str(path), str(replaced)], timeout=60, check=False)
+    assert killed.returncode == 9
+
+    reading = PolicyStore(path).read()
+    assert reading.pilot.mode.value == ("OFF" if replaced or damaged else "PRIMARY")
+    assert bool(reading.trouble) == (damaged and not replaced)
+    assert reading.state.version == 1 + replaced  # after damage the OFF on record is the whole change
+    if damaged:
+        assert (tmp_path / "store.json.damaged-1").read_bytes() == b"{"
+    PolicyStore(path).change({"mode": "HYBRID"}, seen_version=1 + replaced, actor="c", reason="r")
+    assert PolicyStore(path).pilot.mode.value == "HYBRID"
