@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from tests.live.live_world import World, orders
+from tests.live.live_world import SYMBOL, World, cancels, held, orders, resting, twice
 
-from quantum_trader.domain.enums import OrderStatus, OrderType
+from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.trading import OrderRequest
+from quantum_trader.engine.books import ADOPTED
 from quantum_trader.engine.gateway import Purpose
+from quantum_trader.live.inputs import TimerFired
 
 
 def at_rest(**settings: object) -> tuple[World, OrderRequest]:
@@ -17,6 +19,42 @@ def at_rest(**settings: object) -> tuple[World, OrderRequest]:
     assert entry.type is OrderType.LIMIT_MAKER
     world.update(entry, OrderStatus.NEW)
     return world, entry
+
+
+@pytest.mark.parametrize("side", [OrderSide.BUY, OrderSide.SELL])
+def test_an_entry_at_rest_ends_when_a_person_opens_its_symbol(side: OrderSide) -> None:
+    """The person's position is taken over, as theirs; the entry would make another size of it, at any later time."""
+    world, entry = at_rest()
+    commands = world.fill("web_1", 0.02, side=side)
+    position = world.engine.account.books.positions[SYMBOL]
+    assert (position.plan.model, position.qty) == (ADOPTED, 0.02)
+    assert orders(commands)[0].type is OrderType.STOP_MARKET
+    assert cancels(commands) == [entry.client_order_id]
+    assert orders(world.update(entry, OrderStatus.CANCELED)) == []
+
+
+def test_an_entry_at_rest_ends_when_the_venue_shows_its_fill_first() -> None:
+    """Its fill of 0.004 was never reported: the position is this entry's, and what has not filled is cancelled."""
+    world, entry = at_rest()
+    part = resting(
+        entry, side=OrderSide.BUY, type=OrderType.LIMIT, qty=0.01, filled_qty=0.004, price=entry.price, stop_price=0.0,
+        reduce_only=False, status=OrderStatus.PARTIALLY_FILLED,
+    )
+    commands = twice(world, held(0.004), orders=(part,))
+    position = world.engine.account.books.positions[SYMBOL]
+    assert (position.plan.intent_id, position.qty) == ("x1", 0.004)
+    assert entry.client_order_id in cancels(commands)
+
+
+def test_an_entry_whose_cancel_got_lost_is_cancelled_again() -> None:
+    """Its plan went with the position that was taken over; a cancel that a crash kept from going out is repeated."""
+    world, entry = at_rest()
+    world.fill("web_1", 0.02, side=OrderSide.BUY)
+    again = world.tell(TimerFired(ts_ns=world.now_ns + 1))
+    assert cancels(again) == [entry.client_order_id]
+    assert cancels(world.tell(TimerFired(ts_ns=world.now_ns + 2, busy=(SYMBOL,)))) == []
+    world.update(entry, OrderStatus.CANCELED)
+    assert not world.engine.attention(world.now_ns + 3)
 
 
 def test_parts_of_an_entry_at_rest_leave_one_stop() -> None:

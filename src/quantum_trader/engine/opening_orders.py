@@ -100,11 +100,14 @@ class OpeningOrders:
         return gate(plan.sign, plan.confidence, plan.atr, 0, 0, others, self._policy.used(index)) == ROAD_APPROVED
 
     def expired(self, now_ns: int, busy: Any) -> list[str]:
-        """Symbols whose opening order must go, without the *busy* ones: its time is over, or it rests in a halt."""
+        """Symbols whose opening order must go, without the *busy* ones.
+
+        Its time is over, it rests in a halt, or it rests without a plan, which was given up.
+        """
         return [
             symbol for symbol, pending in self.pending.items()
             if symbol not in busy and (now_ns > self._last_ns(pending) or self._rests_in_halt(symbol, pending))
-        ]
+        ] + [symbol for symbol in self._gateway.entries_at_rest() if symbol not in self.pending and symbol not in busy]
 
     def _last_ns(self, pending: Pending) -> int:
         """When an opening order that is still open goes, whether bars come or not."""
