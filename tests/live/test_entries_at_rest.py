@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 from tests.live.live_world import SYMBOL, World, cancels, held, orders, resting, twice
+from tests.live.test_models_live import EAGER, Trend, forecasts
 
 from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
+from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.trading import OrderRequest
 from quantum_trader.engine.books import ADOPTED
 from quantum_trader.engine.gateway import Purpose
 from quantum_trader.live.inputs import TimerFired
+from quantum_trader.live.intents import checked_intent
 
 
 def at_rest(**settings: object) -> tuple[World, OrderRequest]:
@@ -57,6 +60,20 @@ def test_an_entry_whose_cancel_got_lost_is_cancelled_again() -> None:
     assert not world.engine.attention(world.now_ns + 3)
 
 
+def test_models_without_a_view_let_an_entry_from_outside_rest() -> None:
+    """It was never theirs: it ends for halts and gates, and goes at market in its time."""
+    model = Trend()
+    model.sign = 0.0
+    world = World(forecasts=forecasts(model), maker_entry_bars=3, **EAGER).begin()
+    assert world.engine.market.target(0) == 0
+    (entry,) = orders(world.wish("x1"))
+    world.update(entry, OrderStatus.NEW)
+    assert [cancels(world.bar(minute, 10_000.0, 1_000.0)) for minute in (1500, 1501)] == [[], []]
+    assert cancels(world.bar(1502, 10_000.0, 1_000.0)) == [entry.client_order_id]
+    (rest,) = orders(world.update(entry, OrderStatus.CANCELED))
+    assert (rest.type, rest.qty, rest.intent_id) == (OrderType.MARKET, entry.qty, "x1-rest")
+
+
 def test_parts_of_an_entry_at_rest_leave_one_stop() -> None:
     """Each stop replaces that of the part before, so that they do not add up to the venue's limit."""
     world, entry = at_rest()
@@ -68,3 +85,10 @@ def test_parts_of_an_entry_at_rest_leave_one_stop() -> None:
                     world.update(ticket.client_order_id, OrderStatus.CANCELED)
         stops = [one for one in world.engine.gateway.tickets() if one.purpose is Purpose.STOP]
         assert [one.qty for one in stops] == [pytest.approx(0.002 * (part + 1))]
+
+
+@pytest.mark.parametrize("changes", [{"intent_id": "x1-rest"}, {"source": "MODEL"}, {"source": "model"}])
+def test_an_outside_intent_takes_no_name_of_the_program(changes: dict[str, str]) -> None:
+    """An id that an entry's rest will have would keep that from going to market; the source is the models'."""
+    with pytest.raises(InputError, match="system's own"):
+        checked_intent(World().intent(**changes))

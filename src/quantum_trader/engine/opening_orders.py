@@ -18,6 +18,9 @@ from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.road import ROAD_APPROVED, gate
 
+ENSEMBLE: Final = "ENSEMBLE"  # the source of the intents that the intraday ensemble's signals become
+MODEL: Final = "MODEL"  # that of the signals of models behind the port
+
 
 class Pending(msgspec.Struct, kw_only=True):
     """An opening order on its way; the gateway's ticket says how much of it is left."""
@@ -90,11 +93,15 @@ class OpeningOrders:
         return commands
 
     def _still_wanted(self, symbol: str, pending: Pending) -> bool:
-        """Whether the models still want a post-only entry, and halts and gates would still let it through."""
+        """Whether the models still want their post-only entry, and halts and gates would still let it through.
+
+        An entry of an intent from outside never was the models'.
+        """
         index, plan = self._instruments.index[symbol], pending.plan
         if self._halts.closed(symbol):
             return False
-        if self._market.forecasts is not None and self._market.target(index) != plan.sign:
+        of_models = pending.intent is not None and pending.intent.source == MODEL
+        if of_models and self._market.target(index) != plan.sign:
             return False
         others = self.count - 1 - int(symbol in self._account.books.positions)
         return gate(plan.sign, plan.confidence, plan.atr, 0, 0, others, self._policy.used(index)) == ROAD_APPROVED
