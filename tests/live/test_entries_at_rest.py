@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from tests.live.live_account import make, until
 from tests.live.live_world import SYMBOL, World, cancels, held, orders, resting, twice
 from tests.live.test_models_live import EAGER, Trend, forecasts
 
 from quantum_trader.domain.enums import OrderSide, OrderStatus, OrderType
-from quantum_trader.domain.errors import InputError
+from quantum_trader.domain.errors import InputError, VenueUnavailable
 from quantum_trader.domain.trading import OrderRequest
 from quantum_trader.engine.books import ADOPTED
 from quantum_trader.engine.gateway import Purpose
-from quantum_trader.live.inputs import TimerFired
+from quantum_trader.live.inputs import IntentReceived, TimerFired
 from quantum_trader.live.intents import checked_intent
 
 
@@ -72,6 +75,32 @@ def test_models_without_a_view_let_an_entry_from_outside_rest() -> None:
     assert cancels(world.bar(1502, 10_000.0, 1_000.0)) == [entry.client_order_id]
     (rest,) = orders(world.update(entry, OrderStatus.CANCELED))
     assert (rest.type, rest.qty, rest.intent_id) == (OrderType.MARKET, entry.qty, "x1-rest")
+
+
+@pytest.mark.parametrize("unreached", [False, True], ids=["cancelled", "unreached"])
+def test_a_graceful_stop_leaves_no_entry_at_rest(unreached: bool) -> None:
+    """Nobody would put a stop behind its fill; one whose cancel is not answered is named."""
+
+    async def run() -> tuple[list[str], tuple[str, ...]]:
+        world, venue, driver = make(World(maker_entry_bars=60).begin())
+        task = asyncio.create_task(driver.run(connected=True))
+        await until(lambda: driver.ready)
+        now_ns = driver.clock.now_ns()
+        intent = world.intent("w1", created_ns=now_ns, expires_ns=now_ns + 30 * 10**9)
+        driver.tell(IntentReceived(ts_ns=now_ns, intent=intent))
+        await until(lambda: any(one.resting for one in world.engine.gateway.tickets()))
+        if unreached:
+            async def refused(request: object) -> None:
+                raise VenueUnavailable("down")
+
+            venue.cancel_order = refused
+        driver.stop()
+        await asyncio.wait([task], timeout=5)
+        assert "order.cancel" in world.topics()
+        return list(venue.orders), driver.left_exposed
+
+    left, exposed = asyncio.run(run())
+    assert (len(left), exposed) == ((1, (SYMBOL,)) if unreached else (0, ()))
 
 
 def test_parts_of_an_entry_at_rest_leave_one_stop() -> None:

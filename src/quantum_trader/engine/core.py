@@ -352,6 +352,10 @@ class Engine:
         """See to openings that expired, to positions that must close, and to those without a stop."""
         return self.opening.orders.cancel_expired(now_ns, busy) + self.protection.attend(now_ns, busy)
 
+    def stopping(self, now_ns: int, busy: Collection[str] = ()) -> list[Command]:
+        """Cancel the entries at rest: once the process is gone, nothing would put a stop behind their fills."""
+        return self.opening.orders.cancel_at_rest(now_ns, busy)
+
     def on_intent(self, intent: Intent, now_ns: int) -> list[Command]:
         """Take an intent from outside the signals (a pilot, a person's strategy) the way of every signal.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -130,6 +130,16 @@ class OpeningOrders:
     def _rests_in_halt(self, symbol: str, pending: Pending) -> bool:
         """Whether a post-only entry could still fill although nothing may open; not while the venue is not there."""
         return pending.rests_until_ns > 0 and self._halts.connected and bool(self._halts.closed(symbol))
+
+    def cancel_at_rest(self, now_ns: int, busy: Any) -> list[Command]:
+        """Cancel every post-only entry that rests, without those of *busy* symbols; nothing of them goes at market."""
+        commands: list[Command] = []
+        for symbol in self._gateway.entries_at_rest():
+            if symbol not in busy:
+                if symbol in self.pending:
+                    self.pending[symbol].timed_out = False
+                commands += self._records.outgoing(self._gateway.cancel_openings(now_ns, symbol))
+        return commands
 
     def cancel_expired(self, now_ns: int, busy: Any) -> list[Command]:
         """Cancel the opening orders of :meth:`expired` symbols."""

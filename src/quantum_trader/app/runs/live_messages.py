@@ -64,7 +64,7 @@ class LiveWords:
         """Print what a stop does; called when a stop is requested."""
         self._say(
             f"stopping: no new decisions, {self._driver.requests} requests in flight, positions keep their stops at "
-            "the venue"
+            "the venue, entries at rest are cancelled"
         )
 
     def stopped(self) -> None:

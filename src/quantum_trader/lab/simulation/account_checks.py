@@ -99,10 +99,11 @@ class AccountChecks:
         return not any(key.startswith(("books/", "wallet")) for key in self._since)
 
     def left_bare(self) -> list[str]:
-        """Symbols with a position and no stop for all of it, now."""
+        """Symbols with a position and no stop for all of it, or with an entry at rest that may fill, now."""
         orders = self.exchange.paper.open_orders()
         halted = dict(zip(self.exchange.symbols, self.exchange.market.halted, strict=True))
-        return [
+        entries = [order.symbol for order in orders if order.type is OrderType.LIMIT_MAKER]
+        return entries + [
             position.symbol for position in self.exchange.paper.positions()
             if not halted[position.symbol] and not is_protected(position.symbol, position.qty, orders)
         ]
