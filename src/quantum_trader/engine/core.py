@@ -183,7 +183,8 @@ class Engine:
         commands = self.opening.orders.expire(now_ns) if self.opening.orders.pending else []
         if account.books.positions:
             commands += self.protection.manage(batch, market.closes, now_ns, market.wanted, policy.volatility_pct)
-        self.opening.due = self.opening.targets.due(signals, self.opening.orders.on_their_way(), self.money.began_ns)
+        orders = self.opening.orders
+        self.opening.due = self.opening.targets.due(signals, orders.on_their_way(), orders.count, self.money.began_ns)
         return commands
 
     def _step_limits(self, stage_row: Any, now_ns: int) -> None:

@@ -48,8 +48,10 @@ class OpeningOrders:
 
     @property
     def count(self) -> int:
-        """Positions, and opening orders on their way."""
-        return len(self._account.books.positions) + len(self.pending)
+        """Positions, and opening orders on their way; a post-only entry of which a part has filled counts once."""
+        held = self._account.books.positions
+        apart = [s for s, pending in self.pending.items() if not (pending.rests_until_ns > 0 and s in held)]
+        return len(held) + len(apart)
 
     def expires_ns(self, request: OrderRequest) -> int:
         """The time at which an opening order's intent expires; a time in the past where its plan has been dropped."""
@@ -103,8 +105,8 @@ class OpeningOrders:
         of_models = pending.intent is not None and pending.intent.source == MODEL
         if of_models and self._market.target(index) != plan.sign:
             return False
-        others = self.count - 1 - int(symbol in self._account.books.positions)
-        return gate(plan.sign, plan.confidence, plan.atr, 0, 0, others, self._policy.used(index)) == ROAD_APPROVED
+        used = self._policy.used(index)
+        return gate(plan.sign, plan.confidence, plan.atr, 0, 0, self.count - 1, used) == ROAD_APPROVED
 
     def expired(self, now_ns: int, busy: Any) -> list[str]:
         """Symbols whose opening order must go, without the *busy* ones.
