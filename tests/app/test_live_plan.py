@@ -40,6 +40,16 @@ def test_a_plan_without_keys_is_printed_and_says_that_keys_are_missing(tmp_path:
     assert "REFUSED      keys missing: no keys for local: set QT_LOCAL_KEY and QT_LOCAL_SECRET" in result.output
 
 
+def test_a_plan_says_that_a_stop_cancels_entries_at_rest(tmp_path: Path) -> None:
+    """Where entries rest; where they go at market it says nothing of them."""
+    file = tmp_path / "rest.toml"
+    file.write_text("[engine]\nmaker_entry_bars = 2\n")
+    says = "on a stop    positions stay open, their stops rest at the venue; "
+    rests = invoke(*PLAN, "--config", str(file), "--state", str(tmp_path / "state"))
+    assert f"{says}entries at rest are cancelled; restart" in rests.output
+    assert f"{says}restart" in invoke(*PLAN, "--state", str(tmp_path / "state")).output
+
+
 def test_a_start_without_keys_is_still_refused(tmp_path: Path) -> None:
     """Only the plan goes on without keys."""
     result = invoke("live", *LOCAL[2:], "--state", str(tmp_path / "state"))

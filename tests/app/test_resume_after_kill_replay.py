@@ -15,7 +15,7 @@ import pytest
 from quantum_trader.app.runs.replay import Run, run
 from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.runs.run_identity import Statement, why_another_run
-from quantum_trader.app.settings import RunSettings, load_settings
+from quantum_trader.app.settings import RunSettings, hash_of, load_settings
 from quantum_trader.domain.errors import StateError
 
 FLAGS = {"data.start": "2018-01-01", "data.end": "2018-02-28", "models": ({"model": "intraday-demo"},)}
@@ -112,7 +112,8 @@ def test_a_refused_resume_names_a_parameter_of_a_model() -> None:
         ([one, more], 'models = ["mine.py:Mine"], now ["mine.py:Mine","mine.py:Mine"]'),
     ):
         said = why_another_run(
-            {"settings": "a"}, {"settings": "b"}, Statement({"models": [one]}), Statement({"models": now}), ["Mine"]
+            {"settings": "a"}, {"settings": "b"}, Statement({"models": [one]}), Statement({"models": now}), ["Mine"],
+            {},
         )
         assert f"other settings: {expected}. Give the saved values" in said
 
@@ -129,9 +130,25 @@ def test_what_differs_beside_the_settings_is_named_too(
     """The model whose file has changed, the bars, the recorded intents."""
     before = Statement({"a": 1}, {"bars": 10}, saved.get("models", ""))
     after = Statement({"a": 1}, {"bars": 12 if "data" in now else 10}, now.get("models", ""))
-    said = why_another_run(saved, now, before, after, ["Fast", "Slow"])
+    said = why_another_run(saved, now, before, after, ["Fast", "Slow"], {})
 
     assert (expected in said) if expected else said == ""
+
+
+def test_a_setting_that_is_younger_than_the_saved_run_refuses_no_resume_at_its_default() -> None:
+    """A version that adds a setting continues the folders of before; another value of it is another run."""
+    before = {"engine": {"ttl": 30}, "models": []}
+    saved, named = {"settings": hash_of(before)}, [{"model": "intraday-demo", "name": ""}]
+    for bars, models, expected in (
+        (0, [], ""), (0, named, ""), (2, [], "engine.bars = not set, now 2"), (0, [{"model": "carry"}], "models = "),
+    ):
+        after = {"engine": {"ttl": 30, "bars": bars}, "models": models}
+        said = why_another_run(
+            saved, {"settings": hash_of(after)}, Statement(before), Statement(after), [], {"engine": {"bars": 0}}
+        )
+        assert (expected in said) if expected else said == ""
+    forged = why_another_run({"settings": "s"}, {"settings": "t"}, Statement(before), Statement(before), [], {})
+    assert "other settings" in forged
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_nothing_is_traded(tmp_path: Path) -> None:

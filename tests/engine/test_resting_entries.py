@@ -224,6 +224,17 @@ def test_an_entry_at_rest_ends_when_the_gates_close() -> None:
     assert trader.opening.orders.pending[SYMBOL].timed_out is False
 
 
+def test_an_entry_at_rest_of_which_a_part_has_filled_counts_as_one_position() -> None:
+    """Position and order are one trade: for hours they would take two of the few places."""
+    trader, _ = resting(filled=0.004)
+    assert (len(trader.account.books.positions), len(trader.opening.orders.pending)) == (1, 1)
+    assert trader.opening.orders.count == 1
+    assert trader.opening.orders.expire(60) == []
+
+    trader, _ = resting()
+    assert trader.opening.orders.count == 1
+
+
 def test_entries_go_at_market_by_default() -> None:
     """The setting is off, and takes whole bars alone."""
     assert EngineSettings(profile=OrchestratorConfig.from_profile("SAFE")).maker_entry_bars == 0

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -36,7 +37,7 @@ from quantum_trader.lab.simulation.schedule import (
     with_outside_intents,
 )
 from quantum_trader.lab.simulation.variants import VARIANTS, Variant
-from quantum_trader.lab.simulation.warm import SYMBOLS
+from quantum_trader.lab.simulation.warm import SYMBOLS, engine_settings
 from quantum_trader.lab.simulation.world import Day, DayOutcome, run_day
 from quantum_trader.live.driver import DriverParts
 from quantum_trader.live.stopping import Stopping
@@ -288,6 +289,28 @@ def test_a_crash_at_any_step_of_an_order_leaves_one_order_and_its_stop() -> None
         outcome = run_day(Schedule(seed=steps, faults=tuple(faults), hours=12.0))
         assert outcome.finding is None, f"{steps} steps: {outcome.finding}"
         assert outcome.struck["crash_in_order"] >= 1
+
+
+class _LeavesEntries(Stopping):
+    def _cancel_entries(self) -> None:
+        """Leave the entries at rest where they are."""
+
+
+def test_a_stop_that_leaves_an_entry_at_rest_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it opens would have no stop; the production trader cancels it, also while orders fill in parts."""
+    monkeypatch.setattr(
+        "quantum_trader.lab.simulation.world.engine_settings",
+        lambda **which: msgspec.structs.replace(engine_settings(**which), maker_entry_bars=2),
+    )
+    parts = [Fault(at_s=1.0, kind=Kind.PARTIAL_FILLS, on=symbol, seconds=80_000.0) for symbol in SYMBOLS]
+    faults = (*parts, *after_bars(Kind.STOP_START, seconds=600.0, by_s=60.0))
+    leaves = Variant(name="leaves-entries", wrong="it leaves them", parts=DriverParts(stopping=_LeavesEntries))
+
+    found = run_day(Schedule(seed=0, faults=faults), leaves).finding
+
+    assert found is not None
+    assert found.invariant == "a graceful stop leaves nothing bare"
+    assert run_day(Schedule(seed=0, faults=faults)).finding is None
 
 
 @pytest.mark.parametrize(

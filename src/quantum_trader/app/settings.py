@@ -172,7 +172,12 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def settings_hash(self) -> str:
         """Identity of these settings: two runs with the same hash and data do the same."""
-        return hashlib.sha256(msgspec.json.encode(self.effective(), order="deterministic")).hexdigest()
+        return hash_of(self.effective())
+
+
+def hash_of(effective: Mapping[str, Any]) -> str:
+    """The hash of *effective* settings, as :meth:`RunSettings.effective` or the record of a run states them."""
+    return hashlib.sha256(msgspec.json.encode(effective, order="deterministic")).hexdigest()
 
 
 # Settings that another room's struct carries but that have their one home here.

@@ -236,7 +236,8 @@ class Adopting:
                 symbol=fill.symbol, qty=sign * fill.qty, entry_price=fill.price, leverage=0.0, margin=0.0,
                 liquidation_price=0.0, mark_price=0.0, unrealised_pnl=0.0,
             )
-            commands += self._adopt(traded, fill.price, fill.ts_ns, "a trade by hand")
+            by_others = self._is_foreign(fill.client_order_id)
+            commands += self._adopt(traded, fill.price, fill.ts_ns, "a trade by hand", by_others=by_others)
         if ids.mark_of(fill.client_order_id) and not self._gateway.is_own(fill.client_order_id):
             reason = f"{fill.symbol}: another trader trades on this account; stop it, then resume"
             self._halts.hold(reason, fill.ts_ns)
@@ -246,13 +247,19 @@ class Adopting:
 
     # ------------------------------------------------------------------ taking over
 
-    def _adopt(self, theirs: VenuePosition, entry_price: float, now_ns: int, why: str) -> list[Command]:
-        """Take the venue's position over and protect it as if it had been opened now at its mark price."""
+    def _adopt(
+        self, theirs: VenuePosition, entry_price: float, now_ns: int, why: str, *, by_others: bool = False
+    ) -> list[Command]:
+        """Take the venue's position over and protect it as if it had been opened now at its mark price.
+
+        It is our own opening where an order for it is on its way, unless it is known to be *by_others*. An entry that
+        rests post-only ends: it could make the position larger, or close it, hours later.
+        """
         symbol, qty, mark = theirs.symbol, theirs.qty, theirs.mark_price
         index, sign = self._instruments.index[symbol], 1 if qty > 0.0 else -1
         self._adopted += 1
         pending = self._opening.orders.pending.pop(symbol, None)
-        own = pending is not None and pending.plan.sign == sign
+        own = pending is not None and pending.plan.sign == sign and not by_others
         plan = pending.plan if pending is not None and own else self._plan(index, sign, entry_price, theirs.leverage)
         position = self._account.books.adopt(symbol, index, plan, abs(qty), entry_price, now_ns)
         position.venue_liquidation = reported_liquidation(theirs)
@@ -265,7 +272,10 @@ class Adopting:
         if mark > 0.0 and not own:  # what it gained or lost before is no result of ours
             self._account.move_money(qty * (mark - entry_price))
         worse = min(entry_price, price) if sign > 0 else max(entry_price, price)
-        return self._protection.bracket(position, worse if price > 0.0 else entry_price, now_ns)
+        commands = self._protection.bracket(position, worse if price > 0.0 else entry_price, now_ns)
+        if pending is not None and pending.rests_until_ns > 0:
+            commands += self._records.outgoing(self._gateway.cancel_openings(now_ns, symbol))
+        return commands
 
     def _plan(self, index: int, sign: int, entry_price: float, leverage: float) -> Plan:
         """The plan of a position that this program did not open: the exits of its symbol's regime now."""

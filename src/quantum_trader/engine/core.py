@@ -183,7 +183,8 @@ class Engine:
         commands = self.opening.orders.expire(now_ns) if self.opening.orders.pending else []
         if account.books.positions:
             commands += self.protection.manage(batch, market.closes, now_ns, market.wanted, policy.volatility_pct)
-        self.opening.due = self.opening.targets.due(signals, self.opening.orders.on_their_way(), self.money.began_ns)
+        orders = self.opening.orders
+        self.opening.due = self.opening.targets.due(signals, orders.on_their_way(), orders.count, self.money.began_ns)
         return commands
 
     def _step_limits(self, stage_row: Any, now_ns: int) -> None:
@@ -351,6 +352,10 @@ class Engine:
     def on_timer(self, now_ns: int, busy: Collection[str] = ()) -> list[Command]:
         """See to openings that expired, to positions that must close, and to those without a stop."""
         return self.opening.orders.cancel_expired(now_ns, busy) + self.protection.attend(now_ns, busy)
+
+    def stopping(self, now_ns: int, busy: Collection[str] = ()) -> list[Command]:
+        """Cancel the entries at rest: once the process is gone, nothing would put a stop behind their fills."""
+        return self.opening.orders.cancel_at_rest(now_ns, busy)
 
     def on_intent(self, intent: Intent, now_ns: int) -> list[Command]:
         """Take an intent from outside the signals (a pilot, a person's strategy) the way of every signal.

@@ -65,6 +65,11 @@ class Ticket(msgspec.Struct, kw_only=True):
         return self.final_qty >= 0.0
 
     @property
+    def rests_post_only(self) -> bool:
+        """Whether it is a post-only entry that may still fill: an opening order with a price."""
+        return self.purpose is Purpose.OPEN and self.price > 0.0 and not self.over
+
+    @property
     def settled(self) -> bool:
         """Whether the order has a final status and all its fills are booked."""
         return self.over and self.filled >= self.final_qty * (1.0 - _EPSILON)
@@ -178,8 +183,8 @@ class Gateway:
     def on_update(self, update: OrderUpdate, held: float = 0.0) -> tuple[Ticket | None, list[Command]]:
         """Apply a venue's status report of an order; an acknowledged stop or target cancels its predecessors.
 
-        A stop for less than the *held* quantity, or than that and what an opening order may still fill, cancels none:
-        the next one will.
+        A stop for less than the *held* quantity, or than that and what an opening order at market may still fill,
+        cancels none: the next one will.
 
         Reports may arrive late or twice: an order with a final status never becomes open again. Its ticket stays until
         the fills counted in the final status are booked; fills and status may arrive in either order.
@@ -208,11 +213,15 @@ class Gateway:
                 self._drop(ticket)
         return ticket
 
-    def _to_come(self, symbol: str) -> float:
-        """What the opening orders of *symbol* may still add to its position, fills that were not heard of included."""
+    def _to_come(self, symbol: str, *, soon: bool = False) -> float:
+        """What the opening orders of *symbol* may still add to its position, fills that were not heard of included.
+
+        *soon*: without post-only entries, which may fill in many parts over hours.
+        """
         return ordered_sum(
             max(0.0, ticket.final_qty - ticket.filled) if ticket.over else ticket.left
-            for ticket in self._by_symbol.get(symbol, ()) if ticket.purpose is Purpose.OPEN
+            for ticket in self._by_symbol.get(symbol, ())
+            if ticket.purpose is Purpose.OPEN and not (soon and ticket.rests_post_only)
         )
 
     def _retire(self, acknowledged: Ticket, held: float, now_ns: int) -> list[Command]:
@@ -221,7 +230,7 @@ class Gateway:
         if purpose not in (Purpose.STOP, Purpose.TARGET):
             return []
         resting = [one for one in self._find(symbol, purpose) if one.resting and not one.cancelled]  # oldest first
-        if not (resting and covers_position(resting[-1], held + self._to_come(symbol))):
+        if not (resting and covers_position(resting[-1], held + self._to_come(symbol, soon=True))):
             return []
         return [_cancel(old, now_ns) for old in resting[:-1]]
 
@@ -256,7 +265,8 @@ class Gateway:
     def cancel_stale(self, positions: Mapping[str, Position], now_ns: int) -> list[Command]:
         """Cancel again orders that should be closed: those without a position, and replaced stops and targets.
 
-        While an opening order may still fill, every stop of its symbol stays.
+        While an opening order may still fill, every stop of its symbol stays; one that rests post-only keeps those of
+        a symbol without a position alone.
         """
         newest: dict[tuple[str, Purpose], Ticket] = {}
         for ticket in self._tickets.values():
@@ -270,7 +280,9 @@ class Gateway:
             for ticket in self._tickets.values()
             if ticket.resting and ticket.purpose in (Purpose.STOP, Purpose.TARGET)
             and (ticket.symbol not in positions or newest[ticket.symbol, ticket.purpose] is not ticket)
-            and not (ticket.purpose is Purpose.STOP and self._to_come(ticket.symbol) > 0.0)
+            and not (
+                ticket.purpose is Purpose.STOP and self._to_come(ticket.symbol, soon=ticket.symbol in positions) > 0.0
+            )
         ]
 
     def cancel_stray(self, order_id: str, symbol: str, now_ns: int) -> Command:
@@ -283,6 +295,12 @@ class Gateway:
             _cancel(ticket, now_ns)
             for ticket in self._tickets.values()
             if ticket.purpose is Purpose.OPEN and not ticket.over and symbol in ("", ticket.symbol)
+        ]
+
+    def entries_at_rest(self) -> list[str]:
+        """The symbols of the acknowledged post-only entries that may still fill."""
+        return [
+            ticket.symbol for ticket in self._tickets.values() if ticket.rests_post_only and ticket.resting
         ]
 
     def has(self, symbol: str, purpose: Purpose) -> bool:

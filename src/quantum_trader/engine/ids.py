@@ -50,7 +50,8 @@ def entry_intent_id(intent_id: str) -> str:
 
 def is_own_intent_id(intent_id: str) -> bool:
     """Whether *intent_id* has the form of the ids made here; an outside intent with such an id could take one."""
-    intent_id = entry_intent_id(intent_id)
+    if intent_id.endswith(_REST):
+        return True
     return len(intent_id) > 1 and intent_id[0] in "ia" and intent_id[1:].isdecimal()
 
 

@@ -91,14 +91,14 @@ class ModelTargets:
         self._quantity = np.zeros(count)
         self._due = np.zeros(count, dtype=np.bool_)
 
-    def due(self, signals: list[int], pending: Mapping[str, int], began_ns: int = 0) -> list[int]:
+    def due(self, signals: list[int], pending: Mapping[str, int], open_count: int, began_ns: int = 0) -> list[int]:
         """The *signals* of the moment to be taken; of models, those of a target that is not held, or held too small.
 
         *pending*: symbols with an opening order on its way, with the direction of one that rests post-only (0: none
-        does), which counts as held. A target whose stop was reached waits until the score has
-        been small or has changed its sign. One that waits for the opposite position to close is taken as soon as that
-        is gone. From flat a score of ENTER_AT is needed. One that the gates refuse as before is not taken, nor is any
-        from before a failure of the models.
+        does), which counts as held; *open_count*: positions and such orders. A target whose stop was reached waits
+        until the score has been small or has changed its sign. One that waits for the opposite position to close is
+        taken as soon as that is gone. From flat a score of ENTER_AT is needed. One that the gates refuse as before is
+        not taken, nor is any from before a failure of the models.
 
         *began_ns*: when the account's books began. A target of bars from before then is a warm-up's; the models' next
         bar is the first to be traded, as in a replay from there. A later one whose bars came too late is taken with
@@ -126,7 +126,7 @@ class ModelTargets:
             forecasts.out, market.confidences, market.exit_ranges, forecasts.decided, market.is_past,
             not policy.settings.ungated, self._held, self._quantity, market.closes,
             (float(self._account.equity), policy.volatility_pct, float(level_factors(self._account.governor_level)[0])),
-            self._pending, len(positions) + len(pending),
+            self._pending, open_count,
             (float(confidence), float(risk_pct), int(most), int(exit_code)),  # other types are compiled anew
             policy.switches if policy.enforces else _NONE, policy.slots.out, self._account.performance.rows,
             self._again, self._stopped, self._fared, self._due,

@@ -26,7 +26,7 @@ from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.judging import Judging
 from quantum_trader.engine.market import ExitPlan, Market, ShadowTerms
 from quantum_trader.engine.model_targets import ModelTargets, may_grow
-from quantum_trader.engine.opening_orders import OpeningOrders, Pending
+from quantum_trader.engine.opening_orders import ENSEMBLE, MODEL, OpeningOrders, Pending
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.protection import Protection
 from quantum_trader.engine.records import Records
@@ -54,8 +54,6 @@ from quantum_trader.risk.sizing import volatility_quantity
 from quantum_trader.signals import columns as col
 from quantum_trader.signals.models import MODEL_NAMES
 
-ENSEMBLE: Final = "ENSEMBLE"  # the source of the intents that the intraday ensemble's signals become
-MODEL: Final = "MODEL"  # that of the signals of models behind the port
 UNKNOWN_SYMBOL: Final = "UNKNOWN_SYMBOL"  # why an intent for a symbol that is not traded here fails
 
 Refusal = tuple[str, float, float]  # reason, figure observed, limit; an empty reason: it was sent
@@ -121,7 +119,7 @@ class Opening:
             margin=verdict.qty * price / plan.leverage, expires_ns=intent.expires_ns,
         )
         self._account.note_order(now_ns)
-        self._records.record("trade.intent", intent.trace_id, now_ns, intent)
+        self._records.record("trade.intent", intent.trace_id, now_ns, self._with_policy_hash(intent))
         return self._records.outgoing(self._gateway.open(verdict))
 
     # ------------------------------------------------------------------ signals

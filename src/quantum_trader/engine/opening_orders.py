@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -17,6 +17,9 @@ from quantum_trader.engine.market import Market
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.road import ROAD_APPROVED, gate
+
+ENSEMBLE: Final = "ENSEMBLE"  # the source of the intents that the intraday ensemble's signals become
+MODEL: Final = "MODEL"  # that of the signals of models behind the port
 
 
 class Pending(msgspec.Struct, kw_only=True):
@@ -45,8 +48,10 @@ class OpeningOrders:
 
     @property
     def count(self) -> int:
-        """Positions, and opening orders on their way."""
-        return len(self._account.books.positions) + len(self.pending)
+        """Positions, and opening orders on their way; a post-only entry of which a part has filled counts once."""
+        held = self._account.books.positions
+        apart = [s for s, pending in self.pending.items() if not (pending.rests_until_ns > 0 and s in held)]
+        return len(held) + len(apart)
 
     def expires_ns(self, request: OrderRequest) -> int:
         """The time at which an opening order's intent expires; a time in the past where its plan has been dropped."""
@@ -90,21 +95,28 @@ class OpeningOrders:
         return commands
 
     def _still_wanted(self, symbol: str, pending: Pending) -> bool:
-        """Whether the models still want a post-only entry, and halts and gates would still let it through."""
+        """Whether the models still want their post-only entry, and halts and gates would still let it through.
+
+        An entry of an intent from outside never was the models'.
+        """
         index, plan = self._instruments.index[symbol], pending.plan
         if self._halts.closed(symbol):
             return False
-        if self._market.forecasts is not None and self._market.target(index) != plan.sign:
+        of_models = pending.intent is not None and pending.intent.source == MODEL
+        if of_models and self._market.target(index) != plan.sign:
             return False
-        others = self.count - 1 - int(symbol in self._account.books.positions)
-        return gate(plan.sign, plan.confidence, plan.atr, 0, 0, others, self._policy.used(index)) == ROAD_APPROVED
+        used = self._policy.used(index)
+        return gate(plan.sign, plan.confidence, plan.atr, 0, 0, self.count - 1, used) == ROAD_APPROVED
 
     def expired(self, now_ns: int, busy: Any) -> list[str]:
-        """Symbols whose opening order must go, without the *busy* ones: its time is over, or it rests in a halt."""
+        """Symbols whose opening order must go, without the *busy* ones.
+
+        Its time is over, it rests in a halt, or it rests without a plan, which was given up.
+        """
         return [
             symbol for symbol, pending in self.pending.items()
             if symbol not in busy and (now_ns > self._last_ns(pending) or self._rests_in_halt(symbol, pending))
-        ]
+        ] + [symbol for symbol in self._gateway.entries_at_rest() if symbol not in self.pending and symbol not in busy]
 
     def _last_ns(self, pending: Pending) -> int:
         """When an opening order that is still open goes, whether bars come or not."""
@@ -120,6 +132,16 @@ class OpeningOrders:
     def _rests_in_halt(self, symbol: str, pending: Pending) -> bool:
         """Whether a post-only entry could still fill although nothing may open; not while the venue is not there."""
         return pending.rests_until_ns > 0 and self._halts.connected and bool(self._halts.closed(symbol))
+
+    def cancel_at_rest(self, now_ns: int, busy: Any) -> list[Command]:
+        """Cancel every post-only entry that rests, without those of *busy* symbols; nothing of them goes at market."""
+        commands: list[Command] = []
+        for symbol in self._gateway.entries_at_rest():
+            if symbol not in busy:
+                if symbol in self.pending:
+                    self.pending[symbol].timed_out = False
+                commands += self._records.outgoing(self._gateway.cancel_openings(now_ns, symbol))
+        return commands
 
     def cancel_expired(self, now_ns: int, busy: Any) -> list[Command]:
         """Cancel the opening orders of :meth:`expired` symbols."""

@@ -95,7 +95,7 @@ class LiveDriver:
         self.starting = parts.starting(
             self.context, self.tasks, self.account, self.sending, self.reconciling, self.listening, self.tell
         )
-        self.stopping = parts.stopping(self.context, self.tasks)
+        self.stopping = parts.stopping(self.context, self.tasks, self.tell)
         self._stop_requested = asyncio.Event()
         self._trading: list[asyncio.Task[None]] = []  # what runs once the start is over
         self._attended_s = 0.0  # when a timer last fired, on the loop's clock

@@ -184,10 +184,17 @@ class TimerFired(msgspec.Struct, frozen=True, kw_only=True, tag="tick"):
     busy: tuple[str, ...] = ()
 
 
+class ProcessStopping(msgspec.Struct, frozen=True, kw_only=True, tag="stops"):
+    """The process stops and finds entries at rest; *busy* are symbols with requests under way."""
+
+    ts_ns: int
+    busy: tuple[str, ...] = ()
+
+
 Input = (
     SessionStarted | ProcessStarted | BarsReceived | VenueEventReceived | AccountRead | HealthChanged
     | OperatorRequestReceived | RolloutChanged | IntentReceived | MoneyTransferred | FundingRateReceived
-    | FundingHistoryReceived | FiltersChanged | ModelBarsReceived | TimerFired
+    | FundingHistoryReceived | FiltersChanged | ModelBarsReceived | TimerFired | ProcessStopping
 )
 
 _encode: Final = msgspec.msgpack.Encoder().encode

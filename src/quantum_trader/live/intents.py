@@ -17,7 +17,7 @@ from quantum_trader.domain.enums import Side
 from quantum_trader.domain.errors import InputError, require, require_finite
 from quantum_trader.domain.trading import Intent
 from quantum_trader.engine.ids import is_own_intent_id
-from quantum_trader.engine.opening import ENSEMBLE
+from quantum_trader.engine.opening_orders import ENSEMBLE, MODEL
 from quantum_trader.live.bus import TRADE_FAILED, TRADE_INTENT, Bus
 from quantum_trader.live.inputs import IntentReceived
 
@@ -109,7 +109,7 @@ def checked_intent(event: Any) -> Intent:
     for key in ("intent_id", "trace_id", "symbol", "source"):
         if not getattr(intent, key):
             raise InputError(f"intent.{key} = '': is needed, so that every record can name it")
-    if intent.source.upper() == ENSEMBLE:
+    if intent.source.upper() in (ENSEMBLE, MODEL):
         raise InputError(f"intent.source = {intent.source!r}: is the name of the system's own signals; choose another")
     if is_own_intent_id(intent.intent_id):
         raise InputError(f"intent.intent_id = {intent.intent_id!r}: has the form of the system's own ids; use another")

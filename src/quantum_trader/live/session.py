@@ -34,6 +34,7 @@ from quantum_trader.live.inputs import (
     MoneyTransferred,
     OperatorRequestReceived,
     ProcessStarted,
+    ProcessStopping,
     RolloutChanged,
     SessionStarted,
     TimerFired,
@@ -192,6 +193,8 @@ class Session:
         self._now_ns = max(self._now_ns, event.ts_ns)
         if isinstance(event, TimerFired):
             return engine.on_timer(event.ts_ns, event.busy)
+        if isinstance(event, ProcessStopping):
+            return engine.stopping(event.ts_ns, event.busy)
         if isinstance(event, IntentReceived):
             self.recent_intents.append(event.intent.intent_id)
             return engine.on_intent(event.intent, event.ts_ns)

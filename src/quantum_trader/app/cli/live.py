@@ -70,7 +70,8 @@ def live_command(
     """Trade on live market data with the engine of the replay; DRY (paper fills) by default.
 
     Prints its plan first, then a line for each position opened or closed, each halt and each lost stream. Ctrl-C,
-    SIGTERM or a closed terminal stop it: positions stay open, their stops rest at the venue.
+    SIGTERM or a closed terminal stop it: positions stay open, their stops rest at the venue,
+    and entries at rest are cancelled.
     """
     from quantum_trader.app.runs.live_settings import load_live_settings
 

@@ -62,9 +62,10 @@ class LiveWords:
 
     def stopping(self) -> None:
         """Print what a stop does; called when a stop is requested."""
+        entries = ", entries at rest are cancelled" if self._engine.settings.maker_entry_bars > 0 else ""
         self._say(
             f"stopping: no new decisions, {self._driver.requests} requests in flight, positions keep their stops at "
-            "the venue"
+            f"the venue{entries}"
         )
 
     def stopped(self) -> None:

@@ -81,7 +81,8 @@ def start_plan(
         symbols=live.symbols, interval=live.interval, warmup_bars=live.warmup_bars, policy=policy,
         leverage=settings.account.leverage, limits=shown, trigger_on=live.trigger_on.value,
         reconcile_s=live.reconcile_s, on_foreign=live.on_foreign.value, on_orphan=_ORPHANS[live.on_foreign],
-        on_stop="positions stay open, their stops rest at the venue; restart with the same command to resume",
+        on_stop=f"positions stay open, their stops rest at the venue{_entries_end(settings)}; restart with the same "
+        "command to resume",
         keys_missing=keys_missing, models=models.models, models_state=models.state,
         equity=_equity_words(live, settings, models),
         refusals=(*_refusals(live, state, keys_missing, key_taken), *models.refusals),
@@ -105,6 +106,11 @@ def _refusals(live: LiveSettings, state: Path, keys_missing: str, key_taken: str
             found.append(in_use(state))
             return found  # the key is that process's
     return [*found, key_taken] if key_taken else found
+
+
+def _entries_end(settings: RunSettings) -> str:
+    """What a stop does with entries at rest; empty where entries go at market at once."""
+    return "; entries at rest are cancelled" if settings.engine.maker_entry_bars > 0 else ""
 
 
 def _equity_words(live: LiveSettings, settings: RunSettings, models: ModelsPlan) -> str:

@@ -35,6 +35,7 @@ from quantum_trader.live.bars import BarCollector
 from quantum_trader.live.driver import DriverParts, LiveDriver
 from quantum_trader.live.inputs import IntentReceived, TimerFired
 from quantum_trader.live.session import Session
+from quantum_trader.live.stopping import Stopping
 from quantum_trader.live.timing import LiveTiming
 from quantum_trader.venues.binance.adapter import AdapterSettings, BinanceFuturesExecutionAdapter
 from quantum_trader.venues.binance.endpoints import endpoint
@@ -95,6 +96,14 @@ class _PunctualBars(BarCollector):
     def lag_s(self) -> float:
         """Always 0."""
         return 0.0
+
+
+class _EndOfRecording(Stopping):
+    """The end of a recording: what rests at the venue ends with it, and everything was heard."""
+
+    async def wind_down(self) -> None:
+        """Take no more decisions."""
+        self.context.winding_down = True
 
 
 class SteppedDriver(LiveDriver):
@@ -177,7 +186,7 @@ class _Stepping:
             await adapter.connect()
             driver = SteppedDriver(
                 self._core, adapter, _TIMING, now, namespace="local-", statement=self.session.statement(), steady=False,
-                parts=DriverParts(bars=_PunctualBars),
+                parts=DriverParts(bars=_PunctualBars, stopping=_EndOfRecording),
             )
             trading = asyncio.create_task(driver.run(connected=True))
             try:

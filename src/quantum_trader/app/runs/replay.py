@@ -222,22 +222,17 @@ class Run:
         if self.checkpoint is None:
             return
         assert self.state_dir is not None
-        now, saved = self.identity(), self.checkpoint["identity"]
-        if self.forecasts is None and saved["settings"] == self._unnamed_hash():
-            saved = {**saved, "settings": now["settings"]}
+        now = self.identity()
         why = why_another_run(
-            saved, now,
+            self.checkpoint["identity"], now,
             saved_statement(self.state_dir, self.checkpoint["record_bytes"]),
             Statement(self.settings.effective(), self._recording_statement(), now.get("models", "")),
             [loaded.name for loaded in self.forecasts.models] if self.forecasts is not None else (),
+            RunSettings().effective(),
         )
         if why:
             self.state_dir.close()
             raise StateError(f"--state {self.state_dir.path}: {why}")
-
-    def _unnamed_hash(self) -> str:
-        """The settings' hash in folders that were made while the intraday models were the default, without a name."""
-        return msgspec.structs.replace(self.settings, models=()).settings_hash()
 
     def _record_sink(self, options: RunOptions) -> JournalSink | ScratchRecordFile | NullSink:
         if self.state_dir is not None:

@@ -8,12 +8,14 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.app.runs.state_dir import StateDir
+from quantum_trader.app.settings import hash_of
 from quantum_trader.models.loading import INTRADAY
 
 _MOST: Final = 8  # differences that are listed
 _LONGEST: Final = 60  # characters of a value
 _NONE: Final = "none"  # the identity of models or intents where there are none
 _ABSENT: Final = object()
+_NO_DEFAULTS: Final[Mapping[str, Any]] = {}
 
 
 class Statement(msgspec.Struct):
@@ -41,16 +43,21 @@ def saved_statement(folder: StateDir, record_bytes: int) -> Statement:
 
 
 def why_another_run(
-    saved: Mapping[str, str], now: Mapping[str, str], before: Statement, after: Statement, names: Sequence[str]
+    saved: Mapping[str, str], now: Mapping[str, str], before: Statement, after: Statement, names: Sequence[str],
+    defaults: Mapping[str, Any],
 ) -> str:
     """Why the run of the identity *saved* is not the one of *now*, and what to do; empty where it is the same run.
 
-    *before* and *after* are the statements of both, *names* those of the models of *now*.
+    *before* and *after* are the statements of both, *names* those of the models of *now*. A setting that is younger
+    than the saved run is no difference at its value in *defaults*, nor is the name of the intraday models, which once
+    were the default: only then the hash of the settings may be another one.
     """
     other = [key for key in {**now, **saved} if saved.get(key, _NONE) != now.get(key, _NONE)]
+    listed = _listed(_settings_changes(before.effective, after.effective, defaults)) if before.effective else ""
+    if "settings" in other and not listed and hash_of(before.effective) == saved.get("settings"):
+        other.remove("settings")
     if not other:
         return ""
-    listed = _listed(_settings_changes(before.effective, after.effective)) if before.effective else ""
     if "settings" in other and listed:
         return (
             f"the saved run used other settings: {listed}. Give the saved values to continue it, or choose another "
@@ -81,14 +88,16 @@ def _changed_models(before: str, after: str, names: Sequence[str]) -> str:
     return ", ".join([name for had, has, name in pairs if had != has] or names)
 
 
-def _settings_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+def _settings_changes(
+    before: Mapping[str, Any], after: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> Iterator[str]:
     """One text for each setting that differs; the numbers of another profile are left out behind its name."""
     had, has = dict(before), dict(after)
     if had.get("policy", {}).get("profile") != has.get("policy", {}).get("profile"):
         had.pop("profile", None)
         has.pop("profile", None)
     models, now = had.pop("models", []), has.pop("models", [])
-    yield from _changes(had, has, "")
+    yield from _changes(had, has, "", defaults)
     if _names(models) != _names(now):
         once = f" (continue with --model {INTRADAY}: it was made when those models were the default)"
         yield _change("models", _names(models), _names(now)) + (once if not models else "")
@@ -104,13 +113,17 @@ def _names(models: Sequence[Mapping[str, Any]]) -> list[str]:
     return [one["model"] for one in models] or [INTRADAY]
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str) -> Iterator[str]:
+def _changes(
+    before: Mapping[str, Any], after: Mapping[str, Any], prefix: str, defaults: Mapping[str, Any] = _NO_DEFAULTS
+) -> Iterator[str]:
+    """One text for each value that differs; one that is missing in *before* counts as that of *defaults*."""
     for key in dict.fromkeys([*before, *after]):
+        default = defaults.get(key, _ABSENT)
         had, has = before.get(key, _ABSENT), after.get(key, _ABSENT)
         if isinstance(had, Mapping) and isinstance(has, Mapping):
-            yield from _changes(had, has, f"{prefix}{key}.")
-        elif _text(had) != _text(has):  # a tuple here is a list there
-            yield _change(prefix + key, had, has)
+            yield from _changes(had, has, f"{prefix}{key}.", default if isinstance(default, Mapping) else _NO_DEFAULTS)
+        elif _text(had) != _text(has) and not (had is _ABSENT and _text(has) == _text(default)):
+            yield _change(prefix + key, had, has)  # the texts differ: a tuple here is a list there
 
 
 def _change(key: str, had: Any, has: Any) -> str:

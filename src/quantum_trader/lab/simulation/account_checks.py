@@ -99,10 +99,11 @@ class AccountChecks:
         return not any(key.startswith(("books/", "wallet")) for key in self._since)
 
     def left_bare(self) -> list[str]:
-        """Symbols with a position and no stop for all of it, now."""
+        """Symbols with a position and no stop for all of it, or with an entry at rest that may fill, now."""
         orders = self.exchange.paper.open_orders()
         halted = dict(zip(self.exchange.symbols, self.exchange.market.halted, strict=True))
-        return [
+        entries = [order.symbol for order in orders if order.type is OrderType.LIMIT_MAKER]
+        return entries + [
             position.symbol for position in self.exchange.paper.positions()
             if not halted[position.symbol] and not is_protected(position.symbol, position.qty, orders)
         ]
@@ -196,16 +197,17 @@ class AccountChecks:
             position = held.get(symbol)
             if position is not None:
                 yield from self._held(engine, position, own, orders)
-            elif own and not self._rests(engine, own):
-                entries = all(order.type is OrderType.LIMIT_MAKER for order in own)
-                ids = ", ".join(order.client_order_id for order in own)
-                detail = f"flat, and at the exchange rest {ids}"
-                yield self._now(f"left/{symbol}", "nothing is left behind", detail, at_tick=entries)
+            entries = [order for order in own if order.type is OrderType.LIMIT_MAKER]
+            left = entries if position is not None else own
+            if left and not self._rests(engine, left):
+                ids = ", ".join(order.client_order_id for order in left)
+                detail = f"{'open' if position is not None else 'flat'}, and at the exchange rest {ids}"
+                yield self._now(f"left/{symbol}", "nothing is left behind", detail, at_tick=left == entries)
             if self._flatten_s >= 0.0 and any(not order.reduce_only for order in own):
                 yield self._now(f"opening/{symbol}", "flatten ends flat", "an order of ours still opens", by_tick=True)
 
     def _rests(self, engine: Engine, own: list[VenueOrder]) -> bool:
-        """Whether the *own* orders of a symbol without a position are one entry that may rest there."""
+        """Whether the *own* orders of a symbol that protect no position are one entry that may rest there."""
         now_ns, entry = self.exchange.now_ns(), own[0]
         return (
             len(own) == 1 and entry.type is OrderType.LIMIT_MAKER and not entry.reduce_only
