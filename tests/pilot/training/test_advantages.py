@@ -84,8 +84,8 @@ def test_an_episode_that_goes_on_is_not_restarted() -> None:
 
 def doubling_network() -> Network:
     """A network whose value of the observation x is 2 tanh(x), and whose two actions are equally probable."""
-    one, none = jax.numpy.ones((1, 1)), jax.numpy.zeros
-    return Network((Layer(one, none(1)),), Layer(none((1, 2)), none(2)), Layer(2.0 * one, none(1)))
+    hidden = Layer(jax.numpy.ones((1, 1)), jax.numpy.zeros(1))
+    return Network((hidden,), jax.numpy.array([[0.0], [0.0], [2.0]]), jax.numpy.zeros(3))
 
 
 def hand_made_targets(steps: int, episode: int, discount: float, trace: float, truncated: bool) -> list[float]:

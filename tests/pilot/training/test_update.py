@@ -19,9 +19,8 @@ SETTINGS = PpoSettings(environments=2, rollout_steps=1, minibatch_size=2)
 
 def network(bias: float = 0.0) -> Network:
     """Two actions with logits 0 and *bias*; the value is 0."""
-    zeros = jax.numpy.zeros
-    return Network((Layer(zeros((1, 1)), zeros(1)),), Layer(zeros((1, 2)), jax.numpy.array([0.0, bias])),
-                   Layer(zeros((1, 1)), zeros(1)))
+    hidden = Layer(jax.numpy.zeros((1, 1)), jax.numpy.zeros(1))
+    return Network((hidden,), jax.numpy.zeros((3, 1)), jax.numpy.array([0.0, bias, 0.0]))
 
 
 def batch() -> Batch:
