@@ -20,7 +20,7 @@ from quantum_trader.pilot.training.learnability.findings import (
     SeedScore,
     WalkFindings,
 )
-from quantum_trader.pilot.training.learnability.plan import LearnabilityPlan
+from quantum_trader.pilot.training.learnability.plan import LearnabilityPlan, quick_plan
 
 needs_jax = pytest.mark.skipif(
     find_spec("jax") is None, reason="training needs JAX: pip install 'quantum-trader[train]'"
@@ -122,6 +122,20 @@ def test_the_quick_exams_pass() -> None:
     assert document["passed"]
     assert len(document["reverting"]["scores"]) == 5
     assert msgspec.convert(document, Findings).passed
+
+
+@needs_jax
+@pytest.mark.long
+def test_training_on_raw_returns_misses_the_bar() -> None:
+    """Rewards of about 1 % a bar that are not scaled: the exam of the mean-reverting market is not passed."""
+    from quantum_trader.pilot.training.learnability.exams import EXAM_SETTINGS, Examiner
+
+    plan = msgspec.structs.replace(quick_plan(seeds=2), median_pct=95.0, worst_pct=90.0)
+    raw = msgspec.structs.replace(EXAM_SETTINGS, reward_scale=1.0)
+
+    found = Examiner(plan, raw).mean_reverting()
+
+    assert [check.passed for check in found.checks(plan)] == [True, False, False]
 
 
 @needs_jax

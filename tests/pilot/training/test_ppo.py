@@ -9,7 +9,7 @@ import pytest
 
 jax = pytest.importorskip("jax", reason="training needs JAX: pip install 'quantum-trader[train]'")
 
-from quantum_trader.domain.errors import ConfigError
+from quantum_trader.domain.errors import ConfigError, InputError
 from quantum_trader.pilot.training.learnability.bars import leaked_bars
 from quantum_trader.pilot.training.learnability.exams import on_device
 from quantum_trader.pilot.training.learnability.position_environment import POSITION_ENVIRONMENT
@@ -93,6 +93,13 @@ def test_less_than_an_update_is_refused(trainer: Trainer) -> None:
     """127 steps are less than the 128 of an update."""
     with pytest.raises(ConfigError, match="steps = 127"):
         trainer.train([1], market(), 127)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_cannot_be_is_refused(trainer: Trainer, seed: int) -> None:
+    """The message names it."""
+    with pytest.raises(InputError, match=f"seed = {seed}"):
+        trainer.start([1, seed], market())
 
 
 def test_rewards_are_scaled_by_what_random_actions_make_of_them(trainer: Trainer) -> None:

@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 def reverting_lines(found: RevertingFindings) -> Iterator[str]:
     """The first exam."""
-    yield (f"1. A mean-reverting market (a deviation keeps {PHI:.0%} a bar, noise {SIGMA:.0%} a bar, a change of "
-           f"position costs {REVERTING_COST:.1%} of it)")
+    yield (f"1. A mean-reverting market (a deviation keeps {_percent(PHI)} a bar, noise {_percent(SIGMA)} a bar, a "
+           f"change of position costs {_percent(REVERTING_COST)} of it)")
     yield f"   100 % is the profit of the best policy, known exactly: {found.best_profit_bps:.3f} bps of equity a bar"
-    yield f"   looking one bar ahead     {found.one_bar_pct:6.1f} %"
-    yield f"   learned, {_steps(found.steps)}    {_percents(found.scores)}"
+    yield f"   looking one bar ahead: {found.one_bar_pct:.1f} %"
+    yield f"   learned, {_steps(found.steps)}: {_percents(found.scores)}"
 
 
 def ladder_lines(found: LadderFindings) -> Iterator[str]:
     """The second exam."""
     yield (f"2. A cheat ladder (a random walk; one feature tells of the coming return; a change of position costs "
-           f"{WALK_COST:.1%} of it)")
+           f"{_percent(WALK_COST)} of it)")
     yield "   100 % is the profit of the best policy given that one return, known exactly"
     yield f"   correlation 0.00, {_steps(found.steps)}: {_intervals(found.nothing)}"
     for rung in found.rungs:
@@ -50,7 +50,7 @@ def ladder_lines(found: LadderFindings) -> Iterator[str]:
 
 def walk_lines(found: WalkFindings) -> Iterator[str]:
     """The third exam."""
-    yield f"3. A random walk (a change of position costs {WALK_COST:.1%} of it): {found.verdict}"
+    yield f"3. A random walk (a change of position costs {_percent(WALK_COST)} of it): {found.verdict}"
     yield f"   learned, {_steps(found.steps)}: {_intervals(found.scores)}"
 
 
@@ -66,6 +66,10 @@ def as_document(found: Findings, seconds: dict[str, float]) -> dict[str, Any]:
         **msgspec.to_builtins(found), "passed": found.passed, "checks": msgspec.to_builtins(found.checks()),
         "verdict_on_the_random_walk": found.walk.verdict, "run": {"seconds": seconds},
     }
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:g} %"
 
 
 def _steps(steps: int) -> str:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from quantum_trader.domain.errors import require
 from quantum_trader.pilot.training.environment import Environment
 from quantum_trader.pilot.training.network import Network, initial_network
 from quantum_trader.pilot.training.rollout import Episodes, Worlds, collect, measured_reward_scale, new_worlds
 from quantum_trader.pilot.training.settings import PpoSettings
 from quantum_trader.pilot.training.update import Losses, improve, optimizer
+
+_LARGEST_SEED: Final = 2**32 - 1
 
 
 class Training(NamedTuple):
@@ -49,6 +52,8 @@ class Trainer:
 
     def start(self, seeds: Sequence[int], table: Any) -> Training:
         """The state before the first update, for each of *seeds*."""
+        for seed in seeds:
+            require(0 <= seed <= _LARGEST_SEED, "seed", seed, f"must lie within 0 and {_LARGEST_SEED}")
         networks = [initial_network(self.environment, self.settings, np.random.default_rng(seed)) for seed in seeds]
         stacked = jax.tree.map(lambda *arrays: np.stack(arrays), *networks)
         training: Training = self._start(stacked, np.array(seeds, dtype=np.uint32), table)

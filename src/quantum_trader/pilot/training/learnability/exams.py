@@ -71,11 +71,11 @@ _BPS: Final = 10_000.0
 
 
 class Examiner:
-    """Trains on the markets of the exams and scores what was learned."""
+    """Trains on the markets of the exams and scores what was learned; the network's layers are the plan's."""
 
-    def __init__(self, plan: LearnabilityPlan) -> None:
+    def __init__(self, plan: LearnabilityPlan, settings: PpoSettings = EXAM_SETTINGS) -> None:
         self.plan = plan
-        self._trainer = Trainer(POSITION_ENVIRONMENT, msgspec.structs.replace(EXAM_SETTINGS, hidden=plan.hidden))
+        self._trainer = Trainer(POSITION_ENVIRONMENT, msgspec.structs.replace(settings, hidden=plan.hidden))
 
     @property
     def device(self) -> str:
