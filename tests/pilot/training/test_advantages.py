@@ -11,7 +11,7 @@ from tests.pilot.training.counting import Count, counting
 
 from quantum_trader.pilot.training.advantages import advantages, following_values
 from quantum_trader.pilot.training.environment import step_or_restart
-from quantum_trader.pilot.training.network import Layer, Network
+from quantum_trader.pilot.training.network import ActorCritic, Layer
 from quantum_trader.pilot.training.rollout import collect, new_worlds
 from quantum_trader.pilot.training.settings import PpoSettings
 
@@ -82,10 +82,10 @@ def test_an_episode_that_goes_on_is_not_restarted() -> None:
     assert not bool(step.terminated | step.truncated)
 
 
-def doubling_network() -> Network:
+def doubling_network() -> ActorCritic:
     """A network whose value of the observation x is 2 tanh(x), and whose two actions are equally probable."""
     hidden = Layer(jax.numpy.ones((1, 1)), jax.numpy.zeros(1))
-    return Network((hidden,), jax.numpy.array([[0.0], [0.0], [2.0]]), jax.numpy.zeros(3))
+    return ActorCritic((hidden,), jax.numpy.array([[0.0], [0.0], [2.0]]), jax.numpy.zeros(3))
 
 
 def hand_made_targets(steps: int, episode: int, discount: float, trace: float, truncated: bool) -> list[float]:

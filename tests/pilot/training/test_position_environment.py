@@ -9,7 +9,7 @@ import pytest
 
 jax = pytest.importorskip("jax", reason="training needs JAX: pip install 'quantum-trader[train]'")
 
-from quantum_trader.pilot.actions import TARGET_SHARES, PilotAction
+from quantum_trader.pilot.actions import PilotAction
 from quantum_trader.pilot.training.learnability.bars import (
     MarketBars,
     leaked_bars,
@@ -29,6 +29,7 @@ from quantum_trader.pilot.training.learnability.position_environment import (
     POSITION_ENVIRONMENT,
     HeldPosition,
 )
+from quantum_trader.pilot.training.learnability.positions import PLACE_OF, TARGET_SHARES
 
 STEP = jax.jit(POSITION_ENVIRONMENT.step)
 KEY = jax.random.key(0)
@@ -40,7 +41,7 @@ def played(actions: list[PilotAction], returns: list[float], cost: float) -> lis
                                  np.array(cost, np.float32)))
     state, rewards = HeldPosition(*jax.numpy.array([0, 0, 0, EPISODE_BARS])), []
     for action in actions:
-        outcome = STEP(state, jax.numpy.int32(action), KEY, table)
+        outcome = STEP(state, jax.numpy.int32(PLACE_OF[action]), KEY, table)
         state = outcome.state
         rewards.append(float(outcome.reward))
     return rewards
@@ -73,7 +74,7 @@ def test_an_episode_is_cut_off_after_its_window() -> None:
     state = POSITION_ENVIRONMENT.reset(KEY, table)
 
     for left in range(EPISODE_BARS - 1, -1, -1):
-        outcome = STEP(state, jax.numpy.int32(PilotAction.HOLD), KEY, table)
+        outcome = STEP(state, jax.numpy.int32(PLACE_OF[PilotAction.HOLD]), KEY, table)
         state = outcome.state
         assert (int(state.left), bool(outcome.truncated), bool(outcome.terminated)) == (left, left == 0, False)
 

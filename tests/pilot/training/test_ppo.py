@@ -13,7 +13,7 @@ from quantum_trader.domain.errors import ConfigError, InputError
 from quantum_trader.pilot.training.learnability.bars import leaked_bars
 from quantum_trader.pilot.training.learnability.exams import on_device
 from quantum_trader.pilot.training.learnability.position_environment import POSITION_ENVIRONMENT
-from quantum_trader.pilot.training.network import weights_hash
+from quantum_trader.pilot.training.network import actor_critic_hash
 from quantum_trader.pilot.training.ppo import Trainer, Training, of_seed
 from quantum_trader.pilot.training.settings import PpoSettings
 
@@ -35,7 +35,7 @@ def trainer() -> Trainer:
 
 def hashes(training: Training) -> list[str]:
     """The hash of each seed's weights."""
-    return [weights_hash(of_seed(training.network, place)) for place in range(len(training.updates))]
+    return [actor_critic_hash(of_seed(training.network, place)) for place in range(len(training.updates))]
 
 
 def test_the_same_seed_gives_the_same_weights(trainer: Trainer) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 jax = pytest.importorskip("jax", reason="training needs JAX: pip install 'quantum-trader[train]'")
 
-from quantum_trader.pilot.training.network import Layer, Network, weights_hash
+from quantum_trader.pilot.training.network import ActorCritic, Layer, actor_critic_hash
 from quantum_trader.pilot.training.rollout import Batch, drawn_actions
 from quantum_trader.pilot.training.settings import PpoSettings
 from quantum_trader.pilot.training.update import losses
@@ -17,10 +17,10 @@ from quantum_trader.pilot.training.update import losses
 SETTINGS = PpoSettings(environments=2, rollout_steps=1, minibatch_size=2)
 
 
-def network(bias: float = 0.0) -> Network:
+def network(bias: float = 0.0) -> ActorCritic:
     """Two actions with logits 0 and *bias*; the value is 0."""
     hidden = Layer(jax.numpy.zeros((1, 1)), jax.numpy.zeros(1))
-    return Network((hidden,), jax.numpy.zeros((3, 1)), jax.numpy.array([0.0, bias, 0.0]))
+    return ActorCritic((hidden,), jax.numpy.zeros((3, 1)), jax.numpy.array([0.0, bias, 0.0]))
 
 
 def batch() -> Batch:
@@ -62,4 +62,4 @@ def test_the_hash_tells_one_bit_of_one_weight() -> None:
     """The smallest change of the last bias gives another hash; the same weights give the same."""
     one, other = network(1.0), network(float(np.nextafter(np.float32(1.0), np.float32(2.0))))
 
-    assert weights_hash(one) == weights_hash(network(1.0)) != weights_hash(other)
+    assert actor_critic_hash(one) == actor_critic_hash(network(1.0)) != actor_critic_hash(other)

@@ -24,7 +24,7 @@ class Layer(NamedTuple):
     bias: jax.Array
 
 
-class Network(NamedTuple):
+class ActorCritic(NamedTuple):
     """All weights."""
 
     hidden: tuple[Layer, ...]
@@ -32,7 +32,7 @@ class Network(NamedTuple):
     output_bias: jax.Array  # (actions + 1,)
 
 
-def initial_network(environment: Environment, settings: PpoSettings, rng: np.random.Generator) -> Network:
+def initial_network(environment: Environment, settings: PpoSettings, rng: np.random.Generator) -> ActorCritic:
     """Orthogonal weights, biases of 0; the policy starts almost uniform."""
     sizes = (environment.observation_size, *settings.hidden)
     hidden = tuple(
@@ -41,7 +41,7 @@ def initial_network(environment: Environment, settings: PpoSettings, rng: np.ran
     )
     policy = _orthogonal(rng, environment.action_count, sizes[-1], _POLICY_GAIN)
     value = _orthogonal(rng, 1, sizes[-1], _VALUE_GAIN)
-    return Network(hidden, np.concatenate([policy, value]), np.zeros(environment.action_count + 1, np.float32))
+    return ActorCritic(hidden, np.concatenate([policy, value]), np.zeros(environment.action_count + 1, np.float32))
 
 
 def _orthogonal(rng: np.random.Generator, rows: int, columns: int, gain: float) -> npt.NDArray[np.float32]:
@@ -52,7 +52,7 @@ def _orthogonal(rng: np.random.Generator, rows: int, columns: int, gain: float) 
     return (gain * (directions if rows >= columns else directions.T)).astype(np.float32)
 
 
-def logits_and_values(network: Network, observations: jax.Array) -> tuple[jax.Array, jax.Array]:
+def logits_and_values(network: ActorCritic, observations: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The policy's outputs (..., actions) and the values (...) of *observations* (..., observation_size).
 
     The policy's outputs are the logarithms of the actions' probabilities but for a constant. The value is the expected
@@ -66,12 +66,12 @@ def logits_and_values(network: Network, observations: jax.Array) -> tuple[jax.Ar
     return outputs[..., :-1], outputs[..., -1]
 
 
-def best_actions(network: Network, observations: jax.Array) -> jax.Array:
+def best_actions(network: ActorCritic, observations: jax.Array) -> jax.Array:
     """The most probable action (...) of each observation."""
     return jnp.argmax(logits_and_values(network, observations)[0], axis=-1)
 
 
-def weights_hash(network: Network) -> str:
+def actor_critic_hash(network: ActorCritic) -> str:
     """SHA-256 over shapes and bytes of all weights, in the order of the layers."""
     digest = hashlib.sha256()
     for array in jax.tree.leaves(network):

@@ -1,7 +1,8 @@
 """PPO in one compiled program: environments, policy and updates, for several seeds at once.
 
 One program makes a whole update: all environments step under the policy, advantages are computed, the network improves.
-Nothing returns to Python within it. The same seed gives the same weights on the same machine; ``weights_hash`` tells.
+Nothing returns to Python within it. The same seed gives the same weights on the same machine; ``actor_critic_hash``
+tells.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 from quantum_trader.domain.errors import require
 from quantum_trader.pilot.training.environment import Environment
-from quantum_trader.pilot.training.network import Network, initial_network
+from quantum_trader.pilot.training.network import ActorCritic, initial_network
 from quantum_trader.pilot.training.rollout import Episodes, Worlds, collect, measured_reward_scale, new_worlds
 from quantum_trader.pilot.training.settings import PpoSettings
 from quantum_trader.pilot.training.update import Losses, improve, optimizer
@@ -27,7 +28,7 @@ _LARGEST_SEED: Final = 2**32 - 1
 class Training(NamedTuple):
     """All that one seed's training goes on from; for several seeds every array has them as its first axis."""
 
-    network: Network
+    network: ActorCritic
     moments: Any  # of the optimizer
     worlds: Worlds
     key: jax.Array
@@ -74,7 +75,9 @@ class Trainer:
         return training, jax.tree.map(lambda *updates: np.stack(updates, axis=1), *shown)
 
 
-def _start(environment: Environment, settings: PpoSettings, network: Network, seed: jax.Array, table: Any) -> Training:
+def _start(
+    environment: Environment, settings: PpoSettings, network: ActorCritic, seed: jax.Array, table: Any
+) -> Training:
     scale_key, worlds_key, key = jax.random.split(jax.random.key(seed), 3)
     if settings.reward_scale is None:
         scale = measured_reward_scale(environment, settings, scale_key, table)

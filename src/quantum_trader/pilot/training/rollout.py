@@ -14,7 +14,7 @@ from quantum_trader.pilot.training.environment import (
     reset_many,
     step_many,
 )
-from quantum_trader.pilot.training.network import Network, logits_and_values
+from quantum_trader.pilot.training.network import ActorCritic, logits_and_values
 from quantum_trader.pilot.training.settings import PpoSettings
 
 REWARD_SCALE_STEPS = 512  # steps of each environment that the reward scale is measured on
@@ -66,7 +66,7 @@ def new_worlds(environment: Environment, settings: PpoSettings, key: jax.Array, 
 
 
 def collect(
-    environment: Environment, settings: PpoSettings, network: Network, worlds: Worlds, reward_scale: jax.Array,
+    environment: Environment, settings: PpoSettings, network: ActorCritic, worlds: Worlds, reward_scale: jax.Array,
     key: jax.Array, table: Any,
 ) -> tuple[Worlds, Batch, Episodes]:
     """Let the policy act for ``rollout_steps`` steps in all environments."""

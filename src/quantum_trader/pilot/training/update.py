@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from quantum_trader.pilot.training.network import Network, logits_and_values
+from quantum_trader.pilot.training.network import ActorCritic, logits_and_values
 from quantum_trader.pilot.training.rollout import Batch, chosen
 from quantum_trader.pilot.training.settings import PpoSettings
 
@@ -33,7 +33,7 @@ def optimizer(settings: PpoSettings) -> optax.GradientTransformation:
     )
 
 
-def losses(network: Network, batch: Batch, settings: PpoSettings) -> tuple[jax.Array, Losses]:
+def losses(network: ActorCritic, batch: Batch, settings: PpoSettings) -> tuple[jax.Array, Losses]:
     """The loss to reduce, and its parts."""
     logits, values = logits_and_values(network, batch.observations)
     log_probabilities = jax.nn.log_softmax(logits)
@@ -50,8 +50,8 @@ def losses(network: Network, batch: Batch, settings: PpoSettings) -> tuple[jax.A
 
 
 def improve(
-    network: Network, moments: Any, batch: Batch, learning_rate: jax.Array, settings: PpoSettings
-) -> tuple[Network, Any, Losses]:
+    network: ActorCritic, moments: Any, batch: Batch, learning_rate: jax.Array, settings: PpoSettings
+) -> tuple[ActorCritic, Any, Losses]:
     """Make the gradient steps of one update; *moments* is the optimizer's state.
 
     A minibatch is a range of consecutive rows: a few steps of all environments. To choose its rows at random would cost
@@ -62,7 +62,7 @@ def improve(
     )
     places = jnp.tile(jnp.arange(settings.minibatches), settings.epochs)
 
-    def descend(carried: tuple[Network, Any], place: jax.Array) -> tuple[tuple[Network, Any], Losses]:
+    def descend(carried: tuple[ActorCritic, Any], place: jax.Array) -> tuple[tuple[ActorCritic, Any], Losses]:
         network, moments = carried
         part = jax.tree.map(lambda rows: jax.lax.dynamic_index_in_dim(rows, place, keepdims=False), ranges)
         gradients, parts = jax.grad(losses, has_aux=True)(network, part, settings)

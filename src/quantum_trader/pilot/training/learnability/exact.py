@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantum_trader.market.arrays import Floats
-from quantum_trader.pilot.actions import TARGET_SHARES
+from quantum_trader.pilot.training.learnability.positions import TARGET_SHARES
 
 Places = npt.NDArray[np.intp]  # (levels, positions): the place in POSITIONS of the next position
 

@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import msgspec
 import numpy as np
 
-from quantum_trader.pilot.actions import TARGET_SHARES
 from quantum_trader.pilot.training.learnability.bars import (
     MarketBars,
     leaked_bars,
@@ -57,7 +56,8 @@ from quantum_trader.pilot.training.learnability.position_environment import (
     next_place,
     observation,
 )
-from quantum_trader.pilot.training.network import Network, best_actions, weights_hash
+from quantum_trader.pilot.training.learnability.positions import TARGET_SHARES
+from quantum_trader.pilot.training.network import ActorCritic, actor_critic_hash, best_actions
 from quantum_trader.pilot.training.ppo import Trainer, of_seed
 from quantum_trader.pilot.training.settings import PpoSettings
 
@@ -118,7 +118,7 @@ class Examiner:
             scores=self._scores(market, best, bars, self.plan.ladder_steps),
         )
 
-    def _networks(self, bars: MarketBars, steps: int) -> list[Network]:
+    def _networks(self, bars: MarketBars, steps: int) -> list[ActorCritic]:
         """One trained network for each seed."""
         training, _ = self._trainer.train(range(self.plan.seeds), on_device(bars), steps)
         return [of_seed(training.network, seed) for seed in range(self.plan.seeds)]
@@ -128,7 +128,7 @@ class Examiner:
         return tuple(
             SeedScore(
                 seed=seed, percent=100.0 * mean_profit(market, learned_policy(network, market)) / best,
-                weights_hash=weights_hash(network),
+                weights_hash=actor_critic_hash(network),
             )
             for seed, network in enumerate(self._networks(bars, steps))
         )
@@ -142,7 +142,7 @@ class Examiner:
             mean, error = profit_on_bars(network, held_out)
             found.append(IntervalScore(
                 seed=seed, lower=(mean - DEVIATIONS * error) / unit, percent=mean / unit,
-                upper=(mean + DEVIATIONS * error) / unit, weights_hash=weights_hash(network),
+                upper=(mean + DEVIATIONS * error) / unit, weights_hash=actor_critic_hash(network),
             ))
         return tuple(found)
 
@@ -152,21 +152,21 @@ def on_device(bars: MarketBars) -> Any:
     return jax.tree.map(jnp.asarray, bars)
 
 
-def learned_policy(network: Network, market: ExactMarket) -> Places:
+def learned_policy(network: ActorCritic, market: ExactMarket) -> Places:
     """The next position at each level and position held, as ``exact`` scores it."""
     levels, places = np.indices((len(market.seen), len(TARGET_SHARES)))
     actions = best_actions(network, observation(jnp.asarray(market.seen, jnp.float32)[levels], jnp.asarray(places)))
     return np.asarray(next_place(jnp.asarray(places), actions)).astype(np.intp)
 
 
-def profit_on_bars(network: Network, bars: MarketBars) -> tuple[float, float]:
+def profit_on_bars(network: ActorCritic, bars: MarketBars) -> tuple[float, float]:
     """Mean profit a bar over all paths of *bars*, and its standard error; each path starts without a position."""
     profits = np.asarray(_path_profits(network, on_device(bars)), dtype=np.float64)
     return float(profits.mean()), float(profits.std(ddof=1)) / math.sqrt(len(profits))
 
 
 @jax.jit
-def _path_profits(network: Network, table: Any) -> jax.Array:
+def _path_profits(network: ActorCritic, table: Any) -> jax.Array:
     """The mean profit a bar of each path."""
     paths, bars = table.feature.shape
     none = jnp.zeros(paths, jnp.int32)

@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from quantum_trader.pilot.actions import LARGE_SHARE, TARGET_SHARES, PilotAction
+from quantum_trader.pilot.actions import ACTION_COUNT
 from quantum_trader.pilot.training.environment import Environment, StepOutcome
 from quantum_trader.pilot.training.learnability.bars import MarketBars
+from quantum_trader.pilot.training.learnability.positions import HOLD_PLACE, LARGEST_SHARE, TARGET_SHARES
 
 EPISODE_BARS: Final = 128  # an episode is a window of this many bars, cut off at its end
 
@@ -33,7 +34,7 @@ def _reset(key: jax.Array, table: MarketBars) -> HeldPosition:
 
 def next_place(place: jax.Array, action: jax.Array) -> jax.Array:
     """The place of the position after *action*; HOLD keeps it."""
-    return jnp.where(action == PilotAction.HOLD, place, action)
+    return jnp.where(action == HOLD_PLACE, place, action)
 
 
 def _step(state: HeldPosition, action: jax.Array, key: jax.Array, table: MarketBars) -> StepOutcome:
@@ -50,7 +51,7 @@ def _step(state: HeldPosition, action: jax.Array, key: jax.Array, table: MarketB
 def observation(feature: jax.Array, place: jax.Array) -> jax.Array:
     """The feature (...) and the position's share of the largest one: (..., 2)."""
     shares = jnp.array(TARGET_SHARES, jnp.float32)
-    return jnp.stack([feature, shares[place] / LARGE_SHARE], axis=-1)
+    return jnp.stack([feature, shares[place] / LARGEST_SHARE], axis=-1)
 
 
 def _observe(state: HeldPosition, table: MarketBars) -> jax.Array:
@@ -58,5 +59,5 @@ def _observe(state: HeldPosition, table: MarketBars) -> jax.Array:
 
 
 POSITION_ENVIRONMENT: Final = Environment(
-    reset=_reset, step=_step, observe=_observe, observation_size=2, action_count=len(PilotAction)
+    reset=_reset, step=_step, observe=_observe, observation_size=2, action_count=ACTION_COUNT
 )
