@@ -263,7 +263,7 @@ MUTATIONS: Final = (
         "if False:", "test_8_an_unexplained_wallet_halts_and_is_journaled",
     ),
     Mutation(
-        8, "engine/opening_orders.py", "return len(self._account.books.positions) + len(self.pending)",
+        8, "engine/opening_orders.py", "return len(held) + len(apart)",
         "return self._records.tally.intents - len(self._records.tally.trades)",
         "test_8_counts_are_derived",
     ),

@@ -1,9 +1,11 @@
-"""``quantum-trader pilot``: what the pilot observes, what a trained one is, and what it may do."""
+"""``quantum-trader pilot``: what the pilot observes, whether its training learns, trained ones, what it may do."""
 
 from __future__ import annotations
 
 import json
 import math
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from quantum_trader.pilot.scaling import Scalers
 
 app = typer.Typer(
-    no_args_is_help=True, help="The reinforcement-learning pilot: what it observes, trained ones, what it may do."
+    no_args_is_help=True, help="The reinforcement-learning pilot: what it observes, learns and may do; trained ones."
 )
 app.command("settings")(settings_command)
 app.command("set")(set_command)
@@ -94,6 +96,62 @@ def _card_lines(card: Card) -> list[tuple[str, str]]:
         ("settings", ", ".join(f"{name} {value}" for name, value in card.training.items()) or "none stated"),
         ("results", metrics or "none stated"), ("weights", card.weights_hash), ("licence", card.licence),
     ]
+
+
+@app.command("learnability")
+def learnability_command(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Less training and lower bars: about a minute on two cores.")
+    ] = False,
+    seeds: Annotated[int, typer.Option("--seeds", metavar="N", help="Seeds that are trained side by side.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Show that training can learn: three markets whose best policy is known exactly.
+
+    A mean-reverting market in which looking one bar ahead is not enough; a ladder of markets that tell more and more
+    of the next return; a random walk, in which nothing may be found. Needs the extra `train`. The exit code is 1 when
+    a bar is missed.
+    """
+    from quantum_trader.app.cli.pilot_learnability import (
+        as_document,
+        check_lines,
+        ladder_lines,
+        reverting_lines,
+        walk_lines,
+    )
+    from quantum_trader.pilot.training.learnability.plan import LearnabilityPlan, quick_plan
+    from quantum_trader.pilot.training.required_packages import require_training_packages
+
+    plan = quick_plan(seeds) if quick else LearnabilityPlan(seeds=seeds)
+    require_training_packages()
+    from quantum_trader.pilot.training.learnability.exams import Examiner
+    from quantum_trader.pilot.training.learnability.findings import Findings
+
+    def show(lines: Iterable[str]) -> None:
+        for line in () if as_json else lines:
+            typer.echo(line)
+
+    times, examiner = [time.perf_counter()], Examiner(plan)
+    reverting = examiner.mean_reverting()
+    times.append(time.perf_counter())
+    show((*reverting_lines(reverting), *check_lines(reverting.checks(plan))))
+    ladder = examiner.cheat_ladder()
+    times.append(time.perf_counter())
+    show((*ladder_lines(ladder), *check_lines(ladder.checks(plan))))
+    walk = examiner.random_walk()
+    times.append(time.perf_counter())
+    show((*walk_lines(walk), *check_lines(walk.checks(plan))))
+    found = Findings(plan=plan, device=examiner.device, reverting=reverting, ladder=ladder, walk=walk)
+    seconds = {
+        name: round(end - begin, 1)
+        for name, begin, end in zip(("mean_reverting", "cheat_ladder", "random_walk"), times, times[1:], strict=False)
+    }
+    if as_json:
+        typer.echo(json.dumps(as_document(found, seconds), indent=2, ensure_ascii=False))
+    verdict = "passed" if found.passed else "NOT passed"
+    typer.echo(f"{verdict}, {times[-1] - times[0]:.0f} s on {found.device}", err=as_json)
+    if not found.passed:
+        raise typer.Exit(1)
 
 
 def _row(place: int, feature: Feature, scalers: Scalers) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Proof that PPO learns, on markets whose best policy is known exactly."""

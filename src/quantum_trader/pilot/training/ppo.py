@@ -1,0 +1,109 @@
+"""PPO in one compiled program: environments, policy and updates, for several seeds at once.
+
+One program makes a whole update: all environments step under the policy, advantages are computed, the network improves.
+Nothing returns to Python within it. The same seed gives the same weights on the same machine; ``actor_critic_hash``
+tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from quantum_trader.domain.errors import require
+from quantum_trader.pilot.training.environment import Environment
+from quantum_trader.pilot.training.network import ActorCritic, initial_network
+from quantum_trader.pilot.training.rollout import Episodes, Worlds, collect, measured_reward_scale, new_worlds
+from quantum_trader.pilot.training.settings import PpoSettings
+from quantum_trader.pilot.training.update import Losses, improve, optimizer
+
+_LARGEST_SEED: Final = 2**32 - 1
+
+
+class Training(NamedTuple):
+    """All that one seed's training goes on from; for several seeds every array has them as its first axis."""
+
+    network: ActorCritic
+    moments: Any  # of the optimizer
+    worlds: Worlds
+    key: jax.Array
+    reward_scale: jax.Array
+    updates: jax.Array  # made so far
+
+
+class UpdateProgress(NamedTuple):
+    """What an update showed."""
+
+    episodes: Episodes
+    losses: Losses
+
+
+class Trainer:
+    """Trains on one environment with one set of settings; its two programs are compiled at their first use."""
+
+    def __init__(self, environment: Environment, settings: PpoSettings) -> None:
+        self.environment, self.settings = environment, settings
+        self._start = jax.jit(jax.vmap(partial(_start, environment, settings), (0, 0, None)))
+        self._update = jax.jit(jax.vmap(partial(_update, environment, settings), (0, None, None)))
+
+    def start(self, seeds: Sequence[int], table: Any) -> Training:
+        """The state before the first update, for each of *seeds*."""
+        for seed in seeds:
+            require(0 <= seed <= _LARGEST_SEED, "seed", seed, f"must lie within 0 and {_LARGEST_SEED}")
+        networks = [initial_network(self.environment, self.settings, np.random.default_rng(seed)) for seed in seeds]
+        stacked = jax.tree.map(lambda *arrays: np.stack(arrays), *networks)
+        training: Training = self._start(stacked, np.array(seeds, dtype=np.uint32), table)
+        return training
+
+    def update(self, training: Training, table: Any, planned: int) -> tuple[Training, UpdateProgress]:
+        """Make one of *planned* updates for every seed; neither *planned* nor the table's numbers are compiled in."""
+        after: tuple[Training, UpdateProgress] = self._update(training, table, jnp.float32(planned))
+        return after
+
+    def train(self, seeds: Sequence[int], table: Any, steps: int) -> tuple[Training, UpdateProgress]:
+        """Train each of *seeds* from the start for *steps* environment steps; progress is (seeds, updates)."""
+        planned = self.settings.updates_for(steps)
+        training, shown = self.start(seeds, table), []
+        for _ in range(planned):
+            training, progress = self.update(training, table, planned)
+            shown.append(progress)
+        return training, jax.tree.map(lambda *updates: np.stack(updates, axis=1), *shown)
+
+
+def _start(
+    environment: Environment, settings: PpoSettings, network: ActorCritic, seed: jax.Array, table: Any
+) -> Training:
+    scale_key, worlds_key, key = jax.random.split(jax.random.key(seed), 3)
+    if settings.reward_scale is None:
+        scale = measured_reward_scale(environment, settings, scale_key, table)
+    else:
+        scale = jnp.float32(settings.reward_scale)
+    return Training(
+        network, optimizer(settings).init(network), new_worlds(environment, settings, worlds_key, table), key, scale,
+        jnp.int32(0),
+    )
+
+
+def _update(
+    environment: Environment, settings: PpoSettings, now: Training, table: Any, planned: jax.Array
+) -> tuple[Training, UpdateProgress]:
+    """Collect steps and improve the network with them."""
+    key, collect_key = jax.random.split(now.key)
+    worlds, batch, episodes = collect(
+        environment, settings, now.network, now.worlds, now.reward_scale, collect_key, table
+    )
+    done = jnp.minimum(now.updates / planned, 1.0)
+    rate = settings.learning_rate * (1.0 - done * (1.0 - settings.last_learning_rate_share))
+    network, moments, parts = improve(now.network, now.moments, batch, rate, settings)
+    after = Training(network, moments, worlds, key, now.reward_scale, now.updates + 1)
+    return after, UpdateProgress(episodes, parts)
+
+
+def of_seed(training: Any, place: int) -> Any:
+    """The arrays of one seed."""
+    return jax.tree.map(lambda array: array[place], training)
