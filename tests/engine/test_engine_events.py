@@ -35,8 +35,8 @@ def update(order_id: str, status: OrderStatus, reason: str = "", filled: float =
     )
 
 
-def opened(trader: Engine, filled: float = 0.01) -> tuple[str, str]:
-    """Open *filled* of a long of 0.01 with its stop resting; returns the ids of the opening order and the stop."""
+def approved_entry() -> tuple[Approved, Plan]:
+    """A long of 0.01 that the guard approved, and the plan of its position."""
     intent = Intent(
         intent_id="i1", trace_id="tr1", symbol=SYMBOL, side=Side.LONG, qty=0.01, reduce_only=False,
         reference_price=10_000.0, stop_price=9_850.0, leverage=5.0, created_ns=10, expires_ns=40, source="TEST",
@@ -50,6 +50,12 @@ def opened(trader: Engine, filled: float = 0.01) -> tuple[str, str]:
         intent_id="i1", trace_id="tr1", sign=1, leverage=5.0, atr=100.0, stop_atr=1.5, target_atr=3.0, breakeven_r=0.5,
         trail_atr=2.0, max_hours=36.0, exit_mode=0, confidence=0.5, policy_hash="", model="m", regime="",
     )
+    return verdict, plan
+
+
+def opened(trader: Engine, filled: float = 0.01) -> tuple[str, str]:
+    """Open *filled* of a long of 0.01 with its stop resting; returns the ids of the opening order and the stop."""
+    verdict, plan = approved_entry()
     trader.opening.orders.pending[SYMBOL] = Pending(plan=plan, margin=20.0, expires_ns=40)
     order = orders(trader.gateway.open(verdict))[0]
     trader.on_event(update(order.client_order_id, OrderStatus.NEW))

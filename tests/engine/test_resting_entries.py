@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.engine.test_engine_events import SYMBOL, engine, orders, update
+from tests.engine.test_engine_events import SYMBOL, approved_entry, engine, orders, update
 from tests.lab.test_sweep_equals_engine import (
     BY_SCORE,
     LIVE,
@@ -20,17 +20,15 @@ from tests.lab.test_sweep_equals_engine import (
 )
 
 from quantum_trader.app.settings import load_settings
-from quantum_trader.domain.enums import ExitReason, OrderSide, OrderStatus, OrderType, Side
+from quantum_trader.domain.enums import ExitReason, OrderSide, OrderStatus, OrderType
 from quantum_trader.domain.errors import ConfigError
-from quantum_trader.domain.trading import CancelRequest, Fill, Intent
-from quantum_trader.engine.books import Plan
+from quantum_trader.domain.trading import CancelRequest, Fill
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.ids import entry_intent_id
 from quantum_trader.engine.opening_orders import Pending
 from quantum_trader.engine.settings import EngineSettings
-from quantum_trader.market.instruments import instrument_for
 from quantum_trader.policy.profiles import OrchestratorConfig
-from quantum_trader.risk.guard import AccountView, Approved, RiskLimits, can_execute
+from quantum_trader.risk.guard import AccountView, RiskLimits
 
 
 class Orders:
@@ -101,21 +99,10 @@ def resting(filled: float = 0.0) -> tuple[Engine, str]:
     """An engine with an entry of 0.01 at rest, of which *filled* has filled; and the entry's order id."""
     trader = engine()
     trader.market.kernel.out[:, 0:] = 1.0
-    intent = Intent(
-        intent_id="i1", trace_id="tr1", symbol=SYMBOL, side=Side.LONG, qty=0.01, reduce_only=False,
-        reference_price=10_000.0, stop_price=9_850.0, leverage=5.0, created_ns=10, expires_ns=40, source="TEST",
-    )
-    view = AccountView(
-        now_ns=10, equity=10_000.0, used_margin=0.0, open_positions=0, position_qty=0.0, data_ns=10, cost_in_r=0.05
-    )
-    verdict = can_execute(intent, view, instrument_for(SYMBOL, 10_000.0)[0], RiskLimits())
-    assert isinstance(verdict, Approved)
-    plan = Plan(
-        intent_id="i1", trace_id="tr1", sign=1, leverage=5.0, atr=100.0, stop_atr=1.5, target_atr=3.0, breakeven_r=0.5,
-        trail_atr=2.0, max_hours=36.0, exit_mode=0, confidence=0.9, policy_hash="", model="m", regime="",
-    )
+    verdict, plan = approved_entry()
+    plan.confidence = 0.9
     trader.opening.orders.pending[SYMBOL] = Pending(
-        plan=plan, margin=20.0, expires_ns=40, rests_until_ns=100, intent=intent
+        plan=plan, margin=20.0, expires_ns=40, rests_until_ns=100, intent=verdict.intent
     )
     order = orders(trader.gateway.open(verdict, 10_000.0))[0]
     assert (order.type, order.price) == (OrderType.LIMIT_MAKER, 10_000.0)

@@ -273,7 +273,7 @@ class Adopting:
             self._account.move_money(qty * (mark - entry_price))
         worse = min(entry_price, price) if sign > 0 else max(entry_price, price)
         commands = self._protection.bracket(position, worse if price > 0.0 else entry_price, now_ns)
-        if pending is not None and pending.rests_until_ns > 0:
+        if pending is not None and pending.rests:
             commands += self._records.outgoing(self._gateway.cancel_openings(now_ns, symbol))
         return commands
 

@@ -265,8 +265,8 @@ class Gateway:
     def cancel_stale(self, positions: Mapping[str, Position], now_ns: int) -> list[Command]:
         """Cancel again orders that should be closed: those without a position, and replaced stops and targets.
 
-        While an opening order may still fill, every stop of its symbol stays; one that rests post-only keeps those of
-        a symbol without a position alone.
+        While an opening order may still fill, every stop of its symbol stays. A post-only one may fill for hours: it
+        keeps the stops only where there is no position, as replaced ones would pile up beside one.
         """
         newest: dict[tuple[str, Purpose], Ticket] = {}
         for ticket in self._tickets.values():

@@ -96,15 +96,14 @@ class Opening:
         index, plan, sign = self._instruments.index[ticket.symbol], pending.plan, pending.plan.sign
         qty, price = floor_to(ticket.left, self._instruments.sizes[index][0]), self._market.close(index)
         held = self._account.books.positions.get(ticket.symbol)
-        is_left = ticket.filled > 0.0 and (held is None or held.exit_reason is not None)
-        if is_left or not qty > 0.0:
+        has_ended = ticket.filled > 0.0 and (held is None or held.exit_reason is not None)
+        if has_ended or not qty > 0.0:
             return []
         if not self._market.is_past:
             self._account.mark(self._market.closes)
         intent = msgspec.structs.replace(
             pending.intent, intent_id=ids.rest_intent_id(plan.intent_id), qty=qty, reference_price=price,
-            created_ns=now_ns,
-            stop_price=planned_stop(sign, price, plan.atr, plan.stop_atr),
+            created_ns=now_ns, stop_price=planned_stop(sign, price, plan.atr, plan.stop_atr),
             expires_ns=now_ns + self._settings.intent_ttl_s * NS_PER_SECOND,
         )
         view = self._view(index, self._market.row(index), now_ns, self._market.now_ns, held)

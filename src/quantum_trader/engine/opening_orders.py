@@ -33,6 +33,11 @@ class Pending(msgspec.Struct, kw_only=True):
     timed_out: bool = False  # post-only: it is being cancelled to go at market
     intent: Intent | None = None  # post-only: what was approved
 
+    @property
+    def rests(self) -> bool:
+        """Whether the order rests post-only."""
+        return self.rests_until_ns > 0
+
 
 class OpeningOrders:
     """The opening orders on their way, one a symbol."""
@@ -50,7 +55,7 @@ class OpeningOrders:
     def count(self) -> int:
         """Positions, and opening orders on their way; a post-only entry of which a part has filled counts once."""
         held = self._account.books.positions
-        apart = [s for s, pending in self.pending.items() if not (pending.rests_until_ns > 0 and s in held)]
+        apart = [symbol for symbol, pending in self.pending.items() if not (pending.rests and symbol in held)]
         return len(held) + len(apart)
 
     def expires_ns(self, request: OrderRequest) -> int:
@@ -60,7 +65,7 @@ class OpeningOrders:
 
     def on_their_way(self) -> dict[str, int]:
         """The symbols with an opening order on its way; with its direction where it rests post-only, else 0."""
-        return {symbol: p.plan.sign if p.rests_until_ns > 0 else 0 for symbol, p in self.pending.items()}
+        return {symbol: pending.plan.sign if pending.rests else 0 for symbol, pending in self.pending.items()}
 
     def forget(self, ticket: Ticket | None) -> Plan | None:
         """Drop and return an opening order's plan, once the order is over and all its fills are booked."""
@@ -81,7 +86,7 @@ class OpeningOrders:
         """
         commands: list[Command] = []
         for symbol, pending in self.pending.items():
-            if pending.rests_until_ns > 0:
+            if pending.rests:
                 wanted = self._still_wanted(symbol, pending)
                 pending.timed_out = wanted and now_ns >= pending.rests_until_ns
                 is_over = pending.timed_out or not wanted
@@ -91,13 +96,17 @@ class OpeningOrders:
                     or now_ns > pending.expires_ns
                 )
             if is_over:
-                commands += self._records.outgoing(self._gateway.cancel_openings(now_ns, symbol))
+                commands += self._cancel(symbol, now_ns)
         return commands
+
+    def _cancel(self, symbol: str, now_ns: int) -> list[Command]:
+        """Cancel the opening orders of *symbol*, and record that."""
+        return self._records.outgoing(self._gateway.cancel_openings(now_ns, symbol))
 
     def _still_wanted(self, symbol: str, pending: Pending) -> bool:
         """Whether the models still want their post-only entry, and halts and gates would still let it through.
 
-        An entry of an intent from outside never was the models'.
+        For an entry of an intent from outside the models are not asked.
         """
         index, plan = self._instruments.index[symbol], pending.plan
         if self._halts.closed(symbol):
@@ -120,18 +129,18 @@ class OpeningOrders:
 
     def _last_ns(self, pending: Pending) -> int:
         """When an opening order that is still open goes, whether bars come or not."""
-        if pending.rests_until_ns > 0:
+        if pending.rests:
             return pending.rests_until_ns + self._settings.intent_ttl_s * NS_PER_SECOND
         return pending.expires_ns
 
     def may_rest(self, symbol: str, now_ns: int) -> bool:
         """Whether a post-only entry of *symbol* may be at the venue at *now_ns*."""
         pending = self.pending.get(symbol)
-        return pending is not None and pending.rests_until_ns > 0 and now_ns <= self._last_ns(pending)
+        return pending is not None and pending.rests and now_ns <= self._last_ns(pending)
 
     def _rests_in_halt(self, symbol: str, pending: Pending) -> bool:
         """Whether a post-only entry could still fill although nothing may open; not while the venue is not there."""
-        return pending.rests_until_ns > 0 and self._halts.connected and bool(self._halts.closed(symbol))
+        return pending.rests and self._halts.connected and bool(self._halts.closed(symbol))
 
     def cancel_at_rest(self, now_ns: int, busy: Any) -> list[Command]:
         """Cancel every post-only entry that rests, without those of *busy* symbols; nothing of them goes at market."""
@@ -140,12 +149,12 @@ class OpeningOrders:
             if symbol not in busy:
                 if symbol in self.pending:
                     self.pending[symbol].timed_out = False
-                commands += self._records.outgoing(self._gateway.cancel_openings(now_ns, symbol))
+                commands += self._cancel(symbol, now_ns)
         return commands
 
     def cancel_expired(self, now_ns: int, busy: Any) -> list[Command]:
         """Cancel the opening orders of :meth:`expired` symbols."""
         commands: list[Command] = []
         for symbol in self.expired(now_ns, busy):
-            commands += self._records.outgoing(self._gateway.cancel_openings(now_ns, symbol))
+            commands += self._cancel(symbol, now_ns)
         return commands

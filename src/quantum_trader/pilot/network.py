@@ -95,9 +95,7 @@ class Network:
     def logits(self, rows: Singles) -> Singles:
         """One number for each action (N, 6) of scaled observations *rows* (N, 64), float32."""
         self._check(rows)
-        found = np.empty((rows.shape[0], ACTION_COUNT), dtype=np.float32)
-        _evaluate(rows, *self._arrays, self._scratch, found)
-        return found
+        return self._logits(rows)
 
     def probabilities(self, rows: Singles) -> npt.NDArray[np.float64]:
         """The probability of each action (N, 6) for scaled observations *rows* (N, 64), float32.
@@ -109,10 +107,14 @@ class Network:
 
     def of_observer(self, values: Singles) -> npt.NDArray[np.float64]:
         """The same for an observer's ``values``, whose shape and numbers are known to be right."""
-        logits = np.empty((values.shape[0], ACTION_COUNT), dtype=np.float32)
+        logits = self._logits(values)
         found = np.empty(logits.shape)
-        _evaluate(values, *self._arrays, self._scratch, logits)
         _shares(logits, found)
+        return found
+
+    def _logits(self, rows: Singles) -> Singles:
+        found = np.empty((rows.shape[0], ACTION_COUNT), dtype=np.float32)
+        _evaluate(rows, *self._arrays, self._scratch, found)
         return found
 
     def _check(self, rows: Any) -> None:
