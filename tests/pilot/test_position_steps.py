@@ -50,6 +50,7 @@ class Cases:
         self.equity = 10.0 ** rng.uniform(2.0, 6.5, COUNT)
         self.side = rng.choice([-1.0, 1.0], COUNT)
         self.share = rng.choice([0.1, 0.2, 0.5, 3.0], COUNT)
+        self.held_share = rng.choice([0.05, 0.3, 1.0], COUNT)
         self.risk = rng.choice([0.25, 0.5, 2.0], COUNT)
         self.leverage = np.floor(rng.uniform(1.0, 21.0, COUNT))
         self.stop = self.price - self.side * self.atr * rng.uniform(0.5, 5.0, COUNT)
@@ -139,7 +140,7 @@ def _position(cases: Cases, held: np.ndarray) -> VirtualPosition:
     margin = held * cases.entry / leverage
     liquidation = ARRAYS.liquidation_of(side, held, cases.entry, margin, cases.terms.tiers)
     return VirtualPosition(side * held, cases.entry, margin, liquidation, leverage, cases.stop, cases.stop, held,
-                    side * 0.05, zero)
+                    side * cases.held_share, cases.atr, zero)
 
 
 def _no_order() -> PendingOrder:
@@ -183,7 +184,7 @@ def test_resizing_is_that_of_the_road(cases: Cases) -> None:
         row, sign = cases.instruments[cases.of[i]], int(cases.side[i])
         sizes = (row.step_size, row.min_qty, row.min_notional)
         held, wanted = (abs(position.qty[i]), position.entry[i]), cases.share[i] * cases.equity[i] / cases.price[i]
-        if wanted < held[0]:
+        if cases.share[i] < cases.held_share[i]:
             excess = excess_quantity(held[0], wanted, cases.price[i], *sizes)
             assert order.qty[i] == -sign * excess
             continue

@@ -74,7 +74,8 @@ class VirtualPosition(NamedTuple):
     stop: Any  # resting at the venue, 0.0: none
     first_stop: Any  # that R is measured from
     peak_qty: Any  # largest quantity so far
-    share: Any  # signed share of the equity that was wanted last
+    share: Any  # signed share of the equity that it was opened or resized for
+    atr: Any  # when it was opened, price units
     net: Any  # USDT earned so far: realised profit and funding less fees
 
 
@@ -239,8 +240,9 @@ def safe_leverage(
 def order_for(position: Any, order: Any, share: Any, close: Any, atr: Any, equity: Any, terms: Any, sizing: Any) -> Any:
     """The order of a decision for the signed *share* of *equity* at the *close* of an observed bar.
 
-    *share*: 0.0 closes, NaN keeps. The same share as before keeps too; another one on the same side resizes; the
-    other side closes, and opens at a later decision. *atr* in price units. While an *order* waits it stays.
+    *share*: 0.0 closes, NaN keeps. The same share as before keeps too; a larger one on the same side adds, with the
+    ATR of the opening; a smaller one reduces; the other side closes, and opens at a later decision. *atr* in price
+    units. While an *order* waits it stays.
     """
     side, held = sign(position.qty), abs(position.qty)
     keeps = isnan(share)
@@ -250,18 +252,19 @@ def order_for(position: Any, order: Any, share: Any, close: Any, atr: Any, equit
     waits = (order.qty != 0.0) | (order.closes != 0.0)
     closes = (held > 0.0) & (wanted_side != side)
     resizes = (held > 0.0) & (wanted_side == side) & (wanted_share != position.share)
-    adds = resizes & (wanted > held)
+    adds = resizes & (abs(wanted_share) > abs(position.share))
     opens = (held == 0.0) & (wanted_side != 0.0)
+    range_ = where(adds, position.atr, atr)
     held_before = where(adds, held, 0.0)
     entry_before = where(adds, position.entry, 0.0)
-    stop = judged_stop(wanted_side, close, atr, wanted, held_before, entry_before, position, terms, sizing)
+    stop = judged_stop(wanted_side, close, range_, wanted, held_before, entry_before, position, terms, sizing)
     qty, leverage = sized_entry(
         wanted_side, close, stop, equity, wanted, held_before, entry_before,
         where(adds, position.leverage, sizing.leverage), terms, sizing,
     )
-    may_enter = (opens | adds) & (atr > 0.0) & (leverage >= where(adds, position.leverage, 1.0))
+    may_enter = (opens | adds) & (range_ > 0.0) & (leverage >= where(adds, position.leverage, 1.0))
     excess = tradable_qty(held - wanted, close, terms)
-    reduces = resizes & (wanted < held) & (excess > 0.0) & (excess < held)
+    reduces = resizes & logical_not(adds) & (excess > 0.0) & (excess < held)
     signed = where(may_enter, wanted_side * qty, where(reduces, -side * excess, 0.0))
     code = where(closes, where(wanted_side == 0.0, EXIT_FLAT, EXIT_FLIP), 0.0)
     new = logical_not(keeps | waits)
@@ -269,7 +272,7 @@ def order_for(position: Any, order: Any, share: Any, close: Any, atr: Any, equit
         where(new, signed, order.qty),
         where(new, code, order.closes),
         where(new, where(may_enter, leverage, 0.0), order.leverage),
-        where(new, where(signed != 0.0, atr, 0.0), order.atr),
+        where(new, where(signed != 0.0, range_, 0.0), order.atr),
         where(new, where(signed != 0.0, sizing.stop_atr, 0.0), order.stop_atr),
         where(new, where(may_enter & adds, stop, 0.0), order.stop),
         where(new, where(signed != 0.0, wanted_share, 0.0), order.share),
@@ -405,7 +408,8 @@ def fill(position: Any, order: Any, bar: Any, terms: Any) -> Any:
     unprotected = (now > 0.0) & ((is_new & ((stop == 0.0) | passed)) | behind)
     filled = VirtualPosition(
         now_side * now, entry, margin, liquidation, leverage, where(is_new & passed, 0.0, stop), first_stop,
-        maximum(position.peak_qty, now), where(order.qty != 0.0, order.share, position.share), position.net + cash,
+        maximum(position.peak_qty, now), where(order.qty != 0.0, order.share, position.share),
+        where(is_new, order.atr, position.atr), position.net + cash,
     )
     rest = PendingOrder(
         0.0 * order.qty, where(unprotected, EXIT_STOP, 0.0), 0.0 * order.qty, 0.0 * order.qty, 0.0 * order.qty,
@@ -453,7 +457,8 @@ def emptied(position: Any, ended: Any) -> Any:
         where(ended, 0.0, position.qty), where(ended, 0.0, position.entry), where(ended, 0.0, position.margin),
         where(ended, 0.0, position.liquidation), where(ended, 0.0, position.leverage),
         where(ended, 0.0, position.stop), where(ended, 0.0, position.first_stop),
-        where(ended, 0.0, position.peak_qty), where(ended, 0.0, position.share), where(ended, 0.0, position.net),
+        where(ended, 0.0, position.peak_qty), where(ended, 0.0, position.share),
+        where(ended, 0.0, position.atr), where(ended, 0.0, position.net),
     )
 
 
@@ -463,7 +468,7 @@ def through_bar(position: Any, order: Any, bar: Any, terms: Any) -> Any:
     funding = -position.qty * bar.open * bar.funding_rate
     before = VirtualPosition(
         position.qty, position.entry, position.margin, position.liquidation, position.leverage, position.stop,
-        position.first_stop, position.peak_qty, position.share, position.net + funding,
+        position.first_stop, position.peak_qty, position.share, position.atr, position.net + funding,
     )
     old_stop = before.stop
     filled, rest, cash, traded, covered = fill(before, order, bar, terms)
@@ -489,7 +494,8 @@ def through_bar(position: Any, order: Any, bar: Any, terms: Any) -> Any:
     )
     kept = VirtualPosition(
         side * where(in_part, left, held), filled.entry, kept_margin, liquidation, filled.leverage,
-        where(in_part, 0.0, filled.stop), filled.first_stop, filled.peak_qty, filled.share, filled.net + exit_cash,
+        where(in_part, 0.0, filled.stop), filled.first_stop, filled.peak_qty, filled.share,
+        filled.atr, filled.net + exit_cash,
     )
     after = emptied(kept, ended | closed_by_order | (kept.qty == 0.0))
     closes = where(ended, 0.0, where(in_part, EXIT_STOP, rest.closes))
