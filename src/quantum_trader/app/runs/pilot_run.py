@@ -1,0 +1,80 @@
+"""The pilot of a run: its model, and its settings as the policy store has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from quantum_trader.app.settings import PilotOptions
+from quantum_trader.domain.errors import ConfigError
+from quantum_trader.domain.pilot_settings import PilotSettings
+from quantum_trader.engine.facts import PilotChanged
+from quantum_trader.pilot.artefact import Artefact, load_artefact
+from quantum_trader.pilot.predictor import Predictor
+from quantum_trader.policy.policy_store import PolicyStore
+
+BUNDLED: Final = "bundled"
+START: Final = "start"  # who put the first settings of a run into force
+
+
+def bundled_folder() -> Path:
+    """Folder of the trained pilot that comes with the program."""
+    return Path(str(files("quantum_trader").joinpath("data", "pilot")))
+
+
+def artefact_of(options: PilotOptions) -> Artefact | None:
+    """The trained pilot that *options* name; None where they name none.
+
+    Raises DataError for a damaged folder, ConfigError for a model that is not for this program.
+    """
+    if not options.model:
+        return None
+    return load_artefact(bundled_folder() if options.model == BUNDLED else Path(options.model))
+
+
+def predictor_of(artefact: Artefact | None, symbols: Sequence[str], base_ns: int) -> Predictor | None:
+    """*artefact* over the symbols of a run on bars of *base_ns*; ConfigError where these bars do not make its own."""
+    if artefact is None:
+        return None
+    try:
+        return Predictor(artefact, symbols, base_ns)
+    except ConfigError as error:
+        raise ConfigError(f"pilot.model: the model {artefact.card.name!r} cannot see these bars: {error}") from None
+
+
+class PilotStoreFollower:
+    """Puts the settings of a policy store into force; until it has any, those that the run began with."""
+
+    def __init__(self, initial: PilotSettings, store: PolicyStore | None) -> None:
+        self._initial, self._store = initial, store
+        self._trouble = ""
+
+    def follow(
+        self, in_force: PilotSettings | None, take: Callable[[PilotSettings, PilotChanged], None]
+    ) -> int:
+        """Hand *take* the settings that differ from those *in_force* (None: the run begins); returns how many times."""
+        wanted, change = self._wanted(in_force)
+        if wanted == in_force:
+            return 0
+        take(wanted, change)
+        return 1
+
+    def _wanted(self, in_force: PilotSettings | None) -> tuple[PilotSettings, PilotChanged]:
+        """The settings to be in force, and the change that led there."""
+        reading = self._store.read() if self._store is not None else None
+        if reading is None or (reading.state.version == 0 and not reading.trouble):
+            return self._initial, PilotChanged(
+                actor=START, reason="the settings of the run", before=in_force, after=self._initial, version=0
+            )
+        wanted, version = reading.pilot, reading.state.version
+        last = reading.state.changes[-1] if reading.state.changes else None
+        if reading.trouble or last is None or last.after != wanted:
+            return wanted, PilotChanged(
+                actor="policy store", reason=reading.trouble or "as stored", before=in_force, after=wanted,
+                version=version,
+            )
+        return wanted, PilotChanged(
+            actor=last.actor, reason=last.reason, before=in_force, after=wanted, version=version
+        )
