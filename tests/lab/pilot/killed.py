@@ -11,7 +11,7 @@ UPDATES = 60
 
 if __name__ == "__main__":
     run, results = tiny_run(Path(sys.argv[1]), tiny_plan(updates=UPDATES), checkpoint_s=1.0)
-    sys.stdout.write(f"from {run.resumed_at}\n")
+    sys.stdout.write(f"from {run.place[1]}\n")
     for look in run.looks(never):
         sys.stdout.write(f"update {look.update}\n")
         sys.stdout.flush()

@@ -53,7 +53,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(whole: list[Tra
         assert not run.ended
         assert results == []
     run, results = tiny_run(tmp_path)
-    assert run.resumed_at == 7
+    assert run.place == (0, 7)
     list(run.looks(never))
 
     assert hashes_of(results) == hashes_of(whole)
@@ -202,7 +202,7 @@ def test_a_training_that_diverges_ends_with_the_reason(tmp_path: Path) -> None:
     task = tiny_task()
     task.table.returns[:] = np.nan
     broken = TrainingTask(task.environment, task.table, task.at_cost_share)
-    run = TrainingRun(tiny_plan(), broken, tmp_path, TrainingTimes(Ticks()), 2, lambda _: None, TRAINER)
+    run = TrainingRun(tiny_plan(), broken, tmp_path, TrainingTimes(Ticks()), lambda _: None, TRAINER)
 
     with pytest.raises(StateError, match=r"seed 3, 4: a figure of update 1 is not a finite number.*learning_rate"):
         list(run.looks(never))

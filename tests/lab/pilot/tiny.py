@@ -69,7 +69,9 @@ def tiny_run(
     times = TrainingTimes(Ticks(), look_s=5.0, checkpoint_s=checkpoint_s)
     made = plan or tiny_plan()
     trainer = TRAINER if made.ppo == PPO else None  # compiled once for all tests
-    return TrainingRun(made, tiny_task(), folder, times, at_once, results.append, trainer), results
+    run = TrainingRun(made, tiny_task(), folder, times, results.append, trainer)
+    run.group_by(at_once)
+    return run, results
 
 
 def stop_after(updates: int) -> Callable[[], bool]:

@@ -12,7 +12,7 @@ import msgspec
 from quantum_trader.domain.errors import DataError, InputError
 from quantum_trader.domain.private_files import read_private
 from quantum_trader.lab.pilot.training_run import TrainedSeed
-from quantum_trader.pilot.artefact import Artefact, Card, DataSnapshot, save_artefact, weights_hash
+from quantum_trader.pilot.artefact import Artefact, Card, DataSnapshot, load_artefact, save_artefact, weights_hash
 from quantum_trader.pilot.scaling import Scalers
 from quantum_trader.pilot.settings import ObservationSettings
 from quantum_trader.pilot.training.export import weights_of
@@ -20,6 +20,7 @@ from quantum_trader.pilot.training.network import actor_critic_hash
 from quantum_trader.policy.storage import write_atomically
 
 RESULT_FILE: Final = "training.json"
+_NETWORK_HASH: Final = "network_hash"  # of all weights, beside the settings in a card
 LOWEST_RULE: Final = "the lowest seed number: no results on bars that were not trained on are known"
 MEDIAN_RULE: Final = "the seed with the median result on bars that were not trained on (of two the lower), not the best"
 
@@ -67,7 +68,7 @@ def seed_folder(folder: Path, seed: int) -> Path:
     return folder / f"seed-{seed}"
 
 
-def save_seed(folder: Path, trained: TrainedSeed, material: PilotMaterial, created_ns: int) -> SeedResult:
+def save_seed(folder: Path, trained: TrainedSeed, material: PilotMaterial, created_ns: int) -> None:
     """Write the pilot of one seed into *folder*.
 
     Raises InputError for a network that the live one cannot be, OSError where it cannot be written.
@@ -76,14 +77,19 @@ def save_seed(folder: Path, trained: TrainedSeed, material: PilotMaterial, creat
     card = Card(
         name=f"pilot-{material.observation.interval}-seed-{trained.seed}", created_ns=created_ns,
         observation=material.observation, scalers=material.scalers, data=material.data,
-        training={**material.training, "seed": trained.seed}, metrics=trained.metrics,
-        weights_hash=weights_hash(weights), made_with=material.made_with,
+        training={**material.training, "seed": trained.seed, _NETWORK_HASH: actor_critic_hash(trained.network)},
+        metrics=trained.metrics, weights_hash=weights_hash(weights), made_with=material.made_with,
     )
-    place = seed_folder(folder, trained.seed)
-    save_artefact(place, Artefact(card=card, weights=weights))
+    save_artefact(seed_folder(folder, trained.seed), Artefact(card=card, weights=weights))
+
+
+def saved_seed(folder: Path, seed: int) -> SeedResult:
+    """What :func:`save_seed` wrote, read back and checked; raises as ``load_artefact`` does."""
+    place = seed_folder(folder, seed)
+    card = load_artefact(place).card
     return SeedResult(
-        seed=trained.seed, folder=place.name, model=card.identity, weights_hash=card.weights_hash,
-        network_hash=actor_critic_hash(trained.network), metrics=trained.metrics,
+        seed=seed, folder=place.name, model=card.identity, weights_hash=card.weights_hash,
+        network_hash=str(card.training.get(_NETWORK_HASH, "")), metrics=card.metrics,
     )
 
 

@@ -62,6 +62,7 @@ class TrainingLook(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_s: float
     cost_share: float
     figures: dict[str, list[float]]
+    terms: dict[str, list[float]] = {}  # of the reward, where the environment tells them
 
 
 class TrainedSeed(NamedTuple):
@@ -75,32 +76,49 @@ class TrainedSeed(NamedTuple):
 class TrainingRun:
     """Trains a plan on a task, with its checkpoint in *folder*.
 
-    *groups* (seeds that are trained at once) are those of the checkpoint where there is one. Raises ConfigError for a
-    checkpoint of another plan, StateError for one that cannot be used.
+    Raises ConfigError for a checkpoint of another plan, StateError for one that cannot be used.
     """
 
     def __init__(
-        self, plan: TrainingPlan, task: TrainingTask, folder: Path, times: TrainingTimes, seeds_at_once: int,
+        self, plan: TrainingPlan, task: TrainingTask, folder: Path, times: TrainingTimes,
         deliver: Callable[[TrainedSeed], None], trainer: Trainer | None = None,
     ) -> None:
-        """*deliver* takes the result of each seed; after a kill it may be given the same one again.
+        """All seeds are one group until :meth:`group_by`.
+
+        *deliver* takes the result of each seed; after a kill it may be given the same one again.
 
         *trainer*: one of the same environment and settings, whose programs are compiled already.
         """
         self.plan, self.task, self.folder, self.times, self._deliver = plan, task, folder, times, deliver
-        self.groups = seed_groups(plan.seeds, seeds_at_once)
+        self.groups: tuple[tuple[int, ...], ...] = (plan.seeds,)
         self.trainer = trainer or Trainer(task.environment, plan.ppo)
         self.notices: list[str] = []  # what a person is to be told
-        self.resumed_at = 0  # the update that this process went on from
         self._table = on_device(task.table)
         self._group, self._update = 0, 0
         self._elapsed_before_s, self._started_s = 0.0, times.clock()
         self._timed = (0, 0.0)  # updates of this process, and the clock, when its second update began
         checkpoint = load_checkpoint(folder)
         self._training: Training | None = None
+        self._resumed = checkpoint is not None
         if checkpoint is not None:
             self._go_on(checkpoint)
         self._last = self._sums(checkpoint)
+
+    def group_by(self, seeds_at_once: int) -> None:
+        """Train at most *seeds_at_once* seeds at once; a training that goes on keeps its groups and says so."""
+        groups = seed_groups(self.plan.seeds, seeds_at_once)
+        if not self._resumed:
+            self.groups, self._last = groups, FigureSums(len(groups[0]))
+        elif groups != self.groups:
+            self.notices.append(
+                f"the groups of seeds are those of the checkpoint: {len(self.groups)} of at most "
+                f"{max(map(len, self.groups))}"
+            )
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The group in training, from 0, and the updates of it that were made."""
+        return self._group, self._update
 
     @property
     def elapsed_s(self) -> float:
@@ -200,11 +218,6 @@ class TrainingRun:
         """Take the place and the state of *checkpoint*."""
         header = checkpoint.header
         check_identity(str(self.folder), header.identity, self.plan.identity())
-        if header.groups != self.groups:
-            self.notices.append(
-                f"the groups of seeds are those of the checkpoint: {len(header.groups)} of at most "
-                f"{max(map(len, header.groups))}"
-            )
         here = {"device": device_name(), **training_versions()}
         for name, there in {"device": header.device, **header.versions}.items():
             if here.get(name) != there:
@@ -213,7 +226,7 @@ class TrainingRun:
                     "that was not interrupted"
                 )
         self.groups, self._group, self._update = header.groups, header.group, header.update
-        self._elapsed_before_s, self.resumed_at = header.elapsed_s, header.update
+        self._elapsed_before_s = header.elapsed_s
         if self._update:
             self._training = restored_training(
                 self.trainer, self.groups[self._group], self._table, checkpoint.arrays
