@@ -15,13 +15,12 @@ import numpy as np
 
 from quantum_trader import __version__
 from quantum_trader.domain.clock import NS_PER_SECOND
-from quantum_trader.domain.errors import DataError
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.kinds import Event, ModelEvent, PilotTrainingEvent, TrainingEvent
 from quantum_trader.lab.pilot.training_checkpoint import remove_checkpoint
+from quantum_trader.lab.pilot.training_market import TrainingMarket
 from quantum_trader.lab.pilot.training_plan import TrainingPlan, check_identity, seeds_that_fit
 from quantum_trader.lab.pilot.training_result import (
-    PilotMaterial,
     SeedResult,
     TrainingDocument,
     load_document,
@@ -30,7 +29,7 @@ from quantum_trader.lab.pilot.training_result import (
     saved_seed,
     seed_to_use,
 )
-from quantum_trader.lab.pilot.training_run import TrainingLook, TrainingRun, TrainingTask, TrainingTimes
+from quantum_trader.lab.pilot.training_run import TrainingLook, TrainingRun, TrainingTimes
 from quantum_trader.pilot.training.device import device_name, free_device_bytes, training_versions
 
 if TYPE_CHECKING:
@@ -43,13 +42,6 @@ _MEMORY: Final = Path("/proc/meminfo")
 _GROUP_MEMORY: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current"))
 _UNKNOWN_MEMORY: Final = 4 << 30  # bytes that are taken to be free where the system does not say
 _ID_LETTERS: Final = 12
-
-
-class TrainingMarket(NamedTuple):
-    """What is trained on, and what the cards state of it."""
-
-    task: TrainingTask
-    material: PilotMaterial
 
 
 class TrainingScreen(Protocol):
@@ -211,9 +203,3 @@ def result_events(document: TrainingDocument) -> list[Event]:
             reason="trained; it may trade only when its evidence passes", metrics=metrics,
         ))
     return events
-
-
-def check_folder(folder: Path, state: Path) -> None:
-    """Raise DataError where *folder* is the state folder of a run, whose files a training would stand among."""
-    if (state / "records.jsonl").exists():
-        raise DataError(f"--out {folder}: is the state folder of a run; name another folder, or use --daily --state")

@@ -38,6 +38,7 @@ class TrainingTask(NamedTuple):
     environment: Environment
     table: Any  # of arrays, as the environment takes it
     at_cost_share: Callable[[Any, float], Any]  # (table, share of the costs) -> the table with that share in force
+    terms: Callable[[Any], dict[str, list[float]]] | None = None  # states (seeds, N) -> mean of each term of the reward
 
 
 class TrainingTimes(NamedTuple):
@@ -192,7 +193,13 @@ class TrainingRun:
             group=self._group + 1, groups=len(self.groups), seeds=seeds, update=self._update,
             updates=self.plan.updates, steps=self._update * self.plan.ppo.steps_per_update, steps_per_s=speed,
             eta_s=eta, elapsed_s=self.elapsed_s, cost_share=self._cost_share(), figures=recent.means(),
+            terms=self._terms(),
         )
+
+    def _terms(self) -> dict[str, list[float]]:
+        """The terms of the reward in the running episodes."""
+        told = self.task.terms
+        return {} if told is None or self._training is None else told(self._training.worlds.states)
 
     def _finish_group(self) -> None:
         assert self._training is not None, "a group ends after an update of it"
