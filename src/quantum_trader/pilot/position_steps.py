@@ -1,9 +1,9 @@
 """The arithmetic of one isolated-margin position, step by step: decision, fill, stop, range of a bar, funding.
 
-Every formula stands here once. It is written without branches, on scalars, with the functions named in ``NAMES``, so
-that three forms come of one source: ``market.jit.compiled`` makes machine code for one symbol at a time (the virtual
-positions, the Gymnasium view); :func:`bound_to` puts numpy or jax.numpy under the same functions, which then take
-arrays of any shapes that broadcast. The originals are those of the engine and of the paper venue (``risk/sizing.py``,
+Every formula stands here once. It is written without branches, on scalars, so that three forms come of one source:
+``market.jit.compiled`` makes machine code for one symbol at a time (the virtual positions, the Gymnasium view);
+``array_form.array_form`` puts numpy or jax.numpy under the same functions, which then take arrays of any shapes that
+broadcast. The originals are those of the engine and of the paper venue (``risk/sizing.py``,
 ``risk/exits.py``, ``engine/road.py``, ``venues/paper/fills.py``); this room may not import them, and tests prove the
 two equal.
 
@@ -13,16 +13,11 @@ short or a sale. A quantity or a price of 0.0 means that there is none.
 
 from __future__ import annotations
 
-import types
-from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from numpy import ceil, floor, isfinite, isnan, logical_not, maximum, minimum, rint, sign
 
-from quantum_trader.domain.scalar import is_scalar, scalar
-
-NAMES: Final = ("ceil", "floor", "isfinite", "isnan", "logical_not", "maximum", "minimum", "rint", "sign", "where")
-"""The functions of numpy and of jax.numpy that the arithmetic is written with."""
+from quantum_trader.domain.scalar import scalar
 
 EXIT_NONE: Final = 0.0
 EXIT_STOP: Final = 1.0  # also of a position that could have no stop
@@ -529,27 +524,3 @@ def stop_share(position: Any, price: Any) -> Any:
     """Distance from *price* to the stop, a fraction of the price; 0.0 without a position or a stop."""
     known = (position.qty != 0.0) & (position.stop > 0.0) & (price > 0.0)
     return where(known, abs(price - position.stop) / safe(price), 0.0)
-
-
-# ---------------------------------------------------------------------- array forms
-
-
-def bound_to(xp: Any) -> Any:
-    """A namespace of all functions here, on arrays of *xp* (numpy or jax.numpy) instead of scalars."""
-    bindings: dict[str, Any] = dict(globals()) | {name: getattr(xp, name) for name in NAMES}
-    form = types.SimpleNamespace()
-    for name, function in list(bindings.items()):
-        if is_scalar(function) and name not in NAMES:
-            bindings[name] = _rebound(function, bindings)
-            setattr(form, name, bindings[name])
-    return form
-
-
-def _rebound(function: Callable[..., Any], bindings: dict[str, Any]) -> Callable[..., Any]:
-    """A copy of *function* that finds the names that it calls in *bindings*."""
-    assert isinstance(function, types.FunctionType)
-    copy = types.FunctionType(
-        function.__code__, bindings, function.__name__, function.__defaults__, function.__closure__
-    )
-    copy.__doc__ = function.__doc__
-    return copy

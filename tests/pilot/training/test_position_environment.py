@@ -23,7 +23,7 @@ from quantum_trader.pilot.training.learnability.exact import (
     mean_profit,
     mean_reverting_market,
 )
-from quantum_trader.pilot.training.learnability.exams import on_device
+from quantum_trader.pilot.training.device import on_device
 from quantum_trader.pilot.training.learnability.position_environment import (
     EPISODE_BARS,
     POSITION_ENVIRONMENT,
