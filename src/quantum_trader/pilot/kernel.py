@@ -139,7 +139,7 @@ def is_warm(out: Cells) -> bool:
 
 
 _take_bar, _close_bar, _write_clock = compiled(take_bar), compiled(close_bar), compiled(write_clock)
-_write_feed, _write_own, _is_warm, _is_usable = (
+_write_feed, own_features, _is_warm, _is_usable = (
     compiled(write_feed), compiled(write_own), compiled(is_warm), compiled(is_usable)
 )
 _return_of_market, _step_factor = compiled(return_of_market), compiled(step_factor)
@@ -190,7 +190,7 @@ def take_moment(
         _write_clock(close_ns, raw[s])
         _write_feed(feed[s], raw[s])
         ready[s] = _is_warm(raw[s])
-        if with_own and not _write_own(own[s], raw[s]):
+        if with_own and not own_features(own[s], raw[s]):
             ready[s] = False
     return True
 

@@ -59,7 +59,7 @@ def _layer(inputs, matrix, bias, outputs):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _evaluate(rows, first, first_bias, second, second_bias, last, last_bias, scratch, logits):  # type: ignore[no-untyped-def]
+def evaluate_rows(rows, first, first_bias, second, second_bias, last, last_bias, scratch, logits):  # type: ignore[no-untyped-def]
     """The logits (N, 6) of scaled observations *rows* (N, 64); *scratch* (2, widest layer)."""
     for row in range(rows.shape[0]):
         _layer(rows[row], first, first_bias, scratch[0])
@@ -88,9 +88,9 @@ class Network:
     """Evaluates a network on scaled observations; it allocates only what it returns."""
 
     def __init__(self, weights: Weights) -> None:
-        self._arrays = tuple(np.ascontiguousarray(part) for name in LAYERS for part in getattr(weights, name))
+        self.arrays = tuple(np.ascontiguousarray(part) for name in LAYERS for part in getattr(weights, name))
         widest = max(weights.hidden_1[1].shape[0], weights.hidden_2[1].shape[0])
-        self._scratch = np.zeros((2, widest), dtype=np.float32)
+        self.scratch = np.zeros((2, widest), dtype=np.float32)
 
     def logits(self, rows: Singles) -> Singles:
         """One number for each action (N, 6) of scaled observations *rows* (N, 64), float32."""
@@ -114,7 +114,7 @@ class Network:
 
     def _logits(self, rows: Singles) -> Singles:
         found = np.empty((rows.shape[0], ACTION_COUNT), dtype=np.float32)
-        _evaluate(rows, *self._arrays, self._scratch, found)
+        evaluate_rows(rows, *self.arrays, self.scratch, found)
         return found
 
     def _check(self, rows: Any) -> None:

@@ -126,7 +126,7 @@ _scaled = compiled(scaled)
 
 
 @kernel
-def _scale_rows(raw: Any, centers: Any, scales: Any, seen: Any, values: Any, masked: Any) -> None:
+def scale_rows(raw: Any, centers: Any, scales: Any, seen: Any, values: Any, masked: Any) -> None:
     """Scale *raw* (N, 64) into *values* (N, 64), and mark what is not known or not *seen* (64,) in *masked* (N, 64)."""
     for row in range(raw.shape[0]):
         for place in range(raw.shape[1]):
@@ -139,13 +139,13 @@ class Scaling:
     """Applies scalers to raw features of any leading shape."""
 
     def __init__(self, scalers: Scalers) -> None:
-        self._centers = np.array(scalers.centers)
-        self._scales = np.array(scalers.scales)
-        self._seen = np.array([feature.name not in scalers.unseen for feature in FEATURES])
+        self.centers = np.array(scalers.centers)
+        self.scales = np.array(scalers.scales)
+        self.seen: Bools = np.array([feature.name not in scalers.unseen for feature in FEATURES])
 
     def into(self, raw: Floats, values: Singles, masked: Bools) -> None:
         """Write the scaled features and the masks of *raw* (N, 64) into *values* (N, 64) and *masked* (N, 64)."""
-        _scale_rows(raw, self._centers, self._scales, self._seen, values, masked)
+        scale_rows(raw, self.centers, self.scales, self.seen, values, masked)
 
     def of(self, raw: Floats) -> tuple[Singles, Bools]:
         """The scaled features and the masks of *raw* (..., 64)."""

@@ -35,8 +35,10 @@ ACTION_SHARES: Final = tuple(
 
 _RATIO_HOURS: Final = 4.0  # the range of a bar counts as that of a bar of so many hours
 _CASH, _MARKED, _EQUITY = range(3)  # columns of the account: wallet since the start, value when last asked, equity
-_INDEX, _TRADE_SIGN, _ENTRY_NS, _EXIT_NS, _R, _RESULT, _EXIT, _SHARE = range(8)  # columns of a closed trade
-_TRADE_SIZE: Final = 8
+_INDEX, _TRADE_SIGN, _ENTRY_NS, _EXIT_NS, _R, RESULT_SHARE, _EXIT, _SHARE = range(8)  # columns of a closed trade
+TRADE_SIZE: Final = 8
+EARNED, TRADED, FEES, SLIPPAGE, FUNDING = range(5)  # columns of a tally: USDT since the start, of one symbol
+TALLY_SIZE: Final = 5
 
 
 class PositionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,8 +104,24 @@ class ShadowClose(NamedTuple):
     bars_held: int  # whole observed bars
 
 
+class BookMemory(NamedTuple):
+    """The arrays that the kernels of this module take."""
+
+    prices: Any  # positions (S, 11), orders (S, 7), rates owed (S,), closes (S,)
+    entry_ns: Any  # (S,)
+    account: Any  # (3,)
+    terms: Any  # (S, 8)
+    tiers: Any  # (S, K, 4)
+    trades: Any  # (S, 8) the positions that the last moment ended
+    tally: Any  # (S, 5)
+    sizing: Sizing
+    default_bps: float
+
+
 _order_for = compiled(steps.order_for)
 _through_bar = compiled(steps.through_bar)
+_fill = compiled(steps.fill)
+_cost_in_bar = compiled(steps.cost_in_bar)
 _market_price = compiled(steps.market_price)
 _open_risks = compiled(steps.open_risks)
 _stop_share = compiled(steps.stop_share)
@@ -135,12 +153,28 @@ def _write_trade(trades, count, i, side, entry_ns, exit_ns, net, risk, code, sha
     trades[count, _INDEX], trades[count, _TRADE_SIGN] = i, side
     trades[count, _ENTRY_NS], trades[count, _EXIT_NS] = entry_ns, exit_ns
     trades[count, _R] = net / risk if risk > 0.0 else 0.0
-    trades[count, _RESULT] = net / equity if equity > 0.0 else 0.0
+    trades[count, RESULT_SHARE] = net / equity if equity > 0.0 else 0.0
     trades[count, _EXIT], trades[count, _SHARE] = code, share
 
 
 @kernel
-def _take(ts_ns, interval_ns, default_bps, bars, prices, entry_ns, account, terms, tiers, trades):  # type: ignore[no-untyped-def]
+def _count_costs(tally, position, order, bar, term, code, cash, traded):  # type: ignore[no-untyped-def]
+    """Add what a bar earned, traded and cost to one symbol's *tally*; *position* and *order* are those before it."""
+    liquidated = 0.0
+    if code == steps.EXIT_LIQUIDATION:
+        liquidated = traded
+        if order.qty != 0.0 or order.closes != 0.0:
+            _, _, _, filled, _ = _fill(position, order, bar, term)
+            liquidated = traded - filled
+    tally[EARNED] += cash
+    tally[TRADED] += traded
+    tally[FEES] += (traded * term.fee_bps + liquidated * term.liquidation_fee_bps) * 1e-4
+    tally[SLIPPAGE] += (traded - liquidated) * _cost_in_bar(bar, term) * 1e-4
+    tally[FUNDING] -= position.qty * bar.open * bar.funding_rate
+
+
+@kernel
+def take_bars(ts_ns, interval_ns, default_bps, bars, prices, entry_ns, account, terms, tiers, trades, tally):  # type: ignore[no-untyped-def]
     """Take all symbols through one moment; returns how many positions ended."""
     ohlcv, present, costs, rates = bars
     positions, orders, owed, closes = prices
@@ -156,10 +190,10 @@ def _take(ts_ns, interval_ns, default_bps, bars, prices, entry_ns, account, term
         cost = costs[i] if costs[i] >= 0.0 and costs[i] < 1e4 else default_bps
         bar = StepBar(ohlcv[i, 0], ohlcv[i, 1], ohlcv[i, 2], cost, owed[i])
         owed[i] = 0.0
-        position, order, cash, code, net, risk, side, share, _ = _through_bar(
-            _position_at(positions, i), _order_at(orders, i), bar, _terms_at(terms, tiers, i)
-        )
+        term, before, waiting = _terms_at(terms, tiers, i), _position_at(positions, i), _order_at(orders, i)
+        position, order, cash, code, net, risk, side, share, traded = _through_bar(before, waiting, bar, term)
         account[_CASH] += cash
+        _count_costs(tally[i], before, waiting, bar, term, code, cash, traded)
         if not holds:
             entry_ns[i] = ts_ns
         if code != steps.EXIT_NONE:
@@ -177,7 +211,7 @@ def _take(ts_ns, interval_ns, default_bps, bars, prices, entry_ns, account, term
 
 
 @kernel
-def _want(shares, atr, equity, prices, account, terms, tiers, sizing):  # type: ignore[no-untyped-def]
+def want_shares(shares, atr, equity, prices, account, terms, tiers, sizing):  # type: ignore[no-untyped-def]
     """Decide for all symbols whose share is a number."""
     positions, orders, _, closes = prices
     account[_EQUITY] = equity
@@ -196,7 +230,7 @@ def _want(shares, atr, equity, prices, account, terms, tiers, sizing):  # type: 
 
 
 @kernel
-def _value(prices, account):  # type: ignore[no-untyped-def]
+def value_of_book(prices, account):  # type: ignore[no-untyped-def]
     """Wallet and unrealised profit at the last closes, USDT, since the start."""
     positions, _, _, closes = prices
     total = account[_CASH]
@@ -207,7 +241,7 @@ def _value(prices, account):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _own(prices, entry_ns, now_ns, length_ns, equity, own):  # type: ignore[no-untyped-def]
+def own_of_positions(prices, entry_ns, now_ns, length_ns, equity, own):  # type: ignore[no-untyped-def]
     """Write the position's features of every symbol into *own* (S, 11)."""
     positions, _, _, closes = prices
     for i in range(positions.shape[0]):
@@ -250,8 +284,9 @@ class ShadowPositions:
         self._prices = (self.position_rows, self.order_rows, self._owed, self.closes)
         self._entry_ns = np.zeros(count, dtype=np.int64)
         self._account = np.zeros(3)
+        self.tally: Floats = np.zeros((count, TALLY_SIZE))  # columns EARNED to FUNDING; received funding is positive
         self._costs = np.full(count, np.nan)
-        self._rows = np.zeros((count, _TRADE_SIZE))
+        self._rows = np.zeros((count, TRADE_SIZE))
         self._closed: list[ShadowClose] = []
         self._sizing = settings.sizing
         self._none = np.zeros(count)
@@ -277,9 +312,9 @@ class ShadowPositions:
         rates of an absent bar are charged at the open of the next one.
         """
         rates = self._none if funding_rates is None else funding_rates
-        ended = _take(
+        ended = take_bars(
             ts_ns, self._base_ns, float(self.settings.default_cost_bps), (ohlcv, present, cost_bps, rates),
-            self._prices, self._entry_ns, self._account, self._terms, self._tiers, self._rows,
+            self._prices, self._entry_ns, self._account, self._terms, self._tiers, self._rows, self.tally,
         )
         self._costs[:] = cost_bps
         for row in range(ended):
@@ -292,7 +327,7 @@ class ShadowPositions:
         opens. A symbol whose order still waits for a bar keeps that order.
         """
         require(is_finite_number(equity) and equity > 0.0, "equity", equity, "must be a finite number above 0")
-        _want(shares, atr, float(equity), self._prices, self._account, self._terms, self._tiers, self._sizing)
+        want_shares(shares, atr, float(equity), self._prices, self._account, self._terms, self._tiers, self._sizing)
 
     def before_hole(self, index: int, ts_ns: int) -> None:
         """End the position of symbol *index* at its last close, before a hole in its data; its order is dropped.
@@ -308,8 +343,10 @@ class ShadowPositions:
         cost = float(known_cost_bps(self._costs[index : index + 1], self.settings.default_cost_bps)[0])
         tick, fee_bps = self._terms[index, 0], self._terms[index, 4]
         price = float(_market_price(-side, float(self.closes[index]), cost, float(tick)))
-        cash = float(qty * (price - entry) - abs(qty) * price * fee_bps * 1e-4)
+        sold = abs(qty) * price
+        cash = float(qty * (price - entry) - sold * fee_bps * 1e-4)
         self._account[_CASH] += cash
+        self.tally[index] += (cash, sold, sold * fee_bps * 1e-4, sold * cost * 1e-4, 0.0)
         net, risk, equity = position.net + cash, float(_risk_of(position)), self._account[_EQUITY]
         self._note(np.array([
             index, side, self._entry_ns[index], ts_ns + self._base_ns, net / risk if risk > 0.0 else 0.0,
@@ -323,9 +360,19 @@ class ShadowPositions:
         entry_ns = int(self._entry_ns[index])
         exit_ns = entry_ns + round(float(row[_EXIT_NS] - row[_ENTRY_NS]) / self._base_ns) * self._base_ns
         self._closed.append(ShadowClose(
-            index, int(row[_TRADE_SIGN]), entry_ns, exit_ns, float(row[_R]), float(row[_RESULT]),
+            index, int(row[_TRADE_SIGN]), entry_ns, exit_ns, float(row[_R]), float(row[RESULT_SHARE]),
             EXIT_WORDS[int(row[_EXIT])], float(row[_SHARE]), (exit_ns - entry_ns) // self._observed_ns,
         ))
+
+    # ------------------------------------------------------------------ many moments at once
+
+    @property
+    def memory(self) -> BookMemory:
+        """The arrays of this book, for a compiled loop over many moments; what it changes is changed here."""
+        return BookMemory(
+            self._prices, self._entry_ns, self._account, self._terms, self._tiers, self._rows, self.tally,
+            self._sizing, float(self.settings.default_cost_bps),
+        )
 
     # ------------------------------------------------------------------ questions
 
@@ -350,7 +397,7 @@ class ShadowPositions:
 
         The columns are those of ``own_columns``; those of the account are left as they are.
         """
-        _own(self._prices, self._entry_ns, now_ns, self._observed_ns, float(equity), own)
+        own_of_positions(self._prices, self._entry_ns, now_ns, self._observed_ns, float(equity), own)
 
     def exposure(self, equity: float) -> float:
         """Notional of all positions at the last closes over *equity*."""
@@ -359,7 +406,7 @@ class ShadowPositions:
 
     def value(self) -> float:
         """What the book has made since its start, open positions at the last closes, net of all costs; USDT."""
-        return float(_value(self._prices, self._account))
+        return float(value_of_book(self._prices, self._account))
 
     def result_since_asked(self, equity: float) -> float:
         """What the book has made since this was last asked, as a share of *equity*."""
@@ -380,7 +427,7 @@ class ShadowPositions:
         return {
             "symbols": list(self.symbols), "positions": self.position_rows.copy(), "orders": self.order_rows.copy(),
             "owed": self._owed.copy(), "closes": self.closes.copy(), "entry_ns": self._entry_ns.copy(),
-            "account": self._account.copy(), "costs": self._costs.copy(),
+            "account": self._account.copy(), "costs": self._costs.copy(), "tally": self.tally.copy(),
             "closed": [list(one) for one in self._closed],
         }
 
@@ -397,4 +444,5 @@ class ShadowPositions:
         )
         for key, array in arrays:
             array[...] = state[key]
+        self.tally[...] = state.get("tally", 0.0)
         self._closed = [ShadowClose(*row) for row in state["closed"]]
