@@ -56,8 +56,8 @@ class Chooser(NamedTuple):
     table: Any  # (G, S) signed shares; NaN keeps
     layers: Any  # arrays of a network
     scratch: Any  # (2, widest layer) float32
-    own_given: bool  # the features of the account are those of *own*, and not the book's
-    own: Any  # (G, S, 11) float32, scaled
+    own_given: bool  # the features of the account are those of *own*, where it has numbers, and not the book's
+    own: Any  # (G, S, 11) float32, scaled; NaN: as the book says
     centers: Any  # (64,)
     scales: Any  # (64,)
     seen: Any  # (64,) bool: False is masked
@@ -97,7 +97,7 @@ def note_trade(trail, row, entry_ns, base_ns, equity, rules):  # type: ignore[no
     n, place = trail.counts[TRADES], int(row[0])
     trail.trade_places[n] = place
     trail.trade_ns[n, 0] = entry_ns[place]
-    trail.trade_ns[n, 1] = entry_ns[place] + int(round((row[3] - row[2]) / base_ns)) * base_ns
+    trail.trade_ns[n, 1] = entry_ns[place] + round((row[3] - row[2]) / base_ns) * base_ns
     trail.trade_numbers[n, TRADE_R], trail.trade_numbers[n, TRADE_RESULT] = row[4], row[books.RESULT_SHARE]
     trail.trade_numbers[n, TRADE_EXIT], trail.trade_numbers[n, TRADE_SHARE] = row[6], row[7]
     trail.counts[TRADES] += 1
@@ -149,7 +149,7 @@ def _observe(g, i, own, raw, row, seen, chooser, trail):  # type: ignore[no-unty
         value = np.float32(_scaled(raw[at], chooser.centers[at], chooser.scales[at])) if chooser.seen[at] else (
             np.float32(0.0)
         )
-        if chooser.own_given:
+        if chooser.own_given and chooser.own[g, i, place] == chooser.own[g, i, place]:
             value = chooser.own[g, i, place]
         row[0, at] = value
         trail.own[g, i, place] = value

@@ -1,4 +1,4 @@
-"""The bars of a recording as virtual positions trade them: costs and funding as a replay has them, and what is observed.
+"""The bars of a recording as virtual positions trade them: costs and funding of a replay, and what is observed.
 
 Made once for a recording; every seed, comparator and shuffled copy is then played on the same arrays.
 """

@@ -122,8 +122,8 @@ class Replayer:
     def pilot(self, weights: Weights, features: Singles | None = None, own: Singles | None = None) -> Played:
         """What the most probable actions of *weights* give.
 
-        With *features* (G, S, 64) these are observed instead, with *own* (G, S, 11) those instead of what the book
-        says of its positions and account: for shuffled copies.
+        For shuffled copies: *features* (G, S, 64) are observed instead, and the numbers of *own* (G, S, 11) instead of
+        what the book says of its positions and account.
         """
         network = Network(weights)
         chooser = self._chooser(False, self._no_table, network.arrays, network.scratch, own)
@@ -200,8 +200,8 @@ def _played(replay: ReplayBars, book: ShadowPositions, rules: AccountRules, trai
     return Played(
         start=rules.start, equity=trail.equity, exposure=trail.exposure,
         held_share=float(trail.held.mean()) / len(replay.symbols), wanted=trail.wanted, before=trail.before,
-        actions=trail.actions, values=trail.values, own=trail.own, trade_ns=trail.trade_ns[:count],
-        trade_numbers=trail.trade_numbers[:count], trade_places=trail.trade_places[:count],
+        actions=trail.actions, values=trail.values, own=trail.own, trade_ns=trail.trade_ns[:count].copy(),
+        trade_numbers=trail.trade_numbers[:count].copy(), trade_places=trail.trade_places[:count].copy(),
         orders=int(trail.counts[kernels.ORDERS]), traded=float(tally[books.TRADED]), fees=float(tally[books.FEES]),
         slippage=float(tally[books.SLIPPAGE]), funding=float(tally[books.FUNDING]), days=whole,
         daily=trail.equity[ends][place], gross=(trail.exposure * trail.equity)[ends][place],
