@@ -109,7 +109,7 @@ def train_pilot(
     def deliver(trained: Any) -> None:
         save_seed(folder, trained, market.material, options.now_ns())
 
-    run = TrainingRun(plan, market.task, folder, options.times, len(plan.seeds), deliver, options.trainer)
+    run = TrainingRun(plan, market.task, folder, options.times, deliver, options.trainer)
     at_once = options.seeds_at_once or seeds_that_fit(
         len(plan.seeds), run.trainer.bytes_of_seed(market.task.table), free_bytes()
     )
@@ -151,8 +151,8 @@ def _document(
 ) -> TrainingDocument:
     use, rule = seed_to_use(plan.seeds)
     return TrainingDocument(
-        session=session_of(plan), identity=plan.identity(), data=market.material.data, groups=run.groups,
-        device=device_name(), versions={"quantum-trader": __version__, **training_versions()}, started_ns=span[0],
+        session=session_of(plan), identity=plan.identity(), data=market.material.data,
+        steps=plan.updates * plan.ppo.steps_per_update, groups=run.groups, device=device_name(), versions={"quantum-trader": __version__, **training_versions()}, started_ns=span[0],
         ended_ns=span[1], elapsed_s=run.elapsed_s, seed_to_use=use, seed_rule=rule, seeds=results,
     )
 
@@ -188,12 +188,11 @@ def _known(number: float | None) -> float:
 def result_events(document: TrainingDocument) -> list[Event]:
     """For each seed: that its training has ended, and that its pilot was registered."""
     events: list[Event] = []
-    rows = int(document.identity["steps"])
     for one in document.seeds:
         metrics = {name: value for name, value in one.metrics.items() if value is not None}
         shared: dict[str, Any] = {"trace_id": document.session, "symbol": "", "ts_ns": document.ended_ns}
         events.append(TrainingEvent(
-            **shared, session_id=f"{document.session}-seed-{one.seed}", rows=rows, seed=one.seed,
+            **shared, session_id=f"{document.session}-seed-{one.seed}", rows=document.steps, seed=one.seed,
             duration_s=(document.ended_ns - document.started_ns) / NS_PER_SECOND,
             data_hash=document.data.content_hash, metrics=metrics,
             parameters={**document.identity, "device": document.device, "weights_hash": one.weights_hash},
