@@ -152,8 +152,9 @@ def _document(
     use, rule = seed_to_use(plan.seeds)
     return TrainingDocument(
         session=session_of(plan), identity=plan.identity(), data=market.material.data,
-        steps=plan.updates * plan.ppo.steps_per_update, groups=run.groups, device=device_name(), versions={"quantum-trader": __version__, **training_versions()}, started_ns=span[0],
-        ended_ns=span[1], elapsed_s=run.elapsed_s, seed_to_use=use, seed_rule=rule, seeds=results,
+        steps=plan.updates * plan.ppo.steps_per_update, groups=run.groups, device=device_name(),
+        versions={"quantum-trader": __version__, **training_versions()}, started_ns=span[0], ended_ns=span[1],
+        elapsed_s=run.elapsed_s, seed_to_use=use, seed_rule=rule, seeds=results,
     )
 
 
