@@ -29,6 +29,7 @@ environments = 8
 rollout_steps = 16
 minibatch_size = 64
 epochs = 2
+reward_scale = 0.5
 
 [environment]
 episode_bars = 48
@@ -280,3 +281,20 @@ def test_once_trains_on_the_bars_of_a_journal(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "state" / "pilots" / "last.json").read_text())["outcome"] == "trained"
     stats = CliRunner().invoke(app, ["journal", "stats", "--state", str(tmp_path / "state"), "--json"])
     assert json.loads(stats.stdout)["kinds"]["pilot.training"] >= 1
+
+
+@needs_jax
+def test_the_settings_in_the_how_to_are_the_defaults(tmp_path: Path) -> None:
+    """The first block of the document, read as a settings file; the second is read too."""
+    from quantum_trader.app.runs.training_settings import training_settings
+
+    text = (ROOT / "docs" / "how-to-train-a-pilot.md").read_text()
+    blocks = [part.partition("```")[0] for part in text.split("```toml\n")[1:]]
+    found = []
+    for number, block in enumerate(blocks):
+        (tmp_path / f"{number}.toml").write_text(block)
+        found.append(training_settings(tmp_path / f"{number}.toml", "30m"))
+
+    assert found[0] == training_settings(None, "30m")
+    assert found[1].ppo.environments == 1024
+    assert found[1].ppo.minibatches == 8

@@ -214,7 +214,7 @@ def test_plans_that_cannot_be_are_refused() -> None:
         ({"ppo": PpoSettings(environments=4096)}, r"steps = 1280: an update takes 262144 steps"),
     ):
         with pytest.raises((ConfigError, InputError), match=message):
-            tiny_plan(**changes)  # type: ignore[arg-type]
+            tiny_plan(**changes)
 
 
 def test_a_terminal_shows_a_table(trained: tuple[Path, TrainingDocument, list[str]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 import time
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from quantum_trader.market.recording import Recording
 
 DEFAULT_OUT: Final = Path("build/pilot")
+COMPILED: Final = "compiled"  # folder of compiled programs
 DEFAULT_STEPS: Final = 1_000_000
 DEFAULT_SEEDS: Final = 32
 MOST_SEEDS: Final = 1024
@@ -192,10 +194,11 @@ def _train_once(wanted: _Wanted, bars: dict[str, Any], out: Path, as_json: bool)
     recording = open_recording(**bars, symbols=wanted.symbols, warm_up=True)
     with screen_for(Console(stderr=True)) as screen, closing(StateDir(out, option="--out")), \
             _StopRequest(screen.tell) as stop:
-        document = _train(wanted, recording, out, screen, _options(wanted, out, stop))
+        document = _train(wanted, recording, out, out / COMPILED, screen, _options(wanted, out, stop))
     if document is None:
         typer.echo(f"stopped; the same command goes on from the checkpoint in {out}", err=True)
         raise typer.Exit(INTERRUPTED)
+    shutil.rmtree(out / COMPILED, ignore_errors=True)  # nothing goes on from here
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
         return
@@ -213,12 +216,14 @@ def _options(wanted: _Wanted, state: Path, stop: Callable[[], bool]) -> Training
 
 
 def _train(
-    wanted: _Wanted, recording: Recording, folder: Path, screen: TrainingScreen, options: TrainingOptions
+    wanted: _Wanted, recording: Recording, folder: Path, compiled: Path, screen: TrainingScreen,
+    options: TrainingOptions,
 ) -> TrainingDocument | None:
+    """Train in *folder*; compiled programs are kept in *compiled*."""
     from quantum_trader.app.runs.pilot_training import train_pilot
     from quantum_trader.lab.pilot.training_market import training_market
     from quantum_trader.lab.pilot.training_plan import TrainingPlan
-    from quantum_trader.pilot.training.device import training_versions
+    from quantum_trader.pilot.training.device import compiled_programs_in, training_versions
 
     settings = wanted.settings
     plan = TrainingPlan(ppo=settings.ppo, steps=wanted.steps, seeds=wanted.seeds, curriculum=settings.curriculum)
@@ -226,7 +231,8 @@ def _train(
     versions = " ".join(f"{name} {number}" for name, number in training_versions().items())
     market = training_market(recording, settings, f"quantum-trader {__version__} {versions}")
     plan = msgspec.structs.replace(plan, facts=market.facts)
-    return train_pilot(folder, plan, market, screen, options)
+    with compiled_programs_in(compiled):
+        return train_pilot(folder, plan, market, screen, options)
 
 
 def _train_of_journal(wanted: _Wanted, state: Path, at: str | None, as_json: bool) -> None:
@@ -244,7 +250,7 @@ def _train_of_journal(wanted: _Wanted, state: Path, at: str | None, as_json: boo
 
     def train(folder: Path, until_ns: int) -> TrainingDocument | None:
         recording = journal_recording(state, until_ns, wanted.symbols, lambda line: _log(f"notice: {line}"))
-        return _train(wanted, recording, folder, screen, _options(wanted, state, stop))
+        return _train(wanted, recording, folder, state / PILOTS / COMPILED, screen, _options(wanted, state, stop))
 
     with _StopRequest(_log) as stop, closing(StateDir(state / PILOTS)):
         daily = DailyTraining(state, train, _log, DailyClock(time.time_ns, stop.wait))

@@ -162,17 +162,16 @@ def look_event(session: str, market: TrainingMarket, look: TrainingLook, now_ns:
     """*look* as the journal keeps it."""
     rewards = look.figures["mean_reward"]
     low, middle, high = quartiles(rewards)
-    means = {
-        name: statistics.fmean(look.figures[name])
-        for name in ("policy_loss", "value_loss", "entropy", "divergence", "clipped")
-    }
+    mean = {name: statistics.fmean(numbers) for name, numbers in look.figures.items()}
     return PilotTrainingEvent(
         trace_id=session, symbol="", ts_ns=now_ns, session_id=session, device=device_name(),
         data_hash=market.material.data.content_hash, group_number=look.group, groups=look.groups,
         first_seed=look.seeds[0], seeds=len(look.seeds), update=look.update, updates=look.updates, steps=look.steps,
         steps_per_s=_known(look.steps_per_s), eta_s=_known(look.eta_s), elapsed_s=look.elapsed_s,
         cost_share=look.cost_share, reward_low=low, reward_median=middle, reward_high=high, rewards=tuple(rewards),
-        terms={name: statistics.fmean(numbers) for name, numbers in look.terms.items()}, **means,
+        policy_loss=mean["policy_loss"], value_loss=mean["value_loss"], entropy=mean["entropy"],
+        divergence=mean["divergence"], clipped=mean["clipped"],
+        terms={name: statistics.fmean(numbers) for name, numbers in look.terms.items()},
     )
 
 
