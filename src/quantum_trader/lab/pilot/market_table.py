@@ -30,6 +30,7 @@ from quantum_trader.signals.kernel import SignalKernel
 from quantum_trader.signals.settings import SignalSettings
 from quantum_trader.venues.paper.funding import funding_schedules
 
+_MOST_NOTIONAL: Final = 10.0  # start equities: fifty times what an action wants; fewer tiers compile faster
 CONSTANT_IN_TRAINING: Final = ("min_confidence", "max_risk", "gate")
 """Features that the training market never varies; a model is not shown them live either."""
 
@@ -97,7 +98,8 @@ def market_history(
         funding_rate=_funding(recording, instruments, closes_ns, length),
         trend=np.nan_to_num(raw[:, :, col.REGIME_BULL] - raw[:, :, col.REGIME_BEAR]),
         features=features, starts=np.zeros((0, 2), dtype=np.int32),
-        terms=symbol_terms(instruments, settings.positions, length), own_centers=own_centers,
+        terms=symbol_terms(instruments, settings.positions, length, _MOST_NOTIONAL * settings.start_equity),
+        own_centers=own_centers,
         own_scales=own_scales, own_seen=own_seen, cost_share=np.array(1.0),
     )
     history = MarketHistory(recording.symbols, instruments, closes_ns, present, ready, scalers, table)
