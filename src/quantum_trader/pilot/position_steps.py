@@ -365,10 +365,11 @@ def stop_after_addition(side: Any, judged: Any, current: Any, tick: Any) -> Any:
 
 @scalar
 def fill(position: Any, order: Any, bar: Any, terms: Any) -> Any:
-    """Fill *order* at the open of *bar*: (position, order that is left, change of cash, notional, old quantity).
+    """Fill *order* at the open of *bar*: (position, order that is left, change of cash, notional, covered quantity).
 
-    The last is the quantity that the stop covered before an addition, 0.0 where the order added nothing. A position
-    that can have no stop is closed by the order that is left.
+    A position that can have no stop is closed by the order that is left, at the next open. After an addition whose
+    stop the open has passed already, the stop of before still covers the quantity of before; that is the last number,
+    0.0 where the stop covers all.
     """
     side, held = sign(position.qty), abs(position.qty)
     closing = where(
@@ -400,9 +401,10 @@ def fill(position: Any, order: Any, bar: Any, terms: Any) -> Any:
     first_stop = where(is_new | adds, planned, position.first_stop)
     passed = (stop > 0.0) & (now_side * (bar.open - stop) <= 0.0)
     behind = adds & (liquidation > 0.0) & ((stop - liquidation) * now_side < _BESIDE_LIQUIDATION * entry)
-    unprotected = (now > 0.0) & ((is_new & ((stop == 0.0) | passed)) | behind)
+    unprotected = (now > 0.0) & ((is_new & (stop == 0.0)) | ((is_new | adds) & passed) | behind)
+    kept_stop = where(unprotected, where(adds, position.stop, 0.0), stop)
     filled = VirtualPosition(
-        now_side * now, entry, margin, liquidation, leverage, where(is_new & passed, 0.0, stop), first_stop,
+        now_side * now, entry, margin, liquidation, leverage, kept_stop, first_stop,
         maximum(position.peak_qty, now), where(order.qty != 0.0, order.share, position.share),
         where(is_new, order.atr, position.atr), position.net + cash,
     )
@@ -410,7 +412,7 @@ def fill(position: Any, order: Any, bar: Any, terms: Any) -> Any:
         0.0 * order.qty, where(unprotected, EXIT_STOP, 0.0), 0.0 * order.qty, 0.0 * order.qty, 0.0 * order.qty,
         0.0 * order.qty, 0.0 * order.qty,
     )
-    return filled, rest, cash, qty * price, where(adds, held, 0.0)
+    return filled, rest, cash, qty * price, where(adds & unprotected, held, 0.0)
 
 
 # ---------------------------------------------------------------------- the range of a bar
@@ -458,6 +460,28 @@ def emptied(position: Any, ended: Any) -> Any:
 
 
 @scalar
+def sold_at(position: Any, code: Any, stop: Any, qty: Any, bar: Any, terms: Any) -> Any:
+    """(position, change of cash, notional) after *qty* of it left at its *stop* or its liquidation, by *code*.
+
+    What is left of it has no stop. With a *qty* of 0.0 nothing changes.
+    """
+    side, held = sign(position.qty), abs(position.qty)
+    price = exit_price(code, side, stop, position.liquidation, bar, terms)
+    fee_bps = terms.fee_bps + where(code == EXIT_LIQUIDATION, terms.liquidation_fee_bps, 0.0)
+    cash = side * qty * (price - position.entry) - qty * price * fee_bps * _BPS
+    left = round_nearest(held - qty, terms.step)
+    margin = position.margin * (left / safe(held))
+    liquidation = liquidation_of(side, left, position.entry, margin, terms.tiers)
+    sells = qty > 0.0
+    after = VirtualPosition(
+        where(sells, side * left, position.qty), position.entry, where(sells, margin, position.margin),
+        where(sells, liquidation, position.liquidation), position.leverage, where(sells, 0.0, position.stop),
+        position.first_stop, position.peak_qty, position.share, position.atr, position.net + cash,
+    )
+    return after, cash, qty * price
+
+
+@scalar
 def through_bar(position: Any, order: Any, bar: Any, terms: Any) -> Any:
     """Take a position and the *order* that waits through one *bar*: funding, fill, gaps at the open, its range."""
     funding = -position.qty * bar.open * bar.funding_rate
@@ -465,44 +489,31 @@ def through_bar(position: Any, order: Any, bar: Any, terms: Any) -> Any:
         position.qty, position.entry, position.margin, position.liquidation, position.leverage, position.stop,
         position.first_stop, position.peak_qty, position.share, position.atr, position.net + funding,
     )
-    old_stop = before.stop
     filled, rest, cash, traded, covered = fill(before, order, bar, terms)
     side, held = sign(filled.qty), abs(filled.qty)
     closed_by_order = (before.qty != 0.0) & (held == 0.0)
-    # the open alone: a stop that an addition is about to replace covers the quantity of before
-    resting = where(covered > 0.0, old_stop, filled.stop)
-    gap = first_reached(side, resting, filled.liquidation, bar.open, bar.open, bar.open)
-    in_part = (covered > 0.0) & (gap == EXIT_STOP)
-    reached = first_reached(side, filled.stop, filled.liquidation, bar.open, bar.low, bar.high)
-    code = where(gap != EXIT_NONE, gap, reached)
-    level = where(gap != EXIT_NONE, resting, filled.stop)
-    price = exit_price(code, side, level, filled.liquidation, bar, terms)
-    left = where(in_part, round_nearest(held - covered, terms.step), 0.0)
-    sold = where(code != EXIT_NONE, held - left, 0.0)
-    fee_bps = terms.fee_bps + where(code == EXIT_LIQUIDATION, terms.liquidation_fee_bps, 0.0)
-    exit_cash = side * sold * (price - filled.entry) - sold * price * fee_bps * _BPS
-    ended = (sold > 0.0) & (left == 0.0)
-    # what an addition has left behind a gap has no stop: it closes at the next open
-    kept_margin = where(in_part, filled.margin * (left / safe(held)), filled.margin)
-    liquidation = where(
-        in_part, liquidation_of(side, left, filled.entry, kept_margin, terms.tiers), filled.liquidation
+    gap = first_reached(side, filled.stop, filled.liquidation, bar.open, bar.open, bar.open)
+    in_part = where((gap == EXIT_STOP) & (covered > 0.0), covered, held)
+    gapped, gap_cash, gap_sold = sold_at(
+        filled, gap, filled.stop, where(gap != EXIT_NONE, in_part, 0.0), bar, terms
     )
-    kept = VirtualPosition(
-        side * where(in_part, left, held), filled.entry, kept_margin, liquidation, filled.leverage,
-        where(in_part, 0.0, filled.stop), filled.first_stop, filled.peak_qty, filled.share,
-        filled.atr, filled.net + exit_cash,
+    reached = first_reached(sign(gapped.qty), gapped.stop, gapped.liquidation, bar.open, bar.low, bar.high)
+    in_part = where((reached == EXIT_STOP) & (covered > 0.0), covered, abs(gapped.qty))
+    kept, exit_cash, sold = sold_at(
+        gapped, reached, gapped.stop, where(reached != EXIT_NONE, in_part, 0.0), bar, terms
     )
-    after = emptied(kept, ended | closed_by_order | (kept.qty == 0.0))
-    closes = where(ended, 0.0, where(in_part, EXIT_STOP, rest.closes))
-    over = PendingOrder(rest.qty, closes, rest.leverage, rest.atr, rest.stop_atr, rest.stop, rest.share)
-    finished = closed_by_order | ended
+    finished = (kept.qty == 0.0) & ((held > 0.0) | closed_by_order)
+    code = where(closed_by_order, order.closes, where(reached != EXIT_NONE, reached, gap))
+    closes = where(finished, 0.0, rest.closes)
     return BarOutcome(
-        after, over, funding + cash + exit_cash,
-        where(closed_by_order, order.closes, where(ended, code, EXIT_NONE)),
+        emptied(kept, kept.qty == 0.0),
+        PendingOrder(rest.qty, closes, rest.leverage, rest.atr, rest.stop_atr, rest.stop, rest.share),
+        funding + cash + gap_cash + exit_cash,
+        where(finished, code, EXIT_NONE),
         where(finished, kept.net, 0.0), where(finished, risk_of(kept), 0.0),
         where(finished, where(closed_by_order, sign(before.qty), side), 0.0),
         where(finished, where(closed_by_order, before.share, filled.share), 0.0),
-        traded + sold * price,
+        traded + gap_sold + sold,
     )
 
 

@@ -67,10 +67,18 @@ class PositionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         return Sizing(float(self.stop_atr), float(self.risk_pct), float(self.leverage), float(self.buffer_pct))
 
 
-def symbol_terms(instruments: Sequence[Instrument], settings: PositionSettings, interval_ns: int) -> Terms:
-    """What the venue asks of S symbols on bars of *interval_ns*: arrays (S,), tiers (K, 4, S)."""
+def symbol_terms(
+    instruments: Sequence[Instrument], settings: PositionSettings, interval_ns: int, most_notional: float = math.inf
+) -> Terms:
+    """What the venue asks of S symbols on bars of *interval_ns*: arrays (S,), tiers (K, 4, S).
+
+    Tiers that no position of up to *most_notional* USDT reaches are left out.
+    """
     count = len(instruments)
-    tables = [tier_rows(one) for one in instruments]
+    tables = [
+        [row for place, row in enumerate(rows) if place == 0 or rows[place - 1][0] < most_notional]
+        for rows in (tier_rows(one) for one in instruments)
+    ]
     tiers = np.zeros((max(len(rows) for rows in tables), 4, count))
     for place, rows in enumerate(tables):
         tiers[: len(rows), :, place] = rows

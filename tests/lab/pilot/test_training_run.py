@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -31,7 +32,6 @@ from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.lab.pilot.training_checkpoint import CHECKPOINT_FILE, load_checkpoint
 from quantum_trader.lab.pilot.training_plan import CurriculumSettings
 from quantum_trader.lab.pilot.training_run import TrainedSeed, TrainingRun, TrainingTask, TrainingTimes
-from quantum_trader.pilot.training.settings import PpoSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -151,8 +151,7 @@ def test_a_changing_cost_share_compiles_nothing_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"ppo": PpoSettings(hidden=(16, 16), environments=8, rollout_steps=16, minibatch_size=64, epochs=3)},
-     r"ppo.epochs = 2, and this training has 3; give the settings"),
+    ({"ppo": msgspec.structs.replace(PPO, epochs=3)}, r"ppo.epochs = 2, and this training has 3; give the settings"),
     ({"facts": {"data.content_hash": "0b"}}, r"data.content_hash = '0a', and this training has '0b'"),
     ({"seeds": (3, 5)}, r"seeds = \[3, 4\], and this training has \[3, 5\]"),
     ({"updates": 11}, r"steps = 1280, and this training has 1408"),
@@ -178,7 +177,8 @@ def test_a_damaged_checkpoint_is_refused(damage: str, tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     if damage == "flipped":
         content[len(content) // 2] ^= 0xFF
-    path.write_bytes({"cut": content[:-500], "flipped": content, "empty": b""}[damage])
+    kept = {"cut": len(content) - 500, "flipped": len(content), "empty": 0}[damage]
+    path.write_bytes(content[:kept])
 
     with pytest.raises(StateError, match=r"checkpoint\.npz: is damaged .*remove it to begin anew"):
         tiny_run(tmp_path)

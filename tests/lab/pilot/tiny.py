@@ -20,7 +20,9 @@ from quantum_trader.pilot.training.network import actor_critic_hash
 from quantum_trader.pilot.training.ppo import Trainer
 from quantum_trader.pilot.training.settings import PpoSettings
 
-PPO: Final = PpoSettings(hidden=(16, 16), environments=8, rollout_steps=16, minibatch_size=64, epochs=2)
+PPO: Final = PpoSettings(  # a stated scale of rewards: to measure it is another program to compile
+    hidden=(16, 16), environments=8, rollout_steps=16, minibatch_size=64, epochs=2, reward_scale=0.005,
+)
 UPDATES: Final = 10
 
 

@@ -14,6 +14,7 @@ import typer
 
 from quantum_trader.app.cli.options import JsonOption
 from quantum_trader.app.cli.pilot_settings import set_command, settings_command
+from quantum_trader.app.cli.pilot_train import train_command
 from quantum_trader.domain.clock import iso
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command("settings")(settings_command)
 app.command("set")(set_command)
+app.command("train")(train_command)
 
 
 @app.callback()

@@ -6,7 +6,6 @@ daemon starts again: the time until which bars count stands in the folder, so th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_MINUTE, NS_PER_SECOND, from_ns, iso
-from quantum_trader.domain.errors import ConfigError, DataError, QuantumTraderError, StateError
+from quantum_trader.app.runs.pilot_schedule import next_time_ns
+from quantum_trader.domain.clock import NS_PER_SECOND, from_ns, iso
+from quantum_trader.domain.errors import DataError, QuantumTraderError, StateError
 from quantum_trader.domain.private_files import make_private_folder, read_private
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.kinds import TrainingEvent
@@ -27,7 +27,6 @@ PILOTS: Final = "pilots"
 PRODUCER: Final = "pilot-daily"
 _SPAN_FILE: Final = "until.json"
 _LAST_FILE: Final = "last.json"
-_TIME: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _RING_BYTES: Final = 1 << 18
 _LONGEST_WAIT_S: Final = 60.0  # between two looks at the clock, so that a changed clock is noticed
 _FAILURES: Final = (QuantumTraderError, OSError, RuntimeError, MemoryError)  # JAX raises RuntimeError
@@ -61,20 +60,6 @@ class DailyClock(NamedTuple):
 
     now_ns: Callable[[], int]
     wait: Callable[[float], bool]  # waits so many seconds, or until it is stopped: then it returns true
-
-
-def minutes_of(text: str) -> int:
-    """Minutes since midnight of *text* like "00:00"; ConfigError for what is no such time."""
-    found = _TIME.fullmatch(text.strip())
-    if found is None:
-        raise ConfigError(f"--at {text!r}: must be a time of the day in UTC, such as 00:00 or 13:30")
-    return 60 * int(found[1]) + int(found[2])
-
-
-def next_time_ns(now_ns: int, minutes: int) -> int:
-    """The first time after *now_ns* that is *minutes* after a UTC midnight."""
-    today_ns = now_ns // NS_PER_DAY * NS_PER_DAY + minutes * NS_PER_MINUTE
-    return today_ns if today_ns > now_ns else today_ns + NS_PER_DAY
 
 
 class DailyTraining:

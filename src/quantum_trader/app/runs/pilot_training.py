@@ -109,7 +109,7 @@ def train_pilot(
     def deliver(trained: Any) -> None:
         save_seed(folder, trained, market.material, options.now_ns())
 
-    run = TrainingRun(plan, market.task, folder, options.times, len(plan.seeds), deliver, options.trainer)
+    run = TrainingRun(plan, market.task, folder, options.times, deliver, options.trainer)
     at_once = options.seeds_at_once or seeds_that_fit(
         len(plan.seeds), run.trainer.bytes_of_seed(market.task.table), free_bytes()
     )
@@ -151,9 +151,10 @@ def _document(
 ) -> TrainingDocument:
     use, rule = seed_to_use(plan.seeds)
     return TrainingDocument(
-        session=session_of(plan), identity=plan.identity(), data=market.material.data, groups=run.groups,
-        device=device_name(), versions={"quantum-trader": __version__, **training_versions()}, started_ns=span[0],
-        ended_ns=span[1], elapsed_s=run.elapsed_s, seed_to_use=use, seed_rule=rule, seeds=results,
+        session=session_of(plan), identity=plan.identity(), data=market.material.data,
+        steps=plan.updates * plan.ppo.steps_per_update, groups=run.groups, device=device_name(),
+        versions={"quantum-trader": __version__, **training_versions()}, started_ns=span[0], ended_ns=span[1],
+        elapsed_s=run.elapsed_s, seed_to_use=use, seed_rule=rule, seeds=results,
     )
 
 
@@ -161,17 +162,16 @@ def look_event(session: str, market: TrainingMarket, look: TrainingLook, now_ns:
     """*look* as the journal keeps it."""
     rewards = look.figures["mean_reward"]
     low, middle, high = quartiles(rewards)
-    means = {
-        name: statistics.fmean(look.figures[name])
-        for name in ("policy_loss", "value_loss", "entropy", "divergence", "clipped")
-    }
+    mean = {name: statistics.fmean(numbers) for name, numbers in look.figures.items()}
     return PilotTrainingEvent(
         trace_id=session, symbol="", ts_ns=now_ns, session_id=session, device=device_name(),
         data_hash=market.material.data.content_hash, group_number=look.group, groups=look.groups,
         first_seed=look.seeds[0], seeds=len(look.seeds), update=look.update, updates=look.updates, steps=look.steps,
         steps_per_s=_known(look.steps_per_s), eta_s=_known(look.eta_s), elapsed_s=look.elapsed_s,
         cost_share=look.cost_share, reward_low=low, reward_median=middle, reward_high=high, rewards=tuple(rewards),
-        terms={name: statistics.fmean(numbers) for name, numbers in look.terms.items()}, **means,
+        policy_loss=mean["policy_loss"], value_loss=mean["value_loss"], entropy=mean["entropy"],
+        divergence=mean["divergence"], clipped=mean["clipped"],
+        terms={name: statistics.fmean(numbers) for name, numbers in look.terms.items()},
     )
 
 
@@ -188,12 +188,11 @@ def _known(number: float | None) -> float:
 def result_events(document: TrainingDocument) -> list[Event]:
     """For each seed: that its training has ended, and that its pilot was registered."""
     events: list[Event] = []
-    rows = int(document.identity["steps"])
     for one in document.seeds:
         metrics = {name: value for name, value in one.metrics.items() if value is not None}
         shared: dict[str, Any] = {"trace_id": document.session, "symbol": "", "ts_ns": document.ended_ns}
         events.append(TrainingEvent(
-            **shared, session_id=f"{document.session}-seed-{one.seed}", rows=rows, seed=one.seed,
+            **shared, session_id=f"{document.session}-seed-{one.seed}", rows=document.steps, seed=one.seed,
             duration_s=(document.ended_ns - document.started_ns) / NS_PER_SECOND,
             data_hash=document.data.content_hash, metrics=metrics,
             parameters={**document.identity, "device": document.device, "weights_hash": one.weights_hash},

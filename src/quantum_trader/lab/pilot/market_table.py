@@ -6,7 +6,7 @@ it. Scalers are fitted on a stated range alone.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,7 +19,6 @@ from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.recording import Recording
 from quantum_trader.market.regime import MarketSettings
 from quantum_trader.pilot import feature_columns as col
-from quantum_trader.pilot import own_columns as own_col
 from quantum_trader.pilot.episode import EnvironmentSettings, EpisodeTable
 from quantum_trader.pilot.features import FEATURES
 from quantum_trader.pilot.observer import observe_raw
@@ -31,6 +30,7 @@ from quantum_trader.signals.kernel import SignalKernel
 from quantum_trader.signals.settings import SignalSettings
 from quantum_trader.venues.paper.funding import funding_schedules
 
+_MOST_NOTIONAL: Final = 10.0  # start equities: fifty times what an action wants; fewer tiers compile faster
 CONSTANT_IN_TRAINING: Final = ("min_confidence", "max_risk", "gate")
 """Features that the training market never varies; a model is not shown them live either."""
 
@@ -91,14 +91,16 @@ def market_history(
     raw[:, places] = np.moveaxis(seen.raw, 0, 1)
     ready = np.zeros(present.shape, dtype=np.bool_)
     ready[:, places] = seen.ready.T
+    own_centers, own_scales, own_seen = _own_scaling(scalers)
     table = EpisodeTable(
-        *bars[:4], atr=raw[:, :, col.ATR_RATIO] * bars[3],
+        open=bars[0], high=bars[1], low=bars[2], close=bars[3], atr=raw[:, :, col.ATR_RATIO] * bars[3],
         cost_bps=known_cost_bps(bars[4], settings.positions.default_cost_bps),
         funding_rate=_funding(recording, instruments, closes_ns, length),
         trend=np.nan_to_num(raw[:, :, col.REGIME_BULL] - raw[:, :, col.REGIME_BEAR]),
         features=features, starts=np.zeros((0, 2), dtype=np.int32),
-        terms=symbol_terms(instruments, settings.positions, length), cost_share=np.array(1.0),
-        **_own_scaling(scalers),
+        terms=symbol_terms(instruments, settings.positions, length, _MOST_NOTIONAL * settings.start_equity),
+        own_centers=own_centers,
+        own_scales=own_scales, own_seen=own_seen, cost_share=np.array(1.0),
     )
     history = MarketHistory(recording.symbols, instruments, closes_ns, present, ready, scalers, table)
     return with_windows(history, settings.episode_bars, fit_from_ns, fit_until_ns)
@@ -190,12 +192,8 @@ def _funding(
     return rates
 
 
-def _own_scaling(scalers: Scalers) -> dict[str, Any]:
+def _own_scaling(scalers: Scalers) -> tuple[Floats, Floats, Bools]:
     """Centers, scales and which features of the account are seen, (11,) each."""
     names = [feature.name for feature in FEATURES[col.FIRST_OWN:]]
-    assert len(names) == own_col.OWN_SIZE
-    return {
-        "own_centers": np.array(scalers.centers[col.FIRST_OWN:]),
-        "own_scales": np.array(scalers.scales[col.FIRST_OWN:]),
-        "own_seen": np.array([name not in scalers.unseen for name in names]),
-    }
+    seen = np.array([name not in scalers.unseen for name in names])
+    return np.array(scalers.centers[col.FIRST_OWN:]), np.array(scalers.scales[col.FIRST_OWN:]), seen

@@ -52,6 +52,7 @@ class TrainingDocument(msgspec.Struct, frozen=True, kw_only=True):
     session: str
     identity: dict[str, Any]  # settings, seeds and data that decide the weights
     data: DataSnapshot
+    steps: int  # that each seed made, in whole updates
     groups: tuple[tuple[int, ...], ...]  # seeds that were trained at once
     device: str
     versions: dict[str, str]

@@ -35,8 +35,8 @@ class FigureSums:
 
     def broken(self, seeds: Sequence[int]) -> list[int]:
         """Those of *seeds* with a figure that is not a finite number."""
-        good = np.isfinite(self.sums).all(axis=0)
-        return [seed for seed, fine in zip(seeds, good.tolist(), strict=True) if not fine]
+        good = np.isfinite(self.sums)
+        return [seed for place, seed in enumerate(seeds) if not good[:, place].all()]
 
     def means(self) -> dict[str, list[float]]:
         """The mean of each figure of MEANS over the updates, for each seed; empty before the first update."""

@@ -35,7 +35,9 @@ def restored_training(
     Raises StateError where an array is missing or of another shape or type than *trainer* has.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(trainer.shape_of(seeds, table))
-    return jax.tree_util.tree_unflatten(structure, [_restored(_name(path), leaf, arrays) for path, leaf in leaves])
+    restored = [_restored(_name(path), leaf, arrays) for path, leaf in leaves]
+    training: Training = jax.tree_util.tree_unflatten(structure, restored)
+    return training
 
 
 def _name(path: Any) -> str:

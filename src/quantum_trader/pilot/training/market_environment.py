@@ -70,7 +70,7 @@ def market_environment(settings: EnvironmentSettings) -> Environment:
         )
 
     def observe(state: EpisodeState, table: EpisodeTable) -> jax.Array:
-        return observation(state, table)
+        return observation_of(state, table)
 
     return Environment(reset, step, observe, FEATURE_COUNT, ACTION_COUNT)
 
@@ -89,13 +89,11 @@ def begin(start: jax.Array, settings: EnvironmentSettings, table: EpisodeTable) 
 
 def terms_of(symbol: jax.Array, table: EpisodeTable) -> Any:
     """What the venue asks of one symbol, with the share of the costs in force."""
-    terms = table.terms
-    return _scaled_terms(
-        Terms(*(column[symbol] for column in terms[:-1]), terms.tiers[:, :, symbol]), table.cost_share
-    )
+    of_symbol: Terms = jax.tree.map(lambda column: column[..., symbol], table.terms)
+    return _scaled_terms(of_symbol, table.cost_share)
 
 
-def observation(state: EpisodeState, table: EpisodeTable) -> jax.Array:
+def observation_of(state: EpisodeState, table: EpisodeTable) -> jax.Array:
     """The 64 features (64,) of a state, float32: those of the market, and the account's own; masked ones are 0."""
     now = (state.symbol, state.bar)
     numbers = _own_numbers(state.account, table.close[now])
@@ -105,7 +103,7 @@ def observation(state: EpisodeState, table: EpisodeTable) -> jax.Array:
     return jnp.concatenate([table.features[now], scaled.astype(jnp.float32)])
 
 
-def on_device(table: EpisodeTable) -> EpisodeTable:
+def table_on_device(table: EpisodeTable) -> EpisodeTable:
     """*table* as arrays of the device, in the default precision of JAX."""
     moved: EpisodeTable = jax.tree.map(jnp.asarray, table)
     return moved

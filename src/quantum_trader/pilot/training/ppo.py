@@ -76,12 +76,13 @@ class Trainer:
 
     def bytes_of_seed(self, table: Any) -> int:
         """Roughly the memory (bytes) that one seed needs beside the table, while it is trained."""
-        state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self.shape_of([0], table)))
+        state: int = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self.shape_of([0], table)))
         step = self.environment.observation_size + _NUMBERS_OF_STEP
         widest = max(self.settings.hidden) * len(self.settings.hidden)
-        collected = self.settings.steps_per_update * step * _COPIES_OF_STEPS
+        collected: int = self.settings.steps_per_update * step * _COPIES_OF_STEPS
         passed = self.settings.minibatch_size * widest * _COPIES_OF_UNITS
-        return _COPIES_OF_STATE * state + _SINGLE_BYTES * (collected + passed)
+        needed: int = _COPIES_OF_STATE * state + _SINGLE_BYTES * (collected + passed)
+        return needed
 
     def update(self, training: Training, table: Any, planned: int) -> tuple[Training, UpdateProgress]:
         """Make one of *planned* updates for every seed; neither *planned* nor the table's numbers are compiled in."""
