@@ -13,6 +13,7 @@ import msgspec
 import typer
 
 from quantum_trader.app.cli.options import JsonOption
+from quantum_trader.app.cli.pilot_evaluate import evaluate_command, walk_forward_command
 from quantum_trader.app.cli.pilot_settings import set_command, settings_command
 from quantum_trader.app.cli.pilot_train import train_command
 from quantum_trader.domain.clock import iso
@@ -27,6 +28,8 @@ app = typer.Typer(
 )
 app.command("settings")(settings_command)
 app.command("set")(set_command)
+app.command("evaluate")(evaluate_command)
+app.command("walk-forward")(walk_forward_command)
 app.command("train")(train_command)
 
 

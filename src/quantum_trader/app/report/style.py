@@ -121,6 +121,12 @@ tr:last-child td{border-bottom:0}
 .steps{display:flex;flex-wrap:wrap;gap:8px;align-items:center;font-size:13px;color:var(--soft);margin:6px 0}
 .steps button{font:inherit;color:var(--ink);background:var(--page);border:1px solid var(--rule);border-radius:6px;
 padding:6px 10px;min-height:36px;cursor:pointer}
+.fan-1{fill:var(--blue);opacity:.14}.fan-2{fill:var(--blue);opacity:.26}
+.mix-0{fill:var(--grey)}.mix-1{fill:var(--long);opacity:.55}.mix-2{fill:var(--long)}.mix-3{fill:var(--short);opacity:.55}
+.mix-4{fill:var(--short)}.mix-5{fill:var(--rule)}
+.fold-1{fill:var(--grey)}.fold-2{fill:var(--amber)}.fold-3{fill:var(--blue)}
+.verdict{font-size:19px;font-weight:650;color:var(--ink);line-height:1.35}
+.key i.half{opacity:.55}
 .bar{fill:var(--blue)}.loss{fill:var(--red)}.gain{fill:var(--green)}
 .key{display:flex;gap:18px;flex-wrap:wrap;font-size:13px;color:var(--soft);margin:2px 0 6px}
 .key i{display:inline-block;width:14px;height:10px;border-radius:2px;margin-right:6px;vertical-align:0}

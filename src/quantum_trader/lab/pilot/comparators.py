@@ -58,15 +58,14 @@ def joined_tracks(parts: list[Track]) -> Track:
         before = float(grown[-1][-1])
     sizes = np.array([len(part.growth) for part in parts], dtype=np.float64)
 
-    def weighted(values: list[Floats | float]) -> Floats:
-        return np.asarray(np.average(np.array(values), axis=0, weights=sizes))
-
+    shares = np.array([[part.held_share, *part.regime_share] for part in parts])
+    mean_shares = np.average(shares, axis=0, weights=sizes)
+    sums = np.array([[part.traded, part.fees, part.slippage, part.funding] for part in parts]).sum(axis=0).tolist()
     return Track(
         np.concatenate([part.days for part in parts]), np.concatenate([part.returns for part in parts]),
-        np.concatenate(grown), np.concatenate([part.gross for part in parts]),
-        float(weighted([part.held_share for part in parts])), sum(part.trades for part in parts),
-        *(float(np.sum([getattr(part, key) for part in parts])) for key in ("traded", "fees", "slippage", "funding")),
-        np.concatenate([part.regime_days for part in parts], axis=1), weighted([part.regime_share for part in parts]),
+        np.concatenate(grown), np.concatenate([part.gross for part in parts]), float(mean_shares[0]),
+        int(np.sum([part.trades for part in parts])), sums[0], sums[1], sums[2], sums[3],
+        np.concatenate([part.regime_days for part in parts], axis=1), mean_shares[1:],
     )
 
 

@@ -1,4 +1,4 @@
-"""The honest evaluation of trained pilots: every seed on bars that it was not trained on, beside what else was possible.
+"""The evaluation of trained pilots: every seed on bars that it was not trained on, beside what else was possible.
 
 Everything that is said of "the pilot" is said of the median seed, and of the quartiles over the seeds; the best one is
 the luckiest. Figures rest on daily returns; an account begins anew with each test and the returns are chained.
@@ -16,7 +16,7 @@ import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_SECOND
 from quantum_trader.domain.errors import ConfigError, brief
-from quantum_trader.lab.comparison import Figures, Traded, figures_of
+from quantum_trader.lab.comparison import Figures, Traded, figures_of, grown_from
 from quantum_trader.lab.pilot.attribution import feature_groups, gradient_times_input, shuffled_plays
 from quantum_trader.lab.pilot.comparators import (
     Track,
@@ -312,7 +312,7 @@ def figures_of_track(track: Track) -> Figures:
     levels = np.concatenate(([1.0], track.growth))
     deepest = float((levels / np.maximum.accumulate(levels) - 1.0).min())
     return figures_of(Traded(
-        equity=np.cumprod(1.0 + track.returns), start_equity=1.0, max_drawdown_pct=deepest * 100.0, gross=track.gross,
+        equity=grown_from(1.0, track.returns), start_equity=1.0, max_drawdown_pct=deepest * 100.0, gross=track.gross,
         held_share=track.held_share, trades=track.trades, turnover=track.traded, fees=track.fees,
         slippage=track.slippage, funding=track.funding,
     ))
@@ -375,16 +375,16 @@ def _evidence(
 
 # ---- pictures ------------------------------------------------------------------------------------------------------
 def _fan(tracks: Sequence[Track], others: dict[str, Track]) -> EquityFan:
-    grown = np.array([np.cumprod(1.0 + track.returns) for track in tracks])
+    grown = np.array([grown_from(1.0, track.returns) for track in tracks])
     low, quarter, middle, three, high = np.quantile(grown, (0.0, 0.25, 0.5, 0.75, 1.0), axis=0)
     return EquityFan(
         day_s=tuple(((tracks[0].days + 1) * (NS_PER_DAY // NS_PER_SECOND)).tolist()), least=_listed(low),
         lower_quartile=_listed(quarter), median=_listed(middle), upper_quartile=_listed(three), most=_listed(high),
-        others={key: _listed(np.cumprod(1.0 + track.returns)) for key, track in others.items() if key != FLAT},
+        others={key: _listed(grown_from(1.0, track.returns)) for key, track in others.items() if key != FLAT},
     )
 
 
-def _listed(values: Floats) -> tuple[float, ...]:
+def _listed(values: Any) -> tuple[float, ...]:
     return tuple(np.round(values, 6).tolist())
 
 
