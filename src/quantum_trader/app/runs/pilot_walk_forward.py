@@ -1,4 +1,4 @@
-"""A walk-forward of the pilot: each fold is trained in a folder of its own, then tested on the bars after its embargo."""
+"""A walk-forward of the pilot: each fold is trained in its own folder, then tested on the bars after its embargo."""
 
 from __future__ import annotations
 

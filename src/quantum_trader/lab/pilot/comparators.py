@@ -35,6 +35,11 @@ class Track(NamedTuple):
     regime_share: Floats  # (R,) of the symbols' time
 
     @property
+    def turnover(self) -> float:
+        """Notional traded over the mean equity."""
+        return self.traded / max(float(self.growth.mean()), 1e-9)
+
+    @property
     def sharpe(self) -> float:
         """The annual ratio of the daily returns; 0.0 where they do not vary."""
         return moments(self.returns).annual_sharpe
@@ -184,11 +189,16 @@ def random_agent(replayer: Replayer, pilot: Played, rng: np.random.Generator) ->
     decisions = int(replayer.replay.ready.sum())
     agent = RandomAgent(float(changed.sum()) / max(decisions, 1), targets)
     for _ in range(_CALIBRATIONS if len(targets) and pilot.traded > 0.0 else 0):
-        traded = float(np.mean([random_play(replayer, agent, rng).traded for _ in range(_FITTING_DRAWS)]))
-        if traded <= 0.0 or abs(traded / pilot.traded - 1.0) < _CLOSE_ENOUGH:
+        found = float(np.mean([_turnover(random_play(replayer, agent, rng)) for _ in range(_FITTING_DRAWS)]))
+        if found <= 0.0 or abs(found / _turnover(pilot) - 1.0) < _CLOSE_ENOUGH:
             break
-        agent = agent._replace(rate=min(agent.rate * pilot.traded / traded, 1.0))
+        agent = agent._replace(rate=min(agent.rate * _turnover(pilot) / found, 1.0))
     return agent
+
+
+def _turnover(played: Played) -> float:
+    """Notional traded over the mean equity: a loser trades less money at the same turnover."""
+    return played.traded / max(float(played.equity.mean()), 1e-9)
 
 
 def random_play(replayer: Replayer, agent: RandomAgent, rng: np.random.Generator) -> Played:

@@ -160,12 +160,12 @@ def evaluate(
     chosen = [one.of(fold.agents[median]).pilot(fold.agents[median].weights) for one, fold in
               zip(players, folds, strict=True)]
     others, signal_plays = _others(folds, players, median, tracks[median])
-    chance, ratio = _chance(folds, players, median, chosen, settings, rng, tell)
+    chance = _chance(folds, players, median, chosen, settings, rng, tell)
     rows = [_row(key, NAMES[key], track) for key, track in others.items()]
     if chance:
         rows.append(_row(CHANCE, NAMES[CHANCE], chance[_median_place(np.array([one.sharpe for one in chance]))]))
     trials = _trials(tracks, median, settings.tried_before)
-    draws = _draws(chance, tracks[median], ratio)
+    draws = _draws(chance, tracks[median])
     difference = sharpe_difference(tracks[median].returns, others[HOLD].returns)
     evidence = _evidence(tracks, median, draws, trials, difference, in_sample)
     return PilotEvaluation(
@@ -267,10 +267,10 @@ def _others(
 def _chance(
     folds: Sequence[TestedFold], players: Sequence[_Players], median: int, chosen: Sequence[Played],
     settings: EvaluationSettings, rng: np.random.Generator, tell: Tell,
-) -> tuple[list[Track], float | None]:
-    """The random agent's draws over all folds, and its mean turnover over that of the median seed."""
+) -> list[Track]:
+    """The random agent's draws over all folds."""
     if not settings.draws or not any(played.traded > 0.0 for played in chosen):
-        return [], None
+        return []
     replayers = [made.of(fold.agents[median]) for fold, made in zip(folds, players, strict=True)]
     agents = [random_agent(replayer, played, rng) for replayer, played in zip(replayers, chosen, strict=True)]
     seeds = rng.integers(0, 2**63, size=settings.draws)
@@ -287,17 +287,16 @@ def _chance(
         for track in pool.map(draw, seeds.tolist()):
             found.append(track)
             tell("random agents", len(found), settings.draws)
-    pilot = float(np.sum([played.traded / played.start for played in chosen]))
-    return found, float(np.mean([track.traded for track in found])) / pilot
+    return found
 
 
-def _draws(chance: Sequence[Track], pilot: Track, turnover: float | None) -> RandomDraws | None:
+def _draws(chance: Sequence[Track], pilot: Track) -> RandomDraws | None:
     if not chance:
         return None
     ratios = np.array([track.sharpe for track in chance])
     results = np.array([float(np.prod(1.0 + track.returns) - 1.0) * 100.0 for track in chance])
     return RandomDraws(
-        draws=len(chance), turnover_ratio=turnover, sharpe=_quantiles(ratios, (0.05, 0.5, 0.95)),
+        draws=len(chance), turnover_ratio=float(np.mean([track.turnover for track in chance])) / pilot.turnover, sharpe=_quantiles(ratios, (0.05, 0.5, 0.95)),
         return_pct=_quantiles(results, (0.05, 0.5, 0.95)), share_as_good=float((ratios >= pilot.sharpe).mean()),
     )
 

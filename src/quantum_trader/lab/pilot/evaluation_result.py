@@ -51,7 +51,7 @@ class RandomDraws(msgspec.Struct, frozen=True, kw_only=True):
     """The random agents: 5 %, 50 % and 95 % of their figures."""
 
     draws: int
-    turnover_ratio: float | None  # of their mean turnover to the median seed's
+    turnover_ratio: float  # of their mean turnover to the median seed's
     sharpe: tuple[float, ...]
     return_pct: tuple[float, ...]
     share_as_good: float  # with a Sharpe ratio of the median seed's or above
