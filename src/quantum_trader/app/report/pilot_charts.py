@@ -39,21 +39,25 @@ def _band_of(frame: Frame, seconds: Sequence[int], low: Sequence[float], high: S
     return f'<polygon class="{style}" points="{" ".join(up + down)}"/>'
 
 
-def mix_chart(title: str, mix: dict[str, Any], names: Sequence[str], *, height: int = 220, size: Size) -> str:
-    """How often each action was chosen in each stretch of time, stacked to 1 in the order of *names*."""
+def mix_chart(
+    title: str, mix: dict[str, Any], key: str, names: Sequence[str], styles: Sequence[int], *, height: int = 220,
+    size: Size,
+) -> str:
+    """The shares mix[*key*] of each stretch of time, stacked to 1 in the order of *names*; *styles* colour them."""
     starts = mix["start_s"]
     if not starts:
         return empty_chart(title, size)
     frame = Frame(first=float(starts[0]), last=float(mix["end_s"]), low=0.0, high=1.0, height=height, size=size)
     parts = axes(frame, lambda value: f"{value:.0%}")
-    for place, (start, shares) in enumerate(zip(starts, mix["shares"], strict=True)):
+    for place, (start, shares) in enumerate(zip(starts, mix[key], strict=True)):
         end = starts[place + 1] if place + 1 < len(starts) else mix["end_s"]
         left, right, base = frame.x(start), frame.x(end), 0.0
         for number, share in enumerate(shares):
             top, bottom = frame.y(base + share), frame.y(base)
             base += share
             parts.append(
-                f'<rect class="mix-{number}" x="{left:.1f}" y="{top:.1f}" width="{max(right - left - 0.6, 0.5):.1f}" '
+                f'<rect class="mix-{styles[number]}" x="{left:.1f}" y="{top:.1f}" '
+                f'width="{max(right - left - 0.6, 0.5):.1f}" '
                 f'height="{bottom - top:.1f}"><title>{escape(_day(start))}: {escape(names[number])} {share:.0%}'
                 "</title></rect>"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import Any, Final
 
@@ -32,8 +33,10 @@ _ACTIONS: Final = {
     "FLAT": "flat", "LONG_SMALL": "long 10 %", "LONG_LARGE": "long 20 %", "SHORT_SMALL": "short 10 %",
     "SHORT_LARGE": "short 20 %", "HOLD": "as it is",
 }
-_MIX_COLOURS: Final = ("grey", "long", "long", "short", "short", "rule")
-_HALF: Final = (1, 3)  # actions drawn in half the colour
+_MIX_COLOURS: Final = ("grey", "long", "long", "short", "short", "rule")  # of the styles mix-0 to mix-5
+_HALF: Final = (1, 3)  # styles in half the colour
+_POSITIONS: Final = ("short 20 %", "short 10 %", "none", "long 10 %", "long 20 %")
+_POSITION_STYLES: Final = (4, 3, 5, 1, 2)
 
 
 def pilot_page(content: dict[str, Any]) -> str:
@@ -137,14 +140,22 @@ def _regimes(content: dict[str, Any]) -> str:
 
 def _mix(content: dict[str, Any]) -> str:
     mix = content["mix"]
-    names = [_ACTIONS.get(action, action) for action in mix["actions"]]
-    chart = both(lambda size: mix_chart("Actions over time", mix, names, size=size))
-    keys = '<div class="key">' + "".join(
-        f'<span><i{" class=half" if number in _HALF else ""} style="background:var(--{colour})"></i>{escape(name)} '
-        f"{fmt.share(share, 0)}</span>"
-        for number, (colour, name, share) in enumerate(zip(_MIX_COLOURS, names, mix["whole"], strict=True))
+    actions, styles = [_ACTIONS.get(action, action) for action in mix["actions"]], tuple(range(len(mix["actions"])))
+    return section(
+        "What it wanted and chose", _mix_key(_POSITIONS, mix["held_whole"], _POSITION_STYLES),
+        both(lambda size: mix_chart("Positions over time", mix, "held", _POSITIONS, _POSITION_STYLES, size=size)),
+        "<h2>The actions that led there</h2>", _mix_key(actions, mix["whole"], styles),
+        both(lambda size: mix_chart("Actions over time", mix, "shares", actions, styles, size=size)),
+        note="Share of all decisions of all seeds after which each position was wanted, in parts of the equity.",
+    )
+
+
+def _mix_key(names: Sequence[str], shares: Sequence[float], styles: Sequence[int]) -> str:
+    return '<div class="key">' + "".join(
+        f'<span><i{" class=half" if style in _HALF else ""} style="background:var(--{_MIX_COLOURS[style]})"></i>'
+        f"{escape(name)} {fmt.share(share, 0)}</span>"
+        for name, share, style in zip(names, shares, styles, strict=True)
     ) + "</div>"
-    return section("What it chose", keys, chart, note="Share of all decisions of all seeds, from flat at the bottom.")
 
 
 def _attribution(content: dict[str, Any]) -> str:

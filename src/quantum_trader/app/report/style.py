@@ -127,6 +127,7 @@ padding:6px 10px;min-height:36px;cursor:pointer}
 .fold-1{fill:var(--grey)}.fold-2{fill:var(--amber)}.fold-3{fill:var(--blue)}
 .verdict{font-size:19px;font-weight:650;color:var(--ink);line-height:1.35}
 .key i.half{opacity:.55}
+section>*+h2{margin-top:18px}
 .bar{fill:var(--blue)}.loss{fill:var(--red)}.gain{fill:var(--green)}
 .key{display:flex;gap:18px;flex-wrap:wrap;font-size:13px;color:var(--soft);margin:2px 0 6px}
 .key i{display:inline-block;width:14px;height:10px;border-radius:2px;margin-right:6px;vertical-align:0}

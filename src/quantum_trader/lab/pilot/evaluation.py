@@ -57,7 +57,7 @@ from quantum_trader.lab.sharpe import (
     sharpe_difference,
 )
 from quantum_trader.market.arrays import Floats, Ints
-from quantum_trader.pilot.actions import ACTION_COUNT, ACTIONS
+from quantum_trader.pilot.actions import ACTION_COUNT, ACTIONS, LARGE, SMALL
 from quantum_trader.pilot.features import FEATURES
 from quantum_trader.pilot.network import Weights
 from quantum_trader.pilot.scaling import Scalers
@@ -67,6 +67,7 @@ NAMES: Final = {
     FLAT: "no trade", HOLD: "buy and hold", SCALED: "buy and hold at the pilot's volatility",
     TREND: "built-in trend set", INTRADAY: "intraday ensemble", CHANCE: "random agent, same turnover (median)",
 }
+POSITIONS: Final = (-LARGE, -SMALL, 0.0, SMALL, LARGE)  # signed shares of the equity
 _BINS: Final = 40  # of the action mix over a test
 _TOP: Final = 15  # features listed by gradient
 
@@ -115,7 +116,7 @@ class _SeedTrack(NamedTuple):
 
     track: Track
     mix: Ints  # (B, 6) how often each action was chosen
-    orders: int
+    held: Ints  # (B, 5) how often each of POSITIONS was wanted
     held_ns: float  # of all trades that ended, together
 
 
@@ -201,7 +202,7 @@ def _play_seeds(
         ):
             played = replayers[place].pilot(fold.agents[place].weights)
             return _SeedTrack(
-                track_of(fold.replay, played), _counts(played, edges), played.orders,
+                track_of(fold.replay, played), _counts(played, edges), _positions_wanted(played, edges),
                 float((played.trade_ns[:, 1] - played.trade_ns[:, 0]).sum()),
             )
 
@@ -224,6 +225,14 @@ def _counts(played: Played, edges: Ints) -> Ints:
     return np.array([
         np.bincount(part[part >= 0], minlength=ACTION_COUNT)
         for part in (played.actions[low:high] for low, high in pairwise(edges.tolist()))
+    ])
+
+
+def _positions_wanted(played: Played, edges: Ints) -> Ints:
+    """How often each of POSITIONS was wanted in each bin, (B, 5)."""
+    return np.array([
+        [int(np.isclose(played.wanted[low:high], share).sum()) for share in POSITIONS]
+        for low, high in pairwise(edges.tolist())
     ])
 
 
@@ -295,8 +304,9 @@ def _draws(chance: Sequence[Track], pilot: Track) -> RandomDraws | None:
         return None
     ratios = np.array([track.sharpe for track in chance])
     results = np.array([float(np.prod(1.0 + track.returns) - 1.0) * 100.0 for track in chance])
+    turnover = float(np.mean([track.turnover for track in chance]))
     return RandomDraws(
-        draws=len(chance), turnover_ratio=float(np.mean([track.turnover for track in chance])) / pilot.turnover, sharpe=_quantiles(ratios, (0.05, 0.5, 0.95)),
+        draws=len(chance), turnover_ratio=turnover / pilot.turnover, sharpe=_quantiles(ratios, (0.05, 0.5, 0.95)),
         return_pct=_quantiles(results, (0.05, 0.5, 0.95)), share_as_good=float((ratios >= pilot.sharpe).mean()),
     )
 
@@ -413,19 +423,23 @@ def _regime_results(track: Track) -> tuple[RegimeResult, ...]:
 
 
 def _mix(folds: Sequence[TestedFold], seeds: Sequence[Sequence[_SeedTrack]]) -> ActionMix:
-    starts, shares = [], []
-    whole = np.zeros(ACTION_COUNT)
-    for fold, rows in zip(folds, seeds, strict=True):
-        edges = _bin_edges(fold.replay)
-        counts = np.sum([row.mix for row in rows], axis=0)
-        whole += counts.sum(axis=0)
-        starts += (fold.replay.closes_ns[edges[:-1]] // NS_PER_SECOND).tolist()
-        shares += [tuple(row) for row in (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)).round(6).tolist()]
-    last = int(folds[-1].replay.closes_ns[-1] // NS_PER_SECOND)
+    starts: list[int] = []
+    for fold in folds:
+        starts += (fold.replay.closes_ns[_bin_edges(fold.replay)[:-1]] // NS_PER_SECOND).tolist()
+    chosen = np.concatenate([np.sum([row.mix for row in rows], axis=0) for rows in seeds])
+    wanted = np.concatenate([np.sum([row.held for row in rows], axis=0) for rows in seeds])
     return ActionMix(
-        actions=tuple(row.action.value for row in ACTIONS), start_s=tuple(starts), end_s=last, shares=tuple(shares),
-        whole=tuple((whole / max(float(whole.sum()), 1.0)).tolist()),
+        actions=tuple(row.action.value for row in ACTIONS), start_s=tuple(starts),
+        end_s=int(folds[-1].replay.closes_ns[-1] // NS_PER_SECOND), shares=_rows_of(chosen),
+        whole=_rows_of(chosen.sum(axis=0, keepdims=True))[0], positions=POSITIONS, held=_rows_of(wanted),
+        held_whole=_rows_of(wanted.sum(axis=0, keepdims=True))[0],
     )
+
+
+def _rows_of(counts: Ints) -> tuple[tuple[float, ...], ...]:
+    """Each row of *counts* (B, n) as shares of its sum."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return tuple(tuple(row) for row in shares.round(6).tolist())
 
 
 # ---- what the decisions rest on ------------------------------------------------------------------------------------

@@ -86,13 +86,16 @@ class RegimeRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ActionMix(msgspec.Struct, frozen=True, kw_only=True):
-    """How often each action was chosen, over all seeds."""
+    """How often each action was chosen and each position wanted, over all seeds."""
 
     actions: tuple[str, ...]
     start_s: tuple[int, ...]  # (B,) begin of each stretch
     end_s: int
     shares: tuple[tuple[float, ...], ...]  # (B, 6)
     whole: tuple[float, ...]  # (6,)
+    positions: tuple[float, ...]  # (5,) signed shares of the equity that may be wanted
+    held: tuple[tuple[float, ...], ...]  # (B, 5) how often each was wanted after the decision
+    held_whole: tuple[float, ...]  # (5,)
 
 
 class GroupDrop(msgspec.Struct, frozen=True, kw_only=True):
