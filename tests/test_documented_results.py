@@ -85,6 +85,8 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("pilot", "features"): "tests/app/test_pilot_cli.py", ("pilot", "show"): "tests/app/test_pilot_cli.py",
     ("pilot", "train"): "tests/app/test_pilot_train.py", ("journal", "tail"): "tests/app/test_pilot_train.py",
     ("pilot", "learnability"): "tests/pilot/training/test_learnability.py",
+    ("pilot", "evaluate"): "tests/app/test_pilot_evaluate.py",
+    ("pilot", "walk-forward"): "tests/app/test_pilot_evaluate.py",
 }
 NEEDS = ("--data ", "--intents ", "--speed ", "--venue ", " my_data", " live-run")  # a store, a file, hours, a server
 

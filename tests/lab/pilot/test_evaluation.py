@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -19,11 +20,11 @@ from tests.lab.pilot.replay_world import (
     stubborn_network,
 )
 
-from quantum_trader.app.report.pilot_evaluation import all_rows, evaluation_document, row_cells
+from quantum_trader.app.report.pilot_evaluation import account_rows, evaluation_document, row_cells
 from quantum_trader.app.report.pilot_page import pilot_page
 from quantum_trader.domain.errors import ConfigError, InputError
 from quantum_trader.lab.pilot.evaluated_cards import evaluated_card
-from quantum_trader.lab.pilot.evaluation import EvaluationSettings, evaluate
+from quantum_trader.lab.pilot.evaluation import EvaluationSettings, evaluate_pilots
 from quantum_trader.lab.pilot.evaluation_result import PilotEvaluation
 from quantum_trader.lab.pilot.replaying import Replayer, ReplaySettings, pilot_outcomes
 from quantum_trader.pilot.actions import PilotAction
@@ -37,7 +38,7 @@ QUICK = EvaluationSettings(draws=40, shuffles=1)
 def winner() -> PilotEvaluation:
     """Three agents that know the future of a made-up market."""
     networks = [clock_network(strength) for strength in (8.0, 10.0, 12.0)]
-    return evaluate([fold_of(clock_market(), networks)], QUICK, facts={"symbols": ["BTCUSDT", "ETHUSDT"]})
+    return evaluate_pilots([fold_of(clock_market(), networks)], QUICK, facts={"symbols": ["BTCUSDT", "ETHUSDT"]})
 
 
 def test_an_agent_that_knows_the_future_wins_and_the_verdict_says_so(winner: PilotEvaluation) -> None:
@@ -53,12 +54,13 @@ def test_an_agent_that_knows_the_future_wins_and_the_verdict_says_so(winner: Pil
 
 def test_luck_on_a_random_walk_is_called_luck() -> None:
     """An agent that holds through a random walk is judged by the interval that contains 0."""
-    found = evaluate(
+    found = evaluate_pilots(
         [fold_of(random_walk(), [stubborn_network(PilotAction.LONG_SMALL)])], QUICK, facts={},
     )
 
     low, high = found.seeds[0].figures.sharpe_low, found.seeds[0].figures.sharpe_high
-    assert low is not None and high is not None
+    assert low is not None
+    assert high is not None
     assert low < 0.0 < high
     assert found.verdict.code == "luck"
     assert found.verdict.line.startswith("Cannot be told from luck")
@@ -66,7 +68,7 @@ def test_luck_on_a_random_walk_is_called_luck() -> None:
 
 def test_trading_noise_is_a_loss_by_its_costs() -> None:
     """Wild decisions on a random walk lose more than luck explains: the costs are there."""
-    found = evaluate([fold_of(random_walk(), [random_network(2)])], QUICK, facts={})
+    found = evaluate_pilots([fold_of(random_walk(), [random_network(2)])], QUICK, facts={})
 
     assert found.verdict.code == "loses"
     assert found.seeds[0].figures.fees_pct_a_year > 20.0
@@ -74,7 +76,7 @@ def test_trading_noise_is_a_loss_by_its_costs() -> None:
 
 def test_an_agent_that_never_trades_cannot_be_judged() -> None:
     """No return, no ratio."""
-    found = evaluate([fold_of(random_walk(30), [stubborn_network(PilotAction.FLAT)])], QUICK, facts={})
+    found = evaluate_pilots([fold_of(random_walk(30), [stubborn_network(PilotAction.FLAT)])], QUICK, facts={})
 
     assert found.verdict.code == "too-little"
     assert found.random is None
@@ -84,19 +86,19 @@ def test_more_trials_deflate_more() -> None:
     """The deflated ratio falls with each power of ten of settings that were tried before."""
     fold = fold_of(random_walk(60), [random_network(seed) for seed in range(3)])
     found = [
-        evaluate([fold], EvaluationSettings(draws=0, shuffles=0, tried_before=tried), facts={}).trials
+        evaluate_pilots([fold], EvaluationSettings(draws=0, shuffles=0, tried_before=tried), facts={}).trials
         for tried in (0, 10, 100, 1000)
     ]
     deflated = [one.deflated_best for one in found]
 
     assert [one.trials for one in found] == [3, 13, 103, 1003]
-    assert all(after < before for before, after in zip(deflated[:-1], deflated[1:], strict=True))  # type: ignore[operator]
+    assert all(after < before for before, after in pairwise(deflated))  # type: ignore[operator]
 
 
 def test_the_median_seed_speaks_and_never_the_best() -> None:
     """One seed that knows among two that lose: the verdict is of a loser."""
     networks = [random_network(1), clock_network(), random_network(3)]
-    found = evaluate([fold_of(clock_market(60), networks)], EvaluationSettings(draws=0, shuffles=0), facts={})
+    found = evaluate_pilots([fold_of(clock_market(60), networks)], EvaluationSettings(draws=0, shuffles=0), facts={})
 
     ratios = [row.figures.sharpe or 0.0 for row in found.seeds]
     assert found.median_label != "seed 1"
@@ -107,7 +109,7 @@ def test_the_median_seed_speaks_and_never_the_best() -> None:
 
 def test_in_sample_is_said_first() -> None:
     """Figures of bars that were trained on begin with that."""
-    found = evaluate(
+    found = evaluate_pilots(
         [fold_of(random_walk(30), [clock_network()])], EvaluationSettings(draws=0, shuffles=0), in_sample=True, facts={}
     )
     content = evaluation_document(found)
@@ -124,7 +126,7 @@ def test_page_and_document_hold_the_same_numbers(winner: PilotEvaluation) -> Non
 
     text = re.sub(r"<[^>]+>", " ", page).replace("&#x27;", "'")
     assert winner.verdict.line in text
-    for row in all_rows(content):
+    for row in account_rows(content):
         for cell in row:
             assert cell.replace("'", "&#x27;") in page
     for row in content["seeds"][:1]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,13 +39,15 @@ def test_no_bar_of_a_test_is_trained_on(
         assert fold.train.from_ns < fold.train.until_ns <= fold.test.from_ns - embargo
         assert is_after_training(fold.train.until_ns, embargo, fold.test)
         assert not is_after_training(fold.test.from_ns - embargo + 1, embargo, fold.test)
-    for before, after in zip(folds[:-1], folds[1:], strict=True):
+    for before, after in pairwise(folds):
         assert before.test.until_ns == after.test.from_ns
         assert before.train.until_ns < after.train.until_ns
     assert folds[0].train.until_ns <= train.until_ns
 
 
-@pytest.mark.parametrize(("interval", "holding", "least_hours"), [("30m", 336, 100 + 168), ("5m", 1, 60), ("4h", 6, 824)])
+@pytest.mark.parametrize(
+    ("interval", "holding", "least_hours"), [("30m", 336, 100 + 168), ("5m", 1, 60), ("4h", 6, 824)]
+)
 def test_embargo_covers_the_longest_window_and_the_longest_holding(
     interval: str, holding: int, least_hours: int
 ) -> None:

@@ -25,9 +25,8 @@ from quantum_trader.domain.errors import ConfigError
 from quantum_trader.domain.symbols import check_symbols, listed_symbols
 
 if TYPE_CHECKING:
-    from quantum_trader.app.runs.pilot_evaluation import Progress
     from quantum_trader.app.runs.pilot_walk_forward import WalkForwardPlan
-    from quantum_trader.lab.pilot.evaluation import EvaluationSettings
+    from quantum_trader.lab.pilot.evaluation import EvaluationSettings, Tell
     from quantum_trader.lab.pilot.evaluation_result import PilotEvaluation
 
 HtmlOption = Annotated[
@@ -195,7 +194,7 @@ def _settings(draws: int, shuffles: int, tried: int, jobs: int) -> EvaluationSet
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Progress]:
+def _progress(quiet: bool) -> Iterator[Tell]:
     """What is being done, on standard error."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn

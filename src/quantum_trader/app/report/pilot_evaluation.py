@@ -62,7 +62,7 @@ def median_seed(content: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def all_rows(content: dict[str, Any]) -> list[tuple[str, ...]]:
+def account_rows(content: dict[str, Any]) -> list[tuple[str, ...]]:
     """The median seed, then what it is compared with."""
     median = median_seed(content)
     title = f"pilot, median of {len(content['seeds'])} seeds ({median['name']})"
@@ -155,7 +155,7 @@ def evaluation_view(content: dict[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [Text(content["verdict"]["line"], style="bold"), Text()]
     parts += [Text(fold_sentence(fold)) for fold in content["folds"]]
     parts += [
-        _table("On the tested bars", ROW_COLUMNS, all_rows(content)),
+        _table("On the tested bars", ROW_COLUMNS, account_rows(content)),
         _table("Over the seeds", SEED_COLUMNS, seed_cells(content)),
         _table("By regime, percent of the start", ("Account", *content["regime_names"]), regime_cells(content)),
     ]

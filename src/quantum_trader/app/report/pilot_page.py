@@ -17,7 +17,7 @@ from quantum_trader.app.report.pilot_evaluation import (
     DROP_COLUMNS,
     ROW_COLUMNS,
     SEED_COLUMNS,
-    all_rows,
+    account_rows,
     differ_cells,
     drop_cells,
     fold_sentence,
@@ -124,7 +124,7 @@ def _fan(content: dict[str, Any]) -> str:
 
 def _results(content: dict[str, Any]) -> str:
     return section(
-        "Beside what else was possible", cells_table(ROW_COLUMNS, all_rows(content), ("return", "drawdown")),
+        "Beside what else was possible", cells_table(ROW_COLUMNS, account_rows(content), ("return", "drawdown")),
         "<h2>Over the seeds</h2>", cells_table(SEED_COLUMNS, seed_cells(content)),
         note="The same bars, costs and account for all. Turnover in equities a year; costs are fees, spread and "
              "slippage, in percent of the equity. Signals hold a fifth of the equity in each symbol that they want.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -12,7 +12,7 @@ from quantum_trader.app.runs.model_bars import use_columns
 from quantum_trader.domain.clock import NS_PER_HOUR, iso
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.lab.pilot.evaluated_cards import evaluated_card
-from quantum_trader.lab.pilot.evaluation import Agent, EvaluationSettings, TestedFold, evaluate
+from quantum_trader.lab.pilot.evaluation import Agent, EvaluationSettings, Tell, TestedFold, evaluate_pilots
 from quantum_trader.lab.pilot.evaluation_result import PilotEvaluation
 from quantum_trader.lab.pilot.folds import FoldRanges, Range, embargo_ns, is_after_training
 from quantum_trader.lab.pilot.replay_bars import ReplayBars, model_shares, replay_bars
@@ -26,8 +26,6 @@ from quantum_trader.pilot.shadow_book import PositionSettings
 
 _POSITIONS: Final = "environment.positions."
 _BARS: Final = "environment.episode_bars"
-
-Progress = Callable[[str, int, int], None]
 
 
 class StoredBars(NamedTuple):
@@ -83,7 +81,7 @@ def trend_shares(replay: ReplayBars, least: float) -> Floats | None:
 
 
 def tested_fold(
-    ranges: FoldRanges, recording: Recording, artefacts: Sequence[Artefact], labels: Sequence[str], tell: Progress
+    ranges: FoldRanges, recording: Recording, artefacts: Sequence[Artefact], labels: Sequence[str], tell: Tell
 ) -> TestedFold:
     """*artefacts* on the bars of *recording*. Raises ConfigError where they observe different bars."""
     observation = artefacts[0].card.observation
@@ -105,7 +103,7 @@ def tested_fold(
 
 def evaluate_folders(
     folders: Sequence[Path], bars: StoredBars, start: str | None, end: str | None, settings: EvaluationSettings, *,
-    in_sample: bool = False, tell: Progress,
+    in_sample: bool = False, tell: Tell,
 ) -> EvaluatedFolders:
     """Evaluate the trained pilots in *folders* on the bars from *start* (None: the first allowed one) to *end*.
 
@@ -132,7 +130,7 @@ def evaluate_folders(
     )
     labels = labels_of(artefacts)
     fold = tested_fold(ranges, recording, artefacts, labels, tell)
-    found = evaluate([fold], settings, in_sample=not after, facts=facts_of_cards(recording, artefacts), tell=tell)
+    found = evaluate_pilots([fold], settings, in_sample=not after, facts=facts_of_cards(recording, artefacts), tell=tell)
     return EvaluatedFolders(found, tuple(artefacts), fold)
 
 
@@ -159,7 +157,7 @@ def facts_of_cards(recording: Recording, artefacts: Sequence[Artefact]) -> dict[
 
 
 def write_cards(
-    folders: Sequence[Path], artefacts: Sequence[Artefact], fold: TestedFold, found: PilotEvaluation, tell: Progress
+    folders: Sequence[Path], artefacts: Sequence[Artefact], fold: TestedFold, found: PilotEvaluation, tell: Tell
 ) -> list[str]:
     """Write the figures of *found* into the cards of *folders*; returns the new identities. OSError, InputError."""
     written = []

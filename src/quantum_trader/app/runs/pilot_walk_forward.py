@@ -10,7 +10,6 @@ import msgspec
 
 from quantum_trader import __version__
 from quantum_trader.app.runs.pilot_evaluation import (
-    Progress,
     StoredBars,
     facts_of_cards,
     labels_of,
@@ -19,7 +18,7 @@ from quantum_trader.app.runs.pilot_evaluation import (
 )
 from quantum_trader.app.runs.pilot_training import TrainingOptions, TrainingScreen, train_pilot
 from quantum_trader.domain.errors import ConfigError
-from quantum_trader.lab.pilot.evaluation import EvaluationSettings, TestedFold, evaluate
+from quantum_trader.lab.pilot.evaluation import EvaluationSettings, Tell, TestedFold, evaluate_pilots
 from quantum_trader.lab.pilot.evaluation_result import PilotEvaluation
 from quantum_trader.lab.pilot.folds import FoldRanges, Range, embargo_ns, folds_of
 from quantum_trader.lab.pilot.training_market import PilotTrainingSettings, training_market
@@ -90,7 +89,7 @@ def trained_folds(
     return found
 
 
-def tested_folds(plan: WalkForwardPlan, trained: Sequence[Sequence[Artefact]], tell: Progress) -> list[TestedFold]:
+def tested_folds(plan: WalkForwardPlan, trained: Sequence[Sequence[Artefact]], tell: Tell) -> list[TestedFold]:
     """The test of each fold. Raises DataError where a test range has no bars."""
     return [
         tested_fold(
@@ -103,7 +102,7 @@ def tested_folds(plan: WalkForwardPlan, trained: Sequence[Sequence[Artefact]], t
 
 def walk_forward_result(
     plan: WalkForwardPlan, trained: Sequence[Sequence[Artefact]], out: Path, settings: EvaluationSettings,
-    tell: Progress,
+    tell: Tell,
 ) -> PilotEvaluation:
     """Test what was *trained*, and write the figures into the cards of the last fold's pilots."""
     folds = tested_folds(plan, trained, tell)
@@ -111,7 +110,7 @@ def walk_forward_result(
     facts: dict[str, Any] = facts_of_cards(folds[-1].replay.recording, last) | {
         "steps": plan.steps, "training": msgspec.to_builtins(plan.settings),
     }
-    found = evaluate(folds, settings, facts=facts, tell=tell)
+    found = evaluate_pilots(folds, settings, facts=facts, tell=tell)
     folders = [seed_folder(fold_folder(out, len(folds)), seed) for seed in plan.seeds]
     write_cards(folders, last, folds[-1], found, tell)
     return found

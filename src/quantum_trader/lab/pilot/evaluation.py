@@ -38,7 +38,7 @@ from quantum_trader.lab.pilot.evaluation_result import (
     GroupDrop,
     PilotEvaluation,
     RandomDraws,
-    RegimeResult,
+    RegimeEarnings,
     RegimeRow,
     SeedSpread,
     TrialFacts,
@@ -138,7 +138,7 @@ class _Players:
         return self._made[key]
 
 
-def evaluate(
+def evaluate_pilots(
     folds: Sequence[TestedFold], settings: EvaluationSettings, *, in_sample: bool = False, facts: dict[str, Any],
     tell: Tell = lambda what, done, total: None,
 ) -> PilotEvaluation:
@@ -402,7 +402,7 @@ def _regimes(tracks: Sequence[Track], others: dict[str, Track]) -> tuple[RegimeR
     median = _median_place(np.array([track.sharpe for track in tracks]))
     low, middle, high = np.quantile(whole, (0.25, 0.5, 0.75), axis=0)
     seeds = RegimeRow(key="seeds", name="pilot, median of the seeds (quartiles)", results=tuple(
-        RegimeResult(result_pct=float(middle[r]), low_pct=float(low[r]), high_pct=float(high[r]))
+        RegimeEarnings(result_pct=float(middle[r]), low_pct=float(low[r]), high_pct=float(high[r]))
         for r in range(len(REGIMES))
     ))
     tested = {"median": ("median seed (95 %)", tracks[median])}
@@ -411,11 +411,11 @@ def _regimes(tracks: Sequence[Track], others: dict[str, Track]) -> tuple[RegimeR
                      tested.items()))
 
 
-def _regime_results(track: Track) -> tuple[RegimeResult, ...]:
+def _regime_results(track: Track) -> tuple[RegimeEarnings, ...]:
     found = []
     for days in track.regime_days:
         bounds = mean_interval(days * 100.0)
-        found.append(RegimeResult(
+        found.append(RegimeEarnings(
             result_pct=float(days.sum()) * 100.0, low_pct=bounds[0] * len(days) if bounds else None,
             high_pct=bounds[1] * len(days) if bounds else None,
         ))

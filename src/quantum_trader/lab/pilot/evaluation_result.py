@@ -69,7 +69,7 @@ class EquityFan(msgspec.Struct, frozen=True, kw_only=True):
     others: dict[str, tuple[float, ...]]
 
 
-class RegimeResult(msgspec.Struct, frozen=True, kw_only=True):
+class RegimeEarnings(msgspec.Struct, frozen=True, kw_only=True):
     """What was made in one regime, percent of the start, and its bounds; None: too few days."""
 
     result_pct: float
@@ -82,7 +82,7 @@ class RegimeRow(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     name: str
-    results: tuple[RegimeResult, ...]
+    results: tuple[RegimeEarnings, ...]
 
 
 class ActionMix(msgspec.Struct, frozen=True, kw_only=True):
