@@ -122,6 +122,7 @@ class BookMemory(NamedTuple):
     tiers: Any  # (S, K, 4)
     trades: Any  # (S, 8) the positions that the last moment ended
     tally: Any  # (S, 5)
+    costs: Any  # (S,) as known before the last moment; what closing before a hole costs
     sizing: Sizing
     default_bps: float
 
@@ -379,7 +380,7 @@ class ShadowPositions:
         """The arrays of this book, for a compiled loop over many moments; what it changes is changed here."""
         return BookMemory(
             self._prices, self._entry_ns, self._account, self._terms, self._tiers, self._rows, self.tally,
-            self._sizing, float(self.settings.default_cost_bps),
+            self._costs, self._sizing, float(self.settings.default_cost_bps),
         )
 
     # ------------------------------------------------------------------ questions

@@ -15,8 +15,9 @@ from quantum_trader.pilot.settings import ObservationSettings
 
 
 @given(
-    train_days=st.integers(1, 900), gap_days=st.integers(0, 60), test_days=st.integers(1, 900), count=st.integers(1, 12),
-    interval=st.sampled_from(("5m", "30m", "1h", "4h")), holding=st.integers(1, 1000), first=st.integers(0, 20_000),
+    train_days=st.integers(1, 900), gap_days=st.integers(0, 60), test_days=st.integers(1, 900),
+    count=st.integers(1, 12), interval=st.sampled_from(("5m", "30m", "1h", "4h")), holding=st.integers(1, 1000),
+    first=st.integers(0, 20_000),
 )
 def test_no_bar_of_a_test_is_trained_on(
     train_days: int, gap_days: int, test_days: int, count: int, interval: str, holding: int, first: int

@@ -19,6 +19,7 @@ from tests.lab.pilot.replay_world import (
     stubborn_network,
 )
 
+from quantum_trader.app.runs.pilot_evaluation import trend_shares
 from quantum_trader.app.runs.replay import memory_run
 from quantum_trader.app.settings import RunSettings, load_settings
 from quantum_trader.lab.pilot.replay_bars import ReplayBars, replay_bars
@@ -34,6 +35,8 @@ from quantum_trader.market.recording import open_recording
 from quantum_trader.pilot.actions import ACTION_COUNT, PilotAction
 from quantum_trader.pilot.artefact import Artefact, Card, DataSnapshot, save_artefact, weights_hash
 from quantum_trader.pilot.shadow_book import PositionSettings
+
+REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "binance_um"
 
 
 def settings_of_run(tmp: Path, data: dict[str, Any]) -> RunSettings:
@@ -99,6 +102,40 @@ def test_replay_has_the_decisions_of_a_shadow_run(both: Any) -> None:
         places = [replay.symbols.index(symbol) for symbol in told["symbols"]]
         assert played.wanted[g, places].tolist() == told["wanted"]
         assert played.before[g, places].tolist() == told["held"]
+
+
+def test_the_trend_set_has_the_days_of_a_shadow_runs_signals(both: Any) -> None:
+    """The built-in models are compared as the signals' shadow book of a running system is."""
+    records, replay, _ = both
+    rules = ReplaySettings(positions=PositionSettings(risk_pct=1.0))
+    shares = trend_shares(replay, rules.min_confidence)
+    assert shares is not None
+    played = Replayer(replay, rules, SCALERS).table(shares)
+    days = np.array([day["signals"] for day in of_topic(records, "pilot.day")])
+    made = np.diff(np.concatenate(([played.start], played.daily))) / played.start
+
+    assert days.any()
+    np.testing.assert_allclose(made[: len(days)], days, rtol=0.0, atol=1e-12)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not REAL.exists(), reason="no real recordings here")
+def test_replay_equals_a_shadow_run_on_real_bars_with_funding_and_a_hole(tmp_path: Path) -> None:
+    """Five-minute bars, funding as it was paid, and three symbols whose data end: the same trades with the same R."""
+    settings = settings_of_run(tmp_path, {
+        "data.path": str(REAL), "data.interval": "5m", "data.start": "2024-05-08", "data.end": "2024-05-20",
+    })
+    _, sink = memory_run(settings)
+    closed = of_topic([json.loads(line) for line in sink.lines], "pilot.closed")
+    replay = replay_bars(open_recording(**settings.recording_arguments()), OBSERVATION)
+    rules = ReplaySettings(positions=PositionSettings(risk_pct=1.0))
+    trades = trades_of(replay, Replayer(replay, rules, SCALERS).pilot(random_network(1)))
+
+    assert "HOLE" in {one.exit for one in trades}
+    assert [(one["symbol"], one["exit_ns"], one["exit"]) for one in closed] == [
+        (one.symbol, one.exit_ns, one.exit) for one in trades
+    ]
+    np.testing.assert_allclose([one["r"] for one in closed], [one.r for one in trades], rtol=0.0, atol=1e-12)
 
 
 def test_costs_are_what_separates_net_from_the_market() -> None:

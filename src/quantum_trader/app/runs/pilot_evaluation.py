@@ -130,7 +130,8 @@ def evaluate_folders(
     )
     labels = labels_of(artefacts)
     fold = tested_fold(ranges, recording, artefacts, labels, tell)
-    found = evaluate_pilots([fold], settings, in_sample=not after, facts=facts_of_cards(recording, artefacts), tell=tell)
+    facts = facts_of_cards(recording, artefacts)
+    found = evaluate_pilots([fold], settings, in_sample=not after, facts=facts, tell=tell)
     return EvaluatedFolders(found, tuple(artefacts), fold)
 
 

@@ -178,6 +178,7 @@ def _end_before_holes(
     replay: ReplayBars, book: ShadowPositions, rules: AccountRules, trail: Trail, row: int
 ) -> None:
     """End the positions of the symbols whose data has a hole after moment *row*."""
+    book.memory.costs[:] = replay.bars.cost_bps[row]
     for place in np.flatnonzero(replay.chunk.hole_after[row]).tolist():
         book.before_hole(place, int(replay.chunk.ts_ns[row]))
         for one in book.closed():
