@@ -11,7 +11,7 @@ from quantum_trader.app.settings import PilotOptions
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.domain.pilot_settings import PilotSettings
 from quantum_trader.engine.facts import PilotChanged
-from quantum_trader.pilot.artefact import Artefact, load_artefact
+from quantum_trader.pilot.artefact import CARD_FILE, Artefact, load_artefact, save_artefact
 from quantum_trader.pilot.predictor import Predictor
 from quantum_trader.policy.policy_store import PolicyStore
 
@@ -22,6 +22,17 @@ START: Final = "start"  # who put the first settings of a run into force
 def bundled_folder() -> Path:
     """Folder of the trained pilot that comes with the program."""
     return Path(str(files("quantum_trader").joinpath("data", "pilot")))
+
+
+PILOT_FOLDER: Final = "pilot"  # in a state folder: the model of its run
+
+
+def keep_artefact(folder: Path, artefact: Artefact) -> None:
+    """Keep the model of a run in its state *folder*, so that the run can be continued, explained and replayed alone."""
+    kept = folder / PILOT_FOLDER
+    if (kept / CARD_FILE).exists() and load_artefact(kept).card.identity == artefact.card.identity:
+        return
+    save_artefact(kept, artefact)
 
 
 def artefact_of(options: PilotOptions) -> Artefact | None:

@@ -20,7 +20,7 @@ from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.observation_files import ObservationFiles
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, OperatorRequests
 from quantum_trader.app.runs.outside_intents import BUS_TOPICS, OutsideIntents
-from quantum_trader.app.runs.pilot_run import PilotStoreFollower, artefact_of, predictor_of
+from quantum_trader.app.runs.pilot_run import PilotStoreFollower, artefact_of, keep_artefact, predictor_of
 from quantum_trader.app.runs.pilot_store import risk_profile_of
 from quantum_trader.app.runs.results import (
     CostFacts,
@@ -151,7 +151,8 @@ class Run:
             self.watcher, tracer, forecasts=self.forecasts, pilot=pilot,
         )
         store = None
-        if self.state_dir is not None and pilot is not None:
+        if self.state_dir is not None and self.artefact is not None:
+            keep_artefact(self.state_dir.path, self.artefact)
             store = PolicyStore(self.state_dir.path / STORE_FILE, risk_profile=risk_profile_of(settings))
         self.pilot_settings = PilotStoreFollower(settings.pilot.settings, store)
         if self.rollout is not None:
