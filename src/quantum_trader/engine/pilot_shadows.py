@@ -41,6 +41,17 @@ class Wishes(NamedTuple):
     stance: PilotStance
 
 
+class PilotTotals(NamedTuple):
+    """What the books have done so far."""
+
+    decisions: int
+    trades: int  # of the pilot's book
+    wins: int
+    sum_r: float
+    results: tuple[float, float, float]  # of pilot, signals and hybrid: shares of the first equity
+    days: list[tuple[int, float, float, float]]  # open of each whole UTC day (ns), and the three results of it
+
+
 class PilotShadows:
     """The three books, their money and their days. Their accounts begin with the run's equity."""
 
@@ -64,6 +75,8 @@ class PilotShadows:
         self._owner = np.zeros(count, dtype=np.int64)  # _BY_*: whose position the hybrid's book holds
         self._day = -1  # UTC day that is counted
         self._moments, self._decisions, self._trades = 0, 0, 0
+        self._total_decisions, self._total_trades, self._wins, self._sum_r = 0, 0, 0, 0.0
+        self._days: list[tuple[int, float, float, float]] = []
 
     # ------------------------------------------------------------------ bars
 
@@ -88,6 +101,9 @@ class PilotShadows:
     def _end_trades(self, now_ns: int) -> None:
         for trade in self._books[_PILOT].closed():
             self._trades += 1
+            self._total_trades += 1
+            self._wins += trade.r > 0.0
+            self._sum_r += trade.r
             net = trade.result_share * self._equity(_PILOT)
             if net >= 0.0:
                 self._lost_r = 0.0
@@ -107,20 +123,23 @@ class PilotShadows:
 
     def _end_day(self, now_ns: int) -> None:
         """Record what the books have made on the day that is over."""
-        made = [book.result_since_asked(self._start) for book in self._books]
+        pilot, signals, hybrid = (book.result_since_asked(self._start) for book in self._books)
         if self._day >= 0 and self._moments:
             self._records.record("pilot.day", "", now_ns, PilotDay(
-                day=iso(self._day * NS_PER_DAY)[:_DATE], pilot=made[_PILOT], signals=made[_SIGNALS],
-                hybrid=made[_HYBRID], trades=self._trades, hours=self._moments * self._interval_ns / NS_PER_HOUR,
+                day=iso(self._day * NS_PER_DAY)[:_DATE], pilot=pilot, signals=signals, hybrid=hybrid,
+                trades=self._trades, hours=self._moments * self._interval_ns / NS_PER_HOUR,
                 decisions=self._decisions,
             ))
+            self._days.append((self._day * NS_PER_DAY, pilot, signals, hybrid))
         self._moments, self._decisions, self._trades = 0, 0, 0
 
     # ------------------------------------------------------------------ decisions
 
     def want(self, wishes: Wishes) -> None:
         """Let all three books follow what is wanted at this moment."""
-        self._decisions += int(np.count_nonzero(~np.isnan(wishes.shares)))
+        decided = int(np.count_nonzero(~np.isnan(wishes.shares)))
+        self._decisions += decided
+        self._total_decisions += decided
         signals, sure = self._signals()
         self._books[_PILOT].want(wishes.shares, wishes.ranges, self._equity(_PILOT))
         self._books[_SIGNALS].want(self._signal_shares, wishes.ranges, self._equity(_SIGNALS))
@@ -180,6 +199,14 @@ class PilotShadows:
                 )
         return shares
 
+    @property
+    def totals(self) -> PilotTotals:
+        """What the books have done so far, open positions at the last closes."""
+        pilot, signals, hybrid = (book.value() / self._start for book in self._books)
+        return PilotTotals(
+            self._total_decisions, self._total_trades, self._wins, self._sum_r, (pilot, signals, hybrid), self._days
+        )
+
     # ------------------------------------------------------------------ what the pilot sees of its book
 
     @property
@@ -205,6 +232,8 @@ class PilotShadows:
             "signal_shares": self._signal_shares.copy(), "signal_ns": self._signal_ns.copy(),
             "owner": self._owner.copy(), "day": self._day,
             "counts": [self._moments, self._decisions, self._trades],
+            "totals": [self._total_decisions, self._total_trades, self._wins, self._sum_r],
+            "days": [list(day) for day in self._days],
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -215,6 +244,8 @@ class PilotShadows:
         self._signal_shares[:], self._signal_ns[:] = state["signal_shares"], state["signal_ns"]
         self._owner[:] = state["owner"]
         self._moments, self._decisions, self._trades = state["counts"]
+        self._total_decisions, self._total_trades, self._wins, self._sum_r = state["totals"]
+        self._days = [(int(day), pilot, signals, hybrid) for day, pilot, signals, hybrid in state["days"]]
 
 
 def _first(pilot: float, confidence: float, signal: int, theirs: float, least: float) -> tuple[float, int]:

@@ -28,7 +28,7 @@ from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.market import ExitPlan, Market
 from quantum_trader.engine.opening import EntryWish, Opening
 from quantum_trader.engine.pilot_confidence import PilotConfidence
-from quantum_trader.engine.pilot_shadows import PilotShadows, Wishes
+from quantum_trader.engine.pilot_shadows import PilotShadows, PilotTotals, Wishes
 from quantum_trader.engine.pilot_stance import (
     CONSENSUS_BONUS,
     CONSENSUS_SIZE,
@@ -114,6 +114,16 @@ class RLv3LiveOrchestrator:
     def failed(self) -> str:
         """Why the pilot is not asked any more; empty while it is."""
         return self._shield.last if self._failures >= FAILURES else ""
+
+    @property
+    def totals(self) -> PilotTotals | None:
+        """What pilot, signals and both would have done so far; None without a pilot."""
+        return self._parts.shadows.totals if self._parts is not None else None
+
+    @property
+    def intents(self) -> int:
+        """Intents made so far, reducing ones among them."""
+        return self._intents
 
     def set_settings(self, settings: PilotSettings, change: PilotChanged, now_ns: int) -> None:
         """Put *settings* into force; *change* says who asked and why."""

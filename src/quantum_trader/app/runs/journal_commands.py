@@ -272,13 +272,12 @@ def rerun(script: Script, until_ns: int, data: Path | None, pilot: Path | None =
 
 def _open(script: Script, data: Path | None, pilot: Path | None) -> Run:
     """A run over the recorded settings and the recorded bars; DataError when the bars or the pilot are other ones."""
-    settings = recorded_settings(script.started, data)
-    if settings.pilot.model:
+    settings, made_with = recorded_settings(script.started, data), script.started.get("pilot", "")
+    if made_with and pilot is not None:
         settings = msgspec.structs.replace(
-            settings, pilot=msgspec.structs.replace(settings.pilot, model=str(pilot or ""))
+            settings, pilot=msgspec.structs.replace(settings.pilot, model=str(pilot))
         )
     session = Run(settings, RunOptions())
-    made_with = script.started.get("pilot", "")
     used = session.artefact.card.identity if session.artefact is not None else ""
     if made_with != used:
         session.close()

@@ -33,8 +33,13 @@ from quantum_trader.app.runs.model_check import check_before_live
 from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.operator_requests import OperatorRequests
 from quantum_trader.app.runs.outside_intents import BUS_TOPICS, IntentQueue, OutsideIntents
-from quantum_trader.app.runs.pilot_run import PilotStoreFollower, artefact_of, keep_artefact, predictor_of
-from quantum_trader.app.runs.pilot_store import risk_profile_of
+from quantum_trader.app.runs.pilot_run import (
+    PilotStoreFollower,
+    artefact_of,
+    keep_artefact,
+    pilot_store,
+    predictor_of,
+)
 from quantum_trader.app.runs.sole_trader import sole_trader
 from quantum_trader.app.runs.state_dir import RecordFile, StateDir, sealed, unsealed
 from quantum_trader.app.runs.status import (
@@ -67,8 +72,6 @@ from quantum_trader.live.session import Session
 from quantum_trader.live.timing import HealthReport, LiveTiming
 from quantum_trader.models.loading import make_forecasts
 from quantum_trader.pilot.settings import WARM_BARS
-from quantum_trader.policy.policy_store import PolicyStore
-from quantum_trader.policy.policy_store_file import STORE_FILE
 from quantum_trader.policy.storage import write_atomically
 from quantum_trader.signals import columns as col
 from quantum_trader.venues.binance.adapter import AdapterSettings, BinanceFuturesExecutionAdapter
@@ -210,8 +213,9 @@ class LiveRun:
         if artefact is None or predictor is None:
             return None
         keep_artefact(self.state_dir.path, artefact)
-        store = PolicyStore(self.state_dir.path / STORE_FILE, risk_profile=risk_profile_of(settings))
-        self._pilot_follower = PilotStoreFollower(settings.pilot.settings, store)
+        self._pilot_follower = PilotStoreFollower(
+            settings.pilot.settings, pilot_store(self.state_dir.path, settings)
+        )
         pilot = TimeLimitedPilot(predictor)
         self._stack.callback(pilot.close)
         return pilot

@@ -7,13 +7,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from quantum_trader.app.settings import PilotOptions
+import msgspec
+
+from quantum_trader.app.runs.pilot_store import risk_profile_of
+from quantum_trader.app.settings import PilotOptions, RunSettings
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.domain.pilot_settings import PilotSettings
 from quantum_trader.engine.facts import PilotChanged
 from quantum_trader.pilot.artefact import CARD_FILE, Artefact, load_artefact, save_artefact
 from quantum_trader.pilot.predictor import Predictor
 from quantum_trader.policy.policy_store import PolicyStore
+from quantum_trader.policy.policy_store_file import STORE_FILE
 
 BUNDLED: Final = "bundled"
 START: Final = "start"  # who put the first settings of a run into force
@@ -55,12 +59,22 @@ def predictor_of(artefact: Artefact | None, symbols: Sequence[str], base_ns: int
         raise ConfigError(f"pilot.model: the model {artefact.card.name!r} cannot see these bars: {error}") from None
 
 
+def pilot_store(folder: Path, settings: RunSettings) -> PolicyStore:
+    """The policy store of the run in *folder*; a new one begins with what the run's *settings* say of the pilot."""
+    store = PolicyStore(folder / STORE_FILE, risk_profile=risk_profile_of(settings))
+    initial, reading = settings.pilot.settings, store.read()
+    if initial != PilotSettings() and reading.state.version == 0 and not reading.trouble:
+        store.change(
+            msgspec.structs.asdict(initial), seen_version=0, actor=START, reason="the settings of the run"
+        )
+    return store
+
+
 class PilotStoreFollower:
-    """Puts the settings of a policy store into force; until it has any, those that the run began with."""
+    """Puts the settings of a policy store into force; without one, those that the run began with."""
 
     def __init__(self, initial: PilotSettings, store: PolicyStore | None) -> None:
         self._initial, self._store = initial, store
-        self._trouble = ""
 
     def follow(
         self, in_force: PilotSettings | None, take: Callable[[PilotSettings, PilotChanged], None]
@@ -76,8 +90,9 @@ class PilotStoreFollower:
         """The settings to be in force, and the change that led there."""
         reading = self._store.read() if self._store is not None else None
         if reading is None or (reading.state.version == 0 and not reading.trouble):
-            return self._initial, PilotChanged(
-                actor=START, reason="the settings of the run", before=in_force, after=self._initial, version=0
+            wanted = self._initial if reading is None else reading.pilot
+            return wanted, PilotChanged(
+                actor=START, reason="the settings of the run", before=in_force, after=wanted, version=0
             )
         wanted, version = reading.pilot, reading.state.version
         last = reading.state.changes[-1] if reading.state.changes else None

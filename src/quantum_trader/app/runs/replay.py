@@ -20,8 +20,13 @@ from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.observation_files import ObservationFiles
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, OperatorRequests
 from quantum_trader.app.runs.outside_intents import BUS_TOPICS, OutsideIntents
-from quantum_trader.app.runs.pilot_run import PilotStoreFollower, artefact_of, keep_artefact, predictor_of
-from quantum_trader.app.runs.pilot_store import risk_profile_of
+from quantum_trader.app.runs.pilot_run import (
+    PilotStoreFollower,
+    artefact_of,
+    keep_artefact,
+    pilot_store,
+    predictor_of,
+)
 from quantum_trader.app.runs.results import (
     CostFacts,
     DataStatement,
@@ -66,8 +71,6 @@ from quantum_trader.policy import layout as pol
 from quantum_trader.policy.enforcement import SWITCHES
 from quantum_trader.policy.evidence import evidence, verdict_of
 from quantum_trader.policy.observation import PolicyObserver
-from quantum_trader.policy.policy_store import PolicyStore
-from quantum_trader.policy.policy_store_file import STORE_FILE
 from quantum_trader.policy.rollout_file import RolloutFile
 from quantum_trader.signals import columns as col
 from quantum_trader.venues.paper.venue import PaperVenue
@@ -153,7 +156,7 @@ class Run:
         store = None
         if self.state_dir is not None and self.artefact is not None:
             keep_artefact(self.state_dir.path, self.artefact)
-            store = PolicyStore(self.state_dir.path / STORE_FILE, risk_profile=risk_profile_of(settings))
+            store = pilot_store(self.state_dir.path, settings)
         self.pilot_settings = PilotStoreFollower(settings.pilot.settings, store)
         if self.rollout is not None:
             self.engine.policy.integration = self.rollout.config
