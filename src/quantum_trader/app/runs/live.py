@@ -37,6 +37,7 @@ from quantum_trader.app.runs.pilot_run import (
     PilotStoreFollower,
     artefact_of,
     keep_artefact,
+    pilot_line,
     pilot_store,
     predictor_of,
 )
@@ -361,14 +362,15 @@ class LiveRun:
             operator_taken=self.session.request_count, bus=self.bus.notice,
             entries_halted=engine.halts.in_force.get(OPERATOR) or engine.halts.closed(),
             by_others=tuple(OthersLine(ts_ns=at_ns, text=text) for at_ns, text in engine.records.tally.others),
-            models=models_state(engine, engine.money.began_ns),
+            models=models_state(engine, engine.money.began_ns), pilot=pilot_line(engine.piloting),
         )
 
     def _notes(self) -> tuple[str, ...]:
         """What keeps this process from opening though no halt stands, and what else needs a person."""
         mode = self.driver.reconciling.account_mode
-        unwritten = self.unwritten()
-        return (*([mode] if mode and mode not in self.engine.halts.held else ()), *([unwritten] if unwritten else ()))
+        unwritten, failed = self.unwritten(), self.engine.piloting.failed
+        pilot = f"the pilot has failed and is not asked any more: {failed}; mend it and start again" if failed else ""
+        return (*([pilot] if pilot else ()), *([mode] if mode and mode not in self.engine.halts.held else ()), *([unwritten] if unwritten else ()))
 
     def unwritten(self) -> str:
         """Why inputs or records cannot be written; empty when they can."""

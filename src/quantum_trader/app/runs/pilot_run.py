@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -14,6 +14,7 @@ from quantum_trader.app.settings import PilotOptions, RunSettings
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.domain.pilot_settings import PilotSettings
 from quantum_trader.engine.facts import PilotChanged
+from quantum_trader.engine.piloting import RLv3LiveOrchestrator
 from quantum_trader.pilot.artefact import CARD_FILE, Artefact, load_artefact, save_artefact
 from quantum_trader.pilot.predictor import Predictor
 from quantum_trader.policy.policy_store import PolicyStore
@@ -104,3 +105,29 @@ class PilotStoreFollower:
         return wanted, PilotChanged(
             actor=last.actor, reason=last.reason, before=in_force, after=wanted, version=version
         )
+
+
+def pilot_line(piloting: RLv3LiveOrchestrator) -> str:
+    """What the pilot of a running system does, in a sentence; empty without one."""
+    totals = piloting.totals
+    if totals is None:
+        return ""
+    mode = piloting.stance.mode.value
+    if piloting.failed:
+        return f"{mode}, but not asked any more since it failed: {piloting.failed}"
+    return _said(mode, piloting.identity, totals.decisions, totals.trades)
+
+
+def saved_pilot(engine: Mapping[str, Any]) -> str:
+    """The same of an engine's saved state."""
+    saved = engine.get("piloting", {})
+    if not saved.get("parts"):
+        return ""
+    source, _, shadows = saved["parts"]
+    mode = msgspec.convert(saved["settings"], PilotSettings).mode_in_force.value
+    decisions, trades = shadows["totals"][:2]
+    return _said(mode, source.get("identity", ""), decisions, trades)
+
+
+def _said(mode: str, identity: str, decisions: int, trades: int) -> str:
+    return f"{mode}, model {identity[:12]}, {decisions:,} decisions, {trades:,} shadow trades ended"
