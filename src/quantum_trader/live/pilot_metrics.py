@@ -30,7 +30,7 @@ FED_TOPICS: Final = ("pilot.decided", "trade.intent", "order.submitted", "order.
 _OF_INTENT: Final = ("intent_id", "symbol", "side", "source", "confidence", "qty", "reduce_only")
 _MOST_WAITING: Final = 10_000  # intents and orders whose fill may still come
 
-Row = TypeVar("Row", bound=msgspec.Struct)
+Kept = TypeVar("Kept", bound=msgspec.Struct)
 
 
 class LiveDecision(FieldLookup, msgspec.Struct, frozen=True, kw_only=True):
@@ -207,7 +207,7 @@ def _decisions_of(record: Record) -> list[LiveDecision]:
     ]
 
 
-def _row(given: Any, kind: type[Row], key: str) -> Row:
+def _row(given: Any, kind: type[Kept], key: str) -> Kept:
     """*given* as a checked row of *kind*; InputError naming the field that is not acceptable."""
     fields = msgspec.structs.asdict(given) if isinstance(given, msgspec.Struct) else given
     try:
@@ -224,7 +224,7 @@ def _shorten(held: OrderedDict[str, Any]) -> None:
         held.popitem(last=False)
 
 
-def _newest(kept: deque[Row], limit: int) -> list[Row]:
+def _newest(kept: deque[Kept], limit: int) -> list[Kept]:
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
         raise InputError(f"limit = {brief(limit)}: must be a whole number, 0 or above")
     return list(reversed(kept))[:limit]

@@ -49,10 +49,11 @@ class PilotRules(msgspec.Struct, frozen=True, kw_only=True):
         require_finite("min_market_hours", self.min_market_hours)
         require(self.min_market_hours >= 0.0, "min_market_hours", self.min_market_hours, "cannot be negative")
         require(isinstance(self.min_trades, int) and self.min_trades >= 1, "min_trades", self.min_trades, "at least 1")
+        require(isinstance(self.min_days, int) and self.min_days >= 10, "min_days", self.min_days, "at least 10")
         self.looks()
 
     def looks(self) -> RolloutRules:
-        """The rules of the looks; InputError for a count of days below 10 or an alpha that is none."""
+        """The rules of the looks at days; InputError for an alpha that is none."""
         return RolloutRules(min_count=self.min_days, min_market_hours=self.min_market_hours, alpha=self.alpha)
 
 

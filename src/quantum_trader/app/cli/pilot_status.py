@@ -36,11 +36,11 @@ def status_command(state: StateOption, model: CardOption = None, as_json: JsonOp
     if as_json:
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
-        typer.echo("\n".join(status_lines(document)))
+        typer.echo("\n".join(pilot_status_lines(document)))
     raise typer.Exit(PROBLEM if reading.trouble else 0)
 
 
-def status_lines(document: dict[str, Any]) -> list[str]:
+def pilot_status_lines(document: dict[str, Any]) -> list[str]:
     """The document of ``pilot status --json`` for a person."""
     return [
         *_settings_lines(document), *_work_lines(document), *evidence_lines(document["evidence"]),
