@@ -250,7 +250,7 @@ def test_demotion_asks_for_nothing(tmp_path: Path, mode: str) -> None:
 
 
 @pytest.mark.parametrize(("command", "mode", "hint"), [
-    ("promote", "SHADOW", "--to 'SHADOW': must be PRIMARY or HYBRID for `pilot promote`; `pilot demote` has the others"),
+    ("promote", "SHADOW", "--to 'SHADOW': must be PRIMARY or HYBRID for `pilot promote`; `pilot demote` has"),
     ("demote", "PRIMARY", "--to 'PRIMARY': must be SHADOW or OFF for `pilot demote`; `pilot promote` has the others"),
 ])
 def test_a_mode_of_the_other_command_is_named(tmp_path: Path, command: str, mode: str, hint: str) -> None:
