@@ -35,6 +35,7 @@ from quantum_trader.app.runs.results import (
     EvidenceRow,
     HaltRow,
     Pace,
+    PilotFacts,
     PolicyFacts,
     PolicyView,
     PositionView,
@@ -544,6 +545,18 @@ def facts_of(session: Run) -> RunFacts:
         shares=TimeShares(regime=_shares(tally.regimes), governor=_shares(tally.governor)), records=dict(tally.topics),
         notes=(*_notes(session), f"records hash {engine.records.recorder.digest}", *recording.notes),
         models=model_facts(engine), models_at_end=models_state(engine, recording.start_ns),
+        pilot=_pilot_facts(session),
+    )
+
+
+def _pilot_facts(session: Run) -> PilotFacts | None:
+    piloting, totals = session.engine.piloting, session.engine.piloting.totals
+    if totals is None or session.artefact is None:
+        return None
+    return PilotFacts(
+        name=session.artefact.card.name, model=piloting.identity, mode=piloting.stance.mode.value,
+        decisions=totals.decisions, intents=piloting.intents, results=totals.results, days=totals.days,
+        trades=totals.trades, failed=piloting.failed,
     )
 
 
