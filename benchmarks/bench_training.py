@@ -48,8 +48,8 @@ def wide_environment() -> tuple[Any, Any]:
     """The position environment with 64 observed numbers, and its bars."""
     import jax.numpy as jnp
 
-    from quantum_trader.pilot.training.learnability.bars import random_walk_bars
     from quantum_trader.pilot.training.device import on_device
+    from quantum_trader.pilot.training.learnability.bars import random_walk_bars
     from quantum_trader.pilot.training.learnability.position_environment import POSITION_ENVIRONMENT
 
     rng = np.random.default_rng(1)
