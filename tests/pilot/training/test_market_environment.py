@@ -220,6 +220,7 @@ def test_a_new_episode_begins_at_a_window_without_a_position() -> None:
     assert (np.asarray(states.left) == SETTINGS.episode_bars).all()
 
 
+@pytest.mark.long
 def test_episodes_run_in_the_trainer() -> None:
     """One update of PPO on the market: finite losses, and weights that have changed."""
     settings = PpoSettings(hidden=(8,), environments=8, rollout_steps=16, minibatch_size=64, epochs=1, reward_scale=1.0)
