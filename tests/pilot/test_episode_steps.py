@@ -109,7 +109,8 @@ def test_losses_in_a_row_count_in_permitted_risks() -> None:
 
 def test_features_of_the_account() -> None:
     """Side, size, open R, log of bars held, stop distance, drawdown, exposure, losses in a row."""
-    position = VirtualPosition(-0.05, 40_000.0, 200.0, 43_000.0, 10.0, 41_000.0, 41_000.0, 0.05, -0.2, 300.0, -1.0)
+    position = VirtualPosition(-0.05, 40_000.0, 200.0, 43_000.0, 10.0, 41_000.0, 41_000.0, 0.05, -0.2, 300.0, -1.0,
+                               0.05)
     one = account(9_900.0, position=position, peak=10_000.0, held_bars=4.0, lost_r=2.9)
     equity = 9_900.0 + 0.05 * 500.0
     assert equity_at(one, 39_500.0) == equity
