@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from quantum_trader.live.pilot_metrics import RLv3LiveStatusResponse, RLv3MetricsStore
+    from quantum_trader.pilot.published import RLv3LiveFeatureAdapter, RLv3Manager
 
-__all__ = ["RLv3LiveStatusResponse", "RLv3MetricsStore"]
-_HOMES: Final = dict.fromkeys(__all__, "quantum_trader.live.pilot_metrics")
+__all__ = ["RLv3LiveFeatureAdapter", "RLv3LiveStatusResponse", "RLv3Manager", "RLv3MetricsStore"]
+_METRICS, _PILOT = "quantum_trader.live.pilot_metrics", "quantum_trader.pilot.published"
+_HOMES: Final = {
+    "RLv3LiveFeatureAdapter": _PILOT, "RLv3Manager": _PILOT, "RLv3LiveStatusResponse": _METRICS,
+    "RLv3MetricsStore": _METRICS,
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -84,7 +84,7 @@ class RLv3LiveFeatureAdapter:
             return None
         raw = self._observer.raw[place : place + 1].copy()
         if account is not None:
-            write_own(own_row(position or OwnPosition(), account), raw[0])
+            write_own(np.array(own_row(position or OwnPosition(), account)), raw[0])
         scaled: Singles = self._scale.of(raw)[0][0]
         return scaled
 

@@ -34,6 +34,7 @@ from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.operator_requests import OperatorRequests
 from quantum_trader.app.runs.outside_intents import BUS_TOPICS, IntentQueue, OutsideIntents
 from quantum_trader.app.runs.pilot_run import (
+    DemotionWatch,
     PilotStoreFollower,
     artefact_of,
     keep_artefact,
@@ -177,6 +178,7 @@ class LiveRun:
         )
         self._stack.callback(self.records.close)
         self._pilot_follower: PilotStoreFollower | None = None
+        self._demotion = DemotionWatch()
         self.log = FileInputLog(state_dir.path / _INPUTS)
         self._stack.callback(self.log.close)
         self.bus, self._intents = bus or InMemoryBus(), IntentQueue()
@@ -226,6 +228,8 @@ class LiveRun:
         found: list[PilotSettingsReceived] = []
         if self._pilot_follower is not None:
             now_ns = self.driver.clock.now_ns()
+            if reason := self._demotion.reason(self.engine):
+                self._pilot_follower.demote(reason)
             self._pilot_follower.follow(
                 self.engine.piloting.stance.settings,
                 lambda _, change: found.append(PilotSettingsReceived(ts_ns=now_ns, change=change)),
@@ -369,8 +373,12 @@ class LiveRun:
         """What keeps this process from opening though no halt stands, and what else needs a person."""
         mode = self.driver.reconciling.account_mode
         unwritten, failed = self.unwritten(), self.engine.piloting.failed
-        pilot = f"the pilot has failed and is not asked any more: {failed}; mend it and start again" if failed else ""
-        return (*([pilot] if pilot else ()), *([mode] if mode and mode not in self.engine.halts.held else ()), *([unwritten] if unwritten else ()))
+        found = [mode] if mode and mode not in self.engine.halts.held else []
+        if unwritten:
+            found.append(unwritten)
+        if failed:
+            found.append(f"the pilot has failed and is not asked any more: {failed}; mend it and start again")
+        return tuple(found)
 
     def unwritten(self) -> str:
         """Why inputs or records cannot be written; empty when they can."""
