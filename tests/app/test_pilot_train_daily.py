@@ -245,7 +245,7 @@ def test_a_journal_without_bars_is_refused(run_folder: Path, tmp_path: Path) -> 
     with pytest.raises(StateError, match="there is no journal"):
         journal_recording(tmp_path, 0)
     (tmp_path / "journal").mkdir()
-    with pytest.raises(DataError, match="no run has begun in it"):
+    with pytest.raises(DataError, match="no trader has begun in it"):
         journal_recording(tmp_path, 0)
 
 

@@ -17,8 +17,9 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.domain.enums import OrchestratorMode
+from quantum_trader.domain.enums import OrchestratorMode, PilotMode
 from quantum_trader.domain.errors import ConfigError
+from quantum_trader.domain.pilot_settings import LIVE, PilotSettings
 from quantum_trader.domain.private_files import MOST_SETTINGS, read_bounded
 from quantum_trader.domain.symbols import check_symbols
 from quantum_trader.engine.settings import EngineSettings
@@ -100,6 +101,30 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     ungated: bool = False  # replay only: every target is traded, to compare; no policy, threshold, limit or governor
 
 
+class PilotOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The pilot of a run, and its settings until a person or program changes them in the policy store."""
+
+    model: str = ""  # folder of a trained pilot; "bundled": the one that comes with the program; empty: none
+    enabled: bool = PilotSettings().enabled
+    mode: PilotMode = PilotSettings().mode
+    min_confidence: float = PilotSettings().min_confidence
+    max_trades_per_hour: int = PilotSettings().max_trades_per_hour
+
+    def __post_init__(self) -> None:
+        try:
+            _ = self.settings
+        except ConfigError as error:
+            raise ConfigError(str(error).replace(f"{LIVE}.", "pilot.", 1)) from None
+
+    @property
+    def settings(self) -> PilotSettings:
+        """What the pilot may do."""
+        return PilotSettings(
+            enabled=self.enabled, mode=self.mode, min_confidence=self.min_confidence,
+            max_trades_per_hour=self.max_trades_per_hour,
+        )
+
+
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides what a run does.
 
@@ -116,6 +141,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     risk: RiskLimits = RiskLimits()
     venue: PaperSettings = PaperSettings()
     engine: EngineOptions = EngineOptions()
+    pilot: PilotOptions = PilotOptions()
     models: tuple[ModelSettings, ...] = expanded((ModelSettings(model=DEFAULT_SET),))
 
     def active_profile(self) -> ActiveProfile:
@@ -165,6 +191,10 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         for key in _SET_ELSEWHERE:
             section, _, name = key.partition(".")
             del plain[section][name]
+        if self.pilot.model:
+            del plain["pilot"]["model"]  # where it lies decides nothing: a run states the model by its hash
+        else:
+            del plain["pilot"]  # without a pilot its settings decide nothing
         active = self.active_profile()
         plain["policy"]["profile"] = active.name
         plain["profile"] = msgspec.to_builtins(active.config)

@@ -45,6 +45,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     risk_pct: float = 0.0
     confidence: float = 0.0
     policy_hash: str = ""
+    consensus_bonus: float | msgspec.UnsetType = msgspec.UNSET  # in *confidence*, where pilot and signal agree
 
 
 class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):

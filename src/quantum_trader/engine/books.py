@@ -27,6 +27,7 @@ from quantum_trader.engine.ids import trade_id
 from quantum_trader.policy.core import next_streak
 
 ADOPTED: Final = "adopted"  # model of the plan of a position that this program did not open
+PILOT: Final = "PILOT"  # owner of the plan of a position that the pilot opened
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -50,6 +51,13 @@ class Plan(msgspec.Struct, kw_only=True):
     by_score: bool = False  # left when the model's score no longer wants it
     permitted_risk: float = 0.0  # USDT: of one trade when it was opened, which weights its result; 0.0: its own risk
     volatility_pct: float = 0.0  # of the portfolio a year, for which it was sized; 0.0: by its risk alone
+    owner: str = ""  # PILOT: opened by the pilot, which alone resizes and leaves it; empty: by signals or an intent
+    share: float = 0.0  # of the equity, as notional, that the pilot wants; 0.0: not the pilot's
+
+    @property
+    def by_models(self) -> bool:
+        """Whether the score of the run's models holds it and leaves it."""
+        return self.by_score and self.owner != PILOT
 
     @property
     def exit_name(self) -> str:

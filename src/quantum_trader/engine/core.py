@@ -6,8 +6,8 @@ holds can be taken out with ``state`` and put back with ``load_state``.
 
 This module holds the control flow. The parts own the facts: ``account`` the books and every remembered equity,
 ``market`` what the bars say, ``policy`` the policy in force, ``halts`` what closes openings, ``opening`` signals and
-intents, ``protection`` stops and exits, ``judging`` shadow trades and evidence, ``adopting`` and ``money`` what the
-venue knows better.
+intents, ``piloting`` the pilot, ``protection`` stops and exits, ``judging`` shadow trades and evidence, ``adopting``
+and ``money`` what the venue knows better.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from quantum_trader.domain.enums import ExitReason, OrderStatus
 from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.market import MarketBatch
+from quantum_trader.domain.pilot_settings import PilotSettings
 from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderUpdate
 from quantum_trader.engine import stage
 from quantum_trader.engine.account import Account
 from quantum_trader.engine.adopting import Adopting, RefuseUnexplained, VenueTruth
 from quantum_trader.engine.books import closing_side
 from quantum_trader.engine.exit_shadows import ExitShadows
-from quantum_trader.engine.facts import BarsRecord, HoleNotice, RunEnded, SessionContinued
+from quantum_trader.engine.facts import BarsRecord, HoleNotice, PilotChanged, RunEnded, SessionContinued
 from quantum_trader.engine.fills import Fills
 from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
 from quantum_trader.engine.halts import Halts
@@ -36,8 +37,10 @@ from quantum_trader.engine.judging import Judging
 from quantum_trader.engine.market import Market
 from quantum_trader.engine.money import Money
 from quantum_trader.engine.opening import Opening
+from quantum_trader.engine.pilot_stance import PilotStance
+from quantum_trader.engine.piloting import RLv3LiveOrchestrator
 from quantum_trader.engine.policy_in_force import PolicyInForce
-from quantum_trader.engine.ports import DecisionTracing, PolicyWatcher, RecordSink
+from quantum_trader.engine.ports import DecisionTracing, PilotSource, PolicyWatcher, RecordSink
 from quantum_trader.engine.protection import Protection
 from quantum_trader.engine.reconciliation import RecentIds, Reconciler, VenueSnapshot
 from quantum_trader.engine.recorder import RUN
@@ -83,8 +86,11 @@ class Engine:
         self, instruments: Sequence[Instrument], interval_ns: int, settings: EngineSettings, sink: RecordSink,
         watcher: PolicyWatcher | None = None, tracer: DecisionTracing | None = None, *,
         live: LiveAccount | None = None, parts: EngineParts = PRODUCTION, forecasts: Forecasts | None = None,
+        pilot: PilotSource | None = None,
     ) -> None:
-        """*forecasts*: of the models that give the signals; without them the intraday ensemble does."""
+        """*forecasts*: of the models that give the signals; without them the intraday ensemble does. *pilot*: a trained
+        one; its mode is OFF until :meth:`set_pilot` says otherwise.
+        """
         self.shield = Shield()  # around what observes
         self.recording = Shield()  # around records of a live account; of this process alone
         self.instruments = Instruments(instruments)
@@ -113,9 +119,14 @@ class Engine:
             self.account, self.gateway, self.instruments, self.records, self.halts, supervise, self.reconciler,
             settings.trail_step_atr,
         )
+        stance = PilotStance(len(self.instruments.symbols))
         self.opening = Opening(
             self.market, self.account, self.policy, self.halts, self.protection, self.judging, self.gateway,
-            self.instruments, self.records, tracing, self.shield, supervise,
+            self.instruments, self.records, tracing, self.shield, supervise, stance,
+        )
+        self.piloting = RLv3LiveOrchestrator(
+            pilot, interval_ns, stance, self.market, self.account, self.policy, self.opening, self.protection,
+            self.instruments, self.records,
         )
         self.fills = Fills(
             self.account, self.opening, self.protection, self.judging, self.market, self.gateway, self.halts,
@@ -165,6 +176,7 @@ class Engine:
         batch = market.screened(batch, late_ns)
         closes_before = market.closes.copy() if market.is_past else None
         now_ns, costs_bps = market.now_ns, market.taker_costs
+        costs_before = costs_bps.copy() if self.piloting.is_there else None
         records.afterwards(self.judging.move_shadows, batch, costs_bps.copy() if records.deferring else costs_bps)
         signals = market.advance(batch)
         if (new_targets := market.new_targets()) is not None:
@@ -183,6 +195,8 @@ class Engine:
         commands = self.opening.orders.expire(now_ns) if self.opening.orders.pending else []
         if account.books.positions:
             commands += self.protection.manage(batch, market.closes, now_ns, market.wanted, policy.volatility_pct)
+        if costs_before is not None:
+            commands += self.piloting.take(batch, costs_before)
         orders = self.opening.orders
         self.opening.due = self.opening.targets.due(signals, orders.on_their_way(), orders.count, self.money.began_ns)
         return commands
@@ -246,6 +260,7 @@ class Engine:
         if position is not None:
             position.exit_reason = ExitReason.DATA_HOLE
         self.judging.before_hole(self.instruments.index[symbol], ts_ns)
+        self.piloting.before_hole(self.instruments.index[symbol], ts_ns)
         self.records.record("market.hole", "", ts_ns, HoleNotice(symbol=symbol))
 
     # ------------------------------------------------------------------ what a venue says
@@ -381,6 +396,31 @@ class Engine:
         if self.account.peak != peak:
             self.money.peak_was_reset()
 
+    def warm(self, batch: MarketBatch) -> None:
+        """Let indicators, models, calibration and pilot see bars of before the trading begins."""
+        self.market.warm(batch)
+        self.piloting.warm(batch)
+
+    def note_payment(self, symbol: str, ts_ns: int, rate_8h: float) -> None:
+        """Take a funding payment of *symbol* at *ts_ns*, per 8 hours: its cost from now on, and what the pilot sees."""
+        self.market.note_funding_rate(symbol, rate_8h)
+        self.piloting.rates.pay(self.instruments.index[symbol], ts_ns, rate_8h)
+
+    def note_announced_rate(self, symbol: str, rate_8h: float, now_ns: int) -> None:
+        """Take the rate of *symbol*'s next funding payment, per 8 hours, as the venue announces it at *now_ns*."""
+        self.market.note_funding_rate(symbol, rate_8h)
+        self.piloting.rates.announce(self.instruments.index[symbol], rate_8h, now_ns)
+
+    def note_past_rates(self, symbol: str, times_ns: Any, rates_8h: Any, until_ns: int) -> None:
+        """Take the payments of *symbol* that the venue has charged, for bars that open before *until_ns*."""
+        self.market.note_past_rates(symbol, times_ns, rates_8h, until_ns)
+        for ts_ns, rate in zip(times_ns.tolist(), rates_8h.tolist(), strict=True):
+            self.piloting.rates.pay(self.instruments.index[symbol], ts_ns, rate)
+
+    def set_pilot(self, settings: PilotSettings, change: PilotChanged, now_ns: int) -> None:
+        """Put other settings of the pilot into force; *change* says who asked and why."""
+        self.piloting.set_settings(settings, change, now_ns)
+
     def set_integration(self, config: OrchestratorIntegrationConfig, change: Any, now_ns: int) -> None:
         """Put another policy mode or other switches into force; *change* says who asked and why."""
         self.policy.set_integration(config, change, now_ns)
@@ -446,7 +486,7 @@ class Engine:
             "instruments": self.instruments, "gateway": self.gateway, "account": self.account, "halts": self.halts,
             "market": self.market, "policy": self.policy, "judging": self.judging, "opening": self.opening,
             "protection": self.protection, "money": self.money, "adopting": self.adopting, "seen": self.seen,
-            "reconciler": self.reconciler, "tally": self.records.tally,
+            "reconciler": self.reconciler, "tally": self.records.tally, "piloting": self.piloting,
         }
 
     def state(self) -> dict[str, Any]:
@@ -461,6 +501,7 @@ class Engine:
 
         Raises StateError for a state of another version of this program.
         """
+        state = {"piloting": {}, **state}  # a folder of before there was a pilot
         missing = [name for name in self._stateful() if name not in state]
         if missing:
             raise StateError(

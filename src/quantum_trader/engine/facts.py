@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from quantum_trader.domain.enums import Trend, VolLevel
-from quantum_trader.domain.fields import Probability, TimeNs, Word
+from quantum_trader.domain.enums import PilotMode, Side, Trend, VolLevel
+from quantum_trader.domain.fields import Finite, Int64, Probability, TimeNs, Word
+from quantum_trader.domain.pilot_settings import PilotSettings
 from quantum_trader.domain.policy import RiskState
 from quantum_trader.policy.enforcement import EffectiveSettings
 
@@ -206,3 +207,63 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True):
     vol_level: VolLevel
     risk: RiskState
     used: EffectiveSettings
+
+
+class PilotDecided(msgspec.Struct, frozen=True, kw_only=True):
+    """The pilot's decisions of one moment; every list has one entry a symbol, in the order of *symbols*."""
+
+    mode: PilotMode  # in force
+    model: Word  # hash of the model's card
+    closed_ns: TimeNs  # the close of the bar that was observed
+    symbols: list[str]
+    actions: list[str]  # one of the six
+    probabilities: list[Probability]  # of the chosen action
+    confidences: list[Probability]  # calibrated on the outcomes of the pilot's own shadow trades
+    wanted: list[Finite]  # signed share of the equity after the decision
+    held: list[Finite]  # signed share of the equity before it
+    outcomes: list[str]  # what became of each, in a word: SENT, SHADOW, LOW_CONFIDENCE, RATE_LIMIT ...
+    intents: list[str]  # the intent's id; "" for none
+
+
+class ShadowPilotTrade(msgspec.Struct, frozen=True, kw_only=True):
+    """A shadow trade of the pilot has ended; results are net of fees, spread, slippage and funding."""
+
+    symbol: Word
+    side: Side
+    entry_ns: TimeNs
+    exit_ns: TimeNs
+    r: Finite  # multiples of the risk at entry
+    result_share: Finite  # share of the shadow book's equity
+    exit: Literal["STOP", "FLAT", "FLIP", "LIQUIDATION", "HOLE"]
+    share: Finite  # the largest share of the equity that it held, as notional
+    bars_held: Int64  # observed bars
+
+
+class PilotDay(msgspec.Struct, frozen=True, kw_only=True):
+    """One UTC day of the three shadow books, which traded the same market; results are net shares of equity."""
+
+    day: Word  # YYYY-MM-DD
+    pilot: Finite
+    signals: Finite
+    hybrid: Finite
+    trades: Int64  # shadow trades of the pilot that ended on this day
+    hours: Finite  # of market that was observed, 0..24
+    decisions: Int64  # of the pilot
+
+
+class PilotChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """The pilot's settings in force, from a change on; *before* is None at the start of a run."""
+
+    actor: str  # who changed them
+    reason: str
+    before: PilotSettings | None
+    after: PilotSettings
+    version: Int64  # of the policy store
+
+
+class PilotFailed(msgspec.Struct, frozen=True, kw_only=True):
+    """The pilot raised an error or was too slow; trading goes on without it."""
+
+    model: str  # hash of the model's card; "" where none is loaded
+    what: Literal["RAISED", "SLOW"]
+    error: str

@@ -64,7 +64,7 @@ class Fills:
         self._tracing.step("execution", "OK", position.plan.trace_id)
         self._records.record("trade.executed", position.plan.trace_id, fill.ts_ns, fill)
         self._records.tally.event(fill.ts_ns, "trade", f"{position.side.value} {symbol} {fill.qty:g} at {fill.price:g}")
-        if position.plan.by_score and self._opening.targets.is_stopped_out(position.index):
+        if position.plan.by_models and self._opening.targets.is_stopped_out(position.index):
             return self._protection.close(position, ExitReason.STOP, fill.ts_ns)  # the stop was faster than this order
         commands = self._protection.bracket(position, position.entry_price, fill.ts_ns)
         return commands + self._opening.rest_at_market(pending, ticket, fill.ts_ns)
@@ -75,7 +75,7 @@ class Fills:
         if ids.entry_intent_id(ticket.intent_id) == ids.entry_intent_id(position.plan.intent_id):
             return self._protection.grown(position, fill.ts_ns)
         if pending is not None:
-            position.plan.volatility_pct = pending.plan.volatility_pct
+            position.plan.volatility_pct, position.plan.share = pending.plan.volatility_pct, pending.plan.share
             if ticket.filled <= fill.qty * (1.0 + _EPSILON):  # the first one
                 self._tracing.step("execution", "OK", pending.plan.trace_id)
                 self._records.record("trade.executed", pending.plan.trace_id, fill.ts_ns, fill)

@@ -28,6 +28,26 @@ def signal_intent_id(seq: int) -> str:
     return f"i{seq:08d}"
 
 
+def is_signal_intent(intent_id: str) -> bool:
+    """Whether *intent_id* is that of a signal's intent, or of the rest of one."""
+    return intent_id.startswith("i") and entry_intent_id(intent_id)[1:].isdecimal()
+
+
+def is_own_entry(intent_id: str) -> bool:
+    """Whether *intent_id* is that of an intent of the signals or of the pilot."""
+    return is_signal_intent(intent_id) or (intent_id.startswith("p") and intent_id[1:].isdecimal())
+
+
+def pilot_intent_id(seq: int) -> str:
+    """The id of the pilot's intent number *seq*."""
+    return f"p{seq:08d}"
+
+
+def pilot_trace_id(seq: int) -> str:
+    """The trace id of the pilot's intent number *seq*."""
+    return f"pt{seq:08d}"
+
+
 def adopted_intent_id(seq: int) -> str:
     """The id under which the orders of adopted position number *seq* are made."""
     return f"a{seq:08d}"
@@ -52,7 +72,7 @@ def is_own_intent_id(intent_id: str) -> bool:
     """Whether *intent_id* has the form of the ids made here; an outside intent with such an id could take one."""
     if intent_id.endswith(_REST):
         return True
-    return len(intent_id) > 1 and intent_id[0] in "ia" and intent_id[1:].isdecimal()
+    return len(intent_id) > 1 and intent_id[0] in "iap" and intent_id[1:].isdecimal()
 
 
 def vanished_fill_id(seq: int) -> str:

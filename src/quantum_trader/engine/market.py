@@ -220,8 +220,7 @@ class Market:
     def _forecast(self, batch: MarketBatch, forecasts: Forecasts) -> list[int]:
         """Put the models' forecasts in the place of the ensemble's; returns the symbols that have a new target."""
         out = self.kernel.out
-        fees, funding = self.symbols[:, stage.SYM_FEE_BPS], self.symbols[:, stage.SYM_FUNDING]
-        costs_bps = round_trip_bps(fees, out[:, col.SLIPPAGE_BPS], out[:, col.SPREAD_BPS])
+        funding, costs_bps = self.symbols[:, stage.SYM_FUNDING], self.round_trips_bps()
         now_ns = batch.ts_ns + self.interval_ns
         new = self._supervise("model", forecasts.name, now_ns, forecasts.take, batch, costs_bps, funding)
         if forecasts.failed_ns:
@@ -246,6 +245,26 @@ class Market:
         """Direction (+1 or -1) and confidence of a symbol's signal; of models, of their target."""
         wants = self.target(index) if self.forecasts is not None else self.kernel.out.item(index, col.SIGNAL)
         return 1 if wants > 0 else -1, self.kernel.out.item(index, col.CONFIDENCE)
+
+    def standing_signal(self, index: int) -> tuple[int, float]:
+        """Direction and confidence of what a symbol's signals want now: the models' target, or a signal's."""
+        wants = self.target(index) if self.forecasts is not None else int(self.kernel.out.item(index, col.SIGNAL))
+        return (1 if wants > 0 else -1 if wants < 0 else 0), self.kernel.out.item(index, col.CONFIDENCE)
+
+    def confidence_over(self, index: int, confidence: float, days: float) -> float:
+        """A symbol's *confidence* if what models want of it were held for *days*: one round trip in that time."""
+        if self.forecasts is None:
+            return confidence
+        return fc.over_horizon(
+            self.forecasts.out[index].tolist(), confidence, float(self.round_trips_bps()[index]), days
+        )
+
+    def round_trips_bps(self) -> Any:
+        """What a round trip costs a taker now (S,), in basis points."""
+        out = self.kernel.out
+        return round_trip_bps(
+            self.symbols[:, stage.SYM_FEE_BPS], out[:, col.SLIPPAGE_BPS], out[:, col.SPREAD_BPS]
+        )
 
     @property
     def confidences(self) -> Any:

@@ -140,7 +140,7 @@ class ModelTargets:
 
     def stopped(self, position: Position) -> None:
         """Note that a stop took *position* out, where the score would hold on to it."""
-        if position.plan.by_score and self._market.target(position.index) == position.sign:
+        if position.plan.by_models and self._market.target(position.index) == position.sign:
             self._stopped[position.index] = position.sign
 
     def is_refused_again(self, index: int, sign: int, road: int, guard: int) -> bool:

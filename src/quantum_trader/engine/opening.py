@@ -6,18 +6,19 @@ through the gateway. The confidence threshold refuses in :func:`quantum_trader.e
 
 from __future__ import annotations
 
-from typing import Any, Final
+import math
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from quantum_trader.domain.clock import NS_PER_SECOND
-from quantum_trader.domain.enums import ExitReason, Side
+from quantum_trader.domain.enums import ExitReason, PilotMode, Side
 from quantum_trader.domain.instrument import floor_to
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import Intent, Signal
 from quantum_trader.engine import ids
 from quantum_trader.engine.account import Account
-from quantum_trader.engine.books import ADOPTED, Plan, Position
+from quantum_trader.engine.books import ADOPTED, PILOT, Plan, Position
 from quantum_trader.engine.entry import EntryDecision, EntryRequest, decide_entry
 from quantum_trader.engine.facts import FailedIntent, SignalDecision
 from quantum_trader.engine.gateway import Command, Gateway, Ticket
@@ -27,6 +28,7 @@ from quantum_trader.engine.judging import Judging
 from quantum_trader.engine.market import ExitPlan, Market, ShadowTerms
 from quantum_trader.engine.model_targets import ModelTargets, may_grow
 from quantum_trader.engine.opening_orders import ENSEMBLE, MODEL, OpeningOrders, Pending
+from quantum_trader.engine.pilot_stance import PilotStance, SignalAnswer, boosted
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.protection import Protection
 from quantum_trader.engine.records import Records
@@ -60,14 +62,32 @@ Refusal = tuple[str, float, float]  # reason, figure observed, limit; an empty r
 _SENT: Final[Refusal] = ("", 0.0, 0.0)
 
 
+class EntryWish(NamedTuple):
+    """A position that a source beside the signals wants to open or to make larger, to pass gates, sizing and guard."""
+
+    place: int  # of the symbol
+    sign: int
+    confidence: float  # with the bonus
+    bonus: float  # of a consensus
+    exits: ExitPlan
+    quantity: float  # to hold in all, base units
+    added_to: Position | None
+    source: str
+    owner: str
+    share: float  # of the equity, that it wants
+    intent_id: str
+    trace_id: str
+
+
 class Opening:
     """Signals that are due, and intents from outside: what becomes an opening order."""
 
     def __init__(
         self, market: Market, account: Account, policy: PolicyInForce, halts: Halts, protection: Protection,
         judging: Judging, gateway: Gateway, instruments: Instruments, records: Records, tracing: Tracing,
-        shield: Shield, supervise: Supervise,
+        shield: Shield, supervise: Supervise, pilot: PilotStance,
     ) -> None:
+        self._pilot = pilot
         self._market, self._account, self._policy, self._halts = market, account, policy, halts
         self._protection, self._judging, self._gateway = protection, judging, gateway
         self._instruments, self._records, self._tracing = instruments, records, tracing
@@ -148,7 +168,11 @@ class Opening:
         sign, confidence = self._market.signal(index)
         used, made_ns = self._policy.used(index), self._tracing.now()
         exits, added_to = self._market.exit_plan(index, used.exit_code), self._added_to(index, sign)
-        code = self._gate(index, sign, confidence, exits.atr, used, adds=added_to is not None)
+        answer = self._pilot.answer(index, sign, self._over_horizon(index, confidence))
+        sure = boosted(confidence, answer.bonus)
+        code = self._gate(index, sign, sure, exits.atr, used, adds=added_to is not None)
+        if code == ROAD_APPROVED:
+            code = answer.road
         if code == ROAD_FLIP and not self._is_new(index, now_ns):
             commands += self._close_opposite(index, now_ns)
         if of_model and code in (ROAD_FLIP, ROAD_PENDING):
@@ -157,7 +181,10 @@ class Opening:
             return
         row, open_count = self._market.row(index), self.orders.count - (added_to is not None)
         row[col.SIGNAL] = float(sign)
-        decision = self._decide(index, sign, row, used, exits, added_to) if code == ROAD_APPROVED else None
+        decision = None
+        if code == ROAD_APPROVED:
+            quantity = self._target_quantity(index, row, exits) * answer.size
+            decision = self._decide(index, sign, row, used, exits, added_to, quantity, answer.size)
         if added_to is not None and decision and decision.road == ROAD_SIZE:
             return
         if of_model and decision and self.targets.is_refused_again(index, sign, decision.road, decision.guard):
@@ -170,7 +197,7 @@ class Opening:
         self._tracing.step("gates", ROAD_REASONS.get(code, "OK"), ids.signal_trace_id(seq))
         refusal = (ROAD_REASONS.get(code, ""), 0.0, 0.0)
         if decision is not None:
-            refusal = self._enter(seq, index, sign, row, used, exits, decision, commands)
+            refusal = self._enter(seq, index, sign, row, used, exits, decision, answer, commands)
         self._records.afterwards(
             self._record_decision, seq, index, row, refusal, used, open_count, symbol_good, now_ns, added_to is None,
             self._market.shadow_terms(index, self._settings.volatility_target_pct, self._policy.fixed[1].risk_pct),
@@ -182,20 +209,29 @@ class Opening:
         can_grow = position is not None and self._market.wanted is not None and may_grow(position)
         return position if position is not None and can_grow and position.sign == sign else None
 
+    def _target_quantity(self, index: int, row: list[float], exits: ExitPlan) -> float:
+        """What a model's target wants held in all, base units; infinite where the risk alone decides."""
+        if not exits.by_score:
+            return math.inf
+        target_pct = self._policy.volatility_pct * self._risk_factor(index)
+        return float(volatility_quantity(
+            self._market.least_notional(index), target_pct, self._account.equity, row[col.CLOSE]
+        ))
+
     def _decide(
-        self, index: int, sign: int, row: list[float], used: Settings, exits: ExitPlan, added_to: Position | None
+        self, index: int, sign: int, row: list[float], used: Settings, exits: ExitPlan, added_to: Position | None,
+        quantity: float, size: float = 1.0,
     ) -> EntryDecision:
-        """Size the entry of a signal that the gates let through, or its addition, and ask the guard."""
+        """Size an entry that the gates let through, or an addition, and ask the guard.
+
+        *quantity*: to hold in all. *size*: times the permitted risk, where that alone decides the quantity.
+        """
         now_ns, instruments, factor = self._market.now_ns, self._instruments, self._risk_factor(index)
         view = self._view(index, row, now_ns, now_ns, added_to)
         request = EntryRequest(
             sign=sign, price=row[col.CLOSE], atr=exits.atr, stop_atr=exits.stop_atr, risk_pct=used.risk_pct,
-            factor=factor, leverage=self._settings.leverage,
+            factor=factor if exits.by_score else factor * size, leverage=self._settings.leverage, quantity=quantity,
         )
-        if exits.by_score:
-            target_pct, least = self._policy.volatility_pct * factor, self._market.least_notional(index)
-            wanted = volatility_quantity(least, target_pct, self._account.equity, row[col.CLOSE])
-            request = request._replace(quantity=wanted)
         if added_to is not None:
             request = request._replace(
                 held_qty=added_to.qty, held_entry=added_to.entry_price, held_stop=added_to.stop,
@@ -208,28 +244,75 @@ class Opening:
 
     def _enter(
         self, seq: int, index: int, sign: int, row: list[float], used: Settings, exits: ExitPlan,
-        decision: EntryDecision, commands: list[Command],
+        decision: EntryDecision, answer: SignalAnswer, commands: list[Command],
     ) -> Refusal:
         """Send the order of signal *seq* where sizing and guard allow it."""
         self._tracing.step("sizing", ROAD_REASONS.get(decision.road, "OK"), ids.signal_trace_id(seq))
         if decision.road != ROAD_APPROVED:
             return ROAD_REASONS[decision.road], decision.wanted, 0.0
-        verdict = judged(self._intent(seq, index, sign, row, used, decision), decision[4:])
-        return self._open(verdict, index, used, exits, self._market.now_ns, commands)
+        intent = self._intent(index, sign, row, used, decision, answer.source or self._source)
+        intent = msgspec.structs.replace(
+            intent, intent_id=ids.signal_intent_id(seq), trace_id=ids.signal_trace_id(seq),
+        )
+        if answer.bonus > 0.0:
+            intent = _with_bonus(intent, answer.bonus)
+        return self._open(judged(intent, decision[4:]), index, used, exits, self._market.now_ns, commands)
+
+    def enter(self, wish: EntryWish, commands: list[Command]) -> Refusal:
+        """Take an entry, or an addition, of a source beside the signals: gates, sizing, guard, then one order."""
+        index, used, row = wish.place, self._policy.used(wish.place), self._market.row(wish.place)
+        code = self._gate(
+            index, wish.sign, wish.confidence, wish.exits.atr, used, adds=wish.added_to is not None
+        )
+        if code != ROAD_APPROVED:
+            return ROAD_REASONS[code], 0.0, 0.0
+        decision = self._decide(index, wish.sign, row, used, wish.exits, wish.added_to, wish.quantity)
+        if decision.road != ROAD_APPROVED:
+            return ROAD_REASONS[decision.road], decision.wanted, 0.0
+        intent = msgspec.structs.replace(
+            self._intent(index, wish.sign, row, used, decision, wish.source),
+            intent_id=wish.intent_id, trace_id=wish.trace_id, confidence=wish.confidence,
+        )
+        if wish.bonus > 0.0:
+            intent = msgspec.structs.replace(intent, consensus_bonus=wish.bonus)
+        verdict = judged(intent, decision[4:])
+        return self._open(verdict, index, used, wish.exits, self._market.now_ns, commands, wish.owner, wish.share)
+
+    @property
+    def intent_life_ns(self) -> int:
+        """For how long an intent may be acted on."""
+        return self._settings.intent_ttl_s * NS_PER_SECOND
 
     def _expires_ns(self) -> int:
         """When an intent made at this moment expires."""
-        return self._market.now_ns + self._settings.intent_ttl_s * NS_PER_SECOND
+        return self._market.now_ns + self.intent_life_ns
+
+    def standing_signal(self, index: int) -> tuple[int, float]:
+        """Direction and confidence, over the pilot's horizon, of what the signals want of a symbol; (0, 0.0): nothing.
+
+        Of models that is their target, of the ensemble a signal of this moment. One below the confidence in force wants
+        nothing, nor does a target that a stop has ended.
+        """
+        sign, confidence = self._market.standing_signal(index)
+        if not sign or confidence < self._policy.used(index).min_confidence or self.targets.is_stopped_out(index):
+            return 0, 0.0
+        return sign, self._over_horizon(index, confidence)
+
+    def _over_horizon(self, index: int, confidence: float) -> float:
+        """A signal's *confidence* over the pilot's horizon, where the two are compared."""
+        if self._pilot.mode is not PilotMode.HYBRID:
+            return confidence
+        return self._market.confidence_over(index, confidence, self._pilot.horizon_days)
 
     def _intent(
-        self, seq: int, index: int, sign: int, row: list[float], used: Settings, decision: EntryDecision
+        self, index: int, sign: int, row: list[float], used: Settings, decision: EntryDecision, source: str
     ) -> Intent:
-        """The intent that signal number *seq* becomes."""
+        """The intent of an entry that was sized, without its ids."""
         return Intent(
-            intent_id=ids.signal_intent_id(seq), trace_id=ids.signal_trace_id(seq),
+            intent_id="", trace_id="",
             symbol=self._instruments.symbols[index], side=Side.LONG if sign > 0 else Side.SHORT, qty=decision.wanted,
             reduce_only=False, reference_price=row[col.CLOSE], stop_price=decision.stop, leverage=decision.leverage,
-            created_ns=self._market.now_ns, expires_ns=self._expires_ns(), source=self._source, risk_pct=used.risk_pct,
+            created_ns=self._market.now_ns, expires_ns=self._expires_ns(), source=source, risk_pct=used.risk_pct,
             confidence=row[col.CONFIDENCE], policy_hash=self._policy.deciding_hash,
         )
 
@@ -238,7 +321,8 @@ class Opening:
     ) -> int:
         """The ROAD code of the gates before sizing; an addition to a position counts as no further one.
 
-        A signal does not reverse a position that a person or another client opened: it counts as held on either side.
+        A signal does not reverse a position that a person, another client or the pilot opened: it counts as held on
+        either side.
         """
         symbol = self._instruments.symbols[index]
         if adds:
@@ -246,7 +330,8 @@ class Opening:
         position = self._account.books.positions.get(symbol)
         held = position.plan.sign if position is not None else 0
         code = int(gate(sign, confidence, atr, held, int(symbol in self.orders.pending), self.orders.count, used))
-        return ROAD_HELD if code == ROAD_FLIP and position is not None and position.plan.model == ADOPTED else code
+        kept = position is not None and (position.plan.model == ADOPTED or position.plan.owner == PILOT)
+        return ROAD_HELD if code == ROAD_FLIP and kept else code
 
     def _close_opposite(self, index: int, now_ns: int) -> list[Command]:
         """Close the position that a signal or intent points against, unless it is closing already."""
@@ -261,7 +346,7 @@ class Opening:
 
     def _open(
         self, verdict: Approved | Refused, index: int, used: Settings, exits: ExitPlan, now_ns: int,
-        commands: list[Command],
+        commands: list[Command], owner: str = "", share: float = 0.0,
     ) -> Refusal:
         """Plan the position of an approved intent with the *exits* that were judged, and send its order."""
         if not isinstance(verdict, Approved):
@@ -269,7 +354,7 @@ class Opening:
             self._records.afterwards(self._record_denied, verdict)
             return verdict.reason.value, verdict.observed, verdict.limit
         self._tracing.step("risk", "OK", verdict.intent.trace_id)
-        price = self._plan(index, verdict, exits, used, now_ns)
+        price = self._plan(index, verdict, exits, used, now_ns, owner, share)
         commands += self._records.outgoing(self._gateway.open(verdict, price))
         self._tracing.step("order", "OK", verdict.intent.trace_id)
         return _SENT
@@ -307,21 +392,25 @@ class Opening:
             orders_last_hour=account.orders_last_hour(now_ns),
         )
 
-    def _plan(self, index: int, approved: Approved, exits: ExitPlan, used: Settings, now_ns: int) -> float:
+    def _plan(
+        self, index: int, approved: Approved, exits: ExitPlan, used: Settings, now_ns: int, owner: str, share: float
+    ) -> float:
         """Keep the plan of the position until its fill comes, and count the order.
 
         Returns the price at which an entry from flat rests post-only; 0.0: the order goes at market.
         """
         intent = approved.intent
+        by_signals = ids.is_signal_intent(intent.intent_id)
         plan = Plan(
             intent_id=intent.intent_id, trace_id=intent.trace_id, sign=intent.side.sign, leverage=intent.leverage,
             atr=exits.atr, stop_atr=exits.stop_atr, target_atr=exits.target_atr, breakeven_r=exits.breakeven_r,
             trail_atr=exits.trail_atr, max_hours=exits.max_hours, exit_mode=used.exit_code,
             confidence=intent.confidence, policy_hash=intent.policy_hash,
-            model=self._model if intent.source == self._source else intent.source,
+            model=self._model if by_signals else intent.source,
             regime=self._market.regime_name(index), by_score=exits.by_score,
-            volatility_pct=self._policy.volatility_pct if exits.by_score else 0.0,
+            volatility_pct=self._policy.volatility_pct if exits.by_score and not owner else 0.0,
             permitted_risk=self._account.equity * used.risk_pct / 100.0 if exits.by_score else 0.0,
+            owner=owner, share=share,
         )
         margin = approved.qty * intent.reference_price / intent.leverage
         adds = intent.symbol in self._account.books.positions
@@ -329,7 +418,7 @@ class Opening:
             plan=plan, margin=margin, expires_ns=intent.expires_ns, added_stop=intent.stop_price if adds else 0.0
         )
         price, bars = 0.0, self._settings.maker_entry_bars
-        if bars > 0 and not adds:
+        if bars > 0 and not adds and not owner:
             price = resting_price(plan.sign, self._market.close(index), self._instruments[index].tick_size)
             pending.rests_until_ns, pending.intent = self._market.now_ns + bars * self._market.interval_ns, intent
         self._account.note_order(now_ns)
@@ -448,7 +537,7 @@ class Opening:
     def _with_policy_hash(self, intent: Intent) -> Intent:
         """*intent* with the hash of what decided it, which may not have been known when it was made."""
         deciding_hash = self._policy.deciding_hash
-        if intent.source != self._source or intent.policy_hash == deciding_hash:
+        if not ids.is_own_entry(intent.intent_id) or intent.policy_hash == deciding_hash:
             return intent
         return msgspec.structs.replace(intent, policy_hash=deciding_hash)
 
@@ -466,3 +555,10 @@ class Opening:
         self.orders.pending = {symbol: msgspec.convert(plain, Pending) for symbol, plain in state["pending"].items()}
         self._signals = state["signals"]
         self.targets.load_state(state)
+
+
+def _with_bonus(intent: Intent, bonus: float) -> Intent:
+    """*intent* with the confidence that a consensus raises by *bonus*, which it states apart."""
+    return msgspec.structs.replace(
+        intent, confidence=boosted(intent.confidence, bonus), consensus_bonus=bonus
+    )

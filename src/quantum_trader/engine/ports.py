@@ -15,6 +15,7 @@ from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, O
 
 if TYPE_CHECKING:  # a venue adapter needs the port, not the policy room
     from quantum_trader.engine.facts import PolicyContext, PolicyVerdict, SignalDecision
+    from quantum_trader.pilot.predictor import Predictions
     from quantum_trader.policy.policy import TradingPolicy
 
 VenueEvent = OrderUpdate | Fill | FundingPayment
@@ -177,6 +178,41 @@ class PolicyWatcher(Protocol):
 
     def signal_decided(self, signal: Signal, decision: SignalDecision, verdict: PolicyVerdict) -> None:
         """Receive the decision on one signal and the policy's verdict."""
+        ...
+
+
+class PilotSource(Protocol):
+    """A trained pilot as the engine asks it: the bars of a moment in, its choice for each ready symbol out.
+
+    The same bars and accounts give the same predictions. An exception, such as one that says that an answer took too
+    long, leaves trading without a pilot.
+    """
+
+    identity: str
+    length_ns: int  # of the bars that it observes
+    horizon_ns: int  # for how long its positions are held on average
+    stop_atr: float  # distance of a stop, in ATRs of these bars
+    outcomes: tuple[float, ...]  # what its decisions were worth out of sample; empty: not known
+
+    @property
+    def range_ratios(self) -> Any:
+        """ATR over close (S,) of the bars that were observed last; NaN where it is not known."""
+        ...
+
+    def observe(self, ts_ns: int, ohlcv: Any, present: Any, feed: Any) -> None:
+        """Take the bars (S, 5) that opened at *ts_ns* without a prediction."""
+        ...
+
+    def take(self, ts_ns: int, ohlcv: Any, present: Any, feed: Any, own: Any) -> Predictions:
+        """Take the bars (S, 5) that opened at *ts_ns* with what feed (S, 5) and account (S, 11) say at their close."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to continue."""
+        ...
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state`. Raises StateError where it is another model's."""
         ...
 
 

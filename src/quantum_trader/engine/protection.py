@@ -176,14 +176,14 @@ class Protection:
             position.worst = worst
         if position.exit_reason is not None:
             return self._records.outgoing(self._gateway.close(position, now_ns))
-        if position.plan.by_score and wanted is not None and wanted.targets[index] != sign:
+        if position.plan.by_models and wanted is not None and wanted.targets[index] != sign:
             return self.close(position, ExitReason.SCORE, now_ns)
         if not self._gateway.is_protected(position):
             return self.replace_missing_stop(position, now_ns)
         if timed_out(position.entry_ns, now_ns, position.plan.max_hours):
             return self.close(position, ExitReason.TIMEOUT, now_ns)
         commands = self._trail(position, float(closes[index]), now_ns)
-        if position.plan.by_score and wanted is not None and wanted.renewed[index] and position.exit_reason is None:
+        if position.plan.by_models and wanted is not None and wanted.renewed[index] and position.exit_reason is None:
             target_pct = max(position.plan.volatility_pct, volatility_pct)
             largest = volatility_quantity(
                 float(wanted.most[index]), target_pct, self._account.equity, float(closes[index])
@@ -192,9 +192,12 @@ class Protection:
         return commands
 
     def _reduce_to(self, position: Position, largest: float, price: float, now_ns: int) -> list[Command]:
-        """Reduce *position* to the quantity *largest*; never gated. One that was not sized for a target stays."""
-        unsized = not (position.plan.volatility_pct > 0.0 and largest > 0.0)
-        if unsized or self._gateway.has(position.symbol, Purpose.REDUCE):
+        """Reduce *position* to the quantity *largest*; one that was not sized for a target stays."""
+        return self.reduce_to(position, largest, price, now_ns) if position.plan.volatility_pct > 0.0 else []
+
+    def reduce_to(self, position: Position, largest: float, price: float, now_ns: int) -> list[Command]:
+        """Reduce *position* to the quantity *largest*; never gated. Nothing while a reduction is on its way."""
+        if not largest > 0.0 or self._gateway.has(position.symbol, Purpose.REDUCE):
             return []
         excess = excess_quantity(position.qty, largest, price, *self._instruments.sizes[position.index])
         return self._records.outgoing(self._gateway.reduce(position, excess, now_ns)) if excess > 0.0 else []

@@ -34,6 +34,10 @@ from quantum_trader.engine.facts import (
     HoleNotice,
     InputFailure,
     OperatorRequested,
+    PilotChanged,
+    PilotDay,
+    PilotDecided,
+    PilotFailed,
     PolicyUpdated,
     PolicyVerdict,
     RefusedBar,
@@ -42,6 +46,7 @@ from quantum_trader.engine.facts import (
     RunEnded,
     RunStarted,
     SessionContinued,
+    ShadowPilotTrade,
     ShadowResult,
     SignalDecision,
 )
@@ -63,6 +68,8 @@ DATA_TYPES: Final[dict[str, tuple[type[msgspec.Struct], ...]]] = {
     "reconciliation.difference": (Difference,), "cash.adjusted": (CashAdjusted,),
     "halt.raised": (HaltNotice,), "halt.cleared": (HaltNotice,), "health.changed": (HealthNotice,),
     "input.failed": (InputFailure,), "operator.requested": (OperatorRequested,),
+    "pilot.decided": (PilotDecided,), "pilot.closed": (ShadowPilotTrade,), "pilot.day": (PilotDay,),
+    "pilot.changed": (PilotChanged,), "pilot.failed": (PilotFailed,),
 }
 OPEN: Final = (RunStarted, PolicyUpdated, RolloutTaken)  # written as a mapping with these keys and others
 

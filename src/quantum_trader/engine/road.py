@@ -33,6 +33,8 @@ ROAD_LEVERAGE: Final = 10
 ROAD_GOVERNOR: Final = 11
 ROAD_NO_POSITION: Final = 12  # a reducing intent without a position
 ROAD_REDUCES: Final = 13  # a reducing intent, which closes its position
+ROAD_PILOT_PRIMARY: Final = 14  # a signal while the pilot alone opens positions
+ROAD_PILOT_CONFIDENT: Final = 15  # a signal against a pilot that is more confident
 
 
 _CLEAR: Final = 1.0 + 1e-6  # times the guard's buffer, beyond rounding noise
@@ -52,6 +54,8 @@ ROAD_REASONS: Final = {
     ROAD_LEVERAGE: "NO_SAFE_LEVERAGE",
     ROAD_GOVERNOR: "GOVERNOR",
     ROAD_NO_POSITION: "NO_POSITION",
+    ROAD_PILOT_PRIMARY: "PILOT_PRIMARY",
+    ROAD_PILOT_CONFIDENT: "PILOT_MORE_CONFIDENT",
 }
 
 

@@ -62,6 +62,7 @@ FORECAST_COLUMNS: Final = (
 # Pooled sums.
 _SEEN, _COUNT, _N, _BARS, _SXX, _SXY, _SYY, _OWN, JOINT_SUM, _TURNED, _HELD, _SIZE = range(12)
 SUMS: Final = slice(_N, JOINT_SUM)  # of outcomes; they grow with their number
+OUTCOMES: Final = slice(_N, JOINT_SUM + 1)  # the same with the squared sum over symbols: all that outcomes leave
 # Columns of one symbol's memory.
 _LAST_CLOSE, _LAST_X, _LAST_VOL, _MEAN_SQUARE, _RETURNS, _ATR, _RANGES, _TARGET, _POSITION, _AVERAGE, _WIDTH = range(11)
 # Settings as numbers.
@@ -343,6 +344,17 @@ class Forecaster:
         if state["memory"].shape != self.memory.shape or not np.array_equal(state["params"], self.params):
             raise StateError("forecasts: saved for other symbols, bars, horizon or prior; start a new --state folder")
         self.memory[...], self.pool[...], self.out[...] = state["memory"], state["pool"], state["out"]
+
+
+def over_horizon(told: Any, confidence: float, round_trip_bps: float, horizon_days: float) -> float:
+    """A model's *confidence* if its position were held for *horizon_days*: one round trip in that time.
+
+    *told*: its row of a forecast (columns in this module); *confidence* where that knows no expectation.
+    """
+    expected, error, cost = told[EXPECTED_DAY], told[ERROR_DAY], told[COST_DAY]
+    if not (error > 0.0 and math.isfinite(expected) and math.isfinite(cost) and horizon_days > 0.0):
+        return confidence
+    return float(normal_cdf((expected - max(cost, round_trip_bps / 10_000.0 / horizon_days)) / error))
 
 
 def duration_ns(text: str, key: str = "horizon") -> int:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from quantum_trader.domain.errors import ConfigError, DataError, InputError
+from quantum_trader.domain.errors import ConfigError, DataError, InputError, require, require_finite
 from quantum_trader.domain.private_files import create_file, make_missing_folders, read_bounded
 from quantum_trader.pilot.actions import ACTIONS
 from quantum_trader.pilot.network import LAYERS, Weights
@@ -54,10 +54,21 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     training: dict[str, Any]  # the settings that it was trained with
     metrics: dict[str, float | None]  # what its evaluation gave, good or bad; None: not known
     weights_hash: str  # SHA-256 of the weights' numbers
+    stop_atr: float = 3.0  # distance of a position's stop, in ATRs of the observed bars
+    horizon_hours: float = 12.0  # for how long a position is held on average: what a round trip's cost is spread over
+    outcomes: tuple[float, ...] = ()  # what its decisions were worth out of sample, as sums; they start its confidence
     actions: tuple[tuple[str, int, float], ...] = ACTION_TABLE
     licence: str = "MIT"
     made_with: str = ""  # program and versions
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        for key, low, high in (("stop_atr", 0.1, 20.0), ("horizon_hours", 0.01, 8760.0)):
+            value = getattr(self, key)
+            require_finite(key, value)
+            require(low <= value <= high, key, value, f"must be {low:g} to {high:g}")
+        for value in self.outcomes:
+            require_finite("outcomes", value)
 
     @property
     def identity(self) -> str:

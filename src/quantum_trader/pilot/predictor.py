@@ -9,10 +9,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.errors import StateError
 from quantum_trader.market.arrays import Bools, Floats
 from quantum_trader.pilot.actions import ACTIONS, PilotAction
 from quantum_trader.pilot.artefact import Artefact
+from quantum_trader.pilot.feature_columns import ATR_RATIO
 from quantum_trader.pilot.network import Network
 from quantum_trader.pilot.observer import Observer
 
@@ -46,11 +48,24 @@ class Predictor:
         """*base_ns*: length of the run's bars."""
         card = artefact.card
         self.identity = card.identity
+        self.length_ns = card.observation.length_ns  # of the observed bars
+        self.stop_atr = card.stop_atr
+        self.horizon_ns = int(card.horizon_hours * NS_PER_HOUR)
+        self.outcomes = card.outcomes
         self.observer = Observer(symbols, base_ns, card.observation, card.scalers)
         self._base_ns = base_ns
         self._network = Network(artefact.weights)
         nobody = np.zeros(0, dtype=np.int64)
         self._none = Predictions(0, nobody, nobody, np.zeros((0, len(ACTIONS))))
+
+    @property
+    def range_ratios(self) -> Floats:
+        """ATR over close (S,) of the bars that were observed last; NaN where it is not known."""
+        return self.observer.raw[:, ATR_RATIO]
+
+    def observe(self, ts_ns: int, ohlcv: Floats, present: Bools, feed: Floats) -> None:
+        """Take the bars of one moment as :meth:`take` does, without a prediction and without an account."""
+        self.observer.take(ts_ns, ohlcv, present, feed)
 
     def take(
         self, ts_ns: int, ohlcv: Floats, present: Bools, feed: Floats, own: Floats | None = None

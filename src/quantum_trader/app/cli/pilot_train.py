@@ -173,7 +173,7 @@ class _StopRequest:
         if self._event.is_set():
             raise KeyboardInterrupt
         self._event.set()
-        self._tell("stopping after this update, with a checkpoint; Ctrl-C again ends at once")
+        self._tell("stopping; an update in progress is finished and saved first. Ctrl-C again ends at once")
 
     def __call__(self) -> bool:
         return self._event.is_set()

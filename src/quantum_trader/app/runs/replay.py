@@ -20,6 +20,14 @@ from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.observation_files import ObservationFiles
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, OperatorRequests
 from quantum_trader.app.runs.outside_intents import BUS_TOPICS, OutsideIntents
+from quantum_trader.app.runs.pilot_run import (
+    DemotionWatch,
+    PilotStoreFollower,
+    artefact_of,
+    keep_artefact,
+    pilot_store,
+    predictor_of,
+)
 from quantum_trader.app.runs.results import (
     CostFacts,
     DataStatement,
@@ -27,6 +35,7 @@ from quantum_trader.app.runs.results import (
     EvidenceRow,
     HaltRow,
     Pace,
+    PilotFacts,
     PolicyFacts,
     PolicyView,
     PositionView,
@@ -98,7 +107,7 @@ class FundingRates:
         """Apply every rate known at *ts_ns*."""
         while self._next < len(self._events) and self._events[self._next][0] <= ts_ns:
             _, symbol, rate = self._events[self._next]
-            self._engine.market.note_funding_rate(symbol, rate)
+            self._engine.note_payment(symbol, self._events[self._next][0], rate)
             self._next += 1
         self.next_ns = self._events[self._next][0] if self._next < len(self._events) else 1 << 62
 
@@ -112,6 +121,7 @@ class Run:
         check_run_interval(self.recording.interval)
         self.forecasts = make_forecasts(settings.models, tuple(self.recording.symbols), self.recording.interval_ns)
         use_columns(self.forecasts, self.recording)
+        self.artefact = artefact_of(settings.pilot)
         intents = RecordedIntents(self._recorded_intents())
         if options.state_dir is not None:
             check_replay_folder(options.state_dir)
@@ -140,10 +150,16 @@ class Run:
             clock=time.time_ns, finished=self.traces.add if self.traces is not None else None
         )
         bus: Bus = options.bus or InMemoryBus()
+        pilot = predictor_of(self.artefact, self.recording.symbols, self.recording.interval_ns)
         self.engine = self.make_engine(
             instruments, self.recording.interval_ns, engine_settings, BusSink(self.records, bus, BUS_TOPICS),
-            self.watcher, tracer, forecasts=self.forecasts,
+            self.watcher, tracer, forecasts=self.forecasts, pilot=pilot,
         )
+        store = None
+        if self.state_dir is not None and self.artefact is not None:
+            keep_artefact(self.state_dir.path, self.artefact)
+            store = pilot_store(self.state_dir.path, settings)
+        self.pilot_settings, self.demotion = PilotStoreFollower(settings.pilot.settings, store), DemotionWatch()
         if self.rollout is not None:
             self.engine.policy.integration = self.rollout.config
         self.venue = PaperVenue(
@@ -178,12 +194,12 @@ class Run:
         earlier = self.recording.earlier
         if earlier is None:
             return 0
-        funding, market, moments = FundingRates(earlier, self.engine), self.engine.market, 0
+        funding, engine, moments = FundingRates(earlier, self.engine), self.engine, 0
         for ts_ns, ohlcv, present, _ in self.recording.chunks_before():
             for row, moment in enumerate(ts_ns.tolist()):
                 if moment >= funding.next_ns:
                     funding.advance(moment)
-                market.warm(MarketBatch(moment, self.recording.interval_ns, ohlcv[row], present[row]))
+                engine.warm(MarketBatch(moment, self.recording.interval_ns, ohlcv[row], present[row]))
             moments += len(ts_ns)
         return moments
 
@@ -199,6 +215,7 @@ class Run:
             "settings": self.settings.settings_hash(), "data": self.recording.fingerprint,
             **({"intents": file.fingerprint} if file is not None else {}),
             **({"models": "+".join(self.forecasts.fingerprints)} if self.forecasts is not None else {}),
+            **({"pilot": self.artefact.card.identity} if self.artefact is not None else {}),
         }
 
     def statement(self) -> dict[str, Any]:
@@ -344,8 +361,10 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
     if session.checkpoint is None:
         session.warm_up()
         engine.started(session.statement(), session.recording.start_ns)
+        poll_pilot(session, session.recording.start_ns, begins=True)
         session.save(0)
     _poll_rollout(session, engine.now_ns)
+    poll_pilot(session, engine.now_ns)
     _take_requests(session, engine.now_ns)
     last_saved = time.monotonic()
     close_ns = 0
@@ -369,6 +388,7 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
                 if progress is not None and progress.due():
                     progress.show(view_of(session, close_ns))
                 asked = _poll_rollout(session, close_ns) + _take_requests(session, close_ns)
+                asked += poll_pilot(session, close_ns)
                 due = time.monotonic() - last_saved > _CHECKPOINT_EVERY_S
                 if session.state_dir is not None and (asked or due):
                     session.save(close_ns)
@@ -406,6 +426,19 @@ def take_request(session: Run, request: OperatorRequest, now_ns: int) -> None:
         engine.halt(reason, now_ns)
     if request.action is Action.FLATTEN:
         session.driver.send(engine.flatten(now_ns))
+
+
+def poll_pilot(session: Run, now_ns: int, *, begins: bool = False) -> int:
+    """Take the pilot's settings into force where they have changed, on record; returns how many times."""
+    engine = session.engine
+    if not engine.piloting.is_there:
+        return 0
+    if reason := session.demotion.reason(engine):
+        session.pilot_settings.demote(reason)
+    return session.pilot_settings.follow(
+        None if begins else engine.piloting.stance.settings,
+        lambda settings, change: engine.set_pilot(settings, change, now_ns),
+    )
 
 
 def _poll_rollout(session: Run, now_ns: int) -> int:
@@ -512,6 +545,18 @@ def facts_of(session: Run) -> RunFacts:
         shares=TimeShares(regime=_shares(tally.regimes), governor=_shares(tally.governor)), records=dict(tally.topics),
         notes=(*_notes(session), f"records hash {engine.records.recorder.digest}", *recording.notes),
         models=model_facts(engine), models_at_end=models_state(engine, recording.start_ns),
+        pilot=_pilot_facts(session),
+    )
+
+
+def _pilot_facts(session: Run) -> PilotFacts | None:
+    piloting, totals = session.engine.piloting, session.engine.piloting.totals
+    if totals is None or session.artefact is None:
+        return None
+    return PilotFacts(
+        name=session.artefact.card.name, model=piloting.identity, mode=piloting.stance.mode.value,
+        decisions=totals.decisions, intents=piloting.intents, results=totals.results, days=totals.days,
+        trades=totals.trades, failed=piloting.failed,
     )
 
 

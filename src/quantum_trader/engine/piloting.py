@@ -1,0 +1,438 @@
+"""The pilot in the engine: its modes, its intents, what it would have done, and how sure one may be of it.
+
+At the close of an observed bar the pilot chooses an action for each symbol that is ready. In SHADOW the choice is
+recorded and followed in a shadow book. In PRIMARY and HYBRID it takes the road of every order: confidence, hourly rate,
+gates, sizing, guard, gateway. A position that the pilot opened is resized and left by the pilot alone, stops, limits
+and people apart. A pilot that fails leaves trading as it would be without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from quantum_trader.domain.clock import NS_PER_HOUR
+from quantum_trader.domain.enums import ExitReason, PilotMode, Side
+from quantum_trader.domain.market import MarketBatch
+from quantum_trader.domain.pilot_settings import PilotSettings
+from quantum_trader.domain.trading import Intent
+from quantum_trader.engine import ids, stage
+from quantum_trader.engine.account import Account
+from quantum_trader.engine.books import PILOT, Position
+from quantum_trader.engine.facts import PilotChanged, PilotDecided, PilotFailed
+from quantum_trader.engine.gateway import Command
+from quantum_trader.engine.instruments import Instruments
+from quantum_trader.engine.market import ExitPlan, Market
+from quantum_trader.engine.opening import EntryWish, Opening
+from quantum_trader.engine.pilot_confidence import PilotConfidence
+from quantum_trader.engine.pilot_shadows import PilotShadows, PilotTotals, Wishes
+from quantum_trader.engine.pilot_stance import (
+    CONSENSUS_BONUS,
+    CONSENSUS_SIZE,
+    HYBRID_CONSENSUS,
+    HYBRID_RL,
+    RL_PRIMARY,
+    PilotStance,
+    boosted,
+)
+from quantum_trader.engine.policy_in_force import PolicyInForce
+from quantum_trader.engine.ports import PilotSource
+from quantum_trader.engine.protection import Protection
+from quantum_trader.engine.records import Records
+from quantum_trader.engine.supervision import Shield
+from quantum_trader.pilot import own_columns as own_col
+from quantum_trader.pilot.actions import ACTIONS, PilotAction
+from quantum_trader.pilot.paid_rates import PaidRates
+from quantum_trader.pilot.predictor import Predictions
+from quantum_trader.risk.exits import score_exit_row
+
+FAILURES: Final = 3  # in a row, after which the pilot is not asked until the next start
+_TRADES: Final = (PilotMode.PRIMARY, PilotMode.HYBRID)
+_DAY_HOURS: Final = 24.0
+
+_NOTHING, _SHADOW, _SENT = "NOTHING", "SHADOW", "SENT"
+_LOW, _RATE, _OTHERS, _SIGNAL = "LOW_CONFIDENCE", "RATE_LIMIT", "HELD_BY_OTHER", "SIGNAL_PRIMARY"
+
+
+class _Blend(NamedTuple):
+    """Under which source an entry of the pilot goes, and what a consensus adds."""
+
+    source: str
+    bonus: float = 0.0
+    size: float = 1.0
+
+
+class _Parts(NamedTuple):
+    """A pilot with what is learned and followed of its decisions."""
+
+    source: PilotSource
+    confidence: PilotConfidence
+    shadows: PilotShadows
+
+
+class RLv3LiveOrchestrator:
+    """Asks a trained pilot at every moment and does with its answer what the mode in force says.
+
+    Without a pilot nothing is asked, recorded or changed.
+    """
+
+    def __init__(
+        self, source: PilotSource | None, interval_ns: int, stance: PilotStance, market: Market, account: Account,
+        policy: PolicyInForce, opening: Opening, protection: Protection, instruments: Instruments, records: Records,
+    ) -> None:
+        self.stance = stance
+        self._interval_ns = interval_ns
+        self._market, self._account, self._policy = market, account, policy
+        self._opening, self._protection = opening, protection
+        self._instruments, self._records = instruments, records
+        count = len(instruments.symbols)
+        self.rates = PaidRates(count)
+        self._shield = Shield()
+        self._failures = 0  # in a row
+        self._intents = 0  # number of the last intent
+        self._opened_ns: list[int] = []  # when intents that open or add were sent, in the last hour
+        self._parts: _Parts | None = None
+        if source is not None:
+            stance.horizon_days = source.horizon_ns / NS_PER_HOUR / _DAY_HOURS
+            confidence = PilotConfidence(
+                instruments.symbols, interval_ns, source.length_ns, source.horizon_ns, source.outcomes
+            )
+            shadows = PilotShadows(instruments, interval_ns, source, market, policy, records)
+            self._parts = _Parts(source, confidence, shadows)
+
+    # ------------------------------------------------------------------ settings
+
+    @property
+    def identity(self) -> str:
+        """The model in use; empty without one."""
+        return self._parts.source.identity if self._parts is not None else ""
+
+    @property
+    def failed(self) -> str:
+        """Why the pilot is not asked any more; empty while it is."""
+        return self._shield.last if self._failures >= FAILURES else ""
+
+    @property
+    def totals(self) -> PilotTotals | None:
+        """What pilot, signals and both would have done so far; None without a pilot."""
+        return self._parts.shadows.totals if self._parts is not None else None
+
+    @property
+    def intents(self) -> int:
+        """Intents made so far, reducing ones among them."""
+        return self._intents
+
+    def set_settings(self, settings: PilotSettings, change: PilotChanged, now_ns: int) -> None:
+        """Put *settings* into force; *change* says who asked and why."""
+        self.stance.settings = settings
+        if self._parts is not None:
+            self._records.record("pilot.changed", "", now_ns, change)
+            self._records.tally.event(now_ns, "pilot", f"mode {settings.mode_in_force.value}: {change.reason}")
+
+    # ------------------------------------------------------------------ bars
+
+    def warm(self, batch: MarketBatch) -> None:
+        """Show the pilot bars of before the trading begins."""
+        if self._parts is not None and not self.failed:
+            feed = self.rates.feed(batch.ts_ns + self._interval_ns)
+            self._run(batch.ts_ns, self._parts.source.observe, batch.ts_ns, batch.ohlcv, batch.present, feed)
+
+    def before_hole(self, index: int, ts_ns: int) -> None:
+        """End the shadow positions of a symbol whose data ends here for more than a day."""
+        if self._parts is not None:
+            self._parts.shadows.before_hole(index, ts_ns)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a pilot."""
+        return self._parts is not None
+
+    def take(self, batch: MarketBatch, costs_bps: Any) -> list[Command]:
+        """Take the screened bars of a moment, whose measures the market has; returns the commands to be sent.
+
+        *costs_bps* (S,): of a taker, as known before these bars. Where the pilot does not trade, it is asked once the
+        orders of the moment are out.
+        """
+        if self._parts is None:
+            return []
+        if self.stance.mode in _TRADES and not self.failed:
+            return self._decide(self._parts, batch, costs_bps)
+        self._records.afterwards(self._decide, self._parts, batch, costs_bps)
+        return self._leave_all()
+
+    def _leave_all(self) -> list[Command]:
+        """Close the pilot's positions: nobody would leave them while it does not trade."""
+        commands: list[Command] = []
+        for position in list(self._account.books.positions.values()):
+            if position.plan.owner == PILOT and position.exit_reason is None:
+                commands += self._close(position)
+        return commands
+
+    def _decide(self, parts: _Parts, batch: MarketBatch, costs_bps: Any) -> list[Command]:
+        """Ask the pilot about the bars of a moment, and act on, follow and record what it says."""
+        source, confidence, shadows = parts
+        now_ns = batch.ts_ns + self._interval_ns
+        shadows.take(batch, costs_bps, self.rates.due(batch.ts_ns, self._market.symbols[:, stage.SYM_FUNDING]))
+        self.rates.pass_to(now_ns)
+        confidence.learn(batch)
+        mode = self.stance.mode
+        if self.failed:
+            return []
+        feed, length = self.rates.feed(now_ns), source.length_ns
+        if mode is PilotMode.OFF or self._market.is_past:
+            self._run(now_ns, source.observe, batch.ts_ns, batch.ohlcv, batch.present, feed)
+            if now_ns % length == 0:
+                self.stance.forget()
+                shadows.leave()
+            return []
+        own = self._own(parts, mode, now_ns) if now_ns % length == 0 else None
+        found = self._run(now_ns, source.take, batch.ts_ns, batch.ohlcv, batch.present, feed, own)
+        if now_ns % length:
+            return []
+        if found is None:
+            self.stance.forget()
+            return []
+        return self._act(parts, found, batch, mode, own)
+
+    def _act(
+        self, parts: _Parts, found: Predictions, batch: MarketBatch, mode: PilotMode, own: Any
+    ) -> list[Command]:
+        """Do what *mode* says with the predictions of a moment."""
+        source, confidence, shadows = parts
+        held = own[:, own_col.SIDE] * self._shares(parts, mode)
+        wanted = np.full(len(held), np.nan)
+        for place, chosen in zip(found.places.tolist(), found.actions.tolist(), strict=True):
+            row = ACTIONS[chosen]
+            wanted[place] = held[place] if row.action is PilotAction.HOLD else row.sign * row.share
+        sure = confidence.of(
+            wanted, batch.present, self._market.round_trips_bps(), self._market.symbols[:, stage.SYM_FUNDING]
+        )
+        stance = self.stance
+        stance.signs[:], stance.confidences[:] = np.sign(np.nan_to_num(wanted)), sure
+        ranges = source.range_ratios * self._market.closes
+        shadows.want(Wishes(wanted, sure, ranges, stance))
+        commands: list[Command] = []
+        outcomes, intents = [], []
+        for place in found.places.tolist():
+            share, before = float(wanted[place]), float(held[place])
+            if mode in _TRADES:
+                stop = (float(ranges[place]), source.stop_atr)
+                outcome, intent_id = self._trade(place, share, before, stop, commands)
+            else:
+                outcome, intent_id = (_SHADOW if share != before else _NOTHING), ""
+            outcomes.append(outcome)
+            intents.append(intent_id)
+        self._records.afterwards(self._record, found, mode, sure, wanted, held, outcomes, intents, found.closed_ns)
+        return commands
+
+    def _record(
+        self, found: Predictions, mode: PilotMode, sure: Any, wanted: Any, held: Any, outcomes: list[str],
+        intents: list[str], now_ns: int,
+    ) -> None:
+        """Record the decisions of a moment."""
+        if not len(found.places):
+            return
+        places, symbols = found.places.tolist(), self._instruments.symbols
+        self._records.record("pilot.decided", "", now_ns, PilotDecided(
+            mode=mode, model=self.identity, closed_ns=now_ns, symbols=[symbols[place] for place in places],
+            actions=[ACTIONS[chosen].action.value for chosen in found.actions.tolist()],
+            probabilities=found.probabilities.max(axis=1).tolist(), confidences=sure[found.places].tolist(),
+            wanted=wanted[found.places].tolist(), held=held[found.places].tolist(), outcomes=outcomes, intents=intents,
+        ))
+
+    def _run(self, now_ns: int, call: Any, *arguments: Any) -> Any:
+        """What *call* of the pilot returns; None where it failed. After FAILURES in a row it is not asked again."""
+        failures = self._shield.failures
+        found = self._shield.run(call, *arguments)
+        if self._shield.failures == failures:
+            self._failures = 0
+            return found
+        self._failures += 1
+        if self._failures in (1, FAILURES):
+            last = self._shield.last
+            slow = last.startswith("TimeoutError")
+            self._records.record("pilot.failed", "", now_ns, PilotFailed(
+                model=self.identity, what="SLOW" if slow else "RAISED", error=last,
+            ))
+            self._records.tally.event(now_ns, "pilot", f"failed, trading goes on without it: {last}")
+        return None
+
+    # ------------------------------------------------------------------ what it observes of the account
+
+    def _shares(self, parts: _Parts, mode: PilotMode) -> Any:
+        """The share of the equity (S,) that each of its positions was opened or resized for; 0 where it has none."""
+        if mode not in _TRADES:
+            return parts.shadows.pilot_shares
+        shares = np.zeros(len(self._instruments.symbols))
+        for position in self._account.books.positions.values():
+            if position.plan.owner == PILOT:
+                shares[position.index] = position.plan.share
+        return shares
+
+    def _own(self, parts: _Parts, mode: PilotMode, now_ns: int) -> Any:
+        """The account's features (S, 11) before scaling: its own positions, in SHADOW those of its shadow book."""
+        source, _, shadows = parts
+        books = self._account.books
+        own = np.zeros((len(self._instruments.symbols), own_col.OWN_SIZE))
+        if mode in _TRADES:
+            equity = self._account.equity
+            for position in books.positions.values():
+                close = self._market.close(position.index)
+                own[:, own_col.ACCOUNT_EXPOSURE] += position.qty * close / equity
+                if position.plan.owner == PILOT:
+                    _fill_position(own[position.index], position, close, equity, now_ns, source.length_ns)
+            peak = max(self._account.peak, equity)
+            own[:, own_col.ACCOUNT_DRAWDOWN] = max(0.0, 1.0 - equity / peak) if peak > 0.0 else 0.0
+            own[:, own_col.LOSSES_IN_A_ROW] = books.losing_streak
+        else:
+            shadows.fill_own(own, now_ns)
+        for index in range(len(own)):
+            used = self._policy.used(index)
+            own[index, own_col.CONFIDENCE_IN_FORCE] = used.min_confidence
+            own[index, own_col.RISK_IN_FORCE] = used.risk_pct
+            own[index, own_col.GATE_IN_FORCE] = 1.0 if used.gate and used.symbol else 0.0
+        return own
+
+    # ------------------------------------------------------------------ trading
+
+    def _trade(
+        self, index: int, wanted: float, held: float, stop: tuple[float, float], commands: list[Command]
+    ) -> tuple[str, str]:
+        """Bring a symbol's position to the signed share *wanted*; returns what became of it and the intent's id.
+
+        *stop*: the ATR in price units, and how many of them away the stop of a new position lies.
+        """
+        if wanted == held:
+            return _NOTHING, ""
+        symbol = self._instruments.symbols[index]
+        position = self._account.books.positions.get(symbol)
+        if position is not None and position.plan.owner != PILOT:
+            return _OTHERS, ""
+        if position is not None and position.exit_reason is not None:
+            return _NOTHING, ""
+        if wanted * held <= 0.0 and position is not None:  # the other side may open at the next decision
+            commands += self._close(position)
+            return _SENT, ids.pilot_intent_id(self._intents)
+        if position is not None and abs(wanted) < abs(held):
+            return self._reduce(position, abs(wanted), commands)
+        if wanted == 0.0:
+            return _NOTHING, ""
+        return self._open(index, wanted, position, stop, commands)
+
+    def _open(
+        self, index: int, wanted: float, position: Position | None, stop: tuple[float, float], commands: list[Command]
+    ) -> tuple[str, str]:
+        """Open a position, or add to one."""
+        sign, confidence = (1 if wanted > 0.0 else -1), float(self.stance.confidences[index])
+        settings, now_ns = self.stance.settings, self._market.now_ns
+        blend = self._blend(index, sign, confidence)
+        if blend is None:
+            return _SIGNAL, ""
+        sure = boosted(confidence, blend.bonus)
+        if sure < settings.min_confidence:
+            return _LOW, ""
+        self._opened_ns = [sent for sent in self._opened_ns if sent > now_ns - NS_PER_HOUR]
+        if len(self._opened_ns) >= settings.max_trades_per_hour:
+            return _RATE, ""
+        used, price = self._policy.used(index), self._market.close(index)
+        exits = ExitPlan(stop[0], *score_exit_row(stop[1], used.exit_code), True)
+        if position is not None:
+            exits = exits._replace(atr=position.plan.atr)
+        number = self._intents + 1
+        wish = EntryWish(
+            place=index, sign=sign, confidence=sure, bonus=blend.bonus, exits=exits,
+            quantity=abs(wanted) * blend.size * self._account.equity / price if price > 0.0 else 0.0,
+            added_to=position, source=blend.source, owner=PILOT, share=abs(wanted),
+            intent_id=ids.pilot_intent_id(number), trace_id=ids.pilot_trace_id(number),
+        )
+        reason, _, _ = self._opening.enter(wish, commands)
+        if reason:
+            return reason, ""
+        self._intents = number
+        self._opened_ns.append(now_ns)
+        return _SENT, wish.intent_id
+
+    def _blend(self, index: int, sign: int, confidence: float) -> _Blend | None:
+        """Under which source an entry goes; None where a signal of the other side, or a surer one, goes before it."""
+        if self.stance.mode is not PilotMode.HYBRID:
+            return _Blend(RL_PRIMARY)
+        other, theirs = self._opening.standing_signal(index)
+        if other == 0:
+            return _Blend(HYBRID_RL)
+        if theirs >= confidence:
+            return None
+        if other == sign and confidence >= self.stance.settings.min_confidence:
+            return _Blend(HYBRID_CONSENSUS, CONSENSUS_BONUS, CONSENSUS_SIZE)
+        return _Blend(HYBRID_RL)
+
+    def _reduce(self, position: Position, share: float, commands: list[Command]) -> tuple[str, str]:
+        """Make *position* smaller; never gated, and no matter how sure the pilot is."""
+        price = self._market.close(position.index)
+        if not price > 0.0:
+            return _NOTHING, ""
+        sent = self._protection.reduce_to(position, share * self._account.equity / price, price, self._market.now_ns)
+        if not sent:
+            return _NOTHING, ""
+        intent_id = self._note_reducing(position, share * self._account.equity / price)
+        position.plan.share = share
+        commands += sent
+        return _SENT, intent_id
+
+    def _close(self, position: Position) -> list[Command]:
+        """Close *position* with a reduce-only intent."""
+        self._note_reducing(position, 0.0)
+        return self._protection.close(position, ExitReason.INTENT, self._market.now_ns)
+
+    def _note_reducing(self, position: Position, left: float) -> str:
+        """Record the intent that reduces *position* to the quantity *left*; returns its id."""
+        self._intents += 1
+        now_ns, intent_id = self._market.now_ns, ids.pilot_intent_id(self._intents)
+        self._records.record("trade.intent", position.plan.trace_id, now_ns, Intent(
+            intent_id=intent_id, trace_id=position.plan.trace_id, symbol=position.symbol,
+            side=Side.LONG if position.sign > 0 else Side.SHORT, qty=max(0.0, position.qty - left), reduce_only=True,
+            reference_price=self._market.close(position.index), stop_price=0.0, leverage=position.plan.leverage,
+            created_ns=now_ns, expires_ns=now_ns + self._opening.intent_life_ns, source=position.plan.model,
+            confidence=float(self.stance.confidences[position.index]), policy_hash=self._policy.deciding_hash,
+        ))
+        return intent_id
+
+    # ------------------------------------------------------------------ state
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to continue, as plain values and arrays."""
+        return {
+            "settings": msgspec.to_builtins(self.stance.settings), "stance": self.stance.state(),
+            "rates": self.rates.state(), "intents": self._intents, "opened_ns": list(self._opened_ns),
+            "parts": [part.state() for part in self._parts] if self._parts is not None else [],
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state`. Raises StateError where another model was in use.
+
+        A folder from before there were pilots, or without one, begins with the pilot that is given now.
+        """
+        if not state:
+            return
+        self.stance.settings = msgspec.convert(state["settings"], PilotSettings)
+        self.stance.load_state(state["stance"])
+        self.rates.load_state(state["rates"])
+        self._intents, self._opened_ns = state["intents"], list(state["opened_ns"])
+        if self._parts is not None and state["parts"]:
+            source, confidence, shadows = state["parts"]
+            self._parts.source.load_state(source)
+            self._parts.confidence.load_state(confidence)
+            self._parts.shadows.load_state(shadows)
+
+
+def _fill_position(row: Any, position: Position, close: float, equity: float, now_ns: int, length_ns: int) -> None:
+    """Write what *position* is at *close* into the account's *row* (11,) of its symbol."""
+    risk = position.peak_qty * abs(position.entry_price - position.first_stop)
+    gain = position.sign * position.qty * (close - position.entry_price)
+    row[own_col.SIDE] = position.sign
+    row[own_col.SIZE_SHARE] = position.qty * close / equity
+    row[own_col.OPEN_R] = gain / risk if risk > 0.0 else 0.0
+    row[own_col.HELD_BARS] = max(0.0, (now_ns - position.entry_ns) / length_ns)
+    row[own_col.STOP_SHARE] = abs(close - position.stop) / close if close > 0.0 and position.stop > 0.0 else 0.0
