@@ -86,6 +86,7 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("data", "check"): "tests/app/test_cli_data.py", ("model", "new"): "tests/app/test_model_docs.py",
     ("model", "check"): "tests/app/test_model_docs.py",
     ("pilot", "features"): "tests/app/test_pilot_cli.py", ("pilot", "show"): "tests/app/test_pilot_cli.py",
+    ("pilot", "train"): "tests/app/test_pilot_train.py", ("journal", "tail"): "tests/app/test_pilot_train.py",
     ("pilot", "learnability"): "tests/pilot/training/test_learnability.py",
 }
 NEEDS = ("--data ", "--intents ", "--speed ", "--venue ", " my_data", " live-run")  # a store, a file, hours, a server

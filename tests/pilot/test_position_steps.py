@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -11,19 +12,23 @@ import pytest
 
 from quantum_trader.domain.enums import EXIT_TREND_FOLLOW
 from quantum_trader.domain.instrument import Instrument, ceil_to, floor_to, round_to, tier_rows
+from quantum_trader.domain.scalar import is_scalar
 from quantum_trader.engine.road import ROAD_APPROVED, entry_stop, size_entry
 from quantum_trader.market.costs import fill_cost_bps
 from quantum_trader.market.instruments import DEFAULT_TIERS, known_instruments
 from quantum_trader.market.jit import compiled
 from quantum_trader.pilot import position_steps as steps
-from quantum_trader.pilot.position_steps import PendingOrder, Sizing, StepBar, Terms, VirtualPosition, bound_to
+from quantum_trader.pilot.array_form import array_form
+from quantum_trader.pilot.position_steps import PendingOrder, Sizing, StepBar, Terms, VirtualPosition
 from quantum_trader.pilot.shadow_book import PositionSettings, symbol_terms
 from quantum_trader.risk.exits import added_stop, bracket
 from quantum_trader.risk.sizing import excess_quantity, fit_leverage, liquidation_price, tradable
 from quantum_trader.venues.paper import fills
 
 COUNT = 4000
-ARRAYS = bound_to(np)
+ARRAYS = types.SimpleNamespace(**{
+    name: array_form(function, np) for name, function in vars(steps).items() if is_scalar(function) and name != "where"
+})
 HALF_HOUR = 30 * 60 * 10**9
 LIMITS = (0.5, 300.0, 5e5, 10.0, 1.0)  # as the guard's row: risk, notional, notional, leverage, buffer
 
@@ -140,7 +145,7 @@ def _position(cases: Cases, held: np.ndarray) -> VirtualPosition:
     margin = held * cases.entry / leverage
     liquidation = ARRAYS.liquidation_of(side, held, cases.entry, margin, cases.terms.tiers)
     return VirtualPosition(side * held, cases.entry, margin, liquidation, leverage, cases.stop, cases.stop, held,
-                    side * cases.held_share, cases.atr, zero)
+                    side * cases.held_share, cases.atr, zero, held)
 
 
 def _no_order() -> PendingOrder:

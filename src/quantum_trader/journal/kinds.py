@@ -177,6 +177,36 @@ class TrainingEvent(Event, frozen=True, kw_only=True):
     parameters: dict[str, Any] = {}
 
 
+class PilotTrainingEvent(Event, frozen=True, kw_only=True):
+    """How far a training of the pilot is; figures are means since the event before, NaN where not known."""
+
+    session_id: Word
+    device: str
+    data_hash: str
+    group_number: Int64
+    groups: Int64
+    first_seed: Int64
+    seeds: Int64
+    update: Int64
+    updates: Int64
+    steps: Int64
+    steps_per_s: float
+    eta_s: float
+    elapsed_s: Finite
+    cost_share: Probability
+    reward_low: float
+    reward_median: float
+    reward_high: float
+    rewards: tuple[float, ...]
+    policy_loss: float
+    value_loss: float
+    entropy: float
+    divergence: float
+    clipped: float
+    terms: dict[str, float] = {}
+    reason: str = ""
+
+
 class ModelEvent(Event, frozen=True, kw_only=True):
     """A model was registered, promoted, exported or rolled back."""
 
@@ -229,6 +259,7 @@ _TYPED: Final[tuple[tuple[str, type[Event]], ...]] = (
     ("signal", SignalEvent), ("gate", GateEvent), ("decision", DecisionEvent), ("intent", IntentEvent),
     ("order", OrderEvent), ("fill", FillEvent), ("trade", TradeEvent), ("policy", PolicyEvent),
     ("training", TrainingEvent), ("model", ModelEvent), ("health", HealthEvent), ("market", MarketContextEvent),
+    ("pilot.training", PilotTrainingEvent),
 )
 _FIRST_TOPIC: Final = 256
 BY_NAME: dict[str, EventKind] = {}

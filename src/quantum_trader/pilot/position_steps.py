@@ -1,9 +1,9 @@
 """The arithmetic of one isolated-margin position, step by step: decision, fill, stop, range of a bar, funding.
 
-Every formula stands here once. It is written without branches, on scalars, with the functions named in ``NAMES``, so
-that three forms come of one source: ``market.jit.compiled`` makes machine code for one symbol at a time (the virtual
-positions, the Gymnasium view); :func:`bound_to` puts numpy or jax.numpy under the same functions, which then take
-arrays of any shapes that broadcast. The originals are those of the engine and of the paper venue (``risk/sizing.py``,
+Every formula stands here once. It is written without branches, on scalars, so that three forms come of one source:
+``market.jit.compiled`` makes machine code for one symbol at a time (the virtual positions, the Gymnasium view);
+``array_form.array_form`` puts numpy or jax.numpy under the same functions, which then take arrays of any shapes that
+broadcast. The originals are those of the engine and of the paper venue (``risk/sizing.py``,
 ``risk/exits.py``, ``engine/road.py``, ``venues/paper/fills.py``); this room may not import them, and tests prove the
 two equal.
 
@@ -13,16 +13,11 @@ short or a sale. A quantity or a price of 0.0 means that there is none.
 
 from __future__ import annotations
 
-import types
-from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from numpy import ceil, floor, isfinite, isnan, logical_not, maximum, minimum, rint, sign
 
-from quantum_trader.domain.scalar import is_scalar, scalar
-
-NAMES: Final = ("ceil", "floor", "isfinite", "isnan", "logical_not", "maximum", "minimum", "rint", "sign", "where")
-"""The functions of numpy and of jax.numpy that the arithmetic is written with."""
+from quantum_trader.domain.scalar import scalar
 
 EXIT_NONE: Final = 0.0
 EXIT_STOP: Final = 1.0  # also of a position that could have no stop
@@ -77,6 +72,7 @@ class VirtualPosition(NamedTuple):
     share: Any  # signed share of the equity that it was opened or resized for
     atr: Any  # when it was opened, price units
     net: Any  # USDT earned so far: realised profit and funding less fees
+    stop_qty: Any  # quantity that the stop was placed for; a reduction leaves it as it is
 
 
 class PendingOrder(NamedTuple):
@@ -370,10 +366,11 @@ def stop_after_addition(side: Any, judged: Any, current: Any, tick: Any) -> Any:
 
 @scalar
 def fill(position: Any, order: Any, bar: Any, terms: Any) -> Any:
-    """Fill *order* at the open of *bar*: (position, order that is left, change of cash, notional, old quantity).
+    """Fill *order* at the open of *bar*: (position, order that is left, change of cash, notional, covered quantity).
 
-    The last is the quantity that the stop covered before an addition, 0.0 where the order added nothing. A position
-    that can have no stop is closed by the order that is left.
+    A position that can have no stop is closed by the order that is left, at the next open. After an addition whose
+    stop the open has passed already, the stop of before still covers what it was placed for; that is the last number,
+    0.0 where the stop covers all.
     """
     side, held = sign(position.qty), abs(position.qty)
     closing = where(
@@ -405,17 +402,20 @@ def fill(position: Any, order: Any, bar: Any, terms: Any) -> Any:
     first_stop = where(is_new | adds, planned, position.first_stop)
     passed = (stop > 0.0) & (now_side * (bar.open - stop) <= 0.0)
     behind = adds & (liquidation > 0.0) & ((stop - liquidation) * now_side < _BESIDE_LIQUIDATION * entry)
-    unprotected = (now > 0.0) & ((is_new & ((stop == 0.0) | passed)) | behind)
+    unprotected = (now > 0.0) & ((is_new & (stop == 0.0)) | ((is_new | adds) & passed) | behind)
+    kept_stop = where(unprotected, where(adds, position.stop, 0.0), stop)
     filled = VirtualPosition(
-        now_side * now, entry, margin, liquidation, leverage, where(is_new & passed, 0.0, stop), first_stop,
+        now_side * now, entry, margin, liquidation, leverage, kept_stop, first_stop,
         maximum(position.peak_qty, now), where(order.qty != 0.0, order.share, position.share),
         where(is_new, order.atr, position.atr), position.net + cash,
+        where((is_new | adds) & logical_not(unprotected), now, position.stop_qty),
     )
     rest = PendingOrder(
         0.0 * order.qty, where(unprotected, EXIT_STOP, 0.0), 0.0 * order.qty, 0.0 * order.qty, 0.0 * order.qty,
         0.0 * order.qty, 0.0 * order.qty,
     )
-    return filled, rest, cash, qty * price, where(adds, held, 0.0)
+    covered = where(adds & unprotected, minimum(position.stop_qty, now), 0.0)
+    return filled, rest, cash, qty * price, covered
 
 
 # ---------------------------------------------------------------------- the range of a bar
@@ -458,8 +458,30 @@ def emptied(position: Any, ended: Any) -> Any:
         where(ended, 0.0, position.liquidation), where(ended, 0.0, position.leverage),
         where(ended, 0.0, position.stop), where(ended, 0.0, position.first_stop),
         where(ended, 0.0, position.peak_qty), where(ended, 0.0, position.share),
-        where(ended, 0.0, position.atr), where(ended, 0.0, position.net),
+        where(ended, 0.0, position.atr), where(ended, 0.0, position.net), where(ended, 0.0, position.stop_qty),
     )
+
+
+@scalar
+def sold_at(position: Any, code: Any, stop: Any, qty: Any, bar: Any, terms: Any) -> Any:
+    """(position, change of cash, notional) after *qty* of it left at its *stop* or its liquidation, by *code*.
+
+    What is left of it has no stop. With a *qty* of 0.0 nothing changes.
+    """
+    side, held = sign(position.qty), abs(position.qty)
+    price = exit_price(code, side, stop, position.liquidation, bar, terms)
+    fee_bps = terms.fee_bps + where(code == EXIT_LIQUIDATION, terms.liquidation_fee_bps, 0.0)
+    cash = side * qty * (price - position.entry) - qty * price * fee_bps * _BPS
+    left = round_nearest(held - qty, terms.step)
+    margin = position.margin * (left / safe(held))
+    liquidation = liquidation_of(side, left, position.entry, margin, terms.tiers)
+    sells = qty > 0.0
+    after = VirtualPosition(
+        where(sells, side * left, position.qty), position.entry, where(sells, margin, position.margin),
+        where(sells, liquidation, position.liquidation), position.leverage, where(sells, 0.0, position.stop),
+        position.first_stop, position.peak_qty, position.share, position.atr, position.net + cash, position.stop_qty,
+    )
+    return after, cash, qty * price
 
 
 @scalar
@@ -469,45 +491,33 @@ def through_bar(position: Any, order: Any, bar: Any, terms: Any) -> Any:
     before = VirtualPosition(
         position.qty, position.entry, position.margin, position.liquidation, position.leverage, position.stop,
         position.first_stop, position.peak_qty, position.share, position.atr, position.net + funding,
+        position.stop_qty,
     )
-    old_stop = before.stop
     filled, rest, cash, traded, covered = fill(before, order, bar, terms)
     side, held = sign(filled.qty), abs(filled.qty)
     closed_by_order = (before.qty != 0.0) & (held == 0.0)
-    # the open alone: a stop that an addition is about to replace covers the quantity of before
-    resting = where(covered > 0.0, old_stop, filled.stop)
-    gap = first_reached(side, resting, filled.liquidation, bar.open, bar.open, bar.open)
-    in_part = (covered > 0.0) & (gap == EXIT_STOP)
-    reached = first_reached(side, filled.stop, filled.liquidation, bar.open, bar.low, bar.high)
-    code = where(gap != EXIT_NONE, gap, reached)
-    level = where(gap != EXIT_NONE, resting, filled.stop)
-    price = exit_price(code, side, level, filled.liquidation, bar, terms)
-    left = where(in_part, round_nearest(held - covered, terms.step), 0.0)
-    sold = where(code != EXIT_NONE, held - left, 0.0)
-    fee_bps = terms.fee_bps + where(code == EXIT_LIQUIDATION, terms.liquidation_fee_bps, 0.0)
-    exit_cash = side * sold * (price - filled.entry) - sold * price * fee_bps * _BPS
-    ended = (sold > 0.0) & (left == 0.0)
-    # what an addition has left behind a gap has no stop: it closes at the next open
-    kept_margin = where(in_part, filled.margin * (left / safe(held)), filled.margin)
-    liquidation = where(
-        in_part, liquidation_of(side, left, filled.entry, kept_margin, terms.tiers), filled.liquidation
+    gap = first_reached(side, filled.stop, filled.liquidation, bar.open, bar.open, bar.open)
+    in_part = where((gap == EXIT_STOP) & (covered > 0.0), covered, held)
+    gapped, gap_cash, gap_sold = sold_at(
+        filled, gap, filled.stop, where(gap != EXIT_NONE, in_part, 0.0), bar, terms
     )
-    kept = VirtualPosition(
-        side * where(in_part, left, held), filled.entry, kept_margin, liquidation, filled.leverage,
-        where(in_part, 0.0, filled.stop), filled.first_stop, filled.peak_qty, filled.share,
-        filled.atr, filled.net + exit_cash,
+    reached = first_reached(sign(gapped.qty), gapped.stop, gapped.liquidation, bar.open, bar.low, bar.high)
+    in_part = where((reached == EXIT_STOP) & (covered > 0.0), covered, abs(gapped.qty))
+    kept, exit_cash, sold = sold_at(
+        gapped, reached, gapped.stop, where(reached != EXIT_NONE, in_part, 0.0), bar, terms
     )
-    after = emptied(kept, ended | closed_by_order | (kept.qty == 0.0))
-    closes = where(ended, 0.0, where(in_part, EXIT_STOP, rest.closes))
-    over = PendingOrder(rest.qty, closes, rest.leverage, rest.atr, rest.stop_atr, rest.stop, rest.share)
-    finished = closed_by_order | ended
+    finished = (kept.qty == 0.0) & ((held > 0.0) | closed_by_order)
+    code = where(closed_by_order, order.closes, where(reached != EXIT_NONE, reached, gap))
+    closes = where(finished, 0.0, rest.closes)
     return BarOutcome(
-        after, over, funding + cash + exit_cash,
-        where(closed_by_order, order.closes, where(ended, code, EXIT_NONE)),
+        emptied(kept, kept.qty == 0.0),
+        PendingOrder(rest.qty, closes, rest.leverage, rest.atr, rest.stop_atr, rest.stop, rest.share),
+        funding + cash + gap_cash + exit_cash,
+        where(finished, code, EXIT_NONE),
         where(finished, kept.net, 0.0), where(finished, risk_of(kept), 0.0),
         where(finished, where(closed_by_order, sign(before.qty), side), 0.0),
         where(finished, where(closed_by_order, before.share, filled.share), 0.0),
-        traded + sold * price,
+        traded + gap_sold + sold,
     )
 
 
@@ -529,27 +539,3 @@ def stop_share(position: Any, price: Any) -> Any:
     """Distance from *price* to the stop, a fraction of the price; 0.0 without a position or a stop."""
     known = (position.qty != 0.0) & (position.stop > 0.0) & (price > 0.0)
     return where(known, abs(price - position.stop) / safe(price), 0.0)
-
-
-# ---------------------------------------------------------------------- array forms
-
-
-def bound_to(xp: Any) -> Any:
-    """A namespace of all functions here, on arrays of *xp* (numpy or jax.numpy) instead of scalars."""
-    bindings: dict[str, Any] = dict(globals()) | {name: getattr(xp, name) for name in NAMES}
-    form = types.SimpleNamespace()
-    for name, function in list(bindings.items()):
-        if is_scalar(function) and name not in NAMES:
-            bindings[name] = _rebound(function, bindings)
-            setattr(form, name, bindings[name])
-    return form
-
-
-def _rebound(function: Callable[..., Any], bindings: dict[str, Any]) -> Callable[..., Any]:
-    """A copy of *function* that finds the names that it calls in *bindings*."""
-    assert isinstance(function, types.FunctionType)
-    copy = types.FunctionType(
-        function.__code__, bindings, function.__name__, function.__defaults__, function.__closure__
-    )
-    copy.__doc__ = function.__doc__
-    return copy

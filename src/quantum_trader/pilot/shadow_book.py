@@ -65,10 +65,18 @@ class PositionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         return Sizing(float(self.stop_atr), float(self.risk_pct), float(self.leverage), float(self.buffer_pct))
 
 
-def symbol_terms(instruments: Sequence[Instrument], settings: PositionSettings, interval_ns: int) -> Terms:
-    """What the venue asks of S symbols on bars of *interval_ns*: arrays (S,), tiers (K, 4, S)."""
+def symbol_terms(
+    instruments: Sequence[Instrument], settings: PositionSettings, interval_ns: int, most_notional: float = math.inf
+) -> Terms:
+    """What the venue asks of S symbols on bars of *interval_ns*: arrays (S,), tiers (K, 4, S).
+
+    Tiers that no position of up to *most_notional* USDT reaches are left out.
+    """
     count = len(instruments)
-    tables = [tier_rows(one) for one in instruments]
+    tables = [
+        [row for place, row in enumerate(rows) if place == 0 or rows[place - 1][0] < most_notional]
+        for rows in (tier_rows(one) for one in instruments)
+    ]
     tiers = np.zeros((max(len(rows) for rows in tables), 4, count))
     for place, rows in enumerate(tables):
         tiers[: len(rows), :, place] = rows
@@ -114,7 +122,7 @@ _risk_of = compiled(steps.risk_of)
 def _position_at(rows, i):  # type: ignore[no-untyped-def]
     return VirtualPosition(
         rows[i, 0], rows[i, 1], rows[i, 2], rows[i, 3], rows[i, 4], rows[i, 5], rows[i, 6], rows[i, 7], rows[i, 8],
-        rows[i, 9], rows[i, 10],
+        rows[i, 9], rows[i, 10], rows[i, 11],
     )
 
 
@@ -227,7 +235,7 @@ class ShadowPositions:
     """Virtual positions of S symbols, in the order of *instruments*.
 
     Each base bar goes to :meth:`take`; at the close of an observed bar :meth:`want` says what is wanted, and the next
-    bar's open fills it. The arrays ``position_rows`` (S, 11) and ``order_rows`` (S, 7) have the columns of
+    bar's open fills it. The arrays ``position_rows`` (S, 12) and ``order_rows`` (S, 7) have the columns of
     ``position_steps.VirtualPosition`` and ``PendingOrder``. Money in USDT. InputError where the lengths of the bars do
     not fit.
     """

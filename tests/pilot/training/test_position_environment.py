@@ -10,6 +10,7 @@ import pytest
 jax = pytest.importorskip("jax", reason="training needs JAX: pip install 'quantum-trader[train]'")
 
 from quantum_trader.pilot.actions import PilotAction
+from quantum_trader.pilot.training.device import on_device
 from quantum_trader.pilot.training.learnability.bars import (
     MarketBars,
     leaked_bars,
@@ -23,7 +24,6 @@ from quantum_trader.pilot.training.learnability.exact import (
     mean_profit,
     mean_reverting_market,
 )
-from quantum_trader.pilot.training.learnability.exams import on_device
 from quantum_trader.pilot.training.learnability.position_environment import (
     EPISODE_BARS,
     POSITION_ENVIRONMENT,

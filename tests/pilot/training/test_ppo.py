@@ -10,8 +10,8 @@ import pytest
 jax = pytest.importorskip("jax", reason="training needs JAX: pip install 'quantum-trader[train]'")
 
 from quantum_trader.domain.errors import ConfigError, InputError
+from quantum_trader.pilot.training.device import on_device
 from quantum_trader.pilot.training.learnability.bars import leaked_bars
-from quantum_trader.pilot.training.learnability.exams import on_device
 from quantum_trader.pilot.training.learnability.position_environment import POSITION_ENVIRONMENT
 from quantum_trader.pilot.training.network import actor_critic_hash
 from quantum_trader.pilot.training.ppo import Trainer, Training, of_seed

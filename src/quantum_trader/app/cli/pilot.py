@@ -16,6 +16,7 @@ from quantum_trader.app.cli.options import JsonOption
 from quantum_trader.app.cli.pilot_promotion import demote_command, promote_command
 from quantum_trader.app.cli.pilot_settings import set_command, settings_command
 from quantum_trader.app.cli.pilot_status import status_command
+from quantum_trader.app.cli.pilot_train import train_command
 from quantum_trader.domain.clock import iso
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command("settings")(settings_command)
 app.command("set")(set_command)
+app.command("train")(train_command)
 app.command("status")(status_command)
 app.command("promote")(promote_command)
 app.command("demote")(demote_command)

@@ -100,9 +100,9 @@ def is_held(path: Path) -> bool:
         os.close(descriptor)
 
 
-def in_use(path: Path) -> str:
-    """Why a start on a folder that is held is refused."""
-    return f"--state {path}: another run is using this folder; stop it or choose another"
+def in_use(path: Path, option: str = "--state") -> str:
+    """Why a start on a folder that is held is refused; *option* is the one that named it."""
+    return f"{option} {path}: another run is using this folder; stop it or choose another"
 
 
 class RecordFile:
@@ -185,9 +185,10 @@ def _open_lock(path: Path) -> int:
 class StateDir:
     """One run's folder: a lock, a checkpoint, the records."""
 
-    def __init__(self, path: Path, *, or_read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, or_read_only: bool = False, option: str = "--state") -> None:
         """Make the folder where it is missing, and hold it; StateError when that cannot be, or another holds it.
 
+        The error begins with *option*, the one that named the folder.
         *or_read_only*: hold the lock of a folder that is there but cannot be written, for who only closes positions.
         """
         self.path = path
@@ -197,15 +198,15 @@ class StateDir:
         except OSError as error:
             self._lock = _open_lock(path) if or_read_only else -1
             if self._lock < 0 and isinstance(error, UnsafePathError):
-                raise StateError(f"--state {path}: {_named(path, error)}{error.strerror}") from None
+                raise StateError(f"{option} {path}: {_named(path, error)}{error.strerror}") from None
             if self._lock < 0:
                 raise StateError(
-                    f"--state {path}: cannot be used ({error.strerror}); choose a writable folder"
+                    f"{option} {path}: cannot be used ({error.strerror}); choose a writable folder"
                 ) from error
         os.umask(_PRIVATE_UMASK)  # every file this process and its children make from now on is private
         if not self._take_lock():
             os.close(self._lock)
-            raise StateError(in_use(path))
+            raise StateError(in_use(path, option))
         self._sign()
 
     def _sign(self) -> None:

@@ -23,6 +23,11 @@ from quantum_trader.pilot.training.settings import PpoSettings
 from quantum_trader.pilot.training.update import Losses, improve, optimizer
 
 _LARGEST_SEED: Final = 2**32 - 1
+_SINGLE_BYTES: Final = 4  # of a number
+_NUMBERS_OF_STEP: Final = 24  # beside the observation: rewards, values, advantages, random keys
+_COPIES_OF_STEPS: Final = 3  # as recorded, as a batch, as minibatches
+_COPIES_OF_UNITS: Final = 4  # of the hidden layers in a gradient step
+_COPIES_OF_STATE: Final = 3  # before an update, after it, and in between
 
 
 class Training(NamedTuple):
@@ -53,12 +58,31 @@ class Trainer:
 
     def start(self, seeds: Sequence[int], table: Any) -> Training:
         """The state before the first update, for each of *seeds*."""
+        training: Training = self._start(*self._beginnings(seeds), table)
+        return training
+
+    def shape_of(self, seeds: Sequence[int], table: Any) -> Training:
+        """The shapes and types of what :meth:`start` returns, without computing it."""
+        training: Training = jax.eval_shape(self._start, *self._beginnings(seeds), table)
+        return training
+
+    def _beginnings(self, seeds: Sequence[int]) -> tuple[ActorCritic, Any]:
+        """The untrained networks and the seeds, with the seeds as the first axis."""
         for seed in seeds:
             require(0 <= seed <= _LARGEST_SEED, "seed", seed, f"must lie within 0 and {_LARGEST_SEED}")
         networks = [initial_network(self.environment, self.settings, np.random.default_rng(seed)) for seed in seeds]
-        stacked = jax.tree.map(lambda *arrays: np.stack(arrays), *networks)
-        training: Training = self._start(stacked, np.array(seeds, dtype=np.uint32), table)
-        return training
+        stacked: ActorCritic = jax.tree.map(lambda *arrays: np.stack(arrays), *networks)
+        return stacked, np.array(seeds, dtype=np.uint32)
+
+    def bytes_of_seed(self, table: Any) -> int:
+        """Roughly the memory (bytes) that one seed needs beside the table, while it is trained."""
+        state: int = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self.shape_of([0], table)))
+        step = self.environment.observation_size + _NUMBERS_OF_STEP
+        widest = max(self.settings.hidden) * len(self.settings.hidden)
+        collected: int = self.settings.steps_per_update * step * _COPIES_OF_STEPS
+        passed = self.settings.minibatch_size * widest * _COPIES_OF_UNITS
+        needed: int = _COPIES_OF_STATE * state + _SINGLE_BYTES * (collected + passed)
+        return needed
 
     def update(self, training: Training, table: Any, planned: int) -> tuple[Training, UpdateProgress]:
         """Make one of *planned* updates for every seed; neither *planned* nor the table's numbers are compiled in."""

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import msgspec
 import numpy as np
 
+from quantum_trader.pilot.training.device import on_device
 from quantum_trader.pilot.training.learnability.bars import (
     MarketBars,
     leaked_bars,
@@ -145,11 +146,6 @@ class Examiner:
                 upper=(mean + DEVIATIONS * error) / unit, weights_hash=actor_critic_hash(network),
             ))
         return tuple(found)
-
-
-def on_device(bars: MarketBars) -> Any:
-    """The same bars where JAX computes."""
-    return jax.tree.map(jnp.asarray, bars)
 
 
 def learned_policy(network: ActorCritic, market: ExactMarket) -> Places:

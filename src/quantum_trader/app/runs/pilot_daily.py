@@ -1,0 +1,164 @@
+"""The training daemon: once a day, at a stated UTC time, on the bars that the journal of a state folder holds.
+
+Each training has a folder ``pilots/<date>`` of its own. One that was interrupted, by a stop or a kill, goes on when the
+daemon starts again: the time until which bars count stands in the folder, so that the data are the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+from quantum_trader.app.runs.pilot_schedule import next_time_ns
+from quantum_trader.domain.clock import NS_PER_SECOND, from_ns, iso
+from quantum_trader.domain.errors import DataError, QuantumTraderError, StateError
+from quantum_trader.domain.private_files import make_private_folder, read_private
+from quantum_trader.journal.event_logger import EventLogger
+from quantum_trader.journal.kinds import TrainingEvent
+from quantum_trader.lab.pilot.training_checkpoint import CHECKPOINT_FILE
+from quantum_trader.lab.pilot.training_result import RESULT_FILE, TrainingDocument
+from quantum_trader.policy.storage import write_atomically
+
+PILOTS: Final = "pilots"
+PRODUCER: Final = "pilot-daily"
+_SPAN_FILE: Final = "until.json"
+_LAST_FILE: Final = "last.json"
+_RING_BYTES: Final = 1 << 18
+_NAME: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?:-(\d+))?")  # of a training's folder
+_LONGEST_WAIT_S: Final = 60.0  # between two looks at the clock, so that a changed clock is noticed
+_FAILURES: Final = (QuantumTraderError, OSError, RuntimeError, MemoryError)  # JAX raises RuntimeError
+
+
+class DataSpan(msgspec.Struct, frozen=True, kw_only=True):
+    """Which bars a training takes: those that closed at this time or before."""
+
+    until_ns: int
+
+
+class LastTraining(msgspec.Struct, frozen=True, kw_only=True):
+    """``pilots/last.json``: what became of the newest training of the daemon."""
+
+    folder: str
+    started_ns: int
+    ended_ns: int
+    outcome: str  # "trained", "stopped" or "failed"
+    reason: str = ""
+
+
+class DailyTrain(Protocol):
+    """Trains in a folder on the bars until a time; None where it was stopped."""
+
+    def __call__(self, folder: Path, until_ns: int) -> TrainingDocument | None:
+        """Train, or go on with a training that was interrupted."""
+
+
+class DailyClock(NamedTuple):
+    """Time, as arguments."""
+
+    now_ns: Callable[[], int]
+    wait: Callable[[float], bool]  # waits so many seconds, or until it is stopped: then it returns true
+
+
+class DailyTraining:
+    """Trains in ``pilots`` of the state folder *state*; a failure is told and ends nothing."""
+
+    def __init__(self, state: Path, train: DailyTrain, tell: Callable[[str], None], clock: DailyClock) -> None:
+        self.folder, self._state = state / PILOTS, state
+        self._train, self._tell, self._clock = train, tell, clock
+        make_private_folder(self.folder)
+
+    def serve(self, minutes: int) -> None:
+        """Go on with an interrupted training, then train every day at *minutes* after midnight, until stopped.
+
+        A time that passes while a training is running, or while no daemon is, is left out.
+        """
+        interrupted = self._interrupted()
+        if interrupted is not None and self.attempt(interrupted).outcome == "stopped":
+            return
+        while True:
+            due_ns = next_time_ns(self._clock.now_ns(), minutes)
+            self._tell(f"the next training is at {iso(due_ns)}")
+            if self._wait_until(due_ns):
+                return
+            if self.attempt(self._new_folder(due_ns)).outcome == "stopped":
+                return
+
+    def once(self) -> LastTraining:
+        """Train now on the bars there are, or go on with an interrupted training."""
+        return self.attempt(self._interrupted() or self._new_folder(self._clock.now_ns()))
+
+    def attempt(self, folder: Path) -> LastTraining:
+        """One training in *folder*; what became of it is told, and written to ``last.json``."""
+        started_ns, reason, outcome = self._clock.now_ns(), "", "trained"
+        self._tell(f"training in {folder.name}")
+        try:
+            if self._train(folder, _span(folder).until_ns) is None:
+                outcome = "stopped"
+        except _FAILURES as error:
+            outcome, reason = "failed", str(error) or type(error).__name__
+        last = LastTraining(
+            folder=folder.name, started_ns=started_ns, ended_ns=self._clock.now_ns(), outcome=outcome, reason=reason,
+        )
+        self._tell(f"training in {folder.name} {outcome}{f': {reason}' if reason else ''}")
+        self._keep(last)
+        return last
+
+    def _keep(self, last: LastTraining) -> None:
+        """Write what became of a training; a disk that refuses is told, and the daemon goes on."""
+        try:
+            write_atomically(self.folder / _LAST_FILE, msgspec.json.encode(last))
+            if last.outcome == "failed":
+                with EventLogger(self._state / "journal", PRODUCER, ring_bytes=_RING_BYTES) as logger:
+                    logger.log(TrainingEvent(
+                        trace_id="", symbol="", ts_ns=last.ended_ns, session_id=f"pilot-{last.folder}", rows=0, seed=0,
+                        duration_s=(last.ended_ns - last.started_ns) / NS_PER_SECOND, data_hash="",
+                        reason=f"failed: {last.reason}",
+                    ))
+        except (OSError, StateError) as error:
+            self._tell(f"what became of the training could not be written: {error}")
+
+    def _interrupted(self) -> Path | None:
+        """The newest folder, where it has a checkpoint and no result."""
+        found = [(match[1], int(match[2] or 1), path) for path in self.folder.iterdir()
+                 if (match := _NAME.fullmatch(path.name))]
+        if not found:
+            return None
+        newest = max(found)[2]
+        return newest if (newest / CHECKPOINT_FILE).exists() and not (newest / RESULT_FILE).exists() else None
+
+    def _new_folder(self, until_ns: int) -> Path:
+        """A folder named by the date of *until_ns*; with a number where that one was taken by another training."""
+        name = f"{from_ns(until_ns):%Y-%m-%d}"
+        folder, number = self.folder / name, 1
+        while any((folder / file).exists() for file in (RESULT_FILE, CHECKPOINT_FILE)):
+            number += 1
+            folder = self.folder / f"{name}-{number}"
+        make_private_folder(folder)
+        write_atomically(folder / _SPAN_FILE, msgspec.json.encode(DataSpan(until_ns=until_ns)))
+        return folder
+
+    def _wait_until(self, due_ns: int) -> bool:
+        """Wait until *due_ns*; true where it was stopped before."""
+        while (left_ns := due_ns - self._clock.now_ns()) > 0:
+            if self._clock.wait(min(left_ns / NS_PER_SECOND, _LONGEST_WAIT_S)):
+                return True
+        return False
+
+
+def last_training(state: Path) -> LastTraining | None:
+    """What became of the newest training of the daemon of *state*; None where there was none or it is not known."""
+    with suppress(OSError, msgspec.DecodeError):
+        return msgspec.json.decode(read_private(state / PILOTS / _LAST_FILE), type=LastTraining)
+    return None
+
+
+def _span(folder: Path) -> DataSpan:
+    try:
+        return msgspec.json.decode(read_private(folder / _SPAN_FILE), type=DataSpan)
+    except (OSError, msgspec.DecodeError) as error:
+        raise DataError(f"{folder / _SPAN_FILE}: cannot be read ({error}); remove the folder") from None
