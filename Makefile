@@ -31,7 +31,7 @@ test-node: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/clients/test_npm_ccxt.py
 
 # Everything: the long ones too, and many more examples of every property; then the quick ones on the other Pythons.
-test-all: check pythons build/quantstats
+test-all: check pythons build/quantstats build/stable-baselines3
 	$(BIN)/python -m pytest -n $(JOBS) --hypothesis-profile=thorough
 	@for version in $(OTHERS); do \
 	    test -x build/python$$version/bin/python || continue; \
@@ -85,6 +85,13 @@ $(VENV)/.dev: $(VENV)/.core
 
 # QuantStats in an environment of its own, for the test that compares figures with it.
 build/quantstats: tests/quantstats.txt
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip --disable-pip-version-check --quiet install --requirement $<
+	touch $@
+
+# Stable-Baselines3 in an environment of its own, for the test that it takes the pilot's training market. Linux gets PyTorch
+# with its CUDA libraries, some gigabytes.
+build/stable-baselines3: tests/stable_baselines3.txt
 	$(PYTHON) -m venv $@
 	$@/bin/python -m pip --disable-pip-version-check --quiet install --requirement $<
 	touch $@

@@ -48,7 +48,9 @@ SUMS_OF_WHOLE_NUMBERS = {  # calls of the built-in sum that add whole numbers, w
     "sum((one.seq for one in manifest.producers.values()))": "events of each producer",
     "sum(saved['engine']['seq'].values())": "records of each source",
     "sum(self.checkpoint['engine']['seq'].values())": "records of each source",
+    "sum((day.decisions for day in seen))": "decisions of each day",
     "sum(stats.dropped.values())": "dropped events of each producer",
+    "sum((leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self.shape_of([0], table))))": "bytes of arrays",
 }
 TWO_HOMES = {  # names that two modules may define, with the reason
     "main": "the entry point of a process: the command line's and the flusher's",

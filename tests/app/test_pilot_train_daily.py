@@ -154,6 +154,22 @@ def test_once_trains_now_and_again_in_another_folder(tmp_path: Path) -> None:
     ]
 
 
+def test_an_old_training_that_failed_is_not_gone_on_with(tmp_path: Path) -> None:
+    """Once a newer one is done: the folder of the eleventh training of a day is newer than that of the second."""
+    time = Time()
+    daily, trainings, _ = daemon(tmp_path, time, "stopped", *["trained"] * 11)
+    assert daily.once().outcome == "stopped"
+    (tmp_path / "pilots" / "2024-02-28").mkdir()
+    (tmp_path / "pilots" / "2024-02-28" / CHECKPOINT_FILE).write_bytes(b"begun")
+    for _ in range(11):
+        time.now_ns = NOON_NS
+        assert daily.once().outcome == "trained"
+
+    assert [name for name, _ in trainings.calls] == ["2024-03-01", "2024-03-01", *(
+        f"2024-03-01-{number}" for number in range(2, 12)
+    )]
+
+
 def test_without_a_daemon_nothing_is_known_of_a_training(tmp_path: Path) -> None:
     """None, also where the file is damaged."""
     assert last_training(tmp_path) is None
@@ -229,7 +245,7 @@ def test_a_journal_without_bars_is_refused(run_folder: Path, tmp_path: Path) -> 
     with pytest.raises(StateError, match="there is no journal"):
         journal_recording(tmp_path, 0)
     (tmp_path / "journal").mkdir()
-    with pytest.raises(DataError, match="no run has begun in it"):
+    with pytest.raises(DataError, match="no trader has begun in it"):
         journal_recording(tmp_path, 0)
 
 

@@ -15,7 +15,7 @@ from tests.pilot.test_artefact import artefact
 
 from quantum_trader.app.runs import pilot_training
 from quantum_trader.app.runs.pilot_training import TrainingOptions, free_bytes, quartiles, train_pilot
-from quantum_trader.app.runs.training_screen import TrainingLines, duration, training_table
+from quantum_trader.app.runs.training_screen import TrainingLines, time_text, training_table
 from quantum_trader.domain.errors import ConfigError, DataError, InputError
 from quantum_trader.journal.lake import Lake
 from quantum_trader.lab.pilot.training_checkpoint import CHECKPOINT_FILE
@@ -234,5 +234,5 @@ def test_a_terminal_shows_a_table(trained: tuple[Path, TrainingDocument, list[st
     for text in ("50.0%", "group 1 of 2", "3 seeds", "1,234 steps/s", "costs 60%", "2 min to go", "+0.2", "profit"):
         assert text in shown, text
     assert quartiles([1.0, 2.0, 3.0, 4.0, 5.0]) == (2.0, 3.0, 4.0)
-    assert [duration(seconds) for seconds in (5.0, 600.0, 9000.0)] == ["5 s", "10 min", "2.5 h"]
+    assert [time_text(seconds) for seconds in (5.0, 600.0, 9000.0)] == ["5 s", "10 min", "2.5 h"]
     assert msgspec.json.decode(msgspec.json.encode(look), type=TrainingLook) == look

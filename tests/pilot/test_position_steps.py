@@ -145,7 +145,7 @@ def _position(cases: Cases, held: np.ndarray) -> VirtualPosition:
     margin = held * cases.entry / leverage
     liquidation = ARRAYS.liquidation_of(side, held, cases.entry, margin, cases.terms.tiers)
     return VirtualPosition(side * held, cases.entry, margin, liquidation, leverage, cases.stop, cases.stop, held,
-                    side * cases.held_share, cases.atr, zero)
+                    side * cases.held_share, cases.atr, zero, held)
 
 
 def _no_order() -> PendingOrder:

@@ -137,7 +137,6 @@ class VenueAccount:
         if self.qty > 0.0:
             if purpose == REDUCE:
                 self.share = self.plan["share"]
-                self._rest(self.stop)
             else:
                 self.gap_parts += 1
                 self.stop, self.stop_id = 0.0, ""

@@ -28,7 +28,7 @@ from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.market import ExitPlan, Market
 from quantum_trader.engine.opening import EntryWish, Opening
 from quantum_trader.engine.pilot_confidence import PilotConfidence
-from quantum_trader.engine.pilot_shadows import PilotShadows, Wishes
+from quantum_trader.engine.pilot_shadows import PilotShadows, PilotTotals, Wishes
 from quantum_trader.engine.pilot_stance import (
     CONSENSUS_BONUS,
     CONSENSUS_SIZE,
@@ -45,7 +45,6 @@ from quantum_trader.engine.records import Records
 from quantum_trader.engine.supervision import Shield
 from quantum_trader.pilot import own_columns as own_col
 from quantum_trader.pilot.actions import ACTIONS, PilotAction
-from quantum_trader.pilot.paid_rates import PaidRates
 from quantum_trader.pilot.predictor import Predictions
 from quantum_trader.risk.exits import score_exit_row
 
@@ -88,8 +87,6 @@ class RLv3LiveOrchestrator:
         self._market, self._account, self._policy = market, account, policy
         self._opening, self._protection = opening, protection
         self._instruments, self._records = instruments, records
-        count = len(instruments.symbols)
-        self.rates = PaidRates(count)
         self._shield = Shield()
         self._failures = 0  # in a row
         self._intents = 0  # number of the last intent
@@ -115,9 +112,19 @@ class RLv3LiveOrchestrator:
         """Why the pilot is not asked any more; empty while it is."""
         return self._shield.last if self._failures >= FAILURES else ""
 
-    def set_settings(self, settings: PilotSettings, change: PilotChanged, now_ns: int) -> None:
-        """Put *settings* into force; *change* says who asked and why."""
-        self.stance.settings = settings
+    @property
+    def totals(self) -> PilotTotals | None:
+        """What pilot, signals and both would have done so far; None without a pilot."""
+        return self._parts.shadows.totals if self._parts is not None else None
+
+    @property
+    def intents(self) -> int:
+        """Intents made so far, reducing ones among them."""
+        return self._intents
+
+    def set_settings(self, change: PilotChanged, now_ns: int) -> None:
+        """Put the settings after *change* into force; it says who asked for them and why."""
+        settings = self.stance.settings = change.after
         if self._parts is not None:
             self._records.record("pilot.changed", "", now_ns, change)
             self._records.tally.event(now_ns, "pilot", f"mode {settings.mode_in_force.value}: {change.reason}")
@@ -127,7 +134,7 @@ class RLv3LiveOrchestrator:
     def warm(self, batch: MarketBatch) -> None:
         """Show the pilot bars of before the trading begins."""
         if self._parts is not None and not self.failed:
-            feed = self.rates.feed(batch.ts_ns + self._interval_ns)
+            feed = self._market.paid.feed(batch.ts_ns + self._interval_ns)
             self._run(batch.ts_ns, self._parts.source.observe, batch.ts_ns, batch.ohlcv, batch.present, feed)
 
     def before_hole(self, index: int, ts_ns: int) -> None:
@@ -165,13 +172,13 @@ class RLv3LiveOrchestrator:
         """Ask the pilot about the bars of a moment, and act on, follow and record what it says."""
         source, confidence, shadows = parts
         now_ns = batch.ts_ns + self._interval_ns
-        shadows.take(batch, costs_bps, self.rates.due(batch.ts_ns, self._market.symbols[:, stage.SYM_FUNDING]))
-        self.rates.pass_to(now_ns)
+        shadows.take(batch, costs_bps, self._market.paid.due(batch.ts_ns, self._market.symbols[:, stage.SYM_FUNDING]))
+        self._market.paid.pass_to(now_ns)
         confidence.learn(batch)
         mode = self.stance.mode
         if self.failed:
             return []
-        feed, length = self.rates.feed(now_ns), source.length_ns
+        feed, length = self._market.paid.feed(now_ns), source.length_ns
         if mode is PilotMode.OFF or self._market.is_past:
             self._run(now_ns, source.observe, batch.ts_ns, batch.ohlcv, batch.present, feed)
             if now_ns % length == 0:
@@ -395,7 +402,7 @@ class RLv3LiveOrchestrator:
         """Everything needed to continue, as plain values and arrays."""
         return {
             "settings": msgspec.to_builtins(self.stance.settings), "stance": self.stance.state(),
-            "rates": self.rates.state(), "intents": self._intents, "opened_ns": list(self._opened_ns),
+            "intents": self._intents, "opened_ns": list(self._opened_ns),
             "parts": [part.state() for part in self._parts] if self._parts is not None else [],
         }
 
@@ -408,7 +415,6 @@ class RLv3LiveOrchestrator:
             return
         self.stance.settings = msgspec.convert(state["settings"], PilotSettings)
         self.stance.load_state(state["stance"])
-        self.rates.load_state(state["rates"])
         self._intents, self._opened_ns = state["intents"], list(state["opened_ns"])
         if self._parts is not None and state["parts"]:
             source, confidence, shadows = state["parts"]

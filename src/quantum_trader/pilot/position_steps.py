@@ -72,6 +72,7 @@ class VirtualPosition(NamedTuple):
     share: Any  # signed share of the equity that it was opened or resized for
     atr: Any  # when it was opened, price units
     net: Any  # USDT earned so far: realised profit and funding less fees
+    stop_qty: Any  # quantity that the stop was placed for; a reduction leaves it as it is
 
 
 class PendingOrder(NamedTuple):
@@ -368,7 +369,7 @@ def fill(position: Any, order: Any, bar: Any, terms: Any) -> Any:
     """Fill *order* at the open of *bar*: (position, order that is left, change of cash, notional, covered quantity).
 
     A position that can have no stop is closed by the order that is left, at the next open. After an addition whose
-    stop the open has passed already, the stop of before still covers the quantity of before; that is the last number,
+    stop the open has passed already, the stop of before still covers what it was placed for; that is the last number,
     0.0 where the stop covers all.
     """
     side, held = sign(position.qty), abs(position.qty)
@@ -407,12 +408,14 @@ def fill(position: Any, order: Any, bar: Any, terms: Any) -> Any:
         now_side * now, entry, margin, liquidation, leverage, kept_stop, first_stop,
         maximum(position.peak_qty, now), where(order.qty != 0.0, order.share, position.share),
         where(is_new, order.atr, position.atr), position.net + cash,
+        where((is_new | adds) & logical_not(unprotected), now, position.stop_qty),
     )
     rest = PendingOrder(
         0.0 * order.qty, where(unprotected, EXIT_STOP, 0.0), 0.0 * order.qty, 0.0 * order.qty, 0.0 * order.qty,
         0.0 * order.qty, 0.0 * order.qty,
     )
-    return filled, rest, cash, qty * price, where(adds & unprotected, held, 0.0)
+    covered = where(adds & unprotected, minimum(position.stop_qty, now), 0.0)
+    return filled, rest, cash, qty * price, covered
 
 
 # ---------------------------------------------------------------------- the range of a bar
@@ -455,7 +458,7 @@ def emptied(position: Any, ended: Any) -> Any:
         where(ended, 0.0, position.liquidation), where(ended, 0.0, position.leverage),
         where(ended, 0.0, position.stop), where(ended, 0.0, position.first_stop),
         where(ended, 0.0, position.peak_qty), where(ended, 0.0, position.share),
-        where(ended, 0.0, position.atr), where(ended, 0.0, position.net),
+        where(ended, 0.0, position.atr), where(ended, 0.0, position.net), where(ended, 0.0, position.stop_qty),
     )
 
 
@@ -476,7 +479,7 @@ def sold_at(position: Any, code: Any, stop: Any, qty: Any, bar: Any, terms: Any)
     after = VirtualPosition(
         where(sells, side * left, position.qty), position.entry, where(sells, margin, position.margin),
         where(sells, liquidation, position.liquidation), position.leverage, where(sells, 0.0, position.stop),
-        position.first_stop, position.peak_qty, position.share, position.atr, position.net + cash,
+        position.first_stop, position.peak_qty, position.share, position.atr, position.net + cash, position.stop_qty,
     )
     return after, cash, qty * price
 
@@ -488,6 +491,7 @@ def through_bar(position: Any, order: Any, bar: Any, terms: Any) -> Any:
     before = VirtualPosition(
         position.qty, position.entry, position.margin, position.liquidation, position.leverage, position.stop,
         position.first_stop, position.peak_qty, position.share, position.atr, position.net + funding,
+        position.stop_qty,
     )
     filled, rest, cash, traded, covered = fill(before, order, bar, terms)
     side, held = sign(filled.qty), abs(filled.qty)

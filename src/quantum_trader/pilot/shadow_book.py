@@ -141,7 +141,7 @@ _risk_of = compiled(steps.risk_of)
 def _position_at(rows, i):  # type: ignore[no-untyped-def]
     return VirtualPosition(
         rows[i, 0], rows[i, 1], rows[i, 2], rows[i, 3], rows[i, 4], rows[i, 5], rows[i, 6], rows[i, 7], rows[i, 8],
-        rows[i, 9], rows[i, 10],
+        rows[i, 9], rows[i, 10], rows[i, 11],
     )
 
 
@@ -270,7 +270,7 @@ class ShadowPositions:
     """Virtual positions of S symbols, in the order of *instruments*.
 
     Each base bar goes to :meth:`take`; at the close of an observed bar :meth:`want` says what is wanted, and the next
-    bar's open fills it. The arrays ``position_rows`` (S, 11) and ``order_rows`` (S, 7) have the columns of
+    bar's open fills it. The arrays ``position_rows`` (S, 12) and ``order_rows`` (S, 7) have the columns of
     ``position_steps.VirtualPosition`` and ``PendingOrder``. Money in USDT. InputError where the lengths of the bars do
     not fit.
     """

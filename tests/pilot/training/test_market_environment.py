@@ -14,6 +14,7 @@ import pytest
 jax = pytest.importorskip("jax", reason="training needs JAX: pip install 'quantum-trader[train]'")
 
 import jax.numpy as jnp
+from tests.pilot.engine_account import EngineAccount
 from tests.pilot.episode_tables import actions_of, sequences_of, table_of
 from tests.pilot.sequences import INTERVAL_NS, Sequence
 from tests.pilot.venue_account import VenueAccount
@@ -21,7 +22,15 @@ from tests.pilot.venue_account import VenueAccount
 from quantum_trader.pilot.actions import ACTIONS, PilotAction
 from quantum_trader.pilot.episode import EnvironmentSettings, EpisodeTable
 from quantum_trader.pilot.feature_columns import FIRST_OWN
-from quantum_trader.pilot.own_columns import OWN_SIZE
+from quantum_trader.pilot.own_columns import (
+    ACCOUNT_EXPOSURE,
+    HELD_BARS,
+    OPEN_R,
+    OWN_SIZE,
+    SIDE,
+    SIZE_SHARE,
+    STOP_SHARE,
+)
 from quantum_trader.pilot.shadow_book import ACTION_SHARES, PositionSettings
 from quantum_trader.pilot.training.market_environment import begin, market_environment, table_on_device
 from quantum_trader.pilot.training.ppo import Trainer
@@ -31,7 +40,8 @@ TOLERANCE = 1e-9  # of the equity
 KEY = jax.random.key(0)
 BUY = next(place for place, row in enumerate(ACTIONS) if row.action is PilotAction.LONG_LARGE)
 VARIANTS = (
-    PositionSettings(), PositionSettings(stop_atr=6.0, risk_pct=5.0, leverage=20.0, buffer_pct=0.0),
+    PositionSettings(risk_pct=1.0),  # what the engine permits without a policy
+    PositionSettings(stop_atr=6.0, risk_pct=5.0, leverage=20.0, buffer_pct=0.0),
     PositionSettings(stop_atr=1.0, risk_pct=1.0, leverage=5.0),
 )
 QUICK = range(17)
@@ -122,6 +132,42 @@ def test_episodes_equal_the_paper_venue(variant: int, seeds: range) -> None:
     assert sum(venue.stops for venue in venues) > 3 * len(seeds)
     if len(seeds) > 100 and variant == 1:
         assert sum(venue.liquidations for venue in venues) > 20
+
+
+@pytest.mark.parametrize("seeds", [
+    pytest.param(QUICK, id="17"), pytest.param(range(17, 1000), id="983", marks=pytest.mark.long),
+])
+def test_episodes_equal_the_engine(seeds: range) -> None:
+    """Equity, quantity and what the pilot is shown of its account, bar by bar, of a replay with the same actions.
+
+    Engine, replay driver and paper venue are those of every run; gates are off and limits wide, which also forgets
+    drawdown and losses in a row. Where a stop was refused and the position closes at the next open, the engine shows
+    the stop that it wanted.
+    """
+    sequences = sequences_of(seeds, SETTINGS)
+    played = play(SETTINGS, table_of(sequences, SETTINGS), actions_of(sequences))
+    for place, one in enumerate(sequences):
+        account = jax.tree.map(lambda rows, place=place: rows[:, place], played.states.account)
+        shown = np.asarray(played.observations[:, place, FIRST_OWN:])
+        trader = EngineAccount(one)
+        assert trader.risk_pct == SETTINGS.positions.risk_pct
+        for bar in range(len(one.ts)):
+            trader.take(int(one.ts[bar]), one.ohlc[bar], one.cost_bps[bar])
+            if not bar:
+                continue
+            row, close = bar - 1, one.ohlc[bar, 3]
+            equity = account.cash[row] + account.position.qty[row] * (close - account.position.entry[row])
+            assert equity == pytest.approx(trader.equity, abs=TOLERANCE * SETTINGS.start_equity), f"{place} bar {bar}"
+            assert account.position.qty[row] == pytest.approx(trader.qty, rel=1e-12, abs=1e-12)
+            own = trader.pilot.own[-1].copy()
+            own[HELD_BARS] = np.log1p(own[HELD_BARS])
+            compared = [SIDE, SIZE_SHARE, OPEN_R, HELD_BARS, ACCOUNT_EXPOSURE]
+            compared += [STOP_SHARE] if account.order.closes[row] == 0.0 else []
+            np.testing.assert_allclose(
+                shown[row, compared], np.clip(own, -5.0, 5.0)[compared], rtol=1e-5, atol=1e-5, err_msg=f"{bar}"
+            )
+            if trader.equity < 0.3 * SETTINGS.start_equity:
+                break
 
 
 def test_nothing_of_a_later_bar_is_seen() -> None:
@@ -220,6 +266,7 @@ def test_a_new_episode_begins_at_a_window_without_a_position() -> None:
     assert (np.asarray(states.left) == SETTINGS.episode_bars).all()
 
 
+@pytest.mark.long
 def test_episodes_run_in_the_trainer() -> None:
     """One update of PPO on the market: finite losses, and weights that have changed."""
     settings = PpoSettings(hidden=(8,), environments=8, rollout_steps=16, minibatch_size=64, epochs=1, reward_scale=1.0)

@@ -44,7 +44,7 @@ MIDNIGHT: Final = "00:00"
 FAILED: Final = 1  # exit code of --once: the training failed
 _SHOWN: Final = 16  # characters of a hash on the screen
 
-IntervalOption = Annotated[
+ObservedOption = Annotated[
     str, typer.Option("--interval", metavar="INTERVAL", help="Bars that are observed and decided on: 1m to 4h.")
 ]
 
@@ -70,7 +70,7 @@ def train_command(  # the options of one command
     symbols: SymbolsOption = None,
     first: FromOption = None,
     last: ToOption = None,
-    interval: IntervalOption = "30m",
+    interval: ObservedOption = "30m",
     steps: Annotated[int, typer.Option("--steps", metavar="N", help="Steps (decisions) of each seed.")] = DEFAULT_STEPS,
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", help="Seeds that are trained.")] = DEFAULT_SEEDS,
     first_seed: Annotated[int, typer.Option("--first-seed", metavar="N", help="The lowest seed number.")] = 0,
@@ -173,7 +173,7 @@ class _StopRequest:
         if self._event.is_set():
             raise KeyboardInterrupt
         self._event.set()
-        self._tell("stopping after this update, with a checkpoint; Ctrl-C again ends at once")
+        self._tell("stopping; an update in progress is finished and saved first. Ctrl-C again ends at once")
 
     def __call__(self) -> bool:
         return self._event.is_set()

@@ -25,6 +25,7 @@ from quantum_trader.app.cli.options import (
     ModelOption,
     NoPolicyOption,
     OldModeOption,
+    PilotOption,
     PolicyOption,
     ProfileOption,
     SymbolsOption,
@@ -94,6 +95,7 @@ def run_command(
                            "threshold, limit or governor: to compare, never live.")
     ] = False,
     intents: IntentsOption = None,
+    pilot: PilotOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay a recording through market, signals, policy, risk guard and paper venue, and report the result.
@@ -102,11 +104,10 @@ def run_command(
     """
     wanted = policy_flags(policy, no_policy, mode)
     flags = shared_flags(data, bars, symbols, first, last, profile, equity, wanted)
-    flags |= model_flags(model)
+    flags |= model_flags(model, pilot)
     if ungated:
         flags["engine.ungated"] = (True, "--ungated")
-    loaded = settings_from(config, flags)
-    pace = pace_for(speed)
+    loaded, pace = settings_from(config, flags), pace_for(speed)
     _check_outputs(state, report, records)
     if venue not in ("paper", "local"):
         raise ConfigError(f"--venue {venue!r}: use paper or local; `quantum-trader live` trades on Binance")

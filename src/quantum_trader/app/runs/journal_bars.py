@@ -37,14 +37,15 @@ def journal_recording(
     if len(intervals) != 1:
         raise DataError(
             f"{where}: holds bars of {len(intervals)} intervals ({', '.join(map(interval_name, sorted(intervals)))}); "
-            "training takes a journal of one" if intervals else f"{where}: no run has begun in it; give the state "
-            "folder of `quantum-trader live` or `quantum-trader run --state`"
+            "training takes a journal of one" if intervals else f"{where}: no trader has begun in it; give the state "
+            "folder of `quantum-trader live --state`"
         )
     table = lake.sql(_BARS, [until_ns])
     for damage in lake.damage:
         notice(f"{damage.path}: {damage.reason}; its events are left out")
     if not table.num_rows:
-        raise DataError(f"{where}: holds no bars until {iso(until_ns)}; wait until some have come")
+        raise DataError(f"{where}: holds no bars until {iso(until_ns)}; wait until some have come. A live "
+                        "trader journals its bars, a replay does not")
     names, closes_ns, bars = _flat(table)
     names, closes_ns, bars = _usable(names, closes_ns, bars, notice)
     chosen = sorted(set(names.tolist())) if symbols is None else list(symbols)

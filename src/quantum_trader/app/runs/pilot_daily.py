@@ -6,6 +6,7 @@ daemon starts again: the time until which bars count stands in the folder, so th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ PRODUCER: Final = "pilot-daily"
 _SPAN_FILE: Final = "until.json"
 _LAST_FILE: Final = "last.json"
 _RING_BYTES: Final = 1 << 18
+_NAME: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?:-(\d+))?")  # of a training's folder
 _LONGEST_WAIT_S: Final = 60.0  # between two looks at the clock, so that a changed clock is noticed
 _FAILURES: Final = (QuantumTraderError, OSError, RuntimeError, MemoryError)  # JAX raises RuntimeError
 
@@ -121,10 +123,13 @@ class DailyTraining:
             self._tell(f"what became of the training could not be written: {error}")
 
     def _interrupted(self) -> Path | None:
-        """The newest folder with a checkpoint and without a result."""
-        begun = sorted(path.parent for path in self.folder.glob(f"*/{CHECKPOINT_FILE}"))
-        left = [folder for folder in begun if not (folder / RESULT_FILE).exists()]
-        return left[-1] if left else None
+        """The newest folder, where it has a checkpoint and no result."""
+        found = [(match[1], int(match[2] or 1), path) for path in self.folder.iterdir()
+                 if (match := _NAME.fullmatch(path.name))]
+        if not found:
+            return None
+        newest = max(found)[2]
+        return newest if (newest / CHECKPOINT_FILE).exists() and not (newest / RESULT_FILE).exists() else None
 
     def _new_folder(self, until_ns: int) -> Path:
         """A folder named by the date of *until_ns*; with a number where that one was taken by another training."""

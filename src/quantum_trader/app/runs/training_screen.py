@@ -27,7 +27,7 @@ def look_line(look: TrainingLook) -> str:
     """*look* as one line."""
     low, middle, high = quartiles(look.figures["mean_reward"])
     speed = "" if look.steps_per_s is None else f"  {look.steps_per_s:,.0f} steps/s"
-    left = "" if look.eta_s is None else f"  {duration(look.eta_s)} to go"
+    left = "" if look.eta_s is None else f"  {time_text(look.eta_s)} to go"
     group = f"group {look.group} of {look.groups}  " if look.groups > 1 else ""
     costs = "" if look.cost_share == 1.0 else f"  costs {look.cost_share:.0%}"
     return (
@@ -37,7 +37,7 @@ def look_line(look: TrainingLook) -> str:
     )
 
 
-def duration(seconds: float) -> str:
+def time_text(seconds: float) -> str:
     """*seconds* in the unit that a person would take."""
     if seconds < _MINUTE_S:
         return f"{seconds:.0f} s"
@@ -105,7 +105,7 @@ class TrainingTable:
 def training_table(look: TrainingLook, rewards: list[float], width: int) -> Group:
     """One frame: progress, each figure's quartiles over the seeds, the course of the reward."""
     speed = "compiling" if look.steps_per_s is None else f"{look.steps_per_s:,.0f} steps/s"
-    left = "" if look.eta_s is None else f"   {duration(look.eta_s)} to go"
+    left = "" if look.eta_s is None else f"   {time_text(look.eta_s)} to go"
     group = f"group {look.group} of {look.groups}, " if look.groups > 1 else ""
     head = Text(
         f"{look.update / look.updates:6.1%}   {group}{len(look.seeds)} seeds   {look.steps:,} steps a seed   "
