@@ -68,6 +68,9 @@ LOOKED_AT: dict[tuple[str, ...], Callable[[str, Path], bool]] = {
     ("rollout", "rollback"): has("no longer enforced"),
     ("data", "list"): has("BTCUSDT", "2017"),
     ("pilot", "settings"): has("rl_v3.live.mode", "SHADOW", "SAFE"),
+    ("pilot", "status"): has("SHADOW", "PRIMARY", "days of market: 0", "No decision of the pilot"),
+    ("pilot", "promote"): has("PRIMARY: not promoted", "at least 20"),
+    ("pilot", "demote"): has("mode SHADOW → OFF"),
     ("pilot", "set"): has("version 1: min_confidence 0.6 → 0.7"),
 }
 # Where the answers of the other commands are looked at: they need files, a venue, keys or hours.

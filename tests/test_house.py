@@ -48,6 +48,7 @@ SUMS_OF_WHOLE_NUMBERS = {  # calls of the built-in sum that add whole numbers, w
     "sum((one.seq for one in manifest.producers.values()))": "events of each producer",
     "sum(saved['engine']['seq'].values())": "records of each source",
     "sum(self.checkpoint['engine']['seq'].values())": "records of each source",
+    "sum((day.decisions for day in seen))": "decisions of each day",
     "sum(stats.dropped.values())": "dropped events of each producer",
 }
 TWO_HOMES = {  # names that two modules may define, with the reason

@@ -105,7 +105,8 @@ def test_a_record_that_cannot_be_wrong_is_not_decoded() -> None:
             decoded.append(topic)
 
     assert decoded == [
-        "policy.updated", "rollout.changed", "run.started", "signal.decided", "signal.generated", "trade.closed",
+        "pilot.changed", "pilot.closed", "pilot.day", "pilot.decided", "pilot.failed", "policy.updated",
+        "rollout.changed", "run.started", "signal.decided", "signal.generated", "trade.closed",
     ]
 
 

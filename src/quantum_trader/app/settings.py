@@ -191,10 +191,10 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         for key in _SET_ELSEWHERE:
             section, _, name = key.partition(".")
             del plain[section][name]
-        if not self.pilot.model:
-            del plain["pilot"]  # without a pilot its settings decide nothing
+        if self.pilot.model:
+            del plain["pilot"]["model"]  # where it lies decides nothing: a run states the model by its hash
         else:
-            plain["pilot"]["model"] = Path(self.pilot.model).name
+            del plain["pilot"]  # without a pilot its settings decide nothing
         active = self.active_profile()
         plain["policy"]["profile"] = active.name
         plain["profile"] = msgspec.to_builtins(active.config)

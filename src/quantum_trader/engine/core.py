@@ -406,6 +406,17 @@ class Engine:
         self.market.note_funding_rate(symbol, rate_8h)
         self.piloting.rates.pay(self.instruments.index[symbol], ts_ns, rate_8h)
 
+    def note_announced_rate(self, symbol: str, rate_8h: float, now_ns: int) -> None:
+        """Take the rate of *symbol*'s next funding payment, per 8 hours, as the venue announces it at *now_ns*."""
+        self.market.note_funding_rate(symbol, rate_8h)
+        self.piloting.rates.announce(self.instruments.index[symbol], rate_8h, now_ns)
+
+    def note_past_rates(self, symbol: str, times_ns: Any, rates_8h: Any, until_ns: int) -> None:
+        """Take the payments of *symbol* that the venue has charged, for bars that open before *until_ns*."""
+        self.market.note_past_rates(symbol, times_ns, rates_8h, until_ns)
+        for ts_ns, rate in zip(times_ns.tolist(), rates_8h.tolist(), strict=True):
+            self.piloting.rates.pay(self.instruments.index[symbol], ts_ns, rate)
+
     def set_pilot(self, settings: PilotSettings, change: PilotChanged, now_ns: int) -> None:
         """Put other settings of the pilot into force; *change* says who asked and why."""
         self.piloting.set_settings(settings, change, now_ns)

@@ -7,9 +7,10 @@ confident of the two. All three trade the same bars at the prices of the paper v
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
+import msgspec
 import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, iso
@@ -26,7 +27,9 @@ from quantum_trader.engine.records import Records
 from quantum_trader.pilot import own_columns as own_col
 from quantum_trader.pilot.actions import LARGE
 from quantum_trader.pilot.shadow_book import PositionSettings, ShadowPositions
+from quantum_trader.policy.pilot_evidence import ShadowDay, ShadowTrade
 
+T = TypeVar("T", bound=msgspec.Struct)
 _PILOT, _SIGNALS, _HYBRID = range(3)
 _NOBODY, _BY_PILOT, _BY_SIGNALS = range(3)  # whose position the hybrid holds
 _DATE: Final = len("2026-01-31")
@@ -39,6 +42,15 @@ class Wishes(NamedTuple):
     confidences: Any
     ranges: Any  # ATR of the observed bars, price units
     stance: PilotStance
+
+
+class PilotTotals(NamedTuple):
+    """What the books have done so far."""
+
+    decisions: int
+    trades: tuple[ShadowTrade, ...]  # of the pilot's book
+    results: tuple[float, float, float]  # of pilot, signals and hybrid: shares of the first equity
+    days: tuple[ShadowDay, ...]  # those that are over
 
 
 class PilotShadows:
@@ -64,6 +76,9 @@ class PilotShadows:
         self._owner = np.zeros(count, dtype=np.int64)  # _BY_*: whose position the hybrid's book holds
         self._day = -1  # UTC day that is counted
         self._moments, self._decisions, self._trades = 0, 0, 0
+        self._total_decisions = 0
+        self._ended: list[ShadowTrade] = []
+        self._days: list[ShadowDay] = []
 
     # ------------------------------------------------------------------ bars
 
@@ -91,6 +106,7 @@ class PilotShadows:
     def _end_trades(self, now_ns: int) -> None:
         for trade in self._books[_PILOT].closed():
             self._trades += 1
+            self._ended.append(ShadowTrade(entry_ns=trade.entry_ns, exit_ns=trade.exit_ns, r=trade.r, exit=trade.exit))
             net = trade.result_share * self._equity(_PILOT)
             if net >= 0.0:
                 self._lost_r = 0.0
@@ -110,12 +126,15 @@ class PilotShadows:
 
     def _end_day(self, now_ns: int) -> None:
         """Record what the books have made on the day that is over."""
-        made = [book.result_since_asked(self._start) for book in self._books]
+        pilot, signals, hybrid = (book.result_since_asked(self._start) for book in self._books)
         if self._day >= 0 and (self._moments or self._trades):
+            day, hours = iso(self._day * NS_PER_DAY)[:_DATE], self._moments * self._interval_ns / NS_PER_HOUR
             self._records.record("pilot.day", "", now_ns, PilotDay(
-                day=iso(self._day * NS_PER_DAY)[:_DATE], pilot=made[_PILOT], signals=made[_SIGNALS],
-                hybrid=made[_HYBRID], trades=self._trades, hours=self._moments * self._interval_ns / NS_PER_HOUR,
+                day=day, pilot=pilot, signals=signals, hybrid=hybrid, trades=self._trades, hours=hours,
                 decisions=self._decisions,
+            ))
+            self._days.append(ShadowDay(
+                day=day, pilot=pilot, signals=signals, hybrid=hybrid, hours=hours, decisions=self._decisions,
             ))
         self._moments, self._decisions, self._trades = 0, 0, 0
 
@@ -123,7 +142,9 @@ class PilotShadows:
 
     def want(self, wishes: Wishes) -> None:
         """Let all three books follow what is wanted at this moment."""
-        self._decisions += int(np.count_nonzero(~np.isnan(wishes.shares)))
+        decided = int(np.count_nonzero(~np.isnan(wishes.shares)))
+        self._decisions += decided
+        self._total_decisions += decided
         signals, sure = self._signals()
         self._books[_PILOT].want(wishes.shares, wishes.ranges, self._equity(_PILOT))
         self._books[_SIGNALS].want(self._signal_shares, wishes.ranges, self._equity(_SIGNALS))
@@ -187,6 +208,12 @@ class PilotShadows:
                 )
         return shares
 
+    @property
+    def totals(self) -> PilotTotals:
+        """What the books have done so far, open positions at the last closes."""
+        pilot, signals, hybrid = (book.value() / self._start for book in self._books)
+        return PilotTotals(self._total_decisions, tuple(self._ended), (pilot, signals, hybrid), tuple(self._days))
+
     # ------------------------------------------------------------------ what the pilot sees of its book
 
     @property
@@ -212,6 +239,8 @@ class PilotShadows:
             "signal_shares": self._signal_shares.copy(), "signal_ns": self._signal_ns.copy(),
             "owner": self._owner.copy(), "day": self._day,
             "counts": [self._moments, self._decisions, self._trades],
+            "total_decisions": self._total_decisions, "ended": [msgspec.structs.astuple(one) for one in self._ended],
+            "days": [msgspec.structs.astuple(one) for one in self._days],
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -222,6 +251,14 @@ class PilotShadows:
         self._signal_shares[:], self._signal_ns[:] = state["signal_shares"], state["signal_ns"]
         self._owner[:] = state["owner"]
         self._moments, self._decisions, self._trades = state["counts"]
+        self._total_decisions = state["total_decisions"]
+        self._ended = [_struct(ShadowTrade, row) for row in state["ended"]]
+        self._days = [_struct(ShadowDay, row) for row in state["days"]]
+
+
+def _struct(kind: type[T], row: Sequence[Any]) -> T:
+    """A struct from its values in order."""
+    return kind(**dict(zip(kind.__struct_fields__, row, strict=True)))
 
 
 def _first(pilot: float, confidence: float, signal: int, theirs: float, least: float) -> tuple[float, int]:

@@ -28,7 +28,7 @@ from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.market import ExitPlan, Market
 from quantum_trader.engine.opening import EntryWish, Opening
 from quantum_trader.engine.pilot_confidence import PilotConfidence
-from quantum_trader.engine.pilot_shadows import PilotShadows, Wishes
+from quantum_trader.engine.pilot_shadows import PilotShadows, PilotTotals, Wishes
 from quantum_trader.engine.pilot_stance import (
     CONSENSUS_BONUS,
     CONSENSUS_SIZE,
@@ -101,7 +101,7 @@ class RLv3LiveOrchestrator:
         self._shield = Shield()
         self._failures = 0  # decisions in a row
         self._untold = ""  # how it failed before the first record
-        self._intents = 0  # number of the last intent
+        self._intents, self._sent = 0, 0  # number of the last intent, and how many were not refused
         self._opened_ns: list[int] = []  # when intents that open or add were sent, in the last hour
         self._parts: _Parts | None = None
         if source is not None:
@@ -127,6 +127,16 @@ class RLv3LiveOrchestrator:
     def ask_again(self) -> None:
         """Ask the pilot although it failed before: another process has taken over."""
         self._failures, self.stance.failure = 0, ""
+
+    @property
+    def totals(self) -> PilotTotals | None:
+        """What pilot, signals and both would have done so far; None without a pilot."""
+        return self._parts.shadows.totals if self._parts is not None else None
+
+    @property
+    def intents(self) -> int:
+        """Intents sent so far, reducing ones among them."""
+        return self._sent
 
     def set_settings(self, settings: PilotSettings, change: PilotChanged, now_ns: int) -> None:
         """Put *settings* into force; *change* says who asked and why."""
@@ -389,6 +399,7 @@ class RLv3LiveOrchestrator:
         if reason:
             return reason, ""
         self._opened_ns.append(now_ns)
+        self._sent += 1
         return _SENT, wish.intent_id
 
     def _blend(self, index: int, sign: int, confidence: float) -> _Blend | None:
@@ -428,6 +439,7 @@ class RLv3LiveOrchestrator:
     def _note_reducing(self, position: Position, qty: float) -> str:
         """Record the intent that takes *qty* off *position*; returns its id."""
         self._intents += 1
+        self._sent += 1
         now_ns, intent_id = self._market.now_ns, ids.pilot_intent_id(self._intents)
         self._records.record("trade.intent", position.plan.trace_id, now_ns, Intent(
             intent_id=intent_id, trace_id=position.plan.trace_id, symbol=position.symbol,
@@ -445,7 +457,7 @@ class RLv3LiveOrchestrator:
         return {
             "settings": msgspec.to_builtins(self.stance.settings), "stance": self.stance.state(),
             "rates": self.rates.state(), "intents": self._intents, "opened_ns": list(self._opened_ns),
-            "failures": self._failures, "untold": self._untold,
+            "failures": self._failures, "untold": self._untold, "sent": self._sent,
             "parts": [part.state() for part in self._parts] if self._parts is not None else [],
         }
 
@@ -460,7 +472,7 @@ class RLv3LiveOrchestrator:
         self.stance.load_state(state["stance"])
         self.rates.load_state(state["rates"])
         self._intents, self._opened_ns = state["intents"], list(state["opened_ns"])
-        self._failures, self._untold = state["failures"], state["untold"]
+        self._failures, self._untold, self._sent = state["failures"], state["untold"], state["sent"]
         if self._parts is not None and state["parts"]:
             source, confidence, shadows = state["parts"]
             self._parts.source.load_state(source)

@@ -23,7 +23,9 @@ ENDED: Final = "run.ended"
 REQUESTED: Final = "operator.requested"
 ROLLOUT: Final = "rollout.changed"
 INTENT: Final = "intent.received"
-_INPUTS: Final = (b'"operator.requested"', b'"rollout.changed"', b'"intent.received"')
+PILOT: Final = "pilot.changed"
+_TOPICS: Final = (REQUESTED, ROLLOUT, INTENT, PILOT)
+_INPUTS: Final = tuple(f'"{topic}"'.encode() for topic in _TOPICS)
 _HEAD: Final = 200  # bytes of a record that hold its topic
 
 
@@ -92,7 +94,7 @@ def read_script(lines: Iterable[RecordLine]) -> Script:
                 started, started_ns = record.data, record.ts_ns
             elif any(topic in head for topic in _INPUTS):
                 record = _decode(line)
-                if record.topic in (REQUESTED, ROLLOUT, INTENT):
+                if record.topic in _TOPICS:
                     inputs.append(
                         ScriptInput(topic=record.topic, ts_ns=record.ts_ns, data=record.data, after_end=ended)
                     )

@@ -14,6 +14,7 @@ import numpy as np
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderUpdate
+from quantum_trader.engine.facts import PilotChanged
 from quantum_trader.engine.reconciliation import VenueSnapshot
 
 
@@ -122,6 +123,13 @@ class RolloutChanged(msgspec.Struct, frozen=True, kw_only=True, tag="rollout"):
     in_force: dict[str, Any]
 
 
+class PilotSettingsReceived(msgspec.Struct, frozen=True, kw_only=True, tag="pilot"):
+    """The pilot's settings were changed; *change* says by whom, why and to what."""
+
+    ts_ns: int
+    change: PilotChanged
+
+
 class IntentReceived(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
     """A trade intent came from outside the signals."""
 
@@ -193,8 +201,8 @@ class ProcessStopping(msgspec.Struct, frozen=True, kw_only=True, tag="stops"):
 
 Input = (
     SessionStarted | ProcessStarted | BarsReceived | VenueEventReceived | AccountRead | HealthChanged
-    | OperatorRequestReceived | RolloutChanged | IntentReceived | MoneyTransferred | FundingRateReceived
-    | FundingHistoryReceived | FiltersChanged | ModelBarsReceived | TimerFired | ProcessStopping
+    | OperatorRequestReceived | RolloutChanged | PilotSettingsReceived | IntentReceived | MoneyTransferred
+    | FundingRateReceived | FundingHistoryReceived | FiltersChanged | ModelBarsReceived | TimerFired | ProcessStopping
 )
 
 _encode: Final = msgspec.msgpack.Encoder().encode

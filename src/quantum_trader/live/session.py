@@ -33,6 +33,7 @@ from quantum_trader.live.inputs import (
     ModelBarsReceived,
     MoneyTransferred,
     OperatorRequestReceived,
+    PilotSettingsReceived,
     ProcessStarted,
     ProcessStopping,
     RolloutChanged,
@@ -205,19 +206,19 @@ class Session:
 
     def _take_news(
         self,
-        event: SessionStarted | ProcessStarted | HealthChanged | RolloutChanged | MoneyTransferred
-        | FundingRateReceived | FundingHistoryReceived | FiltersChanged | ModelBarsReceived,
+        event: SessionStarted | ProcessStarted | HealthChanged | RolloutChanged | PilotSettingsReceived
+        | MoneyTransferred | FundingRateReceived | FundingHistoryReceived | FiltersChanged | ModelBarsReceived,
     ) -> None:
         """Hand an input that leads to no command to the engine."""
         engine = self.engine
         if isinstance(event, HealthChanged):
             engine.on_health(event.level, event.connected, event.reason, event.ts_ns)
         elif isinstance(event, FundingRateReceived):
-            engine.market.note_funding_rate(event.symbol, event.rate_8h)
+            engine.note_announced_rate(event.symbol, event.rate_8h, event.ts_ns)
         elif isinstance(event, FundingHistoryReceived):
             times = np.frombuffer(event.times_ns, dtype=np.int64)
             rates = np.frombuffer(event.rates_8h, dtype=np.float64)
-            engine.market.note_past_rates(event.symbol, times, rates, event.until_ns)
+            engine.note_past_rates(event.symbol, times, rates, event.until_ns)
         elif isinstance(event, ModelBarsReceived):
             ohlcv = np.frombuffer(event.ohlcv, dtype=np.float64).reshape(-1, 5)
             engine.market.warm_models(event.ts_ns, ohlcv, np.frombuffer(event.present, dtype=np.bool_))
@@ -227,6 +228,8 @@ class Session:
             engine.on_transfer(event.amount, event.ts_ns, event.move_id)
         elif isinstance(event, ProcessStarted):
             engine.continue_as(event.life, event.ts_ns)
+        elif isinstance(event, PilotSettingsReceived):
+            engine.set_pilot(event.change.after, event.change, event.ts_ns)
         elif isinstance(event, RolloutChanged):
             config = msgspec.convert(event.in_force, OrchestratorIntegrationConfig)
             engine.set_integration(config, {**event.change, "in_force": event.in_force}, event.ts_ns)

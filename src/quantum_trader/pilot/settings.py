@@ -11,6 +11,7 @@ from quantum_trader.domain.errors import ConfigError
 from quantum_trader.market.intervals import INTERVALS, RUN_INTERVALS
 
 LONGEST_NS: Final = 4 * NS_PER_HOUR  # hour of the day and time to funding would be constant on longer bars
+WARM_BARS: Final = 201  # observed bars before every feature is known; 60 hours of bars are needed as well
 OBSERVED_INTERVALS: Final = tuple(name for name, length in INTERVALS.items() if length <= LONGEST_NS)
 
 

@@ -15,6 +15,7 @@ from quantum_trader.app.cli.options import (
     JsonOption,
     ModelOption,
     NoPolicyOption,
+    PilotOption,
     PolicyOption,
     ProfileOption,
     model_flags,
@@ -60,6 +61,7 @@ def live_command(
     ] = None,
     equity: EquityOption = None,
     model: ModelOption = None,
+    pilot: PilotOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what a start does, and end without starting. Exit "
                                             "code 1 when a start would be refused.")] = False,
     quiet: Annotated[
@@ -85,6 +87,7 @@ def live_command(
     run_flags = _given({
         "policy.profile": (profile, "--profile"), "account.start_equity": (equity, "--equity"),
         **policy_flags(policy, no_policy, policy_mode, _OLD_POLICY), **model_flags(model),
+        "pilot.model": (pilot, "--pilot"),
     })
     raise typer.Exit(start(load_live_settings(config, live_flags, run_flags), state, plan, as_json, quiet))
 

@@ -251,6 +251,8 @@ def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
         )
     if found.models is not None:
         lines += models_lines(found.models)
+    if found.pilot:
+        lines.append(f"pilot        {found.pilot}")
     if found.bus:
         lines.append(f"bus          {found.bus}")
     for position in found.positions:

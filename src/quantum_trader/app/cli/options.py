@@ -63,6 +63,11 @@ ModelOption = Annotated[
     typer.Option("--model", metavar="NAME|FILE.py:Class", help="Model that gives the signals, instead of the set "
                  "trend; repeat it to combine several. A file is run as Python code."),
 ]
+PilotOption = Annotated[
+    str | None,
+    typer.Option("--pilot", metavar="FOLDER|bundled", help="Trained pilot that runs beside the signals, in SHADOW "
+                 "unless the settings say otherwise; bundled: the one that comes with the program."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of the run.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]

@@ -1,4 +1,4 @@
-"""``quantum-trader pilot``: what the pilot observes, whether its training learns, trained ones, what it may do."""
+"""``quantum-trader pilot``: what the pilot observes, whether its training learns, what it may do and did."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import msgspec
 import typer
 
 from quantum_trader.app.cli.options import JsonOption
+from quantum_trader.app.cli.pilot_promotion import demote_command, promote_command
 from quantum_trader.app.cli.pilot_settings import set_command, settings_command
+from quantum_trader.app.cli.pilot_status import status_command
 from quantum_trader.domain.clock import iso
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ app = typer.Typer(
 )
 app.command("settings")(settings_command)
 app.command("set")(set_command)
+app.command("status")(status_command)
+app.command("promote")(promote_command)
+app.command("demote")(demote_command)
 
 
 @app.callback()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from quantum_trader.policy.policy_store_state import SettingChange
 
 PROBLEM: Final = 1  # exit code: the store cannot be used, and the pilot is OFF
-_DOES: Final = {
+MODE_DOES: Final = {
     PilotMode.OFF: "the pilot does nothing",
     PilotMode.SHADOW: "its decisions are recorded and never traded",
     PilotMode.PRIMARY: "its decisions are traded",
@@ -75,15 +75,15 @@ def set_command(
     from quantum_trader.app.runs.pilot_store import store_of
 
     store = store_of(state, file)
-    made = store.change(given_values(values), seen_version=version, actor=by or _user(), reason=reason)
+    made = store.change(given_values(values), seen_version=version, actor=by or user_name(), reason=reason)
     if as_json:
-        document = {**_document(store, store.read(), False), "changes": [_change(one) for one in made.changes]}
+        document = {**_document(store, store.read(), False), "changes": [change_document(one) for one in made.changes]}
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
-        typer.echo("\n".join(_told(made)))
+        typer.echo("\n".join(change_lines(made)))
 
 
-def _user() -> str:
+def user_name() -> str:
     """The user's name, for the history."""
     try:
         return getpass.getuser()
@@ -129,11 +129,12 @@ def _document(store: PolicyStore, reading: StoreReading, history: bool) -> dict[
     }
     if history:
         document["older_changes"] = reading.state.older_changes
-        document["history"] = [_change(one) for one in reading.state.changes]
+        document["history"] = [change_document(one) for one in reading.state.changes]
     return document
 
 
-def _change(change: SettingChange) -> dict[str, Any]:
+def change_document(change: SettingChange) -> dict[str, Any]:
+    """A change as JSON shows it."""
     return {**msgspec.to_builtins(change), "time": iso(change.ts_ns)}
 
 
@@ -157,7 +158,7 @@ def _lines(store: PolicyStore, reading: StoreReading) -> list[str]:
     ]
     mode = reading.pilot.mode_in_force
     why = " (not enabled)" if not reading.pilot.enabled else ""
-    lines.append(f"mode in force  {mode.value}{why}: {_DOES[mode]}")
+    lines.append(f"mode in force  {mode.value}{why}: {MODE_DOES[mode]}")
     version = reading.state.version
     lines.append(f"store          {store.path}, {f'version {version}' if version else 'never changed'}")
     profile = store.active_risk_profile
@@ -194,13 +195,13 @@ def _history_lines(reading: StoreReading) -> list[str]:
     return lines
 
 
-def _told(made: StoreChange) -> list[str]:
-    """What a change did."""
+def change_lines(made: StoreChange) -> list[str]:
+    """What a change did, for a person."""
     if not made.changes:
         return [f"nothing changed: the store has these values already (version {made.state.version})"]
     mode = made.state.pilot.mode_in_force
     lines = [f"version {one.version}: {_difference(one)} ({one.reason})" for one in made.changes]
-    lines.append(f"mode in force: {mode.value}, {_DOES[mode]}; a running pilot knows it within 10 seconds")
+    lines.append(f"mode in force: {mode.value}, {MODE_DOES[mode]}; a running pilot knows it within 10 seconds")
     return lines + ([f"notice: {made.notice}"] if made.notice else [])
 
 

@@ -25,6 +25,7 @@ from quantum_trader.app.cli.options import (
     ModelOption,
     NoPolicyOption,
     OldModeOption,
+    PilotOption,
     PolicyOption,
     ProfileOption,
     SymbolsOption,
@@ -94,6 +95,7 @@ def run_command(
                            "threshold, limit or governor: to compare, never live.")
     ] = False,
     intents: IntentsOption = None,
+    pilot: PilotOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay a recording through market, signals, policy, risk guard and paper venue, and report the result.
@@ -103,6 +105,7 @@ def run_command(
     wanted = policy_flags(policy, no_policy, mode)
     flags = shared_flags(data, bars, symbols, first, last, profile, equity, wanted)
     flags |= model_flags(model)
+    flags["pilot.model"] = (pilot, "--pilot")
     if ungated:
         flags["engine.ungated"] = (True, "--ungated")
     loaded = settings_from(config, flags)

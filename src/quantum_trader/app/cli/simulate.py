@@ -20,6 +20,7 @@ from quantum_trader.app.cli.options import (
     settings_from,
     warn_unchecked,
 )
+from quantum_trader.domain.errors import InputError
 
 if TYPE_CHECKING:
     from quantum_trader.lab.simulation.campaign import Totals
@@ -70,6 +71,10 @@ def simulate(
     clients: Annotated[
         bool, typer.Option("--clients", help="Also let other clients trade, cancel and change settings on every day.")
     ] = False,
+    pilot: Annotated[
+        str | None, typer.Option("--pilot", metavar="SHADOW|PRIMARY|HYBRID", help="Also run a pilot that acts at "
+                                 "random and now and then fails, in this mode.")
+    ] = None,
     model: DayModelOption = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes.")] = 2,
     out: Annotated[
@@ -92,6 +97,7 @@ def simulate(
         for one in VARIANTS.values():
             console.print(f"{one.name:22} {one.wrong}")
         return
+    variant = _with_pilot(variant, pilot)
     totals, models = _no_days(), _models(model)
     try:
         if schedule is not None:
@@ -109,6 +115,21 @@ def simulate(
         _show(console, report, out or schedule)
     if report.broken is not None:
         raise typer.Exit(BROKEN)
+
+
+def _with_pilot(variant: str, mode: str | None) -> str:
+    """The name of the variant that ``--pilot`` asks for; *variant* without it."""
+    from quantum_trader.lab.simulation.variants import PILOTED
+
+    if mode is None:
+        return variant
+    name = f"pilot-{mode.strip().lower()}"
+    if name not in PILOTED:
+        known = ", ".join(one.removeprefix("pilot-").upper() for one in PILOTED)
+        raise InputError(f"--pilot {mode!r}: must be one of {known}")
+    if variant:
+        raise InputError(f"--pilot {mode} contradicts --variant {variant}: give one of them")
+    return name
 
 
 def _no_days() -> Totals:
@@ -230,5 +251,9 @@ def _show(console: Console, report: Report, file: Path | None) -> None:
         msgspec.json.format(msgspec.json.encode(broken["schedule"]), indent=1).decode(), markup=False, soft_wrap=True
     )
     named = "".join(f" --model {one}" for one in report.models)
-    named += f" --variant {report.variant}" if report.variant else ""
+    piloted = report.variant.removeprefix("pilot-")
+    if piloted != report.variant:
+        named += f" --pilot {piloted.upper()}"
+    elif report.variant:
+        named += f" --variant {report.variant}"
     console.print(f"To repeat: quantum-trader simulate{named} --schedule {file or 'FILE'} (FILE: the lines above)")

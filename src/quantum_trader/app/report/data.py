@@ -17,6 +17,7 @@ import numpy as np
 from quantum_trader.app.report.edges import edges_section
 from quantum_trader.app.report.models import models_section
 from quantum_trader.app.report.no_trades import silence_sentence, why_no_trades
+from quantum_trader.app.report.pilot import pilot_section
 from quantum_trader.app.report.statements import few_words, models_statement
 from quantum_trader.app.report.trade_charts import chart_trades, price_lines
 from quantum_trader.app.runs.results import DrawdownFacts, FloatArray, IntArray, RunFacts, RunStats
@@ -67,6 +68,7 @@ def build_report(
         "models": models_section(facts, ungated, _side),
         "edges": edges_section(facts.trades, edges),
         "statement": models_statement([row.name for row in facts.models.rows] if facts.models is not None else ()),
+        "pilot": pilot_section(facts.pilot),
         "policy": policy_section(facts),
         "tables": tables(facts),
         "halts": [_plain_halt(halt) for halt in facts.halts],

@@ -17,6 +17,7 @@ from quantum_trader.app.report.edges import (
     decision_cells,
     traded_cells,
 )
+from quantum_trader.app.report.pilot import pilot_lines
 from quantum_trader.app.report.style import SCRIPT, STYLE
 from quantum_trader.app.report.trade_charts import legend, trade_sections
 from quantum_trader.app.report.words import words
@@ -53,8 +54,8 @@ Column = tuple[str, Callable[[Row], str], bool]  # heading, cell, whether its si
 def html_report(report: Row) -> str:
     """Render *report* (what ``build_report`` made, or a ``report.json`` read back) as one HTML page."""
     sections = [
-        _header(report), _cards(report), _activity(report), _models(report), _edges(report), _equity(report),
-        _drawdown(report), _price(report),
+        _header(report), _cards(report), _activity(report), _models(report), _pilot(report), _edges(report),
+        _equity(report), _drawdown(report), _price(report),
         _policy(report), _evidence(report), signals_section(report), _months(report), trades_on_prices(report),
         results_section(report), _groups(report), _costs(report), halts_section(report), _positions(report),
         _data(report), _settings(report),
@@ -236,6 +237,12 @@ def _models(report: Row) -> str:
         ("net USDT, ungated", lambda row: fmt.signed_money(row["net"]), True),
     ), "All of them were made." if traded else "Ungated there was no trade either.")
     return section("Models", models, beside, reasons, note=note)
+
+
+def _pilot(report: Row) -> str:
+    """What the pilot did; nothing without one."""
+    lines = pilot_lines(report.get("pilot"))
+    return section("Pilot", "".join(f"<p>{escape(line)}</p>" for line in lines)) if lines else ""
 
 
 def _activity(report: Row) -> str:

@@ -21,6 +21,7 @@ from quantum_trader.app.report.edges import (
 )
 from quantum_trader.app.report.html import INTERVAL_NOTE, NO_SHADOWS, Row, worth_of_blocking
 from quantum_trader.app.report.models import models_view
+from quantum_trader.app.report.pilot import pilot_lines
 
 _MOST_ROWS: Final = 8
 PIPE_WIDTH: Final = 100  # columns where there is no terminal to ask
@@ -38,8 +39,8 @@ def report_view(report: Row) -> RenderableType:
         *([Text(f"\n{report['few']}", style="bold yellow")] if report.get("few") else []),
         *(Text(f"\n{line}") for line in activity_lines(report)),
         *([Text(f"\n{report['statement']}", style="bold")] if report.get("statement") else []),
-        *models_view(report), *_edges(report), _trade_groups(report), _refusals(report), *_policy(report),
-        *_rest(report),
+        *models_view(report), *_pilot(report), *_edges(report), _trade_groups(report), _refusals(report),
+        *_policy(report), *_rest(report),
     )
 
 
@@ -58,6 +59,12 @@ def _table(
 def coloured(text: str) -> Text:
     """*text* red when it starts with a minus, green when with a plus."""
     return Text(text, style="red" if text.startswith("-") else "green" if text.startswith("+") else "")
+
+
+def _pilot(report: Row) -> list[Text]:
+    """What the pilot did."""
+    lines = pilot_lines(report.get("pilot"))
+    return [Text("\n" + "\n".join(lines))] if lines else []
 
 
 def _headline(report: Row) -> Panel:

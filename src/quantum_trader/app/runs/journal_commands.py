@@ -16,6 +16,7 @@ import numpy as np
 
 from quantum_trader.app.runs.journal_sink import PRODUCER
 from quantum_trader.app.runs.operator_requests import OperatorRequest
+from quantum_trader.app.runs.pilot_run import PILOT_FOLDER
 from quantum_trader.app.runs.replay import Run, take_request
 from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.runs.state_dir import unsealed
@@ -23,12 +24,13 @@ from quantum_trader.app.settings import RunSettings
 from quantum_trader.domain.clock import from_ns
 from quantum_trader.domain.errors import ConfigError, DataError, StateError
 from quantum_trader.domain.trading import Intent
+from quantum_trader.engine.facts import PilotChanged
 from quantum_trader.engine.recorded_intents import RecordedIntents
 from quantum_trader.engine.recorder import MemorySink, Recorder
 from quantum_trader.journal.audit import Anchor, AuditChain, AuditReport, RecordLine, Seal, day_of, record_lines
 from quantum_trader.journal.feeder import JournalFeeder
 from quantum_trader.journal.lake import Lake
-from quantum_trader.journal.proof import INTENT, ROLLOUT, ReplayProof, Script, ScriptInput, prove_day
+from quantum_trader.journal.proof import INTENT, PILOT, ROLLOUT, ReplayProof, Script, ScriptInput, prove_day
 from quantum_trader.journal.segments import Damage
 from quantum_trader.journal.trade_journal import REPLAY, TradeJournal
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
@@ -216,7 +218,7 @@ def replay(state: Path, day: str, *, data: Path | None = None, lines: Lines | No
     """
     source = lines or recorded(state)
     hint = data or _data_hint(state)
-    return prove_day(source, day, lambda script, until_ns: rerun(script, until_ns, hint))
+    return prove_day(source, day, lambda script, until_ns: rerun(script, until_ns, hint, state / PILOT_FOLDER))
 
 
 def replay_text(proof: ReplayProof) -> str:
@@ -247,13 +249,16 @@ def _data_hint(state: Path) -> Path | None:
     return Path(named) if named and Path(named).is_dir() else None
 
 
-def rerun(script: Script, until_ns: int, data: Path | None) -> Iterator[RecordLine]:
-    """Run *script* again up to *until_ns* and a day beyond, and yield its records as they are made."""
+def rerun(script: Script, until_ns: int, data: Path | None, pilot: Path | None = None) -> Iterator[RecordLine]:
+    """Run *script* again up to *until_ns* and a day beyond, and yield its records as they are made.
+
+    *pilot*: folder of the run's trained pilot, where it had one.
+    """
     bars = script.started["recording"]
     bundled = bars["source"] == "bundled"
     if not bundled and data is None:
         raise StateError(f"the run's bars ({bars['source']}) are needed: name their folder with --data DIR")
-    session = _open(script, None if bundled else data)
+    session = _open(script, None if bundled else data, pilot)
     sink = MemorySink()
     session.engine.records.recorder = Recorder(sink)
     session.engine.policy.integration = msgspec.convert(script.started["rollout"], OrchestratorIntegrationConfig)
@@ -265,9 +270,21 @@ def rerun(script: Script, until_ns: int, data: Path | None) -> Iterator[RecordLi
         session.close()
 
 
-def _open(script: Script, data: Path | None) -> Run:
-    """A run over the recorded settings and the recorded bars; DataError when the bars are other ones."""
-    session = Run(recorded_settings(script.started, data), RunOptions())
+def _open(script: Script, data: Path | None, pilot: Path | None) -> Run:
+    """A run over the recorded settings and the recorded bars; DataError when the bars or the pilot are other ones."""
+    settings, made_with = recorded_settings(script.started, data), script.started.get("pilot", "")
+    if made_with and pilot is not None:
+        settings = msgspec.structs.replace(
+            settings, pilot=msgspec.structs.replace(settings.pilot, model=str(pilot))
+        )
+    session = Run(settings, RunOptions())
+    used = session.artefact.card.identity if session.artefact is not None else ""
+    if made_with != used:
+        session.close()
+        raise DataError(
+            f"{pilot}: holds the pilot {used[:12] or 'none'}, and the run used {made_with[:12] or 'none'}; put its "
+            "folder back"
+        )
     wanted, found = script.started["recording"]["fingerprint"], session.recording.fingerprint
     if wanted != found:
         session.close()
@@ -321,7 +338,10 @@ def _apply(session: Run, waiting: list[ScriptInput], now_ns: int, *, after_end: 
     """Do what people did up to *now_ns*, in their order and at their moments."""
     while waiting and waiting[0].ts_ns <= now_ns and (after_end or not waiting[0].after_end):
         one = waiting.pop(0)
-        if one.topic == ROLLOUT:
+        if one.topic == PILOT:
+            change = msgspec.convert(one.data, PilotChanged)
+            session.engine.set_pilot(change.after, change, one.ts_ns)
+        elif one.topic == ROLLOUT:
             config = msgspec.convert(one.data["in_force"], OrchestratorIntegrationConfig)
             session.engine.set_integration(config, one.data, one.ts_ns)
         else:

@@ -33,6 +33,15 @@ from quantum_trader.app.runs.model_check import check_before_live
 from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.operator_requests import OperatorRequests
 from quantum_trader.app.runs.outside_intents import BUS_TOPICS, IntentQueue, OutsideIntents
+from quantum_trader.app.runs.pilot_run import (
+    DemotionWatch,
+    PilotStoreFollower,
+    artefact_of,
+    keep_artefact,
+    pilot_line,
+    pilot_store,
+    predictor_of,
+)
 from quantum_trader.app.runs.sole_trader import sole_trader
 from quantum_trader.app.runs.state_dir import RecordFile, StateDir, sealed, unsealed
 from quantum_trader.app.runs.status import (
@@ -53,15 +62,18 @@ from quantum_trader.domain.errors import StateError, VenueError
 from quantum_trader.domain.private_files import read_private, why_unwritable
 from quantum_trader.engine.core import Engine, LiveAccount
 from quantum_trader.engine.halts import OPERATOR
+from quantum_trader.engine.ports import PilotSource
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.venue_port import ExecutionVenue
 from quantum_trader.journal.tracer import SpanTracer
 from quantum_trader.live.bus import BusSink, InMemoryBus
 from quantum_trader.live.driver import LiveDriver
-from quantum_trader.live.inputs import Input, IntentReceived, OperatorRequestReceived
+from quantum_trader.live.inputs import Input, IntentReceived, OperatorRequestReceived, PilotSettingsReceived
+from quantum_trader.live.pilot_limit import TimeLimitedPilot
 from quantum_trader.live.session import Session
 from quantum_trader.live.timing import HealthReport, LiveTiming
 from quantum_trader.models.loading import make_forecasts
+from quantum_trader.pilot.settings import WARM_BARS
 from quantum_trader.policy.storage import write_atomically
 from quantum_trader.signals import columns as col
 from quantum_trader.venues.binance.adapter import AdapterSettings, BinanceFuturesExecutionAdapter
@@ -165,24 +177,29 @@ class LiveRun:
             state_dir.path, RecordFile(state_dir.path / "records.jsonl", keep), recorded, redact=redactor.bytes
         )
         self._stack.callback(self.records.close)
+        self._pilot_follower: PilotStoreFollower | None = None
+        self._demotion = DemotionWatch()
         self.log = FileInputLog(state_dir.path / _INPUTS)
         self._stack.callback(self.log.close)
         self.bus, self._intents = bus or InMemoryBus(), IntentQueue()
         self._stack.callback(self.bus.close)
         sink = HistorySink(BusSink(self.records, self.bus, BUS_TOPICS), self.records.history)
+        pilot = self._pilot(loaded)
         self.engine = sink.engine = Engine(
             [venue.instrument(symbol) for symbol in live.symbols], live.interval_ns, live_engine_settings(loaded), sink,
             live=LiveAccount(adopt_quietly=live.on_foreign is OnForeign.ADOPT),
             forecasts=make_forecasts(loaded.run.settings.models, tuple(live.symbols), live.interval_ns),
+            pilot=pilot,
         )
         self.traces = TraceFile(state_dir.path)
         self._stack.callback(self.traces.flush)
         self.session = Session(self.engine, self.log, _Checkpoints(self), live.interval_ns, self._more_state)
         self.operator = OperatorRequests(state_dir.path, 0)
         self.driver = LiveDriver(
-            self.session, venue, timing if timing is not None else timing_of(live), now_ns,
+            self.session, venue, timing if timing is not None else timing_of(live, pilot), now_ns,
             namespace=f"{self.started_ns:x}-", statement=self._statement(loaded), operator=self._asked,
-            inputs=lambda: [*self._received_intents(), *inputs()], queue=self._queue, report=self._report,
+            inputs=lambda: [*self._pilot_settings(), *self._received_intents(), *inputs()], queue=self._queue,
+            report=self._report,
         )
         self.outside = OutsideIntents(
             self.bus, self.engine, self._intents.put, self.driver.clock.now_ns, state_dir.path
@@ -190,6 +207,34 @@ class LiveRun:
         self._reported = 0.0
         self.words: LiveWords | None = None
         self._watchdog = Watchdog(live.watchdog_s)
+
+    def _pilot(self, loaded: LoadedLive) -> TimeLimitedPilot | None:
+        """The pilot that the settings name, which is not waited for; None where they name none."""
+        settings, live = loaded.run.settings, self.live
+        artefact = artefact_of(settings.pilot)
+        predictor = predictor_of(artefact, live.symbols, live.interval_ns)
+        if artefact is None or predictor is None:
+            return None
+        keep_artefact(self.state_dir.path, artefact)
+        self._pilot_follower = PilotStoreFollower(
+            settings.pilot.settings, pilot_store(self.state_dir.path, settings)
+        )
+        pilot = TimeLimitedPilot(predictor)
+        self._stack.callback(pilot.close)
+        return pilot
+
+    def _pilot_settings(self) -> list[PilotSettingsReceived]:
+        """A change of the pilot's settings since the last tick."""
+        found: list[PilotSettingsReceived] = []
+        if self._pilot_follower is not None:
+            now_ns = self.driver.clock.now_ns()
+            if reason := self._demotion.reason(self.engine):
+                self._pilot_follower.demote(reason)
+            self._pilot_follower.follow(
+                self.engine.piloting.stance.settings,
+                lambda _, change: found.append(PilotSettingsReceived(ts_ns=now_ns, change=change)),
+            )
+        return found
 
     def recover(self) -> int:
         """Continue where the last process ended; returns how many inputs were taken again."""
@@ -321,14 +366,19 @@ class LiveRun:
             operator_taken=self.session.request_count, bus=self.bus.notice,
             entries_halted=engine.halts.in_force.get(OPERATOR) or engine.halts.closed(),
             by_others=tuple(OthersLine(ts_ns=at_ns, text=text) for at_ns, text in engine.records.tally.others),
-            models=models_state(engine, engine.money.began_ns),
+            models=models_state(engine, engine.money.began_ns), pilot=pilot_line(engine.piloting),
         )
 
     def _notes(self) -> tuple[str, ...]:
         """What keeps this process from opening though no halt stands, and what else needs a person."""
         mode = self.driver.reconciling.account_mode
-        unwritten = self.unwritten()
-        return (*([mode] if mode and mode not in self.engine.halts.held else ()), *([unwritten] if unwritten else ()))
+        unwritten, failed = self.unwritten(), self.engine.piloting.failed
+        found = [mode] if mode and mode not in self.engine.halts.held else []
+        if unwritten:
+            found.append(unwritten)
+        if failed:
+            found.append(f"the pilot has failed and is not asked any more: {failed}; mend it and start again")
+        return tuple(found)
 
     def unwritten(self) -> str:
         """Why inputs or records cannot be written; empty when they can."""
@@ -354,11 +404,12 @@ class _Checkpoints:
         return self._run.checkpoint
 
 
-def timing_of(live: LiveSettings) -> LiveTiming:
-    """How long the driver waits, from the settings."""
+def timing_of(live: LiveSettings, pilot: PilotSource | None = None) -> LiveTiming:
+    """How long the driver waits, from the settings; more bars to warm up with where *pilot* needs them."""
+    needed = WARM_BARS * pilot.length_ns // live.interval_ns if pilot is not None else 0
     return LiveTiming(
         reconcile_s=live.reconcile_s, request_timeout_s=live.order_timeout_s, stop_s=live.stop_grace_s,
-        warm_bars=live.warmup_bars, lost_s=live.stream_lost_s, leverage_pace_s=_LEVERAGE_PACE_S,
+        warm_bars=max(live.warmup_bars, needed), lost_s=live.stream_lost_s, leverage_pace_s=_LEVERAGE_PACE_S,
     )
 
 

@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from quantum_trader.app.settings import PilotOptions
+import msgspec
+
+from quantum_trader.app.runs.pilot_store import risk_profile_of
+from quantum_trader.app.settings import PilotOptions, RunSettings
+from quantum_trader.domain.enums import PilotMode
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.domain.pilot_settings import PilotSettings
+from quantum_trader.engine.core import Engine
 from quantum_trader.engine.facts import PilotChanged
-from quantum_trader.pilot.artefact import Artefact, load_artefact
+from quantum_trader.engine.pilot_shadows import PilotTotals
+from quantum_trader.engine.pilot_stance import HYBRID_CONSENSUS, HYBRID_RL, RL_PRIMARY
+from quantum_trader.engine.piloting import RLv3LiveOrchestrator
+from quantum_trader.pilot.artefact import CARD_FILE, Artefact, load_artefact, save_artefact
 from quantum_trader.pilot.predictor import Predictor
+from quantum_trader.policy.evidence import look_for
+from quantum_trader.policy.pilot_evidence import (
+    PilotEvidence,
+    PilotRules,
+    demotion_reason,
+    drawdown_of,
+    weigh_pilot,
+)
 from quantum_trader.policy.policy_store import PolicyStore
+from quantum_trader.policy.policy_store_file import STORE_FILE
 
 BUNDLED: Final = "bundled"
 START: Final = "start"  # who put the first settings of a run into force
+LIMITS: Final = "pilot limits"  # who puts a pilot that broke a limit back into SHADOW
 
 
 def bundled_folder() -> Path:
     """Folder of the trained pilot that comes with the program."""
     return Path(str(files("quantum_trader").joinpath("data", "pilot")))
+
+
+PILOT_OWNED: Final = (RL_PRIMARY, HYBRID_RL, HYBRID_CONSENSUS)  # sources of trades that are or may be the pilot's
+PILOT_FOLDER: Final = "pilot"  # in a state folder: the model of its run
+
+
+def keep_artefact(folder: Path, artefact: Artefact) -> None:
+    """Keep the model of a run in its state *folder*, so that the run can be continued, explained and replayed alone."""
+    kept = folder / PILOT_FOLDER
+    if (kept / CARD_FILE).exists() and load_artefact(kept).card.identity == artefact.card.identity:
+        return
+    save_artefact(kept, artefact)
 
 
 def artefact_of(options: PilotOptions) -> Artefact | None:
@@ -44,12 +74,31 @@ def predictor_of(artefact: Artefact | None, symbols: Sequence[str], base_ns: int
         raise ConfigError(f"pilot.model: the model {artefact.card.name!r} cannot see these bars: {error}") from None
 
 
+def pilot_store(folder: Path, settings: RunSettings) -> PolicyStore:
+    """The policy store of the run in *folder*; a new one begins with what the run's *settings* say of the pilot."""
+    store = PolicyStore(folder / STORE_FILE, risk_profile=risk_profile_of(settings))
+    initial, reading = settings.pilot.settings, store.read()
+    if initial != PilotSettings() and reading.state.version == 0 and not reading.trouble:
+        store.change(
+            msgspec.structs.asdict(initial), seen_version=0, actor=START, reason="the settings of the run"
+        )
+    return store
+
+
 class PilotStoreFollower:
-    """Puts the settings of a policy store into force; until it has any, those that the run began with."""
+    """Puts the settings of a policy store into force; without one, those that the run began with."""
 
     def __init__(self, initial: PilotSettings, store: PolicyStore | None) -> None:
         self._initial, self._store = initial, store
-        self._trouble = ""
+        self.why_demoted = ""
+
+    def demote(self, reason: str) -> None:
+        """Put the mode back to SHADOW, because a limit is broken; *reason* says which."""
+        if self._store is None:
+            self._initial = msgspec.structs.replace(self._initial, mode=PilotMode.SHADOW)
+        else:
+            self._store.change({"mode": "SHADOW"}, seen_version=None, actor=LIMITS, reason=reason)
+        self.why_demoted = reason
 
     def follow(
         self, in_force: PilotSettings | None, take: Callable[[PilotSettings, PilotChanged], None]
@@ -65,9 +114,9 @@ class PilotStoreFollower:
         """The settings to be in force, and the change that led there."""
         reading = self._store.read() if self._store is not None else None
         if reading is None or (reading.state.version == 0 and not reading.trouble):
-            return self._initial, PilotChanged(
-                actor=START, reason="the settings of the run", before=in_force, after=self._initial, version=0
-            )
+            wanted = self._initial if reading is None else reading.pilot
+            by, why = (LIMITS, self.why_demoted) if self.why_demoted else (START, "the settings of the run")
+            return wanted, PilotChanged(actor=by, reason=why, before=in_force, after=wanted, version=0)
         wanted, version = reading.pilot, reading.state.version
         last = reading.state.changes[-1] if reading.state.changes else None
         if reading.trouble or last is None or last.after != wanted:
@@ -78,3 +127,74 @@ class PilotStoreFollower:
         return wanted, PilotChanged(
             actor=last.actor, reason=last.reason, before=in_force, after=wanted, version=version
         )
+
+
+class DemotionWatch:
+    """Looks once a day whether a pilot that trades has broken a limit.
+
+    What counts begins with the first day on which it is seen trading; after a restart it begins again.
+    """
+
+    def __init__(self) -> None:
+        self._model, self._mode = "", PilotMode.OFF
+        self._first_day, self._first_trade, self._looked_at = 0, 0, 0
+        self._evidence: PilotEvidence | None = None  # of the newest look
+        self._look = -1
+
+    def reason(self, engine: Engine) -> str:
+        """Why the pilot has to stop trading; empty where it may go on or does not trade."""
+        piloting, totals = engine.piloting, engine.piloting.totals
+        mode = piloting.stance.mode
+        if totals is None or mode not in (PilotMode.PRIMARY, PilotMode.HYBRID):
+            self._mode = mode
+            return ""
+        if self._mode is not mode:
+            self._mode, self._model = mode, piloting.identity
+            self._first_day, self._first_trade = len(totals.days), len(engine.records.tally.trades)
+            self._looked_at = self._first_day
+        if len(totals.days) == self._looked_at:
+            return ""
+        self._looked_at = len(totals.days)
+        since = totals.days[self._first_day:]
+        results = [day.hybrid if mode is PilotMode.HYBRID else day.pilot for day in since]
+        equity = max(engine.account.equity, 1.0)
+        own = [
+            trade.pnl / equity for trade in engine.records.tally.trades[self._first_trade:]
+            if trade.model in PILOT_OWNED
+        ]
+        return demotion_reason(
+            self._weighed(totals, piloting.identity), mode, promoted_model=self._model,
+            shadow_drawdown=drawdown_of(results), real_drawdown=drawdown_of(own),
+        )
+
+    def _weighed(self, totals: PilotTotals, model: str) -> PilotEvidence:
+        """The evidence of all days; between two looks it says nothing new."""
+        look, _, _ = look_for(len(totals.days), PilotRules().min_days)
+        if self._evidence is None or look != self._look:
+            self._evidence, self._look = weigh_pilot(totals.days, totals.trades, model=model), look
+        return self._evidence
+
+
+def pilot_line(piloting: RLv3LiveOrchestrator) -> str:
+    """What the pilot of a running system does, in a sentence; empty without one."""
+    totals = piloting.totals
+    if totals is None:
+        return ""
+    mode = piloting.stance.mode.value
+    if piloting.failed:
+        return f"{mode}, but not asked any more since it failed: {piloting.failed}"
+    return _said(mode, piloting.identity, totals.decisions, len(totals.trades))
+
+
+def saved_pilot(engine: Mapping[str, Any]) -> str:
+    """The same of an engine's saved state."""
+    saved = engine.get("piloting", {})
+    if not saved.get("parts"):
+        return ""
+    source, _, shadows = saved["parts"]
+    mode = msgspec.convert(saved["settings"], PilotSettings).mode_in_force.value
+    return _said(mode, source.get("identity", ""), shadows["total_decisions"], len(shadows["ended"]))
+
+
+def _said(mode: str, identity: str, decisions: int, trades: int) -> str:
+    return f"{mode}, model {identity[:12]}, {decisions:,} decisions, {trades:,} shadow trades ended"

@@ -20,8 +20,14 @@ from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.observation_files import ObservationFiles
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, OperatorRequests
 from quantum_trader.app.runs.outside_intents import BUS_TOPICS, OutsideIntents
-from quantum_trader.app.runs.pilot_run import PilotStoreFollower, artefact_of, predictor_of
-from quantum_trader.app.runs.pilot_store import risk_profile_of
+from quantum_trader.app.runs.pilot_run import (
+    DemotionWatch,
+    PilotStoreFollower,
+    artefact_of,
+    keep_artefact,
+    pilot_store,
+    predictor_of,
+)
 from quantum_trader.app.runs.results import (
     CostFacts,
     DataStatement,
@@ -29,6 +35,7 @@ from quantum_trader.app.runs.results import (
     EvidenceRow,
     HaltRow,
     Pace,
+    PilotFacts,
     PolicyFacts,
     PolicyView,
     PositionView,
@@ -66,8 +73,6 @@ from quantum_trader.policy import layout as pol
 from quantum_trader.policy.enforcement import SWITCHES
 from quantum_trader.policy.evidence import evidence, verdict_of
 from quantum_trader.policy.observation import PolicyObserver
-from quantum_trader.policy.policy_store import PolicyStore
-from quantum_trader.policy.policy_store_file import STORE_FILE
 from quantum_trader.policy.rollout_file import RolloutFile
 from quantum_trader.signals import columns as col
 from quantum_trader.venues.paper.venue import PaperVenue
@@ -151,9 +156,10 @@ class Run:
             self.watcher, tracer, forecasts=self.forecasts, pilot=pilot,
         )
         store = None
-        if self.state_dir is not None and pilot is not None:
-            store = PolicyStore(self.state_dir.path / STORE_FILE, risk_profile=risk_profile_of(settings))
-        self.pilot_settings = PilotStoreFollower(settings.pilot.settings, store)
+        if self.state_dir is not None and self.artefact is not None:
+            keep_artefact(self.state_dir.path, self.artefact)
+            store = pilot_store(self.state_dir.path, settings)
+        self.pilot_settings, self.demotion = PilotStoreFollower(settings.pilot.settings, store), DemotionWatch()
         if self.rollout is not None:
             self.engine.policy.integration = self.rollout.config
         self.venue = PaperVenue(
@@ -427,6 +433,8 @@ def poll_pilot(session: Run, now_ns: int, *, begins: bool = False) -> int:
     engine = session.engine
     if not engine.piloting.is_there:
         return 0
+    if reason := session.demotion.reason(engine):
+        session.pilot_settings.demote(reason)
     return session.pilot_settings.follow(
         None if begins else engine.piloting.stance.settings,
         lambda settings, change: engine.set_pilot(settings, change, now_ns),
@@ -537,6 +545,18 @@ def facts_of(session: Run) -> RunFacts:
         shares=TimeShares(regime=_shares(tally.regimes), governor=_shares(tally.governor)), records=dict(tally.topics),
         notes=(*_notes(session), f"records hash {engine.records.recorder.digest}", *recording.notes),
         models=model_facts(engine), models_at_end=models_state(engine, recording.start_ns),
+        pilot=_pilot_facts(session),
+    )
+
+
+def _pilot_facts(session: Run) -> PilotFacts | None:
+    piloting, totals = session.engine.piloting, session.engine.piloting.totals
+    if totals is None or session.artefact is None:
+        return None
+    return PilotFacts(
+        name=session.artefact.card.name, model=piloting.identity, mode=piloting.stance.mode.value,
+        decisions=totals.decisions, intents=piloting.intents, results=totals.results, days=totals.days,
+        trades=totals.trades, failed=piloting.failed,
     )
 
 

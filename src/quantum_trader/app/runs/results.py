@@ -20,6 +20,7 @@ from quantum_trader.app.runs.model_facts import ModelFacts
 from quantum_trader.app.runs.model_state import ModelsState
 from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.live.bus import Bus
+from quantum_trader.policy.pilot_evidence import ShadowDay, ShadowTrade
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -214,6 +215,20 @@ class DrawdownFacts(msgspec.Struct, frozen=True, kw_only=True):
     trough_ns: int = 0
 
 
+class PilotFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run's pilot did: its shadow books and, where it traded, its intents."""
+
+    name: str
+    model: str  # hash of its card
+    mode: str  # in force at the end
+    decisions: int
+    intents: int  # reducing ones among them
+    results: tuple[float, float, float]  # of the books of pilot, signals and both: shares of the first equity
+    days: tuple[ShadowDay, ...]
+    trades: tuple[ShadowTrade, ...]
+    failed: str  # why it was not asked any more; empty: it was
+
+
 class RunFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The raw facts of a finished run, as the runner collected them.
 
@@ -248,6 +263,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     notes: tuple[str, ...] = ()  # anything else a reader must know
     models: ModelFacts | None = None  # None: the intraday ensemble gave the signals
     models_at_end: ModelsState | None = None  # what they lack, and since when there has been no signal
+    pilot: PilotFacts | None = None  # None: there was none
 
 
 class RunStats(msgspec.Struct, frozen=True, kw_only=True):

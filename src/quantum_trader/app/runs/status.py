@@ -19,6 +19,7 @@ from quantum_trader.app.runs.live_history import Result, saved_result
 from quantum_trader.app.runs.live_settings import FOLDER_FILE, LiveFolder, LiveMode, read_folder
 from quantum_trader.app.runs.model_state import ModelsState, saved_models
 from quantum_trader.app.runs.operator_requests import OperatorRequest, OperatorRequests
+from quantum_trader.app.runs.pilot_run import saved_pilot
 from quantum_trader.app.runs.state_dir import is_held, unsealed
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import GOVERNOR_CODES, GovernorLevel, Side
@@ -127,6 +128,7 @@ class LiveStatus(msgspec.Struct, frozen=True, kw_only=True):
     entries_halted: str = ""  # why no new position is opened; empty: nothing keeps one from being opened
     by_others: tuple[OthersLine, ...] = ()  # the last ones, oldest first
     models: ModelsState | None = None  # what they lack, and since when there has been no signal; None: not known
+    pilot: str = ""  # what the pilot does, in a sentence; empty: there is none
 
 
 class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,6 +163,7 @@ class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
     entries_halted: str  # why no new position is opened, as last known
     by_others: tuple[OthersLine, ...]
     models: ModelsState | None  # what they lack, and since when there has been no signal; None: not known
+    pilot: str  # what the pilot does, in a sentence; empty: there is none, or it is not known
     direct_actions: int  # lines that commands wrote while the process was dead
     problems: tuple[str, ...]
 
@@ -319,7 +322,7 @@ def _from_live(live: LiveStatus) -> dict[str, Any]:
         "dropped_events": live.dropped_events, "positions": live.positions, "orders": live.orders,
         "halts": live.halts, "operator_taken": live.operator_taken, "bus": live.bus,
         "entries_halted": live.entries_halted, "by_others": live.by_others,
-        "models": live.models,
+        "models": live.models, "pilot": live.pilot,
     }
 
 
@@ -331,6 +334,7 @@ def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
         "last_event_age_s": None, "lag_s": None, "queue_fill": None, "unreconciled_s": None, "in_doubt": 0,
         "dropped_events": 0, "positions": (), "orders": (), "halts": (), "operator_taken": 0,
         "bus": "", "entries_halted": "", "by_others": (), "models": None,
+        "pilot": "",
     }
     if saved is None or "engine" not in saved:
         return view
@@ -356,7 +360,7 @@ def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
         operator_taken=int(saved.get("asked", saved.get("operator_taken", 0))),
         entries_halted=_halted(engine["halts"]["in_force"], level), by_others=tuple(
             OthersLine(ts_ns=ts_ns, text=text) for ts_ns, text in engine["tally"].get("others", ())
-        ), models=saved_models(saved), stage=_replay_stage(saved),
+        ), models=saved_models(saved), stage=_replay_stage(saved), pilot=saved_pilot(engine),
     )
     return view
 

@@ -17,7 +17,7 @@ import msgspec
 from quantum_trader.domain.errors import InputError, require
 from quantum_trader.lab.simulation.schedule import Schedule, generate, with_other_clients, with_outside_intents
 from quantum_trader.lab.simulation.shrink import shrink
-from quantum_trader.lab.simulation.variants import PRODUCTION, VARIANTS, Variant
+from quantum_trader.lab.simulation.variants import PILOTED, PRODUCTION, VARIANTS, Variant
 from quantum_trader.lab.simulation.warm import SYMBOLS, warm_world
 from quantum_trader.lab.simulation.world import DayOutcome, Finding, run_day
 from quantum_trader.market.recording import open_recording
@@ -54,6 +54,8 @@ def variant_of(name: str) -> Variant:
     """The variant called *name*; the production classes when it is empty. Raises InputError."""
     if not name:
         return PRODUCTION
+    if name in PILOTED:
+        return PILOTED[name]
     if name not in VARIANTS:
         raise InputError(f"--variant {name!r}: there is {', '.join(VARIANTS)}")
     return VARIANTS[name]

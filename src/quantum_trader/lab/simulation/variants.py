@@ -25,6 +25,7 @@ from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.protection import Protection
 from quantum_trader.engine.reconciliation import RecentIds
 from quantum_trader.engine.venue_port import ExecutionVenue, StreamState
+from quantum_trader.lab.simulation.random_pilot import MODES, piloted_engine
 from quantum_trader.live.driver import PARTS, DriverParts
 from quantum_trader.live.inputs import Input
 from quantum_trader.live.leverage import LeverageKeeper
@@ -419,3 +420,11 @@ VARIANTS: Final[dict[str, Variant]] = {
         Variant(name="transfer-unseen", wrong="a transfer is a loss or profit for the policy", engine=TransferUnseen),
     )
 }
+
+PILOTED: Final = {
+    f"pilot-{mode.value.lower()}": Variant(
+        name=f"pilot-{mode.value.lower()}", wrong="", engine=partial(piloted_engine, mode)
+    )
+    for mode in MODES
+}
+"""Not broken: the production classes beside a pilot that acts at random."""

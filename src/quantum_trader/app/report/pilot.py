@@ -1,0 +1,54 @@
+"""The pilot's part of a run's report: what it would have earned beside the signals, and whether luck explains that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quantum_trader.app.report import formats as fmt
+from quantum_trader.app.runs.results import PilotFacts
+from quantum_trader.policy.pilot_evidence import BPS, PILOT_OVER_SIGNALS, verdict_on, weigh_pilot
+
+Row = dict[str, Any]
+
+
+def pilot_section(facts: PilotFacts | None) -> Row | None:
+    """The figures of a run's pilot; None where it had none. Results are percent of the run's first equity."""
+    if facts is None:
+        return None
+    evidence = weigh_pilot(facts.days, facts.trades, model=facts.model)
+    difference = evidence.result(PILOT_OVER_SIGNALS)
+    low, high = difference.interval if difference.interval is not None else (None, None)
+    pilot, signals, hybrid = facts.results
+    return {
+        "name": facts.name, "model": facts.model, "mode": facts.mode, "decisions": facts.decisions,
+        "intents": facts.intents, "trades": evidence.trades, "mean_r": evidence.mean_r, "win_rate": evidence.win_rate,
+        "exits": evidence.exits, "days": evidence.days, "pilot_pct": pilot * 100.0, "signals_pct": signals * 100.0,
+        "hybrid_pct": hybrid * 100.0,
+        "difference_bps": difference.mean * BPS if difference.mean is not None else None,
+        "low_bps": low * BPS if low is not None else None, "high_bps": high * BPS if high is not None else None,
+        "verdict": verdict_on(difference), "failed": facts.failed,
+    }
+
+
+def pilot_lines(found: Row | None) -> list[str]:
+    """The same in sentences; none without a pilot."""
+    if found is None:
+        return []
+    said = f"Pilot {found['name']} in {found['mode']}: {fmt.count(found['decisions'])} decisions"
+    if found["trades"]:
+        won = fmt.share(found["win_rate"], 0)
+        said += f", {fmt.count(found['trades'])} shadow trades, mean {fmt.multiple(found['mean_r'])}, {won} won"
+    lines = [f"{said}; {fmt.count(found['intents'])} intents."]
+    if found["days"]:
+        mean = f"pilot - signals {found['difference_bps']:+.2f} bp of equity a day"
+        if found["low_bps"] is not None:
+            mean += f", interval {found['low_bps']:+.2f} to {found['high_bps']:+.2f}"
+        books = ", ".join(f"{name} {fmt.percent(found[f'{key}_pct'])}" for name, key in (
+            ("pilot", "pilot"), ("signals", "signals"), ("both", "hybrid"),
+        ))
+        lines.append(
+            f"Shadow books on the same {fmt.count(found['days'])} days: {books}; {mean}: {found['verdict']}."
+        )
+    if found["failed"]:
+        lines.append(f"The pilot failed and was not asked any more: {found['failed']}")
+    return lines
