@@ -38,6 +38,6 @@ def test_the_compiling_engine_opens_and_closes_positions(
     (spare,) = made
     assert len(spare.records.tally.trades) >= 2
     assert spare.records.tally.signals > 0
-    assert spare.shield.failures == spare.recording.failures == 0
+    assert spare.shield.failures == spare.records.refused.failures == 0
     assert engine.records.tally.signals == 0
     assert not engine.halts.started

@@ -146,7 +146,7 @@ def test_settings_changed_while_it_runs_are_in_force_and_on_record(model: Path, 
     class Impatient(Run):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
-            store = self.pilot_settings._store
+            store = self.pilot._store
             assert store is not None
             store._clock = iter(range(0, 1 << 62, 20_000_000_000)).__next__  # each reading is a new one
 

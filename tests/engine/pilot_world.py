@@ -215,7 +215,7 @@ class PilotWorld:
         before = self.engine.piloting.stance.settings
         after = msgspec.structs.replace(before, **settings) if self.at else PilotSettings(**settings)
         change = PilotChanged(actor="me", reason="test", before=before if self.at else None, after=after, version=1)
-        self.engine.set_pilot(after, change, self.engine.now_ns or FIRST_NS)
+        self.engine.piloting.set_settings(change, self.engine.now_ns or FIRST_NS)
 
     def until(self, decision: int, extra: int = 0) -> PilotWorld:
         """Run up to and including the base bar that ends at *decision*, and *extra* base bars more."""

@@ -452,7 +452,7 @@ def test_a_failure_in_the_warm_up_is_recorded_with_the_first_bars() -> None:
     """Not before the run's first record, and trading goes on."""
     world = PilotWorld(BUSY, PRIMARY, fails=lambda now_ns: decision_of(now_ns) < -START + 40)
     for ts_ns, ohlcv, present in world.moments[:20]:
-        world.engine.warm(MarketBatch(ts_ns, BASE_NS, ohlcv, present))
+        world.engine.piloting.warm(MarketBatch(ts_ns, BASE_NS, ohlcv, present))
     assert world.records("pilot.failed") == []
     world.at = 20
     world.until(-START + 12)

@@ -161,7 +161,7 @@ def test_failed_records_change_nothing_of_a_replay(world: World) -> None:
     world.engine.records.recorder._sink = Broken()
     world.opened("x1")
     assert len(orders(world.wish("x2", symbol=OTHER, reference_price=1_000.0, stop_price=980.0))) == 1
-    assert world.engine.recording.failures > 0
+    assert world.engine.records.refused.failures > 0
     assert world.engine.state()["failures"] == before
     again = World(world.log, world.store)
     again.session.recover()

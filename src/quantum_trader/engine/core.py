@@ -21,14 +21,13 @@ from quantum_trader.domain.enums import ExitReason, OrderStatus
 from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.market import MarketBatch
-from quantum_trader.domain.pilot_settings import PilotSettings
 from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderUpdate
 from quantum_trader.engine import stage
 from quantum_trader.engine.account import Account
 from quantum_trader.engine.adopting import Adopting, RefuseUnexplained, VenueTruth
 from quantum_trader.engine.books import closing_side
 from quantum_trader.engine.exit_shadows import ExitShadows
-from quantum_trader.engine.facts import BarsRecord, HoleNotice, PilotChanged, RunEnded, SessionContinued
+from quantum_trader.engine.facts import BarsRecord, HoleNotice, RunEnded, SessionContinued
 from quantum_trader.engine.fills import Fills
 from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
 from quantum_trader.engine.halts import Halts
@@ -88,13 +87,10 @@ class Engine:
         live: LiveAccount | None = None, parts: EngineParts = PRODUCTION, forecasts: Forecasts | None = None,
         pilot: PilotSource | None = None,
     ) -> None:
-        """*forecasts*: of the models that give the signals; without them the intraday ensemble does. *pilot*: a trained
-        one; its mode is OFF until :meth:`set_pilot` says otherwise.
-        """
+        """*forecasts*: of the models that give the signals; without them the intraday ensemble does."""
         self.shield = Shield()  # around what observes
-        self.recording = Shield()  # around records of a live account; of this process alone
         self.instruments = Instruments(instruments)
-        self.records = Records(sink, Tally(), self.recording if live is not None else None)
+        self.records = Records(sink, Tally(), supervised=live is not None)
         self.gateway = parts.gateway(self.instruments)
         slots = SlotPolicy(settings.profile, self.instruments.symbols)
         recovery_after = int(slots.profile[pol.PROFILE_RECOVERY_AFTER])
@@ -395,31 +391,6 @@ class Engine:
         self.halts.resume(reason, now_ns)
         if self.account.peak != peak:
             self.money.peak_was_reset()
-
-    def warm(self, batch: MarketBatch) -> None:
-        """Let indicators, models, calibration and pilot see bars of before the trading begins."""
-        self.market.warm(batch)
-        self.piloting.warm(batch)
-
-    def note_payment(self, symbol: str, ts_ns: int, rate_8h: float) -> None:
-        """Take a funding payment of *symbol* at *ts_ns*, per 8 hours: its cost from now on, and what the pilot sees."""
-        self.market.note_funding_rate(symbol, rate_8h)
-        self.piloting.rates.pay(self.instruments.index[symbol], ts_ns, rate_8h)
-
-    def note_announced_rate(self, symbol: str, rate_8h: float, now_ns: int) -> None:
-        """Take the rate of *symbol*'s next funding payment, per 8 hours, as the venue announces it at *now_ns*."""
-        self.market.note_funding_rate(symbol, rate_8h)
-        self.piloting.rates.announce(self.instruments.index[symbol], rate_8h, now_ns)
-
-    def note_past_rates(self, symbol: str, times_ns: Any, rates_8h: Any, until_ns: int) -> None:
-        """Take the payments of *symbol* that the venue has charged, for bars that open before *until_ns*."""
-        self.market.note_past_rates(symbol, times_ns, rates_8h, until_ns)
-        for ts_ns, rate in zip(times_ns.tolist(), rates_8h.tolist(), strict=True):
-            self.piloting.rates.pay(self.instruments.index[symbol], ts_ns, rate)
-
-    def set_pilot(self, settings: PilotSettings, change: PilotChanged, now_ns: int) -> None:
-        """Put other settings of the pilot into force; *change* says who asked and why."""
-        self.piloting.set_settings(settings, change, now_ns)
 
     def set_integration(self, config: OrchestratorIntegrationConfig, change: Any, now_ns: int) -> None:
         """Put another policy mode or other switches into force; *change* says who asked and why."""

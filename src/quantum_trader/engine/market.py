@@ -29,6 +29,7 @@ from quantum_trader.market.costs import round_trip_bps
 from quantum_trader.models import forecast as fc
 from quantum_trader.models.forecasts import Forecasts
 from quantum_trader.models.loading import INTRADAY
+from quantum_trader.pilot.paid_rates import PaidRates
 from quantum_trader.risk.exits import exit_row, score_exit_row
 from quantum_trader.risk.halts import BAD_TICKS_TO_HALT, GOOD_TICKS_TO_CLEAR, TICK_HALTED_SINCE, empty_ticks
 from quantum_trader.risk.sizing import risk_weight
@@ -108,7 +109,6 @@ class Market:
             instruments.symbols, interval_ns, settings.market, settings.signals, instruments.ticks.tolist()
         )
         self.closes: Any = self.kernel.out[:, col.CLOSE]  # the newest close of each symbol, (S,)
-        self.taker_costs: Any = self.kernel.out[:, col.TAKER_COST_BPS]  # of a taker in a calm market, (S,)
         self.symbols = np.zeros((count, stage.SYM_SIZE))
         self.symbols[:, stage.SYM_FEE_BPS] = [i.taker_fee_bps for i in instruments.all]
         self.symbols[:, stage.SYM_FUNDING] = settings.funding_rate_8h
@@ -118,7 +118,13 @@ class Market:
         self._regime_names = [UNKNOWN_REGIME] * count
         self._ticks = np.array([empty_ticks()] * count)
         self._clean = np.zeros(count, dtype=np.bool_)
+        self.paid = PaidRates(count)
         self._halted: set[int] = set()  # symbols whose halt by bad bars is on record
+
+    @property
+    def taker_costs(self) -> Any:
+        """What a taker pays in a calm market (S,), basis points a side without fee."""
+        return self.kernel.out[:, col.TAKER_COST_BPS]
 
     @property
     def interval_ns(self) -> int:
@@ -348,6 +354,16 @@ class Market:
                 vol_ratio=float(row[col.VOL_RATIO]),
             ))
 
+    def note_payment(self, symbol: str, ts_ns: int, rate_8h: float) -> None:
+        """Take a funding payment of *symbol* at *ts_ns*, at a rate per 8 hours, which its cost is counted with."""
+        self.note_funding_rate(symbol, rate_8h)
+        self.paid.pay(self._instruments.index[symbol], ts_ns, rate_8h)
+
+    def announce_rate(self, symbol: str, rate_8h: float, now_ns: int) -> None:
+        """Take the rate of *symbol*'s next funding payment, per 8 hours, as the venue announces it at *now_ns*."""
+        self.note_funding_rate(symbol, rate_8h)
+        self.paid.announce(self._instruments.index[symbol], rate_8h, now_ns)
+
     def note_funding_rate(self, symbol: str, rate_8h: float) -> None:
         """Take the newest funding rate of *symbol*, per 8 hours, for its cost; an unknown one costs too much."""
         index = self._instruments.index.get(symbol)
@@ -356,12 +372,14 @@ class Market:
         self.symbols[index, stage.SYM_FUNDING] = rate_8h if math.isfinite(rate_8h) else math.inf
 
     def note_past_rates(self, symbol: str, times_ns: Any, rates_8h: Any, until_ns: int) -> None:
-        """Show the models what funding of *symbol* was, per 8 hours, at bars that open before *until_ns*."""
+        """Show models and pilot what funding of *symbol* was, per 8 hours, at bars that open before *until_ns*."""
         index = self._instruments.index.get(symbol)
         if index is None:
             raise InputError(f"symbol = {symbol!r}: is not traded here")
         if self.forecasts is not None:
             self.forecasts.past_rates.note(index, times_ns, rates_8h, until_ns)
+        for ts_ns, rate in zip(times_ns.tolist(), rates_8h.tolist(), strict=True):
+            self.paid.pay(index, ts_ns, rate)
 
     # ------------------------------------------------------------------ state
 
@@ -371,7 +389,7 @@ class Market:
             "kernel": self.kernel.state(), "symbols": self.symbols[:, _SAVED], "levels": self.levels,
             "costs": self.costs, "ticks": self._ticks, "regimes": self.regimes, "regime_names": self._regime_names,
             "now_ns": self.now_ns, "late_ns": self.late_ns, "heard_ns": self.heard_ns,
-            "forecasts": self.forecasts.state() if self.forecasts is not None else None,
+            "forecasts": self.forecasts.state() if self.forecasts is not None else None, "paid": self.paid.state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -382,6 +400,8 @@ class Market:
         if self.forecasts is not None:
             self.forecasts.load_state(state["forecasts"])
             self._show(self.forecasts)
+        if "paid" in state:  # not in a folder of before there was a pilot
+            self.paid.load_state(state["paid"])
         self._ticks[...], self.regimes[...] = state["ticks"], state["regimes"]
         self._regime_names = list(state["regime_names"])
         self.now_ns, self.late_ns, self.heard_ns = state["now_ns"], state["late_ns"], state.get("heard_ns", 0)

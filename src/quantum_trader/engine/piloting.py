@@ -45,7 +45,6 @@ from quantum_trader.engine.records import Records
 from quantum_trader.engine.supervision import Shield, Supervise
 from quantum_trader.pilot import own_columns as own_col
 from quantum_trader.pilot.actions import ACTIONS
-from quantum_trader.pilot.paid_rates import PaidRates
 from quantum_trader.pilot.predictor import Predictions, check_predictions
 from quantum_trader.pilot.shadow_book import ACTION_SHARES
 from quantum_trader.risk.exits import score_exit_row
@@ -96,8 +95,6 @@ class RLv3LiveOrchestrator:
         self._market, self._account, self._policy = market, account, policy
         self._opening, self._protection = opening, protection
         self._instruments, self._records = instruments, records
-        count = len(instruments.symbols)
-        self.rates = PaidRates(count)
         self._shield = Shield()
         self._failures = 0  # decisions in a row
         self._untold = ""  # how it failed before the first record
@@ -138,9 +135,9 @@ class RLv3LiveOrchestrator:
         """Intents sent so far, reducing ones among them."""
         return self._sent
 
-    def set_settings(self, settings: PilotSettings, change: PilotChanged, now_ns: int) -> None:
-        """Put *settings* into force; *change* says who asked and why."""
-        self.stance.settings = settings
+    def set_settings(self, change: PilotChanged, now_ns: int) -> None:
+        """Put the settings after *change* into force; it says who asked for them and why."""
+        settings = self.stance.settings = change.after
         if self._parts is not None:
             self._records.record("pilot.changed", "", now_ns, change)
             self._records.tally.event(now_ns, "pilot", f"mode {settings.mode_in_force.value}: {change.reason}")
@@ -153,7 +150,7 @@ class RLv3LiveOrchestrator:
             now_ns = batch.ts_ns + self._interval_ns
             self._run(
                 0, now_ns % self._parts.source.length_ns == 0, self._parts.source.observe, batch.ts_ns, batch.ohlcv,
-                batch.present, self.rates.feed(now_ns),
+                batch.present, self._market.paid.feed(now_ns),
             )
 
     def take_filters(self) -> None:
@@ -201,10 +198,10 @@ class RLv3LiveOrchestrator:
         source, confidence, shadows = parts
         mode, now_ns = self.stance.mode, self._market.now_ns
         shadows.take(
-            batch, costs_bps, self.rates.due(batch.ts_ns, self._market.symbols[:, stage.SYM_FUNDING]),
+            batch, costs_bps, self._market.paid.due(batch.ts_ns, self._market.symbols[:, stage.SYM_FUNDING]),
             asked=mode is not PilotMode.OFF,
         )
-        self.rates.pass_to(now_ns)
+        self._market.paid.pass_to(now_ns)
         confidence.learn(batch)
         is_observed, told = now_ns % source.length_ns == 0, self._untold
         if told:
@@ -214,7 +211,7 @@ class RLv3LiveOrchestrator:
             shadows.leave()
         if self.failed:
             return
-        bars = (batch.ts_ns, batch.ohlcv, batch.present, self.rates.feed(now_ns))
+        bars = (batch.ts_ns, batch.ohlcv, batch.present, self._market.paid.feed(now_ns))
         if mode is PilotMode.OFF or self._market.is_past:
             self._run(now_ns, is_observed, source.observe, *bars)
             if is_observed:
@@ -456,7 +453,7 @@ class RLv3LiveOrchestrator:
         """Everything needed to continue, as plain values and arrays."""
         return {
             "settings": msgspec.to_builtins(self.stance.settings), "stance": self.stance.state(),
-            "rates": self.rates.state(), "intents": self._intents, "opened_ns": list(self._opened_ns),
+            "intents": self._intents, "opened_ns": list(self._opened_ns),
             "failures": self._failures, "untold": self._untold, "sent": self._sent,
             "parts": [part.state() for part in self._parts] if self._parts is not None else [],
         }
@@ -470,7 +467,6 @@ class RLv3LiveOrchestrator:
             return
         self.stance.settings = msgspec.convert(state["settings"], PilotSettings)
         self.stance.load_state(state["stance"])
-        self.rates.load_state(state["rates"])
         self._intents, self._opened_ns = state["intents"], list(state["opened_ns"])
         self._failures, self._untold, self._sent = state["failures"], state["untold"], state["sent"]
         if self._parts is not None and state["parts"]:

@@ -20,13 +20,15 @@ from quantum_trader.engine.tally import Tally
 class Records:
     """Numbers, counts and keeps the engine's events.
 
-    With *failures*, an event that its sink refuses is counted there and trading goes on; without, it raises.
+    Where it is *supervised*, an event that its sink refuses is counted in ``refused`` and trading goes on; else it
+    raises.
     """
 
-    def __init__(self, sink: RecordSink, tally: Tally, failures: Shield | None = None) -> None:
+    def __init__(self, sink: RecordSink, tally: Tally, *, supervised: bool = False) -> None:
         self.recorder = Recorder(sink)
         self.tally = tally
-        self._failures = failures
+        self.refused = Shield()  # of this process alone
+        self._supervised = supervised
         self._deferred: list[tuple[Callable[..., Any], tuple[Any, ...]]] | None = None
 
     @property
@@ -38,8 +40,8 @@ class Records:
         """Record one event of *topic* that happened at *ts_ns*."""
         if self._deferred is not None:
             self._deferred.append((self.record, (topic, trace_id, ts_ns, data, source)))
-        elif self._failures is not None:
-            self._failures.run(self._keep, topic, trace_id, ts_ns, data, source)
+        elif self._supervised:
+            self.refused.run(self._keep, topic, trace_id, ts_ns, data, source)
         else:
             self._keep(topic, trace_id, ts_ns, data, source)
 

@@ -18,7 +18,7 @@ class Checkpoints:
     @property
     def records_lost(self) -> bool:
         """Whether records could not be written since the last checkpoint."""
-        return self.context.engine.recording.failures > self._recorded
+        return self.context.engine.records.refused.failures > self._recorded
 
     async def run(self) -> None:
         """Save every ``checkpoint_s`` without end."""
@@ -33,7 +33,7 @@ class Checkpoints:
         if engine.halts.inputs_written and not self.records_lost:
             self._tried_s, self._wait_s = now_s, 0.0
         elif now_s - self._tried_s >= self._wait_s:
-            failures = engine.recording.failures
+            failures = engine.records.refused.failures
             if self.context.session.checkpoint():
                 self._recorded = failures
             self._tried_s = now_s

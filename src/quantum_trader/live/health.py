@@ -89,7 +89,7 @@ class HealthMonitor:
         if not connected:
             reason += "".join(f", {name} stream down" for name, is_up in up.items() if not is_up)
             if self._checkpoints.records_lost:
-                reason += f", records cannot be written: {context.engine.recording.last}"
+                reason += f", records cannot be written: {context.engine.records.refused.last}"
         self._apply(HealthChanged(ts_ns=context.clock.now_ns(), level=level, connected=connected, reason=reason))
 
     def _unreconciled_s(self, now_ns: int) -> float:

@@ -214,11 +214,11 @@ class Session:
         if isinstance(event, HealthChanged):
             engine.on_health(event.level, event.connected, event.reason, event.ts_ns)
         elif isinstance(event, FundingRateReceived):
-            engine.note_announced_rate(event.symbol, event.rate_8h, event.ts_ns)
+            engine.market.announce_rate(event.symbol, event.rate_8h, event.ts_ns)
         elif isinstance(event, FundingHistoryReceived):
             times = np.frombuffer(event.times_ns, dtype=np.int64)
             rates = np.frombuffer(event.rates_8h, dtype=np.float64)
-            engine.note_past_rates(event.symbol, times, rates, event.until_ns)
+            engine.market.note_past_rates(event.symbol, times, rates, event.until_ns)
         elif isinstance(event, ModelBarsReceived):
             ohlcv = np.frombuffer(event.ohlcv, dtype=np.float64).reshape(-1, 5)
             engine.market.warm_models(event.ts_ns, ohlcv, np.frombuffer(event.present, dtype=np.bool_))
@@ -229,7 +229,7 @@ class Session:
         elif isinstance(event, ProcessStarted):
             engine.continue_as(event.life, event.ts_ns)
         elif isinstance(event, PilotSettingsReceived):
-            engine.set_pilot(event.change.after, event.change, event.ts_ns)
+            engine.piloting.set_settings(event.change, event.ts_ns)
         elif isinstance(event, RolloutChanged):
             config = msgspec.convert(event.in_force, OrchestratorIntegrationConfig)
             engine.set_integration(config, {**event.change, "in_force": event.in_force}, event.ts_ns)

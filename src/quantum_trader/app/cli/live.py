@@ -86,8 +86,7 @@ def live_command(
     })
     run_flags = _given({
         "policy.profile": (profile, "--profile"), "account.start_equity": (equity, "--equity"),
-        **policy_flags(policy, no_policy, policy_mode, _OLD_POLICY), **model_flags(model),
-        "pilot.model": (pilot, "--pilot"),
+        **policy_flags(policy, no_policy, policy_mode, _OLD_POLICY), **model_flags(model, pilot),
     })
     raise typer.Exit(start(load_live_settings(config, live_flags, run_flags), state, plan, as_json, quiet))
 

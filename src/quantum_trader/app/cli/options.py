@@ -111,9 +111,12 @@ def policy_flags(
     return flags
 
 
-def model_flags(models: list[str] | None) -> dict[str, tuple[Any, str]]:
-    """The dotted key that ``--model`` sets; empty without it."""
-    return {"models": (tuple({"model": name} for name in models), "--model")} if models else {}
+def model_flags(models: list[str] | None, pilot: str | None = None) -> dict[str, tuple[Any, str]]:
+    """The dotted keys that ``--model`` and ``--pilot`` set; empty without both."""
+    flags: dict[str, tuple[Any, str]] = {"pilot.model": (pilot, "--pilot")} if pilot is not None else {}
+    if models:
+        flags["models"] = (tuple({"model": name} for name in models), "--model")
+    return flags
 
 
 def warn_unchecked(models: Sequence[ModelSettings]) -> None:

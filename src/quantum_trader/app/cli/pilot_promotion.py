@@ -45,7 +45,7 @@ def promote_command(
     if reading.trouble:
         raise StateError(f"{store.path}: {reading.trouble}; the pilot stays OFF. Nothing was changed")
     evidence = pilot_history(state).evidence
-    metrics = card_metrics(model, evidence.model)
+    metrics = card_metrics(state, model, evidence.model)
     unmet = unmet_for(mode, evidence, settings=reading.pilot, metrics=metrics)
     if reading.pilot.mode is mode or (unmet and not force):
         _refuse(mode, unmet, evidence, as_json)

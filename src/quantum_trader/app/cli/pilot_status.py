@@ -14,7 +14,8 @@ from quantum_trader.domain.enums import PilotMode
 
 PROBLEM: Final = 1  # exit code: the store cannot be used, and the pilot is OFF
 CardOption = Annotated[
-    Path | None, typer.Option("--model", metavar="FOLDER", help="Folder of the trained pilot, for its card.")
+    Path | None, typer.Option("--model", metavar="FOLDER", help="Folder of the trained pilot, for its card; the one "
+                                          "that the state folder keeps when left out.")
 ]
 
 
@@ -32,7 +33,7 @@ def status_command(state: StateOption, model: CardOption = None, as_json: JsonOp
     store = store_of(state, None)
     reading = store.read()
     history = pilot_history(state, settings=lambda: reading.pilot)
-    document = pilot_document(reading, history, card_metrics(model, history.evidence.model))
+    document = pilot_document(reading, history, card_metrics(state, model, history.evidence.model))
     if as_json:
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:

@@ -104,12 +104,10 @@ def run_command(
     """
     wanted = policy_flags(policy, no_policy, mode)
     flags = shared_flags(data, bars, symbols, first, last, profile, equity, wanted)
-    flags |= model_flags(model)
-    flags["pilot.model"] = (pilot, "--pilot")
+    flags |= model_flags(model, pilot)
     if ungated:
         flags["engine.ungated"] = (True, "--ungated")
-    loaded = settings_from(config, flags)
-    pace = pace_for(speed)
+    loaded, pace = settings_from(config, flags), pace_for(speed)
     _check_outputs(state, report, records)
     if venue not in ("paper", "local"):
         raise ConfigError(f"--venue {venue!r}: use paper or local; `quantum-trader live` trades on Binance")

@@ -97,8 +97,7 @@ def simulate(
         for one in VARIANTS.values():
             console.print(f"{one.name:22} {one.wrong}")
         return
-    variant = _with_pilot(variant, pilot)
-    totals, models = _no_days(), _models(model)
+    totals, models, variant = _no_days(), _models(model), _with_pilot(variant, pilot)
     try:
         if schedule is not None:
             report = _one(schedule, variant, totals, models)

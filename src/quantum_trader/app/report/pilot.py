@@ -8,10 +8,8 @@ from quantum_trader.app.report import formats as fmt
 from quantum_trader.app.runs.results import PilotFacts
 from quantum_trader.policy.pilot_evidence import BPS, PILOT_OVER_SIGNALS, verdict_on, weigh_pilot
 
-Row = dict[str, Any]
 
-
-def pilot_section(facts: PilotFacts | None) -> Row | None:
+def pilot_section(facts: PilotFacts | None) -> dict[str, Any] | None:
     """The figures of a run's pilot; None where it had none. Results are percent of the run's first equity."""
     if facts is None:
         return None
@@ -30,7 +28,7 @@ def pilot_section(facts: PilotFacts | None) -> Row | None:
     }
 
 
-def pilot_lines(found: Row | None) -> list[str]:
+def pilot_lines(found: dict[str, Any] | None) -> list[str]:
     """The same in sentences; none without a pilot."""
     if found is None:
         return []

@@ -278,7 +278,7 @@ def _open(script: Script, data: Path | None, pilot: Path | None) -> Run:
             settings, pilot=msgspec.structs.replace(settings.pilot, model=str(pilot))
         )
     session = Run(settings, RunOptions())
-    used = session.artefact.card.identity if session.artefact is not None else ""
+    used = session.pilot.identity
     if made_with != used:
         session.close()
         raise DataError(
@@ -339,8 +339,7 @@ def _apply(session: Run, waiting: list[ScriptInput], now_ns: int, *, after_end: 
     while waiting and waiting[0].ts_ns <= now_ns and (after_end or not waiting[0].after_end):
         one = waiting.pop(0)
         if one.topic == PILOT:
-            change = msgspec.convert(one.data, PilotChanged)
-            session.engine.set_pilot(change.after, change, one.ts_ns)
+            session.engine.piloting.set_settings(msgspec.convert(one.data, PilotChanged), one.ts_ns)
         elif one.topic == ROLLOUT:
             config = msgspec.convert(one.data["in_force"], OrchestratorIntegrationConfig)
             session.engine.set_integration(config, one.data, one.ts_ns)

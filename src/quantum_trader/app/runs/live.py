@@ -33,15 +33,7 @@ from quantum_trader.app.runs.model_check import check_before_live
 from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.operator_requests import OperatorRequests
 from quantum_trader.app.runs.outside_intents import BUS_TOPICS, IntentQueue, OutsideIntents
-from quantum_trader.app.runs.pilot_run import (
-    DemotionWatch,
-    PilotStoreFollower,
-    artefact_of,
-    keep_artefact,
-    pilot_line,
-    pilot_store,
-    predictor_of,
-)
+from quantum_trader.app.runs.pilot_run import RunPilot, pilot_line
 from quantum_trader.app.runs.sole_trader import sole_trader
 from quantum_trader.app.runs.state_dir import RecordFile, StateDir, sealed, unsealed
 from quantum_trader.app.runs.status import (
@@ -177,14 +169,13 @@ class LiveRun:
             state_dir.path, RecordFile(state_dir.path / "records.jsonl", keep), recorded, redact=redactor.bytes
         )
         self._stack.callback(self.records.close)
-        self._pilot_follower: PilotStoreFollower | None = None
-        self._demotion = DemotionWatch()
         self.log = FileInputLog(state_dir.path / _INPUTS)
         self._stack.callback(self.log.close)
-        self.bus, self._intents = bus or InMemoryBus(), IntentQueue()
+        self.bus, intents = bus or InMemoryBus(), IntentQueue()
         self._stack.callback(self.bus.close)
         sink = HistorySink(BusSink(self.records, self.bus, BUS_TOPICS), self.records.history)
-        pilot = self._pilot(loaded)
+        self.pilot = RunPilot(loaded.run.settings, live.symbols, live.interval_ns)
+        pilot = self._limited_pilot()
         self.engine = sink.engine = Engine(
             [venue.instrument(symbol) for symbol in live.symbols], live.interval_ns, live_engine_settings(loaded), sink,
             live=LiveAccount(adopt_quietly=live.on_foreign is OnForeign.ADOPT),
@@ -198,42 +189,32 @@ class LiveRun:
         self.driver = LiveDriver(
             self.session, venue, timing if timing is not None else timing_of(live, pilot), now_ns,
             namespace=f"{self.started_ns:x}-", statement=self._statement(loaded), operator=self._asked,
-            inputs=lambda: [*self._pilot_settings(), *self._received_intents(), *inputs()], queue=self._queue,
+            inputs=lambda: [*self._pilot_settings(), *self._received_intents(intents), *inputs()], queue=self._queue,
             report=self._report,
         )
         self.outside = OutsideIntents(
-            self.bus, self.engine, self._intents.put, self.driver.clock.now_ns, state_dir.path
+            self.bus, self.engine, intents.put, self.driver.clock.now_ns, state_dir.path
         )
         self._reported = 0.0
         self.words: LiveWords | None = None
         self._watchdog = Watchdog(live.watchdog_s)
 
-    def _pilot(self, loaded: LoadedLive) -> TimeLimitedPilot | None:
-        """The pilot that the settings name, which is not waited for; None where they name none."""
-        settings, live = loaded.run.settings, self.live
-        artefact = artefact_of(settings.pilot)
-        predictor = predictor_of(artefact, live.symbols, live.interval_ns)
-        if artefact is None or predictor is None:
+    def _limited_pilot(self) -> TimeLimitedPilot | None:
+        """The run's pilot, which is not waited for; None where it has none."""
+        if self.pilot.source is None:
             return None
-        keep_artefact(self.state_dir.path, artefact)
-        self._pilot_follower = PilotStoreFollower(
-            settings.pilot.settings, pilot_store(self.state_dir.path, settings)
-        )
-        pilot = TimeLimitedPilot(predictor)
-        self._stack.callback(pilot.close)
-        return pilot
+        self.pilot.keep_in(self.state_dir.path)
+        limited = TimeLimitedPilot(self.pilot.source)
+        self._stack.callback(limited.close)
+        return limited
 
     def _pilot_settings(self) -> list[PilotSettingsReceived]:
         """A change of the pilot's settings since the last tick."""
         found: list[PilotSettingsReceived] = []
-        if self._pilot_follower is not None:
-            now_ns = self.driver.clock.now_ns()
-            if reason := self._demotion.reason(self.engine):
-                self._pilot_follower.demote(reason)
-            self._pilot_follower.follow(
-                self.engine.piloting.stance.settings,
-                lambda _, change: found.append(PilotSettingsReceived(ts_ns=now_ns, change=change)),
-            )
+        now_ns = self.driver.clock.now_ns()
+        self.pilot.look(
+            self.engine, lambda change: found.append(PilotSettingsReceived(ts_ns=now_ns, change=change))
+        )
         return found
 
     def recover(self) -> int:
@@ -290,10 +271,10 @@ class LiveRun:
             for request in self.operator.poll()
         ]
 
-    def _received_intents(self) -> list[IntentReceived]:
+    def _received_intents(self, intents: IntentQueue) -> list[IntentReceived]:
         """Outside intents since the last tick, from the bus and from the state folder."""
         self.outside.poll()
-        return self._intents.take(self.driver.clock.now_ns())
+        return intents.take(self.driver.clock.now_ns())
 
     def _queue(self) -> tuple[float, bool]:
         told = self.records.queue()
@@ -333,7 +314,7 @@ class LiveRun:
             ),
             clock_offset_ms=health.clock_offset_ms,
             waits_for=health.waits_for, notes=self._notes(),
-            dropped_events=self.records.lost + engine.recording.failures + self.session.unwritten_inputs
+            dropped_events=self.records.lost + engine.records.refused.failures + self.session.unwritten_inputs
             + health.counts.get("Unreadable", 0),
             in_doubt=sum(not ticket.resting and not ticket.over for ticket in engine.gateway.tickets()),
             equity=engine.account.equity, wallet=engine.account.books.cash, every_s=self.live.status_s,
@@ -385,7 +366,8 @@ class LiveRun:
         failed = not self.engine.halts.inputs_written or self.session.checkpoint_error or self.driver.records_lost
         if not failed and not self.records.trouble:
             return ""
-        why = self.session.checkpoint_error or self.records.trouble or self.engine.recording.last or "a write failed"
+        told = (self.session.checkpoint_error, self.records.trouble, self.engine.records.refused.last)
+        why = next((one for one in told if one), "a write failed")
         return f"nothing opens until inputs and records can be written again: {why}"
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 
 from quantum_trader.app.runs.pilot_journal import PilotHistory
+from quantum_trader.app.runs.pilot_run import PILOT_FOLDER
 from quantum_trader.domain.clock import iso
 from quantum_trader.domain.enums import PilotMode
 from quantum_trader.domain.errors import ConfigError
+from quantum_trader.pilot.artefact import CARD_FILE, load_artefact
 from quantum_trader.policy.pilot_evidence import (
     BPS,
     PILOT,
@@ -25,15 +27,15 @@ from quantum_trader.policy.policy_store_file import StoreReading
 from quantum_trader.policy.policy_store_state import SettingChange
 
 
-def card_metrics(folder: Path | None, model: str) -> dict[str, float | None] | None:
-    """The metrics on the card in *folder*; None without a folder.
+def card_metrics(state: Path, folder: Path | None, model: str) -> dict[str, float | None] | None:
+    """The metrics on the card in *folder*, else of the model that the state folder *state* keeps; None without any.
 
     ConfigError where it is of another model than *model*, which decided in the journal.
     """
-    if folder is None:
+    kept = state / PILOT_FOLDER
+    if folder is None and not (kept / CARD_FILE).exists():
         return None
-    from quantum_trader.pilot.artefact import load_artefact
-
+    folder = folder or kept
     card = load_artefact(folder).card
     if model and card.identity != model:
         raise ConfigError(

@@ -64,16 +64,6 @@ def artefact_of(options: PilotOptions) -> Artefact | None:
     return load_artefact(bundled_folder() if options.model == BUNDLED else Path(options.model))
 
 
-def predictor_of(artefact: Artefact | None, symbols: Sequence[str], base_ns: int) -> Predictor | None:
-    """*artefact* over the symbols of a run on bars of *base_ns*; ConfigError where these bars do not make its own."""
-    if artefact is None:
-        return None
-    try:
-        return Predictor(artefact, symbols, base_ns)
-    except ConfigError as error:
-        raise ConfigError(f"pilot.model: the model {artefact.card.name!r} cannot see these bars: {error}") from None
-
-
 def pilot_store(folder: Path, settings: RunSettings) -> PolicyStore:
     """The policy store of the run in *folder*; a new one begins with what the run's *settings* say of the pilot."""
     store = PolicyStore(folder / STORE_FILE, risk_profile=risk_profile_of(settings))
@@ -83,50 +73,6 @@ def pilot_store(folder: Path, settings: RunSettings) -> PolicyStore:
             msgspec.structs.asdict(initial), seen_version=0, actor=START, reason="the settings of the run"
         )
     return store
-
-
-class PilotStoreFollower:
-    """Puts the settings of a policy store into force; without one, those that the run began with."""
-
-    def __init__(self, initial: PilotSettings, store: PolicyStore | None) -> None:
-        self._initial, self._store = initial, store
-        self.why_demoted = ""
-
-    def demote(self, reason: str) -> None:
-        """Put the mode back to SHADOW, because a limit is broken; *reason* says which."""
-        if self._store is None:
-            self._initial = msgspec.structs.replace(self._initial, mode=PilotMode.SHADOW)
-        else:
-            self._store.change({"mode": "SHADOW"}, seen_version=None, actor=LIMITS, reason=reason)
-        self.why_demoted = reason
-
-    def follow(
-        self, in_force: PilotSettings | None, take: Callable[[PilotSettings, PilotChanged], None]
-    ) -> int:
-        """Hand *take* the settings that differ from those *in_force* (None: the run begins); returns how many times."""
-        wanted, change = self._wanted(in_force)
-        if wanted == in_force:
-            return 0
-        take(wanted, change)
-        return 1
-
-    def _wanted(self, in_force: PilotSettings | None) -> tuple[PilotSettings, PilotChanged]:
-        """The settings to be in force, and the change that led there."""
-        reading = self._store.read() if self._store is not None else None
-        if reading is None or (reading.state.version == 0 and not reading.trouble):
-            wanted = self._initial if reading is None else reading.pilot
-            by, why = (LIMITS, self.why_demoted) if self.why_demoted else (START, "the settings of the run")
-            return wanted, PilotChanged(actor=by, reason=why, before=in_force, after=wanted, version=0)
-        wanted, version = reading.pilot, reading.state.version
-        last = reading.state.changes[-1] if reading.state.changes else None
-        if reading.trouble or last is None or last.after != wanted:
-            return wanted, PilotChanged(
-                actor="policy store", reason=reading.trouble or "as stored", before=in_force, after=wanted,
-                version=version,
-            )
-        return wanted, PilotChanged(
-            actor=last.actor, reason=last.reason, before=in_force, after=wanted, version=version
-        )
 
 
 class DemotionWatch:
@@ -173,6 +119,86 @@ class DemotionWatch:
         if self._evidence is None or look != self._look:
             self._evidence, self._look = weigh_pilot(totals.days, totals.trades, model=model), look
         return self._evidence
+
+
+class RunPilot:
+    """The pilot of one run: its model, its settings as the policy store has them, and the watch over its limits.
+
+    Without a store, those settings hold that the run began with. Raises what :func:`artefact_of` raises, and
+    ConfigError where the run's bars do not make the model's own.
+    """
+
+    def __init__(self, settings: RunSettings, symbols: Sequence[str], interval_ns: int) -> None:
+        self._settings, self._initial = settings, settings.pilot.settings
+        self.artefact = artefact_of(settings.pilot)
+        self.source = self._predictor(symbols, interval_ns)
+        self._store: PolicyStore | None = None
+        self._watch = DemotionWatch()
+        self._demoted = ""
+
+    def _predictor(self, symbols: Sequence[str], interval_ns: int) -> Predictor | None:
+        """The model over the symbols of the run."""
+        if self.artefact is None:
+            return None
+        try:
+            return Predictor(self.artefact, symbols, interval_ns)
+        except ConfigError as error:
+            name = self.artefact.card.name
+            raise ConfigError(f"pilot.model: the model {name!r} cannot see these bars: {error}") from None
+
+    @property
+    def identity(self) -> str:
+        """The model's; empty without one."""
+        return self.artefact.card.identity if self.artefact is not None else ""
+
+    def keep_in(self, folder: Path) -> None:
+        """Keep the model in the state *folder*, and read the settings from the store there from now on."""
+        if self.artefact is not None:
+            keep_artefact(folder, self.artefact)
+            self._store = pilot_store(folder, self._settings)
+
+    def look(
+        self, engine: Engine, take: Callable[[PilotChanged], None], *, begins: bool = False
+    ) -> int:
+        """Hand *take* the change to settings that are not in force yet; returns how many times.
+
+        A pilot that has broken a limit is put back into SHADOW first. *begins*: nothing is in force yet.
+        """
+        if self.artefact is None:
+            return 0
+        if reason := self._watch.reason(engine):
+            self._demote(reason)
+        in_force = None if begins else engine.piloting.stance.settings
+        change = self._change(in_force)
+        if change.after == in_force:
+            return 0
+        take(change)
+        return 1
+
+    def _demote(self, reason: str) -> None:
+        if self._store is None:
+            self._initial = msgspec.structs.replace(self._initial, mode=PilotMode.SHADOW)
+        else:
+            self._store.change({"mode": "SHADOW"}, seen_version=None, actor=LIMITS, reason=reason)
+        self._demoted = reason
+
+    def _change(self, in_force: PilotSettings | None) -> PilotChanged:
+        """The change that leads from the settings *in_force* to those that should be."""
+        reading = self._store.read() if self._store is not None else None
+        if reading is None or (reading.state.version == 0 and not reading.trouble):
+            wanted = self._initial if reading is None else reading.pilot
+            by, why = (LIMITS, self._demoted) if self._demoted else (START, "the settings of the run")
+            return PilotChanged(actor=by, reason=why, before=in_force, after=wanted, version=0)
+        wanted, version = reading.pilot, reading.state.version
+        last = reading.state.changes[-1] if reading.state.changes else None
+        if reading.trouble or last is None or last.after != wanted:
+            return PilotChanged(
+                actor="policy store", reason=reading.trouble or "as stored", before=in_force, after=wanted,
+                version=version,
+            )
+        return PilotChanged(
+            actor=last.actor, reason=last.reason, before=in_force, after=wanted, version=version
+        )
 
 
 def pilot_line(piloting: RLv3LiveOrchestrator) -> str:

@@ -20,14 +20,7 @@ from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.observation_files import ObservationFiles
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, OperatorRequests
 from quantum_trader.app.runs.outside_intents import BUS_TOPICS, OutsideIntents
-from quantum_trader.app.runs.pilot_run import (
-    DemotionWatch,
-    PilotStoreFollower,
-    artefact_of,
-    keep_artefact,
-    pilot_store,
-    predictor_of,
-)
+from quantum_trader.app.runs.pilot_run import RunPilot
 from quantum_trader.app.runs.results import (
     CostFacts,
     DataStatement,
@@ -107,7 +100,7 @@ class FundingRates:
         """Apply every rate known at *ts_ns*."""
         while self._next < len(self._events) and self._events[self._next][0] <= ts_ns:
             _, symbol, rate = self._events[self._next]
-            self._engine.note_payment(symbol, self._events[self._next][0], rate)
+            self._engine.market.note_payment(symbol, self._events[self._next][0], rate)
             self._next += 1
         self.next_ns = self._events[self._next][0] if self._next < len(self._events) else 1 << 62
 
@@ -121,7 +114,7 @@ class Run:
         check_run_interval(self.recording.interval)
         self.forecasts = make_forecasts(settings.models, tuple(self.recording.symbols), self.recording.interval_ns)
         use_columns(self.forecasts, self.recording)
-        self.artefact = artefact_of(settings.pilot)
+        self.pilot = RunPilot(settings, self.recording.symbols, self.recording.interval_ns)
         intents = RecordedIntents(self._recorded_intents())
         if options.state_dir is not None:
             check_replay_folder(options.state_dir)
@@ -141,6 +134,7 @@ class Run:
             self.rollout.ensure()
             taken = self.checkpoint["operator_taken"] if self.checkpoint is not None else 0
             self.operator = OperatorRequests(self.state_dir.path, taken)
+            self.pilot.keep_in(self.state_dir.path)
             observer = PolicyObserver(self.state_dir.path / "policy_observations", flush_bytes=1 << 16)
             self.watcher = ObservationFiles(observer, self.rollout.config)
         self.table = instruments_for(self.recording.symbols, self.recording.first_closes().tolist())
@@ -150,23 +144,15 @@ class Run:
             clock=time.time_ns, finished=self.traces.add if self.traces is not None else None
         )
         bus: Bus = options.bus or InMemoryBus()
-        pilot = predictor_of(self.artefact, self.recording.symbols, self.recording.interval_ns)
         self.engine = self.make_engine(
             instruments, self.recording.interval_ns, engine_settings, BusSink(self.records, bus, BUS_TOPICS),
-            self.watcher, tracer, forecasts=self.forecasts, pilot=pilot,
+            self.watcher, tracer, forecasts=self.forecasts, pilot=self.pilot.source,
         )
-        store = None
-        if self.state_dir is not None and self.artefact is not None:
-            keep_artefact(self.state_dir.path, self.artefact)
-            store = pilot_store(self.state_dir.path, settings)
-        self.pilot_settings, self.demotion = PilotStoreFollower(settings.pilot.settings, store), DemotionWatch()
-        if self.rollout is not None:
-            self.engine.policy.integration = self.rollout.config
-        self.venue = PaperVenue(
+        venue = PaperVenue(
             instruments, settings.paper_settings(), funding=self.recording.funding,
             taker_cost_bps=self.engine.market.kernel.out[:, col.TAKER_COST_BPS],
         )
-        self.driver = ReplayDriver(self.engine, self.venue, self.recording.interval_ns, intents)
+        self.driver = ReplayDriver(self.engine, venue, self.recording.interval_ns, intents)
         self.outside = OutsideIntents(bus, self.engine, intents.add, lambda: self.engine.now_ns, options.state_dir)
         self.funding = FundingRates(self.recording, self.engine)
         self.samples = Samples(len(self.recording.symbols), engine_settings.start_equity)
@@ -199,7 +185,9 @@ class Run:
             for row, moment in enumerate(ts_ns.tolist()):
                 if moment >= funding.next_ns:
                     funding.advance(moment)
-                engine.warm(MarketBatch(moment, self.recording.interval_ns, ohlcv[row], present[row]))
+                batch = MarketBatch(moment, self.recording.interval_ns, ohlcv[row], present[row])
+                engine.market.warm(batch)
+                engine.piloting.warm(batch)
             moments += len(ts_ns)
         return moments
 
@@ -215,7 +203,7 @@ class Run:
             "settings": self.settings.settings_hash(), "data": self.recording.fingerprint,
             **({"intents": file.fingerprint} if file is not None else {}),
             **({"models": "+".join(self.forecasts.fingerprints)} if self.forecasts is not None else {}),
-            **({"pilot": self.artefact.card.identity} if self.artefact is not None else {}),
+            **({"pilot": self.pilot.identity} if self.pilot.identity else {}),
         }
 
     def statement(self) -> dict[str, Any]:
@@ -264,7 +252,7 @@ class Run:
     def _restore(self, saved: dict[str, Any]) -> None:
         assert self.state_dir is not None
         self.engine.load_state(saved["engine"])
-        self.venue.load_state(saved["venue"])
+        self.driver.venue.load_state(saved["venue"])
         self.samples.load_state(saved["samples"])
         self.row, self.bars = saved["row"], saved["bars"]
         self.engine.records.recorder.resume(saved["engine"]["seq"], self.state_dir.record_lines(saved["record_bytes"]))
@@ -290,7 +278,7 @@ class Run:
             {
                 "identity": self.identity(), "record_bytes": self.records.size,
                 "records_digest": self.engine.records.recorder.digest, "row": self.row, "bars": self.bars,
-                "finished": finished, "ts_ns": ts_ns, "engine": self.engine.state(), "venue": self.venue.state(),
+                "finished": finished, "ts_ns": ts_ns, "engine": self.engine.state(), "venue": self.driver.venue.state(),
                 "samples": self.samples.state(),
                 "models": msgspec.to_builtins(models_state(self.engine, self.recording.start_ns)),
                 "observed": self.watcher.observer.mark() if self.watcher is not None else None,
@@ -431,13 +419,8 @@ def take_request(session: Run, request: OperatorRequest, now_ns: int) -> None:
 def poll_pilot(session: Run, now_ns: int, *, begins: bool = False) -> int:
     """Take the pilot's settings into force where they have changed, on record; returns how many times."""
     engine = session.engine
-    if not engine.piloting.is_there:
-        return 0
-    if reason := session.demotion.reason(engine):
-        session.pilot_settings.demote(reason)
-    return session.pilot_settings.follow(
-        None if begins else engine.piloting.stance.settings,
-        lambda settings, change: engine.set_pilot(settings, change, now_ns),
+    return session.pilot.look(
+        engine, lambda change: engine.piloting.set_settings(change, now_ns), begins=begins
     )
 
 
@@ -551,10 +534,10 @@ def facts_of(session: Run) -> RunFacts:
 
 def _pilot_facts(session: Run) -> PilotFacts | None:
     piloting, totals = session.engine.piloting, session.engine.piloting.totals
-    if totals is None or session.artefact is None:
+    if totals is None or session.pilot.artefact is None:
         return None
     return PilotFacts(
-        name=session.artefact.card.name, model=piloting.identity, mode=piloting.stance.mode.value,
+        name=session.pilot.artefact.card.name, model=piloting.identity, mode=piloting.stance.mode.value,
         decisions=totals.decisions, intents=piloting.intents, results=totals.results, days=totals.days,
         trades=totals.trades, failed=piloting.failed,
     )
