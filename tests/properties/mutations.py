@@ -29,6 +29,7 @@ class Mutation(msgspec.Struct, frozen=True):
     old: str
     new: str
     test: str
+    among: str = ""  # file of the test; empty: that of the line
 
     @property
     def name(self) -> str:
@@ -38,7 +39,7 @@ class Mutation(msgspec.Struct, frozen=True):
     @property
     def test_file(self) -> str:
         """The file that holds the test."""
-        return _FILES[self.line]
+        return self.among or _FILES[self.line]
 
 
 _KEEPER = "live/leverage.py"
@@ -51,6 +52,7 @@ _GATEWAY, _SESSION, _ADAPTER = "engine/gateway.py", "live/session.py", "venues/b
 _SETTINGS, _STATUS, _ORDERS = "app/runs/live_settings.py", "app/runs/status.py", "venues/binance/orders.py"
 _DERIVED = 'hashlib.blake2b(f"{intent_id}/{purpose}/{attempt}".encode(), digest_size=10)'
 _REMEMBERED = '("losses", "governor", "rate")'
+_PILOTING, _PILOT = "engine/piloting.py", "test_safety_live_pilot.py"
 _HALTS_KEPT = 'self.in_force = dict(state["in_force"])'
 
 MUTATIONS: Final = (
@@ -408,8 +410,8 @@ MUTATIONS: Final = (
         "test_12_what_was_told_cannot_be_changed",
     ),
     Mutation(
-        12, _OPENING, "self._account.equity, used.risk_pct, self._risk_factor(index),",
-        "self._account.equity, intent.risk_pct, self._risk_factor(index),", "test_12_an_intents_numbers_loosen_nothing",
+        12, _OPENING, "self._account.equity, used.risk_pct, self.risk_factor(index),",
+        "self._account.equity, intent.risk_pct, self.risk_factor(index),", "test_12_an_intents_numbers_loosen_nothing",
     ),
     Mutation(
         12, _OPENING, "        row, used = self._market.row(index), self._policy.used(index)\n",
@@ -608,5 +610,51 @@ MUTATIONS: Final = (
     Mutation(
         16, "domain/private_files.py", "flags | _NO_FOLLOW | _NO_BLOCK, PRIVATE)",
         "flags | _NO_FOLLOW | _NO_BLOCK, 0o644)", "test_16_state_files_are_private",
+    ),
+    # The pilot.
+    Mutation(
+        4, _PILOTING,
+        "        self._intents += 1  # also where it is refused: a refusal on record has an id of its own\n"
+        "        number = self._intents\n", "        number = self._intents + 1\n",
+        "test_4_every_intent_of_the_pilot_has_an_id_of_its_own", _PILOT,
+    ),
+    Mutation(
+        9, _PILOTING, "        if wanted * held <= 0.0 and position is not None:",
+        "        if not self.stance.settings.max_trades_per_hour:\n            return _RATE, \"\"\n"
+        "        if wanted * held <= 0.0 and position is not None:",
+        "test_9_the_pilot_closes_whatever_stops_its_openings", _PILOT,
+    ),
+    Mutation(
+        9, _PILOTING, "            commands += self.leave_all()\n", "",
+        "test_9_a_pilot_that_may_not_trade_leaves_its_positions", _PILOT,
+    ),
+    Mutation(
+        10, _PILOTING, "if mode is PilotMode.OFF or self._market.is_past:", "if mode is PilotMode.OFF:",
+        "test_10_the_pilot_decides_on_no_late_bars", _PILOT,
+    ),
+    Mutation(
+        11, _PILOTING, 'list(state["opened_ns"])', "[]", "test_11_the_pilots_hourly_limit_survives_a_restart", _PILOT,
+    ),
+    Mutation(
+        12, _OPENING, "        verdict = judged(intent, decision[4:])\n",
+        "        verdict = judged(intent, (0, decision.wanted, 0.0, 0.0))\n",
+        "test_12_the_pilots_intent_meets_the_guard", _PILOT,
+    ),
+    Mutation(
+        12, _PILOTING, "            if mode in _TRADES:\n                stop",
+        "            if True:\n                stop", "test_12_a_pilot_in_shadow_sends_nothing", _PILOT,
+    ),
+    Mutation(
+        12, "pilot/predictor.py", 'if state["identity"] != self.identity:', "if False:",
+        "test_12_another_model_does_not_take_over", _PILOT,
+    ),
+    Mutation(
+        12, "pilot/observer.py", "        self.scalers.check_features(self.settings)\n", "",
+        "test_12_a_model_of_other_features_may_not_decide", _PILOT,
+    ),
+    Mutation(
+        12, _PILOTING,
+        "        check_predictions(found, len(self._instruments.symbols), ts_ns + self._interval_ns)\n", "",
+        "test_12_an_answer_that_makes_no_sense_trades_nothing", _PILOT,
     ),
 )

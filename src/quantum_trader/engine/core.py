@@ -122,7 +122,7 @@ class Engine:
         )
         self.piloting = RLv3LiveOrchestrator(
             pilot, interval_ns, stance, self.market, self.account, self.policy, self.opening, self.protection,
-            self.instruments, self.records,
+            self.instruments, self.records, supervise,
         )
         self.fills = Fills(
             self.account, self.opening, self.protection, self.judging, self.market, self.gateway, self.halts,
@@ -191,8 +191,7 @@ class Engine:
         commands = self.opening.orders.expire(now_ns) if self.opening.orders.pending else []
         if account.books.positions:
             commands += self.protection.manage(batch, market.closes, now_ns, market.wanted, policy.volatility_pct)
-        if costs_before is not None:
-            commands += self.piloting.take(batch, costs_before)
+        commands += self.piloting.take(batch, costs_before) if costs_before is not None else self.piloting.leave_all()
         orders = self.opening.orders
         self.opening.due = self.opening.targets.due(signals, orders.on_their_way(), orders.count, self.money.began_ns)
         return commands
@@ -352,6 +351,7 @@ class Engine:
         if instrument.symbol not in self.instruments.index:
             raise InputError(f"symbol = {instrument.symbol!r}: is not traded here")
         self.instruments.change(instrument)
+        self.piloting.take_filters()
         self.note("instrument.changed", now_ns, instrument)
 
     # ------------------------------------------------------------------ time, intents, people
@@ -413,6 +413,7 @@ class Engine:
         """Note that another process has taken the session over; its orders get ids of their own."""
         self.market.heard(now_ns)
         self.gateway.take_over(process)
+        self.piloting.ask_again()
         self.note("session.continued", now_ns, SessionContinued(
             life=process, open_positions=len(self.account.books.positions)
         ))
@@ -481,4 +482,5 @@ class Engine:
             )
         for name, part in self._stateful().items():
             part.load_state(state[name])
+        self.piloting.take_filters()
         self.shield.failures, self.last_event_ns = state["failures"], state["last_event_ns"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from quantum_trader.domain.enums import TAG_BAD
 from quantum_trader.engine.account import Account
-from quantum_trader.engine.books import Position
+from quantum_trader.engine.books import PILOT, Position
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.market import Market
 from quantum_trader.engine.policy_in_force import PolicyInForce
@@ -113,6 +113,8 @@ class ModelTargets:
             return []
         self._held[:], self._pending[:], self._quantity[:] = 0, False, np.inf
         for position in positions.values():
+            if position.plan.owner == PILOT:
+                continue  # not held for the models: their target is a signal, which the gates refuse
             self._held[position.index] = position.sign
             if may_grow(position):
                 self._quantity[position.index] = position.qty

@@ -171,8 +171,8 @@ class Opening:
         answer = self._pilot.answer(index, sign, self._over_horizon(index, confidence))
         sure = boosted(confidence, answer.bonus)
         code = self._gate(index, sign, sure, exits.atr, used, adds=added_to is not None)
-        if code == ROAD_APPROVED:
-            code = answer.road
+        if code == ROAD_APPROVED or (code in (ROAD_HELD, ROAD_PENDING) and self._is_pilots(index)):
+            code = answer.road or code
         if code == ROAD_FLIP and not self._is_new(index, now_ns):
             commands += self._close_opposite(index, now_ns)
         if of_model and code in (ROAD_FLIP, ROAD_PENDING):
@@ -213,7 +213,7 @@ class Opening:
         """What a model's target wants held in all, base units; infinite where the risk alone decides."""
         if not exits.by_score:
             return math.inf
-        target_pct = self._policy.volatility_pct * self._risk_factor(index)
+        target_pct = self._policy.volatility_pct * self.risk_factor(index)
         return float(volatility_quantity(
             self._market.least_notional(index), target_pct, self._account.equity, row[col.CLOSE]
         ))
@@ -226,7 +226,7 @@ class Opening:
 
         *quantity*: to hold in all. *size*: times the permitted risk, where that alone decides the quantity.
         """
-        now_ns, instruments, factor = self._market.now_ns, self._instruments, self._risk_factor(index)
+        now_ns, instruments, factor = self._market.now_ns, self._instruments, self.risk_factor(index)
         view = self._view(index, row, now_ns, now_ns, added_to)
         request = EntryRequest(
             sign=sign, price=row[col.CLOSE], atr=exits.atr, stop_atr=exits.stop_atr, risk_pct=used.risk_pct,
@@ -256,7 +256,9 @@ class Opening:
         )
         if answer.bonus > 0.0:
             intent = _with_bonus(intent, answer.bonus)
-        return self._open(judged(intent, decision[4:]), index, used, exits, self._market.now_ns, commands)
+        return self._open(
+            judged(intent, decision[4:]), index, used, exits, self._market.now_ns, commands, size=answer.size
+        )
 
     def enter(self, wish: EntryWish, commands: list[Command]) -> Refusal:
         """Take an entry, or an addition, of a source beside the signals: gates, sizing, guard, then one order."""
@@ -333,6 +335,12 @@ class Opening:
         kept = position is not None and (position.plan.model == ADOPTED or position.plan.owner == PILOT)
         return ROAD_HELD if code == ROAD_FLIP and kept else code
 
+    def _is_pilots(self, index: int) -> bool:
+        """Whether the pilot holds a symbol's position, or its opening order is on its way."""
+        symbol = self._instruments.symbols[index]
+        holder = self._account.books.positions.get(symbol) or self.orders.pending.get(symbol)
+        return holder is not None and holder.plan.owner == PILOT
+
     def _close_opposite(self, index: int, now_ns: int) -> list[Command]:
         """Close the position that a signal or intent points against, unless it is closing already."""
         position = self._account.books.positions[self._instruments.symbols[index]]
@@ -346,20 +354,23 @@ class Opening:
 
     def _open(
         self, verdict: Approved | Refused, index: int, used: Settings, exits: ExitPlan, now_ns: int,
-        commands: list[Command], owner: str = "", share: float = 0.0,
+        commands: list[Command], owner: str = "", share: float = 0.0, size: float = 1.0,
     ) -> Refusal:
-        """Plan the position of an approved intent with the *exits* that were judged, and send its order."""
+        """Plan the position of an approved intent with the *exits* that were judged, and send its order.
+
+        *size*: times the volatility target that the position is sized for.
+        """
         if not isinstance(verdict, Approved):
             self._tracing.step("risk", verdict.reason.value, verdict.intent.trace_id)
             self._records.afterwards(self._record_denied, verdict)
             return verdict.reason.value, verdict.observed, verdict.limit
         self._tracing.step("risk", "OK", verdict.intent.trace_id)
-        price = self._plan(index, verdict, exits, used, now_ns, owner, share)
+        price = self._plan(index, verdict, exits, used, now_ns, owner, share, size)
         commands += self._records.outgoing(self._gateway.open(verdict, price))
         self._tracing.step("order", "OK", verdict.intent.trace_id)
         return _SENT
 
-    def _risk_factor(self, index: int) -> float:
+    def risk_factor(self, index: int) -> float:
         """The share of the permitted risk that a symbol's record and the governor's level leave."""
         if self._settings.ungated:
             return 1.0
@@ -393,7 +404,8 @@ class Opening:
         )
 
     def _plan(
-        self, index: int, approved: Approved, exits: ExitPlan, used: Settings, now_ns: int, owner: str, share: float
+        self, index: int, approved: Approved, exits: ExitPlan, used: Settings, now_ns: int, owner: str, share: float,
+        size: float,
     ) -> float:
         """Keep the plan of the position until its fill comes, and count the order.
 
@@ -408,7 +420,7 @@ class Opening:
             confidence=intent.confidence, policy_hash=intent.policy_hash,
             model=self._model if by_signals else intent.source,
             regime=self._market.regime_name(index), by_score=exits.by_score,
-            volatility_pct=self._policy.volatility_pct if exits.by_score and not owner else 0.0,
+            volatility_pct=self._policy.volatility_pct * size if exits.by_score and not owner else 0.0,
             permitted_risk=self._account.equity * used.risk_pct / 100.0 if exits.by_score else 0.0,
             owner=owner, share=share,
         )
@@ -469,7 +481,7 @@ class Opening:
         exits = self._market.regime_plan(index)
         qty, stop, stop_atr = size_intent(
             intent.side.sign, intent.qty, intent.reference_price, intent.stop_price, exits.atr, exits.stop_atr,
-            self._account.equity, used.risk_pct, self._risk_factor(index),
+            self._account.equity, used.risk_pct, self.risk_factor(index),
         )
         return msgspec.structs.replace(intent, qty=qty, stop_price=stop), exits._replace(stop_atr=stop_atr)
 

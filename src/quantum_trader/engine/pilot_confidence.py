@@ -50,9 +50,9 @@ class PilotConfidence:
 
         *cost_bps* (S,): a round trip. *funding_8h* (S,): the rates known now.
         """
-        self._forecaster.forecast(np.asarray(shares) / LARGE, present, cost_bps, funding_8h)
+        self._forecaster.forecast(shares / LARGE, present, cost_bps, funding_8h)
         found = self._forecaster.out[:, CONFIDENCE]
-        return np.where((found == found) & (np.nan_to_num(shares) != 0.0), found, 0.0)
+        return np.where((found == found) & (np.abs(shares) > 0.0), found, 0.0)
 
     @property
     def outcomes(self) -> tuple[float, ...]:

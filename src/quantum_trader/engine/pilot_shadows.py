@@ -20,7 +20,7 @@ from quantum_trader.engine.accounting import counted_loss
 from quantum_trader.engine.facts import PilotDay, ShadowPilotTrade
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.market import SHADOW_HOURS, Market
-from quantum_trader.engine.pilot_stance import CONSENSUS_BONUS, CONSENSUS_SIZE, PilotStance, boosted
+from quantum_trader.engine.pilot_stance import CONSENSUS_SIZE, PilotStance
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.ports import PilotSource
 from quantum_trader.engine.records import Records
@@ -82,13 +82,16 @@ class PilotShadows:
 
     # ------------------------------------------------------------------ bars
 
-    def take(self, batch: MarketBatch, costs_bps: Any, funding_rates: Any) -> None:
-        """Take the books through the bars; costs (S,) as known before them, *funding_rates* (S,) due at their open."""
+    def take(self, batch: MarketBatch, costs_bps: Any, funding_rates: Any, *, asked: bool) -> None:
+        """Take the books through the bars; costs (S,) as known before them, *funding_rates* (S,) due at their open.
+
+        *asked*: the pilot is asked at all; hours without are no hours of its record.
+        """
         day = batch.ts_ns // NS_PER_DAY
         if day != self._day:
             self._end_day(batch.ts_ns)
             self._day = day
-        self._moments += 1
+        self._moments += asked
         for book in self._books:
             book.take(batch.ts_ns, batch.ohlcv, batch.present, costs_bps, funding_rates)
         self._end_trades(batch.ts_ns + self._interval_ns)
@@ -124,7 +127,7 @@ class PilotShadows:
     def _end_day(self, now_ns: int) -> None:
         """Record what the books have made on the day that is over."""
         pilot, signals, hybrid = (book.result_since_asked(self._start) for book in self._books)
-        if self._day >= 0 and self._moments:
+        if self._day >= 0 and (self._moments or self._trades):
             day, hours = iso(self._day * NS_PER_DAY)[:_DATE], self._moments * self._interval_ns / NS_PER_HOUR
             self._records.record("pilot.day", "", now_ns, PilotDay(
                 day=day, pilot=pilot, signals=signals, hybrid=hybrid, trades=self._trades, hours=hours,
@@ -148,29 +151,32 @@ class PilotShadows:
         self._books[_HYBRID].want(self._blended(wishes, signals, sure), wishes.ranges, self._equity(_HYBRID))
 
     def leave(self) -> None:
-        """Leave the pilot's and the hybrid's positions: nobody decides on them any more."""
+        """Leave all positions: nobody decides on them any more, and no book is compared with the others."""
         nothing = np.zeros(len(self._owner))
-        for number in (_PILOT, _HYBRID):
-            self._books[number].want(nothing, nothing, self._equity(number))
-        self._owner[:] = _NOBODY
+        for number, book in enumerate(self._books):
+            book.want(nothing, nothing, self._equity(number))
+        self._owner[:], self._signal_shares[:] = _NOBODY, 0.0
 
-    def _signals(self) -> tuple[Any, Any]:
+    def take_filters(self) -> None:
+        """Take filters, fees and tiers of the symbols, which have changed."""
+        for book in self._books:
+            book.change_instruments(self._instruments.all)
+
+    def _signals(self) -> tuple[list[int], list[float]]:
         """Direction and confidence (S,) of what the signals want, and the signals' book's wishes with them.
 
         An ensemble's signal counts for as long as its shadow trade may last. A stop that ended a position is no reason
         for the book to open it again: the want must have ended before.
         """
         market, now_ns = self._market, self._market.now_ns
-        signs, sure = np.zeros(len(self._owner), dtype=np.int64), np.zeros(len(self._owner))
-        for index in range(len(signs)):
+        signs, sure = [0] * len(self._owner), [0.0] * len(self._owner)
+        for index, before in enumerate(self._signal_shares.tolist()):
             sign, confidence = market.standing_signal(index)
             if market.forecasts is None:
                 sign = self._kept_signal(index, sign, now_ns)
-            before = float(self._signal_shares[index])
-            enough = confidence >= self._policy.used(index).min_confidence
-            if sign and (enough or before * sign > 0.0):
+            if sign and (before * sign > 0.0 or confidence >= self._policy.used(index).min_confidence):
                 signs[index], sure[index] = sign, confidence
-            self._signal_shares[index] = signs[index] * LARGE
+        self._signal_shares[:] = [sign * LARGE for sign in signs]
         return signs, sure
 
     def _kept_signal(self, index: int, sign: int, now_ns: int) -> int:
@@ -181,21 +187,22 @@ class PilotShadows:
         young = now_ns - int(self._signal_ns[index]) < SHADOW_HOURS * NS_PER_HOUR
         return int(np.sign(self._signal_shares[index])) if young else 0
 
-    def _blended(self, wishes: Wishes, signals: Any, sure: Any) -> Any:
+    def _blended(self, wishes: Wishes, signals: list[int], sure: list[float]) -> Any:
         """The shares (S,) that the hybrid's book wants; NaN keeps."""
-        held, least = self._books[_HYBRID].shares, wishes.stance.settings.min_confidence
+        held, least = self._books[_HYBRID].shares.tolist(), wishes.stance.settings.min_confidence
         days = wishes.stance.horizon_days
         shares = np.full(len(held), np.nan)
         for index, pilot in enumerate(wishes.shares.tolist()):
             if held[index] == 0.0:
                 self._owner[index] = _NOBODY
-            owner, signal = int(self._owner[index]), int(signals[index])
+            owner, signal = int(self._owner[index]), signals[index]
             if owner == _BY_PILOT:
-                shares[index] = pilot
+                is_boosted = pilot * held[index] > 0.0 and abs(held[index]) == abs(pilot) * CONSENSUS_SIZE
+                shares[index] = np.nan if is_boosted else pilot
             elif owner == _BY_SIGNALS:
                 shares[index] = np.nan if signal * held[index] > 0.0 else 0.0
             elif pilot == pilot:
-                theirs = self._market.confidence_over(index, float(sure[index]), days) if signal else 0.0
+                theirs = self._market.confidence_over(index, sure[index], days) if signal else 0.0
                 shares[index], self._owner[index] = _first(
                     pilot, float(wishes.confidences[index]), signal, theirs, least
                 )
@@ -258,7 +265,7 @@ def _first(pilot: float, confidence: float, signal: int, theirs: float, least: f
     """What the hybrid opens from flat, and who owns it: the more confident one, larger where both agree."""
     sign = 1 if pilot > 0.0 else -1 if pilot < 0.0 else 0
     agree = sign != 0 and sign == signal
-    able = sign != 0 and boosted(confidence, CONSENSUS_BONUS if agree else 0.0) >= least
+    able = sign != 0 and confidence >= least
     size = CONSENSUS_SIZE if agree and able else 1.0
     if able and (not signal or confidence > theirs):
         return pilot * size, _BY_PILOT

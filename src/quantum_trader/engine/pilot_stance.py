@@ -35,14 +35,15 @@ class PilotStance:
 
     def __init__(self, count: int) -> None:
         self.settings = PilotSettings(mode=PilotMode.OFF)
+        self.failure = ""  # why the pilot is not asked any more; empty while it is
         self.horizon_days = 1.0  # for how long the pilot's positions are held on average
         self.signs = np.zeros(count, dtype=np.int64)  # direction that the last decision wants; 0: none, or no decision
         self.confidences = np.zeros(count)
 
     @property
     def mode(self) -> PilotMode:
-        """The mode in force."""
-        return self.settings.mode_in_force
+        """The mode in force: OFF for a pilot that failed too often, so that signals trade as without it."""
+        return self.settings.mode_in_force if not self.failure else PilotMode.OFF
 
     def forget(self) -> None:
         """Want nothing of any symbol: the pilot has not decided, or failed."""
@@ -65,11 +66,12 @@ class PilotStance:
 
     def state(self) -> dict[str, Any]:
         """The last decisions, as arrays; the settings are the orchestrator's to save."""
-        return {"signs": self.signs.copy(), "confidences": self.confidences.copy()}
+        return {"signs": self.signs.copy(), "confidences": self.confidences.copy(), "failure": self.failure}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state`."""
         self.signs[:], self.confidences[:] = state["signs"], state["confidences"]
+        self.failure = state["failure"]
 
 
 def boosted(confidence: float, bonus: float) -> float:

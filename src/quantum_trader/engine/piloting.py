@@ -8,7 +8,7 @@ and people apart. A pilot that fails leaves trading as it would be without one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -42,18 +42,23 @@ from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.ports import PilotSource
 from quantum_trader.engine.protection import Protection
 from quantum_trader.engine.records import Records
-from quantum_trader.engine.supervision import Shield
+from quantum_trader.engine.supervision import Shield, Supervise
 from quantum_trader.pilot import own_columns as own_col
-from quantum_trader.pilot.actions import ACTIONS, PilotAction
-from quantum_trader.pilot.predictor import Predictions
+from quantum_trader.pilot.actions import ACTIONS
+from quantum_trader.pilot.predictor import Predictions, check_predictions
+from quantum_trader.pilot.shadow_book import ACTION_SHARES
 from quantum_trader.risk.exits import score_exit_row
 
 FAILURES: Final = 3  # in a row, after which the pilot is not asked until the next start
+LEAST_EQUITY: Final = 0.01  # of the equity at the start: what a ruined account is observed with
 _TRADES: Final = (PilotMode.PRIMARY, PilotMode.HYBRID)
 _DAY_HOURS: Final = 24.0
+_SHARES: Final = np.array(ACTION_SHARES)  # that each action wants; NaN: what is held
+_IN_FORCE: Final = [own_col.CONFIDENCE_IN_FORCE, own_col.RISK_IN_FORCE, own_col.GATE_IN_FORCE]
 
 _NOTHING, _SHADOW, _SENT = "NOTHING", "SHADOW", "SENT"
 _LOW, _RATE, _OTHERS, _SIGNAL = "LOW_CONFIDENCE", "RATE_LIMIT", "HELD_BY_OTHER", "SIGNAL_PRIMARY"
+_FAILED: Final = "FAILED"  # an error while its decision was carried out; a live account then opens nothing
 
 
 class _Blend(NamedTuple):
@@ -81,15 +86,19 @@ class RLv3LiveOrchestrator:
     def __init__(
         self, source: PilotSource | None, interval_ns: int, stance: PilotStance, market: Market, account: Account,
         policy: PolicyInForce, opening: Opening, protection: Protection, instruments: Instruments, records: Records,
+        supervise: Supervise,
     ) -> None:
+        """*supervise*: runs what is done with a decision; on a live account an error halts openings and no more."""
         self.stance = stance
+        self._supervise = supervise
         self._interval_ns = interval_ns
         self._market, self._account, self._policy = market, account, policy
         self._opening, self._protection = opening, protection
         self._instruments, self._records = instruments, records
         self._shield = Shield()
-        self._failures = 0  # in a row
-        self._intents = 0  # number of the last intent
+        self._failures = 0  # decisions in a row
+        self._untold = ""  # how it failed before the first record
+        self._intents, self._sent = 0, 0  # number of the last intent, and how many were not refused
         self._opened_ns: list[int] = []  # when intents that open or add were sent, in the last hour
         self._parts: _Parts | None = None
         if source is not None:
@@ -110,7 +119,11 @@ class RLv3LiveOrchestrator:
     @property
     def failed(self) -> str:
         """Why the pilot is not asked any more; empty while it is."""
-        return self._shield.last if self._failures >= FAILURES else ""
+        return self.stance.failure
+
+    def ask_again(self) -> None:
+        """Ask the pilot although it failed before: another process has taken over."""
+        self._failures, self.stance.failure = 0, ""
 
     @property
     def totals(self) -> PilotTotals | None:
@@ -119,8 +132,8 @@ class RLv3LiveOrchestrator:
 
     @property
     def intents(self) -> int:
-        """Intents made so far, reducing ones among them."""
-        return self._intents
+        """Intents sent so far, reducing ones among them."""
+        return self._sent
 
     def set_settings(self, change: PilotChanged, now_ns: int) -> None:
         """Put the settings after *change* into force; it says who asked for them and why."""
@@ -134,8 +147,16 @@ class RLv3LiveOrchestrator:
     def warm(self, batch: MarketBatch) -> None:
         """Show the pilot bars of before the trading begins."""
         if self._parts is not None and not self.failed:
-            feed = self._market.paid.feed(batch.ts_ns + self._interval_ns)
-            self._run(batch.ts_ns, self._parts.source.observe, batch.ts_ns, batch.ohlcv, batch.present, feed)
+            now_ns = batch.ts_ns + self._interval_ns
+            self._run(
+                0, now_ns % self._parts.source.length_ns == 0, self._parts.source.observe, batch.ts_ns, batch.ohlcv,
+                batch.present, self._market.paid.feed(now_ns),
+            )
+
+    def take_filters(self) -> None:
+        """Take the filters of the symbols, which have changed, into the shadow books."""
+        if self._parts is not None:
+            self._parts.shadows.take_filters()
 
     def before_hole(self, index: int, ts_ns: int) -> None:
         """End the shadow positions of a symbol whose data ends here for more than a day."""
@@ -153,14 +174,18 @@ class RLv3LiveOrchestrator:
         *costs_bps* (S,): of a taker, as known before these bars. Where the pilot does not trade, it is asked once the
         orders of the moment are out.
         """
+        commands: list[Command] = []
         if self._parts is None:
-            return []
-        if self.stance.mode in _TRADES and not self.failed:
-            return self._decide(self._parts, batch, costs_bps)
-        self._records.afterwards(self._decide, self._parts, batch, costs_bps)
-        return self._leave_all()
+            return commands
+        what = ("pilot", self.identity[:12], self._market.now_ns, self._decide, self._parts, batch, costs_bps, commands)
+        if self.stance.mode in _TRADES:
+            self._supervise(*what)
+        else:
+            commands += self.leave_all()
+            self._records.afterwards(self._supervise, *what)
+        return commands
 
-    def _leave_all(self) -> list[Command]:
+    def leave_all(self) -> list[Command]:
         """Close the pilot's positions: nobody would leave them while it does not trade."""
         commands: list[Command] = []
         for position in list(self._account.books.positions.values()):
@@ -168,62 +193,73 @@ class RLv3LiveOrchestrator:
                 commands += self._close(position)
         return commands
 
-    def _decide(self, parts: _Parts, batch: MarketBatch, costs_bps: Any) -> list[Command]:
+    def _decide(self, parts: _Parts, batch: MarketBatch, costs_bps: Any, commands: list[Command]) -> None:
         """Ask the pilot about the bars of a moment, and act on, follow and record what it says."""
         source, confidence, shadows = parts
-        now_ns = batch.ts_ns + self._interval_ns
-        shadows.take(batch, costs_bps, self._market.paid.due(batch.ts_ns, self._market.symbols[:, stage.SYM_FUNDING]))
+        mode, now_ns = self.stance.mode, self._market.now_ns
+        shadows.take(
+            batch, costs_bps, self._market.paid.due(batch.ts_ns, self._market.symbols[:, stage.SYM_FUNDING]),
+            asked=mode is not PilotMode.OFF,
+        )
         self._market.paid.pass_to(now_ns)
         confidence.learn(batch)
-        mode = self.stance.mode
+        is_observed, told = now_ns % source.length_ns == 0, self._untold
+        if told:
+            self._untold = ""
+            self._tell(now_ns, told)
+        if mode is PilotMode.OFF and is_observed:
+            shadows.leave()
         if self.failed:
-            return []
-        feed, length = self._market.paid.feed(now_ns), source.length_ns
+            return
+        bars = (batch.ts_ns, batch.ohlcv, batch.present, self._market.paid.feed(now_ns))
         if mode is PilotMode.OFF or self._market.is_past:
-            self._run(now_ns, source.observe, batch.ts_ns, batch.ohlcv, batch.present, feed)
-            if now_ns % length == 0:
+            self._run(now_ns, is_observed, source.observe, *bars)
+            if is_observed:
                 self.stance.forget()
-                shadows.leave()
-            return []
-        own = self._own(parts, mode, now_ns) if now_ns % length == 0 else None
-        found = self._run(now_ns, source.take, batch.ts_ns, batch.ohlcv, batch.present, feed, own)
-        if now_ns % length:
-            return []
+            return
+        own = self._own(parts, mode, now_ns) if is_observed else None
+        found = self._run(now_ns, is_observed, self._predictions, source, *bars, own)
         if found is None:
             self.stance.forget()
-            return []
-        return self._act(parts, found, batch, mode, own)
+        elif is_observed:
+            self._act(parts, found, batch, mode, own, commands)
+
+    def _predictions(self, source: PilotSource, ts_ns: int, ohlcv: Any, present: Any, feed: Any, own: Any) -> Any:
+        """What *source* says; an answer that makes no sense is an error of the pilot."""
+        found = source.take(ts_ns, ohlcv, present, feed, own)
+        check_predictions(found, len(self._instruments.symbols), ts_ns + self._interval_ns)
+        return found
 
     def _act(
-        self, parts: _Parts, found: Predictions, batch: MarketBatch, mode: PilotMode, own: Any
-    ) -> list[Command]:
+        self, parts: _Parts, found: Predictions, batch: MarketBatch, mode: PilotMode, own: Any, commands: list[Command]
+    ) -> None:
         """Do what *mode* says with the predictions of a moment."""
         source, confidence, shadows = parts
         held = own[:, own_col.SIDE] * self._shares(parts, mode)
         wanted = np.full(len(held), np.nan)
-        for place, chosen in zip(found.places.tolist(), found.actions.tolist(), strict=True):
-            row = ACTIONS[chosen]
-            wanted[place] = held[place] if row.action is PilotAction.HOLD else row.sign * row.share
+        asked_for = _SHARES[found.actions]
+        wanted[found.places] = np.where(asked_for == asked_for, asked_for, held[found.places])
         sure = confidence.of(
             wanted, batch.present, self._market.round_trips_bps(), self._market.symbols[:, stage.SYM_FUNDING]
         )
         stance = self.stance
-        stance.signs[:], stance.confidences[:] = np.sign(np.nan_to_num(wanted)), sure
+        stance.signs[:], stance.confidences[:] = [(one > 0.0) - (one < 0.0) for one in wanted.tolist()], sure
         ranges = source.range_ratios * self._market.closes
         shadows.want(Wishes(wanted, sure, ranges, stance))
-        commands: list[Command] = []
         outcomes, intents = [], []
         for place in found.places.tolist():
             share, before = float(wanted[place]), float(held[place])
             if mode in _TRADES:
                 stop = (float(ranges[place]), source.stop_atr)
-                outcome, intent_id = self._trade(place, share, before, stop, commands)
+                outcome, intent_id = self._supervise(
+                    "pilot", self._instruments.symbols[place], found.closed_ns, self._trade, place, share, before, stop,
+                    commands,
+                ) or (_FAILED, "")
             else:
                 outcome, intent_id = (_SHADOW if share != before else _NOTHING), ""
             outcomes.append(outcome)
             intents.append(intent_id)
         self._records.afterwards(self._record, found, mode, sure, wanted, held, outcomes, intents, found.closed_ns)
-        return commands
 
     def _record(
         self, found: Predictions, mode: PilotMode, sure: Any, wanted: Any, held: Any, outcomes: list[str],
@@ -240,22 +276,34 @@ class RLv3LiveOrchestrator:
             wanted=wanted[found.places].tolist(), held=held[found.places].tolist(), outcomes=outcomes, intents=intents,
         ))
 
-    def _run(self, now_ns: int, call: Any, *arguments: Any) -> Any:
-        """What *call* of the pilot returns; None where it failed. After FAILURES in a row it is not asked again."""
+    def _run(self, now_ns: int, is_observed: bool, call: Callable[..., Any], *arguments: Any) -> Any:
+        """What *call* of the pilot returns; None where it failed. After FAILURES in a row it is not asked again.
+
+        *is_observed*: an observed bar is complete; between two the pilot decides nothing, so that success proves
+        nothing. *now_ns*: 0 in a warm-up, whose failure is recorded with the first bars.
+        """
         failures = self._shield.failures
         found = self._shield.run(call, *arguments)
         if self._shield.failures == failures:
-            self._failures = 0
+            if is_observed:
+                self._failures = 0
             return found
         self._failures += 1
-        if self._failures in (1, FAILURES):
-            last = self._shield.last
-            slow = last.startswith("TimeoutError")
-            self._records.record("pilot.failed", "", now_ns, PilotFailed(
-                model=self.identity, what="SLOW" if slow else "RAISED", error=last,
-            ))
-            self._records.tally.event(now_ns, "pilot", f"failed, trading goes on without it: {last}")
+        if self._failures >= FAILURES:
+            self.stance.failure = self._shield.last
+            self.stance.forget()
+        if not now_ns:
+            self._untold = self._shield.last
+        elif self._failures in (1, FAILURES):
+            self._tell(now_ns, self._shield.last)
         return None
+
+    def _tell(self, now_ns: int, error: str) -> None:
+        """Record that the pilot failed."""
+        self._records.record("pilot.failed", "", now_ns, PilotFailed(
+            model=self.identity, what="SLOW" if error.startswith("TimeoutError") else "RAISED", error=error,
+        ))
+        self._records.tally.event(now_ns, "pilot", f"failed, trading goes on without it: {error}")
 
     # ------------------------------------------------------------------ what it observes of the account
 
@@ -275,9 +323,10 @@ class RLv3LiveOrchestrator:
         books = self._account.books
         own = np.zeros((len(self._instruments.symbols), own_col.OWN_SIZE))
         if mode in _TRADES:
-            equity = self._account.equity
+            equity = max(self._account.equity, LEAST_EQUITY * self._policy.settings.start_equity)
             for position in books.positions.values():
                 close = self._market.close(position.index)
+                close = close if close > 0.0 else position.entry_price  # no bar of the symbol yet
                 own[:, own_col.ACCOUNT_EXPOSURE] += position.qty * close / equity
                 if position.plan.owner == PILOT:
                     _fill_position(own[position.index], position, close, equity, now_ns, source.length_ns)
@@ -286,11 +335,8 @@ class RLv3LiveOrchestrator:
             own[:, own_col.LOSSES_IN_A_ROW] = books.losing_streak
         else:
             shadows.fill_own(own, now_ns)
-        for index in range(len(own)):
-            used = self._policy.used(index)
-            own[index, own_col.CONFIDENCE_IN_FORCE] = used.min_confidence
-            own[index, own_col.RISK_IN_FORCE] = used.risk_pct
-            own[index, own_col.GATE_IN_FORCE] = 1.0 if used.gate and used.symbol else 0.0
+        used = [self._policy.used(index) for index in range(len(own))]
+        own[:, _IN_FORCE] = [(one.min_confidence, one.risk_pct, float(one.gate and one.symbol)) for one in used]
         return own
 
     # ------------------------------------------------------------------ trading
@@ -334,22 +380,23 @@ class RLv3LiveOrchestrator:
         self._opened_ns = [sent for sent in self._opened_ns if sent > now_ns - NS_PER_HOUR]
         if len(self._opened_ns) >= settings.max_trades_per_hour:
             return _RATE, ""
-        used, price = self._policy.used(index), self._market.close(index)
+        used = self._policy.used(index)
         exits = ExitPlan(stop[0], *score_exit_row(stop[1], used.exit_code), True)
         if position is not None:
             exits = exits._replace(atr=position.plan.atr)
-        number = self._intents + 1
+        self._intents += 1  # also where it is refused: a refusal on record has an id of its own
+        number = self._intents
         wish = EntryWish(
             place=index, sign=sign, confidence=sure, bonus=blend.bonus, exits=exits,
-            quantity=abs(wanted) * blend.size * self._account.equity / price if price > 0.0 else 0.0,
+            quantity=self._quantity(index, abs(wanted) * blend.size),
             added_to=position, source=blend.source, owner=PILOT, share=abs(wanted),
             intent_id=ids.pilot_intent_id(number), trace_id=ids.pilot_trace_id(number),
         )
         reason, _, _ = self._opening.enter(wish, commands)
         if reason:
             return reason, ""
-        self._intents = number
         self._opened_ns.append(now_ns)
+        self._sent += 1
         return _SENT, wish.intent_id
 
     def _blend(self, index: int, sign: int, confidence: float) -> _Blend | None:
@@ -365,31 +412,35 @@ class RLv3LiveOrchestrator:
             return _Blend(HYBRID_CONSENSUS, CONSENSUS_BONUS, CONSENSUS_SIZE)
         return _Blend(HYBRID_RL)
 
+    def _quantity(self, index: int, share: float) -> float:
+        """The quantity that a *share* of the equity is, less what record and governor take; 0.0 without a price."""
+        price = self._market.close(index)
+        return share * self._opening.risk_factor(index) * self._account.equity / price if price > 0.0 else 0.0
+
     def _reduce(self, position: Position, share: float, commands: list[Command]) -> tuple[str, str]:
         """Make *position* smaller; never gated, and no matter how sure the pilot is."""
-        price = self._market.close(position.index)
-        if not price > 0.0:
+        price, most = self._market.close(position.index), self._quantity(position.index, share)
+        excess = self._protection.excess(position, most, price)
+        if not excess > 0.0:
             return _NOTHING, ""
-        sent = self._protection.reduce_to(position, share * self._account.equity / price, price, self._market.now_ns)
-        if not sent:
-            return _NOTHING, ""
-        intent_id = self._note_reducing(position, share * self._account.equity / price)
+        intent_id = self._note_reducing(position, excess)
+        commands += self._protection.reduce_to(position, most, price, self._market.now_ns)
         position.plan.share = share
-        commands += sent
         return _SENT, intent_id
 
     def _close(self, position: Position) -> list[Command]:
         """Close *position* with a reduce-only intent."""
-        self._note_reducing(position, 0.0)
+        self._note_reducing(position, position.qty)
         return self._protection.close(position, ExitReason.INTENT, self._market.now_ns)
 
-    def _note_reducing(self, position: Position, left: float) -> str:
-        """Record the intent that reduces *position* to the quantity *left*; returns its id."""
+    def _note_reducing(self, position: Position, qty: float) -> str:
+        """Record the intent that takes *qty* off *position*; returns its id."""
         self._intents += 1
+        self._sent += 1
         now_ns, intent_id = self._market.now_ns, ids.pilot_intent_id(self._intents)
         self._records.record("trade.intent", position.plan.trace_id, now_ns, Intent(
             intent_id=intent_id, trace_id=position.plan.trace_id, symbol=position.symbol,
-            side=Side.LONG if position.sign > 0 else Side.SHORT, qty=max(0.0, position.qty - left), reduce_only=True,
+            side=Side.LONG if position.sign > 0 else Side.SHORT, qty=qty, reduce_only=True,
             reference_price=self._market.close(position.index), stop_price=0.0, leverage=position.plan.leverage,
             created_ns=now_ns, expires_ns=now_ns + self._opening.intent_life_ns, source=position.plan.model,
             confidence=float(self.stance.confidences[position.index]), policy_hash=self._policy.deciding_hash,
@@ -403,6 +454,7 @@ class RLv3LiveOrchestrator:
         return {
             "settings": msgspec.to_builtins(self.stance.settings), "stance": self.stance.state(),
             "intents": self._intents, "opened_ns": list(self._opened_ns),
+            "failures": self._failures, "untold": self._untold, "sent": self._sent,
             "parts": [part.state() for part in self._parts] if self._parts is not None else [],
         }
 
@@ -416,6 +468,7 @@ class RLv3LiveOrchestrator:
         self.stance.settings = msgspec.convert(state["settings"], PilotSettings)
         self.stance.load_state(state["stance"])
         self._intents, self._opened_ns = state["intents"], list(state["opened_ns"])
+        self._failures, self._untold, self._sent = state["failures"], state["untold"], state["sent"]
         if self._parts is not None and state["parts"]:
             source, confidence, shadows = state["parts"]
             self._parts.source.load_state(source)

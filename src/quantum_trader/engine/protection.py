@@ -197,10 +197,14 @@ class Protection:
 
     def reduce_to(self, position: Position, largest: float, price: float, now_ns: int) -> list[Command]:
         """Reduce *position* to the quantity *largest*; never gated. Nothing while a reduction is on its way."""
-        if not largest > 0.0 or self._gateway.has(position.symbol, Purpose.REDUCE):
-            return []
-        excess = excess_quantity(position.qty, largest, price, *self._instruments.sizes[position.index])
+        excess = self.excess(position, largest, price)
         return self._records.outgoing(self._gateway.reduce(position, excess, now_ns)) if excess > 0.0 else []
+
+    def excess(self, position: Position, largest: float, price: float) -> float:
+        """What *position* holds beyond the quantity *largest* and :meth:`reduce_to` sends; 0.0: nothing."""
+        if not largest > 0.0 or self._gateway.has(position.symbol, Purpose.REDUCE):
+            return 0.0
+        return float(excess_quantity(position.qty, largest, price, *self._instruments.sizes[position.index]))
 
     def _trail(self, position: Position, close: float, now_ns: int) -> list[Command]:
         """Move the stop where the exit rules say so; it never loosens."""

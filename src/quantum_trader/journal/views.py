@@ -243,6 +243,7 @@ DESCRIPTIONS: Final[dict[str, str]] = {  # "view.column" before "column"
     "client_order_id": "Our id of the order.",
     "clipped": "Steps whose ratio of probabilities was clipped.",
     "confidence": "Calibrated probability that the direction is right.",
+    "consensus_bonus": "What a consensus of pilot and signal has added to the confidence; NULL without one.",
     "connected": "Whether the venue is connected.", "consensus": "Share of the models that agree.",
     "cost_share": "Share of the costs in force, where they rise over the training.",
     "created_ns": "When it was made.", "data_hash": "Hash of the training data.", "decision": "ALLOWED or BLOCKED.",

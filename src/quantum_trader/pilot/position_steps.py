@@ -503,21 +503,27 @@ def through_bar(position: Any, order: Any, bar: Any, terms: Any) -> Any:
     )
     reached = first_reached(sign(gapped.qty), gapped.stop, gapped.liquidation, bar.open, bar.low, bar.high)
     in_part = where((reached == EXIT_STOP) & (covered > 0.0), covered, abs(gapped.qty))
-    kept, exit_cash, sold = sold_at(
+    stopped, stop_cash, stop_sold = sold_at(
         gapped, reached, gapped.stop, where(reached != EXIT_NONE, in_part, 0.0), bar, terms
     )
+    last = first_reached(sign(stopped.qty), 0.0 * stopped.stop, stopped.liquidation, bar.open, bar.low, bar.high)
+    last = where(reached == EXIT_STOP, last, EXIT_NONE)  # what the stop did not cover
+    kept, last_cash, last_sold = sold_at(
+        stopped, last, stopped.stop, where(last != EXIT_NONE, abs(stopped.qty), 0.0), bar, terms
+    )
     finished = (kept.qty == 0.0) & ((held > 0.0) | closed_by_order)
-    code = where(closed_by_order, order.closes, where(reached != EXIT_NONE, reached, gap))
+    in_range = where(last != EXIT_NONE, last, reached)
+    code = where(closed_by_order, order.closes, where(in_range != EXIT_NONE, in_range, gap))
     closes = where(finished, 0.0, rest.closes)
     return BarOutcome(
         emptied(kept, kept.qty == 0.0),
         PendingOrder(rest.qty, closes, rest.leverage, rest.atr, rest.stop_atr, rest.stop, rest.share),
-        funding + cash + gap_cash + exit_cash,
+        funding + cash + gap_cash + stop_cash + last_cash,
         where(finished, code, EXIT_NONE),
         where(finished, kept.net, 0.0), where(finished, risk_of(kept), 0.0),
         where(finished, where(closed_by_order, sign(before.qty), side), 0.0),
         where(finished, where(closed_by_order, before.share, filled.share), 0.0),
-        traded + gap_sold + sold,
+        traded + gap_sold + stop_sold + last_sold,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import msgspec
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantum_trader.domain.clock import NS_PER_HOUR
-from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.errors import StateError, require
 from quantum_trader.market.arrays import Bools, Floats
 from quantum_trader.pilot.actions import ACTIONS, PilotAction
 from quantum_trader.pilot.artefact import Artefact
@@ -36,6 +37,21 @@ class Predictions(NamedTuple):
     places: npt.NDArray[np.int64]  # (R,) of the symbols, in the predictor's order
     actions: npt.NDArray[np.int64]  # (R,) places in ``ACTIONS``: the most probable one, the first of equal ones
     probabilities: npt.NDArray[np.float64]  # (R, 6)
+
+
+def check_predictions(found: Predictions, count: int, closed_ns: int) -> None:
+    """Raise InputError where *found* is no answer of a pilot of *count* symbols at *closed_ns*."""
+    places, actions, shares = found.places.tolist(), found.actions.tolist(), found.probabilities
+    require(found.closed_ns == closed_ns, "closed_ns", found.closed_ns, f"must be {closed_ns}")
+    rising = all(one < other for one, other in pairwise(places))
+    within = not places or (places[0] >= 0 and places[-1] < count)
+    require(rising and within, "places", places, f"must rise below {count}")
+    known = len(actions) == len(places) and all(0 <= action < len(ACTIONS) for action in actions)
+    require(known, "actions", actions, f"must be places in the table of {len(ACTIONS)}, one for each of {places}")
+    fits = shares.shape == (len(places), len(ACTIONS))
+    require(fits, "probabilities", shares.shape, f"must be of the shape {(len(places), len(ACTIONS))}")
+    whole = not places or bool(shares.min() >= 0.0 and shares.max() <= 1.0)
+    require(whole, "probabilities", shares, "must be numbers from 0 to 1")
 
 
 class Predictor:

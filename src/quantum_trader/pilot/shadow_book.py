@@ -250,6 +250,17 @@ def value_of_book(prices, account):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _notional(prices):  # type: ignore[no-untyped-def]
+    """Notional of all positions at the last closes, USDT."""
+    positions, _, _, closes = prices
+    total = 0.0
+    for i in range(positions.shape[0]):
+        if positions[i, 0] != 0.0:
+            total += abs(positions[i, 0] * closes[i])
+    return total
+
+
+@kernel
 def own_of_positions(prices, entry_ns, now_ns, length_ns, equity, own):  # type: ignore[no-untyped-def]
     """Write the position's features of every symbol into *own* (S, 11)."""
     positions, _, _, closes = prices
@@ -410,8 +421,7 @@ class ShadowPositions:
 
     def exposure(self, equity: float) -> float:
         """Notional of all positions at the last closes over *equity*."""
-        held = self.position_rows[:, 0] != 0.0
-        return float(np.abs(self.position_rows[held, 0] * self.closes[held]).sum()) / equity
+        return float(_notional(self._prices)) / equity
 
     def value(self) -> float:
         """What the book has made since its start, open positions at the last closes, net of all costs; USDT."""
