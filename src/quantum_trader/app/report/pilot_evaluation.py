@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -71,7 +72,9 @@ def account_rows(content: dict[str, Any]) -> list[tuple[str, ...]]:
 
 def seed_cells(content: dict[str, Any]) -> list[tuple[str, ...]]:
     """The spread of each figure over the seeds, in the order of SEED_COLUMNS; worst and best are the least and most."""
-    write = {"percent": lambda value: fmt.percent(value, 1), "ratio": fmt.ratio, "count": lambda value: f"{value:,.0f}"}
+    write: dict[str, Callable[[float], str]] = {
+        "percent": lambda value: fmt.percent(value, 1), "ratio": fmt.ratio, "count": lambda value: f"{value:,.0f}",
+    }
     return [
         (name, *(write[kind](content["spreads"][key][level]) for level in (
             "lower_quartile", "median", "upper_quartile", "least", "most"
