@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from quantum_trader.app.report.pilot import pilot_lines, pilot_section
 from quantum_trader.app.runs.replay import memory_run
 from quantum_trader.app.runs.results import PilotFacts
 from quantum_trader.app.settings import DataSettings, PilotOptions, RunSettings
+from quantum_trader.domain.clock import to_ns
 from quantum_trader.policy.pilot_evidence import ShadowDay, ShadowTrade
 
 
@@ -18,7 +20,7 @@ def facts(days: int, gain: float, failed: str = "") -> PilotFacts:
     """A pilot that made *gain* more than the signals on each of *days* days, give or take a tenth of it."""
     return PilotFacts(
         name="night owl", model="ab" * 32, mode="SHADOW", decisions=480 * days, intents=0,
-        results=(gain * days, 0.0, 0.0), failed=failed,
+        results=(gain * days, 0.0, 0.0), failed=failed, trained_until_ns=to_ns(datetime(2023, 12, 31)),
         days=tuple(
             ShadowDay(
                 day=f"2024-{1 + day // 28:02d}-{1 + day % 28:02d}", pilot=gain * (1.1 if day % 2 else 0.9), signals=0.0,
@@ -40,7 +42,8 @@ def test_a_pilot_that_gains_every_day_is_said_to_be_above_zero() -> None:
     assert found["difference_bps"] == pytest.approx(10.0)
     assert 0.0 < found["low_bps"] < 10.0 < found["high_bps"]
     first, second = pilot_lines(found)
-    assert first == "Pilot night owl in SHADOW: 28,800 decisions, 60 shadow trades, mean +0.250 R, 50 % won; 0 intents."
+    said = "Pilot night owl in SHADOW: 28,800 decisions, 60 shadow trades, mean +0.250 R, 50 % won; 0 intents."
+    assert first == f"{said} It was trained on bars until 2023-12-31 and decides on later ones."
     assert second.startswith("Shadow books on the same 60 days: pilot +6.00 %, signals +0.00 %, both +0.00 %;")
     assert second.endswith(": above zero.")
 

@@ -8,21 +8,24 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from tests.pilot.made_pilot import saved
+from tests.pilot.made_pilot import saved, untrained
 
+from quantum_trader.app.report.pilot import pilot_lines, pilot_section
 from quantum_trader.app.runs.journal_commands import replay
 from quantum_trader.app.runs.pilot_run import PILOT_FOLDER, pilot_store
 from quantum_trader.app.runs.replay import Run, memory_run, run
 from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import DataSettings, PilotOptions, RunSettings, load_settings
+from quantum_trader.domain.clock import to_ns
 from quantum_trader.domain.enums import PilotMode
 from quantum_trader.domain.errors import ConfigError, DataError, StateError
-from quantum_trader.pilot.artefact import load_artefact
+from quantum_trader.pilot.artefact import load_artefact, save_artefact
 
 CHILD = """
 import sys, pathlib, time
@@ -30,6 +33,7 @@ import quantum_trader.app.runs.replay as runner
 runner._CHECKPOINT_EVERY_S = 0.02
 from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import DataSettings, PilotOptions, RunSettings
+from quantum_trader.domain.clock import to_ns
 from quantum_trader.domain.enums import PilotMode
 settings = RunSettings(
     data=DataSettings(start="2018-01-01", end="2018-01-20"),
@@ -192,3 +196,28 @@ def test_pilot_settings_of_a_file_are_checked(tmp_path: Path) -> None:
     file.write_text('[pilot]\nmode = "TURBO"\n')
     with pytest.raises(ConfigError, match=r"pilot\.mode = 'TURBO': must be one of OFF, SHADOW, PRIMARY, HYBRID"):
         load_settings(file)
+
+
+def test_a_pilot_decides_nothing_on_bars_that_it_was_trained_on(tmp_path: Path) -> None:
+    """Its first decision, shadow trade and day come after the last of them; in PRIMARY signals trade until then."""
+    until_ns = to_ns(datetime(2018, 1, 10))
+    save_artefact(tmp_path / "pilot", untrained(until_ns=until_ns))
+    result, sink = memory_run(settings(tmp_path / "pilot", PilotMode.PRIMARY))
+    found = [msgspec.json.decode(line) for line in sink.lines]
+    decided = [one["data"]["closed_ns"] for one in found if one["topic"] == "pilot.decided"]
+    assert min(decided) == until_ns + 30 * 60 * 10**9
+    assert min(one["data"]["entry_ns"] for one in found if one["topic"] == "pilot.closed") >= until_ns
+    assert next(one["data"]["day"] for one in found if one["topic"] == "pilot.day") == "2018-01-10"
+    intents = [one for one in found if one["topic"] == "trade.intent"]
+    assert {one["data"]["source"] for one in intents if one["ts_ns"] <= until_ns} == {"MODEL"}
+    assert result.facts.pilot is not None
+    assert not result.facts.pilot.known_until_end
+
+
+def test_a_run_on_trained_bars_alone_says_so(tmp_path: Path) -> None:
+    """In place of figures that would prove nothing."""
+    save_artefact(tmp_path / "pilot", untrained(until_ns=to_ns(datetime(2018, 6, 1))))
+    result, sink = memory_run(settings(tmp_path / "pilot", end="2018-01-10"))
+    assert not any(b'"pilot.decided"' in line for line in sink.lines)
+    (line,) = pilot_lines(pilot_section(result.facts.pilot))
+    assert "trained on bars until 2018-06-01, and this run has no later ones" in line

@@ -17,7 +17,7 @@ from quantum_trader.pilot.predictor import Predictions
 class Slow:
     """Answers when it is let go."""
 
-    identity, length_ns, horizon_ns, stop_atr = "slow", 60, 600, 3.0
+    identity, length_ns, horizon_ns, stop_atr, trained_until_ns = "slow", 60, 600, 3.0, 0
     outcomes: tuple[float, ...] = ()
     range_ratios = np.ones(1)
 

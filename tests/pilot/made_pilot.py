@@ -12,8 +12,10 @@ from quantum_trader.pilot.scaling import Singles, default_scalers
 from quantum_trader.pilot.settings import ObservationSettings
 
 
-def untrained(seed: int = 3, interval: str = "30m", outcomes: tuple[float, ...] = ()) -> Artefact:
-    """A whole artefact with random weights."""
+def untrained(
+    seed: int = 3, interval: str = "30m", outcomes: tuple[float, ...] = (), until_ns: int = 1
+) -> Artefact:
+    """A whole artefact with random weights; its card says that it was trained on bars until *until_ns*."""
     rng = np.random.default_rng(seed)
 
     def layer(inputs: int, units: int, size: float) -> tuple[Singles, Singles]:
@@ -23,8 +25,8 @@ def untrained(seed: int = 3, interval: str = "30m", outcomes: tuple[float, ...] 
     settings = ObservationSettings(interval=interval)
     return Artefact(weights=weights, card=Card(
         name=f"untrained {seed}", created_ns=0, observation=settings, scalers=default_scalers(settings), training={},
-        data=DataSnapshot(source="none", symbols=("BTCUSDT",), interval=interval, first_ns=0, last_ns=1), metrics={},
-        weights_hash=weights_hash(weights), outcomes=outcomes,
+        data=DataSnapshot(source="none", symbols=("BTCUSDT",), interval=interval, first_ns=0, last_ns=until_ns),
+        metrics={}, weights_hash=weights_hash(weights), outcomes=outcomes,
     ))
 
 

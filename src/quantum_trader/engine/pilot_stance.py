@@ -36,14 +36,18 @@ class PilotStance:
     def __init__(self, count: int) -> None:
         self.settings = PilotSettings(mode=PilotMode.OFF)
         self.failure = ""  # why the pilot is not asked any more; empty while it is
+        self.is_trained_on = False  # whether the bars of the moment are among those that the pilot was trained on
         self.horizon_days = 1.0  # for how long the pilot's positions are held on average
         self.signs = np.zeros(count, dtype=np.int64)  # direction that the last decision wants; 0: none, or no decision
         self.confidences = np.zeros(count)
 
     @property
     def mode(self) -> PilotMode:
-        """The mode in force: OFF for a pilot that failed too often, so that signals trade as without it."""
-        return self.settings.mode_in_force if not self.failure else PilotMode.OFF
+        """The mode in force: OFF for a pilot that failed too often or knows the bars from its training.
+
+        Signals then trade as without it.
+        """
+        return PilotMode.OFF if self.failure or self.is_trained_on else self.settings.mode_in_force
 
     def forget(self) -> None:
         """Want nothing of any symbol: the pilot has not decided, or failed."""

@@ -177,6 +177,7 @@ class RLv3LiveOrchestrator:
         commands: list[Command] = []
         if self._parts is None:
             return commands
+        self.stance.is_trained_on = self._market.now_ns <= self._parts.source.trained_until_ns
         what = ("pilot", self.identity[:12], self._market.now_ns, self._decide, self._parts, batch, costs_bps, commands)
         if self.stance.mode in _TRADES:
             self._supervise(*what)

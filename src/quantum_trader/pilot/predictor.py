@@ -68,6 +68,7 @@ class Predictor:
         self.stop_atr = card.stop_atr
         self.horizon_ns = int(card.horizon_hours * NS_PER_HOUR)
         self.outcomes = card.outcomes
+        self.trained_until_ns = card.data.last_ns
         self.observer = Observer(symbols, base_ns, card.observation, card.scalers)
         self._base_ns = base_ns
         self._network = Network(artefact.weights)

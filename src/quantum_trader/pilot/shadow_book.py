@@ -45,7 +45,7 @@ class PositionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """How large a virtual position may be, where its stop lies, and what its fills cost."""
 
     stop_atr: float = 3.0  # distance of the stop, in ATRs of the observed bars
-    risk_pct: float = 0.5  # of the equity, lost between entry and stop at most
+    risk_pct: float = 1.0  # of the equity, lost between entry and stop at most
     leverage: float = 10.0  # of the account, a whole number; a stop that is far away lowers it
     buffer_pct: float = 1.0  # between stop and liquidation, percent of the price
     range_bps: float = RANGE_SLIPPAGE_BPS  # of a taker on top, times range/price of a 4-hour bar

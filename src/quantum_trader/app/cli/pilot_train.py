@@ -62,8 +62,8 @@ class _Wanted(NamedTuple):
 
 def train_command(  # the options of one command
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="Settings file (TOML) with the tables [ppo], "
-                                  "[environment], [reward] and [curriculum].")
+        Path | None, typer.Option("--config", metavar="FILE", help="Settings file (TOML) with the tables ppo, "
+                                  "environment, reward and curriculum.")
     ] = None,
     data: DataOption = None,
     bars: BarsOption = None,

@@ -6,6 +6,7 @@ from typing import Any
 
 from quantum_trader.app.report import formats as fmt
 from quantum_trader.app.runs.results import PilotFacts
+from quantum_trader.domain.clock import iso
 from quantum_trader.policy.pilot_evidence import BPS, PILOT_OVER_SIGNALS, verdict_on, weigh_pilot
 
 
@@ -24,7 +25,8 @@ def pilot_section(facts: PilotFacts | None) -> dict[str, Any] | None:
         "hybrid_pct": hybrid * 100.0,
         "difference_bps": difference.mean * BPS if difference.mean is not None else None,
         "low_bps": low * BPS if low is not None else None, "high_bps": high * BPS if high is not None else None,
-        "verdict": verdict_on(difference), "failed": facts.failed,
+        "verdict": verdict_on(difference), "failed": facts.failed, "trained_until": iso(facts.trained_until_ns),
+        "known_until_end": facts.known_until_end,
     }
 
 
@@ -32,11 +34,18 @@ def pilot_lines(found: dict[str, Any] | None) -> list[str]:
     """The same in sentences; none without a pilot."""
     if found is None:
         return []
+    until = fmt.day(found["trained_until"])
+    if found["known_until_end"]:
+        return [
+            f"Pilot {found['name']}: it was trained on bars until {until}, and this run has no later ones. On bars "
+            "that it knows it would shine, so it decides nothing there."
+        ]
     said = f"Pilot {found['name']} in {found['mode']}: {fmt.count(found['decisions'])} decisions"
     if found["trades"]:
         won = fmt.share(found["win_rate"], 0)
         said += f", {fmt.count(found['trades'])} shadow trades, mean {fmt.multiple(found['mean_r'])}, {won} won"
-    lines = [f"{said}; {fmt.count(found['intents'])} intents."]
+    said += f"; {fmt.count(found['intents'])} intents."
+    lines = [f"{said} It was trained on bars until {until} and decides on later ones."]
     if found["days"]:
         mean = f"pilot - signals {found['difference_bps']:+.2f} bp of equity a day"
         if found["low_bps"] is not None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.app.settings import RunSettings
+from quantum_trader.app.settings import PilotOptions, RunSettings
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import ClosedTrade
@@ -102,8 +102,10 @@ def _row(loaded: LoadedModel, found: Outlook | None, symbols: tuple[str, ...]) -
 
 
 def ungated_settings(settings: RunSettings) -> RunSettings:
-    """The same run with every target traded."""
-    return msgspec.structs.replace(settings, engine=msgspec.structs.replace(settings.engine, ungated=True))
+    """The same run with every target traded, without a pilot."""
+    return msgspec.structs.replace(
+        settings, engine=msgspec.structs.replace(settings.engine, ungated=True), pilot=PilotOptions()
+    )
 
 
 def missed(facts: ModelFacts, traded: list[ClosedTrade], ungated: list[ClosedTrade]) -> list[dict[str, Any]]:

@@ -207,6 +207,8 @@ def pilot_line(piloting: RLv3LiveOrchestrator) -> str:
     if totals is None:
         return ""
     mode = piloting.stance.mode.value
+    if piloting.stance.is_trained_on:
+        return f"{mode}: it was trained on the bars of this time, and decides on later ones"
     if piloting.failed:
         return f"{mode}, but not asked any more since it failed: {piloting.failed}"
     return _said(mode, piloting.identity, totals.decisions, len(totals.trades))

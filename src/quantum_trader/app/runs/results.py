@@ -227,6 +227,8 @@ class PilotFacts(msgspec.Struct, frozen=True, kw_only=True):
     days: tuple[ShadowDay, ...]
     trades: tuple[ShadowTrade, ...]
     failed: str  # why it was not asked any more; empty: it was
+    trained_until_ns: int = 0  # close of the last bar that it was trained on: it decides on later ones alone
+    known_until_end: bool = False  # whether the run had no later ones
 
 
 class RunFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):

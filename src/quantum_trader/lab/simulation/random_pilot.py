@@ -24,7 +24,7 @@ _SURE: Final = (1e6, 1e6, 1e6, 2e5, 1e6, 1e6, 1e6)  # outcomes after which every
 class RandomPilot:
     """The same actions for the same moment and symbol: a restart repeats them."""
 
-    identity, stop_atr, horizon_ns = "random", 3.0, 6 * NS_PER_HOUR
+    identity, stop_atr, horizon_ns, trained_until_ns = "random", 3.0, 6 * NS_PER_HOUR, 0
     outcomes: tuple[float, ...] = _SURE
 
     def __init__(self, symbols: tuple[str, ...], interval_ns: int) -> None:
