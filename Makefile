@@ -10,16 +10,18 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 JOBS   ?= 2
 VENUE  ?= paper
 MODEL  ?= trend
+PILOT  ?= bundled
 
 .PHONY: run test test-node test-all pythons bench check docs clean
 
 # Replay the bundled recording (BTC ETH EOS LTC XRP, two years) under the policy in OBSERVE, report, and compare with holding
 # and with each profile enforced. It leaves its state and journal in build/last-run, where the next `make run` starts anew, and
 # the comparison in build/compare.html. The set `trend` gives the signals; `make run MODEL=intraday-demo` takes the six intraday
-# models, `make run VENUE=local` sends the orders through the Binance adapter to the local venue, over loopback.
+# models, `make run VENUE=local` sends the orders through the Binance adapter to the local venue, over loopback. The trained pilot
+# that comes with the program runs beside the signals in SHADOW; `make run PILOT=` leaves it out.
 run: $(VENV)/.core
 	rm -rf build/last-run
-	$(BIN)/quantum-trader run --exit --state build/last-run --venue $(VENUE) --model $(MODEL)
+	$(BIN)/quantum-trader run --exit --state build/last-run --venue $(VENUE) --model $(MODEL) --pilot "$(PILOT)"
 	$(BIN)/quantum-trader compare --html build/compare.html --model $(MODEL)
 
 # Lint, types, import rules, then every quick test.

@@ -52,7 +52,7 @@ def test_a_few_days_are_said_to_be_too_few() -> None:
     """Without an interval."""
     found = pilot_section(facts(5, 0.01))
     assert found is not None
-    assert (found["verdict"], found["low_bps"]) == ("not enough days", None)
+    assert (found["verdict"], found["low_bps"]) == ("too few independent days to tell", None)
     assert "interval" not in " ".join(pilot_lines(found))
 
 

@@ -77,7 +77,7 @@ class ScriptedPilot:
     """A pilot that plays a script; before it begins every action is HOLD."""
 
     identity, length_ns, horizon_ns, stop_atr = "f" * 64, LENGTH_NS, 24 * NS_PER_HOUR, 3.0
-    trained_until_ns = 0
+    trained_until_ns = outcomes_until_ns = 0
     outcomes: tuple[float, ...] = ()
 
     def __init__(self, script: Script, count: int, fails: Callable[[int], bool] | None = None) -> None:

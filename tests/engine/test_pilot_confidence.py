@@ -32,6 +32,11 @@ def learned(skill: float, bars: int = 3_000, outcomes: tuple[float, ...] = (), s
     return made
 
 
+def first_bar() -> MarketBatch:
+    """One bar, which tells of no outcome."""
+    return MarketBatch(FIRST, BAR, np.full((2, 5), 100.0), np.ones(2, dtype=bool))
+
+
 def of_large(confidence: PilotConfidence) -> float:
     """The confidence of a long of a fifth of the equity."""
     return float(confidence.of(np.array([0.2, np.nan]), np.ones(2, dtype=bool), CHEAP, FREE)[0])
@@ -56,10 +61,26 @@ def test_outcomes_of_the_walk_forward_count_half() -> None:
     sums = learned(0.2).outcomes
     assert len(sums) == OUTCOME_SUMS
     fresh = PilotConfidence(SYMBOLS, BAR, BAR, 12 * NS_PER_HOUR, sums)
+    fresh.learn(first_bar())
     assert fresh.outcomes == pytest.approx([WALK_FORWARD_WEIGHT * one for one in sums])
     both = learned(0.2, outcomes=sums, seed=3).outcomes
     alone = learned(0.2, seed=3).outcomes
     assert both == pytest.approx([one + 0.5 * other for one, other in zip(alone, sums, strict=True)])
+
+
+def test_a_replay_over_the_bars_of_a_walk_forward_does_not_know_its_outcomes() -> None:
+    """They count only where the first bar is later than the last one that they are of, also after a restart."""
+    sums = learned(0.2).outcomes
+    before = PilotConfidence(SYMBOLS, BAR, BAR, 12 * NS_PER_HOUR, sums, FIRST + 1)
+    before.learn(first_bar())
+    assert before.outcomes == (0.0,) * OUTCOME_SUMS
+    after = PilotConfidence(SYMBOLS, BAR, BAR, 12 * NS_PER_HOUR, sums, FIRST)
+    after.learn(first_bar())
+    assert after.outcomes[0] > 0.0
+    again = PilotConfidence(SYMBOLS, BAR, BAR, 12 * NS_PER_HOUR, sums, FIRST)
+    again.load_state(after.state())
+    again.learn(MarketBatch(FIRST + BAR, BAR, np.full((2, 5), 100.0), np.ones(2, dtype=bool)))
+    assert again.outcomes == after.outcomes
 
 
 def test_an_artefact_with_other_sums_is_refused() -> None:

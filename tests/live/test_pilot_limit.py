@@ -19,6 +19,7 @@ class Slow:
 
     identity, length_ns, horizon_ns, stop_atr, trained_until_ns = "slow", 60, 600, 3.0, 0
     outcomes: tuple[float, ...] = ()
+    outcomes_until_ns = 0
     range_ratios = np.ones(1)
 
     def __init__(self) -> None:

@@ -37,7 +37,7 @@ class ScriptedPilot:
     length_ns = INTERVAL_NS
 
     def __init__(self, one: Sequence) -> None:
-        self.trained_until_ns = 0
+        self.trained_until_ns = self.outcomes_until_ns = 0
         self._one, self.stop_atr, self.range_ratios = one, one.settings.stop_atr, np.full(1, np.nan)
         self.own: list[np.ndarray] = []  # what it was shown of the account, (11,) a decision
 

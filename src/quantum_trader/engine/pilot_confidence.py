@@ -31,17 +31,26 @@ class PilotConfidence:
     """Learns bar by bar what the pilot's decisions were worth; ``of`` says how confident one is."""
 
     def __init__(
-        self, symbols: tuple[str, ...], base_ns: int, length_ns: int, horizon_ns: int, outcomes: Sequence[float] = ()
+        self, symbols: tuple[str, ...], base_ns: int, length_ns: int, horizon_ns: int, outcomes: Sequence[float] = (),
+        outcomes_until_ns: int = 0,
     ) -> None:
-        """*outcomes*: the sums of a walk-forward, as :meth:`outcomes` gives them; they count half."""
+        """*outcomes*: the sums of a walk-forward, as :meth:`outcomes` gives them; they count half.
+
+        They are of bars until *outcomes_until_ns*, and count where the first bar that is learned from is a later one: a
+        replay over the bars that they are of must not know them.
+        """
         self._history = BarHistory(symbols, base_ns, length_ns, 1)
         self._forecaster = Forecaster(len(symbols), length_ns, horizon_ns, ForecastSettings())
         if outcomes:
             require(len(outcomes) == OUTCOME_SUMS, "card.outcomes", len(outcomes), f"must be {OUTCOME_SUMS} numbers")
-            self._forecaster.pool[OUTCOMES] += WALK_FORWARD_WEIGHT * np.array(outcomes, dtype=np.float64)
+        self._walk_forward, self._until_ns = tuple(outcomes), outcomes_until_ns
 
     def learn(self, batch: MarketBatch) -> None:
         """Learn from the base bars of a moment what the last decisions were worth, where they complete a bar."""
+        if self._walk_forward:
+            if batch.ts_ns >= self._until_ns:
+                self._forecaster.pool[OUTCOMES] += WALK_FORWARD_WEIGHT * np.array(self._walk_forward)
+            self._walk_forward = ()
         for bar in self._history.take(batch.ts_ns, batch.ohlcv, batch.present, np.zeros(len(batch.present))):
             self._forecaster.learn(bar)
 
@@ -61,9 +70,13 @@ class PilotConfidence:
 
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values and arrays."""
-        return {"history": self._history.state(), "forecaster": self._forecaster.state()}
+        return {
+            "history": self._history.state(), "forecaster": self._forecaster.state(),
+            "walk_forward": list(self._walk_forward),
+        }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`state`. Raises StateError for one of other symbols or bars."""
         self._history.load_state(state["history"])
         self._forecaster.load_state(state["forecaster"])
+        self._walk_forward = tuple(state["walk_forward"])

@@ -104,7 +104,8 @@ class RLv3LiveOrchestrator:
         if source is not None:
             stance.horizon_days = source.horizon_ns / NS_PER_HOUR / _DAY_HOURS
             confidence = PilotConfidence(
-                instruments.symbols, interval_ns, source.length_ns, source.horizon_ns, source.outcomes
+                instruments.symbols, interval_ns, source.length_ns, source.horizon_ns, source.outcomes,
+                source.outcomes_until_ns,
             )
             shadows = PilotShadows(instruments, interval_ns, source, market, policy, records)
             self._parts = _Parts(source, confidence, shadows)

@@ -193,6 +193,7 @@ class PilotSource(Protocol):
     horizon_ns: int  # for how long its positions are held on average
     stop_atr: float  # distance of a stop, in ATRs of these bars
     outcomes: tuple[float, ...]  # what its decisions were worth out of sample; empty: not known
+    outcomes_until_ns: int  # close of the last bar that they are of
     trained_until_ns: int  # close of the last bar that it was trained on: it is not asked before that is over
 
     @property

@@ -22,7 +22,7 @@ class TimeLimitedPilot:
         self._pilot, self._limit_s = pilot, limit_s
         self.identity, self.length_ns, self.horizon_ns = pilot.identity, pilot.length_ns, pilot.horizon_ns
         self.stop_atr, self.outcomes = pilot.stop_atr, pilot.outcomes
-        self.trained_until_ns = pilot.trained_until_ns
+        self.trained_until_ns, self.outcomes_until_ns = pilot.trained_until_ns, pilot.outcomes_until_ns
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pilot")
         self._late: Future[Any] | None = None
 

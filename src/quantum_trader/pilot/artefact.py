@@ -57,6 +57,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     stop_atr: float = 3.0  # distance of a position's stop, in ATRs of the observed bars
     horizon_hours: float = 12.0  # for how long a position is held on average: what a round trip's cost is spread over
     outcomes: tuple[float, ...] = ()  # what its decisions were worth out of sample, as sums; they start its confidence
+    outcomes_until_ns: int = 0  # close of the last bar that they are of: they count for later bars alone
     actions: tuple[tuple[str, int, float], ...] = ACTION_TABLE
     licence: str = "MIT"
     made_with: str = ""  # program and versions

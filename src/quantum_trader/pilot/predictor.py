@@ -67,7 +67,7 @@ class Predictor:
         self.length_ns = card.observation.length_ns  # of the observed bars
         self.stop_atr = card.stop_atr
         self.horizon_ns = int(card.horizon_hours * NS_PER_HOUR)
-        self.outcomes = card.outcomes
+        self.outcomes, self.outcomes_until_ns = card.outcomes, card.outcomes_until_ns
         self.trained_until_ns = card.data.last_ns
         self.observer = Observer(symbols, base_ns, card.observation, card.scalers)
         self._base_ns = base_ns

@@ -261,9 +261,9 @@ def promotion_reason(mode: PilotMode, evidence: PilotEvidence, unmet: Sequence[U
 
 
 def verdict_on(result: DailyResult) -> str:
-    """What the interval of a result says: above zero, below zero, cannot be told from luck, not enough days."""
+    """What the interval of a result says: above zero, below zero, cannot be told from luck, too few independent days."""
     if result.interval is None:
-        return "not enough days"
+        return "too few independent days to tell"
     low, high = result.interval
     return "above zero" if low > 0.0 else "below zero" if high < 0.0 else "cannot be told from luck"
 

@@ -44,5 +44,6 @@ def evaluated_card(card: Card, found: PilotEvaluation, place: int, outcomes: tup
     hours = found.holding_hours[place]
     return msgspec.structs.replace(
         card, metrics={**card.metrics, **evaluation_metrics(found, place)}, outcomes=outcomes,
+        outcomes_until_ns=max(fold.ranges.test.until_ns for fold in found.folds),
         horizon_hours=card.horizon_hours if hours is None else min(max(hours, _LEAST_HOURS), _MOST_HOURS),
     )

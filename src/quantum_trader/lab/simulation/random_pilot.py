@@ -26,6 +26,7 @@ class RandomPilot:
 
     identity, stop_atr, horizon_ns, trained_until_ns = "random", 3.0, 6 * NS_PER_HOUR, 0
     outcomes: tuple[float, ...] = _SURE
+    outcomes_until_ns = 0
 
     def __init__(self, symbols: tuple[str, ...], interval_ns: int) -> None:
         self._symbols, self.length_ns = symbols, interval_ns
