@@ -261,7 +261,7 @@ def promotion_reason(mode: PilotMode, evidence: PilotEvidence, unmet: Sequence[U
 
 
 def verdict_on(result: DailyResult) -> str:
-    """What the interval of a result says: above zero, below zero, cannot be told from luck, too few independent days."""
+    """What the interval of a result says: above or below zero, luck may explain it, too few independent days."""
     if result.interval is None:
         return "too few independent days to tell"
     low, high = result.interval
