@@ -116,3 +116,14 @@ def test_funding_rates_of_the_venue_belong_to_the_full_hour() -> None:
         market.paid.pass_to(due_ns + bar * BASE_NS)
     assert market.paid.due(due_ns + 8 * BASE_NS, np.zeros(2))[0] == pytest.approx(1e-3)
     assert market.paid.feed(due_ns + BASE_NS)[0, HOURS_TO_FUNDING] == pytest.approx(7.75)
+
+
+def test_hold_keeps_what_the_shadow_book_holds() -> None:
+    """In PRIMARY a decision of low confidence is not traded. The book follows it, and HOLD does not take it back."""
+    world = PilotWorld(
+        {(0, 0): LONG_SMALL, (6, 0): FLAT}, PRIMARY, sure=0.3, settings={"min_confidence": 0.6}
+    ).until(5)
+    assert world.positions == {}
+    assert world.records("pilot.closed") == []
+    one, = world.until(8).records("pilot.closed")
+    assert (one["exit"], one["bars_held"]) == ("FLAT", 6)

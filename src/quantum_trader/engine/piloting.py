@@ -243,7 +243,8 @@ class RLv3LiveOrchestrator:
         source, confidence, shadows = parts
         held = own[:, own_col.SIDE] * self._shares(parts, mode)
         wanted = np.full(len(held), np.nan)
-        asked_for = _SHARES[found.actions]
+        asked_for, keeps = _SHARES[found.actions], np.zeros(len(held), dtype=np.bool_)
+        keeps[found.places] = asked_for != asked_for
         wanted[found.places] = np.where(asked_for == asked_for, asked_for, held[found.places])
         sure = confidence.of(
             wanted, batch.present, self._market.round_trips_bps(), self._market.symbols[:, stage.SYM_FUNDING]
@@ -251,7 +252,7 @@ class RLv3LiveOrchestrator:
         stance = self.stance
         stance.signs[:], stance.confidences[:] = [(one > 0.0) - (one < 0.0) for one in wanted.tolist()], sure
         ranges = source.range_ratios * self._market.closes
-        shadows.want(Wishes(wanted, sure, ranges, stance))
+        shadows.want(Wishes(wanted, keeps, sure, ranges, stance))
         outcomes, intents = [], []
         for place in found.places.tolist():
             share, before = float(wanted[place]), float(held[place])

@@ -69,7 +69,7 @@ class TimeLimitedPilot:
             raise TimeoutError(self._too_late) from None
 
     def _ask_again(self, late: bool | None, call: Callable[[], Any]) -> Any:
-        """The answer of *call* where *late* is None; else it is late, and *late* says whether the pilot saw the bars."""
+        """The answer of *call* where *late* is None; else it is late, and *late* says whether it saw the bars."""
         if late is None:
             return call()
         if not late:
