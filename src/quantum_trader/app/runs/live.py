@@ -460,7 +460,7 @@ async def _trade(
         await connect(venue)
         bind_folder(folder.path, loaded.live)  # not before: a start that the venue refuses binds nothing
         live = LiveRun(loaded, venue, folder, redactor, bus=bus)
-        compile_kernels(live.engine)
+        compile_kernels(live.engine, live.pilot.artefact)
         try:
             taken = live.recover()
             settle_memory()
