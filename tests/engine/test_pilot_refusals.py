@@ -9,6 +9,7 @@ import pytest
 from tests.engine.pilot_world import BASE_NS, FLAT, HOLD, LONG_LARGE, LONG_SMALL, ONE, START, PilotWorld
 
 from quantum_trader.domain.enums import PilotMode
+from quantum_trader.domain.market import MarketBatch
 from quantum_trader.engine.gateway import Purpose
 from quantum_trader.pilot.feed_columns import HOURS_TO_FUNDING
 
@@ -127,3 +128,17 @@ def test_hold_keeps_what_the_shadow_book_holds() -> None:
     assert world.records("pilot.closed") == []
     one, = world.until(8).records("pilot.closed")
     assert (one["exit"], one["bars_held"]) == ("FLAT", 6)
+
+
+def test_bars_that_came_too_late_are_no_hours_of_its_record() -> None:
+    """A trader that catches up after an outage shows the pilot the bars; it decided on none of them."""
+    world = PilotWorld(lambda number, place: LONG_SMALL, SHADOW).until(-1)
+    parts = world.engine.piloting._parts
+    assert parts is not None
+    before = parts.shadows._moments
+    for late in (10, 0):
+        ts_ns, ohlcv, present = world.moments[world.at]
+        world.engine.on_bars(MarketBatch(ts_ns, BASE_NS, ohlcv, present), ts_ns + BASE_NS + late * BASE_NS)
+        world.engine.record_bars()
+        world.at += 1
+        assert parts.shadows._moments == before + (late == 0)

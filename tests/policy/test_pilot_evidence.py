@@ -171,6 +171,18 @@ def test_days_without_market_tell_nothing() -> None:
     assert weighed([*quiet, *BETTER[30:]]) == weighed(BETTER[30:])
 
 
+def test_days_without_a_decision_tell_nothing() -> None:
+    """The pilot was not ready, and the signals traded: that they lost is no merit of its own."""
+    idle = [msgspec.structs.replace(day, decisions=0) for day in shadow_days(5, 0.0, -0.02)]
+    later = [msgspec.structs.replace(
+        day, day=from_ns((START + 5 + place) * NS_PER_DAY).date().isoformat()
+    ) for place, day in enumerate(shadow_days(3, 0.002, 0.001))]
+    found = weighed([*idle, *later])
+
+    assert (found.days, found.market_hours) == (3, 72.0)
+    assert found.result(PILOT_OVER_SIGNALS).mean == pytest.approx(0.001)
+
+
 def test_the_interval_stays_between_two_looks() -> None:
     """30 to 44 days say the same; at 45 it changes."""
     read = [weighed(BETTER[:count]).result(PILOT).interval for count in (30, 37, 44, 45)]

@@ -86,7 +86,8 @@ class PilotShadows:
     def take(self, batch: MarketBatch, costs_bps: Any, funding_rates: Any, *, asked: bool) -> None:
         """Take the books through the bars; costs (S,) as known before them, *funding_rates* (S,) due at their open.
 
-        *asked*: the pilot is asked at all; hours without are no hours of its record.
+        *asked*: the pilot is asked at all; hours without, in OFF or of bars that came too late to decide on, are no
+        hours of its record.
         """
         day = batch.ts_ns // NS_PER_DAY
         if day != self._day:

@@ -205,7 +205,7 @@ class RLv3LiveOrchestrator:
         mode, now_ns = self.stance.mode, self._market.now_ns
         shadows.take(
             batch, costs_bps, self._market.paid.due(batch.ts_ns, self._market.symbols[:, stage.SYM_FUNDING]),
-            asked=mode is not PilotMode.OFF,
+            asked=mode is not PilotMode.OFF and not self._market.is_past,
         )
         self._market.paid.pass_to(now_ns)
         confidence.learn(batch)

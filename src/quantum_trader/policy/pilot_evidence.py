@@ -78,6 +78,11 @@ class ShadowDay(msgspec.Struct, frozen=True, kw_only=True):
         except ValueError:
             raise InputError(f"day = {brief(self.day)}: write YYYY-MM-DD") from None
 
+    @property
+    def tells(self) -> bool:
+        """Whether there was market on it, and the pilot decided."""
+        return self.hours > 0.0 and self.decisions > 0
+
     def value(self, result: str) -> float:
         """The day's value of one of :data:`RESULTS`, a share of equity."""
         if result == PILOT_OVER_SIGNALS:
@@ -142,13 +147,16 @@ class PilotLimits(msgspec.Struct, frozen=True, kw_only=True):
 def weigh_pilot(
     days: Sequence[ShadowDay], trades: Iterable[ShadowTrade], *, model: str, rules: PilotRules | None = None
 ) -> PilotEvidence:
-    """Weigh the days and trades of one *model*; days without an hour of market tell nothing and are left out.
+    """Weigh the days and trades of one *model*.
+
+    Days without an hour of market or without a decision tell nothing and are left out: while the pilot warms up its
+    book stands still, and the signals' does not.
 
     A day's result covers 24 hours, and trades that last longer tie days together: blocks of days last at least three
     times the longer of the two. Raises InputError for days that are out of order or twice there.
     """
     rules = rules or PilotRules()
-    seen = [day for day in days if day.hours > 0.0]
+    seen = [day for day in days if day.tells]
     starts = [day.start_ns for day in seen]
     for before, after in pairwise(seen):
         if after.start_ns <= before.start_ns:

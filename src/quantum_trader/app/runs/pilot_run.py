@@ -125,7 +125,7 @@ class DemotionWatch:
 
     def _weighed(self, totals: PilotTotals, model: str) -> PilotEvidence:
         """The evidence of all days; between two looks it says nothing new."""
-        look, _, _ = look_for(len(totals.days), PilotRules().min_days)
+        look, _, _ = look_for(len([day for day in totals.days if day.tells]), PilotRules().min_days)
         if self._evidence is None or look != self._look:
             self._evidence, self._look = weigh_pilot(totals.days, totals.trades, model=model), look
         return self._evidence
