@@ -19,7 +19,7 @@ from quantum_trader.app.runs.training_screen import TrainingLines, time_text, tr
 from quantum_trader.domain.errors import ConfigError, DataError, InputError
 from quantum_trader.journal.lake import Lake
 from quantum_trader.lab.pilot.training_checkpoint import CHECKPOINT_FILE
-from quantum_trader.lab.pilot.training_market import TrainingMarket
+from quantum_trader.lab.pilot.training_market import PilotTrainingSettings, TrainingMarket, training_market
 from quantum_trader.lab.pilot.training_plan import CurriculumSettings, seed_groups, seeds_that_fit
 from quantum_trader.lab.pilot.training_result import (
     LOWEST_RULE,
@@ -31,7 +31,10 @@ from quantum_trader.lab.pilot.training_result import (
     seed_to_use,
 )
 from quantum_trader.lab.pilot.training_run import TrainingTimes
+from quantum_trader.market.recording import open_recording
 from quantum_trader.pilot.artefact import load_artefact, weights_hash
+from quantum_trader.pilot.episode import EnvironmentSettings
+from quantum_trader.pilot.shadow_book import PositionSettings
 from quantum_trader.pilot.training.settings import PpoSettings
 
 NOW_NS: Final = 1_700_000_000_000_000_000
@@ -42,6 +45,7 @@ def tiny_market() -> TrainingMarket:
     card = artefact().card
     material = PilotMaterial(
         observation=card.observation, scalers=card.scalers, data=card.data, training={"ppo.epochs": 2}, made_with="x",
+        stop_atr=2.5,
     )
     return TrainingMarket(tiny_task(), material, {})
 
@@ -66,6 +70,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingDoc
     document = train(folder, told)
     assert document is not None
     return folder, document, told
+
+
+def test_the_stop_of_the_training_is_the_stop_of_the_pilot(
+    trained: tuple[Path, TrainingDocument, list[str]]
+) -> None:
+    """It stands in the card, from which a running system and an evaluation take it."""
+    folder, _, _ = trained
+    recording = open_recording(symbols=("BTCUSDT",), start="2018-01-01", end="2018-01-20")
+    positions = PositionSettings(stop_atr=2.0)
+    settings = PilotTrainingSettings(environment=EnvironmentSettings(episode_bars=48, positions=positions))
+
+    assert training_market(recording, settings, "x").material.stop_atr == 2.0
+    assert load_artefact(folder / "seed-3").card.stop_atr == 2.5
+    with pytest.raises(ConfigError, match=r"stop_atr = 50"):
+        PositionSettings(stop_atr=50.0)
 
 
 def test_each_seed_is_a_pilot_that_loads(trained: tuple[Path, TrainingDocument, list[str]]) -> None:

@@ -379,15 +379,13 @@ def test_every_position_of_the_pilot_has_an_owner_and_a_stop_at_the_venue() -> N
         assert len(ids) == len(set(ids))
 
 
-def test_the_governor_makes_the_pilots_entries_smaller() -> None:
+def test_the_governor_makes_the_pilots_entries_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     """CAUTIOUS: three quarters of the share, also where the risk does not bind."""
     world = PilotWorld({(0, 0): LONG_LARGE}, PRIMARY).until(-1)
-    world.engine.account.governor[0] = GOV_CAUTIOUS
-    factor = world.engine.opening.risk_factor(0)
+    monkeypatch.setattr(type(world.engine.account), "governor_level", property(lambda account: GOV_CAUTIOUS))
+    assert world.engine.opening.risk_factor(0) == 0.75
     world.until(0)
-    if world.engine.account.governor_level == GOV_CAUTIOUS:
-        assert factor == 0.75
-        assert world.records("trade.intent")[0]["qty"] == pytest.approx(world.quantity(0.15), abs=0.01)
+    assert world.records("trade.intent")[0]["qty"] == pytest.approx(world.quantity(0.15), abs=0.01)
 
 
 # ---------------------------------------------------------------------- failures

@@ -11,7 +11,6 @@ from tests.engine.pilot_world import BASE_NS, FLAT, HOLD, LONG_LARGE, LONG_SMALL
 from quantum_trader.domain.enums import PilotMode
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.engine.gateway import Purpose
-from quantum_trader.pilot.feed_columns import HOURS_TO_FUNDING
 
 HYBRID, PRIMARY, SHADOW = PilotMode.HYBRID, PilotMode.PRIMARY, PilotMode.SHADOW
 
@@ -105,20 +104,6 @@ def test_since_when_it_trades_survives_a_restart() -> None:
     assert second.engine.piloting.mode_since_ns == second.engine.now_ns
 
 
-def test_funding_rates_of_the_venue_belong_to_the_full_hour() -> None:
-    """They are booked some milliseconds later, and must not count beside the payment that was announced."""
-    world = PilotWorld(None, SHADOW).until(-1)
-    market, eight = world.engine.market, 8 * 3_600_000_000_000
-    due_ns = (world.engine.now_ns // eight + 1) * eight
-    market.announce_rate(ONE, 1e-3, due_ns - 1)
-    market.paid.pass_to(due_ns + BASE_NS)
-    market.note_past_rates(ONE, np.array([due_ns + 5_000_000]), np.array([1e-3]), due_ns + BASE_NS)
-    for bar in range(2, 8):
-        market.paid.pass_to(due_ns + bar * BASE_NS)
-    assert market.paid.due(due_ns + 8 * BASE_NS, np.zeros(2))[0] == pytest.approx(1e-3)
-    assert market.paid.feed(due_ns + BASE_NS)[0, HOURS_TO_FUNDING] == pytest.approx(7.75)
-
-
 def test_hold_keeps_what_the_shadow_book_holds() -> None:
     """In PRIMARY a decision of low confidence is not traded. The book follows it, and HOLD does not take it back."""
     world = PilotWorld(
@@ -142,3 +127,18 @@ def test_bars_that_came_too_late_are_no_hours_of_its_record() -> None:
         world.engine.record_bars()
         world.at += 1
         assert parts.shadows._moments == before + (late == 0)
+
+
+def test_in_emergency_the_pilot_still_reduces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The governor leaves nothing to open. That is no reason to keep the larger position."""
+    world = PilotWorld({(0, 0): LONG_LARGE, (2, 0): LONG_SMALL}, PRIMARY).until(1)
+    monkeypatch.setattr(world.engine.opening, "risk_factor", lambda index: 0.0)
+    small = world.until(2).quantity(0.1)
+    assert world.until(3).positions[ONE].qty == pytest.approx(small, abs=0.02)
+
+
+def test_without_equity_a_smaller_share_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of nothing is nothing."""
+    world = PilotWorld({(0, 0): LONG_LARGE, (2, 0): LONG_SMALL}, PRIMARY).until(1)
+    monkeypatch.setattr(world.engine.piloting, "_quantity", lambda *_: 0.0)
+    assert world.until(3).positions == {}

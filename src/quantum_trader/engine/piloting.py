@@ -395,7 +395,7 @@ class RLv3LiveOrchestrator:
         number = self._intents
         wish = EntryWish(
             place=index, sign=sign, confidence=sure, bonus=blend.bonus, exits=exits,
-            quantity=self._quantity(index, abs(wanted) * blend.size),
+            quantity=self._quantity(index, abs(wanted) * blend.size, self._opening.risk_factor(index)),
             added_to=position, source=blend.source, owner=PILOT, share=abs(wanted),
             intent_id=ids.pilot_intent_id(number), trace_id=ids.pilot_trace_id(number),
         )
@@ -419,14 +419,22 @@ class RLv3LiveOrchestrator:
             return _Blend(HYBRID_CONSENSUS, CONSENSUS_BONUS, CONSENSUS_SIZE)
         return _Blend(HYBRID_RL)
 
-    def _quantity(self, index: int, share: float) -> float:
-        """The quantity that a *share* of the equity is, less what record and governor take; 0.0 without a price."""
+    def _quantity(self, index: int, share: float, factor: float) -> float:
+        """The quantity that a *share* of the equity is, times the *factor* of record and governor; 0.0: no price."""
         price = self._market.close(index)
-        return share * self._opening.risk_factor(index) * self._account.equity / price if price > 0.0 else 0.0
+        return share * factor * self._account.equity / price if price > 0.0 else 0.0
 
     def _reduce(self, position: Position, share: float, commands: list[Command]) -> tuple[str, str]:
-        """Make *position* smaller; never gated, and no matter how sure the pilot is."""
-        price, most = self._market.close(position.index), self._quantity(position.index, share)
+        """Make *position* smaller; never gated, and no matter how sure the pilot is.
+
+        Where record or governor leave nothing to open (EMERGENCY) it is still reduced to its whole share, and without
+        any equity left it is closed.
+        """
+        price, factor = self._market.close(position.index), self._opening.risk_factor(position.index)
+        most = self._quantity(position.index, share, factor if factor > 0.0 else 1.0)
+        if price > 0.0 and not most > 0.0:
+            commands += self._close(position)
+            return _SENT, ids.pilot_intent_id(self._intents)
         excess = self._protection.excess(position, most, price)
         if not excess > 0.0:
             return _NOTHING, ""

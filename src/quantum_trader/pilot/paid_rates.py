@@ -12,6 +12,7 @@ from quantum_trader.market.arrays import Floats
 from quantum_trader.pilot.feed_columns import FEED_SIZE, FUNDING_8H, HOURS_TO_FUNDING
 
 _EIGHT_HOURS: Final = 8 * NS_PER_HOUR
+_LAST_NS: Final = (1 << 63) - 1  # that an array holds; a time beyond it is nobody's
 
 
 class PaidRates:
@@ -43,14 +44,14 @@ class PaidRates:
     def announce(self, place: int, rate_8h: float, now_ns: int) -> None:
         """Take the rate of the next payment as the venue announces it at *now_ns*."""
         self.pass_to(now_ns)
-        self._announced[place], self._announced_ns[place] = rate_8h, now_ns
+        self._announced[place], self._announced_ns[place] = rate_8h, min(now_ns, _LAST_NS)
 
     def pass_to(self, now_ns: int) -> None:
         """Let the payments up to *now_ns* be made at the announced rates, where a rate was announced before them."""
         if np.isnan(self._announced).all():
             return
         for place in np.flatnonzero(~np.isnan(self._announced)).tolist():
-            due_ns = now_ns // int(self._interval_ns[place]) * int(self._interval_ns[place])
+            due_ns = min(now_ns, _LAST_NS) // int(self._interval_ns[place]) * int(self._interval_ns[place])
             if due_ns > self._last_ns[place] and due_ns > self._announced_ns[place]:
                 interval = int(self._interval_ns[place])
                 self.pay(place, due_ns, float(self._announced[place]))

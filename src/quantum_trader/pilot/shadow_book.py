@@ -54,7 +54,7 @@ class PositionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     def __post_init__(self) -> None:
         for key, low, high in (
-            ("stop_atr", 0.1, 100.0), ("risk_pct", 0.001, 10.0), ("leverage", 1.0, 125.0), ("buffer_pct", 0.0, 50.0),
+            ("stop_atr", 0.1, 20.0), ("risk_pct", 0.001, 10.0), ("leverage", 1.0, 125.0), ("buffer_pct", 0.0, 50.0),
             ("range_bps", 0.0, 10_000.0), ("liquidation_fee_bps", 0.0, 10_000.0), ("default_cost_bps", 0.0, 10_000.0),
         ):
             value = getattr(self, key)

@@ -70,6 +70,7 @@ def training_market(recording: Recording, settings: PilotTrainingSettings, made_
     }
     material = PilotMaterial(
         observation=observation, scalers=history.scalers, data=data, training=training, made_with=made_with,
+        stop_atr=environment.positions.stop_atr,
     )
     return TrainingMarket(task, material, facts)
 

@@ -33,6 +33,7 @@ class PilotMaterial(msgspec.Struct, frozen=True, kw_only=True):
     data: DataSnapshot
     training: dict[str, Any]  # every setting by its dotted key
     made_with: str  # program and versions
+    stop_atr: float  # that positions had in training, and have wherever the pilot decides
 
 
 class SeedResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +81,7 @@ def save_seed(folder: Path, trained: TrainedSeed, material: PilotMaterial, creat
         observation=material.observation, scalers=material.scalers, data=material.data,
         training={**material.training, "seed": trained.seed, _NETWORK_HASH: actor_critic_hash(trained.network)},
         metrics=trained.metrics, weights_hash=weights_hash(weights), made_with=material.made_with,
+        stop_atr=material.stop_atr,
     )
     save_artefact(seed_folder(folder, trained.seed), Artefact(card=card, weights=weights))
 
