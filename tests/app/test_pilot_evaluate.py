@@ -83,7 +83,7 @@ def test_evaluation_is_printed_and_written_into_cards(tmp_path: Path) -> None:
     assert after.metrics["seeds_lower_quartile_sharpe"] is not None
     assert any(after.outcomes)
     assert after.identity != before.identity
-    assert msgspec.structs.replace(after, metrics={}, outcomes=(), horizon_hours=12.0) == before
+    assert msgspec.structs.replace(after, metrics={}, outcomes=(), outcomes_until_ns=0, horizon_hours=12.0) == before
 
 
 def test_the_account_is_that_of_the_training(tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ class TimeLimitedPilot:
         if self._late is not None and not self._late.done():
             raise TimeoutError("the pilot has not answered an earlier question yet")
         self._late = None
-        answer = self._worker.submit(call, *arguments)
+        pool = self._worker
+        answer = pool.submit(call, *arguments)
         try:
             return answer.result(self._limit_s)
         except TimeoutError:
