@@ -12,7 +12,7 @@ from tests.lab.pilot.replay_world import OBSERVATION, SCALERS, random_network
 from typer.testing import CliRunner
 
 from quantum_trader.app.cli.main import app
-from quantum_trader.app.runs.pilot_evaluation import replay_settings
+from quantum_trader.app.runs.pilot_evaluation import replay_settings, seeds_left_out
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.market.recording import moment_ns
 from quantum_trader.pilot.artefact import Artefact, Card, DataSnapshot, load_artefact, save_artefact, weights_hash
@@ -83,7 +83,25 @@ def test_evaluation_is_printed_and_written_into_cards(tmp_path: Path) -> None:
     assert after.metrics["seeds_lower_quartile_sharpe"] is not None
     assert any(after.outcomes)
     assert after.identity != before.identity
-    assert msgspec.structs.replace(after, metrics={}, outcomes=(), outcomes_until_ns=0, horizon_hours=12.0) == before
+    assert after.outcomes_until_ns > moment_ns("2018-04-19")
+    assert msgspec.structs.replace(
+        after, metrics={}, outcomes=(), outcomes_until_ns=0, horizon_hours=12.0
+    ) == before
+
+
+def test_seeds_that_are_left_out_are_trials_and_no_card_gets_figures(tmp_path: Path) -> None:
+    """Whoever evaluates the best of three seeds alone has tried three."""
+    folders = [folder_of(tmp_path, seed) for seed in (1, 2, 3)]
+    (tmp_path / "training.json").write_text(json.dumps({"seeds": [{"folder": one.name} for one in folders]}))
+    refused = evaluate(str(folders[0]), str(folders[2]), "--end", "2018-04-20", "--update-cards", *QUICK)
+
+    assert refused.exit_code != 0
+    assert "1 seeds of the same training are left out (seed-2" in str(refused.exception) + refused.output
+    alone = evaluate(str(folders[0]), "--end", "2018-04-20", "--tried", "4", "--json", *QUICK)
+    assert json.loads(alone.stdout)["trials"]["trials"] == 1 + 2 + 4
+    assert seeds_left_out(folders) == ()
+    (tmp_path / "training.json").write_text("{")
+    assert seeds_left_out(folders[:1]) == ()
 
 
 def test_the_account_is_that_of_the_training(tmp_path: Path) -> None:

@@ -19,16 +19,14 @@ from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_MINUTE
 from quantum_trader.domain.enums import PilotMode
 from quantum_trader.pilot.artefact import Artefact, save_artefact
 from quantum_trader.policy import PolicyStore
-from quantum_trader.policy.pilot_evidence import SEEDS_KEY
+from quantum_trader.policy.pilot_evidence import SEEDS_COUNT, SEEDS_KEY
 from quantum_trader.policy.policy_store_file import STORE_FILE
 
 
 def trained(seeds: float | None = 0.3) -> Artefact:
     """A model whose card states the lower quartile of its seeds; nothing of them for None."""
-    made = artefact()
-    return msgspec.structs.replace(
-        made, card=msgspec.structs.replace(made.card, metrics={} if seeds is None else {SEEDS_KEY: seeds})
-    )
+    made, metrics = artefact(), {} if seeds is None else {SEEDS_KEY: seeds, SEEDS_COUNT: 16.0}
+    return msgspec.structs.replace(made, card=msgspec.structs.replace(made.card, metrics=metrics))
 
 
 def model_in(folder: Path, seeds: float | None = 0.3) -> Path:
@@ -128,13 +126,15 @@ def test_rate_failures_and_what_the_run_has_are_shown(tmp_path: Path) -> None:
         record_intent(recorder, 3, FIRST_NS - NS_PER_MINUTE, filled=False)
         record_intent(recorder, 4, FIRST_NS - NS_PER_MINUTE, reduce_only=True)
         record_intent(recorder, 5, FIRST_NS - NS_PER_MINUTE, source="signals")
+        for number, source in ((6, "RL_V3_HYBRID_SIGNAL_PRIMARY"), (7, "RL_V3_HYBRID_CONSENSUS")):  # the signals'
+            record_intent(recorder, number, FIRST_NS - NS_PER_MINUTE, source=source)
         recorder.record("pilot.failed", "", FIRST_NS - 2, pilot_failed(error="first"))
         recorder.record("pilot.failed", "", FIRST_NS - 1, pilot_failed(what="SLOW", error="took 4 s"))
         recorder.record("pilot.changed", "", FIRST_NS, pilot_changed())
     document, shown = told("status", "--state", state), call("status", "--state", state).stdout
 
     assert document["rate"] == {"opened_last_hour": 2, "max_trades_per_hour": 10}
-    assert (document["live_status"]["trade_intents_total"], document["live_status"]["trade_intents_executed"]) == (4, 3)
+    assert (document["live_status"]["trade_intents_total"], document["live_status"]["trade_intents_executed"]) == (6, 5)
     assert (document["failures"], document["last_failure"]["what"]) == (2, "SLOW")
     assert "failures       2, the last at 2022-01-07T23:59:59.999999Z (SLOW): took 4 s" in shown
     assert "the run has    PRIMARY of version 1 since 2022-01-08T00:00:00Z" in shown

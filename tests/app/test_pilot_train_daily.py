@@ -154,6 +154,14 @@ def test_once_trains_now_and_again_in_another_folder(tmp_path: Path) -> None:
     ]
 
 
+def test_once_begins_anew_where_the_last_training_failed(tmp_path: Path) -> None:
+    """A training whose figures break does so each time it goes on: a job of every night trains on new bars instead."""
+    time = Time()
+    daily, trainings, _ = daemon(tmp_path, time, "stopped", StateError("a figure is not a finite number"))
+    assert [daily.once().outcome for _ in range(3)] == ["stopped", "failed", "trained"]
+    assert [name for name, _ in trainings.calls] == ["2024-03-01", "2024-03-01", "2024-03-01-2"]
+
+
 def test_an_old_training_that_failed_is_not_gone_on_with(tmp_path: Path) -> None:
     """Once a newer one is done: the folder of the eleventh training of a day is newer than that of the second."""
     time = Time()

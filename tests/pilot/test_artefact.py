@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import zipfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,6 +16,7 @@ from tests.pilot.test_network import observations, random_weights
 from quantum_trader.domain.errors import ConfigError, DataError, InputError
 from quantum_trader.pilot.artefact import (
     CARD_FILE,
+    MOST_BYTES,
     WEIGHTS_FILE,
     Artefact,
     Card,
@@ -131,3 +135,77 @@ def test_a_card_of_another_format_is_refused(folder: Path) -> None:
     edited(folder, format=2)
     with pytest.raises(DataError, match="format = 2: this program reads 1"):
         load_artefact(folder)
+
+
+def packed(folder: Path, name: str, content: bytes, **how: Any) -> None:
+    """Put a weights file of one array into *folder*."""
+    with zipfile.ZipFile(folder / WEIGHTS_FILE, "w", **how) as file:
+        file.writestr(name, content)
+
+
+def test_weights_that_unpack_to_more_than_they_may_are_refused(folder: Path) -> None:
+    """A small file of zeros that would fill the memory is not unpacked."""
+    packed(folder, "hidden_1.matrix.npy", bytes(MOST_BYTES + 1), compression=zipfile.ZIP_DEFLATED)
+    assert (folder / WEIGHTS_FILE).stat().st_size < 1 << 20
+    with pytest.raises(DataError, match="unpacked it is larger than 64 MiB"):
+        load_artefact(folder)
+
+
+def header(shape: str) -> bytes:
+    """The head of an array that says it has *shape*."""
+    said = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + len(said).to_bytes(2, "little") + said
+
+
+@pytest.mark.parametrize("content", [
+    header("(9000000000000000,)"), header("(-1, 64)"), header("(4, 64)"), header("(2.5,)"), header("__import__('os')"),
+])
+def test_an_array_that_is_not_what_its_head_says_is_refused(folder: Path, content: bytes) -> None:
+    """Too large for any memory, negative, cut off, no whole number, no shape at all."""
+    packed(folder, "hidden_1.matrix.npy", content)
+    with pytest.raises(DataError, match="does not hold a pilot's weights"):
+        load_artefact(folder)
+
+
+def test_a_file_of_one_array_and_a_damaged_part_are_refused(folder: Path) -> None:
+    """Neither is an archive of a pilot's arrays."""
+    whole = (folder / WEIGHTS_FILE).read_bytes()
+    with (folder / WEIGHTS_FILE).open("wb") as file:
+        np.save(file, np.zeros(3, dtype=np.float32))
+    with pytest.raises(DataError, match="does not hold a pilot's weights"):
+        load_artefact(folder)
+    for place in range(60, len(whole), 97):
+        (folder / WEIGHTS_FILE).write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with suppress(DataError):  # some places hold nothing that counts
+            load_artefact(folder)
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("created_ns", 1 << 70), ("created_ns", -1), ("outcomes_until_ns", 1 << 63),
+    ("data", {"source": "x", "symbols": [], "interval": "30m", "first_ns": 2, "last_ns": 1}),
+    ("data", {"source": "x", "symbols": [], "interval": "30m", "first_ns": 0, "last_ns": 1 << 64}),
+])
+def test_a_card_with_impossible_times_is_refused(folder: Path, key: str, value: Any) -> None:
+    """They decide which bars it may decide on."""
+    edited(folder, **{key: value})
+    with pytest.raises(DataError, match="is not the card of a trained pilot"):
+        load_artefact(folder)
+
+
+def test_a_failed_write_leaves_the_pilot_that_was_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk while a card gets new figures: the old card and the weights are whole, and nothing else is left."""
+    made = artefact()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("quantum_trader.pilot.artefact.os.fsync", full)
+    figures = msgspec.structs.replace(made.card, metrics={"sharpe": 1.0})
+    with pytest.raises(OSError, match="No space left"):
+        save_artefact(folder, Artefact(card=figures, weights=made.weights))
+    other = random_weights(7, (16, 8))
+    card = msgspec.structs.replace(made.card, weights_hash=weights_hash(other))
+    with pytest.raises(OSError, match="No space left"):
+        save_artefact(folder, Artefact(card=card, weights=other))
+    assert load_artefact(folder).card == made.card
+    assert sorted(path.name for path in folder.iterdir()) == [CARD_FILE, WEIGHTS_FILE]

@@ -97,6 +97,17 @@ def test_an_announced_rate_is_charged_when_its_time_has_come() -> None:
     assert [(at + 1, one) for at, one in enumerate(found) if one] == [(16, 3e-4), (32, 3e-4)]
 
 
+def test_a_rate_is_no_payment_of_before_it_was_announced() -> None:
+    """A trader that starts at ten pays nothing for eight o'clock, whose rate it never heard."""
+    paid, ten = PaidRates(1), 1_704_067_200_000_000_000 + 10 * NS_PER_HOUR
+    paid.announce(0, 1e-3, ten)
+    paid.pass_to(ten + NS_PER_HOUR)
+    assert float(paid.due(ten + NS_PER_HOUR, np.zeros(1))[0]) == 0.0
+    assert np.isnan(paid.feed(ten + NS_PER_HOUR)[0, FUNDING_8H])
+    paid.pass_to(ten + 7 * NS_PER_HOUR)
+    assert float(paid.due(ten + 7 * NS_PER_HOUR, np.zeros(1))[0]) == 1e-3
+
+
 def test_it_goes_on_after_a_restart() -> None:
     """With what is due and announced."""
     first = PaidRates(2)

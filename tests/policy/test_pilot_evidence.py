@@ -18,6 +18,7 @@ from quantum_trader.policy.pilot_evidence import (
     HYBRID_OVER_SIGNALS,
     PILOT,
     PILOT_OVER_SIGNALS,
+    SEEDS_COUNT,
     SEEDS_KEY,
     PilotEvidence,
     PilotLimits,
@@ -33,7 +34,7 @@ from quantum_trader.policy.pilot_evidence import (
 )
 
 MODEL = "a" * 64
-GOOD_SEEDS = {SEEDS_KEY: 0.4}
+GOOD_SEEDS = {SEEDS_KEY: 0.4, SEEDS_COUNT: 16.0}
 START = 19_000  # days since the epoch
 HOUR = NS_PER_DAY // 24
 
@@ -117,6 +118,15 @@ def test_less_loss_than_the_signals_is_no_profit() -> None:
     assert told[0].startswith(f"{PILOT}, mean a day: interval -")
 
 
+@pytest.mark.parametrize("count", [None, 1.0, 7.0, float("nan")])
+def test_a_quartile_over_few_seeds_is_none(count: float | None) -> None:
+    """Evaluated alone, the best of many seeds is its own lower quartile; where the count is not stated nobody knows."""
+    told = missing(PilotMode.PRIMARY, weighed(BETTER), metrics={SEEDS_KEY: 0.4, SEEDS_COUNT: count})
+
+    assert len(told) == 1
+    assert "at least 8; evaluate all seeds of its training together" in told[0]
+
+
 def test_luck_is_refused_with_the_interval() -> None:
     """No difference in the mean, much noise: refused, and the next look is named."""
     evidence = weighed(shadow_days(40, 0.0, 0.0, 0.0, 0.01))
@@ -134,8 +144,8 @@ def test_luck_is_refused_with_the_interval() -> None:
     (BETTER, 60, {"metrics": None}, "the model's card: not known, needs --model FOLDER of the model"),
     (BETTER, 60, {"metrics": {}}, f"{SEEDS_KEY} in the model's card: not stated, needs above zero; train over several"),
     (BETTER, 60, {"metrics": {SEEDS_KEY: None}}, "not stated"),
-    (BETTER, 60, {"metrics": {SEEDS_KEY: -0.1}}, f"{SEEDS_KEY} in the model's card: -0.10, needs above zero"),
-    (BETTER, 60, {"metrics": {SEEDS_KEY: float("nan")}}, "nan"),
+    (BETTER, 60, {"metrics": {**GOOD_SEEDS, SEEDS_KEY: -0.1}}, f"{SEEDS_KEY} in the model's card: -0.10, needs above"),
+    (BETTER, 60, {"metrics": {**GOOD_SEEDS, SEEDS_KEY: float("nan")}}, "nan"),
     (BETTER, 60, {"settings": PilotSettings(enabled=False)}, "enabled: false, needs true"),
     (BETTER, 60, {"settings": PilotSettings(mode=PilotMode.PRIMARY)}, "mode: PRIMARY already"),
 ])
@@ -159,6 +169,18 @@ def test_days_without_market_tell_nothing() -> None:
     quiet = [msgspec.structs.replace(day, hours=0.0, pilot=0.0) for day in BETTER[:30]]
 
     assert weighed([*quiet, *BETTER[30:]]) == weighed(BETTER[30:])
+
+
+def test_days_without_a_decision_tell_nothing() -> None:
+    """The pilot was not ready, and the signals traded: that they lost is no merit of its own."""
+    idle = [msgspec.structs.replace(day, decisions=0) for day in shadow_days(5, 0.0, -0.02)]
+    later = [msgspec.structs.replace(
+        day, day=from_ns((START + 5 + place) * NS_PER_DAY).date().isoformat()
+    ) for place, day in enumerate(shadow_days(3, 0.002, 0.001))]
+    found = weighed([*idle, *later])
+
+    assert (found.days, found.market_hours) == (3, 72.0)
+    assert found.result(PILOT_OVER_SIGNALS).mean == pytest.approx(0.001)
 
 
 def test_the_interval_stays_between_two_looks() -> None:

@@ -53,6 +53,7 @@ class Plan(msgspec.Struct, kw_only=True):
     volatility_pct: float = 0.0  # of the portfolio a year, for which it was sized; 0.0: by its risk alone
     owner: str = ""  # PILOT: opened by the pilot, which alone resizes and leaves it; empty: by signals or an intent
     share: float = 0.0  # of the equity, as notional, that the pilot wants; 0.0: not the pilot's
+    reduced_to: float = 0.0  # base units, that the pilot is reducing it to; 0.0: no reduction is under way
 
     @property
     def by_models(self) -> bool:

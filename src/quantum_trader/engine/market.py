@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.clock import NS_PER_HOUR, NS_PER_SECOND
 from quantum_trader.domain.enums import (
     DIRECTION_CODES,
     EXIT_TREND_FOLLOW,
@@ -386,8 +386,8 @@ class Market:
             raise InputError(f"symbol = {symbol!r}: is not traded here")
         if self.forecasts is not None:
             self.forecasts.past_rates.note(index, times_ns, rates_8h, until_ns)
-        for ts_ns, rate in zip(times_ns.tolist(), rates_8h.tolist(), strict=True):
-            self.paid.pay(index, ts_ns, rate)
+        for ts_ns, rate in zip(times_ns.tolist(), rates_8h.tolist(), strict=True):  # booked just after the full hour
+            self.paid.pay(index, ts_ns - ts_ns % NS_PER_HOUR, rate)
 
     # ------------------------------------------------------------------ state
 

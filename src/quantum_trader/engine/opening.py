@@ -94,7 +94,7 @@ class Opening:
         self._instruments, self._records, self._tracing = instruments, records, tracing
         self._shield, self._supervise = shield, supervise
         self._settings: EngineSettings = policy.settings
-        self.orders = OpeningOrders(market, account, policy, halts, gateway, instruments, records)
+        self.orders = OpeningOrders(market, account, policy, halts, gateway, instruments, records, pilot)
         self.due: list[int] = []  # symbols whose signals of the moment are still to be taken
         self._signals = 0  # number of the last signal
         self.targets = ModelTargets(market, account, policy, instruments)

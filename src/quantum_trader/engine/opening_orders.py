@@ -7,13 +7,16 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.enums import PilotMode
 from quantum_trader.domain.trading import Intent, OrderRequest
+from quantum_trader.engine import ids
 from quantum_trader.engine.account import Account
 from quantum_trader.engine.books import Plan
 from quantum_trader.engine.gateway import Command, Gateway, Purpose, Ticket
 from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.market import Market
+from quantum_trader.engine.pilot_stance import PilotStance
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.road import ROAD_APPROVED, gate
@@ -44,9 +47,10 @@ class OpeningOrders:
 
     def __init__(
         self, market: Market, account: Account, policy: PolicyInForce, halts: Halts, gateway: Gateway,
-        instruments: Instruments, records: Records,
+        instruments: Instruments, records: Records, pilot: PilotStance,
     ) -> None:
         self._market, self._account, self._policy, self._halts = market, account, policy, halts
+        self._pilot = pilot
         self._gateway, self._instruments, self._records = gateway, instruments, records
         self._settings = policy.settings
         self.pending: dict[str, Pending] = {}  # by symbol
@@ -106,13 +110,16 @@ class OpeningOrders:
     def _still_wanted(self, symbol: str, pending: Pending) -> bool:
         """Whether the models still want their post-only entry, and halts and gates would still let it through.
 
-        For an entry of an intent from outside the models are not asked.
+        Whatever its source is called: in HYBRID the models' entries have the pilot's names. In PRIMARY the pilot alone
+        opens. For an entry of an intent from outside neither is asked.
         """
         index, plan = self._instruments.index[symbol], pending.plan
         if self._halts.closed(symbol):
             return False
-        of_models = pending.intent is not None and pending.intent.source == MODEL
-        if of_models and self._market.target(index) != plan.sign:
+        of_signals = pending.intent is not None and ids.is_signal_intent(pending.intent.intent_id)
+        if of_signals and self._pilot.mode is PilotMode.PRIMARY:
+            return False
+        if of_signals and self._market.forecasts is not None and self._market.target(index) != plan.sign:
             return False
         used = self._policy.used(index)
         return gate(plan.sign, plan.confidence, plan.atr, 0, 0, self.count - 1, used) == ROAD_APPROVED

@@ -39,6 +39,7 @@ class Wishes(NamedTuple):
     """What the pilot wants at the close of an observed bar; arrays (S,)."""
 
     shares: Any  # signed, of the equity; NaN: no decision
+    keeps: Any  # whether the decision is HOLD: a book keeps what it holds itself, which may be something else
     confidences: Any
     ranges: Any  # ATR of the observed bars, price units
     stance: PilotStance
@@ -85,7 +86,8 @@ class PilotShadows:
     def take(self, batch: MarketBatch, costs_bps: Any, funding_rates: Any, *, asked: bool) -> None:
         """Take the books through the bars; costs (S,) as known before them, *funding_rates* (S,) due at their open.
 
-        *asked*: the pilot is asked at all; hours without are no hours of its record.
+        *asked*: the pilot is asked at all; hours without, in OFF or of bars that came too late to decide on, are no
+        hours of its record.
         """
         day = batch.ts_ns // NS_PER_DAY
         if day != self._day:
@@ -146,7 +148,9 @@ class PilotShadows:
         self._decisions += decided
         self._total_decisions += decided
         signals, sure = self._signals()
-        self._books[_PILOT].want(wishes.shares, wishes.ranges, self._equity(_PILOT))
+        self._books[_PILOT].want(
+            np.where(wishes.keeps, np.nan, wishes.shares), wishes.ranges, self._equity(_PILOT)
+        )
         self._books[_SIGNALS].want(self._signal_shares, wishes.ranges, self._equity(_SIGNALS))
         self._books[_HYBRID].want(self._blended(wishes, signals, sure), wishes.ranges, self._equity(_HYBRID))
 
@@ -198,7 +202,7 @@ class PilotShadows:
             owner, signal = int(self._owner[index]), signals[index]
             if owner == _BY_PILOT:
                 is_boosted = pilot * held[index] > 0.0 and abs(held[index]) == abs(pilot) * CONSENSUS_SIZE
-                shares[index] = np.nan if is_boosted else pilot
+                shares[index] = np.nan if is_boosted or wishes.keeps[index] else pilot
             elif owner == _BY_SIGNALS:
                 shares[index] = np.nan if signal * held[index] > 0.0 else 0.0
             elif pilot == pilot:

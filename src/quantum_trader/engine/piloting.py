@@ -100,6 +100,8 @@ class RLv3LiveOrchestrator:
         self._untold = ""  # how it failed before the first record
         self._intents, self._sent = 0, 0  # number of the last intent, and how many were not refused
         self._opened_ns: list[int] = []  # when intents that open or add were sent, in the last hour
+        self.mode_since_ns = 0  # when the mode that the settings ask for was put into force
+        self.promoted = ""  # the model that was running then
         self._parts: _Parts | None = None
         if source is not None:
             stance.horizon_days = source.horizon_ns / NS_PER_HOUR / _DAY_HOURS
@@ -138,6 +140,8 @@ class RLv3LiveOrchestrator:
 
     def set_settings(self, change: PilotChanged, now_ns: int) -> None:
         """Put the settings after *change* into force; it says who asked for them and why."""
+        if change.after.mode_in_force is not self.stance.settings.mode_in_force:
+            self.mode_since_ns, self.promoted = now_ns, self.identity
         settings = self.stance.settings = change.after
         if self._parts is not None:
             self._records.record("pilot.changed", "", now_ns, change)
@@ -201,7 +205,7 @@ class RLv3LiveOrchestrator:
         mode, now_ns = self.stance.mode, self._market.now_ns
         shadows.take(
             batch, costs_bps, self._market.paid.due(batch.ts_ns, self._market.symbols[:, stage.SYM_FUNDING]),
-            asked=mode is not PilotMode.OFF,
+            asked=mode is not PilotMode.OFF and not self._market.is_past,
         )
         self._market.paid.pass_to(now_ns)
         confidence.learn(batch)
@@ -239,7 +243,8 @@ class RLv3LiveOrchestrator:
         source, confidence, shadows = parts
         held = own[:, own_col.SIDE] * self._shares(parts, mode)
         wanted = np.full(len(held), np.nan)
-        asked_for = _SHARES[found.actions]
+        asked_for, keeps = _SHARES[found.actions], np.zeros(len(held), dtype=np.bool_)
+        keeps[found.places] = asked_for != asked_for
         wanted[found.places] = np.where(asked_for == asked_for, asked_for, held[found.places])
         sure = confidence.of(
             wanted, batch.present, self._market.round_trips_bps(), self._market.symbols[:, stage.SYM_FUNDING]
@@ -247,7 +252,7 @@ class RLv3LiveOrchestrator:
         stance = self.stance
         stance.signs[:], stance.confidences[:] = [(one > 0.0) - (one < 0.0) for one in wanted.tolist()], sure
         ranges = source.range_ratios * self._market.closes
-        shadows.want(Wishes(wanted, sure, ranges, stance))
+        shadows.want(Wishes(wanted, keeps, sure, ranges, stance))
         outcomes, intents = [], []
         for place in found.places.tolist():
             share, before = float(wanted[place]), float(held[place])
@@ -350,10 +355,10 @@ class RLv3LiveOrchestrator:
 
         *stop*: the ATR in price units, and how many of them away the stop of a new position lies.
         """
-        if wanted == held:
-            return _NOTHING, ""
         symbol = self._instruments.symbols[index]
         position = self._account.books.positions.get(symbol)
+        if wanted == held:
+            return self._reduce_rest(position, commands)
         if position is not None and position.plan.owner != PILOT:
             return _OTHERS, ""
         if position is not None and position.exit_reason is not None:
@@ -385,7 +390,7 @@ class RLv3LiveOrchestrator:
         used = self._policy.used(index)
         exits = ExitPlan(stop[0], *score_exit_row(stop[1], used.exit_code), True)
         if position is not None:
-            exits = exits._replace(atr=position.plan.atr)
+            exits, position.plan.reduced_to = exits._replace(atr=position.plan.atr), 0.0
         self._intents += 1  # also where it is refused: a refusal on record has an id of its own
         number = self._intents
         wish = EntryWish(
@@ -426,10 +431,29 @@ class RLv3LiveOrchestrator:
         excess = self._protection.excess(position, most, price)
         if not excess > 0.0:
             return _NOTHING, ""
-        intent_id = self._note_reducing(position, excess)
-        commands += self._protection.reduce_to(position, most, price, self._market.now_ns)
         position.plan.share = share
+        return self._reduce_to(position, most, excess, commands)
+
+    def _reduce_to(
+        self, position: Position, most: float, excess: float, commands: list[Command]
+    ) -> tuple[str, str]:
+        """Send the reduction of *position* to the quantity *most*, which takes *excess* off it."""
+        position.plan.reduced_to = most
+        intent_id = self._note_reducing(position, excess)
+        commands += self._protection.reduce_to(position, most, self._market.close(position.index), self._market.now_ns)
         return _SENT, intent_id
+
+    def _reduce_rest(self, position: Position | None, commands: list[Command]) -> tuple[str, str]:
+        """Go on with a reduction that the venue refused or took a part of; nothing where there is none."""
+        if position is None or position.plan.owner != PILOT or position.exit_reason is not None:
+            return _NOTHING, ""
+        most = position.plan.reduced_to
+        excess = self._protection.excess(position, most, self._market.close(position.index))
+        if excess > 0.0:
+            return self._reduce_to(position, most, excess, commands)
+        if not self._protection.is_reducing(position):
+            position.plan.reduced_to = 0.0  # done; what others add is not the pilot's to take off
+        return _NOTHING, ""
 
     def _close(self, position: Position) -> list[Command]:
         """Close *position* with a reduce-only intent."""
@@ -458,6 +482,7 @@ class RLv3LiveOrchestrator:
             "settings": msgspec.to_builtins(self.stance.settings), "stance": self.stance.state(),
             "intents": self._intents, "opened_ns": list(self._opened_ns),
             "failures": self._failures, "untold": self._untold, "sent": self._sent,
+            "mode_since_ns": self.mode_since_ns, "promoted": self.promoted,
             "parts": [part.state() for part in self._parts] if self._parts is not None else [],
         }
 
@@ -472,6 +497,8 @@ class RLv3LiveOrchestrator:
         self.stance.load_state(state["stance"])
         self._intents, self._opened_ns = state["intents"], list(state["opened_ns"])
         self._failures, self._untold, self._sent = state["failures"], state["untold"], state["sent"]
+        self.mode_since_ns = state.get("mode_since_ns", 0)
+        self.promoted = state.get("promoted", self.identity)
         if self._parts is not None and state["parts"]:
             source, confidence, shadows = state["parts"]
             self._parts.source.load_state(source)

@@ -202,9 +202,13 @@ class Protection:
 
     def excess(self, position: Position, largest: float, price: float) -> float:
         """What *position* holds beyond the quantity *largest* and :meth:`reduce_to` sends; 0.0: nothing."""
-        if not largest > 0.0 or self._gateway.has(position.symbol, Purpose.REDUCE):
+        if not largest > 0.0 or self.is_reducing(position):
             return 0.0
         return float(excess_quantity(position.qty, largest, price, *self._instruments.sizes[position.index]))
+
+    def is_reducing(self, position: Position) -> bool:
+        """Whether a reduction of *position* is on its way."""
+        return self._gateway.has(position.symbol, Purpose.REDUCE)
 
     def _trail(self, position: Position, close: float, now_ns: int) -> list[Command]:
         """Move the stop where the exit rules say so; it never loosens."""

@@ -130,6 +130,17 @@ class PilotSettingsReceived(msgspec.Struct, frozen=True, kw_only=True, tag="pilo
     change: PilotChanged
 
 
+class PilotWasLate(msgspec.Struct, frozen=True, kw_only=True, tag="late"):
+    """The pilot gave no answer in time to the bars that opened at *bars_ns*; *seen*: it was shown them all the same.
+
+    Written behind those bars, so that a process which takes them again repeats what happened and not what might have.
+    """
+
+    ts_ns: int
+    bars_ns: int
+    seen: bool
+
+
 class IntentReceived(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
     """A trade intent came from outside the signals."""
 
@@ -201,8 +212,9 @@ class ProcessStopping(msgspec.Struct, frozen=True, kw_only=True, tag="stops"):
 
 Input = (
     SessionStarted | ProcessStarted | BarsReceived | VenueEventReceived | AccountRead | HealthChanged
-    | OperatorRequestReceived | RolloutChanged | PilotSettingsReceived | IntentReceived | MoneyTransferred
-    | FundingRateReceived | FundingHistoryReceived | FiltersChanged | ModelBarsReceived | TimerFired | ProcessStopping
+    | OperatorRequestReceived | RolloutChanged | PilotSettingsReceived | PilotWasLate | IntentReceived
+    | MoneyTransferred | FundingRateReceived | FundingHistoryReceived | FiltersChanged | ModelBarsReceived
+    | TimerFired | ProcessStopping
 )
 
 _encode: Final = msgspec.msgpack.Encoder().encode

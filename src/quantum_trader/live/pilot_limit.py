@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from quantum_trader.engine.ports import PilotSource
 
 ANSWER_S: Final = 0.5  # an answer usually takes less than a hundredth of this
+_BUSY: Final = "the pilot has not answered an earlier question yet"
 
 
 class TimeLimitedPilot:
@@ -16,6 +19,9 @@ class TimeLimitedPilot:
 
     While a late answer is still being made, the next question is one too many and raises at once. A pilot that is busy
     at a checkpoint is saved as nothing: it begins to watch the market anew after a restart.
+
+    Whether an answer comes in time depends on the machine and not on the inputs. So each one that is late is *told*,
+    by the time of its bars and whether the pilot was shown them, and :meth:`repeat` does the same again.
     """
 
     def __init__(self, pilot: PilotSource, limit_s: float = ANSWER_S) -> None:
@@ -25,6 +31,12 @@ class TimeLimitedPilot:
         self.trained_until_ns, self.outcomes_until_ns = pilot.trained_until_ns, pilot.outcomes_until_ns
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pilot")
         self._late: Future[Any] | None = None
+        self.told: Callable[[int, bool], None] = lambda bars_ns, seen: None
+        self._repeated: Mapping[int, bool] | None = None
+
+    def repeat(self, late: Mapping[int, bool] | None) -> None:
+        """Wait for answers as long as they take, and be *late* at these bars as :attr:`told`; None: a limit again."""
+        self._repeated = late
 
     @property
     def range_ratios(self) -> Any:
@@ -33,25 +45,43 @@ class TimeLimitedPilot:
 
     def observe(self, ts_ns: int, ohlcv: Any, present: Any, feed: Any) -> None:
         """Take the bars of a moment without a prediction."""
-        self._ask(self._pilot.observe, ts_ns, ohlcv, present, feed)
+        self._ask(ts_ns, self._pilot.observe, ohlcv, present, feed)
 
     def take(self, ts_ns: int, ohlcv: Any, present: Any, feed: Any, own: Any) -> Any:
         """Take the bars of a moment; returns the predictions."""
-        return self._ask(self._pilot.take, ts_ns, ohlcv, present, feed, own)
+        return self._ask(ts_ns, self._pilot.take, ohlcv, present, feed, own)
 
-    def _ask(self, call: Callable[..., Any], *arguments: Any) -> Any:
+    def _ask(self, ts_ns: int, call: Callable[..., Any], *arguments: Any) -> Any:
+        if self._repeated is not None:
+            return self._ask_again(self._repeated.get(ts_ns), partial(call, ts_ns, *arguments))
         if self._late is not None and not self._late.done():
-            raise TimeoutError("the pilot has not answered an earlier question yet")
+            self.told(ts_ns, False)
+            raise TimeoutError(_BUSY)
         self._late = None
         pool = self._worker
-        answer = pool.submit(call, *arguments)
+        answer = pool.submit(call, ts_ns, *arguments)
         try:
             return answer.result(self._limit_s)
         except TimeoutError:
-            if answer.done():  # the pilot itself raised it
-                raise
+            if answer.done():  # the pilot itself raised it, or answered at the last moment
+                return answer.result()
             self._late = answer
-            raise TimeoutError(f"the pilot has not answered within {self._limit_s:g} s") from None
+            self.told(ts_ns, True)
+            raise TimeoutError(self._too_late) from None
+
+    def _ask_again(self, late: bool | None, call: Callable[[], Any]) -> Any:
+        """The answer of *call* where *late* is None; else it is late, and *late* says whether it saw the bars."""
+        if late is None:
+            return call()
+        if not late:
+            raise TimeoutError(_BUSY)
+        with suppress(Exception):  # nobody heard how it ended
+            call()
+        raise TimeoutError(self._too_late)
+
+    @property
+    def _too_late(self) -> str:
+        return f"the pilot has not answered within {self._limit_s:g} s"
 
     def state(self) -> dict[str, Any]:
         """Everything needed to continue; empty while a late answer is being made."""

@@ -34,6 +34,7 @@ from quantum_trader.live.inputs import (
     MoneyTransferred,
     OperatorRequestReceived,
     PilotSettingsReceived,
+    PilotWasLate,
     ProcessStarted,
     ProcessStopping,
     RolloutChanged,
@@ -44,8 +45,10 @@ from quantum_trader.live.inputs import (
     encode_input,
 )
 from quantum_trader.live.moments import MomentBars
+from quantum_trader.live.pilot_limit import TimeLimitedPilot
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 
+_LATE: Final = b"late"
 FORMAT: Final = 3  # of a checkpoint; raised with every change that makes older states unreadable
 
 
@@ -54,9 +57,12 @@ class Session:
 
     def __init__(
         self, engine: Engine, log: InputLog, store: CheckpointStore, interval_ns: int,
-        more_state: Callable[[], dict[str, Any]] = dict,
+        more_state: Callable[[], dict[str, Any]] = dict, pilot: TimeLimitedPilot | None = None,
     ) -> None:
-        """*more_state* is saved beside the engine's with every checkpoint (a sink's position, a venue's account)."""
+        """*more_state* is saved beside the engine's with every checkpoint (a sink's position, a venue's account).
+
+        *pilot*: the engine's. When it is late depends on the machine, so that is an input too.
+        """
         self.engine, self.log, self.store = engine, log, store
         self.interval_ns = interval_ns
         self.more_state = more_state
@@ -69,6 +75,9 @@ class Session:
         self.unwritten_inputs = 0  # inputs that could not be written and were taken all the same
         self._now_ns = 0
         self._unsent: list[Command] = []
+        self._pilot = pilot
+        if pilot is not None:
+            pilot.told = self._note_late
 
     def apply(self, event: Input) -> list[Command]:
         """Write *event* to the input log, then let the engine take it; returns the commands to send.
@@ -145,6 +154,11 @@ class Session:
             self.engine.halts.inputs_written = False
             self.unwritten_inputs += 1
 
+    def _note_late(self, bars_ns: int, seen: bool) -> None:
+        """Write that the pilot was late, while the engine takes the bars of *bars_ns* or what was put off of them."""
+        self._write(PilotWasLate(ts_ns=self._now_ns, bars_ns=bars_ns, seen=seen))
+        self.input_count += 1
+
     def _with_unsent(self, commands: list[Command]) -> list[Command]:
         """*commands* behind those that were not returned to anyone yet."""
         if self._unsent:
@@ -191,6 +205,8 @@ class Session:
         if isinstance(event, AccountRead):
             self._now_ns = max(self._now_ns, event.snapshot.ts_ns)
             return engine.on_snapshot(event.snapshot)
+        if isinstance(event, PilotWasLate):
+            return None  # the pilot has been told already
         self._now_ns = max(self._now_ns, event.ts_ns)
         if isinstance(event, TimerFired):
             return engine.on_timer(event.ts_ns, event.busy)
@@ -292,8 +308,18 @@ class Session:
             if restore_more is not None:
                 restore_more(saved["more"])
         entries = self.log.since(saved["mark"] if saved is not None else None)
+        if self._pilot is not None:
+            self._pilot.repeat(_late_in(entries))
         for entry in entries:
             self.replay(decode_input(entry))
         self.finish_bars()
         self._unsent = []
+        if self._pilot is not None:
+            self._pilot.repeat(None)
         return len(entries)
+
+
+def _late_in(entries: list[bytes]) -> dict[int, bool]:
+    """The bars to which the pilot was late, by the time that they opened, and whether it was shown them."""
+    events = (decode_input(entry) for entry in entries if _LATE in entry)
+    return {one.bars_ns: one.seen for one in events if isinstance(one, PilotWasLate)}

@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,8 +29,13 @@ FORMAT: Final = 1
 CARD_FILE: Final = "card.json"
 WEIGHTS_FILE: Final = "weights.npz"
 MOST_BYTES: Final = 64 << 20  # of either file
+_LAST_NS: Final = (1 << 63) - 1
 ACTION_TABLE: Final = tuple((row.action.value, row.sign, row.share) for row in ACTIONS)
 _PARTS: Final = ("matrix", "bias")
+_UNREADABLE: Final = (  # what numpy and zipfile raise for a file that is not what it says
+    KeyError, ValueError, TypeError, AttributeError, EOFError, MemoryError, OverflowError, RuntimeError,
+    zipfile.BadZipFile, zlib.error, InputError,
+)
 
 
 class DataSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +47,10 @@ class DataSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     first_ns: int  # close of the first
     last_ns: int  # close of the last
     content_hash: str = ""  # of the bars
+
+    def __post_init__(self) -> None:
+        within = 0 <= self.first_ns <= self.last_ns <= _LAST_NS
+        require(within, "data", (self.first_ns, self.last_ns), "first_ns and last_ns must be times, in this order")
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +80,9 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
             require(low <= value <= high, key, value, f"must be {low:g} to {high:g}")
         for value in self.outcomes:
             require_finite("outcomes", value)
+        for key in ("created_ns", "outcomes_until_ns"):
+            value = getattr(self, key)
+            require(0 <= value <= _LAST_NS, key, value, "must be a time, in nanoseconds since 1970")
 
     @property
     def identity(self) -> str:
@@ -103,26 +116,44 @@ def _arrays(weights: Weights) -> dict[str, Any]:
 def save_artefact(folder: Path, artefact: Artefact) -> None:
     """Write *artefact* into *folder*, which is made where it is missing; what it held before is replaced.
 
-    The card is written last, so that a folder without one is not finished. Raises InputError where the card names
-    other weights, OSError where it cannot be written.
+    The card is written last, so that a folder without one is not finished. Where the weights are there already the card
+    alone is replaced, in one step: a disk that is full costs nobody a trained pilot. Raises InputError where the card
+    names other weights, OSError where it cannot be written.
     """
     made = weights_hash(artefact.weights)
     if made != artefact.card.weights_hash:
         raise InputError(f"card.weights_hash = {artefact.card.weights_hash!r}: the weights have {made!r}")
     make_missing_folders(folder)
-    (folder / CARD_FILE).unlink(missing_ok=True)
-    packed = io.BytesIO()
-    np.savez(packed, **_arrays(artefact.weights))
-    _write(folder / WEIGHTS_FILE, packed.getvalue())
-    card = msgspec.json.encode(artefact.card, order="deterministic")
-    _write(folder / CARD_FILE, msgspec.json.format(card, indent=1) + b"\n")
+    card = msgspec.json.format(msgspec.json.encode(artefact.card, order="deterministic"), indent=1) + b"\n"
+    if not _holds(folder, made):
+        packed = io.BytesIO()
+        np.savez(packed, **_arrays(artefact.weights))
+        partial = _written(folder / WEIGHTS_FILE, packed.getvalue())
+        (folder / CARD_FILE).unlink(missing_ok=True)
+        os.replace(partial, folder / WEIGHTS_FILE)
+    os.replace(_written(folder / CARD_FILE, card), folder / CARD_FILE)
 
 
-def _write(path: Path, content: bytes) -> None:
-    with os.fdopen(create_file(path), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def _holds(folder: Path, made: str) -> bool:
+    """Whether *folder* has the weights with the hash *made*."""
+    try:
+        return weights_hash(_read_weights(folder)) == made
+    except DataError:
+        return False
+
+
+def _written(path: Path, content: bytes) -> Path:
+    """A file beside *path* with *content*, on disk; OSError where it cannot be written, and then there is none."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with os.fdopen(create_file(partial), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+    return partial
 
 
 def load_artefact(folder: Path) -> Artefact:
@@ -165,10 +196,15 @@ def _read_card(folder: Path) -> Card:
 def _read_weights(folder: Path) -> Weights:
     path = folder / WEIGHTS_FILE
     try:
-        with np.load(io.BytesIO(read_bounded(path, MOST_BYTES)), allow_pickle=False) as packed:
-            parts = {name: packed[name] for layer in LAYERS for name in (f"{layer}.{part}" for part in _PARTS)}
+        content = io.BytesIO(read_bounded(path, MOST_BYTES))
+        with zipfile.ZipFile(content) as packed:  # says how large each array is before any is unpacked
+            if any(one.file_size > MOST_BYTES for one in packed.infolist()):
+                raise ValueError(f"unpacked it is larger than {MOST_BYTES >> 20} MiB")
+        content.seek(0)
+        with np.load(content, allow_pickle=False) as arrays:
+            parts = {name: arrays[name] for layer in LAYERS for name in (f"{layer}.{part}" for part in _PARTS)}
         return Weights(*((parts[f"{layer}.matrix"], parts[f"{layer}.bias"]) for layer in LAYERS))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (KeyError, ValueError, EOFError, zipfile.BadZipFile, InputError) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{path}: does not hold a pilot's weights: {error}") from None

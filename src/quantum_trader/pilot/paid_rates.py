@@ -25,6 +25,7 @@ class PaidRates:
         self._interval_ns = np.full(count, _EIGHT_HOURS, dtype=np.int64)
         self._rates: Floats = np.full(count, np.nan)
         self._announced: Floats = np.full(count, np.nan)
+        self._announced_ns = np.zeros(count, dtype=np.int64)
         self._due: Floats = np.zeros(count)  # rates of payments made since they were last asked for
         self._asked_ns = 0
 
@@ -42,15 +43,15 @@ class PaidRates:
     def announce(self, place: int, rate_8h: float, now_ns: int) -> None:
         """Take the rate of the next payment as the venue announces it at *now_ns*."""
         self.pass_to(now_ns)
-        self._announced[place] = rate_8h
+        self._announced[place], self._announced_ns[place] = rate_8h, now_ns
 
     def pass_to(self, now_ns: int) -> None:
-        """Let the payments up to *now_ns* be made at the announced rates, where a rate was announced before."""
+        """Let the payments up to *now_ns* be made at the announced rates, where a rate was announced before them."""
         if np.isnan(self._announced).all():
             return
         for place in np.flatnonzero(~np.isnan(self._announced)).tolist():
             due_ns = now_ns // int(self._interval_ns[place]) * int(self._interval_ns[place])
-            if due_ns > self._last_ns[place]:
+            if due_ns > self._last_ns[place] and due_ns > self._announced_ns[place]:
                 interval = int(self._interval_ns[place])
                 self.pay(place, due_ns, float(self._announced[place]))
                 self._interval_ns[place] = interval
@@ -81,11 +82,13 @@ class PaidRates:
         """Everything needed to continue, as arrays."""
         return {
             "last_ns": self._last_ns.copy(), "interval_ns": self._interval_ns.copy(), "rates": self._rates.copy(),
-            "announced": self._announced.copy(), "due": self._due.copy(), "asked_ns": self._asked_ns,
+            "announced": self._announced.copy(), "announced_ns": self._announced_ns.copy(), "due": self._due.copy(),
+            "asked_ns": self._asked_ns,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`state`."""
         self._last_ns[:], self._interval_ns[:] = state["last_ns"], state["interval_ns"]
         self._rates[:], self._announced[:], self._due[:] = state["rates"], state["announced"], state["due"]
+        self._announced_ns[:] = state.get("announced_ns", 0)
         self._asked_ns = state["asked_ns"]

@@ -32,6 +32,7 @@ PILOT_OVER_SIGNALS: Final = "pilot - signals"
 HYBRID_OVER_SIGNALS: Final = "hybrid - signals"
 RESULTS: Final = (PILOT, SIGNALS, HYBRID, PILOT_OVER_SIGNALS, HYBRID_OVER_SIGNALS)
 SEEDS_KEY: Final = "seeds_lower_quartile_sharpe"  # in the metrics of a model's card
+SEEDS_COUNT: Final = "seeds"  # over how many seeds that is, there
 BPS: Final = 1e4  # basis points of a share of 1
 _FIRST_DAY: Final = date(1970, 1, 1).toordinal()
 _ASKED: Final = {PilotMode.PRIMARY: (PILOT, PILOT_OVER_SIGNALS), PilotMode.HYBRID: (HYBRID, HYBRID_OVER_SIGNALS)}
@@ -44,11 +45,13 @@ class PilotRules(msgspec.Struct, frozen=True, kw_only=True):
     min_days: int = 20  # days of market, of 24 hours or less each; also the first look
     min_trades: int = 30  # shadow trades of the pilot that have ended
     alpha: float = 0.05  # of each interval, two-sided, over all looks together
+    min_seeds: int = 8  # that the quartile on the card is over: that of one is its own result, and of two the worse
 
     def __post_init__(self) -> None:
         require_finite("min_market_hours", self.min_market_hours)
         require(self.min_market_hours >= 0.0, "min_market_hours", self.min_market_hours, "cannot be negative")
         require(isinstance(self.min_trades, int) and self.min_trades >= 1, "min_trades", self.min_trades, "at least 1")
+        require(isinstance(self.min_seeds, int) and self.min_seeds >= 1, "min_seeds", self.min_seeds, "at least 1")
         require(isinstance(self.min_days, int) and self.min_days >= 10, "min_days", self.min_days, "at least 10")
         self.looks()
 
@@ -74,6 +77,11 @@ class ShadowDay(msgspec.Struct, frozen=True, kw_only=True):
             return (date.fromisoformat(self.day).toordinal() - _FIRST_DAY) * NS_PER_DAY
         except ValueError:
             raise InputError(f"day = {brief(self.day)}: write YYYY-MM-DD") from None
+
+    @property
+    def tells(self) -> bool:
+        """Whether there was market on it, and the pilot decided."""
+        return self.hours > 0.0 and self.decisions > 0
 
     def value(self, result: str) -> float:
         """The day's value of one of :data:`RESULTS`, a share of equity."""
@@ -139,13 +147,16 @@ class PilotLimits(msgspec.Struct, frozen=True, kw_only=True):
 def weigh_pilot(
     days: Sequence[ShadowDay], trades: Iterable[ShadowTrade], *, model: str, rules: PilotRules | None = None
 ) -> PilotEvidence:
-    """Weigh the days and trades of one *model*; days without an hour of market tell nothing and are left out.
+    """Weigh the days and trades of one *model*.
+
+    Days without an hour of market or without a decision tell nothing and are left out: while the pilot warms up its
+    book stands still, and the signals' does not.
 
     A day's result covers 24 hours, and trades that last longer tie days together: blocks of days last at least three
     times the longer of the two. Raises InputError for days that are out of order or twice there.
     """
     rules = rules or PilotRules()
-    seen = [day for day in days if day.hours > 0.0]
+    seen = [day for day in days if day.tells]
     starts = [day.start_ns for day in seen]
     for before, after in pairwise(seen):
         if after.start_ns <= before.start_ns:
@@ -201,7 +212,7 @@ def unmet_for(
             unmet.append(Unmet(condition=condition, observed=f"{found:g}", required=f"at least {least:g}"))
     if evidence.days >= rules.min_days:
         unmet += [one for name in _ASKED[mode] for one in _unmet_interval(evidence.result(name))]
-    return (*unmet, *_unmet_seeds(metrics))
+    return (*unmet, *_unmet_seeds(metrics, rules.min_seeds))
 
 
 def _require_trading(mode: PilotMode) -> None:
@@ -226,8 +237,11 @@ def _unmet_interval(result: DailyResult) -> tuple[Unmet, ...]:
     ),)
 
 
-def _unmet_seeds(metrics: dict[str, float | None] | None) -> tuple[Unmet, ...]:
-    """The condition on training seeds: a model is not to be promoted for the luck of its best one."""
+def _unmet_seeds(metrics: dict[str, float | None] | None, least: int) -> tuple[Unmet, ...]:
+    """The condition on training seeds: a model is not to be promoted for the luck of its best one.
+
+    A quartile over fewer than *least* seeds is none: evaluated alone, the best seed is its own lower quartile.
+    """
     wanted = "above zero"
     if metrics is None:
         return (Unmet(condition="the model's card", observed="not known", required="--model FOLDER of the model"),)
@@ -236,9 +250,16 @@ def _unmet_seeds(metrics: dict[str, float | None] | None) -> tuple[Unmet, ...]:
             condition=f"{SEEDS_KEY} in the model's card", observed="not stated",
             required=f"{wanted}; train over several seeds",
         ),)
-    if value > 0.0:  # also refuses what is no number
-        return ()
-    return (Unmet(condition=f"{SEEDS_KEY} in the model's card", observed=f"{value:+.2f}", required=wanted),)
+    unmet = []
+    count = metrics.get(SEEDS_COUNT) or 0.0
+    if not count >= least:  # also refuses what is no number
+        unmet.append(Unmet(
+            condition=f"{SEEDS_COUNT} in the model's card", observed=f"{count:g}",
+            required=f"at least {least}; evaluate all seeds of its training together",
+        ))
+    if not value > 0.0:
+        unmet.append(Unmet(condition=f"{SEEDS_KEY} in the model's card", observed=f"{value:+.2f}", required=wanted))
+    return tuple(unmet)
 
 
 def promotion_reason(mode: PilotMode, evidence: PilotEvidence, unmet: Sequence[Unmet], reason: str) -> str:

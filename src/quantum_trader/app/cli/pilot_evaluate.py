@@ -81,19 +81,22 @@ def evaluate_command(  # the options of one command
     Compares all seeds with holding, the built-in models, the intraday ensemble and random agents of the same turnover:
     the same bars, costs and virtual positions for all. Bars must lie after the training and its embargo.
     """
-    from quantum_trader.app.runs.pilot_evaluation import StoredBars, evaluate_folders, write_cards
+    from quantum_trader.app.runs.pilot_evaluation import StoredBars, check_whole, evaluate_folders, write_cards
 
     _check_page(html)
     if in_sample and update_cards:
         raise ConfigError("--update-cards: figures of bars that were trained on do not belong in a card")
+    if update_cards:
+        check_whole(folders)
     settings = _settings(random, shuffles, tried, jobs)
     store = StoredBars(data, bars, _names(symbols))
     started = time.perf_counter()
     with _progress(as_json) as tell:
         made = evaluate_folders(folders, store, start, end, settings, in_sample=in_sample, tell=tell)
-        if update_cards:
-            write_cards(folders, made.artefacts, made.fold, made.found, tell)
     _show(made.found, html, as_json, time.perf_counter() - started)
+    if update_cards:  # last: a folder that cannot be written costs nobody what was computed
+        with _progress(as_json) as tell:
+            write_cards(folders, made.artefacts, made.fold, made.found, tell)
 
 
 def walk_forward_command(  # the options of one command

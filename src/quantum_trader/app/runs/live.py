@@ -184,7 +184,7 @@ class LiveRun:
         )
         self.traces = TraceFile(state_dir.path)
         self._stack.callback(self.traces.flush)
-        self.session = Session(self.engine, self.log, _Checkpoints(self), live.interval_ns, self._more_state)
+        self.session = Session(self.engine, self.log, _Checkpoints(self), live.interval_ns, self._more_state, pilot)
         self.operator = OperatorRequests(state_dir.path, 0)
         self.driver = LiveDriver(
             self.session, venue, timing if timing is not None else timing_of(live, pilot), now_ns,
@@ -203,7 +203,7 @@ class LiveRun:
         """The run's pilot, which is not waited for; None where it has none."""
         if self.pilot.source is None:
             return None
-        self.pilot.keep_in(self.state_dir.path)
+        self.pilot.keep_in(self.state_dir.path, begun=self.checkpoint is not None)
         limited = TimeLimitedPilot(self.pilot.source)
         self._stack.callback(limited.close)
         return limited
@@ -460,7 +460,7 @@ async def _trade(
         await connect(venue)
         bind_folder(folder.path, loaded.live)  # not before: a start that the venue refuses binds nothing
         live = LiveRun(loaded, venue, folder, redactor, bus=bus)
-        compile_kernels(live.engine)
+        compile_kernels(live.engine, live.pilot.artefact)
         try:
             taken = live.recover()
             settle_memory()

@@ -173,7 +173,7 @@ class _Stepping:
     async def run(self) -> None:
         """Serve, connect, trade to the recording's end, hang up."""
         symbols, now = self.session.recording.symbols, self._now_ns
-        compile_kernels(self.engine)
+        compile_kernels(self.engine, self.session.pilot.artefact)
         self.session.warm_up()
         settings = ServerSettings(server_clock="market", limits=_UNLIMITED)
         async with LocalVenue(self.exchange, settings=settings) as venue:

@@ -89,8 +89,14 @@ class DailyTraining:
                 return
 
     def once(self) -> LastTraining:
-        """Train now on the bars there are, or go on with an interrupted training."""
-        return self.attempt(self._interrupted() or self._new_folder(self._clock.now_ns()))
+        """Train now on the bars there are, or go on with an interrupted training; not with one that failed.
+
+        What failed may fail at the same place each time, and a training every night would never be made again.
+        """
+        interrupted, last = self._interrupted(), last_training(self._state)
+        if interrupted is not None and last is not None and (last.folder, last.outcome) == (interrupted.name, "failed"):
+            interrupted = None
+        return self.attempt(interrupted or self._new_folder(self._clock.now_ns()))
 
     def attempt(self, folder: Path) -> LastTraining:
         """One training in *folder*; what became of it is told, and written to ``last.json``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -11,6 +12,7 @@ import msgspec
 from quantum_trader.app.runs.model_bars import use_columns
 from quantum_trader.domain.clock import NS_PER_HOUR, iso
 from quantum_trader.domain.errors import ConfigError
+from quantum_trader.domain.private_files import read_bounded
 from quantum_trader.lab.pilot.evaluated_cards import evaluated_card
 from quantum_trader.lab.pilot.evaluation import Agent, EvaluationSettings, Tell, TestedFold, evaluate_pilots
 from quantum_trader.lab.pilot.evaluation_result import PilotEvaluation
@@ -26,6 +28,8 @@ from quantum_trader.pilot.shadow_book import PositionSettings
 
 _POSITIONS: Final = "environment.positions."
 _BARS: Final = "environment.episode_bars"
+_TRAINING: Final = "training.json"
+_MOST_BYTES: Final = 16 << 20  # of that
 
 
 class StoredBars(NamedTuple):
@@ -129,10 +133,43 @@ def evaluate_folders(
         embargo_ns=card_embargo_ns(newest), test=test,
     )
     labels = labels_of(artefacts)
+    settings = msgspec.structs.replace(settings, tried_before=settings.tried_before + len(seeds_left_out(folders)))
     fold = tested_fold(ranges, recording, artefacts, labels, tell)
     facts = facts_of_cards(recording, artefacts)
     found = evaluate_pilots([fold], settings, in_sample=not after, facts=facts, tell=tell)
     return EvaluatedFolders(found, tuple(artefacts), fold)
+
+
+class _Seed(msgspec.Struct):
+    folder: str
+
+
+class _Training(msgspec.Struct):
+    """The part of a ``training.json`` that names its seeds' folders; reading it needs no training library."""
+
+    seeds: tuple[_Seed, ...]
+
+
+def seeds_left_out(folders: Sequence[Path]) -> tuple[Path, ...]:
+    """Folders of seeds of the same trainings that are not among *folders*, as far as the trainings' documents tell."""
+    given = {folder.resolve() for folder in folders}
+    found: dict[Path, None] = {}
+    for parent in {folder.parent for folder in given}:
+        with suppress(OSError, msgspec.DecodeError):
+            trained = msgspec.json.decode(read_bounded(parent / _TRAINING, _MOST_BYTES), type=_Training).seeds
+            if any(parent / one.folder in given for one in trained):
+                found |= {parent / one.folder: None for one in trained if parent / one.folder not in given}
+    return tuple(sorted(found))
+
+
+def check_whole(folders: Sequence[Path]) -> None:
+    """Raise ConfigError where cards are to get figures and seeds of their training are left out."""
+    left = seeds_left_out(folders)
+    if left:
+        raise ConfigError(
+            f"--update-cards: {len(left)} seeds of the same training are left out ({left[0].name} the first of them); "
+            f"the quartiles in a card are over all seeds, so give all of them ({left[0].parent}/seed-*)"
+        )
 
 
 def labels_of(artefacts: Sequence[Artefact]) -> list[str]:

@@ -39,7 +39,7 @@ _FAILURES: Final = "select ts_ns, what, error, model from pilot_failures order b
 _CHANGES: Final = "select ts_ns, actor, reason, mode, version from pilot_changes order by ts_ns desc, seq desc limit 1"
 _RATE: Final = (
     "select count(*) as n from intents where kind = 'trade.intent' and starts_with(source, ?) and not reduce_only "
-    "and ts_ns > ?"
+    "and ts_ns > ? and not (starts_with(intent_id, 'i') and contains(source, 'HYBRID'))"  # those are the signals'
 )
 _LAST: Final = "select max(ts_ns) as ts_ns from events"
 

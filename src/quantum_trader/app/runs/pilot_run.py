@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -11,8 +13,9 @@ import msgspec
 
 from quantum_trader.app.runs.pilot_store import risk_profile_of
 from quantum_trader.app.settings import PilotOptions, RunSettings
+from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.enums import PilotMode
-from quantum_trader.domain.errors import ConfigError
+from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.domain.pilot_settings import PilotSettings
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.facts import PilotChanged
@@ -30,11 +33,14 @@ from quantum_trader.policy.pilot_evidence import (
     weigh_pilot,
 )
 from quantum_trader.policy.policy_store import PolicyStore
-from quantum_trader.policy.policy_store_file import STORE_FILE
+from quantum_trader.policy.policy_store_file import STORE_FILE, StoreReading
 
 BUNDLED: Final = "bundled"
 START: Final = "start"  # who put the first settings of a run into force
 LIMITS: Final = "pilot limits"  # who puts a pilot that broke a limit back into SHADOW
+_TRADES: Final = (PilotMode.PRIMARY, PilotMode.HYBRID)
+_RETRY_S: Final = 60.0  # between two tries to tell a store that refuses
+_log: Final = logging.getLogger(__name__)
 
 
 def bundled_folder() -> Path:
@@ -46,11 +52,20 @@ PILOT_OWNED: Final = (RL_PRIMARY, HYBRID_RL, HYBRID_CONSENSUS)  # sources of tra
 PILOT_FOLDER: Final = "pilot"  # in a state folder: the model of its run
 
 
-def keep_artefact(folder: Path, artefact: Artefact) -> None:
-    """Keep the model of a run in its state *folder*, so that the run can be continued, explained and replayed alone."""
+def keep_artefact(folder: Path, artefact: Artefact, *, begun: bool = False) -> None:
+    """Keep the model of a run in its state *folder*, so that the run can be continued, explained and replayed alone.
+
+    StateError where a run has *begun* there with another model, which is the one that its records are of.
+    """
     kept = folder / PILOT_FOLDER
-    if (kept / CARD_FILE).exists() and load_artefact(kept).card.identity == artefact.card.identity:
+    there = load_artefact(kept).card.identity if (kept / CARD_FILE).exists() else ""
+    if there == artefact.card.identity:
         return
+    if begun and there:
+        raise StateError(
+            f"pilot.model: the run in {folder} was begun with model {there[:12]}, not with "
+            f"{artefact.card.identity[:12]}; give that model ({kept}), or start a new --state folder"
+        )
     save_artefact(kept, artefact)
 
 
@@ -78,44 +93,39 @@ def pilot_store(folder: Path, settings: RunSettings) -> PolicyStore:
 class DemotionWatch:
     """Looks once a day whether a pilot that trades has broken a limit.
 
-    What counts begins with the first day on which it is seen trading; after a restart it begins again.
+    What counts begins when the mode was put into force. The engine's state knows when that was, so a restart changes
+    nothing.
     """
 
     def __init__(self) -> None:
-        self._model, self._mode = "", PilotMode.OFF
-        self._first_day, self._first_trade, self._looked_at = 0, 0, 0
-        self._evidence: PilotEvidence | None = None  # of the newest look
+        self._looked_at = -1  # days on record at the newest look
+        self._evidence: PilotEvidence | None = None  # of that look
         self._look = -1
 
     def reason(self, engine: Engine) -> str:
         """Why the pilot has to stop trading; empty where it may go on or does not trade."""
         piloting, totals = engine.piloting, engine.piloting.totals
-        mode = piloting.stance.mode
-        if totals is None or mode not in (PilotMode.PRIMARY, PilotMode.HYBRID):
-            self._mode = mode
-            return ""
-        if self._mode is not mode:
-            self._mode, self._model = mode, piloting.identity
-            self._first_day, self._first_trade = len(totals.days), len(engine.records.tally.trades)
-            self._looked_at = self._first_day
-        if len(totals.days) == self._looked_at:
+        mode, since_ns = piloting.stance.mode, piloting.mode_since_ns
+        if totals is None or mode not in _TRADES or len(totals.days) == self._looked_at:
             return ""
         self._looked_at = len(totals.days)
-        since = totals.days[self._first_day:]
+        since = [day for day in totals.days if day.start_ns + NS_PER_DAY > since_ns]
+        if not since:
+            return ""
         results = [day.hybrid if mode is PilotMode.HYBRID else day.pilot for day in since]
         equity = max(engine.account.equity, 1.0)
         own = [
-            trade.pnl / equity for trade in engine.records.tally.trades[self._first_trade:]
-            if trade.model in PILOT_OWNED
+            trade.pnl / equity for trade in engine.records.tally.trades
+            if trade.model in PILOT_OWNED and trade.exit_ns >= since_ns
         ]
         return demotion_reason(
-            self._weighed(totals, piloting.identity), mode, promoted_model=self._model,
+            self._weighed(totals, piloting.identity), mode, promoted_model=piloting.promoted,
             shadow_drawdown=drawdown_of(results), real_drawdown=drawdown_of(own),
         )
 
     def _weighed(self, totals: PilotTotals, model: str) -> PilotEvidence:
         """The evidence of all days; between two looks it says nothing new."""
-        look, _, _ = look_for(len(totals.days), PilotRules().min_days)
+        look, _, _ = look_for(len([day for day in totals.days if day.tells]), PilotRules().min_days)
         if self._evidence is None or look != self._look:
             self._evidence, self._look = weigh_pilot(totals.days, totals.trades, model=model), look
         return self._evidence
@@ -134,7 +144,9 @@ class RunPilot:
         self.source = self._predictor(symbols, interval_ns)
         self._store: PolicyStore | None = None
         self._watch = DemotionWatch()
-        self._demoted = ""
+        self._demoted = ""  # why it was put back into SHADOW
+        self._held_version: int | None = None  # of the store, where it could not be told that; None: nothing is held
+        self._retry_s = 0.0
 
     def _predictor(self, symbols: Sequence[str], interval_ns: int) -> Predictor | None:
         """The model over the symbols of the run."""
@@ -151,10 +163,13 @@ class RunPilot:
         """The model's; empty without one."""
         return self.artefact.card.identity if self.artefact is not None else ""
 
-    def keep_in(self, folder: Path) -> None:
-        """Keep the model in the state *folder*, and read the settings from the store there from now on."""
+    def keep_in(self, folder: Path, *, begun: bool) -> None:
+        """Keep the model in the state *folder*, and read the settings from the store there from now on.
+
+        *begun*: a run is continued there. StateError where that was begun with another model.
+        """
         if self.artefact is not None:
-            keep_artefact(folder, self.artefact)
+            keep_artefact(folder, self.artefact, begun=begun)
             self._store = pilot_store(folder, self._settings)
 
     def look(
@@ -176,11 +191,35 @@ class RunPilot:
         return 1
 
     def _demote(self, reason: str) -> None:
+        self._demoted = reason
         if self._store is None:
             self._initial = msgspec.structs.replace(self._initial, mode=PilotMode.SHADOW)
         else:
-            self._store.change({"mode": "SHADOW"}, seen_version=None, actor=LIMITS, reason=reason)
-        self._demoted = reason
+            self._held_version = self._store.read().state.version
+            self._write_demotion(self._store)
+
+    def _write_demotion(self, store: PolicyStore) -> None:
+        """Put SHADOW into the store; where that fails it is in force all the same, and tried again later."""
+        try:
+            store.change({"mode": "SHADOW"}, seen_version=None, actor=LIMITS, reason=self._demoted)
+        except (StateError, OSError) as error:
+            _log.error("the pilot is back in SHADOW (%s), and the store cannot be told: %s", self._demoted, error)
+            self._retry_s = time.monotonic() + _RETRY_S
+        else:
+            self._held_version = None
+
+    def _held_back(self, store: PolicyStore, reading: StoreReading) -> PilotSettings:
+        """What the store says, but SHADOW where it could not be told so; a later change of the mode there ends that."""
+        wanted = reading.pilot
+        if self._held_version is None:
+            return wanted
+        later = {name for one in reading.state.changes_after(self._held_version) for name in one.fields}
+        if later & {"mode", "enabled"} or wanted.mode_in_force not in _TRADES:
+            self._held_version = None
+            return wanted
+        if time.monotonic() >= self._retry_s:
+            self._write_demotion(store)
+        return msgspec.structs.replace(wanted, mode=PilotMode.SHADOW)
 
     def _change(self, in_force: PilotSettings | None) -> PilotChanged:
         """The change that leads from the settings *in_force* to those that should be."""
@@ -189,8 +228,13 @@ class RunPilot:
             wanted = self._initial if reading is None else reading.pilot
             by, why = (LIMITS, self._demoted) if self._demoted else (START, "the settings of the run")
             return PilotChanged(actor=by, reason=why, before=in_force, after=wanted, version=0)
-        wanted, version = reading.pilot, reading.state.version
+        version = reading.state.version
+        wanted = self._held_back(self._store, reading) if self._store is not None else reading.pilot
         last = reading.state.changes[-1] if reading.state.changes else None
+        if wanted != reading.pilot:
+            return PilotChanged(
+                actor=LIMITS, reason=self._demoted, before=in_force, after=wanted, version=version
+            )
         if reading.trouble or last is None or last.after != wanted:
             return PilotChanged(
                 actor="policy store", reason=reading.trouble or "as stored", before=in_force, after=wanted,

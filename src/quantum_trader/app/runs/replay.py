@@ -134,7 +134,7 @@ class Run:
             self.rollout.ensure()
             taken = self.checkpoint["operator_taken"] if self.checkpoint is not None else 0
             self.operator = OperatorRequests(self.state_dir.path, taken)
-            self.pilot.keep_in(self.state_dir.path)
+            self.pilot.keep_in(self.state_dir.path, begun=self.checkpoint is not None)
             observer = PolicyObserver(self.state_dir.path / "policy_observations", flush_bytes=1 << 16)
             self.watcher = ObservationFiles(observer, self.rollout.config)
         self.table = instruments_for(self.recording.symbols, self.recording.first_closes().tolist())
