@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.pilot.made_pilot import saved
 from tests.properties.live_road import live_run
 from typer.testing import CliRunner, Result
 
@@ -266,3 +267,26 @@ def test_a_saved_state_names_the_symbols_that_the_equity_cannot_trade() -> None:
         "below the venue's least order"
     )
     assert len(models_lines(msgspec.structs.replace(state, equity=6_000.0))) == 1
+
+
+def test_a_plan_names_the_pilot_and_what_it_may_do(tmp_path: Path) -> None:
+    """Its mode as the policy store of the folder has it; one that may trade is said in capitals."""
+    model, state, file = saved(tmp_path / "pilot"), tmp_path / "state", tmp_path / "run.toml"
+    told = invoke(*PLAN, "--pilot", str(model), "--state", str(state))
+    assert told.exit_code == 0
+    assert "pilot        untrained 3 (" in told.output
+    assert "in SHADOW: its decisions are recorded and never sent; trained on bars until 1970-01-01" in told.output
+    assert "pilot " not in invoke(*PLAN, "--state", str(state)).output
+    file.write_text(f'[pilot]\nmodel = "{model}"\nmode = "PRIMARY"\nmin_confidence = 0.7\n')
+    primary = invoke(*PLAN, "--config", str(file), "--state", str(state)).output
+    assert "in PRIMARY: IT ALONE OPENS POSITIONS" in primary
+    assert "from a confidence of 0.7 on, at most 10 an hour" in primary
+
+
+def test_a_plan_with_a_pilot_that_cannot_run_is_refused(tmp_path: Path) -> None:
+    """A folder that is none, and bars that do not make its own."""
+    nothing = invoke(*PLAN, "--pilot", str(tmp_path), "--state", str(tmp_path / "state"))
+    assert nothing.exit_code == 1
+    assert "name the folder of a trained pilot" in nothing.output
+    model = saved(tmp_path / "pilot", interval="5m")
+    assert "cannot see these bars" in invoke(*PLAN, "--pilot", str(model), "--state", str(tmp_path / "state")).output

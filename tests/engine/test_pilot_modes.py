@@ -204,6 +204,16 @@ def test_the_guard_denies_an_intent_and_it_is_on_record() -> None:
     assert len(set(ids)) == 3
 
 
+def test_the_cost_of_an_entry_is_judged_with_the_pilots_own_stop() -> None:
+    """A stop of six percent makes the round trip cheap in R, one of half a percent too dear."""
+    outcomes = []
+    for ratio in (0.02, 0.0017):
+        world = PilotWorld({(0, 0): LONG_SMALL}, PRIMARY, limits=msgspec.structs.replace(WIDE, max_cost_r=0.1))
+        world.pilot.range_ratios = np.full(world.pilot.count, ratio)
+        outcomes.append(world.until(1).outcomes()[0][1])
+    assert outcomes == ["SENT", "COST"]
+
+
 def test_closing_needs_no_permission() -> None:
     """Openings are halted, no intent is permitted in the hour, and the pilot is not sure: FLAT closes all the same."""
     world = PilotWorld({(0, 0): LONG_SMALL, (2, 0): FLAT}, PRIMARY, sure=0.5, settings={"max_trades_per_hour": 1})

@@ -68,7 +68,8 @@ def test_sequences_equal_the_paper_venue(seeds: range) -> None:
 def _book(count: int = 1, observed: int = 1) -> ShadowPositions:
     names = ("BTCUSDT", "ETHUSDT", "XRPUSDT", "LTCUSDT")[:count]
     return ShadowPositions(
-        [known_instruments()[name] for name in names], PositionSettings(), INTERVAL_NS, observed * INTERVAL_NS
+        [known_instruments()[name] for name in names], PositionSettings(risk_pct=0.5), INTERVAL_NS,
+        observed * INTERVAL_NS,
     )
 
 

@@ -56,7 +56,7 @@ def test_1_contradicting_settings_stop_the_start() -> None:
 
 def test_3_an_acknowledgement_moves_nothing(session: Run) -> None:
     """A venue that acknowledges every order and fills none leaves cash and positions as they were."""
-    session.venue.submit = lambda request: [OrderUpdate(  # type: ignore[method-assign]
+    session.driver.venue.submit = lambda request: [OrderUpdate(  # type: ignore[method-assign]
         client_order_id=request.client_order_id, venue_order_id="1", symbol=request.symbol, status=OrderStatus.NEW,
         ts_ns=request.created_ns,
     )]
@@ -68,7 +68,7 @@ def test_3_an_acknowledgement_moves_nothing(session: Run) -> None:
 
 def test_6_a_position_whose_stop_is_refused_is_closed(session: Run) -> None:
     """Where the venue takes no stop, every position is closed at the next price, for that reason."""
-    submit = session.venue.submit
+    submit = session.driver.venue.submit
 
     def refuse_stops(request: OrderRequest) -> Any:
         if request.type is OrderType.STOP_MARKET:
@@ -78,7 +78,7 @@ def test_6_a_position_whose_stop_is_refused_is_closed(session: Run) -> None:
             )]
         return submit(request)
 
-    session.venue.submit = refuse_stops  # type: ignore[method-assign]
+    session.driver.venue.submit = refuse_stops  # type: ignore[method-assign]
     replay(session)
     reasons = {trade.exit_reason for trade in session.engine.records.tally.trades}
     assert reasons == {ExitReason.UNPROTECTED}
@@ -92,7 +92,7 @@ def test_6_every_open_position_has_a_stop_resting_at_the_venue(session: Run) -> 
         nonlocal seen
         for position in session.engine.account.books.positions.values():
             stops = [
-                order for order in session.venue.open_orders(position.symbol)
+                order for order in session.driver.venue.open_orders(position.symbol)
                 if order.type is OrderType.STOP_MARKET and order.reduce_only and order.qty >= position.qty * (1 - 1e-9)
             ]
             assert stops or position.exit_reason is not None
@@ -104,10 +104,10 @@ def test_6_every_open_position_has_a_stop_resting_at_the_venue(session: Run) -> 
 
 def test_7_a_leverage_that_reads_back_otherwise_refuses_the_trade(session: Run) -> None:
     """A venue stuck at 125x gets no opening order, and each refusal is on record."""
-    session.venue.set_leverage = lambda symbol, leverage: 125.0  # type: ignore[method-assign]
+    session.driver.venue.set_leverage = lambda symbol, leverage: 125.0  # type: ignore[method-assign]
     sink = replay(session)
     assert not session.engine.records.tally.trades
-    assert not session.venue.positions()
+    assert not session.driver.venue.positions()
     assert any(b"LEVERAGE_MISMATCH" in line and b"trade.failed" in line for line in sink.lines)
 
 
@@ -116,10 +116,10 @@ def test_8_the_books_equal_the_venue(session: Run) -> None:
 
     def check() -> None:
         books = {p.symbol: p.qty * p.sign for p in session.engine.account.books.positions.values()}
-        venue = {p.symbol: p.qty for p in session.venue.positions()}
+        venue = {p.symbol: p.qty for p in session.driver.venue.positions()}
         assert books.keys() == venue.keys()
         assert all(books[symbol] == pytest.approx(venue[symbol], rel=1e-12) for symbol in books)
-        assert session.engine.account.books.cash == pytest.approx(session.venue.balance().wallet, abs=1e-6)
+        assert session.engine.account.books.cash == pytest.approx(session.driver.venue.balance().wallet, abs=1e-6)
 
     replay(session, each=check)
     assert session.engine.records.tally.trades
@@ -143,7 +143,7 @@ def test_9_flatten_closes_everything_in_an_emergency(session: Run) -> None:
     ts_ns, ohlcv, present, _ = next(iter(session.recording.chunks(start_row=step)))
     session.driver.step(int(ts_ns[0]), ohlcv[0], present[0])
     assert not engine.account.books.positions
-    assert not session.venue.positions()
+    assert not session.driver.venue.positions()
 
 
 def test_10_one_bad_bar_halts_nothing_and_three_do(session: Run) -> None:

@@ -25,7 +25,7 @@ from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.engine.supervision import Supervise
-from quantum_trader.market.costs import round_trip_bps
+from quantum_trader.market.costs import cost_in_r, round_trip_bps
 from quantum_trader.models import forecast as fc
 from quantum_trader.models.forecasts import Forecasts
 from quantum_trader.models.loading import INTRADAY
@@ -264,6 +264,14 @@ class Market:
         return fc.over_horizon(
             self.forecasts.out[index].tolist(), confidence, float(self.round_trips_bps()[index]), days
         )
+
+    def cost_in_r(self, index: int, distance: float, hours: float) -> float:
+        """What a round trip costs now, in R, with a stop at *distance* (price units) after *hours*."""
+        row = self.kernel.out[index]
+        return float(cost_in_r(
+            self.close(index), distance, float(self.symbols[index, stage.SYM_FEE_BPS]), float(row[col.SPREAD_BPS]),
+            float(row[col.SLIPPAGE_BPS]), abs(float(self.symbols[index, stage.SYM_FUNDING])), hours,
+        ))
 
     def round_trips_bps(self) -> Any:
         """What a round trip costs a taker now (S,), in basis points."""

@@ -75,6 +75,7 @@ class EntryWish(NamedTuple):
     source: str
     owner: str
     share: float  # of the equity, that it wants
+    hours: float  # for how long it is held on average
     intent_id: str
     trace_id: str
 
@@ -220,14 +221,14 @@ class Opening:
 
     def _decide(
         self, index: int, sign: int, row: list[float], used: Settings, exits: ExitPlan, added_to: Position | None,
-        quantity: float, size: float = 1.0,
+        quantity: float, size: float = 1.0, cost_in_r: float | None = None,
     ) -> EntryDecision:
         """Size an entry that the gates let through, or an addition, and ask the guard.
 
         *quantity*: to hold in all. *size*: times the permitted risk, where that alone decides the quantity.
         """
         now_ns, instruments, factor = self._market.now_ns, self._instruments, self.risk_factor(index)
-        view = self._view(index, row, now_ns, now_ns, added_to)
+        view = self._view(index, row, now_ns, now_ns, added_to, cost_in_r)
         request = EntryRequest(
             sign=sign, price=row[col.CLOSE], atr=exits.atr, stop_atr=exits.stop_atr, risk_pct=used.risk_pct,
             factor=factor if exits.by_score else factor * size, leverage=self._settings.leverage, quantity=quantity,
@@ -268,7 +269,10 @@ class Opening:
         )
         if code != ROAD_APPROVED:
             return ROAD_REASONS[code], 0.0, 0.0
-        decision = self._decide(index, wish.sign, row, used, wish.exits, wish.added_to, wish.quantity)
+        cost_in_r = self._market.cost_in_r(index, wish.exits.stop_atr * wish.exits.atr, wish.hours)
+        decision = self._decide(
+            index, wish.sign, row, used, wish.exits, wish.added_to, wish.quantity, cost_in_r=cost_in_r
+        )
         if decision.road != ROAD_APPROVED:
             return ROAD_REASONS[decision.road], decision.wanted, 0.0
         intent = msgspec.structs.replace(
@@ -383,9 +387,13 @@ class Opening:
         return self._settings.limits.row(policy_positions=positions, policy_exposure_pct=exposure_pct)
 
     def _view(
-        self, index: int, row: list[float], now_ns: int, data_ns: int, added_to: Position | None = None
+        self, index: int, row: list[float], now_ns: int, data_ns: int, added_to: Position | None = None,
+        cost_in_r: float | None = None,
     ) -> AccountView:
-        """The account and market as the guard sees them; *data_ns* is when the newest bars were complete."""
+        """The account and market as the guard sees them; *data_ns* is when the newest bars were complete.
+
+        *cost_in_r*: of a round trip with a stop of its own; None: with the signals' stop.
+        """
         account, halts = self._account, self._halts
         rolling, midnight = account.losses_pct()
         used_margin = ordered_sum(p.margin for p in account.books.positions.values())
@@ -396,7 +404,8 @@ class Opening:
             position_qty=added_to.sign * added_to.qty if added_to is not None else 0.0,
             position_entry=added_to.entry_price if added_to is not None else 0.0,
             data_ns=data_ns - self._market.late_ns - int(row[col.MARKET_AGE] * self._market.interval_ns),
-            cost_in_r=float(self._market.costs[index]), kill=halts.kill_switch, connected=halts.connected,
+            cost_in_r=float(self._market.costs[index]) if cost_in_r is None else cost_in_r,
+            kill=halts.kill_switch, connected=halts.connected,
             symbol_halted=self._market.is_halted(index), governor=account.governor_level,
             policy_positions=positions, policy_exposure_pct=exposure_pct,
             rolling_pnl_pct=rolling, midnight_pnl_pct=midnight, loss_latched=account.loss_latched,

@@ -397,6 +397,7 @@ class RLv3LiveOrchestrator:
             place=index, sign=sign, confidence=sure, bonus=blend.bonus, exits=exits,
             quantity=self._quantity(index, abs(wanted) * blend.size, self._opening.risk_factor(index)),
             added_to=position, source=blend.source, owner=PILOT, share=abs(wanted),
+            hours=self.stance.horizon_days * _DAY_HOURS,
             intent_id=ids.pilot_intent_id(number), trace_id=ids.pilot_trace_id(number),
         )
         reason, _, _ = self._opening.enter(wish, commands)

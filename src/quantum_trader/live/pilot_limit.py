@@ -58,7 +58,8 @@ class TimeLimitedPilot:
             self.told(ts_ns, False)
             raise TimeoutError(_BUSY)
         self._late = None
-        answer = self._worker.submit(call, ts_ns, *arguments)
+        pool = self._worker
+        answer = pool.submit(call, ts_ns, *arguments)
         try:
             return answer.result(self._limit_s)
         except TimeoutError:

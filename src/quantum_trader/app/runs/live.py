@@ -32,7 +32,7 @@ from quantum_trader.app.runs.live_settings import (
 from quantum_trader.app.runs.model_check import check_before_live
 from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.operator_requests import OperatorRequests
-from quantum_trader.app.runs.outside_intents import BUS_TOPICS, IntentQueue, OutsideIntents
+from quantum_trader.app.runs.outside_intents import BUS_TOPICS, OutsideIntents
 from quantum_trader.app.runs.pilot_run import RunPilot, pilot_line
 from quantum_trader.app.runs.sole_trader import sole_trader
 from quantum_trader.app.runs.state_dir import RecordFile, StateDir, sealed, unsealed
@@ -171,7 +171,7 @@ class LiveRun:
         self._stack.callback(self.records.close)
         self.log = FileInputLog(state_dir.path / _INPUTS)
         self._stack.callback(self.log.close)
-        self.bus, intents = bus or InMemoryBus(), IntentQueue()
+        self.bus = bus or InMemoryBus()
         self._stack.callback(self.bus.close)
         sink = HistorySink(BusSink(self.records, self.bus, BUS_TOPICS), self.records.history)
         self.pilot = RunPilot(loaded.run.settings, live.symbols, live.interval_ns)
@@ -189,11 +189,11 @@ class LiveRun:
         self.driver = LiveDriver(
             self.session, venue, timing if timing is not None else timing_of(live, pilot), now_ns,
             namespace=f"{self.started_ns:x}-", statement=self._statement(loaded), operator=self._asked,
-            inputs=lambda: [*self._pilot_settings(), *self._received_intents(intents), *inputs()], queue=self._queue,
+            inputs=lambda: [*self._pilot_settings(), *self._received_intents(), *inputs()], queue=self._queue,
             report=self._report,
         )
         self.outside = OutsideIntents(
-            self.bus, self.engine, intents.put, self.driver.clock.now_ns, state_dir.path
+            self.bus, self.engine, None, self.driver.clock.now_ns, state_dir.path
         )
         self._reported = 0.0
         self.words: LiveWords | None = None
@@ -271,10 +271,10 @@ class LiveRun:
             for request in self.operator.poll()
         ]
 
-    def _received_intents(self, intents: IntentQueue) -> list[IntentReceived]:
+    def _received_intents(self) -> list[IntentReceived]:
         """Outside intents since the last tick, from the bus and from the state folder."""
         self.outside.poll()
-        return intents.take(self.driver.clock.now_ns())
+        return self.outside.queue.take(self.driver.clock.now_ns())
 
     def _queue(self) -> tuple[float, bool]:
         told = self.records.queue()

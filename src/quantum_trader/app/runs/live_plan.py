@@ -14,6 +14,7 @@ from quantum_trader.app.report.words import policy_words
 from quantum_trader.app.runs.live_settings import LiveMode, LiveSettings, OnForeign, check_folder
 from quantum_trader.app.runs.model_plan import ModelsPlan, PlannedModel, plan_models, planned_line
 from quantum_trader.app.runs.model_state import ModelsState, models_lines
+from quantum_trader.app.runs.pilot_plan import planned_pilot
 from quantum_trader.app.runs.state_dir import in_use, is_held
 from quantum_trader.app.settings import LoadedSettings, RunSettings
 from quantum_trader.domain.errors import StateError
@@ -49,6 +50,7 @@ class StartPlan(msgspec.Struct, frozen=True, kw_only=True):
     refusals: tuple[str, ...] = ()  # why a start would be refused before it connects; empty: it would not
     models: tuple[PlannedModel, ...] = ()
     models_state: ModelsState | None = None  # what they lack, as the folder was last saved; None: a new folder
+    pilot: str = ""  # the trained pilot and what it may do; empty: there is none
     equity: str = ""  # whether the equity is enough for each symbol's least order; empty: said by models_state
 
 
@@ -73,7 +75,7 @@ def start_plan(
     models = plan_models(settings.models, live.symbols, live.interval_ns, state, say=check)
     limits = msgspec.to_builtins(settings.risk)
     shown = {name: float(value) for name, value in limits.items() if isinstance(value, (int, float))}
-    profile = settings.active_profile()
+    profile, (pilot, wrong) = settings.active_profile(), planned_pilot(settings, live.symbols, live.interval_ns, state)
     policy = f"{profile.name}, {policy_words(settings.rollout.mode.value)}" if settings.policy.enabled else "off"
     return StartPlan(
         mode=live.mode.value, endpoint=live.venue, address=live.address, money=_MONEY[live.mode],
@@ -85,7 +87,7 @@ def start_plan(
         "command to resume",
         keys_missing=keys_missing, models=models.models, models_state=models.state,
         equity=_equity_words(live, settings, models),
-        refusals=(*_refusals(live, state, keys_missing, key_taken), *models.refusals),
+        refusals=(*_refusals(live, state, keys_missing, key_taken), *models.refusals, *wrong), pilot=pilot,
     )
 
 
@@ -158,6 +160,7 @@ def plan_lines(plan: StartPlan) -> list[str]:
         f"bars         {plan.interval}, {plan.warmup_bars} to warm up",
         *(planned_line(row) for row in plan.models),
         *_warm_up_lines(plan),
+        *([f"pilot        {plan.pilot}"] if plan.pilot else []),
         *([f"equity       {plan.equity}"] if plan.equity else []),
         f"policy       {plan.policy}",
         f"leverage     up to {plan.leverage:g}, isolated, one-way",

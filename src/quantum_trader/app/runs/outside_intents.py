@@ -61,15 +61,17 @@ class OutsideIntents:
     """The bus of a process with its subscriber, and the intents requested through its state folder."""
 
     def __init__(
-        self, bus: Bus, engine: Engine, tell: Callable[[Intent], None], now_ns: Callable[[], int],
+        self, bus: Bus, engine: Engine, tell: Callable[[Intent], None] | None, now_ns: Callable[[], int],
         folder: Path | None = None,
     ) -> None:
-        """*tell* takes each intent, *now_ns* is the market's time."""
+        """*tell* takes each intent (None: they wait in ``queue``), *now_ns* is the market's time."""
+        self.queue = IntentQueue()
+        take = tell if tell is not None else self.queue.put
         self.bus, self._engine = bus, engine
         self.requests = RequestLines(folder / FILE_NAME, 0) if folder is not None else None
         self._done: Collection[str] = ()
         self._subscriber = TradeIntentSubscriber(
-            bus, lambda received: tell(received.intent), now_ns,
+            bus, lambda received: take(received.intent), now_ns,
             lambda symbol: (engine.account.equity, self._price(symbol)),
         )
 
