@@ -240,7 +240,7 @@ class ShadowPilotTrade(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PilotDay(msgspec.Struct, frozen=True, kw_only=True):
-    """One UTC day of the three shadow books, which traded the same market; results are net shares of equity."""
+    """One UTC day of the three shadow books on the same market; results are net shares of their first equity."""
 
     day: Word  # YYYY-MM-DD
     pilot: Finite

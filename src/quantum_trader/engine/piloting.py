@@ -77,6 +77,20 @@ class _Parts(NamedTuple):
     shadows: PilotShadows
 
 
+class PilotCounts(msgspec.Struct, kw_only=True):
+    """What a run shows of its pilot; nothing here feeds a decision."""
+
+    outcomes: dict[str, int] = {}  # what became of its decisions: a word and how often
+    sure: float = 0.0  # the highest confidence of a decision that wanted a position
+    modes: list[tuple[int, str, str]] = []  # since when (ns), which, and why
+
+    def note(self, outcomes: list[str], sure: float) -> None:
+        """Count the decisions of a moment."""
+        for word in outcomes:
+            self.outcomes[word] = self.outcomes.get(word, 0) + 1
+        self.sure = max(self.sure, sure)
+
+
 class RLv3LiveOrchestrator:
     """Asks a trained pilot at every moment and does with its answer what the mode in force says.
 
@@ -98,6 +112,7 @@ class RLv3LiveOrchestrator:
         self._shield = Shield()
         self._failures = 0  # decisions in a row
         self._untold = ""  # how it failed before the first record
+        self.counts = PilotCounts()
         self._intents, self._sent = 0, 0  # number of the last intent, and how many were not refused
         self._opened_ns: list[int] = []  # when intents that open or add were sent, in the last hour
         self.mode_since_ns = 0  # when the mode that the settings ask for was put into force
@@ -146,6 +161,7 @@ class RLv3LiveOrchestrator:
         if self._parts is not None:
             self._records.record("pilot.changed", "", now_ns, change)
             self._records.tally.event(now_ns, "pilot", f"mode {settings.mode_in_force.value}: {change.reason}")
+            self.counts.modes.append((now_ns, settings.mode_in_force.value, change.reason))
 
     # ------------------------------------------------------------------ bars
 
@@ -266,6 +282,7 @@ class RLv3LiveOrchestrator:
                 outcome, intent_id = (_SHADOW if share != before else _NOTHING), ""
             outcomes.append(outcome)
             intents.append(intent_id)
+        self.counts.note(outcomes, float(sure.max(initial=0.0)))
         self._records.afterwards(self._record, found, mode, sure, wanted, held, outcomes, intents, found.closed_ns)
 
     def _record(
@@ -490,7 +507,7 @@ class RLv3LiveOrchestrator:
             "settings": msgspec.to_builtins(self.stance.settings), "stance": self.stance.state(),
             "intents": self._intents, "opened_ns": list(self._opened_ns),
             "failures": self._failures, "untold": self._untold, "sent": self._sent,
-            "mode_since_ns": self.mode_since_ns, "promoted": self.promoted,
+            "mode_since_ns": self.mode_since_ns, "promoted": self.promoted, "counts": msgspec.to_builtins(self.counts),
             "parts": [part.state() for part in self._parts] if self._parts is not None else [],
         }
 
@@ -501,6 +518,7 @@ class RLv3LiveOrchestrator:
         """
         if not state:
             return
+        self.counts = msgspec.convert(state["counts"], PilotCounts)
         self.stance.settings = msgspec.convert(state["settings"], PilotSettings)
         self.stance.load_state(state["stance"])
         self._intents, self._opened_ns = state["intents"], list(state["opened_ns"])

@@ -1,7 +1,7 @@
 """Whether the pilot may trade: what its shadow books earned beside the signals', and when it has to stop.
 
 Three shadow books trade the same market: the pilot alone, the signals alone, and both combined (hybrid). One value is
-one UTC day: each book's net result as a share of equity, and the paired differences with the signals. Their
+one UTC day: each book's net result as a share of its first equity, and the paired differences with the signals. Their
 intervals are those of :mod:`quantum_trader.policy.evidence`: looks at fixed counts of days, blocks of days, and
 Student's t for few blocks, so that they stay valid however often they are read. Everything here is a pure function.
 """
@@ -61,7 +61,9 @@ class PilotRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShadowDay(msgspec.Struct, frozen=True, kw_only=True):
-    """One UTC day of the three books, as a record of ``pilot.day`` states it; results are net shares of equity."""
+    """One UTC day of the three books, as a record of ``pilot.day`` states it; results are net shares of the
+    equity that the books began with.
+    """
 
     day: str  # YYYY-MM-DD
     pilot: float
@@ -304,7 +306,8 @@ def demotion_reason(
     limits = limits or PilotLimits()
     if evidence.model != promoted_model:
         return f"the model is {evidence.model[:12] or 'none'}, and {promoted_model[:12] or 'none'} was promoted"
-    for name, drawdown in (("its shadow book", shadow_drawdown), ("its trades", real_drawdown)):
+    shadow = "its shadow book" if mode is PilotMode.PRIMARY else "what it adds to the signals in the shadow"
+    for name, drawdown in ((shadow, shadow_drawdown), ("its trades", real_drawdown)):
         if not drawdown < limits.max_drawdown:
             return f"drawdown of {name}: {drawdown:.2%} of equity, and the limit is {limits.max_drawdown:.2%}"
     difference = evidence.result(_ASKED[mode][1])
@@ -315,9 +318,9 @@ def demotion_reason(
 
 
 def drawdown_of(results: Iterable[float]) -> float:
-    """The drawdown at the end of compounded *results* (shares of equity a day) from their peak; 0.0 without any."""
+    """The drawdown at the end of *results* (shares of the first equity) from their peak; 0.0 without any."""
     equity = peak = 1.0
     for result in results:
-        equity *= 1.0 + result
+        equity += result
         peak = max(peak, equity)
-    return 1.0 - equity / peak
+    return 1.0 - max(equity, 0.0) / peak

@@ -112,7 +112,7 @@ class DemotionWatch:
         since = [day for day in totals.days if day.start_ns + NS_PER_DAY > since_ns]
         if not since:
             return ""
-        results = [day.hybrid if mode is PilotMode.HYBRID else day.pilot for day in since]
+        results = [day.hybrid - day.signals if mode is PilotMode.HYBRID else day.pilot for day in since]
         equity = max(engine.account.equity, 1.0)
         own = [
             trade.pnl / equity for trade in engine.records.tally.trades

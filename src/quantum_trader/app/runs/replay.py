@@ -540,6 +540,8 @@ def _pilot_facts(session: Run) -> PilotFacts | None:
         name=session.pilot.artefact.card.name, model=piloting.identity, mode=piloting.stance.mode.value,
         decisions=totals.decisions, intents=piloting.intents, results=totals.results, days=totals.days,
         trades=totals.trades, failed=piloting.failed,
+        outcomes=dict(piloting.counts.outcomes), sure=piloting.counts.sure,
+        least=piloting.stance.settings.min_confidence, modes=tuple(piloting.counts.modes),
         trained_until_ns=session.pilot.artefact.card.data.last_ns,
         known_until_end=piloting.stance.is_trained_on,
     )

@@ -227,6 +227,10 @@ class PilotFacts(msgspec.Struct, frozen=True, kw_only=True):
     days: tuple[ShadowDay, ...]
     trades: tuple[ShadowTrade, ...]
     failed: str  # why it was not asked any more; empty: it was
+    outcomes: dict[str, int] = {}  # what became of its decisions: a word and how often
+    sure: float = 0.0  # the highest confidence of a decision that wanted a position
+    least: float = 0.0  # the confidence that its settings ask for
+    modes: tuple[tuple[int, str, str], ...] = ()  # since when, which, and why
     trained_until_ns: int = 0  # close of the last bar that it was trained on: it decides on later ones alone
     known_until_end: bool = False  # whether the run had no later ones
 
