@@ -207,5 +207,5 @@ def test_a_state_of_other_symbols_is_refused() -> None:
 
 def test_a_setting_out_of_range_is_refused() -> None:
     """The message names the setting and its value."""
-    with pytest.raises(ConfigError, match=r"pilot.positions.stop_atr = 0.0: must be between 0.1 and 100"):
+    with pytest.raises(ConfigError, match=r"pilot.positions.stop_atr = 0.0: must be between 0.1 and 20"):
         PositionSettings(stop_atr=0.0)
