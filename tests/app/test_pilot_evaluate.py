@@ -12,8 +12,9 @@ from tests.lab.pilot.replay_world import OBSERVATION, SCALERS, random_network
 from typer.testing import CliRunner
 
 from quantum_trader.app.cli.main import app
-from quantum_trader.app.runs.pilot_evaluation import replay_settings, seeds_left_out
+from quantum_trader.app.runs.pilot_evaluation import check_one_training, replay_settings, seeds_left_out
 from quantum_trader.domain.clock import NS_PER_DAY
+from quantum_trader.domain.errors import ConfigError
 from quantum_trader.market.recording import moment_ns
 from quantum_trader.pilot.artefact import Artefact, Card, DataSnapshot, load_artefact, save_artefact, weights_hash
 
@@ -146,3 +147,15 @@ def test_walk_forward_trains_tests_and_writes(tmp_path: Path) -> None:
     again = CliRunner().invoke(app, command)
     assert json.loads(again.stdout)["seeds"] == document["seeds"]
     assert "this training is done" in again.stderr
+
+
+def test_figures_over_seeds_are_of_one_training(tmp_path: Path) -> None:
+    """The same pilot twice, and one that was trained otherwise, are refused by name."""
+    folders = [folder_of(tmp_path, 1), folder_of(tmp_path, 2)]
+    artefacts = [load_artefact(folder) for folder in folders]
+    check_one_training(folders, artefacts)
+    with pytest.raises(ConfigError, match=r"is the same pilot as .*seed-1; name each once"):
+        check_one_training([folders[0], folders[0]], [artefacts[0], artefacts[0]])
+    other = msgspec.structs.replace(artefacts[1].card, training={**artefacts[1].card.training, "ppo.epochs": 77})
+    with pytest.raises(ConfigError, match=r"seed-2: was trained with ppo.epochs = 77, and .*seed-1 with"):
+        check_one_training(folders, [artefacts[0], msgspec.structs.replace(artefacts[1], card=other)])

@@ -58,7 +58,7 @@ def test_a_trader_that_starts_anew_each_day_does_not_forget_the_drawdown() -> No
     for count in range(1, 4):
         told.append(DemotionWatch().reason(engine(results[:count])))
     assert told[:2] == ["", ""]
-    assert told[2].startswith("drawdown of its shadow book: 5.88%")
+    assert told[2].startswith("drawdown of its shadow book: 6.00%")
 
 
 def test_what_was_before_it_traded_does_not_count() -> None:

@@ -67,7 +67,7 @@ def test_a_change_is_told_shown_and_in_the_history(tmp_path: Path) -> None:
 
     assert (first.exit_code, second.exit_code, shown.exit_code) == (0, 0, 0)
     assert first.stdout.splitlines() == [
-        "version 1: mode SHADOW → PRIMARY, min_confidence 0.6 → 0.75 (a test)",
+        "version 1: mode SHADOW → PRIMARY, min_confidence 0.6 → 0.75 (without evidence: a test)",
         "mode in force: PRIMARY, its decisions are traded; a running pilot knows it within 10 seconds",
     ]
     assert "mode in force: OFF" in second.stdout

@@ -142,7 +142,7 @@ def test_luck_is_refused_with_the_interval() -> None:
     (BETTER[:19], 60, {}, "days of market: 19, needs at least 20"),
     (BETTER, 29, {}, "shadow trades that have ended: 29, needs at least 30"),
     (BETTER, 60, {"metrics": None}, "the model's card: not known, needs --model FOLDER of the model"),
-    (BETTER, 60, {"metrics": {}}, f"{SEEDS_KEY} in the model's card: not stated, needs above zero; train over several"),
+    (BETTER, 60, {"metrics": {}}, f"{SEEDS_KEY} in the model's card: not stated, needs above zero; evaluate all seeds"),
     (BETTER, 60, {"metrics": {SEEDS_KEY: None}}, "not stated"),
     (BETTER, 60, {"metrics": {**GOOD_SEEDS, SEEDS_KEY: -0.1}}, f"{SEEDS_KEY} in the model's card: -0.10, needs above"),
     (BETTER, 60, {"metrics": {**GOOD_SEEDS, SEEDS_KEY: float("nan")}}, "nan"),
@@ -250,7 +250,8 @@ def test_a_broken_limit_is_the_reason_to_stop(changed: dict[str, Any], told: str
 
     by_mode = dict(zip(PilotMode, found, strict=True))
     assert by_mode[PilotMode.OFF] == by_mode[PilotMode.SHADOW] == ""
-    assert by_mode[PilotMode.PRIMARY] == by_mode[PilotMode.HYBRID]
+    added = by_mode[PilotMode.HYBRID].replace("what it adds to the signals in the shadow", "its shadow book")
+    assert by_mode[PilotMode.PRIMARY] == added
     assert told in by_mode[PilotMode.PRIMARY]
     assert bool(told) == bool(by_mode[PilotMode.PRIMARY])
 
@@ -266,7 +267,7 @@ def test_a_difference_below_zero_is_a_reason_to_stop() -> None:
 @given(st.lists(st.floats(-0.5, 0.5), max_size=30))
 def test_a_drawdown_is_between_nothing_and_everything(results: list[float]) -> None:
     """And a loss after the peak is all of it."""
-    assert 0.0 <= drawdown_of(results) < 1.0
+    assert 0.0 <= drawdown_of(results) <= 1.0
     assert drawdown_of([0.5, 0.5, -0.1]) == pytest.approx(0.05)
 
 

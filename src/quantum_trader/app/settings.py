@@ -286,6 +286,11 @@ def _enforce_all(values: dict[str, Any], sources: dict[str, str]) -> None:
 def _validate(settings: RunSettings) -> None:
     """Raise for what only shows when the rooms' own settings are made of these."""
     settings.active_profile()
+    if not settings.pilot.model and settings.pilot.settings != PilotSettings():
+        raise ConfigError(
+            "pilot.model = '': is missing, and the other settings of [pilot] mean nothing without it; name a trained "
+            "pilot's folder, or \"bundled\""
+        )
     try:
         settings.engine_settings()
         settings.paper_settings()

@@ -250,7 +250,7 @@ def _unmet_seeds(metrics: dict[str, float | None] | None, least: int) -> tuple[U
     if SEEDS_KEY not in metrics or (value := metrics[SEEDS_KEY]) is None:
         return (Unmet(
             condition=f"{SEEDS_KEY} in the model's card", observed="not stated",
-            required=f"{wanted}; train over several seeds",
+            required=f"{wanted}; evaluate all seeds with pilot evaluate --update-cards, and run the new model",
         ),)
     unmet = []
     count = metrics.get(SEEDS_COUNT) or 0.0

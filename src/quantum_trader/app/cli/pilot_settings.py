@@ -74,8 +74,14 @@ def set_command(
     """Change what the pilot may do, all of the given settings or none. A running pilot knows it within 10 seconds."""
     from quantum_trader.app.runs.pilot_store import store_of
 
-    store = store_of(state, file)
-    made = store.change(given_values(values), seen_version=version, actor=by or user_name(), reason=reason)
+    store, given = store_of(state, file), given_values(values)
+    if given.get("mode") in ("PRIMARY", "HYBRID"):
+        typer.echo(
+            f"notice: mode {given['mode']} is set without evidence; `pilot promote` asks for it and says what is "
+            "missing", err=True,
+        )
+        reason = f"without evidence: {reason}"
+    made = store.change(given, seen_version=version, actor=by or user_name(), reason=reason)
     if as_json:
         document = {**_document(store, store.read(), False), "changes": [change_document(one) for one in made.changes]}
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -292,6 +292,5 @@ def result_lines(document: TrainingDocument, folder: Path, state: Path | None = 
 def _metrics(metrics: dict[str, float | None]) -> str:
     names = {"mean_reward": "reward a step", "episode_reward": "an episode", "entropy": "entropy"}
     return "  ".join(
-        f"{text} {'not known' if metrics.get(name) is None else format(metrics[name], '+.4g')}"
-        for name, text in names.items()
+        f"{text} {metrics[name]:+.4g}" for name, text in names.items() if metrics.get(name) is not None
     )

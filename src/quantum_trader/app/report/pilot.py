@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 
 from quantum_trader.app.report import formats as fmt
@@ -18,7 +19,7 @@ _UNCHANGED: Final = ("NOTHING",)  # outcomes of decisions that leave everything 
 
 def _moved(found: dict[str, Any]) -> int:
     """Decisions that asked for a change."""
-    return sum(count for word, count in found["outcomes"].items() if word not in _UNCHANGED)
+    return Counter({word: count for word, count in found["outcomes"].items() if word not in _UNCHANGED}).total()
 
 
 def pilot_section(facts: PilotFacts | None) -> dict[str, Any] | None:
@@ -73,8 +74,8 @@ def pilot_lines(found: dict[str, Any] | None) -> list[str]:
         ))
         lines.append(
             f"Shadow books on the same {fmt.count(found['days'])} days, each in positions of up to a fifth of the "
-            f"equity a symbol: {books}; {mean}: {found['verdict']}. The account above holds other sizes; compare the books "
-            "with each other only."
+            f"equity a symbol: {books}; {mean}: {found['verdict']}. The account above holds other sizes; compare the "
+            "books with each other only."
         )
     if found["failed"]:
         lines.append(f"The pilot failed and was not asked any more: {found['failed']}")

@@ -30,6 +30,7 @@ _POSITIONS: Final = "environment.positions."
 _BARS: Final = "environment.episode_bars"
 _TRAINING: Final = "training.json"
 _MOST_BYTES: Final = 16 << 20  # of that
+_OF_SEED: Final = frozenset(("seed", "network_hash"))  # what differs between the seeds of one training
 
 
 class StoredBars(NamedTuple):
@@ -105,6 +106,25 @@ def tested_fold(
     return TestedFold(ranges, replay, agents, trend_shares(replay, agents[0].settings.min_confidence))
 
 
+def check_one_training(folders: Sequence[Path], artefacts: Sequence[Artefact]) -> None:
+    """Raise ConfigError where a pilot is there twice, or where two were not trained alike but for the seed.
+
+    Figures over seeds are of one training: another one in between, or the same twice, would make them wrong.
+    """
+    seen: dict[str, Path] = {}
+    for folder, one in zip(folders, artefacts, strict=True):
+        if one.card.weights_hash in seen:
+            raise ConfigError(f"{folder}: is the same pilot as {seen[one.card.weights_hash]}; name each once")
+        seen[one.card.weights_hash] = folder
+        first = artefacts[0].card
+        for key in sorted({*first.training, *one.card.training} - _OF_SEED):
+            if first.training.get(key) != one.card.training.get(key):
+                raise ConfigError(
+                    f"{folder}: was trained with {key} = {one.card.training.get(key)!r}, and {folders[0]} with "
+                    f"{first.training.get(key)!r}; name the seeds of one training"
+                )
+
+
 def evaluate_folders(
     folders: Sequence[Path], bars: StoredBars, start: str | None, end: str | None, settings: EvaluationSettings, *,
     in_sample: bool = False, tell: Tell,
@@ -114,6 +134,7 @@ def evaluate_folders(
     Raises ConfigError for bars that lie before the end of a training and its embargo, unless *in_sample*.
     """
     artefacts = [load_artefact(folder) for folder in folders]
+    check_one_training(folders, artefacts)
     newest = max(artefacts, key=lambda one: one.card.data.last_ns + card_embargo_ns(one.card)).card
     allowed = newest.data.last_ns + card_embargo_ns(newest)
     if start is None and in_sample:

@@ -143,7 +143,7 @@ def _tell_start(screen: TrainingScreen, run: TrainingRun) -> None:
         screen.tell(f"going on from the checkpoint: group {group + 1} of {len(sizes)}, update {update:,}")
     for notice in run.notices:
         screen.tell(f"notice: {notice}")
-    screen.tell("the first update takes longer: the program is compiled")
+    screen.tell("compiling the program, about a minute; a training that goes on finds it compiled")
 
 
 def _document(

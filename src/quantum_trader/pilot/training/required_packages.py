@@ -16,5 +16,6 @@ def require_training_packages() -> None:
     if missing:
         raise ConfigError(
             f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed, and training the pilot "
-            "needs it: pip install 'quantum-trader[train]'"
+            "needs it: pip install 'quantum-trader[train]' (in a clone: .venv/bin/pip install -c constraints.txt -e "
+            "'.[train]')"
         )
