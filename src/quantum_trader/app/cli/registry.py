@@ -214,8 +214,8 @@ def _line(checked: Verification, state: RegistryState) -> str:
     record = checked.record
     what = f"{record.kind:8} {record.name}, made {iso(record.created_ns)}" if record is not None else "no record"
     named = ", ".join(state.aliases_of(checked.model_id))
-    line = f"{checked.model_id[:_SHOWN]}  {'ok    ' if checked.ok else 'NOT OK'} {what}{f'  ({named})' if named else ''}"
-    return "\n".join((line, *(f"  {trouble}" for trouble in checked.troubles)))
+    line = f"{checked.model_id[:_SHOWN]}  {'ok    ' if checked.ok else 'NOT OK'} {what}"
+    return "\n".join((f"{line}  ({named})" if named else line, *(f"  {trouble}" for trouble in checked.troubles)))
 
 
 def _record_lines(checked: Verification, state: RegistryState) -> list[tuple[str, str]]:
@@ -229,7 +229,8 @@ def _record_lines(checked: Verification, state: RegistryState) -> list[tuple[str
         f"{name} {'not known' if value is None else f'{value:g}'}" for name, value in record.metrics.items()
     )
     data = ", ".join(
-        f"{key.removesuffix('_ns')} {iso(value) if key.endswith('_ns') else value}" for key, value in record.data.items()
+        f"{key.removesuffix('_ns')} {iso(value) if key.endswith('_ns') else value}"
+        for key, value in record.data.items()
     )
     return [
         *lines, ("kind", record.kind), ("name", record.name), ("made", f"{iso(record.created_ns)} {record.made_with}"),
