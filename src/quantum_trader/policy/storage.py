@@ -35,10 +35,10 @@ def write_atomically(path: Path, content: bytes) -> None:
         with suppress(OSError):
             partial.unlink()
         raise
-    sync_folder(path.parent)
+    _sync_folder(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Make the new name durable where the file system can; the content already is."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

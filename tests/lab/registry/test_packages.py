@@ -15,7 +15,7 @@ from tests.pilot.made_pilot import saved
 from quantum_trader.domain.errors import ConfigError, DataError
 from quantum_trader.journal.keys import SigningKey, new_private_key
 from quantum_trader.lab.registry import ModelRegistry
-from quantum_trader.lab.registry.package import pack, unpack
+from quantum_trader.lab.registry.package import pack_model, unpack_model
 from quantum_trader.lab.registry.record import files_of, sign_record
 
 
@@ -107,31 +107,32 @@ def test_a_package_is_the_same_bytes_each_time_and_never_overwritten(sides: Side
 
 def test_every_altered_part_is_refused(sides: Sides) -> None:
     """A bit in the record, in the card, in the weights; a file too few or too many; a signature of another key."""
-    whole = unpack(sides.package.read_bytes(), "x")
+    whole = unpack_model(sides.package.read_bytes(), "x")
     contents, record = whole.contents, whole.record_content
     card = contents["card.json"]
 
-    assert "signature is wrong" in sides.refusal(pack(record.replace(b"untrained", b"untrainee"), contents))
-    assert "card.json was altered" in sides.refusal(pack(record, {**contents, "card.json": card + b" "}))
-    assert "weights.npz is missing" in sides.refusal(pack(record, {"card.json": card}))
-    assert "extra is not in the record" in sides.refusal(pack(record, {**contents, "extra": b""}))
+    assert "signature is wrong" in sides.refusal(pack_model(record.replace(b"untrained", b"untrainee"), contents))
+    assert "card.json was altered" in sides.refusal(pack_model(record, {**contents, "card.json": card + b" "}))
+    assert "weights.npz is missing" in sides.refusal(pack_model(record, {"card.json": card}))
+    assert "extra is not in the record" in sides.refusal(pack_model(record, {**contents, "extra": b""}))
     other = SigningKey.from_pem(sides.folder, new_private_key())
     forged = sign_record(whole.signed.record, other).replace(other.public.encode(), sides.key.encode())
-    assert "signature is wrong" in sides.refusal(pack(forged, contents))
+    assert "signature is wrong" in sides.refusal(pack_model(forged, contents))
     lying = msgspec.structs.replace(whole.signed.record, model_id="1" * 64)
-    lie = pack(sign_record(lying, other), contents)
+    lie = pack_model(sign_record(lying, other), contents)
     assert f"its content is the model {sides.id}" in sides.refusal(lie, trust=other.public)
 
 
 def test_a_package_of_other_features_is_refused(sides: Sides) -> None:
     """Signed by a trusted key and whole, but not for this program."""
-    whole = unpack(sides.package.read_bytes(), "x")
+    whole = unpack_model(sides.package.read_bytes(), "x")
     card = whole.contents["card.json"].replace(whole.signed.record.features_hash.encode(), b"0" * 64)
     contents = {**whole.contents, "card.json": card}
     other = SigningKey.from_pem(sides.folder, new_private_key())
     record = msgspec.structs.replace(whole.signed.record, files=files_of(contents), features_hash="0" * 64)
 
-    assert "made with other features" in sides.refusal(pack(sign_record(record, other), contents), trust=other.public)
+    package = pack_model(sign_record(record, other), contents)
+    assert "made with other features" in sides.refusal(package, trust=other.public)
 
 
 @pytest.mark.parametrize(("make", "told"), [
@@ -147,7 +148,7 @@ def test_a_package_of_other_features_is_refused(sides: Sides) -> None:
     (lambda: archive(*((entry_of(f"f{number}"), b"") for number in range(66))), "more than 64 files"),
     (lambda: archive((entry_of("card.json"), b"{}")), "has no model.json"),
     (lambda: archive((entry_of("model.json"), b"{}")), "not written by `registry export`"),
-    (lambda: pack(b"{}", {}), "is not the record of a model"),
+    (lambda: pack_model(b"{}", {}), "is not the record of a model"),
     (lambda: b"", "is not a package"), (lambda: b"\x00" * 10_240, "has no model.json"),
     (lambda: b"PK\x03\x04" + b"x" * 2000, "is not a package"),
 ])

@@ -20,7 +20,7 @@ HELPER = '''
 import json, os, shutil, signal, sys
 from pathlib import Path
 from quantum_trader.lab.registry import ModelRegistry
-from quantum_trader.lab.registry.package import unpack
+from quantum_trader.lab.registry.package import unpack_model
 
 what, folder = sys.argv[1], Path(sys.argv[2])
 STEPS = ("open", "write", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir")
@@ -44,7 +44,7 @@ def looked_at(place):
     state = registry.state
     left = sorted(one.name for one in place.iterdir() if not one.name.startswith(".") and one.name != "registry")
     if left:
-        unpack((place / "out.tar").read_bytes(), "out.tar")
+        unpack_model((place / "out.tar").read_bytes(), "out.tar")
     return {
         "whole": all(registry.verify_model(one).ok for one in registry.model_ids()),
         "models": len(registry.model_ids()),

@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from quantum_trader.app.cli.options import JsonOption, ReasonOption
+from quantum_trader.app.cli.pilot_promotion import ByOption
 from quantum_trader.app.cli.pilot_settings import user_name
 from quantum_trader.domain.clock import iso
 
@@ -29,12 +30,11 @@ registry_app = app
 RegistryOption = Annotated[
     Path | None, typer.Option("--registry", metavar="DIR", help="Folder of the registry; this user's when left out.")
 ]
-KindOption = Annotated[str, typer.Option("--kind", help="Kind of the models: pilot.")]
+ModelKindOption = Annotated[str, typer.Option("--kind", help="Kind of the models: pilot.")]
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="champion, challenger, shadow, an id, or its first 6 digits or more.",
                         show_default=False)
 ]
-ByOption = Annotated[str, typer.Option("--by", metavar="NAME", help="Who does it; your user name if left out.")]
 VersionOption = Annotated[
     int | None, typer.Option("--version", min=0, help="Change it only where the registry is still at this version.")
 ]
@@ -66,7 +66,7 @@ def list_command(
 
 @app.command("show")
 def show_command(
-    name: NameArgument, registry: RegistryOption = None, kind: KindOption = "pilot", as_json: JsonOption = False
+    name: NameArgument, registry: RegistryOption = None, kind: ModelKindOption = "pilot", as_json: JsonOption = False
 ) -> None:
     """Show the record of a model: what it is, where it came from, what its evaluation gave."""
     found = _opened(registry)
@@ -83,7 +83,7 @@ def register_command(
     model: Annotated[
         str, typer.Argument(metavar="FOLDER|bundled", help="Folder of a trained model.", show_default=False)
     ],
-    registry: RegistryOption = None, kind: KindOption = "pilot",
+    registry: RegistryOption = None, kind: ModelKindOption = "pilot",
     parents: Annotated[
         list[str] | None, typer.Option("--parent", metavar="ID", help="Model that it was made from; repeatable.")
     ] = None,
@@ -110,7 +110,7 @@ def register_command(
 def promote_command(
     name: NameArgument,
     to: Annotated[str, typer.Option("--to", metavar="ALIAS", help="champion, challenger or shadow.")],
-    reason: ReasonOption, registry: RegistryOption = None, kind: KindOption = "pilot", by: ByOption = "",
+    reason: ReasonOption, registry: RegistryOption = None, kind: ModelKindOption = "pilot", by: ByOption = "",
     version: VersionOption = None, as_json: JsonOption = False,
 ) -> None:
     """Give an alias to a model, with a reason. The model is verified first; of two promotions at once one is refused.
@@ -130,7 +130,7 @@ def promote_command(
 def rollback_command(
     reason: ReasonOption,
     alias: Annotated[str, typer.Argument(metavar="[ALIAS]", help="The alias; champion when left out.")] = "champion",
-    registry: RegistryOption = None, kind: KindOption = "pilot", by: ByOption = "", version: VersionOption = None,
+    registry: RegistryOption = None, kind: ModelKindOption = "pilot", by: ByOption = "", version: VersionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Give an alias back to the model that had it before. A second rollback leads one further back."""
@@ -148,7 +148,7 @@ def export_command(
     name: NameArgument,
     target: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="File to write, or the folder to write it into.",
                                            show_default=False)],
-    registry: RegistryOption = None, kind: KindOption = "pilot", as_json: JsonOption = False,
+    registry: RegistryOption = None, kind: ModelKindOption = "pilot", as_json: JsonOption = False,
 ) -> None:
     """Write a model as one file, with its record, its signature and the public key."""
     found = _opened(registry)
@@ -181,7 +181,7 @@ def verify_command(
     name: Annotated[
         str, typer.Argument(metavar="[NAME]", help="An alias or an id; all models when left out.")
     ] = "",
-    registry: RegistryOption = None, kind: KindOption = "pilot", as_json: JsonOption = False,
+    registry: RegistryOption = None, kind: ModelKindOption = "pilot", as_json: JsonOption = False,
 ) -> None:
     """Verify one model or all: signature, trusted key, hash of every file, features. Exit code 1 where one fails."""
     found = _opened(registry)

@@ -24,10 +24,11 @@ from quantum_trader.domain.private_files import (
     why_unwritable,
 )
 from quantum_trader.journal.keys import SigningKey, new_private_key
+from quantum_trader.journal.segments import sync_folder
 from quantum_trader.lab.registry.record import MOST_BYTES, MOST_RECORD_BYTES, RECORD_FILE
 from quantum_trader.lab.registry.state import RegistryState, decode_registry, encode_registry
 from quantum_trader.policy.policy_store_file import locked_store
-from quantum_trader.policy.storage import set_aside, sync_folder, write_atomically
+from quantum_trader.policy.storage import set_aside, write_atomically
 
 REGISTRY_FILE: Final = "registry.json"
 COPY_FILE: Final = "registry.json.last-good"
@@ -115,8 +116,8 @@ class RegistryFolder:
             content = read_private(path)
         if mode & _OTHERS_MAY:
             raise StateError(
-                f"{path}: has mode {mode:04o}, which lets others use it; run chmod 600 on it. Where somebody may "
-                "have copied it, remove it: the next change makes a new one"
+                f"{path}: has mode {mode:04o}, which lets others read it; run chmod 600 on it. Where somebody may "
+                "have copied it, make a new registry in another folder and register the models there"
             )
         return SigningKey.from_pem(path, content)
 

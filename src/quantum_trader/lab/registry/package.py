@@ -35,7 +35,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     contents: dict[str, bytes]  # the model's files, by name
 
 
-def pack(record_content: bytes, contents: Mapping[str, bytes]) -> bytes:
+def pack_model(record_content: bytes, contents: Mapping[str, bytes]) -> bytes:
     """The archive of a model; the record comes first."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w", format=tarfile.USTAR_FORMAT) as archive:
@@ -46,7 +46,7 @@ def pack(record_content: bytes, contents: Mapping[str, bytes]) -> bytes:
     return made.getvalue()
 
 
-def unpack(content: bytes, place: str) -> Package:
+def unpack_model(content: bytes, place: str) -> Package:
     """What the archive *content* holds; DataError that names *place* for anything but a package of a model.
 
     Links, folders, devices, names that lead out of a folder, names twice, and files that are too large are refused, and
@@ -61,7 +61,7 @@ def unpack(content: bytes, place: str) -> Package:
     record_content = found.pop(RECORD_FILE, None)
     if record_content is None:
         raise DataError(f"{place}: is not a package of a model: it has no {RECORD_FILE}")
-    if pack(record_content, found) != content:
+    if pack_model(record_content, found) != content:
         raise DataError(
             f"{place}: holds more than the files of a model, or was not written by `registry export`; export it again"
         )

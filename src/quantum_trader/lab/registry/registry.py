@@ -14,7 +14,7 @@ from quantum_trader.domain.private_files import read_bounded, why_unwritable
 from quantum_trader.journal.keys import SigningKey
 from quantum_trader.lab.registry.disk import RegistryFolder
 from quantum_trader.lab.registry.kinds import KINDS, PILOT, ModelKind, ReadModel
-from quantum_trader.lab.registry.package import MOST_PACKAGE_BYTES, Package, pack, unpack
+from quantum_trader.lab.registry.package import MOST_PACKAGE_BYTES, Package, pack_model, unpack_model
 from quantum_trader.lab.registry.record import (
     MOST_BYTES,
     RECORD_FILE,
@@ -259,7 +259,7 @@ class ModelRegistry:
         if path.exists():
             raise ConfigError(f"{path}: is there already; name another file")
         try:
-            write_atomically(path, pack(found.record_content, found.contents))
+            write_atomically(path, pack_model(found.record_content, found.contents))
         except OSError as error:
             raise StateError(f"{path}: cannot be written ({why_unwritable(path, error)})") from error
         return path
@@ -278,7 +278,7 @@ class ModelRegistry:
             content = read_bounded(path, MOST_PACKAGE_BYTES)
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-        package = unpack(content, str(path))
+        package = unpack_model(content, str(path))
         record, key = package.signed.record, package.signed.key
         model = self._accepted(package, path, trust)
         with self._disk.locked():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 
@@ -16,14 +16,13 @@ from quantum_trader.domain.errors import InputError, StateError, brief
 from quantum_trader.domain.fields import TimeNs
 from quantum_trader.domain.json_text import decode_json
 from quantum_trader.lab.registry.record import check_id
+from quantum_trader.policy.policy_store_state import Version, check_text
 
 SCHEMA: Final = 1
 HISTORY: Final = 2_000  # changes kept
 ALIASES: Final = ("champion", "challenger", "shadow")
 PROMOTE, ROLLBACK, TRUST = "promote", "rollback", "trust"
-LONGEST_TEXT: Final = 500  # characters of a reason or a name
 
-Version = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
 AliasTable = dict[str, dict[str, str]]  # kind -> alias -> model id
 
 
@@ -99,16 +98,6 @@ def check_alias(alias: str) -> str:
     return alias
 
 
-def check_line(key: str, text: str) -> str:
-    """*text* without blanks around it; InputError where it is empty, longer than 500 characters or no single line."""
-    stripped = text.strip() if isinstance(text, str) else ""
-    if not stripped:
-        raise InputError(f"{key} = {brief(text)}: is empty; it is recorded with the change, so give one")
-    if len(stripped) > LONGEST_TEXT or not stripped.isprintable():
-        raise InputError(f"{key} = {brief(text)}: must be one line of at most {LONGEST_TEXT} printable characters")
-    return stripped
-
-
 class Author(msgspec.Struct, frozen=True, kw_only=True):
     """Who changes the registry, why, and when."""
 
@@ -117,8 +106,8 @@ class Author(msgspec.Struct, frozen=True, kw_only=True):
     ts_ns: int
 
     def __post_init__(self) -> None:
-        check_line("actor", self.actor)
-        check_line("reason", self.reason)
+        check_text("actor", self.actor)
+        check_text("reason", self.reason)
 
 
 StateChange = Callable[[RegistryState, Author], RegistryState]
