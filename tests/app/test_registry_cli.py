@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import Result
 from tests.pilot.made_pilot import saved
@@ -16,8 +17,10 @@ from quantum_trader.app.cli.main import app
 from quantum_trader.app.runs import registries
 from quantum_trader.app.runs.pilot_run import artefact_of
 from quantum_trader.app.runs.registries import open_registry, program_commit, registry_folder
-from quantum_trader.app.settings import PilotOptions, RunSettings, load_settings
-from quantum_trader.domain.errors import ConfigError, DataError
+from quantum_trader.app.runs.replay import run
+from quantum_trader.app.runs.results import RunOptions
+from quantum_trader.app.settings import DataSettings, PilotOptions, RunSettings, load_settings
+from quantum_trader.domain.errors import ConfigError, DataError, StateError
 
 WHY = ("--reason", "a test")
 
@@ -164,6 +167,31 @@ def test_run_with_the_champion_records_its_id(registry: Commands, tmp_path: Path
     decided = [line["data"]["model"] for line in lines if line["topic"] == "pilot.decided"]
     assert decided
     assert set(decided) == {one}
+
+
+def test_a_rollback_while_it_trades_changes_no_running_system(registry: Commands, tmp_path: Path) -> None:
+    """Every decision is one model's; to go on in the same folder its id is given, and the error shows it."""
+    one, two = registered(registry, tmp_path, 3), registered(registry, tmp_path, 4)
+    for model_id in (one, two):
+        registry("promote", model_id, "--to", "champion", *WHY)
+    champion = RunSettings(
+        data=DataSettings(start="2018-01-01", end="2018-01-12"),
+        pilot=PilotOptions(model="registry:champion", registry=str(registry.folder)),
+    )
+    moments: list[int] = []
+
+    def pace(close_ns: int) -> None:
+        moments.append(close_ns)
+        if len(moments) == 300:
+            registry("rollback", *WHY)
+
+    run(champion, RunOptions(state_dir=tmp_path / "state"), pace=pace)
+    lines = [json.loads(line) for line in (tmp_path / "state" / "records.jsonl").read_text().splitlines()]
+    assert {line["data"]["model"] for line in lines if line["topic"] == "pilot.decided"} == {two}
+    with pytest.raises(StateError, match=f"other pilot .{two[:12]}, now {one[:12]}"):
+        run(champion, RunOptions(state_dir=tmp_path / "state"))
+    named = msgspec.structs.replace(champion.pilot, model=f"registry:{two[:12]}")
+    assert run(msgspec.structs.replace(champion, pilot=named), RunOptions(state_dir=tmp_path / "state")).resumed
 
 
 def test_where_a_registry_lies_decides_nothing(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.lab.registry.made_registry import files, opened, promote, with_pilots
 from tests.pilot.made_pilot import saved
 
@@ -169,6 +171,22 @@ def test_what_hangs_on_a_package_is_refused(sides: Sides) -> None:
     content = sides.package.read_bytes()
     for wrong in (content + b"\x00" * 512, content[:-512], content[:2000], content.replace(b"0000600", b"0000777", 1)):
         assert "Nothing was taken" not in sides.refusal(wrong)
+
+
+def test_a_thousand_extended_headers_are_refused(sides: Sides) -> None:
+    """Each is read by the one before it; the error is one line all the same."""
+    entries = [(entry_of("x", tarfile.XHDTYPE), b"12 path=abc\n")] * 3_000
+    assert "is not a package" in sides.refusal(archive(*entries))
+
+
+@given(data=st.data())
+def test_a_package_with_any_bytes_changed_is_refused_or_the_same(data: st.DataObject) -> None:
+    """Whatever happened to it on its way: DataError, and nothing else is raised."""
+    content = bytearray(pack_model(b'{"format":1}', {"a.bin": b"\x00" * 700, "b.bin": b"x"}))
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with pytest.raises(DataError):
+        unpack_model(bytes(content), "x")
 
 
 def test_a_file_that_is_not_there_is_named(sides: Sides) -> None:

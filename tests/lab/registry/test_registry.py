@@ -94,7 +94,9 @@ def test_unknown_kinds_and_bad_parents_are_refused(tmp_path: Path) -> None:
         registry.register_model(saved(tmp_path / "pilot"), "oracle")
     with pytest.raises(InputError, match=r"parents = 'mine'.*64 hexadecimal"):
         registry.register_model(tmp_path / "pilot", parents=["mine"])
-    assert registry.model_ids() == []
+    with pytest.raises(InputError, match=r"notes = .*at most 4,000 characters"):
+        registry.register_model(tmp_path / "pilot", notes="x" * 4_001)
+    assert not (tmp_path / "registry").exists()
 
 
 def test_the_private_key_is_private(tmp_path: Path) -> None:

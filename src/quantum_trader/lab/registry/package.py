@@ -54,7 +54,7 @@ def unpack_model(content: bytes, place: str) -> Package:
     """
     try:
         found = _members(content, place)
-    except (tarfile.TarError, ValueError, EOFError, OSError, OverflowError) as error:
+    except (tarfile.TarError, ValueError, EOFError, OSError, OverflowError, RecursionError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{place}: is not a package of a model: {error}") from None

@@ -25,6 +25,7 @@ MOST_BYTES: Final = 256 << 20  # of all files of a model together
 SIGNED_AS: Final = b"quantum-trader model record 1\n"  # so that a signature fits nothing else
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_LONGEST: Final = {"name": 200, "git_commit": 100, "made_with": 1_000, "notes": 4_000}  # characters
 _KIND: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
@@ -62,6 +63,9 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         check_id("model_id", self.model_id)
         if not _KIND.fullmatch(self.kind):
             raise InputError(f"kind = {brief(self.kind)}: must be a word of small letters, such as pilot")
+        for key, most in _LONGEST.items():
+            if len(text := getattr(self, key)) > most:
+                raise InputError(f"{key} = {brief(text)}: must have at most {most:,} characters")
         for parent in self.parents:
             check_id("parents", parent)
         names = [file.name for file in self.files]
@@ -119,12 +123,16 @@ def files_of(contents: Mapping[str, bytes]) -> tuple[ModelFile, ...]:
 
 
 def sign_record(record: ModelRecord, key: SigningKey) -> bytes:
-    """The content of ``model.json``: *record*, signed with *key*."""
+    """The content of ``model.json``: *record*, signed with *key*; InputError where it would be too large to be read."""
     signed = msgspec.json.encode(record, order="deterministic")
     document = _Document(
         format=FORMAT, key=key.public, signature=key.sign(SIGNED_AS + signed), record=msgspec.Raw(signed)
     )
-    return msgspec.json.encode(document) + b"\n"
+    content = msgspec.json.encode(document) + b"\n"
+    if len(content) > MOST_RECORD_BYTES:
+        most = f"at most {MOST_RECORD_BYTES:,} are kept"
+        raise InputError(f"the record of {record.name} has {len(content):,} bytes: {most}")
+    return content
 
 
 def decode_record(content: bytes, place: str) -> SignedRecord:

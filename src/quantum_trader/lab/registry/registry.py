@@ -230,17 +230,17 @@ class ModelRegistry:
         folder = path_of("model", source)
         contents = {name: _content(folder / name) for name in reader.file_names}
         model = reader.read(contents, folder)
+        record = ModelRecord(
+            model_id=model.model_id, kind=kind, name=model.name, created_ns=model.created_ns,
+            registered_ns=self._clock(), features_hash=model.features_hash, data=model.data, metrics=model.metrics,
+            files=files_of(contents), git_commit=git_commit, made_with=model.made_with, parents=tuple(parents),
+            notes=notes,
+        )
         with self._disk.locked():
             key = self._own_key()
             present = self._present(model.model_id)
             if present is not None:
                 return present
-            record = ModelRecord(
-                model_id=model.model_id, kind=kind, name=model.name, created_ns=model.created_ns,
-                registered_ns=self._clock(), features_hash=model.features_hash, data=model.data, metrics=model.metrics,
-                files=files_of(contents), git_commit=git_commit, made_with=model.made_with,
-                parents=tuple(check_id("parents", one) for one in parents), notes=notes,
-            )
             self._disk.write_model(record.model_id, sign_record(record, key), contents)
         _log.info("%s: registered %s %s", self.folder, kind, record.model_id)
         return RegisteredModel(record=record, artefact=model.artefact, is_new=True)
