@@ -90,7 +90,7 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("pilot", "learnability"): "tests/pilot/training/test_learnability.py",
     **dict.fromkeys(
         [("registry", name) for name in (
-            "list", "show", "register", "promote", "rollback", "export", "import", "verify",
+            "list", "show", "register", "promote", "rollback", "export", "import", "verify", "distrust",
         )], "tests/app/test_registry_cli.py",
     ),
     ("pilot", "evaluate"): "tests/app/test_pilot_evaluate.py",

@@ -106,6 +106,8 @@ def test_a_model_goes_to_another_registry(registry: Commands, tmp_path: Path) ->
     assert "was there already" in other("import", package).stdout
     assert other.json("verify", one)["ok"]
     assert f"key {key} (trusted)" in other("list").stdout
+    assert f"trusts the key {key} no more (a test)" in other("distrust", key, *WHY).stdout
+    assert other.json("verify", one, code=1)["ok"] is False
     assert "is there already" in registry("export", one, str(tmp_path), code=2).stderr
 
 

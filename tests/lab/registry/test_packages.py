@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.lab.registry.made_registry import files, opened, promote, with_pilots
 from tests.pilot.made_pilot import saved
 
-from quantum_trader.domain.errors import ConfigError, DataError
+from quantum_trader.domain.errors import ConfigError, DataError, StateError
 from quantum_trader.journal.keys import SigningKey, new_private_key
 from quantum_trader.lab.registry import ModelRegistry
 from quantum_trader.lab.registry.package import pack_model, unpack_model
@@ -95,6 +95,37 @@ def test_an_unknown_key_is_refused_and_named(sides: Sides) -> None:
     """The error says what to compare it with; another key given as --trust does not do."""
     assert f"add --trust {sides.key}" in sides.refusal(sides.package.read_bytes(), trust="")
     assert "--trust names" in sides.refusal(sides.package.read_bytes(), trust="0" * 64)
+
+
+def test_what_a_distrusted_key_has_signed_is_refused(sides: Sides) -> None:
+    """Loading, importing again without --trust; who withdrew trust is on record."""
+    sides.importing.import_model(sides.package, trust=sides.key, actor="ann")
+    after = sides.importing.distrust(sides.key, actor="bob", reason="it leaked", seen_version=None)
+
+    last = after.changes[-1]
+    assert (last.action, last.actor, last.before, last.after) == ("distrust", "bob", sides.key, "")
+    with pytest.raises(DataError, match="does not trust"):
+        sides.importing.load_model(sides.id)
+    assert "add --trust" in sides.refusal(sides.package.read_bytes(), trust="")
+    with pytest.raises(StateError, match="is not trusted"):
+        sides.importing.distrust(sides.key, actor="bob", reason="again", seen_version=None)
+    assert sides.importing.import_model(sides.package, trust=sides.key, actor="ann").record.model_id == sides.id
+    assert sides.importing.verify_model(sides.id).ok
+
+
+def test_a_leaked_own_key_is_replaced(sides: Sides) -> None:
+    """Removed, made anew by the next registration, distrusted; the models are registered again with the new one."""
+    registry, leaked = sides.exporting, sides.key
+    with pytest.raises(StateError, match=r"own; remove its signing-key\.pem"):
+        registry.distrust(leaked, actor="ann", reason="it leaked", seen_version=None)
+    (registry.folder / "signing-key.pem").unlink()
+    promote(registry, sides.id)
+    assert not registry.register_model(sides.folder / "pilot-3").is_new
+    assert registry.state.own_key != leaked
+    registry.distrust(leaked, actor="ann", reason="it leaked", seen_version=None)
+    assert not registry.verify_model(sides.id).ok
+    assert registry.register_model(sides.folder / "pilot-3").is_new
+    assert registry.load_model("champion").record.model_id == sides.id
 
 
 def test_a_package_is_the_same_bytes_each_time_and_never_overwritten(sides: Sides, tmp_path: Path) -> None:

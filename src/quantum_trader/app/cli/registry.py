@@ -176,6 +176,22 @@ def import_command(
     _say_taken(found, made.record, "imported" if made.is_new else "was there already", as_json)
 
 
+@app.command("distrust")
+def distrust_command(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Public key, as `registry list` shows it.",
+                                       show_default=False)],
+    reason: ReasonOption, registry: RegistryOption = None, by: ByOption = "", version: VersionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Trust a key no more: what it has signed is refused from then on, until it is registered or imported anew."""
+    found = _opened(registry)
+    before = found.state
+    after = found.distrust(
+        key, actor=by or user_name(), reason=reason, seen_version=before.version if version is None else version
+    )
+    _say_changes(before, after, as_json)
+
+
 @app.command("verify")
 def verify_command(
     name: Annotated[
@@ -264,7 +280,8 @@ def change_text(change: RegistryChange) -> str:
     """One change in a line."""
     head = f"version {change.version}: {iso(change.ts_ns)} {change.actor}"
     if not change.alias:
-        return f"{head} trusts the key {change.after} ({change.reason})"
+        what = f"trusts the key {change.after}" if change.after else f"trusts the key {change.before} no more"
+        return f"{head} {what} ({change.reason})"
     before = change.before[:_SHOWN] or "none"
     return f"{head} {change.action}: {change.kind} {change.alias} {before} → {change.after[:_SHOWN]} ({change.reason})"
 

@@ -117,7 +117,7 @@ class RegistryFolder:
         if mode & _OTHERS_MAY:
             raise StateError(
                 f"{path}: has mode {mode:04o}, which lets others read it; run chmod 600 on it. Where somebody may "
-                "have copied it, make a new registry in another folder and register the models there"
+                "have copied it, remove it, register a model, and withdraw trust with `registry distrust`"
             )
         return SigningKey.from_pem(path, content)
 

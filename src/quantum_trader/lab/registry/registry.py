@@ -32,6 +32,7 @@ from quantum_trader.lab.registry.state import (
     RegistryState,
     StateChange,
     check_alias,
+    distrusting,
     promoted,
     rolled_back,
     trusting,
@@ -339,6 +340,15 @@ class ModelRegistry:
 
         return self._change(change, actor, reason, seen_version)
 
+    def distrust(self, key: str, *, actor: str, reason: str, seen_version: int | None) -> RegistryState:
+        """Trust the public *key* no more; the state afterwards. What it has signed is refused from then on.
+
+        Raises StateError for a key that is not trusted or is the registry's own.
+        """
+        return self._change(
+            lambda state, author: distrusting(state, author, key.strip().lower()), actor, reason, seen_version
+        )
+
     def _change(
         self, change: StateChange, actor: str, reason: str, seen_version: int | None
     ) -> RegistryState:
@@ -351,8 +361,8 @@ class ModelRegistry:
             if after != before:
                 self._disk.write_state(after)
                 last = after.changes[-1]
-                _log.info("%s: version %d by %s (%s): %s %s is %s", self.folder, last.version, last.actor, last.reason,
-                          last.kind, last.alias, last.after)
+                _log.info("%s: version %d by %s (%s): %s %s %s %s → %s", self.folder, last.version, last.actor,
+                          last.reason, last.action, last.kind, last.alias, last.before, last.after)
         return after
 
     def _own_key(self) -> SigningKey:

@@ -21,7 +21,7 @@ from quantum_trader.policy.policy_store_state import Version, check_text
 SCHEMA: Final = 1
 HISTORY: Final = 2_000  # changes kept
 ALIASES: Final = ("champion", "challenger", "shadow")
-PROMOTE, ROLLBACK, TRUST = "promote", "rollback", "trust"
+PROMOTE, ROLLBACK, TRUST, DISTRUST = "promote", "rollback", "trust", "distrust"
 
 AliasTable = dict[str, dict[str, str]]  # kind -> alias -> model id
 
@@ -33,10 +33,10 @@ class RegistryChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ts_ns: TimeNs
     actor: str
     reason: str
-    action: str  # promote, rollback or trust
-    kind: str = ""  # of the models; empty for trust
+    action: str  # promote, rollback, trust or distrust
+    kind: str = ""  # of the models; empty for trust and distrust
     alias: str = ""
-    before: str = ""  # model id; empty: none
+    before: str = ""  # model id; empty: none; with distrust the public key
     after: str = ""  # model id; with trust the public key
 
 
@@ -57,7 +57,7 @@ class RegistryState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError("the last change did not lead to this version")
         if any(one.version + 1 != two.version for one, two in pairwise(self.changes)):
             raise ValueError("the changes are not those of one history")
-        newest = {(one.kind, one.alias): one.after for one in self.changes if one.action != TRUST}
+        newest = {(one.kind, one.alias): one.after for one in self.changes if one.alias}
         if any(self.aliases.get(kind, {}).get(alias) != after for (kind, alias), after in newest.items()):
             raise ValueError("the changes did not lead to these aliases")
 
@@ -139,6 +139,19 @@ def trusting(state: RegistryState, author: Author, key: str, *, own: bool = Fals
         return state
     values = {"trusted": tuple(dict.fromkeys((*state.trusted, key))), "own_key": own_key}
     return _after(state, author, values, action=TRUST, after=key)
+
+
+def distrusting(state: RegistryState, author: Author, key: str) -> RegistryState:
+    """*state* that trusts the public *key* no more; StateError where it does not, or where *key* is its own."""
+    if key not in state.trusted:
+        raise StateError(f"key {brief(key)}: is not trusted; `registry list` shows those that are. Nothing was changed")
+    if key == state.own_key:
+        raise StateError(
+            f"key {key}: is this registry's own; remove its signing-key.pem and register a model, which makes another "
+            "one, then repeat. Nothing was changed"
+        )
+    values = {"trusted": tuple(one for one in state.trusted if one != key)}
+    return _after(state, author, values, action=DISTRUST, before=key)
 
 
 def _moved(state: RegistryState, author: Author, action: str, kind: str, alias: str, after: str) -> RegistryState:
