@@ -36,8 +36,7 @@ def registered_pilot(model: str, registry: str) -> Artefact:
 
 
 def program_commit() -> str:
-    """The git commit of this program where it runs from its repository, with ``+changes`` where files differ; else "".
-    """
+    """The git commit of this program, with ``+changes`` where files differ; empty where it is not in its repository."""
     folder = Path(__file__).resolve().parent
     if not _git(folder, "ls-files", "--error-unmatch", Path(__file__).name):
         return ""  # installed, perhaps inside the repository of another project

@@ -106,7 +106,9 @@ class RegistryFolder:
             partial.unlink()
 
     def signing_key(self) -> SigningKey:
-        """This registry's own key, made on first use; to be called under the lock. StateError where it is not private.
+        """This registry's own key, made on first use; to be called under the lock.
+
+        StateError where others may read it.
         """
         path = self.path / KEY_FILE
         with _told(path):
