@@ -88,6 +88,11 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("pilot", "features"): "tests/app/test_pilot_cli.py", ("pilot", "show"): "tests/app/test_pilot_cli.py",
     ("pilot", "train"): "tests/app/test_pilot_train.py", ("journal", "tail"): "tests/app/test_pilot_train.py",
     ("pilot", "learnability"): "tests/pilot/training/test_learnability.py",
+    **dict.fromkeys(
+        [("registry", name) for name in (
+            "list", "show", "register", "promote", "rollback", "export", "import", "verify", "distrust",
+        )], "tests/app/test_registry_cli.py",
+    ),
     ("pilot", "evaluate"): "tests/app/test_pilot_evaluate.py",
     ("pilot", "walk-forward"): "tests/app/test_pilot_evaluate.py",
 }

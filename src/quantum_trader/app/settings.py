@@ -104,7 +104,8 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
 class PilotOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The pilot of a run, and its settings until a person or program changes them in the policy store."""
 
-    model: str = ""  # folder of a trained pilot; "bundled": the one that comes with the program; empty: none
+    model: str = ""  # folder of a trained pilot, "bundled", "registry:champion" or "registry:ID"; empty: none
+    registry: str = ""  # folder of the registry that is meant; empty: this user's
     enabled: bool = PilotSettings().enabled
     mode: PilotMode = PilotSettings().mode
     min_confidence: float = PilotSettings().min_confidence
@@ -192,7 +193,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             section, _, name = key.partition(".")
             del plain[section][name]
         if self.pilot.model:
-            del plain["pilot"]["model"]  # where it lies decides nothing: a run states the model by its hash
+            for key in ("model", "registry"):
+                del plain["pilot"][key]  # where it lies decides nothing: a run states the model by its hash
         else:
             del plain["pilot"]  # without a pilot its settings decide nothing
         active = self.active_profile()

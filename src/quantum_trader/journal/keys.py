@@ -29,11 +29,19 @@ class SigningKey:
     def open_or_create(cls, path: Path) -> SigningKey:
         """The key in *path*, made there when there is none; StateError when it is not an Ed25519 key."""
         if not path.exists():
-            made = Ed25519PrivateKey.generate()
-            create_private(path, made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+            create_private(path, new_private_key())
         try:
-            key = load_pem_private_key(path.read_bytes(), None)
-        except (OSError, ValueError, TypeError) as error:
+            content = path.read_bytes()
+        except OSError as error:
+            raise StateError(f"{path}: is not a usable private key ({error}); give an Ed25519 key in PEM") from None
+        return cls.from_pem(path, content)
+
+    @classmethod
+    def from_pem(cls, path: Path, content: bytes) -> SigningKey:
+        """The key that *content*, read from *path*, holds; StateError when it is not an Ed25519 key."""
+        try:
+            key = load_pem_private_key(content, None)
+        except (ValueError, TypeError) as error:
             raise StateError(f"{path}: is not a usable private key ({error}); give an Ed25519 key in PEM") from None
         if not isinstance(key, Ed25519PrivateKey):
             raise StateError(f"{path}: holds another kind of key; give an Ed25519 key in PEM")
@@ -42,6 +50,11 @@ class SigningKey:
     def sign(self, message: bytes) -> str:
         """The signature of *message*, hexadecimal."""
         return self._key.sign(message).hex()
+
+
+def new_private_key() -> bytes:
+    """A new private key, as the content of a PEM file."""
+    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def signed_by(public: str, message: bytes, signature: str) -> bool:

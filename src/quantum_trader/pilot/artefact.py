@@ -137,8 +137,8 @@ def save_artefact(folder: Path, artefact: Artefact) -> None:
 def _holds(folder: Path, made: str) -> bool:
     """Whether *folder* has the weights with the hash *made*."""
     try:
-        return weights_hash(_read_weights(folder)) == made
-    except DataError:
+        return weights_hash(_weights_of(read_bounded(folder / WEIGHTS_FILE, MOST_BYTES), folder / WEIGHTS_FILE)) == made
+    except (OSError, DataError):
         return False
 
 
@@ -162,14 +162,32 @@ def load_artefact(folder: Path) -> Artefact:
     Raises DataError for a folder that is not one or is damaged, ConfigError for a model of other features, scalers or
     actions than those of this program.
     """
-    card = _read_card(folder)
+    card_file, weights_file = folder / CARD_FILE, folder / WEIGHTS_FILE
+    try:
+        card = read_bounded(card_file, MOST_BYTES)
+    except OSError as error:
+        why = error.strerror or error
+        raise DataError(f"{card_file}: cannot be read: {why}; name the folder of a trained pilot") from None
+    try:
+        weights = read_bounded(weights_file, MOST_BYTES)
+    except OSError as error:
+        raise DataError(f"{weights_file}: cannot be read: {error.strerror or error}") from None
+    return decode_artefact(card, weights, folder)
+
+
+def decode_artefact(card_content: bytes, weights_content: bytes, folder: Path) -> Artefact:
+    """The trained pilot in the contents of its two files; *folder* is where errors say that they lie.
+
+    Raises DataError and ConfigError as :func:`load_artefact` does.
+    """
+    card = _card_of(card_content, folder / CARD_FILE)
     card.scalers.check_features(card.observation)
     if card.actions != ACTION_TABLE:
         raise ConfigError(
             f"{folder / CARD_FILE}: actions = {list(card.actions)!r}: this program has {list(ACTION_TABLE)!r}; train "
             "the model again"
         )
-    weights = _read_weights(folder)
+    weights = _weights_of(weights_content, folder / WEIGHTS_FILE)
     found = weights_hash(weights)
     if found != card.weights_hash:
         raise DataError(
@@ -179,13 +197,9 @@ def load_artefact(folder: Path) -> Artefact:
     return Artefact(card=card, weights=weights)
 
 
-def _read_card(folder: Path) -> Card:
-    path = folder / CARD_FILE
+def _card_of(content: bytes, path: Path) -> Card:
     try:
-        card = msgspec.json.decode(read_bounded(path, MOST_BYTES), type=Card, strict=True)
-    except OSError as error:
-        why = error.strerror or error
-        raise DataError(f"{path}: cannot be read: {why}; name the folder of a trained pilot") from None
+        card = msgspec.json.decode(content, type=Card, strict=True)
     except (msgspec.DecodeError, InputError) as error:
         raise DataError(f"{path}: is not the card of a trained pilot: {error}") from None
     if card.format != FORMAT:
@@ -193,18 +207,15 @@ def _read_card(folder: Path) -> Card:
     return card
 
 
-def _read_weights(folder: Path) -> Weights:
-    path = folder / WEIGHTS_FILE
+def _weights_of(content: bytes, path: Path) -> Weights:
     try:
-        content = io.BytesIO(read_bounded(path, MOST_BYTES))
-        with zipfile.ZipFile(content) as packed:  # says how large each array is before any is unpacked
+        held = io.BytesIO(content)
+        with zipfile.ZipFile(held) as packed:  # says how large each array is before any is unpacked
             if any(one.file_size > MOST_BYTES for one in packed.infolist()):
                 raise ValueError(f"unpacked it is larger than {MOST_BYTES >> 20} MiB")
-        content.seek(0)
-        with np.load(content, allow_pickle=False) as arrays:
+        held.seek(0)
+        with np.load(held, allow_pickle=False) as arrays:
             parts = {name: arrays[name] for layer in LAYERS for name in (f"{layer}.{part}" for part in _PARTS)}
         return Weights(*((parts[f"{layer}.matrix"], parts[f"{layer}.bias"]) for layer in LAYERS))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except _UNREADABLE as error:
+    except (OSError, *_UNREADABLE) as error:
         raise DataError(f"{path}: does not hold a pilot's weights: {error}") from None

@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "compare": ("compare", "app", "Holding, the models and the profiles on the same bars; what is luck."),
     "model": ("model", "app", "Your own models: write one, check it for look-ahead, list and show them."),
     "pilot": ("pilot", "app", "The reinforcement-learning pilot: what it observes, learns and may do; trained ones."),
+    "registry": ("registry", "app", "Trained models: register, verify, promote, roll back, export, import."),
     "simulate": ("simulate", "app", "Simulate trading days with faults, on virtual time."),
     "data": ("data", "app", "Download, import, check and list market data."),
     "venue": ("venue", "app", "A local exchange with Binance's USD-M protocol, over a recording."),

@@ -65,8 +65,9 @@ ModelOption = Annotated[
 ]
 PilotOption = Annotated[
     str | None,
-    typer.Option("--pilot", metavar="FOLDER|bundled", help="Trained pilot that runs beside the signals, in SHADOW "
-                 "unless the settings say otherwise; bundled: the one that comes with the program."),
+    typer.Option("--pilot", metavar="FOLDER|bundled|registry:NAME", help="Trained pilot that runs beside the "
+                 "signals, in SHADOW unless the settings say otherwise; bundled: the one that comes with the program; "
+                 "registry:champion, or registry: and an id: one of the registry in pilot.registry."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of the run.")]

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.app.runs.pilot_store import risk_profile_of
+from quantum_trader.app.runs.registries import REGISTRY_PREFIX, registered_pilot
 from quantum_trader.app.settings import PilotOptions, RunSettings
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.enums import PilotMode
@@ -72,10 +73,13 @@ def keep_artefact(folder: Path, artefact: Artefact, *, begun: bool = False) -> N
 def artefact_of(options: PilotOptions) -> Artefact | None:
     """The trained pilot that *options* name; None where they name none.
 
-    Raises DataError for a damaged folder, ConfigError for a model that is not for this program.
+    Raises DataError for a damaged folder or a model that its registry refuses, ConfigError for a model that is not for
+    this program.
     """
     if not options.model:
         return None
+    if options.model.startswith(REGISTRY_PREFIX):
+        return registered_pilot(options.model, options.registry)
     return load_artefact(bundled_folder() if options.model == BUNDLED else Path(options.model))
 
 

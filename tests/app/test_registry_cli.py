@@ -1,0 +1,229 @@
+"""`quantum-trader registry`: from a trained pilot to a champion and back, and into another registry."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import Result
+from tests.pilot.made_pilot import saved
+from typer.testing import CliRunner
+
+from quantum_trader.app.cli.main import app
+from quantum_trader.app.runs import registries
+from quantum_trader.app.runs.pilot_run import artefact_of
+from quantum_trader.app.runs.registries import open_registry, program_commit, registry_folder
+from quantum_trader.app.runs.replay import run
+from quantum_trader.app.runs.results import RunOptions
+from quantum_trader.app.settings import DataSettings, PilotOptions, RunSettings, load_settings
+from quantum_trader.domain.errors import ConfigError, DataError, StateError
+
+WHY = ("--reason", "a test")
+
+
+class Commands:
+    """The commands on the registry in *folder*."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *words: str, code: int = 0) -> Result:
+        """The result of `registry` with *words*, with the exit code *code*."""
+        result = CliRunner().invoke(app, ["registry", *words, "--registry", str(self.folder)])
+        assert result.exit_code == code, result.output
+        return result
+
+    def json(self, *words: str, code: int = 0) -> Any:
+        """What it prints with --json."""
+        return json.loads(self(*words, "--json", code=code).stdout)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Commands:
+    """The commands on a registry that is not there yet."""
+    return Commands(tmp_path / "registry")
+
+
+def registered(registry: Commands, folder: Path, seed: int) -> str:
+    """The id of an untrained pilot that was registered."""
+    found = registry.json("register", str(saved(folder / str(seed), seed)), "--commit", "c0ffee")
+    assert (found["what"], found["ok"], found["record"]["git_commit"]) == ("registered", True, "c0ffee")
+    return str(found["model_id"])
+
+
+def test_from_a_pilot_to_a_champion_and_back(registry: Commands, tmp_path: Path) -> None:
+    """Register two, promote both after each other, roll back; the history says who and why."""
+    one, two = registered(registry, tmp_path, 3), registered(registry, tmp_path, 4)
+    assert f"champion none → {one[:12]} (a test)" in registry("promote", one[:8], "--to", "champion", *WHY).stdout
+    made = registry.json("promote", two, "--to", "Champion", "--by", "ann", *WHY)
+    assert made["changes"][0] | {"ts_ns": 0} == {
+        "version": 3, "ts_ns": 0, "actor": "ann", "reason": "a test", "action": "promote", "kind": "pilot",
+        "alias": "champion", "before": one, "after": two,
+    }
+    assert "it has this alias already" in registry("promote", two, "--to", "champion", *WHY).stdout
+    assert registry.json("rollback", "--by", "bob", *WHY)["aliases"] == {"pilot": {"champion": one}}
+    shown = registry("list", "--history").stdout
+    assert f"{one[:12]}  ok     pilot    untrained 3" in shown
+    assert "(champion)" in shown
+    assert f"bob rollback: pilot champion {two[:12]} → {one[:12]} (a test)" in shown
+    listed = registry.json("list", "--history")
+    assert [change["action"] for change in listed["changes"]] == ["trust", "promote", "promote", "rollback"]
+    assert {model["model_id"]: model["aliases"] for model in listed["models"]} == {one: ["champion"], two: []}
+
+
+def test_show_says_where_a_model_came_from(registry: Commands, tmp_path: Path) -> None:
+    """By alias or id, as text and as JSON."""
+    one = registered(registry, tmp_path, 3)
+    shown = registry("show", one).stdout
+    for text in (one, "untrained 3", "c0ffee", "weights.npz", "symbols ['BTCUSDT']", "last 1970-01-01"):
+        assert text in shown
+    assert registry.json("show", one)["record"]["kind"] == "pilot"
+    assert "has no champion" in registry("show", "champion", code=2).stderr
+
+
+def test_a_promotion_on_an_old_version_is_refused(registry: Commands, tmp_path: Path) -> None:
+    """`--version` states what it was decided on."""
+    one = registered(registry, tmp_path, 3)
+    registry("promote", one, "--to", "shadow", *WHY)
+    told = registry("promote", one, "--to", "champion", "--version", "1", *WHY, code=2).stderr
+    assert "decided on version 1, and the registry is at version 2" in told
+    assert "alias = 'king'" in registry("promote", one, "--to", "king", *WHY, code=2).stderr
+
+
+def test_a_model_goes_to_another_registry(registry: Commands, tmp_path: Path) -> None:
+    """Exported to a folder, refused without trust, imported with the key that the exporting side shows."""
+    one = registered(registry, tmp_path, 3)
+    package = registry.json("export", one, str(tmp_path))["file"]
+    key = registry.json("list")["own_key"]
+    other = Commands(tmp_path / "other")
+    assert f"add --trust {key}" in other("import", package, code=2).stderr
+    assert not other.folder.exists()
+    assert other.json("import", package, "--trust", key, "--by", "ann")["what"] == "imported"
+    assert "was there already" in other("import", package).stdout
+    assert other.json("verify", one)["ok"]
+    assert f"key {key} (trusted)" in other("list").stdout
+    assert f"trusts the key {key} no more (a test)" in other("distrust", key, *WHY).stdout
+    assert other.json("verify", one, code=1)["ok"] is False
+    assert "is there already" in registry("export", one, str(tmp_path), code=2).stderr
+
+
+def test_verify_names_what_was_altered(registry: Commands, tmp_path: Path) -> None:
+    """Exit code 1, the whole registry or one model; what is altered is neither promoted nor exported."""
+    one, two = registered(registry, tmp_path, 3), registered(registry, tmp_path, 4)
+    assert registry("verify").stdout.count(" ok ") == 2
+    (registry.folder / "models" / one / "weights.npz").write_bytes(b"x")
+    told = registry("verify", code=1).stdout
+    assert "NOT OK" in told
+    assert "weights.npz was altered" in told
+    assert registry.json("verify", code=1)["ok"] is False
+    assert registry.json("verify", two)["ok"] is True
+    assert "weights.npz was altered" in registry("promote", one, "--to", "champion", *WHY, code=2).stderr
+    assert "weights.npz was altered" in registry("export", one, str(tmp_path), code=2).stderr
+
+
+def test_the_bundled_pilot_can_be_registered(registry: Commands) -> None:
+    """By its name, and only once."""
+    assert "registered in" in registry("register", "bundled").stdout
+    assert "was registered already" in registry("register", "bundled").stdout
+    assert "no models" in Commands(registry.folder.parent / "none")("list").stdout
+
+
+def test_a_run_takes_the_champion(registry: Commands, tmp_path: Path) -> None:
+    """`registry:champion` and `registry:ID`, from the registry of the settings; an altered one is refused with why."""
+    one, two = registered(registry, tmp_path, 3), registered(registry, tmp_path, 4)
+    registry("promote", one, "--to", "champion", *WHY)
+
+    def identity(name: str) -> str:
+        found = artefact_of(PilotOptions(model=f"registry:{name}", registry=str(registry.folder)))
+        assert found is not None
+        return found.card.identity
+
+    assert (identity("champion"), identity(two[:10])) == (one, two)
+    registry("promote", two, "--to", "champion", *WHY)
+    assert identity("champion") == two
+    (registry.folder / "models" / two / "card.json").unlink()
+    with pytest.raises(DataError, match=r"card\.json is missing\. It is not used"):
+        identity("champion")
+    with pytest.raises(DataError, match="has no shadow"):
+        identity("shadow")
+    with pytest.raises(ConfigError, match="names no model"):
+        identity("")
+
+
+def test_run_with_the_champion_records_its_id(registry: Commands, tmp_path: Path) -> None:
+    """The records of the run name the id of the registry, so that they say which model decided."""
+    one = registered(registry, tmp_path, 3)
+    registry("promote", one, "--to", "champion", *WHY)
+    config = tmp_path / "run.toml"
+    config.write_text(f'[pilot]\nregistry = "{registry.folder}"\n')
+    result = CliRunner().invoke(app, [
+        "run", "--from", "2018-01-01", "--to", "2018-01-12", "--config", str(config), "--pilot", "registry:champion",
+        "--state", str(tmp_path / "state"),
+    ])
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in (tmp_path / "state" / "records.jsonl").read_text().splitlines()]
+    decided = [line["data"]["model"] for line in lines if line["topic"] == "pilot.decided"]
+    assert decided
+    assert set(decided) == {one}
+
+
+def test_a_rollback_while_it_trades_changes_no_running_system(registry: Commands, tmp_path: Path) -> None:
+    """Every decision is one model's; to go on in the same folder its id is given, and the error shows it."""
+    one, two = registered(registry, tmp_path, 3), registered(registry, tmp_path, 4)
+    for model_id in (one, two):
+        registry("promote", model_id, "--to", "champion", *WHY)
+    champion = RunSettings(
+        data=DataSettings(start="2018-01-01", end="2018-01-12"),
+        pilot=PilotOptions(model="registry:champion", registry=str(registry.folder)),
+    )
+    moments: list[int] = []
+
+    def pace(close_ns: int) -> None:
+        moments.append(close_ns)
+        if len(moments) == 300:
+            registry("rollback", *WHY)
+
+    run(champion, RunOptions(state_dir=tmp_path / "state"), pace=pace)
+    lines = [json.loads(line) for line in (tmp_path / "state" / "records.jsonl").read_text().splitlines()]
+    assert {line["data"]["model"] for line in lines if line["topic"] == "pilot.decided"} == {two}
+    with pytest.raises(StateError, match=f"other pilot .{two[:12]}, now {one[:12]}"):
+        run(champion, RunOptions(state_dir=tmp_path / "state"))
+    named = msgspec.structs.replace(champion.pilot, model=f"registry:{two[:12]}")
+    assert run(msgspec.structs.replace(champion, pilot=named), RunOptions(state_dir=tmp_path / "state")).resumed
+
+
+def test_where_a_registry_lies_decides_nothing(tmp_path: Path) -> None:
+    """Two runs with the same model from different registries have the same settings hash; the default is the user's."""
+    config = tmp_path / "run.toml"
+    config.write_text('[pilot]\nmodel = "registry:champion"\nregistry = "here"\n')
+    loaded = load_settings(config).settings
+    assert loaded.pilot.registry == "here"
+    assert loaded.settings_hash() == RunSettings(pilot=PilotOptions(model="elsewhere")).settings_hash()
+    assert open_registry("here").folder == Path("here")
+    assert registry_folder(None) == Path.home() / ".local" / "state" / "quantum-trader" / "registry"
+
+
+def test_the_commit_is_that_of_this_programs_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed program says none, not even inside another repository; a changed one says so."""
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@y", *words], check=True,
+            capture_output=True, text=True,
+        ).stdout.strip()
+
+    module = tmp_path / "registries.py"
+    module.write_text("1")
+    git("init", "-q")
+    monkeypatch.setattr(registries, "__file__", str(module))
+    assert program_commit() == ""
+    git("add", ".")
+    git("commit", "-qm", "x")
+    assert program_commit() == git("rev-parse", "HEAD")
+    module.write_text("2")
+    assert program_commit() == f"{git('rev-parse', 'HEAD')}+changes"
+    monkeypatch.setenv("PATH", "")
+    assert program_commit() == ""
