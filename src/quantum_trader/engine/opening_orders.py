@@ -110,8 +110,8 @@ class OpeningOrders:
     def _still_wanted(self, symbol: str, pending: Pending) -> bool:
         """Whether the models still want their post-only entry, and halts and gates would still let it through.
 
-        Whatever its source is called: in HYBRID the models' entries have the pilot's names. In PRIMARY the pilot alone
-        opens. For an entry of an intent from outside neither is asked.
+        The source's name does not decide: in HYBRID the models' entries carry the pilot's names. In PRIMARY only the
+        pilot opens positions. Neither rule applies to an entry from an outside intent.
         """
         index, plan = self._instruments.index[symbol], pending.plan
         if self._halts.closed(symbol):

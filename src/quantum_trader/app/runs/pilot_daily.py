@@ -65,7 +65,7 @@ class DailyClock(NamedTuple):
 
 
 class DailyTraining:
-    """Trains in ``pilots`` of the state folder *state*; a failure is told and ends nothing."""
+    """Trains a pilot a day in the ``pilots`` folder of *state*; a failed training is reported and stops nothing."""
 
     def __init__(self, state: Path, train: DailyTrain, tell: Callable[[str], None], clock: DailyClock) -> None:
         self.folder, self._state = state / PILOTS, state
@@ -99,7 +99,7 @@ class DailyTraining:
         return self.attempt(interrupted or self._new_folder(self._clock.now_ns()))
 
     def attempt(self, folder: Path) -> LastTraining:
-        """One training in *folder*; what became of it is told, and written to ``last.json``."""
+        """Run one training in *folder*; report its outcome and write it to ``last.json``."""
         started_ns, reason, outcome = self._clock.now_ns(), "", "trained"
         self._tell(f"training in {folder.name}")
         try:
@@ -115,7 +115,7 @@ class DailyTraining:
         return last
 
     def _keep(self, last: LastTraining) -> None:
-        """Write what became of a training; a disk that refuses is told, and the daemon goes on."""
+        """Write the outcome of a training; if the disk refuses, report that and go on."""
         try:
             write_atomically(self.folder / _LAST_FILE, msgspec.json.encode(last))
             if last.outcome == "failed":

@@ -203,7 +203,7 @@ def labels_of(artefacts: Sequence[Artefact]) -> list[str]:
 
 
 def facts_of_cards(recording: Recording, artefacts: Sequence[Artefact]) -> dict[str, Any]:
-    """What a reader is told of data and training, as plain values."""
+    """The data and the training that the report names, as plain values."""
     card = artefacts[0].card
     return {
         "source": recording.source, "bars": recording.interval, "symbols": list(recording.symbols),

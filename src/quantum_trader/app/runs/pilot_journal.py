@@ -1,6 +1,6 @@
 """What a run's journal tells of the pilot: its decisions and intents, its shadow books, failures and changes.
 
-Reading blocks no writer: a run that is still going on may be asked.
+Reading does not block the writer, so a journal can be read while its run goes on.
 """
 
 from __future__ import annotations

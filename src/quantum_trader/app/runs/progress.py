@@ -118,9 +118,14 @@ class LiveProgress:
         self._live.stop()
 
 
+def holds_live_tables(console: Console) -> bool:
+    """Whether *console* is a terminal that can redraw, and wide enough for a table."""
+    return console.is_terminal and not console.is_dumb_terminal and console.size.width >= _NARROW
+
+
 def progress_for(console: Console) -> LineProgress | LiveProgress:
     """The dashboard where *console* is a terminal that can hold it, else lines."""
-    if console.is_terminal and not console.is_dumb_terminal and console.size.width >= _NARROW:
+    if holds_live_tables(console):
         return LiveProgress(console)
     return LineProgress(console)
 

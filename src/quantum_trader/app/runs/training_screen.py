@@ -14,12 +14,12 @@ from rich.text import Text
 
 from quantum_trader.app.report.charts import sparkline
 from quantum_trader.app.runs.pilot_training import quartiles
+from quantum_trader.app.runs.progress import holds_live_tables
 
 if TYPE_CHECKING:
     from quantum_trader.lab.pilot.training_run import TrainingLook
 
 _HISTORY: Final = 2_000
-_NARROW: Final = 72
 _MINUTE_S, _HOUR_S = 60.0, 3600.0
 
 
@@ -119,6 +119,6 @@ def training_table(look: TrainingLook, rewards: list[float], width: int) -> Grou
 
 def screen_for(console: Console) -> TrainingTable | TrainingLines:
     """The table where *console* is a terminal that can hold it, else lines."""
-    if console.is_terminal and not console.is_dumb_terminal and console.size.width >= _NARROW:
+    if holds_live_tables(console):
         return TrainingTable(console)
     return TrainingLines(lambda line: console.print(line, soft_wrap=True, highlight=False))
