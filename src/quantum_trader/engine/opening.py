@@ -98,8 +98,13 @@ class Opening:
         self.due: list[int] = []  # symbols whose signals of the moment are still to be taken
         self._signals = 0  # number of the last signal
         self.targets = ModelTargets(market, account, policy, instruments)
-        forecasts = market.forecasts
-        self._source, self._model = (ENSEMBLE, "ensemble") if forecasts is None else (MODEL, forecasts.name)
+        self._source = ENSEMBLE if market.forecasts is None else MODEL
+
+    @property
+    def _model(self) -> str:
+        """The name of what gives the signals."""
+        forecasts = self._market.forecasts
+        return "ensemble" if forecasts is None else forecasts.name
 
     def index_of(self, symbol: str) -> int:
         """The row of *symbol* in every array."""
@@ -432,6 +437,7 @@ class Opening:
             volatility_pct=self._policy.volatility_pct * size if exits.by_score and not owner else 0.0,
             permitted_risk=self._account.equity * used.risk_pct / 100.0 if exits.by_score else 0.0,
             owner=owner, share=share,
+            model_id=self._pilot.model if owner == PILOT else self._market.model_id if by_signals else "",
         )
         margin = approved.qty * intent.reference_price / intent.leverage
         adds = intent.symbol in self._account.books.positions

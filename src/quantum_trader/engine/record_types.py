@@ -33,6 +33,8 @@ from quantum_trader.engine.facts import (
     HealthNotice,
     HoleNotice,
     InputFailure,
+    ModelInForce,
+    ModelRefused,
     OperatorRequested,
     PilotChanged,
     PilotDay,
@@ -70,6 +72,7 @@ DATA_TYPES: Final[dict[str, tuple[type[msgspec.Struct], ...]]] = {
     "input.failed": (InputFailure,), "operator.requested": (OperatorRequested,),
     "pilot.decided": (PilotDecided,), "pilot.closed": (ShadowPilotTrade,), "pilot.day": (PilotDay,),
     "pilot.changed": (PilotChanged,), "pilot.failed": (PilotFailed,),
+    "model.in_force": (ModelInForce,), "model.refused": (ModelRefused,),
 }
 OPEN: Final = (RunStarted, PolicyUpdated, RolloutTaken)  # written as a mapping with these keys and others
 

@@ -57,6 +57,12 @@ class LoadedModel(msgspec.Struct, kw_only=True):
     source: str = ""  # what names it: FILE.py:Class, a file of scores, or a built-in name
     code: str = ""  # hash of its source, its class and its parameters: what the look-ahead check has judged
     weight: float = 1.0  # of its scaled score in the average of several models
+    registered_id: str = ""  # in the model registry; empty: it does not come from there
+
+    @property
+    def model_id(self) -> str:
+        """What records know it by: its id in the registry, else its fingerprint."""
+        return self.registered_id or self.fingerprint
 
     @property
     def length_ns(self) -> int:
@@ -225,6 +231,11 @@ class Forecasts:
     def fingerprints(self) -> list[str]:
         """Hashes of each model's source and parameters."""
         return [loaded.fingerprint for loaded in self.models]
+
+    @property
+    def ids(self) -> list[str]:
+        """What records know each model by."""
+        return [loaded.model_id for loaded in self.models]
 
     def is_small(self, index: int) -> bool:
         """Whether a symbol's score would not enter a position from flat."""

@@ -17,7 +17,7 @@ from quantum_trader.app.settings import PilotOptions, RunSettings
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.enums import PilotMode
 from quantum_trader.domain.errors import ConfigError, StateError
-from quantum_trader.domain.pilot_settings import PilotSettings
+from quantum_trader.domain.pilot_settings import LIMITS, PilotSettings
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.facts import PilotChanged
 from quantum_trader.engine.pilot_shadows import PilotTotals
@@ -38,7 +38,6 @@ from quantum_trader.policy.policy_store_file import STORE_FILE, StoreReading
 
 BUNDLED: Final = "bundled"
 START: Final = "start"  # who put the first settings of a run into force
-LIMITS: Final = "pilot limits"  # who puts a pilot that broke a limit back into SHADOW
 _TRADES: Final = (PilotMode.PRIMARY, PilotMode.HYBRID)
 _RETRY_S: Final = 60.0  # between two tries to tell a store that refuses
 _log: Final = logging.getLogger(__name__)
@@ -102,17 +101,18 @@ class DemotionWatch:
     """
 
     def __init__(self) -> None:
-        self._looked_at = -1  # days on record at the newest look
+        self._looked_at = ("", -1)  # model, and its days on record, at the newest look
         self._evidence: PilotEvidence | None = None  # of that look
         self._look = -1
 
     def reason(self, engine: Engine) -> str:
         """Why the pilot has to stop trading; empty where it may go on or does not trade."""
         piloting, totals = engine.piloting, engine.piloting.totals
-        mode, since_ns = piloting.stance.mode, piloting.mode_since_ns
-        if totals is None or mode not in _TRADES or len(totals.days) == self._looked_at:
+        mode, since_ns = piloting.stance.mode, piloting.tenure.mode_since_ns
+        looked_at = piloting.identity, len(totals.days) if totals is not None else 0
+        if totals is None or mode not in _TRADES or looked_at == self._looked_at:
             return ""
-        self._looked_at = len(totals.days)
+        self._looked_at = looked_at
         since = [day for day in totals.days if day.start_ns + NS_PER_DAY > since_ns]
         if not since:
             return ""
@@ -123,14 +123,14 @@ class DemotionWatch:
             if trade.model in PILOT_OWNED and trade.exit_ns >= since_ns
         ]
         return demotion_reason(
-            self._weighed(totals, piloting.identity), mode, promoted_model=piloting.promoted,
+            self._weighed(totals, piloting.identity), mode, promoted_model=piloting.tenure.promoted,
             shadow_drawdown=drawdown_of(results), real_drawdown=drawdown_of(own),
         )
 
     def _weighed(self, totals: PilotTotals, model: str) -> PilotEvidence:
         """The evidence of all days; between two looks it says nothing new."""
         look, _, _ = look_for(len([day for day in totals.days if day.tells]), PilotRules().min_days)
-        if self._evidence is None or look != self._look:
+        if self._evidence is None or self._evidence.model != model or look != self._look:
             self._evidence, self._look = weigh_pilot(totals.days, totals.trades, model=model), look
         return self._evidence
 

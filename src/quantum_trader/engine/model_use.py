@@ -1,0 +1,82 @@
+"""Which models an engine uses: recorded at its start, replaced between two bars, or refused.
+
+Replacing a model sends no order and changes no position. What is refused leaves everything as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from quantum_trader.engine.facts import ModelInForce, ModelRefused
+from quantum_trader.engine.market import Market
+from quantum_trader.engine.piloting import RLv3LiveOrchestrator
+from quantum_trader.engine.ports import PilotSource
+from quantum_trader.engine.recorder import RUN
+from quantum_trader.engine.records import Records
+
+
+class ModelUse:
+    """The models of pilot and signals, and which one was refused last."""
+
+    def __init__(self, market: Market, piloting: RLv3LiveOrchestrator, records: Records) -> None:
+        self._market, self._piloting, self._records = market, piloting, records
+        self.refused: dict[str, ModelRefused] = {}  # role -> the last refusal, until another model takes over
+
+    def begin(self, aliases: Mapping[str, Mapping[str, Any]], ts_ns: int) -> None:
+        """Record the models that a run begins with; *aliases*: what it follows, by role, as ModelInForce states it."""
+        forecasts, piloting = self._market.forecasts, self._piloting
+        if forecasts is not None:
+            self._records.record("model.in_force", "", ts_ns, ModelInForce(
+                role="signals", names=[loaded.name for loaded in forecasts.models], ids=forecasts.ids, before=[],
+                **aliases.get("signals", {}),
+            ), RUN)
+        if piloting.is_there:
+            self._records.record("model.in_force", "", ts_ns, ModelInForce(
+                role="pilot", names=[piloting.name], ids=[piloting.identity], before=[], **aliases.get("pilot", {}),
+            ), RUN)
+
+    def take_pilot(self, source: PilotSource, change: ModelInForce, now_ns: int) -> str:
+        """Let another trained pilot take over from the next bar on; returns why it may not, empty where it has."""
+        self._records.catch_up()
+        before, now_ns = self._piloting.identity, max(now_ns, self._market.now_ns)
+        why_not = self._piloting.take_model(source, now_ns)
+        if why_not:
+            self.refuse(ModelRefused(
+                role="pilot", model=source.identity, in_force=[before] if before else [], reason=why_not,
+                alias=change.alias, version=change.version,
+            ), now_ns)
+        else:
+            self._took_over(change, now_ns)
+        return why_not
+
+    def refuse(self, refusal: ModelRefused, now_ns: int) -> None:
+        """Record that a model may not take over, once for each reason; the one in force stays."""
+        last = self.refused.get(refusal.role)
+        if last is not None and (last.model, last.reason) == (refusal.model, refusal.reason):
+            return
+        self.refused[refusal.role] = refusal
+        self._records.catch_up()
+        self._tell("model.refused", refusal, f"model {refusal.model[:12] or '?'} refused: {refusal.reason}", now_ns)
+
+    def _took_over(self, change: ModelInForce, now_ns: int) -> None:
+        self.refused.pop(change.role, None)
+        name = f"model {'+'.join(change.names)} ({change.ids[0][:12]})"
+        self._tell("model.in_force", change, f"{name} takes over: {change.reason}", now_ns)
+
+    def _tell(self, topic: str, data: ModelInForce | ModelRefused, text: str, now_ns: int) -> None:
+        now_ns = max(now_ns, self._market.now_ns)
+        self._records.record(topic, "", now_ns, data, RUN)
+        self._records.tally.event(now_ns, data.role, text)
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to continue, as plain values."""
+        return {"refused": {role: msgspec.to_builtins(one) for role, one in self.refused.items()}}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state`; a folder of before models were replaced has refused none."""
+        self.refused = {
+            role: msgspec.convert(one, ModelRefused) for role, one in state.get("refused", {}).items()
+        }

@@ -1,0 +1,34 @@
+"""Where a session finds the models that take over while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+from quantum_trader.domain.errors import StateError
+from quantum_trader.engine.ports import PilotSource
+
+
+class ModelShelf(Protocol):
+    """Models by their ids, ready to be used: nothing is read, verified or compiled when one is asked for live."""
+
+    def require(self, model_ids: Collection[str]) -> None:
+        """Make the models ready that an earlier process has taken; StateError that names one which is missing."""
+        ...
+
+    def pilot(self, model_id: str) -> PilotSource:
+        """The trained pilot *model_id* over the symbols of the run, which has seen no bar; StateError without it."""
+        ...
+
+
+class EmptyShelf:
+    """The shelf of a session whose models are never replaced."""
+
+    def require(self, model_ids: Collection[str]) -> None:
+        """Raise StateError where a model is asked for."""
+        for model_id in model_ids:
+            self.pilot(model_id)
+
+    def pilot(self, model_id: str) -> PilotSource:
+        """Raise StateError."""
+        raise StateError(f"model {model_id}: this session replaces no model")
