@@ -213,7 +213,7 @@ def test_evidence_belongs_to_the_model_that_made_it() -> None:
     assert (after.decisions, after.trades, after.days, after.results) == (0, (), (), (0.0, 0.0, 0.0))
     world.all()
     closed = world.records("pilot.closed")
-    assert [(one["model"][0], one["exit"], one["exit_ns"]) for one in closed][0] == ("a", "REPLACED", at)
+    assert (closed[0]["model"], closed[0]["exit"], closed[0]["exit_ns"]) == ("a" * 64, "REPLACED", at)
     assert {one["model"][0] for one in closed[1:]} <= {"b"}
     assert {one["model"][0] for one in world.records("pilot.day")} == {"a", "b"}
 

@@ -63,7 +63,7 @@ class PilotShadows:
         records: Records,
     ) -> None:
         self._instruments, self._market, self._policy, self._records = instruments, market, policy, records
-        self._interval_ns, self._model = interval_ns, source.identity
+        self._model = source.identity
         settings = policy.settings
         self._risk_pct = float(policy.fixed[1].risk_pct)
         terms = PositionSettings(
@@ -97,12 +97,12 @@ class PilotShadows:
         self._moments += asked
         for book in self._books:
             book.take(batch.ts_ns, batch.ohlcv, batch.present, costs_bps, funding_rates)
-        self._end_trades(batch.ts_ns + self._interval_ns)
+        self._end_trades(batch.ts_ns + self._market.interval_ns)
 
     def before_hole(self, index: int, ts_ns: int) -> None:
         """End the positions of a symbol whose data ends at *ts_ns* for more than a day."""
         for book in self._books:
-            book.before_hole(index, ts_ns - self._interval_ns)
+            book.before_hole(index, ts_ns - self._market.interval_ns)
         self._signal_shares[index] = 0.0
         self._end_trades(ts_ns)
 
@@ -110,7 +110,7 @@ class PilotShadows:
         """End all positions at their last closes and the day with them: another model takes the pilot's place."""
         for book in self._books:
             for index in np.flatnonzero(book.sides).tolist():
-                book.before_hole(index, now_ns - self._interval_ns, EXIT_REPLACED)
+                book.before_hole(index, now_ns - self._market.interval_ns, EXIT_REPLACED)
             book.order_rows[:] = 0.0
         self._owner[:], self._signal_shares[:], self._signal_ns[:] = _NOBODY, 0.0, 0
         self._end_trades(now_ns)
@@ -145,7 +145,7 @@ class PilotShadows:
         if self._day >= 0 and (self._moments or self._trades):
             made = self._with_earlier(ShadowDay(
                 day=iso(self._day * NS_PER_DAY)[:_DATE], pilot=pilot, signals=signals, hybrid=hybrid,
-                hours=self._moments * self._interval_ns / NS_PER_HOUR, decisions=self._decisions,
+                hours=self._moments * self._market.interval_ns / NS_PER_HOUR, decisions=self._decisions,
             ))
             self._days.append(made)
             self._records.record("pilot.day", "", now_ns, PilotDay(

@@ -262,7 +262,8 @@ class RLv3LiveOrchestrator:
         return found
 
     def _act(
-        self, parts: PilotParts, found: Predictions, batch: MarketBatch, mode: PilotMode, own: Any, commands: list[Command]
+        self, parts: PilotParts, found: Predictions, batch: MarketBatch, mode: PilotMode, own: Any,
+        commands: list[Command],
     ) -> None:
         """Do what *mode* says with the predictions of a moment."""
         source, confidence, shadows = parts

@@ -227,8 +227,8 @@ class ProcessStopping(msgspec.Struct, frozen=True, kw_only=True, tag="stops"):
 Input = (
     SessionStarted | ProcessStarted | BarsReceived | VenueEventReceived | AccountRead | HealthChanged
     | OperatorRequestReceived | RolloutChanged | PilotSettingsReceived | PilotWasLate | ModelReceived | ModelWasRefused
-    | IntentReceived | MoneyTransferred | FundingRateReceived | FundingHistoryReceived | FiltersChanged | ModelBarsReceived
-    | TimerFired | ProcessStopping
+    | IntentReceived | MoneyTransferred | FundingRateReceived | FundingHistoryReceived | FiltersChanged
+    | ModelBarsReceived | TimerFired | ProcessStopping
 )
 
 _encode: Final = msgspec.msgpack.Encoder().encode

@@ -245,7 +245,8 @@ class Session:
     def _take_news(
         self,
         event: SessionStarted | ProcessStarted | HealthChanged | RolloutChanged | PilotSettingsReceived | ModelReceived
-        | ModelWasRefused | MoneyTransferred | FundingRateReceived | FundingHistoryReceived | FiltersChanged | ModelBarsReceived,
+        | ModelWasRefused | MoneyTransferred | FundingRateReceived | FundingHistoryReceived | FiltersChanged
+        | ModelBarsReceived,
     ) -> None:
         """Hand an input that leads to no command to the engine."""
         engine = self.engine
