@@ -179,7 +179,7 @@ def test_other_bars_and_known_bars_are_refused() -> None:
     assert "observes bars of 60 minutes, and the pilot of this run those of 30 minutes" in take(world, longer)
     knows = scripted("c", SHORT_SMALL)
     knows.trained_until_ns = world.engine.now_ns
-    assert "it knows these bars" in take(world, knows)
+    assert "it knows them" in take(world, knows)
     alone = PilotWorld().until(2)
     assert "has no pilot" in take(alone, scripted("b", SHORT_SMALL))
     assert world.engine.piloting.identity == "a" * 64

@@ -79,10 +79,8 @@ class PilotTenure:
                 f"{_minutes(before.length_ns)}; begin a new --state folder with it"
             )
         if source.trained_until_ns >= now_ns:
-            return (
-                f"it was trained on bars until {iso(source.trained_until_ns)[:16]}, and now is {iso(now_ns)[:16]}: it "
-                "knows these bars"
-            )
+            until = iso(source.trained_until_ns)[:16]
+            return f"it was trained on bars until {until}, which are not over: it knows them"
         if mode in TRADES and source.identity not in self._may_trade:
             return (
                 f"the pilot trades in {mode.value}, and this model has not been promoted in this run; `pilot demote` "

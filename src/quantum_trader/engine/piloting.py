@@ -57,6 +57,7 @@ _IN_FORCE: Final = [own_col.CONFIDENCE_IN_FORCE, own_col.RISK_IN_FORCE, own_col.
 
 _NOTHING, _SHADOW, _SENT = "NOTHING", "SHADOW", "SENT"
 _LOW, _RATE, _OTHERS, _SIGNAL = "LOW_CONFIDENCE", "RATE_LIMIT", "HELD_BY_OTHER", "SIGNAL_PRIMARY"
+_NO_PILOT: Final = "the run has no pilot; give it one at its start with --pilot"
 _FAILED: Final = "FAILED"  # an error while its decision was carried out; a live account then opens nothing
 
 
@@ -153,19 +154,23 @@ class RLv3LiveOrchestrator:
             self._records.tally.event(now_ns, "pilot", f"mode {settings.mode_in_force.value}: {change.reason}")
             self.counts.modes.append((now_ns, settings.mode_in_force.value, change.reason))
 
+    def why_not(self, source: PilotSource, now_ns: int) -> str:
+        """Why *source* may not take the pilot's place now, in a sentence; empty where it may."""
+        if self._parts is None:
+            return _NO_PILOT
+        return self.tenure.why_not(source, self._parts.source, self.stance.settings.mode_in_force, now_ns)
+
     def take_model(self, source: PilotSource, now_ns: int) -> str:
         """Let *source* take the pilot's place from the next bar on; returns why it may not, empty where it has.
 
         Nothing is opened or closed by that: open positions keep their plans and stops, and the new model decides on
         them with the next bars. One that may not changes nothing.
         """
-        before, mode = self._parts, self.stance.settings.mode_in_force
-        if before is None:
-            return "the run has no pilot; give it one at its start with --pilot"
-        if why_not := self.tenure.why_not(source, before.source, mode, now_ns):
-            return why_not
+        before = self._parts
+        if before is None or (why_not := self.why_not(source, now_ns)):
+            return why_not if before is not None else _NO_PILOT
         after = self.tenure.successor(source, before)
-        self.tenure.replace(before, after, mode, now_ns)
+        self.tenure.replace(before, after, self.stance.settings.mode_in_force, now_ns)
         self._parts, self._untold = after, ""
         self.ask_again()
         self.stance.forget()

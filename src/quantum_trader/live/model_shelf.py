@@ -16,7 +16,7 @@ class ModelShelf(Protocol):
         """Make the models ready that an earlier process has taken; StateError that names one which is missing."""
         ...
 
-    def pilot(self, model_id: str) -> PilotSource:
+    def pilot_of(self, model_id: str) -> PilotSource:
         """The trained pilot *model_id* over the symbols of the run, which has seen no bar; StateError without it."""
         ...
 
@@ -27,8 +27,8 @@ class EmptyShelf:
     def require(self, model_ids: Collection[str]) -> None:
         """Raise StateError where a model is asked for."""
         for model_id in model_ids:
-            self.pilot(model_id)
+            self.pilot_of(model_id)
 
-    def pilot(self, model_id: str) -> PilotSource:
+    def pilot_of(self, model_id: str) -> PilotSource:
         """Raise StateError."""
         raise StateError(f"model {model_id}: this session replaces no model")

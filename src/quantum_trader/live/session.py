@@ -174,9 +174,14 @@ class Session:
         self._pilot, pilot.told = pilot, self._note_late
         pilot.repeat(self._late)
 
+    @property
+    def pilot_is_busy(self) -> bool:
+        """Whether the pilot still makes a late answer: no other one can go on from it before that is done."""
+        return self._pilot is not None and self._pilot.is_busy
+
     def _take_model(self, event: ModelReceived) -> None:
         """Hand a model that is to take over to the engine."""
-        source = self._shelf.pilot(event.change.ids[0])
+        source = self._shelf.pilot_of(event.change.ids[0])
         why_not = self.engine.models.take_pilot(source, event.change, event.ts_ns)
         if not why_not and isinstance(source, TimeLimitedPilot):
             self._follow(source)

@@ -15,22 +15,33 @@ import msgspec
 import numpy as np
 
 from quantum_trader.app.runs.journal_sink import PRODUCER
+from quantum_trader.app.runs.kept_models import PILOT_FOLDER, KeptModels
 from quantum_trader.app.runs.operator_requests import OperatorRequest
-from quantum_trader.app.runs.pilot_run import PILOT_FOLDER
 from quantum_trader.app.runs.replay import Run, take_request
 from quantum_trader.app.runs.results import RunOptions
+from quantum_trader.app.runs.run_models import ready_pilot
 from quantum_trader.app.runs.state_dir import unsealed
 from quantum_trader.app.settings import RunSettings
 from quantum_trader.domain.clock import from_ns
 from quantum_trader.domain.errors import ConfigError, DataError, StateError
 from quantum_trader.domain.trading import Intent
-from quantum_trader.engine.facts import PilotChanged
+from quantum_trader.engine.facts import ModelInForce, ModelRefused, PilotChanged
 from quantum_trader.engine.recorded_intents import RecordedIntents
 from quantum_trader.engine.recorder import MemorySink, Recorder
 from quantum_trader.journal.audit import Anchor, AuditChain, AuditReport, RecordLine, Seal, day_of, record_lines
 from quantum_trader.journal.feeder import JournalFeeder
 from quantum_trader.journal.lake import Lake
-from quantum_trader.journal.proof import INTENT, PILOT, ROLLOUT, ReplayProof, Script, ScriptInput, prove_day
+from quantum_trader.journal.proof import (
+    INTENT,
+    MODEL,
+    NO_MODEL,
+    PILOT,
+    ROLLOUT,
+    ReplayProof,
+    Script,
+    ScriptInput,
+    prove_day,
+)
 from quantum_trader.journal.segments import Damage
 from quantum_trader.journal.trade_journal import REPLAY, TradeJournal
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
@@ -218,13 +229,13 @@ def replay(state: Path, day: str, *, data: Path | None = None, lines: Lines | No
     """
     source = lines or recorded(state)
     hint = data or _data_hint(state)
-    return prove_day(source, day, lambda script, until_ns: rerun(script, until_ns, hint, state / PILOT_FOLDER))
+    return prove_day(source, day, lambda script, until_ns: rerun(script, until_ns, hint, state))
 
 
 def replay_text(proof: ReplayProof) -> str:
     """The outcome of a replay for a person, with both sides of the first difference."""
     said = [
-        f"{proof.day}: {proof.records:,} records, {proof.inputs} requests, rollout changes and intents before its end"
+        f"{proof.day}: {proof.records:,} records, {proof.inputs} requests, changes and intents before its end"
     ]
     said += proof.notes
     if proof.difference is None:
@@ -249,30 +260,31 @@ def _data_hint(state: Path) -> Path | None:
     return Path(named) if named and Path(named).is_dir() else None
 
 
-def rerun(script: Script, until_ns: int, data: Path | None, pilot: Path | None = None) -> Iterator[RecordLine]:
+def rerun(script: Script, until_ns: int, data: Path | None, state: Path | None = None) -> Iterator[RecordLine]:
     """Run *script* again up to *until_ns* and a day beyond, and yield its records as they are made.
 
-    *pilot*: folder of the run's trained pilot, where it had one.
+    *state*: the run's state folder, which has its trained models where it had some.
     """
     bars = script.started["recording"]
     bundled = bars["source"] == "bundled"
     if not bundled and data is None:
         raise StateError(f"the run's bars ({bars['source']}) are needed: name their folder with --data DIR")
-    session = _open(script, None if bundled else data, pilot)
+    session = _open(script, None if bundled else data, state)
     sink = MemorySink()
     session.engine.records.recorder = Recorder(sink)
     session.engine.policy.integration = msgspec.convert(script.started["rollout"], OrchestratorIntegrationConfig)
     try:
-        for _ in _moments(session, script, until_ns):
+        for _ in _moments(session, script, until_ns, state):
             yield from _drain(sink)
         yield from _drain(sink)
     finally:
         session.close()
 
 
-def _open(script: Script, data: Path | None, pilot: Path | None) -> Run:
+def _open(script: Script, data: Path | None, state: Path | None) -> Run:
     """A run over the recorded settings and the recorded bars; DataError when the bars or the pilot are other ones."""
     settings, made_with = recorded_settings(script.started, data), script.started.get("pilot", "")
+    pilot = state / PILOT_FOLDER if state is not None else None
     if made_with and pilot is not None:
         settings = msgspec.structs.replace(
             settings, pilot=msgspec.structs.replace(settings.pilot, model=str(pilot))
@@ -305,7 +317,7 @@ class _Moment(msgspec.Struct):
     ts_ns: int
 
 
-def _moments(session: Run, script: Script, until_ns: int) -> Iterator[None]:
+def _moments(session: Run, script: Script, until_ns: int, state: Path | None = None) -> Iterator[None]:
     """Feed the bars and what people did, moment by moment, as :mod:`quantum_trader.app.runs.replay` does."""
     engine, driver, recording = session.engine, session.driver, session.recording
     waiting = [one for one in script.inputs if one.topic != INTENT]
@@ -313,7 +325,7 @@ def _moments(session: Run, script: Script, until_ns: int) -> Iterator[None]:
     identity = {key: value for key, value in script.started.items() if key not in ("symbols", "interval_ns")}
     session.warm_up()
     engine.started(identity, script.started_ns)
-    _apply(session, waiting, script.started_ns, after_end=False)
+    _apply(session, waiting, state, script.started_ns, after_end=False)
     yield
     close_ns = 0
     for times, ohlcv, present, holes in recording.chunks(start_row=0):
@@ -326,22 +338,39 @@ def _moments(session: Run, script: Script, until_ns: int) -> Iterator[None]:
             gone = np.flatnonzero(holes[i]).tolist()
             if gone:
                 driver.hole(close_ns, gone)
-            _apply(session, waiting, close_ns, after_end=False)
+            _apply(session, waiting, state, close_ns, after_end=False)
             yield
     if close_ns and script.ended:
         engine.ended(close_ns)
-        _apply(session, waiting, engine.now_ns, after_end=True)
+        _apply(session, waiting, state, engine.now_ns, after_end=True)
     yield
 
 
-def _apply(session: Run, waiting: list[ScriptInput], now_ns: int, *, after_end: bool) -> None:
+def _apply(
+    session: Run, waiting: list[ScriptInput], state: Path | None, now_ns: int, *, after_end: bool
+) -> None:
     """Do what people did up to *now_ns*, in their order and at their moments."""
     while waiting and waiting[0].ts_ns <= now_ns and (after_end or not waiting[0].after_end):
         one = waiting.pop(0)
         if one.topic == PILOT:
             session.engine.piloting.set_settings(msgspec.convert(one.data, PilotChanged), one.ts_ns)
+        elif one.topic == MODEL:
+            _take_model(session, msgspec.convert(one.data, ModelInForce), state, one.ts_ns)
+        elif one.topic == NO_MODEL:
+            session.engine.models.refuse(msgspec.convert(one.data, ModelRefused), one.ts_ns)
         elif one.topic == ROLLOUT:
             config = msgspec.convert(one.data["in_force"], OrchestratorIntegrationConfig)
             session.engine.set_integration(config, one.data, one.ts_ns)
         else:
             take_request(session, msgspec.convert(one.data, OperatorRequest), one.ts_ns)
+
+
+def _take_model(session: Run, change: ModelInForce, state: Path | None, ts_ns: int) -> None:
+    """Let the model take over that did; StateError where the state folder does not have it any more."""
+    if state is None:
+        raise StateError(f"model {change.ids[0]}: the records alone do not hold it; name the run's --state folder")
+    artefact = KeptModels(state).pilot(change.ids[0])
+    recording = session.recording
+    session.engine.models.take_pilot(
+        ready_pilot(artefact, recording.symbols, recording.interval_ns), change, ts_ns
+    )

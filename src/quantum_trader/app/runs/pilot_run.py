@@ -11,13 +11,16 @@ from typing import Any, Final
 
 import msgspec
 
+from quantum_trader.app.runs.kept_models import PILOT_FOLDER, KeptModels
 from quantum_trader.app.runs.pilot_store import risk_profile_of
-from quantum_trader.app.runs.registries import REGISTRY_PREFIX, registered_pilot
+from quantum_trader.app.runs.registries import REGISTRY_PREFIX, followed_pilot, open_registry, registered_pilot
+from quantum_trader.app.runs.state_dir import unsealed
 from quantum_trader.app.settings import PilotOptions, RunSettings
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.enums import PilotMode
 from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.domain.pilot_settings import LIMITS, PilotSettings
+from quantum_trader.domain.private_files import read_private
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.facts import PilotChanged
 from quantum_trader.engine.pilot_shadows import PilotTotals
@@ -48,8 +51,32 @@ def bundled_folder() -> Path:
     return Path(str(files("quantum_trader").joinpath("data", "pilot")))
 
 
+INPUTS_FOLDER: Final = "inputs"  # in a state folder: the input log of a live session
 PILOT_OWNED: Final = (RL_PRIMARY, HYBRID_RL, HYBRID_CONSENSUS)  # sources of trades that are or may be the pilot's
-PILOT_FOLDER: Final = "pilot"  # in a state folder: the model of its run
+
+
+def pilot_in_force(folder: Path) -> str:
+    """The identity of the pilot that the run in the state *folder* goes on with; empty where none has begun there."""
+    try:
+        checkpoint = unsealed(read_private(folder / "checkpoint"))
+    except OSError:
+        checkpoint = None
+    if checkpoint is not None:
+        return saved_identity(checkpoint["engine"])
+    if has_inputs(folder) and (folder / PILOT_FOLDER / CARD_FILE).exists():
+        return load_artefact(folder / PILOT_FOLDER).card.identity  # killed before its first checkpoint
+    return ""
+
+
+def has_inputs(folder: Path) -> bool:
+    """Whether a live session has begun in the state *folder*."""
+    return any(path.stat().st_size for path in (folder / INPUTS_FOLDER).glob("inputs-*.log"))
+
+
+def saved_identity(engine: Mapping[str, Any]) -> str:
+    """The identity of the pilot in an engine's saved state; empty where it had none."""
+    parts = engine.get("piloting", {}).get("parts")
+    return str(parts[0].get("identity", "")) if parts else ""
 
 
 def keep_artefact(folder: Path, artefact: Artefact, *, begun: bool = False) -> None:
@@ -57,6 +84,8 @@ def keep_artefact(folder: Path, artefact: Artefact, *, begun: bool = False) -> N
 
     StateError where a run has *begun* there with another model, which is the one that its records are of.
     """
+    if begun and pilot_in_force(folder) == artefact.card.identity:
+        return
     kept = folder / PILOT_FOLDER
     there = load_artefact(kept).card.identity if (kept / CARD_FILE).exists() else ""
     if there == artefact.card.identity:
@@ -142,9 +171,19 @@ class RunPilot:
     ConfigError where the run's bars do not make the model's own.
     """
 
-    def __init__(self, settings: RunSettings, symbols: Sequence[str], interval_ns: int) -> None:
+    def __init__(
+        self, settings: RunSettings, symbols: Sequence[str], interval_ns: int, folder: Path | None = None
+    ) -> None:
+        """*folder*: the run's state folder. Where a run that follows an alias has begun there, its model goes on."""
         self._settings, self._initial = settings, settings.pilot.settings
-        self.artefact = artefact_of(settings.pilot)
+        self.followed = followed_pilot(settings.pilot.model)
+        in_force = pilot_in_force(folder) if folder is not None and self.followed is not None else ""
+        self.artefact = (
+            KeptModels(folder).pilot(in_force) if folder is not None and in_force else artefact_of(settings.pilot)
+        )
+        self.found_by: dict[str, Any] = {}  # the alias that a run which begins now has found its model by
+        if self.followed is not None and not in_force:
+            self.found_by = self.followed.moved_by(open_registry(settings.pilot.registry), self.identity)
         self.source = self._predictor(symbols, interval_ns)
         self._store: PolicyStore | None = None
         self._watch = DemotionWatch()
@@ -267,9 +306,9 @@ def saved_pilot(engine: Mapping[str, Any]) -> str:
     saved = engine.get("piloting", {})
     if not saved.get("parts"):
         return ""
-    source, _, shadows = saved["parts"]
+    _, _, shadows = saved["parts"]
     mode = msgspec.convert(saved["settings"], PilotSettings).mode_in_force.value
-    return _said(mode, source.get("identity", ""), shadows["total_decisions"], len(shadows["ended"]))
+    return _said(mode, saved_identity(engine), shadows["total_decisions"], len(shadows["ended"]))
 
 
 def _said(mode: str, identity: str, decisions: int, trades: int) -> str:

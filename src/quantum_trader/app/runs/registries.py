@@ -6,9 +6,11 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+from quantum_trader.app.runs.model_watch import FollowedAlias
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.lab.registry import ModelRegistry
 from quantum_trader.lab.registry.kinds import PILOT
+from quantum_trader.lab.registry.state import ALIASES
 from quantum_trader.pilot.artefact import Artefact
 
 REGISTRY_PREFIX: Final = "registry:"  # of pilot.model: what follows is an alias or an id
@@ -23,6 +25,14 @@ def registry_folder(given: Path | str | None) -> Path:
 def open_registry(given: Path | str | None) -> ModelRegistry:
     """The registry in the folder *given*, or this user's."""
     return ModelRegistry(registry_folder(given))
+
+
+def followed_pilot(model: str) -> FollowedAlias | None:
+    """The alias that *model*, ``pilot.model`` of a run's settings, follows; None where it names one model for good."""
+    alias = model.removeprefix(REGISTRY_PREFIX).strip()
+    if not model.startswith(REGISTRY_PREFIX) or alias not in ALIASES:
+        return None
+    return FollowedAlias(role="pilot", kind=PILOT, alias=alias, named=f"{REGISTRY_PREFIX}{alias}")
 
 
 def registered_pilot(model: str, registry: str) -> Artefact:
