@@ -19,11 +19,11 @@ from quantum_trader.lab.learning.probability_scores import (
     log_losses,
     loss_difference,
     reliability_curve,
+    sample_mean,
     score_probabilities,
     squared_errors,
     student_t_two_sided,
     time_blocks,
-    sample_mean,
     wilson_interval,
 )
 
