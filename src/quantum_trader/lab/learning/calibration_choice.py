@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from quantum_trader.lab.learning.calibration import fit_isotonic, fit_platt
-from quantum_trader.lab.learning.probability_scores import log_losses, weighted_mean
+from quantum_trader.lab.learning.probability_scores import log_losses, sample_mean
 from quantum_trader.market.arrays import Floats, Ints
 from quantum_trader.models.learned.calibration import UNCALIBRATED, Calibration
 
@@ -65,7 +65,7 @@ def choose_calibration(samples: CalibrationSamples, embargo_ns: int) -> Calibrat
     if older.fit and newer.fit:
         for name in (PLATT, ISOTONIC):
             probabilities = _fitted(name, older).apply(newer.margins)
-            losses[name] = weighted_mean(log_losses(newer.labels.astype(np.float64), probabilities), newer.weights)
+            losses[name] = sample_mean(log_losses(newer.labels.astype(np.float64), probabilities), newer.weights)
         method = min(losses, key=lambda name: losses[name])
     return CalibrationChoice(
         calibration=_fitted(method, samples), method=method, samples=len(samples.labels), log_losses=losses

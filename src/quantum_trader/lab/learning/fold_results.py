@@ -26,7 +26,7 @@ from quantum_trader.lab.learning.probability_scores import (
     score_probabilities,
     squared_errors,
     time_blocks,
-    weighted_mean,
+    sample_mean,
 )
 from quantum_trader.lab.learning.purged_folds import PurgedFold
 from quantum_trader.lab.learning.training_table import TrainingTable
@@ -152,7 +152,7 @@ def final_calibration(table: TrainingTable, margins: list[FoldMargins], embargo_
 
 
 def _base_rate(table: TrainingTable, train: Ints) -> float:
-    return weighted_mean(table.labels[train].astype(np.float64), table.weights[train])
+    return sample_mean(table.labels[train].astype(np.float64), table.weights[train])
 
 
 def _fold_result(

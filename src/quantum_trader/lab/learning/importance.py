@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from quantum_trader.lab.learning.boosting import additivity_error, tree_contributions
 from quantum_trader.lab.learning.learners import Fitted
-from quantum_trader.lab.learning.probability_scores import log_losses, weighted_mean
+from quantum_trader.lab.learning.probability_scores import log_losses, sample_mean
 from quantum_trader.lab.learning.training_table import TrainingTable
 from quantum_trader.market.arrays import Floats, Ints
 from quantum_trader.models.learned.calibration import sigmoid
@@ -57,7 +57,7 @@ def permutation_losses(
 
 
 def _loss(fitted: Fitted, rows: npt.NDArray[np.float32], labels: Floats, weights: Floats) -> float:
-    return weighted_mean(log_losses(labels, sigmoid(fitted.margins(rows))), weights)
+    return sample_mean(log_losses(labels, sigmoid(fitted.margins(rows))), weights)
 
 
 def contributions_of(fitted: Fitted, rows: npt.NDArray[np.float32]) -> Contributions:

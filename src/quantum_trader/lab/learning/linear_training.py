@@ -16,7 +16,7 @@ from quantum_trader.market.arrays import Floats, Ints
 from quantum_trader.models.learned.linear import LinearArrays, standardised
 
 _TOLERANCE: Final = 1e-6
-_ITERATIONS: Final = 500
+_ITERATIONS: Final = 100  # of Newton's method; a handful is usual
 
 
 class LinearSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,7 +41,7 @@ def train_linear(
 
     center, scale = _moments(rows, weights)
     known = standardised(rows, center, scale)
-    model = LogisticRegression(C=1.0 / settings.l2, tol=_TOLERANCE, max_iter=_ITERATIONS, solver="lbfgs")
+    model = LogisticRegression(C=1.0 / settings.l2, tol=_TOLERANCE, max_iter=_ITERATIONS, solver="newton-cholesky")
     with threadpool_limits(limits=1):  # sums in one order, whatever the number of processors
         model.fit(known, labels, sample_weight=weights)
     weight = np.where(known.any(axis=0), model.coef_[0], 0.0).astype(np.float64)

@@ -1,7 +1,7 @@
 """A trained model of signals as a folder: its numbers, a card that says what they are, and its evidence.
 
-The folder holds ``card.json``, ``arrays.npz`` (arrays alone: reading it runs no code) and ``evidence.json``, what the
-model's predictions were worth on data that it was not trained on. The card has the hashes of both; the model's id is
+The folder holds ``card.json``, ``arrays.npz`` and ``evidence.npz``, the model's predictions of samples that it was not
+trained on, which the lab reads (arrays alone: reading them runs no code). The card has the hashes of both; the model's id is
 the hash of the card, so that none of them can be exchanged unnoticed. When it was trained is no part of the id: the
 same training gives the same id on any day.
 """
@@ -36,7 +36,7 @@ from quantum_trader.models.port import Exit
 FORMAT: Final = 1
 CARD_FILE: Final = "card.json"
 ARRAYS_FILE: Final = "arrays.npz"
-EVIDENCE_FILE: Final = "evidence.json"
+EVIDENCE_FILE: Final = "evidence.npz"
 LEARNED_FILES: Final = (CARD_FILE, ARRAYS_FILE, EVIDENCE_FILE)
 SIGNAL, META_LABEL = "signal", "meta-label"
 BOOSTING, LINEAR = "boosting", "linear"
