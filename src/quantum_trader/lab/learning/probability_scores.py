@@ -171,6 +171,23 @@ def auc_difference(
     return AucDifference(**_tested(one - other, error, freedom, alpha))
 
 
+def auc_p_value(
+    labels: npt.ArrayLike, scores: npt.ArrayLike, weights: npt.ArrayLike | None = None, blocks: Ints | None = None
+) -> float:
+    """The one-sided p-value of an AUC of 0.5 or less, by the error of :func:`auc_interval`; NaN where it has none."""
+    y = np.asarray(labels) > 0
+    s, w = _weighted_scores(scores, weights, len(y))
+    value, influence = _auc_influence(y, s, w)
+    if math.isnan(value):
+        return math.nan
+    if blocks is None:
+        error, freedom = math.sqrt(_delong_covariance(y, w, influence, influence)), math.inf
+    else:
+        error, freedom = _block_error(influence, blocks)
+    two_sided = _tested(value - 0.5, error, freedom, 0.05)["p_value"]
+    return two_sided / 2.0 if value >= 0.5 else 1.0 - two_sided / 2.0
+
+
 def _weighted_scores(scores: npt.ArrayLike, weights: npt.ArrayLike | None, count: int) -> tuple[Floats, Floats]:
     """Scores and weights (n,) as floats. Raises InputError."""
     s = np.asarray(scores, dtype=np.float64)
