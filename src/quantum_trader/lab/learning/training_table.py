@@ -10,9 +10,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.errors import DataError, require
 from quantum_trader.lab.learning.uniqueness import average_uniqueness, bar_spans, mean_one, time_decay
 from quantum_trader.market.arrays import Floats, Ints
+from quantum_trader.market.intervals import interval_ns
 from quantum_trader.models.learned.artefact import LearningData
 
 LEAST_SAMPLES: Final = 200
@@ -89,15 +91,29 @@ def in_order(table: TrainingTable) -> TrainingTable:
     return table.take(np.lexsort((table.ends_ns, table.symbol, table.starts_ns)).astype(np.int64))
 
 
+def independent_samples(table: TrainingTable) -> float:
+    """How many samples that do not overlap would tell as much, at most: the sum of all samples' uniqueness."""
+    return float(_uniqueness(table.starts_ns, table.ends_ns, _clock_ns(table)).sum())
+
+
+def _clock_ns(table: TrainingTable) -> int:
+    """Length of the bars that spans are counted in; an hour where the samples have none."""
+    return interval_ns(table.interval) if table.interval else NS_PER_HOUR
+
+
+def _uniqueness(starts_ns: Ints, ends_ns: Ints, length_ns: int) -> Floats:
+    first, last = int(starts_ns.min()) // length_ns, int(ends_ns.max()) // length_ns
+    clock = np.arange(first, last + 1, dtype=np.int64) * length_ns
+    begin, end = bar_spans(clock, starts_ns, ends_ns)
+    return average_uniqueness(begin, end, len(clock))
+
+
 def sample_weights(starts_ns: Ints, ends_ns: Ints, length_ns: int, oldest: float = 1.0) -> Floats:
     """Weights (n,) by the samples' uniqueness on a clock of *length_ns*, whatever their symbol; their mean is 1.
 
     *oldest*: the weight towards which the oldest sample falls (1: none falls). Samples are in order of their start.
     """
-    first, last = int(starts_ns.min()) // length_ns, int(ends_ns.max()) // length_ns
-    clock = np.arange(first, last + 1, dtype=np.int64) * length_ns
-    begin, end = bar_spans(clock, starts_ns, ends_ns)
-    unique = average_uniqueness(begin, end, len(clock))
+    unique = _uniqueness(starts_ns, ends_ns, length_ns)
     return mean_one(unique * time_decay(unique, oldest))
 
 

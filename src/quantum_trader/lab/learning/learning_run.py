@@ -1,0 +1,132 @@
+"""One training in a folder: its steps, its models, its document."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader import __version__
+from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.private_files import make_private_folder, why_unwritable
+from quantum_trader.lab.learning.learning_result import LearnedOutcome, LearningDocument, load_learning, save_learning
+from quantum_trader.lab.learning.learning_settings import LearningSettings
+from quantum_trader.lab.learning.learning_steps import LearningSteps
+from quantum_trader.lab.learning.model_folders import (
+    CardFacts,
+    Recompute,
+    artefact_of,
+    check_leakage,
+    model_metrics,
+    save_learned,
+)
+from quantum_trader.lab.learning.probability_scores import sample_mean
+from quantum_trader.lab.learning.required_packages import LEARNING_PACKAGES
+from quantum_trader.lab.learning.trainer import LearningOptions, train_learners
+from quantum_trader.lab.learning.training_table import TrainingTable, independent_samples
+from quantum_trader.lab.pilot.training_plan import check_identity
+from quantum_trader.models.learned.artefact import SIGNAL, load_learned
+from quantum_trader.models.port import Exit
+
+_ID_LETTERS: Final = 12
+
+
+class LearningPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is trained: the same plan on the same samples gives the same models."""
+
+    kind: str  # signal or meta-label
+    name: str  # of the models, before the learner's
+    settings: LearningSettings
+    facts: dict[str, Any]  # how the samples were made, by dotted keys
+    features_hash: str
+    bars: str = ""
+    horizon: str = ""
+    exit: Exit = Exit()
+    recompute: Recompute | None = None
+
+    def identity(self, table: TrainingTable) -> dict[str, Any]:
+        """Every setting and fact that decides the models, by its dotted key, as plain values."""
+        settings: dict[str, Any] = {}
+        for key, value in msgspec.structs.asdict(self.settings).items():
+            nested = msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else None
+            settings |= {key: value} if nested is None else {f"{key}.{name}": each for name, each in nested.items()}
+        stated = {
+            "kind": self.kind, "name": self.name, "bars": self.bars, "horizon": self.horizon, "exit": self.exit,
+            **settings, **self.facts, "features_hash": self.features_hash, "data.content_hash": table.content_hash,
+        }
+        plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(stated))
+        return plain
+
+
+def learning_versions() -> dict[str, str]:
+    """The versions of this program and of the packages that train."""
+    return {"quantum-trader": __version__, **{name: version(name) for name in LEARNING_PACKAGES.values()}}
+
+
+def session_of_learning(identity: Mapping[str, Any]) -> str:
+    """The name of a training in the journal: the same for the same plan and data."""
+    digest = hashlib.sha256(msgspec.json.encode(identity, order="deterministic")).hexdigest()
+    return f"learning-{digest[:_ID_LETTERS]}"
+
+
+def train_models(  # what is trained, on what, where and how
+    folder: Path, table: TrainingTable, plan: LearningPlan, options: LearningOptions,
+    tell: Callable[[str], None], now_ns: Callable[[], int],
+) -> LearningDocument | None:
+    """Train *plan* on *table* in *folder*, from the steps that are there; None where it was stopped before its end.
+
+    A training that is done is not done again: its document is returned. Raises ConfigError where the folder holds a
+    training of other settings or data, StateError where steps or models cannot be read or written.
+    """
+    identity, versions = plan.identity(table.checked()), learning_versions()
+    done = load_learning(folder)
+    if done is not None:
+        check_identity(str(folder), done.identity, identity)
+        for one in done.models:
+            load_learned(folder / one.folder)
+        tell(f"{folder}: this training is done; its results stand")
+        return done
+    steps, begun_s = LearningSteps(folder), options.clock()
+    try:
+        make_private_folder(folder)
+    except OSError as error:
+        raise StateError(f"{folder}: cannot be used ({why_unwritable(folder, error)})") from error
+    steps.begin(identity, versions, now_ns())
+    for notice in steps.notices:
+        tell(f"notice: {notice}")
+    trained = train_learners(table, plan.settings, steps, options)
+    if trained is None:
+        return None
+    leakage = check_leakage(table, plan.recompute)
+    facts = CardFacts(
+        kind=plan.kind, name=plan.name, features_hash=plan.features_hash, training=identity,
+        made_with=" ".join(f"{name} {number}" for name, number in versions.items()), created_ns=steps.begun_ns,
+        bars=plan.bars, horizon=plan.horizon, exit=plan.exit,
+    )
+    outcomes = []
+    for one in trained:
+        artefact = artefact_of(table, one, facts, leakage, model_metrics(one.result))
+        save_learned(folder / one.learner, artefact)
+        outcomes.append(LearnedOutcome(
+            learner=one.learner, folder=one.learner, model_id=artefact.model_id, calibration=one.calibration_method,
+            result=one.result, importance=one.importance, additivity_error=one.additivity_error,
+        ))
+    document = LearningDocument(
+        session=session_of_learning(identity), kind=plan.kind, identity=identity, data=table.snapshot(),
+        positives=sample_mean(table.labels.astype(float), table.weights),
+        independent_samples=independent_samples(table), versions=versions, begun_ns=steps.begun_ns, ended_ns=now_ns(),
+        elapsed_s=options.clock() - begun_s, resumed_steps=steps.resumed, leakage_checks=leakage.checks,
+        leakage=leakage.findings, models=tuple(outcomes),
+    )
+    save_learning(folder, document)
+    steps.remove()
+    return document
+
+
+def is_signal_model(document: LearningDocument) -> bool:
+    """Whether the models of *document* can be named by ``--model``."""
+    return document.kind == SIGNAL
