@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,8 +63,9 @@ class LearningPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def learning_versions() -> dict[str, str]:
-    """The versions of this program and of the packages that train."""
-    return {"quantum-trader": __version__, **{name: version(name) for name in LEARNING_PACKAGES.values()}}
+    """The versions of this program and of the packages that train. Imports them."""
+    found = {module: str(import_module(module).__version__) for module in LEARNING_PACKAGES}
+    return {"quantum-trader": __version__, **found}
 
 
 def session_of_learning(identity: Mapping[str, Any]) -> str:

@@ -104,7 +104,7 @@ def _clock_ns(table: TrainingTable) -> int:
 def _uniqueness(starts_ns: Ints, ends_ns: Ints, length_ns: int) -> Floats:
     first, last = int(starts_ns.min()) // length_ns, int(ends_ns.max()) // length_ns
     clock = np.arange(first, last + 1, dtype=np.int64) * length_ns
-    begin, end = bar_spans(clock, starts_ns, ends_ns)
+    begin, end = bar_spans(clock, starts_ns, np.maximum(ends_ns - 1, starts_ns))  # a close is the next bar's open
     return average_uniqueness(begin, end, len(clock))
 
 
