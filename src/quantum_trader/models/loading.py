@@ -33,7 +33,7 @@ BUILT_IN_PRIOR: Final = (0.25, 0.4)  # published Sharpe ratios, halved twice
 USER_PRIOR: Final = (0.0, 0.5)
 
 _PREFIX: Final = "quantum_trader_user_model_"
-_PLACES: Final = {"ScoreFile": "file", "LearnedModel": "folder"}  # the parameter that says where a model's data lie
+PLACES: Final = {"ScoreFile": "file", "LearnedModel": "folder"}  # the parameter that says where a model's data lie
 _imported_helpers: set[str] = set()  # names of the modules that users' files have imported from their own folders
 
 
@@ -87,7 +87,7 @@ def load_model(settings: ModelSettings, folder: Path | None = None, *, fresh: bo
     loaded = LoadedModel(
         name=settings.shown, weight=weight, model=made,
         fingerprint=digest.hexdigest(), code=code.hexdigest(),
-        source=str(settings.params.get(_PLACES[settings.model])) if settings.model in _PLACES else settings.model,
+        source=str(settings.params.get(PLACES[settings.model])) if settings.model in PLACES else settings.model,
         forecast=ForecastSettings(prior_mean=prior[0], prior_sd=prior[1]),
         exit=_exit(made, settings), symbols=settings.symbols, file=str(file) if file is not None else "",
     )

@@ -246,14 +246,31 @@ def _write_shared(row, here, day, week):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _of_symbol(bars, logs, rows, wanted, out):  # type: ignore[no-untyped-def]
-    """A symbol's own features at its bars; *rows* (n,) are their intervals, from *wanted* on they are written."""
-    begin = 0
-    for i in range(rows.shape[0]):
-        while rows[begin] <= rows[i] - WINDOW:
-            begin += 1
-        if rows[i] >= wanted and i + 1 - begin >= LEAST_BARS:
-            _write_own(bars, logs, begin, i + 1, out[rows[i] - wanted])
+def _gather(fields, s, bars, logs, rows):  # type: ignore[no-untyped-def]
+    """Copy the bars that symbol *s* has, the logarithms of their closes and their intervals; returns how many."""
+    count = 0
+    for row in range(fields.shape[1]):
+        if fields[CLOSE, row, s] == fields[CLOSE, row, s]:
+            for field in range(fields.shape[0]):
+                bars[field, count] = fields[field, row, s]
+            logs[count] = math.log(fields[CLOSE, row, s])
+            rows[count] = row
+            count += 1
+    return count
+
+
+@kernel
+def _of_symbols(fields, wanted, out):  # type: ignore[no-untyped-def]
+    """Each symbol's own features at its bars from interval *wanted* on."""
+    bars, logs = np.empty((fields.shape[0], fields.shape[1])), np.empty(fields.shape[1])
+    rows = np.empty(fields.shape[1], dtype=np.int64)
+    for s in range(fields.shape[2]):
+        begin, count = 0, _gather(fields, s, bars, logs, rows)
+        for i in range(count):
+            while rows[begin] <= rows[i] - WINDOW:
+                begin += 1
+            if rows[i] >= wanted and i + 1 - begin >= LEAST_BARS:
+                _write_own(bars, logs, begin, i + 1, out[rows[i] - wanted, s])
 
 
 @kernel
@@ -272,12 +289,8 @@ def _of_moments(out, closes_ns, wanted):  # type: ignore[no-untyped-def]
 
 def _features(fields: Floats, closes_ns: Ints, wanted: int) -> npt.NDArray[np.float32]:
     """Features (T - wanted, S, F) at the intervals from *wanted* on of the bars *fields* (6, T, S)."""
-    count = fields.shape[2]
-    out = np.full((fields.shape[1] - wanted, count, COUNT), np.nan)
-    for s in range(count):
-        rows = np.flatnonzero(~np.isnan(fields[CLOSE, :, s]))
-        bars = np.ascontiguousarray(fields[:, rows, s])
-        _of_symbol(bars, np.log(bars[CLOSE]), rows, wanted, out[:, s])
+    out = np.full((fields.shape[1] - wanted, fields.shape[2], COUNT), np.nan)
+    _of_symbols(fields, wanted, out)
     _of_moments(out, closes_ns, wanted)
     return out.astype(np.float32)
 
