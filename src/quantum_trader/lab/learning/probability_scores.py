@@ -395,7 +395,7 @@ def ece_interval(  # the samples and how the bootstrap is drawn
     labels: Floats, probabilities: Floats, weights: Floats, blocks: Ints | None = None, *, bins: int = ECE_BINS,
     alpha: float = 0.05, rng: np.random.Generator,
 ) -> Estimate:
-    """The calibration error of equal-width bins with an interval from a bootstrap over *blocks*; the bounds are careful.
+    """The calibration error of equal-width bins, with careful bounds from a bootstrap over *blocks*.
 
     Noise alone makes the error positive, so it is above the true one on average. The lower bound takes away what the
     errors of all bins together sum to by chance (by the triangle inequality the error is at most that far from the true
