@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantum_trader.domain.errors import InputError
+from quantum_trader.lab.learning.calibration import sigmoid
 from quantum_trader.lab.learning.probability_scores import (
     auc_difference,
     auc_interval,
@@ -175,6 +176,34 @@ def test_labels_that_repeat_within_blocks_count_once() -> None:
     naive = auc_interval(np.tile(labels, 10), np.tile(probabilities, 10))
     assert again.high - again.low == pytest.approx(plain.high - plain.low, rel=1e-9)
     assert naive.high - naive.low == pytest.approx((plain.high - plain.low) / math.sqrt(10.0), rel=0.02)
+
+
+def covered(seed: int, runs: int, shift: float, truth: tuple[float, float, float]) -> np.ndarray:
+    """Whether the intervals of AUC, Brier score and ECE hold the truth: labels that end alike in runs of 20."""
+    rng = np.random.default_rng(seed)
+    score, draw = np.repeat(rng.normal(size=runs), 20), np.repeat(rng.random(runs), 20)
+    labels = (draw < sigmoid(score)).astype(float)
+    found = score_probabilities(labels, sigmoid(score + shift), blocks=np.arange(20 * runs) // 40)
+    scores = (found.auc, found.brier, found.ece)
+    return np.array([one.low <= true <= one.high for one, true in zip(scores, truth, strict=True)])
+
+
+@pytest.mark.parametrize(("shift", "truth"), [(0.0, (0.739, 0.2067, 0.0)), (0.6, (0.739, 0.2221, 0.1213))])
+def test_intervals_hold_the_truth_where_labels_overlap(shift: float, truth: tuple[float, float, float]) -> None:
+    """In at least 88 % of 80 simulations (95 % are meant), calibrated or not; the truth is of two million samples."""
+    held = np.mean([covered(seed, 150, shift, truth) for seed in range(80)], axis=0)
+    assert (held >= 0.88).all(), held
+
+
+def test_many_independent_samples_need_no_blocks() -> None:
+    """100,000 samples are scored with little memory, and the interval is narrow."""
+    rng = np.random.default_rng(1)
+    probabilities = rng.random(100_000)
+    labels = (rng.random(100_000) < probabilities).astype(float)
+    found = score_probabilities(labels, probabilities)
+    assert found.blocks == 100_000
+    assert found.auc.high - found.auc.low < 0.01
+    assert found.ece.low == 0.0 < found.ece.high < 0.01
 
 
 def test_few_blocks_have_no_interval() -> None:

@@ -32,6 +32,7 @@ ECE_BINS: Final = 15  # Guo et al.; Naeini et al. (2015), who named the measure,
 LEAST_PROBABILITY: Final = 1e-15  # log loss: probabilities are clipped to [this, 1 - this]
 MIN_BLOCKS: Final = 4.0  # effective; below, a score has no interval
 _RESAMPLES: Final = 1000
+_MOST_PARTS: Final = 500  # of independent samples that a bootstrap draws from
 _NORMAL: Final = NormalDist()
 
 
@@ -394,14 +395,17 @@ def ece_interval(  # the samples and how the bootstrap is drawn
     labels: Floats, probabilities: Floats, weights: Floats, blocks: Ints | None = None, *, bins: int = ECE_BINS,
     alpha: float = 0.05, rng: np.random.Generator,
 ) -> Estimate:
-    """The calibration error of equal-width bins with a basic bootstrap interval over *blocks*, cut off at 0.
+    """The calibration error of equal-width bins, with careful bounds from a bootstrap over *blocks*.
 
-    Noise alone makes the error positive, and a resample's more so; the basic interval (2 ECE less the quantiles of the
-    resamples) takes that bias out. No interval below four effective blocks.
+    Noise alone makes the error positive, so it is above the true one on average. The lower bound takes away what the
+    errors of all bins together sum to by chance (by the triangle inequality the error is at most that far from the true
+    one); the upper bound adds only how far the error falls below its own mean by chance. The simulated coverage is 94
+    to 100 % (tests/lab/learning/test_probability_scores.py). No interval below four effective blocks.
     """
     owner = np.searchsorted(bin_edges(probabilities, bins, False), probabilities, side="left")
     value = float(_ece((labels - probabilities)[None, :], weights[None, :], owner, bins)[0])
-    _, part = np.unique(np.arange(len(labels)) if blocks is None else blocks, return_inverse=True)
+    owners = _parts(len(labels)) if blocks is None else blocks
+    _, part = np.unique(owners, return_inverse=True)
     sizes = np.bincount(part).astype(np.float64)
     if not len(labels) or sizes.sum() ** 2 / (sizes * sizes).sum() < MIN_BLOCKS:
         return Estimate(value=value)
@@ -410,9 +414,18 @@ def ece_interval(  # the samples and how the bootstrap is drawn
     gaps = np.bincount(cells, weights * (labels - probabilities), count * bins).reshape(count, bins)
     mass = np.bincount(part, weights, count)
     drawn = rng.multinomial(count, np.full(count, 1.0 / count), size=_RESAMPLES).astype(np.float64)
-    resampled = np.abs(drawn @ gaps).sum(axis=1) / np.maximum(drawn @ mass, 1e-300)
-    low, high = np.quantile(resampled, (alpha / 2.0, 1.0 - alpha / 2.0))
-    return Estimate(value=value, low=max(0.0, 2.0 * value - float(high)), high=max(0.0, 2.0 * value - float(low)))
+    shares = drawn @ gaps / np.maximum(drawn @ mass, 1e-300)[:, None]  # (resamples, bins): signed error of each bin
+    resampled = np.abs(shares).sum(axis=1)
+    chance = np.abs(shares - gaps.sum(axis=0) / mass.sum()).sum(axis=1)
+    low = value - float(np.quantile(chance, 1.0 - alpha / 2.0))
+    high = value + float(resampled.mean() - np.quantile(resampled, alpha / 2.0))
+    return Estimate(value=value, low=max(0.0, low), high=min(1.0, high))
+
+
+def _parts(count: int) -> Ints:
+    """The part (n,) of each of *count* independent samples: each its own, at most 500 of equal size."""
+    most = min(count, _MOST_PARTS)
+    return np.arange(count, dtype=np.int64) * most // max(count, 1)
 
 
 def ece_if_calibrated(
