@@ -261,8 +261,8 @@ def _class_of(
             )
         if any(place.is_dir() for place in _places(Path(text), folder)):
             raise ConfigError(
-                f"--model {text!r}: is a folder without a trained model of signals (card.json and arrays.npz); name the "
-                "folder of one, as `quantum-trader model train` prints it"
+                f"--model {text!r}: is a folder without a trained model of signals (card.json and arrays.npz); name "
+                "the folder of one, as `quantum-trader model train` prints it"
             )
         raise ConfigError(f"--model {text!r}: is no built-in model ({', '.join(names)}){hint}")
     file = _find(Path(path), folder)

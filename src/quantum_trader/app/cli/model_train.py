@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from quantum_trader.app.cli.options import (
     JsonOption,
     SymbolsOption,
     ToOption,
+    TrialsOption,
 )
 from quantum_trader.app.cli.pilot_train import MIDNIGHT
 from quantum_trader.app.cli.stop_request import StopRequest
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from quantum_trader.lab.learning.learning_result import LearningDocument
     from quantum_trader.lab.learning.learning_settings import LearningSettings
     from quantum_trader.lab.learning.signal_samples import LabelSettings
+    from quantum_trader.lab.trials.record import Trial
 
 DEFAULT_OUT: Final = Path("build/learned")
 FAILED: Final = 1  # exit code of --once: the training failed
@@ -53,6 +55,7 @@ class _Wanted(NamedTuple):
     symbols: tuple[str, ...] | None
     threads: int
     registry: Path | None  # that models are registered in; None: they are not
+    trials: Path | None  # folder of the trial ledger; None: this user's
     as_json: bool
 
 
@@ -91,7 +94,8 @@ def train_command(  # the options of one command
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the report as a page.")] = None,
     register: Annotated[bool, typer.Option("--register", help="Put the models into the registry.")] = False,
     registry: Annotated[
-        Path | None, typer.Option("--registry", metavar="DIR", help="Folder of the registry; this user's when left out.")
+        Path | None,
+        typer.Option("--registry", metavar="DIR", help="Folder of the registry; this user's when left out."),
     ] = None,
     daily: Annotated[
         bool, typer.Option("--daily", help="Train every day on the bars in the journal of --state.")
@@ -106,13 +110,13 @@ def train_command(  # the options of one command
         Path | None, typer.Option("--state", metavar="DIR", help="With --daily or --once: the state folder whose "
                                   "journal has the bars; models go to its folder models.")
     ] = None,
-    as_json: JsonOption = False,
+    trials: TrialsOption = None, as_json: JsonOption = False,
 ) -> None:
     """Train models of signals on bars: boosted trees and a linear model, with a purged walk-forward.
 
-    Each model goes to a folder that --model takes. Needs the extra `learn`; trained models run without it. Ctrl-C ends
-    after the step in progress; the same command goes on from there, also after a kill, and ends with the same models.
-    Exit code 130 after Ctrl-C.
+    Each model goes to a folder that --model takes, and is recorded in the trial ledger. Needs the extra `learn`;
+    trained models run without it. Ctrl-C ends after the step in progress; the same command goes on from there, also
+    after a kill, and ends with the same models. Exit code 130 after Ctrl-C.
     """
     from quantum_trader.app.runs.learning_settings_file import learning_settings
     from quantum_trader.lab.learning.required_packages import require_learning_packages
@@ -121,7 +125,8 @@ def train_command(  # the options of one command
                    {"--data": data, "--bars": bars, "--from": first, "--to": last})
     require_learning_packages()
     labels, settings = learning_settings(config, {
-        "labels.horizon": (horizon, "--horizon"), "labels.width": (width, "--width"), "labels.every": (every, "--every"),
+        "labels.horizon": (horizon, "--horizon"), "labels.width": (width, "--width"),
+        "labels.every": (every, "--every"),
         "learning.learners": (None if learners is None else tuple(listed_words(learners)), "--learners"),
         "learning.folds": (folds, "--folds"), "learning.embargo": (embargo, "--embargo"),
         "learning.seed": (seed, "--seed"),
@@ -130,7 +135,8 @@ def train_command(  # the options of one command
     if names is not None:
         check_symbols("--symbols", names)
     wanted = _Wanted(
-        labels, settings, model_bars or "", names or None, threads, _registry_folder(register, registry), as_json
+        labels, settings, model_bars or "", names or None, threads, _registry_folder(register, registry), trials,
+        as_json,
     )
     if state is not None:
         _train_of_journal(wanted, state, None if once else at or MIDNIGHT)
@@ -191,15 +197,21 @@ def _train(
 ) -> LearningDocument | None:
     """Train *task* in *folder*, record it in the journal of *state*, register its models."""
     from quantum_trader.app.runs.signal_training import record_training
+    from quantum_trader.app.runs.trial_ledgers import open_ledger
     from quantum_trader.lab.learning.learning_result import load_learning
     from quantum_trader.lab.learning.learning_run import train_models
     from quantum_trader.lab.learning.trainer import LearningOptions
 
     table = task.table
     screen.tell(f"{len(table.labels):,} samples of {len(table.symbols)} symbols, {table.labels.mean():.1%} of them up")
-    known = load_learning(folder) is not None
+    known, ledger = load_learning(folder) is not None, open_ledger(wanted.trials)
+
+    def record(tried: Sequence[Trial], run: str) -> None:
+        if repaired := ledger.record(tried, run).repaired:
+            screen.tell(f"notice: {repaired}")
+
     document = train_models(
-        folder, table, task.plan, LearningOptions(screen.show, stop, wanted.threads), screen.tell, time.time_ns
+        folder, table, task.plan, LearningOptions(screen.show, stop, wanted.threads), screen.tell, time.time_ns, record
     )
     if document is not None and not known:
         record_training(state, document, time.time_ns())

@@ -1,7 +1,8 @@
 """The training daemon: once a day, at a stated UTC time, on the bars that the journal of a state folder holds.
 
-Each training has a folder ``pilots/<date>`` of its own, or ``models/<date>`` for models of signals. One that was interrupted, by a stop or a kill, goes on when the
-daemon starts again: the time until which bars count stands in the folder, so that the data are the same.
+Each training has a folder ``pilots/<date>`` of its own, or ``models/<date>`` for models of signals. One that was
+interrupted, by a stop or a kill, goes on when the daemon starts again: the time until which bars count stands in the
+folder, so that the data are the same.
 """
 
 from __future__ import annotations
@@ -138,7 +139,8 @@ class DailyTraining:
             if last.outcome == "failed":
                 with EventLogger(self._state / "journal", self._place.producer, ring_bytes=_RING_BYTES) as logger:
                     logger.log(TrainingEvent(
-                        trace_id="", symbol="", ts_ns=last.ended_ns, session_id=f"{self._place.session}-{last.folder}", rows=0, seed=0,
+                        trace_id="", symbol="", ts_ns=last.ended_ns,
+                        session_id=f"{self._place.session}-{last.folder}", rows=0, seed=0,
                         duration_s=(last.ended_ns - last.started_ns) / NS_PER_SECOND, data_hash="",
                         reason=f"failed: {last.reason}",
                     ))

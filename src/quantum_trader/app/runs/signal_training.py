@@ -61,7 +61,8 @@ def signal_task(
     table = signal_samples(whole, instruments, labels, recording.source)
     plan = LearningPlan(
         kind=SIGNAL, name=f"signal-{name}-{labels.horizon}", settings=settings, facts=_facts(labels),
-        features_hash=signal_features_hash(name), bars=name, horizon=labels.horizon, exit=exit_on or Exit(),
+        features_hash=signal_features_hash(name), data_hash=recording.fingerprint, bars=name,
+        horizon=labels.horizon, exit=exit_on or Exit(),
         recompute=_recompute(table, whole),
     )
     return SignalTask(table=table, plan=plan)

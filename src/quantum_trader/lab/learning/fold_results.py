@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -20,13 +20,14 @@ from quantum_trader.lab.learning.probability_scores import (
     ProbabilityScores,
     ReliabilityBin,
     auc_difference,
+    auc_p_value,
     log_losses,
     loss_difference,
     reliability_curve,
+    sample_mean,
     score_probabilities,
     squared_errors,
     time_blocks,
-    sample_mean,
 )
 from quantum_trader.lab.learning.purged_folds import PurgedFold
 from quantum_trader.lab.learning.training_table import TrainingTable
@@ -85,6 +86,7 @@ class LearnerResult(msgspec.Struct, frozen=True, kw_only=True):
 
     folds: tuple[FoldResult, ...]
     together: UnseenResult
+    p_value: float  # one-sided, of an AUC of 0.5 or less over all tests; NaN where there are too few blocks
     baselines: dict[str, ProbabilityScores]
     reliability: tuple[ReliabilityBin, ...]
 
@@ -106,6 +108,26 @@ class FoldMargins(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     logistic: Floats
 
 
+class WalkForwardBaselines(msgspec.Struct, frozen=True, kw_only=True):
+    """The scores of both baselines on each test but the first, and on all of them together."""
+
+    folds: tuple[dict[str, ProbabilityScores], ...]
+    together: dict[str, ProbabilityScores]
+
+
+def score_baselines(table: TrainingTable, folds: Sequence[PurgedFold], logistic: list[Floats]) -> WalkForwardBaselines:
+    """Score both baselines; *logistic* are the margins of the logistic one on each test."""
+    parts = [
+        (fold.test, _constant(table, fold), UNCALIBRATED.apply(margins))
+        for fold, margins in zip(folds[1:], logistic[1:], strict=True)
+    ]
+    pooled = tuple(np.concatenate(each) for each in zip(*parts, strict=True))
+    return WalkForwardBaselines(
+        folds=tuple(_baseline_scores(table, *part) for part in parts),
+        together=_baseline_scores(table, *pooled),
+    )
+
+
 def calibration_samples(table: TrainingTable, margins: list[FoldMargins], before_ns: int) -> CalibrationSamples:
     """The predictions of tests in *margins* whose labels are known before *before_ns*, in order of their start."""
     places = np.concatenate([one.fold.test for one in margins]) if margins else np.zeros(0, dtype=np.int64)
@@ -121,7 +143,7 @@ def calibration_samples(table: TrainingTable, margins: list[FoldMargins], before
 
 
 def score_walk_forward(
-    table: TrainingTable, margins: list[FoldMargins], embargo_ns: int
+    table: TrainingTable, margins: list[FoldMargins], baselines: WalkForwardBaselines, embargo_ns: int
 ) -> tuple[LearnerResult, UnseenPredictions]:
     """Calibrate and score each test but the first, whose predictions only calibrate those of later tests."""
     found, parts = [], []
@@ -131,17 +153,19 @@ def score_walk_forward(
         )
         predicted = UnseenPredictions(
             test=one.fold.test, probabilities=choice.calibration.apply(one.learner),
-            constant=np.full(len(one.fold.test), _base_rate(table, one.fold.train)),
+            constant=_constant(table, one.fold),
             logistic=UNCALIBRATED.apply(one.logistic),
         )
-        found.append(_fold_result(table, one.fold, choice, predicted))
+        found.append(_fold_result(table, one.fold, choice, predicted, baselines.folds[number - 1]))
         parts.append(predicted)
     pooled = UnseenPredictions(**{
         name: np.concatenate([getattr(part, name) for part in parts]) for name in UnseenPredictions.__struct_fields__
     })
     labels, weights = table.labels[pooled.test], table.weights[pooled.test]
+    p_value = auc_p_value(labels, pooled.probabilities, weights, _blocks(table, pooled.test))
     return LearnerResult(
-        folds=tuple(found), together=_unseen_result(table, pooled), baselines=_baseline_scores(table, pooled),
+        folds=tuple(found), together=_unseen_result(table, pooled), p_value=p_value,
+        baselines=baselines.together,
         reliability=reliability_curve(labels, pooled.probabilities, weights),
     ), pooled
 
@@ -151,18 +175,21 @@ def final_calibration(table: TrainingTable, margins: list[FoldMargins], embargo_
     return choose_calibration(calibration_samples(table, margins, int(table.ends_ns.max()) + 1), embargo_ns)
 
 
-def _base_rate(table: TrainingTable, train: Ints) -> float:
-    return sample_mean(table.labels[train].astype(np.float64), table.weights[train])
+def _constant(table: TrainingTable, fold: PurgedFold) -> Floats:
+    """The share of 1 among the training labels of *fold*, for each sample of its test."""
+    share = sample_mean(table.labels[fold.train].astype(np.float64), table.weights[fold.train])
+    return np.full(len(fold.test), share)
 
 
 def _fold_result(
-    table: TrainingTable, fold: PurgedFold, choice: CalibrationChoice, predicted: UnseenPredictions
+    table: TrainingTable, fold: PurgedFold, choice: CalibrationChoice, predicted: UnseenPredictions,
+    baselines: dict[str, ProbabilityScores],
 ) -> FoldResult:
     return FoldResult(
         number=fold.number, train_samples=len(fold.train), purged=fold.purged, test_samples=len(fold.test),
         test_from_ns=fold.test_from, test_until_ns=fold.test_until, calibration=choice.method,
         calibrated_on=choice.samples if choice.method != NONE else 0, learner=_unseen_result(table, predicted),
-        baselines=_baseline_scores(table, predicted),
+        baselines=baselines,
     )
 
 
@@ -174,11 +201,13 @@ def _blocks(table: TrainingTable, test: Ints) -> Ints:
     return time_blocks(table.starts_ns[test], table.ends_ns[test])
 
 
-def _baseline_scores(table: TrainingTable, predicted: UnseenPredictions) -> dict[str, ProbabilityScores]:
-    test, blocks = predicted.test, _blocks(table, predicted.test)
+def _baseline_scores(
+    table: TrainingTable, test: Ints, constant: Floats, logistic: Floats
+) -> dict[str, ProbabilityScores]:
+    blocks = _blocks(table, test)
     return {
         name: score_probabilities(table.labels[test], values, table.weights[test], blocks)
-        for name, values in _baselines(predicted).items()
+        for name, values in ((CONSTANT, constant), (LOGISTIC, logistic))
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -13,8 +13,9 @@ import msgspec
 from quantum_trader import __version__
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.private_files import make_private_folder, why_unwritable
+from quantum_trader.lab.learning.evolution import P_VALUE
 from quantum_trader.lab.learning.learning_result import LearnedOutcome, LearningDocument, load_learning, save_learning
-from quantum_trader.lab.learning.learning_settings import LearningSettings
+from quantum_trader.lab.learning.learning_settings import LEARNERS, LearningSettings
 from quantum_trader.lab.learning.learning_steps import LearningSteps
 from quantum_trader.lab.learning.model_folders import (
     CardFacts,
@@ -29,10 +30,15 @@ from quantum_trader.lab.learning.required_packages import LEARNING_PACKAGES
 from quantum_trader.lab.learning.trainer import LearningOptions, train_learners
 from quantum_trader.lab.learning.training_table import TrainingTable, independent_samples
 from quantum_trader.lab.pilot.training_plan import check_identity
+from quantum_trader.lab.trials.record import MODEL, Trial, hash_of_values
 from quantum_trader.models.learned.artefact import SIGNAL, load_learned
 from quantum_trader.models.port import Exit
 
+MODEL_TRAIN: Final = "model train"
 _ID_LETTERS: Final = 12
+
+
+Record = Callable[[Sequence[Trial], str], None]  # what was tried, and the run that tried it
 
 
 class LearningPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +49,7 @@ class LearningPlan(msgspec.Struct, frozen=True, kw_only=True):
     settings: LearningSettings
     facts: dict[str, Any]  # how the samples were made, by dotted keys
     features_hash: str
+    data_hash: str  # of what the samples were made of: trials on the same data are counted together
     bars: str = ""
     horizon: str = ""
     exit: Exit = Exit()
@@ -62,6 +69,29 @@ class LearningPlan(msgspec.Struct, frozen=True, kw_only=True):
         return plain
 
 
+def learner_trials(
+    plan: LearningPlan, identity: Mapping[str, Any], outcomes: Sequence[LearnedOutcome] = ()
+) -> list[Trial]:
+    """A trial for each learner of *plan*, with its figures where it is trained."""
+    by_learner = {one.learner: one for one in outcomes}
+    found = []
+    for learner in plan.settings.learners:
+        others = tuple(f"{name}." for name in LEARNERS if name != learner)
+        decisive = {
+            key: value for key, value in identity.items()
+            if key not in ("learners", "data.content_hash") and not key.startswith(others)
+        }
+        trained = by_learner.get(learner)
+        metrics = {} if trained is None else model_metrics(trained.result)
+        found.append(Trial(
+            source=MODEL_TRAIN, kind=MODEL, label=f"{plan.name}-{learner}",
+            settings_hash=hash_of_values({**decisive, "learner": learner}), data_hash=plan.data_hash,
+            settings={"learner": learner, "seed": plan.settings.seed, **plan.facts}, p_value=metrics.get(P_VALUE),
+            metrics=metrics, model_id="" if trained is None else trained.model_id,
+        ))
+    return found
+
+
 def learning_versions() -> dict[str, str]:
     """The versions of this program and of the packages that train. Imports them."""
     found = {module: str(import_module(module).__version__) for module in LEARNING_PACKAGES}
@@ -76,12 +106,13 @@ def session_of_learning(identity: Mapping[str, Any]) -> str:
 
 def train_models(  # what is trained, on what, where and how
     folder: Path, table: TrainingTable, plan: LearningPlan, options: LearningOptions,
-    tell: Callable[[str], None], now_ns: Callable[[], int],
+    tell: Callable[[str], None], now_ns: Callable[[], int], record: Record = lambda trials, run: None,
 ) -> LearningDocument | None:
     """Train *plan* on *table* in *folder*, from the steps that are there; None where it was stopped before its end.
 
-    A training that is done is not done again: its document is returned. Raises ConfigError where the folder holds a
-    training of other settings or data, StateError where steps or models cannot be read or written.
+    *record* keeps each learner as a trial, before it is trained and with its figures afterwards. A training that is
+    done is not done again: its document is returned. Raises ConfigError where the folder holds a training of other
+    settings or data, StateError where steps or models cannot be read or written.
     """
     identity, versions = plan.identity(table.checked()), learning_versions()
     done = load_learning(folder)
@@ -99,6 +130,8 @@ def train_models(  # what is trained, on what, where and how
     steps.begin(identity, versions, now_ns())
     for notice in steps.notices:
         tell(f"notice: {notice}")
+    run = f"{MODEL_TRAIN} {session_of_learning(identity)} {steps.begun_ns}"
+    record(learner_trials(plan, identity), run)
     trained = train_learners(table, plan.settings, steps, options)
     if trained is None:
         return None
@@ -109,13 +142,15 @@ def train_models(  # what is trained, on what, where and how
         bars=plan.bars, horizon=plan.horizon, exit=plan.exit,
     )
     outcomes = []
-    for one in trained:
-        artefact = artefact_of(table, one, facts, leakage, model_metrics(one.result))
-        save_learned(folder / one.learner, artefact)
+    for made in trained:
+        artefact = artefact_of(table, made, facts, leakage, model_metrics(made.result))
+        save_learned(folder / made.learner, artefact)
         outcomes.append(LearnedOutcome(
-            learner=one.learner, folder=one.learner, model_id=artefact.model_id, calibration=one.calibration_method,
-            result=one.result, importance=one.importance, additivity_error=one.additivity_error,
+            learner=made.learner, folder=made.learner, model_id=artefact.model_id,
+            calibration=made.calibration_method, result=made.result, importance=made.importance,
+            additivity_error=made.additivity_error,
         ))
+    record(learner_trials(plan, identity, outcomes), run)
     document = LearningDocument(
         session=session_of_learning(identity), kind=plan.kind, identity=identity, data=table.snapshot(),
         positives=sample_mean(table.labels.astype(float), table.weights),

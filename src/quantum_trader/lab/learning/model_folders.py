@@ -19,6 +19,7 @@ from quantum_trader.lab.learning.evidence_file import (
     encode_evidence,
     sample_keys,
 )
+from quantum_trader.lab.learning.evolution import P_VALUE
 from quantum_trader.lab.learning.fold_results import LearnerResult
 from quantum_trader.lab.learning.leakage_checks import (
     FEATURE_TIMES,
@@ -114,7 +115,9 @@ def model_metrics(result: LearnerResult) -> dict[str, float | None]:
     for name, baseline in result.baselines.items():
         found |= {f"{name}_auc": baseline.auc.value, f"{name}_brier": baseline.brier.value,
                   f"{name}_log_loss": baseline.log_loss.value}
-    found |= {"net_bps": bets.all_bets.net_bps, "strong_net_bps": bets.strong_bets.net_bps}
+    found |= {
+        P_VALUE: result.p_value, "net_bps": bets.all_bets.net_bps, "strong_net_bps": bets.strong_bets.net_bps,
+    }
     return {name: value if value is not None and np.isfinite(value) else None for name, value in found.items()}
 
 
@@ -138,7 +141,7 @@ def artefact_of(
 def save_learned(folder: Path, artefact: LearnedArtefact) -> None:
     """Write *artefact* into *folder*, which is made where it is missing; what it held before is replaced.
 
-    The card is written last, so that a folder without one is not finished. Raises StateError where it cannot be written.
+    The card is written last: a folder without one is not finished. Raises StateError where it cannot be written.
     """
     contents = artefact.encoded()
     try:

@@ -18,8 +18,14 @@ from quantum_trader.domain.instrument import Instrument
 from quantum_trader.lab.learning.labels import triple_barrier, vertical_barriers
 from quantum_trader.lab.learning.training_table import TrainingTable, joined, sample_weights
 from quantum_trader.market.arrays import Bools, Floats, Ints
-from quantum_trader.market.costs import BPS, FUNDING_HOURS, SPREAD_BPS_PER_ATR_RATIO, liquidity_of, round_trip_bps
-from quantum_trader.market.costs import taker_slippage_bps as slippage_bps
+from quantum_trader.market.costs import (
+    BPS,
+    FUNDING_HOURS,
+    RANGE_SLIPPAGE_BPS,
+    SPREAD_BPS_PER_ATR_RATIO,
+    liquidity_of,
+    round_trip_bps,
+)
 from quantum_trader.market.intervals import interval_name
 from quantum_trader.models.forecast import duration_ns
 from quantum_trader.models.history import CLOSE, FUNDING
@@ -109,9 +115,8 @@ def _round_trips(bars: WholeBars, instrument: Instrument, ranges: Any, closes: F
     atr_ratio = ranges.astype(np.float64) * np.sqrt(_COST_BARS_HOURS * NS_PER_HOUR / bars.length_ns)
     spread = np.maximum(liquidity.spread_floor_bps, instrument.tick_size / closes * BPS)
     fee = np.full(len(closes), instrument.taker_fee_bps)
-    return round_trip_bps(
-        fee, slippage_bps(liquidity.slippage_bps, atr_ratio), spread + SPREAD_BPS_PER_ATR_RATIO * atr_ratio
-    )
+    slippage = liquidity.slippage_bps + RANGE_SLIPPAGE_BPS * atr_ratio
+    return round_trip_bps(fee, slippage, spread + SPREAD_BPS_PER_ATR_RATIO * atr_ratio)
 
 
 def _funding_paid(rates: Floats, first: Ints, last: Ints, length_ns: int) -> Floats:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -23,7 +22,9 @@ from quantum_trader.lab.learning.fold_results import (
     FoldMargins,
     LearnerResult,
     UnseenPredictions,
+    WalkForwardBaselines,
     final_calibration,
+    score_baselines,
     score_walk_forward,
 )
 from quantum_trader.lab.learning.importance import (
@@ -121,7 +122,9 @@ def train_learners(
         ))
         if options.stop():
             return None
-    return tuple(_trained(table, settings, folds, learner, made) for learner in settings.learners)
+    logistic = [made[f"fold-{fold.number}-{_LOGISTIC}"]["margins"] for fold in folds]
+    baselines = score_baselines(table, folds, logistic)
+    return tuple(_trained(table, settings, folds, learner, made, baselines) for learner in settings.learners)
 
 
 def _steps(
@@ -180,7 +183,8 @@ def _step_auc(table: TrainingTable, step: _Step, made: StepArrays) -> float:
 
 
 def _trained(
-    table: TrainingTable, settings: LearningSettings, folds: tuple[PurgedFold, ...], learner: str, made: Trained
+    table: TrainingTable, settings: LearningSettings, folds: tuple[PurgedFold, ...], learner: str, made: Trained,
+    baselines: WalkForwardBaselines,
 ) -> TrainedLearner:
     """What the steps of one learner amount to."""
     margins = [
@@ -190,7 +194,7 @@ def _trained(
         )
         for fold in folds
     ]
-    result, unseen = score_walk_forward(table, margins, settings.embargo_ns)
+    result, unseen = score_walk_forward(table, margins, baselines, settings.embargo_ns)
     final, choice = made[f"{_FINAL}-{learner}"], final_calibration(table, margins, settings.embargo_ns)
     kind: type[Any] = TreeArrays if learner == BOOSTING else LinearArrays
     shuffled = [made[f"fold-{fold.number}-{learner}-learner"].get("permutation") for fold in folds[1:]]

@@ -1,4 +1,4 @@
-"""The samples that a model is trained on: rows of features with labels, spans, results and weights, in order of time."""
+"""The samples that a model is trained on: rows of features with labels, spans, results and weights."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """A trained model of signals as a folder: its numbers, a card that says what they are, and its evidence.
 
 The folder holds ``card.json``, ``arrays.npz`` and ``evidence.npz``, the model's predictions of samples that it was not
-trained on, which the lab reads (arrays alone: reading them runs no code). The card has the hashes of both; the model's id is
-the hash of the card, so that none of them can be exchanged unnoticed. When it was trained is no part of the id: the
-same training gives the same id on any day.
+trained on, which the lab reads (arrays alone: reading them runs no code). The card has the hashes of both; the model's
+id is the hash of the card, so that none of them can be exchanged unnoticed. When it was trained is no part of the id:
+the same training gives the same id on any day.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class IsotonicCalibration(msgspec.Struct, frozen=True, kw_only=True, tag="isoton
         for key, values in (("scores", self.scores), ("probabilities", self.probabilities)):
             rising = all(one <= other for one, other in pairwise(values))
             require(rising, key, values[:3], "must not fall")
-        within = 0.0 <= self.probabilities[0] and self.probabilities[-1] <= 1.0
+        within = self.probabilities[0] >= 0.0 and self.probabilities[-1] <= 1.0
         require(within, "probabilities", (self.probabilities[0], self.probabilities[-1]), "must lie within 0 and 1")
 
     def apply(self, scores: npt.ArrayLike) -> Floats:

@@ -116,7 +116,8 @@ OWN_FEATURES: Final = (
 SHARED_FEATURES: Final = (
     SignalFeature(name="hour_sine", formula="sin(2π × share of the UTC day passed at the close)", unit="wave"),
     SignalFeature(name="hour_cosine", formula="cos(2π × share of the UTC day passed at the close)", unit="wave"),
-    SignalFeature(name="week_sine", formula="sin(2π × share of the week passed at the close, from Monday)", unit="wave"),
+    SignalFeature(name="week_sine", formula="sin(2π × share of the week passed at the close, from Monday)",
+                  unit="wave"),
     SignalFeature(name="week_cosine", formula="cos(2π × share of the week passed at the close, from Monday)",
                   unit="wave"),
     SignalFeature(name="market_move_1", formula="mean of move_1 over the symbols", unit="deviations", missing=_STILL),

@@ -292,7 +292,8 @@ def _features(fields: Floats, closes_ns: Ints, wanted: int) -> npt.NDArray[np.fl
     out = np.full((fields.shape[1] - wanted, fields.shape[2], COUNT), np.nan)
     _of_symbols(fields, wanted, out)
     _of_moments(out, closes_ns, wanted)
-    return out.astype(np.float32)
+    single: npt.NDArray[np.float32] = out.astype(np.float32)
+    return single
 
 
 def recording_features(bars: WholeBars) -> npt.NDArray[np.float32]:
@@ -307,4 +308,5 @@ def panel_features(panel: Panel) -> npt.NDArray[np.float32]:
     """Features (S, F) at the newest bar of *panel*, which has 200 rows and all fields; as ``recording_features``."""
     fields: Any = np.stack([panel.field(name) for name in FIELDS])
     closes_ns = np.full(len(panel.ts_ns), panel.now_ns, dtype=np.int64)
-    return _features(fields, closes_ns, len(panel.ts_ns) - 1)[0]
+    row: npt.NDArray[np.float32] = _features(fields, closes_ns, len(panel.ts_ns) - 1)[0]
+    return row
