@@ -200,8 +200,8 @@ def test_a_missing_kept_model_stops_the_next_start(two: tuple[ModelRegistry, lis
         promote(registry, other)
         look(live)
         bars(live, 10, 20)
-    (tmp_path / "state" / "models" / f"{other}.tar").unlink()
-    with pytest.raises(StateError, match=f"{other}.tar: cannot be used"), following(tmp_path, registry):
+    (tmp_path / "state" / "models" / other / "weights.npz").unlink()
+    with pytest.raises(StateError, match=f"{other}: cannot be used"), following(tmp_path, registry):
         pass
 
 

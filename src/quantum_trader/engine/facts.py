@@ -286,6 +286,12 @@ class ModelInForce(msgspec.Struct, frozen=True, kw_only=True):
     actor: str = ""  # who gave the alias to the model
     reason: str = ""
 
+    @property
+    def place(self) -> int:
+        """The place among the models of the one that takes over; 0 at the start of a run."""
+        changed = [place for place, (one, other) in enumerate(zip(self.ids, self.before, strict=False)) if one != other]
+        return changed[0] if changed else 0
+
 
 class ModelRefused(msgspec.Struct, frozen=True, kw_only=True):
     """A model that should have come into force was refused; the one in force stays."""

@@ -6,7 +6,7 @@ Replacing a model sends no order and changes no position. What is refused leaves
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -16,6 +16,10 @@ from quantum_trader.engine.piloting import RLv3LiveOrchestrator
 from quantum_trader.engine.ports import PilotSource
 from quantum_trader.engine.recorder import RUN
 from quantum_trader.engine.records import Records
+from quantum_trader.models.forecasts import Forecasts, LoadedModel
+from quantum_trader.models.succession import why_not
+
+_NO_MODELS: Final = "the intraday models give the signals of this run; name a model at its start with --model"
 
 
 class ModelUse:
@@ -52,6 +56,32 @@ class ModelUse:
             self._took_over(change, now_ns)
         return why_not
 
+    def take_signals(self, forecasts: Forecasts, place: int, change: ModelInForce, now_ns: int) -> str:
+        """Let *forecasts*, with another model at *place*, take over from their next bar on; returns why they may not.
+
+        Until that bar the targets of before stand, so that nothing is opened or left because of this alone.
+        """
+        self._records.catch_up()
+        before = self._market.forecasts
+        reason = self.refuse_signals(forecasts.models[place], place, change, now_ns)
+        if before is None or reason:
+            return reason
+        forecasts.succeed(before, place)
+        self._market.forecasts = forecasts
+        self._took_over(change, now_ns)
+        return ""
+
+    def refuse_signals(self, model: LoadedModel, place: int, change: ModelInForce, now_ns: int) -> str:
+        """Record why *model* may not take its *place* among the models of signals; empty where it may."""
+        before = self._market.forecasts
+        reason = _NO_MODELS if before is None else why_not(before, place, model)
+        if reason:
+            self.refuse(ModelRefused(
+                role="signals", model=change.ids[place], in_force=before.ids if before is not None else [],
+                reason=reason, alias=change.alias, version=change.version,
+            ), now_ns)
+        return reason
+
     def refuse(self, refusal: ModelRefused, now_ns: int) -> None:
         """Record that a model may not take over, once for each reason; the one in force stays."""
         last = self.refused.get(refusal.role)
@@ -63,8 +93,9 @@ class ModelUse:
 
     def _took_over(self, change: ModelInForce, now_ns: int) -> None:
         self.refused.pop(change.role, None)
-        name = f"model {'+'.join(change.names)} ({change.ids[0][:12]})"
-        self._tell("model.in_force", change, f"{name} takes over: {change.reason}", now_ns)
+        new = change.ids[change.place]
+        text = f"model {change.names[change.place]} ({new[:12]}) takes over: {change.reason}"
+        self._tell("model.in_force", change, text, now_ns)
 
     def _tell(self, topic: str, data: ModelInForce | ModelRefused, text: str, now_ns: int) -> None:
         now_ns = max(now_ns, self._market.now_ns)

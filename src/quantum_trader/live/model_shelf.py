@@ -6,7 +6,9 @@ from collections.abc import Collection
 from typing import Protocol
 
 from quantum_trader.domain.errors import StateError
+from quantum_trader.engine.facts import ModelInForce
 from quantum_trader.engine.ports import PilotSource
+from quantum_trader.models.forecasts import Forecasts
 
 
 class ModelShelf(Protocol):
@@ -21,6 +23,14 @@ class ModelShelf(Protocol):
         ...
 
 
+    def signals_of(self, change: ModelInForce, before: Forecasts) -> Forecasts:
+        """Forecasts with the model that takes over, which have learned from the bars that *before* keeps.
+
+        StateError without it.
+        """
+        ...
+
+
 class EmptyShelf:
     """The shelf of a session whose models are never replaced."""
 
@@ -32,3 +42,7 @@ class EmptyShelf:
     def pilot_of(self, model_id: str) -> PilotSource:
         """Raise StateError."""
         raise StateError(f"model {model_id}: this session replaces no model")
+
+    def signals_of(self, change: ModelInForce, before: Forecasts) -> Forecasts:
+        """Raise StateError."""
+        raise StateError(f"model {change.ids[change.place]}: this session replaces no model")

@@ -181,7 +181,12 @@ class Session:
 
     def _take_model(self, event: ModelReceived) -> None:
         """Hand a model that is to take over to the engine."""
-        source = self._shelf.pilot_of(event.change.ids[0])
+        change, forecasts = event.change, self.engine.market.forecasts
+        if change.role == "signals" and forecasts is not None:
+            made = self._shelf.signals_of(change, forecasts)
+            self.engine.models.take_signals(made, change.place, change, event.ts_ns)
+            return
+        source = self._shelf.pilot_of(change.ids[0])
         why_not = self.engine.models.take_pilot(source, event.change, event.ts_ns)
         if not why_not and isinstance(source, TimeLimitedPilot):
             self._follow(source)
@@ -365,4 +370,4 @@ def _late_in(entries: list[bytes]) -> dict[int, bool]:
 def _models_in(entries: list[bytes]) -> list[str]:
     """The ids of the models that were to take over."""
     events = (decode_input(entry) for entry in entries if _MODEL in entry)
-    return [model_id for one in events if isinstance(one, ModelReceived) for model_id in one.change.ids]
+    return [one.change.ids[one.change.place] for one in events if isinstance(one, ModelReceived)]

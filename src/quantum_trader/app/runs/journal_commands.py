@@ -6,7 +6,7 @@ Each function returns a value; :mod:`quantum_trader.app.cli.journal` prints it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,8 @@ from quantum_trader.app.runs.operator_requests import OperatorRequest
 from quantum_trader.app.runs.replay import Run, take_request
 from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.runs.run_models import ready_pilot
+from quantum_trader.app.runs.run_signals import kept_entry
+from quantum_trader.app.runs.scheduled_models import take_signals
 from quantum_trader.app.runs.state_dir import unsealed
 from quantum_trader.app.settings import RunSettings
 from quantum_trader.domain.clock import from_ns
@@ -44,6 +46,7 @@ from quantum_trader.journal.proof import (
 )
 from quantum_trader.journal.segments import Damage
 from quantum_trader.journal.trade_journal import REPLAY, TradeJournal
+from quantum_trader.models.loading import REGISTRY_PREFIX
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.policy.profiles import ActiveProfile, OrchestratorConfig
 
@@ -289,7 +292,8 @@ def _open(script: Script, data: Path | None, state: Path | None) -> Run:
         settings = msgspec.structs.replace(
             settings, pilot=msgspec.structs.replace(settings.pilot, model=str(pilot))
         )
-    session = Run(settings, RunOptions())
+    settings = with_kept_signals(settings, script.started.get("signals", ()), state)
+    session = Run(settings, RunOptions(kept_bars=script.started.get("kept_bars", 0)))
     used = session.pilot.identity
     if made_with != used:
         session.close()
@@ -305,6 +309,18 @@ def _open(script: Script, data: Path | None, state: Path | None) -> Run:
             "give the folder with the same bars"
         )
     return session
+
+
+def with_kept_signals(settings: RecordedSettings, ids: Sequence[str], state: Path | None) -> RecordedSettings:
+    """*settings* with the model that followed an alias from the state folder; *ids*: of the models at the start."""
+    named = [place for place, one in enumerate(settings.models) if one.model.startswith(REGISTRY_PREFIX)]
+    if not named or state is None:
+        return settings
+    models = list(settings.models)
+    for place in named:
+        entry = msgspec.structs.replace(models[place], follows=models[place].model)
+        models[place] = kept_entry(entry, KeptModels(state), ids[place])
+    return msgspec.structs.replace(settings, models=tuple(models))
 
 
 def _drain(sink: MemorySink) -> Iterator[RecordLine]:
@@ -369,7 +385,12 @@ def _take_model(session: Run, change: ModelInForce, state: Path | None, ts_ns: i
     """Let the model take over that did; StateError where the state folder does not have it any more."""
     if state is None:
         raise StateError(f"model {change.ids[0]}: the records alone do not hold it; name the run's --state folder")
-    artefact = KeptModels(state).pilot(change.ids[0])
+    kept, signals = KeptModels(state), session.models.signals
+    if change.role == "signals":
+        loaded = signals.loaded(kept, change.ids[change.place], change.place)
+        take_signals(session.engine, signals, loaded, change, ts_ns)
+        return
+    artefact = kept.pilot(change.ids[0])
     recording = session.recording
     session.engine.models.take_pilot(
         ready_pilot(artefact, recording.symbols, recording.interval_ns), change, ts_ns

@@ -1,60 +1,71 @@
 """The models that took over in a run, kept in its state folder: it is continued, explained and proven with them alone.
 
-Each is the file that ``registry export`` writes. It was verified when it took over; here its content must have the id
-that the records name.
+Each is a folder of the files that the registry has of it. They were verified when it took over; here their content must
+be the model with the id that the records name.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from quantum_trader.domain.errors import DataError, StateError
-from quantum_trader.domain.private_files import read_bounded, why_unwritable
+from quantum_trader.domain.errors import DataError, QuantumTraderError, StateError
+from quantum_trader.lab.registry.disk import MODELS, UNFINISHED, RegistryFolder
 from quantum_trader.lab.registry.kinds import KINDS, ReadModel
-from quantum_trader.lab.registry.package import MOST_PACKAGE_BYTES, unpack_model
-from quantum_trader.lab.registry.registry import PACKAGE_ENDING, RegisteredModel
+from quantum_trader.lab.registry.record import RECORD_FILE, decode_record
+from quantum_trader.lab.registry.registry import RegisteredModel
 from quantum_trader.pilot.artefact import CARD_FILE, Artefact, load_artefact
-from quantum_trader.policy.storage import write_atomically
+from quantum_trader.policy import clock
 
-MODELS_FOLDER: Final = "models"  # in a state folder
 PILOT_FOLDER: Final = "pilot"  # in a state folder: the pilot that its run began with
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class KeptModels:
-    """The models in the state folder *state*."""
+    """The models in the state folder *state*, each in ``models/<id>``."""
 
     def __init__(self, state: Path) -> None:
         self.state = state
+        self._disk = RegistryFolder(state, clock.pause)
+
+    def folder(self, model_id: str) -> Path:
+        """Where the files of the model lie or would lie."""
+        if not _ID.fullmatch(model_id):
+            raise StateError(f"model {model_id!r}: is no id of a kept model")
+        return self._disk.model_folder(model_id).absolute()
 
     def keep(self, model: RegisteredModel) -> None:
-        """Keep a verified model; StateError where it cannot be written. One that is there already stays."""
-        path = self._path(model.record.model_id)
-        if path.exists():
+        """Keep a verified model, whole or not at all; StateError where it cannot be written.
+
+        One that is there already stays, unless it is damaged.
+        """
+        model_id = model.record.model_id
+        with suppress(StateError):
+            self.read(model_id)
             return
-        try:
-            write_atomically(path, model.package)
-        except OSError as error:
-            raise StateError(f"{path}: cannot be written ({why_unwritable(path, error)})") from error
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.state / UNFINISHED / model_id)  # of a process that was killed
+        self._disk.write_model(model_id, model.record_content, model.contents)
 
     def read(self, model_id: str) -> ReadModel:
         """The model *model_id*; StateError where it is missing or is another one."""
-        path = self._path(model_id)
+        folder = self.folder(model_id)
         try:
-            package = unpack_model(read_bounded(path, MOST_PACKAGE_BYTES), str(path))
-            kind = KINDS.get(package.signed.record.kind)
-            if kind is None:
-                raise DataError(f"kind {package.signed.record.kind}: this program reads {', '.join(KINDS)}")
-            model = kind.read(package.contents, path)
-        except (OSError, DataError) as error:
+            kind = decode_record(self._disk.record_content(model_id), RECORD_FILE).record.kind
+            if kind not in KINDS:
+                raise DataError(f"kind {kind}: this program reads {', '.join(KINDS)}")
+            model = KINDS[kind].read(self._disk.contents(model_id), folder)
+        except (OSError, KeyError, QuantumTraderError) as error:
+            told = f"{error.filename} is missing" if isinstance(error, FileNotFoundError) else str(error)
             raise StateError(
-                f"{path}: cannot be used ({error}); the run in {self.state} took this model over: put the file back, "
-                "or write it with `quantum-trader registry export`"
+                f"{folder}: cannot be used ({told}); the run in {self.state} used this model: put the folder back, as "
+                f"it lies in its registry's {MODELS}/"
             ) from None
         if model.model_id != model_id:
-            raise StateError(f"{path}: holds the model {model.model_id}; put the right file back")
+            raise StateError(f"{folder}: holds the model {model.model_id}; put the right folder back")
         return model
 
     def pilot(self, model_id: str) -> Artefact:
@@ -66,10 +77,5 @@ class KeptModels:
                 return artefact
         found = self.read(model_id).artefact
         if not isinstance(found, Artefact):
-            raise StateError(f"{self._path(model_id)}: is no pilot; put the right file back")
+            raise StateError(f"{self.folder(model_id)}: is no pilot; put the right folder back")
         return found
-
-    def _path(self, model_id: str) -> Path:
-        if not _ID.fullmatch(model_id):
-            raise StateError(f"model {model_id!r}: is no id of a kept model")
-        return self.state / MODELS_FOLDER / f"{model_id}{PACKAGE_ENDING}"

@@ -31,10 +31,12 @@ from quantum_trader.app.runs.live_settings import (
 )
 from quantum_trader.app.runs.model_check import check_before_live
 from quantum_trader.app.runs.model_state import models_state
+from quantum_trader.app.runs.models_in_force import INPUTS_FOLDER, has_inputs
 from quantum_trader.app.runs.operator_requests import OperatorRequests
 from quantum_trader.app.runs.outside_intents import BUS_TOPICS, OutsideIntents
-from quantum_trader.app.runs.pilot_run import INPUTS_FOLDER, RunPilot, has_inputs, pilot_line
+from quantum_trader.app.runs.pilot_run import RunPilot, pilot_line
 from quantum_trader.app.runs.run_models import RunModels
+from quantum_trader.app.runs.run_signals import models_to_begin
 from quantum_trader.app.runs.sole_trader import sole_trader
 from quantum_trader.app.runs.state_dir import RecordFile, StateDir, sealed, unsealed
 from quantum_trader.app.runs.status import (
@@ -65,7 +67,6 @@ from quantum_trader.live.inputs import Input, IntentReceived, OperatorRequestRec
 from quantum_trader.live.pilot_limit import TimeLimitedPilot
 from quantum_trader.live.session import Session
 from quantum_trader.live.timing import HealthReport, LiveTiming
-from quantum_trader.models.loading import make_forecasts
 from quantum_trader.pilot.settings import WARM_BARS
 from quantum_trader.policy.storage import write_atomically
 from quantum_trader.signals import columns as col
@@ -177,10 +178,11 @@ class LiveRun:
         self.models = RunModels(loaded.run.settings, live.symbols, live.interval_ns, state_dir.path)
         self._stack.callback(self.models.close)
         pilot = self._limited_pilot()
+        self.models.signals.keep_in(self.models.kept)
         self.engine = sink.engine = Engine(
             [venue.instrument(symbol) for symbol in live.symbols], live.interval_ns, live_engine_settings(loaded), sink,
             live=LiveAccount(adopt_quietly=live.on_foreign is OnForeign.ADOPT),
-            forecasts=make_forecasts(loaded.run.settings.models, tuple(live.symbols), live.interval_ns),
+            forecasts=self.models.signals.forecasts,
             pilot=pilot,
         )
         self.traces = TraceFile(state_dir.path)
@@ -260,7 +262,8 @@ class LiveRun:
             "version": __version__, "mode": self.live.mode.value, "endpoint": self.venue.name,
             "effective": loaded.run.settings.effective(), "settings": loaded.run.settings.settings_hash(),
             "live": {"symbols": list(self.live.symbols), "interval": self.live.interval},
-            "aliases": {"pilot": self.pilot.found_by} if self.pilot.found_by else {},
+            "aliases": self.models.aliases(), "pilot": self.pilot.identity,
+            "signals": self.models.signals.forecasts.ids if self.models.signals.forecasts is not None else [],
         }
 
     def _more_state(self) -> dict[str, Any]:
@@ -422,7 +425,7 @@ def run_live(
     *bus* publishes each record whose topic has a subscriber, and takes intents; None: a bus of the process's own.
     Raises ConfigError or StateError with what to do.
     """
-    check_before_live(loaded.run.settings.models, say)
+    check_before_live(models_to_begin(loaded.run.settings.models, state), say)
     folder = StateDir(state)
     try:
         check_folder(state, loaded.live)

@@ -12,20 +12,20 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.app.runs.kept_models import PILOT_FOLDER, KeptModels
+from quantum_trader.app.runs.models_in_force import models_in_force, saved_pilot_id
 from quantum_trader.app.runs.pilot_store import risk_profile_of
-from quantum_trader.app.runs.registries import REGISTRY_PREFIX, followed_pilot, open_registry, registered_pilot
-from quantum_trader.app.runs.state_dir import unsealed
+from quantum_trader.app.runs.registries import followed_pilot, open_registry, registered_pilot
 from quantum_trader.app.settings import PilotOptions, RunSettings
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.enums import PilotMode
 from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.domain.pilot_settings import LIMITS, PilotSettings
-from quantum_trader.domain.private_files import read_private
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.facts import PilotChanged
 from quantum_trader.engine.pilot_shadows import PilotTotals
 from quantum_trader.engine.pilot_stance import HYBRID_CONSENSUS, HYBRID_RL, RL_PRIMARY
 from quantum_trader.engine.piloting import RLv3LiveOrchestrator
+from quantum_trader.models.loading import REGISTRY_PREFIX
 from quantum_trader.pilot.artefact import CARD_FILE, Artefact, load_artefact, save_artefact
 from quantum_trader.pilot.predictor import Predictor
 from quantum_trader.policy.evidence import look_for
@@ -51,32 +51,7 @@ def bundled_folder() -> Path:
     return Path(str(files("quantum_trader").joinpath("data", "pilot")))
 
 
-INPUTS_FOLDER: Final = "inputs"  # in a state folder: the input log of a live session
 PILOT_OWNED: Final = (RL_PRIMARY, HYBRID_RL, HYBRID_CONSENSUS)  # sources of trades that are or may be the pilot's
-
-
-def pilot_in_force(folder: Path) -> str:
-    """The identity of the pilot that the run in the state *folder* goes on with; empty where none has begun there."""
-    try:
-        checkpoint = unsealed(read_private(folder / "checkpoint"))
-    except OSError:
-        checkpoint = None
-    if checkpoint is not None:
-        return saved_identity(checkpoint["engine"])
-    if has_inputs(folder) and (folder / PILOT_FOLDER / CARD_FILE).exists():
-        return load_artefact(folder / PILOT_FOLDER).card.identity  # killed before its first checkpoint
-    return ""
-
-
-def has_inputs(folder: Path) -> bool:
-    """Whether a live session has begun in the state *folder*."""
-    return any(path.stat().st_size for path in (folder / INPUTS_FOLDER).glob("inputs-*.log"))
-
-
-def saved_identity(engine: Mapping[str, Any]) -> str:
-    """The identity of the pilot in an engine's saved state; empty where it had none."""
-    parts = engine.get("piloting", {}).get("parts")
-    return str(parts[0].get("identity", "")) if parts else ""
 
 
 def keep_artefact(folder: Path, artefact: Artefact, *, begun: bool = False) -> None:
@@ -84,7 +59,7 @@ def keep_artefact(folder: Path, artefact: Artefact, *, begun: bool = False) -> N
 
     StateError where a run has *begun* there with another model, which is the one that its records are of.
     """
-    if begun and pilot_in_force(folder) == artefact.card.identity:
+    if begun and models_in_force(folder).pilot == artefact.card.identity:
         return
     kept = folder / PILOT_FOLDER
     there = load_artefact(kept).card.identity if (kept / CARD_FILE).exists() else ""
@@ -177,7 +152,7 @@ class RunPilot:
         """*folder*: the run's state folder. Where a run that follows an alias has begun there, its model goes on."""
         self._settings, self._initial = settings, settings.pilot.settings
         self.followed = followed_pilot(settings.pilot.model)
-        in_force = pilot_in_force(folder) if folder is not None and self.followed is not None else ""
+        in_force = models_in_force(folder).pilot if folder is not None and self.followed is not None else ""
         self.artefact = (
             KeptModels(folder).pilot(in_force) if folder is not None and in_force else artefact_of(settings.pilot)
         )
@@ -308,7 +283,7 @@ def saved_pilot(engine: Mapping[str, Any]) -> str:
         return ""
     _, _, shadows = saved["parts"]
     mode = msgspec.convert(saved["settings"], PilotSettings).mode_in_force.value
-    return _said(mode, saved_identity(engine), shadows["total_decisions"], len(shadows["ended"]))
+    return _said(mode, saved_pilot_id(engine), shadows["total_decisions"], len(shadows["ended"]))
 
 
 def _said(mode: str, identity: str, decisions: int, trades: int) -> str:

@@ -112,7 +112,9 @@ class Run:
         self.settings, self._options = settings, options
         self.recording = open_recording(**settings.recording_arguments())
         check_run_interval(self.recording.interval)
-        self.models = ReplayModels(settings, self.recording, options.state_dir, options.switches)
+        self.models = ReplayModels(
+            settings, self.recording, options.state_dir, options.switches, options.kept_bars
+        )
         intents = RecordedIntents(self._recorded_intents())
         if options.state_dir is not None:
             check_replay_folder(options.state_dir)
@@ -146,7 +148,7 @@ class Run:
         bus: Bus = options.bus or InMemoryBus()
         self.engine = self.make_engine(
             instruments, self.recording.interval_ns, engine_settings, BusSink(self.records, bus, BUS_TOPICS),
-            self.watcher, tracer, forecasts=self.models.forecasts, pilot=self.pilot.source,
+            self.watcher, tracer, forecasts=self.forecasts, pilot=self.pilot.source,
         )
         venue = PaperVenue(
             instruments, settings.paper_settings(), funding=self.recording.funding,
@@ -169,7 +171,7 @@ class Run:
     @property
     def forecasts(self) -> Forecasts | None:
         """The forecasts of the models that it began with; None where the intraday ensemble gives the signals."""
-        return self.models.forecasts
+        return self.models.signals.forecasts
 
     def make_engine(self, *arguments: Any, **keywords: Any) -> Engine:
         """The engine of this run."""

@@ -122,6 +122,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     records: Path | None = None
     intents: IntentFile | None = None
     switches: tuple[ScheduledModel, ...] = ()  # models that take over at their times
+    kept_bars: int = 0  # bars that models which take over are judged by, as the first record of a run has stated them
     bus: Bus | None = None  # publishes each record whose topic has a subscriber; None: a bus of the run's own
 
 

@@ -74,13 +74,14 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 class RegisteredModel(msgspec.Struct, frozen=True, kw_only=True):
     """A model that was verified, with its record.
 
-    *artefact* is what its kind reads: of a pilot its card and weights. *package* is the model as one file, where it was
-    loaded.
+    *artefact* is what its kind reads: of a pilot its card and weights. *record_content* and *contents* are its files,
+    where it was loaded.
     """
 
     record: ModelRecord
     artefact: Any
-    package: bytes = b""
+    record_content: bytes = b""  # model.json
+    contents: dict[str, bytes] = {}  # the others, by name
     is_new: bool = False  # this call has put it into the registry
 
 
@@ -165,8 +166,9 @@ class ModelRegistry:
         if record.kind != kind:
             raise DataError(f"{self.folder}: model {record.model_id} is of kind {record.kind}, and not {kind}")
         assert found.model is not None
-        package = pack_model(found.record_content, found.contents)
-        return RegisteredModel(record=record, artefact=found.model.artefact, package=package)
+        return RegisteredModel(
+            record=record, artefact=found.model.artefact, record_content=found.record_content, contents=found.contents
+        )
 
     def _record_of(self, found: _Examined) -> ModelRecord:
         """The record of a model without troubles; DataError that names them."""
