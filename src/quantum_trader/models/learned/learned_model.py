@@ -39,6 +39,7 @@ class LearnedModel(Model):
         folder = Path(self.params.folder)
         self.artefact = load_learned(folder)
         self.check_artefact(folder)
+        self.score(_still_panel())  # compiles what is not compiled yet: the first bar that counts must not wait for it
 
     def check_artefact(self, folder: Path) -> None:
         """Take what the model states; ConfigError where it is no model of signals, or another than was named."""
@@ -60,6 +61,12 @@ class LearnedModel(Model):
         rows = panel_features(panel)
         scores = 2.0 * self.artefact.probabilities(rows) - 1.0
         return np.where(np.isnan(rows[:, _KNOWN]), np.nan, scores)
+
+
+def _still_panel() -> Panel:
+    """A panel of one symbol whose price is 1."""
+    fields = {name: np.full((WINDOW, 1), 1.0) for name in NEEDS}
+    return Panel(("",), np.arange(WINDOW, dtype=np.int64), WINDOW, fields)
 
 
 def learned_artefact(model: object) -> LearnedArtefact | None:

@@ -290,7 +290,7 @@ def _of_moments(out, closes_ns, wanted):  # type: ignore[no-untyped-def]
 def _features(fields: Floats, closes_ns: Ints, wanted: int) -> npt.NDArray[np.float32]:
     """Features (T - wanted, S, F) at the intervals from *wanted* on of the bars *fields* (6, T, S)."""
     out = np.full((fields.shape[1] - wanted, fields.shape[2], COUNT), np.nan)
-    _of_symbols(fields, wanted, out)
+    _of_symbols(np.ascontiguousarray(fields), wanted, out)
     _of_moments(out, closes_ns, wanted)
     single: npt.NDArray[np.float32] = out.astype(np.float32)
     return single
