@@ -99,7 +99,7 @@ def test_a_decision_made_again_from_its_record_is_the_same(enforced: tuple[str, 
 @pytest.mark.parametrize(("changed", "reason"), [
     ({"max_spread_bps": 0.0}, "GATE_SPREAD"), ({"min_volume_ratio": 50.0}, "GATE_VOLUME"),
     ({"regimes": ("UNKNOWN",)}, "GATE_REGIME"), ({"margin_bps": 1_000.0}, "GATE_COST"),
-    ({"min_confidence": 0.99}, "GATE_CONFIDENCE"), ({"min_win_probability": 0.5}, "GATE_META_LABEL"),
+    ({"min_confidence": 1.0}, "GATE_CONFIDENCE"), ({"min_win_probability": 0.5}, "GATE_META_LABEL"),
 ])
 def test_each_gate_refuses_where_it_is_enforced_and_only_there(changed: dict[str, Any], reason: str) -> None:
     """Observed it is on record alone; enforced nothing opens, and the refusal names figure and limit."""

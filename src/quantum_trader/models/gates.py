@@ -167,7 +167,7 @@ class ModeLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def __post_init__(self) -> None:
         for key, low, high in (
             ("max_spread_bps", 0.0, 1_000.0), ("min_volume_ratio", 0.0, 100.0), ("margin_bps", -1_000.0, 1_000.0),
-            ("min_confidence", 0.0, 0.99), ("min_win_probability", 0.0, 0.99),
+            ("min_confidence", 0.0, 1.0), ("min_win_probability", 0.0, 1.0),
         ):
             _check_number(key, getattr(self, key), low, high)
         for name in self.regimes:
