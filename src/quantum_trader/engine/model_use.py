@@ -11,7 +11,10 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.engine.facts import ModelInForce, ModelRefused
+from quantum_trader.engine.judging import Judging
 from quantum_trader.engine.market import Market
+from quantum_trader.engine.payoff import Payoff
+from quantum_trader.engine.pilot_tenure import KEPT
 from quantum_trader.engine.piloting import RLv3LiveOrchestrator
 from quantum_trader.engine.ports import PilotSource
 from quantum_trader.engine.recorder import RUN
@@ -25,8 +28,11 @@ _NO_MODELS: Final = "the intraday models give the signals of this run; name a mo
 class ModelUse:
     """The models of pilot and signals, and which one was refused last."""
 
-    def __init__(self, market: Market, piloting: RLv3LiveOrchestrator, records: Records) -> None:
-        self._market, self._piloting, self._records = market, piloting, records
+    def __init__(
+        self, market: Market, piloting: RLv3LiveOrchestrator, judging: Judging, records: Records
+    ) -> None:
+        self._market, self._piloting, self._judging, self._records = market, piloting, judging, records
+        self._payoffs: dict[str, Payoff] = {}  # of models of signals that were replaced, by their ids
         self.refused: dict[str, ModelRefused] = {}  # role -> the last refusal, until another model takes over
 
     def begin(self, aliases: Mapping[str, Mapping[str, Any]], ts_ns: int) -> None:
@@ -67,9 +73,19 @@ class ModelUse:
         if before is None or reason:
             return reason
         forecasts.succeed(before, place)
+        former = self._market.model_id
         self._market.forecasts = forecasts
+        self._change_payoff(former, self._market.model_id)
         self._took_over(change, now_ns)
         return ""
+
+    def _change_payoff(self, former: str, model_id: str) -> None:
+        """Go on with what the shadow trades of *model_id* have shown; those of signals given until now are others'."""
+        self._payoffs[former] = self._judging.payoff
+        while len(self._payoffs) > KEPT:
+            del self._payoffs[next(iter(self._payoffs))]
+        self._judging.payoff = self._payoffs.pop(model_id, Payoff())
+        self._judging.payoff.since_ns = self._market.now_ns + 1
 
     def refuse_signals(self, model: LoadedModel, place: int, change: ModelInForce, now_ns: int) -> str:
         """Record why *model* may not take its *place* among the models of signals; empty where it may."""
@@ -104,10 +120,16 @@ class ModelUse:
 
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values."""
-        return {"refused": {role: msgspec.to_builtins(one) for role, one in self.refused.items()}}
+        return {
+            "refused": {role: msgspec.to_builtins(one) for role, one in self.refused.items()},
+            "payoffs": {model_id: msgspec.to_builtins(one) for model_id, one in self._payoffs.items()},
+        }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`state`; a folder of before models were replaced has refused none."""
         self.refused = {
             role: msgspec.convert(one, ModelRefused) for role, one in state.get("refused", {}).items()
+        }
+        self._payoffs = {
+            model_id: msgspec.convert(one, Payoff) for model_id, one in state.get("payoffs", {}).items()
         }
