@@ -74,6 +74,12 @@ TrialsOption = Annotated[
     typer.Option("--trials", metavar="DIR", help="Folder of the trial ledger; else QUANTUM_TRADER_TRIALS, else this "
                  "user's."),
 ]
+SwitchOption = Annotated[
+    list[str] | None,
+    typer.Option("--switch", metavar="TIME=[KIND:]NAME", help="Model of the registry in pilot.registry that takes over "
+                 "at TIME (UTC), as a promotion lets it in a live run: an alias or an id, of the pilot or, as "
+                 "signal:NAME, of the signals; repeatable."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of the run.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
