@@ -15,6 +15,7 @@ from quantum_trader.journal.keys import SigningKey
 from quantum_trader.lab.registry.disk import REGISTRY_FILE, RegistryFolder
 from quantum_trader.lab.registry.kinds import KINDS, PILOT, ModelKind, ReadModel
 from quantum_trader.lab.registry.package import MOST_PACKAGE_BYTES, Package, pack_model, unpack_model
+from quantum_trader.lab.registry.readiness import promotion_blockers
 from quantum_trader.lab.registry.record import (
     MOST_BYTES,
     RECORD_FILE,
@@ -38,6 +39,7 @@ from quantum_trader.lab.registry.state import (
     trusting,
 )
 from quantum_trader.policy import clock as default_clock
+from quantum_trader.policy.policy_store_state import check_text
 from quantum_trader.policy.storage import path_of, write_atomically
 
 CHAMPION: Final = ALIASES[0]
@@ -56,6 +58,17 @@ class StaleRegistryError(StateError):
             "aliases again and repeat. Nothing was changed"
         )
         self.seen, self.found = seen, found
+
+
+class UnreadyModelError(StateError):
+    """A model lacks the evidence that its kind asks of a champion; *unmet* has a sentence for each condition."""
+
+    def __init__(self, folder: Path, model_id: str, unmet: tuple[str, ...]) -> None:
+        super().__init__(
+            f"{folder}: model {model_id} is not ready to be the champion: {'; '.join(unmet)}. Nothing was changed; to "
+            'promote it anyway: --without-evidence "why", which is recorded'
+        )
+        self.unmet = unmet
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,11 +117,13 @@ class ModelRegistry:
     def __init__(
         self, folder: Path | str, *, kinds: Mapping[str, ModelKind] = KINDS,
         clock: Callable[[], int] = default_clock.now_ns, pause: Callable[[float], None] = default_clock.pause,
+        blockers: Callable[[ModelRegistry, str, str], tuple[str, ...]] = promotion_blockers,
     ) -> None:
+        """*blockers*: the conditions that a model of a kind does not meet to become its champion."""
         self.folder = path_of("registry", folder)
         self._disk = RegistryFolder(self.folder, pause)
         self._kinds = kinds
-        self._clock = clock
+        self._clock, self._blockers = clock, blockers
 
     # ---- reading ----
     @property
@@ -326,18 +341,32 @@ class ModelRegistry:
         return model
 
     def promote(
-        self, name: str, alias: str, *, actor: str, reason: str, seen_version: int | None, kind: str = PILOT
+        self, name: str, alias: str, *, actor: str, reason: str, seen_version: int | None, kind: str = PILOT,
+        without_evidence: str = "",
     ) -> RegistryState:
         """Give *alias* to the model *name*, once it is verified; the state afterwards.
 
-        *seen_version* is the version that the promotion was decided on; None where it holds for any. Raises
-        StaleRegistryError where another change came between, DataError for a model that may not be used.
+        *seen_version* is the version that the promotion was decided on; None where it holds for any. A champion must
+        meet the conditions of its kind, or *without_evidence* says why it need not, which is recorded. Raises
+        StaleRegistryError where another change came between, UnreadyModelError where a condition is not met, DataError
+        for a model that may not be used.
         """
         check_alias(alias)
         model_id = self.load_model(name, kind).record.model_id
+        unmet = self._unmet(kind, alias, model_id)
+        if unmet and not without_evidence.strip():
+            raise UnreadyModelError(self.folder, model_id, unmet)
+        given = check_text("without_evidence", without_evidence) if unmet else ""
         return self._change(
-            lambda state, author: promoted(state, author, kind, alias, model_id), actor, reason, seen_version
+            lambda state, author: promoted(state, author, kind, alias, model_id, unmet, given), actor, reason,
+            seen_version,
         )
+
+    def _unmet(self, kind: str, alias: str, model_id: str) -> tuple[str, ...]:
+        """The conditions that stand between the model and *alias*; none but the champion has any."""
+        if alias != CHAMPION or self.state.aliases.get(kind, {}).get(alias, "") == model_id:
+            return ()
+        return self._blockers(self, kind, model_id)
 
     def rollback(
         self, alias: str, *, actor: str, reason: str, seen_version: int | None, kind: str = PILOT
