@@ -74,6 +74,13 @@ TrialsOption = Annotated[
     typer.Option("--trials", metavar="DIR", help="Folder of the trial ledger; else QUANTUM_TRADER_TRIALS, else this "
                  "user's."),
 ]
+RegisterOption = Annotated[bool, typer.Option("--register", help="Put what was trained into the registry.")]
+RegisterInOption = Annotated[
+    Path | None, typer.Option("--registry", metavar="DIR", help="Folder of the registry; this user's when left out.")
+]
+AliasOption = Annotated[
+    str | None, typer.Option("--alias", metavar="challenger|shadow", help="With --register: give the model this alias.")
+]
 SwitchOption = Annotated[
     list[str] | None,
     typer.Option("--switch", metavar="TIME=[KIND:]NAME", help="Model of the registry in pilot.registry that takes over "

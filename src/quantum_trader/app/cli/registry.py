@@ -116,7 +116,8 @@ def register_command(
     ],
     registry: RegistryOption = None, kind: ModelKindOption = "",
     parents: Annotated[
-        list[str] | None, typer.Option("--parent", metavar="ID", help="Model that it was made from; repeatable.")
+        list[str] | None, typer.Option("--parent", metavar="ID", help="Model that it was made from; repeatable. Those with "
+                                 "the same arrays when left out.")
     ] = None,
     notes: Annotated[str, typer.Option("--notes", help="Free text that the record keeps.")] = "",
     commit: Annotated[
@@ -131,7 +132,7 @@ def register_command(
 
     found, folder = _opened(registry), bundled_folder() if model == BUNDLED else Path(model)
     made = found.register_model(
-        folder, kind or kind_of_folder(folder), parents=parents or (), notes=notes,
+        folder, kind or kind_of_folder(folder), parents=parents or None, notes=notes,
         git_commit=program_commit() if commit is None else commit,
     )
     _say_taken(found, made.record, "registered" if made.is_new else "was registered already", as_json)

@@ -19,6 +19,7 @@ from quantum_trader.lab.registry.readiness import promotion_blockers
 from quantum_trader.lab.registry.record import (
     MOST_BYTES,
     RECORD_FILE,
+    ModelFile,
     ModelRecord,
     SignedRecord,
     check_id,
@@ -46,6 +47,7 @@ CHAMPION: Final = ALIASES[0]
 SHORTEST_ID: Final = 6  # digits that may stand for a whole id
 OWN_KEY: Final = "registry"  # who trusts the registry's own key
 PACKAGE_ENDING: Final = ".tar"
+_ARRAYS: Final = ("weights.npz", "arrays.npz")  # files that hold what was trained
 _log: Final = logging.getLogger(__name__)
 
 
@@ -246,13 +248,14 @@ class ModelRegistry:
 
     # ---- changing ----
     def register_model(
-        self, source: Path | str, kind: str = PILOT, *, git_commit: str = "", parents: Iterable[str] = (),
+        self, source: Path | str, kind: str = PILOT, *, git_commit: str = "", parents: Iterable[str] | None = None,
         notes: str = "",
     ) -> RegisteredModel:
         """Copy the model in the folder *source* into the registry and sign it with the registry's own key.
 
-        A model that is there already stays as it is. Raises DataError and ConfigError for a folder that holds no model
-        of *kind* for this program, StateError where nothing could be written.
+        A model that is there already stays as it is. *parents* None: the registered models that have the same arrays,
+        such as a pilot before its card got the figures of its evaluation. Raises DataError and ConfigError for a folder
+        that holds no model of *kind* for this program, StateError where nothing could be written.
         """
         reader = self._kinds.get(kind)
         if reader is None:
@@ -260,11 +263,12 @@ class ModelRegistry:
         folder = path_of("model", source)
         contents = {name: _content(folder / name) for name in reader.file_names}
         model = reader.read(contents, folder)
+        files = files_of(contents)
         record = ModelRecord(
             model_id=model.model_id, kind=kind, name=model.name, created_ns=model.created_ns,
             registered_ns=self._clock(), features_hash=model.features_hash, data=model.data, metrics=model.metrics,
-            files=files_of(contents), git_commit=git_commit, made_with=model.made_with, parents=tuple(parents),
-            notes=notes,
+            files=files, git_commit=git_commit, made_with=model.made_with, notes=notes,
+            parents=self._with_same_arrays(kind, model.model_id, files) if parents is None else tuple(parents),
         )
         with self._disk.locked():
             key = self._own_key()
@@ -274,6 +278,16 @@ class ModelRegistry:
             self._disk.write_model(record.model_id, sign_record(record, key), contents)
         _log.info("%s: registered %s %s", self.folder, kind, record.model_id)
         return RegisteredModel(record=record, artefact=model.artefact, is_new=True)
+
+    def _with_same_arrays(self, kind: str, model_id: str, files: Iterable[ModelFile]) -> tuple[str, ...]:
+        """The ids of the other registered models of *kind* that have the arrays of these *files*."""
+        arrays = {(one.name, one.sha256) for one in files if one.name.endswith(_ARRAYS)}
+        found = []
+        for other in self.model_ids():
+            record = self._examined(other).verification.record
+            if other != model_id and record is not None and record.kind == kind:
+                found += [other] * bool(arrays & {(one.name, one.sha256) for one in record.files})
+        return tuple(found)
 
     def export_model(self, name: str, target: Path | str, kind: str = PILOT) -> Path:
         """Write the model as one file with its signature; returns the file.
