@@ -83,7 +83,7 @@ class ShadowResult(msgspec.Struct, frozen=True, kw_only=True):
 
     signal_id: str
     symbol: str
-    r: float
+    r: float  # net of costs and funding
     exit: str
     bars_held: int
     traded: bool

@@ -29,7 +29,25 @@ from quantum_trader.policy.ledger import RolloutLedger
 from quantum_trader.policy.streaks import streak_ends
 from quantum_trader.risk.exits import exit_row
 from quantum_trader.signals import columns as col
-from quantum_trader.signals.shadow import SHADOW_SCORE, SHADOW_STOP, SHADOW_TARGET, SHADOW_TIMEOUT, ShadowBook
+from quantum_trader.signals.shadow import (
+    RESOLVED_BARS,
+    RESOLVED_COST_BPS,
+    RESOLVED_ENTRY,
+    RESOLVED_EXIT,
+    RESOLVED_FILL,
+    RESOLVED_FROM,
+    RESOLVED_FUNDING_BPS,
+    RESOLVED_NET_BPS,
+    RESOLVED_NET_R,
+    RESOLVED_SEQ,
+    RESOLVED_SYMBOL,
+    RESOLVED_WEIGHT,
+    SHADOW_SCORE,
+    SHADOW_STOP,
+    SHADOW_TARGET,
+    SHADOW_TIMEOUT,
+    ShadowBook,
+)
 
 _EXITS: Final = {
     SHADOW_STOP: "STOP", SHADOW_TARGET: "TARGET", SHADOW_TIMEOUT: "TIMEOUT", SHADOW_SCORE: "SCORE",
@@ -61,10 +79,13 @@ class Judging:
 
     # ------------------------------------------------------------------ bars
 
-    def move_shadows(self, batch: MarketBatch, costs_bps: Any) -> None:
-        """Take shadow trades and exit pairs through the bars; *costs_bps* (S,) as known before them."""
-        self._resolved = self.shadows.on_bar(batch, costs_bps)
-        if ended := self._shield.run(self.exit_shadows.on_bar, batch, costs_bps):
+    def move_shadows(self, batch: MarketBatch, costs_bps: Any, rates: Any) -> None:
+        """Take shadow trades and exit pairs through the bars.
+
+        *costs_bps* (S,) as known before them; *rates* (S,): sums of the funding rates due at their open.
+        """
+        self._resolved = self.shadows.on_bar(batch, costs_bps, rates)
+        if ended := self._shield.run(self.exit_shadows.on_bar, batch, costs_bps, rates):
             self._shield.run(self._exits_closed, ended)
 
     def follow_targets(self, targets: Any, decided: Any) -> None:
@@ -93,17 +114,21 @@ class Judging:
 
     def _shadows_closed(self, count: int, now_ns: int) -> None:
         """Take the results of shadow trades: for the symbol's record, the evidence and the tally."""
-        for index, seq, r, code, bars in self.shadows.resolved[:count].tolist():
-            ts_ns, flags = self._open.pop(int(seq), (now_ns, 0))
+        for row in self.shadows.resolved[:count].tolist():
+            seq, index, r = int(row[RESOLVED_SEQ]), int(row[RESOLVED_SYMBOL]), row[RESOLVED_NET_R]
+            ts_ns, flags = self._open.pop(seq, (now_ns, 0))
             self.payoff.add(r)
             if not flags & _TRADED:
-                self._account.performance.shadow(int(index), r)
+                self._account.performance.shadow(index, r)
                 self._shadow_wins = self._shadow_wins + 1 if r > 0.0 else 0
             result = ShadowResult(
-                signal_id=ids.signal_id(int(seq)), symbol=self._symbols[int(index)], r=r,
-                exit=_EXITS.get(int(code), "HOLE"), bars_held=int(bars), traded=bool(flags & _TRADED),
+                signal_id=ids.signal_id(seq), symbol=self._symbols[index], r=r,
+                exit=_EXITS.get(int(row[RESOLVED_EXIT]), "HOLE"), bars_held=int(row[RESOLVED_BARS]),
+                traded=bool(flags & _TRADED), entry_price=row[RESOLVED_ENTRY], exit_price=row[RESOLVED_FILL],
+                net_bps=row[RESOLVED_NET_BPS], cost_bps=row[RESOLVED_COST_BPS], funding_bps=row[RESOLVED_FUNDING_BPS],
+                entry_ns=int(row[RESOLVED_FROM]) * self._market.interval_ns, weight=row[RESOLVED_WEIGHT],
             )
-            self._records.afterwards(self._record_shadow, int(seq), result, ts_ns, bool(flags & _BLOCKED), now_ns)
+            self._records.afterwards(self._record_shadow, seq, result, ts_ns, bool(flags & _BLOCKED), now_ns)
 
     def _record_shadow(self, seq: int, result: ShadowResult, ts_ns: int, blocked: bool, now_ns: int) -> None:
         self._records.tally.shadows.add(seq, ts_ns, now_ns, result.r, blocked)
