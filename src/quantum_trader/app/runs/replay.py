@@ -581,6 +581,8 @@ def _shadow_facts(engine: Engine) -> ShadowFacts:
     return ShadowFacts(
         r=np.array(shadows.r)[order], blocked=blocked, ts_ns=ts_ns, life_ns=end_ns - ts_ns,
         complete=seq < np.where(blocked, blocked_until, allowed_until),
+        settled=seq < min(allowed_until, blocked_until), net_bps=np.array(shadows.net_bps)[order],
+        traded=np.array(shadows.traded, dtype=np.bool_)[order], gates=np.array(shadows.gates, dtype=np.int64)[order],
     )
 
 

@@ -195,6 +195,10 @@ class ShadowFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     ts_ns: IntArray  # (M,) time of the signal
     life_ns: IntArray  # (M,) how long the shadow trade lasted
     complete: BoolArray  # (M,) whether every earlier signal of its kind has a known result
+    settled: BoolArray  # (M,) the same of all signals, whatever their kind
+    net_bps: FloatArray  # (M,) of the entry's notional, after costs and funding
+    traded: BoolArray  # (M,)
+    gates: IntArray  # (M,) bits of the gates that did not pass and, higher, of those not measured (signal_gates)
 
 
 class CostFacts(msgspec.Struct, frozen=True, kw_only=True):
