@@ -14,12 +14,15 @@ import numpy.typing as npt
 
 from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.errors import DataError, StateError
+from quantum_trader.engine.entry import EntryRequest
 from quantum_trader.journal.lake import Lake
 from quantum_trader.market.arrays import Bools, Floats, Ints
 from quantum_trader.models.entry_features import ENTRY_FEATURES, ENTRY_FEATURES_HASH
-from quantum_trader.models.gates import GATE_COUNT, GATES, GateInputs, GateLimits
+from quantum_trader.models.gates import GATE_COUNT, GateInputs, GateLimits
 from quantum_trader.risk import account_column
 
+_RISK_PCT: Final = EntryRequest._fields.index("risk_pct")
+_FACTOR: Final = EntryRequest._fields.index("factor")
 JOURNAL: Final = "journal"
 OUTAGE_HOURS: Final = 72.0  # a day until the entry and a day until the last bar, with outages, and a day to spare
 RESOLVED, OPEN, VOID, NONE = range(4)
@@ -205,9 +208,9 @@ def _table(
         features_ns=np.array([one.features_ts_ns for one in decisions], dtype=np.int64),
         confidence=np.array([one.confidence for one in decisions], dtype=np.float64),
         observed=_numbers(([gate.observed for gate in one.gates] for one in judged), GATE_COUNT),
-        measured=_flags(([gate.measured for gate in one.gates] for one in judged)),
-        passed=_flags(([gate.passed for gate in one.gates] for one in judged)),
-        enforced=_flags(([gate.enforced for gate in one.gates] for one in judged)),
+        measured=_flags([gate.measured for gate in one.gates] for one in judged),
+        passed=_flags([gate.passed for gate in one.gates] for one in judged),
+        enforced=_flags([gate.enforced for gate in one.gates] for one in judged),
         gate_inputs=_numbers((one.gates if one is not None else () for one in known), len(GateInputs._fields)),
         gate_limits=_numbers((one.gate_limits if one is not None else () for one in known), len(GateLimits._fields)),
         features=_numbers((_features(one) for one in judged), len(ENTRY_FEATURES)),
@@ -267,10 +270,3 @@ def _risk_usdt(known: _Inputs | None) -> float:
     account = [math.nan if value is None else value for value in known.account]
     return float(account[account_column.EQUITY] * request[_RISK_PCT] / 100.0 * request[_FACTOR])
 
-
-_RISK_PCT, _FACTOR = 4, 5  # columns of engine.entry.EntryRequest
-
-
-def gate_columns(names: Iterable[str] = GATES) -> dict[str, int]:
-    """The column of each gate."""
-    return {name: GATES.index(name) for name in names}
