@@ -17,6 +17,7 @@ from quantum_trader.app.report.edges import (
     decision_cells,
     traded_cells,
 )
+from quantum_trader.app.report.gates import GATE_COLUMNS, GATES_TITLE, gate_cells
 from quantum_trader.app.report.pilot import pilot_lines
 from quantum_trader.app.report.style import SCRIPT, STYLE
 from quantum_trader.app.report.trade_charts import legend, trade_sections
@@ -56,7 +57,7 @@ def html_report(report: Row) -> str:
     sections = [
         _header(report), _cards(report), _activity(report), _models(report), _pilot(report), _edges(report),
         _equity(report), _drawdown(report), _price(report),
-        _policy(report), _evidence(report), signals_section(report), _months(report), trades_on_prices(report),
+        _gates(report), _policy(report), _evidence(report), signals_section(report), _months(report), trades_on_prices(report),
         results_section(report), _groups(report), _costs(report), halts_section(report), _positions(report),
         _data(report), _settings(report),
     ]
@@ -317,6 +318,15 @@ def _policy(report: Row) -> str:
         f"{fmt.share(policy['reduced_share'])}; {fmt.count(policy['updates'])} evaluations, "
         f"{fmt.count(policy['changes'])} changes. Evaluations in which each rule fired:</p>", rules,
     )
+
+
+def _gates(report: Row) -> str:
+    """What the gates would have saved and missed."""
+    found = report.get("gates")
+    if found is None:
+        return ""
+    table = cells_table(GATE_COLUMNS, [gate_cells(row) for row in found["rows"]])
+    return section(GATES_TITLE, table, note=found["note"])
 
 
 def worth_of_blocking(blocked: Row) -> str:

@@ -52,7 +52,9 @@ class ShadowAnalysis(msgspec.Struct, frozen=True, kw_only=True):
     damage: tuple[str, ...] = ()  # what of the journal could not be read
 
 
-def analyse(signals: JudgedSignals, limits: BlockLimits | None = None, by: Iterable[str] = DIMENSIONS) -> ShadowAnalysis:
+def analyse(
+    signals: JudgedSignals, limits: BlockLimits | None = None, by: Iterable[str] = DIMENSIONS
+) -> ShadowAnalysis:
     """Judge the refused among *signals*; only the dimensions in *by* are filled. InputError for an unknown one."""
     limits, wanted = limits or BlockLimits(), tuple(by)
     if unknown := [name for name in wanted if name not in DIMENSIONS]:
