@@ -56,8 +56,8 @@ def html_report(report: Row) -> str:
     """Render *report* (what ``build_report`` made, or a ``report.json`` read back) as one HTML page."""
     sections = [
         _header(report), _cards(report), _activity(report), _models(report), _pilot(report), _edges(report),
-        _equity(report), _drawdown(report), _price(report),
-        _gates(report), _policy(report), _evidence(report), signals_section(report), _months(report), trades_on_prices(report),
+        _equity(report), _drawdown(report), _price(report), _gates(report),
+        _policy(report), _evidence(report), signals_section(report), _months(report), trades_on_prices(report),
         results_section(report), _groups(report), _costs(report), halts_section(report), _positions(report),
         _data(report), _settings(report),
     ]

@@ -8,13 +8,13 @@ time, because shadow trades that overlap in time end alike, and they stay valid 
 from __future__ import annotations
 
 import math
+
 import msgspec
 import numpy as np
 
 from quantum_trader.domain.errors import ConfigError, is_finite_number
 from quantum_trader.market.arrays import Bools, Floats, Ints
 from quantum_trader.policy.evidence import Look, look_at, verdict_of
-
 
 
 class BlockLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
