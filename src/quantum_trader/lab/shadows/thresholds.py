@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -81,7 +80,7 @@ def value_words(gate: str, value: float) -> str:
     return "break-even" if gate == "meta_label" and value == 0.0 else f"{value:.{_DIGITS}g}"
 
 
-def figures_of(gate: str, inputs: Floats, limits: GateLimits) -> Floats:
+def gate_figures(gate: str, inputs: Floats, limits: GateLimits) -> Floats:
     """What each signal of *inputs* (n, 10) has of the quantity that the gate's threshold bounds."""
     known = GateInputs._make(inputs.T)
     if gate == "cost":
@@ -98,10 +97,9 @@ def candidates(gate: str, inputs: Floats, limits: GateLimits) -> tuple[float, ..
     """The thresholds to try beside today's: quantiles of the figures in *inputs*, or every set of regimes."""
     today, bounds = value_of(gate, limits), THRESHOLDS[gate]
     if gate == "regime":
-        bits = [1 << code for code in range(len(TREND_CODES))]
-        values = [float(sum(some)) for count in range(1, len(bits) + 1) for some in combinations(bits, count)]
+        values = [float(bits) for bits in range(1, 1 << len(TREND_CODES))]
     elif len(inputs):
-        found = np.quantile(figures_of(gate, inputs, limits), QUANTILES)
+        found = np.quantile(gate_figures(gate, inputs, limits), QUANTILES)
         values = [float(f"{value:.{_DIGITS}g}") for value in np.clip(found, bounds.low, bounds.high).tolist()]
     else:
         values = []
