@@ -17,7 +17,6 @@ from quantum_trader.lab.learning.evidence_file import (
     LeakageFinding,
     ModelEvidence,
     encode_evidence,
-    sample_keys,
 )
 from quantum_trader.lab.learning.evolution import P_VALUE
 from quantum_trader.lab.learning.fold_results import LearnerResult
@@ -93,11 +92,10 @@ def evidence_of(table: TrainingTable, trained: TrainedLearner, features_hash: st
     picked = np.unique(
         np.linspace(0, len(table.labels) - 1, min(MOST_REFERENCE_ROWS, len(table.labels))).round().astype(np.int64)
     )
-    symbols = np.array(table.symbols)[table.symbol[test]]
     return encode_evidence(ModelEvidence(
         model_id="", created_ns=newest,  # not the time of training: the same training gives the same file
         data_from_ns=int(table.starts_ns[0]), data_until_ns=newest, features_hash=features_hash,
-        keys=sample_keys(symbols.tolist(), table.starts_ns[test], np.ones(len(test))),
+        keys=table.keys[test],
         probabilities=trained.unseen.probabilities, labels=table.labels[test].astype(np.float64),
         starts_ns=table.starts_ns[test], ends_ns=table.ends_ns[test], weights=table.weights[test],
         feature_names=table.names, leakage_checks=leakage.checks, leakage=leakage.findings,

@@ -105,7 +105,8 @@ def _of_symbol(
         names=NAMES, rows=rows[chosen], labels=(gross > 0.0).astype(np.int64), starts_ns=starts,
         ends_ns=opens[last] + bars.length_ns, known_ns=starts, net_returns=gross - cost - funding,
         net_against=-gross - cost + funding, weights=np.ones(len(chosen)), symbol=np.zeros(len(chosen), dtype=np.int64),
-        symbols=(bars.symbols[index],), interval=interval_name(bars.length_ns),
+        sides=np.ones(len(chosen), dtype=np.int64), symbols=(bars.symbols[index],),
+        interval=interval_name(bars.length_ns),
     )
 
 
