@@ -199,7 +199,7 @@ def _run(
         targets.out.write_text(csv_text(result), encoding="utf-8")
     tried = _record(ledger, settings, recording, result, intents)
     if targets.as_json:
-        whole = document(recording, market, result, intents) | {"run": timing, "trials": tried}
+        whole = document(recording, market, result, intents) | {"run": timing | {"trials": tried}}
         typer.echo(msgspec.json.format(msgspec.json.encode(whole)).decode())
         return
     _show(recording, market, result, axes, targets.top, timing)

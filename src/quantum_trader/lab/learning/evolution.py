@@ -33,7 +33,7 @@ from quantum_trader.lab.learning.probability_scores import (
     squared_errors,
     time_blocks,
 )
-from quantum_trader.lab.learning.trend_line import TrendLine, trend_line
+from quantum_trader.lab.learning.trend_line import MetricTrend, trend_line
 from quantum_trader.market.arrays import Floats, Ints
 
 P_VALUE: Final = "p_value"  # name of the metric: one-sided, of an out-of-sample AUC of 0.5 or less
@@ -100,16 +100,6 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     def blockers(self) -> tuple[str, ...]:
         """A sentence for each condition that is not met."""
         return tuple(one.told for one in self.checks if not one.passed)
-
-
-class MetricTrend(msgspec.Struct, frozen=True, kw_only=True):
-    """A metric of each day, and the line through it."""
-
-    metric: str
-    days_ns: tuple[int, ...]  # UTC midnight
-    values: tuple[float, ...]
-    samples: tuple[int, ...]
-    line: TrendLine  # per day
 
 
 class ModelDrift(msgspec.Struct, frozen=True, kw_only=True):
