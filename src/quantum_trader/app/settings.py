@@ -25,6 +25,7 @@ from quantum_trader.domain.symbols import check_symbols
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market.recording import RecordingSettings
 from quantum_trader.market.regime import MarketSettings
+from quantum_trader.models.gates import GateSettings
 from quantum_trader.models.learned.artefact import is_learned_folder
 from quantum_trader.models.loading import PLACES, TREND, ModelSettings, expanded, with_class
 from quantum_trader.models.score_file import SCORE_FILES
@@ -143,6 +144,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     risk: RiskLimits = RiskLimits()
     venue: PaperSettings = PaperSettings()
     engine: EngineOptions = EngineOptions()
+    gates: GateSettings = GateSettings()
     pilot: PilotOptions = PilotOptions()
     models: tuple[ModelSettings, ...] = expanded((ModelSettings(model=DEFAULT_SET),))
 
@@ -160,6 +162,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             leverage=self.account.leverage, policy_enabled=self.policy.enabled and not ungated,
             integration=self.rollout, market=self.market, signals=self.signals,
             limits=self.risk if not ungated else UNGATED_LIMITS,
+            gates=self.gates if not ungated else msgspec.structs.replace(self.gates, enforced=()),
             funding_rate_8h=self.data.assumed_funding_rate, **msgspec.structs.asdict(self.engine),
         )
 
@@ -199,6 +202,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
                 del plain["pilot"][key]  # where it lies decides nothing: a run states the model by its hash
         else:
             del plain["pilot"]  # without a pilot its settings decide nothing
+        if self.gates == GateSettings():
+            del plain["gates"]  # a folder of before there were gates has the same identity
         active = self.active_profile()
         plain["policy"]["profile"] = active.name
         plain["profile"] = msgspec.to_builtins(active.config)

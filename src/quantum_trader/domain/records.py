@@ -34,5 +34,6 @@ TOPICS: Final = (
     "shadow.closed", "halt.raised", "halt.cleared", "rollout.changed", "operator.requested", "run.ended",
     "market.bar", "health.changed", "stream.changed", "position.adopted", "reconciliation.difference", "cash.adjusted",
     "account.by_others", "input.failed", "session.continued", "fill.known", "intent.received", "instrument.changed",
-    "pilot.decided", "pilot.closed", "pilot.day", "pilot.changed", "pilot.failed",
+    "pilot.decided", "pilot.closed", "pilot.day", "pilot.changed", "pilot.failed", "signal.judged", "signal.inputs",
+    "gates.changed",
 )

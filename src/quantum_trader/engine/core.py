@@ -45,6 +45,7 @@ from quantum_trader.engine.reconciliation import RecentIds, Reconciler, VenueSna
 from quantum_trader.engine.recorder import RUN
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.engine.signal_gates import MetaLabel, SignalGates
 from quantum_trader.engine.supervision import HaltOnFailure, Shield, unsupervised
 from quantum_trader.engine.tally import Tally
 from quantum_trader.engine.tracing import Tracing
@@ -85,7 +86,7 @@ class Engine:
         self, instruments: Sequence[Instrument], interval_ns: int, settings: EngineSettings, sink: RecordSink,
         watcher: PolicyWatcher | None = None, tracer: DecisionTracing | None = None, *,
         live: LiveAccount | None = None, parts: EngineParts = PRODUCTION, forecasts: Forecasts | None = None,
-        pilot: PilotSource | None = None,
+        pilot: PilotSource | None = None, meta_label: MetaLabel | None = None,
     ) -> None:
         """*forecasts*: of the models that give the signals; without them the intraday ensemble does."""
         self.shield = Shield()  # around what observes
@@ -93,18 +94,16 @@ class Engine:
         self.records = Records(sink, Tally(), supervised=live is not None)
         self.gateway = parts.gateway(self.instruments)
         slots = SlotPolicy(settings.profile, self.instruments.symbols)
-        recovery_after = int(slots.profile[pol.PROFILE_RECOVERY_AFTER])
-        self.account = Account(self.instruments.symbols, settings.start_equity, recovery_after, slots.mem)
+        self.account = Account(
+            self.instruments.symbols, settings.start_equity, int(slots.profile[pol.PROFILE_RECOVERY_AFTER]), slots.mem
+        )
         self.halts = Halts(self.records, self.account)
         supervise = unsupervised if live is None else HaltOnFailure(self.shield, self.halt)
-        self.market = Market(
-            self.instruments, interval_ns, settings, self.records, self.halts, supervise, forecasts
-        )
+        self.market = Market(self.instruments, interval_ns, settings, self.records, self.halts, supervise, forecasts)
         self.policy = PolicyInForce(slots, settings, self.account, self.records, self.shield, watcher)
         self.seen = parts.seen()
         self.reconciler = Reconciler()
-        tracing = Tracing(tracer, self.records)
-        self.tracing = tracing
+        self.tracing = tracing = Tracing(tracer, self.records)
         self.judging = Judging(
             self.market, self.account, self.policy, self.records, self.shield, self.instruments.symbols,
             ExitShadows(
@@ -116,9 +115,10 @@ class Engine:
             settings.trail_step_atr,
         )
         stance = PilotStance(len(self.instruments.symbols))
+        gates = SignalGates(self.market, self.account, self.judging, self.records, settings, meta_label)
         self.opening = Opening(
             self.market, self.account, self.policy, self.halts, self.protection, self.judging, self.gateway,
-            self.instruments, self.records, tracing, self.shield, supervise, stance,
+            self.instruments, self.records, tracing, self.shield, supervise, stance, gates,
         )
         self.piloting = RLv3LiveOrchestrator(
             pilot, interval_ns, stance, self.market, self.account, self.policy, self.opening, self.protection,
@@ -459,6 +459,7 @@ class Engine:
             "market": self.market, "policy": self.policy, "judging": self.judging, "opening": self.opening,
             "protection": self.protection, "money": self.money, "adopting": self.adopting, "seen": self.seen,
             "reconciler": self.reconciler, "tally": self.records.tally, "piloting": self.piloting,
+            "gates": self.opening.gates,
         }
 
     def state(self) -> dict[str, Any]:
@@ -473,7 +474,7 @@ class Engine:
 
         Raises StateError for a state of another version of this program.
         """
-        state = {"piloting": {}, **state}  # a folder of before there was a pilot
+        state = {"piloting": {}, "gates": {}, **state}  # a folder of before there were pilot and gates
         missing = [name for name in self._stateful() if name not in state]
         if missing:
             raise StateError(

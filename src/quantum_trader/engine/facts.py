@@ -41,6 +41,33 @@ class PolicyVerdict(msgspec.Struct, frozen=True, kw_only=True):
     risk_pct: float
 
 
+class JudgedGate(msgspec.Struct, frozen=True, kw_only=True):
+    """One gate's figure beside its limit; NaN where it is not measured."""
+
+    gate: str
+    observed: float
+    limit: float
+    measured: bool
+    passed: bool
+    enforced: bool
+
+
+class GatesJudged(msgspec.Struct, frozen=True, kw_only=True):
+    """What the six gates say of one signal, enforced or not, and its features at entry."""
+
+    signal_id: Word
+    symbol: Word
+    mode: str  # scalp | runner | trend
+    gates: tuple[JudgedGate, ...]
+    refused: tuple[str, ...]  # the gates that do not pass
+    payoff: float  # mean win over mean loss that the meta-label gate counts with
+    regime: str  # market state of the symbol in words
+    price: float  # close at which the signal was given
+    features: dict[str, float]  # models.entry_features; NaN where one is not known
+    features_hash: str
+    meta_label: str  # id of the meta-label model; empty: none
+
+
 class RegimeChange(msgspec.Struct, frozen=True, kw_only=True):
     """A symbol's market state has changed."""
 
@@ -60,6 +87,13 @@ class ShadowResult(msgspec.Struct, frozen=True, kw_only=True):
     exit: str
     bars_held: int
     traded: bool
+    entry_price: float = 0.0  # a fill
+    exit_price: float = 0.0  # a fill
+    net_bps: float = 0.0  # of the entry's notional, after costs and funding
+    cost_bps: float = 0.0  # fees, spread and slippage of both sides
+    funding_bps: float = 0.0  # received, where it is above 0
+    entry_ns: TimeNs = 0
+    weight: float = 1.0  # of r, by risk
 
 
 class HaltNotice(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,6 +232,14 @@ class RolloutTaken(msgspec.Struct, frozen=True, kw_only=True):
     """What is enforced from now on; the change that led there, or a notice, stands beside it."""
 
     in_force: dict[str, Any]
+
+
+class GatesTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of the gates that are in force from now on, and the change that led there."""
+
+    enforced: tuple[str, ...]
+    in_force: dict[str, Any]  # models.gates.GateSettings
+    change: dict[str, Any] = {}  # who, why, before, after; empty where nobody asked for it
 
 
 class PolicyContext(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 from quantum_trader.domain.clock import NS_PER_HOUR, NS_PER_SECOND
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import Signal
@@ -15,6 +17,7 @@ from quantum_trader.engine.account import Account
 from quantum_trader.engine.exit_shadows import ExitShadows
 from quantum_trader.engine.facts import HaltNotice, PolicyVerdict, ShadowResult, SignalDecision
 from quantum_trader.engine.market import Market, ShadowTerms, shadow_hours
+from quantum_trader.engine.payoff import Payoff
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.recorder import POLICY
 from quantum_trader.engine.records import Records
@@ -54,6 +57,7 @@ class Judging:
         self._shadow_wins = 0  # untraded signals in a row that would have won, since the last closed trade
         self._last_close_ns = 0
         self._resolved = 0  # shadow trades that the moment's bars have ended
+        self.payoff = Payoff()
 
     # ------------------------------------------------------------------ bars
 
@@ -91,6 +95,7 @@ class Judging:
         """Take the results of shadow trades: for the symbol's record, the evidence and the tally."""
         for index, seq, r, code, bars in self.shadows.resolved[:count].tolist():
             ts_ns, flags = self._open.pop(int(seq), (now_ns, 0))
+            self.payoff.add(r)
             if not flags & _TRADED:
                 self._account.performance.shadow(int(index), r)
                 self._shadow_wins = self._shadow_wins + 1 if r > 0.0 else 0
@@ -199,7 +204,7 @@ class Judging:
         return {
             "shadows": self.shadows.state(), "exit_shadows": self.exit_shadows.state(), "ledger": self.ledger.state(),
             "open": [[seq, *known] for seq, known in self._open.items()], "shadow_wins": self._shadow_wins,
-            "last_close_ns": self._last_close_ns,
+            "last_close_ns": self._last_close_ns, "payoff": msgspec.to_builtins(self.payoff),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -210,4 +215,5 @@ class Judging:
         self.ledger.max_open_ns = self._outcome_ns
         self._open = {int(seq): (int(ts_ns), int(flags)) for seq, ts_ns, flags in state["open"]}
         self._shadow_wins, self._last_close_ns = state["shadow_wins"], state["last_close_ns"]
+        self.payoff = msgspec.convert(state.get("payoff", {}), Payoff)  # none in a folder of before there were gates
 

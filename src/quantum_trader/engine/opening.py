@@ -15,10 +15,11 @@ from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.enums import ExitReason, PilotMode, Side
 from quantum_trader.domain.instrument import floor_to
 from quantum_trader.domain.ordered_sum import ordered_sum
-from quantum_trader.domain.trading import Intent, Signal
+from quantum_trader.domain.trading import Intent
 from quantum_trader.engine import ids
 from quantum_trader.engine.account import Account
 from quantum_trader.engine.books import ADOPTED, PILOT, Plan, Position
+from quantum_trader.engine.decision_inputs import DecisionInputs, PositionState, numbers
 from quantum_trader.engine.entry import EntryDecision, EntryRequest, decide_entry
 from quantum_trader.engine.facts import FailedIntent, SignalDecision
 from quantum_trader.engine.gateway import Command, Gateway, Ticket
@@ -45,7 +46,8 @@ from quantum_trader.engine.road import (
     resting_price,
     size_intent,
 )
-from quantum_trader.engine.settings import EngineSettings
+from quantum_trader.engine.signal_gates import GateJudgement, SignalGates, gates_judged
+from quantum_trader.engine.signal_records import SignalRecords
 from quantum_trader.engine.supervision import Shield, Supervise
 from quantum_trader.engine.tracing import Tracing
 from quantum_trader.market import performance as perf
@@ -54,7 +56,6 @@ from quantum_trader.risk.governor import level_factors
 from quantum_trader.risk.guard import AccountView, Approved, Refused, can_execute, judged, market_row
 from quantum_trader.risk.sizing import volatility_quantity
 from quantum_trader.signals import columns as col
-from quantum_trader.signals.models import MODEL_NAMES
 
 UNKNOWN_SYMBOL: Final = "UNKNOWN_SYMBOL"  # why an intent for a symbol that is not traded here fails
 
@@ -86,20 +87,19 @@ class Opening:
     def __init__(
         self, market: Market, account: Account, policy: PolicyInForce, halts: Halts, protection: Protection,
         judging: Judging, gateway: Gateway, instruments: Instruments, records: Records, tracing: Tracing,
-        shield: Shield, supervise: Supervise, pilot: PilotStance,
+        shield: Shield, supervise: Supervise, pilot: PilotStance, gates: SignalGates,
     ) -> None:
-        self._pilot = pilot
+        self._pilot, self.gates = pilot, gates
         self._market, self._account, self._policy, self._halts = market, account, policy, halts
         self._protection, self._judging, self._gateway = protection, judging, gateway
         self._instruments, self._records, self._tracing = instruments, records, tracing
         self._shield, self._supervise = shield, supervise
-        self._settings: EngineSettings = policy.settings
         self.orders = OpeningOrders(market, account, policy, halts, gateway, instruments, records, pilot)
         self.due: list[int] = []  # symbols whose signals of the moment are still to be taken
         self._signals = 0  # number of the last signal
         self.targets = ModelTargets(market, account, policy, instruments)
-        forecasts = market.forecasts
-        self._source, self._model = (ENSEMBLE, "ensemble") if forecasts is None else (MODEL, forecasts.name)
+        self._signal_records = SignalRecords(market, policy, instruments, records, tracing)
+        self._source = ENSEMBLE if market.forecasts is None else MODEL
 
     def index_of(self, symbol: str) -> int:
         """The row of *symbol* in every array."""
@@ -125,11 +125,11 @@ class Opening:
         intent = msgspec.structs.replace(
             pending.intent, intent_id=ids.rest_intent_id(plan.intent_id), qty=qty, reference_price=price,
             created_ns=now_ns, stop_price=planned_stop(sign, price, plan.atr, plan.stop_atr),
-            expires_ns=now_ns + self._settings.intent_ttl_s * NS_PER_SECOND,
+            expires_ns=now_ns + self._policy.settings.intent_ttl_s * NS_PER_SECOND,
         )
         view = self._view(index, self._market.row(index), now_ns, self._market.now_ns, held)
         verdict = can_execute(
-            intent, view, self._instruments[index], self._settings.limits, self._instruments.tiers[index]
+            intent, view, self._instruments[index], self._policy.settings.limits, self._instruments.tiers[index]
         )
         if not isinstance(verdict, Approved):
             self._records.afterwards(self._record_denied, verdict)
@@ -171,9 +171,11 @@ class Opening:
         exits, added_to = self._market.exit_plan(index, used.exit_code), self._added_to(index, sign)
         answer = self._pilot.answer(index, sign, self._over_horizon(index, confidence))
         sure = boosted(confidence, answer.bonus)
+        judgement = self.gates.judge(index, sign, sure, used.min_confidence)
         code = self._gate(index, sign, sure, exits.atr, used, adds=added_to is not None)
         if code == ROAD_APPROVED or (code in (ROAD_HELD, ROAD_PENDING) and self._is_pilots(index)):
             code = answer.road or code
+        code = code or judgement.road
         if code == ROAD_FLIP and not self._is_new(index, now_ns):
             commands += self._close_opposite(index, now_ns)
         if of_model and code in (ROAD_FLIP, ROAD_PENDING):
@@ -182,10 +184,11 @@ class Opening:
             return
         row, open_count = self._market.row(index), self.orders.count - (added_to is not None)
         row[col.SIGNAL] = float(sign)
-        decision = None
+        quantity = self._target_quantity(index, row, exits) * answer.size
+        request = self._request(index, sign, row, used, exits, added_to, quantity, answer.size)
+        view, decision = self._view(index, row, now_ns, now_ns, added_to), None
         if code == ROAD_APPROVED:
-            quantity = self._target_quantity(index, row, exits) * answer.size
-            decision = self._decide(index, sign, row, used, exits, added_to, quantity, answer.size)
+            decision = self._decide(index, request, view)
         if added_to is not None and decision and decision.road == ROAD_SIZE:
             return
         if of_model and decision and self.targets.is_refused_again(index, sign, decision.road, decision.guard):
@@ -194,14 +197,18 @@ class Opening:
         self._records.tally.signals += 1
         self._records.tally.last_signal_ns = now_ns
         seq, symbol_good = self._signals, self._policy.symbol_is_good(index)
-        self._records.afterwards(self._record_signal, seq, index, row, now_ns, made_ns)
+        self._records.afterwards(self._signal_records.record, seq, index, row, now_ns, made_ns)
+        self._record_inputs(seq, index, sure, exits.atr, used, answer.road, judgement, request, view, added_to)
         self._tracing.step("gates", ROAD_REASONS.get(code, "OK"), ids.signal_trace_id(seq))
-        refusal = (ROAD_REASONS.get(code, ""), 0.0, 0.0)
+        figures = judgement.refusal if code == judgement.road != ROAD_APPROVED else (0.0, 0.0)
+        refusal = (ROAD_REASONS.get(code, ""), *figures)
         if decision is not None:
             refusal = self._enter(seq, index, sign, row, used, exits, decision, answer, commands)
         self._records.afterwards(
             self._record_decision, seq, index, row, refusal, used, open_count, symbol_good, now_ns, added_to is None,
-            self._market.shadow_terms(index, self._settings.volatility_target_pct, self._policy.fixed[1].risk_pct),
+            self._market.shadow_terms(
+                index, self._policy.settings.volatility_target_pct, self._policy.fixed[1].risk_pct
+            ),
         )
 
     def _added_to(self, index: int, sign: int) -> Position | None:
@@ -219,28 +226,33 @@ class Opening:
             self._market.least_notional(index), target_pct, self._account.equity, row[col.CLOSE]
         ))
 
-    def _decide(
+    def _request(
         self, index: int, sign: int, row: list[float], used: Settings, exits: ExitPlan, added_to: Position | None,
-        quantity: float, size: float = 1.0, cost_in_r: float | None = None,
-    ) -> EntryDecision:
-        """Size an entry that the gates let through, or an addition, and ask the guard.
+        quantity: float, size: float = 1.0,
+    ) -> EntryRequest:
+        """What an entry, or an addition, asks of sizing.
 
         *quantity*: to hold in all. *size*: times the permitted risk, where that alone decides the quantity.
         """
-        now_ns, instruments, factor = self._market.now_ns, self._instruments, self.risk_factor(index)
-        view = self._view(index, row, now_ns, now_ns, added_to, cost_in_r)
+        factor = self.risk_factor(index)
         request = EntryRequest(
             sign=sign, price=row[col.CLOSE], atr=exits.atr, stop_atr=exits.stop_atr, risk_pct=used.risk_pct,
-            factor=factor if exits.by_score else factor * size, leverage=self._settings.leverage, quantity=quantity,
+            factor=factor if exits.by_score else factor * size, leverage=self._policy.settings.leverage,
+            quantity=quantity,
         )
         if added_to is not None:
             request = request._replace(
                 held_qty=added_to.qty, held_entry=added_to.entry_price, held_stop=added_to.stop,
                 atr=added_to.plan.atr, stop_atr=added_to.plan.stop_atr, leverage=added_to.plan.leverage,
             )
+        return request
+
+    def _decide(self, index: int, request: EntryRequest, view: AccountView) -> EntryDecision:
+        """Size what the gates let through, and ask the guard."""
         return decide_entry(
-            request, instruments.sizes[index], market_row(view, self._expires_ns(), sign, row[col.CLOSE]), view.row(),
-            self._limit_row(index), instruments.tier_tables[index],
+            request, self._instruments.sizes[index],
+            market_row(view, self._expires_ns(), request.sign, request.price), view.row(), self._limit_row(index),
+            self._instruments.tier_tables[index],
         )
 
     def _enter(
@@ -266,12 +278,14 @@ class Opening:
         index, used, row = wish.place, self._policy.used(wish.place), self._market.row(wish.place)
         code = self._gate(
             index, wish.sign, wish.confidence, wish.exits.atr, used, adds=wish.added_to is not None
-        )
+        ) or self.gates.refuses(index, wish.confidence, used.min_confidence)
         if code != ROAD_APPROVED:
             return ROAD_REASONS[code], 0.0, 0.0
         cost_in_r = self._market.cost_in_r(index, wish.exits.stop_atr * wish.exits.atr, wish.hours)
+        now_ns = self._market.now_ns
         decision = self._decide(
-            index, wish.sign, row, used, wish.exits, wish.added_to, wish.quantity, cost_in_r=cost_in_r
+            index, self._request(index, wish.sign, row, used, wish.exits, wish.added_to, wish.quantity),
+            self._view(index, row, now_ns, now_ns, wish.added_to, cost_in_r),
         )
         if decision.road != ROAD_APPROVED:
             return ROAD_REASONS[decision.road], decision.wanted, 0.0
@@ -287,7 +301,7 @@ class Opening:
     @property
     def intent_life_ns(self) -> int:
         """For how long an intent may be acted on."""
-        return self._settings.intent_ttl_s * NS_PER_SECOND
+        return self._policy.settings.intent_ttl_s * NS_PER_SECOND
 
     def _expires_ns(self) -> int:
         """When an intent made at this moment expires."""
@@ -336,8 +350,7 @@ class Opening:
         position = self._account.books.positions.get(symbol)
         held = position.plan.sign if position is not None else 0
         code = int(gate(sign, confidence, atr, held, int(symbol in self.orders.pending), self.orders.count, used))
-        kept = position is not None and (position.plan.model == ADOPTED or position.plan.owner == PILOT)
-        return ROAD_HELD if code == ROAD_FLIP and kept else code
+        return ROAD_HELD if code == ROAD_FLIP and _is_kept(position) else code
 
     def _is_pilots(self, index: int) -> bool:
         """Whether the pilot holds a symbol's position, or its opening order is on its way."""
@@ -376,7 +389,7 @@ class Opening:
 
     def risk_factor(self, index: int) -> float:
         """The share of the permitted risk that a symbol's record and the governor's level leave."""
-        if self._settings.ungated:
+        if self._policy.settings.ungated:
             return 1.0
         own = float(self._account.performance.rows[index, perf.RISK_FACTOR])
         return own * float(level_factors(self._account.governor_level)[0])
@@ -384,7 +397,7 @@ class Opening:
     def _limit_row(self, index: int) -> tuple[float, ...]:
         """The guard's limits, tightened by the policy's where position limits are enforced."""
         positions, exposure_pct = self._policy.limits(index)
-        return self._settings.limits.row(policy_positions=positions, policy_exposure_pct=exposure_pct)
+        return self._policy.settings.limits.row(policy_positions=positions, policy_exposure_pct=exposure_pct)
 
     def _view(
         self, index: int, row: list[float], now_ns: int, data_ns: int, added_to: Position | None = None,
@@ -427,7 +440,7 @@ class Opening:
             atr=exits.atr, stop_atr=exits.stop_atr, target_atr=exits.target_atr, breakeven_r=exits.breakeven_r,
             trail_atr=exits.trail_atr, max_hours=exits.max_hours, exit_mode=used.exit_code,
             confidence=intent.confidence, policy_hash=intent.policy_hash,
-            model=self._model if by_signals else intent.source,
+            model=self._signal_records.model if by_signals else intent.source,
             regime=self._market.regime_name(index), by_score=exits.by_score,
             volatility_pct=self._policy.volatility_pct * size if exits.by_score and not owner else 0.0,
             permitted_risk=self._account.equity * used.risk_pct / 100.0 if exits.by_score else 0.0,
@@ -438,7 +451,7 @@ class Opening:
         pending = self.orders.pending[intent.symbol] = Pending(
             plan=plan, margin=margin, expires_ns=intent.expires_ns, added_stop=intent.stop_price if adds else 0.0
         )
-        price, bars = 0.0, self._settings.maker_entry_bars
+        price, bars = 0.0, self._policy.settings.maker_entry_bars
         if bars > 0 and not adds and not owner:
             price = resting_price(plan.sign, self._market.close(index), self._instruments[index].tick_size)
             pending.rests_until_ns, pending.intent = self._market.now_ns + bars * self._market.interval_ns, intent
@@ -471,6 +484,7 @@ class Opening:
             self._account.mark(self._market.closes)
         row, used = self._market.row(index), self._policy.used(index)
         code = self._gate(index, intent.side.sign, intent.confidence, row[col.ATR_1H], used)
+        code = code or self.gates.refuses(index, intent.confidence, used.min_confidence)
         if code == ROAD_FLIP:
             return self._close_opposite(index, now_ns) + self._failed(intent, ROAD_REASONS[code], now_ns)
         if code != ROAD_APPROVED:
@@ -479,7 +493,7 @@ class Opening:
         commands: list[Command] = []
         data_ns = min(now_ns, self._market.now_ns + self._market.interval_ns)  # until the next bar is due
         verdict = can_execute(
-            sized, self._view(index, row, now_ns, data_ns), self._instruments[index], self._settings.limits,
+            sized, self._view(index, row, now_ns, data_ns), self._instruments[index], self._policy.settings.limits,
             self._instruments.tiers[index],
         )
         reason, _, _ = self._open(verdict, index, used, exits, now_ns, commands)
@@ -502,31 +516,48 @@ class Opening:
 
     # ------------------------------------------------------------------ records
 
-    def _signal(self, seq: int, index: int, row: list[float], now_ns: int) -> Signal:
-        forecasts = self._market.forecasts
-        if forecasts is None:
-            features_ns, consensus = int(self._market.kernel.features_ts[index]), row[col.CONSENSUS]
-            votes = {name: row[col.VOTE_0 + k] for k, name in enumerate(MODEL_NAMES)}
-        else:
-            features_ns, consensus = int(forecasts.features_ts[index]), forecasts.consensus(index)
-            votes = forecasts.votes(index)
-        return Signal(
-            signal_id=ids.signal_id(seq), trace_id=ids.signal_trace_id(seq), symbol=self._instruments.symbols[index],
-            action=Side.LONG if row[col.SIGNAL] > 0 else Side.SHORT, confidence=row[col.CONFIDENCE], model=self._model,
-            ts_ns=now_ns, features_ts_ns=features_ns, consensus=consensus, votes=votes,
+    def _record_inputs(
+        self, seq: int, index: int, confidence: float, atr: float, used: Settings, pilot_road: int,
+        judgement: GateJudgement, request: EntryRequest, view: AccountView, added_to: Position | None,
+    ) -> None:
+        """Record what the gates say of signal *seq*, and everything that the decision on it is made of."""
+        policy, meta_label = self._policy, self.gates.meta_label
+        judged_gates = gates_judged(
+            ids.signal_id(seq), self._instruments.symbols[index], judgement, self._market.regime_name(index),
+            request.price, meta_label.model_id if meta_label is not None else "",
+        )
+        inputs = DecisionInputs(
+            signal_id=ids.signal_id(seq), symbol=self._instruments.symbols[index], ts_ns=self._market.now_ns,
+            sign=request.sign, confidence=confidence, atr=atr, position=self._position_state(index, added_to),
+            used=numbers(used), fixed=numbers(policy.fixed[policy.symbol_is_good(index)]),
+            switches=tuple(int(one) for one in policy.switches) if policy.enforces else (0,) * 6,
+            pilot_road=pilot_road, gates=numbers(judgement.inputs), gate_limits=numbers(judgement.limits),
+            gates_enforced=judgement.enforced, request=numbers(request._replace(quantity=0.0)),
+            quantity=request.quantity if math.isfinite(request.quantity) else None,
+            sizes=numbers(self._instruments.sizes[index]),
+            market=market_row(view, self._expires_ns(), request.sign, request.price), account=view.row(),
+            limits=self._limit_row(index), tiers=tuple(map(tuple, self._instruments.tier_tables[index].tolist())),
+        )
+        self._records.afterwards(
+            self._signal_records.record_inputs, ids.signal_trace_id(seq), index, judged_gates, inputs
         )
 
-    def _record_signal(self, seq: int, index: int, row: list[float], now_ns: int, made_ns: int) -> None:
-        signal = self._signal(seq, index, row, now_ns)
-        self._tracing.signal(signal, made_ns)
-        self._records.record("signal.generated", signal.trace_id, now_ns, signal)
+    def _position_state(self, index: int, added_to: Position | None) -> PositionState:
+        """What the account holds and has on its way of a symbol, as the gates see it."""
+        symbol = self._instruments.symbols[index]
+        position = self._account.books.positions.get(symbol)
+        return PositionState(
+            sign=position.plan.sign if position is not None else 0, pending=int(symbol in self.orders.pending),
+            open_count=self.orders.count, adds=added_to is not None, is_kept=_is_kept(position),
+            is_pilots=self._is_pilots(index),
+        )
 
     def _record_decision(
         self, seq: int, index: int, row: list[float], refusal: Refusal, used: Settings, open_count: int,
         symbol_good: int, now_ns: int, is_entry: bool, shadow: ShadowTerms | None,
     ) -> None:
         """Record the decision on signal number *seq*, give the policy's verdict, and start an entry's shadow trade."""
-        signal = self._signal(seq, index, row, now_ns)
+        signal = self._signal_records.signal(seq, index, row, now_ns)
         reason, observed, limit = refusal
         if reason:
             self._records.tally.refusals[reason] += 1
@@ -541,7 +572,7 @@ class Opening:
             min_confidence_used=used.min_confidence, risk_pct_used=used.risk_pct,
         )
         self._records.record("signal.decided", signal.trace_id, signal.ts_ns, decision)
-        if self._settings.policy_enabled:
+        if self._policy.settings.policy_enabled:
             self._shield.run(self._judging.judge, seq, index, signal, decision, open_count, symbol_good)
         self._tracing.recorded(signal.trace_id, reason)
 
@@ -583,3 +614,8 @@ def _with_bonus(intent: Intent, bonus: float) -> Intent:
     return msgspec.structs.replace(
         intent, confidence=boosted(intent.confidence, bonus), consensus_bonus=bonus
     )
+
+
+def _is_kept(position: Position | None) -> bool:
+    """Whether a signal does not reverse *position*: a person, another client or the pilot opened it."""
+    return position is not None and (position.plan.model == ADOPTED or position.plan.owner == PILOT)

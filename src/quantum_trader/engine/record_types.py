@@ -23,12 +23,15 @@ from quantum_trader.domain.trading import (
     OrderUpdate,
     Signal,
 )
+from quantum_trader.engine.decision_inputs import DecisionInputs
 from quantum_trader.engine.facts import (
     AdoptedPosition,
     BarsRecord,
     ByOthers,
     CashAdjusted,
     FailedIntent,
+    GatesJudged,
+    GatesTaken,
     HaltNotice,
     HealthNotice,
     HoleNotice,
@@ -70,6 +73,7 @@ DATA_TYPES: Final[dict[str, tuple[type[msgspec.Struct], ...]]] = {
     "input.failed": (InputFailure,), "operator.requested": (OperatorRequested,),
     "pilot.decided": (PilotDecided,), "pilot.closed": (ShadowPilotTrade,), "pilot.day": (PilotDay,),
     "pilot.changed": (PilotChanged,), "pilot.failed": (PilotFailed,),
+    "signal.judged": (GatesJudged,), "signal.inputs": (DecisionInputs,), "gates.changed": (GatesTaken,),
 }
 OPEN: Final = (RunStarted, PolicyUpdated, RolloutTaken)  # written as a mapping with these keys and others
 

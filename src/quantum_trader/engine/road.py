@@ -35,6 +35,10 @@ ROAD_NO_POSITION: Final = 12  # a reducing intent without a position
 ROAD_REDUCES: Final = 13  # a reducing intent, which closes its position
 ROAD_PILOT_PRIMARY: Final = 14  # a signal while the pilot alone opens positions
 ROAD_PILOT_CONFIDENT: Final = 15  # a signal against a pilot that is more confident
+# An enforced gate of models.gates refuses, in the order of its GATES.
+(
+    ROAD_SPREAD, ROAD_VOLUME, ROAD_REGIME, ROAD_EDGE, ROAD_GATE_CONFIDENCE, ROAD_META_LABEL,
+) = range(16, 22)
 
 
 _CLEAR: Final = 1.0 + 1e-6  # times the guard's buffer, beyond rounding noise
@@ -56,6 +60,12 @@ ROAD_REASONS: Final = {
     ROAD_NO_POSITION: "NO_POSITION",
     ROAD_PILOT_PRIMARY: "PILOT_PRIMARY",
     ROAD_PILOT_CONFIDENT: "PILOT_MORE_CONFIDENT",
+    ROAD_SPREAD: "GATE_SPREAD",
+    ROAD_VOLUME: "GATE_VOLUME",
+    ROAD_REGIME: "GATE_REGIME",
+    ROAD_EDGE: "GATE_COST",
+    ROAD_GATE_CONFIDENCE: "GATE_CONFIDENCE",
+    ROAD_META_LABEL: "GATE_META_LABEL",
 }
 
 

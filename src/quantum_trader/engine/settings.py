@@ -8,6 +8,7 @@ import msgspec
 
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.market.regime import MarketSettings
+from quantum_trader.models.gates import GateSettings
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.policy.profiles import OrchestratorConfig
 from quantum_trader.risk.guard import RiskLimits
@@ -25,6 +26,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     market: MarketSettings = MarketSettings()
     signals: SignalSettings = SignalSettings()
     limits: RiskLimits = RiskLimits()
+    gates: GateSettings = GateSettings()
     funding_rate_8h: float = 0.0001  # assumed until the venue reports one
     operator_resume_hours: float = 24.0  # replay only: a simulated operator resumes an EMERGENCY after this; 0 never
     trail_step_atr: float = 0.1  # a trailing stop moves by at least this share of the ATR

@@ -1,0 +1,139 @@
+"""Everything that a decision on a signal was made of, on record, and the same decision made again from it.
+
+:func:`decide_again` is the road of an order as a pure function of its inputs: the policy's gates, the pilot's stance,
+the six gates of :mod:`quantum_trader.models.gates`, sizing and guard. What is explained of a refusal is found by
+changing an input and deciding again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from quantum_trader.domain.fields import Probability, TimeNs, Word
+from quantum_trader.engine.entry import EntryRequest, decide_entry
+from quantum_trader.engine.road import ROAD_APPROVED, ROAD_FLIP, ROAD_HELD, ROAD_PENDING, ROAD_SPREAD, gate
+from quantum_trader.models.gates import GateInputs, GateLimits, first_gate, refused_gates
+from quantum_trader.policy.enforcement import Settings
+
+_Row = tuple[float, ...]
+
+
+class PositionState(msgspec.Struct, frozen=True, kw_only=True):
+    """What the account holds and has on its way when a signal comes."""
+
+    sign: int  # of the symbol's position; 0: none
+    pending: int  # 1: an opening order of the symbol is on its way
+    open_count: int  # positions, and opening orders on their way
+    adds: bool = False  # the signal wants more of the position
+    is_kept: bool = False  # a signal does not reverse the position: another source opened it
+    is_pilots: bool = False  # the pilot holds it, or its order is on its way
+
+
+class DecisionInputs(msgspec.Struct, frozen=True, kw_only=True):
+    """The inputs of the decision on one signal. Rows have the columns of the modules that they name."""
+
+    signal_id: Word
+    symbol: Word
+    ts_ns: TimeNs
+    sign: int
+    confidence: Probability  # with the bonus of a consensus
+    atr: float  # that exits are measured in, price units
+    position: PositionState
+    used: tuple[float, ...]  # policy.enforcement.Settings: what trading uses
+    fixed: tuple[float, ...]  # the same: the fixed settings
+    switches: tuple[int, ...]  # of the policy, 1: enforced
+    pilot_road: int  # ROAD code of the pilot's stance; 0: it lets the signal through
+    gates: tuple[float, ...]  # models.gates.GateInputs
+    gate_limits: tuple[float, ...]  # models.gates.GateLimits
+    gates_enforced: int  # bits of GATES
+    request: tuple[float, ...]  # engine.entry.EntryRequest; its quantity stands in `quantity`
+    quantity: float | None  # to hold in all, base units; None: the risk alone decides
+    sizes: tuple[float, ...]  # step, least quantity, least notional
+    market: tuple[float, ...]  # risk.guard.market_row
+    account: tuple[float, ...]  # risk.account_column
+    limits: tuple[float, ...]  # risk.limit_column
+    tiers: tuple[tuple[float, ...], ...]  # leverage table of the symbol
+    policy: tuple[float, ...] = ()  # policy.enforcement.Settings: what the policy says; empty without a policy
+    policy_market: tuple[float, ...] = ()  # policy.layout IN_: of the symbol
+    policy_overall: tuple[float, ...] = ()  # policy.layout IN_: of all symbols together
+    policy_account: tuple[float, ...] = ()  # policy.layout ACC_
+    policy_memory: tuple[float, ...] = ()  # policy.layout MEM_
+
+
+class Redecision(NamedTuple):
+    """How a decision ends."""
+
+    road: int  # ROAD code; ROAD_APPROVED with a guard code where the guard refuses
+    guard: int  # code of the guard's reason; 0: approved, or not asked
+    qty: float  # approved, base units
+    observed: float
+    limit: float
+
+    @property
+    def is_approved(self) -> bool:
+        """Whether an order is sent."""
+        return self.road == ROAD_APPROVED and self.guard == 0
+
+
+def policy_road(inputs: DecisionInputs) -> int:
+    """ROAD code of the checks before the six gates: warm-up, positions, what trading uses of the policy, the pilot."""
+    settings, held = settings_of_row(inputs.used), inputs.position
+    if held.adds:
+        code = int(gate(inputs.sign, inputs.confidence, inputs.atr, 0, held.pending, held.open_count - 1, settings))
+    else:
+        code = int(gate(
+            inputs.sign, inputs.confidence, inputs.atr, held.sign, held.pending, held.open_count, settings
+        ))
+        code = ROAD_HELD if code == ROAD_FLIP and held.is_kept else code
+    if code == ROAD_APPROVED or (code in (ROAD_HELD, ROAD_PENDING) and held.is_pilots):
+        return inputs.pilot_road or code
+    return code
+
+
+def decide_again(inputs: DecisionInputs) -> Redecision:
+    """The decision that *inputs* lead to."""
+    code = policy_road(inputs)
+    if code != ROAD_APPROVED:
+        return Redecision(code, 0, 0.0, 0.0, 0.0)
+    measured, limits = gate_inputs_of(inputs.gates), gate_limits_of(inputs.gate_limits)
+    place = first_gate(int(refused_gates(measured, limits)) & inputs.gates_enforced)
+    if place >= 0:
+        return Redecision(ROAD_SPREAD + place, 0, 0.0, 0.0, 0.0)
+    request = EntryRequest._make(inputs.request)._replace(
+        quantity=math.inf if inputs.quantity is None else inputs.quantity, sign=int(inputs.request[0])
+    )
+    sized = decide_entry(
+        request, inputs.sizes, inputs.market, inputs.account, inputs.limits,
+        np.array(inputs.tiers, dtype=np.float64).reshape(-1, 4),
+    )
+    if sized.road != ROAD_APPROVED:
+        return Redecision(sized.road, 0, 0.0, sized.wanted, 0.0)
+    return Redecision(ROAD_APPROVED, sized.guard, sized.qty, sized.observed, sized.limit)
+
+
+def settings_of_row(row: _Row) -> Settings:
+    """*row* as settings."""
+    allowed, symbol, confidence, risk_pct, positions, exit_code = row
+    return Settings(int(allowed), int(symbol), confidence, risk_pct, int(positions), int(exit_code))
+
+
+def gate_inputs_of(row: _Row) -> GateInputs:
+    """*row* as the inputs of the gates."""
+    made = GateInputs._make(row)
+    return made._replace(trend=int(made.trend), high_volatility=int(made.high_volatility))
+
+
+def gate_limits_of(row: _Row) -> GateLimits:
+    """*row* as the limits of the gates."""
+    made = GateLimits._make(row)
+    return made._replace(regimes=int(made.regimes))
+
+
+def numbers(row: Iterable[float]) -> tuple[float, ...]:
+    """*row* as plain floats."""
+    return tuple(map(float, row))

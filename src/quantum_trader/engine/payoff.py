@@ -1,0 +1,34 @@
+"""How much a signal wins against how much it loses: what shadow trades have shown so far."""
+
+from __future__ import annotations
+
+import msgspec
+
+from quantum_trader.models.gates import DEFAULT_PAYOFF, PAYOFF_FROM
+
+
+class Payoff(msgspec.Struct, kw_only=True):
+    """Sums over the shadow trades of a run's signals, in R."""
+
+    count: int = 0
+    wins: int = 0
+    won: float = 0.0
+    losses: int = 0
+    lost: float = 0.0
+
+    def add(self, r: float) -> None:
+        """Count the result of one more shadow trade."""
+        self.count += 1
+        if r > 0.0:
+            self.wins += 1
+            self.won += r
+        elif r < 0.0:
+            self.losses += 1
+            self.lost -= r
+
+    @property
+    def ratio(self) -> float:
+        """Mean win over mean loss; 2.0 before 30 shadow trades, or while none of them has won or lost."""
+        if self.count < PAYOFF_FROM or not (self.wins and self.losses):
+            return DEFAULT_PAYOFF
+        return (self.won / self.wins) / (self.lost / self.losses)
