@@ -196,6 +196,7 @@ def _train(
     stop: Callable[[], bool],
 ) -> LearningDocument | None:
     """Train *task* in *folder*, record it in the journal of *state*, register its models."""
+    from quantum_trader.app.runs.registries import registry_folder
     from quantum_trader.app.runs.signal_training import record_training
     from quantum_trader.app.runs.trial_ledgers import open_ledger
     from quantum_trader.lab.learning.learning_result import load_learning
@@ -214,7 +215,7 @@ def _train(
         folder, table, task.plan, LearningOptions(screen.show, stop, wanted.threads), screen.tell, time.time_ns, record
     )
     if document is not None and not known:
-        record_training(state, document, time.time_ns())
+        record_training(state, folder, document, registry_folder(wanted.registry))
     if document is not None and wanted.registry is not None:
         _register(document, folder, wanted.registry, screen.tell)
     return document
