@@ -69,6 +69,11 @@ PilotOption = Annotated[
                  "signals, in SHADOW unless the settings say otherwise; bundled: the one that comes with the program; "
                  "registry:champion, or registry: and an id: one of the registry in pilot.registry."),
 ]
+TrialsOption = Annotated[
+    Path | None,
+    typer.Option("--trials", metavar="DIR", help="Folder of the trial ledger; else QUANTUM_TRADER_TRIALS, else this "
+                 "user's."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of the run.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]

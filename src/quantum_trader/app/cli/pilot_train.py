@@ -25,6 +25,7 @@ from quantum_trader.app.cli.options import (
     JsonOption,
     SymbolsOption,
     ToOption,
+    TrialsOption,
 )
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.domain.symbols import check_symbols, listed_symbols
@@ -58,6 +59,7 @@ class _Wanted(NamedTuple):
     seeds: tuple[int, ...]
     seeds_at_once: int
     checkpoint_s: float
+    trials: Path | None
 
 
 def train_command(  # the options of one command
@@ -96,12 +98,14 @@ def train_command(  # the options of one command
         Path | None, typer.Option("--state", metavar="DIR", help="With --daily or --once: the state folder whose "
                                   "journal has the bars; pilots go to its folder pilots.")
     ] = None,
+    trials: TrialsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train the pilot with PPO, many seeds at once, and write each seed's pilot to a folder.
 
     Needs the extra `train`; computes on a GPU where JAX has one. Ctrl-C writes a checkpoint; the same command goes on
-    from it, also after a kill, and ends with the same weights. Exit code 130 after Ctrl-C.
+    from it, also after a kill, and ends with the same weights. Exit code 130 after Ctrl-C. Every seed is recorded in
+    the trial ledger.
     """
     from quantum_trader.pilot.training.required_packages import require_training_packages
 
@@ -115,7 +119,7 @@ def train_command(  # the options of one command
 
     wanted = _Wanted(
         training_settings(config, interval), names or None, steps, tuple(range(first_seed, first_seed + seeds)),
-        seeds_at_once, checkpoint_every,
+        seeds_at_once, checkpoint_every, trials,
     )
     if state is not None:
         _train_of_journal(wanted, state, None if once else at or MIDNIGHT, as_json)
@@ -209,10 +213,13 @@ def _train_once(wanted: _Wanted, bars: dict[str, Any], out: Path, as_json: bool)
 def _options(wanted: _Wanted, state: Path, stop: Callable[[], bool]) -> TrainingOptions:
     """*state*: the folder whose journal looks and results go to."""
     from quantum_trader.app.runs.pilot_training import TrainingOptions
+    from quantum_trader.app.runs.trial_ledgers import open_ledger
     from quantum_trader.lab.pilot.training_run import TrainingTimes
 
     times = TrainingTimes(time.monotonic, checkpoint_s=wanted.checkpoint_s)
-    return TrainingOptions(state / "journal", times, stop, wanted.seeds_at_once)
+    return TrainingOptions(
+        state / "journal", times, stop, wanted.seeds_at_once, ledger=open_ledger(wanted.trials)
+    )
 
 
 def _train(
