@@ -18,12 +18,13 @@ from quantum_trader.engine.records import Records
 from quantum_trader.engine.road import ROAD_APPROVED, ROAD_SPREAD
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market import performance as perf
-from quantum_trader.market.costs import BPS, FUNDING_HOURS
+from quantum_trader.market.costs import BPS
 from quantum_trader.models import forecast as fc
 from quantum_trader.models.entry_features import (
     ENTRY_FEATURES_HASH,
     EntryFeatures,
     direction_edge_bps,
+    signal_cost_bps,
     time_features,
     trend_agreement,
 )
@@ -150,8 +151,8 @@ class SignalGates:
             told = forecasts.out[index]
             days = self._hours / _DAY_HOURS
             return float(told[fc.EXPECTED_DAY]) * days * BPS, float(told[fc.COST_DAY]) * days * BPS
-        funding = max(0.0, sign * float(self._market.symbols[index, stage.SYM_FUNDING]))
-        cost = float(self._market.round_trips_bps()[index]) + funding * self._hours / FUNDING_HOURS * BPS
+        funding = float(self._market.symbols[index, stage.SYM_FUNDING])
+        cost = signal_cost_bps(sign, float(self._market.round_trips_bps()[index]), funding, self._hours)
         edge = direction_edge_bps(row[col.CONFIDENCE], row[col.ATR_1H], row[col.CLOSE], self._hours)
         return float(edge), cost
 
