@@ -156,6 +156,8 @@ def gates_with(settings: GateSettings, assignments: Iterable[str]) -> GateSettin
             raise ConfigError(f"{text!r}: write KEY=VALUE, such as scalp.max_spread_bps=4")
         if key == "enforced":
             raise ConfigError(f"{text!r}: use `gates enforce GATE`, which asks for evidence, or `gates observe GATE`")
+        if key == "meta_label":
+            raise ConfigError(f"{text!r}: a run loads its meta-label when it starts; name it in the file of --gates")
         if key not in gate_keys():
             raise ConfigError(f"{text!r}: {_unknown(key)}")
         table, _, name = key.rpartition(".")
@@ -170,7 +172,7 @@ def gates_with(settings: GateSettings, assignments: Iterable[str]) -> GateSettin
 
 def _value_of(key: str, written: str) -> Any:
     """What *written* means for *key*: a number, or text."""
-    if key in ("mode", "meta_label") or key.endswith("regimes"):
+    if key == "mode" or key.endswith("regimes"):
         return written
     try:
         return float(written)
