@@ -88,11 +88,17 @@ class _Hole(msgspec.Struct):
 
 
 def read_history(lines: Iterable[tuple[int, bytes]]) -> GateHistory:
-    """The signals in the records *lines* (ts_ns, line). Raises DataError for a record that is none of its topic."""
+    """The signals in the records *lines* (ts_ns, line). Raises DataError for a record that is none of its topic.
+
+    A last line that is cut off is left out: its process may be writing it.
+    """
     decode = msgspec.json.Decoder(_Record).decode
     signals: dict[str, GatedSignal] = {}
     first_ns = last_ns = 0
+    unread = ""
     for ts_ns, line in lines:
+        if unread:
+            raise DataError(unread)
         first_ns, last_ns = first_ns or ts_ns, max(last_ns, ts_ns)
         if not any(topic in line[:_HEAD] for topic in _TOPICS):
             continue
@@ -100,7 +106,7 @@ def read_history(lines: Iterable[tuple[int, bytes]]) -> GateHistory:
             record = decode(line)
             _take(record, signals)
         except ValueError as error:
-            raise DataError(f"record {line[:60]!r}: does not have the fields of its topic ({error})") from None
+            unread = f"record {line[:60]!r}: does not have the fields of its topic ({error})"
     return GateHistory(signals=tuple(signals.values()), first_ns=first_ns, last_ns=last_ns)
 
 

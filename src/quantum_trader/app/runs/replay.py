@@ -28,6 +28,7 @@ from quantum_trader.app.runs.results import (
     DataStatement,
     EventLine,
     EvidenceRow,
+    GateFacts,
     HaltRow,
     Pace,
     PilotFacts,
@@ -58,12 +59,14 @@ from quantum_trader.engine.facts import OperatorRequested
 from quantum_trader.engine.recorded_intents import RecordedIntents
 from quantum_trader.engine.recorder import RUN, MemorySink, Recorder
 from quantum_trader.engine.replay import ReplayDriver
+from quantum_trader.engine.road import ROAD_REASONS, ROAD_SPREAD
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.journal.tracer import SpanTracer
 from quantum_trader.live.bus import Bus, BusSink, InMemoryBus
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.intervals import check_run_interval
 from quantum_trader.market.recording import Recording, open_recording
+from quantum_trader.models.gates import GATES
 from quantum_trader.models.loading import make_forecasts
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.enforcement import SWITCHES
@@ -572,7 +575,16 @@ def facts_of(session: Run) -> RunFacts:
         shares=TimeShares(regime=_shares(tally.regimes), governor=_shares(tally.governor)), records=dict(tally.topics),
         notes=(*_notes(session), f"records hash {engine.records.recorder.digest}", *recording.notes),
         models=model_facts(engine), models_at_end=models_state(engine, recording.start_ns),
-        pilot=_pilot_facts(session),
+        pilot=_pilot_facts(session), gates=_gate_facts(engine),
+    )
+
+
+def _gate_facts(engine: Engine) -> GateFacts:
+    gates, refusals = engine.opening.gates, engine.records.tally.refusals
+    return GateFacts(
+        settings=gates.settings, mode=gates.mode, judged=gates.counts.judged, passed=tuple(gates.counts.passed),
+        unmeasured=tuple(gates.counts.unmeasured), changes=engine.records.tally.topics["gates.changed"],
+        refused={gate: refusals[ROAD_REASONS[ROAD_SPREAD + place]] for place, gate in enumerate(GATES)},
     )
 
 
