@@ -27,6 +27,7 @@ class SignalDecision(msgspec.Struct, frozen=True, kw_only=True):
     features_ts_ns: TimeNs  # the newest bar any feature used; never later than the decision
     min_confidence_used: float
     risk_pct_used: float
+    shadow: bool = False  # whether a shadow trade follows it: one with a result, sooner or later
 
 
 class PolicyVerdict(msgspec.Struct, frozen=True, kw_only=True):

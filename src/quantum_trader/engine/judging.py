@@ -141,20 +141,21 @@ class Judging:
 
     def open_shadow(
         self, seq: int, index: int, row: list[float], sign: int, by_score: ShadowTerms | None, *, traded: bool
-    ) -> None:
-        """Start the shadow trade of signal *seq*, where its symbol is warm and has room for one.
+    ) -> bool:
+        """Start the shadow trade of signal *seq*, where its symbol is warm and has room for one; whether it has.
 
         *by_score*: of a model whose score holds positions; without it the shadow has the standard bracket.
         """
         atr = by_score.atr if by_score is not None else row[col.ATR_1H]
         if not atr > 0.0:
-            return
+            return False
         if by_score is not None:
             is_open = self.shadows.open(index, seq, sign, atr, by_score.stop_atr, weight=by_score.weight)
         else:
             is_open = self.shadows.open(index, seq, sign, atr, *shadow_bracket(int(row[col.TREND]), row[col.VOL_RATIO]))
         if is_open:
             self._open[seq] = (self._market.now_ns, _TRADED if traded else 0)
+        return is_open
 
     def judge(
         self, seq: int, index: int, signal: Signal, decision: SignalDecision, open_count: int, symbol_good: int

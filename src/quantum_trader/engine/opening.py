@@ -522,6 +522,7 @@ class Opening:
     ) -> None:
         """Record what the gates say of signal *seq*, and everything that the decision on it is made of."""
         policy, meta_label = self._policy, self.gates.meta_label
+        self.gates.counts.add(judgement)
         judged_gates = gates_judged(
             ids.signal_id(seq), self._instruments.symbols[index], judgement, self._market.regime_name(index),
             request.price, meta_label.model_id if meta_label is not None else "",
@@ -563,13 +564,14 @@ class Opening:
             self._records.tally.refusals[reason] += 1
             if self._market.forecasts is not None:
                 self._records.tally.refuse(now_ns, signal.symbol, reason)
-        if is_entry:
-            self._judging.open_shadow(seq, index, row, signal.action.sign, shadow, traded=not reason)
+        has_shadow = is_entry and self._judging.open_shadow(
+            seq, index, row, signal.action.sign, shadow, traded=not reason
+        )
         decision = SignalDecision(
             signal_id=signal.signal_id, symbol=signal.symbol, action=signal.action.value,
             confidence=signal.confidence, decision="BLOCKED" if reason else "ALLOWED", reason=reason,
             observed=observed, limit=limit, features_ts_ns=signal.features_ts_ns,
-            min_confidence_used=used.min_confidence, risk_pct_used=used.risk_pct,
+            min_confidence_used=used.min_confidence, risk_pct_used=used.risk_pct, shadow=has_shadow,
         )
         self._records.record("signal.decided", signal.trace_id, signal.ts_ns, decision)
         if self._policy.settings.policy_enabled:

@@ -6,12 +6,12 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+from quantum_trader.app.settings import REGISTRY_PREFIX
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.lab.registry import ModelRegistry
 from quantum_trader.lab.registry.kinds import PILOT
 from quantum_trader.pilot.artefact import Artefact
 
-REGISTRY_PREFIX: Final = "registry:"  # of pilot.model: what follows is an alias or an id
 _GIT_TIMEOUT_S: Final = 10.0
 
 
