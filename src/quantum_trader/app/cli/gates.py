@@ -319,7 +319,8 @@ def _effect_lines(effect: GatesEffect) -> list[str]:
     ]
     for name, one in (("newly refused", effect.newly_refused), ("newly passed", effect.newly_passed)):
         if one.count and one.value is not None:
-            doubt = f" (95 %: {one.low:+.3f} to {one.high:+.3f})" if one.low is not None else " (too few for an interval)"
+            known = one.low is not None
+            doubt = f" (95 %: {one.low:+.3f} to {one.high:+.3f})" if known else " (too few for an interval)"
             lines.append(f"{name}: {one.count:,} with a result, {one.value:+.3f} R on average{doubt}")
     return lines
 

@@ -91,12 +91,12 @@ class FundingRates:
     """Hands the engine the newest known funding rate of each symbol, per 8 hours, as the recording reaches it."""
 
     def __init__(self, recording: Recording, engine: Engine) -> None:
-        events: list[tuple[int, str, float]] = []
+        events: list[tuple[int, str, float, float]] = []
         for symbol in recording.symbols:
             history = recording.funding.get(symbol)
             if history is not None:
-                rates = zip(history[0], recording.funding_8h[symbol], strict=True)
-                events += [(int(ts), symbol, float(rate)) for ts, rate in rates]
+                payments = zip(history[0], recording.funding_8h[symbol], history[1], strict=True)
+                events += [(int(ts), symbol, float(rate_8h), float(rate)) for ts, rate_8h, rate in payments]
         self._events = sorted(events)
         self._engine = engine
         self._next = 0
@@ -105,8 +105,8 @@ class FundingRates:
     def advance(self, ts_ns: int) -> None:
         """Apply every rate known at *ts_ns*."""
         while self._next < len(self._events) and self._events[self._next][0] <= ts_ns:
-            _, symbol, rate = self._events[self._next]
-            self._engine.market.note_payment(symbol, self._events[self._next][0], rate)
+            paid_ns, symbol, rate_8h, rate = self._events[self._next]
+            self._engine.market.note_payment(symbol, paid_ns, rate_8h, rate)
             self._next += 1
         self.next_ns = self._events[self._next][0] if self._next < len(self._events) else 1 << 62
 
@@ -639,6 +639,8 @@ def _shadow_facts(engine: Engine) -> ShadowFacts:
     return ShadowFacts(
         r=np.array(shadows.r)[order], blocked=blocked, ts_ns=ts_ns, life_ns=end_ns - ts_ns,
         complete=seq < np.where(blocked, blocked_until, allowed_until),
+        settled=seq < min(allowed_until, blocked_until), net_bps=np.array(shadows.net_bps)[order],
+        traded=np.array(shadows.traded, dtype=np.bool_)[order], gates=np.array(shadows.gates, dtype=np.int64)[order],
     )
 
 

@@ -196,6 +196,10 @@ class ShadowFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     ts_ns: IntArray  # (M,) time of the signal
     life_ns: IntArray  # (M,) how long the shadow trade lasted
     complete: BoolArray  # (M,) whether every earlier signal of its kind has a known result
+    settled: BoolArray  # (M,) the same of all signals, whatever their kind
+    net_bps: FloatArray  # (M,) of the entry's notional, after costs and funding
+    traded: BoolArray  # (M,)
+    gates: IntArray  # (M,) bits of the gates that did not pass and, higher, of those not measured (signal_gates)
 
 
 class CostFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,7 +241,7 @@ class PilotFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GateFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the six gates said of a run's signals; lists have one entry a gate, in the order of ``models.gates.GATES``."""
+    """What the six gates said of a run's signals; lists have one entry a gate, in the order of GATES."""
 
     settings: GateSettings  # in force at the end
     mode: str  # of the signals
