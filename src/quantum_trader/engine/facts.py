@@ -27,6 +27,7 @@ class SignalDecision(msgspec.Struct, frozen=True, kw_only=True):
     features_ts_ns: TimeNs  # the newest bar any feature used; never later than the decision
     min_confidence_used: float
     risk_pct_used: float
+    shadow_hours: float = 0.0  # longest time of the shadow trade that it has begun; 0.0: it has none
 
 
 class PolicyVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +84,7 @@ class ShadowResult(msgspec.Struct, frozen=True, kw_only=True):
 
     signal_id: str
     symbol: str
-    r: float
+    r: float  # net of costs and funding
     exit: str
     bars_held: int
     traded: bool

@@ -208,7 +208,7 @@ class Opening:
             self._record_decision, seq, index, row, refusal, used, open_count, symbol_good, now_ns, added_to is None,
             self._market.shadow_terms(
                 index, self._policy.settings.volatility_target_pct, self._policy.fixed[1].risk_pct
-            ),
+            ), judgement,
         )
 
     def _added_to(self, index: int, sign: int) -> Position | None:
@@ -522,6 +522,7 @@ class Opening:
     ) -> None:
         """Record what the gates say of signal *seq*, and everything that the decision on it is made of."""
         policy, meta_label = self._policy, self.gates.meta_label
+        self.gates.counts.add(judgement)
         judged_gates = gates_judged(
             ids.signal_id(seq), self._instruments.symbols[index], judgement, self._market.regime_name(index),
             request.price, meta_label.model_id if meta_label is not None else "",
@@ -554,7 +555,7 @@ class Opening:
 
     def _record_decision(
         self, seq: int, index: int, row: list[float], refusal: Refusal, used: Settings, open_count: int,
-        symbol_good: int, now_ns: int, is_entry: bool, shadow: ShadowTerms | None,
+        symbol_good: int, now_ns: int, is_entry: bool, shadow: ShadowTerms | None, judgement: GateJudgement,
     ) -> None:
         """Record the decision on signal number *seq*, give the policy's verdict, and start an entry's shadow trade."""
         signal = self._signal_records.signal(seq, index, row, now_ns)
@@ -563,13 +564,16 @@ class Opening:
             self._records.tally.refusals[reason] += 1
             if self._market.forecasts is not None:
                 self._records.tally.refuse(now_ns, signal.symbol, reason)
+        hours = 0.0
         if is_entry:
-            self._judging.open_shadow(seq, index, row, signal.action.sign, shadow, traded=not reason)
+            hours = self._judging.open_shadow(
+                seq, index, row, signal.action.sign, shadow, traded=not reason, gates=judgement.bits
+            )
         decision = SignalDecision(
             signal_id=signal.signal_id, symbol=signal.symbol, action=signal.action.value,
             confidence=signal.confidence, decision="BLOCKED" if reason else "ALLOWED", reason=reason,
             observed=observed, limit=limit, features_ts_ns=signal.features_ts_ns,
-            min_confidence_used=used.min_confidence, risk_pct_used=used.risk_pct,
+            min_confidence_used=used.min_confidence, risk_pct_used=used.risk_pct, shadow_hours=hours,
         )
         self._records.record("signal.decided", signal.trace_id, signal.ts_ns, decision)
         if self._policy.settings.policy_enabled:

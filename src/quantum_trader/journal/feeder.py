@@ -18,7 +18,7 @@ from quantum_trader.journal.trade_journal import REPLAY, TradeJournal
 
 _TOPICS: Final = (
     b'"trade.closed"', b'"shadow.closed"', b'"signal.generated"', b'"halt.raised"', b'"halt.cleared"',
-    b'"rollout.changed"', b'"operator.requested"', b'"run.started"',
+    b'"rollout.changed"', b'"gates.changed"', b'"operator.requested"', b'"run.started"',
 )
 _OPEN_SIGNALS: Final = 20_000  # signals whose shadow may still be open
 
@@ -109,8 +109,16 @@ class JournalFeeder:
 
 
 def _entry(record: Record) -> dict[str, Any]:
-    """An audit row of a rollout change or an operator's request."""
+    """An audit row of a change of rollout or gates, or an operator's request."""
     data = record.data
+    if record.topic == "gates.changed":
+        change = data["change"]
+        return {
+            "entry_id": record.event_id, "ts_ns": record.ts_ns, "actor": change.get("actor", ""),
+            "action": change.get("action", "gates"), "subject": change.get("gate") or "gates",
+            "reason": change.get("reason") or change.get("notice", ""), "before": change.get("before", ""),
+            "after": change.get("after", ""),
+        }
     if record.topic == "operator.requested":
         return {
             "entry_id": record.event_id, "ts_ns": record.ts_ns, "actor": data["actor"], "action": data["action"],

@@ -1,8 +1,8 @@
 """The replay proof: a day's records compared with the records of the same day run again.
 
 The recorded lines are the only input: ``run.started`` has the settings and the data; ``operator.requested``,
-``rollout.changed`` and ``intent.received`` have what came from outside and when. The caller runs the engine again; this
-module compares the lines.
+``rollout.changed``, ``gates.changed``, ``pilot.changed`` and ``intent.received`` have what came from outside and when.
+The caller runs the engine again; this module compares the lines.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ REQUESTED: Final = "operator.requested"
 ROLLOUT: Final = "rollout.changed"
 INTENT: Final = "intent.received"
 PILOT: Final = "pilot.changed"
-_TOPICS: Final = (REQUESTED, ROLLOUT, INTENT, PILOT)
+GATES: Final = "gates.changed"
+_TOPICS: Final = (REQUESTED, ROLLOUT, INTENT, PILOT, GATES)
 _INPUTS: Final = tuple(f'"{topic}"'.encode() for topic in _TOPICS)
 _HEAD: Final = 200  # bytes of a record that hold its topic
 

@@ -26,6 +26,7 @@ from quantum_trader.live.inputs import (
     FiltersChanged,
     FundingHistoryReceived,
     FundingRateReceived,
+    GatesChanged,
     HealthChanged,
     Input,
     InputLog,
@@ -46,6 +47,7 @@ from quantum_trader.live.inputs import (
 )
 from quantum_trader.live.moments import MomentBars
 from quantum_trader.live.pilot_limit import TimeLimitedPilot
+from quantum_trader.models.gates import GateSettings
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 
 _LATE: Final = b"late"
@@ -222,7 +224,7 @@ class Session:
 
     def _take_news(
         self,
-        event: SessionStarted | ProcessStarted | HealthChanged | RolloutChanged | PilotSettingsReceived
+        event: SessionStarted | ProcessStarted | HealthChanged | RolloutChanged | GatesChanged | PilotSettingsReceived
         | MoneyTransferred | FundingRateReceived | FundingHistoryReceived | FiltersChanged | ModelBarsReceived,
     ) -> None:
         """Hand an input that leads to no command to the engine."""
@@ -246,6 +248,9 @@ class Session:
             engine.continue_as(event.life, event.ts_ns)
         elif isinstance(event, PilotSettingsReceived):
             engine.piloting.set_settings(event.change, event.ts_ns)
+        elif isinstance(event, GatesChanged):
+            settings = msgspec.convert(event.in_force, GateSettings)
+            engine.opening.gates.set_settings(settings, event.change, event.ts_ns)
         elif isinstance(event, RolloutChanged):
             config = msgspec.convert(event.in_force, OrchestratorIntegrationConfig)
             engine.set_integration(config, {**event.change, "in_force": event.in_force}, event.ts_ns)

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "policy": ("policy", "policy_app", "The rules of the policy, and its answer for given inputs."),
     "profile": ("policy", "profile_app", "Show, compare and check profiles."),
     "rollout": ("rollout", "app", "Staged rollout of the policy: evidence, promotion, rollback."),
+    "gates": ("gates", "app", "The six gates of a signal: show, change, enforce on evidence."),
     "journal": ("journal", "app", "The flight recorder: SQL, tail, verify, replay, export."),
     "trace": ("trace", "app", "The steps of one decision, with their times."),
     "halt": ("operator", "halt_app", "Stop new entries of a run until resume."),

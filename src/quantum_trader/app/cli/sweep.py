@@ -27,6 +27,7 @@ from quantum_trader.app.cli.options import (
     DataOption,
     EquityOption,
     FromOption,
+    GatesOption,
     IntentsOption,
     JsonOption,
     ModelOption,
@@ -36,6 +37,7 @@ from quantum_trader.app.cli.options import (
     SymbolsOption,
     ToOption,
     TrialsOption,
+    gate_flags,
     model_flags,
     policy_flags,
     settings_from,
@@ -104,6 +106,7 @@ def sweep_command(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write all settings as CSV.")] = None,
     intents: IntentsOption = None,
     trials: TrialsOption = None,
+    gates: GatesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run every setting of a grid over the same bars; test the best one out of sample and against chance.
@@ -121,7 +124,7 @@ def sweep_command(
     names = [name.strip() for name in profiles.split(",") if name.strip()]
     wanted = _policy(policy, no_policy, mode, config)
     flags = shared_flags(data, bars, symbols, first, last, names[0] if names else None, equity, wanted)
-    settings = settings_from(config, flags | model_flags(model)).settings
+    settings = settings_from(config, flags | model_flags(model) | gate_flags(gates)).settings
     warn_unchecked(settings.models)
     keys = model_keys(settings.models)
     axes = [parse_axis(text, keys) for text in grid or ()]

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from quantum_trader.app.report.edges import edges_section
+from quantum_trader.app.report.gates import gates_section
 from quantum_trader.app.report.models import models_section
 from quantum_trader.app.report.no_trades import silence_sentence, why_no_trades
 from quantum_trader.app.report.pilot import pilot_section
@@ -63,6 +64,7 @@ def build_report(
         "few": few_words(len(facts.trades), _span_days(facts.ts_ns)),
         "costs": costs(facts),
         "signals": signal_road(facts),
+        "gates": gates_section(facts.gates),
         "no_trades": why_no_trades(facts),
         "activity": activity(facts),
         "models": models_section(facts, ungated, _side),

@@ -17,6 +17,7 @@ from quantum_trader.app.report.edges import (
     decision_cells,
     traded_cells,
 )
+from quantum_trader.app.report.gates import GATE_COLUMNS, gate_cells, gates_note, gates_title
 from quantum_trader.app.report.pilot import pilot_lines
 from quantum_trader.app.report.style import SCRIPT, STYLE
 from quantum_trader.app.report.trade_charts import legend, trade_sections
@@ -56,7 +57,8 @@ def html_report(report: Row) -> str:
     sections = [
         _header(report), _cards(report), _activity(report), _models(report), _pilot(report), _edges(report),
         _equity(report), _drawdown(report), _price(report),
-        _policy(report), _evidence(report), signals_section(report), _months(report), trades_on_prices(report),
+        _policy(report), _evidence(report), signals_section(report), _gates(report), _months(report),
+        trades_on_prices(report),
         results_section(report), _groups(report), _costs(report), halts_section(report), _positions(report),
         _data(report), _settings(report),
     ]
@@ -354,6 +356,14 @@ def signals_section(report: Row) -> str:
         "What happened to the signals", _bars("Signals not traded, by reason", rows), silence,
         note=f"{note}, {fmt.count(road['refused'])} signals not traded, by reason:",
     )
+
+
+def _gates(report: Row) -> str:
+    """What the six gates said of the signals."""
+    found = report.get("gates")
+    if not found:
+        return ""
+    return section(gates_title(found), cells_table(GATE_COLUMNS, gate_cells(found)), note=gates_note(found))
 
 
 # ---- trades ----------------------------------------------------------------------------------------------------------

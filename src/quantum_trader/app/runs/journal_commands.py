@@ -30,9 +30,10 @@ from quantum_trader.engine.recorder import MemorySink, Recorder
 from quantum_trader.journal.audit import Anchor, AuditChain, AuditReport, RecordLine, Seal, day_of, record_lines
 from quantum_trader.journal.feeder import JournalFeeder
 from quantum_trader.journal.lake import Lake
-from quantum_trader.journal.proof import INTENT, PILOT, ROLLOUT, ReplayProof, Script, ScriptInput, prove_day
+from quantum_trader.journal.proof import GATES, INTENT, PILOT, ROLLOUT, ReplayProof, Script, ScriptInput, prove_day
 from quantum_trader.journal.segments import Damage
 from quantum_trader.journal.trade_journal import REPLAY, TradeJournal
+from quantum_trader.models.gates import GateSettings
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.policy.profiles import ActiveProfile, OrchestratorConfig
 
@@ -224,7 +225,7 @@ def replay(state: Path, day: str, *, data: Path | None = None, lines: Lines | No
 def replay_text(proof: ReplayProof) -> str:
     """The outcome of a replay for a person, with both sides of the first difference."""
     said = [
-        f"{proof.day}: {proof.records:,} records, {proof.inputs} requests, rollout changes and intents before its end"
+        f"{proof.day}: {proof.records:,} records, {proof.inputs} requests, changes and intents before its end"
     ]
     said += proof.notes
     if proof.difference is None:
@@ -340,6 +341,9 @@ def _apply(session: Run, waiting: list[ScriptInput], now_ns: int, *, after_end: 
         one = waiting.pop(0)
         if one.topic == PILOT:
             session.engine.piloting.set_settings(msgspec.convert(one.data, PilotChanged), one.ts_ns)
+        elif one.topic == GATES:
+            settings = msgspec.convert(one.data["in_force"], GateSettings)
+            session.engine.opening.gates.set_settings(settings, one.data["change"], one.ts_ns)
         elif one.topic == ROLLOUT:
             config = msgspec.convert(one.data["in_force"], OrchestratorIntegrationConfig)
             session.engine.set_integration(config, one.data, one.ts_ns)

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from quantum_trader import __version__
+from quantum_trader.app.runs.gates_file import GatesFollower
 from quantum_trader.app.runs.input_log import FileInputLog
 from quantum_trader.app.runs.journal_sink import LiveSink
 from quantum_trader.app.runs.kernels import compile_kernels
@@ -29,6 +30,7 @@ from quantum_trader.app.runs.live_settings import (
     bind_folder,
     check_folder,
 )
+from quantum_trader.app.runs.meta_labels import meta_label_for
 from quantum_trader.app.runs.model_check import check_before_live
 from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.operator_requests import OperatorRequests
@@ -60,7 +62,13 @@ from quantum_trader.engine.venue_port import ExecutionVenue
 from quantum_trader.journal.tracer import SpanTracer
 from quantum_trader.live.bus import BusSink, InMemoryBus
 from quantum_trader.live.driver import LiveDriver
-from quantum_trader.live.inputs import Input, IntentReceived, OperatorRequestReceived, PilotSettingsReceived
+from quantum_trader.live.inputs import (
+    GatesChanged,
+    Input,
+    IntentReceived,
+    OperatorRequestReceived,
+    PilotSettingsReceived,
+)
 from quantum_trader.live.pilot_limit import TimeLimitedPilot
 from quantum_trader.live.session import Session
 from quantum_trader.live.timing import HealthReport, LiveTiming
@@ -180,8 +188,9 @@ class LiveRun:
             [venue.instrument(symbol) for symbol in live.symbols], live.interval_ns, live_engine_settings(loaded), sink,
             live=LiveAccount(adopt_quietly=live.on_foreign is OnForeign.ADOPT),
             forecasts=make_forecasts(loaded.run.settings.models, tuple(live.symbols), live.interval_ns),
-            pilot=pilot,
+            pilot=pilot, meta_label=meta_label_for(loaded.run.settings.gates),
         )
+        gates = GatesFollower(state_dir.path, self.engine.opening.gates, self.engine.settings.gates, self.started_ns)
         self.traces = TraceFile(state_dir.path)
         self._stack.callback(self.traces.flush)
         self.session = Session(self.engine, self.log, _Checkpoints(self), live.interval_ns, self._more_state, pilot)
@@ -189,8 +198,10 @@ class LiveRun:
         self.driver = LiveDriver(
             self.session, venue, timing if timing is not None else timing_of(live, pilot), now_ns,
             namespace=f"{self.started_ns:x}-", statement=self._statement(loaded), operator=self._asked,
-            inputs=lambda: [*self._pilot_settings(), *self._received_intents(), *inputs()], queue=self._queue,
-            report=self._report,
+            inputs=lambda: [
+                *self._pilot_settings(), *self._gates_changed(gates), *self._received_intents(), *inputs(),
+            ],
+            queue=self._queue, report=self._report,
         )
         self.outside = OutsideIntents(
             self.bus, self.engine, None, self.driver.clock.now_ns, state_dir.path
@@ -216,6 +227,14 @@ class LiveRun:
             self.engine, lambda change: found.append(PilotSettingsReceived(ts_ns=now_ns, change=change))
         )
         return found
+
+    def _gates_changed(self, gates: GatesFollower) -> list[GatesChanged]:
+        """The changes of the gates file since the last tick."""
+        now_ns = self.driver.clock.now_ns()
+        return [
+            GatesChanged(ts_ns=now_ns, change=change, in_force=msgspec.to_builtins(settings))
+            for settings, change in gates.changes(now_ns)
+        ]
 
     def recover(self) -> int:
         """Continue where the last process ended; returns how many inputs were taken again."""

@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.app.runs.pilot_store import risk_profile_of
-from quantum_trader.app.runs.registries import REGISTRY_PREFIX, registered_pilot
-from quantum_trader.app.settings import PilotOptions, RunSettings
+from quantum_trader.app.runs.registries import registered_pilot
+from quantum_trader.app.settings import REGISTRY_PREFIX, PilotOptions, RunSettings
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.enums import PilotMode
 from quantum_trader.domain.errors import ConfigError, StateError

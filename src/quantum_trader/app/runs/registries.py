@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from quantum_trader.app.settings import REGISTRY_PREFIX
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.lab.registry import ModelRegistry
 from quantum_trader.lab.registry.kinds import PILOT
@@ -15,7 +16,6 @@ from quantum_trader.models.learned.artefact import SIGNAL
 from quantum_trader.models.loading import ModelSettings
 from quantum_trader.pilot.artefact import Artefact
 
-REGISTRY_PREFIX: Final = "registry:"  # of pilot.model and of a model: what follows is an alias or an id
 _GIT_TIMEOUT_S: Final = 10.0
 
 
