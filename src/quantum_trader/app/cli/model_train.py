@@ -145,8 +145,8 @@ def train_command(  # the options of one command
     if names is not None:
         check_symbols("--symbols", names)
     wanted = _Wanted(
-        labels, settings, model_bars or "", meta_label, names or None, threads, _registry_folder(register, registry), trials,
-        as_json,
+        labels, settings, model_bars or "", meta_label, names or None, threads, _registry_folder(register, registry),
+        trials, as_json,
     )
     if state is not None:
         _train_of_journal(wanted, state, None if once else at or MIDNIGHT)
