@@ -27,7 +27,8 @@ from quantum_trader.market.recording import RecordingSettings
 from quantum_trader.market.regime import MarketSettings
 from quantum_trader.models.gate_tables import gates_from
 from quantum_trader.models.gates import GateSettings
-from quantum_trader.models.loading import TREND, ModelSettings, expanded, with_class
+from quantum_trader.models.learned.artefact import is_learned_folder
+from quantum_trader.models.loading import PLACES, TREND, ModelSettings, expanded, with_class
 from quantum_trader.models.score_file import SCORE_FILES
 from quantum_trader.policy.enforcement import SWITCHES, OrchestratorIntegrationConfig
 from quantum_trader.policy.profiles import ActiveProfile, get_active_profile
@@ -193,8 +194,9 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             del plain[section][key]
         for entry in plain[MODELS]:
             entry["model"] = Path(entry["model"]).name  # where the file lies decides nothing
-            if isinstance(file := entry["params"].get("file"), str):
-                entry["params"]["file"] = Path(file).name
+            for key in ("file", PLACES.get(entry["model"], "file")):
+                if isinstance(place := entry["params"].get(key), str):
+                    entry["params"][key] = Path(place).name
         for key in _SET_ELSEWHERE:
             section, _, name = key.partition(".")
             del plain[section][name]
@@ -374,10 +376,11 @@ def _beside(given: Any, file: Path) -> Any:
 def _with_paths(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
     """One model's *entry* with the paths of its files in *folder*; an absolute path stays as it is."""
     entry, model, params = {**entry}, str(entry.get("model")), entry.get("params")
-    if ".py:" in model or Path(model).suffix.lower() in (".py", *SCORE_FILES):
+    if ".py:" in model or Path(model).suffix.lower() in (".py", *SCORE_FILES) or is_learned_folder(folder / model):
         entry["model"] = str(folder / model)
-    if model == "ScoreFile" and isinstance(params, dict) and isinstance(params.get("file"), str):
-        entry["params"] = {**params, "file": str(folder / params["file"])}
+    key = PLACES.get(model)
+    if key is not None and isinstance(params, dict) and isinstance(params.get(key), str):
+        entry["params"] = {**params, key: str(folder / params[key])}
     return entry
 
 
@@ -398,7 +401,7 @@ def _models(given: Any, source: str) -> tuple[ModelSettings, ...]:
             one = msgspec.convert(entry, ModelSettings, strict=True)
         except msgspec.ValidationError as error:
             raise ConfigError(f"{source}: models[{number}]: {error}") from None
-        made.append(msgspec.structs.replace(one, model=with_class(one.model)))
+        made.append(_with_model(one))
     try:
         made = list(expanded(made))
     except ConfigError as error:
@@ -408,6 +411,15 @@ def _models(given: Any, source: str) -> tuple[ModelSettings, ...]:
     if twice is not None:
         raise ConfigError(f"{source}: models: two are called {twice!r}; give one of them another name")
     return tuple(made)
+
+
+def _with_model(one: ModelSettings) -> ModelSettings:
+    """*one* with the class of a FILE.py that has one alone, or the folder of a model that the registry has."""
+    from quantum_trader.app.runs.registries import registered_settings
+
+    if one.model.startswith(REGISTRY_PREFIX):
+        return registered_settings(one)
+    return msgspec.structs.replace(one, model=with_class(one.model))
 
 
 def _check_live(content: Any, file: str) -> None:

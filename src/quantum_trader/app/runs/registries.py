@@ -1,4 +1,4 @@
-"""The model registry of a user: where it lies, the pilots that runs take from it, and the commit of this program."""
+"""The model registry of a user: where it lies, the models that runs take from it, and the commit of this program."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from quantum_trader.app.settings import REGISTRY_PREFIX
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.lab.registry import ModelRegistry
 from quantum_trader.lab.registry.kinds import PILOT
+from quantum_trader.models.learned.artefact import SIGNAL
+from quantum_trader.models.loading import ModelSettings
 from quantum_trader.pilot.artefact import Artefact
 
 _GIT_TIMEOUT_S: Final = 10.0
@@ -33,6 +37,28 @@ def registered_pilot(model: str, registry: str) -> Artefact:
     artefact = open_registry(registry).load_model(name, PILOT).artefact
     assert isinstance(artefact, Artefact)
     return artefact
+
+
+def registered_settings(settings: ModelSettings) -> ModelSettings:
+    """*settings* whose model is ``registry:NAME``, with the folder and the id of the model that it means, verified.
+
+    The id is stated, so that a run which goes on uses the same model, whichever has the alias by then. The parameter
+    *registry* names the folder of the registry; this user's without it. Raises DataError where the model may not be
+    used, ConfigError for another parameter.
+    """
+    name, given = settings.model.removeprefix(REGISTRY_PREFIX).strip(), dict(settings.params)
+    registry = given.pop("registry", "")
+    if not name or not isinstance(registry, str) or given:
+        told = f"params = {sorted(given)!r}: only registry can be set" if given else (
+            "names no model; write registry:champion, or registry: and an id"
+        )
+        raise ConfigError(f"--model {settings.model!r}: {told}")
+    found = open_registry(registry)
+    record = found.load_model(name, SIGNAL).record
+    return msgspec.structs.replace(
+        settings, model=str(found.model_folder(record.model_id)), name=settings.name or record.name,
+        params={"model": record.model_id},
+    )
 
 
 def program_commit() -> str:

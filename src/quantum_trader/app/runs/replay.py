@@ -17,7 +17,7 @@ from quantum_trader.app.runs.live_settings import FOLDER_FILE
 from quantum_trader.app.runs.meta_labels import meta_label_for
 from quantum_trader.app.runs.model_bars import use_columns
 from quantum_trader.app.runs.model_check import unchecked_notes
-from quantum_trader.app.runs.model_facts import model_facts, unknown_symbols, unused_scores
+from quantum_trader.app.runs.model_facts import model_facts, trained_on, unknown_symbols, unused_scores
 from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.observation_files import ObservationFiles
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, OperatorRequests
@@ -610,6 +610,7 @@ def _notes(session: Run) -> list[str]:
         notes += unchecked_notes(session.forecasts.models)
         notes += unknown_symbols(session.forecasts.models, session.recording.symbols)
         notes += unused_scores(session.forecasts.models, session.recording)
+        notes += trained_on(session.forecasts.models, session.recording.start_ns, session.recording.end_ns)
     if session.intents_statement():
         notes.append(session.intents_statement())
     if session.rollout is not None and session.rollout.notice:

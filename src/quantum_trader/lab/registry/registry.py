@@ -117,6 +117,10 @@ class ModelRegistry:
         """The ids of all models, in their order."""
         return self._disk.model_ids()
 
+    def model_folder(self, model_id: str) -> Path:
+        """Where the files of the model with this id lie; nothing in it may be changed."""
+        return self._disk.model_folder(check_id("model_id", model_id)).absolute()
+
     def resolve(self, name: str, kind: str = PILOT) -> str:
         """The id of the model that *name* means: an alias of *kind*, an id, or the first 6 digits or more of one.
 
