@@ -445,6 +445,7 @@ class Opening:
             volatility_pct=self._policy.volatility_pct * size if exits.by_score and not owner else 0.0,
             permitted_risk=self._account.equity * used.risk_pct / 100.0 if exits.by_score else 0.0,
             owner=owner, share=share,
+            model_id=self._pilot.model if owner == PILOT else self._market.model_id if by_signals else "",
         )
         margin = approved.qty * intent.reference_price / intent.leverage
         adds = intent.symbol in self._account.books.positions
