@@ -36,7 +36,7 @@ from quantum_trader.lab.learning.probability_scores import (
 from quantum_trader.lab.learning.trend_line import MetricTrend, trend_line
 from quantum_trader.market.arrays import Floats, Ints
 
-P_VALUE: Final = "p_value"  # name of the metric: one-sided, of an out-of-sample AUC of 0.5 or less
+EVIDENCE_P_VALUE: Final = "p_value"  # name of the metric: one-sided, of an out-of-sample AUC of 0.5 or less
 _LEAST_A_DAY: Final = 20  # samples of a day whose metric counts
 _TREND_METRICS: Final = ("auc", "brier", "log_loss", "ece")
 
