@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
@@ -13,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from quantum_trader.app.cli.options import JsonOption, StateOption
+from quantum_trader.app.cli.options import JsonOption, StateOption, acting_user
 from quantum_trader.app.report.gates import gate_name, limit_words
 from quantum_trader.domain.clock import from_ns
 from quantum_trader.domain.errors import ConfigError
@@ -67,7 +66,7 @@ def set_command(
     from quantum_trader.app.runs.gates_record import change_gates, setting
     from quantum_trader.models.gate_tables import gates_with
 
-    made = setting(lambda settings: gates_with(settings, assignments), actor=_actor(), reason=_needed(because))
+    made = setting(lambda settings: gates_with(settings, assignments), actor=acting_user(), reason=_needed(because))
     _confirm(change_gates(state, made), as_json)
 
 
@@ -81,7 +80,7 @@ def enforce_command(
     from quantum_trader.app.runs.gates_record import change_gates, enforcing
 
     gate_place(gate)
-    _confirm(change_gates(state, enforcing(gate, actor=_actor(), force=force, reason=because)), as_json)
+    _confirm(change_gates(state, enforcing(gate, actor=acting_user(), force=force, reason=because)), as_json)
 
 
 @app.command("observe")
@@ -91,7 +90,7 @@ def observe_command(
     """Let GATE, or every one, refuse nothing more: it stays on record. Always permitted; a running process follows."""
     from quantum_trader.app.runs.gates_record import change_gates, observing
 
-    _confirm(change_gates(state, observing(gate, actor=_actor(), reason=because)), as_json)
+    _confirm(change_gates(state, observing(gate, actor=acting_user(), reason=because)), as_json)
 
 
 @app.command("history")
@@ -319,7 +318,8 @@ def _effect_lines(effect: GatesEffect) -> list[str]:
     ]
     for name, one in (("newly refused", effect.newly_refused), ("newly passed", effect.newly_passed)):
         if one.count and one.value is not None:
-            doubt = f" (95 %: {one.low:+.3f} to {one.high:+.3f})" if one.low is not None else " (too few for an interval)"
+            known = one.low is not None
+            doubt = f" (95 %: {one.low:+.3f} to {one.high:+.3f})" if known else " (too few for an interval)"
             lines.append(f"{name}: {one.count:,} with a result, {one.value:+.3f} R on average{doubt}")
     return lines
 
@@ -347,11 +347,3 @@ def _needed(because: str) -> str:
 
 def _print_json(document: dict[str, Any]) -> None:
     typer.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
-
-
-def _actor() -> str:
-    """The user's name, for the audit."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        return "unknown"

@@ -237,7 +237,7 @@ class PilotFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GateFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the six gates said of a run's signals; lists have one entry a gate, in the order of ``models.gates.GATES``."""
+    """What the six gates said of a run's signals; lists have one entry a gate, in the order of ``gates.GATES``."""
 
     settings: GateSettings  # in force at the end
     mode: str  # of the signals
