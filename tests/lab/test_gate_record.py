@@ -89,7 +89,8 @@ def test_pass_rates_are_those_of_the_settings_asked_for() -> None:
     assert spread.share.low is not None
     assert spread.share.high is not None
     assert 0.0 <= spread.share.low < 0.5 < spread.share.high <= 1.0
-    assert (rates["meta_label"].passed, rates["meta_label"].unmeasured) == (0, 60)
+    label = rates["meta_label"]
+    assert (label.passed, label.unmeasured, label.share.value) == (0, 60, None)
     assert {one.gate: one.passed for one in gate_rates(known, msgspec.structs.replace(SCALP, mode="runner"))}[
         "spread"] == 60
 

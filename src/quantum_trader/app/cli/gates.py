@@ -192,26 +192,33 @@ def _show(state: GatesState, history: GateHistory, console: Console, folder: Pat
     console.print(f"Mode {' and '.join(modes)}{auto}; enforced: {enforced}.")
     for mode in modes:
         rows = [
-            (
-                gate_name(row["gate"]), row["limits"][mode], "enforced" if row["enforced"] else "observed",
-                *(_record_cells(row) if history.signals and mode == modes[0] else ()),
-            )
+            (gate_name(row["gate"]), row["limits"][mode], "enforced" if row["enforced"] else "observed")
             for row in shown["gates"]
         ]
-        measured = ("pass rate, 95 %", "target", "unmeasured", "refused: mean R, 95 %")
-        heads = ("gate", f"lets through ({mode})", "state", *(measured if len(rows[0]) > 3 else ()))
-        _table(console, heads, rows, left=(0, 1, 2))
+        _table(console, ("gate", f"lets through ({mode})", "state"), rows, left=(0, 1, 2))
     if folder is None:
         console.print("These are the defaults; --state DIR shows the gates of a run.")
-        return
+    elif not history.signals:
+        console.print(f"No signal on record in {folder} yet.")
+    else:
+        _show_record(shown, console, folder)
+
+
+def _show_record(shown: dict[str, Any], console: Console, folder: Path) -> None:
+    """Print what the gates let through of the signals on record, and what enforcing each of them still needs."""
     console.print(
-        f"{shown['signals']:,} signals in {shown['market_hours']:,.0f} hours of market, judged by the limits above."
-        if history.signals else f"No signal on record in {folder} yet."
+        f"{shown['signals']:,} signals in {shown['market_hours']:,.0f} hours of market, judged by the limits above:"
+    )
+    heads = ("gate", "pass rate", "95 %", "target", "unmeasured", "refused, mean R", "95 %")
+    _table(console, heads, [_record_cells(row) for row in shown["gates"]], left=(0,))
+    console.print(
+        "pass rate: of the measured signals. refused: signals that the gate does not let through, enforced or not, "
+        "with the mean result of their shadow trades (a paper copy of every signal) and how many have one."
     )
     for row in shown["gates"]:
-        if row["missing"] and history.signals:
+        if row["missing"]:
             console.print(f"{gate_name(row['gate'])} may not be enforced yet: {'; '.join(row['missing'])}")
-        elif not row["enforced"] and history.signals:
+        elif not row["enforced"]:
             console.print(f"Next: quantum-trader gates enforce {row['gate']} --state {folder}")
 
 
@@ -219,11 +226,12 @@ def _record_cells(row: dict[str, Any]) -> tuple[str, ...]:
     """The cells of what is on record of one gate."""
     facts, share = row["evidence"], row["share"]
     mean = _NONE if facts["mean_r"] is None else f"{facts['mean_r']:+.3f} ({facts['resolved']:,})"
-    bounds = f", {facts['interval'][0]:+.2f} to {facts['interval'][1]:+.2f}" if facts["interval"] else ""
+    bounds = f"{facts['interval'][0]:+.2f} to {facts['interval'][1]:+.2f}" if facts["interval"] else _NONE
     low, high = share["low"], share["high"]
-    doubt = f", {low * 100.0:.0f} to {high * 100.0:.0f}" if low is not None else ""
     return (
-        f"{_share(share['value'])}{doubt}", _share(row["target"]), f"{row['unmeasured']:,}", f"{mean}{bounds}",
+        gate_name(row["gate"]), _share(share["value"]),
+        f"{low * 100.0:.0f} to {high * 100.0:.0f} %" if low is not None else _NONE, _share(row["target"]),
+        f"{row['unmeasured']:,}", mean, bounds,
     )
 
 
