@@ -231,7 +231,7 @@ def test_a_meta_label_beside_the_settings_file_is_found_there(tmp_path: Path) ->
 
 def stats() -> RunStats:
     """What varies between runs."""
-    return RunStats(wall_s=1.0, bars_per_s=None, version="0", python="3")
+    return RunStats(wall_s=1.0, bars_per_s=1.0, version="0", python="3")
 
 
 def test_the_report_has_a_table_of_the_six_gates(ran: tuple[Path, RunResult]) -> None:

@@ -122,7 +122,7 @@ def test_an_engine_follows_the_file_and_records_who_and_why(tmp_path: Path) -> N
     command = GatesFile(tmp_path)
     command.write(changed(command.state, SPREAD, now_ns=NOW, actor="ann", action="enforce", reason="dear"))
     (change,) = take(made, follower)
-    assert (change["actor"], change["reason"], change["after"]) == ("ann", "dear", {"enforced": ("spread",)})
+    assert (change["actor"], change["reason"], change["after"]) == ("ann", "dear", {"enforced": ["spread"]})
     assert made.engine.opening.gates.settings == SPREAD
     assert take(made, follower) == []
     (record,) = made.records("gates.changed")

@@ -209,11 +209,13 @@ def _show_record(shown: dict[str, Any], console: Console, folder: Path) -> None:
     console.print(
         f"{shown['signals']:,} signals in {shown['market_hours']:,.0f} hours of market, judged by the limits above:"
     )
-    heads = ("gate", "pass rate", "95 %", "target", "unmeasured", "refused, mean R", "95 %")
-    _table(console, heads, [_record_cells(row) for row in shown["gates"]], left=(0,))
+    target = any(row["target"] is not None for row in shown["gates"])
+    heads = ["gate", "pass rate", "95 %", *(["target"] if target else []), "unmeasured", "refused", "known", "mean R",
+             "95 %"]
+    _table(console, heads, [_record_cells(row, target=target) for row in shown["gates"]], left=(0,))
     console.print(
-        "pass rate: of the measured signals. refused: signals that the gate does not let through, enforced or not, "
-        "with the mean result of their shadow trades (a paper copy of every signal) and how many have one."
+        "pass rate: of the measured signals. refused: signals that the gate does not let through, enforced or not; "
+        "known: of them, the results of shadow trades (a paper copy of every signal), with their mean in R."
     )
     for row in shown["gates"]:
         if row["missing"]:
@@ -222,17 +224,18 @@ def _show_record(shown: dict[str, Any], console: Console, folder: Path) -> None:
             console.print(f"Next: quantum-trader gates enforce {row['gate']} --state {folder}")
 
 
-def _record_cells(row: dict[str, Any]) -> tuple[str, ...]:
+def _record_cells(row: dict[str, Any], *, target: bool) -> list[str]:
     """The cells of what is on record of one gate."""
     facts, share = row["evidence"], row["share"]
-    mean = _NONE if facts["mean_r"] is None else f"{facts['mean_r']:+.3f} ({facts['resolved']:,})"
+    mean = _NONE if facts["mean_r"] is None else f"{facts['mean_r']:+.3f}"
     bounds = f"{facts['interval'][0]:+.2f} to {facts['interval'][1]:+.2f}" if facts["interval"] else _NONE
     low, high = share["low"], share["high"]
-    return (
+    return [
         gate_name(row["gate"]), _share(share["value"]),
-        f"{low * 100.0:.0f} to {high * 100.0:.0f} %" if low is not None else _NONE, _share(row["target"]),
-        f"{row['unmeasured']:,}", mean, bounds,
-    )
+        f"{low * 100.0:.0f} to {high * 100.0:.0f}" if low is not None else _NONE,
+        *([_share(row["target"])] if target else []),
+        f"{row['unmeasured']:,}", f"{facts['refused']:,}", f"{facts['resolved']:,}", mean, bounds,
+    ]
 
 
 def _target_row(rate: GateRate, settings: GateSettings) -> dict[str, Any]:
@@ -252,7 +255,7 @@ def _target_row(rate: GateRate, settings: GateSettings) -> dict[str, Any]:
 def _table(
     console: Console, heads: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int]
 ) -> None:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for place, head in enumerate(heads):
         table.add_column(head, justify="left" if place in left else "right", overflow="fold")
     for row in rows:
