@@ -29,6 +29,7 @@ from quantum_trader.models.entry_features import (
     trend_agreement,
 )
 from quantum_trader.models.gates import (
+    GATE_COUNT,
     GATES,
     OF_FORECAST,
     GateInputs,
@@ -65,6 +66,11 @@ class GateJudgement(NamedTuple):
     refused: int  # bits of the gates that do not pass, enforced or not
     enforced: int  # bits of the gates that were enforced
     features: EntryFeatures | None  # None: of an intent that is not a signal
+
+    @property
+    def bits(self) -> int:
+        """The gates that do not pass and, GATE_COUNT bits higher, those whose measure is not known."""
+        return self.refused | int(unmeasured_gates(self.inputs)) << GATE_COUNT
 
     @property
     def readings(self) -> tuple[GateReading, ...]:

@@ -18,7 +18,7 @@ from quantum_trader.journal.trade_journal import REPLAY, TradeJournal
 
 _TOPICS: Final = (
     b'"trade.closed"', b'"shadow.closed"', b'"signal.generated"', b'"halt.raised"', b'"halt.cleared"',
-    b'"rollout.changed"', b'"gates.changed"', b'"operator.requested"', b'"run.started"',
+    b'"rollout.changed"', b'"gates.changed"', b'"operator.requested"', b'"run.started"', b'"model.in_force"',
 )
 _OPEN_SIGNALS: Final = 20_000  # signals whose shadow may still be open
 
@@ -34,6 +34,7 @@ class JournalFeeder:
         self._batch = batch
         self._rows: dict[str, list[dict[str, Any]]] = {}
         self._signals: dict[str, Any] = {}
+        self._model_id = ""  # of the models that give the signals
         self._clears: list[tuple[str, int, str]] = []
         self._pending = 0
         self._decode = msgspec.json.Decoder(Record).decode
@@ -61,9 +62,11 @@ class JournalFeeder:
         topic, data = record.topic, record.data
         if topic == "run.started":
             self.flush()
-            self.run_id = hashlib.sha256(line).hexdigest()[:16]
+            self.run_id, self._model_id = hashlib.sha256(line).hexdigest()[:16], ""
+        elif topic == "model.in_force":
+            self._model_id = "+".join(data["ids"]) if data["role"] == "signals" else self._model_id
         elif topic == "signal.generated":
-            self._signals[data["signal_id"]] = data
+            self._signals[data["signal_id"]] = {**data, "model_id": self._model_id}
             if len(self._signals) > _OPEN_SIGNALS:
                 del self._signals[next(iter(self._signals))]
         elif topic == "trade.closed":
@@ -90,6 +93,7 @@ class JournalFeeder:
             "side": signal.get("action", ""), "exit": data["exit"], "closed_ns": record.ts_ns, "r": data["r"],
             "probability": signal.get("confidence"), "duration_s": duration, "bars_held": data["bars_held"],
             "traded": data["traded"], "model": signal.get("model", ""), "features": signal.get("votes", ""),
+            "model_id": signal.get("model_id", ""),
         }
 
     def _put(self, table: str, row: dict[str, Any]) -> None:

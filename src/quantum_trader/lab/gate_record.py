@@ -75,7 +75,7 @@ class _Inputs(msgspec.Struct):
 class _Decided(msgspec.Struct):
     signal_id: str
     reason: str = ""
-    shadow: bool = False
+    shadow_hours: float = 0.0
 
 
 class _Closed(msgspec.Struct):
@@ -124,7 +124,7 @@ def _take(record: _Record, signals: dict[str, GatedSignal]) -> None:
     elif record.topic == "signal.decided":
         decided = msgspec.json.decode(record.data, type=_Decided)
         if (one := signals.get(decided.signal_id)) is not None:
-            one.reason, one.outcome = decided.reason, OPEN if decided.shadow else VOID
+            one.reason, one.outcome = decided.reason, OPEN if decided.shadow_hours > 0.0 else VOID
     elif record.topic == "shadow.closed":
         closed = msgspec.json.decode(record.data, type=_Closed)
         if (one := signals.get(closed.signal_id)) is not None:

@@ -19,6 +19,7 @@ from quantum_trader.domain.errors import ConfigError, brief
 from quantum_trader.domain.scalar import scalar
 
 GATES: Final = ("spread", "volume", "regime", "cost", "confidence", "meta_label")  # in the order of judging
+GATE_COUNT: Final = len(GATES)
 GATE_SPREAD, GATE_VOLUME, GATE_REGIME, GATE_COST, GATE_CONFIDENCE, GATE_META_LABEL = (1 << place for place in range(6))
 OF_FORECAST: Final = GATE_COST | GATE_META_LABEL  # they judge a signal's own forecast; other intents have none
 MODES: Final = ("scalp", "runner", "trend")

@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "model": ("model", "app", "Your own models: write one, check it for look-ahead, list and show them."),
     "pilot": ("pilot", "app", "The reinforcement-learning pilot: what it observes, learns and may do; trained ones."),
     "registry": ("registry", "app", "Trained models: register, verify, promote, roll back, export, import."),
+    "trials": ("trials", "app", "Everything that was tried: list, show, and what it means for the best."),
     "simulate": ("simulate", "app", "Simulate trading days with faults, on virtual time."),
     "data": ("data", "app", "Download, import, check and list market data."),
     "venue": ("venue", "app", "A local exchange with Binance's USD-M protocol, over a recording."),

@@ -70,6 +70,11 @@ PilotOption = Annotated[
                  "signals, in SHADOW unless the settings say otherwise; bundled: the one that comes with the program; "
                  "registry:champion, or registry: and an id: one of the registry in pilot.registry."),
 ]
+TrialsOption = Annotated[
+    Path | None,
+    typer.Option("--trials", metavar="DIR", help="Folder of the trial ledger; else QUANTUM_TRADER_TRIALS, else this "
+                 "user's."),
+]
 GatesOption = Annotated[
     Path | None,
     typer.Option("--gates", metavar="FILE", help="Settings of the six gates (TOML or YAML); they win over [gates] of "

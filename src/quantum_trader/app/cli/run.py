@@ -99,6 +99,11 @@ def run_command(
     intents: IntentsOption = None,
     pilot: PilotOption = None,
     gates: GatesOption = None,
+    switches: Annotated[
+        list[str] | None,
+        typer.Option("--switch", metavar="TIME=NAME", help="Model of the registry in pilot.registry that takes the "
+                     "pilot's place at TIME (UTC): an alias or an id; repeatable. What a promotion does to a live run.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay a recording through market, signals, policy, risk guard and paper venue, and report the result.
@@ -116,9 +121,12 @@ def run_command(
         raise ConfigError(f"--venue {venue!r}: use paper or local; `quantum-trader live` trades on Binance")
     from quantum_trader.app.runs.intent_file import read_intents
     from quantum_trader.app.runs.results import RunOptions
+    from quantum_trader.app.runs.scheduled_models import scheduled_models
 
     recorded = read_intents(intents) if intents is not None else None
-    options = RunOptions(state_dir=state, records=records, intents=recorded)
+    options = RunOptions(
+        state_dir=state, records=records, intents=recorded, switches=scheduled_models(switches or ())
+    )
     _run(loaded.settings, options, report, pace, as_json, venue == "local")
 
 

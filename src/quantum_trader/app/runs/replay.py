@@ -15,9 +15,8 @@ from quantum_trader.app.runs.gates_file import GatesFollower
 from quantum_trader.app.runs.journal_sink import JournalSink
 from quantum_trader.app.runs.live_settings import FOLDER_FILE
 from quantum_trader.app.runs.meta_labels import meta_label_for
-from quantum_trader.app.runs.model_bars import use_columns
 from quantum_trader.app.runs.model_check import unchecked_notes
-from quantum_trader.app.runs.model_facts import model_facts, unknown_symbols, unused_scores
+from quantum_trader.app.runs.model_facts import model_facts, trained_on, unknown_symbols, unused_scores
 from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.observation_files import ObservationFiles
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, OperatorRequests
@@ -46,6 +45,7 @@ from quantum_trader.app.runs.results import (
 )
 from quantum_trader.app.runs.run_identity import Statement, saved_statement, why_another_run
 from quantum_trader.app.runs.samples import Samples, hold_drawdown
+from quantum_trader.app.runs.scheduled_models import ReplayModels
 from quantum_trader.app.runs.state_dir import LOCAL_RUN, RecordFile, ScratchRecordFile, StateDir
 from quantum_trader.app.runs.trace_file import TraceFile
 from quantum_trader.app.settings import RunSettings
@@ -66,8 +66,8 @@ from quantum_trader.live.bus import Bus, BusSink, InMemoryBus
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.intervals import check_run_interval
 from quantum_trader.market.recording import Recording, open_recording
+from quantum_trader.models.forecasts import Forecasts
 from quantum_trader.models.gates import GATES
-from quantum_trader.models.loading import make_forecasts
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.enforcement import SWITCHES
 from quantum_trader.policy.evidence import evidence, verdict_of
@@ -91,12 +91,12 @@ class FundingRates:
     """Hands the engine the newest known funding rate of each symbol, per 8 hours, as the recording reaches it."""
 
     def __init__(self, recording: Recording, engine: Engine) -> None:
-        events: list[tuple[int, str, float]] = []
+        events: list[tuple[int, str, float, float]] = []
         for symbol in recording.symbols:
             history = recording.funding.get(symbol)
             if history is not None:
-                rates = zip(history[0], recording.funding_8h[symbol], strict=True)
-                events += [(int(ts), symbol, float(rate)) for ts, rate in rates]
+                payments = zip(history[0], recording.funding_8h[symbol], history[1], strict=True)
+                events += [(int(ts), symbol, float(rate_8h), float(rate)) for ts, rate_8h, rate in payments]
         self._events = sorted(events)
         self._engine = engine
         self._next = 0
@@ -105,8 +105,8 @@ class FundingRates:
     def advance(self, ts_ns: int) -> None:
         """Apply every rate known at *ts_ns*."""
         while self._next < len(self._events) and self._events[self._next][0] <= ts_ns:
-            _, symbol, rate = self._events[self._next]
-            self._engine.market.note_payment(symbol, self._events[self._next][0], rate)
+            paid_ns, symbol, rate_8h, rate = self._events[self._next]
+            self._engine.market.note_payment(symbol, paid_ns, rate_8h, rate)
             self._next += 1
         self.next_ns = self._events[self._next][0] if self._next < len(self._events) else 1 << 62
 
@@ -126,15 +126,17 @@ class Run:
         self.settings, self._options = settings, options
         self.recording = open_recording(**settings.recording_arguments())
         check_run_interval(self.recording.interval)
-        self.forecasts = make_forecasts(settings.models, tuple(self.recording.symbols), self.recording.interval_ns)
-        use_columns(self.forecasts, self.recording)
-        self.pilot = RunPilot(settings, self.recording.symbols, self.recording.interval_ns)
+        self.models = ReplayModels(
+            settings, self.recording, options.state_dir, options.switches, options.kept_bars
+        )
         self._meta_label = meta_label_for(settings.gates)
         intents = RecordedIntents(self._recorded_intents())
         if options.state_dir is not None:
             check_replay_folder(options.state_dir)
         self.state_dir = StateDir(options.state_dir) if options.state_dir is not None else None
         self.checkpoint = self.state_dir.load_checkpoint() if self.state_dir is not None else None
+        if self.checkpoint is not None:
+            self.models.go_on(self.checkpoint)
         self._check_identity()
         self.records = self._record_sink(options)
         engine_settings = settings.engine_settings()
@@ -176,7 +178,7 @@ class Run:
             folder, initial=engine_settings.integration, seen_revision=saved["rollout_revision"] if saved else 0
         )
         rollout.ensure()
-        self.pilot.keep_in(folder, begun=saved is not None)
+        self.models.keep_in(folder, begun=saved is not None)
         observer = PolicyObserver(folder / "policy_observations", flush_bytes=1 << 16)
         return _Followed(
             rollout=rollout, operator=OperatorRequests(folder, saved["operator_taken"] if saved else 0),
@@ -197,6 +199,16 @@ class Run:
     def watcher(self) -> ObservationFiles | None:
         """Where the policy's observations are written."""
         return self._followed.watcher
+
+    @property
+    def pilot(self) -> RunPilot:
+        """The pilot of this run."""
+        return self.models.pilot
+
+    @property
+    def forecasts(self) -> Forecasts | None:
+        """The forecasts of the models that it began with; None where the intraday ensemble gives the signals."""
+        return self.models.signals.forecasts
 
     def make_engine(self, *arguments: Any, **keywords: Any) -> Engine:
         """The engine of this run."""
@@ -239,15 +251,15 @@ class Run:
         return {
             "settings": self.settings.settings_hash(), "data": self.recording.fingerprint,
             **({"intents": file.fingerprint} if file is not None else {}),
-            **({"models": "+".join(self.forecasts.fingerprints)} if self.forecasts is not None else {}),
-            **({"pilot": self.pilot.identity} if self.pilot.identity else {}),
+            **self.models.identity(),
             **({"meta_label": meta_label.model_id} if meta_label is not None else {}),
         }
 
     def statement(self) -> dict[str, Any]:
         """What a replay from the records alone needs: every setting, what is enforced, and which bars, by content."""
         return {
-            **self.identity(), "version": __version__, "effective": self.settings.effective(),
+            **self.identity(), **self.models.statement(), "version": __version__,
+            "effective": self.settings.effective(),
             "rollout": msgspec.to_builtins(self.engine.policy.integration), "recording": self._recording_statement(),
         }
 
@@ -411,6 +423,7 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
             session.bars += counts[i]
             if close_ns % NS_PER_HOUR == 0:
                 samples.take(engine, close_ns)
+            session.models.take_due(engine, close_ns)
             if session.row % _LOOK_EVERY == 0:
                 if progress is not None and progress.due():
                     progress.show(view_of(session, close_ns))
@@ -610,6 +623,7 @@ def _notes(session: Run) -> list[str]:
         notes += unchecked_notes(session.forecasts.models)
         notes += unknown_symbols(session.forecasts.models, session.recording.symbols)
         notes += unused_scores(session.forecasts.models, session.recording)
+        notes += trained_on(session.forecasts.models, session.recording.start_ns, session.recording.end_ns)
     if session.intents_statement():
         notes.append(session.intents_statement())
     if session.rollout is not None and session.rollout.notice:
@@ -639,6 +653,8 @@ def _shadow_facts(engine: Engine) -> ShadowFacts:
     return ShadowFacts(
         r=np.array(shadows.r)[order], blocked=blocked, ts_ns=ts_ns, life_ns=end_ns - ts_ns,
         complete=seq < np.where(blocked, blocked_until, allowed_until),
+        settled=seq < min(allowed_until, blocked_until), net_bps=np.array(shadows.net_bps)[order],
+        traded=np.array(shadows.traded, dtype=np.bool_)[order], gates=np.array(shadows.gates, dtype=np.int64)[order],
     )
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from quantum_trader.app.runs.intent_file import IntentFile
 from quantum_trader.app.runs.model_facts import ModelFacts
 from quantum_trader.app.runs.model_state import ModelsState
+from quantum_trader.app.runs.scheduled_models import ScheduledModel
 from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.live.bus import Bus
 from quantum_trader.models.gates import GateSettings
@@ -114,13 +115,15 @@ Pace = Callable[[int], None]
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a run writes and where, and the recorded intents it is given.
 
-    Where it writes changes no decision and is no part of the settings. The content of *intents* is part of the run's
-    identity.
+    Where it writes changes no decision and is no part of the settings. The content of *intents* and the models of
+    *switches* are part of the run's identity.
     """
 
     state_dir: Path | None = None
     records: Path | None = None
     intents: IntentFile | None = None
+    switches: tuple[ScheduledModel, ...] = ()  # models that take over at their times
+    kept_bars: int = 0  # bars that models which take over are judged by, as the first record of a run has stated them
     bus: Bus | None = None  # publishes each record whose topic has a subscriber; None: a bus of the run's own
 
 
@@ -196,6 +199,10 @@ class ShadowFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     ts_ns: IntArray  # (M,) time of the signal
     life_ns: IntArray  # (M,) how long the shadow trade lasted
     complete: BoolArray  # (M,) whether every earlier signal of its kind has a known result
+    settled: BoolArray  # (M,) the same of all signals, whatever their kind
+    net_bps: FloatArray  # (M,) of the entry's notional, after costs and funding
+    traded: BoolArray  # (M,)
+    gates: IntArray  # (M,) bits of the gates that did not pass and, higher, of those not measured (signal_gates)
 
 
 class CostFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,7 +244,7 @@ class PilotFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GateFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the six gates said of a run's signals; lists have one entry a gate, in the order of ``gates.GATES``."""
+    """What the six gates said of a run's signals; lists have one entry a gate, in the order of GATES."""
 
     settings: GateSettings  # in force at the end
     mode: str  # of the signals

@@ -197,7 +197,7 @@ def _bars(t, tape, levels, rules):
     return Bars(
         tape.ts_ns[t], tape.ts_ns[t] + rules.interval_ns, shift(tape.ohlc, at * bar.SIZE), shift(tape.present, at),
         shift(tape.mark, at), shift(tape.cost_bps, at), shift(tape.cost_bps, at + rules.size),
-        shift(tape.funding_count, at), shift(levels.key, at + t), tape.quality[t],
+        shift(tape.funding_count, at), shift(tape.funding_due, at), shift(levels.key, at + t), tape.quality[t],
     )
 
 
@@ -1209,17 +1209,17 @@ def _move_shadows(bars, rules, following):
     size, arrays = rules.size, _shadow_arrays(rules, following)
     return shadow.shadow_moment(
         bars.ts_ns, rules.interval_ns, following.max_bars, following.range_bps, following.fees,
-        carray(bars.ohlc, (size, bar.SIZE)), bars.present, bars.cost_bps, *arrays,
+        carray(bars.ohlc, (size, bar.SIZE)), bars.present, bars.cost_bps, bars.funding_due, *arrays,
     )
 
 
 @kernel
 def _shadow_arrays(rules, following):
-    """The shadow book's arrays: held, counts, closes, results."""
+    """The shadow book's arrays: held, counts, marks, results."""
     size = rules.size
     return (
         carray(following.held, (size, shadow.MAX_OPEN, shadow.SHADOW_SIZE)),
-        carray(following.counts, (size, shadow.COUNTS_SIZE)), carray(following.closes, (size,)),
+        carray(following.counts, (size, shadow.COUNTS_SIZE)), carray(following.marks, (size, shadow.MARKS_SIZE)),
         carray(following.resolved, (size * shadow.MAX_OPEN, shadow.RESULT_SIZE)),
     )
 
@@ -1444,8 +1444,9 @@ def _manage_all(t, bars, targets, rules, desk):
 def _close_shadows(s, bars, rules, desk, following, outcome):
     """End the shadow trades of models' signals of symbol *s*, whose data ends here."""
     if following is not None:
-        held, marks, closes, resolved = _shadow_arrays(rules, following)
-        ended = shadow.close_shadows(s, held, marks, closes[s], bars.cost_bps[s], following.fees[s], resolved, 0)
+        held, counts, marks, resolved = _shadow_arrays(rules, following)
+        close, cost, fee = marks[s, shadow.MARK_CLOSE], bars.cost_bps[s], following.fees[s]
+        ended = shadow.close_shadows(s, held, counts, close, cost, fee, resolved, 0)
         _take_results(ended, rules, desk, following, outcome)
 
 
@@ -1659,7 +1660,7 @@ def _bare_tape(tape):
         pointer(tape.signal_from), pointer(tape.signal_symbol), pointer(tape.signals), pointer(tape.shadow_span),
         pointer(tape.shadow_symbol), pointer(tape.shadow_signal), pointer(tape.shadow_r), pointer(tape.hole_from),
         pointer(tape.holes), pointer(tape.state), pointer(tape.measures), pointer(tape.atr), pointer(tape.funding_8h),
-        pointer(tape.intent_from), pointer(tape.volume_ratio),
+        pointer(tape.funding_due), pointer(tape.intent_from), pointer(tape.volume_ratio),
     )
 
 
@@ -1717,7 +1718,7 @@ def _bare_following(following):
         return None
     return Following(
         pointer(following.signal), pointer(following.market), pointer(following.terms), pointer(following.fees),
-        pointer(following.held), pointer(following.counts), pointer(following.closes), pointer(following.resolved),
+        pointer(following.held), pointer(following.counts), pointer(following.marks), pointer(following.resolved),
         following.max_bars, following.range_bps, following.first, following.room,
     )
 

@@ -55,6 +55,7 @@ class SweepTape(NamedTuple):
     measures: Any  # (T, S + 1, measure.SIZE) what thresholds are held against
     atr: Any  # (T, S) ATR of hourly bars
     funding_8h: Any  # (T, S) the newest known funding rate, per 8 hours
+    funding_due: Any  # (T, S) sum of the rates that fell due since the moment before, as the engine knows them
     intent_from: Any  # int64 (T,) the row behind a moment's last signal, where its intents begin
     volume_ratio: Any  # (T, S) volume of the last hour over the mean of the last 24
 
@@ -70,6 +71,7 @@ class Bars(NamedTuple):
     cost_bps: Any  # before the moment
     cost_after_bps: Any
     funding_count: Any
+    funding_due: Any
     keys: Any  # (S + 1,)
     quality: Any
 
@@ -137,10 +139,10 @@ class Following(NamedTuple):
     market: Any  # (signals.columns.SIZE,) the symbol's measures, as far as its cost needs them
     terms: Any  # (stage.SYM_SIZE,)
     fees: Any  # (S,) taker fees, basis points
-    held: Any  # (S, MAX_OPEN, 7)
-    counts: Any  # int64 (S, 4)
-    closes: Any  # (S,)
-    resolved: Any  # (S * MAX_OPEN, 5)
+    held: Any  # (S, MAX_OPEN, SHADOW_SIZE)
+    counts: Any  # int64 (S, COUNTS_SIZE)
+    marks: Any  # (S, MARKS_SIZE)
+    resolved: Any  # (S * MAX_OPEN, RESULT_SIZE)
     max_bars: Any
     range_bps: Any
     first: Any  # row of the first signal in the outcome: the tape has the ones before
