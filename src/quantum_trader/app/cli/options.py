@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -82,6 +83,14 @@ GatesOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of the run.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
+
+
+def acting_user() -> str:
+    """The user's name, for the history of what people change."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "unknown"
 
 
 def settings_from(config: Path | None, given: Mapping[str, tuple[Any, str]]) -> LoadedSettings:

@@ -16,6 +16,7 @@ import numpy as np
 
 from quantum_trader.app.runs.journal_sink import PRODUCER
 from quantum_trader.app.runs.kept_models import PILOT_FOLDER, KeptModels
+from quantum_trader.app.runs.meta_labels import META_LABEL_FOLDER
 from quantum_trader.app.runs.operator_requests import OperatorRequest
 from quantum_trader.app.runs.replay import Run, take_request
 from quantum_trader.app.runs.results import RunOptions
@@ -295,7 +296,15 @@ def _open(script: Script, data: Path | None, state: Path | None) -> Run:
             settings, pilot=msgspec.structs.replace(settings.pilot, model=str(pilot))
         )
     settings = with_kept_signals(settings, script.started.get("signals", ()), state)
+    labelled_by = script.started.get("meta_label", "")
+    if labelled_by and state is not None:
+        settings = msgspec.structs.replace(settings, gates=msgspec.structs.replace(
+            settings.gates, meta_label=str(state / META_LABEL_FOLDER)
+        ))
     session = Run(settings, RunOptions(kept_bars=script.started.get("kept_bars", 0)))
+    if session.identity().get("meta_label", "") != labelled_by:
+        session.close()
+        raise DataError(f"{state}/{META_LABEL_FOLDER}: is not the meta-label {labelled_by[:12]} that the run used")
     used = session.pilot.identity
     if made_with != used:
         session.close()

@@ -30,7 +30,7 @@ from quantum_trader.app.runs.live_settings import (
     bind_folder,
     check_folder,
 )
-from quantum_trader.app.runs.meta_labels import meta_label_for
+from quantum_trader.app.runs.meta_labels import run_meta_label
 from quantum_trader.app.runs.model_check import check_before_live
 from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.models_in_force import INPUTS_FOLDER, has_inputs
@@ -75,6 +75,8 @@ from quantum_trader.live.inputs import (
 from quantum_trader.live.pilot_limit import TimeLimitedPilot
 from quantum_trader.live.session import Session
 from quantum_trader.live.timing import HealthReport, LiveTiming
+from quantum_trader.models.gates import GateSettings
+from quantum_trader.models.learned.meta_label import TrainedMetaLabel
 from quantum_trader.pilot.settings import WARM_BARS
 from quantum_trader.policy.storage import write_atomically
 from quantum_trader.signals import columns as col
@@ -191,7 +193,7 @@ class LiveRun:
             [venue.instrument(symbol) for symbol in live.symbols], live.interval_ns, live_engine_settings(loaded), sink,
             live=LiveAccount(adopt_quietly=live.on_foreign is OnForeign.ADOPT),
             forecasts=self.models.signals.forecasts,
-            pilot=pilot, meta_label=meta_label_for(loaded.run.settings.gates),
+            pilot=pilot, meta_label=self._meta_label(loaded.run.settings.gates),
         )
         gates = GatesFollower(state_dir.path, self.engine.opening.gates, self.engine.settings.gates, self.started_ns)
         self.traces = TraceFile(state_dir.path)
@@ -230,6 +232,11 @@ class LiveRun:
         limited = TimeLimitedPilot(self.pilot.source)
         self._stack.callback(limited.close)
         return limited
+
+    def _meta_label(self, settings: GateSettings) -> TrainedMetaLabel | None:
+        """The meta-label that the gates ask; the one from before where inputs are to be taken again."""
+        mark = self.checkpoint["mark"] if self.checkpoint is not None else None
+        return run_meta_label(settings, self.state_dir.path, bound=bool(self.log.since(mark)))
 
     def _pilot_settings(self) -> list[PilotSettingsReceived]:
         """A change of the pilot's settings since the last tick."""

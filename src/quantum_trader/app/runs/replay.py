@@ -14,7 +14,7 @@ from quantum_trader import __version__
 from quantum_trader.app.runs.gates_file import GatesFollower
 from quantum_trader.app.runs.journal_sink import JournalSink
 from quantum_trader.app.runs.live_settings import FOLDER_FILE
-from quantum_trader.app.runs.meta_labels import meta_label_for
+from quantum_trader.app.runs.meta_labels import run_meta_label
 from quantum_trader.app.runs.model_check import unchecked_notes
 from quantum_trader.app.runs.model_facts import model_facts, trained_on, unknown_symbols, unused_scores
 from quantum_trader.app.runs.model_state import models_state
@@ -129,7 +129,6 @@ class Run:
         self.models = ReplayModels(
             settings, self.recording, options.state_dir, options.switches, options.kept_bars
         )
-        self._meta_label = meta_label_for(settings.gates)
         intents = RecordedIntents(self._recorded_intents())
         if options.state_dir is not None:
             check_replay_folder(options.state_dir)
@@ -137,6 +136,10 @@ class Run:
         self.checkpoint = self.state_dir.load_checkpoint() if self.state_dir is not None else None
         if self.checkpoint is not None:
             self.models.go_on(self.checkpoint)
+        self._meta_label = run_meta_label(
+            settings.gates, self.state_dir.path if self.state_dir is not None else None,
+            bound=self.checkpoint is not None,
+        )
         self._check_identity()
         self.records = self._record_sink(options)
         engine_settings = settings.engine_settings()
