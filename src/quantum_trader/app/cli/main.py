@@ -40,6 +40,8 @@ COMMANDS: Final = {
     "compare": ("compare", "app", "Holding, the models and the profiles on the same bars; what is luck."),
     "model": ("model", "app", "Your own models: write one, check it for look-ahead, list and show them."),
     "pilot": ("pilot", "app", "The reinforcement-learning pilot: what it observes, learns and may do; trained ones."),
+    "gates": ("gates_advice", "app", "The gates of a signal: what other thresholds would have made."),
+    "shadows": ("shadows", "app", "Whether refused signals were rightly refused, by their shadow trades."),
     "registry": ("registry", "app", "Trained models: register, verify, promote, roll back, export, import."),
     "trials": ("trials", "app", "Everything that was tried: list, show, and what it means for the best."),
     "simulate": ("simulate", "app", "Simulate trading days with faults, on virtual time."),
