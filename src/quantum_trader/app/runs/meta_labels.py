@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from quantum_trader.app.runs.registries import open_registry
-from quantum_trader.app.settings import REGISTRY_PREFIX
 from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.lab.registry.state import ALIASES
 from quantum_trader.models.entry_features import ENTRY_FEATURES, ENTRY_FEATURES_HASH, EntryFeatures
 from quantum_trader.models.gates import GateSettings
 from quantum_trader.models.learned.artefact import CARD_FILE, META_LABEL, LearnedArtefact, load_learned
 from quantum_trader.models.learned.meta_label import TrainedMetaLabel
+from quantum_trader.models.loading import REGISTRY_PREFIX
 
 META_LABEL_FOLDER: Final = "meta_label"  # in a state folder: the meta-label of its run
 _UNKNOWN: Final = EntryFeatures(*(math.nan for _ in ENTRY_FEATURES))
@@ -42,7 +42,7 @@ def meta_label_for(settings: GateSettings) -> TrainedMetaLabel | None:
 
 
 def _asked(label: TrainedMetaLabel, named: str) -> TrainedMetaLabel:
-    """*label* after a first answer, so that nothing is compiled while a signal waits; ConfigError for other features."""
+    """*label* after a first answer, so that nothing compiles while a signal waits; ConfigError for other features."""
     if label.names != ENTRY_FEATURES or label.artefact.card.features_hash != ENTRY_FEATURES_HASH:
         other = next((name for name in label.names if name not in ENTRY_FEATURES), "")
         other = other or next((name for name in ENTRY_FEATURES if name not in label.names), "their order")
@@ -57,9 +57,9 @@ def _asked(label: TrainedMetaLabel, named: str) -> TrainedMetaLabel:
 def run_meta_label(settings: GateSettings, folder: Path | None, *, bound: bool) -> TrainedMetaLabel | None:
     """The meta-label of a run, kept in its state *folder* where it has one.
 
-    *bound*: the run goes on there with inputs that were decided on, so that it must have the meta-label it had. An alias
-    of the registry then means the one that is kept. Raises what :func:`meta_label_for` raises, StateError where the
-    settings name another one.
+    *bound*: the run goes on there with inputs that were decided on, so that it must have the meta-label it had. An
+    alias of the registry then means the one that is kept. Raises what :func:`meta_label_for` raises, StateError
+    where the settings name another one.
     """
     kept = _kept(folder) if folder is not None and bound else None
     named = settings.meta_label.removeprefix(REGISTRY_PREFIX).strip()
