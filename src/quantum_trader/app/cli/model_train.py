@@ -22,14 +22,14 @@ from quantum_trader.app.cli.options import (
     ToOption,
     TrialsOption,
 )
-from quantum_trader.app.cli.pilot_train import MIDNIGHT
+from quantum_trader.app.cli.pilot_train import MIDNIGHT, check_road
 from quantum_trader.app.cli.stop_request import StopRequest
 from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.domain.symbols import check_symbols, listed_symbols
 
 if TYPE_CHECKING:
     from quantum_trader.app.runs.learning_screen import LearningLines, LearningTable
-    from quantum_trader.app.runs.signal_training import SignalTask
+    from quantum_trader.app.runs.signal_training import LearningTask
     from quantum_trader.lab.learning.learning_result import LearningDocument
     from quantum_trader.lab.learning.learning_settings import LearningSettings
     from quantum_trader.lab.learning.signal_samples import LabelSettings
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 DEFAULT_OUT: Final = Path("build/learned")
 FAILED: Final = 1  # exit code of --once: the training failed
 MOST_THREADS: Final = 256
-MODELS: Final = "models"  # folder of the daily trainings of a state folder
 IN_PROGRESS: Final = "a step"
 
 LearnersOption = Annotated[
@@ -52,6 +51,7 @@ class _Wanted(NamedTuple):
     labels: LabelSettings
     settings: LearningSettings
     model_bars: str
+    meta_label: bool
     symbols: tuple[str, ...] | None
     threads: int
     registry: Path | None  # that models are registered in; None: they are not
@@ -106,9 +106,14 @@ def train_command(  # the options of one command
     once: Annotated[
         bool, typer.Option("--once", help="Train once, now, on the bars in the journal of --state.")
     ] = False,
+    meta_label: Annotated[
+        bool, typer.Option("--meta-label", help="Train P(win after costs) of signals, on those in the journal of "
+                           "--state and their shadow trades.")
+    ] = False,
     state: Annotated[
-        Path | None, typer.Option("--state", metavar="DIR", help="With --daily or --once: the state folder whose "
-                                  "journal has the bars; models go to its folder models.")
+        Path | None, typer.Option("--state", metavar="DIR", help="With --daily, --once or --meta-label: the state "
+                                  "folder whose journal is learned from; models go to its folder models, or "
+                                  "meta-labels.")
     ] = None,
     trials: TrialsOption = None, as_json: JsonOption = False,
 ) -> None:
@@ -121,8 +126,13 @@ def train_command(  # the options of one command
     from quantum_trader.app.runs.learning_settings_file import learning_settings
     from quantum_trader.lab.learning.required_packages import require_learning_packages
 
-    _check_options(threads, register, registry, daily, once, state, at,
-                   {"--data": data, "--bars": bars, "--from": first, "--to": last})
+    _check_numbers(threads, register, registry)
+    if meta_label:
+        _check_meta_label(
+            state, {"--model-bars": model_bars, "--horizon": horizon, "--width": width, "--every": every}
+        )
+        once = not daily
+    check_road(daily, once, state, at, {"--data": data, "--bars": bars, "--from": first, "--to": last})
     require_learning_packages()
     labels, settings = learning_settings(config, {
         "labels.horizon": (horizon, "--horizon"), "labels.width": (width, "--width"),
@@ -135,7 +145,7 @@ def train_command(  # the options of one command
     if names is not None:
         check_symbols("--symbols", names)
     wanted = _Wanted(
-        labels, settings, model_bars or "", names or None, threads, _registry_folder(register, registry), trials,
+        labels, settings, model_bars or "", meta_label, names or None, threads, _registry_folder(register, registry), trials,
         as_json,
     )
     if state is not None:
@@ -155,18 +165,21 @@ def _registry_folder(register: bool, registry: Path | None) -> Path | None:
     return registry_folder(registry) if register else None
 
 
-def _check_options(  # what is given at all
-    threads: int, register: bool, registry: Path | None, daily: bool, once: bool, state: Path | None, at: str | None,
-    of_data: dict[str, Any],
-) -> None:
-    """Raise ConfigError for options that cannot be, or do not go together."""
-    from quantum_trader.app.cli.pilot_train import check_road
-
+def _check_numbers(threads: int, register: bool, registry: Path | None) -> None:
+    """Raise ConfigError for a number of threads that cannot be, and for a registry that nothing goes to."""
     if not 1 <= threads <= MOST_THREADS:
         raise ConfigError(f"--threads {threads}: must be 1 to {MOST_THREADS}")
     if registry is not None and not register:
         raise ConfigError(f"--registry {registry}: says where --register puts the models; give --register with it")
-    check_road(daily, once, state, at, of_data)
+
+
+def _check_meta_label(state: Path | None, of_bars: dict[str, Any]) -> None:
+    """Raise ConfigError where the options of a training on bars come with --meta-label, or no journal is named."""
+    if state is None:
+        raise ConfigError("--meta-label: needs --state DIR, the state folder of a run whose signals are learned from")
+    given = [name for name, value in of_bars.items() if value is not None]
+    if given:
+        raise ConfigError(f"{given[0]}: is about labels made of bars; with --meta-label shadow trades are the labels")
 
 
 def _train_once(wanted: _Wanted, bars: dict[str, Any], out: Path, html: Path | None) -> None:
@@ -192,7 +205,7 @@ def _train_once(wanted: _Wanted, bars: dict[str, Any], out: Path, html: Path | N
 
 
 def _train(
-    wanted: _Wanted, task: SignalTask, folder: Path, state: Path, screen: LearningLines | LearningTable,
+    wanted: _Wanted, task: LearningTask, folder: Path, state: Path, screen: LearningLines | LearningTable,
     stop: Callable[[], bool],
 ) -> LearningDocument | None:
     """Train *task* in *folder*, record it in the journal of *state*, register its models."""
@@ -204,7 +217,8 @@ def _train(
     from quantum_trader.lab.learning.trainer import LearningOptions
 
     table = task.table
-    screen.tell(f"{len(table.labels):,} samples of {len(table.symbols)} symbols, {table.labels.mean():.1%} of them up")
+    screen.tell(f"{len(table.labels):,} samples of {len(table.symbols)} symbols, {table.labels.mean():.1%} of them "
+                f"{'won' if wanted.meta_label else 'up'}")
     known, ledger = load_learning(folder) is not None, open_ledger(wanted.trials)
 
     def record(tried: Sequence[Trial], run: str) -> None:
@@ -233,25 +247,22 @@ def _register(document: LearningDocument, folder: Path, registry: Path, tell: Ca
 
 def _train_of_journal(wanted: _Wanted, state: Path, at: str | None) -> None:
     """Train on what the journal of *state* holds: now where *at* is None, else every day at that time."""
-    from quantum_trader.app.runs.journal_bars import journal_recording
     from quantum_trader.app.runs.learning_screen import LearningLines
     from quantum_trader.app.runs.pilot_daily import DailyClock, DailyTraining
     from quantum_trader.app.runs.pilot_schedule import minutes_of
-    from quantum_trader.app.runs.signal_training import MODEL_PLACE, signal_task
+    from quantum_trader.app.runs.signal_training import META_LABEL_PLACE, MODEL_PLACE
     from quantum_trader.app.runs.state_dir import StateDir
     from quantum_trader.lab.learning.learning_result import load_learning
 
     if not (state / "journal").is_dir():
         raise ConfigError(f"--state {state}: has no journal; give the folder of `quantum-trader live --state`")
-    screen = LearningLines(_log)
+    screen, place = LearningLines(_log), META_LABEL_PLACE if wanted.meta_label else MODEL_PLACE
 
     def train(folder: Path, until_ns: int) -> LearningDocument | None:
-        recording = journal_recording(state, until_ns, wanted.symbols, lambda line: _log(f"notice: {line}"))
-        task = signal_task(recording, wanted.labels, wanted.settings, wanted.model_bars)
-        return _train(wanted, task, folder, state, screen, stop)
+        return _train(wanted, _journal_task(wanted, state, until_ns), folder, state, screen, stop)
 
-    with StopRequest(_log, IN_PROGRESS) as stop, closing(StateDir(state / MODEL_PLACE.folder)):
-        daemon = DailyTraining(state, train, _log, DailyClock(time.time_ns, stop.wait), MODEL_PLACE)
+    with StopRequest(_log, IN_PROGRESS) as stop, closing(StateDir(state / place.folder)):
+        daemon = DailyTraining(state, train, _log, DailyClock(time.time_ns, stop.wait), place)
         if at is not None:
             daemon.serve(minutes_of(at))
             raise typer.Exit(INTERRUPTED)
@@ -264,6 +275,20 @@ def _train_of_journal(wanted: _Wanted, state: Path, at: str | None) -> None:
     document = load_learning(folder)
     if document is not None:
         _show(document, folder, wanted.as_json, None)
+
+
+def _journal_task(wanted: _Wanted, state: Path, until_ns: int) -> LearningTask:
+    """The samples in the journal of *state*: of its bars, or of its signals."""
+    from quantum_trader.app.runs.journal_bars import journal_recording
+    from quantum_trader.app.runs.signal_training import meta_label_task, signal_task
+
+    def notice(line: str) -> None:
+        _log(f"notice: {line}")
+
+    if wanted.meta_label:
+        return meta_label_task(state, until_ns, wanted.symbols, wanted.settings, notice)
+    recording = journal_recording(state, until_ns, wanted.symbols, notice)
+    return signal_task(recording, wanted.labels, wanted.settings, wanted.model_bars)
 
 
 def _log(line: str) -> None:

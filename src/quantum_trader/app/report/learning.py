@@ -105,7 +105,7 @@ def verdict(outcome: LearnedOutcome) -> str:
         return "It beats the constant beyond chance; whether that pays its costs, the bets say."
     if above:
         return "It ranks better than chance; its probabilities are not better than the constant's beyond doubt."
-    return "Nothing here is beyond chance: its probabilities are no better than the share of past rises."
+    return "Nothing here is beyond chance: a constant probability does as well."
 
 
 def outcome_lines(outcome: LearnedOutcome, folder: Path, usable: bool) -> list[str]:

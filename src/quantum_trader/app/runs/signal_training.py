@@ -1,7 +1,8 @@
-"""Training models of signals from a recording: the samples, the plan, where the results go."""
+"""Training models of signals, and meta-labels: the samples, the plan, where the results go."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from quantum_trader.lab.learning.learning_result import LEARNING_FILE, LearnedOu
 from quantum_trader.lab.learning.learning_run import LearningPlan
 from quantum_trader.lab.learning.learning_settings import LearningSettings
 from quantum_trader.lab.learning.learning_steps import PLAN_FILE, STEPS
+from quantum_trader.lab.learning.meta_label_samples import meta_label_samples
 from quantum_trader.lab.learning.model_folders import Recompute
 from quantum_trader.lab.learning.probability_scores import (
     auc_of,
@@ -36,7 +38,8 @@ from quantum_trader.market.arrays import Floats
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.intervals import INTERVALS, interval_name, interval_ns
 from quantum_trader.market.recording import Recording
-from quantum_trader.models.learned.artefact import SIGNAL
+from quantum_trader.models.entry_features import ENTRY_FEATURES_HASH
+from quantum_trader.models.learned.artefact import META_LABEL, SIGNAL
 from quantum_trader.models.learned.feature_list import WINDOW, signal_features_hash
 from quantum_trader.models.learned.signal_features import NEEDS, panel_features
 from quantum_trader.models.port import Exit
@@ -50,7 +53,12 @@ LEAST_COMMON: Final = 500  # samples that a model and the champion both predicte
 _RING_BYTES: Final = 1 << 20
 
 
-class SignalTask(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+META_LABEL_PLACE: Final = DailyPlace(
+    "meta-labels", f"{STEPS}/{PLAN_FILE}", LEARNING_FILE, "meta-label-daily", "meta-label"
+)
+
+
+class LearningTask(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The samples of a training, and what is trained on them."""
 
     table: TrainingTable
@@ -59,7 +67,7 @@ class SignalTask(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 def signal_task(
     recording: Recording, labels: LabelSettings, settings: LearningSettings, bars: str = "", exit_on: Exit | None = None
-) -> SignalTask:
+) -> LearningTask:
     """The samples that *recording* gives in bars of *bars* (its own where empty), and the plan of their training.
 
     Raises ConfigError where the recording's bars do not make them, DataError where there are too few.
@@ -77,7 +85,24 @@ def signal_task(
         horizon=labels.horizon, exit=exit_on or Exit(),
         recompute=_recompute(table, whole),
     )
-    return SignalTask(table=table, plan=plan)
+    return LearningTask(table=table, plan=plan)
+
+
+def meta_label_task(
+    state: Path, until_ns: int, symbols: Sequence[str] | None, settings: LearningSettings,
+    notice: Callable[[str], None],
+) -> LearningTask:
+    """The signals in the journal of *state* with their results, and the plan of the training of a meta-label.
+
+    Raises StateError where there is no journal, DataError where it holds no results.
+    """
+    table = meta_label_samples(state, until_ns, symbols, notice)
+    plan = LearningPlan(
+        kind=META_LABEL, name="meta-label", settings=settings, facts={"labels.source": "shadow trades"},
+        features_hash=ENTRY_FEATURES_HASH, data_hash=table.content_hash,
+        recompute=lambda row: np.asarray(table.rows[row], dtype=np.float64),  # recorded before the result was known
+    )
+    return LearningTask(table=table, plan=plan)
 
 
 def _facts(labels: LabelSettings) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from quantum_trader.domain.json_text import decode_json
 from quantum_trader.domain.private_files import read_bounded
 from quantum_trader.market.arrays import Floats
 from quantum_trader.market.intervals import INTERVALS
+from quantum_trader.models.entry_features import ENTRY_FEATURES, ENTRY_FEATURES_HASH
 from quantum_trader.models.forecast import duration_ns
 from quantum_trader.models.learned.calibration import Calibration
 from quantum_trader.models.learned.feature_list import NAMES, names_hash, signal_features_hash
@@ -104,7 +105,7 @@ class LearnedCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def check_features(self, place: Path) -> None:
         """Raise ConfigError where the model reads other features than this program makes."""
-        here = signal_features_hash(self.bars) if self.kind == SIGNAL else names_hash(self.features)
+        here = signal_features_hash(self.bars) if self.kind == SIGNAL else meta_features_hash(self.features)
         if self.kind == SIGNAL and self.features != NAMES:
             other = next((name for name in (*self.features, *NAMES) if (name in self.features) != (name in NAMES)), "")
             raise ConfigError(f"{place}: reads other features than this program makes ({other}); train it again")
@@ -115,6 +116,11 @@ class LearnedCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 Arrays = TreeArrays | LinearArrays
+
+
+def meta_features_hash(names: tuple[str, ...]) -> str:
+    """What names the features of a meta-label: those of a signal at its entry, or a table's own by their names."""
+    return ENTRY_FEATURES_HASH if names == ENTRY_FEATURES else names_hash(names)
 
 
 class LearnedArtefact:

@@ -22,6 +22,7 @@ class TrainedMetaLabel:
         if artefact.card.kind != META_LABEL:
             raise ConfigError(f"model {artefact.model_id}: is a {artefact.card.kind} model, and no {META_LABEL}")
         self.artefact = artefact
+        self.probability([np.nan] * len(self.names))  # compiles what is not compiled yet: no signal must wait for it
 
     @property
     def model_id(self) -> str:
