@@ -104,8 +104,8 @@ def _show(found: ShadowAnalysis, wanted: tuple[str, ...], state: Path) -> None:
         "right: share of good blocks among good and bad ones. mean: of what was refused; below 0 refusing helped. "
         "[]: 95 % interval, valid however often it is read. saved, missed: losses and wins that were not taken, bps; "
         "net R and USDT: saved less missed, at the risk that the trade would have had. Results count up to the first "
-        "signal whose shadow trade is open; none: signals without a shadow trade (additions to a position, before a symbol "
-        "is warm), or whose result never came.",
+        "signal whose shadow trade is open; none: signals without a shadow trade (additions to a position, before a "
+        "symbol is warm), or whose result never came.",
         soft_wrap=True,
     )
     console.print(f"Other thresholds: quantum-trader gates advice --state {state}", soft_wrap=True)

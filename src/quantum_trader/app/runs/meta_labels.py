@@ -1,4 +1,4 @@
-"""The meta-label that a run's gates ask: loaded when the run starts, and kept in its state folder."""
+"""The meta-label that a run's gates ask: loaded once, when the run starts, and kept in its state folder."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from quantum_trader.models.learned.meta_label import TrainedMetaLabel
 from quantum_trader.models.loading import REGISTRY_PREFIX
 
 META_LABEL_FOLDER: Final = "meta_label"  # in a state folder: the meta-label of its run
+_KEY: Final = "gates.meta_label"
 _UNKNOWN: Final = EntryFeatures(*(math.nan for _ in ENTRY_FEATURES))
 
 
-def meta_label_for(settings: GateSettings) -> TrainedMetaLabel | None:
+def meta_label_for(settings: GateSettings, registry: str = "") -> TrainedMetaLabel | None:
     """The trained meta-label that *settings* name, ready to be asked; None where they name none.
 
     Raises ConfigError for a folder that is not there, a model of another kind or one of other features, DataError for a
@@ -62,15 +63,15 @@ def run_meta_label(settings: GateSettings, folder: Path | None, *, bound: bool) 
     where the settings name another one.
     """
     kept = _kept(folder) if folder is not None and bound else None
-    named = settings.meta_label.removeprefix(REGISTRY_PREFIX).strip()
-    if kept is not None and settings.meta_label.startswith(REGISTRY_PREFIX) and named in ALIASES:
+    name = settings.meta_label.removeprefix(REGISTRY_PREFIX).strip()
+    if kept is not None and settings.meta_label.startswith(REGISTRY_PREFIX) and name in ALIASES:
         return kept
     label = meta_label_for(settings)
     had, has = (one.model_id[:12] if one is not None else "none" for one in (kept, label))
-    if bound and had != has:
+    if folder is not None and bound and had != has:
         raise StateError(
-            f"gates.meta_label: the run in {folder} was begun with meta-label {had}, not with {has}; give that one, or "
-            "start a new --state folder"
+            f"{_KEY}: the run in {folder} was begun with the meta-label {had}, not with {has}; give that one, or start a "
+            "new --state folder"
         )
     if folder is not None and label is not None and not bound:
         from quantum_trader.lab.learning.model_folders import save_learned
