@@ -16,8 +16,9 @@ from quantum_trader.domain.private_files import make_private_folder
 from quantum_trader.domain.scalar import is_scalar
 
 _NO_KERNELS = (
-    "app/", "lab/comparison", "lab/edges", "lab/pilot/", "lab/simulation/", "venues/binance/", "venues/local/", "live/",
-    "models/check", "models/forecasts", "models/kept", "models/loading", "models/port", "models/score_file",
+    "app/", "lab/comparison", "lab/edges", "lab/pilot/", "lab/simulation/", "lab/trials/", "venues/binance/",
+    "venues/local/", "live/", "models/check", "models/forecasts", "models/kept", "models/loading", "models/port",
+    "models/score_file",
 )
 _CACHE: dict[Callable[..., Any], Any] = {}
 
