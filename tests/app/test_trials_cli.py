@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,24 @@ def test_a_ledger_that_cannot_be_used_stops_the_sweep_before_its_work(tmp_path: 
     refused = invoke(*SWEEP, "--trials", str(tmp_path / "file"), code=2)
     assert "cannot be written" in refused.stderr
     assert refused.stdout == ""
+
+
+def test_results_are_shown_though_the_disk_is_full_afterwards(tmp_path: Path) -> None:
+    """A ledger that could be written before the work and cannot be after it: a warning, and nothing half recorded."""
+    options = (*SWEEP, "--trials", str(tmp_path))
+    invoke(*options)  # compiles what is compiled
+    ledger = open_trials(tmp_path)
+    before = ledger.path.read_bytes()
+    limits, kept = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before), limits[1]))
+    try:
+        done = invoke(*options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, kept)
+    assert "no trial was recorded" in done.stderr
+    assert "AGGRESSIVE base_risk_pct" in done.stdout
+    assert ledger.path.read_bytes() == before
 
 
 def test_list_and_show(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ class ModelEvolutionTracker:
             return Readiness(model_id=model_id, champion_id=champion_id, checks=(told,), scores=None)
         scores = evidence_scores(evidence)
         checks = (*own_checks(evidence, scores, self.rules), *self._champion_checks(evidence, champion_id))
-        return Readiness(model_id=model_id, champion_id=champion_id, checks=checks, scores=scores)
+        return Readiness(model_id=evidence.model_id, champion_id=champion_id, checks=checks, scores=scores)
 
     def _champion_checks(self, evidence: ModelEvidence, champion_id: str) -> tuple[ReadinessCheck, ...]:
         """Newer data than the champion's, and better than it."""
