@@ -36,6 +36,7 @@ from quantum_trader.engine.facts import (
     HealthNotice,
     HoleNotice,
     InputFailure,
+    ModelsDecided,
     OperatorRequested,
     PilotChanged,
     PilotDay,
@@ -74,6 +75,7 @@ DATA_TYPES: Final[dict[str, tuple[type[msgspec.Struct], ...]]] = {
     "pilot.decided": (PilotDecided,), "pilot.closed": (ShadowPilotTrade,), "pilot.day": (PilotDay,),
     "pilot.changed": (PilotChanged,), "pilot.failed": (PilotFailed,),
     "signal.judged": (GatesJudged,), "signal.inputs": (DecisionInputs,), "gates.changed": (GatesTaken,),
+    "models.decided": (ModelsDecided,),
 }
 OPEN: Final = (RunStarted, PolicyUpdated, RolloutTaken)  # written as a mapping with these keys and others
 
