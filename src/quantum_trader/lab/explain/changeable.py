@@ -156,6 +156,8 @@ _SYSTEM: Final = (
     _word("opposite_position", "opposite position", "system", at.CLOSED, {1.0: "closed first"}, FLIP),
     _word("policy_halt", "halt of the policy", "system", _MEM + pol.MEM_HALT, {0.0: "ended"}, rules=_RULED),
     _word("policy_hold", "wait of the policy before it loosens", "system", at.RELEASED, {1.0: "over"}, rules=_RULED),
+    _word("policy_gate", "permission of the policy", "system", at.OWN_GATE, {1.0: "given"}, EARLY),
+    _word("policy_symbol", "the symbol for the policy", "system", at.OWN_SYMBOL, {1.0: "allowed"}, EARLY),
     _number("account_age_s", "age of the account's figures", "s", "system", _ACC + pol.ACC_RISK_AGE_S, 0.0, 1e6, 1.0,
             rules=_RULED),
     _word("pilot", "answer of the pilot", "system", at.PILOT_ROAD, {0.0: "lets the signal through"}, PILOT),

@@ -202,13 +202,17 @@ def settle(row: Cells, base: Cells, profile: Cells) -> int:
             Settings(int(row[f]), int(row[f + 1]), row[f + 2], row[f + 3], int(row[f + 4]), int(row[f + 5])),
         )
         row[at.USED_GATE], row[at.USED_SYMBOL], row[at.USED_CONFIDENCE] = used.gate, used.symbol, used.min_confidence
-        row[at.USED_RISK], row[at.USED_POSITIONS] = used.risk_pct, used.max_positions
+        row[at.USED_RISK], row[at.USED_POSITIONS], row[at.USED_EXIT] = used.risk_pct, used.max_positions, used.exit_code
     if is_other(row[at.OWN_CONFIDENCE], base[at.OWN_CONFIDENCE]):
         row[at.USED_CONFIDENCE] = row[at.OWN_CONFIDENCE]
     if is_other(row[at.OWN_RISK_PCT], base[at.OWN_RISK_PCT]):
         row[at.USED_RISK] = row[at.OWN_RISK_PCT]
     if is_other(row[at.OWN_POSITIONS], base[at.OWN_POSITIONS]):
         row[at.USED_POSITIONS] = row[at.OWN_POSITIONS]
+    if is_other(row[at.OWN_GATE], base[at.OWN_GATE]):
+        row[at.USED_GATE] = row[at.OWN_GATE]
+    if is_other(row[at.OWN_SYMBOL], base[at.OWN_SYMBOL]):
+        row[at.USED_SYMBOL] = row[at.OWN_SYMBOL]
     row[at.GATE_MIN_CONFIDENCE] = row[at.USED_CONFIDENCE]
     row[at.REQUEST_RISK_PCT] = row[at.USED_RISK]
     return causes
@@ -248,7 +252,7 @@ def apply_rules(row: Cells, profile: Cells) -> int:
     )
     allow, _, risk, confidence, _, exit_, bits = decide(market, cost, account, profile, None)
     refused = symbol_refusal(
-        row[_IN + pol.IN_TAG], row[_IN + pol.IN_WINRATE], row[_IN + pol.IN_AVG_R], row[_IN + pol.IN_TRADES],
+        int(row[_IN + pol.IN_TAG]), row[_IN + pol.IN_WINRATE], row[_IN + pol.IN_AVG_R], row[_IN + pol.IN_TRADES],
         row[_IN + pol.IN_LOSSES], row[_IN + pol.IN_COST_IN_R], profile,
     )
     causes = refusal_causes(row, profile, latch, bits | refused)

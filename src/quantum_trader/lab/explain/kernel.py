@@ -48,6 +48,7 @@ _FIRST_STEP, _GROWTH = 1.0 / 8.0, 2.0  # of a number's size; times the step befo
 _FINE_STEP, _FINE_GROWTH = 1.0 / 64.0, 1.25  # where the decision may turn more than once
 _HALVINGS: Final = 60
 _EXACT: Final = 1e-10  # relative width of an edge
+_NONE: Final = 1e-12  # of a number's size: a width of nothing
 
 _follow = compiled(effects.follow)
 _settle = compiled(effects.settle)
@@ -117,6 +118,7 @@ def progress(row, base, profile, tiers):  # type: ignore[no-untyped-def]
         int(row[at.IS_PILOTS]), int(row[at.PILOT_ROAD]), settings,
     )
     if road in (ROAD_GATE, ROAD_SYMBOL):
+        causes += (1 if settings.gate == 0 else 0) + (0 if settings.risk_pct > 0.0 else 1)
         return float(road) - 0.01 * min(causes, 99)
     if road != ROAD_APPROVED:
         return _order(road)
@@ -167,7 +169,8 @@ def _toward(problem, x, chosen, count, row, goal, start, scale, side, most):  # 
         middle = 0.5 * (inner + outer)
         if whole:
             middle = math.floor(middle) if outer > inner else math.ceil(middle)
-        if middle in (inner, outer) or abs(outer - inner) <= _EXACT * max(abs(outer), abs(inner)):
+        width = abs(outer - inner)
+        if middle in (inner, outer) or width <= _EXACT * max(abs(outer), abs(inner)) or width <= _NONE * scale:
             break
         x[i] = middle
         if _turns(problem, x, chosen, count, row, goal):

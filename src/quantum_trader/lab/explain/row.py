@@ -75,8 +75,10 @@ SIZE_STEP, SIZE_MIN_QTY, SIZE_MIN_NOTIONAL = range(SIZES, SIZES + 3)
     OWN_CONFIDENCE,  # threshold in force
     OWN_RISK_PCT,  # permitted risk a trade in force
     OWN_POSITIONS,  # most open positions in force
+    OWN_GATE,  # 1: new trades are permitted
+    OWN_SYMBOL,  # 1: the symbol is
     ROW_SIZE,
-) = range(POLICY_MEMORY + pol.MEM_SIZE, POLICY_MEMORY + pol.MEM_SIZE + 17)
+) = range(POLICY_MEMORY + pol.MEM_SIZE, POLICY_MEMORY + pol.MEM_SIZE + 19)
 
 LAW_NONE, LAW_NORMAL, LAW_DIRECTION = 0, 1, 2  # none known; of models.forecast; of the ensemble's probability
 REGIME_UNKNOWN, REGIME_RANGING, REGIME_UP, REGIME_DOWN, REGIME_TRENDING = range(5)
@@ -126,7 +128,8 @@ def inputs_of(row: Sequence[float], base: DecisionInputs) -> DecisionInputs:
             sign=int(row[HELD]), pending=int(row[PENDING]), open_count=int(row[OPEN_COUNT]), adds=bool(row[ADDS]),
             is_kept=bool(row[IS_KEPT]), is_pilots=bool(row[IS_PILOTS]),
         ),
-        used=cut[USED:FIXED], fixed=cut[FIXED:SWITCHES], switches=base.switches, pilot_road=int(row[PILOT_ROAD]),
+        used=cut[USED:FIXED], fixed=cut[FIXED:SWITCHES], switches=tuple(map(int, cut[SWITCHES:POLICY])),
+        pilot_road=int(row[PILOT_ROAD]),
         gates=cut[GATES:GATE_LIMITS], gate_limits=cut[GATE_LIMITS:REQUEST], gates_enforced=int(row[ENFORCED]),
         request=cut[REQUEST:SIZES], quantity=quantity if math.isfinite(quantity) else None,
         sizes=cut[SIZES:MARKET], market=cut[MARKET:ACCOUNT], account=cut[ACCOUNT:LIMITS],

@@ -50,7 +50,7 @@ from quantum_trader.risk import limit_column as lim
 
 _DIGITS: Final = (4, 6, 9, 12, 17)  # significant digits that a value is tried with
 _SAME: Final = 1e-9  # of a confidence: it follows from its forecast
-_MOST_CHANGES: Final = 6  # in a joint change
+_MOST_STEPS: Final = 10  # towards a joint change
 _BEGINNINGS: Final = 3  # first changes that a joint change is tried from
 _JUST: Final = 1e-9  # more progress than none
 _NO_TIERS: Final = np.zeros((1, 4))
@@ -75,6 +75,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     edge: float  # the nearest value to `before` that turns it
     size: float  # relative change
     others: tuple[float, ...] = ()  # other values of a word that turn it too
+    reason: str = ""  # that refuses an approved decision then
 
 
 class Decision:
@@ -95,13 +96,13 @@ class Decision:
 
     def _bearing(self) -> Any:
         """The checks (L,) that each input bears on, in bits."""
-        bears = BEARS
-        if self.row[at.RULES]:
-            bears = bears | BY_RULES
+        bears = BEARS.copy()
+        if self.row[at.RULES]:  # then its own inputs say what the policy answers
+            bears |= BY_RULES
+            bears[[PLACES["policy_gate"], PLACES["policy_symbol"]]] = 0
         if self.row[at.LAW] == at.LAW_NORMAL:
-            bears = bears | BY_LAW
+            bears |= BY_LAW
         if not math.isfinite(self.row[at.QUANTITY]):
-            bears = bears.copy()
             bears[PLACES["target_quantity"]] = 0
         return bears
 
@@ -167,11 +168,12 @@ class Decision:
         one = CHANGEABLE[place]
         before, edge = self.row[one.column], float(self._results[place, k.VALUE])
         for value in [edge] if one.kind != k.NUMBER else _shown(before, edge, one.low, one.high):
-            if self.made_with({**others, place: value}).is_approved is wants_order:
+            made = self.made_with({**others, place: value})
+            if made.is_approved is wants_order:
                 more = WORDS[place, self._words[place] == 1.0].tolist() if one.kind == k.WORD else ()
                 return Found(
                     place=place, before=before, after=value, edge=edge, size=float(self._results[place, k.SIZE]),
-                    others=tuple(other for other in more if other != value),
+                    others=tuple(other for other in more if other != value), reason=made.reason,
                 )
         return None
 
@@ -194,29 +196,48 @@ class Decision:
         return []
 
     def _progress(self, changes: Mapping[int, float]) -> float:
-        row = self._base.copy()
+        row = list(self.row)
         for place, value in changes.items():
             row[CHANGEABLE[place].column] = value
         if changes:
-            follow(row, self._base)
-        return float(k.progress(row, self._base, self._problem[1], self._problem[2]))
+            follow(row, self.row)
+        return float(k.progress(np.array(row), self._base, self._problem[1], self._problem[2]))
 
     def _greedy(self, active: Any, rank: int) -> dict[int, float]:
         """Changes that end in an order, begun with the smallest but *rank*; empty where none go on."""
         changes: dict[int, float] = {}
-        while len(changes) < _MOST_CHANGES:
-            left = active.copy()
-            left[list(changes)] = False
-            reached = self._progress(changes)
-            self._search(left, reached + _JUST if reached > 0.0 else _JUST, changes)
-            sizes = np.where(self._results[:, k.FOUND] == 1.0, self._results[:, k.SIZE], np.inf)
-            place = int(np.argsort(sizes, kind="stable")[0 if changes else rank])
-            if not math.isfinite(sizes[place]):
+        for _ in range(_MOST_STEPS):
+            if (step := self._next(active, changes, rank)) is None:
                 return {}
-            changes[place] = float(self._results[place, k.VALUE])
+            changes = {**changes, step[0]: step[1]}
             if self._progress(changes) >= k.APPROVED:
                 return changes
         return {}
+
+    def _next(self, active: Any, changes: Mapping[int, float], rank: int) -> tuple[int, float] | None:
+        """The smallest further change that brings the decision any further, of another input or of a changed one.
+
+        Without *changes*: the smallest but *rank*. None: there is none.
+        """
+        goal = max(0.0, self._progress(changes)) + _JUST
+        left = active.copy()
+        left[list(changes)] = False
+        self._search(left, goal, changes)
+        sizes = np.where(self._results[:, k.FOUND] == 1.0, self._results[:, k.SIZE], np.inf)
+        values = self._results[:, k.VALUE].copy()
+        for place, value in changes.items():
+            self._search_one(place, goal, {key: one for key, one in changes.items() if key != place})
+            if self._results[place, k.FOUND]:
+                sizes[place] = max(0.0, float(self._results[place, k.SIZE]) - self._size(place, value))
+                values[place] = self._results[place, k.VALUE]
+        place = int(np.argsort(sizes, kind="stable")[0 if changes else rank])
+        return (place, float(values[place])) if math.isfinite(sizes[place]) else None
+
+    def _search_one(self, place: int, goal: float, others: Mapping[int, float]) -> None:
+        """Search the input in *place* alone."""
+        only = np.zeros(len(CHANGEABLE), dtype=np.bool_)
+        only[place] = True
+        self._search(only, goal, others)
 
     def _tightened(self, changes: dict[int, float]) -> dict[int, float]:
         """*changes* without those that are not needed, each as small as the others permit."""
@@ -226,9 +247,7 @@ class Decision:
                 if others and self._progress(others) >= k.APPROVED:
                     changes = others
                     continue
-                only = np.zeros(len(CHANGEABLE), dtype=np.bool_)
-                only[place] = True
-                self._search(only, k.APPROVED, others)
+                self._search_one(place, k.APPROVED, others)
                 if self._results[place, k.FOUND]:
                     changes[place] = float(self._results[place, k.VALUE])
         return changes
@@ -295,6 +314,7 @@ def _whole_row(inputs: DecisionInputs, context: DecisionContext, profile: Sequen
     row[at.EXPOSURE_PCT] = margin / equity * 100.0 if equity > 0.0 else math.nan
     row[at.OWN_CONFIDENCE], row[at.OWN_RISK_PCT] = row[at.USED_CONFIDENCE], row[at.USED_RISK]
     row[at.OWN_POSITIONS] = row[at.USED_POSITIONS]
+    row[at.OWN_GATE], row[at.OWN_SYMBOL] = row[at.USED_GATE], row[at.USED_SYMBOL]
     row[at.REGIME] = at.regime_code(row[at.GATE_TREND], row[at.POLICY_MARKET + pol.IN_DIRECTION])
     row[at.DERIVED] = float(_is_derived(inputs))
     if row[at.DERIVED] and context.profile and any(inputs.switches) and inputs.policy_account:
@@ -323,7 +343,7 @@ def _is_derived(inputs: DecisionInputs) -> bool:
     if len(inputs.policy) != len(Settings._fields):
         return False
     return tuple(map(float, settings_in_use(
-        inputs.switches, Settings._make(inputs.policy), Settings._make(inputs.fixed)  # type: ignore[arg-type]
+        inputs.switches, Settings._make(inputs.policy), Settings._make(inputs.fixed)
     ))) == inputs.used
 
 
