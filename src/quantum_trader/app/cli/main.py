@@ -31,6 +31,8 @@ COMMANDS: Final = {
     "rollout": ("rollout", "app", "Staged rollout of the policy: evidence, promotion, rollback."),
     "gates": ("gates", "app", "The six gates of a signal: show, change, enforce on evidence, other thresholds."),
     "journal": ("journal", "app", "The flight recorder: SQL, tail, verify, replay, export."),
+    "why": ("why", "why_app", "Why a signal was traded or refused, and what would have changed it."),
+    "why-not": ("why", "why_not_app", "Why nothing was traded in a symbol at a time."),
     "trace": ("trace", "app", "The steps of one decision, with their times."),
     "halt": ("operator", "halt_app", "Stop new entries of a run until resume."),
     "resume": ("operator", "resume_app", "End a halt or an EMERGENCY of a run."),
