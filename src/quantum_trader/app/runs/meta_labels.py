@@ -69,8 +69,8 @@ def run_meta_label(settings: GateSettings, folder: Path | None, *, bound: bool) 
     had, has = (one.model_id[:12] if one is not None else "none" for one in (kept, label))
     if folder is not None and bound and had != has:
         raise StateError(
-            f"{_KEY}: the run in {folder} was begun with the meta-label {had}, not with {has}; give that one, or start a "
-            "new --state folder"
+            f"{_KEY}: the run in {folder} was begun with the meta-label {had}, not with {has}; give that one, or start "
+            "a new --state folder"
         )
     if folder is not None and label is not None and not bound:
         from quantum_trader.lab.learning.model_folders import save_learned
