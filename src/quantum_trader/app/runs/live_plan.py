@@ -13,12 +13,13 @@ import msgspec
 from quantum_trader.app.report.words import policy_words
 from quantum_trader.app.runs.gates_file import planned_gates
 from quantum_trader.app.runs.live_settings import LiveMode, LiveSettings, OnForeign, check_folder
+from quantum_trader.app.runs.meta_labels import meta_label_for
 from quantum_trader.app.runs.model_plan import ModelsPlan, PlannedModel, plan_models, planned_line
 from quantum_trader.app.runs.model_state import ModelsState, models_lines
 from quantum_trader.app.runs.pilot_plan import planned_pilot
 from quantum_trader.app.runs.state_dir import in_use, is_held
 from quantum_trader.app.settings import LoadedSettings, RunSettings
-from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.errors import QuantumTraderError, StateError
 from quantum_trader.domain.private_files import check_private_folder
 from quantum_trader.live.bars import MODEL_BARS
 from quantum_trader.market.instruments import known_instruments
@@ -89,8 +90,10 @@ def start_plan(
         "command to resume",
         keys_missing=keys_missing, models=models.models, models_state=models.state,
         equity=_equity_words(live, settings, models),
-        refusals=(*_refusals(live, state, keys_missing, key_taken), *models.refusals, *wrong), pilot=pilot,
-        gates=planned_gates(settings.gates, state),
+        refusals=(
+            *_refusals(live, state, keys_missing, key_taken), *models.refusals, *wrong, *_wrong_meta_label(settings),
+        ),
+        pilot=pilot, gates=planned_gates(settings.gates, state),
     )
 
 
@@ -111,6 +114,15 @@ def _refusals(live: LiveSettings, state: Path, keys_missing: str, key_taken: str
             found.append(in_use(state))
             return found  # the key is that process's
     return [*found, key_taken] if key_taken else found
+
+
+def _wrong_meta_label(settings: RunSettings) -> list[str]:
+    """Why the gates' meta-label cannot be used; empty where it can, or there is none."""
+    try:
+        meta_label_for(settings.gates)
+    except QuantumTraderError as error:
+        return [str(error)]
+    return []
 
 
 def _entries_end(settings: RunSettings) -> str:
