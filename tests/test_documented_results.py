@@ -93,6 +93,8 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
             "list", "show", "register", "promote", "rollback", "export", "import", "verify", "distrust",
         )], "tests/app/test_registry_cli.py",
     ),
+    ("trials", "summary"): "tests/app/test_trials_cli.py", ("trials", "list"): "tests/app/test_trials_cli.py",
+    ("trials", "show"): "tests/app/test_trials_cli.py",
     ("pilot", "evaluate"): "tests/app/test_pilot_evaluate.py",
     ("pilot", "walk-forward"): "tests/app/test_pilot_evaluate.py",
 }

@@ -6,12 +6,16 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quantum_trader.domain.errors import InputError
 from quantum_trader.lab.sharpe import (
+    SharpeVariance,
     deflate,
     deflated_sharpe,
     expected_best_sharpe,
+    minimum_track_record,
     moments,
     probabilistic_sharpe,
 )
@@ -41,6 +45,59 @@ def test_fewer_trials_deflate_less() -> None:
 def test_probabilistic_ratio_of_the_published_example(skew: float, kurtosis: float, expected: float) -> None:
     """Two years of months with ratio 0.458: 0.982 if they were normal, 0.913 with their skew and kurtosis (2012)."""
     assert probabilistic_sharpe(0.458, 0.0, 24, skew, kurtosis) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(("a_year", "skew", "kurtosis", "years"), [
+    (252, 0.0, 3.0, 2.73), (52, 0.0, 3.0, 2.83), (12, 0.0, 3.0, 3.24), (12, -0.72, 5.78, 4.99),
+])
+def test_minimum_track_record_of_the_published_examples(
+    a_year: int, skew: float, kurtosis: float, years: float
+) -> None:
+    """An annual ratio of 2 against 1 at 95 %: 2.73 years of days, 2.83 of weeks, 3.24 of months; 4.99 for hedge funds.
+
+    Bailey and Lopez de Prado (2012), section "Minimum track record length".
+    """
+    root = math.sqrt(a_year)
+    found = minimum_track_record(2.0 / root, 1.0 / root, skew, kurtosis)
+    assert found / a_year == pytest.approx(years, abs=5.1e-3)
+
+
+def test_the_convention_under_the_null_gives_the_other_published_values() -> None:
+    """PSR 0.987 against 0 and 0.939 against 0.1, 13.029 months: Lopez de Prado, Lipton, Zoonekynd (2025).
+
+    24 months with mean 3.6 %, deviation 7.9 %, skew -2.448 and kurtosis 10.164, from the paper's functions.py.
+    """
+    ratio, shape = 0.036 / 0.079, (-2.448, 10.164)
+    null = SharpeVariance.NULL
+    assert probabilistic_sharpe(ratio, 0.0, 24, *shape, variance_at=null) == pytest.approx(0.987, abs=5.1e-4)
+    assert probabilistic_sharpe(ratio, 0.1, 24, *shape, variance_at=null) == pytest.approx(0.939, abs=5.1e-4)
+    assert minimum_track_record(ratio, 0.0, *shape, variance_at=null) == pytest.approx(13.029, abs=5.1e-4)
+
+
+def test_our_convention_is_the_more_careful_one_with_bad_tails() -> None:
+    """The same returns: 0.913 instead of 0.987, and three years of months instead of one."""
+    ratio, shape = 0.036 / 0.079, (-2.448, 10.164)
+    assert probabilistic_sharpe(ratio, 0.0, 24, *shape) == pytest.approx(0.913, abs=2e-3)
+    assert minimum_track_record(ratio, 0.0, *shape) == pytest.approx(34.5, abs=0.5)
+
+
+def test_excess_kurtosis_is_not_what_is_asked_for() -> None:
+    """A kurtosis of 0, the excess of a normal law, would claim more certainty than 3.0 does."""
+    assert probabilistic_sharpe(0.458, 0.0, 24, 0.0, 0.0) > probabilistic_sharpe(0.458, 0.0, 24, 0.0, 3.0)
+
+
+@given(st.floats(0.01, 0.5), st.floats(-0.1, 0.3), st.floats(-1.0, 1.0), st.floats(2.5, 12.0))
+def test_the_minimum_track_record_is_where_the_probability_is_reached(
+    sharpe: float, benchmark: float, skew: float, kurtosis: float
+) -> None:
+    """PSR of that many observations is 95 %, in both conventions; none is enough at or below the benchmark."""
+    for convention in SharpeVariance:
+        needed = minimum_track_record(sharpe, benchmark, skew, kurtosis, variance_at=convention)
+        if sharpe <= benchmark:
+            assert needed == math.inf or math.isnan(needed)
+        elif needed >= 10.0:
+            found = probabilistic_sharpe(sharpe, benchmark, needed, skew, kurtosis, variance_at=convention)
+            assert found == pytest.approx(0.95)
 
 
 def test_moments_of_known_returns() -> None:

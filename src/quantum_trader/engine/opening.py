@@ -213,7 +213,7 @@ class Opening:
             self._record_decision, seq, index, row, refusal, used, open_count, symbol_good, now_ns, added_to is None,
             self._market.shadow_terms(
                 index, self._policy.settings.volatility_target_pct, self._policy.fixed[1].risk_pct
-            ),
+            ), judgement,
         )
 
     def _added_to(self, index: int, sign: int) -> Position | None:
@@ -458,6 +458,7 @@ class Opening:
             volatility_pct=self._policy.volatility_pct * size if exits.by_score and not owner else 0.0,
             permitted_risk=self._account.equity * used.risk_pct / 100.0 if exits.by_score else 0.0,
             owner=owner, share=share,
+            model_id=self._pilot.model if owner == PILOT else self._market.model_id if by_signals else "",
         )
         margin = approved.qty * intent.reference_price / intent.leverage
         adds = intent.symbol in self._account.books.positions
@@ -539,6 +540,7 @@ class Opening:
     ) -> None:
         """Record what the gates say of signal *seq*, and everything that the decision on it is made of."""
         policy, meta_label = self._policy, self.gates.meta_label
+        self.gates.counts.add(judgement)
         target = self._target_quantity(index, self._market.row(index), exits, 1.0) * answer.size
         alone = self._over_horizon(index, self._market.signal(index)[1])  # without the bonus of a consensus
         judged_gates = gates_judged(
@@ -575,7 +577,7 @@ class Opening:
 
     def _record_decision(
         self, seq: int, index: int, row: list[float], refusal: Refusal, used: Settings, open_count: int,
-        symbol_good: int, now_ns: int, is_entry: bool, shadow: ShadowTerms | None,
+        symbol_good: int, now_ns: int, is_entry: bool, shadow: ShadowTerms | None, judgement: GateJudgement,
     ) -> None:
         """Record the decision on signal number *seq*, give the policy's verdict, and start an entry's shadow trade."""
         signal = self._signal_records.signal(seq, index, row, now_ns)
@@ -584,13 +586,16 @@ class Opening:
             self._records.tally.refusals[reason] += 1
             if self._market.forecasts is not None:
                 self._records.tally.refuse(now_ns, signal.symbol, reason)
+        hours = 0.0
         if is_entry:
-            self._judging.open_shadow(seq, index, row, signal.action.sign, shadow, traded=not reason)
+            hours = self._judging.open_shadow(
+                seq, index, row, signal.action.sign, shadow, traded=not reason, gates=judgement.bits
+            )
         decision = SignalDecision(
             signal_id=signal.signal_id, symbol=signal.symbol, action=signal.action.value,
             confidence=signal.confidence, decision="BLOCKED" if reason else "ALLOWED", reason=reason,
             observed=observed, limit=limit, features_ts_ns=signal.features_ts_ns,
-            min_confidence_used=used.min_confidence, risk_pct_used=used.risk_pct,
+            min_confidence_used=used.min_confidence, risk_pct_used=used.risk_pct, shadow_hours=hours,
         )
         self._records.record("signal.decided", signal.trace_id, signal.ts_ns, decision)
         if self._policy.settings.policy_enabled:

@@ -29,7 +29,12 @@ class SignalRecords:
         self._market, self._policy, self._instruments = market, policy, instruments
         self._records, self._tracing = records, tracing
         self.models = models
-        self.model = "ensemble" if market.forecasts is None else market.forecasts.name
+
+    @property
+    def model(self) -> str:
+        """The name of what gives the signals."""
+        forecasts = self._market.forecasts
+        return "ensemble" if forecasts is None else forecasts.name
 
     def signal(self, seq: int, index: int, row: list[float], now_ns: int) -> Signal:
         """Signal number *seq* of symbol *index*, whose measures are *row*."""

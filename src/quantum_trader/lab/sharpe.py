@@ -5,12 +5,18 @@ probabilistic ratio, and "The Deflated Sharpe Ratio" (Journal of Portfolio Manag
 one. Both take returns as independent; :func:`effective_count` says how many independent returns tell as much as the
 given ones. A. Lo, "The Statistics of Sharpe Ratios" (Financial Analysts Journal 58(4), 2002) and E. Mertens (2002) have
 the variance for dependent returns and for returns with skew and fat tails. Ratios are per observation (not annualised)
-unless a name says otherwise; kurtosis is 3.0 for a normal law.
+unless a name says otherwise; the deviation in a ratio has n - 1 (ddof 1); kurtosis is 3.0 for a normal law, not excess.
+
+Two conventions are published for the variance of a ratio in a test. Ours is that of the papers of 2012 and 2014: at the
+observed ratio, over n - 1. M. Lopez de Prado, A. Lipton and V. Zoonekynd, "Sharpe Ratio Inference: A New Standard for
+Reporting and Decision-Making" (2025), take it under the null hypothesis, at the benchmark, over n
+(:class:`SharpeVariance`). With negative skew and fat tails ours is the more careful one.
 """
 
 from __future__ import annotations
 
 import math
+from enum import Enum
 from statistics import NormalDist
 from typing import Any, Final
 
@@ -217,22 +223,55 @@ def probability_above(shape: Moments, benchmark: float, effective: float) -> flo
     return probabilistic_sharpe(shape.sharpe, benchmark, effective, shape.skew, shape.kurtosis)
 
 
-def probabilistic_sharpe(
-    sharpe: float, benchmark: float, count: float, skew: float = 0.0, kurtosis: float = 3.0
+class SharpeVariance(str, Enum):
+    """Where the variance of a ratio is taken in a test against a benchmark."""
+
+    OBSERVED = "observed"  # at the observed ratio, over n - 1: Bailey and Lopez de Prado (2012), the default here
+    NULL = "null"  # at the benchmark, over n: Lopez de Prado, Lipton and Zoonekynd (2025)
+
+
+def probabilistic_sharpe(  # the ratio, its benchmark and the shape of the returns
+    sharpe: float, benchmark: float, count: float, skew: float = 0.0, kurtosis: float = 3.0, *,
+    variance_at: SharpeVariance = SharpeVariance.OBSERVED,
 ) -> float:
     """Probability that the true ratio is above *benchmark*, given *sharpe* of *count* independent observations.
 
     NaN with fewer than ten observations, where no such statement is honest. Raises InputError for numbers that are
     not finite.
     """
+    spread = _spread(sharpe, benchmark, skew, kurtosis, variance_at)
+    if count < MIN_OBSERVATIONS or spread <= 0.0:  # no sample can have moments that give a negative one
+        return math.nan
+    degrees = count - 1.0 if variance_at is SharpeVariance.OBSERVED else count
+    return _NORMAL.cdf((sharpe - benchmark) * math.sqrt(degrees) / math.sqrt(spread))
+
+
+def minimum_track_record(  # the ratio, its benchmark and the shape of the returns
+    sharpe: float, benchmark: float, skew: float = 0.0, kurtosis: float = 3.0, *, alpha: float = 0.05,
+    variance_at: SharpeVariance = SharpeVariance.OBSERVED,
+) -> float:
+    """How many independent observations it takes until *sharpe* is above *benchmark* at one-sided error *alpha*.
+
+    The minimum track record length of Bailey and Lopez de Prado (2012), equation 11: the count at which
+    :func:`probabilistic_sharpe` reaches 1 - *alpha*. Infinite where *sharpe* is not above *benchmark*; NaN for moments
+    that no sample can have. Divide by the observations of a year for years. Raises InputError.
+    """
+    require(0.0 < alpha < 0.5, "alpha", alpha, "must lie between 0 and 0.5")
+    spread = _spread(sharpe, benchmark, skew, kurtosis, variance_at)
+    if spread <= 0.0:
+        return math.nan
+    if sharpe <= benchmark:
+        return math.inf
+    needed = spread * (_NORMAL.inv_cdf(1.0 - alpha) / (sharpe - benchmark)) ** 2
+    return 1.0 + needed if variance_at is SharpeVariance.OBSERVED else needed
+
+
+def _spread(sharpe: float, benchmark: float, skew: float, kurtosis: float, variance_at: SharpeVariance) -> float:
+    """Variance of the ratio times the number of observations (Mertens), where *variance_at* says."""
     for key, value in (("sharpe", sharpe), ("benchmark", benchmark), ("skew", skew), ("kurtosis", kurtosis)):
         require_finite(key, value)
-    if count < MIN_OBSERVATIONS:
-        return math.nan
-    spread = 1.0 - skew * sharpe + (kurtosis - 1.0) / 4.0 * sharpe * sharpe
-    if spread <= 0.0:  # moments that no sample can have together
-        return math.nan
-    return _NORMAL.cdf((sharpe - benchmark) * math.sqrt(count - 1.0) / math.sqrt(spread))
+    at = sharpe if variance_at is SharpeVariance.OBSERVED else benchmark
+    return 1.0 - skew * at + (kurtosis - 1.0) / 4.0 * at * at
 
 
 def expected_best_sharpe(variance: float, trials: int) -> float:

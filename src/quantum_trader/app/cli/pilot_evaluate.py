@@ -20,6 +20,7 @@ from quantum_trader.app.cli.options import (
     DataOption,
     JsonOption,
     SymbolsOption,
+    TrialsOption,
 )
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.domain.symbols import check_symbols, listed_symbols
@@ -125,12 +126,14 @@ def walk_forward_command(  # the options of one command
     tried: TriedOption = 0,
     jobs: JobsOption = 1,
     html: HtmlOption = None,
+    trials: TrialsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train on one range, leave an embargo, test on the next one; once per fold, all seeds in each.
 
     Needs the extra `train`. A training that was interrupted goes on when the same command is given again. Each seed's
-    pilots are in DIR/fold-N/seed-N; the cards of the last fold get the figures.
+    pilots are in DIR/fold-N/seed-N; the cards of the last fold get the figures. Every seed of every fold is recorded in
+    the trial ledger.
     """
     from quantum_trader.pilot.training.required_packages import require_training_packages
 
@@ -149,12 +152,12 @@ def walk_forward_command(  # the options of one command
     )
     _ = plan.ranges  # refuses ranges that cannot be before anything is trained
     started = time.perf_counter()
-    found = _walk_forward(plan, out, settings, as_json)
+    found = _walk_forward(plan, out, settings, trials, as_json)
     _show(found, html, as_json, time.perf_counter() - started)
 
 
 def _walk_forward(
-    plan: WalkForwardPlan, out: Path, settings: EvaluationSettings, quiet: bool
+    plan: WalkForwardPlan, out: Path, settings: EvaluationSettings, trials: Path | None, quiet: bool
 ) -> PilotEvaluation:
     """Train and test with progress on standard error."""
     from rich.console import Console
@@ -163,11 +166,14 @@ def _walk_forward(
     from quantum_trader.app.runs.pilot_walk_forward import trained_folds, walk_forward_result
     from quantum_trader.app.runs.state_dir import StateDir
     from quantum_trader.app.runs.training_screen import screen_for
+    from quantum_trader.app.runs.trial_ledgers import open_trials
     from quantum_trader.lab.pilot.training_run import TrainingTimes
 
     with closing(StateDir(out, option="--out")):
         with screen_for(Console(stderr=True)) as screen:
-            options = TrainingOptions(out / "journal", TrainingTimes(time.monotonic), lambda: False)
+            options = TrainingOptions(
+                out / "journal", TrainingTimes(time.monotonic), lambda: False, ledger=open_trials(trials)
+            )
             trained = trained_folds(plan, out, screen, options)
         if trained is None:
             raise typer.Exit(INTERRUPTED)

@@ -20,6 +20,7 @@ from quantum_trader.app.cli.options import (
     DataOption,
     EquityOption,
     FromOption,
+    GatesOption,
     IntentsOption,
     JsonOption,
     ModelOption,
@@ -30,6 +31,7 @@ from quantum_trader.app.cli.options import (
     ProfileOption,
     SymbolsOption,
     ToOption,
+    gate_flags,
     model_flags,
     policy_flags,
     settings_from,
@@ -96,6 +98,12 @@ def run_command(
     ] = False,
     intents: IntentsOption = None,
     pilot: PilotOption = None,
+    gates: GatesOption = None,
+    switches: Annotated[
+        list[str] | None,
+        typer.Option("--switch", metavar="TIME=NAME", help="Model of the registry in pilot.registry that takes the "
+                     "pilot's place at TIME (UTC): an alias or an id; repeatable. What a promotion does to a live run.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay a recording through market, signals, policy, risk guard and paper venue, and report the result.
@@ -104,7 +112,7 @@ def run_command(
     """
     wanted = policy_flags(policy, no_policy, mode)
     flags = shared_flags(data, bars, symbols, first, last, profile, equity, wanted)
-    flags |= model_flags(model, pilot)
+    flags |= model_flags(model, pilot) | gate_flags(gates)
     if ungated:
         flags["engine.ungated"] = (True, "--ungated")
     loaded, pace = settings_from(config, flags), pace_for(speed)
@@ -113,9 +121,12 @@ def run_command(
         raise ConfigError(f"--venue {venue!r}: use paper or local; `quantum-trader live` trades on Binance")
     from quantum_trader.app.runs.intent_file import read_intents
     from quantum_trader.app.runs.results import RunOptions
+    from quantum_trader.app.runs.scheduled_models import scheduled_models
 
     recorded = read_intents(intents) if intents is not None else None
-    options = RunOptions(state_dir=state, records=records, intents=recorded)
+    options = RunOptions(
+        state_dir=state, records=records, intents=recorded, switches=scheduled_models(switches or ())
+    )
     _run(loaded.settings, options, report, pace, as_json, venue == "local")
 
 
@@ -172,6 +183,7 @@ def _edges(settings: RunSettings) -> Edges | None:
     from quantum_trader.lab.edges import edges_of
     from quantum_trader.lab.sweep.market import SweepSettings
     from quantum_trader.market.recording import open_recording
+    from quantum_trader.models.gates import GateSettings
     from quantum_trader.models.kept import KeptForecasts
     from quantum_trader.models.loading import load_models
 
@@ -183,7 +195,7 @@ def _edges(settings: RunSettings) -> Edges | None:
         typer.echo(f"No edges in the report: more than {MOST_EDGE_BARS:,} bars; a part of them has some.", err=True)
         return None
     typer.echo("Comparing: what the forecasts expected with what came ...", err=True)
-    engine = msgspec.structs.replace(settings.engine_settings(), ungated=False)
+    engine = msgspec.structs.replace(settings.engine_settings(), ungated=False, gates=GateSettings())
     fixed = SweepSettings(engine=engine, venue=msgspec.structs.replace(settings.paper_settings(), participation=None))
     try:
         forecasts = KeptForecasts(recording.symbols, recording.interval_ns, loaded)

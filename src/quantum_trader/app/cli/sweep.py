@@ -27,6 +27,7 @@ from quantum_trader.app.cli.options import (
     DataOption,
     EquityOption,
     FromOption,
+    GatesOption,
     IntentsOption,
     JsonOption,
     ModelOption,
@@ -35,6 +36,8 @@ from quantum_trader.app.cli.options import (
     PolicyOption,
     SymbolsOption,
     ToOption,
+    TrialsOption,
+    gate_flags,
     model_flags,
     policy_flags,
     settings_from,
@@ -43,7 +46,7 @@ from quantum_trader.app.cli.options import (
 )
 from quantum_trader.app.report.words import policy_words
 from quantum_trader.domain.clock import from_ns
-from quantum_trader.domain.errors import ConfigError, InputError
+from quantum_trader.domain.errors import ConfigError, InputError, StateError
 
 if TYPE_CHECKING:
     from quantum_trader.app.runs.intent_file import IntentFile
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from quantum_trader.lab.sweep.market import SweepMarket
     from quantum_trader.lab.sweep.sweep import SettingResult, SourceResult, SweepResult
     from quantum_trader.lab.sweep.walk_forward import Criterion, Period, SplitResult
+    from quantum_trader.lab.trials.ledger import TrialLedger
     from quantum_trader.market.recording import Recording
 
 TOP: Final = 20
@@ -101,12 +105,14 @@ def sweep_command(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write all settings as CSV.")] = None,
     intents: IntentsOption = None,
+    trials: TrialsOption = None,
+    gates: GatesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run every setting of a grid over the same bars; test the best one out of sample and against chance.
 
     The policy is enforced (--policy enforce) unless the settings file or --policy says otherwise. Each decision equals
-    that of `quantum-trader run` with the same setting on the same bars.
+    that of `quantum-trader run` with the same setting on the same bars. Every setting is recorded in the trial ledger.
     """
     from quantum_trader.app.runs.intent_file import read_intents
     from quantum_trader.lab.sweep.grid import model_keys, parse_axis, settings_of
@@ -118,13 +124,13 @@ def sweep_command(
     names = [name.strip() for name in profiles.split(",") if name.strip()]
     wanted = _policy(policy, no_policy, mode, config)
     flags = shared_flags(data, bars, symbols, first, last, names[0] if names else None, equity, wanted)
-    settings = settings_from(config, flags | model_flags(model)).settings
+    settings = settings_from(config, flags | model_flags(model) | gate_flags(gates)).settings
     warn_unchecked(settings.models)
     keys = model_keys(settings.models)
     axes = [parse_axis(text, keys) for text in grid or ()]
     made = settings_of(names, axes, settings.policy.profile_directory or None, settings.models)
     recorded = read_intents(intents) if intents is not None else None
-    targets = _Targets(top=top, chart=chart, out=out, as_json=as_json)
+    targets = _Targets(top=top, chart=chart, out=out, as_json=as_json, trials=trials)
     _run(settings, recorded, made, axes, jobs or os.cpu_count() or 1, splits, Criterion(criterion), targets)
 
 
@@ -153,6 +159,7 @@ class _Targets(msgspec.Struct, frozen=True, kw_only=True):
     chart: Path | None
     out: Path | None
     as_json: bool
+    trials: Path | None
 
 
 def _run(
@@ -162,9 +169,12 @@ def _run(
     """Prepare, sweep, write and show."""
     from quantum_trader.app.cli.run import say_first_run
     from quantum_trader.app.report.sweep_chart import write_chart
+    from quantum_trader.app.runs.trial_ledgers import open_trials
     from quantum_trader.lab.sweep.sweep import sweep
     from quantum_trader.lab.sweep.targets import embargo_of
 
+    ledger = open_trials(targets.trials)
+    ledger.check_writable()
     started, console = time.perf_counter(), Console(stderr=True)
     if not targets.as_json:
         say_first_run(console)
@@ -190,14 +200,42 @@ def _run(
         write_chart(targets.chart, result, axes)
     if targets.out is not None:
         targets.out.write_text(csv_text(result), encoding="utf-8")
+    tried = _record(ledger, settings, recording, result, intents)
     if targets.as_json:
-        whole = document(recording, market, result, intents) | {"run": timing}
+        whole = document(recording, market, result, intents) | {"run": timing | {"trials": tried}}
         typer.echo(msgspec.json.format(msgspec.json.encode(whole)).decode())
         return
     _show(recording, market, result, axes, targets.top, timing)
+    typer.echo(tried["told"])
     for file in (targets.chart, targets.out):
         if file is not None:
             typer.echo(f"written: {file}")
+
+
+def _record(
+    ledger: TrialLedger, settings: RunSettings, recording: Recording, result: SweepResult, intents: IntentFile | None
+) -> dict[str, Any]:
+    """Record every setting as a trial; what all trials on these data say of the best of them.
+
+    A ledger that cannot be written any more costs nobody the results: it is told on standard error.
+    """
+    from quantum_trader.app.runs.trial_ledgers import record_sweep
+    from quantum_trader.lab.trials.summary import best_sentence
+
+    try:
+        recorded, best = record_sweep(
+            ledger, settings, result.results, recording.fingerprint, intents.fingerprint if intents is not None else ""
+        )
+    except StateError as error:
+        typer.echo(f"warning: {error}", err=True)
+        return {"recorded": 0, "told": "no trial was recorded", "best": None}
+    if recorded.repaired:
+        typer.echo(f"warning: {recorded.repaired}", err=True)
+    told = f"recorded {recorded.trials:,} trials in {ledger.folder}."
+    return {
+        "recorded": recorded.trials, "told": told if best is None else f"{told} {best_sentence(best)}",
+        "best": None if best is None else msgspec.to_builtins(best),
+    }
 
 
 def _wanted(recording: Recording, market: SweepMarket, setting: Setting) -> Targets:

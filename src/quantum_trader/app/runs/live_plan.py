@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from quantum_trader.app.report.words import policy_words
+from quantum_trader.app.runs.gates_file import planned_gates
 from quantum_trader.app.runs.live_settings import LiveMode, LiveSettings, OnForeign, check_folder
 from quantum_trader.app.runs.model_plan import ModelsPlan, PlannedModel, plan_models, planned_line
 from quantum_trader.app.runs.model_state import ModelsState, models_lines
@@ -51,6 +52,7 @@ class StartPlan(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[PlannedModel, ...] = ()
     models_state: ModelsState | None = None  # what they lack, as the folder was last saved; None: a new folder
     pilot: str = ""  # the trained pilot and what it may do; empty: there is none
+    gates: str = ""  # which of the six gates are enforced
     equity: str = ""  # whether the equity is enough for each symbol's least order; empty: said by models_state
 
 
@@ -88,6 +90,7 @@ def start_plan(
         keys_missing=keys_missing, models=models.models, models_state=models.state,
         equity=_equity_words(live, settings, models),
         refusals=(*_refusals(live, state, keys_missing, key_taken), *models.refusals, *wrong), pilot=pilot,
+        gates=planned_gates(settings.gates, state),
     )
 
 
@@ -163,6 +166,7 @@ def plan_lines(plan: StartPlan) -> list[str]:
         *([f"pilot        {plan.pilot}"] if plan.pilot else []),
         *([f"equity       {plan.equity}"] if plan.equity else []),
         f"policy       {plan.policy}",
+        f"gates        {plan.gates}",
         f"leverage     up to {plan.leverage:g}, isolated, one-way",
         f"limits       {limits}",
         f"stops        at the venue, triggered by {plan.trigger_on}",

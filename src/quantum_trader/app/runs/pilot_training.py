@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from quantum_trader import __version__
+from quantum_trader.app.runs.trial_ledgers import seed_trials, training_run
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.kinds import Event, ModelEvent, PilotTrainingEvent, TrainingEvent
@@ -33,6 +34,7 @@ from quantum_trader.lab.pilot.training_run import TrainingLook, TrainingRun, Tra
 from quantum_trader.pilot.training.device import device_name, free_device_bytes, training_versions
 
 if TYPE_CHECKING:
+    from quantum_trader.lab.trials.ledger import TrialLedger
     from quantum_trader.pilot.training.ppo import Trainer
 
 PRODUCER: Final = "pilot-training"
@@ -63,6 +65,7 @@ class TrainingOptions(NamedTuple):
     seeds_at_once: int = 0  # 0: as many as fit into memory
     now_ns: Callable[[], int] = time.time_ns
     trainer: Trainer | None = None  # compiled already
+    ledger: TrialLedger | None = None  # every seed is recorded in it, before it is trained and after
 
 
 def session_of(plan: TrainingPlan) -> str:
@@ -105,6 +108,7 @@ def train_pilot(
         screen.tell(f"{folder}: this training is done; its results stand")
         return done
     started_ns = options.now_ns()
+    _record_seeds(options.ledger, folder, plan, market)
 
     def deliver(trained: Any) -> None:
         save_seed(folder, trained, market.material, options.now_ns())
@@ -125,9 +129,19 @@ def train_pilot(
         document = _document(plan, market, run, results, (started_ns, options.now_ns()))
         for event in result_events(document):
             logger.log(event)
+    _record_seeds(options.ledger, folder, plan, market, results)
     save_document(folder, document)
     remove_checkpoint(folder)
     return document
+
+
+def _record_seeds(
+    ledger: TrialLedger | None, folder: Path, plan: TrainingPlan, market: TrainingMarket,
+    results: Sequence[SeedResult] = (),
+) -> None:
+    """Record every seed as a trial, with its figures where it is trained; StateError where that fails."""
+    if ledger is not None:
+        ledger.record(seed_trials(plan, market, results), training_run(session_of(plan), folder))
 
 
 def _tell_start(screen: TrainingScreen, run: TrainingRun) -> None:
