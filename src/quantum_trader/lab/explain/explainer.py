@@ -91,7 +91,7 @@ def explain(inputs: DecisionInputs, context: DecisionContext | None = None) -> E
         margin=_known(why.margin), unit=why.unit, what_to_change=_advice(decision, fixed, changes, together),
         changes=changes, joint=together, joint_size=sum(one.size for one in joint) if joint else None,
         then=_then(decision) if reason == "CLOSES_FIRST" else "",
-        inputs={one.key: _known(decision.row[one.column]) for one in CHANGEABLE if one.words == {}},
+        inputs={key: _known(decision.row[column]) for key, column in _FIGURES},
         gates=tuple(
             GateSaid(
                 gate=one.gate, passed=one.passed, enforced=bool(inputs.gates_enforced >> place & 1),
@@ -147,6 +147,7 @@ def _then(decision: Decision) -> str:
     return f"Once it is closed the signal is taken again, and would be refused: {words.why(after).sentence}."
 
 
+_FIGURES: Final = tuple((one.key, one.column) for one in CHANGEABLE if not one.words)
 _CLOSED: Final = next(place for place, one in enumerate(CHANGEABLE) if one.column == at.CLOSED)
 
 

@@ -37,7 +37,8 @@ from quantum_trader.models.gates import GateInputs, GateLimits, first_gate, refu
 from quantum_trader.policy.enforcement import Settings
 from quantum_trader.risk import refusal_code
 
-APPROVED: Final = 100.0  # progress of a decision that ends in an order
+PILOT, GATES, SIZING, GUARD = 9, 10, 16, 20  # progress of a decision at the pilot, the first gate, sizing, the guard
+APPROVED: Final = 100.0  # and of one that ends in an order; before the pilot it is the ROAD code
 NUMBER, WHOLE, WORD = 0, 1, 2  # kinds of an input
 COLUMN, KIND, LOW, HIGH, LEAST, FINE, WORSE, TABLE_SIZE = range(8)  # columns of the table of inputs
 OPTIONS: Final = 6  # values of a word at most; NaN: no further one
@@ -63,12 +64,12 @@ def _order(road):  # type: ignore[no-untyped-def]
     if road <= ROAD_POSITIONS:
         return float(road)
     if road in (ROAD_PILOT_PRIMARY, ROAD_PILOT_CONFIDENT):
-        return 9.0
+        return float(PILOT)
     if ROAD_SPREAD <= road <= ROAD_META_LABEL:
-        return 10.0 + road - ROAD_SPREAD
+        return float(GATES + road - ROAD_SPREAD)
     if road == ROAD_GOVERNOR:
-        return 16.0
-    return 17.0 if road == ROAD_SIZE else 18.0
+        return float(SIZING)
+    return SIZING + 1.0 if road == ROAD_SIZE else SIZING + 2.0
 
 
 @kernel
@@ -100,7 +101,7 @@ def _entered(row, tiers):  # type: ignore[no-untyped-def]
         return _order(road)
     if guard == refusal_code.OK:
         return APPROVED
-    return 20.0 + (refusal_code.RISK if guard == refusal_code.MINIMUM else guard)
+    return GUARD + (refusal_code.RISK if guard == refusal_code.MINIMUM else guard)
 
 
 @kernel

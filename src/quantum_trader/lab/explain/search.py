@@ -16,14 +16,7 @@ import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.engine.decision_inputs import DecisionInputs, Redecision, decide_again
-from quantum_trader.engine.road import (
-    ROAD_FLIP,
-    ROAD_META_LABEL,
-    ROAD_PILOT_CONFIDENT,
-    ROAD_PILOT_PRIMARY,
-    ROAD_POSITIONS,
-    ROAD_SPREAD,
-)
+from quantum_trader.engine.road import ROAD_FLIP, ROAD_POSITIONS
 from quantum_trader.lab.explain import kernel as k
 from quantum_trader.lab.explain import row as at
 from quantum_trader.lab.explain.changeable import (
@@ -91,6 +84,7 @@ class Decision:
         self._base = np.array(self.row)
         self._problem = (self._base, np.array(self.profile), tiers, TABLE, WORDS)
         self._bears = self._bearing()
+        self._begun = float(k.progress(self._base.copy(), self._base, *self._problem[1:3]))
         self._results = np.zeros((len(CHANGEABLE), k.RESULT_SIZE))
         self._words = np.zeros((len(CHANGEABLE), k.OPTIONS))
 
@@ -106,18 +100,18 @@ class Decision:
             bears[PLACES["target_quantity"]] = 0
         return bears
 
-    def _checks(self) -> int:
-        """The check that refuses, in bits; of an approved decision all that may refuse."""
-        road = self.made.road
-        if self.made.is_approved:
-            return self._all_checks()
-        if road == ROAD_FLIP:
+    def _may_turn(self) -> Any:
+        """The inputs (L,) that may turn the decision: those that bear on the check that refuses, or on any."""
+        return (self._bears & (self._all_checks() if self.made.is_approved else self._check_at(self._begun))) != 0
+
+    def _check_at(self, progress: float) -> int:
+        """The check that a decision of so much *progress* (see the kernel) has come to, in bits."""
+        place = math.ceil(progress)
+        if place == ROAD_FLIP:
             return FLIP
-        if road <= ROAD_POSITIONS and road:
+        if place <= ROAD_POSITIONS:
             return EARLY
-        if road in (ROAD_PILOT_PRIMARY, ROAD_PILOT_CONFIDENT):
-            return PILOT
-        return 1 << FIRST_GATE + road - ROAD_SPREAD if ROAD_SPREAD <= road <= ROAD_META_LABEL else ENTRY
+        return PILOT if place == k.PILOT else 1 << FIRST_GATE + place - k.GATES if place < k.SIZING else ENTRY
 
     def _all_checks(self) -> int:
         return EARLY | PILOT | ENTRY | FLIP | int(self.row[at.ENFORCED]) << FIRST_GATE
@@ -147,7 +141,7 @@ class Decision:
 
         A refused one turns into an order, an approved one into a refusal. *keys*: of these inputs alone.
         """
-        active, approved = (self._bears & self._checks()) != 0, self.made.is_approved
+        active, approved = self._may_turn(), self.made.is_approved
         if keys:
             active = np.zeros_like(active)
             active[[PLACES[key] for key in keys]] = True
@@ -186,9 +180,9 @@ class Decision:
         greedy search: always the smallest change of one input that brings the decision any further, begun with each of
         the three smallest, and then each change as small as the others permit.
         """
-        bearing = (self._bears & self._all_checks()) != 0
-        for active in (bearing & IS_CONDITION, bearing):
-            tried = [self._greedy(active, rank) for rank in range(_BEGINNINGS)]
+        for allowed in (IS_CONDITION, np.ones_like(IS_CONDITION)):
+            firsts = self._steps(allowed, {})[:_BEGINNINGS]
+            tried = [self._greedy(allowed, dict([first])) for first in firsts]
             found = [self._tightened(one) for one in tried if one]
             if found:
                 best = min(found, key=lambda one: sum(self._size(place, value) for place, value in one.items()))
@@ -203,35 +197,37 @@ class Decision:
             follow(row, self.row)
         return float(k.progress(np.array(row), self._base, self._problem[1], self._problem[2]))
 
-    def _greedy(self, active: Any, rank: int) -> dict[int, float]:
-        """Changes that end in an order, begun with the smallest but *rank*; empty where none go on."""
-        changes: dict[int, float] = {}
+    def _greedy(self, allowed: Any, changes: dict[int, float]) -> dict[int, float]:
+        """*changes* and as many more of inputs *allowed* (L,) as end in an order; empty where none go on."""
         for _ in range(_MOST_STEPS):
-            if (step := self._next(active, changes, rank)) is None:
-                return {}
-            changes = {**changes, step[0]: step[1]}
             if self._progress(changes) >= k.APPROVED:
                 return changes
+            if not (steps := self._steps(allowed, changes)):
+                return {}
+            changes = {**changes, steps[0][0]: steps[0][1]}
         return {}
 
-    def _next(self, active: Any, changes: Mapping[int, float], rank: int) -> tuple[int, float] | None:
-        """The smallest further change that brings the decision any further, of another input or of a changed one.
+    def _steps(self, allowed: Any, changes: Mapping[int, float]) -> list[tuple[int, float]]:
+        """Further changes, each of one input, that bring the decision any further; the smallest first.
 
-        Without *changes*: the smallest but *rank*. None: there is none.
+        Of other inputs than those of *changes*, or of one of them. Only inputs that bear on the check that the decision
+        has come to can do that.
         """
-        goal = max(0.0, self._progress(changes)) + _JUST
-        left = active.copy()
-        left[list(changes)] = False
-        self._search(left, goal, changes)
+        reached = self._progress(changes) if changes else self._begun
+        may = ((self._bears & self._check_at(reached)) != 0) & allowed
+        others = may.copy()
+        others[list(changes)] = False
+        self._search(others, reached + _JUST, changes)
         sizes = np.where(self._results[:, k.FOUND] == 1.0, self._results[:, k.SIZE], np.inf)
         values = self._results[:, k.VALUE].copy()
         for place, value in changes.items():
-            self._search_one(place, goal, {key: one for key, one in changes.items() if key != place})
-            if self._results[place, k.FOUND]:
-                sizes[place] = max(0.0, float(self._results[place, k.SIZE]) - self._size(place, value))
-                values[place] = self._results[place, k.VALUE]
-        place = int(np.argsort(sizes, kind="stable")[0 if changes else rank])
-        return (place, float(values[place])) if math.isfinite(sizes[place]) else None
+            if may[place]:
+                self._search_one(place, reached + _JUST, {key: one for key, one in changes.items() if key != place})
+                if self._results[place, k.FOUND]:
+                    sizes[place] = max(0.0, float(self._results[place, k.SIZE]) - self._size(place, value))
+                    values[place] = self._results[place, k.VALUE]
+        order = np.argsort(sizes, kind="stable")
+        return [(int(place), float(values[place])) for place in order if math.isfinite(sizes[place])]
 
     def _search_one(self, place: int, goal: float, others: Mapping[int, float]) -> None:
         """Search the input in *place* alone."""
@@ -242,14 +238,17 @@ class Decision:
     def _tightened(self, changes: dict[int, float]) -> dict[int, float]:
         """*changes* without those that are not needed, each as small as the others permit."""
         for _ in range(2):
-            for place in list(changes):
+            before = dict(changes)
+            for place in before:
                 others = {key: value for key, value in changes.items() if key != place}
                 if others and self._progress(others) >= k.APPROVED:
                     changes = others
                     continue
                 self._search_one(place, k.APPROVED, others)
                 if self._results[place, k.FOUND]:
-                    changes[place] = float(self._results[place, k.VALUE])
+                    changes = {**others, place: float(self._results[place, k.VALUE])}
+            if changes == before:
+                break
         return changes
 
     def _size(self, place: int, value: float) -> float:

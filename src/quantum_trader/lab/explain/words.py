@@ -329,7 +329,8 @@ def policy_causes(decision: Decision) -> str:
 
 def policy_rules(decision: Decision) -> tuple[str, ...]:
     """Each effect of each rule that fired, as "A3 HIGH volatility: min_confidence 0.55 → 0.65"."""
-    return tuple(f"{one.rule} {one.why}: {one.field} {one.before} → {one.after}" for one in fired(_trace(decision)))
+    trace = _trace(decision)
+    return tuple(f"{one.rule} {one.why}: {one.field} {one.before} → {one.after}" for one in fired(trace))
 
 
 # ---------------------------------------------------------------------- changes
