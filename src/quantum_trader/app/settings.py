@@ -28,7 +28,7 @@ from quantum_trader.market.regime import MarketSettings
 from quantum_trader.models.gate_tables import gates_from
 from quantum_trader.models.gates import GateSettings
 from quantum_trader.models.learned.artefact import is_learned_folder
-from quantum_trader.models.loading import PLACES, TREND, ModelSettings, expanded, with_class
+from quantum_trader.models.loading import PLACES, REGISTRY_PREFIX, TREND, ModelSettings, expanded, with_class
 from quantum_trader.models.score_file import SCORE_FILES
 from quantum_trader.policy.enforcement import SWITCHES, OrchestratorIntegrationConfig
 from quantum_trader.policy.profiles import ActiveProfile, get_active_profile
@@ -37,7 +37,6 @@ from quantum_trader.signals.settings import SignalSettings
 from quantum_trader.venues.paper.settings import PaperSettings
 
 META_LABEL: Final = "gates.meta_label"
-REGISTRY_PREFIX: Final = "registry:"  # of a model: what follows is an alias or an id
 LIVE_SECTION: Final = "live"  # of live trading alone; see live_settings
 DEFAULT_SET: Final = TREND  # its models give the signals where neither [[models]] nor --model names any
 _ENGINE: Final = {field.name: field.default for field in msgspec.structs.fields(EngineSettings)}
@@ -193,6 +192,9 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         for section, key in _VARYING:
             del plain[section][key]
         for entry in plain[MODELS]:
+            if follows := entry.pop("follows"):  # a run states the model by its hash
+                entry["model"], entry["params"], entry["name"] = follows, {}, ""
+            del entry["registry"]
             entry["model"] = Path(entry["model"]).name  # where the file lies decides nothing
             for key in ("file", PLACES.get(entry["model"], "file")):
                 if isinstance(place := entry["params"].get(key), str):
@@ -237,6 +239,7 @@ _NAMED_ELSEWHERE: Final = {
     "funding_rate_8h": "data.assumed_funding_rate", "assumed_funding_rate": "data.assumed_funding_rate",
     **{name: f"engine.{name}" for name in EngineOptions.__struct_fields__},
 }
+_FOUND: Final = ("follows", "registry")  # of a model that was found by an alias; nobody writes them
 MODELS: Final = "models"  # an array of tables, one a model: [[models]]
 _SECTIONS: Final = {
     field.name: field.type for field in msgspec.structs.fields(RunSettings) if field.name != MODELS
@@ -388,7 +391,7 @@ def _models(given: Any, source: str) -> tuple[ModelSettings, ...]:
     """The models of ``[[models]]`` or of --model; ConfigError naming the key."""
     if not isinstance(given, (list, tuple)):
         raise ConfigError(f"{source}: models = {given!r}: is a list; write [[models]] and its keys below, once a model")
-    known = tuple(field.name for field in msgspec.structs.fields(ModelSettings))
+    known = tuple(field.name for field in msgspec.structs.fields(ModelSettings) if field.name not in _FOUND)
     made = []
     for number, entry in enumerate(given, 1):
         if isinstance(entry, ModelSettings):
@@ -418,7 +421,7 @@ def _with_model(one: ModelSettings) -> ModelSettings:
     from quantum_trader.app.runs.registries import registered_settings
 
     if one.model.startswith(REGISTRY_PREFIX):
-        return registered_settings(one)
+        return registered_settings(one, may_wait=True)
     return msgspec.structs.replace(one, model=with_class(one.model))
 
 

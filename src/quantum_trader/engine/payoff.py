@@ -8,16 +8,19 @@ from quantum_trader.models.gates import payoff_ratio
 
 
 class Payoff(msgspec.Struct, kw_only=True):
-    """Sums over the shadow trades of a run's signals, in R."""
+    """Sums over the shadow trades of one model's signals, in R."""
 
+    since_ns: int = 0  # signals of before then are another model's
     count: int = 0
     wins: int = 0
     won: float = 0.0
     losses: int = 0
     lost: float = 0.0
 
-    def add(self, r: float) -> None:
-        """Count the result of one more shadow trade."""
+    def add(self, r: float, ts_ns: int = 0) -> None:
+        """Count the result of one more shadow trade, of a signal that was given at *ts_ns*."""
+        if ts_ns < self.since_ns:
+            return
         self.count += 1
         if r > 0.0:
             self.wins += 1

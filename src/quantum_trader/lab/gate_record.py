@@ -166,11 +166,17 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None = None
 
 
-def estimate(signals: Sequence[GatedSignal], values: Sequence[float], *, is_share: bool = False) -> Estimate:
-    """The mean of *values*, one for each of *signals*; neighbours in time share a market, so blocks are resampled."""
+def estimate(
+    signals: Sequence[GatedSignal], values: Sequence[float], *, is_share: bool = False, at_once: bool = False
+) -> Estimate:
+    """The mean of *values*, one for each of *signals*; neighbours in time share a market, so blocks are resampled.
+
+    *is_share*: the bounds lie in 0 to 1. *at_once*: a value was known with its signal, not at the end of its trade.
+    """
     if not values:
         return Estimate(count=0)
-    blocks = block_interval([one.ts_ns for one in signals], values, [one.life_ns for one in signals], ALPHA)
+    lives = [0 if at_once else one.life_ns for one in signals]
+    blocks = block_interval([one.ts_ns for one in signals], values, lives, ALPHA)
     low, high = blocks.interval if blocks.interval is not None else (None, None)
     if is_share and low is not None and high is not None:
         low, high = max(0.0, low), min(1.0, high)
@@ -185,22 +191,23 @@ class GateRate(msgspec.Struct, frozen=True, kw_only=True):
     passed: int
     unmeasured: int
     refused_here: int  # signals that were refused by it, as an enforced gate, when they came
-    share: Estimate  # of the signals that pass
+    share: Estimate  # of the measured signals that pass
 
 
 def gate_rates(history: GateHistory, settings: GateSettings) -> tuple[GateRate, ...]:
     """The pass rate of each gate under *settings*, in the order of the gates."""
     refused = [refused_by(one, settings) for one in history.signals]
     unmeasured = [int(unmeasured_gates(one.inputs)) for one in history.signals]
+    reasons = [one.reason for one in history.signals]
     made = []
     for place, gate in enumerate(GATES):
-        passes = [0.0 if bits >> place & 1 else 1.0 for bits in refused]
-        named = f"GATE_{gate.upper()}"
+        pairs = list(zip(history.signals, refused, unmeasured, strict=True))
+        measured = [(one, 0.0 if bits >> place & 1 else 1.0) for one, bits, lacks in pairs if not lacks >> place & 1]
+        passes = [value for _, value in measured]
         made.append(GateRate(
-            gate=gate, judged=len(passes), passed=passes.count(1.0),
-            unmeasured=[bits >> place & 1 for bits in unmeasured].count(1),
-            refused_here=[one.reason for one in history.signals].count(named),
-            share=estimate(history.signals, passes, is_share=True),
+            gate=gate, judged=len(pairs), passed=passes.count(1.0), unmeasured=len(pairs) - len(measured),
+            refused_here=reasons.count(f"GATE_{gate.upper()}"),
+            share=estimate([one for one, _ in measured], passes, is_share=True, at_once=True),
         ))
     return tuple(made)
 
@@ -229,7 +236,7 @@ def outcomes(history: GateHistory, settings: GateSettings) -> Outcomes:
     passes = [not refused_by(one, settings) & enforced for one in history.signals]
     known = resolved([one for one, passed in zip(history.signals, passes, strict=True) if passed])
     return Outcomes(
-        passed=estimate(history.signals, [float(one) for one in passes], is_share=True),
+        passed=estimate(history.signals, [float(one) for one in passes], is_share=True, at_once=True),
         won=estimate(known, [1.0 if one.r > 0.0 else 0.0 for one in known], is_share=True),
         mean_r=estimate(known, [one.r for one in known]),
     )

@@ -14,7 +14,7 @@ import numpy as np
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderUpdate
-from quantum_trader.engine.facts import PilotChanged
+from quantum_trader.engine.facts import ModelInForce, ModelRefused, PilotChanged
 from quantum_trader.engine.reconciliation import VenueSnapshot
 
 
@@ -149,6 +149,20 @@ class PilotWasLate(msgspec.Struct, frozen=True, kw_only=True, tag="late"):
     seen: bool
 
 
+class ModelReceived(msgspec.Struct, frozen=True, kw_only=True, tag="model"):
+    """Another model is to take over from the next bars on. It lies in the state folder before this is written."""
+
+    ts_ns: int
+    change: ModelInForce
+
+
+class ModelWasRefused(msgspec.Struct, frozen=True, kw_only=True, tag="nomodel"):
+    """A model that the run should have followed cannot be used; the one in force stays."""
+
+    ts_ns: int
+    refusal: ModelRefused
+
+
 class IntentReceived(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
     """A trade intent came from outside the signals."""
 
@@ -220,9 +234,9 @@ class ProcessStopping(msgspec.Struct, frozen=True, kw_only=True, tag="stops"):
 
 Input = (
     SessionStarted | ProcessStarted | BarsReceived | VenueEventReceived | AccountRead | HealthChanged
-    | OperatorRequestReceived | RolloutChanged | GatesChanged | PilotSettingsReceived | PilotWasLate | IntentReceived
-    | MoneyTransferred | FundingRateReceived | FundingHistoryReceived | FiltersChanged | ModelBarsReceived
-    | TimerFired | ProcessStopping
+    | OperatorRequestReceived | RolloutChanged | GatesChanged | PilotSettingsReceived | PilotWasLate | ModelReceived
+    | ModelWasRefused | IntentReceived | MoneyTransferred | FundingRateReceived | FundingHistoryReceived
+    | FiltersChanged | ModelBarsReceived | TimerFired | ProcessStopping
 )
 
 _encode: Final = msgspec.msgpack.Encoder().encode

@@ -32,6 +32,7 @@ BUILT_IN: Final[Mapping[str, type[Model]]] = {"ScoreFile": ScoreFile, "LearnedMo
 BUILT_IN_PRIOR: Final = (0.25, 0.4)  # published Sharpe ratios, halved twice
 USER_PRIOR: Final = (0.0, 0.5)
 
+REGISTRY_PREFIX: Final = "registry:"  # of a model and of a pilot: what follows is an alias or an id
 _PREFIX: Final = "quantum_trader_user_model_"
 PLACES: Final = {"ScoreFile": "file", "LearnedModel": "folder"}  # the parameter that says where a model's data lie
 _imported_helpers: set[str] = set()  # names of the modules that users' files have imported from their own folders
@@ -48,6 +49,8 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     symbols: tuple[str, ...] = ()
     exit: dict[str, Any] = msgspec.field(default_factory=dict)  # what differs from the model's own
     enabled: bool = True
+    follows: str = ""  # the alias that a run follows, as registry:champion; set where the model was found by one
+    registry: str = ""  # folder of that registry
 
     @property
     def shown(self) -> str:
@@ -90,6 +93,7 @@ def load_model(settings: ModelSettings, folder: Path | None = None, *, fresh: bo
         source=str(settings.params.get(PLACES[settings.model])) if settings.model in PLACES else settings.model,
         forecast=ForecastSettings(prior_mean=prior[0], prior_sd=prior[1]),
         exit=_exit(made, settings), symbols=settings.symbols, file=str(file) if file is not None else "",
+        content_id=made.artefact.model_id if isinstance(made, LearnedModel) else "",
     )
     check_statements(loaded)
     return loaded
@@ -229,10 +233,15 @@ def load_models(settings: Sequence[ModelSettings], folder: Path | None = None) -
     return tuple(load_model(one, folder) for one in enabled)
 
 
-def make_forecasts(settings: Sequence[ModelSettings], symbols: tuple[str, ...], base_ns: int) -> Forecasts | None:
-    """The forecasts of *settings*' models over base bars of *base_ns*; None where the intraday ensemble is meant."""
+def make_forecasts(
+    settings: Sequence[ModelSettings], symbols: tuple[str, ...], base_ns: int, *, kept_bars: int = 0
+) -> Forecasts | None:
+    """The forecasts of *settings*' models over base bars of *base_ns*; None where the intraday ensemble is meant.
+
+    *kept_bars*: bars that are kept at least, for models that take over later.
+    """
     loaded = load_models(settings)
-    return Forecasts(symbols, base_ns, loaded) if loaded else None
+    return Forecasts(symbols, base_ns, loaded, kept_bars=kept_bars) if loaded else None
 
 
 def _class_of(
@@ -250,6 +259,10 @@ def _class_of(
             return kind, None, _module_source(kind)
         if _is_learned(text, folder):
             return LearnedModel, None, _module_source(LearnedModel)
+        if text.startswith(REGISTRY_PREFIX):
+            raise ConfigError(
+                f"--model {text!r}: cannot be had from its registry now; `quantum-trader registry verify` says why"
+            )
         names = [TREND, *BUILT_IN, INTRADAY]
         begun = [one for one in names if text and one.startswith(text)]
         near = begun or difflib.get_close_matches(text, names, n=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
@@ -13,7 +12,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from quantum_trader.app.cli.options import JsonOption, StateOption
+from quantum_trader.app.cli.gates_advice import advice_command
+from quantum_trader.app.cli.options import JsonOption, StateOption, acting_user
 from quantum_trader.app.report.gates import gate_name, limit_words
 from quantum_trader.domain.clock import from_ns
 from quantum_trader.domain.errors import ConfigError
@@ -38,6 +38,9 @@ OptionalState = Annotated[
     Path | None, typer.Option("--state", metavar="DIR", help="State folder of a run; the defaults when left out.")
 ]
 BecauseOption = Annotated[str, typer.Option("--because", "--reason", metavar="TEXT", help="Why; it is recorded.")]
+
+
+app.command("advice")(advice_command)
 
 
 @app.command("show")
@@ -67,7 +70,7 @@ def set_command(
     from quantum_trader.app.runs.gates_record import change_gates, setting
     from quantum_trader.models.gate_tables import gates_with
 
-    made = setting(lambda settings: gates_with(settings, assignments), actor=_actor(), reason=_needed(because))
+    made = setting(lambda settings: gates_with(settings, assignments), actor=acting_user(), reason=_needed(because))
     _confirm(change_gates(state, made), as_json)
 
 
@@ -81,7 +84,7 @@ def enforce_command(
     from quantum_trader.app.runs.gates_record import change_gates, enforcing
 
     gate_place(gate)
-    _confirm(change_gates(state, enforcing(gate, actor=_actor(), force=force, reason=because)), as_json)
+    _confirm(change_gates(state, enforcing(gate, actor=acting_user(), force=force, reason=because)), as_json)
 
 
 @app.command("observe")
@@ -91,7 +94,7 @@ def observe_command(
     """Let GATE, or every one, refuse nothing more: it stays on record. Always permitted; a running process follows."""
     from quantum_trader.app.runs.gates_record import change_gates, observing
 
-    _confirm(change_gates(state, observing(gate, actor=_actor(), reason=because)), as_json)
+    _confirm(change_gates(state, observing(gate, actor=acting_user(), reason=because)), as_json)
 
 
 @app.command("history")
@@ -193,39 +196,50 @@ def _show(state: GatesState, history: GateHistory, console: Console, folder: Pat
     console.print(f"Mode {' and '.join(modes)}{auto}; enforced: {enforced}.")
     for mode in modes:
         rows = [
-            (
-                gate_name(row["gate"]), row["limits"][mode], "enforced" if row["enforced"] else "observed",
-                *(_record_cells(row) if history.signals and mode == modes[0] else ()),
-            )
+            (gate_name(row["gate"]), row["limits"][mode], "enforced" if row["enforced"] else "observed")
             for row in shown["gates"]
         ]
-        measured = ("pass rate, 95 %", "target", "unmeasured", "refused: mean R, 95 %")
-        heads = ("gate", f"lets through ({mode})", "state", *(measured if len(rows[0]) > 3 else ()))
-        _table(console, heads, rows, left=(0, 1, 2))
+        _table(console, ("gate", f"lets through ({mode})", "state"), rows, left=(0, 1, 2))
     if folder is None:
         console.print("These are the defaults; --state DIR shows the gates of a run.")
-        return
+    elif not history.signals:
+        console.print(f"No signal on record in {folder} yet.")
+    else:
+        _show_record(shown, console, folder)
+
+
+def _show_record(shown: dict[str, Any], console: Console, folder: Path) -> None:
+    """Print what the gates let through of the signals on record, and what enforcing each of them still needs."""
     console.print(
-        f"{shown['signals']:,} signals in {shown['market_hours']:,.0f} hours of market, judged by the limits above."
-        if history.signals else f"No signal on record in {folder} yet."
+        f"{shown['signals']:,} signals in {shown['market_hours']:,.0f} hours of market, judged by the limits above:"
+    )
+    target = any(row["target"] is not None for row in shown["gates"])
+    heads = ["gate", "pass rate", "95 %", *(["target"] if target else []), "unmeasured", "refused", "known", "mean R",
+             "95 %"]
+    _table(console, heads, [_record_cells(row, target=target) for row in shown["gates"]], left=(0,))
+    console.print(
+        "pass rate: of the measured signals. refused: signals that the gate does not let through, enforced or not; "
+        "known: of them, the results of shadow trades (a paper copy of every signal), with their mean in R."
     )
     for row in shown["gates"]:
-        if row["missing"] and history.signals:
+        if row["missing"]:
             console.print(f"{gate_name(row['gate'])} may not be enforced yet: {'; '.join(row['missing'])}")
-        elif not row["enforced"] and history.signals:
+        elif not row["enforced"]:
             console.print(f"Next: quantum-trader gates enforce {row['gate']} --state {folder}")
 
 
-def _record_cells(row: dict[str, Any]) -> tuple[str, ...]:
+def _record_cells(row: dict[str, Any], *, target: bool) -> list[str]:
     """The cells of what is on record of one gate."""
     facts, share = row["evidence"], row["share"]
-    mean = _NONE if facts["mean_r"] is None else f"{facts['mean_r']:+.3f} ({facts['resolved']:,})"
-    bounds = f", {facts['interval'][0]:+.2f} to {facts['interval'][1]:+.2f}" if facts["interval"] else ""
+    mean = _NONE if facts["mean_r"] is None else f"{facts['mean_r']:+.3f}"
+    bounds = f"{facts['interval'][0]:+.2f} to {facts['interval'][1]:+.2f}" if facts["interval"] else _NONE
     low, high = share["low"], share["high"]
-    doubt = f", {low * 100.0:.0f} to {high * 100.0:.0f}" if low is not None else ""
-    return (
-        f"{_share(share['value'])}{doubt}", _share(row["target"]), f"{row['unmeasured']:,}", f"{mean}{bounds}",
-    )
+    return [
+        gate_name(row["gate"]), _share(share["value"]),
+        f"{low * 100.0:.0f} to {high * 100.0:.0f}" if low is not None else _NONE,
+        *([_share(row["target"])] if target else []),
+        f"{row['unmeasured']:,}", f"{facts['refused']:,}", f"{facts['resolved']:,}", mean, bounds,
+    ]
 
 
 def _target_row(rate: GateRate, settings: GateSettings) -> dict[str, Any]:
@@ -245,7 +259,7 @@ def _target_row(rate: GateRate, settings: GateSettings) -> dict[str, Any]:
 def _table(
     console: Console, heads: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int]
 ) -> None:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for place, head in enumerate(heads):
         table.add_column(head, justify="left" if place in left else "right", overflow="fold")
     for row in rows:
@@ -348,11 +362,3 @@ def _needed(because: str) -> str:
 
 def _print_json(document: dict[str, Any]) -> None:
     typer.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
-
-
-def _actor() -> str:
-    """The user's name, for the audit."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        return "unknown"

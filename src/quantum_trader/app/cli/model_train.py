@@ -211,7 +211,7 @@ def _train(
     """Train *task* in *folder*, record it in the journal of *state*, register its models."""
     from quantum_trader.app.runs.registries import registry_folder
     from quantum_trader.app.runs.signal_training import record_training
-    from quantum_trader.app.runs.trial_ledgers import open_ledger
+    from quantum_trader.app.runs.trial_ledgers import open_trials
     from quantum_trader.lab.learning.learning_result import load_learning
     from quantum_trader.lab.learning.learning_run import train_models
     from quantum_trader.lab.learning.trainer import LearningOptions
@@ -219,7 +219,7 @@ def _train(
     table = task.table
     screen.tell(f"{len(table.labels):,} samples of {len(table.symbols)} symbols, {table.labels.mean():.1%} of them "
                 f"{'won' if wanted.meta_label else 'up'}")
-    known, ledger = load_learning(folder) is not None, open_ledger(wanted.trials)
+    known, ledger = load_learning(folder) is not None, open_trials(wanted.trials)
 
     def record(tried: Sequence[Trial], run: str) -> None:
         if repaired := ledger.record(tried, run).repaired:

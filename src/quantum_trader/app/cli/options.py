@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -79,9 +80,23 @@ GatesOption = Annotated[
     typer.Option("--gates", metavar="FILE", help="Settings of the six gates (TOML or YAML); they win over [gates] of "
                  "--config, key by key. `gates defaults` prints such a file."),
 ]
+SwitchOption = Annotated[
+    list[str] | None,
+    typer.Option("--switch", metavar="TIME=[KIND:]NAME", help="Model of the registry in pilot.registry that takes over "
+                 "at TIME (UTC), as a promotion lets it in a live run: an alias or an id, of the pilot or, as "
+                 "signal:NAME, of the signals; repeatable."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of the run.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
+
+
+def acting_user() -> str:
+    """The user's name, for the history of what people change."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "unknown"
 
 
 def settings_from(config: Path | None, given: Mapping[str, tuple[Any, str]]) -> LoadedSettings:

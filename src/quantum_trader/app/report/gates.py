@@ -26,19 +26,19 @@ def limit_words(gate: str, settings: GateSettings, mode: str) -> str:
     high = limits.margin_bps * settings.high_volatility_factor
     win = limits.min_win_probability
     made: Mapping[str, Callable[[], str]] = {
-        "spread": lambda: f"spread at most {limits.max_spread_bps:g} bps",
-        "volume": lambda: f"volume at least {limits.min_volume_ratio:g} of the 24 h mean",
+        "spread": lambda: f"at most {limits.max_spread_bps:g} bps",
+        "volume": lambda: f"at least {limits.min_volume_ratio:g} of the 24 h mean",
         "regime": lambda: _regime_words(limits.regimes),
         "cost": lambda: f"return at least costs + {limits.margin_bps:g} bps ({high:g} in high volatility)",
-        "confidence": lambda: f"confidence at least {limits.min_confidence:g} (policy's where higher)",
-        "meta_label": lambda: f"P(win) at least {win:g}" if win > 0.0 else "P(win) at least the payoff's break-even",
+        "confidence": lambda: f"at least {limits.min_confidence:g} (policy's where higher)",
+        "meta_label": lambda: f"at least {win:g}" if win > 0.0 else "at least the payoff's break-even",
     }
     return made[gate]()
 
 
 def _regime_words(regimes: tuple[str, ...]) -> str:
     known = [one.value for one in Trend]
-    return "any regime" if set(known) <= set(regimes) else f"regime {' or '.join(regimes)}"
+    return "any regime" if set(known) <= set(regimes) else " or ".join(regimes)
 
 
 def gates_section(facts: GateFacts | None) -> dict[str, Any] | None:
@@ -51,12 +51,18 @@ def gates_section(facts: GateFacts | None) -> dict[str, Any] | None:
             {
                 "gate": gate, "limit": limit_words(gate, facts.settings, facts.mode),
                 "enforced": gate in facts.settings.enforced, "passed": facts.passed[place],
-                "unmeasured": facts.unmeasured[place], "pass_rate": facts.passed[place] / facts.judged,
+                "unmeasured": facts.unmeasured[place], "pass_rate": _rate(facts, place),
                 "refused": facts.refused.get(gate, 0),
             }
             for place, gate in enumerate(GATES)
         ],
     }
+
+
+def _rate(facts: GateFacts, place: int) -> float | None:
+    """The share of the measured signals that pass; None where none is measured."""
+    measured = facts.judged - facts.unmeasured[place]
+    return facts.passed[place] / measured if measured else None
 
 
 def gates_title(section: Mapping[str, Any]) -> str:
@@ -69,7 +75,8 @@ def gates_note(section: Mapping[str, Any]) -> str:
     changed = section["changed"]
     since = f" The gates changed {fmt.count(changed)} times; these are those of the end." if changed else ""
     return (
-        "Every gate judges every signal. One that is not enforced refuses nothing; an unmeasured figure does not pass. "
+        "Every gate judges every signal. One that is not enforced refuses nothing; the pass rate is that of measured "
+        "signals, and an enforced gate refuses the others. "
         f"What refused signals were worth: `quantum-trader gates show --state DIR`.{since}"
     )
 

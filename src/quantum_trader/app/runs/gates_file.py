@@ -75,6 +75,22 @@ def read_gates_state(directory: Path) -> GatesState | None:
         raise StateError(f"{path}: cannot be used as the gates of a run ({error})") from error
 
 
+def planned_gates(settings: GateSettings, directory: Path) -> str:
+    """What the gates of a start with *settings* do in the state folder *directory*, in words."""
+    try:
+        saved = read_gates_state(directory)
+    except StateError:
+        return f"observed: {GATES_FILE} is damaged, and a start sets it aside"
+    known = settings if saved is None else saved.settings
+    words = f"{', '.join(known.enforced)} enforced, the others observed" if known.enforced else "observed"
+    if saved is None or saved.settings == settings:
+        return f"{words}, mode {known.mode}"
+    return (
+        f"{words}, mode {known.mode}, as {GATES_FILE} in the state folder says; the settings given are for a new "
+        "folder (`quantum-trader gates set` changes these)"
+    )
+
+
 def _encode(state: GatesState) -> bytes:
     return msgspec.json.encode(_Document(schema=SCHEMA, state=state)) + b"\n"
 

@@ -222,6 +222,7 @@ class _Stepping:
             await asyncio.sleep(0)  # orders of a moment go out turn by turn: the next one may be about to
             await self._until(lambda: self._heard(driver), driver, trading)
             await self._take_intents(driver, trading)
+            session.models.take_due(self.engine, closes)
             if row % _LOOK_EVERY == 0:
                 poll_pilot(session, closes)
                 poll_gates(session, closes)

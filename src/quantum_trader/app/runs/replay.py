@@ -14,8 +14,7 @@ from quantum_trader import __version__
 from quantum_trader.app.runs.gates_file import GatesFollower
 from quantum_trader.app.runs.journal_sink import JournalSink
 from quantum_trader.app.runs.live_settings import FOLDER_FILE
-from quantum_trader.app.runs.meta_labels import meta_label_for
-from quantum_trader.app.runs.model_bars import use_columns
+from quantum_trader.app.runs.meta_labels import run_meta_label
 from quantum_trader.app.runs.model_check import unchecked_notes
 from quantum_trader.app.runs.model_facts import model_facts, trained_on, unknown_symbols, unused_scores
 from quantum_trader.app.runs.model_state import models_state
@@ -46,6 +45,7 @@ from quantum_trader.app.runs.results import (
 )
 from quantum_trader.app.runs.run_identity import Statement, saved_statement, why_another_run
 from quantum_trader.app.runs.samples import Samples, hold_drawdown
+from quantum_trader.app.runs.scheduled_models import ReplayModels
 from quantum_trader.app.runs.state_dir import LOCAL_RUN, RecordFile, ScratchRecordFile, StateDir
 from quantum_trader.app.runs.trace_file import TraceFile
 from quantum_trader.app.settings import RunSettings
@@ -66,8 +66,8 @@ from quantum_trader.live.bus import Bus, BusSink, InMemoryBus
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.intervals import check_run_interval
 from quantum_trader.market.recording import Recording, open_recording
+from quantum_trader.models.forecasts import Forecasts
 from quantum_trader.models.gates import GATES
-from quantum_trader.models.loading import make_forecasts
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.enforcement import SWITCHES
 from quantum_trader.policy.evidence import evidence, verdict_of
@@ -126,15 +126,20 @@ class Run:
         self.settings, self._options = settings, options
         self.recording = open_recording(**settings.recording_arguments())
         check_run_interval(self.recording.interval)
-        self.forecasts = make_forecasts(settings.models, tuple(self.recording.symbols), self.recording.interval_ns)
-        use_columns(self.forecasts, self.recording)
-        self.pilot = RunPilot(settings, self.recording.symbols, self.recording.interval_ns)
-        self._meta_label = meta_label_for(settings.gates)
+        self.models = ReplayModels(
+            settings, self.recording, options.state_dir, options.switches, options.kept_bars
+        )
         intents = RecordedIntents(self._recorded_intents())
         if options.state_dir is not None:
             check_replay_folder(options.state_dir)
         self.state_dir = StateDir(options.state_dir) if options.state_dir is not None else None
         self.checkpoint = self.state_dir.load_checkpoint() if self.state_dir is not None else None
+        if self.checkpoint is not None:
+            self.models.go_on(self.checkpoint)
+        self._meta_label = run_meta_label(
+            settings.gates, self.state_dir.path if self.state_dir is not None else None,
+            bound=self.checkpoint is not None,
+        )
         self._check_identity()
         self.records = self._record_sink(options)
         engine_settings = settings.engine_settings()
@@ -176,7 +181,7 @@ class Run:
             folder, initial=engine_settings.integration, seen_revision=saved["rollout_revision"] if saved else 0
         )
         rollout.ensure()
-        self.pilot.keep_in(folder, begun=saved is not None)
+        self.models.keep_in(folder, begun=saved is not None)
         observer = PolicyObserver(folder / "policy_observations", flush_bytes=1 << 16)
         return _Followed(
             rollout=rollout, operator=OperatorRequests(folder, saved["operator_taken"] if saved else 0),
@@ -197,6 +202,16 @@ class Run:
     def watcher(self) -> ObservationFiles | None:
         """Where the policy's observations are written."""
         return self._followed.watcher
+
+    @property
+    def pilot(self) -> RunPilot:
+        """The pilot of this run."""
+        return self.models.pilot
+
+    @property
+    def forecasts(self) -> Forecasts | None:
+        """The forecasts of the models that it began with; None where the intraday ensemble gives the signals."""
+        return self.models.signals.forecasts
 
     def make_engine(self, *arguments: Any, **keywords: Any) -> Engine:
         """The engine of this run."""
@@ -239,15 +254,15 @@ class Run:
         return {
             "settings": self.settings.settings_hash(), "data": self.recording.fingerprint,
             **({"intents": file.fingerprint} if file is not None else {}),
-            **({"models": "+".join(self.forecasts.fingerprints)} if self.forecasts is not None else {}),
-            **({"pilot": self.pilot.identity} if self.pilot.identity else {}),
+            **self.models.identity(),
             **({"meta_label": meta_label.model_id} if meta_label is not None else {}),
         }
 
     def statement(self) -> dict[str, Any]:
         """What a replay from the records alone needs: every setting, what is enforced, and which bars, by content."""
         return {
-            **self.identity(), "version": __version__, "effective": self.settings.effective(),
+            **self.identity(), **self.models.statement(), "version": __version__,
+            "effective": self.settings.effective(),
             "rollout": msgspec.to_builtins(self.engine.policy.integration), "recording": self._recording_statement(),
         }
 
@@ -411,6 +426,7 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
             session.bars += counts[i]
             if close_ns % NS_PER_HOUR == 0:
                 samples.take(engine, close_ns)
+            session.models.take_due(engine, close_ns)
             if session.row % _LOOK_EVERY == 0:
                 if progress is not None and progress.due():
                     progress.show(view_of(session, close_ns))

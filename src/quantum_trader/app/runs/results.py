@@ -18,6 +18,7 @@ import numpy.typing as npt
 from quantum_trader.app.runs.intent_file import IntentFile
 from quantum_trader.app.runs.model_facts import ModelFacts
 from quantum_trader.app.runs.model_state import ModelsState
+from quantum_trader.app.runs.scheduled_models import ScheduledModel
 from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.live.bus import Bus
 from quantum_trader.models.gates import GateSettings
@@ -114,13 +115,15 @@ Pace = Callable[[int], None]
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a run writes and where, and the recorded intents it is given.
 
-    Where it writes changes no decision and is no part of the settings. The content of *intents* is part of the run's
-    identity.
+    Where it writes changes no decision and is no part of the settings. The content of *intents* and the models of
+    *switches* are part of the run's identity.
     """
 
     state_dir: Path | None = None
     records: Path | None = None
     intents: IntentFile | None = None
+    switches: tuple[ScheduledModel, ...] = ()  # models that take over at their times
+    kept_bars: int = 0  # bars that models which take over are judged by, as the first record of a run has stated them
     bus: Bus | None = None  # publishes each record whose topic has a subscriber; None: a bus of the run's own
 
 
