@@ -21,7 +21,7 @@ from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.runs.why import context_of
 from quantum_trader.app.settings import DataSettings, PolicySettings, RunSettings
 from quantum_trader.engine.decision_inputs import DecisionInputs, decide_again, recorded_inputs
-from quantum_trader.lab.explain import DecisionContext, explain
+from quantum_trader.lab.explain import DecisionContext, explain_inputs
 from quantum_trader.lab.explain.effects import settle
 from quantum_trader.lab.explain.search import Decision
 from quantum_trader.models.gates import GateSettings
@@ -57,7 +57,7 @@ def signals(**settings: Any) -> tuple[list[Signal], list[Signal]]:
 
 def explaining(refused: Sequence[Signal]) -> float:
     """Seconds that the explanation of one refusal takes, mean over all."""
-    return seconds(lambda: [explain(inputs, context) for inputs, context in refused]) / len(refused)
+    return seconds(lambda: [explain_inputs(inputs, context) for inputs, context in refused]) / len(refused)
 
 
 def deciding(approved: Sequence[Signal]) -> float:

@@ -13,12 +13,12 @@ from tests.lab.recorded_signals import Recorded, recorded, settings_of, varied
 
 from quantum_trader.domain.errors import InputError
 from quantum_trader.engine.decision_inputs import DecisionInputs, decide_again
-from quantum_trader.lab.explain import DecisionContext, GateExplainer, explain
+from quantum_trader.lab.explain import DecisionContext, GateExplainer, explain_inputs
 from quantum_trader.lab.explain.changeable import CHANGEABLE
 from quantum_trader.lab.explain.kernel import APPROVED, FOUND, NUMBER, WHOLE
 from quantum_trader.lab.explain.row import RULES
-from quantum_trader.lab.explain.search import Decision, Found
-from quantum_trader.lab.explain.words import UNCHANGEABLE, number
+from quantum_trader.lab.explain.search import Decision, FoundChange
+from quantum_trader.lab.explain.words import UNCHANGEABLE, rounded
 from quantum_trader.risk import account_column as acc
 
 QUICK, LONG = 250, 10_000  # decisions at random
@@ -43,7 +43,7 @@ def turned(decision: Decision, changes: dict[int, float]) -> bool:
     return decide_again(decision.inputs_with(changes)).is_approved is not decision.made.is_approved
 
 
-def short_of(found: Found) -> float | None:
+def short_of(found: FoundChange) -> float | None:
     """A value a little nearer to where the input stood than the edge; None where there is none."""
     kind = CHANGEABLE[found.place].kind
     if kind == WHOLE:
@@ -120,7 +120,7 @@ def test_what_is_named_turns_each_refused_signal_of_a_run(observed: list[Recorde
 def random_decisions(signals: list[Recorded], count: int, seed: int = 7) -> dict[str, int]:
     """Check *count* decisions like the recorded ones, at random; returns how many were turned by what."""
     random, turned_by = np.random.default_rng(seed), dict[str, int]()
-    while sum(number for kind, number in turned_by.items() if kind) < count:
+    while sum(rounded for kind, rounded in turned_by.items() if kind) < count:
         inputs, context = varied(signals[int(random.integers(len(signals)))], random)
         kind = check(inputs, context)
         turned_by[kind] = turned_by.get(kind, 0) + 1
@@ -245,7 +245,7 @@ REFUSALS = {
 def test_each_refusal_is_told_in_a_sentence_with_its_figures_and_what_ends_it(reason: str, approved: Recorded) -> None:
     """The reason in words, the figure beside its limit, and the input that a person thinks of first."""
     change, words, key = REFUSALS[reason]
-    told = explain(change(approved[0]), approved[1])
+    told = explain_inputs(change(approved[0]), approved[1])
     assert told.reason == reason
     assert words in told.summary
     assert told.summary.startswith(f"{told.symbol} {told.side} was not traded: ")
@@ -263,12 +263,12 @@ def test_each_refusal_is_told_in_a_sentence_with_its_figures_and_what_ends_it(re
 def test_the_confidence_of_a_model_is_told_as_expected_return_against_cost(observed: list[Recorded]) -> None:
     """No edge after costs: expected ± error against the cost, and what either would have to be, by the normal law."""
     inputs, context, _ = next(one for one in observed if one[2] == "LOW_CONFIDENCE")
-    told = explain(inputs, context)
+    told = explain_inputs(inputs, context)
     expected, cost, error = inputs.gates[4], inputs.gates[5], context.features["error_bps"]
     asked = inputs.used[2]
     z = NormalDist().inv_cdf(asked)
     assert "no edge after costs" in told.summary
-    assert f"± {number(error)} bps" in told.summary
+    assert f"± {rounded(error)} bps" in told.summary
     by_key = {one.input: one for one in told.changes}
     assert by_key["expected_bps"].edge == pytest.approx(cost + z * error, rel=1e-8)
     assert by_key["cost_bps"].edge == pytest.approx(expected - z * error, rel=1e-8)
@@ -277,7 +277,7 @@ def test_the_confidence_of_a_model_is_told_as_expected_return_against_cost(obser
 
 def test_an_approved_signal_is_told_by_what_came_closest_to_refusing_it(approved: Recorded) -> None:
     """The smallest change of each input that would have refused it, with the reason, the smallest first."""
-    told = explain(approved[0], approved[1])
+    told = explain_inputs(approved[0], approved[1])
     assert (told.decision, told.reason) == ("ALLOWED", "")
     assert "What came closest to refusing it" in told.summary
     assert [one.relative for one in told.changes] == sorted(one.relative for one in told.changes)
@@ -310,11 +310,11 @@ def test_records_as_they_are_on_disk_are_taken_too(approved: Recorded) -> None:
 def test_the_policy_explains_itself_by_the_rules_that_fired(enforced: list[Recorded]) -> None:
     """A trading gate names its rules, and the change is one that they look at."""
     inputs, context, _ = next(
-        one for one in enforced if one[2] == "TRADING_GATE" and explain(one[0], one[1]).changes
+        one for one in enforced if one[2] == "TRADING_GATE" and explain_inputs(one[0], one[1]).changes
     )
-    told = explain(inputs, context)
+    told = explain_inputs(inputs, context)
     assert "A4 EXTREME volatility" in told.summary
     assert {"volatility"} == {one.input for one in told.changes}
     assert any(rule.startswith("A4 ") for rule in told.rules)
-    without = explain(inputs, msgspec.structs.replace(context, profile=()))
+    without = explain_inputs(inputs, msgspec.structs.replace(context, profile=()))
     assert {one.input for one in without.changes} | {one.input for one in without.joint} >= {"policy_gate"}

@@ -286,11 +286,6 @@ class Market:
         )
 
     @property
-    def confidences(self) -> Any:
-        """The confidence (S,) of each symbol's signal."""
-        return self.kernel.out[:, col.CONFIDENCE]
-
-    @property
     def exit_ranges(self) -> Any:
         """The ATR (S,) that exits are measured in, in price units: of the model's bars, or of hourly ones."""
         forecasts = self.forecasts

@@ -121,7 +121,7 @@ def enforce(
     )
 
 
-def observe(
+def observe_gate(
     state: GatesState, gate: str | None = None, *, now_ns: int, actor: str, reason: str = ""
 ) -> GatesState:
     """Let *gate*, or every one, refuse nothing more: always allowed."""

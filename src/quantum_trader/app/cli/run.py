@@ -63,6 +63,16 @@ SpeedOption = Annotated[
 ]
 
 
+RunStateOption = Annotated[
+    Path | None,
+    typer.Option("--state", metavar="DIR", help="Folder of the run; the same command resumes it after a stop."),
+]
+VenueOption = Annotated[
+    str, typer.Option("--venue", metavar="paper|local", help="Where orders go: the paper venue in memory, or the "
+                      "local venue over loopback through the Binance adapter (such a run cannot be resumed).")
+]
+
+
 @app.command("run")
 def run_command(
     config: ConfigOption = None,
@@ -76,10 +86,7 @@ def run_command(
     no_policy: NoPolicyOption = False,
     mode: OldModeOption = None,
     equity: EquityOption = None,
-    state: Annotated[
-        Path | None,
-        typer.Option("--state", metavar="DIR", help="Folder of the run; the same command resumes it after a stop."),
-    ] = None,
+    state: RunStateOption = None,
     speed: SpeedOption = "max",
     end: Annotated[
         bool, typer.Option("--exit", help="End with the recording, as a replay always does.")
@@ -90,10 +97,7 @@ def run_command(
     records: Annotated[
         Path | None, typer.Option("--records", metavar="FILE", help="Write every record here (JSON lines).")
     ] = None,
-    venue: Annotated[
-        str, typer.Option("--venue", metavar="paper|local", help="Where orders go: the paper venue in memory, or the "
-                          "local venue over loopback through the Binance adapter (such a run cannot be resumed).")
-    ] = "paper",
+    venue: VenueOption = "paper",
     model: ModelOption = None,
     ungated: Annotated[
         bool, typer.Option("--ungated", help="Trade every target of the models, costs included, without policy, "

@@ -55,14 +55,14 @@ def shadows(
     wanted = (by,) if by is not None else _DIMENSIONS
     found = analyse(read_judged_signals(state), limits, wanted)
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(document(found))).decode())
+        typer.echo(msgspec.json.format(msgspec.json.encode(shadows_document(found))).decode())
     else:
         _show(found, wanted, state)
     for damage in found.damage:
         typer.echo(f"warning: the journal is damaged, and what is lost is left out: {damage}", err=True)
 
 
-def document(found: ShadowAnalysis) -> dict[str, Any]:
+def shadows_document(found: ShadowAnalysis) -> dict[str, Any]:
     """The content of ``shadows --json``."""
     plain: dict[str, Any] = msgspec.to_builtins(found)
     scores = [(plain["all_refused"], found.all_refused), (plain["all_traded"], found.all_traded)]

@@ -40,7 +40,7 @@ def _patience() -> Iterator[None]:
 
 
 @why_app.command()
-def why(
+def why_command(
     signal_id: Annotated[
         str, typer.Argument(metavar="SIGNAL_ID", help="A signal, as s00000012; its trace, or its number alone.")
     ],
@@ -63,11 +63,11 @@ def why_not_command(
     as_json: JsonOption = False,
 ) -> None:
     """Why nothing was traded in a symbol at a time: warm-up, score, position, refusal, halt or connection."""
-    from quantum_trader.app.runs.why import why_not
+    from quantum_trader.app.runs.why import why_nothing
 
     at_ns = _time_ns(at)
     with _patience():
-        found = why_not(state, symbol, at_ns)
+        found = why_nothing(state, symbol, at_ns)
     typer.echo(msgspec.json.encode(found).decode() if as_json else "\n".join(_why_not_lines(found)))
 
 

@@ -13,8 +13,8 @@ from quantum_trader.app.runs.gates_file import GatesFile, read_gates_state
 from quantum_trader.app.runs.journal_commands import RECORDS
 from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.journal.audit import record_lines
-from quantum_trader.lab.gate_changes import GateRefused, GatesState, changed, enforce, observe, with_effect
-from quantum_trader.lab.gate_record import GateHistory, effect_of, gate_evidence, read_history
+from quantum_trader.lab.gate_changes import GateRefused, GatesState, changed, enforce, observe_gate, with_effect
+from quantum_trader.lab.gate_record import GateHistory, gate_evidence, read_history, settings_effect
 from quantum_trader.models.gates import GateSettings
 
 Change = Callable[[GatesState, GateHistory], "GatesState | GateRefused"]
@@ -71,7 +71,7 @@ def change_gates(folder: Path, change: Change) -> GatesState | GateRefused:
     if isinstance(after, GateRefused):
         return after
     if history.signals:
-        after = with_effect(after, effect_of(history, before.settings, after.settings))
+        after = with_effect(after, settings_effect(history, before.settings, after.settings))
     try:
         file.write(after)
     except OSError as error:
@@ -91,7 +91,7 @@ def enforcing(gate: str, *, actor: str, force: bool, reason: str) -> Change:
 
 def observing(gate: str | None, *, actor: str, reason: str) -> Change:
     """The change that lets *gate*, or every one, refuse nothing more."""
-    return lambda state, _: observe(state, gate, now_ns=time.time_ns(), actor=actor, reason=reason)
+    return lambda state, _: observe_gate(state, gate, now_ns=time.time_ns(), actor=actor, reason=reason)
 
 
 def setting(make: Callable[[GateSettings], GateSettings], *, actor: str, reason: str) -> Change:

@@ -18,12 +18,12 @@ from quantum_trader.domain.errors import ConfigError, QuantumTraderError
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.kinds import Event, ModelEvent, TrainingEvent
 from quantum_trader.lab.learning.evidence_file import ModelEvidence, decode_evidence, evidence_in
+from quantum_trader.lab.learning.leakage_checks import Recompute
 from quantum_trader.lab.learning.learning_result import LEARNING_FILE, LearnedOutcome, LearningDocument
 from quantum_trader.lab.learning.learning_run import LearningPlan
 from quantum_trader.lab.learning.learning_settings import LearningSettings
 from quantum_trader.lab.learning.learning_steps import PLAN_FILE, STEPS
 from quantum_trader.lab.learning.meta_label_samples import meta_label_samples
-from quantum_trader.lab.learning.model_folders import Recompute
 from quantum_trader.lab.learning.probability_scores import (
     auc_of,
     expected_calibration_error,

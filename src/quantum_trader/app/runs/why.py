@@ -19,7 +19,7 @@ from quantum_trader.engine import ids
 from quantum_trader.engine.decision_inputs import recorded_inputs
 from quantum_trader.engine.model_records import TargetState
 from quantum_trader.journal.lake import Lake
-from quantum_trader.lab.explain import DecisionContext, Explanation, explain
+from quantum_trader.lab.explain import DecisionContext, Explanation, explain_inputs
 from quantum_trader.models.forecast import ENTER_AT
 from quantum_trader.models.forecasts import Lack
 from quantum_trader.policy.profiles import OrchestratorConfig, profile_vector
@@ -30,7 +30,7 @@ _OLD: Final = "was recorded by an older version of this program, which did not k
 _SIGNAL_KINDS: Final = ("signal.generated", "signal.judged", "signal.inputs", "signal.decided", "trade.closed")
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class WhyOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a signal that was traded."""
 
     trade_id: str  # empty while its position is open, and for an addition
@@ -46,7 +46,7 @@ class SignalExplained(msgspec.Struct, frozen=True, kw_only=True):
     time: str  # UTC
     explanation: Explanation
     recorded_reason: str  # what the record says
-    outcome: Outcome | None = None
+    outcome: WhyOutcome | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -186,7 +186,7 @@ def _explained(records: RunRecords, found: Mapping[str, dict[str, Any]]) -> Sign
         raise StateError(f"{said}; run it again to have it explained")
     inputs = recorded_inputs(found["signal.inputs"])
     profile = _profile(records, inputs.ts_ns)
-    told = explain(inputs, context_of(found, profile))
+    told = explain_inputs(inputs, context_of(found, profile))
     notes = []
     if any(inputs.switches) and not profile:
         notes.append("The profile of this run cannot be read: the policy is taken as it was.")
@@ -221,11 +221,11 @@ def _profile(records: RunRecords, ts_ns: int) -> tuple[float, ...]:
         return ()
 
 
-def _outcome(found: Mapping[str, dict[str, Any]]) -> Outcome | None:
+def _outcome(found: Mapping[str, dict[str, Any]]) -> WhyOutcome | None:
     trade = found.get("trade.closed")
     if trade is None:
-        return Outcome(trade_id="")
-    return Outcome(
+        return WhyOutcome(trade_id="")
+    return WhyOutcome(
         trade_id=trade["trade_id"], exit_reason=trade["exit_reason"], r=trade["r_multiple"], pnl=trade["pnl"]
     )
 
@@ -233,7 +233,7 @@ def _outcome(found: Mapping[str, dict[str, Any]]) -> Outcome | None:
 # ---------------------------------------------------------------------- nothing at a time
 
 
-def why_not(state: Path, symbol: str, at_ns: int) -> WhyNot:
+def why_nothing(state: Path, symbol: str, at_ns: int) -> WhyNot:
     """Why nothing was traded in *symbol* at *at_ns*: from the last decision of the models up to then.
 
     Raises InputError for a symbol that the run does not trade.

@@ -24,7 +24,7 @@ from quantum_trader.domain.indicators import vol_level
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.engine.road import ROAD_APPROVED, ROAD_PILOT_CONFIDENT, exit_vol_level
 from quantum_trader.lab.explain import row as at
-from quantum_trader.lab.explain.row import Cells
+from quantum_trader.lab.explain.row import RowCells
 from quantum_trader.models.forecast import normal_cdf
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.core import (
@@ -58,7 +58,7 @@ def is_other(first: float, second: float) -> bool:
 
 # ---- what follows by arithmetic -------------------------------------------------------------------------------------
 @scalar
-def follow(row: Cells, base: Cells) -> None:
+def follow(row: RowCells, base: RowCells) -> None:
     """Write into *row*, a copy of *base* with some inputs changed, all that follows from these changes."""
     follow_market(row, base)
     follow_forecast(row, base)
@@ -68,7 +68,7 @@ def follow(row: Cells, base: Cells) -> None:
 
 
 @scalar
-def follow_market(row: Cells, base: Cells) -> None:
+def follow_market(row: RowCells, base: RowCells) -> None:
     """Spread and slippage move the costs, the stop the cost in R; regime and volatility stand in two rows."""
     if is_other(row[at.GATE_SPREAD_BPS], base[at.GATE_SPREAD_BPS]):
         row[_IN + pol.IN_SPREAD_BPS] = row[at.GATE_SPREAD_BPS]
@@ -103,7 +103,7 @@ def follow_market(row: Cells, base: Cells) -> None:
 
 
 @scalar
-def follow_forecast(row: Cells, base: Cells) -> None:
+def follow_forecast(row: RowCells, base: RowCells) -> None:
     """Confidence, expected return and cost belong together, by the law of the forecast; the pilot compares its own."""
     expected, cost, error = row[at.GATE_EXPECTED_BPS], row[at.GATE_COST_BPS], row[at.ERROR_BPS]
     own = is_other(row[at.CONFIDENCE], base[at.CONFIDENCE])
@@ -125,7 +125,7 @@ def follow_forecast(row: Cells, base: Cells) -> None:
 
 
 @scalar
-def follow_money(row: Cells, base: Cells) -> None:
+def follow_money(row: RowCells, base: RowCells) -> None:
     """Equity moves the quantity wanted and the exposure; governor and the symbol's record move the size."""
     equity, before = row[_BOOK + acc.EQUITY], base[_BOOK + acc.EQUITY]
     sized = not is_other(row[at.QUANTITY], base[at.QUANTITY])
@@ -156,7 +156,7 @@ def follow_money(row: Cells, base: Cells) -> None:
 
 
 @scalar
-def follow_losses(row: Cells, base: Cells) -> None:
+def follow_losses(row: RowCells, base: RowCells) -> None:
     """The day's change stands in three places; the halts that it has raised as it stands go with it."""
     change = row[at.DAY_CHANGE_PCT]
     if is_other(change, base[at.DAY_CHANGE_PCT]):
@@ -173,7 +173,7 @@ def follow_losses(row: Cells, base: Cells) -> None:
 
 
 @scalar
-def follow_positions(row: Cells, base: Cells) -> None:
+def follow_positions(row: RowCells, base: RowCells) -> None:
     """Open positions stand in three places; a position that is closed first is one less; a tag decides on a symbol."""
     if row[at.CLOSED] != 0.0:
         row[at.HELD] = 0.0
@@ -188,7 +188,7 @@ def follow_positions(row: Cells, base: Cells) -> None:
 
 # ---- the settings in use --------------------------------------------------------------------------------------------
 @scalar
-def settle(row: Cells, base: Cells, profile: Cells) -> int:
+def settle(row: RowCells, base: RowCells, profile: RowCells) -> int:
     """Write the settings that trading uses into *row*; returns how many causes the policy has to refuse the signal.
 
     *profile*: the policy's profile as ``policy.layout`` orders it; read where the row says that its rules apply.
@@ -219,7 +219,7 @@ def settle(row: Cells, base: Cells, profile: Cells) -> int:
 
 
 @scalar
-def loss_latch(row: Cells, profile: Cells) -> float:
+def loss_latch(row: RowCells, profile: RowCells) -> float:
     """The day (or -1) of the policy's daily loss latch: one that the losses as they stood had raised goes with them."""
     latch, limit = row[_MEM + pol.MEM_LATCH_DAY], -profile[pol.PROFILE_DD_LIMIT]
     worst = min(row[_ACC + pol.ACC_DAILY_PNL_PCT], row[_ACC + pol.ACC_DRAWDOWN_PCT])
@@ -227,7 +227,7 @@ def loss_latch(row: Cells, profile: Cells) -> float:
 
 
 @scalar
-def apply_rules(row: Cells, profile: Cells) -> int:
+def apply_rules(row: RowCells, profile: RowCells) -> int:
     """Write what the policy says by its rules into *row*; returns how many causes refuse.
 
     A setting that waits to loosen stays as strict as it is, unless the row says that it has waited long enough.
@@ -261,7 +261,7 @@ def apply_rules(row: Cells, profile: Cells) -> int:
 
 
 @scalar
-def refusal_causes(row: Cells, profile: Cells, latch: float, bits: int) -> int:
+def refusal_causes(row: RowCells, profile: RowCells, latch: float, bits: int) -> int:
     """How many inputs give the policy a reason to refuse, from its refusal *bits* and what may stand behind one."""
     causes = 0
     for place in range(9):
@@ -282,7 +282,7 @@ def refusal_causes(row: Cells, profile: Cells, latch: float, bits: int) -> int:
 
 @scalar
 def write_policy(
-    row: Cells, allow: int, symbol: int, confidence: float, risk: float, positions: float, exit_: int
+    row: RowCells, allow: int, symbol: int, confidence: float, risk: float, positions: float, exit_: int
 ) -> None:
     """Write the rules' answer into *row*, each setting as strict as what is in force while it waits to loosen."""
     held = int(row[at.HELD_FIELDS]) if row[at.RELEASED] == 0.0 else 0

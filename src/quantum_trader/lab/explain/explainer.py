@@ -9,12 +9,13 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.domain.errors import InputError, brief
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.engine.decision_inputs import DecisionInputs, recorded_inputs
 from quantum_trader.engine.facts import SignalDecision
 from quantum_trader.lab.explain import row as at
 from quantum_trader.lab.explain import words
 from quantum_trader.lab.explain.changeable import CHANGEABLE, SETTINGS
-from quantum_trader.lab.explain.search import Decision, DecisionContext, Found
+from quantum_trader.lab.explain.search import Decision, DecisionContext, FoundChange
 from quantum_trader.models.gates import GATES, gate_bits
 
 _NOTHING: Final = (
@@ -22,7 +23,7 @@ _NOTHING: Final = (
 )
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class InputChange(msgspec.Struct, frozen=True, kw_only=True):
     """One changed input. *before* is None where the figure is not measured."""
 
     input: str  # key
@@ -61,8 +62,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     margin: float | None  # by how much the figure passes; below 0 by how much it fails, in `unit`
     unit: str
     what_to_change: tuple[str, ...]  # sentences
-    changes: tuple[Change, ...]  # of one input each, the smallest first
-    joint: tuple[Change, ...] = ()  # of several together, where no single one is enough
+    changes: tuple[InputChange, ...]  # of one input each, the smallest first
+    joint: tuple[InputChange, ...] = ()  # of several together, where no single one is enough
     joint_size: float | None = None  # sum of their relative changes
     then: str = ""  # what comes after the position in the other direction is closed
     inputs: dict[str, float | None]  # by key
@@ -70,14 +71,14 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[str, ...] = ()  # of the policy that fired, where it is enforced
 
 
-def explain(inputs: DecisionInputs, context: DecisionContext | None = None) -> Explanation:
+def explain_inputs(inputs: DecisionInputs, context: DecisionContext | None = None) -> Explanation:
     """Explain the decision that *inputs* lead to.
 
     An approved one is explained by the smallest changes that would have refused it. Every change was verified by making
     the decision again.
     """
     decision = Decision(inputs, context or DecisionContext())
-    why = words.why(decision)
+    why = words.refusal_reason(decision)
     reason = decision.made.reason
     fixed = words.UNCHANGEABLE.get(reason, "")
     singles = [] if fixed else decision.single_changes()
@@ -85,11 +86,11 @@ def explain(inputs: DecisionInputs, context: DecisionContext | None = None) -> E
     changes = tuple(_change(one, decision) for one in singles)
     together = tuple(_change(one, decision) for one in joint)
     return Explanation(
-        signal_id=inputs.signal_id, symbol=inputs.symbol, side=words.side(inputs.sign), ts_ns=inputs.ts_ns,
+        signal_id=inputs.signal_id, symbol=inputs.symbol, side=words.side_words(inputs.sign), ts_ns=inputs.ts_ns,
         decision="ALLOWED" if decision.made.is_approved else "BLOCKED", reason=reason,
         summary=_summary(decision, why, changes), observed=_known(why.observed), limit=_known(why.limit),
         margin=_known(why.margin), unit=why.unit, what_to_change=_advice(decision, fixed, changes, together),
-        changes=changes, joint=together, joint_size=sum(one.size for one in joint) if joint else None,
+        changes=changes, joint=together, joint_size=ordered_sum(one.size for one in joint) if joint else None,
         then=_then(decision) if reason == "CLOSES_FIRST" else "",
         inputs={key: _known(decision.row[column]) for key, column in _FIGURES},
         gates=tuple(
@@ -107,17 +108,17 @@ def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _change(found: Found, decision: Decision) -> Change:
+def _change(found: FoundChange, decision: Decision) -> InputChange:
     one = CHANGEABLE[found.place]
-    return Change(
+    return InputChange(
         input=one.key, title=one.title, group=one.group, unit=one.unit, before=_known(found.before), after=found.after,
         edge=found.edge, relative=found.size, sentence=words.change_sentence(found, decision), reason=found.reason,
     )
 
 
-def _summary(decision: Decision, why: words.Why, changes: tuple[Change, ...]) -> str:
+def _summary(decision: Decision, why: words.Why, changes: tuple[InputChange, ...]) -> str:
     inputs = decision.inputs
-    name = f"{inputs.symbol} {words.side(inputs.sign)}{' (an addition)' if inputs.position.adds else ''}"
+    name = f"{inputs.symbol} {words.side_words(inputs.sign)}{' (an addition)' if inputs.position.adds else ''}"
     if not decision.made.is_approved:
         return f"{name} was not traded: {why.sentence}."
     measured = [one for one in changes if one.group != SETTINGS]
@@ -126,7 +127,7 @@ def _summary(decision: Decision, why: words.Why, changes: tuple[Change, ...]) ->
 
 
 def _advice(
-    decision: Decision, fixed: str, changes: tuple[Change, ...], together: tuple[Change, ...]
+    decision: Decision, fixed: str, changes: tuple[InputChange, ...], together: tuple[InputChange, ...]
 ) -> tuple[str, ...]:
     """What would turn the decision, in sentences."""
     if fixed:
@@ -144,7 +145,7 @@ def _then(decision: Decision) -> str:
     after = Decision(inputs, decision.context)
     if after.made.is_approved:
         return "Once it is closed the signal is taken again, and nothing else stood in its way."
-    return f"Once it is closed the signal is taken again, and would be refused: {words.why(after).sentence}."
+    return f"Once it is closed the signal is taken again, and would be refused: {words.refusal_reason(after).sentence}."
 
 
 _FIGURES: Final = tuple((one.key, one.column) for one in CHANGEABLE if not one.words)
@@ -172,8 +173,8 @@ class GateExplainer:
         gate = name.removeprefix("GATE_").lower() if name.startswith("GATE_") else name  # COST is a reason of the guard
         if gate in GATES:
             enforced = made.gates_enforced | gate_bits((gate,))
-            return explain(msgspec.structs.replace(made, gates_enforced=enforced), around)
-        found = explain(made, around)
+            return explain_inputs(msgspec.structs.replace(made, gates_enforced=enforced), around)
+        found = explain_inputs(made, around)
         known = {found.reason, _stated(decision), ""}
         if name.upper() not in known:
             said = f"refused for {found.reason}" if found.reason else "let through"

@@ -16,7 +16,7 @@ from quantum_trader.engine.decision_inputs import DecisionInputs, PositionState
 from quantum_trader.policy import layout as pol
 from quantum_trader.risk import account_column, limit_column
 
-Cells = MutableSequence[float]
+RowCells = MutableSequence[float]
 
 # ---- the head, then the rows on record ------------------------------------------------------------------------------
 (

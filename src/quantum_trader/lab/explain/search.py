@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_DAY
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.engine.decision_inputs import DecisionInputs, Redecision, decide_again
 from quantum_trader.engine.road import ROAD_FLIP, ROAD_POSITIONS
 from quantum_trader.lab.explain import kernel as k
@@ -59,7 +60,7 @@ class DecisionContext(msgspec.Struct, frozen=True, kw_only=True):
     regime: str = ""  # market state in words
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class FoundChange(msgspec.Struct, frozen=True, kw_only=True):
     """A change of one input: what it turns from and to. A word's value is its code."""
 
     place: int  # in CHANGEABLE
@@ -136,7 +137,7 @@ class Decision:
 
     # ------------------------------------------------------------------ single changes
 
-    def single_changes(self, keys: Sequence[str] = ()) -> list[Found]:
+    def single_changes(self, keys: Sequence[str] = ()) -> list[FoundChange]:
         """The smallest change of each input by itself that turns the decision, the smallest first.
 
         A refused one turns into an order, an approved one into a refusal. *keys*: of these inputs alone.
@@ -157,7 +158,7 @@ class Decision:
         chosen[: len(others)] = list(others)
         k.single_changes(self._problem, active, goal, x, chosen, len(others), self._results, self._words)
 
-    def _checked(self, place: int, others: Mapping[int, float], wants_order: bool) -> Found | None:
+    def _checked(self, place: int, others: Mapping[int, float], wants_order: bool) -> FoundChange | None:
         """What was found for the input in *place*, in few digits, once the decision made again agrees."""
         one = CHANGEABLE[place]
         before, edge = self.row[one.column], float(self._results[place, k.VALUE])
@@ -165,7 +166,7 @@ class Decision:
             made = self.made_with({**others, place: value})
             if made.is_approved is wants_order:
                 more = WORDS[place, self._words[place] == 1.0].tolist() if one.kind == k.WORD else ()
-                return Found(
+                return FoundChange(
                     place=place, before=before, after=value, edge=edge, size=float(self._results[place, k.SIZE]),
                     others=tuple(other for other in more if other != value), reason=made.reason,
                 )
@@ -173,7 +174,7 @@ class Decision:
 
     # ------------------------------------------------------------------ joint changes
 
-    def joint_change(self) -> list[Found]:
+    def joint_change(self) -> list[FoundChange]:
         """The smallest change of several inputs that ends in an order; empty where none was found.
 
         Of what is measured; where that cannot, of the settings too. The sum of the relative changes is made small by a
@@ -185,7 +186,7 @@ class Decision:
             tried = [self._greedy(allowed, dict([first])) for first in firsts]
             found = [self._tightened(one) for one in tried if one]
             if found:
-                best = min(found, key=lambda one: sum(self._size(place, value) for place, value in one.items()))
+                best = min(found, key=lambda one: ordered_sum(self._size(place, value) for place, value in one.items()))
                 return self._verified(best)
         return []
 
@@ -258,7 +259,7 @@ class Decision:
             return 1.0
         return abs(value - before) / max(abs(before), one.least)
 
-    def _verified(self, changes: dict[int, float]) -> list[Found]:
+    def _verified(self, changes: dict[int, float]) -> list[FoundChange]:
         """*changes* in few digits, once the decision made again agrees; empty where it does not."""
         for digits in _DIGITS:
             shown = {
@@ -267,7 +268,7 @@ class Decision:
             }
             if self.made_with(shown).is_approved:
                 return [
-                    Found(
+                    FoundChange(
                         place=place, before=self.row[CHANGEABLE[place].column], after=shown[place], edge=value,
                         size=self._size(place, value),
                     )
@@ -358,7 +359,7 @@ def _follow_policy(row: list[float], profile: Sequence[float]) -> None:
         had[0] > asked[0], had[1] > asked[1], had[2] < asked[2], had[3] > asked[3], had[4] > asked[4], had[5] < asked[5]
     )
     row[at.RULES] = float(not any(looser))
-    row[at.HELD_FIELDS] = float(sum(1 << place for place, one in enumerate(stricter) if one))
+    row[at.HELD_FIELDS] = ordered_sum(1 << place for place, one in enumerate(stricter) if one)
 
 
 def _is_new_latch(row: Sequence[float], profile: Sequence[float], ts_ns: int) -> bool:

@@ -13,7 +13,7 @@ from quantum_trader.lab.explain import kernel as k
 from quantum_trader.lab.explain import row as at
 from quantum_trader.lab.explain.changeable import CHANGEABLE
 from quantum_trader.lab.explain.effects import loss_latch
-from quantum_trader.lab.explain.search import Decision, Found
+from quantum_trader.lab.explain.search import Decision, FoundChange
 from quantum_trader.models.gates import (
     GateReading,
     gate_readings,
@@ -53,7 +53,7 @@ class Why(NamedTuple):
         return self.bound * (self.observed - self.limit)
 
 
-def number(value: float) -> str:
+def rounded(value: float) -> str:
     """*value* in four digits, as a person writes it."""
     if math.isnan(value):
         return "not measured"
@@ -69,14 +69,14 @@ def number(value: float) -> str:
 
 def with_unit(value: float, unit: str) -> str:
     """*value* with its *unit*."""
-    text = number(value)
+    text = rounded(value)
     return f"{text} {unit}" if unit and not math.isnan(value) else text
 
 
 # ---------------------------------------------------------------------- reasons
 
 
-def why(decision: Decision) -> Why:
+def refusal_reason(decision: Decision) -> Why:
     """Why *decision* was refused; an empty sentence where it was not."""
     made = decision.made
     if made.is_approved:
@@ -100,7 +100,7 @@ def _held(decision: Decision) -> Why:
             "a position in the other direction is open that a person, another client or the pilot opened: a signal "
             "does not reverse it", *_NO_FIGURE,
         )
-    return Why(f"a {side(row[at.SIGN])} position in this symbol is open already", *_NO_FIGURE)
+    return Why(f"a {side_words(row[at.SIGN])} position in this symbol is open already", *_NO_FIGURE)
 
 
 def _confidence(decision: Decision) -> Why:
@@ -110,7 +110,7 @@ def _confidence(decision: Decision) -> Why:
     if row[at.LAW] == at.LAW_NORMAL:
         edge = "no edge after costs: " if expected <= cost else ""
         said = (
-            f"{edge}the expected return of {number(expected)} ± {number(error)} bps pays its cost of {number(cost)} "
+            f"{edge}the expected return of {rounded(expected)} ± {rounded(error)} bps pays its cost of {rounded(cost)} "
             f"bps with a confidence of {confidence:.3f}, and {asked:.3f} is asked for"
         )
     else:
@@ -171,8 +171,8 @@ def _size(decision: Decision) -> Why:
     quantity = max(0.0, min(quantity, row[at.QUANTITY] - held[0]))
     least = max(row[at.SIZE_MIN_NOTIONAL], row[at.SIZE_MIN_QTY] * price)
     said = (
-        f"the {number(quantity)} units ({number(quantity * price)} USDT) that {_bound_by(decision, quantity)} leaves "
-        f"are below the exchange's least order of {number(least)} USDT (step {row[at.SIZE_STEP]:g} units)"
+        f"the {rounded(quantity)} units ({rounded(quantity * price)} USDT) that {_bound_by(decision, quantity)} leaves "
+        f"are below the exchange's least order of {rounded(least)} USDT (step {row[at.SIZE_STEP]:g} units)"
     )
     return Why(said, quantity * price, least, "USDT", AT_LEAST)
 
@@ -254,7 +254,7 @@ _GATE_UNITS: Final = {
 
 def gate_sentence(reading: GateReading, decision: Decision) -> str:
     """What one gate says, with its figure and its limit."""
-    observed, limit, row = number(reading.observed), number(reading.limit), decision.row
+    observed, limit, row = rounded(reading.observed), rounded(reading.limit), decision.row
     if reading.gate == "regime":
         allowed = regime_names(int(row[at.LIMIT_REGIMES])) or "none"
         return f"the market is {regime_word(row)}, and the regime gate lets {allowed} through"
@@ -266,7 +266,7 @@ def gate_sentence(reading: GateReading, decision: Decision) -> str:
         return f"the last hour's volume is {observed} × its 24-hour mean, at least {limit} × is asked for"
     if reading.gate == "cost":
         return (
-            f"the expected return is {observed} bps, and costs of {number(row[at.GATE_COST_BPS])} bps with their "
+            f"the expected return is {observed} bps, and costs of {rounded(row[at.GATE_COST_BPS])} bps with their "
             f"margin ask for at least {limit} bps"
         )
     if reading.gate == "confidence":
@@ -288,7 +288,7 @@ def regime_word(row: list[float]) -> str:
     }.get(int(row[at.REGIME]), "UNKNOWN")
 
 
-def side(sign: float) -> str:
+def side_words(sign: float) -> str:
     """LONG or SHORT."""
     return "LONG" if sign > 0.0 else "SHORT"
 
@@ -358,7 +358,7 @@ _BEFORE_WORDS: Final = {
 }
 
 
-def change_sentence(found: Found, decision: Decision) -> str:
+def change_sentence(found: FoundChange, decision: Decision) -> str:
     """One change that turns the decision, as "expected cost: at most 106.3 bps instead of 126.6 bps (-16 %)"."""
     one, refused = CHANGEABLE[found.place], not decision.made.is_approved
     before = value_words(found.place, found.before, decision)
@@ -376,7 +376,7 @@ def change_sentence(found: Found, decision: Decision) -> str:
     return f"{one.title}: {bound} {value_words(found.place, after, decision)} instead of {before}{share}"
 
 
-def _share_words(found: Found) -> str:
+def _share_words(found: FoundChange) -> str:
     if not math.isfinite(found.before) or found.before == 0.0:
         return ""
     change = (found.after / found.before - 1.0) * 100.0

@@ -128,7 +128,7 @@ def sample_weights(starts_ns: Ints, ends_ns: Ints, length_ns: int, oldest: float
     return mean_one(unique * time_decay(unique, oldest))
 
 
-def joined(tables: Sequence[TrainingTable]) -> TrainingTable:
+def joined_tables(tables: Sequence[TrainingTable]) -> TrainingTable:
     """The samples of *tables*, which are alike but for their symbols, as one in order of time."""
     first = tables[0]
     symbols = tuple(dict.fromkeys(name for table in tables for name in table.symbols))

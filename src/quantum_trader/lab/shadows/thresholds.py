@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from quantum_trader.domain.enums import TREND_CODES
+from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.market.arrays import Bools, Floats
 from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.models.gates import GATES, GateInputs, GateLimits, gate_bits, refused_gates, regime_names
@@ -74,14 +75,14 @@ def with_value(gate: str, limits: GateLimits, value: float) -> GateLimits:
     return limits._replace(**{THRESHOLDS[gate].key: value})  # type: ignore[arg-type]
 
 
-def value_words(gate: str, value: float) -> str:
+def threshold_words(gate: str, value: float) -> str:
     """A threshold as a person writes it."""
     if gate == "regime":
         return regime_names(int(value))
     return "break-even" if gate == "meta_label" and value == 0.0 else f"{value:.{_DIGITS}g}"
 
 
-def figures_of(gate: str, inputs: Floats, limits: GateLimits) -> Floats:
+def gate_figures(gate: str, inputs: Floats, limits: GateLimits) -> Floats:
     """What each signal of *inputs* (n, 10) has of the quantity that the gate's threshold bounds."""
     known = GateInputs._make(inputs.T)
     if gate == "cost":
@@ -99,9 +100,9 @@ def candidates(gate: str, inputs: Floats, limits: GateLimits) -> tuple[float, ..
     today, bounds = value_of(gate, limits), THRESHOLDS[gate]
     if gate == "regime":
         bits = [1 << code for code in range(len(TREND_CODES))]
-        values = [float(sum(some)) for count in range(1, len(bits) + 1) for some in combinations(bits, count)]
+        values = [ordered_sum(some) for count in range(1, len(bits) + 1) for some in combinations(bits, count)]
     elif len(inputs):
-        found = np.quantile(figures_of(gate, inputs, limits), QUANTILES)
+        found = np.quantile(gate_figures(gate, inputs, limits), QUANTILES)
         values = [float(f"{value:.{_DIGITS}g}") for value in np.clip(found, bounds.low, bounds.high).tolist()]
     else:
         values = []
