@@ -18,7 +18,7 @@ from quantum_trader.app.runs.gates_file import (
     read_gates_state,
 )
 from quantum_trader.domain.errors import StateError
-from quantum_trader.lab.gate_changes import GatesState, changed, observe
+from quantum_trader.lab.gate_changes import GatesState, changed, observe_gate
 from quantum_trader.models.gates import GateSettings
 
 NOW = 1_700_000_000_000_000_000
@@ -40,7 +40,7 @@ def test_a_running_process_takes_up_what_the_command_line_wrote(tmp_path: Path) 
     running.ensure()
     command = GatesFile(tmp_path)
     assert command.state.settings == SPREAD
-    command.write(observe(command.state, "spread", now_ns=NOW, actor="ann", reason="quiet"))
+    command.write(observe_gate(command.state, "spread", now_ns=NOW, actor="ann", reason="quiet"))
     assert [(one.action, one.reason) for one in running.poll()] == [("observe", "quiet")]
     assert running.state.settings.enforced == ()
     assert running.poll() == ()

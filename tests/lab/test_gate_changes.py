@@ -16,8 +16,8 @@ from quantum_trader.lab.gate_changes import (
     GatesState,
     all_observed,
     changed,
-    enforce,
-    observe,
+    enforce_gate,
+    observe_gate,
 )
 from quantum_trader.lab.gate_record import gate_evidence
 from quantum_trader.models.gates import GATES, GateSettings
@@ -29,7 +29,7 @@ SCALP = GatesState(settings=GateSettings(mode="scalp"))
 def asked(state: GatesState, made: Any, gate: str = "spread", **how: Any) -> GatesState | GateRefused:
     """Enforce *gate* on the signals *made*."""
     evidence = gate_evidence(history(made), state.settings, gate)
-    return enforce(state, evidence, now_ns=1, actor="ann", **how)
+    return enforce_gate(state, evidence, now_ns=1, actor="ann", **how)
 
 
 def test_a_gate_whose_refused_signals_lost_is_enforced_with_its_evidence() -> None:
@@ -86,11 +86,11 @@ def test_an_enforced_gate_is_not_enforced_twice() -> None:
 def test_observing_is_always_permitted() -> None:
     """One gate, or all; a gate that there is not is named."""
     state = GatesState(settings=GateSettings(enforced=("spread", "cost")))
-    one = observe(state, "spread", now_ns=2, actor="ann")
+    one = observe_gate(state, "spread", now_ns=2, actor="ann")
     assert one.settings.enforced == ("cost",)
-    assert observe(one, now_ns=3, actor="ann", reason="quiet").settings.enforced == ()
+    assert observe_gate(one, now_ns=3, actor="ann", reason="quiet").settings.enforced == ()
     with pytest.raises(ConfigError, match="gate = 'spred'"):
-        observe(state, "spred", now_ns=2, actor="ann")
+        observe_gate(state, "spred", now_ns=2, actor="ann")
 
 
 @given(st.lists(st.sampled_from([*GATES, ""]), max_size=12))
@@ -99,9 +99,9 @@ def test_any_order_of_changes_keeps_the_gates_in_their_order_and_counts_revision
     state, enforced = SCALP, set[str]()
     for gate in gates:
         if not gate:
-            state, enforced = observe(state, now_ns=1, actor="ann"), set()
+            state, enforced = observe_gate(state, now_ns=1, actor="ann"), set()
         elif gate in enforced:
-            state = observe(state, gate, now_ns=1, actor="ann")
+            state = observe_gate(state, gate, now_ns=1, actor="ann")
             enforced.remove(gate)
         else:
             after = asked(state, wide_spread(4, 0.0), gate, force=True, reason="a test")

@@ -13,7 +13,7 @@ from quantum_trader.app.runs.gates_file import GatesFile, read_gates_state
 from quantum_trader.app.runs.journal_commands import RECORDS
 from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.journal.audit import record_lines
-from quantum_trader.lab.gate_changes import GateRefused, GatesState, changed, enforce, observe, with_effect
+from quantum_trader.lab.gate_changes import GateRefused, GatesState, changed, enforce_gate, observe_gate, with_effect
 from quantum_trader.lab.gate_record import GateHistory, effect_of, gate_evidence, read_history
 from quantum_trader.models.gates import GateSettings
 
@@ -83,7 +83,7 @@ def change_gates(folder: Path, change: Change) -> GatesState | GateRefused:
 
 def enforcing(gate: str, *, actor: str, force: bool, reason: str) -> Change:
     """The change that enforces *gate*."""
-    return lambda state, history: enforce(
+    return lambda state, history: enforce_gate(
         state, gate_evidence(history, state.settings, gate), now_ns=time.time_ns(), actor=actor, force=force,
         reason=reason,
     )
@@ -91,7 +91,7 @@ def enforcing(gate: str, *, actor: str, force: bool, reason: str) -> Change:
 
 def observing(gate: str | None, *, actor: str, reason: str) -> Change:
     """The change that lets *gate*, or every one, refuse nothing more."""
-    return lambda state, _: observe(state, gate, now_ns=time.time_ns(), actor=actor, reason=reason)
+    return lambda state, _: observe_gate(state, gate, now_ns=time.time_ns(), actor=actor, reason=reason)
 
 
 def setting(make: Callable[[GateSettings], GateSettings], *, actor: str, reason: str) -> Change:
