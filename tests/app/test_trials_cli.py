@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from typer.testing import CliRunner
 
 from quantum_trader.app.cli.main import app
 from quantum_trader.app.runs.registries import registry_folder
-from quantum_trader.app.runs.trial_ledgers import ledger_folder, open_ledger
+from quantum_trader.app.runs.trial_ledgers import ledger_folder, open_trials
 from quantum_trader.pilot.artefact import Artefact, save_artefact
 
 SWEEP = (
@@ -64,9 +66,27 @@ def test_a_ledger_that_cannot_be_used_stops_the_sweep_before_its_work(tmp_path: 
     assert refused.stdout == ""
 
 
+def test_results_are_shown_though_the_disk_is_full_afterwards(tmp_path: Path) -> None:
+    """A ledger that could be written before the work and cannot be after it: a warning, and nothing half recorded."""
+    options = (*SWEEP, "--trials", str(tmp_path))
+    invoke(*options)  # compiles what is compiled
+    ledger = open_trials(tmp_path)
+    before = ledger.path.read_bytes()
+    limits, kept = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before), limits[1]))
+    try:
+        done = invoke(*options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, kept)
+    assert "no trial was recorded" in done.stderr
+    assert "AGGRESSIVE base_risk_pct" in done.stdout
+    assert ledger.path.read_bytes() == before
+
+
 def test_list_and_show(tmp_path: Path) -> None:
     """The newest, those of one source or of one set of data; one trial in full by the first digits of its id."""
-    ledger = open_ledger(tmp_path)
+    ledger = open_trials(tmp_path)
     ledger.record([made_trial(number, sharpe=0.01 * number, days=300) for number in range(60)], "a")
     ledger.record([made_trial(7, data="e" * 64, source="pilot train", kind="seed", metrics={"reward": None})], "b")
     options = ("--trials", str(tmp_path))
@@ -95,7 +115,7 @@ def test_nothing_on_record_is_said(tmp_path: Path) -> None:
 
 def test_damage_is_told(tmp_path: Path) -> None:
     """By list and summary."""
-    ledger = open_ledger(tmp_path)
+    ledger = open_trials(tmp_path)
     ledger.record([made_trial(1)], "a")
     ledger.path.write_bytes(ledger.path.read_bytes() + b"{half")
     assert "damaged: the last 5 bytes" in invoke("trials", "list", "--trials", str(tmp_path)).output
@@ -110,7 +130,7 @@ def test_promoted_models_are_judged_among_all_trials(tmp_path: Path) -> None:
         save_artefact(tmp_path / str(seed), Artefact(card=card, weights=made.weights))
         model_id = printed("registry", "register", str(tmp_path / str(seed)), *registry)["model_id"]
         invoke("registry", "promote", model_id, "--to", "champion", "--reason", "a test", *registry)
-    ledger = open_ledger(tmp_path / "trials")
+    ledger = open_trials(tmp_path / "trials")
     ledger.record([made_trial(number) for number in range(40)], "a")
     found = printed("trials", "summary", *registry, "--trials", str(tmp_path / "trials"))["promotions"]
     assert (found["promoted"], found["without_p_value"], found["discoveries"]) == (2, 1, 1)

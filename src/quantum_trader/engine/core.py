@@ -150,6 +150,7 @@ class Engine:
         """Process the completed bars of one moment as one batch; returns the commands to be sent."""
         commands = self._take_bars(batch, 0)
         self.opening.take_all(commands)
+        self.records.afterwards(self.opening.record_models)
         self.records.afterwards(self.judging.learn, self.market.now_ns)
         return commands
 
@@ -238,6 +239,7 @@ class Engine:
     def _take_signals(self, commands: list[Command]) -> None:
         self.opening.take_until_order(commands)
         if not self.opening.due:
+            self.records.afterwards(self.opening.record_models)
             self.records.afterwards(self.judging.learn, self.market.now_ns)
 
     def prepare_bar(self, ts_ns: int, index: int, bar: Any) -> None:

@@ -10,6 +10,7 @@ from quantum_trader.domain.enums import PilotMode, Side, Trend, VolLevel
 from quantum_trader.domain.fields import Finite, Int64, Probability, TimeNs, Word
 from quantum_trader.domain.pilot_settings import PilotSettings
 from quantum_trader.domain.policy import RiskState
+from quantum_trader.models.forecasts import Lack
 from quantum_trader.policy.enforcement import EffectiveSettings
 
 
@@ -250,6 +251,25 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True):
     vol_level: VolLevel
     risk: RiskState
     used: EffectiveSettings
+
+
+class ModelsDecided(msgspec.Struct, frozen=True, kw_only=True):
+    """What the models say at a decision of theirs; every list has one entry a symbol, or none where nothing is known.
+
+    Returns and costs are basis points a day in the target's direction.
+    """
+
+    model: Word  # names, joined by +
+    symbols: list[str]
+    states: list[str]  # engine.model_records.TargetState: what became of it
+    reasons: list[str] = []  # of the refusal that is met again; empty where none is
+    signals: list[str]  # id of the signal that came of it; empty for none
+    scores: list[float] = []  # in root-mean-squares; NaN: no view
+    expected_bps: list[float] = []  # gross
+    error_bps: list[float] = []  # standard error of that
+    cost_bps: list[float] = []
+    confidences: list[float]  # NaN: no view
+    lacks: tuple[Lack, ...] = ()  # what each model lacks before it gives scores
 
 
 class PilotDecided(msgspec.Struct, frozen=True, kw_only=True):

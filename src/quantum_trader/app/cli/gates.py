@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from quantum_trader.app.cli.gates_advice import advice_command
 from quantum_trader.app.cli.options import JsonOption, StateOption, acting_user
 from quantum_trader.app.report.gates import gate_name, limit_words
 from quantum_trader.domain.clock import from_ns
@@ -37,6 +38,9 @@ OptionalState = Annotated[
     Path | None, typer.Option("--state", metavar="DIR", help="State folder of a run; the defaults when left out.")
 ]
 BecauseOption = Annotated[str, typer.Option("--because", "--reason", metavar="TEXT", help="Why; it is recorded.")]
+
+
+app.command("advice")(advice_command)
 
 
 @app.command("show")

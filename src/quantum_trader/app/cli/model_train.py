@@ -40,8 +40,55 @@ FAILED: Final = 1  # exit code of --once: the training failed
 MOST_THREADS: Final = 256
 IN_PROGRESS: Final = "a step"
 
+LearningConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Settings file (TOML) with the tables labels, learning, "
+                              "boosting and linear; flags win over it.")
+]
+ModelBarsOption = Annotated[
+    str | None, typer.Option("--model-bars", metavar="INTERVAL", help="Bars that the model looks at; 1h when left out, "
+                             "or the recording's own where they are longer.")
+]
+HorizonOption = Annotated[
+    str | None, typer.Option("--horizon", metavar="TIME", help="Longest life of a position, such as 12h or 3d.")
+]
+WidthOption = Annotated[
+    float | None, typer.Option("--width", metavar="N", help="Target and stop, in deviations over the horizon.")
+]
+EveryOption = Annotated[
+    int | None, typer.Option("--every", metavar="N", help="Bars from one sample of a symbol to its next.")
+]
 LearnersOption = Annotated[
     str | None, typer.Option("--learners", metavar="A,B", help="boosting, linear, or both (the default).")
+]
+FoldsOption = Annotated[int | None, typer.Option("--folds", metavar="N", help="Tests of the walk-forward.")]
+EmbargoOption = Annotated[
+    str | None, typer.Option("--embargo", metavar="TIME", help="Time between training labels and a test.")
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of everything that is drawn.")]
+ThreadsOption = Annotated[
+    int, typer.Option("--threads", metavar="N", help="Processors that train; they do not change the models.")
+]
+OutOption = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Folder of the training; the same command goes on in it.")
+]
+HtmlOption = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the report as a page.")]
+RegisterOption = Annotated[bool, typer.Option("--register", help="Put the models into the registry.")]
+RegistryFolderOption = Annotated[
+    Path | None,
+    typer.Option("--registry", metavar="DIR", help="Folder of the registry; this user's when left out."),
+]
+DailyOption = Annotated[bool, typer.Option("--daily", help="Train every day on what the journal of --state holds.")]
+AtOption = Annotated[
+    str | None, typer.Option("--at", metavar="HH:MM", help="With --daily: the time (UTC); 00:00 when left out.")
+]
+OnceOption = Annotated[bool, typer.Option("--once", help="Train once, now, on what the journal of --state holds.")]
+MetaLabelOption = Annotated[
+    bool, typer.Option("--meta-label", help="Train P(win after costs) of signals, on those in the journal of --state "
+                       "and their shadow trades.")
+]
+JournalStateOption = Annotated[
+    Path | None, typer.Option("--state", metavar="DIR", help="With --daily, --once or --meta-label: the state folder "
+                              "whose journal is learned from; models go to its folder models, or meta-labels.")
 ]
 
 
@@ -60,62 +107,15 @@ class _Wanted(NamedTuple):
 
 
 def train_command(  # the options of one command
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="Settings file (TOML) with the tables labels, "
-                                  "learning, boosting and linear; flags win over it.")
-    ] = None,
-    data: DataOption = None, bars: BarsOption = None, symbols: SymbolsOption = None, first: FromOption = None,
-    last: ToOption = None,
-    model_bars: Annotated[
-        str | None, typer.Option("--model-bars", metavar="INTERVAL", help="Bars that the model looks at; 1h when left "
-                                 "out, or the recording's own where they are longer.")
-    ] = None,
-    horizon: Annotated[
-        str | None, typer.Option("--horizon", metavar="TIME", help="Longest life of a position, such as 12h or 3d.")
-    ] = None,
-    width: Annotated[
-        float | None, typer.Option("--width", metavar="N", help="Target and stop, in deviations over the horizon.")
-    ] = None,
-    every: Annotated[
-        int | None, typer.Option("--every", metavar="N", help="Bars from one sample of a symbol to its next.")
-    ] = None,
-    learners: LearnersOption = None,
-    folds: Annotated[int | None, typer.Option("--folds", metavar="N", help="Tests of the walk-forward.")] = None,
-    embargo: Annotated[
-        str | None, typer.Option("--embargo", metavar="TIME", help="Time between training labels and a test.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of everything that is drawn.")] = None,
-    threads: Annotated[
-        int, typer.Option("--threads", metavar="N", help="Processors that train; they do not change the models.")
-    ] = 1,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder of the training; the same command goes on in it.")
-    ] = DEFAULT_OUT,
-    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the report as a page.")] = None,
-    register: Annotated[bool, typer.Option("--register", help="Put the models into the registry.")] = False,
-    registry: Annotated[
-        Path | None,
-        typer.Option("--registry", metavar="DIR", help="Folder of the registry; this user's when left out."),
-    ] = None,
-    daily: Annotated[
-        bool, typer.Option("--daily", help="Train every day on the bars in the journal of --state.")
-    ] = False,
-    at: Annotated[
-        str | None, typer.Option("--at", metavar="HH:MM", help="With --daily: the time (UTC); 00:00 when left out.")
-    ] = None,
-    once: Annotated[
-        bool, typer.Option("--once", help="Train once, now, on the bars in the journal of --state.")
-    ] = False,
-    meta_label: Annotated[
-        bool, typer.Option("--meta-label", help="Train P(win after costs) of signals, on those in the journal of "
-                           "--state and their shadow trades.")
-    ] = False,
-    state: Annotated[
-        Path | None, typer.Option("--state", metavar="DIR", help="With --daily, --once or --meta-label: the state "
-                                  "folder whose journal is learned from; models go to its folder models, or "
-                                  "meta-labels.")
-    ] = None,
-    trials: TrialsOption = None, as_json: JsonOption = False,
+    config: LearningConfigOption = None, data: DataOption = None, bars: BarsOption = None,
+    symbols: SymbolsOption = None, first: FromOption = None, last: ToOption = None,
+    model_bars: ModelBarsOption = None, horizon: HorizonOption = None, width: WidthOption = None,
+    every: EveryOption = None, learners: LearnersOption = None, folds: FoldsOption = None,
+    embargo: EmbargoOption = None, seed: SeedOption = None, threads: ThreadsOption = 1,
+    out: OutOption = DEFAULT_OUT, html: HtmlOption = None, register: RegisterOption = False,
+    registry: RegistryFolderOption = None, daily: DailyOption = False, at: AtOption = None, once: OnceOption = False,
+    meta_label: MetaLabelOption = False, state: JournalStateOption = None, trials: TrialsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Train models of signals on bars: boosted trees and a linear model, with a purged walk-forward.
 
@@ -145,8 +145,8 @@ def train_command(  # the options of one command
     if names is not None:
         check_symbols("--symbols", names)
     wanted = _Wanted(
-        labels, settings, model_bars or "", meta_label, names or None, threads, _registry_folder(register, registry), trials,
-        as_json,
+        labels, settings, model_bars or "", meta_label, names or None, threads, _registry_folder(register, registry),
+        trials, as_json,
     )
     if state is not None:
         _train_of_journal(wanted, state, None if once else at or MIDNIGHT)
@@ -211,7 +211,7 @@ def _train(
     """Train *task* in *folder*, record it in the journal of *state*, register its models."""
     from quantum_trader.app.runs.registries import registry_folder
     from quantum_trader.app.runs.signal_training import record_training
-    from quantum_trader.app.runs.trial_ledgers import open_ledger
+    from quantum_trader.app.runs.trial_ledgers import open_trials
     from quantum_trader.lab.learning.learning_result import load_learning
     from quantum_trader.lab.learning.learning_run import train_models
     from quantum_trader.lab.learning.trainer import LearningOptions
@@ -219,7 +219,7 @@ def _train(
     table = task.table
     screen.tell(f"{len(table.labels):,} samples of {len(table.symbols)} symbols, {table.labels.mean():.1%} of them "
                 f"{'won' if wanted.meta_label else 'up'}")
-    known, ledger = load_learning(folder) is not None, open_ledger(wanted.trials)
+    known, ledger = load_learning(folder) is not None, open_trials(wanted.trials)
 
     def record(tried: Sequence[Trial], run: str) -> None:
         if repaired := ledger.record(tried, run).repaired:

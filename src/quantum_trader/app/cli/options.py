@@ -80,6 +80,12 @@ GatesOption = Annotated[
     typer.Option("--gates", metavar="FILE", help="Settings of the six gates (TOML or YAML); they win over [gates] of "
                  "--config, key by key. `gates defaults` prints such a file."),
 ]
+SwitchOption = Annotated[
+    list[str] | None,
+    typer.Option("--switch", metavar="TIME=[KIND:]NAME", help="Model of the registry in pilot.registry that takes over "
+                 "at TIME (UTC), as a promotion lets it in a live run: an alias or an id, of the pilot or, as "
+                 "signal:NAME, of the signals; repeatable."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of the run.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]

@@ -29,6 +29,7 @@ from quantum_trader.app.cli.options import (
     PilotOption,
     PolicyOption,
     ProfileOption,
+    SwitchOption,
     SymbolsOption,
     ToOption,
     gate_flags,
@@ -56,6 +57,11 @@ _NAP_S: Final = 0.25  # the longest single sleep, so that an interrupt takes eff
 
 app = typer.Typer()
 
+SpeedOption = Annotated[
+    str, typer.Option("--speed", metavar="max|N", help="As fast as possible, or N times real time (60: one hour a "
+                      "minute).")
+]
+
 
 @app.command("run")
 def run_command(
@@ -74,10 +80,7 @@ def run_command(
         Path | None,
         typer.Option("--state", metavar="DIR", help="Folder of the run; the same command resumes it after a stop."),
     ] = None,
-    speed: Annotated[
-        str, typer.Option("--speed", metavar="max|N", help="As fast as possible, or N times real time (60: one hour "
-                          "a minute).")
-    ] = "max",
+    speed: SpeedOption = "max",
     end: Annotated[
         bool, typer.Option("--exit", help="End with the recording, as a replay always does.")
     ] = False,
@@ -99,11 +102,7 @@ def run_command(
     intents: IntentsOption = None,
     pilot: PilotOption = None,
     gates: GatesOption = None,
-    switches: Annotated[
-        list[str] | None,
-        typer.Option("--switch", metavar="TIME=NAME", help="Model of the registry in pilot.registry that takes the "
-                     "pilot's place at TIME (UTC): an alias or an id; repeatable. What a promotion does to a live run.")
-    ] = None,
+    switches: SwitchOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay a recording through market, signals, policy, risk guard and paper venue, and report the result.

@@ -169,11 +169,11 @@ def _run(
     """Prepare, sweep, write and show."""
     from quantum_trader.app.cli.run import say_first_run
     from quantum_trader.app.report.sweep_chart import write_chart
-    from quantum_trader.app.runs.trial_ledgers import open_ledger
+    from quantum_trader.app.runs.trial_ledgers import open_trials
     from quantum_trader.lab.sweep.sweep import sweep
     from quantum_trader.lab.sweep.targets import embargo_of
 
-    ledger = open_ledger(targets.trials)
+    ledger = open_trials(targets.trials)
     ledger.check_writable()
     started, console = time.perf_counter(), Console(stderr=True)
     if not targets.as_json:

@@ -17,6 +17,7 @@ from quantum_trader.app.report.edges import (
     decision_cells,
     traded_cells,
 )
+from quantum_trader.app.report.gate_money import MONEY_COLUMNS, MONEY_TITLE, money_cells
 from quantum_trader.app.report.gates import GATE_COLUMNS, gate_cells, gates_note, gates_title
 from quantum_trader.app.report.pilot import pilot_lines
 from quantum_trader.app.report.style import SCRIPT, STYLE
@@ -57,8 +58,8 @@ def html_report(report: Row) -> str:
     sections = [
         _header(report), _cards(report), _activity(report), _models(report), _pilot(report), _edges(report),
         _equity(report), _drawdown(report), _price(report),
-        _policy(report), _evidence(report), signals_section(report), _gates(report), _months(report),
-        trades_on_prices(report),
+        _policy(report), _evidence(report), signals_section(report), _gates(report), _gate_money(report),
+        _months(report), trades_on_prices(report),
         results_section(report), _groups(report), _costs(report), halts_section(report), _positions(report),
         _data(report), _settings(report),
     ]
@@ -319,6 +320,15 @@ def _policy(report: Row) -> str:
         f"{fmt.share(policy['reduced_share'])}; {fmt.count(policy['updates'])} evaluations, "
         f"{fmt.count(policy['changes'])} changes. Evaluations in which each rule fired:</p>", rules,
     )
+
+
+def _gate_money(report: Row) -> str:
+    """What the gates would have saved and missed."""
+    found = report.get("gate_money")
+    if found is None:
+        return ""
+    table = cells_table(MONEY_COLUMNS, [money_cells(row) for row in found["rows"]])
+    return section(MONEY_TITLE, table, note=found["note"])
 
 
 def worth_of_blocking(blocked: Row) -> str:

@@ -123,5 +123,5 @@ def _leakage(document: LearningDocument) -> str:
 
 def _settings(document: LearningDocument) -> str:
     rows = [(key, str(value)) for key, value in sorted(document.identity.items())]
-    rows += [(name, number) for name, number in document.versions.items()]
+    rows += [(name, number) for name, number in sorted(document.versions.items())]
     return section("Settings", cells_table(("key", "value"), rows))

@@ -19,6 +19,7 @@ from quantum_trader.app.report.edges import (
     decision_cells,
     traded_cells,
 )
+from quantum_trader.app.report.gate_money import MONEY_COLUMNS, MONEY_TITLE, money_cells
 from quantum_trader.app.report.gates import GATE_COLUMNS, gate_cells, gates_note, gates_title
 from quantum_trader.app.report.html import INTERVAL_NOTE, NO_SHADOWS, Row, worth_of_blocking
 from quantum_trader.app.report.models import models_view
@@ -41,8 +42,7 @@ def report_view(report: Row) -> RenderableType:
         *(Text(f"\n{line}") for line in activity_lines(report)),
         *([Text(f"\n{report['statement']}", style="bold")] if report.get("statement") else []),
         *models_view(report), *_pilot(report), *_edges(report), _trade_groups(report), _refusals(report),
-        *_gates(report),
-        *_policy(report), *_rest(report),
+        *_gates(report), *_gate_money(report), *_policy(report), *_rest(report),
     )
 
 
@@ -179,6 +179,14 @@ def _gates(report: Row) -> list[RenderableType]:
         return []
     table = _table(gates_title(found), GATE_COLUMNS, gate_cells(found), left=2)
     return [table, Text(f"\n{gates_note(found)}", style="dim")]
+
+
+def _gate_money(report: Row) -> list[RenderableType]:
+    """What the gates would have saved and missed."""
+    found = report.get("gate_money")
+    if found is None:
+        return []
+    return [_table(MONEY_TITLE, MONEY_COLUMNS, [money_cells(row) for row in found["rows"]]), Text(found["note"])]
 
 
 def _policy(report: Row) -> list[RenderableType]:

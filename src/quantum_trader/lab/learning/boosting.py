@@ -40,7 +40,8 @@ class BoostingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     def __post_init__(self) -> None:
         for key, low, high in (
             ("rounds", 1, MOST_ROUNDS), ("depth", 1, 12), ("learning_rate", 1e-4, 1.0), ("least_weight", 0.0, 1e9),
-            ("least_share", 0.0, 0.5), ("l2", 0.0, 1e9), ("row_share", 0.01, 1.0), ("column_share", 0.01, 1.0), ("bins", 2, 4096),
+            ("least_share", 0.0, 0.5), ("l2", 0.0, 1e9), ("row_share", 0.01, 1.0),
+            ("column_share", 0.01, 1.0), ("bins", 2, 4096),
         ):
             value = getattr(self, key)
             require(low <= value <= high, f"boosting.{key}", value, f"must be {low:g} to {high:g}")

@@ -36,7 +36,7 @@ from quantum_trader.lab.learning.probability_scores import (
 from quantum_trader.lab.learning.trend_line import MetricTrend, trend_line
 from quantum_trader.market.arrays import Floats, Ints
 
-P_VALUE: Final = "p_value"  # name of the metric: one-sided, of an out-of-sample AUC of 0.5 or less
+EVIDENCE_P_VALUE: Final = "p_value"  # name of the metric: one-sided, of an out-of-sample AUC of 0.5 or less
 _LEAST_A_DAY: Final = 20  # samples of a day whose metric counts
 _TREND_METRICS: Final = ("auc", "brier", "log_loss", "ece")
 
@@ -158,7 +158,7 @@ class ModelEvolutionTracker:
             return Readiness(model_id=model_id, champion_id=champion_id, checks=(told,), scores=None)
         scores = evidence_scores(evidence)
         checks = (*own_checks(evidence, scores, self.rules), *self._champion_checks(evidence, champion_id))
-        return Readiness(model_id=model_id, champion_id=champion_id, checks=checks, scores=scores)
+        return Readiness(model_id=evidence.model_id, champion_id=champion_id, checks=checks, scores=scores)
 
     def _champion_checks(self, evidence: ModelEvidence, champion_id: str) -> tuple[ReadinessCheck, ...]:
         """Newer data than the champion's, and better than it."""

@@ -13,7 +13,7 @@ import msgspec
 from quantum_trader import __version__
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.private_files import make_private_folder, why_unwritable
-from quantum_trader.lab.learning.evolution import P_VALUE
+from quantum_trader.lab.learning.evolution import EVIDENCE_P_VALUE
 from quantum_trader.lab.learning.learning_result import LearnedOutcome, LearningDocument, load_learning, save_learning
 from quantum_trader.lab.learning.learning_settings import LEARNERS, LearningSettings
 from quantum_trader.lab.learning.learning_steps import LearningSteps
@@ -86,7 +86,8 @@ def learner_trials(
         found.append(Trial(
             source=MODEL_TRAIN, kind=MODEL, label=f"{plan.name}-{learner}",
             settings_hash=hash_of_values({**decisive, "learner": learner}), data_hash=plan.data_hash,
-            settings={"learner": learner, "seed": plan.settings.seed, **plan.facts}, p_value=metrics.get(P_VALUE),
+            settings={"learner": learner, "seed": plan.settings.seed, **plan.facts},
+            p_value=metrics.get(EVIDENCE_P_VALUE),
             metrics=metrics, model_id="" if trained is None else trained.model_id,
         ))
     return found

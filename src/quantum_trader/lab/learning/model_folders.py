@@ -18,7 +18,7 @@ from quantum_trader.lab.learning.evidence_file import (
     ModelEvidence,
     encode_evidence,
 )
-from quantum_trader.lab.learning.evolution import P_VALUE
+from quantum_trader.lab.learning.evolution import EVIDENCE_P_VALUE
 from quantum_trader.lab.learning.fold_results import LearnerResult
 from quantum_trader.lab.learning.leakage_checks import (
     FEATURE_TIMES,
@@ -114,7 +114,7 @@ def model_metrics(result: LearnerResult) -> dict[str, float | None]:
         found |= {f"{name}_auc": baseline.auc.value, f"{name}_brier": baseline.brier.value,
                   f"{name}_log_loss": baseline.log_loss.value}
     found |= {
-        P_VALUE: result.p_value, "net_bps": bets.all_bets.net_bps, "strong_net_bps": bets.strong_bets.net_bps,
+        EVIDENCE_P_VALUE: result.p_value, "net_bps": bets.all_bets.net_bps, "strong_net_bps": bets.strong_bets.net_bps,
     }
     return {name: value if value is not None and np.isfinite(value) else None for name, value in found.items()}
 

@@ -1,24 +1,20 @@
 """Refused signals as good, bad and neutral blocks, by the results of their shadow trades.
 
 A block is good where the shadow trade would have lost, bad where it would have won more than a few basis points, and
-neutral between. Shadow trades that overlap in time end alike, so every interval resamples blocks of time
-(``policy.evidence.block_interval``).
+neutral between. Intervals are those of the evidence of a switch (``policy.evidence.look_at``): they resample blocks of
+time, because shadow trades that overlap in time end alike, and they stay valid however often they are read.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Final
 
 import msgspec
 import numpy as np
 
 from quantum_trader.domain.errors import ConfigError, is_finite_number
 from quantum_trader.market.arrays import Bools, Floats, Ints
-from quantum_trader.policy.evidence import block_interval, verdict_of
-
-ALPHA: Final = 0.05
-LEAST: Final = 30  # results behind an interval
+from quantum_trader.policy.evidence import Look, look_at, verdict_of
 
 
 class BlockLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,7 +68,11 @@ class SavedAndMissed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BlockScore(msgspec.Struct, frozen=True, kw_only=True):
-    """What refusing a group of signals was worth. Bounds are 95 %; None: too few results, or too few blocks of time."""
+    """What refusing a group of signals was worth.
+
+    Bounds are 95 %, valid at all looks together; they rest on the results of the latest look. None: too few results,
+    or too few blocks of time.
+    """
 
     name: str
     signals: int  # in the group
@@ -92,6 +92,7 @@ class BlockScore(msgspec.Struct, frozen=True, kw_only=True):
     bps: SavedAndMissed
     r: SavedAndMissed
     usdt: SavedAndMissed
+    looked_at: int  # results behind the bounds of the mean
     effective_blocks: float  # as many blocks of time of equal size would tell as much
 
     @property
@@ -110,14 +111,12 @@ class GroupCounts(msgspec.Struct, frozen=True, kw_only=True):
     without: int = 0
 
 
-def score_of(
-    name: str, results: ShadowResults, counts: GroupCounts, limits: BlockLimits, alpha: float = ALPHA
-) -> BlockScore:
+def score_of(name: str, results: ShadowResults, counts: GroupCounts, limits: BlockLimits) -> BlockScore:
     """Judge a group of refused signals by the settled *results* of their shadow trades."""
     good, bad = results.net_bps < limits.good_below_bps, results.net_bps > limits.bad_above_bps
     decided = good | bad
-    found, effective = _interval(results, results.net_bps, alpha)
-    shares, _ = _interval(results.of(decided), good[decided].astype(np.float64), alpha)
+    look = _look(results, results.net_bps)
+    found, shares = look.interval, _look(results.of(decided), good[decided].astype(np.float64)).interval
     return BlockScore(
         name=name, signals=counts.signals, settled=len(results), waiting=counts.waiting, open=counts.open,
         without=counts.without, good=int(good.sum()), neutral=len(results) - int(decided.sum()), bad=int(bad.sum()),
@@ -125,16 +124,14 @@ def score_of(
         accuracy_low=max(0.0, shares[0]) if shares else None, accuracy_high=min(1.0, shares[1]) if shares else None,
         mean_bps=float(results.net_bps.mean()) if len(results) else None,
         low_bps=found[0] if found else None, high_bps=found[1] if found else None,
-        bps=_money(results.net_bps), r=_money(results.r), usdt=_money(results.usdt), effective_blocks=effective,
+        bps=_money(results.net_bps), r=_money(results.r), usdt=_money(results.usdt), looked_at=look.size,
+        effective_blocks=look.blocks.effective if look.blocks is not None else 0.0,
     )
 
 
-def _interval(results: ShadowResults, values: Floats, alpha: float) -> tuple[tuple[float, float] | None, float]:
-    """Bounds of the mean of *values*, one for each result, and the effective number of blocks behind them."""
-    if len(values) < LEAST:
-        return None, 0.0
-    found = block_interval(results.ts_ns.tolist(), values.tolist(), results.life_ns.tolist(), alpha)
-    return found.interval, found.effective
+def _look(results: ShadowResults, values: Floats) -> Look:
+    """The latest look at the mean of *values*, one for each result."""
+    return look_at(results.ts_ns.tolist(), values.tolist(), results.life_ns.tolist())
 
 
 def _money(values: Floats) -> SavedAndMissed:

@@ -122,7 +122,7 @@ class JudgedSignals(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     cost_bps: Floats
     funding_bps: Floats
     r: Floats
-    risk_usdt: Floats  # permitted risk of the trade: what one R is worth
+    risk_usdt: Floats  # permitted risk of the trade: what one R is worth; NaN where none was permitted
     exits: tuple[str, ...]  # empty without a result
     damage: tuple[str, ...] = ()  # what of the journal could not be read
 
@@ -263,10 +263,14 @@ def _result(results: list[_Ended | None], key: str) -> Floats:
 
 
 def _risk_usdt(known: _Inputs | None) -> float:
-    """The permitted risk of a signal's trade, USDT: equity x risk x the share that record and governor leave."""
+    """The permitted risk of a signal's trade, USDT: equity x risk x the share that record and governor leave.
+
+    NaN where none is left: what the trade would have risked is not known then.
+    """
     if known is None:
         return math.nan
     request: list[Any] = [math.nan if value is None else value for value in known.request]
     account = [math.nan if value is None else value for value in known.account]
-    return float(account[account_column.EQUITY] * request[_RISK_PCT] / 100.0 * request[_FACTOR])
+    risk = float(account[account_column.EQUITY] * request[_RISK_PCT] / 100.0 * request[_FACTOR])
+    return risk if risk > 0.0 else math.nan
 
