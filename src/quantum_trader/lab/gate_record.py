@@ -242,7 +242,7 @@ def outcomes(history: GateHistory, settings: GateSettings) -> Outcomes:
     )
 
 
-def effect_of(history: GateHistory, before: GateSettings, after: GateSettings) -> GatesEffect:
+def effect_of_change(history: GateHistory, before: GateSettings, after: GateSettings) -> GatesEffect:
     """What changing the gates from *before* to *after* would have done to the signals of *history*."""
     was = [not refused_by(one, before) & before.enforced_bits for one in history.signals]
     now = [not refused_by(one, after) & after.enforced_bits for one in history.signals]
