@@ -16,7 +16,7 @@ from quantum_trader.lab.gate_changes import (
     GatesState,
     all_observed,
     changed,
-    enforce,
+    enforce_gate,
     observe_gate,
 )
 from quantum_trader.lab.gate_record import gate_evidence
@@ -29,7 +29,7 @@ SCALP = GatesState(settings=GateSettings(mode="scalp"))
 def asked(state: GatesState, made: Any, gate: str = "spread", **how: Any) -> GatesState | GateRefused:
     """Enforce *gate* on the signals *made*."""
     evidence = gate_evidence(history(made), state.settings, gate)
-    return enforce(state, evidence, now_ns=1, actor="ann", **how)
+    return enforce_gate(state, evidence, now_ns=1, actor="ann", **how)
 
 
 def test_a_gate_whose_refused_signals_lost_is_enforced_with_its_evidence() -> None:

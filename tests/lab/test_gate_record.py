@@ -14,12 +14,12 @@ from quantum_trader.lab.gate_record import (
     KNOWN,
     OPEN,
     VOID,
+    effect_of_change,
     gate_evidence,
     gate_rates,
     outcomes,
     read_history,
     resolved,
-    settings_effect,
 )
 from quantum_trader.models.gates import GateSettings
 
@@ -104,7 +104,7 @@ def test_too_few_blocks_of_time_give_no_interval() -> None:
 def test_the_effect_of_a_change_is_recomputed_on_the_record() -> None:
     """Enforcing the spread refuses half, which lost: the win rate of what passes rises."""
     known = history(wide_spread(60, -0.5))
-    effect = settings_effect(known, SCALP, msgspec.structs.replace(SCALP, enforced=("spread",)))
+    effect = effect_of_change(known, SCALP, msgspec.structs.replace(SCALP, enforced=("spread",)))
     assert (effect.signals, effect.before.passed.value, effect.after.passed.value) == (60, 1.0, 0.5)
     assert (effect.before.won.value, effect.after.won.value) == (0.5, 1.0)
     assert effect.newly_refused.count == 30
@@ -112,7 +112,7 @@ def test_the_effect_of_a_change_is_recomputed_on_the_record() -> None:
         math.fsum(one.r for one in known.signals if one.inputs.spread_bps > 5.0) / 30, rel=1e-12
     )
     assert effect.newly_passed.count == 0
-    back = settings_effect(known, msgspec.structs.replace(SCALP, enforced=("spread",)), SCALP)
+    back = effect_of_change(known, msgspec.structs.replace(SCALP, enforced=("spread",)), SCALP)
     assert (back.newly_passed.count, back.newly_refused.count) == (30, 0)
 
 

@@ -97,7 +97,7 @@ def _interval_conditions(evidence: GateEvidence) -> tuple[Unmet, ...]:
     ),)
 
 
-def enforce(
+def enforce_gate(
     state: GatesState, evidence: GateEvidence, *, now_ns: int, actor: str, force: bool = False, reason: str = "",
     rules: RolloutRules | None = None,
 ) -> GatesState | GateRefused:

@@ -157,7 +157,7 @@ def resolved(signals: Sequence[GatedSignal]) -> list[GatedSignal]:
 
 
 # ---- shares and means, with their doubt ----------------------------------------------------------------------------
-class ResultEstimate(msgspec.Struct, frozen=True, kw_only=True):
+class GateEstimate(msgspec.Struct, frozen=True, kw_only=True):
     """A share or a mean over *count* signals, with bounds at 95 %; None: not known, or too few blocks of time."""
 
     count: int
@@ -166,21 +166,21 @@ class ResultEstimate(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None = None
 
 
-def estimate_results(
+def gate_estimate(
     signals: Sequence[GatedSignal], values: Sequence[float], *, is_share: bool = False, at_once: bool = False
-) -> ResultEstimate:
+) -> GateEstimate:
     """The mean of *values*, one for each of *signals*; neighbours in time share a market, so blocks are resampled.
 
     *is_share*: the bounds lie in 0 to 1. *at_once*: a value was known with its signal, not at the end of its trade.
     """
     if not values:
-        return ResultEstimate(count=0)
+        return GateEstimate(count=0)
     lives = [0 if at_once else one.life_ns for one in signals]
     blocks = block_interval([one.ts_ns for one in signals], values, lives, ALPHA)
     low, high = blocks.interval if blocks.interval is not None else (None, None)
     if is_share and low is not None and high is not None:
         low, high = max(0.0, low), min(1.0, high)
-    return ResultEstimate(count=len(values), value=math.fsum(values) / len(values), low=low, high=high)
+    return GateEstimate(count=len(values), value=math.fsum(values) / len(values), low=low, high=high)
 
 
 class GateRate(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,7 +191,7 @@ class GateRate(msgspec.Struct, frozen=True, kw_only=True):
     passed: int
     unmeasured: int
     refused_here: int  # signals that were refused by it, as an enforced gate, when they came
-    share: ResultEstimate  # of the measured signals that pass
+    share: GateEstimate  # of the measured signals that pass
 
 
 def gate_rates(history: GateHistory, settings: GateSettings) -> tuple[GateRate, ...]:
@@ -207,7 +207,7 @@ def gate_rates(history: GateHistory, settings: GateSettings) -> tuple[GateRate, 
         made.append(GateRate(
             gate=gate, judged=len(pairs), passed=passes.count(1.0), unmeasured=len(pairs) - len(measured),
             refused_here=reasons.count(f"GATE_{gate.upper()}"),
-            share=estimate_results([one for one, _ in measured], passes, is_share=True, at_once=True),
+            share=gate_estimate([one for one, _ in measured], passes, is_share=True, at_once=True),
         ))
     return tuple(made)
 
@@ -215,9 +215,9 @@ def gate_rates(history: GateHistory, settings: GateSettings) -> tuple[GateRate, 
 class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
     """The signals that the enforced gates of given settings let through."""
 
-    passed: ResultEstimate  # share of all signals
-    won: ResultEstimate  # of those that passed and have a result: share with a profit
-    mean_r: ResultEstimate  # and their mean result
+    passed: GateEstimate  # share of all signals
+    won: GateEstimate  # of those that passed and have a result: share with a profit
+    mean_r: GateEstimate  # and their mean result
 
 
 class GatesEffect(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,8 +226,8 @@ class GatesEffect(msgspec.Struct, frozen=True, kw_only=True):
     signals: int
     before: Outcomes
     after: Outcomes
-    newly_refused: ResultEstimate  # mean R of the signals that only the settings before let through
-    newly_passed: ResultEstimate  # and of those that only the settings after let through
+    newly_refused: GateEstimate  # mean R of the signals that only the settings before let through
+    newly_passed: GateEstimate  # and of those that only the settings after let through
 
 
 def outcomes(history: GateHistory, settings: GateSettings) -> Outcomes:
@@ -236,13 +236,13 @@ def outcomes(history: GateHistory, settings: GateSettings) -> Outcomes:
     passes = [not refused_by(one, settings) & enforced for one in history.signals]
     known = resolved([one for one, passed in zip(history.signals, passes, strict=True) if passed])
     return Outcomes(
-        passed=estimate_results(history.signals, [float(one) for one in passes], is_share=True, at_once=True),
-        won=estimate_results(known, [1.0 if one.r > 0.0 else 0.0 for one in known], is_share=True),
-        mean_r=estimate_results(known, [one.r for one in known]),
+        passed=gate_estimate(history.signals, [float(one) for one in passes], is_share=True, at_once=True),
+        won=gate_estimate(known, [1.0 if one.r > 0.0 else 0.0 for one in known], is_share=True),
+        mean_r=gate_estimate(known, [one.r for one in known]),
     )
 
 
-def settings_effect(history: GateHistory, before: GateSettings, after: GateSettings) -> GatesEffect:
+def effect_of_change(history: GateHistory, before: GateSettings, after: GateSettings) -> GatesEffect:
     """What changing the gates from *before* to *after* would have done to the signals of *history*."""
     was = [not refused_by(one, before) & before.enforced_bits for one in history.signals]
     now = [not refused_by(one, after) & after.enforced_bits for one in history.signals]
@@ -251,8 +251,8 @@ def settings_effect(history: GateHistory, before: GateSettings, after: GateSetti
     gained = resolved([one for one, old, new in pairs if new and not old])
     return GatesEffect(
         signals=len(history.signals), before=outcomes(history, before), after=outcomes(history, after),
-        newly_refused=estimate_results(lost, [one.r for one in lost]),
-        newly_passed=estimate_results(gained, [one.r for one in gained]),
+        newly_refused=gate_estimate(lost, [one.r for one in lost]),
+        newly_passed=gate_estimate(gained, [one.r for one in gained]),
     )
 
 

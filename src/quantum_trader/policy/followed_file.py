@@ -31,10 +31,10 @@ class FollowedState(Protocol):
         ...
 
 
-_State = TypeVar("_State", bound=FollowedState)
+Followed = TypeVar("Followed", bound=FollowedState)
 
 
-class FollowedFile(Generic[_State]):
+class FollowedFile(Generic[Followed]):
     """Follow and write the state in one file.
 
     *initial* applies while there has never been a file. *seen_revision* is the last change already journaled, so that
@@ -44,8 +44,9 @@ class FollowedFile(Generic[_State]):
     """
 
     def __init__(
-        self, path: Path, *, initial: _State, decode: Callable[[bytes], _State], encode: Callable[[_State], bytes],
-        fall_back: Callable[[_State, str, int, int], _State], then: str, seen_revision: int = 0, now_ns: int = 0,
+        self, path: Path, *, initial: Followed, decode: Callable[[bytes], Followed],
+        encode: Callable[[Followed], bytes], fall_back: Callable[[Followed, str, int, int], Followed], then: str,
+        seen_revision: int = 0, now_ns: int = 0,
     ) -> None:
         """*decode* raises ValueError for content that is no state. *then*: what holds after a fall back, in words."""
         self.path = path
@@ -72,7 +73,7 @@ class FollowedFile(Generic[_State]):
         if self._stamp is None:
             self.write(self.state)
 
-    def write(self, state: _State) -> None:
+    def write(self, state: Followed) -> None:
         """Save *state*.
 
         Raises StateError when another process changed the file meanwhile, OSError when it cannot be written.
@@ -110,7 +111,7 @@ class FollowedFile(Generic[_State]):
         self.notice = ""
         self._take(state)
 
-    def _take(self, state: _State) -> None:
+    def _take(self, state: Followed) -> None:
         """Make *state* the current one and queue its unseen changes."""
         if state.revision < self._seen:  # another history: everything in it is news
             self._seen = 0

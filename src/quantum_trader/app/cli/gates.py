@@ -21,14 +21,7 @@ from quantum_trader.models.gates import GATES, MODES, GateSettings, gate_place
 
 if TYPE_CHECKING:
     from quantum_trader.lab.gate_changes import GateRefused, GatesChange, GatesState
-    from quantum_trader.lab.gate_record import (
-        GateEvidence,
-        GateHistory,
-        GateRate,
-        GatesEffect,
-        Outcomes,
-        ResultEstimate,
-    )
+    from quantum_trader.lab.gate_record import GateEstimate, GateEvidence, GateHistory, GateRate, GatesEffect, Outcomes
 
 REFUSED: Final = 1
 _NONE: Final = "–"
@@ -278,7 +271,7 @@ def _share(value: float | None) -> str:
     return _NONE if value is None else f"{value * 100.0:.1f} %"
 
 
-def _bounds(one: ResultEstimate) -> str:
+def _bounds(one: GateEstimate) -> str:
     return _NONE if one.low is None or one.high is None else f"{one.low * 100.0:.1f} to {one.high * 100.0:.1f} %"
 
 
@@ -351,7 +344,7 @@ def _outcome_words(one: Outcomes) -> str:
     return f"{_share(one.passed.value)}{_doubt(one.passed)}{won}"
 
 
-def _doubt(one: ResultEstimate) -> str:
+def _doubt(one: GateEstimate) -> str:
     return f" ({_bounds(one)})" if one.low is not None else ""
 
 

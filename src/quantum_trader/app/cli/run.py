@@ -61,6 +61,9 @@ SpeedOption = Annotated[
     str, typer.Option("--speed", metavar="max|N", help="As fast as possible, or N times real time (60: one hour a "
                       "minute).")
 ]
+RecordsOption = Annotated[
+    Path | None, typer.Option("--records", metavar="FILE", help="Write every record here (JSON lines).")
+]
 
 
 RunStateOption = Annotated[
@@ -94,9 +97,7 @@ def run_command(
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Write the HTML report here too.")
     ] = None,
-    records: Annotated[
-        Path | None, typer.Option("--records", metavar="FILE", help="Write every record here (JSON lines).")
-    ] = None,
+    records: RecordsOption = None,
     venue: VenueOption = "paper",
     model: ModelOption = None,
     ungated: Annotated[

@@ -13,11 +13,11 @@ from quantum_trader.app.runs.gates_file import GatesFile, read_gates_state
 from quantum_trader.app.runs.journal_commands import RECORDS
 from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.journal.audit import record_lines
-from quantum_trader.lab.gate_changes import GateRefused, GatesState, changed, enforce, observe_gate, with_effect
-from quantum_trader.lab.gate_record import GateHistory, gate_evidence, read_history, settings_effect
+from quantum_trader.lab.gate_changes import GateRefused, GatesState, changed, enforce_gate, observe_gate, with_effect
+from quantum_trader.lab.gate_record import GateHistory, effect_of_change, gate_evidence, read_history
 from quantum_trader.models.gates import GateSettings
 
-Change = Callable[[GatesState, GateHistory], "GatesState | GateRefused"]
+MadeChange = Callable[[GatesState, GateHistory], "GatesState | GateRefused"]
 
 
 class _Started(msgspec.Struct):
@@ -59,7 +59,7 @@ def history_in(folder: Path) -> GateHistory:
     return read_history(record_lines(folder / RECORDS))
 
 
-def change_gates(folder: Path, change: Change) -> GatesState | GateRefused:
+def change_gates(folder: Path, change: MadeChange) -> GatesState | GateRefused:
     """Apply *change* to the gates in *folder*, with its effect on the signals on record, and write them.
 
     Raises StateError where the file cannot be written or another process has changed it meanwhile.
@@ -71,7 +71,7 @@ def change_gates(folder: Path, change: Change) -> GatesState | GateRefused:
     if isinstance(after, GateRefused):
         return after
     if history.signals:
-        after = with_effect(after, settings_effect(history, before.settings, after.settings))
+        after = with_effect(after, effect_of_change(history, before.settings, after.settings))
     try:
         file.write(after)
     except OSError as error:
@@ -81,20 +81,20 @@ def change_gates(folder: Path, change: Change) -> GatesState | GateRefused:
     return after
 
 
-def enforcing(gate: str, *, actor: str, force: bool, reason: str) -> Change:
+def enforcing(gate: str, *, actor: str, force: bool, reason: str) -> MadeChange:
     """The change that enforces *gate*."""
-    return lambda state, history: enforce(
+    return lambda state, history: enforce_gate(
         state, gate_evidence(history, state.settings, gate), now_ns=time.time_ns(), actor=actor, force=force,
         reason=reason,
     )
 
 
-def observing(gate: str | None, *, actor: str, reason: str) -> Change:
+def observing(gate: str | None, *, actor: str, reason: str) -> MadeChange:
     """The change that lets *gate*, or every one, refuse nothing more."""
     return lambda state, _: observe_gate(state, gate, now_ns=time.time_ns(), actor=actor, reason=reason)
 
 
-def setting(make: Callable[[GateSettings], GateSettings], *, actor: str, reason: str) -> Change:
+def setting(make: Callable[[GateSettings], GateSettings], *, actor: str, reason: str) -> MadeChange:
     """The change to the settings that *make* makes of the present ones; ConfigError where it changes nothing."""
     def change(state: GatesState, _: GateHistory) -> GatesState:
         after = make(state.settings)
