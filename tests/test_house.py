@@ -55,6 +55,7 @@ SUMS_OF_WHOLE_NUMBERS = {  # calls of the built-in sum that add whole numbers, w
 }
 TWO_HOMES = {  # names that two modules may define, with the reason
     "main": "the entry point of a process: the command line's and the flusher's",
+    "upgrade|downgrade": "a migration of a database: its tool calls them by these names",
     r"\w+_command": "a command of the command line: it is registered where it is written and nobody imports it",
 }
 RUN_QUICKLY = {("policy", "rules"), ("profile", "show"), ("profile", "compare"), ("config", "show")}

@@ -11,12 +11,12 @@ import pytest
 from tests.pilot.made_pilot import saved, untrained
 
 from quantum_trader.app.runs import pilot_run
-from quantum_trader.app.runs.pilot_run import LIMITS, PILOT_FOLDER, DemotionWatch, RunPilot, keep_artefact
+from quantum_trader.app.runs.pilot_run import PILOT_FOLDER, DemotionWatch, RunPilot, keep_artefact
 from quantum_trader.app.settings import PilotOptions, RunSettings
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_MINUTE, from_ns
 from quantum_trader.domain.enums import PilotMode
 from quantum_trader.domain.errors import StateError
-from quantum_trader.domain.pilot_settings import PilotSettings
+from quantum_trader.domain.pilot_settings import LIMITS, PilotSettings
 from quantum_trader.engine.facts import PilotChanged
 from quantum_trader.engine.pilot_shadows import PilotTotals
 from quantum_trader.pilot.artefact import load_artefact
@@ -40,8 +40,9 @@ def engine(
     )
     return SimpleNamespace(
         piloting=SimpleNamespace(
-            totals=PilotTotals(48 * len(days), (), (0.0, 0.0, 0.0), days), identity="m" * 64, promoted="m" * 64,
-            mode_since_ns=since_ns, stance=SimpleNamespace(mode=mode, settings=settings or PilotSettings(mode=mode)),
+            totals=PilotTotals(48 * len(days), (), (0.0, 0.0, 0.0), days), identity="m" * 64,
+            tenure=SimpleNamespace(mode_since_ns=since_ns, promoted="m" * 64),
+            stance=SimpleNamespace(mode=mode, settings=settings or PilotSettings(mode=mode)),
         ),
         account=SimpleNamespace(equity=10_000.0), records=SimpleNamespace(tally=SimpleNamespace(trades=list(trades))),
     )

@@ -15,11 +15,13 @@ from typer.testing import CliRunner
 
 from quantum_trader.app.cli.main import app
 from quantum_trader.app.runs import registries
+from quantum_trader.app.runs.journal_commands import replay
 from quantum_trader.app.runs.pilot_run import artefact_of
 from quantum_trader.app.runs.registries import open_registry, program_commit, registry_folder
 from quantum_trader.app.runs.replay import run
 from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import DataSettings, PilotOptions, RunSettings, load_settings
+from quantum_trader.domain.clock import iso
 from quantum_trader.domain.errors import ConfigError, DataError, StateError
 
 WHY = ("--reason", "a test")
@@ -171,8 +173,13 @@ def test_run_with_the_champion_records_its_id(registry: Commands, tmp_path: Path
     assert set(decided) == {one}
 
 
-def test_a_rollback_while_it_trades_changes_no_running_system(registry: Commands, tmp_path: Path) -> None:
-    """Every decision is one model's; to go on in the same folder its id is given, and the error shows it."""
+def records(folder: Path) -> list[dict[str, Any]]:
+    """Every record of a state folder."""
+    return [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
+
+
+def test_a_rollback_changes_no_replay(registry: Commands, tmp_path: Path) -> None:
+    """A replay keeps the model that the alias meant at its start, and goes on with it after a stop."""
     one, two = registered(registry, tmp_path, 3), registered(registry, tmp_path, 4)
     for model_id in (one, two):
         registry("promote", model_id, "--to", "champion", *WHY)
@@ -188,12 +195,70 @@ def test_a_rollback_while_it_trades_changes_no_running_system(registry: Commands
             registry("rollback", *WHY)
 
     run(champion, RunOptions(state_dir=tmp_path / "state"), pace=pace)
-    lines = [json.loads(line) for line in (tmp_path / "state" / "records.jsonl").read_text().splitlines()]
-    assert {line["data"]["model"] for line in lines if line["topic"] == "pilot.decided"} == {two}
-    with pytest.raises(StateError, match=f"other pilot .{two[:12]}, now {one[:12]}"):
-        run(champion, RunOptions(state_dir=tmp_path / "state"))
-    named = msgspec.structs.replace(champion.pilot, model=f"registry:{two[:12]}")
-    assert run(msgspec.structs.replace(champion, pilot=named), RunOptions(state_dir=tmp_path / "state")).resumed
+    decided = [one["data"]["model"] for one in records(tmp_path / "state") if one["topic"] == "pilot.decided"]
+    assert set(decided) == {two}
+    assert run(champion, RunOptions(state_dir=tmp_path / "state")).resumed
+    for name, accepted in ((two[:12], True), (one[:12], False)):
+        named = msgspec.structs.replace(champion, pilot=msgspec.structs.replace(
+            champion.pilot, model=f"registry:{name}"
+        ))
+        if accepted:
+            assert run(named, RunOptions(state_dir=tmp_path / "state")).resumed
+        else:
+            with pytest.raises(StateError, match=f"other pilot .{two[:12]}, now {one[:12]}"):
+                run(named, RunOptions(state_dir=tmp_path / "state"))
+
+
+def test_a_scheduled_model_takes_over_in_a_replay(registry: Commands, tmp_path: Path) -> None:
+    """`--switch TIME=NAME`: at the first close from then on, on record, and the day is proven byte for byte."""
+    one, two = registered(registry, tmp_path, 3), registered(registry, tmp_path, 4)
+    registry("promote", one, "--to", "champion", *WHY)
+    registry("promote", two, "--to", "challenger", *WHY)
+    config = tmp_path / "run.toml"
+    config.write_text(f'[pilot]\nregistry = "{registry.folder}"\n')
+    words = [
+        "run", "--from", "2018-01-01", "--to", "2018-01-16", "--config", str(config), "--pilot", "registry:champion",
+        "--switch", "2018-01-12T06:00=challenger", "--switch", f"2018-01-14={one[:10]}",
+    ]
+    state = tmp_path / "state"
+    result = CliRunner().invoke(app, [*words, "--state", str(state)])
+    assert result.exit_code == 0, result.output
+    told = [line["data"] for line in records(state) if line["topic"] == "model.in_force"]
+    assert [(line["ids"], line["before"], line["alias"]) for line in told if line["role"] == "pilot"] == [
+        ([one], [], "registry:champion"), ([two], [one], "registry:challenger"), ([one], [two], ""),
+    ]
+    switched = [line["ts_ns"] for line in records(state) if line["topic"] == "model.in_force"][-2:]
+    assert [iso(ts_ns)[:16] for ts_ns in switched] == ["2018-01-12T06:00", "2018-01-14T00:00"]
+    for line in records(state):
+        if line["topic"] == "pilot.decided":
+            assert line["data"]["model"] == (two if switched[0] < line["ts_ns"] <= switched[1] else one)
+    for day in ("2018-01-12", "2018-01-14"):
+        proof = replay(state, day)
+        assert proof.identical, proof.difference
+    assert CliRunner().invoke(app, [*words, "--state", str(state)]).exit_code == 0
+    other = CliRunner().invoke(app, [*words[:-2], "--state", str(state)])
+    assert (other.exit_code, "other switches" in other.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(("text", "told"), [
+    ("2018-01-12", "write TIME=NAME"), ("soon=champion", "must be a date or time"),
+    ("2018-01-12=table:champion", "kind 'table' is none of pilot"), ("2018-01-12=shadow", "has no shadow"),
+    ("=champion", "states no time"),
+])
+def test_a_schedule_that_cannot_be_kept_is_refused_before_the_run(
+    text: str, told: str, registry: Commands, tmp_path: Path
+) -> None:
+    """With the option, the value and what to write."""
+    one = registered(registry, tmp_path, 3)
+    registry("promote", one, "--to", "champion", *WHY)
+    config = tmp_path / "run.toml"
+    config.write_text(f'[pilot]\nregistry = "{registry.folder}"\n')
+    result = CliRunner().invoke(app, [
+        "run", "--config", str(config), "--pilot", "registry:champion", "--switch", text,
+        "--state", str(tmp_path / "state"),
+    ])
+    assert (result.exit_code, told in result.stderr) == (2, True), result.stderr
+    assert not (tmp_path / "state").exists()
 
 
 def test_where_a_registry_lies_decides_nothing(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def decision_of(now_ns: int) -> int:
 class ScriptedPilot:
     """A pilot that plays a script; before it begins every action is HOLD."""
 
-    identity, length_ns, horizon_ns, stop_atr = "f" * 64, LENGTH_NS, 24 * NS_PER_HOUR, 3.0
+    identity, name, length_ns, horizon_ns, stop_atr = "f" * 64, "scripted", LENGTH_NS, 24 * NS_PER_HOUR, 3.0
     trained_until_ns = outcomes_until_ns = 0
     outcomes: tuple[float, ...] = ()
 
@@ -108,6 +108,10 @@ class ScriptedPilot:
         shares = np.full((len(places), len(ACTIONS)), 0.1)
         shares[np.arange(len(places)), chosen] = 0.5
         return Predictions(now_ns, places, np.array(chosen, dtype=np.int64), shares)
+
+    def succeed(self, before: Any) -> None:
+        """Go on with the bars that *before* has seen."""
+        self.seen = before.seen
 
     def state(self) -> dict[str, Any]:
         """Its identity and how many bars it saw."""
@@ -157,7 +161,7 @@ class LiveForm(Engine):
         commands = self.on_bars(batch, batch.ts_ns + batch.interval_ns)
         while more := self.more():
             commands += more
-        self._unrecorded = None  # a replay has no record of its bars
+        self.records.bars = None  # a replay has no record of its bars
         return commands
 
     def on_event(self, event: OrderUpdate | Fill | FundingPayment) -> list[Command]:

@@ -98,10 +98,10 @@ def test_since_when_it_trades_survives_a_restart() -> None:
     first.until(4)
     first.change(min_confidence=0.5)
     second = PilotWorld({}, SHADOW).continues(first)
-    assert second.engine.piloting.mode_since_ns == began_ns
-    assert second.engine.piloting.promoted == second.pilot.identity
+    assert second.engine.piloting.tenure.mode_since_ns == began_ns
+    assert second.engine.piloting.tenure.promoted == second.pilot.identity
     second.change(mode=SHADOW)
-    assert second.engine.piloting.mode_since_ns == second.engine.now_ns
+    assert second.engine.piloting.tenure.mode_since_ns == second.engine.now_ns
 
 
 def test_hold_keeps_what_the_shadow_book_holds() -> None:

@@ -17,7 +17,7 @@ from quantum_trader.pilot.predictor import Predictions
 class Slow:
     """Answers when it is let go."""
 
-    identity, length_ns, horizon_ns, stop_atr, trained_until_ns = "slow", 60, 600, 3.0, 0
+    identity, name, length_ns, horizon_ns, stop_atr, trained_until_ns = "slow", "slow", 60, 600, 3.0, 0
     outcomes: tuple[float, ...] = ()
     outcomes_until_ns = 0
     range_ratios = np.ones(1)

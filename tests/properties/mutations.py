@@ -384,8 +384,8 @@ MUTATIONS: Final = (
         )
     ),
     Mutation(
-        11, _CORE, "        self._unrecorded = (batch, received_ns)\n",
-        "        self._unrecorded = (batch, received_ns)\n        if batch.ts_ns % 86_400_000_000_000 == 0:\n"
+        11, _CORE, "        self.records.bars = (batch, received_ns)\n",
+        "        self.records.bars = (batch, received_ns)\n        if batch.ts_ns % 86_400_000_000_000 == 0:\n"
         "            self.halts.in_force.clear()\n",
         "test_11_it_survives_a_restart_and_midnight[checkpoint-operator]",
     ),

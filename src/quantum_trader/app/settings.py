@@ -25,8 +25,10 @@ from quantum_trader.domain.symbols import check_symbols
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market.recording import RecordingSettings
 from quantum_trader.market.regime import MarketSettings
+from quantum_trader.models.gate_tables import gates_from
 from quantum_trader.models.gates import GateSettings
-from quantum_trader.models.loading import TREND, ModelSettings, expanded, with_class
+from quantum_trader.models.learned.artefact import is_learned_folder
+from quantum_trader.models.loading import PLACES, REGISTRY_PREFIX, TREND, ModelSettings, expanded, with_class
 from quantum_trader.models.score_file import SCORE_FILES
 from quantum_trader.policy.enforcement import SWITCHES, OrchestratorIntegrationConfig
 from quantum_trader.policy.profiles import ActiveProfile, get_active_profile
@@ -34,6 +36,7 @@ from quantum_trader.risk.guard import RiskLimits
 from quantum_trader.signals.settings import SignalSettings
 from quantum_trader.venues.paper.settings import PaperSettings
 
+META_LABEL: Final = "gates.meta_label"
 LIVE_SECTION: Final = "live"  # of live trading alone; see live_settings
 DEFAULT_SET: Final = TREND  # its models give the signals where neither [[models]] nor --model names any
 _ENGINE: Final = {field.name: field.default for field in msgspec.structs.fields(EngineSettings)}
@@ -189,9 +192,13 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         for section, key in _VARYING:
             del plain[section][key]
         for entry in plain[MODELS]:
+            if follows := entry.pop("follows"):  # a run states the model by its hash
+                entry["model"], entry["params"], entry["name"] = follows, {}, ""
+            del entry["registry"]
             entry["model"] = Path(entry["model"]).name  # where the file lies decides nothing
-            if isinstance(file := entry["params"].get("file"), str):
-                entry["params"]["file"] = Path(file).name
+            for key in ("file", PLACES.get(entry["model"], "file")):
+                if isinstance(place := entry["params"].get(key), str):
+                    entry["params"][key] = Path(place).name
         for key in _SET_ELSEWHERE:
             section, _, name = key.partition(".")
             del plain[section][name]
@@ -202,6 +209,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             del plain["pilot"]  # without a pilot its settings decide nothing
         if self.gates == GateSettings():
             del plain["gates"]  # a folder of before there were gates has the same identity
+        elif self.gates.meta_label and not self.gates.meta_label.startswith(REGISTRY_PREFIX):
+            plain["gates"]["meta_label"] = Path(self.gates.meta_label).name
         active = self.active_profile()
         plain["policy"]["profile"] = active.name
         plain["profile"] = msgspec.to_builtins(active.config)
@@ -230,6 +239,7 @@ _NAMED_ELSEWHERE: Final = {
     "funding_rate_8h": "data.assumed_funding_rate", "assumed_funding_rate": "data.assumed_funding_rate",
     **{name: f"engine.{name}" for name in EngineOptions.__struct_fields__},
 }
+_FOUND: Final = ("follows", "registry")  # of a model that was found by an alias; nobody writes them
 MODELS: Final = "models"  # an array of tables, one a model: [[models]]
 _SECTIONS: Final = {
     field.name: field.type for field in msgspec.structs.fields(RunSettings) if field.name != MODELS
@@ -263,12 +273,16 @@ def load_settings(file: Path | None = None, flags: Mapping[str, tuple[Any, str]]
     if file is not None:
         for key, value in keys_of(file).items():
             values[key], sources[key] = value, file.name
+        if META_LABEL in values:
+            values[META_LABEL] = beside(values[META_LABEL], file)
         if values.get(MODELS) == []:  # names no model: as good as absent
             del values[MODELS], sources[MODELS]
         elif MODELS in values:
             values[MODELS] = _beside(values[MODELS], file)
     for key, (value, flag) in (flags or {}).items():
-        values[key], sources[key] = value, flag
+        is_part = isinstance(value, Mapping) and isinstance(values.get(key), Mapping)
+        values[key] = {**values[key], **value} if is_part else value  # a part of a table leaves the rest of it
+        sources[key] = flag
     if values.get("rollout.mode") == OrchestratorMode.LIVE.value and sources["rollout.mode"].startswith("--"):
         _enforce_all(values, sources)
     given: dict[str, Any] = {section: _section(section, kind, values) for section, kind in _SECTIONS.items()}
@@ -349,6 +363,12 @@ def _flatten(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
     return flat
 
 
+def beside(named: Any, file: Path) -> Any:
+    """The folder *named* in *file*, looked for beside it; a registry's model, and what is no text, as it is."""
+    is_folder = isinstance(named, str) and named.strip() and not named.startswith(REGISTRY_PREFIX)
+    return str(file.parent / named.strip()) if is_folder else named
+
+
 def _beside(given: Any, file: Path) -> Any:
     """The models of a settings *file*, whose own files are looked for beside it."""
     if not isinstance(given, list):
@@ -359,10 +379,11 @@ def _beside(given: Any, file: Path) -> Any:
 def _with_paths(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
     """One model's *entry* with the paths of its files in *folder*; an absolute path stays as it is."""
     entry, model, params = {**entry}, str(entry.get("model")), entry.get("params")
-    if ".py:" in model or Path(model).suffix.lower() in (".py", *SCORE_FILES):
+    if ".py:" in model or Path(model).suffix.lower() in (".py", *SCORE_FILES) or is_learned_folder(folder / model):
         entry["model"] = str(folder / model)
-    if model == "ScoreFile" and isinstance(params, dict) and isinstance(params.get("file"), str):
-        entry["params"] = {**params, "file": str(folder / params["file"])}
+    key = PLACES.get(model)
+    if key is not None and isinstance(params, dict) and isinstance(params.get(key), str):
+        entry["params"] = {**params, key: str(folder / params[key])}
     return entry
 
 
@@ -370,7 +391,7 @@ def _models(given: Any, source: str) -> tuple[ModelSettings, ...]:
     """The models of ``[[models]]`` or of --model; ConfigError naming the key."""
     if not isinstance(given, (list, tuple)):
         raise ConfigError(f"{source}: models = {given!r}: is a list; write [[models]] and its keys below, once a model")
-    known = tuple(field.name for field in msgspec.structs.fields(ModelSettings))
+    known = tuple(field.name for field in msgspec.structs.fields(ModelSettings) if field.name not in _FOUND)
     made = []
     for number, entry in enumerate(given, 1):
         if isinstance(entry, ModelSettings):
@@ -383,7 +404,7 @@ def _models(given: Any, source: str) -> tuple[ModelSettings, ...]:
             one = msgspec.convert(entry, ModelSettings, strict=True)
         except msgspec.ValidationError as error:
             raise ConfigError(f"{source}: models[{number}]: {error}") from None
-        made.append(msgspec.structs.replace(one, model=with_class(one.model)))
+        made.append(_with_model(one))
     try:
         made = list(expanded(made))
     except ConfigError as error:
@@ -393,6 +414,15 @@ def _models(given: Any, source: str) -> tuple[ModelSettings, ...]:
     if twice is not None:
         raise ConfigError(f"{source}: models: two are called {twice!r}; give one of them another name")
     return tuple(made)
+
+
+def _with_model(one: ModelSettings) -> ModelSettings:
+    """*one* with the class of a FILE.py that has one alone, or the folder of a model that the registry has."""
+    from quantum_trader.app.runs.registries import registered_settings
+
+    if one.model.startswith(REGISTRY_PREFIX):
+        return registered_settings(one, may_wait=True)
+    return msgspec.structs.replace(one, model=with_class(one.model))
 
 
 def _check_live(content: Any, file: str) -> None:
@@ -429,6 +459,8 @@ def _words(kind: Any, name: str) -> tuple[str, ...]:
 def _section(section: str, kind: Any, values: Mapping[str, Any]) -> Any:
     """The struct of one section, with its own checks; ConfigError naming the key."""
     given = {key.partition(".")[2]: value for key, value in values.items() if key.partition(".")[0] == section}
+    if kind is GateSettings:
+        return gates_from(given)
     try:
         return msgspec.convert(given, kind, strict=True)
     except msgspec.ValidationError as error:

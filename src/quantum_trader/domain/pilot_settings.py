@@ -13,6 +13,7 @@ from quantum_trader.domain.errors import ConfigError, brief, is_finite_number
 
 LIVE: Final = "rl_v3.live"  # the name of these settings in the policy store
 MOST_TRADES: Final = 1000  # an hour
+LIMITS: Final = "pilot limits"  # who puts a pilot that broke a limit back into SHADOW
 _MODES: Final = ", ".join(mode.value for mode in PilotMode)
 
 

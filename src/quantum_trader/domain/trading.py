@@ -153,3 +153,4 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float
     policy_hash: str  # of the policy that decided; while it is only observed, of the fixed settings
     model: str
+    model_id: str = ""  # of the model that opened it, of several joined by +; empty: not by a model with an id

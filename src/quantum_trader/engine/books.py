@@ -54,6 +54,7 @@ class Plan(msgspec.Struct, kw_only=True):
     owner: str = ""  # PILOT: opened by the pilot, which alone resizes and leaves it; empty: by signals or an intent
     share: float = 0.0  # of the equity, as notional, that the pilot wants; 0.0: not the pilot's
     reduced_to: float = 0.0  # base units, that the pilot is reducing it to; 0.0: no reduction is under way
+    model_id: str = ""  # id of the model that opened it, of several joined by +; empty: not by a model with an id
 
     @property
     def by_models(self) -> bool:
@@ -292,7 +293,7 @@ def _closed_trade(
         target_distance_atr=_ratio(abs(position.target - entry), plan.atr) if position.target > 0.0 else 0.0,
         bars_held=position.bars_held, regime_entry=plan.regime, regime_exit=regime,
         exit_mode=plan.exit_name, confidence=plan.confidence, policy_hash=plan.policy_hash,
-        model=plan.model,
+        model=plan.model, model_id=plan.model_id,
     )
 
 

@@ -34,6 +34,7 @@ from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.judging import Judging
 from quantum_trader.engine.market import Market
+from quantum_trader.engine.model_use import ModelUse
 from quantum_trader.engine.money import Money
 from quantum_trader.engine.opening import Opening
 from quantum_trader.engine.pilot_stance import PilotStance
@@ -124,6 +125,7 @@ class Engine:
             pilot, interval_ns, stance, self.market, self.account, self.policy, self.opening, self.protection,
             self.instruments, self.records, supervise,
         )
+        self.models = ModelUse(self.market, self.piloting, self.judging, self.records)
         self.fills = Fills(
             self.account, self.opening, self.protection, self.judging, self.market, self.gateway, self.halts,
             self.records, tracing,
@@ -141,7 +143,6 @@ class Engine:
             )
         self.halts.started = live is None
         self.last_event_ns = 0
-        self._unrecorded: tuple[MarketBatch, int] | None = None  # bars decided on and not on record yet
 
     # ------------------------------------------------------------------ completed bars
 
@@ -149,6 +150,7 @@ class Engine:
         """Process the completed bars of one moment as one batch; returns the commands to be sent."""
         commands = self._take_bars(batch, 0)
         self.opening.take_all(commands)
+        self.records.afterwards(self.opening.record_models)
         self.records.afterwards(self.judging.learn, self.market.now_ns)
         return commands
 
@@ -158,7 +160,7 @@ class Engine:
         It returns with what open positions need and the first order of a signal; :meth:`more` goes on from there.
         Records and observers wait for :meth:`record_bars`.
         """
-        self._unrecorded = (batch, received_ns)
+        self.records.bars = (batch, received_ns)
         self.records.defer()
         commands = self._take_bars(batch, max(0, received_ns - batch.ts_ns - batch.interval_ns))
         self._take_signals(commands)
@@ -237,6 +239,7 @@ class Engine:
     def _take_signals(self, commands: list[Command]) -> None:
         self.opening.take_until_order(commands)
         if not self.opening.due:
+            self.records.afterwards(self.opening.record_models)
             self.records.afterwards(self.judging.learn, self.market.now_ns)
 
     def prepare_bar(self, ts_ns: int, index: int, bar: Any) -> None:
@@ -247,9 +250,9 @@ class Engine:
     def record_bars(self) -> None:
         """Write the records of the newest bars, once, before the next input; orders are sent before that."""
         self.records.catch_up()
-        if self._unrecorded is None:
+        if self.records.bars is None:
             return
-        (batch, received_ns), self._unrecorded = self._unrecorded, None
+        (batch, received_ns), self.records.bars = self.records.bars, None
         rows = batch.present.nonzero()[0].tolist()
         self.note("market.bar", batch.ts_ns + batch.interval_ns, BarsRecord(
             symbols=[self.symbols[index] for index in rows], ohlcv=batch.ohlcv[rows].tolist(), received_ns=received_ns,
@@ -405,8 +408,12 @@ class Engine:
     # ------------------------------------------------------------------ life
 
     def started(self, identity: Mapping[str, Any], ts_ns: int) -> None:
-        """Record what this run is made of, at the open of its first bar; the first record of every run."""
+        """Record what this run is made of, at the open of its first bar; the first records of every run.
+
+        *identity* may hold under ``aliases`` what a role's model was found by: the alias and the registry's version.
+        """
         self.note("run.started", ts_ns, {"symbols": self.symbols, "interval_ns": self.interval_ns, **identity})
+        self.models.begin(identity.get("aliases", {}), ts_ns)
 
     def begin(self, wallet: float, namespace: str, now_ns: int) -> None:
         """Start the books of a new live session with the money that is there."""
@@ -465,7 +472,7 @@ class Engine:
             "market": self.market, "policy": self.policy, "judging": self.judging, "opening": self.opening,
             "protection": self.protection, "money": self.money, "adopting": self.adopting, "seen": self.seen,
             "reconciler": self.reconciler, "tally": self.records.tally, "piloting": self.piloting,
-            "gates": self.opening.gates,
+            "gates": self.opening.gates, "models": self.models,
         }
 
     def state(self) -> dict[str, Any]:
@@ -480,7 +487,7 @@ class Engine:
 
         Raises StateError for a state of another version of this program.
         """
-        state = {"piloting": {}, "gates": {}, **state}  # a folder of before there were pilot and gates
+        state = {"piloting": {}, "gates": {}, "models": {}, **state}  # a folder of before there were these
         missing = [name for name in self._stateful() if name not in state]
         if missing:
             raise StateError(

@@ -10,6 +10,7 @@ from quantum_trader.domain.enums import PilotMode, Side, Trend, VolLevel
 from quantum_trader.domain.fields import Finite, Int64, Probability, TimeNs, Word
 from quantum_trader.domain.pilot_settings import PilotSettings
 from quantum_trader.domain.policy import RiskState
+from quantum_trader.models.forecasts import Lack
 from quantum_trader.policy.enforcement import EffectiveSettings
 
 
@@ -252,6 +253,25 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True):
     used: EffectiveSettings
 
 
+class ModelsDecided(msgspec.Struct, frozen=True, kw_only=True):
+    """What the models say at a decision of theirs; every list has one entry a symbol, or none where nothing is known.
+
+    Returns and costs are basis points a day in the target's direction.
+    """
+
+    model: Word  # names, joined by +
+    symbols: list[str]
+    states: list[str]  # engine.model_records.TargetState: what became of it
+    reasons: list[str] = []  # of the refusal that is met again; empty where none is
+    signals: list[str]  # id of the signal that came of it; empty for none
+    scores: list[float] = []  # in root-mean-squares; NaN: no view
+    expected_bps: list[float] = []  # gross
+    error_bps: list[float] = []  # standard error of that
+    cost_bps: list[float] = []
+    confidences: list[float]  # NaN: no view
+    lacks: tuple[Lack, ...] = ()  # what each model lacks before it gives scores
+
+
 class PilotDecided(msgspec.Struct, frozen=True, kw_only=True):
     """The pilot's decisions of one moment; every list has one entry a symbol, in the order of *symbols*."""
 
@@ -277,9 +297,10 @@ class ShadowPilotTrade(msgspec.Struct, frozen=True, kw_only=True):
     exit_ns: TimeNs
     r: Finite  # multiples of the risk at entry
     result_share: Finite  # share of the shadow book's equity
-    exit: Literal["STOP", "FLAT", "FLIP", "LIQUIDATION", "HOLE"]
+    exit: Literal["STOP", "FLAT", "FLIP", "LIQUIDATION", "HOLE", "REPLACED"]
     share: Finite  # the largest share of the equity that it held, as notional
     bars_held: Int64  # observed bars
+    model: str = ""  # hash of the card of the model whose shadow book it was in
 
 
 class PilotDay(msgspec.Struct, frozen=True, kw_only=True):
@@ -292,6 +313,7 @@ class PilotDay(msgspec.Struct, frozen=True, kw_only=True):
     trades: Int64  # shadow trades of the pilot that ended on this day
     hours: Finite  # of market that was observed, 0..24
     decisions: Int64  # of the pilot
+    model: str = ""  # hash of its card
 
 
 class PilotChanged(msgspec.Struct, frozen=True, kw_only=True):
@@ -310,3 +332,36 @@ class PilotFailed(msgspec.Struct, frozen=True, kw_only=True):
     model: str  # hash of the model's card; "" where none is loaded
     what: Literal["RAISED", "SLOW"]
     error: str
+
+
+class ModelInForce(msgspec.Struct, frozen=True, kw_only=True):
+    """The models of one role from now on, until the next such record of that role.
+
+    At the start of a run *before* is empty.
+    """
+
+    role: Literal["pilot", "signals"]
+    names: list[str]  # as records and reports name them
+    ids: list[str]  # of the same models: the pilot's is its identity, a registered model's its id in the registry
+    before: list[str]  # ids that were in force until now
+    alias: str = ""  # the run follows it, as registry:champion; empty: the run follows none
+    version: Int64 = 0  # of the registry, with which the alias came to this model; 0: not by a registry
+    actor: str = ""  # who gave the alias to the model
+    reason: str = ""
+
+    @property
+    def place(self) -> int:
+        """The place among the models of the one that takes over; 0 at the start of a run."""
+        changed = [place for place, (one, other) in enumerate(zip(self.ids, self.before, strict=False)) if one != other]
+        return changed[0] if changed else 0
+
+
+class ModelRefused(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that should have come into force was refused; the one in force stays."""
+
+    role: Literal["pilot", "signals"]
+    model: str  # id of the one that was refused
+    in_force: list[str]  # ids of those that stay
+    reason: str
+    alias: str = ""
+    version: Int64 = 0  # of the registry

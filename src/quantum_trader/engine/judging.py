@@ -119,7 +119,7 @@ class Judging:
         for row in self.shadows.resolved[:count].tolist():
             seq, index, r = int(row[RESOLVED_SEQ]), int(row[RESOLVED_SYMBOL]), row[RESOLVED_NET_R]
             ts_ns, flags = self._open.pop(seq, (now_ns, 0))
-            self.payoff.add(r)
+            self.payoff.add(r, ts_ns)
             if not flags & _TRADED:
                 self._account.performance.shadow(index, r)
                 self._shadow_wins = self._shadow_wins + 1 if r > 0.0 else 0

@@ -141,6 +141,11 @@ class Market:
         return float(self.kernel.out[index, col.CLOSE])
 
     @property
+    def model_id(self) -> str:
+        """The id of the model that gives the signals, of several joined by +; empty for the intraday ensemble."""
+        return "+".join(self.forecasts.ids) if self.forecasts is not None else ""
+
+    @property
     def is_past(self) -> bool:
         """Whether the newest closes are of the past (a warm-up, bars missed before a start or during an outage).
 
@@ -279,11 +284,6 @@ class Market:
         return round_trip_bps(
             self.symbols[:, stage.SYM_FEE_BPS], out[:, col.SLIPPAGE_BPS], out[:, col.SPREAD_BPS]
         )
-
-    @property
-    def confidences(self) -> Any:
-        """The confidence (S,) of each symbol's signal."""
-        return self.kernel.out[:, col.CONFIDENCE]
 
     @property
     def exit_ranges(self) -> Any:

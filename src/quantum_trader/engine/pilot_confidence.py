@@ -68,6 +68,11 @@ class PilotConfidence:
         """The sums that everything learned so far consists of."""
         return tuple(self._forecaster.pool[OUTCOMES].tolist())
 
+    def succeed(self, before: PilotConfidence) -> None:
+        """Go on with the market as *before*, of the model in force until now, knows it; what was learned is kept."""
+        self._history.load_state(before._history.state())
+        self._forecaster.take_market(before._forecaster)
+
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values and arrays."""
         return {

@@ -26,6 +26,7 @@ from quantum_trader.engine.ports import PilotSource
 from quantum_trader.engine.records import Records
 from quantum_trader.pilot import own_columns as own_col
 from quantum_trader.pilot.actions import LARGE
+from quantum_trader.pilot.position_steps import EXIT_REPLACED
 from quantum_trader.pilot.shadow_book import PositionSettings, ShadowPositions
 from quantum_trader.policy.pilot_evidence import ShadowDay, ShadowTrade
 
@@ -62,7 +63,7 @@ class PilotShadows:
         records: Records,
     ) -> None:
         self._instruments, self._market, self._policy, self._records = instruments, market, policy, records
-        self._interval_ns = interval_ns
+        self._model = source.identity
         settings = policy.settings
         self._risk_pct = float(policy.fixed[1].risk_pct)
         terms = PositionSettings(
@@ -96,14 +97,25 @@ class PilotShadows:
         self._moments += asked
         for book in self._books:
             book.take(batch.ts_ns, batch.ohlcv, batch.present, costs_bps, funding_rates)
-        self._end_trades(batch.ts_ns + self._interval_ns)
+        self._end_trades(batch.ts_ns + self._market.interval_ns)
 
     def before_hole(self, index: int, ts_ns: int) -> None:
         """End the positions of a symbol whose data ends at *ts_ns* for more than a day."""
         for book in self._books:
-            book.before_hole(index, ts_ns - self._interval_ns)
+            book.before_hole(index, ts_ns - self._market.interval_ns)
         self._signal_shares[index] = 0.0
         self._end_trades(ts_ns)
+
+    def end(self, now_ns: int) -> None:
+        """End all positions at their last closes and the day with them: another model takes the pilot's place."""
+        for book in self._books:
+            for index in np.flatnonzero(book.sides).tolist():
+                book.before_hole(index, now_ns - self._market.interval_ns, EXIT_REPLACED)
+            book.order_rows[:] = 0.0
+        self._owner[:], self._signal_shares[:], self._signal_ns[:] = _NOBODY, 0.0, 0
+        self._end_trades(now_ns)
+        self._end_day(now_ns)
+        self._day = -1
 
     def _end_trades(self, now_ns: int) -> None:
         for trade in self._books[_PILOT].closed():
@@ -118,6 +130,7 @@ class PilotShadows:
                 symbol=self._instruments.symbols[trade.place], side=Side.LONG if trade.side > 0 else Side.SHORT,
                 entry_ns=trade.entry_ns, exit_ns=trade.exit_ns, r=trade.r, result_share=trade.result_share,
                 exit=cast(Any, trade.exit), share=abs(trade.share), bars_held=trade.bars_held,
+                model=self._model,
             ))
         for book in self._books[_SIGNALS:]:
             book.closed()
@@ -130,15 +143,26 @@ class PilotShadows:
         """Record what the books have made on the day that is over."""
         pilot, signals, hybrid = (book.result_since_asked(self._start) for book in self._books)
         if self._day >= 0 and (self._moments or self._trades):
-            day, hours = iso(self._day * NS_PER_DAY)[:_DATE], self._moments * self._interval_ns / NS_PER_HOUR
-            self._records.record("pilot.day", "", now_ns, PilotDay(
-                day=day, pilot=pilot, signals=signals, hybrid=hybrid, trades=self._trades, hours=hours,
-                decisions=self._decisions,
+            made = self._with_earlier(ShadowDay(
+                day=iso(self._day * NS_PER_DAY)[:_DATE], pilot=pilot, signals=signals, hybrid=hybrid,
+                hours=self._moments * self._market.interval_ns / NS_PER_HOUR, decisions=self._decisions,
             ))
-            self._days.append(ShadowDay(
-                day=day, pilot=pilot, signals=signals, hybrid=hybrid, hours=hours, decisions=self._decisions,
+            self._days.append(made)
+            self._records.record("pilot.day", "", now_ns, PilotDay(
+                day=made.day, pilot=made.pilot, signals=made.signals, hybrid=made.hybrid, trades=self._trades,
+                hours=made.hours, decisions=made.decisions, model=self._model,
             ))
         self._moments, self._decisions, self._trades = 0, 0, 0
+
+    def _with_earlier(self, day: ShadowDay) -> ShadowDay:
+        """*day* together with an earlier part of it, where another model was in force for a part of the day."""
+        if not self._days or self._days[-1].day != day.day:
+            return day
+        part = self._days.pop()
+        return ShadowDay(
+            day=day.day, pilot=part.pilot + day.pilot, signals=part.signals + day.signals,
+            hybrid=part.hybrid + day.hybrid, hours=part.hours + day.hours, decisions=part.decisions + day.decisions,
+        )
 
     # ------------------------------------------------------------------ decisions
 

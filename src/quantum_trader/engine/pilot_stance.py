@@ -6,8 +6,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.enums import PilotMode
 from quantum_trader.domain.pilot_settings import PilotSettings
+from quantum_trader.engine.ports import PilotSource
 from quantum_trader.engine.road import ROAD_APPROVED, ROAD_PILOT_CONFIDENT, ROAD_PILOT_PRIMARY
 
 RL_PRIMARY: Final = "RL_V3_PRIMARY"  # sources of intents, as they are published
@@ -16,6 +18,7 @@ HYBRID_SIGNAL: Final = "RL_V3_HYBRID_SIGNAL_PRIMARY"
 HYBRID_CONSENSUS: Final = "RL_V3_HYBRID_CONSENSUS"
 CONSENSUS_BONUS: Final = 0.1  # added to the confidence where pilot and signal agree; 1 in all at most
 CONSENSUS_SIZE: Final = 1.2  # times the size, before the limits clip it
+_DAY_HOURS: Final = 24.0
 
 
 class SignalAnswer(NamedTuple):
@@ -36,6 +39,7 @@ class PilotStance:
     def __init__(self, count: int) -> None:
         self.settings = PilotSettings(mode=PilotMode.OFF)
         self.failure = ""  # why the pilot is not asked any more; empty while it is
+        self.model = ""  # identity of the pilot; empty: there is none
         self.is_trained_on = False  # whether the bars of the moment are among those that the pilot was trained on
         self.horizon_days = 1.0  # for how long the pilot's positions are held on average
         self.signs = np.zeros(count, dtype=np.int64)  # direction that the last decision wants; 0: none, or no decision
@@ -48,6 +52,10 @@ class PilotStance:
         Signals then trade as without it.
         """
         return PilotMode.OFF if self.failure or self.is_trained_on else self.settings.mode_in_force
+
+    def follow(self, source: PilotSource) -> None:
+        """Take the decisions of *source* from now on."""
+        self.model, self.horizon_days = source.identity, source.horizon_ns / NS_PER_HOUR / _DAY_HOURS
 
     def forget(self) -> None:
         """Want nothing of any symbol: the pilot has not decided, or failed."""
@@ -67,6 +75,15 @@ class PilotStance:
             if own > confidence:
                 return SignalAnswer(ROAD_PILOT_CONFIDENT)
         return SignalAnswer(ROAD_APPROVED, HYBRID_SIGNAL)
+
+    def compared(self, index: int, confidence: float) -> tuple[float, ...]:
+        """What HYBRID compares for a symbol: the pilot's confidence, a signal's, and the least of the pilot's own.
+
+        *confidence* is over the pilot's horizon. Empty in another mode, and where the pilot wants nothing.
+        """
+        if self.mode is not PilotMode.HYBRID or self.signs[index] == 0:
+            return ()
+        return float(self.confidences[index]), confidence, self.settings.min_confidence
 
     def state(self) -> dict[str, Any]:
         """The last decisions, as arrays; the settings are the orchestrator's to save."""

@@ -27,8 +27,7 @@ from quantum_trader.engine.gateway import Command
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.market import ExitPlan, Market
 from quantum_trader.engine.opening import EntryWish, Opening
-from quantum_trader.engine.pilot_confidence import PilotConfidence
-from quantum_trader.engine.pilot_shadows import PilotShadows, PilotTotals, Wishes
+from quantum_trader.engine.pilot_shadows import PilotTotals, Wishes
 from quantum_trader.engine.pilot_stance import (
     CONSENSUS_BONUS,
     CONSENSUS_SIZE,
@@ -38,6 +37,7 @@ from quantum_trader.engine.pilot_stance import (
     PilotStance,
     boosted,
 )
+from quantum_trader.engine.pilot_tenure import TRADES, PilotParts, PilotTenure
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.ports import PilotSource
 from quantum_trader.engine.protection import Protection
@@ -51,13 +51,13 @@ from quantum_trader.risk.exits import score_exit_row
 
 FAILURES: Final = 3  # in a row, after which the pilot is not asked until the next start
 LEAST_EQUITY: Final = 0.01  # of the equity at the start: what a ruined account is observed with
-_TRADES: Final = (PilotMode.PRIMARY, PilotMode.HYBRID)
 _DAY_HOURS: Final = 24.0
 _SHARES: Final = np.array(ACTION_SHARES)  # that each action wants; NaN: what is held
 _IN_FORCE: Final = [own_col.CONFIDENCE_IN_FORCE, own_col.RISK_IN_FORCE, own_col.GATE_IN_FORCE]
 
 _NOTHING, _SHADOW, _SENT = "NOTHING", "SHADOW", "SENT"
 _LOW, _RATE, _OTHERS, _SIGNAL = "LOW_CONFIDENCE", "RATE_LIMIT", "HELD_BY_OTHER", "SIGNAL_PRIMARY"
+_NO_PILOT: Final = "the run has no pilot; give it one at its start with --pilot"
 _FAILED: Final = "FAILED"  # an error while its decision was carried out; a live account then opens nothing
 
 
@@ -67,14 +67,6 @@ class _Blend(NamedTuple):
     source: str
     bonus: float = 0.0
     size: float = 1.0
-
-
-class _Parts(NamedTuple):
-    """A pilot with what is learned and followed of its decisions."""
-
-    source: PilotSource
-    confidence: PilotConfidence
-    shadows: PilotShadows
 
 
 class PilotCounts(msgspec.Struct, kw_only=True):
@@ -115,17 +107,11 @@ class RLv3LiveOrchestrator:
         self.counts = PilotCounts()
         self._intents, self._sent = 0, 0  # number of the last intent, and how many were not refused
         self._opened_ns: list[int] = []  # when intents that open or add were sent, in the last hour
-        self.mode_since_ns = 0  # when the mode that the settings ask for was put into force
-        self.promoted = ""  # the model that was running then
-        self._parts: _Parts | None = None
+        self.tenure = PilotTenure(instruments, interval_ns, market, policy, records)
+        self._parts: PilotParts | None = None
         if source is not None:
-            stance.horizon_days = source.horizon_ns / NS_PER_HOUR / _DAY_HOURS
-            confidence = PilotConfidence(
-                instruments.symbols, interval_ns, source.length_ns, source.horizon_ns, source.outcomes,
-                source.outcomes_until_ns,
-            )
-            shadows = PilotShadows(instruments, interval_ns, source, market, policy, records)
-            self._parts = _Parts(source, confidence, shadows)
+            self._parts = self.tenure.parts_of(source)
+            stance.follow(source)
 
     # ------------------------------------------------------------------ settings
 
@@ -133,6 +119,11 @@ class RLv3LiveOrchestrator:
     def identity(self) -> str:
         """The model in use; empty without one."""
         return self._parts.source.identity if self._parts is not None else ""
+
+    @property
+    def name(self) -> str:
+        """The name of the model in use; empty without one."""
+        return self._parts.source.name if self._parts is not None else ""
 
     @property
     def failed(self) -> str:
@@ -156,12 +147,35 @@ class RLv3LiveOrchestrator:
     def set_settings(self, change: PilotChanged, now_ns: int) -> None:
         """Put the settings after *change* into force; it says who asked for them and why."""
         if change.after.mode_in_force is not self.stance.settings.mode_in_force:
-            self.mode_since_ns, self.promoted = now_ns, self.identity
+            self.tenure.mode_changed(change, self.identity, now_ns)
         settings = self.stance.settings = change.after
         if self._parts is not None:
             self._records.record("pilot.changed", "", now_ns, change)
             self._records.tally.event(now_ns, "pilot", f"mode {settings.mode_in_force.value}: {change.reason}")
             self.counts.modes.append((now_ns, settings.mode_in_force.value, change.reason))
+
+    def why_not(self, source: PilotSource, now_ns: int) -> str:
+        """Why *source* may not take the pilot's place now, in a sentence; empty where it may."""
+        if self._parts is None:
+            return _NO_PILOT
+        return self.tenure.why_not(source, self._parts.source, self.stance.settings.mode_in_force, now_ns)
+
+    def take_model(self, source: PilotSource, now_ns: int) -> str:
+        """Let *source* take the pilot's place from the next bar on; returns why it may not, empty where it has.
+
+        Nothing is opened or closed by that: open positions keep their plans and stops, and the new model decides on
+        them with the next bars. One that may not changes nothing.
+        """
+        before = self._parts
+        if before is None or (why_not := self.why_not(source, now_ns)):
+            return why_not if before is not None else _NO_PILOT
+        after = self.tenure.successor(source, before)
+        self.tenure.replace(before, after, self.stance.settings.mode_in_force, now_ns)
+        self._parts, self._untold = after, ""
+        self.ask_again()
+        self.stance.forget()
+        self.stance.follow(source)
+        return ""
 
     # ------------------------------------------------------------------ bars
 
@@ -201,7 +215,7 @@ class RLv3LiveOrchestrator:
         self.stance.is_trained_on = self._market.now_ns <= self._parts.source.trained_until_ns
         costs, now_ns = (costs_bps, rates), self._market.now_ns
         what = ("pilot", self.identity[:12], now_ns, self._decide, self._parts, batch, costs, commands)
-        if self.stance.mode in _TRADES:
+        if self.stance.mode in TRADES:
             self._supervise(*what)
         else:
             commands += self.leave_all()
@@ -216,7 +230,7 @@ class RLv3LiveOrchestrator:
                 commands += self._close(position)
         return commands
 
-    def _decide(self, parts: _Parts, batch: MarketBatch, costs: tuple[Any, Any], commands: list[Command]) -> None:
+    def _decide(self, parts: PilotParts, batch: MarketBatch, costs: tuple[Any, Any], commands: list[Command]) -> None:
         """Ask the pilot about the bars of a moment, and act on, follow and record what it says."""
         source, confidence, shadows = parts
         mode, now_ns = self.stance.mode, self._market.now_ns
@@ -250,7 +264,8 @@ class RLv3LiveOrchestrator:
         return found
 
     def _act(
-        self, parts: _Parts, found: Predictions, batch: MarketBatch, mode: PilotMode, own: Any, commands: list[Command]
+        self, parts: PilotParts, found: Predictions, batch: MarketBatch, mode: PilotMode, own: Any,
+        commands: list[Command],
     ) -> None:
         """Do what *mode* says with the predictions of a moment."""
         source, confidence, shadows = parts
@@ -269,7 +284,7 @@ class RLv3LiveOrchestrator:
         outcomes, intents = [], []
         for place in found.places.tolist():
             share, before = float(wanted[place]), float(held[place])
-            if mode in _TRADES:
+            if mode in TRADES:
                 stop = (float(ranges[place]), source.stop_atr)
                 outcome, intent_id = self._supervise(
                     "pilot", self._instruments.symbols[place], found.closed_ns, self._trade, place, share, before, stop,
@@ -328,9 +343,9 @@ class RLv3LiveOrchestrator:
 
     # ------------------------------------------------------------------ what it observes of the account
 
-    def _shares(self, parts: _Parts, mode: PilotMode) -> Any:
+    def _shares(self, parts: PilotParts, mode: PilotMode) -> Any:
         """The share of the equity (S,) that each of its positions was opened or resized for; 0 where it has none."""
-        if mode not in _TRADES:
+        if mode not in TRADES:
             return parts.shadows.pilot_shares
         shares = np.zeros(len(self._instruments.symbols))
         for position in self._account.books.positions.values():
@@ -338,12 +353,12 @@ class RLv3LiveOrchestrator:
                 shares[position.index] = position.plan.share
         return shares
 
-    def _own(self, parts: _Parts, mode: PilotMode, now_ns: int) -> Any:
+    def _own(self, parts: PilotParts, mode: PilotMode, now_ns: int) -> Any:
         """The account's features (S, 11) before scaling: its own positions, in SHADOW those of its shadow book."""
         source, _, shadows = parts
         books = self._account.books
         own = np.zeros((len(self._instruments.symbols), own_col.OWN_SIZE))
-        if mode in _TRADES:
+        if mode in TRADES:
             equity = max(self._account.equity, LEAST_EQUITY * self._policy.settings.start_equity)
             for position in books.positions.values():
                 close = self._market.close(position.index)
@@ -504,7 +519,8 @@ class RLv3LiveOrchestrator:
             "settings": msgspec.to_builtins(self.stance.settings), "stance": self.stance.state(),
             "intents": self._intents, "opened_ns": list(self._opened_ns),
             "failures": self._failures, "untold": self._untold, "sent": self._sent,
-            "mode_since_ns": self.mode_since_ns, "promoted": self.promoted, "counts": msgspec.to_builtins(self.counts),
+            "mode_since_ns": self.tenure.mode_since_ns, "promoted": self.tenure.promoted, "tenure": self.tenure.state(),
+            "counts": msgspec.to_builtins(self.counts),
             "parts": [part.state() for part in self._parts] if self._parts is not None else [],
         }
 
@@ -520,8 +536,9 @@ class RLv3LiveOrchestrator:
         self.stance.load_state(state["stance"])
         self._intents, self._opened_ns = state["intents"], list(state["opened_ns"])
         self._failures, self._untold, self._sent = state["failures"], state["untold"], state["sent"]
-        self.mode_since_ns = state.get("mode_since_ns", 0)
-        self.promoted = state.get("promoted", self.identity)
+        self.tenure.mode_since_ns = state.get("mode_since_ns", 0)
+        self.tenure.promoted = state.get("promoted", self.identity)
+        self.tenure.load_state(state.get("tenure", {}), self.stance.settings.mode_in_force)
         if self._parts is not None and state["parts"]:
             source, confidence, shadows = state["parts"]
             self._parts.source.load_state(source)

@@ -189,6 +189,7 @@ class PilotSource(Protocol):
     """
 
     identity: str
+    name: str  # for people
     length_ns: int  # of the bars that it observes
     horizon_ns: int  # for how long its positions are held on average
     stop_atr: float  # distance of a stop, in ATRs of these bars
@@ -207,6 +208,13 @@ class PilotSource(Protocol):
 
     def take(self, ts_ns: int, ohlcv: Any, present: Any, feed: Any, own: Any) -> Predictions:
         """Take the bars (S, 5) that opened at *ts_ns* with what feed (S, 5) and account (S, 11) say at their close."""
+        ...
+
+    def succeed(self, before: Any) -> None:
+        """Go on with what *before*, the source of the model in force until now, has seen of the market.
+
+        Raises StateError where that observes other bars or symbols.
+        """
         ...
 
     def state(self) -> dict[str, Any]:

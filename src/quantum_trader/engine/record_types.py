@@ -36,6 +36,9 @@ from quantum_trader.engine.facts import (
     HealthNotice,
     HoleNotice,
     InputFailure,
+    ModelInForce,
+    ModelRefused,
+    ModelsDecided,
     OperatorRequested,
     PilotChanged,
     PilotDay,
@@ -74,6 +77,8 @@ DATA_TYPES: Final[dict[str, tuple[type[msgspec.Struct], ...]]] = {
     "pilot.decided": (PilotDecided,), "pilot.closed": (ShadowPilotTrade,), "pilot.day": (PilotDay,),
     "pilot.changed": (PilotChanged,), "pilot.failed": (PilotFailed,),
     "signal.judged": (GatesJudged,), "signal.inputs": (DecisionInputs,), "gates.changed": (GatesTaken,),
+    "model.in_force": (ModelInForce,), "model.refused": (ModelRefused,),
+    "models.decided": (ModelsDecided,),
 }
 OPEN: Final = (RunStarted, PolicyUpdated, RolloutTaken)  # written as a mapping with these keys and others
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import OrderRequest
 from quantum_trader.engine.gateway import Command
 from quantum_trader.engine.ports import RecordSink
@@ -29,6 +30,7 @@ class Records:
         self.tally = tally
         self.refused = Shield()  # of this process alone
         self._supervised = supervised
+        self.bars: tuple[MarketBatch, int] | None = None  # decided on and not on record yet, and when they were there
         self._deferred: list[tuple[Callable[..., Any], tuple[Any, ...]]] | None = None
 
     @property

@@ -11,6 +11,7 @@ from quantum_trader.engine.decision_inputs import DecisionInputs, numbers
 from quantum_trader.engine.facts import GatesJudged
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.market import Market
+from quantum_trader.engine.model_records import ModelRecords
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.tracing import Tracing
@@ -22,11 +23,18 @@ class SignalRecords:
     """Makes and records what is known of a signal when it is given."""
 
     def __init__(
-        self, market: Market, policy: PolicyInForce, instruments: Instruments, records: Records, tracing: Tracing
+        self, market: Market, policy: PolicyInForce, instruments: Instruments, records: Records, tracing: Tracing,
+        models: ModelRecords,
     ) -> None:
         self._market, self._policy, self._instruments = market, policy, instruments
         self._records, self._tracing = records, tracing
-        self.model = "ensemble" if market.forecasts is None else market.forecasts.name
+        self.models = models
+
+    @property
+    def model(self) -> str:
+        """The name of what gives the signals."""
+        forecasts = self._market.forecasts
+        return "ensemble" if forecasts is None else forecasts.name
 
     def signal(self, seq: int, index: int, row: list[float], now_ns: int) -> Signal:
         """Signal number *seq* of symbol *index*, whose measures are *row*."""

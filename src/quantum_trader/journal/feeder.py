@@ -18,8 +18,8 @@ from quantum_trader.journal.trade_journal import REPLAY, TradeJournal
 
 _TOPICS: Final = (
     b'"trade.closed"', b'"shadow.closed"', b'"signal.generated"', b'"signal.judged"', b'"signal.decided"',
-    b'"halt.raised"', b'"halt.cleared"',
-    b'"rollout.changed"', b'"operator.requested"', b'"run.started"',
+    b'"halt.raised"', b'"halt.cleared"', b'"rollout.changed"', b'"gates.changed"', b'"operator.requested"',
+    b'"run.started"', b'"model.in_force"',
 )
 _OPEN_SIGNALS: Final = 20_000  # signals whose shadow may still be open
 
@@ -35,6 +35,7 @@ class JournalFeeder:
         self._batch = batch
         self._rows: dict[str, list[dict[str, Any]]] = {}
         self._signals: dict[str, Any] = {}
+        self._model_id = ""  # of the models that give the signals
         self._clears: list[tuple[str, int, str]] = []
         self._pending = 0
         self._decode = msgspec.json.Decoder(Record).decode
@@ -62,9 +63,11 @@ class JournalFeeder:
         topic, data = record.topic, record.data
         if topic == "run.started":
             self.flush()
-            self.run_id = hashlib.sha256(line).hexdigest()[:16]
+            self.run_id, self._model_id = hashlib.sha256(line).hexdigest()[:16], ""
+        elif topic == "model.in_force":
+            self._model_id = "+".join(data["ids"]) if data["role"] == "signals" else self._model_id
         elif topic == "signal.generated":
-            self._signals[data["signal_id"]] = dict(data)
+            self._signals[data["signal_id"]] = {**data, "model_id": self._model_id}
             if len(self._signals) > _OPEN_SIGNALS:
                 del self._signals[next(iter(self._signals))]
         elif topic == "signal.judged":
@@ -98,7 +101,7 @@ class JournalFeeder:
             "probability": signal.get("confidence") if predicted is None else predicted, "duration_s": duration,
             "bars_held": data["bars_held"], "traded": data["traded"], "reason": signal.get("reason", ""),
             "model": signal.get("model", ""), "regime": signal.get("regime", ""),
-            "features": signal.get("features", signal.get("votes", "")),
+            "features": signal.get("features", signal.get("votes", "")), "model_id": signal.get("model_id", ""),
         }
 
     def _put(self, table: str, row: dict[str, Any]) -> None:
@@ -124,8 +127,16 @@ def _judged(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _entry(record: Record) -> dict[str, Any]:
-    """An audit row of a rollout change or an operator's request."""
+    """An audit row of a change of rollout or gates, or an operator's request."""
     data = record.data
+    if record.topic == "gates.changed":
+        change = data["change"]
+        return {
+            "entry_id": record.event_id, "ts_ns": record.ts_ns, "actor": change.get("actor", ""),
+            "action": change.get("action", "gates"), "subject": change.get("gate") or "gates",
+            "reason": change.get("reason") or change.get("notice", ""), "before": change.get("before", ""),
+            "after": change.get("after", ""),
+        }
     if record.topic == "operator.requested":
         return {
             "entry_id": record.event_id, "ts_ns": record.ts_ns, "actor": data["actor"], "action": data["action"],

@@ -1,8 +1,9 @@
 """The replay proof: a day's records compared with the records of the same day run again.
 
 The recorded lines are the only input: ``run.started`` has the settings and the data; ``operator.requested``,
-``rollout.changed`` and ``intent.received`` have what came from outside and when. The caller runs the engine again; this
-module compares the lines.
+``rollout.changed``, ``gates.changed``, ``intent.received``, ``pilot.changed``, ``model.in_force`` and
+``model.refused`` have what came from outside and when. The caller runs the engine again; this module compares the
+lines.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ REQUESTED: Final = "operator.requested"
 ROLLOUT: Final = "rollout.changed"
 INTENT: Final = "intent.received"
 PILOT: Final = "pilot.changed"
-_TOPICS: Final = (REQUESTED, ROLLOUT, INTENT, PILOT)
+GATES: Final = "gates.changed"
+MODEL: Final = "model.in_force"
+NO_MODEL: Final = "model.refused"
+_TOPICS: Final = (REQUESTED, ROLLOUT, INTENT, PILOT, GATES, MODEL, NO_MODEL)
 _INPUTS: Final = tuple(f'"{topic}"'.encode() for topic in _TOPICS)
 _HEAD: Final = 200  # bytes of a record that hold its topic
 
@@ -65,7 +69,7 @@ class ReplayProof(msgspec.Struct, frozen=True, kw_only=True):
     records: int  # of the day, compared
     complete: bool  # whether the recording of this day is finished
     difference: RecordDifference | None
-    inputs: int  # operator requests, rollout changes and outside intents replayed
+    inputs: int  # operator requests, changes of rollout, pilot and models, and outside intents replayed
     notes: tuple[str, ...] = ()
 
 
@@ -94,7 +98,7 @@ def read_script(lines: Iterable[RecordLine]) -> Script:
                 started, started_ns = record.data, record.ts_ns
             elif any(topic in head for topic in _INPUTS):
                 record = _decode(line)
-                if record.topic in _TOPICS:
+                if record.topic in _TOPICS and not _begins_with(record):
                     inputs.append(
                         ScriptInput(topic=record.topic, ts_ns=record.ts_ns, data=record.data, after_end=ended)
                     )
@@ -110,6 +114,11 @@ def read_script(lines: Iterable[RecordLine]) -> Script:
         if not isinstance(started.get(key), Mapping):
             raise StateError(f"{STARTED} has no {key!r}: the run was recorded by an older program; run it anew")
     return Script(started=started, started_ns=started_ns, inputs=tuple(inputs), ended=ended)
+
+
+def _begins_with(record: _Record) -> bool:
+    """Whether a record states what a run began with, which the run records by itself."""
+    return record.topic == MODEL and not record.data["before"]
 
 
 def prove_day(

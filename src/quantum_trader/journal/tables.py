@@ -43,7 +43,7 @@ TRADES: Final = Table(
         "target_distance_atr", "confidence",
     ),
     Column("bars_held", Integer),
-    *_text("exit_reason", "regime_entry", "regime_exit", "exit_mode", "policy_hash", "model"),
+    *_text("exit_reason", "regime_entry", "regime_exit", "exit_mode", "policy_hash", "model", "model_id"),
     Index("trades_by_time", "mode", "exit_ns"), Index("trades_by_symbol", "symbol", "exit_ns"),
 )
 
@@ -52,7 +52,7 @@ SHADOW_TRADES: Final = Table(
     *_key("signal_id"), *_text("trace_id", "mode", "symbol", "side", "exit"), *_time("closed_ns"),
     *_number("r", "pnl_bps", "probability", "duration_s"),
     Column("bars_held", Integer), Column("traded", Integer),
-    *_text("reason", "model", "regime", "features"),  # features at entry: JSON
+    *_text("reason", "model", "regime", "features", "model_id"),  # features at entry: JSON
     Index("shadow_trades_by_time", "mode", "closed_ns"),
 )
 
@@ -65,7 +65,8 @@ SESSIONS: Final = Table(  # training sessions
     "sessions", METADATA,
     *_key("session_id"), *_time("started_ns"), Column("ended_ns", BigInteger),
     *_text("model_id", "data_hash", "parameters", "before", "after"), Column("rows", BigInteger),
-    Column("seed", BigInteger),
+    Column("seed", BigInteger), *_text("kind"), Column("data_from_ns", BigInteger), Column("data_until_ns", BigInteger),
+    *_text("importance"), *_number("importance_shift"),  # importance: JSON, feature -> share
 )
 
 EXPORTS: Final = Table(

@@ -14,7 +14,7 @@ import numpy as np
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderUpdate
-from quantum_trader.engine.facts import PilotChanged
+from quantum_trader.engine.facts import ModelInForce, ModelRefused, PilotChanged
 from quantum_trader.engine.reconciliation import VenueSnapshot
 
 
@@ -123,6 +123,14 @@ class RolloutChanged(msgspec.Struct, frozen=True, kw_only=True, tag="rollout"):
     in_force: dict[str, Any]
 
 
+class GatesChanged(msgspec.Struct, frozen=True, kw_only=True, tag="gates"):
+    """The settings of the gates changed; *change* says who, why and what, *in_force* holds all of them."""
+
+    ts_ns: int
+    change: dict[str, Any]
+    in_force: dict[str, Any]
+
+
 class PilotSettingsReceived(msgspec.Struct, frozen=True, kw_only=True, tag="pilot"):
     """The pilot's settings were changed; *change* says by whom, why and to what."""
 
@@ -139,6 +147,20 @@ class PilotWasLate(msgspec.Struct, frozen=True, kw_only=True, tag="late"):
     ts_ns: int
     bars_ns: int
     seen: bool
+
+
+class ModelReceived(msgspec.Struct, frozen=True, kw_only=True, tag="model"):
+    """Another model is to take over from the next bars on. It lies in the state folder before this is written."""
+
+    ts_ns: int
+    change: ModelInForce
+
+
+class ModelWasRefused(msgspec.Struct, frozen=True, kw_only=True, tag="nomodel"):
+    """A model that the run should have followed cannot be used; the one in force stays."""
+
+    ts_ns: int
+    refusal: ModelRefused
 
 
 class IntentReceived(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
@@ -212,9 +234,9 @@ class ProcessStopping(msgspec.Struct, frozen=True, kw_only=True, tag="stops"):
 
 Input = (
     SessionStarted | ProcessStarted | BarsReceived | VenueEventReceived | AccountRead | HealthChanged
-    | OperatorRequestReceived | RolloutChanged | PilotSettingsReceived | PilotWasLate | IntentReceived
-    | MoneyTransferred | FundingRateReceived | FundingHistoryReceived | FiltersChanged | ModelBarsReceived
-    | TimerFired | ProcessStopping
+    | OperatorRequestReceived | RolloutChanged | GatesChanged | PilotSettingsReceived | PilotWasLate | ModelReceived
+    | ModelWasRefused | IntentReceived | MoneyTransferred | FundingRateReceived | FundingHistoryReceived
+    | FiltersChanged | ModelBarsReceived | TimerFired | ProcessStopping
 )
 
 _encode: Final = msgspec.msgpack.Encoder().encode

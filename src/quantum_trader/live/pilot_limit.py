@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
+from quantum_trader.domain.errors import StateError
 from quantum_trader.engine.ports import PilotSource
 
 ANSWER_S: Final = 0.5  # an answer usually takes less than a hundredth of this
@@ -26,7 +27,8 @@ class TimeLimitedPilot:
 
     def __init__(self, pilot: PilotSource, limit_s: float = ANSWER_S) -> None:
         self._pilot, self._limit_s = pilot, limit_s
-        self.identity, self.length_ns, self.horizon_ns = pilot.identity, pilot.length_ns, pilot.horizon_ns
+        self.identity, self.name = pilot.identity, pilot.name
+        self.length_ns, self.horizon_ns = pilot.length_ns, pilot.horizon_ns
         self.stop_atr, self.outcomes = pilot.stop_atr, pilot.outcomes
         self.trained_until_ns, self.outcomes_until_ns = pilot.trained_until_ns, pilot.outcomes_until_ns
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pilot")
@@ -54,7 +56,7 @@ class TimeLimitedPilot:
     def _ask(self, ts_ns: int, call: Callable[..., Any], *arguments: Any) -> Any:
         if self._repeated is not None:
             return self._ask_again(self._repeated.get(ts_ns), partial(call, ts_ns, *arguments))
-        if self._late is not None and not self._late.done():
+        if self.is_busy:
             self.told(ts_ns, False)
             raise TimeoutError(_BUSY)
         self._late = None
@@ -83,10 +85,20 @@ class TimeLimitedPilot:
     def _too_late(self) -> str:
         return f"the pilot has not answered within {self._limit_s:g} s"
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a late answer is still being made."""
+        return self._late is not None and not self._late.done()
+
+    def succeed(self, before: Any) -> None:
+        """Go on with what *before*, the limited pilot in force until now, has seen; StateError while that is busy."""
+        if before.is_busy:
+            raise StateError(f"{_BUSY}: another one cannot go on from it")
+        self._pilot.succeed(before._pilot)
+
     def state(self) -> dict[str, Any]:
         """Everything needed to continue; empty while a late answer is being made."""
-        busy = self._late is not None and not self._late.done()
-        return {} if busy else self._pilot.state()
+        return {} if self.is_busy else self._pilot.state()
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`state`. Raises StateError where it is another model's."""

@@ -7,7 +7,7 @@ the claim of an intent: it is written before the order goes out, and no order ex
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -26,11 +26,14 @@ from quantum_trader.live.inputs import (
     FiltersChanged,
     FundingHistoryReceived,
     FundingRateReceived,
+    GatesChanged,
     HealthChanged,
     Input,
     InputLog,
     IntentReceived,
     ModelBarsReceived,
+    ModelReceived,
+    ModelWasRefused,
     MoneyTransferred,
     OperatorRequestReceived,
     PilotSettingsReceived,
@@ -44,11 +47,14 @@ from quantum_trader.live.inputs import (
     decode_input,
     encode_input,
 )
+from quantum_trader.live.model_shelf import EmptyShelf, ModelShelf
 from quantum_trader.live.moments import MomentBars
 from quantum_trader.live.pilot_limit import TimeLimitedPilot
+from quantum_trader.models.gates import GateSettings
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 
 _LATE: Final = b"late"
+_MODEL: Final = b"model"
 FORMAT: Final = 3  # of a checkpoint; raised with every change that makes older states unreadable
 
 
@@ -58,10 +64,12 @@ class Session:
     def __init__(
         self, engine: Engine, log: InputLog, store: CheckpointStore, interval_ns: int,
         more_state: Callable[[], dict[str, Any]] = dict, pilot: TimeLimitedPilot | None = None,
+        shelf: ModelShelf | None = None,
     ) -> None:
         """*more_state* is saved beside the engine's with every checkpoint (a sink's position, a venue's account).
 
-        *pilot*: the engine's. When it is late depends on the machine, so that is an input too.
+        *pilot*: the engine's. When it is late depends on the machine, so that is an input too. *shelf*: has the models
+        that take over while the session runs.
         """
         self.engine, self.log, self.store = engine, log, store
         self.interval_ns = interval_ns
@@ -75,9 +83,11 @@ class Session:
         self.unwritten_inputs = 0  # inputs that could not be written and were taken all the same
         self._now_ns = 0
         self._unsent: list[Command] = []
-        self._pilot = pilot
+        self._shelf: ModelShelf = shelf or EmptyShelf()
+        self._late: Mapping[int, bool] | None = None  # when the pilot was late, while inputs are taken again
+        self._pilot: TimeLimitedPilot | None = None
         if pilot is not None:
-            pilot.told = self._note_late
+            self._follow(pilot)
 
     def apply(self, event: Input) -> list[Command]:
         """Write *event* to the input log, then let the engine take it; returns the commands to send.
@@ -159,6 +169,30 @@ class Session:
         self._write(PilotWasLate(ts_ns=self._now_ns, bars_ns=bars_ns, seen=seen))
         self.input_count += 1
 
+    def _follow(self, pilot: TimeLimitedPilot) -> None:
+        """Note when *pilot* is late from now on, in the place of the one until now."""
+        if self._pilot is not None:
+            self._pilot.close()
+        self._pilot, pilot.told = pilot, self._note_late
+        pilot.repeat(self._late)
+
+    @property
+    def pilot_is_busy(self) -> bool:
+        """Whether the pilot still makes a late answer: no other one can go on from it before that is done."""
+        return self._pilot is not None and self._pilot.is_busy
+
+    def _take_model(self, event: ModelReceived) -> None:
+        """Hand a model that is to take over to the engine."""
+        change, forecasts = event.change, self.engine.market.forecasts
+        if change.role == "signals" and forecasts is not None:
+            made = self._shelf.signals_of(change, forecasts)
+            self.engine.models.take_signals(made, change.place, change, event.ts_ns)
+            return
+        source = self._shelf.pilot_of(change.ids[0])
+        why_not = self.engine.models.take_pilot(source, event.change, event.ts_ns)
+        if not why_not and isinstance(source, TimeLimitedPilot):
+            self._follow(source)
+
     def _with_unsent(self, commands: list[Command]) -> list[Command]:
         """*commands* behind those that were not returned to anyone yet."""
         if self._unsent:
@@ -222,8 +256,9 @@ class Session:
 
     def _take_news(
         self,
-        event: SessionStarted | ProcessStarted | HealthChanged | RolloutChanged | PilotSettingsReceived
-        | MoneyTransferred | FundingRateReceived | FundingHistoryReceived | FiltersChanged | ModelBarsReceived,
+        event: SessionStarted | ProcessStarted | HealthChanged | RolloutChanged | GatesChanged | PilotSettingsReceived
+        | ModelReceived | ModelWasRefused | MoneyTransferred | FundingRateReceived | FundingHistoryReceived
+        | FiltersChanged | ModelBarsReceived,
     ) -> None:
         """Hand an input that leads to no command to the engine."""
         engine = self.engine
@@ -246,6 +281,13 @@ class Session:
             engine.continue_as(event.life, event.ts_ns)
         elif isinstance(event, PilotSettingsReceived):
             engine.piloting.set_settings(event.change, event.ts_ns)
+        elif isinstance(event, GatesChanged):
+            settings = msgspec.convert(event.in_force, GateSettings)
+            engine.opening.gates.set_settings(settings, event.change, event.ts_ns)
+        elif isinstance(event, ModelReceived):
+            self._take_model(event)
+        elif isinstance(event, ModelWasRefused):
+            engine.models.refuse(event.refusal, event.ts_ns)
         elif isinstance(event, RolloutChanged):
             config = msgspec.convert(event.in_force, OrchestratorIntegrationConfig)
             engine.set_integration(config, {**event.change, "in_force": event.in_force}, event.ts_ns)
@@ -292,7 +334,7 @@ class Session:
     def recover(self, restore_more: Callable[[dict[str, Any]], None] | None = None) -> int:
         """Continue from the last checkpoint and the inputs since; returns how many inputs were replayed.
 
-        Nothing is sent. Raises StateError when the checkpoint cannot be read.
+        Nothing is sent. Raises StateError when the checkpoint cannot be read, or a model that took over is missing.
         """
         saved = self.store.load()
         if saved is not None and saved.get("format") != FORMAT:
@@ -308,18 +350,29 @@ class Session:
             if restore_more is not None:
                 restore_more(saved["more"])
         entries = self.log.since(saved["mark"] if saved is not None else None)
-        if self._pilot is not None:
-            self._pilot.repeat(_late_in(entries))
+        self._shelf.require(_models_in(entries))
+        self._repeat_late(_late_in(entries))
         for entry in entries:
             self.replay(decode_input(entry))
         self.finish_bars()
         self._unsent = []
-        if self._pilot is not None:
-            self._pilot.repeat(None)
+        self._repeat_late(None)
         return len(entries)
+
+    def _repeat_late(self, late: Mapping[int, bool] | None) -> None:
+        """Let the pilot be *late* as it was; None: as the machine lets it be."""
+        self._late = late
+        if self._pilot is not None:
+            self._pilot.repeat(late)
 
 
 def _late_in(entries: list[bytes]) -> dict[int, bool]:
     """The bars to which the pilot was late, by the time that they opened, and whether it was shown them."""
     events = (decode_input(entry) for entry in entries if _LATE in entry)
     return {one.bars_ns: one.seen for one in events if isinstance(one, PilotWasLate)}
+
+
+def _models_in(entries: list[bytes]) -> list[str]:
+    """The ids of the models that were to take over."""
+    events = (decode_input(entry) for entry in entries if _MODEL in entry)
+    return [one.change.ids[one.change.place] for one in events if isinstance(one, ModelReceived)]

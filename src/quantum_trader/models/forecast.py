@@ -65,6 +65,9 @@ SUMS: Final = slice(_N, JOINT_SUM)  # of outcomes; they grow with their number
 OUTCOMES: Final = slice(_N, JOINT_SUM + 1)  # the same with the squared sum over symbols: all that outcomes leave
 # Columns of one symbol's memory.
 _LAST_CLOSE, _LAST_X, _LAST_VOL, _MEAN_SQUARE, _RETURNS, _ATR, _RANGES, _TARGET, _POSITION, _AVERAGE, _WIDTH = range(11)
+_MARKET: Final = (_LAST_CLOSE, _MEAN_SQUARE, _RETURNS, _ATR, _RANGES)  # those that no score has a part in
+_OF_LAST_SCORE: Final = (_LAST_X, _LAST_VOL)
+_OF_POSITION: Final = (_TARGET, _POSITION, _AVERAGE)
 # Settings as numbers.
 PRIOR_MEAN, _PRIOR_SD, _YEAR_BARS, BARS_A_DAY, _HORIZON, _EARNS, _BANDED, _PARAMS = range(8)
 
@@ -321,6 +324,15 @@ class Forecaster:
             np.asarray(scores, dtype=np.float64), present, np.asarray(cost_bps, dtype=np.float64),
             np.asarray(funding_8h, dtype=np.float64), self.memory, self.pool, self.params, self.out,
         )
+
+    def take_market(self, other: Forecaster) -> None:
+        """Go on with what *other*, over the same symbols and bars, knows of the market: volatilities and ranges.
+
+        What the scores were worth stays this forecaster's own; no score waits for its outcome.
+        """
+        self.memory[:, _MARKET] = other.memory[:, _MARKET]
+        self.memory[:, _OF_LAST_SCORE] = np.nan
+        self.memory[:, _OF_POSITION] = 0.0
 
     @property
     def average_notional(self) -> Any:

@@ -29,7 +29,7 @@ from quantum_trader.models.forecast import (
     ForecastSettings,
     duration_ns,
 )
-from quantum_trader.models.history import CLOSE, BarHistory, Completed, same_numbers
+from quantum_trader.models.history import CLOSE, BarHistory, Completed, kept_bars, same_numbers
 from quantum_trader.models.past_rates import PastRates
 from quantum_trader.models.port import FIELDS, Exit, FrameModel, Model, Panel
 from quantum_trader.models.trends import LEAST_NS, ModelTrends
@@ -57,6 +57,12 @@ class LoadedModel(msgspec.Struct, kw_only=True):
     source: str = ""  # what names it: FILE.py:Class, a file of scores, or a built-in name
     code: str = ""  # hash of its source, its class and its parameters: what the look-ahead check has judged
     weight: float = 1.0  # of its scaled score in the average of several models
+    content_id: str = ""  # hash of a trained model's content, its id in a registry; empty: it is none
+
+    @property
+    def model_id(self) -> str:
+        """What records know it by: the hash of a trained model's content, else its fingerprint."""
+        return self.content_id or self.fingerprint
 
     @property
     def length_ns(self) -> int:
@@ -143,7 +149,10 @@ class Forecasts:
     All enabled models use bars of one length and leave their positions in one way.
     """
 
-    def __init__(self, symbols: tuple[str, ...], base_ns: int, models: Sequence[LoadedModel]) -> None:
+    def __init__(
+        self, symbols: tuple[str, ...], base_ns: int, models: Sequence[LoadedModel], *, kept_bars: int = 0
+    ) -> None:
+        """*kept_bars*: bars that are kept at least, for models that take over later (``models.succession``)."""
         if not models:
             raise ConfigError("models: none is enabled; give --model or enable one in [[models]]")
         for loaded in models:
@@ -169,7 +178,7 @@ class Forecasts:
             )
         self.symbols, self.models = symbols, tuple(models)
         self.length_ns, self.exit = first.length_ns, first.exit
-        capacity = max(ATR_BARS, *(panel_rows(loaded.model) for loaded in models))
+        capacity = max(ATR_BARS, kept_bars, *(panel_rows(loaded.model) for loaded in models))
         self.history = BarHistory(symbols, base_ns, self.length_ns, capacity)
         count = len(symbols)
         horizon_ns = max(loaded.horizon_ns for loaded in models)
@@ -225,6 +234,11 @@ class Forecasts:
     def fingerprints(self) -> list[str]:
         """Hashes of each model's source and parameters."""
         return [loaded.fingerprint for loaded in self.models]
+
+    @property
+    def ids(self) -> list[str]:
+        """What records know each model by."""
+        return [loaded.model_id for loaded in self.models]
 
     def is_small(self, index: int) -> bool:
         """Whether a symbol's score would not enter a position from flat."""
@@ -297,6 +311,33 @@ class Forecasts:
         self._score(self.history.take_whole(ts_ns, ohlcv, present, known), cost_bps, funding_8h)
         self.decided[:] = False
 
+    def learn_kept(self, history: Mapping[str, Any]) -> None:
+        """Take the bars of another's *history* (``BarHistory.state``) one by one, as if they came now; costs are 0."""
+        nothing = np.zeros(len(self.symbols))
+        for row in kept_bars(history):
+            self._score(self.history.take_whole(row.ts_ns, row.ohlcv, row.present, row.funding_8h), nothing, nothing)
+        self.decided[:] = False
+
+    def succeed(self, before: Forecasts, place: int) -> None:
+        """Go on from *before*, which had another model at *place*; what it wants stands until the next whole bar.
+
+        What the other models remember and what their scores were worth goes on. Raises StateError where *before* has
+        seen other bars than these forecasts have learned from.
+        """
+        if self.history.next_ns != before.history.next_ns:
+            raise StateError("models: another bar has been completed since the new model learned from the kept ones")
+        self.history.load_state(before.history.state())
+        models = list(before.models)
+        models[place] = self.models[place]
+        self.models = tuple(models)
+        if len(models) > 1:
+            own = self.single[place]
+            self.single = list(before.single)
+            self.single[place] = own
+        self._tables = {number: table for number, table in before._tables.items() if number != place}
+        self.past_rates, self.trends, self.failed_ns = before.past_rates, before.trends, before.failed_ns
+        self.out[:], self.features_ts[:], self.decided[:] = before.out, before.features_ts, False
+
     def _score(self, bar: Completed, cost_bps: Any, funding_8h: Any) -> None:
         """Learn from a completed bar, ask every model for its scores, and forecast.
 
@@ -335,7 +376,7 @@ class Forecasts:
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values and arrays. Raises StateError where a model's own fails."""
         return {
-            "models": self.fingerprints, "history": self.history.state(),
+            "models": self.fingerprints, "ids": self.ids, "history": self.history.state(),
             "combined": self.combined.state(), "single": [single.state() for single in self.single],
             "own": [_remembered(loaded) for loaded in self.models],
             "features_ts": self.features_ts.copy(), "decided": self.decided.copy(), "failed_ns": self.failed_ns,

@@ -126,6 +126,17 @@ def refused_gates(inputs: GateInputs, limits: GateLimits) -> int:
 
 
 @scalar
+def payoff_ratio(count: float, wins: float, won: float, losses: float, lost: float) -> float:
+    """Mean win over mean loss of *count* shadow trades; DEFAULT_PAYOFF before 30, or while none has won or lost.
+
+    *won* and *lost*: the sums of the *wins* and of the *losses*, in R, both positive.
+    """
+    if count < PAYOFF_FROM or wins == 0 or losses == 0:
+        return DEFAULT_PAYOFF
+    return (won / wins) / (lost / losses)
+
+
+@scalar
 def first_gate(bits: int) -> int:
     """The place in GATES of the first gate in *bits*; -1: none."""
     for place in range(6):

@@ -30,6 +30,28 @@ class Completed(NamedTuple):
     skipped: int  # intervals without any bar since the one before
 
 
+class KeptBar(NamedTuple):
+    """One whole bar of a history: its open, (S, 5) values, which symbols have one, and the funding rates known then."""
+
+    ts_ns: int
+    ohlcv: Floats
+    present: npt.NDArray[np.bool_]
+    funding_8h: Floats
+
+
+def kept_bars(history: Mapping[str, Any]) -> Iterator[KeptBar]:
+    """The whole bars in the state of a :class:`BarHistory`, oldest first; intervals without any are left out."""
+    rows, length_ns = history["rows"], history["length_ns"]
+    first = history["newest"] - rows.shape[1] + 1
+    for row in range(rows.shape[1]):
+        present = ~np.isnan(rows[CLOSE, row])
+        if present.any():
+            yield KeptBar(
+                (first + row) * length_ns, np.ascontiguousarray(rows[:FUNDING, row].T), present,
+                rows[FUNDING, row].copy(),
+            )
+
+
 @kernel
 def _merge(ohlcv, present, funding_8h, making):  # type: ignore[no-untyped-def]
     """Merge the base bars (S, 5) of the *present* symbols into the interval in the *making* (6, S)."""

@@ -20,24 +20,28 @@ import msgspec
 from quantum_trader.domain.errors import ConfigError, DataError, InputError
 from quantum_trader.models.forecast import ForecastSettings
 from quantum_trader.models.forecasts import Forecasts, LoadedModel, check_statements
+from quantum_trader.models.learned.artefact import is_learned_folder
+from quantum_trader.models.learned.learned_model import LearnedModel
 from quantum_trader.models.port import Exit, FrameModel, Model
 from quantum_trader.models.score_file import SCORE_FILES, ScoreFile
 from quantum_trader.models.trend import NOT_ENABLED, TREND_MODELS
 
 INTRADAY: Final = "intraday-demo"  # the compiled ensemble of six intraday models; it stands outside the port's classes
 TREND: Final = "trend"  # the set of slow models; each also stands alone, by its own name
-BUILT_IN: Final[Mapping[str, type[Model]]] = {"ScoreFile": ScoreFile, **TREND_MODELS}
+BUILT_IN: Final[Mapping[str, type[Model]]] = {"ScoreFile": ScoreFile, "LearnedModel": LearnedModel, **TREND_MODELS}
 BUILT_IN_PRIOR: Final = (0.25, 0.4)  # published Sharpe ratios, halved twice
 USER_PRIOR: Final = (0.0, 0.5)
 
+REGISTRY_PREFIX: Final = "registry:"  # of a model and of a pilot: what follows is an alias or an id
 _PREFIX: Final = "quantum_trader_user_model_"
+PLACES: Final = {"ScoreFile": "file", "LearnedModel": "folder"}  # the parameter that says where a model's data lie
 _imported_helpers: set[str] = set()  # names of the modules that users' files have imported from their own folders
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One ``[[models]]`` entry of a settings file."""
 
-    model: str  # a built-in name, FILE.py:Class, or a CSV or Parquet file of scores
+    model: str  # a built-in name, FILE.py:Class, a CSV or Parquet file of scores, or the folder of a trained model
     name: str = ""  # as shown in records and reports; empty: the class's own name
     params: dict[str, Any] = msgspec.field(default_factory=dict)
     prior: tuple[float, float] | None = None  # mean and deviation of the annual gross portfolio Sharpe ratio
@@ -45,13 +49,14 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     symbols: tuple[str, ...] = ()
     exit: dict[str, Any] = msgspec.field(default_factory=dict)  # what differs from the model's own
     enabled: bool = True
+    follows: str = ""  # the alias that a run follows, as registry:champion; set where the model was found by one
+    registry: str = ""  # folder of that registry
 
     @property
     def shown(self) -> str:
         """Its name in records and reports."""
-        path = Path(self.model)
-        return self.name or (path.stem if path.suffix in SCORE_FILES else self.model.rpartition(":")[2])
-
+        path = Path(self.model.rpartition(":")[2])
+        return self.name or (path.stem if path.suffix in SCORE_FILES else path.name)
 
     @property
     def is_intraday(self) -> bool:
@@ -66,26 +71,39 @@ def load_model(settings: ModelSettings, folder: Path | None = None, *, fresh: bo
     is wrong with it.
     """
     kind, file, source = _class_of(settings.model, folder, fresh)
-    given, source = _score_file(settings, folder, source) if kind is ScoreFile else (settings, source)
+    given = settings
+    if kind is ScoreFile:
+        given, source = _score_file(settings, folder, source)
+    elif kind is LearnedModel:
+        given = _learned_folder(settings, folder)
     params = _params(kind, given)
+    made = _made(kind, params, settings, file)
     source += b"".join(helpers(file)) if file is not None else b""
+    source += made.artefact.model_id.encode() if isinstance(made, LearnedModel) else b""
     digest, code = hashlib.sha256(source), hashlib.sha256(source)
-    # Where a score file lies decides nothing; its content is part of the source.
-    stated_params = msgspec.structs.replace(params, file="") if kind is ScoreFile else params
-    name = "ScoreFile" if kind is ScoreFile else settings.model.rpartition(":")[2]
+    stated_params = _stated(params)
+    name = kind.__name__ if kind in (ScoreFile, LearnedModel) else settings.model.rpartition(":")[2]
     prior, weight = prior_of(settings), _weight(kind, settings)
     stated = [name, stated_params, settings.exit, prior, settings.symbols, weight]
     digest.update(msgspec.json.encode(stated, order="deterministic"))
     code.update(msgspec.json.encode([name, stated_params], order="deterministic"))
     loaded = LoadedModel(
-        name=settings.shown, weight=weight, model=_made(kind, params, settings, file),
+        name=settings.shown, weight=weight, model=made,
         fingerprint=digest.hexdigest(), code=code.hexdigest(),
-        source=settings.params["file"] if settings.model == "ScoreFile" else settings.model,
+        source=str(settings.params.get(PLACES[settings.model])) if settings.model in PLACES else settings.model,
         forecast=ForecastSettings(prior_mean=prior[0], prior_sd=prior[1]),
-        exit=_exit(kind, settings), symbols=settings.symbols, file=str(file) if file is not None else "",
+        exit=_exit(made, settings), symbols=settings.symbols, file=str(file) if file is not None else "",
+        content_id=made.artefact.model_id if isinstance(made, LearnedModel) else "",
     )
     check_statements(loaded)
     return loaded
+
+
+def _stated(params: msgspec.Struct) -> msgspec.Struct:
+    """*params* without where a file or folder lies, which decides nothing: its content is part of the source."""
+    if isinstance(params, ScoreFile.Params):
+        return msgspec.structs.replace(params, file="")
+    return LearnedModel.Params(folder="") if isinstance(params, LearnedModel.Params) else params
 
 
 def _made(
@@ -185,12 +203,12 @@ def _weight(kind: type[Model] | type[FrameModel], settings: ModelSettings) -> fl
     return float(weight)
 
 
-def _exit(kind: type[Model] | type[FrameModel], settings: ModelSettings) -> Exit:
-    """The class's exit with what *settings* change of it."""
-    if not isinstance(kind.exit, Exit):
-        raise ConfigError(f'{settings.shown}: exit = {kind.exit!r}: write Exit(on="score", stop_atr=3) in the class')
+def _exit(model: Model | FrameModel, settings: ModelSettings) -> Exit:
+    """The model's exit with what *settings* change of it."""
+    if not isinstance(model.exit, Exit):
+        raise ConfigError(f'{settings.shown}: exit = {model.exit!r}: write Exit(on="score", stop_atr=3) in the class')
     try:
-        return msgspec.convert({**msgspec.structs.asdict(kind.exit), **settings.exit}, Exit)
+        return msgspec.convert({**msgspec.structs.asdict(model.exit), **settings.exit}, Exit)
     except (msgspec.ValidationError, InputError) as error:
         raise ConfigError(f"{settings.shown}: exit = {settings.exit!r}: {error}") from None
 
@@ -215,10 +233,15 @@ def load_models(settings: Sequence[ModelSettings], folder: Path | None = None) -
     return tuple(load_model(one, folder) for one in enabled)
 
 
-def make_forecasts(settings: Sequence[ModelSettings], symbols: tuple[str, ...], base_ns: int) -> Forecasts | None:
-    """The forecasts of *settings*' models over base bars of *base_ns*; None where the intraday ensemble is meant."""
+def make_forecasts(
+    settings: Sequence[ModelSettings], symbols: tuple[str, ...], base_ns: int, *, kept_bars: int = 0
+) -> Forecasts | None:
+    """The forecasts of *settings*' models over base bars of *base_ns*; None where the intraday ensemble is meant.
+
+    *kept_bars*: bars that are kept at least, for models that take over later.
+    """
     loaded = load_models(settings)
-    return Forecasts(symbols, base_ns, loaded) if loaded else None
+    return Forecasts(symbols, base_ns, loaded, kept_bars=kept_bars) if loaded else None
 
 
 def _class_of(
@@ -234,6 +257,12 @@ def _class_of(
         if text in BUILT_IN:
             kind = BUILT_IN[text]
             return kind, None, _module_source(kind)
+        if _is_learned(text, folder):
+            return LearnedModel, None, _module_source(LearnedModel)
+        if text.startswith(REGISTRY_PREFIX):
+            raise ConfigError(
+                f"--model {text!r}: cannot be had from its registry now; `quantum-trader registry verify` says why"
+            )
         names = [TREND, *BUILT_IN, INTRADAY]
         begun = [one for one in names if text and one.startswith(text)]
         near = begun or difflib.get_close_matches(text, names, n=1)
@@ -242,6 +271,11 @@ def _class_of(
             raise ConfigError(
                 f"--model {text!r}: is no file of a model; name FILE.py:Class, or scores in a "
                 f"{' or '.join(SCORE_FILES)} file (save a spreadsheet as .csv)"
+            )
+        if any(place.is_dir() for place in _places(Path(text), folder)):
+            raise ConfigError(
+                f"--model {text!r}: is a folder without a trained model of signals (card.json and arrays.npz); name "
+                "the folder of one, as `quantum-trader model train` prints it"
             )
         raise ConfigError(f"--model {text!r}: is no built-in model ({', '.join(names)}){hint}")
     file = _find(Path(path), folder)
@@ -263,9 +297,27 @@ def _module_source(kind: type[Model]) -> bytes:
     return inspect.getsource(module).encode()
 
 
+def _places(path: Path, folder: Path | None) -> list[Path]:
+    """Where *path* is looked for."""
+    return [path] if path.is_absolute() or folder is None else [folder / path, path]
+
+
+def _is_learned(text: str, folder: Path | None) -> bool:
+    """Whether *text* names the folder of a trained model."""
+    return bool(text) and any(is_learned_folder(place) for place in _places(Path(text), folder))
+
+
+def _learned_folder(settings: ModelSettings, folder: Path | None) -> ModelSettings:
+    """*settings* with the path of the trained model's folder among the parameters."""
+    text = settings.params.get("folder") if settings.model == "LearnedModel" else settings.model
+    if not isinstance(text, str) or not text:
+        raise ConfigError(f"LearnedModel: params.folder = {text!r}: name the folder of a trained model")
+    found = next((place for place in _places(Path(text), folder) if place.is_dir()), Path(text))
+    return msgspec.structs.replace(settings, params={**settings.params, "folder": str(found.absolute())})
+
+
 def _find(path: Path, folder: Path | None) -> Path:
-    places = [path] if path.is_absolute() or folder is None else [folder / path, path]
-    for place in places:
+    for place in _places(path, folder):
         if place.is_file():
             return place.resolve()
     hint = "" if path.suffix.lower() in SCORE_FILES else "; `quantum-trader model new NAME` writes one"

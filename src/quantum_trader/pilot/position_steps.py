@@ -25,6 +25,7 @@ EXIT_LIQUIDATION: Final = 2.0
 EXIT_FLAT: Final = 3.0  # closed by a decision for nothing
 EXIT_FLIP: Final = 4.0  # closed by a decision for the other side
 EXIT_HOLE: Final = 5.0  # closed at the last price before a hole in the data
+EXIT_REPLACED: Final = 6.0  # closed at the last price, because another model takes the place of its own
 
 _GRID: Final = 1e-9  # of a step: nearer than this to a multiple is the multiple
 _HAIR: Final = 1e-6  # of a tick: nearer than this two prices are the same

@@ -63,7 +63,7 @@ class Predictor:
     def __init__(self, artefact: Artefact, symbols: Sequence[str], base_ns: int) -> None:
         """*base_ns*: length of the run's bars."""
         card = artefact.card
-        self.identity = card.identity
+        self.identity, self.name = card.identity, card.name
         self.length_ns = card.observation.length_ns  # of the observed bars
         self.stop_atr = card.stop_atr
         self.horizon_ns = int(card.horizon_hours * NS_PER_HOUR)
@@ -99,6 +99,10 @@ class Predictor:
         values = observer.values if len(places) == len(observer.ready) else observer.values[places]
         shares = self._network.of_observer(values)
         return Predictions(closed_ns, places, shares.argmax(axis=1), shares)
+
+    def succeed(self, before: Predictor) -> None:
+        """Go on with the bars that *before* has seen. Raises StateError where it observes other bars or symbols."""
+        self.observer.load_state(before.observer.state())
 
     def named(self, found: Predictions) -> list[Prediction]:
         """*found* with names in place of numbers, one value a symbol."""

@@ -24,7 +24,7 @@ from quantum_trader.pilot.actions import ACTIONS, PilotAction
 from quantum_trader.pilot.own_columns import HELD_BARS, OPEN_R, SIDE, SIZE_SHARE, STOP_SHARE
 from quantum_trader.pilot.position_steps import PendingOrder, Sizing, StepBar, Terms, VirtualPosition
 
-EXIT_WORDS: Final = ("", "STOP", "LIQUIDATION", "FLAT", "FLIP", "HOLE")
+EXIT_WORDS: Final = ("", "STOP", "LIQUIDATION", "FLAT", "FLIP", "HOLE", "REPLACED")
 """How a position ended, by the EXIT code of ``position_steps``. STOP is also what could have no stop."""
 
 KEEP: Final = math.nan
@@ -107,7 +107,7 @@ class ShadowClose(NamedTuple):
     exit_ns: int  # open of the bar that filled a decision, close of the bar whose range reached a stop
     r: float  # net result over the risk between entry and first stop
     result_share: float  # net result as a share of the equity of the newest decision before its end
-    exit: str  # STOP, LIQUIDATION, FLAT, FLIP or HOLE
+    exit: str  # STOP, LIQUIDATION, FLAT, FLIP, HOLE or REPLACED
     share: float  # signed share of the equity that was wanted last
     bars_held: int  # whole observed bars
 
@@ -349,10 +349,10 @@ class ShadowPositions:
         require(is_finite_number(equity) and equity > 0.0, "equity", equity, "must be a finite number above 0")
         want_shares(shares, atr, float(equity), self._prices, self._account, self._terms, self._tiers, self._sizing)
 
-    def before_hole(self, index: int, ts_ns: int) -> None:
+    def before_hole(self, index: int, ts_ns: int, code: float = steps.EXIT_HOLE) -> None:
         """End the position of symbol *index* at its last close, before a hole in its data; its order is dropped.
 
-        *ts_ns*: open of its last bar.
+        *ts_ns*: open of its last bar. *code*: why it ends, another EXIT of ``position_steps``.
         """
         self.order_rows[index] = 0.0
         qty, entry = self.position_rows[index, 0], self.position_rows[index, 1]
@@ -370,7 +370,7 @@ class ShadowPositions:
         net, risk, equity = position.net + cash, float(_risk_of(position)), self._account[_EQUITY]
         self._note(np.array([
             index, side, self._entry_ns[index], ts_ns + self._base_ns, net / risk if risk > 0.0 else 0.0,
-            net / equity if equity > 0.0 else 0.0, steps.EXIT_HOLE, position.share,
+            net / equity if equity > 0.0 else 0.0, code, position.share,
         ]))
         self.position_rows[index] = 0.0
         self._owed[index] = 0.0

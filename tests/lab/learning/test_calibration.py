@@ -11,13 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantum_trader.domain.errors import InputError
-from quantum_trader.lab.learning.calibration import (
-    Calibration,
-    IsotonicCalibration,
-    PlattCalibration,
-    fit_isotonic,
-    fit_platt,
-)
+from quantum_trader.lab.learning.calibration import fit_isotonic, fit_platt
+from quantum_trader.models.learned.calibration import Calibration, IsotonicCalibration, PlattCalibration
 
 calibration = pytest.importorskip("sklearn.calibration")
 isotonic = pytest.importorskip("sklearn.isotonic")

@@ -20,15 +20,6 @@ if TYPE_CHECKING:
 _PIPE_WIDTH: Final = 120
 _NONE: Final = "-"
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="The six gates of a signal.")
-
-
-@app.callback()
-def gates() -> None:
-    """Keep ``advice`` a sub-command while it is the only one."""
-
-
-@app.command("advice")
 def advice_command(
     state: StateOption,
     gate: Annotated[
@@ -72,10 +63,10 @@ def advice_command(
 
 def _record(found: ThresholdAdvice, signals: JudgedSignals, trials: Path | None) -> int:
     """Record every threshold as a trial and return how many; a ledger that cannot be written is told, no more."""
-    from quantum_trader.app.runs.trial_ledgers import open_ledger
+    from quantum_trader.app.runs.trial_ledgers import open_trials
     from quantum_trader.lab.shadows.advice import ADVICE, advice_trials
 
-    ledger = open_ledger(trials)
+    ledger = open_trials(trials)
     try:
         recorded = ledger.record(advice_trials(found, signals.data_hash), ledger.new_run(ADVICE))
     except StateError as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import typer
 
+from quantum_trader.app.cli.model_train import train_command
 from quantum_trader.app.cli.options import (
     BarsOption,
     DataOption,
@@ -33,10 +34,14 @@ if TYPE_CHECKING:
 NOT_PASSED: Final = 1
 _FORMS: Final = ("Model", "FrameModel")
 
-app = typer.Typer(no_args_is_help=True, help="Your own models: write one, check it for look-ahead, list and show them.")
+app = typer.Typer(
+    no_args_is_help=True, help="Your own models: write or train one, check it for look-ahead, list and show them."
+)
+app.command("train")(train_command)
 
 ModelArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help="FILE.py:Class, a CSV or Parquet file of scores, or a built-in name.")
+    str, typer.Argument(metavar="MODEL", help="FILE.py:Class, a CSV or Parquet file of scores, the folder of a trained "
+                        "model, or a built-in name.")
 ]
 
 _HEAD: Final = '''"""{title}: a model of your own.
@@ -156,6 +161,8 @@ def show_command(model: ModelArgument, as_json: JsonOption = False) -> None:
 
     if model == "ScoreFile":
         raise ConfigError("ScoreFile is shown with its file: `quantum-trader model show scores.csv`")
+    if model == "LearnedModel":
+        raise ConfigError("LearnedModel is shown with its folder: `quantum-trader model show build/learned/boosting`")
     found = [load_model(settings) for settings in _settings_of(model)]
     if as_json:
         _echo(_facts(found[0]) if _is_one(model) else {"model": model, "models": [_facts(one) for one in found]})
@@ -201,7 +208,8 @@ def _facts_text(loaded: LoadedModel) -> str:
 def check_command(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="MODEL", help="FILE.py:Class, a CSV or Parquet file of scores, or a built-in name."),
+        typer.Argument(metavar="MODEL", help="FILE.py:Class, a CSV or Parquet file of scores, the folder of a trained "
+                        "model, or a built-in name."),
     ] = None,
     config: Annotated[
         Path | None,

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import signal
-import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import msgspec
@@ -27,6 +24,7 @@ from quantum_trader.app.cli.options import (
     ToOption,
     TrialsOption,
 )
+from quantum_trader.app.cli.stop_request import StopRequest
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.domain.symbols import check_symbols, listed_symbols
 
@@ -42,9 +40,13 @@ DEFAULT_STEPS: Final = 1_000_000
 DEFAULT_SEEDS: Final = 32
 MOST_SEEDS: Final = 1024
 MIDNIGHT: Final = "00:00"
+IN_PROGRESS: Final = "an update"  # what a stop waits for
 FAILED: Final = 1  # exit code of --once: the training failed
 _SHOWN: Final = 16  # characters of a hash on the screen
 
+SeedsAtOnceOption = Annotated[
+    int, typer.Option("--seeds-at-once", metavar="N", help="Seeds in one group; 0: as many as fit into memory.")
+]
 ObservedOption = Annotated[
     str, typer.Option("--interval", metavar="INTERVAL", help="Bars that are observed and decided on: 1m to 4h.")
 ]
@@ -76,9 +78,7 @@ def train_command(  # the options of one command
     steps: Annotated[int, typer.Option("--steps", metavar="N", help="Steps (decisions) of each seed.")] = DEFAULT_STEPS,
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", help="Seeds that are trained.")] = DEFAULT_SEEDS,
     first_seed: Annotated[int, typer.Option("--first-seed", metavar="N", help="The lowest seed number.")] = 0,
-    seeds_at_once: Annotated[
-        int, typer.Option("--seeds-at-once", metavar="N", help="Seeds in one group; 0: as many as fit into memory.")
-    ] = 0,
+    seeds_at_once: SeedsAtOnceOption = 0,
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder of the training; the same command goes on in it.")
     ] = DEFAULT_OUT,
@@ -103,14 +103,13 @@ def train_command(  # the options of one command
 ) -> None:
     """Train the pilot with PPO, many seeds at once, and write each seed's pilot to a folder.
 
-    Needs the extra `train`; computes on a GPU where JAX has one. Ctrl-C writes a checkpoint; the same command goes on
-    from it, also after a kill, and ends with the same weights. Exit code 130 after Ctrl-C. Every seed is recorded in
-    the trial ledger.
+    Needs the extra `train`; computes on a GPU where JAX has one. Ctrl-C (exit code 130) writes a checkpoint; the same
+    command goes on from it, also after a kill, with the same weights. The trial ledger has every seed.
     """
     from quantum_trader.pilot.training.required_packages import require_training_packages
 
     _check_numbers(steps, seeds, first_seed, seeds_at_once, checkpoint_every)
-    _check_road(daily, once, state, at, {"--data": data, "--bars": bars, "--from": first, "--to": last})
+    check_road(daily, once, state, at, {"--data": data, "--bars": bars, "--from": first, "--to": last})
     names = None if symbols is None else tuple(listed_symbols(symbols))
     if names is not None:
         check_symbols("--symbols", names)
@@ -137,7 +136,7 @@ def _check_numbers(steps: int, seeds: int, first_seed: int, seeds_at_once: int, 
             raise ConfigError(f"{option} {value}: must be {low:,} to {high:,}")
 
 
-def _check_road(daily: bool, once: bool, state: Path | None, at: str | None, of_data: dict[str, Any]) -> None:
+def check_road(daily: bool, once: bool, state: Path | None, at: str | None, of_data: dict[str, Any]) -> None:
     """Raise ConfigError where the options of the two kinds of training are mixed."""
     from quantum_trader.app.runs.pilot_schedule import minutes_of
 
@@ -155,38 +154,6 @@ def _check_road(daily: bool, once: bool, state: Path | None, at: str | None, of_
         raise ConfigError(f"{given[0]}: with {road} the bars are those in the journal of --state; leave it out")
 
 
-class _StopRequest:
-    """SIGINT and SIGTERM as a request that is looked at between updates; a second Ctrl-C ends at once."""
-
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._event, self._tell = threading.Event(), tell
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _StopRequest:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._on_signal)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._event.is_set():
-            raise KeyboardInterrupt
-        self._event.set()
-        self._tell("stopping; an update in progress is finished and saved first. Ctrl-C again ends at once")
-
-    def __call__(self) -> bool:
-        return self._event.is_set()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait so long, or until it is asked to stop: then true."""
-        return self._event.wait(seconds)
-
-
 def _train_once(wanted: _Wanted, bars: dict[str, Any], out: Path, as_json: bool) -> None:
     """Train on a recording, and print what it gave."""
     from rich.console import Console
@@ -197,7 +164,7 @@ def _train_once(wanted: _Wanted, bars: dict[str, Any], out: Path, as_json: bool)
 
     recording = open_recording(**bars, symbols=wanted.symbols, warm_up=True)
     with screen_for(Console(stderr=True)) as screen, closing(StateDir(out, option="--out")), \
-            _StopRequest(screen.tell) as stop:
+            StopRequest(screen.tell, IN_PROGRESS) as stop:
         document = _train(wanted, recording, out, out / COMPILED, screen, _options(wanted, out, stop))
     if document is None:
         typer.echo(f"stopped; the same command goes on from the checkpoint in {out}", err=True)
@@ -213,12 +180,12 @@ def _train_once(wanted: _Wanted, bars: dict[str, Any], out: Path, as_json: bool)
 def _options(wanted: _Wanted, state: Path, stop: Callable[[], bool]) -> TrainingOptions:
     """*state*: the folder whose journal looks and results go to."""
     from quantum_trader.app.runs.pilot_training import TrainingOptions
-    from quantum_trader.app.runs.trial_ledgers import open_ledger
+    from quantum_trader.app.runs.trial_ledgers import open_trials
     from quantum_trader.lab.pilot.training_run import TrainingTimes
 
     times = TrainingTimes(time.monotonic, checkpoint_s=wanted.checkpoint_s)
     return TrainingOptions(
-        state / "journal", times, stop, wanted.seeds_at_once, ledger=open_ledger(wanted.trials)
+        state / "journal", times, stop, wanted.seeds_at_once, ledger=open_trials(wanted.trials)
     )
 
 
@@ -259,7 +226,7 @@ def _train_of_journal(wanted: _Wanted, state: Path, at: str | None, as_json: boo
         recording = journal_recording(state, until_ns, wanted.symbols, lambda line: _log(f"notice: {line}"))
         return _train(wanted, recording, folder, state / PILOTS / COMPILED, screen, _options(wanted, state, stop))
 
-    with _StopRequest(_log) as stop, closing(StateDir(state / PILOTS)):
+    with StopRequest(_log, IN_PROGRESS) as stop, closing(StateDir(state / PILOTS)):
         daily = DailyTraining(state, train, _log, DailyClock(time.time_ns, stop.wait))
         if at is not None:
             daily.serve(minutes_of(at))

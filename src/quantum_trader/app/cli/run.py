@@ -20,6 +20,7 @@ from quantum_trader.app.cli.options import (
     DataOption,
     EquityOption,
     FromOption,
+    GatesOption,
     IntentsOption,
     JsonOption,
     ModelOption,
@@ -28,8 +29,10 @@ from quantum_trader.app.cli.options import (
     PilotOption,
     PolicyOption,
     ProfileOption,
+    SwitchOption,
     SymbolsOption,
     ToOption,
+    gate_flags,
     model_flags,
     policy_flags,
     settings_from,
@@ -54,6 +57,24 @@ _NAP_S: Final = 0.25  # the longest single sleep, so that an interrupt takes eff
 
 app = typer.Typer()
 
+SpeedOption = Annotated[
+    str, typer.Option("--speed", metavar="max|N", help="As fast as possible, or N times real time (60: one hour a "
+                      "minute).")
+]
+RecordsOption = Annotated[
+    Path | None, typer.Option("--records", metavar="FILE", help="Write every record here (JSON lines).")
+]
+
+
+RunStateOption = Annotated[
+    Path | None,
+    typer.Option("--state", metavar="DIR", help="Folder of the run; the same command resumes it after a stop."),
+]
+VenueOption = Annotated[
+    str, typer.Option("--venue", metavar="paper|local", help="Where orders go: the paper venue in memory, or the "
+                      "local venue over loopback through the Binance adapter (such a run cannot be resumed).")
+]
+
 
 @app.command("run")
 def run_command(
@@ -68,27 +89,16 @@ def run_command(
     no_policy: NoPolicyOption = False,
     mode: OldModeOption = None,
     equity: EquityOption = None,
-    state: Annotated[
-        Path | None,
-        typer.Option("--state", metavar="DIR", help="Folder of the run; the same command resumes it after a stop."),
-    ] = None,
-    speed: Annotated[
-        str, typer.Option("--speed", metavar="max|N", help="As fast as possible, or N times real time (60: one hour "
-                          "a minute).")
-    ] = "max",
+    state: RunStateOption = None,
+    speed: SpeedOption = "max",
     end: Annotated[
         bool, typer.Option("--exit", help="End with the recording, as a replay always does.")
     ] = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Write the HTML report here too.")
     ] = None,
-    records: Annotated[
-        Path | None, typer.Option("--records", metavar="FILE", help="Write every record here (JSON lines).")
-    ] = None,
-    venue: Annotated[
-        str, typer.Option("--venue", metavar="paper|local", help="Where orders go: the paper venue in memory, or the "
-                          "local venue over loopback through the Binance adapter (such a run cannot be resumed).")
-    ] = "paper",
+    records: RecordsOption = None,
+    venue: VenueOption = "paper",
     model: ModelOption = None,
     ungated: Annotated[
         bool, typer.Option("--ungated", help="Trade every target of the models, costs included, without policy, "
@@ -96,6 +106,8 @@ def run_command(
     ] = False,
     intents: IntentsOption = None,
     pilot: PilotOption = None,
+    gates: GatesOption = None,
+    switches: SwitchOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay a recording through market, signals, policy, risk guard and paper venue, and report the result.
@@ -104,7 +116,7 @@ def run_command(
     """
     wanted = policy_flags(policy, no_policy, mode)
     flags = shared_flags(data, bars, symbols, first, last, profile, equity, wanted)
-    flags |= model_flags(model, pilot)
+    flags |= model_flags(model, pilot) | gate_flags(gates)
     if ungated:
         flags["engine.ungated"] = (True, "--ungated")
     loaded, pace = settings_from(config, flags), pace_for(speed)
@@ -113,9 +125,12 @@ def run_command(
         raise ConfigError(f"--venue {venue!r}: use paper or local; `quantum-trader live` trades on Binance")
     from quantum_trader.app.runs.intent_file import read_intents
     from quantum_trader.app.runs.results import RunOptions
+    from quantum_trader.app.runs.scheduled_models import scheduled_models
 
     recorded = read_intents(intents) if intents is not None else None
-    options = RunOptions(state_dir=state, records=records, intents=recorded)
+    options = RunOptions(
+        state_dir=state, records=records, intents=recorded, switches=scheduled_models(switches or ())
+    )
     _run(loaded.settings, options, report, pace, as_json, venue == "local")
 
 
@@ -172,6 +187,7 @@ def _edges(settings: RunSettings) -> Edges | None:
     from quantum_trader.lab.edges import edges_of
     from quantum_trader.lab.sweep.market import SweepSettings
     from quantum_trader.market.recording import open_recording
+    from quantum_trader.models.gates import GateSettings
     from quantum_trader.models.kept import KeptForecasts
     from quantum_trader.models.loading import load_models
 
@@ -183,7 +199,7 @@ def _edges(settings: RunSettings) -> Edges | None:
         typer.echo(f"No edges in the report: more than {MOST_EDGE_BARS:,} bars; a part of them has some.", err=True)
         return None
     typer.echo("Comparing: what the forecasts expected with what came ...", err=True)
-    engine = msgspec.structs.replace(settings.engine_settings(), ungated=False)
+    engine = msgspec.structs.replace(settings.engine_settings(), ungated=False, gates=GateSettings())
     fixed = SweepSettings(engine=engine, venue=msgspec.structs.replace(settings.paper_settings(), participation=None))
     try:
         forecasts = KeptForecasts(recording.symbols, recording.interval_ns, loaded)

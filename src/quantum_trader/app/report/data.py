@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from quantum_trader.app.report.edges import edges_section
+from quantum_trader.app.report.gate_money import gate_money_section
 from quantum_trader.app.report.gates import gates_section
 from quantum_trader.app.report.models import models_section
 from quantum_trader.app.report.no_trades import silence_sentence, why_no_trades
@@ -64,6 +65,7 @@ def build_report(
         "few": few_words(len(facts.trades), _span_days(facts.ts_ns)),
         "costs": costs(facts),
         "signals": signal_road(facts),
+        "gates": gates_section(facts.gates),
         "no_trades": why_no_trades(facts),
         "activity": activity(facts),
         "models": models_section(facts, ungated, _side),
@@ -71,7 +73,7 @@ def build_report(
         "statement": models_statement([row.name for row in facts.models.rows] if facts.models is not None else ()),
         "pilot": pilot_section(facts.pilot),
         "policy": policy_section(facts),
-        "gates": gates_section(facts.shadows),
+        "gate_money": gate_money_section(facts.shadows),
         "tables": tables(facts),
         "halts": [_plain_halt(halt) for halt in facts.halts],
         "positions": [msgspec.to_builtins(position) for position in facts.positions],

@@ -133,3 +133,8 @@ def _whole(content: bytes) -> tuple[list[bytes], int]:
         entries.append(entry)
         position += _HEAD.size + length
     return entries, position
+
+
+def whole_entries(content: bytes) -> list[bytes]:
+    """The whole entries at the beginning of a file's *content*."""
+    return _whole(content)[0]

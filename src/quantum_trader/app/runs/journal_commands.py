@@ -6,7 +6,7 @@ Each function returns a value; :mod:`quantum_trader.app.cli.journal` prints it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -15,24 +15,41 @@ import msgspec
 import numpy as np
 
 from quantum_trader.app.runs.journal_sink import PRODUCER
+from quantum_trader.app.runs.kept_models import PILOT_FOLDER, KeptModels
+from quantum_trader.app.runs.meta_labels import META_LABEL_FOLDER
 from quantum_trader.app.runs.operator_requests import OperatorRequest
-from quantum_trader.app.runs.pilot_run import PILOT_FOLDER
 from quantum_trader.app.runs.replay import Run, take_request
 from quantum_trader.app.runs.results import RunOptions
+from quantum_trader.app.runs.run_models import ready_pilot
+from quantum_trader.app.runs.run_signals import kept_entry
+from quantum_trader.app.runs.scheduled_models import take_signals
 from quantum_trader.app.runs.state_dir import unsealed
 from quantum_trader.app.settings import RunSettings
 from quantum_trader.domain.clock import from_ns
 from quantum_trader.domain.errors import ConfigError, DataError, StateError
 from quantum_trader.domain.trading import Intent
-from quantum_trader.engine.facts import PilotChanged
+from quantum_trader.engine.facts import ModelInForce, ModelRefused, PilotChanged
 from quantum_trader.engine.recorded_intents import RecordedIntents
 from quantum_trader.engine.recorder import MemorySink, Recorder
 from quantum_trader.journal.audit import Anchor, AuditChain, AuditReport, RecordLine, Seal, day_of, record_lines
 from quantum_trader.journal.feeder import JournalFeeder
 from quantum_trader.journal.lake import Lake
-from quantum_trader.journal.proof import INTENT, PILOT, ROLLOUT, ReplayProof, Script, ScriptInput, prove_day
+from quantum_trader.journal.proof import (
+    GATES,
+    INTENT,
+    MODEL,
+    NO_MODEL,
+    PILOT,
+    ROLLOUT,
+    ReplayProof,
+    Script,
+    ScriptInput,
+    prove_day,
+)
 from quantum_trader.journal.segments import Damage
 from quantum_trader.journal.trade_journal import REPLAY, TradeJournal
+from quantum_trader.models.gates import GateSettings
+from quantum_trader.models.loading import REGISTRY_PREFIX
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.policy.profiles import ActiveProfile, OrchestratorConfig
 
@@ -218,13 +235,13 @@ def replay(state: Path, day: str, *, data: Path | None = None, lines: Lines | No
     """
     source = lines or recorded(state)
     hint = data or _data_hint(state)
-    return prove_day(source, day, lambda script, until_ns: rerun(script, until_ns, hint, state / PILOT_FOLDER))
+    return prove_day(source, day, lambda script, until_ns: rerun(script, until_ns, hint, state))
 
 
 def replay_text(proof: ReplayProof) -> str:
     """The outcome of a replay for a person, with both sides of the first difference."""
     said = [
-        f"{proof.day}: {proof.records:,} records, {proof.inputs} requests, rollout changes and intents before its end"
+        f"{proof.day}: {proof.records:,} records, {proof.inputs} requests, changes and intents before its end"
     ]
     said += proof.notes
     if proof.difference is None:
@@ -249,35 +266,45 @@ def _data_hint(state: Path) -> Path | None:
     return Path(named) if named and Path(named).is_dir() else None
 
 
-def rerun(script: Script, until_ns: int, data: Path | None, pilot: Path | None = None) -> Iterator[RecordLine]:
+def rerun(script: Script, until_ns: int, data: Path | None, state: Path | None = None) -> Iterator[RecordLine]:
     """Run *script* again up to *until_ns* and a day beyond, and yield its records as they are made.
 
-    *pilot*: folder of the run's trained pilot, where it had one.
+    *state*: the run's state folder, which has its trained models where it had some.
     """
     bars = script.started["recording"]
     bundled = bars["source"] == "bundled"
     if not bundled and data is None:
         raise StateError(f"the run's bars ({bars['source']}) are needed: name their folder with --data DIR")
-    session = _open(script, None if bundled else data, pilot)
+    session = _open(script, None if bundled else data, state)
     sink = MemorySink()
     session.engine.records.recorder = Recorder(sink)
     session.engine.policy.integration = msgspec.convert(script.started["rollout"], OrchestratorIntegrationConfig)
     try:
-        for _ in _moments(session, script, until_ns):
+        for _ in _moments(session, script, until_ns, state):
             yield from _drain(sink)
         yield from _drain(sink)
     finally:
         session.close()
 
 
-def _open(script: Script, data: Path | None, pilot: Path | None) -> Run:
+def _open(script: Script, data: Path | None, state: Path | None) -> Run:
     """A run over the recorded settings and the recorded bars; DataError when the bars or the pilot are other ones."""
     settings, made_with = recorded_settings(script.started, data), script.started.get("pilot", "")
+    pilot = state / PILOT_FOLDER if state is not None else None
     if made_with and pilot is not None:
         settings = msgspec.structs.replace(
             settings, pilot=msgspec.structs.replace(settings.pilot, model=str(pilot))
         )
-    session = Run(settings, RunOptions())
+    settings = with_kept_signals(settings, script.started.get("signals", ()), state)
+    labelled_by = script.started.get("meta_label", "")
+    if labelled_by and state is not None:
+        settings = msgspec.structs.replace(settings, gates=msgspec.structs.replace(
+            settings.gates, meta_label=str(state / META_LABEL_FOLDER)
+        ))
+    session = Run(settings, RunOptions(kept_bars=script.started.get("kept_bars", 0)))
+    if session.identity().get("meta_label", "") != labelled_by:
+        session.close()
+        raise DataError(f"{state}/{META_LABEL_FOLDER}: is not the meta-label {labelled_by[:12]} that the run used")
     used = session.pilot.identity
     if made_with != used:
         session.close()
@@ -295,6 +322,18 @@ def _open(script: Script, data: Path | None, pilot: Path | None) -> Run:
     return session
 
 
+def with_kept_signals(settings: RecordedSettings, ids: Sequence[str], state: Path | None) -> RecordedSettings:
+    """*settings* with the model that followed an alias from the state folder; *ids*: of the models at the start."""
+    named = [place for place, one in enumerate(settings.models) if one.model.startswith(REGISTRY_PREFIX)]
+    if not named or state is None:
+        return settings
+    models = list(settings.models)
+    for place in named:
+        entry = msgspec.structs.replace(models[place], follows=models[place].model)
+        models[place] = kept_entry(entry, KeptModels(state), ids[place])
+    return msgspec.structs.replace(settings, models=tuple(models))
+
+
 def _drain(sink: MemorySink) -> Iterator[RecordLine]:
     lines, sink.lines = sink.lines, []
     for line in lines:
@@ -305,7 +344,7 @@ class _Moment(msgspec.Struct):
     ts_ns: int
 
 
-def _moments(session: Run, script: Script, until_ns: int) -> Iterator[None]:
+def _moments(session: Run, script: Script, until_ns: int, state: Path | None = None) -> Iterator[None]:
     """Feed the bars and what people did, moment by moment, as :mod:`quantum_trader.app.runs.replay` does."""
     engine, driver, recording = session.engine, session.driver, session.recording
     waiting = [one for one in script.inputs if one.topic != INTENT]
@@ -313,7 +352,7 @@ def _moments(session: Run, script: Script, until_ns: int) -> Iterator[None]:
     identity = {key: value for key, value in script.started.items() if key not in ("symbols", "interval_ns")}
     session.warm_up()
     engine.started(identity, script.started_ns)
-    _apply(session, waiting, script.started_ns, after_end=False)
+    _apply(session, waiting, state, script.started_ns, after_end=False)
     yield
     close_ns = 0
     for times, ohlcv, present, holes in recording.chunks(start_row=0):
@@ -326,22 +365,47 @@ def _moments(session: Run, script: Script, until_ns: int) -> Iterator[None]:
             gone = np.flatnonzero(holes[i]).tolist()
             if gone:
                 driver.hole(close_ns, gone)
-            _apply(session, waiting, close_ns, after_end=False)
+            _apply(session, waiting, state, close_ns, after_end=False)
             yield
     if close_ns and script.ended:
         engine.ended(close_ns)
-        _apply(session, waiting, engine.now_ns, after_end=True)
+        _apply(session, waiting, state, engine.now_ns, after_end=True)
     yield
 
 
-def _apply(session: Run, waiting: list[ScriptInput], now_ns: int, *, after_end: bool) -> None:
+def _apply(
+    session: Run, waiting: list[ScriptInput], state: Path | None, now_ns: int, *, after_end: bool
+) -> None:
     """Do what people did up to *now_ns*, in their order and at their moments."""
     while waiting and waiting[0].ts_ns <= now_ns and (after_end or not waiting[0].after_end):
         one = waiting.pop(0)
         if one.topic == PILOT:
             session.engine.piloting.set_settings(msgspec.convert(one.data, PilotChanged), one.ts_ns)
+        elif one.topic == GATES:
+            settings = msgspec.convert(one.data["in_force"], GateSettings)
+            session.engine.opening.gates.set_settings(settings, one.data["change"], one.ts_ns)
+        elif one.topic == MODEL:
+            _take_model(session, msgspec.convert(one.data, ModelInForce), state, one.ts_ns)
+        elif one.topic == NO_MODEL:
+            session.engine.models.refuse(msgspec.convert(one.data, ModelRefused), one.ts_ns)
         elif one.topic == ROLLOUT:
             config = msgspec.convert(one.data["in_force"], OrchestratorIntegrationConfig)
             session.engine.set_integration(config, one.data, one.ts_ns)
         else:
             take_request(session, msgspec.convert(one.data, OperatorRequest), one.ts_ns)
+
+
+def _take_model(session: Run, change: ModelInForce, state: Path | None, ts_ns: int) -> None:
+    """Let the model take over that did; StateError where the state folder does not have it any more."""
+    if state is None:
+        raise StateError(f"model {change.ids[0]}: the records alone do not hold it; name the run's --state folder")
+    kept, signals = KeptModels(state), session.models.signals
+    if change.role == "signals":
+        loaded = signals.loaded(kept, change.ids[change.place], change.place)
+        take_signals(session.engine, signals, loaded, change, ts_ns)
+        return
+    artefact = kept.pilot(change.ids[0])
+    recording = session.recording
+    session.engine.models.take_pilot(
+        ready_pilot(artefact, recording.symbols, recording.interval_ns), change, ts_ns
+    )

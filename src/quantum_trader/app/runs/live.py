@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from quantum_trader import __version__
+from quantum_trader.app.runs.gates_file import GatesFollower
 from quantum_trader.app.runs.input_log import FileInputLog
 from quantum_trader.app.runs.journal_sink import LiveSink
 from quantum_trader.app.runs.kernels import compile_kernels
@@ -29,11 +30,15 @@ from quantum_trader.app.runs.live_settings import (
     bind_folder,
     check_folder,
 )
+from quantum_trader.app.runs.meta_labels import run_meta_label
 from quantum_trader.app.runs.model_check import check_before_live
 from quantum_trader.app.runs.model_state import models_state
+from quantum_trader.app.runs.models_in_force import INPUTS_FOLDER, has_inputs
 from quantum_trader.app.runs.operator_requests import OperatorRequests
 from quantum_trader.app.runs.outside_intents import BUS_TOPICS, OutsideIntents
 from quantum_trader.app.runs.pilot_run import RunPilot, pilot_line
+from quantum_trader.app.runs.run_models import RunModels
+from quantum_trader.app.runs.run_signals import models_to_begin
 from quantum_trader.app.runs.sole_trader import sole_trader
 from quantum_trader.app.runs.state_dir import RecordFile, StateDir, sealed, unsealed
 from quantum_trader.app.runs.status import (
@@ -60,11 +65,18 @@ from quantum_trader.engine.venue_port import ExecutionVenue
 from quantum_trader.journal.tracer import SpanTracer
 from quantum_trader.live.bus import BusSink, InMemoryBus
 from quantum_trader.live.driver import LiveDriver
-from quantum_trader.live.inputs import Input, IntentReceived, OperatorRequestReceived, PilotSettingsReceived
+from quantum_trader.live.inputs import (
+    GatesChanged,
+    Input,
+    IntentReceived,
+    OperatorRequestReceived,
+    PilotSettingsReceived,
+)
 from quantum_trader.live.pilot_limit import TimeLimitedPilot
 from quantum_trader.live.session import Session
 from quantum_trader.live.timing import HealthReport, LiveTiming
-from quantum_trader.models.loading import make_forecasts
+from quantum_trader.models.gates import GateSettings
+from quantum_trader.models.learned.meta_label import TrainedMetaLabel
 from quantum_trader.pilot.settings import WARM_BARS
 from quantum_trader.policy.storage import write_atomically
 from quantum_trader.signals import columns as col
@@ -76,7 +88,6 @@ from quantum_trader.venues.paper.settings import PaperSettings
 
 T = TypeVar("T")
 
-_INPUTS: Final = "inputs"
 _DRAIN_S: Final = 5.0  # at the end, subscribers of the bus get this long to finish
 _LEVERAGE_PACE_S: Final = 0.5  # 222 symbols take two minutes and a third of the requests the venue allows
 _PAPER_ACCOUNT: Final = "paper_account"
@@ -169,28 +180,36 @@ class LiveRun:
             state_dir.path, RecordFile(state_dir.path / "records.jsonl", keep), recorded, redact=redactor.bytes
         )
         self._stack.callback(self.records.close)
-        self.log = FileInputLog(state_dir.path / _INPUTS)
+        self.log = FileInputLog(state_dir.path / INPUTS_FOLDER)
         self._stack.callback(self.log.close)
         self.bus = bus or InMemoryBus()
         self._stack.callback(self.bus.close)
         sink = HistorySink(BusSink(self.records, self.bus, BUS_TOPICS), self.records.history)
-        self.pilot = RunPilot(loaded.run.settings, live.symbols, live.interval_ns)
+        self.models = RunModels(loaded.run.settings, live.symbols, live.interval_ns, state_dir.path)
+        self._stack.callback(self.models.close)
         pilot = self._limited_pilot()
+        self.models.signals.keep_in(self.models.kept)
         self.engine = sink.engine = Engine(
             [venue.instrument(symbol) for symbol in live.symbols], live.interval_ns, live_engine_settings(loaded), sink,
             live=LiveAccount(adopt_quietly=live.on_foreign is OnForeign.ADOPT),
-            forecasts=make_forecasts(loaded.run.settings.models, tuple(live.symbols), live.interval_ns),
-            pilot=pilot,
+            forecasts=self.models.signals.forecasts,
+            pilot=pilot, meta_label=self._meta_label(loaded.run.settings.gates),
         )
+        gates = GatesFollower(state_dir.path, self.engine.opening.gates, self.engine.settings.gates, self.started_ns)
         self.traces = TraceFile(state_dir.path)
         self._stack.callback(self.traces.flush)
-        self.session = Session(self.engine, self.log, _Checkpoints(self), live.interval_ns, self._more_state, pilot)
+        self.session = Session(
+            self.engine, self.log, _Checkpoints(self), live.interval_ns, self._more_state, pilot, self.models
+        )
         self.operator = OperatorRequests(state_dir.path, 0)
         self.driver = LiveDriver(
             self.session, venue, timing if timing is not None else timing_of(live, pilot), now_ns,
             namespace=f"{self.started_ns:x}-", statement=self._statement(loaded), operator=self._asked,
-            inputs=lambda: [*self._pilot_settings(), *self._received_intents(), *inputs()], queue=self._queue,
-            report=self._report,
+            inputs=lambda: [
+                *self._pilot_settings(), *self._models_that_take_over(), *self._gates_changed(gates),
+                *self._received_intents(), *inputs(),
+            ],
+            queue=self._queue, report=self._report,
         )
         self.outside = OutsideIntents(
             self.bus, self.engine, None, self.driver.clock.now_ns, state_dir.path
@@ -199,14 +218,25 @@ class LiveRun:
         self.words: LiveWords | None = None
         self._watchdog = Watchdog(live.watchdog_s)
 
+    @property
+    def pilot(self) -> RunPilot:
+        """The pilot of this run."""
+        return self.models.pilot
+
     def _limited_pilot(self) -> TimeLimitedPilot | None:
         """The run's pilot, which is not waited for; None where it has none."""
         if self.pilot.source is None:
             return None
-        self.pilot.keep_in(self.state_dir.path, begun=self.checkpoint is not None)
+        begun = self.checkpoint is not None or has_inputs(self.state_dir.path)
+        self.pilot.keep_in(self.state_dir.path, begun=begun)
         limited = TimeLimitedPilot(self.pilot.source)
         self._stack.callback(limited.close)
         return limited
+
+    def _meta_label(self, settings: GateSettings) -> TrainedMetaLabel | None:
+        """The meta-label that the gates ask; the one from before where inputs are to be taken again."""
+        mark = self.checkpoint["mark"] if self.checkpoint is not None else None
+        return run_meta_label(settings, self.state_dir.path, bound=bool(self.log.since(mark)))
 
     def _pilot_settings(self) -> list[PilotSettingsReceived]:
         """A change of the pilot's settings since the last tick."""
@@ -216,6 +246,19 @@ class LiveRun:
             self.engine, lambda change: found.append(PilotSettingsReceived(ts_ns=now_ns, change=change))
         )
         return found
+
+    def _gates_changed(self, gates: GatesFollower) -> list[GatesChanged]:
+        """The changes of the gates file since the last tick."""
+        now_ns = self.driver.clock.now_ns()
+        return [
+            GatesChanged(ts_ns=now_ns, change=change, in_force=msgspec.to_builtins(settings))
+            for settings, change in gates.changes(now_ns)
+        ]
+
+    def _models_that_take_over(self) -> list[Input]:
+        """The models that the aliases of this run have come to since the last tick, and those that were refused."""
+        now_ns = self.driver.clock.now_ns()
+        return [*self.models.inputs(self.engine, now_ns, busy=self.session.pilot_is_busy)]
 
     def recover(self) -> int:
         """Continue where the last process ended; returns how many inputs were taken again."""
@@ -228,6 +271,7 @@ class LiveRun:
 
     async def run(self) -> None:
         """Trade until told to stop; the last word in the status is then that it stopped in order."""
+        self.models.follow()
         await self.driver.run(connected=True)
         await self.bus.drain(_DRAIN_S)
         with suppress(StateError):
@@ -243,6 +287,8 @@ class LiveRun:
             "version": __version__, "mode": self.live.mode.value, "endpoint": self.venue.name,
             "effective": loaded.run.settings.effective(), "settings": loaded.run.settings.settings_hash(),
             "live": {"symbols": list(self.live.symbols), "interval": self.live.interval},
+            "aliases": self.models.aliases(), "pilot": self.pilot.identity,
+            "signals": self.models.signals.forecasts.ids if self.models.signals.forecasts is not None else [],
         }
 
     def _more_state(self) -> dict[str, Any]:
@@ -359,7 +405,7 @@ class LiveRun:
             found.append(unwritten)
         if failed:
             found.append(f"the pilot has failed and is not asked any more: {failed}; mend it and start again")
-        return tuple(found)
+        return (*found, *self.models.notes(self.engine))
 
     def unwritten(self) -> str:
         """Why inputs or records cannot be written; empty when they can."""
@@ -404,7 +450,7 @@ def run_live(
     *bus* publishes each record whose topic has a subscriber, and takes intents; None: a bus of the process's own.
     Raises ConfigError or StateError with what to do.
     """
-    check_before_live(loaded.run.settings.models, say)
+    check_before_live(models_to_begin(loaded.run.settings.models, state), say)
     folder = StateDir(state)
     try:
         check_folder(state, loaded.live)

@@ -28,6 +28,7 @@ from quantum_trader.models.check import (
     where_at,
 )
 from quantum_trader.models.forecasts import LoadedModel, check_model, panel_rows
+from quantum_trader.models.learned.learned_model import LearnedModel
 from quantum_trader.models.loading import ModelSettings, load_model, load_models, make_forecasts
 from quantum_trader.models.score_file import ScoreFile
 from quantum_trader.policy.storage import write_atomically
@@ -155,8 +156,8 @@ def check_model_settings(settings: RunSettings, live: LiveSettings | None = None
 
 
 def needs_check(loaded: LoadedModel) -> bool:
-    """Whether a model is the user's own, and has not passed the check as it is now."""
-    own = bool(loaded.file) or isinstance(loaded.model, ScoreFile)
+    """Whether a model is the user's own, or trained, and has not passed the check as it is now."""
+    own = bool(loaded.file) or isinstance(loaded.model, (ScoreFile, LearnedModel))
     return own and passed_check(loaded.code) is None
 
 

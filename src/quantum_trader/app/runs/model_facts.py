@@ -11,13 +11,14 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.app.settings import PilotOptions, RunSettings
-from quantum_trader.domain.clock import NS_PER_DAY
+from quantum_trader.domain.clock import NS_PER_DAY, iso
 from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.engine.core import Engine
 from quantum_trader.market.recording import Recording
 from quantum_trader.models.forecast import BAND
 from quantum_trader.models.forecasts import Lack, LoadedModel
+from quantum_trader.models.learned.learned_model import learned_artefact
 from quantum_trader.models.outlook import Outlook, outlook
 from quantum_trader.models.score_file import ScoreFile, outside_scores
 
@@ -155,6 +156,23 @@ def unused_scores(models: Iterable[LoadedModel], recording: Recording) -> list[s
         if isinstance(loaded.model, ScoreFile)
     ]
     return [f"{line}." for line in found if line]
+
+
+def trained_on(models: Iterable[LoadedModel], start_ns: int, end_ns: int) -> list[str]:
+    """A line for each trained model that was trained on bars of the time from *start_ns* to *end_ns*."""
+    lines = []
+    for loaded in models:
+        artefact = learned_artefact(loaded.model)
+        if artefact is None:
+            continue
+        data = artefact.card.data
+        if data.first_ns < end_ns and start_ns < data.last_ns:
+            lines.append(
+                f"{loaded.name} was trained on bars from {iso(data.first_ns)[:10]} to {iso(data.last_ns)[:10]}, a time "
+                "that this run replays: its result there says nothing about other bars. What it is worth on unseen "
+                "bars stands in the report of its training; --from a later day replays those alone."
+            )
+    return lines
 
 
 def unknown_symbols(models: Iterable[LoadedModel], symbols: Sequence[str]) -> list[str]:

@@ -1,7 +1,8 @@
 """The training daemon: once a day, at a stated UTC time, on the bars that the journal of a state folder holds.
 
-Each training has a folder ``pilots/<date>`` of its own. One that was interrupted, by a stop or a kill, goes on when the
-daemon starts again: the time until which bars count stands in the folder, so that the data are the same.
+Each training has a folder ``pilots/<date>`` of its own, or ``models/<date>`` for models of signals. One that was
+interrupted, by a stop or a kill, goes on when the daemon starts again: the time until which bars count stands in the
+folder, so that the data are the same.
 """
 
 from __future__ import annotations
@@ -21,17 +22,31 @@ from quantum_trader.domain.private_files import make_private_folder, read_privat
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.kinds import TrainingEvent
 from quantum_trader.lab.pilot.training_checkpoint import CHECKPOINT_FILE
-from quantum_trader.lab.pilot.training_result import RESULT_FILE, TrainingDocument
+from quantum_trader.lab.pilot.training_result import RESULT_FILE
 from quantum_trader.policy.storage import write_atomically
 
 PILOTS: Final = "pilots"
-PRODUCER: Final = "pilot-daily"
 _SPAN_FILE: Final = "until.json"
 _LAST_FILE: Final = "last.json"
 _RING_BYTES: Final = 1 << 18
 _NAME: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?:-(\d+))?")  # of a training's folder
 _LONGEST_WAIT_S: Final = 60.0  # between two looks at the clock, so that a changed clock is noticed
-_FAILURES: Final = (QuantumTraderError, OSError, RuntimeError, MemoryError)  # JAX raises RuntimeError
+_FAILURES: Final = (  # JAX raises RuntimeError, XGBoost and scikit-learn ValueError
+    QuantumTraderError, OSError, RuntimeError, MemoryError, ValueError,
+)
+
+
+class DailyPlace(NamedTuple):
+    """Where trainings of one kind lie in a state folder, and what shows how far one is."""
+
+    folder: str
+    begun: str  # file of a training that has begun
+    done: str  # file of one that is done
+    producer: str  # of its events
+    session: str  # what the name of a session begins with
+
+
+PILOT_PLACE: Final = DailyPlace(PILOTS, CHECKPOINT_FILE, RESULT_FILE, "pilot-daily", "pilot")
 
 
 class DataSpan(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +56,7 @@ class DataSpan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LastTraining(msgspec.Struct, frozen=True, kw_only=True):
-    """``pilots/last.json``: what became of the newest training of the daemon."""
+    """``last.json``: what became of the newest training of the daemon."""
 
     folder: str
     started_ns: int
@@ -51,9 +66,9 @@ class LastTraining(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DailyTrain(Protocol):
-    """Trains in a folder on the bars until a time; None where it was stopped."""
+    """Trains in a folder on the bars until a time; its document, None where it was stopped."""
 
-    def __call__(self, folder: Path, until_ns: int) -> TrainingDocument | None:
+    def __call__(self, folder: Path, until_ns: int) -> object | None:
         """Train, or go on with a training that was interrupted."""
 
 
@@ -65,10 +80,13 @@ class DailyClock(NamedTuple):
 
 
 class DailyTraining:
-    """Trains a pilot a day in the ``pilots`` folder of *state*; a failed training is reported and stops nothing."""
+    """Trains once a day in the folder of *state* that *place* names; a failed one is reported and stops nothing."""
 
-    def __init__(self, state: Path, train: DailyTrain, tell: Callable[[str], None], clock: DailyClock) -> None:
-        self.folder, self._state = state / PILOTS, state
+    def __init__(
+        self, state: Path, train: DailyTrain, tell: Callable[[str], None], clock: DailyClock,
+        place: DailyPlace = PILOT_PLACE,
+    ) -> None:
+        self.folder, self._state, self._place = state / place.folder, state, place
         self._train, self._tell, self._clock = train, tell, clock
         make_private_folder(self.folder)
 
@@ -93,7 +111,7 @@ class DailyTraining:
 
         What failed may fail at the same place each time, and a training every night would never be made again.
         """
-        interrupted, last = self._interrupted(), last_training(self._state)
+        interrupted, last = self._interrupted(), last_training(self._state, self._place)
         if interrupted is not None and last is not None and (last.folder, last.outcome) == (interrupted.name, "failed"):
             interrupted = None
         return self.attempt(interrupted or self._new_folder(self._clock.now_ns()))
@@ -119,9 +137,10 @@ class DailyTraining:
         try:
             write_atomically(self.folder / _LAST_FILE, msgspec.json.encode(last))
             if last.outcome == "failed":
-                with EventLogger(self._state / "journal", PRODUCER, ring_bytes=_RING_BYTES) as logger:
+                with EventLogger(self._state / "journal", self._place.producer, ring_bytes=_RING_BYTES) as logger:
                     logger.log(TrainingEvent(
-                        trace_id="", symbol="", ts_ns=last.ended_ns, session_id=f"pilot-{last.folder}", rows=0, seed=0,
+                        trace_id="", symbol="", ts_ns=last.ended_ns,
+                        session_id=f"{self._place.session}-{last.folder}", rows=0, seed=0,
                         duration_s=(last.ended_ns - last.started_ns) / NS_PER_SECOND, data_hash="",
                         reason=f"failed: {last.reason}",
                     ))
@@ -129,19 +148,20 @@ class DailyTraining:
             self._tell(f"what became of the training could not be written: {error}")
 
     def _interrupted(self) -> Path | None:
-        """The newest folder, where it has a checkpoint and no result."""
+        """The newest folder, where a training has begun and is not done."""
         found = [(match[1], int(match[2] or 1), path) for path in self.folder.iterdir()
                  if (match := _NAME.fullmatch(path.name))]
         if not found:
             return None
         newest = max(found)[2]
-        return newest if (newest / CHECKPOINT_FILE).exists() and not (newest / RESULT_FILE).exists() else None
+        begun, done = newest / self._place.begun, newest / self._place.done
+        return newest if begun.exists() and not done.exists() else None
 
     def _new_folder(self, until_ns: int) -> Path:
         """A folder named by the date of *until_ns*; with a number where that one was taken by another training."""
         name = f"{from_ns(until_ns):%Y-%m-%d}"
         folder, number = self.folder / name, 1
-        while any((folder / file).exists() for file in (RESULT_FILE, CHECKPOINT_FILE)):
+        while any((folder / file).exists() for file in (self._place.done, self._place.begun)):
             number += 1
             folder = self.folder / f"{name}-{number}"
         make_private_folder(folder)
@@ -156,10 +176,10 @@ class DailyTraining:
         return False
 
 
-def last_training(state: Path) -> LastTraining | None:
+def last_training(state: Path, place: DailyPlace = PILOT_PLACE) -> LastTraining | None:
     """What became of the newest training of the daemon of *state*; None where there was none or it is not known."""
     with suppress(OSError, msgspec.DecodeError):
-        return msgspec.json.decode(read_private(state / PILOTS / _LAST_FILE), type=LastTraining)
+        return msgspec.json.decode(read_private(state / place.folder / _LAST_FILE), type=LastTraining)
     return None
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from quantum_trader.app.runs.kept_models import PILOT_FOLDER
 from quantum_trader.app.runs.pilot_journal import PilotHistory
-from quantum_trader.app.runs.pilot_run import PILOT_FOLDER
 from quantum_trader.domain.clock import iso
 from quantum_trader.domain.enums import PilotMode
 from quantum_trader.domain.errors import ConfigError

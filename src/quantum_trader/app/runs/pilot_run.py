@@ -11,18 +11,21 @@ from typing import Any, Final
 
 import msgspec
 
+from quantum_trader.app.runs.kept_models import PILOT_FOLDER, KeptModels
+from quantum_trader.app.runs.models_in_force import models_in_force, saved_pilot_id
 from quantum_trader.app.runs.pilot_store import risk_profile_of
-from quantum_trader.app.runs.registries import REGISTRY_PREFIX, registered_pilot
+from quantum_trader.app.runs.registries import followed_pilot, open_registry, registered_pilot
 from quantum_trader.app.settings import PilotOptions, RunSettings
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.enums import PilotMode
 from quantum_trader.domain.errors import ConfigError, StateError
-from quantum_trader.domain.pilot_settings import PilotSettings
+from quantum_trader.domain.pilot_settings import LIMITS, PilotSettings
 from quantum_trader.engine.core import Engine
 from quantum_trader.engine.facts import PilotChanged
 from quantum_trader.engine.pilot_shadows import PilotTotals
 from quantum_trader.engine.pilot_stance import HYBRID_CONSENSUS, HYBRID_RL, RL_PRIMARY
 from quantum_trader.engine.piloting import RLv3LiveOrchestrator
+from quantum_trader.models.loading import REGISTRY_PREFIX
 from quantum_trader.pilot.artefact import CARD_FILE, Artefact, load_artefact, save_artefact
 from quantum_trader.pilot.predictor import Predictor
 from quantum_trader.policy.evidence import look_for
@@ -38,7 +41,6 @@ from quantum_trader.policy.policy_store_file import STORE_FILE, StoreReading
 
 BUNDLED: Final = "bundled"
 START: Final = "start"  # who put the first settings of a run into force
-LIMITS: Final = "pilot limits"  # who puts a pilot that broke a limit back into SHADOW
 _TRADES: Final = (PilotMode.PRIMARY, PilotMode.HYBRID)
 _RETRY_S: Final = 60.0  # between two tries to tell a store that refuses
 _log: Final = logging.getLogger(__name__)
@@ -50,7 +52,6 @@ def bundled_folder() -> Path:
 
 
 PILOT_OWNED: Final = (RL_PRIMARY, HYBRID_RL, HYBRID_CONSENSUS)  # sources of trades that are or may be the pilot's
-PILOT_FOLDER: Final = "pilot"  # in a state folder: the model of its run
 
 
 def keep_artefact(folder: Path, artefact: Artefact, *, begun: bool = False) -> None:
@@ -58,6 +59,8 @@ def keep_artefact(folder: Path, artefact: Artefact, *, begun: bool = False) -> N
 
     StateError where a run has *begun* there with another model, which is the one that its records are of.
     """
+    if begun and models_in_force(folder).pilot == artefact.card.identity:
+        return
     kept = folder / PILOT_FOLDER
     there = load_artefact(kept).card.identity if (kept / CARD_FILE).exists() else ""
     if there == artefact.card.identity:
@@ -102,17 +105,18 @@ class DemotionWatch:
     """
 
     def __init__(self) -> None:
-        self._looked_at = -1  # days on record at the newest look
+        self._looked_at = ("", -1)  # model, and its days on record, at the newest look
         self._evidence: PilotEvidence | None = None  # of that look
         self._look = -1
 
     def reason(self, engine: Engine) -> str:
         """Why the pilot has to stop trading; empty where it may go on or does not trade."""
         piloting, totals = engine.piloting, engine.piloting.totals
-        mode, since_ns = piloting.stance.mode, piloting.mode_since_ns
-        if totals is None or mode not in _TRADES or len(totals.days) == self._looked_at:
+        mode, since_ns = piloting.stance.mode, piloting.tenure.mode_since_ns
+        looked_at = piloting.identity, len(totals.days) if totals is not None else 0
+        if totals is None or mode not in _TRADES or looked_at == self._looked_at:
             return ""
-        self._looked_at = len(totals.days)
+        self._looked_at = looked_at
         since = [day for day in totals.days if day.start_ns + NS_PER_DAY > since_ns]
         if not since:
             return ""
@@ -123,14 +127,14 @@ class DemotionWatch:
             if trade.model in PILOT_OWNED and trade.exit_ns >= since_ns
         ]
         return demotion_reason(
-            self._weighed(totals, piloting.identity), mode, promoted_model=piloting.promoted,
+            self._weighed(totals, piloting.identity), mode, promoted_model=piloting.tenure.promoted,
             shadow_drawdown=drawdown_of(results), real_drawdown=drawdown_of(own),
         )
 
     def _weighed(self, totals: PilotTotals, model: str) -> PilotEvidence:
         """The evidence of all days; between two looks it says nothing new."""
         look, _, _ = look_for(len([day for day in totals.days if day.tells]), PilotRules().min_days)
-        if self._evidence is None or look != self._look:
+        if self._evidence is None or self._evidence.model != model or look != self._look:
             self._evidence, self._look = weigh_pilot(totals.days, totals.trades, model=model), look
         return self._evidence
 
@@ -142,9 +146,19 @@ class RunPilot:
     ConfigError where the run's bars do not make the model's own.
     """
 
-    def __init__(self, settings: RunSettings, symbols: Sequence[str], interval_ns: int) -> None:
+    def __init__(
+        self, settings: RunSettings, symbols: Sequence[str], interval_ns: int, folder: Path | None = None
+    ) -> None:
+        """*folder*: the run's state folder. Where a run that follows an alias has begun there, its model goes on."""
         self._settings, self._initial = settings, settings.pilot.settings
-        self.artefact = artefact_of(settings.pilot)
+        self.followed = followed_pilot(settings.pilot.model)
+        in_force = models_in_force(folder).pilot if folder is not None and self.followed is not None else ""
+        self.artefact = (
+            KeptModels(folder).pilot(in_force) if folder is not None and in_force else artefact_of(settings.pilot)
+        )
+        self.found_by: dict[str, Any] = {}  # the alias that a run which begins now has found its model by
+        if self.followed is not None and not in_force:
+            self.found_by = self.followed.moved_by(open_registry(settings.pilot.registry), self.identity)
         self.source = self._predictor(symbols, interval_ns)
         self._store: PolicyStore | None = None
         self._watch = DemotionWatch()
@@ -267,9 +281,9 @@ def saved_pilot(engine: Mapping[str, Any]) -> str:
     saved = engine.get("piloting", {})
     if not saved.get("parts"):
         return ""
-    source, _, shadows = saved["parts"]
+    _, _, shadows = saved["parts"]
     mode = msgspec.convert(saved["settings"], PilotSettings).mode_in_force.value
-    return _said(mode, source.get("identity", ""), shadows["total_decisions"], len(shadows["ended"]))
+    return _said(mode, saved_pilot_id(engine), shadows["total_decisions"], len(shadows["ended"]))
 
 
 def _said(mode: str, identity: str, decisions: int, trades: int) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 
 from quantum_trader import __version__
+from quantum_trader.app.runs.gates_file import GatesFollower
 from quantum_trader.app.runs.journal_sink import JournalSink
 from quantum_trader.app.runs.live_settings import FOLDER_FILE
-from quantum_trader.app.runs.model_bars import use_columns
+from quantum_trader.app.runs.meta_labels import run_meta_label
 from quantum_trader.app.runs.model_check import unchecked_notes
-from quantum_trader.app.runs.model_facts import model_facts, unknown_symbols, unused_scores
+from quantum_trader.app.runs.model_facts import model_facts, trained_on, unknown_symbols, unused_scores
 from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.observation_files import ObservationFiles
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, OperatorRequests
@@ -26,6 +27,7 @@ from quantum_trader.app.runs.results import (
     DataStatement,
     EventLine,
     EvidenceRow,
+    GateFacts,
     HaltRow,
     Pace,
     PilotFacts,
@@ -43,6 +45,7 @@ from quantum_trader.app.runs.results import (
 )
 from quantum_trader.app.runs.run_identity import Statement, saved_statement, why_another_run
 from quantum_trader.app.runs.samples import Samples, hold_drawdown
+from quantum_trader.app.runs.scheduled_models import ReplayModels
 from quantum_trader.app.runs.state_dir import LOCAL_RUN, RecordFile, ScratchRecordFile, StateDir
 from quantum_trader.app.runs.trace_file import TraceFile
 from quantum_trader.app.settings import RunSettings
@@ -56,12 +59,15 @@ from quantum_trader.engine.facts import OperatorRequested
 from quantum_trader.engine.recorded_intents import RecordedIntents
 from quantum_trader.engine.recorder import RUN, MemorySink, Recorder
 from quantum_trader.engine.replay import ReplayDriver
+from quantum_trader.engine.road import ROAD_REASONS, ROAD_SPREAD
+from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.journal.tracer import SpanTracer
 from quantum_trader.live.bus import Bus, BusSink, InMemoryBus
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.intervals import check_run_interval
 from quantum_trader.market.recording import Recording, open_recording
-from quantum_trader.models.loading import make_forecasts
+from quantum_trader.models.forecasts import Forecasts
+from quantum_trader.models.gates import GATES
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.enforcement import SWITCHES
 from quantum_trader.policy.evidence import evidence, verdict_of
@@ -105,6 +111,14 @@ class FundingRates:
         self.next_ns = self._events[self._next][0] if self._next < len(self._events) else 1 << 62
 
 
+class _Followed(NamedTuple):
+    """What a run reads and writes in its state folder beside its records; None without a folder."""
+
+    rollout: RolloutFile | None = None
+    operator: OperatorRequests | None = None
+    watcher: ObservationFiles | None = None
+
+
 class Run:
     """The parts of one run, wired."""
 
@@ -112,31 +126,24 @@ class Run:
         self.settings, self._options = settings, options
         self.recording = open_recording(**settings.recording_arguments())
         check_run_interval(self.recording.interval)
-        self.forecasts = make_forecasts(settings.models, tuple(self.recording.symbols), self.recording.interval_ns)
-        use_columns(self.forecasts, self.recording)
-        self.pilot = RunPilot(settings, self.recording.symbols, self.recording.interval_ns)
+        self.models = ReplayModels(
+            settings, self.recording, options.state_dir, options.switches, options.kept_bars
+        )
         intents = RecordedIntents(self._recorded_intents())
         if options.state_dir is not None:
             check_replay_folder(options.state_dir)
         self.state_dir = StateDir(options.state_dir) if options.state_dir is not None else None
         self.checkpoint = self.state_dir.load_checkpoint() if self.state_dir is not None else None
+        if self.checkpoint is not None:
+            self.models.go_on(self.checkpoint)
+        self._meta_label = run_meta_label(
+            settings.gates, self.state_dir.path if self.state_dir is not None else None,
+            bound=self.checkpoint is not None,
+        )
         self._check_identity()
         self.records = self._record_sink(options)
-        self.rollout: RolloutFile | None = None
-        self.operator: OperatorRequests | None = None
-        self.watcher: ObservationFiles | None = None
         engine_settings = settings.engine_settings()
-        if self.state_dir is not None:
-            seen = self.checkpoint["rollout_revision"] if self.checkpoint is not None else 0
-            self.rollout = RolloutFile(
-                self.state_dir.path, initial=engine_settings.integration, seen_revision=seen
-            )
-            self.rollout.ensure()
-            taken = self.checkpoint["operator_taken"] if self.checkpoint is not None else 0
-            self.operator = OperatorRequests(self.state_dir.path, taken)
-            self.pilot.keep_in(self.state_dir.path, begun=self.checkpoint is not None)
-            observer = PolicyObserver(self.state_dir.path / "policy_observations", flush_bytes=1 << 16)
-            self.watcher = ObservationFiles(observer, self.rollout.config)
+        self._followed = self._follow(engine_settings)
         self.table = instruments_for(self.recording.symbols, self.recording.first_closes().tolist())
         instruments = self.table.instruments
         self.traces = TraceFile(self.state_dir.path) if self.state_dir is not None else None
@@ -147,6 +154,7 @@ class Run:
         self.engine = self.make_engine(
             instruments, self.recording.interval_ns, engine_settings, BusSink(self.records, bus, BUS_TOPICS),
             self.watcher, tracer, forecasts=self.forecasts, pilot=self.pilot.source,
+            meta_label=self._meta_label,
         )
         venue = PaperVenue(
             instruments, settings.paper_settings(), funding=self.recording.funding,
@@ -160,6 +168,50 @@ class Run:
         self.bars = 0
         if self.checkpoint is not None:
             self._restore(self.checkpoint)
+        self.gates: GatesFollower | None = None
+        if self.state_dir is not None and not engine_settings.ungated:
+            self.gates = GatesFollower(self.state_dir.path, self.engine.opening.gates, engine_settings.gates)
+
+    def _follow(self, engine_settings: EngineSettings) -> _Followed:
+        """What a run with a state folder follows there; nothing without one."""
+        if self.state_dir is None:
+            return _Followed()
+        saved, folder = self.checkpoint, self.state_dir.path
+        rollout = RolloutFile(
+            folder, initial=engine_settings.integration, seen_revision=saved["rollout_revision"] if saved else 0
+        )
+        rollout.ensure()
+        self.models.keep_in(folder, begun=saved is not None)
+        observer = PolicyObserver(folder / "policy_observations", flush_bytes=1 << 16)
+        return _Followed(
+            rollout=rollout, operator=OperatorRequests(folder, saved["operator_taken"] if saved else 0),
+            watcher=ObservationFiles(observer, rollout.config),
+        )
+
+    @property
+    def rollout(self) -> RolloutFile | None:
+        """The rollout file of the state folder."""
+        return self._followed.rollout
+
+    @property
+    def operator(self) -> OperatorRequests | None:
+        """What people request through the state folder."""
+        return self._followed.operator
+
+    @property
+    def watcher(self) -> ObservationFiles | None:
+        """Where the policy's observations are written."""
+        return self._followed.watcher
+
+    @property
+    def pilot(self) -> RunPilot:
+        """The pilot of this run."""
+        return self.models.pilot
+
+    @property
+    def forecasts(self) -> Forecasts | None:
+        """The forecasts of the models that it began with; None where the intraday ensemble gives the signals."""
+        return self.models.signals.forecasts
 
     def make_engine(self, *arguments: Any, **keywords: Any) -> Engine:
         """The engine of this run."""
@@ -198,18 +250,19 @@ class Run:
 
     def identity(self) -> dict[str, str]:
         """What decides this run: its settings, its data and its recorded intents where there are any, by hash."""
-        file = self._options.intents
+        file, meta_label = self._options.intents, self._meta_label
         return {
             "settings": self.settings.settings_hash(), "data": self.recording.fingerprint,
             **({"intents": file.fingerprint} if file is not None else {}),
-            **({"models": "+".join(self.forecasts.fingerprints)} if self.forecasts is not None else {}),
-            **({"pilot": self.pilot.identity} if self.pilot.identity else {}),
+            **self.models.identity(),
+            **({"meta_label": meta_label.model_id} if meta_label is not None else {}),
         }
 
     def statement(self) -> dict[str, Any]:
         """What a replay from the records alone needs: every setting, what is enforced, and which bars, by content."""
         return {
-            **self.identity(), "version": __version__, "effective": self.settings.effective(),
+            **self.identity(), **self.models.statement(), "version": __version__,
+            "effective": self.settings.effective(),
             "rollout": msgspec.to_builtins(self.engine.policy.integration), "recording": self._recording_statement(),
         }
 
@@ -352,6 +405,7 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
         poll_pilot(session, session.recording.start_ns, begins=True)
         session.save(0)
     _poll_rollout(session, engine.now_ns)
+    poll_gates(session, engine.now_ns)
     poll_pilot(session, engine.now_ns)
     _take_requests(session, engine.now_ns)
     last_saved = time.monotonic()
@@ -372,11 +426,12 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
             session.bars += counts[i]
             if close_ns % NS_PER_HOUR == 0:
                 samples.take(engine, close_ns)
+            session.models.take_due(engine, close_ns)
             if session.row % _LOOK_EVERY == 0:
                 if progress is not None and progress.due():
                     progress.show(view_of(session, close_ns))
                 asked = _poll_rollout(session, close_ns) + _take_requests(session, close_ns)
-                asked += poll_pilot(session, close_ns)
+                asked += poll_pilot(session, close_ns) + poll_gates(session, close_ns)
                 due = time.monotonic() - last_saved > _CHECKPOINT_EVERY_S
                 if session.state_dir is not None and (asked or due):
                     session.save(close_ns)
@@ -422,6 +477,14 @@ def poll_pilot(session: Run, now_ns: int, *, begins: bool = False) -> int:
     return session.pilot.look(
         engine, lambda change: engine.piloting.set_settings(change, now_ns), begins=begins
     )
+
+
+def poll_gates(session: Run, now_ns: int) -> int:
+    """Take changed gates into force; every change is a record. Returns how many there were."""
+    changes = session.gates.changes(now_ns) if session.gates is not None else []
+    for settings, change in changes:
+        session.engine.opening.gates.set_settings(settings, change, now_ns)
+    return len(changes)
 
 
 def _poll_rollout(session: Run, now_ns: int) -> int:
@@ -528,7 +591,16 @@ def facts_of(session: Run) -> RunFacts:
         shares=TimeShares(regime=_shares(tally.regimes), governor=_shares(tally.governor)), records=dict(tally.topics),
         notes=(*_notes(session), f"records hash {engine.records.recorder.digest}", *recording.notes),
         models=model_facts(engine), models_at_end=models_state(engine, recording.start_ns),
-        pilot=_pilot_facts(session),
+        pilot=_pilot_facts(session), gates=_gate_facts(engine),
+    )
+
+
+def _gate_facts(engine: Engine) -> GateFacts:
+    gates, refusals = engine.opening.gates, engine.records.tally.refusals
+    return GateFacts(
+        settings=gates.settings, mode=gates.mode, judged=gates.counts.judged, passed=tuple(gates.counts.passed),
+        unmeasured=tuple(gates.counts.unmeasured), changes=engine.records.tally.topics["gates.changed"],
+        refused={gate: refusals[ROAD_REASONS[ROAD_SPREAD + place]] for place, gate in enumerate(GATES)},
     )
 
 
@@ -554,10 +626,13 @@ def _notes(session: Run) -> list[str]:
         notes += unchecked_notes(session.forecasts.models)
         notes += unknown_symbols(session.forecasts.models, session.recording.symbols)
         notes += unused_scores(session.forecasts.models, session.recording)
+        notes += trained_on(session.forecasts.models, session.recording.start_ns, session.recording.end_ns)
     if session.intents_statement():
         notes.append(session.intents_statement())
     if session.rollout is not None and session.rollout.notice:
         notes.append(session.rollout.notice)
+    if session.gates is not None and session.gates.file.notice:
+        notes.append(session.gates.file.notice)
     if engine.shield.failures:
         notes.append(f"{engine.shield.failures} observation failures were kept from trading: {engine.shield.last}")
     if session.outside.bus.notice:

@@ -18,8 +18,10 @@ import numpy.typing as npt
 from quantum_trader.app.runs.intent_file import IntentFile
 from quantum_trader.app.runs.model_facts import ModelFacts
 from quantum_trader.app.runs.model_state import ModelsState
+from quantum_trader.app.runs.scheduled_models import ScheduledModel
 from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.live.bus import Bus
+from quantum_trader.models.gates import GateSettings
 from quantum_trader.policy.pilot_evidence import ShadowDay, ShadowTrade
 
 FloatArray = npt.NDArray[np.float64]
@@ -113,13 +115,15 @@ Pace = Callable[[int], None]
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a run writes and where, and the recorded intents it is given.
 
-    Where it writes changes no decision and is no part of the settings. The content of *intents* is part of the run's
-    identity.
+    Where it writes changes no decision and is no part of the settings. The content of *intents* and the models of
+    *switches* are part of the run's identity.
     """
 
     state_dir: Path | None = None
     records: Path | None = None
     intents: IntentFile | None = None
+    switches: tuple[ScheduledModel, ...] = ()  # models that take over at their times
+    kept_bars: int = 0  # bars that models which take over are judged by, as the first record of a run has stated them
     bus: Bus | None = None  # publishes each record whose topic has a subscriber; None: a bus of the run's own
 
 
@@ -239,6 +243,18 @@ class PilotFacts(msgspec.Struct, frozen=True, kw_only=True):
     known_until_end: bool = False  # whether the run had no later ones
 
 
+class GateFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the six gates said of a run's signals; lists have one entry a gate, in the order of GATES."""
+
+    settings: GateSettings  # in force at the end
+    mode: str  # of the signals
+    judged: int  # signals
+    passed: tuple[int, ...]
+    unmeasured: tuple[int, ...]
+    refused: dict[str, int]  # gate -> signals that it refused, as the first enforced one
+    changes: int = 0  # how often other settings were put into force
+
+
 class RunFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The raw facts of a finished run, as the runner collected them.
 
@@ -274,6 +290,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     models: ModelFacts | None = None  # None: the intraday ensemble gave the signals
     models_at_end: ModelsState | None = None  # what they lack, and since when there has been no signal
     pilot: PilotFacts | None = None  # None: there was none
+    gates: GateFacts | None = None
 
 
 class RunStats(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,68 +3,27 @@
 Sources: J. Platt, "Probabilistic Outputs for Support Vector Machines", in Advances in Large Margin Classifiers (MIT
 Press, 1999), for the sigmoid and its smoothed targets; H.-T. Lin, C.-J. Lin and R. Weng, "A Note on Platt's
 Probabilistic Outputs", Machine Learning 68(3), 2007, for the Newton method that finds it; M. Ayer et al., Annals of
-Mathematical Statistics 26(4), 1955, for the pool-adjacent-violators algorithm. A fitted calibration is a frozen value
-of plain numbers: it is stored as JSON and applied with numpy alone.
+Mathematical Statistics 26(4), 1955, for the pool-adjacent-violators algorithm. What is fitted are the values of
+``models.learned.calibration``: plain numbers that are stored as JSON and applied with numpy alone.
 """
 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import Final
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from quantum_trader.domain.errors import require
 from quantum_trader.market.arrays import Floats
+from quantum_trader.models.learned.calibration import IsotonicCalibration, PlattCalibration, sigmoid
 
 _STEPS: Final = 100  # of Newton's method
 _RIDGE: Final = 1e-12  # added to the Hessian's diagonal
 _GRADIENT: Final = 1e-10  # per sample: where the method stops
 _SMALLEST_STEP: Final = 1e-10
 _DECREASE: Final = 1e-4  # of the line search
-
-
-class PlattCalibration(msgspec.Struct, frozen=True, kw_only=True, tag="platt", tag_field="kind"):
-    """p = 1 / (1 + exp(slope * score + intercept)), in Platt's signs: the slope of a useful score is negative."""
-
-    slope: float
-    intercept: float
-
-    def apply(self, scores: npt.ArrayLike) -> Floats:
-        """Probabilities (n,) of *scores* (n,)."""
-        return sigmoid(-(self.slope * np.asarray(scores, dtype=np.float64) + self.intercept))
-
-
-class IsotonicCalibration(msgspec.Struct, frozen=True, kw_only=True, tag="isotonic", tag_field="kind"):
-    """A rising line through (scores, probabilities); beyond its ends the first and the last probability."""
-
-    scores: tuple[float, ...]  # in order
-    probabilities: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        require(len(self.scores) == len(self.probabilities) > 0, "probabilities", len(self.probabilities),
-                f"must have one per score ({len(self.scores)}), and at least one")
-        for key, values in (("scores", self.scores), ("probabilities", self.probabilities)):
-            rising = all(one <= other for one, other in pairwise(values))
-            require(rising, key, values[:3], "must not fall")
-
-    def apply(self, scores: npt.ArrayLike) -> Floats:
-        """Probabilities (n,) of *scores* (n,), interpolated."""
-        found: Floats = np.interp(np.asarray(scores, dtype=np.float64), self.scores, self.probabilities)
-        return found
-
-
-Calibration = PlattCalibration | IsotonicCalibration
-
-
-def sigmoid(values: Floats) -> Floats:
-    """1 / (1 + exp(-*values*)) without overflow."""
-    small = np.exp(-np.abs(values))
-    found: Floats = np.where(values >= 0.0, 1.0 / (1.0 + small), small / (1.0 + small))
-    return found
 
 
 def fit_platt(

@@ -11,6 +11,8 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from quantum_trader.domain.errors import DataError
+from quantum_trader.models.learned.artefact import LEARNED_FILES, META_LABEL, SIGNAL, decode_learned
 from quantum_trader.pilot.artefact import CARD_FILE, WEIGHTS_FILE, decode_artefact
 
 PILOT: Final = "pilot"
@@ -19,7 +21,7 @@ PILOT: Final = "pilot"
 class ReadModel(msgspec.Struct, frozen=True, kw_only=True):
     """A model that was read and checked, and what it says of itself."""
 
-    artefact: Any  # of the pilot: pilot.artefact.Artefact
+    artefact: Any  # pilot.artefact.Artefact of a pilot, models.learned.artefact.LearnedArtefact of the others
     model_id: str  # SHA-256 of its content
     name: str
     created_ns: int
@@ -59,4 +61,27 @@ class PilotKind:
         )
 
 
-KINDS: Final[Mapping[str, ModelKind]] = {PILOT: PilotKind()}
+class LearnedKind:
+    """Trained models of signals, or meta-labels: their id is the hash of the card, and so of arrays and evidence."""
+
+    file_names = LEARNED_FILES
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    def read(self, contents: Mapping[str, bytes], place: Path) -> ReadModel:
+        """The model in *contents*; DataError for one of another kind."""
+        artefact = decode_learned(contents, place)
+        card = artefact.card
+        if card.kind != self._kind:
+            raise DataError(f"{place}: is a model of kind {card.kind}, and not {self._kind}; give --kind {card.kind}")
+        return ReadModel(
+            artefact=artefact, model_id=artefact.model_id, name=card.name, created_ns=card.created_ns,
+            features_hash=card.features_hash, data=msgspec.to_builtins(card.data), metrics=dict(card.metrics),
+            made_with=card.made_with,
+        )
+
+
+KINDS: Final[Mapping[str, ModelKind]] = {
+    PILOT: PilotKind(), SIGNAL: LearnedKind(SIGNAL), META_LABEL: LearnedKind(META_LABEL),
+}

@@ -12,7 +12,7 @@ import msgspec
 from quantum_trader.domain.errors import ConfigError, DataError, QuantumTraderError, StateError, brief
 from quantum_trader.domain.private_files import read_bounded, why_unwritable
 from quantum_trader.journal.keys import SigningKey
-from quantum_trader.lab.registry.disk import RegistryFolder
+from quantum_trader.lab.registry.disk import REGISTRY_FILE, RegistryFolder
 from quantum_trader.lab.registry.kinds import KINDS, PILOT, ModelKind, ReadModel
 from quantum_trader.lab.registry.package import MOST_PACKAGE_BYTES, Package, pack_model, unpack_model
 from quantum_trader.lab.registry.record import (
@@ -74,11 +74,14 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 class RegisteredModel(msgspec.Struct, frozen=True, kw_only=True):
     """A model that was verified, with its record.
 
-    *artefact* is what its kind reads: of a pilot its card and weights.
+    *artefact* is what its kind reads: of a pilot its card and weights. *record_content* and *contents* are its files,
+    where it was loaded.
     """
 
     record: ModelRecord
     artefact: Any
+    record_content: bytes = b""  # model.json
+    contents: dict[str, bytes] = {}  # the others, by name
     is_new: bool = False  # this call has put it into the registry
 
 
@@ -113,9 +116,18 @@ class ModelRegistry:
         """Aliases, trusted keys, version and history; StateError where they cannot be used."""
         return self._disk.read_state()
 
+    @property
+    def state_file(self) -> Path:
+        """The file that every change of an alias replaces."""
+        return self._disk.path / REGISTRY_FILE
+
     def model_ids(self) -> list[str]:
         """The ids of all models, in their order."""
         return self._disk.model_ids()
+
+    def model_folder(self, model_id: str) -> Path:
+        """Where the files of the model with this id lie; nothing in it may be changed."""
+        return self._disk.model_folder(check_id("model_id", model_id)).absolute()
 
     def resolve(self, name: str, kind: str = PILOT) -> str:
         """The id of the model that *name* means: an alias of *kind*, an id, or the first 6 digits or more of one.
@@ -154,7 +166,9 @@ class ModelRegistry:
         if record.kind != kind:
             raise DataError(f"{self.folder}: model {record.model_id} is of kind {record.kind}, and not {kind}")
         assert found.model is not None
-        return RegisteredModel(record=record, artefact=found.model.artefact)
+        return RegisteredModel(
+            record=record, artefact=found.model.artefact, record_content=found.record_content, contents=found.contents
+        )
 
     def _record_of(self, found: _Examined) -> ModelRecord:
         """The record of a model without troubles; DataError that names them."""

@@ -67,6 +67,10 @@ class RegistryState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             alias for table in self.aliases.values() for alias in ALIASES if table.get(alias) == model_id
         )
 
+    def last_move(self, kind: str, alias: str) -> RegistryChange | None:
+        """The newest change that gave *alias* to a model; None where none is kept."""
+        return next((one for one in reversed(self.changes) if (one.kind, one.alias) == (kind, alias)), None)
+
     def earlier_model(self, kind: str, alias: str) -> str:
         """The model that a rollback of *alias* leads to; empty where none is known.
 

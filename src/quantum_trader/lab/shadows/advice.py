@@ -23,8 +23,8 @@ from quantum_trader.lab.shadows.thresholds import (
     candidates,
     limits_of_row,
     passing,
+    threshold_words,
     value_of,
-    value_words,
     with_value,
 )
 from quantum_trader.lab.trials.record import THRESHOLD, Trial, hash_of_values
@@ -157,12 +157,12 @@ def _advise(
         late is not None and late.low_bps is not None and late.low_bps > 0.0 and late.changed >= settings.least
     )
     return GateAdvice(
-        gate=gate, mode=mode, key=THRESHOLDS[gate].key, today=value_words(gate, today), signals=len(history.ts_ns),
+        gate=gate, mode=mode, key=THRESHOLDS[gate].key, today=threshold_words(gate, today), signals=len(history.ts_ns),
         unmeasured=unmeasured, tried=effects,
         now=effect_of(gate, today, limits, history, settings.alpha) if len(history.ts_ns) else None,
-        split=iso(split_ns) if split_ns else "", chosen="" if chosen is None else value_words(gate, chosen),
+        split=iso(split_ns) if split_ns else "", chosen="" if chosen is None else threshold_words(gate, chosen),
         first=early, second=late, is_told=is_told,
-        sentence=_sentence(gate, value_words(gate, today), values, early, late, is_told, settings),
+        sentence=_sentence(gate, threshold_words(gate, today), values, early, late, is_told, settings),
     )
 
 
@@ -201,7 +201,7 @@ def effect_of(gate: str, value: float, limits: GateLimits, history: _History, al
         life_ns = history.end_ns - history.ts_ns
         bounds = block_interval(history.ts_ns.tolist(), differences.tolist(), life_ns.tolist(), alpha).interval
     return ThresholdEffect(
-        value=value_words(gate, value), signals=len(passed), passed=int(passed.sum()), changed=changed,
+        value=threshold_words(gate, value), signals=len(passed), passed=int(passed.sum()), changed=changed,
         mean_bps=float(history.net_bps[passed].mean()) if passed.any() else None,
         total_bps=math.fsum(history.net_bps[passed]),
         difference_bps=float(differences.mean()) if len(differences) else 0.0,

@@ -43,10 +43,10 @@ def meta_label_table(state: Path | str) -> MetaLabelTable:
     Signals behind the first one whose shadow trade is open are left out: of those only the quick results are known,
     and stops are quicker than targets. Raises StateError where there is no journal or no signal that was judged.
     """
-    return meta_labels_of(read_judged_signals(state))
+    return meta_label_rows(read_judged_signals(state))
 
 
-def meta_labels_of(signals: JudgedSignals) -> MetaLabelTable:
+def meta_label_rows(signals: JudgedSignals) -> MetaLabelTable:
     """The training table of *signals*."""
     rows = signals.settled & np.isfinite(signals.features[:, 0])
     places = np.flatnonzero(rows).tolist()

@@ -73,7 +73,7 @@ def with_value(gate: str, limits: GateLimits, value: float) -> GateLimits:
     return limits._replace(**{THRESHOLDS[gate].key: value})  # type: ignore[arg-type]
 
 
-def value_words(gate: str, value: float) -> str:
+def threshold_words(gate: str, value: float) -> str:
     """A threshold as a person writes it."""
     if gate == "regime":
         return regime_names(int(value))

@@ -24,7 +24,7 @@ _SURE: Final = (1e6, 1e6, 1e6, 2e5, 1e6, 1e6, 1e6)  # outcomes after which every
 class RandomPilot:
     """The same actions for the same moment and symbol: a restart repeats them."""
 
-    identity, stop_atr, horizon_ns, trained_until_ns = "random", 3.0, 6 * NS_PER_HOUR, 0
+    identity, name, stop_atr, horizon_ns, trained_until_ns = "random", "random", 3.0, 6 * NS_PER_HOUR, 0
     outcomes: tuple[float, ...] = _SURE
     outcomes_until_ns = 0
 
@@ -44,6 +44,9 @@ class RandomPilot:
             [int(_share(ts_ns, self._symbols[place]) * ACTION_COUNT) for place in places.tolist()], dtype=np.int64
         )
         return Predictions(ts_ns + self.length_ns, places, actions, np.eye(ACTION_COUNT)[actions])
+
+    def succeed(self, before: Any) -> None:
+        """Remember nothing."""
 
     def state(self) -> dict[str, Any]:
         """Nothing."""

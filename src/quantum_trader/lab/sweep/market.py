@@ -51,6 +51,11 @@ class SweepSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.engine.ungated:
             raise ConfigError("engine.ungated = true: a sweep trades as the system does; leave it out")
+        if self.engine.gates.meta_label and "meta_label" in self.engine.gates.enforced:
+            raise ConfigError(
+                f"gates.meta_label = {self.engine.gates.meta_label!r}: a sweep cannot ask a meta-label, whose answer "
+                "depends on each setting's own trades; observe the gate meta_label, or use `run`"
+            )
         if self.venue.participation is not None:
             raise ConfigError(
                 f"participation = {self.venue.participation!r}: a sweep fills whole orders; leave it out"
@@ -337,7 +342,7 @@ def _append(
         ("ts_ns", np.asarray(ts_ns, dtype=np.int64)), ("ohlc", ohlcv[:, :, :4]), ("present", present.view(np.uint8)),
         ("mark", columns[:, :, col.CLOSE]), ("cost_bps", columns[:, :, col.TAKER_COST_BPS]),
         ("quality", columns[:, 0, col.QUALITY]), ("atr", columns[:, :, col.ATR_1H]), ("state", state),
-        ("measures", measures),
+        ("measures", measures), ("volume_ratio", columns[:, :, col.VOLUME_RATIO_24H]),
     ):
         parts[name].append(np.ascontiguousarray(array))
 
@@ -412,7 +417,9 @@ def _rules(recording: Recording, instruments: tuple[Instrument, ...], settings: 
         resume_hours=float(engine.operator_resume_hours), trail_step_atr=float(engine.trail_step_atr),
         default_cost_bps=float(venue.default_taker_cost_bps), range_bps=float(venue.range_slippage_bps),
         liquidation_bps=float(venue.liquidation_fee_bps), maker_bars=int(engine.maker_entry_bars),
-        maker_bps=float(venue.maker_slippage_bps),
+        maker_bps=float(venue.maker_slippage_bps), gates=engine.gates.enforced_bits,
+        gate_limits=np.array([engine.gates.limits(engine.gates.mode_of(by_score=one)) for one in (False, True)]),
+        gate_hours=float(engine.signals.horizon_hours),
     )
 
 

@@ -1,0 +1,1 @@
+"""Trained models of signals, scored without the libraries that trained them."""
