@@ -137,31 +137,28 @@ def _symbol_bar(
 
     *owed*: the sum of the funding rates that are due at its open.
     """
-    kept = 0
-    cost = _fill_cost(calm_cost, range_bps, bar[0], bar[1], bar[2], interval_ns)
+    kept, open_, high, low, close = 0, bar[0], bar[1], bar[2], bar[3]  # in registers: shadows are written meanwhile
+    cost = _fill_cost(calm_cost, range_bps, open_, high, low, interval_ns)
     for slot in range(counts[s, _COUNT]):
-        shadow = held[s, slot]
-        sign = shadow[_SIGN]
-        if shadow[_ENTRY] == 0.0:
-            shadow[_ENTRY] = bar[0] * (1.0 + sign * cost / 10_000.0)
-            shadow[_OPENED_AT], shadow[_FROM] = bar[0], index
-        else:
-            shadow[_FUNDING] -= sign * bar[0] * owed
-        shadow[_BARS] += 1.0
-        entry = shadow[_ENTRY]
-        expired = index - shadow[_FROM] + 1.0 >= max_bars
-        level, code = bar[0], SHADOW_SCORE
-        if shadow[_REACH] >= 0.0:
+        sign, entry = held[s, slot, _SIGN], held[s, slot, _ENTRY]
+        if entry == 0.0:
+            entry = held[s, slot, _ENTRY] = open_ * (1.0 + sign * cost / 10_000.0)
+            held[s, slot, _OPENED_AT], held[s, slot, _FROM] = open_, index
+        elif owed != 0.0:
+            held[s, slot, _FUNDING] -= sign * open_ * owed
+        held[s, slot, _BARS] += 1.0
+        expired = index - held[s, slot, _FROM] + 1.0 >= max_bars
+        level, code, reach = open_, SHADOW_SCORE, held[s, slot, _REACH]
+        if reach >= 0.0:
             level, code = _exit(
-                sign, entry - sign * shadow[_RISK], entry + sign * shadow[_REACH], bar[0], bar[1], bar[2], bar[3],
-                expired,
+                sign, entry - sign * held[s, slot, _RISK], entry + sign * reach, open_, high, low, close, expired
             )
         if code >= 0:
-            _resolve(s, shadow, level, code, cost, fee_bps, resolved[at])
+            _resolve(s, held[s, slot], level, code, cost, fee_bps, resolved[at])
             at += 1
         else:
             if kept != slot:
-                held[s, kept] = shadow
+                held[s, kept] = held[s, slot]
             kept += 1
     counts[s, _COUNT] = kept
     return at
@@ -264,15 +261,9 @@ class ShadowBook:
         for key, value in (("atr", atr), ("stop_atr", stop_atr), ("weight", weight)):
             require(0.0 < value < math.inf, key, value, "must be a positive number")
         require(target_atr > 0.0, "target_atr", target_atr, "must be a positive number")
-        count = int(self._counts[symbol_index, _COUNT])
-        if count >= MAX_OPEN:
-            self._counts[symbol_index, _OVERFLOW] += 1
-            return False
-        self._held[symbol_index, count] = (
-            signal_seq, sign, stop_atr * atr, target_atr * atr, 0.0, 0.0, 0.0, weight, 0.0, 0.0,
-        )
-        self._counts[symbol_index, _COUNT] = count + 1
-        return True
+        return bool(queue_shadow(
+            symbol_index, signal_seq, sign, stop_atr * atr, target_atr * atr, weight, self._held, self._counts
+        ))
 
     def open_count(self, symbol_index: int) -> int:
         """Shadows of the symbol waiting or open."""

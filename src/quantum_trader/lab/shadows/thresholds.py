@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from quantum_trader.domain.enums import TREND_CODES
-from quantum_trader.domain.ordered_sum import ordered_sum
 from quantum_trader.market.arrays import Bools, Floats
 from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.models.gates import GATES, GateInputs, GateLimits, gate_bits, refused_gates, regime_names
@@ -99,8 +97,7 @@ def candidates(gate: str, inputs: Floats, limits: GateLimits) -> tuple[float, ..
     """The thresholds to try beside today's: quantiles of the figures in *inputs*, or every set of regimes."""
     today, bounds = value_of(gate, limits), THRESHOLDS[gate]
     if gate == "regime":
-        bits = [1 << code for code in range(len(TREND_CODES))]
-        values = [ordered_sum(some) for count in range(1, len(bits) + 1) for some in combinations(bits, count)]
+        values = [float(bits) for bits in range(1, 1 << len(TREND_CODES))]
     elif len(inputs):
         found = np.quantile(gate_figures(gate, inputs, limits), QUANTILES)
         values = [float(f"{value:.{_DIGITS}g}") for value in np.clip(found, bounds.low, bounds.high).tolist()]
