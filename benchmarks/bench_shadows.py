@@ -30,7 +30,7 @@ DAY = 1_440
 AT_LEAST = 0.1
 
 
-@njit(cache=False, nogil=True)
+@njit(cache=False, nogil=True)  # type: ignore[untyped-decorator]
 def plain_loop(ohlc: Any, starts: Any, signs: Any, held: Any) -> int:
     """Walk each shadow (symbol after symbol) through *ohlc* (S, T, 4); the bars that each was open into *held*.
 
@@ -54,7 +54,7 @@ def plain_loop(ohlc: Any, starts: Any, signs: Any, held: Any) -> int:
     return total
 
 
-@njit(cache=False, nogil=True)
+@njit(cache=False, nogil=True)  # type: ignore[untyped-decorator]
 def kernel_loop(
     ts_ns: Any, interval_ns: int, ohlcv: Any, present: Any, signs: Any, costs: Any, rates: Any, fees: Any, held: Any,
     counts: Any, marks: Any, resolved: Any, max_bars: float, range_bps: float,
